@@ -1,0 +1,1 @@
+"""Prompt, retrieve or fine-tune? Evidence for a labelled task."""

@@ -1,0 +1,1 @@
+"""Read labelled sets, divide them fairly, disturb them on purpose."""

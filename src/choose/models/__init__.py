@@ -1,0 +1,1 @@
+"""Weights, causal LMs, encoders: the only torch inside the core."""

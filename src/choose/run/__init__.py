@@ -1,0 +1,1 @@
+"""Run trials: groups are pure, executors decide where."""

@@ -1,0 +1,144 @@
+"""The seam: what a strategy is, which ones are installed, and how one is built.
+
+Hyperparameters named `model` (a prompted causal LM), `base` (the model that is tuned) and
+`encoder` hold model specs; the command line's ``--model``, ``--tune`` and ``--encoder`` fill them
+wherever a strategy's ``__init__`` names them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from choose.errors import StrategyError, did_you_mean
+from choose.types import Answers, Example, Family, Item, Task
+
+GROUP = "choose.strategies"
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """A way to answer a labelled task.
+
+    ``__init__(*, seed, **hyperparameters)`` only stores. A strategy keeps no state between fits,
+    and the answer to an item never depends on its neighbours.
+
+    Attributes:
+        family: where the strategy stands in the decision.
+        revision: an integer to raise whenever answers change for the same input.
+        learns: False only if neither examples nor seed can change an answer.
+        seeded: False if the seed cannot change an answer given the same pool.
+        cheap: True if a fit takes a second or so on a laptop without a GPU.
+        variants: named alternative settings (wordings, k, rank): hyperparameters to override.
+    """
+
+    family: ClassVar[Family]
+    revision: ClassVar[int]
+    learns: ClassVar[bool]
+    seeded: ClassVar[bool]
+    cheap: ClassVar[bool]
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]]
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Learn from the examples, choosing whatever is to be chosen on them alone."""
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer the items."""
+
+
+@runtime_checkable
+class Saves(Protocol):
+    """Optional: a fitted strategy that can be written to a folder and read back."""
+
+    def save(self, folder: Path) -> None:
+        """Write everything `load` needs; safetensors or JSON, never pickle."""
+
+    def load(self, folder: Path) -> None:
+        """Become the fitted strategy that was saved."""
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """Optional: a strategy that loads weights."""
+
+    def weights(self) -> str:
+        """Return a digest of the weights it would load, without loading them."""
+
+
+@runtime_checkable
+class Refuses(Protocol):
+    """Optional: a strategy that cannot answer every task."""
+
+    def refuses(self, task: Task) -> str | None:
+        """Return why the task cannot be answered, as a sentence, or None."""
+
+
+@runtime_checkable
+class Reports(Protocol):
+    """Optional: a fitted strategy that says how it was computed.
+
+    Keys understood: ``threads``, ``dtype``, ``artefact_mb``, ``notes`` (a list of sentences) and
+    ``cached_seconds`` (what the cached work it used had cost when it was first done).
+    """
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return the facts of the last fit and of the predictions since."""
+
+
+@cache
+def available() -> dict[str, EntryPoint]:
+    """Return every installed strategy by name, importing none."""
+    return {entry.name: entry for entry in sorted(entry_points(group=GROUP))}
+
+
+def find(name: str) -> type[Strategy]:
+    """Import one strategy's class.
+
+    Raises:
+        StrategyError: if it is not installed or a package it needs is missing.
+    """
+    found = available()
+    if name not in found:
+        installed = ", ".join(found)
+        hint = did_you_mean(name, found)
+        raise StrategyError(f"No strategy {name!r}.{hint} Installed: {installed}.")
+    try:
+        loaded: type[Strategy] = found[name].load()
+    except ModuleNotFoundError as missing:
+        raise StrategyError(
+            f"Strategy {name!r} needs the package {missing.name!r}: pip install {missing.name}."
+        ) from missing
+    return loaded
+
+
+def hyperparameters(name: str) -> dict[str, Any]:
+    """Return a strategy's hyperparameters with their defaults, as its ``__init__`` states them."""
+    signature = inspect.signature(find(name).__init__)
+    return {
+        parameter.name: parameter.default
+        for parameter in signature.parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name != "seed"
+    }
+
+
+def build(name: str, *, seed: int, **params: Any) -> Strategy:
+    """Build a strategy that has learnt nothing yet.
+
+    Raises:
+        StrategyError: if it is not installed or does not know a hyperparameter.
+    """
+    known = hyperparameters(name)
+    for param in params:
+        if param not in known:
+            allowed = ", ".join(known) or "none"
+            raise StrategyError(
+                f"Strategy {name!r} has no hyperparameter {param!r}."
+                f"{did_you_mean(param, known)} It takes: {allowed}."
+            )
+    cls: Any = find(name)
+    strategy: Strategy = cls(seed=seed, **params)
+    return strategy

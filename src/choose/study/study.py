@@ -1,0 +1,92 @@
+"""The study file: every option of a comparison, written once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A frozen section that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSection(Section):
+    """Where the labelled rows are and how to read them."""
+
+    path: str | None = None
+    test: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    time_column: str | None = None
+    group_column: str | None = None
+    annotator_column: str | None = None
+    test_rows: int | None = Field(default=None, ge=2)
+    folds: int | None = Field(default=None, ge=2, le=20)
+
+
+class TaskSection(Section):
+    """What a model is told about the task; names and descriptions by label."""
+
+    instruction: str | None = None
+    names: Mapping[str, str] = {}
+    descriptions: Mapping[str, str] = {}
+
+
+class Goal(Section):
+    """What counts as good enough, fixed before the run; fractions, so 0.02 is two points."""
+
+    target: float | None = Field(default=None, gt=0, le=1)
+    metric: Literal["accuracy"] = "accuracy"
+    margin: float = Field(default=0.02, gt=0, lt=0.5)
+
+
+class Costs(Section):
+    """Prices and times; nothing is built in, and what is missing stays unknown."""
+
+    minutes_per_label: float | None = Field(default=None, gt=0)
+    hourly_rate: float | None = Field(default=None, ge=0)
+    usd_per_machine_hour: float | None = Field(default=None, ge=0)
+
+
+class Grid(Section):
+    """What is varied; null means the standard study."""
+
+    seeds: int | None = Field(default=None, ge=1, le=100)
+    sizes: tuple[float | int, ...] | None = None
+    noise: tuple[float, ...] | None = None
+    views: tuple[str, ...] | None = None
+    wordings: bool = True
+    thorough: bool = False
+    budget_seconds: float | None = Field(default=600.0, gt=0)
+
+
+class CandidateSection(Section):
+    """A candidate; the name defaults to the strategy's."""
+
+    strategy: str
+    name: str | None = None
+    params: Mapping[str, Any] = {}
+
+
+class Models(Section):
+    """Model specs for every candidate that does not name its own."""
+
+    model: str | None = None
+    tune: str | None = None
+    encoder: str | None = None
+
+
+class Study(Section):
+    """One comparison, as resolved: the study file with the flags laid over it."""
+
+    data: DataSection = DataSection()
+    task: TaskSection = TaskSection()
+    goal: Goal = Goal()
+    costs: Costs = Costs()
+    grid: Grid = Grid()
+    models: Models = Models()
+    candidates: tuple[CandidateSection, ...] = ()
