@@ -1,1 +1,196 @@
-"""Placeholder."""
+"""The cheap baselines that keep the others honest: majority, tfidf, probe, knn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from choose.models.weights import DEFAULT_ENCODER, weights_digest
+from choose.types import Answers, Example, Family, Floats, Item, Task
+
+# A label the pool never showed gets this probability instead of 0, whose logarithm is no number.
+FLOOR = 1e-9
+
+
+def log_scores(labels: Sequence[str], seen: Sequence[str], probabilities: Floats) -> Floats:
+    """Spread (n, seen) probabilities over all labels and return normalised logarithms."""
+    full = np.full((len(probabilities), len(labels)), FLOOR)
+    full[:, [labels.index(label) for label in seen]] += probabilities
+    scores: Floats = np.log(full / full.sum(axis=1, keepdims=True))
+    return scores
+
+
+class LogisticHead:
+    """Multinomial logistic regression that also stands a pool with a single class."""
+
+    def __init__(self, C: float) -> None:
+        self.C = C
+
+    def fit(self, features: Any, targets: Sequence[str]) -> None:
+        """Learn from (n, d) features, dense or sparse."""
+        from sklearn.linear_model import LogisticRegression
+
+        self.seen = sorted(set(targets))
+        self.model = None
+        if len(self.seen) > 1:
+            self.model = LogisticRegression(C=self.C, max_iter=1000)
+            self.model.fit(features, list(targets))
+            self.seen = list(self.model.classes_)
+
+    def probabilities(self, features: Any) -> Floats:
+        """Return (n, seen) probabilities."""
+        if self.model is None:
+            return np.ones((features.shape[0], 1))
+        probabilities: Floats = self.model.predict_proba(features)
+        return probabilities
+
+
+class Majority:
+    """Answer the most common label of the pool, whatever is asked."""
+
+    family: ClassVar[Family] = "baseline"
+    revision: ClassVar[int] = 1
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = False
+    cheap: ClassVar[bool] = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def __init__(self, *, seed: int) -> None:
+        self.seed = seed
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Count the labels; ties go to the first in the task's order."""
+        self.labels = task.labels
+        counts = Counter(example.target for example in examples)
+        frequencies = np.array([[counts[label] for label in task.labels]], dtype=np.float64)
+        self.row = log_scores(task.labels, task.labels, frequencies / max(len(examples), 1))
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer the same for every item."""
+        return Answers.from_scores(self.labels, np.repeat(self.row, len(items), axis=0))
+
+
+class Tfidf:
+    """Words, word pairs and character n-grams, weighted by rarity, under logistic regression."""
+
+    family: ClassVar[Family] = "baseline"
+    revision: ClassVar[int] = 1
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = False
+    cheap: ClassVar[bool] = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "words-only": {"characters": False},
+        "regularised": {"C": 1.0},
+    }
+
+    def __init__(self, *, seed: int, C: float = 10.0, characters: bool = True) -> None:
+        self.seed, self.C, self.characters = seed, C, characters
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Learn the vocabulary and the weights from the pool alone."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.pipeline import FeatureUnion
+
+        self.labels = task.labels
+        # Single-character words and digits carry meaning in short texts; the default drops them.
+        views = [("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True,
+                                           token_pattern=r"(?u)\b\w+\b|[^\w\s]"))]
+        if self.characters:
+            views.append(("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4),
+                                                        sublinear_tf=True, min_df=2)))
+        self.features = FeatureUnion(views)
+        texts = [example.text or " " for example in examples]
+        try:
+            matrix = self.features.fit_transform(texts)
+        except ValueError:  # no n-gram left: a pool of blanks, or of one row
+            self.features = TfidfVectorizer(analyzer="char", lowercase=False)
+            matrix = self.features.fit_transform(texts)
+        self.head = LogisticHead(self.C)
+        self.head.fit(matrix, [example.target for example in examples])
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer with the most probable label."""
+        if not items:
+            return Answers.from_scores(self.labels, np.empty((0, len(self.labels))))
+        probabilities = self.head.probabilities(self.features.transform([i.text for i in items]))
+        return Answers.from_scores(self.labels, log_scores(self.labels, self.head.seen,
+                                                           probabilities))
+
+
+class Embedding:
+    """What `probe` and `knn` share: a frozen encoder whose embeddings are made once a text."""
+
+    family: ClassVar[Family] = "baseline"
+    revision: ClassVar[int] = 1
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = False
+    cheap: ClassVar[bool] = True
+
+    encoder: str
+
+    def weights(self) -> str:
+        """Return the encoder's digest."""
+        return weights_digest(self.encoder)
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        """Return (n, d) unit vectors, float32."""
+        from choose.models.encoder import embed
+
+        return embed(texts, self.encoder)
+
+
+class Probe(Embedding):
+    """A frozen sentence encoder under logistic regression (a linear probe)."""
+
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "regularised": {"C": 1.0},
+        "free": {"C": 100.0},
+    }
+
+    def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, C: float = 10.0) -> None:
+        self.seed, self.encoder, self.C = seed, encoder, C
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Learn the weights of the head."""
+        self.labels = task.labels
+        self.head = LogisticHead(self.C)
+        features = self.embed([example.text for example in examples])
+        self.head.fit(features, [example.target for example in examples])
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer with the most probable label."""
+        if not items:
+            return Answers.from_scores(self.labels, np.empty((0, len(self.labels))))
+        probabilities = self.head.probabilities(self.embed([item.text for item in items]))
+        return Answers.from_scores(self.labels, log_scores(self.labels, self.head.seen,
+                                                           probabilities))
+
+
+class Knn(Embedding):
+    """A vote of the nearest labelled neighbours: `retrieval` without its language model."""
+
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"k=1": {"k": 1}, "k=15": {"k": 15}}
+
+    def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, k: int = 5) -> None:
+        self.seed, self.encoder, self.k = seed, encoder, k
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Index the pool."""
+        from choose.models.retriever import Retriever
+
+        self.labels = task.labels
+        self.retriever = Retriever(self.encoder, examples)
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer with the label of the most similar neighbours, votes weighted by cosine."""
+        votes = np.full((len(items), len(self.labels)), FLOOR)
+        evidence = []
+        for row, neighbours in enumerate(self.retriever.search(items, self.k)):
+            evidence.append(tuple(n.example.id for n in neighbours))
+            for n in neighbours:
+                votes[row, self.labels.index(n.example.target)] += max(n.similarity, 0.0)
+        scores = np.log(votes / votes.sum(axis=1, keepdims=True))
+        return Answers.from_scores(self.labels, scores, evidence=tuple(evidence))

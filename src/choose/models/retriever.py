@@ -1,0 +1,57 @@
+"""Nearest labelled neighbours under a frozen encoder, exact, by FAISS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from choose.types import Example, Item
+
+
+class Neighbour(NamedTuple):
+    """A labelled row and its cosine similarity to what was asked."""
+
+    example: Example
+    similarity: float
+
+
+class Retriever:
+    """An exact cosine index over a pool, shared by `knn` and `retrieval`."""
+
+    def __init__(self, encoder: str, examples: Sequence[Example]) -> None:
+        import faiss
+
+        from choose.models.encoder import embed
+
+        self.encoder = encoder
+        self.examples = tuple(examples)
+        vectors = np.ascontiguousarray(embed([e.text for e in examples], encoder), np.float32)
+        self.index = faiss.IndexFlatIP(vectors.shape[1])
+        self.index.add(vectors)
+
+    def search(self, items: Sequence[Item], k: int) -> list[list[Neighbour]]:
+        """Return each item's k nearest rows, nearest first; a row never retrieves itself.
+
+        Equal similarities are ordered by the row's place in the pool, so that an answer does not
+        depend on how many items are asked at once.
+        """
+        from choose.models.encoder import embed
+
+        if not items:
+            return []
+        vectors = np.ascontiguousarray(embed([i.text for i in items], self.encoder), np.float32)
+        # One more than k, for the row itself where a row of the pool is asked.
+        found = self.index.search(vectors, min(k + 1, len(self.examples)))
+        return [
+            self._nearest(item.id, similarities, places, k)
+            for item, similarities, places in zip(items, *found, strict=True)
+        ]
+
+    def _nearest(self, asked: str, similarities: object, places: object, k: int) -> list[Neighbour]:
+        # Matrix products differ in the last bits with the number of rows; rounding hides that.
+        pairs = zip(np.round(similarities, 5).tolist(), places.tolist(), strict=True)  # type: ignore[call-overload,attr-defined]
+        ranked = sorted(pairs, key=lambda pair: (-pair[0], pair[1]))
+        near = [Neighbour(self.examples[place], float(s)) for s, place in ranked]
+        return [n for n in near if n.example.id != asked][:k]
