@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-
 from choose.models.weights import DEFAULT_ENCODER, weights_digest
+
 from choose.types import Answers, Example, Family, Floats, Item, Task
 
 # A label the pool never showed gets this probability instead of 0, whose logarithm is no number.
@@ -96,11 +96,23 @@ class Tfidf:
 
         self.labels = task.labels
         # Single-character words and digits carry meaning in short texts; the default drops them.
-        views = [("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True,
-                                           token_pattern=r"(?u)\b\w+\b|[^\w\s]"))]
+        views = [
+            (
+                "words",
+                TfidfVectorizer(
+                    ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]"
+                ),
+            )
+        ]
         if self.characters:
-            views.append(("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4),
-                                                        sublinear_tf=True, min_df=2)))
+            views.append(
+                (
+                    "characters",
+                    TfidfVectorizer(
+                        analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=2
+                    ),
+                )
+            )
         self.features = FeatureUnion(views)
         texts = [example.text or " " for example in examples]
         try:
@@ -116,8 +128,9 @@ class Tfidf:
         if not items:
             return Answers.from_scores(self.labels, np.empty((0, len(self.labels))))
         probabilities = self.head.probabilities(self.features.transform([i.text for i in items]))
-        return Answers.from_scores(self.labels, log_scores(self.labels, self.head.seen,
-                                                           probabilities))
+        return Answers.from_scores(
+            self.labels, log_scores(self.labels, self.head.seen, probabilities)
+        )
 
 
 class Embedding:
@@ -165,8 +178,9 @@ class Probe(Embedding):
         if not items:
             return Answers.from_scores(self.labels, np.empty((0, len(self.labels))))
         probabilities = self.head.probabilities(self.embed([item.text for item in items]))
-        return Answers.from_scores(self.labels, log_scores(self.labels, self.head.seen,
-                                                           probabilities))
+        return Answers.from_scores(
+            self.labels, log_scores(self.labels, self.head.seen, probabilities)
+        )
 
 
 class Knn(Embedding):

@@ -83,6 +83,7 @@ class Models(Section):
 class Study(Section):
     """One comparison, as resolved: the study file with the flags laid over it."""
 
+    rule: str | None = Field(default=None, description="version of the decision rule")
     data: DataSection = DataSection()
     task: TaskSection = TaskSection()
     goal: Goal = Goal()

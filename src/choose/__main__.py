@@ -1,0 +1,5 @@
+"""``python -m choose``."""
+
+from choose.cli import main
+
+main()

@@ -1,0 +1,34 @@
+"""The commands, in the order a user meets them."""
+
+from __future__ import annotations
+
+import typer
+
+from choose.cli.compare import compare
+from choose.cli.demo import demo
+from choose.cli.report import report
+from choose.cli.strategies import strategies
+
+app = typer.Typer(
+    help="Prompt, retrieve or fine-tune? Evidence for your labelled task.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+app.command()(compare)
+app.command()(report)
+app.command()(strategies)
+app.command()(demo)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    """Prompt, retrieve or fine-tune? Evidence for your labelled task."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"choose {installed('choose-llm')}")
+        raise typer.Exit

@@ -1,0 +1,137 @@
+"""Run a group of trials: pure, picklable, and the only place where strategies meet data."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+from traceback import format_exc
+from typing import Any
+
+from choose.data.views import sample_rows, view
+from choose.errors import StrategyError
+from choose.strategy import Reports, Strategy, build
+from choose.study.grid import Job, pool_of
+from choose.types import Answers, Dataset, Item, Run, Task, Trial
+
+# A view beside the clean one is asked of this many rows in all, folds together.
+VIEW_ROWS = 200
+
+_PACKAGES = (
+    "choose-llm",
+    "torch",
+    "transformers",
+    "peft",
+    "sentence-transformers",
+    "scikit-learn",
+    "faiss-cpu",
+)
+
+
+def run_group(jobs: Sequence[Job], dataset: Dataset) -> Iterator[tuple[Run, str | None]]:
+    """Yield each job's run, with a traceback where the strategy broke.
+
+    A strategy that raises is a finding, not an abort; only an interruption goes through.
+    """
+    for job in jobs:
+        start = perf_counter()
+        try:
+            yield run_trial(job, dataset), None
+        except Exception as error:
+            message = " ".join(str(error).split()) or "no message"
+            yield (
+                Run(
+                    trial=job.trial,
+                    error=f"{type(error).__name__}: {message}"[:500],
+                    seconds_spent=perf_counter() - start,
+                    versions=versions(),
+                ),
+                format_exc(),
+            )
+
+
+def run_trial(job: Job, dataset: Dataset) -> Run:
+    """Fit once and answer every view; depends on nothing but its arguments."""
+    trial = job.trial
+    strategy = build(trial.strategy, seed=trial.seed, **trial.params)
+    pool = _pool(trial, dataset)
+    start = perf_counter()
+    strategy.fit(dataset.task, pool)
+    fitted = perf_counter()
+    asked = {("clean", 0): _questions(trial, dataset)}
+    answers = {("clean", 0): _ask(strategy, asked["clean", 0], dataset.task)}
+    answered = perf_counter()
+    for name in job.views:
+        asked[name, 0] = view(name, _view_rows(trial, dataset), seed=0)
+        answers[name, 0] = _ask(strategy, asked[name, 0], dataset.task)
+    facts = dict(strategy.facts()) if isinstance(strategy, Reports) else {}
+    spent = perf_counter() - start
+    return Run(
+        trial=trial,
+        answers=answers,
+        asked={key: tuple(item.id for item in items) for key, items in asked.items()},
+        fit_seconds=fitted - start,
+        predict_seconds=answered - fitted,
+        seconds_spent=spent,
+        seconds_alone=spent + float(facts.get("cached_seconds") or 0.0),
+        versions=versions(),
+        **_how(facts),
+    )
+
+
+def _how(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "threads": facts.get("threads"),
+        "dtype": facts.get("dtype"),
+        "artefact_mb": facts.get("artefact_mb"),
+        "notes": tuple(facts.get("notes") or ()),
+    }
+
+
+def _pool(trial: Trial, dataset: Dataset) -> list[Any]:
+    whole = len(dataset.folds[trial.fold].pool)
+    size = trial.train_size if trial.train_size < whole else None
+    return pool_of(dataset, trial.fold, trial.draw, size, trial.scenario)
+
+
+def _questions(trial: Trial, dataset: Dataset) -> list[Item]:
+    return [dataset.examples[id].item() for id in dataset.folds[trial.fold].questions]
+
+
+def _view_rows(trial: Trial, dataset: Dataset) -> list[Item]:
+    ids = dataset.folds[trial.fold].questions
+    targets = {id: dataset.examples[id].target for id in ids}
+    limit = max(1, VIEW_ROWS // len(dataset.folds))
+    return [dataset.examples[id].item() for id in sample_rows(ids, targets, limit, seed=0)]
+
+
+def _ask(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
+    answers = strategy.predict(items)
+    if len(answers) != len(items) or len(answers.status) != len(items):
+        raise StrategyError(f"It gave {len(answers)} answers to {len(items)} items.")
+    strange = [o for o in answers.outputs if o is not None and o not in task.labels]
+    if strange:
+        raise StrategyError(
+            f"It answered {strange[0]!r}, which is no label; unusable answers "
+            "must be None with a status."
+        )
+    if answers.scores is not None and answers.scores.shape != (len(items), len(task.labels)):
+        raise StrategyError(
+            f"Its scores have the shape {answers.scores.shape} instead of "
+            f"({len(items)}, {len(task.labels)})."
+        )
+    return answers
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of what answers can depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

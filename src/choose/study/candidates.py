@@ -1,0 +1,80 @@
+"""From the study to the candidates that can answer the task, and why the others cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from choose.errors import StudyError
+from choose.strategy import Refuses, available, build, find, hyperparameters
+from choose.study.study import CandidateSection, Models, Study
+from choose.types import Candidate, Task
+
+# Without these beside it, no figure of a dearer candidate can be read.
+ALWAYS = ("majority", "tfidf")
+
+# Which hyperparameter each field of the [models] section fills.
+ROLES = {"model": "model", "tune": "base", "encoder": "encoder"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The candidates that run, in order, and the sentences on those that cannot."""
+
+    candidates: tuple[Candidate, ...]
+    refusals: tuple[str, ...]
+
+
+def candidates_of(study: Study, task: Task) -> Field:
+    """Resolve every candidate with all its hyperparameters, cheap ones first.
+
+    Raises:
+        StudyError: if two candidates have one name, or a hyperparameter is unknown.
+    """
+    sections = study.candidates or tuple(CandidateSection(strategy=s) for s in available())
+    named = {section.strategy for section in sections}
+    sections += tuple(CandidateSection(strategy=s) for s in ALWAYS if s not in named)
+    candidates = [_candidate(section, study.models) for section in sections]
+    names = [candidate.name for candidate in candidates]
+    for name in names:
+        if names.count(name) > 1:
+            raise StudyError(f"Two candidates are named {name!r}. Give each its own name.")
+    reasons = {c.name: _refusal(c, task) for c in candidates}
+    fit = sorted((c for c in candidates if reasons[c.name] is None), key=_place)
+    refusals = tuple(f"{name}: {why}" for name, why in reasons.items() if why)
+    return Field(candidates=tuple(fit), refusals=refusals)
+
+
+def _candidate(section: CandidateSection, models: Models) -> Candidate:
+    known = hyperparameters(section.strategy)
+    from_roles = {
+        ROLES[role]: spec
+        for role, spec in models.model_dump().items()
+        if spec is not None and ROLES[role] in known
+    }
+    build(section.strategy, seed=0, **section.params)  # says so where a hyperparameter is unknown
+    params: Mapping[str, Any] = {**known, **from_roles, **section.params}
+    return Candidate(
+        name=section.name or section.strategy, strategy=section.strategy, params=params
+    )
+
+
+def _refusal(candidate: Candidate, task: Task) -> str | None:
+    strategy = build(candidate.strategy, seed=0, **candidate.params)
+    return strategy.refuses(task) if isinstance(strategy, Refuses) else None
+
+
+def _place(candidate: Candidate) -> tuple[bool, int, str]:
+    cls = find(candidate.strategy)
+    order = ("baseline", "prompting", "retrieval", "fine-tuning")
+    first = ALWAYS.index(candidate.name) if candidate.name in ALWAYS else len(ALWAYS)
+    return (not cls.cheap, order.index(cls.family) * 10 + first, candidate.name)
+
+
+def model_of(candidate: Candidate) -> str | None:
+    """Return the model that a report names for a candidate: what it prompts, tunes or embeds."""
+    for role in ("base", "model", "encoder"):
+        if role in candidate.params:
+            return str(candidate.params[role])
+    return None

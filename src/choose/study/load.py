@@ -1,0 +1,81 @@
+"""Resolve a study: the file, with flags laid over it, checked in one place."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from choose.errors import StudyError, did_you_mean
+from choose.study.study import Study
+
+Overrides = Mapping[str, Mapping[str, Any]]
+
+
+def load_study(path: Path | None = None, overrides: Overrides | None = None) -> Study:
+    """Read a study file, if any, and lay `overrides` (section -> key -> value) over it.
+
+    None in `overrides` means that the flag was not given.
+
+    Raises:
+        StudyError: naming the key, what is allowed and, for unknown keys, the closest known one.
+    """
+    settings = _read(path) if path else {}
+    for section, values in (overrides or {}).items():
+        given = {key: value for key, value in values.items() if value is not None}
+        if given:
+            settings[section] = {**settings.get(section, {}), **given}
+    return check(settings, str(path) if path else "the flags")
+
+
+def check(settings: Mapping[str, Any], origin: str) -> Study:
+    """Turn plain settings into a study or say what is wrong with the first bad key."""
+    try:
+        return Study.model_validate(settings)
+    except ValidationError as invalid:
+        raise StudyError(_sentence(invalid, origin)) from invalid
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StudyError(
+            f"No study file {str(path)!r}. Name one with -c, or leave -c out."
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StudyError(f"Cannot read the study file {str(path)!r}: {error}.") from error
+
+
+def _sentence(invalid: ValidationError, origin: str) -> str:
+    error = invalid.errors()[0]
+    where = [str(part) for part in error["loc"]]
+    key = ".".join(where)
+    if error["type"] == "extra_forbidden":
+        known = _keys(where[:-1])
+        hint = did_you_mean(where[-1], known)
+        return f"Unknown key {key!r} in {origin}.{hint} Allowed here: {', '.join(known)}."
+    return f"{key} = {error['input']!r} in {origin} cannot be used: {error['msg']}."
+
+
+def _keys(where: list[str]) -> list[str]:
+    model: type[BaseModel] = Study
+    for part in where:
+        field = model.model_fields.get(part)
+        inner = _model_in(field.annotation) if field else None
+        if inner is None:
+            break
+        model = inner
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if isinstance(argument, type) and issubclass(argument, BaseModel):
+            return argument
+    return None

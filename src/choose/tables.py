@@ -1,0 +1,126 @@
+"""Answers and labelled rows as Parquet tables that any tool can query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from choose.types import Answers, Dataset, Example, Fold, Task
+
+_COUNTS = ("tokens_in", "tokens_cached", "tokens_out")
+
+
+def answers_table(answers: Answers, asked: Sequence[str]) -> pl.DataFrame:
+    """Lay answers out, one row an item; what was not measured is a missing column."""
+    columns: dict[str, Any] = {
+        "id": pl.Series(list(asked), dtype=pl.String),
+        "output": pl.Series(list(answers.outputs), dtype=pl.String),
+        "status": pl.Series(list(answers.status), dtype=pl.String),
+    }
+    if answers.scores is not None:
+        columns["scores"] = pl.Series(answers.scores.tolist(), dtype=pl.List(pl.Float64))
+    if answers.evidence is not None:
+        rows = [list(row) for row in answers.evidence]
+        columns["evidence"] = pl.Series(rows, dtype=pl.List(pl.String))
+    for name in _COUNTS:
+        if (counts := getattr(answers, name)) is not None:
+            columns[name] = pl.Series(counts.tolist(), dtype=pl.Int64)
+    if answers.latency is not None:
+        columns["latency"] = pl.Series(answers.latency.tolist(), dtype=pl.Float64)
+    return pl.DataFrame(columns)
+
+
+def answers_from(table: pl.DataFrame) -> tuple[Answers, tuple[str, ...]]:
+    """Read back what `answers_table` wrote, with the ids that were asked."""
+    facts: dict[str, Any] = {}
+    if "scores" in table.columns:
+        rows = table["scores"].to_list()
+        facts["scores"] = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+    if "evidence" in table.columns:
+        facts["evidence"] = tuple(tuple(row) for row in table["evidence"].to_list())
+    for name in (*_COUNTS, "latency"):
+        if name in table.columns:
+            facts[name] = table[name].to_numpy()
+    answers = Answers(outputs=tuple(table["output"]), status=tuple(table["status"]), **facts)
+    return answers, tuple(table["id"])
+
+
+def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Return the rows (``fold`` is null for rows that are only learnt from) and the facts."""
+    fold_of = {id: f for f, fold in enumerate(dataset.folds) for id in fold.questions}
+    rows = list(dataset.examples.values())
+    table = pl.DataFrame(
+        {
+            "id": [e.id for e in rows],
+            "text": [e.text for e in rows],
+            "target": [e.target for e in rows],
+            "fold": [fold_of.get(e.id) for e in rows],
+            "group": [e.group for e in rows],
+            "timestamp": [e.timestamp.isoformat() if e.timestamp else None for e in rows],
+            "annotator": [e.annotator for e in rows],
+            "cluster": [dataset.clusters.get(e.id) for e in rows],
+        },
+        schema={
+            "id": pl.String,
+            "text": pl.String,
+            "target": pl.String,
+            "fold": pl.Int64,
+            "group": pl.String,
+            "timestamp": pl.String,
+            "annotator": pl.String,
+            "cluster": pl.String,
+        },
+    )
+    task = dataset.task
+    facts = {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "division": dataset.division,
+        "findings": list(dataset.findings),
+        "task": {
+            "labels": list(task.labels),
+            "names": list(task.names),
+            "descriptions": dict(task.descriptions),
+            "instruction": task.instruction,
+        },
+        # The order of a pool decides its prefixes, so it is kept with the division.
+        "folds": [{"pool": list(f.pool), "questions": list(f.questions)} for f in dataset.folds],
+    }
+    return table, facts
+
+
+def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
+    """Read back what `dataset_tables` wrote; texts are empty where they were left out."""
+    from datetime import datetime
+
+    examples = {
+        row["id"]: Example(
+            id=row["id"],
+            text=row["text"] or "",
+            target=row["target"],
+            group=row["group"],
+            timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
+            annotator=row["annotator"],
+        )
+        for row in table.iter_rows(named=True)
+    }
+    task = facts["task"]
+    return Dataset(
+        name=facts["name"],
+        task=Task(
+            labels=tuple(task["labels"]),
+            names=tuple(task["names"]),
+            descriptions=task["descriptions"],
+            instruction=task["instruction"],
+        ),
+        examples=examples,
+        folds=tuple(
+            Fold(pool=tuple(f["pool"]), questions=tuple(f["questions"])) for f in facts["folds"]
+        ),
+        division=facts["division"],
+        clusters={r["id"]: r["cluster"] for r in table.iter_rows(named=True) if r["cluster"]},
+        findings=tuple(facts["findings"]),
+    )
