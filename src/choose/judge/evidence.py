@@ -1,0 +1,81 @@
+"""What the judge reads: the facts of finished trials, and nothing of how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from choose.types import Family, Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """The rows that are asked, in a fixed order.
+
+    Attributes:
+        ids: one id a row.
+        targets: the label of each row.
+        clusters: the group or near-duplicate cluster of each row; its own id where it stands alone.
+        weights: the weight of each row, or empty where all count the same.
+        conflicting: ids of asked rows whose text also stands in the data under another label.
+    """
+
+    ids: tuple[str, ...]
+    targets: tuple[str, ...]
+    clusters: tuple[str, ...]
+    weights: tuple[float, ...] = ()
+    conflicting: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateInfo:
+    """A candidate as planned.
+
+    Attributes:
+        model: what it prompts, tunes or embeds with, as a report names it; None without a model.
+        cheap: whether a fit takes a second or so without a GPU.
+        seeded: whether the seed can change an answer given the same pool.
+        learns: whether examples or seed can change an answer at all.
+        billions: parameters of the model in billions where known; else read off its name.
+    """
+
+    name: str
+    strategy: str
+    family: Family
+    model: str | None = None
+    cheap: bool = True
+    seeded: bool = False
+    learns: bool = True
+    billions: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One study, measured.
+
+    The repetition of a trial is its `draw`: candidates are paired on it. On a whole pool a draw
+    only carries the seed; on a smaller one it also decides which rows are learnt from.
+
+    Attributes:
+        name: of the labelled set.
+        rows: labelled rows in all, asked or learnt from.
+        labels: the task's labels in order.
+        division: ``held-out`` or ``cross-fit``.
+        pool_rows: size of the whole pool of each fold; a trial with fewer rows was drawn.
+        runs: every finished or failed trial of the grid, in any order.
+        findings: what the reading of the data found, most serious first.
+        machine: what the study ran on.
+    """
+
+    name: str
+    fingerprint: str
+    rows: int
+    labels: tuple[str, ...]
+    division: str
+    items: Items
+    candidates: tuple[CandidateInfo, ...]
+    pool_rows: tuple[int, ...]
+    runs: tuple[Run, ...]
+    findings: tuple[str, ...] = ()
+    machine: Mapping[str, Any] = field(default_factory=dict)
