@@ -1,0 +1,135 @@
+"""Say on stderr what happens while a study runs: much on a terminal, little in a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from choose.report.plain import Plain
+from choose.report.safe import clean, literal, shorten
+from choose.report.standing import Planned, Standing, Standings
+from choose.report.words import duration, percent, plural
+from choose.types import Dataset, Run
+
+NAME = 24
+BAR = 20
+
+
+class LiveProgress:
+    """Hears a study run; a context manager, so that the terminal is always left in order.
+
+    On a terminal a bar, the run in hand and the standings of unfinished first passes stay at the
+    bottom; elsewhere each candidate gets one line when its first pass ends. Failures always show.
+    Accuracy here is the raw share of right answers to clean questions, and provisional.
+    """
+
+    def __init__(self, console: Console | None = None, budget: float | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._budget = budget
+        self._standings = Standings({})
+        self._live: Live | None = None
+        self._in_hand: Planned | None = None
+        self._planned = self._ended = self._from_before = 0
+        self._start = perf_counter()
+
+    def __enter__(self) -> Self:
+        """Start the clock; nothing is shown before the plan stands."""
+        self._start = perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away and say how far the candidates came that were cut short."""
+        self._stop()
+        for standing in self._standings.of.values():
+            if standing.rows and not standing.complete:
+                self._say(_sentence(standing))
+        if self._planned and self._console.is_terminal:
+            self._say(self._summary(), style="dim")
+
+    def planned(
+        self, dataset: Dataset, jobs: Sequence[Planned], refusals: Sequence[str]
+    ) -> None:
+        """Say what will run, and show the bar."""
+        self._standings = Standings.planned(dataset, jobs)
+        self._planned = len(jobs)
+        if self._console.is_terminal:
+            self._say(f"{clean(dataset.name)}: {plural(len(dataset.examples), 'row')}, "
+                      f"{plural(len(dataset.task.labels), 'label')}; "
+                      f"{plural(len(self._standings.of), 'candidate')}, "
+                      f"{plural(len(jobs), 'run')}. Figures below are provisional.", style="dim")
+            for refusal in refusals:
+                self._say(f"Left out: {clean(refusal)}", style="yellow")
+            self._live = Live(get_renderable=self._screen, console=self._console, transient=True,
+                              refresh_per_second=2)
+            self._live.start()
+
+    def job(self, job: Planned, run: Run | None) -> None:
+        """Note that a run starts (None) or has ended."""
+        if run is None:
+            self._in_hand = job
+            return
+        self._ended += 1
+        self._from_before += self._in_hand is not job
+        self._in_hand = None
+        name = shorten(clean(job.trial.candidate), NAME)
+        if run.error is not None:
+            self._say(f"{name} failed ({clean(job.part) or 'one run'}, fold {job.trial.fold + 1}): "
+                      f"{clean(run.error)}", style="red")
+        standing = self._standings.add(job, run)
+        if standing is not None and standing.complete and standing.rows:
+            self._say(_sentence(standing))
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _say(self, sentence: str, style: str = "") -> None:
+        self._console.print(Plain(Text(sentence, style=style)), soft_wrap=True)
+
+    def _screen(self) -> RenderableType:
+        return Plain(Group(*self._pending(), self._bar()))
+
+    def _pending(self) -> Iterator[RenderableType]:
+        for standing in self._standings.of.values():
+            if standing.ended and standing.rows and not standing.complete:
+                yield Text(_sentence(standing), style="dim", no_wrap=True, overflow="ellipsis")
+
+    def _bar(self) -> RenderableType:
+        spent = duration(round(perf_counter() - self._start))
+        limit = f" of {duration(self._budget)}" if self._budget is not None else ""
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=BAR)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        doing = f" · {clean(self._in_hand.trial.candidate)}: {clean(self._in_hand.part)}" \
+            if self._in_hand is not None else ""
+        grid.add_row(ProgressBar(total=max(1, self._planned), completed=self._ended, width=BAR),
+                     literal(f"{self._ended} of {self._planned} runs · {spent}{limit}{doing}"))
+        return grid
+
+    def _summary(self) -> str:
+        before = f", {self._from_before} of them from before" if self._from_before else ""
+        return (f"{self._ended} of {plural(self._planned, 'run')} done{before}, "
+                f"{duration(perf_counter() - self._start)}.")
+
+
+def _sentence(standing: Standing) -> str:
+    name = shorten(clean(standing.name), NAME)
+    said = (f"{name:<12} {percent(standing.accuracy):>5} of 100 right on "
+            f"{plural(standing.rows, 'row')}, {duration(standing.seconds)}")
+    if not standing.complete:
+        said += f" so far ({standing.ended} of {standing.planned} runs of {clean(standing.part)})"
+    if standing.failed:
+        said += f"; {plural(standing.failed, 'run')} failed"
+    return said

@@ -1,0 +1,111 @@
+"""Figures and names as a reader meets them; what was not measured is a dash, never a zero."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from choose.judge.record import Interval, Kind
+from choose.report.safe import clean
+
+DASH = "\u2013"
+MINUS = "\u2212"
+
+KINDS: dict[Kind, str] = {
+    "adopt": "Adopt",
+    "baseline-is-enough": "A baseline is enough",
+    "none-works": "None of these works yet",
+    "collect-labels": "Label more first",
+    "fix-labels": "Fix the labels first",
+    "too-close": "Too close to call",
+}
+
+# Names of files and folders in a model spec that say nothing about the model.
+_GENERIC = {"model", "models", "weights", "snapshot", "snapshots", "main"}
+_QUANTISED = re.compile(r"[.-](?:Q\d\w*|IQ\d\w*|[bB]?[fF]16|[fF]32|int[48])$")
+_TUNED = re.compile(r"-(?:Instruct|instruct|chat|Chat|it)$")
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Write a share as a figure out of 100, without a sign: 0.82 is ``82.0``."""
+    return DASH if share is None else f"{100 * share:.{digits}f}"
+
+
+def points(change: float | None) -> str:
+    """Write a change of a share in points with its sign: 0.023 is ``+2.3``."""
+    if change is None:
+        return DASH
+    shown = f"{abs(100 * change):.1f}"
+    if float(shown) == 0:
+        return shown
+    return ("+" if change > 0 else MINUS) + shown
+
+
+def span(interval: Interval | None) -> str:
+    """Write the ends of an interval of shares, out of 100."""
+    if interval is None or interval.low is None or interval.high is None:
+        return DASH
+    return f"{percent(interval.low)}{DASH}{percent(interval.high)}"
+
+
+def change(interval: Interval | None) -> str:
+    """Write a difference in points with its interval."""
+    if interval is None:
+        return DASH
+    if interval.low is None or interval.high is None:
+        return points(interval.value)
+    return f"{points(interval.value)} ({points(interval.low)} to {points(interval.high)})"
+
+
+def figure(value: float | None) -> str:
+    """Write a positive quantity with about three digits and thousands set apart."""
+    if value is None:
+        return DASH
+    if value >= 100 or value == 0:
+        return f"{value:,.0f}"
+    digits = 1 if value >= 10 else 2 if value >= 0.1 else 4
+    return f"{value:.{digits}f}"
+
+
+def chance(p: float | None) -> str:
+    """Write a p-value."""
+    return DASH if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as a person would: ``3.2 s``, ``4 m 05 s``, ``1 h 20 m``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} m"
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a count with its noun."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def short_models(specs: Iterable[str | None]) -> dict[str | None, str]:
+    """Give each model spec the shortest name that no other spec of the study shares."""
+    names: dict[str | None, str] = {None: DASH}
+    distinct = sorted({spec for spec in specs if spec is not None})
+    forms = {spec: _forms(clean(spec)) for spec in distinct}
+    for spec in distinct:
+        taken = {form for other in distinct if other != spec for form in forms[other]}
+        free = [form for form in forms[spec] if form not in taken]
+        names[spec] = free[0] if free else clean(spec)
+    return names
+
+
+def _forms(spec: str) -> tuple[str, ...]:
+    path = spec.removeprefix("pypi:").removeprefix("endpoint:").rstrip("/")
+    parts = [part for part in re.split(r"[/\\]", path) if part.lower() not in _GENERIC and part]
+    package = re.split(r"==", parts[0])[0] if parts else path
+    # Behind a generic folder stands the package, under its import name.
+    inside_package = len(parts) == 2 and parts[1].replace("_", "-") == package
+    tail = package if inside_package or not parts else parts[-1].split("==")[0]
+    stem = re.sub(r"\.(?:gguf|safetensors|bin)$", "", tail)
+    bare = _QUANTISED.sub("", stem)
+    return (_TUNED.sub("", bare), bare, stem, path)
