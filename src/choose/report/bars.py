@@ -13,8 +13,7 @@ from rich.text import Text
 from choose.judge.record import Interval
 
 # A candidate this far below the best would squeeze all the others together.
-FAR = 0.35
-NARROW, WIDE = 18, 72
+FAR = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +123,4 @@ class Band:
 
 
 def _measure(options: ConsoleOptions) -> Measurement:
-    return Measurement(min(NARROW, options.max_width), min(WIDE, options.max_width))
+    return Measurement(min(18, options.max_width), options.max_width)

@@ -9,107 +9,115 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.judge.record import Decision, Scorecard
-from choose.report.bars import Band, Scale, axis_for
-from choose.report.layout import Column, note, section, table
+from choose.report.bars import Axis, Band, Scale, axis_for
+from choose.report.layout import Column, note, section, sheet
 from choose.report.safe import clean, literal, shorten
 from choose.report.words import DASH, figure, percent, short_models, span
 
-ONE_TABLE = 130
+ONE_TABLE = 132
 NARROW = 72
-NAME = 44
-
-Cells = Callable[[Scorecard], RenderableType]
+NAME = 24
 
 
 @dataclass(frozen=True)
 class Field:
-    """The candidates of a decision, the most accurate first, as they are shown."""
+    """The candidates of a decision, the most accurate first and the failed last."""
 
     decision: Decision
+    shown: Callable[[Scorecard], bool] = lambda card: card.accuracy is not None
 
     @property
     def cards(self) -> list[Scorecard]:
-        """Return the scorecards, the most accurate first and the failed last."""
-        return sorted(self.decision.scorecards, reverse=True,
-                      key=lambda card: card.accuracy.value if card.accuracy else -1.0)
+        """Return the scorecards to show."""
+        cards = filter(self.shown, self.decision.scorecards)
+        return sorted(cards, key=lambda card: -card.accuracy.value if card.accuracy else 1.0)
 
     def style(self, card: Scorecard) -> str:
         """Return how a candidate's row is set off."""
         return "bold green" if card.candidate == self.decision.verdict.recommended else ""
 
-    def name(self, card: Scorecard) -> Text:
-        """Return a candidate's name behind the mark of the recommended one."""
+    def names(self) -> Column:
+        """Return the column of names, with a mark before the one to use."""
+        return Column("  candidate", [self._name(card) for card in self.cards], figures=False)
+
+    def column(self, head: str, cell: Callable[[Scorecard], str], figures: bool = True) -> Column:
+        """Return a column with a cell for each candidate."""
+        return Column(head, [literal(shorten(clean(cell(card)), NAME), self.style(card))
+                             for card in self.cards], figures=figures)
+
+    def _name(self, card: Scorecard) -> Text:
         verdict = self.decision.verdict
-        mark = "▶ " if card.candidate == verdict.recommended else "  "
-        if verdict.recommended is None and card.candidate == verdict.use_meanwhile:
-            mark = "• "
-        return Text(mark + shorten(clean(card.candidate), NAME), style=self.style(card))
+        mark = " "
+        if card.candidate == (verdict.recommended or verdict.use_meanwhile):
+            mark = "▶" if verdict.recommended else "▷"
+        return Text(f"{mark} {shorten(clean(card.candidate), NAME)}", style=self.style(card))
 
 
 def candidates(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the section on the candidates: one table, or two where one would not fit."""
-    field = Field(decision)
-    measured, facts = _measured(field, width), _facts(field)
+    field = Field(decision, lambda _: True)
+    axis = axis_for((card.accuracy for card in field.cards), _target(decision))
+    names, measured, facts = field.names(), _measured(field, axis, width), _facts(field)
     if width >= ONE_TABLE:
-        tables: list[RenderableType] = [_lay(field, [*measured[:1], *facts[:2], *measured[1:],
-                                                     *facts[2:]])]
+        tables = [*sheet([names, *facts[:2], *measured, *facts[2:]], width)]
     else:
-        tables = [_lay(field, measured), Text(), _lay(field, [measured[0], *facts])]
-    yield section("Candidates", note(_legend(decision)), Text(), *tables, *_failures(field))
+        tables = [*sheet([names, *measured], width), Text(), *sheet([names, *facts], width)]
+    yield section("Candidates", *tables, Text(), *_legend(decision, axis), *_failures(field))
 
 
-def _lay(field: Field, columns: list[tuple[Column, Cells]]) -> RenderableType:
-    rows = [[cell(card) for _, cell in columns] for card in field.cards]
-    return table([column for column, _ in columns], rows)
+def _target(decision: Decision) -> float | None:
+    target = decision.goal.get("target")
+    return target if isinstance(target, float) else None
 
 
-def _measured(field: Field, width: int) -> list[tuple[Column, Cells]]:
-    goal = field.decision.goal.get("target")
-    target = goal if isinstance(goal, float) else None
-    axis = axis_for((card.accuracy for card in field.cards), target)
-    columns: list[tuple[Column, Cells]] = [
-        (Column("candidate", figures=False), field.name),
-        (Column("right\nof 100"), lambda card: Text(
-            percent(card.accuracy.value) if card.accuracy else DASH, style=field.style(card))),
-        (Column("95 %\ninterval"), lambda card: Text(span(card.accuracy))),
-        (Column(Scale(axis), figures=False, wide=True), lambda card: Band(
-            axis, card.accuracy, field.style(card) or "cyan")),
+def _measured(field: Field, axis: Axis, width: int) -> list[Column]:
+    columns = [
+        field.column("right\nof 100",
+                     lambda card: percent(card.accuracy.value) if card.accuracy else DASH),
+        field.column("95 %\ninterval", lambda card: span(card.accuracy)),
+        Column(Scale(axis), _bands(field, axis), figures=False, drawn=True),
     ]
-    return columns if width >= NARROW else [*columns[:2], columns[3]]
+    return columns if width >= NARROW else [columns[0], columns[2]]
 
 
-def _facts(field: Field) -> list[tuple[Column, Cells]]:
+def _bands(field: Field, axis: Axis) -> list[RenderableType]:
+    return [Band(axis, card.accuracy, field.style(card) or "cyan") for card in field.cards]
+
+
+def _facts(field: Field) -> list[Column]:
     models = short_models(card.model for card in field.cards)
-    columns: list[tuple[Column, Cells]] = [
-        (Column("family", figures=False), lambda card: literal(shorten(card.family, NAME))),
-        (Column("model", figures=False), lambda card: literal(shorten(models[card.model], NAME))),
-        (Column("macro\nF1"), lambda card: Text(
-            percent(card.macro_f1.value) if card.macro_f1 else DASH)),
-        (Column("seeds"), lambda card: Text(str(card.repetitions) if card.repetitions else DASH)),
-        (Column("ms per\nitem"), lambda card: Text(figure(card.cost.ms_per_item))),
-        (Column("fit\nseconds"), lambda card: Text(figure(card.cost.fit_seconds))),
+    column = field.column
+    facts = [
+        column("family", lambda card: card.family, figures=False),
+        column("model", lambda card: models[card.model], figures=False),
+        column("macro\nF1", lambda card: percent(card.macro_f1.value) if card.macro_f1 else DASH),
+        column("seeds", lambda card: str(card.repetitions) if card.repetitions else DASH),
+        column("ms per\nitem", lambda card: figure(card.cost.ms_per_item)),
+        column("fit\nseconds", lambda card: figure(card.cost.fit_seconds)),
     ]
     if any(card.cost.usd_per_1k is not None for card in field.cards):
-        columns.append((Column("$ per\n1,000"), lambda card: Text(figure(card.cost.usd_per_1k))))
-    if any((card.format_valid or 1.0) < 1 or card.format_valid == 0 for card in field.cards):
-        columns.append((Column("usable\nof 100"), lambda card: Text(percent(card.format_valid))))
-    return columns
+        facts.append(column("$ per\n1,000", lambda card: figure(card.cost.usd_per_1k)))
+    if any(card.format_valid is not None and card.format_valid < 1 for card in field.cards):
+        facts.append(column("usable\nof 100", lambda card: percent(card.format_valid)))
+    return facts
 
 
-def _legend(decision: Decision) -> str:
+def _legend(decision: Decision, axis: Axis) -> Iterator[RenderableType]:
     verdict = decision.verdict
-    estimands = {clean(card.accuracy.estimand) for card in decision.scorecards
-                 if card.accuracy and card.accuracy.estimand}
-    marks = "▶ recommended" if verdict.recommended else "• use meanwhile"
-    parts = [f"{marks}; ├─●─┤ accuracy with its 95 % interval"]
+    marks = ["▶ recommended" if verdict.recommended else "▷ use meanwhile",
+             "├─●─┤ 95 % interval"]
+    known = [card.accuracy for card in decision.scorecards if card.accuracy]
+    if axis.target is not None:
+        marks.append("┊ target")
+    if any(accuracy.value < axis.low for accuracy in known):
+        marks.append("◂ further left")
+    yield note("  ".join([*marks, f"{DASH} not measured"]))
+    estimands = {clean(accuracy.estimand) for accuracy in known if accuracy.estimand}
     if estimands:
-        parts.append(f"intervals are about {' / '.join(sorted(estimands))}")
-    if isinstance(decision.goal.get("target"), float):
-        parts.append("┊ target")
-    return "; ".join([*parts, f"{DASH} not measured"])
+        yield note(f"Each interval is about: {'; '.join(sorted(estimands))}.")
 
 
 def _failures(field: Field) -> Iterator[RenderableType]:
     for card in field.cards:
         for error in card.errors:
-            yield literal(f"{shorten(clean(card.candidate), NAME)} failed: {error}", style="red")
+            yield literal(f"{shorten(clean(card.candidate), NAME)} failed: {clean(error)}", "red")

@@ -5,37 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import RenderableType
-from rich.text import Text
 
-from choose.judge.record import Crossing, Decision, Pair, Scorecard
+from choose.judge.record import Crossing, Decision, LabelRecord, Pair, Scorecard
 from choose.report.candidates import NAME, Field
-from choose.report.layout import Column, bullets, note, section, table
+from choose.report.layout import Column, bullets, note, section, sheet
 from choose.report.safe import clean, literal, shorten
 from choose.report.words import DASH, MINUS, chance, change, figure, percent, plural
 
 SIZES = 6
 WEAKEST = 5
+LABEL = 40
 
 
-def steadiness(decision: Decision) -> Iterator[RenderableType]:
+def steadiness(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield how accuracy moves with label noise, with the question's form and by chance."""
-    rows = [
-        [field_name, Text(change(card.noise.slope)), Text(percent(card.stability.agreement)),
-         Text(_worst_view(card)), *(Text(percent(sd)) for sd in _spreads(card)),
-         Text(percent(card.churn))]
-        for card, field_name in _named(decision)
+    field = Field(decision)
+    columns = [
+        field.names(),
+        field.column("with 10 % more\nwrong labels", lambda card: change(card.noise.slope)),
+        field.column("answers\nkept", lambda card: percent(card.stability.agreement)),
+        field.column("weakest\nview", _worst_view),
+        field.column("sd of\nrows", lambda card: percent(card.variance.test_rows)),
+        field.column("sd of\ndraw", lambda card: percent(card.variance.draw)),
+        field.column("sd of\nseed", lambda card: percent(card.variance.seed)),
+        field.column("sd of\nwording", lambda card: percent(card.variance.wording)),
+        field.column("churn", lambda card: percent(card.churn)),
     ]
-    heads = ("per 10 points of added label noise", "answers kept under views", "weakest view",
-             "sd test rows", "sd draw", "sd seed", "sd wording", "churn")
-    columns = [Column("candidate", figures=False), *map(Column, heads)]
-    yield section("Noise and stability", note("Points of accuracy; sd is a standard deviation by "
-                                              f"its source; {DASH} not measured, which is not 0"),
-                  table(columns, rows))
-
-
-def _spreads(card: Scorecard) -> tuple[float | None, ...]:
-    by = card.variance
-    return by.test_rows, by.draw, by.seed, by.wording
+    yield section("Noise and stability", *sheet(columns, width), note(
+        "In points or of 100. Kept: the same answer when the question is typed differently. "
+        "Sd: how much accuracy moves with that source alone. Churn: answers that change on "
+        f"retraining. {DASH} is not measured, never zero."))
 
 
 def _worst_view(card: Scorecard) -> str:
@@ -45,97 +44,97 @@ def _worst_view(card: Scorecard) -> str:
     return f"{shorten(clean(worst.view), 16)} {percent(worst.agreement)}"
 
 
-def curves(decision: Decision) -> Iterator[RenderableType]:
+def curves(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield accuracy by number of labels, and where one candidate overtakes another."""
-    sizes = sorted({point.labels for card in decision.scorecards for point in card.curve})
+    field = Field(decision, lambda card: len(card.curve) > 1)
+    sizes = sorted({point.labels for card in field.cards for point in card.curve})
     if len(sizes) < 2:
         return
     if len(sizes) > SIZES:
         sizes = [sizes[round(i * (len(sizes) - 1) / (SIZES - 1))] for i in range(SIZES)]
-    rows = []
-    for card, name in _named(decision):
-        at = {point.labels: point.value for point in card.curve}
-        if at:
-            rows.append([name, *(Text(percent(at.get(size))) for size in sizes)])
-    columns = [Column("labels", figures=False), *(Column(f"{size:,}") for size in sizes)]
-    crossings = [_crossing(crossing) for crossing in decision.crossings]
-    yield section("Right of 100 by number of labels", table(columns, rows), bullets(crossings))
+    columns = [field.column(f"{size:,}\nlabels", lambda card, size=size: _at(card, size))  # type: ignore[misc]
+               for size in sizes]
+    crossings = [bullets([_crossing(crossing)]) for crossing in decision.crossings]
+    yield section("Right of 100, by number of labels learnt from",
+                  *sheet([field.names(), *columns], width), *crossings)
+
+
+def _at(card: Scorecard, size: int) -> str:
+    return next((percent(point.value) for point in card.curve if point.labels == size), DASH)
 
 
 def _crossing(crossing: Crossing) -> str:
     labels = crossing.labels
-    where = f"at about {labels.value:,.0f} labels" if labels else "at a number not known"
+    where = f"at about {labels.value:,.0f} labels" if labels else "at a number that is not known"
     if labels and labels.low is not None and labels.high is not None:
         where += f" ({labels.low:,.0f} to {labels.high:,.0f})"
     sure = f", probability {crossing.probability:.2f}" if crossing.probability is not None else ""
     return f"{crossing.a} overtakes {crossing.b} {where}{sure}."
 
 
-def differences(decision: Decision) -> Iterator[RenderableType]:
+def differences(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the declared paired differences, corrected together, and count the others."""
     declared = [pair for pair in decision.pairs if pair.declared]
-    if not decision.pairs:
-        return
-    rows = [_difference(pair) for pair in declared]
-    columns = [Column("pair", figures=False), Column("points (95 % interval)"),
-               Column("p\n(Holm)"), Column("p"), Column("rows"), Column("test", figures=False)]
     others = len(decision.pairs) - len(declared)
-    notes = [f"Pairs fixed before the run, answered on the same rows; {_estimands(declared)}"
-             "p is corrected for all of them together (Holm)."] if declared else []
+    parts: list[RenderableType] = []
+    if declared:
+        parts += sheet(_differences(declared), width)
+        about = sorted({clean(p.difference.estimand) for p in declared if p.difference.estimand})
+        estimand = f" Intervals are about: {'; '.join(about)}." if about else ""
+        parts.append(note("Points of accuracy, on the same rows, between candidates fixed before "
+                          "the test rows were looked at. P (Holm) is corrected for all of them "
+                          f"together.{estimand}"))
     if others:
-        notes.append(f"{plural(others, 'more pair')} exploratory, in decision.json.")
-    tables = [table(columns, rows)] if rows else []
-    yield section("Differences in pairs", *tables, *map(note, notes))
+        parts.append(note(f"{plural(others, 'other pair')}, exploratory: in decision.json."))
+    if parts:
+        yield section("Differences", *parts)
 
 
-def _difference(pair: Pair) -> list[RenderableType]:
-    sides = literal(f"{shorten(clean(pair.a), NAME)} {MINUS} {shorten(clean(pair.b), NAME)}")
-    return [sides, Text(change(pair.difference)), Text(chance(pair.p_holm)), Text(chance(pair.p)),
-            Text(f"{pair.rows:,}"), literal(shorten(clean(pair.method), NAME))]
-
-
-def _estimands(pairs: list[Pair]) -> str:
-    named = sorted({clean(p.difference.estimand) for p in pairs if p.difference.estimand})
-    return f"intervals are about {' / '.join(named)}; " if named else ""
-
-
-def costs(decision: Decision) -> Iterator[RenderableType]:
-    """Yield what each candidate takes to fit, to change and to ask."""
-    heads = ("fit seconds", "seconds after a changed label", "ms per item", "tokens in per item",
-             "tokens out per item", "$ per 1,000", "MB to keep")
-    rows = [
-        [name, *(Text(figure(value)) for value in (
-            card.cost.fit_seconds, card.cost.turnaround_seconds, card.cost.ms_per_item,
-            card.cost.tokens_in, card.cost.tokens_out, card.cost.usd_per_1k,
-            card.cost.artefact_mb))]
-        for card, name in _named(decision)
+def _differences(pairs: list[Pair]) -> list[Column]:
+    names = [literal(f"{shorten(clean(p.a), NAME)} {MINUS} {shorten(clean(p.b), NAME)}")
+             for p in pairs]
+    return [
+        Column("pair", names, figures=False),
+        Column("95 % interval", [literal(change(p.difference)) for p in pairs]),
+        Column("p (Holm)", [literal(chance(p.p_holm)) for p in pairs]),
+        Column("p", [literal(chance(p.p)) for p in pairs]),
+        Column("rows", [literal(f"{p.rows:,}") for p in pairs]),
+        Column("method", [literal(shorten(clean(p.method), NAME)) for p in pairs], figures=False),
     ]
-    columns = [Column("candidate", figures=False), *map(Column, heads)]
+
+
+def costs(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield what each candidate takes to fit, to change and to ask."""
+    field = Field(decision)
+    columns = [
+        field.names(),
+        field.column("fit\nseconds", lambda card: figure(card.cost.fit_seconds)),
+        field.column("seconds after a\nchanged label", lambda card: figure(
+            card.cost.turnaround_seconds)),
+        field.column("ms per\nitem", lambda card: figure(card.cost.ms_per_item)),
+        field.column("tokens in\nper item", lambda card: figure(card.cost.tokens_in)),
+        field.column("tokens out\nper item", lambda card: figure(card.cost.tokens_out)),
+        field.column("$ per\n1,000", lambda card: figure(card.cost.usd_per_1k)),
+        field.column("MB to\nkeep", lambda card: figure(card.cost.artefact_mb)),
+    ]
     machine = ", ".join(f"{clean(k)} {clean(v)}" for k, v in decision.machine.items()
                         if isinstance(v, str | int | float))
     where = [note(f"Measured on: {machine}.")] if machine else []
-    yield section("What it costs", table(columns, rows), *where)
+    yield section("What it costs", *sheet(columns, width), *where)
 
 
-def weakest(decision: Decision) -> Iterator[RenderableType]:
+def weakest(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the labels that the candidate in use finds least often."""
-    verdict = decision.verdict
-    name = verdict.recommended or verdict.use_meanwhile
-    for card in decision.scorecards:
-        found = [(row.recall, row) for row in card.per_class if row.recall is not None]
-        if card.candidate == name and len(found) > 1:
-            worst = sorted(found, key=lambda pair: pair[0])[:WEAKEST]
-            rows = [[literal(shorten(clean(row.label), NAME)), Text(percent(row.recall)),
-                     Text(percent(row.precision)), Text(f"{row.support:,}")] for _, row in worst]
-            columns = [Column("label", figures=False), Column("found\nof 100"),
-                       Column("right when\nnamed, of 100"), Column("rows")]
-            yield section(f"Where {shorten(clean(name), NAME)} errs most", table(columns, rows))
-
-
-def _named(decision: Decision) -> Iterator[tuple[Scorecard, Text]]:
-    field = Field(decision)
-    for card in field.cards:
-        if card.accuracy is not None:
-            yield card, field.name(card)
-
-
+    name = decision.verdict.recommended or decision.verdict.use_meanwhile
+    card = next((card for card in decision.scorecards if card.candidate == name), None)
+    found = [(row.recall, row) for row in card.per_class if row.recall is not None] if card else []
+    if len(found) < 2:
+        return
+    rows: list[LabelRecord] = [row for _, row in sorted(found, key=lambda pair: pair[0])[:WEAKEST]]
+    columns = [
+        Column("label", [literal(shorten(clean(row.label), LABEL)) for row in rows], figures=False),
+        Column("found\nof 100", [literal(percent(row.recall)) for row in rows]),
+        Column("right of 100\nso labelled", [literal(percent(row.precision)) for row in rows]),
+        Column("rows", [literal(f"{row.support:,}") for row in rows]),
+    ]
+    yield section(f"Where {shorten(clean(name), NAME)} errs most", *sheet(columns, width))

@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from choose.report.safe import clean, literal
+from choose.report.words import DASH
 
 INDENT = 2
+GAP = 2
+# The least room in which a drawn interval can still be read.
+DRAWN = 22
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The head of a column; figures stand right, names fold."""
+    """A column of one-line cells under a head of one or more lines; figures stand right."""
 
     head: RenderableType
+    cells: Sequence[RenderableType]
     figures: bool = True
-    wide: bool = False
+    drawn: bool = False
+
+    @property
+    def width(self) -> int:
+        """Return how many columns of the screen it needs."""
+        lines = [line for cell in (self.head, *self.cells) for line in str(cell).splitlines()]
+        return DRAWN if self.drawn else max(map(cell_len, lines), default=0)
+
+    @property
+    def known(self) -> bool:
+        """Return whether anything was measured."""
+        return self.drawn or any(str(cell) != DASH for cell in self.cells)
 
 
 def section(title: str, *parts: RenderableType) -> RenderableType:
     """Put parts, indented, under a title and after an empty line."""
-    heading = Text(title, style="bold")
+    heading = literal(title, style="bold")
     return Group(Text(), heading, *(Padding(part, (0, 0, 0, INDENT)) for part in parts))
 
 
-def bullets(sentences: Iterable[str], mark: str = "•") -> RenderableType:
+def bullets(sentences: Iterable[str]) -> RenderableType:
     """List sentences; what does not fit on a line hangs below its beginning."""
-    return pairs((mark, sentence) for sentence in sentences)
+    return pairs((("•", sentence) for sentence in sentences), gap=1)
 
 
-def pairs(rows: Iterable[tuple[str | Text, str | Text]]) -> RenderableType:
+def pairs(rows: Iterable[tuple[str | Text, str | Text]], gap: int = GAP) -> RenderableType:
     """Lay out two columns: a short name, and what there is to say."""
-    grid = Table.grid(padding=(0, 1))
+    grid = Table.grid(padding=(0, gap))
     grid.add_column(overflow="fold", max_width=24)
     grid.add_column(overflow="fold", ratio=1)
     for name, said in rows:
@@ -45,16 +62,34 @@ def pairs(rows: Iterable[tuple[str | Text, str | Text]]) -> RenderableType:
     return grid
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[RenderableType]]) -> Table:
-    """Lay out figures under heads, without lines, no wider than they need to be."""
-    wide = any(column.wide for column in columns)
-    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=wide)
+def sheet(columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
+    """Lay columns out as one table, or as several below each other where one would not fit.
+
+    The first column names the rows and stands in every table. A column in which nothing was
+    measured is left out, and named in a note where its head is plain text.
+    """
+    name, *others = columns
+    known = [column for column in others if column.known]
+    room = width - INDENT
+    for number, chunk in enumerate(_balanced(name, known, room)):
+        if number:
+            yield Text()
+        yield table([name, *chunk])
+    missing = [" ".join(str(column.head).split()) for column in others if not column.known]
+    if missing:
+        yield note(f"Not measured: {', '.join(missing)}.")
+
+
+def table(columns: Sequence[Column]) -> Table:
+    """Lay columns out beside each other, without lines."""
+    made = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim",
+                 expand=any(column.drawn for column in columns))
     for column in columns:
         made.add_column(
-            column.head, justify="right" if column.figures else "left", overflow="fold",
-            ratio=1 if column.wide else None, vertical="bottom",
+            column.head, justify="right" if column.figures else "left", vertical="bottom",
+            ratio=1 if column.drawn else None, no_wrap=True,
         )
-    for row in rows:
+    for row in zip(*(column.cells for column in columns), strict=True):
         made.add_row(*row)
     return made
 
@@ -62,6 +97,28 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[RenderableType]]) -
 def note(sentence: str) -> Text:
     """Say something in passing."""
     return literal(sentence, style="dim")
+
+
+def _balanced(name: Column, columns: Sequence[Column], room: int) -> list[list[Column]]:
+    chunks = _chunks(name, columns, room)
+    for smaller in range(room - 1, 0, -1):
+        tighter = _chunks(name, columns, smaller)
+        if len(tighter) > len(chunks):
+            break
+        chunks = tighter
+    return chunks
+
+
+def _chunks(name: Column, columns: Sequence[Column], room: int) -> list[list[Column]]:
+    chunks: list[list[Column]] = [[]]
+    used = name.width
+    for column in columns:
+        if used + GAP + column.width > room and chunks[-1]:
+            chunks.append([])
+            used = name.width
+        chunks[-1].append(column)
+        used += GAP + column.width
+    return chunks
 
 
 def _text(said: str | Text) -> Text:

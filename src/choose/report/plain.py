@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -13,7 +13,7 @@ from rich.segment import Segment
 _ASCII = str.maketrans({
     "\u2013": "-", "\u2212": "-", "—": "-", "\u00d7": "x", "“": '"', "”": '"', "\u2018": "'",
     "\u2019": "'", "·": ".", "•": "*", "…": "~", "├": "|", "┤": "|", "─": "-", "┊": ":", "●": "o",
-    "◂": "<", "▶": ">", "✓": "+", "✗": "x",
+    "◂": "<", "▶": ">", "▷": ">", "✓": "+", "✗": "x",
 })
 
 
@@ -21,6 +21,16 @@ def encodable(segments: Iterable[Segment], encoding: str) -> Iterator[Segment]:
     """Replace, column by column, what `encoding` cannot express."""
     for text, style, control in segments:
         yield Segment(text if control else _fit(text, encoding), style, control)
+
+
+def trimmed(line: Sequence[Segment]) -> list[Segment]:
+    """Drop the white space that a line ends in."""
+    kept = list(line)
+    while kept and not kept[-1].control:
+        text, style, control = kept.pop()
+        if text := text.rstrip(" "):
+            return [*kept, Segment(text, style, control)]
+    return kept
 
 
 def _fit(text: str, encoding: str) -> str:

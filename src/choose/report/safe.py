@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 
@@ -26,11 +27,19 @@ def literal(text: object, style: str | Style = "") -> Text:
 
 
 def shorten(text: str, width: int) -> str:
-    """Cut the middle out of a text that is longer than `width` characters."""
-    if len(text) <= width:
+    """Cut the middle out of a text that needs more than `width` columns of the screen."""
+    if cell_len(text) <= width:
         return text
-    head = (width - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (width - 1 - head):]}"
+    head = _fitting(text, (width - 1) // 2)
+    tail = _fitting(text[::-1], width - 1 - cell_len(head))[::-1]
+    return f"{head}…{tail}"
+
+
+def _fitting(text: str, width: int) -> str:
+    for end in range(min(len(text), width), 0, -1):
+        if cell_len(text[:end]) <= width:
+            return text[:end]
+    return ""
 
 
 def _harmless(char: str) -> str:

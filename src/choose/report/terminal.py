@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from choose.judge.record import Decision, Gate
+from choose.judge.record import DatasetRecord, Decision, Gate, Verdict
 from choose.report import details
 from choose.report.candidates import candidates
 from choose.report.layout import bullets, note, pairs, section
-from choose.report.plain import encodable
-from choose.report.safe import clean
-from choose.report.words import KINDS, percent, plural
+from choose.report.plain import encodable, trimmed
+from choose.report.safe import clean, literal
+from choose.report.words import COLOURS, KINDS, number, plural
+
+Fact = tuple[str, Text]
 
 GATES = {"pass": ("✓ pass", "green"), "fail": ("✗ fail", "red"), "unknown": ("? unknown", "yellow")}
 
@@ -39,17 +42,16 @@ class Report:
         parts = list(_parts(self.decision, self.store, options.max_width))
         lines = console.render_lines(Group(*parts), options, pad=False)
         if console.is_terminal and len(lines) >= options.size.height:
-            closing = Group(Text(), *_answer(self.decision))
+            closing = Group(Text(), _head(self.decision))
             lines += console.render_lines(closing, options, pad=False)
         for line in lines:
-            yield from encodable(line, options.encoding)
+            yield from encodable(trimmed(line), options.encoding)
             yield Segment.line()
 
 
 def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[RenderableType]:
     verdict = decision.verdict
-    yield from _answer(decision)
-    yield from _data(decision)
+    yield _head(decision, *_frame(decision))
     yield from candidates(decision, width)
     yield from _list("Why", verdict.reasons)
     if verdict.rejected:
@@ -58,43 +60,65 @@ def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[Rende
     yield from _list("Where the next hour buys most", verdict.next)
     if decision.gates:
         yield section("Checks", pairs(map(_gate, decision.gates)))
-    yield from details.weakest(decision)
-    yield from details.steadiness(decision)
-    yield from details.curves(decision)
-    yield from details.differences(decision)
-    yield from details.costs(decision)
+    for detail in (details.weakest, details.steadiness, details.curves, details.differences,
+                   details.costs):
+        yield from detail(decision, width)
     yield from _list("Left out", decision.left_out)
     yield from _list("About the data", decision.dataset.findings)
     yield section("Files and replay", *_replay(decision, store))
 
 
-def _answer(decision: Decision) -> Iterator[RenderableType]:
-    verdict = decision.verdict
-    yield Text(clean(verdict.headline), style="bold")
-    sure = [f"Confidence: {verdict.confidence}"]
-    if verdict.probability_best is not None:
-        sure.append(f"best with probability {verdict.probability_best:.2f}")
-    if verdict.expected_regret is not None:
-        sure.append(f"expected regret {percent(verdict.expected_regret)} points")
-    yield Text(f"{KINDS[verdict.kind]} · {' · '.join(sure)}")
+def _head(decision: Decision, *more: Fact) -> RenderableType:
+    headline = literal(decision.verdict.headline, style="bold")
+    return Group(headline, pairs([*_answer(decision.verdict), *more]))
+
+
+def _answer(verdict: Verdict) -> Iterator[Fact]:
+    kind = Text(KINDS[verdict.kind], style=COLOURS[verdict.kind])
+    yield "Verdict", kind.append(f"; confidence {verdict.confidence}", style="default")
     if verdict.use_meanwhile != verdict.recommended:
-        yield Text(f"Meanwhile use: {clean(verdict.use_meanwhile)}")
+        yield "Meanwhile", literal(f"use {clean(verdict.use_meanwhile)}")
     if verdict.next:
-        yield Text(f"Next: {clean(verdict.next[0])}")
+        yield "Next", literal(verdict.next[0])
 
 
-def _data(decision: Decision) -> Iterator[RenderableType]:
-    data, goal = decision.dataset, decision.goal
-    parts = [clean(data.name), plural(data.rows, "row"), f"{data.test_rows:,} asked",
-             plural(len(data.labels), "label"), clean(data.division)]
-    if isinstance(target := goal.get("target"), float):
-        parts.append(f"goal {percent(target)} of 100 right")
-    if isinstance(margin := goal.get("margin"), float):
-        parts.append(f"smallest gain that matters {percent(margin)} points")
-    yield note(" · ".join(parts))
+def _frame(decision: Decision) -> Iterator[Fact]:
+    data = decision.dataset
+    if odds := _odds(decision.verdict):
+        yield "Odds", literal(odds, "dim")
+    yield "Data", literal(f"{clean(data.name)}, {plural(data.rows, 'row')}, "
+                          f"{plural(len(data.labels), 'label')}; {_division(data)}", "dim")
+    if goal := _goal(decision.goal):
+        yield "Goal", literal(goal, "dim")
     if decision.looks > 1:
-        yield note(f"These test rows have been judged in {decision.looks} different studies: "
-                   "each further look makes a lucky winner likelier.")
+        yield "Looks", literal(f"these rows have been judged {decision.looks} times, each time on "
+                               "another grid: a lucky winner grows likelier with each", "yellow")
+
+
+def _goal(goal: Mapping[str, Any]) -> str:
+    parts = []
+    if isinstance(target := goal.get("target"), float):
+        parts.append(f"at least {number(target)} of 100 right")
+    if isinstance(margin := goal.get("margin"), float):
+        parts.append(f"a gain matters from {number(margin)} points on")
+    return "; ".join(parts)
+
+
+def _odds(verdict: Verdict) -> str:
+    pick = clean(verdict.recommended or verdict.use_meanwhile)
+    parts = []
+    if verdict.probability_best is not None:
+        parts.append(f"{verdict.probability_best:.2f} that {pick} is the best of these")
+    if verdict.expected_regret is not None:
+        parts.append(f"using it costs {number(verdict.expected_regret)} points against the best "
+                     "on average")
+    return "; ".join(parts)
+
+
+def _division(data: DatasetRecord) -> str:
+    if data.division == "cross-fit":
+        return f"{data.test_rows:,} answered, each by a fit that never saw it (cross-fit)"
+    return f"{data.test_rows:,} answered, none learnt from ({clean(data.division)})"
 
 
 def _list(title: str, sentences: tuple[str, ...]) -> Iterator[RenderableType]:

@@ -19,6 +19,10 @@ KINDS: dict[Kind, str] = {
     "fix-labels": "Fix the labels first",
     "too-close": "Too close to call",
 }
+COLOURS: dict[Kind, str] = {
+    "adopt": "green", "baseline-is-enough": "green", "none-works": "red",
+    "collect-labels": "yellow", "fix-labels": "yellow", "too-close": "yellow",
+}
 
 # Names of files and folders in a model spec that say nothing about the model.
 _GENERIC = {"model", "models", "weights", "snapshot", "snapshots", "main"}
@@ -29,6 +33,11 @@ _TUNED = re.compile(r"-(?:Instruct|instruct|chat|Chat|it)$")
 def percent(share: float | None, digits: int = 1) -> str:
     """Write a share as a figure out of 100, without a sign: 0.82 is ``82.0``."""
     return DASH if share is None else f"{100 * share:.{digits}f}"
+
+
+def number(share: float) -> str:
+    """Write a share out of 100 as briefly as one digit behind the point allows: ``82``."""
+    return percent(share).removesuffix(".0")
 
 
 def points(change: float | None) -> str:
@@ -63,8 +72,7 @@ def figure(value: float | None) -> str:
         return DASH
     if value >= 100 or value == 0:
         return f"{value:,.0f}"
-    digits = 1 if value >= 10 else 2 if value >= 0.1 else 4
-    return f"{value:.{digits}f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
 
 
 def chance(p: float | None) -> str:
