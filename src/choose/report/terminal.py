@@ -74,7 +74,10 @@ def _head(decision: Decision, *more: Fact) -> RenderableType:
 
 
 def _answer(verdict: Verdict) -> Iterator[Fact]:
-    kind = Text(KINDS[verdict.kind], style=COLOURS[verdict.kind])
+    told = verdict.family is None or verdict.kind == "baseline-is-enough"
+    family = "" if told else f" ({clean(verdict.family)})"
+    which = f": {clean(verdict.recommended)}{family}" if verdict.recommended else ""
+    kind = Text(KINDS[verdict.kind] + which, style=COLOURS[verdict.kind])
     yield "Verdict", kind.append(f"; confidence {verdict.confidence}", style="default")
     if verdict.use_meanwhile != verdict.recommended:
         yield "Meanwhile", literal(f"use {clean(verdict.use_meanwhile)}")

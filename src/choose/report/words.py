@@ -82,7 +82,7 @@ def chance(p: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """Write a time as a person would: ``3.2 s``, ``4 m 05 s``, ``1 h 20 m``."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
