@@ -22,6 +22,7 @@ from choose.report.words import (
     MINUS,
     chance,
     change,
+    clock,
     duration,
     figure,
     percent,
@@ -89,6 +90,7 @@ def test_what_was_not_measured_is_a_dash_and_never_a_zero() -> None:
     assert not re.search(r"(?<![\d.])0(\.0+)?(?![\d.])", measured)
     assert "lora failed: OutOfMemoryError: 3 GB wanted, 1 GB free" in said
     # Columns without any figure are named and not drawn.
+    said = " ".join(said.split())
     assert "Not measured: 95 % interval." in said
     assert "answers kept, weakest view, sd of rows, sd of draw, sd of seed, sd of wording" in said
 
@@ -206,6 +208,10 @@ def test_figures_read_as_a_person_would_write_them() -> None:
         DASH, "0", "0.0012", "9.4", "51.0", "12,346"]
     assert [duration(s) for s in (3.21, 59.97, 65, 4800)] == [
         "3.2 s", "1 m 00 s", "1 m 05 s", "1 h 20 m"]
+
+
+def test_a_running_time_reads_like_a_clock() -> None:
+    assert [clock(s) for s in (4.9, 65, 600, 4805)] == ["0:04", "1:05", "10:00", "1:20:05"]
 
 
 def test_models_get_the_shortest_name_that_tells_them_apart() -> None:

@@ -71,7 +71,7 @@ def sheet(columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
     name, *others = columns
     known = [column for column in others if column.known]
     room = width - INDENT
-    for number, chunk in enumerate(_balanced(name, known, room)):
+    for number, chunk in enumerate(_balanced(name, known, room) if known else ()):
         if number:
             yield Text()
         yield table([name, *chunk])

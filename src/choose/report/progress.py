@@ -16,7 +16,7 @@ from rich.text import Text
 from choose.report.plain import Plain
 from choose.report.safe import clean, literal, shorten
 from choose.report.standing import Planned, Standing, Standings
-from choose.report.words import duration, percent, plural
+from choose.report.words import clock, duration, percent, plural
 from choose.types import Dataset, Run
 
 NAME = 24
@@ -107,8 +107,8 @@ class LiveProgress:
                 yield Text(_sentence(standing), style="dim", no_wrap=True, overflow="ellipsis")
 
     def _bar(self) -> RenderableType:
-        spent = duration(round(perf_counter() - self._start))
-        limit = f" of {duration(self._budget)}" if self._budget is not None else ""
+        spent = clock(perf_counter() - self._start)
+        limit = f" of {clock(self._budget)}" if self._budget is not None else ""
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=BAR)
         grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
@@ -129,7 +129,7 @@ def _sentence(standing: Standing) -> str:
     said = (f"{name:<12} {percent(standing.accuracy):>5} of 100 right on "
             f"{plural(standing.rows, 'row')}, {duration(standing.seconds)}")
     if not standing.complete:
-        said += f" so far ({standing.ended} of {standing.planned} runs of {clean(standing.part)})"
+        said += f" so far; {standing.ended} of {standing.planned} runs"
     if standing.failed:
         said += f"; {plural(standing.failed, 'run')} failed"
     return said
