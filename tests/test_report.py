@@ -103,6 +103,13 @@ def test_a_zero_that_was_measured_is_shown() -> None:
     assert row(said.split("Noise and stability")[1], "tfidf").split() == ["tfidf", "0.0", "0.0"]
 
 
+def test_a_long_list_is_cut_and_says_so() -> None:
+    said = shown(decisions.decision(left_out=tuple(f"nr {i} left out." for i in range(40))))
+    assert "nr 11 left out." in said
+    assert "nr 12 left out." not in said
+    assert "28 more in decision.json." in said
+
+
 def test_prices_show_only_where_something_is_priced() -> None:
     assert "$ per\n" not in shown(decisions.decision(), 80)
     cards = decisions.cards()

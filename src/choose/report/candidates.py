@@ -12,7 +12,7 @@ from choose.judge.record import Decision, Scorecard
 from choose.report.bars import Axis, Band, Scale, axis_for
 from choose.report.layout import Column, note, section, sheet
 from choose.report.safe import clean, literal, shorten
-from choose.report.words import DASH, figure, percent, short_models, span
+from choose.report.words import DASH, figure, percent, quantity, short_models, span
 
 ONE_TABLE = 132
 NARROW = 72
@@ -56,18 +56,13 @@ class Field:
 def candidates(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the section on the candidates: one table, or two where one would not fit."""
     field = Field(decision, lambda _: True)
-    axis = axis_for((card.accuracy for card in field.cards), _target(decision))
+    axis = axis_for((card.accuracy for card in field.cards), quantity(decision.goal, "target"))
     names, measured, facts = field.names(), _measured(field, axis, width), _facts(field)
     if width >= ONE_TABLE:
         tables = [*sheet([names, *facts[:2], *measured, *facts[2:]], width)]
     else:
         tables = [*sheet([names, *measured], width), Text(), *sheet([names, *facts], width)]
     yield section("Candidates", *tables, Text(), *_legend(decision, axis), *_failures(field))
-
-
-def _target(decision: Decision) -> float | None:
-    target = decision.goal.get("target")
-    return target if isinstance(target, float) else None
 
 
 def _measured(field: Field, axis: Axis, width: int) -> list[Column]:

@@ -18,7 +18,10 @@ from choose.report.candidates import candidates
 from choose.report.layout import bullets, note, pairs, section
 from choose.report.plain import encodable, trimmed
 from choose.report.safe import clean, literal
-from choose.report.words import COLOURS, KINDS, number, plural
+from choose.report.words import COLOURS, KINDS, number, plural, quantity
+
+# A list longer than this hides the sections behind it.
+MOST = 12
 
 Fact = tuple[str, Text]
 
@@ -65,7 +68,7 @@ def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[Rende
         yield from detail(decision, width)
     yield from _list("Left out", decision.left_out)
     yield from _list("About the data", decision.dataset.findings)
-    yield section("Files and replay", *_replay(decision, store))
+    yield section("Files", *_replay(decision, store))
 
 
 def _head(decision: Decision, *more: Fact) -> RenderableType:
@@ -100,9 +103,9 @@ def _frame(decision: Decision) -> Iterator[Fact]:
 
 def _goal(goal: Mapping[str, Any]) -> str:
     parts = []
-    if isinstance(target := goal.get("target"), float):
+    if (target := quantity(goal, "target")) is not None:
         parts.append(f"at least {number(target)} of 100 right")
-    if isinstance(margin := goal.get("margin"), float):
+    if (margin := quantity(goal, "margin")) is not None:
         parts.append(f"a gain matters from {number(margin)} points on")
     return "; ".join(parts)
 
@@ -126,7 +129,9 @@ def _division(data: DatasetRecord) -> str:
 
 def _list(title: str, sentences: tuple[str, ...]) -> Iterator[RenderableType]:
     if sentences:
-        yield section(title, bullets(sentences))
+        more = len(sentences) - MOST
+        rest = [note(f"{more:,} more in decision.json.")] if more > 0 else []
+        yield section(title, bullets(sentences[:MOST]), *rest)
 
 
 def _gate(gate: Gate) -> tuple[Text, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from choose.judge.record import Interval, Kind
 from choose.report.safe import clean
@@ -88,6 +89,12 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} m {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} m"
+
+
+def quantity(facts: Mapping[str, Any], key: str) -> float | None:
+    """Return a number among facts of a form that is not ours to know, or None."""
+    value = facts.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def clock(seconds: float) -> str:
