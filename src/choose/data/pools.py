@@ -1,0 +1,72 @@
+"""The order in which pool rows are drawn: seeded, stratified, smaller pools first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from random import Random
+
+from choose.types import Dataset, Example
+
+
+def ordered(pool_ids: Iterable[str], targets: Mapping[str, str], draw: int) -> tuple[str, ...]:
+    """Return the ids in the order in which draw number `draw` takes them.
+
+    One row of each class comes first, then the classes interleave in proportion to their rows, so
+    that every prefix is stratified. The order of `pool_ids` does not matter.
+    """
+    ids = tuple(sorted(pool_ids))
+    return _ordered(ids, tuple(targets[id] for id in ids), draw)
+
+
+def pool_for(dataset: Dataset, fold: int, draw: int, size: int | None) -> list[Example]:
+    """Return the first `size` rows (None: all) of a fold's pool in the order of a draw."""
+    pool = dataset.folds[fold].pool
+    targets = tuple(dataset.examples[id].target for id in pool)
+    order = _order_of_pool(pool, targets, draw)
+    return [dataset.examples[id] for id in order[:size]]
+
+
+def interleaved(ids: Sequence[str], targets: Mapping[str, str], seed: str) -> tuple[str, ...]:
+    """Return the ids so that any prefix holds each class close to its share of the rows."""
+    return tuple(id for _, _, id in _places(ids, [targets[id] for id in ids], seed))
+
+
+def sample(
+    ids: Sequence[str], targets: Mapping[str, str], limit: int, seed: str
+) -> tuple[str, ...]:
+    """Return at most `limit` ids, stratified, in the order in which they came."""
+    if len(ids) <= limit:
+        return tuple(ids)
+    chosen = set(interleaved(sorted(ids), targets, seed)[:limit])
+    return tuple(id for id in ids if id in chosen)
+
+
+@lru_cache(maxsize=128)
+def _order_of_pool(pool: tuple[str, ...], targets: tuple[str, ...], draw: int) -> tuple[str, ...]:
+    return ordered(pool, dict(zip(pool, targets, strict=True)), draw)
+
+
+def _ordered(ids: tuple[str, ...], targets: tuple[str, ...], draw: int) -> tuple[str, ...]:
+    places = _places(ids, targets, f"pool-{draw}")
+    head = [id for _, first, id in places if first]
+    Random(f"head-{draw}").shuffle(head)
+    return (*head, *(id for _, first, id in places if not first))
+
+
+def _places(ids: Sequence[str], targets: Sequence[str], seed: str) -> list[tuple[float, bool, str]]:
+    """Give each id a place in [0, 1) and say whether it is the first of its class, in order.
+
+    The j-th of a class's n shuffled rows stands at (j + u) / n, one random u in [0, 1) a class.
+    """
+    rows: dict[str, list[str]] = {}
+    for id, target in zip(ids, targets, strict=True):
+        rows.setdefault(target, []).append(id)
+    places = []
+    for target in sorted(rows):
+        random = Random(f"{seed}-{target}")
+        random.shuffle(rows[target])
+        start = random.random()
+        count = len(rows[target])
+        places += [((j + start) / count, j == 0, id) for j, id in enumerate(rows[target])]
+    return sorted(places)
