@@ -75,7 +75,8 @@ def sheet(columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
         if number:
             yield Text()
         yield table([name, *chunk])
-    missing = [" ".join(str(column.head).split()) for column in others if not column.known]
+    missing = [" ".join(str(column.head).split()) for column in others
+               if column.figures and not column.known]
     if missing:
         yield note(f"Not measured: {', '.join(missing)}.")
 
