@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-from choose.errors import StudyError
 from choose.judge.record import Decision
 from choose.store import Store
 from choose.study.grid import Job
@@ -67,10 +66,11 @@ def compare(
         ChooseError: on bad input, before anything is run or written.
     """
     from choose.run.local import left_out_sentences, run_jobs
+    from choose.study.labelled import labelled_set
 
     watch = observer or Silent()
     study = _resolved(data, study_file, overrides)
-    dataset = read_dataset(study)
+    dataset = labelled_set(study)
     candidates, refusals, jobs = plan(study, dataset)
     store = Store.create(Path(out) if out else default_store(dataset))
     store.begin(_plain(study), dataset)
@@ -79,15 +79,6 @@ def compare(
     outcome = run_jobs(jobs, dataset, store, study.grid.budget_seconds, watch.job)
     store.leave_out([*refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
-
-
-def read_dataset(study: Study) -> Dataset:
-    """Read, check and divide the labelled set that a study names."""
-    from choose.data.load import load_dataset
-
-    if study.data.path is None:
-        raise StudyError("No labelled set was named. Give a file: choose compare DATA.")
-    return load_dataset(study.data, study.task)
 
 
 def plan(
@@ -112,7 +103,8 @@ def decide(store: Store) -> Decision:
     if (text := store.decided(state)) is not None:
         return Decision.model_validate_json(text)
     from choose.evidence import evidence_of, rule_of
-    from choose.judge.verdict import RULE, judge
+    from choose.judge.rule import RULE
+    from choose.judge.verdict import judge
 
     evidence = evidence_of(store)
     decision = judge(

@@ -1,0 +1,71 @@
+"""From a store to what the judge reads: the one place where the two meet."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from choose.judge.evidence import CandidateInfo, Evidence, Items
+from choose.judge.rule import Rule
+from choose.store import Store
+from choose.types import Dataset, Run
+
+_INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
+
+
+def evidence_of(store: Store) -> Evidence:
+    """Read everything that has been measured of a study's grid."""
+    dataset = store.dataset
+    candidates, trials = store.grid()
+    runs = tuple(run for trial in trials if (run := store.get(trial)) is not None)
+    return Evidence(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        rows=len(dataset.examples),
+        labels=dataset.task.labels,
+        division=dataset.division,
+        items=_items(dataset),
+        candidates=tuple(CandidateInfo(**{k: c[k] for k in _INFO}) for c in candidates),
+        pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
+        runs=runs,
+        findings=dataset.findings,
+        machine=_machine(runs),
+    )
+
+
+def rule_of(study: Mapping[str, Any]) -> Rule:
+    """Return the rule that a study fixed before it ran."""
+    goal, costs = study.get("goal", {}), study.get("costs", {})
+    return Rule(
+        target=goal.get("target"),
+        margin=goal.get("margin", Rule().margin),
+        minutes_per_label=costs.get("minutes_per_label"),
+        hourly_rate=costs.get("hourly_rate"),
+        usd_per_machine_hour=costs.get("usd_per_machine_hour"),
+    )
+
+
+def _items(dataset: Dataset) -> Items:
+    targets_of_text: dict[str, set[str]] = defaultdict(set)
+    for example in dataset.examples.values():
+        targets_of_text[_normal(example.text)].add(example.target)
+    asked = [dataset.examples[id] for id in dataset.asked]
+    return Items(
+        ids=tuple(e.id for e in asked),
+        targets=tuple(e.target for e in asked),
+        clusters=tuple(dataset.clusters.get(e.id, e.id) for e in asked),
+        conflicting=frozenset(e.id for e in asked if len(targets_of_text[_normal(e.text)]) > 1),
+    )
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _machine(runs: tuple[Run, ...]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for run in runs:
+        facts.update(run.versions)
+        facts.update({k: v for k in ("threads", "dtype") if (v := getattr(run, k)) is not None})
+    return facts
