@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from choose.errors import DataError
@@ -36,3 +36,20 @@ def check_header(path: Path, names: Sequence[str]) -> list[str]:
 def short(text: str, limit: int = 40) -> str:
     """Quote a cell for a message, cut and with control characters escaped."""
     return repr(text if len(text) <= limit else f"{text[: limit - 1]}…")
+
+
+def listed(names: Sequence[str], limit: int = 12) -> str:
+    """Enumerate quoted names, the first few where there are many."""
+    shown = ", ".join(short(name) for name in names[:limit])
+    return f"{shown} and {len(names) - limit:,} more" if len(names) > limit else shown
+
+
+def rows_named(rows: Iterable[object], limit: int = 3) -> str:
+    """Name a few rows in words: ``row 4``, ``rows 4 and 9`` or ``rows 4, 9, 12 and 31 more``."""
+    all_rows = [str(row) for row in rows]
+    shown, more = all_rows[:limit], len(all_rows) - limit
+    if more > 0:
+        return f"rows {', '.join(shown)} and {more:,} more"
+    if len(shown) < 2:
+        return f"row {shown[0]}" if shown else "no row"
+    return f"rows {', '.join(shown[:-1])} and {shown[-1]}"

@@ -1,0 +1,132 @@
+"""Find texts that are the same or nearly the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from choose.types import Example
+
+ALIKE = 0.9
+_BLOCK = 2_000
+_PAIRS = 500_000
+Pairs = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Which rows have the same text, and which texts are nearly the same.
+
+    `text_of` gives the number of a row's text once case, spaces and punctuation are set aside;
+    `pairs` is (m, 2), numbers of texts whose cosine is at least `ALIKE`.
+    """
+
+    text_of: Mapping[str, int]
+    pairs: Pairs
+
+    def near(self, ids: Collection[str]) -> set[int]:
+        """Return the texts of the rows and all texts nearly the same as one of them."""
+        own = {self.text_of[id] for id in ids}
+        found = set(own)
+        for a, b in self.pairs.tolist():
+            if a in own:
+                found.add(b)
+            if b in own:
+                found.add(a)
+        return found
+
+
+def twins_of(examples: Sequence[Example]) -> Twins:
+    """Compare all texts with one another; see `alike` for what nearly the same means."""
+    numbers: dict[str, int] = {}
+    text_of = {e.id: numbers.setdefault(normalised(e.text), len(numbers)) for e in examples}
+    return Twins(text_of, alike(list(numbers)))
+
+
+def normalised(text: str) -> str:
+    """Return the words of a text in small letters, without punctuation; all of it if wordless."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(re.findall(r"\w+", folded)) or " ".join(folded.split())
+
+
+def alike(texts: Sequence[str], threshold: float = ALIKE) -> Pairs:
+    """Return all pairs i < j, (m, 2), of texts whose TF-IDF vectors of words have that cosine.
+
+    Exact, by prefix filtering (Bayardo et al. 2007): words stand in one order, the rarest first,
+    and two texts that share none of the words up to where the rest of each vector is shorter than
+    the threshold cannot reach it.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if len(texts) < 2:
+        return np.empty((0, 2), dtype=np.int64)
+    vectorizer = TfidfVectorizer(token_pattern=r"\S+", lowercase=False)
+    vectors = vectorizer.fit_transform(texts)
+    by_rarity = np.argsort(-vectorizer.idf_, kind="stable")
+    vectors = vectors[:, by_rarity].tocsr()
+    vectors.sort_indices()
+    heads = _heads(vectors, threshold)
+    found = [pairs[_cosines(vectors, pairs) >= threshold - 1e-9] for pairs in _candidates(heads)]
+    return np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
+
+
+def clusters_of(examples: Sequence[Example], twins: Twins) -> dict[str, str]:
+    """Map each row that has company to its cluster: a shared group, the same text or a near one.
+
+    A cluster is named after its first row; rows that stand alone are left out.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows = len(examples)
+    texts = {text: rows + i for i, text in enumerate({twins.text_of[e.id] for e in examples})}
+    groups = {group: 0 for e in examples if (group := e.group) is not None}
+    groups = {group: rows + len(texts) + i for i, group in enumerate(groups)}
+    edges = [(i, texts[twins.text_of[e.id]]) for i, e in enumerate(examples)]
+    edges += [(i, groups[e.group]) for i, e in enumerate(examples) if e.group is not None]
+    near = [(a, b) for a, b in twins.pairs.tolist() if a in texts and b in texts]
+    edges += [(texts[a], texts[b]) for a, b in near]
+    ends = np.array(edges, dtype=np.int64).reshape(-1, 2)
+    size = rows + len(texts) + len(groups)
+    graph = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), (size, size))
+    components = connected_components(graph, directed=False)[1][:rows]
+    members: dict[int, list[str]] = {}
+    for example, component in zip(examples, components.tolist(), strict=True):
+        members.setdefault(component, []).append(example.id)
+    return {id: ids[0] for ids in members.values() if len(ids) > 1 for id in ids}
+
+
+def _heads(vectors: Any, threshold: float) -> Any:
+    """Keep of each row the rarest words, until what is left is shorter than the threshold."""
+    from scipy.sparse import csr_array
+
+    row_of = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
+    squares = vectors.data**2
+    total = np.cumsum(squares)
+    before_row = np.concatenate(([0.0], total))[vectors.indptr[:-1]]
+    before = total - squares - before_row[row_of]
+    kept = 1.0 - before >= threshold**2 - 1e-9
+    ones = np.ones(int(kept.sum()), dtype=np.int32)
+    return csr_array((ones, (row_of[kept], vectors.indices[kept])), vectors.shape)
+
+
+def _candidates(heads: Any) -> Iterator[Pairs]:
+    """Yield the pairs i < j of rows that share a word of their heads, in bounded portions."""
+    across = heads.T.tocsr()
+    for start in range(0, heads.shape[0], _BLOCK):
+        shared = (heads[start : start + _BLOCK] @ across).tocoo()
+        first, second = shared.coords[0] + start, shared.coords[1]
+        pairs = np.stack([first, second], axis=1)[first < second].astype(np.int64)
+        for portion in range(0, len(pairs), _PAIRS):
+            yield pairs[portion : portion + _PAIRS]
+
+
+def _cosines(vectors: Any, pairs: Pairs) -> npt.NDArray[np.float64]:
+    products = vectors[pairs[:, 0]].multiply(vectors[pairs[:, 1]])
+    return np.asarray(products.sum(axis=1), dtype=np.float64).ravel()

@@ -1,0 +1,109 @@
+"""From the study file's data section to a divided labelled set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from choose.data.columns import examples_from
+from choose.data.divide import Options, divide
+from choose.data.read import read_table
+from choose.data.roles import Columns, maybe_group
+from choose.errors import DataError, StudyError
+from choose.types import Dataset
+
+# Names of files that say nothing about what is in them; the folder then names the set.
+_GENERIC = frozenset({"train", "training", "data", "dataset", "all", "labels", "labelled", "pool"})
+
+
+class DataSettings(Columns, Protocol):
+    """Where the rows are and how to divide them."""
+
+    @property
+    def path(self) -> str | None:
+        """The rows to learn from, or all rows."""
+
+    @property
+    def test(self) -> str | None:
+        """The rows to ask."""
+
+    @property
+    def test_rows(self) -> int | None:
+        """How many rows to ask at most."""
+
+    @property
+    def folds(self) -> int | None:
+        """How many folds to make."""
+
+
+class TaskSettings(Protocol):
+    """What a model is told about the task."""
+
+    @property
+    def instruction(self) -> str | None:
+        """What to do, in a sentence."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Readable names by label."""
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """What labels mean."""
+
+
+def load_dataset(section: DataSettings, task: TaskSettings) -> Dataset:
+    """Read, check and divide the labelled set of a study.
+
+    Raises:
+        DataError: if it cannot be read or used.
+        StudyError: if the settings contradict the data, or name none.
+    """
+    if section.path is None:
+        raise StudyError("No labelled set was named. Give a file: choose compare DATA.")
+    if section.test is not None and _same(section.path, section.test):
+        raise DataError(
+            f"{section.test!r} is both the labelled set and the test file. Leave out --test to "
+            "have it divided."
+        )
+    table = read_table(section.path)
+    options = Options(
+        test_rows=section.test_rows,
+        folds=section.folds,
+        names=task.names,
+        descriptions=task.descriptions,
+        instruction=task.instruction,
+    )
+    test = examples_from(read_table(section.test), section) if section.test is not None else None
+    dataset = divide(name_of(section.path), examples_from(table, section), test, options)
+    return _with_hint(dataset, table)
+
+
+def name_of(path: str) -> str:
+    """Return what to call a labelled set: its file, or its folder where the file says nothing."""
+    if path.startswith("sample:"):
+        return path.removeprefix("sample:")
+    stem = Path(path).stem
+    return Path(path).resolve().parent.name or stem if stem.lower() in _GENERIC else stem
+
+
+def _same(path: str, test: str) -> bool:
+    try:
+        return Path(path).samefile(test)
+    except OSError:
+        return False
+
+
+def _with_hint(dataset: Dataset, table: pl.DataFrame) -> Dataset:
+    hint = maybe_group(table)
+    if hint is None or any(e.group is not None for e in dataset.examples.values()):
+        return dataset
+    finding = (
+        f"Rows with the same {hint!r} may belong together; if so, keep them on one side of the "
+        f"division with --group-column {hint!r}."
+    )
+    return replace(dataset, findings=(*dataset.findings, finding))
