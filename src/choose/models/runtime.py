@@ -1,0 +1,107 @@
+"""How models compute here: device, number type, threads."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from functools import cache
+from typing import TYPE_CHECKING
+
+from choose.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "bfloat16")
+
+
+@cache
+def device() -> str:
+    """Return the accelerator to use, or ``cpu``."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@cache
+def dtype() -> torch.dtype:
+    """Return the faster of float32 and bfloat16 on this machine, as measured once a process.
+
+    CHOOSE_DTYPE overrides the measurement.
+
+    Raises:
+        ModelError: if CHOOSE_DTYPE names another type.
+    """
+    import torch
+
+    wanted = os.environ.get("CHOOSE_DTYPE")
+    if wanted:
+        if wanted not in DTYPES:
+            raise ModelError(f"CHOOSE_DTYPE is {wanted!r}; it can be {' or '.join(DTYPES)}.")
+        found: torch.dtype = getattr(torch, wanted)
+        return found
+    if device() == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device() == "mps":
+        return torch.float32
+    threads()
+    # bfloat16 without hardware support is up to 500 times slower, so nothing is assumed; where
+    # the two are close, float32, lest a busy machine change the answers.
+    faster = 1.3 * _matmul_seconds(torch.bfloat16) < _matmul_seconds(torch.float32)
+    return torch.bfloat16 if faster else torch.float32
+
+
+def _matmul_seconds(kind: torch.dtype) -> float:
+    import torch
+
+    left = torch.ones(256, 576, dtype=kind)
+    right = torch.ones(576, 1536, dtype=kind)
+    times = []
+    for _ in range(4):  # the first is the warm-up
+        start = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+@cache
+def threads() -> int:
+    """Return the number of threads torch computes with; CHOOSE_THREADS sets it.
+
+    Raises:
+        ModelError: if CHOOSE_THREADS is not a positive integer.
+    """
+    import torch
+
+    wanted = os.environ.get("CHOOSE_THREADS")
+    if wanted:
+        if not wanted.isdigit() or int(wanted) < 1:
+            raise ModelError(f"CHOOSE_THREADS is {wanted!r}; it must be a positive integer.")
+        torch.set_num_threads(int(wanted))
+    return torch.get_num_threads()
+
+
+@contextmanager
+def quiet(message: str) -> Iterator[None]:
+    """Silence the loaders' own bars and warnings; show `message` where a person waits for it."""
+    from rich.console import Console
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    console = Console(file=sys.stderr)
+    waiting = console.status(message) if console.is_terminal else nullcontext()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        # Bars that cannot be switched off are written to nowhere.
+        with waiting, warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
