@@ -133,8 +133,8 @@ class Tfidf:
         )
 
 
-class Embedding:
-    """What `probe` and `knn` share: a frozen encoder whose embeddings are made once a text."""
+class Encoded:
+    """What `probe` and `knn` share: a frozen encoder."""
 
     family: ClassVar[Family] = "baseline"
     revision: ClassVar[int] = 1
@@ -148,14 +148,8 @@ class Embedding:
         """Return the encoder's digest."""
         return weights_digest(self.encoder)
 
-    def embed(self, texts: Sequence[str]) -> Any:
-        """Return (n, d) unit vectors, float32."""
-        from choose.models.encoder import embed
 
-        return embed(texts, self.encoder)
-
-
-class Probe(Embedding):
+class Probe(Encoded):
     """A frozen sentence encoder under logistic regression (a linear probe)."""
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -168,22 +162,32 @@ class Probe(Embedding):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Learn the weights of the head."""
-        self.labels = task.labels
+        self.labels, self.cached = task.labels, 0.0
         self.head = LogisticHead(self.C)
-        features = self.embed([example.text for example in examples])
+        features = self._embed([example.text for example in examples])
         self.head.fit(features, [example.target for example in examples])
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer with the most probable label."""
         if not items:
             return Answers.from_scores(self.labels, np.empty((0, len(self.labels))))
-        probabilities = self.head.probabilities(self.embed([item.text for item in items]))
+        probabilities = self.head.probabilities(self._embed([item.text for item in items]))
         return Answers.from_scores(
             self.labels, log_scores(self.labels, self.head.seen, probabilities)
         )
 
+    def facts(self) -> Mapping[str, Any]:
+        """Return what the embeddings that were there already had cost."""
+        return {"cached_seconds": self.cached}
 
-class Knn(Embedding):
+    def _embed(self, texts: Sequence[str]) -> Any:
+        from choose.models.encoder import embed, embed_seconds
+
+        self.cached += embed_seconds(texts, self.encoder)
+        return embed(texts, self.encoder)
+
+
+class Knn(Encoded):
     """A vote of the nearest labelled neighbours: `retrieval` without its language model."""
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"k=1": {"k": 1}, "k=15": {"k": 15}}
@@ -208,3 +212,7 @@ class Knn(Embedding):
                 votes[row, self.labels.index(n.example.target)] += max(n.similarity, 0.0)
         scores = np.log(votes / votes.sum(axis=1, keepdims=True))
         return Answers.from_scores(self.labels, scores, evidence=tuple(evidence))
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what the embeddings that were there already had cost."""
+        return {"cached_seconds": self.retriever.cached_seconds}

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from choose.judge.record import Decision
 from choose.store import Store
 from choose.study.grid import Job
-from choose.study.load import Overrides, load_study
+from choose.study.load import Overrides, load_study, only
 from choose.study.study import Study
 from choose.types import Candidate, Dataset, Run
 
@@ -50,6 +50,7 @@ def compare(
     *,
     study_file: str | Path | None = None,
     overrides: Overrides | None = None,
+    strategies: Sequence[str] = (),
     out: str | Path | None = None,
     observer: Observer | None = None,
 ) -> Outcome:
@@ -59,6 +60,7 @@ def compare(
         data: a CSV, TSV, JSONL or Parquet file, or ``sample:NAME``; else the study file names it.
         study_file: a TOML study file.
         overrides: section -> key -> value, laid over the study file.
+        strategies: compare only these candidates, beside the baselines that always run.
         out: the store's folder; by default ``.choose/NAME-FINGERPRINT`` below the working folder.
         observer: hears the plan and each job.
 
@@ -70,6 +72,7 @@ def compare(
 
     watch = observer or Silent()
     study = _resolved(data, study_file, overrides)
+    study = only(study, strategies) if strategies else study
     dataset = labelled_set(study)
     candidates, refusals, jobs = plan(study, dataset)
     store = Store.create(Path(out) if out else default_store(dataset))

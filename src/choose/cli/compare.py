@@ -154,11 +154,10 @@ def run(
     from choose.cli.screen import say, stderr, stdout
     from choose.report.progress import LiveProgress
 
-    if strategies:
-        overrides["candidates"] = [{"strategy": name} for name in strategies]  # type: ignore[assignment]
-    with LiveProgress(stderr()) as observer:
+    with LiveProgress(stderr(), budget=budget) as observer:
         outcome = api.compare(
-            data, study_file=config, overrides=overrides, out=out, observer=observer
+            data, study_file=config, overrides=overrides, strategies=strategies or (), out=out,
+            observer=observer,
         )
     if as_json:
         typer.echo(outcome.decision.model_dump_json(by_alias=True, indent=1))

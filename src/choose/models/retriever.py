@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from choose.models.encoder import Vectors
 from choose.types import Example, Item
 
 
@@ -18,16 +19,18 @@ class Neighbour(NamedTuple):
 
 
 class Retriever:
-    """An exact cosine index over a pool, shared by `knn` and `retrieval`."""
+    """An exact cosine index over a pool, shared by `knn` and `retrieval`.
+
+    `cached_seconds` is what the embeddings that were there already had cost.
+    """
 
     def __init__(self, encoder: str, examples: Sequence[Example]) -> None:
         import faiss
 
-        from choose.models.encoder import embed
-
         self.encoder = encoder
         self.examples = tuple(examples)
-        vectors = np.ascontiguousarray(embed([e.text for e in examples], encoder), np.float32)
+        self.cached_seconds = 0.0
+        vectors = self._embed([e.text for e in examples])
         self.index = faiss.IndexFlatIP(vectors.shape[1])
         self.index.add(vectors)
 
@@ -37,11 +40,9 @@ class Retriever:
         Equal similarities are ordered by the row's place in the pool, so that an answer does not
         depend on how many items are asked at once.
         """
-        from choose.models.encoder import embed
-
         if not items:
             return []
-        vectors = np.ascontiguousarray(embed([i.text for i in items], self.encoder), np.float32)
+        vectors = self._embed([item.text for item in items])
         # One more than k, for the row itself where a row of the pool is asked.
         found = self.index.search(vectors, min(k + 1, len(self.examples)))
         return [
@@ -49,9 +50,17 @@ class Retriever:
             for item, similarities, places in zip(items, *found, strict=True)
         ]
 
-    def _nearest(self, asked: str, similarities: object, places: object, k: int) -> list[Neighbour]:
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        from choose.models.encoder import embed, embed_seconds
+
+        self.cached_seconds += embed_seconds(texts, self.encoder)
+        return np.ascontiguousarray(embed(texts, self.encoder), np.float32)
+
+    def _nearest(
+        self, asked: str, similarities: Vectors, places: Vectors, k: int
+    ) -> list[Neighbour]:
         # Matrix products differ in the last bits with the number of rows; rounding hides that.
-        pairs = zip(np.round(similarities, 5).tolist(), places.tolist(), strict=True)  # type: ignore[call-overload,attr-defined]
+        pairs = zip(np.round(similarities, 5).tolist(), places.tolist(), strict=True)
         ranked = sorted(pairs, key=lambda pair: (-pair[0], pair[1]))
         near = [Neighbour(self.examples[place], float(s)) for s, place in ranked]
         return [n for n in near if n.example.id != asked][:k]

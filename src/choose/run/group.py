@@ -59,26 +59,35 @@ def run_trial(job: Job, dataset: Dataset) -> Run:
     pool = _pool(trial, dataset)
     start = perf_counter()
     strategy.fit(dataset.task, pool)
-    fitted = perf_counter()
+    fitted, fit_cached = perf_counter(), _cached(strategy)
     asked = {("clean", 0): _questions(trial, dataset)}
     answers = {("clean", 0): _ask(strategy, asked["clean", 0], dataset.task)}
-    answered = perf_counter()
+    answered, all_cached = perf_counter(), _cached(strategy)
     for name in job.views:
         asked[name, 0] = view(name, _view_rows(trial, dataset), seed=0)
         answers[name, 0] = _ask(strategy, asked[name, 0], dataset.task)
-    facts = dict(strategy.facts()) if isinstance(strategy, Reports) else {}
     spent = perf_counter() - start
     return Run(
         trial=trial,
         answers=answers,
         asked={key: tuple(item.id for item in items) for key, items in asked.items()},
-        fit_seconds=fitted - start,
-        predict_seconds=answered - fitted,
+        # Work that an earlier trial had done and this one used counts, or a cost would depend on
+        # the order of the trials.
+        fit_seconds=fitted - start + fit_cached,
+        predict_seconds=answered - fitted + all_cached - fit_cached,
         seconds_spent=spent,
-        seconds_alone=spent + float(facts.get("cached_seconds") or 0.0),
+        seconds_alone=spent + _cached(strategy),
         versions=versions(),
-        **_how(facts),
+        **_how(_facts(strategy)),
     )
+
+
+def _facts(strategy: Strategy) -> dict[str, Any]:
+    return dict(strategy.facts()) if isinstance(strategy, Reports) else {}
+
+
+def _cached(strategy: Strategy) -> float:
+    return float(_facts(strategy).get("cached_seconds") or 0.0)
 
 
 def _how(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Planner:
         yield Point(0 if cheap else 1, "the first pass", views=views)
         # With the whole pool in hand, nothing differs between repetitions but the seed.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
-            yield Point(2 if cheap else 3, "more seeds", repetition=repetition)
+            yield Point(2 if cheap else 3, "repetitions", repetition=repetition)
         for variant in cls.variants if grid.wordings else ():
             yield Point(2 if cheap else 4, "other settings", variant=variant)
         for rate in grid.noise if grid.noise is not None else NOISE:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from choose.errors import StudyError, did_you_mean
-from choose.study.study import Study
+from choose.study.study import CandidateSection, Study
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
@@ -29,6 +29,13 @@ def load_study(path: Path | None = None, overrides: Overrides | None = None) -> 
         if given:
             settings[section] = {**settings.get(section, {}), **given}
     return check(settings, str(path) if path else "the flags")
+
+
+def only(study: Study, names: Sequence[str]) -> Study:
+    """Keep the study's candidates of these names, adding a strategy where there is none yet."""
+    known = {c.name or c.strategy: c for c in study.candidates}
+    chosen = tuple(known.get(name) or CandidateSection(strategy=name) for name in names)
+    return study.model_copy(update={"candidates": chosen})
 
 
 def check(settings: Mapping[str, Any], origin: str) -> Study:
