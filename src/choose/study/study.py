@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+Rate = Annotated[float, Field(ge=0, lt=1)]
+View = Literal["typos", "casing", "spacing", "filler", "contraction"]
 
 
 class Section(BaseModel):
@@ -57,8 +61,8 @@ class Grid(Section):
 
     seeds: int | None = Field(default=None, ge=1, le=100)
     sizes: tuple[float | int, ...] | None = None
-    noise: tuple[float, ...] | None = None
-    views: tuple[str, ...] | None = None
+    noise: tuple[Rate, ...] | None = None
+    views: tuple[View, ...] | None = None
     wordings: bool = True
     thorough: bool = False
     budget_seconds: float | None = Field(default=600.0, gt=0)

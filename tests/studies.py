@@ -1,0 +1,29 @@
+"""Small studies for tests: real strategies on rows that anything can learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from choose.conformance import pool
+from choose.data.divide import divide
+from choose.study.study import CandidateSection, Grid, Study
+from choose.types import Dataset
+
+
+def dataset(rows: int = 60) -> Dataset:
+    return divide("words", pool(seed=3, rows=rows))
+
+
+def study(*strategies: str, **grid: object) -> Study:
+    return Study(
+        candidates=tuple(CandidateSection(strategy=s) for s in strategies or ("tfidf",)),
+        grid=Grid.model_validate({"seeds": 2, "sizes": (1.0,), "noise": (0.0,), **grid}),
+    )
+
+
+def write_csv(path: Path, rows: Sequence[tuple[str, str]] | None = None) -> Path:
+    rows = rows or [(e.text, e.target) for e in pool(seed=3, rows=60)]
+    lines = ["text,label", *(f'"{text}",{label}' for text, label in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
