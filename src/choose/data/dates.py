@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 _NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ ,T]+(\d{1,2}):(\d\d)(?::(\d\d))?)?")
-_WRITTEN = (
-    "%d %b %Y",
-    "%d %B %Y",
-    "%b %d %Y",
-    "%B %d %Y",
-    "%d %b %Y %H:%M",
-    "%d %b %Y %H:%M:%S",
-    "%b %d %Y %H:%M",
-    "%b %d %Y %H:%M:%S",
-    "%a %b %d %H:%M:%S %z %Y",
-    "%Y/%m/%d",
-    "%Y/%m/%d %H:%M",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y-%m",
-)
-Parser = Callable[[str], datetime | None]
+_DAYS = ("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B %d %Y", "%Y/%m/%d")
+_TIMES = ("", " %H:%M", " %H:%M:%S")
+_WRITTEN = (*(day + time for day in _DAYS for time in _TIMES), "%a %b %d %H:%M:%S %z %Y")
 
 
 def parse_dates(cells: Sequence[str]) -> list[datetime | None]:
@@ -41,8 +28,15 @@ def _parse(cell: str, day_first: bool | None) -> datetime | None:
         return _from_numbers(numeric, day_first)
     for parser in (_iso, _epoch, _written, _mail):
         if (moment := parser(cell)) is not None:
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            return _in_utc(moment)
     return None
+
+
+def _in_utc(moment: datetime) -> datetime | None:
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 def _day_first(cells: Sequence[str]) -> bool | None:

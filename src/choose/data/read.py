@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from errno import ENAMETOOLONG
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import polars as pl
 
+from choose.data.cells import short
 from choose.data.delimited import read_delimited
 from choose.data.records import read_jsonl, read_parquet
 from choose.errors import DataError, did_you_mean
@@ -79,9 +81,9 @@ def read_table(path: str | Path) -> pl.DataFrame:
 
 
 def _check_suffix(path: Path) -> str:
-    if not path.exists():
+    if not _exists(path):
         near = did_you_mean(path.name, _neighbours(path))
-        raise DataError(f"No file {str(path)!r}.{near} Give a {_ALLOWED} file.")
+        raise DataError(f"No file {short(str(path), 200)}.{near} Give a {_ALLOWED} file.")
     if not path.is_file():
         what = "a folder" if path.is_dir() else "not a regular file"
         raise DataError(f"{str(path)!r} is {what}. Give one {_ALLOWED} file.")
@@ -93,6 +95,15 @@ def _check_suffix(path: Path) -> str:
             f"Allowed: {', '.join(_READERS)}. Rename it, or export it as CSV."
         )
     return suffix
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno == ENAMETOOLONG:
+            return False
+        raise DataError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
 
 
 def _neighbours(path: Path) -> list[str]:

@@ -28,12 +28,12 @@ def task_from(
     given, described = dict(names or {}), dict(descriptions or {})
     _check_known(given, labels, "names")
     _check_known(described, labels, "descriptions")
-    readable = tuple(given[label].strip() if label in given else read(label) for label in labels)
-    _check_distinct(labels, readable)
-    return Task(labels=labels, names=readable, descriptions=described, instruction=instruction)
+    shown = tuple(given[n].strip() if n in given else readable(n) for n in labels)
+    _check_distinct(labels, shown)
+    return Task(labels=labels, names=shown, descriptions=described, instruction=instruction)
 
 
-def read(label: str) -> str:
+def readable(label: str) -> str:
     """Return a label as a person would write it: ``card_arrival`` as ``card arrival``."""
     words = re.sub(r"[\s_]+", " ", label).strip()
     if " " not in label.strip():
@@ -69,9 +69,9 @@ def _check_known(given: Mapping[str, str], labels: tuple[str, ...], section: str
             )
 
 
-def _check_distinct(labels: tuple[str, ...], readable: tuple[str, ...]) -> None:
+def _check_distinct(labels: tuple[str, ...], shown: tuple[str, ...]) -> None:
     seen: dict[str, str] = {}
-    for label, name in zip(labels, readable, strict=True):
+    for label, name in zip(labels, shown, strict=True):
         other = seen.setdefault(name.casefold(), label)
         if other != label:
             raise StudyError(

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from choose.data import read
+from choose.data.cells import ROW
+from choose.data.read import read_table
+from choose.errors import DataError
+
+HOSTILE = [
+    "[bold red]stop[/]",
+    "=cmd()|' /C calc'!A0",
+    "\x1b[31mred\x1b[0m\x07",
+    'a "b" ,c\nd',
+    "{x}",
+]
+
+
+def write(name: str, content: str | bytes) -> Path:
+    path = Path(name)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def refused(path: Path | str) -> str:
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_csv_gives_strings_and_the_rows_a_spreadsheet_shows() -> None:
+    table = read_table(write("a.csv", 'text,label\n"two\nlines",007\n\nx,true\n'))
+    assert table["text"].to_list() == ["two\nlines", "x"]
+    assert table["label"].to_list() == ["007", "true"]
+    assert table[ROW].to_list() == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "\ufefftext,label\nä,b\n"),
+        ("a.csv", "text;label\nä;b\n"),
+        ("a.csv", "text\tlabel\nä\tb\n"),
+        ("a.csv", "text,label\r\nä,b\r\n"),
+        ("a.csv", "text,label\rä,b\r"),
+        ("a.csv", "text,label\nä,b\n,\n"),
+        ("a.CSV", "text,label\nä,b"),
+        ("a.tsv", "text\tlabel\nä\tb\n"),
+        ("a.jsonl", '{"text": "ä", "label": "b"}\n\n'),
+        ("a.ndjson", '\ufeff{"label": "b", "text": "\\u00e4"}\n'),
+    ],
+)
+def test_common_ways_to_write_the_same_table(name: str, content: str) -> None:
+    table = read_table(write(name, content))
+    assert table.select("text", "label").rows() == [("ä", "b")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", "", "empty"),
+        ("a.csv", "\ufeff\n \n", "empty"),
+        ("a.csv", "text,label\n", "no rows"),
+        ("a.jsonl", "\n\n", "empty"),
+        ("a.csv", "text,label\na,b\nc,d,e\n", "Row 3 of 'a.csv' has 3 cells, the header has 2"),
+        ("a.csv", 'text,label\n"a\nb",c\nd\n', "Row 3 of 'a.csv' has 1 cells"),
+        ("a.csv", "text,text\na,b\n", "more than one column 'text'"),
+        ("a.csv", 'text,label\n"a,b\nc,d\n', "Row 2 of 'a.csv' opens a quoted cell"),
+        ("a.csv", 'text,label\n"a"b,c\n', "Row 2 of 'a.csv' has text after a closing quote"),
+        ("a.csv", b"text,label\na,b\nc,d\0\n", "Row 3 of 'a.csv' holds a NUL byte"),
+        ("a.csv", "text,label\na,b\ncafé,d\n".encode("latin-1"), "Row 3 of 'a.csv' is not UTF-8"),
+        ("a.csv", "text,label\na,b\n".encode("utf-16"), "UTF-16"),
+        ("a.csv", b"\x1f\x8b\x08\x00junk", "gzip"),
+        ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Excel"),
+        ("a.csv", b"\x00\x01\x02\xff" * 50, "NUL byte"),
+        ("a.csv", b"%PDF-1.7 x", "PDF"),
+        ("a.csv", "<!DOCTYPE html><html>", "web page"),
+        ("a.csv", "version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull"),
+        ("a.csv", '{"text": "a", "label": "b"}\n', ".jsonl"),
+        ("a.csv", '[\n{"text": "a"}]\n', "JSON array"),
+        ("a.csv", b"PAR1xxxxPAR1", "is Parquet"),
+        ("a.parquet", b"PAR1xxxxPAR1", "cannot be read as Parquet"),
+        ("a.parquet", "text,label\na,b\n", "is not Parquet"),
+        ("a.txt", "text,label\na,b\n", "'.txt'"),
+        ("a.xlsx", b"PK\x03\x04rest", "Excel"),
+        ("a.jsonl", '{"text": "a"}\n{"text": \n', "Line 2 of 'a.jsonl' is not JSON"),
+        ("a.jsonl", '{"text": "a"}\n["a"]\n', "Line 2 of 'a.jsonl' is no JSON object"),
+        ("a.jsonl", "[" * 100_000 + "\n", "Line 1 of 'a.jsonl' is not JSON"),
+        ("a.jsonl", b'{"text": "caf\xe9"}\n', "Line 1 of 'a.jsonl' is not UTF-8"),
+        ("a.jsonl", '{"text": "\\ud83d"}\n', "Line 1 of 'a.jsonl' holds half of a Unicode"),
+        ("a.jsonl", b'{"text": "a\0"}\n', "Line 1 of 'a.jsonl' is not JSON"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_row(
+    name: str, content: str | bytes, says: str
+) -> None:
+    assert says in refused(write(name, content))
+
+
+def test_an_excel_workbook_saved_as_csv_is_recognised() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    assert "Excel" in refused(write("a.csv", packed.getvalue()))
+
+
+def test_missing_files_folders_and_hubs_say_what_to_do() -> None:
+    write("tickets.csv", "text,label\na,b\n")
+    assert "Did you mean 'tickets.csv'?" in refused("ticket.csv")
+    Path("folder.csv").mkdir()
+    assert "is a folder" in refused("folder.csv")
+    assert "to_parquet" in refused("hf:org/name")
+    assert "No file" in refused("x" * 5_000 + ".csv")
+    assert "No file" in refused("a\0b.csv")
+
+
+def test_samples_are_found_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("samples/tiny").mkdir(parents=True)
+    write("samples/tiny/tiny.csv", "text,label\na,b\n")
+    monkeypatch.setattr(read, "files", lambda _: Path())
+    assert read_table("sample:tiny")["text"].to_list() == ["a"]
+    assert "Did you mean 'tiny'?" in refused("sample:tinny")
+    assert "No bundled sample" in refused("sample:../tiny")
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize("newline_every", [0, 80])
+def test_a_field_of_100_mb_is_refused_quickly_in_little_memory(
+    ending: str, newline_every: int
+) -> None:
+    line = "x" * newline_every + "\n" if newline_every else "x" * 80
+    with Path(f"big.{ending}").open("w") as file:
+        file.write('text,label\n"' if ending == "csv" else '{"text": "')
+        for _ in range(100_000_000 // len(line) // 1_000):
+            file.write(line * 1_000)
+    tracemalloc.start()
+    start = time.perf_counter()
+    message = refused(f"big.{ending}")
+    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "1,000,000 characters" in message or "is not JSON" in message
+    assert seconds < 5
+    assert peak < 100_000_000
+
+
+def test_jsonl_keeps_mixed_and_nested_columns_as_they_are() -> None:
+    lines = [{"text": "a", "n": 1, "meta": {"x": 1}}, {"text": "b", "n": "1"}, {"n": None}]
+    table = read_table(write("a.jsonl", "\n".join(map(json.dumps, lines))))
+    assert table["text"].to_list() == ["a", "b", None]
+    assert table["n"].to_list() == [1, "1", None]
+    assert table["meta"].to_list() == [{"x": 1}, None, None]
+
+
+def test_numbers_and_truth_values_read_the_same_in_every_format() -> None:
+    pl.DataFrame({"i": [1, None], "f": [1.0, 2.5], "b": [True, None]}).write_parquet("a.parquet")
+    write("a.jsonl", '{"i": 1, "f": 1.0, "b": true}\n{"i": null, "f": 2.5}\n')
+    for name in ("a.parquet", "a.jsonl"):
+        rows = read_table(name).select("i", "f", "b").rows()
+        assert rows == [("1", "1", "true"), (None, "2.5", None)]
+
+
+def test_class_labels_of_hugging_face_become_names() -> None:
+    features = {"label": {"names": ["lost", "found"], "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pl.DataFrame({"text": ["a", "b"], "label": [1, 0]}).write_parquet(
+        "a.parquet", metadata=metadata
+    )
+    assert read_table("a.parquet")["label"].to_list() == ["found", "lost"]
+
+
+# Lone surrogates are not text and NUL is refused; everything else must come back as it was.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(st.lists(TEXTS.filter(str.strip) | st.sampled_from(HOSTILE), min_size=1, max_size=5))
+def test_any_text_comes_back_as_it_was_written(texts: list[str]) -> None:
+    with Path("a.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["text"], *([t] for t in texts)])
+    write("a.jsonl", "\n".join(json.dumps({"text": t}) for t in texts))
+    pl.DataFrame({"text": texts}).write_parquet("a.parquet")
+    for name in ("a.csv", "a.jsonl", "a.parquet"):
+        assert read_table(name)["text"].to_list() == texts
+
+
+def test_the_real_sets_are_read_whole(shared_data: Path) -> None:
+    assert read_table(shared_data / "banking77" / "train.csv").height == 10_003
+    issues = read_table(shared_data / "gh_issues" / "train.csv")
+    assert issues.columns == [ROW, "text", "label", "timestamp", "id"]
+    assert sum("\n" in text for text in issues["text"]) > 1_000
