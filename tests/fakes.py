@@ -1,0 +1,74 @@
+"""Strategies that misbehave, found through entry points like any other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint
+from typing import Any, ClassVar
+
+import pytest
+
+from choose import strategy
+from choose.types import Answers, Example, Family, Item, Task
+
+
+class Fake:
+    family: ClassVar[Family] = "prompting"
+    revision: ClassVar[int] = 1
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = True
+    cheap: ClassVar[bool] = False
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def __init__(self, *, seed: int) -> None:
+        self.seed = seed
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        self.labels = task.labels
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        return Answers(outputs=(self.labels[0],) * len(items), status=("ok",) * len(items))
+
+
+class Broken(Fake):
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        raise ValueError("the weights\nare [bold red]on fire[/]")
+
+
+class Liar(Fake):
+    def predict(self, items: Sequence[Item]) -> Answers:
+        return Answers(outputs=("no such label",) * len(items), status=("ok",) * len(items))
+
+
+class Short(Fake):
+    def predict(self, items: Sequence[Item]) -> Answers:
+        return super().predict(items[:-1])
+
+
+class Mute(Fake):
+    def predict(self, items: Sequence[Item]) -> Answers:
+        return Answers(outputs=(None,) * len(items), status=("empty",) * len(items))
+
+
+class Slow(Fake):
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        super().fit(task, examples)
+        time.sleep(0.2)
+
+
+class Impatient(Fake):
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        raise KeyboardInterrupt
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every fake known under its lower-case name, beside what is installed."""
+    fakes = {
+        cls.__name__.lower(): EntryPoint(
+            cls.__name__.lower(), f"fakes:{cls.__name__}", strategy.GROUP
+        )
+        for cls in (Broken, Liar, Short, Mute, Slow, Impatient)
+    }
+    known = {**strategy.available(), **fakes}
+    monkeypatch.setattr(strategy, "available", lambda: known)

@@ -1,0 +1,149 @@
+"""Running: failures are findings, budgets hold, interruptions lose nothing, resume is free."""
+
+import pickle
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+
+import fakes
+from choose.api import plan
+from choose.run.group import run_group, run_trial
+from choose.run.local import left_out_sentences, run_jobs
+from choose.store import Store
+from choose.study.grid import Job
+from choose.study.study import Study
+from choose.types import Dataset, Run
+from studies import dataset, study
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.install(monkeypatch)
+
+
+class Seen(list[tuple[Job, Run | None]]):
+    def __call__(self, job: Job, run: Run | None) -> None:
+        self.append((job, run))
+
+    def ran(self) -> list[str]:
+        return [job.trial.candidate for job, run in self if run is None]
+
+
+def prepare(path: Path, what: Study) -> tuple[Store, Dataset, list[Job]]:
+    data = dataset()
+    store = Store.create(path / "st")
+    store.begin(what.model_dump(mode="json", exclude_none=True), data)
+    _, _, jobs = plan(what, data)
+    store.plan((job.trial for job in jobs), [])
+    return store, data, jobs
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("broken", "ValueError: the weights are [bold red]on fire[/]"),
+        ("liar", "'no such label'"),
+        ("short", "11 answers to 12 items"),
+    ],
+)
+def test_a_strategy_that_misbehaves_is_recorded_and_stops_nobody(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    store, data, jobs = prepare(tmp_path, study("tfidf", name, wordings=False))
+    outcome = run_jobs(jobs, data, store, None, Seen())
+    assert not outcome.left_out
+    runs = {job.trial.candidate: store.get(job.trial) for job in jobs}
+    failed = store.get(next(j.trial for j in jobs if j.trial.candidate == name))
+    assert failed is not None
+    assert message in (failed.error or "")
+    assert not failed.answers
+    tfidf = runs["tfidf"]
+    assert tfidf is not None
+    assert tfidf.error is None
+    assert "Traceback" in (store.path / "trials" / failed.trial.key / "trial.json").read_text()
+
+
+def test_a_candidate_that_only_fails_is_not_tried_on_every_fold(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("broken"))
+    seen = Seen()
+    run_jobs(jobs, data, store, None, seen)
+    assert seen.ran().count("broken") == 1
+
+
+def test_unusable_answers_stay_unusable(tmp_path: Path) -> None:
+    _, data, jobs = prepare(tmp_path, study("mute"))
+    run = run_trial(next(j for j in jobs if j.trial.candidate == "mute"), data)
+    assert set(run.answers["clean", 0].outputs) == {None}
+    assert set(run.answers["clean", 0].status) == {"empty"}
+
+
+def test_what_exists_is_not_run_again(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("tfidf", "slow"))
+    run_jobs(jobs, data, store, None, Seen())
+    again, start = Seen(), perf_counter()
+    outcome = run_jobs(jobs, data, store, None, again)
+    assert not again.ran()
+    assert not outcome.left_out
+    assert perf_counter() - start < 0.5
+
+
+def test_a_view_that_is_missing_is_asked(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("tfidf"))
+    run_jobs(jobs, data, store, None, Seen())
+    next(store.path.glob("trials/*/typos-0.parquet")).unlink()
+    again = Seen()
+    run_jobs(jobs, data, store, None, again)
+    assert len(again.ran()) == 1
+
+
+def test_a_budget_leaves_repetitions_out_but_no_candidate(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("tfidf", "slow", seeds=3))
+    seen, start = Seen(), perf_counter()
+    outcome = run_jobs(jobs, data, store, 1.0, seen)
+    assert perf_counter() - start < 2.0
+    assert {"majority", "tfidf", "slow"} <= set(seen.ran())
+    assert any(s.startswith("slow: ") and "budget" in s for s in left_out_sentences(outcome))
+
+
+def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("tfidf", "impatient", wordings=False))
+    outcome = run_jobs(jobs, data, store, None, Seen())
+    assert outcome.interrupted
+    done = [job for job in jobs if store.done(job.trial, job.all_views)]
+    assert {job.trial.candidate for job in done} >= {"majority", "tfidf"}
+    assert len(done) + len(outcome.left_out) == len(jobs)
+    assert any("stopped by you" in s for s in left_out_sentences(outcome))
+
+
+def test_a_group_can_be_sent_to_another_process_and_gives_the_same(tmp_path: Path) -> None:
+    _, data, jobs = prepare(tmp_path, study("tfidf"))
+    here = [run for run, _ in run_group(jobs[:3], data)]
+    jobs_there, data_there = pickle.loads(pickle.dumps((jobs[:3], data)))
+    there = [run for run, _ in run_group(jobs_there, data_there)]
+    for a, b in zip(here, there, strict=True):
+        assert a.trial.key == b.trial.key
+        assert a.answers["clean", 0].outputs == b.answers["clean", 0].outputs
+
+
+def test_no_target_reaches_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, data, jobs = prepare(tmp_path, study("slow"))
+    asked = []
+    monkeypatch.setattr(
+        fakes.Slow,
+        "predict",
+        lambda self, items: asked.extend(items) or fakes.Fake.predict(self, items),
+    )
+    job = next(j for j in jobs if j.trial.candidate == "slow")
+    run_trial(job, data)
+    targets = {data.examples[item.id].target for item in asked}
+    assert asked
+    assert all(not hasattr(item, "target") and not item.fields for item in asked)
+    assert len(targets) > 1
+
+
+def test_no_question_is_in_the_pool_that_was_learnt_from(tmp_path: Path) -> None:
+    data = dataset()
+    for fold in data.folds:
+        assert not set(fold.pool) & set(fold.questions)
+    assert sorted(data.asked) == sorted(data.examples)
