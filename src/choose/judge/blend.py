@@ -1,0 +1,83 @@
+"""Tails of a sum of two Student variables: the law of an error with two sources.
+
+An error made of the luck of many rows and the luck of few repetitions follows neither a normal nor
+any one t law. Satterthwaite's single t is too narrow just where rows and repetitions matter alike:
+with three repetitions it called simulated ties different in up to 9 % of studies, this law
+(Behrens 1929, Fisher 1935) in 3 to 6 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from math import sqrt
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+from choose.types import Floats
+
+_NODES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """The law of ``sqrt(first) T(df_first) + sqrt(second) T(df_second)``; df may be infinite."""
+
+    first: float
+    df_first: float
+    second: float = 0.0
+    df_second: float = np.inf
+
+    @property
+    def variance(self) -> float:
+        """Return the sum of the two parts, as variances of the mean."""
+        return self.first + self.second
+
+    def p(self, distance: float) -> float:
+        """Return the chance of an error at least this large, to either side."""
+        if self.variance == 0:
+            return 1.0 if distance == 0 else 0.0
+        return _two_sided(abs(distance) / sqrt(self.variance), *self._shape)
+
+    def half_width(self, level: float = 0.95) -> float:
+        """Return the error that is exceeded with a chance of 1 - level."""
+        return _quantile(level, *self._shape) * sqrt(self.variance) if self.variance else 0.0
+
+    @property
+    def _shape(self) -> tuple[float, float, float]:
+        share = self.second / self.variance
+        # Rounded far below any digit shown, so that equal laws share one root search.
+        return round(share, 4), round(self.df_first, 2), round(self.df_second, 2)
+
+
+@lru_cache(maxsize=4096)
+def _quantile(level: float, share: float, df_first: float, df_second: float) -> float:
+    top = 1.01 * (_inverse(df_first, 0.5 + level / 2) + _inverse(df_second, 0.5 + level / 2))
+    return float(brentq(lambda r: _two_sided(r, share, df_first, df_second) - (1 - level),
+                        0.0, top, xtol=1e-6))
+
+
+def _two_sided(ratio: float, share: float, df_first: float, df_second: float) -> float:
+    if share > 0.5:
+        share, df_first, df_second = 1 - share, df_second, df_first
+    # The smaller part is summed over its quantiles, the larger one integrated in closed form.
+    shift, scale = sqrt(share) * _nodes(df_second), sqrt(1 - share)
+    below = _cdf(df_first, (-ratio - shift) / scale)
+    above = _cdf(df_first, (shift - ratio) / scale)
+    return float((below + above).mean())
+
+
+@cache
+def _nodes(df: float) -> Floats:
+    return np.array([_inverse(df, (i + 0.5) / _NODES) for i in range(_NODES)])
+
+
+def _cdf(df: float, x: Floats) -> Floats:
+    found: Floats = ndtr(x) if np.isinf(df) else stdtr(df, x)
+    return found
+
+
+def _inverse(df: float, probability: float) -> float:
+    return float(ndtri(probability) if np.isinf(df) else stdtrit(df, probability))

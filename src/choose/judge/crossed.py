@@ -1,0 +1,110 @@
+"""Items crossed with repetitions: where the variance of a mean score comes from.
+
+Scores form an (items, repetitions) matrix. Treating its cells as independent, or looking at one
+repetition alone, calls true ties different in 20 to 50 % of studies; the two-way analysis does
+not, since it counts a repetition's luck once and an item's difficulty once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from choose.judge.blend import Blend
+from choose.types import Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossed:
+    """A weighted mean and the parts of its variance, each as a variance of the mean.
+
+    With MS for the mean squares of the two-way layout of n items and S repetitions, `items` is
+    MSi/(nS), `columns` MSs/(nS) and `residual` MSr/(nS); clusters and weights generalise them.
+    `center` is where an interval sits: the mean with the imaginary rows, if there are any.
+    """
+
+    mean: float
+    center: float
+    items: float
+    columns: float
+    residual: float
+    rows: int
+    clusters: int
+    repetitions: int
+
+    @property
+    def repetition(self) -> float:
+        """Return what repetitions add to the variance of the mean; at least 0."""
+        return max(0.0, self.columns - self.residual)
+
+    @property
+    def error(self) -> Blend:
+        """Return the law of the error of the mean; variance floored at MSi/(nS)."""
+        rows = max(self.clusters - 1, 1)
+        return Blend(self.items, rows, self.repetition, max(self.repetitions - 1, 1))
+
+
+def crossed(
+    scores: npt.ArrayLike,
+    clusters: Sequence[str] | None = None,
+    weights: npt.ArrayLike | None = None,
+    pseudo: Sequence[float] = (),
+) -> Crossed:
+    """Analyse a complete (items, repetitions) matrix.
+
+    Args:
+        scores: (n, S) or (n,) scores without gaps.
+        clusters: rows that hang together; they count as one item for the variance.
+        weights: (n,) weights of the rows.
+        pseudo: scores of imaginary rows that are added to the variance but not to the mean, so
+            that a sample in which nothing varies does not pass for certainty.
+    """
+    y = _matrix(scores)
+    n, repetitions = y.shape
+    w = np.ones(n) if weights is None else np.asarray(weights, float) * n / np.sum(weights)
+    mean = float(w @ y.mean(axis=1) / n)
+    center, total = _center(mean, n, pseudo)
+    rows = w * (y.mean(axis=1) - center)
+    column = w @ y / n - mean
+    rest = w[:, None] * (y - y.mean(axis=1, keepdims=True) - column)
+    rows, rest = _by_cluster(rows, clusters), _by_cluster(rest, clusters)
+    extra = sum((value - center) ** 2 for value in pseudo)
+    groups = len(rows) + len(pseudo)
+    # With imaginary rows the divisor is Bonett and Price's, without them the unbiased one.
+    bessel = 1.0 if pseudo else groups / max(groups - 1, 1)
+    spare = max(repetitions - 1, 1) * repetitions
+    return Crossed(
+        mean=mean,
+        center=center,
+        items=bessel * (float(rows @ rows) + extra) / total**2,
+        columns=float(column @ column) / spare,
+        residual=len(rows) / max(len(rows) - 1, 1) * float((rest**2).sum()) / (spare * n**2),
+        rows=n,
+        clusters=groups,
+        repetitions=repetitions,
+    )
+
+
+def _matrix(scores: npt.ArrayLike) -> Floats:
+    y = np.asarray(scores, dtype=np.float64)
+    y = y[:, None] if y.ndim == 1 else y
+    if y.size == 0 or np.isnan(y).any():
+        raise ValueError("scores must be a non-empty (items, repetitions) matrix without gaps")
+    return y
+
+
+def _center(mean: float, n: int, pseudo: Sequence[float]) -> tuple[float, int]:
+    total = n + len(pseudo)
+    return (mean * n + sum(pseudo)) / total, total
+
+
+def _by_cluster(values: Floats, clusters: Sequence[str] | None) -> Floats:
+    if clusters is None:
+        return values
+    names, place = np.unique(np.asarray(clusters), return_inverse=True)
+    sums = np.zeros((len(names), *values.shape[1:]))
+    np.add.at(sums, place, values)
+    return sums

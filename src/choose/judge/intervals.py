@@ -1,0 +1,148 @@
+"""Intervals for one mean score, their parts, and what a number of rows can detect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import ndtri
+
+from choose.judge.crossed import Crossed, crossed
+
+# Two imaginary right and two imaginary wrong rows (Agresti and Coull 1998).
+AGRESTI_COULL = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A mean with a confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """Standard deviations of one score by source; None where a source was not varied.
+
+    `item` and `residual` are of a single score, `repetition` is of the mean over all items.
+    """
+
+    item: float | None
+    repetition: float | None
+    residual: float | None
+
+
+def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Return the Wilson score interval of a proportion; successes may be fractional.
+
+    Raises:
+        ValueError: unless 0 <= successes <= n and n > 0.
+    """
+    if not 0 <= successes <= n or n <= 0:
+        raise ValueError(f"needs 0 <= successes <= n and n > 0, got {successes} and {n}")
+    z = float(ndtri(0.5 + level / 2))
+    share, spread = successes / n, z * z / n
+    center = (share + spread / 2) / (1 + spread)
+    half = z * sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    # At the edges rounding would leave the observed share just outside.
+    low = 0.0 if successes == 0 else center - half
+    return low, 1.0 if successes == n else center + half
+
+
+def two_way_interval(
+    scores: npt.ArrayLike,
+    clusters: Sequence[str] | None = None,
+    weights: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Return the mean of an (items, repetitions) matrix with an interval for both as random.
+
+    Args:
+        scores: (n, S) or (n,) scores without gaps; with scores in [0, 1] the interval is clipped
+            there and imaginary rows keep it open where all answers are alike.
+        clusters: rows that hang together.
+        weights: (n,) weights of the rows.
+        level: confidence level.
+    """
+    y = np.asarray(scores, dtype=np.float64)
+    unit = bool(y.min() >= 0 and y.max() <= 1)
+    parts = crossed(y, clusters, weights, pseudo=AGRESTI_COULL if unit else ())
+    low, high = span(parts, level)
+    if unit:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return Estimate(value=parts.mean, low=low, high=high)
+
+
+def span(parts: Crossed, level: float = 0.95) -> tuple[float, float]:
+    """Return the interval of an analysed matrix."""
+    half = parts.error.half_width(level)
+    return parts.center - half, parts.center + half
+
+
+def variance_components(
+    scores: npt.ArrayLike, clusters: Sequence[str] | None = None
+) -> Components:
+    """Return the standard deviations by source of an (items, repetitions) matrix.
+
+    The usual estimators s_item^2 = (MSi - MSr)/S and s_rep^2 = (MSs - MSr)/n, floored at 0.
+    """
+    parts = crossed(scores, clusters)
+    n, repetitions = parts.rows, parts.repetitions
+    if repetitions < 2:
+        return Components(item=None, repetition=None, residual=None)
+    item = max(0.0, (parts.items - parts.residual) * n)
+    return Components(
+        item=sqrt(item),
+        repetition=sqrt(parts.repetition * repetitions),
+        residual=sqrt(parts.residual * n * repetitions),
+    )
+
+
+def smallest_detectable_gain(
+    n: float, discordance: float, power: float = 0.8, repetition_variance: float = 0.0
+) -> float | None:
+    """Return the gain a two-sided 5 % test on n paired rows finds with this power (Connor 1987).
+
+    Args:
+        n: test rows.
+        discordance: share of rows that exactly one of the two candidates gets right.
+        power: chance of finding the gain.
+        repetition_variance: what repetitions add to the variance of the difference.
+
+    Returns:
+        The gain as a fraction, or None where even one as large as the discordance is not found.
+    """
+    z, needed = float(ndtri(0.975)), float(ndtri(power))
+
+    def shortfall(gain: float) -> float:
+        null = sqrt(discordance / n + repetition_variance)
+        true = sqrt(max(discordance - gain**2, 0.0) / n + repetition_variance)
+        return gain - z * null - needed * true
+
+    if n <= 0 or discordance <= 0 or shortfall(discordance) < 0:
+        return None
+    return float(brentq(shortfall, 0.0, discordance, xtol=1e-9))
+
+
+def rows_needed(gain: float, discordance: float, power: float = 0.8) -> int:
+    """Return the test rows at which a gain is found with this power; Connor's formula inverted."""
+    gain = min(max(gain, 1e-6), max(discordance, 1e-6))
+    z, needed = float(ndtri(0.975)), float(ndtri(power))
+    root = z * sqrt(discordance) + needed * sqrt(max(discordance - gain**2, 0.0))
+    return int(np.ceil((root / gain) ** 2))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's step-down adjusted p-values in the order given."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return [float(value) for value in adjusted]

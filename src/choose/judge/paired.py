@@ -1,0 +1,181 @@
+"""The difference of two candidates on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import bdtr
+
+from choose.judge.blend import Blend
+from choose.judge.crossed import crossed
+from choose.types import Floats
+
+Method = Literal["McNemar mid-p", "clustered", "items x repetitions", "variances added"]
+MCNEMAR: Method = "McNemar mid-p"
+
+# One imaginary row for either side (Bonett and Price 2012).
+BONETT_PRICE = (-1.0, 1.0)
+
+FEW = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Mean score of a minus mean score of b with a 95 % interval.
+
+    Attributes:
+        rows: rows that both answered.
+        repetitions: repetitions used of a and of b.
+        discordance: mean absolute difference of a row's scores within a repetition.
+        few: whether a repeated side has fewer than three repetitions.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    method: Method
+    rows: int
+    repetitions: tuple[int, int]
+    discordance: float
+    few: bool
+
+    def turned(self) -> Difference:
+        """Return the difference of b minus a."""
+        first, second = self.repetitions
+        return replace(self, value=-self.value, low=-self.high, high=-self.low,
+                       repetitions=(second, first))
+
+
+def mcnemar_midp(b: int, c: int) -> float:
+    """Return McNemar's mid-p for b and c discordant pairs (Fagerland, Lydersen, Laake 2013).
+
+    Only for two sides that no seed can change: repetitions are not independent pairs.
+    """
+    if b < 0 or c < 0:
+        raise ValueError(f"counts cannot be negative, got {b} and {c}")
+    total, fewer = b + c, min(b, c)
+    if total == 0:
+        return 1.0
+    up_to = float(bdtr(fewer, total, 0.5))
+    point = up_to - (float(bdtr(fewer - 1, total, 0.5)) if fewer else 0.0)
+    return min(1.0, 1.0 - point if b == c else 2 * up_to - point)
+
+
+def paired_difference(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    clusters: Sequence[str] | None = None,
+    weights: npt.ArrayLike | None = None,
+    assumed: float = 0.0,
+) -> Difference:
+    """Compare two (items, repetitions) matrices of scores in [0, 1], NaN where not measured.
+
+    The variance is that of the paired items plus each side's own from its repetitions, or that of
+    common repetitions where it is larger. A side with one repetition is compared with every
+    repetition of the other. Two sides with one
+    repetition each get Bonett and Price's interval, and McNemar's mid-p if rows are independent
+    and unweighted. Rows that a side did not answer in all repetitions used are left out.
+
+    Args:
+        a: (n, S) or (n,) scores.
+        b: (n, S) or (n,) scores.
+        clusters: rows that hang together.
+        weights: (n,) weights of the rows.
+        assumed: variance to add for repetitions that should have been varied and were not.
+
+    Raises:
+        ValueError: if no row was answered by both.
+    """
+    x, y, kept, common = _aligned(_columns(a), _columns(b))
+    names = None if clusters is None else [clusters[i] for i in np.flatnonzero(kept)]
+    w = None if weights is None else np.asarray(weights, dtype=np.float64)[kept]
+    found = _analyse(x, y, common, names, w)
+    error = found.error
+    if assumed:
+        error = Blend(error.first, error.df_first, error.second + assumed, FEW - 1)
+    half = error.half_width()
+    return Difference(
+        value=found.mean, low=max(found.center - half, -1.0), high=min(found.center + half, 1.0),
+        p=mcnemar_midp(int((x > y).sum()), int((x < y).sum()))
+        if found.method == MCNEMAR and not assumed else error.p(found.center),
+        method=found.method, rows=len(x), repetitions=(x.shape[1], y.shape[1]),
+        discordance=_discordance(x, y), few=bool(assumed) or 1 < max(x.shape[1], y.shape[1]) < FEW,
+    )
+
+
+class _Moments(NamedTuple):
+    mean: float
+    center: float
+    error: Blend
+    method: Method
+
+
+def _analyse(
+    x: Floats, y: Floats, common: bool, names: Sequence[str] | None, w: Floats | None
+) -> _Moments:
+    if 1 not in (x.shape[1], y.shape[1]):
+        return _two_sided(x, y, common, names, w)
+    parts = crossed(x - y, names, w, BONETT_PRICE)
+    moments = _Moments(parts.mean, parts.center, parts.error, "items x repetitions")
+    if parts.repetitions > 1:
+        return moments
+    grouped = names is not None and len(set(names)) < len(names)
+    binary = bool(np.isin(x, (0, 1)).all() and np.isin(y, (0, 1)).all())
+    if grouped or w is not None or not binary:
+        return moments._replace(method="clustered")
+    return moments._replace(method=MCNEMAR, error=Blend(parts.items, inf))
+
+
+def _two_sided(
+    x: Floats, y: Floats, common: bool, names: Sequence[str] | None, w: Floats | None
+) -> _Moments:
+    means = crossed(x.mean(axis=1) - y.mean(axis=1), names, w, BONETT_PRICE)
+    sides = [crossed(side, names, w) for side in (x, y)]
+    own = [side.repetition for side in sides]
+    spread = sum(v**2 / (side.repetitions - 1) for v, side in zip(own, sides, strict=True))
+    df = sum(own) ** 2 / spread if spread else inf
+    # Fits of two candidates share a repetition's draw at most, which correlates them positively;
+    # should the common repetitions show a larger variance than the sides do, that one counts.
+    shared = crossed(x - y, names, w).repetition if common else 0.0
+    error = Blend(means.items, max(means.clusters - 1, 1), max(sum(own), shared), df)
+    method: Method = "items x repetitions" if common else "variances added"
+    return _Moments(means.mean, means.center, error, method)
+
+
+def _aligned(x: Floats, y: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_], bool]:
+    if len(x) != len(y):
+        raise ValueError(f"both sides need the same rows, got {len(x)} and {len(y)}")
+    both = ~(np.isnan(x).all(axis=1) | np.isnan(y).all(axis=1))
+    kept = both & _block(x, both) & _block(y, both) if both.any() else both
+    if not kept.any():
+        raise ValueError("no row was answered by both sides")
+    left, right = ~np.isnan(x[kept]).any(axis=0), ~np.isnan(y[kept]).any(axis=0)
+    common = left.shape == right.shape and bool((left == right).all())
+    return x[kept][:, left], y[kept][:, right], kept, common
+
+
+def _block(y: Floats, base: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the rows to keep so that whole repetitions remain, two of them if that keeps half."""
+    have = ~np.isnan(y)
+    cover = have[base].mean(axis=0)
+    if (cover == 1).sum() >= min(2, (cover > 0).sum()):
+        return base
+    order = np.argsort(-cover, kind="stable")
+    two: npt.NDArray[np.bool_] = have[:, order[:2]].all(axis=1)
+    one: npt.NDArray[np.bool_] = have[:, order[0]]
+    return two if 2 * two[base].sum() >= base.sum() else one
+
+
+def _columns(scores: npt.ArrayLike) -> Floats:
+    y = np.asarray(scores, dtype=np.float64)
+    return y[:, None] if y.ndim == 1 else y
+
+
+def _discordance(x: Floats, y: Floats) -> float:
+    return float(np.abs(x[:, :, None] - y[:, None, :]).mean())
