@@ -1,0 +1,135 @@
+"""Every installed strategy keeps the contract, on small models here and on the real ones in
+``make test-slow``; and the contract itself catches those that break it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fakes
+import tiny
+from choose import conformance
+from choose.conformance import CHECKS, TASK, Factory
+from choose.strategy import Strategy, available, build, hyperparameters
+from choose.types import Answers, Example, Item, Task
+
+Check = Callable[[Factory], None]
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("models")
+    lm, encoder = tiny.causal_lm(folder / "lm"), tiny.encoder(folder / "encoder")
+    return {"model": str(lm), "base": str(lm), "encoder": str(encoder)}
+
+
+def factory(name: str, models: dict[str, str]) -> Factory:
+    params = {role: spec for role, spec in models.items() if role in hyperparameters(name)}
+    return lambda seed: build(name, seed=seed, **params)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", sorted(available()))
+def test_contract(name: str, check: Check, tiny_models: dict[str, str]) -> None:
+    check(factory(name, tiny_models))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", sorted(set(available()) - {"majority", "tfidf"}))
+def test_contract_with_the_default_models(name: str, check: Check) -> None:
+    check(factory(name, {}))
+
+
+class Learner(fakes.Fake):
+    """Answers by shared words; the sound strategy that each culprit below spoils in one way."""
+
+    seeded = False
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        self.task, self.rows = task, [(set(e.text.split()), e.target) for e in examples]
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        outputs = [
+            max(
+                self.task.labels,
+                key=lambda label: sum(
+                    len(words & set(item.text.split()))
+                    for words, target in self.rows
+                    if target == label
+                ),
+            )
+            for item in items
+        ]
+        return Answers(outputs=tuple(outputs), status=("ok",) * len(items))
+
+
+class Greedy(Learner):
+    def __init__(self, *, seed: int) -> None:
+        super().__init__(seed=seed)
+        self.model = object()
+
+
+class Neighbourly(Learner):
+    def predict(self, items: Sequence[Item]) -> Answers:
+        outputs = (TASK.labels[len(items) % 3],) * len(items)
+        return Answers(outputs=outputs, status=("ok",) * len(items))
+
+
+class Hoarder(Learner):
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        old = getattr(self, "rows", [])
+        super().fit(task, examples)
+        self.rows += [(words, "fruit") for words, _ in self.rows] if old else []
+
+
+class Careless(Learner):
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        super().fit(task, examples)
+        self.order = np.random.permutation(3)
+
+
+class Vandal(Learner):
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        super().fit(task, examples)
+        examples.sort(key=lambda e: e.text)  # type: ignore[attr-defined]
+
+
+class Uncertain(Learner):
+    def predict(self, items: Sequence[Item]) -> Answers:
+        return Answers.from_scores(self.task.labels, np.zeros((len(items), 3)))
+
+
+def test_the_sound_strategy_passes() -> None:
+    for check in CHECKS:
+        check(lambda seed: Learner(seed=seed))
+
+
+@pytest.mark.parametrize(
+    ("culprit", "check"),
+    [
+        (Greedy, conformance.init_only_stores),
+        (Neighbourly, conformance.order_and_batch_do_not_matter),
+        (Hoarder, conformance.keeps_nothing_between_fits),
+        (Careless, conformance.leaves_global_randomness_alone),
+        (Vandal, conformance.leaves_the_pool_alone),
+        (Uncertain, conformance.one_answer_an_item),
+        (fakes.Liar, conformance.one_answer_an_item),
+        (fakes.Short, conformance.one_answer_an_item),
+    ],
+)
+def test_each_culprit_is_caught(culprit: Any, check: Check) -> None:
+    def make(seed: int) -> Strategy:
+        made: Strategy = culprit(seed=seed)
+        return made
+
+    with pytest.raises(AssertionError):
+        check(make)
+
+
+def test_hostile_rows_are_hostile() -> None:
+    joined = "".join(conformance.HOSTILE)
+    assert all(trap in joined for trap in ("\x00", "\x1b", "[bold", "<|im_end|>", "=cmd", "\u202e"))
