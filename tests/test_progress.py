@@ -54,8 +54,8 @@ def log(jobs: Sequence[Job], *ended: tuple[Job, Run], refusals: Sequence[str] = 
     out = io.TextIOWrapper(raw, encoding=encoding, newline="")
     console = Console(file=out, force_terminal=terminal, width=80, highlight=False,
                       color_system="standard" if terminal else None)
-    with LiveProgress(console, budget=60) as progress:
-        progress.planned(dataset(), jobs, refusals)
+    with LiveProgress(console) as progress:
+        progress.planned(dataset(), jobs, refusals, budget=60)
         for one, result in ended:
             progress.job(one, None)
             progress.job(one, result)

@@ -19,7 +19,13 @@ from choose.types import Candidate, Dataset, Run
 class Observer(Protocol):
     """Hears what happens while a study runs."""
 
-    def planned(self, dataset: Dataset, jobs: Sequence[Job], refusals: Sequence[str]) -> None:
+    def planned(
+        self,
+        dataset: Dataset,
+        jobs: Sequence[Job],
+        refusals: Sequence[str],
+        budget: float | None,
+    ) -> None:
         """The grid stands; nothing has run yet."""
 
     def job(self, job: Job, run: Run | None) -> None:
@@ -29,7 +35,13 @@ class Observer(Protocol):
 class Silent:
     """Hears and says nothing."""
 
-    def planned(self, dataset: Dataset, jobs: Sequence[Job], refusals: Sequence[str]) -> None:
+    def planned(
+        self,
+        dataset: Dataset,
+        jobs: Sequence[Job],
+        refusals: Sequence[str],
+        budget: float | None,
+    ) -> None:
         """Ignore the plan."""
 
     def job(self, job: Job, run: Run | None) -> None:
@@ -78,8 +90,9 @@ def compare(
     store = Store.create(Path(out) if out else default_store(dataset))
     store.begin(_plain(study), dataset)
     store.plan((job.trial for job in jobs), _described(candidates))
-    watch.planned(dataset, jobs, refusals)
-    outcome = run_jobs(jobs, dataset, store, study.grid.budget_seconds, watch.job)
+    budget = study.grid.budget_seconds
+    watch.planned(dataset, jobs, refusals, budget)
+    outcome = run_jobs(jobs, dataset, store, budget, watch.job)
     store.leave_out([*refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
 

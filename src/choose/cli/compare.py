@@ -154,7 +154,7 @@ def run(
     from choose.cli.screen import say, stderr, stdout
     from choose.report.progress import LiveProgress
 
-    with LiveProgress(stderr(), budget=budget) as observer:
+    with LiveProgress(stderr()) as observer:
         outcome = api.compare(
             data, study_file=config, overrides=overrides, strategies=strategies or (), out=out,
             observer=observer,

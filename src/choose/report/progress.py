@@ -31,9 +31,9 @@ class LiveProgress:
     Accuracy here is the raw share of right answers to clean questions, and provisional.
     """
 
-    def __init__(self, console: Console | None = None, budget: float | None = None) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
-        self._budget = budget
+        self._budget: float | None = None
         self._standings = Standings({})
         self._live: Live | None = None
         self._in_hand: Planned | None = None
@@ -58,9 +58,14 @@ class LiveProgress:
             self._say(self._summary(), style="dim")
 
     def planned(
-        self, dataset: Dataset, jobs: Sequence[Planned], refusals: Sequence[str]
+        self,
+        dataset: Dataset,
+        jobs: Sequence[Planned],
+        refusals: Sequence[str],
+        budget: float | None = None,
     ) -> None:
-        """Say what will run, and show the bar."""
+        """Say what will run, and show the bar against a budget of seconds."""
+        self._budget = budget
         self._standings = Standings.planned(dataset, jobs)
         self._planned = len(jobs)
         if self._console.is_terminal:
