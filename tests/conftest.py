@@ -70,8 +70,8 @@ def toy() -> Dataset:
     """Forty rows of four labels, divided into five folds."""
     rows = [
         Example(id=f"{label}-{i}", text=text, target=label)
-        for label, texts in TOY.items()
-        for i, text in enumerate(texts)
+        for i, texts in enumerate(zip(*TOY.values(), strict=True))
+        for label, text in zip(TOY, texts, strict=True)
     ]
     return divide("toy", rows)
 

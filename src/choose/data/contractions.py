@@ -19,14 +19,15 @@ _LONG = re.compile(
 _SHORT = re.compile(
     rf"\b(?P<not>{_NEGATED}) not\b|\b(?P<can>cannot|will not)\b"
     r"|\b(?P<am>i) am(?= \w)|\b(?P<are>we|you|they) are(?= \w)"
-    rf"|\b(?P<is>it|{_STARTS}) is(?= \w)"
-    r"|\b(?P<verb>i|we|you|they) (?P<end>have|will)(?= (?:been|not|be|never|to)\b)",
+    rf"|\b(?P<is>it|{_STARTS}) is(?= \w)(?! (?:it|he|she)\b)"
+    r"|\b(?P<verb>i|we|you|they) (?:(?P<end>have)(?= (?:\w+ed|been|got|lost|just|already|never)\b)"
+    r"|(?P<will>will)(?= \w))",
     re.IGNORECASE,
 )
 
 
 def contraction(text: str, random: Random) -> str:
-    """Write contractions out or, where there are none, draw one or more together."""
+    """Write contractions out or, where there are none, draw words together; else change nothing."""
     if _LONG.search(text):
         return _LONG.sub(_keeping_capitals(_written_out), text)
     return _SHORT.sub(_keeping_capitals(_drawn_together), text)
@@ -55,7 +56,7 @@ def _drawn_together(match: re.Match[str]) -> str:
         return f"{match['are']}'re"
     if match["is"]:
         return f"{match['is']}'s"
-    return f"{match['verb']}'{'ve' if match['end'].lower() == 'have' else 'll'}"
+    return f"{match['verb']}'{'ve' if match['end'] else 'll'}"
 
 
 def _keeping_capitals(change: Callable[[re.Match[str]], str]) -> Callable[[re.Match[str]], str]:

@@ -19,7 +19,7 @@ _KEPT = re.compile(
     "|united|unless|untied|until|without",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"(?<![\w@#/.'-])[^\W\d_]{4,}(?![\w@/'-]|\.\w)")
+_WORD = re.compile(r"(?<![\w@#/.'-])[^\W\d_]{4,}(?![\w@/'-]|\.\w|:/)")
 _GAP = re.compile(r"(?<=\S) (?=\S)")
 _OPENERS = ("Hi, ", "Hello, ", "So, ", "Okay, ", "Um, ", "Hi there, ", "Well, ")
 

@@ -1,0 +1,422 @@
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from choose.data.divide import Options, divide
+from choose.data.duplicates import alike, normalised, twins_of
+from choose.data.load import load_dataset, name_of
+from choose.data.pools import interleaved, ordered, pool_for, sample
+from choose.errors import DataError, StudyError
+from choose.study.study import DataSection, TaskSection
+from choose.types import Dataset, Example
+
+WORDS = ("red", "blue", "green", "amber", "violet", "teal", "olive", "navy", "coral", "beige")
+
+
+def row(number: int, target: str, text: str | None = None, **more: str) -> Example:
+    return Example(id=f"r{number}", text=text or f"row {number} unlike", target=target, **more)
+
+
+def many(count: int, labels: int = 2) -> list[Example]:
+    return [row(i, f"l{i % labels}", f"number{i} says word{i * 7}") for i in range(count)]
+
+
+def found(dataset: Dataset, word: str) -> str:
+    matching = [finding for finding in dataset.findings if word in finding]
+    assert len(matching) == 1, dataset.findings
+    return matching[0]
+
+
+def check_no_straddling(dataset: Dataset) -> None:
+    """No fold asks about a row that shares group, text or cluster with one it may learn from."""
+    rows = dataset.examples
+    for fold in dataset.folds:
+        assert not set(fold.pool) & set(fold.questions)
+        for shared in (
+            lambda id: dataset.clusters.get(id),
+            lambda id: rows[id].group,
+            lambda id: normalised(rows[id].text),
+        ):
+            sides = [{shared(id) for id in side} - {None} for side in (fold.pool, fold.questions)]
+            assert not sides[0] & sides[1]
+
+
+# --- cross-fitting
+
+
+def test_every_row_is_asked_once_and_never_learnt_by_the_fold_that_asks_it(toy: Dataset) -> None:
+    assert toy.division == "cross-fit"
+    assert len(toy.folds) == 5
+    assert sorted(toy.asked) == sorted(toy.examples)
+    for fold in toy.folds:
+        assert Counter(toy.examples[id].target for id in fold.questions) == dict.fromkeys(
+            toy.task.labels, 2
+        )
+        assert set(fold.pool) | set(fold.questions) == set(toy.examples)
+    assert toy.findings == ()
+    assert toy.clusters == {}
+
+
+TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join)
+GROUPS = st.none() | st.integers(0, 12).map(str)
+ROWS = st.lists(st.tuples(TEXTS, st.sampled_from("ab"), GROUPS), min_size=12, max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS, st.integers(2, 5))
+def test_groups_and_repeated_texts_never_straddle(
+    drawn: list[tuple[str, str, str | None]], folds: int
+) -> None:
+    rows = [Example(id=str(i), text=t, target=y, group=g) for i, (t, y, g) in enumerate(drawn)]
+    try:
+        dataset = divide("any", rows, options=Options(folds=folds))
+    except DataError:
+        return  # one label only, or rows that hang together too much to be divided
+    check_no_straddling(dataset)
+    assert sorted(dataset.asked) == sorted(dataset.examples)
+
+
+def test_near_duplicates_share_a_cluster() -> None:
+    words = [f"w{i}" for i in range(30)]
+    text = " ".join(words)
+    rows = [*many(30), row(100, "l0", text), row(101, "l1", text.upper() + "!!")]
+    rows.append(row(102, "l0", " ".join([*words[:-1], "changed"])))
+    dataset = divide("near", rows)
+    assert set(dataset.clusters) == {"r100", "r101", "r102"}
+    assert len(set(dataset.clusters.values())) == 1
+    check_no_straddling(dataset)
+
+
+def test_folds_and_test_rows_can_be_chosen() -> None:
+    dataset = divide("n", many(90, 3), options=Options(folds=3, test_rows=30))
+    assert [len(f.pool) for f in dataset.folds] == [60, 60, 60]
+    assert len(dataset.asked) == 30
+    assert Counter(dataset.examples[id].target for id in dataset.asked) == {
+        "l0": 10,
+        "l1": 10,
+        "l2": 10,
+    }
+
+
+def test_the_division_does_not_depend_on_chance_and_does_on_the_seed() -> None:
+    assert divide("n", many(60)) == divide("n", many(60))
+    other = divide("n", many(60), options=Options(seed=1))
+    assert other.folds != divide("n", many(60)).folds
+    assert other.fingerprint != divide("n", many(60)).fingerprint
+
+
+def test_a_template_that_chains_most_rows_does_not_stop_the_study() -> None:
+    words = [f"w{i}" for i in range(60)]
+    rows = [row(i, f"l{i % 2}", " ".join(words[i : i + 40])) for i in range(20)]
+    dataset = divide("chain", rows)
+    assert "20 rows are near-duplicates of one another in a chain" in found(dataset, "chain")
+    assert len(dataset.folds) == 5
+
+
+# --- a held-out part
+
+
+def test_from_5000_rows_on_a_stratified_part_is_held_out() -> None:
+    dataset = divide("big", many(5_000, 4))
+    [fold] = dataset.folds
+    assert dataset.division == "held-out"
+    assert (len(fold.pool), len(fold.questions)) == (4_000, 1_000)
+    assert set(Counter(dataset.examples[id].target for id in fold.questions).values()) == {250}
+    assert len(divide("big", many(5_000), options=Options(test_rows=300)).asked) == 300
+    assert len(divide("big", many(5_000), options=Options(folds=2)).folds) == 2
+
+
+def test_the_held_out_part_is_capped() -> None:
+    dataset = divide("huge", many(16_000))
+    assert len(dataset.asked) == 3_000
+    with pytest.raises(StudyError, match="Allowed here: 2 to 2,500"):
+        divide("big", many(5_000), options=Options(test_rows=4_000))
+
+
+def test_groups_stay_whole_in_a_held_out_part() -> None:
+    rows = [
+        row(i, f"l{i % 2}", f"number{i} says word{i * 7}", group=str(i // 5)) for i in range(5_000)
+    ]
+    dataset = divide("groups", rows)
+    check_no_straddling(dataset)
+    assert 900 <= len(dataset.asked) <= 1_000
+
+
+# --- a test file
+
+
+def test_pool_rows_shadowed_by_a_test_row_are_left_out_and_test_rows_stay() -> None:
+    pool = [*many(20), row(50, "l0", "the same text"), row(51, "l1", "other thing", group="g")]
+    test = [row(0, "l0", "The SAME  text!"), row(60, "l1", "unseen thing", group="g")]
+    test.append(row(61, "l1", "something quite different"))
+    dataset = divide("t", pool, test)
+    [fold] = dataset.folds
+    assert fold.questions == ("test:r0", "test:r60", "test:r61")
+    assert not {"r50", "r51"} & set(dataset.examples)
+    assert len(fold.pool) == 20
+    check_no_straddling(dataset)
+    assert "2 test rows of 3" in found(dataset, "left out")
+
+
+def test_test_rows_are_a_stratified_sample_in_the_order_of_the_file() -> None:
+    test = [row(100 + i, f"l{i % 4 == 0:d}", f"asked{i} about{i}") for i in range(100)]
+    dataset = divide("t", many(40), test, Options(test_rows=40))
+    assert list(dataset.asked) == sorted(dataset.asked, key=lambda id: int(id[1:]))
+    assert Counter(dataset.examples[id].target for id in dataset.asked) == {"l0": 30, "l1": 10}
+    assert dataset == divide("t", many(40), test, Options(test_rows=40))
+
+
+def test_labels_of_the_test_file_join_the_task_and_are_reported() -> None:
+    test = [row(100, "l0", "asked this"), row(101, "new", "asked that"), row(102, "new", "and so")]
+    dataset = divide("t", many(40), test)
+    assert dataset.task.labels == ("l0", "l1", "new")
+    assert dataset.findings[0].startswith(
+        "1 label of the test rows has no row to learn from ('new')"
+    )
+    assert "2 rows wrongly" in dataset.findings[0]
+
+
+def test_what_contradicts_a_test_file_is_refused() -> None:
+    with pytest.raises(StudyError, match="--folds"):
+        divide("t", many(20), many(20), Options(folds=3))
+    with pytest.raises(DataError, match="20 of 20 rows to learn from stand in the test file"):
+        divide("t", many(20), many(20))
+    with pytest.raises(DataError, match="No label of the test file occurs"):
+        divide("t", many(20), [row(90, "x"), row(91, "x")])
+    with pytest.raises(DataError, match="At least 2"):
+        divide("t", many(20), [row(90, "l0")])
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (many(2), "At least 8 are needed"),
+        ([], "At least 8"),
+        (many(30, 1), "All 30 labelled rows have the label 'l0'"),
+        (many(30, 30), "30 different labels in 30 labelled rows"),
+        (many(30, 20), "looks like an id or free text"),
+        ([*many(20), *many(20)], "has the id 'r0'"),
+        ([row(i, f"l{i % 2}", group=f"{i % 3}") for i in range(30)], "fall into 3 sets"),
+        ([row(i, f"l{i // 6}", group=f"{i // 6}") for i in range(12)], "fall into 2 sets"),
+    ],
+)
+def test_rows_that_cannot_be_divided_are_refused(rows: list[Example], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        divide("bad", rows)
+
+
+def test_a_fold_without_choice_is_refused() -> None:
+    rows = [row(i, f"l{i // 6}", f"t{i} u{i}", group=f"{i // 6}") for i in range(12)]
+    with pytest.raises(DataError, match="only one label to learn from"):
+        divide("bad", rows, options=Options(folds=2))
+
+
+# --- what is reported
+
+
+def test_findings_are_plain_sentences_with_counts() -> None:
+    rows = [
+        *many(40),
+        row(100, "l0", "  "),
+        row(101, "", "labelled by nobody"),
+        row(102, "l0", "The very same"),
+        row(103, "l1", "the very  SAME"),
+        row(104, "rare", "hardly ever seen thing"),
+        row(105, "l0", "long " * 300),
+    ]
+    dataset = divide("f", rows)
+    assert "r100" not in dataset.examples
+    assert (
+        found(dataset, "without a text") == "1 row of the file without a text left out: row r100."
+    )
+    assert "row r101" in found(dataset, "without a label")
+    assert "rows r102 and r103" in found(dataset, "more than one label")
+    assert "at least 1 row cannot" in found(dataset, "more than one label")
+    assert found(dataset, "share their text").startswith("2 rows share their text")
+    assert "('rare')" in found(dataset, "fewer than 5 rows")
+    assert "the longest 300" in found(dataset, "longer than 256 words")
+    assert "rare" in dataset.task.labels
+
+
+def test_uneven_and_sorted_files_are_reported() -> None:
+    rows = [row(i, "most" if i < 90 else "least", f"t{i} u{i}") for i in range(100)]
+    dataset = divide("s", rows)
+    assert "'most' has 90% of the rows" in found(dataset, "uneven")
+    assert "shuffled" in found(dataset, "sorted by label")
+    assert not any("sorted" in finding for finding in divide("u", many(100)).findings)
+
+
+# --- pools
+
+
+IDS = st.dictionaries(st.text(max_size=4), st.sampled_from("abcd"), min_size=1, max_size=80)
+
+
+@given(IDS, st.integers(0, 5), st.randoms(use_true_random=False))
+def test_an_order_holds_each_row_once_whatever_the_order_it_was_given(
+    targets: dict[str, str], draw: int, random: object
+) -> None:
+    order = ordered(targets, targets, draw)
+    shuffled = list(targets)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert sorted(order) == sorted(targets)
+    assert ordered(shuffled, targets, draw) == order
+
+
+@given(IDS, st.integers(0, 5))
+def test_every_prefix_covers_the_classes_and_is_stratified(
+    targets: dict[str, str], draw: int
+) -> None:
+    order, totals = ordered(targets, targets, draw), Counter(targets.values())
+    assert {targets[id] for id in order[: len(totals)]} == set(totals)
+    for size in range(len(totals), len(order) + 1):
+        counts = Counter(targets[id] for id in order[:size])
+        for label, total in totals.items():
+            share = total * size / len(order)
+            assert abs(counts[label] - share) <= len(totals) + 1
+
+
+@given(IDS, st.integers(1, 80))
+def test_a_sample_is_stratified_and_keeps_the_order(targets: dict[str, str], limit: int) -> None:
+    ids = list(targets)
+    chosen = sample(ids, targets, limit, "s")
+    assert len(chosen) == min(limit, len(ids))
+    assert list(chosen) == [id for id in ids if id in set(chosen)]
+    totals, counts = Counter(targets.values()), Counter(targets[id] for id in chosen)
+    for label, total in totals.items():
+        assert abs(counts[label] - total * len(chosen) / len(ids)) <= 2
+
+
+def test_a_rare_class_is_sampled_at_its_rate() -> None:
+    targets = {str(i): "rare" if i < 2 else "most" for i in range(100)}
+    hits = sum(
+        any(targets[id] == "rare" for id in interleaved(sorted(targets), targets, f"s{seed}")[:10])
+        for seed in range(400)
+    )
+    assert 0.12 < hits / 400 < 0.28
+
+
+def test_smaller_pools_are_prefixes_and_draws_differ(toy: Dataset) -> None:
+    whole = pool_for(toy, 1, 0, None)
+    assert tuple(e.id for e in whole) == toy.folds[1].pool
+    assert pool_for(toy, 1, 0, 8) == whole[:8]
+    assert pool_for(toy, 1, 3, 8) == pool_for(toy, 1, 3, 16)[:8]
+    assert pool_for(toy, 1, 3, 8) != whole[:8]
+    assert {e.target for e in pool_for(toy, 1, 3, 4)} == set(toy.task.labels)
+
+
+# --- near-duplicates
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.sampled_from(WORDS), min_size=1, max_size=8).map(" ".join),
+        min_size=2,
+        max_size=30,
+        unique=True,
+    )
+)
+def test_the_prefix_filter_finds_exactly_what_brute_force_finds(texts: list[str]) -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectors = TfidfVectorizer(token_pattern=r"\S+", lowercase=False).fit_transform(texts)
+    cosines = (vectors @ vectors.T).toarray()
+    for threshold in (0.5, 0.9):
+        near = np.argwhere(np.triu(cosines >= threshold - 1e-9, k=1))
+        assert sorted(map(tuple, alike(texts, threshold).tolist())) == sorted(
+            map(tuple, near.tolist())
+        )
+
+
+def test_ten_thousand_rows_are_compared_quickly() -> None:
+    random = np.random.default_rng(0)
+    vocabulary = np.array([f"word{i}" for i in range(3_000)])
+    weights = 1 / np.arange(1, 3_001)
+    texts = [
+        " ".join(random.choice(vocabulary, size=12, p=weights / weights.sum()))
+        for _ in range(10_000)
+    ]
+    start = time.perf_counter()
+    twins_of([Example(id=str(i), text=text, target="a") for i, text in enumerate(texts)])
+    assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        ("Where IS my card?", "where is  my card", True),
+        ("it's here", "it s here", True),
+        ("ﬁne", "fine", True),
+        ("😀", "😡", False),
+        ("?!", "...", False),
+        ("card 1", "card 2", False),
+        ("東京に行く", "東京へ行く", False),
+    ],
+)
+def test_what_counts_as_the_same_text(a: str, b: str, same: bool) -> None:
+    assert (normalised(a) == normalised(b)) is same
+
+
+# --- the whole way, from files
+
+
+def load(**data: object) -> Dataset:
+    return load_dataset(DataSection(**data), TaskSection())
+
+
+def test_a_folder_names_a_set_whose_file_says_nothing() -> None:
+    assert name_of("/data/banking77/train.csv") == "banking77"
+    assert name_of("tickets.csv") == "tickets"
+    assert name_of("sample:tickets") == "tickets"
+
+
+def test_one_file_is_not_both_pool_and_test() -> None:
+    Path("a.csv").write_text("text,label\na,b\n")
+    with pytest.raises(DataError, match="both the labelled set and the test file"):
+        load(path="a.csv", test="./a.csv")
+    with pytest.raises(StudyError, match="No labelled set"):
+        load()
+
+
+def test_a_possible_group_column_is_pointed_out() -> None:
+    lines = [f"number{i} says word{i},l{i % 2},{i % 9}" for i in range(40)]
+    Path("a.csv").write_text("text,label,user_id\n" + "\n".join(lines))
+    assert "--group-column 'user_id'" in found(load(path="a.csv"), "user_id")
+    assert load(path="a.csv", group_column="user_id").examples["2"].group == "0"
+
+
+def test_banking77(shared_data: Path) -> None:
+    folder = shared_data / "banking77"
+    dataset = load(path=str(folder / "train.csv"), test=str(folder / "test.csv"))
+    assert (dataset.name, len(dataset.task.labels)) == ("banking77", 77)
+    assert len(dataset.asked) == 3_080
+    assert 9_300 < len(dataset.folds[0].pool) < 9_500
+    assert found(dataset, "sorted by label")
+    check_no_straddling(dataset)
+
+
+def test_trec6_rows_near_its_test_rows_are_left_out(shared_data: Path) -> None:
+    folder = shared_data / "trec6"
+    dataset = load(path=str(folder / "train.csv"), test=str(folder / "test.csv"), test_rows=300)
+    assert len(dataset.asked) == 300
+    assert found(dataset, "left out")
+    check_no_straddling(dataset)
+
+
+def test_gh_issues_is_cross_fitted_with_its_timestamps(shared_data: Path) -> None:
+    dataset = load(path=str(shared_data / "gh_issues" / "train.csv"))
+    assert dataset.division == "cross-fit"
+    assert all(e.timestamp is not None for e in dataset.examples.values())
+    assert len({len(fold.questions) for fold in dataset.folds}) == 1
+    check_no_straddling(dataset)

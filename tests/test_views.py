@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from choose.data.contractions import contraction
+from choose.data.read import read_table
+from choose.data.views import VIEWS, sample_rows, typos, view
+from choose.errors import StudyError
+from choose.types import Dataset, Item
+
+TEXTS = st.text(min_size=1).filter(str.strip) | st.sampled_from(
+    ["[bold red]x[/]", "=cmd()", "\x1b[31mred", "don't", "a", "https://a.example/Where?x=letter"]
+)
+
+
+def seen(name: str, text: str, id: str = "1", seed: int = 0) -> str:
+    return view(name, [Item(id=id, text=text)], seed)[0].text
+
+
+@given(st.sampled_from(list(VIEWS)), TEXTS, st.text(max_size=5), st.integers(0, 9))
+def test_a_view_depends_on_id_text_and_seed_alone_and_is_never_empty(
+    name: str, text: str, id: str, seed: int
+) -> None:
+    alone = seen(name, text, id, seed)
+    among = view(name, [Item(id="x", text="other"), Item(id=id, text=text)], seed)[1]
+    assert among.text == alone
+    assert among.id == id
+    assert alone.strip()
+
+
+@given(TEXTS)
+def test_views_keep_the_letters(text: str) -> None:
+    assert seen("clean", text) == text
+    assert Counter(seen("typos", text)) == Counter(text)
+    assert seen("spacing", text).split() == text.split()
+    assert seen("filler", text).endswith(text)
+    assert seen("casing", text) in {text, text.lower(), text.upper()}
+
+
+def test_typos_leave_names_links_codes_and_negations_alone() -> None:
+    kept = (
+        "never @someone #topic https://example.com/path a.b@example.com file_name v1.2 from can't"
+    )
+    assert {typos(kept, Random(seed)) for seed in range(50)} == {kept}
+    changed = seen("typos", "transfer")
+    assert changed != "transfer"
+    assert (changed[0], changed[-1]) == ("t", "r")
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("I can't log in and won't wait", "I cannot log in and will not wait"),
+        ("I'm sure they\u2019re lost, I've looked", "I am sure they are lost, I have looked"),
+        ("It is not here. What is it", "It's not here. What is it"),
+        ("What is the rate? I do not know", "What's the rate? I don't know"),
+        ("DO NOT shout", "DON'T shout"),
+        ("Tell me where it is.", "Tell me where it is."),
+        ("The shop's card", "The shop's card"),
+        ("What am I? I will wait", "What am I? I'll wait"),
+        ("I have a card, we have tried it", "I have a card, we've tried it"),
+        ("I will be there, we have been there", "I'll be there, we've been there"),
+    ],
+)
+def test_contractions_are_written_out_or_drawn_together(text: str, other: str) -> None:
+    assert contraction(text, Random(0)) == other
+
+
+def test_unknown_views_are_refused() -> None:
+    with pytest.raises(StudyError, match="Did you mean 'typos'"):
+        view("typo", [], 0)
+
+
+def test_seeds_and_items_differ() -> None:
+    text = "Where in the world is the transfer that was promised yesterday afternoon"
+    assert len({seen("typos", text, seed=seed) for seed in range(8)}) > 4
+    assert len({seen("typos", text, id=str(id)) for id in range(8)}) > 4
+
+
+def test_most_toy_texts_are_changed(toy: Dataset) -> None:
+    items = [example.item() for example in toy.examples.values()]
+    for name in ("typos", "casing", "spacing", "filler"):
+        changed = sum(a.text != b.text for a, b in zip(items, view(name, items, 0), strict=True))
+        assert changed / len(items) > 0.95, name
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("typos", 0.97), ("casing", 0.99), ("spacing", 0.99), ("filler", 1.0), ("contraction", 0.25)],
+)
+def test_most_real_texts_are_changed(shared_data: Path, name: str, least: float) -> None:
+    texts = read_table(shared_data / "banking77" / "test.csv")["text"].to_list()
+    items = [Item(id=str(i), text=text) for i, text in enumerate(texts)]
+    changed = sum(a.text != b.text for a, b in zip(items, view(name, items, 0), strict=True))
+    assert changed / len(items) >= least
+
+
+def test_rows_for_views_are_few_and_stratified() -> None:
+    targets = {str(i): "a" if i % 4 else "b" for i in range(1_000)}
+    chosen = sample_rows(list(targets), targets, 200, 0)
+    assert Counter(targets[id] for id in chosen) == {"a": 150, "b": 50}
+    assert chosen == sample_rows(list(targets), targets, 200, 0)
+    assert sample_rows(["1", "2"], targets, 200, 0) == ("1", "2")
