@@ -1,1 +1,116 @@
-"""Placeholder."""
+"""Prompting: the label that a language model finds most likely, without and with examples."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from choose.models.prompt_text import numbers_only
+from choose.models.weights import DEFAULT_LM, weights_digest
+from choose.types import Answers, Example, Family, Item, Task
+
+_WORDINGS = MappingProxyType(
+    {
+        "categories wording": {"wording": "categories"},
+        "bare wording": {"wording": "bare"},
+    }
+)
+
+
+class Prompt:
+    """Zero-shot: instruction and labels, no examples; the pool serves calibration only."""
+
+    family: ClassVar[Family] = "prompting"
+    revision: ClassVar[int] = 1
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = False
+    cheap: ClassVar[bool] = False
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = _WORDINGS
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        model: str = DEFAULT_LM,
+        wording: str = "labels",
+        calibrate: bool = True,
+        max_tokens: int = 256,
+    ) -> None:
+        self.seed, self.model, self.wording = seed, model, wording
+        self.calibrate, self.max_tokens = calibrate, max_tokens
+
+    def weights(self) -> str:
+        """Return the model's digest."""
+        return weights_digest(self.model)
+
+    def refuses(self, task: Task) -> str | None:
+        """Return why a language model cannot read the labels, or None."""
+        return numbers_only(task)
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Estimate the calibration on some rows of the pool and freeze it."""
+        from choose.models.calibration import calibration_rows
+        from choose.models.prompter import Asking, Prompter
+
+        asking = Asking(
+            model=self.model,
+            wording=self.wording,
+            calibrate=self.calibrate,
+            max_tokens=self.max_tokens,
+        )
+        shown = self._demonstrations(examples)
+        self.prompter = Prompter(asking, task, shown)
+        used = {example.id for example in shown}
+        self.prompter.calibrate(calibration_rows([e for e in examples if e.id not in used]))
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer with the most likely label."""
+        return self.prompter.answer(items)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return threads, number type, notes and what cached scores had cost."""
+        return self.prompter.facts()
+
+    def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
+        return []
+
+
+class FewShot(Prompt):
+    """A few fixed demonstrations, drawn by the seed, the same number from every class."""
+
+    seeded: ClassVar[bool] = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+        {**_WORDINGS, "shots=16": {"shots": 16}}
+    )
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        model: str = DEFAULT_LM,
+        wording: str = "labels",
+        shots: int = 8,
+        calibrate: bool = True,
+        max_tokens: int = 256,
+    ) -> None:
+        super().__init__(
+            seed=seed, model=model, wording=wording, calibrate=calibrate, max_tokens=max_tokens
+        )
+        self.shots = shots
+
+    def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
+        """Draw about `shots` rows: whole rounds over the classes, one round at least."""
+        chooser = random.Random(f"few-shot {self.seed}")
+        classes: dict[str, list[Example]] = defaultdict(list)
+        for example in examples:
+            classes[example.target].append(example)
+        rounds = max(1, self.shots // max(len(classes), 1)) if self.shots > 0 else 0
+        drawn = []
+        for target in sorted(classes):
+            rows = classes[target]
+            drawn += chooser.sample(rows, min(rounds, len(rows)))
+        chooser.shuffle(drawn)
+        return drawn

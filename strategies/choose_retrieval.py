@@ -1,1 +1,84 @@
-"""Placeholder."""
+"""Retrieval: the labelled rows most like the question, shown to a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from choose.models.prompt_text import numbers_only
+from choose.models.weights import DEFAULT_ENCODER, DEFAULT_LM, weights_digest
+from choose.types import Answers, Example, Family, Item, Task
+
+
+class Retrieval:
+    """Demonstrations fetched for each question from the labelled pool, the nearest one last."""
+
+    family: ClassVar[Family] = "retrieval"
+    revision: ClassVar[int] = 1
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = False
+    cheap: ClassVar[bool] = False
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+        {
+            "categories wording": {"wording": "categories"},
+            "bare wording": {"wording": "bare"},
+            "k=3": {"k": 3},
+        }
+    )
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        model: str = DEFAULT_LM,
+        encoder: str = DEFAULT_ENCODER,
+        k: int = 8,
+        wording: str = "labels",
+        calibrate: bool = True,
+        max_tokens: int = 256,
+    ) -> None:
+        self.seed, self.model, self.encoder, self.k = seed, model, encoder, k
+        self.wording, self.calibrate, self.max_tokens = wording, calibrate, max_tokens
+
+    def weights(self) -> str:
+        """Return the digests of the model and the encoder."""
+        return f"{weights_digest(self.model)} {weights_digest(self.encoder)}"
+
+    def refuses(self, task: Task) -> str | None:
+        """Return why a language model cannot read the labels, or None."""
+        return numbers_only(task)
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Index the pool, and calibrate on rows of it that may not retrieve themselves."""
+        from choose.models.calibration import calibration_rows
+        from choose.models.prompter import Asking, Prompter
+        from choose.models.retriever import Retriever
+
+        asking = Asking(
+            model=self.model,
+            wording=self.wording,
+            calibrate=self.calibrate,
+            max_tokens=self.max_tokens,
+        )
+        self.retriever = Retriever(self.encoder, examples)
+        self.prompter = Prompter(asking, task)
+        rows = calibration_rows(examples)
+        self.prompter.calibrate(rows, self._demonstrations([row.item() for row in rows]))
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer with the most likely label; the evidence is what was shown, nearest first."""
+        shown = self._demonstrations(items)
+        evidence = tuple(tuple(row.id for row in reversed(rows)) for rows in shown)
+        return self.prompter.answer(items, shown, evidence=evidence)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return threads, number type, notes and what cached work had cost."""
+        facts = self.prompter.facts()
+        facts["cached_seconds"] += self.retriever.cached_seconds
+        return facts
+
+    def _demonstrations(self, items: Sequence[Item]) -> list[list[Example]]:
+        found = self.retriever.search(items, self.k)
+        # What stands last is heeded most, so the nearest one does.
+        return [[n.example for n in reversed(near)] for near in found]

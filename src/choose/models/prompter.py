@@ -1,0 +1,139 @@
+"""Put a task's items to a causal language model; what the prompting strategies share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from choose.errors import StrategyError, did_you_mean
+from choose.models.calibration import calibrate, uncalibrated
+from choose.models.causal import Scored, load_causal
+from choose.models.layout import Prompt
+from choose.models.prompt_text import WORDINGS, Turn, exchange, opening, tidy
+from choose.models.runtime import threads
+from choose.models.trie import LabelTrie
+from choose.types import Answers, Example, Item, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """How a model is asked: which one, in which wording, calibrated or not."""
+
+    model: str
+    wording: str
+    calibrate: bool
+    max_tokens: int
+
+    def __post_init__(self) -> None:
+        """Refuse settings that do not exist."""
+        if self.wording not in WORDINGS:
+            raise StrategyError(
+                f"There is no wording {self.wording!r}.{did_you_mean(self.wording, WORDINGS)} "
+                f"The wordings are {', '.join(WORDINGS)}."
+            )
+        if self.max_tokens < 1:
+            raise StrategyError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
+
+
+class Prompter:
+    """A task before a model, with the demonstrations that every question shows."""
+
+    def __init__(self, asking: Asking, task: Task, shown: Sequence[Example] = ()) -> None:
+        self.asking, self.task = asking, task
+        self.lm = load_causal(asking.model)
+        self.wording = WORDINGS[asking.wording]
+        layout = self.lm.layout
+        self.opening = opening(task, self.wording, layout.system)
+        names = [layout.content(tidy(name)) for name in task.names]
+        self.trie = LabelTrie.build(names, layout.end)
+        self.cut_ids: set[str] = set()
+        self.left_out = 0
+        self.cached_seconds = 0.0
+        self.calibration = uncalibrated(len(task.labels))
+        self.shown = [self._turn(example) for example in shown]
+        while self.shown and self._length(self._prompt(self.shown, Turn(""), len(self.shown))) > (
+            self.lm.context - asking.max_tokens
+        ):
+            self.shown.pop()
+            self.left_out += 1
+
+    def calibrate(
+        self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
+    ) -> None:
+        """Estimate and freeze the calibration on labelled rows, asked like any other."""
+        if not self.asking.calibrate:
+            return
+        scored = self.score([example.item() for example in examples], demonstrations)
+        targets = [self.task.labels.index(example.target) for example in examples]
+        self.calibration = calibrate(scored.logprobs, targets)
+
+    def answer(
+        self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
+    ) -> Answers:
+        """Answer the items, each with its own demonstrations, if any, in the order shown."""
+        scored = self.score(items, demonstrations)
+        scores = self.calibration(scored.logprobs)
+        written = self.trie.lengths[scores.argmax(axis=1)]
+        return Answers.from_scores(
+            self.task.labels,
+            scores,
+            tokens_in=scored.tokens_in,
+            tokens_cached=scored.tokens_cached,
+            tokens_out=written,
+            latency=scored.latency,
+            **facts,
+        )
+
+    def score(
+        self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = ()
+    ) -> Scored:
+        """Return the raw log-probabilities of the labels for each item."""
+        own = demonstrations or [()] * len(items)
+        prompts = [self._ask(item, rows) for item, rows in zip(items, own, strict=True)]
+        scored = self.lm.score(prompts, self.trie)
+        self.cached_seconds += scored.cached_seconds
+        return scored
+
+    def facts(self) -> dict[str, Any]:
+        """Return how it was computed since this prompter was made."""
+        notes = [self.calibration.note]
+        if self.cut_ids:
+            notes.append(f"{len(self.cut_ids)} texts were cut to {self.asking.max_tokens} tokens.")
+        if self.left_out:
+            notes.append(f"{self.left_out} demonstrations did not fit the model and were left out.")
+        return {
+            "threads": threads(),
+            "dtype": str(self.lm.model.dtype).removeprefix("torch."),
+            "notes": notes,
+            "cached_seconds": self.cached_seconds,
+        }
+
+    def _ask(self, item: Item, rows: Sequence[Example]) -> Prompt:
+        own = [self._turn(row) for row in rows]
+        question = self._turn(item)
+        prompt = self._prompt([*self.shown, *own], question, len(self.shown))
+        while own and self._length(prompt) > self.lm.context:
+            own.pop(0)  # the least similar one
+            self.left_out += 1
+            prompt = self._prompt([*self.shown, *own], question, len(self.shown))
+        return prompt
+
+    def _turn(self, row: Example | Item) -> Turn:
+        limit = self.asking.max_tokens
+        # No token stands for more than a few characters; this spares fields of megabytes.
+        text, cut = self.lm.layout.cut(tidy(row.text[: limit * 32]), limit)
+        if cut or len(row.text) > limit * 32:
+            self.cut_ids.add(row.id)
+        if isinstance(row, Item):
+            return Turn(text)
+        return Turn(text, self.task.names[self.task.labels.index(row.target)])
+
+    def _prompt(self, turns: Sequence[Turn], question: Turn, shared: int) -> Prompt:
+        chat = list(self.opening)
+        for turn in (*turns, question):
+            chat.extend(exchange(self.wording, turn))
+        return self.lm.layout.prompt(chat, len(self.opening) + 2 * shared)
+
+    def _length(self, prompt: Prompt) -> int:
+        return len(prompt.prefix) + len(prompt.rest) + int(self.trie.depth.max(initial=0))
