@@ -1,1 +1,188 @@
-"""Placeholder."""
+"""Fine-tuning: a PEFT LoRA adapter and a classification head on a causal LM or an encoder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from choose.errors import StrategyError
+from choose.models.weights import DEFAULT_LM, resolve, weights_digest
+from choose.types import Answers, Example, Family, Item, Task
+
+RATE = 1e-3
+
+
+class Lora:
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) under a linear head.
+
+    `learning_rate` and `epochs` default to a schedule that depends on the pool; `targets` are the
+    query and value projections ("attention") or every linear layer ("all").
+    """
+
+    family: ClassVar[Family] = "fine-tuning"
+    revision: ClassVar[int] = 1
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = True
+    cheap: ClassVar[bool] = False
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "rank 4": {"rank": 4},
+        "all layers": {"targets": "all"},
+    }
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        base: str = DEFAULT_LM,
+        rank: int = 16,
+        targets: Literal["attention", "all"] = "attention",
+        dropout: float = 0.05,
+        learning_rate: float | None = None,
+        epochs: float | None = None,
+        max_tokens: int = 128,
+    ) -> None:
+        self.seed, self.base, self.rank, self.targets = seed, base, rank, targets
+        self.dropout, self.learning_rate = dropout, learning_rate
+        self.epochs, self.max_tokens = epochs, max_tokens
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Train; a pool with one class, or none, teaches the head's bias and nothing else.
+
+        Raises:
+            StrategyError: if a hyperparameter cannot be, or training learnt nothing.
+            ModelError: if the base cannot be loaded.
+        """
+        from choose.models.batches import tokenise
+        from choose.models.tuning import own_randomness, plan, train
+
+        self._check()
+        self.labels, self._notes = task.labels, []
+        tuned = self._untrained()
+        rows = tokenise(tuned.base.tokenizer, [e.text for e in examples], self._limit)
+        targets = [task.labels.index(example.target) for example in examples]
+        if len(set(targets)) < 2:
+            self._single(targets)
+            return
+        chosen = plan(len(rows.ids), len(task.labels), self.learning_rate or RATE, self.epochs)
+        with own_randomness(self.seed, tuned.base.device):
+            train(tuned, rows.ids, targets, chosen, self.seed)
+        self._notes = _notes(chosen, tuned.proof, rows.cut, self._limit)
+
+    def _check(self) -> None:
+        allowed = {
+            "rank": (1 <= self.rank <= 1024, "from 1 to 1024"),
+            "targets": (self.targets in ("attention", "all"), "'attention' or 'all'"),
+            "dropout": (0 <= self.dropout < 1, "from 0 to under 1"),
+            "max_tokens": (self.max_tokens >= 4, "4 or more"),
+            "learning_rate": (self.learning_rate is None or self.learning_rate > 0, "above 0"),
+            "epochs": (self.epochs is None or self.epochs > 0, "above 0"),
+        }
+        for name, (fine, range_) in allowed.items():
+            if not fine:
+                raise StrategyError(
+                    f"LoRA's {name} is {getattr(self, name)!r}; it must be {range_}."
+                )
+
+    def _untrained(self) -> Any:
+        from choose.models.adapters import Shape, load_base
+        from choose.models.tuning import fresh, own_randomness
+
+        base = load_base(resolve(self.base))
+        self._limit = min(self.max_tokens, base.longest)
+        shape = Shape(self.rank, self.targets, self.dropout)
+        with own_randomness(self.seed, base.device):
+            self._tuned = fresh(base, shape, len(self.labels), self.base)
+        return self._tuned
+
+    def _single(self, targets: Sequence[int]) -> None:
+        """Answer what the pool knows, with the certainty of Laplace's rule of succession."""
+        import torch
+
+        counts = torch.bincount(torch.tensor(targets, dtype=torch.long),
+                                minlength=len(self.labels))
+        with torch.no_grad():
+            self._tuned.head.bias.copy_((counts + 1.0).log())
+        self._notes = ["The pool holds one class only, so nothing was trained."]
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer with the most probable label; longer texts are read up to the limit."""
+        import torch
+
+        from choose.models.batches import tokenise
+
+        start = perf_counter()
+        rows = tokenise(self._tuned.base.tokenizer, [item.text for item in items], self._limit)
+        scores = torch.log_softmax(self._tuned.ask(rows.ids).double(), dim=1).numpy()
+        lengths = np.array(rows.lengths, dtype=np.int64)
+        share = lengths / max(1, lengths.sum())
+        return Answers.from_scores(
+            self.labels, scores, tokens_in=lengths, latency=(perf_counter() - start) * share
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter as PEFT does, the head beside it, and how to put them together."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._tuned.adapter.save_pretrained(folder)
+        head = {name: t.cpu().contiguous() for name, t in self._tuned.head.state_dict().items()}
+        save_file(head, folder / "head.safetensors")
+        about = {"labels": self.labels, "limit": self._limit, "notes": self._notes,
+                 "weights": self.weights(), "base": self.base, "rank": self.rank,
+                 "targets": self.targets, "dropout": self.dropout}
+        (folder / "lora.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        """Become the fitted strategy that was saved.
+
+        Raises:
+            StrategyError: if the base's weights are not those it was trained on.
+        """
+        from peft import set_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        about = json.loads((folder / "lora.json").read_text(encoding="utf-8"))
+        for name in ("base", "rank", "targets", "dropout"):
+            setattr(self, name, about[name])
+        if about["weights"] != self.weights():
+            raise StrategyError(f"The adapter in {folder} was trained on other weights than those "
+                                f"of {self.base!r} now; train it again.")
+        self.labels, self._notes = tuple(about["labels"]), about["notes"]
+        tuned = self._untrained()
+        self._limit = about["limit"]
+        set_peft_model_state_dict(tuned.adapter, load_file(folder / "adapter_model.safetensors"))
+        tuned.head.load_state_dict(load_file(folder / "head.safetensors"))
+
+    def weights(self) -> str:
+        """Return the base's digest."""
+        return weights_digest(self.base)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return threads, the number type of training, size of the artefact, and the schedule."""
+        from choose.models.runtime import threads
+        from choose.models.tuning import halves, state_of
+
+        stored = sum(t.numel() * t.element_size() for t in state_of(self._tuned).values())
+        return {
+            "threads": threads(),
+            "dtype": "bfloat16" if halves(self._tuned.base) else "float32",
+            "artefact_mb": stored / 1e6,
+            "notes": self._notes,
+        }
+
+
+def _notes(plan: Any, proof: tuple[float, float, float], cut: int, limit: int) -> list[str]:
+    checked = f"stopped early on {plan.held_out} rows" if plan.held_out else "no early stopping"
+    notes = [
+        f"Up to {plan.steps} steps of {plan.batch} rows at learning rate {plan.rate:g}, {checked}.",
+        f"Loss {proof[0]:.3f} before and {proof[1]:.3f} after training; the adapter moves a logit "
+        f"by up to {proof[2]:.2f}.",
+    ]
+    if cut:
+        notes.append(f"{cut} texts were cut to {limit} tokens.")
+    return notes

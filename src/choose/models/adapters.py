@@ -1,0 +1,158 @@
+"""A frozen base shared by a process, LoRA adapters on copies of its frame, and a head on top."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from choose.errors import ModelError, StrategyError
+
+if TYPE_CHECKING:
+    import torch
+
+Targets = Literal["attention", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A frozen model in float32 with its tokenizer; nobody may change either.
+
+    `causal` says that a token sees only those before it; `first` that the model was trained to
+    stand for a text by its first token.
+    """
+
+    model: Any
+    tokenizer: Any
+    causal: bool
+    first: bool
+    device: str
+
+    @property
+    def width(self) -> int:
+        """Return the size of a hidden state."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def longest(self) -> int:
+        """Return how many tokens the model can read."""
+        known = getattr(self.model.config, "max_position_embeddings", None) or 10**6
+        # RoBERTa and its kin count positions from the padding id on.
+        padding = getattr(self.model.config, "pad_token_id", None) or 0
+        return int(min(known - padding - 1, self.tokenizer.model_max_length))
+
+
+@lru_cache(maxsize=2)
+def load_base(folder: Path) -> Base:
+    """Load a base once a process.
+
+    Raises:
+        ModelError: if transformers cannot load it or it is neither causal LM nor encoder.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    from choose.models.runtime import device, quiet, threads
+
+    threads()
+    try:
+        with quiet("Loading the base model"):
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model = AutoModel.from_pretrained(folder, dtype="float32")
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"Cannot load a base model from {folder}: {error}") from error
+    if model.config.is_encoder_decoder:
+        raise ModelError(
+            f"{model.config.model_type!r} is an encoder-decoder; LoRA takes causal LMs and "
+            "encoders."
+        )
+    # Words such as <|im_end|> in a text are text.
+    tokenizer.backend_tokenizer.encode_special_tokens = True
+    model.requires_grad_(False).eval().to(device())
+    return Base(model, tokenizer, _causal(model.config.model_type), _first(folder), device())
+
+
+def _causal(kind: str) -> bool:
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    # Encoders such as BERT can be had as causal LMs too, so that list alone does not tell.
+    listed = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    return listed and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def _first(folder: Path) -> bool:
+    stated = folder / "1_Pooling" / "config.json"
+    return stated.is_file() and bool(
+        json.loads(stated.read_text()).get("pooling_mode_cls_token", False)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an adapter looks like."""
+
+    rank: int
+    targets: Targets
+    dropout: float
+
+
+def adapt(base: Base, shape: Shape, name: str) -> Any:
+    """Return a PEFT model over a copy of the base's frame that shares the base's tensors.
+
+    The base itself is never touched, so nothing has to be taken off again and several adapters
+    can live side by side. Initial values come from torch's global generator: fork it.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    from choose.models.runtime import quiet
+
+    config = LoraConfig(
+        r=shape.rank,
+        lora_alpha=2 * shape.rank,
+        lora_dropout=shape.dropout,
+        target_modules=_modules(base.model.config.model_type, shape.targets),
+        exclude_modules=r".*pooler.*",
+        base_model_name_or_path=name,
+    )
+    with quiet("Attaching the adapter"):
+        try:
+            return get_peft_model(frame(base), config)
+        except ValueError as error:
+            raise StrategyError(f"LoRA finds nothing to adapt in {name!r}: {error}") from error
+
+
+def frame(base: Base) -> Any:
+    """Return a copy of the base's modules over the same tensors."""
+    tensors = (*base.model.parameters(), *base.model.buffers())
+    return copy.deepcopy(base.model, {id(tensor): tensor for tensor in tensors})
+
+
+def _modules(kind: str, targets: Targets) -> str | None:
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+
+    known = kind in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    return None if targets == "attention" and known else "all-linear"
+
+
+def read(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return what stands for each text, (B, width) float32, from ids padded on the right.
+
+    The mean of the tokens' last states, or the first token's where the model was trained so.
+    """
+    import torch
+
+    mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
+    if base.causal:
+        # Padding on the right comes after all that a causal model's tokens look at, so no mask is
+        # needed, and the attention kernel without one is the faster.
+        states = model(input_ids=ids, use_cache=False).last_hidden_state.float()
+    else:
+        states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+    if base.first and not base.causal:
+        return states[:, 0]
+    return (states * mask[..., None]).sum(1) / lengths[:, None]
