@@ -16,6 +16,8 @@ import numpy.typing as npt
 from choose.judge.blend import Blend
 from choose.types import Floats
 
+Mask = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crossed:
@@ -86,6 +88,33 @@ def crossed(
         clusters=groups,
         repetitions=repetitions,
     )
+
+
+def answered(scores: Floats) -> Mask:
+    """Return which rows of a matrix with NaN gaps have any score."""
+    return np.asarray(~np.isnan(scores).all(axis=1), dtype=np.bool_)
+
+
+def row_means(scores: Floats) -> Floats:
+    """Return each row's mean over the repetitions that answered it, NaN where none did."""
+    count = (~np.isnan(scores)).sum(axis=1)
+    return np.where(count > 0, np.nansum(scores, axis=1) / np.maximum(count, 1), np.nan)
+
+
+def whole_rows(scores: Floats, base: Mask) -> Mask:
+    """Return the rows to keep so that whole repetitions remain.
+
+    All of `base` where at least two repetitions cover it, or where there is only one; else the
+    rows of the two that cover most, if that keeps half of `base`; else those of the best one.
+    """
+    have = ~np.isnan(scores)
+    cover = have[base].mean(axis=0) if base.any() else np.zeros(have.shape[1])
+    if (cover == 1).sum() >= min(2, (cover > 0).sum()):
+        return base
+    order = np.argsort(-cover, kind="stable")
+    two = np.asarray(have[:, order[:2]].all(axis=1), dtype=np.bool_)
+    one = np.asarray(have[:, order[0]], dtype=np.bool_)
+    return two if 2 * two[base].sum() >= base.sum() else one
 
 
 def _matrix(scores: npt.ArrayLike) -> Floats:

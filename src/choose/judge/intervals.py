@@ -59,20 +59,22 @@ def two_way_interval(
     scores: npt.ArrayLike,
     clusters: Sequence[str] | None = None,
     weights: npt.ArrayLike | None = None,
+    pseudo: Sequence[float] | None = None,
     level: float = 0.95,
 ) -> Estimate:
     """Return the mean of an (items, repetitions) matrix with an interval for both as random.
 
     Args:
-        scores: (n, S) or (n,) scores without gaps; with scores in [0, 1] the interval is clipped
-            there and imaginary rows keep it open where all answers are alike.
+        scores: (n, S) or (n,) scores without gaps; the interval of scores in [0, 1] stays there.
         clusters: rows that hang together.
         weights: (n,) weights of the rows.
+        pseudo: scores of imaginary rows that keep the interval open where all answers are alike;
+            Agresti and Coull's for scores in [0, 1] unless given.
         level: confidence level.
     """
     y = np.asarray(scores, dtype=np.float64)
-    unit = bool(y.min() >= 0 and y.max() <= 1)
-    parts = crossed(y, clusters, weights, pseudo=AGRESTI_COULL if unit else ())
+    unit = pseudo is None and bool(y.min() >= 0 and y.max() <= 1)
+    parts = crossed(y, clusters, weights, AGRESTI_COULL if unit else pseudo or ())
     low, high = span(parts, level)
     if unit:
         low, high = max(low, 0.0), min(high, 1.0)

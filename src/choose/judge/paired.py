@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.special import bdtr
 
 from choose.judge.blend import Blend
-from choose.judge.crossed import crossed
+from choose.judge.crossed import Mask, answered, crossed, whole_rows
 from choose.types import Floats
 
 Method = Literal["McNemar mid-p", "clustered", "items x repetitions", "variances added"]
@@ -32,6 +32,7 @@ class Difference:
         rows: rows that both answered.
         repetitions: repetitions used of a and of b.
         discordance: mean absolute difference of a row's scores within a repetition.
+        luck: share of the error's variance that repetitions make up, the rest being the rows.
         few: whether a repeated side has fewer than three repetitions.
     """
 
@@ -43,6 +44,7 @@ class Difference:
     rows: int
     repetitions: tuple[int, int]
     discordance: float
+    luck: float
     few: bool
 
     def turned(self) -> Difference:
@@ -93,19 +95,23 @@ def paired_difference(
         ValueError: if no row was answered by both.
     """
     x, y, kept, common = _aligned(_columns(a), _columns(b))
-    names = None if clusters is None else [clusters[i] for i in np.flatnonzero(kept)]
+    names = None if clusters is None else [clusters[i] for i in np.flatnonzero(kept).tolist()]
     w = None if weights is None else np.asarray(weights, dtype=np.float64)[kept]
     found = _analyse(x, y, common, names, w)
     error = found.error
     if assumed:
-        error = Blend(error.first, error.df_first, error.second + assumed, FEW - 1)
+        # Known by assumption, so it brings no degrees of freedom of its own.
+        second = error.second + assumed
+        df = error.df_second * (second / error.second) ** 2 if error.second else inf
+        error = Blend(error.first, error.df_first, second, df)
     half = error.half_width()
     return Difference(
         value=found.mean, low=max(found.center - half, -1.0), high=min(found.center + half, 1.0),
         p=mcnemar_midp(int((x > y).sum()), int((x < y).sum()))
         if found.method == MCNEMAR and not assumed else error.p(found.center),
         method=found.method, rows=len(x), repetitions=(x.shape[1], y.shape[1]),
-        discordance=_discordance(x, y), few=bool(assumed) or 1 < max(x.shape[1], y.shape[1]) < FEW,
+        discordance=_discordance(x, y), luck=error.second / error.variance,
+        few=bool(assumed) or 1 < max(x.shape[1], y.shape[1]) < FEW,
     )
 
 
@@ -148,28 +154,16 @@ def _two_sided(
     return _Moments(means.mean, means.center, error, method)
 
 
-def _aligned(x: Floats, y: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_], bool]:
+def _aligned(x: Floats, y: Floats) -> tuple[Floats, Floats, Mask, bool]:
     if len(x) != len(y):
         raise ValueError(f"both sides need the same rows, got {len(x)} and {len(y)}")
-    both = ~(np.isnan(x).all(axis=1) | np.isnan(y).all(axis=1))
-    kept = both & _block(x, both) & _block(y, both) if both.any() else both
+    both = answered(x) & answered(y)
+    kept = both & whole_rows(x, both) & whole_rows(y, both)
     if not kept.any():
         raise ValueError("no row was answered by both sides")
     left, right = ~np.isnan(x[kept]).any(axis=0), ~np.isnan(y[kept]).any(axis=0)
     common = left.shape == right.shape and bool((left == right).all())
     return x[kept][:, left], y[kept][:, right], kept, common
-
-
-def _block(y: Floats, base: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the rows to keep so that whole repetitions remain, two of them if that keeps half."""
-    have = ~np.isnan(y)
-    cover = have[base].mean(axis=0)
-    if (cover == 1).sum() >= min(2, (cover > 0).sum()):
-        return base
-    order = np.argsort(-cover, kind="stable")
-    two: npt.NDArray[np.bool_] = have[:, order[:2]].all(axis=1)
-    one: npt.NDArray[np.bool_] = have[:, order[0]]
-    return two if 2 * two[base].sum() >= base.sum() else one
 
 
 def _columns(scores: npt.ArrayLike) -> Floats:

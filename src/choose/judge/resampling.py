@@ -34,10 +34,10 @@ def permutation_test(
         rounds: random swaps.
         seed: of the random swaps.
     """
-    gaps = _row_means(a) - _row_means(b)
+    gaps: Floats = _row_means(a) - _row_means(b)
     if clusters is not None:
         _, place = np.unique(np.asarray(clusters), return_inverse=True)
-        gaps = np.bincount(place, weights=gaps)
+        gaps = np.bincount(place, weights=gaps).astype(np.float64)
     gaps = gaps[gaps != 0]
     observed = abs(gaps.sum()) - 1e-9
     if len(gaps) <= 20 and 2 ** len(gaps) <= rounds:
@@ -46,7 +46,7 @@ def permutation_test(
     rng = np.random.default_rng(seed)
     hits = 0
     for start in range(0, rounds, 500):
-        signs = 2 * rng.integers(0, 2, size=(min(500, rounds - start), len(gaps))) - 1
+        signs = rng.choice((-1.0, 1.0), size=(min(500, rounds - start), len(gaps)))
         hits += int((np.abs(signs @ gaps) >= observed).sum())
     return (1 + hits) / (1 + rounds)
 

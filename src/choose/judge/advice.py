@@ -1,0 +1,146 @@
+"""What would change the verdict, and where the next hour buys most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from choose.judge.credible import strong
+from choose.judge.gates import Case
+from choose.judge.growth import contest, more_rows, rising
+from choose.judge.headline import best_cheaper
+from choose.judge.paired import paired_difference
+from choose.judge.record import Gate
+from choose.judge.robustness import common
+from choose.judge.steadiness import under_noise
+from choose.judge.words import gain, listed, number, of_100, plural, points, rounded
+
+# Repetitions that a study needs before retraining luck is measured well.
+ENOUGH = 5
+
+
+def flips(case: Case) -> tuple[str, ...]:
+    """Return what would change the verdict, with figures."""
+    return (*_margin(case), *_model(case), *_fewer_labels(case), *_noise(case), *_wording(case))
+
+
+def _margin(case: Case) -> Iterator[str]:
+    if case.settlement.chosen is None:
+        return
+    rival = best_cheaper(case)
+    found = case.field.gain(case.name, rival) if rival else None
+    if rival and found:
+        yield (f"If only gains above {points(found.value)} mattered, {rival} would do: the margin "
+               f"was set at {points(case.margin)}.")
+    highs = {n: f.high for n in case.field.dearer(case.name)
+             if (f := case.field.gain(n, case.name)) and f.high > 0}
+    if highs:
+        most = max(highs, key=lambda n: highs[n])
+        yield (f"If a gain of {points(highs[most])} or less mattered, {most} could not be ruled "
+               "out.")
+
+
+def _model(case: Case) -> Iterator[str]:
+    prompted = [m.info for m in case.field.order if m.info.family in ("prompting", "retrieval")]
+    if any(strong(info) for info in prompted):
+        return
+    needed = min(case.field.accuracies[case.name].value + case.margin, 1.0)
+    yield (f"A prompted model that gets {of_100(needed)} right on these rows would change "
+           "this; test one with: choose compare DATA --model SPEC.")
+
+
+def _fewer_labels(case: Case) -> Iterator[str]:
+    """Say who was ahead for certain with the fewest labels that both were measured with."""
+    rows, mine = case.field.panel.rows, case.field.panel[case.name].sizes
+    for other in case.field.names:
+        shared = sorted(set(mine) & set(case.field.panel[other].sizes))
+        if not shared or other == case.name:
+            continue
+        try:
+            found = paired_difference(*common(case.field.panel[other].sizes[shared[0]],
+                                              mine[shared[0]]), rows.clusters, rows.weights)
+        except ValueError:
+            continue
+        if found.low > 0 and found.value >= case.margin:
+            yield f"With {plural(shared[0], 'label')}, {gain(other, case.name, found)}."
+
+
+def _noise(case: Case) -> Iterator[str]:
+    _, reversal = under_noise(case.field, case.name)
+    if reversal is not None:
+        said = gain(reversal.rival, case.name, reversal.found)
+        yield f"{reversal.where[0].upper()}{reversal.where[1:]}, {said}."
+
+
+def _wording(case: Case) -> Iterator[str]:
+    for candidate in case.field.order:
+        tables = candidate.wordings
+        if len(tables) > 1 and candidate.info.name in (case.name, *case.settlement.rivals[:1]):
+            values = [float(table.block.mean()) for table in tables.values()]
+            if max(values) - min(values) >= case.margin:
+                yield (f"Other settings of {candidate.info.name} got {of_100(min(values))} to "
+                       f"{of_100(max(values))} right; none was picked by its score.")
+
+
+def next_steps(case: Case, gates: tuple[Gate, ...], left_out: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what to do next, the most useful first."""
+    steps = [*_repeat(case), *_label(case), *_grow(case), *_stronger(case, gates), *_clean(gates)]
+    if left_out:
+        steps.append("Finish what was left out: the same command with a larger --budget goes on "
+                     "from here.")
+    return tuple(steps)
+
+
+def _repeat(case: Case) -> Iterator[str]:
+    found = contest(case.field, case.settlement)
+    if case.settlement.chosen or found is None or found.luck < 0.5:
+        return
+    few = [c.info.name for c in case.field.order if c.repeats and c.repetitions < ENOUGH
+           and c.info.name in (case.name, *case.settlement.rivals)]
+    if few:
+        yield (f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH}): retraining luck makes up "
+               f"{100 * found.luck:.0f} % of the doubt.")
+
+
+def _label(case: Case) -> Iterator[str]:
+    found = contest(case.field, case.settlement)
+    if case.settlement.chosen or found is None or not case.settlement.reachable:
+        return
+    more = more_rows(found, case.margin)
+    if more is None:
+        return
+    names = listed([case.name, case.settlement.rivals[0]])
+    low, high = rounded(more[0]), rounded(more[1])
+    yield (f"Label about {low:,} to {high:,} more rows to settle {names}, four times in five"
+           f"{_price(case, low, high)}.")
+
+
+def _price(case: Case, low: int, high: int) -> str:
+    minutes, rate = case.field.rule.minutes_per_label, case.field.rule.hourly_rate
+    if minutes is None:
+        return ""
+    hours = [n * minutes / 60 for n in (low, high)]
+    said = f" ({number(hours[0])} to {number(hours[1])} hours"
+    if rate is not None:
+        said += f", ${hours[0] * rate:,.0f} to ${hours[1] * rate:,.0f}"
+    return said + ")"
+
+
+def _grow(case: Case) -> Iterator[str]:
+    found = rising(case.field, case.field.names)
+    if found is not None:
+        yield (f"More labels still help {found.candidate}: from {found.fewer:,} to "
+               f"{plural(found.labels, 'label')} it gained {points(found.gained.value)} "
+               f"(95 % interval {number(100 * found.gained.low)} to "
+               f"{number(100 * found.gained.high)}).")
+
+
+def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:
+    gate = next(gate for gate in gates if gate.name == "contenders credible")
+    if gate.status == "unknown" and case.field.family(case.name) not in ("prompting", "retrieval"):
+        yield "Try a stronger prompted model: choose compare DATA --model SPEC or --base-url URL."
+
+
+def _clean(gates: tuple[Gate, ...]) -> Iterator[str]:
+    gate = next(gate for gate in gates if gate.name == "labels clean enough")
+    if gate.status == "fail":
+        yield "Settle the texts that stand under two labels; choose check DATA lists them."

@@ -1,0 +1,100 @@
+"""What a candidate costs, from the clock of its trials and the prices of the study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import log10
+from statistics import median
+
+import numpy as np
+
+from choose.judge.panel import CLEAN, Measured
+from choose.judge.record import Cost
+from choose.judge.rule import Rule
+from choose.types import FAMILIES, Run
+
+
+def cost_of(candidate: Measured, rule: Rule) -> Cost:
+    """Return the cost of one fit and of one answer, as if nothing had been cached.
+
+    Work that a trial took from a cache is spread over the texts it stood for, learnt or asked.
+    Dollars are null unless the study prices an hour of the machine.
+    """
+    if candidate.main is None:
+        return Cost()
+    runs = candidate.main.runs
+    fit = _median(_fit_seconds(run) for run in runs)
+    answer = _median(_answer_ms(run) for run in runs)
+    price = rule.usd_per_machine_hour
+    return Cost(
+        fit_seconds=fit,
+        turnaround_seconds=fit,
+        ms_per_item=answer,
+        tokens_in=_tokens(runs, "tokens_in"),
+        tokens_out=_tokens(runs, "tokens_out"),
+        # A millisecond an item is a second for a thousand items.
+        usd_per_1k=answer * price / 3600 if answer is not None and price is not None else None,
+        artefact_mb=_median(run.artefact_mb for run in runs),
+    )
+
+
+def cheapest_first(candidates: Sequence[Measured], rule: Rule) -> list[Measured]:
+    """Order candidates by what they cost: dollars where priced, else seconds.
+
+    Seconds are those of one fit and a thousand answers. Costs within about a factor of three pass
+    for equal, since clocks are not that exact; then the simpler family comes first. A candidate
+    whose cost is unknown stands last.
+    """
+    return sorted(candidates, key=lambda candidate: _place(candidate, rule))
+
+
+def burden(cost: Cost, rule: Rule) -> float | None:
+    """Return the figure that orders candidates: dollars or seconds of a fit and 1,000 answers."""
+    if cost.fit_seconds is None or cost.ms_per_item is None:
+        return None
+    seconds = cost.fit_seconds + cost.ms_per_item
+    price = rule.usd_per_machine_hour
+    return seconds if price is None else seconds * price / 3600
+
+
+def _place(candidate: Measured, rule: Rule) -> tuple[int, int, float, str]:
+    cost = cost_of(candidate, rule)
+    figure = burden(cost, rule)
+    family = FAMILIES.index(candidate.info.family)
+    name = candidate.info.name
+    if figure is None:
+        return 99, family, 0.0, name
+    # Below a second nobody minds, whatever a second costs.
+    price = rule.usd_per_machine_hour
+    second = price / 3600 if price else 1.0
+    return round(2 * log10(max(figure / second, 1.0))), family, figure, name
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(median(known)) if known else None
+
+
+def _cached_seconds_a_text(run: Run) -> float:
+    if run.seconds_alone is None or run.seconds_spent is None:
+        return 0.0
+    texts = run.trial.train_size + sum(len(ids) for ids in run.asked.values())
+    return max(0.0, run.seconds_alone - run.seconds_spent) / max(texts, 1)
+
+
+def _fit_seconds(run: Run) -> float | None:
+    if run.fit_seconds is None:
+        return None
+    return run.fit_seconds + _cached_seconds_a_text(run) * run.trial.train_size
+
+
+def _answer_ms(run: Run) -> float | None:
+    asked = len(run.asked[CLEAN])
+    if run.predict_seconds is None or not asked:
+        return None
+    return 1000 * (run.predict_seconds / asked + _cached_seconds_a_text(run))
+
+
+def _tokens(runs: Sequence[Run], name: str) -> float | None:
+    counted = [counts for run in runs if (counts := getattr(run.answers[CLEAN], name)) is not None]
+    return float(np.mean(np.concatenate(counts))) if counted else None

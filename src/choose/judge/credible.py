@@ -1,0 +1,29 @@
+"""Whether the prompted models were strong enough for a verdict about prompting as such."""
+
+from __future__ import annotations
+
+import re
+
+from choose.judge.evidence import CandidateInfo
+
+# "Several billion parameters": below this, prompting poorly says little about prompting.
+BILLIONS = 3.0
+
+_SIZE = re.compile(r"(?<![A-Za-z0-9.])(?:\d+x)?(\d+(?:\.\d+)?)([bBmM])(?![A-Za-z0-9])")
+
+
+def billions_of(info: CandidateInfo) -> float | None:
+    """Return the model's parameters in billions, as known or as its name says; None if neither."""
+    if info.billions is not None or info.model is None:
+        return info.billions
+    found = [float(count) / (1000 if unit in "mM" else 1)
+             for count, unit in _SIZE.findall(info.model)]
+    return max(found, default=None)
+
+
+def strong(info: CandidateInfo) -> bool:
+    """Return whether the model is an endpoint or has several billion parameters."""
+    if info.model is not None and info.model.startswith("endpoint:"):
+        return True
+    size = billions_of(info)
+    return size is not None and size >= BILLIONS

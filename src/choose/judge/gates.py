@@ -1,0 +1,226 @@
+"""The conditions of a verdict, each with the figure it was judged on.
+
+PASS and FAIL need the whole interval on that side; anything else is UNKNOWN, and so is what was
+not measured, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from choose.judge.costs import burden, cost_of
+from choose.judge.credible import BILLIONS, strong
+from choose.judge.growth import contest
+from choose.judge.intervals import smallest_detectable_gain, wilson
+from choose.judge.paired import Difference
+from choose.judge.pairs import Representative, compare, representative
+from choose.judge.record import Gate
+from choose.judge.settle import Field, Settlement, relation
+from choose.judge.steadiness import halves, under_noise, under_views
+from choose.judge.words import gain, interval, listed, number, plural, points, seconds, short
+from choose.types import FAMILIES, Family
+
+# Fewer asked rows than this say nothing about a label.
+SUPPORT = 5
+
+# Conflicting labels above this share, for certain, limit what can be reached.
+CONFLICTS = 0.05
+
+_OTHERS: tuple[Family, ...] = ("prompting", "retrieval", "fine-tuning")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A decided field, and what several gates need of it."""
+
+    field: Field
+    settlement: Settlement
+
+    @property
+    def name(self) -> str:
+        """Return the candidate that is chosen, or used meanwhile."""
+        return self.settlement.meanwhile
+
+    @property
+    def margin(self) -> float:
+        """Return the smallest gain that matters."""
+        return self.field.rule.margin
+
+    @cached_property
+    def detectable(self) -> float | None:
+        """Return the gain these rows find four times in five, in the contest that decides."""
+        found = contest(self.field, self.settlement)
+        return smallest_detectable_gain(found.rows, found.discordance) if found else None
+
+    def best(self, families: Sequence[Family]) -> Representative | None:
+        """Return the best of these families, chosen out of bag."""
+        members = [m for m in self.field.order if m.info.family in families]
+        return representative(self.field.panel, members)
+
+    def versus(
+        self, families: Sequence[Family], others: Sequence[Family]
+    ) -> tuple[Representative, Representative, Difference] | None:
+        """Return the best of some families against the best of others, each chosen out of bag."""
+        a, b = self.best(families), self.best(others)
+        if a is None or b is None:
+            return None
+        if not a.mixed and not b.mixed:
+            found = self.field.gain(a.name, b.name)
+        else:
+            found = compare(self.field.panel, a, b)
+        return (a, b, found) if found else None
+
+
+def gates_of(case: Case) -> tuple[Gate, ...]:
+    """Return every gate, in the order in which they matter."""
+    return (
+        _measurable(case), _adequate(case), _beaten(case), credible(case), _clean(case),
+        _unmeasured("task stable", "No time split was run, so drift is not known."),
+        _unmeasured("failures data-driven",
+                    "Errors on the pool were not analysed, so what data could fix is not known."),
+        _gap(case), _worth(case), _robust(case),
+    )
+
+
+def _unmeasured(name: str, why: str) -> Gate:
+    return Gate(name=name, status="unknown", evidence=why)
+
+
+def _measurable(case: Case) -> Gate:
+    rows = case.field.panel.rows
+    support = np.bincount(rows.targets, minlength=len(rows.labels))
+    rare = [label for label, n in zip(rows.labels, support, strict=True) if n < SUPPORT]
+    name, count = "task closed and measurable", len(rows.labels)
+    if (support > 0).sum() < 2:
+        return Gate(name=name, status="fail", evidence="All test rows have one label.")
+    if rare:
+        return Gate(name=name, status="unknown", evidence=(
+            f"{len(rare)} of {count} labels have fewer than {SUPPORT} test rows; their own figures "
+            "say little."))
+    return Gate(name=name, status="pass", evidence=(
+        f"{count} labels, each with at least {plural(int(support.min()), 'test row')}."))
+
+
+def _adequate(case: Case) -> Gate:
+    name = "labelled set adequate"
+    found = contest(case.field, case.settlement)
+    if found is None:
+        return _unmeasured(name, "There is nothing to compare.")
+    detectable = case.detectable
+    finds = (f"{plural(found.rows, 'test row')} find a gain of {points(detectable)} four times in "
+             "five" if detectable is not None else
+             f"{plural(found.rows, 'test row')} are too few to find the differences seen")
+    matters = f"a gain of {points(case.margin)} matters"
+    if detectable is not None and detectable <= case.margin:
+        return Gate(name=name, status="pass", evidence=f"{finds}; {matters}.")
+    if case.settlement.chosen:
+        return Gate(name=name, status="pass", evidence=(
+            f"{finds}; {matters}, and the difference found here was large enough."))
+    return Gate(name=name, status="fail", evidence=f"{finds}; {matters}.")
+
+
+def _judged(name: str, case: Case, found: Difference, evidence: str) -> Gate:
+    shown = relation(found, case.margin)
+    if shown == "better":
+        return Gate(name=name, status="pass", evidence=evidence)
+    failed = shown in ("equivalent", "worse", "not better")
+    return Gate(name=name, status="fail" if failed else "unknown", evidence=evidence)
+
+
+def _sentence(a: Representative, b: Representative, found: Difference) -> str:
+    how = ", each the best of its kind on the other rows" if a.mixed or b.mixed else ""
+    return f"{gain(a.name, b.name, found)}{how}."
+
+
+def _beaten(case: Case) -> Gate:
+    sides = case.versus(_OTHERS, ("baseline",))
+    name = "baselines beaten"
+    if sides is None:
+        return _unmeasured(name, "Only one side was measured: there is no baseline, or nothing "
+                                 "else.")
+    return _judged(name, case, sides[2], _sentence(*sides))
+
+
+def _gap(case: Case) -> Gate:
+    name = "gap closed"
+    others = tuple(family for family in FAMILIES if family != "fine-tuning")
+    sides = case.versus(("fine-tuning",), others)
+    if sides is None:
+        return _unmeasured(name, "Fine-tuning or everything else was not measured.")
+    return _judged(name, case, sides[2], _sentence(*sides))
+
+
+def credible(case: Case) -> Gate:
+    """Say whether a verdict against prompting is more than a verdict against a small model."""
+    name, field = "contenders credible", case.field
+    prompted = [m for m in field.order if m.info.family in ("prompting", "retrieval")]
+    if not prompted:
+        return _unmeasured(name, "No prompted model was measured, so nothing is known of "
+                                 "prompting and retrieval.")
+    models = listed(sorted({short(m.info.model) for m in prompted if m.info.model}))
+    if not any(strong(m.info) for m in prompted):
+        return _unmeasured(name, (
+            f"Prompting and retrieval were measured with {models or 'an unnamed model'}; a model "
+            f"of {number(BILLIONS)} billion parameters or an endpoint may do better."))
+    best = max((m.info.name for m in prompted if strong(m.info)),
+               key=lambda n: field.accuracies[n].value)
+    floor = [n for n in field.names if field.panel[n].info.strategy in ("majority", "knn")]
+    short_of = [n for n in floor if field.relation(best, n) != "better"]
+    if short_of:
+        found = field.gain(best, short_of[0])
+        said = gain(best, short_of[0], found) if found else f"{best} shares no row with it"
+        return _unmeasured(name, f"{said}, so the model {models} may not have understood the task.")
+    return Gate(name=name, status="pass", evidence=(
+        f"{best} with {models} is clearly above {listed(floor) or 'nothing simpler'}."))
+
+
+def _clean(case: Case) -> Gate:
+    name, rows = "labels clean enough", case.field.panel.rows
+    count, n = int(rows.conflicting.sum()), len(rows.targets)
+    if not count:
+        return _unmeasured(name, "No text stands under two labels; labels were not checked "
+                                 "further.")
+    low, high = wilson(count, n)
+    evidence = (f"{count} of {n} test rows ({number(100 * low)} to {number(100 * high)} %) have a "
+                "text that also stands under another label.")
+    return Gate(name=name, status="fail" if low > CONFLICTS else "unknown", evidence=evidence)
+
+
+def _worth(case: Case) -> Gate:
+    name, field, rule = "worth its cost", case.field, case.field.rule
+    cost = burden(cost_of(field.panel[case.name], rule), rule)
+    if cost is None:
+        return _unmeasured(name, "What it costs was not measured.")
+    unit = f"${number(cost, 4)}" if rule.usd_per_machine_hour is not None else seconds(cost)
+    return _unmeasured(name, (
+        f"{case.name} takes {unit} for a fit and 1,000 answers; what a right answer is worth and "
+        "how many are needed is not known."))
+
+
+def _robust(case: Case) -> Gate:
+    name = "robust"
+    if len(case.field.names) < 2:
+        return _unmeasured(name, "There is nothing to compare.")
+    share = halves(case.field, case.name)
+    rate, noisy = under_noise(case.field, case.name)
+    views, viewed = under_views(case.field, case.name)
+    for found in (noisy, viewed):
+        if found is not None:
+            return Gate(name=name, status="fail", evidence=(
+                f"{found.where[0].upper()}{found.where[1:]}, {found.rival} is "
+                f"{points(found.found.value)} ahead of {case.name} ({interval(found.found)})."))
+    parts = [f"the choice of {case.name} stands in {100 * share:.0f} of 100 random halves of the "
+             "test rows"]
+    held = [f"with {100 * rate:g} % of the labels made wrong"] if rate else []
+    held += [f"on questions with {listed(views)}"] if views else []
+    parts += [f"nobody is ahead for certain {' or '.join(held)}"] if held else []
+    missing = [what for what, there in (("label noise", rate), ("views", views)) if not there]
+    parts += [f"not measured: {listed(missing)}"] if missing else []
+    text = "; ".join(parts)
+    passed = share >= 0.8 and not missing
+    return Gate(name=name, status="pass" if passed else "unknown",
+                evidence=f"{text[0].upper()}{text[1:]}.")

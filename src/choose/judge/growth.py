@@ -1,0 +1,84 @@
+"""Whether more labels would settle or change a decision, from what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from choose.judge.intervals import rows_needed
+from choose.judge.paired import Difference, paired_difference
+from choose.judge.panel import Measured
+from choose.judge.robustness import common
+from choose.judge.settle import Field, Settlement
+
+# Above this many margins, the smallest detectable gain says that the rows are too few; below, that
+# the candidates are too close.
+COARSE = 2.5
+
+# Beyond this multiple of the rows at hand, more rows are not advice.
+FARTHEST = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rise:
+    """What a candidate gained between a smaller pool and the compared one."""
+
+    candidate: str
+    fewer: int
+    labels: int
+    gained: Difference
+
+
+def rise(candidate: Measured) -> Rise | None:
+    """Return the gain since the largest measured pool of at most 3/4 of the compared size."""
+    sizes = [size for size in candidate.sizes if size <= 0.75 * candidate.pool]
+    if candidate.main is None or not sizes or not candidate.info.learns:
+        return None
+    rows = candidate.main.rows
+    first, second = common(candidate.main, candidate.sizes[max(sizes)])
+    try:
+        gained = paired_difference(first, second, rows.clusters, rows.weights)
+    except ValueError:
+        return None
+    return Rise(candidate=candidate.info.name, fewer=max(sizes), labels=candidate.pool,
+                gained=gained)
+
+
+def rising(field: Field, names: tuple[str, ...]) -> Rise | None:
+    """Return the steepest rise among these that is certain and at least the margin."""
+    found = [r for name in names if (r := rise(field.panel[name])) is not None
+             and r.gained.low > 0 and r.gained.value >= field.rule.margin]
+    return max(found, key=lambda r: r.gained.value, default=None)
+
+
+def contest(field: Field, settlement: Settlement) -> Difference | None:
+    """Return the difference on which the decision hangs: first rival, or nearest other."""
+    name = settlement.chosen or settlement.meanwhile
+    others = settlement.rivals or tuple(
+        sorted((n for n in field.names if n != name), key=lambda n: -field.accuracies[n].value))
+    return field.gain(others[0], name) if others else None
+
+
+def rows_to_settle(found: Difference, margin: float) -> tuple[int, int] | None:
+    """Return between how many test rows a contest would be settled, four times in five.
+
+    A gap at or above the margin needs enough rows to be shown above 0: as few as if the gap were
+    the margin and a half larger, as many as if it were the margin. A smaller gap needs enough to be
+    shown below the margin. None where retraining luck, which rows do not reduce, makes up half of
+    the error or more.
+    """
+    if found.luck >= 0.5 or found.discordance <= 0:
+        return None
+    gap = abs(found.value)
+    if gap >= margin:
+        return (rows_needed(gap + margin / 2, found.discordance),
+                rows_needed(max(margin, gap - margin / 2), found.discordance))
+    spare = max(margin - gap, margin / 2)
+    return rows_needed(margin, found.discordance), rows_needed(spare, found.discordance)
+
+
+def more_rows(found: Difference, margin: float) -> tuple[int, int] | None:
+    """Return how many more rows to label, or None where that is not what would help."""
+    needed = rows_to_settle(found, margin)
+    if needed is None or needed[1] <= found.rows or needed[0] > FARTHEST * found.rows:
+        return None
+    return max(needed[0] - found.rows, 0), needed[1] - found.rows

@@ -1,0 +1,72 @@
+"""Which of the six verdicts it is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from choose.judge.gates import Case
+from choose.judge.growth import COARSE, contest, rising
+from choose.judge.intervals import wilson
+from choose.judge.record import Kind
+
+# Doublings of the labels within which a rising curve may be hoped to reach a target.
+DOUBLINGS = 2
+
+
+def kind_of(case: Case) -> Kind:
+    """Return the verdict's kind."""
+    settlement = case.settlement
+    if conflicts_limit(case) is not None and not _content(case):
+        return "fix-labels"
+    if not settlement.reachable:
+        return "collect-labels" if may_grow(case) else "none-works"
+    if settlement.chosen is None:
+        return "collect-labels" if _too_few_labels(case) else "too-close"
+    if case.field.panel[settlement.chosen].info.strategy == "majority":
+        grows = rising(case.field, case.field.names) is not None
+        return "collect-labels" if grows else "none-works"
+    if settlement.target == "missed":
+        return "too-close"
+    measured = {case.field.family(name) for name in case.field.names}
+    is_baseline = case.field.family(settlement.chosen) == "baseline"
+    if is_baseline and settlement.target != "open" and len(measured) > 1:
+        return "baseline-is-enough"
+    return "adopt"
+
+
+def _content(case: Case) -> bool:
+    return case.settlement.chosen is not None and case.settlement.target in ("met", "none")
+
+
+def conflicts_limit(case: Case) -> tuple[int, int] | None:
+    """Return (errors on texts with two labels, errors) if those are most errors for certain."""
+    table = case.field.panel[case.name].main
+    assert table is not None
+    wrong = table.block.mean(axis=1) < 0.5
+    errors, conflicting = int(wrong.sum()), int((wrong & table.rows.conflicting[table.kept]).sum())
+    if not errors or wilson(conflicting, errors)[0] <= 0.5:
+        return None
+    return conflicting, errors
+
+
+def may_grow(case: Case) -> bool:
+    """Return whether a rising candidate would reach the target in two more doublings like its last.
+
+    Its gain since a pool of half the size is taken per doubling; curves flatten, so this is a
+    reason to look and no forecast.
+    """
+    target, found = case.field.rule.target, rising(case.field, case.field.names)
+    if target is None or found is None:
+        return False
+    a_doubling = found.gained.value / np.log2(found.labels / found.fewer)
+    return bool(case.field.accuracies[found.candidate].value + DOUBLINGS * a_doubling >= target)
+
+
+def _too_few_labels(case: Case) -> bool:
+    contenders = (case.name, *case.settlement.rivals)
+    if rising(case.field, contenders) is not None:
+        return True
+    found = contest(case.field, case.settlement)
+    if found is None or found.luck >= 0.5:
+        return False
+    return case.detectable is None or case.detectable > COARSE * case.margin

@@ -1,0 +1,123 @@
+"""Why this candidate and not the others, in sentences that cite figures."""
+
+from __future__ import annotations
+
+from choose.judge.costs import cost_of
+from choose.judge.gates import Case
+from choose.judge.headline import best_cheaper
+from choose.judge.record import Rejected
+from choose.judge.words import (
+    gain,
+    interval,
+    listed,
+    milliseconds,
+    number,
+    of_100,
+    plural,
+    points,
+    right,
+    seconds,
+)
+
+
+def reasons(case: Case) -> tuple[str, ...]:
+    """Return what speaks for the candidate that is chosen or used meanwhile."""
+    found = [_measured(case), _over_cheaper(case), _under_dearer(case), _target(case),
+             _open(case), _cost(case)]
+    return tuple(sentence for sentence in found if sentence)
+
+
+def _measured(case: Case) -> str:
+    candidate = case.field.panel[case.name]
+    assert candidate.main is not None
+    rows = plural(int(candidate.main.kept.sum()), "row")
+    times = (f", mean of {plural(candidate.repetitions, 'repetition')}"
+             if candidate.repetitions > 1 else "")
+    return f"{case.name}: {right(case.field.accuracies[case.name])}, on {rows}{times}."
+
+
+def _over_cheaper(case: Case) -> str:
+    rival = best_cheaper(case)
+    found = case.field.gain(case.name, rival) if rival else None
+    if rival is None or found is None or case.field.relation(case.name, rival) != "better":
+        return ""
+    return f"{gain(case.name, rival, found)}, the best of what costs less."
+
+
+def _under_dearer(case: Case) -> str:
+    dearer = [n for n in case.field.dearer(case.name) if case.field.gain(n, case.name)]
+    if case.settlement.chosen is None or not dearer:
+        return ""
+    highs = {n: found.high for n in dearer if (found := case.field.gain(n, case.name))}
+    most = max(highs, key=lambda n: highs[n])
+    what = f"at most {points(highs[most])}" if highs[most] > 0 else "nothing"
+    return (f"Nothing dearer is left that could gain {points(case.margin)}: the nearest, {most}, "
+            f"gains {what} (upper end of the 95 % interval).")
+
+
+def _target(case: Case) -> str:
+    target = case.field.rule.target
+    if target is None:
+        return ""
+    said = {"met": "reaches", "missed": "stays below", "open": "may or may not reach"}
+    return (f"{case.name} {said[case.settlement.target]} the target of {of_100(target)} with its "
+            "whole interval." if case.settlement.target != "open" else
+            f"{case.name} {said['open']} the target of {of_100(target)}: its interval holds it.")
+
+
+def _open(case: Case) -> str:
+    if case.settlement.chosen is not None or not case.settlement.rivals:
+        return ""
+    rival = case.settlement.rivals[0]
+    found = case.field.gain(rival, case.name)
+    if found is None:
+        return f"{rival} and {case.name} share no row."
+    return (f"{gain(rival, case.name, found)}: neither a gain of {points(case.margin)} nor "
+            "equality within that is shown.")
+
+
+def _cost(case: Case) -> str:
+    rival = best_cheaper(case) if case.settlement.chosen else None
+    rival = rival or (case.settlement.rivals[0] if case.settlement.rivals else None)
+    names = [case.name] + ([rival] if rival else [])
+    said = [text for name in names if (text := _clock(case, name))]
+    return f"{'; '.join(said)}." if said else ""
+
+
+def _clock(case: Case, name: str) -> str:
+    cost = cost_of(case.field.panel[name], case.field.rule)
+    if cost.fit_seconds is None or cost.ms_per_item is None:
+        return ""
+    priced = f", ${number(cost.usd_per_1k, 4)} for 1,000" if cost.usd_per_1k is not None else ""
+    return (f"{name} takes {seconds(cost.fit_seconds)} to fit and "
+            f"{milliseconds(cost.ms_per_item)} an answer{priced}")
+
+
+def rejected(case: Case) -> tuple[Rejected, ...]:
+    """Return every other candidate with why it was not recommended, the best of them first."""
+    others = sorted((n for n in case.field.names if n != case.name),
+                    key=lambda n: -case.field.accuracies[n].value)
+    found = [Rejected(candidate=n, why=_against(case, n)) for n in others]
+    outside = [c for c in case.field.panel.candidates if c.info.name not in case.field.names]
+    return (*found, *(Rejected(candidate=c.info.name, why=(
+        c.errors[0] if c.errors else "It did not answer any row.")) for c in outside))
+
+
+def _against(case: Case, name: str) -> str:
+    found = case.field.gain(name, case.name)
+    if found is None:
+        return f"It shares no row with {case.name}."
+    shown = case.field.relation(name, case.name)
+    if shown == "worse":
+        return f"{gain(name, case.name, found)}."
+    dearer = name in case.field.dearer(case.name)
+    if dearer and shown in ("equivalent", "not better"):
+        gains = (f"gains at most {points(found.high)}" if found.high > 0
+                 else f"gains nothing ({interval(found)})")
+        return f"It costs more and {gains} over {case.name}."
+    return f"Undecided: {gain(name, case.name, found)}."
+
+
+def doubts(limits: tuple[str, ...], confidence: str) -> str:
+    """Say what holds the confidence down."""
+    return f"Confidence is {confidence}: {listed(limits)}." if limits else ""

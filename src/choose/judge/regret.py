@@ -1,0 +1,89 @@
+"""What choosing a candidate now is expected to cost: select in bag, score out of bag.
+
+Resampling that reselects and scores on the same rows makes the winner's curse worse. Each round
+draws rows (clusters) and repetitions with replacement, names the best on what was drawn, and
+measures it and everybody else on the rows that were left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from choose.judge.crossed import row_means
+from choose.judge.panel import Measured, Rows
+from choose.types import Floats
+
+ROUNDS = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """By candidate: chance of being the best, and accuracy given up against choosing the best.
+
+    Both by resampling; the chance is that of being best on rows left out, which is not sharpened
+    by choosing on them, and so errs towards doubt.
+    """
+
+    probability_best: dict[str, float]
+    expected_regret: dict[str, float]
+
+
+def outlook(rows: Rows, candidates: Sequence[Measured], seed: int = 0) -> Outlook:
+    """Resample the candidates that answered; those that answered fewer rows are put on a level.
+
+    A candidate's mean is taken as its difference to the one with the most rows, on the rows both
+    have, plus that one's mean on all its rows.
+    """
+    rng = np.random.default_rng(seed)
+    names = [candidate.info.name for candidate in candidates]
+    scores, place = _scores(candidates), _places(rows)
+    clusters = int(place.max()) + 1
+    drawn = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=ROUNDS)
+    weights = np.ones(len(place)) if rows.weights is None else rows.weights
+    inside = drawn[:, place] * weights
+    outside = (drawn[:, place] == 0) * weights
+    usable = (outside @ ~np.isnan(scores[0]).all(axis=1)) > 0
+    if not usable.any():
+        outside, usable = inside, np.ones(ROUNDS, dtype=np.bool_)
+    bag, rest = _means(scores, inside, rng), _means(scores, outside, rng)
+    bag, rest = bag[usable], rest[usable]
+    best = bag.argmax(axis=1)
+    lost = rest[np.arange(len(rest)), best][:, None] - rest
+    top = rest == rest.max(axis=1, keepdims=True)
+    chance = (top / top.sum(axis=1, keepdims=True)).mean(axis=0)
+    regret = np.maximum(np.nanmean(lost, axis=0), 0.0)
+    return Outlook(
+        probability_best=dict(zip(names, chance.tolist(), strict=True)),
+        expected_regret=dict(zip(names, regret.tolist(), strict=True)),
+    )
+
+
+def _scores(candidates: Sequence[Measured]) -> list[Floats]:
+    return [c.main.right[:, c.main.whole] for c in candidates if c.main is not None]
+
+
+def _places(rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    if rows.clusters is None:
+        return np.arange(len(rows.targets), dtype=np.int64)
+    return np.asarray(np.unique(np.asarray(rows.clusters), return_inverse=True)[1], dtype=np.int64)
+
+
+def _means(scores: Sequence[Floats], weights: Floats, rng: np.random.Generator) -> Floats:
+    """Return (rounds, candidates) means, each over repetitions drawn with replacement."""
+    answered = np.array([(~np.isnan(s).any(axis=1)).sum() for s in scores])
+    reference = scores[int(answered.argmax())]
+    base = row_means(reference)
+    known = ~np.isnan(base)
+    level = weights @ np.where(known, base, 0.0) / np.maximum(weights @ known, 1e-12)
+    columns = []
+    for side in scores:
+        picks = rng.multinomial(side.shape[1], np.full(side.shape[1], 1 / side.shape[1]),
+                                size=len(weights)) / side.shape[1]
+        both = known & ~np.isnan(side).any(axis=1)
+        gap = np.where(both[:, None], side - np.where(known, base, 0.0)[:, None], 0.0)
+        total = ((weights @ gap) * picks).sum(axis=1)
+        columns.append(level + total / np.maximum(weights @ both, 1e-12))
+    return np.stack(columns, axis=1)

@@ -1,0 +1,138 @@
+"""What happens to a candidate under label noise, other views of the questions, fewer labels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.integrate import trapezoid
+
+from choose.judge.intervals import Estimate, two_way_interval
+from choose.judge.metrics import Codes
+from choose.judge.paired import paired_difference
+from choose.judge.panel import ARTEFACT, CLEAN, MISSING, RETRAINING, Measured, Table, coded
+from choose.judge.record import CurvePoint, Interval, Noise, NoisePoint, Stability, ViewPoint
+from choose.types import Floats
+
+# A candidate has broken down where it has lost more than this for certain.
+BREAKDOWN = 0.05
+
+
+def estimate(table: Table) -> Estimate:
+    """Return the accuracy of a table with its interval."""
+    rows = table.rows
+    return two_way_interval(table.block, rows.clusters_of(table.kept), rows.weights_of(table.kept))
+
+
+def common(first: Table, second: Table) -> tuple[Floats, Floats]:
+    """Return the scores of two tables with their repetitions side by side, NaN where missing.
+
+    A table with one repetition keeps it, so that it is compared with each one of the other.
+    """
+    if 1 in (len(first.draws), len(second.draws)):
+        return first.right, second.right
+    draws = sorted({*first.draws, *second.draws})
+    return first.spread(draws), second.spread(draws)
+
+
+def noise_of(candidate: Measured) -> Noise:
+    """Return how accuracy answers to added symmetric label noise.
+
+    The slope is the mean over rows and repetitions of each one's own least-squares slope, so its
+    interval counts both; rates are compared on the repetitions and rows that all of them have.
+    """
+    tables = {rate: t for (kind, rate), t in sorted(candidate.noise.items()) if kind == "symmetric"}
+    if candidate.main is None or not tables:
+        return Noise()
+    tables = {0.0: candidate.main, **tables}
+    curve = tuple(NoisePoint(rate=rate, accuracy=_interval(t)) for rate, t in tables.items())
+    rates, values = list(tables), [point.accuracy.value for point in curve]
+    area = None
+    if values[0] > 0:
+        area = float(trapezoid(values, rates) / (rates[-1] * values[0]))
+    slope = _slope(tables, not candidate.repeats)
+    return Noise(slope=slope, area=area, breakdown=_breakdown(tables), curve=curve)
+
+
+def _slope(tables: dict[float, Table], fixed: bool) -> Interval | None:
+    """Return the slope; a clean table that no repetition can change stands beside each of them."""
+    varied = [set(table.draws) for rate, table in tables.items() if rate or not fixed]
+    draws = sorted(set.intersection(*varied))
+    if not draws:
+        return None
+    stack = np.stack([
+        np.repeat(table.right[:, :1], len(draws), axis=1) if fixed and not rate
+        else table.of_draws(draws)
+        for rate, table in tables.items()
+    ])
+    kept = np.asarray(~np.isnan(stack).any(axis=(0, 2)), dtype=np.bool_)
+    if not kept.any():
+        return None
+    rates = np.array(list(tables)) - np.mean(list(tables))
+    pull = rates / (rates @ rates) / 10
+    rows = tables[0.0].rows
+    # One imaginary row that loses its answer to the first noise, and one that gains it.
+    found = two_way_interval(np.tensordot(pull, stack[:, kept], axes=1), rows.clusters_of(kept),
+                             rows.weights_of(kept), (float(pull[0]), float(-pull[0])))
+    return Interval(value=found.value, low=found.low, high=found.high,
+                    estimand=RETRAINING if len(draws) > 1 else ARTEFACT)
+
+
+def _breakdown(tables: dict[float, Table]) -> float | None:
+    clean = tables[0.0]
+    for rate, table in tables.items():
+        if rate and _lost(clean, table):
+            return rate
+    return None
+
+
+def _lost(clean: Table, noisy: Table) -> bool:
+    first, second = common(clean, noisy)
+    rows = clean.rows
+    return paired_difference(first, second, rows.clusters, rows.weights).low > BREAKDOWN
+
+
+def _interval(table: Table) -> Interval:
+    found = estimate(table)
+    return Interval(value=found.value, low=found.low, high=found.high,
+                    estimand=RETRAINING if table.whole.sum() > 1 else ARTEFACT)
+
+
+def curve_of(candidate: Measured) -> tuple[CurvePoint, ...]:
+    """Return accuracy by number of labels, the compared size last; nothing is extrapolated."""
+    if candidate.main is None:
+        return ()
+    tables = [*sorted(candidate.sizes.items()), (candidate.pool, candidate.main)]
+    found = [(size, estimate(table)) for size, table in tables]
+    return tuple(CurvePoint(labels=size, value=point.value, low=point.low, high=point.high)
+                 for size, point in found)
+
+
+def stability_of(candidate: Measured) -> Stability:
+    """Return how answers hold under views, each against the clean view of the same fit."""
+    if candidate.main is None:
+        return Stability()
+    table = candidate.main
+    seen: dict[str, list[tuple[Floats, Floats]]] = defaultdict(list)
+    for run in table.runs:
+        for view, repeat in run.answers:
+            if view != CLEAN[0]:
+                place, codes = coded(run, (view, repeat), table.rows)
+                clean = table.outputs[place, table.draws.index(run.trial.draw)]
+                seen[view].append(_kept(clean, codes, table.rows.targets[place]))
+    views = tuple(_point(view, parts) for view, parts in sorted(seen.items()))
+    agreement = float(np.mean([point.agreement for point in views])) if views else None
+    return Stability(agreement=agreement, views=views)
+
+
+def _kept(clean: Codes, codes: Codes, targets: Codes) -> tuple[Floats, Floats]:
+    asked = clean != MISSING
+    return ((codes == clean)[asked].astype(np.float64),
+            (codes == targets)[asked].astype(np.float64))
+
+
+def _point(view: str, parts: Sequence[tuple[Floats, Floats]]) -> ViewPoint:
+    same, right = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return ViewPoint(view=view, agreement=float(same.mean()), accuracy=float(right.mean()),
+                     consistent_and_correct=float((same * right).mean()), rows=len(same))

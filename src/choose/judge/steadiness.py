@@ -1,0 +1,115 @@
+"""Whether the same candidate would be chosen in halves of the rows, under noise, under views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from choose.judge.crossed import answered, row_means
+from choose.judge.paired import Difference, paired_difference
+from choose.judge.panel import CLEAN, Measured, coded
+from choose.judge.robustness import common
+from choose.judge.settle import Field
+from choose.types import Floats
+
+HALVES = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reversal:
+    """A rival that is better for certain, and by the margin, where conditions differ."""
+
+    rival: str
+    where: str
+    found: Difference
+
+
+def halves(field: Field, name: str, seed: int = 0) -> float:
+    """Return the share of random halves of the rows in which the choice would stand.
+
+    It stands where no cheaper candidate is level or ahead and no dearer one is ahead by the margin.
+    """
+    scores = {n: row_means(_right(field.panel[n])) for n in field.names}
+    clusters = field.panel.rows.clusters
+    n = len(field.panel.rows.targets)
+    place = (np.arange(n) if clusters is None
+             else np.unique(np.asarray(clusters), return_inverse=True)[1])
+    rng = np.random.default_rng(seed)
+    count = int(place.max()) + 1
+    inside = np.stack([rng.permutation(count) < count // 2 for _ in range(HALVES)])[:, place]
+    stands = np.ones(HALVES, dtype=np.bool_)
+    for other in field.names:
+        if other != name:
+            gap = scores[name] - scores[other]
+            known = ~np.isnan(gap)
+            mean = (inside @ np.where(known, gap, 0.0)) / np.maximum(inside @ known, 1)
+            cheaper = other in field.cheaper(name)
+            stands &= mean > 0 if cheaper else mean > -field.rule.margin
+    return float(stands.mean())
+
+
+def _right(candidate: Measured) -> Floats:
+    assert candidate.main is not None
+    return candidate.main.right
+
+
+def under_noise(field: Field, name: str) -> tuple[float | None, Reversal | None]:
+    """Return the highest rate at which the choice and a rival were both noised, and a reversal."""
+    highest, worst = None, None
+    mine = field.panel[name].noise
+    for other in field.names:
+        shared = sorted(set(mine) & set(field.panel[other].noise), key=lambda key: key[1])
+        if other == name or not shared:
+            continue
+        key = shared[-1]
+        highest = max(highest or 0.0, key[1])
+        found = _compare(field, *common(field.panel[other].noise[key], mine[key]))
+        where = f"with {100 * key[1]:g} % of the labels made wrong"
+        worst = _worse(field, worst, other, where, found)
+    return highest, worst
+
+
+def under_views(field: Field, name: str) -> tuple[tuple[str, ...], Reversal | None]:
+    """Return the views that the choice and a rival both answered, and a reversal."""
+    seen, worst = set(), None
+    mine = _views(field.panel[name])
+    for other in field.names:
+        theirs = _views(field.panel[other]) if other != name else {}
+        for view in sorted(set(mine) & set(theirs)):
+            seen.add(view)
+            found = _compare(field, theirs[view], mine[view])
+            worst = _worse(field, worst, other, f"on questions with {view}", found)
+    return tuple(sorted(seen)), worst
+
+
+def _compare(field: Field, a: Floats, b: Floats) -> Difference | None:
+    if not (answered(a) & answered(b)).any():
+        return None
+    return paired_difference(a, b, field.panel.rows.clusters, field.panel.rows.weights)
+
+
+def _worse(
+    field: Field, worst: Reversal | None, rival: str, where: str, found: Difference | None
+) -> Reversal | None:
+    if found is None or found.low <= 0 or found.value < field.rule.margin:
+        return worst
+    if worst is not None and worst.found.value >= found.value:
+        return worst
+    return Reversal(rival=rival, where=where, found=found)
+
+
+def _views(candidate: Measured) -> dict[str, Floats]:
+    """Return (rows, 1) scores by view: the mean over repetitions."""
+    table = candidate.main
+    if table is None:
+        return {}
+    parts: dict[str, Floats] = {}
+    for run in table.runs:
+        for view, repeat in run.answers:
+            if (view, repeat) != CLEAN and view != CLEAN[0]:
+                place, codes = coded(run, (view, repeat), table.rows)
+                scores = parts.setdefault(view, np.full(table.right.shape, np.nan))
+                right = codes == table.rows.targets[place]
+                scores[place, table.draws.index(run.trial.draw)] = right
+    return {view: row_means(scores)[:, None] for view, scores in parts.items()}

@@ -1,0 +1,103 @@
+"""From evidence to the decision record."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from choose.errors import StudyError
+from choose.judge.advice import flips, next_steps
+from choose.judge.confidence import confidence_of
+from choose.judge.evidence import Evidence
+from choose.judge.gates import Case, gates_of
+from choose.judge.headline import headline
+from choose.judge.kinds import kind_of
+from choose.judge.panel import Panel, panel
+from choose.judge.reasons import doubts, reasons, rejected
+from choose.judge.record import DatasetRecord, Decision, Gate, Kind, Verdict
+from choose.judge.rule import RULE, Rule
+from choose.judge.scorecards import scorecard
+from choose.judge.settle import field_of, settle
+
+__all__ = ["RULE", "judge"]
+
+
+def judge(
+    evidence: Evidence, rule: Rule, *, looks: int = 1, left_out: tuple[str, ...] = ()
+) -> Decision:
+    """Decide from the facts of finished trials alone; the same facts give the same decision.
+
+    Args:
+        evidence: what was measured.
+        rule: what the study fixed before it ran.
+        looks: how many different grids have been judged on these test rows, this one included.
+        left_out: what was planned but not measured.
+
+    Raises:
+        StudyError: if no candidate answered a single row.
+    """
+    laid = panel(evidence)
+    if not laid.scored:
+        raise StudyError(_nothing(laid))
+    field = field_of(laid, rule)
+    case = Case(field, settle(field))
+    gates = gates_of(case)
+    return Decision(
+        choose=version("choose-llm"),
+        rule=rule.version,
+        dataset=_dataset(evidence),
+        goal=rule.record(),
+        verdict=_verdict(case, gates, looks, left_out),
+        gates=gates,
+        scorecards=tuple(scorecard(candidate, rule) for candidate in laid.candidates),
+        pairs=field.pairs.records(field.order),
+        looks=looks,
+        left_out=left_out,
+        machine=dict(evidence.machine),
+    )
+
+
+def _nothing(laid: Panel) -> str:
+    errors = [f"{c.info.name}: {c.errors[0]}" for c in laid.candidates if c.errors]
+    why = f" First failure: {errors[0]}" if errors else " No trial has finished yet."
+    return (f"No candidate answered a single row, so there is nothing to judge.{why} "
+            "Run the same command again; finished trials are kept.")
+
+
+def _verdict(
+    case: Case, gates: tuple[Gate, ...], looks: int, left_out: tuple[str, ...]
+) -> Verdict:
+    kind = kind_of(case)
+    confidence, limits = confidence_of(case, gates, looks)
+    recommended = _recommended(case, kind)
+    said = [*reasons(case), doubts(limits, confidence)]
+    return Verdict(
+        kind=kind,
+        recommended=recommended,
+        use_meanwhile=case.name,
+        family=case.field.family(recommended) if recommended else None,
+        confidence=confidence,
+        probability_best=case.field.outlook.probability_best[case.name],
+        expected_regret=case.field.outlook.expected_regret[case.name],
+        headline=headline(case, kind),
+        reasons=tuple(sentence for sentence in said if sentence),
+        rejected=rejected(case),
+        flips=flips(case),
+        next=next_steps(case, gates, left_out),
+    )
+
+
+def _recommended(case: Case, kind: Kind) -> str | None:
+    """Name a candidate only where the verdict is to use one."""
+    return case.settlement.chosen if kind in ("adopt", "baseline-is-enough") else None
+
+
+def _dataset(evidence: Evidence) -> DatasetRecord:
+    return DatasetRecord(
+        name=evidence.name,
+        fingerprint=evidence.fingerprint,
+        rows=evidence.rows,
+        test_rows=len(evidence.items.ids),
+        labels=evidence.labels,
+        division=evidence.division,
+        findings=evidence.findings,
+    )
