@@ -178,7 +178,7 @@ def test_labels_of_the_test_file_join_the_task_and_are_reported() -> None:
     dataset = divide("t", many(40), test)
     assert dataset.task.labels == ("l0", "l1", "new")
     assert dataset.findings[0].startswith(
-        "1 label of the test rows has no row to learn from ('new')"
+        "1 label has no row to learn from where it is asked ('new')"
     )
     assert "2 rows wrongly" in dataset.findings[0]
 
@@ -206,6 +206,7 @@ def test_what_contradicts_a_test_file_is_refused() -> None:
         (many(30, 30), "30 different labels in 30 labelled rows"),
         (many(30, 20), "looks like an id or free text"),
         ([*many(20), *many(20)], "has the id 'r0'"),
+        ([*many(20), row(90, "1"), row(91, "1.0")], "'1' and '1.0' are the same number"),
         ([row(i, f"l{i % 2}", group=f"{i % 3}") for i in range(30)], "fall into 3 sets"),
         ([row(i, f"l{i // 6}", group=f"{i // 6}") for i in range(12)], "fall into 2 sets"),
     ],
@@ -246,6 +247,19 @@ def test_findings_are_plain_sentences_with_counts() -> None:
     assert "('rare')" in found(dataset, "fewer than 5 rows")
     assert "the longest 300" in found(dataset, "longer than 256 words")
     assert "rare" in dataset.task.labels
+
+
+def test_a_label_that_one_group_holds_cannot_be_learnt_where_it_is_asked() -> None:
+    rows = [*many(40), *(row(90 + i, "vip", f"vip{i} v{i}", group="g") for i in range(3))]
+    dataset = divide("g", rows)
+    assert "('vip')" in dataset.findings[0]
+    assert "3 rows wrongly" in dataset.findings[0]
+
+
+def test_ids_in_findings_are_plain_text() -> None:
+    rows = [*many(30), Example(id="\x1b[31m" + "x" * 100, text=" ", target="l0")]
+    assert "\x1b" not in found(divide("ids", rows), "without a text")
+    assert len(found(divide("ids", rows), "without a text")) < 120
 
 
 def test_uneven_and_sorted_files_are_reported() -> None:
@@ -387,6 +401,14 @@ def test_one_file_is_not_both_pool_and_test() -> None:
         load(path="a.csv", test="./a.csv")
     with pytest.raises(StudyError, match="No labelled set"):
         load()
+
+
+def test_an_error_says_in_which_of_two_files_it_is() -> None:
+    lines = "\n".join(f"number{i} says word{i},l{i % 2}" for i in range(40))
+    Path("a.csv").write_text(f"text,label\n{lines}\n")
+    Path("b.csv").write_text("words,label\na,l0\n")
+    with pytest.raises(DataError, match=r"In 'b.csv': No text column"):
+        load(path="a.csv", test="b.csv")
 
 
 def test_a_possible_group_column_is_pointed_out() -> None:

@@ -127,6 +127,11 @@ def test_missing_files_folders_and_hubs_say_what_to_do() -> None:
     assert "No file" in refused("a\0b.csv")
 
 
+def test_files_that_do_not_fit_into_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "LARGEST", 10)
+    assert "GB" in refused(write("a.csv", "text,label\na,b\n"))
+
+
 def test_samples_are_found_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("samples/tiny").mkdir(parents=True)
     write("samples/tiny/tiny.csv", "text,label\na,b\n")

@@ -46,10 +46,14 @@ def listed(names: Sequence[str], limit: int = 12) -> str:
 
 def rows_named(rows: Iterable[object], limit: int = 3) -> str:
     """Name a few rows in words: ``row 4``, ``rows 4 and 9`` or ``rows 4, 9, 12 and 31 more``."""
-    all_rows = [str(row) for row in rows]
+    all_rows = [_plain(str(row)) for row in rows]
     shown, more = all_rows[:limit], len(all_rows) - limit
     if more > 0:
         return f"rows {', '.join(shown)} and {more:,} more"
     if len(shown) < 2:
         return f"row {shown[0]}" if shown else "no row"
     return f"rows {', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _plain(id: str) -> str:
+    return id if id.isprintable() and len(id) <= 40 else short(id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from choose.data.labels import check_classes
 from choose.errors import DataError
@@ -26,11 +26,26 @@ def check_rows(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
             f"There are {len(pool)} rows with a text and a label to learn from. At least "
             f"{MINIMUM} are needed, and a verdict takes a few hundred."
         )
+    _check_numbers({e.target for e in [*pool, *(test or ())]})
     if len({e.target for e in pool}) == 1:
         check_classes([e.target for e in pool])
     check_classes([e.target for e in [*pool, *(test or ())]])
     if test is not None:
         _check_test(pool, test)
+
+
+def _check_numbers(labels: Collection[str]) -> None:
+    """Refuse one number that is written in two ways."""
+    written: dict[float, str] = {}
+    for label in sorted(labels):
+        try:
+            other = written.setdefault(float(label), label)
+        except ValueError:
+            continue
+        if other != label:
+            raise DataError(
+                f"The labels {other!r} and {label!r} are the same number. Write it in one way."
+            )
 
 
 def _check_test(pool: Sequence[Example], test: Sequence[Example]) -> None:

@@ -55,16 +55,17 @@ def divide(
     everything = [*usable, *(asked or ())]
     task = task_from(everything, options.names, options.descriptions, options.instruction)
     division = _divided(usable, asked, options)
+    folds = _folds(division)
     dropped = find.left_out_rows(pool, "the pool" if test is not None else "the file")
     dropped += find.left_out_rows(test or (), "the test file")
     return Dataset(
         name=name,
         task=task,
         examples={e.id: e for e in division.rows},
-        folds=_folds(division),
+        folds=folds,
         division=division.kind,
         clusters=division.clusters,
-        findings=tuple(_findings(division, dropped)),
+        findings=tuple(_findings(division, folds, dropped)),
     )
 
 
@@ -96,19 +97,23 @@ def _folds(division: Division) -> tuple[Fold, ...]:
     return tuple(folds)
 
 
-def _findings(division: Division, dropped: Sequence[str]) -> list[str]:
-    rows, asked = division.rows, {id for ids in division.asked for id in ids}
-    pool = [e for e in rows if e.id not in asked] if division.kind == "held-out" else rows
-    questions = [e for e in rows if e.id in asked]
+def _findings(division: Division, folds: Sequence[Fold], dropped: Sequence[str]) -> list[str]:
+    rows = {e.id: e for e in division.rows}
+    held_out = set(folds[0].questions) if division.kind == "held-out" else set()
+    pool = [e for e in division.rows if e.id not in held_out]
+    unlearnable = []
+    for fold in folds:
+        known = {rows[id].target for id in fold.pool}
+        unlearnable += [rows[id] for id in fold.questions if rows[id].target not in known]
     return [
-        *find.absent_labels(pool, questions),
+        *find.absent_labels(unlearnable),
         *division.findings,
-        *find.conflicts(rows),
+        *find.conflicts(division.rows),
         *dropped,
-        *find.repeats(rows, division.twins),
+        *find.repeats(division.rows, division.twins),
         *find.few_rows(pool),
-        *find.uneven(rows),
-        *find.long_texts(rows),
+        *find.uneven(division.rows),
+        *find.long_texts(division.rows),
         *find.sorted_input(pool),
     ]
 

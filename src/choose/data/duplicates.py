@@ -14,7 +14,7 @@ import numpy.typing as npt
 from choose.types import Example
 
 ALIKE = 0.9
-_BLOCK = 2_000
+_BLOCK = 500
 _PAIRS = 500_000
 Pairs = npt.NDArray[np.int64]
 

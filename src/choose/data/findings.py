@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
-from choose.data.cells import listed, rows_named
+from choose.data.cells import listed, rows_named, short
 from choose.data.duplicates import Twins
 from choose.types import Example
 
@@ -29,16 +29,15 @@ def left_out_rows(rows: Sequence[Example], origin: str) -> list[str]:
     return found
 
 
-def absent_labels(pool: Sequence[Example], asked: Sequence[Example]) -> list[str]:
-    """Name the labels that are asked and cannot be learnt."""
-    known = {e.target for e in pool}
-    rows = [e for e in asked if e.target not in known]
-    if not rows:
+def absent_labels(unlearnable: Sequence[Example]) -> list[str]:
+    """Name the labels of the rows that are asked of a fold with no row of theirs to learn from."""
+    if not unlearnable:
         return []
-    labels = sorted({e.target for e in rows})
+    labels = sorted({e.target for e in unlearnable})
     return [
-        f"{_counted(len(labels), 'label')} of the test rows {_has(len(labels))} no row to learn "
-        f"from ({listed(labels, 5)}): whatever learns answers {_rows(len(rows))} wrongly."
+        f"{_counted(len(labels), 'label')} {_has(len(labels))} no row to learn from where "
+        f"{'it is' if len(labels) == 1 else 'they are'} asked ({listed(labels, 5)}): whatever "
+        f"learns answers {_rows(len(unlearnable))} wrongly."
     ]
 
 
@@ -117,8 +116,8 @@ def uneven(rows: Sequence[Example]) -> list[str]:
     if share < 0.6 and (most < 20 * least or len(counts) < 2):
         return []
     return [
-        f"The labels are uneven: {label!r} has {share:.0%} of the rows, the rarest label {least:,} "
-        f"{'row' if least == 1 else 'rows'}; read macro-F1 beside accuracy."
+        f"The labels are uneven: {short(label)} has {share:.0%} of the rows, the rarest label "
+        f"{_rows(least)}; read macro-F1 beside accuracy."
     ]
 
 

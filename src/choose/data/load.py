@@ -14,7 +14,7 @@ from choose.data.divide import Options, divide
 from choose.data.read import read_table
 from choose.data.roles import Columns, maybe_group
 from choose.errors import DataError, StudyError
-from choose.types import Dataset
+from choose.types import Dataset, Example
 
 # Names of files that say nothing about what is in them; the folder then names the set.
 _GENERIC = frozenset({"train", "training", "data", "dataset", "all", "labels", "labelled", "pool"})
@@ -78,9 +78,11 @@ def load_dataset(section: DataSettings, task: TaskSettings) -> Dataset:
         descriptions=task.descriptions,
         instruction=task.instruction,
     )
-    test = examples_from(read_table(section.test), section) if section.test is not None else None
-    dataset = divide(name_of(section.path), examples_from(table, section), test, options)
-    return _with_hint(dataset, table)
+    pool = _examples(section.path, table, section)
+    test = None
+    if section.test is not None:
+        test = _examples(section.test, read_table(section.test), section)
+    return _with_hint(divide(name_of(section.path), pool, test, options), table)
 
 
 def name_of(path: str) -> str:
@@ -89,6 +91,15 @@ def name_of(path: str) -> str:
         return path.removeprefix("sample:")
     stem = Path(path).stem
     return Path(path).resolve().parent.name or stem if stem.lower() in _GENERIC else stem
+
+
+def _examples(path: str, table: pl.DataFrame, section: DataSettings) -> list[Example]:
+    try:
+        return examples_from(table, section)
+    except DataError as error:
+        if section.test is None:
+            raise
+        raise DataError(f"In {path!r}: {error}") from error
 
 
 def _same(path: str, test: str) -> bool:

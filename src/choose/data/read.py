@@ -24,6 +24,8 @@ _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".parquet": read_parquet,
     ".pq": read_parquet,
 }
+# Bytes; tables are held in memory.
+LARGEST = 2_000_000_000
 _ALLOWED = "CSV, TSV, JSONL or Parquet"
 _SAVE = "Save it as CSV (UTF-8) and give that file."
 _UNPACK = "Unpack it and give the file inside."
@@ -114,12 +116,18 @@ def _neighbours(path: Path) -> list[str]:
 
 
 def _check_content(path: Path) -> None:
-    """Refuse a file whose first bytes are not what its ending says."""
+    """Refuse a file that is too large or whose first bytes are not what its ending says."""
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(4096)
     except OSError as error:
         raise DataError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
+    if size > LARGEST:
+        raise DataError(
+            f"{str(path)!r} has {size / 1e9:.1f} GB. Files of up to {LARGEST / 1e9:g} GB are read: "
+            "give a sample of the rows; more than 100,000 decide nothing."
+        )
     if not head.strip(b"\xef\xbb\xbf \t\r\n"):
         raise DataError(f"{str(path)!r} is empty. It must hold a header and labelled rows.")
     for sign, what in _SIGNS:
