@@ -23,7 +23,7 @@ def check_rows(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
         raise DataError(f"More than one row has the id {twice[0]!r}. Ids must be unique.")
     if len(pool) < MINIMUM:
         raise DataError(
-            f"There are {len(pool)} rows with a text and a label to learn from. At least "
+            f"Rows with a text and a label to learn from: {len(pool)}. At least "
             f"{MINIMUM} are needed, and a verdict takes a few hundred."
         )
     _check_numbers({e.target for e in [*pool, *(test or ())]})
@@ -51,7 +51,7 @@ def _check_numbers(labels: Collection[str]) -> None:
 def _check_test(pool: Sequence[Example], test: Sequence[Example]) -> None:
     if len(test) < 2:
         raise DataError(
-            f"The test file has {len(test)} rows with a text and a label. At least 2 are needed, "
+            f"Rows of the test file with a text and a label: {len(test)}. At least 2 are needed, "
             "and a verdict takes a few hundred."
         )
     known, asked = {e.target for e in pool}, {e.target for e in test}
