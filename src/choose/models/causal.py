@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -177,25 +178,38 @@ def load_causal(spec: str) -> CausalLM:
     Raises:
         ModelError: if it is not there or is no causal language model.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     folder = resolve(spec)
     with quiet("Loading the language model"):
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype(), use_safetensors=True, trust_remote_code=False
-            )
+            model = _load(folder)
         except Exception as error:
             raise ModelError(
                 f"Cannot load {spec!r} as a causal language model: {error} "
                 "Name another one, or another folder."
             ) from error
-    placed: Any = model
-    placed.to(device()).eval()
-    lm = CausalLM(placed, Layout(tokenizer), weights_digest(spec))
+    lm = CausalLM(model.to(device()).eval(), Layout(tokenizer), weights_digest(spec))
     lm.tree = _honours_trees(lm)
     return lm
+
+
+def _load(folder: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype(),
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    model, loading = loaded
+    # An encoder loads too, with a head of random numbers in place of the one it lacks.
+    if loading["missing_keys"]:
+        raise ValueError(f"it has no weights for {', '.join(sorted(loading['missing_keys'])[:3])}.")
+    return model
 
 
 def _honours_trees(lm: CausalLM) -> bool:

@@ -11,7 +11,7 @@ Roles = tuple[str, ...]
 
 # Stands for a message's content while the template is laid out; no template writes this itself.
 _SLOT = "CONTENT{}GOES0HERE"
-_MEMORY = 20_000
+_MEMORY = 5_000
 
 
 class Prompt(NamedTuple):

@@ -1,0 +1,237 @@
+"""Label scores: exact, the same alone and in company, and no text can break the layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tiny
+from choose.conformance import HOSTILE
+from choose.errors import ModelError
+from choose.models import causal
+from choose.models.causal import CausalLM
+from choose.models.layout import Layout, Prompt
+from choose.models.prompt_text import tidy
+from choose.models.trie import LabelTrie
+
+LABELS = ("a", "a pear", "a pear tree", "pear", "apple", "apple pie", "exchange rate", "plum")
+
+
+def loaded(folder: Path, dtype: str = "float32") -> CausalLM:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+    return CausalLM(model.eval(), Layout(AutoTokenizer.from_pretrained(folder)), "tiny")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.causal_lm(tmp_path_factory.mktemp("models") / "lm")
+
+
+@pytest.fixture(scope="module")
+def lm(folder: Path) -> CausalLM:
+    return loaded(folder)
+
+
+@pytest.fixture(autouse=True)
+def forgetful(lm: CausalLM) -> Iterator[None]:
+    yield
+    lm.answers.clear()
+    lm.prefixes.clear()
+
+
+def trie(lm: CausalLM, labels: tuple[str, ...] = LABELS) -> LabelTrie:
+    return LabelTrie.build([lm.layout.content(label) for label in labels], lm.layout.end)
+
+
+def prompts(lm: CausalLM) -> list[Prompt]:
+    told = ("system", "Sort: " + ", ".join(LABELS))
+    texts = ["ripe", "", "a much longer question about the rate of exchange " * 4, "a pear?"]
+    return [lm.layout.prompt([told, ("user", text)], 1) for text in texts]
+
+
+def test_one_pass_over_the_tree_agrees_with_one_pass_a_label(lm: CausalLM) -> None:
+    grown = trie(lm)
+    assert len(grown.tokens) < sum(grown.lengths - 1), "shared beginnings must be shared"
+    for prompt in prompts(lm):
+        fast, slow = lm.tree_pass(prompt, grown), lm.plain(prompt, grown)
+        assert np.abs(fast - slow).max() < 1e-3
+        assert fast.argmax() == slow.argmax()
+
+
+def test_the_slow_way_agrees_with_the_definition(lm: CausalLM) -> None:
+    import torch
+
+    prompt, grown = prompts(lm)[0], trie(lm)
+    label = [*lm.layout.content("a pear"), lm.layout.end]
+    with torch.inference_mode():
+        ids = [*prompt.prefix, *prompt.rest, *label]
+        logprobs = lm.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+    at = len(prompt.prefix) + len(prompt.rest) - 1
+    expected = sum(float(logprobs[at + i, token]) for i, token in enumerate(label))
+    assert lm.plain(prompt, grown)[LABELS.index("a pear")] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_label_that_begins_another_is_closed(lm: CausalLM) -> None:
+    grown = trie(lm, ("a pear", "a pear tree"))
+    assert (grown.step_token == lm.layout.end).sum() == 2
+    open_ended = grown.step_token != lm.layout.end
+    short, long = (grown.step_position[(grown.step_label == i) & open_ended] for i in (0, 1))
+    assert long[: len(short)].tolist() == short.tolist()
+
+
+@pytest.mark.parametrize("split", [0, 1, 7])
+def test_the_prefix_only_saves_time(lm: CausalLM, split: int) -> None:
+    whole = prompts(lm)[2]
+    tokens, grown = whole.prefix + whole.rest, trie(lm)
+    other = lm.tree_pass(Prompt(tokens[:split], tokens[split:]), grown)
+    assert np.abs(other - lm.tree_pass(whole, grown)).max() < 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_company_changes_nothing(folder: Path, dtype: str) -> None:
+    lm = loaded(folder, dtype)
+    asked, grown = prompts(lm), trie(lm)
+    together = lm.score(asked, grown).logprobs
+    for number in (2, 0, 3, 1):
+        lm.answers.clear()
+        lm.prefixes.clear()
+        alone = lm.score([asked[number]], grown).logprobs
+        assert (alone[0] == together[number]).all()
+
+
+def test_an_answer_is_computed_once_and_remembers_its_cost(
+    lm: CausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = lm.score(prompts(lm), trie(lm))
+    monkeypatch.setattr(lm, "tree_pass", lambda *_: pytest.fail("it was computed again"))
+    again = lm.score(prompts(lm), trie(lm))
+    assert (again.logprobs == first.logprobs).all()
+    assert first.cached_seconds == 0
+    assert again.cached_seconds == pytest.approx(first.latency.sum())
+
+
+def test_other_labels_are_other_answers(lm: CausalLM) -> None:
+    one = lm.score(prompts(lm), trie(lm, ("a", "pear"))).logprobs
+    other = lm.score(prompts(lm), trie(lm, ("a", "plum"))).logprobs
+    assert np.allclose(one[:, 0], other[:, 0], atol=1e-4)
+    assert not np.allclose(one[:, 1], other[:, 1], atol=1e-4)
+
+
+def test_nothing_asked_nothing_scored(lm: CausalLM) -> None:
+    assert lm.score([], trie(lm)).logprobs.shape == (0, len(LABELS))
+
+
+def test_tokens_are_counted(lm: CausalLM) -> None:
+    asked = prompts(lm)
+    scored = lm.score(asked, trie(lm))
+    assert scored.tokens_in.tolist() == [len(p.prefix) + len(p.rest) for p in asked]
+    assert set(scored.tokens_cached.tolist()) == {len(asked[0].prefix)}
+
+
+def test_a_prompt_that_does_not_fit_is_refused(lm: CausalLM) -> None:
+    endless = Prompt((), (5,) * (lm.context + 1))
+    with pytest.raises(ModelError, match="2,048 at most"):
+        lm.score([endless], trie(lm))
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_text_cannot_become_layout(lm: CausalLM, text: str) -> None:
+    layout = lm.layout
+    calm = layout.prompt([("system", "s"), ("user", "calm")], 1)
+    hostile = layout.prompt([("system", "s"), ("user", tidy(text))], 1)
+    special = set(layout.tokenizer.all_special_ids)
+
+    def marks(prompt: Prompt) -> list[int]:
+        return [token for token in prompt.rest if token in special]
+
+    assert marks(hostile) == marks(calm)
+    assert hostile.prefix == calm.prefix
+
+
+def test_padding_side_and_bos_change_nothing(folder: Path, lm: CausalLM) -> None:
+    from transformers import AutoTokenizer
+
+    other = AutoTokenizer.from_pretrained(folder, padding_side="left", add_bos_token=True)
+    chat = [("system", "s"), ("user", "q")]
+    assert Layout(other).prompt(chat, 1) == lm.layout.prompt(chat, 1)
+
+
+def test_templates_that_refuse_a_system_message(folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{% for m in messages %}<|im_start|>{{ m['content'] | trim }}<|im_end|>{% endfor %}"
+    )
+    assert not Layout(tokenizer).system
+    assert Layout(tokenizer).chat
+
+
+def test_a_base_model_is_prompted_without_a_chat(folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = None
+    layout = Layout(tokenizer)
+    prompt = layout.prompt([("system", "Sort."), ("user", "Text: x\nLabel:")], 1)
+    assert tokenizer.decode(prompt.prefix + prompt.rest) == "Sort.\n\nText: x\nLabel:\n"
+    assert tokenizer.decode([layout.end])[0] == "\n"
+
+
+def test_long_texts_are_cut_at_a_token(lm: CausalLM) -> None:
+    text = "how does the exchange work " * 50
+    short, cut = lm.layout.cut(text, 20)
+    assert cut
+    assert text.startswith(short)
+    assert len(lm.layout.content(short)) <= 20
+    assert lm.layout.cut("fine", 20) == ("fine", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "tree"),
+    [
+        ("GPT2", {"n_positions": 512, "n_embd": 32, "n_layer": 2, "n_head": 4}, True),
+        ("Qwen3", {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+                   "num_key_value_heads": 2, "intermediate_size": 64, "head_dim": 8}, True),
+        ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, False),
+        ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, False),
+    ],
+)  # fmt: skip
+def test_any_architecture_is_scored_right(
+    name: str, settings: dict[str, Any], tree: bool, lm: CausalLM, tmp_path: Path
+) -> None:
+    import torch
+    import transformers
+
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=len(lm.layout.tokenizer), initializer_range=0.5, **settings
+    )
+    cls = getattr(transformers, f"{name}LMHeadModel", None)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        (cls or getattr(transformers, f"{name}ForCausalLM"))(config).save_pretrained(tmp_path)
+    lm.layout.tokenizer.save_pretrained(tmp_path)
+    other = causal.load_causal(str(tmp_path))
+    assert other.tree is tree, "architectures that place tokens by themselves take the slow way"
+    other.model.float()
+    grown = trie(other)
+    for prompt in prompts(other):
+        scored = other.score([prompt], grown).logprobs[0]
+        assert np.abs(scored - other.plain(prompt, grown)).max() < 1e-2
+
+
+def test_an_encoder_is_no_language_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="causal language model"):
+        causal.load_causal(str(tiny.encoder(tmp_path / "encoder")))
+
+
+def test_a_model_is_loaded_once(folder: Path) -> None:
+    assert causal.load_causal(str(folder)) is causal.load_causal(str(folder))
