@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import log10
 from statistics import median
 
 import numpy as np
@@ -12,6 +11,9 @@ from choose.judge.panel import CLEAN, Measured
 from choose.judge.record import Cost
 from choose.judge.rule import Rule
 from choose.types import FAMILIES, Run
+
+# Costs that differ by less than this factor pass for equal.
+ALIKE = 3.0
 
 
 def cost_of(candidate: Measured, rule: Rule) -> Cost:
@@ -41,11 +43,28 @@ def cost_of(candidate: Measured, rule: Rule) -> Cost:
 def cheapest_first(candidates: Sequence[Measured], rule: Rule) -> list[Measured]:
     """Order candidates by what they cost: dollars where priced, else seconds.
 
-    Seconds are those of one fit and a thousand answers. Costs within about a factor of three pass
-    for equal, since clocks are not that exact; then the simpler family comes first. A candidate
-    whose cost is unknown stands last.
+    Costs within a factor of three of the least that is not yet placed pass for equal, since clocks
+    are not that exact; among equals the simpler family comes first. A candidate whose cost is
+    unknown stands last.
     """
-    return sorted(candidates, key=lambda candidate: _place(candidate, rule))
+    figures = {c.info.name: burden(cost_of(c, rule), rule) for c in candidates}
+    known = sorted(figure for figure in figures.values() if figure is not None)
+    # Below a second nobody minds, whatever a second costs.
+    second = (rule.usd_per_machine_hour or 3600) / 3600
+    tiers: list[float] = []
+    for figure in known:
+        if not tiers or figure > ALIKE * tiers[-1]:
+            tiers.append(max(figure, second))
+
+    def place(candidate: Measured) -> tuple[int, int, float, str]:
+        figure, name = figures[candidate.info.name], candidate.info.name
+        family = FAMILIES.index(candidate.info.family)
+        if figure is None:
+            return len(tiers), family, 0.0, name
+        tier = max((i for i, first in enumerate(tiers) if figure >= first), default=0)
+        return tier, family, figure, name
+
+    return sorted(candidates, key=place)
 
 
 def burden(cost: Cost, rule: Rule) -> float | None:
@@ -55,19 +74,6 @@ def burden(cost: Cost, rule: Rule) -> float | None:
     seconds = cost.fit_seconds + cost.ms_per_item
     price = rule.usd_per_machine_hour
     return seconds if price is None else seconds * price / 3600
-
-
-def _place(candidate: Measured, rule: Rule) -> tuple[int, int, float, str]:
-    cost = cost_of(candidate, rule)
-    figure = burden(cost, rule)
-    family = FAMILIES.index(candidate.info.family)
-    name = candidate.info.name
-    if figure is None:
-        return 99, family, 0.0, name
-    # Below a second nobody minds, whatever a second costs.
-    price = rule.usd_per_machine_hour
-    second = price / 3600 if price else 1.0
-    return round(2 * log10(max(figure / second, 1.0))), family, figure, name
 
 
 def _median(values: Iterable[float | None]) -> float | None:

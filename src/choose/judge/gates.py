@@ -14,10 +14,10 @@ import numpy as np
 
 from choose.judge.costs import burden, cost_of
 from choose.judge.credible import BILLIONS, strong
+from choose.judge.families import Match, match
 from choose.judge.growth import contest
 from choose.judge.intervals import smallest_detectable_gain, wilson
 from choose.judge.paired import Difference
-from choose.judge.pairs import Representative, compare, representative
 from choose.judge.record import Gate
 from choose.judge.settle import Field, Settlement, relation
 from choose.judge.steadiness import halves, under_noise, under_views
@@ -56,23 +56,11 @@ class Case:
         found = contest(self.field, self.settlement)
         return smallest_detectable_gain(found.rows, found.discordance) if found else None
 
-    def best(self, families: Sequence[Family]) -> Representative | None:
-        """Return the best of these families, chosen out of bag."""
-        members = [m for m in self.field.order if m.info.family in families]
-        return representative(self.field.panel, members)
-
-    def versus(
-        self, families: Sequence[Family], others: Sequence[Family]
-    ) -> tuple[Representative, Representative, Difference] | None:
-        """Return the best of some families against the best of others, each chosen out of bag."""
-        a, b = self.best(families), self.best(others)
-        if a is None or b is None:
-            return None
-        if not a.mixed and not b.mixed:
-            found = self.field.gain(a.name, b.name)
-        else:
-            found = compare(self.field.panel, a, b)
-        return (a, b, found) if found else None
+    def versus(self, families: Sequence[Family], others: Sequence[Family]) -> Match | None:
+        """Compare the best of some families with the best of others."""
+        sides = [[m for m in self.field.order if m.info.family in part]
+                 for part in (families, others)]
+        return match(self.field.pairs, sides[0], sides[1])
 
 
 def gates_of(case: Case) -> tuple[Gate, ...]:
@@ -131,27 +119,29 @@ def _judged(name: str, case: Case, found: Difference, evidence: str) -> Gate:
     return Gate(name=name, status="fail" if failed else "unknown", evidence=evidence)
 
 
-def _sentence(a: Representative, b: Representative, found: Difference) -> str:
-    how = ", each the best of its kind on the other rows" if a.mixed or b.mixed else ""
-    return f"{gain(a.name, b.name, found)}{how}."
+def _sentence(found: Match) -> str:
+    if not found.chosen:
+        return f"{gain(found.a, found.b, found.found)}."
+    return (f"{gain(found.a, found.b, found.found)}, each standing for the best of its kind, "
+            "whichever that is.")
 
 
 def _beaten(case: Case) -> Gate:
-    sides = case.versus(_OTHERS, ("baseline",))
+    found = case.versus(_OTHERS, ("baseline",))
     name = "baselines beaten"
-    if sides is None:
+    if found is None:
         return _unmeasured(name, "Only one side was measured: there is no baseline, or nothing "
                                  "else.")
-    return _judged(name, case, sides[2], _sentence(*sides))
+    return _judged(name, case, found.found, _sentence(found))
 
 
 def _gap(case: Case) -> Gate:
     name = "gap closed"
     others = tuple(family for family in FAMILIES if family != "fine-tuning")
-    sides = case.versus(("fine-tuning",), others)
-    if sides is None:
+    found = case.versus(("fine-tuning",), others)
+    if found is None:
         return _unmeasured(name, "Fine-tuning or everything else was not measured.")
-    return _judged(name, case, sides[2], _sentence(*sides))
+    return _judged(name, case, found.found, _sentence(found))
 
 
 def credible(case: Case) -> Gate:

@@ -34,6 +34,8 @@ class Difference:
         discordance: mean absolute difference of a row's scores within a repetition.
         luck: share of the error's variance that repetitions make up, the rest being the rows.
         few: whether a repeated side has fewer than three repetitions.
+        center: where the interval sits, a little nearer to 0 than the value.
+        error: the law of the error around it.
     """
 
     value: float
@@ -46,12 +48,19 @@ class Difference:
     discordance: float
     luck: float
     few: bool
+    center: float
+    error: Blend
+
+    def bounds(self, level: float) -> tuple[float, float]:
+        """Return the interval at another confidence level."""
+        half = self.error.half_width(level)
+        return max(self.center - half, -1.0), min(self.center + half, 1.0)
 
     def turned(self) -> Difference:
         """Return the difference of b minus a."""
         first, second = self.repetitions
         return replace(self, value=-self.value, low=-self.high, high=-self.low,
-                       repetitions=(second, first))
+                       center=-self.center, repetitions=(second, first))
 
 
 def mcnemar_midp(b: int, c: int) -> float:
@@ -80,9 +89,9 @@ def paired_difference(
 
     The variance is that of the paired items plus each side's own from its repetitions, or that of
     common repetitions where it is larger. A side with one repetition is compared with every
-    repetition of the other. Two sides with one
-    repetition each get Bonett and Price's interval, and McNemar's mid-p if rows are independent
-    and unweighted. Rows that a side did not answer in all repetitions used are left out.
+    repetition of the other. Two sides with one repetition each get Bonett and Price's interval,
+    and McNemar's mid-p if rows are independent and unweighted. Rows that a side did not answer in
+    all repetitions used are left out.
 
     Args:
         a: (n, S) or (n,) scores.
@@ -98,21 +107,32 @@ def paired_difference(
     names = None if clusters is None else [clusters[i] for i in np.flatnonzero(kept).tolist()]
     w = None if weights is None else np.asarray(weights, dtype=np.float64)[kept]
     found = _analyse(x, y, common, names, w)
-    error = found.error
-    if assumed:
-        # Known by assumption, so it brings no degrees of freedom of its own.
-        second = error.second + assumed
-        df = error.df_second * (second / error.second) ** 2 if error.second else inf
-        error = Blend(error.first, error.df_first, second, df)
-    half = error.half_width()
+    return _difference(x, y, _assume(found, assumed))
+
+
+def _difference(x: Floats, y: Floats, found: _Moments) -> Difference:
+    half = found.error.half_width()
+    p = found.error.p(found.center)
+    if found.method == MCNEMAR:
+        p = mcnemar_midp(int((x > y).sum()), int((x < y).sum()))
     return Difference(
         value=found.mean, low=max(found.center - half, -1.0), high=min(found.center + half, 1.0),
-        p=mcnemar_midp(int((x > y).sum()), int((x < y).sum()))
-        if found.method == MCNEMAR and not assumed else error.p(found.center),
-        method=found.method, rows=len(x), repetitions=(x.shape[1], y.shape[1]),
-        discordance=_discordance(x, y), luck=error.second / error.variance,
-        few=bool(assumed) or 1 < max(x.shape[1], y.shape[1]) < FEW,
+        p=p, method=found.method, rows=len(x), repetitions=(x.shape[1], y.shape[1]),
+        discordance=_discordance(x, y), luck=found.error.second / found.error.variance,
+        few=found.assumed or 1 < max(x.shape[1], y.shape[1]) < FEW,
+        center=found.center, error=found.error,
     )
+
+
+def _assume(found: _Moments, variance: float) -> _Moments:
+    if not variance:
+        return found
+    # Known by assumption, so it brings no degrees of freedom of its own.
+    error = found.error
+    second = error.second + variance
+    df = error.df_second * (second / error.second) ** 2 if error.second else inf
+    return found._replace(error=Blend(error.first, error.df_first, second, df), assumed=True,
+                          method="items x repetitions")
 
 
 class _Moments(NamedTuple):
@@ -120,6 +140,7 @@ class _Moments(NamedTuple):
     center: float
     error: Blend
     method: Method
+    assumed: bool = False
 
 
 def _analyse(

@@ -10,7 +10,8 @@ through all of them. What falls short of this is undecided, never "equal".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from choose.judge.costs import cheapest_first
@@ -52,8 +53,12 @@ class Field:
     rule: Rule
     pairs: Pairs
     order: tuple[Measured, ...]
-    outlook: Outlook
-    accuracies: dict[str, Interval] = field(default_factory=dict)
+    accuracies: dict[str, Interval]
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """Return the chances and regrets of the candidates."""
+        return outlook(self.panel.rows, self.order)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,7 +100,7 @@ def field_of(panel: Panel, rule: Rule) -> Field:
     sound = [c for c in panel.scored if not c.failures] or list(panel.scored)
     order = cheapest_first(sound, rule)
     found = {c.info.name: interval for c in order if (interval := accuracy(c)) is not None}
-    return Field(panel, rule, Pairs(panel), tuple(order), outlook(panel.rows, order), found)
+    return Field(panel, rule, Pairs(panel), tuple(order), found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

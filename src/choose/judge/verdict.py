@@ -8,6 +8,7 @@ from choose.errors import StudyError
 from choose.judge.advice import flips, next_steps
 from choose.judge.confidence import confidence_of
 from choose.judge.evidence import Evidence
+from choose.judge.families import pair_records
 from choose.judge.gates import Case, gates_of
 from choose.judge.headline import headline
 from choose.judge.kinds import kind_of
@@ -49,7 +50,7 @@ def judge(
         verdict=_verdict(case, gates, looks, left_out),
         gates=gates,
         scorecards=tuple(scorecard(candidate, rule) for candidate in laid.candidates),
-        pairs=field.pairs.records(field.order),
+        pairs=pair_records(field.pairs, field.order),
         looks=looks,
         left_out=left_out,
         machine=dict(evidence.machine),

@@ -1,0 +1,266 @@
+"""Cards from hand-made runs: what is measured, what stays null, what fails."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from choose.judge.costs import cheapest_first, cost_of
+from choose.judge.evidence import CandidateInfo, Evidence, Items
+from choose.judge.intervals import wilson
+from choose.judge.panel import panel
+from choose.judge.rule import Rule
+from choose.judge.scorecards import scorecard
+from choose.types import STANDARD, Answers, Run, Scenario, Trial
+
+LABELS = ("x", "y", "z")
+TARGETS = "xxxxyyyyzz" * 3
+IDS = tuple(f"r{i}" for i in range(len(TARGETS)))
+
+
+def info(name="a", **more):
+    return CandidateInfo(**{"name": name, "strategy": name, "family": "baseline", **more})
+
+
+def run(outputs, candidate="a", *, ids=IDS, draw=0, fold=0, size=20, variant="",
+        scenario=STANDARD, views=(), scores=None, **facts):
+    """Make a run; a dot is an unusable answer."""
+    def answers(said, scored=None):
+        given = tuple(None if o == "." else o for o in said)
+        status = tuple("ok" if o else "off-list" for o in given)
+        return Answers(outputs=given, status=status, scores=scored)
+
+    trial = Trial(candidate=candidate, strategy=candidate, revision=1, params={}, variant=variant,
+                  scenario=scenario, fold=fold, draw=draw, train_size=size, seed=draw, weights="",
+                  task="", pool="", questions="")
+    found = {("clean", 0): answers(outputs, scores)}
+    asked = {("clean", 0): tuple(ids)}
+    for view, (said, rows) in dict(views).items():
+        found[view, 0], asked[view, 0] = answers(said), tuple(rows)
+    return Run(trial=trial, answers=found, asked=asked, **facts)
+
+
+def broken(candidate="a", error="ValueError: no", **place):
+    made = run(TARGETS, candidate, **place)
+    return Run(trial=made.trial, error=error)
+
+
+def evidence(*runs, candidates=None, pool=20, folds=1, clusters=IDS, weights=()):
+    candidates = candidates or (info(),)
+    return Evidence(
+        name="hand-made", fingerprint="f", rows=50, labels=LABELS, division="held-out",
+        items=Items(ids=IDS, targets=tuple(TARGETS), clusters=tuple(clusters), weights=weights),
+        candidates=tuple(candidates), pool_rows=(pool,) * folds, runs=tuple(runs),
+    )
+
+
+def card(*runs, rule=None, **more):
+    laid = panel(evidence(*runs, **more))
+    return scorecard(laid.candidates[0], rule or Rule())
+
+
+def flipped(count, to="z", start=0):
+    said = list(TARGETS)
+    for i in range(start, start + count):
+        said[i] = to if said[i] != to else "x"
+    return "".join(said)
+
+
+def test_accuracy_of_one_artefact_is_wilsons():
+    found = card(run(flipped(6)))
+    assert found.accuracy.value == pytest.approx(24 / 30)
+    assert (found.accuracy.low, found.accuracy.high) == pytest.approx(wilson(24, 30))
+    assert found.accuracy.estimand == "this artefact"
+    assert (found.rows, found.repetitions) == (30, 1)
+
+
+def test_unusable_answers_are_wrong_and_shown_as_invalid():
+    found = card(run("....." + TARGETS[5:]))
+    assert found.accuracy.value == pytest.approx(25 / 30)
+    assert found.format_valid == pytest.approx(25 / 30)
+    assert found.per_class[0].recall == pytest.approx(8 / 12)
+
+
+def test_estimand_follows_what_was_varied():
+    seeded = (info(seeded=True),)
+    runs = [run(flipped(n), draw=d) for d, n in enumerate((4, 6, 8))]
+    assert card(*runs, candidates=seeded).accuracy.estimand == "retraining on this pool"
+    assert card(*runs, candidates=seeded, pool=99).accuracy.estimand == "a new pool of 20 labels"
+    assert card(runs[0], candidates=seeded).accuracy.estimand == "this artefact"
+
+
+def test_macro_f1_agrees_with_sklearn():
+    said = flipped(9, start=3)
+    found = card(run(said)).macro_f1
+    assert found.value == pytest.approx(f1_score(list(TARGETS), list(said), average="macro"))
+    assert 0 <= found.low < found.value < found.high <= 1
+
+
+def test_sources_that_were_not_varied_are_null():
+    found = card(run(flipped(6)))
+    assert found.variance.test_rows > 0
+    assert (found.variance.seed, found.variance.draw, found.variance.wording) == (None,) * 3
+    assert found.churn is None
+    assert found.noise.slope is None
+    assert found.noise.curve == ()
+    assert found.stability.agreement is None
+    assert found.calibration_error is None
+    assert found.overfit.gap is None
+    assert found.out_of_scope_recall is None
+
+
+def test_seed_and_draw_are_two_things():
+    runs = [run(flipped(n), draw=d) for d, n in enumerate((2, 8, 14))]
+    whole = card(*runs, candidates=(info(seeded=True),)).variance
+    drawn = card(*runs, candidates=(info(),), pool=99).variance
+    assert whole.seed == pytest.approx(drawn.draw)
+    assert whole.seed > 0.1
+    assert whole.draw is None
+    assert drawn.seed is None
+
+
+def test_churn_counts_answers_that_change():
+    runs = [run(TARGETS), run(flipped(6), draw=1), run(TARGETS, draw=2)]
+    assert card(*runs, candidates=(info(seeded=True),)).churn == pytest.approx(2 * 6 / 30 / 3)
+
+
+def test_wordings_are_a_spread_never_a_maximum():
+    runs = [run(flipped(3)), run(TARGETS, variant="terse"), run(flipped(9), variant="long")]
+    found = card(*runs)
+    assert found.variance.wording == pytest.approx(np.std([0.9, 1.0, 0.7], ddof=1))
+    assert found.accuracy.value == pytest.approx(0.9)
+
+
+def test_noise_slope_area_and_breakdown():
+    runs = [run(TARGETS)]
+    for draw in range(3):
+        for rate, lost in ((0.1, 6), (0.2, 12)):
+            noise = Scenario(kind="noise", rate=rate)
+            runs.append(run(flipped(lost), draw=draw, scenario=noise))
+    found = card(*runs).noise
+    assert [point.rate for point in found.curve] == [0.0, 0.1, 0.2]
+    assert found.slope.value == pytest.approx(-0.2)
+    assert found.slope.low < -0.2 < found.slope.high < 0
+    assert found.slope.estimand == "retraining on this pool"
+    assert found.area == pytest.approx((0.5 * 1 + 0.8 + 0.5 * 0.6) / 2)
+    assert found.breakdown == 0.2  # six of thirty lost is not yet five points for certain
+
+
+def test_noise_that_changes_nothing_has_an_open_interval():
+    noise = Scenario(kind="noise", rate=0.2)
+    found = card(run(TARGETS), run(TARGETS, scenario=noise)).noise
+    assert found.slope.value == 0
+    assert found.slope.low < 0 < found.slope.high
+    assert found.breakdown is None
+
+
+def test_noise_of_a_seeded_candidate_is_read_on_its_common_repetitions():
+    noise = Scenario(kind="noise", rate=0.1)
+    runs = [run(flipped(n), draw=d) for d, n in enumerate((3, 6, 9))]
+    found = card(*runs, run(flipped(6), scenario=noise), candidates=(info(seeded=True),)).noise
+    assert found.slope.value == pytest.approx(-0.1)
+    assert found.slope.estimand == "this artefact"
+
+
+def test_views_are_compared_with_the_clean_answers_of_the_same_fit():
+    rows = IDS[:10]
+    said = "zx" + TARGETS[2:10]
+    found = card(run(flipped(1), views={"typos": (said, rows)})).stability
+    (view,) = found.views
+    assert view.rows == 10
+    assert view.agreement == pytest.approx(1.0)
+    assert view.accuracy == pytest.approx(0.9)
+    assert view.consistent_and_correct == pytest.approx(0.9)
+    changed = card(run(TARGETS, views={"typos": (said, rows)})).stability
+    assert changed.agreement == pytest.approx(0.9)
+    assert changed.views[0].consistent_and_correct == pytest.approx(0.9)
+
+
+def test_the_curve_ends_at_the_compared_size():
+    runs = [run(TARGETS)] + [run(flipped(9), size=5, draw=d) for d in range(3)]
+    curve = card(*runs).curve
+    assert [point.labels for point in curve] == [5, 20]
+    assert curve[0].value == pytest.approx(0.7)
+    assert curve[0].low < 0.7 < curve[0].high
+
+
+def test_calibration_error_of_stated_probabilities():
+    scores = np.log(np.full((30, 3), 0.1))
+    scores[np.arange(30), [LABELS.index(t) for t in TARGETS]] = np.log(0.8)
+    assert card(run(TARGETS, scores=scores)).calibration_error == pytest.approx(0.2)
+
+
+def test_a_candidate_that_failed_has_errors_and_no_figures():
+    found = card(broken(), broken(draw=1))
+    assert found.accuracy is None
+    assert found.rows == 0
+    assert found.errors == ("2 of 2 trials failed: ValueError: no",)
+    assert found.cost.fit_seconds is None
+
+
+def test_one_failed_repetition_is_recorded_and_not_scored():
+    runs = [run(flipped(3)), broken(draw=1), run(flipped(3), draw=2)]
+    found = card(*runs, candidates=(info(seeded=True),))
+    assert found.repetitions == 2
+    assert found.accuracy.value == pytest.approx(0.9)
+    assert found.errors == ("1 of 3 trials failed: ValueError: no",)
+
+
+def test_unfinished_folds_are_scored_on_the_rows_answered():
+    half = IDS[:15]
+    found = card(run(TARGETS[:15], ids=half), folds=2)
+    assert found.rows == 15
+    assert found.accuracy.value == 1.0
+    assert found.accuracy.low < 0.85
+
+
+def test_folds_come_together_by_repetition():
+    runs = [run(TARGETS[i::2], ids=IDS[i::2], fold=i, draw=d) for i in (0, 1) for d in range(3)]
+    found = card(*runs, folds=2, candidates=(info(seeded=True),))
+    assert (found.rows, found.repetitions) == (30, 3)
+
+
+def test_clusters_widen_and_weights_move():
+    plain = card(run(flipped(6))).accuracy
+    grouped = card(run(flipped(6)), clusters=tuple(f"c{i // 6}" for i in range(30))).accuracy
+    assert grouped.high - grouped.low > plain.high - plain.low
+    weights = tuple(3.0 if i < 6 else 1.0 for i in range(30))
+    assert card(run(flipped(6)), weights=weights).accuracy.value == pytest.approx(24 / 42)
+
+
+def test_cached_work_is_charged_to_the_texts_it_stood_for():
+    made = run(TARGETS, fit_seconds=1.0, predict_seconds=3.0, seconds_spent=4.0,
+               seconds_alone=9.0, artefact_mb=2.0)
+    laid = panel(evidence(made))
+    cost = cost_of(laid.candidates[0], Rule(usd_per_machine_hour=3.6))
+    assert cost.fit_seconds == pytest.approx(1.0 + 20 * 0.1)
+    assert cost.ms_per_item == pytest.approx(1000 * (3.0 / 30 + 0.1))
+    assert cost.usd_per_1k == pytest.approx(200 * 3.6 / 3600)
+    assert cost.artefact_mb == 2.0
+    assert cost_of(laid.candidates[0], Rule()).usd_per_1k is None
+
+
+def test_cheapness_is_measured_and_families_break_ties():
+    def timed(name, seconds):
+        return run(TARGETS, name, fit_seconds=seconds, predict_seconds=seconds / 10)
+
+    people = (info("slow"), info("tuned", family="fine-tuning"), info("quick"), info("unknown"),
+              info("asked", family="prompting"))
+    laid = panel(evidence(
+        timed("slow", 500), timed("tuned", 40), timed("quick", 0.1), timed("asked", 44),
+        run(TARGETS, "unknown"), candidates=people))
+    order = [c.info.name for c in cheapest_first(laid.candidates, Rule())]
+    assert order == ["quick", "asked", "tuned", "slow", "unknown"]
+
+
+def test_hostile_labels_and_ids_stay_data():
+    nasty = ("[bold red]", "=cmd()", "\x1b[31m")
+    made = run(["[bold red]", "=cmd()"], ids=("r0", "r1"))
+    held = Evidence(
+        name="x", fingerprint="f", rows=2, labels=nasty, division="held-out",
+        items=Items(ids=("r0", "r1"), targets=nasty[:2], clusters=("r0", "r1")),
+        candidates=(info(),), pool_rows=(20,), runs=(made,))
+    found = scorecard(panel(held).candidates[0], Rule())
+    assert found.accuracy.value == 1.0
+    assert [record.label for record in found.per_class] == list(nasty)
