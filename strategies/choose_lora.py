@@ -57,8 +57,9 @@ class Lora:
             StrategyError: if a hyperparameter cannot be, or training learnt nothing.
             ModelError: if the base cannot be loaded.
         """
+        from choose.models.adapters import own_randomness
         from choose.models.batches import tokenise
-        from choose.models.tuning import own_randomness, plan, train
+        from choose.models.tuning import plan, train
 
         self._check()
         self.labels, self._notes = task.labels, []
@@ -89,8 +90,7 @@ class Lora:
                 )
 
     def _untrained(self) -> Any:
-        from choose.models.adapters import Shape, load_base
-        from choose.models.tuning import fresh, own_randomness
+        from choose.models.adapters import Shape, fresh, load_base, own_randomness
 
         base = load_base(resolve(self.base))
         self._limit = min(self.max_tokens, base.longest)
@@ -103,8 +103,7 @@ class Lora:
         """Answer what the pool knows, with the certainty of Laplace's rule of succession."""
         import torch
 
-        counts = torch.bincount(torch.tensor(targets, dtype=torch.long),
-                                minlength=len(self.labels))
+        counts = torch.bincount(torch.tensor(targets, dtype=torch.long), minlength=len(self.labels))
         with torch.no_grad():
             self._tuned.head.bias.copy_((counts + 1.0).log())
         self._notes = ["The pool holds one class only, so nothing was trained."]
@@ -129,12 +128,19 @@ class Lora:
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        self._tuned.adapter.save_pretrained(folder)
+        self._tuned.adapter.save_pretrained(folder, save_embedding_layers=False)
         head = {name: t.cpu().contiguous() for name, t in self._tuned.head.state_dict().items()}
         save_file(head, folder / "head.safetensors")
-        about = {"labels": self.labels, "limit": self._limit, "notes": self._notes,
-                 "weights": self.weights(), "base": self.base, "rank": self.rank,
-                 "targets": self.targets, "dropout": self.dropout}
+        about = {
+            "labels": self.labels,
+            "limit": self._limit,
+            "notes": self._notes,
+            "weights": self.weights(),
+            "base": self.base,
+            "rank": self.rank,
+            "targets": self.targets,
+            "dropout": self.dropout,
+        }
         (folder / "lora.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
@@ -150,8 +156,10 @@ class Lora:
         for name in ("base", "rank", "targets", "dropout"):
             setattr(self, name, about[name])
         if about["weights"] != self.weights():
-            raise StrategyError(f"The adapter in {folder} was trained on other weights than those "
-                                f"of {self.base!r} now; train it again.")
+            raise StrategyError(
+                f"The adapter in {folder} was trained on other weights than those "
+                f"of {self.base!r} now; train it again."
+            )
         self.labels, self._notes = tuple(about["labels"]), about["notes"]
         tuned = self._untrained()
         self._limit = about["limit"]
@@ -164,8 +172,9 @@ class Lora:
 
     def facts(self) -> Mapping[str, Any]:
         """Return threads, the number type of training, size of the artefact, and the schedule."""
+        from choose.models.adapters import state_of
         from choose.models.runtime import threads
-        from choose.models.tuning import halves, state_of
+        from choose.models.tuning import halves
 
         stored = sum(t.numel() * t.element_size() for t in state_of(self._tuned).values())
         return {

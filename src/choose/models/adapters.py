@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from choose.errors import ModelError, StrategyError
+from choose.models.batches import by_length, pad
 
 if TYPE_CHECKING:
     import torch
 
 Targets = Literal["attention", "all"]
+
+# Padded tokens a batch when predicting.
+PREDICTION_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +46,8 @@ class Base:
     def longest(self) -> int:
         """Return how many tokens the model can read."""
         known = getattr(self.model.config, "max_position_embeddings", None) or 10**6
-        # RoBERTa and its kin count positions from the padding id on.
-        padding = getattr(self.model.config, "pad_token_id", None) or 0
-        return int(min(known - padding - 1, self.tokenizer.model_max_length))
+        # RoBERTa and its kin count positions from two on.
+        return int(min(known - 2, self.tokenizer.model_max_length))
 
 
 @lru_cache(maxsize=2)
@@ -68,8 +73,6 @@ def load_base(folder: Path) -> Base:
             f"{model.config.model_type!r} is an encoder-decoder; LoRA takes causal LMs and "
             "encoders."
         )
-    # Words such as <|im_end|> in a text are text.
-    tokenizer.backend_tokenizer.encode_special_tokens = True
     model.requires_grad_(False).eval().to(device())
     return Base(model, tokenizer, _causal(model.config.model_type), _first(folder), device())
 
@@ -117,13 +120,15 @@ def adapt(base: Base, shape: Shape, name: str) -> Any:
         lora_dropout=shape.dropout,
         target_modules=_modules(base.model.config.model_type, shape.targets),
         exclude_modules=r".*pooler.*",
-        base_model_name_or_path=name,
     )
     with quiet("Attaching the adapter"):
         try:
-            return get_peft_model(frame(base), config)
+            model = get_peft_model(frame(base), config)
         except ValueError as error:
             raise StrategyError(f"LoRA finds nothing to adapt in {name!r}: {error}") from error
+    # PEFT puts the folder of this machine here, which means nothing to who gets the adapter.
+    model.peft_config["default"].base_model_name_or_path = name
+    return model
 
 
 def frame(base: Base) -> Any:
@@ -154,5 +159,87 @@ def read(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> to
     else:
         states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
     if base.first and not base.causal:
-        return states[:, 0]
-    return (states * mask[..., None]).sum(1) / lengths[:, None]
+        pooled: torch.Tensor = states[:, 0]
+    else:
+        pooled = (states * mask[..., None]).sum(1) / lengths[:, None]
+    return pooled
+
+
+@dataclass
+class Tuned:
+    """An adapter and its head over a base.
+
+    `proof` holds the mean loss before and after training, and the largest change of a logit when
+    the adapter is switched off; None where there was nothing to learn.
+    """
+
+    base: Base
+    adapter: Any
+    head: torch.nn.Linear
+    proof: tuple[float, float, float] | None = None
+
+    def logits(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return (B, classes) float32."""
+        import torch
+
+        states = read(self.adapter, self.base, ids, lengths)
+        # States of different models differ in scale by a hundred; the head's rate should not.
+        scaled = torch.nn.functional.layer_norm(states, states.shape[-1:])
+        logits: torch.Tensor = self.head(scaled)
+        return logits
+
+    def ask(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return (n, classes) logits in the order of the rows, computed in float32.
+
+        bfloat16 would be faster, but its rounding depends on the batch's shape, so an answer would
+        depend on its neighbours.
+        """
+        import torch
+
+        found = torch.zeros(len(rows), self.head.out_features)
+        self.adapter.eval()
+        with torch.inference_mode():
+            for places in by_length([len(row) for row in rows], PREDICTION_TOKENS):
+                ids, lengths = pad([rows[i] for i in places], self.base.device)
+                found[places] = self.logits(ids, lengths).cpu()
+        return found
+
+
+def fresh(base: Base, shape: Shape, classes: int, name: str) -> Tuned:
+    """Return an untrained adapter under a head that gives every class the same."""
+    import torch
+
+    head = torch.nn.Linear(base.width, classes)
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    return Tuned(base, adapt(base, shape, name), head.to(base.device))
+
+
+@contextmanager
+def own_randomness(seed: int, device: str) -> Iterator[None]:
+    """Seed torch for a while and put its global generators back as they were."""
+    import torch
+
+    cards = list(range(torch.cuda.device_count())) if device == "cuda" else []
+    with torch.random.fork_rng(devices=cards):
+        torch.manual_seed(seed)
+        yield
+
+
+def state_of(tuned: Tuned) -> dict[str, Any]:
+    """Return a copy of all that was trained, by name."""
+    parts = {n: p for n, p in tuned.adapter.named_parameters() if p.requires_grad}
+    parts |= {f"head.{n}": p for n, p in tuned.head.named_parameters()}
+    return {name: tensor.detach().clone() for name, tensor in parts.items()}
+
+
+def restore(tuned: Tuned, state: dict[str, Any]) -> None:
+    """Put back what `state_of` had copied."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in tuned.adapter.named_parameters():
+            if name in state:
+                parameter.copy_(state[name])
+        for name, parameter in tuned.head.named_parameters():
+            parameter.copy_(state[f"head.{name}"])

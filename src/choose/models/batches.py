@@ -43,7 +43,10 @@ def tokenise(tokenizer: Any, texts: Sequence[str], limit: int) -> Rows:
     room = max(1, limit - len(before) - len(after))
     longest = room * CHARACTERS_PER_TOKEN
     clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
-    plain = tokenizer(clean, add_special_tokens=False, verbose=False)["input_ids"]
+    # Words such as <|im_end|> in a text are text.
+    plain = tokenizer(clean, add_special_tokens=False, split_special_tokens=True, verbose=False)[
+        "input_ids"
+    ]
     return Rows(
         tuple((*before, *row[:room], *after) for row in plain),
         cut=sum(len(row) > room for row in plain),

@@ -6,20 +6,18 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from choose.errors import StrategyError
-from choose.models.adapters import Base, Shape, adapt, read
-from choose.models.batches import by_length, pad, shuffled
+from choose.models.adapters import Base, Tuned, restore, state_of
+from choose.models.batches import pad, shuffled
 
 if TYPE_CHECKING:
     import torch
 
 # Below this many rows every label is worth more as a lesson than as a check.
 EARLY_STOPPING_FROM = 1500
-PREDICTION_TOKENS = 2048
 PROOF_ROWS = 48
 WARM_UP = 0.1
 HEAD_RATE = 3.0
@@ -49,69 +47,9 @@ def plan(rows: int, classes: int, rate: float, epochs: float | None = None) -> P
     return Plan(max(least, math.ceil(passes * learnt / batch)), batch, rate, held_out)
 
 
-@dataclass
-class Tuned:
-    """An adapter and its head over a base.
-
-    `proof` holds the mean loss before and after training, and the largest change of a logit when
-    the adapter is switched off; None where there was nothing to learn.
-    """
-
-    base: Base
-    adapter: Any
-    head: torch.nn.Linear
-    proof: tuple[float, float, float] | None = None
-
-    def logits(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return (B, classes) float32."""
-        import torch
-
-        states = read(self.adapter, self.base, ids, lengths)
-        # States of different models differ in scale by a hundred; the head's rate should not.
-        scaled = torch.nn.functional.layer_norm(states, states.shape[-1:])
-        logits: torch.Tensor = self.head(scaled)
-        return logits
-
-    def ask(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return (n, classes) logits in the order of the rows, computed in float32.
-
-        bfloat16 would be faster, but its rounding depends on the batch's shape, so an answer would
-        depend on its neighbours.
-        """
-        import torch
-
-        found = torch.zeros(len(rows), self.head.out_features)
-        self.adapter.eval()
-        with torch.inference_mode():
-            for places in by_length([len(row) for row in rows], PREDICTION_TOKENS):
-                ids, lengths = pad([rows[i] for i in places], self.base.device)
-                found[places] = self.logits(ids, lengths).cpu()
-        return found
-
-
-def fresh(base: Base, shape: Shape, classes: int, name: str) -> Tuned:
-    """Return an untrained adapter under a head that gives every class the same."""
-    import torch
-
-    head = torch.nn.Linear(base.width, classes)
-    torch.nn.init.zeros_(head.weight)
-    torch.nn.init.zeros_(head.bias)
-    return Tuned(base, adapt(base, shape, name), head.to(base.device))
-
-
-@contextmanager
-def own_randomness(seed: int, device: str) -> Iterator[None]:
-    """Seed torch for a while and put its global generators back as they were."""
-    import torch
-
-    cards = list(range(torch.cuda.device_count())) if device == "cuda" else []
-    with torch.random.fork_rng(devices=cards):
-        torch.manual_seed(seed)
-        yield
-
-
-def train(tuned: Tuned, rows: Sequence[Sequence[int]], targets: Sequence[int],
-          plan: Plan, seed: int) -> None:
+def train(
+    tuned: Tuned, rows: Sequence[Sequence[int]], targets: Sequence[int], plan: Plan, seed: int
+) -> None:
     """Train on rows of token ids with their classes, and prove that something was learnt.
 
     Raises:
@@ -134,13 +72,18 @@ def train(tuned: Tuned, rows: Sequence[Sequence[int]], targets: Sequence[int],
         if best is None or loss < best[0]:
             best = loss, state_of(tuned)
     if best is not None:
-        _restore(tuned, best[1])
+        restore(tuned, best[1])
     tuned.proof = before, loss_of(tuned, shown, truth), _effect(tuned, shown)
     _believe(tuned.proof)
 
 
-def _steps(tuned: Tuned, rows: Sequence[Sequence[int]], targets: Sequence[int],
-           plan: Plan, chooser: random.Random) -> Iterator[int]:
+def _steps(
+    tuned: Tuned,
+    rows: Sequence[Sequence[int]],
+    targets: Sequence[int],
+    plan: Plan,
+    chooser: random.Random,
+) -> Iterator[int]:
     """Yield the number of steps done after each of them."""
     import torch
 
@@ -174,8 +117,9 @@ def _steps(tuned: Tuned, rows: Sequence[Sequence[int]], targets: Sequence[int],
             return
 
 
-def _batches(rows: Sequence[Sequence[int]], plan: Plan,
-             chooser: random.Random) -> Iterator[list[int]]:
+def _batches(
+    rows: Sequence[Sequence[int]], plan: Plan, chooser: random.Random
+) -> Iterator[list[int]]:
     lengths = [len(row) for row in rows]
     while True:
         yield from shuffled(lengths, plan.batch, chooser)
@@ -214,8 +158,9 @@ def class_weights(targets: Sequence[int], classes: int) -> torch.Tensor:
     return raw / raw[list(targets)].mean()
 
 
-def _split(targets: Sequence[int], held_out: int,
-           chooser: random.Random) -> tuple[list[int], list[int]]:
+def _split(
+    targets: Sequence[int], held_out: int, chooser: random.Random
+) -> tuple[list[int], list[int]]:
     """Divide places into learnt and checked, each class in its share, one left to learn from."""
     places = list(range(len(targets)))
     chooser.shuffle(places)
@@ -260,21 +205,3 @@ def _believe(proof: tuple[float, float, float]) -> None:
             f"The adapter changes no answer: the largest change of a logit is {effect:.2g}, while "
             f"the loss went from {before:.4f} to {after:.4f}. Try a higher learning_rate."
         )
-
-
-def state_of(tuned: Tuned) -> dict[str, Any]:
-    """Return a copy of all that was trained, by name."""
-    parts = {n: p for n, p in tuned.adapter.named_parameters() if p.requires_grad}
-    parts |= {f"head.{n}": p for n, p in tuned.head.named_parameters()}
-    return {name: tensor.detach().clone() for name, tensor in parts.items()}
-
-
-def _restore(tuned: Tuned, state: dict[str, Any]) -> None:
-    import torch
-
-    with torch.no_grad():
-        for name, parameter in tuned.adapter.named_parameters():
-            if name in state:
-                parameter.copy_(state[name])
-        for name, parameter in tuned.head.named_parameters():
-            parameter.copy_(state[f"head.{name}"])
