@@ -79,13 +79,13 @@ def compare(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
+    from choose.data.load import load_dataset
     from choose.run.local import left_out_sentences, run_jobs
-    from choose.study.labelled import labelled_set
 
     watch = observer or Silent()
     study = _resolved(data, study_file, overrides)
     study = only(study, strategies) if strategies else study
-    dataset = labelled_set(study)
+    dataset = load_dataset(study.data, study.task)
     candidates, refusals, jobs = plan(study, dataset)
     store = Store.create(Path(out) if out else default_store(dataset))
     store.begin(_plain(study), dataset)

@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from choose.models.runtime import quiet
+from choose.models.runtime import quiet, threads
 from choose.models.weights import resolve
+
+# Texts of similar length embedded at a stretch, before it is asked again what this machine can do.
+CHUNK = 256
 
 Vectors = npt.NDArray[np.float32]
 
@@ -30,19 +33,17 @@ class Encoder:
         new = sorted(
             {text for text in texts if text not in self.vectors}, key=lambda t: (len(t), t)
         )
-        start = perf_counter()
-        for text, vector in zip(new, self._encode(new), strict=True):
-            self.vectors[text] = vector
-            self.seconds[text] = 0.0
-        for text in new:
-            self.seconds[text] = (perf_counter() - start) / len(new)
+        for first in range(0, len(new), CHUNK):
+            chunk = new[first : first + CHUNK]
+            threads()
+            start = perf_counter()
+            self.vectors.update(zip(chunk, self._encode(chunk), strict=True))
+            self.seconds.update(dict.fromkeys(chunk, (perf_counter() - start) / len(chunk)))
         if not texts:
             return np.empty((0, self.model.get_embedding_dimension()), np.float32)
         return np.stack([self.vectors[text] for text in texts])
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
-        if not texts:
-            return np.empty((0, 0), np.float32)
         # A lone surrogate, which broken data can hold, would stop the tokenizer.
         safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         vectors: Vectors = self.model.encode(

@@ -71,9 +71,13 @@ def _matmul_seconds(kind: torch.dtype) -> float:
     return min(times[1:])
 
 
-@cache
 def threads() -> int:
-    """Return the number of threads torch computes with; CHOOSE_THREADS sets it.
+    """Return the number of threads torch computes with, the faster of one and all of them now.
+
+    Where another program keeps a core busy, threads wait for each other at every product, and all
+    of them are many times slower than one. Programs come and go, so this is measured again when
+    the last measurement is some seconds old: call it before each stretch of work. CHOOSE_THREADS
+    sets the number instead.
 
     Raises:
         ModelError: if CHOOSE_THREADS is not a positive integer.
@@ -81,11 +85,51 @@ def threads() -> int:
     import torch
 
     wanted = os.environ.get("CHOOSE_THREADS")
-    if wanted:
-        if not wanted.isdigit() or int(wanted) < 1:
-            raise ModelError(f"CHOOSE_THREADS is {wanted!r}; it must be a positive integer.")
-        torch.set_num_threads(int(wanted))
-    return torch.get_num_threads()
+    if not wanted:
+        return _pace().threads()
+    if not wanted.isdigit() or int(wanted) < 1:
+        raise ModelError(f"CHOOSE_THREADS is {wanted!r}; it must be a positive integer.")
+    torch.set_num_threads(int(wanted))
+    return int(wanted)
+
+
+class _Pace:
+    """The choice between one thread and all, with the time it was made."""
+
+    fresh_seconds = 10.0
+
+    def __init__(self) -> None:
+        import torch
+
+        self.all = torch.get_num_threads()
+        self.measured = -self.fresh_seconds
+
+    def threads(self) -> int:
+        import torch
+
+        if self.all > 1 and time.monotonic() - self.measured > self.fresh_seconds:
+            faster = self._seconds(self.all) < 0.9 * self._seconds(1)
+            torch.set_num_threads(self.all if faster else 1)
+            self.measured = time.monotonic()
+        return torch.get_num_threads()
+
+    @staticmethod
+    def _seconds(count: int) -> float:
+        import torch
+
+        torch.set_num_threads(count)
+        left, right = torch.ones(64, 576), torch.ones(576, 1536)
+        left @ right
+        start = time.perf_counter()
+        # Many small products, as in a layer: it is the waiting between them that costs.
+        for _ in range(24):
+            left @ right
+        return time.perf_counter() - start
+
+
+@cache
+def _pace() -> _Pace:
+    return _Pace()
 
 
 @contextmanager

@@ -87,6 +87,8 @@ def _steps(
     """Yield the number of steps done after each of them."""
     import torch
 
+    from choose.models.runtime import threads
+
     weights = class_weights(targets, tuned.head.out_features).to(tuned.base.device)
     truth = torch.tensor(list(targets), device=tuned.base.device)
     parameters = [p for p in tuned.adapter.parameters() if p.requires_grad]
@@ -99,6 +101,7 @@ def _steps(
     kind = torch.device(tuned.base.device).type
     half = halves(tuned.base)
     for step, places in enumerate(_batches(rows, plan, chooser), start=1):
+        threads()
         tuned.adapter.train()
         ids, lengths = pad([rows[i] for i in places], tuned.base.device)
         # Opened anew for each pass: autocast keeps cast weights until its context ends, so one
