@@ -33,7 +33,7 @@ class Retrieval:
         seed: int,
         model: str = DEFAULT_LM,
         encoder: str = DEFAULT_ENCODER,
-        k: int = 8,
+        k: int = 5,
         wording: str = "labels",
         calibrate: bool = True,
         max_tokens: int = 256,

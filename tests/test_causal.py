@@ -17,6 +17,7 @@ from choose.models.causal import CausalLM
 from choose.models.layout import Layout, Prompt
 from choose.models.prompt_text import tidy
 from choose.models.trie import LabelTrie
+from choose.models.weights import DEFAULT_LM, resolve
 
 LABELS = ("a", "a pear", "a pear tree", "pear", "apple", "apple pie", "exchange rate", "plum")
 
@@ -235,3 +236,14 @@ def test_an_encoder_is_no_language_model(tmp_path: Path) -> None:
 
 def test_a_model_is_loaded_once(folder: Path) -> None:
     assert causal.load_causal(str(folder)) is causal.load_causal(str(folder))
+
+
+@pytest.mark.slow
+def test_the_default_model_takes_the_fast_way_and_agrees() -> None:
+    assert causal.load_causal(DEFAULT_LM).tree
+    lm = loaded(resolve(DEFAULT_LM))
+    grown = trie(lm)
+    for prompt in prompts(lm):
+        fast, slow = lm.tree_pass(prompt, grown), lm.plain(prompt, grown)
+        assert np.abs(fast - slow).max() < 1e-3
+        assert fast.argmax() == slow.argmax()
