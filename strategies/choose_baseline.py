@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from choose.models.weights import DEFAULT_ENCODER, weights_digest
 
+from choose.models.weights import DEFAULT_ENCODER, weights_digest
 from choose.types import Answers, Example, Family, Floats, Item, Task
 
 # A label the pool never showed gets this probability instead of 0, whose logarithm is no number.

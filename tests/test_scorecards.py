@@ -23,17 +23,43 @@ def info(name="a", **more):
     return CandidateInfo(**{"name": name, "strategy": name, "family": "baseline", **more})
 
 
-def run(outputs, candidate="a", *, ids=IDS, draw=0, fold=0, size=20, variant="",
-        scenario=STANDARD, views=(), scores=None, **facts):
+def run(
+    outputs,
+    candidate="a",
+    *,
+    ids=IDS,
+    draw=0,
+    fold=0,
+    size=20,
+    variant="",
+    scenario=STANDARD,
+    views=(),
+    scores=None,
+    **facts,
+):
     """Make a run; a dot is an unusable answer."""
+
     def answers(said, scored=None):
         given = tuple(None if o == "." else o for o in said)
         status = tuple("ok" if o else "off-list" for o in given)
         return Answers(outputs=given, status=status, scores=scored)
 
-    trial = Trial(candidate=candidate, strategy=candidate, revision=1, params={}, variant=variant,
-                  scenario=scenario, fold=fold, draw=draw, train_size=size, seed=draw, weights="",
-                  task="", pool="", questions="")
+    trial = Trial(
+        candidate=candidate,
+        strategy=candidate,
+        revision=1,
+        params={},
+        variant=variant,
+        scenario=scenario,
+        fold=fold,
+        draw=draw,
+        train_size=size,
+        seed=draw,
+        weights="",
+        task="",
+        pool="",
+        questions="",
+    )
     found = {("clean", 0): answers(outputs, scores)}
     asked = {("clean", 0): tuple(ids)}
     for view, (said, rows) in dict(views).items():
@@ -49,9 +75,15 @@ def broken(candidate="a", error="ValueError: no", **place):
 def evidence(*runs, candidates=None, pool=20, folds=1, clusters=IDS, weights=()):
     candidates = candidates or (info(),)
     return Evidence(
-        name="hand-made", fingerprint="f", rows=50, labels=LABELS, division="held-out",
+        name="hand-made",
+        fingerprint="f",
+        rows=50,
+        labels=LABELS,
+        division="held-out",
         items=Items(ids=IDS, targets=tuple(TARGETS), clusters=tuple(clusters), weights=weights),
-        candidates=tuple(candidates), pool_rows=(pool,) * folds, runs=tuple(runs),
+        candidates=tuple(candidates),
+        pool_rows=(pool,) * folds,
+        runs=tuple(runs),
     )
 
 
@@ -230,8 +262,14 @@ def test_clusters_widen_and_weights_move():
 
 
 def test_cached_work_is_charged_to_the_texts_it_stood_for():
-    made = run(TARGETS, fit_seconds=1.0, predict_seconds=3.0, seconds_spent=4.0,
-               seconds_alone=9.0, artefact_mb=2.0)
+    made = run(
+        TARGETS,
+        fit_seconds=1.0,
+        predict_seconds=3.0,
+        seconds_spent=4.0,
+        seconds_alone=9.0,
+        artefact_mb=2.0,
+    )
     laid = panel(evidence(made))
     cost = cost_of(laid.candidates[0], Rule(usd_per_machine_hour=3.6))
     assert cost.fit_seconds == pytest.approx(1.0 + 20 * 0.1)
@@ -245,11 +283,23 @@ def test_cheapness_is_measured_and_families_break_ties():
     def timed(name, seconds):
         return run(TARGETS, name, fit_seconds=seconds, predict_seconds=seconds / 10)
 
-    people = (info("slow"), info("tuned", family="fine-tuning"), info("quick"), info("unknown"),
-              info("asked", family="prompting"))
-    laid = panel(evidence(
-        timed("slow", 500), timed("tuned", 40), timed("quick", 0.1), timed("asked", 44),
-        run(TARGETS, "unknown"), candidates=people))
+    people = (
+        info("slow"),
+        info("tuned", family="fine-tuning"),
+        info("quick"),
+        info("unknown"),
+        info("asked", family="prompting"),
+    )
+    laid = panel(
+        evidence(
+            timed("slow", 500),
+            timed("tuned", 40),
+            timed("quick", 0.1),
+            timed("asked", 44),
+            run(TARGETS, "unknown"),
+            candidates=people,
+        )
+    )
     order = [c.info.name for c in cheapest_first(laid.candidates, Rule())]
     assert order == ["quick", "asked", "tuned", "slow", "unknown"]
 
@@ -258,9 +308,16 @@ def test_hostile_labels_and_ids_stay_data():
     nasty = ("[bold red]", "=cmd()", "\x1b[31m")
     made = run(["[bold red]", "=cmd()"], ids=("r0", "r1"))
     held = Evidence(
-        name="x", fingerprint="f", rows=2, labels=nasty, division="held-out",
+        name="x",
+        fingerprint="f",
+        rows=2,
+        labels=nasty,
+        division="held-out",
         items=Items(ids=("r0", "r1"), targets=nasty[:2], clusters=("r0", "r1")),
-        candidates=(info(),), pool_rows=(20,), runs=(made,))
+        candidates=(info(),),
+        pool_rows=(20,),
+        runs=(made,),
+    )
     found = scorecard(panel(held).candidates[0], Rule())
     assert found.accuracy.value == 1.0
     assert [record.label for record in found.per_class] == list(nasty)

@@ -95,8 +95,9 @@ def test_detectable_gain_is_found_four_times_in_five():
     rng, n, discordance = np.random.default_rng(1), 400, 0.16
     gain = smallest_detectable_gain(n, discordance)
     shares = [(discordance + gain) / 2, (discordance - gain) / 2, 1 - discordance]
-    found = [mcnemar_midp(b, c) <= 0.05 and b > c
-             for b, c, _ in rng.multinomial(n, shares, size=3000)]
+    found = [
+        mcnemar_midp(b, c) <= 0.05 and b > c for b, c, _ in rng.multinomial(n, shares, size=3000)
+    ]
     assert np.mean(found) == pytest.approx(0.8, abs=0.04)
 
 
@@ -142,7 +143,8 @@ def test_clusters_agree_with_statsmodels():
     names = rng.integers(0, 30, 200)
     y = rng.normal(size=200) + rng.normal(size=30)[names]
     fit = sm.OLS(y, np.ones(200)).fit(
-        cov_type="cluster", cov_kwds={"groups": names, "use_correction": True})
+        cov_type="cluster", cov_kwds={"groups": names, "use_correction": True}
+    )
     # statsmodels also multiplies by (n - 1) / (n - k), which is 1 here.
     assert crossed(y, [str(c) for c in names]).items == pytest.approx(fit.bse[0] ** 2, rel=1e-6)
 
@@ -281,8 +283,13 @@ def test_permutation_agrees_with_scipy_and_sign_flips():
 
     rng = np.random.default_rng(14)
     a, b = rng.normal(0.3, 1, 12), rng.normal(0, 1, 12)
-    exact = oracle((a, b), lambda x, y, axis: (x - y).mean(axis=axis), vectorized=True,
-                   permutation_type="samples", n_resamples=10_000)
+    exact = oracle(
+        (a, b),
+        lambda x, y, axis: (x - y).mean(axis=axis),
+        vectorized=True,
+        permutation_type="samples",
+        n_resamples=10_000,
+    )
     assert permutation_test(a, b, rounds=10_000) == pytest.approx(exact.pvalue, abs=1e-9)
     many = permutation_test(np.ones(200), np.zeros(200), rounds=999)
     assert many == pytest.approx(1 / 1000)
@@ -297,8 +304,14 @@ def _studies(rng, studies, n, repetitions, sd, sides=2):
     for _ in range(studies):
         difficulty = 1.5 * rng.standard_t(4, (n, 1))
         yield [
-            (1.5 - difficulty + rng.normal(0, 1, (n, 1)) + rng.normal(0, sd, (1, repetitions))
-             + rng.normal(0, 0.5, (n, repetitions)) > 0).astype(float)
+            (
+                1.5
+                - difficulty
+                + rng.normal(0, 1, (n, 1))
+                + rng.normal(0, sd, (1, repetitions))
+                + rng.normal(0, 0.5, (n, repetitions))
+                > 0
+            ).astype(float)
             for _ in range(sides)
         ]
 
@@ -343,8 +356,14 @@ def _unseeded(rng, seeded, n, sd, left):
     if left == 1:
         other = 1.5 - difficulty + rng.normal(0, sqrt(1.25 + sd**2), (n, 1)) > 0
         return other.astype(float), fixed.astype(float)
-    varied = (1.5 - difficulty + rng.normal(0, 1, (n, 1)) + rng.normal(0, sd, (1, left))
-              + rng.normal(0, 0.5, (n, left)) > 0)
+    varied = (
+        1.5
+        - difficulty
+        + rng.normal(0, 1, (n, 1))
+        + rng.normal(0, sd, (1, left))
+        + rng.normal(0, 0.5, (n, left))
+        > 0
+    )
     return varied.astype(float), fixed.astype(float)
 
 
@@ -396,8 +415,13 @@ def test_macro_f1_interval_agrees_with_the_bootstrap():
     targets = rng.integers(0, 4, 400)
     outputs = np.where(rng.random(400) < 0.75, targets, rng.integers(0, 4, 400))
     analytic = two_way_interval(macro_f1_rows(targets, outputs, 4))
-    drawn = paired_bootstrap(targets, outputs[:, None], np.full((400, 1), UNUSABLE),
-                             lambda t, o: macro_f1(t, o, 4), rounds=600)
+    drawn = paired_bootstrap(
+        targets,
+        outputs[:, None],
+        np.full((400, 1), UNUSABLE),
+        lambda t, o: macro_f1(t, o, 4),
+        rounds=600,
+    )
     assert analytic.value == pytest.approx(drawn.value)
     assert analytic.high - analytic.low == pytest.approx(drawn.high - drawn.low, rel=0.12)
 
@@ -419,4 +443,5 @@ def test_calibration_error_agrees_with_sklearn_bins():
     right = (rng.random(1500) < stated**2).astype(int)
     true, mean = calibration_curve(right, stated, n_bins=15, strategy="quantile")
     assert expected_calibration_error(stated, right) == pytest.approx(
-        np.abs(true - mean).mean(), abs=0.003)
+        np.abs(true - mean).mean(), abs=0.003
+    )

@@ -27,8 +27,9 @@ CALM = {"luck": 0.05}
 def decide(players, rows=800, seed=1, rule=None, looks=1, left_out=(), **more):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = judge(study(players, rows, seed, **more), rule or Rule(), looks=looks,
-                      left_out=left_out)
+        found = judge(
+            study(players, rows, seed, **more), rule or Rule(), looks=looks, left_out=left_out
+        )
     # A gap is null and never NaN, and the record survives its own JSON.
     text = json.dumps(found.model_dump(mode="json", by_alias=True), allow_nan=False)
     assert type(found).model_validate_json(text) == found
@@ -42,10 +43,14 @@ def gate(found, name):
 
 def field(**accuracy):
     """Return a full field whose members the test overrides."""
-    return [majority(), tfidf(accuracy.get("tfidf", 0.7)), probe(accuracy.get("probe", 0.8)),
-            prompt(accuracy.get("prompt", 0.7)),
-            retrieval(accuracy.get("retrieval", 0.72), **CALM),
-            lora(accuracy.get("lora", 0.8), **CALM)]
+    return [
+        majority(),
+        tfidf(accuracy.get("tfidf", 0.7)),
+        probe(accuracy.get("probe", 0.8)),
+        prompt(accuracy.get("prompt", 0.7)),
+        retrieval(accuracy.get("retrieval", 0.72), **CALM),
+        lora(accuracy.get("lora", 0.8), **CALM),
+    ]
 
 
 # --- kinds -------------------------------------------------------------------------------------
@@ -64,8 +69,9 @@ def test_a_clear_gap_is_adopted():
 
 
 def test_a_proven_tie_with_the_cheap_one_is_enough():
-    found = decide([majority(), probe(0.9), prompt(0.7), lora(0.9, own=0.2, seeds=5, **CALM)],
-                   rows=4000)
+    found = decide(
+        [majority(), probe(0.9), prompt(0.7), lora(0.9, own=0.2, seeds=5, **CALM)], rows=4000
+    )
     assert found.verdict.kind == "baseline-is-enough"
     assert found.verdict.recommended == "probe"
     assert "nothing dearer gains 2 points or more" in found.verdict.headline
@@ -83,8 +89,12 @@ def test_what_lies_between_is_undecided_and_names_both():
 
 
 def test_few_rows_ask_for_more_labels_with_a_number():
-    found = decide([majority(), probe(0.8), lora(0.84, **CALM)], rows=150, seed=3,
-                   rule=Rule(minutes_per_label=0.5, hourly_rate=30))
+    found = decide(
+        [majority(), probe(0.8), lora(0.84, **CALM)],
+        rows=150,
+        seed=3,
+        rule=Rule(minutes_per_label=0.5, hourly_rate=30),
+    )
     assert found.verdict.kind == "collect-labels"
     assert found.verdict.headline.startswith("Label more first: 150 test rows cannot tell")
     label = next(step for step in found.verdict.next if step.startswith("Label about"))
@@ -135,8 +145,9 @@ def test_conflicting_labels_are_named_where_they_make_up_the_errors():
     world = study([majority(), probe(0.8), lora(0.815, **CALM)], 600, 3)
     (run,) = (run for run in world.runs if run.trial.candidate == "probe")
     outputs = run.answers["clean", 0].outputs
-    wrong = [i for i, t, o in zip(world.items.ids, world.items.targets, outputs, strict=True)
-             if o != t]
+    wrong = [
+        i for i, t, o in zip(world.items.ids, world.items.targets, outputs, strict=True) if o != t
+    ]
     world = replace(world, items=replace(world.items, conflicting=frozenset(wrong)))
     found = judge(world, Rule())
     assert found.verdict.kind == "fix-labels"
@@ -238,8 +249,11 @@ def test_all_perfect_and_all_wrong(accuracy, rows):
 def test_identical_candidates_are_a_tie():
     world = study([majority(), probe(0.8)], 2000, 1)
     twin = CandidateInfo(name="twin", strategy="twin", family="fine-tuning", seeded=False)
-    copies = tuple(replace(r, trial=replace(r.trial, candidate="twin"), fit_seconds=100.0)
-                   for r in world.runs if r.trial.candidate == "probe")
+    copies = tuple(
+        replace(r, trial=replace(r.trial, candidate="twin"), fit_seconds=100.0)
+        for r in world.runs
+        if r.trial.candidate == "probe"
+    )
     world = replace(world, candidates=(*world.candidates, twin), runs=world.runs + copies)
     found = judge(world, Rule())
     pair = next(p for p in found.pairs if {p.a, p.b} == {"probe", "twin"})
@@ -270,16 +284,19 @@ def test_a_candidate_stopped_by_the_budget_is_compared_on_what_it_answered():
 def test_clusters_do_not_pass_for_rows():
     players = [majority(), probe(0.8), lora(0.88, **CALM)]
     alone, grouped = decide(players, rows=400), decide(players, rows=400, cluster=20)
-    width = [p.difference.high - p.difference.low for found in (alone, grouped)
-             for p in found.pairs if p.declared]
+    width = [
+        p.difference.high - p.difference.low
+        for found in (alone, grouped)
+        for p in found.pairs
+        if p.declared
+    ]
     assert width[1] > width[0]
 
 
 def test_a_failed_fit_bars_a_candidate_from_recommendation():
     world = study(field(lora=0.95), 800, 1)
     runs = list(world.runs)
-    place = next(i for i, r in enumerate(runs)
-                 if r.trial.candidate == "lora" and r.trial.draw == 2)
+    place = next(i for i, r in enumerate(runs) if r.trial.candidate == "lora" and r.trial.draw == 2)
     runs[place] = replace(runs[place], answers={}, asked={}, error="RuntimeError: diverged")
     found = judge(replace(world, runs=tuple(runs)), Rule())
     assert found.verdict.recommended != "lora"
@@ -308,7 +325,9 @@ def test_the_record_holds_what_it_is_judged_on():
     assert all(pair.p_holm >= pair.p for pair in declared)
     assert all(pair.p_holm is None for pair in found.pairs if not pair.declared)
     assert {c.candidate for c in found.scorecards} == {
-        *(r.candidate for r in found.verdict.rejected), found.verdict.use_meanwhile}
+        *(r.candidate for r in found.verdict.rejected),
+        found.verdict.use_meanwhile,
+    }
 
 
 def test_figures_in_reasons_are_in_the_record():
@@ -320,18 +339,34 @@ def test_figures_in_reasons_are_in_the_record():
 
 
 def made(value, low, high, **more):
-    return Difference(**{"value": value, "low": low, "high": high, "p": 0.5, "rows": 400,
-                         "method": "items x repetitions", "repetitions": (3, 3),
-                         "discordance": 0.16, "luck": 0.1, "few": False, "center": value,
-                         "error": Blend(1e-4, 300.0), **more})
+    return Difference(
+        **{
+            "value": value,
+            "low": low,
+            "high": high,
+            "p": 0.5,
+            "rows": 400,
+            "method": "items x repetitions",
+            "repetitions": (3, 3),
+            "discordance": 0.16,
+            "luck": 0.1,
+            "few": False,
+            "center": value,
+            "error": Blend(1e-4, 300.0),
+            **more,
+        }
+    )
 
 
 @pytest.mark.parametrize(
     ("value", "low", "high", "shown"),
     [
-        (0.05, 0.01, 0.09, "better"), (0.015, 0.001, 0.029, "open"),
-        (0.0, -0.019, 0.019, "equivalent"), (0.01, 0.001, 0.019, "equivalent"),
-        (0.0, -0.03, 0.03, "open"), (-0.05, -0.09, -0.01, "worse"),
+        (0.05, 0.01, 0.09, "better"),
+        (0.015, 0.001, 0.029, "open"),
+        (0.0, -0.019, 0.019, "equivalent"),
+        (0.01, 0.001, 0.019, "equivalent"),
+        (0.0, -0.03, 0.03, "open"),
+        (-0.05, -0.09, -0.01, "worse"),
         (-0.01, -0.04, 0.015, "not better"),
     ],
 )
@@ -355,9 +390,15 @@ def test_rows_to_settle():
 
 @pytest.mark.parametrize(
     ("model", "billions", "credible"),
-    [(SMALL, 0.135, False), ("Qwen/Qwen3-8B", 8.0, True), ("endpoint:gpt", None, True),
-     ("mistralai/Mixtral-8x7B-v0.1", 7.0, True), ("a/model", None, False), (None, None, False),
-     ("/data/qwen2.5-0.5B-instruct", 0.5, False)],
+    [
+        (SMALL, 0.135, False),
+        ("Qwen/Qwen3-8B", 8.0, True),
+        ("endpoint:gpt", None, True),
+        ("mistralai/Mixtral-8x7B-v0.1", 7.0, True),
+        ("a/model", None, False),
+        (None, None, False),
+        ("/data/qwen2.5-0.5B-instruct", 0.5, False),
+    ],
 )
 def test_how_strong_a_model_is(model, billions, credible):
     info = CandidateInfo(name="p", strategy="prompt", family="prompting", model=model)
@@ -373,9 +414,11 @@ def test_words():
     assert points(0.01) == "1 point"
     assert points(-0.0001) == "0 points"
     assert gain("a", "b", made(0.061, 0.032, 0.09)) == (
-        "a gets 6.1 points more than b (95 % interval 3.2 to 9)")
+        "a gets 6.1 points more than b (95 % interval 3.2 to 9)"
+    )
     assert gain("a", "b", made(-0.061, -0.09, -0.032)) == (
-        "a gets 6.1 points less than b (95 % interval 3.2 to 9)")
+        "a gets 6.1 points less than b (95 % interval 3.2 to 9)"
+    )
     assert rounded(1234) == 1300
     assert rounded(7) == 7
     assert seconds(0.01) == "under 0.1 s"

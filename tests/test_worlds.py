@@ -67,8 +67,9 @@ def test_a_clear_gap_is_adopted():
 
 
 def test_a_proven_equal_cheap_one_is_enough():
-    chosen, kinds, _ = play([majority(), probe(0.93, own=0.3), lora(0.92, own=0.3, luck=0.03)],
-                            3000, studies=40)
+    chosen, kinds, _ = play(
+        [majority(), probe(0.93, own=0.3), lora(0.92, own=0.3, luck=0.03)], 3000, studies=40
+    )
     assert chosen["probe"] / 40 >= 0.9
     assert kinds["baseline-is-enough"] == chosen["probe"]
     assert chosen["lora"] == 0
@@ -88,8 +89,12 @@ def test_a_chosen_candidate_is_the_right_one():
     for seed in range(STUDIES):
         gap = rng.uniform(-0.02, 0.1)
         truth = {"majority": 0.4, "tfidf": 0.72, "probe": 0.8, "lora": 0.8 + gap}
-        players = [majority(), tfidf(truth["tfidf"]), probe(truth["probe"]),
-                   lora(truth["lora"], luck=rng.uniform(0.02, 0.2))]
+        players = [
+            majority(),
+            tfidf(truth["tfidf"]),
+            probe(truth["probe"]),
+            lora(truth["lora"], luck=rng.uniform(0.02, 0.2)),
+        ]
         field = field_of(panel(study(players, 600, seed)), Rule())
         name = settle(field).chosen
         if name is not None:
@@ -104,10 +109,18 @@ def test_meanwhile_gives_up_little():
     rng, mine, naive = np.random.default_rng(6), [], []
     for seed in range(STUDIES):
         base = rng.uniform(0.7, 0.85)
-        truth = {"majority": 0.4, "probe": base, "prompt": base + rng.uniform(-0.08, 0.04),
-                 "lora": base + rng.uniform(-0.04, 0.08)}
-        players = [majority(), probe(truth["probe"]), prompt(truth["prompt"]),
-                   lora(truth["lora"], luck=0.1)]
+        truth = {
+            "majority": 0.4,
+            "probe": base,
+            "prompt": base + rng.uniform(-0.08, 0.04),
+            "lora": base + rng.uniform(-0.04, 0.08),
+        }
+        players = [
+            majority(),
+            probe(truth["probe"]),
+            prompt(truth["prompt"]),
+            lora(truth["lora"], luck=0.1),
+        ]
         field = field_of(panel(study(players, 300, seed)), Rule())
         best = max(truth.values())
         mine.append(best - truth[settle(field).meanwhile])

@@ -55,8 +55,12 @@ def _difficulty(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def right_answers(
-    rng: np.random.Generator, difficulty: np.ndarray, own: np.ndarray, player: Player,
-    accuracy: float, luck: np.ndarray,
+    rng: np.random.Generator,
+    difficulty: np.ndarray,
+    own: np.ndarray,
+    player: Player,
+    accuracy: float,
+    luck: np.ndarray,
 ) -> np.ndarray:
     """Return (items, repetitions) right or wrong for a population accuracy."""
     if accuracy in (0.0, 1.0):
@@ -67,7 +71,12 @@ def right_answers(
 
 
 def study(
-    players: list[Player], rows: int, seed: int, *, folds: int = 1, cluster: int = 1,
+    players: list[Player],
+    rows: int,
+    seed: int,
+    *,
+    folds: int = 1,
+    cluster: int = 1,
     pool: int = 400,
 ) -> Evidence:
     """Simulate one study."""
@@ -82,25 +91,40 @@ def study(
         runs += _runs(rng, player, targets, difficulty, folds, pool)
     ids = tuple(f"r{i}" for i in range(rows))
     return Evidence(
-        name="world", fingerprint="0" * 32, rows=rows + (pool if folds == 1 else 0),
-        labels=LABELS, division="held-out" if folds == 1 else "cross-fit",
-        items=Items(ids=ids, targets=tuple(LABELS[t] for t in targets),
-                    clusters=tuple(f"c{g}" for g in groups)),
+        name="world",
+        fingerprint="0" * 32,
+        rows=rows + (pool if folds == 1 else 0),
+        labels=LABELS,
+        division="held-out" if folds == 1 else "cross-fit",
+        items=Items(
+            ids=ids,
+            targets=tuple(LABELS[t] for t in targets),
+            clusters=tuple(f"c{g}" for g in groups),
+        ),
         candidates=tuple(_info(player) for player in players),
-        pool_rows=(pool,) * folds, runs=tuple(runs),
+        pool_rows=(pool,) * folds,
+        runs=tuple(runs),
     )
 
 
 def _info(player: Player) -> CandidateInfo:
     return CandidateInfo(
-        name=player.name, strategy=player.name, family=player.family, model=player.model,
-        cheap=player.seconds < 10, seeded=player.seeds > 0,
+        name=player.name,
+        strategy=player.name,
+        family=player.family,
+        model=player.model,
+        cheap=player.seconds < 10,
+        seeded=player.seeds > 0,
     )
 
 
 def _runs(
-    rng: np.random.Generator, player: Player, targets: np.ndarray, difficulty: np.ndarray,
-    folds: int, pool: int,
+    rng: np.random.Generator,
+    player: Player,
+    targets: np.ndarray,
+    difficulty: np.ndarray,
+    folds: int,
+    pool: int,
 ) -> list[Run]:
     own = player.own * rng.standard_normal(len(difficulty))
     repetitions = max(player.seeds, 1)
@@ -119,11 +143,27 @@ def _runs(
             wrong = (targets + rng.integers(1, len(LABELS), len(targets))) % len(LABELS)
             codes = np.where(right[:, repetition], targets, wrong)
             runs += [
-                _run(player, codes, np.flatnonzero(np.arange(len(targets)) % folds == fold),
-                     Trial(candidate=player.name, strategy=player.name, revision=1, params={},
-                           variant="", scenario=scenario, fold=fold, draw=repetition,
-                           train_size=size, seed=repetition if player.seeds else 0, weights="",
-                           task="", pool="", questions=""))
+                _run(
+                    player,
+                    codes,
+                    np.flatnonzero(np.arange(len(targets)) % folds == fold),
+                    Trial(
+                        candidate=player.name,
+                        strategy=player.name,
+                        revision=1,
+                        params={},
+                        variant="",
+                        scenario=scenario,
+                        fold=fold,
+                        draw=repetition,
+                        train_size=size,
+                        seed=repetition if player.seeds else 0,
+                        weights="",
+                        task="",
+                        pool="",
+                        questions="",
+                    ),
+                )
                 for fold in range(folds)
             ]
     return runs
@@ -134,10 +174,13 @@ def _run(player: Player, codes: np.ndarray, asked: np.ndarray, trial: Trial) -> 
         return Run(trial=trial, error=player.fails)
     outputs = tuple(LABELS[codes[i]] for i in asked)
     return Run(
-        trial=trial, asked={("clean", 0): tuple(f"r{i}" for i in asked)},
+        trial=trial,
+        asked={("clean", 0): tuple(f"r{i}" for i in asked)},
         answers={("clean", 0): Answers(outputs=outputs, status=("ok",) * len(outputs))},
-        fit_seconds=player.seconds, predict_seconds=player.seconds * len(asked) / 1000,
-        seconds_alone=player.seconds, seconds_spent=player.seconds,
+        fit_seconds=player.seconds,
+        predict_seconds=player.seconds * len(asked) / 1000,
+        seconds_alone=player.seconds,
+        seconds_spent=player.seconds,
     )
 
 

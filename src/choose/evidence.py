@@ -18,7 +18,9 @@ def evidence_of(store: Store) -> Evidence:
     """Read everything that has been measured of a study's grid."""
     dataset = store.dataset
     candidates, trials = store.grid()
-    runs = tuple(run for trial in trials if (run := store.get(trial)) is not None)
+    # A trial that answers views after the clean rows stands in the grid twice.
+    places = {(trial.candidate, trial.variant, trial.draw, trial.key): trial for trial in trials}
+    runs = tuple(run for trial in places.values() if (run := store.get(trial)) is not None)
     return Evidence(
         name=dataset.name,
         fingerprint=dataset.fingerprint,

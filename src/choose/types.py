@@ -129,7 +129,8 @@ class Answers:
         """Answer with the best label of each row of (n, labels) log-probabilities."""
         best = scores.argmax(axis=1) if len(scores) else []
         outputs = tuple(labels[i] for i in best)
-        return cls(outputs=outputs, status=("ok",) * len(outputs), scores=scores, **facts)
+        status: tuple[Status, ...] = tuple("ok" for _ in outputs)
+        return cls(outputs=outputs, status=status, scores=scores, **facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +161,11 @@ class Trial:
     def key(self) -> str:
         """Return the primary key in the store; the candidate's name is not in it."""
         return digest(
-            [self.strategy, self.revision, dict(self.params), self.weights, self.task]
-            + [self.pool, self.questions, self.seed]
+            {
+                "strategy": [self.strategy, self.revision, dict(self.params), self.weights],
+                "data": [self.task, self.pool, self.questions],
+                "seed": self.seed,
+            }
         )
 
 

@@ -156,7 +156,11 @@ def run(
 
     with LiveProgress(stderr()) as observer:
         outcome = api.compare(
-            data, study_file=config, overrides=overrides, strategies=strategies or (), out=out,
+            data,
+            study_file=config,
+            overrides=overrides,
+            strategies=strategies or (),
+            out=out,
             observer=observer,
         )
     if as_json:

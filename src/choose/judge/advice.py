@@ -29,14 +29,20 @@ def _margin(case: Case) -> Iterator[str]:
     rival = best_cheaper(case)
     found = case.field.gain(case.name, rival) if rival else None
     if rival and found:
-        yield (f"If only gains above {points(found.value)} mattered, {rival} would do: the margin "
-               f"was set at {points(case.margin)}.")
-    highs = {n: f.high for n in case.field.dearer(case.name)
-             if (f := case.field.gain(n, case.name)) and f.high > 0}
+        yield (
+            f"If only gains above {points(found.value)} mattered, {rival} would do: the margin "
+            f"was set at {points(case.margin)}."
+        )
+    highs = {
+        n: f.high
+        for n in case.field.dearer(case.name)
+        if (f := case.field.gain(n, case.name)) and f.high > 0
+    }
     if highs:
         most = max(highs, key=lambda n: highs[n])
-        yield (f"If a gain of {points(highs[most])} or less mattered, {most} could not be ruled "
-               "out.")
+        yield (
+            f"If a gain of {points(highs[most])} or less mattered, {most} could not be ruled out."
+        )
 
 
 def _model(case: Case) -> Iterator[str]:
@@ -44,8 +50,10 @@ def _model(case: Case) -> Iterator[str]:
     if any(strong(info) for info in prompted):
         return
     needed = min(case.field.accuracies[case.name].value + case.margin, 1.0)
-    yield (f"A prompted model that gets {of_100(needed)} right on these rows would change "
-           "this; test one with: choose compare DATA --model SPEC.")
+    yield (
+        f"A prompted model that gets {of_100(needed)} right on these rows would change "
+        "this; test one with: choose compare DATA --model SPEC."
+    )
 
 
 def _fewer_labels(case: Case) -> Iterator[str]:
@@ -56,8 +64,11 @@ def _fewer_labels(case: Case) -> Iterator[str]:
         if not shared or other == case.name:
             continue
         try:
-            found = paired_difference(*common(case.field.panel[other].sizes[shared[0]],
-                                              mine[shared[0]]), rows.clusters, rows.weights)
+            found = paired_difference(
+                *common(case.field.panel[other].sizes[shared[0]], mine[shared[0]]),
+                rows.clusters,
+                rows.weights,
+            )
         except ValueError:
             continue
         if found.low > 0 and found.value >= case.margin:
@@ -77,16 +88,19 @@ def _wording(case: Case) -> Iterator[str]:
         if len(tables) > 1 and candidate.info.name in (case.name, *case.settlement.rivals[:1]):
             values = [float(table.block.mean()) for table in tables.values()]
             if max(values) - min(values) >= case.margin:
-                yield (f"Other settings of {candidate.info.name} got {of_100(min(values))} to "
-                       f"{of_100(max(values))} right; none was picked by its score.")
+                yield (
+                    f"Other settings of {candidate.info.name} got {of_100(min(values))} to "
+                    f"{of_100(max(values))} right; none was picked by its score."
+                )
 
 
 def next_steps(case: Case, gates: tuple[Gate, ...], left_out: tuple[str, ...]) -> tuple[str, ...]:
     """Return what to do next, the most useful first."""
     steps = [*_repeat(case), *_label(case), *_grow(case), *_stronger(case, gates), *_clean(gates)]
     if left_out:
-        steps.append("Finish what was left out: the same command with a larger --budget goes on "
-                     "from here.")
+        steps.append(
+            "Finish what was left out: the same command with a larger --budget goes on from here."
+        )
     return tuple(steps)
 
 
@@ -94,11 +108,18 @@ def _repeat(case: Case) -> Iterator[str]:
     found = contest(case.field, case.settlement)
     if case.settlement.chosen or found is None or found.luck < 0.5:
         return
-    few = [c.info.name for c in case.field.order if c.repeats and c.repetitions < ENOUGH
-           and c.info.name in (case.name, *case.settlement.rivals)]
+    few = [
+        c.info.name
+        for c in case.field.order
+        if c.repeats
+        and c.repetitions < ENOUGH
+        and c.info.name in (case.name, *case.settlement.rivals)
+    ]
     if few:
-        yield (f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH}): retraining luck makes up "
-               f"{100 * found.luck:.0f} % of the doubt.")
+        yield (
+            f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH}): retraining luck makes up "
+            f"{100 * found.luck:.0f} % of the doubt."
+        )
 
 
 def _label(case: Case) -> Iterator[str]:
@@ -110,8 +131,10 @@ def _label(case: Case) -> Iterator[str]:
         return
     names = listed([case.name, case.settlement.rivals[0]])
     low, high = rounded(more[0]), rounded(more[1])
-    yield (f"Label about {low:,} to {high:,} more rows to settle {names}, four times in five"
-           f"{_price(case, low, high)}.")
+    yield (
+        f"Label about {low:,} to {high:,} more rows to settle {names}, four times in five"
+        f"{_price(case, low, high)}."
+    )
 
 
 def _price(case: Case, low: int, high: int) -> str:
@@ -128,10 +151,12 @@ def _price(case: Case, low: int, high: int) -> str:
 def _grow(case: Case) -> Iterator[str]:
     found = rising(case.field, case.field.names)
     if found is not None:
-        yield (f"More labels still help {found.candidate}: from {found.fewer:,} to "
-               f"{plural(found.labels, 'label')} it gained {points(found.gained.value)} "
-               f"(95 % interval {number(100 * found.gained.low)} to "
-               f"{number(100 * found.gained.high)}).")
+        yield (
+            f"More labels still help {found.candidate}: from {found.fewer:,} to "
+            f"{plural(found.labels, 'label')} it gained {points(found.gained.value)} "
+            f"(95 % interval {number(100 * found.gained.low)} to "
+            f"{number(100 * found.gained.high)})."
+        )
 
 
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:

@@ -55,8 +55,11 @@ class Blend:
 @lru_cache(maxsize=4096)
 def _quantile(level: float, share: float, df_first: float, df_second: float) -> float:
     top = 1.01 * (_inverse(df_first, 0.5 + level / 2) + _inverse(df_second, 0.5 + level / 2))
-    return float(brentq(lambda r: _two_sided(r, share, df_first, df_second) - (1 - level),
-                        0.0, top, xtol=1e-6))
+    return float(
+        brentq(
+            lambda r: _two_sided(r, share, df_first, df_second) - (1 - level), 0.0, top, xtol=1e-6
+        )
+    )
 
 
 def _two_sided(ratio: float, share: float, df_first: float, df_second: float) -> float:

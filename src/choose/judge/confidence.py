@@ -71,13 +71,17 @@ def _contenders(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]]:
         limits.append((1, "prompting and retrieval were not tried with a strong model"))
     if not any(case.field.family(name) == "fine-tuning" for name in case.field.names):
         limits.append((1, "fine-tuning was not measured"))
-    failed = [c.info.name for c in case.field.panel.candidates
-              if c.failures or (c.main is None and c.info.name not in case.field.names)]
+    failed = [
+        c.info.name
+        for c in case.field.panel.candidates
+        if c.failures or (c.main is None and c.info.name not in case.field.names)
+    ]
     if failed:
         limits.append((1, f"{listed(failed)} did not finish"))
     asked = len(case.field.panel.rows.targets)
-    partial = [c.info.name for c in case.field.order
-               if c.main is not None and c.main.kept.sum() < asked]
+    partial = [
+        c.info.name for c in case.field.order if c.main is not None and c.main.kept.sum() < asked
+    ]
     if partial:
         limits.append((1, f"{listed(partial)} answered only part of the rows"))
     return limits

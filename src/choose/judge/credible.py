@@ -16,8 +16,9 @@ def billions_of(info: CandidateInfo) -> float | None:
     """Return the model's parameters in billions, as known or as its name says; None if neither."""
     if info.billions is not None or info.model is None:
         return info.billions
-    found = [float(count) / (1000 if unit in "mM" else 1)
-             for count, unit in _SIZE.findall(info.model)]
+    found = [
+        float(count) / (1000 if unit in "mM" else 1) for count, unit in _SIZE.findall(info.model)
+    ]
     return max(found, default=None)
 
 

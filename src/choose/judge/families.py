@@ -64,16 +64,26 @@ def match(pairs: Pairs, a: Sequence[Measured], b: Sequence[Measured]) -> Match |
     minus_high, down = _bound(pairs, *reversed(alive))
     value = _out_of_bag(pairs.panel, sides[0]) - _out_of_bag(pairs.panel, sides[1])
     gap = float(np.average(value[~np.isnan(value)], weights=_weights(pairs.panel, value)))
-    found = replace(found, value=gap, low=min(low, gap), high=max(-minus_high, gap),
-                    p=min(1.0, 2 * min(up, down)))
+    found = replace(
+        found,
+        value=gap,
+        low=min(low, gap),
+        high=max(-minus_high, gap),
+        p=min(1.0, 2 * min(up, down)),
+    )
     return Match(first, second, found, True)
 
 
 def _alive(pairs: Pairs, side: dict[str, Floats], best: str) -> list[str]:
     """Return the members that may be the best of their kind."""
-    behind = {name for name in side if name != best
-              and (found := pairs.difference(best, name)) and found.value > 0
-              and found.p < BEHIND}
+    behind = {
+        name
+        for name in side
+        if name != best
+        and (found := pairs.difference(best, name))
+        and found.value > 0
+        and found.p < BEHIND
+    }
     return [name for name in side if name not in behind]
 
 
@@ -114,25 +124,37 @@ def _parts(panel: Panel) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 def _best(members: dict[str, Floats], rows: Mask) -> str:
     """Return the name with the highest mean over these rows; the first of equals."""
-    score = {name: float(np.nanmean(part)) if not np.isnan(part := mean[rows]).all() else -1.0
-             for name, mean in members.items()}
+    score = {
+        name: float(np.nanmean(part)) if not np.isnan(part := mean[rows]).all() else -1.0
+        for name, mean in members.items()
+    }
     return max(score, key=lambda name: score[name])
 
 
 def pair_records(pairs: Pairs, members: Sequence[Measured]) -> tuple[Pair, ...]:
     """Return the declared pairs, then every other pair of candidates that answered."""
-    matches = [found for first, second in combinations(FAMILIES, 2) if (found := match(
-        pairs, [m for m in members if m.info.family == second],
-        [m for m in members if m.info.family == first]))]
+    matches = [
+        found
+        for first, second in combinations(FAMILIES, 2)
+        if (
+            found := match(
+                pairs,
+                [m for m in members if m.info.family == second],
+                [m for m in members if m.info.family == first],
+            )
+        )
+    ]
     declared = tuple(
         _declared(pairs, found, p)
-        for found, p in zip(matches, holm([m.found.p for m in matches]), strict=True))
+        for found, p in zip(matches, holm([m.found.p for m in matches]), strict=True)
+    )
     shown = {frozenset((m.a, m.b)) for m in matches if not m.chosen}
     names = [candidate.info.name for candidate in pairs.panel.scored]
     others = tuple(
         record_of(a, b, difference, pairs.panel[a].drawn)
         for a, b in combinations(names, 2)
-        if frozenset((a, b)) not in shown and (difference := pairs.difference(a, b)))
+        if frozenset((a, b)) not in shown and (difference := pairs.difference(a, b))
+    )
     return declared + others
 
 

@@ -58,19 +58,28 @@ class Case:
 
     def versus(self, families: Sequence[Family], others: Sequence[Family]) -> Match | None:
         """Compare the best of some families with the best of others."""
-        sides = [[m for m in self.field.order if m.info.family in part]
-                 for part in (families, others)]
+        sides = [
+            [m for m in self.field.order if m.info.family in part] for part in (families, others)
+        ]
         return match(self.field.pairs, sides[0], sides[1])
 
 
 def gates_of(case: Case) -> tuple[Gate, ...]:
     """Return every gate, in the order in which they matter."""
     return (
-        _measurable(case), _adequate(case), _beaten(case), credible(case), _clean(case),
+        _measurable(case),
+        _adequate(case),
+        _beaten(case),
+        credible(case),
+        _clean(case),
         _unmeasured("task stable", "No time split was run, so drift is not known."),
-        _unmeasured("failures data-driven",
-                    "Errors on the pool were not analysed, so what data could fix is not known."),
-        _gap(case), _worth(case), _robust(case),
+        _unmeasured(
+            "failures data-driven",
+            "Errors on the pool were not analysed, so what data could fix is not known.",
+        ),
+        _gap(case),
+        _worth(case),
+        _robust(case),
     )
 
 
@@ -86,11 +95,19 @@ def _measurable(case: Case) -> Gate:
     if (support > 0).sum() < 2:
         return Gate(name=name, status="fail", evidence="All test rows have one label.")
     if rare:
-        return Gate(name=name, status="unknown", evidence=(
-            f"{len(rare)} of {count} labels have fewer than {SUPPORT} test rows; their own figures "
-            "say little."))
-    return Gate(name=name, status="pass", evidence=(
-        f"{count} labels, each with at least {plural(int(support.min()), 'test row')}."))
+        return Gate(
+            name=name,
+            status="unknown",
+            evidence=(
+                f"{len(rare)} of {count} labels have fewer than {SUPPORT} test rows; their own "
+                "figures say little."
+            ),
+        )
+    return Gate(
+        name=name,
+        status="pass",
+        evidence=(f"{count} labels, each with at least {plural(int(support.min()), 'test row')}."),
+    )
 
 
 def _adequate(case: Case) -> Gate:
@@ -99,15 +116,20 @@ def _adequate(case: Case) -> Gate:
     if found is None:
         return _unmeasured(name, "There is nothing to compare.")
     detectable = case.detectable
-    finds = (f"{plural(found.rows, 'test row')} find a gain of {points(detectable)} four times in "
-             "five" if detectable is not None else
-             f"{plural(found.rows, 'test row')} are too few to find the differences seen")
+    finds = (
+        f"{plural(found.rows, 'test row')} find a gain of {points(detectable)} four times in five"
+        if detectable is not None
+        else f"{plural(found.rows, 'test row')} are too few to find the differences seen"
+    )
     matters = f"a gain of {points(case.margin)} matters"
     if detectable is not None and detectable <= case.margin:
         return Gate(name=name, status="pass", evidence=f"{finds}; {matters}.")
     if case.settlement.chosen:
-        return Gate(name=name, status="pass", evidence=(
-            f"{finds}; {matters}, and the difference found here was large enough."))
+        return Gate(
+            name=name,
+            status="pass",
+            evidence=(f"{finds}; {matters}, and the difference found here was large enough."),
+        )
     return Gate(name=name, status="fail", evidence=f"{finds}; {matters}.")
 
 
@@ -122,16 +144,19 @@ def _judged(name: str, case: Case, found: Difference, evidence: str) -> Gate:
 def _sentence(found: Match) -> str:
     if not found.chosen:
         return f"{gain(found.a, found.b, found.found)}."
-    return (f"{gain(found.a, found.b, found.found)}, each standing for the best of its kind, "
-            "whichever that is.")
+    return (
+        f"{gain(found.a, found.b, found.found)}, each standing for the best of its kind, "
+        "whichever that is."
+    )
 
 
 def _beaten(case: Case) -> Gate:
     found = case.versus(_OTHERS, ("baseline",))
     name = "baselines beaten"
     if found is None:
-        return _unmeasured(name, "Only one side was measured: there is no baseline, or nothing "
-                                 "else.")
+        return _unmeasured(
+            name, "Only one side was measured: there is no baseline, or nothing else."
+        )
     return _judged(name, case, found.found, _sentence(found))
 
 
@@ -149,34 +174,46 @@ def credible(case: Case) -> Gate:
     name, field = "contenders credible", case.field
     prompted = [m for m in field.order if m.info.family in ("prompting", "retrieval")]
     if not prompted:
-        return _unmeasured(name, "No prompted model was measured, so nothing is known of "
-                                 "prompting and retrieval.")
+        return _unmeasured(
+            name, "No prompted model was measured, so nothing is known of prompting and retrieval."
+        )
     models = listed(sorted({short(m.info.model) for m in prompted if m.info.model}))
     if not any(strong(m.info) for m in prompted):
-        return _unmeasured(name, (
-            f"Prompting and retrieval were measured with {models or 'an unnamed model'}; a model "
-            f"of {number(BILLIONS)} billion parameters or an endpoint may do better."))
-    best = max((m.info.name for m in prompted if strong(m.info)),
-               key=lambda n: field.accuracies[n].value)
+        return _unmeasured(
+            name,
+            (
+                f"Prompting and retrieval were measured with {models or 'an unnamed model'}; a "
+                f"model of {number(BILLIONS)} billion parameters or an endpoint may do better."
+            ),
+        )
+    best = max(
+        (m.info.name for m in prompted if strong(m.info)), key=lambda n: field.accuracies[n].value
+    )
     floor = [n for n in field.names if field.panel[n].info.strategy in ("majority", "knn")]
     short_of = [n for n in floor if field.relation(best, n) != "better"]
     if short_of:
         found = field.gain(best, short_of[0])
         said = gain(best, short_of[0], found) if found else f"{best} shares no row with it"
         return _unmeasured(name, f"{said}, so the model {models} may not have understood the task.")
-    return Gate(name=name, status="pass", evidence=(
-        f"{best} with {models} is clearly above {listed(floor) or 'nothing simpler'}."))
+    return Gate(
+        name=name,
+        status="pass",
+        evidence=(f"{best} with {models} is clearly above {listed(floor) or 'nothing simpler'}."),
+    )
 
 
 def _clean(case: Case) -> Gate:
     name, rows = "labels clean enough", case.field.panel.rows
     count, n = int(rows.conflicting.sum()), len(rows.targets)
     if not count:
-        return _unmeasured(name, "No text stands under two labels; labels were not checked "
-                                 "further.")
+        return _unmeasured(
+            name, "No text stands under two labels; labels were not checked further."
+        )
     low, high = wilson(count, n)
-    evidence = (f"{count} of {n} test rows ({number(100 * low)} to {number(100 * high)} %) have a "
-                "text that also stands under another label.")
+    evidence = (
+        f"{count} of {n} test rows ({number(100 * low)} to {number(100 * high)} %) have a "
+        "text that also stands under another label."
+    )
     return Gate(name=name, status="fail" if low > CONFLICTS else "unknown", evidence=evidence)
 
 
@@ -186,9 +223,13 @@ def _worth(case: Case) -> Gate:
     if cost is None:
         return _unmeasured(name, "What it costs was not measured.")
     unit = f"${number(cost, 4)}" if rule.usd_per_machine_hour is not None else seconds(cost)
-    return _unmeasured(name, (
-        f"{case.name} takes {unit} for a fit and 1,000 answers; what a right answer is worth and "
-        "how many are needed is not known."))
+    return _unmeasured(
+        name,
+        (
+            f"{case.name} takes {unit} for a fit and 1,000 answers; what a right answer is worth "
+            "and how many are needed is not known."
+        ),
+    )
 
 
 def _robust(case: Case) -> Gate:
@@ -200,11 +241,18 @@ def _robust(case: Case) -> Gate:
     views, viewed = under_views(case.field, case.name)
     for found in (noisy, viewed):
         if found is not None:
-            return Gate(name=name, status="fail", evidence=(
-                f"{found.where[0].upper()}{found.where[1:]}, {found.rival} is "
-                f"{points(found.found.value)} ahead of {case.name} ({interval(found.found)})."))
-    parts = [f"the choice of {case.name} stands in {100 * share:.0f} of 100 random halves of the "
-             "test rows"]
+            return Gate(
+                name=name,
+                status="fail",
+                evidence=(
+                    f"{found.where[0].upper()}{found.where[1:]}, {found.rival} is "
+                    f"{points(found.found.value)} ahead of {case.name} ({interval(found.found)})."
+                ),
+            )
+    parts = [
+        f"the choice of {case.name} stands in {100 * share:.0f} of 100 random halves of the "
+        "test rows"
+    ]
     held = [f"with {100 * rate:g} % of the labels made wrong"] if rate else []
     held += [f"on questions with {listed(views)}"] if views else []
     parts += [f"nobody is ahead for certain {' or '.join(held)}"] if held else []
@@ -212,5 +260,6 @@ def _robust(case: Case) -> Gate:
     parts += [f"not measured: {listed(missing)}"] if missing else []
     text = "; ".join(parts)
     passed = share >= 0.8 and not missing
-    return Gate(name=name, status="pass" if passed else "unknown",
-                evidence=f"{text[0].upper()}{text[1:]}.")
+    return Gate(
+        name=name, status="pass" if passed else "unknown", evidence=f"{text[0].upper()}{text[1:]}."
+    )

@@ -39,14 +39,20 @@ def rise(candidate: Measured) -> Rise | None:
         gained = paired_difference(first, second, rows.clusters, rows.weights)
     except ValueError:
         return None
-    return Rise(candidate=candidate.info.name, fewer=max(sizes), labels=candidate.pool,
-                gained=gained)
+    return Rise(
+        candidate=candidate.info.name, fewer=max(sizes), labels=candidate.pool, gained=gained
+    )
 
 
 def rising(field: Field, names: tuple[str, ...]) -> Rise | None:
     """Return the steepest rise among these that is certain and at least the margin."""
-    found = [r for name in names if (r := rise(field.panel[name])) is not None
-             and r.gained.low > 0 and r.gained.value >= field.rule.margin]
+    found = [
+        r
+        for name in names
+        if (r := rise(field.panel[name])) is not None
+        and r.gained.low > 0
+        and r.gained.value >= field.rule.margin
+    ]
     return max(found, key=lambda r: r.gained.value, default=None)
 
 
@@ -54,7 +60,8 @@ def contest(field: Field, settlement: Settlement) -> Difference | None:
     """Return the difference on which the decision hangs: first rival, or nearest other."""
     name = settlement.chosen or settlement.meanwhile
     others = settlement.rivals or tuple(
-        sorted((n for n in field.names if n != name), key=lambda n: -field.accuracies[n].value))
+        sorted((n for n in field.names if n != name), key=lambda n: -field.accuracies[n].value)
+    )
     return field.gain(others[0], name) if others else None
 
 
@@ -70,8 +77,10 @@ def rows_to_settle(found: Difference, margin: float) -> tuple[int, int] | None:
         return None
     gap = abs(found.value)
     if gap >= margin:
-        return (rows_needed(gap + margin / 2, found.discordance),
-                rows_needed(max(margin, gap - margin / 2), found.discordance))
+        return (
+            rows_needed(gap + margin / 2, found.discordance),
+            rows_needed(max(margin, gap - margin / 2), found.discordance),
+        )
     spare = max(margin - gap, margin / 2)
     return rows_needed(margin, found.discordance), rows_needed(spare, found.discordance)
 

@@ -9,15 +9,23 @@ from choose.judge.kinds import conflicts_limit
 from choose.judge.record import Kind
 from choose.judge.words import listed, of_100, plural, points, rounded, short
 
-_DO = {"prompting": "Prompt", "retrieval": "Retrieve examples", "fine-tuning": "Fine-tune",
-       "baseline": "Use a cheap classifier"}
+_DO = {
+    "prompting": "Prompt",
+    "retrieval": "Retrieve examples",
+    "fine-tuning": "Fine-tune",
+    "baseline": "Use a cheap classifier",
+}
 
 
 def headline(case: Case, kind: Kind) -> str:
     """Say what to do."""
     text = {
-        "adopt": _adopt, "baseline-is-enough": _baseline, "none-works": _none,
-        "collect-labels": _collect, "fix-labels": _fix, "too-close": _close,
+        "adopt": _adopt,
+        "baseline-is-enough": _baseline,
+        "none-works": _none,
+        "collect-labels": _collect,
+        "fix-labels": _fix,
+        "too-close": _close,
     }[kind](case)
     return text + _prompted(case)
 
@@ -29,8 +37,11 @@ def score(case: Case, name: str) -> str:
 
 def best_cheaper(case: Case) -> str | None:
     """Return the most accurate candidate that costs less than the one at issue."""
-    return max(case.field.cheaper(case.name),
-               key=lambda name: case.field.accuracies[name].value, default=None)
+    return max(
+        case.field.cheaper(case.name),
+        key=lambda name: case.field.accuracies[name].value,
+        default=None,
+    )
 
 
 def _adopt(case: Case) -> str:
@@ -42,8 +53,10 @@ def _adopt(case: Case) -> str:
     elif found is None:
         text = f"{do}: {score(case, case.name)}, and nothing dearer gains {points(case.margin)}."
     else:
-        text = (f"{do}: {score(case, case.name)}, {points(found.value)} more than {rival}, the "
-                "best of what costs less.")
+        text = (
+            f"{do}: {score(case, case.name)}, {points(found.value)} more than {rival}, the "
+            "best of what costs less."
+        )
     if case.settlement.target == "open":
         assert case.field.rule.target is not None
         text += f" Whether it reaches {of_100(case.field.rule.target)} is not settled."
@@ -51,20 +64,26 @@ def _adopt(case: Case) -> str:
 
 
 def _baseline(case: Case) -> str:
-    return (f"A cheap classifier is enough: {score(case, case.name)}, and nothing dearer gains "
-            f"{points(case.margin)} or more.")
+    return (
+        f"A cheap classifier is enough: {score(case, case.name)}, and nothing dearer gains "
+        f"{points(case.margin)} or more."
+    )
 
 
 def _none(case: Case) -> str:
     target, leader = case.field.rule.target, case.field.leader
     if target is not None and not case.settlement.reachable:
-        return (f"None of these reaches {of_100(target)} yet: the best, {leader}, gets "
-                f"{of_100(case.field.accuracies[leader].value)} right.")
+        return (
+            f"None of these reaches {of_100(target)} yet: the best, {leader}, gets "
+            f"{of_100(case.field.accuracies[leader].value)} right."
+        )
     if len(case.field.names) == 1:
         return f"None of these works yet: only {case.name} finished, which learns nothing."
-    return (f"None of these works yet: none gains {points(case.margin)} over always giving the "
-            f"most common label, which is right for "
-            f"{of_100(case.field.accuracies[case.name].value)}.")
+    return (
+        f"None of these works yet: none gains {points(case.margin)} over always giving the "
+        f"most common label, which is right for "
+        f"{of_100(case.field.accuracies[case.name].value)}."
+    )
 
 
 def _collect(case: Case) -> str:
@@ -73,36 +92,47 @@ def _collect(case: Case) -> str:
 
 def _why_more(case: Case) -> str:
     found = rising(case.field, (case.name, *case.settlement.rivals)) or rising(
-        case.field, case.field.names)
+        case.field, case.field.names
+    )
     if found is not None:
-        return (f"{found.candidate} still gained {points(found.gained.value)} between "
-                f"{found.fewer:,} and {plural(found.labels, 'label')}.")
+        return (
+            f"{found.candidate} still gained {points(found.gained.value)} between "
+            f"{found.fewer:,} and {plural(found.labels, 'label')}."
+        )
     who = listed([case.name, case.settlement.rivals[0]])
     hung = contest(case.field, case.settlement)
     more = more_rows(hung, case.margin) if hung else None
     rows = plural(len(case.field.panel.rows.targets), "test row")
     if more is None:
         return f"{rows} cannot tell {who} apart."
-    return (f"{rows} cannot tell {who} apart; about {rounded(more[0]):,} to "
-            f"{rounded(more[1]):,} more would.")
+    return (
+        f"{rows} cannot tell {who} apart; about {rounded(more[0]):,} to "
+        f"{rounded(more[1]):,} more would."
+    )
 
 
 def _fix(case: Case) -> str:
     limit = conflicts_limit(case)
     assert limit is not None
-    return (f"Fix the labels first: {limit[0]} of {limit[1]} errors of {case.name} are on texts "
-            f"that also stand under another label. Use {case.name} meanwhile.")
+    return (
+        f"Fix the labels first: {limit[0]} of {limit[1]} errors of {case.name} are on texts "
+        f"that also stand under another label. Use {case.name} meanwhile."
+    )
 
 
 def _close(case: Case) -> str:
     if case.settlement.chosen and case.settlement.target == "missed":
         assert case.field.rule.target is not None
-        return (f"Too close to call: {case.name} is the one to use but stays below "
-                f"{of_100(case.field.rule.target)}, which another may just reach; "
-                f"{_meanwhile(case)}.")
+        return (
+            f"Too close to call: {case.name} is the one to use but stays below "
+            f"{of_100(case.field.rule.target)}, which another may just reach; "
+            f"{_meanwhile(case)}."
+        )
     rival = case.settlement.rivals[0]
-    return (f"Too close to call between {case.name} and {rival}. Use {case.name} meanwhile; "
-            f"{_meanwhile(case)}.")
+    return (
+        f"Too close to call between {case.name} and {rival}. Use {case.name} meanwhile; "
+        f"{_meanwhile(case)}."
+    )
 
 
 def _meanwhile(case: Case) -> str:

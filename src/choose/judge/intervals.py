@@ -87,9 +87,7 @@ def span(parts: Crossed, level: float = 0.95) -> tuple[float, float]:
     return parts.center - half, parts.center + half
 
 
-def variance_components(
-    scores: npt.ArrayLike, clusters: Sequence[str] | None = None
-) -> Components:
+def variance_components(scores: npt.ArrayLike, clusters: Sequence[str] | None = None) -> Components:
     """Return the standard deviations by source of an (items, repetitions) matrix.
 
     The usual estimators s_item^2 = (MSi - MSr)/S and s_rep^2 = (MSs - MSr)/n, floored at 0.

@@ -59,8 +59,14 @@ class Difference:
     def turned(self) -> Difference:
         """Return the difference of b minus a."""
         first, second = self.repetitions
-        return replace(self, value=-self.value, low=-self.high, high=-self.low,
-                       center=-self.center, repetitions=(second, first))
+        return replace(
+            self,
+            value=-self.value,
+            low=-self.high,
+            high=-self.low,
+            center=-self.center,
+            repetitions=(second, first),
+        )
 
 
 def mcnemar_midp(b: int, c: int) -> float:
@@ -116,11 +122,18 @@ def _difference(x: Floats, y: Floats, found: _Moments) -> Difference:
     if found.method == MCNEMAR:
         p = mcnemar_midp(int((x > y).sum()), int((x < y).sum()))
     return Difference(
-        value=found.mean, low=max(found.center - half, -1.0), high=min(found.center + half, 1.0),
-        p=p, method=found.method, rows=len(x), repetitions=(x.shape[1], y.shape[1]),
-        discordance=_discordance(x, y), luck=found.error.second / found.error.variance,
+        value=found.mean,
+        low=max(found.center - half, -1.0),
+        high=min(found.center + half, 1.0),
+        p=p,
+        method=found.method,
+        rows=len(x),
+        repetitions=(x.shape[1], y.shape[1]),
+        discordance=_discordance(x, y),
+        luck=found.error.second / found.error.variance,
         few=found.assumed or 1 < max(x.shape[1], y.shape[1]) < FEW,
-        center=found.center, error=found.error,
+        center=found.center,
+        error=found.error,
     )
 
 
@@ -131,8 +144,11 @@ def _assume(found: _Moments, variance: float) -> _Moments:
     error = found.error
     second = error.second + variance
     df = error.df_second * (second / error.second) ** 2 if error.second else inf
-    return found._replace(error=Blend(error.first, error.df_first, second, df), assumed=True,
-                          method="items x repetitions")
+    return found._replace(
+        error=Blend(error.first, error.df_first, second, df),
+        assumed=True,
+        method="items x repetitions",
+    )
 
 
 class _Moments(NamedTuple):

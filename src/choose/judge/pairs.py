@@ -59,6 +59,12 @@ def record_of(a: str, b: str, found: Difference, drawn: bool) -> Pair:
     repeated = "a new pool" if drawn else RETRAINING
     estimand = repeated if max(found.repetitions) > 1 else ARTEFACT
     return Pair(
-        a=a, b=b, p=found.p, p_holm=None, method=found.method, rows=found.rows, declared=False,
+        a=a,
+        b=b,
+        p=found.p,
+        p_holm=None,
+        method=found.method,
+        rows=found.rows,
+        declared=False,
         difference=Interval(value=found.value, low=found.low, high=found.high, estimand=estimand),
     )

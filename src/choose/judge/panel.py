@@ -167,9 +167,13 @@ def panel(evidence: Evidence) -> Panel:
     for run in evidence.runs:
         by_candidate[run.trial.candidate].append(run)
     drawn = any(size < evidence.pool_rows[fold] for fold, size in full.items())
-    return Panel(rows, tuple(
-        _measured(info, by_candidate[info.name], full, drawn, rows) for info in evidence.candidates
-    ))
+    return Panel(
+        rows,
+        tuple(
+            _measured(info, by_candidate[info.name], full, drawn, rows)
+            for info in evidence.candidates
+        ),
+    )
 
 
 def _rows(evidence: Evidence) -> Rows:
@@ -200,13 +204,23 @@ def _measured(
     tables = {cell: found for cell, part in cells.items() if (found := _table(part, rows))}
     main = ("", "standard", "", 0.0, 0)
     return Measured(
-        info=info, main=tables.get(main), drawn=drawn, pool=max(full.values(), default=0),
+        info=info,
+        main=tables.get(main),
+        drawn=drawn,
+        pool=max(full.values(), default=0),
         wordings={v: t for (v, *rest), t in tables.items() if rest == ["standard", "", 0.0, 0]},
-        noise={(kind, rate): t for (v, scenario, kind, rate, size), t in tables.items()
-               if scenario == "noise" and not v and not size},
-        sizes={size: t for (v, scenario, _, _, size), t in tables.items()
-               if scenario == "standard" and not v and size},
-        errors=_errors(runs), failures=sum(bool(run.error) for run in cells[main]),
+        noise={
+            (kind, rate): t
+            for (v, scenario, kind, rate, size), t in tables.items()
+            if scenario == "noise" and not v and not size
+        },
+        sizes={
+            size: t
+            for (v, scenario, _, _, size), t in tables.items()
+            if scenario == "standard" and not v and size
+        },
+        errors=_errors(runs),
+        failures=sum(bool(run.error) for run in cells[main]),
     )
 
 
@@ -230,5 +244,6 @@ def coded(run: Run, view: tuple[str, int], rows: Rows) -> tuple[Codes, Codes]:
 
 def _errors(runs: Sequence[Run]) -> tuple[str, ...]:
     counts = Counter(run.error for run in runs if run.error)
-    return tuple(f"{count} of {len(runs)} trials failed: {error}"
-                 for error, count in counts.most_common())
+    return tuple(
+        f"{count} of {len(runs)} trials failed: {error}" for error, count in counts.most_common()
+    )

@@ -22,8 +22,14 @@ from choose.judge.words import (
 
 def reasons(case: Case) -> tuple[str, ...]:
     """Return what speaks for the candidate that is chosen or used meanwhile."""
-    found = [_measured(case), _over_cheaper(case), _under_dearer(case), _target(case),
-             _open(case), _cost(case)]
+    found = [
+        _measured(case),
+        _over_cheaper(case),
+        _under_dearer(case),
+        _target(case),
+        _open(case),
+        _cost(case),
+    ]
     return tuple(sentence for sentence in found if sentence)
 
 
@@ -31,8 +37,11 @@ def _measured(case: Case) -> str:
     candidate = case.field.panel[case.name]
     assert candidate.main is not None
     rows = plural(int(candidate.main.kept.sum()), "row")
-    times = (f", mean of {plural(candidate.repetitions, 'repetition')}"
-             if candidate.repetitions > 1 else "")
+    times = (
+        f", mean of {plural(candidate.repetitions, 'repetition')}"
+        if candidate.repetitions > 1
+        else ""
+    )
     return f"{case.name}: {right(case.field.accuracies[case.name])}, on {rows}{times}."
 
 
@@ -51,8 +60,10 @@ def _under_dearer(case: Case) -> str:
     highs = {n: found.high for n in dearer if (found := case.field.gain(n, case.name))}
     most = max(highs, key=lambda n: highs[n])
     what = f"at most {points(highs[most])}" if highs[most] > 0 else "nothing"
-    return (f"Nothing dearer is left that could gain {points(case.margin)}: the nearest, {most}, "
-            f"gains {what} (upper end of the 95 % interval).")
+    return (
+        f"Nothing dearer is left that could gain {points(case.margin)}: the nearest, {most}, "
+        f"gains {what} (upper end of the 95 % interval)."
+    )
 
 
 def _target(case: Case) -> str:
@@ -60,9 +71,12 @@ def _target(case: Case) -> str:
     if target is None:
         return ""
     said = {"met": "reaches", "missed": "stays below", "open": "may or may not reach"}
-    return (f"{case.name} {said[case.settlement.target]} the target of {of_100(target)} with its "
-            "whole interval." if case.settlement.target != "open" else
-            f"{case.name} {said['open']} the target of {of_100(target)}: its interval holds it.")
+    return (
+        f"{case.name} {said[case.settlement.target]} the target of {of_100(target)} with its "
+        "whole interval."
+        if case.settlement.target != "open"
+        else f"{case.name} {said['open']} the target of {of_100(target)}: its interval holds it."
+    )
 
 
 def _open(case: Case) -> str:
@@ -72,8 +86,10 @@ def _open(case: Case) -> str:
     found = case.field.gain(rival, case.name)
     if found is None:
         return f"{rival} and {case.name} share no row."
-    return (f"{gain(rival, case.name, found)}: neither a gain of {points(case.margin)} nor "
-            "equality within that is shown.")
+    return (
+        f"{gain(rival, case.name, found)}: neither a gain of {points(case.margin)} nor "
+        "equality within that is shown."
+    )
 
 
 def _cost(case: Case) -> str:
@@ -89,18 +105,30 @@ def _clock(case: Case, name: str) -> str:
     if cost.fit_seconds is None or cost.ms_per_item is None:
         return ""
     priced = f", ${number(cost.usd_per_1k, 4)} for 1,000" if cost.usd_per_1k is not None else ""
-    return (f"{name} takes {seconds(cost.fit_seconds)} to fit and "
-            f"{milliseconds(cost.ms_per_item)} an answer{priced}")
+    return (
+        f"{name} takes {seconds(cost.fit_seconds)} to fit and "
+        f"{milliseconds(cost.ms_per_item)} an answer{priced}"
+    )
 
 
 def rejected(case: Case) -> tuple[Rejected, ...]:
     """Return every other candidate with why it was not recommended, the best of them first."""
-    others = sorted((n for n in case.field.names if n != case.name),
-                    key=lambda n: -case.field.accuracies[n].value)
+    others = sorted(
+        (n for n in case.field.names if n != case.name),
+        key=lambda n: -case.field.accuracies[n].value,
+    )
     found = [Rejected(candidate=n, why=_against(case, n)) for n in others]
     outside = [c for c in case.field.panel.candidates if c.info.name not in case.field.names]
-    return (*found, *(Rejected(candidate=c.info.name, why=(
-        c.errors[0] if c.errors else "It did not answer any row.")) for c in outside))
+    return (
+        *found,
+        *(
+            Rejected(
+                candidate=c.info.name,
+                why=(c.errors[0] if c.errors else "It did not answer any row."),
+            )
+            for c in outside
+        ),
+    )
 
 
 def _against(case: Case, name: str) -> str:
@@ -112,8 +140,11 @@ def _against(case: Case, name: str) -> str:
         return f"{gain(name, case.name, found)}."
     dearer = name in case.field.dearer(case.name)
     if dearer and shown in ("equivalent", "not better"):
-        gains = (f"gains at most {points(found.high)}" if found.high > 0
-                 else f"gains nothing ({interval(found)})")
+        gains = (
+            f"gains at most {points(found.high)}"
+            if found.high > 0
+            else f"gains nothing ({interval(found)})"
+        )
         return f"It costs more and {gains} over {case.name}."
     return f"Undecided: {gain(name, case.name, found)}."
 

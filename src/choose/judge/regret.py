@@ -85,8 +85,12 @@ def _means(
     level = start / np.maximum(weights @ known.astype(np.float32), 1e-12)
     columns = []
     for side in scores:
-        picks = rng.multinomial(side.shape[1], np.full(side.shape[1], 1 / side.shape[1]),
-                                size=len(weights)) / side.shape[1]
+        picks = (
+            rng.multinomial(
+                side.shape[1], np.full(side.shape[1], 1 / side.shape[1]), size=len(weights)
+            )
+            / side.shape[1]
+        )
         both = known & ~np.isnan(side).any(axis=1)
         gap = np.where(both[:, None], side - np.where(known, base, 0.0)[:, None], 0.0)
         total = ((weights @ gap.astype(np.float32)) * picks).sum(axis=1)

@@ -61,11 +61,14 @@ def _slope(tables: dict[float, Table], fixed: bool) -> Interval | None:
     draws = sorted(set.intersection(*varied))
     if not draws:
         return None
-    stack = np.stack([
-        np.repeat(table.right[:, :1], len(draws), axis=1) if fixed and not rate
-        else table.of_draws(draws)
-        for rate, table in tables.items()
-    ])
+    stack = np.stack(
+        [
+            np.repeat(table.right[:, :1], len(draws), axis=1)
+            if fixed and not rate
+            else table.of_draws(draws)
+            for rate, table in tables.items()
+        ]
+    )
     kept = np.asarray(~np.isnan(stack).any(axis=(0, 2)), dtype=np.bool_)
     if not kept.any():
         return None
@@ -73,10 +76,18 @@ def _slope(tables: dict[float, Table], fixed: bool) -> Interval | None:
     pull = rates / (rates @ rates) / 10
     rows = tables[0.0].rows
     # One imaginary row that loses its answer to the first noise, and one that gains it.
-    found = two_way_interval(np.tensordot(pull, stack[:, kept], axes=1), rows.clusters_of(kept),
-                             rows.weights_of(kept), (float(pull[0]), float(-pull[0])))
-    return Interval(value=found.value, low=found.low, high=found.high,
-                    estimand=RETRAINING if len(draws) > 1 else ARTEFACT)
+    found = two_way_interval(
+        np.tensordot(pull, stack[:, kept], axes=1),
+        rows.clusters_of(kept),
+        rows.weights_of(kept),
+        (float(pull[0]), float(-pull[0])),
+    )
+    return Interval(
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        estimand=RETRAINING if len(draws) > 1 else ARTEFACT,
+    )
 
 
 def _breakdown(tables: dict[float, Table]) -> float | None:
@@ -95,8 +106,12 @@ def _lost(clean: Table, noisy: Table) -> bool:
 
 def _interval(table: Table) -> Interval:
     found = estimate(table)
-    return Interval(value=found.value, low=found.low, high=found.high,
-                    estimand=RETRAINING if table.whole.sum() > 1 else ARTEFACT)
+    return Interval(
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        estimand=RETRAINING if table.whole.sum() > 1 else ARTEFACT,
+    )
 
 
 def curve_of(candidate: Measured) -> tuple[CurvePoint, ...]:
@@ -105,8 +120,10 @@ def curve_of(candidate: Measured) -> tuple[CurvePoint, ...]:
         return ()
     tables = [*sorted(candidate.sizes.items()), (candidate.pool, candidate.main)]
     found = [(size, estimate(table)) for size, table in tables]
-    return tuple(CurvePoint(labels=size, value=point.value, low=point.low, high=point.high)
-                 for size, point in found)
+    return tuple(
+        CurvePoint(labels=size, value=point.value, low=point.low, high=point.high)
+        for size, point in found
+    )
 
 
 def stability_of(candidate: Measured) -> Stability:
@@ -128,11 +145,18 @@ def stability_of(candidate: Measured) -> Stability:
 
 def _kept(clean: Codes, codes: Codes, targets: Codes) -> tuple[Floats, Floats]:
     asked = clean != MISSING
-    return ((codes == clean)[asked].astype(np.float64),
-            (codes == targets)[asked].astype(np.float64))
+    return (
+        (codes == clean)[asked].astype(np.float64),
+        (codes == targets)[asked].astype(np.float64),
+    )
 
 
 def _point(view: str, parts: Sequence[tuple[Floats, Floats]]) -> ViewPoint:
     same, right = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return ViewPoint(view=view, agreement=float(same.mean()), accuracy=float(right.mean()),
-                     consistent_and_correct=float((same * right).mean()), rows=len(same))
+    return ViewPoint(
+        view=view,
+        agreement=float(same.mean()),
+        accuracy=float(right.mean()),
+        consistent_and_correct=float((same * right).mean()),
+        rows=len(same),
+    )

@@ -31,25 +31,32 @@ from choose.judge.rule import Rule
 def scorecard(candidate: Measured, rule: Rule) -> Scorecard:
     """Return a candidate's card; one that never finished a fit has errors and no figures."""
     info, table = candidate.info, candidate.main
-    bare = Scorecard(candidate=info.name, strategy=info.strategy, family=info.family,
-                     model=info.model, errors=candidate.errors)
+    bare = Scorecard(
+        candidate=info.name,
+        strategy=info.strategy,
+        family=info.family,
+        model=info.model,
+        errors=candidate.errors,
+    )
     if table is None:
         return bare
-    return bare.model_copy(update={
-        "rows": int(table.kept.sum()),
-        "repetitions": candidate.repetitions,
-        "accuracy": accuracy(candidate),
-        "macro_f1": _macro_f1(candidate, table),
-        "per_class": _per_class(table),
-        "variance": _variance(candidate, table),
-        "churn": _churn(table.answers),
-        "noise": noise_of(candidate),
-        "stability": stability_of(candidate),
-        "format_valid": float((table.answers != UNUSABLE).mean()),
-        "calibration_error": _calibration(table),
-        "curve": curve_of(candidate),
-        "cost": cost_of(candidate, rule),
-    })
+    return bare.model_copy(
+        update={
+            "rows": int(table.kept.sum()),
+            "repetitions": candidate.repetitions,
+            "accuracy": accuracy(candidate),
+            "macro_f1": _macro_f1(candidate, table),
+            "per_class": _per_class(table),
+            "variance": _variance(candidate, table),
+            "churn": _churn(table.answers),
+            "noise": noise_of(candidate),
+            "stability": stability_of(candidate),
+            "format_valid": float((table.answers != UNUSABLE).mean()),
+            "calibration_error": _calibration(table),
+            "curve": curve_of(candidate),
+            "cost": cost_of(candidate, rule),
+        }
+    )
 
 
 def accuracy(candidate: Measured) -> Interval | None:
@@ -67,17 +74,21 @@ def accuracy(candidate: Measured) -> Interval | None:
 
 
 def _named(found: Estimate, candidate: Measured) -> Interval:
-    return Interval(value=found.value, low=found.low, high=found.high,
-                    estimand=candidate.estimand)
+    return Interval(value=found.value, low=found.low, high=found.high, estimand=candidate.estimand)
 
 
 def _macro_f1(candidate: Measured, table: Table) -> Interval:
     targets, labels, rows = table.rows.targets[table.kept], len(table.rows.labels), table.rows
     values = np.stack([macro_f1_rows(targets, column, labels) for column in table.answers.T], 1)
-    found = two_way_interval(values, rows.clusters_of(table.kept), rows.weights_of(table.kept),
-                             AGRESTI_COULL)
-    return Interval(value=found.value, low=max(found.low, 0.0), high=min(found.high, 1.0),
-                    estimand=candidate.estimand)
+    found = two_way_interval(
+        values, rows.clusters_of(table.kept), rows.weights_of(table.kept), AGRESTI_COULL
+    )
+    return Interval(
+        value=found.value,
+        low=max(found.low, 0.0),
+        high=min(found.high, 1.0),
+        estimand=candidate.estimand,
+    )
 
 
 def _per_class(table: Table) -> tuple[LabelRecord, ...]:
@@ -85,9 +96,12 @@ def _per_class(table: Table) -> tuple[LabelRecord, ...]:
     targets = np.repeat(table.rows.targets[table.kept], answers.shape[1])
     found = per_label(targets, answers.ravel(), len(table.rows.labels))
     return tuple(
-        LabelRecord(label=label, precision=_known(found.precision[i]),
-                    recall=_known(found.recall[i]),
-                    support=int(found.support[i]) // answers.shape[1])
+        LabelRecord(
+            label=label,
+            precision=_known(found.precision[i]),
+            recall=_known(found.recall[i]),
+            support=int(found.support[i]) // answers.shape[1],
+        )
         for i, label in enumerate(table.rows.labels)
     )
 

@@ -33,8 +33,11 @@ def halves(field: Field, name: str, seed: int = 0) -> float:
     scores = {n: row_means(_right(field.panel[n])) for n in field.names}
     clusters = field.panel.rows.clusters
     n = len(field.panel.rows.targets)
-    place = (np.arange(n) if clusters is None
-             else np.unique(np.asarray(clusters), return_inverse=True)[1])
+    place = (
+        np.arange(n)
+        if clusters is None
+        else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    )
     rng = np.random.default_rng(seed)
     count = int(place.max()) + 1
     inside = np.stack([rng.permutation(count) < count // 2 for _ in range(HALVES)])[:, place]

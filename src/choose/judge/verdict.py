@@ -60,13 +60,13 @@ def judge(
 def _nothing(laid: Panel) -> str:
     errors = [f"{c.info.name}: {c.errors[0]}" for c in laid.candidates if c.errors]
     why = f" First failure: {errors[0]}" if errors else " No trial has finished yet."
-    return (f"No candidate answered a single row, so there is nothing to judge.{why} "
-            "Run the same command again; finished trials are kept.")
+    return (
+        f"No candidate answered a single row, so there is nothing to judge.{why} "
+        "Run the same command again; finished trials are kept."
+    )
 
 
-def _verdict(
-    case: Case, gates: tuple[Gate, ...], looks: int, left_out: tuple[str, ...]
-) -> Verdict:
+def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, left_out: tuple[str, ...]) -> Verdict:
     kind = kind_of(case)
     confidence, limits = confidence_of(case, gates, looks)
     recommended = _recommended(case, kind)

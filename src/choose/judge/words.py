@@ -90,8 +90,11 @@ def seconds(value: float) -> str:
 
 def milliseconds(value: float) -> str:
     """Return what one answer takes."""
-    return f"{number(value) if value < 10 else f'{value:,.0f}'} ms" if value >= 0.1 else (
-        "under 0.1 ms")
+    return (
+        f"{number(value) if value < 10 else f'{value:,.0f}'} ms"
+        if value >= 0.1
+        else ("under 0.1 ms")
+    )
 
 
 def short(model: str) -> str:

@@ -67,7 +67,7 @@ class Scale:
             label = f"{100 * tick:.0f}"
             start = min(max(0, self.axis.column(tick, width) - len(label) // 2), width - len(label))
             if start >= free:
-                cells[start:start + len(label)] = label
+                cells[start : start + len(label)] = label
                 free = start + len(label) + 1
         yield Text("".join(cells), no_wrap=True)
 

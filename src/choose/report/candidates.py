@@ -42,8 +42,11 @@ class Field:
 
     def column(self, head: str, cell: Callable[[Scorecard], str], figures: bool = True) -> Column:
         """Return a column with a cell for each candidate."""
-        return Column(head, [literal(shorten(clean(cell(card)), NAME), self.style(card))
-                             for card in self.cards], figures=figures)
+        return Column(
+            head,
+            [literal(shorten(clean(cell(card)), NAME), self.style(card)) for card in self.cards],
+            figures=figures,
+        )
 
     def _name(self, card: Scorecard) -> Text:
         verdict = self.decision.verdict
@@ -67,8 +70,9 @@ def candidates(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 def _measured(field: Field, axis: Axis, width: int) -> list[Column]:
     columns = [
-        field.column("right\nof 100",
-                     lambda card: percent(card.accuracy.value) if card.accuracy else DASH),
+        field.column(
+            "right\nof 100", lambda card: percent(card.accuracy.value) if card.accuracy else DASH
+        ),
         field.column("95 %\ninterval", lambda card: span(card.accuracy)),
         Column(Scale(axis), _bands(field, axis), figures=False, drawn=True),
     ]
@@ -99,8 +103,7 @@ def _facts(field: Field) -> list[Column]:
 
 def _legend(decision: Decision, axis: Axis) -> Iterator[RenderableType]:
     verdict = decision.verdict
-    marks = ["▶ recommended" if verdict.recommended else "▷ use meanwhile",
-             "├─●─┤ 95 % interval"]
+    marks = ["▶ recommended" if verdict.recommended else "▷ use meanwhile", "├─●─┤ 95 % interval"]
     known = [card.accuracy for card in decision.scorecards if card.accuracy]
     if axis.target is not None:
         marks.append("┊ target")

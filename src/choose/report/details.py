@@ -31,10 +31,15 @@ def steadiness(decision: Decision, width: int) -> Iterator[RenderableType]:
         field.column("sd of\nwording", lambda card: percent(card.variance.wording)),
         field.column("churn", lambda card: percent(card.churn)),
     ]
-    yield section("Noise and stability", *sheet(columns, width), note(
-        "In points or of 100. Kept: the same answer when the question is typed differently. "
-        "Sd: how much accuracy moves with that source alone. Churn: answers that change on "
-        f"retraining. {DASH} is not measured, never zero."))
+    yield section(
+        "Noise and stability",
+        *sheet(columns, width),
+        note(
+            "In points or of 100. Kept: the same answer when the question is typed differently. "
+            "Sd: how much accuracy moves with that source alone. Churn: answers that change on "
+            f"retraining. {DASH} is not measured, never zero."
+        ),
+    )
 
 
 def _worst_view(card: Scorecard) -> str:
@@ -52,11 +57,16 @@ def curves(decision: Decision, width: int) -> Iterator[RenderableType]:
         return
     if len(sizes) > SIZES:
         sizes = [sizes[round(i * (len(sizes) - 1) / (SIZES - 1))] for i in range(SIZES)]
-    columns = [field.column(f"{size:,}\nlabels", lambda card, size=size: _at(card, size))  # type: ignore[misc]
-               for size in sizes]
+    columns = [
+        field.column(f"{size:,}\nlabels", lambda card, size=size: _at(card, size))  # type: ignore[misc]
+        for size in sizes
+    ]
     crossings = [bullets([_crossing(crossing)]) for crossing in decision.crossings]
-    yield section("Right of 100, by number of labels learnt from",
-                  *sheet([field.names(), *columns], width), *crossings)
+    yield section(
+        "Right of 100, by number of labels learnt from",
+        *sheet([field.names(), *columns], width),
+        *crossings,
+    )
 
 
 def _at(card: Scorecard, size: int) -> str:
@@ -81,9 +91,13 @@ def differences(decision: Decision, width: int) -> Iterator[RenderableType]:
         parts += sheet(_differences(declared), width)
         about = sorted({clean(p.difference.estimand) for p in declared if p.difference.estimand})
         estimand = f" Intervals are about: {'; '.join(about)}." if about else ""
-        parts.append(note("Points of accuracy, on the same rows, between candidates fixed before "
-                          "the test rows were looked at. P (Holm) is corrected for all of them "
-                          f"together.{estimand}"))
+        parts.append(
+            note(
+                "Points of accuracy, on the same rows, between candidates fixed before "
+                "the test rows were looked at. P (Holm) is corrected for all of them "
+                f"together.{estimand}"
+            )
+        )
     if others:
         parts.append(note(f"{plural(others, 'other pair')}, exploratory: in decision.json."))
     if parts:
@@ -91,8 +105,9 @@ def differences(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 
 def _differences(pairs: list[Pair]) -> list[Column]:
-    names = [literal(f"{shorten(clean(p.a), NAME)} {MINUS} {shorten(clean(p.b), NAME)}")
-             for p in pairs]
+    names = [
+        literal(f"{shorten(clean(p.a), NAME)} {MINUS} {shorten(clean(p.b), NAME)}") for p in pairs
+    ]
     return [
         Column("pair", names, figures=False),
         Column("95 % interval", [literal(change(p.difference)) for p in pairs]),
@@ -109,16 +124,20 @@ def costs(decision: Decision, width: int) -> Iterator[RenderableType]:
     columns = [
         field.names(),
         field.column("fit\nseconds", lambda card: figure(card.cost.fit_seconds)),
-        field.column("seconds after a\nchanged label", lambda card: figure(
-            card.cost.turnaround_seconds)),
+        field.column(
+            "seconds after a\nchanged label", lambda card: figure(card.cost.turnaround_seconds)
+        ),
         field.column("ms per\nitem", lambda card: figure(card.cost.ms_per_item)),
         field.column("tokens in\nper item", lambda card: figure(card.cost.tokens_in)),
         field.column("tokens out\nper item", lambda card: figure(card.cost.tokens_out)),
         field.column("$ per\n1,000", lambda card: figure(card.cost.usd_per_1k)),
         field.column("MB to\nkeep", lambda card: figure(card.cost.artefact_mb)),
     ]
-    machine = ", ".join(f"{clean(k)} {clean(v)}" for k, v in decision.machine.items()
-                        if isinstance(v, str | int | float))
+    machine = ", ".join(
+        f"{clean(k)} {clean(v)}"
+        for k, v in decision.machine.items()
+        if isinstance(v, str | int | float)
+    )
     where = [note(f"Measured on: {machine}.")] if machine else []
     yield section("What it costs", *sheet(columns, width), *where)
 

@@ -75,20 +75,31 @@ def sheet(columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
         if number:
             yield Text()
         yield table([name, *chunk])
-    missing = [" ".join(str(column.head).split()) for column in others
-               if column.figures and not column.known]
+    missing = [
+        " ".join(str(column.head).split())
+        for column in others
+        if column.figures and not column.known
+    ]
     if missing:
         yield note(f"Not measured: {', '.join(missing)}.")
 
 
 def table(columns: Sequence[Column]) -> Table:
     """Lay columns out beside each other, without lines."""
-    made = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim",
-                 expand=any(column.drawn for column in columns))
+    made = Table(
+        box=None,
+        padding=(0, GAP, 0, 0),
+        pad_edge=False,
+        header_style="dim",
+        expand=any(column.drawn for column in columns),
+    )
     for column in columns:
         made.add_column(
-            column.head, justify="right" if column.figures else "left", vertical="bottom",
-            ratio=1 if column.drawn else None, no_wrap=True,
+            column.head,
+            justify="right" if column.figures else "left",
+            vertical="bottom",
+            ratio=1 if column.drawn else None,
+            no_wrap=True,
         )
     for row in zip(*(column.cells for column in columns), strict=True):
         made.add_row(*row)

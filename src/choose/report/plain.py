@@ -10,11 +10,31 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 
 # One column each, so that what was laid out stays aligned.
-_ASCII = str.maketrans({
-    "\u2013": "-", "\u2212": "-", "—": "-", "\u00d7": "x", "“": '"', "”": '"', "\u2018": "'",
-    "\u2019": "'", "·": ".", "•": "*", "…": "~", "├": "|", "┤": "|", "─": "-", "┊": ":", "●": "o",
-    "◂": "<", "▶": ">", "▷": ">", "✓": "+", "✗": "x",
-})
+_ASCII = str.maketrans(
+    {
+        "\u2013": "-",
+        "\u2212": "-",
+        "—": "-",
+        "\u00d7": "x",
+        "“": '"',
+        "”": '"',
+        "\u2018": "'",
+        "\u2019": "'",
+        "·": ".",
+        "•": "*",
+        "…": "~",
+        "├": "|",
+        "┤": "|",
+        "─": "-",
+        "┊": ":",
+        "●": "o",
+        "◂": "<",
+        "▶": ">",
+        "▷": ">",
+        "✓": "+",
+        "✗": "x",
+    }
+)
 
 
 def encodable(segments: Iterable[Segment], encoding: str) -> Iterator[Segment]:

@@ -46,7 +46,9 @@ class LiveProgress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         """Take the bar away and say how far the candidates came that were cut short."""
@@ -69,14 +71,21 @@ class LiveProgress:
         self._standings = Standings.planned(dataset, jobs)
         self._planned = len(jobs)
         if self._console.is_terminal:
-            self._say(f"{clean(dataset.name)}: {plural(len(dataset.examples), 'row')}, "
-                      f"{plural(len(dataset.task.labels), 'label')}; "
-                      f"{plural(len(self._standings.of), 'candidate')}, "
-                      f"{plural(len(jobs), 'run')}. Figures below are provisional.", style="dim")
+            self._say(
+                f"{clean(dataset.name)}: {plural(len(dataset.examples), 'row')}, "
+                f"{plural(len(dataset.task.labels), 'label')}; "
+                f"{plural(len(self._standings.of), 'candidate')}, "
+                f"{plural(len(jobs), 'run')}. Figures below are provisional.",
+                style="dim",
+            )
             for refusal in refusals:
                 self._say(f"Left out: {clean(refusal)}", style="yellow")
-            self._live = Live(get_renderable=self._screen, console=self._console, transient=True,
-                              refresh_per_second=2)
+            self._live = Live(
+                get_renderable=self._screen,
+                console=self._console,
+                transient=True,
+                refresh_per_second=2,
+            )
             self._live.start()
 
     def job(self, job: Planned, run: Run | None) -> None:
@@ -89,8 +98,11 @@ class LiveProgress:
         self._in_hand = None
         name = shorten(clean(job.trial.candidate), NAME)
         if run.error is not None:
-            self._say(f"{name} failed ({clean(job.part) or 'one run'}, fold {job.trial.fold + 1}): "
-                      f"{clean(run.error)}", style="red")
+            self._say(
+                f"{name} failed ({clean(job.part) or 'one run'}, fold {job.trial.fold + 1}): "
+                f"{clean(run.error)}",
+                style="red",
+            )
         standing = self._standings.add(job, run)
         if standing is not None and standing.complete and standing.rows:
             self._say(_sentence(standing))
@@ -117,22 +129,31 @@ class LiveProgress:
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=BAR)
         grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        doing = f" · {clean(self._in_hand.trial.candidate)}: {clean(self._in_hand.part)}" \
-            if self._in_hand is not None else ""
-        grid.add_row(ProgressBar(total=max(1, self._planned), completed=self._ended, width=BAR),
-                     literal(f"{self._ended} of {self._planned} runs · {spent}{limit}{doing}"))
+        doing = (
+            f" · {clean(self._in_hand.trial.candidate)}: {clean(self._in_hand.part)}"
+            if self._in_hand is not None
+            else ""
+        )
+        grid.add_row(
+            ProgressBar(total=max(1, self._planned), completed=self._ended, width=BAR),
+            literal(f"{self._ended} of {self._planned} runs · {spent}{limit}{doing}"),
+        )
         return grid
 
     def _summary(self) -> str:
         before = f", {self._from_before} of them from before" if self._from_before else ""
-        return (f"{self._ended} of {plural(self._planned, 'run')} done{before}, "
-                f"{duration(perf_counter() - self._start)}.")
+        return (
+            f"{self._ended} of {plural(self._planned, 'run')} done{before}, "
+            f"{duration(perf_counter() - self._start)}."
+        )
 
 
 def _sentence(standing: Standing) -> str:
     name = shorten(clean(standing.name), NAME)
-    said = (f"{name:<12} {percent(standing.accuracy):>5} of 100 right on "
-            f"{plural(standing.rows, 'row')}, {duration(standing.seconds)}")
+    said = (
+        f"{name:<12} {percent(standing.accuracy):>5} of 100 right on "
+        f"{plural(standing.rows, 'row')}, {duration(standing.seconds)}"
+    )
     if not standing.complete:
         said += f" so far; {standing.ended} of {standing.planned} runs"
     if standing.failed:

@@ -63,8 +63,13 @@ def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[Rende
     yield from _list("Where the next hour buys most", verdict.next)
     if decision.gates:
         yield section("Checks", pairs(map(_gate, decision.gates)))
-    for detail in (details.weakest, details.steadiness, details.curves, details.differences,
-                   details.costs):
+    for detail in (
+        details.weakest,
+        details.steadiness,
+        details.curves,
+        details.differences,
+        details.costs,
+    ):
         yield from detail(decision, width)
     yield from _list("Left out", decision.left_out)
     yield from _list("About the data", decision.dataset.findings)
@@ -92,13 +97,25 @@ def _frame(decision: Decision) -> Iterator[Fact]:
     data = decision.dataset
     if odds := _odds(decision.verdict):
         yield "Odds", literal(odds, "dim")
-    yield "Data", literal(f"{clean(data.name)}, {plural(data.rows, 'row')}, "
-                          f"{plural(len(data.labels), 'label')}; {_division(data)}", "dim")
+    yield (
+        "Data",
+        literal(
+            f"{clean(data.name)}, {plural(data.rows, 'row')}, "
+            f"{plural(len(data.labels), 'label')}; {_division(data)}",
+            "dim",
+        ),
+    )
     if goal := _goal(decision.goal):
         yield "Goal", literal(goal, "dim")
     if decision.looks > 1:
-        yield "Looks", literal(f"these rows have been judged {decision.looks} times, each time on "
-                               "another grid: a lucky winner grows likelier with each", "yellow")
+        yield (
+            "Looks",
+            literal(
+                f"these rows have been judged {decision.looks} times, each time on "
+                "another grid: a lucky winner grows likelier with each",
+                "yellow",
+            ),
+        )
 
 
 def _goal(goal: Mapping[str, Any]) -> str:
@@ -116,8 +133,9 @@ def _odds(verdict: Verdict) -> str:
     if verdict.probability_best is not None:
         parts.append(f"{verdict.probability_best:.2f} that {pick} is the best of these")
     if verdict.expected_regret is not None:
-        parts.append(f"using it costs {number(verdict.expected_regret)} points against the best "
-                     "on average")
+        parts.append(
+            f"using it costs {number(verdict.expected_regret)} points against the best on average"
+        )
     return "; ".join(parts)
 
 
@@ -142,10 +160,14 @@ def _gate(gate: Gate) -> tuple[Text, str]:
 def _replay(decision: Decision, store: Path | None) -> Iterator[RenderableType]:
     if store is not None:
         folder = clean(shlex.quote(str(store)))
-        yield pairs([
-            ("files", f"{folder} (decision.json, study.toml, trials/)"),
-            ("judge again", f"choose report {folder}"),
-            ("as JSON", f"choose report {folder} --json"),
-        ])
-    yield note(f"choose {clean(decision.choose)} · rule {clean(decision.rule)} · "
-               f"data {clean(decision.dataset.fingerprint)}")
+        yield pairs(
+            [
+                ("files", f"{folder} (decision.json, study.toml, trials/)"),
+                ("judge again", f"choose report {folder}"),
+                ("as JSON", f"choose report {folder} --json"),
+            ]
+        )
+    yield note(
+        f"choose {clean(decision.choose)} · rule {clean(decision.rule)} · "
+        f"data {clean(decision.dataset.fingerprint)}"
+    )

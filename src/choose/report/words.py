@@ -21,8 +21,12 @@ KINDS: dict[Kind, str] = {
     "too-close": "Too close to call",
 }
 COLOURS: dict[Kind, str] = {
-    "adopt": "green", "baseline-is-enough": "green", "none-works": "red",
-    "collect-labels": "yellow", "fix-labels": "yellow", "too-close": "yellow",
+    "adopt": "green",
+    "baseline-is-enough": "green",
+    "none-works": "red",
+    "collect-labels": "yellow",
+    "fix-labels": "yellow",
+    "too-close": "yellow",
 }
 
 # Names of files and folders in a model spec that say nothing about the model.

@@ -78,7 +78,11 @@ class Planner:
         repetitions = grid.seeds or (5 if cheap else 3)
         few = min(repetitions, 3) if cheap or grid.thorough else 1
         views = grid.views if grid.views is not None else VIEWS
-        yield Point(0 if cheap else 1, "the first pass", views=views)
+        # Views cost a prompted model as much as the clean rows do, so it answers them later; the
+        # clean answers are known by then.
+        yield Point(0 if cheap else 1, "the first pass", views=views if cheap else ())
+        if not cheap and views:
+            yield Point(4, "views", views=views)
         # With the whole pool in hand, nothing differs between repetitions but the seed.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
             yield Point(2 if cheap else 3, "repetitions", repetition=repetition)

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-
 Rate = Annotated[float, Field(ge=0, lt=1)]
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
 
