@@ -148,6 +148,12 @@ class Encoded:
         """Return the encoder's digest."""
         return weights_digest(self.encoder)
 
+    def prepare(self) -> None:
+        """Load the encoder and the index library."""
+        from choose.models.retriever import load_retriever
+
+        load_retriever(self.encoder)
+
 
 class Probe(Encoded):
     """A frozen sentence encoder under logistic regression (a linear probe)."""

@@ -50,6 +50,14 @@ class Lora:
         self.dropout, self.learning_rate = dropout, learning_rate
         self.epochs, self.max_tokens = epochs, max_tokens
 
+    def prepare(self) -> None:
+        """Load the base and the adapter library."""
+        import peft  # noqa: F401
+
+        from choose.models.adapters import load_base
+
+        load_base(resolve(self.base))
+
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train; a pool with one class, or none, teaches the head's bias and nothing else.
 

@@ -50,6 +50,12 @@ class Prompt:
         """Return why a language model cannot read the labels, or None."""
         return numbers_only(task)
 
+    def prepare(self) -> None:
+        """Load the model."""
+        from choose.models.causal import load_causal
+
+        load_causal(self.model)
+
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Estimate the calibration on some rows of the pool and freeze it."""
         from choose.models.calibration import calibration_rows

@@ -49,6 +49,14 @@ class Retrieval:
         """Return why a language model cannot read the labels, or None."""
         return numbers_only(task)
 
+    def prepare(self) -> None:
+        """Load both models and the index library."""
+        from choose.models.causal import load_causal
+        from choose.models.retriever import load_retriever
+
+        load_causal(self.model)
+        load_retriever(self.encoder)
+
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the pool, and calibrate on rows of it that may not retrieve themselves."""
         from choose.models.calibration import calibration_rows

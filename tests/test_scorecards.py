@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
@@ -9,7 +11,7 @@ from sklearn.metrics import f1_score
 from choose.judge.costs import cheapest_first, cost_of
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.intervals import wilson
-from choose.judge.panel import panel
+from choose.judge.panel import CLEAN, panel
 from choose.judge.rule import Rule
 from choose.judge.scorecards import scorecard
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
@@ -261,7 +263,7 @@ def test_clusters_widen_and_weights_move():
     assert card(run(flipped(6)), weights=weights).accuracy.value == pytest.approx(24 / 42)
 
 
-def test_cached_work_is_charged_to_the_texts_it_stood_for():
+def test_costs_are_those_of_a_trial_alone():
     made = run(
         TARGETS,
         fit_seconds=1.0,
@@ -272,11 +274,33 @@ def test_cached_work_is_charged_to_the_texts_it_stood_for():
     )
     laid = panel(evidence(made))
     cost = cost_of(laid.candidates[0], Rule(usd_per_machine_hour=3.6))
-    assert cost.fit_seconds == pytest.approx(1.0 + 20 * 0.1)
-    assert cost.ms_per_item == pytest.approx(1000 * (3.0 / 30 + 0.1))
-    assert cost.usd_per_1k == pytest.approx(200 * 3.6 / 3600)
+    assert cost.fit_seconds == pytest.approx(1.0)
+    assert cost.ms_per_item == pytest.approx(1000 * 3.0 / 30)
+    assert cost.usd_per_1k == pytest.approx(100 * 3.6 / 3600)
     assert cost.artefact_mb == 2.0
     assert cost_of(laid.candidates[0], Rule()).usd_per_1k is None
+
+
+def test_tokens_are_averaged_over_all_rows_of_all_folds():
+    first, second = (
+        Run(
+            trial=made.trial,
+            asked=made.asked,
+            answers={
+                CLEAN: replace(
+                    made.answers[CLEAN],
+                    tokens_in=np.full(15, tokens),
+                    tokens_out=np.full(15, 2),
+                )
+            },
+        )
+        for made, tokens in (
+            (run(TARGETS[:15], ids=IDS[:15]), 10),
+            (run(TARGETS[15:], ids=IDS[15:], fold=1), 30),
+        )
+    )
+    found = card(first, second, folds=2)
+    assert (found.cost.tokens_in, found.cost.tokens_out) == (20, 2)
 
 
 def test_cheapness_is_measured_and_families_break_ties():

@@ -70,6 +70,14 @@ class Weighted(Protocol):
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """Optional: a strategy with something to load that is not part of a fit."""
+
+    def prepare(self) -> None:
+        """Load weights and libraries, once a process; called before the clock starts."""
+
+
+@runtime_checkable
 class Refuses(Protocol):
     """Optional: a strategy that cannot answer every task."""
 

@@ -174,8 +174,9 @@ class Run:
     """The facts of one trial; never a metric.
 
     `answers` and `asked` (the ids, in the order of the answers) are by view and repeat.
-    `seconds_alone` is what the trial would have cost with nothing cached or shared,
-    `seconds_spent` what it did cost. `error` is set, and `answers` empty, where it failed.
+    `fit_seconds`, `predict_seconds` (of the clean rows) and `seconds_alone` (of all) are what the
+    trial would have cost with nothing cached or shared, `seconds_spent` is what it did cost.
+    `error` is set, and `answers` empty, where it failed.
     """
 
     trial: Trial

@@ -19,13 +19,12 @@ ALIKE = 3.0
 def cost_of(candidate: Measured, rule: Rule) -> Cost:
     """Return the cost of one fit and of one answer, as if nothing had been cached.
 
-    Work that a trial took from a cache is spread over the texts it stood for, learnt or asked.
     Dollars are null unless the study prices an hour of the machine.
     """
     if candidate.main is None:
         return Cost()
     runs = candidate.main.runs
-    fit = _median(_fit_seconds(run) for run in runs)
+    fit = _median(run.fit_seconds for run in runs)
     answer = _median(_answer_ms(run) for run in runs)
     price = rule.usd_per_machine_hour
     return Cost(
@@ -81,26 +80,13 @@ def _median(values: Iterable[float | None]) -> float | None:
     return float(median(known)) if known else None
 
 
-def _cached_seconds_a_text(run: Run) -> float:
-    if run.seconds_alone is None or run.seconds_spent is None:
-        return 0.0
-    texts = run.trial.train_size + sum(len(ids) for ids in run.asked.values())
-    return max(0.0, run.seconds_alone - run.seconds_spent) / max(texts, 1)
-
-
-def _fit_seconds(run: Run) -> float | None:
-    if run.fit_seconds is None:
-        return None
-    return run.fit_seconds + _cached_seconds_a_text(run) * run.trial.train_size
-
-
 def _answer_ms(run: Run) -> float | None:
     asked = len(run.asked[CLEAN])
     if run.predict_seconds is None or not asked:
         return None
-    return 1000 * (run.predict_seconds / asked + _cached_seconds_a_text(run))
+    return 1000 * run.predict_seconds / asked
 
 
 def _tokens(runs: Sequence[Run], name: str) -> float | None:
-    counted = [counts for run in runs if (counts := getattr(run.answers[CLEAN], name)) is not None]
-    return float(np.mean(np.concatenate(counts))) if counted else None
+    counted = [count for run in runs if (count := getattr(run.answers[CLEAN], name)) is not None]
+    return float(np.mean(np.concatenate(counted))) if counted else None

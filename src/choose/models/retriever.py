@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from choose.models.encoder import Vectors
+from choose.models.encoder import Vectors, load_encoder
 from choose.types import Example, Item
 
 
@@ -16,6 +16,13 @@ class Neighbour(NamedTuple):
 
     example: Example
     similarity: float
+
+
+def load_retriever(encoder: str) -> None:
+    """Load the encoder and the index library, so that neither counts as part of a fit."""
+    import faiss  # noqa: F401
+
+    load_encoder(encoder)
 
 
 class Retriever:

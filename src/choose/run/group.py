@@ -12,7 +12,7 @@ from typing import Any
 
 from choose.data.views import sample_rows, view
 from choose.errors import StrategyError
-from choose.strategy import Reports, Strategy, build
+from choose.strategy import Prepares, Reports, Strategy, build
 from choose.study.grid import Job, pool_of
 from choose.types import Answers, Dataset, Item, Run, Task, Trial
 
@@ -57,6 +57,8 @@ def run_trial(job: Job, dataset: Dataset) -> Run:
     trial = job.trial
     strategy = build(trial.strategy, seed=trial.seed, **trial.params)
     pool = _pool(trial, dataset)
+    if isinstance(strategy, Prepares):
+        strategy.prepare()
     start = perf_counter()
     strategy.fit(dataset.task, pool)
     fitted, fit_cached = perf_counter(), _cached(strategy)
