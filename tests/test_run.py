@@ -4,12 +4,14 @@ import pickle
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 import pytest
 
 import fakes
 from choose.api import plan
 from choose.run.group import run_group, run_trial
-from choose.run.local import left_out_sentences, run_jobs
+from choose.run.local import Limits, left_out_sentences, run_jobs
+from choose.run.racing import Race
 from choose.store import Store
 from choose.study.grid import Job
 from choose.study.study import Study
@@ -51,7 +53,7 @@ def test_a_strategy_that_misbehaves_is_recorded_and_stops_nobody(
     tmp_path: Path, name: str, message: str
 ) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", name, wordings=False))
-    outcome = run_jobs(jobs, data, store, None, Seen())
+    outcome = run_jobs(jobs, data, store, Limits(), Seen())
     assert not outcome.left_out
     runs = {job.trial.candidate: store.get(job.trial) for job in jobs}
     failed = store.get(next(j.trial for j in jobs if j.trial.candidate == name))
@@ -67,7 +69,7 @@ def test_a_strategy_that_misbehaves_is_recorded_and_stops_nobody(
 def test_a_candidate_that_only_fails_is_not_tried_on_every_fold(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("broken"))
     seen = Seen()
-    run_jobs(jobs, data, store, None, seen)
+    run_jobs(jobs, data, store, Limits(), seen)
     assert seen.ran().count("broken") == 1
 
 
@@ -80,9 +82,9 @@ def test_unusable_answers_stay_unusable(tmp_path: Path) -> None:
 
 def test_what_exists_is_not_run_again(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", "slow"))
-    run_jobs(jobs, data, store, None, Seen())
+    run_jobs(jobs, data, store, Limits(), Seen())
     again, start = Seen(), perf_counter()
-    outcome = run_jobs(jobs, data, store, None, again)
+    outcome = run_jobs(jobs, data, store, Limits(), again)
     assert not again.ran()
     assert not outcome.left_out
     assert perf_counter() - start < 0.5
@@ -90,17 +92,17 @@ def test_what_exists_is_not_run_again(tmp_path: Path) -> None:
 
 def test_a_view_that_is_missing_is_asked(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf"))
-    run_jobs(jobs, data, store, None, Seen())
+    run_jobs(jobs, data, store, Limits(), Seen())
     next(store.path.glob("trials/*/typos-0.parquet")).unlink()
     again = Seen()
-    run_jobs(jobs, data, store, None, again)
+    run_jobs(jobs, data, store, Limits(), again)
     assert len(again.ran()) == 1
 
 
 def test_a_budget_leaves_repetitions_out_but_no_candidate(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", "slow", seeds=3))
     seen, start = Seen(), perf_counter()
-    outcome = run_jobs(jobs, data, store, 1.0, seen)
+    outcome = run_jobs(jobs, data, store, Limits(1.0), seen)
     assert perf_counter() - start < 2.0
     assert {"majority", "tfidf", "slow"} <= set(seen.ran())
     assert any(s.startswith("slow: ") and "budget" in s for s in left_out_sentences(outcome))
@@ -108,7 +110,7 @@ def test_a_budget_leaves_repetitions_out_but_no_candidate(tmp_path: Path) -> Non
 
 def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", "impatient", wordings=False))
-    outcome = run_jobs(jobs, data, store, None, Seen())
+    outcome = run_jobs(jobs, data, store, Limits(), Seen())
     assert outcome.interrupted
     done = [job for job in jobs if store.done(job.trial, job.all_views)]
     assert {job.trial.candidate for job in done} >= {"majority", "tfidf"}
@@ -147,3 +149,43 @@ def test_no_question_is_in_the_pool_that_was_learnt_from(tmp_path: Path) -> None
     for fold in data.folds:
         assert not set(fold.pool) & set(fold.questions)
     assert sorted(data.asked) == sorted(data.examples)
+
+
+def test_a_candidate_far_behind_is_dropped_and_it_is_said_by_how_much(tmp_path: Path) -> None:
+    data = dataset(rows=600)
+    store = Store.create(tmp_path / "st")
+    what = study("tfidf", "slow", wordings=False)
+    store.begin(what.model_dump(mode="json", exclude_none=True), data)
+    _, _, jobs = plan(what, data)
+    store.plan((job.trial for job in jobs), [])
+    seen = Seen()
+    outcome = run_jobs(jobs, data, store, Limits(racing=True), seen)
+    assert seen.ran().count("slow") == 1
+    assert "majority" not in outcome.dropped
+    (sentence,) = left_out_sentences(outcome)
+    assert sentence.startswith("slow: dropped after 120 rows, 67 points behind tfidf")
+
+
+def race(gained: int, lost: int, both: int) -> Race:
+    found = Race({}, margin=0.02)
+    pairs = [(True, False)] * gained + [(False, True)] * lost + [(True, True)] * both
+    found.right = {
+        "a": {str(i): mine for i, (mine, _) in enumerate(pairs)},
+        "b": {str(i): theirs for i, (_, theirs) in enumerate(pairs)},
+    }
+    return found
+
+
+def test_a_contender_is_kept_and_a_straggler_dropped() -> None:
+    assert not race(10, 20, 90).drop("a")
+    assert race(2, 60, 60).drop("a")
+    assert not race(2, 60, 20).drop("a")  # fewer than 100 rows in common
+
+
+def test_a_race_between_equals_drops_hardly_anybody() -> None:
+    rng = np.random.default_rng(0)
+    dropped = 0
+    for _ in range(2000):
+        gained, lost = rng.multinomial(150, [0.1, 0.1, 0.8])[:2]
+        dropped += race(int(gained), int(lost), 150 - int(gained) - int(lost)).drop("a")
+    assert dropped <= 2

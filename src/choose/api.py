@@ -80,7 +80,7 @@ def compare(
         ChooseError: on bad input, before anything is run or written.
     """
     from choose.data.load import load_dataset
-    from choose.run.local import left_out_sentences, run_jobs
+    from choose.run.local import Limits, left_out_sentences, run_jobs
 
     watch = observer or Silent()
     study = _resolved(data, study_file, overrides)
@@ -92,7 +92,8 @@ def compare(
     store.plan((job.trial for job in jobs), _described(candidates))
     budget = study.grid.budget_seconds
     watch.planned(dataset, jobs, refusals, budget)
-    outcome = run_jobs(jobs, dataset, store, budget, watch.job)
+    limits = Limits(budget, budget is not None and not study.grid.thorough, study.goal.margin)
+    outcome = run_jobs(jobs, dataset, store, limits, watch.job)
     store.leave_out([*refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
 

@@ -8,42 +8,66 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from choose.run.group import run_group
+from choose.run.racing import Race
 from choose.store import Store
+from choose.strategy import find
 from choose.study.grid import Job
 from choose.types import Dataset, Run
+
+FIRST_PASS = "the first pass"
 
 Watch = Callable[[Job, Run | None], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long to run, and whether candidates that can no longer win are spared."""
+
+    seconds: float | None = None
+    racing: bool = False
+    margin: float = 0.02
+
+
 @dataclass
 class Outcome:
-    """What was not run, and whether the user stopped it."""
+    """What was not run, who was dropped and why, and whether the user stopped it."""
 
     left_out: list[Job] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
     seconds: float = 0.0
 
 
 def run_jobs(
-    jobs: Sequence[Job], dataset: Dataset, store: Store, budget: float | None, watch: Watch
+    jobs: Sequence[Job],
+    dataset: Dataset,
+    store: Store,
+    limits: Limits,
+    watch: Watch,
 ) -> Outcome:
-    """Run what the store does not hold yet and the budget allows.
+    """Run what the store does not hold yet and the limits allow.
 
     A candidate that has not answered anything yet is always given one trial, so that a small
     budget leaves out repetitions and not candidates. `watch` is called before (without a run) and
     after each job.
     """
-    outcome, start = Outcome(), perf_counter()
+    outcome, start, budget = Outcome(), perf_counter(), limits.seconds
+    race = Race({id: e.target for id, e in dataset.examples.items()}, limits.margin)
+    outcome.dropped = race.out
     cost: dict[str, float] = {}
     broken: set[str] = set()
     working: set[str] = set()
     for number, job in enumerate(jobs):
         if store.done(job.trial, job.all_views):
-            watch(job, store.get(job.trial))
+            run = store.get(job.trial)
+            _note(race, job, run)
+            watch(job, run)
             continue
         name = job.trial.candidate
         if name in broken and name not in working:
             continue  # a candidate that has only failed so far has said what there is to say
+        if limits.racing and not find(job.trial.strategy).cheap and race.drop(name):
+            continue
         left = float("inf") if budget is None else budget - (perf_counter() - start)
         if name in cost and cost[name] > left:
             outcome.left_out.append(job)
@@ -54,6 +78,7 @@ def run_jobs(
                 store.add(run, traceback)
                 cost[name] = max(run.seconds_spent or 0.0, 0.5 * cost.get(name, 0.0))
                 (broken if run.error else working).add(name)
+                _note(race, job, run)
                 watch(job, run)
         except KeyboardInterrupt:
             outcome.left_out += [j for j in jobs[number:] if not store.done(j.trial, j.all_views)]
@@ -63,13 +88,19 @@ def run_jobs(
     return outcome
 
 
+def _note(race: Race, job: Job, run: Run | None) -> None:
+    if run is not None and job.part == FIRST_PASS:
+        race.add(run)
+
+
 def left_out_sentences(outcome: Outcome) -> list[str]:
     """Say by candidate what was planned and not run, and why."""
     why = "stopped by you" if outcome.interrupted else "the budget was used up"
     counts: dict[str, Counter[str]] = {}
     for job in outcome.left_out:
         counts.setdefault(job.trial.candidate, Counter())[job.part] += 1
-    return [
+    dropped = [f"{candidate}: {reason}." for candidate, reason in outcome.dropped.items()]
+    return dropped + [
         f"{candidate}: {', '.join(f'{part} ({n} trials)' for part, n in parts.items())}: {why}."
         for candidate, parts in counts.items()
     ]

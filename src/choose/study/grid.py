@@ -19,6 +19,9 @@ SIZES = (0.125, 0.25, 0.5, 1.0)
 NOISE = (0.0, 0.1, 0.2)
 VIEWS = ("typos", "casing", "spacing")
 
+# Stages of candidates that are not cheap: the first fold, and the others.
+FIRST, OTHER_FOLDS = 1, 3
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -58,11 +61,11 @@ class Planner:
     def jobs(self, candidates: tuple[Candidate, ...]) -> list[Job]:
         """Return all jobs in the order in which they tell most.
 
-        Every candidate once on clean rows, fold by fold; what cheap candidates add; more seeds;
-        wordings; noise; sizes.
+        Cheap candidates once on clean rows; every other candidate on the first fold; what cheap
+        candidates add; the other folds; more seeds; views and wordings; noise; sizes.
         """
         placed = [
-            (point.stage, fold, number, job)
+            (point.stage if point.stage != FIRST or not fold else OTHER_FOLDS, fold, number, job)
             for number, candidate in enumerate(candidates)
             for point in self.points(candidate)
             for fold in range(len(self.dataset.folds))
@@ -80,21 +83,21 @@ class Planner:
         views = grid.views if grid.views is not None else VIEWS
         # Views cost a prompted model as much as the clean rows do, so it answers them later; the
         # clean answers are known by then.
-        yield Point(0 if cheap else 1, "the first pass", views=views if cheap else ())
+        yield Point(0 if cheap else FIRST, "the first pass", views=views if cheap else ())
         if not cheap and views:
-            yield Point(4, "views", views=views)
+            yield Point(5, "views", views=views)
         # With the whole pool in hand, nothing differs between repetitions but the seed.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
-            yield Point(2 if cheap else 3, "repetitions", repetition=repetition)
+            yield Point(2 if cheap else 4, "repetitions", repetition=repetition)
         for variant in cls.variants if grid.wordings else ():
-            yield Point(2 if cheap else 4, "other settings", variant=variant)
+            yield Point(2 if cheap else 5, "other settings", variant=variant)
         for rate in grid.noise if grid.noise is not None else NOISE:
             for repetition in range(few) if rate else ():
                 scenario = Scenario(kind="noise", rate=rate)
-                yield Point(2 if cheap else 5, "added label noise", "", scenario, None, repetition)
+                yield Point(2 if cheap else 6, "added label noise", "", scenario, None, repetition)
         for size in self.sizes[:-1]:
             for repetition in range(few):
-                yield Point(2 if cheap else 6, "smaller pools", "", STANDARD, size, repetition)
+                yield Point(2 if cheap else 7, "smaller pools", "", STANDARD, size, repetition)
 
     def _varies(self, cls: type[Strategy]) -> bool:
         return cls.seeded or self._compared_size is not None
