@@ -61,8 +61,8 @@ class Planner:
     def jobs(self, candidates: tuple[Candidate, ...]) -> list[Job]:
         """Return all jobs in the order in which they tell most.
 
-        Cheap candidates once on clean rows; every other candidate on the first fold; what cheap
-        candidates add; the other folds; more seeds; views and wordings; noise; sizes.
+        Cheap candidates once on clean rows; every other candidate on the first fold; noise and
+        sizes of cheap candidates; the other folds; more seeds; views and wordings; noise; sizes.
         """
         placed = [
             (point.stage if point.stage != FIRST or not fold else OTHER_FOLDS, fold, number, job)
@@ -88,16 +88,18 @@ class Planner:
             yield Point(5, "views", views=views)
         # With the whole pool in hand, nothing differs between repetitions but the seed.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
-            yield Point(2 if cheap else 4, "repetitions", repetition=repetition)
+            yield Point(4, "repetitions", repetition=repetition)
         for variant in cls.variants if grid.wordings else ():
-            yield Point(2 if cheap else 5, "other settings", variant=variant)
+            yield Point(4 if cheap else 5, "other settings", variant=variant)
         for rate in grid.noise if grid.noise is not None else NOISE:
             for repetition in range(few) if rate else ():
                 scenario = Scenario(kind="noise", rate=rate)
-                yield Point(2 if cheap else 6, "added label noise", "", scenario, None, repetition)
+                stage = (4 if repetition else 2) if cheap else 6
+                yield Point(stage, "added label noise", "", scenario, None, repetition)
         for size in self.sizes[:-1]:
             for repetition in range(few):
-                yield Point(2 if cheap else 7, "smaller pools", "", STANDARD, size, repetition)
+                stage = (4 if repetition else 2) if cheap else 7
+                yield Point(stage, "smaller pools", "", STANDARD, size, repetition)
 
     def _varies(self, cls: type[Strategy]) -> bool:
         return cls.seeded or self._compared_size is not None
