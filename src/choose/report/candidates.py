@@ -70,13 +70,25 @@ def candidates(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 def _measured(field: Field, axis: Axis, width: int) -> list[Column]:
     columns = [
+        *_rows(field),
         field.column(
             "right\nof 100", lambda card: percent(card.accuracy.value) if card.accuracy else DASH
         ),
         field.column("95 %\ninterval", lambda card: span(card.accuracy)),
         Column(Scale(axis), _bands(field, axis), figures=False, drawn=True),
     ]
-    return columns if width >= NARROW else [columns[0], columns[2]]
+    return columns if width >= NARROW else [c for c in columns if c is not columns[-2]]
+
+
+def _rows(field: Field) -> list[Column]:
+    """Return the column of rows asked, where candidates answered different ones."""
+    if not _uneven(field.decision):
+        return []
+    return [field.column("asked\nrows", lambda card: str(card.rows) if card.rows else DASH)]
+
+
+def _uneven(decision: Decision) -> bool:
+    return len({card.rows for card in decision.scorecards if card.accuracy}) > 1
 
 
 def _bands(field: Field, axis: Axis) -> list[RenderableType]:
@@ -110,6 +122,11 @@ def _legend(decision: Decision, axis: Axis) -> Iterator[RenderableType]:
     if any(accuracy.value < axis.low for accuracy in known):
         marks.append("◂ further left")
     yield note("  ".join([*marks, f"{DASH} not measured"]))
+    if _uneven(decision):
+        yield note(
+            "Candidates were asked different numbers of rows, and some rows are harder: compare "
+            "them by their differences below, which are taken on common rows."
+        )
     estimands = {clean(accuracy.estimand) for accuracy in known if accuracy.estimand}
     if estimands:
         yield note(f"Each interval is about: {'; '.join(sorted(estimands))}.")
