@@ -69,11 +69,9 @@ class Store:
             )
         return cls(path)
 
-    def begin(self, study: Mapping[str, Any], dataset: Dataset, text: bool = True) -> None:
+    def begin(self, study: Mapping[str, Any], dataset: Dataset) -> None:
         """Write what is fixed before the run: the study with its rule, and the data."""
         rows, facts = dataset_tables(dataset)
-        if not text:
-            rows = rows.with_columns(pl.lit(None, pl.String).alias("text"))
         write_whole(self.path / "data.parquet", rows.write_parquet)
         write_json(self.path / "data.json", facts)
         write_text(self.path / MARK, tomli_w.dumps(study))

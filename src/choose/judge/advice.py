@@ -162,7 +162,7 @@ def _grow(case: Case) -> Iterator[str]:
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:
     gate = next(gate for gate in gates if gate.name == "contenders credible")
     if gate.status == "unknown" and case.field.family(case.name) not in ("prompting", "retrieval"):
-        yield "Try a stronger prompted model: choose compare DATA --model SPEC or --base-url URL."
+        yield "Try a stronger prompted model: choose compare DATA --model SPEC."
 
 
 def _clean(gates: tuple[Gate, ...]) -> Iterator[str]:

@@ -8,9 +8,7 @@ from math import sqrt
 
 from choose.types import Run
 
-# Upper bound of the paired difference, one side, 99.9 %: with ten looks at a dozen candidates a
-# contender is dropped wrongly in about one study of ten at the very worst, where it lies exactly
-# the margin behind; farther ahead, practically never.
+# One side, 99.9 %: a candidate is looked at after each of its folds, so the bound must be strict.
 Z = 3.09
 ROWS = 100
 
