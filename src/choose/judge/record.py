@@ -5,27 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from choose.judge.frozen import Interval as Interval
+from choose.judge.frozen import Record as Record
 
 Kind = Literal[
     "adopt", "baseline-is-enough", "none-works", "collect-labels", "fix-labels", "too-close"
 ]
 Confidence = Literal["high", "medium", "low"]
-
-
-class Record(BaseModel):
-    """A frozen part of the decision that refuses unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Interval(Record):
-    """A value with its 95 % interval and what the interval is about; null where not measured."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    estimand: str | None = None
 
 
 class LabelRecord(Record):
