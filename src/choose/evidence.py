@@ -27,7 +27,8 @@ def evidence_of(store: Store) -> Evidence:
         rows=len(dataset.examples),
         labels=dataset.task.labels,
         division=dataset.division,
-        items=_items(dataset),
+        items=_items(dataset, dataset.asked),
+        pool=_items(dataset, _only_learnt_from(dataset)),
         candidates=tuple(CandidateInfo(**{k: c[k] for k in _INFO}) for c in candidates),
         pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
         runs=runs,
@@ -48,11 +49,16 @@ def rule_of(study: Mapping[str, Any]) -> Rule:
     )
 
 
-def _items(dataset: Dataset) -> Items:
+def _only_learnt_from(dataset: Dataset) -> tuple[str, ...]:
+    asked = set(dataset.asked)
+    return tuple(id for id in dataset.examples if id not in asked)
+
+
+def _items(dataset: Dataset, ids: tuple[str, ...]) -> Items:
     targets_of_text: dict[str, set[str]] = defaultdict(set)
     for example in dataset.examples.values():
         targets_of_text[_normal(example.text)].add(example.target)
-    asked = [dataset.examples[id] for id in dataset.asked]
+    asked = [dataset.examples[id] for id in ids]
     return Items(
         ids=tuple(e.id for e in asked),
         targets=tuple(e.target for e in asked),

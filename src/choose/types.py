@@ -81,9 +81,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """How the pool and the questions are drawn."""
+    """How the pool and the questions are drawn.
 
-    kind: Literal["standard", "noise", "time", "new-class"] = "standard"
+    ``inner`` asks the pool itself: each of its rows is answered by a fit on other rows of it.
+    """
+
+    kind: Literal["standard", "noise", "time", "new-class", "inner"] = "standard"
     noise: Literal["symmetric", "confused-pair", "class-dependent"] = "symmetric"
     rate: float = 0.0
 

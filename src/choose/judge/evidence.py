@@ -63,6 +63,7 @@ class Evidence:
         labels: the task's labels in order.
         division: ``held-out`` or ``cross-fit``.
         pool_rows: size of the whole pool of each fold; a trial with fewer rows was drawn.
+        pool: the rows that are only learnt from; none where every row is asked (cross-fit).
         runs: every finished or failed trial of the grid, in any order.
         findings: what the reading of the data found, most serious first.
         machine: what the study ran on.
@@ -77,5 +78,6 @@ class Evidence:
     candidates: tuple[CandidateInfo, ...]
     pool_rows: tuple[int, ...]
     runs: tuple[Run, ...]
+    pool: Items = Items(ids=(), targets=(), clusters=())
     findings: tuple[str, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)
