@@ -25,6 +25,15 @@ QUEUES = {
 LAUNCH = "2025-07-01"
 
 
+def stated(row: str) -> float:
+    """Return the first figure that the data card states in a row of its table."""
+    card = (FOLDER / "CARD.md").read_text(encoding="utf-8")
+    line = next(line for line in card.splitlines() if line.startswith(f"| {row}"))
+    found = re.search(r"\d+(\.\d+)?", line.split("|")[2])
+    assert found is not None
+    return float(found.group())
+
+
 def table(name: str) -> pl.DataFrame:
     return pl.read_csv((FOLDER / name).read_bytes(), infer_schema=False)
 
@@ -76,6 +85,7 @@ def test_three_annotators_disagree_on_some_of_150(tickets: pl.DataFrame) -> None
     assert set(annotations["id"]) <= set(tickets["id"])
     alike = annotations.group_by("id").agg(pl.col("label").n_unique() == 1)["label"].mean()
     assert 0.5 < float(alike) < 0.95  # type: ignore[arg-type]
+    assert stated("the three annotators agree") == round(100 * float(alike))  # type: ignore[arg-type]
 
 
 def test_no_run_of_five_words_is_a_template(tickets: pl.DataFrame) -> None:
@@ -111,6 +121,7 @@ def words() -> object:
 def test_not_easy_and_not_hopeless_for_words(tickets: pl.DataFrame) -> None:
     accuracy = five_folds(words(), tickets["text"].to_list(), tickets["label"].to_list())
     assert 0.60 <= accuracy <= 0.80
+    assert accuracy == pytest.approx(stated("five-fold accuracy, TF-IDF"), abs=0.01)
 
 
 @pytest.mark.slow
@@ -119,7 +130,9 @@ def test_not_easy_and_not_hopeless_for_a_frozen_encoder(tickets: pl.DataFrame) -
     from choose.models.weights import DEFAULT_ENCODER
 
     vectors = embed(tickets["text"].to_list(), DEFAULT_ENCODER)
-    assert 0.70 <= five_folds(linear(), vectors, tickets["label"].to_list()) <= 0.92
+    accuracy = five_folds(linear(), vectors, tickets["label"].to_list())
+    assert 0.70 <= accuracy <= 0.92
+    assert accuracy == pytest.approx(stated("five-fold accuracy, MiniLM"), abs=0.01)
     similar = vectors @ vectors.T
     np.fill_diagonal(similar, 0)
     assert (similar.max(axis=1) >= 0.9).mean() < 0.01
@@ -142,6 +155,8 @@ def test_the_future_is_harder_than_a_random_part(tickets: pl.DataFrame) -> None:
     by_time = accuracy(np.arange(len(labels)))
     at_random = [accuracy(np.random.default_rng(s).permutation(len(labels))) for s in range(5)]
     assert by_time <= float(np.mean(at_random)) - 0.05
+    assert by_time == pytest.approx(stated("the latter, trained on the first"), abs=0.015)
+    assert np.mean(at_random) == pytest.approx(stated("the latter, the same sizes"), abs=0.015)
 
 
 def test_no_code_but_these_tests_reads_the_truth() -> None:
