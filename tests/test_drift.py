@@ -66,34 +66,36 @@ def trial(name: str, scenario: Scenario, draw: int = 0) -> Trial:
     )
 
 
-@pytest.mark.parametrize(("drop", "draws"), [(0.0, 3), (0.08, 3), (0.08, 5)])
-def test_the_interval_of_the_drop_covers_the_truth(drop: float, draws: int) -> None:
-    studies, inside, values = 250, 0, []
+@pytest.mark.parametrize(
+    ("drop", "draws", "seeded"), [(0.08, 5, True), (0.08, 3, False), (0.0, 1, True)]
+)
+def test_the_interval_of_the_drop_covers_the_truth(drop: float, draws: int, seeded: bool) -> None:
+    studies, inside, values = 120, 0, []
     for seed in range(studies):
-        found = drop_of(panel(drifting(drop, seed, draws=draws))["tfidf"])
+        found = drop_of(panel(drifting(drop, seed, draws=draws, seeded=seeded))["tfidf"])
         assert found is not None
         inside += found.low <= drop <= found.high
         values.append(found.value)
-    # The Monte-Carlo error of a coverage of 95 % is 1.4 points, that of the mean 0.2 points.
-    assert 0.915 <= inside / studies <= 0.99
-    assert abs(np.mean(values) - drop) < 0.008
+    # The Monte-Carlo error of a coverage of 95 % is 2 points, that of the mean 0.3 points.
+    assert 0.9 <= inside / studies <= 0.995
+    assert abs(np.mean(values) - drop) < 0.009
 
 
 def test_the_gate_is_wrong_seldom_and_says_its_figure() -> None:
     margin, kinds = 0.04, {"pass": 0, "fail": 0, "unknown": 0}
-    for seed in range(200):
+    for seed in range(120):
         gate = stable(panel(drifting(margin, seed)), "tfidf", margin)
         kinds[gate.status] += 1
-    # At the limit itself either answer is wrong: 2.5 % a side, Monte-Carlo error 1.1 points.
-    assert kinds["pass"] <= 12
-    assert kinds["fail"] <= 12
+    # At the limit itself either answer is wrong: 2.5 % a side, so 3 of 120, give or take 1.7.
+    assert kinds["pass"] <= 8
+    assert kinds["fail"] <= 8
     for drop, status in ((0.0, "pass"), (0.3, "fail")):
-        laid = panel(drifting(drop, 1, rows=3_000))
+        laid = panel(drifting(drop, 1, rows=2_000))
         gate = stable(laid, "tfidf", 0.05)
         assert gate.status == status
         found = drop_of(laid["tfidf"])
         assert found is not None
-        assert "Asked 3,000 rows" in gate.evidence
+        assert "Asked 2,000 rows" in gate.evidence
         assert f"{abs(100 * found.value):.1f}".removesuffix(".0") in gate.evidence
 
 

@@ -308,7 +308,7 @@ def test_the_pool_asked_of_itself_reaches_the_audit(tmp_path: Path) -> None:
 
 
 def run_all(what: Dataset, path: Path, scenarios: tuple[str, ...]) -> Store:
-    chosen = Study(candidates=(WORDS_ONLY,), grid=Grid(**BARE, scenarios=scenarios))
+    chosen = Study(candidates=(WORDS_ONLY,), grid=Grid(**{**BARE, "seeds": 3}, scenarios=scenarios))
     store = Store.create(path)
     store.begin(chosen.model_dump(mode="json", exclude_none=True), what)
     candidates, _, jobs = plan(chosen, what)

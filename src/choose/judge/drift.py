@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from choose.judge.crossed import answered
+from choose.judge.crossed import answered, crossed
 from choose.judge.paired import Difference
+from choose.judge.pairs import ASSUMED_SD
 from choose.judge.panel import Measured, Panel, Table
 from choose.judge.record import Gate
 from choose.judge.record_stability import Origin
 from choose.judge.scenes import lost, mean_on, recorded, scene
 from choose.judge.words import interval, plural, points
-from choose.types import Scenario
 
 
 def drop_of(candidate: Measured) -> Difference | None:
     """Return accuracy after learning from any time minus after learning from the past.
 
-    Paired: the same rows, asked at every cut, after fits on the same number of rows.
+    Paired: the same rows, asked at every cut, after fits on the same number of rows. There is one
+    past only, but another one of its size would give another fit: a side that was fitted once is
+    taken to vary as fits on rows of any time do, or, where these were not repeated either, as is
+    assumed of candidates.
     """
-    sides = [scene(candidate, lambda s, side=side: _learns(s, side)) for side in ("any", "past")]  # type: ignore[misc]
-    any_time, past = sides
-    return None if any_time is None or past is None else lost(any_time, past)
+    any_time, past = _sides(candidate)
+    if any_time is None or past is None:
+        return None
+    return lost(any_time, past, assumed=_assumed(any_time, past))
 
 
 def origins_of(candidate: Measured) -> tuple[Origin, ...]:
@@ -69,15 +73,12 @@ def _unknown(panel: Panel, name: str) -> str:
 
 
 def _origin(candidate: Measured, cut: float) -> Origin | None:
-    sides = [
-        scene(candidate, lambda s, side=side: _learns(s, side) and s.cut == cut)  # type: ignore[misc]
-        for side in ("any", "past")
-    ]
-    any_time, past = sides
+    any_time, past = _sides(candidate, cut)
     if any_time is None or past is None:
         return None
     both = np.asarray(answered(any_time.right) & answered(past.right), dtype=np.bool_)
-    before, after, drop = mean_on(past, both), mean_on(any_time, both), lost(any_time, past)
+    before, after = mean_on(past, both), mean_on(any_time, both)
+    drop = lost(any_time, past, assumed=_assumed(any_time, past))
     if before is None or after is None or drop is None:
         return None
     return Origin(
@@ -90,9 +91,28 @@ def _origin(candidate: Measured, cut: float) -> Origin | None:
     )
 
 
+def _sides(candidate: Measured, cut: float | None = None) -> tuple[Table | None, Table | None]:
+    """Return the answers after learning from any time and from the past, at one cut or all."""
+
+    def side(name: str) -> Table | None:
+        return scene(
+            candidate,
+            lambda s: s.kind == "time" and s.learns_from == name and cut in (None, s.cut),
+        )
+
+    return side("any"), side("past")
+
+
+def _assumed(any_time: Table, past: Table) -> float:
+    """Return the variance that one fit a side leaves unseen."""
+    cuts = {run.trial.scenario.cut for run in past.runs}
+    variance = ASSUMED_SD**2 / len(cuts)
+    if any_time.block.shape[1] > 1:
+        parts = crossed(any_time.block, any_time.rows.clusters_of(any_time.kept))
+        # Not freed from the residual: with few repetitions the difference is often 0.
+        variance = parts.columns * parts.repetitions
+    return variance * sum(len(table.draws) == 1 for table in (any_time, past))
+
+
 def _labels(table: Table) -> float:
     return float(np.mean([run.trial.train_size for run in table.runs]))
-
-
-def _learns(scenario: Scenario, side: str) -> bool:
-    return scenario.kind == "time" and scenario.learns_from == side

@@ -37,14 +37,19 @@ def mean_on(table: Table, mask: Mask) -> tuple[Interval, int] | None:
     return interval, int(kept.sum())
 
 
-def lost(before: Table, after: Table, mask: Mask | None = None) -> Difference | None:
-    """Return how much accuracy `before` has over `after` on the rows that both were asked."""
+def lost(
+    before: Table, after: Table, mask: Mask | None = None, assumed: float = 0.0
+) -> Difference | None:
+    """Return how much accuracy `before` has over `after` on the rows that both were asked.
+
+    `assumed` is variance to add for fits that were not varied.
+    """
     first, second = common(before, after)
     if mask is not None:
         first, second = _only(first, mask), _only(second, mask)
     if not (answered(first) & answered(second)).any():
         return None
-    return paired_difference(first, second, before.rows.clusters, before.rows.weights)
+    return paired_difference(first, second, before.rows.clusters, before.rows.weights, assumed)
 
 
 def recorded(found: Difference) -> Interval:

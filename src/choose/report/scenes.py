@@ -52,7 +52,7 @@ def _arrival(field: Field) -> list[Column]:
     counts = sorted({p.examples for c in field.cards for p in _points(c)})
     columns = [
         field.column(
-            f"new class found\nwith {count}",
+            f"new class found\nwith {count} rows",
             lambda card, count=count: _recall(card, count),  # type: ignore[misc]
         )
         for count in counts
