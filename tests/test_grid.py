@@ -6,9 +6,10 @@ import pytest
 
 from choose.api import plan
 from choose.data.divide import divide
+from choose.data.scenarios import Place, drawn
 from choose.errors import StrategyError, StudyError
 from choose.study.candidates import candidates_of
-from choose.study.grid import pool_of, sizes_in_rows
+from choose.study.ranges import sizes_in_rows
 from choose.study.study import CandidateSection, Grid, Models, Study
 from choose.types import STANDARD, Scenario
 from studies import dataset, study
@@ -89,13 +90,13 @@ def test_candidates_share_pools_and_noise() -> None:
 
 def test_smaller_pools_are_prefixes_and_noise_is_nested() -> None:
     data = dataset()
-    small = [e.id for e in pool_of(data, 0, 1, 10, STANDARD)]
-    large = [e.id for e in pool_of(data, 0, 1, 30, STANDARD)]
+    small = [e.id for e in drawn(data, Place(0, 1, 10, STANDARD)).pool]
+    large = [e.id for e in drawn(data, Place(0, 1, 30, STANDARD)).pool]
     assert large[:10] == small
-    clean = pool_of(data, 0, 0, None, STANDARD)
+    clean = drawn(data, Place(0, 0, None, STANDARD)).pool
     flips = []
     for rate in (0.1, 0.4):
-        noisy = pool_of(data, 0, 0, None, Scenario(kind="noise", rate=rate))
+        noisy = drawn(data, Place(0, 0, None, Scenario(kind="noise", rate=rate))).pool
         flips.append({a.id for a, b in zip(clean, noisy, strict=True) if a.target != b.target})
     assert flips[0] < flips[1]
 

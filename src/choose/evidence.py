@@ -18,8 +18,9 @@ def evidence_of(store: Store) -> Evidence:
     """Read everything that has been measured of a study's grid."""
     dataset = store.dataset
     candidates, trials = store.grid()
-    # A trial that answers views after the clean rows stands in the grid twice.
-    places = {(trial.candidate, trial.variant, trial.draw, trial.key): trial for trial in trials}
+    # A trial that answers views after the clean rows stands in the grid twice; two scenarios can
+    # hand over the same rows and are two places still.
+    places = {(t.candidate, t.variant, t.scenario, t.draw, t.key): t for t in trials}
     runs = tuple(run for trial in places.values() if (run := store.get(trial)) is not None)
     return Evidence(
         name=dataset.name,
@@ -32,6 +33,7 @@ def evidence_of(store: Store) -> Evidence:
         candidates=tuple(CandidateInfo(**{k: c[k] for k in _INFO}) for c in candidates),
         pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
         runs=runs,
+        dated=sum(e.timestamp is not None for e in dataset.examples.values()),
         findings=dataset.findings,
         machine=_machine(runs),
     )
@@ -46,6 +48,7 @@ def rule_of(study: Mapping[str, Any]) -> Rule:
         minutes_per_label=costs.get("minutes_per_label"),
         hourly_rate=costs.get("hourly_rate"),
         usd_per_machine_hour=costs.get("usd_per_machine_hour"),
+        out_of_scope=study.get("task", {}).get("out_of_scope"),
     )
 
 

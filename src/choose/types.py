@@ -84,16 +84,43 @@ class Scenario:
     """How the pool and the questions are drawn.
 
     ``inner`` asks the pool itself: each of its rows is answered by a fit on other rows of it.
+    ``time`` asks the rows that follow a cut, after a fit on earlier rows or, to compare with, on
+    as many rows of any time. ``new-class`` withholds a class and gives some of its rows back. In
+    ``inner`` and ``time`` a trial's `fold` is one of `parts`, not a fold of the data's division.
+
+    Attributes:
+        noise: which labels replace which.
+        rate: of label noise.
+        rows: most rows that are learnt from, so that a pool is no larger than the one that is
+            compared; 0 is no limit.
+        ask: most rows that are asked, all parts together; 0 is no limit.
+        parts: how many parts the asked rows are divided into, each asked of a fit of its own.
+        cut: the share of the rows, by time, that come before the ones asked.
+        learns_from: the rows before the cut, or any rows but those asked.
+        label: the class withheld.
+        examples: how many of its rows are given back.
     """
 
     kind: Literal["standard", "noise", "time", "new-class", "inner"] = "standard"
     noise: Literal["symmetric", "confused-pair", "class-dependent"] = "symmetric"
     rate: float = 0.0
+    rows: int = 0
+    ask: int = 0
+    parts: int = 1
+    cut: float = 0.0
+    learns_from: Literal["past", "any"] = "past"
+    label: str = ""
+    examples: int = 0
 
     @property
     def name(self) -> str:
         """Return a short readable identity, for example ``noise symmetric 0.1``."""
-        return f"noise {self.noise} {self.rate:g}" if self.kind == "noise" else self.kind
+        more = {
+            "noise": f"{self.noise} {self.rate:g}",
+            "time": f"{self.learns_from} {self.cut:g}",
+            "new-class": f"{self.label} {self.examples}",
+        }
+        return " ".join([self.kind, *filter(None, [more.get(self.kind)])])
 
 
 STANDARD = Scenario()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from random import Random
 
@@ -40,6 +40,14 @@ def sample(
         return tuple(ids)
     chosen = set(interleaved(sorted(ids), targets, seed)[:limit])
     return tuple(id for id in ids if id in chosen)
+
+
+def apart_from(
+    rows: Iterable[Example], asked: Collection[str], clusters: Mapping[str, str]
+) -> list[Example]:
+    """Return the rows that are neither asked nor of one cluster with a row that is."""
+    taken = {clusters[id] for id in asked if id in clusters}
+    return [e for e in rows if e.id not in asked and clusters.get(e.id) not in taken]
 
 
 @lru_cache(maxsize=128)

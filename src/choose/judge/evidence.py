@@ -64,6 +64,7 @@ class Evidence:
         division: ``held-out`` or ``cross-fit``.
         pool_rows: size of the whole pool of each fold; a trial with fewer rows was drawn.
         pool: the rows that are only learnt from; none where every row is asked (cross-fit).
+        dated: labelled rows with a timestamp; None where nobody counted.
         runs: every finished or failed trial of the grid, in any order.
         findings: what the reading of the data found, most serious first.
         machine: what the study ran on.
@@ -79,5 +80,6 @@ class Evidence:
     pool_rows: tuple[int, ...]
     runs: tuple[Run, ...]
     pool: Items = Items(ids=(), targets=(), clusters=())
+    dated: int | None = None
     findings: tuple[str, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)

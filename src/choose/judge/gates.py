@@ -14,6 +14,7 @@ import numpy as np
 
 from choose.judge.costs import burden, cost_of
 from choose.judge.credible import BILLIONS, strong
+from choose.judge.drift import stable
 from choose.judge.families import Match, match
 from choose.judge.growth import contest
 from choose.judge.intervals import smallest_detectable_gain, wilson
@@ -72,7 +73,7 @@ def gates_of(case: Case) -> tuple[Gate, ...]:
         _beaten(case),
         credible(case),
         _clean(case),
-        _unmeasured("task stable", "No time split was run, so drift is not known."),
+        stable(case.field.panel, case.name, case.margin),
         _unmeasured(
             "failures data-driven",
             "Errors on the pool were not analysed, so what data could fix is not known.",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from choose.judge.crossed import Mask, answered, whole_rows
-from choose.judge.evidence import CandidateInfo, Evidence
+from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.metrics import UNUSABLE, Codes
 from choose.types import Floats, Run
 
@@ -109,6 +109,8 @@ class Measured:
         sizes: by number of labels, smaller pools only.
         errors: one sentence for each way in which it failed.
         failures: failed trials of the main cell.
+        scenes: trials of the scenarios that have pools and questions of their own.
+        everywhere: all labelled rows, which those scenarios may ask.
     """
 
     info: CandidateInfo
@@ -120,6 +122,8 @@ class Measured:
     sizes: Mapping[int, Table] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
     failures: int = 0
+    scenes: tuple[Run, ...] = ()
+    everywhere: Rows | None = None
 
     @property
     def repeats(self) -> bool:
@@ -141,10 +145,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Panel:
-    """All candidates of a study on the same rows."""
+    """All candidates of a study on the same rows.
+
+    `labelled` is how many labelled rows there are, `dated` how many of them have a timestamp.
+    """
 
     rows: Rows
     candidates: tuple[Measured, ...]
+    labelled: int = 0
+    dated: int | None = None
 
     def __getitem__(self, name: str) -> Measured:
         """Return a candidate by name."""
@@ -158,7 +167,8 @@ class Panel:
 
 def panel(evidence: Evidence) -> Panel:
     """Lay a study's runs out as matrices."""
-    rows = _rows(evidence)
+    rows = _rows(evidence, evidence.items)
+    everywhere = _rows(evidence, _joined(evidence))
     standard = [run for run in evidence.runs if run.trial.scenario.kind == "standard"]
     full: dict[int, int] = {}
     for run in standard:
@@ -170,14 +180,35 @@ def panel(evidence: Evidence) -> Panel:
     return Panel(
         rows,
         tuple(
-            _measured(info, by_candidate[info.name], full, drawn, rows)
+            replace(
+                _measured(info, by_candidate[info.name], full, drawn, rows),
+                scenes=tuple(run for run in by_candidate[info.name] if not _plain(run)),
+                everywhere=everywhere,
+            )
             for info in evidence.candidates
         ),
+        labelled=evidence.rows,
+        dated=evidence.dated,
     )
 
 
-def _rows(evidence: Evidence) -> Rows:
-    items = evidence.items
+def _plain(run: Run) -> bool:
+    """Return whether a run asks the study's rows, as the division has them."""
+    return run.trial.scenario.kind in ("standard", "noise")
+
+
+def _joined(evidence: Evidence) -> Items:
+    items, pool = evidence.items, evidence.pool
+    return Items(
+        ids=items.ids + pool.ids,
+        targets=items.targets + pool.targets,
+        clusters=items.clusters + pool.clusters,
+        weights=items.weights if not pool.ids else (),
+        conflicting=items.conflicting | pool.conflicting,
+    )
+
+
+def _rows(evidence: Evidence, items: Items) -> Rows:
     code = {label: i for i, label in enumerate(evidence.labels)}
     alone = len(set(items.clusters)) == len(items.ids)
     even = len(set(items.weights)) <= 1
@@ -195,13 +226,13 @@ def _measured(
     info: CandidateInfo, runs: Sequence[Run], full: Mapping[int, int], drawn: bool, rows: Rows
 ) -> Measured:
     cells: dict[tuple[str, str, str, float, int], list[Run]] = defaultdict(list)
-    for run in runs:
+    for run in filter(_plain, runs):
         trial = run.trial
         size = 0 if trial.train_size == full.get(trial.fold) else trial.train_size
         noise = (trial.scenario.noise, trial.scenario.rate)
         added = noise if trial.scenario.kind == "noise" else ("", 0.0)
         cells[(trial.variant, trial.scenario.kind, *added, size)].append(run)
-    tables = {cell: found for cell, part in cells.items() if (found := _table(part, rows))}
+    tables = {cell: found for cell, part in cells.items() if (found := table_of(part, rows))}
     main = ("", "standard", "", 0.0, 0)
     return Measured(
         info=info,
@@ -224,7 +255,8 @@ def _measured(
     )
 
 
-def _table(runs: Sequence[Run], rows: Rows) -> Table | None:
+def table_of(runs: Sequence[Run], rows: Rows) -> Table | None:
+    """Lay out the clean answers of some runs, one column a repetition; None where there is none."""
     done = tuple(run for run in runs if run.error is None and CLEAN in run.answers)
     draws = tuple(sorted({run.trial.draw for run in done}))
     outputs = np.full((len(rows.targets), len(draws)), MISSING, dtype=np.int64)

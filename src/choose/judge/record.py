@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from choose.judge.frozen import Interval as Interval
 from choose.judge.frozen import Record as Record
+from choose.judge.record_stability import CoveragePoint, NewClass, NoiseKindPoint, Origin
 
 Kind = Literal[
     "adopt", "baseline-is-enough", "none-works", "collect-labels", "fix-labels", "too-close"
@@ -56,6 +57,7 @@ class Noise(Record):
     area: float | None = None
     breakdown: float | None = None
     curve: tuple[NoisePoint, ...] = ()
+    kinds: tuple[NoiseKindPoint, ...] = ()
 
 
 class ViewPoint(Record):
@@ -75,6 +77,8 @@ class Stability(Record):
     temporal_drop: Interval | None = None
     new_class_recall: float | None = None
     old_class_loss: float | None = None
+    origins: tuple[Origin, ...] = ()
+    new_class: NewClass | None = None
     views: tuple[ViewPoint, ...] = ()
 
 
@@ -119,6 +123,7 @@ class Scorecard(Record):
     out_of_scope_recall: float | None = None
     format_valid: float | None = None
     calibration_error: float | None = None
+    selective: tuple[CoveragePoint, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     cost: Cost = Cost()
     errors: tuple[str, ...] = ()

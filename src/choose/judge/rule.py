@@ -19,6 +19,7 @@ class Rule:
         minutes_per_label: what one more label takes, or None.
         hourly_rate: dollars for an hour of labelling, or None.
         usd_per_machine_hour: dollars for an hour of the machine that answers, or None.
+        out_of_scope: the label of rows that none of the others fits, or None.
     """
 
     target: float | None = None
@@ -26,6 +27,7 @@ class Rule:
     minutes_per_label: float | None = None
     hourly_rate: float | None = None
     usd_per_machine_hour: float | None = None
+    out_of_scope: str | None = None
     version: str = RULE
 
     def record(self) -> dict[str, Any]:

@@ -24,8 +24,10 @@ from choose.judge.metrics import (
 )
 from choose.judge.panel import CLEAN, Measured, Table, coded
 from choose.judge.record import Interval, LabelRecord, Scorecard, Variance
-from choose.judge.robustness import curve_of, estimate, noise_of, stability_of
+from choose.judge.robustness import curve_of, estimate
 from choose.judge.rule import Rule
+from choose.judge.selective import selective
+from choose.judge.steady import noise, out_of_scope_recall, stability
 
 
 def scorecard(candidate: Measured, rule: Rule) -> Scorecard:
@@ -49,8 +51,10 @@ def scorecard(candidate: Measured, rule: Rule) -> Scorecard:
             "per_class": _per_class(table),
             "variance": _variance(candidate, table),
             "churn": _churn(table.answers),
-            "noise": noise_of(candidate),
-            "stability": stability_of(candidate),
+            "noise": noise(candidate),
+            "stability": stability(candidate),
+            "out_of_scope_recall": out_of_scope_recall(_per_class(table), rule.out_of_scope),
+            "selective": selective(table),
             "format_valid": float((table.answers != UNUSABLE).mean()),
             "calibration_error": _calibration(table),
             "curve": curve_of(candidate),

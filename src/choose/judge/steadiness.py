@@ -62,7 +62,7 @@ def under_noise(field: Field, name: str) -> tuple[float | None, Reversal | None]
     highest, worst = None, None
     mine = field.panel[name].noise
     for other in field.names:
-        shared = sorted(set(mine) & set(field.panel[other].noise), key=lambda key: key[1])
+        shared = sorted(set(mine) & set(field.panel[other].noise), key=lambda key: key[::-1])
         if other == name or not shared:
             continue
         key = shared[-1]

@@ -18,6 +18,7 @@ from choose.report.candidates import candidates
 from choose.report.layout import bullets, note, pairs, section
 from choose.report.plain import encodable, trimmed
 from choose.report.safe import clean, literal
+from choose.report.scenes import scenes
 from choose.report.words import COLOURS, KINDS, number, plural, quantity
 
 # A list longer than this hides the sections behind it.
@@ -66,6 +67,7 @@ def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[Rende
     for detail in (
         details.weakest,
         details.steadiness,
+        scenes,
         details.curves,
         details.differences,
         details.costs,

@@ -10,11 +10,12 @@ from time import perf_counter
 from traceback import format_exc
 from typing import Any
 
+from choose.data.scenarios import drawn, place_of
 from choose.data.views import sample_rows, view
 from choose.errors import StrategyError
 from choose.strategy import Prepares, Reports, Strategy, build
-from choose.study.grid import Job, pool_of
-from choose.types import Answers, Dataset, Item, Run, Task, Trial
+from choose.study.grid import Job
+from choose.types import Answers, Dataset, Item, Run, Task
 
 # A view beside the clean one is asked of this many rows in all, folds together.
 VIEW_ROWS = 200
@@ -56,17 +57,17 @@ def run_trial(job: Job, dataset: Dataset) -> Run:
     """Fit once and answer every view; depends on nothing but its arguments."""
     trial = job.trial
     strategy = build(trial.strategy, seed=trial.seed, **trial.params)
-    pool = _pool(trial, dataset)
+    rows = drawn(dataset, place_of(trial, dataset))
     if isinstance(strategy, Prepares):
         strategy.prepare()
     start = perf_counter()
-    strategy.fit(dataset.task, pool)
+    strategy.fit(dataset.task, rows.pool)
     fitted, fit_cached = perf_counter(), _cached(strategy)
-    asked = {("clean", 0): _questions(trial, dataset)}
+    asked = {("clean", 0): [dataset.examples[id].item() for id in rows.questions]}
     answers = {("clean", 0): _ask(strategy, asked["clean", 0], dataset.task)}
     answered, all_cached = perf_counter(), _cached(strategy)
     for name in job.views:
-        asked[name, 0] = view(name, _view_rows(trial, dataset), seed=0)
+        asked[name, 0] = view(name, _view_rows(rows.questions, dataset), seed=0)
         answers[name, 0] = _ask(strategy, asked[name, 0], dataset.task)
     spent = perf_counter() - start
     return Run(
@@ -101,18 +102,7 @@ def _how(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pool(trial: Trial, dataset: Dataset) -> list[Any]:
-    whole = len(dataset.folds[trial.fold].pool)
-    size = trial.train_size if trial.train_size < whole else None
-    return pool_of(dataset, trial.fold, trial.draw, size, trial.scenario)
-
-
-def _questions(trial: Trial, dataset: Dataset) -> list[Item]:
-    return [dataset.examples[id].item() for id in dataset.folds[trial.fold].questions]
-
-
-def _view_rows(trial: Trial, dataset: Dataset) -> list[Item]:
-    ids = dataset.folds[trial.fold].questions
+def _view_rows(ids: Sequence[str], dataset: Dataset) -> list[Item]:
     targets = {id: dataset.examples[id].target for id in ids}
     limit = max(1, VIEW_ROWS // len(dataset.folds))
     return [dataset.examples[id].item() for id in sample_rows(ids, targets, limit, seed=0)]

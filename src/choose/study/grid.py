@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from choose.data.noise import add_noise
-from choose.data.pools import pool_for
+from choose.data.scenarios import Place, drawn
 from choose.digests import digest_rows
-from choose.errors import StudyError
+from choose.errors import StudyError, did_you_mean
 from choose.strategy import Strategy, Weighted, build, find
-from choose.study.study import Grid, Study
-from choose.types import STANDARD, Candidate, Dataset, Example, Scenario, Trial
+from choose.study.points import Point, Stage
+from choose.study.ranges import noises, sizes_in_rows
+from choose.study.scenarios import Scenes, scenario_points
+from choose.study.study import Study
+from choose.types import STANDARD, Candidate, Dataset, Trial
 
-SIZES = (0.125, 0.25, 0.5, 1.0)
-NOISE = (0.0, 0.1, 0.2)
 VIEWS = ("typos", "casing", "spacing")
-
-# Stages of candidates that are not cheap: the first fold, and the others.
-FIRST, OTHER_FOLDS = 1, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +35,12 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """A place in the grid, before it is known what a strategy receives there."""
+class Received:
+    """What a strategy receives at a place: digests of the pool and the questions, rows learnt."""
 
-    stage: int
-    part: str
-    variant: str = ""
-    scenario: Scenario = STANDARD
-    size: int | None = None
-    repetition: int = 0
-    views: tuple[str, ...] = ()
+    pool: str
+    questions: str
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -56,20 +49,24 @@ class Planner:
 
     study: Study
     dataset: Dataset
-    pools: dict[Any, str] = field(default_factory=dict)
+    places: dict[Place, Received] = field(default_factory=dict)
 
     def jobs(self, candidates: tuple[Candidate, ...]) -> list[Job]:
         """Return all jobs in the order in which they tell most.
 
-        Cheap candidates once on clean rows; every other candidate on the first fold; noise and
-        sizes of cheap candidates; the other folds; more seeds; views and wordings; noise; sizes.
+        Cheap candidates once on clean rows; every other candidate on the first fold; noise, sizes
+        and scenarios of cheap candidates; the other folds; more seeds; views and wordings; noise;
+        sizes; scenarios.
+
+        Raises:
+            StudyError: if a size cannot be used or the out-of-scope label does not exist.
         """
+        known_label(self.study.task.out_of_scope, self.dataset.task.labels)
         placed = [
-            (point.stage if point.stage != FIRST or not fold else OTHER_FOLDS, fold, number, job)
+            (_stage(point, fold), fold, number, self._job(candidate, point, fold))
             for number, candidate in enumerate(candidates)
             for point in self.points(candidate)
-            for fold in range(len(self.dataset.folds))
-            for job in [self._job(candidate, point, fold)]
+            for fold in range(point.folds or len(self.dataset.folds))
         ]
         placed.sort(key=lambda row: row[:3])
         return [job for *_, job in placed]
@@ -77,29 +74,31 @@ class Planner:
     def points(self, candidate: Candidate) -> Iterator[Point]:
         """Yield a candidate's places in the grid."""
         cls = find(candidate.strategy)
-        grid, cheap = self.study.grid, find(candidate.strategy).cheap
+        grid, cheap = self.study.grid, cls.cheap
         repetitions = grid.seeds or (5 if cheap else 3)
         few = min(repetitions, 3) if cheap or grid.thorough else 1
         views = grid.views if grid.views is not None else VIEWS
         # Views cost a prompted model as much as the clean rows do, so it answers them later; the
         # clean answers are known by then.
-        yield Point(0 if cheap else FIRST, "the first pass", views=views if cheap else ())
+        first = Stage.CHEAP if cheap else Stage.DEAR
+        yield Point(first, "the first pass", views=views if cheap else ())
         if not cheap and views:
-            yield Point(5, "views", views=views)
+            yield Point(Stage.DEAR_VIEWS, "views", views=views)
         # With the whole pool in hand, nothing differs between repetitions but the seed.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
-            yield Point(4, "repetitions", repetition=repetition)
+            yield Point(Stage.REPETITIONS, "repetitions", repetition=repetition)
         for variant in cls.variants if grid.wordings else ():
-            yield Point(4 if cheap else 5, "other settings", variant=variant)
-        for rate in grid.noise if grid.noise is not None else NOISE:
-            for repetition in range(few) if rate else ():
-                scenario = Scenario(kind="noise", rate=rate)
-                stage = (4 if repetition else 2) if cheap else 6
+            stage = Stage.REPETITIONS if cheap else Stage.DEAR_VIEWS
+            yield Point(stage, "other settings", variant=variant)
+        for repetition in range(few):
+            again = Stage.REPETITIONS if repetition else Stage.CHEAP_GRID
+            for scenario in noises(grid, cheap):
+                stage = again if cheap else Stage.DEAR_NOISE
                 yield Point(stage, "added label noise", "", scenario, None, repetition)
-        for size in self.sizes[:-1]:
-            for repetition in range(few):
-                stage = (4 if repetition else 2) if cheap else 7
+            for size in self.sizes[:-1]:
+                stage = again if cheap else Stage.DEAR_SIZES
                 yield Point(stage, "smaller pools", "", STANDARD, size, repetition)
+        yield from scenario_points(cls, self._scenes, few)
 
     def _varies(self, cls: type[Strategy]) -> bool:
         return cls.seeded or self._compared_size is not None
@@ -110,12 +109,15 @@ class Planner:
         largest = min(len(fold.pool) for fold in self.dataset.folds)
         return sizes_in_rows(self.study.grid, largest)
 
+    @cached_property
+    def _scenes(self) -> Scenes:
+        return Scenes.of(self.study, self.dataset, self._compared_size)
+
     def _job(self, candidate: Candidate, point: Point, fold: int) -> Job:
         cls = find(candidate.strategy)
         override = cls.variants[point.variant] if point.variant else {}
         params = {**candidate.params, **override}
-        size = point.size if point.size is not None else self._compared_size
-        pool = self.pool(fold, point.repetition, size, point.scenario)
+        received = self._received(self._place(point, fold))
         trial = Trial(
             candidate=candidate.name,
             strategy=candidate.strategy,
@@ -125,12 +127,12 @@ class Planner:
             scenario=point.scenario,
             fold=fold,
             draw=point.repetition,
-            train_size=len(pool),
+            train_size=received.rows,
             seed=point.repetition if cls.seeded else 0,
             weights=self._weights(candidate.strategy, params),
             task=self._task,
-            pool=self._pool_digest(fold, point, size),
-            questions=self._questions[fold],
+            pool=received.pool,
+            questions=received.questions,
         )
         return Job(trial=trial, views=point.views, part=point.part)
 
@@ -140,16 +142,22 @@ class Planner:
         largest = min(len(fold.pool) for fold in self.dataset.folds)
         return self.sizes[-1] if self.sizes[-1] < largest else None
 
-    def pool(self, fold: int, draw: int, size: int | None, scenario: Scenario) -> list[Example]:
-        """Return the rows handed to a strategy at one place of the grid."""
-        return pool_of(self.dataset, fold, draw, size, scenario)
+    def _place(self, point: Point, fold: int) -> Place:
+        size = point.size
+        if size is None and point.scenario.kind in ("standard", "noise"):
+            size = self._compared_size
+        return Place(fold, point.repetition, size, point.scenario)
 
-    def _pool_digest(self, fold: int, point: Point, size: int | None) -> str:
-        place = (fold, point.repetition, size, point.scenario)
-        if place not in self.pools:
-            rows = self.pool(*place)
-            self.pools[place] = digest_rows((e.id, e.text, e.target) for e in rows)
-        return self.pools[place]
+    def _received(self, place: Place) -> Received:
+        if place not in self.places:
+            rows = drawn(self.dataset, place)
+            texts = self.dataset.examples
+            self.places[place] = Received(
+                digest_rows((e.id, e.text, e.target) for e in rows.pool),
+                digest_rows((id, texts[id].text) for id in rows.questions),
+                len(rows.pool),
+            )
+        return self.places[place]
 
     def _weights(self, strategy: str, params: Mapping[str, Any]) -> str:
         built = build(strategy, seed=0, **params)
@@ -159,41 +167,19 @@ class Planner:
     def _task(self) -> str:
         return self.dataset.task.digest
 
-    @cached_property
-    def _questions(self) -> list[str]:
-        rows = self.dataset.examples
-        return [
-            digest_rows((id, rows[id].text) for id in fold.questions) for fold in self.dataset.folds
-        ]
+
+def _stage(point: Point, fold: int) -> Stage:
+    return Stage.DEAR_FOLDS if point.stage == Stage.DEAR and fold else point.stage
 
 
-def pool_of(
-    dataset: Dataset, fold: int, draw: int, size: int | None, scenario: Scenario
-) -> list[Example]:
-    """Return a fold's pool at a draw and a size, with the scenario's label noise.
-
-    The whole pool stands in one order whatever the draw, so that a draw only decides which rows a
-    smaller pool holds and a strategy without a seed is fitted once.
-    """
-    pool = pool_for(dataset, fold, draw if size is not None else 0, size)
-    if scenario.kind == "noise":
-        return add_noise(pool, dataset.task.labels, scenario.noise, scenario.rate, draw)
-    return pool
-
-
-def sizes_in_rows(grid: Grid, largest: int) -> list[int]:
-    """Return the pool sizes in rows: integers as given, fractions of the largest pool.
+def known_label(label: str | None, labels: Sequence[str]) -> None:
+    """Check that a study's out-of-scope label is one of the data.
 
     Raises:
-        StudyError: if a size is not between 1 row and the whole pool.
+        StudyError: if no row has it.
     """
-    rows = []
-    for size in grid.sizes if grid.sizes is not None else SIZES:
-        count = size if isinstance(size, int) and size != 1 else round(size * largest)
-        if not 1 <= count <= largest:
-            raise StudyError(
-                f"Size {size!r} cannot be used: the pool holds {largest} rows. "
-                f"Allowed: 2 to {largest}, or a fraction such as 0.5 or 1/8."
-            )
-        rows.append(count)
-    return sorted(set(rows))
+    if label is not None and label not in labels:
+        raise StudyError(
+            f"task.out_of_scope names a label {label!r} that no row has."
+            f"{did_you_mean(label, labels)}"
+        )

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
+NoiseKind = Literal["symmetric", "confused-pair", "class-dependent"]
+ScenarioKind = Literal["inner", "time", "new-class"]
 
 
 class Section(BaseModel):
@@ -32,11 +34,15 @@ class DataSection(Section):
 
 
 class TaskSection(Section):
-    """What a model is told about the task; names and descriptions by label."""
+    """What a model is told about the task; names and descriptions by label.
+
+    `out_of_scope` is the label of rows that none of the others fits; models are not told.
+    """
 
     instruction: str | None = None
     names: Mapping[str, str] = {}
     descriptions: Mapping[str, str] = {}
+    out_of_scope: str | None = None
 
 
 class Goal(Section):
@@ -61,6 +67,8 @@ class Grid(Section):
     seeds: int | None = Field(default=None, ge=1, le=100)
     sizes: tuple[float | int, ...] | None = None
     noise: tuple[Rate, ...] | None = None
+    noise_kinds: tuple[NoiseKind, ...] | None = None
+    scenarios: tuple[ScenarioKind, ...] | None = None
     views: tuple[View, ...] | None = None
     wordings: bool = True
     thorough: bool = False
