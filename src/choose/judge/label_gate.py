@@ -54,5 +54,5 @@ def _audited(audit: Audit | None) -> str:
     return (
         f"Between {per_cent(band.low)} and {per_cent(band.high)} % of "
         f"{plural(audit.rows, 'label')} may be wrong, and the limit is {per_cent(WRONG)} %; "
-        f"{audit.suspected:,} are contradicted with confidence."
+        f"{audit.suspected:,} are suspected."
     )

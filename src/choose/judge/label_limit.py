@@ -10,7 +10,7 @@ import numpy as np
 from choose.judge.frozen import Interval
 from choose.judge.gates import Case
 from choose.judge.panel import MISSING
-from choose.judge.record_audit import Audit, RelabelGain, Suspect
+from choose.judge.record_audit import Audit, RelabelGain
 from choose.judge.words import listed, of_100, per_cent, plural, points
 
 # Of rows flagged in ten public sets, people found this share to be wrong (Northcutt et al. 2021).
@@ -45,7 +45,7 @@ def limit_sentence(case: Case) -> str:
     assert case.audit is not None
     assert case.audit.noise is not None
     noise, leader = case.audit.noise, case.field.leader
-    wrong = f"{per_cent(noise.low)} to {per_cent(noise.high)} % of the labels are wrong"
+    wrong = f"{per_cent(noise.low)} to {per_cent(noise.high)} % of the labels seem wrong"
     if shown == "target":
         assert case.field.rule.target is not None
         return (
@@ -57,12 +57,8 @@ def limit_sentence(case: Case) -> str:
 
 
 def audited(case: Case) -> Audit | None:
-    """Return the audit, with what settling its confident suspects would gain."""
+    """Return the audit, with what settling the suspected rows would gain."""
     return case.audit and case.audit.model_copy(update={"gain": _gain(case.audit, case)})
-
-
-def _confident(audit: Audit) -> list[Suspect]:
-    return [suspect for suspect in audit.suspects if suspect.confident]
 
 
 def _gain(audit: Audit, case: Case) -> RelabelGain | None:
@@ -73,7 +69,7 @@ def _gain(audit: Audit, case: Case) -> RelabelGain | None:
     """
     rows, table = case.field.panel.rows, case.field.panel[case.name].main
     code = {label: i for i, label in enumerate(rows.labels)}
-    suspects = [s for s in _confident(audit) if s.id in rows.index]
+    suspects = [s for s in audit.suspects[: audit.suspected] if s.id in rows.index]
     if audit.noise is None or table is None or not suspects:
         return None
     place = [rows.index[s.id] for s in suspects]
@@ -97,8 +93,8 @@ def relabel(case: Case) -> Iterator[str]:
     """Yield which rows to look at first, and what that is worth."""
     if case.audit is None:
         return
-    suspects, noise = _confident(case.audit), case.audit.noise
-    if not suspects or (noise is None and not case.audit.suspected):
+    suspects = case.audit.suspects[: case.audit.suspected]
+    if not suspects:
         return
     named = [s.id for s in suspects[:NAMED]]
     more = ["others"] if len(suspects) > NAMED else []

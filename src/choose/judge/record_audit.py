@@ -10,7 +10,6 @@ class Suspect(Record):
 
     `score` is the natural logarithm of how many times likelier the auditor finds the suggested
     label than the given one. `agree` of `answered` candidates answer the suggestion themselves.
-    `confident` rows are those that confident learning counts as wrong.
     """
 
     id: str
@@ -19,11 +18,10 @@ class Suspect(Record):
     score: float
     agree: int
     answered: int
-    confident: bool
 
 
 class Overlap(Record):
-    """Two labels that are taken for each other: confident doubts, of the rows of both."""
+    """Two labels that are taken for each other: suspected rows, of all rows of both."""
 
     a: str
     b: str
@@ -58,7 +56,7 @@ class Agreement(Record):
 
 
 class RelabelGain(Record):
-    """What settling the confident suspects would add to a candidate's measured accuracy."""
+    """What settling the suspected rows would add to a candidate's measured accuracy."""
 
     candidate: str
     rows: int
@@ -70,7 +68,9 @@ class Audit(Record):
 
     `noise` and `ceiling` are null where the auditor is too weak to tell its own mistakes from the
     labels'; `no_estimate` then says why. `net_accuracy` is the auditor's accuracy if its confident
-    contradictions are wrong labels. `suspects` holds the most doubtful rows of `contradicted`.
+    contradictions are wrong labels. `contradicted` rows are likelier to be another label;
+    confident learning counts `suspected` of them as wrong, and as many of the most doubtful are
+    worth a look. `suspects` goes on behind those, as far as a person may want to read.
     """
 
     auditors: tuple[str, ...] = ()

@@ -31,8 +31,8 @@ def labels(decision: Decision, width: int) -> Iterator[RenderableType]:
 def _sentences(found: Audit) -> Iterator[str]:
     if found.noise is not None and found.ceiling is not None:
         yield (
-            f"Between {number(found.noise.low)} and {number(found.noise.high)} of 100 labels may be "
-            f"wrong; confident learning says {number(found.noise.confident_learning)}, and it "
+            f"Between {number(found.noise.low)} and {number(found.noise.high)} of 100 labels may "
+            f"be wrong; confident learning says {number(found.noise.confident_learning)}, and it "
             "takes the auditor's own mistakes for wrong labels. Perfect answers would get "
             f"{span(found.ceiling)} of 100 right on labels like these. {found.noise.assumption}"
         )
@@ -87,8 +87,8 @@ def _rest(found: Audit) -> str:
     """Say where the suspects come from, and that nothing was done about them."""
     accuracy = percent(found.accuracy.value) if found.accuracy else ""
     return (
-        f"The most doubted of {found.suspected:,} rows that confident learning counts as wrong, of "
-        f"{found.contradicted:,} that the out-of-fold answers of {' + '.join(found.auditors)} "
-        f"({accuracy} of 100 right) contradict. No row was left out and no label changed: only a "
-        "person can tell a wrong label from a hard row. All are in decision.json."
+        f"The out-of-fold answers of {' + '.join(found.auditors)} ({accuracy} of 100 right) "
+        f"contradict {found.contradicted:,} labels; {found.suspected:,} are worth a look, these "
+        "first. No row was left out and no label changed: only a "
+        "person can tell a wrong label from a hard row. The others are in decision.json."
     )
