@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from audited import blobs, evidence, hardness, out_of_fold
+from choose.evidence import _items
 from choose.judge.agreement import agreement_of, alpha, pairwise
 from choose.judge.audit import audit
 from choose.judge.auditor import auditor_of
@@ -21,6 +22,7 @@ from choose.judge.record import Decision
 from choose.judge.record_audit import Audit, NoiseBand
 from choose.judge.rule import Rule
 from choose.judge.verdict import judge
+from choose.types import Dataset, Example, Fold, Task
 
 STUDIES = 20
 
@@ -272,6 +274,22 @@ def test_agreement_by_text_and_annotator():
     assert agreement_of((replace(items, annotators=(), questions=()),), labels) is None
     same = replace(items, targets=("x",) * len(rows))
     assert agreement_of((same,), labels).alpha is None
+
+
+def test_annotators_reach_the_judge_and_texts_do_not_have_to_match_to_the_letter():
+    rows = [("r0", "A  text", "x", "ann"), ("r1", "a TEXT", "y", "bob"), ("r2", "b", "x", "ann")]
+    examples = {
+        id: Example(id=id, text=text, target=target, annotator=who)
+        for id, text, target, who in rows
+    }
+    ids = tuple(examples)
+    task = Task(labels=("x", "y"), names=("x", "y"))
+    fold = Fold(pool=(), questions=ids)
+    dataset = Dataset(name="d", task=task, examples=examples, folds=(fold,), division="cross-fit")
+    found = agreement_of((_items(dataset, ids),), task.labels)
+    assert (found.questions, found.pairwise.value) == (1, 0.0)
+    unsigned = {id: replace(e, annotator=None) for id, e in examples.items()}
+    assert _items(replace(dataset, examples=unsigned), ids).annotators == ()
 
 
 def test_agreement_intervals_cover():
