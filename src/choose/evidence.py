@@ -62,11 +62,14 @@ def _items(dataset: Dataset, ids: tuple[str, ...]) -> Items:
     for example in dataset.examples.values():
         targets_of_text[_normal(example.text)].add(example.target)
     asked = [dataset.examples[id] for id in ids]
+    signed = any(e.annotator is not None for e in asked)
     return Items(
         ids=tuple(e.id for e in asked),
         targets=tuple(e.target for e in asked),
         clusters=tuple(dataset.clusters.get(e.id, e.id) for e in asked),
         conflicting=frozenset(e.id for e in asked if len(targets_of_text[_normal(e.text)]) > 1),
+        annotators=tuple(e.annotator for e in asked) if signed else (),
+        questions=tuple(_normal(e.text) for e in asked) if signed else (),
     )
 
 

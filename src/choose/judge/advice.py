@@ -8,6 +8,8 @@ from choose.judge.credible import strong
 from choose.judge.gates import Case
 from choose.judge.growth import contest, more_rows, rising
 from choose.judge.headline import best_cheaper
+from choose.judge.label_gate import conflicts_fail
+from choose.judge.label_limit import labels_limit, relabel
 from choose.judge.paired import paired_difference
 from choose.judge.record import Gate
 from choose.judge.robustness import common
@@ -96,7 +98,8 @@ def _wording(case: Case) -> Iterator[str]:
 
 def next_steps(case: Case, gates: tuple[Gate, ...], left_out: tuple[str, ...]) -> tuple[str, ...]:
     """Return what to do next, the most useful first."""
-    steps = [*_repeat(case), *_label(case), *_grow(case), *_stronger(case, gates), *_clean(gates)]
+    steps = [*_repeat(case), *_label(case), *_grow(case), *_stronger(case, gates), *_clean(case)]
+    steps = [*relabel(case), *steps] if labels_limit(case) else [*steps, *relabel(case)]
     if left_out:
         steps.append(
             "Finish what was left out: the same command with a larger --budget goes on from here."
@@ -165,7 +168,7 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:
         yield "Try a stronger prompted model: choose compare DATA --model SPEC."
 
 
-def _clean(gates: tuple[Gate, ...]) -> Iterator[str]:
-    gate = next(gate for gate in gates if gate.name == "labels clean enough")
-    if gate.status == "fail":
+def _clean(case: Case) -> Iterator[str]:
+    rows = case.field.panel.rows
+    if conflicts_fail(int(rows.conflicting.sum()), len(rows.targets)):
         yield "Settle the texts that stand under two labels; choose check DATA lists them."

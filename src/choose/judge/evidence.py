@@ -19,6 +19,8 @@ class Items:
         clusters: the group or near-duplicate cluster of each row; its own id where it stands alone.
         weights: the weight of each row, or empty where all count the same.
         conflicting: ids of asked rows whose text also stands in the data under another label.
+        annotators: who gave each label, or empty where the data does not say.
+        questions: the same for rows with the same text; empty where no annotator is known.
     """
 
     ids: tuple[str, ...]
@@ -26,6 +28,8 @@ class Items:
     clusters: tuple[str, ...]
     weights: tuple[float, ...] = ()
     conflicting: frozenset[str] = frozenset()
+    annotators: tuple[str | None, ...] = ()
+    questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

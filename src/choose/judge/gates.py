@@ -17,9 +17,11 @@ from choose.judge.credible import BILLIONS, strong
 from choose.judge.drift import stable
 from choose.judge.families import Match, match
 from choose.judge.growth import contest
-from choose.judge.intervals import smallest_detectable_gain, wilson
+from choose.judge.intervals import smallest_detectable_gain
+from choose.judge.label_gate import clean_labels
 from choose.judge.paired import Difference
 from choose.judge.record import Gate
+from choose.judge.record_audit import Audit
 from choose.judge.settle import Field, Settlement, relation
 from choose.judge.steadiness import halves, under_noise, under_views
 from choose.judge.words import gain, interval, listed, number, plural, points, seconds, short
@@ -27,9 +29,6 @@ from choose.types import FAMILIES, Family
 
 # Fewer asked rows than this say nothing about a label.
 SUPPORT = 5
-
-# Conflicting labels above this share, for certain, limit what can be reached.
-CONFLICTS = 0.05
 
 _OTHERS: tuple[Family, ...] = ("prompting", "retrieval", "fine-tuning")
 
@@ -40,6 +39,7 @@ class Case:
 
     field: Field
     settlement: Settlement
+    audit: Audit | None = None
 
     @property
     def name(self) -> str:
@@ -204,18 +204,8 @@ def credible(case: Case) -> Gate:
 
 
 def _clean(case: Case) -> Gate:
-    name, rows = "labels clean enough", case.field.panel.rows
-    count, n = int(rows.conflicting.sum()), len(rows.targets)
-    if not count:
-        return _unmeasured(
-            name, "No text stands under two labels; labels were not checked further."
-        )
-    low, high = wilson(count, n)
-    evidence = (
-        f"{count} of {n} test rows ({number(100 * low)} to {number(100 * high)} %) have a "
-        "text that also stands under another label."
-    )
-    return Gate(name=name, status="fail" if low > CONFLICTS else "unknown", evidence=evidence)
+    rows = case.field.panel.rows
+    return clean_labels(case.audit, int(rows.conflicting.sum()), len(rows.targets))
 
 
 def _worth(case: Case) -> Gate:

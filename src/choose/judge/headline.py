@@ -6,6 +6,7 @@ from choose.judge.credible import strong
 from choose.judge.gates import Case
 from choose.judge.growth import contest, more_rows, rising
 from choose.judge.kinds import conflicts_limit
+from choose.judge.label_limit import limit_sentence
 from choose.judge.record import Kind
 from choose.judge.words import listed, of_100, plural, points, rounded, short
 
@@ -113,7 +114,8 @@ def _why_more(case: Case) -> str:
 
 def _fix(case: Case) -> str:
     limit = conflicts_limit(case)
-    assert limit is not None
+    if limit is None:
+        return f"Fix the labels first: {limit_sentence(case)} Use {case.name} meanwhile."
     return (
         f"Fix the labels first: {limit[0]} of {limit[1]} errors of {case.name} are on texts "
         f"that also stand under another label. Use {case.name} meanwhile."

@@ -7,6 +7,7 @@ import numpy as np
 from choose.judge.gates import Case
 from choose.judge.growth import COARSE, contest, rising
 from choose.judge.intervals import wilson
+from choose.judge.label_limit import labels_limit
 from choose.judge.record import Kind
 
 # Doublings of the labels within which a rising curve may be hoped to reach a target.
@@ -16,7 +17,8 @@ DOUBLINGS = 2
 def kind_of(case: Case) -> Kind:
     """Return the verdict's kind."""
     settlement = case.settlement
-    if conflicts_limit(case) is not None and not _content(case):
+    limited = conflicts_limit(case) is not None or labels_limit(case) is not None
+    if limited and not _content(case):
         return "fix-labels"
     if not settlement.reachable:
         return "collect-labels" if may_grow(case) else "none-works"

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from choose.judge.frozen import Interval as Interval
 from choose.judge.frozen import Record as Record
 from choose.judge.record_stability import CoveragePoint, NewClass, NoiseKindPoint, Origin
+from choose.judge.record_audit import Audit
 
 Kind = Literal[
     "adopt", "baseline-is-enough", "none-works", "collect-labels", "fix-labels", "too-close"
@@ -210,6 +211,7 @@ class Decision(Record):
     crossings: tuple[Crossing, ...] = ()
     looks: int
     left_out: tuple[str, ...] = ()
+    audit: Audit | None = None
     machine: Mapping[str, Any] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -6,12 +6,14 @@ from importlib.metadata import version
 
 from choose.errors import StudyError
 from choose.judge.advice import flips, next_steps
+from choose.judge.audit import audit
 from choose.judge.confidence import confidence_of
 from choose.judge.evidence import Evidence
 from choose.judge.families import pair_records
 from choose.judge.gates import Case, gates_of
 from choose.judge.headline import headline
 from choose.judge.kinds import kind_of
+from choose.judge.label_limit import audited
 from choose.judge.panel import Panel, panel
 from choose.judge.reasons import doubts, reasons, rejected
 from choose.judge.record import DatasetRecord, Decision, Gate, Kind, Verdict
@@ -40,7 +42,7 @@ def judge(
     if not laid.scored:
         raise StudyError(_nothing(laid))
     field = field_of(laid, rule)
-    case = Case(field, settle(field))
+    case = Case(field, settle(field), audit(evidence))
     gates = gates_of(case)
     return Decision(
         choose=version("choose-llm"),
@@ -53,6 +55,7 @@ def judge(
         pairs=pair_records(field.pairs, field.order),
         looks=looks,
         left_out=left_out,
+        audit=audited(case),
         machine=dict(evidence.machine),
     )
 

@@ -26,6 +26,11 @@ def points(share: float) -> str:
     return f"{text} point" if text in ("1", "-1") else f"{text} points"
 
 
+def per_cent(part: float) -> str:
+    """Return a share out of 100 as a bare figure: ``2.5``."""
+    return number(100 * part)
+
+
 def of_100(share: float) -> str:
     """Return ``82 of 100``; with a decimal where rounding would claim all or none."""
     whole = f"{100 * share:.0f}"

@@ -15,6 +15,7 @@ from rich.text import Text
 from choose.judge.record import DatasetRecord, Decision, Gate, Verdict
 from choose.report import details
 from choose.report.candidates import candidates
+from choose.report.labels import labels
 from choose.report.layout import bullets, note, pairs, section
 from choose.report.plain import encodable, trimmed
 from choose.report.safe import clean, literal
@@ -66,6 +67,7 @@ def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[Rende
         yield section("Checks", pairs(map(_gate, decision.gates)))
     for detail in (
         details.weakest,
+        labels,
         details.steadiness,
         scenes,
         details.curves,
