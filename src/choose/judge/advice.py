@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from choose.judge.credible import strong
+from choose.judge.data_driven import failure_steps
 from choose.judge.gates import Case
 from choose.judge.growth import contest, more_rows, rising
 from choose.judge.headline import best_cheaper
+from choose.judge.joining import overlap_steps
 from choose.judge.paired import paired_difference
 from choose.judge.record import Gate
 from choose.judge.robustness import common
@@ -97,6 +99,7 @@ def _wording(case: Case) -> Iterator[str]:
 def next_steps(case: Case, gates: tuple[Gate, ...], left_out: tuple[str, ...]) -> tuple[str, ...]:
     """Return what to do next, the most useful first."""
     steps = [*_repeat(case), *_label(case), *_grow(case), *_stronger(case, gates), *_clean(gates)]
+    steps += [*failure_steps(case.failures, case.margin), *overlap_steps(case.overlap, case.margin)]
     if left_out:
         steps.append(
             "Finish what was left out: the same command with a larger --budget goes on from here."

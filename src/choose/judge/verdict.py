@@ -7,17 +7,20 @@ from importlib.metadata import version
 from choose.errors import StudyError
 from choose.judge.advice import flips, next_steps
 from choose.judge.confidence import confidence_of
+from choose.judge.data_driven import failure_reasons
 from choose.judge.evidence import Evidence
 from choose.judge.families import pair_records
 from choose.judge.gates import Case, gates_of
 from choose.judge.headline import headline
 from choose.judge.kinds import kind_of
+from choose.judge.overlap import overlap_of
 from choose.judge.panel import Panel, panel
 from choose.judge.reasons import doubts, reasons, rejected
 from choose.judge.record import DatasetRecord, Decision, Gate, Kind, Verdict
 from choose.judge.rule import RULE, Rule
 from choose.judge.scorecards import scorecard
 from choose.judge.settle import field_of, settle
+from choose.judge.taxonomy import failures_of
 
 __all__ = ["RULE", "judge"]
 
@@ -40,7 +43,7 @@ def judge(
     if not laid.scored:
         raise StudyError(_nothing(laid))
     field = field_of(laid, rule)
-    case = Case(field, settle(field))
+    case = Case(field, settle(field), failures_of(evidence, field), overlap_of(field))
     gates = gates_of(case)
     return Decision(
         choose=version("choose-llm"),
@@ -51,6 +54,8 @@ def judge(
         gates=gates,
         scorecards=tuple(scorecard(candidate, rule) for candidate in laid.candidates),
         pairs=pair_records(field.pairs, field.order),
+        failures=case.failures,
+        overlap=case.overlap,
         looks=looks,
         left_out=left_out,
         machine=dict(evidence.machine),
@@ -70,7 +75,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, left_out: tuple[st
     kind = kind_of(case)
     confidence, limits = confidence_of(case, gates, looks)
     recommended = _recommended(case, kind)
-    said = [*reasons(case), doubts(limits, confidence)]
+    said = [*reasons(case), *failure_reasons(case.failures), doubts(limits, confidence)]
     return Verdict(
         kind=kind,
         recommended=recommended,
