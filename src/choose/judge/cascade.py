@@ -111,7 +111,10 @@ def _pairing(cheap: Measured, strong: Measured) -> Pairing | None:
     mine = [cheap.main.draws.index(d) if d in cheap.main.draws else 0 for d in draws]
     sides = (cheap.main.right[:, mine], strong.main.right[:, columns], stated[:, mine])
     kept = ~np.isnan(np.concatenate(sides, axis=1)).any(axis=1)
-    return Pairing(*(side[kept] for side in sides), kept) if kept.any() else None
+    if not kept.any():
+        return None
+    right, strong_right, sure = (side[kept] for side in sides)
+    return Pairing(right, strong_right, sure, kept)
 
 
 def _confidence(table: Table) -> Floats | None:

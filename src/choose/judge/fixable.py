@@ -2,10 +2,11 @@
 
 Of m errors that are neither format nor the labels' fault, a supervised candidate fixes F. Suppose
 it knows K of them and guesses the rest; guesses are right as often as answers dealt from other
-rows, C times in m. Then F = K + (1 - K/m) C, so K = m (F - C)/(m - C), as in Cohen's kappa. A fix
-that the subject makes itself when asked again (S of F) is no gain either, which leaves K (1 - S/F).
-The interval comes from the influence of each row on this figure (the delta method), with imaginary
-rows that keep it open where nothing was seen.
+rows, C times in m. Then F = K + (1 - K/m) C, so K = m (F - C)/(m - C), as in Cohen's kappa.
+Fixes that the subject makes itself when asked again (S of F) may be luck, which leaves
+K (1 - S/F); but a subject that errs at random is beaten by one that does not, so the upper end is
+that of K. The interval comes from the influence of each row on these figures (the delta method),
+with imaginary rows that keep it open where nothing was seen.
 """
 
 from __future__ import annotations
@@ -53,13 +54,15 @@ def fixable(
     fixed = open_ & bench.right
     again = np.zeros(len(fixed)) if bench.again is None else bench.again
     chance = _dealt(bench)
-    values = np.where(open_, _influence(open_, fixed, chance * open_, again * fixed), 0.0)
-    high = values + unproved
+    values = _influence(open_, fixed, chance * open_, again * fixed)
+    most = _influence(open_, fixed, chance * open_, 0 * again)
+    # Fewer fixes than chance makes are no proof that nothing at all can be fixed.
+    highs = (most + unproved, unproved.astype(np.float64))
     wrong = np.flatnonzero(bench.wrong)
     names = None if clusters is None else [clusters[i] for i in wrong.tolist()]
     return Fixable(
-        share=_between(values[wrong], high[wrong], names),
-        gain=_between(values, high, clusters),
+        share=_between(values[wrong], [high[wrong] for high in highs], names),
+        gain=_between(values, highs, clusters),
         chance=float(chance[open_].sum()),
         again=_again(bench, fixed),
     )
@@ -95,17 +98,16 @@ def _influence(open_: Mask, fixed: Mask, chance: Floats, again: Floats) -> Float
     return by_m * open_ + by_f * fixed + by_c * chance + by_s * again
 
 
-def _between(low: Floats, high: Floats, clusters: Sequence[str] | None) -> Interval:
-    """Return the mean of `low`, from its lower bound to the upper bound of `high`."""
+def _between(low: Floats, highs: Sequence[Floats], clusters: Sequence[str] | None) -> Interval:
+    """Return the mean of `low`, from its lower bound to the largest upper bound of `highs`."""
     if not len(low):
         return Interval(value=0.0, low=0.0, high=1.0, estimand=ARTEFACT)
     proved = two_way_interval(low, clusters, pseudo=AGRESTI_COULL)
-    # Fewer fixes than chance makes are no proof that nothing at all can be fixed.
-    ends = [two_way_interval(part, clusters, pseudo=AGRESTI_COULL) for part in (high, 0 * high)]
+    ends = [two_way_interval(high, clusters, pseudo=AGRESTI_COULL).high for high in highs]
     value = min(max(proved.value, 0.0), 1.0)
     return Interval(
         value=value,
         low=min(max(proved.low, 0.0), value),
-        high=max(min(max(end.high for end in ends), 1.0), value),
+        high=max(min(max(ends), 1.0), value),
         estimand=ARTEFACT,
     )

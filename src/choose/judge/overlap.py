@@ -6,7 +6,7 @@ A candidate has a row right if most of its repetitions do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def _row_scores(candidate: Measured) -> Floats:
     return row_means(candidate.main.right)
 
 
-def _pair(field: Field, common: _Common) -> dict[str, object]:
+def _pair(field: Field, common: _Common) -> dict[str, Any]:
     """Return how the best cheap and the best other candidate stand to each other."""
     cheap, strong = (_best(field, common.among, is_cheap) for is_cheap in (True, False))
     if cheap is None or strong is None:
@@ -130,4 +130,4 @@ def _doubtful(field: Field, common: _Common) -> tuple[Doubtful, ...]:
 def _first_answers(outputs: Codes) -> Codes:
     """Return (rows,) the answer of each row's first repetition that was asked."""
     first = (outputs != MISSING).argmax(axis=1)
-    return outputs[np.arange(len(outputs)), first]
+    return np.asarray(outputs[np.arange(len(outputs)), first], dtype=np.int64)

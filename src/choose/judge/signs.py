@@ -35,7 +35,7 @@ def low_self_confidence(bench: Bench) -> Mask | None:
     scored = [v.scores for v in bench.others if _learns(v) and v.scores is not None]
     if not scored:
         return None
-    known = ~np.isnan(np.stack(scored)).any(axis=(0, 2))
+    known = np.asarray(~np.isnan(np.stack(scored)).any(axis=(0, 2)), dtype=np.bool_)
     mean = np.where(known[:, None], np.nan_to_num(np.mean(scored, axis=0)), 0.0)
     given = mean[np.arange(len(bench.targets)), bench.targets]
     support = np.bincount(bench.targets, weights=known, minlength=bench.labels)
@@ -129,4 +129,4 @@ def _other_votes(bench: Bench) -> Floats:
 
 def _entropy(labels: list[int]) -> float:
     shares = np.bincount(labels) / len(labels)
-    return -sum(share * log2(share) for share in shares.tolist() if share > 0)
+    return float(-sum(share * log2(share) for share in shares.tolist() if share > 0))

@@ -15,6 +15,7 @@ probe states less than one half for nearly every right answer. Chance is taken o
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def _recorded(bench: Bench, evidence: Evidence, masks: dict[str, Mask | None]) -
     uncovered = masks["not covered"]
     unproved = np.zeros_like(open_) if uncovered is None or right is None else uncovered & ~right
     found = fixable(bench, open_, unproved, _clusters(bench, evidence))
-    known: dict[str, object] = {}
+    known: dict[str, Any] = {}
     if right is not None and found is not None:
         fixes, breaks = int((right & bench.wrong).sum()), int((~right & ~bench.wrong).sum())
         known = {

@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from choose.judge.record import DatasetRecord, Decision, Gate, Verdict
-from choose.report import details
+from choose.report import details, failures
 from choose.report.candidates import candidates
 from choose.report.layout import bullets, note, pairs, section
 from choose.report.plain import encodable, trimmed
@@ -65,6 +65,8 @@ def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[Rende
         yield section("Checks", pairs(map(_gate, decision.gates)))
     for detail in (
         details.weakest,
+        failures.failures,
+        failures.overlap,
         details.steadiness,
         details.curves,
         details.differences,
