@@ -110,7 +110,7 @@ def _pairing(cheap: Measured, strong: Measured) -> Pairing | None:
     draws = [strong.main.draws[i] for i in columns]
     mine = [cheap.main.draws.index(d) if d in cheap.main.draws else 0 for d in draws]
     sides = (cheap.main.right[:, mine], strong.main.right[:, columns], stated[:, mine])
-    kept = ~np.isnan(np.concatenate(sides, axis=1)).any(axis=1)
+    kept = np.asarray(~np.isnan(np.concatenate(sides, axis=1)).any(axis=1), dtype=np.bool_)
     if not kept.any():
         return None
     right, strong_right, sure = (side[kept] for side in sides)

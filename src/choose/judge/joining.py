@@ -16,12 +16,11 @@ def overlap_steps(overlap: Overlap | None, margin: float) -> Iterator[str]:
     """Say which rows to read again, and whether a cascade pays."""
     if overlap is None:
         return
-    agreed = sum(2 * row.agree > len(overlap.candidates) for row in overlap.doubtful)
-    if agreed and agreed >= margin * overlap.rows:
+    if overlap.agreed and overlap.agreed >= margin * overlap.rows:
         yield (
-            f"Read the {agreed:,} rows again for which most candidates give one and the same "
-            f"other label: they are among the {overlap.wrong_in_all:,} of {overlap.rows:,} that "
-            "all get wrong (decision.json lists them)."
+            f"Read the {overlap.agreed:,} rows again for which most candidates give one and the "
+            f"same other label: they are among the {overlap.wrong_in_all:,} of {overlap.rows:,} "
+            "that all get wrong (decision.json lists them)."
         )
     if overlap.cascade is not None and pays(overlap.cascade, margin):
         yield f"Let two work together: {together(overlap.cascade)}."

@@ -23,6 +23,9 @@ from choose.types import Floats
 # The list is for a person to read; the count beside it is of all.
 LISTED = 200
 
+# With two candidates, that both are wrong in the same way says little.
+FEWEST = 3
+
 # Candidates asked less than this share of the rows would leave too few rows in common.
 ASKED = 0.5
 
@@ -51,7 +54,7 @@ def overlap_of(field: Field) -> Overlap | None:
         candidates=tuple(c.info.name for c in common.among),
         rows=int(common.kept.sum()),
         wrong_in_all=int(common.lost.sum()),
-        doubtful=_doubtful(field, common),
+        **_doubtful(field, common),
         oracle=Interval(value=reached.value, low=reached.low, high=reached.high, estimand=ARTEFACT),
         **_pair(field, common),
     )
@@ -105,7 +108,8 @@ def _best(field: Field, among: Sequence[Measured], is_cheap: bool) -> str | None
     return max(names, key=lambda name: field.accuracies[name].value, default=None)
 
 
-def _doubtful(field: Field, common: _Common) -> tuple[Doubtful, ...]:
+def _doubtful(field: Field, common: _Common) -> dict[str, Any]:
+    """Return the rows that all get wrong, and how many of them most give the same other label."""
     rows, place = field.panel.rows, np.flatnonzero(common.kept)[common.lost]
     ids, targets = list(rows.index), rows.targets[place]
     votes = np.zeros((len(place), len(rows.labels)), dtype=np.int64)
@@ -116,7 +120,7 @@ def _doubtful(field: Field, common: _Common) -> tuple[Doubtful, ...]:
         votes[usable, said[usable]] += 1
     agree = votes.max(axis=1, initial=0)
     order = np.argsort(-agree, kind="stable")[:LISTED]
-    return tuple(
+    listed = tuple(
         Doubtful(
             id=ids[place[i]],
             label=rows.labels[targets[i]],
@@ -125,6 +129,11 @@ def _doubtful(field: Field, common: _Common) -> tuple[Doubtful, ...]:
         )
         for i in order.tolist()
     )
+    most = len(common.among) / 2
+    return {
+        "doubtful": listed,
+        "agreed": int((agree > most).sum()) if len(common.among) >= FEWEST else None,
+    }
 
 
 def _first_answers(outputs: Codes) -> Codes:

@@ -113,6 +113,8 @@ class Overlap(Record):
     Attributes:
         candidates: those compared, without any that gives every row the same answer.
         wrong_in_all: rows that all get wrong; `doubtful` lists them, most agreed first.
+        agreed: how many of them most candidates give one and the same other label; null with
+            fewer than three candidates, whose agreement says little.
         oracle: share of the rows that at least one gets right.
         both_wrong: rows that the best cheap and the best strong candidate both get wrong.
         both_expected: how many that would be if their errors had nothing to do with each other.
@@ -121,6 +123,7 @@ class Overlap(Record):
     candidates: tuple[str, ...]
     rows: int
     wrong_in_all: int
+    agreed: int | None = None
     doubtful: tuple[Doubtful, ...] = ()
     oracle: Interval
     cheap: str | None = None
