@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from choose.judge.credible import strong
+from choose.judge.data_driven import failure_steps
 from choose.judge.gates import Case
 from choose.judge.growth import contest, more_rows, rising
 from choose.judge.headline import best_cheaper
+from choose.judge.joining import overlap_steps
 from choose.judge.label_gate import conflicts_fail
 from choose.judge.label_limit import labels_limit, relabel
 from choose.judge.paired import paired_difference
@@ -100,6 +102,7 @@ def next_steps(case: Case, gates: tuple[Gate, ...], left_out: tuple[str, ...]) -
     """Return what to do next, the most useful first."""
     steps = [*_repeat(case), *_label(case), *_grow(case), *_stronger(case, gates), *_clean(case)]
     steps = [*relabel(case), *steps] if labels_limit(case) else [*steps, *relabel(case)]
+    steps += [*failure_steps(case.failures, case.margin), *overlap_steps(case.overlap, case.margin)]
     if left_out:
         steps.append(
             "Finish what was left out: the same command with a larger --budget goes on from here."

@@ -26,6 +26,7 @@ from choose.judge.intervals import holm
 from choose.judge.paired import Difference
 from choose.judge.pairs import Pairs, record_of
 from choose.judge.panel import Measured, Panel
+from choose.judge.parts import deal
 from choose.judge.record import Pair
 from choose.types import FAMILIES, Floats
 
@@ -100,7 +101,7 @@ def _bound(pairs: Pairs, a: list[str], b: list[str]) -> tuple[float, float]:
 
 def _out_of_bag(panel: Panel, members: dict[str, Floats]) -> Floats:
     """Return (rows,) scores of the kind, each row by the member that is best on other parts."""
-    parts = _parts(panel)
+    parts = deal(len(panel.rows.targets), panel.rows.clusters, PARTS)
     scores = np.full(len(parts), np.nan)
     for part in range(PARTS):
         scores[parts == part] = members[_best(members, parts != part)][parts == part]
@@ -111,15 +112,6 @@ def _weights(panel: Panel, value: Floats) -> Floats:
     known = ~np.isnan(value)
     weights = np.ones(len(value)) if panel.rows.weights is None else panel.rows.weights
     return np.asarray(weights[known], dtype=np.float64)
-
-
-def _parts(panel: Panel) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Deal rows, or whole clusters, into parts; depends on the rows alone."""
-    n = len(panel.rows.targets)
-    names = np.arange(n).astype(str) if panel.rows.clusters is None else panel.rows.clusters
-    clusters, place = np.unique(np.asarray(names), return_inverse=True)
-    dealt = np.random.default_rng(len(clusters)).permutation(len(clusters)) % PARTS
-    return np.asarray(dealt[place], dtype=np.int64)
 
 
 def _best(members: dict[str, Floats], rows: Mask) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from choose.judge.costs import burden, cost_of
 from choose.judge.credible import BILLIONS, strong
+from choose.judge.data_driven import data_driven
 from choose.judge.drift import stable
 from choose.judge.families import Match, match
 from choose.judge.growth import contest
@@ -22,6 +23,7 @@ from choose.judge.label_gate import clean_labels
 from choose.judge.paired import Difference
 from choose.judge.record import Gate
 from choose.judge.record_audit import Audit
+from choose.judge.record_failures import Failures, Overlap
 from choose.judge.settle import Field, Settlement, relation
 from choose.judge.steadiness import halves, under_noise, under_views
 from choose.judge.words import gain, interval, listed, number, plural, points, seconds, short
@@ -40,6 +42,8 @@ class Case:
     field: Field
     settlement: Settlement
     audit: Audit | None = None
+    failures: Failures | None = None
+    overlap: Overlap | None = None
 
     @property
     def name(self) -> str:
@@ -74,10 +78,7 @@ def gates_of(case: Case) -> tuple[Gate, ...]:
         credible(case),
         _clean(case),
         stable(case.field.panel, case.name, case.margin),
-        _unmeasured(
-            "failures data-driven",
-            "Errors on the pool were not analysed, so what data could fix is not known.",
-        ),
+        data_driven(case.failures, case.margin),
         _gap(case),
         _worth(case),
         _robust(case),

@@ -9,8 +9,9 @@ from pydantic import ConfigDict, Field
 
 from choose.judge.frozen import Interval as Interval
 from choose.judge.frozen import Record as Record
-from choose.judge.record_stability import CoveragePoint, NewClass, NoiseKindPoint, Origin
 from choose.judge.record_audit import Audit
+from choose.judge.record_failures import Failures, Overlap
+from choose.judge.record_stability import CoveragePoint, NewClass, NoiseKindPoint, Origin
 
 Kind = Literal[
     "adopt", "baseline-is-enough", "none-works", "collect-labels", "fix-labels", "too-close"
@@ -209,6 +210,8 @@ class Decision(Record):
     scorecards: tuple[Scorecard, ...]
     pairs: tuple[Pair, ...]
     crossings: tuple[Crossing, ...] = ()
+    failures: Failures | None = None
+    overlap: Overlap | None = None
     looks: int
     left_out: tuple[str, ...] = ()
     audit: Audit | None = None

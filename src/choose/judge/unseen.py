@@ -19,7 +19,7 @@ CLEAN = ("clean", 0)
 
 @dataclass(frozen=True)
 class Unseen:
-    """Out-of-fold answers of one candidate, one row a labelled row, first repetition only.
+    """Out-of-fold answers of one candidate, one row a labelled row, one repetition only.
 
     Attributes:
         ids: (n,) the rows.
@@ -41,22 +41,31 @@ class Unseen:
         return np.asarray(self.outputs == self.targets, dtype=np.bool_)
 
 
-def unseen(evidence: Evidence, candidate: str) -> Unseen | None:
-    """Return a candidate's out-of-fold answers, or None where it has none."""
-    runs = [run for run in evidence.runs if _counts(run, evidence, candidate)]
+def unseen(evidence: Evidence, candidate: str, draw: int = 0, variant: str = "") -> Unseen | None:
+    """Return a candidate's out-of-fold answers, or None where it has none.
+
+    Args:
+        evidence: what was measured.
+        candidate: its name.
+        draw: which repetition.
+        variant: another setting of it, such as a wording; its own setting unless given.
+    """
+    runs = [
+        run
+        for run in _answered(evidence, candidate)
+        if (run.trial.draw, run.trial.variant) == (draw, variant)
+    ]
     if not runs:
         return None
     code: dict[str | None, int] = {label: i for i, label in enumerate(evidence.labels)}
-    targets: dict[str, str] = {}
-    for items in (evidence.items, evidence.pool):
-        targets.update(zip(items.ids, items.targets, strict=True))
+    target_of = targets(evidence)
     ids = [id for run in runs for id in run.asked[CLEAN]]
     answers = [run.answers[CLEAN] for run in runs]
     scored = [a.scores for a in answers if a.scores is not None]
     found = [e for a in answers for e in (a.evidence or ((),) * len(a))]
     return Unseen(
         ids=tuple(ids),
-        targets=np.array([code[targets[id]] for id in ids], dtype=np.int64),
+        targets=np.array([code[target_of[id]] for id in ids], dtype=np.int64),
         outputs=np.array(
             [code.get(output, UNUSABLE) for a in answers for output in a.outputs], dtype=np.int64
         ),
@@ -65,25 +74,40 @@ def unseen(evidence: Evidence, candidate: str) -> Unseen | None:
     )
 
 
-def _counts(run: Run, evidence: Evidence, candidate: str) -> bool:
-    trial = run.trial
+def settings(evidence: Evidence, candidate: str) -> tuple[tuple[int, str], ...]:
+    """Return the repetitions and settings (draw, variant) with out-of-fold answers, in order."""
+    runs = _answered(evidence, candidate)
+    return tuple(sorted({(run.trial.draw, run.trial.variant) for run in runs}))
+
+
+def targets(evidence: Evidence) -> dict[str, str]:
+    """Return the label as given of every row, asked or learnt from, by id."""
+    found: dict[str, str] = {}
+    for items in (evidence.items, evidence.pool):
+        found.update(zip(items.ids, items.targets, strict=True))
+    return found
+
+
+def _answered(evidence: Evidence, candidate: str) -> list[Run]:
     kind = "standard" if evidence.division == "cross-fit" else "inner"
-    whole = kind == "inner" or trial.train_size >= _largest(evidence, trial.fold)
-    return (
-        trial.candidate == candidate
-        and trial.scenario.kind == kind
-        and not trial.variant
-        and trial.draw == 0
+    runs = [
+        run
+        for run in evidence.runs
+        if run.trial.candidate == candidate
+        and run.trial.scenario.kind == kind
         and run.error is None
         and CLEAN in run.answers
-        and whole
-    )
-
-
-def _largest(evidence: Evidence, fold: int) -> int:
-    sizes = [
-        run.trial.train_size
-        for run in evidence.runs
-        if run.trial.fold == fold and run.trial.scenario.kind == "standard"
     ]
-    return max(sizes)
+    if kind == "inner" or not runs:
+        return runs
+    largest = _largest(evidence)
+    return [run for run in runs if run.trial.train_size >= largest[run.trial.fold]]
+
+
+def _largest(evidence: Evidence) -> dict[int, int]:
+    sizes: dict[int, int] = {}
+    for run in evidence.runs:
+        if run.trial.scenario.kind == "standard":
+            fold = run.trial.fold
+            sizes[fold] = max(sizes.get(fold, 0), run.trial.train_size)
+    return sizes

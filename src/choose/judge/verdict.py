@@ -8,18 +8,21 @@ from choose.errors import StudyError
 from choose.judge.advice import flips, next_steps
 from choose.judge.audit import audit
 from choose.judge.confidence import confidence_of
+from choose.judge.data_driven import failure_reasons
 from choose.judge.evidence import Evidence
 from choose.judge.families import pair_records
 from choose.judge.gates import Case, gates_of
 from choose.judge.headline import headline
 from choose.judge.kinds import kind_of
 from choose.judge.label_limit import audited
+from choose.judge.overlap import overlap_of
 from choose.judge.panel import Panel, panel
 from choose.judge.reasons import doubts, reasons, rejected
 from choose.judge.record import DatasetRecord, Decision, Gate, Kind, Verdict
 from choose.judge.rule import RULE, Rule
 from choose.judge.scorecards import scorecard
-from choose.judge.settle import field_of, settle
+from choose.judge.settle import Field, field_of, settle
+from choose.judge.taxonomy import failures_of
 
 __all__ = ["RULE", "judge"]
 
@@ -42,7 +45,7 @@ def judge(
     if not laid.scored:
         raise StudyError(_nothing(laid))
     field = field_of(laid, rule)
-    case = Case(field, settle(field), audit(evidence))
+    case = _case(evidence, field)
     gates = gates_of(case)
     return Decision(
         choose=version("choose-llm"),
@@ -53,11 +56,23 @@ def judge(
         gates=gates,
         scorecards=tuple(scorecard(candidate, rule) for candidate in laid.candidates),
         pairs=pair_records(field.pairs, field.order),
+        failures=case.failures,
+        overlap=case.overlap,
         looks=looks,
         left_out=left_out,
         audit=audited(case),
         machine=dict(evidence.machine),
     )
+
+
+def _case(evidence: Evidence, field: Field) -> Case:
+    labels = audit(evidence)
+    # Where the auditor is too weak to estimate, its list is no evidence against single rows.
+    suspects = None
+    if labels is not None and labels.noise is not None:
+        suspects = frozenset(s.id for s in labels.suspects[: labels.suspected])
+    failures = failures_of(evidence, field, suspects)
+    return Case(field, settle(field), labels, failures, overlap_of(field))
 
 
 def _nothing(laid: Panel) -> str:
@@ -73,7 +88,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, left_out: tuple[st
     kind = kind_of(case)
     confidence, limits = confidence_of(case, gates, looks)
     recommended = _recommended(case, kind)
-    said = [*reasons(case), doubts(limits, confidence)]
+    said = [*reasons(case), *failure_reasons(case.failures), doubts(limits, confidence)]
     return Verdict(
         kind=kind,
         recommended=recommended,

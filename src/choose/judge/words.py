@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from choose.judge.paired import Difference
 from choose.judge.record import Interval
+
+if TYPE_CHECKING:  # a report says figures in these words, and loads no scipy
+    from choose.judge.paired import Difference
 
 # Names of files and folders that say nothing about the model.
 _GENERIC = {"model", "models", "weights", "snapshots", "main"}

@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from choose.judge.record import DatasetRecord, Decision, Gate, Verdict
-from choose.report import details
+from choose.report import details, failures
 from choose.report.candidates import candidates
 from choose.report.labels import labels
 from choose.report.layout import bullets, note, pairs, section
@@ -68,6 +68,8 @@ def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[Rende
     for detail in (
         details.weakest,
         labels,
+        failures.failures,
+        failures.overlap,
         details.steadiness,
         scenes,
         details.curves,

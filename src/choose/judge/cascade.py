@@ -1,0 +1,147 @@
+"""A cheap candidate that answers where it is sure, and a strong one for everything else.
+
+From which confidence on the cheap one answers is chosen on four fifths of the rows and measured on
+the last, in turn, so that no row helps to choose the threshold that it is reported under.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from choose.judge.costs import cost_of
+from choose.judge.crossed import Mask
+from choose.judge.frozen import Interval
+from choose.judge.intervals import AGRESTI_COULL, two_way_interval
+from choose.judge.paired import paired_difference
+from choose.judge.panel import CLEAN, Measured, Table
+from choose.judge.parts import deal
+from choose.judge.record_failures import Cascade
+from choose.judge.settle import Field
+from choose.types import Floats
+
+PARTS = 5
+
+# Fewer rows than this cannot choose a threshold.
+FEWEST = 50
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Two candidates on common rows and repetitions: all arrays are (rows, repetitions)."""
+
+    cheap: Floats
+    strong: Floats
+    confidence: Floats
+    kept: Mask
+
+
+def cascade(field: Field, cheap: str, strong: str) -> Cascade | None:
+    """Return what the two would reach together, or None where the cheap one states no confidence.
+
+    The threshold lets the cheap one answer as much as costs at most a quarter of the margin
+    against the best threshold on the rows that it is chosen on.
+    """
+    pair = _pairing(field.panel[cheap], field.panel[strong])
+    if pair is None or len(pair.cheap) < FEWEST:
+        return None
+    rows = field.panel.rows
+    clusters, weights = rows.clusters_of(pair.kept), rows.weights_of(pair.kept)
+    sent, thresholds = route(pair, deal(len(pair.cheap), clusters, PARTS), field.rule.margin / 4)
+    right = np.where(sent, pair.strong, pair.cheap)
+    gains = [
+        paired_difference(right, side, clusters, weights) for side in (pair.cheap, pair.strong)
+    ]
+    reached = two_way_interval(right, clusters, weights)
+    share = two_way_interval(sent.astype(np.float64), clusters, weights, AGRESTI_COULL)
+    about = field.panel[strong].estimand
+    over = [Interval(value=g.value, low=g.low, high=g.high, estimand=about) for g in gains]
+    return Cascade(
+        cheap=cheap,
+        strong=strong,
+        rows=len(right),
+        threshold=(min(thresholds), max(thresholds)),
+        accuracy=Interval(value=reached.value, low=reached.low, high=reached.high, estimand=about),
+        sent_on=Interval(value=share.value, low=share.low, high=share.high, estimand=about),
+        over_cheap=over[0],
+        over_strong=over[1],
+        **_costs(field, cheap, strong, share.value),
+    )
+
+
+def route(pair: Pairing, parts: np.ndarray, tolerance: float) -> tuple[Mask, list[float]]:
+    """Return (rows, repetitions) what goes to the strong one, and each part's threshold."""
+    sent = np.zeros(pair.cheap.shape, dtype=np.bool_)
+    thresholds = []
+    for part in range(PARTS):
+        out = parts == part
+        thresholds.append(
+            threshold(pair.cheap[~out], pair.strong[~out], pair.confidence[~out], tolerance)
+        )
+        sent[out] = pair.confidence[out] < thresholds[-1]
+    return sent, thresholds
+
+
+def threshold(cheap: Floats, strong: Floats, confidence: Floats, tolerance: float) -> float:
+    """Return the lowest confidence to accept that costs at most `tolerance` on these rows.
+
+    Above 1 where the cheap candidate should answer nothing. All arrays have one shape; scores are
+    1 right, 0 wrong.
+    """
+    order = np.argsort(-confidence.ravel(), kind="stable")
+    sure = confidence.ravel()[order]
+    gained = np.concatenate(([0.0], np.cumsum((cheap - strong).ravel()[order]))) / len(order)
+    # Rows of equal confidence cannot be told apart, so a cut stands between different ones only.
+    cuts = np.concatenate(([True], sure[1:] < sure[:-1], [True]))
+    good = np.flatnonzero(cuts & (gained >= gained[cuts].max() - tolerance))
+    answered = int(good.max())
+    return float(sure[answered - 1]) if answered else 2.0
+
+
+def _pairing(cheap: Measured, strong: Measured) -> Pairing | None:
+    if cheap.main is None or strong.main is None:
+        return None
+    stated = _confidence(cheap.main)
+    if stated is None:
+        return None
+    asked = (~np.isnan(strong.main.right)).sum(axis=0)
+    columns = [i for i, count in enumerate(asked) if count == asked.max()]
+    draws = [strong.main.draws[i] for i in columns]
+    mine = [cheap.main.draws.index(d) if d in cheap.main.draws else 0 for d in draws]
+    sides = (cheap.main.right[:, mine], strong.main.right[:, columns], stated[:, mine])
+    kept = np.asarray(~np.isnan(np.concatenate(sides, axis=1)).any(axis=1), dtype=np.bool_)
+    if not kept.any():
+        return None
+    right, strong_right, sure = (side[kept] for side in sides)
+    return Pairing(right, strong_right, sure, kept)
+
+
+def _confidence(table: Table) -> Floats | None:
+    """Return (rows, repetitions) the probability of the answer given; None without scores."""
+    found = np.full(table.outputs.shape, np.nan)
+    for run in table.runs:
+        scores = run.answers[CLEAN].scores
+        if scores is None:
+            return None
+        place = [table.rows.index[id] for id in run.asked[CLEAN]]
+        found[place, table.draws.index(run.trial.draw)] = np.exp(scores.max(axis=1))
+    return found
+
+
+def _costs(field: Field, cheap: str, strong: str, sent: float) -> dict[str, float | None]:
+    first, second = (cost_of(field.panel[name], field.rule) for name in (cheap, strong))
+    # A millisecond an item is a second for a thousand items.
+    return {
+        "cheap_seconds_per_1k": first.ms_per_item,
+        "strong_seconds_per_1k": second.ms_per_item,
+        "seconds_per_1k": _both(first.ms_per_item, second.ms_per_item, sent),
+        "cheap_usd_per_1k": first.usd_per_1k,
+        "strong_usd_per_1k": second.usd_per_1k,
+        "usd_per_1k": _both(first.usd_per_1k, second.usd_per_1k, sent),
+    }
+
+
+def _both(first: float | None, second: float | None, sent: float) -> float | None:
+    """Return the cost of asking the first always and the second for the share sent on."""
+    return None if first is None or second is None else first + sent * second
