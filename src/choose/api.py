@@ -114,6 +114,12 @@ def report(store: str | Path) -> Decision:
     return decide(Store.open(Path(store)))
 
 
+def texts(store: str | Path) -> dict[str, str]:
+    """Return the texts of a study's rows by id; empty where none were kept."""
+    rows = Store.open(Path(store)).dataset.examples
+    return {id: example.text for id, example in rows.items() if example.text}
+
+
 def decide(store: Store) -> Decision:
     """Judge what the store holds and write the decision into it."""
     state = f"{version('choose-llm')} {store.state()}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from choose.cli import parse
+
+if TYPE_CHECKING:
+    from choose.api import Outcome
 
 DATA = "Data"
 WHO = "Candidates"
@@ -105,6 +109,10 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study. Default: .choose/…")
     ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("-o", "--output", help="Also write report.html, .md or .json; repeatable."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print only the decision record.")
     ] = False,
@@ -131,7 +139,16 @@ def compare(
         },
         "goal": {"target": target, "margin": margin},
     }
-    run(data, config or found(), overrides, out=out, strategies=strategy, as_json=as_json)
+    wanted = Wanted(as_json, tuple(output or ()))
+    run(data, config or found(), overrides, out=out, strategies=strategy, wanted=wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """In which forms the answer is wanted: printed as JSON or to be read, and which files."""
+
+    as_json: bool = False
+    outputs: tuple[Path, ...] = ()
 
 
 def found() -> Path | None:
@@ -147,13 +164,16 @@ def run(
     *,
     out: Path | None,
     strategies: list[str] | None = None,
-    as_json: bool = False,
-) -> None:
+    wanted: Wanted | None = None,
+) -> Outcome:
     """Compare, print the report or the record, and exit with 130 if interrupted."""
     from choose import api
     from choose.cli.screen import say, stderr, stdout
+    from choose.cli.written import check, write
     from choose.report.progress import LiveProgress
 
+    wanted = wanted or Wanted()
+    check(wanted.outputs)
     with LiveProgress(stderr()) as observer:
         outcome = api.compare(
             data,
@@ -163,15 +183,17 @@ def run(
             out=out,
             observer=observer,
         )
-    if as_json:
+    if wanted.as_json:
         typer.echo(outcome.decision.model_dump_json(by_alias=True, indent=1))
     else:
         from choose.report.terminal import render
 
         stdout().print(render(outcome.decision, outcome.store))
+    write(outcome.decision, outcome.store, wanted.outputs)
     if outcome.interrupted:
         say(
             f"Interrupted: what was finished is judged above. Run the same command again with "
             f"--out {outcome.store} to go on."
         )
         raise typer.Exit(130)
+    return outcome

@@ -16,13 +16,21 @@ def demo(
     budget: Annotated[
         str | None, typer.Option(help="Time to spend; the study file of the demo says 4m30s.")
     ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("-o", "--output", help="Where to write the report; default: in the study."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print only the decision record.")
     ] = False,
 ) -> None:
     """Compare all strategies on the support tickets that ship with choose."""
-    from choose.cli.compare import run
+    from choose.cli.compare import Wanted, run
+    from choose.cli.written import write
 
     overrides = {"grid": {"budget_seconds": parse.seconds(budget)}}
     with as_file(files("choose.data") / "samples" / "tickets" / "choose.toml") as study:
-        run(None, study, overrides, out=out, as_json=as_json)
+        wanted = Wanted(as_json, tuple(output or ()))
+        outcome = run(None, study, overrides, out=out, wanted=wanted)
+    if not output:
+        write(outcome.decision, outcome.store, [outcome.store / "report.html"])

@@ -1,0 +1,104 @@
+"""Lay a decision out as one page that needs nothing else: no script, no request, no font."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from choose.judge.record import Decision, Scorecard
+from choose.report import words
+from choose.report.html import charts
+from choose.report.html.charts import Figure
+from choose.report.safe import clean
+
+# What a label or an error may take of the page; the record has the whole.
+LONGEST = 300
+
+STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "unknown")}
+CHARTS: dict[str, Callable[[Decision], Figure | None]] = {
+    "accuracy": charts.accuracy,
+    "differences": charts.differences,
+    "curves": charts.curves,
+    "noise": charts.noise,
+    "price": charts.price,
+}
+
+
+def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> str:
+    """Return the report as a self-contained HTML page.
+
+    Args:
+        decision: the record; everything on the page stands in it.
+        texts: row id -> text, for the sections that show rows; None where no text was kept.
+    """
+    template = _environment().get_template("page.html.j2")
+    return template.render(
+        d=decision,
+        v=decision.verdict,
+        cards=_ranked(decision),
+        models=words.short_models(card.model for card in decision.scorecards),
+        pick=_pick(decision),
+        figures={name: draw(decision) for name, draw in CHARTS.items()},
+        texts=texts or {},
+        target=words.quantity(decision.goal, "target"),
+        margin=words.quantity(decision.goal, "margin"),
+    )
+
+
+def _ranked(decision: Decision) -> list[Scorecard]:
+    return sorted(
+        decision.scorecards,
+        key=lambda card: -card.accuracy.value if card.accuracy else 1.0,
+    )
+
+
+def _pick(decision: Decision) -> Scorecard | None:
+    name = decision.verdict.recommended or decision.verdict.use_meanwhile
+    return next((card for card in decision.scorecards if card.candidate == name), None)
+
+
+@cache
+def _environment() -> Environment:
+    """Return an environment that escapes whatever it prints."""
+    environment = Environment(
+        loader=PackageLoader("choose.report.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Text of data and models is made one harmless line before it is escaped.
+        finalize=_harmless,
+    )
+    environment.filters.update(
+        percent=words.percent,
+        number=words.number,
+        points=words.points,
+        span=words.span,
+        change=words.change,
+        figure=words.figure,
+        chance=words.chance,
+        plural=words.plural,
+        plainly=plainly,
+    )
+    environment.globals.update(
+        kinds=words.KINDS, colours=words.COLOURS, status=STATUS, dash=words.DASH
+    )
+    return environment
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    text = clean(value)
+    return text if len(text) <= LONGEST * 4 else f"{text[: LONGEST * 4]}…"
+
+
+def plainly(sentence: str) -> str:
+    """Say a sentence without the statistician's word; the page explains what a range is."""
+    return sentence.replace("95 % interval ", "likely between ").replace(
+        "whole interval", "whole likely range"
+    )

@@ -1,0 +1,217 @@
+"""The HTML page: everything in it, nothing that runs, nothing that leaves."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+import decisions
+from choose.judge.record import Decision
+from choose.report.html import render_html
+from choose.report.words import KINDS
+
+BROWSER = next(
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
+)
+VOID = {"meta", "br", "img", "hr", "input", "link"}
+VECTORS = (
+    "<script>document.title='owned'</script>",
+    "<img src=x onerror=\"document.title='owned'\">",
+    '"><svg onload="document.title=\'owned\'">',
+    "<a href=\"javascript:document.title='owned'\">x</a>",
+    "'); document.title='owned'; ('",
+    "{{ 7 * 7 }}{% raw %}",
+    "datum['x'] + toString(window)",
+    "<style>*{background:url(http://127.0.0.1:PORT/css)}</style>",
+    "<img src=http://127.0.0.1:PORT/img>",
+    "<iframe src=http://127.0.0.1:PORT/frame></iframe>",
+    "<link rel=stylesheet href=http://127.0.0.1:PORT/link>",
+    "\x1b[31mred\x1b[0m \x07 \u202eevil\u202c",
+    "</title></style></svg></table><h1>owned</h1>",
+)
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would act on, and whether every tag is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.wrong: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+        else:
+            self.wrong.append(tag)
+
+
+def parsed(page: str) -> Tags:
+    tags = Tags()
+    tags.feed(page)
+    return tags
+
+
+def poisoned(vectors: tuple[str, ...]) -> Decision:
+    """Put every vector where text of data, models or errors can stand."""
+    text = decisions.decision().model_dump(mode="json", by_alias=True)
+    names = iter(vectors * 50)
+
+    def poison(value: object, key: str = "") -> object:
+        if isinstance(value, dict):
+            return {k: poison(v, k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [poison(v, key) for v in value]
+        free = {
+            "labels",
+            "label",
+            "name",
+            "why",
+            "headline",
+            "reasons",
+            "flips",
+            "next",
+            "evidence",
+            "model",
+            "errors",
+            "left_out",
+            "findings",
+            "view",
+            "method",
+        }
+        return f"{value} {next(names)}" if isinstance(value, str) and key in free else value
+
+    return Decision.model_validate(poison(text))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_verdict_makes_a_whole_page(kind: str) -> None:
+    page = render_html(decisions.decision(kind))  # type: ignore[arg-type]
+    tags = parsed(page)
+    assert not tags.open
+    assert not tags.wrong
+    assert decisions.HEADLINES[kind] in page.replace("&#39;", "'")  # type: ignore[index]
+    assert len(page) < 1_000_000
+
+
+def test_a_record_with_nothing_measured_makes_a_page() -> None:
+    page = render_html(decisions.bare())
+    assert "None" not in re.sub(r"None of these", "", page)
+    assert not parsed(page).open
+
+
+def test_the_first_screen_speaks_without_statistics() -> None:
+    page = render_html(decisions.decision())
+    first = re.sub(r"<[^>]+>", " ", page[page.index("<header>") : page.index("</header>")])
+    for word in ("interval", "p-value", "Holm", "variance", "estimand", "standard deviation"):
+        assert word not in first
+
+
+def test_every_figure_of_the_record_is_on_the_page() -> None:
+    decision = decisions.decision()
+    page = render_html(decision)
+    for card in decision.scorecards:
+        if card.accuracy:
+            assert f"{100 * card.accuracy.value:.1f}" in page
+    for gate in decision.gates:
+        assert gate.name in page
+
+
+def test_tables_have_heads_and_charts_have_words() -> None:
+    tags = parsed(render_html(decisions.decision())).seen
+    assert all("scope" in attrs for tag, attrs in tags if tag == "th")
+    charts = [attrs for tag, attrs in tags if tag == "svg"]
+    assert len(charts) >= 3
+    assert all(attrs.get("role") == "img" and attrs.get("aria-label") for attrs in charts)
+
+
+def test_hostile_text_makes_no_tag_no_handler_and_no_address() -> None:
+    tags = parsed(render_html(poisoned(VECTORS))).seen
+    allowed = {tag for tag, _ in parsed(render_html(decisions.decision())).seen}
+    assert {tag for tag, _ in tags} <= allowed
+    for tag, attrs in tags:
+        assert not [name for name in attrs if name.startswith("on")], tag
+        assert "javascript:" not in str(attrs.get("href", ""))
+        assert tag not in ("script", "iframe", "object", "embed", "img", "link")
+    page = render_html(poisoned(VECTORS))
+    assert "{{ 7 * 7 }}" in page  # shown, not computed
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_nothing_runs_and_no_request_leaves_in_a_real_browser(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Trap(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.send_header("Connection", "close")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Trap)
+    Thread(target=server.serve_forever, daemon=True).start()
+    vectors = tuple(v.replace("PORT", str(server.server_port)) for v in VECTORS)
+    page = tmp_path / "report.html"
+    page.write_text(render_html(poisoned(vectors)), encoding="utf-8")
+    # The same text as markup, to see that the trap would have caught it.
+    bait = tmp_path / "bait.html"
+    bait.write_text(f"<body>{''.join(vectors)}", encoding="utf-8")
+    try:
+        assert "owned" in dom(bait, tmp_path)
+        assert asked
+        asked.clear()
+        shown = dom(page, tmp_path)
+    finally:
+        server.shutdown()
+    assert not asked
+    assert "<title>owned" not in shown
+    assert re.search(r"<title>choose: [^<]*&lt;script&gt;|<title>choose: ", shown)
+
+
+def dom(page: Path, home: Path) -> str:
+    """Return the document after a browser has loaded it and let scripts run."""
+    assert BROWSER is not None
+    done = subprocess.run(
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--dump-dom",
+            f"--user-data-dir={home / 'profile'}",
+            "--virtual-time-budget=3000",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
