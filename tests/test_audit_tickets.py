@@ -103,7 +103,12 @@ def test_the_three_annotators_agree_as_the_card_says():
     )
     found = agreement_of((items,), sorted(set(rows["label"])))
     assert (found.annotators, found.questions) == (3, 150)
-    # All three agree on 92 % of 150; where one differs, one pair of three still agrees.
-    assert found.pairwise.value == pytest.approx(1 - 12 / 150 * 2 / 3)
-    assert 0.89 < found.pairwise.low < found.pairwise.value < found.pairwise.high < 0.98
-    assert 0.89 < found.alpha.low < found.alpha.value < found.pairwise.value
+    # The pairs agree on 86, 87 and 80 % of 150 tickets.
+    alike = [
+        sum(one == other for one, other in zip(by[a], by[b], strict=True)) / 150
+        for by in [{x: rows.filter(pl.col("annotator") == x)["label"].to_list() for x in "ABC"}]
+        for a, b in ("AB", "AC", "BC")
+    ]
+    assert found.pairwise.value == pytest.approx(sum(alike) / 3)
+    assert 0.75 < found.pairwise.low < found.pairwise.value < found.pairwise.high < 0.93
+    assert 0.7 < found.alpha.low < found.alpha.value < found.pairwise.value

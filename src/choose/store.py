@@ -100,15 +100,18 @@ class Store:
         for view, repeat in facts["views"]:
             table = pl.read_parquet(folder / f"{view}-{repeat}.parquet")
             answers[view, repeat], asked[view, repeat] = answers_from(table)
-        known = {name: facts[name] for name in _KEPT}
+        known = {name: facts[name] for name in _KEPT if name in facts}
         return Run(
             trial=trial, answers=answers, asked=asked, **known | {"notes": tuple(facts["notes"])}
         )
 
     def done(self, trial: Trial, views: Iterable[str]) -> bool:
-        """Return whether a trial succeeded and answered these views."""
+        """Return whether a trial succeeded, left no question unasked and answered these views."""
         folder = self.path / "trials" / trial.key
-        if not (folder / "trial.json").exists() or self._json(folder / "trial.json")["error"]:
+        if not (folder / "trial.json").exists():
+            return False
+        facts = self._json(folder / "trial.json")
+        if facts["error"] or facts.get("unasked"):
             return False
         return all((folder / f"{view}-0.parquet").exists() for view in views)
 
@@ -203,6 +206,7 @@ _KEPT = (
     "dtype",
     "artefact_mb",
     "notes",
+    "unasked",
     "error",
 )
 

@@ -83,8 +83,8 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
 def _candidates(decision: Decision) -> list[str]:
     cards = sorted(decision.scorecards, key=lambda c: -c.accuracy.value if c.accuracy else 1.0)
     models = words.short_models(card.model for card in cards)
-    heads = ("candidate", "family", "model", "right of 100", "95 % interval", "rows", "seeds")
-    heads += ("ms an item", "fit seconds")
+    heads = ["candidate", "family", "model", "right of 100", "95 % interval", "rows", "seeds"]
+    heads += ["ms an item", "fit seconds"]
     return _table(heads, (_row(card, models[card.model]) for card in cards))
 
 

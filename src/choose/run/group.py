@@ -12,10 +12,10 @@ from typing import Any
 
 from choose.data.scenarios import drawn, place_of
 from choose.data.views import sample_rows, view
-from choose.errors import StrategyError
+from choose.run.asking import ask, ask_until
 from choose.strategy import Prepares, Reports, Strategy, build
 from choose.study.grid import Job
-from choose.types import Answers, Dataset, Item, Run, Task
+from choose.types import Dataset, Item, Run
 
 # A view beside the clean one is asked of this many rows in all, folds together.
 VIEW_ROWS = 200
@@ -31,15 +31,18 @@ _PACKAGES = (
 )
 
 
-def run_group(jobs: Sequence[Job], dataset: Dataset) -> Iterator[tuple[Run, str | None]]:
+def run_group(
+    jobs: Sequence[Job], dataset: Dataset, deadline: float | None = None
+) -> Iterator[tuple[Run, str | None]]:
     """Yield each job's run, with a traceback where the strategy broke.
 
-    A strategy that raises is a finding, not an abort; only an interruption goes through.
+    A strategy that raises is a finding, not an abort; only an interruption goes through. After the
+    `deadline` (of `perf_counter`), clean questions that are left stay unasked.
     """
     for job in jobs:
         start = perf_counter()
         try:
-            yield run_trial(job, dataset), None
+            yield run_trial(job, dataset, deadline), None
         except Exception as error:
             message = " ".join(str(error).split()) or "no message"
             yield (
@@ -53,8 +56,8 @@ def run_group(jobs: Sequence[Job], dataset: Dataset) -> Iterator[tuple[Run, str 
             )
 
 
-def run_trial(job: Job, dataset: Dataset) -> Run:
-    """Fit once and answer every view; depends on nothing but its arguments."""
+def run_trial(job: Job, dataset: Dataset, deadline: float | None = None) -> Run:
+    """Fit once and answer every view; how much a deadline leaves unasked is all that can vary."""
     trial = job.trial
     strategy = build(trial.strategy, seed=trial.seed, **trial.params)
     rows = drawn(dataset, place_of(trial, dataset))
@@ -63,12 +66,17 @@ def run_trial(job: Job, dataset: Dataset) -> Run:
     start = perf_counter()
     strategy.fit(dataset.task, rows.pool)
     fitted, fit_cached = perf_counter(), _cached(strategy)
-    asked = {("clean", 0): [dataset.examples[id].item() for id in rows.questions]}
-    answers = {("clean", 0): _ask(strategy, asked["clean", 0], dataset.task)}
+    questions = [dataset.examples[id].item() for id in rows.questions]
+    clean, found = (
+        (questions, ask(strategy, questions, dataset.task))
+        if deadline is None
+        else ask_until(strategy, questions, dataset, deadline)
+    )
+    asked, answers = {("clean", 0): clean}, {("clean", 0): found}
     answered, all_cached = perf_counter(), _cached(strategy)
     for name in job.views:
         asked[name, 0] = view(name, _view_rows(rows.questions, dataset), seed=0)
-        answers[name, 0] = _ask(strategy, asked[name, 0], dataset.task)
+        answers[name, 0] = ask(strategy, asked[name, 0], dataset.task)
     spent = perf_counter() - start
     return Run(
         trial=trial,
@@ -80,6 +88,7 @@ def run_trial(job: Job, dataset: Dataset) -> Run:
         predict_seconds=answered - fitted + all_cached - fit_cached,
         seconds_spent=spent,
         seconds_alone=spent + _cached(strategy),
+        unasked=len(questions) - len(clean),
         versions=versions(),
         **_how(_facts(strategy)),
     )
@@ -106,24 +115,6 @@ def _view_rows(ids: Sequence[str], dataset: Dataset) -> list[Item]:
     targets = {id: dataset.examples[id].target for id in ids}
     limit = max(1, VIEW_ROWS // len(dataset.folds))
     return [dataset.examples[id].item() for id in sample_rows(ids, targets, limit, seed=0)]
-
-
-def _ask(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
-    answers = strategy.predict(items)
-    if len(answers) != len(items) or len(answers.status) != len(items):
-        raise StrategyError(f"It gave {len(answers)} answers to {len(items)} items.")
-    strange = [o for o in answers.outputs if o is not None and o not in task.labels]
-    if strange:
-        raise StrategyError(
-            f"It answered {strange[0]!r}, which is no label; unusable answers "
-            "must be None with a status."
-        )
-    if answers.scores is not None and answers.scores.shape != (len(items), len(task.labels)):
-        raise StrategyError(
-            f"Its scores have the shape {answers.scores.shape} instead of "
-            f"({len(items)}, {len(task.labels)})."
-        )
-    return answers
 
 
 @cache

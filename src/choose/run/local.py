@@ -30,9 +30,13 @@ class Limits:
 
 @dataclass
 class Outcome:
-    """What was not run, who was dropped and why, and whether the user stopped it."""
+    """What was not run, who was dropped and why, and whether the user stopped it.
+
+    `unasked` counts the first-pass rows that a candidate's share of the budget did not reach.
+    """
 
     left_out: list[Job] = field(default_factory=list)
+    unasked: Counter[str] = field(default_factory=Counter)
     dropped: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
     seconds: float = 0.0
@@ -48,7 +52,8 @@ def run_jobs(
     """Run what the store does not hold yet and the limits allow.
 
     A candidate that has not answered anything yet is always given one trial, so that a small
-    budget leaves out repetitions and not candidates. `watch` is called before (without a run) and
+    budget leaves out repetitions and not candidates. A dear one answers as many rows of that trial
+    as an even share of the time left allows. `watch` is called before (without a run) and
     after each job.
     """
     outcome, start, budget = Outcome(), perf_counter(), limits.seconds
@@ -57,11 +62,13 @@ def run_jobs(
     cost: dict[str, float] = {}
     broken: set[str] = set()
     working: set[str] = set()
+    waiting = {j.trial.candidate for j in jobs if not find(j.trial.strategy).cheap}
     for number, job in enumerate(jobs):
         if store.done(job.trial, job.all_views):
             run = store.get(job.trial)
             _note(race, job, run)
             watch(job, run)
+            waiting.discard(job.trial.candidate)
             continue
         name = job.trial.candidate
         if name in broken and name not in working:
@@ -73,9 +80,14 @@ def run_jobs(
             outcome.left_out.append(job)
             continue
         watch(job, None)
+        deadline = None
+        if budget is not None and name in waiting:
+            deadline = perf_counter() + left / len(waiting)
+            waiting.discard(name)
         try:
-            for run, traceback in run_group([job], dataset):
+            for run, traceback in run_group([job], dataset, deadline):
                 store.add(run, traceback)
+                outcome.unasked[name] += run.unasked
                 cost[name] = max(run.seconds_spent or 0.0, 0.5 * cost.get(name, 0.0))
                 (broken if run.error else working).add(name)
                 _note(race, job, run)
@@ -100,7 +112,21 @@ def left_out_sentences(outcome: Outcome) -> list[str]:
     for job in outcome.left_out:
         counts.setdefault(job.trial.candidate, Counter())[job.part] += 1
     dropped = [f"{candidate}: {reason}." for candidate, reason in outcome.dropped.items()]
-    return dropped + [
-        f"{candidate}: {', '.join(f'{part} ({n} trials)' for part, n in parts.items())}: {why}."
-        for candidate, parts in counts.items()
+    cut = [
+        f"{candidate}: {n} rows of its first pass were not asked: its share of the budget was used "
+        "up. Whoever is asked fewer rows is compared on those."
+        for candidate, n in outcome.unasked.items()
+        if n
     ]
+    return [
+        *dropped,
+        *cut,
+        *(
+            f"{candidate}: {', '.join(_trials(part, n) for part, n in parts.items())}: {why}."
+            for candidate, parts in counts.items()
+        ),
+    ]
+
+
+def _trials(part: str, count: int) -> str:
+    return f"{part} ({count} {'trial' if count == 1 else 'trials'})"

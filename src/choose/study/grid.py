@@ -54,9 +54,9 @@ class Planner:
     def jobs(self, candidates: tuple[Candidate, ...]) -> list[Job]:
         """Return all jobs in the order in which they tell most.
 
-        Cheap candidates once on clean rows; every other candidate on the first fold; noise, sizes
-        and scenarios of cheap candidates; the other folds; more seeds; views and wordings; noise;
-        sizes; scenarios.
+        Cheap candidates on clean rows, seed after seed; every other candidate on the first fold;
+        noise, sizes and scenarios of cheap candidates; the other folds; more seeds; views and
+        wordings; noise; sizes; scenarios.
 
         Raises:
             StudyError: if a size cannot be used or the out-of-scope label does not exist.
@@ -86,7 +86,8 @@ class Planner:
             yield Point(Stage.DEAR_VIEWS, "views", views=views)
         # With the whole pool in hand, nothing differs between repetitions but the seed.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
-            yield Point(Stage.REPETITIONS, "repetitions", repetition=repetition)
+            stage = Stage.CHEAP_SEEDS if cheap else Stage.REPETITIONS
+            yield Point(stage, "repetitions", repetition=repetition)
         for variant in cls.variants if grid.wordings else ():
             stage = Stage.REPETITIONS if cheap else Stage.DEAR_VIEWS
             yield Point(stage, "other settings", variant=variant)

@@ -12,16 +12,17 @@ class Stage(IntEnum):
     """What runs when: what tells most comes first. Candidates that are not cheap are dear."""
 
     CHEAP = 0
-    DEAR = 1
-    CHEAP_GRID = 2
-    CHEAP_SCENARIOS = 3
-    DEAR_FOLDS = 4
-    DEAR_INNER = 5
-    REPETITIONS = 6
-    DEAR_VIEWS = 7
-    DEAR_NOISE = 8
-    DEAR_SIZES = 9
-    DEAR_SCENARIOS = 10
+    CHEAP_SEEDS = 1
+    DEAR = 2
+    CHEAP_GRID = 3
+    CHEAP_SCENARIOS = 4
+    DEAR_FOLDS = 5
+    DEAR_INNER = 6
+    REPETITIONS = 7
+    DEAR_VIEWS = 8
+    DEAR_NOISE = 9
+    DEAR_SIZES = 10
+    DEAR_SCENARIOS = 11
 
 
 @dataclass(frozen=True, slots=True)

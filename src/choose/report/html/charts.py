@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import altair as alt
@@ -41,7 +41,7 @@ def accuracy(decision: Decision) -> Figure | None:
         for value in [card.accuracy.value]
     ]
     y = alt.Y("candidate:N", sort=None, title=None)
-    base = alt.Chart(alt.Data(values=rows)).encode(y=y)
+    base = _chart(rows).encode(y=y)
     x = alt.X("low:Q", title="right of 100", scale=alt.Scale(zero=False, nice=True))
     layers = [
         base.mark_rule(strokeWidth=3, opacity=0.55).encode(x=x, x2="high:Q", color=colour()),
@@ -65,7 +65,7 @@ def accuracy(decision: Decision) -> Figure | None:
         if second
         else "; no other range reaches its own."
     )
-    return _figure(alt.layer(*layers), len(rows) * 30, "Accuracy by candidate", best + touching)
+    return _figure(layers, len(rows) * 30, "Accuracy by candidate", best + touching)
 
 
 def differences(decision: Decision) -> Figure | None:
@@ -82,10 +82,10 @@ def differences(decision: Decision) -> Figure | None:
         }
         for p in pairs
     ]
-    base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("pair:N", sort=None, title=None))
+    base = _chart(rows).encode(y=alt.Y("pair:N", sort=None, title=None))
     x = alt.X("low:Q", title="points of accuracy more (right) or less (left)")
     margin = 100 * (quantity(decision.goal, "margin") or 0.0)
-    band = alt.Chart(alt.Data(values=[{"from": -margin, "to": margin}]))
+    band = _chart([{"from": -margin, "to": margin}])
     layers = [
         band.mark_rect(color=INK, opacity=0.09).encode(x="from:Q", x2="to:Q"),
         _mark_at(0.0, dash=False),
@@ -97,7 +97,7 @@ def differences(decision: Decision) -> Figure | None:
         f"{clear} of {len(pairs)} ranges stay clear of zero; a range wholly inside the shaded "
         f"band (± {number(margin / 100)} points) would show that the two are as good as equal."
     )
-    return _figure(alt.layer(*layers), len(rows) * 30, "Paired differences", caption)
+    return _figure(layers, len(rows) * 30, "Paired differences", caption)
 
 
 def curves(decision: Decision) -> Figure | None:
@@ -116,7 +116,7 @@ def curves(decision: Decision) -> Figure | None:
         for card in cards
         for point in card.curve
     ]
-    sizes = sorted({row["x"] for row in rows})
+    sizes = sorted({point.labels for card in cards for point in card.curve})
     x = alt.X(
         "x:Q",
         title="labels learnt from",
@@ -150,7 +150,7 @@ def noise(decision: Decision) -> Figure | None:
         for card in cards
         for point in card.noise.curve
     ]
-    ticks = sorted({row["x"] for row in rows})
+    ticks = sorted({100 * point.rate for card in cards for point in card.noise.curve})
     x = alt.X("x:Q", title="% of the labels made wrong", axis=alt.Axis(values=ticks, grid=False))
     slopes = {c.candidate: c.noise.slope for c in cards if c.noise.slope}
     if slopes:
@@ -179,7 +179,7 @@ def price(decision: Decision) -> Figure | None:
         if c.accuracy is not None
     ]
     title = "dollars for 1,000 answers" if priced else "milliseconds an answer"
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = _chart(rows).encode(
         x=alt.X("x:Q", title=title, scale=alt.Scale(type="log")),
         y=alt.Y("value:Q", title="right of 100", scale=alt.Scale(zero=False, padding=18)),
     )
@@ -192,7 +192,7 @@ def price(decision: Decision) -> Figure | None:
         f"Up and to the left is better. Nobody is both cheaper and more accurate than "
         f"{' or '.join(clean(c.candidate) for c in on_edge)}."
     )
-    return _figure(alt.layer(*layers), 260, "Cost against accuracy", caption)
+    return _figure(layers, 260, "Cost against accuracy", caption)
 
 
 def _dominates(a: Scorecard, b: Scorecard, unit: Callable[[Scorecard], float | None]) -> bool:
@@ -203,8 +203,8 @@ def _dominates(a: Scorecard, b: Scorecard, unit: Callable[[Scorecard], float | N
 
 def _lines(rows: list[dict[str, object]], x: alt.X, title: str, caption: str) -> Figure:
     y = alt.Y("value:Q", title="right of 100", scale=alt.Scale(zero=False))
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x)
-    ends = alt.Chart(alt.Data(values=_last_of_each(rows))).encode(x=x)
+    base = _chart(rows).encode(x=x)
+    ends = _chart(_last_of_each(rows)).encode(x=x)
     layers = [
         base.mark_area(opacity=0.13).encode(
             y=alt.Y("low:Q"), y2="high:Q", color=colour(), detail="candidate:N"
@@ -215,7 +215,7 @@ def _lines(rows: list[dict[str, object]], x: alt.X, title: str, caption: str) ->
         ),
         ends.mark_text(align="left", dx=9).encode(y=alt.Y("shown:Q"), text="candidate:N"),
     ]
-    return _figure(alt.layer(*layers), 280, title, caption)
+    return _figure(layers, 280, title, caption)
 
 
 def _last_of_each(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
@@ -232,14 +232,21 @@ def _last_of_each(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
 
 
 def _mark_at(x: float, dash: bool = True) -> alt.Chart:
-    rule = alt.Chart(alt.Data(values=[{"at": x}]))
-    return rule.mark_rule(color=INK, strokeDash=[4, 4] if dash else [1, 0]).encode(x="at:Q")
+    rule = _chart([{"at": x}]).mark_rule(color=INK, strokeDash=[4, 4] if dash else [1, 0])
+    marked: alt.Chart = rule.encode(x="at:Q")
+    return marked
 
 
-def _figure(chart: alt.LayerChart, height: int, title: str, caption: str) -> Figure:
+def _chart(rows: Sequence[Mapping[str, object]]) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=[dict(row) for row in rows]))
+
+
+def _figure(layers: Sequence[alt.Chart], height: int, title: str, caption: str) -> Figure:
     # A reader's font may be wider than the one the drawing was measured with.
     room = {"left": 34, "right": 34, "top": 5, "bottom": 5}
-    sized = chart.properties(width=WIDTH, height=max(height, 60), padding=room)
+    sized = alt.LayerChart(layer=list(layers)).properties(
+        width=WIDTH, height=max(height, 60), padding=room
+    )
     return Figure(svg(sized, f"{title}. {caption}"), caption)
 
 

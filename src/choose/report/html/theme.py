@@ -40,7 +40,7 @@ def shape() -> alt.Shape:
     return alt.Shape("family:N", scale=scale, legend=None)
 
 
-def svg(chart: alt.LayerChart | alt.Chart, title: str) -> Markup:
+def svg(chart: alt.LayerChart, title: str) -> Markup:
     """Draw a chart as static SVG: nothing in it can run, and it scales with the page.
 
     Text from data reaches Vega as data values only, never as a field name or an expression.
@@ -59,7 +59,7 @@ def svg(chart: alt.LayerChart | alt.Chart, title: str) -> Markup:
     return head + Markup(drawn[found.end() :])
 
 
-def styled(chart: alt.LayerChart | alt.Chart) -> alt.LayerChart | alt.Chart:
+def styled(chart: alt.LayerChart) -> alt.LayerChart:
     """Lay the page's ink over a chart."""
     axis: dict[str, Any] = {
         "labelColor": INK,
@@ -75,9 +75,10 @@ def styled(chart: alt.LayerChart | alt.Chart) -> alt.LayerChart | alt.Chart:
         "titleFontWeight": "normal",
         "labelLimit": 190,
     }
-    return (
+    inked: alt.LayerChart = (
         chart.configure(background="transparent", font="system-ui, sans-serif")
         .configure_view(stroke=None)
         .configure_axis(**axis)
         .configure_text(color=INK, fontSize=12)
     )
+    return inked

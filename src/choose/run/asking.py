@@ -1,0 +1,91 @@
+"""Ask a fitted strategy its questions, all of them or as many as a deadline allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import numpy as np
+
+from choose.data.pools import interleaved
+from choose.errors import StrategyError
+from choose.strategy import Strategy
+from choose.types import Answers, Dataset, Item, Task
+
+# However late it is, so many questions are asked: fewer say nothing, and the race that spares
+# hopeless candidates needs as many.
+AT_LEAST = 100
+
+# Questions asked between two looks at the clock.
+CHUNK = 25
+
+
+def ask(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
+    """Return the answers, checked.
+
+    Raises:
+        StrategyError: if they do not fit the items or the labels.
+    """
+    answers = strategy.predict(items)
+    if len(answers) != len(items) or len(answers.status) != len(items):
+        raise StrategyError(f"It gave {len(answers)} answers to {len(items)} items.")
+    strange = [o for o in answers.outputs if o is not None and o not in task.labels]
+    if strange:
+        raise StrategyError(
+            f"It answered {strange[0]!r}, which is no label; unusable answers "
+            "must be None with a status."
+        )
+    if answers.scores is not None and answers.scores.shape != (len(items), len(task.labels)):
+        raise StrategyError(
+            f"Its scores have the shape {answers.scores.shape} instead of "
+            f"({len(items)}, {len(task.labels)})."
+        )
+    return answers
+
+
+def ask_until(
+    strategy: Strategy, items: Sequence[Item], dataset: Dataset, deadline: float
+) -> tuple[list[Item], Answers]:
+    """Return what was asked by the deadline (of `perf_counter`), and the answers.
+
+    Questions come in a stratified order that depends on the rows alone, so that candidates cut
+    short share their rows. At least 100 are asked. An answer does not depend on its neighbours.
+    """
+    targets = {item.id: dataset.examples[item.id].target for item in items}
+    by_id = {item.id: item for item in items}
+    order = [by_id[id] for id in interleaved(sorted(by_id), targets, "asked")]
+    parts, done = [], 0
+    while done < len(order):
+        start = perf_counter()
+        chunk = order[done : done + (CHUNK if done else AT_LEAST)]
+        parts.append(ask(strategy, chunk, dataset.task))
+        done += len(chunk)
+        if perf_counter() + _for_a_chunk(perf_counter() - start, len(chunk)) > deadline:
+            break
+    return order[:done], joined(parts)
+
+
+def _for_a_chunk(seconds: float, rows: int) -> float:
+    return seconds / rows * CHUNK
+
+
+def joined(parts: Sequence[Answers]) -> Answers:
+    """Return the answers one behind the other; a column that a part lacks is None."""
+
+    def column(name: str) -> np.ndarray | None:
+        values = [getattr(part, name) for part in parts]
+        return None if any(v is None for v in values) else np.concatenate(values)
+
+    return Answers(
+        outputs=tuple(o for part in parts for o in part.outputs),
+        status=tuple(s for part in parts for s in part.status),
+        evidence=(
+            None
+            if any(part.evidence is None for part in parts)
+            else tuple(e for part in parts for e in part.evidence or ())
+        ),
+        **{
+            name: column(name)
+            for name in ("scores", "tokens_in", "tokens_cached", "tokens_out", "latency")
+        },
+    )
