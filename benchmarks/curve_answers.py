@@ -15,10 +15,10 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from choose_baseline import LogisticHead, Tfidf
 
 from choose.data.pools import ordered
 from choose.types import Example, Item, Task
+from choose_baseline import LogisticHead, Tfidf
 
 SETS = (
     "banking77",

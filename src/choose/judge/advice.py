@@ -8,8 +8,17 @@ from choose.judge.credible import strong
 from choose.judge.gates import Case
 from choose.judge.growth import contest, more_rows, rising
 from choose.judge.headline import best_cheaper
+from choose.judge.more_labels import (
+    more,
+    nearest,
+    overtaken,
+    steepest,
+    toward_margin,
+    toward_target,
+)
 from choose.judge.paired import paired_difference
 from choose.judge.record import Gate
+from choose.judge.record_curves import Forecast
 from choose.judge.robustness import common
 from choose.judge.steadiness import under_noise
 from choose.judge.words import gain, listed, number, of_100, plural, points, rounded
@@ -20,7 +29,14 @@ ENOUGH = 5
 
 def flips(case: Case) -> tuple[str, ...]:
     """Return what would change the verdict, with figures."""
-    return (*_margin(case), *_model(case), *_fewer_labels(case), *_noise(case), *_wording(case))
+    return (
+        *_margin(case),
+        *_model(case),
+        *_fewer_labels(case),
+        *overtaken(case.field, case.name),
+        *_noise(case),
+        *_wording(case),
+    )
 
 
 def _margin(case: Case) -> Iterator[str]:
@@ -149,6 +165,12 @@ def _price(case: Case, low: int, high: int) -> str:
 
 
 def _grow(case: Case) -> Iterator[str]:
+    if case.settlement.target in ("missed", "open") and (said := toward_target(case.field)):
+        yield said + _hours(case, nearest(case.field))
+    forecast = steepest(case.field, (case.name, *case.settlement.rivals))
+    if forecast is not None:
+        yield toward_margin(forecast)
+        return
     found = rising(case.field, case.field.names)
     if found is not None:
         yield (
@@ -157,6 +179,12 @@ def _grow(case: Case) -> Iterator[str]:
             f"(95 % interval {number(100 * found.gained.low)} to "
             f"{number(100 * found.gained.high)})."
         )
+
+
+def _hours(case: Case, forecast: Forecast | None) -> str:
+    ends = more(forecast, forecast.target) if forecast and forecast.target else None
+    price = _price(case, *ends) if ends else ""
+    return f" That is{price.replace(' (', ' ', 1).removesuffix(')')}." if price else ""
 
 
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:

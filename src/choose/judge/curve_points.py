@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from choose.judge.crossed import Mask
 from choose.judge.panel import Measured, Rows, Table
 from choose.types import Floats
 
@@ -55,6 +56,12 @@ class Points:
         """Return the places of the sizes whose repetitions learnt from different rows."""
         return tuple(range(len(self.sizes) - (not self.drawn)))
 
+    @property
+    def freedom(self) -> float:
+        """Return the degrees of freedom of the draws' variance; nested pools share some luck."""
+        repetitions = sum(len(self.draws[i]) - 1 for i in self.repeated)
+        return 0.75 * repetitions
+
 
 def points_of(candidate: Measured) -> Points | str:
     """Return a candidate's points, or in a sentence why no curve may be fitted to them."""
@@ -75,10 +82,10 @@ def points_of(candidate: Measured) -> Points | str:
 
 
 def _on_common_rows(tables: list[tuple[int, Table]], drawn: bool, rows: Rows) -> Points | None:
-    kept = np.logical_and.reduce([table.kept for _, table in tables])
+    kept: Mask = np.asarray(np.stack([t.kept for _, t in tables]).all(axis=0), dtype=np.bool_)
     if not kept.any():
         return None
-    whole = [~np.isnan(table.right[kept]).any(axis=0) for _, table in tables]
+    whole = [np.asarray(~np.isnan(t.right[kept]).any(axis=0), dtype=np.bool_) for _, t in tables]
     few = [w.sum() < DRAWS for w in whole[: len(whole) - (not drawn)]]
     if any(few) or not whole[-1].any():
         return None

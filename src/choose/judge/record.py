@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from choose.judge.frozen import Interval as Interval
 from choose.judge.frozen import Record as Record
+from choose.judge.record_curves import Forecast
 
 Kind = Literal[
     "adopt", "baseline-is-enough", "none-works", "collect-labels", "fix-labels", "too-close"
@@ -203,6 +204,7 @@ class Decision(Record):
     scorecards: tuple[Scorecard, ...]
     pairs: tuple[Pair, ...]
     crossings: tuple[Crossing, ...] = ()
+    forecasts: tuple[Forecast, ...] = ()
     looks: int
     left_out: tuple[str, ...] = ()
     machine: Mapping[str, Any] = {}

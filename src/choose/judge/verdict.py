@@ -7,6 +7,7 @@ from importlib.metadata import version
 from choose.errors import StudyError
 from choose.judge.advice import flips, next_steps
 from choose.judge.confidence import confidence_of
+from choose.judge.crossings import crossings_of
 from choose.judge.evidence import Evidence
 from choose.judge.families import pair_records
 from choose.judge.gates import Case, gates_of
@@ -51,6 +52,8 @@ def judge(
         gates=gates,
         scorecards=tuple(scorecard(candidate, rule) for candidate in laid.candidates),
         pairs=pair_records(field.pairs, field.order),
+        crossings=crossings_of(field),
+        forecasts=tuple(field.curves.forecasts.values()),
         looks=looks,
         left_out=left_out,
         machine=dict(evidence.machine),

@@ -15,7 +15,7 @@ from choose.strategy import Strategy, Weighted, build, find
 from choose.study.study import Grid, Study
 from choose.types import STANDARD, Candidate, Dataset, Example, Scenario, Trial
 
-SIZES = (0.125, 0.25, 0.5, 1.0)
+SIZES = (0.0625, 0.125, 0.25, 0.5, 1.0)
 NOISE = (0.0, 0.1, 0.2)
 VIEWS = ("typos", "casing", "spacing")
 
