@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -44,7 +45,9 @@ def test_a_crossing_between_measured_sizes_is_shown_with_its_labels():
 
 def test_what_learns_nothing_is_crossed_as_a_flat_line():
     """A prompted model answers alike at every size; lora passes its 0.6 between 50 and 100."""
-    found = crossings(worlds.prompt(0.6), lora())
+    study = worlds.study([worlds.prompt(0.6), lora()], 1500, 3)
+    infos = tuple(replace(c, learns=c.name != "prompt") for c in study.candidates)
+    found = crossings_of(field_of(panel(replace(study, candidates=infos)), Rule()))
     assert [(c.a, c.b) for c in found] == [("lora", "prompt")]
     assert found[0].labels is not None
     assert 50 <= found[0].labels.value <= 100

@@ -46,8 +46,8 @@ def _logarithm(rates: Floats, sizes: Floats) -> Floats:
 # Slowest saturation first. exp3 is nearly flat from where the data end, the logarithm (what pow3
 # becomes as its rate goes to 0) never bends: what a curve does next lies between the two.
 FAMILIES = (
-    Family("exp3", np.geomspace(0.3, 30.0, 20), _exponential),
-    Family("pow3", np.geomspace(0.05, 2.0, 20), _power),
+    Family("exp3", np.geomspace(0.3, 30.0, 40), _exponential),
+    Family("pow3", np.geomspace(0.05, 2.0, 40), _power),
     Family("logarithm", np.ones(1), _logarithm, asymptote=False),
 )
 
