@@ -25,6 +25,7 @@ import numpy as np
 from choose.judge.curve_points import Points
 from choose.judge.ensembles import ensemble
 from choose.judge.luck import Luck
+from choose.judge.stats import wilson
 from curve_answers import CANDIDATES, FRACTIONS, SETS, Fits, fits
 
 TUNED_ON = ("banking77", "fin_phrasebank", "sst2", "trec6")
@@ -145,9 +146,10 @@ def _rates(found: list[Forecasted]) -> list[float]:
 
 def _report(found: list[Forecasted]) -> Iterator[str]:
     names = ("half", "bias", "rmse", "apart")
-    head = f"{'':44} {'n':>4} {'covered':>8} {'(se)':>6} {' '.join(f'{n:>6}' for n in names)}"
+    head = f"{'':44} {'n':>4} {'covered':>8} {'at least':>8} {' '.join(f'{n:>6}' for n in names)}"
     yield "Bands for four times the labels, in points; target: 0.90 of them cover."
     yield f"Tuned on {', '.join(TUNED_ON)}; reported on the others."
+    yield "At least: Wilson's 95 % lower end, as if the replications of a set shared no row."
     for mode in ("inside", "drawn"):
         yield f"\nPools {mode}\n{head}"
         part = [f for f in found if f.mode == mode]
@@ -171,11 +173,11 @@ def _line(what: str, rows: list[Forecasted]) -> str:
     covered = np.array([f.covered for f in rows], dtype=np.float64)
     half = np.array([f.high - f.low for f in rows]) / 2
     off = np.array([f.truth - f.value for f in rows])
-    error = np.sqrt(covered.mean() * (1 - covered.mean()) / len(rows))
+    least = wilson(float(covered.sum()), len(rows))[0]
     figures = (half.mean(), off.mean(), np.sqrt((off**2).mean()))
     said = " ".join(f"{100 * figure:6.1f}" for figure in figures)
     apart = np.mean([f.apart for f in rows])
-    return f"{what:44} {len(rows):4} {covered.mean():8.3f} {error:6.3f} {said} {apart:6.2f}"
+    return f"{what:44} {len(rows):4} {covered.mean():8.3f} {least:8.3f} {said} {apart:6.2f}"
 
 
 if __name__ == "__main__":

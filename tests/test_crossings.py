@@ -103,7 +103,7 @@ def test_a_target_out_of_reach_is_said_to_be():
     flat = lora(0.74, at={25: 0.7, 50: 0.72, 100: 0.73, 200: 0.735})
     found = decide(Rule(target=0.95), flat)
     assert found.verdict.kind == "none-works"
-    assert any("not likely to reach 95 of 100" in s for s in found.verdict.next)
+    assert any("not likely to reach 95 of 100" in s for s in found.verdict.flips)
 
 
 def test_records_survive_the_file_and_each_candidate_has_a_line():

@@ -11,6 +11,7 @@ from choose.judge.headline import best_cheaper
 from choose.judge.more_labels import (
     more,
     nearest,
+    out_of_reach,
     overtaken,
     steepest,
     toward_margin,
@@ -34,6 +35,7 @@ def flips(case: Case) -> tuple[str, ...]:
         *_model(case),
         *_fewer_labels(case),
         *overtaken(case.field, case.name),
+        *filter(None, [_unreached(case)]),
         *_noise(case),
         *_wording(case),
     )
@@ -179,6 +181,10 @@ def _grow(case: Case) -> Iterator[str]:
             f"(95 % interval {number(100 * found.gained.low)} to "
             f"{number(100 * found.gained.high)})."
         )
+
+
+def _unreached(case: Case) -> str:
+    return "" if case.settlement.target == "met" else out_of_reach(case.field)
 
 
 def _hours(case: Case, forecast: Forecast | None) -> str:

@@ -30,8 +30,14 @@ def flattens(field: Field, name: str) -> bool:
 
 
 def unknown(field: Field) -> tuple[str, ...]:
-    """Return the candidates that no curve may be fitted to."""
-    return tuple(name for name in field.names if field.curves.forecasts[name].refused)
+    """Return the candidates that may learn from more labels but have no fitted curve."""
+    return tuple(
+        c.info.name
+        for c in field.order
+        if c.info.learns
+        and c.info.strategy != "majority"
+        and field.curves.forecasts[c.info.name].refused
+    )
 
 
 def more(forecast: Forecast, found: Needed) -> tuple[int, int] | None:
@@ -64,21 +70,27 @@ def chance(probability: float) -> str:
 
 
 def toward_target(field: Field) -> str:
-    """Say what it takes to reach the target, or that it is not in reach; empty if not known."""
+    """Say what it takes to reach the target; empty if that is not known, or not likely."""
     forecast = nearest(field)
-    if forecast is None or forecast.target is None or forecast.target.accuracy is None:
+    if forecast is None or forecast.target is None or not likely(forecast.target):
         return ""
-    target = of_100(forecast.target.accuracy)
-    if likely(forecast.target):
-        return (
-            f"{forecast.candidate} would reach {target} with {amount(forecast, forecast.target)}."
-        )
+    assert forecast.target.accuracy is not None
+    needs = amount(forecast, forecast.target)
+    return f"{forecast.candidate} would reach {of_100(forecast.target.accuracy)} with {needs}."
+
+
+def out_of_reach(field: Field) -> str:
+    """Say that more labels will hardly reach the target; empty if not known, or if they may."""
+    forecast = nearest(field)
+    if forecast is None or forecast.target is None or likely(forecast.target):
+        return ""
+    assert forecast.target.accuracy is not None
     missing = unknown(field)
     but = f"; for {listed(missing)} it is not known" if missing else ""
     return (
-        f"More labels are not likely to reach {target}: the nearest, {forecast.candidate}, does "
-        f"with up to {plural(forecast.target.within, 'label')}, four times as many as now, with "
-        f"probability {chance(forecast.target.probability)}{but}."
+        f"More labels are not likely to reach {of_100(forecast.target.accuracy)}: with up to "
+        f"{plural(forecast.target.within, 'label')}, four times as many as now, the probability "
+        f"is {chance(forecast.target.probability)} for the nearest, {forecast.candidate}{but}."
     )
 
 

@@ -44,7 +44,8 @@ def _point(point: ForecastPoint) -> str:
 
 def _needed(needed: Needed) -> str:
     target = f"{number(needed.accuracy)} of 100" if needed.accuracy is not None else "the goal"
-    sure = f"probability {needed.probability:.2f}"
+    chance = f"{needed.probability:.2f}" if needed.probability >= 0.01 else "below 0.01"
+    sure = f"probability {chance}"
     if needed.labels is None:
         return f"{target} not within {needed.within:,} ({sure} that it is)"
     return f"{target} from about {needed.labels.value:,.0f} ({sure} within {needed.within:,})"
