@@ -166,6 +166,65 @@ def test_a_candidate_far_behind_is_dropped_and_it_is_said_by_how_much(tmp_path: 
     assert sentence.startswith("slow: dropped after 120 rows, 67 points behind tfidf")
 
 
+def test_a_deadline_leaves_the_same_rows_unasked_for_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = dataset(rows=900)
+    store = Store.create(tmp_path / "st")
+    what = study("slow", wordings=False)
+    store.begin(what.model_dump(mode="json", exclude_none=True), data)
+    _, _, jobs = plan(what, data)
+    job = next(j for j in jobs if j.trial.candidate == "slow")
+    whole, cut = run_trial(job, data), run_trial(job, data, deadline=0.0)
+    ids = cut.asked["clean", 0]
+    assert (len(ids), cut.unasked) == (100, 80)
+    by_id = dict(zip(whole.asked["clean", 0], whole.answers["clean", 0].outputs, strict=True))
+    assert cut.answers["clean", 0].outputs == tuple(by_id[id] for id in ids)
+    again = run_trial(job, data, deadline=0.0)
+    assert again.asked["clean", 0] == ids
+    shares = [
+        np.mean([data.examples[id].target == data.task.labels[0] for id in part])
+        for part in (ids, by_id)
+    ]
+    assert abs(shares[0] - shares[1]) < 0.02  # stratified
+    store.add(cut)
+    assert not store.done(job.trial, ("clean",))
+    kept = store.get(job.trial)
+    assert kept is not None
+    assert kept.unasked == 80
+    store.add(whole)
+    assert store.done(job.trial, ("clean",))
+
+
+def test_a_deadline_far_off_changes_nothing(tmp_path: Path) -> None:
+    _, data, jobs = prepare(tmp_path, study("tfidf"))
+    plain = run_trial(jobs[-1], data)
+    timed = run_trial(jobs[-1], data, deadline=perf_counter() + 600)
+    by_id = dict(
+        zip(plain.asked["clean", 0], plain.answers["clean", 0].outputs, strict=True),
+    )
+    assert timed.unasked == 0
+    assert timed.answers["clean", 0].outputs == tuple(by_id[id] for id in timed.asked["clean", 0])
+
+
+def test_a_dear_candidate_takes_its_share_of_the_budget_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = dataset(rows=900)
+    store = Store.create(tmp_path / "st")
+    what = study("slow", wordings=False)
+    store.begin(what.model_dump(mode="json", exclude_none=True), data)
+    _, _, jobs = plan(what, data)
+    first = [j for j in jobs if j.trial.candidate in ("majority", "slow")]
+    outcome = run_jobs(first, data, store, Limits(0.2), Seen())
+    assert outcome.unasked["slow"] > 0
+    assert any("of its first pass were not asked" in s for s in left_out_sentences(outcome))
+    ahead = Seen()
+    run_jobs(first, data, store, Limits(), ahead)  # with time enough, it is completed
+    assert "slow" in ahead.ran()
+    assert all(store.done(j.trial, ("clean",)) for j in first)
+
+
 def race(gained: int, lost: int, both: int) -> Race:
     found = Race({}, margin=0.02)
     pairs = [(True, False)] * gained + [(False, True)] * lost + [(True, True)] * both

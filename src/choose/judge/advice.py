@@ -12,8 +12,18 @@ from choose.judge.headline import best_cheaper
 from choose.judge.joining import overlap_steps
 from choose.judge.label_gate import conflicts_fail
 from choose.judge.label_limit import labels_limit, relabel
+from choose.judge.more_labels import (
+    more,
+    nearest,
+    out_of_reach,
+    overtaken,
+    steepest,
+    toward_margin,
+    toward_target,
+)
 from choose.judge.paired import paired_difference
 from choose.judge.record import Gate
+from choose.judge.record_curves import Forecast
 from choose.judge.robustness import common
 from choose.judge.steadiness import under_noise
 from choose.judge.words import gain, listed, number, of_100, plural, points, rounded
@@ -24,7 +34,15 @@ ENOUGH = 5
 
 def flips(case: Case) -> tuple[str, ...]:
     """Return what would change the verdict, with figures."""
-    return (*_margin(case), *_model(case), *_fewer_labels(case), *_noise(case), *_wording(case))
+    return (
+        *_margin(case),
+        *_model(case),
+        *_fewer_labels(case),
+        *overtaken(case.field, case.name),
+        *filter(None, [_unreached(case)]),
+        *_noise(case),
+        *_wording(case),
+    )
 
 
 def _margin(case: Case) -> Iterator[str]:
@@ -155,6 +173,12 @@ def _price(case: Case, low: int, high: int) -> str:
 
 
 def _grow(case: Case) -> Iterator[str]:
+    if case.settlement.target in ("missed", "open") and (said := toward_target(case.field)):
+        yield said + _hours(case, nearest(case.field))
+    forecast = steepest(case.field, (case.name, *case.settlement.rivals))
+    if forecast is not None:
+        yield toward_margin(forecast)
+        return
     found = rising(case.field, case.field.names)
     if found is not None:
         yield (
@@ -163,6 +187,16 @@ def _grow(case: Case) -> Iterator[str]:
             f"(95 % interval {number(100 * found.gained.low)} to "
             f"{number(100 * found.gained.high)})."
         )
+
+
+def _unreached(case: Case) -> str:
+    return "" if case.settlement.target == "met" else out_of_reach(case.field)
+
+
+def _hours(case: Case, forecast: Forecast | None) -> str:
+    ends = more(forecast, forecast.target) if forecast and forecast.target else None
+    price = _price(case, *ends) if ends else ""
+    return f" That is{price.replace(' (', ' ', 1).removesuffix(')')}." if price else ""
 
 
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from choose.judge.intervals import rows_needed
+from choose.judge.more_labels import flattens
 from choose.judge.paired import Difference, paired_difference
 from choose.judge.panel import Measured
 from choose.judge.robustness import common
@@ -45,11 +46,15 @@ def rise(candidate: Measured) -> Rise | None:
 
 
 def rising(field: Field, names: tuple[str, ...]) -> Rise | None:
-    """Return the steepest rise among these that is certain and at least the margin."""
+    """Return the steepest rise among these that is certain and at least the margin.
+
+    A candidate whose fitted curve says that it will hardly gain the margin again has risen before.
+    """
     found = [
         r
         for name in names
-        if (r := rise(field.panel[name])) is not None
+        if not flattens(field, name)
+        and (r := rise(field.panel[name])) is not None
         and r.gained.low > 0
         and r.gained.value >= field.rule.margin
     ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from choose.judge.credible import strong
+from choose.judge.forecasts import likely
 from choose.judge.gates import Case
 from choose.judge.growth import contest, more_rows, rising
 from choose.judge.kinds import conflicts_limit
 from choose.judge.label_limit import limit_sentence
+from choose.judge.more_labels import nearest, toward_target
 from choose.judge.record import Kind
 from choose.judge.words import listed, of_100, plural, points, rounded, short
 
@@ -92,6 +94,9 @@ def _collect(case: Case) -> str:
 
 
 def _why_more(case: Case) -> str:
+    best = nearest(case.field)
+    if not case.settlement.reachable and best is not None and likely(best.target):
+        return toward_target(case.field)
     found = rising(case.field, (case.name, *case.settlement.rivals)) or rising(
         case.field, case.field.names
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from choose.judge.forecasts import likely
 from choose.judge.gates import Case
 from choose.judge.growth import COARSE, contest, rising
 from choose.judge.intervals import wilson
 from choose.judge.label_limit import labels_limit
+from choose.judge.more_labels import nearest, unknown
 from choose.judge.record import Kind
 
 # Doublings of the labels within which a rising curve may be hoped to reach a target.
@@ -52,12 +54,16 @@ def conflicts_limit(case: Case) -> tuple[int, int] | None:
 
 
 def may_grow(case: Case) -> bool:
-    """Return whether a rising candidate would reach the target in two more doublings like its last.
+    """Return whether some candidate is likely to reach the target with more labels.
 
-    Its gain since a pool of half the size is taken per doubling; curves flatten, so this is a
+    Its fitted curve says so. Where none may be fitted, two more doublings like the last one decide:
+    the gain since a pool of half the size is taken per doubling; curves flatten, so that this is a
     reason to look and no forecast.
     """
-    target, found = case.field.rule.target, rising(case.field, case.field.names)
+    target, best = case.field.rule.target, nearest(case.field)
+    if best is not None and likely(best.target):
+        return True
+    found = rising(case.field, unknown(case.field))
     if target is None or found is None:
         return False
     a_doubling = found.gained.value / np.log2(found.labels / found.fewer)

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from choose.judge.frozen import Interval as Interval
 from choose.judge.frozen import Record as Record
 from choose.judge.record_audit import Audit
+from choose.judge.record_curves import Forecast
 from choose.judge.record_failures import Failures, Overlap
 from choose.judge.record_stability import CoveragePoint, NewClass, NoiseKindPoint, Origin
 
@@ -212,6 +213,7 @@ class Decision(Record):
     crossings: tuple[Crossing, ...] = ()
     failures: Failures | None = None
     overlap: Overlap | None = None
+    forecasts: tuple[Forecast, ...] = ()
     looks: int
     left_out: tuple[str, ...] = ()
     audit: Audit | None = None

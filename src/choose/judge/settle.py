@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Literal
 
 from choose.judge.costs import cheapest_first
+from choose.judge.forecasts import Curves
 from choose.judge.paired import Difference
 from choose.judge.pairs import Pairs
 from choose.judge.panel import Measured, Panel
@@ -59,6 +60,11 @@ class Field:
     def outlook(self) -> Outlook:
         """Return the chances and regrets of the candidates."""
         return outlook(self.panel.rows, self.order)
+
+    @cached_property
+    def curves(self) -> Curves:
+        """Return the learning curves beyond the data."""
+        return Curves(self.panel, self.rule)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from choose.errors import StudyError
 from choose.judge.advice import flips, next_steps
 from choose.judge.audit import audit
 from choose.judge.confidence import confidence_of
+from choose.judge.crossings import crossings_of
 from choose.judge.data_driven import failure_reasons
 from choose.judge.evidence import Evidence
 from choose.judge.families import pair_records
@@ -58,6 +59,8 @@ def judge(
         pairs=pair_records(field.pairs, field.order),
         failures=case.failures,
         overlap=case.overlap,
+        crossings=crossings_of(field),
+        forecasts=tuple(field.curves.forecasts.values()),
         looks=looks,
         left_out=left_out,
         audit=audited(case),

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 
 from choose.judge.record import Crossing, Decision, LabelRecord, Pair, Scorecard
 from choose.report.candidates import NAME, Field
+from choose.report.forecasts import forecast_lines
 from choose.report.layout import Column, bullets, note, section, sheet
 from choose.report.safe import clean, literal, shorten
 from choose.report.words import DASH, MINUS, chance, change, figure, percent, plural
@@ -61,7 +62,8 @@ def curves(decision: Decision, width: int) -> Iterator[RenderableType]:
         field.column(f"{size:,}\nlabels", lambda card, size=size: _at(card, size))  # type: ignore[misc]
         for size in sizes
     ]
-    crossings = [bullets([_crossing(crossing)]) for crossing in decision.crossings]
+    said = [*map(_crossing, decision.crossings), *forecast_lines(decision)]
+    crossings = [bullets([sentence]) for sentence in said]
     yield section(
         "Right of 100, by number of labels learnt from",
         *sheet([field.names(), *columns], width),

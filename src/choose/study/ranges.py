@@ -6,7 +6,7 @@ from choose.errors import StudyError
 from choose.study.study import Grid
 from choose.types import Scenario
 
-SIZES = (0.125, 0.25, 0.5, 1.0)
+SIZES = (0.0625, 0.125, 0.25, 0.5, 1.0)
 NOISE = (0.0, 0.1, 0.2)
 
 
@@ -31,7 +31,9 @@ def sizes_in_rows(grid: Grid, largest: int) -> list[int]:
         StudyError: if a size is not between 1 row and the whole pool.
     """
     rows = []
-    for size in grid.sizes if grid.sizes is not None else SIZES:
+    # A few rows are cut into fewer sizes, none of them empty.
+    standard = [size for size in SIZES if size == 1.0 or size * largest >= 2]
+    for size in grid.sizes if grid.sizes is not None else standard:
         count = size if isinstance(size, int) and size != 1 else round(size * largest)
         if not 1 <= count <= largest:
             raise StudyError(
