@@ -122,11 +122,12 @@ def texts(store: str | Path) -> dict[str, str]:
 
 def decide(store: Store) -> Decision:
     """Judge what the store holds and write the decision into it."""
-    state = f"{version('choose-llm')} {store.state()}"
+    from choose.judge.rule import RULE
+
+    state = f"{version('choose-llm')} {RULE} {store.state()}"
     if (text := store.decided(state)) is not None:
         return Decision.model_validate_json(text)
     from choose.evidence import evidence_of, rule_of
-    from choose.judge.rule import RULE
     from choose.judge.verdict import judge
 
     evidence = evidence_of(store)

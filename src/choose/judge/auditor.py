@@ -62,7 +62,11 @@ def auditor_of(evidence: Evidence) -> Auditor | None:
     found = [
         (info.name, answers)
         for info in evidence.candidates
-        if info.cheap and (answers := unseen(evidence, info.name)) and answers.scores is not None
+        # Who learns nothing from a text can only blur an average.
+        if info.cheap
+        and info.strategy != "majority"
+        and (answers := unseen(evidence, info.name))
+        and answers.scores is not None
     ]
     most = max((len(answers.ids) for _, answers in found), default=0)
     rest = [_alone(name, answers) for name, answers in found if len(answers.ids) == most]

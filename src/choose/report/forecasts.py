@@ -16,11 +16,12 @@ def forecast_lines(decision: Decision) -> Iterator[str]:
     for forecast in fitted:
         yield f"{clean(forecast.candidate)}: {_line(forecast)}"
     if not fitted:
-        yield from (
-            f"{clean(f.candidate)} is not extrapolated: {clean(f.refused)}"
-            for f in decision.forecasts
-            if f.refused and "learns nothing" not in f.refused
-        )
+        refused: dict[str, list[str]] = {}
+        for f in decision.forecasts:
+            if f.refused and "learns nothing" not in f.refused:
+                refused.setdefault(clean(f.refused), []).append(clean(f.candidate))
+        for why, names in refused.items():
+            yield f"Not extrapolated: {', '.join(names)}. {why}"
 
 
 def _line(forecast: Forecast) -> str:
