@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from choose.judge.crossed import Mask
 from choose.judge.panel import Measured, Rows, Table
+from choose.judge.words import plural
 from choose.types import Floats
 
 # Below these nothing is extrapolated: three parameters would be fitted to too little.
@@ -74,7 +75,8 @@ def points_of(candidate: Measured) -> Points | str:
     if len(tables) < SIZES:
         few = sum(t.whole.sum() < DRAWS for t in candidate.sizes.values())
         unused = f", not counting {few} with fewer than {DRAWS} draws" if few else ""
-        return f"It was measured at {len(tables)} size{"" if len(tables) == 1 else "s"}{unused}; a forecast needs {SIZES}."
+        sizes = plural(len(tables), "size")
+        return f"It was measured at {sizes}{unused}; a forecast needs {SIZES}."
     found = _on_common_rows(tables, candidate.drawn, candidate.main.rows)
     if found is None:
         return f"Fewer than {DRAWS} draws answered the same rows at every size."
