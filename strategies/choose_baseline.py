@@ -8,44 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from choose.models.logistic import FLOOR, LogisticHead, log_scores
 from choose.models.weights import DEFAULT_ENCODER, weights_digest
-from choose.types import Answers, Example, Family, Floats, Item, Task
-
-# A label the pool never showed gets this probability instead of 0, whose logarithm is no number.
-FLOOR = 1e-9
-
-
-def log_scores(labels: Sequence[str], seen: Sequence[str], probabilities: Floats) -> Floats:
-    """Spread (n, seen) probabilities over all labels and return normalised logarithms."""
-    full = np.full((len(probabilities), len(labels)), FLOOR)
-    full[:, [labels.index(label) for label in seen]] += probabilities
-    scores: Floats = np.log(full / full.sum(axis=1, keepdims=True))
-    return scores
-
-
-class LogisticHead:
-    """Multinomial logistic regression that also stands a pool with a single class."""
-
-    def __init__(self, C: float) -> None:
-        self.C = C
-
-    def fit(self, features: Any, targets: Sequence[str]) -> None:
-        """Learn from (n, d) features, dense or sparse."""
-        from sklearn.linear_model import LogisticRegression
-
-        self.seen = sorted(set(targets))
-        self.model = None
-        if len(self.seen) > 1:
-            self.model = LogisticRegression(C=self.C, max_iter=1000)
-            self.model.fit(features, list(targets))
-            self.seen = list(self.model.classes_)
-
-    def probabilities(self, features: Any) -> Floats:
-        """Return (n, seen) probabilities."""
-        if self.model is None:
-            return np.ones((features.shape[0], 1))
-        probabilities: Floats = self.model.predict_proba(features)
-        return probabilities
+from choose.types import Answers, Example, Family, Item, Task
 
 
 class Majority:
@@ -77,7 +42,7 @@ class Tfidf:
     """Words, word pairs and character n-grams, weighted by rarity, under logistic regression."""
 
     family: ClassVar[Family] = "baseline"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = True
