@@ -15,10 +15,11 @@ from choose.judge.verdict import judge
 from known_worlds.setting import Setting
 from known_worlds.simulate import evidence
 from known_worlds.truth import Truth, truth_of
-from known_worlds.worlds import Split, draw
+from known_worlds.worlds import WORLDS, Split, draw
 
 # Normal quantile by which the half width of a 95 % interval is turned into a standard error.
 Z = 1.96
+SPLITS = ("tune", "report")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class Grade:
     recommends: bool
     right: bool
     false_winner: bool
-    needless: bool
+    not_better: bool
     decisive: bool
     may_be_high: bool
     covered_pairs: float
@@ -54,8 +55,7 @@ class Grade:
 
 def play(world: str, split: Split, number: int) -> Grade:
     """Draw, judge and grade one study; the same arguments give the same grade."""
-    # Worlds of a split share the draws of a number, so that they differ by what they are about.
-    rng = np.random.default_rng([number, {"tune": 1, "report": 2}[split]])
+    rng = np.random.default_rng([number, list(WORLDS).index(world), SPLITS.index(split)])
     setting = draw(world, split, rng)
     found = judge(evidence(setting, rng), Rule(margin=setting.margin, target=setting.target))
     return grade(found, truth_of(setting), setting)
@@ -74,7 +74,7 @@ def grade(found: Decision, truth: Truth, setting: Setting) -> Grade:
         recommends=chosen is not None,
         right=_right(found, truth),
         false_winner=chosen is not None and truth.false_winner(chosen),
-        needless=chosen is not None and truth.needless(chosen),
+        not_better=chosen is not None and truth.not_better(chosen),
         decisive=truth.decisive,
         may_be_high=_may_be_high(setting),
         covered_pairs=_covered_pairs(found, truth),

@@ -74,7 +74,7 @@ class Tally:
     coverage_of_accuracy: Share
     false_winner: Share
     false_among_recommended: Share
-    needless_recommended: Share
+    not_better: Share
     recommended: Share
     right_by_confidence: dict[str, Share]
     right_by_kind: dict[str, Share]
@@ -100,7 +100,7 @@ def tally(grades: Sequence[Grade]) -> Tally:
         coverage_of_accuracy=mean([g.covered_accuracies for g in grades]),
         false_winner=share([g.false_winner for g in grades]),
         false_among_recommended=share([g.false_winner for g in chosen]),
-        needless_recommended=share([g.needless for g in grades]),
+        not_better=share([g.not_better for g in grades]),
         recommended=share([g.recommends for g in grades]),
         right_by_confidence={
             level: share([g.right for g in grades if g.confidence == level]) for level in LEVELS

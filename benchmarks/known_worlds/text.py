@@ -11,7 +11,7 @@ WIDTH = 22
 COLUMNS: tuple[tuple[str, Callable[[Tally], Share]], ...] = (
     ("false", lambda t: t.false_winner),
     ("recom.", lambda t: t.recommended),
-    ("needless", lambda t: t.needless_recommended),
+    ("no gain", lambda t: t.not_better),
     ("cov.diff", lambda t: t.coverage),
     ("cov.acc", lambda t: t.coverage_of_accuracy),
     ("high", lambda t: t.given["high"]),

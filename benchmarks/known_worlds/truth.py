@@ -26,8 +26,8 @@ class Truth:
         value: expected accuracy by clean labels, after any drift: what a decision is about.
         measured: expected accuracy by the labels at hand in the period asked: what intervals are
             about.
-        decisive: whether every contest of the best is over at least twice the gain that the
-            study can detect, and at least the margin.
+        decisive: whether the best leads the runner-up by at least twice the gain that the study
+            can detect, and by at least the margin.
     """
 
     names: tuple[str, ...]
@@ -47,10 +47,12 @@ class Truth:
         return self.names[: self.names.index(name)]
 
     def false_winner(self, name: str) -> bool:
-        """Return whether a cheaper one is as good, or any one better by the margin."""
-        mine = self.value[name]
-        as_good = any(self.value[other] >= mine for other in self.cheaper(name))
-        return as_good or self.best - mine > self.margin
+        """Return whether a cheaper one is within the margin, or any one better by more than it."""
+        return self.needless(name) or self.excess(name) > 0
+
+    def not_better(self, name: str) -> bool:
+        """Return whether a cheaper one is as good or better: no gain at all."""
+        return any(self.value[other] >= self.value[name] for other in self.cheaper(name))
 
     def needless(self, name: str) -> bool:
         """Return whether a cheaper one is within the margin."""
@@ -97,12 +99,8 @@ def _measured(setting: Setting, contestant: Contestant) -> float:
 
 def _decisive(setting: Setting, value: dict[str, float]) -> bool:
     by_name = {c.name: c for c in setting.contestants}
-    best = max(value, key=lambda name: value[name])
-    return all(
-        value[best] - value[name] >= _needed(setting, by_name[best], by_name[name])
-        for name in value
-        if name != best
-    )
+    best, second = sorted(value, key=lambda name: -value[name])[:2]
+    return value[best] - value[second] >= _needed(setting, by_name[best], by_name[second])
 
 
 def _needed(setting: Setting, a: Contestant, b: Contestant) -> float:
