@@ -49,7 +49,9 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(worlds: Sequence[str], split: str, studies: int, processes: int) -> dict[str, list[Grade]]:
     """Judge and grade studies of each world."""
-    jobs = [(w, split, n, min(n + CHUNK, studies)) for w in worlds for n in range(0, studies, CHUNK)]
+    jobs = [
+        (w, split, n, min(n + CHUNK, studies)) for w in worlds for n in range(0, studies, CHUNK)
+    ]
     if processes == 1:
         parts = list(map(_chunk, jobs))
     else:
@@ -70,7 +72,9 @@ def processor() -> str:
     """Return the processor's name."""
     try:
         text = Path("/proc/cpuinfo").read_text()
-        return next(line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line)
+        return next(
+            line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line
+        )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 
@@ -78,7 +82,7 @@ def processor() -> str:
 def header(choice: argparse.Namespace, studies: int, seconds: float) -> Iterator[str]:
     """Yield what ran where and how long it took."""
     total = studies * len(choice.worlds)
-    yield f"Known worlds, split {choice.split!r}: {studies:,} studies of each of {len(choice.worlds)}"
+    yield f"{len(choice.worlds)} known worlds, split {choice.split!r}: {studies:,} studies of each"
     yield (
         f"{total:,} studies in {seconds:.0f} s ({1000 * seconds / total:.0f} ms each) on "
         f"{choice.processes} of {os.cpu_count()} cores, {processor()}"

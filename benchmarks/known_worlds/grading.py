@@ -146,4 +146,6 @@ def _one_error(order: Sequence[str], measured: dict[str, Interval], highest: str
 
 
 def _choice(truth: Truth, name: str) -> Choice:
-    return Choice(regret=truth.regret(name), excess=truth.excess(name), needless=truth.needless(name))
+    return Choice(
+        regret=truth.regret(name), excess=truth.excess(name), needless=truth.needless(name)
+    )

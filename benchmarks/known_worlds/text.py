@@ -66,7 +66,7 @@ def _overall(found: Tally) -> Iterator[str]:
         right = found.right_by_kind[kind]
         yield f"kind {kind:21} right {right.text()} of {right.count}"
     yield f"gap twice the detectable   high given {found.high_given.text()},"
-    yield f"                           abstained {found.abstained.text()} of {found.abstained.count}"
+    yield f"{'':27}abstained {found.abstained.text()} of {found.abstained.count}"
     yield ""
     yield "What a rule costs            needless cost        excess regret      raw regret (points)"
     yield _costs("use_meanwhile", found.meanwhile)

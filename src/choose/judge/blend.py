@@ -61,9 +61,7 @@ def _quantile(level: float, share: float, df_first: float, df_second: float) -> 
     top, goal = 1.01 * float(_inverse(df_first, tail) + _inverse(df_second, tail)), log(1 - level)
     # Logarithms of tails are nearly straight, so that the search is short.
     return float(
-        brentq(
-            lambda r: log(_two_sided(r, share, df_first, df_second)) - goal, 0.5, top, xtol=1e-6
-        )
+        brentq(lambda r: log(_two_sided(r, share, df_first, df_second)) - goal, 0.5, top, xtol=1e-6)
     )
 
 

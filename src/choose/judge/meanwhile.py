@@ -20,7 +20,7 @@ from choose.judge.pairs import Pairs
 from choose.judge.record import Interval
 
 # Standard deviation of true differences between candidates, as a fraction of the rows.
-SPREAD = 0.07
+SPREAD = 0.1
 
 # Half the width of a normal 95 % interval in standard errors; few repetitions widen an interval
 # beyond its standard error, and here they count as if the error were that much larger.

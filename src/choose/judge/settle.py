@@ -126,9 +126,7 @@ class Settlement:
 def settle(field: Field) -> Settlement:
     """Decide."""
     chosen = next((name for name in field.names if _adoptable(field, name)), None)
-    meanwhile = chosen or least_loss(
-        field.pairs, field.names, field.accuracies, field.rule.margin
-    )
+    meanwhile = chosen or least_loss(field.pairs, field.names, field.accuracies, field.rule.margin)
     target = field.rule.target
     reachable = target is None or any(
         (interval.high or 0) >= target for interval in field.accuracies.values()
