@@ -44,9 +44,10 @@ def _evidence(case: Case) -> list[tuple[int, str]]:
 
 
 def thin(case: Case) -> list[str]:
-    """Return candidates with too few repetitions whose comparison would not survive doubled doubt.
+    """Return candidates with too few repetitions whose comparison would not survive more doubt.
 
-    A candidate far behind after one repetition needs no second one.
+    A candidate far behind after one repetition needs no second one: the luck that is assumed of it
+    is in the interval. Luck measured on two, or that of the choice itself, is doubted twice.
     """
     names = []
     for other in case.field.names:
@@ -63,7 +64,8 @@ def _repeats_little(case: Case, name: str) -> bool:
 
 
 def _sure(case: Case, other: str, found: Difference) -> bool:
-    half = (found.high - found.low) / 2
+    assumed = case.field.panel[other].repetitions < 2 and not _repeats_little(case, case.name)
+    half = 0.0 if assumed else (found.high - found.low) / 2
     if other in case.field.cheaper(case.name):
         return found.low - half > 0
     return -(found.low - half) < case.margin
@@ -97,8 +99,7 @@ def _partly(case: Case, name: str) -> bool:
     table = case.field.panel[name].main
     if table is None or table.kept.all():
         return False
-    found = case.field.gain(case.name, name) if name != case.name else None
-    return found is None or not _sure(case, name, found)
+    return name == case.name or name in case.settlement.rivals
 
 
 def _study(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[int, str]]:
