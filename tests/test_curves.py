@@ -175,7 +175,7 @@ FOUR = {25: 0.5, 50: 0.57, 100: 0.64, 200: 0.7}
     [
         (grown({100: 0.6}, 0.7), "measured at 2 sizes; a forecast needs 5"),
         (grown(FOUR, 0.75, seeds=2), "not counting 4 with fewer than 3 draws"),
-        (worlds.majority(), "measured at 1 sizes"),
+        (worlds.majority(), "measured at 1 size;"),
     ],
 )
 def test_too_few_sizes_or_draws_are_refused_with_the_reason(player, reason):

@@ -125,7 +125,9 @@ def test_meanwhile_gives_up_little():
         best = max(truth.values())
         mine.append(best - truth[settle(field).meanwhile])
         naive.append(best - truth[field.leader])
-    assert np.mean(mine) <= np.mean(naive) + 0.003
+    lost = np.array(mine) - np.array(naive)
+    assert lost.mean() <= 0.003 + 2 * lost.std() / sqrt(STUDIES)
+    assert np.maximum(np.array(mine) - 0.02, 0).mean() <= 0.003
 
 
 @pytest.mark.parametrize("rivals", [1, 3])

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from math import sqrt
+from math import log, sqrt
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
@@ -54,33 +55,37 @@ class Blend:
 
 @lru_cache(maxsize=4096)
 def _quantile(level: float, share: float, df_first: float, df_second: float) -> float:
-    top = 1.01 * (_inverse(df_first, 0.5 + level / 2) + _inverse(df_second, 0.5 + level / 2))
+    tail = 0.5 + level / 2
+    if share in (0.0, 1.0):
+        return float(_inverse(df_second if share else df_first, tail))
+    top, goal = 1.01 * float(_inverse(df_first, tail) + _inverse(df_second, tail)), log(1 - level)
+    # Logarithms of tails are nearly straight, so that the search is short.
     return float(
-        brentq(
-            lambda r: _two_sided(r, share, df_first, df_second) - (1 - level), 0.0, top, xtol=1e-6
-        )
+        brentq(lambda r: log(_two_sided(r, share, df_first, df_second)) - goal, 0.5, top, xtol=1e-6)
     )
 
 
 def _two_sided(ratio: float, share: float, df_first: float, df_second: float) -> float:
     if share > 0.5:
         share, df_first, df_second = 1 - share, df_second, df_first
-    # The smaller part is summed over its quantiles, the larger one integrated in closed form.
+    if not share:
+        return 2 * float(_cdf(df_first, -ratio))
+    # The smaller part is summed over its quantiles, the larger one integrated in closed form. The
+    # quantiles are symmetric, so that the two tails are alike.
     shift, scale = sqrt(share) * _nodes(df_second), sqrt(1 - share)
-    below = _cdf(df_first, (-ratio - shift) / scale)
-    above = _cdf(df_first, (shift - ratio) / scale)
-    return float((below + above).mean())
+    return 2 * float(_cdf(df_first, (shift - ratio) / scale).mean())
 
 
 @cache
 def _nodes(df: float) -> Floats:
-    return np.array([_inverse(df, (i + 0.5) / _NODES) for i in range(_NODES)])
+    # The law is symmetric, so half of the quantiles give the other half.
+    upper = _inverse(df, 0.5 + (np.arange(_NODES // 2) + 0.5) / _NODES)
+    return np.concatenate([-upper[::-1], upper])
 
 
-def _cdf(df: float, x: Floats) -> Floats:
-    found: Floats = ndtr(x) if np.isinf(df) else stdtr(df, x)
-    return found
+def _cdf(df: float, x: npt.ArrayLike) -> Floats:
+    return np.asarray(ndtr(x) if np.isinf(df) else stdtr(df, x))
 
 
-def _inverse(df: float, probability: float) -> float:
-    return float(ndtri(probability) if np.isinf(df) else stdtrit(df, probability))
+def _inverse(df: float, probability: npt.ArrayLike) -> Floats:
+    return np.asarray(ndtri(probability) if np.isinf(df) else stdtrit(df, probability))

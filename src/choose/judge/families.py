@@ -21,7 +21,7 @@ from itertools import combinations
 
 import numpy as np
 
-from choose.judge.crossed import Mask, row_means
+from choose.judge.crossed import row_means
 from choose.judge.intervals import holm
 from choose.judge.paired import Difference
 from choose.judge.pairs import Pairs, record_of
@@ -55,8 +55,7 @@ def match(pairs: Pairs, a: Sequence[Measured], b: Sequence[Measured]) -> Match |
     sides = [{m.info.name: row_means(m.main.right) for m in side if m.main} for side in (a, b)]
     if not all(sides):
         return None
-    everything = np.ones(len(pairs.panel.rows.targets), dtype=np.bool_)
-    first, second = (_best(side, everything) for side in sides)
+    first, second = (_best(side) for side in sides)
     found = pairs.difference(first, second)
     alive = [_alive(pairs, side, best) for side, best in zip(sides, (first, second), strict=True)]
     if found is None or max(len(side) for side in alive) == 1:
@@ -102,10 +101,14 @@ def _bound(pairs: Pairs, a: list[str], b: list[str]) -> tuple[float, float]:
 def _out_of_bag(panel: Panel, members: dict[str, Floats]) -> Floats:
     """Return (rows,) scores of the kind, each row by the member that is best on other parts."""
     parts = deal(len(panel.rows.targets), panel.rows.clusters, PARTS)
-    scores = np.full(len(parts), np.nan)
-    for part in range(PARTS):
-        scores[parts == part] = members[_best(members, parts != part)][parts == part]
-    return scores
+    scores = np.stack(list(members.values()))
+    known = ~np.isnan(scores)
+    elsewhere = (parts[:, None] != np.arange(PARTS)).astype(np.float64)
+    count = known.astype(np.float64) @ elsewhere
+    mean = np.where(known, scores, 0.0) @ elsewhere / np.maximum(count, 1)
+    best = np.where(count > 0, mean, -1.0).argmax(axis=0)
+    chosen: Floats = scores[best[parts], np.arange(len(parts))]
+    return chosen
 
 
 def _weights(panel: Panel, value: Floats) -> Floats:
@@ -114,13 +117,9 @@ def _weights(panel: Panel, value: Floats) -> Floats:
     return np.asarray(weights[known], dtype=np.float64)
 
 
-def _best(members: dict[str, Floats], rows: Mask) -> str:
-    """Return the name with the highest mean over these rows; the first of equals."""
-    score = {
-        name: float(np.nanmean(part)) if not np.isnan(part := mean[rows]).all() else -1.0
-        for name, mean in members.items()
-    }
-    return max(score, key=lambda name: score[name])
+def _best(members: dict[str, Floats]) -> str:
+    """Return the name with the highest mean; the first of equals."""
+    return max(members, key=lambda name: float(np.nanmean(members[name])))
 
 
 def pair_records(pairs: Pairs, members: Sequence[Measured]) -> tuple[Pair, ...]:

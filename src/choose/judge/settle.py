@@ -16,6 +16,7 @@ from typing import Literal
 
 from choose.judge.costs import cheapest_first
 from choose.judge.forecasts import Curves
+from choose.judge.meanwhile import least_loss
 from choose.judge.paired import Difference
 from choose.judge.pairs import Pairs
 from choose.judge.panel import Measured, Panel
@@ -131,7 +132,7 @@ class Settlement:
 def settle(field: Field) -> Settlement:
     """Decide."""
     chosen = next((name for name in field.names if _adoptable(field, name)), None)
-    meanwhile = chosen or _least_regret(field)
+    meanwhile = chosen or least_loss(field.pairs, field.names, field.accuracies, field.rule.margin)
     target = field.rule.target
     reachable = target is None or any(
         (interval.high or 0) >= target for interval in field.accuracies.values()
@@ -163,16 +164,6 @@ def _adoptable(field: Field, name: str) -> bool:
 
 def _cannot_gain(field: Field, a: str, b: str) -> bool:
     return field.relation(a, b) in ("equivalent", "worse", "not better")
-
-
-def _least_regret(field: Field) -> str:
-    """Return the cheapest candidate whose expected regret is within a quarter margin of the least.
-
-    A quarter of what matters is less than resampling can tell apart.
-    """
-    regret = field.outlook.expected_regret
-    least = min(regret[name] for name in field.names)
-    return next(n for n in field.names if regret[n] <= least + field.rule.margin / 4)
 
 
 def _rivals(field: Field, name: str) -> tuple[str, ...]:

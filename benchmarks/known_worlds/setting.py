@@ -1,0 +1,143 @@
+"""What one simulated study consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import sqrt
+
+import numpy as np
+
+from choose.judge.evidence import CandidateInfo
+from choose.types import Family
+from known_worlds.latent import Floats, ability_for, accuracy, right_by_difficulty
+
+# What every answer has of chance in it, on the latent scale.
+EACH = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """A candidate whose expected accuracy is known.
+
+    Attributes:
+        accuracy: expected over items and fits, in the period that is asked.
+        seconds: of a fit; sets the order of costs.
+        seeds: repetitions; 0 where no seed can change an answer.
+        luck: standard deviation of a fit's ability.
+        own: standard deviation of how hard it finds each item.
+        interaction: standard deviation of item by fit.
+        collapse: chance that a fit collapses, and by how much its ability falls then.
+        decline: ability lost over the period that is asked.
+        at: change of accuracy on smaller pools, by size as a share.
+        noised: change of accuracy with a fifth of the pool's labels made wrong, or None.
+        viewed: change of accuracy on perturbed questions, or None.
+    """
+
+    name: str
+    family: Family
+    accuracy: float
+    seconds: float
+    seeds: int = 0
+    luck: float = 0.0
+    own: float = 1.0
+    interaction: float = 0.0
+    collapse: tuple[float, float] = (0.0, 0.0)
+    decline: float = 0.0
+    model: str | None = None
+    at: Mapping[float, float] = field(default_factory=dict)
+    noised: float | None = None
+    viewed: float | None = None
+
+    @property
+    def info(self) -> CandidateInfo:
+        """Return what the judge is told of it."""
+        return CandidateInfo(
+            name=self.name,
+            strategy=self.name,
+            family=self.family,
+            model=self.model,
+            cheap=self.seconds < 10,
+            seeded=self.seeds > 0,
+            learns=self.family != "prompting",
+        )
+
+    @property
+    def fixed_spread(self) -> float:
+        """Return the spread of an answer of one given fit."""
+        return sqrt(self.own**2 + self.interaction**2 + EACH**2)
+
+    @property
+    def spread(self) -> float:
+        """Return the spread of an answer of a fit not yet made."""
+        return sqrt(self.fixed_spread**2 + self.luck**2)
+
+    @cached_property
+    def ability(self) -> float:
+        """Return the ability that gives its accuracy."""
+        return ability_for(self.accuracy, self.spread, *self.collapse)
+
+    def shifted(self, by: float) -> float:
+        """Return the ability at which accuracy is higher by this much."""
+        if not by:
+            return self.ability
+        wanted = min(max(self.accuracy + by, 0.02), 0.995)
+        return ability_for(wanted, self.spread, *self.collapse)
+
+    def right(self, decline: float = 0.0) -> Floats:
+        """Return the chance of being right at each difficulty of the population's grid."""
+        chance, depth = self.collapse
+        ability = self.ability - decline
+        found = (1 - chance) * right_by_difficulty(ability, self.spread)
+        if chance:
+            found = found + chance * right_by_difficulty(ability - depth, self.spread)
+        return found
+
+    @cached_property
+    def luck_variance(self) -> float:
+        """Return the variance of a fit's accuracy over the population."""
+        if not self.seeds:
+            return 0.0
+        nodes, weights = np.polynomial.hermite_e.hermegauss(9)
+        weights = weights / weights.sum()
+        chance, depth = self.collapse
+        cases = [
+            (w * share, accuracy(self.ability + self.luck * z - fall, self.fixed_spread))
+            for z, w in zip(nodes, weights, strict=True)
+            for share, fall in ((1 - chance, 0.0), (chance, depth))
+            if share
+        ]
+        mean = sum(w * a for w, a in cases)
+        return float(sum(w * (a - mean) ** 2 for w, a in cases))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A study before it is run.
+
+    Attributes:
+        contestants: cheapest first.
+        cluster: rows that hang together.
+        together: correlation of the luck of different contestants in one repetition.
+        mislabelled: share of the asked rows whose label is wrong.
+        hard_only: whether only hard items are mislabelled.
+        folds_done: by name, folds finished before the budget was used up; all where not named.
+        last_cut: by name, whether the last repetition stopped half way through the folds.
+        racing: whether dear candidates that can no longer win are dropped after a fold.
+    """
+
+    contestants: tuple[Contestant, ...]
+    rows: int
+    labels: int = 4
+    pool: int = 400
+    folds: int = 1
+    cluster: int = 1
+    together: float = 0.0
+    mislabelled: float = 0.0
+    hard_only: bool = False
+    margin: float = 0.02
+    target: float | None = None
+    folds_done: Mapping[str, int] = field(default_factory=dict)
+    last_cut: frozenset[str] = frozenset()
+    racing: bool = False

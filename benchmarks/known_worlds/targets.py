@@ -1,0 +1,57 @@
+"""What the judge must reach, and where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from known_worlds.tally import Share, Tally
+
+FALSE_WINNER = 0.05
+HIGH_RIGHT, MEDIUM_RIGHT = 0.95, 0.80
+HIGH_GIVEN, ABSTAINED = 0.60, 0.30
+NEEDLESS_OF_HIGHEST = 0.5
+EXCESS, REGRET = 0.003, 0.003
+
+
+def missed(worlds: Mapping[str, Tally], overall: Tally) -> tuple[str, ...]:
+    """Return the targets that were not met, one sentence each."""
+    return (*_by_world(worlds), *_overall(overall))
+
+
+def _by_world(worlds: Mapping[str, Tally]) -> Iterator[str]:
+    for name, found in worlds.items():
+        value = found.false_winner.value
+        if value is not None and value > FALSE_WINNER:
+            yield _said(f"{name}: false winners", found.false_winner, "at most", FALSE_WINNER)
+
+
+def _overall(found: Tally) -> Iterator[str]:
+    for level, goal in (("high", HIGH_RIGHT), ("medium", MEDIUM_RIGHT)):
+        right = found.right_by_confidence[level]
+        if right.value is not None and right.value < goal:
+            yield _said(f"right where confidence is {level}", right, "at least", goal)
+    if (found.high_given.value or 0.0) < HIGH_GIVEN:
+        yield _said("high given at twice the detectable gap", found.high_given, "at least", 0.6)
+    if (found.abstained.value or 0.0) > ABSTAINED:
+        yield _said("abstained at twice the detectable gap", found.abstained, "at most", 0.3)
+    yield from _meanwhile(found)
+
+
+def _meanwhile(found: Tally) -> Iterator[str]:
+    mine, naive = found.meanwhile, found.highest
+    if _value(mine.needless) >= NEEDLESS_OF_HIGHEST * _value(naive.needless):
+        goal = NEEDLESS_OF_HIGHEST * _value(naive.needless)
+        yield _said("needless cost of use_meanwhile", mine.needless, "less than", goal)
+    if _value(mine.excess) > EXCESS:
+        yield _said("excess regret of use_meanwhile", mine.excess, "at most", EXCESS)
+    if _value(mine.regret) > _value(naive.regret) + REGRET:
+        goal = _value(naive.regret) + REGRET
+        yield _said("raw regret of use_meanwhile", mine.regret, "at most", goal)
+
+
+def _value(found: Share) -> float:
+    return found.value or 0.0
+
+
+def _said(what: str, found: Share, how: str, goal: float) -> str:
+    return f"{what}: {found.text(digits=2)} %, asked {how} {100 * goal:.2f} %"

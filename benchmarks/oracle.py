@@ -1,0 +1,114 @@
+"""How often the judge is right on simulated studies whose truth is known.
+
+    python benchmarks/oracle.py                     2,000 studies of each world
+    python benchmarks/oracle.py --quick             about a minute
+    python benchmarks/oracle.py --split tune        the split on which thresholds were chosen
+
+Exits with 1 and the list of missed targets where there are any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+# Each process has one core to itself; threads of a linear algebra library would fight over it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from known_worlds.grading import Grade, play
+from known_worlds.tally import Tally, tally
+from known_worlds.targets import missed
+from known_worlds.text import lines
+from known_worlds.worlds import WORLDS
+
+FULL, QUICK, CHUNK = 2000, 50, 10
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, help=f"of each world (default {FULL})")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} studies of each world")
+    parser.add_argument("--split", choices=("tune", "report"), default="report")
+    parser.add_argument("--worlds", nargs="+", choices=tuple(WORLDS), default=tuple(WORLDS))
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return parser.parse_args(arguments)
+
+
+def run(worlds: Sequence[str], split: str, studies: int, processes: int) -> dict[str, list[Grade]]:
+    """Judge and grade studies of each world."""
+    jobs = [
+        (w, split, n, min(n + CHUNK, studies)) for w in worlds for n in range(0, studies, CHUNK)
+    ]
+    if processes == 1:
+        parts = list(map(_chunk, jobs))
+    else:
+        with get_context("spawn").Pool(processes, partial(os.nice, 5)) as pool:
+            parts = pool.map(_chunk, jobs, chunksize=4)
+    found: dict[str, list[Grade]] = {world: [] for world in worlds}
+    for (world, *_), part in zip(jobs, parts, strict=True):
+        found[world] += part
+    return found
+
+
+def _chunk(job: tuple[str, Any, int, int]) -> list[Grade]:
+    world, split, first, last = job
+    return [play(world, split, number) for number in range(first, last)]
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+        return next(
+            line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line
+        )
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def header(choice: argparse.Namespace, studies: int, seconds: float) -> Iterator[str]:
+    """Yield what ran where and how long it took."""
+    total = studies * len(choice.worlds)
+    yield f"{len(choice.worlds)} known worlds, split {choice.split!r}: {studies:,} studies of each"
+    yield (
+        f"{total:,} studies in {seconds:.0f} s ({1000 * seconds / total:.0f} ms each) on "
+        f"{choice.processes} of {os.cpu_count()} cores, {processor()}"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, print, and return 1 where a target is missed."""
+    choice = options(arguments)
+    studies = choice.studies or (QUICK if choice.quick else FULL)
+    start = perf_counter()
+    grades = run(choice.worlds, choice.split, studies, choice.processes)
+    seconds = perf_counter() - start
+    worlds: dict[str, Tally] = {name: tally(part) for name, part in grades.items()}
+    overall = tally(list(chain.from_iterable(grades.values())))
+    misses = missed(worlds, overall)
+    head = list(header(choice, studies, seconds))
+    if choice.json:
+        figures = {name: found.record() for name, found in worlds.items()}
+        record = {"run": head, "worlds": figures, "overall": overall.record(), "missed": misses}
+        print(json.dumps(record, indent=1))
+    else:
+        print("\n".join([*head, "", *lines(worlds, overall), ""]))
+        print("\n".join(["Missed targets:", *misses]) if misses else "All targets are met.")
+    return 1 if misses else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

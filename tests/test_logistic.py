@@ -1,0 +1,45 @@
+"""The fit in the space of the rows is the fit on the features."""
+
+import numpy as np
+import pytest
+from scipy.sparse import random as random_sparse
+
+from choose.models import logistic
+from choose.models.logistic import LogisticHead, RowSpace, pays
+
+
+@pytest.mark.parametrize("C", [1.0, 10.0])
+def test_few_rows_with_many_features_give_the_same_probabilities(
+    C: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = random_sparse(160, 2000, density=0.02, format="csr", rng=rng)
+    targets = [f"c{i}" for i in rng.integers(0, 5, 120)]
+    fast = LogisticHead(C)
+    fast.fit(rows[:120], targets)
+    assert fast.coordinates is not None
+    monkeypatch.setattr(logistic, "MOST_ROWS", 0)
+    plain = LogisticHead(C)
+    plain.fit(rows[:120], targets)
+    assert plain.coordinates is None
+    # Both stop at the solver's tolerance, not at the optimum itself.
+    np.testing.assert_allclose(
+        fast.probabilities(rows[120:]), plain.probabilities(rows[120:]), atol=2e-3
+    )
+
+
+def test_inner_products_are_kept() -> None:
+    rows = random_sparse(40, 900, density=0.05, format="csr", rng=np.random.default_rng(1))
+    space = RowSpace(rows)
+    inside = space(rows)
+    np.testing.assert_allclose(inside @ inside.T, (rows @ rows.T).toarray(), atol=1e-9)
+
+
+def test_repeated_rows_and_dense_or_many_rows_are_no_trouble() -> None:
+    rows = random_sparse(30, 900, density=0.05, format="csr", rng=np.random.default_rng(2))
+    twice = rows[[*range(30), *range(30)]]
+    head = LogisticHead(10.0)
+    head.fit(twice, [f"c{i % 3}" for i in range(30)] * 2)
+    assert np.isfinite(head.probabilities(rows)).all()
+    assert not pays(rows.toarray())
+    assert not pays(random_sparse(900, 901, density=0.01, format="csr"))

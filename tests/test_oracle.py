@@ -1,0 +1,96 @@
+"""The simulated studies by which the judge is judged: their truth is the truth."""
+
+from __future__ import annotations
+
+import json
+from math import sqrt
+
+import numpy as np
+import pytest
+
+import oracle
+from choose.judge.panel import panel
+from known_worlds.grading import play
+from known_worlds.setting import Contestant, Setting
+from known_worlds.simulate import evidence
+from known_worlds.truth import truth_of
+from known_worlds.worlds import RANGES, UNSEEN, WORLDS, draw
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_what_is_measured_is_what_is_said_to_be_true(world):
+    """Over studies, mean measured minus true accuracy is 0 within three standard errors."""
+    gaps = []
+    for number in range(25):
+        rng = np.random.default_rng([number, 77])
+        setting = draw(world, "report", rng)
+        laid = panel(evidence(setting, rng))
+        truth = truth_of(setting).measured
+        gaps += [
+            float(c.main.block.mean()) - truth[c.info.name]
+            for c in laid.scored
+            if c.main is not None
+        ]
+    # Candidates of a study share its items: count studies, not candidates, for the error.
+    assert abs(np.mean(gaps)) <= 3 * np.std(gaps) / sqrt(25) + 1e-3
+
+
+def test_a_collapsing_fit_has_the_accuracy_it_is_asked_to_have():
+    setting = Setting(
+        contestants=(
+            Contestant(name="lora", family="fine-tuning", accuracy=0.8, seconds=1.0, seeds=400,
+                       luck=0.1, collapse=(0.2, 3.0)),
+        ),
+        rows=400,
+    )  # fmt: skip
+    main = panel(evidence(setting, np.random.default_rng(1)))["lora"].main
+    by_fit = main.right.mean(axis=0)
+    assert abs(by_fit.mean() - 0.8) < 0.03 + 2 * by_fit.std() / sqrt(400)
+    assert 0.12 < (by_fit < 0.6).mean() < 0.28
+    luck = setting.contestants[0].luck_variance
+    assert luck == pytest.approx(by_fit.var(), rel=0.3)
+
+
+def test_racing_drops_the_hopeless_after_a_fold():
+    slow = Contestant(name="prompt", family="prompting", accuracy=0.4, seconds=50.0)
+    quick = Contestant(name="probe", family="baseline", accuracy=0.8, seconds=1.0)
+    setting = Setting(contestants=(quick, slow), rows=1000, folds=5, racing=True)
+    laid = panel(evidence(setting, np.random.default_rng(2)))
+    assert laid["probe"].main.kept.all()
+    assert laid["prompt"].main.kept.sum() < 500
+
+
+def test_false_winners_are_told_from_right_ones():
+    accuracies = {"majority": 0.3, "probe": 0.80, "prompt": 0.81, "lora": 0.85}
+    truth = truth_of(
+        Setting(
+            contestants=tuple(
+                Contestant(name=n, family="baseline", accuracy=a, seconds=float(i))
+                for i, (n, a) in enumerate(accuracies.items())
+            ),
+            rows=100,
+        )
+    )
+    assert truth.false_winner("prompt")  # probe is cheaper and within two points
+    assert truth.false_winner("probe")  # lora is better by more than two points
+    assert not truth.false_winner("lora")
+    assert not truth.not_better("prompt")
+    assert truth.excess("probe") == pytest.approx(0.03)
+
+
+def test_the_splits_are_apart():
+    assert not set(RANGES["tune"].labels) & set(RANGES["report"].labels)
+    assert not set(UNSEEN) & set(RANGES["tune"].margins)
+    assert play("plain", "tune", 3) == play("plain", "tune", 3)
+    assert play("plain", "tune", 3) != play("plain", "report", 3)
+
+
+def test_the_command_reports_and_fails_on_a_missed_target(capsys, monkeypatch):
+    few = ["--studies", "3", "--processes", "1", "--worlds", "plain", "target"]
+    oracle.main([*few, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["overall"]["studies"] == 6
+    assert set(found["worlds"]) == {"plain", "target"}
+    monkeypatch.setattr("known_worlds.targets.HIGH_GIVEN", 1.01)
+    assert oracle.main(few) == 1
+    assert "high given" in capsys.readouterr().out.split("Missed targets:")[1]
