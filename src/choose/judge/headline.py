@@ -143,7 +143,15 @@ def _close(case: Case) -> str:
 
 
 def _meanwhile(case: Case) -> str:
-    return f"it gets {of_100(case.field.accuracies[case.name].value)} right"
+    text = f"it gets {of_100(case.field.accuracies[case.name].value)} right"
+    leader = case.field.leader
+    found = case.field.gain(leader, case.name)
+    # Who looks for the highest figure should read here why it was not taken.
+    if found is None or leader not in case.field.dearer(case.name) or found.low > 0:
+        return text
+    if found.value <= 0:
+        return f"{text}, and nothing dearer got more on the same rows"
+    return f"{text}, and the {points(found.value)} more of {leader} may be luck"
 
 
 def _prompted(case: Case) -> str:
