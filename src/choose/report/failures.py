@@ -48,7 +48,7 @@ def overlap(decision: Decision, width: int) -> Iterator[RenderableType]:
     found = decision.overlap
     if found is None:
         return
-    parts: list[RenderableType] = [bullets(_shared(found))]
+    parts: list[RenderableType] = [bullets(shared(found))]
     if found.cascade is not None:
         parts.append(
             note(
@@ -71,7 +71,8 @@ def _fixable(found: Failures) -> Iterator[RenderableType]:
     )
 
 
-def _shared(found: Overlap) -> Iterator[str]:
+def shared(found: Overlap) -> Iterator[str]:
+    """Yield which errors candidates share, a sentence each."""
     yield (
         f"{found.wrong_in_all:,} of {found.rows:,} rows are wrong in all of "
         f"{len(found.candidates)} candidates; at least one is right on "

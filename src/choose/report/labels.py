@@ -22,13 +22,14 @@ def labels(decision: Decision, width: int) -> Iterator[RenderableType]:
     found = decision.audit
     if found is None:
         return
-    parts: list[RenderableType] = [bullets(_sentences(found))]
+    parts: list[RenderableType] = [bullets(sentences(found))]
     if found.suspects:
-        parts += [*sheet(_columns(found.suspects[:SUSPECTS]), width), note(_rest(found))]
+        parts += [*sheet(_columns(found.suspects[:SUSPECTS]), width), note(source(found))]
     yield section("Labels to look at", *parts)
 
 
-def _sentences(found: Audit) -> Iterator[str]:
+def sentences(found: Audit) -> Iterator[str]:
+    """Yield what the audit says, a sentence each."""
     if found.noise is not None and found.ceiling is not None:
         yield (
             f"Between {number(found.noise.low)} and {number(found.noise.high)} of 100 labels may "
@@ -83,7 +84,7 @@ def _columns(suspects: tuple[Suspect, ...]) -> list[Column]:
     ]
 
 
-def _rest(found: Audit) -> str:
+def source(found: Audit) -> str:
     """Say where the suspects come from, and that nothing was done about them."""
     accuracy = percent(found.accuracy.value) if found.accuracy else ""
     return (

@@ -9,7 +9,7 @@ import altair as alt
 from markupsafe import Markup
 
 from choose.judge.record import Decision, Scorecard
-from choose.report.html.theme import INK, WIDTH, colour, shape, svg
+from choose.report.html.theme import INK, WIDTH, colour, dash, shape, svg
 from choose.report.safe import clean, shorten
 from choose.report.words import change, number, plural, points, quantity
 
@@ -102,7 +102,7 @@ def differences(decision: Decision) -> Figure | None:
 
 def curves(decision: Decision) -> Figure | None:
     """Draw accuracy by number of labels."""
-    cards = [c for c in _ranked(decision) if len(c.curve) > 1]
+    cards = [c for c in _learning(decision) if len(c.curve) > 1]
     if not cards:
         return None
     rows = [
@@ -136,7 +136,7 @@ def curves(decision: Decision) -> Figure | None:
 
 def noise(decision: Decision) -> Figure | None:
     """Draw accuracy by share of labels made wrong on purpose."""
-    cards = [c for c in _ranked(decision) if len(c.noise.curve) > 1]
+    cards = [c for c in _learning(decision) if len(c.noise.curve) > 1]
     if not cards:
         return None
     rows = [
@@ -185,7 +185,9 @@ def price(decision: Decision) -> Figure | None:
     )
     layers = [
         base.mark_point(filled=True, size=130, opacity=1).encode(color=colour(), shape=shape()),
-        base.mark_text(align="left", dx=9, dy=-6).encode(text="candidate:N"),
+        _chart(_apart(rows))
+        .mark_text(align="left", dx=9)
+        .encode(x=alt.X("x:Q"), y=alt.Y("shown:Q"), text="candidate:N"),
     ]
     on_edge = [c for c in cards if not any(_dominates(o, c, unit) for o in cards)]
     caption = (
@@ -209,13 +211,28 @@ def _lines(rows: list[dict[str, object]], x: alt.X, title: str, caption: str) ->
         base.mark_area(opacity=0.13).encode(
             y=alt.Y("low:Q"), y2="high:Q", color=colour(), detail="candidate:N"
         ),
-        base.mark_line(strokeWidth=2).encode(y=y, color=colour(), detail="candidate:N"),
+        base.mark_line(strokeWidth=2).encode(y=y, color=colour(), strokeDash=dash()),
         base.mark_point(filled=True, size=60, opacity=1).encode(
             y=y, color=colour(), shape=shape(), detail="candidate:N"
         ),
         ends.mark_text(align="left", dx=9).encode(y=alt.Y("shown:Q"), text="candidate:N"),
     ]
     return _figure(layers, 280, title, caption)
+
+
+def _apart(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """Move a name down where another, of nearly the same cost, would cover it."""
+    values = [float(str(row["value"])) for row in rows]
+    gap = (max(values) - min(values) or 1.0) / 14
+    placed: list[dict[str, object]] = []
+    for row in sorted(rows, key=lambda row: -float(str(row["value"]))):
+        shown = float(str(row["value"]))
+        for other in placed:
+            near = 0.25 < float(str(other["x"])) / float(str(row["x"])) < 4
+            if near and float(str(other["shown"])) - shown < gap:
+                shown = float(str(other["shown"])) - gap
+        placed.append({**row, "shown": shown})
+    return placed
 
 
 def _last_of_each(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
@@ -253,6 +270,11 @@ def _figure(layers: Sequence[alt.Chart], height: int, title: str, caption: str) 
 def _ranked(decision: Decision) -> list[Scorecard]:
     known = [card for card in decision.scorecards if card.accuracy is not None]
     return sorted(known, key=lambda card: -card.accuracy.value if card.accuracy else 0.0)
+
+
+def _learning(decision: Decision) -> list[Scorecard]:
+    """Return the candidates whose lines can move; a flat one would only squeeze the others."""
+    return [card for card in _ranked(decision) if card.strategy != "majority"]
 
 
 def _touching(card: Scorecard, first: Scorecard) -> bool:

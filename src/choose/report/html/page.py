@@ -10,7 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from choose.judge.record import Decision, Scorecard
-from choose.report import words
+from choose.report import failures, labels, words
+from choose.report.forecasts import forecast_lines
 from choose.report.html import charts
 from choose.report.html.charts import Figure
 from choose.report.safe import clean
@@ -44,6 +45,11 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
         pick=_pick(decision),
         figures={name: draw(decision) for name, draw in CHARTS.items()},
         texts=texts or {},
+        audited=list(labels.sentences(decision.audit)) if decision.audit else [],
+        audit_source=labels.source(decision.audit) if decision.audit else "",
+        common=list(failures.shared(decision.overlap)) if decision.overlap else [],
+        forecasts=list(forecast_lines(decision)),
+        meanings=failures.MEANING,
         target=words.quantity(decision.goal, "target"),
         margin=words.quantity(decision.goal, "margin"),
     )
@@ -83,6 +89,7 @@ def _environment() -> Environment:
         chance=words.chance,
         plural=words.plural,
         plainly=plainly,
+        cut=cut,
     )
     environment.globals.update(
         kinds=words.KINDS, colours=words.COLOURS, status=STATUS, dash=words.DASH
@@ -95,6 +102,12 @@ def _harmless(value: Any) -> Any:
         return value
     text = clean(value)
     return text if len(text) <= LONGEST * 4 else f"{text[: LONGEST * 4]}…"
+
+
+def cut(text: str) -> str:
+    """Shorten a row's text to what a table can hold."""
+    line = clean(text)
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
 
 
 def plainly(sentence: str) -> str:

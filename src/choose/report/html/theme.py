@@ -40,6 +40,12 @@ def shape() -> alt.Shape:
     return alt.Shape("family:N", scale=scale, legend=None)
 
 
+def dash() -> alt.StrokeDash:
+    """Encode the candidate by the dash of its line, since a family may have several."""
+    patterns = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 3], [4, 1], [1, 3], [10, 2, 4, 2]]
+    return alt.StrokeDash("candidate:N", scale=alt.Scale(range=patterns), sort=None, legend=None)
+
+
 def svg(chart: alt.LayerChart, title: str) -> Markup:
     """Draw a chart as static SVG: nothing in it can run, and it scales with the page.
 
