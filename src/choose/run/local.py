@@ -57,8 +57,8 @@ def run_jobs(
 
     A candidate that has not answered anything yet is always given one trial, so that a small
     budget leaves out repetitions and not candidates. A dear one answers as many rows of that trial
-    as an even share of three quarters of the time left allows. `watch` is called before (without a run) and
-    after each job.
+    as an even share of three quarters of the time left allows. `watch` is called before (without a
+    run) and after each job.
     """
     outcome, start, budget = Outcome(), perf_counter(), limits.seconds
     race = Race({id: e.target for id, e in dataset.examples.items()}, limits.margin)
