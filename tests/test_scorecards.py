@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from choose.judge.answers import CLEAN
 from choose.judge.costs import cheapest_first, cost_of
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.intervals import wilson
-from choose.judge.panel import CLEAN, panel
+from choose.judge.panel import panel
 from choose.judge.rule import Rule
 from choose.judge.scorecards import scorecard
 from choose.types import STANDARD, Answers, Run, Scenario, Trial

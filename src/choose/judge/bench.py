@@ -11,10 +11,10 @@ from functools import cached_property
 
 import numpy as np
 
+from choose.judge.answers import MISSING
 from choose.judge.crossed import Mask
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.metrics import Codes
-from choose.judge.panel import MISSING
 from choose.judge.unseen import Unseen, settings, targets, unseen
 from choose.types import Floats
 

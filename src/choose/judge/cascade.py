@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from choose.judge.answers import CLEAN, Table
 from choose.judge.costs import cost_of
 from choose.judge.crossed import Mask
 from choose.judge.frozen import Interval
 from choose.judge.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.paired import paired_difference
-from choose.judge.panel import CLEAN, Measured, Table
+from choose.judge.panel import Measured
 from choose.judge.parts import deal
 from choose.judge.record_failures import Cascade
 from choose.judge.settle import Field

@@ -7,7 +7,8 @@ from statistics import median
 
 import numpy as np
 
-from choose.judge.panel import CLEAN, Measured
+from choose.judge.answers import CLEAN
+from choose.judge.panel import Measured
 from choose.judge.record import Cost
 from choose.judge.rule import Rule
 from choose.types import FAMILIES, Run

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from choose.judge.answers import Table
 from choose.judge.curve_points import Points
 from choose.judge.curves import Ensemble, horizon, when
 from choose.judge.forecasts import LIKELY
 from choose.judge.paired import Difference, paired_difference
-from choose.judge.panel import Measured, Table
+from choose.judge.panel import Measured
 from choose.judge.record import Crossing, Interval
 from choose.judge.robustness import common
 from choose.judge.settle import Field

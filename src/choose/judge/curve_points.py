@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from choose.judge.answers import Rows, Table
 from choose.judge.crossed import Mask
-from choose.judge.panel import Measured, Rows, Table
+from choose.judge.panel import Measured
 from choose.judge.words import plural
 from choose.types import Floats
 

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from choose.judge.answers import MISSING
 from choose.judge.frozen import Interval
 from choose.judge.gates import Case
-from choose.judge.panel import MISSING
 from choose.judge.record_audit import Audit, RelabelGain
 from choose.judge.words import listed, of_100, per_cent, plural, points
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from choose.judge.answers import Table
 from choose.judge.crossed import Mask
-from choose.judge.panel import Measured, Table
+from choose.judge.panel import Measured
 from choose.judge.record_stability import NewClass, NewClassPoint
 from choose.judge.scenes import lost, mean_on, recorded, scene
 

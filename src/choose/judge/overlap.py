@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from choose.judge.answers import MISSING
 from choose.judge.cascade import cascade
 from choose.judge.crossed import Mask, row_means
 from choose.judge.frozen import Interval
 from choose.judge.intervals import two_way_interval
 from choose.judge.metrics import Codes
-from choose.judge.panel import ARTEFACT, MISSING, Measured
+from choose.judge.panel import ARTEFACT, Measured
 from choose.judge.record_failures import Doubtful, Overlap
 from choose.judge.settle import Field
 from choose.types import Floats

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from choose.judge.answers import Rows
 from choose.judge.crossed import row_means
-from choose.judge.panel import Measured, Rows
+from choose.judge.panel import Measured
 from choose.types import Floats
 
 ROUNDS = 400

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.integrate import trapezoid
 
+from choose.judge.answers import CLEAN, MISSING, Table, coded
 from choose.judge.intervals import Estimate, two_way_interval
 from choose.judge.metrics import Codes
 from choose.judge.paired import paired_difference
-from choose.judge.panel import ARTEFACT, CLEAN, MISSING, RETRAINING, Measured, Table, coded
+from choose.judge.panel import ARTEFACT, RETRAINING, Measured
 from choose.judge.record import CurvePoint, Interval, Noise, NoisePoint, Stability, ViewPoint
 from choose.types import Floats
 

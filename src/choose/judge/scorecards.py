@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from choose.judge.answers import CLEAN, Table, coded
 from choose.judge.costs import cost_of
 from choose.judge.crossed import crossed
 from choose.judge.intervals import (
@@ -22,7 +23,7 @@ from choose.judge.metrics import (
     macro_f1_rows,
     per_label,
 )
-from choose.judge.panel import CLEAN, Measured, Table, coded
+from choose.judge.panel import Measured
 from choose.judge.record import Interval, LabelRecord, Scorecard, Variance
 from choose.judge.robustness import curve_of, estimate
 from choose.judge.rule import Rule

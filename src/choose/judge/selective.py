@@ -6,9 +6,10 @@ from math import ceil
 
 import numpy as np
 
+from choose.judge.answers import CLEAN, Table, coded
 from choose.judge.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.metrics import UNUSABLE
-from choose.judge.panel import ARTEFACT, CLEAN, RETRAINING, Table, coded
+from choose.judge.panel import ARTEFACT, RETRAINING
 from choose.judge.record import Interval
 from choose.judge.record_stability import CoveragePoint
 from choose.types import Floats

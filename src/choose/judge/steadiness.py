@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from choose.judge.answers import CLEAN, coded
 from choose.judge.crossed import answered, row_means
 from choose.judge.paired import Difference, paired_difference
-from choose.judge.panel import CLEAN, Measured, coded
+from choose.judge.panel import Measured
 from choose.judge.robustness import common
 from choose.judge.settle import Field
 from choose.types import Floats
