@@ -12,8 +12,8 @@ from markupsafe import Markup
 from choose.judge.record import Decision, Scorecard
 from choose.report import failures, labels, words
 from choose.report.forecasts import forecast_lines
-from choose.report.html import charts
-from choose.report.html.charts import Figure
+from choose.report.html import charts, lines
+from choose.report.html.figures import Figure
 from choose.report.safe import clean
 
 # What a label or an error may take of the page; the record has the whole.
@@ -23,8 +23,8 @@ STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "un
 CHARTS: dict[str, Callable[[Decision], Figure | None]] = {
     "accuracy": charts.accuracy,
     "differences": charts.differences,
-    "curves": charts.curves,
-    "noise": charts.noise,
+    "curves": lines.curves,
+    "noise": lines.noise,
     "price": charts.price,
 }
 
