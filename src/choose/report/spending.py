@@ -64,9 +64,10 @@ def plan_lines(spending: Spending) -> Iterator[str]:
 def _bill(bill: Bill) -> str:
     stays = " (this machine)" if bill.here else ""
     return (
-        f"{clean(bill.name)}: up to {plural(bill.requests, 'request')} to {clean(bill.host)}{stays} "
-        f"for {clean(bill.model)}, about {tokens(bill.read)} tokens in and {tokens(bill.written)} "
-        f"out, {_dollars(bill.usd, 1)}; {plural(bill.rows, 'row')} of the data; asked by "
+        f"{clean(bill.name)}: up to {plural(bill.requests, 'request')} to {clean(bill.host)}"
+        f"{stays} for {clean(bill.model)}, about {tokens(bill.read)} tokens in and "
+        f"{tokens(bill.written)} "
+        f"out, {_dollars(bill.usd, 1)}; {plural(bill.rows, 'row')} of the data, for "
         f"{clean(', '.join(bill.candidates))}."
     )
 

@@ -56,12 +56,18 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What all endpoints of a session share."""
+    """What all endpoints of a session share.
+
+    Attributes:
+        study: names the study to servers of this machine. What they serve changes under one URL
+            and one name, so an answer is only reused in the study that it was given for.
+    """
 
     ledger: Ledger
     folder: Path
     patience: Patience = Patience()
     transport: Any = None
+    study: str = ""
 
 
 class NoAnswer(Exception):
@@ -101,7 +107,8 @@ class Line:
         self._chance = random.Random()
         self.pace = Pace(endpoint.requests_per_minute, endpoint.tokens_per_minute)
         self.breaker = Breaker(max(10, 2 * endpoint.concurrency))
-        account = digest([endpoint.base_url, endpoint.model])
+        study = self.means.study if endpoint.stays_here else ""
+        account = digest([endpoint.base_url, endpoint.model, study])
         self.journal = Journal(self.means.folder / f"{account[:16]}.jsonl", endpoint.reuse_days)
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from choose.errors import ModelError, did_you_mean
+from choose.models.cache import cache_dir
 from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.line import REPEAT, Line, Means, Patience
 from choose.models.endpoints.settings import Endpoint
@@ -138,6 +139,7 @@ def connected(
     endpoints: Mapping[str, Endpoint],
     *,
     max_usd: float | None = None,
+    study: str = "",
     patience: Patience | None = None,
     transport: Any = None,
 ) -> Iterator[Session]:
@@ -146,16 +148,16 @@ def connected(
     Args:
         endpoints: by the name in ``endpoint:NAME``.
         max_usd: the most that may be spent inside the block.
+        study: names the study; answers of servers on this machine are reused in it only.
         patience: how long failures are borne with.
         transport: replaces the network, for tests.
     """
-    from choose.models.fetch import cache_dir
-
     means = Means(
         ledger=Ledger(max_usd),
         folder=cache_dir() / "paid",
         patience=patience or Patience(),
         transport=transport,
+        study=study,
     )
     session = Session(endpoints, means)
     token = _CURRENT.set(session)

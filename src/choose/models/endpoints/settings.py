@@ -19,6 +19,10 @@ PROTOCOL = 1
 _SECRET = re.compile(r"key|token|secret|password|passwd|signature|^sig$|auth|credential", re.I)
 _OWN = ("model", "messages", "stream", "n", "response_format", "logprobs", "top_logprobs")
 
+# What can change an answer; the rest is who pays, how much, and how fast.
+_DECIDES = {"base_url", "model", "extra_body", "structured", "logprobs"}
+_DECIDES |= {"max_output_tokens", "context"}
+
 Usd = Field(default=None, ge=0)
 
 
@@ -95,11 +99,8 @@ class Endpoint(BaseModel):
 
     @property
     def digest(self) -> str:
-        """Identify everything that can change an answer; key, price and pace cannot."""
-        return digest(
-            [PROTOCOL, self.base_url, self.model, dict(self.extra_body), self.structured]
-            + [self.logprobs, self.max_output_tokens, self.context]
-        )
+        """Identify everything that can change an answer."""
+        return digest([PROTOCOL, self.model_dump(include=_DECIDES)])
 
     @property
     def host(self) -> str:
