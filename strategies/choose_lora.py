@@ -25,7 +25,7 @@ class Lora:
     """
 
     family: ClassVar[Family] = "fine-tuning"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
