@@ -22,6 +22,7 @@ def evidence_of(store: Store) -> Evidence:
     """Read everything that has been measured of a study's grid."""
     dataset = store.dataset
     candidates, trials = store.grid()
+    study = store.study
     # A trial that answers views after the clean rows stands in the grid twice; two scenarios can
     # hand over the same rows and are two places still.
     places = {(t.candidate, t.variant, t.scenario, t.draw, t.key): t for t in trials}
@@ -34,7 +35,7 @@ def evidence_of(store: Store) -> Evidence:
         division=dataset.division,
         items=_items(dataset, dataset.asked),
         pool=_items(dataset, _only_learnt_from(dataset)),
-        candidates=tuple(_candidate(c, store.study) for c in candidates),
+        candidates=tuple(_candidate(c, study) for c in candidates),
         pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
         runs=runs,
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),

@@ -141,7 +141,10 @@ def _adequate(case: Case) -> Gate:
 
 
 def _judged(name: str, case: Case, match: Match, evidence: str) -> Gate:
-    shown = relation(match.found, case.field.margin(match.a, match.b))
+    margin = case.field.margin(match.a, match.b)
+    shown = relation(match.found, margin)
+    if case.field.margins.derived:
+        evidence = f"{evidence} At your prices, {points(margin)} matter."
     if shown == "better":
         return Gate(name=name, status="pass", evidence=evidence)
     failed = shown in ("equivalent", "worse", "not better")

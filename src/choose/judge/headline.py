@@ -89,7 +89,7 @@ def _none(case: Case) -> str:
     if len(case.field.names) == 1:
         return f"None of these works yet: only {case.name} finished, which learns nothing."
     return (
-        f"None of these works yet: none gains {points(case.margin)} over always giving the "
+        f"None of these works yet: none {_gains(case)} over always giving the "
         f"most common label, which is right for "
         f"{of_100(case.field.accuracies[case.name].value)}."
     )

@@ -53,6 +53,9 @@ def _learn(case: Case) -> Iterator[Move]:
         base = now[:, 0] if now is not None else field.accuracies[case.name].value
         low, value, high = np.quantile(ahead[:, column] - base, (0.025, 0.5, 0.975)).tolist()
         found = Interval(value=value, low=low, high=high, estimand=f"{TIMES:g} times the labels")
+        dearer = name in field.dearer(case.name)
+        if dearer and value < field.margin(name, case.name):
+            continue  # it would not be used then either
         if best is None or value > best[1].value:
             best = name, found
     if best is not None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from choose.judge.deployment import UNSAID, Deployment
 
 # Raise whenever the same evidence can lead to another verdict.
-RULE = "3"
+RULE = "4"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
