@@ -121,7 +121,7 @@ def test_retirement_can_change_the_choice():
 def test_more_labels_are_weighed_at_their_price():
     curve = {50: 0.55, 100: 0.63, 200: 0.70, 300: 0.74, 350: 0.755}
     players = [majority(), probe(0.7), lora(0.765, at=curve, seeds=5, luck=0.05)]
-    decision = judge(study(players, 1500, 3), rule())
+    decision = judge(study(players, 1500, 3), rule(value_per_right_answer=1.0))
     move = next(m for m in decision.moves if m.action == "learn from more labels")
     assert move.labels == 400
     # 400 labels of half a minute at $30 an hour.
@@ -130,7 +130,10 @@ def test_more_labels_are_weighed_at_their_price():
     assert move.points_per_100_usd == pytest.approx(100 * move.gain.value)
     first = decision.verdict.next[0]
     assert first.startswith("The next $100 buys most if you ")
-    assert "label 400 rows for" in first
+    assert "label 400 rows for lora" in first
+    # What would not be used with twice the labels either gains nothing by them.
+    poor = judge(study(players, 1500, 3), rule())
+    assert "learn from more labels" not in [m.action for m in poor.moves]
 
 
 def test_the_best_buy_comes_first_and_the_unpriced_last():
