@@ -59,6 +59,16 @@ def test_value_and_volume_change_what_is_adopted():
     assert poor.goal["margin_from"] == "derived"
 
 
+def test_what_may_not_pay_is_not_adopted_with_high_confidence():
+    evidence = study([majority(), probe(0.8), lora(0.87, luck=0.02, own=0.4)], 4000, 1)
+    found = [judge(evidence, rule(value_per_right_answer=v)) for v in (0.45, 5.0)]
+    assert [d.verdict.recommended for d in found] == ["lora", "lora"]
+    gates = [next(g.status for g in d.gates if g.name == "worth its cost") for d in found]
+    assert gates == ["unknown", "pass"]
+    said = ["whether it pays is not settled" in " ".join(d.verdict.reasons) for d in found]
+    assert said == [True, False]
+
+
 def test_prices_that_are_not_whole_leave_an_unpriced_verdict_as_it_was():
     evidence = world(0.84, rows=600)
     bare = judge(evidence, Rule())

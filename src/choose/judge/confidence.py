@@ -112,8 +112,11 @@ def _study(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[int, str
     failed = [g.name for g in gates if g.name in _SOUND and g.status == "fail"]
     if failed:
         limits.append((1, f"not given: {listed(failed)}"))
-    if any(gate.name == WORTH and gate.status == "fail" for gate in gates):
+    pays = next((gate.status for gate in gates if gate.name == WORTH), "unknown")
+    if pays == "fail":
         limits.append((1, "it costs more than it brings"))
+    if pays == "unknown" and case.field.margins.derived:
+        limits.append((1, "whether it pays is not settled"))
     if any(gate.name == "robust" and gate.status == "fail" for gate in gates):
         limits.append((1, "the choice does not stand under all conditions"))
     return limits
