@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,6 +101,7 @@ def compare(
     where, limit = str(path.absolute()), study.grid.max_usd
     with connected(study.endpoints, max_usd=limit, study=where) as session:
         candidates, refusals, jobs = plan(study, dataset)
+        _check_prices(study, candidates)
         spending = before_sending(study, dataset, candidates, jobs, Store(path), approve)
         if spending.bills:
             watch.sending(session.traffic(sum(bill.requests for bill in spending.bills)))
@@ -126,8 +128,9 @@ def _run(planned: Planned, store: Store, watch: Observer) -> Outcome:
     store.plan((job.trial for job in jobs), _described(planned.candidates))
     budget = study.grid.budget_seconds
     watch.planned(dataset, jobs, planned.refusals, budget)
-    racing = budget is not None and not study.grid.thorough
-    limits = Limits(budget, racing, study.goal.margin, study.grid.max_usd is not None)
+    racing = budget is not None and not study.grid.thorough and not study.derives
+    margin, money = study.goal.margin or Limits().margin, study.grid.max_usd is not None
+    limits = Limits(budget, racing, margin, money)
     outcome = run_jobs(jobs, dataset, store, limits, watch.job)
     store.leave_out([*planned.refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
@@ -188,7 +191,27 @@ def _resolved(
     if data is not None:
         settings.setdefault("data", {})["path"] = str(data)
     study = load_study(Path(study_file) if study_file else None, settings)
+    if study.models.retirement and study.costs.start is None:
+        # Fixed with the study, so that judging it later counts the same months.
+        costs = study.costs.model_copy(update={"start": date.today()})
+        study = study.model_copy(update={"costs": costs})
     return study.model_copy(update={"rule": RULE})
+
+
+def _check_prices(study: Study, candidates: Sequence[Candidate]) -> None:
+    from choose.strategy import available
+    from choose.study.candidates import ROLES, model_of
+    from choose.study.costs import check_names
+
+    # A candidate that does not run this time keeps its prices in the file.
+    known = {c.name for c in candidates} | {c.name or c.strategy for c in study.candidates}
+    specs = {model_of(c) for c in candidates} | {getattr(study.models, role) for role in ROLES}
+    check_names(
+        study.costs,
+        study.models.retirement,
+        sorted(known | set(available())),
+        sorted(spec for spec in specs if spec is not None),
+    )
 
 
 def _plain(study: Study) -> dict[str, Any]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from datetime import date
 from typing import Any
 
 from choose.judge.credible import billions_in
+from choose.judge.deployment import Deployment
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.rule import Rule
 from choose.models.endpoints.settings import Endpoint
 from choose.models.endpoints.spec import endpoint_name
+from choose.prices import TokenPrices
 from choose.store import Store
 from choose.types import Dataset, Run
 
@@ -22,6 +25,7 @@ def evidence_of(store: Store) -> Evidence:
     """Read everything that has been measured of a study's grid."""
     dataset = store.dataset
     candidates, trials = store.grid()
+    study = store.study
     # A trial that answers views after the clean rows stands in the grid twice; two scenarios can
     # hand over the same rows and are two places still.
     places = {(t.candidate, t.variant, t.scenario, t.draw, t.key): t for t in trials}
@@ -34,7 +38,7 @@ def evidence_of(store: Store) -> Evidence:
         division=dataset.division,
         items=_items(dataset, dataset.asked),
         pool=_items(dataset, _only_learnt_from(dataset)),
-        candidates=tuple(_candidate(c, store.study) for c in candidates),
+        candidates=tuple(_candidate(c, study) for c in candidates),
         pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
         runs=runs,
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),
@@ -46,28 +50,44 @@ def evidence_of(store: Store) -> Evidence:
 def rule_of(study: Mapping[str, Any]) -> Rule:
     """Return the rule that a study fixed before it ran."""
     goal, costs = study.get("goal", {}), study.get("costs", {})
+    names = {field.name for field in fields(Deployment)}
     return Rule(
         target=goal.get("target"),
         margin=goal.get("margin", Rule().margin),
+        margin_from="stated" if "margin" in goal else "default",
         minutes_per_label=costs.get("minutes_per_label"),
         hourly_rate=costs.get("hourly_rate"),
+        qa_share=costs.get("qa_share", 0.0),
         usd_per_machine_hour=costs.get("usd_per_machine_hour"),
         out_of_scope=study.get("task", {}).get("out_of_scope"),
+        deployment=Deployment(**{k: v for k, v in costs.items() if k in names}),
     )
 
 
 def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> CandidateInfo:
     info = CandidateInfo(**{k: planned[k] for k in _INFO}, warning=planned.get("warning"))
-    found = study.get("endpoints", {}).get(endpoint_name(info.model) or "")
-    if found is None:
-        return info
-    endpoint = Endpoint.model_validate(found)
+    days = study.get("models", {}).get("retirement", {})
+    day = days.get(info.name, days.get(info.model or ""))
     return replace(
         info,
-        behind=f"{endpoint.model} at {endpoint.host}",
-        billions=billions_in(endpoint.model),
-        concurrency=endpoint.concurrency,
+        retires=date.fromisoformat(str(day)) if day is not None else None,
+        **_behind(study.get("endpoints", {}).get(endpoint_name(info.model) or "")),
     )
+
+
+def _behind(section: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the judge is told of the endpoint that a candidate asks, if it asks one."""
+    if section is None:
+        return {}
+    endpoint = Endpoint.model_validate(section)
+    names = [field.name for field in fields(TokenPrices)]
+    prices = {name: section[name] for name in names if section.get(name) is not None}
+    return {
+        "behind": f"{endpoint.model} at {endpoint.host}",
+        "billions": billions_in(endpoint.model),
+        "concurrency": endpoint.concurrency,
+        "token_prices": TokenPrices(**prices) if prices else None,
+    }
 
 
 def _warnings(candidates: Iterable[Mapping[str, Any]]) -> Iterator[str]:

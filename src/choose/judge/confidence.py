@@ -8,6 +8,7 @@ from choose.judge.gates import Case
 from choose.judge.paired import Difference
 from choose.judge.record import Confidence, Gate
 from choose.judge.words import listed, plural
+from choose.judge.worth import NAME as WORTH
 
 _LEVELS: tuple[Confidence, ...] = ("low", "medium", "high")
 
@@ -68,7 +69,7 @@ def _sure(case: Case, other: str, found: Difference) -> bool:
     half = 0.0 if assumed else (found.high - found.low) / 2
     if other in case.field.cheaper(case.name):
         return found.low - half > 0
-    return -(found.low - half) < case.margin
+    return -(found.low - half) < case.field.margin(case.name, other)
 
 
 def _contenders(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]]:
@@ -113,6 +114,11 @@ def _study(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[int, str
     failed = [g.name for g in gates if g.name in _SOUND and g.status == "fail"]
     if failed:
         limits.append((1, f"not given: {listed(failed)}"))
+    pays = next((gate.status for gate in gates if gate.name == WORTH), "unknown")
+    if pays == "fail":
+        limits.append((1, "it costs more than it brings"))
+    if pays == "unknown" and case.field.margins.derived:
+        limits.append((1, "whether it pays is not settled"))
     if any(gate.name == "robust" and gate.status == "fail" for gate in gates):
         limits.append((1, "the choice does not stand under all conditions"))
     return limits

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
+from choose.prices import TokenPrices
 from choose.types import Family, Run
 
 
@@ -45,6 +47,8 @@ class CandidateInfo:
         behind: the model and the server, where it is behind an endpoint.
         concurrency: requests that were in flight at once there.
         warning: what a reader must know of every figure of it.
+        token_prices: of its endpoint, or None where it runs on the machine or is not priced.
+        retires: the day from which its model cannot be had any more, or None if none is known.
     """
 
     name: str
@@ -58,6 +62,13 @@ class CandidateInfo:
     behind: str | None = None
     concurrency: int | None = None
     warning: str | None = None
+    token_prices: TokenPrices | None = None
+    retires: date | None = None
+
+    @property
+    def remote(self) -> bool:
+        """Return whether an endpoint answers, so that the machine's hour is not what it costs."""
+        return self.token_prices is not None or (self.model or "").startswith("endpoint:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

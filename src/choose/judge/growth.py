@@ -63,11 +63,19 @@ def rising(field: Field, names: tuple[str, ...]) -> Rise | None:
 
 def contest(field: Field, settlement: Settlement) -> Difference | None:
     """Return the difference on which the decision hangs: first rival, or nearest other."""
-    name = settlement.chosen or settlement.meanwhile
+    other = opponent(field, settlement)
+    return field.gain(other, settlement.meanwhile) if other else None
+
+
+def opponent(field: Field, settlement: Settlement) -> str | None:
+    """Return against whom the decision hangs."""
     others = settlement.rivals or tuple(
-        sorted((n for n in field.names if n != name), key=lambda n: -field.accuracies[n].value)
+        sorted(
+            (n for n in field.names if n != settlement.meanwhile),
+            key=lambda n: -field.accuracies[n].value,
+        )
     )
-    return field.gain(others[0], name) if others else None
+    return others[0] if others else None
 
 
 def rows_to_settle(found: Difference, margin: float) -> tuple[int, int] | None:

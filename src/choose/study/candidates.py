@@ -9,7 +9,7 @@ from typing import Any
 
 from choose.errors import StudyError
 from choose.strategy import Refuses, available, build, find, hyperparameters
-from choose.study.study import CandidateSection, Models, Study
+from choose.study.study import CandidateSection, Models, Specs, Study
 from choose.types import Candidate, Task
 
 # Without these beside it, no figure of a dearer candidate can be read.
@@ -66,7 +66,7 @@ def _candidate(section: CandidateSection, models: Models) -> Candidate:
     return Candidate(name=name, strategy=section.strategy, params=params)
 
 
-def _specs(models: Models) -> dict[str, str]:
+def _specs(models: Specs) -> dict[str, str]:
     given = {role: getattr(models, role) for role in ROLES}
     return {role: spec for role, spec in given.items() if spec is not None}
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from choose.models.endpoints.settings import Endpoint
+from choose.study.costs import Costs
+from choose.study.section import Section
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
 NoiseKind = Literal["symmetric", "confused-pair", "class-dependent"]
 ScenarioKind = Literal["inner", "time", "new-class"]
-
-
-class Section(BaseModel):
-    """A frozen section that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DataSection(Section):
@@ -52,21 +49,15 @@ class Goal(Section):
 
     target: float | None = Field(default=None, gt=0, le=1)
     metric: Literal["accuracy"] = "accuracy"
-    margin: float = Field(default=0.02, gt=0, lt=0.5)
+    margin: float | None = Field(
+        default=None, gt=0, lt=0.5, description="else it follows from the prices, or is 0.02"
+    )
 
 
 class Constraints(Section):
     """What no candidate may break; `data_may_leave` is whether rows may go to other machines."""
 
     data_may_leave: bool = True
-
-
-class Costs(Section):
-    """Prices and times; nothing is built in, and what is missing stays unknown."""
-
-    minutes_per_label: float | None = Field(default=None, gt=0)
-    hourly_rate: float | None = Field(default=None, ge=0)
-    usd_per_machine_hour: float | None = Field(default=None, ge=0)
 
 
 class Grid(Section):
@@ -88,15 +79,24 @@ class Grid(Section):
     max_usd: float | None = Field(default=None, gt=0)
 
 
-class Models(Section):
-    """Model specs for every candidate that does not name its own."""
+class Specs(Section):
+    """Model specs by role."""
 
     model: str | None = None
     tune: str | None = None
     encoder: str | None = None
 
 
-class CandidateSection(Models):
+class Models(Specs):
+    """Model specs for every candidate that does not name its own.
+
+    `retirement` is the day from which a model cannot be had any more, by candidate or model spec.
+    """
+
+    retirement: Mapping[str, date] = {}
+
+
+class CandidateSection(Specs):
     """A candidate; the name defaults to the strategy's, models to those of the study."""
 
     strategy: str
@@ -117,3 +117,12 @@ class Study(Section):
     models: Models = Models()
     endpoints: Mapping[str, Endpoint] = {}
     candidates: tuple[CandidateSection, ...] = ()
+
+    @property
+    def derives(self) -> bool:
+        """Return whether the smallest gain that matters will follow from prices.
+
+        Until costs are measured it is not known and may be large, so that one who is far behind
+        may still be the one to use: nobody is dropped from a race.
+        """
+        return self.goal.margin is None and self.costs.derives
