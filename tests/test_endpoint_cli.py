@@ -114,6 +114,7 @@ def test_a_model_by_flags_is_compared_end_to_end(
     assert found["service"]["latency_p50"] > 0
     assert found["service"]["latency_p95"] >= found["service"]["latency_p50"]
     assert found["cost"]["tokens_in"] == 50
+    assert found["cost"]["usd_per_1k"] == pytest.approx(1000 * (50 * 1 + 5 * 2) / 1e6)
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     everywhere = [f for f in tmp_path.rglob("*") if f.is_file()]
     assert len(everywhere) > 10
