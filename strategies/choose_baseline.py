@@ -51,8 +51,10 @@ class Tfidf:
         "regularised": {"C": 1.0},
     }
 
-    def __init__(self, *, seed: int, C: float = 10.0, characters: bool = True) -> None:
-        self.seed, self.C, self.characters = seed, C, characters
+    def __init__(
+        self, *, seed: int, C: float = 10.0, pairs: bool = True, characters: bool = True
+    ) -> None:
+        self.seed, self.C, self.pairs, self.characters = seed, C, pairs, characters
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Learn the vocabulary and the weights from the pool alone."""
@@ -65,7 +67,9 @@ class Tfidf:
             (
                 "words",
                 TfidfVectorizer(
-                    ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]"
+                    ngram_range=(1, 2 if self.pairs else 1),
+                    sublinear_tf=True,
+                    token_pattern=r"(?u)\b\w+\b|[^\w\s]",
                 ),
             )
         ]

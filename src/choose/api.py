@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.judge.record import Decision
 from choose.store import Store
@@ -14,6 +14,9 @@ from choose.study.grid import Job
 from choose.study.load import Overrides, load_study, only
 from choose.study.study import Study
 from choose.types import Candidate, Dataset, Run
+
+if TYPE_CHECKING:
+    from choose.check.record import Check
 
 
 class Observer(Protocol):
@@ -83,7 +86,7 @@ def compare(
     from choose.run.local import Limits, left_out_sentences, run_jobs
 
     watch = observer or Silent()
-    study = _resolved(data, study_file, overrides)
+    study = resolved(data, study_file, overrides)
     study = only(study, strategies) if strategies else study
     dataset = load_dataset(study.data, study.task)
     candidates, refusals, jobs = plan(study, dataset)
@@ -109,9 +112,99 @@ def plan(
     return field.candidates, field.refusals, Planner(study, dataset).jobs(field.candidates)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planning:
+    """What `compare` would run, in order."""
+
+    dataset: Dataset
+    candidates: tuple[Candidate, ...]
+    refusals: tuple[str, ...]
+    jobs: list[Job]
+    budget: float | None
+
+
+def planned(
+    data: str | Path | None = None,
+    *,
+    study_file: str | Path | None = None,
+    overrides: Overrides | None = None,
+    strategies: Sequence[str] = (),
+) -> Planning:
+    """Read the rows and lay out the trials, running and fetching nothing; as for `compare`.
+
+    Raises:
+        ChooseError: where `compare` would refuse to start.
+    """
+    from choose.data.load import load_dataset
+
+    study = resolved(data, study_file, overrides)
+    study = only(study, strategies) if strategies else study
+    dataset = load_dataset(study.data, study.task)
+    candidates, refusals, jobs = plan(study, dataset)
+    return Planning(
+        dataset=dataset,
+        candidates=candidates,
+        refusals=refusals,
+        jobs=jobs,
+        budget=study.grid.budget_seconds,
+    )
+
+
 def report(store: str | Path) -> Decision:
     """Judge a stored study again, without any model; from the record where nothing changed."""
     return decide(Store.open(Path(store)))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The audit of a labelled set, and the texts of its rows, which the record does not hold."""
+
+    record: Check
+    texts: Mapping[str, str]
+
+
+def check(
+    data: str | Path | None = None,
+    *,
+    study_file: str | Path | None = None,
+    overrides: Overrides | None = None,
+) -> Checked:
+    """Audit a labelled set before any model runs; arguments as for `compare`.
+
+    Raises:
+        ChooseError: if the rows cannot be read, used or divided.
+    """
+    from choose.check.audit import check_set
+
+    return Checked(*check_set(resolved(data, study_file, overrides)))
+
+
+def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str:
+    """Return a commented study file (TOML), drafted from the rows that it is about.
+
+    Raises:
+        ChooseError: if the rows cannot be read, used or divided.
+    """
+    from choose.data.load import divided, read_rows
+    from choose.judge.reach import reach_of
+    from choose.study.draft import Found
+    from choose.study.draft import draft as drafted
+
+    study = resolved(data, None, overrides)
+    rows = read_rows(study.data)
+    dataset = divided(rows, study.data, study.task)
+    clusters = [dataset.clusters.get(id, f"alone {id}") for id in dataset.asked]
+    reach = reach_of(clusters, study.goal.margin)
+    return drafted(
+        Found(
+            data=study.data,
+            rows=rows,
+            dataset=dataset,
+            detectable=reach.usual,
+            needed=reach.margin_rows,
+            version=version("choose-llm"),
+        )
+    )
 
 
 def texts(store: str | Path) -> dict[str, str]:
@@ -144,9 +237,16 @@ def default_store(dataset: Dataset) -> Path:
     return Path(".choose") / f"{safe or 'study'}-{dataset.fingerprint[:8]}"
 
 
-def _resolved(
-    data: str | Path | None, study_file: str | Path | None, overrides: Overrides | None
+def resolved(
+    data: str | Path | None,
+    study_file: str | Path | None = None,
+    overrides: Overrides | None = None,
 ) -> Study:
+    """Return the study that a file, laid over by flags, asks for.
+
+    Raises:
+        StudyError: on the first key that cannot be used.
+    """
     from choose.judge.rule import RULE
 
     settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,7 @@ import polars as pl
 from choose.data.columns import examples_from
 from choose.data.divide import Options, divide
 from choose.data.read import read_table
-from choose.data.roles import Columns, maybe_group
+from choose.data.roles import Columns, Roles, maybe_group, roles_of
 from choose.errors import DataError, StudyError
 from choose.types import Dataset, Example
 
@@ -56,6 +56,41 @@ class TaskSettings(Protocol):
         """What labels mean."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All rows as they were read, those without text or label too; `test` is None without a file.
+
+    `roles` are the columns of the pool; `hint` names one that might say which rows belong together.
+    """
+
+    pool: list[Example]
+    test: list[Example] | None
+    roles: Roles
+    hint: str | None
+
+
+def read_rows(section: DataSettings) -> Rows:
+    """Read the files of a study.
+
+    Raises:
+        DataError: if one cannot be read.
+        StudyError: if none is named.
+    """
+    if section.path is None:
+        raise StudyError("No labelled set was named (DATA). Give a file, or sample:tickets.")
+    if section.test is not None and _same(section.path, section.test):
+        raise DataError(
+            f"{section.test!r} is both the labelled set and the test file. Leave out --test to "
+            "have it divided."
+        )
+    table = read_table(section.path)
+    pool = _examples(section.path, table, section)
+    test = None
+    if section.test is not None:
+        test = _examples(section.test, read_table(section.test), section)
+    return Rows(pool, test, roles_of(table, section), maybe_group(table))
+
+
 def load_dataset(section: DataSettings, task: TaskSettings) -> Dataset:
     """Read, check and divide the labelled set of a study.
 
@@ -63,14 +98,17 @@ def load_dataset(section: DataSettings, task: TaskSettings) -> Dataset:
         DataError: if it cannot be read or used.
         StudyError: if the settings contradict the data, or name none.
     """
-    if section.path is None:
-        raise StudyError("No labelled set was named. Give a file: choose compare DATA.")
-    if section.test is not None and _same(section.path, section.test):
-        raise DataError(
-            f"{section.test!r} is both the labelled set and the test file. Leave out --test to "
-            "have it divided."
-        )
-    table = read_table(section.path)
+    return divided(read_rows(section), section, task)
+
+
+def divided(rows: Rows, section: DataSettings, task: TaskSettings) -> Dataset:
+    """Check and divide rows that were read.
+
+    Raises:
+        DataError: if they cannot be used.
+        StudyError: if the settings contradict them.
+    """
+    assert section.path is not None
     options = Options(
         test_rows=section.test_rows,
         folds=section.folds,
@@ -78,11 +116,8 @@ def load_dataset(section: DataSettings, task: TaskSettings) -> Dataset:
         descriptions=task.descriptions,
         instruction=task.instruction,
     )
-    pool = _examples(section.path, table, section)
-    test = None
-    if section.test is not None:
-        test = _examples(section.test, read_table(section.test), section)
-    return _with_hint(divide(name_of(section.path), pool, test, options), table)
+    dataset = divide(name_of(section.path), rows.pool, rows.test, options)
+    return _with_hint(dataset, rows.hint)
 
 
 def name_of(path: str) -> str:
@@ -109,8 +144,7 @@ def _same(path: str, test: str) -> bool:
         return False
 
 
-def _with_hint(dataset: Dataset, table: pl.DataFrame) -> Dataset:
-    hint = maybe_group(table)
+def _with_hint(dataset: Dataset, hint: str | None) -> Dataset:
     if hint is None or any(e.group is not None for e in dataset.examples.values()):
         return dataset
     finding = (

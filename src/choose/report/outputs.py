@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from choose.errors import StudyError
@@ -41,13 +41,22 @@ def check_output(path: Path) -> Path:
     Raises:
         StudyError: before anything is run, so that no study ends without its report.
     """
-    if path.suffix.lower() not in FORMS:
+    return check_ending(path, FORMS, "report.html")
+
+
+def check_ending(path: Path, forms: Collection[str], example: str) -> Path:
+    """Return the path if its ending is one of these forms and it is no folder.
+
+    Raises:
+        StudyError: naming what is allowed.
+    """
+    if path.suffix.lower() not in forms:
         raise StudyError(
             f"Cannot tell the form of {str(path)!r} from its ending. "
-            f"Allowed: {', '.join(FORMS)}, such as -o report.html."
+            f"Allowed: {', '.join(forms)}, such as -o {example}."
         )
     if path.is_dir():
-        raise StudyError(f"{str(path)!r} is a folder. Name a file, such as -o report.html.")
+        raise StudyError(f"{str(path)!r} is a folder. Name a file, such as -o {example}.")
     return path
 
 
