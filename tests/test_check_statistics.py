@@ -84,6 +84,12 @@ def test_text_change_bounds_cover_and_hold_their_level() -> None:
     assert np.mean(false) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
 
 
+def test_sets_that_are_always_told_apart_leave_the_interval_open() -> None:
+    found = text_change(list(range(40)), [False] * 20 + [True] * 20).auc
+    assert found.value == found.high == 1.0
+    assert found.low == pytest.approx(0.839, abs=0.001)  # Wilson, 20 of 20
+
+
 def test_identical_scores_tell_nothing_apart() -> None:
     found = text_change([0.0] * 40, [True] * 20 + [False] * 20)
     assert (found.auc.value, found.p) == (0.5, 1.0)

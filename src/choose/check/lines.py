@@ -105,7 +105,10 @@ def _within(looked: Looked) -> Iterator[Line]:
         yield made("Duplicates", "good", "No text repeats another one.")
         return
     chain = ""
-    if many := 5 * found.chain > len(looked.all):
+    data = looked.dataset
+    # What the division keeps together at most; pool rows that a test file shadows are left out.
+    most = len(data.examples) // (len(data.folds) if data.division == "cross-fit" else 2)
+    if many := looked.test is None and found.chain > most:
         chain = (
             f" {plural(found.chain, 'row')} hang together (a template?), too many to keep on one "
             "side: figures flatter."

@@ -104,11 +104,14 @@ def _size(looked: Looked) -> Iterator[Step]:
     short_of = (found.usual if found.usual is not None else 1.0) - found.margin
     if short_of <= 0:
         return
-    if looked.test is None and found.margin_rows <= len(looked.all) > found.rows:
+    all_rows = len(looked.all)
+    worth = found.independent / max(found.rows, 1) * all_rows
+    if looked.test is None and found.rows < all_rows and worth >= found.margin_rows:
         yield Step(
             says=(
                 f"Ask every row instead of a part (--folds 5, five fits): {found.rows:,} rows show "
-                f"no gain below {points(found.usual or 1)}, {len(looked.all):,} would."
+                f"no gain below {points(found.usual or 1)}, all {all_rows:,} would show the "
+                f"{points(found.margin)} that matter."
             ),
             points=short_of,
         )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from choose.judge.frozen import Interval, Record
+from choose.judge.intervals import wilson
 
 _PERMUTATIONS = 2_000
 
@@ -51,8 +52,8 @@ def mix_change(before: Sequence[str], after: Sequence[str]) -> MixChange:
 def text_change(scores: npt.ArrayLike, later: Sequence[bool]) -> TextChange:
     """Return the area under the ROC curve of out-of-fold scores.
 
-    The interval is DeLong's (1988), and never leaves [0, 1]; `p` is Mann and Whitney's, one-sided,
-    with ties.
+    The interval is DeLong's (1988), Wilson's on the smaller set where all are told apart, and
+    never leaves [0, 1]; `p` is Mann and Whitney's, one-sided, with ties.
     """
     s, y = np.asarray(scores, dtype=np.float64), np.asarray(later, dtype=np.bool_)
     m, n = int(y.sum()), int((~y).sum())
@@ -63,6 +64,8 @@ def text_change(scores: npt.ArrayLike, later: Sequence[bool]) -> TextChange:
     below = 1 - (ranks[~y] - outside) / m
     auc = float(above.mean())
     half = float(ndtri(0.975)) * sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n)
+    # Where every row is told apart there is no spread to see, and the interval must stay open.
+    low, high = (auc - half, auc + half) if half else wilson(auc * min(m, n), min(m, n))
     _, ties = np.unique(s, return_counts=True)
     total = m + n
     null = m * n / 12 * (total + 1 - float((ties**3 - ties).sum()) / (total * (total - 1)))
@@ -70,8 +73,8 @@ def text_change(scores: npt.ArrayLike, later: Sequence[bool]) -> TextChange:
     return TextChange(
         auc=Interval(
             value=auc,
-            low=max(auc - half, 0.0),
-            high=min(auc + half, 1.0),
+            low=max(low, 0.0),
+            high=min(high, 1.0),
             estimand="other rows of the same two times",
         ),
         p=p,

@@ -20,7 +20,8 @@ TEXTS, HEAD, NAMED = 2_000, 2_000, 8
 # A word in so many pieces is one that the model was hardly taught.
 SHATTERED = 4
 
-_WORD = re.compile(r"[^\W\d_]{2,}")
+# Whole words of letters; longer runs, and parts of runs with digits, are names or even keys.
+_WORD = re.compile(r"(?<![^\W_])[^\W\d_]{2,18}(?![^\W_])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
