@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.judge.record import Decision
 from choose.store import Store
@@ -14,6 +14,9 @@ from choose.study.grid import Job
 from choose.study.load import Overrides, load_study, only
 from choose.study.study import Study
 from choose.types import Candidate, Dataset, Run
+
+if TYPE_CHECKING:
+    from choose.artefact.export import Exported
 
 
 class Observer(Protocol):
@@ -112,6 +115,42 @@ def plan(
 def report(store: str | Path) -> Decision:
     """Judge a stored study again, without any model; from the record where nothing changed."""
     return decide(Store.open(Path(store)))
+
+
+def export(
+    store: str | Path,
+    folder: str | Path,
+    *,
+    candidate: str | None = None,
+    trial: str | None = None,
+    force: bool = False,
+) -> Exported:
+    """Fit a candidate on all labels of a study, or make one of its fits again, and write it.
+
+    Args:
+        store: the folder of a study.
+        folder: a new folder; with `force`, one that holds an export.
+        candidate: by default the recommended one, else the one to use meanwhile.
+        trial: the key of one of the study's fits, or its beginning.
+        force: replace an export that is there.
+
+    Raises:
+        ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
+    """
+    from choose.artefact.choice import choose_candidate, choose_trial
+    from choose.artefact.export import write_export
+    from choose.artefact.folder import check_free
+
+    place = Path(folder)
+    check_free(place.resolve(), place, force)
+    opened = Store.open(Path(store))
+    decision = decide(opened)
+    choice = (
+        choose_trial(opened, trial)
+        if trial is not None
+        else choose_candidate(opened, decision.verdict, candidate)
+    )
+    return write_export(opened, decision, choice, place, force)
 
 
 def texts(store: str | Path) -> dict[str, str]:

@@ -6,6 +6,8 @@ import typer
 
 from choose.cli.compare import compare
 from choose.cli.demo import demo
+from choose.cli.export import export
+from choose.cli.predict import predict
 from choose.cli.report import report
 from choose.cli.strategies import strategies
 
@@ -18,6 +20,8 @@ app = typer.Typer(
 )
 app.command()(compare)
 app.command()(report)
+app.command()(export)
+app.command()(predict)
 app.command()(strategies)
 app.command()(demo)
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 
@@ -24,7 +24,7 @@ def read_jsonl(path: Path) -> pl.DataFrame:
     """
     numbers: list[int] = []
     columns: dict[str, list[Any]] = {}
-    for number, record in _records(path):
+    for number, record in jsonl_records(path):
         for key in record.keys() - columns.keys():
             columns[key] = [None] * len(numbers)
         numbers.append(number)
@@ -72,16 +72,26 @@ def plain(value: Any) -> str | None:
     return str(value)
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    number = 0
+def jsonl_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each object of a file with the number of its line, one at a time.
+
+    Raises:
+        DataError: naming the line that is no object, when it is reached.
+    """
     with path.open("rb") as file:
-        while line := file.readline(LINE_LIMIT):
-            number += 1
-            if len(line) == LINE_LIMIT:
-                raise DataError(f"Line {number} of {str(path)!r} {TOO_LONG}")
-            text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
-            if text:
-                yield number, _record(path, number, text)
+        yield from records_in(file, path)
+
+
+def records_in(file: BinaryIO, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each object of an open stream with the number of its line; `path` names it."""
+    number = 0
+    while line := file.readline(LINE_LIMIT):
+        number += 1
+        if len(line) == LINE_LIMIT:
+            raise DataError(f"Line {number} of {str(path)!r} {TOO_LONG}")
+        text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
+        if text:
+            yield number, _record(path, number, text)
 
 
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
