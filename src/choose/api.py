@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from choose.types import Candidate, Dataset, Run
 
 if TYPE_CHECKING:
     from choose.artefact.export import Exported
+    from choose.data.load import Rows
 
 
 class Observer(Protocol):
@@ -82,13 +83,52 @@ def compare(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
+    study = resolve(data, study_file, overrides, strategies)
+    return run(study, out=out, observer=observer)
+
+
+def resolve(
+    data: str | Path | None = None,
+    study_file: str | Path | Mapping[str, Any] | None = None,
+    overrides: Overrides | None = None,
+    strategies: Sequence[str] = (),
+) -> Study:
+    """Return the study that these settings make, the decision rule included."""
+    from choose.judge.rule import RULE
+
+    settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}
+    if data is not None:
+        settings.setdefault("data", {})["path"] = str(data)
+    base = Path(study_file) if isinstance(study_file, str) else study_file
+    study = load_study(base, settings)
+    study = only(study, strategies) if strategies else study
+    return study.model_copy(update={"rule": RULE})
+
+
+def names(study: Study) -> tuple[str, ...]:
+    """Return how a study's candidates are called."""
+    from choose.study.candidates import names_of
+
+    return names_of(study)
+
+
+def run(
+    study: Study,
+    *,
+    rows: Rows | None = None,
+    out: str | Path | None = None,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Run a resolved study and decide; `rows` are its data where they lie in no file.
+
+    Raises:
+        ChooseError: on bad input, before anything is run or written.
+    """
     from choose.data.load import load_dataset
     from choose.run.local import Limits, left_out_sentences, run_jobs
 
     watch = observer or Silent()
-    study = _resolved(data, study_file, overrides)
-    study = only(study, strategies) if strategies else study
-    dataset = load_dataset(study.data, study.task)
+    dataset = load_dataset(study.data, study.task, rows)
     candidates, refusals, jobs = plan(study, dataset)
     store = Store.create(Path(out) if out else default_store(dataset))
     store.begin(_plain(study), dataset)
@@ -181,18 +221,6 @@ def default_store(dataset: Dataset) -> Path:
     """Return where a study goes when nobody says: by the data's name and content."""
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")
     return Path(".choose") / f"{safe or 'study'}-{dataset.fingerprint[:8]}"
-
-
-def _resolved(
-    data: str | Path | None, study_file: str | Path | None, overrides: Overrides | None
-) -> Study:
-    from choose.judge.rule import RULE
-
-    settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}
-    if data is not None:
-        settings.setdefault("data", {})["path"] = str(data)
-    study = load_study(Path(study_file) if study_file else None, settings)
-    return study.model_copy(update={"rule": RULE})
 
 
 def _plain(study: Study) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -56,21 +56,27 @@ class TaskSettings(Protocol):
         """What labels mean."""
 
 
-def load_dataset(section: DataSettings, task: TaskSettings) -> Dataset:
-    """Read, check and divide the labelled set of a study.
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Tables that lie in no file, as `read_table` returns them, and what to call them.
+
+    `test` are rows to ask; a file can be named in the study beside a table here.
+    """
+
+    pool: pl.DataFrame | None = None
+    test: pl.DataFrame | None = None
+    name: str = "rows"
+
+
+def load_dataset(section: DataSettings, task: TaskSettings, rows: Rows | None = None) -> Dataset:
+    """Read, check and divide the labelled set of a study; `rows` stand in for its files.
 
     Raises:
         DataError: if it cannot be read or used.
         StudyError: if the settings contradict the data, or name none.
     """
-    if section.path is None:
-        raise StudyError("No labelled set was named. Give a file: choose compare DATA.")
-    if section.test is not None and _same(section.path, section.test):
-        raise DataError(
-            f"{section.test!r} is both the labelled set and the test file. Leave out --test to "
-            "have it divided."
-        )
-    table = read_table(section.path)
+    rows = rows or Rows()
+    table = _pool_table(section, rows)
     options = Options(
         test_rows=section.test_rows,
         folds=section.folds,
@@ -78,11 +84,28 @@ def load_dataset(section: DataSettings, task: TaskSettings) -> Dataset:
         descriptions=task.descriptions,
         instruction=task.instruction,
     )
-    pool = _examples(section.path, table, section)
-    test = None
-    if section.test is not None:
-        test = _examples(section.test, read_table(section.test), section)
-    return _with_hint(divide(name_of(section.path), pool, test, options), table)
+    pool = _examples(section.path, table, section, rows)
+    test = rows.test
+    if test is None and section.test is not None:
+        test = read_table(section.test)
+    asked = None if test is None else _examples(section.test, test, section, rows)
+    name = rows.name
+    if rows.pool is None and section.path is not None:
+        name = name_of(section.path)
+    return _with_hint(divide(name, pool, asked, options), table)
+
+
+def _pool_table(section: DataSettings, rows: Rows) -> pl.DataFrame:
+    if rows.pool is not None:
+        return rows.pool
+    if section.path is None:
+        raise StudyError("No labelled set was named. Give a file: choose compare DATA.")
+    if section.test is not None and _same(section.path, section.test):
+        raise DataError(
+            f"{section.test!r} is both the labelled set and the test file. Leave out --test to "
+            "have it divided."
+        )
+    return read_table(section.path)
 
 
 def name_of(path: str) -> str:
@@ -93,13 +116,16 @@ def name_of(path: str) -> str:
     return Path(path).resolve().parent.name or stem if stem.lower() in _GENERIC else stem
 
 
-def _examples(path: str, table: pl.DataFrame, section: DataSettings) -> list[Example]:
+def _examples(
+    path: str | None, table: pl.DataFrame, section: DataSettings, rows: Rows
+) -> list[Example]:
     try:
         return examples_from(table, section)
     except DataError as error:
-        if section.test is None:
+        if section.test is None and rows.test is None:
             raise
-        raise DataError(f"In {path!r}: {error}") from error
+        where = repr(path) if path is not None else "the rows given"
+        raise DataError(f"In {where}: {error}") from error
 
 
 def _same(path: str, test: str) -> bool:
