@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 # Raise whenever the same evidence can lead to another verdict.
-RULE = "2"
+RULE = "3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
