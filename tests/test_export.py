@@ -76,6 +76,17 @@ def test_a_trial_made_again_answers_as_stored_in_a_fresh_process(
         np.testing.assert_allclose([found[id][1] for id in asked], confidence, atol=1e-3)
 
 
+def test_a_trial_on_rows_that_changed_is_not_made_again(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from choose.artefact import choice
+
+    key = Store.open(study).grid()[1][0].key
+    monkeypatch.setattr(choice, "digest_rows", lambda rows: "0" * 32)
+    with pytest.raises(StoreError, match="not those that trial"):
+        api.export(study, tmp_path / "out", trial=key)
+
+
 def test_every_label_is_learnt_and_the_card_says_what_was_measured(
     study: Path, tmp_path: Path
 ) -> None:

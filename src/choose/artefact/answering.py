@@ -82,7 +82,7 @@ class Model:
     def stream(
         self, items: Iterable[Item], min_confidence: float | None = None
     ) -> Iterator[Prediction]:
-        """Yield an answer for each item, in order; no more than a chunk is held in memory.
+        """Return an answer for each item, in order, as it is asked for; a chunk is held in memory.
 
         Raises:
             StudyError: if a confidence is asked for that is no share.
@@ -93,7 +93,10 @@ class Model:
                 f"A confidence of {min_confidence:g} cannot be asked for. Write a share from 0 to "
                 "1, such as 0.8."
             )
-        rows, size = iter(items), 1
+        return self._stream(iter(items), min_confidence)
+
+    def _stream(self, rows: Iterator[Item], min_confidence: float | None) -> Iterator[Prediction]:
+        size = 1
         while chunk := list(islice(rows, size)):
             yield from self._chunk(chunk, min_confidence)
             size = min(2 * size, CHUNK)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from choose.data.pools import ordered
 from choose.data.scenarios import drawn, place_of
+from choose.digests import digest_rows
 from choose.errors import StoreError, StudyError, did_you_mean
 from choose.judge.record import Verdict
 from choose.store import Store
@@ -84,13 +85,19 @@ def choose_trial(store: Store, key: str) -> Choice:
             f"The keys are the names of the folders in {str(store.path / 'trials')!r}."
         )
     trial = next(iter(found.values()))
+    rows = drawn(_with_texts(store).dataset, place_of(trial, store.dataset)).pool
+    if digest_rows((row.id, row.text, row.target) for row in rows) != trial.pool:
+        raise StoreError(
+            f"The rows in {str(store.path)!r} are not those that trial {trial.key} learnt from, so "
+            "it cannot be made again. Run choose compare again."
+        )
     return Choice(
         candidate=trial.candidate,
         strategy=trial.strategy,
         family=next(c["family"] for c in candidates if c["name"] == trial.candidate),
         params=trial.params,
         seed=trial.seed,
-        rows=drawn(_with_texts(store).dataset, place_of(trial, store.dataset)).pool,
+        rows=rows,
         why="trial",
         weights=trial.weights,
         revision=trial.revision,
