@@ -29,7 +29,7 @@ class Lora:
     """
 
     family: ClassVar[Family] = "fine-tuning"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
@@ -196,14 +196,14 @@ class Lora:
     def facts(self) -> Mapping[str, Any]:
         """Return threads, the number type of training, size of the artefact, and the schedule."""
         from choose.models.adapters import state_of
-        from choose.models.runtime import threads
+        from choose.models.runtime import megabytes, threads
         from choose.models.tuning import halves
 
-        stored = sum(t.numel() * t.element_size() for t in state_of(self._tuned).values())
         return {
             "threads": threads(),
             "dtype": "bfloat16" if halves(self._tuned.base) else "float32",
-            "artefact_mb": stored / 1e6,
+            "artefact_mb": megabytes(state_of(self._tuned).values()),
+            "base_mb": megabytes(self._tuned.base.model.parameters()),
             "notes": self._notes,
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -102,6 +103,10 @@ def resolve(
     base = Path(study_file) if isinstance(study_file, str) else study_file
     study = load_study(base, settings)
     study = only(study, strategies) if strategies else study
+    if study.models.retirement and study.costs.start is None:
+        # Fixed with the study, so that judging it later counts the same months.
+        costs = study.costs.model_copy(update={"start": date.today()})
+        study = study.model_copy(update={"costs": costs})
     return study.model_copy(update={"rule": RULE})
 
 
@@ -130,12 +135,14 @@ def run(
     watch = observer or Silent()
     dataset = load_dataset(study.data, study.task, rows)
     candidates, refusals, jobs = plan(study, dataset)
+    _check_prices(study, candidates)
     store = Store.create(Path(out) if out else default_store(dataset))
     store.begin(_plain(study), dataset)
     store.plan((job.trial for job in jobs), _described(candidates))
     budget = study.grid.budget_seconds
     watch.planned(dataset, jobs, refusals, budget)
-    limits = Limits(budget, budget is not None and not study.grid.thorough, study.goal.margin)
+    racing = budget is not None and not study.grid.thorough and not study.derives
+    limits = Limits(budget, racing, study.goal.margin or Limits().margin)
     outcome = run_jobs(jobs, dataset, store, limits, watch.job)
     store.leave_out([*refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
@@ -221,6 +228,22 @@ def default_store(dataset: Dataset) -> Path:
     """Return where a study goes when nobody says: by the data's name and content."""
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")
     return Path(".choose") / f"{safe or 'study'}-{dataset.fingerprint[:8]}"
+
+
+def _check_prices(study: Study, candidates: Sequence[Candidate]) -> None:
+    from choose.strategy import available
+    from choose.study.candidates import ROLES, model_of
+    from choose.study.costs import check_names
+
+    # A candidate that does not run this time keeps its prices in the file.
+    known = {c.name for c in candidates} | {c.name or c.strategy for c in study.candidates}
+    specs = {model_of(c) for c in candidates} | {getattr(study.models, role) for role in ROLES}
+    check_names(
+        study.costs,
+        study.models.retirement,
+        sorted(known | set(available())),
+        sorted(spec for spec in specs if spec is not None),
+    )
 
 
 def _plain(study: Study) -> dict[str, Any]:

@@ -97,8 +97,9 @@ class Refuses(Protocol):
 class Reports(Protocol):
     """Optional: a fitted strategy that says how it was computed.
 
-    Keys understood: ``threads``, ``dtype``, ``artefact_mb``, ``notes`` (a list of sentences) and
-    ``cached_seconds`` (what the cached work it used had cost when it was first done).
+    Keys understood: ``threads``, ``dtype``, ``artefact_mb`` (what a fit adds to keep), ``base_mb``
+    (weights that other tasks can share), ``notes`` (a list of sentences) and ``cached_seconds``
+    (what the cached work it used had cost when it was first done).
     """
 
     def facts(self) -> Mapping[str, Any]:

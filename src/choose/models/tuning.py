@@ -43,7 +43,7 @@ def plan(rows: int, classes: int, rate: float, epochs: float | None = None) -> P
     """
     held_out = min(500, rows // 10) if rows >= EARLY_STOPPING_FROM else 0
     learnt = max(1, rows - held_out)
-    batch = max(2, min(16 if learnt < 1000 else 32, learnt // 2))
+    batch = max(2, min(8 if learnt < 500 else 16 if learnt < 1000 else 32, learnt // 2))
     passes = min(30.0, max(3.0, 7 * math.sqrt(300 / learnt))) if epochs is None else epochs
     least = 40 + 2 * min(classes, 100) if epochs is None else 1
     return Plan(max(least, math.ceil(passes * learnt / batch)), batch, rate, held_out)

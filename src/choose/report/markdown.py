@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from choose.judge.expectations import Expectation
-from choose.judge.record import Decision, Scorecard
-from choose.report import words
+from choose.judge.record import Cost, Decision, Scorecard
+from choose.report import money, words
 from choose.report.safe import clean
 from choose.report.words import DASH, KINDS, chance, change, figure, percent, span
 
@@ -64,6 +64,7 @@ def _lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     yield from _list("What would change this", verdict.flips)
     yield from _list("Where the next hour buys most", verdict.next)
     yield from _section("Candidates", _candidates(decision))
+    yield from _section("What it costs", _costs(decision))
     yield from _section("Declared differences", _pairs(decision))
     yield from _list(
         "Checks", [f"{gate.status}: {gate.name}. {gate.evidence}" for gate in decision.gates]
@@ -106,6 +107,30 @@ def _row(card: Scorecard, model: str) -> list[str]:
         figure(card.cost.ms_per_item),
         figure(card.cost.fit_seconds),
     ]
+
+
+def _costs(decision: Decision) -> list[str]:
+    """Return the section on money, only where something is priced."""
+    if not money.totals(decision):
+        return []
+    heads = ["candidate", "$ per 1,000", "engineer hours", "$ to build", "$ a refresh", "$ in all"]
+    rows = (
+        [literal(card.candidate), *(figure(value) for value in _dollars(card.cost))]
+        for card in decision.scorecards
+    )
+    said = [*money.breakevens(decision), *money.shelf_life(decision), *money.serving(decision)]
+    notes = [sentence(text) for text in money.notes(decision)]
+    return [*_table(heads, rows), "", *(f"- {sentence(text)}" for text in said), "", *notes]
+
+
+def _dollars(cost: Cost) -> tuple[float | None, ...]:
+    return (
+        cost.usd_per_1k,
+        cost.engineer_hours,
+        cost.build_usd,
+        cost.refresh_usd,
+        cost.total_usd,
+    )
 
 
 def _pairs(decision: Decision) -> list[str]:

@@ -57,9 +57,9 @@ def _sections(study: Study) -> tuple[CandidateSection, ...]:
 def _candidate(section: CandidateSection, models: Models) -> Candidate:
     known = hyperparameters(section.strategy)
     from_roles = {
-        ROLES[role]: spec
-        for role, spec in models.model_dump().items()
-        if spec is not None and ROLES[role] in known
+        parameter: spec
+        for role, parameter in ROLES.items()
+        if (spec := getattr(models, role)) is not None and parameter in known
     }
     build(section.strategy, seed=0, **section.params)  # says so where a hyperparameter is unknown
     params: Mapping[str, Any] = {**known, **from_roles, **section.params}
