@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from choose.cli import main
 from choose.data.divide import divide
 from choose.types import Dataset, Example
 
@@ -106,8 +107,7 @@ class Result:
 
 @pytest.fixture
 def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Run the command line in this process."""
-    from choose.cli import main
+    """Run the command line in this process and return its exit code, output and messages."""
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["choose", *map(str, arguments)])

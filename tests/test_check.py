@@ -288,7 +288,7 @@ def test_known_leaks_of_a_real_set(shared_data: Path) -> None:
     from choose.check.looked import Looked
     from choose.data.load import divided, read_rows
 
-    study = api.resolved(folder / "train.csv", None, overrides)
+    study = api.resolve(folder / "train.csv", None, overrides)
     rows = read_rows(study.data)
     looked = Looked(rows, divided(rows, study.data, study.task), 0.02)
     within, across = looked.repeats

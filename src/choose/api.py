@@ -17,7 +17,9 @@ from choose.study.study import Study
 from choose.types import Candidate, Dataset, Run
 
 if TYPE_CHECKING:
+    from choose.artefact.export import Exported
     from choose.check.record import Check
+    from choose.data.load import Tables
 
 
 class Observer(Protocol):
@@ -83,13 +85,56 @@ def compare(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
+    study = resolve(data, study_file, overrides, strategies)
+    return run(study, out=out, observer=observer)
+
+
+def resolve(
+    data: str | Path | None = None,
+    study_file: str | Path | Mapping[str, Any] | None = None,
+    overrides: Overrides | None = None,
+    strategies: Sequence[str] = (),
+) -> Study:
+    """Return the study that these settings make, the decision rule included."""
+    from choose.judge.rule import RULE
+
+    settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}
+    if data is not None:
+        settings.setdefault("data", {})["path"] = str(data)
+    base = Path(study_file) if isinstance(study_file, str) else study_file
+    study = load_study(base, settings)
+    study = only(study, strategies) if strategies else study
+    if study.models.retirement and study.costs.start is None:
+        # Fixed with the study, so that judging it later counts the same months.
+        costs = study.costs.model_copy(update={"start": date.today()})
+        study = study.model_copy(update={"costs": costs})
+    return study.model_copy(update={"rule": RULE})
+
+
+def names(study: Study) -> tuple[str, ...]:
+    """Return how a study's candidates are called."""
+    from choose.study.candidates import names_of
+
+    return names_of(study)
+
+
+def run(
+    study: Study,
+    *,
+    rows: Tables | None = None,
+    out: str | Path | None = None,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Run a resolved study and decide; `rows` are its data where they lie in no file.
+
+    Raises:
+        ChooseError: on bad input, before anything is run or written.
+    """
     from choose.data.load import load_dataset
     from choose.run.local import Limits, left_out_sentences, run_jobs
 
     watch = observer or Silent()
-    study = resolved(data, study_file, overrides)
-    study = only(study, strategies) if strategies else study
-    dataset = load_dataset(study.data, study.task)
+    dataset = load_dataset(study.data, study.task, rows)
     candidates, refusals, jobs = plan(study, dataset)
     _check_prices(study, candidates)
     store = Store.create(Path(out) if out else default_store(dataset))
@@ -140,7 +185,7 @@ def planned(
     """
     from choose.data.load import load_dataset
 
-    study = resolved(data, study_file, overrides)
+    study = resolve(data, study_file, overrides)
     study = only(study, strategies) if strategies else study
     dataset = load_dataset(study.data, study.task)
     candidates, refusals, jobs = plan(study, dataset)
@@ -179,7 +224,7 @@ def check(
     """
     from choose.check.audit import check_set
 
-    return Checked(*check_set(resolved(data, study_file, overrides)))
+    return Checked(*check_set(resolve(data, study_file, overrides)))
 
 
 def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str:
@@ -190,14 +235,15 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     """
     from choose.data.load import divided, read_rows
     from choose.judge.reach import reach_of
+    from choose.judge.rule import USUAL_MARGIN
     from choose.study.draft import Found
     from choose.study.draft import draft as drafted
 
-    study = resolved(data, None, overrides)
+    study = resolve(data, None, overrides)
     rows = read_rows(study.data)
     dataset = divided(rows, study.data, study.task)
     clusters = [dataset.clusters.get(id, f"alone {id}") for id in dataset.asked]
-    reach = reach_of(clusters, study.goal.margin)
+    reach = reach_of(clusters, study.goal.margin or USUAL_MARGIN)
     return drafted(
         Found(
             data=study.data,
@@ -208,6 +254,42 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
             version=version("choose-llm"),
         )
     )
+
+
+def export(
+    store: str | Path,
+    folder: str | Path,
+    *,
+    candidate: str | None = None,
+    trial: str | None = None,
+    force: bool = False,
+) -> Exported:
+    """Fit a candidate on all labels of a study, or make one of its fits again, and write it.
+
+    Args:
+        store: the folder of a study.
+        folder: a new folder; with `force`, one that holds an export.
+        candidate: by default the recommended one, else the one to use meanwhile.
+        trial: the key of one of the study's fits, or its beginning.
+        force: replace an export that is there.
+
+    Raises:
+        ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
+    """
+    from choose.artefact.choice import choose_candidate, choose_trial
+    from choose.artefact.export import write_export
+    from choose.artefact.folder import check_free
+
+    place = Path(folder)
+    check_free(place.resolve(), place, force)
+    opened = Store.open(Path(store))
+    decision = decide(opened)
+    choice = (
+        choose_trial(opened, trial)
+        if trial is not None
+        else choose_candidate(opened, decision.verdict, candidate)
+    )
+    return write_export(opened, decision, choice, place, force)
 
 
 def texts(store: str | Path) -> dict[str, str]:
@@ -238,29 +320,6 @@ def default_store(dataset: Dataset) -> Path:
     """Return where a study goes when nobody says: by the data's name and content."""
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")
     return Path(".choose") / f"{safe or 'study'}-{dataset.fingerprint[:8]}"
-
-
-def resolved(
-    data: str | Path | None,
-    study_file: str | Path | None = None,
-    overrides: Overrides | None = None,
-) -> Study:
-    """Return the study that a file, laid over by flags, asks for.
-
-    Raises:
-        StudyError: on the first key that cannot be used.
-    """
-    from choose.judge.rule import RULE
-
-    settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}
-    if data is not None:
-        settings.setdefault("data", {})["path"] = str(data)
-    study = load_study(Path(study_file) if study_file else None, settings)
-    if study.models.retirement and study.costs.start is None:
-        # Fixed with the study, so that judging it later counts the same months.
-        costs = study.costs.model_copy(update={"start": date.today()})
-        study = study.model_copy(update={"costs": costs})
-    return study.model_copy(update={"rule": RULE})
 
 
 def _check_prices(study: Study, candidates: Sequence[Candidate]) -> None:

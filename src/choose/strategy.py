@@ -63,6 +63,14 @@ class Saves(Protocol):
 
 
 @runtime_checkable
+class Portable(Protocol):
+    """Optional: a strategy whose saved folder can be used without `choose`."""
+
+    def usage(self, folder: str) -> str:
+        """Return Python that loads a saved folder and defines ``label(text)``; a card shows it."""
+
+
+@runtime_checkable
 class Weighted(Protocol):
     """Optional: a strategy that loads weights."""
 

@@ -14,6 +14,7 @@ from choose.data.conflicts import counted
 from choose.data.load import divided, read_rows
 from choose.data.personal import hints_of
 from choose.judge.reach import Reach
+from choose.judge.rule import USUAL_MARGIN
 from choose.judge.words import plural, points
 from choose.study.study import Study
 
@@ -26,7 +27,7 @@ def check_set(study: Study) -> tuple[Check, dict[str, str]]:
     """
     start = perf_counter()
     rows = read_rows(study.data)
-    looked = Looked(rows, divided(rows, study.data, study.task), study.goal.margin)
+    looked = Looked(rows, divided(rows, study.data, study.task), study.goal.margin or USUAL_MARGIN)
     record = _record(looked, start)
     return record, {e.id: e.text for e in looked.all}
 

@@ -7,9 +7,11 @@ import typer
 from choose.cli.check import check
 from choose.cli.compare import compare
 from choose.cli.demo import demo
+from choose.cli.export import export
 from choose.cli.init import init
 from choose.cli.models import models
 from choose.cli.plan import plan
+from choose.cli.predict import predict
 from choose.cli.report import report
 from choose.cli.strategies import strategies
 
@@ -25,6 +27,8 @@ app.command()(check)
 app.command()(plan)
 app.command()(compare)
 app.command()(report)
+app.command()(export)
+app.command()(predict)
 app.command()(strategies)
 app.add_typer(models, name="models")
 app.command()(demo)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from choose.cli import options
+from choose.cli.gates import Expect, FailUnder, Gates, GithubSummary
 
 if TYPE_CHECKING:
     from choose.api import Outcome
@@ -42,9 +43,14 @@ def compare(
     ] = None,
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", help="Also write report.html, .md or .json; repeatable."),
+        typer.Option(
+            "-o", "--output", help="Also write report.html, .md, .json or .xml; repeatable."
+        ),
     ] = None,
     as_json: options.AsJson = False,
+    expect: Expect = None,
+    fail_under: FailUnder = None,
+    github_summary: GithubSummary = False,
 ) -> None:
     """Run every strategy on your labelled set and say which one to bet on."""
     overrides: dict[str, dict[str, Any]] = {
@@ -53,16 +59,18 @@ def compare(
         "grid": options.grid(context),
         "goal": options.given(context, options.GOAL_FLAGS),
     }
-    wanted = Wanted(as_json, tuple(output or ()))
+    gates = Gates(tuple(expect or ()), fail_under, github_summary)
+    wanted = Wanted(as_json, tuple(output or ()), gates)
     run(data, config or options.found(), overrides, out=out, strategies=strategy, wanted=wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """In which forms the answer is wanted: printed as JSON or to be read, and which files."""
+    """In which forms the answer is wanted (as JSON or to be read, which files); what fails."""
 
     as_json: bool = False
     outputs: tuple[Path, ...] = ()
+    gates: Gates = field(default_factory=Gates)
 
 
 def run(
@@ -74,7 +82,7 @@ def run(
     strategies: list[str] | None = None,
     wanted: Wanted | None = None,
 ) -> Outcome:
-    """Compare, print the report or the record, and exit with 130 if interrupted."""
+    """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
     from choose import api
     from choose.cli.screen import say, stderr, stdout
     from choose.cli.written import check, write
@@ -82,26 +90,23 @@ def run(
 
     wanted = wanted or Wanted()
     check(wanted.outputs)
+    study = api.resolve(data, config, overrides, strategies or ())
+    wanted.gates.check(api.names(study))
     with LiveProgress(stderr()) as observer:
-        outcome = api.compare(
-            data,
-            study_file=config,
-            overrides=overrides,
-            strategies=strategies or (),
-            out=out,
-            observer=observer,
-        )
+        outcome = api.run(study, out=out, observer=observer)
+    checks = wanted.gates.found(outcome.decision)
     if wanted.as_json:
         typer.echo(outcome.decision.model_dump_json(by_alias=True, indent=1))
     else:
         from choose.report.terminal import render
 
         stdout().print(render(outcome.decision, outcome.store))
-    write(outcome.decision, outcome.store, wanted.outputs)
+    write(outcome.decision, outcome.store, wanted.outputs, checks)
     if outcome.interrupted:
         say(
             f"Interrupted: what was finished is judged above. Run the same command again with "
             f"--out {outcome.store} to go on."
         )
         raise typer.Exit(130)
+    wanted.gates.conclude(outcome.decision, checks)
     return outcome

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from choose.errors import StudyError
+from choose.study import durations
 
 if TYPE_CHECKING:
     from choose.judge.before_data import Wishes
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
 
 def seconds(text: str | None) -> float | None:
     """Read ``90``, ``90s``, ``10m`` or ``2h`` as seconds."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
-    if not match or not float(match[1]):
-        raise StudyError(f"--budget {text!r} is no time. Write it like 90s, 10m or 2h.")
-    return float(match[1]) * _UNITS[match[2] or "s"]
+    return durations.seconds(text, "--budget")
 
 
 def sizes(text: str | None) -> tuple[float | int, ...] | None:
