@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from choose.models.asking import Asking, check, get_ready, prompter_for
 from choose.models.prompt_text import numbers_only
+from choose.models.saved import read_fitted, write_fitted
 from choose.models.weights import DEFAULT_LM, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
@@ -79,6 +81,17 @@ class Prompt:
     def facts(self) -> Mapping[str, Any]:
         """Return threads, number type, notes and what cached scores had cost."""
         return self.prompter.facts()
+
+    def save(self, folder: Path) -> None:
+        """Write the task, the demonstrations if any, and the calibration."""
+        write_fitted(folder, self, *self.prompter.state())
+
+    def load(self, folder: Path) -> None:
+        """Become the fitted strategy that was saved."""
+        from choose.models.prompter import Prompter
+
+        facts, arrays = read_fitted(folder, self)
+        self.prompter = Prompter.restored(self._asking(), facts, arrays)
 
     def _asking(self) -> Asking:
         return Asking(

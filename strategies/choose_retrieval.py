@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from choose.models.asking import Asking, check, get_ready, prompter_for
 from choose.models.prompt_text import numbers_only
+from choose.models.saved import read_fitted, write_fitted
 from choose.models.weights import DEFAULT_ENCODER, DEFAULT_LM, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
@@ -86,6 +88,21 @@ class Retrieval:
         facts = self.prompter.facts()
         facts["cached_seconds"] += self.retriever.cached_seconds
         return facts
+
+    def save(self, folder: Path) -> None:
+        """Write the pool itself, texts and labels, with its vectors; the task; the calibration."""
+        facts, arrays = self.prompter.state()
+        rows, vectors = self.retriever.state()
+        write_fitted(folder, self, {**facts, "rows": rows}, {**arrays, **vectors})
+
+    def load(self, folder: Path) -> None:
+        """Become the fitted strategy that was saved."""
+        from choose.models.prompter import Prompter
+        from choose.models.retriever import Retriever
+
+        facts, arrays = read_fitted(folder, self)
+        self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)
+        self.prompter = Prompter.restored(self._asking(), facts, arrays)
 
     def _asking(self) -> Asking:
         return Asking(

@@ -14,11 +14,10 @@ from chat_server import Http, Responder, Server, by_words, error, sent, serving
 from choose import conformance
 from choose.cli import main
 from choose.cli.consent import Consent
-from choose.data.personal import personal_hints
 from choose.errors import StudyError
 from choose.models.endpoints.line import Patience
+from choose.sending import Bill, Spending
 from choose.store import Store
-from choose.study.spending import Bill, Spending
 from studies import write_csv
 
 KEY = "sk-this-must-never-be-written-4711"
@@ -393,20 +392,3 @@ def test_priced_rows_are_spared_off_the_main_comparison(
     assert len(asked.pop("standard  False")) == 300
     assert {len(rows) for rows in asked.values()} == {100}
     assert len(asked) >= 5
-
-
-def test_personal_data_is_hinted_at_in_counts_only() -> None:
-    rows = [
-        "Write to jane.doe@example.org please",
-        "call me: +49 (0)30 1234 567 or 555-123-4567",
-        "my card 4111 1111 1111 1111 was charged",
-        "token ghp_abcdefghijklmnop1234 leaked",
-        "In 2024 I paid 1234.50 for 12 items on 12.5.2024",
-        "order 12345678 is late",
-    ]
-    found = personal_hints(rows)
-    assert found["e-mail address"] == 1
-    assert found["phone number"] >= 1
-    assert found["card or account number"] == 1
-    assert found["key or token"] == 1
-    assert personal_hints(rows[4:]) == {}

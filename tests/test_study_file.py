@@ -84,10 +84,10 @@ def test_rates_that_are_none(text: str) -> None:
 
 
 def priced(tmp_path: Path, text: str):
-    from choose.api import _check_prices, _resolved
+    from choose.api import _check_prices, resolve
     from choose.types import Candidate
 
-    study = _resolved(None, write(tmp_path, text), None)
+    study = resolve(None, write(tmp_path, text), None)
     _check_prices(study, [Candidate(name="lora", strategy="lora", params={"base": "org/model"})])
     return study
 

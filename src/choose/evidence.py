@@ -36,8 +36,8 @@ def evidence_of(store: Store) -> Evidence:
         rows=len(dataset.examples),
         labels=dataset.task.labels,
         division=dataset.division,
-        items=_items(dataset, dataset.asked),
-        pool=_items(dataset, _only_learnt_from(dataset)),
+        items=items_of(dataset, dataset.asked),
+        pool=items_of(dataset, _only_learnt_from(dataset)),
         candidates=tuple(_candidate(c, study) for c in candidates),
         pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
         runs=runs,
@@ -101,7 +101,8 @@ def _only_learnt_from(dataset: Dataset) -> tuple[str, ...]:
     return tuple(id for id in dataset.examples if id not in asked)
 
 
-def _items(dataset: Dataset, ids: tuple[str, ...]) -> Items:
+def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
+    """Return what the judge may know of these rows: never their texts."""
     targets_of_text: dict[str, set[str]] = defaultdict(set)
     for example in dataset.examples.values():
         targets_of_text[_normal(example.text)].add(example.target)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from choose.study.spending import Spending
+    from choose.sending import Spending
 
 
 class Consent:

@@ -30,6 +30,7 @@ from choose.judge.record import Gate
 from choose.judge.record_costs import Move
 from choose.judge.record_curves import Forecast, Needed
 from choose.judge.robustness import common
+from choose.judge.settle import best_of
 from choose.judge.steadiness import under_noise
 from choose.judge.words import gain, listed, number, of_100, plural, points, rounded
 
@@ -128,7 +129,8 @@ def next_steps(
     steps += [*failure_steps(case.failures, case.margin), *overlap_steps(case.overlap, case.margin)]
     if left_out:
         steps.append(
-            "Finish what was left out: the same command with a larger --budget goes on from here."
+            f"Finish what was left out ({plural(len(left_out), 'item')}): the same "
+            "command with a larger --budget goes on from here."
         )
     return (*worth, *steps)
 
@@ -154,8 +156,9 @@ def _label(case: Case) -> Iterator[str]:
         return
     names = listed([case.name, case.settlement.rivals[0]])
     low, high = rounded(more[0]), rounded(more[1])
+    many = f"about {low:,} to {high:,}" if low else f"up to about {high:,}"
     yield (
-        f"Label about {low:,} to {high:,} more rows to settle {names}, four times in five"
+        f"Label {many} more rows to settle {names}, four times in five"
         f"{priced(case.field.rule, low, high)}."
     )
 
@@ -191,10 +194,23 @@ def _hours(case: Case, forecast: Forecast | None, needed: Needed | None) -> str:
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:
     gate = next(gate for gate in gates if gate.name == "contenders credible")
     if gate.status == "unknown" and case.field.family(case.name) not in ("prompting", "retrieval"):
-        yield "Try a stronger prompted model: choose compare DATA --model SPEC."
+        prompted = best_of(case.field, ("prompting", "retrieval"))
+        so_far = f"{prompted} got {_right(case, prompted)} right" if prompted else "none was tried"
+        yield (
+            "Try a stronger prompted model (choose compare DATA --model SPEC): here "
+            f"{so_far}, {case.name} {_right(case, case.name)}."
+        )
+
+
+def _right(case: Case, name: str) -> str:
+    return of_100(case.field.accuracies[name].value)
 
 
 def _clean(case: Case) -> Iterator[str]:
     rows = case.field.panel.rows
-    if conflicts_fail(int(rows.conflicting.sum()), len(rows.targets)):
-        yield "Settle the texts that stand under two labels; choose check DATA lists them."
+    conflicting = int(rows.conflicting.sum())
+    if conflicts_fail(conflicting, len(rows.targets)):
+        yield (
+            f"Settle the texts that stand under two labels, {plural(conflicting, 'row')}; choose "
+            "check DATA lists them."
+        )

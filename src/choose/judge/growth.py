@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from choose.judge.frozen import Interval
 from choose.judge.intervals import rows_needed
 from choose.judge.more_labels import flattens
 from choose.judge.paired import Difference, paired_difference
 from choose.judge.panel import Measured
+from choose.judge.record_curves import RiseRecord
 from choose.judge.robustness import common
 from choose.judge.settle import Field, Settlement
 
@@ -59,6 +61,26 @@ def rising(field: Field, names: tuple[str, ...]) -> Rise | None:
         and r.gained.value >= field.rule.margin
     ]
     return max(found, key=lambda r: r.gained.value, default=None)
+
+
+def rises_of(field: Field) -> tuple[RiseRecord, ...]:
+    """Return every candidate's rise, as it stands in the decision record."""
+    found = [rise(candidate) for candidate in field.order]
+    return tuple(
+        RiseRecord(
+            candidate=r.candidate,
+            fewer=r.fewer,
+            labels=r.labels,
+            gained=Interval(
+                value=r.gained.value,
+                low=r.gained.low,
+                high=r.gained.high,
+                estimand="a new pool of either size",
+            ),
+        )
+        for r in found
+        if r is not None
+    )
 
 
 def contest(field: Field, settlement: Settlement) -> Difference | None:

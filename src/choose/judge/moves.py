@@ -77,7 +77,8 @@ def _ask(case: Case) -> Iterator[Move]:
     more = more_rows(found, case.stake)
     if more is not None:
         rival = opponent(case.field, case.settlement)
-        yield _labelled(case, "ask more rows", rival, _settled(case), rounded(more[1]))
+        move = _labelled(case, "ask more rows", rival, _settled(case), rounded(more[1]))
+        yield move.model_copy(update={"labels_low": rounded(more[0])})
 
 
 def _repeat(case: Case) -> Iterator[Move]:

@@ -12,7 +12,7 @@ from choose.judge.frozen import Record as Record
 from choose.judge.record_audit import Audit
 from choose.judge.record_costs import Breakeven, Move
 from choose.judge.record_costs import Cost as Cost
-from choose.judge.record_curves import Forecast
+from choose.judge.record_curves import Forecast, RiseRecord
 from choose.judge.record_failures import Failures, Overlap
 from choose.judge.record_service import Service
 from choose.judge.record_stability import CoveragePoint, NewClass, NoiseKindPoint, Origin
@@ -206,6 +206,7 @@ class Decision(Record):
     failures: Failures | None = None
     overlap: Overlap | None = None
     forecasts: tuple[Forecast, ...] = ()
+    rises: tuple[RiseRecord, ...] = ()
     breakeven: tuple[Breakeven, ...] = ()
     moves: tuple[Move, ...] = ()
     looks: int

@@ -119,7 +119,7 @@ class Move(Record):
         candidate: to which candidate; null where it is about all.
         gain: in accuracy of what is used then over what is used now; null where nothing that was
             measured says so.
-        labels: rows that a person looks at.
+        labels: rows that a person looks at, at most; `labels_low` at least, where that is known.
         hours: of labelling.
         machine_hours: of computing.
         usd: both, at the study's prices.
@@ -136,6 +136,7 @@ class Move(Record):
     candidate: str | None = None
     gain: Interval | None = None
     labels: int | None = None
+    labels_low: int | None = None
     hours: float | None = None
     machine_hours: float | None = None
     usd: float | None = None

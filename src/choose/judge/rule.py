@@ -11,6 +11,10 @@ from choose.judge.deployment import UNSAID, Deployment
 RULE = "4"
 
 
+# The smallest gain that matters where neither the study nor its prices say.
+USUAL_MARGIN = 0.02
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What a study states before it runs; fractions, so a margin of 0.02 is two points.
@@ -28,7 +32,7 @@ class Rule:
     """
 
     target: float | None = None
-    margin: float = 0.02
+    margin: float = USUAL_MARGIN
     margin_from: Literal["stated", "default", "derived"] = "stated"
     minutes_per_label: float | None = None
     hourly_rate: float | None = None

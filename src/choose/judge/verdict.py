@@ -14,6 +14,7 @@ from choose.judge.data_driven import failure_reasons
 from choose.judge.evidence import Evidence
 from choose.judge.families import pair_records
 from choose.judge.gates import Case, gates_of
+from choose.judge.growth import rises_of
 from choose.judge.headline import headline
 from choose.judge.kinds import kind_of
 from choose.judge.label_limit import audited
@@ -63,6 +64,7 @@ def judge(
         overlap=case.overlap,
         crossings=crossings_of(field),
         forecasts=tuple(field.curves.forecasts.values()),
+        rises=rises_of(field),
         breakeven=breakevens(field),
         moves=moves,
         looks=looks,

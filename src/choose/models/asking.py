@@ -57,6 +57,9 @@ class Asks(Protocol):
     def facts(self) -> dict[str, Any]:
         """Return how it was computed since it was made."""
 
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what an export needs to answer alike, or say why there can be none."""
+
 
 def prompter_for(asking: Asking, task: Task, shown: Sequence[Example] = ()) -> Asks:
     """Return what puts the task to the model: in this process, or behind an endpoint."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from choose.judge.expectations import Expectation
 from choose.judge.record import Cost, Decision, Scorecard
 from choose.report import money, words
 from choose.report.safe import clean
@@ -15,9 +16,12 @@ _ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:-])")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
-def render_markdown(decision: Decision) -> str:
-    """Return the report as GitHub-flavoured Markdown; text from data is escaped."""
-    return "\n".join(_lines(decision)).rstrip() + "\n"
+def render_markdown(decision: Decision, checks: Sequence[Expectation] = ()) -> str:
+    """Return the report as GitHub-flavoured Markdown; text from data is escaped.
+
+    `checks` are what a build expected.
+    """
+    return "\n".join(_lines(decision, checks)).rstrip() + "\n"
 
 
 def literal(text: object) -> str:
@@ -37,7 +41,7 @@ def sentence(text: str) -> str:
     )
 
 
-def _lines(decision: Decision) -> Iterator[str]:
+def _lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     verdict, data = decision.verdict, decision.dataset
     yield f"## {sentence(verdict.headline)}"
     yield ""
@@ -54,6 +58,8 @@ def _lines(decision: Decision) -> Iterator[str]:
         f"{words.plural(len(data.labels), 'label')}, {data.test_rows:,} rows asked "
         f"({literal(data.division)})."
     )
+    marks = [f"{'met' if check.met else 'NOT MET'}: {check.sentence}" for check in checks]
+    yield from _list("What the build expected", marks)
     yield from _list("Why", verdict.reasons)
     yield from _list("What would change this", verdict.flips)
     yield from _list("Where the next hour buys most", verdict.next)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from choose.report.safe import clean
 from choose.report.words import duration, plural
-from choose.study.spending import Bill, Spending
+from choose.sending import Bill, Spending
 
 
 class Counted(Protocol):

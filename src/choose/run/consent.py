@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from choose.errors import StudyError
+from choose.sending import Spending
 from choose.store import Store
 from choose.strategy import Puts, build
 from choose.study.behind import allowed, asked_by
 from choose.study.grid import Job
-from choose.study.spending import Spending, spending_of
+from choose.study.spending import spending_of
 from choose.study.study import Study
 from choose.types import Candidate, Dataset
 

@@ -33,12 +33,7 @@ def candidates_of(study: Study, task: Task) -> Field:
     Raises:
         StudyError: if two candidates have one name, or a hyperparameter is unknown.
     """
-    sections = study.candidates or tuple(
-        CandidateSection(strategy=s) for s in available() if not _lacking(hyperparameters(s))
-    )
-    named = {section.strategy for section in sections}
-    sections += tuple(CandidateSection(strategy=s) for s in ALWAYS if s not in named)
-    candidates = [_candidate(section, study.models) for section in sections]
+    candidates = [_candidate(section, study.models) for section in _sections(study)]
     names = [candidate.name for candidate in candidates]
     for name in names:
         if names.count(name) > 1:
@@ -47,6 +42,19 @@ def candidates_of(study: Study, task: Task) -> Field:
     fit = sorted((c for c in candidates if reasons[c.name] is None), key=_place)
     refusals = tuple(f"{name}: {why}" for name, why in reasons.items() if why)
     return Field(candidates=tuple(fit), refusals=refusals)
+
+
+def names_of(study: Study) -> tuple[str, ...]:
+    """Return how the candidates of a study are called, those that cannot take part included."""
+    return tuple(section.name or section.strategy for section in _sections(study))
+
+
+def _sections(study: Study) -> tuple[CandidateSection, ...]:
+    sections = study.candidates or tuple(
+        CandidateSection(strategy=s) for s in available() if not _lacking(hyperparameters(s))
+    )
+    named = {section.strategy for section in sections}
+    return sections + tuple(CandidateSection(strategy=s) for s in ALWAYS if s not in named)
 
 
 def _candidate(section: CandidateSection, models: Models) -> Candidate:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
-from choose.data.personal import personal_hints
+from choose.data.personal import hints_by_row, hints_of
 from choose.data.scenarios import drawn, place_of
 from choose.models.endpoints.ledger import usd_of
 from choose.models.endpoints.settings import Endpoint
+from choose.sending import Bill, Spending
 from choose.strategy import Puts, build
 from choose.study.behind import asked_by
 from choose.study.grid import Job
@@ -19,55 +19,6 @@ FRAME, PER_MESSAGE, BYTES_A_TOKEN = 60, 8, 4
 
 # Tokens of a labelled answer in JSON.
 WRITTEN = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bill:
-    """What one endpoint would be sent.
-
-    Attributes:
-        requests: distinct ones; fewer where a candidate is dropped or something was paid before.
-        read: tokens in, about.
-        written: tokens out, about; hidden reasoning, which is not known before, comes on top.
-        usd: dollars, about; None without prices.
-        rows: rows of the data that are sent, as questions or as demonstrations.
-    """
-
-    name: str
-    host: str
-    model: str
-    here: bool
-    requests: int
-    read: int
-    written: int
-    usd: float | None
-    rows: int
-    candidates: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spending:
-    """What a person confirms before the first request.
-
-    Attributes:
-        hints: kinds of personal data and in how many rows something looks like them.
-        limit: the most dollars that will be spent, or None.
-    """
-
-    bills: tuple[Bill, ...]
-    hints: Mapping[str, int]
-    limit: float | None = None
-
-    @property
-    def needs_consent(self) -> bool:
-        """Return whether rows leave the machine or money may be asked for."""
-        return any(not bill.here or bill.usd is not None for bill in self.bills)
-
-    @property
-    def usd(self) -> float | None:
-        """Return dollars in all; None where an endpoint has no prices."""
-        known = [bill.usd for bill in self.bills]
-        return None if None in known else sum(usd for usd in known if usd is not None)
 
 
 def spending_of(
@@ -89,7 +40,8 @@ def spending_of(
         for name, asked in requests.items()
     ]
     sent = set().union(*rows.values()) if rows else set()
-    hints = personal_hints(dataset.examples[id].text for id in sorted(sent))
+    counted = hints_of(hints_by_row([dataset.examples[id] for id in sorted(sent)]))
+    hints = {hint.kind: hint.rows for hint in counted if hint.rows}
     return Spending(bills=tuple(bills), hints=hints, limit=limit)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from choose.errors import EndpointError, MoneySpent
+from choose.errors import EndpointError, MoneySpent, StrategyError
 from choose.models.endpoints.answers import Row, answers_of
 from choose.models.endpoints.faults import Fault
 from choose.models.endpoints.handshake import PROBE, Probe, explained, handshake
@@ -124,6 +124,17 @@ class Asker:
         if self.accepts is not None:
             notes += notes_on(self.accepts, self.happened, len(self.shown), self.manner.max_tokens)
         return {"notes": notes, "cached_seconds": self.happened.seconds}
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Refuse: the model is not here to be exported.
+
+        Raises:
+            StrategyError: always.
+        """
+        raise StrategyError(
+            f"{self.manner.model!r} is behind an endpoint and cannot be exported. Ask the endpoint "
+            "itself, or export a candidate that runs here."
+        )
 
     async def _all(
         self, accepts: Accepts, items: Sequence[Item], own: Sequence[Sequence[Example]]
