@@ -2,7 +2,7 @@
 
 import pickle
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import pytest
@@ -83,11 +83,11 @@ def test_unusable_answers_stay_unusable(tmp_path: Path) -> None:
 def test_what_exists_is_not_run_again(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", "slow"))
     run_jobs(jobs, data, store, Limits(), Seen())
-    again, start = Seen(), perf_counter()
+    again, start = Seen(), process_time()
     outcome = run_jobs(jobs, data, store, Limits(), again)
     assert not again.ran()
     assert not outcome.left_out
-    assert perf_counter() - start < 0.5
+    assert process_time() - start < 0.5
 
 
 def test_a_view_that_is_missing_is_asked(tmp_path: Path) -> None:
