@@ -20,6 +20,7 @@ PASSING = (
     "drop",
     "html",
     "half-json",
+    "drip",
     "error-200",
 )
 
@@ -64,6 +65,8 @@ def spoilt(fault: str, whole: Reply) -> Reply:
         return Reply(body=body[: len(body) // 2], tag=tag)
     if fault == "stall":
         return Reply(body=body, wait=STALL, tag=tag)
+    if fault == "drip":
+        return Reply(body=body, drip=STALL, tag=tag)
     if fault == "drop":
         return Reply(drop=True, tag=tag)
     return _instead(fault)

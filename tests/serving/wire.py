@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-Phase = str
 STEP = 0.005
+DRIP = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Request:
 class Reply:
     """What goes over the wire.
 
-    `wait` is in seconds; `cut` sends half of the body and hangs up; `drop` hangs up at once.
+    `wait` is in seconds; `cut` sends half of the body and hangs up; `drop` hangs up at once;
+    `drip` sends blanks for so many seconds before the body, as gateways do to keep a line open.
     `tag` is handed back when the reply has ended.
     """
 
@@ -35,6 +36,7 @@ class Reply:
     kind: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     wait: float = 0.0
+    drip: float = 0.0
     cut: bool = False
     drop: bool = False
     tag: Any = None
@@ -126,10 +128,16 @@ async def send(writer: asyncio.StreamWriter, reply: Reply) -> bool:
     if reply.drop:
         return False
     lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
-    lines += [f"content-type: {reply.kind}", f"content-length: {len(reply.body)}"]
+    blanks = int(reply.drip / DRIP)
+    lines += [f"content-type: {reply.kind}", f"content-length: {len(reply.body) + blanks}"]
     lines += [f"{name}: {value}" for name, value in reply.headers.items()]
     body = reply.body[: len(reply.body) // 2] if reply.cut else reply.body
-    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    for _ in range(blanks):
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(DRIP)
+    writer.write(body)
     await writer.drain()
     if reply.cut and writer.can_write_eof():
         writer.write_eof()
