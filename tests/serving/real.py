@@ -19,10 +19,16 @@ NAME = "smollm2"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server that is up: its base URL and the model's name there."""
+    """A server that is up: its base URL, the model's name there, and its log."""
 
     url: str
     model: str
+    log: Path
+
+    def requests(self) -> int:
+        """Return how many answers it gave by its own log."""
+        told = self.log.read_text(errors="replace")
+        return told.count('"POST /v1/chat/completions HTTP/1.1" 200')
 
 
 @contextmanager
@@ -34,7 +40,7 @@ def transformers_serve(model: Path, folder: Path) -> Iterator[Served]:
     command = [sys.executable, "-m", "transformers.cli.transformers", "serve", NAME]
     command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     with up(command, folder, f"http://127.0.0.1:{port}/health"):
-        yield Served(f"http://127.0.0.1:{port}/v1", NAME)
+        yield Served(f"http://127.0.0.1:{port}/v1", NAME, folder / "server.log")
 
 
 @contextmanager
