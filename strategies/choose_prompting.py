@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from choose.models.asking import Asking, check, get_ready, prompter_for
 from choose.models.prompt_text import numbers_only
 from choose.models.weights import DEFAULT_LM, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
@@ -52,23 +53,22 @@ class Prompt:
 
     def prepare(self) -> None:
         """Load the model."""
-        from choose.models.causal import load_causal
+        get_ready(self.model)
 
-        load_causal(self.model)
+    def shows(self, task: Task) -> int:
+        """Return how many demonstrations a question shows."""
+        return 0
+
+    def check(self, task: Task) -> None:
+        """Ask the endpoint, if the model is behind one, whether it works."""
+        check(self._asking(), task)
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Estimate the calibration on some rows of the pool and freeze it."""
         from choose.models.calibration import calibration_rows
-        from choose.models.prompter import Asking, Prompter
 
-        asking = Asking(
-            model=self.model,
-            wording=self.wording,
-            calibrate=self.calibrate,
-            max_tokens=self.max_tokens,
-        )
         shown = self._demonstrations(examples)
-        self.prompter = Prompter(asking, task, shown)
+        self.prompter = prompter_for(self._asking(), task, shown)
         used = {example.id for example in shown}
         self.prompter.calibrate(calibration_rows([e for e in examples if e.id not in used]))
 
@@ -79,6 +79,14 @@ class Prompt:
     def facts(self) -> Mapping[str, Any]:
         """Return threads, number type, notes and what cached scores had cost."""
         return self.prompter.facts()
+
+    def _asking(self) -> Asking:
+        return Asking(
+            model=self.model,
+            wording=self.wording,
+            calibrate=self.calibrate,
+            max_tokens=self.max_tokens,
+        )
 
     def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
         return []
@@ -107,16 +115,23 @@ class FewShot(Prompt):
         )
         self.shots = shots
 
+    def shows(self, task: Task) -> int:
+        """Return how many demonstrations a question shows."""
+        return self._rounds(len(task.labels)) * len(task.labels)
+
     def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
         """Draw about `shots` rows: whole rounds over the classes, one round at least."""
         chooser = random.Random(f"few-shot {self.seed}")
         classes: dict[str, list[Example]] = defaultdict(list)
         for example in examples:
             classes[example.target].append(example)
-        rounds = max(1, self.shots // max(len(classes), 1)) if self.shots > 0 else 0
+        rounds = self._rounds(len(classes))
         drawn = []
         for target in sorted(classes):
             rows = classes[target]
             drawn += chooser.sample(rows, min(rounds, len(rows)))
         chooser.shuffle(drawn)
         return drawn
+
+    def _rounds(self, classes: int) -> int:
+        return max(1, self.shots // max(classes, 1)) if self.shots > 0 else 0

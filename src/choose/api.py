@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from choose.judge.record import Decision
+from choose.models.endpoints.session import Traffic, connected
+from choose.run.consent import Approve, before_sending, refuse
 from choose.store import Store
 from choose.study.grid import Job
 from choose.study.load import Overrides, load_study, only
@@ -18,6 +20,9 @@ from choose.types import Candidate, Dataset, Run
 
 class Observer(Protocol):
     """Hears what happens while a study runs."""
+
+    def sending(self, traffic: Traffic) -> None:
+        """Requests will go to endpoints; `traffic` counts them as they do."""
 
     def planned(
         self,
@@ -34,6 +39,9 @@ class Observer(Protocol):
 
 class Silent:
     """Hears and says nothing."""
+
+    def sending(self, traffic: Traffic) -> None:
+        """Ignore the traffic."""
 
     def planned(
         self,
@@ -65,6 +73,7 @@ def compare(
     strategies: Sequence[str] = (),
     out: str | Path | None = None,
     observer: Observer | None = None,
+    approve: Approve = refuse,
 ) -> Outcome:
     """Run every candidate on one labelled set and decide.
 
@@ -75,26 +84,52 @@ def compare(
         strategies: compare only these candidates, beside the baselines that always run.
         out: the store's folder; by default ``.choose/NAME-FINGERPRINT`` below the working folder.
         observer: hears the plan and each job.
+        approve: is shown what would be sent to endpoints and raises to forbid it; by default it
+            does.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
     from choose.data.load import load_dataset
-    from choose.run.local import Limits, left_out_sentences, run_jobs
 
     watch = observer or Silent()
     study = _resolved(data, study_file, overrides)
     study = only(study, strategies) if strategies else study
     dataset = load_dataset(study.data, study.task)
-    candidates, refusals, jobs = plan(study, dataset)
-    store = Store.create(Path(out) if out else default_store(dataset))
+    path = Path(out) if out else default_store(dataset)
+    where, limit = str(path.absolute()), study.grid.max_usd
+    with connected(study.endpoints, max_usd=limit, study=where) as session:
+        candidates, refusals, jobs = plan(study, dataset)
+        spending = before_sending(study, dataset, candidates, jobs, Store(path), approve)
+        if spending.bills:
+            watch.sending(session.traffic(sum(bill.requests for bill in spending.bills)))
+        planned = Planned(study, dataset, candidates, refusals, jobs)
+        return _run(planned, Store.create(path), watch)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A study, ready to run."""
+
+    study: Study
+    dataset: Dataset
+    candidates: Sequence[Candidate]
+    refusals: Sequence[str]
+    jobs: Sequence[Job]
+
+
+def _run(planned: Planned, store: Store, watch: Observer) -> Outcome:
+    from choose.run.local import Limits, left_out_sentences, run_jobs
+
+    study, dataset, jobs = planned.study, planned.dataset, planned.jobs
     store.begin(_plain(study), dataset)
-    store.plan((job.trial for job in jobs), _described(candidates))
+    store.plan((job.trial for job in jobs), _described(planned.candidates, study))
     budget = study.grid.budget_seconds
-    watch.planned(dataset, jobs, refusals, budget)
-    limits = Limits(budget, budget is not None and not study.grid.thorough, study.goal.margin)
+    watch.planned(dataset, jobs, planned.refusals, budget)
+    racing = budget is not None and not study.grid.thorough
+    limits = Limits(budget, racing, study.goal.margin, study.grid.max_usd is not None)
     outcome = run_jobs(jobs, dataset, store, limits, watch.job)
-    store.leave_out([*refusals, *left_out_sentences(outcome)])
+    store.leave_out([*planned.refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
 
 
@@ -160,7 +195,7 @@ def _plain(study: Study) -> dict[str, Any]:
     return study.model_dump(mode="json", exclude_none=True)
 
 
-def _described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+def _described(candidates: Sequence[Candidate], study: Study) -> list[dict[str, Any]]:
     from choose.strategy import find
     from choose.study.candidates import model_of
 
@@ -171,7 +206,7 @@ def _described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
             "cheap": cls.cheap,
             "seeded": cls.seeded,
             "learns": cls.learns,
-            "model": model_of(c),
+            "model": model_of(c, study.endpoints),
         }
         for c in candidates
     ]

@@ -86,6 +86,20 @@ class Refuses(Protocol):
 
 
 @runtime_checkable
+class Puts(Protocol):
+    """Optional: a strategy that can put its questions to an endpoint."""
+
+    def shows(self, task: Task) -> int:
+        """Return how many labelled rows each request shows, for the forecast of its price."""
+
+    def check(self, task: Task) -> None:
+        """Ask one question that holds no row, and raise where nothing can work.
+
+        It is called before anything is run or written, and does nothing for a local model.
+        """
+
+
+@runtime_checkable
 class Reports(Protocol):
     """Optional: a fitted strategy that says how it was computed.
 

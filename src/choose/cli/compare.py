@@ -67,6 +67,23 @@ def compare(
     encoder: Annotated[
         str | None, typer.Option(help="Model that embeds.", rich_help_panel=WHO)
     ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(help="Endpoint that serves --model: https://HOST/v1.", rich_help_panel=WHO),
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(
+            help="Variable, in the environment or .env, with the endpoint's key.",
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    usd_per_million: Annotated[
+        str | None,
+        typer.Option(
+            help="Price of the endpoint's tokens: IN,OUT or IN,CACHED,OUT.", rich_help_panel=WHO
+        ),
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option(help="Repetitions of each candidate.", rich_help_panel=GRID)
     ] = None,
@@ -89,6 +106,14 @@ def compare(
     budget: Annotated[
         str | None,
         typer.Option(help="Time to spend: 90s, 10m, 2h. Default 10m.", rich_help_panel=GRID),
+    ] = None,
+    max_usd: Annotated[
+        float | None,
+        typer.Option(help="Most dollars to spend at endpoints.", rich_help_panel=GRID),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(help="Ask endpoints the same so many times.", rich_help_panel=GRID),
     ] = None,
     target: Annotated[
         float | None,
@@ -116,8 +141,12 @@ def compare(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print only the decision record.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Send to endpoints what is planned, without asking.")
+    ] = False,
 ) -> None:
     """Run every strategy on your labelled set and say which one to bet on."""
+    served, endpoints = parse.endpoint(model, base_url, api_key_env, usd_per_million)
     overrides: dict[str, dict[str, Any]] = {
         "data": {
             "test": test,
@@ -129,26 +158,33 @@ def compare(
             "test_rows": test_rows,
             "folds": folds,
         },
-        "models": {"model": model, "tune": tune, "encoder": encoder},
+        "models": {"model": served, "tune": tune, "encoder": encoder},
+        "endpoints": endpoints,
         "grid": {
             "seeds": seeds,
             "sizes": parse.sizes(sizes),
             "noise": parse.rates(noise),
             "thorough": thorough,
             "budget_seconds": parse.seconds(budget),
+            "max_usd": max_usd,
+            "repeats": repeats,
         },
         "goal": {"target": target, "margin": margin},
     }
-    wanted = Wanted(as_json, tuple(output or ()))
+    wanted = Wanted(as_json, tuple(output or ()), yes)
     run(data, config or found(), overrides, out=out, strategies=strategy, wanted=wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """In which forms the answer is wanted: printed as JSON or to be read, and which files."""
+    """In which forms the answer is wanted: printed as JSON or to be read, and which files.
+
+    `yes` is whether what goes to endpoints is confirmed beforehand.
+    """
 
     as_json: bool = False
     outputs: tuple[Path, ...] = ()
+    yes: bool = False
 
 
 def found() -> Path | None:
@@ -168,6 +204,7 @@ def run(
 ) -> Outcome:
     """Compare, print the report or the record, and exit with 130 if interrupted."""
     from choose import api
+    from choose.cli.consent import Consent
     from choose.cli.screen import say, stderr, stdout
     from choose.cli.written import check, write
     from choose.report.progress import LiveProgress
@@ -182,6 +219,7 @@ def run(
             strategies=strategies or (),
             out=out,
             observer=observer,
+            approve=Consent(wanted.yes),
         )
     if wanted.as_json:
         typer.echo(outcome.decision.model_dump_json(by_alias=True, indent=1))

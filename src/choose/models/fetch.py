@@ -12,19 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.errors import ModelError
+from choose.models.cache import cache_dir
 from choose.models.weights import Wheel, file_sha256
 
 Source = zipfile.Path | Path
-
-
-def cache_dir() -> Path:
-    """Return the user's cache of weights; CHOOSE_CACHE overrides where it is."""
-    override = os.environ.get("CHOOSE_CACHE")
-    if override:
-        return Path(override).expanduser()
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir("choose", appauthor=False))
 
 
 def fetch_wheel(wheel: Wheel) -> Path:

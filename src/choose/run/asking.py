@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from choose.data.pools import interleaved
-from choose.errors import StrategyError
+from choose.errors import MoneySpent, StrategyError
 from choose.strategy import Strategy
 from choose.types import Answers, Dataset, Item, Task
 
@@ -49,7 +49,8 @@ def ask_until(
     """Return what was asked by the deadline (of `perf_counter`), and the answers.
 
     Questions come in a stratified order that depends on the rows alone, so that candidates cut
-    short share their rows. At least 100 are asked. An answer does not depend on its neighbours.
+    short share their rows. At least 100 are asked, unless the money runs out. An answer does not
+    depend on its neighbours.
     """
     targets = {item.id: dataset.examples[item.id].target for item in items}
     by_id = {item.id: item for item in items}
@@ -58,7 +59,12 @@ def ask_until(
     while done < len(order):
         start = perf_counter()
         chunk = order[done : done + (CHUNK if done else AT_LEAST)]
-        parts.append(ask(strategy, chunk, dataset.task))
+        try:
+            parts.append(ask(strategy, chunk, dataset.task))
+        except MoneySpent:
+            if not parts:
+                raise
+            break
         done += len(chunk)
         if perf_counter() + _for_a_chunk(perf_counter() - start, len(chunk)) > deadline:
             break

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from choose.errors import MoneySpent
 from choose.run.group import run_group
 from choose.run.racing import Race
 from choose.store import Store
@@ -25,21 +26,27 @@ Watch = Callable[[Job, Run | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to run, and whether candidates that can no longer win are spared."""
+    """How long to run, and whether candidates that can no longer win are spared.
+
+    `money` is whether dollars are limited, so that a first pass may end early.
+    """
 
     seconds: float | None = None
     racing: bool = False
     margin: float = 0.02
+    money: bool = False
 
 
 @dataclass
 class Outcome:
     """What was not run, who was dropped and why, and whether the user stopped it.
 
-    `unasked` counts the first-pass rows that a candidate's share of the budget did not reach.
+    `unasked` counts the first-pass rows that a candidate's share of the budget did not reach;
+    `unpaid` is what the limit of dollars left.
     """
 
     left_out: list[Job] = field(default_factory=list)
+    unpaid: list[Job] = field(default_factory=list)
     unasked: Counter[str] = field(default_factory=Counter)
     dropped: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
@@ -68,7 +75,7 @@ def run_jobs(
     working: set[str] = set()
     waiting = {j.trial.candidate for j in jobs if not find(j.trial.strategy).cheap}
     for number, job in enumerate(jobs):
-        if store.done(job.trial, job.all_views):
+        if store.done(job.trial, job.all_views, job.repeats):
             run = store.get(job.trial)
             _note(race, job, run)
             watch(job, run)
@@ -88,6 +95,8 @@ def run_jobs(
         if budget is not None and name in waiting:
             deadline = perf_counter() + SHARED * left / len(waiting)
             waiting.discard(name)
+        elif limits.money and job.part == FIRST_PASS:
+            deadline = float("inf")  # in parts, so that what is paid for counts
         try:
             for run, traceback in run_group([job], dataset, deadline):
                 store.add(run, traceback)
@@ -96,8 +105,12 @@ def run_jobs(
                 (broken if run.error else working).add(name)
                 _note(race, job, run)
                 watch(job, run)
+        except MoneySpent:
+            outcome.unpaid.append(job)
         except KeyboardInterrupt:
-            outcome.left_out += [j for j in jobs[number:] if not store.done(j.trial, j.all_views)]
+            outcome.left_out += [
+                j for j in jobs[number:] if not store.done(j.trial, j.all_views, j.repeats)
+            ]
             outcome.interrupted = True
             break
     outcome.seconds = perf_counter() - start
@@ -112,9 +125,6 @@ def _note(race: Race, job: Job, run: Run | None) -> None:
 def left_out_sentences(outcome: Outcome) -> list[str]:
     """Say by candidate what was planned and not run, and why."""
     why = "stopped by you" if outcome.interrupted else "the budget was used up"
-    counts: dict[str, Counter[str]] = {}
-    for job in outcome.left_out:
-        counts.setdefault(job.trial.candidate, Counter())[job.part] += 1
     dropped = [f"{candidate}: {reason}." for candidate, reason in outcome.dropped.items()]
     cut = [
         f"{candidate}: {n} rows of its first pass were not asked: its share of the budget was used "
@@ -122,13 +132,18 @@ def left_out_sentences(outcome: Outcome) -> list[str]:
         for candidate, n in outcome.unasked.items()
         if n
     ]
+    unpaid = "--max-usd was used up; run again with more to go on, nothing is paid for twice"
+    left = [*_by_candidate(outcome.left_out, why), *_by_candidate(outcome.unpaid, unpaid)]
+    return [*dropped, *cut, *left]
+
+
+def _by_candidate(jobs: Sequence[Job], why: str) -> list[str]:
+    counts: dict[str, Counter[str]] = {}
+    for job in jobs:
+        counts.setdefault(job.trial.candidate, Counter())[job.part] += 1
     return [
-        *dropped,
-        *cut,
-        *(
-            f"{candidate}: {', '.join(_trials(part, n) for part, n in parts.items())}: {why}."
-            for candidate, parts in counts.items()
-        ),
+        f"{candidate}: {', '.join(_trials(part, n) for part, n in parts.items())}: {why}."
+        for candidate, parts in counts.items()
     ]
 
 

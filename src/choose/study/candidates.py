@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import Parameter
 from typing import Any
 
 from choose.errors import StudyError
+from choose.models.endpoints.settings import Endpoint
+from choose.models.endpoints.spec import endpoint_name
 from choose.strategy import Refuses, available, build, find, hyperparameters
 from choose.study.study import CandidateSection, Models, Study
 from choose.types import Candidate, Task
@@ -32,7 +35,9 @@ def candidates_of(study: Study, task: Task) -> Field:
     Raises:
         StudyError: if two candidates have one name, or a hyperparameter is unknown.
     """
-    sections = study.candidates or tuple(CandidateSection(strategy=s) for s in available())
+    sections = study.candidates or tuple(
+        CandidateSection(strategy=s) for s in available() if not _lacking(hyperparameters(s))
+    )
     named = {section.strategy for section in sections}
     sections += tuple(CandidateSection(strategy=s) for s in ALWAYS if s not in named)
     candidates = [_candidate(section, study.models) for section in sections]
@@ -47,17 +52,35 @@ def candidates_of(study: Study, task: Task) -> Field:
 
 
 def _candidate(section: CandidateSection, models: Models) -> Candidate:
-    known = hyperparameters(section.strategy)
-    from_roles = {
-        ROLES[role]: spec
-        for role, spec in models.model_dump().items()
-        if spec is not None and ROLES[role] in known
-    }
-    build(section.strategy, seed=0, **section.params)  # says so where a hyperparameter is unknown
+    name, known = section.name or section.strategy, hyperparameters(section.strategy)
+    roles = {**_specs(models), **_specs(section)}
+    for role in _specs(section):
+        if ROLES[role] not in known:
+            raise StudyError(f"The candidate {name!r} has no use for {role!r}: {_takes(known)}.")
+    from_roles = {ROLES[role]: spec for role, spec in roles.items() if ROLES[role] in known}
     params: Mapping[str, Any] = {**known, **from_roles, **section.params}
-    return Candidate(
-        name=section.name or section.strategy, strategy=section.strategy, params=params
-    )
+    if lacking := _lacking(params):
+        raise StudyError(
+            f"The candidate {name!r} needs {', '.join(lacking)}: name it under [[candidates]] in "
+            f'the study file, for example {lacking[0]} = "endpoint:NAME".'
+        )
+    build(section.strategy, seed=0, **params)  # says so where a hyperparameter is unknown
+    return Candidate(name=name, strategy=section.strategy, params=params)
+
+
+def _specs(models: Models) -> dict[str, str]:
+    given = {role: getattr(models, role) for role in ROLES}
+    return {role: spec for role, spec in given.items() if spec is not None}
+
+
+def _takes(known: Mapping[str, Any]) -> str:
+    roles = [role for role, hyperparameter in ROLES.items() if hyperparameter in known]
+    return f"it takes {', '.join(roles)}" if roles else "it takes no model"
+
+
+def _lacking(params: Mapping[str, Any]) -> list[str]:
+    """Return the hyperparameters that have no default and were not given."""
+    return [name for name, value in params.items() if value is Parameter.empty]
 
 
 def _refusal(candidate: Candidate, task: Task) -> str | None:
@@ -72,9 +95,14 @@ def _place(candidate: Candidate) -> tuple[bool, int, str]:
     return (not cls.cheap, order.index(cls.family) * 10 + first, candidate.name)
 
 
-def model_of(candidate: Candidate) -> str | None:
+def model_of(candidate: Candidate, endpoints: Mapping[str, Endpoint] | None = None) -> str | None:
     """Return the model that a report names for a candidate: what it prompts, tunes or embeds."""
     for role in ("base", "model", "encoder"):
         if role in candidate.params:
-            return str(candidate.params[role])
+            spec = str(candidate.params[role])
+            found = (endpoints or {}).get(endpoint_name(spec) or "")
+            if found is None:
+                return spec
+            called = "" if endpoint_name(spec) == found.model else f" ({found.model})"
+            return f"{spec}{called} at {found.host}"
     return None

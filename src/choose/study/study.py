@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from choose.models.endpoints.settings import Endpoint
+
 Rate = Annotated[float, Field(ge=0, lt=1)]
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
 NoiseKind = Literal["symmetric", "confused-pair", "class-dependent"]
@@ -53,6 +55,12 @@ class Goal(Section):
     margin: float = Field(default=0.02, gt=0, lt=0.5)
 
 
+class Constraints(Section):
+    """What no candidate may break; `data_may_leave` is whether rows may go to other machines."""
+
+    data_may_leave: bool = True
+
+
 class Costs(Section):
     """Prices and times; nothing is built in, and what is missing stays unknown."""
 
@@ -62,7 +70,10 @@ class Costs(Section):
 
 
 class Grid(Section):
-    """What is varied; null means the standard study."""
+    """What is varied; null means the standard study.
+
+    `repeats` is how often an endpoint is asked the same; `max_usd` the most one command may spend.
+    """
 
     seeds: int | None = Field(default=None, ge=1, le=100)
     sizes: tuple[float | int, ...] | None = None
@@ -73,14 +84,8 @@ class Grid(Section):
     wordings: bool = True
     thorough: bool = False
     budget_seconds: float | None = Field(default=600.0, gt=0)
-
-
-class CandidateSection(Section):
-    """A candidate; the name defaults to the strategy's."""
-
-    strategy: str
-    name: str | None = None
-    params: Mapping[str, Any] = {}
+    repeats: int = Field(default=1, ge=1, le=20)
+    max_usd: float | None = Field(default=None, gt=0)
 
 
 class Models(Section):
@@ -91,6 +96,14 @@ class Models(Section):
     encoder: str | None = None
 
 
+class CandidateSection(Models):
+    """A candidate; the name defaults to the strategy's, models to those of the study."""
+
+    strategy: str
+    name: str | None = None
+    params: Mapping[str, Any] = {}
+
+
 class Study(Section):
     """One comparison, as resolved: the study file with the flags laid over it."""
 
@@ -98,7 +111,9 @@ class Study(Section):
     data: DataSection = DataSection()
     task: TaskSection = TaskSection()
     goal: Goal = Goal()
+    constraints: Constraints = Constraints()
     costs: Costs = Costs()
     grid: Grid = Grid()
     models: Models = Models()
+    endpoints: Mapping[str, Endpoint] = {}
     candidates: tuple[CandidateSection, ...] = ()

@@ -1,0 +1,100 @@
+"""The one ledger of money: the worst case is set aside before a request, the bill replaces it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from choose.errors import MoneySpent
+from choose.prices import Prices
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as a server counted them; None where it did not say."""
+
+    read: int | None = None
+    cached: int | None = None
+    written: int | None = None
+    hidden: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The most tokens that a request can read and write."""
+
+    read: int
+    written: int
+
+    def usd(self, prices: Prices | None) -> float:
+        """Return the most it can cost; the cached price is never counted on."""
+        return prices.usd(self.read, 0, self.written) if prices else 0.0
+
+
+@dataclass
+class Ledger:
+    """What this run has spent, may have spent and has set aside, in dollars.
+
+    Attributes:
+        limit: the most that may be spent, or None.
+        spent: what answers cost by the server's own counts.
+        unsure: the worst case of requests that broke off after they were sent, and of answers
+            without counts; held against the limit, since they may be billed.
+        unpriced: whether something was asked that has no price, so that dollars are unknown.
+    """
+
+    limit: float | None = None
+    spent: float = 0.0
+    unsure: float = 0.0
+    set_aside: float = 0.0
+    requests: int = 0
+    read: int = 0
+    cached: int = 0
+    written: int = 0
+    unpriced: bool = False
+    _freed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def reserve(self, usd: float) -> float:
+        """Set the worst case aside; wait for requests in flight where their bills may make room.
+
+        Raises:
+            MoneySpent: if the limit leaves no room for it.
+        """
+        while self.limit is not None and self.spent + self.unsure + self.set_aside + usd > (
+            self.limit * (1 + 1e-9)
+        ):
+            if self.set_aside <= 0:
+                raise MoneySpent(
+                    f"--max-usd {self.limit:g} leaves no room for another request: "
+                    f"${self.spent:.4f} is spent"
+                    + (
+                        f", up to ${self.unsure:.4f} may be billed for broken requests"
+                        * (self.unsure > 0)
+                    )
+                    + f", and the next one could cost ${usd:.4f}."
+                )
+            self._freed.clear()
+            await self._freed.wait()
+        self.set_aside += usd
+        return usd
+
+    def settle(self, held: float, usage: Usage, prices: Prices | None) -> None:
+        """Replace what was set aside by the bill of an answer."""
+        self.free(held)
+        self.requests += 1
+        self.read += usage.read or 0
+        self.cached += usage.cached or 0
+        self.written += usage.written or 0
+        if prices is None:
+            self.unpriced = True
+        elif usage.read is None or usage.written is None:
+            self.unsure += held
+        else:
+            self.spent += prices.usd(usage.read, usage.cached or 0, usage.written)
+
+    def free(self, held: float, unsure: bool = False) -> None:
+        """Give back what was set aside for a request that was not, or may have been, billed."""
+        self.set_aside = max(0.0, self.set_aside - held)
+        if unsure:
+            self.unsure += held
+        self._freed.set()
