@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Receipt:
-    """One request: which question it was for the n-th time, what went wrong, what it cost.
+    """One request: which one it was, asked the n-th time, what went wrong, what it cost.
 
     `paid` is set once the whole answer has gone out; `after_paid` where that had happened before.
     """
@@ -21,6 +21,7 @@ class Receipt:
     key: str
     attempt: int
     after_paid: bool
+    question: str
     fault: str | None = None
     lie: str | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
@@ -41,9 +42,10 @@ class Ledger:
     def open(self, body: Mapping[str, Any]) -> Receipt:
         """Note a request as it comes in."""
         key = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        question = str(body["messages"][-1]["content"])
         with self._lock:
             self._attempts[key] += 1
-            receipt = Receipt(key, self._attempts[key], key in self._paid)
+            receipt = Receipt(key, self._attempts[key], key in self._paid, question)
             self.receipts.append(receipt)
             self.now += 1
             self.peak = max(self.peak, self.now)

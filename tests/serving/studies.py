@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import tomli_w
 
+from choose.cli import main
 from choose.conformance import TASK, pool
 from choose.store import Store
 from studies import write_csv
@@ -58,7 +62,7 @@ class Bench:
     environment: Mapping[str, str]
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
-        """Start the command in the folder."""
+        """Start the command in a process of its own, to be killed."""
         return subprocess.Popen(
             [sys.executable, "-m", "choose", *map(str, arguments)],
             cwd=self.folder,
@@ -70,11 +74,20 @@ class Bench:
         )
 
     def run(self, *arguments: object, code: int = 0) -> tuple[str, str]:
-        """Run the command to its end and return what it printed."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=600)
-        assert process.returncode == code, f"exit {process.returncode}\n{err}\n{out[-2000:]}"
-        return out, err
+        """Run the command to its end in this process, which spares the imports."""
+        out, err, ended = io.StringIO(), io.StringIO(), 0
+        with ExitStack() as stack:
+            stack.enter_context(patch.dict(os.environ, self.environment, clear=True))
+            stack.enter_context(patch.object(sys, "argv", ["choose", *map(str, arguments)]))
+            stack.enter_context(chdir(self.folder))
+            stack.enter_context(redirect_stdout(out))
+            stack.enter_context(redirect_stderr(err))
+            try:
+                main()
+            except SystemExit as stop:
+                ended = int(stop.code or 0)
+        assert ended == code, f"exit {ended}\n{err.getvalue()}\n{out.getvalue()[-2000:]}"
+        return out.getvalue(), err.getvalue()
 
     def compare(self, *arguments: object) -> dict[str, Any]:
         """Compare, confirmed, and return the decision record."""
