@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from choose.errors import StrategyError
-from choose.models.served import Service
+from choose.models.served import WARNING, Service
 from choose.models.weights import weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
@@ -21,6 +21,7 @@ class Served:
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+    warning: ClassVar[str] = WARNING
 
     def __init__(self, *, seed: int, model: str, system: str = "", max_tokens: int = 8192) -> None:
         self.seed, self.model = seed, model

@@ -123,7 +123,7 @@ def _run(planned: Planned, store: Store, watch: Observer) -> Outcome:
 
     study, dataset, jobs = planned.study, planned.dataset, planned.jobs
     store.begin(_plain(study), dataset)
-    store.plan((job.trial for job in jobs), _described(planned.candidates, study))
+    store.plan((job.trial for job in jobs), _described(planned.candidates))
     budget = study.grid.budget_seconds
     watch.planned(dataset, jobs, planned.refusals, budget)
     racing = budget is not None and not study.grid.thorough
@@ -195,7 +195,7 @@ def _plain(study: Study) -> dict[str, Any]:
     return study.model_dump(mode="json", exclude_none=True)
 
 
-def _described(candidates: Sequence[Candidate], study: Study) -> list[dict[str, Any]]:
+def _described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     from choose.strategy import find
     from choose.study.candidates import model_of
 
@@ -206,7 +206,8 @@ def _described(candidates: Sequence[Candidate], study: Study) -> list[dict[str, 
             "cheap": cls.cheap,
             "seeded": cls.seeded,
             "learns": cls.learns,
-            "model": model_of(c, study.endpoints),
+            "model": model_of(c),
+            "warning": getattr(cls, "warning", None),
         }
         for c in candidates
     ]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from choose.judge.credible import billions_in
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.rule import Rule
+from choose.models.endpoints.settings import Endpoint
+from choose.models.endpoints.spec import endpoint_name
 from choose.store import Store
 from choose.types import Dataset, Run
 
@@ -30,11 +34,11 @@ def evidence_of(store: Store) -> Evidence:
         division=dataset.division,
         items=_items(dataset, dataset.asked),
         pool=_items(dataset, _only_learnt_from(dataset)),
-        candidates=tuple(CandidateInfo(**{k: c[k] for k in _INFO}) for c in candidates),
+        candidates=tuple(_candidate(c, store.study) for c in candidates),
         pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
         runs=runs,
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),
-        findings=dataset.findings,
+        findings=(*dataset.findings, *_warnings(candidates)),
         machine=_machine(runs),
     )
 
@@ -50,6 +54,26 @@ def rule_of(study: Mapping[str, Any]) -> Rule:
         usd_per_machine_hour=costs.get("usd_per_machine_hour"),
         out_of_scope=study.get("task", {}).get("out_of_scope"),
     )
+
+
+def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> CandidateInfo:
+    info = CandidateInfo(**{k: planned[k] for k in _INFO}, warning=planned.get("warning"))
+    found = study.get("endpoints", {}).get(endpoint_name(info.model) or "")
+    if found is None:
+        return info
+    endpoint = Endpoint.model_validate(found)
+    return replace(
+        info,
+        behind=f"{endpoint.model} at {endpoint.host}",
+        billions=billions_in(endpoint.model),
+        concurrency=endpoint.concurrency,
+    )
+
+
+def _warnings(candidates: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for planned in candidates:
+        if planned.get("warning"):
+            yield f"{planned['name']}: {planned['warning']}"
 
 
 def _only_learnt_from(dataset: Dataset) -> tuple[str, ...]:

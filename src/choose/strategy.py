@@ -34,6 +34,7 @@ class Strategy(Protocol):
         seeded: False if the seed cannot change an answer given the same pool.
         cheap: True if a fit takes a second or so on a laptop without a GPU.
         variants: named alternative settings (wordings, k, rank): hyperparameters to override.
+        warning: optional; what a reader must know of every figure of it, as a sentence.
     """
 
     family: ClassVar[Family]

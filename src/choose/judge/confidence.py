@@ -88,6 +88,8 @@ def _contenders(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]]:
     partial = [name for name in case.field.names if _partly(case, name)]
     if partial:
         limits.append((1, f"{listed(partial)} answered only part of the rows"))
+    if case.field.panel[case.name].info.warning:
+        limits.append((1, f"{case.name} may have seen the test rows"))
     return limits
 
 

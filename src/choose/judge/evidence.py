@@ -42,6 +42,9 @@ class CandidateInfo:
         seeded: whether the seed can change an answer given the same pool.
         learns: whether examples or seed can change an answer at all.
         billions: parameters of the model in billions where known; else read off its name.
+        behind: the model and the server, where it is behind an endpoint.
+        concurrency: requests that were in flight at once there.
+        warning: what a reader must know of every figure of it.
     """
 
     name: str
@@ -52,6 +55,9 @@ class CandidateInfo:
     seeded: bool = False
     learns: bool = True
     billions: float | None = None
+    behind: str | None = None
+    concurrency: int | None = None
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from choose.judge.frozen import Record as Record
 from choose.judge.record_audit import Audit
 from choose.judge.record_curves import Forecast
 from choose.judge.record_failures import Failures, Overlap
+from choose.judge.record_service import Service
 from choose.judge.record_stability import CoveragePoint, NewClass, NoiseKindPoint, Origin
 
 Kind = Literal[
@@ -129,6 +130,7 @@ class Scorecard(Record):
     selective: tuple[CoveragePoint, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     cost: Cost = Cost()
+    service: Service | None = None
     errors: tuple[str, ...] = ()
 
 

@@ -32,6 +32,5 @@ class Service(NamedTuple):
             lay_out=lambda accepts, turns: plain_messages(self.system, accepts, turns[-1].text),
             max_tokens=self.max_tokens,
             plain=True,
-            warnings=(WARNING,),
         )
         return Asker(manner, task)

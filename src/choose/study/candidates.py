@@ -8,8 +8,6 @@ from inspect import Parameter
 from typing import Any
 
 from choose.errors import StudyError
-from choose.models.endpoints.settings import Endpoint
-from choose.models.endpoints.spec import endpoint_name
 from choose.strategy import Refuses, available, build, find, hyperparameters
 from choose.study.study import CandidateSection, Models, Study
 from choose.types import Candidate, Task
@@ -95,14 +93,9 @@ def _place(candidate: Candidate) -> tuple[bool, int, str]:
     return (not cls.cheap, order.index(cls.family) * 10 + first, candidate.name)
 
 
-def model_of(candidate: Candidate, endpoints: Mapping[str, Endpoint] | None = None) -> str | None:
+def model_of(candidate: Candidate) -> str | None:
     """Return the model that a report names for a candidate: what it prompts, tunes or embeds."""
     for role in ("base", "model", "encoder"):
         if role in candidate.params:
-            spec = str(candidate.params[role])
-            found = (endpoints or {}).get(endpoint_name(spec) or "")
-            if found is None:
-                return spec
-            called = "" if endpoint_name(spec) == found.model else f" ({found.model})"
-            return f"{spec}{called} at {found.host}"
+            return str(candidate.params[role])
     return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from choose.data.personal import personal_hints
 from choose.data.scenarios import drawn, place_of
+from choose.models.endpoints.ledger import usd_of
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Puts, build
 from choose.study.behind import asked_by
@@ -139,7 +140,7 @@ def _bill(
         requests=len(requests),
         read=round(read),
         written=written,
-        usd=prices.usd(read, 0, written) if prices else None,
+        usd=usd_of(prices, read, 0, written) if prices else None,
         rows=len(rows),
         candidates=tuple(c for c, found in asking.items() if name in found),
     )

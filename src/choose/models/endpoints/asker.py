@@ -36,14 +36,12 @@ class Manner:
         lay_out: writes the prompt: demonstrations, each with its label, and the question last.
         max_tokens: of one text; the rest is cut off.
         plain: whether the answer is left to the model's own form, without a schema.
-        warnings: sentences that a reader must know.
     """
 
     model: str
     lay_out: Callable[[Accepts, Sequence[Turn]], list[Message]]
     max_tokens: int
     plain: bool = False
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass
@@ -122,7 +120,7 @@ class Asker:
 
     def facts(self) -> dict[str, Any]:
         """Return how it was computed since this asker was made."""
-        notes = [*self.manner.warnings]
+        notes: list[str] = []
         if self.accepts is not None:
             notes += notes_on(self.accepts, self.happened, len(self.shown), self.manner.max_tokens)
         return {"notes": notes, "cached_seconds": self.happened.seconds}

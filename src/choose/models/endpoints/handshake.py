@@ -6,13 +6,14 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from choose.digests import digest
 from choose.errors import EndpointError
 from choose.models.endpoints.faults import Fault
 from choose.models.endpoints.journal import Paid
 from choose.models.endpoints.line import Line, NoAnswer
-from choose.models.endpoints.requests import Accepts, Message, body_for, worst_of
+from choose.models.endpoints.requests import ROOMS, Accepts, Message, body_for, worst_of
 
 # So often something is dropped from a request that is not taken.
 TRIES = 12
@@ -34,10 +35,9 @@ class Probe:
     lay_out: Callable[[Accepts], list[Message]]
     first: Accepts
 
-    @property
-    def digest(self) -> str:
+    def key(self, line: Line) -> str:
         """Identify it, so that what was found out is not asked for again."""
-        return digest([self.first.record(), self.lay_out(self.first)])
+        return digest([line.endpoint.digest, self.first.record(), self.lay_out(self.first)])
 
 
 async def handshake(line: Line, probe: Probe) -> Accepts:
@@ -46,49 +46,58 @@ async def handshake(line: Line, probe: Probe) -> Accepts:
     Raises:
         EndpointError: in one sentence, what is wrong and what to do, where nothing can work.
     """
-    known = line.journal.facts.get(probe.digest)
+    key = probe.key(line)
+    known = line.journal.facts.get(key)
     if known is not None:
         return Accepts(**known)
     accepts = probe.first
     for _ in range(TRIES):
-        found = await _try(line, probe, accepts)
-        if found == accepts:
-            line.journal.note(probe.digest, accepts.record(), time.time())
+        accepts, settled = await _try(line, probe, accepts)
+        if settled:
+            line.journal.note(key, accepts.record(), time.time())
             return accepts
-        accepts = found
     raise EndpointError(_sentence(line, "it takes no form of request that is known"))
 
 
-async def _try(line: Line, probe: Probe, accepts: Accepts) -> Accepts:
-    """Ask once and return what to try next: the same where it worked."""
+class Tried(NamedTuple):
+    """What is known after a request, and whether there is nothing more to find out."""
+
+    accepts: Accepts
+    settled: bool = False
+
+
+async def _try(line: Line, probe: Probe, accepts: Accepts) -> Tried:
+    """Ask once and return what to try next."""
     body = body_for(line.endpoint, accepts, probe.lay_out(accepts), probe.names)
     try:
         paid = await line.ask(body, worst_of(body, accepts))
     except NoAnswer as failure:
         # Some servers break on what they do not know instead of refusing it.
         if (less := accepts.without("")) is not None and "HTTP 5" in str(failure):
-            return less
+            return Tried(less)
         raise EndpointError(_sentence(line, str(failure))) from None
     except Fault as fault:
         less = accepts.without(fault.said) if fault.kind == "rejected" else None
         if less is None:
             raise EndpointError(explained(line, fault)) from None
-        return less
+        return Tried(less)
     return _learnt(line, accepts, paid)
 
 
-def _learnt(line: Line, accepts: Accepts, paid: Paid) -> Accepts:
-    """Take back what the server silently ignores, and give it room for its reasoning."""
+def _learnt(line: Line, accepts: Accepts, paid: Paid) -> Tried:
+    """Give it room for its reasoning, and take back what the server silently ignores."""
     cramped = paid.finish == "length" and line.endpoint.max_output_tokens is None
-    if (cramped or paid.usage.hidden) and accepts.room < 1_024:
-        return accepts.roomier() or accepts
-    if cramped and not paid.content.strip():
-        return accepts.roomier() or accepts
-    if accepts.schema and not _is_json(paid.content):
-        return replace(accepts, schema=False)
-    if accepts.odds and paid.odds is None:
-        return replace(accepts, odds=0)
-    return accepts
+    reasons = bool(paid.usage.hidden) or not paid.content.strip()
+    if (cramped and reasons) or (paid.usage.hidden and accepts.room < ROOMS[0]):
+        more = accepts.roomier() if line.endpoint.max_output_tokens is None else None
+        if more is not None:
+            return Tried(more)
+    heeded = replace(
+        accepts,
+        schema=accepts.schema and _is_json(paid.content),
+        odds=accepts.odds if paid.odds is not None else 0,
+    )
+    return Tried(heeded, settled=True)
 
 
 def _is_json(content: str) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from choose.errors import MoneySpent
-from choose.prices import Prices
+from choose.prices import TokenPrices, dollars
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,13 @@ class Usage:
     hidden: int | None = None
 
 
+def usd_of(prices: TokenPrices, read: float, cached: float, written: float) -> float:
+    """Return what so many tokens cost in dollars, where both ways are priced."""
+    counts = (np.array([round(count)], dtype=np.int64) for count in (read, cached, written))
+    found = dollars(prices, *counts)
+    return 0.0 if found is None else float(found[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Worst:
     """The most tokens that a request can read and write."""
@@ -26,9 +35,9 @@ class Worst:
     read: int
     written: int
 
-    def usd(self, prices: Prices | None) -> float:
+    def usd(self, prices: TokenPrices | None) -> float:
         """Return the most it can cost; the cached price is never counted on."""
-        return prices.usd(self.read, 0, self.written) if prices else 0.0
+        return usd_of(prices, self.read, 0, self.written) if prices else 0.0
 
 
 @dataclass
@@ -78,7 +87,7 @@ class Ledger:
         self.set_aside += usd
         return usd
 
-    def settle(self, held: float, usage: Usage, prices: Prices | None) -> None:
+    def settle(self, held: float, usage: Usage, prices: TokenPrices | None) -> None:
         """Replace what was set aside by the bill of an answer."""
         self.free(held)
         self.requests += 1
@@ -90,7 +99,7 @@ class Ledger:
         elif usage.read is None or usage.written is None:
             self.unsure += held
         else:
-            self.spent += prices.usd(usage.read, usage.cached or 0, usage.written)
+            self.spent += usd_of(prices, usage.read, usage.cached or 0, usage.written)
 
     def free(self, held: float, unsure: bool = False) -> None:
         """Give back what was set aside for a request that was not, or may have been, billed."""

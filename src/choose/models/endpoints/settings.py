@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from choose.digests import digest
-from choose.prices import Prices
+from choose.prices import TokenPrices
 
 # Raise whenever a request for the same prompt is put or read in another way.
 PROTOCOL = 1
@@ -117,9 +117,12 @@ class Endpoint(BaseModel):
             return name == "localhost" or name.endswith(".localhost")
 
     @property
-    def prices(self) -> Prices | None:
+    def prices(self) -> TokenPrices | None:
         """Return what tokens cost; None, which is not zero, unless both ways are priced."""
-        read, written = self.usd_per_million_in, self.usd_per_million_out
-        if read is None or written is None:
+        if self.usd_per_million_in is None or self.usd_per_million_out is None:
             return None
-        return Prices(read=read, written=written, cached=self.usd_per_million_cached)
+        return TokenPrices(
+            usd_per_million_in=self.usd_per_million_in,
+            usd_per_million_cached=self.usd_per_million_cached,
+            usd_per_million_out=self.usd_per_million_out,
+        )
