@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -95,7 +96,11 @@ class Listener:
                     self.ended(reply, taken)
                 if not taken:
                     break
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except ConnectionError:
+            with suppress(ConnectionError):
+                writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+                await writer.drain()
+        except (asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.transport.abort()
@@ -112,9 +117,12 @@ class Listener:
 
 async def read(reader: asyncio.StreamReader) -> Request | None:
     """Read one request; None where the other side has hung up."""
-    head = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
-    if not head:
+    begun = await reader.read(1)
+    if not begun:
         return None
+    if not begun.isalpha():
+        raise ConnectionError("this is not HTTP; it may be a handshake for TLS")
+    head = begun + await reader.readuntil(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
     method, path, _ = first.split(" ", 2)
     pairs = (line.partition(":") for line in lines)
