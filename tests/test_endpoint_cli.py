@@ -16,6 +16,7 @@ from choose.cli import main
 from choose.cli.consent import Consent
 from choose.data.personal import personal_hints
 from choose.errors import StudyError
+from choose.models.endpoints.line import Patience
 from choose.store import Store
 from choose.study.spending import Bill, Spending
 from studies import write_csv
@@ -232,7 +233,8 @@ def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
     choose: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, respond: Responder, says: str
 ) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
-    monkeypatch.setattr("choose.models.endpoints.line.Patience.first", 0.001, raising=False)
+    fast = Patience(first=0.001)
+    monkeypatch.setattr("choose.models.endpoints.session.Patience", lambda: fast)
     with serving(respond) as server:
         text = study_file(server.url, endpoint='api_key_env = "MY_KEY"')
         (tmp_path / "choose.toml").write_text(text)
@@ -273,12 +275,12 @@ def test_dollars_run_out_and_the_next_run_goes_on_where_it_stopped(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
-    code, out, err = choose("compare", "--out", "st", "--yes", "--max-usd", "0.0012")
+    code, out, _ = choose("compare", "--out", "st", "--yes", "--max-usd", "0.0012")
     assert code == 0
     assert "max-usd was used up" in " ".join(out.split())
     first = len(server.asked)
     assert 5 < first < 61
-    code, out, err = choose("compare", "--out", "st", "--yes", "--max-usd", "1")
+    code, out, _ = choose("compare", "--out", "st", "--yes", "--max-usd", "1")
     assert code == 0
     assert len(server.asked) == 61  # one to try the connection, and no row twice
     assert card(tmp_path / "st", "prompt-big")["rows"] == 60
@@ -375,10 +377,9 @@ def test_priced_rows_are_spared_off_the_main_comparison(
         tmp_path / "words.csv",
         [(f"{e.text} {i}", e.target) for i, e in enumerate(conformance.pool(rows=300))],
     )
-    code, _, _ = choose(
-        "compare", "words.csv", "-s", "few-shot", "--seeds", "1", "--sizes", "0.5,1", "--noise", "0.2",
-        "--model", "m", "--base-url", server.url, "--usd-per-million", "1,2", "--yes", "--out", "st",
-    )  # fmt: skip
+    grid = ["--seeds", "1", "--sizes", "0.5,1", "--noise", "0.2"]
+    priced = ["--model", "m", "--base-url", server.url, "--usd-per-million", "1,2", "--yes"]
+    code, _, _ = choose("compare", "words.csv", "-s", "few-shot", *grid, *priced, "--out", "st")
     assert code == 0
     asked: dict[str, set[str]] = {}
     _, trials = Store(tmp_path / "st").grid()

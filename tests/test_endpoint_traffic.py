@@ -431,29 +431,44 @@ def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPat
         strategy = fitted()
 
         class Interrupted:
+            """Behaves like a future until a person presses Ctrl-C with requests in flight."""
+
             def __init__(self, future: Any) -> None:
                 self.future = future
 
             def result(self, timeout: float | None = None) -> Any:
-                if len(asked) and strategy.prompter.accepts is None:  # type: ignore[attr-defined]
-                    return self.future.result()
                 if strategy.prompter.accepts is None:  # type: ignore[attr-defined]
                     return self.future.result()
-                time.sleep(0.1)
+                while len(asked) < 5:
+                    time.sleep(0.001)
                 raise KeyboardInterrupt
 
         submit = asyncio.run_coroutine_threadsafe
-        drained: list[Any] = []
-        monkeypatch.setattr(
-            session, "_drain", lambda f: drained.append(f) or Session._drain(session, f.future)
-        )
-        monkeypatch.setattr(
-            "choose.models.endpoints.session.asyncio.run_coroutine_threadsafe",
-            lambda work, loop: Interrupted(submit(work, loop)),
-        )
-        with pytest.raises(KeyboardInterrupt):
-            strategy.predict(rows(50))
-        monkeypatch.undo()
-        assert drained
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "_drain", lambda f: Session._drain(session, f.future))
+            patch.setattr(
+                "choose.models.endpoints.session.asyncio.run_coroutine_threadsafe",
+                lambda work, loop: Interrupted(submit(work, loop)),
+            )
+            with pytest.raises(KeyboardInterrupt):
+                strategy.predict(rows(50))
         assert session.ledger.requests == len(asked) == 1 + 4
-        assert session.ledger.unsure == 0
+        assert session.ledger.set_aside == 0
+
+
+def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
+    calls: list[int] = []
+
+    async def handle(request: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            await asyncio.sleep(5)
+        return _as_response(RIGHT, request)
+
+    with line(RIGHT, concurrency=1, timeout=0.2) as session:
+        session.means.transport.handler = handle
+        start = time.monotonic()
+        assert set(fitted().predict(questions(1)).status) == {"ok"}
+        assert time.monotonic() - start < 4
+        assert session.ledger.unsure == 0  # it has no prices
+    assert len(calls) == 3

@@ -50,6 +50,7 @@ class Outcome:
     unasked: Counter[str] = field(default_factory=Counter)
     dropped: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
+    money: bool = False
     seconds: float = 0.0
 
 
@@ -67,7 +68,7 @@ def run_jobs(
     as an even share of three quarters of the time left allows. `watch` is called before (without a
     run) and after each job.
     """
-    outcome, start, budget = Outcome(), perf_counter(), limits.seconds
+    outcome, start, budget = Outcome(money=limits.money), perf_counter(), limits.seconds
     race = Race({id: e.target for id, e in dataset.examples.items()}, limits.margin)
     outcome.dropped = race.out
     cost: dict[str, float] = {}
@@ -127,8 +128,9 @@ def left_out_sentences(outcome: Outcome) -> list[str]:
     why = "stopped by you" if outcome.interrupted else "the budget was used up"
     dropped = [f"{candidate}: {reason}." for candidate, reason in outcome.dropped.items()]
     cut = [
-        f"{candidate}: {n} rows of its first pass were not asked: its share of the budget was used "
-        "up. Whoever is asked fewer rows is compared on those."
+        f"{candidate}: {n} rows of its first pass were not asked: its share of the budget"
+        f"{' or of --max-usd' if outcome.money else ''} was used up. Whoever is asked fewer rows "
+        "is compared on those."
         for candidate, n in outcome.unasked.items()
         if n
     ]

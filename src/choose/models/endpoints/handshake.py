@@ -87,7 +87,8 @@ async def _try(line: Line, probe: Probe, accepts: Accepts) -> Tried:
 def _learnt(line: Line, accepts: Accepts, paid: Paid) -> Tried:
     """Give it room for its reasoning, and take back what the server silently ignores."""
     cramped = paid.finish == "length" and line.endpoint.max_output_tokens is None
-    reasons = bool(paid.usage.hidden) or not paid.content.strip()
+    visible = paid.content.strip()
+    reasons = bool(paid.usage.hidden) or not visible or visible.startswith("<think")
     if (cramped and reasons) or (paid.usage.hidden and accepts.room < ROOMS[0]):
         more = accepts.roomier() if line.endpoint.max_output_tokens is None else None
         if more is not None:

@@ -85,7 +85,7 @@ class Line:
     Attributes:
         reused: answers that were on disk or in memory already.
         retried: requests that were put again, by the server's words.
-        heard: whether the server has said anything yet.
+        heard: whether the server has answered anything yet.
         stopped: set to let what is in flight come in and ask nothing more.
     """
 
@@ -198,8 +198,7 @@ class Line:
         limited = fault.status == 429
         trouble.failures += not limited
         trouble.turns += 1
-        few = 3 if fault.unreachable and not self.heard else trouble.patience.attempts
-        if trouble.failures >= few:
+        if trouble.failures >= self._bearable(fault):
             raise NoAnswer(fault.said) from None
         pause = max(trouble.patience.pause(trouble.turns, self._chance), fault.pause or 0.0)
         if time.monotonic() - trouble.since + pause > trouble.patience.longest:
@@ -211,8 +210,14 @@ class Line:
             self.pace.hold(pause)
         return pause
 
+    def _bearable(self, fault: Fault) -> int:
+        """Return how many failures end a request: few while the server has answered nothing."""
+        most = self.means.patience.attempts
+        if self.heard:
+            return most
+        return min(most, 3 if fault.unreachable else 5)
+
     def _judge(self, fault: Fault) -> None:
-        self.heard = self.heard or fault.status is not None
         if fault.kind in ("wait", "unsure") and fault.status != 429:
             self.breaker.failed()
         else:

@@ -44,8 +44,9 @@ class Accepts:
     @classmethod
     def at_first(cls, endpoint: Endpoint, names: Sequence[str], plain: bool = False) -> Accepts:
         """Return what to try first; `plain` asks for no schema."""
-        # No tokeniser makes more tokens of a text than it has bytes.
-        room = 24 + max((len(name.encode()) for name in names), default=0)
+        # No tokeniser makes more tokens of a text than it has bytes; the rest is for JSON, or for
+        # a short sentence around the label.
+        room = 48 + max((len(name.encode()) for name in names), default=0)
         return cls(
             schema=endpoint.structured == "auto" and not plain,
             odds=20 if endpoint.logprobs == "auto" else 0,

@@ -106,12 +106,19 @@ class Session:
         """Close all connections and the loop."""
         if self._loop is None or self._thread is None:
             return
-        for line in self.lines.values():
-            asyncio.run_coroutine_threadsafe(line.close(), self._loop).result(DRAIN)
+        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result(DRAIN)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(DRAIN)
         self._loop.close()
         self._loop = None
+
+    async def _finish(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        for line in self.lines.values():
+            await line.close()
 
     def _drain(self, future: Future[T]) -> None:
         for line in self.lines.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Wire:
     def __init__(self, endpoint: Endpoint, key: str | None, transport: Any = None) -> None:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit
 
-        self._keys = [key] if key else []
+        self._keys, self._timeout = [key] if key else [], endpoint.timeout
         parts = urlsplit(endpoint.base_url)
         network: dict[str, Any] = {"transport": transport} if transport is not None else {}
         # Rows go to the host that was confirmed: not where it redirects, and a server on this
@@ -69,15 +70,13 @@ class Wire:
 
         start = perf_counter()
         try:
-            raw = await self._client.chat.completions.with_raw_response.create(
-                model=body["model"],
-                messages=body["messages"],
-                extra_body={k: v for k, v in body.items() if k not in ("model", "messages")},
-                extra_headers=self._headers,
-            )
-            response = raw.http_response
+            # The client's own limit is on silence; a server that drips would never meet it.
+            async with asyncio.timeout(self._timeout):
+                response = await self._send(body)
         except openai.APIStatusError as error:
             raise self._refusal(error.response) from None
+        except TimeoutError:
+            raise of_connection("it did not answer in time", sent=True) from None
         except openai.APITimeoutError as error:
             unsent = type(error.__cause__).__name__ in ("ConnectTimeout", "PoolTimeout")
             raise of_connection("it did not answer in time", sent=not unsent) from None
@@ -90,6 +89,15 @@ class Wire:
             said = scrubbed(f"{type(error).__name__}: {error}", self._keys)
             raise Fault("unsure", said) from None
         return Reply(_object(response.text), response.headers, perf_counter() - start)
+
+    async def _send(self, body: Body) -> Any:
+        raw = await self._client.chat.completions.with_raw_response.create(
+            model=body["model"],
+            messages=body["messages"],
+            extra_body={k: v for k, v in body.items() if k not in ("model", "messages")},
+            extra_headers=self._headers,
+        )
+        return raw.http_response
 
     async def close(self) -> None:
         """Close the connections."""
