@@ -56,6 +56,7 @@ class Ledger:
     spent: float = 0.0
     unsure: float = 0.0
     set_aside: float = 0.0
+    in_flight: int = 0
     requests: int = 0
     read: int = 0
     cached: int = 0
@@ -72,7 +73,7 @@ class Ledger:
         while self.limit is not None and self.spent + self.unsure + self.set_aside + usd > (
             self.limit * (1 + 1e-9)
         ):
-            if self.set_aside <= 0:
+            if not self.in_flight:
                 raise MoneySpent(
                     f"--max-usd {self.limit:g} leaves no room for another request: "
                     f"${self.spent:.4f} is spent"
@@ -85,6 +86,7 @@ class Ledger:
             self._freed.clear()
             await self._freed.wait()
         self.set_aside += usd
+        self.in_flight += 1
         return usd
 
     def settle(self, held: float, usage: Usage, prices: TokenPrices | None) -> None:
@@ -103,7 +105,9 @@ class Ledger:
 
     def free(self, held: float, unsure: bool = False) -> None:
         """Give back what was set aside for a request that was not, or may have been, billed."""
-        self.set_aside = max(0.0, self.set_aside - held)
+        self.in_flight -= 1
+        # Sums of floats leave a rest, which must not count as a request that may still end.
+        self.set_aside = max(0.0, self.set_aside - held) if self.in_flight else 0.0
         if unsure:
             self.unsure += held
         self._freed.set()
