@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from choose.models.fetch import cache_dir
+from choose.models.cache import cache_dir
 from choose.models.weights import DEFAULT_LM, resolve
 from serving.real import Served, transformers_serve
 from serving.studies import ONCE, Bench
