@@ -14,7 +14,7 @@ from choose.data.scenarios import drawn, place_of
 from choose.data.views import sample_rows, view
 from choose.errors import MoneySpent
 from choose.models.endpoints.session import repeated
-from choose.run.asking import ask, ask_until
+from choose.run.asking import Deadline, ask, ask_until
 from choose.strategy import Prepares, Reports, Strategy, build
 from choose.study.grid import Job
 from choose.types import Dataset, Item, Run
@@ -31,12 +31,12 @@ _PACKAGES = (
 
 
 def run_group(
-    jobs: Sequence[Job], dataset: Dataset, deadline: float | None = None
+    jobs: Sequence[Job], dataset: Dataset, deadline: Deadline | None = None
 ) -> Iterator[tuple[Run, str | None]]:
     """Yield each job's run, with a traceback where the strategy broke.
 
     A strategy that raises is a finding, not an abort; only an interruption and the end of
-    the money go through. After the `deadline` (of `perf_counter`), clean questions that are left
+    the money go through. After the `deadline`, clean questions that are left
     stay unasked.
     """
     for job in jobs:
@@ -58,7 +58,7 @@ def run_group(
             )
 
 
-def run_trial(job: Job, dataset: Dataset, deadline: float | None = None) -> Run:
+def run_trial(job: Job, dataset: Dataset, deadline: Deadline | None = None) -> Run:
     """Fit once and answer every view; how much a deadline leaves unasked is all that can vary."""
     trial = job.trial
     strategy = build(trial.strategy, seed=trial.seed, **trial.params)

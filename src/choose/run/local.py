@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import perf_counter
 
 from choose.errors import MoneySpent
+from choose.run.asking import Deadline
 from choose.run.group import run_group
 from choose.run.racing import Race
 from choose.store import Store
@@ -94,10 +96,11 @@ def run_jobs(
         watch(job, None)
         deadline = None
         if budget is not None and name in waiting:
-            deadline = perf_counter() + SHARED * left / len(waiting)
+            share = SHARED * left / len(waiting)
+            deadline = Deadline(perf_counter() + share, start + budget)
             waiting.discard(name)
         elif limits.money and job.part == FIRST_PASS:
-            deadline = float("inf")  # in parts, so that what is paid for counts
+            deadline = Deadline(inf)  # in parts, so that what is paid for counts
         try:
             for run, traceback in run_group([job], dataset, deadline):
                 store.add(run, traceback)
