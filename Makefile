@@ -29,7 +29,7 @@ lint: $(STAMP)  ## ruff, mypy and the layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-docs: $(STAMP)  ## these pages as a site in site/, the reference made anew from the code; a warning fails
+docs: $(STAMP)  ## the documentation as a site in site/, its reference made from the code
 	@PYTHONPATH=docs $(BIN)/python -m generate
 	@$(BIN)/python -m mkdocs build --strict --quiet
 	@echo "Open site/index.html"

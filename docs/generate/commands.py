@@ -45,8 +45,8 @@ def commands_page() -> str:
 def commands() -> Iterator[Command]:
     """Yield every command, a group's own before those inside it."""
     built: Any = typer.main.get_command(app)
-    functions = {_name(info): info.callback for info in app.registered_commands}
-    groups = {group.name: group.typer_instance for group in app.registered_groups}
+    functions: dict[str, Any] = {_name(info): info.callback for info in app.registered_commands}
+    groups: dict[str, Any] = {str(g.name): g.typer_instance for g in app.registered_groups}
     for name, command in built.commands.items():
         if name not in groups:
             yield Command(name, functions[name], tuple(command.params))
@@ -77,8 +77,8 @@ def _section(command: Command) -> str:
     usage = " ".join(["choose", command.name, *(_place(p) for p in arguments), "[OPTIONS]"])
     parts = [f"## choose {command.name}\n", f"{getdoc(command.function)}\n", f"    {usage}\n"]
     if arguments:
-        rows = [(code(p.name.upper()), p.help) for p in arguments]
-        parts.append(table(("argument", "what it is"), rows))
+        told = [(code(p.name.upper()), p.help) for p in arguments]
+        parts.append(table(("argument", "what it is"), told))
     for panel, options in _panels(command).items():
         rows = [_option(command, p) for p in options]
         parts.append(table((panel, "what it does", "takes"), rows))

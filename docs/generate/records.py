@@ -138,7 +138,8 @@ def _kind(prop: Schema) -> str:
     if prop.get("format") == "date":
         return "date"
     words = {"string": "text", "integer": "whole number", "boolean": "true or false"}
-    return words.get(prop.get("type", ""), prop.get("type", "anything"))
+    plain = str(prop.get("type", "anything"))
+    return words.get(plain, plain)
 
 
 def _limits(prop: Schema) -> Iterator[str]:
