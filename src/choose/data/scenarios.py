@@ -111,9 +111,13 @@ def _first(rows: Sequence[Example], size: int, draw: int) -> list[Example]:
 def _parts(
     rows: Sequence[Example], clusters: Mapping[str, str], scenario: Scenario
 ) -> list[list[str]]:
-    """Divide rows into stratified parts; with a limit, a stratified sample of them is asked."""
+    """Divide rows into stratified parts; with a limit, a stratified sample of them is asked.
+
+    A single part is asked half of the rows at most, since the others are what is learnt from.
+    """
     targets = {e.id: e.target for e in rows}
     ids = list(targets)
-    chosen = set(sample(ids, targets, scenario.ask or len(ids), scenario.kind))
+    most = len(ids) if scenario.parts > 1 else len(ids) // 2
+    chosen = set(sample(ids, targets, min(scenario.ask or most, most), scenario.kind))
     parts = folds_of(ids, targets, clusters, scenario.parts, seed=0)
     return [[id for id in part if id in chosen] for part in parts]
