@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import altair as alt
 
 from choose.judge.record import Decision, Scorecard
-from choose.report.html.figures import Figure, chart_of, drawn, out_of_100, ranked, who
+from choose.report.html.figures import (
+    Figure,
+    chart_of,
+    drawn,
+    out_of_100,
+    ranked,
+    who,
+)
 from choose.report.html.theme import colour, dash, shape
 from choose.report.safe import clean
 from choose.report.words import change, points
@@ -91,7 +98,7 @@ def _lines(rows: list[dict[str, object]], x: alt.X, title: str, caption: str) ->
         ),
         ends.mark_text(align="left", dx=9).encode(y=alt.Y("shown:Q"), text="candidate:N"),
     ]
-    return drawn(layers, 280, title, caption)
+    return drawn(layers, 320, title, caption, rows, beside=True)
 
 
 def _last_of_each(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
