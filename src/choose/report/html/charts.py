@@ -73,6 +73,7 @@ def differences(decision: Decision) -> Figure | None:
     margin = quantity(decision.goal, "margin") or 0.0
     clear = sum(p.difference.low > 0 or (p.difference.high or 0) < 0 for p in pairs)  # type: ignore[operator]
     caption = (
+        "Right of the line the first of the two is better, left of it the second. "
         f"{clear} of {len(pairs)} ranges stay clear of zero; a range wholly inside the shaded "
         f"band (± {number(margin)} points) would show that the two are as good as equal."
     )
@@ -94,7 +95,7 @@ def intervals(
         for name, found in named
     ]
     base = chart_of(rows).encode(y=alt.Y("pair:N", sort=None, title=None))
-    x = alt.X("low:Q", title="points of accuracy more (right) or less (left)")
+    x = alt.X("low:Q", title="points of accuracy")
     band = chart_of([{"from": -100 * margin, "to": 100 * margin}])
     layers = [
         band.mark_rect(color=INK, opacity=0.09).encode(x="from:Q", x2="to:Q"),

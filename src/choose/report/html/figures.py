@@ -51,7 +51,7 @@ def drawn(
     """
     names = max((len(str(row["candidate"])) for row in rows), default=0) if beside else 0
     # A reader's font may be wider than the one the drawing was measured with.
-    room = {"left": 26, "right": 14 + 7 * min(names, NAME), "top": 5, "bottom": 5}
+    room = {"left": 26, "right": 14 + 3 * min(names, NAME), "top": 5, "bottom": 5}
     drawings = [
         svg(
             alt.LayerChart(layer=list(layers)).properties(

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from choose.judge.record import Decision, Scorecard
 from choose.report import failures, labels, money, words
 from choose.report.forecasts import forecast_lines
-from choose.report.html import charts, lines
+from choose.report.html import charts, lines, steadiness
 from choose.report.html.figures import Figure
 from choose.report.html.tables import measured
 from choose.report.html.theme import FAMILY_COLOURS, FAMILY_SIGNS
@@ -28,6 +28,8 @@ CHARTS: dict[str, Callable[[Decision], Figure | None]] = {
     "differences": charts.differences,
     "curves": lines.curves,
     "noise": lines.noise,
+    "views": steadiness.views,
+    "new_label": steadiness.new_label,
     "price": charts.price,
     "volumes": volumes,
 }
@@ -44,6 +46,7 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
     return template.render(
         d=decision,
         v=decision.verdict,
+        doubt=next((r for r in decision.verdict.reasons if r.startswith("Confidence is")), None),
         cards=_ranked(decision),
         models=words.short_models(card.model for card in decision.scorecards),
         pick=_pick(decision),

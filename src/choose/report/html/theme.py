@@ -86,6 +86,8 @@ def styled(chart: alt.LayerChart) -> alt.LayerChart:
         "labelFontSize": 12,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
+        # A reader's font may be wider than the one the drawing was measured with.
+        "titlePadding": 14,
         "labelLimit": 190,
         "labelOverlap": "greedy",
         "labelSeparation": 6,
