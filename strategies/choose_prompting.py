@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from choose.models.asking import Asking, check, get_ready, prompter_for
 from choose.models.prompt_text import WORDINGS, as_sent, numbers_only
 from choose.models.saved import read_fitted, write_fitted
 from choose.models.weights import DEFAULT_LM, weights_digest
@@ -58,17 +59,22 @@ class Prompt:
 
     def prepare(self) -> None:
         """Load the model."""
-        from choose.models.causal import load_causal
+        get_ready(self.model)
 
-        load_causal(self.model)
+    def shows(self, task: Task) -> int:
+        """Return how many demonstrations a question shows."""
+        return 0
+
+    def check(self, task: Task) -> None:
+        """Ask the endpoint, if the model is behind one, whether it works."""
+        check(self._asking(), task)
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Estimate the calibration on some rows of the pool and freeze it."""
         from choose.models.calibration import calibration_rows
-        from choose.models.prompter import Prompter
 
         shown = self._demonstrations(examples)
-        self.prompter = Prompter(self._asking(), task, shown)
+        self.prompter = prompter_for(self._asking(), task, shown)
         used = {example.id for example in shown}
         self.prompter.calibrate(calibration_rows([e for e in examples if e.id not in used]))
 
@@ -91,9 +97,7 @@ class Prompt:
         facts, arrays = read_fitted(folder, self)
         self.prompter = Prompter.restored(self._asking(), facts, arrays)
 
-    def _asking(self) -> Any:
-        from choose.models.prompter import Asking
-
+    def _asking(self) -> Asking:
         return Asking(
             model=self.model,
             wording=self.wording,
@@ -130,6 +134,10 @@ class FewShot(Prompt):
             seed=seed, model=model, wording=wording, calibrate=calibrate, max_tokens=max_tokens
         )
         self.shots = shots
+
+    def shows(self, task: Task) -> int:
+        """Return how many demonstrations a question shows."""
+        return self._rounds(len(task.labels)) * len(task.labels)
 
     def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
         """Draw about `shots` rows: whole rounds over the classes, one round at least."""

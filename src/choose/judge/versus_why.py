@@ -35,7 +35,8 @@ def why(
 
 def moved(shift: Shift) -> str:
     """Return ``probe went from 70 to 77 of 100 right (7 points more, 95 % interval 2 to 12)``."""
-    name = shift.after if shift.before == shift.after else f"{shift.before} to {shift.after}: it"
+    same = shift.before == shift.after
+    name = shift.after if same else f"the pick ({shift.before} before, {shift.after} now)"
     start = f"{name} went from {of_100(shift.accuracy_before)} to {of_100(shift.accuracy_after)}"
     gap = shift.difference
     if shift.same_fits:

@@ -52,18 +52,18 @@ def new_label(decision: Decision) -> Figure | None:
         for card, new in found
         for point in new.points
     ]
-    if len({row["x"] for row in rows}) < 2:
+    ticks = sorted({point.examples for _, new in found for point in new.points})
+    if len(ticks) < 2:
         return None
     most = max(rows, key=lambda row: (row["x"], row["value"]))
     caption = (
         f"Given {most['x']} examples, {most['candidate']} finds most rows of the new label, "
         f"{float(str(most['value'])):.0f} of 100; a line that rises early learns a new label fast."
     )
-    ticks = sorted({row["x"] for row in rows})
     x = alt.X(
         "x:Q",
         title="examples of the new label given back",
         scale=alt.Scale(type="symlog"),
-        axis=alt.Axis(values=ticks, grid=False),
+        axis=alt.Axis(values=[float(tick) for tick in ticks], grid=False),
     )
     return plotted(rows, x, "A new label", caption, "found of 100")
