@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from choose.models.asking import Asking, check, get_ready, prompter_for
-from choose.models.prompt_text import numbers_only
+from choose.models.prompt_text import WORDINGS, as_sent, numbers_only
 from choose.models.saved import read_fitted, write_fitted
 from choose.models.weights import DEFAULT_LM, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
@@ -52,6 +52,10 @@ class Prompt:
     def refuses(self, task: Task) -> str | None:
         """Return why a language model cannot read the labels, or None."""
         return numbers_only(task)
+
+    def prompt(self, task: Task) -> str:
+        """Return what the model reads."""
+        return as_sent(task, WORDINGS[self.wording], self._shown(task))
 
     def prepare(self) -> None:
         """Load the model."""
@@ -104,6 +108,9 @@ class Prompt:
     def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
         return []
 
+    def _shown(self, task: Task) -> str:
+        return ""
+
 
 class FewShot(Prompt):
     """A few fixed demonstrations, drawn by the seed, the same number from every class."""
@@ -148,3 +155,7 @@ class FewShot(Prompt):
 
     def _rounds(self, classes: int) -> int:
         return max(1, self.shots // max(classes, 1)) if self.shots > 0 else 0
+
+    def _shown(self, task: Task) -> str:
+        rounds = self._rounds(len(task.labels))
+        return f"{rounds} of each label, drawn by the seed, shuffled" if rounds else ""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from choose.models.asking import Asking, check, get_ready, prompter_for
-from choose.models.prompt_text import numbers_only
+from choose.models.prompt_text import WORDINGS, as_sent, numbers_only
 from choose.models.saved import read_fitted, write_fitted
 from choose.models.weights import DEFAULT_ENCODER, DEFAULT_LM, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
@@ -51,6 +51,11 @@ class Retrieval:
     def refuses(self, task: Task) -> str | None:
         """Return why a language model cannot read the labels, or None."""
         return numbers_only(task)
+
+    def prompt(self, task: Task) -> str:
+        """Return what the model reads."""
+        shown = f"the {self.k} labelled rows nearest to the question, the nearest last"
+        return as_sent(task, WORDINGS[self.wording], shown if self.k > 0 else "")
 
     def prepare(self) -> None:
         """Load both models and the index library."""

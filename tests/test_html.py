@@ -14,6 +14,8 @@ import pytest
 
 import decisions
 from choose.judge.record import Decision
+from choose.judge.record_audit import Audit, Suspect
+from choose.judge.record_method import Method, PromptText
 from choose.report.html import render_html
 from choose.report.words import KINDS
 
@@ -75,7 +77,10 @@ def parsed(page: str) -> Tags:
 
 def poisoned(vectors: tuple[str, ...]) -> Decision:
     """Put every vector where text of data, models or errors can stand."""
-    text = decisions.decision().model_dump(mode="json", by_alias=True)
+    told = PromptText(candidate="prompt", setting="bare", text="Classify.\nText:")
+    method = Method(prompts=(told,), draws=(0,), settings="[grid]\nseeds = 1\n")
+    decided = decisions.decision().model_copy(update={"method": method})
+    text = decided.model_dump(mode="json", by_alias=True)
     names = iter(vectors * 50)
 
     def poison(value: object, key: str = "") -> object:
@@ -99,6 +104,10 @@ def poisoned(vectors: tuple[str, ...]) -> Decision:
             "findings",
             "view",
             "method",
+            "candidate",
+            "setting",
+            "text",
+            "settings",
         }
         return f"{value} {next(names)}" if isinstance(value, str) and key in free else value
 
@@ -138,6 +147,20 @@ def test_every_figure_of_the_record_is_on_the_page() -> None:
         assert gate.name in page
 
 
+def test_a_page_for_many_rows_is_small_enough_for_a_mail() -> None:
+    texts = {str(i): "word " * 400 for i in range(3000)}
+    suspects = tuple(
+        Suspect(id=str(i), label="a", suggested="b", score=3.0, agree=2, answered=3)
+        for i in range(3000)
+    )
+    audit = Audit(
+        auditors=("probe",), rows=3000, accuracy=decisions.interval(0.9), suspects=suspects
+    )
+    page = render_html(decisions.decision().model_copy(update={"audit": audit}), texts)
+    assert "word word" in page
+    assert len(page.encode()) < 2_000_000
+
+
 def test_tables_have_heads_and_charts_have_words() -> None:
     tags = parsed(render_html(decisions.decision())).seen
     assert all("scope" in attrs for tag, attrs in tags if tag == "th")
@@ -148,7 +171,7 @@ def test_tables_have_heads_and_charts_have_words() -> None:
 
 def test_hostile_text_makes_no_tag_no_handler_and_no_address() -> None:
     tags = parsed(render_html(poisoned(VECTORS))).seen
-    allowed = {tag for tag, _ in parsed(render_html(decisions.decision())).seen}
+    allowed = {tag for tag, _ in parsed(render_html(decisions.decision())).seen} | {"pre", "code"}
     assert {tag for tag, _ in tags} <= allowed
     for tag, attrs in tags:
         assert not [name for name in attrs if name.startswith("on")], tag

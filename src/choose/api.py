@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from choose.artefact.export import Exported
     from choose.check.record import Check
     from choose.data.load import Tables
+    from choose.judge.versus import Versus
+
+
+# Raise when a record says more of the same evidence, so that older ones are written again.
+RECORD = 2
 
 
 class Observer(Protocol):
@@ -242,6 +247,18 @@ def report(store: str | Path) -> Decision:
     return decide(Store.open(Path(store)))
 
 
+def report_both(before: str | Path, after: str | Path) -> Versus:
+    """Compare two stored studies in pairs, on the rows that both asked; needs no model.
+
+    Raises:
+        StoreError: if either is no study, or too few rows are common.
+    """
+    from choose.matching import Studied, versus
+
+    stores = [Store.open(Path(path)) for path in (before, after)]
+    return versus(*(Studied(store, decide(store)) for store in stores))
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """The audit of a labelled set, and the texts of its rows, which the record does not hold."""
@@ -347,16 +364,18 @@ def decide(store: Store) -> Decision:
     """Judge what the store holds and write the decision into it."""
     from choose.judge.rule import RULE
 
-    state = f"{version('choose-llm')} {RULE} {store.state()}"
+    state = f"{version('choose-llm')} {RULE} {RECORD} {store.state()}"
     if (text := store.decided(state)) is not None:
         return Decision.model_validate_json(text)
     from choose.evidence import evidence_of, rule_of
     from choose.judge.verdict import judge
+    from choose.provenance import method_of
 
-    evidence = evidence_of(store)
-    decision = judge(
-        evidence, rule_of(store.study), looks=store.look(RULE), left_out=tuple(store.left_out())
+    looks = store.look(RULE)
+    judged = judge(
+        evidence_of(store), rule_of(store.study), looks=looks, left_out=tuple(store.left_out())
     )
+    decision = judged.model_copy(update={"method": method_of(store)})
     store.decide(state, decision.model_dump(mode="json", by_alias=True))
     return decision
 

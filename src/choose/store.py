@@ -158,14 +158,19 @@ class Store:
         """
         _, trials = self.grid()
         grid = digest(sorted({trial.key for trial in trials}))
-        path = self.path / "looks.jsonl"
-        looks = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        seen = {json.loads(line)["grid"] for line in looks}
+        looks = self.looks()
+        seen = {look["grid"] for look in looks}
         if grid not in seen:
             when = datetime.now(UTC).isoformat(timespec="seconds")
-            line = json.dumps({"when": when, "rule": rule, "grid": grid})
-            write_text(path, "\n".join([*looks, line]) + "\n")
+            lines = map(json.dumps, [*looks, {"when": when, "rule": rule, "grid": grid}])
+            write_text(self.path / "looks.jsonl", "\n".join(lines) + "\n")
         return len(seen | {grid})
+
+    def looks(self) -> list[dict[str, str]]:
+        """Return every judging of these test rows on another grid, the earliest first."""
+        path = self.path / "looks.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
 
     def leave_out(self, sentences: Iterable[str]) -> None:
         """Record what was planned but not measured."""

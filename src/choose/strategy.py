@@ -122,6 +122,14 @@ class Reports(Protocol):
         """Return the facts of the last fit and of the predictions since."""
 
 
+@runtime_checkable
+class Prompts(Protocol):
+    """Optional: a strategy that puts a task to a model in words."""
+
+    def prompt(self, task: Task) -> str:
+        """Return what the model reads, for a person to check; no model is loaded."""
+
+
 @cache
 def available() -> dict[str, EntryPoint]:
     """Return every installed strategy by name, importing none."""

@@ -12,6 +12,10 @@ from choose.cli.gates import Expect, FailUnder, Gates, GithubSummary
 
 def report(
     store: Annotated[Path, typer.Argument(help="Folder that choose compare wrote.")],
+    other: Annotated[
+        Path | None,
+        typer.Argument(help="A second study: say what changed from the first to this one."),
+    ] = None,
     output: Annotated[
         list[Path] | None,
         typer.Option(
@@ -25,12 +29,19 @@ def report(
     fail_under: FailUnder = None,
     github_summary: GithubSummary = False,
 ) -> None:
-    """Show the decision of a study again; needs no model."""
+    """Show the decision of a study again, or compare two studies; needs no model."""
+    gates = Gates(tuple(expect or ()), fail_under, github_summary)
+    if other is None:
+        _one(store, output, as_json, gates)
+    else:
+        _both((store, other), output, as_json, gates)
+
+
+def _one(store: Path, output: list[Path] | None, as_json: bool, gates: Gates) -> None:
     from choose import api
     from choose.cli.written import check, write
 
     check(output)
-    gates = Gates(tuple(expect or ()), fail_under, github_summary)
     decision = api.report(store)
     gates.check([card.candidate for card in decision.scorecards])
     checks = gates.found(decision)
@@ -43,3 +54,29 @@ def report(
 
         stdout().print(render(decision, store))
     gates.conclude(decision, checks)
+
+
+def _both(
+    stores: tuple[Path, Path], output: list[Path] | None, as_json: bool, gates: Gates
+) -> None:
+    from choose import api
+    from choose.cli.screen import say, stdout
+    from choose.errors import StudyError
+    from choose.report.versus.outputs import check_versus_output, write_versus
+    from choose.report.versus.terminal import versus_page
+
+    if gates != Gates():
+        raise StudyError(
+            "--expect, --fail-under and --github-summary are about one study. "
+            f"Leave them out, or name one folder: choose report {stores[1]} …"
+        )
+    for path in output or ():
+        check_versus_output(path)
+    versus = api.report_both(*stores)
+    for path in output or ():
+        write_versus(versus, path)
+        say(f"Report written: {path}")
+    if as_json:
+        typer.echo(versus.model_dump_json(by_alias=True, indent=1))
+    else:
+        stdout().print(versus_page(versus))

@@ -112,7 +112,7 @@ def paired_difference(
     Raises:
         ValueError: if no row was answered by both.
     """
-    x, y, kept, common = _aligned(_columns(a), _columns(b))
+    x, y, kept, common = aligned(_columns(a), _columns(b))
     names = None if clusters is None else [clusters[i] for i in np.flatnonzero(kept).tolist()]
     w = None if weights is None else np.asarray(weights, dtype=np.float64)[kept]
     found = _analyse(x, y, common, names, w)
@@ -198,7 +198,12 @@ def _two_sided(
     return _Moments(means.mean, means.center, error, method)
 
 
-def _aligned(x: Floats, y: Floats) -> tuple[Floats, Floats, Mask, bool]:
+def aligned(x: Floats, y: Floats) -> tuple[Floats, Floats, Mask, bool]:
+    """Return both sides on the rows and repetitions that count, which rows, and if in common.
+
+    Raises:
+        ValueError: if no row was answered by both.
+    """
     if len(x) != len(y):
         raise ValueError(f"both sides need the same rows, got {len(x)} and {len(y)}")
     both = answered(x) & answered(y)

@@ -14,6 +14,7 @@ from choose.judge.record_costs import Breakeven, Move
 from choose.judge.record_costs import Cost as Cost
 from choose.judge.record_curves import Forecast, RiseRecord
 from choose.judge.record_failures import Failures, Overlap
+from choose.judge.record_method import Method
 from choose.judge.record_service import Service
 from choose.judge.record_stability import CoveragePoint, NewClass, NoiseKindPoint, Origin
 
@@ -212,6 +213,7 @@ class Decision(Record):
     looks: int
     left_out: tuple[str, ...] = ()
     audit: Audit | None = None
+    method: Method | None = None
     machine: Mapping[str, Any] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -108,3 +108,17 @@ def exchange(wording: Wording, turn: Turn) -> list[tuple[str, str]]:
     """Return a question, and its answer where it is a demonstration, as (role, content) pairs."""
     asked = ("user", f"{wording.before}{tidy(turn.text)}{wording.after}")
     return [asked] if turn.label is None else [asked, ("assistant", tidy(turn.label))]
+
+
+def as_sent(task: Task, wording: Wording, examples: str = "") -> str:
+    """Return what a model reads, for a person: `examples` says which labelled rows come between.
+
+    What differs from question to question stands in angle brackets. Templates without a system
+    role have the first part said by the user.
+    """
+    turns = list(opening(task, wording, system=True))
+    if examples:
+        turns += exchange(wording, Turn("<a labelled row>", "<its label>"))
+        turns.append(("…", f"<{examples}>"))
+    turns += exchange(wording, Turn("<the row that is asked>"))
+    return "\n\n".join(f"[{role}]\n{content}" for role, content in turns)

@@ -92,7 +92,7 @@ def _candidates(decision: Decision) -> list[str]:
     models = words.short_models(card.model for card in cards)
     heads = ["candidate", "family", "model", "right of 100", "95 % interval", "rows", "seeds"]
     heads += ["ms an item", "fit seconds"]
-    return _table(heads, (_row(card, models[card.model]) for card in cards))
+    return table(heads, (_row(card, models[card.model]) for card in cards))
 
 
 def _row(card: Scorecard, model: str) -> list[str]:
@@ -120,7 +120,7 @@ def _costs(decision: Decision) -> list[str]:
     )
     said = [*money.breakevens(decision), *money.shelf_life(decision), *money.serving(decision)]
     notes = [sentence(text) for text in money.notes(decision)]
-    return [*_table(heads, rows), "", *(f"- {sentence(text)}" for text in said), "", *notes]
+    return [*table(heads, rows), "", *(f"- {sentence(text)}" for text in said), "", *notes]
 
 
 def _dollars(cost: Cost) -> tuple[float | None, ...]:
@@ -139,10 +139,11 @@ def _pairs(decision: Decision) -> list[str]:
         for p in decision.pairs
         if p.declared
     ]
-    return _table(("pair", "points (95 % interval)", "p (Holm)"), rows) if rows else []
+    return table(("pair", "points (95 % interval)", "p (Holm)"), rows) if rows else []
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table; the cells are escaped already."""
     return [
         f"| {' | '.join(heads)} |",
         f"| {' | '.join('---' for _ in heads)} |",

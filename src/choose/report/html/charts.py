@@ -6,8 +6,16 @@ from collections.abc import Callable, Sequence
 
 import altair as alt
 
-from choose.judge.record import Decision, Scorecard
-from choose.report.html.figures import Figure, chart_of, drawn, mark_at, ranked, short, who
+from choose.judge.record import Decision, Interval, Scorecard
+from choose.report.html.figures import (
+    Figure,
+    chart_of,
+    drawn,
+    mark_at,
+    ranked,
+    short,
+    who,
+)
 from choose.report.html.theme import INK, colour, shape
 from choose.report.safe import clean
 from choose.report.words import number, plural, quantity
@@ -54,7 +62,7 @@ def accuracy(decision: Decision) -> Figure | None:
         if second
         else "; no other range reaches its own."
     )
-    return drawn(layers, len(rows) * 30, "Accuracy by candidate", best + touching)
+    return drawn(layers, len(rows) * 30, "Accuracy by candidate", best + touching, rows)
 
 
 def differences(decision: Decision) -> Figure | None:
@@ -62,31 +70,40 @@ def differences(decision: Decision) -> Figure | None:
     pairs = [p for p in decision.pairs if p.declared and p.difference.low is not None]
     if not pairs:
         return None
+    margin = quantity(decision.goal, "margin") or 0.0
+    clear = sum(p.difference.low > 0 or (p.difference.high or 0) < 0 for p in pairs)  # type: ignore[operator]
+    caption = (
+        "Right of the line the first of the two is better, left of it the second. "
+        f"{clear} of {len(pairs)} ranges stay clear of zero; a range wholly inside the shaded "
+        f"band (± {number(margin)} points) would show that the two are as good as equal."
+    )
+    named = [(f"{short(p.a)} against {short(p.b)}", p.difference) for p in pairs]
+    return intervals(named, margin, "Paired differences", caption)
+
+
+def intervals(
+    named: Sequence[tuple[str, Interval]], margin: float, title: str, caption: str
+) -> Figure:
+    """Draw differences with their intervals against zero and the margin."""
     rows = [
         {
-            "pair": f"{short(p.a)} against {short(p.b)}",
-            "value": 100 * p.difference.value,
-            "low": 100 * (p.difference.low or 0.0),
-            "high": 100 * (p.difference.high or 0.0),
+            "pair": short(name),
+            "value": 100 * found.value,
+            "low": 100 * (found.value if found.low is None else found.low),
+            "high": 100 * (found.value if found.high is None else found.high),
         }
-        for p in pairs
+        for name, found in named
     ]
     base = chart_of(rows).encode(y=alt.Y("pair:N", sort=None, title=None))
-    x = alt.X("low:Q", title="points of accuracy more (right) or less (left)")
-    margin = 100 * (quantity(decision.goal, "margin") or 0.0)
-    band = chart_of([{"from": -margin, "to": margin}])
+    x = alt.X("low:Q", title="points of accuracy")
+    band = chart_of([{"from": -100 * margin, "to": 100 * margin}])
     layers = [
         band.mark_rect(color=INK, opacity=0.09).encode(x="from:Q", x2="to:Q"),
         mark_at(0.0, dash=False),
         base.mark_rule(strokeWidth=3, color=INK, opacity=0.5).encode(x=x, x2="high:Q"),
         base.mark_point(filled=True, size=90, color=INK, opacity=1).encode(x="value:Q"),
     ]
-    clear = sum(p.difference.low > 0 or (p.difference.high or 0) < 0 for p in pairs)  # type: ignore[operator]
-    caption = (
-        f"{clear} of {len(pairs)} ranges stay clear of zero; a range wholly inside the shaded "
-        f"band (± {number(margin / 100)} points) would show that the two are as good as equal."
-    )
-    return drawn(layers, len(rows) * 30, "Paired differences", caption)
+    return drawn(layers, len(rows) * 30, title, caption)
 
 
 def price(decision: Decision) -> Figure | None:
@@ -110,7 +127,9 @@ def price(decision: Decision) -> Figure | None:
     ]
     title = "dollars for 1,000 answers" if priced else "milliseconds an answer"
     base = chart_of(rows).encode(
-        x=alt.X("x:Q", title=title, scale=alt.Scale(type="log")),
+        x=alt.X(
+            "x:Q", title=title, scale=alt.Scale(type="log"), axis=alt.Axis(grid=False, tickCount=4)
+        ),
         y=alt.Y("value:Q", title="right of 100", scale=alt.Scale(zero=False, padding=18)),
     )
     layers = [
@@ -122,9 +141,9 @@ def price(decision: Decision) -> Figure | None:
     on_edge = [c for c in cards if not any(_dominates(o, c, unit) for o in cards)]
     caption = (
         f"Up and to the left is better. Nobody is both cheaper and more accurate than "
-        f"{' or '.join(clean(c.candidate) for c in on_edge)}."
+        f"{_or([clean(c.candidate) for c in on_edge])}."
     )
-    return drawn(layers, 260, "Cost against accuracy", caption)
+    return drawn(layers, 300, "Cost against accuracy", caption, rows, beside=True)
 
 
 def _dominates(a: Scorecard, b: Scorecard, unit: Callable[[Scorecard], float | None]) -> bool:
@@ -152,3 +171,7 @@ def _touching(card: Scorecard, first: Scorecard) -> bool:
     if card.accuracy is None or first.accuracy is None:
         return False
     return (card.accuracy.high or 0.0) > (first.accuracy.low or 0.0)
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

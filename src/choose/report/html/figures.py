@@ -9,7 +9,7 @@ import altair as alt
 from markupsafe import Markup
 
 from choose.judge.record import Decision, Scorecard
-from choose.report.html.theme import INK, WIDTH, svg
+from choose.report.html.theme import FAMILY_SIGNS, INK, WIDTHS, svg
 from choose.report.safe import clean, shorten
 
 NAME = 28
@@ -17,10 +17,11 @@ NAME = 28
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn chart with its caption."""
+    """A drawn chart with its caption; `families` are those whose signs need a key."""
 
     drawing: Markup
     caption: str
+    families: tuple[str, ...] = ()
 
 
 def mark_at(x: float, dash: bool = True) -> alt.Chart:
@@ -35,14 +36,35 @@ def chart_of(rows: Sequence[Mapping[str, object]]) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=[dict(row) for row in rows]))
 
 
-def drawn(layers: Sequence[alt.Chart], height: int, title: str, caption: str) -> Figure:
-    """Draw layers as one figure."""
+def drawn(
+    layers: Sequence[alt.Chart],
+    height: int,
+    title: str,
+    caption: str,
+    rows: Sequence[Mapping[str, object]] = (),
+    beside: bool = False,
+) -> Figure:
+    """Draw layers as one figure, for a desktop and for a phone.
+
+    `rows` say which families are drawn and, where names stand `beside` their marks, how long these
+    are.
+    """
+    names = max((len(str(row["candidate"])) for row in rows), default=0) if beside else 0
     # A reader's font may be wider than the one the drawing was measured with.
-    room = {"left": 34, "right": 34, "top": 5, "bottom": 5}
-    sized = alt.LayerChart(layer=list(layers)).properties(
-        width=WIDTH, height=max(height, 60), padding=room
-    )
-    return Figure(svg(sized, f"{title}. {caption}"), caption)
+    room = {"left": 26, "right": 14 + 3 * min(names, NAME), "top": 5, "bottom": 5}
+    drawings = [
+        svg(
+            alt.LayerChart(layer=list(layers)).properties(
+                width=width, height=max(height, 60), padding=room
+            ),
+            f"{title}. {caption}",
+            kind,
+        )
+        for kind, width in WIDTHS.items()
+    ]
+    shown = {str(row["family"]) for row in rows if "family" in row}
+    families = tuple(family for family in FAMILY_SIGNS if family in shown)
+    return Figure(Markup("").join(drawings), caption, families)
 
 
 def ranked(decision: Decision) -> list[Scorecard]:

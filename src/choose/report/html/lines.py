@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import altair as alt
 
 from choose.judge.record import Decision, Scorecard
-from choose.report.html.figures import Figure, chart_of, drawn, out_of_100, ranked, who
+from choose.report.html.figures import (
+    Figure,
+    chart_of,
+    drawn,
+    out_of_100,
+    ranked,
+    who,
+)
 from choose.report.html.theme import colour, dash, shape
 from choose.report.safe import clean
 from choose.report.words import change, points
@@ -15,7 +22,7 @@ from choose.report.words import change, points
 
 def curves(decision: Decision) -> Figure | None:
     """Draw accuracy by number of labels."""
-    cards = [c for c in _learning(decision) if len(c.curve) > 1]
+    cards = [c for c in learning(decision) if len(c.curve) > 1]
     if not cards:
         return None
     rows = [
@@ -44,12 +51,12 @@ def curves(decision: Decision) -> Figure | None:
         f"most: {points(rises[steepest])} points. A line that still rises at its right end asks "
         "for more labels."
     )
-    return _lines(rows, x, "Accuracy by number of labels", caption)
+    return plotted(rows, x, "Accuracy by number of labels", caption)
 
 
 def noise(decision: Decision) -> Figure | None:
     """Draw accuracy by share of labels made wrong on purpose."""
-    cards = [c for c in _learning(decision) if len(c.noise.curve) > 1]
+    cards = [c for c in learning(decision) if len(c.noise.curve) > 1]
     if not cards:
         return None
     rows = [
@@ -74,32 +81,41 @@ def noise(decision: Decision) -> Figure | None:
         )
     else:
         caption = "A line that falls steeply needs clean labels."
-    return _lines(rows, x, "Accuracy under added label noise", caption)
+    return plotted(rows, x, "Accuracy under added label noise", caption)
 
 
-def _lines(rows: list[dict[str, object]], x: alt.X, title: str, caption: str) -> Figure:
-    y = alt.Y("value:Q", title="right of 100", scale=alt.Scale(zero=False))
+def plotted(
+    rows: list[dict[str, object]],
+    x: alt.X,
+    title: str,
+    caption: str,
+    share: str = "right of 100",
+) -> Figure:
+    """Draw one line a candidate, with its band where `low` and `high` are known."""
+    y = alt.Y("value:Q", title=share, scale=alt.Scale(zero=False))
     base = chart_of(rows).encode(x=x)
     ends = chart_of(_last_of_each(rows)).encode(x=x)
+    band = base.mark_area(opacity=0.13).encode(
+        y=alt.Y("low:Q"), y2="high:Q", color=colour(), detail="candidate:N"
+    )
     layers = [
-        base.mark_area(opacity=0.13).encode(
-            y=alt.Y("low:Q"), y2="high:Q", color=colour(), detail="candidate:N"
-        ),
+        *([band] if any(row.get("low") is not None for row in rows) else []),
         base.mark_line(strokeWidth=2).encode(y=y, color=colour(), strokeDash=dash()),
         base.mark_point(filled=True, size=60, opacity=1).encode(
             y=y, color=colour(), shape=shape(), detail="candidate:N"
         ),
         ends.mark_text(align="left", dx=9).encode(y=alt.Y("shown:Q"), text="candidate:N"),
     ]
-    return drawn(layers, 280, title, caption)
+    return drawn(layers, 320, title, caption, rows, beside=True)
 
 
 def _last_of_each(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
     """Return the right end of each line, its label moved where it would cover another."""
     ends = list({row["candidate"]: row for row in rows}.values())
     ends.sort(key=lambda row: -float(str(row["value"])))
-    values = [float(str(row["value"])) for row in rows]
-    gap = (max(values) - min(values) or 1.0) / 17
+    heights = [row.get(key) for row in rows for key in ("value", "low", "high")]
+    values = [float(str(value)) for value in heights if value is not None]
+    gap = (max(values) - min(values) or 1.0) / 15
     shown, above = [], float("inf")
     for row in ends:
         above = min(float(str(row["value"])), above - gap)
@@ -107,6 +123,6 @@ def _last_of_each(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
     return shown
 
 
-def _learning(decision: Decision) -> list[Scorecard]:
+def learning(decision: Decision) -> list[Scorecard]:
     """Return the candidates whose lines can move; a flat one would only squeeze the others."""
     return [card for card in ranked(decision) if card.strategy != "majority"]

@@ -7,13 +7,15 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from choose.judge.record import Decision, Scorecard
 from choose.report import failures, labels, money, words
 from choose.report.forecasts import forecast_lines
-from choose.report.html import charts, lines
+from choose.report.html import charts, lines, steadiness
 from choose.report.html.figures import Figure
+from choose.report.html.tables import measured
+from choose.report.html.theme import FAMILY_COLOURS, FAMILY_SIGNS
 from choose.report.html.volumes import volumes
 from choose.report.safe import clean
 
@@ -26,6 +28,8 @@ CHARTS: dict[str, Callable[[Decision], Figure | None]] = {
     "differences": charts.differences,
     "curves": lines.curves,
     "noise": lines.noise,
+    "views": steadiness.views,
+    "new_label": steadiness.new_label,
     "price": charts.price,
     "volumes": volumes,
 }
@@ -38,10 +42,11 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
         decision: the record; everything on the page stands in it.
         texts: row id -> text, for the sections that show rows; None where no text was kept.
     """
-    template = _environment().get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     return template.render(
         d=decision,
         v=decision.verdict,
+        doubt=next((r for r in decision.verdict.reasons if r.startswith("Confidence is")), None),
         cards=_ranked(decision),
         models=words.short_models(card.model for card in decision.scorecards),
         pick=_pick(decision),
@@ -83,7 +88,7 @@ def _pick(decision: Decision) -> Scorecard | None:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """Return an environment that escapes whatever it prints."""
     environment = Environment(
         loader=PackageLoader("choose.report.html"),
@@ -95,6 +100,7 @@ def _environment() -> Environment:
         finalize=_harmless,
     )
     environment.filters.update(
+        prompt=prompt,
         percent=words.percent,
         number=words.number,
         points=words.points,
@@ -107,7 +113,13 @@ def _environment() -> Environment:
         cut=cut,
     )
     environment.globals.update(
-        kinds=words.KINDS, colours=words.COLOURS, status=STATUS, dash=words.DASH
+        kinds=words.KINDS,
+        colours=words.COLOURS,
+        status=STATUS,
+        dash=words.DASH,
+        measured=measured,
+        family_colours=FAMILY_COLOURS,
+        family_signs=FAMILY_SIGNS,
     )
     return environment
 
@@ -123,6 +135,12 @@ def cut(text: str) -> str:
     """Shorten a row's text to what a table can hold."""
     line = clean(text)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+
+
+def prompt(text: str) -> Markup:
+    """Show a text of several lines as it is, each line made harmless and escaped."""
+    lines = text.split("\n")
+    return Markup("\n").join(escape(clean(line)) for line in lines)
 
 
 def plainly(sentence: str) -> str:

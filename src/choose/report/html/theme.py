@@ -23,7 +23,12 @@ FAMILY_SHAPES = {
     "fine-tuning": "diamond",
 }
 INK = "currentColor"
-WIDTH = 560
+# The whole drawing keeps its width, whatever its names take of it.
+FIT = alt.AutoSizeParams(type="fit-x", contains="padding")
+# Pixels that a drawing takes on a desktop and on a phone; text keeps its size on both.
+WIDTHS = {"wide": 960, "narrow": 350}
+# Signs of the shapes, for the key in the page.
+FAMILY_SIGNS = {"baseline": "●", "prompting": "■", "retrieval": "▲", "fine-tuning": "◆"}
 
 _OPENING = re.compile(r"<svg\b[^>]*?\bviewBox=\"([^\"]+)\"[^>]*>")
 
@@ -46,8 +51,10 @@ def dash() -> alt.StrokeDash:
     return alt.StrokeDash("candidate:N", scale=alt.Scale(range=patterns), sort=None, legend=None)
 
 
-def svg(chart: alt.LayerChart, title: str) -> Markup:
+def svg(chart: alt.LayerChart, title: str, kind: str) -> Markup:
     """Draw a chart as static SVG: nothing in it can run, and it scales with the page.
+
+    `kind` says for which of `WIDTHS` it was laid out; the style sheet shows one.
 
     Text from data reaches Vega as data values only, never as a field name or an expression.
     """
@@ -55,12 +62,12 @@ def svg(chart: alt.LayerChart, title: str) -> Markup:
 
     drawn = vl_convert.vegalite_to_svg(styled(chart).to_dict())
     opening = (
-        '<svg class="chart" role="img" aria-label="{title}" '
+        '<svg class="chart {kind}" role="img" aria-label="{title}" '
         'xmlns="http://www.w3.org/2000/svg" viewBox="{box}">'
     )
     found = _OPENING.search(drawn)
     assert found is not None, "vl-convert wrote no viewBox"
-    head = Markup(opening).format(title=title, box=found[1])
+    head = Markup(opening).format(title=title, box=found[1], kind=kind)
     # The rest was escaped by the SVG writer.
     return head + Markup(drawn[found.end() :])
 
@@ -79,10 +86,15 @@ def styled(chart: alt.LayerChart) -> alt.LayerChart:
         "labelFontSize": 12,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
+        # A reader's font may be wider than the one the drawing was measured with.
+        "titlePadding": 14,
         "labelLimit": 190,
+        "labelOverlap": "greedy",
+        "labelSeparation": 6,
+        "labelFlush": False,
     }
     inked: alt.LayerChart = (
-        chart.configure(background="transparent", font="system-ui, sans-serif")
+        chart.configure(background="transparent", font="system-ui, sans-serif", autosize=FIT)
         .configure_view(stroke=None)
         .configure_axis(**axis)
         .configure_text(color=INK, fontSize=12)

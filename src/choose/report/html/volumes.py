@@ -9,7 +9,15 @@ import numpy as np
 
 from choose.judge.record import Decision, Scorecard
 from choose.judge.words import dollars, rough
-from choose.report.html.figures import Figure, chart_of, drawn, mark_at, ranked, short, who
+from choose.report.html.figures import (
+    Figure,
+    chart_of,
+    drawn,
+    mark_at,
+    ranked,
+    short,
+    who,
+)
 from choose.report.html.theme import colour, dash
 from choose.report.safe import clean
 from choose.report.words import quantity
@@ -49,7 +57,7 @@ def volumes(decision: Decision) -> Figure | None:
         .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), text="candidate:N"),
     ]
     caption = _caption(cards, lines, asked, volume, value)
-    return drawn(layers, 280, "Dollars of 1,000 answers by volume", caption)
+    return drawn(layers, 320, "Dollars of 1,000 answers by volume", caption, rows, beside=True)
 
 
 def _dollars(

@@ -1,0 +1,139 @@
+"""What a candidate gained or lost from one study to another, on the rows that both asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from choose.judge.answers import Table
+from choose.judge.crossed import answered
+from choose.judge.frozen import Interval
+from choose.judge.intervals import holm
+from choose.judge.metrics import Codes
+from choose.judge.paired import Difference, aligned, paired_difference
+from choose.judge.pairs import ASSUMED_SD
+from choose.judge.panel import Measured, Panel
+from choose.judge.settle import relation
+from choose.judge.versus import Shift
+
+SAME = "the very same fits"
+ROWS = "rows like the common ones"
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Two panels and the numbers of their common rows, aligned: row `before[i]` is `after[i]`."""
+
+    first: Panel
+    second: Panel
+    before: Codes
+    after: Codes
+
+    @property
+    def clusters(self) -> list[str] | None:
+        """Return which common rows hang together, as either study knows."""
+        for panel, rows in ((self.second, self.after), (self.first, self.before)):
+            if panel.rows.clusters is not None:
+                return [panel.rows.clusters[i] for i in rows.tolist()]
+        return None
+
+
+def shifts(
+    meeting: Meeting, named: Sequence[tuple[str, str]], margin: float
+) -> tuple[tuple[Shift, ...], tuple[str, ...]]:
+    """Compare pairs of candidates (first study, second study), and say who could not be.
+
+    The p-values of all that could are corrected together (Holm).
+    """
+    found, missing = [], []
+    for old, new in named:
+        shift = _shift(meeting, meeting.first[old], meeting.second[new], margin)
+        if shift is None:
+            missing.append(f"{new}: no common row was answered in both studies.")
+        else:
+            found.append(shift)
+    tested = [shift.p for shift in found if shift.p is not None]
+    corrected = iter(holm(tested))
+    return tuple(
+        shift if shift.p is None else shift.model_copy(update={"p_holm": next(corrected)})
+        for shift in found
+    ), tuple(missing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Mean scores on the rows compared; no difference where nothing had to be estimated.
+
+    `alone` counts the sides that were fitted once though another fit could answer differently.
+    """
+
+    before: float
+    after: float
+    rows: int
+    difference: Difference | None = None
+    alone: int = 0
+
+
+def _shift(meeting: Meeting, old: Measured, new: Measured, margin: float) -> Shift | None:
+    if old.main is None or new.main is None:
+        return None
+    y, x = old.main.right[meeting.before], new.main.right[meeting.after]
+    both = answered(x) & answered(y)
+    if not both.any():
+        return None
+    if _same(meeting, old.main, new.main):
+        value = float(np.nanmean(x))
+        return _record(old, new, _Found(value, value, int(both.sum())), margin)
+    refitted = _fits(old.main) != _fits(new.main)
+    alone = sum(side.repeats and side.repetitions < 2 for side in (old, new)) if refitted else 0
+    found = paired_difference(
+        x, y, meeting.clusters, assumed=ASSUMED_SD**2 * alone, expected=ASSUMED_SD**2
+    )
+    after, before, *_ = aligned(x, y)
+    means = float(before.mean()), float(after.mean())
+    return _record(old, new, _Found(*means, found.rows, found, alone), margin)
+
+
+def _record(old: Measured, new: Measured, found: _Found, margin: float) -> Shift:
+    gap = found.difference
+    interval = Interval(value=0.0, low=0.0, high=0.0, estimand=SAME)
+    if gap is not None:
+        about = f"{_about(old, new, gap, found.alone)}, {ROWS}"
+        interval = Interval(value=gap.value, low=gap.low, high=gap.high, estimand=about)
+    return Shift(
+        before=old.info.name,
+        after=new.info.name,
+        accuracy_before=found.before,
+        accuracy_after=found.after,
+        difference=interval,
+        p=gap.p if gap else None,
+        method=gap.method if gap else SAME,
+        rows=found.rows,
+        repetitions=gap.repetitions if gap else (old.repetitions, new.repetitions),
+        same_fits=gap is None,
+        shown=relation(gap, margin) if gap else "equivalent",
+    )
+
+
+def _about(old: Measured, new: Measured, found: Difference, alone: int) -> str:
+    """Return what else the interval is about, beside the rows."""
+    drawn = old.drawn or new.drawn
+    again = "a new pool in either study" if drawn else "retraining in either study"
+    if alone:
+        return f"{again} (fitted once: a spread of {100 * ASSUMED_SD:g} points is assumed)"
+    return again if max(found.repetitions) > 1 else "the two fits as they are"
+
+
+def _same(meeting: Meeting, old: Table, new: Table) -> bool:
+    """Return whether the same fits gave the same answers to the same rows."""
+    x, y = old.outputs[meeting.before], new.outputs[meeting.after]
+    # Codes follow the order of the labels, which must therefore be the same too.
+    if old.rows.labels != new.rows.labels or _fits(old) != _fits(new) or x.shape != y.shape:
+        return False
+    return bool((x == y).all())
+
+
+def _fits(table: Table) -> frozenset[str]:
+    return frozenset(run.trial.key for run in table.runs)

@@ -1,0 +1,153 @@
+"""Two stores side by side: which rows both asked, what differs, and what the judge says of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+
+from choose.differences import differences
+from choose.digests import digest
+from choose.errors import StoreError
+from choose.evidence import evidence_of
+from choose.judge.panel import panel
+from choose.judge.record import Decision
+from choose.judge.shifts import Meeting, shifts
+from choose.judge.versus import CommonRows, Side, Versus
+from choose.judge.versus_why import same_verdict, why
+from choose.store import Store
+from choose.types import Dataset, Example
+
+# With fewer common rows an interval on a difference covers most of what could be.
+FEWEST = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Studied:
+    """A store with its decision."""
+
+    store: Store
+    decision: Decision
+
+
+def versus(before: Studied, after: Studied) -> Versus:
+    """Compare two studies in pairs, on the rows that both asked.
+
+    Raises:
+        StoreError: if too few rows, or none, are common.
+    """
+    first, second = before.store.dataset, after.store.dataset
+    rows, meeting = meet(first, second)
+    if rows.common < FEWEST:
+        raise StoreError(_too_few(before, after, rows))
+    one, two = panel(evidence_of(before.store)), panel(evidence_of(after.store))
+    index = one.rows.index, two.rows.index
+    met = Meeting(
+        one,
+        two,
+        np.array([index[0][a] for a, _ in meeting], dtype=np.int64),
+        np.array([index[1][b] for _, b in meeting], dtype=np.int64),
+    )
+    old, new = ([c.info.name for c in side.scored] for side in (one, two))
+    margin = float(after.decision.goal["margin"])
+    named = [(name, name) for name in new if name in old]
+    picks = side(before.decision).pick, side(after.decision).pick
+    if picks[0] in old and picks[1] in new and picks not in named:
+        named.insert(0, picks)
+    found, missing = shifts(met, named, margin)
+    changes = differences(before.store, before.decision, after.store, after.decision)
+    return Versus(
+        choose=version("choose-llm"),
+        before=side(before.decision),
+        after=side(after.decision),
+        verdict_changed=not same_verdict(before.decision, after.decision),
+        why=why(before.decision, after.decision, found, changes),
+        rows=rows,
+        shifts=found,
+        not_compared=missing,
+        changes=changes,
+        labels_new=_only(second.task.labels, first.task.labels),
+        labels_gone=_only(first.task.labels, second.task.labels),
+        candidates_new=_only(new, old),
+        candidates_gone=_only(old, new),
+        margin=margin,
+    )
+
+
+def side(decision: Decision) -> Side:
+    """Return what a study decided, in brief."""
+    verdict = decision.verdict
+    return Side(
+        name=decision.dataset.name,
+        fingerprint=decision.dataset.fingerprint,
+        kind=verdict.kind,
+        recommended=verdict.recommended,
+        use_meanwhile=verdict.use_meanwhile,
+        confidence=verdict.confidence,
+        headline=verdict.headline,
+    )
+
+
+def meet(first: Dataset, second: Dataset) -> tuple[CommonRows, list[tuple[str, str]]]:
+    """Return how the asked rows meet, and the pairs of ids that are the same question."""
+    old, new = _asked(first), _asked(second)
+    by_text = all(row.text for rows in (old, new) for row in rows.values())
+    pairs = [(id, id) for id in old if id in new and _content(old[id]) == _content(new[id])]
+    moved = _moved(old, new, {id for id, _ in pairs}) if by_text else []
+    met = {id for pair in pairs + moved for id in pair}
+    left = [id for id in old if id in new and id not in met]
+    relabelled = sum(old[id].text == new[id].text for id in left)
+    common = len(pairs) + len(moved)
+    rows = CommonRows(
+        before=len(old),
+        after=len(new),
+        common=common,
+        moved=len(moved),
+        relabelled=relabelled,
+        reworded=len(left) - relabelled,
+        new=len(new) - common - len(left),
+        gone=len(old) - common - len(left),
+        by_text=by_text,
+    )
+    return rows, pairs + moved
+
+
+def _asked(dataset: Dataset) -> dict[str, Example]:
+    return {id: dataset.examples[id] for id in dataset.asked}
+
+
+def _content(row: Example) -> str:
+    return digest([row.text, row.target])
+
+
+def _moved(
+    old: Mapping[str, Example], new: Mapping[str, Example], met: set[str]
+) -> list[tuple[str, str]]:
+    """Match, over other ids, the questions whose text and label stand once in either study."""
+    sides = []
+    for rows in (old, new):
+        content = {id: _content(row) for id, row in rows.items()}
+        counts = Counter(content.values())
+        sides.append({c: id for id, c in content.items() if counts[c] == 1 and id not in met})
+    return [(id, sides[1][content]) for content, id in sides[0].items() if content in sides[1]]
+
+
+def _only(these: Iterable[str], those: Iterable[str]) -> tuple[str, ...]:
+    known = set(those)
+    return tuple(name for name in these if name not in known)
+
+
+def _too_few(before: Studied, after: Studied, rows: CommonRows) -> str:
+    how = "same text and label" if rows.by_text else "same id and label; texts were not kept"
+    also = [f"{rows.relabelled} bear another label"] if rows.relabelled else []
+    also += [f"{rows.reworded} another text"] if rows.reworded else []
+    more = f" ({' and '.join(also)} under the same id)" if also else ""
+    common = f"only {rows.common} rows" if rows.common else "no row"
+    return (
+        f"{str(before.store.path)!r} ({rows.before} rows asked) and {str(after.store.path)!r} "
+        f"({rows.after}) have {common} in common ({how}){more}; a comparison needs {FEWEST}. "
+        "Name two studies of the same test rows, or report each alone."
+    )

@@ -1,0 +1,1 @@
+"""Reports on two studies side by side."""
