@@ -83,7 +83,7 @@ def test_the_default_candidates_find_the_planted_errors(tickets):
         _, hits, planted = found_in(tickets, {name: table})
         alone[name] = hits[:60].sum() / planted
     found, hits, planted = found_in(tickets, scores)
-    assert set(found.auditors) == {"probe", "tfidf"}
+    assert {"probe", "tfidf"} <= set(found.auditors)
     assert hits[:30].mean() >= 0.7
     assert hits[:60].sum() / planted >= 0.9
     assert hits[:60].sum() / planted >= max(alone.values())

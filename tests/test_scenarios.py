@@ -199,6 +199,9 @@ def test_a_pool_asked_of_itself_asks_each_row_once_after_a_fit_on_others() -> No
     few = drawn(what, Place(0, 0, None, Scenario(kind="inner", ask=30)))
     assert len(few.questions) == 30
     assert len(few.pool) == len(pool) - 30
+    # More rows than there are cannot be asked, or nothing would be left to learn from.
+    small = drawn(what, Place(0, 0, None, Scenario(kind="inner", rows=60, ask=100)))
+    assert (len(small.questions), len(small.pool)) == (30, 30)
 
 
 def test_keys_of_standard_and_noise_trials_are_of_their_pools_and_questions_alone() -> None:
