@@ -26,7 +26,7 @@ SECONDS = {
 def answered(
     accuracy: Mapping[str, float], rows: int = 1600, few: int = 800, seed: int = 0
 ) -> Answered:
-    """Make a set on which each candidate is right by chance, fit by fit the same on 7 in 10 rows."""
+    """Make a set of known accuracies, where the fits of a candidate share 7 in 10 answers."""
     rng = np.random.default_rng(seed)
     asked = np.zeros(rows, dtype=np.bool_)
     asked[rng.permutation(rows)[:few]] = True

@@ -29,13 +29,13 @@ class Mean:
     count: int
 
     def text(self, digits: int = 1) -> str:
-        """Return it in points or per cent, as a report shows it."""
+        """Return it in points or per cent with half the width of its interval."""
         if self.value is None:
             return "-"
         shown = f"{100 * self.value:.{digits}f}"
-        if self.low is None or self.high is None:
+        if self.high is None:
             return shown
-        return f"{shown} ({100 * self.low:.{digits}f} to {100 * self.high:.{digits}f})"
+        return f"{shown} ± {100 * (self.high - self.value):.{digits}f}"
 
 
 def mean(values: Sequence[tuple[str, float]]) -> Mean:
