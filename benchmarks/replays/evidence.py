@@ -8,20 +8,22 @@ import numpy as np
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.strategy import find
-from choose.types import STANDARD, Answers, Run, Trial
+from choose.types import STANDARD, Answers, Run, Status, Trial
 from real_sets.candidates import KINDS
+from real_sets.packed import Bits
 from replays.occasions import Occasion
-from replays.stored import Bits, Fitted
+from replays.stored import Fitted
 
 CLEAN = ("clean", 0)
+OK: tuple[Status, ...] = ("ok",)
 
 
 def evidence(occasion: Occasion) -> Evidence:
     """Rebuild a study.
 
-    No label is stored. The labels stand-ins are dealt out evenly over the rows, whatever their
-    text, and a wrong answer is the stand-in after the right one. So macro-F1, recall by class and
-    anything else that looks at classes mean nothing here; no verdict depends on them.
+    No label is stored. Stand-ins are dealt out evenly over the rows, and a wrong answer is the
+    stand-in after the right one. So macro-F1, recall by class and whatever else looks at classes
+    means nothing here; no verdict depends on it.
     """
     answered, rows = occasion.answered, occasion.rows
     labels = tuple(f"label {i}" for i in range(answered.labels))
@@ -99,7 +101,7 @@ def _run(
     return Run(
         trial=trial,
         asked={CLEAN: ids},
-        answers={CLEAN: Answers(outputs=outputs, status=("ok",) * len(ids))},
+        answers={CLEAN: Answers(outputs=outputs, status=OK * len(ids))},
         fit_seconds=fit.fit_seconds,
         predict_seconds=predicted,
         seconds_alone=fit.fit_seconds + predicted,

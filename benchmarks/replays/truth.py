@@ -100,4 +100,5 @@ def unseen_scores(occasion: Occasion, name: str) -> Floats:
     """
     fits = occasion.answered.fitted(name, occasion.size)
     draws = fits if occasion.drawn else occasion.draws[name]
-    return np.mean([fits[draw].right[occasion.unseen] for draw in draws], axis=0)
+    scores = np.stack([fits[draw].right[occasion.unseen] for draw in draws])
+    return np.asarray(scores.mean(axis=0), dtype=np.float64)
