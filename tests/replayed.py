@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from real_sets.candidates import KINDS
+from real_sets.packed import pack
+from real_sets.packing import FORMAT, text_of
 from real_sets.plan import CHEAP, DRAWS, SIZES
 from replays.stored import Answered, Fitted
 
@@ -57,3 +60,24 @@ def _fits(accuracy, rows, rng):
                     fit_seconds=SECONDS[name] / 2,
                     ms_per_item=SECONDS[name] / 2,
                 )
+
+
+def write(made: Answered, folder: Path) -> None:
+    """Write a made set as the packing program would."""
+    rows, few = len(made.asked_of_lms), made.asked_of_lms
+    head = {
+        "format": FORMAT,
+        "set": made.name,
+        "sha256": made.hashes,
+        "labels": made.labels,
+        "pool": made.pool,
+        "rows": rows,
+        "asked_of_lms": pack(few),
+    }
+    records = []
+    for fit in made.fits:
+        bits = fit.right if KINDS[fit.candidate].every_row else fit.right[few]
+        packed = {"right": pack(bits), "rows": len(bits)}
+        records.append({**vars(fit), **packed})
+    folder.mkdir(exist_ok=True)
+    (folder / f"{made.name}.json").write_text(text_of(head, records))

@@ -19,7 +19,7 @@ from real_sets.packing import write_packed
 from real_sets.plan import CHEAP_DRAWS, DRAWS, SIZES, plan
 from real_sets.sources import SETS, read
 from real_sets.worker import Place, Worker
-from replayed import SECONDS, answered
+from replayed import SECONDS, answered, write
 from replays.evidence import evidence
 from replays.grading import JUDGE, play
 from replays.occasions import draw
@@ -230,6 +230,23 @@ def test_the_plan_is_told_before_anything_runs(data, tmp_path, capsys):
     assert not (tmp_path / "kept").exists()
     assert regret_answers.main(["--data", str(tmp_path / "none")]) == 2
     assert "--data names them" in capsys.readouterr().err
+
+
+def test_the_command_reports_and_fails_on_a_missed_target(tmp_path, capsys, monkeypatch):
+    for seed in range(2):
+        write(answered(SPREAD, seed=seed), tmp_path)
+    few = ["--answers", str(tmp_path), "--data", str(tmp_path), "--decisions", "8"]
+    few += ["--processes", "1"]
+    monkeypatch.setattr("replays.targets.EXCESS", -1.0)
+    assert regret.main(few) == 1
+    told = capsys.readouterr().out
+    assert "excess regret of what is used" in told.split("Missed targets:")[1]
+    assert regret.main([*few, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["decisions"] == 8
+    assert len(found["missed"]) >= 1
+    assert found["rules"]["always prompt"]["excess"]["value"] > 0.1
+    assert regret.main(["--answers", str(tmp_path / "none")]) == 2
 
 
 @pytest.mark.data

@@ -9,7 +9,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from choose.errors import ChooseError
 from choose.files import write_json
 from choose.types import Dataset
 from real_sets.candidates import KINDS
@@ -87,8 +86,8 @@ class Worker:
     def _make(self, fit: Fit, source: Source) -> Mapping[str, Any] | str:
         try:
             record = measure(fit, self._dataset(fit, source), self.ends)
-        except ChooseError as error:
-            return f"failed: {error}"
+        except Exception as error:  # what a strategy raises stops that fit and no other
+            return f"failed: {type(error).__name__}: {error}"
         if record is None:
             return "stopped, the time is over"
         write_json(self.place.path(fit), {**record, "hashes": source.hashes})
