@@ -41,7 +41,13 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=data, help="folder of the real sets")
     parser.add_argument("--kept", type=Path, default=Path(gettempdir()) / "choose-regret")
     parser.add_argument("--hours", type=float, default=1.0, help="begin nothing that ends later")
-    parser.add_argument("--rows", type=int, default=ROWS, help="test rows asked of dear candidates")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        nargs="+",
+        default=ROWS,
+        help="test rows asked of dear candidates, first so many and then up to so many",
+    )
     parser.add_argument("--draws", type=int, default=DRAWS, help="of candidates that are not cheap")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
@@ -52,11 +58,11 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def shares(choice: argparse.Namespace, place: Place) -> list[list[Fit]]:
     """Deal the sets out so that the processes end at about the same time."""
-    fits = plan(choice.sets, choice.draws)
+    fits = plan(choice.sets, choice.draws, choice.rows)
     sources = {name: read(choice.data, name) for name in choice.sets}
     dear = dict.fromkeys(choice.sets, 0.0)
     for fit in fits:
-        dear[fit.set] += work(fit, sources[fit.set], place.asked(fit, sources[fit.set]))
+        dear[fit.set] += work(fit, sources[fit.set], len(place.asked(fit, sources[fit.set])))
     loads: list[tuple[float, list[str]]] = [(0.0, []) for _ in range(choice.processes)]
     for name in sorted(dear, key=lambda name: -dear[name]):
         load, names = min(loads, key=lambda part: part[0])
@@ -79,9 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not choice.data.is_dir():
         print(f"The real sets are not at {choice.data}; --data names them.", file=sys.stderr)
         return 2
-    place = Place(data=choice.data, kept=choice.kept, rows=choice.rows)
+    place = Place(data=choice.data, kept=choice.kept, rows=tuple(choice.rows))
     if choice.pack:
-        return write_packed(place, plan(choice.sets, choice.draws), HERE / "real_sets" / "answers")
+        fits = plan(choice.sets, choice.draws, choice.rows)
+        return write_packed(place, fits, HERE / "real_sets" / "answers")
     jobs = [(place, fits, 3600 * choice.hours) for fits in shares(choice, place)]
     if choice.plan:
         return 0

@@ -37,13 +37,13 @@ def answered(
         name=f"made {seed}",
         labels=4,
         pool=5000,
-        asked_of_lms=asked,
         hashes={},
-        fits=tuple(_fits(accuracy, rows, rng)),
+        fits=tuple(_fits(accuracy, asked, rng)),
     )
 
 
-def _fits(accuracy, rows, rng):
+def _fits(accuracy, asked, rng):
+    rows = len(asked)
     shared = rng.random(rows)
     for name, level in accuracy.items():
         own = rng.random(rows)
@@ -56,6 +56,7 @@ def _fits(accuracy, rows, rng):
                     candidate=name,
                     size=size,
                     draw=draw,
+                    asked=asked | KINDS[name].every_row,
                     right=right,
                     fit_seconds=SECONDS[name] / 2,
                     ms_per_item=SECONDS[name] / 2,
@@ -63,21 +64,25 @@ def _fits(accuracy, rows, rng):
 
 
 def write(made: Answered, folder: Path) -> None:
-    """Write a made set as the packing program would."""
-    rows, few = len(made.asked_of_lms), made.asked_of_lms
+    """Write a made set as the packing program would, the asked rows in two parts."""
+    rows = np.zeros_like(made.fits[0].asked)
+    few = next((f.asked for f in made.fits if not KINDS[f.candidate].every_row), ~rows)
+    first = few & (np.cumsum(few) <= few.sum() // 2)
     head = {
         "format": FORMAT,
         "set": made.name,
         "sha256": made.hashes,
         "labels": made.labels,
         "pool": made.pool,
-        "rows": rows,
-        "asked_of_lms": pack(few),
+        "rows": len(rows),
+        "parts": [pack(first), pack(few & ~first)],
     }
     records = []
     for fit in made.fits:
-        bits = fit.right if KINDS[fit.candidate].every_row else fit.right[few]
-        packed = {"right": pack(bits), "rows": len(bits)}
-        records.append({**vars(fit), **packed})
+        kind = KINDS[fit.candidate]
+        parts = [fit.asked] if kind.at_once else [first, few & ~first]
+        for number, part in enumerate(parts):
+            bits = {"right": pack(fit.right[part]), "rows": int(part.sum()), "part": number}
+            records.append({k: v for k, v in vars(fit).items() if k != "asked"} | bits)
     folder.mkdir(exist_ok=True)
     (folder / f"{made.name}.json").write_text(text_of(head, records))

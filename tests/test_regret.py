@@ -13,6 +13,7 @@ import regret
 import regret_answers
 from choose.judge.rule import Rule
 from choose.judge.verdict import judge
+from real_sets.forecast import Forecast
 from real_sets.measure import Fit, measure
 from real_sets.packed import pack, unpack
 from real_sets.packing import write_packed
@@ -57,7 +58,7 @@ def test_bits_come_back_as_they_were(rows):
 
 def test_a_fit_keeps_which_answers_are_right_and_nothing_else(data):
     source = read(data, "trec6")
-    dataset = source.dataset(source.few(40))
+    dataset = source.dataset(source.sample(0, 40))
     record = measure(Fit(set="trec6", candidate="tfidf", size=50, draw=1), dataset, np.inf)
     right = unpack(record["right"], record["rows"])
     known = np.array(["sleeps" in row.text for row in source.test])
@@ -68,7 +69,7 @@ def test_a_fit_keeps_which_answers_are_right_and_nothing_else(data):
 
 
 def test_gathering_goes_on_where_it_stopped_and_packs_what_is_there(data, tmp_path):
-    place = Place(data=data, kept=tmp_path / "kept", rows=16)
+    place = Place(data=data, kept=tmp_path / "kept", rows=(16,))
     fits = [f for f in plan(["trec6"]) if f.candidate in ("majority", "tfidf") and f.draw < 2]
     first = Worker(place, fits[:3], np.inf)
     assert len(list(first.work())) == 3
@@ -76,24 +77,55 @@ def test_gathering_goes_on_where_it_stopped_and_packs_what_is_there(data, tmp_pa
     assert len(again) == len(fits) - 3
     assert write_packed(place, fits, tmp_path / "packed") == 0
     found = read_all(tmp_path / "packed")["trec6"]
-    assert found.asked_of_lms.sum() == 16
     assert set(found.sizes) == set(SIZES)
     source = read(data, "trec6")
-    record = measure(fits[-1], source.dataset(source.few(40)), np.inf)
+    record = measure(fits[-1], source.dataset(source.sample(0, 40)), np.inf)
     stored = found.fitted(fits[-1].candidate, fits[-1].size)[fits[-1].draw]
     assert (stored.right == unpack(record["right"], 40)).all()
     assert not list(changed({"trec6": found}, data))
 
 
+def test_rows_asked_in_parts_are_disjoint_and_come_together(data, tmp_path):
+    place = Place(data=data, kept=tmp_path / "kept", rows=(10, 24))
+    source = read(data, "trec6")
+    parts = [
+        set(place.asked(Fit(set="trec6", candidate="prompt", size=100, draw=0, part=part), source))
+        for part in (0, 1)
+    ]
+    whole = set(place.asked(Fit(set="trec6", candidate="lora", size=100, draw=0), source))
+    assert [len(part) for part in parts] == [10, 14]
+    assert not parts[0] & parts[1]
+    assert parts[0] | parts[1] == whole
+    made = answered(SPREAD)
+    write(made, tmp_path / "packed")
+    found = read_all(tmp_path / "packed")[made.name]
+    for fit in made.fits:
+        again = found.fitted(fit.candidate, fit.size)[fit.draw]
+        assert (again.asked == fit.asked).all()
+        assert (again.right == (fit.right & fit.asked)).all()
+
+
+def test_a_forecast_learns_how_fast_the_machine_is(data):
+    source, forecast = read(data, "trec6"), Forecast()
+    fit = Fit(set="trec6", candidate="retrieval", size=100, draw=0)
+    for _ in range(5):
+        expected = forecast.seconds(fit, source, 40)
+        forecast.learn(fit, expected, 50.0)
+    assert forecast.seconds(fit, source, 40) == pytest.approx(50.0)
+    for _ in range(5):
+        forecast.learn(fit, forecast.seconds(fit, source, 40), 100.0)
+    assert 90 < forecast.seconds(fit, source, 40) < 100
+
+
 def test_nothing_is_begun_that_cannot_end_in_time(data, tmp_path):
-    place = Place(data=data, kept=tmp_path / "kept", rows=16)
+    place = Place(data=data, kept=tmp_path / "kept", rows=(16,))
     fit = Fit(set="trec6", candidate="lora", size=100, draw=0)
     assert "skipped" in next(Worker(place, [fit], 0.0).work())
     assert place.finished(fit) is None
 
 
 def test_answers_to_other_files_are_told_and_not_packed(data, tmp_path, capsys):
-    place = Place(data=data, kept=tmp_path / "kept", rows=16)
+    place = Place(data=data, kept=tmp_path / "kept", rows=(16,))
     fits = [Fit(set="trec6", candidate="majority", size=100, draw=0)]
     list(Worker(place, fits, np.inf).work())
     write_packed(place, fits, tmp_path / "packed")
@@ -110,7 +142,8 @@ def test_the_plan_sets_all_candidates_side_by_side_before_it_repeats_dear_ones()
     fits = plan(SETS)
     assert len(set(fits)) == len(fits)
     dear = [f for f in fits if f.candidate in ("lora", "retrieval")]
-    assert {f.draw for f in dear[: 6 * len(SETS)]} == {0}
+    assert {(f.draw, f.part) for f in dear[: 6 * len(SETS)]} == {(0, 0)}
+    assert {f.size for f in dear[: 6 * len(SETS)]} == set(SIZES)
     assert {f.draw for f in dear} == set(range(DRAWS))
     assert {f.draw for f in fits if f.candidate == "tfidf"} == set(range(CHEAP_DRAWS))
 
@@ -182,8 +215,9 @@ def test_a_small_budget_is_what_is_drawn():
         assert 100 <= len(occasion.rows) <= min(500, len(occasion.unseen))
         assert {"majority", "tfidf"} < set(occasion.draws)
         if "prompt" in occasion.draws:
-            assert made.asked_of_lms[occasion.rows].all()
-            assert made.asked_of_lms[occasion.unseen].all()
+            asked = made.fitted("prompt", occasion.size)[0].asked
+            assert asked[occasion.rows].all()
+            assert asked[occasion.unseen].all()
         sizes.add(occasion.size)
         repetitions.add(max(map(len, occasion.draws.values())))
     assert sizes == set(SIZES)

@@ -23,6 +23,7 @@ class Kind:
     Attributes:
         model: as a report names it, or None.
         every_row: whether it answers all test rows, or a sample of them.
+        at_once: whether it answers the sample at once, for it is quick to ask, or part by part.
         any_size: whether a fit on the smallest pool stands for larger ones: what it takes from a
             pool is a stratified handful of rows, and that of a smaller pool has the same law.
     """
@@ -32,12 +33,13 @@ class Kind:
     params: Mapping[str, Any] = field(default_factory=dict)
     model: str | None = None
     every_row: bool = False
+    at_once: bool = False
     seeded: bool = False
     any_size: bool = False
 
 
 def _free(strategy: str, model: str | None = None) -> Kind:
-    return Kind(strategy=strategy, family="baseline", model=model, every_row=True)
+    return Kind(strategy=strategy, family="baseline", model=model, every_row=True, at_once=True)
 
 
 KINDS: dict[str, Kind] = {
@@ -72,6 +74,7 @@ KINDS: dict[str, Kind] = {
         params={"base": DEFAULT_ENCODER, "max_tokens": TOKENS},
         model=DEFAULT_ENCODER,
         seeded=True,
+        at_once=True,
     ),
     "lora on the LM": Kind(
         strategy="lora",
@@ -79,5 +82,6 @@ KINDS: dict[str, Kind] = {
         params={"base": DEFAULT_LM, "max_tokens": TOKENS},
         model=DEFAULT_LM,
         seeded=True,
+        at_once=True,
     ),
 }

@@ -17,7 +17,7 @@ CALIBRATED, LABEL_TOKENS = 64, 3
 
 
 class Forecast:
-    """Seconds a fit, learnt from the fits made so far."""
+    """Seconds a fit, learnt from the fits made so far, the latest most: a machine gets busy."""
 
     def __init__(self) -> None:
         self.expected, self.spent = 0.0, 0.0
@@ -29,8 +29,8 @@ class Forecast:
     def learn(self, fit: Fit, expected: float, spent: float) -> None:
         """Take note of a fit that was made; cheap ones say little about the pace."""
         if not KINDS[fit.candidate].every_row:
-            self.expected += expected / self._pace()
-            self.spent += spent
+            self.expected = self.expected / 2 + expected / self._pace()
+            self.spent = self.spent / 2 + spent
 
     def _pace(self) -> float:
         return self.spent / self.expected if self.expected else 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from choose.files import write_text
 from choose.run.group import versions
 from real_sets.measure import Fit
 from real_sets.packed import pack
-from real_sets.plan import rows_of
+from real_sets.plan import ends
 from real_sets.sources import Source, read
 from real_sets.worker import Place
 
@@ -37,9 +38,9 @@ def write_packed(place: Place, fits: Sequence[Fit], folder: Path) -> int:
     return missing
 
 
-def _head(source: Source, rows: int) -> dict[str, Any]:
-    few = set(source.few(rows_of(source.name, rows)))
-    asked = np.array([row.id in few for row in source.test])
+def _head(source: Source, rows: Sequence[int]) -> dict[str, Any]:
+    last = ends(source.name, rows)
+    parts = [set(source.sample(*part)) for part in pairwise([0, *last])]
     return {
         "format": FORMAT,
         "set": source.name,
@@ -47,7 +48,7 @@ def _head(source: Source, rows: int) -> dict[str, Any]:
         "labels": source.classes,
         "pool": len(source.train),
         "rows": len(source.test),
-        "asked_of_lms": pack(asked),
+        "parts": [pack(np.array([row.id in part for row in source.test])) for part in parts],
         "machine": platform.machine(),
         "versions": versions(),
     }

@@ -26,12 +26,15 @@ class Source:
     test: tuple[Example, ...]
     hashes: dict[str, str]
 
-    def few(self, limit: int) -> tuple[str, ...]:
-        """Return the ids of a stratified sample of the test rows, in the order of the file."""
-        ids = [row.id for row in self.test]
+    def sample(self, first: int, last: int) -> tuple[str, ...]:
+        """Return the ids of test rows `first` to `last` of a stratified order, as in the file."""
+        chosen = set(self._order[first:last])
+        return tuple(row.id for row in self.test if row.id in chosen)
+
+    @cached_property
+    def _order(self) -> tuple[str, ...]:
         targets = {row.id: row.target for row in self.test}
-        chosen = set(interleaved(ids, targets, "asked")[:limit])
-        return tuple(id for id in ids if id in chosen)
+        return interleaved(list(targets), targets, "asked")
 
     def dataset(self, asked: Sequence[str]) -> Dataset:
         """Return the set with these test rows as its questions."""

@@ -15,26 +15,28 @@ from real_sets.candidates import KINDS
 from real_sets.forecast import Forecast
 from real_sets.measure import Fit, measure
 from real_sets.packed import unpack
-from real_sets.plan import rows_of
+from real_sets.plan import bounds
 from real_sets.sources import Source, read
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the sets lie, where finished fits are kept, and how many rows are asked of LMs."""
+    """Where the sets lie, where finished fits are kept, and where the parts of the rows end."""
 
     data: Path
     kept: Path
-    rows: int
+    rows: tuple[int, ...]
 
-    def asked(self, fit: Fit, source: Source) -> int:
-        """Return how many test rows are asked."""
-        every = len(source.test)
-        return every if KINDS[fit.candidate].every_row else min(every, rows_of(fit.set, self.rows))
+    def asked(self, fit: Fit, source: Source) -> tuple[str, ...]:
+        """Return the ids of the test rows that are asked."""
+        if KINDS[fit.candidate].every_row:
+            return tuple(row.id for row in source.test)
+        return source.sample(*bounds(fit, self.rows))
 
     def path(self, fit: Fit) -> Path:
-        """Return the file of a fit; another number of rows is another fit."""
-        few = "" if KINDS[fit.candidate].every_row else f"-{rows_of(fit.set, self.rows)}"
+        """Return the file of a fit; to ask it other rows is another fit."""
+        first, last = bounds(fit, self.rows)
+        few = "" if KINDS[fit.candidate].every_row else f"-{first}-{last}"
         return self.kept / f"{fit.name}{few}.json"
 
     def finished(self, fit: Fit) -> dict[str, Any] | None:
@@ -81,7 +83,7 @@ class Worker:
 
     def _expected(self, forecast: Forecast, fit: Fit) -> float:
         source = self._source(fit.set)
-        return forecast.seconds(fit, source, self.place.asked(fit, source))
+        return forecast.seconds(fit, source, len(self.place.asked(fit, source)))
 
     def _make(self, fit: Fit, source: Source) -> Mapping[str, Any] | str:
         try:
@@ -99,7 +101,7 @@ class Worker:
         return self.sources[name]
 
     def _dataset(self, fit: Fit, source: Source) -> Dataset:
-        return source.dataset(source.few(self.place.asked(fit, source)))
+        return source.dataset(self.place.asked(fit, source))
 
 
 def _right(record: Mapping[str, Any]) -> float:

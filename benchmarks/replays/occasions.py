@@ -53,11 +53,11 @@ def draw(answered: Answered, rng: Rng) -> Occasion:
     """Draw a decision on a set: a size, candidates, repetitions and test rows."""
     size = int(rng.choice(answered.sizes))
     names = _candidates(answered, size, rng)
-    universe = _universe(answered, names)
-    order = rng.permutation(universe)
-    most = min(MOST, len(universe) // 2)
-    count = int(np.exp(rng.uniform(np.log(FEWEST), np.log(most + 1))))
     smaller = tuple(s for s in answered.sizes if s < size) if rng.random() < 0.5 else ()
+    order = rng.permutation(_asked_of_all(answered, names, (size, *smaller)))
+    most = min(MOST, len(order) // 2)
+    assert most >= FEWEST, f"{len(order)} rows of {answered.name} leave too few unseen"
+    count = int(np.exp(rng.uniform(np.log(FEWEST), np.log(most + 1))))
     return Occasion(
         answered=answered,
         rows=np.sort(order[:count]),
@@ -68,10 +68,10 @@ def draw(answered: Answered, rng: Rng) -> Occasion:
     )
 
 
-def _universe(answered: Answered, names: Sequence[str]) -> Places:
-    if set(names) <= set(FREE):
-        return np.arange(len(answered.asked_of_lms))
-    return np.flatnonzero(answered.asked_of_lms)
+def _asked_of_all(answered: Answered, names: Sequence[str], sizes: Sequence[int]) -> Places:
+    """Return the rows that every fit of these candidates has answered."""
+    fits = [f for name in names for size in sizes for f in answered.fitted(name, size).values()]
+    return np.flatnonzero(np.logical_and.reduce([fit.asked for fit in fits]))
 
 
 def _candidates(answered: Answered, size: int, rng: Rng) -> list[str]:

@@ -19,14 +19,16 @@ from real_sets.packing import FORMAT
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The answers of one fit.
+    """The answers of one fit: for each test row whether it was asked, and answered rightly.
 
-    `right` holds a bit for each test row; those of rows that were not asked mean nothing.
+    Other programs can only have made a fit or an answer look slower, so the time is the least of
+    what it took in any draw.
     """
 
     candidate: str
     size: int
     draw: int
+    asked: Bits
     right: Bits
     fit_seconds: float
     ms_per_item: float
@@ -39,14 +41,12 @@ class Answered:
     Attributes:
         labels: how many labels the task has.
         pool: rows that could be learnt from.
-        asked_of_lms: the rows that candidates with a language model answered.
         hashes: SHA-256 by file name.
     """
 
     name: str
     labels: int
     pool: int
-    asked_of_lms: Bits
     hashes: dict[str, str]
     fits: tuple[Fitted, ...]
 
@@ -77,31 +77,49 @@ def read_all(folder: Path) -> dict[str, Answered]:
 def _answered(record: dict[str, Any]) -> Answered:
     if record["format"] != FORMAT:
         raise ValueError(f"Format {record['format']!r} of {record['set']!r} is not {FORMAT}.")
-    few = unpack(record["asked_of_lms"], record["rows"])
+    parts = [unpack(part, record["rows"]) for part in record["parts"]]
+    together: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    for fit in record["fits"]:
+        together.setdefault((fit["candidate"], fit["size"], fit["draw"]), []).append(fit)
     return Answered(
         name=record["set"],
         labels=record["labels"],
         pool=record["pool"],
-        asked_of_lms=few,
         hashes=record["sha256"],
-        fits=tuple(_fitted(fit, few) for fit in record["fits"]),
+        fits=tuple(
+            _fitted(fits, parts, _least(fits[0], record["fits"])) for fits in together.values()
+        ),
     )
 
 
-def _fitted(fit: dict[str, Any], few: Bits) -> Fitted:
-    bits = unpack(fit["right"], fit["rows"])
-    if not KINDS[fit["candidate"]].every_row:
-        spread = np.zeros(len(few), dtype=np.bool_)
-        spread[few] = bits
-        bits = spread
+def _least(fit: dict[str, Any], fits: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the least times of a candidate on pools of a size."""
+    same = [f for f in fits if (f["candidate"], f["size"]) == (fit["candidate"], fit["size"])]
+    return {name: min(f[name] for f in same) for name in ("fit_seconds", "ms_per_item")}
+
+
+def _fitted(fits: list[dict[str, Any]], parts: list[Bits], took: dict[str, float]) -> Fitted:
+    """Put together what one fit answered part by part."""
+    asked, right = np.zeros_like(parts[0]), np.zeros_like(parts[0])
+    for fit in fits:
+        rows = _rows(fit, parts)
+        asked |= rows
+        right[rows] = unpack(fit["right"], fit["rows"])
     return Fitted(
-        candidate=fit["candidate"],
-        size=fit["size"],
-        draw=fit["draw"],
-        right=bits,
-        fit_seconds=fit["fit_seconds"],
-        ms_per_item=fit["ms_per_item"],
+        candidate=fits[0]["candidate"],
+        size=fits[0]["size"],
+        draw=fits[0]["draw"],
+        asked=asked,
+        right=right,
+        **took,
     )
+
+
+def _rows(fit: dict[str, Any], parts: list[Bits]) -> Bits:
+    kind = KINDS[fit["candidate"]]
+    if kind.every_row:
+        return np.ones_like(parts[0])
+    return np.logical_or.reduce(parts) if kind.at_once else parts[fit["part"]]
 
 
 def changed(sets: dict[str, Answered], data: Path) -> Iterator[str]:
