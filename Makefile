@@ -18,7 +18,7 @@ demo: $(STAMP)  ## compare all strategies on the bundled tickets (about 5 minute
 	@$(BIN)/choose demo
 
 test: $(STAMP)  ## the fast tests
-	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 test-slow: $(STAMP)  ## the tests with real models, kills and whole studies
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m slow --durations=10

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from choose.models.bags import Bag
 from choose.models.logistic import FLOOR, LogisticHead, log_scores
+from choose.models.saved import read_fitted, write_fitted
 from choose.models.weights import DEFAULT_ENCODER, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
@@ -37,6 +40,15 @@ class Majority:
         """Answer the same for every item."""
         return Answers.from_scores(self.labels, np.repeat(self.row, len(items), axis=0))
 
+    def save(self, folder: Path) -> None:
+        """Write the labels and their frequencies."""
+        write_fitted(folder, self, {"labels": self.labels}, {"row": self.row})
+
+    def load(self, folder: Path) -> None:
+        """Become the fitted strategy that was saved."""
+        facts, arrays = read_fitted(folder, self)
+        self.labels, self.row = tuple(facts["labels"]), arrays["row"]
+
 
 class Tfidf:
     """Words, word pairs and character n-grams, weighted by rarity, under logistic regression."""
@@ -51,40 +63,17 @@ class Tfidf:
         "regularised": {"C": 1.0},
     }
 
-    def __init__(self, *, seed: int, C: float = 10.0, characters: bool = True) -> None:
-        self.seed, self.C, self.characters = seed, C, characters
+    def __init__(
+        self, *, seed: int, C: float = 10.0, pairs: bool = True, characters: bool = True
+    ) -> None:
+        self.seed, self.C, self.pairs, self.characters = seed, C, pairs, characters
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Learn the vocabulary and the weights from the pool alone."""
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.pipeline import FeatureUnion
-
         self.labels = task.labels
-        # Single-character words and digits carry meaning in short texts; the default drops them.
-        views = [
-            (
-                "words",
-                TfidfVectorizer(
-                    ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]"
-                ),
-            )
-        ]
-        if self.characters:
-            views.append(
-                (
-                    "characters",
-                    TfidfVectorizer(
-                        analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=2
-                    ),
-                )
-            )
-        self.features = FeatureUnion(views)
-        texts = [example.text or " " for example in examples]
-        try:
-            matrix = self.features.fit_transform(texts)
-        except ValueError:  # no n-gram left: a pool of blanks, or of one row
-            self.features = TfidfVectorizer(analyzer="char", lowercase=False)
-            matrix = self.features.fit_transform(texts)
+        words = "words" if self.pairs else "single words"
+        self.features = Bag(words, *(["characters"] if self.characters else []))
+        matrix = self.features.fit([example.text or " " for example in examples])
         self.head = LogisticHead(self.C)
         self.head.fit(matrix, [example.target for example in examples])
 
@@ -92,10 +81,24 @@ class Tfidf:
         """Answer with the most probable label."""
         if not items:
             return Answers.from_scores(self.labels, np.empty((0, len(self.labels))))
-        probabilities = self.head.probabilities(self.features.transform([i.text for i in items]))
+        probabilities = self.head.probabilities(self.features([i.text for i in items]))
         return Answers.from_scores(
             self.labels, log_scores(self.labels, self.head.seen, probabilities)
         )
+
+    def save(self, folder: Path) -> None:
+        """Write the n-grams, their rarities and a weight for each; no row of the pool."""
+        facts, arrays = self.features.state()
+        head, weights = self.head.state()
+        facts |= {"labels": self.labels, "head": head}
+        write_fitted(folder, self, facts, {**arrays, **weights})
+
+    def load(self, folder: Path) -> None:
+        """Become the fitted strategy that was saved."""
+        facts, arrays = read_fitted(folder, self)
+        self.labels = tuple(facts["labels"])
+        self.features = Bag.restored(facts, arrays)
+        self.head = LogisticHead.restored(facts["head"], arrays)
 
 
 class Encoded:
@@ -151,6 +154,17 @@ class Probe(Encoded):
         """Return what the embeddings that were there already had cost."""
         return {"cached_seconds": self.cached}
 
+    def save(self, folder: Path) -> None:
+        """Write the head; the encoder is named, not copied."""
+        head, weights = self.head.state()
+        write_fitted(folder, self, {"labels": self.labels, "head": head}, weights)
+
+    def load(self, folder: Path) -> None:
+        """Become the fitted strategy that was saved."""
+        facts, arrays = read_fitted(folder, self)
+        self.labels, self.cached = tuple(facts["labels"]), 0.0
+        self.head = LogisticHead.restored(facts["head"], arrays)
+
     def _embed(self, texts: Sequence[str]) -> Any:
         from choose.models.encoder import embed, embed_seconds
 
@@ -187,3 +201,16 @@ class Knn(Encoded):
     def facts(self) -> Mapping[str, Any]:
         """Return what the embeddings that were there already had cost."""
         return {"cached_seconds": self.retriever.cached_seconds}
+
+    def save(self, folder: Path) -> None:
+        """Write the pool itself, texts and labels, with its vectors."""
+        rows, vectors = self.retriever.state()
+        write_fitted(folder, self, {"labels": self.labels, "rows": rows}, vectors)
+
+    def load(self, folder: Path) -> None:
+        """Become the fitted strategy that was saved."""
+        from choose.models.retriever import Retriever
+
+        facts, arrays = read_fitted(folder, self)
+        self.labels = tuple(facts["labels"])
+        self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)

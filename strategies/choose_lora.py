@@ -11,10 +11,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from choose.errors import StrategyError
+from choose.models.saved import read_json
 from choose.models.weights import DEFAULT_LM, resolve, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
 RATE = 1e-3
+
+# What a saved adapter needs to be rebuilt.
+_SETTINGS = ("base", "rank", "targets", "dropout")
 
 
 class Lora:
@@ -25,7 +29,7 @@ class Lora:
     """
 
     family: ClassVar[Family] = "fine-tuning"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
@@ -135,19 +139,24 @@ class Lora:
         """Write the adapter as PEFT does, the head beside it, and how to put them together."""
         from safetensors.torch import save_file
 
+        from choose.models.batches import affixes
+
         folder.mkdir(parents=True, exist_ok=True)
         self._tuned.adapter.save_pretrained(folder, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's form, which nobody has filled in
+        base = self._tuned.base
+        before, after = affixes(base.tokenizer)
         head = {name: t.cpu().contiguous() for name, t in self._tuned.head.state_dict().items()}
         save_file(head, folder / "head.safetensors")
         about = {
             "labels": self.labels,
             "limit": self._limit,
+            "before": before,
+            "after": after,
+            "pooling": "first" if base.first and not base.causal else "mean",
             "notes": self._notes,
             "weights": self.weights(),
-            "base": self.base,
-            "rank": self.rank,
-            "targets": self.targets,
-            "dropout": self.dropout,
+            **{name: getattr(self, name) for name in _SETTINGS},
         }
         (folder / "lora.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
 
@@ -160,8 +169,8 @@ class Lora:
         from peft import set_peft_model_state_dict
         from safetensors.torch import load_file
 
-        about = json.loads((folder / "lora.json").read_text(encoding="utf-8"))
-        for name in ("base", "rank", "targets", "dropout"):
+        about = read_json(folder / "lora.json")
+        for name in _SETTINGS:
             setattr(self, name, about[name])
         if about["weights"] != self.weights():
             raise StrategyError(
@@ -174,6 +183,12 @@ class Lora:
         set_peft_model_state_dict(tuned.adapter, load_file(folder / "adapter_model.safetensors"))
         tuned.head.load_state_dict(load_file(folder / "head.safetensors"))
 
+    def usage(self, folder: str) -> str:
+        """Return Python that loads a saved folder with PEFT and transformers alone."""
+        from choose.models.plain_peft import usage
+
+        return usage(self.base, folder)
+
     def weights(self) -> str:
         """Return the base's digest."""
         return weights_digest(self.base)
@@ -181,14 +196,14 @@ class Lora:
     def facts(self) -> Mapping[str, Any]:
         """Return threads, the number type of training, size of the artefact, and the schedule."""
         from choose.models.adapters import state_of
-        from choose.models.runtime import threads
+        from choose.models.runtime import megabytes, threads
         from choose.models.tuning import halves
 
-        stored = sum(t.numel() * t.element_size() for t in state_of(self._tuned).values())
         return {
             "threads": threads(),
             "dtype": "bfloat16" if halves(self._tuned.base) else "float32",
-            "artefact_mb": stored / 1e6,
+            "artefact_mb": megabytes(state_of(self._tuned).values()),
+            "base_mb": megabytes(self._tuned.base.model.parameters()),
             "notes": self._notes,
         }
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from choose.models.prompt_text import numbers_only
+from choose.models.saved import read_fitted, write_fitted
 from choose.models.weights import DEFAULT_LM, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
@@ -59,16 +61,10 @@ class Prompt:
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Estimate the calibration on some rows of the pool and freeze it."""
         from choose.models.calibration import calibration_rows
-        from choose.models.prompter import Asking, Prompter
+        from choose.models.prompter import Prompter
 
-        asking = Asking(
-            model=self.model,
-            wording=self.wording,
-            calibrate=self.calibrate,
-            max_tokens=self.max_tokens,
-        )
         shown = self._demonstrations(examples)
-        self.prompter = Prompter(asking, task, shown)
+        self.prompter = Prompter(self._asking(), task, shown)
         used = {example.id for example in shown}
         self.prompter.calibrate(calibration_rows([e for e in examples if e.id not in used]))
 
@@ -79,6 +75,27 @@ class Prompt:
     def facts(self) -> Mapping[str, Any]:
         """Return threads, number type, notes and what cached scores had cost."""
         return self.prompter.facts()
+
+    def save(self, folder: Path) -> None:
+        """Write the task, the demonstrations if any, and the calibration."""
+        write_fitted(folder, self, *self.prompter.state())
+
+    def load(self, folder: Path) -> None:
+        """Become the fitted strategy that was saved."""
+        from choose.models.prompter import Prompter
+
+        facts, arrays = read_fitted(folder, self)
+        self.prompter = Prompter.restored(self._asking(), facts, arrays)
+
+    def _asking(self) -> Any:
+        from choose.models.prompter import Asking
+
+        return Asking(
+            model=self.model,
+            wording=self.wording,
+            calibrate=self.calibrate,
+            max_tokens=self.max_tokens,
+        )
 
     def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
         return []

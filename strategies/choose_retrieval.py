@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from choose.models.prompt_text import numbers_only
+from choose.models.saved import read_fitted, write_fitted
 from choose.models.weights import DEFAULT_ENCODER, DEFAULT_LM, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
@@ -60,17 +62,11 @@ class Retrieval:
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the pool, and calibrate on rows of it that may not retrieve themselves."""
         from choose.models.calibration import calibration_rows
-        from choose.models.prompter import Asking, Prompter
+        from choose.models.prompter import Prompter
         from choose.models.retriever import Retriever
 
-        asking = Asking(
-            model=self.model,
-            wording=self.wording,
-            calibrate=self.calibrate,
-            max_tokens=self.max_tokens,
-        )
         self.retriever = Retriever(self.encoder, examples)
-        self.prompter = Prompter(asking, task)
+        self.prompter = Prompter(self._asking(), task)
         rows = calibration_rows(examples)
         self.prompter.calibrate(rows, self._demonstrations([row.item() for row in rows]))
 
@@ -85,6 +81,31 @@ class Retrieval:
         facts = self.prompter.facts()
         facts["cached_seconds"] += self.retriever.cached_seconds
         return facts
+
+    def save(self, folder: Path) -> None:
+        """Write the pool itself, texts and labels, with its vectors; the task; the calibration."""
+        facts, arrays = self.prompter.state()
+        rows, vectors = self.retriever.state()
+        write_fitted(folder, self, {**facts, "rows": rows}, {**arrays, **vectors})
+
+    def load(self, folder: Path) -> None:
+        """Become the fitted strategy that was saved."""
+        from choose.models.prompter import Prompter
+        from choose.models.retriever import Retriever
+
+        facts, arrays = read_fitted(folder, self)
+        self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)
+        self.prompter = Prompter.restored(self._asking(), facts, arrays)
+
+    def _asking(self) -> Any:
+        from choose.models.prompter import Asking
+
+        return Asking(
+            model=self.model,
+            wording=self.wording,
+            calibrate=self.calibrate,
+            max_tokens=self.max_tokens,
+        )
 
     def _demonstrations(self, items: Sequence[Item]) -> list[list[Example]]:
         found = self.retriever.search(items, self.k)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from audited import blobs, evidence, hardness, out_of_fold
-from choose.evidence import _items
+from choose.evidence import items_of
 from choose.judge.agreement import agreement_of, alpha, pairwise
 from choose.judge.audit import audit
 from choose.judge.auditor import auditor_of
@@ -286,10 +286,10 @@ def test_annotators_reach_the_judge_and_texts_do_not_have_to_match_to_the_letter
     task = Task(labels=("x", "y"), names=("x", "y"))
     fold = Fold(pool=(), questions=ids)
     dataset = Dataset(name="d", task=task, examples=examples, folds=(fold,), division="cross-fit")
-    found = agreement_of((_items(dataset, ids),), task.labels)
+    found = agreement_of((items_of(dataset, ids),), task.labels)
     assert (found.questions, found.pairwise.value) == (1, 0.0)
     unsigned = {id: replace(e, annotator=None) for id, e in examples.items()}
-    assert _items(replace(dataset, examples=unsigned), ids).annotators == ()
+    assert items_of(replace(dataset, examples=unsigned), ids).annotators == ()
 
 
 def test_agreement_intervals_cover():

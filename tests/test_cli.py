@@ -12,30 +12,9 @@ from pathlib import Path
 import pytest
 
 import fakes
-from choose.cli import main
 from studies import write_csv
 
 QUICK = ("--seeds", "2", "--sizes", "1", "--noise", "0")
-
-
-class Result:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["choose", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture

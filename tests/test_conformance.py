@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,9 +105,35 @@ class Uncertain(Learner):
         return Answers.from_scores(self.task.labels, np.zeros((len(items), 3)))
 
 
+class Keeper(Learner):
+    """Can be saved, and stays sound."""
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir()
+        rows = [[sorted(words), target] for words, target in self.rows]
+        (folder / "rows.json").write_text(json.dumps(rows))
+
+    def load(self, folder: Path) -> None:
+        self.task = TASK
+        self.rows = [(set(w), t) for w, t in json.loads((folder / "rows.json").read_text())]
+
+
+class Forgetful(Keeper):
+    def load(self, folder: Path) -> None:
+        super().load(folder)
+        self.rows = self.rows[:1]
+
+
+class Pickler(Keeper):
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        (folder / "rows.pkl").write_bytes(b"")
+
+
 def test_the_sound_strategy_passes() -> None:
     for check in CHECKS:
         check(lambda seed: Learner(seed=seed))
+        check(lambda seed: Keeper(seed=seed))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +145,8 @@ def test_the_sound_strategy_passes() -> None:
         (Careless, conformance.leaves_global_randomness_alone),
         (Vandal, conformance.leaves_the_pool_alone),
         (Uncertain, conformance.one_answer_an_item),
+        (Forgetful, conformance.saved_and_loaded_answers_alike),
+        (Pickler, conformance.saved_and_loaded_answers_alike),
         (fakes.Liar, conformance.one_answer_an_item),
         (fakes.Short, conformance.one_answer_an_item),
     ],

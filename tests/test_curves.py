@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -241,6 +241,6 @@ def test_eight_candidates_take_less_than_half_a_second():
     laid = panel(worlds.study(players, 1000, 1))
     [c.main.right for c in laid.candidates if c.main]
     curves = Curves(laid, Rule(target=0.9))
-    start = perf_counter()
+    start = process_time()
     assert len(curves.forecasts) == 8
-    assert perf_counter() - start < 0.5
+    assert process_time() - start < 0.5

@@ -4,6 +4,7 @@ import csv
 import json
 import random
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +147,7 @@ def test_facts_say_how_it_was_trained(bases: dict[str, str]) -> None:
     facts = strategy.facts()
     assert facts["threads"] >= 1
     assert facts["dtype"] in ("float32", "bfloat16")
-    assert facts["artefact_mb"] > 0
+    assert 0 < facts["artefact_mb"] < facts["base_mb"]
     assert "steps of" in facts["notes"][0]
     assert "cut to 4 tokens" in facts["notes"][-1]
     answers = strategy.predict([Item(id="x", text="plum " * 50), Item(id="y", text="")])
@@ -186,6 +187,24 @@ def test_rare_classes_weigh_more_and_rows_one_on_average() -> None:
     weights = class_weights(targets, 3).numpy()
     assert weights[1] / weights[0] == pytest.approx(3.0)
     assert weights[targets].mean() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", ["causal", "encoder"])
+def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(
+    bases: dict[str, str], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from choose.models import tuning
+    from choose.models.adapters import state_of
+
+    monkeypatch.setattr(tuning, "halves", lambda _: True)
+    once = state_of(fitted(bases[kind])._tuned)
+    monkeypatch.setattr(tuning, "halved", lambda *_: nullcontext())
+    each = state_of(fitted(bases[kind])._tuned)
+    assert all(torch.equal(once[name], each[name]) for name in each)
+    whole = fitted(bases[kind])._tuned.base.model
+    assert {p.dtype for p in whole.parameters()} == {torch.float32}
 
 
 def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:

@@ -25,6 +25,6 @@ def test_the_dear_one_is_used_only_where_it_seems_worth_it(dear, wanted):
     used = []
     for seed in range(30):
         field = field_of(panel(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule())
-        used.append(least_loss(field.pairs, field.names, field.accuracies, 0.02))
+        used.append(least_loss(field.pairs, field.names, field.accuracies, field.margin))
     assert used.count(wanted) >= 21  # about 25 expected, standard error 2
     assert "majority" not in used

@@ -7,7 +7,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.judge.blend import Blend
+from choose.judge.blend import Blend, moderated
 from choose.judge.crossed import crossed
 from choose.judge.metrics import UNUSABLE, macro_f1, macro_f1_rows, per_label
 from choose.judge.stats import (
@@ -237,6 +237,25 @@ def test_fewer_than_three_repetitions_are_flagged():
     assert paired_difference(y[:, :1], y[:, 2:3], assumed=1e-4).few
 
 
+def test_an_expected_variance_moderates_golden():
+    # Smyth 2004: (d0 s0^2 + d s^2) / (d0 + d), with d0 = 4.
+    found = moderated(Blend(1e-4, 99, 5e-4, 1), 1e-3)
+    assert found == Blend(1e-4, 99, pytest.approx((4 * 1e-3 + 5e-4) / 5), 5)
+    unseen = moderated(Blend(1e-4, 99), 1e-3)
+    assert (unseen.second, unseen.df_second) == (1e-3, 4)
+
+
+def test_an_expectation_counts_only_where_there_are_two_repetitions():
+    rng = np.random.default_rng(11)
+    a, b = (rng.integers(0, 2, (200, 3)).astype(float) for _ in range(2))
+    assert paired_difference(a, b, expected=9e-4) == paired_difference(a, b)
+    assert paired_difference(a[:, :1], b[:, :1], expected=9e-4) == paired_difference(
+        a[:, :1], b[:, :1]
+    )
+    two = paired_difference(a[:, :2], b[:, :2], expected=9e-4)
+    assert two.error.df_second > paired_difference(a[:, :2], b[:, :2]).error.df_second
+
+
 def test_an_assumed_variance_widens():
     rng = np.random.default_rng(11)
     a, b = (rng.integers(0, 2, (200, 1)).astype(float) for _ in range(2))
@@ -348,6 +367,22 @@ def test_a_true_tie_is_called_different_at_most_one_time_in_twenty(left, right, 
         found = paired_difference(a[:, :left], b[:, :right])
         called.append(found.low > 0 or found.high < 0)
     assert np.mean(called) <= 0.05 + 2 * sqrt(0.05 * 0.95 / studies)
+
+
+@pytest.mark.parametrize("sd", [0.1, 0.2, 0.3])
+def test_two_repetitions_with_an_expectation_call_few_ties_different_and_find_gaps(sd):
+    # On these worlds 0.1 to 0.3 in logits is 1.2 to 3.7 points of accuracy; 3 are expected.
+    rng, studies = np.random.default_rng(27), 400
+    called, found_gap, found_alone = [], [], []
+    for a, b in _studies(rng, studies, 300, 2, sd):
+        found = paired_difference(a, b, expected=0.03**2)
+        called.append(found.low > 0 or found.high < 0)
+        worse = b * (rng.random(b.shape) > 0.2)
+        found_gap.append(paired_difference(a, worse, expected=0.03**2).low > 0)
+        found_alone.append(paired_difference(a, worse).low > 0)
+    assert np.mean(called) <= 0.05 + 2 * sqrt(0.05 * 0.95 / studies)
+    assert np.mean(found_gap) >= 0.75
+    assert np.mean(found_gap) > np.mean(found_alone) + 0.1
 
 
 def _unseeded(rng, seeded, n, sd, left):

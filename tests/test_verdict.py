@@ -215,7 +215,10 @@ def test_a_candidate_missing_or_failing_holds_confidence_down():
     assert "OSError: disk" in why
     without = decide([majority(), probe(0.9), prompt(0.7)])
     assert without.verdict.confidence == "medium"
-    assert any("fine-tuning was not measured" in reason for reason in without.verdict.reasons)
+    assert any(
+        "fine-tuning is not among the 3 candidates judged" in reason
+        for reason in without.verdict.reasons
+    )
 
 
 # --- edges -------------------------------------------------------------------------------------
@@ -277,7 +280,7 @@ def test_a_candidate_stopped_by_the_budget_is_compared_on_what_it_answered():
     assert pair.rows == 400
     assert found.verdict.recommended == "lora"
     assert found.verdict.confidence == "medium"
-    assert any("answered only part of the rows" in reason for reason in found.verdict.reasons)
+    assert any("lora answered 400 of 1,000 rows" in reason for reason in found.verdict.reasons)
     assert any("--budget" in step for step in found.verdict.next)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.judge.record import Decision
 from choose.store import Store
@@ -14,6 +15,11 @@ from choose.study.grid import Job
 from choose.study.load import Overrides, load_study, only
 from choose.study.study import Study
 from choose.types import Candidate, Dataset, Run
+
+if TYPE_CHECKING:
+    from choose.artefact.export import Exported
+    from choose.check.record import Check
+    from choose.data.load import Tables
 
 
 class Observer(Protocol):
@@ -79,20 +85,65 @@ def compare(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
+    study = resolve(data, study_file, overrides, strategies)
+    return run(study, out=out, observer=observer)
+
+
+def resolve(
+    data: str | Path | None = None,
+    study_file: str | Path | Mapping[str, Any] | None = None,
+    overrides: Overrides | None = None,
+    strategies: Sequence[str] = (),
+) -> Study:
+    """Return the study that these settings make, the decision rule included."""
+    from choose.judge.rule import RULE
+
+    settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}
+    if data is not None:
+        settings.setdefault("data", {})["path"] = str(data)
+    base = Path(study_file) if isinstance(study_file, str) else study_file
+    study = load_study(base, settings)
+    study = only(study, strategies) if strategies else study
+    if study.models.retirement and study.costs.start is None:
+        # Fixed with the study, so that judging it later counts the same months.
+        costs = study.costs.model_copy(update={"start": date.today()})
+        study = study.model_copy(update={"costs": costs})
+    return study.model_copy(update={"rule": RULE})
+
+
+def names(study: Study) -> tuple[str, ...]:
+    """Return how a study's candidates are called."""
+    from choose.study.candidates import names_of
+
+    return names_of(study)
+
+
+def run(
+    study: Study,
+    *,
+    rows: Tables | None = None,
+    out: str | Path | None = None,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Run a resolved study and decide; `rows` are its data where they lie in no file.
+
+    Raises:
+        ChooseError: on bad input, before anything is run or written.
+    """
     from choose.data.load import load_dataset
     from choose.run.local import Limits, left_out_sentences, run_jobs
 
     watch = observer or Silent()
-    study = _resolved(data, study_file, overrides)
-    study = only(study, strategies) if strategies else study
-    dataset = load_dataset(study.data, study.task)
+    dataset = load_dataset(study.data, study.task, rows)
     candidates, refusals, jobs = plan(study, dataset)
+    _check_prices(study, candidates)
     store = Store.create(Path(out) if out else default_store(dataset))
     store.begin(_plain(study), dataset)
     store.plan((job.trial for job in jobs), _described(candidates))
     budget = study.grid.budget_seconds
     watch.planned(dataset, jobs, refusals, budget)
-    limits = Limits(budget, budget is not None and not study.grid.thorough, study.goal.margin)
+    racing = budget is not None and not study.grid.thorough and not study.derives
+    limits = Limits(budget, racing, study.goal.margin or Limits().margin)
     outcome = run_jobs(jobs, dataset, store, limits, watch.job)
     store.leave_out([*refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
@@ -109,9 +160,136 @@ def plan(
     return field.candidates, field.refusals, Planner(study, dataset).jobs(field.candidates)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planning:
+    """What `compare` would run, in order."""
+
+    dataset: Dataset
+    candidates: tuple[Candidate, ...]
+    refusals: tuple[str, ...]
+    jobs: list[Job]
+    budget: float | None
+
+
+def planned(
+    data: str | Path | None = None,
+    *,
+    study_file: str | Path | None = None,
+    overrides: Overrides | None = None,
+    strategies: Sequence[str] = (),
+) -> Planning:
+    """Read the rows and lay out the trials, running and fetching nothing; as for `compare`.
+
+    Raises:
+        ChooseError: where `compare` would refuse to start.
+    """
+    from choose.data.load import load_dataset
+
+    study = resolve(data, study_file, overrides)
+    study = only(study, strategies) if strategies else study
+    dataset = load_dataset(study.data, study.task)
+    candidates, refusals, jobs = plan(study, dataset)
+    return Planning(
+        dataset=dataset,
+        candidates=candidates,
+        refusals=refusals,
+        jobs=jobs,
+        budget=study.grid.budget_seconds,
+    )
+
+
 def report(store: str | Path) -> Decision:
     """Judge a stored study again, without any model; from the record where nothing changed."""
     return decide(Store.open(Path(store)))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The audit of a labelled set, and the texts of its rows, which the record does not hold."""
+
+    record: Check
+    texts: Mapping[str, str]
+
+
+def check(
+    data: str | Path | None = None,
+    *,
+    study_file: str | Path | None = None,
+    overrides: Overrides | None = None,
+) -> Checked:
+    """Audit a labelled set before any model runs; arguments as for `compare`.
+
+    Raises:
+        ChooseError: if the rows cannot be read, used or divided.
+    """
+    from choose.check.audit import check_set
+
+    return Checked(*check_set(resolve(data, study_file, overrides)))
+
+
+def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str:
+    """Return a commented study file (TOML), drafted from the rows that it is about.
+
+    Raises:
+        ChooseError: if the rows cannot be read, used or divided.
+    """
+    from choose.data.load import divided, read_rows
+    from choose.judge.reach import reach_of
+    from choose.judge.rule import USUAL_MARGIN
+    from choose.study.draft import Found
+    from choose.study.draft import draft as drafted
+
+    study = resolve(data, None, overrides)
+    rows = read_rows(study.data)
+    dataset = divided(rows, study.data, study.task)
+    clusters = [dataset.clusters.get(id, f"alone {id}") for id in dataset.asked]
+    reach = reach_of(clusters, study.goal.margin or USUAL_MARGIN)
+    return drafted(
+        Found(
+            data=study.data,
+            rows=rows,
+            dataset=dataset,
+            detectable=reach.usual,
+            needed=reach.margin_rows,
+            version=version("choose-llm"),
+        )
+    )
+
+
+def export(
+    store: str | Path,
+    folder: str | Path,
+    *,
+    candidate: str | None = None,
+    trial: str | None = None,
+    force: bool = False,
+) -> Exported:
+    """Fit a candidate on all labels of a study, or make one of its fits again, and write it.
+
+    Args:
+        store: the folder of a study.
+        folder: a new folder; with `force`, one that holds an export.
+        candidate: by default the recommended one, else the one to use meanwhile.
+        trial: the key of one of the study's fits, or its beginning.
+        force: replace an export that is there.
+
+    Raises:
+        ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
+    """
+    from choose.artefact.choice import choose_candidate, choose_trial
+    from choose.artefact.export import write_export
+    from choose.artefact.folder import check_free
+
+    place = Path(folder)
+    check_free(place.resolve(), place, force)
+    opened = Store.open(Path(store))
+    decision = decide(opened)
+    choice = (
+        choose_trial(opened, trial)
+        if trial is not None
+        else choose_candidate(opened, decision.verdict, candidate)
+    )
+    return write_export(opened, decision, choice, place, force)
 
 
 def texts(store: str | Path) -> dict[str, str]:
@@ -144,16 +322,20 @@ def default_store(dataset: Dataset) -> Path:
     return Path(".choose") / f"{safe or 'study'}-{dataset.fingerprint[:8]}"
 
 
-def _resolved(
-    data: str | Path | None, study_file: str | Path | None, overrides: Overrides | None
-) -> Study:
-    from choose.judge.rule import RULE
+def _check_prices(study: Study, candidates: Sequence[Candidate]) -> None:
+    from choose.strategy import available
+    from choose.study.candidates import ROLES, model_of
+    from choose.study.costs import check_names
 
-    settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}
-    if data is not None:
-        settings.setdefault("data", {})["path"] = str(data)
-    study = load_study(Path(study_file) if study_file else None, settings)
-    return study.model_copy(update={"rule": RULE})
+    # A candidate that does not run this time keeps its prices in the file.
+    known = {c.name for c in candidates} | {c.name or c.strategy for c in study.candidates}
+    specs = {model_of(c) for c in candidates} | {getattr(study.models, role) for role in ROLES}
+    check_names(
+        study.costs,
+        study.models.retirement,
+        sorted(known | set(available())),
+        sorted(spec for spec in specs if spec is not None),
+    )
 
 
 def _plain(study: Study) -> dict[str, Any]:

@@ -19,10 +19,12 @@ import inspect
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from choose.strategy import Strategy
+from choose.strategy import Saves, Strategy
 from choose.types import FAMILIES, Answers, Example, Item, Task
 
 Factory = Callable[[int], Strategy]
@@ -72,6 +74,9 @@ HOSTILE = (
 
 # Scores of one item asked alone and asked in a batch may differ by rounding, no more.
 TOLERANCE = 2e-3
+
+# Endings of formats that run code when they are read.
+PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin")
 
 
 def pool(seed: int = 0, rows: int = 24) -> list[Example]:
@@ -206,6 +211,24 @@ def survives_hostile_text(make: Factory) -> None:
     _scores_are_log_probabilities(answers)
 
 
+def saved_and_loaded_answers_alike(make: Factory) -> None:
+    """Where it can be saved, what is read back answers as before, and no file can run code."""
+    rows = [
+        Example(id=f"h{i}", text=text, target=TASK.labels[i % 3]) for i, text in enumerate(HOSTILE)
+    ]
+    for examples in (pool(), [*pool(), *rows], [e for e in pool() if e.target == "fruit"]):
+        strategy, again = make(0), make(1)
+        if not (isinstance(strategy, Saves) and isinstance(again, Saves)):
+            return
+        strategy.fit(TASK, examples)
+        with TemporaryDirectory() as folder:
+            strategy.save(Path(folder) / "kept")
+            running = [f.name for f in Path(folder).rglob("*") if f.suffix in PICKLES]
+            assert not running, f"pickled files can run code: {', '.join(running)}"
+            again.load(Path(folder) / "kept")
+            _alike(strategy.predict(questions()), again.predict(questions()))
+
+
 CHECKS: tuple[Callable[[Factory], None], ...] = (
     init_only_stores,
     declares_itself,
@@ -220,6 +243,7 @@ CHECKS: tuple[Callable[[Factory], None], ...] = (
     leaves_the_pool_alone,
     leaves_global_randomness_alone,
     survives_hostile_text,
+    saved_and_loaded_answers_alike,
 )
 
 

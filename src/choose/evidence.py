@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import fields, replace
+from datetime import date
 from typing import Any
 
+from choose.judge.deployment import Deployment
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.rule import Rule
+from choose.prices import TokenPrices
 from choose.store import Store
 from choose.types import Dataset, Run
 
@@ -18,6 +22,7 @@ def evidence_of(store: Store) -> Evidence:
     """Read everything that has been measured of a study's grid."""
     dataset = store.dataset
     candidates, trials = store.grid()
+    study = store.study
     # A trial that answers views after the clean rows stands in the grid twice; two scenarios can
     # hand over the same rows and are two places still.
     places = {(t.candidate, t.variant, t.scenario, t.draw, t.key): t for t in trials}
@@ -28,9 +33,9 @@ def evidence_of(store: Store) -> Evidence:
         rows=len(dataset.examples),
         labels=dataset.task.labels,
         division=dataset.division,
-        items=_items(dataset, dataset.asked),
-        pool=_items(dataset, _only_learnt_from(dataset)),
-        candidates=tuple(CandidateInfo(**{k: c[k] for k in _INFO}) for c in candidates),
+        items=items_of(dataset, dataset.asked),
+        pool=items_of(dataset, _only_learnt_from(dataset)),
+        candidates=tuple(_candidate(c, study) for c in candidates),
         pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
         runs=runs,
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),
@@ -42,14 +47,39 @@ def evidence_of(store: Store) -> Evidence:
 def rule_of(study: Mapping[str, Any]) -> Rule:
     """Return the rule that a study fixed before it ran."""
     goal, costs = study.get("goal", {}), study.get("costs", {})
+    names = {field.name for field in fields(Deployment)}
     return Rule(
         target=goal.get("target"),
         margin=goal.get("margin", Rule().margin),
+        margin_from="stated" if "margin" in goal else "default",
         minutes_per_label=costs.get("minutes_per_label"),
         hourly_rate=costs.get("hourly_rate"),
+        qa_share=costs.get("qa_share", 0.0),
         usd_per_machine_hour=costs.get("usd_per_machine_hour"),
         out_of_scope=study.get("task", {}).get("out_of_scope"),
+        deployment=Deployment(**{k: v for k, v in costs.items() if k in names}),
     )
+
+
+def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> CandidateInfo:
+    info = CandidateInfo(**{k: planned[k] for k in _INFO})
+    days = study.get("models", {}).get("retirement", {})
+    day = days.get(info.name, days.get(info.model or ""))
+    return replace(
+        info,
+        token_prices=_prices(info.model, study.get("endpoints", {})),
+        retires=date.fromisoformat(str(day)) if day is not None else None,
+    )
+
+
+def _prices(model: str | None, endpoints: Mapping[str, Any]) -> TokenPrices | None:
+    """Return what the study says that the endpoint's tokens cost, None if it says nothing."""
+    name = (model or "").removeprefix("endpoint:")
+    if model is None or name == model or name not in endpoints:
+        return None
+    names = [field.name for field in fields(TokenPrices)]
+    found = {k: endpoints[name][k] for k in names if endpoints[name].get(k) is not None}
+    return TokenPrices(**found) if found else None
 
 
 def _only_learnt_from(dataset: Dataset) -> tuple[str, ...]:
@@ -57,7 +87,8 @@ def _only_learnt_from(dataset: Dataset) -> tuple[str, ...]:
     return tuple(id for id in dataset.examples if id not in asked)
 
 
-def _items(dataset: Dataset, ids: tuple[str, ...]) -> Items:
+def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
+    """Return what the judge may know of these rows: never their texts."""
     targets_of_text: dict[str, set[str]] = defaultdict(set)
     for example in dataset.examples.values():
         targets_of_text[_normal(example.text)].add(example.target)

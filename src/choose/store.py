@@ -205,6 +205,7 @@ _KEPT = (
     "threads",
     "dtype",
     "artefact_mb",
+    "base_mb",
     "notes",
     "unasked",
     "error",

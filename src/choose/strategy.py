@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -62,6 +63,14 @@ class Saves(Protocol):
 
 
 @runtime_checkable
+class Portable(Protocol):
+    """Optional: a strategy whose saved folder can be used without `choose`."""
+
+    def usage(self, folder: str) -> str:
+        """Return Python that loads a saved folder and defines ``label(text)``; a card shows it."""
+
+
+@runtime_checkable
 class Weighted(Protocol):
     """Optional: a strategy that loads weights."""
 
@@ -89,8 +98,9 @@ class Refuses(Protocol):
 class Reports(Protocol):
     """Optional: a fitted strategy that says how it was computed.
 
-    Keys understood: ``threads``, ``dtype``, ``artefact_mb``, ``notes`` (a list of sentences) and
-    ``cached_seconds`` (what the cached work it used had cost when it was first done).
+    Keys understood: ``threads``, ``dtype``, ``artefact_mb`` (what a fit adds to keep), ``base_mb``
+    (weights that other tasks can share), ``notes`` (a list of sentences) and ``cached_seconds``
+    (what the cached work it used had cost when it was first done).
     """
 
     def facts(self) -> Mapping[str, Any]:
@@ -131,6 +141,48 @@ def hyperparameters(name: str) -> dict[str, Any]:
         for parameter in signature.parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name != "seed"
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """An installed strategy, or why it cannot be loaded; then only its name and origin are known.
+
+    `origin` is the distribution that brought it, with its version.
+    """
+
+    name: str
+    origin: str
+    family: Family | None = None
+    summary: str = ""
+    revision: int | None = None
+    learns: bool | None = None
+    seeded: bool | None = None
+    cheap: bool | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    error: str | None = None
+
+
+def describe(name: str) -> Description:
+    """Describe an installed strategy; one that is broken is described by its error."""
+    entry = available()[name]
+    origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+    try:
+        cls = find(name)
+        return Description(
+            name=name,
+            origin=origin,
+            family=cls.family,
+            summary=((cls.__doc__ or "").strip().splitlines() or [""])[0],
+            revision=cls.revision,
+            learns=cls.learns,
+            seeded=cls.seeded,
+            cheap=cls.cheap,
+            hyperparameters=hyperparameters(name),
+            variants={variant: dict(changed) for variant, changed in cls.variants.items()},
+        )
+    except Exception as error:  # a stranger's module may raise whatever it likes
+        return Description(name=name, origin=origin, error=f"{type(error).__name__}: {error}")
 
 
 def build(name: str, *, seed: int, **params: Any) -> Strategy:

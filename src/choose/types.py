@@ -206,6 +206,7 @@ class Run:
     `answers` and `asked` (the ids, in the order of the answers) are by view and repeat.
     `fit_seconds`, `predict_seconds` (of the clean rows) and `seconds_alone` (of all) are what the
     trial would have cost with nothing cached or shared, `seconds_spent` is what it did cost.
+    `artefact_mb` is what a fit adds to keep, `base_mb` the weights it needs beside that.
     `unasked` counts clean questions that a deadline left. `error` is set, and `answers` empty,
     where it failed.
     """
@@ -222,6 +223,7 @@ class Run:
     threads: int | None = None
     dtype: str | None = None
     artefact_mb: float | None = None
+    base_mb: float | None = None
     notes: tuple[str, ...] = ()
     unasked: int = 0
     error: str | None = None

@@ -2,159 +2,75 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from choose.cli import parse
+from choose.cli import options
+from choose.cli.gates import Expect, FailUnder, Gates, GithubSummary
 
 if TYPE_CHECKING:
     from choose.api import Outcome
 
-DATA = "Data"
-WHO = "Candidates"
-GRID = "Grid"
-
 
 def compare(
-    data: Annotated[
-        str | None, typer.Argument(help="CSV, TSV, JSONL or Parquet file, or sample:NAME.")
-    ] = None,
-    test: Annotated[
-        str | None, typer.Option(help="File with the rows to ask.", rich_help_panel=DATA)
-    ] = None,
-    text_column: Annotated[
-        str | None,
-        typer.Option(
-            help="Column of the text; several, joined: subject,body.", rich_help_panel=DATA
-        ),
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Column of the label.", rich_help_panel=DATA)
-    ] = None,
-    time_column: Annotated[
-        str | None, typer.Option(help="Column of the timestamp.", rich_help_panel=DATA)
-    ] = None,
-    group_column: Annotated[
-        str | None, typer.Option(help="Rows of one group are never divided.", rich_help_panel=DATA)
-    ] = None,
-    annotator_column: Annotated[
-        str | None, typer.Option(help="Column of the annotator.", rich_help_panel=DATA)
-    ] = None,
-    test_rows: Annotated[
-        int | None, typer.Option(help="Ask only N test rows, stratified.", rich_help_panel=DATA)
-    ] = None,
-    folds: Annotated[
-        int | None, typer.Option(help="Folds where there is no test file.", rich_help_panel=DATA)
-    ] = None,
-    strategy: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--strategy",
-            "-s",
-            help="A strategy to compare; repeatable. Default: all installed.",
-            rich_help_panel=WHO,
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Model that is prompted.", rich_help_panel=WHO)
-    ] = None,
-    tune: Annotated[
-        str | None, typer.Option(help="Model that is fine-tuned.", rich_help_panel=WHO)
-    ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Model that embeds.", rich_help_panel=WHO)
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Repetitions of each candidate.", rich_help_panel=GRID)
-    ] = None,
-    sizes: Annotated[
-        str | None,
-        typer.Option(help="Pool sizes: rows or shares, such as 1/8,1/2,1.", rich_help_panel=GRID),
-    ] = None,
-    noise: Annotated[
-        str | None,
-        typer.Option(help="Rates of added label noise, such as 0,0.1,0.2.", rich_help_panel=GRID),
-    ] = None,
-    thorough: Annotated[
-        bool | None,
-        typer.Option(
-            "--thorough",
-            help="Repeat every part of the grid for dear candidates too.",
-            rich_help_panel=GRID,
-        ),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(help="Time to spend: 90s, 10m, 2h. Default 10m.", rich_help_panel=GRID),
-    ] = None,
-    target: Annotated[
-        float | None,
-        typer.Option(help="Accuracy that is good enough, such as 0.9.", rich_help_panel=GRID),
-    ] = None,
-    margin: Annotated[
-        float | None,
-        typer.Option(help="Smallest gain that matters, such as 0.02.", rich_help_panel=GRID),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            "-c",
-            help="Study file; flags override it. Default: choose.toml, if there.",
-        ),
-    ] = None,
+    context: typer.Context,
+    data: options.Data = None,
+    test: options.Test = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    time_column: options.TimeColumn = None,
+    group_column: options.GroupColumn = None,
+    annotator_column: options.AnnotatorColumn = None,
+    test_rows: options.TestRows = None,
+    folds: options.Folds = None,
+    strategy: options.Strategies = None,
+    model: options.Model = None,
+    tune: options.Tune = None,
+    encoder: options.Encoder = None,
+    seeds: options.Seeds = None,
+    sizes: options.Sizes = None,
+    noise: options.Noise = None,
+    thorough: options.Thorough = None,
+    budget: options.Budget = None,
+    target: options.Target = None,
+    margin: options.Margin = None,
+    config: options.Config = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study. Default: .choose/…")
     ] = None,
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", help="Also write report.html, .md or .json; repeatable."),
+        typer.Option(
+            "-o", "--output", help="Also write report.html, .md, .json or .xml; repeatable."
+        ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print only the decision record.")
-    ] = False,
+    as_json: options.AsJson = False,
+    expect: Expect = None,
+    fail_under: FailUnder = None,
+    github_summary: GithubSummary = False,
 ) -> None:
     """Run every strategy on your labelled set and say which one to bet on."""
     overrides: dict[str, dict[str, Any]] = {
-        "data": {
-            "test": test,
-            "text_column": text_column,
-            "label_column": label_column,
-            "time_column": time_column,
-            "group_column": group_column,
-            "annotator_column": annotator_column,
-            "test_rows": test_rows,
-            "folds": folds,
-        },
-        "models": {"model": model, "tune": tune, "encoder": encoder},
-        "grid": {
-            "seeds": seeds,
-            "sizes": parse.sizes(sizes),
-            "noise": parse.rates(noise),
-            "thorough": thorough,
-            "budget_seconds": parse.seconds(budget),
-        },
-        "goal": {"target": target, "margin": margin},
+        "data": options.given(context),
+        "models": options.given(context, options.MODEL_FLAGS),
+        "grid": options.grid(context),
+        "goal": options.given(context, options.GOAL_FLAGS),
     }
-    wanted = Wanted(as_json, tuple(output or ()))
-    run(data, config or found(), overrides, out=out, strategies=strategy, wanted=wanted)
+    gates = Gates(tuple(expect or ()), fail_under, github_summary)
+    wanted = Wanted(as_json, tuple(output or ()), gates)
+    run(data, config or options.found(), overrides, out=out, strategies=strategy, wanted=wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """In which forms the answer is wanted: printed as JSON or to be read, and which files."""
+    """In which forms the answer is wanted (as JSON or to be read, which files); what fails."""
 
     as_json: bool = False
     outputs: tuple[Path, ...] = ()
-
-
-def found() -> Path | None:
-    """Return the study file of the working folder, if there is one."""
-    here = Path("choose.toml")
-    return here if here.is_file() else None
+    gates: Gates = field(default_factory=Gates)
 
 
 def run(
@@ -166,7 +82,7 @@ def run(
     strategies: list[str] | None = None,
     wanted: Wanted | None = None,
 ) -> Outcome:
-    """Compare, print the report or the record, and exit with 130 if interrupted."""
+    """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
     from choose import api
     from choose.cli.screen import say, stderr, stdout
     from choose.cli.written import check, write
@@ -174,26 +90,23 @@ def run(
 
     wanted = wanted or Wanted()
     check(wanted.outputs)
+    study = api.resolve(data, config, overrides, strategies or ())
+    wanted.gates.check(api.names(study))
     with LiveProgress(stderr()) as observer:
-        outcome = api.compare(
-            data,
-            study_file=config,
-            overrides=overrides,
-            strategies=strategies or (),
-            out=out,
-            observer=observer,
-        )
+        outcome = api.run(study, out=out, observer=observer)
+    checks = wanted.gates.found(outcome.decision)
     if wanted.as_json:
         typer.echo(outcome.decision.model_dump_json(by_alias=True, indent=1))
     else:
         from choose.report.terminal import render
 
         stdout().print(render(outcome.decision, outcome.store))
-    write(outcome.decision, outcome.store, wanted.outputs)
+    write(outcome.decision, outcome.store, wanted.outputs, checks)
     if outcome.interrupted:
         say(
             f"Interrupted: what was finished is judged above. Run the same command again with "
             f"--out {outcome.store} to go on."
         )
         raise typer.Exit(130)
+    wanted.gates.conclude(outcome.decision, checks)
     return outcome

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from choose.errors import StudyError
+from choose.study import durations
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+if TYPE_CHECKING:
+    from choose.judge.before_data import Wishes
 
 
 def seconds(text: str | None) -> float | None:
     """Read ``90``, ``90s``, ``10m`` or ``2h`` as seconds."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
-    if not match or not float(match[1]):
-        raise StudyError(f"--budget {text!r} is no time. Write it like 90s, 10m or 2h.")
-    return float(match[1]) * _UNITS[match[2] or "s"]
+    return durations.seconds(text, "--budget")
 
 
 def sizes(text: str | None) -> tuple[float | int, ...] | None:
@@ -58,3 +56,36 @@ def rates(text: str | None) -> tuple[float, ...] | None:
             )
         found.append(rate)
     return tuple(found)
+
+
+def only_without_data(asked: Mapping[str, float | int | None]) -> None:
+    """Refuse flags that only a plan without data understands."""
+    for name, value in asked.items():
+        if value is not None:
+            raise StudyError(
+                f"--{name.replace('_', '-')} is for plans without data. Add --no-data, or leave "
+                "it out; with data, costs stand in the study file."
+            )
+
+
+def wishes(asked: Mapping[str, float | int | None], data: str | None) -> Wishes:
+    """Check what a founder says before there is data; the gain is in points."""
+    from choose.judge.before_data import Wishes
+
+    if data is not None:
+        raise StudyError(f"--no-data plans without data, and {data!r} was given. Leave one out.")
+    classes, gain = asked["classes"], asked["gain"] if asked["gain"] is not None else 2.0
+    if classes is None or not 2 <= classes <= 10_000:
+        raise StudyError("--classes must say how many labels there will be: 2 or more.")
+    if not 0.5 <= gain <= 30:
+        raise StudyError(f"--gain {gain:g} is in points, from 0.5 to 30. Write 3 for 3 points.")
+    target = asked["target"]
+    if target is not None and not 0 < target < 1:
+        raise StudyError(f"--target {target:g} is a share. Write 0.9 for 90 of 100 right.")
+    for name in ("minutes_per_label", "hourly_rate", "usd"):
+        value = asked[name]
+        if value is not None and not 0 < value < 1e9:
+            raise StudyError(f"--{name.replace('_', '-')} {value:g} must be above 0.")
+    if asked["usd"] is not None and asked["hourly_rate"] is None:
+        raise StudyError("--usd buys hours, so it needs --hourly-rate (and --minutes-per-label).")
+    return Wishes.model_validate({**asked, "classes": classes, "gain": gain / 100})

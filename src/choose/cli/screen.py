@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from rich.console import Console
 from rich.text import Text
 
@@ -16,6 +18,12 @@ def stdout() -> Console:
 def stderr() -> Console:
     """Return the console for messages."""
     return Console(stderr=True, highlight=False)
+
+
+def working(doing: str) -> AbstractContextManager[object]:
+    """Show on a terminal that work is going on; elsewhere nothing."""
+    console = stderr()
+    return console.status(f"{doing} …") if console.is_terminal else nullcontext()
 
 
 def say_error(message: str) -> None:

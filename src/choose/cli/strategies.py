@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 
-def strategies() -> None:
-    """List the installed strategies with their hyperparameters."""
-    from rich.table import Table
-    from rich.text import Text
+import typer
 
+from choose.cli import options
+
+
+def strategies(as_json: options.AsJson = False) -> None:
+    """List the installed strategies with their hyperparameters, defaults and variants."""
     from choose.cli.screen import stdout
-    from choose.report.safe import clean
-    from choose.strategy import available, find, hyperparameters
+    from choose.strategy import available, describe
 
-    table = Table("strategy", "family", "what it does", "hyperparameters", "from", box=None)
-    for name, entry in available().items():
-        cls = find(name)
-        params = ", ".join(f"{k}={v!r}" for k, v in hyperparameters(name).items())
-        origin = entry.dist.name if entry.dist else entry.value
-        summary = (cls.__doc__ or "").strip().splitlines()[0]
-        table.add_row(*(Text(clean(cell)) for cell in (name, cls.family, summary, params, origin)))
-    stdout().print(table)
+    found = [describe(name) for name in available()]
+    if as_json:
+        record = {"schema": 1, "strategies": [asdict(each) for each in found]}
+        typer.echo(json.dumps(record, indent=1, ensure_ascii=False, default=str))
+        return
+    from choose.report.inventory import strategies_page
+
+    stdout().print(strategies_page(found))

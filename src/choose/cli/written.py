@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from choose.judge.expectations import Expectation
 from choose.judge.record import Decision
 
 
@@ -16,8 +17,13 @@ def check(outputs: Sequence[Path] | None) -> None:
         check_output(path)
 
 
-def write(decision: Decision, store: Path, outputs: Sequence[Path] | None) -> None:
-    """Write each report and say where it is."""
+def write(
+    decision: Decision,
+    store: Path,
+    outputs: Sequence[Path] | None,
+    checks: Sequence[Expectation] = (),
+) -> None:
+    """Write each report and say where it is; `checks` are what a build expected."""
     if not outputs:
         return
     from choose import api
@@ -26,5 +32,5 @@ def write(decision: Decision, store: Path, outputs: Sequence[Path] | None) -> No
 
     texts = api.texts(store)
     for path in outputs:
-        write_report(decision, path, texts)
+        write_report(decision, path, texts, checks)
         say(f"Report written: {path}")

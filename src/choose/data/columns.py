@@ -81,10 +81,15 @@ def _cells(table: pl.DataFrame, name: str, rows: Sequence[int]) -> list[str]:
     column = table[name]
     if column.dtype == pl.String:
         return [cell or "" for cell in column]
-    return [_scalar(value, name, row) for row, value in zip(rows, column.to_list(), strict=True)]
+    return [cell_text(value, name, row) for row, value in zip(rows, column.to_list(), strict=True)]
 
 
-def _scalar(value: Any, name: str, row: int) -> str:
+def cell_text(value: Any, name: str, row: int) -> str:
+    """Return one value as text, null as an empty one.
+
+    Raises:
+        DataError: if it is no scalar.
+    """
     if isinstance(value, list | dict | bytes):
         what = "bytes" if isinstance(value, bytes) else kind_of(value)
         raise DataError(

@@ -29,27 +29,40 @@ def read_delimited(path: Path) -> pl.DataFrame:
     Raises:
         DataError: naming the row that is broken.
     """
+    rows = delimited_rows(path)
+    header = next(rows)[1]
+    columns: list[list[str]] = [[] for _ in header]
+    numbers = []
+    for number, cells in rows:
+        numbers.append(number)
+        for column, cell in zip(columns, cells, strict=True):
+            column.append(cell)
+    data = {
+        name: pl.Series(column, dtype=pl.String)
+        for name, column in zip(header, columns, strict=True)
+    }
+    return pl.DataFrame({ROW: pl.Series(numbers, dtype=pl.Int64), **data})
+
+
+def delimited_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the header, then each row that is not empty, with its number, one at a time.
+
+    Raises:
+        DataError: naming the row that is broken, when it is reached.
+    """
     with (
         path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
         _field_limit(),
     ):
         delimiter = _delimiter(file, path)
         rows = _rows(path, csv.reader(_lines(file), delimiter=delimiter, strict=True))
-        header = check_header(path, [cell.strip() for cell in next(rows)[1]])
-        columns: list[list[str]] = [[] for _ in header]
-        numbers = []
+        number, cells = next(rows)
+        header = check_header(path, [cell.strip() for cell in cells])
+        yield number, header
         for number, cells in rows:
-            if not any(cells):
-                continue
-            _check_width(path, number, cells, header)
-            numbers.append(number)
-            for column, cell in zip(columns, cells, strict=True):
-                column.append(cell)
-    data = {
-        name: pl.Series(column, dtype=pl.String)
-        for name, column in zip(header, columns, strict=True)
-    }
-    return pl.DataFrame({ROW: pl.Series(numbers, dtype=pl.Int64), **data})
+            if any(cells):
+                _check_width(path, number, cells, header)
+                yield number, cells
 
 
 def _rows(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:

@@ -45,16 +45,15 @@ def divide(
         StudyError: if the options contradict the rows.
     """
     options = options or Options()
-    usable = _usable(pool)
-    asked = _apart(_usable(test), usable) if test is not None else None
+    kept, asked = usable_rows(pool, test)
     if asked is not None and options.folds is not None:
         raise StudyError(
             "Folds are made where there is no test file. Leave out --folds, or leave out --test."
         )
-    check_rows(usable, asked)
-    everything = [*usable, *(asked or ())]
+    check_rows(kept, asked)
+    everything = [*kept, *(asked or ())]
     task = task_from(everything, options.names, options.descriptions, options.instruction)
-    division = _divided(usable, asked, options)
+    division = _divided(kept, asked, options)
     folds = _folds(division)
     dropped = find.left_out_rows(pool, "the pool" if test is not None else "the file")
     dropped += find.left_out_rows(test or (), "the test file")
@@ -116,6 +115,14 @@ def _findings(division: Division, folds: Sequence[Fold], dropped: Sequence[str])
         *find.long_texts(division.rows),
         *find.sorted_input(pool),
     ]
+
+
+def usable_rows(
+    pool: Sequence[Example], test: Sequence[Example] | None
+) -> tuple[list[Example], list[Example] | None]:
+    """Return the rows with a text and a label, under ids that no other row has."""
+    kept = _usable(pool)
+    return kept, None if test is None else _apart(_usable(test), kept)
 
 
 def _usable(rows: Sequence[Example]) -> list[Example]:

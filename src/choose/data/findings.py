@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
 from choose.data.cells import listed, rows_named, short
+from choose.data.conflicts import lost, torn
 from choose.data.duplicates import Twins
 from choose.types import Example
 
@@ -56,17 +57,13 @@ def shared_with_test(
 
 def conflicts(rows: Sequence[Example]) -> list[str]:
     """Say which texts stand under more than one label, case and spaces set aside."""
-    by_text: dict[str, list[Example]] = {}
-    for example in rows:
-        by_text.setdefault(" ".join(example.text.casefold().split()), []).append(example)
-    torn = [same for same in by_text.values() if len({e.target for e in same}) > 1]
-    if not torn:
+    found = torn(rows)
+    if not found:
         return []
-    ids = [e.id for same in torn for e in same]
-    sure = sum(len(same) - max(Counter(e.target for e in same).values()) for same in torn)
+    ids = [e.id for same in found for e in same]
     return [
-        f"{_counted(len(torn), 'text')} {_has(len(torn))} more than one label "
-        f"({rows_named(ids)}): at least {_rows(sure)} cannot be answered right by any means."
+        f"{_counted(len(found), 'text')} {_has(len(found))} more than one label "
+        f"({rows_named(ids)}): at least {_rows(lost(found))} cannot be answered right by any means."
     ]
 
 

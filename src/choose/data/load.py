@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,7 @@ import polars as pl
 from choose.data.columns import examples_from
 from choose.data.divide import Options, divide
 from choose.data.read import read_table
-from choose.data.roles import Columns, maybe_group
+from choose.data.roles import Columns, Roles, maybe_group, roles_of
 from choose.errors import DataError, StudyError
 from choose.types import Dataset, Example
 
@@ -56,21 +56,88 @@ class TaskSettings(Protocol):
         """What labels mean."""
 
 
-def load_dataset(section: DataSettings, task: TaskSettings) -> Dataset:
-    """Read, check and divide the labelled set of a study.
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All rows as they were read, those without text or label too; `test` is None without a file.
+
+    `roles` are the columns of the pool; `hint` names one that might say which rows belong together.
+    """
+
+    name: str
+    pool: list[Example]
+    test: list[Example] | None
+    roles: Roles
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Tables that lie in no file, as `read_table` returns them, and what to call them.
+
+    `test` are rows to ask; a file can be named in the study beside a table here.
+    """
+
+    pool: pl.DataFrame | None = None
+    test: pl.DataFrame | None = None
+    name: str = "rows"
+
+
+def read_rows(section: DataSettings, tables: Tables | None = None) -> Rows:
+    """Read the files of a study; `tables` stand in for them.
 
     Raises:
-        DataError: if it cannot be read or used.
-        StudyError: if the settings contradict the data, or name none.
+        DataError: if one cannot be read.
+        StudyError: if none is named.
     """
+    given = tables or Tables()
+    table = _pool_table(section, given)
+    test = given.test
+    if test is None and section.test is not None:
+        test = read_table(section.test)
+    name = given.name
+    if given.pool is None and section.path is not None:
+        name = name_of(section.path)
+    return Rows(
+        name=name,
+        pool=_examples(section.path, table, section, given),
+        test=None if test is None else _examples(section.test, test, section, given),
+        roles=roles_of(table, section),
+        hint=maybe_group(table),
+    )
+
+
+def _pool_table(section: DataSettings, given: Tables) -> pl.DataFrame:
+    if given.pool is not None:
+        return given.pool
     if section.path is None:
-        raise StudyError("No labelled set was named. Give a file: choose compare DATA.")
+        raise StudyError("No labelled set was named (DATA). Give a file, or sample:tickets.")
     if section.test is not None and _same(section.path, section.test):
         raise DataError(
             f"{section.test!r} is both the labelled set and the test file. Leave out --test to "
             "have it divided."
         )
-    table = read_table(section.path)
+    return read_table(section.path)
+
+
+def load_dataset(
+    section: DataSettings, task: TaskSettings, tables: Tables | None = None
+) -> Dataset:
+    """Read, check and divide the labelled set of a study; `tables` stand in for its files.
+
+    Raises:
+        DataError: if it cannot be read or used.
+        StudyError: if the settings contradict the data, or name none.
+    """
+    return divided(read_rows(section, tables), section, task)
+
+
+def divided(rows: Rows, section: DataSettings, task: TaskSettings) -> Dataset:
+    """Check and divide rows that were read.
+
+    Raises:
+        DataError: if they cannot be used.
+        StudyError: if the settings contradict them.
+    """
     options = Options(
         test_rows=section.test_rows,
         folds=section.folds,
@@ -78,11 +145,7 @@ def load_dataset(section: DataSettings, task: TaskSettings) -> Dataset:
         descriptions=task.descriptions,
         instruction=task.instruction,
     )
-    pool = _examples(section.path, table, section)
-    test = None
-    if section.test is not None:
-        test = _examples(section.test, read_table(section.test), section)
-    return _with_hint(divide(name_of(section.path), pool, test, options), table)
+    return _with_hint(divide(rows.name, rows.pool, rows.test, options), rows.hint)
 
 
 def name_of(path: str) -> str:
@@ -93,13 +156,16 @@ def name_of(path: str) -> str:
     return Path(path).resolve().parent.name or stem if stem.lower() in _GENERIC else stem
 
 
-def _examples(path: str, table: pl.DataFrame, section: DataSettings) -> list[Example]:
+def _examples(
+    path: str | None, table: pl.DataFrame, section: DataSettings, given: Tables
+) -> list[Example]:
     try:
         return examples_from(table, section)
     except DataError as error:
-        if section.test is None:
+        if section.test is None and given.test is None:
             raise
-        raise DataError(f"In {path!r}: {error}") from error
+        where = repr(path) if path is not None else "the rows given"
+        raise DataError(f"In {where}: {error}") from error
 
 
 def _same(path: str, test: str) -> bool:
@@ -109,8 +175,7 @@ def _same(path: str, test: str) -> bool:
         return False
 
 
-def _with_hint(dataset: Dataset, table: pl.DataFrame) -> Dataset:
-    hint = maybe_group(table)
+def _with_hint(dataset: Dataset, hint: str | None) -> Dataset:
     if hint is None or any(e.group is not None for e in dataset.examples.values()):
         return dataset
     finding = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from errno import ENAMETOOLONG
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
@@ -58,28 +59,36 @@ def read_table(path: str | Path) -> pl.DataFrame:
         DataError: naming the row where there is one.
     """
     name = str(path)
-    if name.startswith("sample:"):
-        with as_file(_sample(name.removeprefix("sample:"))) as found:
-            return read_table(found)
+    with checked_file(name, LARGEST) as found:
+        try:
+            table = _READERS[found.suffix.lower()](found)
+        except OSError as error:
+            raise DataError(f"Cannot read {name!r}: {error.strerror or error}.") from error
+    if table.is_empty():
+        raise DataError(
+            f"{name!r} holds no rows below its header. It must hold at least one labelled row."
+        )
+    return table
+
+
+@contextmanager
+def checked_file(name: str, largest: float = float("inf")) -> Iterator[Path]:
+    """Give the path of a file whose ending is known and whose first bytes are what it says.
+
+    Raises:
+        DataError: if it is none, or has more than `largest` bytes.
+    """
     if name.startswith("hf:"):
         raise DataError(
             f"{name!r} cannot be read: data sets on the Hugging Face hub need an extra that is not "
             "built yet. Export it, for example with load_dataset(...).to_parquet('train.parquet'), "
             "and give that file."
         )
-    path = Path(path)
-    reader = _READERS.get(_check_suffix(path))
-    assert reader is not None
-    _check_content(path)
-    try:
-        table = reader(path)
-    except OSError as error:
-        raise DataError(f"Cannot read {name!r}: {error.strerror or error}.") from error
-    if table.is_empty():
-        raise DataError(
-            f"{name!r} holds no rows below its header. It must hold at least one labelled row."
-        )
-    return table
+    bundled = name.startswith("sample:")
+    with as_file(_sample(name[7:])) if bundled else nullcontext(Path(name)) as path:
+        _check_suffix(path)
+        _check_content(path, largest)
+        yield path
 
 
 def _check_suffix(path: Path) -> str:
@@ -115,7 +124,7 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
-def _check_content(path: Path) -> None:
+def _check_content(path: Path, largest: float = LARGEST) -> None:
     """Refuse a file that is too large or whose first bytes are not what its ending says."""
     try:
         size = path.stat().st_size
@@ -123,7 +132,7 @@ def _check_content(path: Path) -> None:
             head = file.read(4096)
     except OSError as error:
         raise DataError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
-    if size > LARGEST:
+    if size > largest:
         raise DataError(
             f"{str(path)!r} has {size / 1e9:.1f} GB. Files of up to {LARGEST / 1e9:g} GB are read: "
             "give a sample of the rows; more than 100,000 decide nothing."

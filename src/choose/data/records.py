@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 
@@ -22,9 +22,14 @@ def read_jsonl(path: Path) -> pl.DataFrame:
     Raises:
         DataError: naming the line that is no object.
     """
+    return table_from(path, jsonl_records(path))
+
+
+def table_from(path: Path, records: Iterable[tuple[int, dict[str, Any]]]) -> pl.DataFrame:
+    """Lay numbered records out as columns of strings; `path` names them in messages."""
     numbers: list[int] = []
     columns: dict[str, list[Any]] = {}
-    for number, record in _records(path):
+    for number, record in records:
         for key in record.keys() - columns.keys():
             columns[key] = [None] * len(numbers)
         numbers.append(number)
@@ -52,10 +57,17 @@ def read_parquet(path: Path) -> pl.DataFrame:
         raise DataError(
             f"{str(path)!r} cannot be read as Parquet: {reason}. Write it again, or use CSV."
         ) from error
+    return table_of_frame(path, table, names)
+
+
+def table_of_frame(
+    path: Path, table: pl.DataFrame, names: Mapping[str, list[str]] | None = None
+) -> pl.DataFrame:
+    """Lay a typed table out as columns of strings; `names` are class labels by column."""
     if ROW in table.columns:
         table = table.drop(ROW)
     numbers = list(range(1, table.height + 1))
-    columns = [_strings(path, column, names.get(column.name)) for column in table]
+    columns = [_strings(path, column, (names or {}).get(column.name)) for column in table]
     return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *columns])
 
 
@@ -72,16 +84,26 @@ def plain(value: Any) -> str | None:
     return str(value)
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    number = 0
+def jsonl_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each object of a file with the number of its line, one at a time.
+
+    Raises:
+        DataError: naming the line that is no object, when it is reached.
+    """
     with path.open("rb") as file:
-        while line := file.readline(LINE_LIMIT):
-            number += 1
-            if len(line) == LINE_LIMIT:
-                raise DataError(f"Line {number} of {str(path)!r} {TOO_LONG}")
-            text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
-            if text:
-                yield number, _record(path, number, text)
+        yield from records_in(file, path)
+
+
+def records_in(file: BinaryIO, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each object of an open stream with the number of its line; `path` names it."""
+    number = 0
+    while line := file.readline(LINE_LIMIT):
+        number += 1
+        if len(line) == LINE_LIMIT:
+            raise DataError(f"Line {number} of {str(path)!r} {TOO_LONG}")
+        text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
+        if text:
+            yield number, _record(path, number, text)
 
 
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:

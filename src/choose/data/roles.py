@@ -89,6 +89,24 @@ def roles_of(table: pl.DataFrame, section: Columns) -> Roles:
     )
 
 
+def asked_columns(
+    columns: Sequence[str], text_column: str | None
+) -> tuple[tuple[str, ...], str | None]:
+    """Decide which columns hold the text and the id of rows that have no label.
+
+    Raises:
+        DataError: if none is the text.
+    """
+    id = _usual(columns, ("id",))
+    text = _text_columns(columns, text_column)
+    others = tuple(name for name in columns if name != id)
+    if not text and len(others) == 1:
+        text = others
+    if not text:
+        raise _none_usual("text", columns, TEXT)
+    return text, id
+
+
 def maybe_group(table: pl.DataFrame) -> str | None:
     """Return a column that might say which rows belong together, though nobody said so."""
     return _usual([name for name in table.columns if name != ROW], MAYBE_GROUP)

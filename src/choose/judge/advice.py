@@ -12,6 +12,7 @@ from choose.judge.headline import best_cheaper
 from choose.judge.joining import overlap_steps
 from choose.judge.label_gate import conflicts_fail
 from choose.judge.label_limit import labels_limit, relabel
+from choose.judge.labelling import priced
 from choose.judge.more_labels import (
     more,
     nearest,
@@ -21,21 +22,24 @@ from choose.judge.more_labels import (
     toward_margin,
     toward_target,
 )
+from choose.judge.moves import ENOUGH, buys_most, few_repetitions
 from choose.judge.paired import paired_difference
+from choose.judge.price_flips import price_flips
+from choose.judge.reasons import nearest_dearer
 from choose.judge.record import Gate
-from choose.judge.record_curves import Forecast
+from choose.judge.record_costs import Move
+from choose.judge.record_curves import Forecast, Needed
 from choose.judge.robustness import common
+from choose.judge.settle import best_of
 from choose.judge.steadiness import under_noise
 from choose.judge.words import gain, listed, number, of_100, plural, points, rounded
-
-# Repetitions that a study needs before retraining luck is measured well.
-ENOUGH = 5
 
 
 def flips(case: Case) -> tuple[str, ...]:
     """Return what would change the verdict, with figures."""
     return (
         *_margin(case),
+        *price_flips(case),
         *_model(case),
         *_fewer_labels(case),
         *overtaken(case.field, case.name),
@@ -52,19 +56,18 @@ def _margin(case: Case) -> Iterator[str]:
     found = case.field.gain(case.name, rival) if rival else None
     if rival and found:
         yield (
-            f"If only gains above {points(found.value)} mattered, {rival} would do: the margin "
-            f"was set at {points(case.margin)}."
+            f"If only gains above {points(found.value)} mattered, {rival} would do: "
+            f"{_set(case, points(case.field.margin(case.name, rival)))}."
         )
-    highs = {
-        n: f.high
-        for n in case.field.dearer(case.name)
-        if (f := case.field.gain(n, case.name)) and f.high > 0
-    }
-    if highs:
-        most = max(highs, key=lambda n: highs[n])
-        yield (
-            f"If a gain of {points(highs[most])} or less mattered, {most} could not be ruled out."
-        )
+    most = nearest_dearer(case)
+    found = case.field.gain(most, case.name) if most else None
+    if most and found and found.high > 0:
+        yield f"If a gain of {points(found.high)} or less mattered, {most} could not be ruled out."
+
+
+def _set(case: Case, margin: str) -> str:
+    derived = case.field.margins.derived
+    return f"at your prices {margin} matter" if derived else f"the margin was set at {margin}"
 
 
 def _model(case: Case) -> Iterator[str]:
@@ -116,29 +119,27 @@ def _wording(case: Case) -> Iterator[str]:
                 )
 
 
-def next_steps(case: Case, gates: tuple[Gate, ...], left_out: tuple[str, ...]) -> tuple[str, ...]:
+def next_steps(
+    case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...], left_out: tuple[str, ...]
+) -> tuple[str, ...]:
     """Return what to do next, the most useful first."""
+    worth = [said] if (said := buys_most(moves)) else []
     steps = [*_repeat(case), *_label(case), *_grow(case), *_stronger(case, gates), *_clean(case)]
     steps = [*relabel(case), *steps] if labels_limit(case) else [*steps, *relabel(case)]
     steps += [*failure_steps(case.failures, case.margin), *overlap_steps(case.overlap, case.margin)]
     if left_out:
         steps.append(
-            "Finish what was left out: the same command with a larger --budget goes on from here."
+            f"Finish what was left out ({plural(len(left_out), 'item')}): the same "
+            "command with a larger --budget goes on from here."
         )
-    return tuple(steps)
+    return (*worth, *steps)
 
 
 def _repeat(case: Case) -> Iterator[str]:
     found = contest(case.field, case.settlement)
     if case.settlement.chosen or found is None or found.luck < 0.5:
         return
-    few = [
-        c.info.name
-        for c in case.field.order
-        if c.repeats
-        and c.repetitions < ENOUGH
-        and c.info.name in (case.name, *case.settlement.rivals)
-    ]
+    few = [candidate.info.name for candidate in few_repetitions(case)]
     if few:
         yield (
             f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH}): retraining luck makes up "
@@ -150,34 +151,25 @@ def _label(case: Case) -> Iterator[str]:
     found = contest(case.field, case.settlement)
     if case.settlement.chosen or found is None or not case.settlement.reachable:
         return
-    more = more_rows(found, case.margin)
+    more = more_rows(found, case.stake)
     if more is None:
         return
     names = listed([case.name, case.settlement.rivals[0]])
     low, high = rounded(more[0]), rounded(more[1])
+    many = f"about {low:,} to {high:,}" if low else f"up to about {high:,}"
     yield (
-        f"Label about {low:,} to {high:,} more rows to settle {names}, four times in five"
-        f"{_price(case, low, high)}."
+        f"Label {many} more rows to settle {names}, four times in five"
+        f"{priced(case.field.rule, low, high)}."
     )
-
-
-def _price(case: Case, low: int, high: int) -> str:
-    minutes, rate = case.field.rule.minutes_per_label, case.field.rule.hourly_rate
-    if minutes is None:
-        return ""
-    hours = [n * minutes / 60 for n in (low, high)]
-    said = f" ({number(hours[0])} to {number(hours[1])} hours"
-    if rate is not None:
-        said += f", ${hours[0] * rate:,.0f} to ${hours[1] * rate:,.0f}"
-    return said + ")"
 
 
 def _grow(case: Case) -> Iterator[str]:
     if case.settlement.target in ("missed", "open") and (said := toward_target(case.field)):
-        yield said + _hours(case, nearest(case.field))
+        forecast = nearest(case.field)
+        yield said + _hours(case, forecast, forecast.target if forecast else None)
     forecast = steepest(case.field, (case.name, *case.settlement.rivals))
     if forecast is not None:
-        yield toward_margin(forecast)
+        yield toward_margin(forecast) + _hours(case, forecast, forecast.margin)
         return
     found = rising(case.field, case.field.names)
     if found is not None:
@@ -193,19 +185,32 @@ def _unreached(case: Case) -> str:
     return "" if case.settlement.target == "met" else out_of_reach(case.field)
 
 
-def _hours(case: Case, forecast: Forecast | None) -> str:
-    ends = more(forecast, forecast.target) if forecast and forecast.target else None
-    price = _price(case, *ends) if ends else ""
+def _hours(case: Case, forecast: Forecast | None, needed: Needed | None) -> str:
+    ends = more(forecast, needed) if forecast and needed else None
+    price = priced(case.field.rule, *ends) if ends else ""
     return f" That is{price.replace(' (', ' ', 1).removesuffix(')')}." if price else ""
 
 
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:
     gate = next(gate for gate in gates if gate.name == "contenders credible")
     if gate.status == "unknown" and case.field.family(case.name) not in ("prompting", "retrieval"):
-        yield "Try a stronger prompted model: choose compare DATA --model SPEC."
+        prompted = best_of(case.field, ("prompting", "retrieval"))
+        so_far = f"{prompted} got {_right(case, prompted)} right" if prompted else "none was tried"
+        yield (
+            "Try a stronger prompted model (choose compare DATA --model SPEC): here "
+            f"{so_far}, {case.name} {_right(case, case.name)}."
+        )
+
+
+def _right(case: Case, name: str) -> str:
+    return of_100(case.field.accuracies[name].value)
 
 
 def _clean(case: Case) -> Iterator[str]:
     rows = case.field.panel.rows
-    if conflicts_fail(int(rows.conflicting.sum()), len(rows.targets)):
-        yield "Settle the texts that stand under two labels; choose check DATA lists them."
+    conflicting = int(rows.conflicting.sum())
+    if conflicts_fail(conflicting, len(rows.targets)):
+        yield (
+            f"Settle the texts that stand under two labels, {plural(conflicting, 'row')}; choose "
+            "check DATA lists them."
+        )

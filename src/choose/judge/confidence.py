@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from choose.judge.gates import Case
 from choose.judge.paired import Difference
 from choose.judge.record import Confidence, Gate
-from choose.judge.words import listed, plural
+from choose.judge.settle import best_of
+from choose.judge.words import listed, of_100, plural, points
+from choose.judge.worth import NAME as WORTH
 
 _LEVELS: tuple[Confidence, ...] = ("low", "medium", "high")
 
@@ -33,10 +35,11 @@ def _evidence(case: Case) -> list[tuple[int, str]]:
     limits: list[tuple[int, str]] = []
     if case.settlement.chosen is None and case.settlement.reachable:
         chance = case.field.outlook.probability_best.get(case.name, 0.0)
-        limits.append((1 if chance >= 0.5 else 0, "nothing was shown to be the right choice"))
+        shown = f"nothing was shown to be right by the {points(case.stake)} that matter"
+        limits.append((1 if chance >= 0.5 else 0, shown))
     few = thin(case)
     if few:
-        limits.append((0, f"{listed(few)} had fewer than three repetitions"))
+        limits.append((0, f"{listed([_repeated(case, n) for n in few])}, fewer than 3"))
     rows = len(case.field.panel.rows.targets)
     if rows < ROUGH:
         limits.append((0 if rows < TINY else 1, f"there are only {plural(rows, 'test row')}"))
@@ -58,6 +61,10 @@ def thin(case: Case) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _repeated(case: Case, name: str) -> str:
+    return f"{name} had {plural(case.field.panel[name].repetitions, 'repetition')}"
+
+
 def _repeats_little(case: Case, name: str) -> bool:
     candidate = case.field.panel[name]
     return candidate.repeats and candidate.repetitions < 3
@@ -68,27 +75,46 @@ def _sure(case: Case, other: str, found: Difference) -> bool:
     half = 0.0 if assumed else (found.high - found.low) / 2
     if other in case.field.cheaper(case.name):
         return found.low - half > 0
-    return -(found.low - half) < case.margin
+    return -(found.low - half) < case.field.margin(case.name, other)
 
 
 def _contenders(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]]:
     limits: list[tuple[int, str]] = []
     against = case.field.family(case.name) not in ("prompting", "retrieval")
     if against and any(g.name == "contenders credible" and g.status != "pass" for g in gates):
-        limits.append((1, "prompting and retrieval were not tried with a strong model"))
+        limits.append((1, _no_strong_model(case)))
     if not any(case.field.family(name) == "fine-tuning" for name in case.field.names):
-        limits.append((1, "fine-tuning was not measured"))
+        limits.append(
+            (1, f"fine-tuning is not among the {plural(len(case.field.names), 'candidate')} judged")
+        )
     failed = [
         c.info.name
         for c in case.field.panel.candidates
         if c.failures or (c.main is None and c.info.name not in case.field.names)
     ]
     if failed:
-        limits.append((1, f"{listed(failed)} did not finish"))
-    partial = [name for name in case.field.names if _partly(case, name)]
+        trials = sum(c.failures for c in case.field.panel.candidates if c.info.name in failed)
+        limits.append((1, f"{listed(failed)} did not finish ({plural(trials, 'failed trial')})"))
+    partial = [_answered(case, name) for name in case.field.names if _partly(case, name)]
     if partial:
-        limits.append((1, f"{listed(partial)} answered only part of the rows"))
+        limits.append((1, listed(partial)))
     return limits
+
+
+def _no_strong_model(case: Case) -> str:
+    best = best_of(case.field, ("prompting", "retrieval"))
+    if best is None:
+        return (
+            f"prompting and retrieval are not among the {len(case.field.names)} candidates judged"
+        )
+    right = of_100(case.field.accuracies[best].value)
+    return f"prompting and retrieval were tried with a small model only ({best}: {right} right)"
+
+
+def _answered(case: Case, name: str) -> str:
+    table = case.field.panel[name].main
+    asked = int(table.kept.sum()) if table else 0
+    return f"{name} answered {asked:,} of {plural(len(case.field.panel.rows.targets), 'row')}"
 
 
 def _partly(case: Case, name: str) -> bool:
@@ -111,6 +137,11 @@ def _study(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[int, str
     failed = [g.name for g in gates if g.name in _SOUND and g.status == "fail"]
     if failed:
         limits.append((1, f"not given: {listed(failed)}"))
+    pays = next((gate.status for gate in gates if gate.name == WORTH), "unknown")
+    if pays == "fail":
+        limits.append((1, "it costs more than it brings"))
+    if pays == "unknown" and case.field.margins.derived:
+        limits.append((1, "whether it pays is not settled"))
     if any(gate.name == "robust" and gate.status == "fail" for gate in gates):
         limits.append((1, "the choice does not stand under all conditions"))
     return limits

@@ -2,59 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 import numpy as np
 
 from choose.judge.answers import CLEAN
+from choose.judge.bills import (
+    bill_of,
+    build_usd,
+    engineer_hours,
+    missing,
+    months_left,
+    refresh_usd,
+    training_usd,
+)
+from choose.judge.frozen import Interval
+from choose.judge.labelling import label_hours
 from choose.judge.panel import Measured
-from choose.judge.record import Cost
+from choose.judge.record_costs import Cost
 from choose.judge.rule import Rule
+from choose.judge.running import Running, running, seconds_an_answer
+from choose.judge.serving import serving
 from choose.types import FAMILIES, Run
 
-# Costs that differ by less than this factor pass for equal.
-ALIKE = 3.0
+# Costs that differ by less than this factor pass for equal: clocks are not exact, and of a total
+# over the horizon, which is mostly hours and prices that the study states, they are a small part.
+ALIKE, ALIKE_IN_ALL = 3.0, 1.1
+
+# Dollars over the horizon below which nobody minds.
+CHEAP = 1.0
 
 
 def cost_of(candidate: Measured, rule: Rule) -> Cost:
     """Return the cost of one fit and of one answer, as if nothing had been cached.
 
-    Dollars are null unless the study prices an hour of the machine.
+    Dollars are null unless the study prices everything that they are made of.
     """
     if candidate.main is None:
         return Cost()
-    runs = candidate.main.runs
+    runs, plan = candidate.main.runs, rule.deployment
     fit = _median(run.fit_seconds for run in runs)
-    answer = _median(_answer_ms(run) for run in runs)
-    price = rule.usd_per_machine_hour
+    times, answer, bill = (
+        seconds_an_answer(runs),
+        running(candidate, rule),
+        bill_of(candidate, rule),
+    )
+    day = candidate.info.retires
     return Cost(
         fit_seconds=fit,
         turnaround_seconds=fit,
-        ms_per_item=answer,
+        ms_per_item=1000 * median(times) if times else None,
         tokens_in=_tokens(runs, "tokens_in"),
+        tokens_cached=_tokens(runs, "tokens_cached"),
         tokens_out=_tokens(runs, "tokens_out"),
-        # A millisecond an item is a second for a thousand items.
-        usd_per_1k=answer * price / 3600 if answer is not None and price is not None else None,
+        usd_per_1k=1000 * answer.value if answer else None,
+        per_1k=_per_1k(answer),
         artefact_mb=_median(run.artefact_mb for run in runs),
+        base_mb=_median(run.base_mb for run in runs),
+        labelling_hours=label_hours(candidate.pool if candidate.info.learns else 0, rule),
+        engineer_hours=engineer_hours(candidate, rule),
+        build_usd=build_usd(candidate, rule),
+        refresh_usd=refresh_usd(candidate, rule) if plan.refresh_months else None,
+        total_usd=bill.total(plan) if bill else None,
+        retires=day.isoformat() if day else None,
+        months=months_left(candidate, plan),
+        serving=serving(runs, rule),
+        missing=missing(candidate, rule),
     )
 
 
-def cheapest_first(candidates: Sequence[Measured], rule: Rule) -> list[Measured]:
-    """Order candidates by what they cost: dollars where priced, else seconds.
+def _per_1k(found: Running | None) -> Interval | None:
+    if found is None or not found.measured:
+        return None
+    return Interval(
+        value=1000 * found.value,
+        low=1000 * found.low,
+        high=1000 * found.high,
+        estimand="1,000 answers",
+    )
 
-    Costs within a factor of three of the least that is not yet placed pass for equal, since clocks
-    are not that exact; among equals the simpler family comes first. A candidate whose cost is
-    unknown stands last.
+
+def cheapest_first(
+    candidates: Sequence[Measured], rule: Rule, totals: Mapping[str, float] | None = None
+) -> list[Measured]:
+    """Order candidates by what they cost: in all where that is known, else a fit and 1,000 answers.
+
+    Costs within a factor of the least that is not yet placed pass for equal (`ALIKE`); among equals
+    the simpler family comes first. A candidate whose cost is unknown stands last.
+
+    Args:
+        candidates: to order.
+        rule: prices.
+        totals: dollars over the horizon by candidate; empty unless all of them are known.
     """
-    figures = {c.info.name: burden(cost_of(c, rule), rule) for c in candidates}
-    known = sorted(figure for figure in figures.values() if figure is not None)
+    if totals:
+        return _in_tiers(candidates, totals, ALIKE_IN_ALL, CHEAP)
+    costs = {c.info.name: cost_of(c, rule) for c in candidates}
+    figures = burdens(costs, {c.info.name: training_usd(c, rule) for c in candidates})
     # Below a second nobody minds, whatever a second costs.
-    second = (rule.usd_per_machine_hour or 3600) / 3600
+    dollars = in_dollars(costs)
+    second = (rule.usd_per_machine_hour or 3600) / 3600 if dollars else 1.0
+    return _in_tiers(candidates, figures, ALIKE, second)
+
+
+def _in_tiers(
+    candidates: Sequence[Measured],
+    figures: Mapping[str, float | None],
+    alike: float,
+    least: float,
+) -> list[Measured]:
+    known = sorted(figure for figure in figures.values() if figure is not None)
     tiers: list[float] = []
     for figure in known:
-        if not tiers or figure > ALIKE * tiers[-1]:
-            tiers.append(max(figure, second))
+        if not tiers or figure > alike * tiers[-1]:
+            tiers.append(max(figure, least))
 
     def place(candidate: Measured) -> tuple[int, int, float, str]:
         figure, name = figures[candidate.info.name], candidate.info.name
@@ -67,25 +129,32 @@ def cheapest_first(candidates: Sequence[Measured], rule: Rule) -> list[Measured]
     return sorted(candidates, key=place)
 
 
-def burden(cost: Cost, rule: Rule) -> float | None:
-    """Return the figure that orders candidates: dollars or seconds of a fit and 1,000 answers."""
-    if cost.fit_seconds is None or cost.ms_per_item is None:
-        return None
-    seconds = cost.fit_seconds + cost.ms_per_item
-    price = rule.usd_per_machine_hour
-    return seconds if price is None else seconds * price / 3600
+def in_dollars(costs: Mapping[str, Cost]) -> bool:
+    """Return whether an answer of every candidate is priced that was timed."""
+    timed = [cost for cost in costs.values() if cost.ms_per_item is not None]
+    return bool(timed) and all(cost.usd_per_1k is not None for cost in timed)
+
+
+def burdens(
+    costs: Mapping[str, Cost], training: Mapping[str, float | None]
+) -> dict[str, float | None]:
+    """Return dollars of a fit and 1,000 answers where all are priced, else their seconds."""
+    dollars = in_dollars(costs)
+    return {
+        name: _sum(training[name] or 0.0, cost.usd_per_1k)
+        if dollars
+        else _sum(cost.fit_seconds, cost.ms_per_item)
+        for name, cost in costs.items()
+    }
+
+
+def _sum(fit: float | None, answers: float | None) -> float | None:
+    return None if fit is None or answers is None else fit + answers
 
 
 def _median(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(median(known)) if known else None
-
-
-def _answer_ms(run: Run) -> float | None:
-    asked = len(run.asked[CLEAN])
-    if run.predict_seconds is None or not asked:
-        return None
-    return 1000 * run.predict_seconds / asked
 
 
 def _tokens(runs: Sequence[Run], name: str) -> float | None:

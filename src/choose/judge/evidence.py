@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
+from choose.prices import TokenPrices
 from choose.types import Family, Run
 
 
@@ -42,6 +44,8 @@ class CandidateInfo:
         seeded: whether the seed can change an answer given the same pool.
         learns: whether examples or seed can change an answer at all.
         billions: parameters of the model in billions where known; else read off its name.
+        token_prices: of its endpoint, or None where it runs on the machine or is not priced.
+        retires: the day from which its model cannot be had any more, or None if none is known.
     """
 
     name: str
@@ -52,6 +56,13 @@ class CandidateInfo:
     seeded: bool = False
     learns: bool = True
     billions: float | None = None
+    token_prices: TokenPrices | None = None
+    retires: date | None = None
+
+    @property
+    def remote(self) -> bool:
+        """Return whether an endpoint answers, so that the machine's hour is not what it costs."""
+        return self.token_prices is not None or (self.model or "").startswith("endpoint:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

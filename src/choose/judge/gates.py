@@ -12,21 +12,20 @@ from functools import cached_property
 
 import numpy as np
 
-from choose.judge.costs import burden, cost_of
 from choose.judge.credible import BILLIONS, strong
 from choose.judge.data_driven import data_driven
 from choose.judge.drift import stable
 from choose.judge.families import Match, match
-from choose.judge.growth import contest
+from choose.judge.growth import contest, opponent
 from choose.judge.intervals import smallest_detectable_gain
 from choose.judge.label_gate import clean_labels
-from choose.judge.paired import Difference
 from choose.judge.record import Gate
 from choose.judge.record_audit import Audit
 from choose.judge.record_failures import Failures, Overlap
 from choose.judge.settle import Field, Settlement, relation
 from choose.judge.steadiness import halves, under_noise, under_views
-from choose.judge.words import gain, interval, listed, number, plural, points, seconds, short
+from choose.judge.words import gain, interval, listed, number, plural, points, short
+from choose.judge.worth import worth
 from choose.types import FAMILIES, Family
 
 # Fewer asked rows than this say nothing about a label.
@@ -52,8 +51,14 @@ class Case:
 
     @property
     def margin(self) -> float:
-        """Return the smallest gain that matters."""
+        """Return the smallest gain that matters where nothing sets two candidates apart in cost."""
         return self.field.rule.margin
+
+    @cached_property
+    def stake(self) -> float:
+        """Return the smallest gain that matters in the contest that decides."""
+        other = opponent(self.field, self.settlement)
+        return self.field.margin(other, self.name) if other else self.margin
 
     @cached_property
     def detectable(self) -> float | None:
@@ -80,7 +85,7 @@ def gates_of(case: Case) -> tuple[Gate, ...]:
         stable(case.field.panel, case.name, case.margin),
         data_driven(case.failures, case.margin),
         _gap(case),
-        _worth(case),
+        worth(case.field, case.name),
         _robust(case),
     )
 
@@ -123,8 +128,8 @@ def _adequate(case: Case) -> Gate:
         if detectable is not None
         else f"{plural(found.rows, 'test row')} are too few to find the differences seen"
     )
-    matters = f"a gain of {points(case.margin)} matters"
-    if detectable is not None and detectable <= case.margin:
+    matters = f"a gain of {points(case.stake)} matters"
+    if detectable is not None and detectable <= case.stake:
         return Gate(name=name, status="pass", evidence=f"{finds}; {matters}.")
     if case.settlement.chosen:
         return Gate(
@@ -135,8 +140,11 @@ def _adequate(case: Case) -> Gate:
     return Gate(name=name, status="fail", evidence=f"{finds}; {matters}.")
 
 
-def _judged(name: str, case: Case, found: Difference, evidence: str) -> Gate:
-    shown = relation(found, case.margin)
+def _judged(name: str, case: Case, match: Match, evidence: str) -> Gate:
+    margin = case.field.margin(match.a, match.b)
+    shown = relation(match.found, margin)
+    if case.field.margins.derived:
+        evidence = f"{evidence} At your prices, {points(margin)} matter."
     if shown == "better":
         return Gate(name=name, status="pass", evidence=evidence)
     failed = shown in ("equivalent", "worse", "not better")
@@ -159,7 +167,7 @@ def _beaten(case: Case) -> Gate:
         return _unmeasured(
             name, "Only one side was measured: there is no baseline, or nothing else."
         )
-    return _judged(name, case, found.found, _sentence(found))
+    return _judged(name, case, found, _sentence(found))
 
 
 def _gap(case: Case) -> Gate:
@@ -168,7 +176,7 @@ def _gap(case: Case) -> Gate:
     found = case.versus(("fine-tuning",), others)
     if found is None:
         return _unmeasured(name, "Fine-tuning or everything else was not measured.")
-    return _judged(name, case, found.found, _sentence(found))
+    return _judged(name, case, found, _sentence(found))
 
 
 def credible(case: Case) -> Gate:
@@ -207,21 +215,6 @@ def credible(case: Case) -> Gate:
 def _clean(case: Case) -> Gate:
     rows = case.field.panel.rows
     return clean_labels(case.audit, int(rows.conflicting.sum()), len(rows.targets))
-
-
-def _worth(case: Case) -> Gate:
-    name, field, rule = "worth its cost", case.field, case.field.rule
-    cost = burden(cost_of(field.panel[case.name], rule), rule)
-    if cost is None:
-        return _unmeasured(name, "What it costs was not measured.")
-    unit = f"${number(cost, 4)}" if rule.usd_per_machine_hour is not None else seconds(cost)
-    return _unmeasured(
-        name,
-        (
-            f"{case.name} takes {unit} for a fit and 1,000 answers; what a right answer is worth "
-            "and how many are needed is not known."
-        ),
-    )
 
 
 def _robust(case: Case) -> Gate:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from choose.judge.frozen import Interval
 from choose.judge.intervals import rows_needed
 from choose.judge.more_labels import flattens
 from choose.judge.paired import Difference, paired_difference
 from choose.judge.panel import Measured
+from choose.judge.record_curves import RiseRecord
 from choose.judge.robustness import common
 from choose.judge.settle import Field, Settlement
 
@@ -61,13 +63,41 @@ def rising(field: Field, names: tuple[str, ...]) -> Rise | None:
     return max(found, key=lambda r: r.gained.value, default=None)
 
 
+def rises_of(field: Field) -> tuple[RiseRecord, ...]:
+    """Return every candidate's rise, as it stands in the decision record."""
+    found = [rise(candidate) for candidate in field.order]
+    return tuple(
+        RiseRecord(
+            candidate=r.candidate,
+            fewer=r.fewer,
+            labels=r.labels,
+            gained=Interval(
+                value=r.gained.value,
+                low=r.gained.low,
+                high=r.gained.high,
+                estimand="a new pool of either size",
+            ),
+        )
+        for r in found
+        if r is not None
+    )
+
+
 def contest(field: Field, settlement: Settlement) -> Difference | None:
     """Return the difference on which the decision hangs: first rival, or nearest other."""
-    name = settlement.chosen or settlement.meanwhile
+    other = opponent(field, settlement)
+    return field.gain(other, settlement.meanwhile) if other else None
+
+
+def opponent(field: Field, settlement: Settlement) -> str | None:
+    """Return against whom the decision hangs."""
     others = settlement.rivals or tuple(
-        sorted((n for n in field.names if n != name), key=lambda n: -field.accuracies[n].value)
+        sorted(
+            (n for n in field.names if n != settlement.meanwhile),
+            key=lambda n: -field.accuracies[n].value,
+        )
     )
-    return field.gain(others[0], name) if others else None
+    return others[0] if others else None
 
 
 def rows_to_settle(found: Difference, margin: float) -> tuple[int, int] | None:

@@ -54,7 +54,7 @@ def _adopt(case: Case) -> str:
     if len(case.field.names) == 1:
         text = f"{do}: {score(case, case.name)}, and nothing else was measured to compare it with."
     elif found is None:
-        text = f"{do}: {score(case, case.name)}, and nothing dearer gains {points(case.margin)}."
+        text = f"{do}: {score(case, case.name)}, and nothing dearer {_gains(case)}."
     else:
         text = (
             f"{do}: {score(case, case.name)}, {points(found.value)} more than {rival}, the "
@@ -68,9 +68,15 @@ def _adopt(case: Case) -> str:
 
 def _baseline(case: Case) -> str:
     return (
-        f"A cheap classifier is enough: {score(case, case.name)}, and nothing dearer gains "
-        f"{points(case.margin)} or more."
+        f"A cheap classifier is enough: {score(case, case.name)}, and nothing dearer "
+        f"{_gains(case)}{'' if case.field.margins.derived else ' or more'}."
     )
+
+
+def _gains(case: Case) -> str:
+    if case.field.margins.derived:
+        return "gains what would pay for it"
+    return f"gains {points(case.margin)}"
 
 
 def _none(case: Case) -> str:
@@ -83,7 +89,7 @@ def _none(case: Case) -> str:
     if len(case.field.names) == 1:
         return f"None of these works yet: only {case.name} finished, which learns nothing."
     return (
-        f"None of these works yet: none gains {points(case.margin)} over always giving the "
+        f"None of these works yet: none {_gains(case)} over always giving the "
         f"most common label, which is right for "
         f"{of_100(case.field.accuracies[case.name].value)}."
     )
@@ -107,7 +113,7 @@ def _why_more(case: Case) -> str:
         )
     who = listed([case.name, case.settlement.rivals[0]])
     hung = contest(case.field, case.settlement)
-    more = more_rows(hung, case.margin) if hung else None
+    more = more_rows(hung, case.stake) if hung else None
     rows = plural(len(case.field.panel.rows.targets), "test row")
     if more is None:
         return f"{rows} cannot tell {who} apart."

@@ -77,4 +77,4 @@ def _too_few_labels(case: Case) -> bool:
     found = contest(case.field, case.settlement)
     if found is None or found.luck >= 0.5:
         return False
-    return case.detectable is None or case.detectable > COARSE * case.margin
+    return case.detectable is None or case.detectable > COARSE * case.stake

@@ -10,6 +10,7 @@ import numpy as np
 from choose.judge.answers import MISSING
 from choose.judge.frozen import Interval
 from choose.judge.gates import Case
+from choose.judge.labelling import priced
 from choose.judge.record_audit import Audit, RelabelGain
 from choose.judge.words import listed, of_100, per_cent, plural, points
 
@@ -107,5 +108,5 @@ def relabel(case: Case) -> Iterator[str]:
     )
     yield (
         f"Look at the labels of the {plural(len(suspects), 'most doubted row')} "
-        f"({listed([*named, *more])}): {worth}."
+        f"({listed([*named, *more])}): {worth}{priced(case.field.rule, len(suspects))}."
     )

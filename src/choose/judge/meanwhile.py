@@ -10,7 +10,7 @@ towards 0 as far as that error exceeds how much candidates differ. On known worl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import exp, hypot, pi, sqrt
 from typing import NamedTuple
 
@@ -44,7 +44,10 @@ class Law(NamedTuple):
 
 
 def least_loss(
-    pairs: Pairs, names: Sequence[str], accuracies: Mapping[str, Interval], margin: float
+    pairs: Pairs,
+    names: Sequence[str],
+    accuracies: Mapping[str, Interval],
+    margin: Callable[[str, str], float],
 ) -> str:
     """Return the candidate of least expected loss, the cheaper of equals.
 
@@ -52,19 +55,25 @@ def least_loss(
         pairs: differences between candidates.
         names: the candidates, cheapest first.
         accuracies: of the candidates, for those that share no row.
-        margin: the smallest gain that matters.
+        margin: the smallest gain of the dearer of two that matters.
     """
 
     def loss(place: int) -> float:
         name = names[place]
-        over = (_law(pairs, other, name, accuracies).excess(margin) for other in names)
-        needless = (_law(pairs, name, c, accuracies).below(margin) for c in names[:place])
-        return max(over) + margin * max(needless, default=0.0)
+        over = (
+            law_of(pairs, other, name, accuracies).excess(margin(other, name)) for other in names
+        )
+        needless = (
+            margin(name, c) * law_of(pairs, name, c, accuracies).below(margin(name, c))
+            for c in names[:place]
+        )
+        return max(over) + max(needless, default=0.0)
 
     return names[min(range(len(names)), key=loss)]
 
 
-def _law(pairs: Pairs, a: str, b: str, accuracies: Mapping[str, Interval]) -> Law:
+def law_of(pairs: Pairs, a: str, b: str, accuracies: Mapping[str, Interval]) -> Law:
+    """Return what accuracy of a minus b may truly be."""
     if a == b:
         return Law(0.0, 1e-9)
     found = pairs.difference(a, b)

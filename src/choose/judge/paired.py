@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtr
 
-from choose.judge.blend import Blend
+from choose.judge.blend import Blend, moderated
 from choose.judge.crossed import Mask, answered, crossed, whole_rows
 from choose.types import Floats
 
@@ -90,6 +90,7 @@ def paired_difference(
     clusters: Sequence[str] | None = None,
     weights: npt.ArrayLike | None = None,
     assumed: float = 0.0,
+    expected: float = 0.0,
 ) -> Difference:
     """Compare two (items, repetitions) matrices of scores in [0, 1], NaN where not measured.
 
@@ -105,6 +106,8 @@ def paired_difference(
         clusters: rows that hang together.
         weights: (n,) weights of the rows.
         assumed: variance to add for repetitions that should have been varied and were not.
+        expected: variance of one repetition of a side, as known from elsewhere; where a side has
+            only two, theirs is drawn toward it.
 
     Raises:
         ValueError: if no row was answered by both.
@@ -113,6 +116,10 @@ def paired_difference(
     names = None if clusters is None else [clusters[i] for i in np.flatnonzero(kept).tolist()]
     w = None if weights is None else np.asarray(weights, dtype=np.float64)[kept]
     found = _analyse(x, y, common, names, w)
+    repetitions = [n for n in (x.shape[1], y.shape[1]) if n > 1]
+    if expected and repetitions and min(repetitions) < FEW:
+        usual = expected * sum(1 / n for n in repetitions)
+        found = found._replace(error=moderated(found.error, usual))
     return _difference(x, y, _assume(found, assumed))
 
 

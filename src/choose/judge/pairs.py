@@ -11,7 +11,7 @@ from choose.judge.record import Interval, Pair
 from choose.types import Floats
 
 # Standard deviation of accuracy between fits that is assumed of a candidate that was fitted once
-# though its answers depend on a seed or a draw.
+# though its answers depend on a seed or a draw, and expected of one that was fitted twice.
 ASSUMED_SD = 0.03
 
 
@@ -38,7 +38,7 @@ class Pairs:
             return None
         assumed = ASSUMED_SD**2 * sum(c.repeats and c.repetitions < 2 for c in (a, b))
         rows = self.panel.rows
-        return paired_difference(x, y, rows.clusters, rows.weights, assumed)
+        return paired_difference(x, y, rows.clusters, rows.weights, assumed, ASSUMED_SD**2)
 
 
 def _side_by_side(a: Measured, b: Measured) -> tuple[Floats, Floats]:

@@ -6,6 +6,7 @@ from choose.judge.costs import cost_of
 from choose.judge.gates import Case
 from choose.judge.headline import best_cheaper
 from choose.judge.record import Rejected
+from choose.judge.settle import best_of
 from choose.judge.words import (
     gain,
     interval,
@@ -19,6 +20,9 @@ from choose.judge.words import (
     seconds,
 )
 
+# A margin above this part of the best baseline's errors is said to be coarse.
+COARSE = 4
+
 
 def reasons(case: Case) -> tuple[str, ...]:
     """Return what speaks for the candidate that is chosen or used meanwhile."""
@@ -29,6 +33,7 @@ def reasons(case: Case) -> tuple[str, ...]:
         _target(case),
         _open(case),
         _cost(case),
+        coarse(case),
     ]
     return tuple(sentence for sentence in found if sentence)
 
@@ -54,16 +59,35 @@ def _over_cheaper(case: Case) -> str:
 
 
 def _under_dearer(case: Case) -> str:
-    dearer = [n for n in case.field.dearer(case.name) if case.field.gain(n, case.name)]
-    if case.settlement.chosen is None or not dearer:
+    most = nearest_dearer(case)
+    found = case.field.gain(most, case.name) if most else None
+    if case.settlement.chosen is None or most is None or found is None:
         return ""
-    highs = {n: found.high for n in dearer if (found := case.field.gain(n, case.name))}
-    most = max(highs, key=lambda n: highs[n])
-    what = f"at most {points(highs[most])}" if highs[most] > 0 else "nothing"
+    what = f"at most {points(found.high)}" if found.high > 0 else "nothing"
+    needed = case.field.margin(most, case.name)
+    if not case.field.margins.derived:
+        return (
+            f"Nothing dearer is left that could gain {points(needed)}: the nearest, {most}, "
+            f"gains {what} (upper end of the 95 % interval)."
+        )
     return (
-        f"Nothing dearer is left that could gain {points(case.margin)}: the nearest, {most}, "
-        f"gains {what} (upper end of the 95 % interval)."
+        f"Nothing dearer is left that could gain what pays for it: the nearest, {most}, gains "
+        f"{what} (upper end of the 95 % interval), and {_pays(needed)}."
     )
+
+
+def _pays(needed: float) -> str:
+    return f"{points(needed)} would pay for it" if needed < 1 else "no gain would pay for it"
+
+
+def nearest_dearer(case: Case) -> str | None:
+    """Return the dearer candidate that comes nearest to a gain that matters."""
+    spare = {
+        n: found.high - case.field.margin(n, case.name)
+        for n in case.field.dearer(case.name)
+        if (found := case.field.gain(n, case.name))
+    }
+    return max(spare, key=lambda n: spare[n], default=None)
 
 
 def _target(case: Case) -> str:
@@ -87,8 +111,24 @@ def _open(case: Case) -> str:
     if found is None:
         return f"{rival} and {case.name} share no row."
     return (
-        f"{gain(rival, case.name, found)}: neither a gain of {points(case.margin)} nor "
+        f"{gain(rival, case.name, found)}: neither a gain of {points(case.stake)} nor "
         "equality within that is shown."
+    )
+
+
+def coarse(case: Case) -> str:
+    """Warn of a margin that is large beside what is left to gain; empty if it is not."""
+    field = case.field
+    baseline = best_of(field, ("baseline",))
+    if baseline is None:
+        return ""
+    errors = 1 - field.accuracies[baseline].value
+    if case.margin <= errors / COARSE:
+        return ""
+    return (
+        f"The margin of {points(case.margin)} is more than a quarter of the errors of {baseline}, "
+        f"the best baseline, which gets {of_100(errors)} wrong: gains that are large beside those "
+        f"count as nothing here; --margin sets another."
     )
 
 
@@ -145,7 +185,11 @@ def _against(case: Case, name: str) -> str:
             if found.high > 0
             else f"gains nothing ({interval(found)})"
         )
-        return f"It costs more and {gains} over {case.name}."
+        pays = f"; {_pays(case.field.margin(name, case.name))}"
+        return (
+            f"It costs more and {gains} over {case.name}"
+            f"{pays if case.field.margins.derived else ''}."
+        )
     return f"Undecided: {gain(name, case.name, found)}."
 
 

@@ -10,7 +10,9 @@ from pydantic import ConfigDict, Field
 from choose.judge.frozen import Interval as Interval
 from choose.judge.frozen import Record as Record
 from choose.judge.record_audit import Audit
-from choose.judge.record_curves import Forecast
+from choose.judge.record_costs import Breakeven, Move
+from choose.judge.record_costs import Cost as Cost
+from choose.judge.record_curves import Forecast, RiseRecord
 from choose.judge.record_failures import Failures, Overlap
 from choose.judge.record_stability import CoveragePoint, NewClass, NoiseKindPoint, Origin
 
@@ -92,18 +94,6 @@ class CurvePoint(Record):
     value: float
     low: float | None = None
     high: float | None = None
-
-
-class Cost(Record):
-    """What a candidate costs; dollars are null unless the study file prices them."""
-
-    fit_seconds: float | None = None
-    turnaround_seconds: float | None = None
-    ms_per_item: float | None = None
-    tokens_in: float | None = None
-    tokens_out: float | None = None
-    usd_per_1k: float | None = None
-    artefact_mb: float | None = None
 
 
 class Scorecard(Record):
@@ -214,6 +204,9 @@ class Decision(Record):
     failures: Failures | None = None
     overlap: Overlap | None = None
     forecasts: tuple[Forecast, ...] = ()
+    rises: tuple[RiseRecord, ...] = ()
+    breakeven: tuple[Breakeven, ...] = ()
+    moves: tuple[Move, ...] = ()
     looks: int
     left_out: tuple[str, ...] = ()
     audit: Audit | None = None

@@ -47,3 +47,12 @@ class Forecast(Record):
     target: Needed | None = None
     margin: Needed | None = None
     refused: str | None = None
+
+
+class RiseRecord(Record):
+    """What a candidate gained between a smaller pool and the compared one."""
+
+    candidate: str
+    fewer: int
+    labels: int
+    gained: Interval

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
+
+from choose.judge.deployment import UNSAID, Deployment
 
 # Raise whenever the same evidence can lead to another verdict.
-RULE = "2"
+RULE = "4"
+
+
+# The smallest gain that matters where neither the study nor its prices say.
+USUAL_MARGIN = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,18 +22,24 @@ class Rule:
     Attributes:
         target: accuracy that must be reached, or None.
         margin: the smallest gain that matters.
+        margin_from: who says so: the study, nobody, or the prices of the study (see `margins`).
         minutes_per_label: what one more label takes, or None.
         hourly_rate: dollars for an hour of labelling, or None.
+        qa_share: of the labels, that are given a second time to check them.
         usd_per_machine_hour: dollars for an hour of the machine that answers, or None.
         out_of_scope: the label of rows that none of the others fits, or None.
+        deployment: what is known of the time after the study.
     """
 
     target: float | None = None
-    margin: float = 0.02
+    margin: float = USUAL_MARGIN
+    margin_from: Literal["stated", "default", "derived"] = "stated"
     minutes_per_label: float | None = None
     hourly_rate: float | None = None
+    qa_share: float = 0.0
     usd_per_machine_hour: float | None = None
     out_of_scope: str | None = None
+    deployment: Deployment = UNSAID
     version: str = RULE
 
     def record(self) -> dict[str, Any]:

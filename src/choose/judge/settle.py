@@ -16,6 +16,7 @@ from typing import Literal
 
 from choose.judge.costs import cheapest_first
 from choose.judge.forecasts import Curves
+from choose.judge.margins import Margins, margins_of
 from choose.judge.meanwhile import least_loss
 from choose.judge.paired import Difference
 from choose.judge.pairs import Pairs
@@ -52,10 +53,15 @@ class Field:
     """The candidates that may be recommended, cheapest first, with everything about them."""
 
     panel: Panel
-    rule: Rule
+    margins: Margins
     pairs: Pairs
     order: tuple[Measured, ...]
     accuracies: dict[str, Interval]
+
+    @property
+    def rule(self) -> Rule:
+        """Return what the study states, with the margin between candidates that cost alike."""
+        return self.margins.rule
 
     @cached_property
     def outlook(self) -> Outlook:
@@ -78,7 +84,11 @@ class Field:
 
     def relation(self, a: str, b: str) -> Relation:
         """Say what is shown of a against b."""
-        return relation(self.gain(a, b), self.rule.margin)
+        return relation(self.gain(a, b), self.margin(a, b))
+
+    def margin(self, a: str, b: str) -> float:
+        """Return the smallest gain of the dearer over the cheaper that matters."""
+        return self.margins.between(a, b)
 
     def cheaper(self, name: str) -> tuple[str, ...]:
         """Return the candidates that cost less."""
@@ -105,9 +115,11 @@ def field_of(panel: Panel, rule: Rule) -> Field:
     every candidate failed somewhere, those that answered anything are taken.
     """
     sound = [c for c in panel.scored if not c.failures] or list(panel.scored)
-    order = cheapest_first(sound, rule)
+    margins = margins_of(sound, rule)
+    totals = {name: bill.total(rule.deployment) for name, bill in margins.bills.items()}
+    order = cheapest_first(sound, rule, totals)
     found = {c.info.name: interval for c in order if (interval := accuracy(c)) is not None}
-    return Field(panel, rule, Pairs(panel), tuple(order), found)
+    return Field(panel, margins, Pairs(panel), tuple(order), found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +144,7 @@ class Settlement:
 def settle(field: Field) -> Settlement:
     """Decide."""
     chosen = next((name for name in field.names if _adoptable(field, name)), None)
-    meanwhile = chosen or least_loss(field.pairs, field.names, field.accuracies, field.rule.margin)
+    meanwhile = chosen or least_loss(field.pairs, field.names, field.accuracies, field.margin)
     target = field.rule.target
     reachable = target is None or any(
         (interval.high or 0) >= target for interval in field.accuracies.values()

@@ -54,7 +54,7 @@ def halves(field: Field, name: str, seed: int = 0) -> float:
             total = inside @ np.where(known, gap, 0.0).astype(np.float32)
             mean = total / np.maximum(inside @ known.astype(np.float32), 1)
             cheaper = other in field.cheaper(name)
-            stands &= mean > ROUNDING if cheaper else mean > -field.rule.margin
+            stands &= mean > ROUNDING if cheaper else mean > -field.margin(name, other)
     return float(stands.mean())
 
 
@@ -75,7 +75,7 @@ def under_noise(field: Field, name: str) -> tuple[float | None, Reversal | None]
         highest = max(highest or 0.0, key[1])
         found = _compare(field, *common(field.panel[other].noise[key], mine[key]))
         where = f"with {100 * key[1]:g} % of the labels made wrong"
-        worst = _worse(field, worst, other, where, found)
+        worst = _worse(field.margin(other, name), worst, other, where, found)
     return highest, worst
 
 
@@ -88,7 +88,8 @@ def under_views(field: Field, name: str) -> tuple[tuple[str, ...], Reversal | No
         for view in sorted(set(mine) & set(theirs)):
             seen.add(view)
             found = _compare(field, theirs[view], mine[view])
-            worst = _worse(field, worst, other, f"on questions with {view}", found)
+            where = f"on questions with {view}"
+            worst = _worse(field.margin(other, name), worst, other, where, found)
     return tuple(sorted(seen)), worst
 
 
@@ -99,9 +100,9 @@ def _compare(field: Field, a: Floats, b: Floats) -> Difference | None:
 
 
 def _worse(
-    field: Field, worst: Reversal | None, rival: str, where: str, found: Difference | None
+    margin: float, worst: Reversal | None, rival: str, where: str, found: Difference | None
 ) -> Reversal | None:
-    if found is None or found.low <= 0 or found.value < field.rule.margin:
+    if found is None or found.low <= 0 or found.value < margin:
         return worst
     if worst is not None and worst.found.value >= found.value:
         return worst

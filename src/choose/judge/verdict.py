@@ -7,15 +7,18 @@ from importlib.metadata import version
 from choose.errors import StudyError
 from choose.judge.advice import flips, next_steps
 from choose.judge.audit import audit
+from choose.judge.breakeven import breakevens
 from choose.judge.confidence import confidence_of
 from choose.judge.crossings import crossings_of
 from choose.judge.data_driven import failure_reasons
 from choose.judge.evidence import Evidence
 from choose.judge.families import pair_records
 from choose.judge.gates import Case, gates_of
+from choose.judge.growth import rises_of
 from choose.judge.headline import headline
 from choose.judge.kinds import kind_of
 from choose.judge.label_limit import audited
+from choose.judge.moves import moves_of
 from choose.judge.overlap import overlap_of
 from choose.judge.panel import Panel, panel
 from choose.judge.reasons import doubts, reasons, rejected
@@ -47,20 +50,23 @@ def judge(
         raise StudyError(_nothing(laid))
     field = field_of(laid, rule)
     case = _case(evidence, field)
-    gates = gates_of(case)
+    gates, moves = gates_of(case), moves_of(case)
     return Decision(
         choose=version("choose-llm"),
         rule=rule.version,
         dataset=_dataset(evidence),
-        goal=rule.record(),
-        verdict=_verdict(case, gates, looks, left_out),
+        goal=field.rule.record(),
+        verdict=_verdict(case, gates, looks, next_steps(case, gates, moves, left_out)),
         gates=gates,
-        scorecards=tuple(scorecard(candidate, rule) for candidate in laid.candidates),
+        scorecards=tuple(scorecard(candidate, field.rule) for candidate in laid.candidates),
         pairs=pair_records(field.pairs, field.order),
         failures=case.failures,
         overlap=case.overlap,
         crossings=crossings_of(field),
         forecasts=tuple(field.curves.forecasts.values()),
+        rises=rises_of(field),
+        breakeven=breakevens(field),
+        moves=moves,
         looks=looks,
         left_out=left_out,
         audit=audited(case),
@@ -87,7 +93,7 @@ def _nothing(laid: Panel) -> str:
     )
 
 
-def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, left_out: tuple[str, ...]) -> Verdict:
+def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[str, ...]) -> Verdict:
     kind = kind_of(case)
     confidence, limits = confidence_of(case, gates, looks)
     recommended = _recommended(case, kind)
@@ -104,7 +110,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, left_out: tuple[st
         reasons=tuple(sentence for sentence in said if sentence),
         rejected=rejected(case),
         flips=flips(case),
-        next=next_steps(case, gates, left_out),
+        next=steps,
     )
 
 

@@ -110,3 +110,27 @@ def short(model: str) -> str:
     parts = [part for part in model.split("/") if part and part not in _GENERIC]
     name = parts[-1] if parts else model
     return _SUFFIX.sub("", name).removeprefix("endpoint:") or model
+
+
+def dollars(value: float) -> str:
+    """Return an amount of money: ``$4,100``, ``$12.50``, ``$0.0042``; a debt as ``-$3``."""
+    size = abs(value)
+    if size >= 100 or size == 0:
+        text = f"{size:,.0f}"
+    else:
+        text = f"{size:.2f}" if size >= 0.1 else f"{size:.2g}"
+    return f"{'-' if value < 0 and text.strip('0.') else ''}${text}"
+
+
+def months(value: float) -> str:
+    """Return a time in months: ``12 months``, ``5.9 months``."""
+    text = number(value)
+    return f"{text} month{'' if text == '1' else 's'}"
+
+
+def rough(count: float) -> str:
+    """Return a large number to two digits: ``48,000``."""
+    if count < 10:
+        return number(count)
+    step = 10 ** (len(str(int(count))) - 2)
+    return f"{round(count / step) * step:,}"

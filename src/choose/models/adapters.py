@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +28,8 @@ class Base:
     """A frozen model in float32 with its tokenizer; nobody may change either.
 
     `causal` says that a token sees only those before it; `first` that the model was trained to
-    stand for a text by its first token.
+    stand for a text by its first token. `halves` are matrices cast to bfloat16, by the identity of
+    the original.
     """
 
     model: Any
@@ -36,6 +37,7 @@ class Base:
     causal: bool
     first: bool
     device: str
+    halves: dict[int, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def width(self) -> int:

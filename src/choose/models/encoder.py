@@ -17,6 +17,9 @@ from choose.models.weights import resolve
 # Texts of similar length embedded at a stretch, before it is asked again what this machine can do.
 CHUNK = 256
 
+# Texts remembered at most: what is left of a stream of millions; studies have fewer.
+MOST = 100_000
+
 Vectors = npt.NDArray[np.float32]
 
 
@@ -41,7 +44,12 @@ class Encoder:
             self.seconds.update(dict.fromkeys(chunk, (perf_counter() - start) / len(chunk)))
         if not texts:
             return np.empty((0, self.model.get_embedding_dimension()), np.float32)
-        return np.stack([self.vectors[text] for text in texts])
+        found = np.stack([self.vectors[text] for text in texts])
+        while len(self.vectors) > MOST:
+            oldest = next(iter(self.vectors))
+            del self.vectors[oldest]
+            self.seconds.pop(oldest, None)
+        return found
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
         # A lone surrogate, which broken data can hold, would stop the tokenizer.

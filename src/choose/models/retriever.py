@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from choose.models.encoder import Vectors, load_encoder
+from choose.models.saved import row_facts, rows_from
 from choose.types import Example, Item
 
 
@@ -31,15 +32,30 @@ class Retriever:
     `cached_seconds` is what the embeddings that were there already had cost.
     """
 
-    def __init__(self, encoder: str, examples: Sequence[Example]) -> None:
+    def __init__(
+        self, encoder: str, examples: Sequence[Example], vectors: Vectors | None = None
+    ) -> None:
         import faiss
 
         self.encoder = encoder
         self.examples = tuple(examples)
         self.cached_seconds = 0.0
-        vectors = self._embed([e.text for e in examples])
+        if vectors is None:
+            vectors = self._embed([e.text for e in examples])
         self.index = faiss.IndexFlatIP(vectors.shape[1])
         self.index.add(vectors)
+
+    def state(self) -> tuple[list[list[str]], dict[str, Any]]:
+        """Return the rows of the pool and their (n, d) vectors."""
+        vectors = self.index.reconstruct_n(0, len(self.examples))
+        return row_facts(self.examples), {"vectors": vectors}
+
+    @classmethod
+    def restored(
+        cls, encoder: str, rows: Sequence[Sequence[str]], arrays: Mapping[str, Any]
+    ) -> Retriever:
+        """Index again what `state` returned, without embedding it."""
+        return cls(encoder, rows_from(rows), np.ascontiguousarray(arrays["vectors"], np.float32))
 
     def search(self, items: Sequence[Item], k: int) -> list[list[Neighbour]]:
         """Return each item's k nearest rows, nearest first; a row never retrieves itself.

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from functools import cache
 from typing import TYPE_CHECKING
@@ -149,3 +149,8 @@ def quiet(message: str) -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(level)
+
+
+def megabytes(tensors: Iterable[torch.Tensor]) -> float:
+    """Return what tensors take in memory."""
+    return sum(t.numel() * t.element_size() for t in tensors) / 1e6

@@ -6,12 +6,14 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from choose.errors import StrategyError
 from choose.models.adapters import Base, Tuned, restore, state_of
 from choose.models.batches import pad, shuffled
+from choose.models.halved import halved
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +43,7 @@ def plan(rows: int, classes: int, rate: float, epochs: float | None = None) -> P
     """
     held_out = min(500, rows // 10) if rows >= EARLY_STOPPING_FROM else 0
     learnt = max(1, rows - held_out)
-    batch = max(2, min(16 if learnt < 1000 else 32, learnt // 2))
+    batch = max(2, min(8 if learnt < 500 else 16 if learnt < 1000 else 32, learnt // 2))
     passes = min(30.0, max(3.0, 7 * math.sqrt(300 / learnt))) if epochs is None else epochs
     least = 40 + 2 * min(classes, 100) if epochs is None else 1
     return Plan(max(least, math.ceil(passes * learnt / batch)), batch, rate, held_out)
@@ -106,11 +108,12 @@ def _steps(
         ids, lengths = pad([rows[i] for i in places], tuned.base.device)
         # Opened anew for each pass: autocast keeps cast weights until its context ends, so one
         # context around the loop would train against the first step's adapter for ever.
-        with torch.autocast(kind, torch.bfloat16, enabled=half):
-            logits = tuned.logits(ids, lengths)
-        wanted = truth[places]
-        losses = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="none")
-        (losses * weights[wanted]).mean().backward()  # type: ignore[no-untyped-call]
+        with halved(tuned.adapter, tuned.base) if half else nullcontext():
+            with torch.autocast(kind, torch.bfloat16, enabled=half):
+                logits = tuned.logits(ids, lengths)
+            wanted = truth[places]
+            losses = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="none")
+            (losses * weights[wanted]).mean().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([*parameters, *head], 1.0)
         optimiser.step()
         optimiser.zero_grad()

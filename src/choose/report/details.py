@@ -11,7 +11,7 @@ from choose.report.candidates import NAME, Field
 from choose.report.forecasts import forecast_lines
 from choose.report.layout import Column, bullets, note, section, sheet
 from choose.report.safe import clean, literal, shorten
-from choose.report.words import DASH, MINUS, chance, change, figure, percent, plural
+from choose.report.words import DASH, MINUS, chance, change, percent, plural
 
 SIZES = 6
 WEAKEST = 5
@@ -118,30 +118,6 @@ def _differences(pairs: list[Pair]) -> list[Column]:
         Column("rows", [literal(f"{p.rows:,}") for p in pairs]),
         Column("method", [literal(shorten(clean(p.method), NAME)) for p in pairs], figures=False),
     ]
-
-
-def costs(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield what each candidate takes to fit, to change and to ask."""
-    field = Field(decision)
-    columns = [
-        field.names(),
-        field.column("fit\nseconds", lambda card: figure(card.cost.fit_seconds)),
-        field.column(
-            "seconds after a\nchanged label", lambda card: figure(card.cost.turnaround_seconds)
-        ),
-        field.column("ms per\nitem", lambda card: figure(card.cost.ms_per_item)),
-        field.column("tokens in\nper item", lambda card: figure(card.cost.tokens_in)),
-        field.column("tokens out\nper item", lambda card: figure(card.cost.tokens_out)),
-        field.column("$ per\n1,000", lambda card: figure(card.cost.usd_per_1k)),
-        field.column("MB to\nkeep", lambda card: figure(card.cost.artefact_mb)),
-    ]
-    machine = ", ".join(
-        f"{clean(k)} {clean(v)}"
-        for k, v in decision.machine.items()
-        if isinstance(v, str | int | float)
-    )
-    where = [note(f"Measured on: {machine}.")] if machine else []
-    yield section("What it costs", *sheet(columns, width), *where)
 
 
 def weakest(decision: Decision, width: int) -> Iterator[RenderableType]:

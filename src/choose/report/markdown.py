@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from choose.judge.record import Decision, Scorecard
-from choose.report import words
+from choose.judge.expectations import Expectation
+from choose.judge.record import Cost, Decision, Scorecard
+from choose.report import money, words
 from choose.report.safe import clean
 from choose.report.words import DASH, KINDS, chance, change, figure, percent, span
 
@@ -15,9 +16,12 @@ _ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:-])")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
-def render_markdown(decision: Decision) -> str:
-    """Return the report as GitHub-flavoured Markdown; text from data is escaped."""
-    return "\n".join(_lines(decision)).rstrip() + "\n"
+def render_markdown(decision: Decision, checks: Sequence[Expectation] = ()) -> str:
+    """Return the report as GitHub-flavoured Markdown; text from data is escaped.
+
+    `checks` are what a build expected.
+    """
+    return "\n".join(_lines(decision, checks)).rstrip() + "\n"
 
 
 def literal(text: object) -> str:
@@ -37,7 +41,7 @@ def sentence(text: str) -> str:
     )
 
 
-def _lines(decision: Decision) -> Iterator[str]:
+def _lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     verdict, data = decision.verdict, decision.dataset
     yield f"## {sentence(verdict.headline)}"
     yield ""
@@ -54,10 +58,13 @@ def _lines(decision: Decision) -> Iterator[str]:
         f"{words.plural(len(data.labels), 'label')}, {data.test_rows:,} rows asked "
         f"({literal(data.division)})."
     )
+    marks = [f"{'met' if check.met else 'NOT MET'}: {check.sentence}" for check in checks]
+    yield from _list("What the build expected", marks)
     yield from _list("Why", verdict.reasons)
     yield from _list("What would change this", verdict.flips)
     yield from _list("Where the next hour buys most", verdict.next)
     yield from _section("Candidates", _candidates(decision))
+    yield from _section("What it costs", _costs(decision))
     yield from _section("Declared differences", _pairs(decision))
     yield from _list(
         "Checks", [f"{gate.status}: {gate.name}. {gate.evidence}" for gate in decision.gates]
@@ -100,6 +107,30 @@ def _row(card: Scorecard, model: str) -> list[str]:
         figure(card.cost.ms_per_item),
         figure(card.cost.fit_seconds),
     ]
+
+
+def _costs(decision: Decision) -> list[str]:
+    """Return the section on money, only where something is priced."""
+    if not money.totals(decision):
+        return []
+    heads = ["candidate", "$ per 1,000", "engineer hours", "$ to build", "$ a refresh", "$ in all"]
+    rows = (
+        [literal(card.candidate), *(figure(value) for value in _dollars(card.cost))]
+        for card in decision.scorecards
+    )
+    said = [*money.breakevens(decision), *money.shelf_life(decision), *money.serving(decision)]
+    notes = [sentence(text) for text in money.notes(decision)]
+    return [*_table(heads, rows), "", *(f"- {sentence(text)}" for text in said), "", *notes]
+
+
+def _dollars(cost: Cost) -> tuple[float | None, ...]:
+    return (
+        cost.usd_per_1k,
+        cost.engineer_hours,
+        cost.build_usd,
+        cost.refresh_usd,
+        cost.total_usd,
+    )
 
 
 def _pairs(decision: Decision) -> list[str]:

@@ -15,8 +15,10 @@ from rich.text import Text
 from choose.judge.record import DatasetRecord, Decision, Gate, Verdict
 from choose.report import details, failures
 from choose.report.candidates import candidates
+from choose.report.costs import costs
 from choose.report.labels import labels
 from choose.report.layout import bullets, note, pairs, section
+from choose.report.money import margin_of
 from choose.report.plain import encodable, trimmed
 from choose.report.safe import clean, literal
 from choose.report.scenes import scenes
@@ -74,7 +76,7 @@ def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[Rende
         scenes,
         details.curves,
         details.differences,
-        details.costs,
+        costs,
     ):
         yield from detail(decision, width)
     yield from _list("Left out", decision.left_out)
@@ -128,7 +130,9 @@ def _goal(goal: Mapping[str, Any]) -> str:
     parts = []
     if (target := quantity(goal, "target")) is not None:
         parts.append(f"at least {number(target)} of 100 right")
-    if (margin := quantity(goal, "margin")) is not None:
+    if derived := margin_of(goal):
+        parts.append(f"a gain matters {derived}")
+    elif (margin := quantity(goal, "margin")) is not None:
         parts.append(f"a gain matters from {number(margin)} points on")
     return "; ".join(parts)
 

@@ -107,6 +107,7 @@ def _how(facts: Mapping[str, Any]) -> dict[str, Any]:
         "threads": facts.get("threads"),
         "dtype": facts.get("dtype"),
         "artefact_mb": facts.get("artefact_mb"),
+        "base_mb": facts.get("base_mb"),
         "notes": tuple(facts.get("notes") or ()),
     }
 

@@ -32,10 +32,7 @@ def candidates_of(study: Study, task: Task) -> Field:
     Raises:
         StudyError: if two candidates have one name, or a hyperparameter is unknown.
     """
-    sections = study.candidates or tuple(CandidateSection(strategy=s) for s in available())
-    named = {section.strategy for section in sections}
-    sections += tuple(CandidateSection(strategy=s) for s in ALWAYS if s not in named)
-    candidates = [_candidate(section, study.models) for section in sections]
+    candidates = [_candidate(section, study.models) for section in _sections(study)]
     names = [candidate.name for candidate in candidates]
     for name in names:
         if names.count(name) > 1:
@@ -46,12 +43,23 @@ def candidates_of(study: Study, task: Task) -> Field:
     return Field(candidates=tuple(fit), refusals=refusals)
 
 
+def names_of(study: Study) -> tuple[str, ...]:
+    """Return how the candidates of a study are called, those that cannot take part included."""
+    return tuple(section.name or section.strategy for section in _sections(study))
+
+
+def _sections(study: Study) -> tuple[CandidateSection, ...]:
+    sections = study.candidates or tuple(CandidateSection(strategy=s) for s in available())
+    named = {section.strategy for section in sections}
+    return sections + tuple(CandidateSection(strategy=s) for s in ALWAYS if s not in named)
+
+
 def _candidate(section: CandidateSection, models: Models) -> Candidate:
     known = hyperparameters(section.strategy)
     from_roles = {
-        ROLES[role]: spec
-        for role, spec in models.model_dump().items()
-        if spec is not None and ROLES[role] in known
+        parameter: spec
+        for role, parameter in ROLES.items()
+        if (spec := getattr(models, role)) is not None and parameter in known
     }
     build(section.strategy, seed=0, **section.params)  # says so where a hyperparameter is unknown
     params: Mapping[str, Any] = {**known, **from_roles, **section.params}

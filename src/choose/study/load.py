@@ -15,20 +15,22 @@ from choose.study.study import CandidateSection, Study
 Overrides = Mapping[str, Mapping[str, Any]]
 
 
-def load_study(path: Path | None = None, overrides: Overrides | None = None) -> Study:
-    """Read a study file, if any, and lay `overrides` (section -> key -> value) over it.
+def load_study(
+    path: Path | Mapping[str, Any] | None = None, overrides: Overrides | None = None
+) -> Study:
+    """Read a study file (or take what would stand in one), and lay `overrides` over it.
 
-    None in `overrides` means that the flag was not given.
+    `overrides` is section -> key -> value; None means that the flag was not given.
 
     Raises:
         StudyError: naming the key, what is allowed and, for unknown keys, the closest known one.
     """
-    settings = _read(path) if path else {}
+    settings = _read(path) if isinstance(path, Path) else dict(path or {})
     for section, values in (overrides or {}).items():
         given = {key: value for key, value in values.items() if value is not None}
         if given:
             settings[section] = {**settings.get(section, {}), **given}
-    return check(settings, str(path) if path else "the flags")
+    return check(settings, str(path) if isinstance(path, Path) else "the settings")
 
 
 def only(study: Study, names: Sequence[str]) -> Study:

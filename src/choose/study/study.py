@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from choose.study.costs import Costs
+from choose.study.section import Section
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
 NoiseKind = Literal["symmetric", "confused-pair", "class-dependent"]
 ScenarioKind = Literal["inner", "time", "new-class"]
-
-
-class Section(BaseModel):
-    """A frozen section that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DataSection(Section):
@@ -50,15 +48,9 @@ class Goal(Section):
 
     target: float | None = Field(default=None, gt=0, le=1)
     metric: Literal["accuracy"] = "accuracy"
-    margin: float = Field(default=0.02, gt=0, lt=0.5)
-
-
-class Costs(Section):
-    """Prices and times; nothing is built in, and what is missing stays unknown."""
-
-    minutes_per_label: float | None = Field(default=None, gt=0)
-    hourly_rate: float | None = Field(default=None, ge=0)
-    usd_per_machine_hour: float | None = Field(default=None, ge=0)
+    margin: float | None = Field(
+        default=None, gt=0, lt=0.5, description="else it follows from the prices, or is 0.02"
+    )
 
 
 class Grid(Section):
@@ -84,11 +76,15 @@ class CandidateSection(Section):
 
 
 class Models(Section):
-    """Model specs for every candidate that does not name its own."""
+    """Model specs for every candidate that does not name its own.
+
+    `retirement` is the day from which a model cannot be had any more, by candidate or model spec.
+    """
 
     model: str | None = None
     tune: str | None = None
     encoder: str | None = None
+    retirement: Mapping[str, date] = {}
 
 
 class Study(Section):
@@ -102,3 +98,12 @@ class Study(Section):
     grid: Grid = Grid()
     models: Models = Models()
     candidates: tuple[CandidateSection, ...] = ()
+
+    @property
+    def derives(self) -> bool:
+        """Return whether the smallest gain that matters will follow from prices.
+
+        Until costs are measured it is not known and may be large, so that one who is far behind
+        may still be the one to use: nobody is dropped from a race.
+        """
+        return self.goal.margin is None and self.costs.derives

@@ -98,8 +98,13 @@ def price(decision: Decision) -> Figure | None:
     cards = [c for c in ranked(decision) if (unit(c) or 0) > 0]
     if len(cards) < 2:
         return None
+    least = 1e-6 if priced else 0.01
     rows = [
-        {**who(c), "x": max(unit(c) or 0.0, 0.01), "value": 100 * c.accuracy.value}
+        {
+            **who(c),
+            "x": max(unit(c) or 0.0, least),
+            "value": 100 * c.accuracy.value,
+        }
         for c in cards
         if c.accuracy is not None
     ]

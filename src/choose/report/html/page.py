@@ -10,10 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from choose.judge.record import Decision, Scorecard
-from choose.report import failures, labels, words
+from choose.report import failures, labels, money, words
 from choose.report.forecasts import forecast_lines
 from choose.report.html import charts, lines
 from choose.report.html.figures import Figure
+from choose.report.html.volumes import volumes
 from choose.report.safe import clean
 
 # What a label or an error may take of the page; the record has the whole.
@@ -26,6 +27,7 @@ CHARTS: dict[str, Callable[[Decision], Figure | None]] = {
     "curves": lines.curves,
     "noise": lines.noise,
     "price": charts.price,
+    "volumes": volumes,
 }
 
 
@@ -49,10 +51,23 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
         audit_source=labels.source(decision.audit) if decision.audit else "",
         common=list(failures.shared(decision.overlap)) if decision.overlap else [],
         forecasts=list(forecast_lines(decision)),
+        money=_money(decision),
         meanings=failures.MEANING,
         target=words.quantity(decision.goal, "target"),
         margin=words.quantity(decision.goal, "margin"),
     )
+
+
+def _money(decision: Decision) -> dict[str, Any]:
+    return {
+        "priced": money.totals(decision),
+        "breakevens": list(money.breakevens(decision)),
+        "serving": [*money.shelf_life(decision), *money.serving(decision)],
+        "heads": money.MOVE_HEADS,
+        "moves": money.moves(decision),
+        "notes": list(money.notes(decision)),
+        "margin": money.margin_of(decision.goal),
+    }
 
 
 def _ranked(decision: Decision) -> list[Scorecard]:

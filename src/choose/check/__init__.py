@@ -1,0 +1,1 @@
+"""Audit a labelled set before any model runs."""

@@ -1,0 +1,52 @@
+"""`choose models`: which weights are embedded and which are here; fetch them."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from choose.cli import options
+
+models = typer.Typer(
+    help="List the weights that choose knows, or fetch them.", rich_markup_mode=None
+)
+
+
+@models.callback(invoke_without_command=True)
+def listing(
+    context: typer.Context,
+    paths: Annotated[bool, typer.Option("--paths", help="Show the folders too.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """List the embedded weights and what is cached of them."""
+    if context.invoked_subcommand is not None:
+        return
+    from choose.cli.screen import stdout
+    from choose.models.inventory import inventory
+
+    found = inventory(paths)
+    if as_json:
+        record = {"schema": 1, "models": [entry.record() for entry in found]}
+        typer.echo(json.dumps(record, indent=1, ensure_ascii=False))
+        return
+    from choose.report.inventory import models_page
+
+    stdout().print(models_page(found))
+
+
+@models.command()
+def fetch(
+    specs: Annotated[
+        list[str] | None, typer.Argument(help="Model specs. Default: the embedded ones.")
+    ] = None,
+) -> None:
+    """Fetch weights once, verify and cache them, so that later runs need no network."""
+    from choose.cli.screen import say
+    from choose.models.inventory import EMBEDDED
+    from choose.models.weights import resolve
+
+    for spec in specs or [model.spec for model in EMBEDDED]:
+        resolve(spec)
+        say(f"Here: {spec}")

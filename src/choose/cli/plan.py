@@ -1,0 +1,114 @@
+"""`choose plan`: what compare would run, or what to label before there is any data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from choose.cli import options, parse
+
+BEFORE = "Before there is data (--no-data)"
+
+
+def plan(
+    context: typer.Context,
+    data: options.Data = None,
+    test: options.Test = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    time_column: options.TimeColumn = None,
+    group_column: options.GroupColumn = None,
+    annotator_column: options.AnnotatorColumn = None,
+    test_rows: options.TestRows = None,
+    folds: options.Folds = None,
+    strategy: options.Strategies = None,
+    model: options.Model = None,
+    tune: options.Tune = None,
+    encoder: options.Encoder = None,
+    seeds: options.Seeds = None,
+    sizes: options.Sizes = None,
+    noise: options.Noise = None,
+    thorough: options.Thorough = None,
+    budget: options.Budget = None,
+    target: options.Target = None,
+    margin: options.Margin = None,
+    config: options.Config = None,
+    no_data: Annotated[
+        bool,
+        typer.Option("--no-data", help="Say what to label first.", rich_help_panel=BEFORE),
+    ] = False,
+    classes: Annotated[
+        int | None, typer.Option(help="How many labels there will be.", rich_help_panel=BEFORE)
+    ] = None,
+    gain: Annotated[
+        float | None,
+        typer.Option(help="Gain to show, in points: 3. Default 2.", rich_help_panel=BEFORE),
+    ] = None,
+    minutes_per_label: Annotated[
+        float | None, typer.Option(help="Minutes a label takes.", rich_help_panel=BEFORE)
+    ] = None,
+    hourly_rate: Annotated[
+        float | None, typer.Option(help="Dollars an hour.", rich_help_panel=BEFORE)
+    ] = None,
+    usd: Annotated[
+        float | None, typer.Option(help="Dollars to spend on labels.", rich_help_panel=BEFORE)
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say what compare would run, or with --no-data what to label; runs nothing."""
+    names = ("classes", "gain", "minutes_per_label", "hourly_rate", "usd")
+    asked = {name: context.params[name] for name in names}
+    if no_data:
+        before({**asked, "target": target}, data, as_json)
+        return
+    parse.only_without_data(asked)
+    overrides = {
+        "data": options.given(context),
+        "models": options.given(context, options.MODEL_FLAGS),
+        "grid": options.grid(context),
+        "goal": options.given(context, options.GOAL_FLAGS),
+    }
+    grid(data, {"study_file": config or options.found(), "overrides": overrides}, strategy, as_json)
+
+
+def before(asked: dict[str, float | int | None], data: str | None, as_json: bool) -> None:
+    """Print rows, hours and dollars from stated assumptions."""
+    from choose.cli.screen import stdout
+    from choose.judge.before_data import before_data
+    from choose.report.before_data import before_data_page
+
+    found = before_data(parse.wishes(asked, data))
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        stdout().print(before_data_page(found))
+
+
+def grid(
+    data: str | None, study: dict[str, Any], strategies: list[str] | None, as_json: bool
+) -> None:
+    """Print the trials that compare would run."""
+    import json
+
+    from choose import api
+    from choose.cli.screen import stdout
+    from choose.report.grid import grid_page, trials_by_part
+
+    found = api.planned(data, strategies=strategies or (), **study)
+    if as_json:
+        record = {
+            "schema": 1,
+            "name": found.dataset.name,
+            "fingerprint": found.dataset.fingerprint,
+            "rows": len(found.dataset.examples),
+            "asked": len(found.dataset.asked),
+            "division": found.dataset.division,
+            "budget_seconds": found.budget,
+            "trials": trials_by_part(found.jobs),
+            "left_out": list(found.refusals),
+            "forecast": None,
+        }
+        typer.echo(json.dumps(record, indent=1, ensure_ascii=False))
+        return
+    stdout().print(grid_page(found))

@@ -1,0 +1,1 @@
+"""The audit of a labelled set, printed and written."""

@@ -1,0 +1,155 @@
+"""Draft a commented study file from the rows that it is about."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import tomli_w
+
+from choose.data.cells import short
+from choose.data.load import Rows
+from choose.data.task import readable
+from choose.study.study import DataSection
+from choose.types import Dataset
+
+# A file with more labels than this is not read label by label.
+MOST_LABELS = 200
+# Words of labels that stand for what fits no other label.
+_BESIDE = {"other", "others", "none", "oos", "unknown", "misc", "miscellaneous"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the rows show, and what they can show, for the reasons in the file.
+
+    `detectable` is the smallest gain that the asked rows find, None for none; `needed` the rows at
+    which the default margin is found.
+    """
+
+    data: DataSection
+    rows: Rows
+    dataset: Dataset
+    detectable: float | None
+    needed: int
+    version: str
+
+
+def draft(found: Found) -> str:
+    """Return the study file; whatever comes from the data is escaped or quoted."""
+    parts = (_head(found), _data(found), _task(found), _goal(found), _costs(), _rest())
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _head(found: Found) -> Iterator[str]:
+    yield f"# A study of {short(found.dataset.name)}, drafted by choose {found.version}."
+    yield "# Lines behind a # are suggestions. Flags override what stands here. Then:"
+    yield "#     choose check -c THIS-FILE       what the labels are worth, in seconds"
+    yield "#     choose compare -c THIS-FILE"
+
+
+def _data(found: Found) -> Iterator[str]:
+    data, roles = found.data, found.rows.roles
+    examples = found.dataset.examples.values()
+    yield "[data]"
+    yield _pair("path", data.path or "")
+    if data.test is not None:
+        yield _pair("test", data.test)
+    else:
+        yield '# test = "test.csv"          # rows that only get asked, if you keep some apart'
+    yield _pair("text_column", ",".join(roles.text))
+    yield _pair("label_column", roles.label)
+    if roles.time is not None:
+        dated = sum(e.timestamp is not None for e in examples)
+        yield f"{_pair('time_column', roles.time)}  # {dated:,} of {len(examples):,} dated"
+    else:
+        yield '# time_column = "..."        # none was found; with one, drift can be measured'
+    if roles.group is not None:
+        groups = len({e.group for e in examples})
+        yield f"{_pair('group_column', roles.group)}  # {groups:,} groups, none is ever divided"
+    elif found.rows.hint is not None:
+        yield f"# {_pair('group_column', found.rows.hint)}  # if rows of one belong together"
+    if roles.annotator is not None:
+        yield _pair("annotator_column", roles.annotator)
+    for key in ("test_rows", "folds"):
+        if (value := getattr(data, key)) is not None:
+            yield _pair(key, value)
+
+
+def _task(found: Found) -> Iterator[str]:
+    task = found.dataset.task
+    counts = Counter(e.target for e in found.dataset.examples.values())
+    yield "[task]"
+    yield '# instruction = "..."        # a sentence for prompted models: what to do with a text'
+    unsure = [n for n in task.labels if _BESIDE & set(readable(n).casefold().split())][:1]
+    if unsure:
+        yield f"# {_pair('out_of_scope', unsure[0])}  # if this is for what fits none of the others"
+    yield ""
+    yield "[task.names]                 # as models are told them; mend what does not read well"
+    if len(task.labels) > MOST_LABELS:
+        yield f"# {len(task.labels):,} labels are too many to list; they are made readable by rule."
+        return
+    for label, name in zip(task.labels, task.names, strict=True):
+        yield f"{_pair(label, name)}  # {_rows(counts[label])}"
+    yield ""
+    yield "[task.descriptions]          # a line each helps prompted models most"
+    for label in task.labels:
+        yield f'# {_key(label)} = "..."'
+
+
+def _goal(found: Found) -> Iterator[str]:
+    counts = Counter(e.target for e in found.dataset.examples.values())
+    label, most = counts.most_common(1)[0]
+    floor = most / sum(counts.values())
+    asked = len(found.dataset.asked)
+    yield "[goal]                       # fix it before the run, or it is no goal"
+    target = max(0.9, (1 + floor) / 2)
+    yield f"# target = {target:.2f}              # good enough to ship: yours to say;"
+    yield f"#                            # always answering {short(label, 28)} gets {floor:.2f}"
+    yield "margin = 0.02                # the smallest gain that matters to you"
+    if found.detectable is None:
+        yield f"# {asked:,} rows to ask are too few to show any gain."
+    elif found.detectable <= 0.02:
+        yield f"# {asked:,} rows to ask can show {found.detectable:.3f}, so this one can be found."
+    else:
+        yield f"# {asked:,} rows to ask can show a gain of {found.detectable:.3f}; 0.02 takes about"
+        yield f"# {found.needed:,} rows. If smaller gains do not matter to you, write what does."
+
+
+def _costs() -> Iterator[str]:
+    yield "# [costs]                    # nothing is built in; what is missing stays unknown"
+    yield "# minutes_per_label = 1.0"
+    yield "# hourly_rate = 30.0         # dollars an hour of whoever labels"
+    yield "# usd_per_machine_hour = 0.5"
+
+
+def _rest() -> Iterator[str]:
+    yield "[grid]"
+    yield "budget_seconds = 600         # ten minutes; what that leaves out is listed"
+    yield ""
+    yield "# [models]                   # a folder, a hub id or a pypi: spec; the default is small"
+    yield '# model = "..."              # prompted'
+    yield '# tune = "..."               # fine-tuned'
+    yield '# encoder = "..."            # embeds'
+    yield ""
+    yield "# All installed strategies take part unless some are named (choose strategies):"
+    yield "# [[candidates]]"
+    yield '# strategy = "tfidf"'
+
+
+def _pair(key: str, value: str | int) -> str:
+    """Write one key and its value as TOML on one line, whatever either holds.
+
+    What an editor would hide or obey, such as a change of direction, is written as its number.
+    """
+    written = tomli_w.dumps({key: value}).rstrip("\n")
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in written)
+
+
+def _key(key: str) -> str:
+    return _pair(key, "").removesuffix(' = ""')
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} {'row' if count == 1 else 'rows'}"

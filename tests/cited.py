@@ -1,0 +1,77 @@
+"""Whether each sentence of a verdict cites a figure, and every figure stands in the record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from choose.judge.record import Decision
+
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
+# What is written like a figure and is none: levels, units, flags, dates, lists of row ids.
+NO_FIGURE = re.compile(
+    r"95 % interval|of 100|four times in five|(next|each) \$100|--\w+ \d+|\d{4}-\d\d-\d\d"
+    r"|of [\d,]+ billion|\(([^()]* and (\d+ )?others|decision.json[^()]*)\)"
+)
+
+# Seconds are told in minutes and hours, shares in points, dollars for a thousand or a hundred.
+SCALES = (1, 100, 1000, 1 / 60, 1 / 3600)
+
+
+def uncited(decision: Decision) -> list[tuple[str, list[str]]]:
+    """Return the sentences with no figure, or with figures that the record does not hold."""
+    record = decision.model_dump(mode="json", by_alias=True)
+    verdict = record.pop("verdict")
+    known = set(_numbers(record)) | set(_numbers(verdict["probability_best"]))
+    known |= {n.within - f.labels for f in decision.forecasts for n in (f.target, f.margin) if n}
+    names = sorted(_names(decision), key=len, reverse=True)
+    found = []
+    for sentence in _sentences(verdict):
+        text = sentence
+        for name in names:
+            text = text.replace(name, "")
+        figures = [n.replace(",", "") for n in NUMBER.findall(NO_FIGURE.sub("", text))]
+        strange = [figure for figure in figures if not _holds(known, figure)]
+        if strange or not (figures or "of 100" in sentence):
+            found.append((sentence, strange))
+    return found
+
+
+def _sentences(verdict: dict[str, Any]) -> Iterator[str]:
+    yield from (*verdict["reasons"], *verdict["flips"], *verdict["next"])
+    yield from (rejected["why"] for rejected in verdict["rejected"])
+
+
+def _names(decision: Decision) -> set[str]:
+    models = {card.model for card in decision.scorecards if card.model}
+    short = {re.split(r"[/:]", model.rstrip("/"))[-1].split(".Q4")[0] for model in models}
+    return {c.candidate for c in decision.scorecards} | set(decision.dataset.labels) | short
+
+
+def _numbers(node: Any) -> Iterator[float]:
+    if isinstance(node, bool):
+        return
+    if isinstance(node, int | float):
+        yield float(node)
+    elif isinstance(node, str):  # the evidence of a gate, a finding about the data
+        yield from (float(n.replace(",", "")) for n in NUMBER.findall(node))
+    elif isinstance(node, dict):
+        for value in node.values():
+            yield from _numbers(value)
+    elif isinstance(node, list):
+        yield float(len(node))
+        for value in node:
+            yield from _numbers(value)
+
+
+def _holds(known: set[float], figure: str) -> bool:
+    decimals = len(figure.partition(".")[2])
+    value, half = float(figure), 0.5 * 10**-decimals + 1e-9
+    near = any(abs(abs(k) * scale - value) <= half for k in known for scale in SCALES)
+    # Counts of rows to label are rounded up to two digits; certainty is never claimed.
+    rough = not decimals and any(k <= value <= 1.1 * k for k in known if k >= 10)
+    capped = value == 0.99 and any(0.99 <= k <= 1 for k in known)
+    # An error is what is missing to 100.
+    return near or rough or capped or any(abs(100 * (1 - k) - value) <= half for k in known)

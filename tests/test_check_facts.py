@@ -1,0 +1,206 @@
+"""Facts about rows: repeats, conflicts, languages, lengths, personal data, thirds of time."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from choose.data.balance import balance_of
+from choose.data.conflicts import counted as counted_conflicts
+from choose.data.conflicts import torn
+from choose.data.duplicates import twins_of
+from choose.data.languages import NO_LETTERS, UNKNOWN, language_of, languages_of
+from choose.data.lengths import lengths_of
+from choose.data.personal import hints_by_row, hints_of
+from choose.data.repeats import counted, repeats_across, repeats_within
+from choose.data.thirds import thirds_of
+from choose.types import Example
+
+
+def rows(*texts: str, targets: str = "") -> list[Example]:
+    labels = targets or "x" * len(texts)
+    return [
+        Example(id=f"r{i}", text=t, target=label)
+        for i, (t, label) in enumerate(zip(texts, labels, strict=True))
+    ]
+
+
+# --- repeats -----------------------------------------------------------------------------------
+
+LONG = "the printer on the second floor jams whenever somebody copies more than twenty pages of it"
+
+
+def test_each_row_counts_once_under_its_closest_likeness() -> None:
+    found = rows(
+        "where is my card",
+        "where is my card",
+        "Where is my CARD?!",
+        LONG,
+        f"{LONG} again",
+        "nothing like the others",
+    )
+    repeats = repeats_within(found, twins_of(found))
+    assert [(r.id, r.likeness) for r in repeats] == [
+        ("r0", "exact"),
+        ("r1", "exact"),
+        ("r2", "normalised"),
+        ("r3", "near"),
+        ("r4", "near"),
+    ]
+    counts = counted(repeats, chain=3)
+    assert (counts.exact, counts.normalised, counts.near, counts.all) == (2, 1, 2, 5)
+    assert {r.id: r.of for r in repeats}["r4"] == "r3"
+
+
+def test_across_counts_test_rows_only_and_names_the_pool_row() -> None:
+    pool = rows("block my card now", "what is the rate", LONG)
+    asked = [
+        Example(id="t0", text="Block my card now!", target="x"),
+        Example(id="t1", text="fresh", target="x"),
+        Example(id="t2", text="fresh", target="x"),
+        Example(id="t3", text=f"{LONG} please", target="x"),
+    ]
+    found = repeats_across(asked, pool, twins_of([*pool, *asked]))
+    assert [(r.id, r.likeness, r.of) for r in found] == [
+        ("t0", "normalised", "r0"),
+        ("t3", "near", "r2"),
+    ]
+
+
+def test_conflicts_count_what_nobody_can_answer() -> None:
+    found = torn(rows("a  b", "A b", "a B", "c", "c", "d", targets="xxyxyx"))
+    counts = counted_conflicts(found)
+    assert (counts.texts, counts.rows, counts.lost) == (2, 5, 2)
+
+
+# --- balance and lengths -----------------------------------------------------------------------
+
+
+def test_balance_golden() -> None:
+    found = balance_of(rows(*"abcdefgh", targets="xxxxyyyz"))
+    assert [(c.label, c.rows) for c in found.counts] == [("x", 4), ("y", 3), ("z", 1)]
+    assert found.majority == 0.5
+    # exp of the entropy of 4, 3 and 1 of 8: 2^0.5 (8/3)^0.375 8^0.125
+    assert found.effective == pytest.approx(2**0.5 * (8 / 3) ** 0.375 * 8**0.125)
+    assert found.few == ("x", "y", "z")
+
+
+def test_lengths_golden() -> None:
+    found = lengths_of(rows("one", "one two", "one two three", " ".join(["w"] * 300)))
+    assert (found.words, found.longest, found.long, found.short) == (2.5, 300, 1, 1)
+
+
+# --- languages ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("I am still waiting for the card that you sent me", "English"),
+        ("Wo finde ich die Rechnung für den letzten Monat? Ich habe sie nicht.", "German"),
+        ("Bonjour, je ne trouve pas la facture de ce mois dans votre page", "French"),
+        ("Hola, no puedo ver los datos de mi cuenta en la página", "Spanish"),
+        ("Não consigo ver os dados da minha conta, você pode ajudar?", "Portuguese"),
+        ("Non riesco a vedere i dati della mia carta, perché?", "Italian"),
+        ("Ik kan de gegevens van mijn rekening niet zien op de site", "Dutch"),
+        ("Jag kan inte se mitt konto och det är fel på sidan", "Swedish"),
+        ("Nie mogę się zalogować do mojego konta i nie wiem dlaczego", "Polish"),
+        ("Bu kart ile ne zaman ödeme yapabilirim, neden çok pahalı?", "Turkish"),
+        ("どこでカードを受け取れますか", "Japanese"),
+        ("我的银行卡在哪里", "Han"),
+        ("카드는 어디에 있나요", "Korean"),
+        ("Где моя карта?", "Cyrillic"),
+        ("أين بطاقتي", "Arabic"),
+        ("card lost", UNKNOWN),
+        (" ".join(["alpha beta gamma delta kappa"] * 8) + " o e as", UNKNOWN),
+        ("12345 ???", NO_LETTERS),
+        ("", NO_LETTERS),
+    ],
+)
+def test_languages_by_scripts_and_small_words(text: str, language: str) -> None:
+    assert language_of(text) == language
+
+
+def test_unspaced_scripts_are_noticed() -> None:
+    assert languages_of(rows("我的银行卡在哪里", "どこでカードを", "where is my card")).unspaced
+    assert not languages_of(rows("I am here and you are not", "card")).unspaced
+
+
+# --- personal data -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("write to ann.o@example.co.uk please", ["e-mail address"]),
+        ("@home and a @ b", []),
+        ("call +44 20 7946 0958", ["phone number"]),
+        ("call (555) 123-4567 x2", ["phone number"]),
+        ("order 20241231 of 2024-12-31 10:15:30", []),
+        ("order 4471998", []),
+        ("version 4.2.3.4471", []),
+        # A network's published test number, and the same with another check digit.
+        ("card 4242 4242 4242 4242", ["payment card number"]),
+        ("card 4242 4242 4242 4241", []),
+        # Luhn's digit is right, but no network gives out such a number.
+        ("build 1000000000000008", []),
+        ("IBAN GB82 WEST 1234 5698 7654 32", ["bank account (IBAN)"]),
+        ("IBAN GB83 WEST 1234 5698 7654 32", []),
+        ("key AKIA" + "A" * 16, ["key or token"]),
+        ("ghp_" + "a1" * 18, ["key or token"]),
+        ("task-force and risk-averse people", []),
+        ("-----BEGIN RSA PRIVATE KEY-----", ["key or token"]),
+    ],
+)
+def test_personal_data_hints(text: str, kinds: list[str]) -> None:
+    assert [kind for _, kind in hints_by_row(rows(text))] == kinds
+
+
+def test_hints_hold_counts_and_nothing_that_was_matched() -> None:
+    found = rows("a@example.com b@example.com", "c@example.com", "none")
+    hints = {hint.kind: hint.rows for hint in hints_of(hints_by_row(found))}
+    assert hints["e-mail address"] == 2
+    assert hints["key or token"] == 0
+    assert "example" not in repr(hints_of(hints_by_row(found)))
+
+
+@pytest.mark.parametrize("piece", ["1 ", "a@", "eyJ-", "A1", "1-", "@a.", "sk-"])
+def test_no_text_makes_the_search_slow(piece: str) -> None:
+    text = piece * (200_000 // len(piece))
+    start = time.process_time()
+    hints_by_row(rows(text))
+    language_of(text)
+    assert time.process_time() - start < 5
+
+
+# --- time --------------------------------------------------------------------------------------
+
+
+def dated(count: int, days: int = 1) -> list[Example]:
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    return [
+        Example(
+            id=f"r{i}",
+            text=f"text {i}",
+            target="new" if i >= 0.8 * count else "old",
+            timestamp=start + timedelta(days=i // days),
+        )
+        for i in range(count)
+    ]
+
+
+def test_thirds_are_apart_in_time_and_name_new_labels() -> None:
+    found = thirds_of(dated(90))
+    assert found is not None
+    assert (len(found.early), len(found.late)) == (30, 30)
+    assert max(e.timestamp for e in found.early) < min(e.timestamp for e in found.late)
+    assert (found.appeared, found.vanished) == (("new",), ())
+
+
+def test_no_thirds_without_enough_dates() -> None:
+    assert thirds_of(dated(59)) is None
+    assert thirds_of(dated(90, days=90)) is None
+    few = dated(90)
+    assert thirds_of([*few, *rows(*["undated"] * 10)]) is None

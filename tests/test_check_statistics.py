@@ -1,0 +1,140 @@
+"""Statistics of the audit and of plans: golden values, oracles and simulated rates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import mannwhitneyu
+from statsmodels.stats.power import NormalIndPower
+
+from choose.judge.before_data import LEARNT, TRAINING, Wishes, before_data, rows_for_target
+from choose.judge.change import mix_change, text_change
+from choose.judge.paired import mcnemar_midp
+from choose.judge.reach import independent_rows, reach_of
+
+
+def test_reach_golden() -> None:
+    """methods.md, Connor's closed form: 500 rows at 20 % discordance find 5.6 points."""
+    found = reach_of([str(i) for i in range(500)], margin=0.02)
+    assert [round(100 * g, 1) for g in found.smallest if g] == [4.0, 5.6, 6.8]
+    assert found.usual == found.smallest[1]
+    assert found.margin_rows == pytest.approx(3923, abs=1)
+    for row in found.needed:
+        assert row.rows[0] < row.rows[1] < row.rows[2]
+
+
+def test_the_rows_needed_have_the_power_that_is_claimed() -> None:
+    """Paired answers with 20 % discordance and a true gain of 5 points, tested by mid-p."""
+    rng = np.random.default_rng(0)
+    rows = next(r.rows[1] for r in reach_of(["a"], 0.02).needed if r.gain == 0.05)
+    draws = rng.multinomial(rows, [0.125, 0.075, 0.8], size=2000)
+    found = np.mean([b > c and mcnemar_midp(int(b), int(c)) < 0.05 for b, c, _ in draws])
+    assert 0.77 <= found <= 0.84
+
+
+def test_too_few_rows_show_nothing() -> None:
+    assert reach_of(["a", "b", "c"], 0.02).usual is None
+
+
+def test_clusters_are_worth_less_than_their_rows() -> None:
+    assert independent_rows(list("abcd")) == 4
+    assert independent_rows(list("aabb")) == 2
+    assert independent_rows(list("aaab")) == pytest.approx(16 / 10)
+
+
+# --- drift -------------------------------------------------------------------------------------
+
+
+def test_mix_change_golden() -> None:
+    found = mix_change(["a"] * 60 + ["b"] * 40, ["a"] * 30 + ["b"] * 40 + ["c"] * 30)
+    assert found.distance == pytest.approx(0.3)
+    assert found.p < 0.001
+    assert 0 < found.expected < 0.15
+
+
+def test_mix_change_keeps_its_level() -> None:
+    rng = np.random.default_rng(0)
+    p = [
+        mix_change(rng.choice(list("abcde"), 60).tolist(), rng.choice(list("abcde"), 60).tolist()).p
+        for _ in range(200)
+    ]
+    assert np.mean(np.array(p) < 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_text_change_against_oracles() -> None:
+    rng = np.random.default_rng(1)
+    later = rng.random(300) < 0.4
+    scores = np.round(rng.normal(later * 0.5, 1.0), 1)  # with ties
+    found = text_change(scores, later)
+    oracle = mannwhitneyu(scores[later], scores[~later], alternative="greater", method="asymptotic")
+    assert found.auc.value == pytest.approx(oracle.statistic / (later.sum() * (~later).sum()))
+    # scipy's p has a continuity correction of half a pair.
+    assert found.p == pytest.approx(oracle.pvalue, rel=0.02)
+
+
+def test_text_change_bounds_cover_and_hold_their_level() -> None:
+    """Two normals one deviation apart: the area is Phi(1 / sqrt 2) = 0.7602."""
+    rng, held, false = np.random.default_rng(2), [], []
+    for _ in range(300):
+        later = np.arange(120) < 60
+        found = text_change(rng.normal(later * 1.0, 1.0), later)
+        held.append(found.auc.low <= 0.7602 <= found.auc.high)
+        false.append(text_change(rng.normal(size=120), later).p < 0.05)
+    assert np.mean(held) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 300)
+    assert np.mean(false) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+
+
+def test_sets_that_are_always_told_apart_leave_the_interval_open() -> None:
+    found = text_change(list(range(40)), [False] * 20 + [True] * 20).auc
+    assert found.value == found.high == 1.0
+    assert found.low == pytest.approx(0.839, abs=0.001)  # Wilson, 20 of 20
+
+
+def test_identical_scores_tell_nothing_apart() -> None:
+    found = text_change([0.0] * 40, [True] * 20 + [False] * 20)
+    assert (found.auc.value, found.p) == (0.5, 1.0)
+
+
+# --- before there is data ----------------------------------------------------------------------
+
+
+def test_a_plan_without_data_golden() -> None:
+    found = before_data(Wishes(classes=8, gain=0.03, minutes_per_label=2, hourly_rate=30, usd=1000))
+    assert (found.test.low, found.test.usual, found.test.high) == (870, 1742, 2614)
+    assert [t.per_class * 8 for t in TRAINING] == [64, 160, 512]
+    assert found.rows.usual == 1742  # the same rows are asked and learnt from
+    assert found.hours.usual == pytest.approx(1742 / 30)
+    assert found.usd is not None
+    assert found.usd.usual == pytest.approx(1742)
+    assert found.affordable is not None
+    assert found.affordable.rows == 1000
+    assert found.affordable.gain == pytest.approx(0.04, abs=0.001)
+
+
+def test_many_classes_need_rows_to_learn_from() -> None:
+    found = before_data(Wishes(classes=500, gain=0.05))
+    assert found.rows.usual == round(20 * 500 / LEARNT)
+
+
+def test_what_was_not_priced_is_null_and_what_was_guessed_is_said() -> None:
+    found = before_data(Wishes(classes=3, gain=0.02))
+    assert found.usd is found.affordable is found.target_rows is None
+    assert any("a guess" in said for said in found.assumptions)
+    assert any("--hourly-rate" in said for said in found.assumptions)
+    told = before_data(Wishes(classes=3, gain=0.02, minutes_per_label=1, hourly_rate=1)).assumptions
+    assert not any("a guess" in said or "--hourly-rate" in said for said in told)
+
+
+def test_rows_for_a_target_have_the_power_that_is_claimed() -> None:
+    rows = rows_for_target(0.9, 0.03)
+    right = np.random.default_rng(3).binomial(rows, 0.93, size=4000) / rows
+    half = 1.96 * np.sqrt(0.9 * 0.1 / rows)
+    assert np.mean(right - half > 0.9) == pytest.approx(0.8, abs=0.03)
+    # The same formula, in the library's words: a one-sample test of means with unit variance is
+    # exact where both variances agree.
+    same = NormalIndPower(ddof=0).solve_power(0.1, alpha=0.05, power=0.8, ratio=0)
+    assert rows_for_target(0.5, 0.05) == pytest.approx(same, rel=0.01)
+
+
+def test_a_target_near_1_leaves_a_tenth_of_the_errors() -> None:
+    assert rows_for_target(0.99, 0.05) == rows_for_target(0.99, 0.009)
