@@ -77,6 +77,7 @@ def test_gathering_goes_on_where_it_stopped_and_packs_what_is_there(data, tmp_pa
     assert len(again) == len(fits) - 3
     assert write_packed(place, fits, tmp_path / "packed") == 0
     found = read_all(tmp_path / "packed")["trec6"]
+    assert not list(Worker(place, fits, np.inf).work())
     assert set(found.sizes) == set(SIZES)
     source = read(data, "trec6")
     record = measure(fits[-1], source.dataset(source.sample(0, 40)), np.inf)
@@ -103,6 +104,15 @@ def test_rows_asked_in_parts_are_disjoint_and_come_together(data, tmp_path):
         again = found.fitted(fit.candidate, fit.size)[fit.draw]
         assert (again.asked == fit.asked).all()
         assert (again.right == (fit.right & fit.asked)).all()
+
+
+def test_a_fit_by_an_older_strategy_is_made_again(data, tmp_path, monkeypatch):
+    place = Place(data=data, kept=tmp_path / "kept", rows=(16,))
+    fit = Fit(set="trec6", candidate="majority", size=100, draw=0)
+    list(Worker(place, [fit], np.inf).work())
+    assert place.finished(fit)
+    monkeypatch.setattr("choose_baseline.Majority.revision", 99)
+    assert place.finished(fit) is None
 
 
 def test_a_forecast_learns_how_fast_the_machine_is(data):

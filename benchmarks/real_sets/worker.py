@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from choose.files import write_json
+from choose.strategy import find
 from choose.types import Dataset
 from real_sets.candidates import KINDS
 from real_sets.forecast import Forecast
@@ -40,12 +41,13 @@ class Place:
         return self.kept / f"{fit.name}{few}.json"
 
     def finished(self, fit: Fit) -> dict[str, Any] | None:
-        """Return the record of a fit that was made before."""
+        """Return the record of a fit that was made before, by the strategy as it is now."""
         try:
             found: dict[str, Any] = json.loads(self.path(fit).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        return found
+        current = find(KINDS[fit.candidate].strategy).revision
+        return found if found["revision"] == current else None
 
 
 @dataclass
