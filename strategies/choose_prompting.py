@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from choose.models.asking import Asking, check, get_ready, prompter_for
 from choose.models.prompt_text import numbers_only
 from choose.models.saved import read_fitted, write_fitted
 from choose.models.weights import DEFAULT_LM, weights_digest
@@ -54,17 +55,22 @@ class Prompt:
 
     def prepare(self) -> None:
         """Load the model."""
-        from choose.models.causal import load_causal
+        get_ready(self.model)
 
-        load_causal(self.model)
+    def shows(self, task: Task) -> int:
+        """Return how many demonstrations a question shows."""
+        return 0
+
+    def check(self, task: Task) -> None:
+        """Ask the endpoint, if the model is behind one, whether it works."""
+        check(self._asking(), task)
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Estimate the calibration on some rows of the pool and freeze it."""
         from choose.models.calibration import calibration_rows
-        from choose.models.prompter import Prompter
 
         shown = self._demonstrations(examples)
-        self.prompter = Prompter(self._asking(), task, shown)
+        self.prompter = prompter_for(self._asking(), task, shown)
         used = {example.id for example in shown}
         self.prompter.calibrate(calibration_rows([e for e in examples if e.id not in used]))
 
@@ -87,9 +93,7 @@ class Prompt:
         facts, arrays = read_fitted(folder, self)
         self.prompter = Prompter.restored(self._asking(), facts, arrays)
 
-    def _asking(self) -> Any:
-        from choose.models.prompter import Asking
-
+    def _asking(self) -> Asking:
         return Asking(
             model=self.model,
             wording=self.wording,
@@ -124,16 +128,23 @@ class FewShot(Prompt):
         )
         self.shots = shots
 
+    def shows(self, task: Task) -> int:
+        """Return how many demonstrations a question shows."""
+        return self._rounds(len(task.labels)) * len(task.labels)
+
     def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
         """Draw about `shots` rows: whole rounds over the classes, one round at least."""
         chooser = random.Random(f"few-shot {self.seed}")
         classes: dict[str, list[Example]] = defaultdict(list)
         for example in examples:
             classes[example.target].append(example)
-        rounds = max(1, self.shots // max(len(classes), 1)) if self.shots > 0 else 0
+        rounds = self._rounds(len(classes))
         drawn = []
         for target in sorted(classes):
             rows = classes[target]
             drawn += chooser.sample(rows, min(rounds, len(rows)))
         chooser.shuffle(drawn)
         return drawn
+
+    def _rounds(self, classes: int) -> int:
+        return max(1, self.shots // max(classes, 1)) if self.shots > 0 else 0

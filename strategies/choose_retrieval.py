@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from choose.models.asking import Asking, check, get_ready, prompter_for
 from choose.models.prompt_text import numbers_only
 from choose.models.saved import read_fitted, write_fitted
 from choose.models.weights import DEFAULT_ENCODER, DEFAULT_LM, weights_digest
@@ -53,21 +54,27 @@ class Retrieval:
 
     def prepare(self) -> None:
         """Load both models and the index library."""
-        from choose.models.causal import load_causal
         from choose.models.retriever import load_retriever
 
-        load_causal(self.model)
+        get_ready(self.model)
         load_retriever(self.encoder)
+
+    def shows(self, task: Task) -> int:
+        """Return how many demonstrations a question shows."""
+        return self.k
+
+    def check(self, task: Task) -> None:
+        """Ask the endpoint, if the model is behind one, whether it works."""
+        check(self._asking(), task)
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the pool, and calibrate on rows of it that may not retrieve themselves."""
         from choose.models.calibration import calibration_rows
-        from choose.models.prompter import Prompter
         from choose.models.retriever import Retriever
 
         self.retriever = Retriever(self.encoder, examples)
-        self.prompter = Prompter(self._asking(), task)
-        rows = calibration_rows(examples)
+        self.prompter = prompter_for(self._asking(), task)
+        rows = calibration_rows(examples) if self.prompter.calibrates else []
         self.prompter.calibrate(rows, self._demonstrations([row.item() for row in rows]))
 
     def predict(self, items: Sequence[Item]) -> Answers:
@@ -97,9 +104,7 @@ class Retrieval:
         self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)
         self.prompter = Prompter.restored(self._asking(), facts, arrays)
 
-    def _asking(self) -> Any:
-        from choose.models.prompter import Asking
-
+    def _asking(self) -> Asking:
         return Asking(
             model=self.model,
             wording=self.wording,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,12 @@ import pytest
 
 import fakes
 import tiny
+from chat_server import by_words, transport
 from choose import conformance
 from choose.conformance import CHECKS, TASK, Factory
+from choose.errors import StrategyError
+from choose.models.endpoints.session import connected
+from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Strategy, available, build, hyperparameters
 from choose.types import Answers, Example, Item, Task
 
@@ -28,7 +32,17 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"model": str(lm), "base": str(lm), "encoder": str(encoder)}
 
 
+@pytest.fixture(autouse=True)
+def behind() -> Iterator[None]:
+    """A model behind an endpoint that reads the words of the toy task."""
+    endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy")}
+    with connected(endpoints, transport=transport(by_words(conformance._WORDS))):
+        yield
+
+
 def factory(name: str, models: dict[str, str]) -> Factory:
+    if name == "served":
+        models = {"model": "endpoint:toy"}
     params = {role: spec for role, spec in models.items() if role in hyperparameters(name)}
     return lambda seed: build(name, seed=seed, **params)
 
@@ -39,9 +53,20 @@ def test_contract(name: str, check: Check, tiny_models: dict[str, str]) -> None:
     check(factory(name, tiny_models))
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
+def test_contract_behind_an_endpoint(name: str, check: Check, tiny_models: dict[str, str]) -> None:
+    make = factory(name, {**tiny_models, "model": "endpoint:toy"})
+    if check is conformance.saved_and_loaded_answers_alike:
+        with pytest.raises(StrategyError, match="cannot be exported"):
+            check(make)
+    else:
+        check(make)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", sorted(set(available()) - {"majority", "tfidf"}))
+@pytest.mark.parametrize("name", sorted(set(available()) - {"majority", "tfidf", "served"}))
 def test_contract_with_the_default_models(name: str, check: Check) -> None:
     check(factory(name, {}))
 

@@ -51,7 +51,14 @@ def test_prices_and_retirement_come_from_the_study_file():
         "learns": False,
     }
     study = {
-        "endpoints": {"fast": {"usd_per_million_in": 2.0, "usd_per_million_out": 8.0, "url": "x"}},
+        "endpoints": {
+            "fast": {
+                "usd_per_million_in": 2.0,
+                "usd_per_million_out": 8.0,
+                "base_url": "https://h/v1",
+                "model": "m",
+            }
+        },
         "models": {"retirement": {"endpoint:fast": "2027-06-01"}},
     }
     info = _candidate(planned, study)

@@ -28,7 +28,8 @@ def blocks(text: str, language: str = "") -> list[str]:
 
 def commands(page: Path) -> list[list[str]]:
     text = page.read_text(encoding="utf-8")
-    lines = [line for block in blocks(text, r"(?:\w*)") for line in block.splitlines()]
+    whole = (block.replace("\\\n", " ") for block in blocks(text, r"(?:\w*)"))
+    lines = [line for block in whole for line in block.splitlines()]
     found = [line.split("|")[-1].strip() for line in lines]
     return [shlex.split(line, comments=True) for line in found if line.startswith("choose ")]
 

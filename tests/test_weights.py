@@ -200,7 +200,7 @@ def test_a_cache_that_cannot_be_written(
         ("  ", "empty"),
         ("./no-such-folder", "is not there"),
         ("/no/such/folder/at/all", "is not there"),
-        ("endpoint:mine", "not supported yet"),
+        ("endpoint:mine", "endpoint"),
         ("pypi:some-model", "Cannot read"),
         ("pypi:some-model==1/../../etc/", "Cannot read"),
         ("pypi:--index-url==1/x", "Cannot read"),

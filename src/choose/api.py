@@ -9,7 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from choose.errors import StudyError
 from choose.judge.record import Decision
+from choose.models.endpoints.session import Traffic, connected
+from choose.models.endpoints.spec import endpoint_name
+from choose.run.consent import Approve, before_sending, refuse
 from choose.store import Store
 from choose.study.grid import Job
 from choose.study.load import Overrides, load_study, only
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 
 class Observer(Protocol):
     """Hears what happens while a study runs."""
+
+    def sending(self, traffic: Traffic) -> None:
+        """Requests will go to endpoints; `traffic` counts them as they do."""
 
     def planned(
         self,
@@ -40,6 +47,9 @@ class Observer(Protocol):
 
 class Silent:
     """Hears and says nothing."""
+
+    def sending(self, traffic: Traffic) -> None:
+        """Ignore the traffic."""
 
     def planned(
         self,
@@ -71,6 +81,7 @@ def compare(
     strategies: Sequence[str] = (),
     out: str | Path | None = None,
     observer: Observer | None = None,
+    approve: Approve = refuse,
 ) -> Outcome:
     """Run every candidate on one labelled set and decide.
 
@@ -81,12 +92,14 @@ def compare(
         strategies: compare only these candidates, beside the baselines that always run.
         out: the store's folder; by default ``.choose/NAME-FINGERPRINT`` below the working folder.
         observer: hears the plan and each job.
+        approve: is shown what would be sent to endpoints and raises to forbid it; by default it
+            does.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
     study = resolve(data, study_file, overrides, strategies)
-    return run(study, out=out, observer=observer)
+    return run(study, out=out, observer=observer, approve=approve)
 
 
 def resolve(
@@ -124,6 +137,7 @@ def run(
     rows: Tables | None = None,
     out: str | Path | None = None,
     observer: Observer | None = None,
+    approve: Approve = refuse,
 ) -> Outcome:
     """Run a resolved study and decide; `rows` are its data where they lie in no file.
 
@@ -131,21 +145,45 @@ def run(
         ChooseError: on bad input, before anything is run or written.
     """
     from choose.data.load import load_dataset
-    from choose.run.local import Limits, left_out_sentences, run_jobs
 
     watch = observer or Silent()
     dataset = load_dataset(study.data, study.task, rows)
-    candidates, refusals, jobs = plan(study, dataset)
-    _check_prices(study, candidates)
-    store = Store.create(Path(out) if out else default_store(dataset))
+    path = Path(out) if out else default_store(dataset)
+    where, limit = str(path.absolute()), study.grid.max_usd
+    with connected(study.endpoints, max_usd=limit, study=where) as session:
+        candidates, refusals, jobs = plan(study, dataset)
+        _check_prices(study, candidates)
+        spending = before_sending(study, dataset, candidates, jobs, Store(path), approve)
+        if spending.bills:
+            watch.sending(session.traffic(sum(bill.requests for bill in spending.bills)))
+        ready = Ready(study, dataset, candidates, refusals, jobs)
+        return _run(ready, Store.create(path), watch)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A study with everything that is to run."""
+
+    study: Study
+    dataset: Dataset
+    candidates: Sequence[Candidate]
+    refusals: Sequence[str]
+    jobs: Sequence[Job]
+
+
+def _run(ready: Ready, store: Store, watch: Observer) -> Outcome:
+    from choose.run.local import Limits, left_out_sentences, run_jobs
+
+    study, dataset, jobs = ready.study, ready.dataset, ready.jobs
     store.begin(_plain(study), dataset)
-    store.plan((job.trial for job in jobs), _described(candidates))
+    store.plan((job.trial for job in jobs), _described(ready.candidates))
     budget = study.grid.budget_seconds
-    watch.planned(dataset, jobs, refusals, budget)
+    watch.planned(dataset, jobs, ready.refusals, budget)
     racing = budget is not None and not study.grid.thorough and not study.derives
-    limits = Limits(budget, racing, study.goal.margin or Limits().margin)
+    margin, money = study.goal.margin or Limits().margin, study.grid.max_usd is not None
+    limits = Limits(budget, racing, margin, money)
     outcome = run_jobs(jobs, dataset, store, limits, watch.job)
-    store.leave_out([*refusals, *left_out_sentences(outcome)])
+    store.leave_out([*ready.refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
 
 
@@ -188,7 +226,8 @@ def planned(
     study = resolve(data, study_file, overrides)
     study = only(study, strategies) if strategies else study
     dataset = load_dataset(study.data, study.task)
-    candidates, refusals, jobs = plan(study, dataset)
+    with connected(study.endpoints):
+        candidates, refusals, jobs = plan(study, dataset)
     return Planning(
         dataset=dataset,
         candidates=candidates,
@@ -289,6 +328,12 @@ def export(
         if trial is not None
         else choose_candidate(opened, decision.verdict, candidate)
     )
+    asked = [spec for spec in choice.params.values() if endpoint_name(spec) is not None]
+    if asked:
+        raise StudyError(
+            f"{choice.candidate!r} asks {asked[0]}, which is not here to be exported. Ask the "
+            "endpoint itself, or name a candidate that runs here with --candidate."
+        )
     return write_export(opened, decision, choice, place, force)
 
 
@@ -354,6 +399,7 @@ def _described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
             "seeded": cls.seeded,
             "learns": cls.learns,
             "model": model_of(c),
+            "warning": getattr(cls, "warning", None),
         }
         for c in candidates
     ]

@@ -26,6 +26,14 @@ class ModelError(ChooseError):
     """Weights cannot be found, fetched, verified or loaded."""
 
 
+class EndpointError(ModelError):
+    """An endpoint cannot be reached, refuses us or cannot do what is asked of it."""
+
+
+class MoneySpent(ChooseError):
+    """The next request could cost more than is left; what was not asked stays unasked."""
+
+
 class StoreError(ChooseError):
     """A study on disk cannot be read, written or is not the one that was asked for."""
 

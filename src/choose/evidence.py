@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import date
 from typing import Any
 
+from choose.judge.credible import billions_in
 from choose.judge.deployment import Deployment
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.rule import Rule
+from choose.models.endpoints.settings import Endpoint
+from choose.models.endpoints.spec import endpoint_name
 from choose.prices import TokenPrices
 from choose.store import Store
 from choose.types import Dataset, Run
@@ -39,7 +42,7 @@ def evidence_of(store: Store) -> Evidence:
         pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
         runs=runs,
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),
-        findings=dataset.findings,
+        findings=(*dataset.findings, *_warnings(candidates)),
         machine=_machine(runs),
     )
 
@@ -62,24 +65,35 @@ def rule_of(study: Mapping[str, Any]) -> Rule:
 
 
 def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> CandidateInfo:
-    info = CandidateInfo(**{k: planned[k] for k in _INFO})
+    info = CandidateInfo(**{k: planned[k] for k in _INFO}, warning=planned.get("warning"))
     days = study.get("models", {}).get("retirement", {})
     day = days.get(info.name, days.get(info.model or ""))
     return replace(
         info,
-        token_prices=_prices(info.model, study.get("endpoints", {})),
         retires=date.fromisoformat(str(day)) if day is not None else None,
+        **_behind(study.get("endpoints", {}).get(endpoint_name(info.model) or "")),
     )
 
 
-def _prices(model: str | None, endpoints: Mapping[str, Any]) -> TokenPrices | None:
-    """Return what the study says that the endpoint's tokens cost, None if it says nothing."""
-    name = (model or "").removeprefix("endpoint:")
-    if model is None or name == model or name not in endpoints:
-        return None
+def _behind(section: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the judge is told of the endpoint that a candidate asks, if it asks one."""
+    if section is None:
+        return {}
+    endpoint = Endpoint.model_validate(section)
     names = [field.name for field in fields(TokenPrices)]
-    found = {k: endpoints[name][k] for k in names if endpoints[name].get(k) is not None}
-    return TokenPrices(**found) if found else None
+    prices = {name: section[name] for name in names if section.get(name) is not None}
+    return {
+        "behind": f"{endpoint.model} at {endpoint.host}",
+        "billions": billions_in(endpoint.model),
+        "concurrency": endpoint.concurrency,
+        "token_prices": TokenPrices(**prices) if prices else None,
+    }
+
+
+def _warnings(candidates: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for planned in candidates:
+        if planned.get("warning"):
+            yield f"{planned['name']}: {planned['warning']}"
 
 
 def _only_learnt_from(dataset: Dataset) -> tuple[str, ...]:

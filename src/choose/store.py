@@ -105,7 +105,7 @@ class Store:
             trial=trial, answers=answers, asked=asked, **known | {"notes": tuple(facts["notes"])}
         )
 
-    def done(self, trial: Trial, views: Iterable[str]) -> bool:
+    def done(self, trial: Trial, views: Iterable[str], repeats: int = 1) -> bool:
         """Return whether a trial succeeded, left no question unasked and answered these views."""
         folder = self.path / "trials" / trial.key
         if not (folder / "trial.json").exists():
@@ -113,7 +113,9 @@ class Store:
         facts = self._json(folder / "trial.json")
         if facts["error"] or facts.get("unasked"):
             return False
-        return all((folder / f"{view}-0.parquet").exists() for view in views)
+        files = [f"{view}-0.parquet" for view in views]
+        files += [f"clean-{repeat}.parquet" for repeat in range(1, repeats)]
+        return all((folder / file).exists() for file in files)
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -35,6 +35,7 @@ class Strategy(Protocol):
         seeded: False if the seed cannot change an answer given the same pool.
         cheap: True if a fit takes a second or so on a laptop without a GPU.
         variants: named alternative settings (wordings, k, rank): hyperparameters to override.
+        warning: optional; what a reader must know of every figure of it, as a sentence.
     """
 
     family: ClassVar[Family]
@@ -92,6 +93,20 @@ class Refuses(Protocol):
 
     def refuses(self, task: Task) -> str | None:
         """Return why the task cannot be answered, as a sentence, or None."""
+
+
+@runtime_checkable
+class Puts(Protocol):
+    """Optional: a strategy that can put its questions to an endpoint."""
+
+    def shows(self, task: Task) -> int:
+        """Return how many labelled rows each request shows, for the forecast of its price."""
+
+    def check(self, task: Task) -> None:
+        """Ask one question that holds no row, and raise where nothing can work.
+
+        It is called before anything is run or written, and does nothing for a local model.
+        """
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from choose.cli import options
+from choose.cli import options, parse
 from choose.cli.gates import Expect, FailUnder, Gates, GithubSummary
 
 if TYPE_CHECKING:
@@ -30,11 +30,16 @@ def compare(
     model: options.Model = None,
     tune: options.Tune = None,
     encoder: options.Encoder = None,
+    base_url: options.BaseUrl = None,
+    api_key_env: options.ApiKeyEnv = None,
+    usd_per_million: options.UsdPerMillion = None,
     seeds: options.Seeds = None,
     sizes: options.Sizes = None,
     noise: options.Noise = None,
     thorough: options.Thorough = None,
     budget: options.Budget = None,
+    max_usd: options.MaxUsd = None,
+    repeats: options.Repeats = None,
     target: options.Target = None,
     margin: options.Margin = None,
     config: options.Config = None,
@@ -51,26 +56,35 @@ def compare(
     expect: Expect = None,
     fail_under: FailUnder = None,
     github_summary: GithubSummary = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Send to endpoints what is planned, without asking.")
+    ] = False,
 ) -> None:
     """Run every strategy on your labelled set and say which one to bet on."""
+    served, endpoints = parse.endpoint(model, base_url, api_key_env, usd_per_million)
     overrides: dict[str, dict[str, Any]] = {
         "data": options.given(context),
-        "models": options.given(context, options.MODEL_FLAGS),
+        "models": {**options.given(context, options.MODEL_FLAGS), "model": served},
+        "endpoints": endpoints,
         "grid": options.grid(context),
         "goal": options.given(context, options.GOAL_FLAGS),
     }
     gates = Gates(tuple(expect or ()), fail_under, github_summary)
-    wanted = Wanted(as_json, tuple(output or ()), gates)
+    wanted = Wanted(as_json, tuple(output or ()), gates, yes)
     run(data, config or options.found(), overrides, out=out, strategies=strategy, wanted=wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """In which forms the answer is wanted (as JSON or to be read, which files); what fails."""
+    """In which forms the answer is wanted (as JSON or to be read, which files); what fails.
+
+    `yes` is whether what goes to endpoints is confirmed beforehand.
+    """
 
     as_json: bool = False
     outputs: tuple[Path, ...] = ()
     gates: Gates = field(default_factory=Gates)
+    yes: bool = False
 
 
 def run(
@@ -84,6 +98,7 @@ def run(
 ) -> Outcome:
     """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
     from choose import api
+    from choose.cli.consent import Consent
     from choose.cli.screen import say, stderr, stdout
     from choose.cli.written import check, write
     from choose.report.progress import LiveProgress
@@ -93,7 +108,7 @@ def run(
     study = api.resolve(data, config, overrides, strategies or ())
     wanted.gates.check(api.names(study))
     with LiveProgress(stderr()) as observer:
-        outcome = api.run(study, out=out, observer=observer)
+        outcome = api.run(study, out=out, observer=observer, approve=Consent(wanted.yes))
     checks = wanted.gates.found(outcome.decision)
     if wanted.as_json:
         typer.echo(outcome.decision.model_dump_json(by_alias=True, indent=1))

@@ -50,6 +50,22 @@ Strategies = Annotated[
 Model = Annotated[str | None, typer.Option(help="Model that is prompted.", rich_help_panel=WHO)]
 Tune = Annotated[str | None, typer.Option(help="Model that is fine-tuned.", rich_help_panel=WHO)]
 Encoder = Annotated[str | None, typer.Option(help="Model that embeds.", rich_help_panel=WHO)]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(help="Endpoint that serves --model: https://HOST/v1.", rich_help_panel=WHO),
+]
+ApiKeyEnv = Annotated[
+    str | None,
+    typer.Option(
+        help="Variable, in the environment or .env, with the endpoint's key.", rich_help_panel=WHO
+    ),
+]
+UsdPerMillion = Annotated[
+    str | None,
+    typer.Option(
+        help="Price of the endpoint's tokens: IN,OUT or IN,CACHED,OUT.", rich_help_panel=WHO
+    ),
+]
 Seeds = Annotated[
     int | None, typer.Option(help="Repetitions of each candidate.", rich_help_panel=GRID)
 ]
@@ -72,6 +88,14 @@ Thorough = Annotated[
 Budget = Annotated[
     str | None,
     typer.Option(help="Time to spend: 90s, 10m, 2h. Default 10m.", rich_help_panel=GRID),
+]
+MaxUsd = Annotated[
+    float | None,
+    typer.Option(help="Most dollars to spend at endpoints.", rich_help_panel=GRID),
+]
+Repeats = Annotated[
+    int | None,
+    typer.Option(help="Ask endpoints the same so many times.", rich_help_panel=GRID),
 ]
 Target = Annotated[
     float | None,
@@ -122,6 +146,9 @@ def grid(context: typer.Context) -> dict[str, Any]:
         "noise": parse.rates(flags["noise"]),
         "thorough": flags["thorough"],
         "budget_seconds": parse.seconds(flags["budget"]),
+        # The plan, which takes the same flags, asks nobody.
+        "max_usd": flags.get("max_usd"),
+        "repeats": flags.get("repeats"),
     }
 
 

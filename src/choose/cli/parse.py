@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from choose.errors import StudyError
 from choose.study import durations
@@ -56,6 +56,39 @@ def rates(text: str | None) -> tuple[float, ...] | None:
             )
         found.append(rate)
     return tuple(found)
+
+
+def endpoint(
+    model: str | None, base_url: str | None, api_key_env: str | None, prices: str | None
+) -> tuple[str | None, dict[str, dict[str, Any]]]:
+    """Turn the flags of one endpoint into a model spec and a section of the study."""
+    if base_url is None:
+        for flag, value in (("--api-key-env", api_key_env), ("--usd-per-million", prices)):
+            if value is not None:
+                raise StudyError(f"{flag} belongs to an endpoint: give --base-url with it.")
+        return model, {}
+    if not model or model.startswith("endpoint:"):
+        raise StudyError("--base-url needs --model with the model's name as the server calls it.")
+    section = {"base_url": base_url, "model": model, "api_key_env": api_key_env, **_prices(prices)}
+    given = {key: value for key, value in section.items() if value is not None}
+    return f"endpoint:{model}", {model: given}
+
+
+def _prices(text: str | None) -> dict[str, float]:
+    """Read ``IN,OUT`` or ``IN,CACHED,OUT``, dollars for a million tokens."""
+    if text is None:
+        return {}
+    try:
+        figures = [float(part) for part in text.split(",")]
+    except ValueError:
+        figures = []
+    if len(figures) not in (2, 3) or not all(0 <= figure < float("inf") for figure in figures):
+        raise StudyError(
+            f"--usd-per-million {text!r} is no price. Write dollars for a million tokens, "
+            "IN,OUT or IN,CACHED,OUT, such as 0.15,0.6."
+        )
+    names = ("in", "cached", "out") if len(figures) == 3 else ("in", "out")
+    return {f"usd_per_million_{name}": figure for name, figure in zip(names, figures, strict=True)}
 
 
 def only_without_data(asked: Mapping[str, float | int | None]) -> None:

@@ -48,7 +48,16 @@ def drawn(dataset: Dataset, place: Place) -> Drawn:
     pool = pool_for(dataset, place.fold, draw if size is not None else 0, size)
     if kind == "noise":
         pool = add_noise(pool, dataset.task.labels, place.scenario.noise, place.scenario.rate, draw)
-    return Drawn(pool, dataset.folds[place.fold].questions)
+    return Drawn(pool, _asked(dataset, place))
+
+
+def _asked(dataset: Dataset, place: Place) -> tuple[str, ...]:
+    """Return a fold's questions, or a stratified sample of them where few are to be asked."""
+    questions = dataset.folds[place.fold].questions
+    if not place.scenario.ask:
+        return questions
+    targets = {id: dataset.examples[id].target for id in questions}
+    return sample(questions, targets, max(1, place.scenario.ask // len(dataset.folds)), "few")
 
 
 def place_of(trial: Trial, dataset: Dataset) -> Place:

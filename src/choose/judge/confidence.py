@@ -98,6 +98,8 @@ def _contenders(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]]:
     partial = [_answered(case, name) for name in case.field.names if _partly(case, name)]
     if partial:
         limits.append((1, listed(partial)))
+    if case.field.panel[case.name].info.warning:
+        limits.append((1, f"{case.name} may have seen the test rows"))
     return limits
 
 

@@ -44,6 +44,9 @@ class CandidateInfo:
         seeded: whether the seed can change an answer given the same pool.
         learns: whether examples or seed can change an answer at all.
         billions: parameters of the model in billions where known; else read off its name.
+        behind: the model and the server, where it is behind an endpoint.
+        concurrency: requests that were in flight at once there.
+        warning: what a reader must know of every figure of it.
         token_prices: of its endpoint, or None where it runs on the machine or is not priced.
         retires: the day from which its model cannot be had any more, or None if none is known.
     """
@@ -56,6 +59,9 @@ class CandidateInfo:
     seeded: bool = False
     learns: bool = True
     billions: float | None = None
+    behind: str | None = None
+    concurrency: int | None = None
+    warning: str | None = None
     token_prices: TokenPrices | None = None
     retires: date | None = None
 

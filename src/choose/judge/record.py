@@ -14,6 +14,7 @@ from choose.judge.record_costs import Breakeven, Move
 from choose.judge.record_costs import Cost as Cost
 from choose.judge.record_curves import Forecast, RiseRecord
 from choose.judge.record_failures import Failures, Overlap
+from choose.judge.record_service import Service
 from choose.judge.record_stability import CoveragePoint, NewClass, NoiseKindPoint, Origin
 
 Kind = Literal[
@@ -119,6 +120,7 @@ class Scorecard(Record):
     selective: tuple[CoveragePoint, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     cost: Cost = Cost()
+    service: Service | None = None
     errors: tuple[str, ...] = ()
 
 

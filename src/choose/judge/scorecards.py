@@ -28,6 +28,7 @@ from choose.judge.record import Interval, LabelRecord, Scorecard, Variance
 from choose.judge.robustness import curve_of, estimate
 from choose.judge.rule import Rule
 from choose.judge.selective import selective
+from choose.judge.service import service_of
 from choose.judge.steady import noise, out_of_scope_recall, stability
 
 
@@ -60,6 +61,7 @@ def scorecard(candidate: Measured, rule: Rule) -> Scorecard:
             "calibration_error": _calibration(table),
             "curve": curve_of(candidate),
             "cost": cost_of(candidate, rule),
+            "service": service_of(candidate),
         }
     )
 

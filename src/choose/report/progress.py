@@ -15,6 +15,7 @@ from rich.text import Text
 
 from choose.report.plain import Plain
 from choose.report.safe import clean, literal, shorten
+from choose.report.spending import Sent, traffic_line, traffic_summary
 from choose.report.standing import Planned, Standing, Standings
 from choose.report.words import clock, duration, percent, plural
 from choose.types import Dataset, Run
@@ -39,6 +40,7 @@ class LiveProgress:
         self._in_hand: Planned | None = None
         self._planned = self._ended = self._from_before = 0
         self._start = perf_counter()
+        self._sent: Sent | None = None
 
     def __enter__(self) -> Self:
         """Start the clock; nothing is shown before the plan stands."""
@@ -58,6 +60,12 @@ class LiveProgress:
                 self._say(_sentence(standing))
         if self._planned and self._console.is_terminal:
             self._say(self._summary(), style="dim")
+        if self._sent is not None:
+            self._say(traffic_summary(self._sent))
+
+    def sending(self, traffic: Sent) -> None:
+        """Show the requests to endpoints from now on, and their sum at the end."""
+        self._sent = traffic
 
     def planned(
         self,
@@ -116,7 +124,11 @@ class LiveProgress:
         self._console.print(Plain(Text(sentence, style=style)), soft_wrap=True)
 
     def _screen(self) -> RenderableType:
-        return Plain(Group(*self._pending(), self._bar()))
+        traffic = []
+        if self._sent is not None:
+            line = traffic_line(self._sent, perf_counter() - self._start)
+            traffic = [Text(line, no_wrap=True, overflow="ellipsis")]
+        return Plain(Group(*self._pending(), *traffic, self._bar()))
 
     def _pending(self) -> Iterator[RenderableType]:
         for standing in self._standings.of.values():

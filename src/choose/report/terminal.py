@@ -22,6 +22,7 @@ from choose.report.money import margin_of
 from choose.report.plain import encodable, trimmed
 from choose.report.safe import clean, literal
 from choose.report.scenes import scenes
+from choose.report.service import services
 from choose.report.words import COLOURS, KINDS, number, plural, quantity
 
 # A list longer than this hides the sections behind it.
@@ -77,6 +78,7 @@ def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[Rende
         details.curves,
         details.differences,
         costs,
+        services,
     ):
         yield from detail(decision, width)
     yield from _list("Left out", decision.left_out)

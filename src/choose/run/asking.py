@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
 from choose.data.pools import interleaved
-from choose.errors import StrategyError
+from choose.errors import MoneySpent, StrategyError
 from choose.strategy import Strategy
 from choose.types import Answers, Dataset, Item, Task
 
-# However late it is, so many questions are asked: fewer say nothing, and the race that spares
-# hopeless candidates needs as many.
+# While the study has time, so many questions are asked whatever a candidate's share of it is: fewer
+# say little, and the race that spares hopeless candidates needs as many.
 AT_LEAST = 100
 
-# Questions asked between two looks at the clock.
+# Questions asked between two looks at the clock, and the fewest that are asked however late it is.
 CHUNK = 25
+
+
+class Deadline(NamedTuple):
+    """When a candidate's share of the time is used up, and when all of it is (`perf_counter`)."""
+
+    share: float
+    end: float = inf
 
 
 def ask(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
@@ -44,12 +53,13 @@ def ask(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
 
 
 def ask_until(
-    strategy: Strategy, items: Sequence[Item], dataset: Dataset, deadline: float
+    strategy: Strategy, items: Sequence[Item], dataset: Dataset, deadline: Deadline
 ) -> tuple[list[Item], Answers]:
-    """Return what was asked by the deadline (of `perf_counter`), and the answers.
+    """Return what was asked by the deadline, and the answers.
 
     Questions come in a stratified order that depends on the rows alone, so that candidates cut
-    short share their rows. At least 100 are asked. An answer does not depend on its neighbours.
+    short share their rows. At least 100 are asked, unless the study's time or money runs out, and
+    25 then. An answer does not depend on its neighbours.
     """
     targets = {item.id: dataset.examples[item.id].target for item in items}
     by_id = {item.id: item for item in items}
@@ -57,16 +67,18 @@ def ask_until(
     parts, done = [], 0
     while done < len(order):
         start = perf_counter()
-        chunk = order[done : done + (CHUNK if done else AT_LEAST)]
-        parts.append(ask(strategy, chunk, dataset.task))
+        chunk = order[done : done + CHUNK]
+        try:
+            parts.append(ask(strategy, chunk, dataset.task))
+        except MoneySpent:
+            if not parts:
+                raise
+            break
         done += len(chunk)
-        if perf_counter() + _for_a_chunk(perf_counter() - start, len(chunk)) > deadline:
+        now = perf_counter()
+        if now + (now - start) > (deadline.share if done >= AT_LEAST else deadline.end):
             break
     return order[:done], joined(parts)
-
-
-def _for_a_chunk(seconds: float, rows: int) -> float:
-    return seconds / rows * CHUNK
 
 
 def joined(parts: Sequence[Answers]) -> Answers:

@@ -12,13 +12,12 @@ from typing import Any
 
 from choose.data.scenarios import drawn, place_of
 from choose.data.views import sample_rows, view
-from choose.run.asking import ask, ask_until
+from choose.errors import MoneySpent
+from choose.models.endpoints.session import repeated
+from choose.run.asking import Deadline, ask, ask_until
 from choose.strategy import Prepares, Reports, Strategy, build
 from choose.study.grid import Job
 from choose.types import Dataset, Item, Run
-
-# A view beside the clean one is asked of this many rows in all, folds together.
-VIEW_ROWS = 200
 
 _PACKAGES = (
     "choose-llm",
@@ -32,17 +31,20 @@ _PACKAGES = (
 
 
 def run_group(
-    jobs: Sequence[Job], dataset: Dataset, deadline: float | None = None
+    jobs: Sequence[Job], dataset: Dataset, deadline: Deadline | None = None
 ) -> Iterator[tuple[Run, str | None]]:
     """Yield each job's run, with a traceback where the strategy broke.
 
-    A strategy that raises is a finding, not an abort; only an interruption goes through. After the
-    `deadline` (of `perf_counter`), clean questions that are left stay unasked.
+    A strategy that raises is a finding, not an abort; only an interruption and the end of
+    the money go through. After the `deadline`, clean questions that are left
+    stay unasked.
     """
     for job in jobs:
         start = perf_counter()
         try:
             yield run_trial(job, dataset, deadline), None
+        except MoneySpent:
+            raise
         except Exception as error:
             message = " ".join(str(error).split()) or "no message"
             yield (
@@ -56,7 +58,7 @@ def run_group(
             )
 
 
-def run_trial(job: Job, dataset: Dataset, deadline: float | None = None) -> Run:
+def run_trial(job: Job, dataset: Dataset, deadline: Deadline | None = None) -> Run:
     """Fit once and answer every view; how much a deadline leaves unasked is all that can vary."""
     trial = job.trial
     strategy = build(trial.strategy, seed=trial.seed, **trial.params)
@@ -75,8 +77,12 @@ def run_trial(job: Job, dataset: Dataset, deadline: float | None = None) -> Run:
     asked, answers = {("clean", 0): clean}, {("clean", 0): found}
     answered, all_cached = perf_counter(), _cached(strategy)
     for name in job.views:
-        asked[name, 0] = view(name, _view_rows(rows.questions, dataset), seed=0)
+        asked[name, 0] = view(name, _few(rows.questions, dataset, job.view_rows), seed=0)
         answers[name, 0] = ask(strategy, asked[name, 0], dataset.task)
+    for repeat in range(1, job.repeats):
+        asked["clean", repeat] = _few(rows.questions, dataset, job.view_rows)
+        with repeated(repeat):
+            answers["clean", repeat] = ask(strategy, asked["clean", repeat], dataset.task)
     spent = perf_counter() - start
     return Run(
         trial=trial,
@@ -112,9 +118,9 @@ def _how(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _view_rows(ids: Sequence[str], dataset: Dataset) -> list[Item]:
+def _few(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item]:
     targets = {id: dataset.examples[id].target for id in ids}
-    limit = max(1, VIEW_ROWS // len(dataset.folds))
+    limit = max(1, most // len(dataset.folds))
     return [dataset.examples[id].item() for id in sample_rows(ids, targets, limit, seed=0)]
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import perf_counter
 
+from choose.errors import MoneySpent
+from choose.run.asking import Deadline
 from choose.run.group import run_group
 from choose.run.racing import Race
 from choose.store import Store
@@ -25,24 +28,31 @@ Watch = Callable[[Job, Run | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to run, and whether candidates that can no longer win are spared."""
+    """How long to run, and whether candidates that can no longer win are spared.
+
+    `money` is whether dollars are limited, so that a first pass may end early.
+    """
 
     seconds: float | None = None
     racing: bool = False
     margin: float = 0.02
+    money: bool = False
 
 
 @dataclass
 class Outcome:
     """What was not run, who was dropped and why, and whether the user stopped it.
 
-    `unasked` counts the first-pass rows that a candidate's share of the budget did not reach.
+    `unasked` counts the first-pass rows that a candidate's share of the budget did not reach;
+    `unpaid` is what the limit of dollars left.
     """
 
     left_out: list[Job] = field(default_factory=list)
+    unpaid: list[Job] = field(default_factory=list)
     unasked: Counter[str] = field(default_factory=Counter)
     dropped: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
+    money: bool = False
     seconds: float = 0.0
 
 
@@ -60,7 +70,7 @@ def run_jobs(
     as an even share of three quarters of the time left allows. `watch` is called before (without a
     run) and after each job.
     """
-    outcome, start, budget = Outcome(), perf_counter(), limits.seconds
+    outcome, start, budget = Outcome(money=limits.money), perf_counter(), limits.seconds
     race = Race({id: e.target for id, e in dataset.examples.items()}, limits.margin)
     outcome.dropped = race.out
     cost: dict[str, float] = {}
@@ -68,7 +78,7 @@ def run_jobs(
     working: set[str] = set()
     waiting = {j.trial.candidate for j in jobs if not find(j.trial.strategy).cheap}
     for number, job in enumerate(jobs):
-        if store.done(job.trial, job.all_views):
+        if store.done(job.trial, job.all_views, job.repeats):
             run = store.get(job.trial)
             _note(race, job, run)
             watch(job, run)
@@ -86,8 +96,11 @@ def run_jobs(
         watch(job, None)
         deadline = None
         if budget is not None and name in waiting:
-            deadline = perf_counter() + SHARED * left / len(waiting)
+            share = SHARED * left / len(waiting)
+            deadline = Deadline(perf_counter() + share, start + budget)
             waiting.discard(name)
+        elif limits.money and job.part == FIRST_PASS:
+            deadline = Deadline(inf)  # in parts, so that what is paid for counts
         try:
             for run, traceback in run_group([job], dataset, deadline):
                 store.add(run, traceback)
@@ -96,8 +109,12 @@ def run_jobs(
                 (broken if run.error else working).add(name)
                 _note(race, job, run)
                 watch(job, run)
+        except MoneySpent:
+            outcome.unpaid.append(job)
         except KeyboardInterrupt:
-            outcome.left_out += [j for j in jobs[number:] if not store.done(j.trial, j.all_views)]
+            outcome.left_out += [
+                j for j in jobs[number:] if not store.done(j.trial, j.all_views, j.repeats)
+            ]
             outcome.interrupted = True
             break
     outcome.seconds = perf_counter() - start
@@ -112,23 +129,26 @@ def _note(race: Race, job: Job, run: Run | None) -> None:
 def left_out_sentences(outcome: Outcome) -> list[str]:
     """Say by candidate what was planned and not run, and why."""
     why = "stopped by you" if outcome.interrupted else "the budget was used up"
-    counts: dict[str, Counter[str]] = {}
-    for job in outcome.left_out:
-        counts.setdefault(job.trial.candidate, Counter())[job.part] += 1
     dropped = [f"{candidate}: {reason}." for candidate, reason in outcome.dropped.items()]
     cut = [
-        f"{candidate}: {n} rows of its first pass were not asked: its share of the budget was used "
-        "up. Whoever is asked fewer rows is compared on those."
+        f"{candidate}: {n} rows of its first pass were not asked: its share of the budget"
+        f"{' or of --max-usd' if outcome.money else ''} was used up. Whoever is asked fewer rows "
+        "is compared on those."
         for candidate, n in outcome.unasked.items()
         if n
     ]
+    unpaid = "--max-usd was used up; run again with more to go on, nothing is paid for twice"
+    left = [*_by_candidate(outcome.left_out, why), *_by_candidate(outcome.unpaid, unpaid)]
+    return [*dropped, *cut, *left]
+
+
+def _by_candidate(jobs: Sequence[Job], why: str) -> list[str]:
+    counts: dict[str, Counter[str]] = {}
+    for job in jobs:
+        counts.setdefault(job.trial.candidate, Counter())[job.part] += 1
     return [
-        *dropped,
-        *cut,
-        *(
-            f"{candidate}: {', '.join(_trials(part, n) for part, n in parts.items())}: {why}."
-            for candidate, parts in counts.items()
-        ),
+        f"{candidate}: {', '.join(_trials(part, n) for part, n in parts.items())}: {why}."
+        for candidate, parts in counts.items()
     ]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import Parameter
 from typing import Any
 
 from choose.errors import StudyError
 from choose.strategy import Refuses, available, build, find, hyperparameters
-from choose.study.study import CandidateSection, Models, Study
+from choose.study.study import CandidateSection, Models, Specs, Study
 from choose.types import Candidate, Task
 
 # Without these beside it, no figure of a dearer candidate can be read.
@@ -49,23 +50,43 @@ def names_of(study: Study) -> tuple[str, ...]:
 
 
 def _sections(study: Study) -> tuple[CandidateSection, ...]:
-    sections = study.candidates or tuple(CandidateSection(strategy=s) for s in available())
+    sections = study.candidates or tuple(
+        CandidateSection(strategy=s) for s in available() if not _lacking(hyperparameters(s))
+    )
     named = {section.strategy for section in sections}
     return sections + tuple(CandidateSection(strategy=s) for s in ALWAYS if s not in named)
 
 
 def _candidate(section: CandidateSection, models: Models) -> Candidate:
-    known = hyperparameters(section.strategy)
-    from_roles = {
-        parameter: spec
-        for role, parameter in ROLES.items()
-        if (spec := getattr(models, role)) is not None and parameter in known
-    }
-    build(section.strategy, seed=0, **section.params)  # says so where a hyperparameter is unknown
+    name, known = section.name or section.strategy, hyperparameters(section.strategy)
+    roles = {**_specs(models), **_specs(section)}
+    for role in _specs(section):
+        if ROLES[role] not in known:
+            raise StudyError(f"The candidate {name!r} has no use for {role!r}: {_takes(known)}.")
+    from_roles = {ROLES[role]: spec for role, spec in roles.items() if ROLES[role] in known}
     params: Mapping[str, Any] = {**known, **from_roles, **section.params}
-    return Candidate(
-        name=section.name or section.strategy, strategy=section.strategy, params=params
-    )
+    if lacking := _lacking(params):
+        raise StudyError(
+            f"The candidate {name!r} needs {', '.join(lacking)}: name it under [[candidates]] in "
+            f'the study file, for example {lacking[0]} = "endpoint:NAME".'
+        )
+    build(section.strategy, seed=0, **params)  # says so where a hyperparameter is unknown
+    return Candidate(name=name, strategy=section.strategy, params=params)
+
+
+def _specs(models: Specs) -> dict[str, str]:
+    given = {role: getattr(models, role) for role in ROLES}
+    return {role: spec for role, spec in given.items() if spec is not None}
+
+
+def _takes(known: Mapping[str, Any]) -> str:
+    roles = [role for role, hyperparameter in ROLES.items() if hyperparameter in known]
+    return f"it takes {', '.join(roles)}" if roles else "it takes no model"
+
+
+def _lacking(params: Mapping[str, Any]) -> list[str]:
+    """Return the hyperparameters that have no default and were not given."""
+    return [name for name, value in params.items() if value is Parameter.empty]
 
 
 def _refusal(candidate: Candidate, task: Task) -> str | None:

@@ -11,6 +11,7 @@ from choose.data.scenarios import Place, drawn
 from choose.digests import digest_rows
 from choose.errors import StudyError, did_you_mean
 from choose.strategy import Strategy, Weighted, build, find
+from choose.study.behind import asked_by, costs
 from choose.study.points import Point, Stage
 from choose.study.ranges import noises, sizes_in_rows
 from choose.study.scenarios import Scenes, scenario_points
@@ -19,14 +20,25 @@ from choose.types import STANDARD, Candidate, Dataset, Trial
 
 VIEWS = ("typos", "casing", "spacing")
 
+# A view beside the clean one is asked of so many rows in all; where rows cost, everything but the
+# clean rows at full size is asked of so few.
+VIEW_ROWS, PRICED_ROWS = 200, 100
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A trial and the views it answers beside the clean one."""
+    """A trial and the views it answers beside the clean one.
+
+    Attributes:
+        repeats: how often the clean view is asked, on at most as many rows as a view.
+        view_rows: most rows that a view beside the clean one is asked of, folds together.
+    """
 
     trial: Trial
     views: tuple[str, ...] = ()
     part: str = ""
+    repeats: int = 1
+    view_rows: int = VIEW_ROWS
 
     @property
     def all_views(self) -> tuple[str, ...]:
@@ -72,7 +84,13 @@ class Planner:
         return [job for *_, job in placed]
 
     def points(self, candidate: Candidate) -> Iterator[Point]:
-        """Yield a candidate's places in the grid."""
+        """Yield a candidate's places in the grid; where rows cost, with few rows asked."""
+        priced = costs(candidate, self.study.endpoints) and not self.study.grid.thorough
+        for point in self._points(candidate):
+            full = point.part in ("the first pass", "views", "repetitions")
+            yield point if full or not priced else point.asking(PRICED_ROWS)
+
+    def _points(self, candidate: Candidate) -> Iterator[Point]:
         cls = find(candidate.strategy)
         grid, cheap = self.study.grid, cls.cheap
         repetitions = grid.seeds or (5 if cheap else 3)
@@ -82,8 +100,9 @@ class Planner:
         # clean answers are known by then.
         first = Stage.CHEAP if cheap else Stage.DEAR
         yield Point(first, "the first pass", views=views if cheap else ())
-        if not cheap and views:
-            yield Point(Stage.DEAR_VIEWS, "views", views=views)
+        repeats = grid.repeats if asked_by(candidate, self.study.endpoints) else 1
+        if not cheap and (views or repeats > 1):
+            yield Point(Stage.DEAR_VIEWS, "views", views=views, repeats=repeats)
         # With the whole pool in hand, nothing differs between repetitions but the seed.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
             stage = Stage.CHEAP_SEEDS if cheap else Stage.REPETITIONS
@@ -135,7 +154,9 @@ class Planner:
             pool=received.pool,
             questions=received.questions,
         )
-        return Job(trial=trial, views=point.views, part=point.part)
+        few = costs(candidate, self.study.endpoints) and not self.study.grid.thorough
+        rows = PRICED_ROWS if few else VIEW_ROWS
+        return Job(trial, point.views, point.part, point.repeats, rows)
 
     @cached_property
     def _compared_size(self) -> int | None:

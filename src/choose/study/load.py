@@ -67,6 +67,8 @@ def _sentence(invalid: ValidationError, origin: str) -> str:
         known = _keys(where[:-1])
         hint = did_you_mean(where[-1], known)
         return f"Unknown key {key!r} in {origin}.{hint} Allowed here: {', '.join(known)}."
+    if "endpoints" in where:  # what stands in the wrong place there can be a key
+        return f"{key} in {origin} cannot be used: {error['msg'].removeprefix('Value error, ')}."
     return f"{key} = {error['input']!r} in {origin} cannot be used: {error['msg']}."
 
 

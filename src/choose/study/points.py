@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from choose.types import STANDARD, Scenario
@@ -30,7 +30,7 @@ class Point:
     """One place for every fold.
 
     `folds` is how many folds, or parts of the scenario, there are to run; None is all of the
-    data's division.
+    data's division. `repeats` is how often an endpoint is asked the clean rows.
     """
 
     stage: Stage
@@ -41,3 +41,9 @@ class Point:
     repetition: int = 0
     views: tuple[str, ...] = ()
     folds: int | None = None
+    repeats: int = 1
+
+    def asking(self, rows: int) -> Point:
+        """Return the same place with at most so many rows asked, folds together."""
+        most = min(self.scenario.ask or rows, rows)
+        return replace(self, scenario=replace(self.scenario, ask=most))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from choose.models.endpoints.settings import Endpoint
 from choose.study.costs import Costs
 from choose.study.section import Section
 
@@ -53,8 +54,17 @@ class Goal(Section):
     )
 
 
+class Constraints(Section):
+    """What no candidate may break; `data_may_leave` is whether rows may go to other machines."""
+
+    data_may_leave: bool = True
+
+
 class Grid(Section):
-    """What is varied; null means the standard study."""
+    """What is varied; null means the standard study.
+
+    `repeats` is how often an endpoint is asked the same; `max_usd` the most one command may spend.
+    """
 
     seeds: int | None = Field(default=None, ge=1, le=100)
     sizes: tuple[float | int, ...] | None = None
@@ -65,26 +75,33 @@ class Grid(Section):
     wordings: bool = True
     thorough: bool = False
     budget_seconds: float | None = Field(default=600.0, gt=0)
+    repeats: int = Field(default=1, ge=1, le=20)
+    max_usd: float | None = Field(default=None, gt=0)
 
 
-class CandidateSection(Section):
-    """A candidate; the name defaults to the strategy's."""
+class Specs(Section):
+    """Model specs by role."""
 
-    strategy: str
-    name: str | None = None
-    params: Mapping[str, Any] = {}
+    model: str | None = None
+    tune: str | None = None
+    encoder: str | None = None
 
 
-class Models(Section):
+class Models(Specs):
     """Model specs for every candidate that does not name its own.
 
     `retirement` is the day from which a model cannot be had any more, by candidate or model spec.
     """
 
-    model: str | None = None
-    tune: str | None = None
-    encoder: str | None = None
     retirement: Mapping[str, date] = {}
+
+
+class CandidateSection(Specs):
+    """A candidate; the name defaults to the strategy's, models to those of the study."""
+
+    strategy: str
+    name: str | None = None
+    params: Mapping[str, Any] = {}
 
 
 class Study(Section):
@@ -94,9 +111,11 @@ class Study(Section):
     data: DataSection = DataSection()
     task: TaskSection = TaskSection()
     goal: Goal = Goal()
+    constraints: Constraints = Constraints()
     costs: Costs = Costs()
     grid: Grid = Grid()
     models: Models = Models()
+    endpoints: Mapping[str, Endpoint] = {}
     candidates: tuple[CandidateSection, ...] = ()
 
     @property

@@ -1,0 +1,1 @@
+"""Models behind OpenAI-compatible endpoints: settings, traffic, money and answers."""

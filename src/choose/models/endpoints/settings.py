@@ -1,0 +1,128 @@
+"""An endpoint as the study file describes it; the key itself is never part of it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from choose.digests import digest
+from choose.prices import TokenPrices
+
+# Raise whenever a request for the same prompt is put or read in another way.
+PROTOCOL = 1
+
+_SECRET = re.compile(r"key|token|secret|password|passwd|signature|^sig$|auth|credential", re.I)
+_OWN = ("model", "messages", "stream", "n", "response_format", "logprobs", "top_logprobs")
+
+# What can change an answer; the rest is who pays, how much, and how fast.
+_DECIDES = {"base_url", "model", "extra_body", "structured", "logprobs"}
+_DECIDES |= {"max_output_tokens", "context"}
+
+Usd = Field(default=None, ge=0)
+
+
+class Endpoint(BaseModel):
+    """One model behind one URL, with its prices and limits.
+
+    Attributes:
+        base_url: what ``/chat/completions`` is appended to; it usually ends in ``/v1``.
+        model: as the server calls it.
+        api_key_env: the environment variable, or line of ``.env``, that holds the key.
+        api_key_header: the header that carries the bare key, such as ``api-key``; by default it
+            goes as ``Authorization: Bearer``.
+        concurrency: requests in flight at once.
+        timeout: seconds for one request.
+        max_output_tokens: most tokens of one answer, hidden reasoning included; found out by the
+            first request where it is not given.
+        context: tokens that the model reads at most, where the server would not say so.
+        structured: whether a JSON schema of the labels is asked for where the server takes it.
+        logprobs: whether log-probabilities are asked for where the server gives them.
+        reuse_days: how long an answer that was paid for may stand in for a new request.
+        extra_body: what else each request holds, such as ``reasoning_effort``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    base_url: str
+    model: str = Field(min_length=1)
+    api_key_env: str | None = None
+    api_key_header: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9-]*$")
+    usd_per_million_in: float | None = Usd
+    usd_per_million_cached: float | None = Usd
+    usd_per_million_out: float | None = Usd
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    concurrency: int = Field(default=8, ge=1, le=256)
+    timeout: float = Field(default=60.0, gt=0)
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    context: int | None = Field(default=None, ge=64)
+    structured: Literal["auto", "off"] = "auto"
+    logprobs: Literal["auto", "off"] = "auto"
+    reuse_days: float = Field(default=30.0, ge=0)
+    extra_body: Mapping[str, Any] = {}
+
+    @field_validator("base_url")
+    @classmethod
+    def _usable(cls, url: str) -> str:
+        parts = urlsplit(url.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("write it as https://HOST/v1 or http://HOST:PORT/v1")
+        if parts.username or parts.password:
+            raise ValueError("it holds a password; put the key into api_key_env instead")
+        secret = [name for name, _ in parse_qsl(parts.query) if _SECRET.search(name)]
+        if secret:
+            raise ValueError(f"{secret[0]!r} in it looks like a key; use api_key_env instead")
+        path = parts.path.rstrip("/").removesuffix("/chat/completions")
+        return parts._replace(path=path, fragment="").geturl()
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _name_of_a_variable(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", name):
+            raise ValueError("it must be the name of an environment variable, not the key itself")
+        return name
+
+    @field_validator("extra_body")
+    @classmethod
+    def _nothing_of_ours(cls, extra: Mapping[str, Any]) -> Mapping[str, Any]:
+        for name in extra:
+            if name in _OWN:
+                raise ValueError(f"{name!r} is set by choose")
+            if re.search(r"api_?key|authorization|password", name, re.I):
+                raise ValueError(f"{name!r} looks like a key; use api_key_env instead")
+        return extra
+
+    @property
+    def digest(self) -> str:
+        """Identify everything that can change an answer."""
+        return digest([PROTOCOL, self.model_dump(include=_DECIDES)])
+
+    @property
+    def host(self) -> str:
+        """Return host and port, as a person is told where rows go."""
+        return urlsplit(self.base_url).netloc
+
+    @property
+    def stays_here(self) -> bool:
+        """Return whether the server is this machine."""
+        name = urlsplit(self.base_url).hostname or ""
+        try:
+            return ipaddress.ip_address(name).is_loopback
+        except ValueError:
+            return name == "localhost" or name.endswith(".localhost")
+
+    @property
+    def prices(self) -> TokenPrices | None:
+        """Return what tokens cost; None, which is not zero, unless both ways are priced."""
+        if self.usd_per_million_in is None or self.usd_per_million_out is None:
+            return None
+        return TokenPrices(
+            usd_per_million_in=self.usd_per_million_in,
+            usd_per_million_cached=self.usd_per_million_cached,
+            usd_per_million_out=self.usd_per_million_out,
+        )

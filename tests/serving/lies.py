@@ -1,0 +1,58 @@
+"""Answers that are whole, billed and of no use, and usage that is not true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# What a lie says, and the status that a client should file it under.
+FILED = {
+    "filtered": "refused",
+    "refusal": "refused",
+    "empty": "empty",
+    "length": "cut",
+    "off-list": "off-list",
+    "bad-json": "off-list",
+    "two-labels": "off-list",
+}
+
+LIES = tuple(FILED)
+
+
+def told(lie: str | None, label: str, labels: Sequence[str], text: str) -> tuple[str, str, str]:
+    """Return what is said, how it is said and why it ended: (content, refusal, finish reason).
+
+    `text` is the true answer, which is JSON where JSON was asked for.
+    """
+    in_json = text != label
+    other = next((name for name in labels if name != label), label)
+
+    def form(said: str) -> str:
+        return text.replace(json.dumps(label), json.dumps(said)) if in_json else said
+
+    return {
+        None: (text, "", "stop"),
+        "filtered": ("", "", "content_filter"),
+        "refusal": ("", "I'm sorry, but I can't help with that.", "stop"),
+        "empty": ("", "", "stop"),
+        "length": (text[: len(text) // 2], "", "length"),
+        "off-list": (form("a splendid zebra"), "", "stop"),
+        "bad-json": ('{"label": ' if in_json else "{]", "", "stop"),
+        "two-labels": (form(f"{label} or {other}"), "", "stop"),
+    }[lie]
+
+
+def usage_as_said(usage: Mapping[str, int], counts: str) -> Any:
+    """Return the usage as the server reports it."""
+    if counts == "none":
+        return None
+    if counts == "absurd":
+        return {"prompt_tokens": -7, "completion_tokens": "many", "total_tokens": 1e300}
+    return {
+        "prompt_tokens": usage["in"],
+        "completion_tokens": usage["out"],
+        "total_tokens": usage["in"] + usage["out"],
+        "prompt_tokens_details": {"cached_tokens": usage["cached"]},
+        "completion_tokens_details": {"reasoning_tokens": usage["reasoning"]},
+    }

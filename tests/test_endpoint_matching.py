@@ -1,0 +1,93 @@
+"""From text to a label: strictly, and every kind of unusable answer under its own name."""
+
+from __future__ import annotations
+
+import pytest
+
+from choose.models.endpoints.journal import Paid
+from choose.models.endpoints.matching import Reader
+from choose.types import Task
+
+TASK = Task(
+    labels=("card_arrival", "lost_card", "card", "refund", "no_answer"),
+    names=("card arrival", "lost card", "card", "refund", "no answer"),
+)
+
+
+def read(content: str, **more: str) -> tuple[str | None, str]:
+    return Reader(TASK).read(Paid(content=content, **more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("content", "label"),
+    [
+        ("refund", "refund"),
+        ("Refund.", "refund"),
+        (' "REFUND" ', "refund"),
+        ("**lost card**", "lost_card"),
+        ("lost_card", "lost_card"),
+        ("Card-Arrival", "card_arrival"),
+        ("Label: refund", "refund"),
+        ("The correct label is: lost card", "lost_card"),
+        ("card", "card"),
+        ('{"label": "card arrival"}', "card_arrival"),
+        ('```json\n{"label": "lost card"}\n```', "lost_card"),
+        ('{"category": "refund"}', "refund"),
+        ("<think>a card? no, a refund</think>\nrefund", "refund"),
+        ("This is about a lost card.", "lost_card"),
+        ("refund\n\nThe writer wants the money for the card back.", "refund"),
+        ("The text is about cards.\nLabel: card arrival", "card_arrival"),
+        ("no answer", "no_answer"),
+    ],
+)
+def test_what_is_read_as_a_label(content: str, label: str) -> None:
+    assert read(content) == (label, "ok")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "refunds",
+        "refund or lost card",
+        "It is not a refund.",
+        "This isn't about a refund",
+        "neither refund nor anything",
+        "either a refund or something else",
+        "something else entirely",
+        '{"label": "money"}',
+        "fruit",
+        "a refund " + "and so on " * 20,
+    ],
+)
+def test_what_is_no_label(content: str) -> None:
+    assert read(content) == (None, "off-list")
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "status"),
+    [
+        ("", {}, "empty"),
+        ("  \n", {}, "empty"),
+        ("<think>well, a card", {"finish": "length"}, "cut"),
+        ("<think>hm</think>", {}, "empty"),
+        ("lost c", {"finish": "length"}, "cut"),
+        ("card", {"finish": "length"}, "cut"),
+        ('{"label": "car', {"finish": "length"}, "cut"),
+        ("", {"finish": "content_filter"}, "refused"),
+        ("refund", {"refusal": "I will not."}, "refused"),
+        ("I'm sorry, but I can't help with that.", {}, "refused"),
+        ("I cannot classify this text.", {}, "refused"),
+    ],
+)
+def test_why_an_answer_is_unusable(content: str, more: dict[str, str], status: str) -> None:
+    assert read(content, **more) == (None, status)
+
+
+def test_a_whole_object_is_an_answer_even_at_the_limit() -> None:
+    assert read('{"label": "refund"}', finish="length") == ("refund", "ok")
+
+
+def test_labels_that_differ_in_case_only_are_not_guessed_at() -> None:
+    task = Task(labels=("A", "a", "b"), names=("first", "second", "third"))
+    assert Reader(task).read(Paid(content="a")) == (None, "off-list")
+    assert Reader(task).read(Paid(content="Second")) == ("a", "ok")

@@ -1,0 +1,130 @@
+"""An endpoint's section: what is refused, what changes a trial, and where the key never shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.errors import ModelError, StudyError
+from choose.models.endpoints.secrets import HIDDEN, key_of, scrubbed
+from choose.models.endpoints.session import connected
+from choose.models.endpoints.settings import Endpoint
+from choose.models.weights import weights_digest
+from choose.study.load import check
+
+KEY = "sk-do-not-print-me-123456"
+
+
+def endpoint(**more: Any) -> Endpoint:
+    return Endpoint(**{"base_url": "http://127.0.0.1:8000/v1", "model": "m", **more})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"base_url": "127.0.0.1:8000"}, "write it as https://HOST/v1"),
+        ({"base_url": "ftp://host/v1"}, "write it as https://HOST/v1"),
+        ({"base_url": f"https://user:{KEY}@host/v1"}, "it holds a password"),
+        ({"base_url": f"https://host/v1?api_key={KEY}"}, "looks like a key"),
+        ({"api_key_env": KEY}, "not the key itself"),
+        ({"api_key": KEY}, "Did you mean 'api_key_env'?"),
+        ({"extra_body": {"api_key": KEY}}, "looks like a key"),
+        ({"extra_body": {"messages": []}}, "is set by choose"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"usd_per_million_in": -1}, "usd_per_million_in"),
+        ({"model": ""}, "model"),
+    ],
+)
+def test_a_bad_section_is_refused_without_its_secrets(given: dict[str, Any], says: str) -> None:
+    section = {"base_url": "https://host/v1", "model": "m", **given}
+    with pytest.raises(StudyError) as caught:
+        check({"endpoints": {"big": section}}, "the study")
+    assert says in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_the_address_people_copy_is_understood() -> None:
+    assert endpoint(base_url="https://h/v1/").base_url == "https://h/v1"
+    assert endpoint(base_url="https://h/v1/chat/completions").base_url == "https://h/v1"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"base_url": "http://127.0.0.1:8001/v1"},
+        {"model": "other"},
+        {"extra_body": {"seed": 1}},
+        {"max_output_tokens": 5},
+        {"structured": "off"},
+    ],
+)
+def test_what_can_change_an_answer_changes_the_digest(changed: dict[str, Any]) -> None:
+    assert endpoint(**changed).digest != endpoint().digest
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"api_key_env": "OTHER"},
+        {"concurrency": 2},
+        {"usd_per_million_in": 3.0},
+        {"requests_per_minute": 1},
+        {"timeout": 5.0},
+    ],
+)
+def test_key_price_and_pace_do_not_change_it(changed: dict[str, Any]) -> None:
+    assert endpoint(**changed).digest == endpoint().digest
+
+
+def test_the_digest_stands_for_the_weights() -> None:
+    with connected({"big": endpoint()}):
+        assert weights_digest("endpoint:big") == endpoint().digest
+        with pytest.raises(ModelError, match="Did you mean 'big'"):
+            weights_digest("endpoint:bg")
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://127.0.0.1:1/v1", True),
+        ("http://localhost/v1", True),
+        ("http://[::1]:8/v1", True),
+        ("http://10.0.0.5/v1", False),
+        ("https://localhost.example.com/v1", False),
+        ("https://127.0.0.1.nip.io/v1", False),
+    ],
+)
+def test_what_is_this_machine(url: str, here: bool) -> None:
+    assert endpoint(base_url=url).stays_here is here
+
+
+def test_half_a_price_is_no_price() -> None:
+    assert endpoint(usd_per_million_in=1.0).prices is None
+    assert endpoint(usd_per_million_in=0, usd_per_million_out=0).prices is not None
+
+
+def test_a_key_comes_from_the_environment_or_dotenv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    with pytest.raises(ModelError, match="SOME_KEY, which is not set"):
+        key_of("big", endpoint(api_key_env="SOME_KEY"))
+    (tmp_path / ".env").write_text(f"# keys\nexport SOME_KEY='{KEY}'\nOTHER=1\n")
+    assert key_of("big", endpoint(api_key_env="SOME_KEY")) == KEY
+    monkeypatch.setenv("SOME_KEY", "from-outside")
+    assert key_of("big", endpoint(api_key_env="SOME_KEY")) == "from-outside"
+    assert key_of("big", endpoint()) is None
+
+
+def test_a_key_that_no_header_can_carry_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", f"{KEY}\nX-Evil: 1")
+    with pytest.raises(ModelError) as caught:
+        key_of("big", endpoint(api_key_env="SOME_KEY"))
+    assert KEY not in str(caught.value)
+
+
+def test_scrubbing_takes_keys_out_whoever_quotes_them() -> None:
+    said = scrubbed(f"bad key {KEY} and Bearer abc.def, also sk-other-0123456789", [KEY])
+    assert said == f"bad key {HIDDEN} and Bearer {HIDDEN}, also {HIDDEN}"
