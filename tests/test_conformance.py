@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,11 @@ def behind() -> Iterator[None]:
         yield
 
 
-def factory(name: str, models: dict[str, str]) -> Factory:
+def factory(name: str, given: Mapping[str, object]) -> Factory:
+    """Return what builds a strategy, with those of the settings given that it knows."""
     if name == "served":
-        models = {"model": "endpoint:toy"}
-    params = {role: spec for role, spec in models.items() if role in hyperparameters(name)}
+        given = {"model": "endpoint:toy"}
+    params = {key: value for key, value in given.items() if key in hyperparameters(name)}
     return lambda seed: build(name, seed=seed, **params)
 
 
@@ -68,7 +69,8 @@ def test_contract_behind_an_endpoint(name: str, check: Check, tiny_models: dict[
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", sorted(set(available()) - {"majority", "tfidf", "served"}))
 def test_contract_with_the_default_models(name: str, check: Check) -> None:
-    check(factory(name, {}))
+    # The contract is not about accuracy: three rounds over the pool teach enough to hold it.
+    check(factory(name, {"epochs": 3.0}))
 
 
 class Learner(fakes.Fake):
