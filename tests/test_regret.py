@@ -26,7 +26,7 @@ from replays.grading import JUDGE, play
 from replays.occasions import draw
 from replays.stored import changed, read_all
 from replays.tally import mean, tally
-from replays.targets import missed
+from replays.targets import REGRET, missed
 from replays.truth import truth_of
 
 LEVEL = dict.fromkeys(SECONDS, 0.7)
@@ -291,6 +291,16 @@ def test_the_command_reports_and_fails_on_a_missed_target(tmp_path, capsys, monk
     assert len(found["missed"]) >= 1
     assert found["rules"]["always prompt"]["excess"]["value"] > 0.1
     assert regret.main(["--answers", str(tmp_path / "none")]) == 2
+
+
+def test_on_the_committed_answers_the_judge_does_better_than_rules_of_thumb():
+    """The targets are for `regret.py` to hold; this is what a hundred decisions can tell."""
+    found = tally(regret.replay(COMMITTED, regret.QUICK, 1)).rules
+    mine, naive = found[JUDGE], found["highest score"]
+    assert mine.regret.value <= naive.regret.value + REGRET
+    assert mine.needless.value < naive.needless.value
+    for rule in ("one standard error", "always prompt", "always probe"):
+        assert found[rule].more.value > 0
 
 
 @pytest.mark.data

@@ -36,6 +36,7 @@ class Grade:
     """How one decision went.
 
     Attributes:
+        rows, unseen: test rows that were asked, and those that tell what was true.
         right: whether a recommendation is neither needless nor behind by more than the margin, or,
             where the question is left open, what is used meanwhile is not behind by more.
         choices: by rule, the judge's own among them; rules that cannot apply are missing.
@@ -44,6 +45,7 @@ class Grade:
     set: str
     size: int
     rows: int
+    unseen: int
     candidates: tuple[str, ...]
     repetitions: int
     kind: str
@@ -79,6 +81,7 @@ def grade(occasion: Occasion, found: Decision, truth: Truth) -> Grade:
         set=occasion.answered.name,
         size=occasion.size,
         rows=len(occasion.rows),
+        unseen=len(occasion.unseen),
         candidates=truth.names,
         repetitions=max(len(draws) for draws in occasion.draws.values()),
         kind=verdict.kind,

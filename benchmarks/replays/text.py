@@ -48,6 +48,7 @@ def _by_set(grades: Sequence[Grade]) -> Iterator[str]:
         ("", lambda g: g.set),
         ("labels ", lambda g: f"{g.size:,}"),
         ("rows asked ", lambda g: "100 to 199" if g.rows < 200 else "200 and more"),
+        ("rows unseen ", lambda g: _band(g.unseen)),
         ("repetitions ", lambda g: "one" if g.repetitions == 1 else "several"),
     ):
         parts: dict[str, list[Grade]] = {}
@@ -55,6 +56,13 @@ def _by_set(grades: Sequence[Grade]) -> Iterator[str]:
             parts.setdefault(of(grade), []).append(grade)
         for name, part in sorted(parts.items()):
             yield _row(f"{title}{name}", tally(part))
+
+
+def _band(rows: int) -> str:
+    """Return how many rows tell the truth: the fewer, the more its noise adds to every rule."""
+    if rows < 400:
+        return "under 400"
+    return "from 400" if rows < 800 else "from 800"
 
 
 def _row(name: str, found: Tally) -> str:
