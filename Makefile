@@ -4,14 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow lint format docs clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || { echo "Setting up $(VENV) (a few minutes the first time; PyTorch is large)"; $(PYTHON) -m venv $(VENV); }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]'
 	@touch $@
 
 demo: $(STAMP)  ## compare all strategies on the bundled tickets (about 5 minutes)
@@ -29,9 +29,14 @@ lint: $(STAMP)  ## ruff, mypy and the layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
+docs: $(STAMP)  ## the documentation as a site in site/, its reference made from the code
+	@PYTHONPATH=docs $(BIN)/python -m generate
+	@$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open site/index.html"
+
 format: $(STAMP)  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist build
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist build

@@ -150,6 +150,7 @@ def test_strategies_as_json(choose) -> None:  # type: ignore[no-untyped-def]
     assert found["tfidf"]["family"] == "baseline"
     assert found["tfidf"]["hyperparameters"]["C"] == 10.0
     assert found["tfidf"]["variants"]["regularised"] == {"C": 1.0}
+    assert found["served"]["hyperparameters"]["model"] is None
     assert found["lora"]["origin"].startswith("choose-llm ")
     assert all(s["error"] is None for s in found.values())
 

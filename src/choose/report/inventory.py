@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from inspect import Parameter
 from itertools import groupby
 
 from rich.console import RenderableType
@@ -53,6 +54,8 @@ def _strategy(found: Description) -> tuple[Text, Text]:
 
 def _default(value: object) -> str:
     """Write a default; of a wheel's model only the name, which is what a person looks for."""
+    if value is Parameter.empty:
+        return "(must be given)"
     if isinstance(value, str) and value.startswith("pypi:"):
         return value.removeprefix("pypi:").split("==")[0]
     return repr(value)
