@@ -13,6 +13,8 @@ import regret
 import regret_answers
 from choose.judge.rule import Rule
 from choose.judge.verdict import judge
+from choose.strategy import build
+from real_sets.candidates import KINDS
 from real_sets.forecast import Forecast
 from real_sets.measure import Fit, measure
 from real_sets.packed import pack, unpack
@@ -66,6 +68,21 @@ def test_a_fit_keeps_which_answers_are_right_and_nothing_else(data):
     assert 0.3 < right[~known].mean() < 0.7
     assert "cat" not in json.dumps(record)
     assert "nothing" not in json.dumps(record)
+
+
+def test_a_dear_candidate_is_asked_against_the_clock(data, monkeypatch):
+    monkeypatch.setitem(KINDS, "tfidf", replace(KINDS["tfidf"], every_row=False))
+    dataset = read(data, "trec6").dataset(read(data, "trec6").sample(0, 40))
+    fit = Fit(set="trec6", candidate="tfidf", size=50, draw=1)
+    assert measure(fit, dataset, np.inf)["rows"] == 40
+    assert measure(fit, dataset, 0.0) is None
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_candidate_can_be_built(name):
+    built = build(KINDS[name].strategy, seed=0, **KINDS[name].params)
+    assert built.family == KINDS[name].family
+    assert built.seeded == KINDS[name].seeded
 
 
 def test_gathering_goes_on_where_it_stopped_and_packs_what_is_there(data, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from choose.run.asking import Deadline
 from choose.run.group import run_trial
 from choose.strategy import find
 from choose.study.grid import Job
@@ -65,7 +66,7 @@ def measure(fit: Fit, dataset: Dataset, deadline: float) -> Mapping[str, Any] | 
     The record says who was fitted to what, which answers were right and what it took.
     """
     # Looking at the clock between questions would cost the cheap ones more than they take.
-    until = None if KINDS[fit.candidate].every_row else deadline
+    until = None if KINDS[fit.candidate].every_row else Deadline(deadline, deadline)
     start, worked = perf_counter(), process_time()
     run = run_trial(Job(trial=trial_of(fit)), dataset, until)
     if run.unasked:

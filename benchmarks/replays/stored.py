@@ -119,7 +119,8 @@ def _rows(fit: dict[str, Any], parts: list[Bits]) -> Bits:
     kind = KINDS[fit["candidate"]]
     if kind.every_row:
         return np.ones_like(parts[0])
-    return np.logical_or.reduce(parts) if kind.at_once else parts[fit["part"]]
+    together: Bits = np.logical_or.reduce(parts)
+    return together if kind.at_once else parts[fit["part"]]
 
 
 def changed(sets: dict[str, Answered], data: Path) -> Iterator[str]:
