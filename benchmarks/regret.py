@@ -24,6 +24,7 @@ from time import perf_counter
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from replays.contents import contents
 from replays.grading import Grade, play
 from replays.stored import Answered, changed, read_all
 from replays.tally import tally
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if choice.json:
         print(json.dumps({"run": head, **found.record(), "missed": misses}, indent=1))
     else:
-        print("\n".join([head, "", *lines(found, grades), ""]))
+        print("\n".join([head, "", *contents(sets), "", *lines(found, grades), ""]))
         print("\n".join(["Missed targets:", *misses]) if misses else "All targets are met.")
     return 1 if misses else 0
 
