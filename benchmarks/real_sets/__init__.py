@@ -1,0 +1,1 @@
+"""Real sets: which candidate answers which test row rightly, gathered once and replayed often."""

@@ -1,0 +1,87 @@
+"""The candidates whose answers are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from choose.models.weights import DEFAULT_ENCODER, DEFAULT_LM
+from choose.types import Family
+
+# Longer texts are cut, wherever a language model or an encoder that is tuned reads them.
+TOKENS = 256
+
+# Neighbours shown by `retrieval`: its setting "k=3", at two thirds of the default's price.
+NEIGHBOURS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A candidate, and what is asked of it.
+
+    Attributes:
+        model: as a report names it, or None.
+        every_row: whether it answers all test rows, or a sample of them.
+        at_once: whether it answers the sample at once, for it is quick to ask, or part by part.
+        any_size: whether a fit on the smallest pool stands for larger ones: what it takes from a
+            pool is a stratified handful of rows, and that of a smaller pool has the same law.
+    """
+
+    strategy: str
+    family: Family
+    params: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    every_row: bool = False
+    at_once: bool = False
+    seeded: bool = False
+    any_size: bool = False
+
+
+def _free(strategy: str, model: str | None = None) -> Kind:
+    return Kind(strategy=strategy, family="baseline", model=model, every_row=True, at_once=True)
+
+
+KINDS: dict[str, Kind] = {
+    "majority": _free("majority"),
+    "tfidf": _free("tfidf"),
+    "probe": _free("probe", DEFAULT_ENCODER),
+    "knn": _free("knn", DEFAULT_ENCODER),
+    "prompt": Kind(
+        strategy="prompt",
+        family="prompting",
+        params={"max_tokens": TOKENS},
+        model=DEFAULT_LM,
+        any_size=True,
+    ),
+    "few-shot": Kind(
+        strategy="few-shot",
+        family="prompting",
+        params={"max_tokens": TOKENS},
+        model=DEFAULT_LM,
+        seeded=True,
+        any_size=True,
+    ),
+    "retrieval": Kind(
+        strategy="retrieval",
+        family="retrieval",
+        params={"k": NEIGHBOURS, "max_tokens": TOKENS},
+        model=DEFAULT_LM,
+    ),
+    "lora": Kind(
+        strategy="lora",
+        family="fine-tuning",
+        params={"base": DEFAULT_ENCODER, "max_tokens": TOKENS},
+        model=DEFAULT_ENCODER,
+        seeded=True,
+        at_once=True,
+    ),
+    "lora on the LM": Kind(
+        strategy="lora",
+        family="fine-tuning",
+        params={"base": DEFAULT_LM, "max_tokens": TOKENS},
+        model=DEFAULT_LM,
+        seeded=True,
+        at_once=True,
+    ),
+}

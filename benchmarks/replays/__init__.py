@@ -1,0 +1,1 @@
+"""Small-budget decisions replayed from stored answers to real sets."""

@@ -1,0 +1,102 @@
+"""One decision judged, and graded against what was true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from choose.judge.costs import cheapest_first
+from choose.judge.panel import panel
+from choose.judge.record import Decision
+from choose.judge.rule import Rule
+from choose.judge.verdict import judge
+from replays.evidence import evidence
+from replays.occasions import Occasion, draw
+from replays.rules import RULES, seen
+from replays.stored import Answered
+from replays.truth import Truth, truth_of
+
+JUDGE = "choose"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What using one candidate costs; fractions of the rows."""
+
+    candidate: str
+    regret: float
+    excess: float
+    strict_excess: float
+    needless: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grade:
+    """How one decision went.
+
+    Attributes:
+        rows, unseen: test rows that were asked, and those that tell what was true.
+        right: whether a recommendation is neither needless nor behind by more than the margin, or,
+            where the question is left open, what is used meanwhile is not behind by more.
+        choices: by rule, the judge's own among them; rules that cannot apply are missing.
+    """
+
+    set: str
+    size: int
+    rows: int
+    unseen: int
+    candidates: tuple[str, ...]
+    repetitions: int
+    kind: str
+    confidence: str
+    recommends: bool
+    right: bool
+    choices: dict[str, Choice]
+
+
+def play(answered: Answered, number: int) -> Grade:
+    """Draw, judge and grade a decision; the same number gives the same grade."""
+    rng = np.random.default_rng([number, *answered.name.encode()])
+    occasion = draw(answered, rng)
+    rule = Rule()
+    known = evidence(occasion)
+    names = tuple(c.info.name for c in cheapest_first(panel(known).scored, rule))
+    found = judge(known, rule)
+    return grade(occasion, found, truth_of(occasion, names, rule.margin, rng))
+
+
+def grade(occasion: Occasion, found: Decision, truth: Truth) -> Grade:
+    """Hold a decision, and what the rules of thumb would have done, against the truth."""
+    verdict = found.verdict
+    chosen = {JUDGE: verdict.recommended or verdict.use_meanwhile}
+    shown = seen(found, truth.names)
+    for rule, choose in RULES.items():
+        name = choose(shown)
+        if name is not None:
+            chosen[rule] = name
+    choices = {rule: _choice(truth, name) for rule, name in chosen.items()}
+    mine = choices[JUDGE]
+    return Grade(
+        set=occasion.answered.name,
+        size=occasion.size,
+        rows=len(occasion.rows),
+        unseen=len(occasion.unseen),
+        candidates=truth.names,
+        repetitions=max(len(draws) for draws in occasion.draws.values()),
+        kind=verdict.kind,
+        confidence=verdict.confidence,
+        recommends=verdict.recommended is not None,
+        right=mine.excess == 0 and not (verdict.recommended is not None and mine.needless),
+        choices=choices,
+    )
+
+
+def _choice(truth: Truth, name: str) -> Choice:
+    return Choice(
+        candidate=name,
+        regret=truth.regret(name),
+        excess=truth.excess(name),
+        strict_excess=truth.strict_excess(name),
+        needless=truth.needless(name),
+    )

@@ -1,0 +1,103 @@
+"""The decisions of teams with a small budget: what each of them has measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from real_sets.candidates import KINDS
+from replays.stored import Answered
+
+Rng = np.random.Generator
+Places = npt.NDArray[np.int64]
+
+FEWEST, MOST = 100, 500
+BASELINES = ("majority", "tfidf")
+FREE = tuple(name for name, kind in KINDS.items() if kind.every_row)
+DEAR = tuple(name for name, kind in KINDS.items() if not kind.every_row)
+
+# How often a team compares everything there is, and how often only what needs no language model.
+EVERYTHING, FREE_ONLY = 0.5, 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Occasion:
+    """One decision.
+
+    Attributes:
+        rows: the test rows that are asked.
+        unseen: rows that nobody looks at before the decision; they tell what was true.
+        size: labels in the pool that is compared.
+        smaller: labels in the smaller pools that are tried as well.
+        draws: the repetitions of each candidate, which are pools drawn anew where there are
+            several.
+    """
+
+    answered: Answered
+    rows: Places
+    unseen: Places
+    size: int
+    smaller: tuple[int, ...]
+    draws: dict[str, tuple[int, ...]]
+
+    @property
+    def drawn(self) -> bool:
+        """Return whether pools were drawn from a larger one, or the pool is all the team has."""
+        return max(len(draws) for draws in self.draws.values()) > 1
+
+
+def draw(answered: Answered, rng: Rng) -> Occasion:
+    """Draw a decision on a set: a size, candidates, repetitions and test rows."""
+    size = int(rng.choice(answered.sizes))
+    names = _candidates(answered, size, rng)
+    smaller = tuple(s for s in answered.sizes if s < size) if rng.random() < 0.5 else ()
+    order = rng.permutation(_asked_of_all(answered, names, (size, *smaller)))
+    most = min(MOST, len(order) // 2)
+    assert most >= FEWEST, f"{len(order)} rows of {answered.name} leave too few unseen"
+    count = int(np.exp(rng.uniform(np.log(FEWEST), np.log(most + 1))))
+    return Occasion(
+        answered=answered,
+        rows=np.sort(order[:count]),
+        unseen=order[count:],
+        size=size,
+        smaller=smaller,
+        draws=_draws(answered, names, size, rng),
+    )
+
+
+def _asked_of_all(answered: Answered, names: Sequence[str], sizes: Sequence[int]) -> Places:
+    """Return the rows that every fit of these candidates has answered."""
+    fits = [f for name in names for size in sizes for f in answered.fitted(name, size).values()]
+    return np.flatnonzero(np.logical_and.reduce([fit.asked for fit in fits]))
+
+
+def _candidates(answered: Answered, size: int, rng: Rng) -> list[str]:
+    """Choose candidates, the baselines always among them."""
+    there = [name for name in KINDS if answered.fitted(name, size)]
+    luck = rng.random()
+    if luck < EVERYTHING:
+        return there
+    if luck < EVERYTHING + FREE_ONLY:
+        there = [name for name in there if name in FREE]
+    others = [name for name in there if name not in BASELINES]
+    taken = rng.permutation(len(others))[: rng.integers(1, len(others) + 1)]
+    return [name for name in there if name in BASELINES or others.index(name) in taken]
+
+
+def _draws(
+    answered: Answered, names: Sequence[str], size: int, rng: Rng
+) -> dict[str, tuple[int, ...]]:
+    """Repeat candidates as a small budget allows: dear ones less often than cheap ones."""
+    stored = {name: sorted(answered.fitted(name, size)) for name in names}
+    dear = [len(draws) for name, draws in stored.items() if name in DEAR]
+    free = min(len(draws) for name, draws in stored.items() if name in FREE)
+    most = int(rng.integers(1, min(dear, default=free) + 1))
+    if most == 1:
+        shared = set.intersection(*(set(draws) for draws in stored.values()))
+        only = int(rng.choice(sorted(shared)))
+        return dict.fromkeys(names, (only,))
+    often = int(rng.integers(most, free + 1))
+    return {name: tuple(draws[: often if name in FREE else most]) for name, draws in stored.items()}

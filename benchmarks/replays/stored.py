@@ -1,0 +1,132 @@
+"""The packed answers of the real sets, read back and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from real_sets.candidates import KINDS
+from real_sets.packed import Bits, unpack
+from real_sets.packing import FORMAT
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The answers of one fit: for each test row whether it was asked, and answered rightly.
+
+    Other programs can only have made a fit or an answer look slower, so the time is the least of
+    what it took in any draw.
+    """
+
+    candidate: str
+    size: int
+    draw: int
+    asked: Bits
+    right: Bits
+    fit_seconds: float
+    ms_per_item: float
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A set with all that was answered on it.
+
+    Attributes:
+        labels: how many labels the task has.
+        pool: rows that could be learnt from.
+        hashes: SHA-256 by file name.
+    """
+
+    name: str
+    labels: int
+    pool: int
+    hashes: dict[str, str]
+    fits: tuple[Fitted, ...]
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, int], dict[int, Fitted]]:
+        places: dict[tuple[str, int], dict[int, Fitted]] = {}
+        for fit in self.fits:
+            places.setdefault((fit.candidate, fit.size), {})[fit.draw] = fit
+        return places
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Return the pool sizes, ascending."""
+        return tuple(sorted({fit.size for fit in self.fits}))
+
+    def fitted(self, candidate: str, size: int) -> dict[int, Fitted]:
+        """Return the fits of a candidate to pools of a size, by draw."""
+        stands_for_all = KINDS[candidate].any_size
+        return self._places.get((candidate, self.sizes[0] if stands_for_all else size), {})
+
+
+def read_all(folder: Path) -> dict[str, Answered]:
+    """Read every packed set of a folder, by name."""
+    found = (_answered(json.loads(path.read_text())) for path in sorted(folder.glob("*.json")))
+    return {answered.name: answered for answered in found}
+
+
+def _answered(record: dict[str, Any]) -> Answered:
+    if record["format"] != FORMAT:
+        raise ValueError(f"Format {record['format']!r} of {record['set']!r} is not {FORMAT}.")
+    parts = [unpack(part, record["rows"]) for part in record["parts"]]
+    together: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    for fit in record["fits"]:
+        together.setdefault((fit["candidate"], fit["size"], fit["draw"]), []).append(fit)
+    return Answered(
+        name=record["set"],
+        labels=record["labels"],
+        pool=record["pool"],
+        hashes=record["sha256"],
+        fits=tuple(
+            _fitted(fits, parts, _least(fits[0], record["fits"])) for fits in together.values()
+        ),
+    )
+
+
+def _least(fit: dict[str, Any], fits: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the least times of a candidate on pools of a size."""
+    same = [f for f in fits if (f["candidate"], f["size"]) == (fit["candidate"], fit["size"])]
+    return {name: min(f[name] for f in same) for name in ("fit_seconds", "ms_per_item")}
+
+
+def _fitted(fits: list[dict[str, Any]], parts: list[Bits], took: dict[str, float]) -> Fitted:
+    """Put together what one fit answered part by part."""
+    asked, right = np.zeros_like(parts[0]), np.zeros_like(parts[0])
+    for fit in fits:
+        rows = _rows(fit, parts)
+        asked |= rows
+        right[rows] = unpack(fit["right"], fit["rows"])
+    return Fitted(
+        candidate=fits[0]["candidate"],
+        size=fits[0]["size"],
+        draw=fits[0]["draw"],
+        asked=asked,
+        right=right,
+        **took,
+    )
+
+
+def _rows(fit: dict[str, Any], parts: list[Bits]) -> Bits:
+    kind = KINDS[fit["candidate"]]
+    if kind.every_row:
+        return np.ones_like(parts[0])
+    together: Bits = np.logical_or.reduce(parts)
+    return together if kind.at_once else parts[fit["part"]]
+
+
+def changed(sets: dict[str, Answered], data: Path) -> Iterator[str]:
+    """Yield a sentence for each file on this machine that is not the one that was asked."""
+    for answered in sets.values():
+        for name, known in answered.hashes.items():
+            path = data / answered.name / name
+            if path.is_file() and sha256(path.read_bytes()).hexdigest() != known:
+                yield f"{answered.name}/{name} is not the file whose rows were asked."
