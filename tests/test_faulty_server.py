@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,10 +33,20 @@ def rule(question: str) -> Mapping[str, float]:
 
 def ask(server: FaultyServer, key: str = "k", **more: Any) -> Any:
     client = openai.OpenAI(base_url=server.url, api_key=key, max_retries=0, timeout=5)
-    with client:
-        return client.chat.completions.create(
-            **{"model": "big-model", "messages": ASKED, "temperature": 0, **more}
-        )
+    try:
+        with client:
+            return client.chat.completions.create(
+                **{"model": "big-model", "messages": ASKED, "temperature": 0, **more}
+            )
+    finally:
+        closed(server)
+
+
+def closed(server: FaultyServer) -> None:
+    """Wait until the server has noted how each request ended: the client may know it first."""
+    deadline = time.monotonic() + 5
+    while server.ledger.now and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def test_it_answers_and_its_account_is_what_the_client_read() -> None:
