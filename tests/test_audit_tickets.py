@@ -61,8 +61,8 @@ def test_words_alone_find_most_planted_errors(tickets):
     assert hits[:60].sum() / planted >= 0.75
 
 
-@pytest.mark.slow
-def test_the_default_candidates_find_the_planted_errors(tickets):
+@pytest.fixture(scope="module")
+def answered(tickets):
     """What `choose demo` audits with: the strategies themselves, in five folds."""
     from choose.strategy import build
     from choose.types import Example, Item, Task
@@ -78,19 +78,28 @@ def test_the_default_candidates_find_the_planted_errors(tickets):
             strategy = build(name, seed=0)
             strategy.fit(task, examples)
             table[asked] = np.exp(strategy.predict(items).scores)
-    alone = {}
-    for name, table in scores.items():
-        _, hits, planted = found_in(tickets, {name: table})
-        alone[name] = hits[:60].sum() / planted
-    found, hits, planted = found_in(tickets, scores)
-    assert {"probe", "tfidf"} <= set(found.auditors)
+    return scores
+
+
+@pytest.mark.slow
+def test_the_default_candidates_find_the_planted_errors(tickets, answered):
+    found, hits, planted = found_in(tickets, answered)
     assert hits[:30].mean() >= 0.7
     assert hits[:60].sum() / planted >= 0.9
-    # The tickets were rewritten after this was first measured: the mixture finds 27 of 30 among the
-    # first 60, probe alone 28. One row is within chance; more would mean that mixing harms.
-    assert hits[:60].sum() >= planted * max(alone.values()) - 1.01
-    assert found.noise.low <= planted / len(texts) <= found.noise.high
+    assert found.noise.low <= planted / tickets.height <= found.noise.high
     assert {found.overlaps[0].a, found.overlaps[0].b} == {"billing", "payouts"}
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(
+    reason="Since the tickets were rewritten, knn is let into the average, which finds 27 of 30 "
+    "planted errors among the first 60 suspects; probe alone finds 28."
+)
+def test_the_average_of_auditors_finds_no_fewer_than_the_best_of_them(tickets, answered):
+    alone = [found_in(tickets, {name: table})[1][:60].sum() for name, table in answered.items()]
+    found, hits, _ = found_in(tickets, answered)
+    assert set(found.auditors) == {"probe", "tfidf"}
+    assert hits[:60].sum() >= max(alone)
 
 
 def test_the_three_annotators_agree_as_the_card_says():
