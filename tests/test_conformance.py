@@ -69,8 +69,8 @@ def test_contract_behind_an_endpoint(name: str, check: Check, tiny_models: dict[
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", sorted(set(available()) - {"majority", "tfidf", "served"}))
 def test_contract_with_the_default_models(name: str, check: Check) -> None:
-    # The contract is not about accuracy: three rounds over the pool teach enough to hold it.
-    check(factory(name, {"epochs": 3.0}))
+    # The contract is not about accuracy: eight rounds over the pool teach enough to hold it.
+    check(factory(name, {"epochs": 8.0}))
 
 
 class Learner(fakes.Fake):
