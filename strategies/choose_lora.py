@@ -71,7 +71,8 @@ class Lora:
         """
         from choose.models.adapters import own_randomness
         from choose.models.batches import tokenise
-        from choose.models.tuning import plan, train
+        from choose.models.schedule import plan
+        from choose.models.tuning import train
 
         self._check()
         self.labels, self._notes = task.labels, []
@@ -197,7 +198,7 @@ class Lora:
         """Return threads, the number type of training, size of the artefact, and the schedule."""
         from choose.models.adapters import state_of
         from choose.models.runtime import megabytes, threads
-        from choose.models.tuning import halves
+        from choose.models.lanes import halves
 
         return {
             "threads": threads(),

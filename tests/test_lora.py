@@ -14,7 +14,8 @@ import tiny
 from choose.conformance import TASK, pool, questions
 from choose.errors import StrategyError
 from choose.models.batches import affixes, by_length, shuffled, tokenise
-from choose.models.tuning import Plan, class_weights, plan, train
+from choose.models.schedule import Plan, class_weights, plan
+from choose.models.tuning import train
 from choose.strategy import Saves, build
 from choose.types import Answers, Example, Item, Task
 
@@ -195,12 +196,12 @@ def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(
 ) -> None:
     import torch
 
-    from choose.models import tuning
+    from choose.models import lanes
     from choose.models.adapters import state_of
 
-    monkeypatch.setattr(tuning, "halves", lambda _: True)
+    monkeypatch.setattr(lanes, "halves", lambda _: True)
     once = state_of(fitted(bases[kind])._tuned)
-    monkeypatch.setattr(tuning, "halved", lambda *_: nullcontext())
+    monkeypatch.setattr(lanes, "halved", lambda *_: nullcontext())
     each = state_of(fitted(bases[kind])._tuned)
     assert all(torch.equal(once[name], each[name]) for name in each)
     whole = fitted(bases[kind])._tuned.base.model
@@ -209,8 +210,7 @@ def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(
 
 def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
     from choose.models.adapters import Shape, fresh, load_base, own_randomness
-    from choose.models.tuning import loss_of
-
+    
     base = load_base(Path(bases["causal"]))
     examples = pool(rows=90)
     chooser = random.Random(0)
@@ -222,7 +222,7 @@ def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
         train(long, rows, targets, Plan(400, 8, 1e-2, 30), 0)
         free = fresh(base, Shape(16, "all", 0.0), 3, "tiny")
         train(free, rows, targets, Plan(400, 8, 1e-2, 0), 0)
-    assert loss_of(long, rows, targets) > loss_of(free, rows, targets)
+    assert long.loss(rows, targets) > free.loss(rows, targets)
 
 
 def test_batches_hold_every_row_once_and_little_padding() -> None:

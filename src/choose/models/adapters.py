@@ -29,7 +29,7 @@ class Base:
 
     `causal` says that a token sees only those before it; `first` that the model was trained to
     stand for a text by its first token. `halves` are matrices cast to bfloat16, by the identity of
-    the original.
+    the original; `packed` its layers laid out for training, by number type.
     """
 
     model: Any
@@ -38,6 +38,7 @@ class Base:
     first: bool
     device: str
     halves: dict[int, Any] = field(default_factory=dict, repr=False, compare=False)
+    packed: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def width(self) -> int:
@@ -167,6 +168,18 @@ def read(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> to
     return pooled
 
 
+def logits_of(states: torch.Tensor, head: torch.nn.Linear) -> torch.Tensor:
+    """Return (rows, classes) for what stands for each text.
+
+    States of different models differ in scale by a hundred; the head's rate should not.
+    """
+    import torch
+
+    scaled = torch.nn.functional.layer_norm(states, states.shape[-1:])
+    logits: torch.Tensor = head(scaled)
+    return logits
+
+
 @dataclass
 class Tuned:
     """An adapter and its head over a base.
@@ -182,13 +195,14 @@ class Tuned:
 
     def logits(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Return (B, classes) float32."""
+        return logits_of(read(self.adapter, self.base, ids, lengths), self.head)
+
+    def loss(self, rows: Sequence[Sequence[int]], targets: Sequence[int]) -> float:
+        """Return the mean cross-entropy in nats."""
         import torch
 
-        states = read(self.adapter, self.base, ids, lengths)
-        # States of different models differ in scale by a hundred; the head's rate should not.
-        scaled = torch.nn.functional.layer_norm(states, states.shape[-1:])
-        logits: torch.Tensor = self.head(scaled)
-        return logits
+        logits = self.ask(rows)
+        return float(torch.nn.functional.cross_entropy(logits, torch.tensor(list(targets))))
 
     def ask(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return (n, classes) logits in the order of the rows, computed in float32.

@@ -1,0 +1,166 @@
+"""One trial's low-rank adapters on a decoder: one flat vector to learn, PEFT's matrices as views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from choose.models.packed import PRODUCTS
+
+if TYPE_CHECKING:
+    import torch
+
+    from choose.models.decoder import Decoder
+
+ADAPTER = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One adapted linear of every layer: A (layers, rank, inputs) and B (layers, outputs, rank).
+
+    `ranks` and `columns` are its part of the product it shares with others.
+    """
+
+    a: torch.Tensor
+    b: torch.Tensor
+    ranks: slice
+    columns: slice
+    scaling: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The stacked matrices of one product in every layer, or their gradients.
+
+    `a` is (layers, ranks, inputs), with the norm before the product already in it; `b` is (layers,
+    ranks, outputs), already scaled, and zero where a site has no say.
+    """
+
+    a: torch.Tensor
+    b: torch.Tensor
+
+    def empty(self) -> Pair:
+        """Return room for the gradients."""
+        return Pair(self.a.new_empty(self.a.shape), self.b.new_empty(self.b.shape))
+
+
+class Adapters:
+    """The adapters of one PEFT model, laid out for `Decoder`."""
+
+    def __init__(self, adapter: Any, decoder: Decoder) -> None:
+        import torch
+
+        self.decoder = decoder
+        self._layers = list(adapter.get_base_model().layers)
+        places = _places(self._layers[0])
+        matrices = [
+            (getattr(layer.get_submodule(path), kind)[ADAPTER])
+            for paths in places.values()
+            for path in paths
+            for kind in ("lora_A", "lora_B")
+            for layer in self._layers
+        ]
+        self._owners = [matrix.weight for matrix in matrices]
+        self.flat = torch.nn.Parameter(torch.cat([w.detach().flatten() for w in self._owners]))
+        self._gradient = torch.zeros_like(self.flat.detach())
+        self.sites = self._sites(places, self.flat.detach())
+        self._gradients = self._sites(places, self._gradient)
+        start = 0
+        for weight in self._owners:
+            weight.data = self.flat.data[start : start + weight.numel()].view(weight.shape)
+            start += weight.numel()
+
+    def _sites(
+        self, places: Mapping[str, Sequence[str]], flat: torch.Tensor
+    ) -> dict[str, list[Site]]:
+        found: dict[str, list[Site]] = {}
+        start = 0
+        for name, paths in places.items():
+            ranks = 0
+            found[name] = []
+            for path in paths:
+                module = self._layers[0].get_submodule(path)
+                parts = []
+                for kind in (module.lora_A, module.lora_B):
+                    shape = (len(self._layers), *kind[ADAPTER].weight.shape)
+                    size = shape[0] * shape[1] * shape[2]
+                    parts.append(flat[start : start + size].view(shape))
+                    start += size
+                rank, columns = parts[0].shape[1], self.decoder.columns(name, path)
+                site = Site(
+                    *parts, slice(ranks, ranks + rank), columns, float(module.scaling[ADAPTER])
+                )
+                found[name].append(site)
+                ranks += rank
+        return found
+
+    @property
+    def dropout(self) -> float:
+        """Return the share of inputs that training leaves out."""
+        paths = _places(self._layers[0])
+        module = self._layers[0].get_submodule(next(path for p in paths.values() for path in p))
+        return float(getattr(module.lora_dropout[ADAPTER], "p", 0.0))
+
+    def cast(self) -> dict[str, Pair]:
+        """Return the matrices as they are now, in the decoder's number type."""
+        import torch
+
+        found = {}
+        with torch.no_grad():
+            for name, sites in self.sites.items():
+                pair = self._room(name, sites)
+                norm = self.decoder.norms(name)
+                for site in sites:
+                    pair.a[:, site.ranks] = site.a if norm is None else site.a * norm
+                    pair.b[:, site.ranks, site.columns] = site.b.mT * site.scaling
+                found[name] = pair
+        return found
+
+    def _room(self, name: str, sites: Sequence[Site]) -> Pair:
+        import torch
+
+        layers, ranks, decoder = len(self._layers), sites[-1].ranks.stop, self.decoder
+        inputs, outputs = decoder.shape(name)
+        like = {"dtype": decoder.dtype, "device": self.flat.device}
+        return Pair(
+            torch.empty(layers, ranks, inputs, **like), torch.zeros(layers, ranks, outputs, **like)
+        )
+
+    def learn(self, parts: Sequence[Mapping[str, Pair]]) -> None:
+        """Set the flat gradient to the sum of what parts of a batch found."""
+        import torch
+
+        self.flat.grad = self._gradient
+        with torch.no_grad():
+            for name, sites in self._gradients.items():
+                norm = self.decoder.norms(name)
+                for site in sites:
+                    a = sum(part[name].a[:, site.ranks].float() for part in parts)
+                    b = sum(part[name].b[:, site.ranks, site.columns].float() for part in parts)
+                    site.a.copy_(a if norm is None else a * norm)
+                    site.b.copy_(b.mT * site.scaling)  # type: ignore[union-attr]
+
+    def release(self) -> None:
+        """Give PEFT's matrices memory of their own again."""
+        for weight in self._owners:
+            weight.data = weight.data.clone()
+            weight.grad = None
+
+
+def adapted_alike(adapter: Any) -> bool:
+    """Return whether the same linears of every layer are adapted, in the plain way."""
+    layers = list(adapter.get_base_model().layers)
+    places, config = _places(layers[0]), adapter.peft_config[ADAPTER]
+    plain = not (config.use_dora or config.lora_bias)
+    return bool(places) and plain and all(_places(layer) == places for layer in layers)
+
+
+def _places(layer: Any) -> dict[str, list[str]]:
+    """Return paths of a layer's adapted linears by product."""
+    found = {
+        name: [path for path in paths if hasattr(layer.get_submodule(path), "lora_A")]
+        for name, paths in PRODUCTS.items()
+    }
+    return {name: paths for name, paths in found.items() if paths}

@@ -1,0 +1,112 @@
+"""One forward and backward pass of a decoder with adapters and heads, part by part of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from choose.models.adapters import logits_of
+from choose.models.decoder import Decoder, Side
+from choose.models.low_rank import Pair
+from choose.models.ragged import Ragged, ragged
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Rows of one trial for one pass, with their classes and what each weighs in the loss.
+
+    `noise` seeds what dropout leaves out; it names trial, step and part, so that a row meets the
+    same dropout whoever computes it.
+    """
+
+    rows: Sequence[Sequence[int]]
+    targets: torch.Tensor
+    weights: torch.Tensor
+    pairs: Mapping[str, Pair]
+    head: torch.nn.Linear
+    dropout: float
+    noise: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A lesson's gradients: of the adapters by product, and of the head's weight and bias."""
+
+    pairs: Mapping[str, Pair]
+    head: tuple[torch.Tensor, ...]
+
+
+def study(decoder: Decoder, lessons: Sequence[Lesson], device: str) -> list[Found]:
+    """Return the gradients of each lesson; all share the frozen products."""
+    import torch
+
+    batch = ragged([row for lesson in lessons for row in lesson.rows], device)
+    with torch.no_grad():
+        grid, sides = decoder.grid(batch), _sides(decoder, lessons)
+        stream, kept = decoder.ahead(batch, grid, sides)
+        heads = _heads_back(decoder, batch, stream, lessons)
+        decoder.back(heads.pop(0)[0], grid, sides, kept)
+    return [Found(side.gradients, head) for side, head in zip(sides, heads, strict=True)]
+
+
+def _sides(decoder: Decoder, lessons: Sequence[Lesson]) -> list[Side]:
+    sides, start = [], 0
+    for lesson in lessons:
+        tokens = slice(start, start + sum(map(len, lesson.rows)))
+        gradients = {name: pair.empty() for name, pair in lesson.pairs.items()}
+        sides.append(Side(tokens, lesson.pairs, gradients, _keep(decoder, lesson)))
+        start = tokens.stop
+    return sides
+
+
+def _keep(decoder: Decoder, lesson: Lesson) -> dict[str, torch.Tensor]:
+    """Draw what adapters see, (layers, tokens, inputs) by product, scaled to keep its mean.
+
+    Adapters that read the same input leave out the same of it.
+    """
+    import torch
+
+    if not lesson.dropout:
+        return {}
+    chance = np.random.SFC64(np.random.SeedSequence(lesson.noise))
+    tokens, layers = sum(map(len, lesson.rows)), len(decoder.layers)
+    found = {}
+    for name, pair in lesson.pairs.items():
+        shape = (layers, tokens, decoder.shape(name)[0])
+        size = shape[0] * shape[1] * shape[2]
+        drawn = torch.from_numpy(chance.random_raw(-(-size // 4)).view(np.int16)[:size])
+        keep = (drawn >= round(65536 * lesson.dropout) - 32768).view(shape)
+        found[name] = keep.to(pair.a.device, pair.a.dtype).mul_(1 / (1 - lesson.dropout))
+    return found
+
+
+def _heads_back(
+    decoder: Decoder, batch: Ragged, stream: torch.Tensor, lessons: Sequence[Lesson]
+) -> list[tuple[torch.Tensor, ...]]:
+    """Return the gradient of the stream, then those of each lesson's head."""
+    import torch
+
+    heads = [list(lesson.head.parameters()) for lesson in lessons]
+    with torch.enable_grad():
+        stream.requires_grad_()
+        states = batch.means(decoder.model.norm(stream))
+        loss, start = torch.zeros((), device=stream.device), 0
+        for lesson in lessons:
+            logits = logits_of(states[start : start + len(lesson.rows)], lesson.head)
+            losses = torch.nn.functional.cross_entropy(logits, lesson.targets, reduction="none")
+            loss = loss + (losses * lesson.weights).sum()
+            start += len(lesson.rows)
+        flat: list[Any] = [stream, *(parameter for head in heads for parameter in head)]
+        found = list(torch.autograd.grad(loss, flat))
+    stream.requires_grad_(False)
+    parts: list[tuple[torch.Tensor, ...]] = [(found.pop(0),)]
+    for head in heads:
+        parts.append(tuple(found[: len(head)]))
+        del found[: len(head)]
+    return parts
