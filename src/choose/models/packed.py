@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from choose.models.blockwise import Block, attention, in_blocks
+
 if TYPE_CHECKING:
     import torch
 
@@ -44,24 +46,17 @@ class Piece:
     past: Past | None
     past_tokens: int
     wanted: Ints
-    biases: dict[tuple[int | None, int], torch.Tensor] = field(default_factory=dict)
+    blocks: dict[tuple[int | None, int], list[Block]] = field(default_factory=dict)
 
-    def bias(self, window: int | None, groups: int, like: torch.Tensor) -> torch.Tensor:
-        """Return (groups * n, past + n), 0 where a token may look and minus infinity elsewhere.
-
-        The rows are repeated for each of the query heads that share a key head.
-        """
-        import torch
-
-        if (window, groups) not in self.biases:
+    def in_blocks(self, window: int | None, groups: int, like: torch.Tensor) -> list[Block]:
+        """Return the parts of its attention, for all layers with that window and those groups."""
+        if (window, groups) not in self.blocks:
             sees = self.sees
             if window is not None:
                 places = np.concatenate([np.arange(self.past_tokens), self.positions])
                 sees = sees & (self.positions[:, None] - places[None, :] < window)
-            allowed = torch.from_numpy(sees).to(like.device).repeat(groups, 1)
-            bias = torch.zeros(allowed.shape, dtype=like.dtype, device=like.device)
-            self.biases[window, groups] = bias.masked_fill_(~allowed, -torch.inf)
-        return self.biases[window, groups]
+            self.blocks[window, groups] = in_blocks(sees, groups, like)
+        return self.blocks[window, groups]
 
 
 @dataclass(eq=False)
@@ -148,21 +143,13 @@ def attend(
         pack.kept[layer] = key, value
     ends = np.cumsum([len(piece.tokens) for piece in pack.pieces])
     groups = query.shape[1] // key.shape[1]
-    parts = []
+    parts: list[torch.Tensor] = []
     for piece, end in zip(pack.pieces, ends, strict=True):
         own = slice(end - len(piece.tokens), end)
-        keys, values = key[:, :, own], value[:, :, own]
+        keys, values = key[0, :, own], value[0, :, own]
         if piece.past is not None:
-            keys = torch.cat([piece.past[layer][0], keys], dim=2)
-            values = torch.cat([piece.past[layer][1], values], dim=2)
-        # Query heads that share a key head stand below each other: no key is copied for them.
-        asked = query[:, :, own].reshape(1, key.shape[1], -1, query.shape[-1])
-        found = torch.nn.functional.scaled_dot_product_attention(
-            asked,
-            keys,
-            values,
-            attn_mask=piece.bias(sliding_window, groups, query)[None, None],
-            scale=scaling,
-        )
-        parts.append(found.reshape(1, query.shape[1], -1, value.shape[-1]))
-    return torch.cat(parts, dim=2).transpose(1, 2), None
+            keys = torch.cat([piece.past[layer][0][0], keys], dim=1)
+            values = torch.cat([piece.past[layer][1][0], values], dim=1)
+        blocks = piece.in_blocks(sliding_window, groups, query)
+        parts += attention(query[0, :, own], keys, values, scaling, blocks)
+    return torch.cat(parts, dim=1).transpose(0, 1)[None], None
