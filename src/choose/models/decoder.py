@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from choose.models.heads import Grid, Heads, attend, attend_back, grid
 from choose.models.low_rank import Pair
-from choose.models.packed import NORMS, PRODUCTS, Frozen
+from choose.models.frozen import NORMS, PRODUCTS, Frozen
 from choose.models.ragged import Ragged
 
 if TYPE_CHECKING:

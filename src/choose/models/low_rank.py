@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from choose.models.packed import PRODUCTS
+from choose.models.frozen import PRODUCTS
 
 if TYPE_CHECKING:
     import torch
