@@ -197,8 +197,8 @@ class Lora:
     def facts(self) -> Mapping[str, Any]:
         """Return threads, the number type of training, size of the artefact, and the schedule."""
         from choose.models.adapters import state_of
+        from choose.models.plain_lane import halves
         from choose.models.runtime import megabytes, threads
-        from choose.models.lanes import halves
 
         return {
             "threads": threads(),

@@ -196,12 +196,13 @@ def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(
 ) -> None:
     import torch
 
-    from choose.models import lanes
+    from choose.models import lanes, plain_lane
     from choose.models.adapters import state_of
 
     monkeypatch.setattr(lanes, "halves", lambda _: True)
+    monkeypatch.setattr(plain_lane, "halves", lambda _: True)
     once = state_of(fitted(bases[kind])._tuned)
-    monkeypatch.setattr(lanes, "halved", lambda *_: nullcontext())
+    monkeypatch.setattr(plain_lane, "halved", lambda *_: nullcontext())
     each = state_of(fitted(bases[kind])._tuned)
     assert all(torch.equal(once[name], each[name]) for name in each)
     whole = fitted(bases[kind])._tuned.base.model
@@ -210,7 +211,7 @@ def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(
 
 def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
     from choose.models.adapters import Shape, fresh, load_base, own_randomness
-    
+
     base = load_base(Path(bases["causal"]))
     examples = pool(rows=90)
     chooser = random.Random(0)

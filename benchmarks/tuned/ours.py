@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -50,13 +51,13 @@ def _course(known: Pool, job: dict[str, Any], seed: int) -> Course:
 def _timed(courses: list[Course], steps: int) -> float:
     """Return the median seconds of a step, over all courses together."""
     ends = []
-    with lane(courses) as way:
+    with lane(courses) as step:
         for _ in range(steps + 2):  # the first is the warm-up
-            way.step([(course, course.take()) for course in courses])
+            step([(course, course.take()) for course in courses])
             for course in courses:
                 course.move()
             ends.append(perf_counter())
-    return median(after - before for before, after in zip(ends[1:], ends[2:], strict=False))
+    return median(after - before for before, after in pairwise(ends[1:]))
 
 
 def _right(tuned: Tuned, known: Pool) -> float:

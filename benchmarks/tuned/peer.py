@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -46,9 +47,9 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     if job["steps"]:
         _, clock, _ = _fitted(job, job["seeds"][0], job["steps"] + 2)
         ends = clock.ends  # the first step is the warm-up
-        gaps = [after - before for before, after in zip(ends[1:], ends[2:], strict=False)]
+        gaps = [after - before for before, after in pairwise(ends[1:])]
         return {"step_seconds": median(gaps)}
-    accuracy, start, seconds = [], 0.0, 0.0
+    accuracy, seconds = [], 0.0
     for seed in job["seeds"]:
         start = perf_counter()
         trainer, _, rows = _fitted(job, seed, job["plan_steps"])
@@ -60,13 +61,31 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
 
 def _fitted(job: dict[str, Any], seed: int, steps: int) -> tuple[Trainer, Clock, list[Any]]:
     set_seed(seed)
-    known = pool(Path(job["data"]))
+    known, clock = pool(Path(job["data"])), Clock()
     tokenizer = AutoTokenizer.from_pretrained(job["folder"])
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+
+    def rows(texts: list[str], targets: list[int]) -> list[Any]:
+        read = tokenizer(texts, truncation=True, max_length=job["max_tokens"])["input_ids"]
+        return [{"input_ids": i, "labels": t} for i, t in zip(read, targets, strict=True)]
+
+    with TemporaryDirectory() as folder:
+        trainer = Trainer(
+            _adapted(job, len(known.labels), tokenizer.pad_token_id),
+            _arguments(job, seed, steps, folder),
+            train_dataset=rows(known.texts, known.targets),
+            data_collator=DataCollatorWithPadding(tokenizer),
+            callbacks=[clock],
+        )
+        trainer.train()
+    return trainer, clock, rows(known.asked, known.truth)
+
+
+def _adapted(job: dict[str, Any], labels: int, pad: int) -> Any:
     model = AutoModelForSequenceClassification.from_pretrained(
-        job["folder"], num_labels=len(known.labels), dtype=torch.float32
+        job["folder"], num_labels=labels, dtype=torch.float32
     )
-    model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.pad_token_id = pad
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=job["rank"],
@@ -74,40 +93,28 @@ def _fitted(job: dict[str, Any], seed: int, steps: int) -> tuple[Trainer, Clock,
         lora_dropout=job["dropout"],
         target_modules=["q_proj", "v_proj"],
     )
+    return get_peft_model(model, config)
 
-    def rows(texts: list[str], targets: list[int]) -> list[Any]:
-        read = tokenizer(texts, truncation=True, max_length=job["max_tokens"])["input_ids"]
-        return [{"input_ids": i, "labels": t} for i, t in zip(read, targets, strict=True)]
 
-    clock = Clock()
-    with TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            folder,
-            use_cpu=True,
-            bf16=job["bf16"],
-            train_sampling_strategy="group_by_length" if job["bf16"] else "random",
-            per_device_train_batch_size=job["batch"],
-            per_device_eval_batch_size=32,
-            max_steps=steps,
-            learning_rate=job["rate"],
-            lr_scheduler_type="cosine",
-            warmup_steps=round(0.1 * job["plan_steps"]),
-            weight_decay=0.01,
-            seed=seed,
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-        )
-        trainer = Trainer(
-            get_peft_model(model, config),
-            arguments,
-            train_dataset=rows(known.texts, known.targets),
-            data_collator=DataCollatorWithPadding(tokenizer),
-            callbacks=[clock],
-        )
-        trainer.train()
-    return trainer, clock, rows(known.asked, known.truth)
+def _arguments(job: dict[str, Any], seed: int, steps: int, folder: str) -> TrainingArguments:
+    return TrainingArguments(
+        folder,
+        use_cpu=True,
+        bf16=job["bf16"],
+        train_sampling_strategy="group_by_length" if job["bf16"] else "random",
+        per_device_train_batch_size=job["batch"],
+        per_device_eval_batch_size=32,
+        max_steps=steps,
+        learning_rate=job["rate"],
+        lr_scheduler_type="cosine",
+        warmup_steps=round(0.1 * job["plan_steps"]),
+        weight_decay=0.01,
+        seed=seed,
+        report_to="none",
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+    )
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def read(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> to
     return pooled
 
 
-def logits_of(states: torch.Tensor, head: torch.nn.Linear) -> torch.Tensor:
+def logits_of(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Return (rows, classes) for what stands for each text.
 
     States of different models differ in scale by a hundred; the head's rate should not.
@@ -176,8 +176,7 @@ def logits_of(states: torch.Tensor, head: torch.nn.Linear) -> torch.Tensor:
     import torch
 
     scaled = torch.nn.functional.layer_norm(states, states.shape[-1:])
-    logits: torch.Tensor = head(scaled)
-    return logits
+    return torch.nn.functional.linear(scaled, weight, bias)
 
 
 @dataclass
@@ -195,7 +194,8 @@ class Tuned:
 
     def logits(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Return (B, classes) float32."""
-        return logits_of(read(self.adapter, self.base, ids, lengths), self.head)
+        states = read(self.adapter, self.base, ids, lengths)
+        return logits_of(states, self.head.weight, self.head.bias)
 
     def loss(self, rows: Sequence[Sequence[int]], targets: Sequence[int]) -> float:
         """Return the mean cross-entropy in nats."""

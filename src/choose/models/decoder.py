@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from choose.models.frozen import NORMS, PRODUCTS, Frozen
 from choose.models.heads import Grid, Heads, attend, attend_back, grid
 from choose.models.low_rank import Pair
-from choose.models.frozen import NORMS, PRODUCTS, Frozen
 from choose.models.ragged import Ragged
 
 if TYPE_CHECKING:
     import torch
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -85,7 +86,8 @@ class Layer:
         scale = size.square_().mul_(1 / h.shape[1]).add_(self.epsilon).rsqrt_()
         unit = h * scale
         kept[name] = unit, scale
-        return unit.to(self.dtype)
+        normed: torch.Tensor = unit.to(self.dtype)
+        return normed
 
     def _times(
         self, name: str, x: torch.Tensor, sides: Sequence[Side], kept: dict[str, Any]

@@ -106,8 +106,11 @@ def _vectors(cells: torch.Tensor, block: Block, heads: Heads) -> torch.Tensor:
     import torch
 
     head = torch.arange(heads.asking + 2 * heads.kept, device=cells.device)
-    parts = head.split([heads.asking, heads.kept, heads.kept])
-    return torch.cat([_places(cells, block, part.view(heads.kept, -1), len(head)) for part in parts])
+    keys = heads.asking + heads.kept
+    parts = head[: heads.asking], head[heads.asking : keys], head[keys:]
+    return torch.cat(
+        [_places(cells, block, part.view(heads.kept, -1), len(head)) for part in parts]
+    )
 
 
 def _readings(cells: torch.Tensor, block: Block, heads: Heads) -> torch.Tensor:
@@ -118,9 +121,7 @@ def _readings(cells: torch.Tensor, block: Block, heads: Heads) -> torch.Tensor:
     return _places(cells, block, head, heads.asking)
 
 
-def _places(
-    cells: torch.Tensor, block: Block, head: torch.Tensor, columns: int
-) -> torch.Tensor:
+def _places(cells: torch.Tensor, block: Block, head: torch.Tensor, columns: int) -> torch.Tensor:
     """Return vectors by row, key head, head (kept, group) of it and cell."""
     grid = cells.view(len(block.places), 1, 1, block.longest)
     return (grid * columns + head[None, :, :, None]).where(grid >= 0, -1).flatten()

@@ -1,8 +1,8 @@
-"""One trial's low-rank adapters on a decoder: one flat vector to learn, PEFT's matrices as views."""
+"""One trial's low-rank adapters on a decoder: one flat vector, with PEFT's matrices as views."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,7 @@ class Adapters:
     def _sites(
         self, places: Mapping[str, Sequence[str]], flat: torch.Tensor
     ) -> dict[str, list[Site]]:
+        """Return views of a flat vector, in the order in which it was filled."""
         found: dict[str, list[Site]] = {}
         start = 0
         for name, paths in places.items():
@@ -82,19 +83,17 @@ class Adapters:
             found[name] = []
             for path in paths:
                 module = self._layers[0].get_submodule(path)
-                parts = []
-                for kind in (module.lora_A, module.lora_B):
-                    shape = (len(self._layers), *kind[ADAPTER].weight.shape)
-                    size = shape[0] * shape[1] * shape[2]
-                    parts.append(flat[start : start + size].view(shape))
-                    start += size
-                rank, columns = parts[0].shape[1], self.decoder.columns(name, path)
-                site = Site(
-                    *parts, slice(ranks, ranks + rank), columns, float(module.scaling[ADAPTER])
-                )
-                found[name].append(site)
-                ranks += rank
+                a, start = self._view(flat, start, module.lora_A[ADAPTER].weight)
+                b, start = self._view(flat, start, module.lora_B[ADAPTER].weight)
+                rows = slice(ranks, ranks + a.shape[1])
+                columns = self.decoder.columns(name, path)
+                found[name].append(Site(a, b, rows, columns, float(module.scaling[ADAPTER])))
+                ranks = rows.stop
         return found
+
+    def _view(self, flat: torch.Tensor, start: int, like: torch.Tensor) -> tuple[torch.Tensor, int]:
+        end = start + len(self._layers) * like.numel()
+        return flat[start:end].view(len(self._layers), *like.shape), end
 
     @property
     def dropout(self) -> float:
@@ -119,14 +118,10 @@ class Adapters:
         return found
 
     def _room(self, name: str, sites: Sequence[Site]) -> Pair:
-        import torch
-
-        layers, ranks, decoder = len(self._layers), sites[-1].ranks.stop, self.decoder
-        inputs, outputs = decoder.shape(name)
-        like = {"dtype": decoder.dtype, "device": self.flat.device}
-        return Pair(
-            torch.empty(layers, ranks, inputs, **like), torch.zeros(layers, ranks, outputs, **like)
-        )
+        inputs, outputs = self.decoder.shape(name)
+        stack = len(self._layers), sites[-1].ranks.stop
+        like = self.flat.detach()[:0].to(self.decoder.dtype)
+        return Pair(like.new_empty(*stack, inputs), like.new_zeros(*stack, outputs))
 
     def learn(self, parts: Sequence[Mapping[str, Pair]]) -> None:
         """Set the flat gradient to the sum of what parts of a batch found."""
@@ -137,16 +132,27 @@ class Adapters:
             for name, sites in self._gradients.items():
                 norm = self.decoder.norms(name)
                 for site in sites:
-                    a = sum(part[name].a[:, site.ranks].float() for part in parts)
-                    b = sum(part[name].b[:, site.ranks, site.columns].float() for part in parts)
-                    site.a.copy_(a if norm is None else a * norm)
-                    site.b.copy_(b.mT * site.scaling)  # type: ignore[union-attr]
+                    site.a.copy_(_sum(part[name].a[:, site.ranks] for part in parts))
+                    site.b.copy_(
+                        _sum(part[name].b[:, site.ranks, site.columns] for part in parts).mT
+                    )
+                    site.b.mul_(site.scaling)
+                    if norm is not None:
+                        site.a.mul_(norm)
 
     def release(self) -> None:
         """Give PEFT's matrices memory of their own again."""
         for weight in self._owners:
             weight.data = weight.data.clone()
             weight.grad = None
+
+
+def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return the sum in float32."""
+    first, *others = (part.float() for part in parts)
+    for other in others:
+        first = first + other
+    return first
 
 
 def adapted_alike(adapter: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,15 @@ from choose.models.ragged import Ragged, ragged
 
 if TYPE_CHECKING:
     import torch
+
+# A batch is learnt in two parts, side by side on two cores: two passes that never wait for each
+# other cost less than one whose every small product is divided. Parts and their order are the same
+# on any number of cores, so answers are too.
+PARTS = 2
+
+# Most tokens of a part, and of parts of several trials in one pass: what a pass keeps for its way
+# back is under a megabyte a token.
+PART_TOKENS, PASS_TOKENS = 1024, 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +102,14 @@ def _heads_back(
     """Return the gradient of the stream, then those of each lesson's head."""
     import torch
 
-    heads = [list(lesson.head.parameters()) for lesson in lessons]
+    # Copies, since parts of one batch in one pass each want their own gradient of the same head.
+    heads = [[p.detach().requires_grad_() for p in lesson.head.parameters()] for lesson in lessons]
     with torch.enable_grad():
         stream.requires_grad_()
         states = batch.means(decoder.model.norm(stream))
         loss, start = torch.zeros((), device=stream.device), 0
-        for lesson in lessons:
-            logits = logits_of(states[start : start + len(lesson.rows)], lesson.head)
+        for lesson, head in zip(lessons, heads, strict=True):
+            logits = logits_of(states[start : start + len(lesson.rows)], *head)
             losses = torch.nn.functional.cross_entropy(logits, lesson.targets, reduction="none")
             loss = loss + (losses * lesson.weights).sum()
             start += len(lesson.rows)
@@ -110,3 +121,32 @@ def _heads_back(
         parts.append(tuple(found[: len(head)]))
         del found[: len(head)]
     return parts
+
+
+def parts(lengths: Sequence[int]) -> list[list[int]]:
+    """Divide a batch's rows into parts of about the same number of tokens, the longest first."""
+    count = min(len(lengths), max(PARTS, math.ceil(sum(lengths) / PART_TOKENS)))
+    found: list[list[int]] = [[] for _ in range(count)]
+    sizes = [0] * count
+    for place in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        lightest = sizes.index(min(sizes))
+        found[lightest].append(place)
+        sizes[lightest] += lengths[place]
+    return found
+
+
+def shared(lessons: Sequence[Lesson], courses: int, workers: int) -> list[list[Lesson]]:
+    """Gather neighbouring lessons into passes; those of one course alone stay apart."""
+    if courses == 1:
+        return [[lesson] for lesson in lessons]
+    sizes = [sum(map(len, lesson.rows)) for lesson in lessons]
+    most = min(PASS_TOKENS, math.ceil(sum(sizes) / workers))
+    found: list[list[Lesson]] = []
+    filled = most
+    for lesson, size in zip(lessons, sizes, strict=True):
+        if filled + size // 2 > most:
+            found.append([])
+            filled = 0
+        found[-1].append(lesson)
+        filled += size
+    return found

@@ -32,9 +32,9 @@ def train_several(courses: Sequence[Course]) -> None:
     """
     shown = [_shown(course) for course in courses]
     before = [course.tuned.loss(*own) for course, own in zip(courses, shown, strict=True)]
-    with lane(courses) as way:
+    with lane(courses) as step:
         while going := [course for course in courses if not course.over]:
-            way.step([(course, course.take()) for course in going])
+            step([(course, course.take()) for course in going])
             for course in going:
                 course.move()
     for course, own, loss in zip(courses, shown, before, strict=True):

@@ -1,0 +1,59 @@
+"""A training step of any model by autograd, with frozen matrices in bfloat16 where that pays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from choose.models.adapters import Base
+from choose.models.batches import pad
+from choose.models.courses import Course
+from choose.models.halved import halved
+
+
+def halves(base: Base) -> bool:
+    """Return whether training computes in bfloat16; decided by hardware, so that it repeats."""
+    import torch
+
+    from choose.models.runtime import dtype
+
+    if base.device != "cpu" or os.environ.get("CHOOSE_DTYPE"):
+        return dtype() is torch.bfloat16
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+class Plain:
+    """Autograd through the model as it is, one course after another."""
+
+    def __init__(self, base: Base, courses: Sequence[Course]) -> None:
+        self._half = halves(base)
+        for course in courses:
+            course.start([p for p in course.tuned.adapter.parameters() if p.requires_grad])
+
+    def step(self, taken: Sequence[tuple[Course, list[int]]]) -> None:
+        """Leave each course's gradients where its optimiser finds them."""
+        from choose.models.runtime import threads
+
+        for course, places in taken:
+            threads()
+            self._step(course, places)
+
+    def _step(self, course: Course, places: list[int]) -> None:
+        import torch
+
+        tuned = course.tuned
+        tuned.adapter.train()
+        ids, lengths = pad([course.rows[i] for i in places], tuned.base.device)
+        kind = torch.device(tuned.base.device).type
+        cast: AbstractContextManager[None] = nullcontext()
+        if self._half:
+            cast = halved(tuned.adapter, tuned.base)
+        # Opened anew for each pass: autocast keeps cast weights until its context ends, so one
+        # context around the loop would train against the first step's adapter for ever.
+        with cast:
+            with torch.autocast(kind, torch.bfloat16, enabled=self._half):
+                logits = tuned.logits(ids, lengths)
+            wanted = course.targets[places]
+            losses = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="none")
+            (losses * course.weights[wanted]).mean().backward()  # type: ignore[no-untyped-call]

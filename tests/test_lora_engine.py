@@ -1,0 +1,278 @@
+"""Packed passes give what PEFT and autograd give, alone or side by side, on any count of cores."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tiny
+from choose.models import frozen, lanes, passes
+from choose.models.adapters import Base, Shape, Tuned, fresh, load_base, own_randomness, state_of
+from choose.models.batches import pad
+from choose.models.courses import Course
+from choose.models.decoder import Decoder, fits
+from choose.models.frozen import Frozen
+from choose.models.lanes import lane
+from choose.models.low_rank import Adapters
+from choose.models.passes import Lesson, parts, study
+from choose.models.plain_lane import Plain
+from choose.models.schedule import Plan
+from choose.models.tuning import train, train_several
+
+KINDS = ("llama", "qwen2", "mistral")
+
+
+@pytest.fixture(autouse=True)
+def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "halves", lambda _: False)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return load_base(tiny.causal_lm(tmp_path_factory.mktemp("engine") / "lm"))
+
+
+def other(kind: str, **more: Any) -> Base:
+    """A random decoder of two layers, norms and biases too."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=60,
+        hidden_size=24,
+        intermediate_size=40,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        **{"sliding_window": None, **more},
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = AutoModel.from_config(config).requires_grad_(False).eval()
+        for name, parameter in model.named_parameters():
+            if "norm" in name or "bias" in name:
+                torch.nn.init.normal_(parameter, 1.0, 0.2)
+    return Base(model, None, True, False, "cpu")
+
+
+def tuned(base: Base, targets: str = "all", dropout: float = 0.0, classes: int = 3) -> Tuned:
+    """An adapter that already does something, so that every gradient is there."""
+    import torch
+
+    with own_randomness(5, "cpu"):
+        found = fresh(base, Shape(4, targets, dropout), classes, "tiny")  # type: ignore[arg-type]
+        for name, parameter in found.adapter.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+        torch.nn.init.normal_(found.head.weight, std=0.3)
+    return found
+
+
+def some_rows(lengths: Sequence[int], words: int = 60) -> list[list[int]]:
+    chooser = random.Random(3)
+    return [[chooser.randrange(words) for _ in range(length)] for length in lengths]
+
+
+def gradients(found: Tuned, rows: list[list[int]]) -> tuple[Any, dict[str, Any]]:
+    """What a packed pass finds, by PEFT's names."""
+    import torch
+
+    decoder = Decoder(found.base.model, torch.float32)
+    adapters = Adapters(found.adapter, decoder)
+    targets = torch.arange(len(rows)) % 3
+    lesson = Lesson(
+        rows, targets, torch.full((len(rows),), 0.25), adapters.cast(), found.head, 0.0, (0,)
+    )
+    (one,) = study(decoder, [lesson], "cpu")
+    adapters.learn([one.pairs])
+    assert adapters.flat.grad is not None
+    flat, start, named = adapters.flat.grad, 0, {}
+    names = {id(p): name for name, p in found.adapter.named_parameters()}
+    for weight in adapters._owners:
+        size = weight.numel()
+        named[names[id(weight)]] = flat[start : start + size].view(weight.shape).clone()
+        start += size
+    adapters.release()
+    return one.head, named
+
+
+@pytest.mark.parametrize("targets", ["attention", "all"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_peft(kind: str, targets: str) -> None:
+    import torch
+
+    found = tuned(other(kind), targets)
+    rows = some_rows([9, 1, 4, 40, 9, 2])
+    head, named = gradients(found, rows)
+    logits = found.logits(*pad(rows, "cpu"))
+    losses = torch.nn.functional.cross_entropy(logits, torch.arange(6) % 3, reduction="none")
+    (0.25 * losses).sum().backward()
+    trained = {n: p for n, p in found.adapter.named_parameters() if p.requires_grad}
+    assert named.keys() == trained.keys()
+    for name, parameter in trained.items():
+        assert parameter.grad is not None
+        torch.testing.assert_close(named[name], parameter.grad, rtol=1e-3, atol=1e-6)
+        assert float(parameter.grad.abs().max()) > 1e-6
+    for mine, parameter in zip(head, found.head.parameters(), strict=True):
+        torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_window_that_slides_is_left_to_autograd(base: Base) -> None:
+    sliding = other("mistral", sliding_window=4)
+    assert not fits(sliding.model)
+    assert fits(base.model)
+    course = Course(tuned(sliding), some_rows([5] * 6), [0, 1, 2] * 2, Plan(3, 3, 1e-2, 0), 0)
+    with lane([course]) as step:
+        assert isinstance(getattr(step, "__self__", None), Plain)
+        step([(course, course.take())])
+    assert all(p.grad is not None for p in course.tuned.head.parameters())
+
+
+def course(base: Base, seed: int, rows: int, classes: int, plan: Plan) -> Course:
+    lengths = [random.Random(i).randrange(2, 30) for i in range(rows)]
+    words = min(60, base.model.config.vocab_size)
+    targets = [i % classes for i in range(rows)]
+    with own_randomness(seed, "cpu"):
+        found = fresh(base, Shape(4, "attention", 0.1), classes, "tiny")
+    return Course(found, some_rows(lengths, words), targets, plan, seed)
+
+
+def test_side_by_side_trials_learn_what_each_learns_alone(base: Base) -> None:
+    import torch
+
+    def several() -> list[Course]:
+        return [
+            course(base, 1, 30, 3, Plan(25, 8, 1e-2, 0)),
+            course(base, 2, 17, 2, Plan(12, 4, 1e-2, 0)),
+            course(base, 3, 40, 5, Plan(30, 8, 1e-2, 10)),
+        ]
+
+    together, alone = several(), several()
+    train_several(together)
+    for one in alone:
+        train_several([one])
+    for mine, own in zip(together, alone, strict=True):
+        assert mine.step == own.step
+        mine_state, own_state = state_of(mine.tuned), state_of(own.tuned)
+        for name, tensor in own_state.items():
+            torch.testing.assert_close(mine_state[name], tensor, rtol=0, atol=2e-4)
+    assert together[0].step == 25
+    assert together[1].step == 12
+
+
+@pytest.mark.parametrize("count", ["1", "3"])
+def test_the_number_of_cores_changes_nothing(
+    base: Base, count: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    states = []
+    for threads in ("2", count):
+        monkeypatch.setenv("CHOOSE_THREADS", threads)
+        one = course(base, 1, 30, 3, Plan(12, 8, 1e-2, 0))
+        before = torch.get_num_threads()
+        train(one.tuned, one.all_rows, one.all_targets, one.plan, 1)
+        assert torch.get_num_threads() == before
+        states.append(state_of(one.tuned))
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name])
+
+
+def test_peft_gets_its_matrices_back(base: Base) -> None:
+    one = course(base, 1, 30, 3, Plan(6, 8, 1e-2, 0))
+    train_several([one])
+    for name, parameter in one.tuned.adapter.named_parameters():
+        if parameter.requires_grad:
+            size = parameter.untyped_storage().nbytes()
+            assert size == parameter.numel() * parameter.element_size(), name
+            assert parameter.grad is None
+
+
+def test_both_lanes_learn_alike(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = []
+    for packed in (True, False):
+        monkeypatch.setattr(lanes, "fits", lambda _, packed=packed: packed)
+        one = course(base, 1, 30, 3, Plan(20, 8, 1e-2, 0))
+        train_several([one])
+        losses.append(one.tuned.loss(one.all_rows, one.all_targets))
+    # The adapters meet another dropout, nothing else differs.
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)
+
+
+def test_a_batch_is_divided_evenly_and_into_no_part_too_large() -> None:
+    lengths = [random.Random(i).randrange(1, 128) for i in range(32)]
+    found = parts(lengths)
+    assert sorted(place for part in found for place in part) == list(range(32))
+    sizes = [sum(lengths[i] for i in part) for part in found]
+    assert max(sizes) - min(sizes) <= max(lengths)
+    assert max(sizes) <= passes.PART_TOKENS + max(lengths)
+    assert parts([7]) == [[0]]
+    assert len(parts([128] * 32)) == 4
+
+
+def test_passes_hold_several_trials_but_not_too_many_tokens() -> None:
+    lesson = Lesson([[1] * 100], None, None, {}, None, 0.0, (0,))  # type: ignore[arg-type]
+    grouped = passes.shared([lesson] * 20, 10, 2)
+    assert sum(map(len, grouped)) == 20
+    assert max(100 * len(one) for one in grouped) <= passes.PASS_TOKENS + 50
+    assert [len(one) for one in passes.shared([lesson] * 2, 1, 2)] == [1, 1]
+    assert [len(one) for one in passes.shared([lesson] * 4, 2, 2)] == [2, 2]
+
+
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_frozen_products(packing: bool, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    if not packing:
+        monkeypatch.setattr(frozen, "packs", lambda _: False)
+    dtype = getattr(torch, kind)
+    generator = torch.Generator().manual_seed(0)
+    one, two = (torch.randn(n, 24, generator=generator) for n in (16, 40))
+    bias = torch.randn(16, generator=generator)
+    x, gradient = torch.randn(7, 24, generator=generator), torch.randn(7, 56, generator=generator)
+    product = Frozen([one, two], [bias, None], dtype)
+    assert product.packed <= packing
+    assert (product.inputs, product.outputs) == (24, 56)
+    whole = torch.cat([one, two])
+    wanted = x @ whole.t() + torch.cat([bias, torch.zeros(40)])
+    close = {"rtol": 0.02, "atol": 0.3} if kind == "bfloat16" else {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(product.ahead(x.to(dtype)).float(), wanted, **close)
+    torch.testing.assert_close(product.back(gradient.to(dtype)).float(), gradient @ whole, **close)
+
+
+def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
+    import torch
+
+    decoder = Decoder(base.model, torch.float32)
+    pairs = Adapters(tuned(base, "attention").adapter, decoder).cast()
+
+    def keep(noise: tuple[int, ...]) -> torch.Tensor:
+        lesson = Lesson([[1] * 400], None, None, pairs, None, 0.2, noise)  # type: ignore[arg-type]
+        return passes._keep(decoder, lesson)["qkv"]
+
+    first = keep((1, 2, 0))
+    assert first.shape == (2, 400, 32)
+    assert float(first.mean()) == pytest.approx(1.0, abs=0.02)
+    assert set(np.unique(first.numpy())) == {np.float32(0), np.float32(1.25)}
+    assert torch.equal(first, keep((1, 2, 0)))
+    assert not torch.equal(first, keep((1, 2, 1)))
+    assert not torch.equal(first[0], first[1])
+
+
+def test_a_mean_over_rows_leaves_neighbours_out() -> None:
+    import torch
+
+    from choose.models.ragged import ragged
+
+    batch = ragged([[1, 2, 3], [4]], "cpu")
+    states = torch.tensor([[1.0], [2.0], [6.0], [5.0]])
+    assert batch.means(states).tolist() == [[3.0], [5.0]]
+    long = ragged([[1] * 90, [2] * 3, [3] * 80], "cpu")
+    assert [block.places for block in long.blocks] == [(0, 2), (1,)]
+    assert int((long.cells >= 0).sum()) == 173
