@@ -93,6 +93,16 @@ def timed(turns: Turns, rounds: int, steps: int) -> dict[str, list[float]]:
     return found
 
 
+def whole(turns: Turns, seeds: int, peer_seeds: int) -> dict[str, list[float]]:
+    """Return accuracies on the test rows, ours trained together, the peer's in bfloat16."""
+    ours = turns.run("accuracy ours", "ours", 0, list(range(seeds)))["accuracy"]
+    peer = [
+        turns.run(f"accuracy peer {seed}", "peer", 0, [seed], bf16=True)["accuracy"][0]
+        for seed in range(peer_seeds)
+    ]
+    return {"ours": ours, "peer": peer}
+
+
 def options() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -101,6 +111,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=24, help="timed steps of a trial in a round")
     parser.add_argument("--seeds", type=int, default=5, help="whole trials for the accuracy")
+    parser.add_argument("--peer-seeds", type=int, default=5)
     parser.add_argument("--part", choices=("all", "time", "accuracy"), default="all")
     parser.add_argument("--keep", type=Path, help="file of finished measurements, to go on from")
     parser.add_argument("--quick", action="store_true", help="one short round, no accuracy")
@@ -118,13 +129,10 @@ def main() -> int:
     right: dict[str, list[float]] = {}
     with TemporaryDirectory() as folder:
         turns = Turns(choice, Path(folder))
-        if choice.part != "time":
-            seeds = list(range(choice.seeds))
-            for side in ("ours", "peer"):
-                found = turns.run(f"accuracy {side}", side, 0, seeds, bf16=True)
-                right[side] = found["accuracy"]
         if choice.part != "accuracy":
             seconds = timed(turns, choice.rounds, choice.steps)
+        if choice.part != "time":
+            right = whole(turns, choice.seeds, choice.peer_seeds)
     medians = {name: median(rounds) for name, rounds in seconds.items()}
     ratios = {pair: medians[pair[1]] / medians[pair[0]] for pair in TARGETS} if medians else {}
     missed = [*_slow(ratios), *_wrong(right)]

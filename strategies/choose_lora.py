@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from choose.errors import StrategyError
 from choose.models.saved import read_json
 from choose.models.weights import DEFAULT_LM, resolve, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
+
+if TYPE_CHECKING:
+    from choose.models.courses import Course
 
 RATE = 1e-3
 
@@ -29,7 +32,7 @@ class Lora:
     """
 
     family: ClassVar[Family] = "fine-tuning"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
@@ -69,23 +72,56 @@ class Lora:
             StrategyError: if a hyperparameter cannot be, or training learnt nothing.
             ModelError: if the base cannot be loaded.
         """
-        from choose.models.adapters import own_randomness
+        self.fit_group([self], task, [examples])
+
+    def side_by_side(self) -> bool:
+        """Return whether trials share the base's products; only packed passes do."""
+        from choose.models.adapters import load_base
+        from choose.models.decoder import fits
+
+        return fits(load_base(resolve(self.base)).model)
+
+    @classmethod
+    def fit_group(
+        cls, strategies: Sequence[Lora], task: Task, pools: Sequence[Sequence[Example]]
+    ) -> None:
+        """Train several side by side; each learns what it would learn alone, but for rounding.
+
+        Raises:
+            StrategyError: as `fit` does, for the first that fails.
+            ModelError: if a base cannot be loaded.
+        """
+        from choose.models.tuning import train_several
+
+        started = [one._start(task, pool) for one, pool in zip(strategies, pools, strict=True)]
+        by_base: dict[int, list[Course]] = {}
+        for course in started:
+            if course is not None:
+                by_base.setdefault(id(course.tuned.base), []).append(course)
+        for courses in by_base.values():
+            train_several(courses)
+        for one, course in zip(strategies, started, strict=True):
+            if course is not None:
+                one._notes = _notes(course, one._cut, one._limit)
+
+    def _start(self, task: Task, examples: Sequence[Example]) -> Course | None:
+        """Return what is to be trained, or None where the pool leaves nothing to train."""
         from choose.models.batches import tokenise
+        from choose.models.courses import Course
         from choose.models.schedule import plan
-        from choose.models.tuning import train
 
         self._check()
-        self.labels, self._notes = task.labels, []
+        self.labels = task.labels
+        self._notes: list[str] = []
         tuned = self._untrained()
         rows = tokenise(tuned.base.tokenizer, [e.text for e in examples], self._limit)
+        self._cut = rows.cut
         targets = [task.labels.index(example.target) for example in examples]
         if len(set(targets)) < 2:
             self._single(targets)
-            return
+            return None
         chosen = plan(len(rows.ids), len(task.labels), self.learning_rate or RATE, self.epochs)
-        with own_randomness(self.seed, tuned.base.device):
-            train(tuned, rows.ids, targets, chosen, self.seed)
-        self._notes = _notes(chosen, tuned.proof, rows.cut, self._limit)
+        return Course(tuned, rows.ids, targets, chosen, self.seed)
 
     def _check(self) -> None:
         allowed = {
@@ -209,7 +245,9 @@ class Lora:
         }
 
 
-def _notes(plan: Any, proof: tuple[float, float, float], cut: int, limit: int) -> list[str]:
+def _notes(course: Course, cut: int, limit: int) -> list[str]:
+    plan, proof = course.plan, course.tuned.proof
+    assert proof is not None
     checked = f"stopped early on {plan.held_out} rows" if plan.held_out else "no early stopping"
     notes = [
         f"Up to {plan.steps} steps of {plan.batch} rows at learning rate {plan.rate:g}, {checked}.",

@@ -62,13 +62,45 @@ class Impatient(Fake):
         raise KeyboardInterrupt
 
 
+class Together(Fake):
+    """Learns side by side, and says how many did."""
+
+    sizes: ClassVar[list[int]] = []
+
+    def side_by_side(self) -> bool:
+        return True
+
+    @classmethod
+    def fit_group(
+        cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
+    ) -> None:
+        cls.sizes.append(len(strategies))
+        for one, pool in zip(strategies, pools, strict=True):
+            one.fit(task, pool)
+
+
+class Apart(Together):
+    """Fails side by side; and with one seed alone."""
+
+    @classmethod
+    def fit_group(
+        cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
+    ) -> None:
+        raise ValueError("not beside others")
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        if self.seed == 1:
+            raise ValueError("not with seed one")
+        super().fit(task, examples)
+
+
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every fake known under its lower-case name, beside what is installed."""
     fakes = {
         cls.__name__.lower(): EntryPoint(
             cls.__name__.lower(), f"fakes:{cls.__name__}", strategy.GROUP
         )
-        for cls in (Broken, Liar, Short, Mute, Slow, Impatient)
+        for cls in (Broken, Liar, Short, Mute, Slow, Impatient, Together, Apart)
     }
     known = {**strategy.available(), **fakes}
     monkeypatch.setattr(strategy, "available", lambda: known)

@@ -86,7 +86,7 @@ def gradients(found: Tuned, rows: list[list[int]]) -> tuple[Any, dict[str, Any]]
     adapters = Adapters(found.adapter, decoder)
     targets = torch.arange(len(rows)) % 3
     lesson = Lesson(
-        rows, targets, torch.full((len(rows),), 0.25), adapters.cast(), found.head, 0.0, (0,)
+        rows, targets, torch.full((len(rows),), 0.25), adapters.cast(), found.head, 0.0, [(6, (0,))]
     )
     (one,) = study(decoder, [lesson], "cpu")
     adapters.learn([one.pairs])
@@ -133,13 +133,15 @@ def test_a_window_that_slides_is_left_to_autograd(base: Base) -> None:
     assert all(p.grad is not None for p in course.tuned.head.parameters())
 
 
-def course(base: Base, seed: int, rows: int, classes: int, plan: Plan) -> Course:
+def course(
+    base: Base, seed: int, rows: int, classes: int, plan: Plan, targets: str = "attention"
+) -> Course:
     lengths = [random.Random(i).randrange(2, 30) for i in range(rows)]
     words = min(60, base.model.config.vocab_size)
-    targets = [i % classes for i in range(rows)]
+    truth = [i % classes for i in range(rows)]
     with own_randomness(seed, "cpu"):
-        found = fresh(base, Shape(4, "attention", 0.1), classes, "tiny")
-    return Course(found, some_rows(lengths, words), targets, plan, seed)
+        found = fresh(base, Shape(3 + seed, targets, 0.1), classes, "tiny")  # type: ignore[arg-type]
+    return Course(found, some_rows(lengths, words), truth, plan, seed)
 
 
 def test_side_by_side_trials_learn_what_each_learns_alone(base: Base) -> None:
@@ -148,7 +150,7 @@ def test_side_by_side_trials_learn_what_each_learns_alone(base: Base) -> None:
     def several() -> list[Course]:
         return [
             course(base, 1, 30, 3, Plan(25, 8, 1e-2, 0)),
-            course(base, 2, 17, 2, Plan(12, 4, 1e-2, 0)),
+            course(base, 2, 17, 2, Plan(12, 4, 1e-2, 0), "all"),
             course(base, 3, 40, 5, Plan(30, 8, 1e-2, 10)),
         ]
 
@@ -216,7 +218,7 @@ def test_a_batch_is_divided_evenly_and_into_no_part_too_large() -> None:
 
 
 def test_passes_hold_several_trials_but_not_too_many_tokens() -> None:
-    lesson = Lesson([[1] * 100], None, None, {}, None, 0.0, (0,))  # type: ignore[arg-type]
+    lesson = Lesson([[1] * 100], None, None, {}, None, 0.0, [])  # type: ignore[arg-type]
     grouped = passes.shared([lesson] * 20, 10, 2)
     assert sum(map(len, grouped)) == 20
     assert max(100 * len(one) for one in grouped) <= passes.PASS_TOKENS + 50
@@ -253,7 +255,7 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
     pairs = Adapters(tuned(base, "attention").adapter, decoder).cast()
 
     def keep(noise: tuple[int, ...]) -> torch.Tensor:
-        lesson = Lesson([[1] * 400], None, None, pairs, None, 0.2, noise)  # type: ignore[arg-type]
+        lesson = Lesson([[1] * 400], None, None, pairs, None, 0.2, [(1, noise)])  # type: ignore[arg-type]
         return passes._keep(decoder, lesson)["qkv"]
 
     first = keep((1, 2, 0))
@@ -263,6 +265,10 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
     assert torch.equal(first, keep((1, 2, 0)))
     assert not torch.equal(first, keep((1, 2, 1)))
     assert not torch.equal(first[0], first[1])
+    both = [(1, (1, 2, 0)), (1, (1, 2, 1))]
+    lesson = Lesson([[1] * 400] * 2, None, None, pairs, None, 0.2, both)  # type: ignore[arg-type]
+    assert torch.equal(passes._keep(decoder, lesson)["qkv"][:, :400], first)
+    assert torch.equal(passes._keep(decoder, lesson)["qkv"][:, 400:], keep((1, 2, 1)))
 
 
 def test_a_mean_over_rows_leaves_neighbours_out() -> None:

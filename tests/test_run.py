@@ -129,6 +129,37 @@ def test_a_group_can_be_sent_to_another_process_and_gives_the_same(tmp_path: Pat
         assert a.answers["clean", 0].outputs == b.answers["clean", 0].outputs
 
 
+def test_repetitions_are_learnt_side_by_side_and_each_is_kept(tmp_path: Path) -> None:
+    fakes.Together.sizes.clear()
+    store, data, jobs = prepare(tmp_path, study("together", seeds=4, wordings=False, views=()))
+    seen = Seen()
+    outcome = run_jobs(jobs, data, store, Limits(), seen)
+    assert not outcome.left_out
+    # The first fit is alone, so that its cost is known; then what is of one part, up to ten.
+    assert sum(fakes.Together.sizes) == len(jobs) - 1
+    assert max(fakes.Together.sizes) == 10
+    runs = [store.get(job.trial) for job in jobs]
+    assert all(run is not None and not run.error for run in runs)
+    grouped = [run for run in runs if run and run.group_size > 1]
+    assert len(grouped) == sum(fakes.Together.sizes)
+    assert all(run.fit_seconds is None and run.seconds_spent is not None for run in grouped)
+    watched = [job.trial.key for job, run in seen if run is not None]
+    assert sorted(watched) == sorted(job.trial.key for job in jobs)
+    again = Seen()
+    run_jobs(jobs, data, store, Limits(), again)
+    assert not again.ran()
+
+
+def test_what_breaks_side_by_side_is_fitted_alone_and_breaks_alone(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("apart", seeds=4, wordings=False, views=()))
+    run_jobs(jobs, data, store, Limits(), Seen())
+    runs = {job.trial.seed: store.get(job.trial) for job in jobs if job.trial.fold == 0}
+    errors = {seed: run.error for seed, run in runs.items() if run is not None}
+    assert errors[1] == "ValueError: not with seed one"
+    assert errors[0] is errors[2] is errors[3] is None
+    assert all(run is None or run.group_size == 1 for run in runs.values())
+
+
 def test_no_target_reaches_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, data, jobs = prepare(tmp_path, study("slow"))
     asked = []

@@ -88,6 +88,20 @@ class Prepares(Protocol):
 
 
 @runtime_checkable
+class Groups(Protocol):
+    """Optional: a strategy that can learn several trials side by side for less than one by one."""
+
+    def side_by_side(self) -> bool:
+        """Return whether that pays as this one is set up; called after `prepare`."""
+
+    @classmethod
+    def fit_group(
+        cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
+    ) -> None:
+        """Fit each strategy on its pool; each answers as if alone, within the seeds' spread."""
+
+
+@runtime_checkable
 class Refuses(Protocol):
     """Optional: a strategy that cannot answer every task."""
 

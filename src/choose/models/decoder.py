@@ -1,152 +1,17 @@
-"""A Llama-like decoder over packed frozen weights: its layers forward, and backward by hand.
-
-Nothing but adapters learns, so backward needs no gradient of any frozen matrix, and most of what
-autograd would keep, cast and call is left out. In float32 the numbers are PEFT's (tested).
-"""
+"""A Llama-like decoder, packed for training adapters on it: what fits, and its layers in turn."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from choose.models.decoder_layer import Layer, Side
 from choose.models.frozen import NORMS, PRODUCTS, Frozen
-from choose.models.heads import Grid, Heads, attend, attend_back, grid
-from choose.models.low_rank import Pair
+from choose.models.head_grid import Grid, Heads, grid
 from choose.models.ragged import Ragged
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One trial's adapters in a pass: its tokens, its matrices by product, and their gradients.
-
-    `keep` (layers, tokens, inputs) by product multiplies what the adapters see; without it they
-    see everything.
-    """
-
-    tokens: slice
-    pairs: Mapping[str, Pair]
-    gradients: Mapping[str, Pair]
-    keep: Mapping[str, torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A decoder's layer; `products` are by the names of `PRODUCTS`."""
-
-    place: int
-    products: Mapping[str, Frozen]
-    heads: Heads
-    epsilon: float
-    dtype: torch.dtype
-
-    def ahead(
-        self, h: torch.Tensor, grid: Grid, sides: Sequence[Side]
-    ) -> tuple[torch.Tensor, dict[str, Any]]:
-        """Return the stream after the layer; `h` (tokens, width) float32 is overwritten."""
-        import torch
-
-        kept: dict[str, Any] = {}
-        projected = self._times("qkv", self._normed("first", h, kept), sides, kept)
-        read, kept["attention"] = attend(projected, self.heads, grid)
-        h.add_(self._times("out", read, sides, kept))
-        gate, up = self._times("rise", self._normed("second", h, kept), sides, kept).chunk(2, 1)
-        opened = torch.nn.functional.silu(gate)
-        kept["gate"] = gate, up, opened
-        h.add_(self._times("fall", opened * up, sides, kept))
-        return h, kept
-
-    def back(
-        self, gradient: torch.Tensor, grid: Grid, sides: Sequence[Side], kept: dict[str, Any]
-    ) -> torch.Tensor:
-        """Fill the adapters' gradients; return the stream's gradient before the layer.
-
-        `gradient` is overwritten. Before the lowest layer nothing learns, so what is returned
-        there is of no use.
-        """
-        to_gated = self._back("fall", gradient.to(self.dtype), sides, kept)
-        towards = self._back("rise", _gate_back(to_gated, kept["gate"]), sides, kept)
-        _norm_back(gradient, towards, kept["second"])
-        to_read = self._back("out", gradient.to(self.dtype), sides, kept)
-        projected = attend_back(to_read, self.heads, grid, kept["attention"])
-        if self.place == 0:
-            self._sides_back("qkv", projected, sides, kept)
-        else:
-            _norm_back(gradient, self._back("qkv", projected, sides, kept), kept["first"])
-        return gradient
-
-    def _normed(self, name: str, h: torch.Tensor, kept: dict[str, Any]) -> torch.Tensor:
-        """Divide rows by their root mean square."""
-        import torch
-
-        size = torch.linalg.vector_norm(h, dim=1, keepdim=True)
-        scale = size.square_().mul_(1 / h.shape[1]).add_(self.epsilon).rsqrt_()
-        unit = h * scale
-        kept[name] = unit, scale
-        normed: torch.Tensor = unit.to(self.dtype)
-        return normed
-
-    def _times(
-        self, name: str, x: torch.Tensor, sides: Sequence[Side], kept: dict[str, Any]
-    ) -> torch.Tensor:
-        found = self.products[name].ahead(x)
-        kept[name] = seen = []
-        for side in sides:
-            if name in side.pairs:
-                part = x[side.tokens]
-                if name in side.keep:
-                    part = part * side.keep[name][self.place]
-                between = part @ side.pairs[name].a[self.place].t()
-                found[side.tokens].addmm_(between, side.pairs[name].b[self.place])
-                seen.append((side, part, between))
-        return found
-
-    def _back(
-        self, name: str, gradient: torch.Tensor, sides: Sequence[Side], kept: dict[str, Any]
-    ) -> torch.Tensor:
-        found = self.products[name].back(gradient)
-        for side, towards in self._sides_back(name, gradient, sides, kept):
-            extra = towards @ side.pairs[name].a[self.place]
-            if name in side.keep:
-                extra.mul_(side.keep[name][self.place])
-            found[side.tokens] += extra
-        return found
-
-    def _sides_back(
-        self, name: str, gradient: torch.Tensor, sides: Sequence[Side], kept: dict[str, Any]
-    ) -> list[tuple[Side, torch.Tensor]]:
-        import torch
-
-        found = []
-        for side, part, between in kept[name]:
-            own = gradient[side.tokens]
-            towards = own @ side.pairs[name].b[self.place].t()
-            torch.mm(towards.t(), part, out=side.gradients[name].a[self.place])
-            torch.mm(between.t(), own, out=side.gradients[name].b[self.place])
-            found.append((side, towards))
-        return found
-
-
-def _norm_back(gradient: torch.Tensor, towards: torch.Tensor, saved: Any) -> None:
-    """Add to the stream's gradient what comes back through a norm."""
-    unit, scale = saved
-    towards = towards.float()
-    share = (towards * unit).mean(1, keepdim=True).mul_(scale)
-    gradient.addcmul_(towards, scale).addcmul_(unit, share, value=-1)
-
-
-def _gate_back(gradient: torch.Tensor, saved: Any) -> torch.Tensor:
-    import torch
-
-    gate, up, opened = saved
-    found = gradient.new_empty(len(gradient), 2 * gradient.shape[1])
-    to_gate, to_up = found.chunk(2, 1)
-    torch.ops.aten.silu_backward.grad_input(gradient * up, gate, grad_input=to_gate)
-    torch.mul(gradient, opened, out=to_up)
-    return found
 
 
 class Decoder:

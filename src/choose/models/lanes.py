@@ -12,7 +12,7 @@ from choose.models.adapters import Base
 from choose.models.courses import Course
 from choose.models.decoder import Decoder, fits
 from choose.models.low_rank import Adapters, adapted_alike
-from choose.models.passes import PARTS, Found, Lesson, parts, shared, study
+from choose.models.passes import PARTS, PASS_TOKENS, Found, Lesson, parts, shared, study
 from choose.models.plain_lane import Plain, halves
 
 if TYPE_CHECKING:
@@ -66,7 +66,12 @@ class Packed:
 
     def step(self, taken: Taken, pool: ThreadPoolExecutor) -> None:
         """Leave each course's gradients where its optimiser finds them."""
-        owned = [(course, one) for course, places in taken for one in self._lessons(course, places)]
+        alone = len(taken) == 1
+        owned = [
+            (course, lesson)
+            for course, places in taken
+            for lesson in self._lessons(course, places, alone)
+        ]
         passes = shared([lesson for _, lesson in owned], len(taken), self.workers)
         found = [part for some in pool.map(self._study, passes) for part in some]
         for course, _ in taken:
@@ -88,11 +93,15 @@ class Packed:
         for parameter, some in zip(course.tuned.head.parameters(), heads, strict=True):
             parameter.grad = sum(some[1:], some[0])
 
-    def _lessons(self, course: Course, places: list[int]) -> Iterator[Lesson]:
+    def _lessons(self, course: Course, places: list[int], alone: bool) -> Iterator[Lesson]:
+        """Yield a batch's parts, each a lesson of an `alone` course, else in one if small."""
         adapters = self._adapters[id(course)]
         pairs = adapters.cast()
-        for number, part in enumerate(parts([len(course.rows[i]) for i in places])):
-            own = [places[i] for i in part]
+        lengths = [len(course.rows[i]) for i in places]
+        numbered = list(enumerate(parts(lengths)))
+        together = not alone and sum(lengths) <= PASS_TOKENS
+        for some in [numbered] if together else [[one] for one in numbered]:
+            own = [places[i] for _, part in some for i in part]
             targets = course.targets[own]
             yield Lesson(
                 rows=[course.rows[i] for i in own],
@@ -101,7 +110,7 @@ class Packed:
                 pairs=pairs,
                 head=course.tuned.head,
                 dropout=adapters.dropout,
-                noise=(course.seed, course.step, number),
+                noise=[(len(part), (course.seed, course.step, number)) for number, part in some],
             )
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from choose.models.adapters import logits_of
-from choose.models.decoder import Decoder, Side
+from choose.models.decoder import Decoder
+from choose.models.decoder_layer import Side
 from choose.models.low_rank import Pair
 from choose.models.ragged import Ragged, ragged
 
@@ -24,15 +25,15 @@ PARTS = 2
 
 # Most tokens of a part, and of parts of several trials in one pass: what a pass keeps for its way
 # back is under a megabyte a token.
-PART_TOKENS, PASS_TOKENS = 1024, 512
+PART_TOKENS, PASS_TOKENS = 1024, 640
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """Rows of one trial for one pass, with their classes and what each weighs in the loss.
 
-    `noise` seeds what dropout leaves out; it names trial, step and part, so that a row meets the
-    same dropout whoever computes it.
+    `noise` seeds what dropout leaves out, by part: how many rows, and numbers that name trial, step
+    and part, so that a row meets the same dropout whoever computes it beside whatever.
     """
 
     rows: Sequence[Sequence[int]]
@@ -41,7 +42,7 @@ class Lesson:
     pairs: Mapping[str, Pair]
     head: torch.nn.Linear
     dropout: float
-    noise: tuple[int, ...]
+    noise: Sequence[tuple[int, tuple[int, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +85,19 @@ def _keep(decoder: Decoder, lesson: Lesson) -> dict[str, torch.Tensor]:
 
     if not lesson.dropout:
         return {}
-    chance = np.random.SFC64(np.random.SeedSequence(lesson.noise))
-    tokens, layers = sum(map(len, lesson.rows)), len(decoder.layers)
-    found = {}
-    for name, pair in lesson.pairs.items():
-        shape = (layers, tokens, decoder.shape(name)[0])
-        size = shape[0] * shape[1] * shape[2]
-        drawn = torch.from_numpy(chance.random_raw(-(-size // 4)).view(np.int16)[:size])
-        keep = (drawn >= round(65536 * lesson.dropout) - 32768).view(shape)
-        found[name] = keep.to(pair.a.device, pair.a.dtype).mul_(1 / (1 - lesson.dropout))
-    return found
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in lesson.pairs}
+    start = 0
+    for rows, names in lesson.noise:
+        chance = np.random.SFC64(np.random.SeedSequence(names))
+        tokens = sum(map(len, lesson.rows[start : start + rows]))
+        start += rows
+        for name, pair in lesson.pairs.items():
+            shape = (len(decoder.layers), tokens, decoder.shape(name)[0])
+            size = shape[0] * shape[1] * shape[2]
+            drawn = torch.from_numpy(chance.random_raw(-(-size // 4)).view(np.int16)[:size])
+            keep = (drawn >= round(65536 * lesson.dropout) - 32768).view(shape)
+            found[name].append(keep.to(pair.a.device, pair.a.dtype).mul_(1 / (1 - lesson.dropout)))
+    return {name: keep[0] if len(keep) == 1 else torch.cat(keep, 1) for name, keep in found.items()}
 
 
 def _heads_back(
@@ -140,13 +144,14 @@ def shared(lessons: Sequence[Lesson], courses: int, workers: int) -> list[list[L
     if courses == 1:
         return [[lesson] for lesson in lessons]
     sizes = [sum(map(len, lesson.rows)) for lesson in lessons]
-    most = min(PASS_TOKENS, math.ceil(sum(sizes) / workers))
-    found: list[list[Lesson]] = []
-    filled = most
+    # As many passes for each worker, of about the same size.
+    turns = math.ceil(sum(sizes) / (workers * PASS_TOKENS))
+    most = sum(sizes) / (workers * turns)
+    found: list[list[Lesson]] = [[]]
+    filled = 0
     for lesson, size in zip(lessons, sizes, strict=True):
-        if filled + size // 2 > most:
+        if found[-1] and filled + size / 2 > most * len(found):
             found.append([])
-            filled = 0
         found[-1].append(lesson)
         filled += size
     return found

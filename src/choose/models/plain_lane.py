@@ -6,10 +6,13 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from choose.models.adapters import Base
+from choose.models.adapters import Base, own_randomness
 from choose.models.batches import pad
 from choose.models.courses import Course
 from choose.models.halved import halved
+
+# More than any trial has steps.
+STEPS = 10**6
 
 
 def halves(base: Base) -> bool:
@@ -37,7 +40,9 @@ class Plain:
 
         for course, places in taken:
             threads()
-            self._step(course, places)
+            # By trial and step, so that dropout is the same whatever is trained beside.
+            with own_randomness(STEPS * course.seed + course.step, course.tuned.base.device):
+                self._step(course, places)
 
     def _step(self, course: Course, places: list[int]) -> None:
         import torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
@@ -15,7 +16,7 @@ from choose.data.views import sample_rows, view
 from choose.errors import MoneySpent
 from choose.models.endpoints.session import repeated
 from choose.run.asking import Deadline, ask, ask_until
-from choose.strategy import Prepares, Reports, Strategy, build
+from choose.strategy import Groups, Prepares, Reports, Strategy, build
 from choose.study.grid import Job
 from choose.types import Dataset, Item, Run
 
@@ -37,12 +38,14 @@ def run_group(
 
     A strategy that raises is a finding, not an abort; only an interruption and the end of
     the money go through. After the `deadline`, clean questions that are left
-    stay unasked.
+    stay unasked. Several jobs of a strategy that can learn several trials side by side are fitted
+    so; where that breaks, each is fitted alone and breaks alone.
     """
+    together = fit_together(jobs, dataset) if len(jobs) > 1 else {}
     for job in jobs:
         start = perf_counter()
         try:
-            yield run_trial(job, dataset, deadline), None
+            yield run_trial(job, dataset, deadline, together.get(job.trial.key)), None
         except MoneySpent:
             raise
         except Exception as error:
@@ -58,15 +61,57 @@ def run_group(
             )
 
 
-def run_trial(job: Job, dataset: Dataset, deadline: Deadline | None = None) -> Run:
-    """Fit once and answer every view; how much a deadline leaves unasked is all that can vary."""
-    trial = job.trial
-    strategy = build(trial.strategy, seed=trial.seed, **trial.params)
-    rows = drawn(dataset, place_of(trial, dataset))
-    if isinstance(strategy, Prepares):
-        strategy.prepare()
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A strategy that was fitted beside others, and its share of the seconds that took."""
+
+    strategy: Strategy
+    seconds: float
+    group: int
+
+
+def fit_together(jobs: Sequence[Job], dataset: Dataset) -> dict[str, Fitted]:
+    """Return strategies by the trial's key, fitted side by side; none where that cannot be done."""
+    trials = [job.trial for job in jobs]
+    strategies = [build(trial.strategy, seed=trial.seed, **trial.params) for trial in trials]
+    first = strategies[0]
+    if len({trial.strategy for trial in trials}) > 1 or not isinstance(first, Groups):
+        return {}
+    if isinstance(first, Prepares):
+        first.prepare()
     start = perf_counter()
-    strategy.fit(dataset.task, rows.pool)
+    try:
+        if not first.side_by_side():
+            return {}
+        pools = [drawn(dataset, place_of(trial, dataset)).pool for trial in trials]
+        first.fit_group(strategies, dataset.task, pools)
+    except MoneySpent:
+        raise
+    except Exception:
+        return {}
+    seconds = (perf_counter() - start) / len(jobs)
+    return {
+        trial.key: Fitted(strategy, seconds, len(jobs))
+        for trial, strategy in zip(trials, strategies, strict=True)
+    }
+
+
+def run_trial(
+    job: Job,
+    dataset: Dataset,
+    deadline: Deadline | None = None,
+    beside: Fitted | None = None,
+) -> Run:
+    """Fit once and answer every view; how much a deadline leaves unasked is all that can vary.
+
+    What a fit beside others would have cost alone is not known, so it is not given.
+    """
+    trial = job.trial
+    strategy = beside.strategy if beside else _built(job)
+    rows = drawn(dataset, place_of(trial, dataset))
+    start = perf_counter()
+    if not beside:
+        strategy.fit(dataset.task, rows.pool)
     fitted, fit_cached = perf_counter(), _cached(strategy)
     questions = [dataset.examples[id].item() for id in rows.questions]
     clean, found = (
@@ -83,21 +128,29 @@ def run_trial(job: Job, dataset: Dataset, deadline: Deadline | None = None) -> R
         asked["clean", repeat] = _few(rows.questions, dataset, job.view_rows)
         with repeated(repeat):
             answers["clean", repeat] = ask(strategy, asked["clean", repeat], dataset.task)
-    spent = perf_counter() - start
+    spent = perf_counter() - start + (beside.seconds if beside else 0.0)
     return Run(
         trial=trial,
         answers=answers,
         asked={key: tuple(item.id for item in items) for key, items in asked.items()},
         # Work that an earlier trial had done and this one used counts, or a cost would depend on
         # the order of the trials.
-        fit_seconds=fitted - start + fit_cached,
+        fit_seconds=None if beside else fitted - start + fit_cached,
         predict_seconds=answered - fitted + all_cached - fit_cached,
         seconds_spent=spent,
-        seconds_alone=spent + _cached(strategy),
+        seconds_alone=None if beside else spent + _cached(strategy),
+        group_size=beside.group if beside else 1,
         unasked=len(questions) - len(clean),
         versions=versions(),
         **_how(_facts(strategy)),
     )
+
+
+def _built(job: Job) -> Strategy:
+    strategy = build(job.trial.strategy, seed=job.trial.seed, **job.trial.params)
+    if isinstance(strategy, Prepares):
+        strategy.prepare()
+    return strategy
 
 
 def _facts(strategy: Strategy) -> dict[str, Any]:

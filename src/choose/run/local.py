@@ -13,7 +13,7 @@ from choose.run.asking import Deadline
 from choose.run.group import run_group
 from choose.run.racing import Race
 from choose.store import Store
-from choose.strategy import find
+from choose.strategy import Groups, find
 from choose.study.grid import Job
 from choose.types import Dataset, Run
 
@@ -22,6 +22,9 @@ FIRST_PASS = "the first pass"
 # Of the time left, the part that first passes of dear candidates share; the rest is for what cheap
 # ones still add in seconds: noise, sizes, the pool asked of itself.
 SHARED = 0.75
+
+# Trials learnt side by side; more would save little and risk more at an interruption.
+MOST_TOGETHER = 10
 
 Watch = Callable[[Job, Run | None], None]
 
@@ -77,7 +80,10 @@ def run_jobs(
     broken: set[str] = set()
     working: set[str] = set()
     waiting = {j.trial.candidate for j in jobs if not find(j.trial.strategy).cheap}
+    beside: set[int] = set()
     for number, job in enumerate(jobs):
+        if number in beside:
+            continue
         if store.done(job.trial, job.all_views, job.repeats):
             run = store.get(job.trial)
             _note(race, job, run)
@@ -95,20 +101,25 @@ def run_jobs(
             continue
         watch(job, None)
         deadline = None
+        together = [job]
         if budget is not None and name in waiting:
             share = SHARED * left / len(waiting)
             deadline = Deadline(perf_counter() + share, start + budget)
             waiting.discard(name)
         elif limits.money and job.part == FIRST_PASS:
             deadline = Deadline(inf)  # in parts, so that what is paid for counts
+        elif name in cost:
+            together = _together(jobs[number:], store, min(MOST_TOGETHER, left // cost[name]))
+            beside |= set(range(number + 1, number + len(together)))
         try:
-            for run, traceback in run_group([job], dataset, deadline):
+            for run, traceback in run_group(together, dataset, deadline):
                 store.add(run, traceback)
                 outcome.unasked[name] += run.unasked
                 cost[name] = max(run.seconds_spent or 0.0, 0.5 * cost.get(name, 0.0))
                 (broken if run.error else working).add(name)
-                _note(race, job, run)
-                watch(job, run)
+                own = next(j for j in together if j.trial.key == run.trial.key)
+                _note(race, own, run)
+                watch(own, run)
         except MoneySpent:
             outcome.unpaid.append(job)
         except KeyboardInterrupt:
@@ -119,6 +130,28 @@ def run_jobs(
             break
     outcome.seconds = perf_counter() - start
     return outcome
+
+
+def _together(jobs: Sequence[Job], store: Store, most: float) -> list[Job]:
+    """Return the first job, and those right after it that can be learnt beside it."""
+    first = jobs[0]
+    if not issubclass(find(first.trial.strategy), Groups):
+        return [first]
+    found: list[Job] = []
+    keys: set[str] = set()
+    for job in jobs:
+        alike = (job.trial.candidate, job.trial.strategy, job.part) == (
+            first.trial.candidate,
+            first.trial.strategy,
+            first.part,
+        )
+        if not alike or job.trial.key in keys:
+            break
+        if store.done(job.trial, job.all_views, job.repeats):
+            break
+        found.append(job)
+        keys.add(job.trial.key)
+    return found[: max(1, int(most))]
 
 
 def _note(race: Race, job: Job, run: Run | None) -> None:
