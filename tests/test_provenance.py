@@ -92,9 +92,16 @@ def test_notes_of_a_form_are_told_once_with_the_range_of_their_numbers() -> None
 
 
 def test_names_with_digits_are_no_numbers() -> None:
-    assert (
-        merged(["SmolLM2-135M took 3 s", "SmolLM2-135M took 2 s"]) == "SmolLM2-135M took 2 to 3 s"
+    said = ["SmolLM2-135M took 3 s, 10 without", "SmolLM2-135M took 2 s, 10 without"]
+    assert merged(said) == "SmolLM2-135M took 2 to 3 s, 10 without"
+    assert merged(["4 of 64, 10.5 and 1,200.", "4 of 9, 2 and 7."]) == (
+        "4 of 9 to 64, 2 to 10.5 and 7 to 1,200."
     )
+
+
+def test_a_server_cannot_make_notes_of_two_forms_look_like_one() -> None:
+    said = ["a # b 3", "a 5 b 3", "a \x00 b 3"]
+    assert [note.text for note in notes_of([run(said)])] == said
 
 
 def run(notes: list[str], variant: str = "") -> Run:

@@ -10,19 +10,19 @@ from choose.judge.record_method import Note
 from choose.types import Run
 
 # A number that stands by itself; digits in a name are part of it.
-_NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?!\w)")
+_NUMBER = re.compile(r"(?<![\w.])(?<!\d,)\d(?:\d|,(?=\d))*(?:\.\d+)?(?!\w)")
 # A server may find new words for each failure.
 _MOST = 12
 
 
 def notes_of(runs: Iterable[Run]) -> Iterator[Note]:
     """Yield what the fits behind each candidate's accuracy noted, notes of one form as one."""
-    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
     for run in runs:
         trial = run.trial
         if trial.variant == "" and trial.scenario.kind == "standard" and not trial.scenario.rate:
             for text in run.notes:
-                alike[trial.candidate, _NUMBER.sub("#", text)].append(text)
+                alike[trial.candidate, tuple(_NUMBER.split(text))].append(text)
     shown: dict[str, int] = defaultdict(int)
     for (candidate, _), texts in alike.items():
         shown[candidate] += 1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import altair as alt
 
-from choose.report.html.figures import chart_of
+from choose.report.html.figures import chart_of, room_for
 
 # Pixels: the smallest drawing's plot, half a mark, a letter's width and height.
 PLOT = (230.0, 300.0)
@@ -55,10 +55,12 @@ def names_beside(
     marks = [_mark(row, x, y) for row in rows]
     taken = list(marks)
     stand: dict[str, list[Mapping[str, object]]] = {}
+    edge = PLOT[0] + room_for([str(row["candidate"]) for row in rows])
     for row, mark in zip(rows, marks, strict=True):
         boxes = {place: _name(str(row["candidate"]), mark, place) for place in PLACES}
         others = [box for box in taken if box is not mark]
-        free = [p for p, box in boxes.items() if not any(map(box.meets, others)) and _inside(box)]
+        clear = (p for p, box in boxes.items() if not any(map(box.meets, others)))
+        free = [place for place in clear if _inside(boxes[place], edge)]
         place = free[0] if free else "right"
         taken.append(boxes[place])
         stand.setdefault(place, []).append(row)
@@ -82,6 +84,6 @@ def _name(name: str, mark: Box, place: str) -> Box:
     return Box(left, down - LINE / 2, left + width, down + LINE / 2)
 
 
-def _inside(box: Box) -> bool:
-    """Return whether a name stays on the drawing, which has room on the right for names."""
-    return box.left > 0 and box.top > -10
+def _inside(box: Box, edge: float) -> bool:
+    """Return whether a name stays on the drawing, which goes on to the right of its axes."""
+    return box.left > 0 and box.top > -10 and box.right < edge
