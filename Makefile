@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-slow lint format docs clean
+.PHONY: help demo test test-slow lint format docs picture clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,12 @@ docs: $(STAMP)  ## the documentation as a site in site/, its reference made from
 	@PYTHONPATH=docs $(BIN)/python -m generate
 	@$(BIN)/python -m mkdocs build --strict --quiet
 	@echo "Open site/index.html"
+
+picture: $(STAMP)  ## the picture in the README, from a new run of the demo (about 5 minutes)
+	@rm -rf build/demo && mkdir -p build
+	@$(BIN)/choose demo --out build/demo --json > build/demo.json
+	@mv build/demo.json docs/generate/demo.json
+	@PYTHONPATH=docs $(BIN)/python -m generate
 
 format: $(STAMP)  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

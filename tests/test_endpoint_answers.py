@@ -321,6 +321,12 @@ def test_names_are_shown_and_labels_answered() -> None:
 KEY = "sk-never-to-be-seen-0987654321"
 
 
+def as_200(message: str, code: int) -> Http:
+    """Return an error as gateways send it: with HTTP 200, the status inside."""
+    told = {"error": {"message": message, "code": code}}
+    return 200, {"content-type": "application/json"}, json.dumps(told).encode()
+
+
 @pytest.mark.parametrize(
     ("respond", "says"),
     [
@@ -332,6 +338,10 @@ KEY = "sk-never-to-be-seen-0987654321"
         (lambda b: (307, {"location": "https://other.example/"}, b""), "it sends us to"),
         (lambda b: (200, {}, b"<html>hello</html>"), "HTML instead of JSON"),
         (lambda b: (200, {}, b'{"hello": 1}'), "no chat completion"),
+        (lambda b: (200, {}, b'{"error": "Unexpected endpoint"}'), "error: Unexpected endpoint"),
+        (lambda b: as_200(f"bad key {KEY}", 401), "refuses the key in BIG_KEY"),
+        (lambda b: as_200("Upstream failed", 502), "Upstream failed (502), sent with HTTP 200"),
+        (lambda b: as_200("Insufficient credits to pay: billing", 402), "out of credit"),
         (lambda b: error(400, "nothing is right"), "nothing is right"),
         (lambda b: error(402, "payment required"), "out of credit"),
         (lambda b: error(429, "insufficient_quota"), "out of credit"),

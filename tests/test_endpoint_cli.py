@@ -122,6 +122,26 @@ def test_a_model_by_flags_is_compared_end_to_end(
     assert KEY not in out + err
 
 
+def test_a_plan_says_what_would_be_sent_and_sends_nothing(choose: Run, server: Server) -> None:
+    flags = ["-s", "prompt", *QUICK, "--model", "gpt-x", "--base-url", server.url]
+    prices = ["--usd-per-million", "1,2", "--max-usd", "1"]
+    code, out, _ = choose("plan", "words.csv", *flags, *prices)
+    said = " ".join(out.split())
+    assert code == 0
+    assert "What would be sent" in said
+    assert "gpt-x: up to 360 requests to 127.0.0.1" in said
+    assert "about $" in said
+    assert "No more than $1.00 is spent" in said
+    _, text, _ = choose("plan", "words.csv", *flags, *prices, "--json")
+    found = json.loads(text)["sending"]
+    assert found["endpoints"][0]["requests"] == 360
+    assert 0 < found["usd"] < found["max_usd"] == 1
+    _, text, _ = choose("plan", "words.csv", *flags, "--json")
+    assert json.loads(text)["sending"]["usd"] is None
+    assert json.loads(choose("plan", "words.csv", "-s", "tfidf", "--json")[1])["sending"] is None
+    assert not server.asked
+
+
 def test_two_candidates_of_one_strategy_have_a_model_each(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:
@@ -352,12 +372,16 @@ def test_served_runs_only_where_it_is_named_and_needs_a_model(choose: Run) -> No
     assert "write endpoint:NAME" in err
 
 
-def test_a_trial_that_fails_midway_is_a_recorded_failure(choose: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [401, 200])
+def test_a_trial_that_fails_midway_is_a_recorded_failure(
+    choose: Run, tmp_path: Path, status: int
+) -> None:
     count = [0]
+    told = {"error": {"message": f"key {KEY} expired", "code": 401}}
 
     def respond(body: dict[str, Any]) -> Http:
         count[0] += 1
-        return error(401, f"key {KEY} expired") if count[0] > 30 else RIGHT(body)
+        return (status, {}, json.dumps(told).encode()) if count[0] > 30 else RIGHT(body)
 
     with serving(respond) as server:
         (tmp_path / "choose.toml").write_text(study_file(server.url))

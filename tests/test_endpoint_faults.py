@@ -62,6 +62,16 @@ def test_lies_are_filed_as_what_they_are_and_paid_once(tmp_path: Path) -> None:
     assert prompt_card(record)["format_valid"] == pytest.approx(1 - len(wrong) / 200)
 
 
+def test_errors_with_http_200_end_in_one_sentence_with_the_servers_words(tmp_path: Path) -> None:
+    habits = Habits(faults=Mix(1.0, ("error-200",)))
+    with FaultyServer(words_rule, habits) as server:
+        study = bench(tmp_path, server.url, rows=40)
+        _, err = study.run("compare", "--yes", "--out", "st", code=2)
+    assert "HTTP 200 with an error: Upstream provider failed" in err
+    assert "Traceback" not in err
+    assert not server.ledger.paid
+
+
 def test_a_kill_repays_nothing(tmp_path: Path) -> None:
     with FaultyServer(words_rule, Habits(seconds=0.05)) as server:
         study = bench(tmp_path, server.url, rows=120)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,8 +16,10 @@ import pytest
 import decisions
 from choose.judge.record import Decision
 from choose.judge.record_audit import Audit, Suspect
-from choose.judge.record_method import Method, PromptText
+from choose.judge.record_method import Method, Note, PromptText
 from choose.report.html import render_html
+from choose.report.html.page import plainly
+from choose.report.markdown import render_markdown
 from choose.report.words import KINDS
 
 BROWSER = next(
@@ -78,8 +81,9 @@ def parsed(page: str) -> Tags:
 def poisoned(vectors: tuple[str, ...]) -> Decision:
     """Put every vector where text of data, models or errors can stand."""
     told = PromptText(candidate="prompt", setting="bare", text="Classify.\nText:")
-    method = Method(prompts=(told,), draws=(0,), settings="[grid]\nseeds = 1\n")
-    decided = decisions.decision().model_copy(update={"method": method})
+    notes = (Note(candidate="prompt", text="Cut.", fits=2),)
+    method = Method(prompts=(told,), notes=notes, draws=(0,), settings="[grid]\nseeds = 1\n")
+    decided = decisions.served().model_copy(update={"method": method})
     text = decided.model_dump(mode="json", by_alias=True)
     names = iter(vectors * 50)
 
@@ -108,6 +112,7 @@ def poisoned(vectors: tuple[str, ...]) -> Decision:
             "setting",
             "text",
             "settings",
+            "behind",
         }
         return f"{value} {next(names)}" if isinstance(value, str) and key in free else value
 
@@ -128,6 +133,32 @@ def test_a_record_with_nothing_measured_makes_a_page() -> None:
     page = render_html(decisions.bare())
     assert "None" not in re.sub(r"None of these", "", page)
     assert not parsed(page).open
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown], ids=["page", "pull request"])
+def test_a_served_model_shows_its_speed_and_the_fits_what_they_noted(
+    render: Callable[[Decision], str],
+) -> None:
+    text = re.sub(r"<[^>]+>|\\\\", " ", render(decisions.served()))
+    for said in ("Behind endpoints", "0.81", "2.4", "62.0", "gpt-x at api.example.com"):
+        assert said in text
+    assert "asked 100 rows 3 times" in text
+    assert "58 to 61 texts were cut to 96 tokens. (5 fits)" in text
+    assert "no early stopping. (" not in text
+    assert "Behind endpoints" not in render(decisions.decision())
+
+
+def test_sections_are_listed_and_led_to() -> None:
+    page = render_html(decisions.served())
+    listed = re.findall(r'<a href="#([a-z]+)">', page[page.index("<nav") : page.index("</nav>")])
+    assert {"candidates", "endpoints", "method", "again"} <= set(listed)
+    assert "suspects" not in listed
+
+
+def test_a_range_is_said_in_words_on_the_first_screen() -> None:
+    assert plainly("(95 % interval -0.1 to 6.0).") == "(likely between -0.1 and 6.0)."
+    assert plainly("95 % interval 3 to more than 9;") == "likely between 3 and more than 9;"
+    assert "likely range" in plainly("nothing (upper end of the 95 % interval)")
 
 
 def test_the_first_screen_speaks_without_statistics() -> None:
@@ -171,7 +202,7 @@ def test_tables_have_heads_and_charts_have_words() -> None:
 
 def test_hostile_text_makes_no_tag_no_handler_and_no_address() -> None:
     tags = parsed(render_html(poisoned(VECTORS))).seen
-    allowed = {tag for tag, _ in parsed(render_html(decisions.decision())).seen} | {"pre", "code"}
+    allowed = {tag for tag, _ in parsed(render_html(decisions.served())).seen} | {"pre", "code"}
     assert {tag for tag, _ in tags} <= allowed
     for tag, attrs in tags:
         assert not [name for name in attrs if name.startswith("on")], tag

@@ -5,14 +5,17 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from choose import api
+from choose.fit_notes import merged, notes_of
 from choose.provenance import method_of, settings
 from choose.report.html import render_html
 from choose.report.html.tables import measured
 from choose.report.words import DASH
 from choose.store import Store
 from choose.study.study import Study
-from choose.types import Task
+from choose.types import STANDARD, Run, Task, Trial
 from studies import write_csv
 
 
@@ -63,4 +66,48 @@ def test_prompts_are_what_the_strategies_say() -> None:
 
 def test_what_was_not_measured_leaves_the_table_and_is_named() -> None:
     kept = measured(["name", "x", "y"], [["a", "1", DASH], ["b", DASH, DASH]])
-    assert kept == (["name", "x"], [["a", "1"]], ["y", "b"])
+    assert kept == (["name", "x"], [["a", "1"]], [False, True], ["y", "b"])
+    nothing = measured(["name", "x"], [["a", DASH]])
+    assert not nothing.heads
+    assert not nothing.missing
+
+
+@pytest.mark.parametrize(
+    "cell", ["83.0", "\u22125.4 (\u22128.9 to \u22121.9)", "<0.001", "2 of 3", "2027-09-01"]
+)
+def test_figures_are_told_from_words(cell: str) -> None:
+    assert measured(["name", "x"], [["a", cell], ["b", DASH]]).figures == [False, True]
+    assert measured(["name", "x"], [["a", cell], ["b", "gpt-4"]]).figures == [False, False]
+
+
+def test_notes_of_a_form_are_told_once_with_the_range_of_their_numbers() -> None:
+    said = ["Batch calibration is on: 14 of 64 right with it.", "58 texts were cut."]
+    again = ["Batch calibration is on: 1,020 of 64 right with it."]
+    runs = [run(said), run(again), run(["another variant"], variant="bare")]
+    told = [(note.text, note.fits) for note in notes_of(runs)]
+    assert told == [
+        ("Batch calibration is on: 14 to 1,020 of 64 right with it.", 2),
+        ("58 texts were cut.", 1),
+    ]
+
+
+def test_names_with_digits_are_no_numbers() -> None:
+    said = ["SmolLM2-135M took 3 s, 10 without", "SmolLM2-135M took 2 s, 10 without"]
+    assert merged(said) == "SmolLM2-135M took 2 to 3 s, 10 without"
+    assert merged(["4 of 64, 10.5 and 1,200.", "4 of 9, 2 and 7."]) == (
+        "4 of 9 to 64, 2 to 10.5 and 7 to 1,200."
+    )
+
+
+def test_a_server_cannot_make_notes_of_two_forms_look_like_one() -> None:
+    said = ["a # b 3", "a 5 b 3", "a \x00 b 3"]
+    assert [note.text for note in notes_of([run(said)])] == said
+
+
+def run(notes: list[str], variant: str = "") -> Run:
+    trial = Trial(
+        candidate="prompt", strategy="prompt", revision=1, params={}, variant=variant,
+        scenario=STANDARD, fold=0, draw=0, train_size=5, seed=0, weights="", task="t", pool="p",
+        questions="q",
+    )  # fmt: skip
+    return Run(trial=trial, answers={}, asked={}, notes=tuple(notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from studies import write_csv
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 LORA = "## From labels to a working LoRA in ten minutes"
 
 
@@ -80,6 +82,52 @@ def test_the_flags_of_builds_are_in_the_docs() -> None:
     flags = [o.opts[0] for o in compare.params if getattr(o, "rich_help_panel", None) == PANEL]
     assert len(flags) == 3
     assert all(flag in text for flag in flags)
+
+
+def told(page: str) -> str:
+    return " ".join(page.split())
+
+
+def test_the_figures_of_the_plan_without_data_are_what_it_prints(choose) -> None:  # type: ignore[no-untyped-def]
+    found = re.search(r"^choose (plan --no-data .*?) +# (.*)$", README, re.MULTILINE)
+    assert found
+    printed = told(choose(*shlex.split(found[1])).out)
+    assert all(figure in printed for figure in found[2].split(", "))
+
+
+def test_the_figures_of_the_check_are_what_it_finds(choose) -> None:  # type: ignore[no-untyped-def]
+    found = re.search(
+        r"that (\d+) rows can show a gain of ([\d.]+) points, where two points take about ([\d,]+) "
+        r"rows; that `(\w+)` and `(\w+)` overlap most; and that `(\w+)` is new in the last third",
+        told(README),
+    )
+    assert found
+    rows, gain, needed, first, second, new = found.groups()
+    printed = told(choose("check", "sample:tickets").out)
+    assert f"{rows} rows, each asked by" in printed
+    assert f"show a gain of {gain} points" in printed
+    assert f"a gain of 2 points takes about {needed}" in printed
+    assert f"taken for each other: '{first}' and '{second}'" in printed
+    assert f"New in the last: '{new}'" in printed
+
+
+def test_the_sizes_of_the_weights_are_what_is_fetched_and_kept(choose) -> None:  # type: ignore[no-untyped-def]
+    models = json.loads(choose("models", "--json").out)["models"][:2]
+    fetched, kept = re.findall(r"fetches (\d+) MB of weights .*?(\d+) MB on disk", told(README))[0]
+    assert int(fetched) == round(sum(model["download_mb"] for model in models))
+    here = [model["cached_mb"] for model in models]
+    assert None in here or int(kept) == round(sum(here))
+
+
+def test_the_picture_is_of_the_demo_and_shows_its_verdict() -> None:
+    record = json.loads((ROOT / "docs" / "generate" / "demo.json").read_text(encoding="utf-8"))
+    assert record["dataset"]["name"] == "tickets"
+    shown = html.unescape((ROOT / "docs" / "generated" / "report.svg").read_text(encoding="utf-8"))
+    first = record["verdict"]["headline"].split()[:4]
+    assert " ".join(first) in shown.replace("\xa0", " ")
+    assert "docs/generated/report.svg" in README
+    for path in ("/home/", "/root/", "/tmp/", "/work/"):
+        assert path not in json.dumps(record)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The pages of the reference, made from the code that they describe.
+"""The pages of the reference and the picture of the report, made from the code.
 
 ``make docs`` writes them; ``tests/test_docs.py`` fails where a committed page is stale.
 """
@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from generate.commands import commands_page
+from generate.picture import picture
 from generate.records import decision_page, decision_schema, study_page, study_schema
 from generate.strategies import strategies_page
 
@@ -29,5 +30,6 @@ def pages() -> dict[str, str]:
     schemas = {"decision.schema.json": decision_schema(), "study.schema.json": study_schema()}
     return {
         **{name: NOTE + text for name, text in made.items()},
+        "report.svg": picture(),
         **{name: json.dumps(schema, indent=1) + "\n" for name, schema in schemas.items()},
     }

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import tomli_w
 
 from choose.errors import ChooseError
+from choose.fit_notes import notes_of
 from choose.judge.record_method import Look, Method, PromptText
 from choose.store import Store
 from choose.strategy import Prompts, build, find
+from choose.types import Run
 
 # User and password of an address, and whatever it asks for.
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@|(?<=\S)\?\S+=\S*")
 
 
-def method_of(store: Store) -> Method:
-    """Read how a study was measured; a candidate that is no longer installed shows no prompt."""
+def method_of(store: Store, runs: Iterable[Run] = ()) -> Method:
+    """Read how a study was measured; a candidate that is no longer installed shows no prompt.
+
+    `runs` are what the store holds of its grid.
+    """
     _, trials = store.grid()
     return Method(
         prompts=tuple(_prompts(store)),
         draws=tuple(sorted({trial.draw for trial in trials})),
         looks=tuple(Look(when=look["when"], rule=look["rule"]) for look in store.looks()),
+        notes=tuple(notes_of(runs)),
         settings=tomli_w.dumps(settings(store.study)),
     )
 

@@ -10,17 +10,10 @@ import typer
 from choose.cli import options
 
 
+@options.takes(options.DATA_FLAGS)
 def check(
     context: typer.Context,
     data: options.Data = None,
-    test: options.Test = None,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    time_column: options.TimeColumn = None,
-    group_column: options.GroupColumn = None,
-    annotator_column: options.AnnotatorColumn = None,
-    test_rows: options.TestRows = None,
-    folds: options.Folds = None,
     margin: options.Margin = None,
     config: options.Config = None,
     output: Annotated[

@@ -8,40 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from choose.cli import options, parse
+from choose.cli import options
 from choose.cli.gates import Expect, FailUnder, Gates, GithubSummary
 
 if TYPE_CHECKING:
     from choose.api import Outcome
 
 
+@options.takes(*options.STUDY_FLAGS)
 def compare(
     context: typer.Context,
     data: options.Data = None,
-    test: options.Test = None,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    time_column: options.TimeColumn = None,
-    group_column: options.GroupColumn = None,
-    annotator_column: options.AnnotatorColumn = None,
-    test_rows: options.TestRows = None,
-    folds: options.Folds = None,
-    strategy: options.Strategies = None,
-    model: options.Model = None,
-    tune: options.Tune = None,
-    encoder: options.Encoder = None,
-    base_url: options.BaseUrl = None,
-    api_key_env: options.ApiKeyEnv = None,
-    usd_per_million: options.UsdPerMillion = None,
-    seeds: options.Seeds = None,
-    sizes: options.Sizes = None,
-    noise: options.Noise = None,
-    thorough: options.Thorough = None,
-    budget: options.Budget = None,
-    max_usd: options.MaxUsd = None,
-    repeats: options.Repeats = None,
-    target: options.Target = None,
-    margin: options.Margin = None,
     config: options.Config = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study. Default: .choose/…")
@@ -61,17 +38,10 @@ def compare(
     ] = False,
 ) -> None:
     """Run every strategy on your labelled set and say which one to bet on."""
-    served, endpoints = parse.endpoint(model, base_url, api_key_env, usd_per_million)
-    overrides: dict[str, dict[str, Any]] = {
-        "data": options.given(context),
-        "models": {**options.given(context, options.MODEL_FLAGS), "model": served},
-        "endpoints": endpoints,
-        "grid": options.grid(context),
-        "goal": options.given(context, options.GOAL_FLAGS),
-    }
+    overrides, strategies = options.study(context), context.params["strategy"]
     gates = Gates(tuple(expect or ()), fail_under, github_summary)
     wanted = Wanted(as_json, tuple(output or ()), gates, yes)
-    run(data, config or options.found(), overrides, out=out, strategies=strategy, wanted=wanted)
+    run(data, config or options.found(), overrides, out=out, strategies=strategies, wanted=wanted)
 
 
 @dataclass(frozen=True, slots=True)

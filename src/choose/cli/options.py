@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
 
 from choose.cli import parse
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 DATA = "Data"
 WHO = "Candidates"
@@ -113,24 +117,83 @@ Config = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only the record, as JSON.")]
 
-DATA_FLAGS = (
-    "test",
-    "text_column",
-    "label_column",
-    "time_column",
-    "group_column",
-    "annotator_column",
-    "test_rows",
-    "folds",
-)
+DATA_FLAGS = {
+    "test": Test,
+    "text_column": TextColumn,
+    "label_column": LabelColumn,
+    "time_column": TimeColumn,
+    "group_column": GroupColumn,
+    "annotator_column": AnnotatorColumn,
+    "test_rows": TestRows,
+    "folds": Folds,
+}
+MODEL_FLAGS = {"model": Model, "tune": Tune, "encoder": Encoder}
+WHO_FLAGS = {"strategy": Strategies, **MODEL_FLAGS}
+ENDPOINT_FLAGS = {
+    "base_url": BaseUrl,
+    "api_key_env": ApiKeyEnv,
+    "usd_per_million": UsdPerMillion,
+}
+GRID_FLAGS = {
+    "seeds": Seeds,
+    "sizes": Sizes,
+    "noise": Noise,
+    "thorough": Thorough,
+    "budget": Budget,
+}
+ASKING_FLAGS = {"max_usd": MaxUsd, "repeats": Repeats}
+GOAL_FLAGS = {"target": Target, "margin": Margin}
+# All that makes a study, in the order in which help lists it.
+STUDY_FLAGS = (DATA_FLAGS, WHO_FLAGS, ENDPOINT_FLAGS, GRID_FLAGS, ASKING_FLAGS, GOAL_FLAGS)
 
-MODEL_FLAGS = ("model", "tune", "encoder")
-GOAL_FLAGS = ("target", "margin")
+
+def takes(*sections: Mapping[str, Any]) -> Callable[[Command], Command]:
+    """Give a command the flags of some sections, after its first argument.
+
+    Their values stand in the context's parameters; the command itself is handed its own only.
+    """
+    flags = {name: flag for section in sections for name, flag in section.items()}
+
+    def add(command: Command) -> Command:
+        own = inspect.signature(command, eval_str=True)
+        context, data, *rest = own.parameters.values()
+        added = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=flag)
+            for name, flag in flags.items()
+        ]
+        after = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in rest]
+
+        @wraps(command)
+        def run(*given: Any, **values: Any) -> Any:
+            return command(*given, **{n: v for n, v in values.items() if n in own.parameters})
+
+        run.__signature__ = own.replace(parameters=[context, data, *added, *after])  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in (context, data, *added, *after)}
+        return cast("Command", run)
+
+    return add
 
 
-def given(context: typer.Context, names: Sequence[str] = DATA_FLAGS) -> dict[str, Any]:
+def given(context: typer.Context, names: Iterable[str] = DATA_FLAGS) -> dict[str, Any]:
     """Return the flags of a section as the command line gave them; None where it did not."""
     return {name: context.params[name] for name in names if name in context.params}
+
+
+def study(context: typer.Context) -> dict[str, dict[str, Any]]:
+    """Return what `STUDY_FLAGS` lay over a study file, section by section.
+
+    Raises:
+        StudyError: naming the flag that cannot be read.
+    """
+    asked = (context.params[name] for name in ("model", *ENDPOINT_FLAGS))
+    model, endpoints = parse.endpoint(*asked)
+    return {
+        "data": given(context),
+        "models": {**given(context, MODEL_FLAGS), "model": model},
+        "endpoints": endpoints,
+        "grid": grid(context),
+        "goal": given(context, GOAL_FLAGS),
+    }
 
 
 def grid(context: typer.Context) -> dict[str, Any]:
@@ -146,9 +209,7 @@ def grid(context: typer.Context) -> dict[str, Any]:
         "noise": parse.rates(flags["noise"]),
         "thorough": flags["thorough"],
         "budget_seconds": parse.seconds(flags["budget"]),
-        # The plan, which takes the same flags, asks nobody.
-        "max_usd": flags.get("max_usd"),
-        "repeats": flags.get("repeats"),
+        **given(context, ASKING_FLAGS),
     }
 
 

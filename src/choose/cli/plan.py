@@ -11,28 +11,10 @@ from choose.cli import options, parse
 BEFORE = "Before there is data (--no-data)"
 
 
+@options.takes(*options.STUDY_FLAGS)
 def plan(
     context: typer.Context,
     data: options.Data = None,
-    test: options.Test = None,
-    text_column: options.TextColumn = None,
-    label_column: options.LabelColumn = None,
-    time_column: options.TimeColumn = None,
-    group_column: options.GroupColumn = None,
-    annotator_column: options.AnnotatorColumn = None,
-    test_rows: options.TestRows = None,
-    folds: options.Folds = None,
-    strategy: options.Strategies = None,
-    model: options.Model = None,
-    tune: options.Tune = None,
-    encoder: options.Encoder = None,
-    seeds: options.Seeds = None,
-    sizes: options.Sizes = None,
-    noise: options.Noise = None,
-    thorough: options.Thorough = None,
-    budget: options.Budget = None,
-    target: options.Target = None,
-    margin: options.Margin = None,
     config: options.Config = None,
     no_data: Annotated[
         bool,
@@ -60,16 +42,11 @@ def plan(
     names = ("classes", "gain", "minutes_per_label", "hourly_rate", "usd")
     asked = {name: context.params[name] for name in names}
     if no_data:
-        before({**asked, "target": target}, data, as_json)
+        before({**asked, "target": context.params["target"]}, data, as_json)
         return
     parse.only_without_data(asked)
-    overrides = {
-        "data": options.given(context),
-        "models": options.given(context, options.MODEL_FLAGS),
-        "grid": options.grid(context),
-        "goal": options.given(context, options.GOAL_FLAGS),
-    }
-    grid(data, {"study_file": config or options.found(), "overrides": overrides}, strategy, as_json)
+    study = {"study_file": config or options.found(), "overrides": options.study(context)}
+    grid(data, study, context.params["strategy"], as_json)
 
 
 def before(asked: dict[str, float | int | None], data: str | None, as_json: bool) -> None:
@@ -94,6 +71,7 @@ def grid(
     from choose import api
     from choose.cli.screen import stdout
     from choose.report.grid import grid_page, trials_by_part
+    from choose.report.spending import sending_record
 
     found = api.planned(data, strategies=strategies or (), **study)
     if as_json:
@@ -108,6 +86,7 @@ def grid(
             "trials": trials_by_part(found.jobs),
             "left_out": list(found.refusals),
             "forecast": None,
+            "sending": sending_record(found.spending),
         }
         typer.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return

@@ -20,6 +20,14 @@ class Look(Record):
     rule: str
 
 
+class Note(Record):
+    """What `fits` fits of a candidate noted; numbers that differ between them are ranges."""
+
+    candidate: str
+    text: str
+    fits: int
+
+
 class Method(Record):
     """Prompts, repetitions, looks, and the study's settings as a study file (TOML).
 
@@ -27,10 +35,12 @@ class Method(Record):
         prompts: of the candidates that ask a model in words, as installed in the same revision.
         draws: the repetitions, which carry both the seed and the rows that are drawn.
         looks: the earliest first.
+        notes: of the fits behind the accuracies: calibration, cut texts, stopping, failed requests.
         settings: without folders of the machine and without passwords in addresses.
     """
 
     prompts: tuple[PromptText, ...] = ()
     draws: tuple[int, ...] = ()
     looks: tuple[Look, ...] = ()
+    notes: tuple[Note, ...] = ()
     settings: str = ""

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.judge.record import Decision, Scorecard
+from choose.report.asked import WARNING, uneven
 from choose.report.bars import Axis, Band, Scale, axis_for
 from choose.report.layout import Column, note, section, sheet
 from choose.report.safe import clean, literal, shorten
@@ -82,13 +83,9 @@ def _measured(field: Field, axis: Axis, width: int) -> list[Column]:
 
 def _rows(field: Field) -> list[Column]:
     """Return the column of rows asked, where candidates answered different ones."""
-    if not _uneven(field.decision):
+    if not uneven(field.decision):
         return []
     return [field.column("asked\nrows", lambda card: str(card.rows) if card.rows else DASH)]
-
-
-def _uneven(decision: Decision) -> bool:
-    return len({card.rows for card in decision.scorecards if card.accuracy}) > 1
 
 
 def _bands(field: Field, axis: Axis) -> list[RenderableType]:
@@ -122,11 +119,8 @@ def _legend(decision: Decision, axis: Axis) -> Iterator[RenderableType]:
     if any(accuracy.value < axis.low for accuracy in known):
         marks.append("◂ further left")
     yield note("  ".join([*marks, f"{DASH} not measured"]))
-    if _uneven(decision):
-        yield note(
-            "Candidates were asked different numbers of rows, and some rows are harder: compare "
-            "them by their differences below, which are taken on common rows."
-        )
+    if uneven(decision):
+        yield note(WARNING)
     estimands = {clean(accuracy.estimand) for accuracy in known if accuracy.estimand}
     if estimands:
         yield note(f"Each interval is about: {'; '.join(sorted(estimands))}.")

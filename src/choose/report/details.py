@@ -16,6 +16,7 @@ from choose.report.words import DASH, MINUS, chance, change, percent, plural
 SIZES = 6
 WEAKEST = 5
 LABEL = 40
+METHOD = 36
 
 
 def steadiness(decision: Decision, width: int) -> Iterator[RenderableType]:
@@ -116,7 +117,7 @@ def _differences(pairs: list[Pair]) -> list[Column]:
         Column("p (Holm)", [literal(chance(p.p_holm)) for p in pairs]),
         Column("p", [literal(chance(p.p)) for p in pairs]),
         Column("rows", [literal(f"{p.rows:,}") for p in pairs]),
-        Column("method", [literal(shorten(clean(p.method), NAME)) for p in pairs], figures=False),
+        Column("method", [literal(shorten(clean(p.method), METHOD)) for p in pairs], figures=False),
     ]
 
 

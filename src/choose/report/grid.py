@@ -12,8 +12,10 @@ from rich.text import Text
 from choose.report.fitted import Fitted
 from choose.report.layout import Column, bullets, note, section, sheet
 from choose.report.safe import clean, literal, shorten
+from choose.report.spending import plan_lines
 from choose.report.standing import Planned
 from choose.report.words import DASH, duration, plural
+from choose.sending import Spending
 from choose.types import Candidate, Dataset
 
 NAME = 24
@@ -42,6 +44,10 @@ class Plan(Protocol):
     def budget(self) -> float | None:
         """Return the seconds that may be spent."""
 
+    @property
+    def spending(self) -> Spending:
+        """Return what endpoints would be sent."""
+
 
 def grid_page(plan: Plan) -> Fitted:
     """Return the trials by part and candidate; it fits the console that it is printed on."""
@@ -67,6 +73,8 @@ def _parts(plan: Plan, width: int) -> Iterator[RenderableType]:
     yield literal(_division(data), "dim")
     yield Text()
     yield from sheet(_table(plan), width)
+    if plan.spending.bills:
+        yield section("What would be sent", bullets(plan_lines(plan.spending)))
     if plan.refusals:
         yield section("Left out", bullets(plan.refusals))
     yield Text()

@@ -56,6 +56,8 @@ def _default(value: object) -> str:
     """Write a default; of a wheel's model only the name, which is what a person looks for."""
     if value is Parameter.empty:
         return "(must be given)"
+    if value is None:
+        return "automatic"
     if isinstance(value, str) and value.startswith("pypi:"):
         return value.removeprefix("pypi:").split("==")[0]
     return repr(value)

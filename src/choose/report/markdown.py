@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from choose.judge.expectations import Expectation
 from choose.judge.record import Cost, Decision, Scorecard
-from choose.report import money, words
+from choose.report import asked, money, service, words
+from choose.report.noted import noted
 from choose.report.safe import clean
 from choose.report.words import DASH, KINDS, chance, change, figure, percent, span
 
@@ -65,11 +66,14 @@ def _lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     yield from _list("Where the next hour buys most", verdict.next)
     yield from _section("Candidates", _candidates(decision))
     yield from _section("What it costs", _costs(decision))
+    yield from _section("Behind endpoints", _services(decision))
     yield from _section("Declared differences", _pairs(decision))
     yield from _list(
         "Checks", [f"{gate.status}: {gate.name}. {gate.evidence}" for gate in decision.gates]
     )
     yield from _list("Left out", decision.left_out)
+    notes = decision.method.notes if decision.method else ()
+    yield from _list("What the fits noted", [f"{n.candidate}: {noted(n)}" for n in notes])
     yield ""
     yield (
         f"choose {literal(decision.choose)}, rule {literal(decision.rule)}, data "
@@ -92,7 +96,8 @@ def _candidates(decision: Decision) -> list[str]:
     models = words.short_models(card.model for card in cards)
     heads = ["candidate", "family", "model", "right of 100", "95 % interval", "rows", "seeds"]
     heads += ["ms an item", "fit seconds"]
-    return table(heads, (_row(card, models[card.model]) for card in cards))
+    rows = table(heads, (_row(card, models[card.model]) for card in cards))
+    return [*rows, "", asked.WARNING] if asked.uneven(decision) else rows
 
 
 def _row(card: Scorecard, model: str) -> list[str]:
@@ -121,6 +126,16 @@ def _costs(decision: Decision) -> list[str]:
     said = [*money.breakevens(decision), *money.shelf_life(decision), *money.serving(decision)]
     notes = [sentence(text) for text in money.notes(decision)]
     return [*table(heads, rows), "", *(f"- {sentence(text)}" for text in said), "", *notes]
+
+
+def _services(decision: Decision) -> list[str]:
+    """Return the section on endpoints, where there are any."""
+    rows = service.rows(decision)
+    if not rows:
+        return []
+    said = [f"- {sentence(text)}" for text in service.sentences(decision)]
+    cells = ([literal(name), *figures] for name, *figures in rows)
+    return [*table(service.HEADS, cells), "", *said, "", service.ABOUT]
 
 
 def _dollars(cost: Cost) -> tuple[float | None, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import RenderableType
+from rich.text import Text
 
 from choose.judge.record import Decision, Interval, Scorecard
 from choose.judge.record_stability import NewClassPoint
 from choose.report.candidates import Field
 from choose.report.layout import Column, note, section, sheet
 from choose.report.safe import clean, shorten
-from choose.report.words import DASH, change, figure, percent
+from choose.report.words import DASH, change, figure, percent, plural
 
 LABEL = 40
 
@@ -19,20 +20,16 @@ LABEL = 40
 def scenes(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the section on scenarios, as far as any was measured."""
     field = Field(decision)
-    columns = [
-        field.column(
-            "lost when asked\nwhat comes later", lambda card: change(card.stability.temporal_drop)
-        ),
-        *_noise(field),
-        *_arrival(field),
-        *_abstaining(field),
-    ]
-    if any(column.known for column in columns):
-        yield section(
-            "When the world changes",
-            *sheet([field.names(), *(c for c in columns if c.known)], width),
-            *map(note, _notes(field)),
-        )
+    later = field.column(
+        "lost when asked\nwhat comes later", lambda card: change(card.stability.temporal_drop)
+    )
+    topics = ([later, *_noise(field)], _arrival(field), _abstaining(field))
+    tables: list[RenderableType] = []
+    for columns in topics:
+        if known := [column for column in columns if column.known]:
+            tables += [*([Text()] if tables else []), *sheet([field.names(), *known], width)]
+    if tables:
+        yield section("When the world changes", *tables, *map(note, _notes(field)))
 
 
 def _noise(field: Field) -> list[Column]:
@@ -52,7 +49,7 @@ def _arrival(field: Field) -> list[Column]:
     counts = sorted({p.examples for c in field.cards for p in _points(c)})
     columns = [
         field.column(
-            f"new class found\nwith {count} rows",
+            f"after\n{plural(count, 'row')}",
             lambda card, count=count: _recall(card, count),  # type: ignore[misc]
         )
         for count in counts
@@ -84,9 +81,9 @@ def _notes(field: Field) -> Iterator[str]:
     labels = {c.stability.new_class.label for c in cards if c.stability.new_class is not None}
     for label in sorted(labels):
         yield (
-            f"The new class is {shorten(clean(label), LABEL)}, withheld and then given back with "
-            "the examples named; found: right of 100 of its rows. Lost on others: against none of "
-            "its examples, at the most examples."
+            f"The new class is {shorten(clean(label), LABEL)}, withheld before; after so many of "
+            "its rows, how many of 100 are found. Lost on others: against none of its rows, at "
+            "the most rows."
         )
 
 

@@ -16,9 +16,57 @@ from choose.report.words import DASH, figure, percent, plural
 _FAILED = ("refused", "empty", "cut", "off_list")
 
 
+ABOUT = (
+    "From a request to its answer; waits for one's turn and requests that failed are left "
+    "out. Change: another answer to the very same question."
+)
+HEADS = (
+    "candidate",
+    "seconds, median",
+    "seconds, 95 of 100",
+    "in flight at once",
+    "tokens in",
+    "tokens out",
+    "of 100 tokens from a cache",
+    "of 100 answers unusable",
+    "of 100 answers that change",
+)
+
+
+def rows(decision: Decision) -> list[list[str]]:
+    """Return a row of cells under `HEADS` for each candidate that asks an endpoint."""
+    return [_cells(card) for card in Field(decision, _served).cards]
+
+
+def sentences(decision: Decision) -> list[str]:
+    """Return what is said of the candidates that ask endpoints."""
+    cards = Field(decision, _served).cards
+    return [*dict.fromkeys(sentence for card in cards for sentence in _sentences(card))]
+
+
+def _served(card: Scorecard) -> bool:
+    return card.service is not None
+
+
+def _cells(card: Scorecard) -> list[str]:
+    found = _of(card)
+    unusable = sum(getattr(found, kind) for kind in _FAILED)
+    return [
+        card.candidate,
+        figure(found.latency_p50),
+        figure(found.latency_p95),
+        str(found.concurrency or DASH),
+        figure(card.cost.tokens_in),
+        figure(card.cost.tokens_out),
+        percent(found.cached_share),
+        percent(unusable),
+        percent(found.instability),
+    ]
+
+
 def services(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the section on endpoints, where there are any."""
-    field = Field(decision, lambda card: card.service is not None)
+    field = Field(decision, _served)
     if not field.cards:
         return
     columns = [
@@ -29,15 +77,11 @@ def services(decision: Decision, width: int) -> Iterator[RenderableType]:
         field.column("of 100 tokens\nfrom a cache", lambda card: percent(_of(card).cached_share)),
         field.column("of 100 answers\nthat change", lambda card: percent(_of(card).instability)),
     ]
-    said = [*dict.fromkeys(sentence for card in field.cards for sentence in _sentences(card))]
     yield section(
         "Behind endpoints",
         *sheet(columns, width),
-        bullets(said),
-        note(
-            "From a request to its answer; waits for one's turn and requests that failed are left "
-            "out. Change: another answer to the very same question."
-        ),
+        bullets(sentences(decision)),
+        note(ABOUT),
     )
 
 

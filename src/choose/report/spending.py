@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from dataclasses import asdict
+from typing import Any, Protocol
 
 from choose.report.safe import clean
 from choose.report.words import duration, plural
@@ -59,6 +60,18 @@ def plan_lines(spending: Spending) -> Iterator[str]:
         yield f"In what is sent, something looks like: {found}."
     elif spending.bills:
         yield "Nothing in what is sent looks like an e-mail address, a number of a person or a key."
+
+
+def sending_record(spending: Spending) -> dict[str, Any] | None:
+    """Return the same for a program; None where nothing would be sent."""
+    if not spending.bills:
+        return None
+    return {
+        "endpoints": [asdict(bill) for bill in spending.bills],
+        "usd": spending.usd,
+        "max_usd": spending.limit,
+        "personal_data_hints": dict(spending.hints),
+    }
 
 
 def _bill(bill: Bill) -> str:

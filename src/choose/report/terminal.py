@@ -19,6 +19,7 @@ from choose.report.costs import costs
 from choose.report.labels import labels
 from choose.report.layout import bullets, note, pairs, section
 from choose.report.money import margin_of
+from choose.report.noted import noted
 from choose.report.plain import encodable, trimmed
 from choose.report.safe import clean, literal
 from choose.report.scenes import scenes
@@ -83,6 +84,8 @@ def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[Rende
         yield from detail(decision, width)
     yield from _list("Left out", decision.left_out)
     yield from _list("About the data", decision.dataset.findings)
+    notes = decision.method.notes if decision.method else ()
+    yield from _list("What the fits noted", tuple(f"{n.candidate}: {noted(n)}" for n in notes))
     yield section("Files", *_replay(decision, store))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from choose.judge.record import Interval, Kind
@@ -75,6 +76,8 @@ def figure(value: float | None) -> str:
     """Write a positive quantity with about three digits and thousands set apart."""
     if value is None:
         return DASH
+    if 0 < value < 1e-4:
+        return "<0.0001"
     if value >= 100 or value == 0:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
@@ -99,6 +102,15 @@ def quantity(facts: Mapping[str, Any], key: str) -> float | None:
     """Return a number among facts of a form that is not ours to know, or None."""
     value = facts.get(key)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def moment(when: str) -> str:
+    """Write an instant of the record to the minute: ``2026-11-25 09:45 UTC``."""
+    try:
+        at = datetime.fromisoformat(when)
+    except ValueError:
+        return when
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at.tzinfo else f"{at:%Y-%m-%d %H:%M}"
 
 
 def clock(seconds: float) -> str:

@@ -65,6 +65,19 @@ def of_status(status: int, said: str, pause: float | None) -> Fault:
     return Fault("fatal", told, status=status)
 
 
+def of_error_in_200(code: int | None, said: str) -> Fault:
+    """Return what an error object means that came with HTTP 200; `code` is a status it names.
+
+    Without one it may pass, and whether it was billed is not known.
+    """
+    if code is None:
+        kind: Kind = "too-long" if _TOO_LONG.search(said) else "unsure"
+        return Fault(kind, f"it answered HTTP 200 with an error: {said}")
+    fault = of_status(code, said, None)
+    kind = "unsure" if fault.kind == "wait" and code != 429 else fault.kind
+    return Fault(kind, f"{fault.said}, sent with HTTP 200", status=code)
+
+
 def of_connection(said: str, sent: bool) -> Fault:
     """Return what a connection that failed means; `sent` where the request had left."""
     if _TLS.search(said):

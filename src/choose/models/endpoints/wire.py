@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from choose.models.endpoints.faults import Fault, of_connection, of_status
+from choose.models.endpoints.faults import Fault, of_connection, of_error_in_200, of_status
 from choose.models.endpoints.secrets import scrubbed
 from choose.models.endpoints.settings import Endpoint
 
@@ -88,7 +88,7 @@ class Wire:
         except Exception as error:  # whatever else a client raises may quote a header
             said = scrubbed(f"{type(error).__name__}: {error}", self._keys)
             raise Fault("unsure", said) from None
-        return Reply(_object(response.text), response.headers, perf_counter() - start)
+        return Reply(self._payload(response.text), response.headers, perf_counter() - start)
 
     async def _send(self, body: Body) -> Any:
         raw = await self._client.chat.completions.with_raw_response.create(
@@ -99,13 +99,22 @@ class Wire:
         )
         return raw.http_response
 
+    def _payload(self, text: str) -> dict[str, Any]:
+        """Return what came with HTTP 200, if it is an answer and no error in its clothes."""
+        found = _object(text)
+        if (error := _error_in(found)) is not None:
+            raise of_error_in_200(_code_of(error), scrubbed(_words(error), self._keys))
+        if not ("choices" in found or "usage" in found):
+            raise Fault("unsure", "it answered with JSON that is no chat completion")
+        return found
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
     def _refusal(self, response: Any) -> Fault:
         headers = response.headers
-        said = scrubbed(_words(response.text), self._keys)
+        said = scrubbed(_told(response.text), self._keys)
         if 300 <= response.status_code < 400:
             said = f"it sends us to {scrubbed(headers.get('location', 'nowhere'), self._keys)}"
         return of_status(response.status_code, said, pause_of(headers))
@@ -133,19 +142,41 @@ def _object(text: str) -> dict[str, Any]:
         html = text.lstrip()[:1] == "<"
         what = "HTML instead of JSON" if html else "what is not JSON"
         raise Fault("unsure", f"it answered with {what}") from None
-    if not isinstance(found, dict) or not ("choices" in found or "usage" in found):
+    if not isinstance(found, dict):
         raise Fault("unsure", "it answered with JSON that is no chat completion")
     return found
 
 
-def _words(text: str) -> str:
-    """Return what a server says in an error, whatever shape it gives it."""
+def _error_in(found: Mapping[str, Any]) -> Any:
+    """Return the error that stands where an answer should: gateways send one with HTTP 200."""
+    choices = found.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    if isinstance(first, dict):
+        told = first.get("message")
+        content = told.get("content") if isinstance(told, dict) else None
+        return None if content else first.get("error") or None
+    return found.get("error") or None
+
+
+def _code_of(error: Any) -> int | None:
+    """Return the HTTP status that an error names, if it does."""
+    code = error.get("code", error.get("status")) if isinstance(error, dict) else None
+    text = str(code)
+    return int(text) if text.isdecimal() and 400 <= int(text) < 600 else None
+
+
+def _told(text: str) -> str:
+    """Return what a server says in the body of an error."""
     if text.lstrip()[:1] == "<":
         return "an HTML page"
     try:
-        found: Any = json.loads(text)
+        return _words(json.loads(text))
     except ValueError:
         return text
+
+
+def _words(found: Any) -> str:
+    """Return what an error says, whatever shape it has."""
     for name in ("error", "detail"):
         if isinstance(found, dict) and found.get(name):
             found = found[name]

@@ -16,6 +16,7 @@ from choose.report.html.figures import (
     short,
     who,
 )
+from choose.report.html.placing import decades, names_beside, shares
 from choose.report.html.theme import INK, colour, shape
 from choose.report.safe import clean
 from choose.report.words import number, plural, quantity
@@ -74,8 +75,8 @@ def differences(decision: Decision) -> Figure | None:
     clear = sum(p.difference.low > 0 or (p.difference.high or 0) < 0 for p in pairs)  # type: ignore[operator]
     caption = (
         "Right of the line the first of the two is better, left of it the second. "
-        f"{clear} of {len(pairs)} ranges stay clear of zero; a range wholly inside the shaded "
-        f"band (± {number(margin)} points) would show that the two are as good as equal."
+        f"Clear of zero: {clear} of {plural(len(pairs), 'range')}. A range wholly inside the "
+        f"shaded band (± {number(margin)} points) would show that the two are as good as equal."
     )
     named = [(f"{short(p.a)} against {short(p.b)}", p.difference) for p in pairs]
     return intervals(named, margin, "Paired differences", caption)
@@ -126,17 +127,16 @@ def price(decision: Decision) -> Figure | None:
         if c.accuracy is not None
     ]
     title = "dollars for 1,000 answers" if priced else "milliseconds an answer"
+    x = decades([float(str(row["x"])) for row in rows])
+    y = shares([float(str(row["value"])) for row in rows])
+    across = alt.Scale(type="log", domain=list(x), nice=False)
     base = chart_of(rows).encode(
-        x=alt.X(
-            "x:Q", title=title, scale=alt.Scale(type="log"), axis=alt.Axis(grid=False, tickCount=4)
-        ),
-        y=alt.Y("value:Q", title="right of 100", scale=alt.Scale(zero=False, padding=18)),
+        x=alt.X("x:Q", title=title, scale=across, axis=alt.Axis(grid=False, tickCount=4)),
+        y=alt.Y("value:Q", title="right of 100", scale=alt.Scale(domain=list(y), nice=False)),
     )
     layers = [
         base.mark_point(filled=True, size=130, opacity=1).encode(color=colour(), shape=shape()),
-        chart_of(_apart(rows))
-        .mark_text(align="left", dx=9)
-        .encode(x=alt.X("x:Q"), y=alt.Y("shown:Q"), text="candidate:N"),
+        *names_beside(rows, x, y),
     ]
     on_edge = [c for c in cards if not any(_dominates(o, c, unit) for o in cards)]
     caption = (
@@ -150,21 +150,6 @@ def _dominates(a: Scorecard, b: Scorecard, unit: Callable[[Scorecard], float | N
     assert a.accuracy is not None
     assert b.accuracy is not None
     return (unit(a) or 0) < (unit(b) or 0) and a.accuracy.value > b.accuracy.value
-
-
-def _apart(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
-    """Move a name down where another, of nearly the same cost, would cover it."""
-    values = [float(str(row["value"])) for row in rows]
-    gap = (max(values) - min(values) or 1.0) / 14
-    placed: list[dict[str, object]] = []
-    for row in sorted(rows, key=lambda row: -float(str(row["value"]))):
-        shown = float(str(row["value"]))
-        for other in placed:
-            near = 0.25 < float(str(other["x"])) / float(str(row["x"])) < 4
-            if near and float(str(other["shown"])) - shown < gap:
-                shown = float(str(other["shown"])) - gap
-        placed.append({**row, "shown": shown})
-    return placed
 
 
 def _touching(card: Scorecard, first: Scorecard) -> bool:

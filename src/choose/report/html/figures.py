@@ -49,9 +49,9 @@ def drawn(
     `rows` say which families are drawn and, where names stand `beside` their marks, how long these
     are.
     """
-    names = max((len(str(row["candidate"])) for row in rows), default=0) if beside else 0
+    names = [str(row["candidate"]) for row in rows] if beside else []
     # A reader's font may be wider than the one the drawing was measured with.
-    room = {"left": 26, "right": 14 + 3 * min(names, NAME), "top": 5, "bottom": 5}
+    room = {"left": 26, "right": room_for(names), "top": 5, "bottom": 5}
     drawings = [
         svg(
             alt.LayerChart(layer=list(layers)).properties(
@@ -65,6 +65,11 @@ def drawn(
     shown = {str(row["family"]) for row in rows if "family" in row}
     families = tuple(family for family in FAMILY_SIGNS if family in shown)
     return Figure(Markup("").join(drawings), caption, families)
+
+
+def room_for(names: Sequence[str]) -> int:
+    """Return the pixels kept free right of the axes for names beside marks."""
+    return 14 + 3 * min(max(map(len, names), default=0), NAME)
 
 
 def ranked(decision: Decision) -> list[Scorecard]:

@@ -46,11 +46,13 @@ def curves(decision: Decision) -> Figure | None:
     rises = {c.candidate: c.curve[-1].value - c.curve[-2].value for c in cards}
     steepest = max(rises, key=lambda name: rises[name])
     last = next(c for c in cards if c.candidate == steepest).curve[-2:]
-    caption = (
-        f"Between {last[0].labels:,} and {last[1].labels:,} labels {clean(steepest)} still moved "
-        f"most: {points(rises[steepest])} points. A line that still rises at its right end asks "
-        "for more labels."
+    step = f"etween {last[0].labels:,} and {last[1].labels:,} labels"
+    moved = (
+        f"B{step} {clean(steepest)} still rose most: {points(rises[steepest])} points."
+        if rises[steepest] >= 0.0005
+        else f"Nothing rose any more b{step}."
     )
+    caption = f"{moved} A line that still rises at its right end asks for more labels."
     return plotted(rows, x, "Accuracy by number of labels", caption)
 
 
@@ -92,7 +94,8 @@ def plotted(
     share: str = "right of 100",
 ) -> Figure:
     """Draw one line a candidate, with its band where `low` and `high` are known."""
-    y = alt.Y("value:Q", title=share, scale=alt.Scale(zero=False))
+    scale = alt.Scale(domain=list(_ends(rows)), nice=False)
+    y = alt.Y("value:Q", title=share, scale=scale)
     base = chart_of(rows).encode(x=x)
     ends = chart_of(_last_of_each(rows)).encode(x=x)
     band = base.mark_area(opacity=0.13).encode(
@@ -113,14 +116,21 @@ def _last_of_each(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
     """Return the right end of each line, its label moved where it would cover another."""
     ends = list({row["candidate"]: row for row in rows}.values())
     ends.sort(key=lambda row: -float(str(row["value"])))
-    heights = [row.get(key) for row in rows for key in ("value", "low", "high")]
-    values = [float(str(value)) for value in heights if value is not None]
-    gap = (max(values) - min(values) or 1.0) / 15
+    lowest, highest = _ends(rows)
+    gap = (highest - lowest) / 16
     shown, above = [], float("inf")
     for row in ends:
         above = min(float(str(row["value"])), above - gap)
         shown.append({**row, "shown": above})
     return shown
+
+
+def _ends(rows: Sequence[dict[str, object]]) -> tuple[float, float]:
+    """Return the ends of an axis out of 100 that leaves room for a name below the lowest line."""
+    heights = [row.get(key) for row in rows for key in ("value", "low", "high")]
+    values = [float(str(value)) for value in heights if value is not None]
+    room = (max(values) - min(values) or 10.0) / 12
+    return max(0.0, min(values) - room), min(100.0, max(values) + room / 4)
 
 
 def learning(decision: Decision) -> list[Scorecard]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -10,19 +11,38 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from choose.judge.record import Decision, Scorecard
-from choose.report import failures, labels, money, words
+from choose.report import asked, failures, labels, money, service, words
 from choose.report.forecasts import forecast_lines
 from choose.report.html import charts, lines, steadiness
 from choose.report.html.figures import Figure
-from choose.report.html.tables import measured
+from choose.report.html.tables import anchor, measured
 from choose.report.html.theme import FAMILY_COLOURS, FAMILY_SIGNS
 from choose.report.html.volumes import volumes
+from choose.report.noted import noted
 from choose.report.safe import clean
 
 # What a label or an error may take of the page; the record has the whole.
 LONGEST = 300
 
+_RANGE = re.compile(r"95 % interval (\S+) to (?=\S*\d|more than)")
+
 STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "unknown")}
+# What the sections are called in the list that leads to them.
+CONTENTS = {
+    "candidates": "Candidates",
+    "differences": "Differences",
+    "cost": "Cost",
+    "endpoints": "Endpoints",
+    "labels": "Label by label",
+    "curves": "More labels",
+    "noise": "Wrong labels",
+    "stability": "Change",
+    "suspects": "Labels to look at",
+    "errors": "Errors",
+    "checks": "Checks",
+    "method": "How it was measured",
+    "again": "Do it again",
+}
 CHARTS: dict[str, Callable[[Decision], Figure | None]] = {
     "accuracy": charts.accuracy,
     "differences": charts.differences,
@@ -52,6 +72,13 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
         pick=_pick(decision),
         figures={name: draw(decision) for name, draw in CHARTS.items()},
         texts=texts or {},
+        service={
+            "heads": service.HEADS,
+            "rows": service.rows(decision),
+            "said": service.sentences(decision),
+            "about": service.ABOUT,
+        },
+        uneven=asked.WARNING if asked.uneven(decision) else "",
         audited=list(labels.sentences(decision.audit)) if decision.audit else [],
         audit_source=labels.source(decision.audit) if decision.audit else "",
         common=list(failures.shared(decision.overlap)) if decision.overlap else [],
@@ -111,6 +138,9 @@ def environment() -> Environment:
         plural=words.plural,
         plainly=plainly,
         cut=cut,
+        anchor=anchor,
+        moment=words.moment,
+        noted=noted,
     )
     environment.globals.update(
         kinds=words.KINDS,
@@ -118,6 +148,7 @@ def environment() -> Environment:
         status=STATUS,
         dash=words.DASH,
         measured=measured,
+        contents=list(CONTENTS.items()),
         family_colours=FAMILY_COLOURS,
         family_signs=FAMILY_SIGNS,
     )
@@ -145,6 +176,7 @@ def prompt(text: str) -> Markup:
 
 def plainly(sentence: str) -> str:
     """Say a sentence without the statistician's word; the page explains what a range is."""
-    return sentence.replace("95 % interval ", "likely between ").replace(
+    between = _RANGE.sub(r"likely between \1 and ", sentence)
+    return between.replace("95 % interval", "likely range").replace(
         "whole interval", "whole likely range"
     )

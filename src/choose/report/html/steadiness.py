@@ -26,7 +26,7 @@ def views(decision: Decision) -> Figure | None:
     )
     caption = (
         f"The lowest point is the weakest spot: {name} keeps {number(kept)} of 100 answers under "
-        f"{view}. A line that lies low answers the same question otherwise when it is typed so."
+        f"{view}. The lower a point, the more answers change when a question is typed that way."
     )
     x = alt.X("x:N", sort=None, title=None, axis=alt.Axis(labelAngle=0))
     return plotted(

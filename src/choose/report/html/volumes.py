@@ -46,8 +46,18 @@ def volumes(decision: Decision) -> Figure | None:
     ]
     if len(cards) < 2:
         return None
-    x = alt.X("x:Q", title="answers a month", scale=alt.Scale(type="log", nice=False))
-    y = alt.Y("y:Q", title="$ for 1,000 answers, all in", scale=alt.Scale(type="log", nice=False))
+    x = alt.X(
+        "x:Q",
+        title="answers a month",
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(grid=False, tickCount=4),
+    )
+    y = alt.Y(
+        "y:Q",
+        title="$ for 1,000 answers, all in",
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(tickCount=5),
+    )
     base = chart_of(rows).encode(x=x)
     layers = [
         mark_at(volume),

@@ -1,0 +1,41 @@
+"""Names beside marks cover neither a mark nor each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from choose.report.html.placing import decades, names_beside, shares
+
+
+def placed(*marks: tuple[str, float, float]) -> dict[str, tuple[str, int, int]]:
+    rows = [{"candidate": name, "x": x, "value": value} for name, x, value in marks]
+    found = {}
+    for layer in names_beside(rows, (0.01, 1000.0), (0.0, 100.0)):
+        where = layer.mark
+        for row in layer.data.values:
+            assert (row["candidate"], row["x"], row["value"]) in marks
+            found[row["candidate"]] = (where.align, where.dx, where.dy)
+    return found
+
+
+def test_a_name_stands_right_of_its_mark_where_nothing_is() -> None:
+    assert placed(("tfidf", 0.1, 70), ("lora", 40, 90)) == {
+        "tfidf": ("left", 9, 0),
+        "lora": ("left", 9, 0),
+    }
+
+
+def test_a_name_gives_way_to_a_mark_and_to_a_name() -> None:
+    found = placed(("lora", 8.3, 90), ("probe", 11.4, 91), ("knn", 11.8, 91.7))
+    assert found["lora"][0] == "right"
+    assert len(set(found.values())) == 3
+
+
+def test_axes_enclose_their_values() -> None:
+    assert decades([0.092, 323]) == (0.01, 1000.0)
+    assert decades([1.0, 1.0]) == (1.0, 10.0)
+    assert shares([18.7, 87.0]) == (10.0, 90.0)
+    assert shares([0.5, 100.0]) == (0.0, 100.0)
+    low, high = shares([50.0, 50.0])
+    assert low < 50 <= high
+    assert decades([3e-7, 2]) == (pytest.approx(1e-7), 10.0)
