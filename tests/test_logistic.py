@@ -41,5 +41,12 @@ def test_repeated_rows_and_dense_or_many_rows_are_no_trouble() -> None:
     head = LogisticHead(10.0)
     head.fit(twice, [f"c{i % 3}" for i in range(30)] * 2)
     assert np.isfinite(head.probabilities(rows)).all()
-    assert not pays(rows.toarray())
-    assert not pays(random_sparse(900, 901, density=0.01, format="csr"))
+    assert pays(rows, 3)
+    assert not pays(rows.toarray(), 3)
+    assert not pays(random_sparse(900, 901, density=0.01, format="csr"), 3)
+
+
+def test_many_short_rows_are_fitted_as_they_are() -> None:
+    short = random_sparse(1360, 20_000, density=128 / 20_000, format="csr", rng=np.random.default_rng(3))
+    assert not pays(short, 6)
+    assert pays(short[:340], 6)

