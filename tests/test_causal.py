@@ -12,7 +12,7 @@ import pytest
 import tiny
 from choose.conformance import HOSTILE
 from choose.errors import ModelError
-from choose.models import causal
+from choose.models import causal_load
 from choose.models.causal import CausalLM
 from choose.models.layout import Layout, Prompt
 from choose.models.prompt_text import tidy
@@ -61,7 +61,7 @@ def test_one_pass_over_the_tree_agrees_with_one_pass_a_label(lm: CausalLM) -> No
     grown = trie(lm)
     assert len(grown.tokens) < sum(grown.lengths - 1), "shared beginnings must be shared"
     for prompt in prompts(lm):
-        fast, slow = lm.tree_pass(prompt, grown), lm.plain(prompt, grown)
+        fast, slow = lm.tree_pass([prompt], grown)[0], lm.plain(prompt, grown)
         assert np.abs(fast - slow).max() < 1e-3
         assert fast.argmax() == slow.argmax()
 
@@ -91,8 +91,8 @@ def test_a_label_that_begins_another_is_closed(lm: CausalLM) -> None:
 def test_the_prefix_only_saves_time(lm: CausalLM, split: int) -> None:
     whole = prompts(lm)[2]
     tokens, grown = whole.prefix + whole.rest, trie(lm)
-    other = lm.tree_pass(Prompt(tokens[:split], tokens[split:]), grown)
-    assert np.abs(other - lm.tree_pass(whole, grown)).max() < 1e-3
+    other = lm.tree_pass([Prompt(tokens[:split], tokens[split:])], grown)
+    assert np.abs(other - lm.tree_pass([whole], grown)).max() < 1e-3
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -196,12 +196,25 @@ def test_long_texts_are_cut_at_a_token(lm: CausalLM) -> None:
     assert lm.layout.cut("fine", 20) == ("fine", False)
 
 
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+}
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "tree"),
     [
         ("GPT2", {"n_positions": 512, "n_embd": 32, "n_layer": 2, "n_head": 4}, True),
         ("Qwen3", {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
                    "num_key_value_heads": 2, "intermediate_size": 64, "head_dim": 8}, True),
+        ("Mistral", {**SMALL, "sliding_window": 24}, True),
+        ("Gemma3", {**SMALL, "head_dim": 8, "sliding_window": 24,
+                    "layer_types": ["sliding_attention", "full_attention"]}, True),
+        ("Gemma2", {**SMALL, "head_dim": 8, "sliding_window": 24}, False),
         ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, False),
         ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, False),
     ],
@@ -212,7 +225,8 @@ def test_any_architecture_is_scored_right(
     import torch
     import transformers
 
-    config = getattr(transformers, f"{name}Config")(
+    text = {"Gemma3": "Gemma3Text"}.get(name, name)
+    config = getattr(transformers, f"{text}Config")(
         vocab_size=len(lm.layout.tokenizer), initializer_range=0.5, **settings
     )
     cls = getattr(transformers, f"{name}LMHeadModel", None)
@@ -220,30 +234,49 @@ def test_any_architecture_is_scored_right(
         torch.manual_seed(1)
         (cls or getattr(transformers, f"{name}ForCausalLM"))(config).save_pretrained(tmp_path)
     lm.layout.tokenizer.save_pretrained(tmp_path)
-    other = causal.load_causal(str(tmp_path))
-    assert other.tree is tree, "architectures that place tokens by themselves take the slow way"
+    other = causal_load.load_causal(str(tmp_path))
+    assert other.tree is tree, "what places tokens or attends in its own way takes the slow way"
     other.model.float()
-    grown = trie(other)
-    for prompt in prompts(other):
-        scored = other.score([prompt], grown).logprobs[0]
-        assert np.abs(scored - other.plain(prompt, grown)).max() < 1e-2
+    grown, asked = trie(other), prompts(other)
+    assert max(len(prompt.rest) for prompt in asked) > 24, "longer than the windows"
+    scored = other.score(asked, grown).logprobs
+    for prompt, row in zip(asked, scored, strict=True):
+        assert np.abs(row - other.plain(prompt, grown)).max() < 1e-3
+
+
+def test_a_hundred_and_fifty_labels(lm: CausalLM) -> None:
+    words = ("pear", "apple", "plum", "rate", "exchange", "pie")
+    labels = tuple(f"{a} {b} {n}" for a in words for b in words for n in range(5))[:150]
+    asked, grown = prompts(lm), trie(lm, labels)
+    scored = lm.score(asked, grown).logprobs
+    for prompt, row in zip(asked, scored, strict=True):
+        slow = lm.plain(prompt, grown)
+        assert np.abs(row - slow).max() < 1e-3
+        assert row.argmax() == slow.argmax()
+
+
+def test_half_precision_stays_near_the_whole(folder: Path, lm: CausalLM) -> None:
+    half, grown = loaded(folder, "bfloat16"), trie(lm)
+    apart = half.score(prompts(lm), grown).logprobs - lm.score(prompts(lm), grown).logprobs
+    # Eight bits of mantissa: a few hundredths a token on logits of this size.
+    assert np.abs(apart).max() < 0.1
 
 
 def test_an_encoder_is_no_language_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="causal language model"):
-        causal.load_causal(str(tiny.encoder(tmp_path / "encoder")))
+        causal_load.load_causal(str(tiny.encoder(tmp_path / "encoder")))
 
 
 def test_a_model_is_loaded_once(folder: Path) -> None:
-    assert causal.load_causal(str(folder)) is causal.load_causal(str(folder))
+    assert causal_load.load_causal(str(folder)) is causal_load.load_causal(str(folder))
 
 
 @pytest.mark.slow
 def test_the_default_model_takes_the_fast_way_and_agrees() -> None:
-    assert causal.load_causal(DEFAULT_LM).tree
+    assert causal_load.load_causal(DEFAULT_LM).tree
     lm = loaded(resolve(DEFAULT_LM))
     grown = trie(lm)
     for prompt in prompts(lm):
-        fast, slow = lm.tree_pass(prompt, grown), lm.plain(prompt, grown)
+        fast, slow = lm.tree_pass([prompt], grown)[0], lm.plain(prompt, grown)
         assert np.abs(fast - slow).max() < 1e-3
         assert fast.argmax() == slow.argmax()

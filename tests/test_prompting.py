@@ -15,7 +15,7 @@ import tiny
 from choose.conformance import HOSTILE, TASK, pool, questions
 from choose.errors import StrategyError
 from choose.models.calibration import ROWS, calibrate, calibration_rows
-from choose.models.causal import load_causal
+from choose.models.causal_load import load_causal
 from choose.models.prompt_text import WORDINGS, instruction, numbers_only, tidy
 from choose.strategy import build
 from choose.types import Example, Item, Task

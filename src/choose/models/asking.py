@@ -73,7 +73,7 @@ def prompter_for(asking: Asking, task: Task, shown: Sequence[Example] = ()) -> A
 def get_ready(model: str) -> None:
     """Load a local model; there is nothing to load of one behind an endpoint."""
     if endpoint_name(model) is None:
-        from choose.models.causal import load_causal
+        from choose.models.causal_load import load_causal
 
         load_causal(model)
 

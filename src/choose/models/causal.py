@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import inspect
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from choose.errors import ModelError
 from choose.models.layout import Layout, Prompt
-from choose.models.runtime import device, dtype, quiet, threads
+from choose.models.packed import Pack, Piece, logits
+from choose.models.runtime import threads
 from choose.models.trie import LabelTrie
-from choose.models.weights import resolve, weights_digest
 from choose.types import Counts, Floats
 
+if TYPE_CHECKING:
+    import torch
+
+    from choose.models.packed import Past
+
 _PREFIXES = 4
+
+# Tokens of prompts and labels in one pass: enough for products at full speed.
+PASS_TOKENS = {"cpu": 1024, "mps": 4096, "cuda": 8192}
+
+# Rows of logits that are normalised at a time, so that they stay in the processor's cache.
+_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +40,7 @@ class Scored:
         logprobs: (n, labels) log-probability of each label as the whole answer.
         tokens_in: (n,) tokens of the prompt.
         tokens_cached: (n,) the part of them that came from the shared prefix.
-        latency: (n,) seconds when it was computed.
+        latency: (n,) seconds when it was computed, a pass shared out by tokens.
         cached_seconds: what the rows that were known already had cost.
     """
 
@@ -52,23 +59,18 @@ MOST = 100_000
 class CausalLM:
     """A loaded model, the prefixes it holds in memory and the answers it has given.
 
-    Each prompt is a pass of its own: the shared prefix from memory, the rest of the prompt, and
-    all labels as one tree under a tree-shaped attention mask. With nothing else in the pass, the
-    answer to a prompt cannot depend on what else is asked, in any number type.
+    A pass holds several prompts: of each the rest after the shared prefix, whose keys and values
+    are kept, and all labels as one tree. They share the products of the layers but no attention,
+    so an answer does not depend on what else is asked: to the bit where the rows of a product do
+    not depend on their number, as bfloat16's here, and within rounding elsewhere.
     """
 
     model: Any
     layout: Layout
     digest: str
     tree: bool = True
-    prefixes: OrderedDict[tuple[int, ...], Any] = field(default_factory=OrderedDict)
+    prefixes: OrderedDict[tuple[int, ...], Past] = field(default_factory=OrderedDict)
     answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict)
-
-    @cached_property
-    def past_name(self) -> str:
-        """Return what this version of transformers calls the cache of keys and values."""
-        names = inspect.signature(self.model.forward).parameters
-        return "cache" if "cache" in names else "past_key_values"
 
     @property
     def context(self) -> int:
@@ -82,47 +84,62 @@ class CausalLM:
             ModelError: if a prompt does not fit the model.
         """
         labels = _identity(trie)
-        rows, seconds, known = [], [], 0.0
-        for prompt in prompts:
-            key = _identity_of(prompt) + labels
-            if key in self.answers:
-                known += self.answers[key][1]
-            else:
-                threads()
-                start = perf_counter()
-                logprobs = self.tree_pass(prompt, trie) if self.tree else self.plain(prompt, trie)
-                self.answers[key] = (logprobs, perf_counter() - start)
-            rows.append(self.answers[key][0])
-            seconds.append(self.answers[key][1])
+        keys = [_identity_of(prompt) + labels for prompt in prompts]
+        known = sum(self.answers[key][1] for key in keys if key in self.answers)
+        new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
+        for some in self._passes(new, trie):
+            threads()
+            start = perf_counter()
+            asked = [new[key] for key in some]
+            rows = self.tree_pass(asked, trie) if self.tree else [self.plain(asked[0], trie)]
+            pace = (perf_counter() - start) / sum(_own(new[key], trie) for key in some)
+            for key, row in zip(some, rows, strict=True):
+                self.answers[key] = row, pace * _own(new[key], trie)
+        found = [self.answers[key] for key in keys]
         while len(self.answers) > MOST:
             del self.answers[next(iter(self.answers))]
         return Scored(
-            logprobs=np.array(rows, dtype=np.float64).reshape(len(prompts), len(trie.lengths)),
+            logprobs=np.array([r for r, _ in found]).reshape(len(prompts), len(trie.lengths)),
             tokens_in=np.array([len(p.prefix) + len(p.rest) for p in prompts], dtype=np.int64),
             tokens_cached=np.array([len(p.prefix) for p in prompts], dtype=np.int64),
-            latency=np.array(seconds, dtype=np.float64),
+            latency=np.array([seconds for _, seconds in found], dtype=np.float64),
             cached_seconds=known,
         )
 
-    def tree_pass(self, prompt: Prompt, trie: LabelTrie) -> Floats:
-        """Return (labels,) log-probabilities from one pass over the rest and the label tree."""
-        import torch
+    def _passes(self, new: dict[bytes, Prompt], trie: LabelTrie) -> Iterator[list[bytes]]:
+        """Yield the prompts that are put into a pass together, at most so many tokens."""
+        most = PASS_TOKENS.get(self.model.device.type, PASS_TOKENS["cpu"]) if self.tree else 0
+        some: list[bytes] = []
+        tokens = 0
+        for key, prompt in new.items():
+            if some and tokens + _own(prompt, trie) > most:
+                yield some
+                some, tokens = [], 0
+            some.append(key)
+            tokens += _own(prompt, trie)
+        if some:
+            yield some
 
+    def tree_pass(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Floats:
+        """Return (n, labels) log-probabilities from one pass over the rests and the label trees."""
+        for prompt in prompts:
+            self._check_fits(len(prompt.prefix) + len(prompt.rest) + int(trie.depth.max(initial=0)))
+        pieces = [self._piece(prompt, trie) for prompt in prompts]
+        found = logits(self.model, Pack(pieces))
+        return _label_logprobs(found, trie, len(prompts))
+
+    def _piece(self, prompt: Prompt, trie: LabelTrie) -> Piece:
         prefix, rest = len(prompt.prefix), len(prompt.rest)
-        self._check_fits(prefix + rest + int(trie.depth.max(initial=0)))
-        with torch.inference_mode():
-            past = self._prefix(prompt.prefix)
-            allowed = torch.from_numpy(trie.mask(prefix, rest)).to(self.model.device)
-            mask = torch.zeros(allowed.shape, dtype=self.model.dtype, device=allowed.device)
-            mask.masked_fill_(~allowed, torch.finfo(self.model.dtype).min)
-            logits = self._forward(
-                [*prompt.rest, *trie.tokens.tolist()],
-                keep=len(trie.tokens) + 1,
-                attention_mask=mask[None, None],
-                position_ids=torch.from_numpy(trie.positions(prefix, rest))[None].to(mask.device),
-                past=past,
-            )
-            return _label_logprobs(logits, trie)
+        if not rest:  # the answer begins after a token of the pass
+            return self._piece(Prompt(prompt.prefix[:-1], prompt.prefix[-1:]), trie)
+        return Piece(
+            tokens=np.concatenate([np.array(prompt.rest, dtype=np.int64), trie.tokens]),
+            positions=trie.positions(prefix, rest),
+            sees=trie.mask(prefix, rest),
+            past=self._past(prompt.prefix) if prefix else None,
+            past_tokens=prefix,
+            wanted=np.arange(rest - 1, rest + len(trie.tokens)),
+        )
 
     def plain(self, prompt: Prompt, trie: LabelTrie) -> Floats:
         """Return (labels,) log-probabilities from one ordinary pass a label.
@@ -137,38 +154,32 @@ class CausalLM:
             tokens = trie.step_token[trie.step_label == label].tolist()
             whole = [*prompt.prefix, *prompt.rest, *tokens[:-1]]
             self._check_fits(len(whole))
+            ids = torch.tensor([whole], device=self.model.device)
             with torch.inference_mode():
-                logits = self._forward(whole, keep=int(length)).float().log_softmax(-1)
-            logprobs[label] = sum(float(row[t]) for row, t in zip(logits, tokens, strict=True))
+                output = self.model(input_ids=ids, use_cache=False, logits_to_keep=int(length))
+                rows = output.logits[0, -int(length) :].float().log_softmax(-1)
+            logprobs[label] = sum(float(row[t]) for row, t in zip(rows, tokens, strict=True))
         return logprobs
 
-    def _forward(self, tokens: Sequence[int], keep: int, past: Any = None, **how: Any) -> Any:
-        """Return (keep, vocabulary) logits of the last `keep` tokens."""
-        import torch
-
-        ids = torch.tensor([list(tokens)], device=self.model.device)
-        if past is not None:
-            how[self.past_name] = past
-        output = self.model(input_ids=ids, use_cache=past is not None, logits_to_keep=keep, **how)
-        return output.logits[0, -keep:]
-
-    def _prefix(self, tokens: tuple[int, ...]) -> Any:
-        """Return the prefix's keys and values, for one use."""
-        import torch
-
-        if not tokens:
-            return None
+    def _past(self, tokens: tuple[int, ...]) -> Past:
+        """Return the prefix's keys and values, computed once while it is in use."""
         if tokens not in self.prefixes:
-            ids = torch.tensor([list(tokens)], device=self.model.device)
-            output = self.model(input_ids=ids, use_cache=True, logits_to_keep=1)
-            self.prefixes[tokens] = getattr(output, self.past_name)
+            count = len(tokens)
+            whole = Piece(
+                tokens=np.array(tokens, dtype=np.int64),
+                positions=np.arange(count),
+                sees=np.tri(count, dtype=np.bool_),
+                past=None,
+                past_tokens=0,
+                wanted=np.array([count - 1]),
+            )
+            pack = Pack([whole], keeps=True)
+            logits(self.model, pack)
+            self.prefixes[tokens] = pack.kept
         self.prefixes.move_to_end(tokens)
         while len(self.prefixes) > _PREFIXES:
             self.prefixes.popitem(last=False)
-        # A pass appends to the layers it is given, by new tensors; these copies take that.
-        past = copy.copy(self.prefixes[tokens])
-        past.layers = [copy.copy(layer) for layer in past.layers]
-        return past
+        return self.prefixes[tokens]
 
     def _check_fits(self, length: int) -> None:
         if length > self.context:
@@ -178,78 +189,23 @@ class CausalLM:
             )
 
 
-@cache
-def load_causal(spec: str) -> CausalLM:
-    """Load a causal language model once a process.
-
-    Raises:
-        ModelError: if it is not there or is no causal language model.
-    """
-    from transformers import AutoTokenizer
-
-    folder = resolve(spec)
-    with quiet("Loading the language model"):
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = _load(folder)
-        except Exception as error:
-            raise ModelError(
-                f"Cannot load {spec!r} as a causal language model: {error} "
-                "Name another one, or another folder."
-            ) from error
-    lm = CausalLM(model.to(device()).eval(), Layout(tokenizer), weights_digest(spec))
-    lm.tree = _honours_trees(lm)
-    return lm
+def _own(prompt: Prompt, trie: LabelTrie) -> int:
+    """Return the tokens that a prompt adds to a pass."""
+    return len(prompt.rest) + len(trie.tokens)
 
 
-def _load(folder: Path) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=dtype(),
-        use_safetensors=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    model, loading = loaded
-    # An encoder loads too, with a head of random numbers in place of the one it lacks.
-    if loading["missing_keys"]:
-        raise ValueError(f"it has no weights for {', '.join(sorted(loading['missing_keys'])[:3])}.")
-    return model
-
-
-def _honours_trees(lm: CausalLM) -> bool:
-    """Try whether an architecture obeys a mask and positions that are not its own.
-
-    A word that others cannot see must change nothing, places must matter, and the outcome must be
-    near that of the slow way. The first two hold to the bit, whatever the number type.
-    """
-    content = lm.layout.content
-    prompt = Prompt(content("Sort the text: apple, pear tree or pear."), content("A pear\n"))
-    trie = LabelTrie.build([content(w) for w in ("apple", "pear tree", "pear")], lm.layout.end)
-    hidden = trie.tokens.copy()
-    hidden[0] = lm.layout.end
-    try:
-        scores = lm.tree_pass(prompt, trie)
-        unseen = lm.tree_pass(prompt, replace(trie, tokens=hidden))
-        moved = lm.tree_pass(prompt, replace(trie, depth=trie.depth + 9))
-        apart = np.abs(scores - lm.plain(prompt, trie)).max()
-    except Exception:  # what an architecture raises when it cannot is not ours to know
-        return False
-    same, different = scores[1:] == unseen[1:], scores != moved
-    return bool(same.all() and different.any() and apart < 1)
-
-
-def _label_logprobs(logits: Any, trie: LabelTrie) -> Floats:
+def _label_logprobs(found: torch.Tensor, trie: LabelTrie, prompts: int) -> Floats:
+    """Return (prompts, labels) from the (prompts * (1 + nodes), vocabulary) logits."""
     import torch
 
-    wide = logits.float()
-    at, token = torch.from_numpy(trie.step_position), torch.from_numpy(trie.step_token)
-    steps = (wide[at, token] - wide.logsumexp(-1)[at]).double().cpu().numpy()
-    logprobs = np.zeros(len(trie.lengths), dtype=np.float64)
-    np.add.at(logprobs, trie.step_label, steps)
-    return logprobs
+    norms = torch.cat([rows.float().logsumexp(-1) for rows in torch.split(found, _ROWS)])
+    at = np.arange(prompts)[:, None] * (1 + len(trie.tokens)) + trie.step_position
+    places = torch.from_numpy(at).to(found.device)
+    tokens = torch.from_numpy(trie.step_token).to(found.device)
+    steps = (found[places, tokens].float() - norms[places]).cpu().double().numpy()
+    logprobs = np.zeros((len(trie.lengths), prompts), dtype=np.float64)
+    np.add.at(logprobs, trie.step_label, steps.T)
+    return np.ascontiguousarray(logprobs.T)
 
 
 def _identity_of(prompt: Prompt) -> bytes:

@@ -7,7 +7,8 @@ from typing import Any
 
 from choose.models.asking import Asking
 from choose.models.calibration import Calibration, calibrate, uncalibrated
-from choose.models.causal import Scored, load_causal
+from choose.models.causal import Scored
+from choose.models.causal_load import load_causal
 from choose.models.layout import Prompt
 from choose.models.prompt_text import WORDINGS, Turn, exchange, opening, tidy
 from choose.models.runtime import threads

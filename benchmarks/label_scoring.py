@@ -1,0 +1,211 @@
+"""How fast label log-probabilities are scored, against lm-evaluation-harness on the same prompts.
+
+    python benchmarks/label_scoring.py [--quick] [--json]
+
+Both sides read the same token ids with the same model, number type and threads, in turns, each turn
+in a process of its own; loading is not timed. The harness gets the batch size that suits it best of
+those tried. The prompt is choose's own zero-shot prompt. Exits with 1 where a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory, gettempdir
+from typing import Any
+
+import numpy as np
+
+from machine import machine
+from scoring.peers import PEER, python
+from scoring.questions import SETS, Questions, questions
+
+HERE = Path(__file__).resolve().parent
+TARGETS = {"trec6": 12.0, "banking77": 100.0}
+PEAK_SHARE = 0.60
+SUFFIXES = (300, 600)
+BATCHES = (1, 8, 32)
+
+# Questions that each side is asked in a turn: some seconds' work.
+OURS = {"trec6": 150, "banking77": 20}
+PEERS = {"trec6": 16, "banking77": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One set: milliseconds a question of either side, and how well the scores agree."""
+
+    name: str
+    labels: int
+    ours_ms: float
+    peer_ms: float
+    peer_batch: int
+    same_best: float
+    apart: float
+
+    @property
+    def ratio(self) -> float:
+        """Return how many times faster ours is."""
+        return self.peer_ms / self.ours_ms
+
+
+class Turns:
+    """Processes of either side, run one after another."""
+
+    def __init__(self, folder: Path, peers: Path, dtype: str, threads: int) -> None:
+        self.folder, self.dtype, self.threads = folder, dtype, threads
+        self.peer_python = python(peers)
+
+    def ours(self, asked: Questions, first: int, last: int) -> dict[str, Any]:
+        """Return what choose makes of some of the questions."""
+        return self._run(Path(sys.executable), "ours", asked, first=first, last=last)
+
+    def peer(self, asked: Questions, first: int, last: int, batch: int) -> dict[str, Any]:
+        """Return what the harness makes of some of the questions."""
+        return self._run(self.peer_python, "peer", asked, first=first, last=last, batch=batch)
+
+    def peak(self, asked: Questions) -> dict[str, Any]:
+        """Return the speed of products, and of scoring in their terms."""
+        return self._run(Path(sys.executable), "peak", asked, suffixes=SUFFIXES)
+
+    def _run(self, interpreter: Path, side: str, asked: Questions, **how: Any) -> dict[str, Any]:
+        job = self.folder / "job.json"
+        about = {**asked.as_json(), "dtype": self.dtype, "threads": self.threads, **how}
+        job.write_text(json.dumps(about), encoding="utf-8")
+        environment = {
+            **os.environ,
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": str(self.threads),
+            "CHOOSE_THREADS": str(self.threads),
+        }
+        command = [interpreter, HERE / "scoring" / f"{side}.py", job]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{side} failed:\n{done.stderr[-2000:]}")
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+
+def compare(turns: Turns, asked: Questions, rounds: int) -> Compared:
+    """Let both sides answer in turns, and return the medians."""
+    ours, peers = OURS[asked.name], PEERS[asked.name]
+    tried = {b: turns.peer(asked, 0, peers, b)["seconds"] for b in BATCHES}
+    batch = min(tried, key=lambda size: tried[size])
+    our_ms, peer_ms, same, apart = [], [], [], []
+    for turn in range(rounds):
+        first = turn * peers
+        mine = turns.ours(asked, first, first + ours)
+        theirs = turns.peer(asked, first, first + peers, batch)
+        our_ms.append(1000 * mine["seconds"] / ours)
+        peer_ms.append(1000 * theirs["seconds"] / peers)
+        one, other = np.array(mine["logprobs"][:peers]), np.array(theirs["logprobs"])
+        same.append((one.argmax(1) == other.argmax(1)).mean())
+        apart.append(np.abs(one - other).max())
+    return Compared(
+        name=asked.name,
+        labels=len(asked.labels),
+        ours_ms=median(our_ms),
+        peer_ms=median(peer_ms),
+        peer_batch=batch,
+        same_best=float(np.mean(same)),
+        apart=float(max(apart)),
+    )
+
+
+def agreement(turns: Turns, asked: Questions) -> float:
+    """Return the largest difference of a log-probability in float32."""
+    whole = Turns.__new__(Turns)
+    vars(whole).update(vars(turns), dtype="float32")
+    count = PEERS[asked.name]
+    one = np.array(whole.ours(asked, 0, count)["logprobs"])
+    other = np.array(whole.peer(asked, 0, count, 8)["logprobs"])
+    return float(np.abs(one - other).max())
+
+
+def options() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
+    parser.add_argument("--peers", type=Path, default=Path(gettempdir()) / "choose-peers")
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one round of trec6 only")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure, print, and return 1 where a target is missed."""
+    choice = options()
+    names = SETS[:1] if choice.quick else SETS
+    with TemporaryDirectory() as folder:
+        turns = Turns(Path(folder), choice.peers, choice.dtype, choice.threads)
+        asked = {n: questions(choice.data, n, OURS[n] + PEERS[n] * choice.rounds) for n in names}
+        rows = [compare(turns, asked[n], 1 if choice.quick else choice.rounds) for n in names]
+        exact = {n: agreement(turns, asked[n]) for n in names}
+        peak = turns.peak(questions(choice.data, "trec6", 300))
+    shares = {length: rate / peak["peak"] for length, rate in peak["suffixes"].items()}
+    missed = [
+        *(f"{row.name}: {row.ratio:.1f}x" for row in rows if row.ratio < TARGETS[row.name]),
+        *(f"suffix {n}: {share:.0%}" for n, share in shares.items() if share < PEAK_SHARE),
+        *(f"{name}: {apart:.1g} apart in float32" for name, apart in exact.items() if apart > 1e-3),
+    ]
+    if choice.json:
+        found = {
+            "machine": machine(choice.threads),
+            "dtype": choice.dtype,
+            "peer": PEER,
+            "sets": [{**vars_of(row), "ratio": row.ratio} for row in rows],
+            "float32_apart": exact,
+            **peak,
+            "missed": missed,
+        }
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(_report(choice, rows, exact, peak, missed)))
+    return int(bool(missed))
+
+
+def vars_of(row: Compared) -> dict[str, Any]:
+    """Return a row's fields by name."""
+    return {name: getattr(row, name) for name in Compared.__dataclass_fields__}
+
+
+def _report(
+    choice: argparse.Namespace,
+    rows: list[Compared],
+    exact: dict[str, float],
+    peak: dict[str, Any],
+    missed: list[str],
+) -> list[str]:
+    lines = [
+        f"Label scoring against {PEER} (hf backend), {choice.dtype}, {machine(choice.threads)}.",
+        f"Medians of {1 if choice.quick else choice.rounds} turns; milliseconds a question.",
+        "",
+        f"{'set':10} {'labels':>6} {'choose':>8} {'peer':>9} {'batch':>5} {'ratio':>7} "
+        f"{'asked':>6} {'same best':>9} {'apart':>6} {'apart in float32':>16}",
+    ]
+    lines += [
+        f"{row.name:10} {row.labels:6} {row.ours_ms:8.1f} {row.peer_ms:9.1f} "
+        f"{row.peer_batch:5} {row.ratio:6.1f}x {TARGETS[row.name]:5.0f}x {row.same_best:9.2f} "
+        f"{row.apart:6.2f} {exact[row.name]:16.1e}"
+        for row in rows
+    ]
+    lines += ["", f"Matrix products: {peak['peak']:.0f} GFLOP/s at best."]
+    for length, rate in peak["suffixes"].items():
+        lines.append(
+            f"Scoring, {length} tokens a suffix: {rate:.0f} GFLOP/s, "
+            f"{rate / peak['peak']:.0%} of that; {PEAK_SHARE:.0%} asked."
+        )
+    return [*lines, "", f"Missed: {'; '.join(missed)}." if missed else "All targets met."]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

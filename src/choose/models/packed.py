@@ -1,0 +1,155 @@
+"""Several texts in one pass of a causal model, none of which sees another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from choose.models.blockwise import Block, attention, in_blocks
+
+if TYPE_CHECKING:
+    import torch
+
+    from choose.models.trie import Bools, Ints
+
+    # Keys and values of a text by layer, each (1, heads, tokens, width).
+    Past = dict[int, tuple[torch.Tensor, torch.Tensor]]
+
+NAME = "choose_packed"
+
+# What a model may hand to its attention that this one would have to heed and does not.
+_UNKNOWN = ("softcap", "s_aux", "position_bias", "head_mask")
+
+
+@dataclass(eq=False)
+class Piece:
+    """Tokens of one text in a pass.
+
+    Attributes:
+        tokens: (n,) ids.
+        positions: (n,) the place of each in its text.
+        sees: (n, past + n) which token looks at which, the past ones first.
+        past: keys and values of the tokens before it; None where there are none.
+        past_tokens: how many those are; they stand at the places 0, 1, …
+        wanted: (m,) the rows whose logits are asked for.
+    """
+
+    tokens: Ints
+    positions: Ints
+    sees: Bools
+    past: Past | None
+    past_tokens: int
+    wanted: Ints
+    blocks: dict[tuple[int | None, int], list[Block]] = field(default_factory=dict)
+
+    def in_blocks(self, window: int | None, groups: int, like: torch.Tensor) -> list[Block]:
+        """Return the parts of its attention, for all layers with that window and those groups."""
+        if (window, groups) not in self.blocks:
+            sees = self.sees
+            if window is not None:
+                places = np.concatenate([np.arange(self.past_tokens), self.positions])
+                sees = sees & (self.positions[:, None] - places[None, :] < window)
+            self.blocks[window, groups] = in_blocks(sees, groups, like)
+        return self.blocks[window, groups]
+
+
+@dataclass(eq=False)
+class Pack:
+    """The pieces of a pass; with `keeps`, what they leave for those that come after them."""
+
+    pieces: Sequence[Piece]
+    keeps: bool = False
+    kept: Past = field(default_factory=dict)
+
+
+_PACK: ContextVar[Pack | None] = ContextVar("pack", default=None)
+
+
+def logits(model: Any, pack: Pack) -> torch.Tensor:
+    """Return (m, vocabulary) logits of the m rows that the pieces want, piece by piece."""
+    import torch
+
+    device = model.device
+    tokens = np.concatenate([piece.tokens for piece in pack.pieces])
+    positions = np.concatenate([piece.positions for piece in pack.pieces])
+    starts = np.cumsum([0, *(len(piece.tokens) for piece in pack.pieces)])[:-1]
+    wanted = np.concatenate([p.wanted + s for p, s in zip(pack.pieces, starts, strict=True)])
+    with _packed(model, pack), torch.inference_mode():
+        output = model(
+            input_ids=torch.from_numpy(tokens)[None].to(device),
+            position_ids=torch.from_numpy(positions)[None].to(device),
+            # Anything that is a mask already: the library makes none of its own then.
+            attention_mask=torch.zeros(1, 1, 1, 1, dtype=model.dtype, device=device),
+            use_cache=False,
+            logits_to_keep=torch.from_numpy(wanted).to(device),
+        )
+    rows: torch.Tensor = output.logits[0]
+    return rows
+
+
+@contextmanager
+def _packed(model: Any, pack: Pack) -> Iterator[None]:
+    """Let a model attend by pieces, and as it did before afterwards."""
+    _register()
+    config = model.config.get_text_config()
+    before = config._attn_implementation
+    token = _PACK.set(pack)
+    try:
+        config._attn_implementation = NAME
+        yield
+    finally:
+        config._attn_implementation = before
+        _PACK.reset(token)
+
+
+@cache
+def _register() -> None:
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attend)
+
+
+def attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **more: Any,
+) -> tuple[torch.Tensor, None]:
+    """Return (1, n, heads, width): each piece looks at its own past and itself only.
+
+    With nothing else in a product of its own, what a piece gets cannot depend on its company.
+
+    Raises:
+        NotImplementedError: if the model's attention has a part that this one lacks.
+    """
+    import torch
+
+    pack = _PACK.get()
+    strange = [name for name in _UNKNOWN if more.get(name) is not None]
+    if pack is None or strange:
+        raise NotImplementedError(f"attention with {', '.join(strange) or 'no pack'}")
+    layer = int(module.layer_idx)
+    if pack.keeps:
+        pack.kept[layer] = key, value
+    ends = np.cumsum([len(piece.tokens) for piece in pack.pieces])
+    groups = query.shape[1] // key.shape[1]
+    parts: list[torch.Tensor] = []
+    for piece, end in zip(pack.pieces, ends, strict=True):
+        own = slice(end - len(piece.tokens), end)
+        keys, values = key[0, :, own], value[0, :, own]
+        if piece.past is not None:
+            keys = torch.cat([piece.past[layer][0][0], keys], dim=1)
+            values = torch.cat([piece.past[layer][1][0], values], dim=1)
+        blocks = piece.in_blocks(sliding_window, groups, query)
+        parts += attention(query[0, :, own], keys, values, scaling, blocks)
+    return torch.cat(parts, dim=1).transpose(0, 1)[None], None
