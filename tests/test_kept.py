@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import tiny
-from choose.conformance import pool, task
+from choose.conformance import TASK, pool
 from choose.errors import ModelError
 from choose.models import kept, kept_file
+from choose.models.causal_load import load_causal
 from choose.models.encoder import Encoder, embed, load_encoder
 from choose.models.kept import Shelf, keeping
 from choose.models.kept_file import KeptFile
@@ -70,11 +71,32 @@ def test_a_warm_probe_answers_the_same_and_costs_what_it_had_cost(spec: str) -> 
         load_encoder(spec).seconds.clear()
         probe = build("probe", seed=0, encoder=spec)
         with keeping():
-            probe.fit(task(), rows)
+            probe.fit(TASK, rows)
             runs.append((probe.predict([r.item() for r in rows]), probe.facts()["cached_seconds"]))  # type: ignore[attr-defined]
     (cold, before), (warm, after) = runs
     assert np.array_equal(cold.scores, warm.scores)
     assert after > before >= 0
+
+
+def test_a_warm_prompt_answers_the_same_and_its_latency_is_that_of_the_cold_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = str(tiny.causal_lm(tmp_path / "lm"))
+    rows = pool(rows=12)
+    runs = []
+    for turn in ("cold", "warm"):
+        load_causal(model).answers.clear()
+        if turn == "warm":
+            refuse = lambda *_: pytest.fail("computed again")  # noqa: E731
+            monkeypatch.setattr(load_causal(model), "tree_pass", refuse)
+        prompt = build("prompt", seed=0, model=model)
+        with keeping():
+            prompt.fit(TASK, rows)
+            runs.append(prompt.predict([row.item() for row in rows]))
+    cold, warm = runs
+    assert np.array_equal(cold.scores, warm.scores)
+    assert np.array_equal(cold.latency, warm.latency)
+    assert (warm.latency > 0).all()
 
 
 def test_nothing_is_kept_outside_of_a_study(spec: str, folder: Path) -> None:
@@ -140,7 +162,9 @@ def test_a_flipped_bit_is_not_an_answer(tmp_path: Path) -> None:
     assert here.get([b"k"]) == {b"k": (b"right", 1.0)}
 
 
-@pytest.mark.parametrize("content", [b"no database at all" * 99, b"SQLite format 3\0" + b"\7" * 9000])
+@pytest.mark.parametrize(
+    "content", [b"no database at all" * 99, b"SQLite format 3\0" + b"\7" * 9000]
+)
 def test_a_broken_file_is_made_anew(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     path.write_bytes(content)

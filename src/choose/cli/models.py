@@ -10,7 +10,8 @@ import typer
 from choose.cli import options
 
 models = typer.Typer(
-    help="List the weights that choose knows, fetch them, or clear work that is kept.", rich_markup_mode=None
+    help="List the weights that choose knows, fetch them, or clear work that is kept.",
+    rich_markup_mode=None,
 )
 
 
@@ -27,7 +28,7 @@ def listing(
     from choose.models.inventory import inventory
     from choose.models.kept import kept
 
-    found, work = inventory(paths), kept()
+    found, work = inventory(paths), kept(paths)
     if as_json:
         record = {
             "schema": 1,

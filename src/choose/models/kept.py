@@ -116,21 +116,21 @@ def limit() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the kept work takes, in megabytes, what it may take, and where it lies."""
+    """What the kept work takes and may take, in megabytes, and where it lies if that was asked."""
 
     mb: float
     limit_mb: float
-    path: str
+    path: str | None
 
     def record(self) -> dict[str, Any]:
         """Return it as plain values."""
         return asdict(self)
 
 
-def kept() -> Kept:
+def kept(paths: bool = False) -> Kept:
     """Return how much work is kept."""
     path, most = _path(), limit()
-    return Kept(_file(path, most).bytes() / 1e6, most / 1e6, str(path))
+    return Kept(_file(path, most).bytes() / 1e6, most / 1e6, str(path) if paths else None)
 
 
 def clear() -> None:

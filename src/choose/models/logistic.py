@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from choose.models.folding import Folded
 from choose.types import Floats
 
 # A label the pool never showed gets this probability instead of 0, whose logarithm is no number.
@@ -36,7 +37,7 @@ class LogisticHead:
 
         self.seen = sorted(set(targets))
         self.model = None
-        self.coordinates = RowSpace(features) if pays(features, len(self.seen)) else None
+        self.coordinates = coordinates(features, len(self.seen))
         features = self.coordinates(features) if self.coordinates else features
         if len(self.seen) > 1:
             self.model = LogisticRegression(C=self.C, max_iter=1000)
@@ -77,6 +78,15 @@ class LogisticHead:
             head.model.coef_, head.model.intercept_ = arrays["weights"], arrays["bias"]
             head.model.n_features_in_ = head.model.coef_.shape[1]
         return head
+
+
+def coordinates(features: Any, classes: int) -> RowSpace | Folded | None:
+    """Return the space in which features are fitted fastest; the fit is the same in each."""
+    from scipy.sparse import issparse
+
+    if pays(features, classes):
+        return RowSpace(features)
+    return Folded(features) if issparse(features) and features.nnz else None
 
 
 def pays(features: Any, classes: int) -> bool:

