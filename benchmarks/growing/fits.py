@@ -10,6 +10,9 @@ from typing import Any
 
 from growing.rows import examples, task
 
+# Seconds of measuring after which a point needs no repetition.
+ENOUGH = 2.0
+
 
 def cost(strategy: str, params: dict[str, Any], labels: int, rows: int, classes: int) -> float:
     """Return the processor seconds of one fit on `labels` rows and of asking `rows` others."""
@@ -35,9 +38,9 @@ def main() -> None:
 
 
 def _alone(job: dict[str, Any], point: dict[str, int]) -> float:
-    """Return the cost where nothing is known yet; the smaller of two, against chance."""
-    found = []
-    for _ in range(2):
+    """Return the cost where nothing is known yet; of a short one the least of three."""
+    found: list[float] = []
+    while len(found) < 3 and sum(found) < ENOUGH:
         if encoder := job["params"].get("encoder"):
             from choose.models.encoder import load_encoder
 

@@ -41,7 +41,8 @@ def load_causal(spec: str) -> CausalLM:
     lm.tree = honours_trees(lm)
     lm.prefixes.clear()
     way = "tree" if lm.tree else "plain"
-    lm.shelf = Shelf(("labels", lm.digest, str(model.dtype), way), np.float64)
+    made_by = ("labels", lm.digest, str(model.dtype), str(model.device), way)
+    lm.shelf = Shelf(made_by, np.float64)
     return lm
 
 

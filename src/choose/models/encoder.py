@@ -98,7 +98,8 @@ def load_encoder(spec: str) -> Encoder:
     folder = resolve(spec)
     with quiet("Loading the encoder"):
         model = SentenceTransformer(str(folder), trust_remote_code=False)
-    return Encoder(model, Shelf(("embedding", weights_digest(spec), str(model.dtype))))
+    made_by = ("embedding", weights_digest(spec), str(model.dtype), str(model.device))
+    return Encoder(model, Shelf(made_by))
 
 
 def embed(texts: Sequence[str], spec: str) -> Vectors:

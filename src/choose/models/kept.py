@@ -59,7 +59,8 @@ class Shelf:
     one kind of processor: whatever can change their bits or what they cost.
 
     Attributes:
-        made_by: all that identifies how the numbers come about, weights and number type included.
+        made_by: all that identifies how the numbers come about: what they are, the weights, the
+            number type, the device.
         dtype: the arrays' own.
     """
 
@@ -156,10 +157,8 @@ def _file(path: Path, most: int) -> KeptFile:
 @cache
 def _here() -> tuple[str, ...]:
     """Return what else the bits and the cost of an entry depend on."""
-    from choose.models.runtime import device
-
     threads = os.environ.get("CHOOSE_THREADS", "")
-    return (*_versions(), _sources(), device(), _processor(), str(os.cpu_count()), threads)
+    return (*_versions(), _sources(), _processor(), str(os.cpu_count()), threads)
 
 
 def _versions() -> Iterator[str]:
