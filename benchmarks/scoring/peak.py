@@ -73,7 +73,7 @@ def _scoring(lm: Any, job: dict[str, Any], length: int) -> float:
         with FlopCounterMode(display=False) as counter:
             lm.score(prompts, trie)
         rates.append(counter.get_total_flops() / seconds / 1e9)
-    return median(rates[1:])
+    return float(median(rates[1:]))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,15 @@ def python(folder: Path) -> Path:
     packages = next((home / "lib").glob("python*/site-packages"))
     # What is here already is what both sides compute with; pip adds only what the peer lacks.
     (packages / "shared.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    command = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PEER]
+    command = [
+        str(interpreter),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        PEER,
+    ]
     subprocess.run(command, check=True, stdout=sys.stderr)
     ready.touch()
     return interpreter

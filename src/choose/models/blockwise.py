@@ -53,34 +53,31 @@ def in_blocks(sees: Bools, groups: int, like: torch.Tensor) -> list[Block]:
 
 
 def attention(
-    query: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    scale: float | None,
-    blocks: Sequence[Block],
+    query: torch.Tensor, seen: torch.Tensor, scale: float | None, blocks: Sequence[Block]
 ) -> Iterator[torch.Tensor]:
     """Yield (heads, rows, width) for each block of a (heads, n, width) query.
 
-    Keys and values are (key heads, columns, width).
+    `seen` are the keys and the values, (2, key heads, columns, width).
     """
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     for block in blocks:
-        some = query[:, block.rows].reshape(keys.shape[0], -1, query.shape[-1])
-        found = _one(some, keys[:, : block.end], values[:, : block.end], factor, block)
-        yield found.reshape(query.shape[0], -1, values.shape[-1])
+        some = query if len(blocks) == 1 else query[:, block.rows]
+        folded = some.reshape(seen.shape[1], -1, query.shape[-1])
+        found = _one(folded, seen[:, :, : block.end], factor, block)
+        yield found.reshape(query.shape[0], -1, query.shape[-1])
 
 
-def _one(
-    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float, block: Block
-) -> torch.Tensor:
+def _one(query: torch.Tensor, seen: torch.Tensor, scale: float, block: Block) -> torch.Tensor:
     import torch
 
     # Measured on a CPU with bfloat16 products: from about a hundred rows on, two of them with a
     # softmax between take half the time of the fused kernel, which is the faster one elsewhere.
     if query.device.type == "cpu" and query.dtype is torch.bfloat16 and query.shape[1] >= ROWS:
-        scores = torch.bmm(query * scale, keys.transpose(1, 2))
-        scores[:, :, block.all :] += block.bias[:, block.all :]
-        return torch.bmm(scores.softmax(-1), values)
+        scores = torch.bmm(query * scale, seen[0].transpose(1, 2))
+        if block.all < block.end:
+            scores[:, :, block.all :] += block.bias[:, block.all :]
+        return torch.bmm(scores.softmax(-1), seen[1])
+    keys, values = seen.unsqueeze(1)
     return torch.nn.functional.scaled_dot_product_attention(
-        query[None], keys[None], values[None], attn_mask=block.bias[None, None], scale=scale
+        query[None], keys, values, attn_mask=block.bias[None, None], scale=scale
     )[0]

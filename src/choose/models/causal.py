@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PREFIXES = 4
 
 # Tokens of prompts and labels in one pass: enough for products at full speed.
-PASS_TOKENS = {"cpu": 1024, "mps": 4096, "cuda": 8192}
+PASS_TOKENS = {"cpu": 2048, "mps": 4096, "cuda": 8192}
 
 # Rows of logits that are normalised at a time, so that they stay in the processor's cache.
 _ROWS = 16

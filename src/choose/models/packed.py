@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from choose.models.trie import Bools, Ints
 
-    # Keys and values of a text by layer, each (1, heads, tokens, width).
-    Past = dict[int, tuple[torch.Tensor, torch.Tensor]]
+    # Keys and values of a text by layer, (2, heads, tokens, width).
+    Past = dict[int, torch.Tensor]
 
 NAME = "choose_packed"
 
@@ -139,17 +139,16 @@ def attend(
     if pack is None or strange:
         raise NotImplementedError(f"attention with {', '.join(strange) or 'no pack'}")
     layer = int(module.layer_idx)
+    both = torch.cat([key, value])
     if pack.keeps:
-        pack.kept[layer] = key, value
-    ends = np.cumsum([len(piece.tokens) for piece in pack.pieces])
+        pack.kept[layer] = both
     groups = query.shape[1] // key.shape[1]
+    lengths = [len(piece.tokens) for piece in pack.pieces]
     parts: list[torch.Tensor] = []
-    for piece, end in zip(pack.pieces, ends, strict=True):
-        own = slice(end - len(piece.tokens), end)
-        keys, values = key[0, :, own], value[0, :, own]
-        if piece.past is not None:
-            keys = torch.cat([piece.past[layer][0][0], keys], dim=1)
-            values = torch.cat([piece.past[layer][1][0], values], dim=1)
+    asked_own = torch.split(query[0], lengths, 1), torch.split(both, lengths, 2)
+    cut = zip(pack.pieces, *asked_own, strict=True)
+    for piece, asked, own in cut:
+        seen = own if piece.past is None else torch.cat([piece.past[layer], own], dim=2)
         blocks = piece.in_blocks(sliding_window, groups, query)
-        parts += attention(query[0, :, own], keys, values, scaling, blocks)
+        parts += attention(asked, seen, scaling, blocks)
     return torch.cat(parts, dim=1).transpose(0, 1)[None], None
