@@ -54,7 +54,7 @@ class Tfidf:
     """Words, word pairs and character n-grams, weighted by rarity, under logistic regression."""
 
     family: ClassVar[Family] = "baseline"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = True

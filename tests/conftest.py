@@ -13,7 +13,10 @@ from choose.data.divide import divide
 from choose.types import Dataset, Example
 
 # The user's own cache of weights and the real sets may be used; no other setting may leak in.
-_KEPT = frozenset({"CHOOSE_CACHE", "CHOOSE_SHARED_DATA"})
+_KEPT = frozenset({"CHOOSE_CACHE", "CHOOSE_SHARED_DATA", "CHOOSE_KEEP_GB"})
+
+# What the user's studies or other tests computed must not answer here; set before any fixture runs.
+os.environ["CHOOSE_KEEP_GB"] = "0"
 
 TOY = {
     "card_arrival": (

@@ -5,6 +5,7 @@ import pytest
 from scipy.sparse import random as random_sparse
 
 from choose.models import logistic
+from choose.models.folding import Folded
 from choose.models.logistic import LogisticHead, RowSpace, pays
 
 
@@ -21,7 +22,7 @@ def test_few_rows_with_many_features_give_the_same_probabilities(
     monkeypatch.setattr(logistic, "MOST_ROWS", 0)
     plain = LogisticHead(C)
     plain.fit(rows[:120], targets)
-    assert plain.coordinates is None
+    assert isinstance(plain.coordinates, Folded)
     # Both stop at the solver's tolerance, not at the optimum itself.
     np.testing.assert_allclose(
         fast.probabilities(rows[120:]), plain.probabilities(rows[120:]), atol=2e-3
@@ -41,5 +42,35 @@ def test_repeated_rows_and_dense_or_many_rows_are_no_trouble() -> None:
     head = LogisticHead(10.0)
     head.fit(twice, [f"c{i % 3}" for i in range(30)] * 2)
     assert np.isfinite(head.probabilities(rows)).all()
-    assert not pays(rows.toarray())
-    assert not pays(random_sparse(900, 901, density=0.01, format="csr"))
+    assert pays(rows, 3)
+    assert not pays(rows.toarray(), 3)
+    assert not pays(random_sparse(900, 901, density=0.01, format="csr"), 3)
+
+
+def test_many_short_rows_are_fitted_as_they_are() -> None:
+    short = random_sparse(
+        1360, 20_000, density=128 / 20_000, format="csr", rng=np.random.default_rng(3)
+    )
+    assert not pays(short, 6)
+    assert pays(short[:340], 6)
+
+
+def test_columns_that_come_together_are_fitted_as_one_to_the_same_end() -> None:
+    from scipy.sparse import csr_matrix, hstack
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(4)
+    single = random_sparse(150, 60, density=0.1, format="csr", rng=rng)
+    rows = hstack([single, 3 * single, csr_matrix((150, 2)), single[:, :9]]).tocsr()
+    folded = Folded(rows)
+    assert folded(rows).shape[1] <= 61
+    np.testing.assert_allclose(
+        (folded(rows) @ folded(rows).T - rows @ rows.T).toarray(), 0, atol=1e-9
+    )
+    targets = [f"c{i}" for i in rng.integers(0, 4, 150)]
+    head = LogisticHead(10.0)
+    head.fit(rows, targets)
+    plain = LogisticRegression(C=10.0, max_iter=1000).fit(rows, targets)
+    np.testing.assert_allclose(head.probabilities(rows), plain.predict_proba(rows), atol=1e-6)
+    _, arrays = head.state()
+    np.testing.assert_allclose(arrays["weights"], plain.coef_, atol=1e-5)

@@ -12,6 +12,7 @@ from choose.deciding import decide, report, report_both, texts
 from choose.exporting import export
 from choose.judge.record import Decision
 from choose.models.endpoints.session import connected
+from choose.models.kept import keeping
 from choose.observer import Observer, Silent
 from choose.resolving import names, resolve
 from choose.run.consent import Approve, before_sending, refuse
@@ -104,7 +105,7 @@ def run(
     dataset = load_dataset(study.data, study.task, rows)
     path = Path(out) if out else default_store(dataset)
     where, limit = str(path.absolute()), study.grid.max_usd
-    with connected(study.endpoints, max_usd=limit, study=where) as session:
+    with keeping(), connected(study.endpoints, max_usd=limit, study=where) as session:
         candidates, refusals, jobs = plan(study, dataset)
         _check_prices(study, candidates)
         spending = before_sending(study, dataset, candidates, jobs, Store(path), approve)

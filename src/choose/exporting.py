@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from choose.deciding import decide
 from choose.errors import StudyError
 from choose.models.endpoints.spec import endpoint_name
+from choose.models.kept import keeping
 from choose.store import Store
 
 if TYPE_CHECKING:
@@ -53,4 +54,5 @@ def export(
             f"{choice.candidate!r} asks {asked[0]}, which is not here to be exported. Ask the "
             "endpoint itself, or name a candidate that runs here with --candidate."
         )
-    return write_export(opened, decision, choice, place, force)
+    with keeping():
+        return write_export(opened, decision, choice, place, force)

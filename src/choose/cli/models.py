@@ -1,4 +1,4 @@
-"""`choose models`: which weights are embedded and which are here; fetch them."""
+"""`choose models`: which weights are embedded and which are here; fetch them; clear kept work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import typer
 from choose.cli import options
 
 models = typer.Typer(
-    help="List the weights that choose knows, or fetch them.", rich_markup_mode=None
+    help="List the weights that choose knows, fetch them, or clear work that is kept.",
+    rich_markup_mode=None,
 )
 
 
@@ -25,15 +26,20 @@ def listing(
         return
     from choose.cli.screen import stdout
     from choose.models.inventory import inventory
+    from choose.models.kept import kept
 
-    found = inventory(paths)
+    found, work = inventory(paths), kept(paths)
     if as_json:
-        record = {"schema": 1, "models": [entry.record() for entry in found]}
+        record = {
+            "schema": 1,
+            "models": [entry.record() for entry in found],
+            "kept": work.record(),
+        }
         typer.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return
     from choose.report.inventory import models_page
 
-    stdout().print(models_page(found))
+    stdout().print(models_page(found, work))
 
 
 @models.command()
@@ -50,3 +56,15 @@ def fetch(
     for spec in specs or [model.spec for model in EMBEDDED]:
         resolve(spec)
         say(f"Here: {spec}")
+
+
+@models.command()
+def clear() -> None:
+    """Forget the embeddings and scores that studies kept for later ones; weights stay."""
+    from choose.cli.screen import say
+    from choose.models.kept import clear as forget
+    from choose.models.kept import kept
+
+    before = kept().mb
+    forget()
+    say(f"Cleared {before:.0f} MB of kept work.")

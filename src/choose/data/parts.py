@@ -20,19 +20,33 @@ def folds_of(
     then even the parts out. No part stays empty if there are at least `count` clusters.
     """
     totals = Counter(targets[id] for id in ids)
-    have: list[Counter[str]] = [Counter() for _ in range(count)]
+    have = {target: [0] * count for target in totals}
     sizes = [0] * count
-    parts: list[set[str]] = [set() for _ in range(count)]
+    part_of: dict[str, int] = {}
     for unit in sorted(_units(ids, clusters, Random(f"folds-{seed}")), key=len, reverse=True):
-        classes = Counter(targets[id] for id in unit)
-        part = min(
-            range(count),
-            key=lambda p: (sum(n * have[p][c] / totals[c] for c, n in classes.items()), sizes[p]),
-        )
-        have[part].update(classes)
+        if len(unit) == 1:  # nearly all are, so they are dealt without counting classes
+            _, _, part = min(zip(have[targets[unit[0]]], sizes, range(count), strict=True))
+        else:
+            part = _least(Counter(targets[id] for id in unit), have, totals, sizes)
+        for id in unit:
+            have[targets[id]][part] += 1
+            part_of[id] = part
         sizes[part] += len(unit)
-        parts[part].update(unit)
-    return [[id for id in ids if id in part] for part in parts]
+    parts: list[list[str]] = [[] for _ in range(count)]
+    for id in ids:
+        parts[part_of[id]].append(id)
+    return parts
+
+
+def _least(
+    classes: Counter[str], have: Mapping[str, list[int]], totals: Counter[str], sizes: list[int]
+) -> int:
+    """Return the part that has least of these classes; of equal ones the smallest."""
+
+    def had(part: int) -> tuple[float, int]:
+        return sum(n * have[c][part] / totals[c] for c, n in classes.items()), sizes[part]
+
+    return min(range(len(sizes)), key=had)
 
 
 def held_out(

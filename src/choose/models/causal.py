@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from choose.errors import ModelError
+from choose.models.kept import Shelf
 from choose.models.layout import Layout, Prompt
 from choose.models.packed import Pack, Piece, logits
 from choose.models.runtime import threads
@@ -59,6 +60,8 @@ MOST = 100_000
 class CausalLM:
     """A loaded model, the prefixes it holds in memory and the answers it has given.
 
+    `shelf` holds the answers of earlier processes.
+
     A pass holds several prompts: of each the rest after the shared prefix, whose keys and values
     are kept, and all labels as one tree. They share the products of the layers but no attention,
     so an answer does not depend on what else is asked: to the bit where the rows of a product do
@@ -71,6 +74,7 @@ class CausalLM:
     tree: bool = True
     prefixes: OrderedDict[tuple[int, ...], Past] = field(default_factory=OrderedDict)
     answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict)
+    shelf: Shelf | None = None
 
     @property
     def context(self) -> int:
@@ -85,6 +89,8 @@ class CausalLM:
         """
         labels = _identity(trie)
         keys = [_identity_of(prompt) + labels for prompt in prompts]
+        if self.shelf is not None:
+            self.answers.update(self.shelf.get({k for k in keys if k not in self.answers}))
         known = sum(self.answers[key][1] for key in keys if key in self.answers)
         new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
         for some in self._passes(new, trie):
@@ -95,6 +101,8 @@ class CausalLM:
             pace = (perf_counter() - start) / sum(_own(new[key], trie) for key in some)
             for key, row in zip(some, rows, strict=True):
                 self.answers[key] = row, pace * _own(new[key], trie)
+            if self.shelf is not None:
+                self.shelf.put({key: self.answers[key] for key in some})
         found = [self.answers[key] for key in keys]
         while len(self.answers) > MOST:
             del self.answers[next(iter(self.answers))]

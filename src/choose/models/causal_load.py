@@ -11,6 +11,7 @@ import numpy as np
 
 from choose.errors import ModelError
 from choose.models.causal import CausalLM
+from choose.models.kept import Shelf
 from choose.models.layout import Layout, Prompt
 from choose.models.runtime import device, dtype, quiet
 from choose.models.trie import LabelTrie
@@ -39,6 +40,9 @@ def load_causal(spec: str) -> CausalLM:
     lm = CausalLM(model.to(device()).eval(), Layout(tokenizer), weights_digest(spec))
     lm.tree = honours_trees(lm)
     lm.prefixes.clear()
+    way = "tree" if lm.tree else "plain"
+    made_by = ("labels", lm.digest, str(model.dtype), str(model.device), way)
+    lm.shelf = Shelf(made_by, np.float64)
     return lm
 
 

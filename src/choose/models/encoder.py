@@ -1,8 +1,8 @@
-"""Sentence embeddings, each distinct text embedded once a process."""
+"""Sentence embeddings, each distinct text embedded once; studies keep them for the next ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from time import perf_counter
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from choose.models.kept import Numbers, Shelf
 from choose.models.runtime import quiet, threads
-from choose.models.weights import resolve
+from choose.models.weights import resolve, weights_digest
 
 # Texts of similar length embedded at a stretch, before it is asked again what this machine can do.
 CHUNK = 256
@@ -25,23 +26,30 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass
 class Encoder:
-    """A loaded sentence encoder with what it has embedded so far, and what that had cost."""
+    """A loaded sentence encoder with what it has embedded so far, and what that had cost.
+
+    `shelf` holds what earlier processes have embedded.
+    """
 
     model: Any
+    shelf: Shelf | None = None
     vectors: dict[str, Vectors] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return (n, d) unit vectors; texts longer than the model reads are cut by it."""
-        new = sorted(
-            {text for text in texts if text not in self.vectors}, key=lambda t: (len(t), t)
-        )
+        self.recall(texts)
+        new = sorted(self._unknown(texts), key=lambda t: (len(t), t))
         for first in range(0, len(new), CHUNK):
             chunk = new[first : first + CHUNK]
             threads()
             start = perf_counter()
-            self.vectors.update(zip(chunk, self._encode(chunk), strict=True))
-            self.seconds.update(dict.fromkeys(chunk, (perf_counter() - start) / len(chunk)))
+            vectors = self._encode(chunk)
+            each = (perf_counter() - start) / len(chunk)
+            made = {text: (vector, each) for text, vector in zip(chunk, vectors, strict=True)}
+            self._hold(made)
+            if self.shelf is not None:
+                self.shelf.put({_key(text): numbers for text, numbers in made.items()})
         if not texts:
             return np.empty((0, self.model.get_embedding_dimension()), np.float32)
         found = np.stack([self.vectors[text] for text in texts])
@@ -50,6 +58,20 @@ class Encoder:
             del self.vectors[oldest]
             self.seconds.pop(oldest, None)
         return found
+
+    def recall(self, texts: Sequence[str]) -> None:
+        """Take from the shelf what is not in memory, with what it had cost."""
+        if self.shelf is None:
+            return
+        keys = {_key(text): text for text in self._unknown(texts)}
+        self._hold({keys[key]: numbers for key, numbers in self.shelf.get(keys).items()})
+
+    def _unknown(self, texts: Sequence[str]) -> set[str]:
+        return {text for text in texts if text not in self.vectors}
+
+    def _hold(self, made: Mapping[str, Numbers]) -> None:
+        for text, (vector, seconds) in made.items():
+            self.vectors[text], self.seconds[text] = vector, seconds
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
         # A lone surrogate, which broken data can hold, would stop the tokenizer.
@@ -75,7 +97,9 @@ def load_encoder(spec: str) -> Encoder:
 
     folder = resolve(spec)
     with quiet("Loading the encoder"):
-        return Encoder(SentenceTransformer(str(folder), trust_remote_code=False))
+        model = SentenceTransformer(str(folder), trust_remote_code=False)
+    made_by = ("embedding", weights_digest(spec), str(model.dtype), str(model.device))
+    return Encoder(model, Shelf(made_by))
 
 
 def embed(texts: Sequence[str], spec: str) -> Vectors:
@@ -86,4 +110,9 @@ def embed(texts: Sequence[str], spec: str) -> Vectors:
 def embed_seconds(texts: Sequence[str], spec: str) -> float:
     """Return what embedding these texts, each once, had cost when it was done."""
     encoder = load_encoder(spec)
+    encoder.recall(texts)
     return sum(encoder.seconds.get(text, 0.0) for text in set(texts))
+
+
+def _key(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

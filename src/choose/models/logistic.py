@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from choose.models.folding import Folded
 from choose.types import Floats
 
 # A label the pool never showed gets this probability instead of 0, whose logarithm is no number.
 FLOOR = 1e-9
 
-# Beyond this many rows the eigenvectors of their products cost more than they save.
+# Beyond this many rows the products of all with all would take too much memory.
 MOST_ROWS = 2_000
 
 
@@ -36,7 +37,7 @@ class LogisticHead:
 
         self.seen = sorted(set(targets))
         self.model = None
-        self.coordinates = RowSpace(features) if pays(features) else None
+        self.coordinates = coordinates(features, len(self.seen))
         features = self.coordinates(features) if self.coordinates else features
         if len(self.seen) > 1:
             self.model = LogisticRegression(C=self.C, max_iter=1000)
@@ -79,12 +80,28 @@ class LogisticHead:
         return head
 
 
-def pays(features: Any) -> bool:
-    """Return whether so few sparse rows with so many features are better fitted by their space."""
+def coordinates(features: Any, classes: int) -> RowSpace | Folded | None:
+    """Return the space in which features are fitted fastest; the fit is the same in each."""
+    from scipy.sparse import issparse
+
+    if pays(features, classes):
+        return RowSpace(features)
+    return Folded(features) if issparse(features) and features.nnz else None
+
+
+def pays(features: Any, classes: int) -> bool:
+    """Return whether so few sparse rows with so many features are better fitted by their space.
+
+    The eigenvectors cost n^3 operations; they spare some 60 passes, each over all entries and,
+    in the solver's own memory, over all features, once a class. The weights of the two were
+    measured on sets of 200 to 1,360 rows: 1,360 short questions take 0.6 s instead of 4.1 s.
+    """
     from scipy.sparse import issparse
 
     rows, columns = features.shape
-    return bool(issparse(features) and 1 < rows <= MOST_ROWS and 4 * rows < columns)
+    if not issparse(features) or not 1 < rows <= MOST_ROWS or 4 * rows >= columns:
+        return False
+    return bool(rows**3 < classes * (100 * features.nnz + 860 * columns))
 
 
 class RowSpace:

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.models.inventory import Entry
+from choose.models.kept import Kept
 from choose.report.fitted import Fitted
 from choose.report.layout import note, pairs, section
 from choose.report.safe import clean, literal
@@ -63,11 +64,11 @@ def _default(value: object) -> str:
     return repr(value)
 
 
-def models_page(found: Sequence[Entry]) -> Fitted:
-    """Show the embedded weights, what is here of them, and what else is cached."""
+def models_page(found: Sequence[Entry], work: Kept) -> Fitted:
+    """Show the embedded weights, what is here of them, what else is cached, and kept work."""
     here = sum(entry.cached_mb or 0.0 for entry in found)
     parts = (
-        pairs(_model(entry) for entry in found),
+        pairs([*(_model(entry) for entry in found), _work(work)]),
         Text(),
         note(
             f"{figure(here)} MB are cached. Fetch what is missing: choose models fetch. Any folder "
@@ -87,6 +88,15 @@ def _model(entry: Entry) -> tuple[Text, Text]:
     for line in filter(None, (entry.spec, entry.path)):
         told.append(f"\n{clean(line)}", style="dim")
     return literal(entry.name, "bold"), told
+
+
+def _work(kept: Kept) -> tuple[Text, Text]:
+    told = literal(f"{figure(kept.mb)} of at most {figure(kept.limit_mb)} MB (CHOOSE_KEEP_GB)")
+    told.append("; embeddings and scores, for later studies of the same texts; no text is in it")
+    told.append("\nto empty it: choose models clear", style="dim")
+    if kept.path:
+        told.append(f"\n{clean(kept.path)}", style="dim")
+    return literal("kept work", "bold"), told
 
 
 def _facts(entry: Entry) -> Iterator[str]:

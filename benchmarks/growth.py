@@ -1,0 +1,131 @@
+"""How the cost of a candidate and of a study grows with labels, rows, classes and seeds.
+
+    python benchmarks/growth.py               about a quarter of an hour
+    python benchmarks/growth.py --quick       small sizes, no memory: some minutes
+    python benchmarks/growth.py --json        the figures as JSON
+
+Costs are processor seconds of one thread, so that other programs matter little. The dear candidates
+are scaled down to random models of two layers: what grows is the same, at a price that can be paid.
+Nothing that other studies kept is used. Exits with 1 and the list of missed targets, if any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+from growing.process import HERE, run
+from growing.rows import examples, write
+from growing.series import Memory, Series, missed
+from growing.text import lines
+from machine import machine
+
+# A point is labels to learn from, rows to ask, classes; one of the three varies.
+USUAL = {"labels": 500, "rows": 200, "classes": 8}
+CHEAP = {"labels": (500, 1000, 2000, 4000), "rows": (500, 1000, 2000, 4000)}
+DEAR = {"labels": (250, 500, 1000, 2000), "rows": (250, 500, 1000, 2000)}
+CLASSES = (4, 8, 16, 32, 64)
+SEEDS = (1, 2, 3, 5)
+QUICK_SHARE, LARGE = 4, 10_000
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a quarter of the sizes, no memory")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return parser.parse_args(arguments)
+
+
+def candidates(folder: Path) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Yield strategies with their parameters, and whether they are cheap."""
+    sys.path.insert(0, str(HERE.parent / "tests"))
+    from choose.models.specs import DEFAULT_ENCODER
+    from tiny import causal_lm
+
+    tiny = str(causal_lm(folder / "tiny-lm"))
+    yield "tfidf", {}, True
+    yield "probe", {"encoder": DEFAULT_ENCODER}, True
+    yield "knn", {"encoder": DEFAULT_ENCODER}, True
+    yield "prompt", {"model": tiny}, False
+    yield "lora", {"base": tiny, "epochs": 1}, False
+
+
+def fits(folder: Path, quick: bool) -> Iterator[Series]:
+    """Yield the cost of a fit with its questions along each axis."""
+    for strategy, params, cheap in candidates(folder):
+        axes = {**(CHEAP if cheap else DEAR), "classes": CLASSES}
+        for axis, at in axes.items():
+            sizes = tuple(n // QUICK_SHARE if quick and axis != "classes" else n for n in at)
+            points = [{**USUAL, axis: size} for size in sizes]
+            job = json.dumps({"strategy": strategy, "params": params, "points": points})
+            took = run([str(HERE / "growing" / "fits.py"), job])
+            name = strategy if cheap else f"{strategy} (tiny)"
+            print(f"{name} against {axis}: {took.processor:.0f} s", file=sys.stderr)
+            yield Series(name, axis, sizes, tuple(json.loads(took.out.splitlines()[-1])))
+
+
+def studies(folder: Path, quick: bool) -> Iterator[Series]:
+    """Yield the cost of whole studies of the bundled tickets against the number of seeds."""
+    tiny = str(folder / "tiny-lm")
+    cheap = ("-s", "tfidf", "-s", "probe", "-s", "knn")
+    dear = ("-s", "lora", "--tune", tiny, "--noise", "0", "--sizes", "1")
+    for name, which in {"cheap study": cheap, "lora (tiny) study": dear}.items():
+        seconds = []
+        seeds = SEEDS[:3] if quick else SEEDS
+        for count in seeds:
+            out = folder / f"{name}-{count}".replace(" ", "-")
+            arguments = ("sample:tickets", *which, "--seeds", str(count), "--budget", "60m")
+            seconds.append(
+                run(["-m", "choose", "compare", *arguments, "--out", str(out)]).processor
+            )
+        print(f"{name}: {sum(seconds):.0f} s", file=sys.stderr)
+        yield Series(name, "seeds", seeds, tuple(seconds))
+
+
+def memories(folder: Path) -> Iterator[Memory]:
+    """Yield the largest memory of studies of 10,000 rows, the dear candidates cut short."""
+    data = str(write(folder / "large.csv", examples(LARGE, 20, "large")))
+    whole = ("--seeds", "1", "--budget", "60m")
+    short = ("--seeds", "1", "--budget", "60s", "--noise", "0", "--sizes", "1")
+    for what, names, how in (
+        ("tfidf, probe and knn", ("tfidf", "probe", "knn"), whole),
+        ("prompt and lora with the default models, cut after a minute", ("prompt", "lora"), short),
+    ):
+        chosen = [part for name in names for part in ("-s", name)]
+        out = str(folder / f"large-{len(chosen)}")
+        took = run(["-m", "choose", "compare", data, *chosen, *how, "--out", out])
+        yield Memory(what, LARGE, took.peak_mb, took.processor)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and return 1 where a target is missed."""
+    choice, start = options(arguments), perf_counter()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        found = [*fits(folder, choice.quick), *studies(folder, choice.quick)]
+        memory = [] if choice.quick else list(memories(folder))
+    misses = list(missed(found, memory))
+    minutes = (perf_counter() - start) / 60
+    head = (
+        f"Growth of costs{' (quick)' if choice.quick else ''}; {machine(1)}; {minutes:.0f} minutes"
+    )
+    if choice.json:
+        figures = [series.record() for series in found]
+        record = {"run": head, "series": figures, "memory": list(map(asdict, memory))}
+        print(json.dumps({**record, "missed": misses}, indent=1))
+    else:
+        print("\n".join([head, "", *lines(found, memory), ""]))
+        print("\n".join(["Missed targets:", *misses]) if misses else "All targets are met.")
+    return 1 if misses else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""A study of the bundled tickets, against a naive loop over the very trials that it ran.
+
+    python benchmarks/study.py               about a quarter of an hour on two cores
+    python benchmarks/study.py --quick       fewer candidates and one seed, some minutes
+    python benchmarks/study.py --json        the figures as JSON
+
+The study is `choose compare` in one process, with its start, its judging and its report, and with
+nothing kept from earlier studies. The naive loop starts one process a trial: scikit-learn,
+sentence-transformers, transformers with one pass a label, or Trainer with PEFT, with the same rows,
+settings, prompts and threads. It is not run in whole: of each kind of trial one is timed (of a dear
+one some rows or steps), and loading, fitting and asking are multiplied by what each trial of that
+kind takes. Exits with 1 and the list of missed targets, if any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+from choose.models.specs import DEFAULT_ENCODER
+from choose.store import Store
+from choose.types import Dataset
+from machine import machine
+from naive.jobs import Work, asked_units, finished, fit_units, job_of
+
+HERE = Path(__file__).resolve().parent
+RATIO, AGREEMENT = 10.0, 0.97
+CHEAP = ("-s", "tfidf", "-s", "probe", "-s", "knn")
+# LoRA on the small encoder, as the README tunes on a laptop; everything else is the default.
+WHOLE = (*CHEAP, "-s", "prompt", "-s", "retrieval", "-s", "lora", "--tune", DEFAULT_ENCODER)
+STUDY = ("sample:tickets", "--test-rows", "60")
+QUICK = (*CHEAP, "-s", "prompt", "--seeds", "1", "--sizes", "1", "--noise", "0")
+# What the budget leaves out, the naive loop is not charged for.
+WHOLE_BUDGET, QUICK_BUDGET = "6m", "40s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of trial: what the naive loop takes for all of them, and whether answers agree.
+
+    `agreement` is the share of equal answers where the method is the same, else None.
+    """
+
+    name: str
+    trials: int
+    load: float
+    fit: float
+    ask: float
+    agreement: float | None
+
+    @property
+    def seconds(self) -> float:
+        """Return the naive loop's seconds."""
+        return self.load + self.fit + self.ask
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer candidates, one seed")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    return parser.parse_args(arguments)
+
+
+class Processes:
+    """Both sides' programs, with the same threads and nothing kept."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self.folder = folder
+        count = str(threads)
+        own = {"CHOOSE_KEEP_GB": "0", "CHOOSE_THREADS": count, "OMP_NUM_THREADS": count}
+        self.environment = {**os.environ, **own, "TOKENIZERS_PARALLELISM": "false"}
+
+    def study(self, quick: bool) -> float:
+        """Run the study and return its seconds, from the start of Python to its end."""
+        which = QUICK if quick else WHOLE
+        budget = ("--budget", QUICK_BUDGET if quick else WHOLE_BUDGET)
+        out = ("--out", str(self.folder / "study"), "-o", str(self.folder / "report.html"))
+        start = perf_counter()
+        self._run("-m", "choose", "compare", *STUDY, *which, *budget, *out)
+        return perf_counter() - start
+
+    def naive(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Run one naive trial, and count what its start takes as loading."""
+        path = self.folder / "job.json"
+        path.write_text(json.dumps(job), encoding="utf-8")
+        start = perf_counter()
+        out = self._run(str(HERE / "naive" / "trial.py"), str(path))
+        found: dict[str, Any] = json.loads(out.splitlines()[-1])
+        found["load"] = perf_counter() - start - found["fit"] - found["ask"]
+        return found
+
+    def _run(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments], env=self.environment, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"{arguments[0]}: {done.stderr[-2000:]}")
+        return done.stdout
+
+
+def kinds(store: Store, processes: Processes) -> Iterator[Kind]:
+    """Yield what the naive loop takes for each kind of trial that the study finished."""
+    groups: dict[str, list[Work]] = {}
+    for work in finished(store):
+        groups.setdefault(work.kind, []).append(work)
+    for name, works in groups.items():
+        shown = max(works, key=lambda work: (work.learnt, work.asked))
+        job = job_of(shown, store.dataset)
+        took = processes.naive(job)
+        print(f"{name}: one of {len(works)} naive trials timed", file=sys.stderr)
+        yield Kind(
+            name=name,
+            trials=len(works),
+            load=took["load"] * len(works),
+            fit=_scaled(took["fit"], took["fitted"], [fit_units(w, store.dataset) for w in works]),
+            ask=_scaled(took["ask"], took["asked"], [asked_units(w, store.dataset) for w in works]),
+            agreement=agreement(shown, store.dataset, job, took["answers"]),
+        )
+
+
+def _scaled(seconds: float, units: int, wanted: Sequence[int]) -> float:
+    return seconds / units * sum(wanted) if units else 0.0
+
+
+def agreement(
+    work: Work, dataset: Dataset, job: dict[str, Any], answers: list[Any]
+) -> float | None:
+    """Return the share of equal answers, of prompted models before their calibration."""
+    if work.trial.strategy == "lora":  # another head, another order of batches
+        return None
+    if "logprobs" in job:
+        ours = [row.index(max(row)) for row in job["logprobs"]]
+        theirs: list[Any] = [row.index(max(row)) for row in answers]
+    else:
+        ours, theirs = list(work.run.answers["clean", 0].outputs), answers
+    return sum(a == b for a, b in zip(ours, theirs, strict=True)) / len(ours)
+
+
+def missed(ours: float, found: Sequence[Kind], quick: bool) -> Iterator[str]:
+    """Yield a sentence for each target that is missed; a quick run is too small for the ratio."""
+    ratio = sum(kind.seconds for kind in found) / ours
+    if ratio < RATIO and not quick:
+        yield f"The study is {ratio:.1f} times as fast as the naive loop; {RATIO:.0f} are asked."
+    for kind in found:
+        if kind.agreement is not None and kind.agreement < AGREEMENT:
+            same = f"{kind.agreement:.0%} of the answers agree"
+            yield f"{kind.name}: {same}; {AGREEMENT:.0%} are asked."
+
+
+def lines(ours: float, found: Sequence[Kind]) -> Iterator[str]:
+    """Yield the comparison as a table."""
+    naive = sum(kind.seconds for kind in found)
+    trials = sum(kind.trials for kind in found)
+    yield f"study, {trials} trials with start, judging and report: {ours:,.0f} s"
+    yield f"naive loop over the same trials, from a sample:       {naive:,.0f} s"
+    yield f"ratio {naive / ours:.1f}"
+    yield ""
+    yield f"{'naive, by kind':28}{'trials':>7}{'load s':>9}{'fit s':>9}{'ask s':>9}{'agree':>8}"
+    for kind in found:
+        same = "-" if kind.agreement is None else f"{kind.agreement:.0%}"
+        yield (
+            f"{kind.name:28}{kind.trials:7}{kind.load:9.0f}{kind.fit:9.0f}{kind.ask:9.0f}{same:>8}"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run both sides, print, and return 1 where a target is missed."""
+    choice = options(arguments)
+    with TemporaryDirectory() as name:
+        processes = Processes(Path(name), choice.threads)
+        ours = processes.study(choice.quick)
+        print(f"the study: {ours:.0f} s", file=sys.stderr)
+        found = list(kinds(Store.open(Path(name) / "study"), processes))
+    misses = list(missed(ours, found, choice.quick))
+    head = f"One study{' (quick)' if choice.quick else ''}; {machine(choice.threads)}"
+    if choice.json:
+        naive = sum(kind.seconds for kind in found)
+        figures = {"study": ours, "naive": naive, "ratio": naive / ours}
+        rows = [asdict(kind) for kind in found]
+        print(json.dumps({"run": head, **figures, "kinds": rows, "missed": misses}, indent=1))
+    else:
+        print("\n".join([head, "", *lines(ours, found), ""]))
+        print("\n".join(["Missed targets:", *misses]) if misses else "All targets are met.")
+    return 1 if misses else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
