@@ -85,7 +85,7 @@ def job_of(work: Work, dataset: Dataset) -> dict[str, Any]:
 
 def _schedule(trial: Trial, dataset: Dataset) -> Any:
     import choose_lora
-    from choose.models.tuning import plan
+    from choose.models.schedule import plan
 
     rate = trial.params.get("learning_rate") or choose_lora.RATE
     classes = len(dataset.task.labels)

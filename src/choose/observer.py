@@ -29,5 +29,20 @@ class Observer(Protocol):
         """A job starts (no run) or has ended."""
 
 
-class Silent(Observer):
+class Silent:
     """Hears and says nothing."""
+
+    def sending(self, traffic: Traffic) -> None:
+        """Ignore the traffic."""
+
+    def planned(
+        self,
+        dataset: Dataset,
+        jobs: Sequence[Job],
+        refusals: Sequence[str],
+        budget: float | None,
+    ) -> None:
+        """Ignore the plan."""
+
+    def job(self, job: Job, run: Run | None) -> None:
+        """Ignore the job."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, floor, log10
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import altair as alt
 
@@ -15,8 +15,12 @@ PLOT = (230.0, 300.0)
 MARK, LETTER, LINE = 7.0, 6.6, 13.0
 
 # How a name can stand beside its mark, the best first: alignment, shift right, shift down.
-PLACES = {"right": ("left", 9, 0), "left": ("right", -9, 0), "above": ("center", 0, -13)}
-PLACES["below"] = ("center", 0, 14)
+PLACES: Mapping[str, tuple[Literal["left", "center", "right"], int, int]] = {
+    "right": ("left", 9, 0),
+    "left": ("right", -9, 0),
+    "above": ("center", 0, -13),
+    "below": ("center", 0, 14),
+}
 
 
 class Box(NamedTuple):
