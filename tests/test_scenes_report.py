@@ -75,8 +75,8 @@ def test_every_figure_that_was_measured_is_shown() -> None:
     assert "When the world changes" in text
     for figure in ("+8.3 (+6.3 to +10.3)", "61.3", "+1.7", "95.7", "44.4", "+12.3", "frontdesk"):
         assert figure in text
-    assert "with 5 rows" in text
-    assert "with 20 rows" not in text
+    assert "5 rows" in text
+    assert "20 rows" not in text
 
 
 def test_nothing_is_said_where_nothing_was_measured() -> None:

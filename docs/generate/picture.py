@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -41,4 +42,6 @@ def picture(record: Path = RECORD) -> str:
         record=True, width=WIDTH, file=StringIO(), force_terminal=True, color_system="truecolor"
     )
     console.print(FirstScreens(decision))
-    return console.export_svg(title="choose demo", unique_id="demo")
+    drawn = console.export_svg(title="choose demo", unique_id="demo")
+    # The page must load nothing from elsewhere; a monospaced font of the reader's does.
+    return re.sub(r"@font-face \{.*?\n    \}", "", drawn, flags=re.DOTALL)
