@@ -37,7 +37,8 @@ def outlook(rows: Rows, candidates: Sequence[Measured], seed: int = 0) -> Outloo
     """Resample the candidates that answered; those that answered fewer rows are put on a level.
 
     A candidate's mean is taken as its difference to the one with the most rows, on the rows both
-    have, plus that one's mean on all its rows.
+    have, plus that one's mean on all its rows. Of several, it is the most accurate one: what is
+    right on the same rows as the others tells best whether theirs were easy.
     """
     rng = np.random.default_rng(seed)
     names = [candidate.info.name for candidate in candidates]
@@ -86,12 +87,16 @@ def _places(rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.asarray(np.unique(np.asarray(rows.clusters), return_inverse=True)[1], dtype=np.int64)
 
 
+def _standing(side: Floats) -> tuple[int, float]:
+    """Return the rows it answered, and the share of them that are right."""
+    return int((~np.isnan(side).any(axis=1)).sum()), float(np.nanmean(side))
+
+
 def _means(
     scores: Sequence[Floats], weights: npt.NDArray[np.float32], rng: np.random.Generator
 ) -> Floats:
     """Return (rounds, candidates) means, each over repetitions drawn with replacement."""
-    answered = np.array([(~np.isnan(s).any(axis=1)).sum() for s in scores])
-    reference = scores[int(answered.argmax())]
+    reference = max(scores, key=_standing)
     base = row_means(reference)
     known = ~np.isnan(base)
     start = weights @ np.where(known, base, 0.0).astype(np.float32)

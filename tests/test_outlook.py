@@ -1,0 +1,22 @@
+"""What choosing now is expected to cost, where not everybody answered every row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from choose.judge.regret import _means
+
+
+def test_a_candidate_that_was_asked_easy_rows_is_measured_against_who_finds_them_easy_too() -> None:
+    chooser = np.random.default_rng(3)
+    easy = np.arange(600) < 120
+    probe = (chooser.random(600) < np.where(easy, 0.9, 0.78)).astype(float)[:, None]
+    majority = (chooser.random(600) < 0.15).astype(float)[:, None]
+    majority[:30] = 1.0  # by luck also right more often where the easy rows are
+    lora = np.where(easy[:, None], probe, np.nan)
+    whole = np.ones((1, 600), dtype=np.float32)
+    for order in ((majority, probe), (probe, majority)):
+        means = _means((*order, lora), whole, chooser)[0]
+        places = (1, 0)[order[0] is probe]
+        assert means[2] == np.float32(means[places]), "it answers just as the probe does"
+        assert abs(means[places] - probe.mean()) < 1e-6
