@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from choose.judge.growth import asked_too_few, more_rows
+from choose.judge.paired import paired_difference
 from choose.judge.regret import _means
 
 
@@ -20,3 +22,16 @@ def test_a_candidate_that_was_asked_easy_rows_is_measured_against_who_finds_them
         places = (1, 0)[order[0] is probe]
         assert means[2] == np.float32(means[places]), "it answers just as the probe does"
         assert abs(means[places] - probe.mean()) < 1e-6
+
+
+def test_rows_that_were_not_asked_come_before_rows_that_are_not_labelled() -> None:
+    chooser = np.random.default_rng(5)
+    better = (chooser.random(25) < 0.84).astype(float)[:, None]
+    worse = (chooser.random(25) < 0.72).astype(float)[:, None]
+    found = paired_difference(better, worse)
+    assert found.luck < 0.5
+    assert asked_too_few(found, 0.02, labelled=5_000)
+    assert more_rows(found, 0.02, labelled=5_000) is None
+    assert not asked_too_few(found, 0.02, labelled=25), "all that are labelled were asked"
+    low, high = more_rows(found, 0.02, labelled=25) or (0, 0)
+    assert (more_rows(found, 0.02, labelled=25 + low) or (0, 0))[1] == high - low

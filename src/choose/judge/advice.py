@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from choose.judge.credible import strong
 from choose.judge.data_driven import failure_steps
 from choose.judge.gates import Case
-from choose.judge.growth import contest, more_rows, rising
+from choose.judge.growth import asked_too_few, contest, more_rows, rising
 from choose.judge.headline import best_cheaper
 from choose.judge.joining import overlap_steps
 from choose.judge.label_gate import conflicts_fail
@@ -128,10 +128,13 @@ def next_steps(
     steps = [*relabel(case), *steps] if labels_limit(case) else [*steps, *relabel(case)]
     steps += [*failure_steps(case.failures, case.margin), *overlap_steps(case.overlap, case.margin)]
     if left_out:
-        steps.append(
+        finish = (
             f"Finish what was left out ({plural(len(left_out), 'item')}): the same "
             "command with a larger --budget goes on from here."
         )
+        hung, labelled = contest(case.field, case.settlement), len(case.field.panel.rows.targets)
+        first = hung is not None and asked_too_few(hung, case.stake, labelled)
+        steps = [finish, *steps] if first else [*steps, finish]
     return (*worth, *steps)
 
 
@@ -151,7 +154,7 @@ def _label(case: Case) -> Iterator[str]:
     found = contest(case.field, case.settlement)
     if case.settlement.chosen or found is None or not case.settlement.reachable:
         return
-    more = more_rows(found, case.stake)
+    more = more_rows(found, case.stake, len(case.field.panel.rows.targets))
     if more is None:
         return
     names = listed([case.name, case.settlement.rivals[0]])

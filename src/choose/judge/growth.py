@@ -120,9 +120,19 @@ def rows_to_settle(found: Difference, margin: float) -> tuple[int, int] | None:
     return rows_needed(margin, found.discordance), rows_needed(spare, found.discordance)
 
 
-def more_rows(found: Difference, margin: float) -> tuple[int, int] | None:
-    """Return how many more rows to label, or None where that is not what would help."""
+def more_rows(found: Difference, margin: float, labelled: int) -> tuple[int, int] | None:
+    """Return how many more rows to label, or None where that is not what would help.
+
+    Of the `labelled` test rows, those that were not asked of both come first.
+    """
     needed = rows_to_settle(found, margin)
-    if needed is None or needed[1] <= found.rows or needed[0] > FARTHEST * found.rows:
+    at_hand = max(labelled, found.rows)
+    if needed is None or needed[1] <= at_hand or needed[0] > FARTHEST * at_hand:
         return None
-    return max(needed[0] - found.rows, 0), needed[1] - found.rows
+    return max(needed[0] - at_hand, 0), needed[1] - at_hand
+
+
+def asked_too_few(found: Difference, margin: float, labelled: int) -> bool:
+    """Return whether rows that are labelled, and were not asked of both, would settle it."""
+    needed = rows_to_settle(found, margin)
+    return needed is not None and found.rows < needed[1] <= labelled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from choose.judge.credible import strong
 from choose.judge.forecasts import likely
 from choose.judge.gates import Case
-from choose.judge.growth import contest, more_rows, rising
+from choose.judge.growth import asked_too_few, contest, more_rows, rising
 from choose.judge.kinds import conflicts_limit
 from choose.judge.label_limit import limit_sentence
 from choose.judge.more_labels import nearest, toward_target
@@ -113,7 +113,7 @@ def _why_more(case: Case) -> str:
         )
     who = listed([case.name, case.settlement.rivals[0]])
     hung = contest(case.field, case.settlement)
-    more = more_rows(hung, case.stake) if hung else None
+    more = more_rows(hung, case.stake, len(case.field.panel.rows.targets)) if hung else None
     rows = plural(len(case.field.panel.rows.targets), "test row")
     if more is None:
         return f"{rows} cannot tell {who} apart."
@@ -142,6 +142,13 @@ def _close(case: Case) -> str:
             f"{_meanwhile(case)}."
         )
     rival = case.settlement.rivals[0]
+    hung, labelled = contest(case.field, case.settlement), len(case.field.panel.rows.targets)
+    if hung and asked_too_few(hung, case.stake, labelled):
+        return (
+            f"Too close to call between {case.name} and {rival} on the {plural(hung.rows, 'row')} "
+            f"of {labelled:,} that both were asked; the same command with a larger budget asks "
+            f"the others. Use {case.name} meanwhile; {_meanwhile(case)}."
+        )
     return (
         f"Too close to call between {case.name} and {rival}. Use {case.name} meanwhile; "
         f"{_meanwhile(case)}."

@@ -6,7 +6,7 @@ import numpy as np
 
 from choose.judge.forecasts import likely
 from choose.judge.gates import Case
-from choose.judge.growth import COARSE, contest, rising
+from choose.judge.growth import COARSE, asked_too_few, contest, rising
 from choose.judge.intervals import wilson
 from choose.judge.label_limit import labels_limit
 from choose.judge.more_labels import nearest, unknown
@@ -77,4 +77,6 @@ def _too_few_labels(case: Case) -> bool:
     found = contest(case.field, case.settlement)
     if found is None or found.luck >= 0.5:
         return False
+    if asked_too_few(found, case.stake, len(case.field.panel.rows.targets)):
+        return False  # what is missing is time, not labels
     return case.detectable is None or case.detectable > COARSE * case.stake

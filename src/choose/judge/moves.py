@@ -74,7 +74,7 @@ def _ask(case: Case) -> Iterator[Move]:
     found = contest(case.field, case.settlement)
     if case.settlement.chosen or found is None:
         return
-    more = more_rows(found, case.stake)
+    more = more_rows(found, case.stake, len(case.field.panel.rows.targets))
     if more is not None:
         rival = opponent(case.field, case.settlement)
         move = _labelled(case, "ask more rows", rival, _settled(case), rounded(more[1]))
