@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]'
 	@touch $@
 
-demo: $(STAMP)  ## compare all strategies on the bundled tickets (about 5 minutes)
+demo: $(STAMP)  ## compare every family on the bundled tickets (about 5 minutes)
 	@$(BIN)/choose demo
 
 test: $(STAMP)  ## the fast tests

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from choose import strategy
+from choose.meter import went
 from choose.types import Answers, Example, Family, Item, Task
 
 
@@ -57,6 +58,51 @@ class Slow(Fake):
         time.sleep(0.2)
 
 
+class Steady(Fake):
+    """Takes a known time for every row it learns and is asked, and says how far it is."""
+
+    fit_seconds: ClassVar[float] = 0.004
+    ask_seconds: ClassVar[float] = 0.002
+    fits: ClassVar[list[int]] = []
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        super().fit(task, examples)
+        for done in range(1, len(examples) + 1):
+            time.sleep(self.fit_seconds)
+            went(done, len(examples), "learning")
+        self.fits.append(len(examples))
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        time.sleep(self.ask_seconds * len(items))
+        return super().predict(items)
+
+
+class Sluggish(Steady):
+    """The same, and ten times slower to ask."""
+
+    ask_seconds: ClassVar[float] = 0.02
+
+
+class Remembers(Steady):
+    """Takes its time for texts that nobody has asked of it before."""
+
+    seeded: ClassVar[bool] = False
+    known: ClassVar[set[str]] = set()
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        self.labels, self.cached = task.labels, 0.0
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        new = {item.text for item in items} - self.known
+        self.known.update(new)
+        self.cached += self.ask_seconds * (len(items) - len(new))
+        time.sleep(self.ask_seconds * len(new))
+        return Fake.predict(self, items)
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"cached_seconds": self.cached}
+
+
 class Impatient(Fake):
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         raise KeyboardInterrupt
@@ -100,7 +146,10 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
         cls.__name__.lower(): EntryPoint(
             cls.__name__.lower(), f"fakes:{cls.__name__}", strategy.GROUP
         )
-        for cls in (Broken, Liar, Short, Mute, Slow, Impatient, Together, Apart)
+        for cls in (
+            *(Broken, Liar, Short, Mute, Slow, Impatient, Together, Apart),
+            *(Steady, Sluggish, Remembers),
+        )
     }
     known = {**strategy.available(), **fakes}
     monkeypatch.setattr(strategy, "available", lambda: known)

@@ -31,6 +31,10 @@ def endpoint(**more: Any) -> Endpoint:
         ({"api_key_env": KEY}, "not the key itself"),
         ({"api_key": KEY}, "Did you mean 'api_key_env'?"),
         ({"extra_body": {"api_key": KEY}}, "looks like a key"),
+        ({"extra_body": {"metadata": {"auth": [KEY]}}}, "'auth' looks like a key"),
+        ({"extra_body": {"headers": {"X-Subscription-Key": "a"}}}, "looks like a key"),
+        ({"extra_body": {"note": "Bearer abcdefghijk"}}, "'note' looks like a key"),
+        ({"api_key_env": "abcdef0123456789abcdef0123456789"}, "looks like a key itself"),
         ({"extra_body": {"messages": []}}, "is set by choose"),
         ({"concurrency": 0}, "concurrency"),
         ({"usd_per_million_in": -1}, "usd_per_million_in"),
@@ -43,6 +47,12 @@ def test_a_bad_section_is_refused_without_its_secrets(given: dict[str, Any], say
         check({"endpoints": {"big": section}}, "the study")
     assert says in str(caught.value)
     assert KEY not in str(caught.value)
+
+
+def test_what_only_sounds_like_a_key_is_sent() -> None:
+    extra = {"max_completion_tokens": 9, "tokenizer": "x", "prompt_cache_key": "tickets"}
+    assert endpoint(extra_body=extra).extra_body == extra
+    assert endpoint(api_key_env="OPENAI_API_KEY_2025").api_key_env == "OPENAI_API_KEY_2025"
 
 
 def test_the_address_people_copy_is_understood() -> None:

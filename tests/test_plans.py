@@ -58,8 +58,12 @@ def test_a_plan_is_the_grid_that_compare_runs(choose, tmp_path: Path) -> None:  
     planned = json.loads(Path("st/grid.json").read_text(encoding="utf-8"))["trials"]
     assert sum(n for by in record["trials"].values() for n in by.values()) == len(planned)
     assert record["trials"]["the first pass"] == {"majority": 5, "tfidf": 5}
-    assert record["forecast"] is None
-    assert "not forecast yet" in " ".join(choose("plan", data, *flags).out.split())
+    by_name = {one["candidate"]: one for one in record["forecast"]}
+    assert by_name["tfidf"]["trials"] == sum(b.get("tfidf", 0) for b in record["trials"].values())
+    assert by_name["tfidf"]["seconds"] > by_name["tfidf"]["first"] > 0
+    assert by_name["tfidf"]["usd"] is None
+    plain = choose("plan", data, *flags, "--no-forecast")
+    assert "Nothing was run or fetched" in " ".join(plain.out.split())
 
 
 def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

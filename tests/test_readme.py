@@ -16,6 +16,7 @@ import typer
 
 from choose.cli.app import app
 from choose.cli.gates import PANEL
+from choose.judge.rule import RULE
 from studies import write_csv
 
 ROOT = Path(__file__).parent.parent
@@ -122,6 +123,7 @@ def test_the_sizes_of_the_weights_are_what_is_fetched_and_kept(choose) -> None: 
 def test_the_picture_is_of_the_demo_and_shows_its_verdict() -> None:
     record = json.loads((ROOT / "docs" / "generate" / "demo.json").read_text(encoding="utf-8"))
     assert record["dataset"]["name"] == "tickets"
+    assert record["rule"] == RULE  # judged anew whenever the rule changes: make picture
     shown = html.unescape((ROOT / "docs" / "generated" / "report.svg").read_text(encoding="utf-8"))
     first = record["verdict"]["headline"].split()[:4]
     assert " ".join(first) in shown.replace("\xa0", " ")

@@ -11,7 +11,8 @@ import fakes
 from choose.api import plan
 from choose.run.asking import Deadline
 from choose.run.group import run_group, run_trial
-from choose.run.local import Limits, left_out_sentences, run_jobs
+from choose.run.local import Limits, run_jobs
+from choose.run.outcome import left_out_sentences
 from choose.run.racing import Race
 from choose.store import Store
 from choose.study.grid import Job

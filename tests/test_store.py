@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,3 +154,20 @@ def test_the_state_changes_with_the_trials(tmp_path: Path) -> None:
     assert store.state() == before
     store.add(run)
     assert store.state() != before
+
+
+def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "st")
+    old, new, own = (
+        tmp_path / "st" / "trials" / name
+        for name in (".trial.json.0a1b2c3d", ".trial.json.4e5f6a7b", ".mine")
+    )
+    old.parent.mkdir(parents=True, exist_ok=True)
+    for path in (old, new, own):
+        path.write_text("half")
+    for path in (old, own):
+        os.utime(path, (0, 0))
+    store.begin({}, dataset())
+    assert not old.exists()
+    assert new.exists()
+    assert own.exists()

@@ -21,6 +21,7 @@ from choose.store import Store
 from choose.study.grid import Job
 from choose.study.load import Overrides, only
 from choose.study.study import Study
+from choose.timings import Forecast
 from choose.types import Candidate, Dataset
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ class Ready:
 
 
 def _run(ready: Ready, store: Store, watch: Observer) -> Outcome:
-    from choose.run.local import Limits, left_out_sentences, run_jobs
+    from choose.run.local import Limits, run_jobs
+    from choose.run.outcome import left_out_sentences
 
     study, dataset, jobs = ready.study, ready.dataset, ready.jobs
     store.begin(_plain(study), dataset)
@@ -163,6 +165,7 @@ class Planning:
     jobs: list[Job]
     budget: float | None
     spending: Spending
+    forecasts: tuple[Forecast, ...] = ()
 
 
 def planned(
@@ -171,13 +174,18 @@ def planned(
     study_file: str | Path | None = None,
     overrides: Overrides | None = None,
     strategies: Sequence[str] = (),
+    rehearse: bool = False,
 ) -> Planning:
-    """Read the rows and lay out the trials, running and fetching nothing; as for `compare`.
+    """Read the rows and lay out the trials, fetching nothing; as for `compare`.
+
+    With `rehearse`, some seconds of every candidate's work here tell what all of it will take.
 
     Raises:
         ChooseError: where `compare` would refuse to start.
     """
     from choose.data.load import load_dataset
+    from choose.run.timings import forecast, priced
+    from choose.study.behind import allowed
     from choose.study.spending import spending_of
 
     study = resolve(data, study_file, overrides)
@@ -185,12 +193,17 @@ def planned(
     dataset = load_dataset(study.data, study.task)
     with connected(study.endpoints):
         candidates, refusals, jobs = plan(study, dataset)
+        allowed(study, candidates)
+        budget = study.grid.budget_seconds
+        found = forecast(jobs, dataset, budget) if rehearse else []
+    asked = priced(found, jobs, candidates, dataset, study.endpoints)
     return Planning(
         dataset=dataset,
         candidates=candidates,
         refusals=refusals,
         jobs=jobs,
-        budget=study.grid.budget_seconds,
+        budget=budget,
+        forecasts=tuple(asked),
         spending=spending_of(jobs, candidates, dataset, study.endpoints, study.grid.max_usd),
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +13,10 @@ from typing import Any
 from uuid import uuid4
 
 from choose.errors import StoreError
+
+# Names of files that are being written, and seconds after which nobody is writing them any more.
+_LEFT = re.compile(r"\..+\.[0-9a-f]{8}")
+YOUNG = 60.0
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -32,6 +38,17 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers left below a folder that were killed between writing and renaming.
+
+    Another process may be writing right now, so that what is younger than a minute stays.
+    """
+    for beside in folder.rglob(".*"):
+        with suppress(OSError):
+            if _LEFT.fullmatch(beside.name) and time.time() - beside.stat().st_mtime > YOUNG:
+                beside.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

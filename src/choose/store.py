@@ -20,7 +20,7 @@ import tomli_w
 
 from choose.digests import digest
 from choose.errors import StoreError
-from choose.files import write_json, write_text, write_whole
+from choose.files import sweep, write_json, write_text, write_whole
 from choose.tables import answers_from, answers_table, dataset_from, dataset_tables
 from choose.types import Dataset, Run, Scenario, Trial
 
@@ -71,6 +71,7 @@ class Store:
 
     def begin(self, study: Mapping[str, Any], dataset: Dataset) -> None:
         """Write what is fixed before the run: the study with its rule, and the data."""
+        sweep(self.path)
         rows, facts = dataset_tables(dataset)
         write_whole(self.path / "data.parquet", rows.write_parquet)
         write_json(self.path / "data.json", facts)

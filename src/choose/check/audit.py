@@ -13,7 +13,7 @@ from choose.check.steps import steps_of
 from choose.data.conflicts import counted
 from choose.data.load import divided, read_rows
 from choose.data.personal import hints_of
-from choose.judge.reach import Reach
+from choose.judge.reach import USUAL, Reach
 from choose.judge.rule import USUAL_MARGIN
 from choose.judge.words import plural, points
 from choose.study.study import Study
@@ -75,5 +75,6 @@ def _headline(reach: Reach, steps: int) -> str:
         )
     return (
         f"These rows can show a gain of {points(reach.usual)} or more, where "
-        f"{points(reach.margin)} would matter{first}."
+        f"{points(reach.margin)} would matter, if two candidates differ on {USUAL:.0%} of "
+        f"rows{first}."
     )

@@ -14,7 +14,8 @@ from choose.cli import parse
 def demo(
     out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Time to spend; the study file of the demo says 4m30s.")
+        str | None,
+        typer.Option(help="Time to spend; by default that of its study file, 285s."),
     ] = None,
     output: Annotated[
         list[Path] | None,
@@ -24,7 +25,7 @@ def demo(
         bool, typer.Option("--json", help="Print only the decision record.")
     ] = False,
 ) -> None:
-    """Compare all strategies on the support tickets that ship with choose."""
+    """Compare strategies of every family on the support tickets that ship with choose."""
     from choose.cli.compare import Wanted, run
     from choose.cli.written import write
 

@@ -47,7 +47,7 @@ Strategies = Annotated[
     typer.Option(
         "--strategy",
         "-s",
-        help="A strategy to compare; repeatable. Default: all installed.",
+        help="A strategy to compare; repeatable. Default: all that need no endpoint.",
         rich_help_panel=WHO,
     ),
 ]
@@ -107,7 +107,7 @@ Target = Annotated[
 ]
 Margin = Annotated[
     float | None,
-    typer.Option(help="Smallest gain that matters, such as 0.02.", rich_help_panel=GRID),
+    typer.Option(help="Smallest gain that matters, as a share: 0.02.", rich_help_panel=GRID),
 ]
 Config = Annotated[
     Path | None,

@@ -36,16 +36,27 @@ def plan(
     usd: Annotated[
         float | None, typer.Option(help="Dollars to spend on labels.", rich_help_panel=BEFORE)
     ] = None,
+    forecast: Annotated[
+        bool,
+        typer.Option(
+            "--forecast/--no-forecast",
+            help="Rehearse each candidate for some seconds to say what it will take.",
+        ),
+    ] = True,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say what compare would run, or with --no-data what to label; runs nothing."""
+    """Say what compare would run and take, or with --no-data what to label."""
     names = ("classes", "gain", "minutes_per_label", "hourly_rate", "usd")
     asked = {name: context.params[name] for name in names}
     if no_data:
         before({**asked, "target": context.params["target"]}, data, as_json)
         return
     parse.only_without_data(asked)
-    study = {"study_file": config or options.found(), "overrides": options.study(context)}
+    study = {
+        "study_file": config or options.found(),
+        "overrides": options.study(context),
+        "rehearse": forecast,
+    }
     grid(data, study, context.params["strategy"], as_json)
 
 
@@ -67,13 +78,15 @@ def grid(
 ) -> None:
     """Print the trials that compare would run."""
     import json
+    from dataclasses import asdict
 
     from choose import api
-    from choose.cli.screen import stdout
+    from choose.cli.screen import stdout, working
     from choose.report.grid import grid_page, trials_by_part
     from choose.report.spending import sending_record
 
-    found = api.planned(data, strategies=strategies or (), **study)
+    with working("Rehearsing each candidate" if study["rehearse"] else "Laying out the trials"):
+        found = api.planned(data, strategies=strategies or (), **study)
     if as_json:
         record = {
             "schema": 1,
@@ -85,7 +98,7 @@ def grid(
             "budget_seconds": found.budget,
             "trials": trials_by_part(found.jobs),
             "left_out": list(found.refusals),
-            "forecast": None,
+            "forecast": [asdict(one) for one in found.forecasts] or None,
             "sending": sending_record(found.spending),
         }
         typer.echo(json.dumps(record, indent=1, ensure_ascii=False))

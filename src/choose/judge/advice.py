@@ -74,7 +74,9 @@ def _model(case: Case) -> Iterator[str]:
     prompted = [m.info for m in case.field.order if m.info.family in ("prompting", "retrieval")]
     if any(strong(info) for info in prompted):
         return
-    needed = min(case.field.accuracies[case.name].value + case.margin, 1.0)
+    needed = case.field.accuracies[case.name].value + case.margin
+    if needed > 1:
+        return  # nobody can be ahead by that much
     yield (
         f"A prompted model that gets {of_100(needed)} right on these rows would change "
         "this; test one with: choose compare DATA --model SPEC."
@@ -198,10 +200,11 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:
     gate = next(gate for gate in gates if gate.name == "contenders credible")
     if gate.status == "unknown" and case.field.family(case.name) not in ("prompting", "retrieval"):
         prompted = best_of(case.field, ("prompting", "retrieval"))
+        stronger = "stronger " if prompted else ""
         so_far = f"{prompted} got {_right(case, prompted)} right" if prompted else "none was tried"
         yield (
-            "Try a stronger prompted model (choose compare DATA --model SPEC): here "
-            f"{so_far}, {case.name} {_right(case, case.name)}."
+            f"Try a {stronger}prompted model (choose compare DATA --model SPEC): here "
+            f"{so_far}, {case.name} got {_right(case, case.name)}."
         )
 
 

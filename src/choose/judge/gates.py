@@ -124,7 +124,8 @@ def _adequate(case: Case) -> Gate:
         return _unmeasured(name, "There is nothing to compare.")
     detectable = case.detectable
     finds = (
-        f"{plural(found.rows, 'test row')} find a gain of {points(detectable)} four times in five"
+        f"{plural(found.rows, 'test row')} find a gain of {points(detectable)} four times in five "
+        "where two candidates disagree as often as these do"
         if detectable is not None
         else f"{plural(found.rows, 'test row')} are too few to find the differences seen"
     )
@@ -164,9 +165,7 @@ def _beaten(case: Case) -> Gate:
     found = case.versus(_OTHERS, ("baseline",))
     name = "baselines beaten"
     if found is None:
-        return _unmeasured(
-            name, "Only one side was measured: there is no baseline, or nothing else."
-        )
+        return _unmeasured(name, "Nothing but baselines was measured, or no baseline.")
     return _judged(name, case, found, _sentence(found))
 
 

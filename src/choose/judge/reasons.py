@@ -123,7 +123,7 @@ def coarse(case: Case) -> str:
     if baseline is None:
         return ""
     errors = 1 - field.accuracies[baseline].value
-    if case.margin <= errors / COARSE:
+    if errors <= 0 or case.margin <= errors / COARSE:
         return ""
     return (
         f"The margin of {points(case.margin)} is more than a quarter of the errors of {baseline}, "

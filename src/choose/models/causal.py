@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from choose.errors import ModelError
+from choose.meter import went
 from choose.models.kept import Shelf
 from choose.models.layout import Layout, Prompt
 from choose.models.packed import Pack, Piece, logits
@@ -93,6 +94,7 @@ class CausalLM:
             self.answers.update(self.shelf.get({k for k in keys if k not in self.answers}))
         known = sum(self.answers[key][1] for key in keys if key in self.answers)
         new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
+        tokens, done = sum(_own(prompt, trie) for prompt in new.values()), 0
         for some in self._passes(new, trie):
             threads()
             start = perf_counter()
@@ -103,6 +105,8 @@ class CausalLM:
                 self.answers[key] = row, pace * _own(new[key], trie)
             if self.shelf is not None:
                 self.shelf.put({key: self.answers[key] for key in some})
+            done += sum(_own(new[key], trie) for key in some)
+            went(done, tokens, "scoring")
         found = [self.answers[key] for key in keys]
         while len(self.answers) > MOST:
             del self.answers[next(iter(self.answers))]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from choose.meter import went
 from choose.models.kept import Numbers, Shelf
 from choose.models.runtime import quiet, threads
 from choose.models.weights import resolve, weights_digest
@@ -50,6 +51,7 @@ class Encoder:
             self._hold(made)
             if self.shelf is not None:
                 self.shelf.put({_key(text): numbers for text, numbers in made.items()})
+            went(first + len(chunk), len(new), "embedding")
         if not texts:
             return np.empty((0, self.model.get_embedding_dimension()), np.float32)
         found = np.stack([self.vectors[text] for text in texts])

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from choose.errors import ModelError
+from choose.models.machine import halves_fast
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ def device() -> str:
 
 @cache
 def dtype() -> torch.dtype:
-    """Return the faster of float32 and bfloat16 on this machine, as measured once a process.
+    """Return the faster of float32 and bfloat16 on this machine, as measured once.
 
     CHOOSE_DTYPE overrides the measurement.
 
@@ -51,24 +52,7 @@ def dtype() -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     if device() == "mps":
         return torch.float32
-    threads()
-    # bfloat16 without hardware support is up to 500 times slower, so nothing is assumed; where
-    # the two are close, float32, lest a busy machine change the answers.
-    faster = 1.3 * _matmul_seconds(torch.bfloat16) < _matmul_seconds(torch.float32)
-    return torch.bfloat16 if faster else torch.float32
-
-
-def _matmul_seconds(kind: torch.dtype) -> float:
-    import torch
-
-    left = torch.ones(256, 576, dtype=kind)
-    right = torch.ones(576, 1536, dtype=kind)
-    times = []
-    for _ in range(4):  # the first is the warm-up
-        start = time.perf_counter()
-        left @ right
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+    return torch.bfloat16 if halves_fast() else torch.float32
 
 
 def threads() -> int:

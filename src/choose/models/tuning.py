@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from choose.errors import StrategyError
+from choose.meter import went
 from choose.models.adapters import Tuned
 from choose.models.courses import Course
 from choose.models.lanes import lane
@@ -37,6 +38,7 @@ def train_several(courses: Sequence[Course]) -> None:
             step([(course, course.take()) for course in going])
             for course in going:
                 course.move()
+            went(sum(c.step for c in courses), sum(c.plan.steps for c in courses), "training")
     for course, own, loss in zip(courses, shown, before, strict=True):
         course.end()
         course.tuned.proof = _proof(course.tuned, own, loss)

@@ -126,7 +126,7 @@ def weakest(decision: Decision, width: int) -> Iterator[RenderableType]:
     name = decision.verdict.recommended or decision.verdict.use_meanwhile
     card = next((card for card in decision.scorecards if card.candidate == name), None)
     found = [(row.recall, row) for row in card.per_class if row.recall is not None] if card else []
-    if len(found) < 2:
+    if len(found) < 2 or all(recall == 1 for recall, _ in found):
         return
     rows: list[LabelRecord] = [row for _, row in sorted(found, key=lambda pair: pair[0])[:WEAKEST]]
     columns = [

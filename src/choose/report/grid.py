@@ -14,8 +14,10 @@ from choose.report.layout import Column, bullets, note, section, sheet
 from choose.report.safe import clean, literal, shorten
 from choose.report.spending import plan_lines
 from choose.report.standing import Planned
+from choose.report.timings import forecast_lines, forecast_table
 from choose.report.words import DASH, duration, plural
 from choose.sending import Spending
+from choose.timings import Forecast
 from choose.types import Candidate, Dataset
 
 NAME = 24
@@ -48,6 +50,10 @@ class Plan(Protocol):
     def spending(self) -> Spending:
         """Return what endpoints would be sent."""
 
+    @property
+    def forecasts(self) -> Sequence[Forecast]:
+        """Return what each candidate would take, if that was rehearsed."""
+
 
 def grid_page(plan: Plan) -> Fitted:
     """Return the trials by part and candidate; it fits the console that it is printed on."""
@@ -73,15 +79,25 @@ def _parts(plan: Plan, width: int) -> Iterator[RenderableType]:
     yield literal(_division(data), "dim")
     yield Text()
     yield from sheet(_table(plan), width)
+    if plan.forecasts:
+        yield Text()
+        yield from sheet(forecast_table(plan.forecasts), width)
+        yield Text()
+        yield bullets(forecast_lines(plan.forecasts, plan.budget))
     if plan.spending.bills:
         yield section("What would be sent", bullets(plan_lines(plan.spending)))
     if plan.refusals:
         yield section("Left out", bullets(plan.refusals))
     yield Text()
     budget = f"a budget of {duration(plan.budget)} may cut" if plan.budget else "no budget cuts"
+    rehearsed = (
+        "Each candidate was rehearsed for some seconds, and nothing of that is kept."
+        if plan.forecasts
+        else "Nothing was run or fetched."
+    )
     yield note(
         f"Parts run about in this order, cheap candidates first; {budget} it short. A trial is one "
-        "fit and its answers. How long they take is not forecast yet. Nothing was run or fetched."
+        f"fit and its answers. {rehearsed}"
     )
 
 

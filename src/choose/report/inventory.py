@@ -31,8 +31,9 @@ def strategies_page(found: Sequence[Description]) -> Fitted:
     parts.append(Text())
     parts.append(
         note(
-            "All take part in compare unless some are named: -s NAME, or [[candidates]] in the "
-            "study file, where params set the hyperparameters. Variants are measured beside."
+            "All that need no endpoint take part in compare unless some are named: -s NAME, or "
+            "[[candidates]] in the study file, where params set the hyperparameters. Variants are "
+            "measured beside."
         )
     )
     return Fitted(lambda width: parts)

@@ -14,11 +14,12 @@ from typing import Any
 from choose.data.scenarios import drawn, place_of
 from choose.data.views import sample_rows, view
 from choose.errors import MoneySpent
+from choose.meter import OutOfTime
 from choose.models.endpoints.session import repeated
 from choose.run.asking import Deadline, ask, ask_until
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
 from choose.study.grid import Job
-from choose.types import Dataset, Item, Run
+from choose.types import Dataset, Example, Item, Run
 
 _PACKAGES = (
     "choose-llm",
@@ -32,21 +33,25 @@ _PACKAGES = (
 
 
 def run_group(
-    jobs: Sequence[Job], dataset: Dataset, deadline: Deadline | None = None
+    jobs: Sequence[Job],
+    dataset: Dataset,
+    deadline: Deadline | None = None,
+    fitted: Fitted | None = None,
 ) -> Iterator[tuple[Run, str | None]]:
     """Yield each job's run, with a traceback where the strategy broke.
 
     A strategy that raises is a finding, not an abort; only an interruption and the end of
-    the money go through. After the `deadline`, clean questions that are left
+    the money or of the time go through. After the `deadline`, clean questions that are left
     stay unasked. Several jobs of a strategy that can learn several trials side by side are fitted
     so; where that breaks, each is fitted alone and breaks alone.
     """
-    together = fit_together(jobs, dataset) if len(jobs) > 1 else {}
+    before = {jobs[0].trial.key: fitted} if fitted is not None else {}
+    before |= fit_together(jobs, dataset) if len(jobs) > 1 else {}
     for job in jobs:
         start = perf_counter()
         try:
-            yield run_trial(job, dataset, deadline, together.get(job.trial.key)), None
-        except MoneySpent:
+            yield run_trial(job, dataset, deadline, before.get(job.trial.key)), None
+        except (MoneySpent, OutOfTime):
             raise
         except Exception as error:
             message = " ".join(str(error).split()) or "no message"
@@ -63,11 +68,18 @@ def run_group(
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A strategy that was fitted beside others, and its share of the seconds that took."""
+    """A strategy that was fitted before, alone or beside others.
+
+    Attributes:
+        seconds: what its fit took, or its share of that.
+        alone: what it would take with nothing cached; not known of one of several.
+        group: how many were fitted side by side.
+    """
 
     strategy: Strategy
     seconds: float
-    group: int
+    alone: float | None = None
+    group: int = 1
 
 
 def fit_together(jobs: Sequence[Job], dataset: Dataset) -> dict[str, Fitted]:
@@ -85,13 +97,13 @@ def fit_together(jobs: Sequence[Job], dataset: Dataset) -> dict[str, Fitted]:
             return {}
         pools = [drawn(dataset, place_of(trial, dataset)).pool for trial in trials]
         first.fit_group(strategies, dataset.task, pools)
-    except MoneySpent:
+    except (MoneySpent, OutOfTime):
         raise
     except Exception:
         return {}
     seconds = (perf_counter() - start) / len(jobs)
     return {
-        trial.key: Fitted(strategy, seconds, len(jobs))
+        trial.key: Fitted(strategy, seconds, group=len(jobs))
         for trial, strategy in zip(trials, strategies, strict=True)
     }
 
@@ -100,19 +112,16 @@ def run_trial(
     job: Job,
     dataset: Dataset,
     deadline: Deadline | None = None,
-    beside: Fitted | None = None,
+    before: Fitted | None = None,
 ) -> Run:
     """Fit once and answer every view; how much a deadline leaves unasked is all that can vary.
 
     What a fit beside others would have cost alone is not known, so it is not given.
     """
     trial = job.trial
-    strategy = beside.strategy if beside else _built(job)
     rows = drawn(dataset, place_of(trial, dataset))
-    start = perf_counter()
-    if not beside:
-        strategy.fit(dataset.task, rows.pool)
-    fitted, fit_cached = perf_counter(), _cached(strategy)
+    fitted = before or _fitted(job, dataset, rows.pool)
+    strategy, start, fit_cached = fitted.strategy, perf_counter(), cached_seconds(fitted.strategy)
     questions = [dataset.examples[id].item() for id in rows.questions]
     clean, found = (
         (questions, ask(strategy, questions, dataset.task))
@@ -120,7 +129,7 @@ def run_trial(
         else ask_until(strategy, questions, dataset, deadline)
     )
     asked, answers = {("clean", 0): clean}, {("clean", 0): found}
-    answered, all_cached = perf_counter(), _cached(strategy)
+    answered, all_cached = perf_counter(), cached_seconds(strategy)
     for name in job.views:
         asked[name, 0] = view(name, _few(rows.questions, dataset, job.view_rows), seed=0)
         answers[name, 0] = ask(strategy, asked[name, 0], dataset.task)
@@ -128,26 +137,37 @@ def run_trial(
         asked["clean", repeat] = _few(rows.questions, dataset, job.view_rows)
         with repeated(repeat):
             answers["clean", repeat] = ask(strategy, asked["clean", repeat], dataset.task)
-    spent = perf_counter() - start + (beside.seconds if beside else 0.0)
+    spent = perf_counter() - start
+    more = spent + cached_seconds(strategy) - fit_cached
     return Run(
         trial=trial,
         answers=answers,
         asked={key: tuple(item.id for item in items) for key, items in asked.items()},
         # Work that an earlier trial had done and this one used counts, or a cost would depend on
         # the order of the trials.
-        fit_seconds=None if beside else fitted - start + fit_cached,
-        predict_seconds=answered - fitted + all_cached - fit_cached,
-        seconds_spent=spent,
-        seconds_alone=None if beside else spent + _cached(strategy),
-        group_size=beside.group if beside else 1,
+        fit_seconds=fitted.alone,
+        predict_seconds=answered - start + all_cached - fit_cached,
+        seconds_spent=spent + fitted.seconds,
+        seconds_alone=None if fitted.alone is None else fitted.alone + more,
+        group_size=fitted.group,
         unasked=len(questions) - len(clean),
         versions=versions(),
         **_how(_facts(strategy)),
     )
 
 
-def _built(job: Job) -> Strategy:
-    strategy = build(job.trial.strategy, seed=job.trial.seed, **job.trial.params)
+def _fitted(job: Job, dataset: Dataset, pool: Sequence[Example]) -> Fitted:
+    strategy = ready(job)
+    start = perf_counter()
+    strategy.fit(dataset.task, pool)
+    spent = perf_counter() - start
+    return Fitted(strategy, spent, spent + cached_seconds(strategy))
+
+
+def ready(job: Job, again: int = 0) -> Strategy:
+    """Build a trial's strategy, with its seed or a later one, and load what it needs."""
+    trial = job.trial
+    strategy = build(trial.strategy, seed=trial.seed + again, **trial.params)
     if isinstance(strategy, Prepares):
         strategy.prepare()
     return strategy
@@ -157,7 +177,8 @@ def _facts(strategy: Strategy) -> dict[str, Any]:
     return dict(strategy.facts()) if isinstance(strategy, Reports) else {}
 
 
-def _cached(strategy: Strategy) -> float:
+def cached_seconds(strategy: Strategy) -> float:
+    """Return what work that was there already had cost."""
     return float(_facts(strategy).get("cached_seconds") or 0.0)
 
 

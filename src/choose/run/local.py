@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 
 from choose.errors import MoneySpent
+from choose.meter import OutOfTime, metered
 from choose.run.asking import Deadline
 from choose.run.group import run_group
+from choose.run.outcome import Outcome
+from choose.run.pacing import Pacing
 from choose.run.racing import Race
 from choose.store import Store
 from choose.strategy import Groups, find
 from choose.study.grid import Job
+from choose.study.points import FIRST_PASS
 from choose.types import Dataset, Run
-
-FIRST_PASS = "the first pass"
-
-# Of the time left, the part that first passes of dear candidates share; the rest is for what cheap
-# ones still add in seconds: noise, sizes, the pool asked of itself.
-SHARED = 0.75
 
 # Trials learnt side by side; more would save little and risk more at an interruption.
 MOST_TOGETHER = 10
+
+# A fit or a question that is still going at the end of the budget may go on for this part of it.
+GRACE = 0.05
 
 Watch = Callable[[Job, Run | None], None]
 
@@ -42,23 +42,6 @@ class Limits:
     money: bool = False
 
 
-@dataclass
-class Outcome:
-    """What was not run, who was dropped and why, and whether the user stopped it.
-
-    `unasked` counts the first-pass rows that a candidate's share of the budget did not reach;
-    `unpaid` is what the limit of dollars left.
-    """
-
-    left_out: list[Job] = field(default_factory=list)
-    unpaid: list[Job] = field(default_factory=list)
-    unasked: Counter[str] = field(default_factory=Counter)
-    dropped: dict[str, str] = field(default_factory=dict)
-    interrupted: bool = False
-    money: bool = False
-    seconds: float = 0.0
-
-
 def run_jobs(
     jobs: Sequence[Job],
     dataset: Dataset,
@@ -68,122 +51,139 @@ def run_jobs(
 ) -> Outcome:
     """Run what the store does not hold yet and the limits allow.
 
-    A candidate that has not answered anything yet is always given one trial, so that a small
-    budget leaves out repetitions and not candidates. A dear one answers as many rows of that trial
-    as an even share of three quarters of the time left allows. `watch` is called before (without a
-    run) and after each job.
+    A candidate that has not answered anything yet is given one trial unless its fit alone is
+    forecast to take far more than is left, so that a small budget leaves out repetitions and not
+    candidates. Dear ones answer as many rows of that trial as fit three quarters of the time left,
+    all the same number of rows. `watch` is called before (without a run) and after each job.
     """
-    outcome, start, budget = Outcome(money=limits.money), perf_counter(), limits.seconds
-    race = Race({id: e.target for id, e in dataset.examples.items()}, limits.margin)
-    outcome.dropped = race.out
-    cost: dict[str, float] = {}
-    broken: set[str] = set()
-    working: set[str] = set()
-    waiting = {j.trial.candidate for j in jobs if not find(j.trial.strategy).cheap}
-    beside: set[int] = set()
-    for number, job in enumerate(jobs):
-        if number in beside:
-            continue
-        if store.done(job.trial, job.all_views, job.repeats):
-            run = store.get(job.trial)
-            _note(race, job, run)
-            watch(job, run)
-            waiting.discard(job.trial.candidate)
-            continue
+    return _Walk(jobs, dataset, store, limits, watch).go()
+
+
+class _Walk:
+    """The state of a run."""
+
+    def __init__(
+        self, jobs: Sequence[Job], dataset: Dataset, store: Store, limits: Limits, watch: Watch
+    ) -> None:
+        self.jobs, self.dataset, self.store = jobs, dataset, store
+        self.limits, self.watch = limits, watch
+        self.outcome, self.start = Outcome(money=limits.money), perf_counter()
+        targets = {id: e.target for id, e in dataset.examples.items()}
+        self.race = Race(targets, limits.margin)
+        self.outcome.dropped = self.race.out
+        self.cost: dict[str, float] = {}
+        self.broken: set[str] = set()
+        self.working: set[str] = set()
+        self.beside: set[int] = set()
+        waiting: dict[str, Job] = {}
+        for job in jobs:
+            if not find(job.trial.strategy).cheap and not self._done(job):
+                waiting.setdefault(job.trial.candidate, job)
+        done = {job.trial.candidate for job in jobs if self._done(job)}
+        waiting = {name: job for name, job in waiting.items() if name not in done}
+        self.pacing = Pacing(dataset, limits.seconds or inf, waiting)
+
+    def go(self) -> Outcome:
+        for number, job in enumerate(self.jobs):
+            if number in self.beside:
+                continue
+            if self._done(job):
+                self._known(job)
+                continue
+            if self._pointless(job):
+                continue
+            try:
+                self._run(number, job)
+            except MoneySpent:
+                self.outcome.unpaid.append(job)
+            except OutOfTime:
+                self.outcome.left_out.append(job)
+            except KeyboardInterrupt:
+                self.outcome.left_out += [j for j in self.jobs[number:] if not self._done(j)]
+                self.outcome.interrupted = True
+                break
+        self.outcome.seconds = perf_counter() - self.start
+        return self.outcome
+
+    def _done(self, job: Job) -> bool:
+        return self.store.done(job.trial, job.all_views, job.repeats)
+
+    def _known(self, job: Job) -> None:
+        run = self.store.get(job.trial)
+        self._note(job, run)
+        self.watch(job, run)
+
+    def _pointless(self, job: Job) -> bool:
         name = job.trial.candidate
-        if name in broken and name not in working:
-            continue  # a candidate that has only failed so far has said what there is to say
-        if limits.racing and not find(job.trial.strategy).cheap and race.drop(name):
-            continue
-        left = float("inf") if budget is None else budget - (perf_counter() - start)
-        if name in cost and cost[name] > left:
-            outcome.left_out.append(job)
-            continue
-        watch(job, None)
-        deadline = None
-        together = [job]
-        if budget is not None and name in waiting:
-            share = SHARED * left / len(waiting)
-            deadline = Deadline(perf_counter() + share, start + budget)
-            waiting.discard(name)
-        elif limits.money and job.part == FIRST_PASS:
+        if name in self.broken and name not in self.working:
+            return True  # a candidate that has only failed so far has said what there is to say
+        dear = not find(job.trial.strategy).cheap
+        return self.limits.racing and dear and self.race.drop(name)
+
+    @property
+    def _left(self) -> float:
+        if self.limits.seconds is None:
+            return inf
+        return self.limits.seconds - (perf_counter() - self.start)
+
+    def _run(self, number: int, job: Job) -> None:
+        name = job.trial.candidate
+        first = name not in self.cost
+        cheap = find(job.trial.strategy).cheap
+        # The cheap ones that keep the dear ones honest get a first trial whatever it takes.
+        if not (first and cheap) and self.cost.get(name, 0.0) >= self._left:
+            self.outcome.left_out.append(job)
+            return
+        self.watch(job, None)
+        deadline, fitted, together = None, None, [job]
+        if self.limits.seconds is not None and name in self.pacing.waiting:
+            self.pacing.look(self._left)
+            if (fit := self.pacing.too_long(name, self._left)) is not None:
+                self.outcome.too_long[name] = self.cost[name] = fit
+                self.outcome.left_out.append(job)
+                self.pacing.start(name)
+                return
+            deadline = self.pacing.deadline(name, self._left)
+            fitted = self.pacing.start(name)
+        elif self.limits.money and job.part == FIRST_PASS:
             deadline = Deadline(inf)  # in parts, so that what is paid for counts
-        elif name in cost:
-            together = _together(jobs[number:], store, min(MOST_TOGETHER, left // cost[name]))
-            beside |= set(range(number + 1, number + len(together)))
-        try:
-            for run, traceback in run_group(together, dataset, deadline):
-                store.add(run, traceback)
-                outcome.unasked[name] += run.unasked
-                cost[name] = max(run.seconds_spent or 0.0, 0.5 * cost.get(name, 0.0))
-                (broken if run.error else working).add(name)
-                own = next(j for j in together if j.trial.key == run.trial.key)
-                _note(race, own, run)
-                watch(own, run)
-        except MoneySpent:
-            outcome.unpaid.append(job)
-        except KeyboardInterrupt:
-            outcome.left_out += [
-                j for j in jobs[number:] if not store.done(j.trial, j.all_views, j.repeats)
-            ]
-            outcome.interrupted = True
-            break
-    outcome.seconds = perf_counter() - start
-    return outcome
+        elif not first:
+            most = min(MOST_TOGETHER, self._left // self.cost[name])
+            together = self._together(number, most)
+            self.beside |= set(range(number + 1, number + len(together)))
+        grace = inf if first and cheap else GRACE * (self.limits.seconds or 0.0)
+        with metered(self._left + grace):
+            for run, traceback in run_group(together, self.dataset, deadline, fitted):
+                self._keep(together, run, traceback)
+
+    def _keep(self, together: Sequence[Job], run: Run, traceback: str | None) -> None:
+        name = run.trial.candidate
+        self.store.add(run, traceback)
+        self.outcome.unasked[name] += run.unasked
+        self.cost[name] = max(run.seconds_spent or 0.0, 0.5 * self.cost.get(name, 0.0))
+        (self.broken if run.error else self.working).add(name)
+        own = next(j for j in together if j.trial.key == run.trial.key)
+        self._note(own, run)
+        self.watch(own, run)
+
+    def _note(self, job: Job, run: Run | None) -> None:
+        if run is not None and job.part == FIRST_PASS:
+            self.race.add(run)
+
+    def _together(self, number: int, most: float) -> list[Job]:
+        """Return a job, and those right after it that can be learnt beside it."""
+        first = self.jobs[number]
+        if not issubclass(find(first.trial.strategy), Groups):
+            return [first]
+        found: list[Job] = []
+        keys: set[str] = set()
+        for job in self.jobs[number:]:
+            if _kind(job) != _kind(first) or job.trial.key in keys or self._done(job):
+                break
+            found.append(job)
+            keys.add(job.trial.key)
+        return found[: max(1, int(most))]
 
 
-def _together(jobs: Sequence[Job], store: Store, most: float) -> list[Job]:
-    """Return the first job, and those right after it that can be learnt beside it."""
-    first = jobs[0]
-    if not issubclass(find(first.trial.strategy), Groups):
-        return [first]
-    found: list[Job] = []
-    keys: set[str] = set()
-    for job in jobs:
-        alike = (job.trial.candidate, job.trial.strategy, job.part) == (
-            first.trial.candidate,
-            first.trial.strategy,
-            first.part,
-        )
-        if not alike or job.trial.key in keys:
-            break
-        if store.done(job.trial, job.all_views, job.repeats):
-            break
-        found.append(job)
-        keys.add(job.trial.key)
-    return found[: max(1, int(most))]
-
-
-def _note(race: Race, job: Job, run: Run | None) -> None:
-    if run is not None and job.part == FIRST_PASS:
-        race.add(run)
-
-
-def left_out_sentences(outcome: Outcome) -> list[str]:
-    """Say by candidate what was planned and not run, and why."""
-    why = "stopped by you" if outcome.interrupted else "the budget was used up"
-    dropped = [f"{candidate}: {reason}." for candidate, reason in outcome.dropped.items()]
-    cut = [
-        f"{candidate}: {n} rows of its first pass were not asked: its share of the budget"
-        f"{' or of --max-usd' if outcome.money else ''} was used up. Whoever is asked fewer rows "
-        "is compared on those."
-        for candidate, n in outcome.unasked.items()
-        if n
-    ]
-    unpaid = "--max-usd was used up; run again with more to go on, nothing is paid for twice"
-    left = [*_by_candidate(outcome.left_out, why), *_by_candidate(outcome.unpaid, unpaid)]
-    return [*dropped, *cut, *left]
-
-
-def _by_candidate(jobs: Sequence[Job], why: str) -> list[str]:
-    counts: dict[str, Counter[str]] = {}
-    for job in jobs:
-        counts.setdefault(job.trial.candidate, Counter())[job.part] += 1
-    return [
-        f"{candidate}: {', '.join(_trials(part, n) for part, n in parts.items())}: {why}."
-        for candidate, parts in counts.items()
-    ]
-
-
-def _trials(part: str, count: int) -> str:
-    return f"{part} ({count} {'trial' if count == 1 else 'trials'})"
+def _kind(job: Job) -> tuple[str, str, str]:
+    return job.trial.candidate, job.trial.strategy, job.part

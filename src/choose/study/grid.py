@@ -12,7 +12,7 @@ from choose.digests import digest_rows
 from choose.errors import StudyError, did_you_mean
 from choose.strategy import Strategy, Weighted, build, find
 from choose.study.behind import asked_by, costs
-from choose.study.points import Point, Stage
+from choose.study.points import FIRST_PASS, Point, Stage
 from choose.study.ranges import noises, sizes_in_rows
 from choose.study.scenarios import Scenes, scenario_points
 from choose.study.study import Study
@@ -87,7 +87,7 @@ class Planner:
         """Yield a candidate's places in the grid; where rows cost, with few rows asked."""
         priced = costs(candidate, self.study.endpoints) and not self.study.grid.thorough
         for point in self._points(candidate):
-            full = point.part in ("the first pass", "views", "repetitions")
+            full = point.part in (FIRST_PASS, "views", "repetitions")
             yield point if full or not priced else point.asking(PRICED_ROWS)
 
     def _points(self, candidate: Candidate) -> Iterator[Point]:
@@ -99,7 +99,7 @@ class Planner:
         # Views cost a prompted model as much as the clean rows do, so it answers them later; the
         # clean answers are known by then.
         first = Stage.CHEAP if cheap else Stage.DEAR
-        yield Point(first, "the first pass", views=views if cheap else ())
+        yield Point(first, FIRST_PASS, views=views if cheap else ())
         repeats = grid.repeats if asked_by(candidate, self.study.endpoints) else 1
         if not cheap and (views or repeats > 1):
             yield Point(Stage.DEAR_VIEWS, "views", views=views, repeats=repeats)

@@ -7,6 +7,8 @@ from enum import IntEnum
 
 from choose.types import STANDARD, Scenario
 
+FIRST_PASS = "the first pass"
+
 
 class Stage(IntEnum):
     """What runs when: what tells most comes first. Candidates that are not cheap are dear."""

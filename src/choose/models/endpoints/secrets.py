@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from choose.errors import ModelError
-from choose.models.endpoints.settings import Endpoint
+from choose.models.endpoints.settings import KEYLIKE, Endpoint
 
 HIDDEN = "[key]"
-
-# What looks like a key or an authorisation header, whosever it is.
-_KEYLIKE = re.compile(
-    r"(?i)(bearer\s+)[^\s\"',;]+|\b(sk|pk|gsk|hf|xai|key)[-_][A-Za-z0-9*_\-.]{6,}"
-)
 
 
 def key_of(name: str, endpoint: Endpoint) -> str | None:
@@ -45,7 +39,7 @@ def scrubbed(text: str, keys: Iterable[str]) -> str:
     """Return a text without any key in it, on one line and not too long to be read."""
     for key in keys:
         text = text.replace(key, HIDDEN)
-    text = _KEYLIKE.sub(lambda m: f"{m[1] or ''}{HIDDEN}", text)
+    text = KEYLIKE.sub(lambda m: f"{m[1] or ''}{HIDDEN}", text)
     return " ".join(text.split())[:300]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,12 +16,21 @@ from choose.prices import TokenPrices
 # Raise whenever a request for the same prompt is put or read in another way.
 PROTOCOL = 1
 
+# What looks like a key or an authorisation header, whosever it is.
+KEYLIKE = re.compile(r"(?i)(bearer\s+)[^\s\"',;]+|\b(sk|pk|gsk|hf|xai|key)[-_][A-Za-z0-9*_\-.]{6,}")
+
 _SECRET = re.compile(r"key|token|secret|password|passwd|signature|^sig$|auth|credential", re.I)
 _OWN = ("model", "messages", "stream", "n", "response_format", "logprobs", "top_logprobs")
 
 # What can change an answer; the rest is who pays, how much, and how fast.
 _DECIDES = {"base_url", "model", "extra_body", "structured", "logprobs"}
 _DECIDES |= {"max_output_tokens", "context"}
+
+# Letters and digits mixed, and no underscore: a key that was pasted where a name belongs.
+_PASTED = re.compile(r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9]{16,}")
+
+# What a request may hold although it is called like a key, such as max_tokens.
+_HARMLESS = re.compile(r"tokens|tokeni[sz]er|cache_key|key_?words", re.I)
 
 Usd = Field(default=None, ge=0)
 
@@ -85,6 +94,8 @@ class Endpoint(BaseModel):
     def _name_of_a_variable(cls, name: str | None) -> str | None:
         if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", name):
             raise ValueError("it must be the name of an environment variable, not the key itself")
+        if name is not None and _PASTED.fullmatch(name):
+            raise ValueError("it looks like a key itself; name a variable that holds it")
         return name
 
     @field_validator("extra_body")
@@ -93,8 +104,9 @@ class Endpoint(BaseModel):
         for name in extra:
             if name in _OWN:
                 raise ValueError(f"{name!r} is set by choose")
-            if re.search(r"api_?key|authorization|password", name, re.I):
-                raise ValueError(f"{name!r} looks like a key; use api_key_env instead")
+        secret = next(_secrets(extra), None)
+        if secret is not None:
+            raise ValueError(f"{secret!r} looks like a key; use api_key_env instead")
         return extra
 
     @property
@@ -126,3 +138,17 @@ class Endpoint(BaseModel):
             usd_per_million_cached=self.usd_per_million_cached,
             usd_per_million_out=self.usd_per_million_out,
         )
+
+
+def _secrets(value: Any, name: str = "") -> Iterator[str]:
+    """Yield the names, at any depth, of what looks like a key by its name or its form."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _secrets(inner, str(key))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _secrets(inner, name)
+    elif isinstance(value, str):
+        named = _SECRET.search(name) and not _HARMLESS.search(name)
+        if named or KEYLIKE.search(value):
+            yield name

@@ -1,0 +1,63 @@
+"""What a run came to: what was left out, and why, as sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from choose.study.grid import Job
+
+
+@dataclass
+class Outcome:
+    """What was not run, who was dropped and why, and whether the user stopped it.
+
+    `unasked` counts the first-pass rows that a candidate's share of the budget did not reach;
+    `unpaid` is what the limit of dollars left; `too_long` are seconds that one fit was forecast to
+    take where that was far more than was left, so that it was not begun.
+    """
+
+    left_out: list[Job] = field(default_factory=list)
+    unpaid: list[Job] = field(default_factory=list)
+    unasked: Counter[str] = field(default_factory=Counter)
+    too_long: dict[str, float] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+    money: bool = False
+    seconds: float = 0.0
+
+
+def left_out_sentences(outcome: Outcome) -> list[str]:
+    """Say by candidate what was planned and not run, and why."""
+    why = "stopped by you" if outcome.interrupted else "the budget was used up"
+    dropped = [f"{candidate}: {reason}." for candidate, reason in outcome.dropped.items()]
+    cut = [
+        f"{candidate}: {n} rows of its first pass were not asked: its share of the budget"
+        f"{' or of --max-usd' if outcome.money else ''} was used up. Whoever is asked fewer rows "
+        "is compared on those."
+        for candidate, n in outcome.unasked.items()
+        if n
+    ]
+    unpaid = "--max-usd was used up; run again with more to go on, nothing is paid for twice"
+    long = [
+        f"{candidate}: one fit would take about {seconds:,.0f} s, far more than was left of "
+        "the budget."
+        for candidate, seconds in outcome.too_long.items()
+    ]
+    left = [*_by_candidate(outcome.left_out, why), *_by_candidate(outcome.unpaid, unpaid)]
+    return [*dropped, *cut, *long, *left]
+
+
+def _by_candidate(jobs: Sequence[Job], why: str) -> list[str]:
+    counts: dict[str, Counter[str]] = {}
+    for job in jobs:
+        counts.setdefault(job.trial.candidate, Counter())[job.part] += 1
+    return [
+        f"{candidate}: {', '.join(_trials(part, n) for part, n in parts.items())}: {why}."
+        for candidate, parts in counts.items()
+    ]
+
+
+def _trials(part: str, count: int) -> str:
+    return f"{part} ({count} {'trial' if count == 1 else 'trials'})"

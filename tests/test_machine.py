@@ -1,0 +1,65 @@
+"""The number type is measured once by a fresh process, and kept."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from choose.models import machine
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
+    machine.halves_fast.cache_clear()
+    yield tmp_path / "cache"
+    machine.halves_fast.cache_clear()
+
+
+def test_a_fresh_process_measures_and_what_it_found_is_kept(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = machine.halves_fast()
+    (kept,) = cache.iterdir()
+    found = json.loads(kept.read_text())
+    assert found["float32"] > 0
+    assert first == (machine.WORTH * found["bfloat16"] < found["float32"])
+    machine.halves_fast.cache_clear()
+    monkeypatch.setattr(subprocess, "run", None)  # it would fail to start another
+    monkeypatch.setattr(machine, "measure", None)
+    assert machine.halves_fast() == first
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"float32": "x", "bfloat16": 1}'])
+def test_a_broken_note_is_measured_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    cache.mkdir()
+    kept = cache / f"machine-{machine._identity()}.json"
+    kept.write_text(content)
+    monkeypatch.setattr(machine, "_measured", lambda: {"float32": 2.0, "bfloat16": 1.0})
+    assert machine.halves_fast()
+    assert json.loads(kept.read_text())["float32"] == 2.0
+
+
+def test_close_is_not_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_measured", lambda: {"float32": 1.2, "bfloat16": 1.0})
+    assert not machine.halves_fast()
+
+
+def test_without_another_process_it_is_measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: object, **kwargs: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(subprocess, "run", fails)
+    assert machine._measured()["bfloat16"] > 0
+
+
+def test_a_cache_that_cannot_be_written_only_costs_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(machine, "_measured", lambda: {"float32": 2.0, "bfloat16": 1.0})
+    assert machine.halves_fast()

@@ -1,0 +1,201 @@
+"""What trials will take is told from their beginnings; a budget's first passes ask alike."""
+
+from __future__ import annotations
+
+import time
+from math import inf
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+
+import fakes
+from choose.api import plan
+from choose.run.beginning import Pace, begin
+from choose.run.local import Limits, run_jobs
+from choose.run.outcome import left_out_sentences
+from choose.run.pacing import SHARED, shares
+from choose.run.rehearsal import rehearse
+from choose.run.timings import forecast
+from choose.store import Store
+from studies import dataset, study, write_csv
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.install(monkeypatch)
+    fakes.Remembers.known.clear()
+    fakes.Steady.fits.clear()
+
+
+def pace(fit: float, ask: float | None) -> Pace:
+    return Pace(load=0.0, fits=((100, fit),), ask=ask)
+
+
+# --- shares of a budget ------------------------------------------------------------------------
+
+
+def test_all_are_asked_the_same_number_of_rows() -> None:
+    rows = {"a": 300, "b": 300, "c": 300}
+    found = shares(rows, {"a": pace(10, 0.1), "b": pace(0, 0.4), "c": pace(40, 0.1)}, 140)
+    asked = [(found["a"] - 10) / 0.1, found["b"] / 0.4, (found["c"] - 40) / 0.1]
+    assert asked == pytest.approx([150, 150, 150])
+    assert sum(found.values()) == pytest.approx(140)
+
+
+def test_who_has_fewer_rows_leaves_the_others_more() -> None:
+    found = shares({"a": 50, "b": 300}, {"a": pace(0, 1.0), "b": pace(0, 1.0)}, 200)
+    assert found == pytest.approx({"a": 50, "b": 150})
+
+
+def test_an_unknown_pace_gets_an_even_share() -> None:
+    rows = {"a": 300, "b": 300}
+    assert shares(rows, {"a": None, "b": pace(0, 1.0)}, 100) == pytest.approx({"a": 50, "b": 50})
+    assert shares(rows, {"a": pace(0, None), "b": None}, 100) == pytest.approx({"a": 50, "b": 50})
+
+
+def test_where_hardly_a_row_would_be_left_shares_are_even() -> None:
+    rows = {"a": 300, "b": 300}
+    assert shares(rows, {"a": pace(90, 1.0), "b": pace(0, 1.0)}, 100) == {"a": 50, "b": 50}
+
+
+def test_time_enough_is_time_for_all() -> None:
+    found = shares({"a": 30, "b": 30}, {"a": pace(1, 0.1), "b": pace(2, 0.1)}, 1000)
+    assert found == pytest.approx({"a": 4.0, "b": 5.0})
+
+
+# --- rehearsal ---------------------------------------------------------------------------------
+
+
+def jobs_of(name: str, rows: int = 300, **grid: object):  # type: ignore[no-untyped-def]
+    data = dataset(rows=rows)
+    _, _, jobs = plan(study(name, **grid), data)
+    return data, [j for j in jobs if j.trial.candidate == name]
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_fit_is_forecast_from_its_first_steps() -> None:
+    data, jobs = jobs_of("steady")
+    start = perf_counter()
+    found = rehearse(jobs[0], data, seconds=0.2)
+    assert perf_counter() - start < 1.5
+    assert found.fit(240) == pytest.approx(0.96, rel=0.25)
+    assert found.fit(120) == pytest.approx(0.48, rel=0.3)
+    assert found.ask == pytest.approx(0.002, rel=0.4)
+    assert found.met < 0.001
+
+
+def test_what_is_remembered_is_told_apart() -> None:
+    data, jobs = jobs_of("remembers")
+    found = rehearse(jobs[0], data, seconds=0.2)
+    assert found.ask == pytest.approx(0.002, rel=0.4)
+    assert found.met == pytest.approx(0.002, rel=0.4)
+
+
+def test_a_fit_that_came_to_its_end_is_not_done_twice(tmp_path: Path) -> None:
+    data, jobs = jobs_of("steady", rows=60)
+    begun = begin(jobs[0], data, seconds=5.0)
+    assert begun.fitted is not None
+    store = Store.create(tmp_path / "st")
+    fakes.Steady.fits.clear()
+    run_jobs(jobs[:1], data, store, Limits(60.0), lambda job, run: None)
+    assert fakes.Steady.fits == [48]
+    run = store.get(jobs[0].trial)
+    assert run is not None
+    assert run.fit_seconds == pytest.approx(48 * 0.004, rel=0.4)
+    assert run.seconds_spent == pytest.approx(run.seconds_alone)
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_run_takes_what_was_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.001)
+    monkeypatch.setattr(fakes.Remembers, "ask_seconds", 0.01)
+    data = dataset(rows=120)
+    what = study("steady", "remembers", sizes=(0.5, 1.0), noise=(0.0, 0.2), views=("typos",))
+    _, _, jobs = plan(what, data)
+    jobs = [job for job in jobs if job.trial.candidate in ("steady", "remembers")]
+    found = {one.candidate: one for one in forecast(jobs, data, None)}
+    fakes.Remembers.known.clear()
+    spent: dict[str, float] = {}
+    started = [0.0]
+
+    def watch(job, run) -> None:  # type: ignore[no-untyped-def]
+        if run is None:
+            started[0] = time.perf_counter()
+        else:
+            took = time.perf_counter() - started[0]
+            spent[job.trial.candidate] = spent.get(job.trial.candidate, 0.0) + took
+
+    run_jobs(jobs, data, Store.create(tmp_path / "st"), Limits(), watch)
+    for name in ("steady", "remembers"):
+        assert found[name].trials == sum(j.trial.candidate == name for j in jobs)
+        seconds = found[name].seconds
+        assert seconds is not None
+        assert 1 / 1.5 < seconds / spent[name] < 1.5
+
+
+def test_a_candidate_that_fails_is_forecast_to(tmp_path: Path) -> None:
+    data, jobs = jobs_of("broken", rows=60)
+    (found,) = forecast(jobs, data, None)
+    assert found.seconds is None
+    assert "on fire" in (found.why_not or "")
+
+
+# --- what a budget does ------------------------------------------------------------------------
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_budget_asks_dear_candidates_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = dataset(rows=1500)
+    _, _, jobs = plan(study("steady", "sluggish", wordings=False), data)
+    first = [j for j in jobs if j.trial.candidate in ("steady", "sluggish") and j.trial.fold == 0]
+    first = [j for j in first if j.part == "the first pass"]
+    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.001)
+    fits, each = 2 * 1200 * 0.001, 0.022
+    budget = (fits + 200 * each) / SHARED
+    start, store = perf_counter(), Store.create(tmp_path / "st")
+    outcome = run_jobs(first, data, store, Limits(budget), lambda job, run: None)
+    assert perf_counter() - start < 1.1 * budget
+    runs = [store.get(job.trial) for job in first]
+    asked = [len(run.asked["clean", 0]) for run in runs if run is not None]
+    assert len(asked) == 2
+    # Even shares of the time would ask the slower one about 100 rows, and the other all 300.
+    assert min(asked) >= 150
+    assert not outcome.left_out
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_fit_that_cannot_end_in_time_is_not_begun_and_said(tmp_path: Path) -> None:
+    data, jobs = jobs_of("steady", rows=1500)
+    start = perf_counter()
+    outcome = run_jobs(
+        jobs[:3], data, Store.create(tmp_path / "st"), Limits(1.0), lambda job, run: None
+    )
+    assert perf_counter() - start < 1.1
+    assert outcome.too_long["steady"] == pytest.approx(4.8, rel=0.3)
+    assert any("one fit would take about" in s for s in left_out_sentences(outcome))
+    assert len(outcome.left_out) == 3
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_fit_that_is_forecast_wrong_is_stopped_with_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("choose.run.pacing.SURE", inf)
+    data, jobs = jobs_of("steady", rows=1500)
+    start, store = perf_counter(), Store.create(tmp_path / "st")
+    outcome = run_jobs(jobs[:1], data, store, Limits(1.0), lambda job, run: None)
+    assert perf_counter() - start < 1.1
+    assert outcome.left_out == jobs[:1]
+    assert store.get(jobs[0].trial) is None
+
+
+def test_the_plan_shows_what_it_will_take(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    data = write_csv(tmp_path / "words.csv")
+    flags = ("-s", "tfidf", "--seeds", "2", "--sizes", "1", "--noise", "0")
+    said = " ".join(choose("plan", data, *flags).out.split())
+    assert "all of it" in said
+    assert "suffices for all of it" in said
+    assert not Path(".choose").exists()
