@@ -141,7 +141,7 @@ def test_every_family_answers_a_real_set_with_the_real_models(
             "--noise",
             0,
             "--budget",
-            "4m",
+            "150s",
             "--json",
             "--out",
             tmp_path / "st",
