@@ -199,3 +199,12 @@ def test_the_plan_shows_what_it_will_take(choose, tmp_path: Path) -> None:  # ty
     assert "all of it" in said
     assert "suffices for all of it" in said
     assert not Path(".choose").exists()
+
+
+def test_a_cheap_fit_is_never_stopped_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fakes.Steady, "cheap", True)
+    data, jobs = jobs_of("steady", rows=300)
+    found = rehearse(jobs[0], data, seconds=0.05)
+    assert found.ask is not None
+    assert found.fits[-1][0] < 240  # no more rows than the time allows
+    assert found.fit(240) == pytest.approx(0.96, rel=0.4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from choose.data.noise import add_noise
 from choose.run.beginning import SMALL, Asked, Fit, Pace, Started, ask_some, fit_some, start
@@ -38,14 +39,14 @@ def rehearse(job: Job, dataset: Dataset, seconds: float) -> Pace:
 
 
 def _cheap(job: Job, dataset: Dataset, started: Started, seconds: float) -> Pace:
-    """Fit a small and a larger pool, each twice, to the end."""
+    """Fit a small and a larger pool, each twice and to the end: half a fit could not be asked."""
     pool, few = started.pool, min(SMALL, len(started.pool))
-    small, second = _twice(job, started.strategy, dataset, pool[:few], seconds)
+    small, second = _twice(job, started.strategy, dataset, pool[:few])
     rows = _affordable(small, few, len(pool), seconds)
     strategy, found = started.strategy, small
     if rows > few:
         strategy = ready(job)
-        found, second = _twice(job, strategy, dataset, pool[:rows], seconds)
+        found, second = _twice(job, strategy, dataset, pool[:rows])
     asked = ask_some(strategy, started.items, seconds)
     again = ask_some(second, started.items[: asked.rows], seconds)
     return Pace(
@@ -102,15 +103,12 @@ def _saved(asked: Asked, again: Asked) -> float:
 
 
 def _twice(
-    job: Job, first: Strategy, dataset: Dataset, pool: Sequence[Example], seconds: float
+    job: Job, first: Strategy, dataset: Dataset, pool: Sequence[Example]
 ) -> tuple[Fit, Strategy]:
-    """Fit, and fit another on the same texts; return the second, or the first where it stopped."""
-    found = fit_some(first, dataset, pool, seconds)
-    if not found.complete:
-        return found, first
+    """Fit, then fit another on the same texts; return that one, to which nothing is new."""
+    fit_some(first, dataset, pool, inf)
     second = ready(job, again=1)
-    again = fit_some(second, dataset, _relabelled(pool, dataset), seconds)
-    return (again, second) if again.complete else (found, first)
+    return fit_some(second, dataset, _relabelled(pool, dataset), inf), second
 
 
 def _relabelled(pool: Sequence[Example], dataset: Dataset) -> list[Example]:
