@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,13 @@ GRID = ("-s", "tfidf", "--seeds", "3", "--sizes", "1/4,1/2,1", "--noise", "0,0.1
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
+    # A shell that runs tests in the background has Ctrl-C ignored, and children inherit that.
     return subprocess.Popen(
-        [*CHOOSE, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*CHOOSE, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
