@@ -14,7 +14,7 @@ from choose.api import plan
 from choose.run.beginning import Pace, begin
 from choose.run.local import Limits, run_jobs
 from choose.run.outcome import left_out_sentences
-from choose.run.pacing import SHARED, shares
+from choose.run.pacing import SHARED, Pacing, shares
 from choose.run.rehearsal import rehearse
 from choose.run.timings import forecast
 from choose.store import Store
@@ -54,9 +54,26 @@ def test_an_unknown_pace_gets_an_even_share() -> None:
     assert shares(rows, {"a": pace(0, None), "b": None}, 100) == pytest.approx({"a": 50, "b": 50})
 
 
-def test_where_hardly_a_row_would_be_left_shares_are_even() -> None:
-    rows = {"a": 300, "b": 300}
-    assert shares(rows, {"a": pace(90, 1.0), "b": pace(0, 1.0)}, 100) == {"a": 50, "b": 50}
+def test_where_hardly_a_row_would_be_left_the_dearest_waits_for_what_is_left() -> None:
+    rows = {"a": 300, "b": 300, "c": 300}
+    paces = {"a": pace(140, 0.04), "b": pace(135, 1.9), "c": pace(14, 0.23)}
+    found = shares(rows, paces, 280)
+    asked = (found["a"] - 140) / 0.04
+    assert asked == pytest.approx((found["c"] - 14) / 0.23)
+    assert asked > 100
+    assert found["b"] == pytest.approx(280 - found["a"] - found["c"])
+
+
+def test_first_passes_go_by_cost_and_unknown_ones_first() -> None:
+    data = dataset(rows=60)
+    _, _, jobs = plan(study("steady", "sluggish", "slow"), data)
+    waiting = {}
+    for job in jobs:
+        if job.trial.candidate in ("steady", "sluggish", "slow"):
+            waiting.setdefault(job.trial.candidate, job)
+    pacing = Pacing(data, 60.0, waiting)
+    pacing.paces = {"steady": pace(50, 0.1), "sluggish": pace(0, 0.2), "slow": None}
+    assert [j.trial.candidate for j in pacing.ordered()] == ["slow", "sluggish", "steady"]
 
 
 def test_time_enough_is_time_for_all() -> None:
@@ -85,6 +102,7 @@ def test_a_fit_is_forecast_from_its_first_steps() -> None:
     assert found.met < 0.001
 
 
+@pytest.mark.slow  # it is about time, so nothing else should run
 def test_what_is_remembered_is_told_apart() -> None:
     data, jobs = jobs_of("remembers")
     found = rehearse(jobs[0], data, seconds=0.2)
@@ -92,6 +110,7 @@ def test_what_is_remembered_is_told_apart() -> None:
     assert found.met == pytest.approx(0.002, rel=0.4)
 
 
+@pytest.mark.slow  # it is about time, so nothing else should run
 def test_a_fit_that_came_to_its_end_is_not_done_twice(tmp_path: Path) -> None:
     data, jobs = jobs_of("steady", rows=60)
     begun = begin(jobs[0], data, seconds=5.0)
@@ -201,6 +220,7 @@ def test_the_plan_shows_what_it_will_take(choose, tmp_path: Path) -> None:  # ty
     assert not Path(".choose").exists()
 
 
+@pytest.mark.slow  # it is about time, so nothing else should run
 def test_a_cheap_fit_is_never_stopped_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fakes.Steady, "cheap", True)
     data, jobs = jobs_of("steady", rows=300)

@@ -65,7 +65,7 @@ class _Walk:
     def __init__(
         self, jobs: Sequence[Job], dataset: Dataset, store: Store, limits: Limits, watch: Watch
     ) -> None:
-        self.jobs, self.dataset, self.store = jobs, dataset, store
+        self.jobs, self.dataset, self.store = list(jobs), dataset, store
         self.limits, self.watch = limits, watch
         self.outcome, self.start = Outcome(money=limits.money), perf_counter()
         targets = {id: e.target for id, e in dataset.examples.items()}
@@ -84,15 +84,18 @@ class _Walk:
         self.pacing = Pacing(dataset, limits.seconds or inf, waiting)
 
     def go(self) -> Outcome:
-        for number, job in enumerate(self.jobs):
+        for number in range(len(self.jobs)):
             if number in self.beside:
                 continue
+            job = self.jobs[number]
             if self._done(job):
                 self._known(job)
                 continue
             if self._pointless(job):
                 continue
             try:
+                self._put_dearest_last(number)
+                job = self.jobs[number]
                 self._run(number, job)
             except MoneySpent:
                 self.outcome.unpaid.append(job)
@@ -104,6 +107,19 @@ class _Walk:
                 break
         self.outcome.seconds = perf_counter() - self.start
         return self.outcome
+
+    def _put_dearest_last(self, number: int) -> None:
+        """Before the first of the first passes of dear candidates, put them in order of cost.
+
+        Where time runs short, the one that takes most is then the one that is asked least.
+        """
+        waiting = list(self.pacing.waiting.values())
+        if self.limits.seconds is None or self.pacing.paces or self.jobs[number] not in waiting:
+            return
+        self.pacing.look(self._left)
+        places = [i for i, job in enumerate(self.jobs) if job in waiting]
+        for place, job in zip(places, self.pacing.ordered(), strict=True):
+            self.jobs[place] = job
 
     def _done(self, job: Job) -> bool:
         return self.store.done(job.trial, job.all_views, job.repeats)
@@ -131,13 +147,13 @@ class _Walk:
         first = name not in self.cost
         cheap = find(job.trial.strategy).cheap
         # The cheap ones that keep the dear ones honest get a first trial whatever it takes.
-        if not (first and cheap) and self.cost.get(name, 0.0) >= self._left:
+        fits = self.cost.get(name, 0.0) < self._left or name in self.pacing.fitted
+        if not (first and cheap) and not fits:
             self.outcome.left_out.append(job)
             return
         self.watch(job, None)
         deadline, fitted, together = None, None, [job]
         if self.limits.seconds is not None and name in self.pacing.waiting:
-            self.pacing.look(self._left)
             if (fit := self.pacing.too_long(name, self._left)) is not None:
                 self.outcome.too_long[name] = self.cost[name] = fit
                 self.outcome.left_out.append(job)

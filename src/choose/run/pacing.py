@@ -8,7 +8,7 @@ from math import inf
 from time import perf_counter
 
 from choose.models.endpoints.spec import endpoint_name
-from choose.run.asking import CHUNK, Deadline
+from choose.run.asking import AT_LEAST, CHUNK, Deadline
 from choose.run.beginning import Pace, begin
 from choose.run.group import Fitted
 from choose.study.grid import Job
@@ -61,6 +61,18 @@ class Pacing:
             self.fitted[job.trial.candidate] = begun.fitted
         return begun.pace
 
+    def ordered(self) -> list[Job]:
+        """Return the trials that wait, those first that a hundred rows cost least.
+
+        Whose pace is not known comes first: an endpoint's, or one that will fail soon.
+        """
+
+        def cost(name: str) -> float:
+            pace = self.paces.get(name)
+            return pace.fits[-1][1] + AT_LEAST * pace.ask if pace and pace.ask is not None else 0.0
+
+        return [self.waiting[name] for name in sorted(self.waiting, key=cost)]
+
     def start(self, name: str) -> Fitted | None:
         """Take a candidate from those who wait; return its fit if it has been fitted already."""
         del self.waiting[name]
@@ -90,17 +102,32 @@ def shares(
     """Return seconds by candidate so that all can be asked the same number of their rows.
 
     Those whose pace is not known get an even share. Where not even 25 rows would be left to ask,
-    everybody does.
+    whoever takes most waits for what the others leave, and so on; the last one gets it all.
     """
     even = dict.fromkeys(rows, seconds / max(1, len(rows)))
     known = {n: p for n in rows if (p := paces.get(n)) is not None and p.ask is not None}
     rest = seconds - sum(even[n] for n in rows if n not in known)
     fits = {n: p.fits[-1][1] for n, p in known.items()}
     each = {n: p.ask or 0.0 for n, p in known.items()}
-    asked = _even_rows({n: rows[n] for n in known}, each, rest - sum(fits.values()))
-    if known and asked < CHUNK:
-        return even
-    return even | {n: fits[n] + each[n] * min(rows[n], asked) for n in known}
+    within = sorted(known, key=lambda n: fits[n] + AT_LEAST * each[n])
+    while len(within) > 1 and _asked(within, rows, each, fits, rest) < CHUNK:
+        within.pop()
+    asked = _asked(within, rows, each, fits, rest)
+    shared = {n: fits[n] + each[n] * min(rows[n], asked) for n in within}
+    last = max(0.0, rest - sum(shared.values()))
+    return even | dict.fromkeys(known, last) | shared
+
+
+def _asked(
+    names: Sequence[str],
+    rows: Mapping[str, int],
+    each: Mapping[str, float],
+    fits: Mapping[str, float],
+    seconds: float,
+) -> float:
+    """Return the rows that all of some candidates can be asked after their fits."""
+    left = seconds - sum(fits[n] for n in names)
+    return _even_rows({n: rows[n] for n in names}, {n: each[n] for n in names}, left)
 
 
 def _even_rows(rows: Mapping[str, int], each: Mapping[str, float], seconds: float) -> float:
