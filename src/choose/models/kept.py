@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ import numpy.typing as npt
 from choose.errors import ModelError
 from choose.models.cache import cache_dir
 from choose.models.kept_file import KeptFile
+from choose.models.machine import processor
 
 # Sets the limit in gigabytes; 0 keeps nothing.
 SETTING, USUAL_GB = "CHOOSE_KEEP_GB", 2.0
@@ -158,7 +158,7 @@ def _file(path: Path, most: int) -> KeptFile:
 def _here() -> tuple[str, ...]:
     """Return what else the bits and the cost of an entry depend on."""
     threads = os.environ.get("CHOOSE_THREADS", "")
-    return (*_versions(), _sources(), _processor(), str(os.cpu_count()), threads)
+    return (*_versions(), _sources(), processor(), str(os.cpu_count()), threads)
 
 
 def _versions() -> Iterator[str]:
@@ -175,11 +175,3 @@ def _sources() -> str:
     for file in sorted(Path(__file__).parent.glob("*.py")):
         sha.update(file.read_bytes())
     return sha.hexdigest()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next(line for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return f"{platform.machine()} {platform.processor()}"

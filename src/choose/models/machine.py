@@ -40,16 +40,16 @@ def halves_fast() -> bool:
 
 def _identity() -> str:
     """Name processor and torch: another of either is measured anew."""
-    return digest([_processor(), os.cpu_count(), version("torch")])[:12]
+    return digest([processor(), os.cpu_count(), version("torch")])[:12]
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name the kind of processor that this machine has."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line for line in lines if line.startswith(("model name", "flags"))]
-    return " ".join(named[:2]) or platform.processor() or platform.machine()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(line for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return f"{platform.machine()} {platform.processor()}"
 
 
 def _read(kept: Path) -> dict[str, float] | None:

@@ -75,12 +75,11 @@ class _Walk:
         self.broken: set[str] = set()
         self.working: set[str] = set()
         self.beside: set[int] = set()
-        waiting: dict[str, Job] = {}
+        firsts: dict[str, Job] = {}
         for job in jobs:
-            if not find(job.trial.strategy).cheap and not self._done(job):
-                waiting.setdefault(job.trial.candidate, job)
-        done = {job.trial.candidate for job in jobs if self._done(job)}
-        waiting = {name: job for name, job in waiting.items() if name not in done}
+            if not find(job.trial.strategy).cheap:
+                firsts.setdefault(job.trial.candidate, job)
+        waiting = {name: job for name, job in firsts.items() if not self._done(job)}
         self.pacing = Pacing(dataset, limits.seconds or inf, waiting)
 
     def go(self) -> Outcome:

@@ -22,8 +22,8 @@ SHARED = 0.75
 # more than this part of the budget.
 BEGIN, PART = 2.0, 0.01
 
-# A forecast is good to this factor (`benchmarks/timings.py`), so that a fit that is forecast to
-# take more than so many times what is left cannot end in time.
+# Most forecasts are good to this factor (`benchmarks/timings.py`), so that a fit that is forecast
+# to take more than so many times what is left will hardly end in time.
 SURE = 1.5
 
 
@@ -45,12 +45,10 @@ class Pacing:
 
     def look(self, left: float) -> None:
         """Begin the first pass of all who wait, once; an endpoint is not asked for this."""
-        if self.until == inf:
-            self.until = perf_counter() + SHARED * left
+        self.until = perf_counter() + SHARED * left
         seconds = min(BEGIN, PART * self.budget)
         for name, job in self.waiting.items():
-            if name not in self.paces:
-                self.paces[name] = None if asks_endpoint(job) else self._begun(job, seconds)
+            self.paces[name] = None if asks_endpoint(job) else self._begun(job, seconds)
 
     def _begun(self, job: Job, seconds: float) -> Pace | None:
         try:
