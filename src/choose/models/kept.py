@@ -25,7 +25,7 @@ import numpy.typing as npt
 from choose.errors import ModelError
 from choose.models.cache import cache_dir
 from choose.models.kept_file import KeptFile
-from choose.models.machine import processor
+from choose.models.processor import processor
 
 # Sets the limit in gigabytes; 0 keeps nothing.
 SETTING, USUAL_GB = "CHOOSE_KEEP_GB", 2.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from contextlib import suppress
@@ -15,6 +14,7 @@ from time import perf_counter
 
 from choose.digests import digest
 from choose.models.cache import cache_dir
+from choose.models.processor import processor
 
 # bfloat16 without hardware support is up to 500 times slower, so nothing is assumed; where the two
 # are close, float32, lest a small difference between measurements change the answers.
@@ -41,15 +41,6 @@ def halves_fast() -> bool:
 def _identity() -> str:
     """Name processor and torch: another of either is measured anew."""
     return digest([processor(), os.cpu_count(), version("torch")])[:12]
-
-
-def processor() -> str:
-    """Name the kind of processor that this machine has."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next(line for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return f"{platform.machine()} {platform.processor()}"
 
 
 def _read(kept: Path) -> dict[str, float] | None:
