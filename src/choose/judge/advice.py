@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from choose.judge.choice_stability import under_noise
 from choose.judge.credible import strong
 from choose.judge.data_driven import failure_steps
 from choose.judge.gates import Case
@@ -31,7 +32,6 @@ from choose.judge.record_costs import Move
 from choose.judge.record_curves import Forecast, Needed
 from choose.judge.robustness import common
 from choose.judge.settle import best_of
-from choose.judge.steadiness import under_noise
 from choose.judge.words import gain, listed, number, of_100, plural, points, rounded
 
 

@@ -23,7 +23,7 @@ from choose.judge.panel import Measured
 from choose.judge.record_costs import Cost
 from choose.judge.rule import Rule
 from choose.judge.running import Running, running, seconds_an_answer
-from choose.judge.serving import serving
+from choose.judge.shared_base import serving
 from choose.types import FAMILIES, Run
 
 # Costs that differ by less than this factor pass for equal: clocks are not exact, and of a total

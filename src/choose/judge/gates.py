@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from choose.judge.choice_stability import halves, under_noise, under_views
 from choose.judge.credible import BILLIONS, strong
 from choose.judge.data_driven import data_driven
 from choose.judge.drift import stable
@@ -23,7 +24,6 @@ from choose.judge.record import Gate
 from choose.judge.record_audit import Audit
 from choose.judge.record_failures import Failures, Overlap
 from choose.judge.settle import Field, Settlement, relation
-from choose.judge.steadiness import halves, under_noise, under_views
 from choose.judge.words import gain, interval, listed, number, plural, points, short
 from choose.judge.worth import worth
 from choose.types import FAMILIES, Family

@@ -9,6 +9,7 @@ import numpy as np
 from choose.judge.answers import CLEAN, Table, coded
 from choose.judge.costs import cost_of
 from choose.judge.crossed import crossed
+from choose.judge.endpoint_service import service_of
 from choose.judge.intervals import (
     AGRESTI_COULL,
     Estimate,
@@ -27,9 +28,8 @@ from choose.judge.panel import Measured
 from choose.judge.record import Interval, LabelRecord, Scorecard, Variance
 from choose.judge.robustness import curve_of, estimate
 from choose.judge.rule import Rule
+from choose.judge.scenario_scores import noise, out_of_scope_recall, stability
 from choose.judge.selective import selective
-from choose.judge.service import service_of
-from choose.judge.steady import noise, out_of_scope_recall, stability
 
 
 def scorecard(candidate: Measured, rule: Rule) -> Scorecard:

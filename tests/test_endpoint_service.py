@@ -9,9 +9,9 @@ import pytest
 
 from choose.judge.answers import table_of
 from choose.judge.credible import billions_in, strong
+from choose.judge.endpoint_service import service_of
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.panel import Measured, _rows
-from choose.judge.service import service_of
 from choose.types import STANDARD, Answers, Run, Status, Trial
 
 IDS = tuple(f"r{i}" for i in range(10))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from choose.judge.panel import panel
-from choose.judge.serving import serving
+from choose.judge.shared_base import serving
 from priced import rule, world
 
 
