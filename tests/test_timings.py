@@ -18,6 +18,7 @@ from choose.run.pacing import SHARED, Pacing, shares
 from choose.run.rehearsal import rehearse
 from choose.run.timings import forecast
 from choose.store import Store
+from choose.study.grid import Job
 from studies import dataset, study, write_csv
 
 
@@ -64,16 +65,36 @@ def test_where_hardly_a_row_would_be_left_the_dearest_waits_for_what_is_left() -
     assert found["b"] == pytest.approx(280 - found["a"] - found["c"])
 
 
-def test_first_passes_go_by_cost_and_unknown_ones_first() -> None:
-    data = dataset(rows=60)
+def waiting_three(budget: float) -> Pacing:
+    data = dataset(rows=300)
     _, _, jobs = plan(study("steady", "sluggish", "slow"), data)
-    waiting = {}
+    waiting: dict[str, Job] = {}
     for job in jobs:
         if job.trial.candidate in ("steady", "sluggish", "slow"):
             waiting.setdefault(job.trial.candidate, job)
-    pacing = Pacing(data, 60.0, waiting)
-    pacing.paces = {"steady": pace(50, 0.1), "sluggish": pace(0, 0.2), "slow": None}
+    pacing = Pacing(data, budget, waiting)
+    pacing.paces = {"steady": pace(50, 0.1), "sluggish": pace(0, 0.2), "slow": pace(0, 0.1)}
+    return pacing
+
+
+def test_first_passes_go_by_cost_and_unknown_ones_first() -> None:
+    pacing = waiting_three(60.0)
+    pacing.paces["slow"] = None
     assert [j.trial.candidate for j in pacing.ordered()] == ["slow", "sluggish", "steady"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "share"),
+    [
+        (750.0, 750 - 60 * 0.3),  # all that the other two do not need for their 60 rows each
+        (65.0, 50 + 37.5 * 0.1),  # too little for all rows: 37.5 of each, and no more
+    ],
+)
+def test_what_nobody_needs_is_for_a_fit_that_takes_longer(seconds: float, share: float) -> None:
+    pacing = waiting_three(1000.0)
+    pacing.until = perf_counter() + seconds
+    found = pacing.deadline("steady", 1000.0).share - perf_counter()
+    assert found == pytest.approx(share, abs=0.1)
 
 
 def test_time_enough_is_time_for_all() -> None:

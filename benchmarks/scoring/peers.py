@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import sysconfig
 import venv
 from pathlib import Path
 
@@ -21,7 +20,8 @@ def python(folder: Path) -> Path:
     venv.create(home, with_pip=True)
     packages = next((home / "lib").glob("python*/site-packages"))
     # What is here already is what both sides compute with; pip adds only what the peer lacks.
-    (packages / "shared.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    shared = [path for path in sys.path if Path(path).name == "site-packages"]
+    (packages / "shared.pth").write_text("\n".join(shared) + "\n", encoding="utf-8")
     command = [
         str(interpreter),
         "-m",

@@ -77,13 +77,17 @@ class Pacing:
         return self.fitted.pop(name, None)
 
     def deadline(self, name: str, left: float) -> Deadline:
-        """Return when a candidate whose first pass begins now should stop asking."""
+        """Return when a candidate whose first pass begins now should stop asking.
+
+        Seconds that nobody is forecast to need are its own, should it take longer than forecast.
+        """
         now, rows = perf_counter(), {}
         for waits, job in self.waiting.items():
             rows[waits] = len(self.dataset.folds[job.trial.fold].questions)
         paces = {n: _fitted(p) if n in self.fitted and p else p for n, p in self.paces.items()}
-        share = shares(rows, paces, self.until - now)[name]
-        return Deadline(now + share, now + left)
+        found = shares(rows, paces, self.until - now)
+        spare = max(0.0, self.until - now - sum(found.values()))
+        return Deadline(now + found[name] + spare, now + left)
 
     def too_long(self, name: str, left: float) -> float | None:
         """Return the seconds that a fit would take if that is surely more than is left."""
