@@ -14,6 +14,8 @@ from rich.console import Console
 import decisions
 from choose.judge.record import Decision, Interval, Kind, Noise, Stability, Variance
 from choose.report.bars import Band, axis_for
+from choose.report.html.page import render_html
+from choose.report.markdown import render_markdown
 from choose.report.safe import clean, shorten
 from choose.report.terminal import render
 from choose.report.words import (
@@ -237,6 +239,16 @@ def test_the_axis_holds_all_that_is_near_the_best() -> None:
         one = axis_for([Interval(value=value)])
         assert one.low <= value <= one.high
         assert one.low < one.high
+
+
+def test_labels_that_were_left_unused_are_said_in_every_report() -> None:
+    whole = decisions.decision("adopt")
+    data = whole.dataset.model_copy(update={"learnt": 300, "pool": 9928})
+    part = whole.model_copy(update={"dataset": data})
+    said = "300 of 9,928 labels of the pool learnt from"
+    for report in (shown, render_markdown, render_html):
+        assert said in " ".join(report(part).split())
+        assert "of the pool learnt from" not in " ".join(report(whole).split())
 
 
 def test_figures_read_as_a_person_would_write_them() -> None:

@@ -126,7 +126,8 @@ def next_steps(
 ) -> tuple[str, ...]:
     """Return what to do next, the most useful first."""
     worth = [said] if (said := buys_most(moves)) else []
-    steps = [*_repeat(case), *_label(case), *_grow(case), *_stronger(case, gates), *_clean(case)]
+    steps = [*_repeat(case), *_unused(case), *_label(case), *_grow(case)]
+    steps += [*_stronger(case, gates), *_clean(case)]
     steps = [*relabel(case), *steps] if labels_limit(case) else [*steps, *relabel(case)]
     steps += [*failure_steps(case.failures, case.margin), *overlap_steps(case.overlap, case.margin)]
     if left_out:
@@ -149,6 +150,15 @@ def _repeat(case: Case) -> Iterator[str]:
         yield (
             f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH}): retraining luck makes up "
             f"{100 * found.luck:.0f} % of the doubt."
+        )
+
+
+def _unused(case: Case) -> Iterator[str]:
+    panel = case.field.panel
+    if panel.learnt < panel.pool:
+        yield (
+            f"Learn from all {panel.pool:,} labelled rows of the pool: this study compared fits on "
+            f"{panel.learnt:,} of them (--sizes), and what the others teach is not known."
         )
 
 

@@ -67,13 +67,17 @@ class Measured:
 class Panel:
     """All candidates of a study on the same rows.
 
-    `labelled` is how many labelled rows there are, `dated` how many of them have a timestamp.
+    `labelled` is how many labelled rows there are, `dated` how many of them have a timestamp;
+    `learnt` how many labels the compared fits learnt from, of `pool` that they could have; the
+    largest of the folds.
     """
 
     rows: Rows
     candidates: tuple[Measured, ...]
     labelled: int = 0
     dated: int | None = None
+    learnt: int = 0
+    pool: int = 0
 
     def __getitem__(self, name: str) -> Measured:
         """Return a candidate by name."""
@@ -109,6 +113,8 @@ def panel(evidence: Evidence) -> Panel:
         ),
         labelled=evidence.rows,
         dated=evidence.dated,
+        learnt=max(full.values(), default=0),
+        pool=max(evidence.pool_rows, default=0),
     )
 
 

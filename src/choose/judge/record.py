@@ -180,7 +180,11 @@ class Verdict(Record):
 
 
 class DatasetRecord(Record):
-    """The labelled set that was judged on."""
+    """The labelled set that was judged on.
+
+    `learnt` is how many labels the compared fits learnt from, of `pool` that were there for it; the
+    largest of the folds, and null in records of earlier versions.
+    """
 
     name: str
     fingerprint: str
@@ -189,6 +193,8 @@ class DatasetRecord(Record):
     labels: tuple[str, ...]
     division: str
     findings: tuple[str, ...] = ()
+    learnt: int | None = None
+    pool: int | None = None
 
 
 class Decision(Record):

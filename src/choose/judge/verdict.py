@@ -54,7 +54,7 @@ def judge(
     return Decision(
         choose=version("choose-llm"),
         rule=rule.version,
-        dataset=_dataset(evidence),
+        dataset=_dataset(evidence, laid),
         goal=field.rule.record(),
         verdict=_verdict(case, gates, looks, next_steps(case, gates, moves, left_out)),
         gates=gates,
@@ -119,12 +119,14 @@ def _recommended(case: Case, kind: Kind) -> str | None:
     return case.settlement.chosen if kind in ("adopt", "baseline-is-enough") else None
 
 
-def _dataset(evidence: Evidence) -> DatasetRecord:
+def _dataset(evidence: Evidence, laid: Panel) -> DatasetRecord:
     return DatasetRecord(
         name=evidence.name,
         fingerprint=evidence.fingerprint,
         rows=evidence.rows,
         test_rows=len(evidence.items.ids),
+        learnt=laid.learnt,
+        pool=laid.pool,
         labels=evidence.labels,
         division=evidence.division,
         findings=evidence.findings,

@@ -57,7 +57,7 @@ def _lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     yield (
         f"{literal(data.name)}: {words.plural(data.rows, 'labelled row')}, "
         f"{words.plural(len(data.labels), 'label')}, {data.test_rows:,} rows asked "
-        f"({literal(data.division)})."
+        f"({literal(data.division)}){words.learnt(data)}."
     )
     marks = [f"{'met' if check.met else 'NOT MET'}: {check.sentence}" for check in checks]
     yield from _list("What the build expected", marks)

@@ -24,7 +24,7 @@ from choose.report.plain import encodable, trimmed
 from choose.report.safe import clean, literal
 from choose.report.scenes import scenes
 from choose.report.service import services
-from choose.report.words import COLOURS, KINDS, number, plural, quantity
+from choose.report.words import COLOURS, KINDS, learnt, number, plural, quantity
 
 # A list longer than this hides the sections behind it.
 MOST = 12
@@ -155,9 +155,10 @@ def _odds(verdict: Verdict) -> str:
 
 
 def _division(data: DatasetRecord) -> str:
+    asked = f"{data.test_rows:,} answered"
     if data.division == "cross-fit":
-        return f"{data.test_rows:,} answered, each by a fit that never saw it (cross-fit)"
-    return f"{data.test_rows:,} answered, none learnt from ({clean(data.division)})"
+        return f"{asked}, each by a fit that never saw it (cross-fit){learnt(data)}"
+    return f"{asked}, none learnt from ({clean(data.division)}){learnt(data)}"
 
 
 def _list(title: str, sentences: tuple[str, ...]) -> Iterator[RenderableType]:

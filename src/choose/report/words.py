@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from choose.judge.record import Interval, Kind
+from choose.judge.record import DatasetRecord, Interval, Kind
 from choose.report.safe import clean
 
 DASH = "\u2013"
@@ -54,6 +54,13 @@ def points(change: float | None) -> str:
     if float(shown) == 0:
         return shown
     return ("+" if change > 0 else MINUS) + shown
+
+
+def learnt(data: DatasetRecord) -> str:
+    """Say how much of its pool a study learnt from, to be added to a sentence; empty for all."""
+    if data.learnt is None or data.pool is None or data.learnt >= data.pool:
+        return ""
+    return f"; {data.learnt:,} of {data.pool:,} labels of the pool learnt from"
 
 
 def span(interval: Interval | None) -> str:

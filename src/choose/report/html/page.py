@@ -135,6 +135,7 @@ def environment() -> Environment:
         change=words.change,
         figure=words.figure,
         chance=words.chance,
+        learnt=words.learnt,
         plural=words.plural,
         plainly=plainly,
         cut=cut,
