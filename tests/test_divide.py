@@ -96,6 +96,9 @@ def test_near_duplicates_share_a_cluster() -> None:
 
 def test_folds_and_test_rows_can_be_chosen() -> None:
     dataset = divide("n", many(90, 3), options=Options(folds=3, test_rows=30))
+    assert any("30 of 90 labelled rows are asked" in said for said in dataset.findings)
+    whole = divide("n", many(90, 3), options=Options(folds=3))
+    assert not any("--test-rows" in said for said in whole.findings)
     assert [len(f.pool) for f in dataset.folds] == [60, 60, 60]
     assert len(dataset.asked) == 30
     assert Counter(dataset.examples[id].target for id in dataset.asked) == {
@@ -171,6 +174,9 @@ def test_test_rows_are_a_stratified_sample_in_the_order_of_the_file() -> None:
     assert list(dataset.asked) == sorted(dataset.asked, key=lambda id: int(id[1:]))
     assert Counter(dataset.examples[id].target for id in dataset.asked) == {"l0": 30, "l1": 10}
     assert dataset == divide("t", many(40), test, Options(test_rows=40))
+    said = next(said for said in dataset.findings if "--test-rows" in said)
+    assert said.startswith(f"40 of {len(test)} labelled rows are asked")
+    assert f"the other {len(test) - 40} needs no labelling" in said
 
 
 def test_labels_of_the_test_file_join_the_task_and_are_reported() -> None:

@@ -55,6 +55,19 @@ def shared_with_test(
     ]
 
 
+def not_asked(labelled: int, asked: int) -> list[str]:
+    """Say how many labelled rows a limit keeps from being asked: no labelling is needed for them.
+
+    `labelled` counts those that could be asked.
+    """
+    if asked >= labelled:
+        return []
+    return [
+        f"{asked:,} of {labelled:,} labelled rows are asked, as --test-rows says; asking the other "
+        f"{labelled - asked:,} needs no labelling."
+    ]
+
+
 def conflicts(rows: Sequence[Example]) -> list[str]:
     """Say which texts stand under more than one label, case and spaces set aside."""
     found = torn(rows)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from choose.data.duplicates import Twins, clusters_of, twins_of
-from choose.data.findings import chained, shared_with_test
+from choose.data.findings import chained, not_asked, shared_with_test
 from choose.data.parts import folds_of, held_out
 from choose.data.pools import sample
 from choose.errors import DataError, StudyError
@@ -53,7 +53,8 @@ def by_test(
             "nothing is left to learn. Give a test file that holds other rows."
         )
     rows = [*kept, *asked]
-    finding = shared_with_test(removed, concerned, len(asked))
+    finding = not_asked(len(test), len(asked))
+    finding += shared_with_test(removed, concerned, len(asked))
     ids = [e.id for e in asked]
     return Division("held-out", rows, [ids], [chosen], clusters_of(rows, twins), twins, finding)
 
@@ -98,6 +99,7 @@ def by_folds(rows: Sequence[Example], folds: int | None, limit: int | None, seed
         if not chosen.isdisjoint(part)
     ]
     asked = [[id for id in part if id in chosen] for part in parts]
+    finding = [*finding, *not_asked(len(ids), len(chosen))]
     return Division(
         "cross-fit", rows, asked, [set(part) for part in parts], clusters, twins, finding
     )
