@@ -26,11 +26,11 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from known_worlds.grading import Grade, play
+from choose.judge.rule import RULE
+from known_worlds.grading import NAMES, Grade, play
 from known_worlds.tally import Tally, tally
 from known_worlds.targets import missed
 from known_worlds.text import lines
-from known_worlds.worlds import WORLDS
 
 FULL, QUICK, CHUNK = 2000, 50, 10
 
@@ -41,7 +41,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--studies", type=int, help=f"of each world (default {FULL})")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} studies of each world")
     parser.add_argument("--split", choices=("tune", "report"), default="report")
-    parser.add_argument("--worlds", nargs="+", choices=tuple(WORLDS), default=tuple(WORLDS))
+    parser.add_argument("--worlds", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parser.parse_args(arguments)
@@ -82,7 +82,10 @@ def processor() -> str:
 def header(choice: argparse.Namespace, studies: int, seconds: float) -> Iterator[str]:
     """Yield what ran where and how long it took."""
     total = studies * len(choice.worlds)
-    yield f"{len(choice.worlds)} known worlds, split {choice.split!r}: {studies:,} studies of each"
+    yield (
+        f"{len(choice.worlds)} known worlds, split {choice.split!r}: {studies:,} studies of each, "
+        f"decision rule {RULE}"
+    )
     yield (
         f"{total:,} studies in {seconds:.0f} s ({1000 * seconds / total:.0f} ms each) on "
         f"{choice.processes} of {os.cpu_count()} cores, {processor()}"

@@ -165,7 +165,7 @@ class Lora:
 
         start = perf_counter()
         rows = tokenise(self._tuned.base.tokenizer, [item.text for item in items], self._limit)
-        scores = torch.log_softmax(self._tuned.ask(rows.ids).double(), dim=1).numpy()
+        scores = torch.log_softmax(self._tuned.ask(rows.ids, "asking").double(), dim=1).numpy()
         lengths = np.array(rows.lengths, dtype=np.int64)
         share = lengths / max(1, lengths.sum())
         return Answers.from_scores(
@@ -233,11 +233,12 @@ class Lora:
     def facts(self) -> Mapping[str, Any]:
         """Return threads, the number type of training, size of the artefact, and the schedule."""
         from choose.models.adapters import state_of
+        from choose.models.lanes import training_threads
         from choose.models.plain_lane import halves
-        from choose.models.runtime import megabytes, threads
+        from choose.models.runtime import megabytes
 
         return {
-            "threads": threads(),
+            "threads": training_threads(self._tuned.base),
             "dtype": "bfloat16" if halves(self._tuned.base) else "float32",
             "artefact_mb": megabytes(state_of(self._tuned).values()),
             "base_mb": megabytes(self._tuned.base.model.parameters()),
@@ -248,7 +249,10 @@ class Lora:
 def _notes(course: Course, cut: int, limit: int) -> list[str]:
     plan, proof = course.plan, course.tuned.proof
     assert proof is not None
-    checked = f"stopped early on {plan.held_out} rows" if plan.held_out else "no early stopping"
+    checked = "no early stopping"
+    if plan.held_out:
+        end = f"stopped after {course.step}" if course.step < plan.steps else "taken to the end"
+        checked = f"checked on {plan.held_out} rows, {end}"
     notes = [
         f"Up to {plan.steps} steps of {plan.batch} rows at learning rate {plan.rate:g}, {checked}.",
         f"Loss {proof[0]:.3f} before and {proof[1]:.3f} after training; the adapter moves a logit "

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from choose import strategy
-from choose.meter import went
+from choose.meter import OutOfTime, went
 from choose.types import Answers, Example, Family, Item, Task
 
 
@@ -140,6 +140,28 @@ class Apart(Together):
         super().fit(task, examples)
 
 
+class Late(Together):
+    """The time is over whenever it learns side by side."""
+
+    @classmethod
+    def fit_group(
+        cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
+    ) -> None:
+        raise OutOfTime
+
+
+class Tiring(Fake):
+    """The time is over at its third question, counted in chunks."""
+
+    asked: ClassVar[int] = 0
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        type(self).asked += 1
+        if self.asked >= 3:
+            raise OutOfTime
+        return super().predict(items)
+
+
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every fake known under its lower-case name, beside what is installed."""
     fakes = {
@@ -148,7 +170,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         for cls in (
             *(Broken, Liar, Short, Mute, Slow, Impatient, Together, Apart),
-            *(Steady, Sluggish, Remembers),
+            *(Steady, Sluggish, Remembers, Late, Tiring),
         )
     }
     known = {**strategy.available(), **fakes}

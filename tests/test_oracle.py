@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import oracle
 from choose.judge.panel import panel
-from known_worlds.grading import play
+from choose.judge.rule import RULE
+from known_worlds.grading import RESAMPLED, play
 from known_worlds.setting import Contestant, Setting
 from known_worlds.simulate import evidence
 from known_worlds.truth import truth_of
@@ -83,6 +85,20 @@ def test_the_splits_are_apart():
     assert not set(UNSEEN) & set(RANGES["tune"].margins)
     assert play("plain", "tune", 3) == play("plain", "tune", 3)
     assert play("plain", "tune", 3) != play("plain", "report", 3)
+
+
+def test_stored_answers_are_resampled_and_graded():
+    grades = [play(RESAMPLED, "report", number) for number in range(60)]
+    covered = [g.covered_pairs for g in grades if not np.isnan(g.covered_pairs)]
+    assert len(covered) == 60
+    assert np.mean(covered) > 0.9
+    assert {g.recommends for g in grades} == {True, False}
+    assert play(RESAMPLED, "report", 7) == grades[7]
+
+
+def test_the_committed_result_is_of_the_rule_that_decides():
+    text = (Path(oracle.__file__).parent / "results" / "oracle.txt").read_text()
+    assert f"decision rule {RULE}" in text.splitlines()[0]
 
 
 def test_the_command_reports_and_fails_on_a_missed_target(capsys, monkeypatch):

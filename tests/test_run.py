@@ -1,6 +1,8 @@
 """Running: failures are findings, budgets hold, interruptions lose nothing, resume is free."""
 
 import pickle
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -9,9 +11,10 @@ import pytest
 
 import fakes
 from choose.api import plan
-from choose.run.asking import Deadline
+from choose.meter import OutOfTime
+from choose.run.asking import CHUNK, Deadline
 from choose.run.group import run_group, run_trial
-from choose.run.local import Limits, run_jobs
+from choose.run.local import Limits, _whole_cost, run_jobs
 from choose.run.outcome import left_out_sentences
 from choose.run.racing import Race
 from choose.store import Store
@@ -150,6 +153,44 @@ def test_repetitions_are_learnt_side_by_side_and_each_is_kept(tmp_path: Path) ->
     again = Seen()
     run_jobs(jobs, data, store, Limits(), again)
     assert not again.ran()
+
+
+def test_all_that_were_learnt_side_by_side_are_left_out_when_the_time_is_over(
+    tmp_path: Path,
+) -> None:
+    store, data, jobs = prepare(tmp_path, study("late", seeds=4, wordings=False, views=()))
+    outcome = run_jobs(jobs, data, store, Limits(), Seen())
+    done = [job for job in jobs if store.done(job.trial, job.all_views)]
+    assert len(outcome.left_out) > 1
+    assert sorted(j.trial.key for j in [*done, *outcome.left_out]) == sorted(
+        j.trial.key for j in jobs
+    )
+
+
+def test_what_was_answered_before_the_time_was_over_counts() -> None:
+    data = dataset(rows=600)
+    _, _, jobs = plan(study("tiring"), data)
+    job = next(job for job in jobs if job.trial.candidate == "tiring")
+    fakes.Tiring.asked = 0
+    run = run_trial(job, data, Deadline(inf))
+    assert len(run.asked["clean", 0]) == 2 * CHUNK
+    assert run.unasked == len(data.folds[job.trial.fold].questions) - 2 * CHUNK
+    with pytest.raises(OutOfTime):
+        run_trial(job, data, Deadline(inf))  # nothing was answered
+
+
+def test_a_trial_that_was_cut_short_costs_what_all_its_questions_would() -> None:
+    data = dataset()
+    run, _ = next(run_group(plan(study("tfidf"), data)[2][:1], data))
+
+    def cost(spent: float, asking: float, unasked: int) -> float:
+        ids = {("clean", 0): tuple(map(str, range(100)))}
+        facts = {"asked": ids, "unasked": unasked, "predict_seconds": asking}
+        return _whole_cost(replace(run, seconds_spent=spent, **facts))
+
+    assert cost(10.0, 4.0, 300) == 10 + 3 * 4
+    assert cost(10.0, 4.0, 0) == 10
+    assert cost(1.0, 4.0, 100) == 2.0, "what was cached costs nothing again"
 
 
 def test_what_breaks_side_by_side_is_fitted_alone_and_breaks_alone(tmp_path: Path) -> None:

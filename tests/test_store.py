@@ -148,6 +148,18 @@ def test_the_same_grid_judged_twice_is_one_look(tmp_path: Path) -> None:
     assert [json.loads(line)["rule"] for line in lines] == ["1", "1"]
 
 
+def test_a_margin_or_a_price_that_is_moved_afterwards_is_another_look(tmp_path: Path) -> None:
+    store, _ = fresh(tmp_path)
+    assert store.look("1") == 1
+    told = study("tfidf").model_dump(mode="json", exclude_none=True)
+    store.begin({**told, "goal": {"margin": 0.01}}, dataset())
+    assert store.look("1") == 2
+    store.begin({**told, "goal": {"margin": 0.01}, "costs": {"hourly_rate": 30.0}}, dataset())
+    assert store.look("1") == 3
+    store.begin(told, dataset())
+    assert store.look("1") == 3, "the first goal was looked at before"
+
+
 def test_the_state_changes_with_the_trials(tmp_path: Path) -> None:
     store, (run, *_) = fresh(tmp_path)
     before = store.state()

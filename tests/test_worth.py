@@ -152,9 +152,9 @@ def test_the_best_buy_comes_first_and_the_unpriced_last():
     ]
     said = buys_most(tuple(moves[:0:-1]))
     assert said == (
-        "The next $100 buys most if you look at 20 doubted labels: about 2 points (95 % interval "
-        "0 to 3) for $5.00; then label 900 test rows: about 1 point (95 % interval 0 to 2) for "
-        "$900, 0.1 for each $100."
+        "The next $100 buys most if you look at 20 doubted labels: about 2 points (0 if the fewest "
+        "are wrong, 3 if all are) for $5.00; then label 900 test rows: about 1 point (on average; "
+        "nothing, or up to 2) for $900, 0.1 for each $100."
     )
     assert buys_most((moves[0],)) == ""
 

@@ -12,6 +12,7 @@ import numpy as np
 from choose.judge.record import Decision, Interval
 from choose.judge.rule import Rule
 from choose.judge.verdict import judge
+from known_worlds.resampled import resample
 from known_worlds.setting import Setting
 from known_worlds.simulate import evidence
 from known_worlds.truth import Truth, truth_of
@@ -20,6 +21,9 @@ from known_worlds.worlds import WORLDS, Split, draw
 # Normal quantile by which the half width of a 95 % interval is turned into a standard error.
 Z = 1.96
 SPLITS = ("tune", "report")
+
+RESAMPLED = "resampled"
+NAMES = (*WORLDS, RESAMPLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +57,31 @@ class Grade:
     one_error: Choice
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the plan of a study says: who depends on a seed, and whether "high" is open to it."""
+
+    varying: frozenset[str]
+    may_be_high: bool
+
+
 def play(world: str, split: Split, number: int) -> Grade:
     """Draw, judge and grade one study; the same arguments give the same grade."""
-    rng = np.random.default_rng([number, list(WORLDS).index(world), SPLITS.index(split)])
-    setting = draw(world, split, rng)
-    found = judge(evidence(setting, rng), Rule(margin=setting.margin, target=setting.target))
-    return grade(found, truth_of(setting), setting)
+    rng = np.random.default_rng([number, NAMES.index(world), SPLITS.index(split)])
+    if world == RESAMPLED:
+        study, truth = resample(rng)
+        # Prompting was stored with a small model alone.
+        plan = Plan(frozenset(c.name for c in study.candidates if c.learns), may_be_high=False)
+    else:
+        setting = draw(world, split, rng)
+        study, truth = evidence(setting, rng), truth_of(setting)
+        plan = Plan(
+            frozenset(c.name for c in setting.contestants if c.seeds), _may_be_high(setting)
+        )
+    return grade(judge(study, Rule(margin=truth.margin, target=truth.target)), truth, plan)
 
 
-def grade(found: Decision, truth: Truth, setting: Setting) -> Grade:
+def grade(found: Decision, truth: Truth, plan: Plan) -> Grade:
     """Hold a decision against the truth."""
     verdict = found.verdict
     chosen = verdict.recommended
@@ -76,9 +96,9 @@ def grade(found: Decision, truth: Truth, setting: Setting) -> Grade:
         false_winner=chosen is not None and truth.false_winner(chosen),
         not_better=chosen is not None and truth.not_better(chosen),
         decisive=truth.decisive,
-        may_be_high=_may_be_high(setting),
+        may_be_high=plan.may_be_high,
         covered_pairs=_covered_pairs(found, truth),
-        covered_accuracies=_covered_accuracies(found, truth, setting),
+        covered_accuracies=_covered_accuracies(found, truth, plan),
         meanwhile=_choice(truth, verdict.use_meanwhile),
         highest=_choice(truth, highest),
         one_error=_choice(truth, _one_error(order, measured, highest)),
@@ -118,15 +138,14 @@ def _covered_pairs(found: Decision, truth: Truth) -> float:
     return fmean(held) if held else nan
 
 
-def _covered_accuracies(found: Decision, truth: Truth, setting: Setting) -> float:
-    """Leave out single fits whose seed matters: their interval is about that very fit."""
-    single = {c.name for c in setting.contestants if c.seeds}
+def _covered_accuracies(found: Decision, truth: Truth, plan: Plan) -> float:
+    """Leave out single fits that a seed can change: their interval is about that very fit."""
     held = [
         _holds(card.accuracy, truth.measured[card.candidate])
         for card in found.scorecards
         if card.accuracy
         and card.candidate != "majority"
-        and not (card.candidate in single and card.repetitions == 1)
+        and not (card.candidate in plan.varying and card.repetitions == 1)
     ]
     return fmean(held) if held else nan
 

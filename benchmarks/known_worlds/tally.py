@@ -78,6 +78,8 @@ class Tally:
     recommended: Share
     right_by_confidence: dict[str, Share]
     right_by_kind: dict[str, Share]
+    right_recommending: Share
+    right_open: Share
     given: dict[str, Share]
     high_given: Share
     abstained: Share
@@ -106,6 +108,8 @@ def tally(grades: Sequence[Grade]) -> Tally:
             level: share([g.right for g in grades if g.confidence == level]) for level in LEVELS
         },
         right_by_kind={k: share([g.right for g in grades if g.kind == k]) for k in KINDS},
+        right_recommending=share([g.right for g in chosen]),
+        right_open=share([g.right for g in grades if not g.recommends]),
         given={level: share([g.confidence == level for g in grades]) for level in LEVELS},
         high_given=share([g.confidence == "high" for g in decisive if g.may_be_high]),
         abstained=share([not g.recommends and g.kind != "none-works" for g in decisive]),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from known_worlds.tally import Share, Tally
 
 FALSE_WINNER = 0.05
+COVERED = 0.93
 HIGH_RIGHT, MEDIUM_RIGHT = 0.95, 0.80
 HIGH_GIVEN, ABSTAINED = 0.60, 0.30
 NEEDLESS_OF_HIGHEST = 0.5
@@ -23,6 +24,16 @@ def _by_world(worlds: Mapping[str, Tally]) -> Iterator[str]:
         value = found.false_winner.value
         if value is not None and value > FALSE_WINNER:
             yield _said(f"{name}: false winners", found.false_winner, "at most", FALSE_WINNER)
+        for what, covered in (
+            ("differences", found.coverage),
+            ("accuracies", found.coverage_of_accuracy),
+        ):
+            if covered.value is not None and covered.value < COVERED:
+                yield _said(f"{name}: coverage of {what}", covered, "at least", COVERED)
+        high = found.right_by_confidence["high"]
+        # Where it is given seldom, chance alone would miss the target.
+        if high.high is not None and high.high < HIGH_RIGHT:
+            yield _said(f"{name}: right where confidence is high", high, "at least", HIGH_RIGHT)
 
 
 def _overall(found: Tally) -> Iterator[str]:

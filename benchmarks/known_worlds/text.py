@@ -11,6 +11,7 @@ WIDTH = 22
 COLUMNS: tuple[tuple[str, Callable[[Tally], Share]], ...] = (
     ("false", lambda t: t.false_winner),
     ("recom.", lambda t: t.recommended),
+    ("f.of rec", lambda t: t.false_among_recommended),
     ("no gain", lambda t: t.not_better),
     ("cov.diff", lambda t: t.coverage),
     ("cov.acc", lambda t: t.coverage_of_accuracy),
@@ -62,6 +63,11 @@ def _overall(found: Tally) -> Iterator[str]:
     for level in LEVELS:
         right, given = found.right_by_confidence[level], found.given[level]
         yield f"confidence {level:15} given {given.text()}, right {right.text()}"
+    for what, right in (
+        ("recommend", found.right_recommending),
+        ("leave it open", found.right_open),
+    ):
+        yield f"verdicts that {what:13} right {right.text()} of {right.count}"
     for kind in KINDS:
         right = found.right_by_kind[kind]
         yield f"kind {kind:21} right {right.text()} of {right.count}"

@@ -27,7 +27,8 @@ def evidence(occasion: Occasion) -> Evidence:
     """
     answered, rows = occasion.answered, occasion.rows
     labels = tuple(f"label {i}" for i in range(answered.labels))
-    ids = tuple(f"row {i}" for i in rows.tolist())
+    # A row that is drawn twice is asked twice.
+    ids = tuple(f"row {n}" for n in range(len(rows)))
     return Evidence(
         name=answered.name,
         fingerprint="0" * 32,

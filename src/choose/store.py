@@ -153,12 +153,15 @@ class Store:
         return digest(stats)
 
     def look(self, rule: str) -> int:
-        """Record that these test rows were judged and return how many grids were by now.
+        """Record that these test rows were judged and return how often by now.
 
-        The same grid judged again, after an interruption for example, is the same look.
+        The same grid judged again for the same goal and costs, after an interruption for example,
+        is the same look. A margin that is moved once the outcome is known is another.
         """
         _, trials = self.grid()
-        grid = digest(sorted({trial.key for trial in trials}))
+        study = self.study
+        ends = tomli_w.dumps({part: study.get(part, {}) for part in ("goal", "costs")})
+        grid = digest([sorted({trial.key for trial in trials}), ends])
         looks = self.looks()
         seen = {look["grid"] for look in looks}
         if grid not in seen:
@@ -168,7 +171,7 @@ class Store:
         return len(seen | {grid})
 
     def looks(self) -> list[dict[str, str]]:
-        """Return every judging of these test rows on another grid, the earliest first."""
+        """Return every judging of these test rows, on another grid or for another goal, in turn."""
         path = self.path / "looks.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [json.loads(line) for line in lines]

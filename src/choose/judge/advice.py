@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from choose.judge.choice_stability import under_noise
 from choose.judge.credible import strong
 from choose.judge.data_driven import failure_steps
+from choose.judge.fits import difference, resampled
 from choose.judge.gates import Case
 from choose.judge.growth import asked_too_few, contest, more_rows, rising
 from choose.judge.headline import best_cheaper
@@ -24,13 +25,11 @@ from choose.judge.more_labels import (
     toward_target,
 )
 from choose.judge.moves import ENOUGH, buys_most, few_repetitions
-from choose.judge.paired import paired_difference
 from choose.judge.price_flips import price_flips
 from choose.judge.reasons import nearest_dearer
 from choose.judge.record import Gate
 from choose.judge.record_costs import Move
 from choose.judge.record_curves import Forecast, Needed
-from choose.judge.robustness import common
 from choose.judge.settle import best_of
 from choose.judge.words import gain, listed, number, of_100, plural, points, rounded
 
@@ -85,21 +84,17 @@ def _model(case: Case) -> Iterator[str]:
 
 def _fewer_labels(case: Case) -> Iterator[str]:
     """Say who was ahead for certain with the fewest labels that both were measured with."""
-    rows, mine = case.field.panel.rows, case.field.panel[case.name].sizes
-    for other in case.field.names:
-        shared = sorted(set(mine) & set(case.field.panel[other].sizes))
-        if not shared or other == case.name:
+    chosen = case.field.panel[case.name]
+    for other in map(case.field.panel.__getitem__, case.field.names):
+        shared = sorted(set(chosen.sizes) & set(other.sizes))
+        if not shared or other is chosen:
             continue
-        try:
-            found = paired_difference(
-                *common(case.field.panel[other].sizes[shared[0]], mine[shared[0]]),
-                rows.clusters,
-                rows.weights,
-            )
-        except ValueError:
-            continue
-        if found.low > 0 and found.value >= case.margin:
-            yield f"With {plural(shared[0], 'label')}, {gain(other, case.name, found)}."
+        fewest = shared[0]
+        found = difference(
+            resampled(other, other.sizes[fewest]), resampled(chosen, chosen.sizes[fewest])
+        )
+        if found and found.low > 0 and found.value >= case.margin:
+            yield f"With {plural(fewest, 'label')}, {gain(other.info.name, case.name, found)}."
 
 
 def _noise(case: Case) -> Iterator[str]:

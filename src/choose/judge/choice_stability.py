@@ -8,9 +8,9 @@ import numpy as np
 
 from choose.judge.answers import CLEAN, coded
 from choose.judge.crossed import answered, row_means
+from choose.judge.fits import ASSUMED_SD, compared, difference, resampled
 from choose.judge.paired import Difference, paired_difference
 from choose.judge.panel import Measured
-from choose.judge.robustness import common
 from choose.judge.settle import Field
 from choose.types import Floats
 
@@ -73,7 +73,8 @@ def under_noise(field: Field, name: str) -> tuple[float | None, Reversal | None]
             continue
         key = shared[-1]
         highest = max(highest or 0.0, key[1])
-        found = _compare(field, *common(field.panel[other].noise[key], mine[key]))
+        rival, chosen = field.panel[other], field.panel[name]
+        found = difference(resampled(rival, rival.noise[key]), resampled(chosen, mine[key]))
         where = f"with {100 * key[1]:g} % of the labels made wrong"
         worst = _worse(field.margin(other, name), worst, other, where, found)
     return highest, worst
@@ -87,16 +88,24 @@ def under_views(field: Field, name: str) -> tuple[tuple[str, ...], Reversal | No
         theirs = _views(field.panel[other]) if other != name else {}
         for view in sorted(set(mine) & set(theirs)):
             seen.add(view)
-            found = _compare(field, theirs[view], mine[view])
+            found = _compare(field, (other, theirs[view]), (name, mine[view]))
             where = f"on questions with {view}"
             worst = _worse(field.margin(other, name), worst, other, where, found)
     return tuple(sorted(seen)), worst
 
 
-def _compare(field: Field, a: Floats, b: Floats) -> Difference | None:
-    if not (answered(a) & answered(b)).any():
+def _compare(field: Field, a: tuple[str, Floats], b: tuple[str, Floats]) -> Difference | None:
+    (first, x), (second, y) = a, b
+    if not (answered(x) & answered(y)).any():
         return None
-    return paired_difference(a, b, field.panel.rows.clusters, field.panel.rows.weights)
+    rows = field.panel.rows
+    alone = sum(
+        compared(field.panel[name]).varies and scores.shape[1] < 2
+        for name, scores in ((first, x), (second, y))
+    )
+    return paired_difference(
+        x, y, rows.clusters, rows.weights, ASSUMED_SD**2 * alone, ASSUMED_SD**2
+    )
 
 
 def _worse(
@@ -110,7 +119,7 @@ def _worse(
 
 
 def _views(candidate: Measured) -> dict[str, Floats]:
-    """Return (rows, 1) scores by view: the mean over repetitions."""
+    """Return (rows, repetitions) scores by view, of the repetitions that answered it."""
     table = candidate.main
     if table is None:
         return {}
@@ -122,4 +131,4 @@ def _views(candidate: Measured) -> dict[str, Floats]:
                 scores = parts.setdefault(view, np.full(table.right.shape, np.nan))
                 right = codes == table.rows.targets[place]
                 scores[place, table.draws.index(run.trial.draw)] = right
-    return {view: row_means(scores)[:, None] for view, scores in parts.items()}
+    return {v: scores[:, ~np.isnan(scores).all(axis=0)] for v, scores in parts.items()}

@@ -133,7 +133,8 @@ def _partly(case: Case, name: str) -> bool:
 def _study(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[int, str]]:
     limits: list[tuple[int, str]] = []
     if looks > 1:
-        limits.append((1, f"these test rows were judged {looks} times, each on another grid"))
+        often = f"these test rows were judged {looks} times"
+        limits.append((1, f"{often}, each on another grid or for another goal"))
     if case.settlement.target == "open":
         limits.append((1, "whether the target is reached is not settled"))
     failed = [g.name for g in gates if g.name in _SOUND and g.status == "fail"]

@@ -7,6 +7,7 @@ not, since it counts a repetition's luck once and an item's difficulty once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,9 +75,11 @@ def crossed(
     rest = w[:, None] * (y - y.mean(axis=1, keepdims=True) - column)
     rows, rest = _by_cluster(rows, clusters), _by_cluster(rest, clusters)
     extra = sum((value - center) ** 2 for value in pseudo)
-    groups = len(rows) + len(pseudo)
-    # With imaginary rows the divisor is Bonett and Price's, without them the unbiased one.
-    bessel = 1.0 if pseudo else groups / max(groups - 1, 1)
+    # With imaginary rows the divisor is Bonett and Price's, without them the unbiased one. Clusters
+    # may be few, and imaginary rows are none of them.
+    grouped = len(rows) < n
+    groups = len(rows) if grouped else n + len(pseudo)
+    bessel = 1.0 if pseudo and not grouped else groups / max(groups - 1, 1)
     spare = max(repetitions - 1, 1) * repetitions
     return Crossed(
         mean=mean,
@@ -128,6 +131,12 @@ def _matrix(scores: npt.ArrayLike) -> Floats:
 def _center(mean: float, n: int, pseudo: Sequence[float]) -> tuple[float, int]:
     total = n + len(pseudo)
     return (mean * n + sum(pseudo)) / total, total
+
+
+def independent_rows(clusters: Sequence[str]) -> float:
+    """Return Kish's effective number of rows, clusters being fully alike: n^2 over sum of m^2."""
+    sizes = Counter(clusters).values()
+    return len(clusters) ** 2 / sum(size**2 for size in sizes) if clusters else 0.0
 
 
 def _by_cluster(values: Floats, clusters: Sequence[str] | None) -> Floats:

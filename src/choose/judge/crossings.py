@@ -15,11 +15,11 @@ import numpy as np
 from choose.judge.answers import Table
 from choose.judge.curve_points import Points
 from choose.judge.curves import Ensemble, horizon, when
+from choose.judge.fits import Fits, compared, difference, resampled
 from choose.judge.forecasts import LIKELY
-from choose.judge.paired import Difference, paired_difference
+from choose.judge.paired import Difference
 from choose.judge.panel import Measured
 from choose.judge.record import Crossing, Interval
-from choose.judge.robustness import common
 from choose.judge.settle import Field
 from choose.types import Floats
 
@@ -86,24 +86,22 @@ def _gaps(field: Field, a: Measured, b: Measured) -> Iterator[_Gap]:
     sizes = sorted(mine if flat[1] else theirs if flat[0] else set(mine) & set(theirs))
     pairs = [(n, mine[a.pool if flat[0] else n], theirs[b.pool if flat[1] else n]) for n in sizes]
     # Where the same side leads by estimate throughout, there is nothing to be certain of.
-    leads = {
-        bool(first.right[first.kept].mean() > second.right[second.kept].mean())
-        for _, first, second in pairs
-    }
+    leads = {bool(_level(first.table) > _level(second.table)) for _, first, second in pairs}
     if len(leads) < 2:
         return
-    rows = field.panel.rows
     for n, first, second in pairs:
-        try:
-            found = paired_difference(*common(first, second), rows.clusters, rows.weights)
-        except ValueError:
-            continue
-        yield _Gap(n, found)
+        found = difference(first, second)
+        if found is not None:
+            yield _Gap(n, found)
 
 
-def _tables(candidate: Measured) -> dict[int, Table]:
-    assert candidate.main is not None
-    return {**candidate.sizes, candidate.pool: candidate.main}
+def _tables(candidate: Measured) -> dict[int, Fits]:
+    smaller = {n: resampled(candidate, table) for n, table in candidate.sizes.items()}
+    return {**smaller, candidate.pool: compared(candidate)}
+
+
+def _level(table: Table) -> float:
+    return float(table.right[table.kept].mean())
 
 
 def _zero(gaps: Sequence[_Gap]) -> float:

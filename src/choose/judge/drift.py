@@ -6,8 +6,8 @@ import numpy as np
 
 from choose.judge.answers import Table
 from choose.judge.crossed import answered, crossed
+from choose.judge.fits import ASSUMED_SD
 from choose.judge.paired import Difference
-from choose.judge.pairs import ASSUMED_SD
 from choose.judge.panel import Measured, Panel
 from choose.judge.record import Gate
 from choose.judge.record_stability import Origin

@@ -20,6 +20,7 @@ from choose.judge.families import Match, match
 from choose.judge.growth import contest, opponent
 from choose.judge.intervals import smallest_detectable_gain
 from choose.judge.label_gate import clean_labels
+from choose.judge.paired import Difference
 from choose.judge.record import Gate
 from choose.judge.record_audit import Audit
 from choose.judge.record_failures import Failures, Overlap
@@ -30,6 +31,9 @@ from choose.types import FAMILIES, Family
 
 # Fewer asked rows than this say nothing about a label.
 SUPPORT = 5
+
+# From this share of the error on, repetitions are as much to blame for it as rows are.
+LUCKY = 0.5
 
 _OTHERS: tuple[Family, ...] = ("prompting", "retrieval", "fine-tuning")
 
@@ -62,9 +66,25 @@ class Case:
 
     @cached_property
     def detectable(self) -> float | None:
-        """Return the gain these rows find four times in five, in the contest that decides."""
+        """Return the gain that is found four times in five, in the contest that decides.
+
+        Repetitions limit it as well as rows do.
+        """
+        return self._finds(with_luck=True)
+
+    @cached_property
+    def detectable_by_rows(self) -> float | None:
+        """Return the gain that these rows would find if retraining brought no luck."""
+        return self._finds(with_luck=False)
+
+    def _finds(self, with_luck: bool) -> float | None:
         found = contest(self.field, self.settlement)
-        return smallest_detectable_gain(found.rows, found.discordance) if found else None
+        if found is None:
+            return None
+        luck = found.error.second if with_luck else 0.0
+        return smallest_detectable_gain(
+            found.independent * found.rows, found.discordance, repetition_variance=luck
+        )
 
     def versus(self, families: Sequence[Family], others: Sequence[Family]) -> Match | None:
         """Compare the best of some families with the best of others."""
@@ -124,10 +144,10 @@ def _adequate(case: Case) -> Gate:
         return _unmeasured(name, "There is nothing to compare.")
     detectable = case.detectable
     finds = (
-        f"{plural(found.rows, 'test row')} find a gain of {points(detectable)} four times in five "
-        "where two candidates disagree as often as these do"
+        f"{_rows_and_fits(found)} find a gain of {points(detectable)} four times in five where two "
+        "candidates disagree as often as these do"
         if detectable is not None
-        else f"{plural(found.rows, 'test row')} are too few to find the differences seen"
+        else f"{_rows_and_fits(found)} are too few to find the differences seen"
     )
     matters = f"a gain of {points(case.stake)} matters"
     if detectable is not None and detectable <= case.stake:
@@ -139,6 +159,11 @@ def _adequate(case: Case) -> Gate:
             evidence=(f"{finds}; {matters}, and the difference found here was large enough."),
         )
     return Gate(name=name, status="fail", evidence=f"{finds}; {matters}.")
+
+
+def _rows_and_fits(found: Difference) -> str:
+    rows = plural(found.rows, "test row")
+    return f"{rows} and so few fits" if found.luck >= LUCKY else rows
 
 
 def _judged(name: str, case: Case, match: Match, evidence: str) -> Gate:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
+from choose.judge.fits import about, compared, difference, resampled
 from choose.judge.frozen import Interval
 from choose.judge.intervals import rows_needed
 from choose.judge.more_labels import flattens
-from choose.judge.paired import Difference, paired_difference
+from choose.judge.paired import Difference
 from choose.judge.panel import Measured
 from choose.judge.record_curves import RiseRecord
-from choose.judge.robustness import common
 from choose.judge.settle import Field, Settlement
 
 # Above this many margins, the smallest detectable gain says that the rows are too few; below, that
@@ -29,6 +30,7 @@ class Rise:
     fewer: int
     labels: int
     gained: Difference
+    estimand: str
 
 
 def rise(candidate: Measured) -> Rise | None:
@@ -36,14 +38,16 @@ def rise(candidate: Measured) -> Rise | None:
     sizes = [size for size in candidate.sizes if size <= 0.75 * candidate.pool]
     if candidate.main is None or not sizes or not candidate.info.learns:
         return None
-    rows = candidate.main.rows
-    first, second = common(candidate.main, candidate.sizes[max(sizes)])
-    try:
-        gained = paired_difference(first, second, rows.clusters, rows.weights)
-    except ValueError:
+    sides = compared(candidate), resampled(candidate, candidate.sizes[max(sizes)])
+    gained = difference(*sides)
+    if gained is None:
         return None
     return Rise(
-        candidate=candidate.info.name, fewer=max(sizes), labels=candidate.pool, gained=gained
+        candidate=candidate.info.name,
+        fewer=max(sizes),
+        labels=candidate.pool,
+        gained=gained,
+        estimand=about("a new pool of either size", *sides),
     )
 
 
@@ -75,7 +79,7 @@ def rises_of(field: Field) -> tuple[RiseRecord, ...]:
                 value=r.gained.value,
                 low=r.gained.low,
                 high=r.gained.high,
-                estimand="a new pool of either size",
+                estimand=r.estimand,
             ),
         )
         for r in found
@@ -111,13 +115,12 @@ def rows_to_settle(found: Difference, margin: float) -> tuple[int, int] | None:
     if found.luck >= 0.5 or found.discordance <= 0:
         return None
     gap = abs(found.value)
+    few, many = margin, max(margin - gap, margin / 2)
     if gap >= margin:
-        return (
-            rows_needed(gap + margin / 2, found.discordance),
-            rows_needed(max(margin, gap - margin / 2), found.discordance),
-        )
-    spare = max(margin - gap, margin / 2)
-    return rows_needed(margin, found.discordance), rows_needed(spare, found.discordance)
+        few, many = gap + margin / 2, max(margin, gap - margin / 2)
+    # Rows that hang together are worth less than as many that do not.
+    least, most = (rows_needed(g, found.discordance) / found.independent for g in (few, many))
+    return ceil(least), ceil(most)
 
 
 def more_rows(found: Difference, margin: float, labelled: int) -> tuple[int, int] | None:

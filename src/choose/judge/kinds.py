@@ -79,4 +79,5 @@ def _too_few_labels(case: Case) -> bool:
         return False
     if asked_too_few(found, case.stake, len(case.field.panel.rows.targets)):
         return False  # what is missing is time, not labels
-    return case.detectable is None or case.detectable > COARSE * case.stake
+    by_rows = case.detectable_by_rows
+    return by_rows is None or by_rows > COARSE * case.stake

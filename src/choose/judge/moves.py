@@ -173,8 +173,6 @@ def buys_most(moves: tuple[Move, ...]) -> str:
 
 def _said(move: Move) -> str:
     assert move.gain is not None
-    assert move.gain.low is not None
-    assert move.gain.high is not None
     assert move.usd is not None
     what = {
         "learn from more labels": f"label {plural(move.labels or 0, 'row')} for {move.candidate}",
@@ -186,6 +184,17 @@ def _said(move: Move) -> str:
         f", {number(move.points_per_100_usd or 0.0, 2)} for each $100" if move.usd > HUNDRED else ""
     )
     return (
-        f"{what}: about {points(move.gain.value)} (95 % interval {per_cent(move.gain.low)} to "
-        f"{per_cent(move.gain.high)}) for {dollars(move.usd)}{each}"
+        f"{what}: about {points(move.gain.value)} ({_ends(move.action, move.gain)}) for "
+        f"{dollars(move.usd)}{each}"
     )
+
+
+def _ends(action: str, gain: Interval) -> str:
+    """Say what the ends of an expected gain are: those of one move alone are an interval."""
+    assert gain.low is not None
+    assert gain.high is not None
+    if action == "learn from more labels":
+        return f"95 % interval {per_cent(gain.low)} to {per_cent(gain.high)}"
+    if action == "check doubted labels":
+        return f"{per_cent(gain.low)} if the fewest are wrong, {per_cent(gain.high)} if all are"
+    return f"on average; nothing, or up to {per_cent(gain.high)}"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.special import bdtr
 
 from choose.judge.blend import Blend, moderated
-from choose.judge.crossed import Mask, answered, crossed, whole_rows
+from choose.judge.crossed import Mask, answered, crossed, independent_rows, whole_rows
 from choose.types import Floats
 
 Method = Literal["McNemar mid-p", "clustered", "items x repetitions", "variances added"]
@@ -36,6 +36,7 @@ class Difference:
         few: whether a repeated side has fewer than three repetitions.
         center: where the interval sits, a little nearer to 0 than the value.
         error: the law of the error around it.
+        independent: what a row is worth where rows hang together: Kish's share, 1 where none do.
     """
 
     value: float
@@ -50,6 +51,7 @@ class Difference:
     few: bool
     center: float
     error: Blend
+    independent: float = 1.0
 
     def bounds(self, level: float) -> tuple[float, float]:
         """Return the interval at another confidence level."""
@@ -120,10 +122,11 @@ def paired_difference(
     if expected and repetitions and min(repetitions) < FEW:
         usual = expected * sum(1 / n for n in repetitions)
         found = found._replace(error=moderated(found.error, usual))
-    return _difference(x, y, _assume(found, assumed))
+    worth = 1.0 if names is None else independent_rows(names) / len(names)
+    return _difference(x, y, _assume(found, assumed), worth)
 
 
-def _difference(x: Floats, y: Floats, found: _Moments) -> Difference:
+def _difference(x: Floats, y: Floats, found: _Moments, worth: float) -> Difference:
     half = found.error.half_width()
     p = found.error.p(found.center)
     if found.method == MCNEMAR:
@@ -141,6 +144,7 @@ def _difference(x: Floats, y: Floats, found: _Moments) -> Difference:
         few=found.assumed or 1 < max(x.shape[1], y.shape[1]) < FEW,
         center=found.center,
         error=found.error,
+        independent=worth,
     )
 
 

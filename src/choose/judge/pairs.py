@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from choose.judge.crossed import answered
+from choose.judge.fits import ASSUMED_SD, assumed, compared
 from choose.judge.paired import Difference, paired_difference
 from choose.judge.panel import ARTEFACT, RETRAINING, Measured, Panel
 from choose.judge.record import Interval, Pair
 from choose.types import Floats
-
-# Standard deviation of accuracy between fits that is assumed of a candidate that was fitted once
-# though its answers depend on a seed or a draw, and expected of one that was fitted twice.
-ASSUMED_SD = 0.03
 
 
 @dataclass(frozen=True)
@@ -36,9 +33,8 @@ class Pairs:
         x, y = _side_by_side(a, b)
         if not (answered(x) & answered(y)).any():
             return None
-        assumed = ASSUMED_SD**2 * sum(c.repeats and c.repetitions < 2 for c in (a, b))
-        rows = self.panel.rows
-        return paired_difference(x, y, rows.clusters, rows.weights, assumed, ASSUMED_SD**2)
+        rows, luck = self.panel.rows, assumed(compared(a), compared(b))
+        return paired_difference(x, y, rows.clusters, rows.weights, luck, ASSUMED_SD**2)
 
 
 def _side_by_side(a: Measured, b: Measured) -> tuple[Floats, Floats]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
+from choose.judge.crossed import independent_rows
 from choose.judge.frozen import Record
 from choose.judge.intervals import rows_needed, smallest_detectable_gain
 
@@ -48,12 +48,6 @@ class Reach(Record):
     def usual(self) -> float | None:
         """Return the smallest gain at the usual discordance."""
         return self.smallest[self.discordances.index(USUAL)]
-
-
-def independent_rows(clusters: Sequence[str]) -> float:
-    """Return Kish's effective number of rows, clusters being fully alike: n^2 over sum of m^2."""
-    sizes = Counter(clusters).values()
-    return len(clusters) ** 2 / sum(size**2 for size in sizes) if clusters else 0.0
 
 
 def reach_of(clusters: Sequence[str], margin: float) -> Reach:

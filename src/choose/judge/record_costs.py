@@ -118,7 +118,9 @@ class Move(Record):
         action: what is done.
         candidate: to which candidate; null where it is about all.
         gain: in accuracy of what is used then over what is used now; null where nothing that was
-            measured says so.
+            measured says so. Its ends are a 95 % interval where more labels are learnt from; for
+            doubted labels they are the gain if the fewest and if all of them are wrong, and for
+            what settles a contest nothing and the upper end of the difference.
         labels: rows that a person looks at, at most; `labels_low` at least, where that is known.
         hours: of labelling.
         machine_hours: of computing.

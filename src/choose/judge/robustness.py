@@ -9,9 +9,9 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 from choose.judge.answers import CLEAN, MISSING, Table, coded
+from choose.judge.fits import compared, difference, resampled
 from choose.judge.intervals import Estimate, two_way_interval
 from choose.judge.metrics import Codes
-from choose.judge.paired import paired_difference
 from choose.judge.panel import ARTEFACT, RETRAINING, Measured
 from choose.judge.record import CurvePoint, Interval, Noise, NoisePoint, Stability, ViewPoint
 from choose.types import Floats
@@ -24,17 +24,6 @@ def estimate(table: Table) -> Estimate:
     """Return the accuracy of a table with its interval."""
     rows = table.rows
     return two_way_interval(table.block, rows.clusters_of(table.kept), rows.weights_of(table.kept))
-
-
-def common(first: Table, second: Table) -> tuple[Floats, Floats]:
-    """Return the scores of two tables with their repetitions side by side, NaN where missing.
-
-    A table with one repetition keeps it, so that it is compared with each one of the other.
-    """
-    if 1 in (len(first.draws), len(second.draws)):
-        return first.right, second.right
-    draws = sorted({*first.draws, *second.draws})
-    return first.spread(draws), second.spread(draws)
 
 
 def noise_of(candidate: Measured) -> Noise:
@@ -53,7 +42,7 @@ def noise_of(candidate: Measured) -> Noise:
     if values[0] > 0:
         area = float(trapezoid(values, rates) / (rates[-1] * values[0]))
     slope = _slope(tables, not candidate.repeats)
-    return Noise(slope=slope, area=area, breakdown=_breakdown(tables), curve=curve)
+    return Noise(slope=slope, area=area, breakdown=_breakdown(candidate, tables), curve=curve)
 
 
 def _slope(tables: dict[float, Table], fixed: bool) -> Interval | None:
@@ -91,18 +80,13 @@ def _slope(tables: dict[float, Table], fixed: bool) -> Interval | None:
     )
 
 
-def _breakdown(tables: dict[float, Table]) -> float | None:
-    clean = tables[0.0]
+def _breakdown(candidate: Measured, tables: dict[float, Table]) -> float | None:
     for rate, table in tables.items():
-        if rate and _lost(clean, table):
-            return rate
+        if rate:
+            lost = difference(compared(candidate), resampled(candidate, table))
+            if lost is not None and lost.low > BREAKDOWN:
+                return rate
     return None
-
-
-def _lost(clean: Table, noisy: Table) -> bool:
-    first, second = common(clean, noisy)
-    rows = clean.rows
-    return paired_difference(first, second, rows.clusters, rows.weights).low > BREAKDOWN
 
 
 def _interval(table: Table) -> Interval:

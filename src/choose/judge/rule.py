@@ -8,7 +8,7 @@ from typing import Any, Literal
 from choose.judge.deployment import UNSAID, Deployment
 
 # Raise whenever the same evidence can lead to another verdict.
-RULE = "5"
+RULE = "6"
 
 
 # The smallest gain that matters where neither the study nor its prices say.

@@ -8,11 +8,11 @@ import numpy as np
 
 from choose.judge.answers import Table, table_of
 from choose.judge.crossed import Mask, answered, whole_rows
+from choose.judge.fits import common
 from choose.judge.intervals import two_way_interval
 from choose.judge.paired import Difference, paired_difference
 from choose.judge.panel import ARTEFACT, RETRAINING, Measured
 from choose.judge.record import Interval
-from choose.judge.robustness import common
 from choose.types import Floats, Scenario
 
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from choose.judge.answers import Table
 from choose.judge.crossed import answered
+from choose.judge.fits import ASSUMED_SD
 from choose.judge.frozen import Interval
 from choose.judge.intervals import holm
 from choose.judge.metrics import Codes
 from choose.judge.paired import Difference, aligned, paired_difference
-from choose.judge.pairs import ASSUMED_SD
 from choose.judge.panel import Measured, Panel
 from choose.judge.settle import relation
 from choose.judge.versus import Shift

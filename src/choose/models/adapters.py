@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from choose.errors import ModelError, StrategyError
+from choose.meter import went
 from choose.models.batches import by_length, pad
 
 if TYPE_CHECKING:
@@ -68,9 +69,21 @@ def load_base(folder: Path) -> Base:
     try:
         with quiet("Loading the base model"):
             tokenizer = AutoTokenizer.from_pretrained(folder)
-            model = AutoModel.from_pretrained(folder, dtype="float32")
+            model, loading = AutoModel.from_pretrained(
+                folder,
+                dtype="float32",
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"Cannot load a base model from {folder}: {error}") from error
+    # What stands for a text is never a pooler's, so that one may be missing.
+    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise ModelError(
+            f"{folder} has no weights for {', '.join(missing[:3])}: it is another kind of model."
+        )
     if model.config.is_encoder_decoder:
         raise ModelError(
             f"{model.config.model_type!r} is an encoder-decoder; LoRA takes causal LMs and "
@@ -204,20 +217,24 @@ class Tuned:
         logits = self.ask(rows)
         return float(torch.nn.functional.cross_entropy(logits, torch.tensor(list(targets))))
 
-    def ask(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    def ask(self, rows: Sequence[Sequence[int]], loop: str = "") -> torch.Tensor:
         """Return (n, classes) logits in the order of the rows, computed in float32.
 
         bfloat16 would be faster, but its rounding depends on the batch's shape, so an answer would
-        depend on its neighbours.
+        depend on its neighbours. Where it is a `loop` of its own and no part of training, it says
+        how far it is.
         """
         import torch
 
-        found = torch.zeros(len(rows), self.head.out_features)
+        found, done = torch.zeros(len(rows), self.head.out_features), 0
         self.adapter.eval()
         with torch.inference_mode():
             for places in by_length([len(row) for row in rows], PREDICTION_TOKENS):
                 ids, lengths = pad([rows[i] for i in places], self.base.device)
                 found[places] = self.logits(ids, lengths).cpu()
+                done += len(places)
+                if loop:
+                    went(done, len(rows), loop)
         return found
 
 

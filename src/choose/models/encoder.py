@@ -99,7 +99,9 @@ def load_encoder(spec: str) -> Encoder:
 
     folder = resolve(spec)
     with quiet("Loading the encoder"):
-        model = SentenceTransformer(str(folder), trust_remote_code=False)
+        model = SentenceTransformer(
+            str(folder), trust_remote_code=False, model_kwargs={"use_safetensors": True}
+        )
     made_by = ("embedding", weights_digest(spec), str(model.dtype), str(model.device))
     return Encoder(model, Shelf(made_by))
 

@@ -14,6 +14,7 @@ from choose.models.decoder import Decoder, fits
 from choose.models.low_rank import Adapters, adapted_alike
 from choose.models.passes import PARTS, PASS_TOKENS, Found, Lesson, parts, shared, study
 from choose.models.plain_lane import Plain, halves
+from choose.models.runtime import threads
 
 if TYPE_CHECKING:
     import torch
@@ -34,12 +35,12 @@ def lane(courses: Sequence[Course]) -> Iterator[Step]:
     if not (fits(base.model) and all(adapted_alike(c.tuned.adapter) for c in courses)):
         yield Plain(base, courses).step
         return
-    way, threads = Packed(base, courses), torch.get_num_threads()
+    way, before = Packed(base, courses), torch.get_num_threads()
     try:
         with ThreadPoolExecutor(way.workers) as pool:
             yield lambda taken: way.step(taken, pool)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
         way.release()
 
 
@@ -51,8 +52,7 @@ class Packed:
 
         self._decoder = decoder_of(base, torch.bfloat16 if halves(base) else torch.float32)
         self._device = base.device
-        self.workers = min(PARTS, cores()) if base.device == "cpu" else 1
-        self._threads = max(1, cores() // self.workers)
+        self.workers, self._threads = _workers(base)
         self._adapters = {}
         for course in courses:
             adapters = Adapters(course.tuned.adapter, self._decoder)
@@ -114,6 +114,20 @@ class Packed:
             )
 
 
+def training_threads(base: Base) -> int:
+    """Return how many threads a base is trained on."""
+    if not fits(base.model):
+        return threads()
+    workers, each = _workers(base)
+    return workers * each
+
+
+def _workers(base: Base) -> tuple[int, int]:
+    """Return how many parts of a batch are learnt at a time, and the threads of each."""
+    workers = min(PARTS, cores()) if base.device == "cpu" else 1
+    return workers, max(1, cores() // workers)
+
+
 def decoder_of(base: Base, dtype: torch.dtype) -> Decoder:
     """Return the base's packed decoder, built once a process and number type."""
     if dtype not in base.packed:
@@ -128,6 +142,6 @@ def cores() -> int:
         wanted = os.environ.get(name, "")
         if wanted.isdigit() and int(wanted) > 0:
             return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    from joblib import cpu_count
+
+    return int(cpu_count())  # heeds affinity and the quota of a container

@@ -56,12 +56,12 @@ def dtype() -> torch.dtype:
 
 
 def threads() -> int:
-    """Return the number of threads torch computes with, the faster of one and all of them now.
+    """Return the number of threads torch computes with: one, half, all but one, or all of them.
 
     Where another program keeps a core busy, threads wait for each other at every product, and all
-    of them are many times slower than one. Programs come and go, so this is measured again when
-    the last measurement is some seconds old: call it before each stretch of work. CHOOSE_THREADS
-    sets the number instead.
+    of them are many times slower than one. Programs come and go, so the fastest number is measured
+    again, in this very process and load, when the last measurement is some seconds old: call it
+    before each stretch of work. CHOOSE_THREADS sets the number instead.
 
     Raises:
         ModelError: if CHOOSE_THREADS is not a positive integer.
@@ -77,23 +77,30 @@ def threads() -> int:
     return int(wanted)
 
 
+# A number of threads is nearly as fast as another at this part of its speed.
+NEARLY = 0.9
+
+
 class _Pace:
-    """The choice between one thread and all, with the time it was made."""
+    """The choice of a number of threads, with the time it was made."""
 
     fresh_seconds = 10.0
 
     def __init__(self) -> None:
         import torch
 
-        self.all = torch.get_num_threads()
+        most = torch.get_num_threads()
+        self.counts = sorted({1, most // 2 or 1, most - 1 or 1, most})
         self.measured = -self.fresh_seconds
 
     def threads(self) -> int:
         import torch
 
-        if self.all > 1 and time.monotonic() - self.measured > self.fresh_seconds:
-            faster = self._seconds(self.all) < 0.9 * self._seconds(1)
-            torch.set_num_threads(self.all if faster else 1)
+        if len(self.counts) > 1 and time.monotonic() - self.measured > self.fresh_seconds:
+            taken = {count: self._seconds(count) for count in self.counts}
+            # The fewest that are nearly as fast as the fastest: more would only be in the way.
+            quick = min(taken.values()) / NEARLY
+            torch.set_num_threads(next(n for n in self.counts if taken[n] <= quick))
             self.measured = time.monotonic()
         return torch.get_num_threads()
 

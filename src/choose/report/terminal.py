@@ -125,7 +125,7 @@ def _frame(decision: Decision) -> Iterator[Fact]:
             "Looks",
             literal(
                 f"these rows have been judged {decision.looks} times, each time on "
-                "another grid: a lucky winner grows likelier with each",
+                "another grid or for another goal: a lucky winner grows likelier with each",
                 "yellow",
             ),
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 from choose.data.pools import interleaved
 from choose.errors import MoneySpent, StrategyError
+from choose.meter import OutOfTime
 from choose.strategy import Strategy
 from choose.types import Answers, Dataset, Item, Task
 
@@ -59,7 +60,8 @@ def ask_until(
 
     Questions come in a stratified order that depends on the rows alone, so that candidates cut
     short share their rows. At least 100 are asked, unless the study's time or money runs out, and
-    25 then. An answer does not depend on its neighbours.
+    25 then. What was answered before they ran out counts. An answer does not depend on its
+    neighbours.
     """
     targets = {item.id: dataset.examples[item.id].target for item in items}
     by_id = {item.id: item for item in items}
@@ -70,7 +72,7 @@ def ask_until(
         chunk = order[done : done + CHUNK]
         try:
             parts.append(ask(strategy, chunk, dataset.task))
-        except MoneySpent:
+        except (MoneySpent, OutOfTime):
             if not parts:
                 raise
             break

@@ -75,6 +75,7 @@ class _Walk:
         self.broken: set[str] = set()
         self.working: set[str] = set()
         self.beside: set[int] = set()
+        self.going: Sequence[Job] = ()
         firsts: dict[str, Job] = {}
         for job in jobs:
             if not find(job.trial.strategy).cheap:
@@ -99,7 +100,7 @@ class _Walk:
             except MoneySpent:
                 self.outcome.unpaid.append(job)
             except OutOfTime:
-                self.outcome.left_out.append(job)
+                self.outcome.left_out += [j for j in self.going if not self._done(j)]
             except KeyboardInterrupt:
                 self.outcome.left_out += [j for j in self.jobs[number:] if not self._done(j)]
                 self.outcome.interrupted = True
@@ -166,6 +167,7 @@ class _Walk:
             most = min(MOST_TOGETHER, self._left // self.cost[name])
             together = self._together(number, most)
             self.beside |= set(range(number + 1, number + len(together)))
+        self.going = together
         grace = inf if first and cheap else GRACE * (self.limits.seconds or 0.0)
         with metered(self._left + grace):
             for run, traceback in run_group(together, self.dataset, deadline, fitted):
@@ -175,7 +177,7 @@ class _Walk:
         name = run.trial.candidate
         self.store.add(run, traceback)
         self.outcome.unasked[name] += run.unasked
-        self.cost[name] = max(run.seconds_spent or 0.0, 0.5 * self.cost.get(name, 0.0))
+        self.cost[name] = max(_whole_cost(run), 0.5 * self.cost.get(name, 0.0))
         (self.broken if run.error else self.working).add(name)
         own = next(j for j in together if j.trial.key == run.trial.key)
         self._note(own, run)
@@ -198,6 +200,13 @@ class _Walk:
             found.append(job)
             keys.add(job.trial.key)
         return found[: max(1, int(most))]
+
+
+def _whole_cost(run: Run) -> float:
+    """Return the seconds that a trial takes when all its questions are asked."""
+    spent, asked = run.seconds_spent or 0.0, len(run.asked.get(("clean", 0), ()))
+    asking = min(run.predict_seconds or 0.0, spent)
+    return spent + asking * run.unasked / asked if asked else spent
 
 
 def _kind(job: Job) -> tuple[str, str, str]:

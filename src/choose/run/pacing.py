@@ -22,6 +22,10 @@ SHARED = 0.75
 # more than this part of the budget.
 BEGIN, PART = 2.0, 0.01
 
+# Whoever can be asked all rows for this part of the time to share, after its fit, is: against cheap
+# candidates, which all rows were asked of, every row counts.
+LITTLE = 0.05
+
 # Most forecasts are good to this factor (`benchmarks/timings.py`), so that a fit that is forecast
 # to take more than so many times what is left will hardly end in time.
 SURE = 1.5
@@ -31,9 +35,9 @@ SURE = 1.5
 class Pacing:
     """Who has not had a first pass yet, and what it will take.
 
-    Where the time does not suffice for all rows, everybody is asked the same number of them:
-    candidates are compared on the rows that both were asked, so that rows which only some reached
-    buy nothing. It is forecast from the beginning of each trial.
+    Where the time does not suffice for all rows, everybody is asked the same number of them, but
+    those to whom all rows take little: dear candidates are compared on the rows that both were
+    asked. It is forecast from the beginning of each trial.
     """
 
     dataset: Dataset
@@ -103,14 +107,18 @@ def shares(
 ) -> dict[str, float]:
     """Return seconds by candidate so that all can be asked the same number of their rows.
 
-    Those whose pace is not known get an even share. Where not even 25 rows would be left to ask,
-    whoever takes most waits for what the others leave, and so on; the last one gets it all.
+    Those to whom all their rows take little time are asked all of them. Those whose pace is not
+    known get an even share. Where not even 25 rows would be left to ask, whoever takes most waits
+    for what the others leave, and so on; the last one gets it all.
     """
     even = dict.fromkeys(rows, seconds / max(1, len(rows)))
     known = {n: p for n in rows if (p := paces.get(n)) is not None and p.ask is not None}
     rest = seconds - sum(even[n] for n in rows if n not in known)
     fits = {n: p.fits[-1][1] for n, p in known.items()}
     each = {n: p.ask or 0.0 for n, p in known.items()}
+    for name in known:
+        if each[name] * rows[name] <= LITTLE * seconds:
+            fits[name], each[name] = fits[name] + each[name] * rows[name], 0.0
     within = sorted(known, key=lambda n: fits[n] + AT_LEAST * each[n])
     while len(within) > 1 and _asked(within, rows, each, fits, rest) < CHUNK:
         within.pop()

@@ -1,0 +1,69 @@
+"""A world resampled from stored answers: real candidates on real sets, their rows drawn anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from choose.judge.costs import cheapest_first
+from choose.judge.evidence import Evidence
+from choose.judge.intervals import smallest_detectable_gain
+from choose.judge.panel import panel
+from choose.judge.rule import Rule
+from choose.types import Floats
+from known_worlds.truth import Truth
+from replays import occasions
+from replays.evidence import evidence
+from replays.occasions import Occasion, Places
+from replays.stored import Answered, read_all
+
+ANSWERS = Path(__file__).resolve().parents[1] / "real_sets" / "answers"
+MARGINS = (0.01, 0.02, 0.03)
+
+
+def resample(rng: np.random.Generator) -> tuple[Evidence, Truth]:
+    """Return a study and its truth.
+
+    A decision is drawn as `regret.py` draws it. All rows that its candidates answered are then the
+    population, and the study asks rows of it drawn with replacement; so the truth is known exactly:
+    the mean over those rows, of all stored fits of the size.
+    """
+    sets = _sets()
+    occasion = occasions.draw(sets[int(rng.integers(len(sets)))], rng)
+    population = np.concatenate([occasion.rows, occasion.unseen])
+    rows = rng.choice(population, len(occasion.rows))
+    study = evidence(replace(occasion, rows=rows))
+    margin = float(rng.choice(MARGINS))
+    return study, _truth(occasion, population, study, margin)
+
+
+@cache
+def _sets() -> tuple[Answered, ...]:
+    return tuple(read_all(ANSWERS).values())
+
+
+def _truth(occasion: Occasion, population: Places, study: Evidence, margin: float) -> Truth:
+    means = {name: _means(occasion, name, population) for name in occasion.draws}
+    value = {name: float(each.mean()) for name, each in means.items()}
+    best, second = sorted(value, key=lambda name: -value[name])[:2]
+    p, q = means[best], means[second]
+    discordance = float((p * (1 - q) + q * (1 - p)).mean())
+    found = smallest_detectable_gain(len(study.items.ids), discordance)
+    needed = max(2 * found, margin) if found is not None else 1.0
+    return Truth(
+        names=tuple(c.info.name for c in cheapest_first(panel(study).scored, Rule())),
+        value=value,
+        measured=value,
+        decisive=value[best] - value[second] >= needed,
+        margin=margin,
+        target=None,
+    )
+
+
+def _means(occasion: Occasion, name: str, population: Places) -> Floats:
+    """Return (rows,) the mean over the stored fits of whether each row is answered rightly."""
+    fits = occasion.answered.fitted(name, occasion.size).values()
+    return np.mean([fit.right[population] for fit in fits], axis=0)

@@ -1,0 +1,79 @@
+"""The number of threads follows what is measured now, and can be set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from choose.errors import ModelError
+from choose.models import runtime
+
+
+@pytest.fixture
+def pace(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], int]:
+    """Return what is chosen on eight cores where products take so many seconds by threads."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: chosen.append(count))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: chosen[-1])
+    chosen = [8]
+
+    def choose(seconds: dict[int, float]) -> int:
+        found = runtime._Pace()
+        monkeypatch.setattr(found, "_seconds", seconds.__getitem__)
+        return found.threads()
+
+    yield choose
+    monkeypatch.undo()
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best"),
+    [
+        ({1: 8.0, 4: 2.2, 7: 1.3, 8: 1.1}, 8),
+        ({1: 8.0, 4: 2.2, 7: 1.3, 8: 40.0}, 7),  # one core is busy: all threads wait for it
+        ({1: 8.0, 4: 2.2, 7: 30.0, 8: 40.0}, 4),
+        ({1: 8.0, 4: 20.0, 7: 30.0, 8: 40.0}, 1),
+        ({1: 1.05, 4: 1.0, 7: 1.0, 8: 1.0}, 1),  # nothing is gained by more
+    ],
+)
+def test_the_fewest_threads_that_are_nearly_fastest(
+    pace: Callable[[dict[int, float]], int], seconds: dict[int, float], best: int
+) -> None:
+    assert pace(seconds) == best
+
+
+def test_a_choice_is_kept_for_some_seconds_and_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, tried, before = [100.0], [], torch.get_num_threads()
+    found = runtime._Pace()
+    found.counts = [1, 2]
+    monkeypatch.setattr(found, "_seconds", lambda count: tried.append(count) or 1.0 / count)
+    monkeypatch.setattr(runtime.time, "monotonic", lambda: now[0])
+    try:
+        found.threads()
+        now[0] += 5
+        found.threads()
+        assert tried == [1, 2]
+        now[0] += 6
+        found.threads()
+        assert tried == [1, 2, 1, 2]
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("wrong", ["0", "two", "-1", "1.5"])
+def test_a_number_that_is_none_is_refused(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHOOSE_THREADS", wrong)
+    with pytest.raises(ModelError, match="positive integer"):
+        runtime.threads()
+
+
+def test_a_number_that_is_set_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setenv("CHOOSE_THREADS", "1")
+    try:
+        assert runtime.threads() == torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
