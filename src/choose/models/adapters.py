@@ -63,6 +63,7 @@ def load_base(folder: Path) -> Base:
     """
     from transformers import AutoModel, AutoTokenizer
 
+    from choose.models.memory import share_weights
     from choose.models.runtime import device, quiet, threads
 
     threads()
@@ -90,6 +91,7 @@ def load_base(folder: Path) -> Base:
             "encoders."
         )
     model.requires_grad_(False).eval().to(device())
+    share_weights(model, folder)
     return Base(model, tokenizer, _causal(model.config.model_type), _first(folder), device())
 
 

@@ -13,6 +13,7 @@ from choose.errors import ModelError
 from choose.models.causal import CausalLM
 from choose.models.kept import Shelf
 from choose.models.layout import Layout, Prompt
+from choose.models.memory import share_weights
 from choose.models.runtime import device, dtype, quiet
 from choose.models.trie import LabelTrie
 from choose.models.weights import resolve, weights_digest
@@ -37,7 +38,9 @@ def load_causal(spec: str) -> CausalLM:
                 f"Cannot load {spec!r} as a causal language model: {error} "
                 "Name another one, or another folder."
             ) from error
-    lm = CausalLM(model.to(device()).eval(), Layout(tokenizer), weights_digest(spec))
+    model.requires_grad_(False).eval().to(device())
+    share_weights(model, folder)
+    lm = CausalLM(model, Layout(tokenizer), weights_digest(spec))
     lm.tree = honours_trees(lm)
     lm.prefixes.clear()
     way = "tree" if lm.tree else "plain"

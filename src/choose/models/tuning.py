@@ -9,9 +9,13 @@ from choose.meter import went
 from choose.models.adapters import Tuned
 from choose.models.courses import Course
 from choose.models.lanes import lane
+from choose.models.memory import give_back
 from choose.models.schedule import Plan
 
 PROOF_ROWS = 48
+
+# Steps after which freed memory is given back: seldom enough to cost nothing, and often enough.
+GIVE_BACK = 16
 
 
 def train(
@@ -38,6 +42,8 @@ def train_several(courses: Sequence[Course]) -> None:
             step([(course, course.take()) for course in going])
             for course in going:
                 course.move()
+            if max(course.step for course in courses) % GIVE_BACK == 0:
+                give_back()
             went(sum(c.step for c in courses), sum(c.plan.steps for c in courses), "training")
     for course, own, loss in zip(courses, shown, before, strict=True):
         course.end()

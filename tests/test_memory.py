@@ -1,0 +1,74 @@
+"""A prompted model and the base of an adapter are one set of weights in memory."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from choose.conformance import TASK, pool, questions
+from choose.models import adapters, causal_load, memory, runtime
+from choose.strategy import build
+
+SPACE = 64 * 1024 * 1024
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CHOOSE_DTYPE", "float32")
+    monkeypatch.setattr(runtime, "dtype", runtime.dtype.__wrapped__)
+    monkeypatch.setattr(causal_load, "dtype", runtime.dtype)
+    return Path(tiny.causal_lm(tmp_path / "lm"))
+
+
+def tensors(model: torch.nn.Module) -> set[int]:
+    return {parameter.data_ptr() for parameter in model.parameters()}
+
+
+@pytest.mark.parametrize("first", ["base", "lm"])
+def test_the_same_weights_are_held_once(folder: Path, first: str) -> None:
+    def base() -> torch.nn.Module:
+        return adapters.load_base.__wrapped__(folder).model
+
+    def lm() -> torch.nn.Module:
+        return causal_load.load_causal.__wrapped__(str(folder)).model
+
+    loaded = [base(), lm()] if first == "base" else [lm(), base()]
+    one, other = tensors(loaded[0]), tensors(loaded[1])
+    assert min(one, other, key=len) <= max(one, other, key=len)
+
+
+def test_tuning_leaves_the_prompted_model_as_it_was(folder: Path) -> None:
+    prompted = build("prompt", seed=0, model=str(folder))
+    prompted.fit(TASK, pool())
+    before = prompted.predict(questions()).scores
+    lm = causal_load.load_causal(str(folder))
+    weights = {name: tensor.clone() for name, tensor in lm.model.named_parameters()}
+    tuned = build("lora", seed=0, base=str(folder))
+    tuned.fit(TASK, pool())
+    tuned.predict(questions())
+    lm.answers.clear()
+    assert np.array_equal(prompted.predict(questions()).scores, before)  # type: ignore[arg-type]
+    now = dict(lm.model.named_parameters())
+    assert all(torch.equal(now[name], tensor) for name, tensor in weights.items())
+
+
+def resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096
+
+
+@pytest.mark.skipif(memory._trim() is None, reason="another C library keeps no freed memory")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    # Small blocks, of which the last is kept: without a word the rest stays with the process.
+    blocks = [bytearray(64 * 1024) for _ in range(2 * SPACE // (64 * 1024))]
+    kept, full = blocks[-1], resident()
+    del blocks[:]
+    gc.collect()
+    memory.give_back()
+    assert len(kept) == 64 * 1024
+    assert resident() < full - SPACE
