@@ -75,3 +75,52 @@ def _holds(known: set[float], figure: str) -> bool:
     capped = value == 0.99 and any(0.99 <= k <= 1 for k in known)
     # An error is what is missing to 100.
     return near or rough or capped or any(abs(100 * (1 - k) - value) <= half for k in known)
+
+
+GETS = re.compile(
+    r"^(?:Undecided: )?(\S+) gets ([\d.]+) points? (more|less) than (\S+) "
+    r"\(95 % interval (-?[\d.]+) to (-?[\d.]+)\)"
+)
+RIGHT = re.compile(r"^(\S+): ([\d.]+) of 100 right, give or take [\d.]+, on ([\d,]+) rows?")
+HEADLINE = re.compile(r"(\S+) gets ([\d.]+) of 100 right(?:, ([\d.]+) points? more than (\S+?),)?")
+
+
+def misattributed(decision: Decision) -> list[str]:
+    """Return the sentences about one or two candidates whose figures are not theirs."""
+    pairs = {}
+    for pair in decision.pairs:
+        if "best of its kind" not in pair.method:
+            gap = pair.difference
+            pairs[pair.a, pair.b] = (gap.value, gap.low, gap.high)
+            pairs[pair.b, pair.a] = (-gap.value, -gap.high, -gap.low)
+    cards = {card.candidate: card for card in decision.scorecards}
+    verdict = decision.verdict
+    said = [*verdict.reasons, *(rejected.why for rejected in verdict.rejected)]
+    found = []
+    for sentence in said:
+        if match := GETS.match(sentence):
+            a, value, word, b, low, high = match.groups()
+            sign = 1 if word == "more" else -1
+            ends = [sign * end for end in pairs[a, b][1:]][::sign]
+            theirs = (sign * pairs[a, b][0], *ends)
+            if not all(map(_told, theirs, (value, low, high))):
+                found.append(sentence)
+        if match := RIGHT.match(sentence):
+            card = cards[match[1]]
+            assert card.accuracy is not None
+            rows = int(match[3].replace(",", ""))
+            if not _told(card.accuracy.value, match[2]) or rows != card.rows:
+                found.append(sentence)
+    if match := HEADLINE.search(verdict.headline):
+        name = verdict.use_meanwhile if match[1] == "it" else match[1].rstrip(",")
+        card = cards[name]
+        assert card.accuracy is not None
+        apart = match[3] is None or _told(pairs[name, match[4]][0], match[3])
+        if not apart or not _told(card.accuracy.value, match[2]):
+            found.append(verdict.headline)
+    return found
+
+
+def _told(share: float, figure: str) -> bool:
+    half = 0.5 * 10 ** -len(figure.partition(".")[2]) + 1e-6
+    return abs(100 * share - float(figure)) <= half

