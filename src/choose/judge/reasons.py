@@ -159,12 +159,13 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
     )
     found = [Rejected(candidate=n, why=_against(case, n)) for n in others]
     outside = [c for c in case.field.panel.candidates if c.info.name not in case.field.names]
+    nothing = f"It answered none of the {plural(len(case.field.panel.rows.targets), 'row')}."
     return (
         *found,
         *(
             Rejected(
                 candidate=c.info.name,
-                why=(c.errors[0] if c.errors else "It did not answer any row."),
+                why=c.errors[0] if c.errors else nothing,
             )
             for c in outside
         ),

@@ -144,7 +144,7 @@ class Settlement:
 def settle(field: Field) -> Settlement:
     """Decide."""
     chosen = next((name for name in field.names if _adoptable(field, name)), None)
-    meanwhile = chosen or least_loss(field.pairs, field.names, field.accuracies, field.margin)
+    meanwhile = chosen or least_loss(field.pairs, _usable(field), field.accuracies, field.margin)
     target = field.rule.target
     reachable = target is None or any(
         (interval.high or 0) >= target for interval in field.accuracies.values()
@@ -156,6 +156,19 @@ def settle(field: Field) -> Settlement:
         target=reaches(field.accuracies[meanwhile], target),
         reachable=reachable,
     )
+
+
+def _usable(field: Field) -> Sequence[str]:
+    """Return who may be used meanwhile: not the constant answer if any other gets more right.
+
+    It costs nothing and is often within the margin where one label is common; and it finds none of
+    the others.
+    """
+    constant = [n for n in field.names if field.panel[n].info.strategy == "majority"]
+    floor = max((field.accuracies[n].value for n in constant), default=0.0)
+    if all(field.accuracies[n].value <= floor for n in field.names):
+        return field.names
+    return [name for name in field.names if name not in constant]
 
 
 def reaches(accuracy: Interval, target: float | None) -> Target:
