@@ -92,7 +92,7 @@ def studies(folder: Path, quick: bool) -> Iterator[Series]:
 
 
 def memories(folder: Path) -> Iterator[Memory]:
-    """Yield the largest memory of studies of 10,000 rows, the dear candidates cut short."""
+    """Yield the largest memory of studies of 10,000 rows, dear candidates on 300 labels."""
     data = str(write(folder / "large.csv", examples(LARGE, 20, "large")))
     whole = ("--seeds", "1", "--budget", "60m")
     # A fit on all rows would take an hour; one on 300 has the same steps and batches.

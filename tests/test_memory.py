@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import tiny
 from choose.conformance import TASK, pool, questions
+from choose.errors import ModelError
 from choose.models import adapters, causal_load, memory, runtime
 from choose.strategy import build
 
@@ -72,3 +74,16 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     memory.give_back()
     assert len(kept) == 64 * 1024
     assert resident() < full - SPACE
+
+
+def test_a_base_that_lacks_weights_or_holds_a_pickle_is_refused(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    lost = next(name for name in weights if "mlp.up_proj" in name)
+    save_file({n: t for n, t in weights.items() if n != lost}, file, {"format": "pt"})
+    with pytest.raises(ModelError, match="has no weights for"):
+        adapters.load_base.__wrapped__(folder)
+    file.unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="Cannot load a base model"):
+        adapters.load_base.__wrapped__(folder)

@@ -10,11 +10,10 @@ import numpy as np
 
 from choose.judge.costs import cheapest_first
 from choose.judge.evidence import Evidence
-from choose.judge.intervals import smallest_detectable_gain
 from choose.judge.panel import panel
 from choose.judge.rule import Rule
 from choose.types import Floats
-from known_worlds.truth import Truth
+from known_worlds.truth import Truth, decisive_from
 from replays import occasions
 from replays.evidence import evidence
 from replays.occasions import Occasion, Places
@@ -51,8 +50,7 @@ def _truth(occasion: Occasion, population: Places, study: Evidence, margin: floa
     best, second = sorted(value, key=lambda name: -value[name])[:2]
     p, q = means[best], means[second]
     discordance = float((p * (1 - q) + q * (1 - p)).mean())
-    found = smallest_detectable_gain(len(study.items.ids), discordance)
-    needed = max(2 * found, margin) if found is not None else 1.0
+    needed = decisive_from(len(study.items.ids), discordance, margin)
     return Truth(
         names=tuple(c.info.name for c in cheapest_first(panel(study).scored, Rule())),
         value=value,

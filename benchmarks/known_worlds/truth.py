@@ -109,5 +109,10 @@ def _needed(setting: Setting, a: Contestant, b: Contestant) -> float:
     shares = [setting.folds_done.get(c.name, setting.folds) / setting.folds for c in (a, b)]
     rows = setting.rows * min(shares) / setting.cluster
     luck = sum(c.luck_variance / max(c.seeds, 1) for c in (a, b))
+    return decisive_from(rows, discordance, setting.margin, luck)
+
+
+def decisive_from(rows: float, discordance: float, margin: float, luck: float = 0.0) -> float:
+    """Return the gap from which a study is decisive: twice what it detects, and the margin."""
     found = smallest_detectable_gain(rows, discordance, repetition_variance=luck)
-    return max(2 * found, setting.margin) if found is not None else 1.0
+    return max(2 * found, margin) if found is not None else 1.0

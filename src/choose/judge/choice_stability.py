@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from choose.judge.answers import CLEAN, coded
-from choose.judge.crossed import answered, row_means
-from choose.judge.fits import ASSUMED_SD, compared, difference, resampled
-from choose.judge.paired import Difference, paired_difference
+from choose.judge.crossed import row_means
+from choose.judge.fits import difference, paired, resampled
+from choose.judge.paired import Difference
 from choose.judge.panel import Measured
 from choose.judge.settle import Field
 from choose.types import Floats
@@ -95,17 +95,8 @@ def under_views(field: Field, name: str) -> tuple[tuple[str, ...], Reversal | No
 
 
 def _compare(field: Field, a: tuple[str, Floats], b: tuple[str, Floats]) -> Difference | None:
-    (first, x), (second, y) = a, b
-    if not (answered(x) & answered(y)).any():
-        return None
-    rows = field.panel.rows
-    alone = sum(
-        compared(field.panel[name]).varies and scores.shape[1] < 2
-        for name, scores in ((first, x), (second, y))
-    )
-    return paired_difference(
-        x, y, rows.clusters, rows.weights, ASSUMED_SD**2 * alone, ASSUMED_SD**2
-    )
+    alone = sum(field.panel[name].repeats and scores.shape[1] < 2 for name, scores in (a, b))
+    return paired(a[1], b[1], field.panel.rows, alone)
 
 
 def _worse(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from choose.judge.answers import Table
+from choose.judge.answers import Rows, Table
 from choose.judge.crossed import answered
 from choose.judge.paired import Difference, paired_difference
 from choose.judge.panel import ARTEFACT, Measured
@@ -45,25 +45,30 @@ def resampled(candidate: Measured, table: Table) -> Fits:
 
 def difference(a: Fits, b: Fits) -> Difference | None:
     """Return the accuracy of a minus that of b, or None where they share no row."""
-    first, second = common(a.table, b.table)
-    if not (answered(first) & answered(second)).any():
+    return paired(*common(a.table, b.table), a.table.rows, a.alone + b.alone)
+
+
+def paired(x: Floats, y: Floats, rows: Rows, alone: int) -> Difference | None:
+    """Compare (rows, repetitions) scores of which so many sides were fitted once, none to two.
+
+    None where they share no row.
+    """
+    if not (answered(x) & answered(y)).any():
         return None
-    rows = a.table.rows
-    return paired_difference(
-        first, second, rows.clusters, rows.weights, assumed(a, b), ASSUMED_SD**2
-    )
-
-
-def assumed(*sides: Fits) -> float:
-    """Return the variance to add for sides that were fitted once."""
-    return ASSUMED_SD**2 * sum(side.alone for side in sides)
+    luck = ASSUMED_SD**2
+    return paired_difference(x, y, rows.clusters, rows.weights, luck * alone, luck)
 
 
 def about(repeated: str, *sides: Fits) -> str:
     """Return what an interval is about: `repeated`, unless nothing was repeated."""
     if not any(side.alone for side in sides):
         return repeated if any(side.varies for side in sides) else ARTEFACT
-    return f"{repeated} (fitted once: a spread of {100 * ASSUMED_SD:g} points is assumed)"
+    return fitted_once(repeated)
+
+
+def fitted_once(estimand: str) -> str:
+    """Say of an interval that it rests on an assumption about the luck of a fit."""
+    return f"{estimand} (fitted once: a spread of {100 * ASSUMED_SD:g} points is assumed)"
 
 
 def common(first: Table, second: Table) -> tuple[Floats, Floats]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from choose.judge.crossed import answered
-from choose.judge.fits import ASSUMED_SD, assumed, compared
-from choose.judge.paired import Difference, paired_difference
+from choose.judge.fits import compared, paired
+from choose.judge.paired import Difference
 from choose.judge.panel import ARTEFACT, RETRAINING, Measured, Panel
 from choose.judge.record import Interval, Pair
 from choose.types import Floats
@@ -31,10 +30,7 @@ class Pairs:
         if a.main is None or b.main is None:
             return None
         x, y = _side_by_side(a, b)
-        if not (answered(x) & answered(y)).any():
-            return None
-        rows, luck = self.panel.rows, assumed(compared(a), compared(b))
-        return paired_difference(x, y, rows.clusters, rows.weights, luck, ASSUMED_SD**2)
+        return paired(x, y, self.panel.rows, compared(a).alone + compared(b).alone)
 
 
 def _side_by_side(a: Measured, b: Measured) -> tuple[Floats, Floats]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from choose.judge.answers import Table
 from choose.judge.crossed import answered
-from choose.judge.fits import ASSUMED_SD
+from choose.judge.fits import ASSUMED_SD, fitted_once
 from choose.judge.frozen import Interval
 from choose.judge.intervals import holm
 from choose.judge.metrics import Codes
@@ -122,7 +122,7 @@ def _about(old: Measured, new: Measured, found: Difference, alone: int) -> str:
     drawn = old.drawn or new.drawn
     again = "a new pool in either study" if drawn else "retraining in either study"
     if alone:
-        return f"{again} (fitted once: a spread of {100 * ASSUMED_SD:g} points is assumed)"
+        return fitted_once(again)
     return again if max(found.repetitions) > 1 else "the two fits as they are"
 
 
