@@ -4,7 +4,8 @@
     python benchmarks/regret_answers.py --pack         write what is there into the repository
 
 Each finished fit is kept on disk, so that the program can be stopped at any moment and started
-again. Each process works on sets of its own with one thread.
+again; what is packed already is not made again. Each process works on sets of its own with one
+thread.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from real_sets.forecast import work
 from real_sets.measure import Fit
-from real_sets.packing import write_packed
+from real_sets.packing import restore_packed, write_packed
 from real_sets.plan import DRAWS, ROWS, plan
 from real_sets.sources import SETS, read
 from real_sets.worker import Place, Worker
@@ -86,9 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"The real sets are not at {choice.data}; --data names them.", file=sys.stderr)
         return 2
     place = Place(data=choice.data, kept=choice.kept, rows=tuple(choice.rows))
+    fits, packed = plan(choice.sets, choice.draws, choice.rows), HERE / "real_sets" / "answers"
+    print(f"{restore_packed(place, fits, packed)} fits are packed already and not made again.")
     if choice.pack:
-        fits = plan(choice.sets, choice.draws, choice.rows)
-        return write_packed(place, fits, HERE / "real_sets" / "answers")
+        return write_packed(place, fits, packed)
     jobs = [(place, fits, 3600 * choice.hours) for fits in shares(choice, place)]
     if choice.plan:
         return 0

@@ -19,7 +19,7 @@ from real_sets.candidates import KINDS
 from real_sets.forecast import Forecast
 from real_sets.measure import Fit, measure
 from real_sets.packed import pack, unpack
-from real_sets.packing import write_packed
+from real_sets.packing import restore_packed, write_packed
 from real_sets.plan import CHEAP_DRAWS, DRAWS, SIZES, plan
 from real_sets.sources import SETS, read
 from real_sets.worker import Place, Worker
@@ -30,7 +30,7 @@ from replays.occasions import draw
 from replays.stored import changed, read_all
 from replays.tally import mean, tally
 from replays.targets import REGRET, missed
-from replays.truth import truth_of
+from replays.truth import told_by, truth_of
 
 LEVEL = dict.fromkeys(SECONDS, 0.7)
 SPREAD = {**LEVEL, "majority": 0.3, "tfidf": 0.6, "prompt": 0.4, "lora": 0.82, "retrieval": 0.6}
@@ -102,6 +102,11 @@ def test_gathering_goes_on_where_it_stopped_and_packs_what_is_there(data, tmp_pa
     stored = found.fitted(fits[-1].candidate, fits[-1].size)[fits[-1].draw]
     assert (stored.right == unpack(record["right"], 40)).all()
     assert not list(changed({"trec6": found}, data))
+    elsewhere = replace(place, kept=tmp_path / "elsewhere")
+    assert restore_packed(elsewhere, fits, tmp_path / "packed") == len(fits)
+    assert restore_packed(elsewhere, fits, tmp_path / "packed") == 0
+    assert [elsewhere.finished(fit) for fit in fits] == [place.finished(fit) for fit in fits]
+    assert restore_packed(replace(elsewhere, rows=(8,)), fits, tmp_path / "packed") == 0
 
 
 def test_rows_asked_in_parts_are_disjoint_and_come_together(data, tmp_path):
@@ -170,7 +175,7 @@ def test_the_plan_sets_all_candidates_side_by_side_before_it_repeats_dear_ones()
     fits = plan(SETS)
     assert len(set(fits)) == len(fits)
     dear = [f for f in fits if f.candidate in ("lora", "retrieval")]
-    assert {(f.draw, f.part) for f in dear[: 6 * len(SETS)]} == {(0, 0)}
+    assert {f.draw for f in dear[: 6 * len(SETS)]} == {0}
     assert {f.size for f in dear[: 6 * len(SETS)]} == set(SIZES)
     assert {f.draw for f in dear} == set(range(DRAWS))
     assert {f.draw for f in fits if f.candidate == "tfidf"} == set(range(CHEAP_DRAWS))
@@ -206,6 +211,27 @@ def test_the_gap_between_unequal_candidates_is_what_it_is():
             assert truth.excess("tfidf") == pytest.approx(truth.regret("tfidf") - 0.02)
             assert truth.strict_excess("tfidf") == pytest.approx(truth.excess("tfidf"), abs=0.005)
     assert np.mean(gaps) == pytest.approx(0.1, abs=3 * np.std(gaps) / np.sqrt(len(gaps)))
+
+
+def test_rows_that_some_were_not_asked_still_tell_of_those_who_were():
+    """With a prompted model among them, the gap of two others is known as well as without it."""
+    errors = {"all rows": [], "common rows": []}
+    for seed in range(80):
+        rng = np.random.default_rng(seed)
+        made = answered({"majority": 0.3, "tfidf": 0.7, "probe": 0.8, "prompt": 0.5}, seed=seed)
+        occasion = draw(made, rng)
+        occasion = replace(occasion, draws=dict.fromkeys(("tfidf", "probe", "prompt"), (0,)))
+        few = made.fitted("prompt", occasion.size)[0].asked
+        common = replace(occasion, unseen=occasion.unseen[few[occasion.unseen]])
+        for name, what in (("all rows", occasion), ("common rows", common)):
+            truth = truth_of(what, ("tfidf", "probe", "prompt"), 0.02, rng)
+            assert truth.regret("prompt") == pytest.approx(0.3, abs=0.15)
+            errors[name].append(truth.regret("tfidf") - 0.1)
+        assert told_by(occasion, "tfidf", "probe") == len(occasion.unseen)
+        assert told_by(occasion, "tfidf", "prompt") == len(common.unseen) < len(occasion.unseen)
+    spread = {name: np.std(each) for name, each in errors.items()}
+    assert abs(np.mean(errors["all rows"])) < 3 * spread["all rows"] / np.sqrt(80)
+    assert spread["all rows"] < 0.8 * spread["common rows"]
 
 
 def test_a_cheaper_one_within_the_margin_makes_a_dearer_one_needless():
@@ -245,7 +271,8 @@ def test_a_small_budget_is_what_is_drawn():
         if "prompt" in occasion.draws:
             asked = made.fitted("prompt", occasion.size)[0].asked
             assert asked[occasion.rows].all()
-            assert asked[occasion.unseen].all()
+            assert asked[occasion.common].all()
+            assert not asked[occasion.unseen].all()
         sizes.add(occasion.size)
         repetitions.add(max(map(len, occasion.draws.values())))
     assert sizes == set(SIZES)

@@ -32,11 +32,10 @@ def resample(rng: np.random.Generator) -> tuple[Evidence, Truth]:
     """
     sets = _sets()
     occasion = occasions.draw(sets[int(rng.integers(len(sets)))], rng)
-    population = np.concatenate([occasion.rows, occasion.unseen])
-    rows = rng.choice(population, len(occasion.rows))
+    rows = rng.choice(occasion.common, len(occasion.rows))
     study = evidence(replace(occasion, rows=rows))
     margin = float(rng.choice(MARGINS))
-    return study, _truth(occasion, population, study, margin)
+    return study, _truth(occasion, study, margin)
 
 
 @cache
@@ -44,8 +43,8 @@ def _sets() -> tuple[Answered, ...]:
     return tuple(read_all(ANSWERS).values())
 
 
-def _truth(occasion: Occasion, population: Places, study: Evidence, margin: float) -> Truth:
-    means = {name: _means(occasion, name, population) for name in occasion.draws}
+def _truth(occasion: Occasion, study: Evidence, margin: float) -> Truth:
+    means = {name: _means(occasion, name, occasion.common) for name in occasion.draws}
     value = {name: float(each.mean()) for name, each in means.items()}
     best, second = sorted(value, key=lambda name: -value[name])[:2]
     p, q = means[best], means[second]

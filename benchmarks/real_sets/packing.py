@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from choose.files import write_text
+from choose.files import write_json, write_text
 from choose.run.group import versions
 from real_sets.measure import Fit
 from real_sets.packed import pack
@@ -36,6 +36,33 @@ def write_packed(place: Place, fits: Sequence[Fit], folder: Path) -> int:
         write_text(folder / f"{name}.json", text_of(_head(source, place.rows), records))
         print(f"{name}: {len(records)} fits packed")
     return missing
+
+
+def restore_packed(place: Place, fits: Sequence[Fit], folder: Path) -> int:
+    """Count fits that are packed already as finished; return how many were not there before.
+
+    A set whose parts of the rows ended elsewhere, or whose files have changed, is left alone.
+    """
+    restored = 0
+    for name in dict.fromkeys(fit.set for fit in fits):
+        path, source = folder / f"{name}.json", read(place.data, name)
+        if not path.is_file():
+            continue
+        packed = json.loads(path.read_text(encoding="utf-8"))
+        head = _head(source, place.rows)
+        if any(packed[part] != head[part] for part in ("format", "sha256", "parts")):
+            continue
+        records = {_cell(record): record for record in packed["fits"]}
+        for fit in fits:
+            record = records.get((fit.candidate, fit.size, fit.draw, fit.part))
+            if fit.set == name and record and not place.path(fit).exists():
+                write_json(place.path(fit), {**record, "hashes": source.hashes})
+                restored += 1
+    return restored
+
+
+def _cell(record: dict[str, Any]) -> tuple[str, int, int, int]:
+    return record["candidate"], record["size"], record["draw"], record.get("part", 0)
 
 
 def _head(source: Source, rows: Sequence[int]) -> dict[str, Any]:

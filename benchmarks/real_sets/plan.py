@@ -15,9 +15,9 @@ CHEAP = tuple(name for name, kind in KINDS.items() if kind.every_row)
 LM_LORA = "lora on the LM"
 
 
-# Rows asked of candidates with a model to tune or prompt, part by part, so that there is something
-# of everything before there is more of anything. Clauses are four times as long as the texts of
-# other sets, and their labels six times as many.
+# Rows asked of candidates with a model to tune or prompt, part by part, since a fit that is stopped
+# leaves nothing. Clauses are four times as long as the texts of other sets, and their labels six
+# times as many.
 ROWS = (300, 800)
 MOST = {"cuad_clauses": 400}
 
@@ -27,24 +27,20 @@ Cell = tuple[str, int, int, int]
 def rounds(draws: int, parts: int) -> Iterator[list[Cell]]:
     """Yield (candidate, size, draw, part) round by round.
 
-    All that is cheap, as often as dear ones are; every candidate at the middle size, then at the
-    others; the middle size again with the next draw; more draws of what is cheap; LoRA on the
-    language model; the other sizes of later draws; then all of it for the next part of the rows.
+    All that is cheap, as often as dear ones are; every candidate at the middle size, all parts of
+    the rows, since a study asks only rows that all its candidates can be asked; the other sizes;
+    the same with the next draws; more draws of what is cheap; LoRA on the language model.
     """
     yield _cheap(range(draws))
-    for part in range(parts):
-        # More draws of zero-shot prompting only calibrate anew while its answers are known.
-        zero_shot = [("prompt", SMALLEST, draw, part) for draw in range(draws)]
-        yield [*zero_shot, *_middle(0, part)]
-        yield _others(0, part)
-        for draw in range(1, draws):
-            yield _middle(draw, part)
-        if not part:
-            yield _cheap(range(draws, CHEAP_DRAWS))
-            yield [(LM_LORA, MIDDLE, 0, 0)]
-        for draw in range(1, draws):
+    for draw in range(draws):
+        for part in range(parts):
+            # More draws of zero-shot prompting only calibrate anew while its answers are known.
+            zero_shot = [] if draw else [("prompt", SMALLEST, n, part) for n in range(draws)]
+            yield [*zero_shot, *_middle(draw, part)]
+        for part in range(parts):
             yield _others(draw, part)
-    yield [(LM_LORA, MIDDLE, draw, 0) for draw in range(1, draws)]
+    yield _cheap(range(draws, CHEAP_DRAWS))
+    yield [(LM_LORA, MIDDLE, draw, 0) for draw in range(draws)]
 
 
 def _cheap(draws: range) -> list[Cell]:

@@ -15,7 +15,7 @@ from replays.evidence import evidence
 from replays.occasions import Occasion, draw
 from replays.rules import RULES, seen
 from replays.stored import Answered
-from replays.truth import Truth, truth_of
+from replays.truth import Truth, told_by, truth_of
 
 JUDGE = "choose"
 
@@ -36,7 +36,8 @@ class Grade:
     """How one decision went.
 
     Attributes:
-        rows, unseen: test rows that were asked, and those that tell what was true.
+        rows: test rows that were asked.
+        unseen: unseen rows that both what is used and the best of the others have answered.
         right: whether a recommendation is neither needless nor behind by more than the margin, or,
             where the question is left open, what is used meanwhile is not behind by more.
         choices: by rule, the judge's own among them; rules that cannot apply are missing.
@@ -81,7 +82,7 @@ def grade(occasion: Occasion, found: Decision, truth: Truth) -> Grade:
         set=occasion.answered.name,
         size=occasion.size,
         rows=len(occasion.rows),
-        unseen=len(occasion.unseen),
+        unseen=told_by(occasion, mine.candidate, truth.best_but(mine.candidate)),
         candidates=truth.names,
         repetitions=max(len(draws) for draws in occasion.draws.values()),
         kind=verdict.kind,

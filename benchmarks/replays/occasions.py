@@ -29,7 +29,9 @@ class Occasion:
 
     Attributes:
         rows: the test rows that are asked.
-        unseen: rows that nobody looks at before the decision; they tell what was true.
+        common: all rows that every candidate has answered; those that are asked are among them.
+        unseen: rows that nobody looks at before the decision, whoever has answered them; they tell
+            what was true.
         size: labels in the pool that is compared.
         smaller: labels in the smaller pools that are tried as well.
         draws: the repetitions of each candidate, which are pools drawn anew where there are
@@ -38,6 +40,7 @@ class Occasion:
 
     answered: Answered
     rows: Places
+    common: Places
     unseen: Places
     size: int
     smaller: tuple[int, ...]
@@ -58,10 +61,12 @@ def draw(answered: Answered, rng: Rng) -> Occasion:
     most = min(MOST, len(order) // 2)
     assert most >= FEWEST, f"{len(order)} rows of {answered.name} leave too few unseen"
     count = int(np.exp(rng.uniform(np.log(FEWEST), np.log(most + 1))))
+    rows = np.sort(order[:count])
     return Occasion(
         answered=answered,
-        rows=np.sort(order[:count]),
-        unseen=order[count:],
+        rows=rows,
+        common=np.concatenate([rows, order[count:]]),
+        unseen=np.setdiff1d(np.arange(answered.rows), rows),
         size=size,
         smaller=smaller,
         draws=_draws(answered, names, size, rng),

@@ -62,6 +62,11 @@ class Answered:
         """Return the pool sizes, ascending."""
         return tuple(sorted({fit.size for fit in self.fits}))
 
+    @property
+    def rows(self) -> int:
+        """Return how many test rows there are."""
+        return len(self.fits[0].right)
+
     def fitted(self, candidate: str, size: int) -> dict[int, Fitted]:
         """Return the fits of a candidate to pools of a size, by draw."""
         stands_for_all = KINDS[candidate].any_size

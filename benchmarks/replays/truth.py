@@ -43,6 +43,12 @@ class Truth:
         each = np.arange(len(best))
         return np.asarray(self.measurer[each, best] - self.measurer[:, self.names.index(name)])
 
+    def best_but(self, name: str) -> str:
+        """Return the best of the others on all unseen rows."""
+        others = [other for other in self.names if other != name]
+        mean = dict(zip(self.names, self.measurer.mean(axis=0).tolist(), strict=True))
+        return max(others, key=lambda other: mean[other])
+
     def regret(self, name: str) -> float:
         """Return the accuracy given up against the best."""
         return float(self.gap(name).mean())
@@ -77,28 +83,52 @@ def truth_of(
     occasion: Occasion, names: tuple[str, ...], margin: float, rng: np.random.Generator
 ) -> Truth:
     """Measure candidates, cheapest first, on the unseen rows of a decision."""
-    scores = np.stack([unseen_scores(occasion, name) for name in names])
-    count = scores.shape[1]
+    count = len(occasion.unseen)
     inside = np.zeros((HALVINGS // 2, count))
     for row in inside:
         row[rng.permutation(count)[: count // 2]] = 1
     halves = np.concatenate([inside, 1 - inside])
-    others = 1 - halves
+    scores, asked = _on(occasion, names)
     return Truth(
         names=names,
         margin=margin,
-        namer=halves @ scores.T / halves.sum(axis=1, keepdims=True),
-        measurer=others @ scores.T / others.sum(axis=1, keepdims=True),
+        namer=_accuracies(halves, scores, asked),
+        measurer=_accuracies(1 - halves, scores, asked),
     )
 
 
-def unseen_scores(occasion: Occasion, name: str) -> Floats:
-    """Return (rows,) how often a candidate is right about each unseen row.
+def told_by(occasion: Occasion, a: str, b: str) -> int:
+    """Return how many unseen rows both have answered."""
+    return int(_on(occasion, (a, b))[1].all(axis=0).sum())
+
+
+def _accuracies(halves: Floats, scores: Floats, asked: Floats) -> Floats:
+    """Return (halvings, candidates) accuracies on all rows of a half.
+
+    Not every candidate has answered every row. What it gets right of the rows it was asked, less
+    what those who were asked every row get right of the same rows, is added to what they get right
+    of the whole half: two that answered the same rows are still compared in pairs on these, and
+    two that answered all of them on all of them (a control variate with coefficient 1).
+    """
+    everywhere = asked.all(axis=1)
+    control = scores[everywhere].mean(axis=0)
+    counts = halves @ asked.T
+    ahead = halves @ (asked * (scores - control)).T / counts
+    level = halves @ control / halves.sum(axis=1)
+    return np.asarray(level[:, None] + ahead)
+
+
+def _on(occasion: Occasion, names: tuple[str, ...]) -> tuple[Floats, Floats]:
+    """Return (candidates, unseen rows) how often each is right, and whether it was asked.
 
     Where the team's pool is all it has, of the very fit it compared; where pools were drawn, of
     all fits of this size that there are.
     """
-    fits = occasion.answered.fitted(name, occasion.size)
-    draws = fits if occasion.drawn else occasion.draws[name]
-    scores = np.stack([fits[draw].right[occasion.unseen] for draw in draws])
-    return np.asarray(scores.mean(axis=0), dtype=np.float64)
+    scores, asked = [], []
+    for name in names:
+        fits = occasion.answered.fitted(name, occasion.size)
+        draws = fits if occasion.drawn else occasion.draws[name]
+        scores.append(np.mean([fits[draw].right[occasion.unseen] for draw in draws], axis=0))
+        every = np.logical_and.reduce([fits[draw].asked for draw in draws])
+        asked.append(every[occasion.unseen].astype(float))
+    return np.stack(scores), np.stack(asked)
