@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from choose.judge.rule import RULE
-from known_worlds.grading import NAMES, Grade, play
+from known_worlds.grading import NAMES, STORED, Grade, play
 from known_worlds.tally import Tally, tally
 from known_worlds.targets import missed
 from known_worlds.text import lines
@@ -89,6 +89,11 @@ def header(choice: argparse.Namespace, studies: int, seconds: float) -> Iterator
     yield (
         f"{total:,} studies in {seconds:.0f} s ({1000 * seconds / total:.0f} ms each) on "
         f"{choice.processes} of {os.cpu_count()} cores, {processor()}"
+    )
+    stored = len(choice.worlds) * -(-studies // STORED)
+    yield (
+        f"{stored:,} of them were also written into a store on disk and judged from there: the "
+        "same decisions"
     )
 
 

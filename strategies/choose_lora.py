@@ -32,7 +32,7 @@ class Lora:
     """
 
     family: ClassVar[Family] = "fine-tuning"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
@@ -190,7 +190,8 @@ class Lora:
             "limit": self._limit,
             "before": before,
             "after": after,
-            "pooling": "first" if base.first and not base.causal else "mean",
+            "empty": base.tokenizer.eos_token_id or 0,
+            "pooling": base.pooling,
             "notes": self._notes,
             "weights": self.weights(),
             **{name: getattr(self, name) for name in _SETTINGS},
@@ -216,6 +217,11 @@ class Lora:
             )
         self.labels, self._notes = tuple(about["labels"]), about["notes"]
         tuned = self._untrained()
+        if about["pooling"] != tuned.base.pooling:
+            raise StrategyError(
+                f"The adapter in {folder} reads texts as an older version of choose did. "
+                "Export it again."
+            )
         self._limit = about["limit"]
         set_peft_model_state_dict(tuned.adapter, load_file(folder / "adapter_model.safetensors"))
         tuned.head.load_state_dict(load_file(folder / "head.safetensors"))

@@ -271,14 +271,14 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
     assert torch.equal(passes._keep(decoder, lesson)["qkv"][:, 400:], keep((1, 2, 1)))
 
 
-def test_a_mean_over_rows_leaves_neighbours_out() -> None:
+def test_the_last_token_of_each_row_is_its_own() -> None:
     import torch
 
     from choose.models.ragged import ragged
 
     batch = ragged([[1, 2, 3], [4]], "cpu")
     states = torch.tensor([[1.0], [2.0], [6.0], [5.0]])
-    assert batch.means(states).tolist() == [[3.0], [5.0]]
+    assert batch.lasts(states).tolist() == [[6.0], [5.0]]
     long = ragged([[1] * 90, [2] * 3, [3] * 80], "cpu")
     assert [block.places for block in long.blocks] == [(0, 2), (1,)]
     assert int((long.cells >= 0).sum()) == 173

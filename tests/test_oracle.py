@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import combinations
 from math import sqrt
 from pathlib import Path
 
@@ -10,13 +12,20 @@ import numpy as np
 import pytest
 
 import oracle
+from choose.evidence import rule_of
+from choose.judge.margins import margins_of
 from choose.judge.panel import panel
 from choose.judge.rule import RULE
+from choose.judge.verdict import judge
+from known_worlds.asked_more import AskedMore, ask_more
+from known_worlds.bases import RANGES
+from known_worlds.confidence import log_probabilities
 from known_worlds.grading import RESAMPLED, play
+from known_worlds.on_disk import differences, judged_on_disk
 from known_worlds.setting import Contestant, Setting
 from known_worlds.simulate import evidence
 from known_worlds.truth import truth_of
-from known_worlds.worlds import RANGES, UNSEEN, WORLDS, draw
+from known_worlds.worlds import UNSEEN, WORLDS, draw
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -85,6 +94,68 @@ def test_the_splits_are_apart():
     assert not set(UNSEEN) & set(RANGES["tune"].margins)
     assert play("plain", "tune", 3) == play("plain", "tune", 3)
     assert play("plain", "tune", 3) != play("plain", "report", 3)
+
+
+@pytest.mark.parametrize("world", ["cross-fit", "clusters", "full grid", "budget cuts", "prices"])
+def test_a_study_judged_from_a_store_on_disk_is_judged_alike(world):
+    rng = np.random.default_rng([5, 77])
+    setting = draw(world, "report", rng)
+    study, stated = evidence(setting, rng), setting.study
+    found, stored = judge(study, rule_of(stated)), judged_on_disk(study, stated)
+    assert not differences(found, stored)
+    assert stored.scorecards[1].cost.fit_seconds == setting.contestants[1].seconds
+    other = judged_on_disk(study, {**stated, "goal": {"margin": 0.2}})
+    assert "verdict" in differences(found, other), "what differs is seen"
+
+
+def test_prices_set_the_margins_that_the_judge_derives():
+    for number in range(5):
+        rng = np.random.default_rng([number, 78])
+        setting = draw("prices", "report", rng)
+        truth, laid = truth_of(setting), panel(evidence(setting, rng))
+        derived = margins_of(laid.scored, rule_of(setting.study))
+        assert derived.derived
+        for a, b in combinations(truth.names, 2):
+            assert min(truth.matters(a, b), 1) == pytest.approx(derived.between(a, b), abs=1e-6)
+        best = min(truth.names, key=truth.regret)
+        assert truth.regret(best) == 0
+        assert not truth.excess(best)
+
+
+def test_wrong_labels_are_told_from_wrong_answers():
+    """Where labels limit and nothing wins, they often are said to; and never where they do not."""
+    grades = [play("wrong labels", "report", number) for number in range(40)]
+    said = [g.kind == "fix-labels" for g in grades]
+    limited = [g.limited for g in grades]
+    assert {True, False} == set(limited)
+    relevant = [g.kind == "fix-labels" for g in grades if g.limited and not g.recommends]
+    assert sum(relevant) >= 0.15 * len(relevant) > 0
+    assert not any(s for s, is_so in zip(said, limited, strict=True) if not is_so)
+    assert all(g.right == g.limited for g in grades if g.kind == "fix-labels")
+
+
+def test_scores_are_probabilities_whose_likeliest_label_is_the_answer():
+    rng = np.random.default_rng(3)
+    truth, ahead = rng.integers(0, 4, 500), rng.normal(1, 1, 500)
+    codes = np.where(ahead > 0, truth, (truth + 1) % 4)
+    found = np.exp(log_probabilities(codes, truth, ahead, 4, rng))
+    assert found.sum(axis=1) == pytest.approx(1, abs=1e-6)
+    assert (found.argmax(axis=1) == codes).all()
+    sure = found.max(axis=1)
+    assert sure[codes == truth].mean() > sure[codes != truth].mean() + 0.1
+
+
+def test_rows_that_are_asked_for_are_asked():
+    rng = np.random.default_rng([20, 0, 1])
+    setting = draw("plain", "report", rng)
+    found = judge(evidence(setting, rng), rule_of(setting.study))
+    move = next(m for m in found.moves if m.action == "ask more rows")
+    came = ask_more(found, setting, rng)
+    assert came.even is not None
+    assert move.labels > 10_000, "as many are not simulated"
+    assert came.likely is None
+    far = replace(setting, rows=10_001)
+    assert ask_more(found, far, rng) == AskedMore()
 
 
 def test_stored_answers_are_resampled_and_graded():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from choose.judge.growth import asked_too_few, more_rows
 from choose.judge.paired import paired_difference
 from choose.judge.regret import _means
+from choose.judge.settling import asked_too_few, more_rows
 
 
 def test_a_candidate_that_was_asked_easy_rows_is_measured_against_who_finds_them_easy_too() -> None:
@@ -33,5 +33,8 @@ def test_rows_that_were_not_asked_come_before_rows_that_are_not_labelled() -> No
     assert asked_too_few(found, 0.02, labelled=5_000)
     assert more_rows(found, 0.02, labelled=5_000) is None
     assert not asked_too_few(found, 0.02, labelled=25), "all that are labelled were asked"
-    low, high = more_rows(found, 0.02, labelled=25) or (0, 0)
-    assert (more_rows(found, 0.02, labelled=25 + low) or (0, 0))[1] == high - low
+    more = more_rows(found, 0.02, labelled=25)
+    assert more is not None
+    less = more_rows(found, 0.02, labelled=25 + more.even - 1)
+    assert less is not None
+    assert less.even == 1

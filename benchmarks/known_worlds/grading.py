@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import nan
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
+from choose.evidence import rule_of
+from choose.judge.evidence import Evidence
 from choose.judge.record import Decision, Interval
-from choose.judge.rule import Rule
 from choose.judge.verdict import judge
+from known_worlds.asked_more import NOBODY, AskedMore, ask_more
+from known_worlds.bases import Split
+from known_worlds.on_disk import differences, judged_on_disk
 from known_worlds.resampled import resample
 from known_worlds.setting import Setting
 from known_worlds.simulate import evidence
 from known_worlds.truth import Truth, truth_of
-from known_worlds.worlds import WORLDS, Split, draw
+from known_worlds.worlds import WORLDS, draw
 
 # Normal quantile by which the half width of a 95 % interval is turned into a standard error.
 Z = 1.96
 SPLITS = ("tune", "report")
 
 RESAMPLED = "resampled"
-NAMES = (*WORLDS, RESAMPLED)
+# A world's place decides what is drawn in it; the later ones stand behind.
+_PLACES = list(WORLDS)
+_PLACES.insert(20, RESAMPLED)
+NAMES = tuple(_PLACES)
+
+# Of so many studies, one is also judged from a store on disk, and one is made again with the test
+# rows that it asks for.
+STORED, ASKED_MORE = 20, 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,8 @@ class Grade:
     """How one verdict did.
 
     `covered` are shares of the intervals of a study that hold the truth, NaN where it has none.
+    `limited` is whether the labels are what limits the best; `more` what the test rows showed that
+    the verdict asks for, where somebody asked them.
     """
 
     kind: str
@@ -55,6 +69,8 @@ class Grade:
     meanwhile: Choice
     highest: Choice
     one_error: Choice
+    limited: bool
+    more: AskedMore = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +82,34 @@ class Plan:
 
 
 def play(world: str, split: Split, number: int) -> Grade:
-    """Draw, judge and grade one study; the same arguments give the same grade."""
+    """Draw, judge and grade one study; the same arguments give the same grade.
+
+    Raises:
+        AssertionError: if a study that is also judged from a store is judged otherwise there.
+    """
     rng = np.random.default_rng([number, NAMES.index(world), SPLITS.index(split)])
     if world == RESAMPLED:
         study, truth = resample(rng)
+        stated: dict[str, Any] = {"goal": {"margin": truth.margin}, "costs": {}}
         # Prompting was stored with a small model alone.
         plan = Plan(frozenset(c.name for c in study.candidates if c.learns), may_be_high=False)
-    else:
-        setting = draw(world, split, rng)
-        study, truth = evidence(setting, rng), truth_of(setting)
-        plan = Plan(
-            frozenset(c.name for c in setting.contestants if c.seeds), _may_be_high(setting)
-        )
-    return grade(judge(study, Rule(margin=truth.margin, target=truth.target)), truth, plan)
+        return grade(_judged(study, stated, number), truth, plan)
+    setting = draw(world, split, rng)
+    study, truth = evidence(setting, rng), truth_of(setting)
+    plan = Plan(frozenset(c.name for c in setting.contestants if c.seeds), _may_be_high(setting))
+    found = _judged(study, setting.study, number)
+    graded = grade(found, truth, plan)
+    if number % ASKED_MORE:
+        return graded
+    return replace(graded, more=ask_more(found, setting, rng))
+
+
+def _judged(study: Evidence, stated: Mapping[str, Any], number: int) -> Decision:
+    found = judge(study, rule_of(stated))
+    if number % STORED == 0:
+        other = differences(found, judged_on_disk(study, stated))
+        assert not other, f"Judged from a store, it differs in {', '.join(other)}."
+    return found
 
 
 def grade(found: Decision, truth: Truth, plan: Plan) -> Grade:
@@ -102,6 +133,7 @@ def grade(found: Decision, truth: Truth, plan: Plan) -> Grade:
         meanwhile=_choice(truth, verdict.use_meanwhile),
         highest=_choice(truth, highest),
         one_error=_choice(truth, _one_error(order, measured, highest)),
+        limited=truth.limited,
     )
 
 
@@ -109,12 +141,15 @@ def _right(found: Decision, truth: Truth) -> bool:
     """Return whether the verdict is right.
 
     One that recommends is right if what it recommends is no false winner, and reaches the target
-    where it says so. "None works" is right if none reaches the target. One that leaves the question
+    where it says so. "None works" is right if none reaches the target. "Fix the labels" is right if
+    they are what limits the best. One that leaves the question
     open is right if what it says to use meanwhile is within the margin of the best.
     """
     verdict, target = found.verdict, truth.target
     if verdict.kind == "none-works":
         return truth.best < target if target is not None else truth.best <= truth.value["majority"]
+    if verdict.kind == "fix-labels":
+        return truth.limited
     if verdict.recommended is None:
         return truth.excess(verdict.use_meanwhile) == 0
     reached = target is None or truth.value[verdict.recommended] >= target

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
@@ -125,6 +126,8 @@ class Setting:
         folds_done: by name, folds finished before the budget was used up; all where not named.
         last_cut: by name, whether the last repetition stopped half way through the folds.
         racing: whether dear candidates that can no longer win are dropped after a fold.
+        scored: whether cheap candidates say how probable each label is.
+        costs: the ``[costs]`` of the study file; the margin follows from them where they are given.
     """
 
     contestants: tuple[Contestant, ...]
@@ -141,3 +144,13 @@ class Setting:
     folds_done: Mapping[str, int] = field(default_factory=dict)
     last_cut: frozenset[str] = frozenset()
     racing: bool = False
+    scored: bool = False
+    costs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """Return the goal and the costs as a study file states them."""
+        goal = {} if self.costs else {"margin": self.margin}
+        if self.target is not None:
+            goal["target"] = self.target
+        return {"goal": goal, "costs": dict(self.costs)}

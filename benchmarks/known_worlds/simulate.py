@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,9 @@ from numpy.typing import NDArray
 from choose.judge.evidence import Evidence, Items
 from choose.run.racing import Race
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
-from known_worlds.latent import HARD_MEAN, Floats, difficulties
+from known_worlds.confidence import log_probabilities
+from known_worlds.latent import Floats
+from known_worlds.rows import Rows, draw_rows
 from known_worlds.setting import EACH, Contestant, Setting
 
 NAMES = tuple("abcdefghijkl")
@@ -19,21 +20,9 @@ NOISED = Scenario(kind="noise", rate=0.2)
 Codes = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The asked rows: what is true of them, and what their labels say."""
-
-    truth: Codes
-    labelled: Codes
-    difficulty: Floats
-    fold: Codes
-    group: Codes
-    age: Floats
-
-
 def evidence(setting: Setting, rng: np.random.Generator) -> Evidence:
     """Simulate one study."""
-    rows = _rows(setting, rng)
+    rows = draw_rows(setting, rng)
     ids = tuple(f"r{i}" for i in range(setting.rows))
     labels = NAMES[: setting.labels]
     items = Items(
@@ -52,33 +41,8 @@ def evidence(setting: Setting, rng: np.random.Generator) -> Evidence:
         candidates=tuple(c.info for c in setting.contestants),
         pool_rows=(setting.pool,) * setting.folds,
         runs=runs,
+        dated=0,
     )
-
-
-def hard(difficulty: Floats) -> NDArray[np.bool_]:
-    """Return which items are hard enough for annotators to err on."""
-    return np.asarray(difficulty > HARD_MEAN - 0.5, dtype=np.bool_)
-
-
-def flip_chance(setting: Setting, difficulty: Floats) -> Floats:
-    """Return the chance that the label of an item of each difficulty is wrong."""
-    even = np.full(len(difficulty), setting.mislabelled)
-    return even * hard(difficulty) if setting.hard_only else even
-
-
-def _rows(setting: Setting, rng: np.random.Generator) -> Rows:
-    n, k = setting.rows, setting.labels
-    share = np.linspace(2.0, 1.0, k)
-    truth = rng.choice(k, n, p=share / share.sum())
-    group = np.arange(n) // setting.cluster
-    difficulty = difficulties(rng, n)[group] if setting.cluster > 1 else difficulties(rng, n)
-    labelled = truth
-    if setting.mislabelled:
-        wrong = rng.random(n) < flip_chance(setting, difficulty)
-        labelled = np.where(wrong, (truth + rng.integers(1, k, n)) % k, truth)
-    # Groups stay whole, as they do in a real division.
-    fold = rng.permutation(int(group.max()) + 1)[group] % setting.folds
-    return Rows(truth, labelled, difficulty, fold, group, rng.random(n) - 0.5)
 
 
 def _runs(setting: Setting, rows: Rows, items: Items, rng: np.random.Generator) -> Iterator[Run]:
@@ -95,14 +59,22 @@ def _runs(setting: Setting, rows: Rows, items: Items, rng: np.random.Generator) 
                 for fold in range(_folds_done(setting, contestant, repetition)):
                     place = asked[fold]
                     level = ability + luck[fold, repetition]
-                    codes = _codes(contestant, rows, place, own, level, setting, rng)
+                    ahead = _ahead(contestant, rows, place, own, level, rng)
+                    codes = _codes(rows.truth[place], ahead, setting, rng)
+                    scores = None
+                    if setting.scored and contestant.info.cheap:
+                        scores = log_probabilities(
+                            codes, rows.truth[place], ahead, setting.labels, rng
+                        )
                     trial = _trial(setting, contestant, scenario, share, fold, repetition)
                     main = scenario is STANDARD and share == 1.0
                     view = None
                     if main and contestant.viewed is not None and not repetition:
+                        # As in a real study, at most 200 rows are asked again.
                         by = contestant.shifted(contestant.viewed) - contestant.ability
-                        view = _codes(contestant, rows, place, own, level + by, setting, rng)
-                    yield _run(contestant, trial, named[fold], items.ids, codes, view)
+                        seen = _ahead(contestant, rows, place, own, level + by, rng)
+                        view = _answers(_codes(rows.truth[place], seen, setting, rng)[:200])
+                    yield _run(contestant, trial, named[fold], _answers(codes, scores), view)
 
 
 def _places(contestant: Contestant) -> Iterator[tuple[Scenario, float, float, int]]:
@@ -116,7 +88,7 @@ def _places(contestant: Contestant) -> Iterator[tuple[Scenario, float, float, in
 
 def _own(contestant: Contestant, rows: Rows, rng: np.random.Generator) -> Floats:
     own = rng.standard_normal(len(rows.truth))
-    if rows.group[-1] + 1 < len(own):
+    if rows.group.max() + 1 < len(own):
         shared = rng.standard_normal(len(own))[rows.group]
         own = np.sqrt(0.5) * (own + shared)
     return contestant.own * own
@@ -144,22 +116,25 @@ def _folds_done(setting: Setting, contestant: Contestant, repetition: int) -> in
     return max(done // 2, 1) if last and contestant.name in setting.last_cut else done
 
 
-def _codes(
+def _ahead(
     contestant: Contestant,
     rows: Rows,
     place: Codes,
     own: Floats,
     level: float,
-    setting: Setting,
     rng: np.random.Generator,
-) -> Codes:
+) -> Floats:
+    """Return by how much a fit is above what each of its questions asks for; right above 0."""
     n, sd = len(place), np.hypot(contestant.interaction, EACH)
     beaten = rows.difficulty[place] + own[place] + sd * rng.standard_normal(n)
     if contestant.decline:
         beaten = beaten + contestant.decline * rows.age[place]
-    truth = rows.truth[place]
-    wrong = (truth + rng.integers(1, setting.labels, n)) % setting.labels
-    return np.where(level > beaten, truth, wrong)
+    return np.asarray(level - beaten)
+
+
+def _codes(truth: Codes, ahead: Floats, setting: Setting, rng: np.random.Generator) -> Codes:
+    wrong = (truth + rng.integers(1, setting.labels, len(truth))) % setting.labels
+    return np.where(ahead > 0, truth, wrong)
 
 
 def _trial(
@@ -178,7 +153,8 @@ def _trial(
         seed=draw if c.seeds else 0,
         weights="",
         task="",
-        pool="",
+        # Every fit has a pool of its own, and so a key of its own.
+        pool=f"{scenario.kind} {share} {fold} {draw}",
         questions="",
     )
 
@@ -187,27 +163,25 @@ def _run(
     c: Contestant,
     trial: Trial,
     named: tuple[str, ...],
-    ids: tuple[str, ...],
-    codes: Codes,
-    view: Codes | None,
+    clean: Answers,
+    view: Answers | None,
 ) -> Run:
-    answers, asked = {("clean", 0): _answers(codes)}, {("clean", 0): named}
+    answers, asked = {("clean", 0): clean}, {("clean", 0): named}
     if view is not None:
-        # As in a real study, at most 200 rows are asked again.
-        answers["typos", 0], asked["typos", 0] = _answers(view[:200]), named[:200]
+        answers["typos", 0], asked["typos", 0] = view, named[: len(view)]
     return Run(
         trial=trial,
         answers=answers,
         asked=asked,
         fit_seconds=c.seconds,
-        predict_seconds=c.seconds * len(codes) / 1000,
+        predict_seconds=c.seconds * len(clean) / 1000,
         seconds_alone=c.seconds,
         seconds_spent=c.seconds,
     )
 
 
-def _answers(codes: Codes) -> Answers:
-    return Answers(outputs=_words(NAMES, codes), status=("ok",) * len(codes))
+def _answers(codes: Codes, scores: Floats | None = None) -> Answers:
+    return Answers(outputs=_words(NAMES, codes), status=("ok",) * len(codes), scores=scores)
 
 
 def _words(labels: tuple[str, ...], codes: Codes) -> tuple[str, ...]:

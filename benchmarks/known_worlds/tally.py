@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan, sqrt
 from statistics import fmean, stdev
@@ -66,7 +66,9 @@ class Tally:
     """Everything that is reported of a world, or of all of them.
 
     `high_given` and `abstained` are over studies whose true gap is at least twice the detectable
-    one, the first only over those whose plan does not bar high confidence.
+    one, the first only over those whose plan does not bar high confidence. `fix_given` is over
+    studies whose labels limit the best and that recommend nothing; `even`, `likely` and
+    `recommends` are of what came of the test rows that verdicts ask for.
     """
 
     studies: int
@@ -86,6 +88,10 @@ class Tally:
     meanwhile: Rule
     highest: Rule
     one_error: Rule
+    fix_given: Share
+    even: Share
+    likely: Share
+    recommends: Share
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -116,7 +122,15 @@ def tally(grades: Sequence[Grade]) -> Tally:
         meanwhile=_rule(grades, lambda g: g.meanwhile),
         highest=_rule(grades, lambda g: g.highest),
         one_error=_rule(grades, lambda g: g.one_error),
+        fix_given=share([g.kind == "fix-labels" for g in grades if g.limited and not g.recommends]),
+        even=_known(g.more.even for g in grades),
+        likely=_known(g.more.likely for g in grades),
+        recommends=_known(g.more.recommends for g in grades),
     )
+
+
+def _known(hits: Iterable[bool | None]) -> Share:
+    return share([hit for hit in hits if hit is not None])
 
 
 def _rule(grades: Sequence[Grade], of: Callable[[Grade], Choice]) -> Rule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from choose.judge.settling import EVEN, LIKELY
 from known_worlds.tally import Share, Tally
 
 FALSE_WINNER = 0.05
@@ -12,6 +13,9 @@ HIGH_RIGHT, MEDIUM_RIGHT = 0.95, 0.80
 HIGH_GIVEN, ABSTAINED = 0.60, 0.30
 NEEDLESS_OF_HIGHEST = 0.5
 EXCESS, REGRET = 0.003, 0.003
+
+# Chances that are named may be so much too high.
+SLACK = 0.05
 
 
 def missed(worlds: Mapping[str, Tally], overall: Tally) -> tuple[str, ...]:
@@ -45,6 +49,9 @@ def _overall(found: Tally) -> Iterator[str]:
         yield _said("high given at twice the detectable gap", found.high_given, "at least", 0.6)
     if (found.abstained.value or 0.0) > ABSTAINED:
         yield _said("abstained at twice the detectable gap", found.abstained, "at most", 0.3)
+    for what, came, said in (("an even", found.even, EVEN), ("a likely", found.likely, LIKELY)):
+        if came.high is not None and came.high < said - SLACK:
+            yield _said(f"told apart by rows of {what} chance", came, "at least", said - SLACK)
     yield from _meanwhile(found)
 
 

@@ -71,6 +71,12 @@ def _overall(found: Tally) -> Iterator[str]:
     for kind in KINDS:
         right = found.right_by_kind[kind]
         yield f"kind {kind:21} right {right.text()} of {right.count}"
+    fix = found.fix_given
+    yield f"labels limit, no winner    fix-labels given {fix.text()} of {fix.count}"
+    yield "rows that are asked for    tell the two apart"
+    yield f"  with an even chance      {found.even.text()} of {found.even.count}"
+    yield f"  four times in five       {found.likely.text()} of {found.likely.count};"
+    yield f"{'':27}all rivals settled {found.recommends.text()}"
     yield f"gap twice the detectable   high given {found.high_given.text()},"
     yield f"{'':27}abstained {found.abstained.text()} of {found.abstained.count}"
     yield ""

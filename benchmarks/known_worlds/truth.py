@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
 from choose.judge.intervals import smallest_detectable_gain
 from known_worlds.latent import grid
+from known_worlds.pricing import priced
+from known_worlds.rows import flip_chance
 from known_worlds.setting import Contestant, Setting
-from known_worlds.simulate import flip_chance
 
 # The age of a row runs from -0.5 to 0.5; what is decided for comes half a period later.
 NEXT = 0.75
@@ -27,7 +29,12 @@ class Truth:
         measured: expected accuracy by the labels at hand in the period asked: what intervals are
             about.
         decisive: whether the best leads the runner-up by at least twice the gain that the study
-            can detect, and by at least the margin.
+            can detect, and by at least the margin. Never where prices set the margins.
+        margin: the smallest gain that matters, whatever it costs.
+        price: what each costs more than nothing, as the accuracy that pays for it; empty where
+            nothing is priced.
+        limited: whether the labels are what limits the best: they are wrong more often than it is,
+            perfect answers would miss the target, or it reaches the target by right labels only.
     """
 
     names: tuple[str, ...]
@@ -36,6 +43,8 @@ class Truth:
     decisive: bool
     margin: float
     target: float | None
+    price: Mapping[str, float] = field(default_factory=dict)
+    limited: bool = False
 
     @property
     def best(self) -> float:
@@ -45,6 +54,10 @@ class Truth:
     def cheaper(self, name: str) -> tuple[str, ...]:
         """Return who costs less."""
         return self.names[: self.names.index(name)]
+
+    def matters(self, a: str, b: str) -> float:
+        """Return the smallest gain of the dearer of two that matters."""
+        return max(abs(self.price.get(a, 0.0) - self.price.get(b, 0.0)), self.margin)
 
     def false_winner(self, name: str) -> bool:
         """Return whether a cheaper one is within the margin, or any one better by more than it."""
@@ -57,30 +70,46 @@ class Truth:
     def needless(self, name: str) -> bool:
         """Return whether a cheaper one is within the margin."""
         mine = self.value[name]
-        return any(self.value[other] > mine - self.margin for other in self.cheaper(name))
+        return any(
+            self.value[other] > mine - self.matters(name, other) for other in self.cheaper(name)
+        )
 
     def regret(self, name: str) -> float:
-        """Return the accuracy given up."""
-        return self.best - self.value[name]
+        """Return the accuracy given up, net of what it costs."""
+        net = {other: self.value[other] - self.price.get(other, 0.0) for other in self.names}
+        return max(net.values()) - net[name]
 
     def excess(self, name: str) -> float:
         """Return the accuracy given up beyond the margin."""
-        return max(0.0, self.regret(name) - self.margin)
+        ahead = [self.value[o] - self.value[name] - self.matters(o, name) for o in self.names]
+        return max(0.0, *ahead)
 
 
 def truth_of(setting: Setting) -> Truth:
     """Work out the truth."""
     contestants = setting.contestants
     assert all(a.seconds <= b.seconds for a, b in pairwise(contestants))
+    price, least = priced(setting)
     value = {c.name: _share(c, NEXT) if c.decline else c.accuracy for c in contestants}
+    measured = {c.name: _measured(setting, c) for c in contestants}
+    names = tuple(c.name for c in contestants)
     return Truth(
-        names=tuple(c.name for c in contestants),
+        names=tuple(sorted(names, key=lambda name: price[name])) if price else names,
         value=value,
-        measured={c.name: _measured(setting, c) for c in contestants},
-        decisive=_decisive(setting, value),
-        margin=setting.margin,
+        measured=measured,
+        decisive=not price and _decisive(setting, value),
+        margin=least,
         target=setting.target,
+        price=price,
+        limited=_limited(setting, max(measured.values()), max(value.values())),
     )
+
+
+def _limited(setting: Setting, measured: float, right: float) -> bool:
+    """Say so of the best, from its accuracy by the labels at hand and by right ones."""
+    wrong, target = float(grid()[1] @ flip_chance(setting, grid()[0])), setting.target
+    missed = target is not None and (target > 1 - wrong or measured < target <= right)
+    return bool(wrong) and (missed or wrong > (1 - measured) / 2)
 
 
 def _share(contestant: Contestant, age: float) -> float:

@@ -39,6 +39,7 @@ def evidence(occasion: Occasion) -> Evidence:
         candidates=tuple(info(name) for name in occasion.draws),
         pool_rows=(answered.pool if occasion.drawn else occasion.size,),
         runs=tuple(_runs(occasion, ids, labels)),
+        dated=0,
     )
 
 
@@ -88,7 +89,8 @@ def _trial(name: str, size: int, draw: int) -> Trial:
         seed=draw if cls.seeded else 0,
         weights="",
         task="",
-        pool="",
+        # Every fit has a pool of its own, and so a key of its own.
+        pool=f"{size} {draw}",
         questions="",
     )
 

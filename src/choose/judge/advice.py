@@ -9,7 +9,7 @@ from choose.judge.credible import strong
 from choose.judge.data_driven import failure_steps
 from choose.judge.fits import difference, resampled
 from choose.judge.gates import Case
-from choose.judge.growth import asked_too_few, contest, more_rows, rising
+from choose.judge.growth import contest, rising
 from choose.judge.headline import best_cheaper
 from choose.judge.joining import overlap_steps
 from choose.judge.label_gate import conflicts_fail
@@ -31,7 +31,8 @@ from choose.judge.record import Gate
 from choose.judge.record_costs import Move
 from choose.judge.record_curves import Forecast, Needed
 from choose.judge.settle import best_of
-from choose.judge.words import about, gain, listed, number, of_100, plural, points, rounded
+from choose.judge.settling import asked_too_few, lead, more_rows
+from choose.judge.words import gain, listed, number, of_100, plural, points, rounded
 
 
 def flips(case: Case) -> tuple[str, ...]:
@@ -130,7 +131,7 @@ def next_steps(
             f"Finish what was left out ({plural(len(left_out), 'item')}): the same "
             "command with a larger --budget goes on from here."
         )
-        hung, labelled = contest(case.field, case.settlement), len(case.field.panel.rows.targets)
+        hung, labelled = lead(case.field, case.settlement), len(case.field.panel.rows.targets)
         first = hung is not None and asked_too_few(hung, case.stake, labelled)
         steps = [finish, *steps] if first else [*steps, finish]
     return (*worth, *steps)
@@ -158,17 +159,18 @@ def _unused(case: Case) -> Iterator[str]:
 
 
 def _label(case: Case) -> Iterator[str]:
-    found = contest(case.field, case.settlement)
+    found = lead(case.field, case.settlement)
     if case.settlement.chosen or found is None or not case.settlement.reachable:
         return
     more = more_rows(found, case.stake, len(case.field.panel.rows.targets))
     if more is None:
         return
     names = listed([case.name, case.settlement.rivals[0]])
-    low, high = rounded(more[0]), rounded(more[1])
+    counts = [rounded(count) for count in more if count is not None]
+    likely = f", or about {counts[1]:,} for four in five" if len(counts) > 1 else ""
     yield (
-        f"Label {about(*more)} more rows to settle {names}, four times in five"
-        f"{priced(case.field.rule, low, high)}."
+        f"Label about {counts[0]:,} more rows for an even chance to settle {names}{likely}"
+        f"{priced(case.field.rule, *counts)}."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from choose.judge.gates import Case
+from choose.judge.label_limit import may_hide_success
 from choose.judge.paired import Difference
 from choose.judge.record import Confidence, Gate
 from choose.judge.settle import best_of
@@ -135,6 +136,8 @@ def _study(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[int, str
     if looks > 1:
         often = f"these test rows were judged {looks} times"
         limits.append((1, f"{often}, each on another grid or for another goal"))
+    if may_hide_success(case):
+        limits.append((1, "wrong labels may be why none reaches the target"))
     if case.settlement.target == "open":
         limits.append((1, "whether the target is reached is not settled"))
     failed = [g.name for g in gates if g.name in _SOUND and g.status == "fail"]

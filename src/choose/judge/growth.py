@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 
 from choose.judge.fits import about, compared, difference, resampled
 from choose.judge.frozen import Interval
-from choose.judge.intervals import rows_needed
 from choose.judge.more_labels import flattens
 from choose.judge.paired import Difference
 from choose.judge.panel import Measured
@@ -17,9 +15,6 @@ from choose.judge.settle import Field, Settlement
 # Above this many margins, the smallest detectable gain says that the rows are too few; below, that
 # the candidates are too close.
 COARSE = 2.5
-
-# Beyond this multiple of the rows at hand, more rows are not advice.
-FARTHEST = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,40 +97,3 @@ def opponent(field: Field, settlement: Settlement) -> str | None:
         )
     )
     return others[0] if others else None
-
-
-def rows_to_settle(found: Difference, margin: float) -> tuple[int, int] | None:
-    """Return between how many test rows a contest would be settled, four times in five.
-
-    A gap at or above the margin needs enough rows to be shown above 0: as few as if the gap were
-    the margin and a half larger, as many as if it were the margin. A smaller gap needs enough to be
-    shown below the margin. None where retraining luck, which rows do not reduce, makes up half of
-    the error or more.
-    """
-    if found.luck >= 0.5 or found.discordance <= 0:
-        return None
-    gap = abs(found.value)
-    few, many = margin, max(margin - gap, margin / 2)
-    if gap >= margin:
-        few, many = gap + margin / 2, max(margin, gap - margin / 2)
-    # Rows that hang together are worth less than as many that do not.
-    least, most = (rows_needed(g, found.discordance) / found.independent for g in (few, many))
-    return ceil(least), ceil(most)
-
-
-def more_rows(found: Difference, margin: float, labelled: int) -> tuple[int, int] | None:
-    """Return how many more rows to label, or None where that is not what would help.
-
-    Of the `labelled` test rows, those that were not asked of both come first.
-    """
-    needed = rows_to_settle(found, margin)
-    at_hand = max(labelled, found.rows)
-    if needed is None or needed[1] <= at_hand or needed[0] > FARTHEST * at_hand:
-        return None
-    return max(needed[0] - at_hand, 0), needed[1] - at_hand
-
-
-def asked_too_few(found: Difference, margin: float, labelled: int) -> bool:
-    """Return whether rows that are labelled, and were not asked of both, would settle it."""
-    needed = rows_to_settle(found, margin)
-    return needed is not None and found.rows < needed[1] <= labelled

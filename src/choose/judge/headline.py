@@ -5,12 +5,13 @@ from __future__ import annotations
 from choose.judge.credible import strong
 from choose.judge.forecasts import likely
 from choose.judge.gates import Case
-from choose.judge.growth import asked_too_few, contest, more_rows, rising
+from choose.judge.growth import rising
 from choose.judge.kinds import conflicts_limit
 from choose.judge.label_limit import limit_sentence
 from choose.judge.more_labels import nearest, toward_target
 from choose.judge.record import Kind
-from choose.judge.words import about, listed, of_100, plural, points, short
+from choose.judge.settling import asked_too_few, lead, more_rows
+from choose.judge.words import listed, of_100, plural, points, rounded, short
 
 _DO = {
     "prompting": "Prompt",
@@ -112,12 +113,16 @@ def _why_more(case: Case) -> str:
             f"{found.fewer:,} and {plural(found.labels, 'label')}."
         )
     who = listed([case.name, case.settlement.rivals[0]])
-    hung = contest(case.field, case.settlement)
+    hung = lead(case.field, case.settlement)
     more = more_rows(hung, case.stake, len(case.field.panel.rows.targets)) if hung else None
     rows = plural(len(case.field.panel.rows.targets), "test row")
     if more is None:
         return f"{rows} cannot tell {who} apart."
-    return f"{rows} cannot tell {who} apart; {about(*more)} more would."
+    surer = f", about {rounded(more.likely):,} four in five" if more.likely is not None else ""
+    return (
+        f"{rows} cannot tell {who} apart; about {rounded(more.even):,} more have an even chance "
+        f"to{surer}."
+    )
 
 
 def _fix(case: Case) -> str:
@@ -139,7 +144,7 @@ def _close(case: Case) -> str:
             f"{_meanwhile(case)}."
         )
     rival = case.settlement.rivals[0]
-    hung, labelled = contest(case.field, case.settlement), len(case.field.panel.rows.targets)
+    hung, labelled = lead(case.field, case.settlement), len(case.field.panel.rows.targets)
     if hung and asked_too_few(hung, case.stake, labelled):
         return (
             f"Too close to call between {case.name} and {rival} on the {plural(hung.rows, 'row')} "

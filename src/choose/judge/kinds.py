@@ -6,11 +6,12 @@ import numpy as np
 
 from choose.judge.forecasts import likely
 from choose.judge.gates import Case
-from choose.judge.growth import COARSE, asked_too_few, contest, rising
+from choose.judge.growth import COARSE, rising
 from choose.judge.intervals import wilson
 from choose.judge.label_limit import labels_limit
 from choose.judge.more_labels import nearest, unknown
 from choose.judge.record import Kind
+from choose.judge.settling import asked_too_few, lead
 
 # Doublings of the labels within which a rising curve may be hoped to reach a target.
 DOUBLINGS = 2
@@ -74,7 +75,7 @@ def _too_few_labels(case: Case) -> bool:
     contenders = (case.name, *case.settlement.rivals)
     if rising(case.field, contenders) is not None:
         return True
-    found = contest(case.field, case.settlement)
+    found = lead(case.field, case.settlement)
     if found is None or found.luck >= 0.5:
         return False
     if asked_too_few(found, case.stake, len(case.field.panel.rows.targets)):

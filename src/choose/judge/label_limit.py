@@ -21,12 +21,13 @@ CONFIRMED = 0.51
 NAMED = 5
 
 
-def labels_limit(case: Case) -> Literal["target", "errors"] | None:
+def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:
     """Say whether the labels limit the best candidate, and what shows it.
 
     ``target``: the target lies above the whole band of what such labels allow, and the best
-    candidate is already up to that band. ``errors``: the wrong labels are more than half of the
-    best candidate's errors, both at the ends that speak against it.
+    candidate is already up to that band. ``short``: none reaches the target by the labels as given,
+    and the best may by right ones, even if as few are wrong as can be. ``errors``: the wrong labels
+    are more than half of the best candidate's errors, both at the ends that speak against it.
     """
     noise = case.audit.noise if case.audit else None
     if noise is None:
@@ -36,7 +37,22 @@ def labels_limit(case: Case) -> Literal["target", "errors"] | None:
     assert best.high is not None
     if target is not None and target > 1 - noise.low and best.high >= 1 - noise.high:
         return "target"
+    if not case.settlement.reachable and target is not None and best.high + noise.low >= target:
+        return "short"
     return "errors" if noise.low > (1 - best.low) / 2 else None
+
+
+def may_hide_success(case: Case) -> bool:
+    """Return whether none reaches the target as measured, and wrong labels may be the reason.
+
+    By right labels the best gets at most as much more right as labels are wrong.
+    """
+    noise, target = case.audit.noise if case.audit else None, case.field.rule.target
+    if case.settlement.reachable or target is None:
+        return False
+    high = case.field.accuracies[case.field.leader].high
+    assert high is not None
+    return noise is None or high + noise.high >= target
 
 
 def limit_sentence(case: Case) -> str:
@@ -54,6 +70,12 @@ def limit_sentence(case: Case) -> str:
             f"{of_100(1 - noise.low)} right, and the target is {of_100(case.field.rule.target)}."
         )
     best = case.field.accuracies[leader].value
+    if shown == "short":
+        assert case.field.rule.target is not None
+        return (
+            f"{wrong}; the best, {leader}, gets {of_100(best)} right by the labels as given, and "
+            f"may well get {of_100(case.field.rule.target)} right by better ones."
+        )
     return f"{wrong}, and the best, {leader}, gets only {of_100(1 - best)} wrong."
 
 

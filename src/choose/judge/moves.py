@@ -15,12 +15,13 @@ import numpy as np
 from choose.judge.curves import REACH
 from choose.judge.frozen import Interval
 from choose.judge.gates import Case, credible
-from choose.judge.growth import contest, more_rows, opponent
+from choose.judge.growth import contest, opponent
 from choose.judge.label_limit import audited
 from choose.judge.labelling import label_hours, label_usd
 from choose.judge.meanwhile import law_of
 from choose.judge.panel import Measured
 from choose.judge.record_costs import Move
+from choose.judge.settling import lead, more_rows
 from choose.judge.words import dollars, number, per_cent, plural, points, rounded
 
 # More labels are weighed by what twice as many would gain.
@@ -71,14 +72,15 @@ def _check(case: Case) -> Iterator[Move]:
 
 
 def _ask(case: Case) -> Iterator[Move]:
-    found = contest(case.field, case.settlement)
+    found = lead(case.field, case.settlement)
     if case.settlement.chosen or found is None:
         return
     more = more_rows(found, case.stake, len(case.field.panel.rows.targets))
     if more is not None:
         rival = opponent(case.field, case.settlement)
-        move = _labelled(case, "ask more rows", rival, _settled(case), rounded(more[1]))
-        yield move.model_copy(update={"labels_low": rounded(more[0])})
+        even, most = rounded(more.even), rounded(more.likely or more.even)
+        move = _labelled(case, "ask more rows", rival, _settled(case), most)
+        yield move.model_copy(update={"labels_low": even})
 
 
 def _repeat(case: Case) -> Iterator[Move]:

@@ -122,6 +122,8 @@ class Move(Record):
             doubted labels they are the gain if the fewest and if all of them are wrong, and for
             what settles a contest nothing and the upper end of the difference.
         labels: rows that a person looks at, at most; `labels_low` at least, where that is known.
+            Of test rows, `labels` settle the question in four cases of five, if any number that
+            is spoken of does, and `labels_low` in one of two.
         hours: of labelling.
         machine_hours: of computing.
         usd: both, at the study's prices.

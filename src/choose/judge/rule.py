@@ -8,7 +8,7 @@ from typing import Any, Literal
 from choose.judge.deployment import UNSAID, Deployment
 
 # Raise whenever the same evidence can lead to another verdict.
-RULE = "6"
+RULE = "7"
 
 
 # The smallest gain that matters where neither the study nor its prices say.

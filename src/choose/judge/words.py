@@ -81,14 +81,6 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def about(least: float, most: float) -> str:
-    """Return ``about 260 to 900``, ``about 4,100`` or ``up to about 900`` of rounded counts."""
-    low, high = rounded(least), rounded(most)
-    if low in (0, high):
-        return f"about {high:,}" if low else f"up to about {high:,}"
-    return f"about {low:,} to {high:,}"
-
-
 def rounded(count: float) -> int:
     """Round a number of rows to two significant digits, upwards."""
     step = 10 ** max(len(str(int(max(count, 1)))) - 2, 0)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 Targets = Literal["attention", "all"]
+Pooling = Literal["first", "last", "mean"]
 
 # Padded tokens a batch when predicting.
 PREDICTION_TOKENS = 2048
@@ -45,6 +46,16 @@ class Base:
     def width(self) -> int:
         """Return the size of a hidden state."""
         return int(self.model.config.hidden_size)
+
+    @property
+    def pooling(self) -> Pooling:
+        """Return which states stand for a text.
+
+        The last token of a causal model is the only one that has read all of it.
+        """
+        if self.causal:
+            return "last"
+        return "first" if self.first else "mean"
 
     @property
     def longest(self) -> int:
@@ -163,10 +174,7 @@ def _modules(kind: str, targets: Targets) -> str | None:
 
 
 def read(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Return what stands for each text, (B, width) float32, from ids padded on the right.
-
-    The mean of the tokens' last states, or the first token's where the model was trained so.
-    """
+    """Return what stands for each text, (B, width) float32, from ids padded on the right."""
     import torch
 
     mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
@@ -176,10 +184,12 @@ def read(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> to
         states = model(input_ids=ids, use_cache=False).last_hidden_state.float()
     else:
         states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-    if base.first and not base.causal:
-        pooled: torch.Tensor = states[:, 0]
+    if base.pooling == "mean":
+        pooled: torch.Tensor = (states * mask[..., None]).sum(1) / lengths[:, None]
+    elif base.pooling == "first":
+        pooled = states[:, 0]
     else:
-        pooled = (states * mask[..., None]).sum(1) / lengths[:, None]
+        pooled = states[torch.arange(len(lengths), device=states.device), lengths - 1]
     return pooled
 
 

@@ -35,6 +35,7 @@ class Rows:
 def tokenise(tokenizer: Any, texts: Sequence[str], limit: int) -> Rows:
     """Return at most `limit` tokens of each text, special tokens included, and at least one.
 
+    Where nothing else is left, that one ends a text.
     Lone surrogates, which no tokenizer takes, are replaced.
     """
     if not texts:
@@ -47,23 +48,19 @@ def tokenise(tokenizer: Any, texts: Sequence[str], limit: int) -> Rows:
     plain = tokenizer(clean, add_special_tokens=False, split_special_tokens=True, verbose=False)[
         "input_ids"
     ]
+    empty = (tokenizer.eos_token_id or 0,)
     return Rows(
-        tuple((*before, *row[:room], *after) for row in plain),
+        tuple((*before, *row[:room], *after) or empty for row in plain),
         cut=sum(len(row) > room for row in plain),
     )
 
 
 def affixes(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the special tokens a model expects before and after a text.
-
-    Where there are none, the end-of-text token follows the text, so that no row is empty and the
-    last token of a causal LM has read the whole text and nothing of its own.
-    """
+    """Return the special tokens a model expects before and after a text."""
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     start = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), 0)
-    before, after = tuple(whole[:start]), tuple(whole[start + len(plain) :])
-    return before, after or (tokenizer.eos_token_id or 0,)
+    return tuple(whole[:start]), tuple(whole[start + len(plain) :])
 
 
 def by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

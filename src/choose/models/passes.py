@@ -110,7 +110,7 @@ def _heads_back(
     heads = [[p.detach().requires_grad_() for p in lesson.head.parameters()] for lesson in lessons]
     with torch.enable_grad():
         stream.requires_grad_()
-        states = batch.means(decoder.model.norm(stream))
+        states = decoder.model.norm(batch.lasts(stream))
         loss, start = torch.zeros((), device=stream.device), 0
         for lesson, head in zip(lessons, heads, strict=True):
             logits = logits_of(states[start : start + len(lesson.rows)], *head)

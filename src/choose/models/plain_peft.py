@@ -27,9 +27,11 @@ def label(text):
     before, after = about["before"], about["after"]  # special tokens around every text
     ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     ids = before + ids[: about["limit"] - len(before) - len(after)] + after
+    ids = ids or [about["empty"]]
     with torch.inference_mode():
         states = model(input_ids=torch.tensor([ids])).last_hidden_state[0]
-        pooled = states[0] if about["pooling"] == "first" else states.mean(0)
+        ways = {{"first": states[0], "last": states[-1], "mean": states.mean(0)}}
+        pooled = ways[about["pooling"]]
         scaled = torch.nn.functional.layer_norm(pooled, pooled.shape)
         chances = (head["weight"] @ scaled + head["bias"]).softmax(0)
     return about["labels"][int(chances.argmax())], float(chances.max())

@@ -41,14 +41,9 @@ class Ragged:
     cells: torch.Tensor
     columns: torch.Tensor
 
-    def means(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the mean of each row's states (rows, width)."""
-        import torch
-
-        rows = torch.arange(len(self.lengths), device=states.device)
-        sums = states.new_zeros(len(self.lengths), states.shape[1])
-        row = rows.repeat_interleave(self.lengths)
-        return sums.index_add(0, row, states) / self.lengths[:, None]
+    def lasts(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the state of each row's last token (rows, width)."""
+        return states.index_select(0, self.lengths.cumsum(0) - 1)
 
 
 def ragged(rows: Sequence[Sequence[int]], device: str) -> Ragged:
