@@ -20,7 +20,6 @@ from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 # Each process has one core to itself; threads of a linear algebra library would fight over it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,6 +27,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from choose.judge.rule import RULE
 from known_worlds.grading import NAMES, STORED, Grade, play
+from known_worlds.kept import Job, keep, kept
 from known_worlds.tally import Tally, tally
 from known_worlds.targets import missed
 from known_worlds.text import lines
@@ -43,29 +43,37 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", choices=("tune", "report"), default="report")
     parser.add_argument("--worlds", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--keep", type=Path, help="file of graded studies, to go on from")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parser.parse_args(arguments)
 
 
-def run(worlds: Sequence[str], split: str, studies: int, processes: int) -> dict[str, list[Grade]]:
-    """Judge and grade studies of each world."""
-    jobs = [
-        (w, split, n, min(n + CHUNK, studies)) for w in worlds for n in range(0, studies, CHUNK)
-    ]
-    if processes == 1:
-        parts = list(map(_chunk, jobs))
-    else:
-        with get_context("spawn").Pool(processes, partial(os.nice, 5)) as pool:
-            parts = pool.map(_chunk, jobs, chunksize=4)
-    found: dict[str, list[Grade]] = {world: [] for world in worlds}
-    for (world, *_), part in zip(jobs, parts, strict=True):
-        found[world] += part
+def run(choice: argparse.Namespace, studies: int) -> dict[str, list[Grade]]:
+    """Judge and grade studies of each world, but for those that are kept."""
+    starts = [(world, n) for world in choice.worlds for n in range(0, studies, CHUNK)]
+    jobs = [(world, choice.split, n, min(n + CHUNK, studies)) for world, n in starts]
+    done = kept(choice.keep) if choice.keep else {}
+    for job, part in _played([job for job in jobs if job not in done], choice.processes):
+        done[job] = part
+        if choice.keep:
+            keep(choice.keep, job, part)
+    found: dict[str, list[Grade]] = {world: [] for world in choice.worlds}
+    for job in jobs:
+        found[job[0]] += done[job]
     return found
 
 
-def _chunk(job: tuple[str, Any, int, int]) -> list[Grade]:
+def _played(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, list[Grade]]]:
+    if processes == 1:
+        yield from map(_chunk, jobs)
+        return
+    with get_context("spawn").Pool(processes, partial(os.nice, 5)) as pool:
+        yield from pool.imap_unordered(_chunk, jobs, chunksize=4)
+
+
+def _chunk(job: Job) -> tuple[Job, list[Grade]]:
     world, split, first, last = job
-    return [play(world, split, number) for number in range(first, last)]
+    return job, [play(world, split, number) for number in range(first, last)]
 
 
 def processor() -> str:
@@ -102,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     choice = options(arguments)
     studies = choice.studies or (QUICK if choice.quick else FULL)
     start = perf_counter()
-    grades = run(choice.worlds, choice.split, studies, choice.processes)
+    grades = run(choice, studies)
     seconds = perf_counter() - start
     worlds: dict[str, Tally] = {name: tally(part) for name, part in grades.items()}
     overall = tally(list(chain.from_iterable(grades.values())))
