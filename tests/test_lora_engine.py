@@ -219,11 +219,11 @@ def test_a_batch_is_divided_evenly_and_into_no_part_too_large() -> None:
 
 def test_passes_hold_several_trials_but_not_too_many_tokens() -> None:
     lesson = Lesson([[1] * 100], None, None, {}, None, 0.0, [])  # type: ignore[arg-type]
-    grouped = passes.shared([lesson] * 20, 10, 2)
+    grouped = passes.shared([lesson] * 20, 10, 2, 640)
     assert sum(map(len, grouped)) == 20
-    assert max(100 * len(one) for one in grouped) <= passes.PASS_TOKENS + 50
-    assert [len(one) for one in passes.shared([lesson] * 2, 1, 2)] == [1, 1]
-    assert [len(one) for one in passes.shared([lesson] * 4, 2, 2)] == [2, 2]
+    assert max(100 * len(one) for one in grouped) <= 640 + 50
+    assert [len(one) for one in passes.shared([lesson] * 2, 1, 2, 640)] == [1, 1]
+    assert [len(one) for one in passes.shared([lesson] * 4, 2, 2, 640)] == [2, 2]
 
 
 @pytest.mark.parametrize("packing", [True, False])

@@ -77,3 +77,16 @@ def test_a_number_that_is_set_holds(monkeypatch: pytest.MonkeyPatch) -> None:
         assert runtime.threads() == torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_an_accelerator_is_given_more_at_a_time_and_an_unknown_one_what_a_processor_is() -> None:
+    from choose.models import room
+
+    for much in (
+        room.scored_tokens,
+        room.asked_tokens,
+        room.trained_tokens,
+        room.embedded_texts,
+    ):
+        assert much("cpu") < much("mps") < much("cuda")
+        assert much("xpu") == much("cpu")

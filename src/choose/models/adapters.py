@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from choose.errors import ModelError, StrategyError
 from choose.meter import went
 from choose.models.batches import by_length, pad
+from choose.models.room import asked_tokens
 
 if TYPE_CHECKING:
     import torch
 
 Targets = Literal["attention", "all"]
 Pooling = Literal["first", "last", "mean"]
-
-# Padded tokens a batch when predicting.
-PREDICTION_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +237,10 @@ class Tuned:
         import torch
 
         found, done = torch.zeros(len(rows), self.head.out_features), 0
+        room = asked_tokens(self.base.device)
         self.adapter.eval()
         with torch.inference_mode():
-            for places in by_length([len(row) for row in rows], PREDICTION_TOKENS):
+            for places in by_length([len(row) for row in rows], room):
                 ids, lengths = pad([rows[i] for i in places], self.base.device)
                 found[places] = self.logits(ids, lengths).cpu()
                 done += len(places)

@@ -16,6 +16,7 @@ from choose.meter import went
 from choose.models.kept import Shelf
 from choose.models.layout import Layout, Prompt
 from choose.models.packed import Pack, Piece, logits
+from choose.models.room import scored_tokens
 from choose.models.runtime import threads
 from choose.models.trie import LabelTrie
 from choose.types import Counts, Floats
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from choose.models.packed import Past
 
 _PREFIXES = 4
-
-# Tokens of prompts and labels in one pass: enough for products at full speed.
-PASS_TOKENS = {"cpu": 2048, "mps": 4096, "cuda": 8192}
 
 # Rows of logits that are normalised at a time, so that they stay in the processor's cache.
 _ROWS = 16
@@ -120,7 +118,7 @@ class CausalLM:
 
     def _passes(self, new: dict[bytes, Prompt], trie: LabelTrie) -> Iterator[list[bytes]]:
         """Yield the prompts that are put into a pass together, at most so many tokens."""
-        most = PASS_TOKENS.get(self.model.device.type, PASS_TOKENS["cpu"]) if self.tree else 0
+        most = scored_tokens(self.model.device.type) if self.tree else 0
         some: list[bytes] = []
         tokens = 0
         for key, prompt in new.items():

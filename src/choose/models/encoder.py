@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from choose.meter import went
 from choose.models.kept import Numbers, Shelf
+from choose.models.room import embedded_texts
 from choose.models.runtime import quiet, threads
 from choose.models.weights import resolve, weights_digest
 
@@ -80,7 +81,7 @@ class Encoder:
         safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         vectors: Vectors = self.model.encode(
             safe,
-            batch_size=32,
+            batch_size=embedded_texts(self.model.device.type),
             normalize_embeddings=True,
             show_progress_bar=False,
             convert_to_numpy=True,

@@ -12,8 +12,9 @@ from choose.models.adapters import Base
 from choose.models.courses import Course
 from choose.models.decoder import Decoder, fits
 from choose.models.low_rank import Adapters, adapted_alike
-from choose.models.passes import PARTS, PASS_TOKENS, Found, Lesson, parts, shared, study
+from choose.models.passes import PARTS, Found, Lesson, parts, shared, study
 from choose.models.plain_lane import Plain, halves
+from choose.models.room import trained_tokens
 from choose.models.runtime import threads
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Packed:
         import torch
 
         self._decoder = decoder_of(base, torch.bfloat16 if halves(base) else torch.float32)
-        self._device = base.device
+        self._device, self._room = base.device, trained_tokens(base.device)
         self.workers, self._threads = _workers(base)
         self._adapters = {}
         for course in courses:
@@ -72,7 +73,7 @@ class Packed:
             for course, places in taken
             for lesson in self._lessons(course, places, alone)
         ]
-        passes = shared([lesson for _, lesson in owned], len(taken), self.workers)
+        passes = shared([lesson for _, lesson in owned], len(taken), self.workers, self._room)
         found = [part for some in pool.map(self._study, passes) for part in some]
         for course, _ in taken:
             self._learn(
@@ -99,7 +100,7 @@ class Packed:
         pairs = adapters.cast()
         lengths = [len(course.rows[i]) for i in places]
         numbered = list(enumerate(parts(lengths)))
-        together = not alone and sum(lengths) <= PASS_TOKENS
+        together = not alone and sum(lengths) <= self._room
         for some in [numbered] if together else [[one] for one in numbered]:
             own = [places[i] for _, part in some for i in part]
             targets = course.targets[own]

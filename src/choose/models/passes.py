@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 # on any number of cores, so answers are too.
 PARTS = 2
 
-# Most tokens of a part, and of parts of several trials in one pass: what a pass keeps for its way
-# back is under a megabyte a token.
-PART_TOKENS, PASS_TOKENS = 1024, 640
+# Most tokens of a part: what a pass keeps for its way back is under a megabyte a token.
+PART_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +138,13 @@ def parts(lengths: Sequence[int]) -> list[list[int]]:
     return found
 
 
-def shared(lessons: Sequence[Lesson], courses: int, workers: int) -> list[list[Lesson]]:
-    """Gather neighbouring lessons into passes; those of one course alone stay apart."""
+def shared(lessons: Sequence[Lesson], courses: int, workers: int, room: int) -> list[list[Lesson]]:
+    """Gather neighbouring lessons into passes of about `room` tokens; one course's stay apart."""
     if courses == 1:
         return [[lesson] for lesson in lessons]
     sizes = [sum(map(len, lesson.rows)) for lesson in lessons]
     # As many passes for each worker, of about the same size.
-    turns = math.ceil(sum(sizes) / (workers * PASS_TOKENS))
+    turns = math.ceil(sum(sizes) / (workers * room))
     most = sum(sizes) / (workers * turns)
     found: list[list[Lesson]] = [[]]
     filled = 0

@@ -1,0 +1,31 @@
+"""How much is computed at a time: what keeps a processor busy, and fits beside a model."""
+
+from __future__ import annotations
+
+# Tokens of a scored batch of prompts, of a batch of texts that a tuned model is asked, and of one
+# pass of several trials that are trained together; texts of a batch that is embedded. Of
+# processors, these were measured; of accelerators nothing was.
+_SCORED = {"cpu": 2048, "mps": 4096, "cuda": 8192}
+_ASKED = {"cpu": 2048, "mps": 8192, "cuda": 16_384}
+_TRAINED = {"cpu": 640, "mps": 2048, "cuda": 4096}
+_EMBEDDED = {"cpu": 32, "mps": 64, "cuda": 256}
+
+
+def scored_tokens(device: str) -> int:
+    """Return the tokens of a pass that scores labels after prompts."""
+    return _SCORED.get(device, _SCORED["cpu"])
+
+
+def asked_tokens(device: str) -> int:
+    """Return the padded tokens of a batch that a tuned model answers."""
+    return _ASKED.get(device, _ASKED["cpu"])
+
+
+def trained_tokens(device: str) -> int:
+    """Return the tokens of a training pass that several trials share."""
+    return _TRAINED.get(device, _TRAINED["cpu"])
+
+
+def embedded_texts(device: str) -> int:
+    """Return the texts of a batch that is embedded."""
+    return _EMBEDDED.get(device, _EMBEDDED["cpu"])
