@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from choose.judge.rule import RULE
-from known_worlds.grading import NAMES, STORED, Grade, play
+from known_worlds.grading import NAMES, Grade, play
 from known_worlds.kept import Job, keep, kept
 from known_worlds.tally import Tally, tally
 from known_worlds.targets import missed
@@ -48,22 +48,22 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(choice: argparse.Namespace, studies: int) -> dict[str, list[Grade]]:
-    """Judge and grade studies of each world, but for those that are kept."""
+def run(choice: argparse.Namespace, studies: int) -> tuple[dict[str, list[Grade]], float]:
+    """Judge and grade studies of each world, but for those that are kept; and count the seconds."""
     starts = [(world, n) for world in choice.worlds for n in range(0, studies, CHUNK)]
     jobs = [(world, choice.split, n, min(n + CHUNK, studies)) for world, n in starts]
     done = kept(choice.keep) if choice.keep else {}
-    for job, part in _played([job for job in jobs if job not in done], choice.processes):
-        done[job] = part
+    for job, seconds, part in _played([job for job in jobs if job not in done], choice.processes):
+        done[job] = seconds, part
         if choice.keep:
-            keep(choice.keep, job, part)
+            keep(choice.keep, job, seconds, part)
     found: dict[str, list[Grade]] = {world: [] for world in choice.worlds}
     for job in jobs:
-        found[job[0]] += done[job]
-    return found
+        found[job[0]] += done[job][1]
+    return found, sum(done[job][0] for job in jobs)
 
 
-def _played(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, list[Grade]]]:
+def _played(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, float, list[Grade]]]:
     if processes == 1:
         yield from map(_chunk, jobs)
         return
@@ -71,9 +71,10 @@ def _played(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, list[Gra
         yield from pool.imap_unordered(_chunk, jobs, chunksize=4)
 
 
-def _chunk(job: Job) -> tuple[Job, list[Grade]]:
-    world, split, first, last = job
-    return job, [play(world, split, number) for number in range(first, last)]
+def _chunk(job: Job) -> tuple[Job, float, list[Grade]]:
+    (world, split, first, last), start = job, perf_counter()
+    grades = [play(world, split, number) for number in range(first, last)]
+    return job, perf_counter() - start, grades
 
 
 def processor() -> str:
@@ -87,7 +88,7 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def header(choice: argparse.Namespace, studies: int, seconds: float) -> Iterator[str]:
+def header(choice: argparse.Namespace, studies: int, seconds: float, stored: int) -> Iterator[str]:
     """Yield what ran where and how long it took."""
     total = studies * len(choice.worlds)
     yield (
@@ -95,10 +96,9 @@ def header(choice: argparse.Namespace, studies: int, seconds: float) -> Iterator
         f"decision rule {RULE}"
     )
     yield (
-        f"{total:,} studies in {seconds:.0f} s ({1000 * seconds / total:.0f} ms each) on "
-        f"{choice.processes} of {os.cpu_count()} cores, {processor()}"
+        f"{total:,} studies in {seconds:.0f} s of one core ({1000 * seconds / total:.0f} ms each), "
+        f"{choice.processes} at a time on {processor()}"
     )
-    stored = len(choice.worlds) * -(-studies // STORED)
     yield (
         f"{stored:,} of them were also written into a store on disk and judged from there: the "
         "same decisions"
@@ -109,13 +109,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and return 1 where a target is missed."""
     choice = options(arguments)
     studies = choice.studies or (QUICK if choice.quick else FULL)
-    start = perf_counter()
-    grades = run(choice, studies)
-    seconds = perf_counter() - start
+    grades, seconds = run(choice, studies)
     worlds: dict[str, Tally] = {name: tally(part) for name, part in grades.items()}
     overall = tally(list(chain.from_iterable(grades.values())))
     misses = missed(worlds, overall)
-    head = list(header(choice, studies, seconds))
+    head = list(header(choice, studies, seconds, overall.stored))
     if choice.json:
         figures = {name: found.record() for name, found in worlds.items()}
         record = {"run": head, "worlds": figures, "overall": overall.record(), "missed": misses}

@@ -164,6 +164,33 @@ def test_padding_side_and_bos_change_nothing(folder: Path, lm: CausalLM) -> None
     assert Layout(other).prompt(chat, 1) == lm.layout.prompt(chat, 1)
 
 
+@pytest.mark.parametrize("template", ["none", "writes it", "leaves it out"])
+def test_a_text_begins_once_where_the_tokenizer_begins_texts(folder: Path, template: str) -> None:
+    """As Llama's and Gemma's do; a chat begins as its template says."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    from choose.models.batches import affixes, tokenise
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    bos = tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", bos)]
+    )
+    assert tokenizer("a")["input_ids"][0] == bos
+    turns = "{% for m in messages %}{{ m['content'] }}<|im_end|>{% endfor %}"
+    written = {"none": None, "writes it": "{{ bos_token }}" + turns, "leaves it out": turns}
+    tokenizer.chat_template = written[template]
+    prompt = Layout(tokenizer).prompt([("system", "Sort."), ("user", "Text: x")], 1)
+    tokens = [*prompt.prefix, *prompt.rest]
+    assert tokens.count(bos) == (0 if template == "leaves it out" else 1)
+    assert template == "leaves it out" or tokens[0] == bos
+    if template == "none":
+        assert tokens == tokenizer("Sort.\n\nText: x\n")["input_ids"]
+    assert affixes(tokenizer) == ((bos,), ())
+    assert tokenise(tokenizer, ["", "x"], 8).ids[0] == (bos,)
+
+
 def test_templates_that_refuse_a_system_message(folder: Path) -> None:
     from transformers import AutoTokenizer
 

@@ -25,11 +25,13 @@ class AskedMore:
         even: whether the rows of an even chance tell the two apart that the verdict names.
         likely: whether those of a chance of four in five do.
         recommends: whether the verdict on the latter recommends something, all rivals considered.
+        skipped: numbers of rows that are named and too large to be simulated.
     """
 
     even: bool | None = None
     likely: bool | None = None
     recommends: bool | None = None
+    skipped: int = 0
 
 
 NOBODY = AskedMore()
@@ -47,7 +49,9 @@ def ask_more(found: Decision, setting: Setting, rng: np.random.Generator) -> Ask
     # Where no number would do with four chances in five, the move names the even one alone.
     surer = move.labels if move.labels != move.labels_low else None
     likely = _again(setting, surer, rng)
+    named = [more for more in (move.labels_low, surer) if more is not None]
     return AskedMore(
+        skipped=sum(setting.rows + more > MOST_ROWS for more in named),
         even=_told_apart(even, found, move, setting) if even else None,
         likely=_told_apart(likely, found, move, setting) if likely else None,
         recommends=likely.verdict.recommended is not None if likely else None,

@@ -1,4 +1,4 @@
-"""How sure a simulated candidate says it is: of right answers mostly more than of wrong ones."""
+"""How sure a simulated candidate says it is, of right answers and of wrong ones."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from known_worlds.latent import Floats
 
 Codes = NDArray[np.int64]
 
-# How far a wrong answer is as sure as a right one would be, drawn anew for each fit.
-WRONG = (0.3, 0.8)
+# How far a wrong answer is as sure as a right one would be, drawn anew for each fit: from one that
+# nearly knows its mistakes to one that is surer of them.
+WRONG = (0.3, 1.2)
 
 # On the latent scale: half as sure as can be at about this distance.
 SCALE = 1.5

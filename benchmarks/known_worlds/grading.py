@@ -52,7 +52,9 @@ class Grade:
     """How one verdict did.
 
     `covered` are shares of the intervals of a study that hold the truth, NaN where it has none.
-    `limited` is whether the labels are what limits the best; `more` what the test rows showed that
+    `limited` is whether the labels are what limits the best, `noise_covered` whether the band of
+    wrong labels holds their share, None where there is no band; `stored` whether the study was also
+    judged from a store; `more` what the test rows showed that
     the verdict asks for, where somebody asked them.
     """
 
@@ -70,6 +72,8 @@ class Grade:
     highest: Choice
     one_error: Choice
     limited: bool
+    stored: bool = False
+    noise_covered: bool | None = None
     more: AskedMore = NOBODY
 
 
@@ -85,7 +89,7 @@ def play(world: str, split: Split, number: int) -> Grade:
     """Draw, judge and grade one study; the same arguments give the same grade.
 
     Raises:
-        AssertionError: if a study that is also judged from a store is judged otherwise there.
+        ValueError: if a study that is also judged from a store is judged otherwise there.
     """
     rng = np.random.default_rng([number, NAMES.index(world), SPLITS.index(split)])
     if world == RESAMPLED:
@@ -93,12 +97,12 @@ def play(world: str, split: Split, number: int) -> Grade:
         stated: dict[str, Any] = {"goal": {"margin": truth.margin}, "costs": {}}
         # Prompting was stored with a small model alone.
         plan = Plan(frozenset(c.name for c in study.candidates if c.learns), may_be_high=False)
-        return grade(_judged(study, stated, number), truth, plan)
+        return _with_store(grade(_judged(study, stated, number), truth, plan), number)
     setting = draw(world, split, rng)
     study, truth = evidence(setting, rng), truth_of(setting)
     plan = Plan(frozenset(c.name for c in setting.contestants if c.seeds), _may_be_high(setting))
     found = _judged(study, setting.study, number)
-    graded = grade(found, truth, plan)
+    graded = _with_store(grade(found, truth, plan), number)
     if number % ASKED_MORE:
         return graded
     return replace(graded, more=ask_more(found, setting, rng))
@@ -108,8 +112,13 @@ def _judged(study: Evidence, stated: Mapping[str, Any], number: int) -> Decision
     found = judge(study, rule_of(stated))
     if number % STORED == 0:
         other = differences(found, judged_on_disk(study, stated))
-        assert not other, f"Judged from a store, it differs in {', '.join(other)}."
+        if other:
+            raise ValueError(f"Judged from a store, it differs in {', '.join(other)}.")
     return found
+
+
+def _with_store(graded: Grade, number: int) -> Grade:
+    return replace(graded, stored=number % STORED == 0)
 
 
 def grade(found: Decision, truth: Truth, plan: Plan) -> Grade:
@@ -134,7 +143,13 @@ def grade(found: Decision, truth: Truth, plan: Plan) -> Grade:
         highest=_choice(truth, highest),
         one_error=_choice(truth, _one_error(order, measured, highest)),
         limited=truth.limited,
+        noise_covered=_noise_covered(found, truth),
     )
+
+
+def _noise_covered(found: Decision, truth: Truth) -> bool | None:
+    band = found.audit.noise if found.audit else None
+    return band.low <= truth.wrong <= band.high if band and truth.wrong is not None else None
 
 
 def _right(found: Decision, truth: Truth) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from choose.judge.rule import RULE
+import choose
+from choose.digests import digest_rows
 from known_worlds.asked_more import AskedMore
 from known_worlds.grading import Choice, Grade
 
@@ -18,27 +20,38 @@ Job = tuple[str, Any, int, int]
 _CHOICES = ("meanwhile", "highest", "one_error")
 
 
-def keep(path: Path, job: Job, grades: list[Grade]) -> None:
-    """Add what a job found, as one line."""
-    line = {"rule": RULE, "job": job, "grades": [asdict(grade) for grade in grades]}
+def keep(path: Path, job: Job, seconds: float, grades: list[Grade]) -> None:
+    """Add what a job found, as one line, with the seconds that it took."""
+    found = [asdict(grade) for grade in grades]
+    line = {"code": code(), "job": job, "seconds": seconds, "grades": found}
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
-def kept(path: Path) -> dict[Job, list[Grade]]:
-    """Return what was found under the rule that decides now; a line cut short is left out."""
+def kept(path: Path) -> dict[Job, tuple[float, list[Grade]]]:
+    """Return what this very code has found before; a line that was cut short is left out."""
     return dict(_read(path)) if path.exists() else {}
 
 
-def _read(path: Path) -> Iterator[tuple[Job, list[Grade]]]:
+@cache
+def code() -> str:
+    """Return a digest of everything that decides a grade."""
+    here = Path(__file__).resolve().parents[1]
+    parts = [here / "known_worlds", here / "replays", Path(choose.__file__).parent]
+    files = [file for part in parts for file in sorted(part.rglob("*.py"))]
+    return digest_rows([[file.name, file.read_text(encoding="utf-8")] for file in files])
+
+
+def _read(path: Path) -> Iterator[tuple[Job, tuple[float, list[Grade]]]]:
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             found = json.loads(line)
         except ValueError:
             continue
-        if found["rule"] == RULE:
+        if found["code"] == code():
             world, split, first, last = found["job"]
-            yield (world, split, first, last), [_grade(facts) for facts in found["grades"]]
+            grades = [_grade(facts) for facts in found["grades"]]
+            yield (world, split, first, last), (found["seconds"], grades)
 
 
 def _grade(facts: dict[str, Any]) -> Grade:

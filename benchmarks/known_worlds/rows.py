@@ -15,10 +15,11 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rows:
-    """The asked rows: what is true of them, and what their labels say."""
+    """The asked rows: what is true of them, what their labels say, and what candidates learn."""
 
     truth: Codes
     labelled: Codes
+    learnt: Codes
     difficulty: Floats
     fold: Codes
     group: Codes
@@ -43,13 +44,15 @@ def draw_rows(setting: Setting, rng: np.random.Generator) -> Rows:
     truth = rng.choice(k, n, p=share / share.sum())
     group = np.arange(n) // setting.cluster
     difficulty = difficulties(rng, n)[group] if setting.cluster > 1 else difficulties(rng, n)
-    labelled = truth
+    labelled = learnt = truth
     if setting.mislabelled:
         wrong = rng.random(n) < flip_chance(setting, difficulty)
         labelled = np.where(wrong, (truth + rng.integers(1, k, n)) % k, truth)
+        if setting.taught:
+            learnt = np.where(rng.random(n) < setting.taught, labelled, truth)
     # Groups stay whole, as they do in a real division.
     fold = rng.permutation(int(group.max()) + 1)[group] % setting.folds
     # Rows lie in the order in which they are asked, fold by fold, as in a store.
     order = np.argsort(fold, kind="stable")
-    found = (truth, labelled, difficulty, fold, group, rng.random(n) - 0.5)
+    found = (truth, labelled, learnt, difficulty, fold, group, rng.random(n) - 0.5)
     return Rows(*(part[order] for part in found))

@@ -123,6 +123,7 @@ class Setting:
         together: correlation of the luck of different contestants in one repetition.
         mislabelled: share of the asked rows whose label is wrong.
         hard_only: whether only hard items are mislabelled.
+        taught: share of the wrong labels that follow a rule, which all candidates learn.
         folds_done: by name, folds finished before the budget was used up; all where not named.
         last_cut: by name, whether the last repetition stopped half way through the folds.
         racing: whether dear candidates that can no longer win are dropped after a fold.
@@ -139,6 +140,7 @@ class Setting:
     together: float = 0.0
     mislabelled: float = 0.0
     hard_only: bool = False
+    taught: float = 0.0
     margin: float = 0.02
     target: float | None = None
     folds_done: Mapping[str, int] = field(default_factory=dict)

@@ -60,11 +60,11 @@ def _runs(setting: Setting, rows: Rows, items: Items, rng: np.random.Generator) 
                     place = asked[fold]
                     level = ability + luck[fold, repetition]
                     ahead = _ahead(contestant, rows, place, own, level, rng)
-                    codes = _codes(rows.truth[place], ahead, setting, rng)
+                    codes = _codes(rows.learnt[place], ahead, setting, rng)
                     scores = None
                     if setting.scored and contestant.info.cheap:
                         scores = log_probabilities(
-                            codes, rows.truth[place], ahead, setting.labels, rng
+                            codes, rows.learnt[place], ahead, setting.labels, rng
                         )
                     trial = _trial(setting, contestant, scenario, share, fold, repetition)
                     main = scenario is STANDARD and share == 1.0
@@ -73,7 +73,7 @@ def _runs(setting: Setting, rows: Rows, items: Items, rng: np.random.Generator) 
                         # As in a real study, at most 200 rows are asked again.
                         by = contestant.shifted(contestant.viewed) - contestant.ability
                         seen = _ahead(contestant, rows, place, own, level + by, rng)
-                        view = _answers(_codes(rows.truth[place], seen, setting, rng)[:200])
+                        view = _answers(_codes(rows.learnt[place], seen, setting, rng)[:200])
                     yield _run(contestant, trial, named[fold], _answers(codes, scores), view)
 
 

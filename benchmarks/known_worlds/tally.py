@@ -84,6 +84,7 @@ class Tally:
     right_open: Share
     given: dict[str, Share]
     high_given: Share
+    high_given_of_all: Share
     abstained: Share
     meanwhile: Rule
     highest: Rule
@@ -92,6 +93,9 @@ class Tally:
     even: Share
     likely: Share
     recommends: Share
+    skipped: int
+    noise_covered: Share
+    stored: int
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -118,6 +122,7 @@ def tally(grades: Sequence[Grade]) -> Tally:
         right_open=share([g.right for g in grades if not g.recommends]),
         given={level: share([g.confidence == level for g in grades]) for level in LEVELS},
         high_given=share([g.confidence == "high" for g in decisive if g.may_be_high]),
+        high_given_of_all=share([g.confidence == "high" for g in decisive]),
         abstained=share([not g.recommends and g.kind != "none-works" for g in decisive]),
         meanwhile=_rule(grades, lambda g: g.meanwhile),
         highest=_rule(grades, lambda g: g.highest),
@@ -126,6 +131,9 @@ def tally(grades: Sequence[Grade]) -> Tally:
         even=_known(g.more.even for g in grades),
         likely=_known(g.more.likely for g in grades),
         recommends=_known(g.more.recommends for g in grades),
+        skipped=sum(g.more.skipped for g in grades),
+        noise_covered=_known(g.noise_covered for g in grades),
+        stored=sum(g.stored for g in grades),
     )
 
 

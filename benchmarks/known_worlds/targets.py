@@ -14,7 +14,10 @@ HIGH_GIVEN, ABSTAINED = 0.60, 0.30
 NEEDLESS_OF_HIGHEST = 0.5
 EXCESS, REGRET = 0.003, 0.003
 
-# Chances that are named may be so much too high.
+# A verdict of any kind is right at least this often, and a band of wrong labels holds their share.
+KIND_RIGHT, NOISE_COVERED = 0.75, 0.90
+
+# Chances that are named may be off by so much.
 SLACK = 0.05
 
 
@@ -45,13 +48,22 @@ def _overall(found: Tally) -> Iterator[str]:
         right = found.right_by_confidence[level]
         if right.value is not None and right.value < goal:
             yield _said(f"right where confidence is {level}", right, "at least", goal)
-    if (found.high_given.value or 0.0) < HIGH_GIVEN:
-        yield _said("high given at twice the detectable gap", found.high_given, "at least", 0.6)
+    if (found.high_given_of_all.value or 0.0) < HIGH_GIVEN:
+        given = found.high_given_of_all
+        yield _said("high given at twice the detectable gap", given, "at least", HIGH_GIVEN)
+    for kind, right in found.right_by_kind.items():
+        if right.high is not None and right.high < KIND_RIGHT:
+            yield _said(f"right where it says {kind}", right, "at least", KIND_RIGHT)
+    if found.noise_covered.high is not None and found.noise_covered.high < NOISE_COVERED:
+        covered = found.noise_covered
+        yield _said("coverage of the share of wrong labels", covered, "at least", NOISE_COVERED)
     if (found.abstained.value or 0.0) > ABSTAINED:
         yield _said("abstained at twice the detectable gap", found.abstained, "at most", 0.3)
     for what, came, said in (("an even", found.even, EVEN), ("a likely", found.likely, LIKELY)):
-        if came.high is not None and came.high < said - SLACK:
-            yield _said(f"told apart by rows of {what} chance", came, "at least", said - SLACK)
+        if came.low is None or came.high is None:
+            continue
+        if came.high < said - SLACK or came.low > said + SLACK:
+            yield _said(f"told apart by rows of {what} chance", came, "about", said)
     yield from _meanwhile(found)
 
 

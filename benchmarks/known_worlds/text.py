@@ -77,7 +77,12 @@ def _overall(found: Tally) -> Iterator[str]:
     yield f"  with an even chance      {found.even.text()} of {found.even.count}"
     yield f"  four times in five       {found.likely.text()} of {found.likely.count};"
     yield f"{'':27}all rivals settled {found.recommends.text()}"
-    yield f"gap twice the detectable   high given {found.high_given.text()},"
+    yield f"{'':27}{found.skipped} numbers are above what is simulated"
+    yield f"band of wrong labels       holds their share {found.noise_covered.text()}"
+    yield f"{'':27}of {found.noise_covered.count} that have one"
+    high, every = found.high_given, found.high_given_of_all
+    yield f"gap twice the detectable   high given {every.text()} of {every.count},"
+    yield f"{'':27}where the plan allows it {high.text()} of {high.count},"
     yield f"{'':27}abstained {found.abstained.text()} of {found.abstained.count}"
     yield ""
     yield "What a rule costs            needless cost        excess regret      raw regret (points)"

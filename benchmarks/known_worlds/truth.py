@@ -35,6 +35,7 @@ class Truth:
             nothing is priced.
         limited: whether the labels are what limits the best: they are wrong more often than it is,
             perfect answers would miss the target, or it reaches the target by right labels only.
+        wrong: share of the labels that are wrong; None where nobody knows.
     """
 
     names: tuple[str, ...]
@@ -45,6 +46,7 @@ class Truth:
     target: float | None
     price: Mapping[str, float] = field(default_factory=dict)
     limited: bool = False
+    wrong: float | None = None
 
     @property
     def best(self) -> float:
@@ -90,7 +92,7 @@ def truth_of(setting: Setting) -> Truth:
     contestants = setting.contestants
     assert all(a.seconds <= b.seconds for a, b in pairwise(contestants))
     price, least = priced(setting)
-    value = {c.name: _share(c, NEXT) if c.decline else c.accuracy for c in contestants}
+    value = {c.name: _share(c, NEXT) if c.decline else _right(setting, c) for c in contestants}
     measured = {c.name: _measured(setting, c) for c in contestants}
     names = tuple(c.name for c in contestants)
     return Truth(
@@ -102,12 +104,17 @@ def truth_of(setting: Setting) -> Truth:
         target=setting.target,
         price=price,
         limited=_limited(setting, max(measured.values()), max(value.values())),
+        wrong=_wrong(setting),
     )
+
+
+def _wrong(setting: Setting) -> float:
+    return float(grid()[1] @ flip_chance(setting, grid()[0]))
 
 
 def _limited(setting: Setting, measured: float, right: float) -> bool:
     """Say so of the best, from its accuracy by the labels at hand and by right ones."""
-    wrong, target = float(grid()[1] @ flip_chance(setting, grid()[0])), setting.target
+    wrong, target = _wrong(setting), setting.target
     missed = target is not None and (target > 1 - wrong or measured < target <= right)
     return bool(wrong) and (missed or wrong > (1 - measured) / 2)
 
@@ -122,8 +129,17 @@ def _measured(setting: Setting, contestant: Contestant) -> float:
     right = np.mean([contestant.right(contestant.decline * age) for age in ages], axis=0)
     if not setting.mislabelled:
         return float(weights @ right)
-    flipped = flip_chance(setting, difficulty)
+    flipped = flip_chance(setting, difficulty) * (1 - setting.taught)
     return float(weights @ (right * (1 - flipped) + (1 - right) * flipped / (setting.labels - 1)))
+
+
+def _right(setting: Setting, contestant: Contestant) -> float:
+    """Return the accuracy by right labels, where a rule of the wrong ones may have been learnt."""
+    if not setting.taught:
+        return contestant.accuracy
+    difficulty, weights = grid()
+    misled, right = flip_chance(setting, difficulty) * setting.taught, contestant.right()
+    return float(weights @ (right * (1 - misled) + (1 - right) * misled / (setting.labels - 1)))
 
 
 def _decisive(setting: Setting, value: dict[str, float]) -> bool:

@@ -75,11 +75,11 @@ def _clusters(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
 
 
 def _noisy_labels(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    return replace(setting, mislabelled=rng.uniform(0.02, 0.12))
+    return replace(setting, mislabelled=rng.uniform(0.02, 0.12), scored=True)
 
 
 def _noise_on_hard(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    return replace(setting, mislabelled=rng.uniform(0.1, 0.4), hard_only=True)
+    return replace(setting, mislabelled=rng.uniform(0.1, 0.4), hard_only=True, scored=True)
 
 
 def _curves(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
@@ -154,13 +154,17 @@ def _target(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
 
 
 def _wrong_labels(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    """Make labels wrong where somebody is good enough to say so; half the studies have a target."""
+    """Make labels wrong where somebody is good enough to say so; half the studies have a target.
+
+    In a third of them only hard rows are mislabelled, in another the candidates learn the mistakes.
+    """
     wrong, level = rng.uniform(0.0, 0.2), rng.uniform(0.85, 0.98)
     by = level - max(c.accuracy for c in setting.contestants)
     raised = _each(setting, lambda c: {"accuracy": c.accuracy + by})
     target = min(1 - wrong + rng.uniform(-0.1, 0.1), 0.99) if rng.random() < 0.5 else None
-    rows = max(setting.rows, 300)
-    return replace(raised, mislabelled=wrong, target=target, folds=5, rows=rows, scored=True)
+    kind, rows = rng.integers(3), max(setting.rows, 300)
+    how = {"hard_only": kind == 1, "taught": rng.uniform(0, 0.5) if kind == 2 else 0.0}
+    return replace(raised, mislabelled=wrong, target=target, folds=5, rows=rows, scored=True, **how)
 
 
 def _prices(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:

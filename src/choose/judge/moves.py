@@ -21,7 +21,7 @@ from choose.judge.labelling import label_hours, label_usd
 from choose.judge.meanwhile import law_of
 from choose.judge.panel import Measured
 from choose.judge.record_costs import Move
-from choose.judge.settling import lead, more_rows
+from choose.judge.settling import EVEN, LIKELY, lead, more_rows
 from choose.judge.words import dollars, number, per_cent, plural, points, rounded
 
 # More labels are weighed by what twice as many would gain.
@@ -79,7 +79,8 @@ def _ask(case: Case) -> Iterator[Move]:
     if more is not None:
         rival = opponent(case.field, case.settlement)
         even, most = rounded(more.even), rounded(more.likely or more.even)
-        move = _labelled(case, "ask more rows", rival, _settled(case), most)
+        chance = LIKELY if more.likely is not None else EVEN
+        move = _labelled(case, "ask more rows", rival, _settled(case, chance), most)
         yield move.model_copy(update={"labels_low": even})
 
 
@@ -130,10 +131,11 @@ def _a_repetition(candidate: Measured) -> float | None:
     return sum(known) / candidate.repetitions if len(known) == len(spent) else None
 
 
-def _settled(case: Case) -> Interval | None:
+def _settled(case: Case, chance: float = 1.0) -> Interval | None:
     """Return what the rival is expected to gain over the one in use, where it would be used then.
 
-    A dearer one is used from the margin on, a cheaper one wherever it is ahead.
+    A dearer one is used from the margin on, a cheaper one wherever it is ahead; either only if the
+    question is settled, which it is with this chance.
     """
     rival = opponent(case.field, case.settlement)
     found = contest(case.field, case.settlement)
@@ -141,7 +143,7 @@ def _settled(case: Case) -> Interval | None:
         return None
     least = case.stake if rival in case.field.dearer(case.name) else 0.0
     law = law_of(case.field.pairs, rival, case.name, case.field.accuracies)
-    value = law.excess(least) + least * (1 - law.below(least))
+    value = chance * (law.excess(least) + least * (1 - law.below(least)))
     high = found.high if found.high > least else value
     return Interval(
         value=value, low=0.0, high=max(high, value), estimand=f"0 unless {rival} is to be used"
