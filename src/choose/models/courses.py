@@ -13,8 +13,6 @@ from choose.models.schedule import Plan, batches, class_weights, factor, split
 if TYPE_CHECKING:
     import torch
 
-HEAD_RATE = 3.0
-
 # Losing so much on the rows that are only checked on means that what follows only memorises.
 WORSE = 1.2
 
@@ -56,7 +54,8 @@ class Course:
         rate, steps = self.plan.rate, self.plan.steps
         self._parameters = [*learns, *head]
         self._optimiser = torch.optim.AdamW(
-            [{"params": list(learns), "lr": rate}, {"params": head, "lr": rate * HEAD_RATE}],
+            self._parameters,
+            lr=rate,
             weight_decay=0.01,
             fused=self.tuned.base.device == "cpu",
         )
