@@ -15,7 +15,7 @@ from choose.models.low_rank import Adapters, adapted_alike
 from choose.models.passes import PARTS, Found, Lesson, parts, shared, study
 from choose.models.plain_lane import Plain, halves
 from choose.models.room import trained_tokens
-from choose.models.runtime import threads
+from choose.models.runtime import stated_threads, threads
 
 if TYPE_CHECKING:
     import torch
@@ -138,11 +138,16 @@ def decoder_of(base: Base, dtype: torch.dtype) -> Decoder:
 
 
 def cores() -> int:
-    """Return how many cores training may use; CHOOSE_THREADS or OMP_NUM_THREADS limit them."""
-    for name in ("CHOOSE_THREADS", "OMP_NUM_THREADS"):
-        wanted = os.environ.get(name, "")
-        if wanted.isdigit() and int(wanted) > 0:
-            return int(wanted)
+    """Return how many cores training may use; CHOOSE_THREADS or OMP_NUM_THREADS limit them.
+
+    Raises:
+        ModelError: if CHOOSE_THREADS is not a positive integer.
+    """
+    if (stated := stated_threads()) is not None:
+        return stated
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    if limit.isdigit() and int(limit) > 0:
+        return int(limit)
     from joblib import cpu_count
 
     return int(cpu_count())  # heeds affinity and the quota of a container

@@ -68,12 +68,24 @@ def threads() -> int:
     """
     import torch
 
+    wanted = stated_threads()
+    if wanted is None:
+        return _pace().threads()
+    torch.set_num_threads(wanted)
+    return wanted
+
+
+def stated_threads() -> int | None:
+    """Return what CHOOSE_THREADS says, or None.
+
+    Raises:
+        ModelError: if that is not a positive integer.
+    """
     wanted = os.environ.get("CHOOSE_THREADS")
     if not wanted:
-        return _pace().threads()
+        return None
     if not wanted.isdigit() or int(wanted) < 1:
         raise ModelError(f"CHOOSE_THREADS is {wanted!r}; it must be a positive integer.")
-    torch.set_num_threads(int(wanted))
     return int(wanted)
 
 
