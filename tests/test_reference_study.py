@@ -9,33 +9,39 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import tomli_w
 
-from choose.api import compare
+from choose.conformance import pool
 from choose.models.specs import DEFAULT_ENCODER
 from choose.store import Store
 from choose.strategy import find
+from studies import write_csv
 
 pytestmark = pytest.mark.slow
 
 REFERENCE = Path(__file__).parent / "reference_study.json"
 SHORT = {"max_tokens": 48}
 
-# Answers on the edge between two labels depend on the processor; training takes many steps there.
-OTHER, TRAINED = 1, 3
+# Log-probabilities may be off by so much in nats from processor to processor, where training takes
+# many steps by more.
+ROUNDED, TRAINED = 0.05, 0.5
 
 STUDY = {
-    "data": {"test_rows": 24},
     "grid": {
         "seeds": 1,
-        "sizes": [120],
+        "sizes": [1.0],
         "noise": [],
         "views": [],
         "scenarios": [],
         "wordings": False,
-        "budget_seconds": None,
+        "budget_seconds": 3600.0,
     },
     "models": {"tune": DEFAULT_ENCODER},
     "candidates": [
@@ -51,8 +57,7 @@ STUDY = {
 
 
 def test_the_answers_of_the_default_models_are_those_that_are_stored(tmp_path: Path) -> None:
-    compare("sample:tickets", overrides=STUDY, out=tmp_path / "store")
-    found = answers(Store.open(tmp_path / "store"))
+    found = answers(studied(tmp_path))
     if os.environ.get("WRITE_REFERENCE"):
         lines = (f" {json.dumps(name)}: {json.dumps(each)}" for name, each in found.items())
         REFERENCE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
@@ -60,23 +65,38 @@ def test_the_answers_of_the_default_models_are_those_that_are_stored(tmp_path: P
     assert list(found) == list(stored)
     for name, each in found.items():
         assert each["revision"] == stored[name]["revision"], f"{name}: WRITE_REFERENCE=1"
-        before = stored[name]["answers"]
-        assert each["answers"].keys() == before.keys(), "other rows are asked"
-        changed = [id for id, answer in each["answers"].items() if answer != before[id]]
-        assert len(changed) <= (TRAINED if name == "lora" else OTHER), (name, changed)
+        apart = np.abs(np.array(each["scores"]) - np.array(stored[name]["scores"])).max()
+        assert apart <= (TRAINED if name == "lora" else ROUNDED), (name, apart)
 
 
-def answers(store: Store) -> dict[str, dict[str, object]]:
-    """Return the answers of each candidate by row, those of the first repetition."""
-    found: dict[str, dict[str, object]] = {}
+def studied(folder: Path) -> Store:
+    """Run the study in a process of its own, in the number type that every machine has."""
+    rows = [(e.text, e.target) for e in pool(seed=5, rows=144)]
+    learnt = write_csv(folder / "learnt.csv", rows[:120])
+    asked = write_csv(folder / "asked.csv", rows[120:])
+    study, out = folder / "choose.toml", folder / "store"
+    study.write_text(tomli_w.dumps({**STUDY, "data": {"path": str(learnt), "test": str(asked)}}))
+    subprocess.run(
+        [sys.executable, "-m", "choose", "compare", "-c", study, "--out", out, "--json"],
+        env={**os.environ, "CHOOSE_DTYPE": "float32"},
+        check=True,
+        capture_output=True,
+        timeout=900,
+    )
+    return Store.open(out)
+
+
+def answers(store: Store) -> dict[str, dict[str, Any]]:
+    """Return the log-probabilities of each candidate, a row a question, by its first fit."""
+    found: dict[str, dict[str, Any]] = {}
     for trial in store.grid()[1]:
         run = store.get(trial)
         if run is None or trial.draw or trial.candidate == "majority":
             continue
         assert run.error is None, run.error
-        asked = run.asked["clean", 0]
-        found[trial.candidate] = {
-            "revision": find(trial.strategy).revision,
-            "answers": dict(zip(asked, run.answers["clean", 0].outputs, strict=True)),
-        }
+        scores = run.answers["clean", 0].scores
+        assert scores is not None
+        revision = find(trial.strategy).revision
+        rounded = np.maximum(scores, -20.0).round(3).tolist()
+        found[trial.candidate] = {"revision": revision, "scores": rounded}
     return dict(sorted(found.items()))
