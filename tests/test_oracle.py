@@ -155,7 +155,7 @@ def test_rows_that_are_asked_for_are_asked():
     assert move.labels > 10_000, "as many are not simulated"
     assert came.likely is None
     far = replace(setting, rows=10_001)
-    assert ask_more(found, far, rng) == AskedMore()
+    assert ask_more(found, far, rng) == AskedMore(skipped=2)
 
 
 def test_stored_answers_are_resampled_and_graded():

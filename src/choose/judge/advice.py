@@ -170,7 +170,7 @@ def _label(case: Case) -> Iterator[str]:
     likely = f", or about {counts[1]:,} for four in five" if len(counts) > 1 else ""
     yield (
         f"Label about {counts[0]:,} more rows for an even chance to settle {names}{likely}"
-        f"{priced(case.field.rule, *counts)}."
+        f"{priced(case.field.rule, counts[-1])}."
     )
 
 
