@@ -23,7 +23,6 @@ def scores(rng: np.random.Generator, lead: float, rows: int, apart: float) -> np
     return np.stack([first | both, second | both]).astype(float)
 
 
-@pytest.mark.slow
 def test_a_chance_that_is_named_comes_true() -> None:
     """Leads are drawn as they are expected to be; the rows that are asked for are added."""
     rng = np.random.default_rng(20)
