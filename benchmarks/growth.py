@@ -110,8 +110,8 @@ def studies(folder: Path, quick: bool) -> Iterator[Series]:
 def memories(folder: Path) -> Iterator[Memory]:
     """Yield the largest memory of studies of 10,000 rows.
 
-    A fit of LoRA on all rows would take hours. It is stopped by the budget; whole fits, two of them
-    side by side, are made on 300 labels.
+    A fit of LoRA on all rows takes too long and is stopped by the budget; whole fits, clean and
+    noised, are made on 300 labels.
     """
     data = str(write(folder / "large.csv", examples(LARGE, 20, "large")))
     for number, (what, names, how) in enumerate(STUDIES):

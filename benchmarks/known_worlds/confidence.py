@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from known_worlds.latent import Floats
-
-Codes = NDArray[np.int64]
+from known_worlds.latent import Codes, Floats
 
 # How far a wrong answer is as sure as a right one would be, drawn anew for each fit: from one that
 # nearly knows its mistakes to one that is surer of them.

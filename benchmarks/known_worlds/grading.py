@@ -54,8 +54,8 @@ class Grade:
     `covered` are shares of the intervals of a study that hold the truth, NaN where it has none.
     `limited` is whether the labels are what limits the best, `noise_covered` whether the band of
     wrong labels holds their share, None where there is no band; `stored` whether the study was also
-    judged from a store; `more` what the test rows showed that
-    the verdict asks for, where somebody asked them.
+    judged from a store; `more` what the test rows showed that the verdict asks for, where somebody
+    asked them.
     """
 
     kind: str
@@ -157,8 +157,8 @@ def _right(found: Decision, truth: Truth) -> bool:
 
     One that recommends is right if what it recommends is no false winner, and reaches the target
     where it says so. "None works" is right if none reaches the target. "Fix the labels" is right if
-    they are what limits the best. One that leaves the question
-    open is right if what it says to use meanwhile is within the margin of the best.
+    they are what limits the best. One that leaves the question open is right if what it says to use
+    meanwhile is within the margin of the best.
     """
     verdict, target = found.verdict, truth.target
     if verdict.kind == "none-works":

@@ -35,10 +35,11 @@ def kept(path: Path) -> dict[Job, tuple[float, list[Grade]]]:
 
 @cache
 def code() -> str:
-    """Return a digest of everything that decides a grade."""
+    """Return a digest of everything that decides a grade, stored answers included."""
     here = Path(__file__).resolve().parents[1]
-    parts = [here / "known_worlds", here / "replays", Path(choose.__file__).parent]
-    files = [file for part in parts for file in sorted(part.rglob("*.py"))]
+    parts = [here / name for name in ("known_worlds", "replays", "real_sets")]
+    files = [f for part in (*parts, Path(choose.__file__).parent) for f in part.rglob("*.py")]
+    files = sorted([*files, *(here / "real_sets" / "answers").glob("*.json")])
     return digest_rows([[file.name, file.read_text(encoding="utf-8")] for file in files])
 
 

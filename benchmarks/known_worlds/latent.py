@@ -15,6 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtrit
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
 
 HARD_SHARE, HARD_MEAN, TAIL, SCALE = 0.25, 2.5, 4.0, 1.2
 QUANTILES = 200

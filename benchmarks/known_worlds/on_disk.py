@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from choose.deciding import report
-from choose.judge.evidence import Evidence
+from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.record import Decision
 from choose.judge.rule import RULE
 from choose.store import Store
@@ -41,7 +41,7 @@ def differences(a: Decision, b: Decision) -> list[str]:
     return [part for part, value in left.items() if value != right[part]]
 
 
-def _planned(candidate: Any) -> dict[str, Any]:
+def _planned(candidate: CandidateInfo) -> dict[str, Any]:
     names = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
     return {name: getattr(candidate, name) for name in names}
 

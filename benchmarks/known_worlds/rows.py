@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from known_worlds.latent import HARD_MEAN, Floats, difficulties
+from known_worlds.latent import HARD_MEAN, Codes, Floats, difficulties
 from known_worlds.setting import Setting
-
-Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from choose.judge.evidence import Evidence, Items
 from choose.run.racing import Race
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
 from known_worlds.confidence import log_probabilities
-from known_worlds.latent import Floats
+from known_worlds.latent import Codes, Floats
 from known_worlds.rows import Rows, draw_rows
 from known_worlds.setting import EACH, Contestant, Setting
 
 NAMES = tuple("abcdefghijkl")
 NOISED = Scenario(kind="noise", rate=0.2)
-Codes = NDArray[np.int64]
 
 
 def evidence(setting: Setting, rng: np.random.Generator) -> Evidence:

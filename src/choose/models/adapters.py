@@ -175,19 +175,18 @@ def read(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> to
     """Return what stands for each text, (B, width) float32, from ids padded on the right."""
     import torch
 
-    mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
     if base.causal:
         # Padding on the right comes after all that a causal model's tokens look at, so no mask is
         # needed, and the attention kernel without one is the faster.
         states = model(input_ids=ids, use_cache=False).last_hidden_state.float()
+        last: torch.Tensor = states[torch.arange(len(lengths), device=states.device), lengths - 1]
+        return last
+    mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
+    states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+    if base.pooling == "first":
+        pooled: torch.Tensor = states[:, 0]
     else:
-        states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-    if base.pooling == "mean":
-        pooled: torch.Tensor = (states * mask[..., None]).sum(1) / lengths[:, None]
-    elif base.pooling == "first":
-        pooled = states[:, 0]
-    else:
-        pooled = states[torch.arange(len(lengths), device=states.device), lengths - 1]
+        pooled = (states * mask[..., None]).sum(1) / lengths[:, None]
     return pooled
 
 
