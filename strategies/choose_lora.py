@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 RATE = 1e-3
 
 # What a saved adapter needs to be rebuilt.
-_SETTINGS = ("base", "rank", "targets", "dropout")
+_SETTINGS = ("base", "rank", "targets", "dropout", "upper")
 
 
 class Lora:
     """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) under a linear head.
 
     `learning_rate` and `epochs` default to a schedule that depends on the pool; `targets` are the
-    query and value projections ("attention") or every linear layer ("all").
+    query and value projections ("attention") or every linear layer ("all"), in the `upper` share of
+    the model's layers. What lies below is then computed once a text, and a step costs less; what it
+    loses in accuracy is in docs/methods/speed.md.
     """
 
     family: ClassVar[Family] = "fine-tuning"
@@ -49,12 +51,13 @@ class Lora:
         rank: int = 16,
         targets: Literal["attention", "all"] = "attention",
         dropout: float = 0.05,
+        upper: float = 1.0,
         learning_rate: float | None = None,
         epochs: float | None = None,
         max_tokens: int = 128,
     ) -> None:
         self.seed, self.base, self.rank, self.targets = seed, base, rank, targets
-        self.dropout, self.learning_rate = dropout, learning_rate
+        self.dropout, self.upper, self.learning_rate = dropout, upper, learning_rate
         self.epochs, self.max_tokens = epochs, max_tokens
 
     def prepare(self) -> None:
@@ -94,11 +97,11 @@ class Lora:
         from choose.models.tuning import train_several
 
         started = [one._start(task, pool) for one, pool in zip(strategies, pools, strict=True)]
-        by_base: dict[int, list[Course]] = {}
-        for course in started:
+        alike: dict[tuple[int, float], list[Course]] = {}
+        for one, course in zip(strategies, started, strict=True):
             if course is not None:
-                by_base.setdefault(id(course.tuned.base), []).append(course)
-        for courses in by_base.values():
+                alike.setdefault((id(course.tuned.base), one.upper), []).append(course)
+        for courses in alike.values():
             train_several(courses)
         for one, course in zip(strategies, started, strict=True):
             if course is not None:
@@ -128,6 +131,7 @@ class Lora:
             "rank": (1 <= self.rank <= 1024, "from 1 to 1024"),
             "targets": (self.targets in ("attention", "all"), "'attention' or 'all'"),
             "dropout": (0 <= self.dropout < 1, "from 0 to under 1"),
+            "upper": (0 < self.upper <= 1, "above 0 and at most 1"),
             "max_tokens": (self.max_tokens >= 4, "4 or more"),
             "learning_rate": (self.learning_rate is None or self.learning_rate > 0, "above 0"),
             "epochs": (self.epochs is None or self.epochs > 0, "above 0"),
@@ -139,11 +143,12 @@ class Lora:
                 )
 
     def _untrained(self) -> Any:
-        from choose.models.adapters import Shape, fresh, load_base, own_randomness
+        from choose.models.adapters import load_base, own_randomness
+        from choose.models.attaching import Shape, fresh
 
         base = load_base(resolve(self.base))
         self._limit = min(self.max_tokens, base.longest)
-        shape = Shape(self.rank, self.targets, self.dropout)
+        shape = Shape(self.rank, self.targets, self.dropout, self.upper)
         with own_randomness(self.seed, base.device):
             self._tuned = fresh(base, shape, len(self.labels), self.base)
         return self._tuned
@@ -207,7 +212,8 @@ class Lora:
         from peft import set_peft_model_state_dict
         from safetensors.torch import load_file
 
-        about = read_json(folder / "lora.json")
+        # Adapters saved before there was a choice stand in every layer.
+        about = {"upper": 1.0, **read_json(folder / "lora.json")}
         for name in _SETTINGS:
             setattr(self, name, about[name])
         if about["weights"] != self.weights():

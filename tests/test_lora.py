@@ -14,6 +14,7 @@ import tiny
 from choose.conformance import TASK, pool, questions
 from choose.errors import StrategyError
 from choose.models.batches import affixes, by_length, shuffled, tokenise
+from choose.models.low_rank import adapted_from
 from choose.models.schedule import Plan, class_weights, plan
 from choose.models.tuning import train
 from choose.strategy import Saves, build
@@ -53,11 +54,12 @@ def test_it_learns_on_both_kinds_of_base(bases: dict[str, str], kind: str) -> No
     assert effect > 1e-3
 
 
+@pytest.mark.parametrize("upper", [1.0, 0.5])
 @pytest.mark.parametrize("kind", ["causal", "encoder"])
 def test_saved_and_loaded_it_answers_the_same(
-    bases: dict[str, str], kind: str, tmp_path: Path
+    bases: dict[str, str], kind: str, upper: float, tmp_path: Path
 ) -> None:
-    strategy = fitted(bases[kind])
+    strategy = fitted(bases[kind], upper=upper)
     assert isinstance(strategy, Saves)
     strategy.save(tmp_path / "kept")
     again = lora(bases[kind], seed=9, rank=2)
@@ -68,12 +70,14 @@ def test_saved_and_loaded_it_answers_the_same(
     assert not list((tmp_path / "kept").glob("*.bin"))
 
 
-def test_plain_peft_reads_the_adapter(bases: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("upper", [1.0, 0.5])
+def test_plain_peft_reads_the_adapter(bases: dict[str, str], upper: float, tmp_path: Path) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModel
 
-    strategy = fitted(bases["causal"])
+    strategy = fitted(bases["causal"], upper=upper)
+    assert adapted_from(strategy._tuned.adapter) == (0 if upper == 1 else 1)
     strategy.save(tmp_path)
     plain = PeftModel.from_pretrained(AutoModel.from_pretrained(bases["causal"]), tmp_path).eval()
     ids = torch.tensor([[5, 6, 7, 8]])
@@ -225,7 +229,8 @@ def test_a_group_answers_as_each_alone(bases: dict[str, str]) -> None:
 
 
 def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
-    from choose.models.adapters import Shape, fresh, load_base, own_randomness
+    from choose.models.adapters import load_base, own_randomness
+    from choose.models.attaching import Shape, fresh
 
     base = load_base(Path(bases["causal"]))
     examples = pool(rows=90)

@@ -11,15 +11,18 @@ import pytest
 
 import tiny
 from choose.models import frozen, lanes, passes
-from choose.models.adapters import Base, Shape, Tuned, fresh, load_base, own_randomness, state_of
+from choose.models.adapters import Base, Tuned, load_base, own_randomness, state_of
+from choose.models.attaching import Shape, fresh
 from choose.models.batches import pad
 from choose.models.courses import Course
 from choose.models.decoder import Decoder, fits
 from choose.models.frozen import Frozen
 from choose.models.lanes import lane
-from choose.models.low_rank import Adapters
+from choose.models.low_rank import Adapters, adapted_from
+from choose.models.lower import Lower
 from choose.models.passes import Lesson, parts, study
 from choose.models.plain_lane import Plain
+from choose.models.ragged import ragged
 from choose.models.schedule import Plan
 from choose.models.tuning import train, train_several
 
@@ -60,12 +63,15 @@ def other(kind: str, **more: Any) -> Base:
     return Base(model, None, True, False, "cpu")
 
 
-def tuned(base: Base, targets: str = "all", dropout: float = 0.0, classes: int = 3) -> Tuned:
+def tuned(
+    base: Base, targets: str = "all", dropout: float = 0.0, classes: int = 3, upper: float = 1.0
+) -> Tuned:
     """An adapter that already does something, so that every gradient is there."""
     import torch
 
     with own_randomness(5, "cpu"):
-        found = fresh(base, Shape(4, targets, dropout), classes, "tiny")  # type: ignore[arg-type]
+        shape = Shape(4, targets, dropout, upper)  # type: ignore[arg-type]
+        found = fresh(base, shape, classes, "tiny")
         for name, parameter in found.adapter.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1)
@@ -82,13 +88,15 @@ def gradients(found: Tuned, rows: list[list[int]]) -> tuple[Any, dict[str, Any]]
     """What a packed pass finds, by PEFT's names."""
     import torch
 
-    decoder = Decoder(found.base.model, torch.float32)
+    whole, first = Decoder(found.base.model, torch.float32), adapted_from(found.adapter)
+    assert first is not None
+    decoder, lower = whole.above(first), Lower(whole, first, "cpu")
     adapters = Adapters(found.adapter, decoder)
     targets = torch.arange(len(rows)) % 3
     lesson = Lesson(
         rows, targets, torch.full((len(rows),), 0.25), adapters.cast(), found.head, 0.0, [(6, (0,))]
     )
-    (one,) = study(decoder, [lesson], "cpu")
+    (one,) = study(decoder, [lesson], lower)
     adapters.learn([one.pairs])
     assert adapters.flat.grad is not None
     flat, start, named = adapters.flat.grad, 0, {}
@@ -101,12 +109,14 @@ def gradients(found: Tuned, rows: list[list[int]]) -> tuple[Any, dict[str, Any]]
     return one.head, named
 
 
+@pytest.mark.parametrize("upper", [1.0, 0.5])
 @pytest.mark.parametrize("targets", ["attention", "all"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_those_of_peft(kind: str, targets: str) -> None:
+def test_gradients_are_those_of_peft(kind: str, targets: str, upper: float) -> None:
     import torch
 
-    found = tuned(other(kind), targets)
+    found = tuned(other(kind), targets, upper=upper)
+    assert adapted_from(found.adapter) == (0 if upper == 1 else 1)
     rows = some_rows([9, 1, 4, 40, 9, 2])
     head, named = gradients(found, rows)
     logits = found.logits(*pad(rows, "cpu"))
@@ -282,3 +292,46 @@ def test_the_last_token_of_each_row_is_its_own() -> None:
     long = ragged([[1] * 90, [2] * 3, [3] * 80], "cpu")
     assert [block.places for block in long.blocks] == [(0, 2), (1,)]
     assert int((long.cells >= 0).sum()) == 173
+
+
+def test_what_lies_below_the_adapters_is_computed_once(base: Base) -> None:
+    import torch
+
+    whole = Decoder(base.model, torch.float32)
+    lower = Lower(whole, 1, "cpu")
+    rows, asked = some_rows([3, 8, 5]), []
+    plain = whole.below
+    whole.below = lambda batch, first: (asked.append(len(batch.ids)), plain(batch, first))[1]  # type: ignore[func-returns-value, method-assign, assignment]
+    first = lower.stream(rows)
+    first += 1.0  # whoever asks may change what it got
+    again = lower.stream([rows[2], rows[0], rows[2]])
+    assert asked == [16]
+    alone = [plain(ragged([row], "cpu"), 1) for row in rows]
+    torch.testing.assert_close(again, torch.cat([alone[2], alone[0], alone[2]]))
+    torch.testing.assert_close(first - 1.0, torch.cat(alone))
+
+
+def test_what_is_remembered_has_a_limit(base: Base) -> None:
+    import torch
+
+    lower = Lower(Decoder(base.model, torch.float32), 1, "cpu")
+    lower.room = 10 * base.width * 4  # ten tokens
+    old, new = some_rows([6, 4, 4])[:2], some_rows([7, 5, 6])
+    lower.stream(old)
+    lower.stream(new[:1])  # there is no room beside those of the same training
+    assert set(lower._known) == {tuple(row) for row in old}
+    lower.begin()
+    lower.stream(old[:1])
+    lower.stream(new[:1])
+    assert set(lower._known) == {tuple(old[0])}  # the other made room, which was too little
+    lower.begin()
+    lower.stream(new[:1])
+    assert set(lower._known) == {tuple(new[0])}
+
+
+def test_trials_that_adapt_other_layers_are_left_to_autograd(base: Base) -> None:
+    found = [tuned(base, upper=upper) for upper in (1.0, 0.5)]
+    rows, plan = some_rows([5] * 6), Plan(2, 3, 1e-2, 0)
+    courses = [Course(one, rows, [0, 1, 2] * 2, plan, 0) for one in found]
+    with lane(courses) as step:
+        assert isinstance(step.__self__, Plain)  # type: ignore[attr-defined]

@@ -13,7 +13,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from choose.models.adapters import Shape, Tuned, fresh, load_base, own_randomness
+from choose.models.adapters import Tuned, load_base, own_randomness
+from choose.models.attaching import Shape, fresh
 from choose.models.batches import tokenise
 from choose.models.courses import Course
 from choose.models.lanes import lane
@@ -41,7 +42,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
 def _course(known: Pool, job: dict[str, Any], seed: int) -> Course:
     base = load_base(resolve(job["model"]))
     rows = tokenise(base.tokenizer, known.texts, job["max_tokens"]).ids
-    shape = Shape(job["rank"], "attention", job["dropout"])
+    shape = Shape(job["rank"], "attention", job["dropout"], job["upper"])
     with own_randomness(seed, base.device):
         tuned = fresh(base, shape, len(known.labels), job["model"])
     plan = Plan(job["plan_steps"], job["batch"], job["rate"], 0)

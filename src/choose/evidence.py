@@ -11,6 +11,7 @@ from typing import Any
 from choose.judge.credible import billions_in
 from choose.judge.deployment import Deployment
 from choose.judge.evidence import CandidateInfo, Evidence, Items
+from choose.judge.measure import Measure
 from choose.judge.rule import Rule
 from choose.models.endpoints.settings import Endpoint
 from choose.models.endpoints.spec import endpoint_name
@@ -53,6 +54,9 @@ def rule_of(study: Mapping[str, Any]) -> Rule:
     names = {field.name for field in fields(Deployment)}
     return Rule(
         target=goal.get("target"),
+        measure=Measure(
+            metric=goal.get("metric", "accuracy"), error_costs=goal.get("error_costs", {})
+        ),
         margin=goal.get("margin", Rule().margin),
         margin_from="stated" if "margin" in goal else "default",
         minutes_per_label=costs.get("minutes_per_label"),

@@ -12,7 +12,7 @@ import numpy as np
 from choose.differences import differences
 from choose.digests import digest
 from choose.errors import StoreError
-from choose.evidence import evidence_of
+from choose.evidence import evidence_of, rule_of
 from choose.judge.panel import panel
 from choose.judge.record import Decision
 from choose.judge.shifts import Meeting, shifts
@@ -43,7 +43,9 @@ def versus(before: Studied, after: Studied) -> Versus:
     rows, meeting = meet(first, second)
     if rows.common < FEWEST:
         raise StoreError(_too_few(before, after, rows))
-    one, two = panel(evidence_of(before.store)), panel(evidence_of(after.store))
+    # What counts now counts for both.
+    measure = rule_of(after.store.study).measure
+    one, two = (panel(evidence_of(side.store), measure) for side in (before, after))
     index = one.rows.index, two.rows.index
     met = Meeting(
         one,

@@ -105,6 +105,13 @@ Target = Annotated[
     float | None,
     typer.Option(help="Accuracy that is good enough, such as 0.9.", rich_help_panel=GRID),
 ]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        help='What "right" means: accuracy, or balanced: every label counts the same.',
+        rich_help_panel=GRID,
+    ),
+]
 Margin = Annotated[
     float | None,
     typer.Option(help="Smallest gain that matters, as a share: 0.02.", rich_help_panel=GRID),
@@ -142,7 +149,7 @@ GRID_FLAGS = {
     "budget": Budget,
 }
 ASKING_FLAGS = {"max_usd": MaxUsd, "repeats": Repeats}
-GOAL_FLAGS = {"target": Target, "margin": Margin}
+GOAL_FLAGS = {"target": Target, "metric": Metric, "margin": Margin}
 # All that makes a study, in the order in which help lists it.
 STUDY_FLAGS = (DATA_FLAGS, WHO_FLAGS, ENDPOINT_FLAGS, GRID_FLAGS, ASKING_FLAGS, GOAL_FLAGS)
 

@@ -20,7 +20,9 @@ CLEAN = ("clean", 0)
 class Rows:
     """The asked rows as arrays.
 
-    `clusters` and `weights` are None where every row stands alone and counts the same.
+    `clusters` and `weights` are None where every row stands alone and counts the same, `credit`
+    (labels, labels + 1) where an answer is right or counts nothing; its last column is for unusable
+    ones.
     """
 
     index: Mapping[str, int]
@@ -29,6 +31,15 @@ class Rows:
     clusters: tuple[str, ...] | None
     weights: Floats | None
     conflicting: Mask
+    credit: Floats | None = None
+
+    def scored(self, place: Codes, codes: Codes) -> Floats:
+        """Return what answers to some rows count: 1 right, 0 wrong or unusable, or by `credit`."""
+        targets = self.targets[place]
+        if self.credit is None:
+            return np.asarray(codes == targets, dtype=np.float64)
+        found: Floats = self.credit[targets, np.where(codes == UNUSABLE, len(self.labels), codes)]
+        return found
 
     def clusters_of(self, kept: Mask) -> list[str] | None:
         """Return the clusters of the rows kept."""
@@ -56,9 +67,14 @@ class Table:
 
     @cached_property
     def right(self) -> Floats:
-        """Return (rows, repetitions) scores: 1 right, 0 wrong or unusable, NaN not asked."""
-        right = self.outputs == self.rows.targets[:, None]
-        return np.where(self.outputs == MISSING, np.nan, right.astype(np.float64))
+        """Return (rows, repetitions) scores: 1 right, 0 wrong or unusable, NaN not asked.
+
+        Where errors have costs, a wrong answer counts what these leave of it.
+        """
+        asked = self.outputs != MISSING
+        found = np.full(self.outputs.shape, np.nan)
+        found[asked] = self.rows.scored(np.nonzero(asked)[0], self.outputs[asked])
+        return found
 
     @cached_property
     def kept(self) -> Mask:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from choose.judge.answers import CLEAN, coded
 from choose.judge.crossed import row_means
 from choose.judge.fits import difference, paired, resampled
+from choose.judge.measure import evened
 from choose.judge.paired import Difference
 from choose.judge.panel import Measured
 from choose.judge.settle import Field
@@ -46,13 +47,15 @@ def halves(field: Field, name: str, seed: int = 0) -> float:
     count = int(place.max()) + 1
     order = rng.permuted(np.tile(np.arange(count, dtype=np.int32), (HALVES, 1)), axis=1)
     inside = (order < count // 2)[:, place].astype(np.float32)
+    if (weights := field.panel.rows.weights) is not None:
+        inside *= weights.astype(np.float32)
     stands = np.ones(HALVES, dtype=np.bool_)
     for other in field.names:
         if other != name:
             gap = scores[name] - scores[other]
             known = ~np.isnan(gap)
             total = inside @ np.where(known, gap, 0.0).astype(np.float32)
-            mean = total / np.maximum(inside @ known.astype(np.float32), 1)
+            mean = total / np.maximum(inside @ known.astype(np.float32), 1e-6)
             cheaper = other in field.cheaper(name)
             stands &= mean > ROUNDING if cheaper else mean > -field.margin(name, other)
     return float(stands.mean())
@@ -94,6 +97,30 @@ def under_views(field: Field, name: str) -> tuple[tuple[str, ...], Reversal | No
     return tuple(sorted(seen)), worst
 
 
+def under_even_labels(field: Field, name: str) -> tuple[bool, Reversal | None]:
+    """Return whether labels differ in their say, and a reversal were it otherwise.
+
+    Where every row counts the same, common labels outvote rare ones; so every label is given the
+    same say, or, where the study does that, every row.
+    """
+    rows = field.panel.rows
+    even = evened(rows.targets)
+    if even is None:
+        return False, None
+    other_way = replace(rows, weights=None if field.rule.measure.metric == "balanced" else even)
+    worst = None
+    for other in field.names:
+        found = field.pairs.weighed(other, name, other_way) if other != name else None
+        worst = _worse(field.margin(other, name), worst, other, other_weights(field), found)
+    return True, worst
+
+
+def other_weights(field: Field) -> str:
+    """Name the weights of the rows that the study does not use."""
+    balanced = field.rule.measure.metric == "balanced"
+    return f"with every {'row' if balanced else 'label'} counting the same"
+
+
 def _compare(field: Field, a: tuple[str, Floats], b: tuple[str, Floats]) -> Difference | None:
     alone = sum(field.panel[name].repeats and scores.shape[1] < 2 for name, scores in (a, b))
     return paired(a[1], b[1], field.panel.rows, alone)
@@ -120,6 +147,6 @@ def _views(candidate: Measured) -> dict[str, Floats]:
             if (view, repeat) != CLEAN and view != CLEAN[0]:
                 place, codes = coded(run, (view, repeat), table.rows)
                 scores = parts.setdefault(view, np.full(table.right.shape, np.nan))
-                right = codes == table.rows.targets[place]
+                right = table.rows.scored(place, codes)
                 scores[place, table.draws.index(run.trial.draw)] = right
     return {v: scores[:, ~np.isnan(scores).all(axis=0)] for v, scores in parts.items()}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from choose.judge.answers import Table
+from choose.judge.crossed import row_means
 from choose.judge.curve_points import Points
 from choose.judge.curves import Ensemble, horizon, when
 from choose.judge.fits import Fits, compared, difference, resampled
@@ -101,7 +102,8 @@ def _tables(candidate: Measured) -> dict[int, Fits]:
 
 
 def _level(table: Table) -> float:
-    return float(table.right[table.kept].mean())
+    scores = row_means(table.right[table.kept])
+    return float(np.average(scores, weights=table.rows.weights_of(table.kept)))
 
 
 def _zero(gaps: Sequence[_Gap]) -> float:

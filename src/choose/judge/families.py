@@ -55,7 +55,8 @@ def match(pairs: Pairs, a: Sequence[Measured], b: Sequence[Measured]) -> Match |
     sides = [{m.info.name: row_means(m.main.right) for m in side if m.main} for side in (a, b)]
     if not all(sides):
         return None
-    first, second = (_best(side) for side in sides)
+    weights = pairs.panel.rows.weights
+    first, second = (_best(side, weights) for side in sides)
     found = pairs.difference(first, second)
     alive = [_alive(pairs, side, best) for side, best in zip(sides, (first, second), strict=True)]
     if found is None or max(len(side) for side in alive) == 1:
@@ -102,10 +103,11 @@ def _out_of_bag(panel: Panel, members: dict[str, Floats]) -> Floats:
     """Return (rows,) scores of the kind, each row by the member that is best on other parts."""
     parts = deal(len(panel.rows.targets), panel.rows.clusters, PARTS)
     scores = np.stack(list(members.values()))
-    known = ~np.isnan(scores)
+    even = np.ones(len(parts)) if panel.rows.weights is None else panel.rows.weights
+    known = ~np.isnan(scores) * even
     elsewhere = (parts[:, None] != np.arange(PARTS)).astype(np.float64)
-    count = known.astype(np.float64) @ elsewhere
-    mean = np.where(known, scores, 0.0) @ elsewhere / np.maximum(count, 1)
+    count = known @ elsewhere
+    mean = (np.nan_to_num(scores) * known) @ elsewhere / np.maximum(count, 1e-12)
     best = np.where(count > 0, mean, -1.0).argmax(axis=0)
     chosen: Floats = scores[best[parts], np.arange(len(parts))]
     return chosen
@@ -117,9 +119,16 @@ def _weights(panel: Panel, value: Floats) -> Floats:
     return np.asarray(weights[known], dtype=np.float64)
 
 
-def _best(members: dict[str, Floats]) -> str:
+def _best(members: dict[str, Floats], weights: Floats | None) -> str:
     """Return the name with the highest mean; the first of equals."""
-    return max(members, key=lambda name: float(np.nanmean(members[name])))
+
+    def level(name: str) -> float:
+        known = ~np.isnan(members[name])
+        return float(
+            np.average(members[name][known], weights=None if weights is None else weights[known])
+        )
+
+    return max(members, key=level)
 
 
 def pair_records(pairs: Pairs, members: Sequence[Measured]) -> tuple[Pair, ...]:

@@ -12,7 +12,13 @@ from functools import cached_property
 
 import numpy as np
 
-from choose.judge.choice_stability import halves, under_noise, under_views
+from choose.judge.choice_stability import (
+    halves,
+    other_weights,
+    under_even_labels,
+    under_noise,
+    under_views,
+)
 from choose.judge.credible import BILLIONS, strong
 from choose.judge.data_driven import data_driven
 from choose.judge.drift import stable
@@ -248,7 +254,8 @@ def _robust(case: Case) -> Gate:
     share = halves(case.field, case.name)
     rate, noisy = under_noise(case.field, case.name)
     views, viewed = under_views(case.field, case.name)
-    for found in (noisy, viewed):
+    uneven, evened = under_even_labels(case.field, case.name)
+    for found in (noisy, viewed, evened):
         if found is not None:
             return Gate(
                 name=name,
@@ -264,6 +271,7 @@ def _robust(case: Case) -> Gate:
     ]
     held = [f"with {100 * rate:g} % of the labels made wrong"] if rate else []
     held += [f"on questions with {listed(views)}"] if views else []
+    held += [other_weights(case.field)] if uneven else []
     parts += [f"nobody is ahead for certain {' or '.join(held)}"] if held else []
     missing = [what for what, there in (("label noise", rate), ("views", views)) if not there]
     parts += [f"not measured: {listed(missing)}"] if missing else []

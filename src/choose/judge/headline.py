@@ -11,7 +11,7 @@ from choose.judge.label_limit import limit_sentence
 from choose.judge.more_labels import nearest, toward_target
 from choose.judge.record import Kind
 from choose.judge.settling import asked_too_few, lead, more_rows
-from choose.judge.words import listed, of_100, plural, points, rounded, short
+from choose.judge.words import COUNTED, listed, of_100, plural, points, rounded, short
 
 _DO = {
     "prompting": "Prompt",
@@ -31,7 +31,8 @@ def headline(case: Case, kind: Kind) -> str:
         "fix-labels": _fix,
         "too-close": _close,
     }[kind](case)
-    return text + _prompted(case)
+    counted = COUNTED.get(case.field.rule.measure.metric)
+    return text + _prompted(case) + (f" {counted}" if counted else "")
 
 
 def score(case: Case, name: str) -> str:

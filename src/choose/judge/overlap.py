@@ -83,7 +83,9 @@ def _asked(candidate: Measured) -> float:
 
 def _row_scores(candidate: Measured) -> Floats:
     assert candidate.main is not None
-    return row_means(candidate.main.right)
+    table = candidate.main
+    exact = table.outputs == table.rows.targets[:, None]
+    return row_means(np.where(table.outputs == MISSING, np.nan, exact.astype(np.float64)))
 
 
 def _pair(field: Field, common: _Common) -> dict[str, Any]:

@@ -36,7 +36,8 @@ class Difference:
         few: whether a repeated side has fewer than three repetitions.
         center: where the interval sits, a little nearer to 0 than the value.
         error: the law of the error around it.
-        independent: what a row is worth where rows hang together: Kish's share, 1 where none do.
+        independent: what a row is worth where rows hang together or some count more than others:
+            Kish's share, 1 where neither is so.
     """
 
     value: float
@@ -122,11 +123,15 @@ def paired_difference(
     if expected and repetitions and min(repetitions) < FEW:
         usual = expected * sum(1 / n for n in repetitions)
         found = found._replace(error=moderated(found.error, usual))
-    worth = 1.0 if names is None else independent_rows(names) / len(names)
-    return _difference(x, y, _assume(found, assumed), worth)
+    return replace(_difference(x, y, _assume(found, assumed), w), independent=_worth(names, w))
 
 
-def _difference(x: Floats, y: Floats, found: _Moments, worth: float) -> Difference:
+def _worth(names: Sequence[str] | None, w: Floats | None) -> float:
+    alone = 1.0 if names is None else independent_rows(names) / len(names)
+    return alone if w is None else alone * float(w.sum() ** 2 / (w @ w)) / len(w)
+
+
+def _difference(x: Floats, y: Floats, found: _Moments, w: Floats | None) -> Difference:
     half = found.error.half_width()
     p = found.error.p(found.center)
     if found.method == MCNEMAR:
@@ -139,12 +144,11 @@ def _difference(x: Floats, y: Floats, found: _Moments, worth: float) -> Differen
         method=found.method,
         rows=len(x),
         repetitions=(x.shape[1], y.shape[1]),
-        discordance=_discordance(x, y),
+        discordance=_discordance(x, y, w),
         luck=found.error.second / found.error.variance,
         few=found.assumed or 1 < max(x.shape[1], y.shape[1]) < FEW,
         center=found.center,
         error=found.error,
-        independent=worth,
     )
 
 
@@ -224,5 +228,5 @@ def _columns(scores: npt.ArrayLike) -> Floats:
     return y[:, None] if y.ndim == 1 else y
 
 
-def _discordance(x: Floats, y: Floats) -> float:
-    return float(np.abs(x[:, :, None] - y[:, None, :]).mean())
+def _discordance(x: Floats, y: Floats, w: Floats | None) -> float:
+    return float(np.average(np.abs(x[:, :, None] - y[:, None, :]).mean(axis=(1, 2)), weights=w))

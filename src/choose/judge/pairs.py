@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from choose.judge.answers import Rows
 from choose.judge.fits import compared, paired
 from choose.judge.paired import Difference
 from choose.judge.panel import ARTEFACT, RETRAINING, Measured, Panel
@@ -21,16 +22,20 @@ class Pairs:
     def difference(self, a: str, b: str) -> Difference | None:
         """Return accuracy of a minus b, or None where they share no row."""
         if (a, b) not in self.known:
-            found = self._difference(self.panel[a], self.panel[b])
+            found = self._difference(self.panel[a], self.panel[b], self.panel.rows)
             self.known[a, b] = found
             self.known[b, a] = found.turned() if found else None
         return self.known[a, b]
 
-    def _difference(self, a: Measured, b: Measured) -> Difference | None:
+    def weighed(self, a: str, b: str, rows: Rows) -> Difference | None:
+        """Return the same with other weights of the rows."""
+        return self._difference(self.panel[a], self.panel[b], rows)
+
+    def _difference(self, a: Measured, b: Measured, rows: Rows) -> Difference | None:
         if a.main is None or b.main is None:
             return None
         x, y = _side_by_side(a, b)
-        return paired(x, y, self.panel.rows, compared(a).alone + compared(b).alone)
+        return paired(x, y, rows, compared(a).alone + compared(b).alone)
 
 
 def _side_by_side(a: Measured, b: Measured) -> tuple[Floats, Floats]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from choose.judge.answers import Rows, Table, table_of
 from choose.judge.evidence import CandidateInfo, Evidence, Items
+from choose.judge.measure import ACCURACY, Measure
 from choose.types import Run
 
 ARTEFACT = "this artefact"
@@ -89,10 +90,10 @@ class Panel:
         return tuple(c for c in self.candidates if c.main is not None)
 
 
-def panel(evidence: Evidence) -> Panel:
-    """Lay a study's runs out as matrices."""
-    rows = _rows(evidence, evidence.items)
-    everywhere = _rows(evidence, _joined(evidence))
+def panel(evidence: Evidence, measure: Measure = ACCURACY) -> Panel:
+    """Lay a study's runs out as matrices, scored by what its answers count."""
+    rows = _rows(evidence, evidence.items, measure)
+    everywhere = _rows(evidence, _joined(evidence), measure)
     standard = [run for run in evidence.runs if run.trial.scenario.kind == "standard"]
     full: dict[int, int] = {}
     for run in standard:
@@ -134,17 +135,20 @@ def _joined(evidence: Evidence) -> Items:
     )
 
 
-def _rows(evidence: Evidence, items: Items) -> Rows:
+def _rows(evidence: Evidence, items: Items, measure: Measure) -> Rows:
     code = {label: i for i, label in enumerate(evidence.labels)}
     alone = len(set(items.clusters)) == len(items.ids)
     even = len(set(items.weights)) <= 1
+    targets = np.array([code[target] for target in items.targets], dtype=np.int64)
+    stated = None if even else np.array(items.weights, dtype=np.float64)
     return Rows(
         index={id: i for i, id in enumerate(items.ids)},
-        targets=np.array([code[target] for target in items.targets], dtype=np.int64),
+        targets=targets,
         labels=evidence.labels,
         clusters=None if alone else items.clusters,
-        weights=None if even else np.array(items.weights, dtype=np.float64),
+        weights=measure.weights(targets, stated),
         conflicting=np.array([id in items.conflicting for id in items.ids], dtype=np.bool_),
+        credit=measure.credit(evidence.labels),
     )
 
 

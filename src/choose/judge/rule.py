@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from choose.judge.deployment import UNSAID, Deployment
+from choose.judge.measure import ACCURACY, Measure
 
 # Raise whenever the same evidence can lead to another verdict.
 RULE = "7"
@@ -21,6 +22,7 @@ class Rule:
 
     Attributes:
         target: accuracy that must be reached, or None.
+        measure: what "right" means in every figure.
         margin: the smallest gain that matters.
         margin_from: who says so: the study, nobody, or the prices of the study (see `margins`).
         minutes_per_label: what one more label takes, or None.
@@ -32,6 +34,7 @@ class Rule:
     """
 
     target: float | None = None
+    measure: Measure = ACCURACY
     margin: float = USUAL_MARGIN
     margin_from: Literal["stated", "default", "derived"] = "stated"
     minutes_per_label: float | None = None

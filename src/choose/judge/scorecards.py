@@ -72,7 +72,8 @@ def accuracy(candidate: Measured) -> Interval | None:
     if table is None:
         return None
     right, rows = table.block, table.rows
-    if right.shape[1] == 1 and rows.clusters is None and rows.weights is None:
+    alike = rows.clusters is None and rows.weights is None and rows.credit is None
+    if right.shape[1] == 1 and alike:
         low, high = wilson(float(right.sum()), len(right))
         found = Estimate(value=float(right.mean()), low=low, high=high)
     else:
@@ -123,8 +124,9 @@ def _variance(candidate: Measured, table: Table) -> Variance:
     A candidate that no seed can change has no seed variance to measure: null, like any source
     that was not varied.
     """
-    repetition = variance_components(table.block, table.rows.clusters_of(table.kept)).repetition
-    parts = crossed(table.block, table.rows.clusters_of(table.kept))
+    clusters, weights = table.rows.clusters_of(table.kept), table.rows.weights_of(table.kept)
+    parts = crossed(table.block, clusters, weights)
+    repetition = variance_components(table.block, clusters).repetition
     return Variance(
         test_rows=float(np.sqrt(parts.items)),
         draw=repetition if candidate.drawn else None,

@@ -45,7 +45,7 @@ def judge(
     Raises:
         StudyError: if no candidate answered a single row.
     """
-    laid = panel(evidence)
+    laid = panel(evidence, rule.measure)
     if not laid.scored:
         raise StudyError(_nothing(laid))
     field = field_of(laid, rule)

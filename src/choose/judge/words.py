@@ -11,6 +11,12 @@ from choose.judge.record import Interval
 if TYPE_CHECKING:  # a report says figures in these words, and loads no scipy
     from choose.judge.paired import Difference
 
+# What "right" means where it is not that each row counts the same, by the study's metric.
+COUNTED = {
+    "balanced": "Every label counts the same, however many rows it has.",
+    "cost": "An error counts by what it costs: 100 right is none, 0 the dearest on every row.",
+}
+
 # Names of files and folders that say nothing about the model.
 _GENERIC = {"model", "models", "weights", "snapshots", "main"}
 _SUFFIX = re.compile(r"([.-](I?Q\d\w*|[bB]?[fF]16|[fF]32))?(\.gguf|\.safetensors)$")

@@ -1,8 +1,7 @@
-"""A frozen base shared by a process, LoRA adapters on copies of its frame, and a head on top."""
+"""A frozen base shared by a process, and an adapter with a head over it."""
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from choose.errors import ModelError, StrategyError
+from choose.errors import ModelError
 from choose.meter import went
 from choose.models.batches import by_length, pad
 from choose.models.room import asked_tokens
@@ -19,7 +18,6 @@ from choose.models.room import asked_tokens
 if TYPE_CHECKING:
     import torch
 
-Targets = Literal["attention", "all"]
 Pooling = Literal["first", "last", "mean"]
 
 
@@ -122,55 +120,6 @@ def _first(folder: Path) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What an adapter looks like."""
-
-    rank: int
-    targets: Targets
-    dropout: float
-
-
-def adapt(base: Base, shape: Shape, name: str) -> Any:
-    """Return a PEFT model over a copy of the base's frame that shares the base's tensors.
-
-    The base itself is never touched, so nothing has to be taken off again and several adapters
-    can live side by side. Initial values come from torch's global generator: fork it.
-    """
-    from peft import LoraConfig, get_peft_model
-
-    from choose.models.runtime import quiet
-
-    config = LoraConfig(
-        r=shape.rank,
-        lora_alpha=2 * shape.rank,
-        lora_dropout=shape.dropout,
-        target_modules=_modules(base.model.config.model_type, shape.targets),
-        exclude_modules=r".*pooler.*",
-    )
-    with quiet("Attaching the adapter"):
-        try:
-            model = get_peft_model(frame(base), config)
-        except ValueError as error:
-            raise StrategyError(f"LoRA finds nothing to adapt in {name!r}: {error}") from error
-    # PEFT puts the folder of this machine here, which means nothing to who gets the adapter.
-    model.peft_config["default"].base_model_name_or_path = name
-    return model
-
-
-def frame(base: Base) -> Any:
-    """Return a copy of the base's modules over the same tensors."""
-    tensors = (*base.model.parameters(), *base.model.buffers())
-    return copy.deepcopy(base.model, {id(tensor): tensor for tensor in tensors})
-
-
-def _modules(kind: str, targets: Targets) -> str | None:
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-
-    known = kind in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-    return None if targets == "attention" and known else "all-linear"
-
-
 def read(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Return what stands for each text, (B, width) float32, from ids padded on the right."""
     import torch
@@ -246,16 +195,6 @@ class Tuned:
                 if loop:
                     went(done, len(rows), loop)
         return found
-
-
-def fresh(base: Base, shape: Shape, classes: int, name: str) -> Tuned:
-    """Return an untrained adapter under a head that gives every class the same."""
-    import torch
-
-    head = torch.nn.Linear(base.width, classes)
-    torch.nn.init.zeros_(head.weight)
-    torch.nn.init.zeros_(head.bias)
-    return Tuned(base, adapt(base, shape, name), head.to(base.device))
 
 
 @contextmanager

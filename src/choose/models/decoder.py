@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from choose.models.decoder_layer import Layer, Side
@@ -26,6 +28,13 @@ class Decoder:
             name: torch.stack([layer.get_submodule(path).weight for layer in model.layers])
             for name, path in NORMS.items()
         }
+
+    def above(self, first: int) -> Decoder:
+        """Return the layers from one on, over the same matrices."""
+        upper = copy.copy(self)
+        upper.layers = [replace(layer, place=i) for i, layer in enumerate(self.layers[first:])]
+        upper._norms = {name: norms[first:] for name, norms in self._norms.items()}
+        return upper
 
     def norms(self, name: str) -> torch.Tensor | None:
         """Return the weights (layers, 1, inputs) of the norm before a product, if there is one."""
@@ -56,14 +65,26 @@ class Decoder:
         return grid(batch, self.layers[0].heads, cosine[0].float(), sine[0].float())
 
     def ahead(
-        self, batch: Ragged, grid: Grid, sides: Sequence[Side]
+        self, h: torch.Tensor, grid: Grid, sides: Sequence[Side]
     ) -> tuple[torch.Tensor, list[Any]]:
-        """Return the stream (tokens, width) before the last norm, and what `back` needs."""
-        h, kept = self.model.embed_tokens(batch.ids).float(), []
+        """Return the stream (tokens, width) before the last norm, and what `back` needs.
+
+        `h` is the float32 stream that enters the first of the layers, and is overwritten.
+        """
+        kept = []
         for layer in self.layers:
             h, saved = layer.ahead(h, grid, sides)
             kept.append(saved)
         return h, kept
+
+    def below(self, batch: Ragged, first: int) -> torch.Tensor:
+        """Return the stream (tokens, width) float32 that enters a layer, no adapter below it."""
+        h: torch.Tensor = self.model.embed_tokens(batch.ids).float()
+        if first:
+            grid = self.grid(batch)
+            for layer in self.layers[:first]:
+                h, _ = layer.ahead(h, grid, ())
+        return h
 
     def back(
         self, gradient: torch.Tensor, grid: Grid, sides: Sequence[Side], kept: list[Any]

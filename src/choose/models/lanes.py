@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from choose.models.adapters import Base
 from choose.models.courses import Course
 from choose.models.decoder import Decoder, fits
-from choose.models.low_rank import Adapters, adapted_alike
+from choose.models.low_rank import Adapters, adapted_from
+from choose.models.lower import Lower
 from choose.models.passes import PARTS, Found, Lesson, parts, shared, study
 from choose.models.plain_lane import Plain, halves
 from choose.models.room import trained_tokens
@@ -33,7 +34,7 @@ def lane(courses: Sequence[Course]) -> Iterator[Step]:
     import torch
 
     base = courses[0].tuned.base
-    if not (fits(base.model) and all(adapted_alike(c.tuned.adapter) for c in courses)):
+    if not (fits(base.model) and _alike(courses)):
         yield Plain(base, courses).step
         return
     way, before = Packed(base, courses), torch.get_num_threads()
@@ -45,13 +46,23 @@ def lane(courses: Sequence[Course]) -> Iterator[Step]:
         way.release()
 
 
+def _alike(courses: Sequence[Course]) -> bool:
+    """Return whether all adapt the same layers, in a way that packed passes compute."""
+    starts = {adapted_from(course.tuned.adapter) for course in courses}
+    return len(starts) == 1 and None not in starts
+
+
 class Packed:
     """Packed passes over parts of batches; several courses share the products of one pass."""
 
     def __init__(self, base: Base, courses: Sequence[Course]) -> None:
         import torch
 
-        self._decoder = decoder_of(base, torch.bfloat16 if halves(base) else torch.float32)
+        dtype = torch.bfloat16 if halves(base) else torch.float32
+        first = adapted_from(courses[0].tuned.adapter) or 0
+        self._decoder = decoder_of(base, dtype).above(first)
+        self._lower = lower_of(base, dtype, first)
+        self._lower.begin()
         self._device, self._room = base.device, trained_tokens(base.device)
         self.workers, self._threads = _workers(base)
         self._adapters = {}
@@ -86,7 +97,7 @@ class Packed:
 
         if self._device == "cpu":
             torch.set_num_threads(self._threads)
-        return study(self._decoder, lessons, self._device)
+        return study(self._decoder, lessons, self._lower)
 
     def _learn(self, course: Course, found: Sequence[Found]) -> None:
         self._adapters[id(course)].learn([part.pairs for part in found])
@@ -134,6 +145,14 @@ def decoder_of(base: Base, dtype: torch.dtype) -> Decoder:
     if dtype not in base.packed:
         base.packed[dtype] = Decoder(base.model, dtype)
     found: Decoder = base.packed[dtype]
+    return found
+
+
+def lower_of(base: Base, dtype: torch.dtype, first: int) -> Lower:
+    """Return what lies below a layer, and remembers texts, once a process and number type."""
+    if (dtype, first) not in base.packed:
+        base.packed[dtype, first] = Lower(decoder_of(base, dtype), first, base.device)
+    found: Lower = base.packed[dtype, first]
     return found
 
 

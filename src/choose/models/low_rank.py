@@ -18,7 +18,7 @@ ADAPTER = "default"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One adapted linear of every layer: A (layers, rank, inputs) and B (layers, outputs, rank).
+    """One linear in every adapted layer: A (layers, rank, inputs) and B (layers, outputs, rank).
 
     `ranks` and `columns` are its part of the product it shares with others.
     """
@@ -32,7 +32,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The stacked matrices of one product in every layer, or their gradients.
+    """The stacked matrices of one product in every adapted layer, or their gradients.
 
     `a` is (layers, ranks, inputs), with the norm before the product already in it; `b` is (layers,
     ranks, outputs), already scaled, and zero where a site has no say.
@@ -47,13 +47,13 @@ class Pair:
 
 
 class Adapters:
-    """The adapters of one PEFT model, laid out for `Decoder`."""
+    """The adapters of one PEFT model, laid out for the layers of a `Decoder`, the uppermost."""
 
     def __init__(self, adapter: Any, decoder: Decoder) -> None:
         import torch
 
         self.decoder = decoder
-        self._layers = list(adapter.get_base_model().layers)
+        self._layers = list(adapter.get_base_model().layers)[-len(decoder.layers) :]
         places = _places(self._layers[0])
         matrices = [
             (getattr(layer.get_submodule(path), kind)[ADAPTER])
@@ -155,12 +155,14 @@ def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:
     return first
 
 
-def adapted_alike(adapter: Any) -> bool:
-    """Return whether the same linears of every layer are adapted, in the plain way."""
-    layers = list(adapter.get_base_model().layers)
-    places, config = _places(layers[0]), adapter.peft_config[ADAPTER]
-    plain = not (config.use_dora or config.lora_bias)
-    return bool(places) and plain and all(_places(layer) == places for layer in layers)
+def adapted_from(adapter: Any) -> int | None:
+    """Return the first layer from which the same linears are adapted in the plain way, or None."""
+    places = [_places(layer) for layer in adapter.get_base_model().layers]
+    config = adapter.peft_config[ADAPTER]
+    first = next((i for i, paths in enumerate(places) if paths), None)
+    if first is None or config.use_dora or config.lora_bias:
+        return None
+    return first if all(paths == places[first] for paths in places[first:]) else None
 
 
 def _places(layer: Any) -> dict[str, list[str]]:

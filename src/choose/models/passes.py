@@ -13,6 +13,7 @@ from choose.models.adapters import logits_of
 from choose.models.decoder import Decoder
 from choose.models.decoder_layer import Side
 from choose.models.low_rank import Pair
+from choose.models.lower import Lower
 from choose.models.ragged import Ragged, ragged
 
 if TYPE_CHECKING:
@@ -52,14 +53,18 @@ class Found:
     head: tuple[torch.Tensor, ...]
 
 
-def study(decoder: Decoder, lessons: Sequence[Lesson], device: str) -> list[Found]:
-    """Return the gradients of each lesson; all share the frozen products."""
+def study(decoder: Decoder, lessons: Sequence[Lesson], lower: Lower) -> list[Found]:
+    """Return the gradients of each lesson; all share the frozen products.
+
+    `decoder` holds the layers that are adapted, `lower` what texts become below them.
+    """
     import torch
 
-    batch = ragged([row for lesson in lessons for row in lesson.rows], device)
+    rows = [row for lesson in lessons for row in lesson.rows]
+    batch = ragged(rows, lower.device)
     with torch.no_grad():
         grid, sides = decoder.grid(batch), _sides(decoder, lessons)
-        stream, kept = decoder.ahead(batch, grid, sides)
+        stream, kept = decoder.ahead(lower.stream(rows), grid, sides)
         heads = _heads_back(decoder, batch, stream, lessons)
         decoder.back(heads.pop(0)[0], grid, sides, kept)
     return [Found(side.gradients, head) for side, head in zip(sides, heads, strict=True)]

@@ -9,6 +9,7 @@ _SCORED = {"cpu": 2048, "mps": 4096, "cuda": 8192}
 _ASKED = {"cpu": 2048, "mps": 8192, "cuda": 16_384}
 _TRAINED = {"cpu": 640, "mps": 2048, "cuda": 4096}
 _EMBEDDED = {"cpu": 32, "mps": 64, "cuda": 256}
+_REMEMBERED = {"cpu": 256 << 20, "mps": 512 << 20, "cuda": 2048 << 20}
 
 
 def scored_tokens(device: str) -> int:
@@ -29,3 +30,8 @@ def trained_tokens(device: str) -> int:
 def embedded_texts(device: str) -> int:
     """Return the texts of a batch that is embedded."""
     return _EMBEDDED.get(device, _EMBEDDED["cpu"])
+
+
+def remembered_bytes(device: str) -> int:
+    """Return how much of what lower layers made of texts is kept for the next epoch and trial."""
+    return _REMEMBERED.get(device, _REMEMBERED["cpu"])

@@ -24,7 +24,7 @@ from choose.report.plain import encodable, trimmed
 from choose.report.safe import clean, literal
 from choose.report.scenes import scenes
 from choose.report.service import services
-from choose.report.words import COLOURS, KINDS, learnt, number, plural, quantity
+from choose.report.words import COLOURS, KINDS, counted_by, learnt, number, plural, quantity
 
 # A list longer than this hides the sections behind it.
 MOST = 12
@@ -139,7 +139,8 @@ def _goal(goal: Mapping[str, Any]) -> str:
         parts.append(f"a gain matters {derived}")
     elif (margin := quantity(goal, "margin")) is not None:
         parts.append(f"a gain matters from {number(margin)} points on")
-    return "; ".join(parts)
+    said = "; ".join(parts)
+    return f"{said}. {counted}" if (counted := counted_by(goal)) else said
 
 
 def _odds(verdict: Verdict) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from choose.judge.record import DatasetRecord, Interval, Kind
+from choose.judge.words import COUNTED
 from choose.report.safe import clean
 
 DASH = "\u2013"
@@ -54,6 +55,11 @@ def points(change: float | None) -> str:
     if float(shown) == 0:
         return shown
     return ("+" if change > 0 else MINUS) + shown
+
+
+def counted_by(goal: Mapping[str, Any]) -> str:
+    """Say what "right" means where it is not that each row counts the same; else empty."""
+    return COUNTED.get((goal.get("measure") or {}).get("metric", ""), "")
 
 
 def learnt(data: DatasetRecord) -> str:

@@ -71,9 +71,9 @@ class Planner:
         wordings; noise; sizes; scenarios.
 
         Raises:
-            StudyError: if a size cannot be used or the out-of-scope label does not exist.
+            StudyError: if a size cannot be used, or a label that the study names does not exist.
         """
-        known_label(self.study.task.out_of_scope, self.dataset.task.labels)
+        known_labels(self.study, self.dataset.task.labels)
         placed = [
             (_stage(point, fold), fold, number, self._job(candidate, point, fold))
             for number, candidate in enumerate(candidates)
@@ -194,14 +194,20 @@ def _stage(point: Point, fold: int) -> Stage:
     return Stage.DEAR_FOLDS if point.stage == Stage.DEAR and fold else point.stage
 
 
-def known_label(label: str | None, labels: Sequence[str]) -> None:
-    """Check that a study's out-of-scope label is one of the data.
+def known_labels(study: Study, labels: Sequence[str]) -> None:
+    """Check that the out-of-scope label and those whose errors have costs are ones of the data.
 
     Raises:
-        StudyError: if no row has it.
+        StudyError: if no row has one of them, or no error costs anything.
     """
-    if label is not None and label not in labels:
-        raise StudyError(
-            f"task.out_of_scope names a label {label!r} that no row has."
-            f"{did_you_mean(label, labels)}"
-        )
+    costs = study.goal.error_costs
+    named = [("task.out_of_scope", study.task.out_of_scope)]
+    named += [("goal.error_costs", name) for label in costs for name in (label, *costs[label])]
+    for where, label in named:
+        if label is not None and label not in labels:
+            raise StudyError(
+                f"{where} names a label {label!r} that no row has.{did_you_mean(label, labels)}"
+            )
+    stated = [cost for a in costs for b, cost in costs[a].items() if a != b]
+    if len(stated) == len(labels) * (len(labels) - 1) and not any(stated):
+        raise StudyError("goal.error_costs says that no error costs anything; give one a cost.")

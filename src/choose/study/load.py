@@ -69,6 +69,8 @@ def _sentence(invalid: ValidationError, origin: str) -> str:
         return f"Unknown key {key!r} in {origin}.{hint} Allowed here: {', '.join(known)}."
     if "endpoints" in where:  # what stands in the wrong place there can be a key
         return f"{key} in {origin} cannot be used: {error['msg'].removeprefix('Value error, ')}."
+    if not where:  # two sections that do not go together
+        return f"{origin[0].upper()}{origin[1:]}: {error['msg'].removeprefix('Value error, ')}."
     return f"{key} = {error['input']!r} in {origin} cannot be used: {error['msg']}."
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from choose.models.endpoints.settings import Endpoint
 from choose.study.costs import Costs
@@ -15,6 +15,8 @@ from choose.study.section import Section
 Rate = Annotated[float, Field(ge=0, lt=1)]
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
 NoiseKind = Literal["symmetric", "confused-pair", "class-dependent"]
+Metric = Literal["accuracy", "balanced", "cost"]
+Cost = Annotated[float, Field(ge=0)]
 ScenarioKind = Literal["inner", "time", "new-class"]
 
 
@@ -45,10 +47,17 @@ class TaskSection(Section):
 
 
 class Goal(Section):
-    """What counts as good enough, fixed before the run; fractions, so 0.02 is two points."""
+    """What counts as good enough, fixed before the run; fractions, so 0.02 is two points.
+
+    `metric` is what "right" means: every row the same (accuracy), every label the same (balanced),
+    or what errors cost (cost). `error_costs` are by label, then by the answer given instead; an
+    error that it does not name costs 1, and an unusable answer what the dearest error on its label
+    does.
+    """
 
     target: float | None = Field(default=None, gt=0, le=1)
-    metric: Literal["accuracy"] = "accuracy"
+    metric: Metric = "accuracy"
+    error_costs: Mapping[str, Mapping[str, Cost]] = {}
     margin: float | None = Field(
         default=None, gt=0, lt=0.5, description="else it follows from the prices, or is 0.02"
     )
@@ -117,6 +126,16 @@ class Study(Section):
     models: Models = Models()
     endpoints: Mapping[str, Endpoint] = {}
     candidates: tuple[CandidateSection, ...] = ()
+
+    @model_validator(mode="after")
+    def _costs_count(self) -> Self:
+        """Refuse costs of errors that nothing reads, and a metric of costs without any."""
+        if (self.goal.metric == "cost") != bool(self.goal.error_costs):
+            raise ValueError(
+                "goal.error_costs says what errors cost and goal.metric = 'cost' uses it: give "
+                "both or neither"
+            )
+        return self
 
     @property
     def derives(self) -> bool:

@@ -87,6 +87,7 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
         meanings=failures.MEANING,
         target=words.quantity(decision.goal, "target"),
         margin=words.quantity(decision.goal, "margin"),
+        counted=words.counted_by(decision.goal),
     )
 
 

@@ -1,0 +1,244 @@
+"""What an answer counts: weights and credits against scikit-learn, coverage, and the verdict."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+from typer.testing import CliRunner
+
+import answered
+from choose.cli.app import app
+from choose.errors import StudyError
+from choose.judge.intervals import two_way_interval
+from choose.judge.measure import ACCURACY, Measure, evened
+from choose.judge.paired import paired_difference
+from choose.judge.panel import panel
+from choose.judge.rule import Rule
+from choose.judge.scorecards import accuracy
+from choose.judge.settle import field_of
+from choose.judge.verdict import judge
+from choose.study.load import check
+
+LABELS = "abc"
+SHARES = (0.8, 0.15, 0.05)
+BALANCED = Measure(metric="balanced")
+
+
+def targets(rng: np.random.Generator, rows: int) -> np.ndarray:
+    return rng.choice(3, rows, p=SHARES)
+
+
+def said(rng: np.random.Generator, given: np.ndarray, recalls: tuple[float, ...]) -> np.ndarray:
+    """Answers with these recalls; a miss is the next label."""
+    right = rng.random(len(given)) < np.asarray(recalls)[given]
+    return np.where(right, given, (given + 1) % 3)
+
+
+def letters(codes: np.ndarray) -> list[str]:
+    return [LABELS[code] for code in codes]
+
+
+def study_of(recalls: dict[str, tuple[float, ...]], rows: int, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    given = targets(rng, rows)
+    players = [
+        answered.player(name, letters(said(rng, given, each)), seconds=1.0 + place)
+        for place, (name, each) in enumerate(recalls.items())
+    ]
+    return answered.study(LABELS, letters(given), players)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_give_balanced_accuracy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    given = targets(rng, 500)
+    found = said(rng, given, (0.9, 0.5, 0.3))
+    weights = evened(given)
+    assert weights is not None
+    assert weights.sum() == pytest.approx(500)
+    assert np.average(given == found, weights=weights) == pytest.approx(
+        balanced_accuracy_score(given, found), abs=1e-12
+    )
+
+
+def test_weights_of_the_data_stay_inside_a_label() -> None:
+    given, stated = np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 2.0, 7.0])
+    weights = evened(given, stated)
+    assert weights is not None
+    assert weights[:3].sum() == pytest.approx(weights[3])
+    assert weights[2] == pytest.approx(2 * weights[0])
+    assert evened(np.array([0, 1, 2, 0, 1, 2])) is None
+
+
+def test_credit_is_what_an_error_leaves() -> None:
+    measure = Measure(metric="cost", error_costs={"a": {"b": 4.0}, "b": {"a": 0.0}})
+    assert measure.credit("abc") == pytest.approx(
+        np.array([[1, 0, 0.75, 0], [1, 1, 0.75, 0.75], [0.75, 0.75, 1, 0.75]])
+    )
+    assert ACCURACY.credit("abc") is None
+
+
+def test_every_figure_is_of_the_measure() -> None:
+    evidence = study_of({"x": (0.95, 0.2, 0.2), "y": (0.7, 0.7, 0.7)}, 3000)
+    given = np.array([LABELS.index(t) for t in evidence.items.targets])
+    for run in evidence.runs:
+        name, answers = run.trial.candidate, run.answers["clean", 0].outputs
+        codes = np.array([LABELS.index(str(a)) for a in answers])
+        laid = panel(evidence, BALANCED)
+        (found,) = [accuracy(c) for c in laid.candidates if c.info.name == name]
+        assert found is not None
+        assert found.value == pytest.approx(balanced_accuracy_score(given, codes), abs=1e-12)
+    costs = {"a": {"b": 10.0}}
+    laid = panel(evidence, Measure(metric="cost", error_costs=costs))
+    outputs = np.array([LABELS.index(str(a)) for a in evidence.runs[0].answers["clean", 0].outputs])
+    paid = np.where(given == outputs, 0.0, np.where((given == 0) & (outputs == 1), 10.0, 1.0))
+    one = accuracy(laid.candidates[0])
+    assert one is not None
+    assert one.value == pytest.approx(1 - paid.mean() / 10, abs=1e-12)
+
+
+def test_the_measure_decides_who_is_better() -> None:
+    evidence = study_of({"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7)}, 3000)
+    by_rows, by_labels = (judge(evidence, Rule(measure=m)) for m in (ACCURACY, BALANCED))
+    assert by_rows.verdict.recommended == "common"
+    assert by_labels.verdict.recommended == "even"
+    assert "Every label counts the same" in by_labels.verdict.headline
+    assert "label" not in by_rows.verdict.headline
+    assert by_labels.goal["measure"]["metric"] == "balanced"
+    json.dumps(by_labels.model_dump(mode="json"))
+
+
+def test_costs_decide_who_is_better() -> None:
+    rng = np.random.default_rng(1)
+    given = targets(rng, 3000)
+    # Both miss as often; one in the direction that costs ten times as much.
+    dear, cheap = given.copy(), given.copy()
+    missed = np.flatnonzero(given == 0)[:300]
+    dear[missed], cheap[missed] = 1, 2
+    players = [
+        answered.player("dear", letters(dear), seconds=1.0),
+        answered.player("cheap", letters(cheap), seconds=2.0),
+    ]
+    evidence = answered.study(LABELS, letters(given), players)
+    measure = Measure(metric="cost", error_costs={"a": {"b": 10.0}})
+    by_rows = judge(evidence, Rule())
+    even = {card.accuracy.value for card in by_rows.scorecards if card.accuracy}
+    assert len(even) == 1  # by rows there is nothing between them
+    decision = judge(evidence, Rule(measure=measure))
+    found = {card.candidate: card.accuracy for card in decision.scorecards}
+    assert decision.verdict.use_meanwhile == "cheap"
+    assert found["cheap"] is not None
+    assert found["dear"] is not None
+    assert found["cheap"].value == pytest.approx(1 - 300 / 3000 / 10)
+    assert found["dear"].value == pytest.approx(1 - 300 / 3000)
+    assert "counts by what it costs" in decision.verdict.headline
+
+
+def test_a_choice_that_other_weights_reverse_is_not_robust() -> None:
+    recalls = {"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7)}
+    for measure, where in ((ACCURACY, "every label"), (BALANCED, "every row")):
+        decision = judge(study_of(recalls, 3000), Rule(measure=measure))
+        robust = next(gate for gate in decision.gates if gate.name == "robust")
+        assert robust.status == "fail"
+        assert f"With {where} counting the same" in robust.evidence
+        assert decision.verdict.confidence != "high"
+    calm = judge(study_of({"one": (0.9, 0.9, 0.9), "two": (0.6, 0.6, 0.6)}, 3000), Rule())
+    robust = next(gate for gate in calm.gates if gate.name == "robust")
+    assert robust.status != "fail"
+    assert "with every label counting the same" in robust.evidence
+
+
+def test_intervals_of_balanced_accuracy_cover() -> None:
+    """The truth is inside 93 to 99.5 % of 95 % intervals, a rare label of 15 rows included."""
+    recalls, rounds = (0.9, 0.6, 0.4), 1500
+    truth, rng, inside = np.mean(recalls), np.random.default_rng(2), 0
+    for _ in range(rounds):
+        given = targets(rng, 300)
+        right = (said(rng, given, recalls) == given).astype(float)
+        found = two_way_interval(right, None, evened(given))
+        inside += found.low <= truth <= found.high
+    assert 0.93 <= inside / rounds <= 0.995
+
+
+def test_ties_in_balanced_accuracy_are_seldom_called_different() -> None:
+    """Two whose recalls differ by label and agree on average: at most 5 % and sampling error."""
+    rounds, rng, called = 1500, np.random.default_rng(3), 0
+    for _ in range(rounds):
+        given = targets(rng, 300)
+        one, two = ((0.9, 0.5, 0.5), (0.6, 0.6, 0.7))
+        x, y = ((said(rng, given, each) == given).astype(float) for each in (one, two))
+        found = paired_difference(x, y, None, evened(given))
+        called += found.low > 0 or found.high < 0
+    assert called / rounds <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / rounds)
+
+
+def test_rows_that_count_little_are_worth_less() -> None:
+    given = targets(np.random.default_rng(4), 400)
+    x = (np.arange(400) % 3 > 0).astype(float)
+    y = (np.arange(400) % 5 > 0).astype(float)
+    weights = evened(given)
+    assert weights is not None
+    found = paired_difference(x, y, None, weights)
+    assert found.independent == pytest.approx(weights.sum() ** 2 / (weights**2).sum() / 400)
+    assert found.discordance == pytest.approx(np.average(x != y, weights=weights))
+    assert paired_difference(x, y).independent == 1.0
+
+
+def test_the_best_of_a_kind_and_halves_heed_weights() -> None:
+    evidence = study_of({"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7)}, 3000)
+    evidence = replace(
+        evidence,
+        candidates=tuple(replace(c, family="prompting") for c in evidence.candidates),
+    )
+    field = field_of(panel(evidence, BALANCED), Rule(measure=BALANCED))
+    assert field.leader == "even"
+    decision = judge(evidence, Rule(measure=BALANCED))
+    robust = next(gate for gate in decision.gates if gate.name == "robust")
+    assert robust.status == "fail"  # by rows the other leads, and that is said
+
+
+@pytest.mark.parametrize(
+    ("goal", "wrong"),
+    [
+        ({"metric": "f1"}, "'accuracy', 'balanced' or 'cost'"),
+        ({"metric": "cost"}, "give both or neither"),
+        ({"error_costs": {"a": {"b": 2}}}, "give both or neither"),
+        ({"metric": "cost", "error_costs": {"a": {"b": -1}}}, "greater than or equal to 0"),
+    ],
+)
+def test_a_measure_that_cannot_be_is_refused(goal: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(StudyError, match=wrong):
+        check({"goal": goal}, "choose.toml")
+
+
+def test_compare_and_its_reports_say_what_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        f"{word} {i},{label}" for i in range(30) for word, label in (("cat", "a"), ("dog", "b"))
+    ]
+    rows += [f"fish {i},c" for i in range(8)]
+    Path("rows.csv").write_text("text,label\n" + "\n".join(rows))
+    run = CliRunner().invoke(
+        app,
+        ["compare", "rows.csv", "-s", "tfidf", "-s", "majority", "--metric", "balanced",
+         "--out", "store", "-o", "report.html", "-o", "report.md"],
+    )  # fmt: skip
+    assert run.exit_code == 0, run.output
+    said = "Every label counts the same"
+    assert all(said in text for text in (run.output, *map(Path.read_text, Path().glob("report.*"))))
+    Path("choose.toml").write_text(
+        '[goal]\nmetric = "cost"\n[goal.error_costs.a]\nbb = 3\n'
+        '[[candidates]]\nstrategy = "tfidf"\n'
+    )
+    run = CliRunner().invoke(app, ["compare", "rows.csv", "--out", "other"])
+    assert isinstance(run.exception, StudyError)
+    wanted = "goal.error_costs names a label 'bb' that no row has. Did you mean 'b'?"
+    assert str(run.exception) == wanted
