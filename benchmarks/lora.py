@@ -6,8 +6,9 @@ Both sides take the same model, labels, learning rate, rank, targets, dropout, b
 schedule and seeds, in turns, each turn in a process of its own; loading is not timed. Time is taken
 over some steps of a trial, whose number is the same on both sides; accuracy over whole trials on
 all test rows. A trial of a grid costs the peer what a trial alone does. `--keep` holds finished
-measurements, so that the slow ones need not share a quiet hour with the timed ones. Exits with 1
-where a target is missed.
+measurements, so that the slow ones need not share a quiet hour with the timed ones. `--upper 0.5`
+gives our side adapters in the upper half of the layers only, and the peer in all of them as before.
+Exits with 1 where a target is missed.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Turns:
             "batch": learnt.batch,
             "plan_steps": learnt.steps,
             "max_tokens": 128,
+            "upper": choice.upper,
         }
         kept = self.keep is not None and self.keep.exists()
         self.done: dict[str, Any] = json.loads(self.keep.read_text()) if kept else {}
@@ -118,6 +120,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="whole trials for the accuracy")
     parser.add_argument("--peer-seeds", type=int, default=5)
     parser.add_argument("--part", choices=("all", "time", "accuracy"), default="all")
+    parser.add_argument("--upper", type=float, default=1.0, help="share of layers of our side")
     parser.add_argument("--keep", type=Path, help="file of finished measurements, to go on from")
     parser.add_argument("--quick", action="store_true", help="one short round, no accuracy")
     parser.add_argument("--json", action="store_true")
@@ -182,6 +185,8 @@ def _report(
         f"LoRA against transformers.Trainer with PEFT; {machine(choice.threads)}; {versions}.",
         f"SmolLM2-135M, {ROWS} rows of TREC-6, rank {settings['rank']} on query and value, batch "
         f"{settings['batch']}, {settings['plan_steps']} steps, rate {settings['rate']:g}.",
+        f"Adapters of our side in the upper {100 * settings['upper']:.0f} % of the layers, of the "
+        "peer in all.",
         "",
     ]
     names = {

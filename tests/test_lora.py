@@ -134,6 +134,7 @@ def test_training_that_learns_nothing_is_an_error(bases: dict[str, str]) -> None
         {"rank": 0},
         {"targets": "some"},
         {"dropout": 1.0},
+        {"upper": 0.0},
         {"max_tokens": 1},
         {"epochs": 0},
         {"learning_rate": -1.0},
