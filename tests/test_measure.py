@@ -28,6 +28,7 @@ from choose.study.load import check
 LABELS = "abc"
 SHARES = (0.8, 0.15, 0.05)
 BALANCED = Measure(metric="balanced")
+ROUNDS = 2000
 
 
 def targets(rng: np.random.Generator, rows: int) -> np.ndarray:
@@ -154,28 +155,37 @@ def test_a_choice_that_other_weights_reverse_is_not_robust() -> None:
     assert "with every label counting the same" in robust.evidence
 
 
-def test_intervals_of_balanced_accuracy_cover() -> None:
-    """The truth is inside 93 to 99.5 % of 95 % intervals, a rare label of 15 rows included."""
-    recalls, rounds = (0.9, 0.6, 0.4), 1500
+@pytest.mark.parametrize("recalls", [(0.9, 0.6, 0.4), (0.8, 0.8, 0.8), (0.95, 0.9, 0.9)])
+def test_intervals_of_balanced_accuracy_cover(recalls: tuple[float, ...]) -> None:
+    """The truth is inside 91 to 97.5 % of 95 % intervals, with a rare label of 15 rows."""
     truth, rng, inside = np.mean(recalls), np.random.default_rng(2), 0
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         given = targets(rng, 300)
         right = (said(rng, given, recalls) == given).astype(float)
         found = two_way_interval(right, None, evened(given))
         inside += found.low <= truth <= found.high
-    assert 0.93 <= inside / rounds <= 0.995
+    assert 0.91 <= inside / ROUNDS <= 0.975
 
 
-def test_ties_in_balanced_accuracy_are_seldom_called_different() -> None:
-    """Two whose recalls differ by label and agree on average: at most 5 % and sampling error."""
-    rounds, rng, called = 1500, np.random.default_rng(3), 0
-    for _ in range(rounds):
+@pytest.mark.parametrize(
+    "sides",
+    [
+        ((0.9, 0.5, 0.5), (0.6, 0.6, 0.7)),
+        ((0.8, 0.7, 0.6), (0.8, 0.7, 0.6)),
+        ((0.95, 0.9, 0.9), (0.95, 0.9, 0.9)),
+    ],
+)
+def test_ties_in_balanced_accuracy_are_seldom_called_different(
+    sides: tuple[tuple[float, ...], tuple[float, ...]],
+) -> None:
+    """At most 5 % and sampling error; a plain normal law calls 6.6 % of the second different."""
+    rng, called = np.random.default_rng(3), 0
+    for _ in range(ROUNDS):
         given = targets(rng, 300)
-        one, two = ((0.9, 0.5, 0.5), (0.6, 0.6, 0.7))
-        x, y = ((said(rng, given, each) == given).astype(float) for each in (one, two))
+        x, y = ((said(rng, given, each) == given).astype(float) for each in sides)
         found = paired_difference(x, y, None, evened(given))
         called += found.low > 0 or found.high < 0
-    assert called / rounds <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / rounds)
+    assert called / ROUNDS <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / ROUNDS)
 
 
 def test_rows_that_count_little_are_worth_less() -> None:

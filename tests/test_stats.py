@@ -211,7 +211,8 @@ def test_mcnemar_only_where_no_seed_and_no_cluster():
     many = rng.integers(0, 2, (60, 3)).astype(float)
     assert paired_difference(a, b).method == "McNemar mid-p"
     assert paired_difference(a, b, [str(i // 2) for i in range(60)]).method == "clustered"
-    assert paired_difference(a, b, weights=np.arange(1, 61)).method == "clustered"
+    assert paired_difference(a, b, weights=np.arange(1, 61)).method == "weighted"
+    assert paired_difference(a / 2, b / 2).method == "paired t"
     assert paired_difference(many, b).method == "items x repetitions"
     assert paired_difference(many, many[::-1, :2]).method == "variances added"
 

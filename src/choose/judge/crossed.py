@@ -27,6 +27,8 @@ class Crossed:
     With MS for the mean squares of the two-way layout of n items and S repetitions, `items` is
     MSi/(nS), `columns` MSs/(nS) and `residual` MSr/(nS); clusters and weights generalise them.
     `center` is where an interval sits: the mean with the imaginary rows, if there are any.
+    `clusters` is how many there are, or, where some weigh more than others, how many of one weight
+    would tell as much of the variance (Satterthwaite 1946).
     """
 
     mean: float
@@ -35,7 +37,7 @@ class Crossed:
     columns: float
     residual: float
     rows: int
-    clusters: int
+    clusters: float
     repetitions: int
 
     @property
@@ -63,7 +65,8 @@ def crossed(
         clusters: rows that hang together; they count as one item for the variance.
         weights: (n,) weights of the rows.
         pseudo: scores of imaginary rows that are added to the variance but not to the mean, so
-            that a sample in which nothing varies does not pass for certainty.
+            that a sample in which nothing varies does not pass for certainty. They add as much as
+            the rows do on average.
     """
     y = _matrix(scores)
     n, repetitions = y.shape
@@ -74,7 +77,7 @@ def crossed(
     column = w @ y / n - mean
     rest = w[:, None] * (y - y.mean(axis=1, keepdims=True) - column)
     rows, rest = _by_cluster(rows, clusters), _by_cluster(rest, clusters)
-    extra = sum((value - center) ** 2 for value in pseudo)
+    extra = sum((value - center) ** 2 for value in pseudo) * float((w**2).mean())
     # With imaginary rows the divisor is Bonett and Price's, without them the unbiased one. Clusters
     # may be few, and imaginary rows are none of them.
     grouped = len(rows) < n
@@ -88,9 +91,15 @@ def crossed(
         columns=float(column @ column) / spare,
         residual=len(rows) / max(len(rows) - 1, 1) * float((rest**2).sum()) / (spare * n**2),
         rows=n,
-        clusters=groups,
+        clusters=groups if weights is None else _alike(w, clusters) + (groups - len(rows)),
         repetitions=repetitions,
     )
+
+
+def _alike(weights: Floats, clusters: Sequence[str] | None) -> float:
+    """Return how many clusters of one weight would vary in variance as these do."""
+    squares = _by_cluster(weights, clusters) ** 2
+    return float(squares.sum() ** 2 / (squares @ squares))
 
 
 def answered(scores: Floats) -> Mask:

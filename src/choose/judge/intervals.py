@@ -87,12 +87,16 @@ def span(parts: Crossed, level: float = 0.95) -> tuple[float, float]:
     return parts.center - half, parts.center + half
 
 
-def variance_components(scores: npt.ArrayLike, clusters: Sequence[str] | None = None) -> Components:
+def variance_components(
+    scores: npt.ArrayLike,
+    clusters: Sequence[str] | None = None,
+    weights: npt.ArrayLike | None = None,
+) -> Components:
     """Return the standard deviations by source of an (items, repetitions) matrix.
 
     The usual estimators s_item^2 = (MSi - MSr)/S and s_rep^2 = (MSs - MSr)/n, floored at 0.
     """
-    parts = crossed(scores, clusters)
+    parts = crossed(scores, clusters, weights)
     n, repetitions = parts.rows, parts.repetitions
     if repetitions < 2:
         return Components(item=None, repetition=None, residual=None)

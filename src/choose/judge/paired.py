@@ -15,7 +15,9 @@ from choose.judge.blend import Blend, moderated
 from choose.judge.crossed import Mask, answered, crossed, independent_rows, whole_rows
 from choose.types import Floats
 
-Method = Literal["McNemar mid-p", "clustered", "items x repetitions", "variances added"]
+Method = Literal[
+    "McNemar mid-p", "clustered", "weighted", "paired t", "items x repetitions", "variances added"
+]
 MCNEMAR: Method = "McNemar mid-p"
 
 # One imaginary row for either side (Bonett and Price 2012).
@@ -185,8 +187,10 @@ def _analyse(
         return moments
     grouped = names is not None and len(set(names)) < len(names)
     binary = bool(np.isin(x, (0, 1)).all() and np.isin(y, (0, 1)).all())
-    if grouped or w is not None or not binary:
-        return moments._replace(method="clustered")
+    if grouped or w is not None:
+        return moments._replace(method="clustered" if grouped else "weighted")
+    if not binary:
+        return moments._replace(method="paired t")
     return moments._replace(method=MCNEMAR, error=Blend(parts.items, inf))
 
 

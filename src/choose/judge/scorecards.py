@@ -126,7 +126,7 @@ def _variance(candidate: Measured, table: Table) -> Variance:
     """
     clusters, weights = table.rows.clusters_of(table.kept), table.rows.weights_of(table.kept)
     parts = crossed(table.block, clusters, weights)
-    repetition = variance_components(table.block, clusters).repetition
+    repetition = variance_components(table.block, clusters, weights).repetition
     return Variance(
         test_rows=float(np.sqrt(parts.items)),
         draw=repetition if candidate.drawn else None,
