@@ -245,7 +245,7 @@ def test_compare_and_its_reports_say_what_counts(
     said = "Every label counts the same"
     assert all(said in text for text in (run.output, *map(Path.read_text, Path().glob("report.*"))))
     Path("choose.toml").write_text(
-        '[goal]\nmetric = "cost"\n[goal.error_costs.a]\nbb = 3\n'
+        '[goal]\nmetric = "cost"\nmargin = 0.02\n[goal.error_costs.a]\nbb = 3\n'
         '[[candidates]]\nstrategy = "tfidf"\n'
     )
     run = CliRunner().invoke(app, ["compare", "rows.csv", "--out", "other"])

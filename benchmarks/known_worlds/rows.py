@@ -38,8 +38,7 @@ def flip_chance(setting: Setting, difficulty: Floats) -> Floats:
 def draw_rows(setting: Setting, rng: np.random.Generator) -> Rows:
     """Draw the rows of one study."""
     n, k = setting.rows, setting.labels
-    share = np.linspace(2.0, 1.0, k)
-    truth = rng.choice(k, n, p=share / share.sum())
+    truth = rng.choice(k, n, p=setting.share)
     group = np.arange(n) // setting.cluster
     difficulty = difficulties(rng, n)[group] if setting.cluster > 1 else difficulties(rng, n)
     labelled = learnt = truth

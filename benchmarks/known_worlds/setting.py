@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from choose.judge.evidence import CandidateInfo
+from choose.judge.measure import Metric
 from choose.types import Family
 from known_worlds.latent import Floats, ability_for, accuracy, right_by_difficulty
 
@@ -34,6 +35,7 @@ class Contestant:
         at: change of accuracy on smaller pools, by size as a share.
         noised: change of accuracy with a fifth of the pool's labels made wrong, or None.
         viewed: change of accuracy on perturbed questions, or None.
+        by_label: what its ability is more than usual on the rows of each label.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Contestant:
     at: Mapping[float, float] = field(default_factory=dict)
     noised: float | None = None
     viewed: float | None = None
+    by_label: tuple[float, ...] = ()
 
     @property
     def info(self) -> CandidateInfo:
@@ -129,6 +132,8 @@ class Setting:
         racing: whether dear candidates that can no longer win are dropped after a fold.
         scored: whether cheap candidates say how probable each label is.
         costs: the ``[costs]`` of the study file; the margin follows from them where they are given.
+        shares: of the rows, by label; the first has twice the rows of the last where not given.
+        metric: what "right" means.
     """
 
     contestants: tuple[Contestant, ...]
@@ -148,11 +153,32 @@ class Setting:
     racing: bool = False
     scored: bool = False
     costs: Mapping[str, Any] = field(default_factory=dict)
+    shares: tuple[float, ...] = ()
+    metric: Metric = "accuracy"
+
+    @property
+    def share(self) -> Floats:
+        """Return (labels,) the expected share of the rows."""
+        found = np.array(self.shares) if self.shares else np.linspace(2.0, 1.0, self.labels)
+        return np.asarray(found / found.sum(), dtype=np.float64)
+
+    @property
+    def say(self) -> Floats:
+        """Return (labels,) what each label counts in the metric."""
+        even = np.full(self.labels, 1 / self.labels)
+        return even if self.metric == "balanced" else self.share
+
+    @property
+    def worth(self) -> float:
+        """Return what a row is worth where rows count more or less (Kish)."""
+        return float(1 / (self.say**2 / self.share).sum())
 
     @property
     def study(self) -> dict[str, Any]:
         """Return the goal and the costs as a study file states them."""
-        goal = {} if self.costs else {"margin": self.margin}
+        goal: dict[str, Any] = {} if self.costs else {"margin": self.margin}
         if self.target is not None:
             goal["target"] = self.target
+        if self.metric != "accuracy":
+            goal["metric"] = self.metric
         return {"goal": goal, "costs": dict(self.costs)}

@@ -124,10 +124,12 @@ def _ahead(
 ) -> Floats:
     """Return by how much a fit is above what each of its questions asks for; right above 0."""
     n, sd = len(place), np.hypot(contestant.interaction, EACH)
+    by_label = np.array(contestant.by_label)
+    more = by_label[rows.truth[place]] if contestant.by_label else 0.0
     beaten = rows.difficulty[place] + own[place] + sd * rng.standard_normal(n)
     if contestant.decline:
         beaten = beaten + contestant.decline * rows.age[place]
-    return np.asarray(level - beaten)
+    return np.asarray(level + more - beaten)
 
 
 def _codes(truth: Codes, ahead: Floats, setting: Setting, rng: np.random.Generator) -> Codes:

@@ -124,6 +124,8 @@ def _share(contestant: Contestant, age: float) -> float:
 
 
 def _measured(setting: Setting, contestant: Contestant) -> float:
+    if contestant.by_label:
+        return _by_label(setting, contestant)
     difficulty, weights = grid()
     ages = AGES if contestant.decline else (0.0,)
     right = np.mean([contestant.right(contestant.decline * age) for age in ages], axis=0)
@@ -135,11 +137,19 @@ def _measured(setting: Setting, contestant: Contestant) -> float:
 
 def _right(setting: Setting, contestant: Contestant) -> float:
     """Return the accuracy by right labels, where a rule of the wrong ones may have been learnt."""
+    if contestant.by_label:
+        return _by_label(setting, contestant)
     if not setting.taught:
         return contestant.accuracy
     difficulty, weights = grid()
     misled, right = flip_chance(setting, difficulty) * setting.taught, contestant.right()
     return float(weights @ (right * (1 - misled) + (1 - right) * misled / (setting.labels - 1)))
+
+
+def _by_label(setting: Setting, contestant: Contestant) -> float:
+    """Return the mean over labels, as much as each has a say."""
+    found = [float(grid()[1] @ contestant.right(-more)) for more in contestant.by_label]
+    return float(setting.say @ found)
 
 
 def _decisive(setting: Setting, value: dict[str, float]) -> bool:
@@ -149,12 +159,22 @@ def _decisive(setting: Setting, value: dict[str, float]) -> bool:
 
 
 def _needed(setting: Setting, a: Contestant, b: Contestant) -> float:
-    p, q = a.right(), b.right()
-    discordance = float(grid()[1] @ (p * (1 - q) + q * (1 - p)))
+    discordance = _discordance(setting, a, b)
     shares = [setting.folds_done.get(c.name, setting.folds) / setting.folds for c in (a, b)]
-    rows = setting.rows * min(shares) / setting.cluster
+    rows = setting.rows * min(shares) / setting.cluster * setting.worth
     luck = sum(c.luck_variance / max(c.seeds, 1) for c in (a, b))
     return decisive_from(rows, discordance, setting.margin, luck)
+
+
+def _discordance(setting: Setting, a: Contestant, b: Contestant) -> float:
+    """Return how often one of two fits is right where the other is not."""
+    labels = a.by_label and b.by_label
+    cases = list(zip(a.by_label, b.by_label, strict=True)) if labels else [(0.0, 0.0)]
+    found = []
+    for more, less in cases:
+        p, q = a.right(-more), b.right(-less)
+        found.append(float(grid()[1] @ (p * (1 - q) + q * (1 - p))))
+    return float(setting.say @ found) if labels else found[0]
 
 
 def decisive_from(rows: float, discordance: float, margin: float, luck: float = 0.0) -> float:

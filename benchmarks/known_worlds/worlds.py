@@ -171,6 +171,17 @@ def _prices(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     return replace(setting, costs=draw_costs(rng))
 
 
+def _rare_labels(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    """Make some labels rare, and every candidate better at some; half the goals are balanced."""
+    shares = 0.9 * rng.dirichlet(np.ones(setting.labels)) + 0.1 / setting.labels
+    skill = {c.name: rng.normal(0, ranges.own[0], setting.labels) for c in setting.contestants}
+    return replace(
+        _each(setting, lambda c: {"by_label": tuple(skill[c.name].tolist())}),
+        shares=tuple(shares.tolist()),
+        metric="balanced" if rng.random() < 0.5 else "accuracy",
+    )
+
+
 WORLDS: dict[str, Change] = {
     "plain": _plain,
     "cross-fit": _cross_fit,
@@ -194,4 +205,5 @@ WORLDS: dict[str, Change] = {
     "target": _target,
     "wrong labels": _wrong_labels,
     "prices": _prices,
+    "rare labels": _rare_labels,
 }

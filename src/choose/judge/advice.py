@@ -30,6 +30,7 @@ from choose.judge.reasons import nearest_dearer
 from choose.judge.record import Gate
 from choose.judge.record_costs import Move
 from choose.judge.record_curves import Forecast, Needed
+from choose.judge.robustness import estimate
 from choose.judge.settle import best_of
 from choose.judge.settling import asked_too_few, lead, more_rows
 from choose.judge.words import gain, listed, number, of_100, plural, points, rounded
@@ -109,7 +110,7 @@ def _wording(case: Case) -> Iterator[str]:
     for candidate in case.field.order:
         tables = candidate.wordings
         if len(tables) > 1 and candidate.info.name in (case.name, *case.settlement.rivals[:1]):
-            values = [float(table.block.mean()) for table in tables.values()]
+            values = [estimate(table).value for table in tables.values()]
             if max(values) - min(values) >= case.margin:
                 yield (
                     f"Other settings of {candidate.info.name} got {of_100(min(values))} to "

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from choose.judge.crossed import Mask, answered, whole_rows
+from choose.judge.measure import evened
 from choose.judge.metrics import UNUSABLE, Codes
 from choose.types import Floats, Run
 
@@ -22,7 +23,7 @@ class Rows:
 
     `clusters` and `weights` are None where every row stands alone and counts the same, `credit`
     (labels, labels + 1) where an answer is right or counts nothing; its last column is for unusable
-    ones.
+    ones. `even` says that every label has the same say, on any part of the rows too.
     """
 
     index: Mapping[str, int]
@@ -32,6 +33,7 @@ class Rows:
     weights: Floats | None
     conflicting: Mask
     credit: Floats | None = None
+    even: bool = False
 
     def scored(self, place: Codes, codes: Codes) -> Floats:
         """Return what answers to some rows count: 1 right, 0 wrong or unusable, or by `credit`."""
@@ -49,7 +51,18 @@ class Rows:
 
     def weights_of(self, kept: Mask) -> Floats | None:
         """Return the weights of the rows kept."""
+        if self.even:
+            return evened(self.targets[kept], None if self.weights is None else self.weights[kept])
         return None if self.weights is None else self.weights[kept]
+
+    def weights_on(self, kept: Mask) -> Floats | None:
+        """Return (n,) the weights where only the rows kept count; 0 elsewhere."""
+        own = self.weights_of(kept)
+        if own is None:
+            return None
+        found = np.zeros(len(self.targets))
+        found[kept] = own
+        return found
 
 
 @dataclass(frozen=True)

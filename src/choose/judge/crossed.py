@@ -65,19 +65,20 @@ def crossed(
         clusters: rows that hang together; they count as one item for the variance.
         weights: (n,) weights of the rows.
         pseudo: scores of imaginary rows that are added to the variance but not to the mean, so
-            that a sample in which nothing varies does not pass for certainty. They add as much as
-            the rows do on average.
+            that a sample in which nothing varies does not pass for certainty. They stand beside
+            as many rows as weighted ones are worth (Kish's effective number).
     """
     y = _matrix(scores)
     n, repetitions = y.shape
     w = np.ones(n) if weights is None else np.asarray(weights, float) * n / np.sum(weights)
     mean = float(w @ y.mean(axis=1) / n)
-    center, total = _center(mean, n, pseudo)
+    worth = n if weights is None else n / float((w**2).mean())
+    center, total = _center(mean, worth, pseudo)
     rows = w * (y.mean(axis=1) - center)
     column = w @ y / n - mean
     rest = w[:, None] * (y - y.mean(axis=1, keepdims=True) - column)
     rows, rest = _by_cluster(rows, clusters), _by_cluster(rest, clusters)
-    extra = sum((value - center) ** 2 for value in pseudo) * float((w**2).mean())
+    extra = sum((value - center) ** 2 for value in pseudo)
     # With imaginary rows the divisor is Bonett and Price's, without them the unbiased one. Clusters
     # may be few, and imaginary rows are none of them.
     grouped = len(rows) < n
@@ -87,7 +88,7 @@ def crossed(
     return Crossed(
         mean=mean,
         center=center,
-        items=bessel * (float(rows @ rows) + extra) / total**2,
+        items=bessel * (float(rows @ rows) * (worth / n) ** 2 + extra) / total**2,
         columns=float(column @ column) / spare,
         residual=len(rows) / max(len(rows) - 1, 1) * float((rest**2).sum()) / (spare * n**2),
         rows=n,
@@ -137,15 +138,22 @@ def _matrix(scores: npt.ArrayLike) -> Floats:
     return y
 
 
-def _center(mean: float, n: int, pseudo: Sequence[float]) -> tuple[float, int]:
-    total = n + len(pseudo)
-    return (mean * n + sum(pseudo)) / total, total
+def _center(mean: float, rows: float, pseudo: Sequence[float]) -> tuple[float, float]:
+    total = rows + len(pseudo)
+    return (mean * rows + sum(pseudo)) / total, total
 
 
-def independent_rows(clusters: Sequence[str]) -> float:
-    """Return Kish's effective number of rows, clusters being fully alike: n^2 over sum of m^2."""
-    sizes = Counter(clusters).values()
-    return len(clusters) ** 2 / sum(size**2 for size in sizes) if clusters else 0.0
+def independent_rows(clusters: Sequence[str] | None, weights: npt.ArrayLike | None = None) -> float:
+    """Return Kish's effective number of rows, clusters being fully alike.
+
+    The squared sum of the weights over the sum of the clusters' squared weights; without weights
+    every row weighs 1.
+    """
+    if weights is None:
+        sizes = np.array(list(Counter(clusters or ()).values()), dtype=np.float64)
+    else:
+        sizes = _by_cluster(np.asarray(weights, dtype=np.float64), clusters)
+    return float(sizes.sum() ** 2 / (sizes @ sizes)) if len(sizes) else 0.0
 
 
 def _by_cluster(values: Floats, clusters: Sequence[str] | None) -> Floats:

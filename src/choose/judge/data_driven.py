@@ -12,10 +12,17 @@ from choose.judge.words import number, of_100, plural, points
 NAME = "failures data-driven"
 
 
-def data_driven(failures: Failures | None, margin: float) -> Gate:
-    """Judge the gain that data can reach: PASS or FAIL with its whole interval, else UNKNOWN."""
+def data_driven(failures: Failures | None, margin: float, by_rows: bool = True) -> Gate:
+    """Judge the gain that data can reach: PASS or FAIL with its whole interval, else UNKNOWN.
+
+    Errors are sorted and counted row by row, which says nothing of a gain that counts otherwise.
+    """
     if failures is None:
         return _unknown("No candidate answered labelled rows out of fold, so no error was sorted.")
+    if not by_rows:
+        return _unknown(
+            "Errors are counted row by row, and the goal of this study counts otherwise."
+        )
     reachable = failures.reachable
     if reachable is None or reachable.low is None or reachable.high is None:
         return _unknown(
@@ -37,7 +44,7 @@ def _unknown(why: str) -> Gate:
     return Gate(name=NAME, status="unknown", evidence=why)
 
 
-def failure_reasons(failures: Failures | None) -> Iterator[str]:
+def failure_reasons(failures: Failures | None, by_rows: bool = True) -> Iterator[str]:
     """Say what data can fix, and what fine-tuning then did."""
     if failures is None or failures.reachable is None or not failures.errors:
         return
@@ -48,7 +55,7 @@ def failure_reasons(failures: Failures | None) -> Iterator[str]:
         f"breaks {failures.breaks:,} others{_chance(failures)}: data can fix "
         f"{of_100(failures.fixable.value)} errors ({_ends(failures.fixable)})."
     )
-    if (forecast := failures.forecast) is not None:
+    if (forecast := failures.forecast) is not None and by_rows:
         yield (
             f"Seen from those errors alone, fine-tuning could gain up to "
             f"{points(failures.reachable.value)} over {failures.candidate} "

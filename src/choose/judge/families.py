@@ -21,6 +21,7 @@ from itertools import combinations
 
 import numpy as np
 
+from choose.judge.answers import Rows
 from choose.judge.crossed import row_means
 from choose.judge.intervals import holm
 from choose.judge.paired import Difference
@@ -55,8 +56,7 @@ def match(pairs: Pairs, a: Sequence[Measured], b: Sequence[Measured]) -> Match |
     sides = [{m.info.name: row_means(m.main.right) for m in side if m.main} for side in (a, b)]
     if not all(sides):
         return None
-    weights = pairs.panel.rows.weights
-    first, second = (_best(side, weights) for side in sides)
+    first, second = (_best(side, pairs.panel.rows) for side in sides)
     found = pairs.difference(first, second)
     alive = [_alive(pairs, side, best) for side, best in zip(sides, (first, second), strict=True)]
     if found is None or max(len(side) for side in alive) == 1:
@@ -64,7 +64,8 @@ def match(pairs: Pairs, a: Sequence[Measured], b: Sequence[Measured]) -> Match |
     low, up = _bound(pairs, *alive)
     minus_high, down = _bound(pairs, *reversed(alive))
     value = _out_of_bag(pairs.panel, sides[0]) - _out_of_bag(pairs.panel, sides[1])
-    gap = float(np.average(value[~np.isnan(value)], weights=_weights(pairs.panel, value)))
+    known = ~np.isnan(value)
+    gap = float(np.average(value[known], weights=pairs.panel.rows.weights_of(known)))
     found = replace(
         found,
         value=gap,
@@ -113,20 +114,12 @@ def _out_of_bag(panel: Panel, members: dict[str, Floats]) -> Floats:
     return chosen
 
 
-def _weights(panel: Panel, value: Floats) -> Floats:
-    known = ~np.isnan(value)
-    weights = np.ones(len(value)) if panel.rows.weights is None else panel.rows.weights
-    return np.asarray(weights[known], dtype=np.float64)
-
-
-def _best(members: dict[str, Floats], weights: Floats | None) -> str:
+def _best(members: dict[str, Floats], rows: Rows) -> str:
     """Return the name with the highest mean; the first of equals."""
 
     def level(name: str) -> float:
         known = ~np.isnan(members[name])
-        return float(
-            np.average(members[name][known], weights=None if weights is None else weights[known])
-        )
+        return float(np.average(members[name][known], weights=rows.weights_of(known)))
 
     return max(members, key=level)
 

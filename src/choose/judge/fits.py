@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from choose.judge.answers import Rows, Table
 from choose.judge.crossed import answered
-from choose.judge.paired import Difference, paired_difference
+from choose.judge.paired import Difference, aligned, paired_difference
 from choose.judge.panel import ARTEFACT, Measured
 from choose.types import Floats
 
@@ -56,7 +56,14 @@ def paired(x: Floats, y: Floats, rows: Rows, alone: int) -> Difference | None:
     if not (answered(x) & answered(y)).any():
         return None
     luck = ASSUMED_SD**2
-    return paired_difference(x, y, rows.clusters, rows.weights, luck * alone, luck)
+    return paired_difference(x, y, rows.clusters, weights_for(x, y, rows), luck * alone, luck)
+
+
+def weights_for(x: Floats, y: Floats, rows: Rows) -> Floats | None:
+    """Return (n,) weights of the rows on which two sides are compared, or None."""
+    if rows.weights is None and not rows.even:
+        return None
+    return rows.weights_on(aligned(x, y)[2])
 
 
 def about(repeated: str, *sides: Fits) -> str:

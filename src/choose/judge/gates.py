@@ -87,10 +87,11 @@ class Case:
         found = contest(self.field, self.settlement)
         if found is None:
             return None
-        luck = found.error.second if with_luck else 0.0
-        return smallest_detectable_gain(
+        luck = found.error.second / found.largest**2 if with_luck else 0.0
+        gain = smallest_detectable_gain(
             found.independent * found.rows, found.discordance, repetition_variance=luck
         )
+        return gain * found.largest if gain is not None else None
 
     def versus(self, families: Sequence[Family], others: Sequence[Family]) -> Match | None:
         """Compare the best of some families with the best of others."""
@@ -109,7 +110,7 @@ def gates_of(case: Case) -> tuple[Gate, ...]:
         credible(case),
         _clean(case),
         stable(case.field.panel, case.name, case.margin),
-        data_driven(case.failures, case.margin),
+        data_driven(case.failures, case.margin, case.field.rule.measure.by_rows),
         _gap(case),
         worth(case.field, case.name),
         _robust(case),

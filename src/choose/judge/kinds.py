@@ -47,7 +47,8 @@ def conflicts_limit(case: Case) -> tuple[int, int] | None:
     """Return (errors on texts with two labels, errors) if those are most errors for certain."""
     table = case.field.panel[case.name].main
     assert table is not None
-    wrong = table.block.mean(axis=1) < 0.5
+    exact = table.answers == table.rows.targets[table.kept][:, None]
+    wrong = exact.mean(axis=1) < 0.5
     errors, conflicting = int(wrong.sum()), int((wrong & table.rows.conflicting[table.kept]).sum())
     if not errors or wilson(conflicting, errors)[0] <= 0.5:
         return None

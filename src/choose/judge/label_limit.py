@@ -36,7 +36,8 @@ def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:
     against it.
     """
     noise = case.audit.noise if case.audit else None
-    if noise is None:
+    # A share of wrong labels is one of rows: it bounds no other measure.
+    if noise is None or not case.field.rule.measure.by_rows:
         return None
     best, target = case.field.accuracies[case.field.leader], case.field.rule.target
     assert best.low is not None
@@ -51,11 +52,14 @@ def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:
 def may_hide_success(case: Case) -> bool:
     """Return whether none reaches the target as measured, and wrong labels may be the reason.
 
-    By right labels the best gets at most as much more right as labels are wrong.
+    By right labels the best gets at most as much more right as labels are wrong; where rows count
+    otherwise, nothing bounds it.
     """
     target = case.field.rule.target
     if case.settlement.reachable or target is None:
         return False
+    if not case.field.rule.measure.by_rows:
+        return True
     high = max(found.high or 0.0 for found in case.field.accuracies.values())
     return high + _most_wrong(case.audit) >= target
 
@@ -107,7 +111,8 @@ def _gain(audit: Audit, case: Case) -> RelabelGain | None:
     rows, table = case.field.panel.rows, case.field.panel[case.name].main
     code = {label: i for i, label in enumerate(rows.labels)}
     suspects = [s for s in audit.suspects[: audit.suspected] if s.id in rows.index]
-    if audit.noise is None or table is None or not suspects:
+    by_rows = case.field.rule.measure.by_rows
+    if audit.noise is None or table is None or not suspects or not by_rows:
         return None
     place = [rows.index[s.id] for s in suspects]
     outputs = np.ma.masked_equal(table.outputs[place], MISSING)

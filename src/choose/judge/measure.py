@@ -31,6 +31,11 @@ class Measure:
     metric: Metric = "accuracy"
     error_costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
+    @property
+    def by_rows(self) -> bool:
+        """Return whether figures are plain shares of rows."""
+        return self.metric == "accuracy"
+
     def credit(self, labels: Sequence[str]) -> Floats | None:
         """Return (labels, labels + 1) what an answer to a row of a label counts, from 0 to 1.
 
@@ -43,7 +48,8 @@ class Measure:
         place = {label: i for i, label in enumerate(labels)}
         for label, by_answer in self.error_costs.items():
             for answer, cost in by_answer.items():
-                costs[place[label], place[answer]] = cost
+                if label in place and answer in place:  # an older study may know fewer labels
+                    costs[place[label], place[answer]] = cost
         np.fill_diagonal(costs, 0.0)
         costs = np.concatenate([costs, costs.max(axis=1, keepdims=True)], axis=1)
         found: Floats = 1.0 - costs / costs.max()
@@ -60,8 +66,7 @@ ACCURACY = Measure()
 def evened(targets: Codes, stated: Floats | None = None) -> Floats | None:
     """Return (n,) weights by which every label that occurs has the same say; None if all do.
 
-    An interval takes the weights for given. That is a little wide where labels differ in how often
-    they are found, since part of that difference passes for chance.
+    An interval takes the weights for given, so part of what labels differ in passes for chance.
     """
     own = np.ones(len(targets)) if stated is None else stated
     said = np.bincount(targets, weights=own)

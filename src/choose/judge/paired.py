@@ -33,7 +33,9 @@ class Difference:
     Attributes:
         rows: rows that both answered.
         repetitions: repetitions used of a and of b.
-        discordance: mean absolute difference of a row's scores within a repetition.
+        discordance: mean squared difference of a row's scores within a repetition, as a share of
+            `largest` squared: where answers are right or wrong, how often two differ.
+        largest: the largest difference of a row's scores.
         luck: share of the error's variance that repetitions make up, the rest being the rows.
         few: whether a repeated side has fewer than three repetitions.
         center: where the interval sits, a little nearer to 0 than the value.
@@ -55,6 +57,7 @@ class Difference:
     center: float
     error: Blend
     independent: float = 1.0
+    largest: float = 1.0
 
     def bounds(self, level: float) -> tuple[float, float]:
         """Return the interval at another confidence level."""
@@ -125,17 +128,15 @@ def paired_difference(
     if expected and repetitions and min(repetitions) < FEW:
         usual = expected * sum(1 / n for n in repetitions)
         found = found._replace(error=moderated(found.error, usual))
-    return replace(_difference(x, y, _assume(found, assumed), w), independent=_worth(names, w))
-
-
-def _worth(names: Sequence[str] | None, w: Floats | None) -> float:
-    alone = 1.0 if names is None else independent_rows(names) / len(names)
-    return alone if w is None else alone * float(w.sum() ** 2 / (w @ w)) / len(w)
+    alike = names is None and w is None
+    worth = 1.0 if alike else independent_rows(names, w) / len(x)
+    return replace(_difference(x, y, _assume(found, assumed), w), independent=worth)
 
 
 def _difference(x: Floats, y: Floats, found: _Moments, w: Floats | None) -> Difference:
     half = found.error.half_width()
     p = found.error.p(found.center)
+    discordance, largest = _discordance(x, y, w)
     if found.method == MCNEMAR:
         p = mcnemar_midp(int((x > y).sum()), int((x < y).sum()))
     return Difference(
@@ -146,7 +147,8 @@ def _difference(x: Floats, y: Floats, found: _Moments, w: Floats | None) -> Diff
         method=found.method,
         rows=len(x),
         repetitions=(x.shape[1], y.shape[1]),
-        discordance=_discordance(x, y, w),
+        discordance=discordance,
+        largest=largest,
         luck=found.error.second / found.error.variance,
         few=found.assumed or 1 < max(x.shape[1], y.shape[1]) < FEW,
         center=found.center,
@@ -232,5 +234,7 @@ def _columns(scores: npt.ArrayLike) -> Floats:
     return y[:, None] if y.ndim == 1 else y
 
 
-def _discordance(x: Floats, y: Floats, w: Floats | None) -> float:
-    return float(np.average(np.abs(x[:, :, None] - y[:, None, :]).mean(axis=(1, 2)), weights=w))
+def _discordance(x: Floats, y: Floats, w: Floats | None) -> tuple[float, float]:
+    apart = np.abs(x[:, :, None] - y[:, None, :])
+    largest = float(apart.max()) or 1.0
+    return float(np.average(((apart / largest) ** 2).mean(axis=(1, 2)), weights=w)), largest

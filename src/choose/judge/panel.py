@@ -149,6 +149,7 @@ def _rows(evidence: Evidence, items: Items, measure: Measure) -> Rows:
         weights=measure.weights(targets, stated),
         conflicting=np.array([id in items.conflicting for id in items.ids], dtype=np.bool_),
         credit=measure.credit(evidence.labels),
+        even=measure.metric == "balanced",
     )
 
 

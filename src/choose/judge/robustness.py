@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.integrate import trapezoid
 
-from choose.judge.answers import CLEAN, MISSING, Table, coded
+from choose.judge.answers import CLEAN, MISSING, Rows, Table, coded
 from choose.judge.fits import compared, difference, resampled
 from choose.judge.intervals import Estimate, two_way_interval
 from choose.judge.metrics import Codes
@@ -116,32 +117,44 @@ def stability_of(candidate: Measured) -> Stability:
     if candidate.main is None:
         return Stability()
     table = candidate.main
-    seen: dict[str, list[tuple[Floats, Floats]]] = defaultdict(list)
+    seen: dict[str, list[_Seen]] = defaultdict(list)
     for run in table.runs:
         for view, repeat in run.answers:
             if view != CLEAN[0]:
                 place, codes = coded(run, (view, repeat), table.rows)
                 clean = table.outputs[place, table.draws.index(run.trial.draw)]
-                seen[view].append(_kept(clean, codes, table.rows.targets[place]))
+                seen[view].append(_kept(clean, codes, place, table.rows))
     views = tuple(_point(view, parts) for view, parts in sorted(seen.items()))
     agreement = float(np.mean([point.agreement for point in views])) if views else None
     return Stability(agreement=agreement, views=views)
 
 
-def _kept(clean: Codes, codes: Codes, targets: Codes) -> tuple[Floats, Floats]:
+class _Seen(NamedTuple):
+    """Rows asked in a view: whether the answer stayed, what it counts, and the rows' weights."""
+
+    same: Floats
+    right: Floats
+    weights: Floats
+
+
+def _kept(clean: Codes, codes: Codes, place: Codes, rows: Rows) -> _Seen:
     asked = clean != MISSING
-    return (
-        (codes == clean)[asked].astype(np.float64),
-        (codes == targets)[asked].astype(np.float64),
+    there = np.zeros(len(rows.targets), dtype=np.bool_)
+    there[place[asked]] = True
+    weights = rows.weights_on(there)
+    return _Seen(
+        np.asarray(codes == clean, dtype=np.float64)[asked],
+        rows.scored(place, codes)[asked],
+        np.ones(int(asked.sum())) if weights is None else weights[place[asked]],
     )
 
 
-def _point(view: str, parts: Sequence[tuple[Floats, Floats]]) -> ViewPoint:
-    same, right = (np.concatenate(part) for part in zip(*parts, strict=True))
+def _point(view: str, parts: Sequence[_Seen]) -> ViewPoint:
+    same, right, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
     return ViewPoint(
         view=view,
         agreement=float(same.mean()),
-        accuracy=float(right.mean()),
-        consistent_and_correct=float((same * right).mean()),
+        accuracy=float(np.average(right, weights=weights)),
+        consistent_and_correct=float(np.average(same * right, weights=weights)),
         rows=len(same),
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from choose.judge.answers import Table, table_of
 from choose.judge.crossed import Mask, answered, whole_rows
-from choose.judge.fits import common
+from choose.judge.fits import common, weights_for
 from choose.judge.intervals import two_way_interval
 from choose.judge.paired import Difference, paired_difference
 from choose.judge.panel import ARTEFACT, RETRAINING, Measured
@@ -50,7 +50,8 @@ def lost(
         first, second = _only(first, mask), _only(second, mask)
     if not (answered(first) & answered(second)).any():
         return None
-    return paired_difference(first, second, before.rows.clusters, before.rows.weights, assumed)
+    weights = weights_for(first, second, before.rows)
+    return paired_difference(first, second, before.rows.clusters, weights, assumed)
 
 
 def recorded(found: Difference) -> Interval:

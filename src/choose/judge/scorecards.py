@@ -147,8 +147,11 @@ def _wording(candidate: Measured) -> float | None:
     if not draws:
         return None
     scores = np.concatenate([table.of_draws([min(draws)]) for table in tables], axis=1)
-    scores = scores[~np.isnan(scores).any(axis=1)]
-    return float(scores.mean(axis=0).std(ddof=1)) if len(scores) else None
+    kept = np.asarray(~np.isnan(scores).any(axis=1), dtype=np.bool_)
+    if not kept.any():
+        return None
+    means = np.average(scores[kept], axis=0, weights=tables[0].rows.weights_of(kept))
+    return float(means.std(ddof=1))
 
 
 def _churn(answers: Codes) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from choose.judge.answers import Table
-from choose.judge.crossed import answered
+from choose.judge.crossed import Mask, answered, row_means
 from choose.judge.fits import ASSUMED_SD, fitted_once
 from choose.judge.frozen import Interval
 from choose.judge.intervals import holm
@@ -17,6 +17,7 @@ from choose.judge.paired import Difference, aligned, paired_difference
 from choose.judge.panel import Measured, Panel
 from choose.judge.settle import relation
 from choose.judge.versus import Shift
+from choose.types import Floats
 
 SAME = "the very same fits"
 ROWS = "rows like the common ones"
@@ -84,16 +85,31 @@ def _shift(meeting: Meeting, old: Measured, new: Measured, margin: float) -> Shi
     if not both.any():
         return None
     if _same(meeting, old.main, new.main):
-        value = float(np.nanmean(x))
+        scores = row_means(x)[both]
+        value = float(np.average(scores, weights=_part(_weights(meeting, both), both)))
         return _record(old, new, _Found(value, value, int(both.sum())), margin)
     refitted = _fits(old.main) != _fits(new.main)
     alone = sum(side.repeats and side.repetitions < 2 for side in (old, new)) if refitted else 0
+    after, before, kept, _ = aligned(x, y)
+    weights = _weights(meeting, kept)
     found = paired_difference(
-        x, y, meeting.clusters, assumed=ASSUMED_SD**2 * alone, expected=ASSUMED_SD**2
+        x, y, meeting.clusters, weights, assumed=ASSUMED_SD**2 * alone, expected=ASSUMED_SD**2
     )
-    after, before, *_ = aligned(x, y)
-    means = float(before.mean()), float(after.mean())
-    return _record(old, new, _Found(*means, found.rows, found, alone), margin)
+    own = _part(weights, kept)
+    means = tuple(float(np.average(side.mean(axis=1), weights=own)) for side in (before, after))
+    return _record(old, new, _Found(means[0], means[1], found.rows, found, alone), margin)
+
+
+def _weights(meeting: Meeting, kept: Mask) -> Floats | None:
+    """Return (common rows,) the weights that the second study gives the rows kept, or None."""
+    there = np.zeros(len(meeting.second.rows.targets), dtype=np.bool_)
+    there[meeting.after[kept]] = True
+    own = meeting.second.rows.weights_on(there)
+    return None if own is None else own[meeting.after]
+
+
+def _part(weights: Floats | None, kept: Mask) -> Floats | None:
+    return None if weights is None else weights[kept]
 
 
 def _record(old: Measured, new: Measured, found: _Found, margin: float) -> Shift:

@@ -97,7 +97,11 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[str, 
     kind = kind_of(case)
     confidence, limits = confidence_of(case, gates, looks)
     recommended = _recommended(case, kind)
-    said = [*reasons(case), *failure_reasons(case.failures), doubts(limits, confidence)]
+    said = [
+        *reasons(case),
+        *failure_reasons(case.failures, case.field.rule.measure.by_rows),
+        doubts(limits, confidence),
+    ]
     return Verdict(
         kind=kind,
         recommended=recommended,

@@ -70,7 +70,7 @@ def _sentence(invalid: ValidationError, origin: str) -> str:
     if "endpoints" in where:  # what stands in the wrong place there can be a key
         return f"{key} in {origin} cannot be used: {error['msg'].removeprefix('Value error, ')}."
     if not where:  # two sections that do not go together
-        return f"{origin[0].upper()}{origin[1:]}: {error['msg'].removeprefix('Value error, ')}."
+        return f"In {origin}: {error['msg'].removeprefix('Value error, ')}."
     return f"{key} = {error['input']!r} in {origin} cannot be used: {error['msg']}."
 
 

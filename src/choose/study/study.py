@@ -128,12 +128,22 @@ class Study(Section):
     candidates: tuple[CandidateSection, ...] = ()
 
     @model_validator(mode="after")
-    def _costs_count(self) -> Self:
-        """Refuse costs of errors that nothing reads, and a metric of costs without any."""
+    def _counts(self) -> Self:
+        """Refuse goals whose figures would not be what they are said to be."""
         if (self.goal.metric == "cost") != bool(self.goal.error_costs):
             raise ValueError(
                 "goal.error_costs says what errors cost and goal.metric = 'cost' uses it: give "
                 "both or neither"
+            )
+        if self.goal.metric == "cost" and self.goal.margin is None:
+            raise ValueError(
+                "goal.margin is missing: with goal.metric = 'cost' it is a share of the dearest "
+                "error, for which there is no usual value"
+            )
+        if self.goal.metric != "accuracy" and self.costs.value_per_right_answer is not None:
+            raise ValueError(
+                "costs.value_per_right_answer is what a right row is worth, and goal.metric = "
+                f"{self.goal.metric!r} counts otherwise; leave one of them out"
             )
         return self
 
