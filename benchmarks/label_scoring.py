@@ -155,6 +155,11 @@ def main() -> int:
     missed = [
         *(f"{row.name}: {row.ratio:.1f}x" for row in rows if row.ratio < TARGETS[row.name]),
         *(f"suffix {n}: {share:.0%}" for n, share in shares.items() if share < PEAK_SHARE),
+        *(
+            f"{row.name}: another best label in {1 - row.same_best:.0%}"
+            for row in rows
+            if row.same_best < 1 and choice.dtype == "float32"
+        ),
         *(f"{name}: {apart:.1g} apart in float32" for name, apart in exact.items() if apart > 1e-3),
     ]
     if choice.json:

@@ -24,6 +24,7 @@ from statistics import mean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from choose.digests import digest
 from choose.models.machine import halves_fast
 from choose.models.schedule import plan
 from choose.models.weights import DEFAULT_LM, resolve
@@ -59,7 +60,11 @@ class Turns:
         self.done: dict[str, Any] = json.loads(self.keep.read_text()) if kept else {}
 
     def run(self, name: str, side: str, steps: int, seeds: list[int], **how: Any) -> dict[str, Any]:
-        """Return what a side found, or had found before under that name."""
+        """Return what a side found, or had found before in the same settings."""
+        same = {k: v for k, v in self.settings.items() if k not in ("data", "folder")}
+        if side == "peer":
+            del same["upper"]
+        name = f"{name} {digest([same, side, steps, seeds, how])[:8]}"
         if name not in self.done:
             self.done[name] = self._run(side, steps=steps, seeds=seeds, **how)
             if self.keep is not None:

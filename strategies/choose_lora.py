@@ -29,8 +29,8 @@ class Lora:
 
     `learning_rate` and `epochs` default to a schedule that depends on the pool; `targets` are the
     query and value projections ("attention") or every linear layer ("all"), in the `upper` share of
-    the model's layers. What lies below is then computed once a text, and a step costs less; what it
-    loses in accuracy is in docs/methods/speed.md.
+    the model's layers. A step then costs less, above all on Llama-like bases, where what lies below
+    is computed once a text; what it loses in accuracy is in docs/methods/speed.md.
     """
 
     family: ClassVar[Family] = "fine-tuning"
@@ -105,7 +105,8 @@ class Lora:
             train_several(courses)
         for one, course in zip(strategies, started, strict=True):
             if course is not None:
-                one._notes = _notes(course, one._cut, one._limit)
+                one._notes = _notes(course, one._cut, one._limit, one.upper)
+                one._cached_seconds = course.cached_seconds
 
     def _start(self, task: Task, examples: Sequence[Example]) -> Course | None:
         """Return what is to be trained, or None where the pool leaves nothing to train."""
@@ -116,6 +117,7 @@ class Lora:
         self._check()
         self.labels = task.labels
         self._notes: list[str] = []
+        self._cached_seconds = 0.0
         tuned = self._untrained()
         rows = tokenise(tuned.base.tokenizer, [e.text for e in examples], self._limit)
         self._cut = rows.cut
@@ -243,7 +245,7 @@ class Lora:
         return weights_digest(self.base)
 
     def facts(self) -> Mapping[str, Any]:
-        """Return threads, the number type of training, size of the artefact, and the schedule."""
+        """Return threads, the number type of training, sizes, the schedule, and what was there."""
         from choose.models.adapters import state_of
         from choose.models.lanes import training_threads
         from choose.models.plain_lane import halves
@@ -255,10 +257,11 @@ class Lora:
             "artefact_mb": megabytes(state_of(self._tuned).values()),
             "base_mb": megabytes(self._tuned.base.model.parameters()),
             "notes": self._notes,
+            "cached_seconds": self._cached_seconds,
         }
 
 
-def _notes(course: Course, cut: int, limit: int) -> list[str]:
+def _notes(course: Course, cut: int, limit: int, upper: float) -> list[str]:
     plan, proof = course.plan, course.tuned.proof
     assert proof is not None
     checked = "no early stopping"
@@ -270,6 +273,8 @@ def _notes(course: Course, cut: int, limit: int) -> list[str]:
         f"Loss {proof[0]:.3f} before and {proof[1]:.3f} after training; the adapter moves a logit "
         f"by up to {proof[2]:.2f}.",
     ]
+    if upper < 1:
+        notes.append(f"Only the upper {100 * upper:g} % of the layers have adapters.")
     if cut:
         notes.append(f"{cut} texts were cut to {limit} tokens.")
     return notes

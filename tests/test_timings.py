@@ -11,7 +11,7 @@ import pytest
 
 import fakes
 from choose.api import plan
-from choose.run.beginning import Pace, begin
+from choose.run.beginning import Pace, ask_some, begin
 from choose.run.local import Limits, run_jobs
 from choose.run.outcome import left_out_sentences
 from choose.run.pacing import SHARED, Pacing, shares
@@ -19,6 +19,7 @@ from choose.run.rehearsal import rehearse
 from choose.run.timings import forecast
 from choose.store import Store
 from choose.study.grid import Job
+from choose.types import Answers, Item
 from studies import dataset, study, write_csv
 
 
@@ -248,3 +249,17 @@ def test_a_cheap_fit_is_never_stopped_half_way(monkeypatch: pytest.MonkeyPatch) 
     assert found.ask is not None
     assert found.fits[-1][0] < 240  # no more rows than the time allows
     assert found.fit(240) == pytest.approx(0.96, rel=0.4)
+
+
+def test_one_question_may_take_all_of_a_beginning() -> None:
+    class Ponders:
+        def predict(self, items: list[Item]) -> Answers:
+            time.sleep(0.1 * len(items))
+            return Answers(outputs=("a",) * len(items), status=("ok",) * len(items))
+
+    items = [Item(id=f"r{i}", text="x") for i in range(20)]
+    start = perf_counter()
+    asked = ask_some(Ponders(), items, 0.05)  # type: ignore[arg-type]
+    assert perf_counter() - start < 0.3
+    assert (asked.rows, round(asked.each or 0, 1)) == (1, 0.1)
+    assert ask_some(Ponders(), items, 2.0).rows == 13  # type: ignore[arg-type]

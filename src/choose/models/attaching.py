@@ -48,7 +48,7 @@ def adapt(base: Base, shape: Shape, name: str) -> Any:
         lora_alpha=2 * shape.rank,
         lora_dropout=shape.dropout,
         target_modules=_modules(base.model.config.model_type, shape.targets),
-        exclude_modules="|".join([r".*pooler.*", *_below(base.model, shape.upper)]),
+        exclude_modules="|".join([r".*pooler.*", *_below(base.model, shape.upper, name)]),
     )
     with quiet("Attaching the adapter"):
         try:
@@ -71,11 +71,14 @@ def lowest(layers: int, upper: float) -> int:
     return layers - max(1, round(upper * layers))
 
 
-def _below(model: Any, upper: float) -> list[str]:
+def _below(model: Any, upper: float, name: str) -> list[str]:
     """Return a pattern of the modules in layers too low to be adapted, if there are any.
 
     PEFT's own `layers_to_transform` reads a layer's number only behind a prefix that a bare base
-    does not have. A model whose layers are not one list is adapted as a whole.
+    does not have.
+
+    Raises:
+        StrategyError: if the model's layers are not one list.
     """
     import torch
 
@@ -86,8 +89,10 @@ def _below(model: Any, upper: float) -> list[str]:
         for path, module in model.named_modules()
         if isinstance(module, torch.nn.ModuleList) and len(module) == count
     ]
-    if not first or not lists:
+    if not first:
         return []
+    if not lists:
+        raise StrategyError(f"The layers of {name!r} are not one list; upper must be 1 for it.")
     return [rf"{re.escape(lists[0])}\.({'|'.join(map(str, range(first)))})\..*"]
 
 

@@ -20,7 +20,8 @@ WORSE = 1.2
 class Course:
     """Rows of token ids with their classes, learnt by one adapter under one schedule.
 
-    `learns` are the adapter's tensors that the optimiser moves.
+    `learns` are the adapter's tensors that the optimiser moves; `cached_seconds` is what others
+    had spent on work that this training uses.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Course:
         self._order = batches(self.rows, plan, chooser)
         self._epoch = math.ceil(len(learnt) / plan.batch)
         self._best: tuple[float, dict[str, Any]] | None = None
-        self.over = False
+        self.over, self.cached_seconds = False, 0.0
 
     def start(self, learns: Sequence[torch.nn.Parameter]) -> None:
         """Set up what moves the adapter and the head."""
@@ -57,7 +58,8 @@ class Course:
             self._parameters,
             lr=rate,
             weight_decay=0.01,
-            fused=self.tuned.base.device == "cpu",
+            # Left to torch elsewhere: saying no would also choose its slowest way.
+            fused=True if self.tuned.base.device in ("cpu", "cuda") else None,
         )
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             self._optimiser, lambda step: factor(step, steps)

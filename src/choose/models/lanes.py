@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from choose.meter import went
 from choose.models.adapters import Base
 from choose.models.courses import Course
 from choose.models.decoder import Decoder, fits
@@ -40,6 +41,7 @@ def lane(courses: Sequence[Course]) -> Iterator[Step]:
     way, before = Packed(base, courses), torch.get_num_threads()
     try:
         with ThreadPoolExecutor(way.workers) as pool:
+            way.read(pool)
             yield lambda taken: way.step(taken, pool)
     finally:
         torch.set_num_threads(before)
@@ -62,14 +64,34 @@ class Packed:
         first = adapted_from(courses[0].tuned.adapter) or 0
         self._decoder = decoder_of(base, dtype).above(first)
         self._lower = lower_of(base, dtype, first)
-        self._lower.begin()
         self._device, self._room = base.device, trained_tokens(base.device)
         self.workers, self._threads = _workers(base)
-        self._adapters = {}
+        self._adapters, self._courses = {}, courses
         for course in courses:
             adapters = Adapters(course.tuned.adapter, self._decoder)
             self._adapters[id(course)] = adapters
             course.start([adapters.flat])
+
+    def read(self, pool: ThreadPoolExecutor) -> None:
+        """Compute what lies below the adapters, of all texts that were not met before."""
+        missing = self._lower.begin(row for course in self._courses for row in course.rows)
+        for course in self._courses:
+            course.cached_seconds = self._lower.seconds(course.rows)
+        for start in range(0, len(missing), self.workers):
+            some = missing[start : start + self.workers]
+            list(pool.map(self._read, some))
+            went(start + len(some), len(missing), "reading")
+
+    def _read(self, row: tuple[int, ...]) -> None:
+        self._narrow()
+        self._lower.read(row)
+
+    def _narrow(self) -> None:
+        """Give this thread its share of the cores."""
+        import torch
+
+        if self._device == "cpu":
+            torch.set_num_threads(self._threads)
 
     def release(self) -> None:
         """Leave PEFT's models as if they had trained themselves."""
@@ -93,10 +115,7 @@ class Packed:
             )
 
     def _study(self, lessons: list[Lesson]) -> list[Found]:
-        import torch
-
-        if self._device == "cpu":
-            torch.set_num_threads(self._threads)
+        self._narrow()
         return study(self._decoder, lessons, self._lower)
 
     def _learn(self, course: Course, found: Sequence[Found]) -> None:
@@ -149,10 +168,10 @@ def decoder_of(base: Base, dtype: torch.dtype) -> Decoder:
 
 
 def lower_of(base: Base, dtype: torch.dtype, first: int) -> Lower:
-    """Return what lies below a layer, and remembers texts, once a process and number type."""
-    if (dtype, first) not in base.packed:
-        base.packed[dtype, first] = Lower(decoder_of(base, dtype), first, base.device)
-    found: Lower = base.packed[dtype, first]
+    """Return what lies below a layer, and remembers texts: that of the last layer asked for."""
+    found: Lower | None = base.packed.get("lower")
+    if found is None or (found.decoder.dtype, found.first) != (dtype, first):
+        found = base.packed["lower"] = Lower(decoder_of(base, dtype), first, base.device)
     return found
 
 

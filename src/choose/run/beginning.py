@@ -18,8 +18,9 @@ from choose.types import Answers, Dataset, Example, Item
 # Rows of a small fit.
 SMALL = 64
 
-# Questions asked between two looks at the clock: enough to fill a pass of a language model.
-CHUNKS = (12, 50, 100)
+# Questions asked between two looks at the clock: one, which may take long, then enough to fill a
+# pass of a language model.
+CHUNKS = (1, 12, 50, 100)
 
 # Reports of a loop before it is stopped: the first step sets things up, another gives a pace.
 REPORTS = 2
@@ -64,7 +65,7 @@ class Begun:
 
 
 def begin(job: Job, dataset: Dataset, seconds: float) -> Begun:
-    """Begin a trial: its fit stops after so many seconds, and so do its questions.
+    """Begin a trial: its fit stops after so many seconds, and so do its questions, after one.
 
     The questions are those that the trial asks first, so that a strategy which remembers its work
     loses nothing. What a second trial would save is not looked at.
