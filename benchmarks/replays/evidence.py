@@ -23,7 +23,8 @@ def evidence(occasion: Occasion) -> Evidence:
 
     No label is stored. Stand-ins are dealt out evenly over the rows, and a wrong answer is the
     stand-in after the right one. So macro-F1, recall by class and whatever else looks at classes
-    means nothing here; no verdict depends on it.
+    means nothing here. No recommendation depends on it; that a choice would fall if every label
+    counted the same cannot be seen here, which at most would lower a confidence.
     """
     answered, rows = occasion.answered, occasion.rows
     labels = tuple(f"label {i}" for i in range(answered.labels))

@@ -16,6 +16,8 @@ from choose.types import Dataset
 
 # A file with more labels than this is not read label by label.
 MOST_LABELS = 200
+# A label with so many times the rows of another outvotes it.
+UNEVEN = 4
 # Words of labels that stand for what fits no other label.
 _BESIDE = {"other", "others", "none", "oos", "unknown", "misc", "miscellaneous"}
 
@@ -108,6 +110,10 @@ def _goal(found: Found) -> Iterator[str]:
     yield f"# target = {target:.2f}              # good enough to ship: yours to say;"
     yield f"#                            # always answering {short(label, 28)} gets {floor:.2f}"
     yield "margin = 0.02                # the smallest gain that matters to you"
+    rarest, least = counts.most_common()[-1]
+    if most > UNEVEN * least:
+        yield f'# metric = "balanced"        # if {short(rarest, 28)} ({_rows(least)}) matters as'
+        yield f"#                            # much as {short(label, 28)} ({_rows(most)})"
     if found.detectable is None:
         yield f"# {asked:,} rows to ask are too few to show any gain."
     elif found.detectable <= 0.02:
