@@ -75,7 +75,11 @@ class Lora:
             StrategyError: if a hyperparameter cannot be, or training learnt nothing.
             ModelError: if the base cannot be loaded.
         """
-        self.fit_group([self], task, [examples])
+        from choose.models.tuning import believe
+
+        if (course := self._start(task, examples)) is not None:
+            self._train([self], [course])
+            believe(course)
 
     def side_by_side(self) -> bool:
         """Return whether trials share the base's products; only packed passes do."""
@@ -87,16 +91,33 @@ class Lora:
     @classmethod
     def fit_group(
         cls, strategies: Sequence[Lora], task: Task, pools: Sequence[Sequence[Example]]
-    ) -> None:
+    ) -> list[int]:
         """Train several side by side; each learns what it would learn alone, but for rounding.
 
+        Return the places of those that did not learn.
+
         Raises:
-            StrategyError: as `fit` does, for the first that fails.
+            StrategyError: if a hyperparameter cannot be.
             ModelError: if a base cannot be loaded.
         """
-        from choose.models.tuning import train_several
+        from choose.models.tuning import believe
 
         started = [one._start(task, pool) for one, pool in zip(strategies, pools, strict=True)]
+        cls._train(strategies, started)
+        failed = []
+        for place, course in enumerate(started):
+            try:
+                if course is not None:
+                    believe(course)
+            except StrategyError:
+                failed.append(place)
+        return failed
+
+    @staticmethod
+    def _train(strategies: Sequence[Lora], started: Sequence[Course | None]) -> None:
+        """Train what was started, side by side where the same layers of a base are adapted."""
+        from choose.models.tuning import train_several
+
         alike: dict[tuple[int, float], list[Course]] = {}
         for one, course in zip(strategies, started, strict=True):
             if course is not None:

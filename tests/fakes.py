@@ -140,6 +140,25 @@ class Apart(Together):
         super().fit(task, examples)
 
 
+class Halting(Together):
+    """One seed learns nothing, beside others or alone."""
+
+    @classmethod
+    def fit_group(
+        cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
+    ) -> list[int]:
+        places = range(len(strategies))
+        for place in places:
+            if strategies[place].seed != 1:
+                strategies[place].fit(task, pools[place])
+        return [place for place in places if strategies[place].seed == 1]
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        if self.seed == 1:
+            raise ValueError("learnt nothing")
+        super().fit(task, examples)
+
+
 class Late(Together):
     """The time is over whenever it learns side by side."""
 
@@ -170,7 +189,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         for cls in (
             *(Broken, Liar, Short, Mute, Slow, Impatient, Together, Apart),
-            *(Steady, Sluggish, Remembers, Late, Tiring),
+            *(Steady, Sluggish, Remembers, Late, Tiring, Halting),
         )
     }
     known = {**strategy.available(), **fakes}

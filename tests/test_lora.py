@@ -229,6 +229,13 @@ def test_a_group_answers_as_each_alone(bases: dict[str, str]) -> None:
         assert one.facts()["notes"][0] == alone.facts()["notes"][0]
 
 
+def test_one_of_a_group_that_learns_nothing_is_named(bases: dict[str, str]) -> None:
+    together = [lora(bases["causal"], seed) for seed in range(2)]
+    together[1].learning_rate, together[1].epochs = 1e-12, 1
+    assert together[0].fit_group(together, TASK, [pool(), pool()]) == [1]
+    assert right(together[0].predict([e.item() for e in pool()])) > 0.5
+
+
 def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
     from choose.models.adapters import load_base, own_randomness
     from choose.models.attaching import Shape, fresh

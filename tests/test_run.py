@@ -203,6 +203,18 @@ def test_what_breaks_side_by_side_is_fitted_alone_and_breaks_alone(tmp_path: Pat
     assert all(run is None or run.group_size == 1 for run in runs.values())
 
 
+def test_what_learns_nothing_beside_others_costs_them_nothing(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("halting", seeds=4, wordings=False, views=()))
+    run_jobs(jobs, data, store, Limits(), Seen())
+    runs = [run for job in jobs if (run := store.get(job.trial)) is not None]
+    failed = [run for run in runs if run.error]
+    assert failed
+    assert {(run.trial.seed, run.error) for run in failed} == {(1, "ValueError: learnt nothing")}
+    beside = [run for run in runs if run.group_size > 1]
+    assert beside
+    assert {run.trial.seed for run in beside} <= {0, 2, 3}
+
+
 def test_no_target_reaches_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, data, jobs = prepare(tmp_path, study("slow"))
     asked = []

@@ -8,7 +8,9 @@ MEANINGS = {
     "task.names": "readable names of the labels, by label",
     "task.descriptions": "what belongs under a label, by label",
     "task.out_of_scope": "the label of rows that none of the others fits",
-    "goal.metric": "what “right” means: every row the same, every label the same, or what errors cost",
+    "goal.metric": (
+        "what “right” means: every row the same, every label the same, or what errors cost"
+    ),
     "goal.error_costs": "by label, then by the answer given instead; an error not named costs 1",
     "grid.noise": "rates of added label noise, such as `[0.0, 0.1, 0.2]`",
     "grid.sizes": "shares of the pool (up to 1) or numbers of rows",

@@ -97,8 +97,12 @@ class Groups(Protocol):
     @classmethod
     def fit_group(
         cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
-    ) -> None:
-        """Fit each strategy on its pool; each answers as if alone, within the seeds' spread."""
+    ) -> Sequence[int] | None:
+        """Fit each strategy on its pool; each answers as if alone, within the seeds' spread.
+
+        Return the places of those that did not learn, if any: they will be fitted alone, and say
+        why they cannot be. An exception is one of all of them.
+        """
 
 
 @runtime_checkable

@@ -26,15 +26,13 @@ def train(
     Raises:
         StrategyError: if the loss did not fall or the adapter changes no logit.
     """
-    train_several([Course(tuned, rows, targets, plan, seed)])
+    course = Course(tuned, rows, targets, plan, seed)
+    train_several([course])
+    believe(course)
 
 
 def train_several(courses: Sequence[Course]) -> None:
-    """Train several trials over one base side by side, step by step.
-
-    Raises:
-        StrategyError: if one did not learn; its message is that of the first.
-    """
+    """Train several trials over one base side by side, step by step; see `believe`."""
     shown = [_shown(course) for course in courses]
     before = [course.tuned.loss(*own) for course, own in zip(courses, shown, strict=True)]
     with lane(courses) as step:
@@ -48,9 +46,6 @@ def train_several(courses: Sequence[Course]) -> None:
     for course, own, loss in zip(courses, shown, before, strict=True):
         course.end()
         course.tuned.proof = _proof(course.tuned, own, loss)
-    for course in courses:
-        assert course.tuned.proof is not None
-        _believe(course.tuned.proof)
 
 
 def _shown(course: Course) -> tuple[list[Sequence[int]], list[int]]:
@@ -73,8 +68,14 @@ def _proof(
     return before, float(after), float((logits - without).abs().max())
 
 
-def _believe(proof: tuple[float, float, float]) -> None:
-    before, after, effect = proof
+def believe(course: Course) -> None:
+    """Check the proof of a training.
+
+    Raises:
+        StrategyError: if the loss did not fall or the adapter changes no logit.
+    """
+    assert course.tuned.proof is not None
+    before, after, effect = course.tuned.proof
     if not after < before:
         raise StrategyError(
             f"LoRA did not learn: the loss on its own rows went from {before:.4f} to {after:.4f}. "

@@ -83,7 +83,10 @@ class Fitted:
 
 
 def fit_together(jobs: Sequence[Job], dataset: Dataset) -> dict[str, Fitted]:
-    """Return strategies by the trial's key, fitted side by side; none where that cannot be done."""
+    """Return strategies by the trial's key, fitted side by side; none where that cannot be done.
+
+    Those that did not learn are left out, to be fitted alone and to say why they cannot be.
+    """
     trials = [job.trial for job in jobs]
     strategies = [build(trial.strategy, seed=trial.seed, **trial.params) for trial in trials]
     first = strategies[0]
@@ -96,15 +99,17 @@ def fit_together(jobs: Sequence[Job], dataset: Dataset) -> dict[str, Fitted]:
         if not first.side_by_side():
             return {}
         pools = [drawn(dataset, place_of(trial, dataset)).pool for trial in trials]
-        first.fit_group(strategies, dataset.task, pools)
+        failed = set(first.fit_group(strategies, dataset.task, pools) or ())
     except (MoneySpent, OutOfTime):
         raise
     except Exception:
         return {}
-    seconds = (perf_counter() - start) / len(jobs)
+    # What those took that did not learn is spent all the same.
+    seconds = (perf_counter() - start) / max(1, len(jobs) - len(failed))
     return {
         trial.key: Fitted(strategy, seconds, group=len(jobs))
-        for trial, strategy in zip(trials, strategies, strict=True)
+        for place, (trial, strategy) in enumerate(zip(trials, strategies, strict=True))
+        if place not in failed
     }
 
 
