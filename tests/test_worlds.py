@@ -8,8 +8,8 @@ from math import sqrt
 import numpy as np
 import pytest
 
+from choose.judge.case import Case
 from choose.judge.families import match
-from choose.judge.gates import Case
 from choose.judge.kinds import kind_of
 from choose.judge.pairs import Pairs
 from choose.judge.panel import panel

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from choose.judge.case import Case
 from choose.judge.choice_stability import under_noise
 from choose.judge.credible import strong
 from choose.judge.data_driven import failure_steps
 from choose.judge.fits import difference, resampled
-from choose.judge.gates import Case
 from choose.judge.growth import contest, rising
 from choose.judge.headline import best_cheaper
 from choose.judge.joining import overlap_steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from choose.judge.gates import Case
+from choose.judge.case import Case
 from choose.judge.label_limit import may_hide_success
 from choose.judge.paired import Difference
 from choose.judge.record import Confidence, Gate

@@ -6,32 +6,20 @@ not measured, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 
-from choose.judge.choice_stability import (
-    halves,
-    other_weights,
-    under_even_labels,
-    under_noise,
-    under_views,
-)
+from choose.judge.case import Case
 from choose.judge.credible import BILLIONS, strong
 from choose.judge.data_driven import data_driven
 from choose.judge.drift import stable
-from choose.judge.families import Match, match
-from choose.judge.growth import contest, opponent
-from choose.judge.intervals import smallest_detectable_gain
+from choose.judge.families import Match
+from choose.judge.growth import contest
 from choose.judge.label_gate import clean_labels
 from choose.judge.paired import Difference
 from choose.judge.record import Gate
-from choose.judge.record_audit import Audit
-from choose.judge.record_failures import Failures, Overlap
-from choose.judge.settle import Field, Settlement, relation
-from choose.judge.words import gain, interval, listed, number, plural, points, short
+from choose.judge.robust_gate import robust
+from choose.judge.settle import relation
+from choose.judge.words import gain, listed, number, plural, points, short
 from choose.judge.worth import worth
 from choose.types import FAMILIES, Family
 
@@ -42,63 +30,6 @@ SUPPORT = 5
 LUCKY = 0.5
 
 _OTHERS: tuple[Family, ...] = ("prompting", "retrieval", "fine-tuning")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A decided field, and what several gates need of it."""
-
-    field: Field
-    settlement: Settlement
-    audit: Audit | None = None
-    failures: Failures | None = None
-    overlap: Overlap | None = None
-
-    @property
-    def name(self) -> str:
-        """Return the candidate that is chosen, or used meanwhile."""
-        return self.settlement.meanwhile
-
-    @property
-    def margin(self) -> float:
-        """Return the smallest gain that matters where nothing sets two candidates apart in cost."""
-        return self.field.rule.margin
-
-    @cached_property
-    def stake(self) -> float:
-        """Return the smallest gain that matters in the contest that decides."""
-        other = opponent(self.field, self.settlement)
-        return self.field.margin(other, self.name) if other else self.margin
-
-    @cached_property
-    def detectable(self) -> float | None:
-        """Return the gain that is found four times in five, in the contest that decides.
-
-        Repetitions limit it as well as rows do.
-        """
-        return self._finds(with_luck=True)
-
-    @cached_property
-    def detectable_by_rows(self) -> float | None:
-        """Return the gain that these rows would find if retraining brought no luck."""
-        return self._finds(with_luck=False)
-
-    def _finds(self, with_luck: bool) -> float | None:
-        found = contest(self.field, self.settlement)
-        if found is None:
-            return None
-        luck = found.error.second / found.largest**2 if with_luck else 0.0
-        gain = smallest_detectable_gain(
-            found.independent * found.rows, found.discordance, repetition_variance=luck
-        )
-        return gain * found.largest if gain is not None else None
-
-    def versus(self, families: Sequence[Family], others: Sequence[Family]) -> Match | None:
-        """Compare the best of some families with the best of others."""
-        sides = [
-            [m for m in self.field.order if m.info.family in part] for part in (families, others)
-        ]
-        return match(self.field.pairs, sides[0], sides[1])
 
 
 def gates_of(case: Case) -> tuple[Gate, ...]:
@@ -113,7 +44,7 @@ def gates_of(case: Case) -> tuple[Gate, ...]:
         data_driven(case.failures, case.margin, case.field.rule.measure.by_rows),
         _gap(case),
         worth(case.field, case.name),
-        _robust(case),
+        robust(case),
     )
 
 
@@ -246,38 +177,3 @@ def credible(case: Case) -> Gate:
 def _clean(case: Case) -> Gate:
     rows = case.field.panel.rows
     return clean_labels(case.audit, int(rows.conflicting.sum()), len(rows.targets))
-
-
-def _robust(case: Case) -> Gate:
-    name = "robust"
-    if len(case.field.names) < 2:
-        return _unmeasured(name, "There is nothing to compare.")
-    share = halves(case.field, case.name)
-    rate, noisy = under_noise(case.field, case.name)
-    views, viewed = under_views(case.field, case.name)
-    uneven, evened = under_even_labels(case.field, case.name)
-    for found in (noisy, viewed, evened):
-        if found is not None:
-            return Gate(
-                name=name,
-                status="fail",
-                evidence=(
-                    f"{found.where[0].upper()}{found.where[1:]}, {found.rival} is "
-                    f"{points(found.found.value)} ahead of {case.name} ({interval(found.found)})."
-                ),
-            )
-    parts = [
-        f"the choice of {case.name} stands in {100 * share:.0f} of 100 random halves of the "
-        "test rows"
-    ]
-    held = [f"with {100 * rate:g} % of the labels made wrong"] if rate else []
-    held += [f"on questions with {listed(views)}"] if views else []
-    held += [other_weights(case.field)] if uneven else []
-    parts += [f"nobody is ahead for certain {' or '.join(held)}"] if held else []
-    missing = [what for what, there in (("label noise", rate), ("views", views)) if not there]
-    parts += [f"not measured: {listed(missing)}"] if missing else []
-    text = "; ".join(parts)
-    passed = share >= 0.8 and not missing
-    return Gate(
-        name=name, status="pass" if passed else "unknown", evidence=f"{text[0].upper()}{text[1:]}."
-    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from choose.judge.case import Case
 from choose.judge.credible import strong
 from choose.judge.forecasts import likely
-from choose.judge.gates import Case
 from choose.judge.growth import rising
 from choose.judge.kinds import conflicts_limit
 from choose.judge.label_limit import limit_sentence

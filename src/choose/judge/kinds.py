@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from choose.judge.case import Case
 from choose.judge.forecasts import likely
-from choose.judge.gates import Case
 from choose.judge.growth import COARSE, rising
 from choose.judge.intervals import wilson
 from choose.judge.label_limit import labels_limit

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from choose.judge.answers import MISSING
+from choose.judge.case import Case
 from choose.judge.frozen import Interval
-from choose.judge.gates import Case
 from choose.judge.intervals import wilson
 from choose.judge.labelling import priced
 from choose.judge.record_audit import Audit, RelabelGain

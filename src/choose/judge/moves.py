@@ -12,9 +12,10 @@ from math import ceil
 
 import numpy as np
 
+from choose.judge.case import Case
 from choose.judge.curves import REACH
 from choose.judge.frozen import Interval
-from choose.judge.gates import Case, credible
+from choose.judge.gates import credible
 from choose.judge.growth import contest, opponent
 from choose.judge.label_limit import audited
 from choose.judge.labelling import label_hours, label_usd

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from choose.judge.breakeven import breakevens
-from choose.judge.gates import Case
+from choose.judge.case import Case
 from choose.judge.record_costs import Breakeven
 from choose.judge.words import dollars, months, points, rough
 

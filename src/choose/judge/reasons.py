@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from choose.judge.case import Case
 from choose.judge.costs import cost_of
-from choose.judge.gates import Case
 from choose.judge.headline import best_cheaper
 from choose.judge.record import Rejected
 from choose.judge.settle import best_of

@@ -8,12 +8,13 @@ from choose.errors import StudyError
 from choose.judge.advice import flips, next_steps
 from choose.judge.audit import audit
 from choose.judge.breakeven import breakevens
+from choose.judge.case import Case
 from choose.judge.confidence import confidence_of
 from choose.judge.crossings import crossings_of
 from choose.judge.data_driven import failure_reasons
 from choose.judge.evidence import Evidence
 from choose.judge.families import pair_records
-from choose.judge.gates import Case, gates_of
+from choose.judge.gates import gates_of
 from choose.judge.growth import rises_of
 from choose.judge.headline import headline
 from choose.judge.kinds import kind_of
