@@ -22,6 +22,7 @@ from choose.judge.panel import panel
 from choose.judge.rule import Rule
 from choose.judge.scorecards import accuracy
 from choose.judge.settle import field_of
+from choose.judge.shifts import Meeting, shifts
 from choose.judge.verdict import judge
 from choose.study.load import check
 
@@ -155,6 +156,21 @@ def test_a_choice_that_other_weights_reverse_is_not_robust() -> None:
     assert "with every label counting the same" in robust.evidence
 
 
+@pytest.mark.parametrize("rare", [2, 3, 5, 8, 15])
+def test_a_label_of_few_rows_does_not_pass_for_certainty(rare: int) -> None:
+    """Two labels, one with `rare` of 300 rows: coverage, and ties called different."""
+    given = np.repeat([0, 1], [300 - rare, rare])
+    rng, weights, inside, called = np.random.default_rng(rare), evened(given), 0, 0
+    for _ in range(ROUNDS):
+        x, y = (rng.random(300) < np.array([0.95, 0.9])[given] for _ in range(2))
+        found = two_way_interval(x.astype(float), None, weights)
+        inside += found.low <= 0.925 <= found.high
+        gap = paired_difference(x, y, None, weights)
+        called += gap.low > 0 or gap.high < 0
+    assert inside / ROUNDS >= 0.93
+    assert called / ROUNDS <= 0.05
+
+
 @pytest.mark.parametrize("recalls", [(0.9, 0.6, 0.4), (0.8, 0.8, 0.8), (0.95, 0.9, 0.9)])
 def test_intervals_of_balanced_accuracy_cover(recalls: tuple[float, ...]) -> None:
     """The truth is inside 91 to 97.5 % of 95 % intervals, with a rare label of 15 rows."""
@@ -211,6 +227,93 @@ def test_the_best_of_a_kind_and_halves_heed_weights() -> None:
     decision = judge(evidence, Rule(measure=BALANCED))
     robust = next(gate for gate in decision.gates if gate.name == "robust")
     assert robust.status == "fail"  # by rows the other leads, and that is said
+
+
+def test_a_part_of_the_rows_is_evened_anew() -> None:
+    evidence = study_of({"x": (1.0, 0.0, 0.0)}, 600)
+    rows = panel(evidence, BALANCED).rows
+    kept = np.arange(600) % 2 == 0
+    kept[rows.targets == 2] = False
+    weights = rows.weights_of(kept)
+    assert weights is not None
+    said = np.bincount(rows.targets[kept], weights=weights)
+    assert said[0] == pytest.approx(said[1])
+    on = rows.weights_on(kept)
+    assert on is not None
+    assert not on[~kept].any()
+    np.testing.assert_allclose(on[kept], weights)
+
+
+def test_two_studies_are_compared_by_the_measure_of_the_second() -> None:
+    before, after = (
+        study_of({"x": recalls}, 2000) for recalls in ((0.95, 0.2, 0.2), (0.7, 0.7, 0.7))
+    )
+    one, two = (panel(evidence, BALANCED) for evidence in (before, after))
+    place = np.arange(2000)
+    (shift,), _ = shifts(Meeting(one, two, place, place), [("x", "x")], 0.02)
+    found = [accuracy(laid.candidates[0]) for laid in (one, two)]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert shift.accuracy_before == pytest.approx(found[0].value)
+    assert shift.accuracy_after == pytest.approx(found[1].value)
+    assert shift.difference.value == pytest.approx(found[1].value - found[0].value)
+    assert shift.shown == "better"
+    (same,), _ = shifts(Meeting(one, one, place, place), [("x", "x")], 0.02)
+    assert same.same_fits
+    assert same.accuracy_after == pytest.approx(found[0].value)
+
+
+def test_costs_of_labels_that_a_study_lacks_are_passed_over() -> None:
+    measure = Measure(metric="cost", error_costs={"a": {"d": 9.0}, "d": {"a": 9.0}})
+    assert measure.credit("ab") == pytest.approx(np.array([[1, 0, 0], [0, 1, 0]]))
+
+
+def test_errors_that_cost_little_are_errors() -> None:
+    """Whether labels limit is counted in rows, whatever the errors cost."""
+    rng = np.random.default_rng(7)
+    given = targets(rng, 1000)
+    wrong = np.arange(1000) < 220
+    answers = np.where(wrong, (given + 1) % 3, given)
+    evidence = answered.study(
+        LABELS,
+        letters(given),
+        [answered.player("x", letters(answers)), answered.player("y", letters(answers))],
+        conflicting=[f"r{i}" for i in range(20)],
+    )
+    measure = Measure(metric="cost", error_costs={"c": {"b": 10.0}})
+    for counted in (ACCURACY, measure):
+        assert judge(evidence, Rule(target=0.999, measure=counted)).verdict.kind == "none-works"
+
+
+def test_no_gain_of_rows_is_told_where_rows_are_not_what_counts() -> None:
+    evidence = study_of({"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7)}, 600)
+    gates = {gate.name: gate for gate in judge(evidence, Rule(measure=BALANCED)).gates}
+    assert gates["failures data-driven"].status == "unknown"
+    assert "row by row" in gates["failures data-driven"].evidence
+
+
+def test_what_is_detectable_does_not_depend_on_the_unit_of_costs() -> None:
+    rng = np.random.default_rng(8)
+    x, y = (rng.random(400) < p for p in (0.8, 0.7))
+    whole, tenth = (paired_difference(1 - s * ~x, 1 - s * ~y) for s in (1.0, 0.1))
+    assert whole.discordance == pytest.approx(tenth.discordance)
+    assert whole.discordance == pytest.approx((x != y).mean())
+    assert (whole.largest, tenth.largest) == (1.0, pytest.approx(0.1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"goal": {"metric": "cost", "error_costs": {"a": {"b": 2}}}}, "goal.margin is missing"),
+        (
+            {"goal": {"metric": "balanced"}, "costs": {"value_per_right_answer": 1.0}},
+            "leave one of them out",
+        ),
+    ],
+)
+def test_sections_that_do_not_go_together_are_refused(settings: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(StudyError, match=wrong):
+        check(settings, "choose.toml")
 
 
 @pytest.mark.parametrize(
