@@ -245,6 +245,7 @@ class Lora:
                 f"of {self.base!r} now; train it again."
             )
         self.labels, self._notes = tuple(about["labels"]), about["notes"]
+        self._cached_seconds = 0.0
         tuned = self._untrained()
         if about["pooling"] != tuned.base.pooling:
             raise StrategyError(

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 import answered
 from choose.cli.app import app
 from choose.errors import StudyError
+from choose.judge.choice_stability import halves
+from choose.judge.families import match
 from choose.judge.intervals import two_way_interval
 from choose.judge.measure import ACCURACY, Measure, evened
 from choose.judge.paired import paired_difference
@@ -217,16 +219,44 @@ def test_rows_that_count_little_are_worth_less() -> None:
 
 
 def test_the_best_of_a_kind_and_halves_heed_weights() -> None:
-    evidence = study_of({"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7)}, 3000)
-    evidence = replace(
-        evidence,
-        candidates=tuple(replace(c, family="prompting") for c in evidence.candidates),
+    recalls = {"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7), "low": (0.5, 0.5, 0.5)}
+    evidence = study_of(recalls, 3000)
+    for measure, best in ((ACCURACY, "common"), (BALANCED, "even")):
+        field = field_of(panel(evidence, measure), Rule(measure=measure))
+        assert field.leader == best
+        found = match(field.pairs, field.order[:2], field.order[2:])
+        assert found is not None
+        assert found.a == best
+        assert halves(field, best) > 0.95
+        assert halves(field, "low") == 0.0
+
+
+def test_figures_of_rows_stay_figures_of_rows() -> None:
+    evidence = study_of({"x": (0.95, 0.2, 0.2)}, 3000)
+    by_rows, by_labels = (
+        judge(evidence, Rule(measure=m)).scorecards[0] for m in (ACCURACY, BALANCED)
     )
-    field = field_of(panel(evidence, BALANCED), Rule(measure=BALANCED))
-    assert field.leader == "even"
-    decision = judge(evidence, Rule(measure=BALANCED))
-    robust = next(gate for gate in decision.gates if gate.name == "robust")
-    assert robust.status == "fail"  # by rows the other leads, and that is said
+    assert by_rows.macro_f1 == by_labels.macro_f1
+    assert by_rows.accuracy != by_labels.accuracy
+
+
+def test_even_labels_of_which_one_was_asked_less_are_evened() -> None:
+    """As many rows of either label; of one, most were not reached before the budget was."""
+    given = np.tile([0, 1], 100)
+    asked = (given == 0) | (np.arange(200) < 40)
+    rng = np.random.default_rng(9)
+    right = rng.random(200) < np.where(given == 0, 0.95, 0.5)
+    evidence = answered.study("ab", letters(given), [answered.player("x", letters(given))])
+    (run,) = evidence.runs
+    ids = tuple(id for id, there in zip(evidence.items.ids, asked, strict=True) if there)
+    outputs = tuple(letters(np.where(right, given, 1 - given)[asked]))
+    answers = replace(run.answers["clean", 0], outputs=outputs, status=("ok",) * len(ids))
+    cut = replace(run, asked={("clean", 0): ids}, answers={("clean", 0): answers})
+    laid = panel(replace(evidence, runs=(cut,)), BALANCED)
+    found = accuracy(laid.candidates[0])
+    assert found is not None
+    wanted = np.mean([right[asked & (given == label)].mean() for label in (0, 1)])
+    assert found.value == pytest.approx(wanted)
 
 
 def test_a_part_of_the_rows_is_evened_anew() -> None:
@@ -263,26 +293,30 @@ def test_two_studies_are_compared_by_the_measure_of_the_second() -> None:
     assert same.accuracy_after == pytest.approx(found[0].value)
 
 
-def test_costs_of_labels_that_a_study_lacks_are_passed_over() -> None:
-    measure = Measure(metric="cost", error_costs={"a": {"d": 9.0}, "d": {"a": 9.0}})
-    assert measure.credit("ab") == pytest.approx(np.array([[1, 0, 0], [0, 1, 0]]))
+def test_the_unit_of_costs_does_not_depend_on_the_labels_of_a_study() -> None:
+    measure = Measure(metric="cost", error_costs={"a": {"b": 0.0, "d": 9.0}, "b": {"a": 0.0}})
+    fewer, more = measure.credit("ab"), measure.credit("abd")
+    assert fewer is not None
+    assert more is not None
+    assert fewer == pytest.approx(np.ones((2, 3)))
+    assert more[:2, :2] == pytest.approx(fewer[:, :2])
+    assert more[0, 2] == 0.0
 
 
 def test_errors_that_cost_little_are_errors() -> None:
     """Whether labels limit is counted in rows, whatever the errors cost."""
-    rng = np.random.default_rng(7)
-    given = targets(rng, 1000)
-    wrong = np.arange(1000) < 220
-    answers = np.where(wrong, (given + 1) % 3, given)
+    given = np.repeat([0, 1, 2], [400, 400, 200])
+    answers = given.copy()
+    answers[:200], answers[800:820] = 1, 1  # 200 errors of no weight, 20 dear ones
     evidence = answered.study(
         LABELS,
         letters(given),
         [answered.player("x", letters(answers)), answered.player("y", letters(answers))],
-        conflicting=[f"r{i}" for i in range(20)],
+        conflicting=[f"r{i}" for i in range(800, 820)],
     )
-    measure = Measure(metric="cost", error_costs={"c": {"b": 10.0}})
+    measure = Measure(metric="cost", error_costs={"a": {"b": 0.1}, "c": {"b": 10.0}})
     for counted in (ACCURACY, measure):
-        assert judge(evidence, Rule(target=0.999, measure=counted)).verdict.kind == "none-works"
+        assert judge(evidence, Rule(target=0.9999, measure=counted)).verdict.kind == "none-works"
 
 
 def test_no_gain_of_rows_is_told_where_rows_are_not_what_counts() -> None:
@@ -347,6 +381,12 @@ def test_compare_and_its_reports_say_what_counts(
     assert run.exit_code == 0, run.output
     said = "Every label counts the same"
     assert all(said in text for text in (run.output, *map(Path.read_text, Path().glob("report.*"))))
+    run = CliRunner().invoke(
+        app, ["compare", "rows.csv", "-s", "tfidf", "-s", "majority", "--out", "plain"]
+    )
+    assert run.exit_code == 0, run.output
+    run = CliRunner().invoke(app, ["report", "plain", "store"])
+    assert "was counted by accuracy and is counted by balanced" in " ".join(run.output.split())
     Path("choose.toml").write_text(
         '[goal]\nmetric = "cost"\nmargin = 0.02\n[goal.error_costs.a]\nbb = 3\n'
         '[[candidates]]\nstrategy = "tfidf"\n'

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from choose.judge.versus import Versus
 
 # Raise when a record says more of the same evidence, so that older ones are written again.
-RECORD = 3
+RECORD = 4
 
 
 def report(store: str | Path) -> Decision:

@@ -55,6 +55,10 @@ class Rows:
             return evened(self.targets[kept], None if self.weights is None else self.weights[kept])
         return None if self.weights is None else self.weights[kept]
 
+    def plain_weights_of(self, kept: Mask) -> Floats | None:
+        """Return the weights for figures of rows as they come, whatever labels count."""
+        return None if self.even or self.weights is None else self.weights[kept]
+
     def weights_on(self, kept: Mask) -> Floats | None:
         """Return (n,) the weights where only the rows kept count; 0 elsewhere."""
         own = self.weights_of(kept)

@@ -6,7 +6,7 @@ the last, in turn, so that no row helps to choose the threshold that it is repor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,12 +30,16 @@ FEWEST = 50
 
 @dataclass(frozen=True)
 class Pairing:
-    """Two candidates on common rows and repetitions: all arrays are (rows, repetitions)."""
+    """Two candidates on common rows and repetitions: arrays are (rows, repetitions).
+
+    `weights` (rows,) are what the rows kept count, None where all count the same.
+    """
 
     cheap: Floats
     strong: Floats
     confidence: Floats
     kept: Mask
+    weights: Floats | None = None
 
 
 def cascade(field: Field, cheap: str, strong: str) -> Cascade | None:
@@ -49,13 +53,17 @@ def cascade(field: Field, cheap: str, strong: str) -> Cascade | None:
         return None
     rows = field.panel.rows
     clusters, weights = rows.clusters_of(pair.kept), rows.weights_of(pair.kept)
+    if weights is not None:
+        pair = replace(pair, weights=weights)
     sent, thresholds = route(pair, deal(len(pair.cheap), clusters, PARTS), field.rule.margin / 4)
     right = np.where(sent, pair.strong, pair.cheap)
     gains = [
         paired_difference(right, side, clusters, weights) for side in (pair.cheap, pair.strong)
     ]
     reached = two_way_interval(right, clusters, weights)
-    share = two_way_interval(sent.astype(np.float64), clusters, weights, AGRESTI_COULL)
+    # What is sent on is a share of what comes in, whatever labels count.
+    plain = rows.plain_weights_of(pair.kept)
+    share = two_way_interval(sent.astype(np.float64), clusters, plain, AGRESTI_COULL)
     about = field.panel[strong].estimand
     over = [Interval(value=g.value, low=g.low, high=g.high, estimand=about) for g in gains]
     return Cascade(
@@ -77,22 +85,31 @@ def route(pair: Pairing, parts: np.ndarray, tolerance: float) -> tuple[Mask, lis
     thresholds = []
     for part in range(PARTS):
         out = parts == part
-        thresholds.append(
-            threshold(pair.cheap[~out], pair.strong[~out], pair.confidence[~out], tolerance)
-        )
+        own = None if pair.weights is None else pair.weights[~out]
+        sides = pair.cheap[~out], pair.strong[~out], pair.confidence[~out]
+        thresholds.append(threshold(*sides, tolerance, own))
         sent[out] = pair.confidence[out] < thresholds[-1]
     return sent, thresholds
 
 
-def threshold(cheap: Floats, strong: Floats, confidence: Floats, tolerance: float) -> float:
+def threshold(
+    cheap: Floats,
+    strong: Floats,
+    confidence: Floats,
+    tolerance: float,
+    weights: Floats | None = None,
+) -> float:
     """Return the lowest confidence to accept that costs at most `tolerance` on these rows.
 
-    Above 1 where the cheap candidate should answer nothing. All arrays have one shape; scores are
-    1 right, 0 wrong.
+    Above 1 where the cheap candidate should answer nothing. Arrays are (rows, repetitions); scores
+    are from 0 to 1, and `weights` (rows,) what rows count.
     """
+    gains = cheap - strong
+    if weights is not None:
+        gains = gains * (weights / weights.mean())[:, None]
     order = np.argsort(-confidence.ravel(), kind="stable")
     sure = confidence.ravel()[order]
-    gained = np.concatenate(([0.0], np.cumsum((cheap - strong).ravel()[order]))) / len(order)
+    gained = np.concatenate(([0.0], np.cumsum(gains.ravel()[order]))) / len(order)
     # Rows of equal confidence cannot be told apart, so a cut stands between different ones only.
     cuts = np.concatenate(([True], sure[1:] < sure[:-1], [True]))
     good = np.flatnonzero(cuts & (gained >= gained[cuts].max() - tolerance))

@@ -47,6 +47,7 @@ def halves(field: Field, name: str, seed: int = 0) -> float:
     count = int(place.max()) + 1
     order = rng.permuted(np.tile(np.arange(count, dtype=np.int32), (HALVES, 1)), axis=1)
     inside = (order < count // 2)[:, place].astype(np.float32)
+    # Labels are evened over all rows and not in each half, where a rare one may not occur.
     if (weights := field.panel.rows.weights) is not None:
         inside *= weights.astype(np.float32)
     stands = np.ones(HALVES, dtype=np.bool_)

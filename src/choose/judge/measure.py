@@ -24,7 +24,7 @@ class Measure:
     Attributes:
         metric: ``accuracy``; ``balanced``, the mean of the labels' recalls (Brodersen et al. 2010);
             or ``cost``, by which an error leaves of a right answer what it does not cost, as a
-            share of the dearest error: 1 less mean cost over largest cost.
+            share of the dearest error that is named, or of 1 where none costs more.
         error_costs: by label, then by answer, what that error costs.
     """
 
@@ -52,7 +52,9 @@ class Measure:
                     costs[place[label], place[answer]] = cost
         np.fill_diagonal(costs, 0.0)
         costs = np.concatenate([costs, costs.max(axis=1, keepdims=True)], axis=1)
-        found: Floats = 1.0 - costs / costs.max()
+        stated = (cost for row in self.error_costs.values() for cost in row.values())
+        # Not the dearest of these labels: another study may have others, and the unit must stay.
+        found: Floats = 1.0 - costs / max(USUAL_COST, *stated)
         return found
 
     def weights(self, targets: Codes, stated: Floats | None) -> Floats | None:

@@ -124,33 +124,35 @@ def stability_of(candidate: Measured) -> Stability:
                 place, codes = coded(run, (view, repeat), table.rows)
                 clean = table.outputs[place, table.draws.index(run.trial.draw)]
                 seen[view].append(_kept(clean, codes, place, table.rows))
-    views = tuple(_point(view, parts) for view, parts in sorted(seen.items()))
+    views = tuple(_point(view, parts, table.rows) for view, parts in sorted(seen.items()))
     agreement = float(np.mean([point.agreement for point in views])) if views else None
     return Stability(agreement=agreement, views=views)
 
 
 class _Seen(NamedTuple):
-    """Rows asked in a view: whether the answer stayed, what it counts, and the rows' weights."""
+    """Rows asked in a view: whether the answer stayed, what it counts, and which rows they are."""
 
     same: Floats
     right: Floats
-    weights: Floats
+    place: Codes
 
 
 def _kept(clean: Codes, codes: Codes, place: Codes, rows: Rows) -> _Seen:
     asked = clean != MISSING
-    there = np.zeros(len(rows.targets), dtype=np.bool_)
-    there[place[asked]] = True
-    weights = rows.weights_on(there)
     return _Seen(
         np.asarray(codes == clean, dtype=np.float64)[asked],
         rows.scored(place, codes)[asked],
-        np.ones(int(asked.sum())) if weights is None else weights[place[asked]],
+        place[asked],
     )
 
 
-def _point(view: str, parts: Sequence[_Seen]) -> ViewPoint:
-    same, right, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+def _point(view: str, parts: Sequence[_Seen], rows: Rows) -> ViewPoint:
+    same, right = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    place = np.concatenate([part.place for part in parts])
+    there = np.zeros(len(rows.targets), dtype=np.bool_)
+    there[place] = True
+    on = rows.weights_on(there)
+    weights = None if on is None else on[place]
     return ViewPoint(
         view=view,
         agreement=float(same.mean()),

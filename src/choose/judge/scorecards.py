@@ -72,7 +72,8 @@ def accuracy(candidate: Measured) -> Interval | None:
     if table is None:
         return None
     right, rows = table.block, table.rows
-    alike = rows.clusters is None and rows.weights is None and rows.credit is None
+    even = rows.weights_of(table.kept) is None
+    alike = rows.clusters is None and even and rows.credit is None
     if right.shape[1] == 1 and alike:
         low, high = wilson(float(right.sum()), len(right))
         found = Estimate(value=float(right.mean()), low=low, high=high)
@@ -89,7 +90,7 @@ def _macro_f1(candidate: Measured, table: Table) -> Interval:
     targets, labels, rows = table.rows.targets[table.kept], len(table.rows.labels), table.rows
     values = np.stack([macro_f1_rows(targets, column, labels) for column in table.answers.T], 1)
     found = two_way_interval(
-        values, rows.clusters_of(table.kept), rows.weights_of(table.kept), AGRESTI_COULL
+        values, rows.clusters_of(table.kept), rows.plain_weights_of(table.kept), AGRESTI_COULL
     )
     return Interval(
         value=found.value,

@@ -23,6 +23,8 @@ NEAR = 0.05
 def selective(table: Table) -> tuple[CoveragePoint, ...]:
     """Return accuracy at fixed coverage; nothing for a candidate that gives no scores.
 
+    Rows count the same here, since a share of them is answered.
+
     The threshold is set on the rows reported, which gains nothing: it is fixed by the share that
     is answered and not by what is right.
     """
@@ -38,7 +40,7 @@ def _point(table: Table, stated: Floats, right: Floats, coverage: float) -> Cove
     found = two_way_interval(
         np.stack(columns, axis=1),
         table.rows.clusters_of(table.kept),
-        table.rows.weights_of(table.kept),
+        table.rows.plain_weights_of(table.kept),
         AGRESTI_COULL,
     )
     about = RETRAINING if len(columns) > 1 else ARTEFACT

@@ -64,9 +64,11 @@ def _confidence(before: Decision, after: Decision) -> Iterator[str]:
 def _rule(before: Decision, after: Decision) -> Iterator[str]:
     if before.rule != after.rule:
         yield f"The decision rule was version {before.rule} and is version {after.rule}."
-    counted = [(side.goal.get("measure") or {}) for side in (before, after)]
+    # Older records do not say: they counted every row the same.
+    usual = {"metric": "accuracy", "error_costs": {}}
+    counted = [side.goal.get("measure") or usual for side in (before, after)]
     if counted[0] != counted[1]:
-        was, now = (measure.get("metric", "accuracy") for measure in counted)
+        was, now = (measure["metric"] for measure in counted)
         other = " at other costs" if was == now else ""
         yield (
             f"“Right” was counted by {was} and is counted by {now}{other}; figures here are by "

@@ -27,7 +27,8 @@ class Base:
 
     `causal` says that a token sees only those before it; `first` that the model was trained to
     stand for a text by its first token. `halves` are matrices cast to bfloat16, by the identity of
-    the original; `packed` its layers laid out for training, by number type.
+    the original; `packed` its layers laid out for training, by number type, and what texts become
+    in its lower ones.
     """
 
     model: Any

@@ -13,6 +13,9 @@ from choose.models.schedule import Plan, batches, class_weights, factor, split
 if TYPE_CHECKING:
     import torch
 
+# The loop that a budget follows.
+TRAINING = "training"
+
 # Losing so much on the rows that are only checked on means that what follows only memorises.
 WORSE = 1.2
 
@@ -21,7 +24,8 @@ class Course:
     """Rows of token ids with their classes, learnt by one adapter under one schedule.
 
     `learns` are the adapter's tensors that the optimiser moves; `cached_seconds` is what others
-    had spent on work that this training uses.
+    had spent on work that this training uses, `reading` what it does before its first step, in
+    steps.
     """
 
     def __init__(
@@ -45,7 +49,7 @@ class Course:
         self._order = batches(self.rows, plan, chooser)
         self._epoch = math.ceil(len(learnt) / plan.batch)
         self._best: tuple[float, dict[str, Any]] | None = None
-        self.over, self.cached_seconds = False, 0.0
+        self.over, self.cached_seconds, self.reading = False, 0.0, 0.0
 
     def start(self, learns: Sequence[torch.nn.Parameter]) -> None:
         """Set up what moves the adapter and the head."""

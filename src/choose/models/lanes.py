@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from choose.meter import went
 from choose.models.adapters import Base
-from choose.models.courses import Course
+from choose.models.courses import TRAINING, Course
 from choose.models.decoder import Decoder, fits
 from choose.models.low_rank import Adapters, adapted_from
 from choose.models.lower import Lower
@@ -77,14 +77,27 @@ class Packed:
         missing = self._lower.begin(row for course in self._courses for row in course.rows)
         for course in self._courses:
             course.cached_seconds = self._lower.seconds(course.rows)
+            course.reading = self._in_steps(course, missing) / len(self._courses)
+        steps = sum(course.reading for course in self._courses)
+        total = steps + sum(course.plan.steps for course in self._courses)
         for start in range(0, len(missing), self.workers):
             some = missing[start : start + self.workers]
-            list(pool.map(self._read, some))
-            went(start + len(some), len(missing), "reading")
+            list(pool.map(self._read, some, [len(some)] * len(some)))
+            went(steps * (start + len(some)) / len(missing), total, TRAINING)
 
-    def _read(self, row: tuple[int, ...]) -> None:
+    def _in_steps(self, course: Course, missing: Sequence[tuple[int, ...]]) -> float:
+        """Return how many of a course's steps take as long as reading what is missing.
+
+        A step goes through the upper layers three times, forward once and twice backward; it is
+        one loop with the reading, so that whoever follows it can tell how long both are.
+        """
+        tokens = course.plan.batch * sum(map(len, course.rows)) / len(course.rows)
+        upper = 3 * len(self._decoder.layers)
+        return sum(map(len, missing)) * self._lower.first / (tokens * upper)
+
+    def _read(self, row: tuple[int, ...], beside: int) -> None:
         self._narrow()
-        self._lower.read(row)
+        self._lower.read(row, beside)
 
     def _narrow(self) -> None:
         """Give this thread its share of the cores."""

@@ -68,8 +68,11 @@ class Lower:
             return self.decoder.below(ragged(rows, self.device), 0)
         return torch.cat([self.read(tuple(row)) for row in rows])
 
-    def read(self, row: Row) -> torch.Tensor:
-        """Return what a text becomes, (tokens, width) float32, not to be changed."""
+    def read(self, row: Row, beside: int = 1) -> torch.Tensor:
+        """Return what a text becomes, (tokens, width) float32, not to be changed.
+
+        `beside` is how many are computed at a time, each of which takes its share of the clock.
+        """
         import torch
 
         with self._lock:
@@ -79,8 +82,9 @@ class Lower:
         start = perf_counter()
         with torch.no_grad():
             states = self.decoder.below(ragged([row], self.device), self.first)
+        seconds = (perf_counter() - start) / beside
         with self._lock:
-            self._remember(row, _Read(states, perf_counter() - start, self._training))
+            self._remember(row, _Read(states, seconds, self._training))
         return states
 
     def _touch(self, row: Row) -> _Read | None:

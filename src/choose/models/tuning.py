@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from choose.errors import StrategyError
 from choose.meter import went
 from choose.models.adapters import Tuned
-from choose.models.courses import Course
+from choose.models.courses import TRAINING, Course
 from choose.models.lanes import lane
 from choose.models.memory import give_back
 from choose.models.schedule import Plan
@@ -42,7 +42,8 @@ def train_several(courses: Sequence[Course]) -> None:
                 course.move()
             if max(course.step for course in courses) % GIVE_BACK == 0:
                 give_back()
-            went(sum(c.step for c in courses), sum(c.plan.steps for c in courses), "training")
+            done = sum(c.reading + c.step for c in courses)
+            went(done, sum(c.reading + c.plan.steps for c in courses), TRAINING)
     for course, own, loss in zip(courses, shown, before, strict=True):
         course.end()
         course.tuned.proof = _proof(course.tuned, own, loss)

@@ -66,8 +66,8 @@ def _fixable(found: Failures) -> Iterator[RenderableType]:
     by = shorten(clean(found.supervised), NAME)
     yield note(
         f"Fixed by learning: {by}, which learns from the labels, has the row right. Data can fix "
-        f"{_with_span(found.fixable)} of 100 errors, chance fixes taken out; that is a gain of up "
-        f"to {_with_span(found.reachable)} points."
+        f"{_with_span(found.fixable)} of 100 errors, chance fixes taken out; that is up to "
+        f"{_with_span(found.reachable)} of 100 rows."
     )
 
 

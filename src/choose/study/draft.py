@@ -110,10 +110,6 @@ def _goal(found: Found) -> Iterator[str]:
     yield f"# target = {target:.2f}              # good enough to ship: yours to say;"
     yield f"#                            # always answering {short(label, 28)} gets {floor:.2f}"
     yield "margin = 0.02                # the smallest gain that matters to you"
-    rarest, least = counts.most_common()[-1]
-    if most > UNEVEN * least:
-        yield f'# metric = "balanced"        # if {short(rarest, 28)} ({_rows(least)}) matters as'
-        yield f"#                            # much as {short(label, 28)} ({_rows(most)})"
     if found.detectable is None:
         yield f"# {asked:,} rows to ask are too few to show any gain."
     elif found.detectable <= 0.02:
@@ -121,6 +117,10 @@ def _goal(found: Found) -> Iterator[str]:
     else:
         yield f"# {asked:,} rows to ask can show a gain of {found.detectable:.3f}; 0.02 takes about"
         yield f"# {found.needed:,} rows. If smaller gains do not matter to you, write what does."
+    rarest, least = counts.most_common()[-1]
+    if most > UNEVEN * least:
+        yield f'# metric = "balanced"        # if {short(rarest, 28)} ({_rows(least)}) matters as'
+        yield f"#                            # much as {short(label, 28)} ({_rows(most)})"
 
 
 def _costs() -> Iterator[str]:

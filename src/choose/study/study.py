@@ -16,7 +16,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
 NoiseKind = Literal["symmetric", "confused-pair", "class-dependent"]
 Metric = Literal["accuracy", "balanced", "cost"]
-Cost = Annotated[float, Field(ge=0)]
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ScenarioKind = Literal["inner", "time", "new-class"]
 
 
