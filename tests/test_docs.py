@@ -118,7 +118,7 @@ def test_verdicts_and_gates_are_explained() -> None:
 
 def _gates() -> str:
     judge = ROOT / "src" / "choose" / "judge"
-    files = ("gates.py", "data_driven.py", "label_gate.py", "worth.py")
+    files = ("gates.py", "data_driven.py", "label_gate.py", "robust_gate.py", "worth.py")
     return "\n".join((judge / name).read_text(encoding="utf-8") for name in files)
 
 
