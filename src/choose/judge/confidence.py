@@ -95,7 +95,9 @@ def _contenders(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]]:
     ]
     if failed:
         trials = sum(c.failures for c in case.field.panel.candidates if c.info.name in failed)
-        limits.append((1, f"{listed(failed)} did not finish ({plural(trials, 'failed trial')})"))
+        # Nothing failed of one that the time did not reach.
+        why = plural(trials, "failed trial") if trials else "no trial was done in time"
+        limits.append((1, f"{listed(failed)} did not finish ({why})"))
     partial = [_answered(case, name) for name in case.field.names if _partly(case, name)]
     if partial:
         limits.append((1, listed(partial)))
