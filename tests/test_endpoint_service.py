@@ -11,6 +11,7 @@ from choose.judge.answers import table_of
 from choose.judge.credible import billions_in, strong
 from choose.judge.endpoint_service import service_of
 from choose.judge.evidence import CandidateInfo, Evidence, Items
+from choose.judge.measure import ACCURACY
 from choose.judge.panel import Measured, _rows
 from choose.types import STANDARD, Answers, Run, Status, Trial
 
@@ -42,7 +43,7 @@ def measured(*runs: Run) -> Measured:
         name="d", fingerprint="f", rows=10, labels=("a", "b"), division="held-out", items=items,
         candidates=(INFO,), pool_rows=(5,), runs=runs,
     )  # fmt: skip
-    table = table_of(runs, _rows(evidence, items))
+    table = table_of(runs, _rows(evidence, items, ACCURACY))
     return Measured(info=INFO, main=table, drawn=False, pool=5)
 
 

@@ -294,6 +294,10 @@ def test_the_last_token_of_each_row_is_its_own() -> None:
     assert int((long.cells >= 0).sum()) == 173
 
 
+def stream(lower: Lower, rows: Sequence[Sequence[int]]) -> Any:
+    return lower.stream(rows, ragged(rows, "cpu"))
+
+
 def test_what_lies_below_the_adapters_is_computed_once(base: Base) -> None:
     import torch
 
@@ -301,13 +305,13 @@ def test_what_lies_below_the_adapters_is_computed_once(base: Base) -> None:
     rows = some_rows([3, 8, 5])
     missing = lower.begin([*rows, rows[0]])
     assert missing == [tuple(row) for row in rows]
-    first = lower.stream(rows)
+    first = stream(lower, rows)
     assert lower.begin(rows[1:]) == []
     assert lower.seconds(rows) > lower.seconds(rows[:1]) > 0
     alone = [lower.decoder.below(ragged([row], "cpu"), 1) for row in rows]
     torch.testing.assert_close(first, torch.cat(alone), rtol=0, atol=0)
     first += 1.0  # whoever asks may change what it got
-    again = lower.stream([rows[2], rows[0], rows[2]])
+    again = stream(lower, [rows[2], rows[0], rows[2]])
     assert torch.equal(again, torch.cat([alone[2], alone[0], alone[2]]))
 
 
@@ -319,14 +323,14 @@ def test_what_is_remembered_has_a_limit(base: Base) -> None:
     rows = some_rows([6, 4, 5, 7])
     one, two, three, four = (tuple(row) for row in rows)
     lower.begin([one, two])
-    lower.stream([one, two])
-    lower.stream([three])  # there is no room beside those of the same training
+    stream(lower, [one, two])
+    stream(lower, [three])  # there is no room beside those of the same training
     assert set(lower._known) == {one, two}
     assert lower.begin([one, four]) == [four]
-    lower.stream([four])
+    stream(lower, [four])
     assert set(lower._known) == {one}  # the other made room, which was too little
     lower.begin([four])
-    lower.stream([four])
+    stream(lower, [four])
     assert set(lower._known) == {four}
     assert lower._bytes == 7 * base.width * 4
 

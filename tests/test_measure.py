@@ -395,3 +395,8 @@ def test_compare_and_its_reports_say_what_counts(
     assert isinstance(run.exception, StudyError)
     wanted = "goal.error_costs names a label 'bb' that no row has. Did you mean 'b'?"
     assert str(run.exception) == wanted
+
+
+def test_nobody_is_dropped_from_a_race_that_rows_alone_do_not_decide() -> None:
+    assert check({"goal": {"margin": 0.02}}, "choose.toml").races
+    assert not check({"goal": {"metric": "balanced"}}, "choose.toml").races

@@ -134,9 +134,11 @@ def test_prices_reach_the_rule_and_the_day_of_use_is_fixed(tmp_path: Path) -> No
     assert (rule.deployment.refresh_labels, rule.deployment.tasks, rule.qa_share) == (50, 3, 0.1)
     assert rule.margin_from == "default"
     assert study.derives
+    assert not study.races
     stated = load_study(write(tmp_path, "[goal]\nmargin = 0.03"))
     assert (rule_of(_plain(stated)).margin, rule_of(_plain(stated)).margin_from) == (
         0.03,
         "stated",
     )
     assert not stated.derives
+    assert stated.races

@@ -136,9 +136,7 @@ def _run(ready: Ready, store: Store, watch: Observer) -> Outcome:
     store.plan((job.trial for job in jobs), _described(ready.candidates))
     budget = study.grid.budget_seconds
     watch.planned(dataset, jobs, ready.refusals, budget)
-    racing = budget is not None and not study.grid.thorough and not study.derives
-    # The bound of a race is one of rows that are right or wrong, each counting the same.
-    racing = racing and study.goal.metric == "accuracy"
+    racing = budget is not None and not study.grid.thorough and study.races
     margin, money = study.goal.margin or Limits().margin, study.grid.max_usd is not None
     limits = Limits(budget, racing, margin, money)
     outcome = run_jobs(jobs, dataset, store, limits, watch.job)

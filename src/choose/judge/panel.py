@@ -135,7 +135,7 @@ def _joined(evidence: Evidence) -> Items:
     )
 
 
-def _rows(evidence: Evidence, items: Items, measure: Measure = ACCURACY) -> Rows:
+def _rows(evidence: Evidence, items: Items, measure: Measure) -> Rows:
     code = {label: i for i, label in enumerate(evidence.labels)}
     alone = len(set(items.clusters)) == len(items.ids)
     even = len(set(items.weights)) <= 1

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from choose.models.decoder import Decoder
-from choose.models.ragged import ragged
+from choose.models.ragged import Ragged, ragged
 from choose.models.room import remembered_bytes
 
 if TYPE_CHECKING:
@@ -60,12 +60,15 @@ class Lower:
             distinct = dict.fromkeys(map(tuple, rows))
             return sum(self._known[row].seconds for row in distinct if row in self._known)
 
-    def stream(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return (tokens, width) float32, rows end to end, in memory that the caller may change."""
+    def stream(self, rows: Sequence[Sequence[int]], batch: Ragged) -> torch.Tensor:
+        """Return (tokens, width) float32, rows end to end, in memory that the caller may change.
+
+        `batch` is the rows laid out, which are all that is needed where no layer is below.
+        """
         import torch
 
         if not self.first:
-            return self.decoder.below(ragged(rows, self.device), 0)
+            return self.decoder.below(batch, 0)
         return torch.cat([self.read(tuple(row)) for row in rows])
 
     def read(self, row: Row, beside: int = 1) -> torch.Tensor:

@@ -64,7 +64,7 @@ def study(decoder: Decoder, lessons: Sequence[Lesson], lower: Lower) -> list[Fou
     batch = ragged(rows, lower.device)
     with torch.no_grad():
         grid, sides = decoder.grid(batch), _sides(decoder, lessons)
-        stream, kept = decoder.ahead(lower.stream(rows), grid, sides)
+        stream, kept = decoder.ahead(lower.stream(rows, batch), grid, sides)
         heads = _heads_back(decoder, batch, stream, lessons)
         decoder.back(heads.pop(0)[0], grid, sides, kept)
     return [Found(side.gradients, head) for side, head in zip(sides, heads, strict=True)]

@@ -149,9 +149,15 @@ class Study(Section):
 
     @property
     def derives(self) -> bool:
-        """Return whether the smallest gain that matters will follow from prices.
-
-        Until costs are measured it is not known and may be large, so that one who is far behind
-        may still be the one to use: nobody is dropped from a race.
-        """
+        """Return whether the smallest gain that matters will follow from prices."""
         return self.goal.margin is None and self.costs.derives
+
+    @property
+    def races(self) -> bool:
+        """Return whether a candidate that is far behind may be dropped from a race.
+
+        The bound of a race is one of rows that are right or wrong, each counting the same. And
+        where the smallest gain that matters follows from prices, it is not known until costs are
+        measured and may be large, so that one who is far behind may still be the one to use.
+        """
+        return not self.derives and self.goal.metric == "accuracy"
