@@ -14,8 +14,9 @@ from choose.api import plan
 from choose.run.beginning import Pace, ask_some, begin
 from choose.run.local import Limits, run_jobs
 from choose.run.outcome import left_out_sentences
-from choose.run.pacing import SHARED, Pacing, shares
+from choose.run.pacing import SHARED, Pacing
 from choose.run.rehearsal import rehearse
+from choose.run.sharing import Need, shares
 from choose.run.timings import forecast
 from choose.store import Store
 from choose.study.grid import Job
@@ -38,28 +39,27 @@ def pace(fit: float, ask: float | None) -> Pace:
 
 
 def test_all_are_asked_the_same_number_of_rows() -> None:
-    rows = {"a": 300, "b": 300, "c": 300}
-    found = shares(rows, {"a": pace(10, 0.1), "b": pace(0, 0.4), "c": pace(40, 0.1)}, 140)
+    found = shares({"a": Need(10, 0.1, 300), "b": Need(0, 0.4, 300), "c": Need(40, 0.1, 300)}, 140)
     asked = [(found["a"] - 10) / 0.1, found["b"] / 0.4, (found["c"] - 40) / 0.1]
     assert asked == pytest.approx([150, 150, 150])
     assert sum(found.values()) == pytest.approx(140)
 
 
 def test_who_has_fewer_rows_leaves_the_others_more() -> None:
-    found = shares({"a": 50, "b": 300}, {"a": pace(0, 1.0), "b": pace(0, 1.0)}, 200)
+    found = shares({"a": Need(0, 1.0, 50), "b": Need(0, 1.0, 300)}, 200)
     assert found == pytest.approx({"a": 50, "b": 150})
 
 
-def test_an_unknown_pace_gets_an_even_share() -> None:
-    rows = {"a": 300, "b": 300}
-    assert shares(rows, {"a": None, "b": pace(0, 1.0)}, 100) == pytest.approx({"a": 50, "b": 50})
-    assert shares(rows, {"a": pace(0, None), "b": None}, 100) == pytest.approx({"a": 50, "b": 50})
+def test_an_unknown_need_gets_an_even_share() -> None:
+    found = shares({"a": None, "b": Need(0, 1.0, 300)}, 100)
+    assert found == pytest.approx({"a": 50, "b": 50})
+    assert shares({"a": None, "b": None}, 100) == pytest.approx({"a": 50, "b": 50})
+    assert pace(0, None).need(300) is None
 
 
 def test_where_hardly_a_row_would_be_left_the_dearest_waits_for_what_is_left() -> None:
-    rows = {"a": 300, "b": 300, "c": 300}
-    paces = {"a": pace(140, 0.04), "b": pace(135, 1.9), "c": pace(14, 0.23)}
-    found = shares(rows, paces, 280)
+    needs = {"a": Need(140, 0.04, 300), "b": Need(135, 1.9, 300), "c": Need(14, 0.23, 300)}
+    found = shares(needs, 280)
     assert found["a"] == pytest.approx(140 + 300 * 0.04), "all its rows take little"
     assert (found["c"] - 14) / 0.23 == pytest.approx(300)
     assert found["b"] == pytest.approx(280 - found["a"] - found["c"])
@@ -98,7 +98,7 @@ def test_what_nobody_needs_is_for_a_fit_that_takes_longer(seconds: float, share:
 
 
 def test_time_enough_is_time_for_all() -> None:
-    found = shares({"a": 30, "b": 30}, {"a": pace(1, 0.1), "b": pace(2, 0.1)}, 1000)
+    found = shares({"a": Need(1, 0.1, 30), "b": Need(2, 0.1, 30)}, 1000)
     assert found == pytest.approx({"a": 4.0, "b": 5.0})
 
 

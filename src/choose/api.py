@@ -196,7 +196,7 @@ def planned(
         allowed(study, candidates)
         budget = study.grid.budget_seconds
         found = forecast(jobs, dataset, budget) if rehearse else []
-    asked = priced(found, jobs, candidates, dataset, study.endpoints)
+    asked = priced(found, jobs, candidates, dataset, study.endpoints, study.grid.max_usd)
     return Planning(
         dataset=dataset,
         candidates=candidates,

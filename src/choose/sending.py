@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -51,5 +51,10 @@ class Spending:
     @property
     def usd(self) -> float | None:
         """Return dollars in all; None where an endpoint has no prices."""
-        known = [bill.usd for bill in self.bills]
-        return None if None in known else sum(usd for usd in known if usd is not None)
+        return total_usd(self.bills)
+
+
+def total_usd(bills: Iterable[Bill]) -> float | None:
+    """Return the dollars of several bills; None where one has no prices."""
+    known = [bill.usd for bill in bills]
+    return None if None in known else sum(usd for usd in known if usd is not None)

@@ -43,8 +43,8 @@ def forecast_lines(found: Sequence[Forecast], budget: float | None) -> Iterator[
     for one in found:
         if one.rows is not None:
             yield (
-                f"{clean(one.candidate)}: the budget lets about {plural(one.rows, 'row')} of its "
-                "first pass be asked."
+                f"{clean(one.candidate)}: about {plural(one.rows, 'row')} of its first pass can be "
+                "asked before the budget or --max-usd is used up."
             )
     reasons: dict[str, list[str]] = {}
     for one in found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,11 +23,22 @@ AT_LEAST = 100
 CHUNK = 25
 
 
-class Deadline(NamedTuple):
-    """When a candidate's share of the time is used up, and when all of it is (`perf_counter`)."""
+class Covers(Protocol):
+    """A share of the dollars."""
 
-    share: float
+    def covers(self, asked: int, more: int) -> bool:
+        """Return whether so many more rows, after so many asked, are within it."""
+
+
+class Deadline(NamedTuple):
+    """When a candidate's share of the time is used up, and when all of it is (`perf_counter`).
+
+    `purse` is its share of the dollars, where they are limited.
+    """
+
+    share: float = inf
     end: float = inf
+    purse: Covers | None = None
 
 
 def ask(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
@@ -60,8 +71,8 @@ def ask_until(
 
     Questions come in a stratified order that depends on the rows alone, so that candidates cut
     short share their rows. At least 100 are asked, unless the study's time or money runs out, and
-    25 then. What was answered before they ran out counts. An answer does not depend on its
-    neighbours.
+    25 then, or where dollars are shared. What was answered before they ran out counts. An answer
+    does not depend on its neighbours.
     """
     targets = {item.id: dataset.examples[item.id].target for item in items}
     by_id = {item.id: item for item in items}
@@ -79,6 +90,9 @@ def ask_until(
         done += len(chunk)
         now = perf_counter()
         if now + (now - start) > (deadline.share if done >= AT_LEAST else deadline.end):
+            break
+        more = min(CHUNK, len(order) - done)
+        if deadline.purse is not None and not deadline.purse.covers(done, more):
             break
     return order[:done], joined(parts)
 

@@ -11,6 +11,7 @@ from choose.data.pools import interleaved
 from choose.data.scenarios import drawn, place_of
 from choose.meter import OutOfTime, metered
 from choose.run.group import Fitted, cached_seconds, ready
+from choose.run.sharing import Need
 from choose.strategy import Strategy
 from choose.study.grid import Job
 from choose.types import Answers, Dataset, Example, Item
@@ -54,6 +55,10 @@ class Pace:
         power = min(2.0, max(0.0, log(much / little) / log(large / small)))
         grown: float = (rows / large) ** power
         return much * grown
+
+    def need(self, rows: int) -> Need | None:
+        """Return what a first pass of so many rows takes, of a whole pool; None where unknown."""
+        return None if self.ask is None else Need(self.fits[-1][1], self.ask, rows)
 
 
 @dataclass(frozen=True, slots=True)

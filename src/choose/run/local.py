@@ -10,18 +10,17 @@ from time import perf_counter
 from choose.errors import MoneySpent
 from choose.meter import OutOfTime, metered
 from choose.run.asking import Deadline
+from choose.run.beside import beside
 from choose.run.group import run_group
 from choose.run.outcome import Outcome
 from choose.run.pacing import Pacing
+from choose.run.purse import Purse, Purses
 from choose.run.racing import Race
 from choose.store import Store
-from choose.strategy import Groups, find
+from choose.strategy import find
 from choose.study.grid import Job
 from choose.study.points import FIRST_PASS
 from choose.types import Dataset, Run
-
-# Trials learnt side by side; more would save little and risk more at an interruption.
-MOST_TOGETHER = 10
 
 # A fit or a question that is still going at the end of the budget may go on for this part of it.
 GRACE = 0.05
@@ -74,18 +73,19 @@ class _Walk:
         self.cost: dict[str, float] = {}
         self.broken: set[str] = set()
         self.working: set[str] = set()
-        self.beside: set[int] = set()
+        self.grouped: set[int] = set()
         self.going: Sequence[Job] = ()
         firsts: dict[str, Job] = {}
         for job in jobs:
             if not find(job.trial.strategy).cheap:
                 firsts.setdefault(job.trial.candidate, job)
         waiting = {name: job for name, job in firsts.items() if not self._done(job)}
+        self.purses = Purses(dataset)
         self.pacing = Pacing(dataset, limits.seconds or inf, waiting)
 
     def go(self) -> Outcome:
         for number in range(len(self.jobs)):
-            if number in self.beside:
+            if number in self.grouped:
                 continue
             job = self.jobs[number]
             if self._done(job):
@@ -152,6 +152,7 @@ class _Walk:
             self.outcome.left_out.append(job)
             return
         self.watch(job, None)
+        purse = self._purse(number)
         deadline, fitted, together = None, None, [job]
         if self.limits.seconds is not None and name in self.pacing.waiting:
             if (fit := self.pacing.too_long(name, self._left)) is not None:
@@ -159,14 +160,13 @@ class _Walk:
                 self.outcome.left_out.append(job)
                 self.pacing.start(name)
                 return
-            deadline = self.pacing.deadline(name, self._left)
+            deadline = self.pacing.deadline(name, self._left)._replace(purse=purse)
             fitted = self.pacing.start(name)
         elif self.limits.money and job.part == FIRST_PASS:
-            deadline = Deadline(inf)  # in parts, so that what is paid for counts
+            deadline = Deadline(purse=purse)  # in parts, so that what is paid for counts
         elif not first:
-            most = min(MOST_TOGETHER, self._left // self.cost[name])
-            together = self._together(number, most)
-            self.beside |= set(range(number + 1, number + len(together)))
+            together = beside(self.jobs[number:], self._done, self._left // self.cost[name])
+            self.grouped |= set(range(number + 1, number + len(together)))
         self.going = together
         grace = inf if first and cheap else GRACE * (self.limits.seconds or 0.0)
         with metered(self._left + grace):
@@ -187,19 +187,17 @@ class _Walk:
         if run is not None and job.part == FIRST_PASS:
             self.race.add(run)
 
-    def _together(self, number: int, most: float) -> list[Job]:
-        """Return a job, and those right after it that can be learnt beside it."""
-        first = self.jobs[number]
-        if not issubclass(find(first.trial.strategy), Groups):
-            return [first]
-        found: list[Job] = []
-        keys: set[str] = set()
-        for job in self.jobs[number:]:
-            if _kind(job) != _kind(first) or job.trial.key in keys or self._done(job):
-                break
-            found.append(job)
-            keys.add(job.trial.key)
-        return found[: max(1, int(most))]
+    def _purse(self, number: int) -> Purse | None:
+        job = self.jobs[number]
+        if not self.limits.money or job.part != FIRST_PASS:
+            return None
+        with metered(self._left):
+            return self.purses.deal(job, [j for j in self.jobs[number + 1 :] if self._waits(j)])
+
+    def _waits(self, job: Job) -> bool:
+        name = job.trial.candidate
+        hopeless = name in self.race.out or (name in self.broken and name not in self.working)
+        return not hopeless and not self._done(job)
 
 
 def _whole_cost(run: Run) -> float:
@@ -207,7 +205,3 @@ def _whole_cost(run: Run) -> float:
     spent, asked = run.seconds_spent or 0.0, len(run.asked.get(("clean", 0), ()))
     asking = min(run.predict_seconds or 0.0, spent)
     return spent + asking * run.unasked / asked if asked else spent
-
-
-def _kind(job: Job) -> tuple[str, str, str]:
-    return job.trial.candidate, job.trial.strategy, job.part

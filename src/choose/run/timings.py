@@ -8,15 +8,19 @@ from dataclasses import dataclass, field, replace
 from choose.data.scenarios import drawn, place_of
 from choose.errors import ChooseError
 from choose.models.endpoints.settings import Endpoint
+from choose.models.endpoints.spec import names_endpoint
 from choose.models.here import missing
 from choose.run.beginning import Pace
-from choose.run.pacing import SHARED, asks_endpoint, shares
+from choose.run.pacing import SHARED
+from choose.run.purse import rows_paid_for
 from choose.run.rehearsal import rehearse
+from choose.run.sharing import shares
+from choose.sending import total_usd
 from choose.strategy import find
 from choose.study.behind import asked_by
 from choose.study.grid import Job
 from choose.study.points import FIRST_PASS
-from choose.study.spending import spending_of
+from choose.study.spending import bills_of
 from choose.timings import Forecast
 from choose.types import Candidate, Dataset
 
@@ -59,10 +63,21 @@ def priced(
     candidates: Sequence[Candidate],
     dataset: Dataset,
     endpoints: Mapping[str, Endpoint],
+    limit: float | None = None,
 ) -> list[Forecast]:
-    """Add tokens and dollars to the forecasts of candidates that ask endpoints."""
+    """Add tokens and dollars to the forecasts of candidates that ask endpoints.
+
+    With a `limit` of dollars, also the rows that they reach.
+    """
     by_name = {c.name: c for c in candidates}
-    return [_priced(one, jobs, by_name[one.candidate], dataset, endpoints) for one in found]
+    rows = {} if limit is None else rows_paid_for(jobs, dataset, endpoints, limit)
+    return [
+        replace(
+            _priced(one, jobs, by_name[one.candidate], dataset, endpoints),
+            rows=rows.get(one.candidate, one.rows),
+        )
+        for one in found
+    ]
 
 
 def _priced(
@@ -75,17 +90,17 @@ def _priced(
     own = [job for job in jobs if job.trial.candidate == candidate.name]
     if not asked_by(candidate, endpoints):
         return one
-    spending = spending_of(own, [candidate], dataset, endpoints)
+    bills = bills_of(own, [candidate], dataset, endpoints)
     return replace(
         one,
-        read=sum(bill.read for bill in spending.bills),
-        written=sum(bill.written for bill in spending.bills),
-        usd=spending.usd,
+        read=sum(bill.read for bill in bills),
+        written=sum(bill.written for bill in bills),
+        usd=total_usd(bills),
     )
 
 
 def _why_not(job: Job) -> str | None:
-    if asks_endpoint(job):
+    if names_endpoint(job.trial.params):
         return "How fast an endpoint answers is only known once it is asked."
     for spec in job.trial.params.values():
         if isinstance(spec, str) and (why := missing(spec)):
@@ -167,7 +182,8 @@ def _reached(jobs: Sequence[Job], sums: Sums, budget: float) -> dict[str, int]:
         for job in jobs
         if job.part == FIRST_PASS and job.trial.candidate in dear and job.trial.fold == 0
     }
-    share = shares(rows, sums.paces, SHARED * max(0.0, left))
+    needs = {n: p.need(most) if (p := sums.paces.get(n)) else None for n, most in rows.items()}
+    share = shares(needs, SHARED * max(0.0, left))
     found = {}
     for name, most in rows.items():
         pace = sums.paces.get(name)

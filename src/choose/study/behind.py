@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from choose.errors import StudyError
 from choose.models.endpoints.settings import Endpoint
@@ -13,7 +14,12 @@ from choose.types import Candidate
 
 def asked_by(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
     """Return the endpoints that a candidate asks, by name; any hyperparameter may name one."""
-    names = map(endpoint_name, candidate.params.values())
+    return named_in(candidate.params, endpoints)
+
+
+def named_in(params: Mapping[str, Any], endpoints: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
+    """Return the endpoints that hyperparameters name, by name."""
+    names = map(endpoint_name, params.values())
     return {name: endpoints[name] for name in names if name is not None and name in endpoints}
 
 

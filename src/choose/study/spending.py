@@ -28,7 +28,29 @@ def spending_of(
     endpoints: Mapping[str, Endpoint],
     limit: float | None = None,
 ) -> Spending:
-    """Forecast the requests of some jobs, those that would be the same counted once."""
+    """Forecast the requests of some jobs, and look for personal data in what is sent."""
+    bills, sent = _counted(jobs, candidates, dataset, endpoints)
+    counted = hints_of(hints_by_row([dataset.examples[id] for id in sorted(sent)]))
+    hints = {hint.kind: hint.rows for hint in counted if hint.rows}
+    return Spending(bills=tuple(bills), hints=hints, limit=limit)
+
+
+def bills_of(
+    jobs: Iterable[Job],
+    candidates: Sequence[Candidate],
+    dataset: Dataset,
+    endpoints: Mapping[str, Endpoint],
+) -> list[Bill]:
+    """Forecast what each endpoint is sent by some jobs, the same requests counted once."""
+    return _counted(jobs, candidates, dataset, endpoints)[0]
+
+
+def _counted(
+    jobs: Iterable[Job],
+    candidates: Sequence[Candidate],
+    dataset: Dataset,
+    endpoints: Mapping[str, Endpoint],
+) -> tuple[list[Bill], set[str]]:
     asking = {c.name: found for c in candidates if (found := asked_by(c, endpoints))}
     requests: dict[str, dict[tuple[object, ...], tuple[str, int]]] = {}
     rows: dict[str, set[str]] = {}
@@ -39,10 +61,7 @@ def spending_of(
         _bill(name, endpoints[name], asked, rows[name], dataset, asking)
         for name, asked in requests.items()
     ]
-    sent = set().union(*rows.values()) if rows else set()
-    counted = hints_of(hints_by_row([dataset.examples[id] for id in sorted(sent)]))
-    hints = {hint.kind: hint.rows for hint in counted if hint.rows}
-    return Spending(bills=tuple(bills), hints=hints, limit=limit)
+    return bills, set().union(*rows.values())
 
 
 def _count(

@@ -64,13 +64,18 @@ class Ledger:
     unpriced: bool = False
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def committed(self) -> float:
+        """Return dollars that are spent, or that broken requests may be billed for."""
+        return self.spent + self.unsure
+
     async def reserve(self, usd: float) -> float:
         """Set the worst case aside; wait for requests in flight where their bills may make room.
 
         Raises:
             MoneySpent: if the limit leaves no room for it.
         """
-        while self.limit is not None and self.spent + self.unsure + self.set_aside + usd > (
+        while self.limit is not None and self.committed + self.set_aside + usd > (
             self.limit * (1 + 1e-9)
         ):
             if not self.in_flight:

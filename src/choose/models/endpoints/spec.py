@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 PREFIX = "endpoint:"
 
 
@@ -10,3 +13,8 @@ def endpoint_name(spec: object) -> str | None:
     if not isinstance(spec, str) or not spec.startswith(PREFIX):
         return None
     return spec.removeprefix(PREFIX)
+
+
+def names_endpoint(params: Mapping[str, Any]) -> bool:
+    """Return whether a hyperparameter names an endpoint."""
+    return any(endpoint_name(value) is not None for value in params.values())

@@ -1,0 +1,155 @@
+"""How the dollars of --max-usd are shared among first passes at endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from choose.models.endpoints.ledger import Ledger
+from choose.models.endpoints.session import current
+from choose.models.endpoints.settings import Endpoint
+from choose.prices import dollars
+from choose.run.asking import CHUNK, ask
+from choose.run.beginning import start
+from choose.run.sharing import Need, shares
+from choose.study.behind import named_in
+from choose.study.grid import Job
+from choose.study.points import FIRST_PASS
+from choose.study.spending import bills_of
+from choose.types import Candidate, Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """What a first pass costs in dollars a row, and how many of its rows are paid for already."""
+
+    each: float
+    rows: int
+    paid: int = 0
+
+    @property
+    def need(self) -> Need:
+        """Return what it takes; what is paid for counts as if it brought its price along."""
+        return Need(-self.each * self.paid, self.each, self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """The dollars that a first pass may spend, so that those which wait can be asked as many rows.
+
+    Attributes:
+        before: dollars that were spent when it began.
+        own: of the pass itself; what it is seen to spend corrects the price of a row.
+        others: of those which wait.
+    """
+
+    ledger: Ledger
+    before: float
+    own: Paying
+    others: Mapping[str, Paying]
+
+    def covers(self, asked: int, more: int) -> bool:
+        """Return whether so many more rows, after so many asked, are within its share."""
+        spent, each = self.ledger.committed - self.before, self.own.each
+        if spent > 0 and asked:
+            each = (each * self.own.paid + spent) / asked
+        needs = {name: one.need for name, one in self.others.items()}
+        needs[""] = Paying(each, self.own.rows, asked).need
+        left = (self.ledger.limit or 0.0) - self.ledger.committed
+        return each * more <= shares(needs, left)[""] + 1e-9 * each
+
+
+@dataclass
+class Purses:
+    """Deals out the dollars.
+
+    A forecast counts the tokens of a text by its length and knows of no hidden reasoning, so
+    everybody who waits is asked its first rows before dollars are shared. What they cost is seen
+    then, and as they are kept, its own first pass does not pay for them again.
+
+    Attributes:
+        seen: dollars a row by candidate; None where asking failed.
+        paid: keys of the trials whose first rows were asked for that.
+    """
+
+    dataset: Dataset
+    seen: dict[str, float | None] = field(default_factory=dict)
+    paid: set[str] = field(default_factory=set)
+
+    def deal(self, job: Job, later: Sequence[Job]) -> Purse | None:
+        """Return the purse of a first pass; None where it costs nothing or nothing is limited.
+
+        It is shared with the first passes on the same fold among the `later` jobs.
+        """
+        session = current()
+        if session.ledger.limit is None:
+            return None
+        same = [j for j in later if j.part == FIRST_PASS and j.trial.fold == job.trial.fold]
+        found = payings([job, *same], self.dataset, session.endpoints)
+        if job.trial.candidate not in found:
+            return None
+        if len(found) > 1 and _enough(found, session.ledger.limit - session.ledger.committed):
+            for one in (job, *same):
+                self._sound(one, found)
+        own = found.pop(job.trial.candidate)
+        return Purse(session.ledger, session.ledger.committed, own, found)
+
+    def _sound(self, job: Job, found: dict[str, Paying]) -> None:
+        name = job.trial.candidate
+        if name not in found:
+            return
+        if name not in self.seen:
+            self.seen[name] = _dollars_a_row(job, self.dataset)
+            self.paid.add(job.trial.key)
+        if (each := self.seen[name]) is not None:
+            paid = CHUNK if job.trial.key in self.paid else 0
+            found[name] = replace(found[name], each=each, paid=paid)
+
+
+def _enough(found: Mapping[str, Paying], left: float) -> bool:
+    """Return whether all could be asked twice the first rows, so that none asks them in vain."""
+    return 2 * CHUNK * sum(one.each for one in found.values()) <= left
+
+
+def _dollars_a_row(job: Job, dataset: Dataset) -> float | None:
+    """Return what its first rows cost by the server's own counts; None where they cannot tell."""
+    (endpoint, *more) = named_in(job.trial.params, current().endpoints).values()
+    try:
+        started = start(job, dataset)
+        started.strategy.fit(dataset.task, started.pool)
+        found = ask(started.strategy, started.items[:CHUNK], dataset.task)
+    except Exception:
+        return None  # the trial itself will fail, and be recorded
+    if more or endpoint.prices is None:
+        return None
+    costs = dollars(endpoint.prices, found.tokens_in, found.tokens_cached, found.tokens_out)
+    return None if costs is None else float(costs.mean())
+
+
+def rows_paid_for(
+    jobs: Sequence[Job], dataset: Dataset, endpoints: Mapping[str, Endpoint], limit: float
+) -> dict[str, int]:
+    """Return rows of the first pass that the dollars reach, of whom they do not reach all."""
+    first = [job for job in jobs if job.part == FIRST_PASS and job.trial.fold == 0]
+    found = payings(first, dataset, endpoints)
+    share = shares({name: one.need for name, one in found.items()}, limit)
+    rows = {name: int(share[name] / one.each) for name, one in found.items()}
+    return {name: count for name, count in rows.items() if count < found[name].rows}
+
+
+def payings(
+    jobs: Iterable[Job], dataset: Dataset, endpoints: Mapping[str, Endpoint]
+) -> dict[str, Paying]:
+    """Return what first passes cost as forecast, by candidate, of those that cost anything."""
+    found = {}
+    for job in jobs:
+        trial = job.trial
+        if not named_in(trial.params, endpoints):
+            continue
+        candidate = Candidate(name=trial.candidate, strategy=trial.strategy, params=trial.params)
+        bills = bills_of([job], [candidate], dataset, endpoints)
+        usd = sum(bill.usd or 0.0 for bill in bills)
+        rows = max((bill.requests for bill in bills), default=0)
+        if usd > 0 and rows:
+            found[trial.candidate] = Paying(usd / rows, rows)
+    return found
