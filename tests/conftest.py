@@ -18,6 +18,21 @@ _KEPT = frozenset({"CHOOSE_CACHE", "CHOOSE_SHARED_DATA", "CHOOSE_KEEP_GB"})
 # What the user's studies or other tests computed must not answer here; set before any fixture runs.
 os.environ["CHOOSE_KEEP_GB"] = "0"
 
+
+def _own_cores() -> None:
+    """Give each of several workers cores of its own: two that share theirs crawl."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores, workers = (
+            sorted(os.sched_getaffinity(0)),
+            int(os.environ["PYTEST_XDIST_WORKER_COUNT"]),
+        )
+        own = cores[int(worker.removeprefix("gw")) :: workers]
+        os.sched_setaffinity(0, own or cores)
+
+
+_own_cores()
+
 TOY = {
     "card_arrival": (
         "When will my new card arrive?",

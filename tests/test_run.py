@@ -14,9 +14,10 @@ from choose.api import plan
 from choose.meter import OutOfTime
 from choose.run.asking import CHUNK, Deadline
 from choose.run.group import run_group, run_trial
-from choose.run.local import Limits, _whole_cost, run_jobs
+from choose.run.local import Limits, run_jobs
 from choose.run.outcome import left_out_sentences
 from choose.run.racing import Race
+from choose.run.standing import whole_cost
 from choose.store import Store
 from choose.study.grid import Job
 from choose.study.study import Study
@@ -186,7 +187,7 @@ def test_a_trial_that_was_cut_short_costs_what_all_its_questions_would() -> None
     def cost(spent: float, asking: float, unasked: int) -> float:
         ids = {("clean", 0): tuple(map(str, range(100)))}
         facts = {"asked": ids, "unasked": unasked, "predict_seconds": asking}
-        return _whole_cost(replace(run, seconds_spent=spent, **facts))
+        return whole_cost(replace(run, seconds_spent=spent, **facts))
 
     assert cost(10.0, 4.0, 300) == 10 + 3 * 4
     assert cost(10.0, 4.0, 0) == 10

@@ -82,14 +82,24 @@ class Store:
         grid = {"candidates": list(candidates), "trials": [asdict(trial) for trial in trials]}
         write_json(self.path / "grid.json", grid)
 
-    def add(self, run: Run, traceback: str | None = None) -> None:
-        """Write a run; a failed one is written over by the next attempt."""
+    def add(self, run: Run, traceback: str | None = None) -> bool:
+        """Write a run over what an earlier attempt left, and return whether it was written.
+
+        An attempt that failed, or was asked fewer questions, does not replace one that got further.
+        """
+        try:
+            before = self.get(run.trial)
+        except (OSError, pl.exceptions.PolarsError):
+            before = None  # torn, so that there is nothing to keep
+        if before is not None and _reached(run) < _reached(before):
+            return False
         folder = self.path / "trials" / run.trial.key
         for (view, repeat), answers in run.answers.items():
             table = answers_table(answers, run.asked[view, repeat])
             write_whole(folder / f"{view}-{repeat}.parquet", table.write_parquet)
         facts = {name: value for name, value in _facts(run).items() if name != "answers"}
         write_json(folder / "trial.json", {**facts, "traceback": traceback})
+        return True
 
     def get(self, trial: Trial) -> Run | None:
         """Return the run of a trial, failed or not, or None where it has not been run."""
@@ -221,6 +231,12 @@ _KEPT = (
     "unasked",
     "error",
 )
+
+
+def _reached(run: Run) -> tuple[bool, int, int]:
+    """Return how far a run came: whether it succeeded, clean questions, all questions."""
+    asked = {place: len(ids) for place, ids in run.asked.items()}
+    return run.error is None, asked.get(("clean", 0), 0), sum(asked.values())
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from choose.meter import OutOfTime
 from choose.strategy import Strategy
 from choose.types import Answers, Dataset, Item, Task
 
-# While the study has time, so many questions are asked whatever a candidate's share of it is: fewer
-# say little, and the race that spares hopeless candidates needs as many.
+# While the study has time, so many questions are asked whatever a candidate's share of it is, if
+# all can be asked as many: fewer say little, and the race that spares the hopeless needs them.
 AT_LEAST = 100
 
 # Questions asked between two looks at the clock, and the fewest that are asked however late it is.
@@ -33,11 +33,13 @@ class Covers(Protocol):
 class Deadline(NamedTuple):
     """When a candidate's share of the time is used up, and when all of it is (`perf_counter`).
 
-    `purse` is its share of the dollars, where they are limited.
+    `least` rows are asked whatever its share is; `purse` is its share of the dollars, where they
+    are limited.
     """
 
     share: float = inf
     end: float = inf
+    least: int = AT_LEAST
     purse: Covers | None = None
 
 
@@ -65,19 +67,25 @@ def ask(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
 
 
 def ask_until(
-    strategy: Strategy, items: Sequence[Item], dataset: Dataset, deadline: Deadline
+    strategy: Strategy,
+    items: Sequence[Item],
+    dataset: Dataset,
+    deadline: Deadline,
+    known: Answers | None = None,
 ) -> tuple[list[Item], Answers]:
     """Return what was asked by the deadline, and the answers.
 
     Questions come in a stratified order that depends on the rows alone, so that candidates cut
-    short share their rows. At least 100 are asked, unless the study's time or money runs out, and
-    25 then, or where dollars are shared. What was answered before they ran out counts. An answer
-    does not depend on its neighbours.
+    short share their rows. As many as the deadline says at least are asked, unless the study's time
+    or money runs out, and 25 then. What was answered before they ran out counts. An answer does
+    not depend on its neighbours. `known` are the answers to the first ones, where they have been
+    asked before.
     """
     targets = {item.id: dataset.examples[item.id].target for item in items}
     by_id = {item.id: item for item in items}
     order = [by_id[id] for id in interleaved(sorted(by_id), targets, "asked")]
-    parts, done = [], 0
+    parts = [] if known is None else [known]
+    done = sum(map(len, parts))
     while done < len(order):
         start = perf_counter()
         chunk = order[done : done + CHUNK]
@@ -89,7 +97,7 @@ def ask_until(
             break
         done += len(chunk)
         now = perf_counter()
-        if now + (now - start) > (deadline.share if done >= AT_LEAST else deadline.end):
+        if now + (now - start) > (deadline.share if done >= deadline.least else deadline.end):
             break
         more = min(CHUNK, len(order) - done)
         if deadline.purse is not None and not deadline.purse.covers(done, more):

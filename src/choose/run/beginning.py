@@ -10,7 +10,7 @@ from time import perf_counter
 from choose.data.pools import interleaved
 from choose.data.scenarios import drawn, place_of
 from choose.meter import OutOfTime, metered
-from choose.run.group import Fitted, cached_seconds, ready
+from choose.run.fitting import Fitted, cached_seconds, ready
 from choose.run.sharing import Need
 from choose.strategy import Strategy
 from choose.study.grid import Job
@@ -58,7 +58,8 @@ class Pace:
 
     def need(self, rows: int) -> Need | None:
         """Return what a first pass of so many rows takes, of a whole pool; None where unknown."""
-        return None if self.ask is None else Need(self.fits[-1][1], self.ask, rows)
+        learnt, fit = self.fits[-1]
+        return None if self.ask is None else Need(fit + self.text * learnt, self.ask, rows)
 
 
 @dataclass(frozen=True, slots=True)

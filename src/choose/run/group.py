@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
@@ -17,9 +16,9 @@ from choose.errors import MoneySpent
 from choose.meter import OutOfTime
 from choose.models.endpoints.session import repeated
 from choose.run.asking import Deadline, ask, ask_until
-from choose.strategy import Groups, Prepares, Reports, Strategy, build
+from choose.run.fitting import Fitted, cached_seconds, facts_of, fit_alone, fit_together
 from choose.study.grid import Job
-from choose.types import Dataset, Example, Item, Run
+from choose.types import Dataset, Item, Run
 
 _PACKAGES = (
     "choose-llm",
@@ -36,97 +35,57 @@ def run_group(
     jobs: Sequence[Job],
     dataset: Dataset,
     deadline: Deadline | None = None,
-    fitted: Fitted | None = None,
+    fitted: dict[str, Fitted] | None = None,
 ) -> Iterator[tuple[Run, str | None]]:
     """Yield each job's run, with a traceback where the strategy broke.
 
     A strategy that raises is a finding, not an abort; only an interruption and the end of
     the money or of the time go through. After the `deadline`, clean questions that are left
     stay unasked. Several jobs of a strategy that can learn several trials side by side are fitted
-    so; where that breaks, each is fitted alone and breaks alone.
+    so; where that breaks, each is fitted alone and breaks alone. `fitted` holds strategies by the
+    trial's key: those that have been fitted before, and after this those that this has.
     """
-    before = {jobs[0].trial.key: fitted} if fitted is not None else {}
-    before |= fit_together(jobs, dataset) if len(jobs) > 1 else {}
+    fitted = {} if fitted is None else fitted
+    fitted |= fit_together(jobs, dataset) if len(jobs) > 1 else {}
     for job in jobs:
         start = perf_counter()
         try:
-            yield run_trial(job, dataset, deadline, before.get(job.trial.key)), None
+            run, stopped = _trial(job, dataset, deadline, fitted)
         except (MoneySpent, OutOfTime):
             raise
         except Exception as error:
             message = " ".join(str(error).split()) or "no message"
-            yield (
-                Run(
-                    trial=job.trial,
-                    error=f"{type(error).__name__}: {message}"[:500],
-                    seconds_spent=perf_counter() - start,
-                    versions=versions(),
-                ),
-                format_exc(),
+            failed = Run(
+                trial=job.trial,
+                error=f"{type(error).__name__}: {message}"[:500],
+                seconds_spent=perf_counter() - start,
+                versions=versions(),
             )
+            yield failed, format_exc()
+            continue
+        yield run, None
+        if stopped is not None:
+            raise stopped
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """A strategy that was fitted before, alone or beside others.
-
-    Attributes:
-        seconds: what its fit took, or its share of that.
-        alone: what it would take with nothing cached; not known of one of several.
-        group: how many were fitted side by side.
-    """
-
-    strategy: Strategy
-    seconds: float
-    alone: float | None = None
-    group: int = 1
+def run_trial(job: Job, dataset: Dataset, deadline: Deadline | None = None) -> Run:
+    """Fit once and answer every view; how much a deadline leaves unasked is all that can vary."""
+    return _trial(job, dataset, deadline, {})[0]
 
 
-def fit_together(jobs: Sequence[Job], dataset: Dataset) -> dict[str, Fitted]:
-    """Return strategies by the trial's key, fitted side by side; none where that cannot be done.
-
-    Those that did not learn are left out, to be fitted alone and to say why they cannot be.
-    """
-    trials = [job.trial for job in jobs]
-    strategies = [build(trial.strategy, seed=trial.seed, **trial.params) for trial in trials]
-    first = strategies[0]
-    if len({trial.strategy for trial in trials}) > 1 or not isinstance(first, Groups):
-        return {}
-    if isinstance(first, Prepares):
-        first.prepare()
-    start = perf_counter()
-    try:
-        if not first.side_by_side():
-            return {}
-        pools = [drawn(dataset, place_of(trial, dataset)).pool for trial in trials]
-        failed = set(first.fit_group(strategies, dataset.task, pools) or ())
-    except (MoneySpent, OutOfTime):
-        raise
-    except Exception:
-        return {}
-    # What those took that did not learn is spent all the same.
-    seconds = (perf_counter() - start) / max(1, len(jobs) - len(failed))
-    return {
-        trial.key: Fitted(strategy, seconds, group=len(jobs))
-        for place, (trial, strategy) in enumerate(zip(trials, strategies, strict=True))
-        if place not in failed
-    }
-
-
-def run_trial(
-    job: Job,
-    dataset: Dataset,
-    deadline: Deadline | None = None,
-    before: Fitted | None = None,
-) -> Run:
-    """Fit once and answer every view; how much a deadline leaves unasked is all that can vary.
+def _trial(
+    job: Job, dataset: Dataset, deadline: Deadline | None, fitted: dict[str, Fitted]
+) -> tuple[Run, Exception | None]:
+    """Return a trial's run, and what ended it before all its views were answered, if anything did.
 
     What a fit beside others would have cost alone is not known, so it is not given.
     """
     trial = job.trial
     rows = drawn(dataset, place_of(trial, dataset))
-    fitted = before or _fitted(job, dataset, rows.pool)
-    strategy, start, fit_cached = fitted.strategy, perf_counter(), cached_seconds(fitted.strategy)
+    if trial.key not in fitted:
+        fitted[trial.key] = fit_alone(job, dataset, rows.pool)
+    fit = fitted[trial.key]
+    strategy, start, fit_cached = fit.strategy, perf_counter(), cached_seconds(fit.strategy)
     questions = [dataset.examples[id].item() for id in rows.questions]
     clean, found = (
         (questions, ask(strategy, questions, dataset.task))
@@ -135,56 +94,42 @@ def run_trial(
     )
     asked, answers = {("clean", 0): clean}, {("clean", 0): found}
     answered, all_cached = perf_counter(), cached_seconds(strategy)
-    for name in job.views:
-        asked[name, 0] = view(name, _few(rows.questions, dataset, job.view_rows), seed=0)
-        answers[name, 0] = ask(strategy, asked[name, 0], dataset.task)
-    for repeat in range(1, job.repeats):
-        asked["clean", repeat] = _few(rows.questions, dataset, job.view_rows)
-        with repeated(repeat):
-            answers["clean", repeat] = ask(strategy, asked["clean", repeat], dataset.task)
+    stopped: Exception | None = None
+    try:
+        for (name, repeat), items in _beside(job, rows.questions, dataset):
+            with repeated(repeat):
+                answers[name, repeat] = ask(strategy, items, dataset.task)
+            asked[name, repeat] = items
+    except (MoneySpent, OutOfTime) as end:
+        stopped = end  # the views that were answered until then count
     spent = perf_counter() - start
     more = spent + cached_seconds(strategy) - fit_cached
-    return Run(
+    run = Run(
         trial=trial,
         answers=answers,
         asked={key: tuple(item.id for item in items) for key, items in asked.items()},
         # Work that an earlier trial had done and this one used counts, or a cost would depend on
         # the order of the trials.
-        fit_seconds=fitted.alone,
+        fit_seconds=fit.alone,
         predict_seconds=answered - start + all_cached - fit_cached,
-        seconds_spent=spent + fitted.seconds,
-        seconds_alone=None if fitted.alone is None else fitted.alone + more,
-        group_size=fitted.group,
+        seconds_spent=spent + fit.seconds,
+        seconds_alone=None if fit.alone is None else fit.alone + more,
+        group_size=fit.group,
         unasked=len(questions) - len(clean),
         versions=versions(),
-        **_how(_facts(strategy)),
+        **_how(facts_of(strategy)),
     )
+    return run, stopped
 
 
-def _fitted(job: Job, dataset: Dataset, pool: Sequence[Example]) -> Fitted:
-    strategy = ready(job)
-    start = perf_counter()
-    strategy.fit(dataset.task, pool)
-    spent = perf_counter() - start
-    return Fitted(strategy, spent, spent + cached_seconds(strategy))
-
-
-def ready(job: Job, again: int = 0) -> Strategy:
-    """Build a trial's strategy, with its seed or a later one, and load what it needs."""
-    trial = job.trial
-    strategy = build(trial.strategy, seed=trial.seed + again, **trial.params)
-    if isinstance(strategy, Prepares):
-        strategy.prepare()
-    return strategy
-
-
-def _facts(strategy: Strategy) -> dict[str, Any]:
-    return dict(strategy.facts()) if isinstance(strategy, Reports) else {}
-
-
-def cached_seconds(strategy: Strategy) -> float:
-    """Return what work that was there already had cost."""
-    return float(_facts(strategy).get("cached_seconds") or 0.0)
+def _beside(
+    job: Job, questions: Sequence[str], dataset: Dataset
+) -> Iterator[tuple[tuple[str, int], list[Item]]]:
+    """Yield what is asked beside the clean rows: views, then the clean ones again."""
+    for name in job.views:
+        yield (name, 0), list(view(name, _few(questions, dataset, job.view_rows), seed=0))
+    for repeat in range(1, job.repeats):
+        yield ("clean", repeat), _few(questions, dataset, job.view_rows)
 
 
 def _how(facts: Mapping[str, Any]) -> dict[str, Any]:

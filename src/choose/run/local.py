@@ -9,13 +9,17 @@ from time import perf_counter
 
 from choose.errors import MoneySpent
 from choose.meter import OutOfTime, metered
+from choose.models.endpoints.spec import names_endpoint
 from choose.run.asking import Deadline
 from choose.run.beside import beside
+from choose.run.fitting import Fitted
 from choose.run.group import run_group
 from choose.run.outcome import Outcome
 from choose.run.pacing import Pacing
 from choose.run.purse import Purse, Purses
 from choose.run.racing import Race
+from choose.run.standing import Standing
+from choose.run.unasked import Unasked
 from choose.store import Store
 from choose.strategy import find
 from choose.study.grid import Job
@@ -70,9 +74,7 @@ class _Walk:
         targets = {id: e.target for id, e in dataset.examples.items()}
         self.race = Race(targets, limits.margin)
         self.outcome.dropped = self.race.out
-        self.cost: dict[str, float] = {}
-        self.broken: set[str] = set()
-        self.working: set[str] = set()
+        self.standing = Standing()
         self.grouped: set[int] = set()
         self.going: Sequence[Job] = ()
         firsts: dict[str, Job] = {}
@@ -81,6 +83,7 @@ class _Walk:
                 firsts.setdefault(job.trial.candidate, job)
         waiting = {name: job for name, job in firsts.items() if not self._done(job)}
         self.purses = Purses(dataset)
+        self.unasked = Unasked(dataset)
         self.pacing = Pacing(dataset, limits.seconds or inf, waiting)
 
     def go(self) -> Outcome:
@@ -91,7 +94,9 @@ class _Walk:
             if self._done(job):
                 self._known(job)
                 continue
-            if self._pointless(job):
+            if self._hopeless(job):
+                if job.trial.candidate not in self.race.out:
+                    self.outcome.skipped.append(job)
                 continue
             try:
                 self._put_dearest_last(number)
@@ -102,11 +107,28 @@ class _Walk:
             except OutOfTime:
                 self.outcome.left_out += [j for j in self.going if not self._done(j)]
             except KeyboardInterrupt:
-                self.outcome.left_out += [j for j in self.jobs[number:] if not self._done(j)]
-                self.outcome.interrupted = True
+                self._interrupted(number)
                 break
+        else:
+            self._ask_on()
+        for cut in self.unasked.cut.values():
+            self.outcome.unasked[cut.job.trial.candidate] += cut.run.unasked
         self.outcome.seconds = perf_counter() - self.start
         return self.outcome
+
+    def _interrupted(self, number: int) -> None:
+        self.outcome.left_out += [j for j in self.jobs[number:] if not self._done(j)]
+        self.outcome.interrupted = True
+
+    def _ask_on(self) -> None:
+        """Ask what shares of the time did not reach, where time is left when all else is done."""
+        try:
+            with metered(self._left):
+                for run in self.unasked.ask_on(lambda: self._left, self._not_asked_on):
+                    self._note(next(j for j in self.jobs if j.trial.key == run.trial.key), run)
+                    self.store.add(run)
+        except KeyboardInterrupt:
+            self._interrupted(len(self.jobs))
 
     def _put_dearest_last(self, number: int) -> None:
         """Before the first of the first passes of dear candidates, put them in order of cost.
@@ -127,12 +149,14 @@ class _Walk:
     def _known(self, job: Job) -> None:
         run = self.store.get(job.trial)
         self._note(job, run)
+        if run is not None:
+            self.standing.add(run)
         self.watch(job, run)
 
-    def _pointless(self, job: Job) -> bool:
+    def _hopeless(self, job: Job) -> bool:
         name = job.trial.candidate
-        if name in self.broken and name not in self.working:
-            return True  # a candidate that has only failed so far has said what there is to say
+        if self.standing.only_fails(name):
+            return True
         dear = not find(job.trial.strategy).cheap
         return self.limits.racing and dear and self.race.drop(name)
 
@@ -144,64 +168,57 @@ class _Walk:
 
     def _run(self, number: int, job: Job) -> None:
         name = job.trial.candidate
-        first = name not in self.cost
+        first = name not in self.standing.cost
         cheap = find(job.trial.strategy).cheap
         # The cheap ones that keep the dear ones honest get a first trial whatever it takes.
-        fits = self.cost.get(name, 0.0) < self._left or name in self.pacing.fitted
+        fits = self.standing.cost.get(name, 0.0) < self._left or name in self.pacing.fitted
         if not (first and cheap) and not fits:
             self.outcome.left_out.append(job)
             return
         self.watch(job, None)
         purse = self._purse(number)
-        deadline, fitted, together = None, None, [job]
+        deadline, together = None, [job]
+        fitted: dict[str, Fitted] = {}
         if self.limits.seconds is not None and name in self.pacing.waiting:
             if (fit := self.pacing.too_long(name, self._left)) is not None:
-                self.outcome.too_long[name] = self.cost[name] = fit
+                self.outcome.too_long[name] = self.standing.cost[name] = fit
                 self.outcome.left_out.append(job)
                 self.pacing.start(name)
                 return
             deadline = self.pacing.deadline(name, self._left)._replace(purse=purse)
             fitted = self.pacing.start(name)
-        elif self.limits.money and job.part == FIRST_PASS:
-            deadline = Deadline(purse=purse)  # in parts, so that what is paid for counts
+        elif purse is not None:  # in parts, so that what is paid for counts
+            deadline = Deadline(end=perf_counter() + self._left, purse=purse)
         elif not first:
-            together = beside(self.jobs[number:], self._done, self._left // self.cost[name])
+            most = self._left // self.standing.cost[name]
+            together = beside(self.jobs[number:], self._done, most)
             self.grouped |= set(range(number + 1, number + len(together)))
         self.going = together
-        grace = inf if first and cheap else GRACE * (self.limits.seconds or 0.0)
-        with metered(self._left + grace):
+        with metered(self._left + GRACE * (self.limits.seconds or 0.0)):
             for run, traceback in run_group(together, self.dataset, deadline, fitted):
-                self._keep(together, run, traceback)
+                own = next(j for j in together if j.trial.key == run.trial.key)
+                self._keep(own, run, traceback)
+                self.unasked.note(own, run, fitted.get(run.trial.key))
 
-    def _keep(self, together: Sequence[Job], run: Run, traceback: str | None) -> None:
-        name = run.trial.candidate
-        self.store.add(run, traceback)
-        self.outcome.unasked[name] += run.unasked
-        self.cost[name] = max(_whole_cost(run), 0.5 * self.cost.get(name, 0.0))
-        (self.broken if run.error else self.working).add(name)
-        own = next(j for j in together if j.trial.key == run.trial.key)
-        self._note(own, run)
-        self.watch(own, run)
+    def _keep(self, job: Job, run: Run, traceback: str | None) -> None:
+        if not self.store.add(run, traceback) and run.error is not None:
+            self.outcome.failed_again[run.trial.candidate] = run.error
+        self.standing.add(run)
+        self._note(job, run)
+        self.watch(job, run)
 
     def _note(self, job: Job, run: Run | None) -> None:
         if run is not None and job.part == FIRST_PASS:
             self.race.add(run)
 
+    def _not_asked_on(self, job: Job) -> bool:
+        # Dollars were shared so that all had as many rows, and none are left for more.
+        return self._hopeless(job) or (self.limits.money and names_endpoint(job.trial.params))
+
     def _purse(self, number: int) -> Purse | None:
         job = self.jobs[number]
-        if not self.limits.money or job.part != FIRST_PASS:
+        if not self.limits.money or job.part != FIRST_PASS or not names_endpoint(job.trial.params):
             return None
         with metered(self._left):
-            return self.purses.deal(job, [j for j in self.jobs[number + 1 :] if self._waits(j)])
-
-    def _waits(self, job: Job) -> bool:
-        name = job.trial.candidate
-        hopeless = name in self.race.out or (name in self.broken and name not in self.working)
-        return not hopeless and not self._done(job)
-
-
-def _whole_cost(run: Run) -> float:
-    """Return the seconds that a trial takes when all its questions are asked."""
-    spent, asked = run.seconds_spent or 0.0, len(run.asked.get(("clean", 0), ()))
-    asking = min(run.predict_seconds or 0.0, spent)
-    return spent + asking * run.unasked / asked if asked else spent
+            later = [j for j in self.jobs[number + 1 :] if not (self._hopeless(j) or self._done(j))]
+            return self.purses.deal(job, later)

@@ -13,13 +13,17 @@ from choose.study.grid import Job
 class Outcome:
     """What was not run, who was dropped and why, and whether the user stopped it.
 
-    `unasked` counts the first-pass rows that a candidate's share of the budget did not reach;
-    `unpaid` is what the limit of dollars left; `too_long` are seconds that one fit was forecast to
-    take where that was far more than was left, so that it was not begun.
+    `skipped` are trials of a candidate that had only failed; `failed_again` is what went wrong in a
+    second attempt at a trial, whose first one stands. `unasked` counts the first-pass rows that a
+    candidate's share of the budget did not reach; `unpaid` is what the limit of dollars left;
+    `too_long` are seconds that one fit was forecast to take where that was far more than was left,
+    so that it was not begun.
     """
 
     left_out: list[Job] = field(default_factory=list)
     unpaid: list[Job] = field(default_factory=list)
+    skipped: list[Job] = field(default_factory=list)
+    failed_again: dict[str, str] = field(default_factory=dict)
     unasked: Counter[str] = field(default_factory=Counter)
     too_long: dict[str, float] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
@@ -45,8 +49,17 @@ def left_out_sentences(outcome: Outcome) -> list[str]:
         "the budget."
         for candidate, seconds in outcome.too_long.items()
     ]
-    left = [*_by_candidate(outcome.left_out, why), *_by_candidate(outcome.unpaid, unpaid)]
-    return [*dropped, *cut, *long, *left]
+    again = [
+        f"{candidate}: a second attempt at a trial failed ({error}); what the first one answered "
+        "counts."
+        for candidate, error in outcome.failed_again.items()
+    ]
+    left = [
+        *_by_candidate(outcome.skipped, "it had only failed until then"),
+        *_by_candidate(outcome.left_out, why),
+        *_by_candidate(outcome.unpaid, unpaid),
+    ]
+    return [*dropped, *cut, *long, *again, *left]
 
 
 def _by_candidate(jobs: Sequence[Job], why: str) -> list[str]:

@@ -7,9 +7,9 @@ from math import inf
 from time import perf_counter
 
 from choose.models.endpoints.spec import names_endpoint
-from choose.run.asking import AT_LEAST, Deadline
+from choose.run.asking import AT_LEAST, CHUNK, Deadline
 from choose.run.beginning import Pace, begin
-from choose.run.group import Fitted
+from choose.run.fitting import Fitted
 from choose.run.sharing import Need, shares
 from choose.study.grid import Job
 from choose.types import Dataset
@@ -21,6 +21,9 @@ SHARED = 0.75
 # Seconds that beginning a trial may take for its fit, and again for its questions: so many, but no
 # more than this part of the budget.
 BEGIN, PART = 2.0, 0.01
+
+# Before a candidate is left out, it is begun once more for `BEGIN`, or this part of what is left.
+LOOK = 0.1
 
 # Most forecasts are good to this factor (`benchmarks/timings.py`), so that a fit that is forecast
 # to take more than so many times what is left will hardly end in time.
@@ -73,10 +76,10 @@ class Pacing:
 
         return [self.waiting[name] for name in sorted(self.waiting, key=cost)]
 
-    def start(self, name: str) -> Fitted | None:
-        """Take a candidate from those who wait; return its fit if it has been fitted already."""
-        del self.waiting[name]
-        return self.fitted.pop(name, None)
+    def start(self, name: str) -> dict[str, Fitted]:
+        """Take a candidate from those who wait; return its fit, by key, if there is one already."""
+        job, fitted = self.waiting.pop(name), self.fitted.pop(name, None)
+        return {} if fitted is None else {job.trial.key: fitted}
 
     def deadline(self, name: str, left: float) -> Deadline:
         """Return when a candidate whose first pass begins now should stop asking.
@@ -86,8 +89,10 @@ class Pacing:
         now = perf_counter()
         needs = {waits: self._need(waits, job) for waits, job in self.waiting.items()}
         found = shares(needs, self.until - now)
-        spare = max(0.0, self.until - now - sum(found.values()))
-        return Deadline(now + found[name] + spare, now + left)
+        share = found[name] + max(0.0, self.until - now - sum(found.values()))
+        need = needs[name]
+        least = CHUNK if need is None else min(AT_LEAST, max(CHUNK, int(need.reaches(share))))
+        return Deadline(now + share, now + left, least)
 
     def _need(self, name: str, job: Job) -> Need | None:
         pace = self.paces.get(name)
@@ -99,10 +104,13 @@ class Pacing:
     def too_long(self, name: str, left: float) -> float | None:
         """Return the seconds that a fit would take if that is surely more than is left."""
         pace = self.paces.get(name)
-        if pace is None or name in self.fitted:
+        if pace is None or name in self.fitted or pace.fits[-1][1] <= SURE * left:
             return None
-        fit = pace.fits[-1][1]
-        return fit if fit > SURE * left else None
+        # Two steps of a short beginning tell little, and nobody is left out for a hiccup.
+        pace = self.paces[name] = self._begun(self.waiting[name], min(BEGIN, LOOK * left))
+        if pace is None or name in self.fitted or pace.fits[-1][1] <= SURE * left:
+            return None
+        return pace.fits[-1][1]
 
 
 def _fitted(pace: Pace) -> Pace:

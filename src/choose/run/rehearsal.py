@@ -7,7 +7,7 @@ from math import inf
 
 from choose.data.noise import add_noise
 from choose.run.beginning import SMALL, Asked, Fit, Pace, Started, ask_some, fit_some, start
-from choose.run.group import ready
+from choose.run.fitting import ready
 from choose.strategy import Strategy, find
 from choose.study.grid import Job
 from choose.types import Dataset, Example

@@ -20,6 +20,10 @@ class Need(NamedTuple):
     each: float
     rows: int
 
+    def reaches(self, amount: float) -> float:
+        """Return how many rows an amount suffices for, after the fit."""
+        return (amount - self.fit) / self.each if self.each > 0 else self.rows
+
 
 def shares(needs: Mapping[str, Need | None], amount: float) -> dict[str, float]:
     """Return shares of an amount so that all can be asked the same number of their rows.

@@ -14,7 +14,7 @@ from choose.run.beginning import Pace
 from choose.run.pacing import SHARED
 from choose.run.purse import rows_paid_for
 from choose.run.rehearsal import rehearse
-from choose.run.sharing import shares
+from choose.run.sharing import Need, shares
 from choose.sending import total_usd
 from choose.strategy import find
 from choose.study.behind import asked_by
@@ -127,6 +127,7 @@ class Sums:
     """Seconds by candidate, in the order of the run: what is met again costs less.
 
     Candidates with one encoder share what it has embedded; other work is remembered by each alone.
+    `early` is what runs before the first trial of a dear candidate; None while none was added.
     """
 
     dataset: Dataset
@@ -135,10 +136,13 @@ class Sums:
     first: dict[str, float] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
     seen: set[Hashable] = field(default_factory=set)
+    early: float | None = None
 
     def add(self, job: Job) -> None:
         """Add a trial."""
         name = job.trial.candidate
+        if self.early is None and not find(job.trial.strategy).cheap:
+            self.early = sum(self.seconds.values())
         pace = self.paces.get(name)
         if pace is None:
             return
@@ -174,21 +178,13 @@ class Sums:
 
 def _reached(jobs: Sequence[Job], sums: Sums, budget: float) -> dict[str, int]:
     """Return rows of the first pass by dear candidate, where the budget does not reach all."""
-    cheap = {job.trial.candidate for job in jobs if find(job.trial.strategy).cheap}
-    left = budget - sum(sums.first.get(name, 0.0) for name in cheap)
-    dear = {j.trial.candidate for j in jobs if j.part == FIRST_PASS} - cheap
-    rows = {
-        job.trial.candidate: len(sums.dataset.folds[job.trial.fold].questions)
-        for job in jobs
-        if job.part == FIRST_PASS and job.trial.candidate in dear and job.trial.fold == 0
-    }
-    needs = {n: p.need(most) if (p := sums.paces.get(n)) else None for n, most in rows.items()}
-    share = shares(needs, SHARED * max(0.0, left))
-    found = {}
-    for name, most in rows.items():
-        pace = sums.paces.get(name)
-        if pace is not None and pace.ask:
-            reached = max(0, round((share[name] - pace.fits[-1][1]) / pace.ask))
-            if reached < most:
-                found[name] = reached
-    return found
+    needs: dict[str, Need | None] = {}
+    for job in jobs:
+        name, fold = job.trial.candidate, job.trial.fold
+        if job.part == FIRST_PASS and fold == 0 and not find(job.trial.strategy).cheap:
+            pace, rows = sums.paces.get(name), len(sums.dataset.folds[fold].questions)
+            needs[name] = None if pace is None else pace.need(rows)
+    share = shares(needs, SHARED * max(0.0, budget - (sums.early or 0.0)))
+    known = {name: need for name, need in needs.items() if need is not None}
+    reached = {name: max(0, round(need.reaches(share[name]))) for name, need in known.items()}
+    return {name: rows for name, rows in reached.items() if rows < known[name].rows}
