@@ -28,6 +28,27 @@ def device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def named(device: torch.device) -> str:
+    """Name a device for what is kept: an accelerator with its model, since bits and costs differ.
+
+    The kind of processor is known to what is kept already.
+    """
+    import torch
+
+    model = f" {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+    return f"{device}{model}"
+
+
+def settle(device: str) -> None:
+    """Wait until an accelerator has done all that it was given, so that a clock can be read."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    elif device.startswith("mps"):
+        torch.mps.synchronize()
+
+
 @cache
 def dtype() -> torch.dtype:
     """Return the faster of float32 and bfloat16 on this machine, as measured once.
@@ -43,7 +64,9 @@ def dtype() -> torch.dtype:
         found: torch.dtype = getattr(torch, wanted)
         return found
     if device() == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        # Older cards compute bfloat16 in float32, step by step.
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else torch.float32
     if device() == "mps":
         return torch.float32
     return torch.bfloat16 if halves_fast() else torch.float32
