@@ -118,6 +118,14 @@ def test_an_answer_is_computed_once_and_remembers_its_cost(
     assert again.cached_seconds == pytest.approx(first.latency.sum())
 
 
+def test_equal_prompts_had_cost_what_one_does(lm: CausalLM) -> None:
+    one = prompts(lm)[:1]
+    lm.answers.clear()
+    cold = lm.score(one * 10, trie(lm))
+    warm = lm.score(one * 10, trie(lm))
+    assert warm.cached_seconds == cold.latency[0] > 0
+
+
 def test_other_labels_are_other_answers(lm: CausalLM) -> None:
     one = lm.score(prompts(lm), trie(lm, ("a", "pear"))).logprobs
     other = lm.score(prompts(lm), trie(lm, ("a", "plum"))).logprobs

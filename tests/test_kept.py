@@ -186,6 +186,80 @@ def test_a_file_that_tears_under_way_is_made_anew(tmp_path: Path) -> None:
     assert here.get([b"k"]) == {b"k": (b"v", 1.0)}
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        sqlite3.SQLITE_IOERR_READ,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_ERROR,
+        None,
+    ],
+)
+def test_an_error_that_is_not_the_files_costs_nobody_their_work(
+    code: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, told = tmp_path / "f.sqlite", []
+    file(path).put({b"k": (b"v", 1.0)})
+
+    def fails(*_: object) -> None:
+        error = sqlite3.OperationalError("an error")
+        if code is not None:
+            error.sqlite_errorcode = code
+        raise error
+
+    here = KeptFile(path, 10**9, told.append)
+    with monkeypatch.context() as patched:
+        patched.setattr(kept_file, "_write", fails)
+        here.put({b"later": (b"v", 1.0)})
+    here.put({b"later": (b"v", 1.0)})
+    assert told == ["an error"], "given up for this process"
+    assert file(path).get([b"k", b"later"]) == {b"k": (b"v", 1.0)}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [sqlite3.SQLITE_CORRUPT_INDEX, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ],
+)
+def test_an_error_of_the_file_itself_begins_it_anew(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, codes, write = file(tmp_path / "f.sqlite"), [code], kept_file._write
+    here.put({b"k": (b"v", 1.0)})
+
+    def fails_once(*arguments: object) -> None:
+        if codes:
+            error = sqlite3.DatabaseError("broken")
+            error.sqlite_errorcode = codes.pop()
+            raise error
+        write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(kept_file, "_write", fails_once)
+    here.put({b"later": (b"v", 1.0)})
+    assert here.get([b"k", b"later"]) == {b"later": (b"v", 1.0)}
+
+
+LIMITED = """
+    import resource, sys
+    from pathlib import Path
+    from choose.models.kept_file import KeptFile
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+    here = KeptFile(Path(sys.argv[1]), 10**9, print)
+    here.put({b"new %d" % n: (bytes(2_000), 1.0) for n in range(2_000)})
+"""
+
+
+def test_a_write_that_the_system_refuses_leaves_what_others_kept(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    keys = [b"%d" % n for n in range(200)]
+    file(path).put({key: (os.urandom(2_000), 1.0) for key in keys})
+    arguments = [sys.executable, "-c", textwrap.dedent(LIMITED), str(path), "1000000"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120)
+    assert "I/O error" in done.stdout
+    assert len(file(path).get(keys)) == 200
+
+
 def test_a_place_that_cannot_be_used_is_told_once(tmp_path: Path) -> None:
     told: list[str] = []
     (tmp_path / "taken").write_text("a file where the folder would be")

@@ -31,6 +31,16 @@ def test_a_fresh_process_measures_and_what_it_found_is_kept(
     assert machine.halves_fast() == first
 
 
+def test_modules_of_the_working_folder_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("open('ran', 'w').close()\nraise SystemExit(1)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(machine, "measure", None)  # the fresh process must do it
+    assert machine._measured()["float32"] > 0
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"float32": "x", "bfloat16": 1}'])
 def test_a_broken_note_is_measured_again(
     cache: Path, monkeypatch: pytest.MonkeyPatch, content: str

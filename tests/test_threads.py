@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from choose.errors import ModelError
-from choose.models import runtime
+from choose.models import lanes, runtime, stated
 
 
 @pytest.fixture
@@ -17,6 +17,7 @@ def pace(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], int]:
     before = torch.get_num_threads()
     monkeypatch.setattr(torch, "set_num_threads", lambda count: chosen.append(count))
     monkeypatch.setattr(torch, "get_num_threads", lambda: chosen[-1])
+    monkeypatch.setattr(runtime, "cores", lambda: 8)
     chosen = [8]
 
     def choose(seconds: dict[int, float]) -> int:
@@ -63,7 +64,22 @@ def test_a_choice_is_kept_for_some_seconds_and_made_again(monkeypatch: pytest.Mo
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("wrong", ["0", "two", "-1", "1.5"])
+@pytest.mark.parametrize("allowed", [1, 3])
+def test_no_more_threads_than_the_cores_that_a_process_may_use(
+    pace: Callable[[dict[int, float]], int], monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    monkeypatch.setattr(runtime, "cores", lambda: allowed)
+    assert pace({1: 8.0, 2: 4.0, 3: 3.0, 4: 2.2, 7: 1.3, 8: 1.1}) == allowed
+
+
+def test_the_cores_of_both_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 3)
+    assert lanes.cores is runtime.cores is stated.cores
+    assert stated.cores() == 3
+
+
+@pytest.mark.parametrize("wrong", ["0", "two", "-1", "1.5", "²"])
 def test_a_number_that_is_none_is_refused(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHOOSE_THREADS", wrong)
     with pytest.raises(ModelError, match="positive integer"):

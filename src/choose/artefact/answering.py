@@ -13,6 +13,7 @@ import polars as pl
 
 from choose.artefact.manifest import Manifest, load_strategy, read_manifest
 from choose.errors import StrategyError, StudyError
+from choose.models.stated import check_stated
 from choose.run.asking import ask
 from choose.strategy import Strategy
 from choose.types import Answers, Item
@@ -57,8 +58,10 @@ class Model:
         Raises:
             StoreError: if the folder is no export.
             StrategyError: if its strategy is not installed or cannot read its files.
-            ModelError: if weights that it names are not there.
+            ModelError: if weights that it names are not there, or CHOOSE_THREADS or CHOOSE_DTYPE
+                say what cannot be.
         """
+        check_stated()
         path = Path(folder)
         manifest = read_manifest(path)
         return cls(path, manifest, load_strategy(path, manifest))

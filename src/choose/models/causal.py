@@ -41,7 +41,7 @@ class Scored:
         tokens_in: (n,) tokens of the prompt.
         tokens_cached: (n,) the part of them that came from the shared prefix.
         latency: (n,) seconds when it was computed, a pass shared out by tokens.
-        cached_seconds: what the rows that were known already had cost.
+        cached_seconds: what the rows that were known already had cost, equal ones counted once.
     """
 
     logprobs: Floats
@@ -90,7 +90,7 @@ class CausalLM:
         keys = [_identity_of(prompt) + labels for prompt in prompts]
         if self.shelf is not None:
             self.answers.update(self.shelf.get({k for k in keys if k not in self.answers}))
-        known = sum(self.answers[key][1] for key in keys if key in self.answers)
+        known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
         new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
         tokens, done = sum(_own(prompt, trie) for prompt in new.values()), 0
         for some in self._passes(new, trie):

@@ -14,7 +14,7 @@ from choose.models.causal import CausalLM
 from choose.models.kept import Shelf
 from choose.models.layout import Layout, Prompt
 from choose.models.memory import share_weights
-from choose.models.runtime import device, dtype, quiet
+from choose.models.runtime import device, dtype, named, quiet
 from choose.models.trie import LabelTrie
 from choose.models.weights import resolve, weights_digest
 
@@ -44,7 +44,7 @@ def load_causal(spec: str) -> CausalLM:
     lm.tree = honours_trees(lm)
     lm.prefixes.clear()
     way = "tree" if lm.tree else "plain"
-    made_by = ("labels", lm.digest, str(model.dtype), str(model.device), way)
+    made_by = ("labels", lm.digest, str(model.dtype), named(model.device), way)
     lm.shelf = Shelf(made_by, np.float64)
     return lm
 

@@ -41,7 +41,8 @@ def command(requirement: str, inbox: Path) -> list[str]:
     calm = ["--retries=2", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
     pip = ["download", *calm, *asked, "--dest", str(inbox)]
     if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", *pip]
+        # -P: modules of the folder we are called in are not pip's.
+        return [sys.executable, "-P", "-m", "pip", *pip]
     for name in ("pip", "pip3"):
         found = shutil.which(name)
         if found:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from choose.meter import went
 from choose.models.kept import Numbers, Shelf
 from choose.models.room import embedded_texts
-from choose.models.runtime import quiet, threads
+from choose.models.runtime import named, quiet, threads
 from choose.models.weights import resolve, weights_digest
 
 # Texts of similar length embedded at a stretch, before it is asked again what this machine can do.
@@ -103,7 +103,7 @@ def load_encoder(spec: str) -> Encoder:
         model = SentenceTransformer(
             str(folder), trust_remote_code=False, model_kwargs={"use_safetensors": True}
         )
-    made_by = ("embedding", weights_digest(spec), str(model.dtype), str(model.device))
+    made_by = ("embedding", weights_digest(spec), str(model.dtype), named(model.device))
     return Encoder(model, Shelf(made_by))
 
 

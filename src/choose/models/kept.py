@@ -60,7 +60,7 @@ class Shelf:
 
     Attributes:
         made_by: all that identifies how the numbers come about: what they are, the weights, the
-            number type, the device.
+            number type, the device and, of an accelerator, its model.
         dtype: the arrays' own.
     """
 

@@ -43,13 +43,7 @@ CREATE TABLE IF NOT EXISTS kept (
 CREATE INDEX IF NOT EXISTS by_day ON kept (day);
 """
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-# A file that was cut short shows as a failure to read.
-_BROKEN = {
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_ERROR,
-    sqlite3.SQLITE_IOERR,
-}
+_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class KeptFile:
@@ -96,10 +90,10 @@ class KeptFile:
                 try:
                     return work(self._connection())
                 except sqlite3.Error as error:
-                    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-                    if code in _BUSY:
+                    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+                    if code & 0xFF in _BUSY:
                         break
-                    if code in _BROKEN and again:
+                    if again and _broken(code):
                         self._remove()
                     else:
                         self._give_up(str(error))
@@ -135,6 +129,15 @@ class KeptFile:
     def _give_up(self, why: str) -> None:
         self._off = True
         self._unusable(why)
+
+
+def _broken(code: int) -> bool:
+    """Return whether an extended code says that the file is, not that it cannot be used now.
+
+    Other processes use it too: no error of a disk, of memory or of ours may cost them their work.
+    """
+    # A file that was cut short shows as one read that ended too early.
+    return code & 0xFF in _BROKEN or code == sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 def _read(file: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, Entry]:

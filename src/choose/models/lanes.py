@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +16,8 @@ from choose.models.lower import Lower
 from choose.models.passes import PARTS, Found, Lesson, parts, shared, study
 from choose.models.plain_lane import Plain, halves
 from choose.models.room import trained_tokens
-from choose.models.runtime import stated_threads, threads
+from choose.models.runtime import threads
+from choose.models.stated import cores
 
 if TYPE_CHECKING:
     import torch
@@ -186,19 +186,3 @@ def lower_of(base: Base, dtype: torch.dtype, first: int) -> Lower:
     if found is None or (found.decoder.dtype, found.first) != (dtype, first):
         found = base.packed["lower"] = Lower(decoder_of(base, dtype), first, base.device)
     return found
-
-
-def cores() -> int:
-    """Return how many cores training may use; CHOOSE_THREADS or OMP_NUM_THREADS limit them.
-
-    Raises:
-        ModelError: if CHOOSE_THREADS is not a positive integer.
-    """
-    if (stated := stated_threads()) is not None:
-        return stated
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    if limit.isdigit() and int(limit) > 0:
-        return int(limit)
-    from joblib import cpu_count
-
-    return int(cpu_count())  # heeds affinity and the quota of a container

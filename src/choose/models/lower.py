@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from choose.models.decoder import Decoder
 from choose.models.ragged import Ragged, ragged
 from choose.models.room import remembered_bytes
+from choose.models.runtime import settle
 
 if TYPE_CHECKING:
     import torch
@@ -82,9 +83,11 @@ class Lower:
             known = self._touch(row)
         if known is not None:
             return known.states
+        settle(self.device)
         start = perf_counter()
         with torch.no_grad():
             states = self.decoder.below(ragged([row], self.device), self.first)
+        settle(self.device)
         seconds = (perf_counter() - start) / beside
         with self._lock:
             self._remember(row, _Read(states, seconds, self._training))

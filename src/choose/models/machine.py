@@ -63,7 +63,8 @@ def _measured() -> dict[str, float]:
     """Ask a fresh process; where none can be had, measure here."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __name__],
+            # -P: a json.py of the folder we are called in is not Python's.
+            [sys.executable, "-P", "-m", __name__],
             capture_output=True,
             timeout=TIMEOUT,
             check=True,

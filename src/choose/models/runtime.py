@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 import time
 import warnings
@@ -12,13 +11,11 @@ from contextlib import contextmanager, nullcontext, redirect_stderr
 from functools import cache
 from typing import TYPE_CHECKING
 
-from choose.errors import ModelError
 from choose.models.machine import halves_fast
+from choose.models.stated import cores, stated_dtype, stated_threads
 
 if TYPE_CHECKING:
     import torch
-
-DTYPES = ("float32", "bfloat16")
 
 
 @cache
@@ -29,6 +26,27 @@ def device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def named(device: torch.device) -> str:
+    """Name a device for what is kept: an accelerator with its model, since bits and costs differ.
+
+    The kind of processor is known to what is kept already.
+    """
+    import torch
+
+    model = f" {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+    return f"{device}{model}"
+
+
+def settle(device: str) -> None:
+    """Wait until an accelerator has done all that it was given, so that a clock can be read."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    elif device.startswith("mps"):
+        torch.mps.synchronize()
 
 
 @cache
@@ -42,22 +60,22 @@ def dtype() -> torch.dtype:
     """
     import torch
 
-    wanted = os.environ.get("CHOOSE_DTYPE")
-    if wanted:
-        if wanted not in DTYPES:
-            raise ModelError(f"CHOOSE_DTYPE is {wanted!r}; it can be {' or '.join(DTYPES)}.")
+    if (wanted := stated_dtype()) is not None:
         found: torch.dtype = getattr(torch, wanted)
         return found
     if device() == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        # Older cards compute bfloat16 in float32, step by step.
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else torch.float32
     if device() == "mps":
         return torch.float32
     return torch.bfloat16 if halves_fast() else torch.float32
 
 
 def threads() -> int:
-    """Return the number of threads torch computes with: one, half, all but one, or all of them.
+    """Return the number of threads torch computes with: one, half, all but one, or all cores.
 
+    Cores are those that the process may use: affinity and the quota of a container limit them.
     Where another program keeps a core busy, threads wait for each other at every product, and all
     of them are many times slower than one. Programs come and go, so the fastest number is measured
     again, in this very process and load, when the last measurement is some seconds old: call it
@@ -75,33 +93,20 @@ def threads() -> int:
     return wanted
 
 
-def stated_threads() -> int | None:
-    """Return what CHOOSE_THREADS says, or None.
-
-    Raises:
-        ModelError: if that is not a positive integer.
-    """
-    wanted = os.environ.get("CHOOSE_THREADS")
-    if not wanted:
-        return None
-    if not wanted.isdigit() or int(wanted) < 1:
-        raise ModelError(f"CHOOSE_THREADS is {wanted!r}; it must be a positive integer.")
-    return int(wanted)
-
-
 # A number of threads is nearly as fast as another at this part of its speed.
 NEARLY = 0.9
 
 
 class _Pace:
-    """The choice of a number of threads, with the time it was made."""
+    """The choice of a number of threads up to all cores, with the time it was made."""
 
     fresh_seconds = 10.0
 
     def __init__(self) -> None:
         import torch
 
-        most = torch.get_num_threads()
+        most = min(torch.get_num_threads(), cores())
+        torch.set_num_threads(most)
         self.counts = sorted({1, most // 2 or 1, most - 1 or 1, most})
         self.measured = -self.fresh_seconds
 

@@ -72,9 +72,8 @@ class _Walk:
         self.limits, self.watch = limits, watch
         self.outcome, self.start = Outcome(money=limits.money), perf_counter()
         targets = {id: e.target for id, e in dataset.examples.items()}
-        self.race = Race(targets, limits.margin)
-        self.outcome.dropped = self.race.out
-        self.standing = Standing()
+        race = Race(targets, limits.margin, dataset.clusters)
+        self.standing, self.outcome.dropped = Standing(race, limits.racing), race.out
         self.grouped: set[int] = set()
         self.going: Sequence[Job] = ()
         firsts: dict[str, Job] = {}
@@ -87,16 +86,18 @@ class _Walk:
         self.pacing = Pacing(dataset, limits.seconds or inf, waiting)
 
     def go(self) -> Outcome:
-        for number in range(len(self.jobs)):
+        for number, _ in enumerate(self.jobs):  # grows where a dropped candidate is in again
             if number in self.grouped:
                 continue
             job = self.jobs[number]
             if self._done(job):
                 self._known(job)
                 continue
-            if self._hopeless(job):
-                if job.trial.candidate not in self.race.out:
-                    self.outcome.skipped.append(job)
+            if self.standing.only_fails(job):
+                self.outcome.skipped.append(job)
+                continue
+            if self.standing.hopeless(job):
+                self.standing.spare(job)
                 continue
             try:
                 self._put_dearest_last(number)
@@ -125,7 +126,6 @@ class _Walk:
         try:
             with metered(self._left):
                 for run in self.unasked.ask_on(lambda: self._left, self._not_asked_on):
-                    self._note(next(j for j in self.jobs if j.trial.key == run.trial.key), run)
                     self.store.add(run)
         except KeyboardInterrupt:
             self._interrupted(len(self.jobs))
@@ -148,17 +148,9 @@ class _Walk:
 
     def _known(self, job: Job) -> None:
         run = self.store.get(job.trial)
-        self._note(job, run)
         if run is not None:
-            self.standing.add(run)
+            self.jobs += self.standing.add(job, run)
         self.watch(job, run)
-
-    def _hopeless(self, job: Job) -> bool:
-        name = job.trial.candidate
-        if self.standing.only_fails(name):
-            return True
-        dear = not find(job.trial.strategy).cheap
-        return self.limits.racing and dear and self.race.drop(name)
 
     @property
     def _left(self) -> float:
@@ -176,6 +168,7 @@ class _Walk:
             self.outcome.left_out.append(job)
             return
         self.watch(job, None)
+        self.going = [job]
         purse = self._purse(number)
         deadline, together = None, [job]
         fitted: dict[str, Fitted] = {}
@@ -201,24 +194,23 @@ class _Walk:
                 self.unasked.note(own, run, fitted.get(run.trial.key))
 
     def _keep(self, job: Job, run: Run, traceback: str | None) -> None:
-        if not self.store.add(run, traceback) and run.error is not None:
+        if self.store.add(run, traceback):
+            self.jobs += self.standing.add(job, run)
+        elif run.error is not None:
             self.outcome.failed_again[run.trial.candidate] = run.error
-        self.standing.add(run)
-        self._note(job, run)
         self.watch(job, run)
-
-    def _note(self, job: Job, run: Run | None) -> None:
-        if run is not None and job.part == FIRST_PASS:
-            self.race.add(run)
 
     def _not_asked_on(self, job: Job) -> bool:
         # Dollars were shared so that all had as many rows, and none are left for more.
-        return self._hopeless(job) or (self.limits.money and names_endpoint(job.trial.params))
+        return self.standing.hopeless(job) or (
+            self.limits.money and names_endpoint(job.trial.params)
+        )
 
     def _purse(self, number: int) -> Purse | None:
         job = self.jobs[number]
         if not self.limits.money or job.part != FIRST_PASS or not names_endpoint(job.trial.params):
             return None
         with metered(self._left):
-            later = [j for j in self.jobs[number + 1 :] if not (self._hopeless(j) or self._done(j))]
-            return self.purses.deal(job, later)
+            later = self.jobs[number + 1 :]
+            waiting = [j for j in later if not (self.standing.hopeless(j) or self._done(j))]
+            return self.purses.deal(job, waiting)
