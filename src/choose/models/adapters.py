@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from choose.errors import ModelError
 from choose.meter import went
 from choose.models.batches import by_length, pad
+from choose.models.causality import is_causal
 from choose.models.room import asked_tokens
 
 if TYPE_CHECKING:
@@ -100,18 +101,7 @@ def load_base(folder: Path) -> Base:
         )
     model.requires_grad_(False).eval().to(device())
     share_weights(model, folder)
-    return Base(model, tokenizer, _causal(model.config.model_type), _first(folder), device())
-
-
-def _causal(kind: str) -> bool:
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    )
-
-    # Encoders such as BERT can be had as causal LMs too, so that list alone does not tell.
-    listed = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    return listed and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return Base(model, tokenizer, is_causal(model.config), _first(folder), device())
 
 
 def _first(folder: Path) -> bool:
