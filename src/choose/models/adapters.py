@@ -78,7 +78,7 @@ def load_base(folder: Path) -> Base:
     threads()
     try:
         with quiet("Loading the base model"):
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model, loading = AutoModel.from_pretrained(
                 folder,
                 dtype="float32",
