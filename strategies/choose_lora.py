@@ -12,7 +12,7 @@ import numpy as np
 
 from choose.errors import StrategyError
 from choose.models.saved import read_json
-from choose.models.weights import DEFAULT_LM, resolve, weights_digest
+from choose.models.weights import DEFAULT_LM, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Lora:
 
         from choose.models.adapters import load_base
 
-        load_base(resolve(self.base))
+        load_base(self.base)
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train; a pool with one class, or none, teaches the head's bias and nothing else.
@@ -86,7 +86,7 @@ class Lora:
         from choose.models.adapters import load_base
         from choose.models.decoder import fits
 
-        return fits(load_base(resolve(self.base)).model)
+        return fits(load_base(self.base).model)
 
     @classmethod
     def fit_group(
@@ -169,7 +169,9 @@ class Lora:
         from choose.models.adapters import load_base, own_randomness
         from choose.models.attaching import Shape, fresh
 
-        base = load_base(resolve(self.base))
+        base = load_base(self.base)
+        # Now, since a folder may hold another model by the time this one is saved.
+        self._weights = self.weights()
         self._limit = min(self.max_tokens, base.longest)
         shape = Shape(self.rank, self.targets, self.dropout, self.upper)
         with own_randomness(self.seed, base.device):
@@ -221,7 +223,7 @@ class Lora:
             "empty": base.tokenizer.eos_token_id or 0,
             "pooling": base.pooling,
             "notes": self._notes,
-            "weights": self.weights(),
+            "weights": self._weights,
             **{name: getattr(self, name) for name in _SETTINGS},
         }
         (folder / "lora.json").write_text(json.dumps(about, indent=2), encoding="utf-8")

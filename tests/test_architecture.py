@@ -124,7 +124,7 @@ def test_a_folder_with_code_of_its_own_asks_nobody_and_runs_nothing(
     (folder / "own.py").write_text(f"open({str(ran)!r}, 'w')\nOwn = None\n")
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     with contextlib.suppress(ModelError):
-        load_base(folder)
+        load_base(str(folder))
     assert not ran.exists()
 
 

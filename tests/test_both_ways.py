@@ -39,7 +39,7 @@ def base(request: pytest.FixtureRequest, tmp_path: Path) -> Base:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         getattr(transformers, f"{name}Model")(config).save_pretrained(tmp_path)
-    return load_base(tmp_path)
+    return load_base(str(tmp_path))
 
 
 def test_answers_do_not_depend_on_their_company(base: Base) -> None:

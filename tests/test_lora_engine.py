@@ -36,7 +36,7 @@ def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    return load_base(tiny.causal_lm(tmp_path_factory.mktemp("engine") / "lm"))
+    return load_base(str(tiny.causal_lm(tmp_path_factory.mktemp("engine") / "lm")))
 
 
 def other(kind: str, **more: Any) -> Base:
