@@ -34,7 +34,7 @@ class Lora:
     """
 
     family: ClassVar[Family] = "fine-tuning"
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
@@ -289,9 +289,9 @@ def _notes(course: Course, cut: int, limit: int, upper: float) -> list[str]:
     plan, proof = course.plan, course.tuned.proof
     assert proof is not None
     checked = "no early stopping"
-    if plan.held_out:
+    if course.checked:
         end = f"stopped after {course.step}" if course.step < plan.steps else "taken to the end"
-        checked = f"checked on {plan.held_out} rows, {end}"
+        checked = f"checked on {len(course.checked)} rows, {end}"
     notes = [
         f"Up to {plan.steps} steps of {plan.batch} rows at learning rate {plan.rate:g}, {checked}.",
         f"Loss {proof[0]:.3f} before and {proof[1]:.3f} after training; the adapter moves a logit "
