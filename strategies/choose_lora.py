@@ -12,7 +12,7 @@ import numpy as np
 
 from choose.errors import StrategyError
 from choose.models.saved import read_json
-from choose.models.weights import DEFAULT_LM, resolve, weights_digest
+from choose.models.weights import DEFAULT_LM, weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Lora:
     """
 
     family: ClassVar[Family] = "fine-tuning"
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
@@ -66,7 +66,7 @@ class Lora:
 
         from choose.models.adapters import load_base
 
-        load_base(resolve(self.base))
+        load_base(self.base)
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train; a pool with one class, or none, teaches the head's bias and nothing else.
@@ -86,7 +86,7 @@ class Lora:
         from choose.models.adapters import load_base
         from choose.models.decoder import fits
 
-        return fits(load_base(resolve(self.base)).model)
+        return fits(load_base(self.base).model)
 
     @classmethod
     def fit_group(
@@ -169,7 +169,9 @@ class Lora:
         from choose.models.adapters import load_base, own_randomness
         from choose.models.attaching import Shape, fresh
 
-        base = load_base(resolve(self.base))
+        base = load_base(self.base)
+        # Now, since a folder may hold another model by the time this one is saved.
+        self._weights = self.weights()
         self._limit = min(self.max_tokens, base.longest)
         shape = Shape(self.rank, self.targets, self.dropout, self.upper)
         with own_randomness(self.seed, base.device):
@@ -221,7 +223,7 @@ class Lora:
             "empty": base.tokenizer.eos_token_id or 0,
             "pooling": base.pooling,
             "notes": self._notes,
-            "weights": self.weights(),
+            "weights": self._weights,
             **{name: getattr(self, name) for name in _SETTINGS},
         }
         (folder / "lora.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
@@ -287,9 +289,9 @@ def _notes(course: Course, cut: int, limit: int, upper: float) -> list[str]:
     plan, proof = course.plan, course.tuned.proof
     assert proof is not None
     checked = "no early stopping"
-    if plan.held_out:
+    if course.checked:
         end = f"stopped after {course.step}" if course.step < plan.steps else "taken to the end"
-        checked = f"checked on {plan.held_out} rows, {end}"
+        checked = f"checked on {len(course.checked)} rows, {end}"
     notes = [
         f"Up to {plan.steps} steps of {plan.batch} rows at learning rate {plan.rate:g}, {checked}.",
         f"Loss {proof[0]:.3f} before and {proof[1]:.3f} after training; the adapter moves a logit "

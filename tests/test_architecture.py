@@ -1,11 +1,18 @@
 """Who may import what, and that a look at the help never loads torch."""
 
 import ast
+import contextlib
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import tiny
+from choose.errors import ModelError
+from choose.models.adapters import load_base
+from choose.models.plain_peft import usage
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "transformers", "peft", "faiss", "sentence_transformers", "openai"}
@@ -75,6 +82,50 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:
     check = f"import sys\n{code}\nprint(sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def untrusting(call: ast.Call) -> bool:
+    told = {word.arg: word.value for word in call.keywords}
+    said = told.get("trust_remote_code")
+    return isinstance(said, ast.Constant) and said.value is False
+
+
+def loads(tree: ast.AST) -> list[ast.Call]:
+    """Return the calls that load a model or a tokenizer, and could run code that lies beside it."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            # PEFT puts weights on a model that is there already.
+            if name == "SentenceTransformer" or (
+                name.endswith(".from_pretrained") and name != "PeftModel.from_pretrained"
+            ):
+                found.append(node)
+    return found
+
+
+def test_whatever_loads_a_model_runs_no_code_of_it() -> None:
+    trees = {path.name: ast.parse(path.read_text("utf-8")) for path in SOURCES + STRATEGIES}
+    trees["the code on a card"] = ast.parse(usage("some/base", "out/model"))
+    found = [(name, call) for name, tree in trees.items() for call in loads(tree)]
+    assert {name for name, _ in found} >= {"adapters.py", "encoder.py", "the code on a card"}
+    assert not [f"{name}: {ast.unparse(call)}" for name, call in found if not untrusting(call)]
+
+
+def test_a_folder_with_code_of_its_own_asks_nobody_and_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny.causal_lm(tmp_path / "lm")
+    settings = folder / "tokenizer_config.json"
+    about = json.loads(settings.read_text())
+    about |= {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}}
+    settings.write_text(json.dumps(about))
+    ran = tmp_path / "ran"
+    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w')\nOwn = None\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with contextlib.suppress(ModelError):
+        load_base(str(folder))
+    assert not ran.exists()
 
 
 def test_no_path_of_this_machine_is_committed() -> None:

@@ -12,7 +12,7 @@ import pytest
 import tiny
 from choose.conformance import HOSTILE
 from choose.errors import ModelError
-from choose.models import causal_load
+from choose.models import causal_load, room
 from choose.models.causal import CausalLM
 from choose.models.layout import Layout, Prompt
 from choose.models.prompt_text import tidy
@@ -124,6 +124,33 @@ def test_equal_prompts_had_cost_what_one_does(lm: CausalLM) -> None:
     cold = lm.score(one * 10, trie(lm))
     warm = lm.score(one * 10, trie(lm))
     assert warm.cached_seconds == cold.latency[0] > 0
+
+
+def test_a_pass_holds_no_more_logits_than_there_is_room_for(
+    lm: CausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, grown = prompts(lm), trie(lm)
+    together = lm.score(asked, grown).logprobs
+    lm.answers.clear()
+    rows, vocabulary = 1 + len(grown.tokens), lm.model.config.vocab_size
+    monkeypatch.setitem(room._LOGITS, "cpu", int(2.5 * rows * vocabulary * 4))
+    passes: list[int] = []
+    whole = lm.tree_pass
+    monkeypatch.setattr(lm, "tree_pass", lambda p, t: passes.append(len(p)) or whole(p, t))
+    apart = lm.score(asked, grown).logprobs
+    assert passes == [2, 2]
+    assert np.abs(apart - together).max() < 1e-4
+    lm.answers.clear()
+    monkeypatch.setitem(room._LOGITS, "cpu", 1)  # one that has no room goes alone
+    lm.score(asked, grown)
+    assert passes[2:] == [1] * len(asked)
+
+
+@pytest.mark.parametrize(("device", "size"), [("cpu", 4), ("mps", 4), ("cuda", 4)])
+def test_the_default_model_has_room_for_the_logits_of_any_pass(device: str, size: int) -> None:
+    words = 49_152  # SmolLM2's
+    assert room.scored_rows(device, words, size) >= room.scored_tokens(device)
+    assert room.scored_rows(device, 152_000, 4) * 152_000 * 4 < 2.2e9
 
 
 def test_other_labels_are_other_answers(lm: CausalLM) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -66,3 +69,36 @@ def test_hostile_texts_are_embedded(spec: str) -> None:
 def test_an_encoder_that_is_not_there() -> None:
     with pytest.raises(ModelError, match="is not there"):
         embed(["text"], "./no-such-encoder")
+
+
+def test_a_folder_that_pools_otherwise_by_now_is_loaded_again(tmp_path: Path) -> None:
+    folder = tiny.encoder(tmp_path / "encoder")
+    before = embed(TEXTS, str(folder))
+    first = {"word_embedding_dimension": 32, "pooling_mode_cls_token": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(first))
+    assert np.abs(embed(TEXTS, str(folder)) - before).max() > 1e-2
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_a_checkpoint_in_half_precision_is_computed_in_whole(half: str, tmp_path: Path) -> None:
+    import torch
+    from transformers import BertModel
+
+    folder = tiny.encoder(tmp_path / "encoder")
+    whole = BertModel.from_pretrained(folder)
+    whole.to(getattr(torch, half)).save_pretrained(folder)
+    encoder = load_encoder(str(folder))
+    assert encoder.model.dtype == torch.float32
+    cold = encoder.embed(TEXTS)
+    assert cold.dtype == np.float32
+    assert np.allclose(np.linalg.norm(cold, axis=1), 1, atol=1e-6)
+
+
+def test_vectors_of_a_card_that_computes_in_halves_are_whole() -> None:
+    class Halves:
+        device = type("Device", (), {"type": "cuda"})
+
+        def encode(self, texts: list[str], **_: object) -> np.ndarray:
+            return np.ones((len(texts), 4), np.float16) / 2
+
+    assert Encoder(Halves()).embed(["a", "b"]).dtype == np.float32

@@ -99,7 +99,7 @@ def test_an_adapter_of_other_weights_is_refused(bases: dict[str, str], tmp_path:
 def test_the_shared_base_keeps_no_trace(bases: dict[str, str]) -> None:
     from choose.models.adapters import load_base
 
-    base = load_base(Path(bases["causal"]))
+    base = load_base(bases["causal"])
     before = {name: tensor.clone() for name, tensor in base.model.state_dict().items()}
     modules = [type(module) for module in base.model.modules()]
     first, second = fitted(bases["causal"], seed=1), fitted(bases["causal"], seed=2)
@@ -240,7 +240,7 @@ def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
     from choose.models.adapters import load_base, own_randomness
     from choose.models.attaching import Shape, fresh
 
-    base = load_base(Path(bases["causal"]))
+    base = load_base(bases["causal"])
     examples = pool(rows=90)
     chooser = random.Random(0)
     rows = tokenise(base.tokenizer, [e.text for e in examples], 32).ids
@@ -268,7 +268,7 @@ def test_batches_hold_every_row_once_and_little_padding() -> None:
 def test_tokens_of_both_kinds(bases: dict[str, str]) -> None:
     from choose.models.adapters import load_base
 
-    causal, encoder = (load_base(Path(bases[k])) for k in ("causal", "encoder"))
+    causal, encoder = (load_base(bases[k]) for k in ("causal", "encoder"))
     assert causal.causal
     assert not encoder.causal
     end = causal.tokenizer.eos_token_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import tiny
 from choose.conformance import TASK, pool, questions
 from choose.errors import ModelError
 from choose.models import adapters, causal_load, memory, runtime
+from choose.models.weights import weights_digest
 from choose.strategy import build
 
 SPACE = 64 * 1024 * 1024
@@ -27,6 +29,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path(tiny.causal_lm(tmp_path / "lm"))
 
 
+def anew(module: Any, folder: Path) -> Any:
+    """Load as a process does that has loaded nothing before."""
+    return module._loaded.__wrapped__(str(folder), weights_digest(str(folder)))
+
+
 def tensors(model: torch.nn.Module) -> set[int]:
     return {parameter.data_ptr() for parameter in model.parameters()}
 
@@ -34,10 +41,10 @@ def tensors(model: torch.nn.Module) -> set[int]:
 @pytest.mark.parametrize("first", ["base", "lm"])
 def test_the_same_weights_are_held_once(folder: Path, first: str) -> None:
     def base() -> torch.nn.Module:
-        return adapters.load_base.__wrapped__(folder).model
+        return anew(adapters, folder).model
 
     def lm() -> torch.nn.Module:
-        return causal_load.load_causal.__wrapped__(str(folder)).model
+        return anew(causal_load, folder).model
 
     loaded = [base(), lm()] if first == "base" else [lm(), base()]
     one, other = tensors(loaded[0]), tensors(loaded[1])
@@ -82,8 +89,25 @@ def test_a_base_that_lacks_weights_or_holds_a_pickle_is_refused(folder: Path) ->
     lost = next(name for name in weights if "mlp.up_proj" in name)
     save_file({n: t for n, t in weights.items() if n != lost}, file, {"format": "pt"})
     with pytest.raises(ModelError, match="has no weights for"):
-        adapters.load_base.__wrapped__(folder)
+        anew(adapters, folder)
     file.unlink()
     torch.save(weights, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="holds no model"):
+        adapters.load_base(str(folder))
+    (folder / "more").mkdir()
+    save_file({}, folder / "more" / "other.safetensors")
     with pytest.raises(ModelError, match="Cannot load a base model"):
-        adapters.load_base.__wrapped__(folder)
+        anew(adapters, folder)
+
+
+def test_a_folder_that_holds_another_model_by_now_is_loaded_again(folder: Path) -> None:
+    loads = (adapters.load_base, causal_load.load_causal)
+    before = [load(str(folder)) for load in loads]
+    assert [load(str(folder)) for load in loads] == before
+    file = folder / "model.safetensors"
+    save_file({n: 2 * t for n, t in load_file(file).items()}, file, {"format": "pt"})
+    for load, old in zip(loads, before, strict=True):
+        new = load(str(folder))
+        assert new is not old
+        own, known = (dict(model.model.named_parameters()) for model in (new, old))
+        assert all(torch.equal(own[name], 2 * known[name]) for name in own)

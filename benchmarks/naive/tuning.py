@@ -17,7 +17,7 @@ def load(job: dict[str, Any]) -> dict[str, Any]:
     )
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
-    attention = {"query", "key", "value", "q_proj", "k_proj", "v_proj", "o_proj"}
+    attention = {"query", "value", "q_proj", "v_proj"}  # what choose adapts unasked
     names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     settings = LoraConfig(
         task_type=TaskType.SEQ_CLS,

@@ -20,7 +20,6 @@ from choose.models.courses import Course
 from choose.models.lanes import lane
 from choose.models.schedule import Plan
 from choose.models.tuning import train_several
-from choose.models.weights import resolve
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -40,7 +39,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _course(known: Pool, job: dict[str, Any], seed: int) -> Course:
-    base = load_base(resolve(job["model"]))
+    base = load_base(job["model"])
     rows = tokenise(base.tokenizer, known.texts, job["max_tokens"]).ids
     shape = Shape(job["rank"], "attention", job["dropout"], job["upper"])
     with own_randomness(seed, base.device):

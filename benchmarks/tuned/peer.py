@@ -101,7 +101,7 @@ def _arguments(job: dict[str, Any], seed: int, steps: int, folder: str) -> Train
         folder,
         use_cpu=True,
         bf16=job["bf16"],
-        train_sampling_strategy="group_by_length" if job["bf16"] else "random",
+        train_sampling_strategy="group_by_length" if job["grouped"] else "random",
         per_device_train_batch_size=job["batch"],
         per_device_eval_batch_size=32,
         max_steps=steps,

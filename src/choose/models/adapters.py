@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from choose.errors import ModelError
 from choose.meter import went
 from choose.models.batches import by_length, pad
+from choose.models.causality import is_causal
 from choose.models.room import asked_tokens
+from choose.models.weights import resolve, weights_digest
 
 if TYPE_CHECKING:
     import torch
@@ -62,22 +64,28 @@ class Base:
         return int(min(known - 2, self.tokenizer.model_max_length))
 
 
-@lru_cache(maxsize=2)
-def load_base(folder: Path) -> Base:
-    """Load a base once a process.
+def load_base(spec: str) -> Base:
+    """Load a base once a process, and anew when its folder holds something else by now.
 
     Raises:
-        ModelError: if transformers cannot load it or it is neither causal LM nor encoder.
+        ModelError: if it is not there, transformers cannot load it, or it is neither causal LM nor
+            encoder.
     """
+    return _loaded(spec, weights_digest(spec))
+
+
+@lru_cache(maxsize=2)
+def _loaded(spec: str, digest: str) -> Base:
     from transformers import AutoModel, AutoTokenizer
 
     from choose.models.memory import share_weights
     from choose.models.runtime import device, quiet, threads
 
     threads()
+    folder = resolve(spec)
     try:
         with quiet("Loading the base model"):
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model, loading = AutoModel.from_pretrained(
                 folder,
                 dtype="float32",
@@ -99,19 +107,8 @@ def load_base(folder: Path) -> Base:
             "encoders."
         )
     model.requires_grad_(False).eval().to(device())
-    share_weights(model, folder)
-    return Base(model, tokenizer, _causal(model.config.model_type), _first(folder), device())
-
-
-def _causal(kind: str) -> bool:
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    )
-
-    # Encoders such as BERT can be had as causal LMs too, so that list alone does not tell.
-    listed = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    return listed and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    share_weights(model, digest)
+    return Base(model, tokenizer, is_causal(model.config), _first(folder), device())
 
 
 def _first(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from choose.meter import went
 from choose.models.kept import Shelf
 from choose.models.layout import Layout, Prompt
 from choose.models.packed import Pack, Piece, logits
-from choose.models.room import scored_tokens
+from choose.models.room import scored_rows, scored_tokens
 from choose.models.runtime import threads
 from choose.models.trie import LabelTrie
 from choose.types import Counts, Floats
@@ -117,12 +117,16 @@ class CausalLM:
         )
 
     def _passes(self, new: dict[bytes, Prompt], trie: LabelTrie) -> Iterator[list[bytes]]:
-        """Yield the prompts that are put into a pass together, at most so many tokens."""
-        most = scored_tokens(self.model.device.type) if self.tree else 0
+        """Yield the prompts that go into a pass together: so many tokens and logits at most."""
+        device, rows = self.model.device.type, 1 + len(trie.tokens)
+        size = self.model.config.get_text_config().vocab_size
+        most = scored_tokens(device) if self.tree else 0
+        most_rows = scored_rows(device, size, self.model.dtype.itemsize)
         some: list[bytes] = []
         tokens = 0
         for key, prompt in new.items():
-            if some and tokens + _own(prompt, trie) > most:
+            full = tokens + _own(prompt, trie) > most or (len(some) + 1) * rows > most_rows
+            if some and full:
                 yield some
                 some, tokens = [], 0
             some.append(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,17 @@ from choose.models.trie import LabelTrie
 from choose.models.weights import resolve, weights_digest
 
 
-@cache
 def load_causal(spec: str) -> CausalLM:
-    """Load a causal language model once a process.
+    """Load a causal language model once a process, and anew when its folder holds another by now.
 
     Raises:
         ModelError: if it is not there or is no causal language model.
     """
+    return _loaded(spec, weights_digest(spec))
+
+
+@lru_cache(maxsize=4)
+def _loaded(spec: str, digest: str) -> CausalLM:
     from transformers import AutoTokenizer
 
     folder = resolve(spec)
@@ -39,8 +43,8 @@ def load_causal(spec: str) -> CausalLM:
                 "Name another one, or another folder."
             ) from error
     model.requires_grad_(False).eval().to(device())
-    share_weights(model, folder)
-    lm = CausalLM(model, Layout(tokenizer), weights_digest(spec))
+    share_weights(model, digest)
+    lm = CausalLM(model, Layout(tokenizer), digest)
     lm.tree = honours_trees(lm)
     lm.prefixes.clear()
     way = "tree" if lm.tree else "plain"

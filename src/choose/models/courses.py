@@ -23,9 +23,9 @@ WORSE = 1.2
 class Course:
     """Rows of token ids with their classes, learnt by one adapter under one schedule.
 
-    `learns` are the adapter's tensors that the optimiser moves; `cached_seconds` is what others
-    had spent on work that this training uses, `reading` what it does before its first step, in
-    steps.
+    `learns` are the adapter's tensors that the optimiser moves; `learnt` and `checked` the places
+    of the rows that are learnt and that are only checked on; `cached_seconds` is what others had
+    spent on work that this training uses, `reading` what it does before its first step, in steps.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Course:
         import torch
 
         chooser = random.Random(f"lora-{seed}")
-        learnt, self._checked = split(targets, plan.held_out, chooser)
+        learnt, self.checked = split(targets, plan.held_out, chooser)
         self.tuned, self.plan, self.seed, self.step = tuned, plan, seed, 0
         self.all_rows, self.all_targets, self.learnt = rows, targets, learnt
         self.rows = [rows[i] for i in learnt]
@@ -83,12 +83,12 @@ class Course:
         self._schedule.step()
         self.step += 1
         self.over = self.step == self.plan.steps
-        if self._checked and (self.over or self.step % self._epoch == 0):
+        if self.checked and (self.over or self.step % self._epoch == 0):
             self._check()
 
     def _check(self) -> None:
-        rows = [self.all_rows[i] for i in self._checked]
-        loss = self.tuned.loss(rows, [self.all_targets[i] for i in self._checked])
+        rows = [self.all_rows[i] for i in self.checked]
+        loss = self.tuned.loss(rows, [self.all_targets[i] for i in self.checked])
         if self._best is not None and loss > self._best[0] * WORSE:
             self.over = True
         elif self._best is None or loss < self._best[0]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from choose.models.causality import is_causal
 from choose.models.decoder_layer import Layer, Side
 from choose.models.frozen import NORMS, PRODUCTS, Frozen
 from choose.models.head_grid import Grid, Heads, grid
@@ -101,6 +102,7 @@ def fits(model: Any) -> bool:
         type(model).__name__ in ("LlamaModel", "MistralModel", "Qwen2Model")
         and getattr(config, "hidden_act", None) == "silu"
         and not getattr(config, "attention_dropout", 0.0)
+        and is_causal(config)
         and not _slides(config)
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from choose.meter import went
 from choose.models.kept import Numbers, Shelf
 from choose.models.room import embedded_texts
-from choose.models.runtime import named, quiet, threads
+from choose.models.runtime import device, named, quiet, threads
 from choose.models.weights import resolve, weights_digest
 
 # Texts of similar length embedded at a stretch, before it is asked again what this machine can do.
@@ -79,32 +79,42 @@ class Encoder:
     def _encode(self, texts: Sequence[str]) -> Vectors:
         # A lone surrogate, which broken data can hold, would stop the tokenizer.
         safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-        vectors: Vectors = self.model.encode(
+        vectors = self.model.encode(
             safe,
             batch_size=embedded_texts(self.model.device.type),
             normalize_embeddings=True,
             show_progress_bar=False,
             convert_to_numpy=True,
         )
-        return vectors
+        # What is kept for other processes is float32, so what is computed is too.
+        return np.asarray(vectors, np.float32)
 
 
-@cache
 def load_encoder(spec: str) -> Encoder:
-    """Load an encoder once a process.
+    """Load an encoder once a process, and anew when its folder holds something else by now.
 
     Raises:
         ModelError: if its weights are not there.
     """
+    return _loaded(spec, weights_digest(spec))
+
+
+@lru_cache(maxsize=4)
+def _loaded(spec: str, digest: str) -> Encoder:
     from sentence_transformers import SentenceTransformer
 
     folder = resolve(spec)
     with quiet("Loading the encoder"):
         model = SentenceTransformer(
-            str(folder), trust_remote_code=False, model_kwargs={"use_safetensors": True}
+            str(folder), trust_remote_code=False, model_kwargs=_how(device())
         )
-    made_by = ("embedding", weights_digest(spec), str(model.dtype), named(model.device))
+    made_by = ("embedding", digest, str(model.dtype), named(model.device))
     return Encoder(model, Shelf(made_by))
+
+
+def _how(device: str) -> dict[str, Any]:
+    """Return how weights are read; processors are slow and coarse in the half of a checkpoint."""
+    return {"use_safetensors": True, **({"dtype": "float32"} if device == "cpu" else {})}
 
 
 def embed(texts: Sequence[str], spec: str) -> Vectors:

@@ -40,7 +40,7 @@ class Frozen:
             whole = torch.cat([matrix.detach() for matrix in matrices]).to(dtype)
             self.outputs, self.inputs = whole.shape
             self.packed = whole.device.type == "cpu" and packs(dtype)
-            self._ahead, self._back = self._laid(whole), self._laid(whole.t().contiguous())
+            self._ahead, self._back = self._laid(whole), self._laid(whole.t())
             self._bias = None
             if any(bias is not None for bias in biases):
                 parts = [
@@ -50,7 +50,8 @@ class Frozen:
                 self._bias = torch.cat(parts).to(dtype)
 
     def _laid(self, matrix: torch.Tensor) -> torch.Tensor:
-        return _pack(matrix) if self.packed else matrix
+        # Where nothing is packed the other direction is a view of the same memory.
+        return _pack(matrix.contiguous()) if self.packed else matrix
 
     def ahead(self, x: torch.Tensor) -> torch.Tensor:
         """Return (n, outputs) for inputs (n, inputs)."""

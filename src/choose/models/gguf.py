@@ -23,9 +23,11 @@ def convert(file: Path, folder: Path) -> Path:
 
     with quiet("Preparing the language model for its first use"):
         try:
-            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+            tokenizer = AutoTokenizer.from_pretrained(
+                file.parent, gguf_file=file.name, trust_remote_code=False
+            )
             read = AutoModelForCausalLM.from_pretrained(
-                file.parent, gguf_file=file.name, dtype=torch.float32
+                file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
             )
         except Exception as error:
             raise ModelError(f"Cannot read {file.name}: {error}") from error

@@ -13,6 +13,7 @@ from choose.models.courses import TRAINING, Course
 from choose.models.decoder import Decoder, fits
 from choose.models.low_rank import Adapters, adapted_from
 from choose.models.lower import Lower
+from choose.models.pass_memory import fitting_tokens, part_tokens
 from choose.models.passes import PARTS, Found, Lesson, parts, shared, study
 from choose.models.plain_lane import Plain, halves
 from choose.models.room import trained_tokens
@@ -114,18 +115,23 @@ class Packed:
     def step(self, taken: Taken, pool: ThreadPoolExecutor) -> None:
         """Leave each course's gradients where its optimiser finds them."""
         alone = len(taken) == 1
+        room = min(self._room, *(self._fitting(*each) for each in taken))
         owned = [
             (course, lesson)
             for course, places in taken
-            for lesson in self._lessons(course, places, alone)
+            for lesson in self._lessons(course, places, 0 if alone else room)
         ]
-        passes = shared([lesson for _, lesson in owned], len(taken), self.workers, self._room)
+        passes = shared([lesson for _, lesson in owned], len(taken), self.workers, room)
         found = [part for some in pool.map(self._study, passes) for part in some]
         for course, _ in taken:
             self._learn(
                 course,
                 [part for (owner, _), part in zip(owned, found, strict=True) if owner is course],
             )
+
+    def _fitting(self, course: Course, places: list[int]) -> int:
+        longest = max(len(course.rows[i]) for i in places)
+        return fitting_tokens(self._adapters[id(course)], longest, self._device)
 
     def _study(self, lessons: list[Lesson]) -> list[Found]:
         self._narrow()
@@ -137,13 +143,14 @@ class Packed:
         for parameter, some in zip(course.tuned.head.parameters(), heads, strict=True):
             parameter.grad = sum(some[1:], some[0])
 
-    def _lessons(self, course: Course, places: list[int], alone: bool) -> Iterator[Lesson]:
-        """Yield a batch's parts, each a lesson of an `alone` course, else in one if small."""
+    def _lessons(self, course: Course, places: list[int], room: int) -> Iterator[Lesson]:
+        """Yield a batch's parts, in one lesson if `room` holds all of their tokens."""
         adapters = self._adapters[id(course)]
         pairs = adapters.cast()
         lengths = [len(course.rows[i]) for i in places]
-        numbered = list(enumerate(parts(lengths)))
-        together = not alone and sum(lengths) <= self._room
+        most = part_tokens(adapters, max(lengths), self._device)
+        numbered = list(enumerate(parts(lengths, most)))
+        together = sum(lengths) <= room
         for some in [numbered] if together else [[one] for one in numbered]:
             own = [places[i] for _, part in some for i in part]
             targets = course.targets[own]

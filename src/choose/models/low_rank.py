@@ -102,6 +102,11 @@ class Adapters:
         module = self._layers[0].get_submodule(next(path for p in paths.values() for path in p))
         return float(getattr(module.lora_dropout[ADAPTER], "p", 0.0))
 
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Return the ranks of all adapters of a product together, by product."""
+        return {name: sites[-1].ranks.stop for name, sites in self.sites.items()}
+
     def cast(self) -> dict[str, Pair]:
         """Return the matrices as they are now, in the decoder's number type."""
         import torch
@@ -109,7 +114,7 @@ class Adapters:
         found = {}
         with torch.no_grad():
             for name, sites in self.sites.items():
-                pair = self._room(name, sites)
+                pair = self._room(name)
                 norm = self.decoder.norms(name)
                 for site in sites:
                     pair.a[:, site.ranks] = site.a if norm is None else site.a * norm
@@ -117,9 +122,9 @@ class Adapters:
                 found[name] = pair
         return found
 
-    def _room(self, name: str, sites: Sequence[Site]) -> Pair:
+    def _room(self, name: str) -> Pair:
         inputs, outputs = self.decoder.shape(name)
-        stack = len(self._layers), sites[-1].ranks.stop
+        stack = len(self._layers), self.ranks[name]
         like = self.flat.detach()[:0].to(self.decoder.dtype)
         return Pair(like.new_empty(*stack, inputs), like.new_zeros(*stack, outputs))
 

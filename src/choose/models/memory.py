@@ -5,25 +5,24 @@ from __future__ import annotations
 import ctypes
 import sys
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Models by the folder that they were loaded from.
-_LOADED: dict[Path, list[ref[Any]]] = {}
+# Models by the digest of what they were loaded from.
+_LOADED: dict[str, list[ref[Any]]] = {}
 
 
-def share_weights(model: Any, folder: Path) -> None:
-    """Let a frozen model use the tensors of those that were loaded from its folder before it.
+def share_weights(model: Any, digest: str) -> None:
+    """Let a frozen model use the tensors of those that were loaded from the same weights before.
 
     A language model that is prompted and the base of an adapter are the same weights, unless their
     number types differ. Nobody may change them.
     """
     mine = _parameters(model)
-    for held in _LOADED.get(folder, ()):
+    for held in _LOADED.get(digest, ()):
         other = held()
         theirs = _parameters(other) if other is not None else {}
         for name in mine.keys() & theirs.keys():
@@ -31,7 +30,7 @@ def share_weights(model: Any, folder: Path) -> None:
             alike = (own.shape, own.dtype, own.device) == (known.shape, known.dtype, known.device)
             if alike and not known.requires_grad:
                 own.data = known.data
-    _LOADED.setdefault(folder, []).append(ref(model))
+    _LOADED.setdefault(digest, []).append(ref(model))
 
 
 def _parameters(model: Any) -> dict[str, Any]:

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 # on any number of cores, so answers are too.
 PARTS = 2
 
-# Most tokens of a part: what a pass keeps for its way back is under a megabyte a token.
-PART_TOKENS = 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
@@ -131,9 +128,9 @@ def _heads_back(
     return parts
 
 
-def parts(lengths: Sequence[int]) -> list[list[int]]:
-    """Divide a batch's rows into parts of about the same number of tokens, the longest first."""
-    count = min(len(lengths), max(PARTS, math.ceil(sum(lengths) / PART_TOKENS)))
+def parts(lengths: Sequence[int], most: int) -> list[list[int]]:
+    """Divide a batch's rows into parts of about as many tokens, `most` or so, the longest first."""
+    count = min(len(lengths), max(PARTS, math.ceil(sum(lengths) / most)))
     found: list[list[int]] = [[] for _ in range(count)]
     sizes = [0] * count
     for place in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

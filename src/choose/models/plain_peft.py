@@ -17,8 +17,11 @@ FOLDER = {folder}
 
 with open(f"{{FOLDER}}/lora.json") as file:
     about = json.load(file)
-tokenizer = AutoTokenizer.from_pretrained(BASE)
-model = PeftModel.from_pretrained(AutoModel.from_pretrained(BASE, dtype="float32"), FOLDER).eval()
+tokenizer = AutoTokenizer.from_pretrained(BASE, trust_remote_code=False)
+base = AutoModel.from_pretrained(
+    BASE, dtype="float32", use_safetensors=True, trust_remote_code=False
+)
+model = PeftModel.from_pretrained(base, FOLDER).eval()
 head = load_file(f"{{FOLDER}}/head.safetensors")
 
 

@@ -11,10 +11,20 @@ _TRAINED = {"cpu": 640, "mps": 2048, "cuda": 4096}
 _EMBEDDED = {"cpu": 32, "mps": 64, "cuda": 256}
 _REMEMBERED = {"cpu": 256 << 20, "mps": 512 << 20, "cuda": 2048 << 20}
 
+# Bytes: of the logits of a scored batch, enough for every pass of the default model; and of what a
+# training pass keeps for its way back, enough for 1,024 tokens of it in float32 on a processor.
+_LOGITS = {"cpu": 512 << 20, "mps": 1024 << 20, "cuda": 2048 << 20}
+_KEPT = {"cpu": 1_120_000_000, "mps": 2_400_000_000, "cuda": 4_800_000_000}
+
 
 def scored_tokens(device: str) -> int:
     """Return the tokens of a pass that scores labels after prompts."""
     return _SCORED.get(device, _SCORED["cpu"])
+
+
+def scored_rows(device: str, vocabulary: int, size: int) -> int:
+    """Return the rows of logits of such a pass, each of so many numbers of `size` bytes."""
+    return max(1, _LOGITS.get(device, _LOGITS["cpu"]) // (vocabulary * size))
 
 
 def asked_tokens(device: str) -> int:
@@ -25,6 +35,11 @@ def asked_tokens(device: str) -> int:
 def trained_tokens(device: str) -> int:
     """Return the tokens of a training pass that several trials share."""
     return _TRAINED.get(device, _TRAINED["cpu"])
+
+
+def kept_bytes(device: str) -> int:
+    """Return the bytes that a training pass may keep for its way back."""
+    return _KEPT.get(device, _KEPT["cpu"])
 
 
 def embedded_texts(device: str) -> int:

@@ -75,19 +75,35 @@ def class_weights(targets: Sequence[int], classes: int) -> torch.Tensor:
 def split(
     targets: Sequence[int], held_out: int, chooser: random.Random
 ) -> tuple[list[int], list[int]]:
-    """Divide places into learnt and checked, each class in its share, one left to learn from."""
+    """Divide places into learnt and checked, each class in its share, one left to learn from.
+
+    Where too many classes have a single row, fewer are checked than were to be held out.
+    """
     places = list(range(len(targets)))
     chooser.shuffle(places)
     if not held_out:
         return places, []
-    share = held_out / len(targets)
+    carried = _carried([targets[place] for place in places], held_out)
     seen: Counter[int] = Counter()
     learnt: list[int] = []
     checked: list[int] = []
     for place in places:
-        seen[targets[place]] += 1
-        turn = math.floor(seen[targets[place]] * share) > math.floor(
-            (seen[targets[place]] - 1) * share
-        )
-        (checked if turn else learnt).append(place)
+        kind = targets[place]
+        before, after = (seen[kind] + n for n in (0, 1))
+        seen[kind] = after
+        due = [(n * held_out + carried[kind]) // len(targets) for n in (before, after)]
+        (checked if due[1] > due[0] else learnt).append(place)
     return learnt, checked
+
+
+def _carried(targets: Sequence[int], held_out: int) -> Counter[int]:
+    """Return what classes start with towards their next checked row, in parts of the whole.
+
+    Shares are rounded down, then those with the largest remainders get one row more until as many
+    are checked as were to be held out; of equal ones those that come first.
+    """
+    counts, whole = Counter(targets), len(targets)
+    short = held_out - sum(count * held_out // whole for count in counts.values())
+    remainders = {kind: count * held_out % whole for kind, count in counts.items() if count > 1}
+    largest = sorted((kind for kind, r in remainders.items() if r), key=lambda k: -remainders[k])
+    return Counter({kind: whole - remainders[kind] for kind in largest[:short]})

