@@ -140,7 +140,6 @@ class Asker:
         self, accepts: Accepts, items: Sequence[Item], own: Sequence[Sequence[Example]]
     ) -> list[Row]:
         """Ask everything at once, as far as the line allows; what is in flight always comes in."""
-        self.line.stopped = False
         asked = [self._row(accepts, i, rows) for i, rows in zip(items, own, strict=True)]
         found = await asyncio.gather(*asked, return_exceptions=True)
         errors = [row for row in found if isinstance(row, BaseException)]
@@ -168,10 +167,10 @@ class Asker:
             if fault.kind in ("refused", "rejected", "too-long"):
                 self.happened.failed[item.id] = fault.said
                 return Row(None, "refused")
-            self.line.stopped = True
+            self.line.stop()
             raise EndpointError(explained(self.line, fault)) from None
         except (EndpointError, MoneySpent):
-            self.line.stopped = True
+            self.line.stop()
             raise
 
     async def _answer(self, accepts: Accepts, item: Item, own: list[Turn]) -> Row:
