@@ -172,7 +172,7 @@ class Line:
                 self._wire = Wire(self.endpoint, self._key, self.means.transport)
             reply = await self._wire.post(body)
         except Fault as fault:
-            ledger.free(held, unsure=fault.kind == "unsure")
+            ledger.free(held, unsure=fault.may_be_billed)
             self._judge(fault)
             raise
         except BaseException:  # cancelled on the way: it may have been answered and billed
