@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,24 @@ def test_without_time_nothing_is_asked_and_what_is_on_disk_is_answered() -> None
         assert len(asked) == session.ledger.requests == 4
         assert timed(lambda: fitted().predict(rows(4)), 0.0) < SLACK
         assert len(asked) == 4
+
+
+def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submit = asyncio.run_coroutine_threadsafe
+
+    def done(work: Any, loop: asyncio.AbstractEventLoop) -> Future[Any]:
+        future = submit(work, loop)
+        wait([future], 10)
+        return future
+
+    with line(RIGHT) as session:
+        tried()
+        with monkeypatch.context() as patch:
+            patch.setattr("choose.models.endpoints.session.asyncio.run_coroutine_threadsafe", done)
+            assert timed(lambda: fitted().predict(rows(3)), 0.0) < SLACK
+        assert session.ledger.requests == 1
 
 
 def test_an_outer_stop_holds() -> None:

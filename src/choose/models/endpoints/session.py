@@ -117,6 +117,8 @@ class Session:
             raise
         except TimeoutError:
             return self._late(future)
+        except Stopped:  # there was no time from the beginning
+            raise OutOfTime from None
 
     def close(self) -> None:
         """Close all connections and the loop."""
