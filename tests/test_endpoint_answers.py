@@ -19,7 +19,7 @@ from chat_server import Http, broken, by_words, error, labels_of, sent, transpor
 from choose import conformance
 from choose.conformance import TASK, pool, questions
 from choose.errors import EndpointError
-from choose.models.endpoints.line import Patience
+from choose.models.endpoints.patience import Patience
 from choose.models.endpoints.session import connected
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import build

@@ -15,7 +15,7 @@ from choose import conformance
 from choose.cli import main
 from choose.cli.consent import Consent
 from choose.errors import StudyError
-from choose.models.endpoints.line import Patience
+from choose.models.endpoints.patience import Patience
 from choose.sending import Bill, Spending
 from choose.store import Store
 from studies import write_csv

@@ -21,8 +21,8 @@ from choose import conformance
 from choose.conformance import TASK, pool, questions
 from choose.errors import EndpointError, MoneySpent
 from choose.models.endpoints.breaker import Breaker
-from choose.models.endpoints.line import Patience
 from choose.models.endpoints.pace import Allowance, Pace, seconds_of
+from choose.models.endpoints.patience import Patience
 from choose.models.endpoints.session import Session, connected, repeated
 from choose.models.endpoints.settings import Endpoint
 from choose.models.endpoints.wire import pause_of

@@ -5,10 +5,12 @@ Time is told by the tests' own clock: a busy machine oversleeps.
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from choose import meter as meters
-from choose.meter import OutOfTime, metered, went
+from choose.meter import OutOfTime, metered, seconds_left, went
 
 
 class Clock:
@@ -45,6 +47,22 @@ def test_work_stops_when_its_time_is_over_and_not_after_its_last_step(clock: Clo
     assert clock.now == 4.0
     with metered(0.5):
         clock.work(1, 1.0)
+
+
+def test_work_that_reports_nothing_can_ask_how_long_it_has(clock: Clock) -> None:
+    assert seconds_left() == inf
+    with metered():
+        assert seconds_left() == inf
+    with metered(10):
+        clock.now += 4
+        assert seconds_left() == 6
+        with metered(60):
+            assert seconds_left() == 6
+        with metered(1):
+            assert seconds_left() == 1
+        clock.now += 7
+        assert seconds_left() == 0
+    assert seconds_left() == inf
 
 
 def test_what_is_left_is_told_from_the_pace(clock: Clock) -> None:

@@ -82,6 +82,15 @@ def went(done: float, total: float, loop: str) -> None:
         meter.note(done, total, loop)
 
 
+def seconds_left() -> float:
+    """Return the seconds until work that reports nothing has to stop; infinite without a meter.
+
+    It is never below zero. Stops set further out count; no number of reports is waited for.
+    """
+    meter = _meter.get()
+    return inf if meter is None else max(0.0, meter.end - perf_counter())
+
+
 @contextmanager
 def metered(seconds: float = inf, least: int = 1) -> Iterator[Meter]:
     """Follow the work inside, and stop it at its next report after so many seconds.

@@ -2,7 +2,8 @@
 
 Hyperparameters named `model` (a prompted causal LM), `base` (the model that is tuned) and
 `encoder` hold model specs; the command line's ``--model``, ``--tune`` and ``--encoder`` fill them
-wherever a strategy's ``__init__`` names them.
+wherever a strategy's ``__init__`` names them. `max_tokens` is the length to which every text is
+cut before a model reads it; the forecast of what endpoints are sent counts on it.
 """
 
 from __future__ import annotations

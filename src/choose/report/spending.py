@@ -110,7 +110,7 @@ def spent(ledger: Counted) -> str:
     if ledger.unpriced:
         return "dollars unknown"
     of = f" of {money(ledger.limit)}" if ledger.limit is not None else ""
-    more = f" (up to {money(ledger.unsure)} more for broken requests)" if ledger.unsure else ""
+    more = f" (up to {money(ledger.unsure)} more for failed requests)" if ledger.unsure else ""
     return f"{money(ledger.spent)}{of}{more}"
 
 

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
+from typing import NamedTuple
 
 from choose.data.personal import hints_by_row, hints_of
 from choose.data.scenarios import drawn, place_of
 from choose.models.endpoints.ledger import usd_of
+from choose.models.endpoints.requests import BYTES_A_TOKEN
 from choose.models.endpoints.settings import Endpoint
 from choose.sending import Bill, Spending
-from choose.strategy import Puts, build
+from choose.strategy import Puts, build, hyperparameters
 from choose.study.behind import asked_by
 from choose.study.grid import Job
 from choose.types import Candidate, Dataset
 
 # Tokens of a request beside texts and labels: the wording, the schema, the frame of messages.
-FRAME, PER_MESSAGE, BYTES_A_TOKEN = 60, 8, 4
+FRAME, PER_MESSAGE = 60, 8
 
 # Tokens of a labelled answer in JSON.
 WRITTEN = 12
+
+
+class Request(NamedTuple):
+    """A row that is asked, how many demonstrations it shows, and the most tokens of a text."""
+
+    id: str
+    shown: int
+    most: float
 
 
 def spending_of(
@@ -52,7 +63,7 @@ def _counted(
     endpoints: Mapping[str, Endpoint],
 ) -> tuple[list[Bill], set[str]]:
     asking = {c.name: found for c in candidates if (found := asked_by(c, endpoints))}
-    requests: dict[str, dict[tuple[object, ...], tuple[str, int]]] = {}
+    requests: dict[str, dict[tuple[object, ...], Request]] = {}
     rows: dict[str, set[str]] = {}
     for job in jobs:
         for name in asking.get(job.trial.candidate, {}):
@@ -65,11 +76,12 @@ def _counted(
 
 
 def _count(
-    job: Job, dataset: Dataset, requests: dict[tuple[object, ...], tuple[str, int]], rows: set[str]
+    job: Job, dataset: Dataset, requests: dict[tuple[object, ...], Request], rows: set[str]
 ) -> None:
     trial = job.trial
     strategy = build(trial.strategy, seed=trial.seed, **trial.params)
     shown = strategy.shows(dataset.task) if isinstance(strategy, Puts) else 0
+    most = (hyperparameters(trial.strategy) | dict(trial.params)).get("max_tokens") or inf
     place = drawn(dataset, place_of(trial, dataset))
     # Without demonstrations, the same question is the same request whatever was learnt from.
     learnt = (trial.pool, trial.seed) if shown else ()
@@ -79,7 +91,7 @@ def _count(
     for view, repeat in [("clean", 0), *views]:
         ids = place.questions if (view, repeat) == ("clean", 0) else place.questions[:few]
         for id in ids:
-            requests[(*how, view, repeat, id)] = (id, shown)
+            requests[(*how, view, repeat, id)] = Request(id, shown, most)
     rows.update(place.questions)
     if shown:
         rows.update(e.id for e in place.pool)
@@ -88,7 +100,7 @@ def _count(
 def _bill(
     name: str,
     endpoint: Endpoint,
-    requests: Mapping[tuple[object, ...], tuple[str, int]],
+    requests: Mapping[tuple[object, ...], Request],
     rows: set[str],
     dataset: Dataset,
     asking: Mapping[str, Mapping[str, Endpoint]],
@@ -97,9 +109,14 @@ def _bill(
     labels = [_tokens(n) for n in dataset.task.names]
     about = [_tokens(d) for d in dataset.task.descriptions.values()]
     fixed = FRAME + 2 * sum(labels) + sum(about) + _tokens(dataset.task.instruction or "")
-    mean = sum(texts.values()) / max(1, len(texts)) + sum(labels) / max(1, len(labels))
+    label = sum(labels) / max(1, len(labels))
+    means = {
+        most: sum(min(size, most) for size in texts.values()) / max(1, len(texts))
+        for most in {request.most for request in requests.values()}
+    }
     read = sum(
-        fixed + texts[id] + shown * (mean + 2 * PER_MESSAGE) for id, shown in requests.values()
+        fixed + min(texts[id], most) + shown * (means[most] + label + 2 * PER_MESSAGE)
+        for id, shown, most in requests.values()
     )
     written = len(requests) * WRITTEN
     prices = endpoint.prices

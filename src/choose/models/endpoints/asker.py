@@ -17,14 +17,17 @@ from choose.models.endpoints.journal import Paid
 from choose.models.endpoints.line import NoAnswer, Stopped
 from choose.models.endpoints.matching import Reader
 from choose.models.endpoints.notes import notes_on
-from choose.models.endpoints.requests import Accepts, Message, body_for, worst_of
+from choose.models.endpoints.requests import (
+    BYTES_A_TOKEN,
+    Accepts,
+    Message,
+    body_for,
+    worst_of,
+)
 from choose.models.endpoints.session import current
 from choose.models.endpoints.spec import endpoint_name
 from choose.models.prompt_text import Turn, tidy
 from choose.types import Answers, Example, Item, Task
-
-# There is no tokeniser at hand; on average a token stands for about so many bytes of text.
-BYTES_A_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,6 @@ class Asker:
         self, accepts: Accepts, items: Sequence[Item], own: Sequence[Sequence[Example]]
     ) -> list[Row]:
         """Ask everything at once, as far as the line allows; what is in flight always comes in."""
-        self.line.stopped = False
         asked = [self._row(accepts, i, rows) for i, rows in zip(items, own, strict=True)]
         found = await asyncio.gather(*asked, return_exceptions=True)
         errors = [row for row in found if isinstance(row, BaseException)]
@@ -168,10 +170,10 @@ class Asker:
             if fault.kind in ("refused", "rejected", "too-long"):
                 self.happened.failed[item.id] = fault.said
                 return Row(None, "refused")
-            self.line.stopped = True
+            self.line.stop()
             raise EndpointError(explained(self.line, fault)) from None
         except (EndpointError, MoneySpent):
-            self.line.stopped = True
+            self.line.stop()
             raise
 
     async def _answer(self, accepts: Accepts, item: Item, own: list[Turn]) -> Row:
@@ -192,7 +194,7 @@ class Asker:
     async def _ask(self, accepts: Accepts, turns: Sequence[Turn]) -> Paid:
         endpoint = self.line.endpoint
         body = body_for(endpoint, accepts, self.manner.lay_out(accepts, turns), self.names)
-        return await self.line.ask(body, worst_of(body, accepts))
+        return await self.line.ask(body, worst_of(body))
 
     def _demonstrations(self, own: Sequence[Turn], count: int) -> list[Turn]:
         """Return as many as are to be shown: the first of the fixed ones, the nearest of others."""

@@ -18,7 +18,11 @@ _BROKE = re.compile(
 )
 _TLS = re.compile(r"certificate|SSL|TLS", re.I)
 
-AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+# Turned away at the door, before any model was asked.
+WAIT = frozenset({409, 425, 429, 503, 529})
+
+# Something broke or took too long, and a gateway does not say whether the model had worked by then.
+UNSURE = frozenset({408, 500, 502, 504, 520, 521, 522, 523, 524})
 
 
 class Fault(Exception):
@@ -48,6 +52,17 @@ class Fault(Exception):
         self.said, self.pause, self.status = said, pause, status
         self.unreachable = unreachable
 
+    @property
+    def may_be_billed(self) -> bool:
+        """Return whether a provider may charge for it although it is no answer.
+
+        A content filter and a limit of the input are found by processing a text. Azure says so of
+        both: https://learn.microsoft.com/azure/ai-services/openai/how-to/manage-costs
+        """
+        if self.kind == "too-long":
+            return self.status != 413  # a body that was not read
+        return self.kind in ("unsure", "refused")
+
 
 def of_status(status: int, said: str, pause: float | None) -> Fault:
     """Return what an HTTP status other than 200 means."""
@@ -60,8 +75,10 @@ def of_status(status: int, said: str, pause: float | None) -> Fault:
         return Fault("refused", told, status=status)
     if status in (400, 422):
         return Fault("rejected", told, status=status)
-    if status in AGAIN:
+    if status in WAIT:
         return Fault("wait", told, pause=pause, status=status)
+    if status in UNSURE:
+        return Fault("unsure", told, pause=pause, status=status)
     return Fault("fatal", told, status=status)
 
 

@@ -70,7 +70,7 @@ async def _try(line: Line, probe: Probe, accepts: Accepts) -> Tried:
     """Ask once and return what to try next."""
     body = body_for(line.endpoint, accepts, probe.lay_out(accepts), probe.names)
     try:
-        paid = await line.ask(body, worst_of(body, accepts))
+        paid = await line.ask(body, worst_of(body))
     except NoAnswer as failure:
         # Some servers break on what they do not know instead of refusing it.
         if (less := accepts.without("")) is not None and "HTTP 5" in str(failure):

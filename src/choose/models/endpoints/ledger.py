@@ -47,8 +47,8 @@ class Ledger:
     Attributes:
         limit: the most that may be spent, or None.
         spent: what answers cost by the server's own counts.
-        unsure: the worst case of requests that broke off after they were sent, and of answers
-            without counts; held against the limit, since they may be billed.
+        unsure: the worst case of requests that broke off or failed after they were sent, and of
+            answers without counts; held against the limit, since they may be billed.
         unpriced: whether something was asked that has no price, so that dollars are unknown.
     """
 
@@ -66,7 +66,7 @@ class Ledger:
 
     @property
     def committed(self) -> float:
-        """Return dollars that are spent, or that broken requests may be billed for."""
+        """Return dollars that are spent, or that failed requests may be billed for."""
         return self.spent + self.unsure
 
     async def reserve(self, usd: float) -> float:
@@ -83,7 +83,7 @@ class Ledger:
                     f"--max-usd {self.limit:g} leaves no room for another request: "
                     f"${self.spent:.4f} is spent"
                     + (
-                        f", up to ${self.unsure:.4f} may be billed for broken requests"
+                        f", up to ${self.unsure:.4f} may be billed for failed requests"
                         * (self.unsure > 0)
                     )
                     + f", and the next one could cost ${usd:.4f}."

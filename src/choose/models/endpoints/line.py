@@ -18,6 +18,7 @@ from choose.models.endpoints.faults import Fault
 from choose.models.endpoints.journal import Journal, Paid
 from choose.models.endpoints.ledger import Ledger, Worst
 from choose.models.endpoints.pace import Pace
+from choose.models.endpoints.patience import Patience, Trouble
 from choose.models.endpoints.replies import paid_from
 from choose.models.endpoints.secrets import key_of
 from choose.models.endpoints.settings import PROTOCOL, Endpoint
@@ -25,33 +26,6 @@ from choose.models.endpoints.wire import Wire
 
 # Which time the same question is asked; part of what an answer is kept under.
 REPEAT: ContextVar[int] = ContextVar("choose_endpoint_repeat", default=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a request is tried again; seconds.
-
-    `attempts` bounds failures of one request, `longest` the time that the server may make it wait.
-    """
-
-    attempts: int = 8
-    first: float = 0.5
-    most: float = 30.0
-    longest: float = 600.0
-
-    def pause(self, turn: int, chance: random.Random) -> float:
-        """Return the exponential back-off after the n-th failure, with jitter."""
-        return min(self.most, self.first * 2.0 ** min(turn - 1, 20)) * chance.uniform(0.5, 1.0)
-
-
-@dataclass
-class Trouble:
-    """What one request has been through."""
-
-    patience: Patience
-    failures: int = 0
-    turns: int = 0
-    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +39,7 @@ class Means:
 
     ledger: Ledger
     folder: Path
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
     transport: Any = None
     study: str = ""
 
@@ -86,7 +60,8 @@ class Line:
         reused: answers that were on disk or in memory already.
         retried: requests that were put again, by the server's words.
         heard: whether the server has answered anything yet.
-        stopped: set to let what is in flight come in and ask nothing more.
+        stopped: whether nothing more is asked; what is on its way may still come in.
+        inflight: requests by their key, those that wait for their turn among them.
     """
 
     name: str
@@ -103,6 +78,7 @@ class Line:
         endpoint = self.endpoint
         self._key = key_of(self.name, endpoint)
         self._wire: Wire | None = None
+        self._sent: set[asyncio.Task[Any] | None] = set()
         self._places = asyncio.Semaphore(endpoint.concurrency)
         self._chance = random.Random()
         self.pace = Pace(endpoint.requests_per_minute, endpoint.tokens_per_minute)
@@ -128,7 +104,7 @@ class Line:
             NoAnswer: if it failed too often.
             EndpointError: if the server is given up.
             MoneySpent: if the worst case does not fit what is left.
-            Stopped: if it was not sent and nothing more is.
+            Stopped: if it was not answered and nothing more is sent.
         """
         key = self.key(body)
         known = self.journal.answers.get(key)
@@ -136,13 +112,26 @@ class Line:
             self.reused += 1
             return known
         task = self.inflight.get(key)
+        if task is None and self.stopped:
+            raise Stopped
         if task is None:
             task = asyncio.create_task(self._in_turn(key, body, worst))
             self.inflight[key] = task
             task.add_done_callback(lambda _: self.inflight.pop(key, None))
         else:
             self.reused += 1
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():  # it waited for its turn when all was stopped
+                raise Stopped from None
+            raise
+
+    def stop(self) -> None:
+        """Ask nothing more, and end what waits for anything but an answer; call it in the loop."""
+        self.stopped = True
+        for task in set(self.inflight.values()) - self._sent:
+            task.cancel()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -152,43 +141,52 @@ class Line:
     async def _in_turn(self, key: str, body: Mapping[str, Any], worst: Worst) -> Paid:
         async with self._places:
             trouble = Trouble(self.means.patience)
-            while True:
-                if self.stopped:
-                    raise Stopped
+            while not self.stopped:
                 try:
                     return await self._attempt(key, body, worst)
                 except GivenUp:
                     raise self._given_up() from None
                 except Fault as fault:
                     pause = self._pause_after(fault, trouble)
-                self.retried += 1
-                await asyncio.sleep(pause)
+                if not self.stopped:
+                    self.retried += 1
+                    await asyncio.sleep(pause)
+            raise Stopped
 
     async def _attempt(self, key: str, body: Mapping[str, Any], worst: Worst) -> Paid:
-        ledger, prices = self.means.ledger, self.endpoint.prices
         async with self.breaker.passage():
             await self.pace.turn(worst.read / 4 + worst.written)
-            held = await ledger.reserve(worst.usd(prices))
+            held = await self.means.ledger.reserve(worst.usd(self.endpoint.prices))
+            task = asyncio.current_task()
+            self._sent.add(task)
             try:
-                if self._wire is None:
-                    self._wire = Wire(self.endpoint, self._key, self.means.transport)
-                reply = await self._wire.post(body)
-            except Fault as fault:
-                ledger.free(held, unsure=fault.kind == "unsure")
-                self._judge(fault)
-                raise
-            except BaseException:  # cancelled on the way: it may have been answered and billed
-                ledger.free(held, unsure=True)
-                raise
-            self.heard = True
-            self.breaker.answered()
-            self.pace.learn(reply.headers)
-            paid = paid_from(reply)
-            try:
-                await asyncio.shield(asyncio.to_thread(self.journal.append, key, paid))
+                return await self._paid(key, body, held)
             finally:
-                ledger.settle(held, paid.usage, prices)
-            return paid
+                self._sent.discard(task)
+
+    async def _paid(self, key: str, body: Mapping[str, Any], held: float) -> Paid:
+        """Send it and keep the answer; the bill takes the place of what was `held`."""
+        ledger = self.means.ledger
+        try:
+            if self._wire is None:
+                self._wire = Wire(self.endpoint, self._key, self.means.transport)
+            reply = await self._wire.post(body)
+        except Fault as fault:
+            ledger.free(held, unsure=fault.may_be_billed)
+            self._judge(fault)
+            raise
+        except BaseException:  # cancelled on the way: it may have been answered and billed
+            ledger.free(held, unsure=True)
+            raise
+        self.heard = True
+        self.breaker.answered()
+        self.pace.learn(reply.headers)
+        paid = paid_from(reply)
+        try:
+            await asyncio.shield(asyncio.to_thread(self.journal.append, key, paid))
+        finally:
+            ledger.settle(held, paid.usage, self.endpoint.prices)
+        return paid
 
     def _pause_after(self, fault: Fault, trouble: Trouble) -> float:
         """Return how long to wait before the same request again, or raise what ends it."""

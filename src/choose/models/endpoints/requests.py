@@ -9,13 +9,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from choose.models.endpoints.ledger import Worst
-from choose.models.endpoints.settings import Endpoint
+from choose.models.endpoints.settings import LIMITS, Endpoint
 from choose.models.prompt_text import Turn as Exchange
 from choose.models.prompt_text import Wording, exchange, opening
 from choose.types import Task
 
 Message = dict[str, str]
 Limit = Literal["max_tokens", "max_completion_tokens"]
+
+# There is no tokeniser at hand; on average a token stands for about so many bytes of text.
+BYTES_A_TOKEN = 4
 
 # Room for hidden reasoning, tried one after the other until an answer comes out whole.
 ROOMS = (1_024, 4_096, 16_384)
@@ -124,7 +127,7 @@ def body_for(
 ) -> dict[str, Any]:
     """Return the whole request."""
     body: dict[str, Any] = {"model": endpoint.model, "messages": list(messages)}
-    if not {"max_tokens", "max_completion_tokens"} & set(endpoint.extra_body):
+    if not set(LIMITS) & set(endpoint.extra_body):
         body[accepts.limit] = accepts.room
     if accepts.temperature:
         body["temperature"] = 0
@@ -135,12 +138,14 @@ def body_for(
     return body | dict(endpoint.extra_body)
 
 
-def worst_of(body: Mapping[str, Any], accepts: Accepts) -> Worst:
-    """Return the most tokens a request can cost: one a byte in, the whole limit out."""
-    told = json.dumps([body["messages"], body.get("response_format")], ensure_ascii=False)
-    most = [body[name] for name in ("max_tokens", "max_completion_tokens") if name in body]
-    whole = [int(limit) for limit in most if isinstance(limit, int)] or [accepts.room]
-    return Worst(read=len(told.encode("utf-8", "replace")) + 64, written=max(whole))
+def worst_of(body: Mapping[str, Any]) -> Worst:
+    """Return the most tokens a request can cost: one a byte in, the whole limit out.
+
+    All of the body counts, since a model is told of tools, say, in words.
+    """
+    told = json.dumps(body, ensure_ascii=False)
+    most = [int(body[name]) for name in LIMITS if name in body]
+    return Worst(read=len(told.encode("utf-8", "replace")) + 64, written=max(most))
 
 
 def _schema(names: Sequence[str]) -> dict[str, Any]:

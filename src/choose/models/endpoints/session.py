@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
 from choose.errors import ModelError, did_you_mean
+from choose.meter import OutOfTime, seconds_left
 from choose.models.cache import cache_dir
 from choose.models.endpoints.ledger import Ledger
-from choose.models.endpoints.line import REPEAT, Line, Means, Patience
+from choose.models.endpoints.line import REPEAT, Line, Means, Stopped
+from choose.models.endpoints.patience import Patience
 from choose.models.endpoints.settings import Endpoint
 from choose.models.endpoints.spec import PREFIX
 
 T = TypeVar("T")
 
-# What is in flight when a person interrupts has been paid for; so long it may take to come in.
+# What is in flight when a person interrupts or the time is over has been paid for; so many seconds
+# it may take to come in.
 DRAIN = 10.0
 
 
@@ -94,13 +98,27 @@ class Session:
         return Traffic(self, planned)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` in the loop and wait for it; an interruption lets paid answers come in."""
+        """Run `work` in the loop and wait for it, as long as the meter of the caller allows.
+
+        When that time is over, or at an interruption, nothing more is asked; what is in flight may
+        come in. Answers that were paid for before are given even where no time is left.
+
+        Raises:
+            OutOfTime: if the time was over before everything was asked and answered.
+        """
+        left = seconds_left()
+        for line in self.lines.values():
+            line.stopped = left <= 0
         future = asyncio.run_coroutine_threadsafe(work, self._running())
         try:
-            return future.result()
+            return future.result(None if left == inf else min(left, threading.TIMEOUT_MAX))
         except KeyboardInterrupt:
             self._drain(future)
             raise
+        except TimeoutError:
+            return self._late(future)
+        except Stopped:  # there was no time from the beginning
+            raise OutOfTime from None
 
     def close(self) -> None:
         """Close all connections and the loop."""
@@ -120,9 +138,16 @@ class Session:
         for line in self.lines.values():
             await line.close()
 
+    def _late(self, future: Future[T]) -> T:
+        self._drain(future)
+        try:
+            return future.result()
+        except (Stopped, CancelledError):
+            raise OutOfTime from None
+
     def _drain(self, future: Future[T]) -> None:
         for line in self.lines.values():
-            line.stopped = True
+            self._running().call_soon_threadsafe(line.stop)
         try:
             wait([future], DRAIN)
         finally:

@@ -22,6 +22,9 @@ KEYLIKE = re.compile(r"(?i)(bearer\s+)[^\s\"',;]+|\b(sk|pk|gsk|hf|xai|key)[-_][A
 _SECRET = re.compile(r"key|token|secret|password|passwd|signature|^sig$|auth|credential", re.I)
 _OWN = ("model", "messages", "stream", "n", "response_format", "logprobs", "top_logprobs")
 
+# What servers call the limit of an answer, in tokens.
+LIMITS = ("max_tokens", "max_completion_tokens")
+
 # What can change an answer; the rest is who pays, how much, and how fast.
 _DECIDES = {"base_url", "model", "extra_body", "structured", "logprobs"}
 _DECIDES |= {"max_output_tokens", "context"}
@@ -104,6 +107,10 @@ class Endpoint(BaseModel):
         for name in extra:
             if name in _OWN:
                 raise ValueError(f"{name!r} is set by choose")
+        for name in LIMITS:
+            most = extra.get(name, 1)
+            if type(most) is not int or most < 1:
+                raise ValueError(f"{name!r} must be a whole number, 1 or more; it is {most!r}")
         secret = next(_secrets(extra), None)
         if secret is not None:
             raise ValueError(f"{secret!r} looks like a key; use api_key_env instead")
