@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def loaded(folder: Path, dtype: str = "float32") -> CausalLM:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.causal_lm(tmp_path_factory.mktemp("models") / "lm")
+    """A model whose scores depend on where a token stands: by 0.1 of a nat and more."""
+    return tiny.causal_lm(tmp_path_factory.mktemp("models") / "lm", spread=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,14 @@ def test_a_label_that_begins_another_is_closed(lm: CausalLM) -> None:
     open_ended = grown.step_token != lm.layout.end
     short, long = (grown.step_position[(grown.step_label == i) & open_ended] for i in (0, 1))
     assert long[: len(short)].tolist() == short.tolist()
+
+
+def test_a_label_token_in_the_wrong_place_would_be_seen(lm: CausalLM) -> None:
+    grown = trie(lm)
+    flat = replace(grown, depth=np.ones_like(grown.depth))
+    for prompt in prompts(lm):
+        wrong, slow = lm.tree_pass([prompt], flat)[0], lm.plain(prompt, grown)
+        assert np.abs(wrong - slow).max() > 0.05
 
 
 @pytest.mark.parametrize("split", [0, 1, 7])
@@ -392,6 +402,51 @@ def test_any_architecture_is_scored_right(
         assert np.abs(row - other.plain(prompt, grown)).max() < 1e-3
 
 
+ROPES: dict[str, dict[str, Any]] = {
+    "longrope": {"short_factor": [1.0] * 4, "long_factor": [4.0, 8.0, 16.0, 30.0]},
+    "dynamic": {"factor": 4.0},
+}
+
+
+@pytest.mark.parametrize(("name", "rope"), [("Phi3", "longrope"), ("Llama", "dynamic")])
+def test_a_long_prompt_does_not_turn_the_others(
+    name: str, rope: str, lm: CausalLM, tmp_path: Path
+) -> None:
+    """Such models may turn their keys by the longest text in a pass."""
+    import torch
+    import transformers
+
+    turning = {"rope_type": rope, "rope_theta": 10_000.0}
+    config = getattr(transformers, f"{name}Config")(
+        **SMALL,
+        vocab_size=len(lm.layout.tokenizer),
+        initializer_range=0.5,
+        max_position_embeddings=2048,
+        original_max_position_embeddings=512,
+        rope_parameters={**turning, **ROPES[rope]},
+        sliding_window=4096,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        getattr(transformers, f"{name}ForCausalLM")(config).save_pretrained(tmp_path)
+    lm.layout.tokenizer.save_pretrained(tmp_path)
+    other = causal_load.load_causal(str(tmp_path))
+    assert other.tree, "prompts of the usual length are asked the fast way"
+    other.model.float()
+    grown, short = trie(other), prompts(other)
+    told, some = short[0].prefix, (*short[2].rest, *short[3].rest)
+    room = 512 - len(told) - int(grown.depth.max())
+    lengths = (room, room + 1, 600)
+    asked = [*short, *(Prompt(told, (some * 20)[:length]) for length in lengths)]
+    together = other.score(asked, grown).logprobs
+    for prompt, row in zip(asked, together, strict=True):
+        other.answers.clear()
+        other.prefixes.clear()
+        assert (other.score([prompt], grown).logprobs[0] == row).all()
+        assert np.abs(row - other.plain(prompt, grown)).max() < 1e-3
+
+
 def test_a_hundred_and_fifty_labels(lm: CausalLM) -> None:
     words = ("pear", "apple", "plum", "rate", "exchange", "pie")
     labels = tuple(f"{a} {b} {n}" for a in words for b in words for n in range(5))[:150]
@@ -403,11 +458,23 @@ def test_a_hundred_and_fifty_labels(lm: CausalLM) -> None:
         assert row.argmax() == slow.argmax()
 
 
-def test_half_precision_stays_near_the_whole(folder: Path, lm: CausalLM) -> None:
-    half, grown = loaded(folder, "bfloat16"), trie(lm)
+def test_half_precision_stays_near_the_whole(tmp_path: Path) -> None:
+    folder = tiny.causal_lm(tmp_path / "even")
+    half, lm = loaded(folder, "bfloat16"), loaded(folder)
+    grown = trie(lm)
     apart = half.score(prompts(lm), grown).logprobs - lm.score(prompts(lm), grown).logprobs
     # Eight bits of mantissa: a few hundredths a token on logits of this size.
     assert np.abs(apart).max() < 0.1
+
+
+def test_a_model_that_misplaces_tokens_by_little_is_asked_the_slow_way(
+    lm: CausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a nat would change answers; rounding of float32 is a thousandth of that."""
+    assert causal_load.honours_trees(lm)
+    straight = CausalLM.tree_pass
+    monkeypatch.setattr(CausalLM, "tree_pass", lambda *a: straight(*a) - 0.01)
+    assert not causal_load.honours_trees(lm)
 
 
 def test_an_encoder_is_no_language_model(tmp_path: Path) -> None:

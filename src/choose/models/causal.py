@@ -6,6 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from choose.errors import ModelError
 from choose.meter import went
 from choose.models.kept import Shelf
 from choose.models.layout import Layout, Prompt
-from choose.models.packed import Pack, Piece, logits
+from choose.models.packed import Pack, Piece, logits, steady_places
 from choose.models.room import scored_tokens
 from choose.models.runtime import threads
 from choose.models.trie import LabelTrie
@@ -80,6 +81,11 @@ class CausalLM:
         """Return the longest prompt with labels, in tokens, that the model reads."""
         return int(getattr(self.model.config, "max_position_embeddings", None) or 1 << 20)
 
+    @cached_property
+    def reach(self) -> int:
+        """Return the longest prompt with labels whose places mean the same in any company."""
+        return steady_places(self.model.config)
+
     def score(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Scored:
         """Return what the model makes of each prompt, each distinct one computed once a process.
 
@@ -97,7 +103,10 @@ class CausalLM:
             threads()
             start = perf_counter()
             asked = [new[key] for key in some]
-            rows = self.tree_pass(asked, trie) if self.tree else [self.plain(asked[0], trie)]
+            if self._in_company(asked[0], trie):
+                rows = self.tree_pass(asked, trie)
+            else:
+                rows = self.plain(asked[0], trie)[None]
             pace = (perf_counter() - start) / sum(_own(new[key], trie) for key in some)
             for key, row in zip(some, rows, strict=True):
                 self.answers[key] = row, pace * _own(new[key], trie)
@@ -118,10 +127,13 @@ class CausalLM:
 
     def _passes(self, new: dict[bytes, Prompt], trie: LabelTrie) -> Iterator[list[bytes]]:
         """Yield the prompts that are put into a pass together, at most so many tokens."""
-        most = scored_tokens(self.model.device.type) if self.tree else 0
+        most = scored_tokens(self.model.device.type)
         some: list[bytes] = []
         tokens = 0
         for key, prompt in new.items():
+            if not self._in_company(prompt, trie):
+                yield [key]
+                continue
             if some and tokens + _own(prompt, trie) > most:
                 yield some
                 some, tokens = [], 0
@@ -130,10 +142,14 @@ class CausalLM:
         if some:
             yield some
 
+    def _in_company(self, prompt: Prompt, trie: LabelTrie) -> bool:
+        """Return whether a prompt can be asked with others, its labels as a tree."""
+        return self.tree and _whole(prompt, trie) <= self.reach
+
     def tree_pass(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Floats:
         """Return (n, labels) log-probabilities from one pass over the rests and the label trees."""
         for prompt in prompts:
-            self._check_fits(len(prompt.prefix) + len(prompt.rest) + int(trie.depth.max(initial=0)))
+            self._check_fits(_whole(prompt, trie))
         pieces = [self._piece(prompt, trie) for prompt in prompts]
         found = logits(self.model, Pack(pieces))
         return _label_logprobs(found, trie, len(prompts))
@@ -197,6 +213,11 @@ class CausalLM:
                 f"A prompt has {length:,} tokens, and the model reads {self.context:,} at most. "
                 "Use shorter label descriptions, fewer demonstrations or another model."
             )
+
+
+def _whole(prompt: Prompt, trie: LabelTrie) -> int:
+    """Return the tokens of a prompt with its longest label."""
+    return len(prompt.prefix) + len(prompt.rest) + int(trie.depth.max(initial=0))
 
 
 def _own(prompt: Prompt, trie: LabelTrie) -> int:
