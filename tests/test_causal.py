@@ -103,6 +103,7 @@ def test_the_prefix_only_saves_time(lm: CausalLM, split: int) -> None:
     tokens, grown = whole.prefix + whole.rest, trie(lm)
     other = lm.tree_pass([Prompt(tokens[:split], tokens[split:])], grown)
     assert np.abs(other - lm.tree_pass([whole], grown)).max() < 1e-3
+    assert np.abs(other - lm.plain(whole, grown)).max() < 1e-3
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
