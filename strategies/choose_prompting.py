@@ -27,7 +27,7 @@ class Prompt:
     """Zero-shot: instruction and labels, no examples; the pool serves calibration only."""
 
     family: ClassVar[Family] = "prompting"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = False

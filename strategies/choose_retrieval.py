@@ -18,7 +18,7 @@ class Retrieval:
     """Demonstrations fetched for each question from the labelled pool, the nearest one last."""
 
     family: ClassVar[Family] = "retrieval"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = False

@@ -13,7 +13,7 @@ import pytest
 
 import tiny
 from choose.conformance import HOSTILE, TASK, pool, questions
-from choose.errors import StrategyError
+from choose.errors import ModelError, StrategyError
 from choose.models.calibration import ROWS, calibrate, calibration_rows
 from choose.models.causal_load import load_causal
 from choose.models.prompt_text import WORDINGS, instruction, numbers_only, tidy
@@ -116,6 +116,54 @@ def test_long_texts_are_cut_and_said_so(model: str) -> None:
     strategy = fitted("prompt", model, max_tokens=16)
     strategy.predict([Item(id="q", text="rain " * 100)])
     assert "1 texts were cut to 16 tokens." in strategy.facts()["notes"]
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\x00", "\u2028"])
+def test_blanks_are_no_part_of_what_a_text_is_cut_to(model: str, blank: str) -> None:
+    strategy = fitted("prompt", model, max_tokens=8)
+    asked = shown(strategy, Item(id="q", text=blank * 300 + "a ripe" + blank * 300 + "plum"))
+    assert "Text: a ripe plum\nLabel:" in asked
+    assert not any("cut" in note for note in strategy.facts()["notes"])
+
+
+def test_a_field_of_megabytes_is_cut_before_it_is_encoded(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy = fitted("prompt", model, max_tokens=8)
+    layout, seen = strategy.prompter.lm.layout, []
+    straight = layout.cut
+    monkeypatch.setattr(layout, "cut", lambda text, limit: seen.append(text) or straight(text, 8))
+    strategy.predict([Item(id="q", text="rain " * 500_000)])
+    assert max(map(len, seen)) <= 8 * 32
+    assert "1 texts were cut to 8 tokens." in strategy.facts()["notes"]
+
+
+@pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
+@pytest.mark.parametrize("text", ["rain and wind " * 1000, "🍐" * 1200])
+def test_a_question_is_cut_to_the_room_that_is_left(
+    model: str, name: str, text: str, tmp_path: Path
+) -> None:
+    """With max_tokens nearly all that the model reads, the instruction has to fit as well."""
+    more = {"encoder": str(tiny.encoder(tmp_path / "encoder"))} if name == "retrieval" else {}
+    strategy = fitted(name, model, max_tokens=2000, **more)
+    prompter = strategy.prompter
+    long, short = Item(id="q", text=text), Item(id="r", text="rain")
+    assert len(strategy.predict([long, short])) == 2
+    prompt = prompter._ask(long, ())
+    # A character more, of four tokens at most, would not have fitted.
+    assert 0 <= prompter.lm.context - prompter._length(prompt) < 8
+    assert sum("1 texts were cut to what the rest" in n for n in strategy.facts()["notes"]) == 1
+    assert prompter._ask(short, ()) == prompter._prompt(
+        prompter.shown, prompter._turn(short), len(prompter.shown)
+    )
+
+
+def test_a_model_whose_instruction_leaves_no_room_is_refused(model: str) -> None:
+    described = replace(TASK, descriptions={TASK.labels[0]: "what grows on trees " * 600})
+    strategy: Any = build("prompt", seed=0, model=model, calibrate=False)
+    strategy.fit(described, pool())
+    with pytest.raises(ModelError, match="shorter label descriptions"):
+        strategy.predict(questions())
 
 
 @pytest.mark.parametrize("name", ["prompt", "few-shot"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from choose.conformance import HOSTILE, pool
 
@@ -13,8 +14,11 @@ CHAT = (
 )
 
 
-def causal_lm(folder: Path) -> Path:
-    """Save a random two-layer Llama with a byte-level tokenizer and a chat template."""
+def causal_lm(folder: Path, spread: float = 0.02) -> Path:
+    """Save a random two-layer Llama with a byte-level tokenizer and a chat template.
+
+    `spread` is the deviation of its weights; with the usual one all tokens are about as likely.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -51,11 +55,45 @@ def causal_lm(folder: Path) -> Path:
         eos_token_id=fast.eos_token_id,
         pad_token_id=fast.pad_token_id,
         tie_word_embeddings=True,
+        initializer_range=spread,
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+def sentencepiece() -> Any:
+    """Return a tokenizer in the manner of Llama 2: blanks are letters, and one opens every text."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=["<unk>", "<s>", "</s>", *bytes_], show_progress=False
+    )
+    tokenizer.train_from_iterator([e.text for e in pool(rows=60)], trainer)
+    # Bytes are vocabulary, and no text is searched for their names.
+    written = json.loads(tokenizer.to_str())
+    written["added_tokens"] = written["added_tokens"][:3]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(written)),
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+    )
 
 
 def encoder(folder: Path) -> Path:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from choose.models.contents import Contents
+
 if TYPE_CHECKING:
     import torch
 
@@ -44,10 +46,7 @@ def tokenise(tokenizer: Any, texts: Sequence[str], limit: int) -> Rows:
     room = max(1, limit - len(before) - len(after))
     longest = room * CHARACTERS_PER_TOKEN
     clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
-    # Words such as <|im_end|> in a text are text.
-    plain = tokenizer(clean, add_special_tokens=False, split_special_tokens=True, verbose=False)[
-        "input_ids"
-    ]
+    plain = Contents(tokenizer).ids(clean)
     empty = (tokenizer.eos_token_id or 0,)
     return Rows(
         tuple((*before, *row[:room], *after) or empty for row in plain),

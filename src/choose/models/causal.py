@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,41 +15,17 @@ from choose.errors import ModelError
 from choose.meter import went
 from choose.models.kept import Shelf
 from choose.models.layout import Layout, Prompt
-from choose.models.packed import Pack, Piece, logits
+from choose.models.packed import Pack, Piece, logits, steady_places
 from choose.models.room import scored_rows, scored_tokens
 from choose.models.runtime import threads
+from choose.models.scored import Scored, answer_keys, label_logprobs, own_length, whole_length
 from choose.models.trie import LabelTrie
-from choose.types import Counts, Floats
+from choose.types import Floats
 
 if TYPE_CHECKING:
-    import torch
-
     from choose.models.packed import Past
 
 _PREFIXES = 4
-
-# Rows of logits that are normalised at a time, so that they stay in the processor's cache.
-_ROWS = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """What a model makes of n prompts.
-
-    Attributes:
-        logprobs: (n, labels) log-probability of each label as the whole answer.
-        tokens_in: (n,) tokens of the prompt.
-        tokens_cached: (n,) the part of them that came from the shared prefix.
-        latency: (n,) seconds when it was computed, a pass shared out by tokens.
-        cached_seconds: what the rows that were known already had cost, equal ones counted once.
-    """
-
-    logprobs: Floats
-    tokens_in: Counts
-    tokens_cached: Counts
-    latency: Floats
-    cached_seconds: float
-
 
 # Answers remembered at most: what is left of a stream of millions; studies have fewer.
 MOST = 100_000
@@ -80,30 +56,37 @@ class CausalLM:
         """Return the longest prompt with labels, in tokens, that the model reads."""
         return int(getattr(self.model.config, "max_position_embeddings", None) or 1 << 20)
 
+    @cached_property
+    def reach(self) -> int:
+        """Return the longest prompt with labels whose places mean the same in any company."""
+        return steady_places(self.model.config)
+
     def score(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Scored:
         """Return what the model makes of each prompt, each distinct one computed once a process.
 
         Raises:
             ModelError: if a prompt does not fit the model.
         """
-        labels = _identity(trie)
-        keys = [_identity_of(prompt) + labels for prompt in prompts]
+        keys = answer_keys(prompts, trie)
         if self.shelf is not None:
             self.answers.update(self.shelf.get({k for k in keys if k not in self.answers}))
         known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
         new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
-        tokens, done = sum(_own(prompt, trie) for prompt in new.values()), 0
+        tokens, done = sum(own_length(prompt, trie) for prompt in new.values()), 0
         for some in self._passes(new, trie):
             threads()
             start = perf_counter()
             asked = [new[key] for key in some]
-            rows = self.tree_pass(asked, trie) if self.tree else [self.plain(asked[0], trie)]
-            pace = (perf_counter() - start) / sum(_own(new[key], trie) for key in some)
+            if self._in_company(asked[0], trie):
+                rows = self.tree_pass(asked, trie)
+            else:
+                rows = self.plain(asked[0], trie)[None]
+            pace = (perf_counter() - start) / sum(own_length(new[key], trie) for key in some)
             for key, row in zip(some, rows, strict=True):
-                self.answers[key] = row, pace * _own(new[key], trie)
+                self.answers[key] = row, pace * own_length(new[key], trie)
             if self.shelf is not None:
                 self.shelf.put({key: self.answers[key] for key in some})
-            done += sum(_own(new[key], trie) for key in some)
+            done += sum(own_length(new[key], trie) for key in some)
             went(done, tokens, "scoring")
         found = [self.answers[key] for key in keys]
         while len(self.answers) > MOST:
@@ -120,27 +103,33 @@ class CausalLM:
         """Yield the prompts that go into a pass together: so many tokens and logits at most."""
         device, rows = self.model.device.type, 1 + len(trie.tokens)
         size = self.model.config.get_text_config().vocab_size
-        most = scored_tokens(device) if self.tree else 0
         most_rows = scored_rows(device, size, self.model.dtype.itemsize)
         some: list[bytes] = []
         tokens = 0
         for key, prompt in new.items():
-            full = tokens + _own(prompt, trie) > most or (len(some) + 1) * rows > most_rows
-            if some and full:
+            if not self._in_company(prompt, trie):
+                yield [key]
+                continue
+            full = tokens + own_length(prompt, trie) > scored_tokens(device)
+            if some and (full or (len(some) + 1) * rows > most_rows):
                 yield some
                 some, tokens = [], 0
             some.append(key)
-            tokens += _own(prompt, trie)
+            tokens += own_length(prompt, trie)
         if some:
             yield some
+
+    def _in_company(self, prompt: Prompt, trie: LabelTrie) -> bool:
+        """Return whether a prompt can be asked with others, its labels as a tree."""
+        return self.tree and whole_length(prompt, trie) <= self.reach
 
     def tree_pass(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Floats:
         """Return (n, labels) log-probabilities from one pass over the rests and the label trees."""
         for prompt in prompts:
-            self._check_fits(len(prompt.prefix) + len(prompt.rest) + int(trie.depth.max(initial=0)))
+            self._check_fits(whole_length(prompt, trie))
         pieces = [self._piece(prompt, trie) for prompt in prompts]
         found = logits(self.model, Pack(pieces))
-        return _label_logprobs(found, trie, len(prompts))
+        return label_logprobs(found, trie, len(prompts))
 
     def _piece(self, prompt: Prompt, trie: LabelTrie) -> Piece:
         prefix, rest = len(prompt.prefix), len(prompt.rest)
@@ -201,33 +190,3 @@ class CausalLM:
                 f"A prompt has {length:,} tokens, and the model reads {self.context:,} at most. "
                 "Use shorter label descriptions, fewer demonstrations or another model."
             )
-
-
-def _own(prompt: Prompt, trie: LabelTrie) -> int:
-    """Return the tokens that a prompt adds to a pass."""
-    return len(prompt.rest) + len(trie.tokens)
-
-
-def _label_logprobs(found: torch.Tensor, trie: LabelTrie, prompts: int) -> Floats:
-    """Return (prompts, labels) from the (prompts * (1 + nodes), vocabulary) logits."""
-    import torch
-
-    norms = torch.cat([rows.float().logsumexp(-1) for rows in torch.split(found, _ROWS)])
-    at = np.arange(prompts)[:, None] * (1 + len(trie.tokens)) + trie.step_position
-    places = torch.from_numpy(at).to(found.device)
-    tokens = torch.from_numpy(trie.step_token).to(found.device)
-    steps = (found[places, tokens].float() - norms[places]).cpu().double().numpy()
-    logprobs = np.zeros((len(trie.lengths), prompts), dtype=np.float64)
-    np.add.at(logprobs, trie.step_label, steps.T)
-    return np.ascontiguousarray(logprobs.T)
-
-
-def _identity_of(prompt: Prompt) -> bytes:
-    parts = [np.array(part, dtype=np.int64).tobytes() for part in prompt]
-    return hashlib.sha256(len(parts[0]).to_bytes(8, "big") + b"".join(parts)).digest()
-
-
-def _identity(trie: LabelTrie) -> bytes:
-    sha = hashlib.sha256(trie.step_label.tobytes())
-    sha.update(trie.step_token.tobytes())
-    return sha.digest()

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from choose.errors import ModelError
+from choose.models.contents import Contents
+
 Message = tuple[str, str]
 Roles = tuple[str, ...]
 
 # Stands for a message's content while the template is laid out; no template writes this itself.
 _SLOT = "CONTENT{}GOES0HERE"
 _MEMORY = 5_000
+
+# Words that scaffold is encoded behind, for tokenizers that begin every text in their own way.
+_ANCHORS = ("a", ".")
 
 
 class Prompt(NamedTuple):
@@ -24,9 +30,10 @@ class Prompt(NamedTuple):
 class Layout:
     """A chat's scaffold as tokens, with contents that cannot become part of it.
 
-    The template writes the scaffold only. Contents are encoded apart, special tokens taken
-    literally, so that a text holding ``<|im_end|>`` stays a text. A tokenizer without a chat
-    template (a base model) gets one content a paragraph.
+    The template writes the scaffold only. Contents are encoded apart, marks taken literally, so
+    that a text holding ``<|im_end|>`` stays a text. What is plain text to the tokenizer
+    (``[INST]``) cannot be told from a text's own words. A tokenizer without a chat template (a
+    base model) gets one content a paragraph.
 
     Attributes:
         end: the token that closes an answer.
@@ -35,6 +42,7 @@ class Layout:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
+        self.contents = Contents(tokenizer)
         self.chat = bool(getattr(tokenizer, "chat_template", None)) and self._lays_out()
         self.system = self._takes_system() if self.chat else True
         self.end = self._end()
@@ -55,26 +63,21 @@ class Layout:
 
     def cut(self, text: str, limit: int) -> tuple[str, bool]:
         """Return the beginning of a text that has at most `limit` tokens, and whether it is cut."""
-        encoded = self._encode(text, offsets=True)
-        if len(encoded["input_ids"]) <= limit:
+        ids, ends = self.contents.tokens(text)
+        if len(ids) <= limit:
             return text, False
-        return text[: encoded["offset_mapping"][limit - 1][1]], True
+        # A character may have several tokens, and a beginning other ones than the whole.
+        for end in reversed(ends[:limit]):
+            if len(self._content(text[:end])) <= limit:
+                return text[:end], True
+        return "", True
 
     def _content(self, text: str) -> tuple[int, ...]:
-        return tuple(self._encode(text)["input_ids"])
-
-    def _encode(self, text: str, offsets: bool = False) -> Any:
-        return self.tokenizer(
-            text,
-            add_special_tokens=False,
-            split_special_tokens=True,
-            return_offsets_mapping=offsets,
-            verbose=False,
-        )
+        return tuple(self.contents.ids([text])[0])
 
     def _scaffold(self, roles: Roles) -> list[tuple[int, ...]]:
         strings = self._split(roles, generate=True) if self.chat else _paragraphs(roles)
-        tokens = [tuple(self._trusted(string)) for string in strings]
+        tokens = [tuple(self._trusted(strings[0])), *map(self._within, strings[1:])]
         if not self.chat:
             tokens[0] = tuple(self._beginning()) + tokens[0]
         return tokens
@@ -82,6 +85,20 @@ class Layout:
     def _trusted(self, text: str) -> list[int]:
         tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return tokens
+
+    def _within(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of what stands in the middle of a text.
+
+        SentencePiece's tokenizers put a blank before a text, which must not stand here.
+        """
+        for anchor in _ANCHORS if self._opens_texts() else ():
+            before, both = self._trusted(anchor), self._trusted(anchor + text)
+            if both[: len(before)] == before:
+                return tuple(both[len(before) :])
+        return tuple(self._trusted(text))
+
+    def _opens_texts(self) -> bool:
+        return self._trusted("a.") != self._trusted("a") + self._trusted(".")
 
     def _beginning(self) -> list[int]:
         bos, encoded = self.tokenizer.bos_token_id, self.tokenizer("a")["input_ids"]
@@ -108,7 +125,11 @@ class Layout:
         return self._tries(("user", "assistant", "user"))
 
     def _takes_system(self) -> bool:
-        return self._tries(("system", "user"))
+        # Mistral's templates put it into the last question, wherever that stands.
+        return all(
+            self._tries(roles)
+            for roles in (("system", "user"), ("system", "user", "assistant", "user"))
+        )
 
     def _tries(self, roles: Roles) -> bool:
         try:
@@ -118,12 +139,18 @@ class Layout:
         return True
 
     def _end(self) -> int:
-        if not self.chat:
-            return self._trusted("\n\n")[0]
-        after = self._trusted(self._split(("user", "assistant"), generate=False)[-1])
-        special = set(self.tokenizer.all_special_ids)
-        closing = [token for token in after if token in special] or after
-        return int(closing[0] if closing else self.tokenizer.eos_token_id)
+        if self.chat:
+            after = self._within(self._split(("user", "assistant"), generate=False)[-1])
+            special = set(self.tokenizer.all_special_ids)
+            closing = [token for token in after if token in special] or list(after)
+        else:
+            closing = [t for t in self._within("\n\n") if "\n" in self.tokenizer.decode([t])]
+        end = closing[0] if closing else self.tokenizer.eos_token_id
+        if end is None:
+            raise ModelError(
+                "The model's tokenizer has no token that could end an answer. Name another model."
+            )
+        return int(end)
 
 
 def _paragraphs(roles: Roles) -> list[str]:

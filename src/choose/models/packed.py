@@ -26,6 +26,9 @@ NAME = "choose_packed"
 # What a model may hand to its attention that this one would have to heed and does not.
 _UNKNOWN = ("softcap", "s_aux", "position_bias", "head_mask")
 
+# Rotations of keys that depend on how long a pass is.
+_LENGTHENED = ("longrope", "dynamic")
+
 
 @dataclass(eq=False)
 class Piece:
@@ -69,6 +72,26 @@ class Pack:
 
 
 _PACK: ContextVar[Pack | None] = ContextVar("pack", default=None)
+
+
+def steady_places(config: Any) -> int:
+    """Return up to how many tokens a text's places do not depend on the longest text in a pass.
+
+    LongRoPE turns all keys of a pass one way or another, as that one is within the length that
+    the model was first trained on or beyond it; dynamic scaling does by how far it is beyond.
+    """
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or {}
+    found = [part for part in (rope, *rope.values()) if isinstance(part, dict)]
+    # An absent length is the model's own, which no prompt may exceed.
+    return min(
+        (
+            int(part.get("original_max_position_embeddings") or 1 << 20)
+            for part in found
+            if part.get("rope_type") in _LENGTHENED
+        ),
+        default=1 << 20,
+    )
 
 
 def logits(model: Any, pack: Pack) -> torch.Tensor:

@@ -28,6 +28,7 @@ head = load_file(f"{{FOLDER}}/head.safetensors")
 def label(text):
     """Return the most probable label of a text and its probability."""
     before, after = about["before"], about["after"]  # special tokens around every text
+    # In training, marks such as <|User|> were text too where they are not flagged special.
     ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     ids = before + ids[: about["limit"] - len(before) - len(after)] + after
     ids = ids or [about["empty"]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,7 +10,8 @@ from typing import NamedTuple
 
 from choose.types import Task
 
-_GAPS = re.compile(r"\s+")
+# Blanks, line ends of all kinds, and control characters.
+_GAPS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 class Turn(NamedTuple):
@@ -79,8 +79,7 @@ def tidy(text: str) -> str:
     What a model reads as layout (line ends, blank lines) cannot come from data then.
     """
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    seen = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in whole)
-    return _GAPS.sub(" ", seen).strip()
+    return _GAPS.sub(" ", whole).strip()
 
 
 def numbers_only(task: Task) -> str | None:

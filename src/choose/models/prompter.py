@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from choose.models.asking import Asking
+from choose.models.batches import CHARACTERS_PER_TOKEN
 from choose.models.calibration import Calibration, calibrate, uncalibrated
-from choose.models.causal import Scored
 from choose.models.causal_load import load_causal
 from choose.models.layout import Prompt
 from choose.models.prompt_text import WORDINGS, Turn, exchange, opening, tidy
 from choose.models.runtime import threads
 from choose.models.saved import row_facts, rows_from, task_facts, task_from
+from choose.models.scored import Scored
 from choose.models.trie import LabelTrie
 from choose.types import Answers, Example, Item, Task
 
@@ -31,6 +32,7 @@ class Prompter:
         names = [layout.content(tidy(name)) for name in task.names]
         self.trie = LabelTrie.build(names, layout.end)
         self.cut_ids: set[str] = set()
+        self.shortened_ids: set[str] = set()
         self.left_out = 0
         self.cached_seconds = 0.0
         self.calibration = uncalibrated(len(task.labels))
@@ -102,6 +104,11 @@ class Prompter:
         notes = [self.calibration.note]
         if self.cut_ids:
             notes.append(f"{len(self.cut_ids)} texts were cut to {self.asking.max_tokens} tokens.")
+        if self.shortened_ids:
+            notes.append(
+                f"{len(self.shortened_ids)} texts were cut to what the rest of their prompt leaves "
+                f"of the {self.lm.context:,} tokens that the model reads."
+            )
         if self.left_out:
             notes.append(f"{self.left_out} demonstrations did not fit the model and were left out.")
         return {
@@ -119,13 +126,20 @@ class Prompter:
             own.pop(0)  # the least similar one
             self.left_out += 1
             prompt = self._prompt([*self.shown, *own], question, len(self.shown))
+        room = len(self.lm.layout.content(question.text))
+        while (excess := self._length(prompt) - self.lm.context) > 0 and room > excess:
+            room -= excess
+            short, _ = self.lm.layout.cut(question.text, room)
+            prompt = self._prompt(self.shown, Turn(short), len(self.shown))
+            self.shortened_ids.add(item.id)
         return prompt
 
     def _turn(self, row: Example | Item) -> Turn:
         limit = self.asking.max_tokens
-        # No token stands for more than a few characters; this spares fields of megabytes.
-        text, cut = self.lm.layout.cut(tidy(row.text[: limit * 32]), limit)
-        if cut or len(row.text) > limit * 32:
+        # No token stands for more than a few characters; a tokenizer is spared megabytes.
+        most, whole = limit * CHARACTERS_PER_TOKEN, tidy(row.text)
+        text, cut = self.lm.layout.cut(whole[:most], limit)
+        if cut or len(whole) > most:
             self.cut_ids.add(row.id)
         if isinstance(row, Item):
             return Turn(text)

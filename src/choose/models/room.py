@@ -5,7 +5,7 @@ from __future__ import annotations
 # Tokens of a scored batch of prompts, of a batch of texts that a tuned model is asked, and of one
 # pass of several trials that are trained together; texts of a batch that is embedded. Of
 # processors, these were measured; of accelerators nothing was.
-_SCORED = {"cpu": 2048, "mps": 4096, "cuda": 8192}
+_SCORED = {"cpu": 1280, "mps": 4096, "cuda": 8192}
 _ASKED = {"cpu": 2048, "mps": 8192, "cuda": 16_384}
 _TRAINED = {"cpu": 640, "mps": 2048, "cuda": 4096}
 _EMBEDDED = {"cpu": 32, "mps": 64, "cuda": 256}
