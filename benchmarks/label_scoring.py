@@ -2,6 +2,9 @@
 
     python benchmarks/label_scoring.py [--quick] [--json]
 
+"open" labels are scored without the token that ends an answer, which no study does; the harness
+answers all open labels of one token from one pass, so that this is where it is fastest.
+
 Both sides read the same token ids with the same model, number type and threads, in turns, each turn
 in a process of its own; loading is not timed. The harness gets the batch size that suits it best of
 those tried. The prompt is choose's own zero-shot prompt. Exits with 1 where a target is missed.
@@ -32,9 +35,11 @@ PEAK_SHARE = 0.60
 SUFFIXES = (300, 600)
 BATCHES = (1, 8, 32)
 
-# Questions that each side is asked in a turn: some seconds' work.
-OURS = {"trec6": 150, "banking77": 20}
-PEERS = {"trec6": 16, "banking77": 1}
+# Questions that each side is asked in a turn: some seconds' work. The first set is also asked
+# without the token that ends a label: no study does, but the harness then answers all labels of one
+# token from one pass.
+OURS = {"trec6": 150, "banking77": 20, "trec6 open": 150}
+PEERS = {"trec6": 16, "banking77": 1, "trec6 open": 16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,12 +153,17 @@ def main() -> int:
     with TemporaryDirectory() as folder:
         turns = Turns(Path(folder), choice.peers, choice.dtype, choice.threads)
         asked = {n: questions(choice.data, n, OURS[n] + PEERS[n] * choice.rounds) for n in names}
-        rows = [compare(turns, asked[n], 1 if choice.quick else choice.rounds) for n in names]
-        exact = {n: agreement(turns, asked[n]) for n in names}
+        asked[f"{SETS[0]} open"] = asked[SETS[0]].without_end()
+        rows = [compare(turns, one, 1 if choice.quick else choice.rounds) for one in asked.values()]
+        exact = {name: agreement(turns, one) for name, one in asked.items()}
         peak = turns.peak(questions(choice.data, "trec6", 300))
     shares = {length: rate / peak["peak"] for length, rate in peak["suffixes"].items()}
     missed = [
-        *(f"{row.name}: {row.ratio:.1f}x" for row in rows if row.ratio < TARGETS[row.name]),
+        *(
+            f"{row.name}: {row.ratio:.1f}x"
+            for row in rows
+            if row.ratio < TARGETS.get(row.name, 0.0)
+        ),
         *(f"suffix {n}: {share:.0%}" for n, share in shares.items() if share < PEAK_SHARE),
         *(
             f"{row.name}: another best label in {1 - row.same_best:.0%}"
@@ -199,7 +209,7 @@ def _report(
     ]
     lines += [
         f"{row.name:10} {row.labels:6} {row.ours_ms:8.1f} {row.peer_ms:9.1f} "
-        f"{row.peer_batch:5} {row.ratio:6.1f}x {TARGETS[row.name]:5.0f}x {row.same_best:9.2f} "
+        f"{row.peer_batch:5} {row.ratio:6.1f}x {_asked(row.name):>6} {row.same_best:9.2f} "
         f"{row.apart:6.2f} {exact[row.name]:16.1e}"
         for row in rows
     ]
@@ -210,6 +220,10 @@ def _report(
             f"{rate / peak['peak']:.0%} of that; {PEAK_SHARE:.0%} asked."
         )
     return [*lines, "", f"Missed: {'; '.join(missed)}." if missed else "All targets met."]
+
+
+def _asked(name: str) -> str:
+    return f"{TARGETS[name]:.0f}x" if name in TARGETS else "-"
 
 
 if __name__ == "__main__":

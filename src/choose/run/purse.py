@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from choose.meter import OutOfTime
 from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.session import current
 from choose.models.endpoints.settings import Endpoint
@@ -38,24 +39,28 @@ class Purse:
     """The dollars that a first pass may spend, so that those which wait can be asked as many rows.
 
     Attributes:
-        before: dollars that were spent when it began.
-        own: of the pass itself; what it is seen to spend corrects the price of a row.
+        spent: dollars that answers had cost when it began.
+        requests: answers that had been paid for.
+        own: of the pass itself; what its rows are seen to cost corrects their price.
         others: of those which wait.
     """
 
     ledger: Ledger
-    before: float
+    spent: float
+    requests: int
     own: Paying
     others: Mapping[str, Paying]
 
     def covers(self, asked: int, more: int) -> bool:
         """Return whether so many more rows, after so many asked, are within its share."""
-        spent, each = self.ledger.committed - self.before, self.own.each
-        if spent > 0 and asked:
-            each = (each * self.own.paid + spent) / asked
+        ledger, each = self.ledger, self.own.each
+        # Rows that are answered from disk cost nothing and tell nothing of the price.
+        if paid := ledger.requests - self.requests:
+            before = self.own.paid
+            each = (each * before + ledger.spent - self.spent) / (before + paid)
         needs = {name: one.need for name, one in self.others.items()}
         needs[""] = Paying(each, self.own.rows, asked).need
-        left = (self.ledger.limit or 0.0) - self.ledger.committed
+        left = (ledger.limit or 0.0) - ledger.committed - ledger.set_aside
         return each * more <= shares(needs, left)[""] + 1e-9 * each
 
 
@@ -92,7 +97,8 @@ class Purses:
             for one in (job, *same):
                 self._sound(one, found)
         own = found.pop(job.trial.candidate)
-        return Purse(session.ledger, session.ledger.committed, own, found)
+        ledger = session.ledger
+        return Purse(ledger, ledger.spent, ledger.requests, own, found)
 
     def _sound(self, job: Job, found: dict[str, Paying]) -> None:
         name = job.trial.candidate
@@ -102,7 +108,7 @@ class Purses:
             self.seen[name] = _dollars_a_row(job, self.dataset)
             self.paid.add(job.trial.key)
         if (each := self.seen[name]) is not None:
-            paid = CHUNK if job.trial.key in self.paid else 0
+            paid = min(CHUNK, found[name].rows) if job.trial.key in self.paid else 0
             found[name] = replace(found[name], each=each, paid=paid)
 
 
@@ -118,6 +124,8 @@ def _dollars_a_row(job: Job, dataset: Dataset) -> float | None:
         started = start(job, dataset)
         started.strategy.fit(dataset.task, started.pool)
         found = ask(started.strategy, started.items[:CHUNK], dataset.task)
+    except OutOfTime:
+        raise
     except Exception:
         return None  # the trial itself will fail, and be recorded
     if more or endpoint.prices is None:
