@@ -52,6 +52,7 @@ def test_mix_change_golden() -> None:
     assert 0 < found.expected < 0.15
 
 
+@pytest.mark.slow
 def test_mix_change_keeps_its_level() -> None:
     rng = np.random.default_rng(0)
     p = [

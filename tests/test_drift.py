@@ -66,6 +66,7 @@ def trial(name: str, scenario: Scenario, draw: int = 0) -> Trial:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("drop", "draws", "seeded"), [(0.08, 5, True), (0.08, 3, False), (0.0, 1, True)]
 )

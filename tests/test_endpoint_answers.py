@@ -340,7 +340,11 @@ def as_200(message: str, code: int) -> Http:
         (lambda b: (200, {}, b'{"hello": 1}'), "no chat completion"),
         (lambda b: (200, {}, b'{"error": "Unexpected endpoint"}'), "error: Unexpected endpoint"),
         (lambda b: as_200(f"bad key {KEY}", 401), "refuses the key in BIG_KEY"),
-        (lambda b: as_200("Upstream failed", 502), "Upstream failed (502), sent with HTTP 200"),
+        pytest.param(
+            lambda b: as_200("Upstream failed", 502),
+            "Upstream failed (502), sent with HTTP 200",
+            marks=pytest.mark.slow,  # it is tried again, with pauses of seconds
+        ),
         (lambda b: as_200("Insufficient credits to pay: billing", 402), "out of credit"),
         (lambda b: error(400, "nothing is right"), "nothing is right"),
         (lambda b: error(402, "payment required"), "out of credit"),

@@ -394,6 +394,7 @@ def test_a_trial_that_fails_midway_is_a_recorded_failure(
         assert KEY not in file.read_text()
 
 
+@pytest.mark.slow
 def test_priced_rows_are_spared_off_the_main_comparison(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:

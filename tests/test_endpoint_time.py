@@ -203,6 +203,7 @@ model = "endpoint:big"
 """
 
 
+@pytest.mark.slow
 def test_a_study_behind_a_server_that_slows_down_ends_in_time() -> None:
     arrived: list[float] = []
     answer, budget = by_words(conformance._WORDS), 5.0

@@ -55,6 +55,7 @@ def run(installed: dict[str, str], *arguments: object, code: str = "") -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_it_is_found_compared_and_exported(installed: dict[str, str], tmp_path: Path) -> None:
     listed = run({**installed, "COLUMNS": "200"}, "strategies")
     assert "shared-words" in listed

@@ -50,6 +50,7 @@ def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[
     return answers
 
 
+@pytest.mark.slow
 def test_a_trial_made_again_answers_as_stored_in_a_fresh_process(
     study: Path, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_folder_says_when_it_holds_the_rows(study: Path, tmp_path: Path) -> No
     assert not [p for p in tmp_path.rglob("*") if p.suffix in PICKLES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["causal", "encoder"])
 def test_the_card_s_code_answers_without_choose(kind: str, tmp_path: Path) -> None:
     base = tiny.causal_lm(tmp_path / "b") if kind == "causal" else tiny.encoder(tmp_path / "b")

@@ -31,6 +31,7 @@ def tied(seeds: int) -> list[Player]:
     return [lora(0.9, **same), replace(probe(0.8, **same), name="other")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize("what", ["noise", "size"])
 def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, what: str) -> None:

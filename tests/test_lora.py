@@ -236,6 +236,7 @@ def test_one_of_a_group_that_learns_nothing_is_named(bases: dict[str, str]) -> N
     assert right(together[0].predict([e.item() for e in pool()])) > 0.5
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
     from choose.models.adapters import load_base, own_randomness
     from choose.models.attaching import Shape, fresh

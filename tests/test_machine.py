@@ -17,6 +17,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     machine.halves_fast.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_fresh_process_measures_and_what_it_found_is_kept(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,6 +32,7 @@ def test_a_fresh_process_measures_and_what_it_found_is_kept(
     assert machine.halves_fast() == first
 
 
+@pytest.mark.slow
 def test_modules_of_the_working_folder_are_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +60,7 @@ def test_close_is_not_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not machine.halves_fast()
 
 
+@pytest.mark.slow
 def test_without_another_process_it_is_measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*args: object, **kwargs: object) -> None:
         raise OSError("no more processes")

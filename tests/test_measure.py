@@ -364,6 +364,7 @@ def test_a_measure_that_cannot_be_is_refused(goal: dict[str, Any], wrong: str) -
         check({"goal": goal}, "choose.toml")
 
 
+@pytest.mark.slow
 def test_compare_and_its_reports_say_what_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def test_prices_set_the_margins_that_the_judge_derives():
         assert not truth.excess(best)
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_told_from_wrong_answers():
     """Where labels limit and nothing wins, they often are said to; and never where they do not."""
     grades = [play("wrong labels", "report", number) for number in range(40)]

@@ -65,6 +65,7 @@ def test_what_is_counted_is_what_is_kept(targets: str, dropout: float, dtype: to
     assert sum(whole.values()) / 120 == pytest.approx(token_bytes(found, 40), rel=0.03)
 
 
+@pytest.mark.slow
 def test_parts_are_as_large_as_ever_for_the_default_and_smaller_where_more_is_kept() -> None:
     usual, every = adapters("attention", 0.05), adapters("all", 0.05)
     assert part_tokens(usual, 128, "cpu") == pass_memory.PART_TOKENS == 1024
@@ -77,6 +78,7 @@ def test_parts_are_as_large_as_ever_for_the_default_and_smaller_where_more_is_ke
     assert fitting_tokens(halves, 128, "cpu") > 1.4 * fitting_tokens(usual, 128, "cpu")
 
 
+@pytest.mark.slow
 def test_passes_of_several_trials_are_no_larger_than_before_for_the_default() -> None:
     for device, tokens in (("cpu", 640), ("mps", 2048), ("cuda", 4096)):
         assert fitting_tokens(adapters("attention", 0.05), 128, device) >= tokens

@@ -88,6 +88,7 @@ def test_all_are_asked_alike_whatever_they_cost(server: Server) -> None:
     assert set(asked.values()) == {100}, asked
 
 
+@pytest.mark.slow
 def test_enough_money_asks_all(server: Server) -> None:
     write(server, limit=1.0)
     found = compare(study_file="choose.toml", out="st", approve=lambda spending: None)

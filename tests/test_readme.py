@@ -51,6 +51,7 @@ def test_the_commands_were_found() -> None:
     assert len(commands(ROOT / "README.md")) >= 8
 
 
+@pytest.mark.slow
 def test_the_python_block_runs(tmp_path: Path) -> None:
     write_csv(tmp_path / "tickets.csv")
     (block,) = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")
@@ -96,6 +97,7 @@ def test_the_figures_of_the_plan_without_data_are_what_it_prints(choose) -> None
     assert all(figure in printed for figure in found[2].split(", "))
 
 
+@pytest.mark.slow
 def test_the_figures_of_the_check_are_what_it_finds(choose) -> None:  # type: ignore[no-untyped-def]
     found = re.search(
         r"that (\d+) rows can show a gain of ([\d.]+) points, where two points take about ([\d,]+) "

@@ -145,6 +145,7 @@ def test_trials_of_a_candidate_that_only_fails_are_said_to_be_left_out(tmp_path:
 # --- time that is left --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_time_that_is_left_is_for_rows_that_a_share_did_not_reach(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -297,6 +297,7 @@ def test_a_deadline_far_off_changes_nothing(tmp_path: Path) -> None:
     assert timed.answers["clean", 0].outputs == tuple(by_id[id] for id in timed.asked["clean", 0])
 
 
+@pytest.mark.slow
 def test_a_dear_candidate_takes_its_share_of_the_budget_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def play(players, rows, studies=STUDIES, rule=None, **more):
 TIE = [majority(), tfidf(0.8), probe(0.8), prompt(0.8), retrieval(0.8), lora(0.8)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("players", "rows", "more"),
     [
@@ -83,6 +84,7 @@ def test_what_lies_between_is_left_open():
     assert meanwhile["majority"] == 0
 
 
+@pytest.mark.slow
 def test_a_chosen_candidate_is_the_right_one():
     """Over gaps of -2 to 10 points, what is chosen beats all cheaper and yields to none dearer."""
     rng, wrong, chosen = np.random.default_rng(5), 0, 0
