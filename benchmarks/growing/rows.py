@@ -1,4 +1,4 @@
-"""Made-up questions of any number and any number of classes, alike in length to short tickets."""
+"""Made-up texts of any number and any number of classes, most as long as short tickets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from random import Random
 
 from choose.types import Example, Task
 
+# Words of a text, at least and at most, beside two that hint at its class.
+SHORT, LONG = (8, 14), (85, 105)
+
 _SYLLABLES = [c + v for c in "bcdfghklmnprstvz" for v in "aeiou"]
 
 
@@ -18,12 +21,16 @@ def task(classes: int) -> Task:
     return Task(labels=labels, names=labels)
 
 
-def examples(count: int, classes: int, purpose: str) -> list[Example]:
+def examples(
+    count: int, classes: int, purpose: str, length: tuple[int, int] = SHORT
+) -> list[Example]:
     """Return rows whose words hint at their class; no two of them are the same."""
     random = Random(f"{purpose}-{classes}")
     labels = task(classes).labels
     return [
-        Example(id=f"{purpose}{n}", text=_text(n % classes, random), target=labels[n % classes])
+        Example(
+            id=f"{purpose}{n}", text=_text(n % classes, random, length), target=labels[n % classes]
+        )
         for n in range(count)
     ]
 
@@ -37,9 +44,11 @@ def write(path: Path, rows: Sequence[Example]) -> Path:
     return path
 
 
-def _text(kind: int, random: Random) -> str:
+def _text(kind: int, random: Random, length: tuple[int, int]) -> str:
     # Common words are drawn often and rare ones seldom, as in any language.
-    common = [_word(int(random.paretovariate(0.8)) % 20_000) for _ in range(random.randint(8, 14))]
+    common = [
+        _word(int(random.paretovariate(0.8)) % 20_000) for _ in range(random.randint(*length))
+    ]
     hints = [_word(50_000 + 7 * kind + random.randrange(7)) for _ in range(2)]
     words = common + hints
     random.shuffle(words)

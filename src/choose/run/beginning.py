@@ -23,6 +23,9 @@ SMALL = 64
 # pass of a language model.
 CHUNKS = (1, 12, 50, 100)
 
+# Where asking a question again saves this part of it, its answer is remembered.
+REMEMBERED = 0.9
+
 # Reports of a loop before it is stopped: the first step sets things up, another gives a pace.
 REPORTS = 2
 
@@ -37,6 +40,7 @@ class Pace:
         text: for each text of a pool that nobody has met in this study, on top.
         ask: for each question.
         met: the part of `ask` that the same question does not cost again after another fit.
+        same: the part of it that the same question does not cost again after the same fit.
         tokens: read and written for each question, or None where nothing counts tokens.
     """
 
@@ -45,6 +49,7 @@ class Pace:
     ask: float | None
     text: float = 0.0
     met: float = 0.0
+    same: float = 0.0
     tokens: tuple[float, float] | None = None
 
     def fit(self, rows: int) -> float:
@@ -55,6 +60,10 @@ class Pace:
         power = min(2.0, max(0.0, log(much / little) / log(large / small)))
         grown: float = (rows / large) ** power
         return much * grown
+
+    def remembers(self, saved: float) -> bool:
+        """Return whether so much saved of a question is nearly all of it."""
+        return self.ask is not None and saved > REMEMBERED * self.ask
 
     def need(self, rows: int) -> Need | None:
         """Return what a first pass of so many rows takes, of a whole pool; None where unknown."""

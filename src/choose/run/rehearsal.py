@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from math import inf
 
 from choose.data.noise import add_noise
-from choose.run.beginning import SMALL, Asked, Fit, Pace, Started, ask_some, fit_some, start
+from choose.run.beginning import (
+    REMEMBERED,
+    SMALL,
+    Asked,
+    Fit,
+    Pace,
+    Started,
+    ask_some,
+    fit_some,
+    start,
+)
 from choose.run.fitting import ready
 from choose.strategy import Strategy, find
 from choose.study.grid import Job
@@ -20,9 +30,6 @@ ASKED = 5
 
 # Rows that a second fit of a dear candidate gets: so few that it is soon able to answer.
 FEW = 8
-
-# Where asking a question again saves this part of it, so does calibrating on a row again.
-REMEMBERED = 0.9
 
 
 def rehearse(job: Job, dataset: Dataset, seconds: float) -> Pace:
@@ -65,22 +72,30 @@ def _dear(job: Job, dataset: Dataset, started: Started, seconds: float) -> Pace:
     whole = fit_some(started.strategy, dataset, pool, seconds)
     little = ready(job)
     small = fit_some(little, dataset, pool[:few], seconds / 2, reports=1)
-    asked = ask_some(started.strategy, started.items, seconds)
+    answering, asked = started.strategy, ask_some(started.strategy, started.items, seconds)
     if asked.each is None:
-        asked = ask_some(little, started.items, seconds)
+        answering, asked = little, ask_some(little, started.items, seconds)
+    few_items = started.items[: min(ASKED, asked.rows)]
+    same = _saved(asked, ask_some(answering, few_items, seconds))
     other = ready(job, again=1)
     fit_some(other, dataset, _relabelled(pool[:FEW], dataset), seconds / 2, reports=1)
-    again = ask_some(other, started.items[: min(ASKED, asked.rows)], seconds)
-    met = _saved(asked, again)
+    met = _saved(asked, ask_some(other, few_items, seconds))
     fits, text = ((few, _alike(small, whole)), (len(pool), whole.spent)), 0.0
     if whole.loop and small.loop != whole.loop:
         # It was stopped in a loop that the small one has behind it, as embedding is; what follows
         # is taken to cost what it costs the small one.
         fits, text = ((few, small.spent), (len(pool), small.spent)), whole.spent / len(pool)
     elif asked.each is not None and met > REMEMBERED * asked.each:
+        # What is remembered of a question is remembered of a row that is calibrated on.
         fits, text = ((few, 0.0), (len(pool), 0.0)), whole.spent / len(pool)
     return Pace(
-        load=started.load, fits=fits, text=text, ask=asked.each, met=met, tokens=asked.tokens
+        load=started.load,
+        fits=fits,
+        text=text,
+        ask=asked.each,
+        met=met,
+        same=same,
+        tokens=asked.tokens,
     )
 
 

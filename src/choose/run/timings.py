@@ -158,15 +158,21 @@ class Sums:
         encoder = trial.params.get("encoder")
         memory: tuple[Hashable, ...] = (encoder,) if encoder else (trial.candidate, trial.variant)
         new = self._new(memory, ("pool",), [e.id for e in rows.pool])
-        took = pace.fit(len(rows.pool)) + pace.text * new
+        # A job that only adds views makes its trial again, and whoever remembers prompts remembers
+        # those of its fit too.
+        known = not self._new((trial.candidate,), ("trial",), [trial.key])
+        same = pace.same if known else 0.0
+        took = 0.0 if pace.remembers(same) else pace.fit(len(rows.pool)) + pace.text * new
         few = max(1, job.view_rows // len(self.dataset.folds))
         views = [("clean", len(rows.questions)), *((view, few) for view in job.views)]
         for view, most in views:
             ids = rows.questions[:most]
             place = ("pool",) if encoder and view == "clean" else ("asked", view)
             met = len(ids) - self._new(memory, place, ids)
-            took += max(0.0, (pace.ask or 0.0) * len(ids) - pace.met * met)
-            self.asked[trial.candidate] = self.asked.get(trial.candidate, 0) + len(ids)
+            saved = max(pace.met, same if view == "clean" else 0.0)
+            took += max(0.0, (pace.ask or 0.0) * len(ids) - saved * met)
+            again = met if pace.remembers(saved) else 0
+            self.asked[trial.candidate] = self.asked.get(trial.candidate, 0) + len(ids) - again
         again = min(few, len(rows.questions)) * (job.repeats - 1)
         return took + (pace.ask or 0.0) * again
 
