@@ -14,9 +14,13 @@ import numpy.typing as npt
 from choose.types import Example
 
 ALIKE = 0.9
+
+# Where most texts are alike there are millions of pairs: rows whose pairs are looked for at a time,
+# pairs whose cosines are computed at a time, and pairs that are joined to clusters at a time.
 _BLOCK = 500
-_PAIRS = 500_000
-Pairs = npt.NDArray[np.int64]
+_PAIRS = 50_000
+_JOINED = 1_000_000
+Pairs = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +37,8 @@ class Twins:
     def near(self, ids: Collection[str]) -> set[int]:
         """Return the texts of the rows and all texts nearly the same as one of them."""
         own = {self.text_of[id] for id in ids}
-        found = set(own)
-        for a, b in self.pairs.tolist():
-            if a in own:
-                found.add(b)
-            if b in own:
-                found.add(a)
-        return found
+        concerned = np.isin(self.pairs, list(own)).any(axis=1)
+        return own | set(np.unique(self.pairs[concerned]).tolist())
 
 
 def twins_of(examples: Sequence[Example]) -> Twins:
@@ -65,7 +64,7 @@ def alike(texts: Sequence[str], threshold: float = ALIKE) -> Pairs:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     if len(texts) < 2:
-        return np.empty((0, 2), dtype=np.int64)
+        return np.empty((0, 2), dtype=np.int32)
     vectorizer = TfidfVectorizer(token_pattern=r"\S+", lowercase=False)
     vectors = vectorizer.fit_transform(texts)
     by_rarity = np.argsort(-vectorizer.idf_, kind="stable")
@@ -73,7 +72,7 @@ def alike(texts: Sequence[str], threshold: float = ALIKE) -> Pairs:
     vectors.sort_indices()
     heads = _heads(vectors, threshold)
     found = [pairs[_cosines(vectors, pairs) >= threshold - 1e-9] for pairs in _candidates(heads)]
-    return np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
+    return np.concatenate(found) if found else np.empty((0, 2), dtype=np.int32)
 
 
 def clusters_of(examples: Sequence[Example], twins: Twins) -> dict[str, str]:
@@ -81,25 +80,40 @@ def clusters_of(examples: Sequence[Example], twins: Twins) -> dict[str, str]:
 
     A cluster is named after its first row; rows that stand alone are left out.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     rows = len(examples)
-    texts = {text: rows + i for i, text in enumerate({twins.text_of[e.id] for e in examples})}
-    groups = {group: 0 for e in examples if (group := e.group) is not None}
-    groups = {group: rows + len(texts) + i for i, group in enumerate(groups)}
-    edges = [(i, texts[twins.text_of[e.id]]) for i, e in enumerate(examples)]
-    edges += [(i, groups[e.group]) for i, e in enumerate(examples) if e.group is not None]
-    near = [(a, b) for a, b in twins.pairs.tolist() if a in texts and b in texts]
-    edges += [(texts[a], texts[b]) for a, b in near]
-    ends = np.array(edges, dtype=np.int64).reshape(-1, 2)
-    size = rows + len(texts) + len(groups)
-    graph = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), (size, size))
-    components = connected_components(graph, directed=False)[1][:rows]
+    texts = np.array([twins.text_of[e.id] for e in examples], dtype=np.int32)
+    # Nodes are rows, then texts, then groups; a text that no row has joins nothing.
+    place = np.full(1 + max(twins.text_of.values(), default=0), -1, dtype=np.int32)
+    used = np.unique(texts)
+    place[used] = rows + np.arange(len(used))
+    near = place[twins.pairs]
+    groups: dict[str, int] = {}
+    named = [
+        (i, groups.setdefault(e.group, rows + len(used) + len(groups)))
+        for i, e in enumerate(examples)
+        if e.group is not None
+    ]
+    own = np.stack([np.arange(rows, dtype=np.int32), place[texts]], axis=1)
+    edges = [own, np.array(named, dtype=np.int32).reshape(-1, 2), near[(near >= 0).all(axis=1)]]
+    components = _components(np.concatenate(edges), rows + len(used) + len(groups))[:rows]
     members: dict[int, list[str]] = {}
     for example, component in zip(examples, components.tolist(), strict=True):
         members.setdefault(component, []).append(example.id)
     return {id: ids[0] for ids in members.values() if len(ids) > 1 for id in ids}
+
+
+def _components(edges: Pairs, nodes: int) -> Pairs:
+    """Return (nodes,) the number of the component that each node is in."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    found = np.arange(nodes, dtype=np.int32)
+    for start in range(0, len(edges), _JOINED):
+        ends = found[edges[start : start + _JOINED]]
+        ones = np.ones(len(ends), dtype=np.int8)
+        graph = coo_array((ones, (ends[:, 0], ends[:, 1])), (nodes, nodes))
+        found = connected_components(graph, directed=False)[1][found]
+    return found
 
 
 def _heads(vectors: Any, threshold: float) -> Any:
@@ -122,7 +136,7 @@ def _candidates(heads: Any) -> Iterator[Pairs]:
     for start in range(0, heads.shape[0], _BLOCK):
         shared = (heads[start : start + _BLOCK] @ across).tocoo()
         first, second = shared.coords[0] + start, shared.coords[1]
-        pairs = np.stack([first, second], axis=1)[first < second].astype(np.int64)
+        pairs = np.stack([first, second], axis=1, dtype=np.int32)[first < second]
         for portion in range(0, len(pairs), _PAIRS):
             yield pairs[portion : portion + _PAIRS]
 

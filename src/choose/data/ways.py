@@ -128,7 +128,7 @@ def _together(rows: Sequence[Example], limit: int) -> tuple[Twins, dict[str, str
     clusters = clusters_of(rows, twins)
     big = {cluster for cluster, n in Counter(clusters.values()).items() if n > limit}
     texts = {twins.text_of[id] for id, cluster in clusters.items() if cluster in big}
-    loose = np.array([a not in texts for a in twins.pairs[:, 0].tolist()], dtype=bool)
+    loose = ~np.isin(twins.pairs[:, 0], list(texts))
     if loose.all():
         return twins, clusters, []
     apart = replace(twins, pairs=twins.pairs[loose])
