@@ -68,11 +68,11 @@ def test_what_is_counted_is_what_is_kept(targets: str, dropout: float, dtype: to
 @pytest.mark.slow
 def test_parts_are_smaller_where_more_is_kept() -> None:
     usual, every = adapters("attention", 0.05), adapters("all", 0.05)
-    assert 640 <= part_tokens(usual, 128, "cpu") < 700
+    assert 550 <= part_tokens(usual, 128, "cpu") < 600
     assert part_tokens(usual, 128, "cuda") == pass_memory.PART_TOKENS
-    assert part_tokens(every, 128, "cpu") < 450
+    assert part_tokens(every, 128, "cpu") < 400
     for one in (usual, every):
-        assert part_tokens(one, 128, "cpu") * token_bytes(one, 128) <= kept_bytes("cpu") <= 0.75e9
+        assert part_tokens(one, 128, "cpu") * token_bytes(one, 128) <= kept_bytes("cpu") <= 0.65e9
     long = fitting_tokens(usual, 2048, "cpu")
     assert long < fitting_tokens(usual, 128, "cpu")
     halves = adapters("attention", 0.05, torch.bfloat16)
@@ -80,6 +80,6 @@ def test_parts_are_smaller_where_more_is_kept() -> None:
 
 
 @pytest.mark.slow
-def test_passes_of_several_trials_are_no_larger_than_before_for_the_default() -> None:
+def test_memory_lets_passes_of_several_trials_on_short_texts_be_as_large_as_is_fast() -> None:
     for device, tokens in (("cpu", 640), ("mps", 2048), ("cuda", 4096)):
-        assert fitting_tokens(adapters("attention", 0.05), 128, device) >= tokens
+        assert fitting_tokens(adapters("attention", 0.05), 20, device) >= tokens

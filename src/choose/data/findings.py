@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from choose.data.cells import listed, rows_named, short
 from choose.data.conflicts import lost, torn
 from choose.data.duplicates import Twins
@@ -84,9 +86,8 @@ def repeats(rows: Sequence[Example], twins: Twins) -> list[str]:
     """Count the rows whose text another row has, or nearly has."""
     counts = Counter(twins.text_of[e.id] for e in rows)
     same = sum(n for n in counts.values() if n > 1)
-    near = {
-        text for pair in twins.pairs.tolist() if all(t in counts for t in pair) for text in pair
-    }
+    among = twins.pairs[np.isin(twins.pairs, list(counts)).all(axis=1)]
+    near = np.unique(among).tolist()
     close = sum(counts[text] for text in near)
     found = []
     if same:

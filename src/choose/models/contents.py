@@ -9,6 +9,9 @@ from typing import Any
 # Added tokens that are words or blanks: vocabulary, which no chat's layout is made of.
 _WORDS = re.compile(r"[\w\s'▁-]*")
 
+# Texts encoded at once; what a tokenizer notes of each takes many times its size.
+_AT_ONCE = 500
+
 
 class Contents:
     """Encodes texts; none becomes a mark such as ``<|im_end|>``, be it flagged special or not.
@@ -30,11 +33,14 @@ class Contents:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each text."""
-        plain = self._encode(texts)["input_ids"] if texts else []
-        return [
-            list(row) if self.marks.isdisjoint(row) else self.tokens(text)[0]
-            for text, row in zip(texts, plain, strict=True)
-        ]
+        found: list[list[int]] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            some = texts[start : start + _AT_ONCE]
+            found += [
+                list(row) if self.marks.isdisjoint(row) else self.tokens(text)[0]
+                for text, row in zip(some, self._encode(some)["input_ids"], strict=True)
+            ]
+        return found
 
     def tokens(self, text: str) -> tuple[list[int], list[int]]:
         """Return a text's tokens, and the place in the text where each ends."""
@@ -54,7 +60,13 @@ class Contents:
 
     def _encode(self, texts: str | Sequence[str], **more: Any) -> Any:
         return self.tokenizer(
-            texts, add_special_tokens=False, split_special_tokens=True, verbose=False, **more
+            texts,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+            **more,
         )
 
 

@@ -15,7 +15,7 @@ _REMEMBERED = {"cpu": 256 << 20, "mps": 512 << 20, "cuda": 2048 << 20}
 # training pass keeps for its way back: on a processor two are under way at a time, and a study of
 # 10,000 rows of 128 tokens stays within 4 GB.
 _LOGITS = {"cpu": 512 << 20, "mps": 1024 << 20, "cuda": 2048 << 20}
-_KEPT = {"cpu": 720_000_000, "mps": 2_400_000_000, "cuda": 4_800_000_000}
+_KEPT = {"cpu": 640_000_000, "mps": 2_400_000_000, "cuda": 4_800_000_000}
 
 
 def scored_tokens(device: str) -> int:

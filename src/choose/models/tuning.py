@@ -14,8 +14,9 @@ from choose.models.schedule import Plan
 
 PROOF_ROWS = 48
 
-# Steps after which freed memory is given back: seldom enough to cost nothing, and often enough.
-GIVE_BACK = 16
+# Tokens learnt after which freed memory is given back: seldom enough to cost nothing, and often
+# enough, since the longer a step's texts are the more of it they leave.
+GIVE_BACK = 2_400
 
 
 def train(
@@ -31,19 +32,31 @@ def train(
     believe(course)
 
 
+def _train(courses: Sequence[Course]) -> None:
+    learnt = 0
+    with lane(courses) as step:
+        while going := [course for course in courses if not course.over]:
+            taken = [(course, course.take()) for course in going]
+            step(taken)
+            for course in going:
+                course.move()
+            learnt += sum(len(course.rows[place]) for course, places in taken for place in places)
+            if learnt >= GIVE_BACK:
+                give_back()
+                learnt = 0
+            done = sum(c.reading + c.step for c in courses)
+            went(done, sum(c.reading + c.plan.steps for c in courses), TRAINING)
+
+
 def train_several(courses: Sequence[Course]) -> None:
     """Train several trials over one base side by side, step by step; see `believe`."""
     shown = [_shown(course) for course in courses]
     before = [course.tuned.loss(*own) for course, own in zip(courses, shown, strict=True)]
-    with lane(courses) as step:
-        while going := [course for course in courses if not course.over]:
-            step([(course, course.take()) for course in going])
-            for course in going:
-                course.move()
-            if max(course.step for course in courses) % GIVE_BACK == 0:
-                give_back()
-            done = sum(c.reading + c.step for c in courses)
-            went(done, sum(c.reading + c.plan.steps for c in courses), TRAINING)
+    give_back()  # what was asked of other models before
+    try:
+        _train(courses)
+    finally:
+        give_back()
     for course, own, loss in zip(courses, shown, before, strict=True):
         course.end()
         course.tuned.proof = _proof(course.tuned, own, loss)
