@@ -171,7 +171,7 @@ class Sums:
             met = len(ids) - self._new(memory, place, ids)
             saved = max(pace.met, same if view == "clean" else 0.0)
             took += max(0.0, (pace.ask or 0.0) * len(ids) - saved * met)
-            again = met if pace.remembers(saved) else 0
+            again = len(ids) if known and view == "clean" else 0
             self.asked[trial.candidate] = self.asked.get(trial.candidate, 0) + len(ids) - again
         again = min(few, len(rows.questions)) * (job.repeats - 1)
         return took + (pace.ask or 0.0) * again
