@@ -96,6 +96,7 @@ def test_a_falling_curve_is_fitted_as_flat_and_never_above_1():
         assert found.a.max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CURVES)
 def test_bands_cover_one_new_draw_at_four_times_the_labels(name):
     """120 studies a world; at a true coverage of 0.95 fewer than 0.88 is a chance below 0.001."""

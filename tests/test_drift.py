@@ -82,6 +82,7 @@ def test_the_interval_of_the_drop_covers_the_truth(drop: float, draws: int, seed
     assert abs(np.mean(values) - drop) < 0.009
 
 
+@pytest.mark.slow
 def test_the_gate_is_wrong_seldom_and_says_its_figure() -> None:
     margin, kinds = 0.04, {"pass": 0, "fail": 0, "unknown": 0}
     for seed in range(120):

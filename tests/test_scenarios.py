@@ -354,6 +354,7 @@ def compared(path: Path, *scenarios: str) -> Decision:
     return compare("sample:tickets", study_file=file, overrides=overrides, out=path / "st").decision
 
 
+@pytest.mark.slow
 def test_the_sample_tickets_drift(tmp_path: Path) -> None:
     found = compared(tmp_path, "time")
     card = next(c for c in found.scorecards if c.candidate == "tfidf")

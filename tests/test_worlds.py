@@ -132,6 +132,7 @@ def test_meanwhile_gives_up_little():
     assert np.maximum(np.array(mine) - 0.02, 0).mean() <= 0.003
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rivals", [1, 3])
 def test_the_best_of_many_gains_nothing_by_being_many(rivals):
     """Six tied baselines against tied rivals: unbiased out of bag, and rarely called different."""
