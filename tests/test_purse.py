@@ -130,3 +130,10 @@ def test_requests_that_may_be_billed_count_against_the_share() -> None:
     purse = Purse(ledger, 0.0, 0, Paying(0.1, 200), {"other": Paying(0.1, 200)})
     ledger.unsure = 5.0
     assert not purse.covers(50, 25)
+
+
+def test_answers_without_counts_are_taken_at_what_is_held_for_them() -> None:
+    ledger = Ledger(limit=1.0)
+    purse = Purse(ledger, 0.0, 0, Paying(0.01, 200), {"other": Paying(0.01, 200)})
+    ledger.unsure, ledger.requests = 0.5, 50
+    assert not purse.covers(50, 25)

@@ -75,6 +75,36 @@ def test_a_run_that_got_less_far_does_not_replace_another(tmp_path: Path) -> Non
     assert rows_of(store, job) == len(whole.asked["clean", 0])
 
 
+def test_other_views_are_kept_beside_those_that_were_asked_before(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("steady", wordings=False))
+    job = firsts(jobs, "steady")[0]
+    many = replace(job, views=("typos", "casing"))
+    assert store.add(run_trial(many, data))
+    assert not store.done(job.trial, ("clean", "spacing"))
+    assert store.add(run_trial(replace(job, views=("spacing",)), data))
+    assert store.done(job.trial, ("clean", "typos", "casing", "spacing"))
+    kept = store.get(job.trial)
+    assert kept is not None
+    assert {view for view, _ in kept.answers} == {"clean", "typos", "casing", "spacing"}
+
+
+def test_a_shorter_second_attempt_is_told_by_what_the_store_holds(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("steady", wordings=False, views=()))
+    job = firsts(jobs, "steady")[0]
+    rows = len(data.folds[0].questions)
+    cut = run_trial(job, data, Deadline(0.0, least=75))
+    assert cut.unasked == rows - 75
+    store.add(cut)
+    limits, real = Limits(money=True), fakes.Steady.predict
+    fakes.Steady.predict = lambda self, items: (_ for _ in ()).throw(StrategyError("down"))  # type: ignore[method-assign]
+    try:
+        outcome = run_jobs([job], data, store, limits, unheard)
+    finally:
+        fakes.Steady.predict = real  # type: ignore[method-assign]
+    assert outcome.unasked["steady"] == rows - 75
+    assert "steady" in outcome.failed_again
+
+
 def test_views_that_fail_leave_the_clean_answers_and_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

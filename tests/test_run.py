@@ -120,7 +120,7 @@ def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_pat
     assert outcome.interrupted
     done = [job for job in jobs if store.done(job.trial, job.all_views)]
     assert {job.trial.candidate for job in done} >= {"majority", "tfidf"}
-    assert len(done) + len(outcome.left_out) == len(jobs)
+    assert len(done) + len(outcome.stopped) == len(jobs)
     assert any("stopped by you" in s for s in left_out_sentences(outcome))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -85,14 +85,18 @@ class Store:
     def add(self, run: Run, traceback: str | None = None) -> bool:
         """Write a run over what an earlier attempt left, and return whether it was written.
 
-        An attempt that failed, or was asked fewer questions, does not replace one that got further.
+        An attempt that failed, or was asked fewer clean rows, does not replace one that got
+        further; where both were asked the same, views of the earlier one are kept beside.
         """
-        try:
-            before = self.get(run.trial)
-        except (OSError, pl.exceptions.PolarsError):
-            before = None  # torn, so that there is nothing to keep
+        before = self._before(run.trial)
         if before is not None and _reached(run) < _reached(before):
             return False
+        if before is not None and run.error is None and _reached(run) == _reached(before):
+            run = replace(
+                run,
+                answers={**before.answers, **run.answers},
+                asked={**before.asked, **run.asked},
+            )
         folder = self.path / "trials" / run.trial.key
         for (view, repeat), answers in run.answers.items():
             table = answers_table(answers, run.asked[view, repeat])
@@ -100,6 +104,12 @@ class Store:
         facts = {name: value for name, value in _facts(run).items() if name != "answers"}
         write_json(folder / "trial.json", {**facts, "traceback": traceback})
         return True
+
+    def _before(self, trial: Trial) -> Run | None:
+        try:
+            return self.get(trial)
+        except (OSError, pl.exceptions.PolarsError):
+            return None  # torn, so that there is nothing to keep
 
     def get(self, trial: Trial) -> Run | None:
         """Return the run of a trial, failed or not, or None where it has not been run."""
@@ -124,9 +134,11 @@ class Store:
         facts = self._json(folder / "trial.json")
         if facts["error"] or facts.get("unasked"):
             return False
-        files = [f"{view}-0.parquet" for view in views]
-        files += [f"clean-{repeat}.parquet" for repeat in range(1, repeats)]
-        return all((folder / file).exists() for file in files)
+        wanted = [(view, 0) for view in views] + [("clean", r) for r in range(1, repeats)]
+        told = {(view, repeat) for view, repeat in facts["views"]}
+        return told.issuperset(wanted) and all(
+            (folder / f"{view}-{repeat}.parquet").exists() for view, repeat in wanted
+        )
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -233,10 +245,9 @@ _KEPT = (
 )
 
 
-def _reached(run: Run) -> tuple[bool, int, int]:
-    """Return how far a run came: whether it succeeded, clean questions, all questions."""
-    asked = {place: len(ids) for place, ids in run.asked.items()}
-    return run.error is None, asked.get(("clean", 0), 0), sum(asked.values())
+def _reached(run: Run) -> tuple[bool, int]:
+    """Return how far a run came: whether it succeeded, and its clean questions."""
+    return run.error is None, len(run.asked.get(("clean", 0), ()))
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -89,22 +89,10 @@ class _Walk:
         for number, _ in enumerate(self.jobs):  # grows where a dropped candidate is in again
             if number in self.grouped:
                 continue
-            job = self.jobs[number]
-            if self._done(job):
-                self._known(job)
-                continue
-            if self.standing.only_fails(job):
-                self.outcome.skipped.append(job)
-                continue
-            if self.standing.hopeless(job):
-                self.standing.spare(job)
-                continue
             try:
-                self._put_dearest_last(number)
-                job = self.jobs[number]
-                self._run(number, job)
+                self._step(number)
             except MoneySpent:
-                self.outcome.unpaid.append(job)
+                self.outcome.unpaid += [j for j in self.going if not self._done(j)]
             except OutOfTime:
                 self.outcome.left_out += [j for j in self.going if not self._done(j)]
             except KeyboardInterrupt:
@@ -117,8 +105,20 @@ class _Walk:
         self.outcome.seconds = perf_counter() - self.start
         return self.outcome
 
+    def _step(self, number: int) -> None:
+        job = self.jobs[number]
+        if self._done(job):
+            self._known(job)
+        elif self.standing.only_fails(job):
+            self.outcome.skipped.append(job)
+        elif self.standing.hopeless(job):
+            self.standing.spare(job)
+        else:
+            self._put_dearest_last(number)
+            self._run(number, self.jobs[number])
+
     def _interrupted(self, number: int) -> None:
-        self.outcome.left_out += [j for j in self.jobs[number:] if not self._done(j)]
+        self.outcome.stopped += [j for j in self.jobs[number:] if not self._done(j)]
         self.outcome.interrupted = True
 
     def _ask_on(self) -> None:
@@ -147,9 +147,11 @@ class _Walk:
         return self.store.done(job.trial, job.all_views, job.repeats)
 
     def _known(self, job: Job) -> None:
-        run = self.store.get(job.trial)
+        run, name = self.store.get(job.trial), job.trial.candidate
         if run is not None:
-            self.jobs += self.standing.add(job, run)
+            self.jobs += self.standing.add(job, run, earlier=True)
+        if self.pacing.waiting.get(name) is job:
+            self.pacing.start(name)
         self.watch(job, run)
 
     @property
@@ -183,22 +185,27 @@ class _Walk:
         elif purse is not None:  # in parts, so that what is paid for counts
             deadline = Deadline(end=perf_counter() + self._left, purse=purse)
         elif not first:
-            most = self._left // self.standing.cost[name]
+            cost = self.standing.cost[name]
+            most = self._left / cost if cost > 0 and self._left < inf else inf
             together = beside(self.jobs[number:], self._done, most)
             self.grouped |= set(range(number + 1, number + len(together)))
         self.going = together
         with metered(self._left + GRACE * (self.limits.seconds or 0.0)):
             for run, traceback in run_group(together, self.dataset, deadline, fitted):
                 own = next(j for j in together if j.trial.key == run.trial.key)
-                self._keep(own, run, traceback)
-                self.unasked.note(own, run, fitted.get(run.trial.key))
+                kept = self._keep(own, run, traceback)
+                again = self.limits.seconds is not None and not self._not_asked_on(own)
+                self.unasked.note(own, kept, fitted.get(run.trial.key) if again else None)
 
-    def _keep(self, job: Job, run: Run, traceback: str | None) -> None:
-        if self.store.add(run, traceback):
-            self.jobs += self.standing.add(job, run)
-        elif run.error is not None:
-            self.outcome.failed_again[run.trial.candidate] = run.error
+    def _keep(self, job: Job, run: Run, traceback: str | None) -> Run:
+        """Store a run, take note of it, and return what the store holds of its trial now."""
+        if not self.store.add(run, traceback):
+            if run.error is not None:
+                self.outcome.failed_again[run.trial.candidate] = run.error
+            run = self.store.get(job.trial) or run
+        self.jobs += self.standing.add(job, run)
         self.watch(job, run)
+        return run
 
     def _not_asked_on(self, job: Job) -> bool:
         # Dollars were shared so that all had as many rows, and none are left for more.

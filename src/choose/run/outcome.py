@@ -13,14 +13,16 @@ from choose.study.grid import Job
 class Outcome:
     """What was not run, who was dropped and why, and whether the user stopped it.
 
-    `skipped` are trials of a candidate that had only failed; `failed_again` is what went wrong in a
-    second attempt at a trial, whose first one stands. `unasked` counts the first-pass rows that a
-    candidate's share of the budget did not reach; `unpaid` is what the limit of dollars left;
-    `too_long` are seconds that one fit was forecast to take where that was far more than was left,
-    so that it was not begun.
+    `stopped` is what was still to come when the user stopped it. `skipped` are trials of a
+    candidate that had only failed; `failed_again` is what went wrong in a second attempt at a
+    trial, whose first one stands. `unasked` counts the first-pass rows that a candidate's share of
+    the budget did not reach; `unpaid` is what the limit of dollars left; `too_long` are seconds
+    that one fit was forecast to take where that was far more than was left, so that it was not
+    begun.
     """
 
     left_out: list[Job] = field(default_factory=list)
+    stopped: list[Job] = field(default_factory=list)
     unpaid: list[Job] = field(default_factory=list)
     skipped: list[Job] = field(default_factory=list)
     failed_again: dict[str, str] = field(default_factory=dict)
@@ -34,7 +36,6 @@ class Outcome:
 
 def left_out_sentences(outcome: Outcome) -> list[str]:
     """Say by candidate what was planned and not run, and why."""
-    why = "stopped by you" if outcome.interrupted else "the budget was used up"
     dropped = [f"{candidate}: {reason}." for candidate, reason in outcome.dropped.items()]
     cut = [
         f"{candidate}: {n} rows of its first pass were not asked: its share of the budget"
@@ -56,7 +57,8 @@ def left_out_sentences(outcome: Outcome) -> list[str]:
     ]
     left = [
         *_by_candidate(outcome.skipped, "it had only failed until then"),
-        *_by_candidate(outcome.left_out, why),
+        *_by_candidate(outcome.left_out, "the budget was used up"),
+        *_by_candidate(outcome.stopped, "stopped by you"),
         *_by_candidate(outcome.unpaid, unpaid),
     ]
     return [*dropped, *cut, *long, *again, *left]

@@ -22,11 +22,15 @@ from choose.types import Candidate, Dataset
 
 @dataclass(frozen=True, slots=True)
 class Paying:
-    """What a first pass costs in dollars a row, and how many of its rows are paid for already."""
+    """What a first pass costs in dollars a row, and how many of its rows are paid for already.
+
+    `requests` are those that a row takes, one for each endpoint.
+    """
 
     each: float
     rows: int
     paid: int = 0
+    requests: int = 1
 
     @property
     def need(self) -> Need:
@@ -39,7 +43,7 @@ class Purse:
     """The dollars that a first pass may spend, so that those which wait can be asked as many rows.
 
     Attributes:
-        spent: dollars that answers had cost when it began.
+        spent: dollars that were spent, or held for failures, when it began.
         requests: answers that had been paid for.
         own: of the pass itself; what its rows are seen to cost corrects their price.
         others: of those which wait.
@@ -55,9 +59,9 @@ class Purse:
         """Return whether so many more rows, after so many asked, are within its share."""
         ledger, each = self.ledger, self.own.each
         # Rows that are answered from disk cost nothing and tell nothing of the price.
-        if paid := ledger.requests - self.requests:
+        if paid := (ledger.requests - self.requests) / self.own.requests:
             before = self.own.paid
-            each = (each * before + ledger.spent - self.spent) / (before + paid)
+            each = (each * before + ledger.committed - self.spent) / (before + paid)
         needs = {name: one.need for name, one in self.others.items()}
         needs[""] = Paying(each, self.own.rows, asked).need
         left = (ledger.limit or 0.0) - ledger.committed - ledger.set_aside
@@ -98,7 +102,7 @@ class Purses:
                 self._sound(one, found)
         own = found.pop(job.trial.candidate)
         ledger = session.ledger
-        return Purse(ledger, ledger.spent, ledger.requests, own, found)
+        return Purse(ledger, ledger.committed, ledger.requests, own, found)
 
     def _sound(self, job: Job, found: dict[str, Paying]) -> None:
         name = job.trial.candidate
@@ -159,5 +163,5 @@ def payings(
         usd = sum(bill.usd or 0.0 for bill in bills)
         rows = max((bill.requests for bill in bills), default=0)
         if usd > 0 and rows:
-            found[trial.candidate] = Paying(usd / rows, rows)
+            found[trial.candidate] = Paying(usd / rows, rows, requests=len(bills))
     return found

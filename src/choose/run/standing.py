@@ -31,10 +31,14 @@ class Standing:
     worked: set[str] = field(default_factory=set)
     spared: dict[str, list[Job]] = field(default_factory=dict)
 
-    def add(self, job: Job, run: Run) -> list[Job]:
-        """Take note of a run; return what was spared of candidates that are in again for it."""
+    def add(self, job: Job, run: Run, earlier: bool = False) -> list[Job]:
+        """Take note of a run; return what was spared of candidates that are in again for it.
+
+        One of an `earlier` command may have loaded and embedded what is here by now: half counts.
+        """
         name, again = run.trial.candidate, []
-        self.cost[name] = max(whole_cost(run), 0.5 * self.cost.get(name, 0.0))
+        cost = whole_cost(run) * (0.5 if earlier else 1.0)
+        self.cost[name] = max(cost, 0.5 * self.cost.get(name, 0.0))
         (self.failed if run.error else self.worked).add(name)
         if run.error or job.part == FIRST_PASS:
             for freed in self.race.add(run):

@@ -15,11 +15,11 @@ from choose.types import Dataset, Run
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A first pass that was not asked all its rows, with what was fitted for it."""
+    """A first pass that was not asked all its rows, with what was fitted if it may be asked on."""
 
     job: Job
     run: Run
-    fitted: Fitted
+    fitted: Fitted | None
 
     @property
     def asked(self) -> int:
@@ -42,14 +42,14 @@ class Unasked:
     def note(self, job: Job, run: Run, fitted: Fitted | None) -> None:
         """Remember a trial that left rows unasked, or forget one that has been asked all."""
         self.cut.pop(run.trial.key, None)
-        if run.unasked and fitted is not None:
+        if run.unasked:
             self.cut[run.trial.key] = Cut(job, run, fitted)
 
     def ask_on(self, left: Callable[[], float], hopeless: Callable[[Job], bool]) -> Iterator[Run]:
         """Yield runs with more rows than they had, whoever has fewest first, while time is left."""
         spent: set[str] = set()
         while True:
-            going = [cut for key, cut in self.cut.items() if key not in spent]
+            going = [c for key, c in self.cut.items() if c.fitted is not None and key not in spent]
             fit = [cut for cut in going if cut.chunk < left() and not hopeless(cut.job)]
             if not fit:
                 return
@@ -65,6 +65,7 @@ class Unasked:
             yield run
 
     def _more(self, cut: Cut, left: float) -> Run:
+        assert cut.fitted is not None
         trial, strategy, run = cut.job.trial, cut.fitted.strategy, cut.run
         rows = drawn(self.dataset, place_of(trial, self.dataset))
         questions = [self.dataset.examples[id].item() for id in rows.questions]
