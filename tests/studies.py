@@ -10,6 +10,21 @@ from choose.data.divide import divide
 from choose.study.study import CandidateSection, Grid, Study
 from choose.types import Dataset
 
+# A study file with rows held out and first passes alone; [grid] is open at its end.
+HELD_OUT = """
+[data]
+path = "words.csv"
+test = "held_out.csv"
+[grid]
+seeds = 1
+sizes = [1.0]
+noise = [0.0]
+views = []
+wordings = false
+scenarios = []
+thorough = true
+"""
+
 
 def dataset(rows: int = 60) -> Dataset:
     return divide("words", pool(seed=3, rows=rows))

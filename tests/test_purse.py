@@ -14,24 +14,9 @@ from choose.api import compare, planned
 from choose.models.endpoints.ledger import Ledger
 from choose.run.purse import Paying, Purse
 from choose.store import Store
-from studies import write_csv
+from studies import HELD_OUT, write_csv
 
 RIGHT = by_words(conformance._WORDS)
-
-STUDY = """
-[data]
-path = "words.csv"
-test = "held_out.csv"
-[grid]
-seeds = 1
-sizes = [1.0]
-noise = [0.0]
-views = []
-wordings = false
-scenarios = []
-thorough = true
-max_usd = {limit}
-"""
 
 ENDPOINT = """
 [endpoints.{name}]
@@ -70,7 +55,7 @@ def write(server: Server, limit: float) -> None:
     ends = (
         ENDPOINT.format(name=name, url=server.url, price=price) for name, price in PRICES.items()
     )
-    Path("choose.toml").write_text(STUDY.format(limit=limit) + "".join(ends))
+    Path("choose.toml").write_text(HELD_OUT + f"max_usd = {limit}\n" + "".join(ends))
 
 
 def rows_asked(store: Path) -> dict[str, int]:

@@ -12,21 +12,7 @@ from choose import conformance
 from choose.api import compare
 from choose.models.endpoints.handshake import PROBE
 from choose.sending import Spending
-from studies import write_csv
-
-STUDY = """
-[data]
-path = "words.csv"
-test = "held_out.csv"
-[grid]
-seeds = 1
-sizes = [1.0]
-noise = [0.0]
-views = []
-wordings = false
-scenarios = []
-thorough = true
-"""
+from studies import HELD_OUT, write_csv
 
 ENDPOINT = """
 [endpoints.{name}]
@@ -75,7 +61,7 @@ def test_texts_that_are_cut_are_forecast_as_they_are_sent() -> None:
             ENDPOINT.format(name=name, url=server.url, strategy=strategy, params=params)
             for name, (strategy, params) in ASKING.items()
         )
-        Path("choose.toml").write_text(STUDY + "".join(ends))
+        Path("choose.toml").write_text(HELD_OUT + "".join(ends))
         compare(study_file="choose.toml", out="st", approve=plans.append)
     bills = {bill.name: bill for bill in plans[0].bills}
     assert set(bills) == set(ASKING)

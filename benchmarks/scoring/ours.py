@@ -17,17 +17,13 @@ def main() -> None:
     """Write the seconds and the scores to standard output."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     os.environ["CHOOSE_DTYPE"] = job["dtype"]
-    from open_labels import open_trie
 
     from choose.models.causal_load import load_causal
     from choose.models.layout import Prompt
     from choose.models.trie import LabelTrie
 
     lm = load_causal(job["model"])
-    ended = [label[:-1] for label in job["labels"]]
-    trie = (
-        LabelTrie.build(ended, job["labels"][0][-1]) if job["ended"] else open_trie(job["labels"])
-    )
+    trie = LabelTrie.of(job["labels"])
     prompts = [Prompt(tuple(prefix), tuple(rest)) for prefix, rest in job["prompts"]]
     asked = prompts[job["first"] : job["last"]]
     # Warm: the prefix is in memory, as in any study after its first question; the same is

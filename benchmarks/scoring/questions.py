@@ -18,21 +18,17 @@ SETS = ("trec6", "banking77")
 
 @dataclass(frozen=True)
 class Questions:
-    """Prompts of one set, each as (prefix shared by all, rest), and the labels.
-
-    `ended` says whether each label's last token is the one that ends an answer.
-    """
+    """Prompts of one set, each as (prefix shared by all, rest), and the labels with their end."""
 
     name: str
     model: str
     prompts: list[tuple[list[int], list[int]]]
     labels: list[list[int]]
-    ended: bool = True
 
     def without_end(self) -> Questions:
         """Return the same questions with labels that do not end."""
         labels = [label[:-1] for label in self.labels]
-        return replace(self, name=f"{self.name} open", labels=labels, ended=False)
+        return replace(self, name=f"{self.name} open", labels=labels)
 
     def as_json(self) -> dict[str, Any]:
         """Return what `Questions(**…)` takes."""

@@ -38,15 +38,20 @@ class LabelTrie:
 
     @classmethod
     def build(cls, labels: Sequence[Sequence[int]], end: int) -> LabelTrie:
-        """Grow the tree from the labels' tokens."""
+        """Grow the tree from the labels' tokens, each label closed by `end`."""
+        return cls.of([(*label, end) for label in labels])
+
+    @classmethod
+    def of(cls, answers: Sequence[Sequence[int]]) -> LabelTrie:
+        """Grow the tree from whole answers: the last token of each is scored and is no node."""
         places: dict[tuple[int, ...], int] = {}
         steps: list[tuple[int, int, int]] = []
-        for number, label in enumerate(labels):
+        for number, answer in enumerate(answers):
             position = 0
-            for length, token in enumerate(label, start=1):
+            for length, token in enumerate(answer, start=1):
                 steps.append((number, position, token))
-                position = 1 + places.setdefault(tuple(label[:length]), len(places))
-            steps.append((number, position, end))
+                if length < len(answer):
+                    position = 1 + places.setdefault(tuple(answer[:length]), len(places))
         sees = np.zeros((len(places), len(places)), dtype=np.bool_)
         for path, place in places.items():
             for length in range(1, len(path) + 1):
@@ -59,7 +64,7 @@ class LabelTrie:
             step_label=columns[0],
             step_position=columns[1],
             step_token=columns[2],
-            lengths=np.array([len(label) + 1 for label in labels], dtype=np.int64),
+            lengths=np.array([len(answer) for answer in answers], dtype=np.int64),
         )
 
     def mask(self, prefix: int, rest: int) -> Bools:

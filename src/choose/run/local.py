@@ -218,6 +218,6 @@ class _Walk:
         if not self.limits.money or job.part != FIRST_PASS or not names_endpoint(job.trial.params):
             return None
         with metered(self._left):
-            later = self.jobs[number + 1 :]
+            later = [j for j in self.jobs[number + 1 :] if j.part == FIRST_PASS]
             waiting = [j for j in later if not (self.standing.hopeless(j) or self._done(j))]
             return self.purses.deal(job, waiting)

@@ -88,12 +88,12 @@ class Purses:
     def deal(self, job: Job, later: Sequence[Job]) -> Purse | None:
         """Return the purse of a first pass; None where it costs nothing or nothing is limited.
 
-        It is shared with the first passes on the same fold among the `later` jobs.
+        It is shared with those of the `later` first passes that are on the same fold.
         """
         session = current()
         if session.ledger.limit is None:
             return None
-        same = [j for j in later if j.part == FIRST_PASS and j.trial.fold == job.trial.fold]
+        same = [j for j in later if j.trial.fold == job.trial.fold]
         found = payings([job, *same], self.dataset, session.endpoints)
         if job.trial.candidate not in found:
             return None
