@@ -25,7 +25,7 @@ import numpy as np
 from choose.judge.curve_points import Points
 from choose.judge.ensembles import ensemble
 from choose.judge.luck import Luck
-from choose.judge.stats import wilson
+from choose.judge.intervals import wilson
 from curve_answers import CANDIDATES, FRACTIONS, SETS, Fits, fits
 
 TUNED_ON = ("banking77", "fin_phrasebank", "sst2", "trec6")

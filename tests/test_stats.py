@@ -10,20 +10,17 @@ import pytest
 
 from choose.judge.blend import Blend, moderated
 from choose.judge.crossed import crossed
-from choose.judge.metrics import UNUSABLE, macro_f1, macro_f1_rows, per_label
-from choose.judge.stats import (
-    expected_calibration_error,
+from choose.judge.metrics import UNUSABLE, expected_calibration_error, macro_f1, macro_f1_rows, per_label
+from choose.judge.intervals import (
     holm,
-    mcnemar_midp,
-    paired_bootstrap,
-    paired_difference,
-    permutation_test,
     rows_needed,
     smallest_detectable_gain,
     two_way_interval,
     variance_components,
     wilson,
 )
+from choose.judge.paired import mcnemar_midp, paired_difference
+from resampling import paired_bootstrap, permutation_test
 
 
 @pytest.mark.parametrize(
