@@ -16,7 +16,7 @@ from random import Random
 
 import numpy as np
 
-from choose.data.pools import ordered
+from choose.data.stratify import ordered
 from choose.types import Example, Item, Task
 from choose_baseline import LogisticHead, Tfidf
 
@@ -166,8 +166,8 @@ def _key(text: str) -> str:
 
 
 def _embed(cache: Path, texts: dict[str, str]) -> None:
-    from choose.models.encoder import embed
-    from choose.models.weights import DEFAULT_ENCODER
+    from choose.models.embeddings import embed
+    from choose.models.weights.spec import DEFAULT_ENCODER
 
     found = embed(list(texts.values()), DEFAULT_ENCODER)
     _VECTORS.update(zip(texts, found, strict=True))

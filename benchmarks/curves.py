@@ -22,10 +22,9 @@ from tempfile import gettempdir
 
 import numpy as np
 
-from choose.judge.curve_points import Points
-from choose.judge.ensembles import ensemble
-from choose.judge.luck import Luck
-from choose.judge.intervals import wilson
+from choose.judge.measures.curve_fit import Points
+from choose.judge.measures.curve_forecast import ensemble
+from choose.judge.stats.intervals import Luck, wilson
 from curve_answers import CANDIDATES, FRACTIONS, SETS, Fits, fits
 
 TUNED_ON = ("banking77", "fin_phrasebank", "sst2", "trec6")

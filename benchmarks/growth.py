@@ -68,7 +68,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def candidates(folder: Path) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """Yield strategies with their parameters, and whether they are cheap."""
     sys.path.insert(0, str(HERE.parent / "tests"))
-    from choose.models.specs import DEFAULT_ENCODER
+    from choose.models.weights.spec import DEFAULT_ENCODER
     from tiny import causal_lm
 
     tiny = str(causal_lm(folder / "tiny-lm"))

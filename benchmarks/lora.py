@@ -25,7 +25,7 @@ from statistics import mean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from choose.models.machine import halves_fast
+from choose.models.hardware.speed_test import halves_fast
 from machine import machine
 from tuned.turns import PACKAGES, PEERS, ROWS, Turns
 

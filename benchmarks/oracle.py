@@ -25,7 +25,7 @@ from time import perf_counter
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from choose.judge.rule import RULE
+from choose.judge.evidence import RULE
 from known_worlds.grading import NAMES, Grade, play
 from known_worlds.kept import Job, keep, kept
 from known_worlds.tally import Tally, tally

@@ -26,8 +26,8 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from choose.models.specs import DEFAULT_ENCODER
-from choose.store import Store
+from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.store.store import Store
 from choose.types import Dataset
 from machine import machine
 from naive.jobs import Work, asked_units, finished, fit_units, job_of

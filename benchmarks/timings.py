@@ -25,7 +25,7 @@ from typing import Any
 
 import tomli_w
 
-from choose.store import Store
+from choose.store.store import Store
 from machine import machine
 
 FACTOR, LEAST = 1.5, 5.0
@@ -91,7 +91,7 @@ def studies(data: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def held(name: str, study: dict[str, Any]) -> Iterator[Held]:
     """Forecast a study in a process of its own, run it here, and yield both by candidate."""
-    from choose import api
+    from choose.api.compare import compare
 
     with TemporaryDirectory() as folder:
         file = Path(folder) / "choose.toml"
@@ -100,7 +100,7 @@ def held(name: str, study: dict[str, Any]) -> Iterator[Held]:
         said = subprocess.run(plan, check=True, capture_output=True, text=True).stdout
         forecasts = json.loads(said)["forecast"]
         spent = {one["candidate"]: 0.0 for one in forecasts}
-        done = api.compare(study_file=file, out=Path(folder) / "st", observer=Clock(spent))
+        done = compare(study_file=file, out=Path(folder) / "st", observer=Clock(spent))
         read = tokens_read(Store.open(done.store))
     for one in forecasts:
         candidate, tokens = one["candidate"], one["read"]

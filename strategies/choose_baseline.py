@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.models.bags import Bag
-from choose.models.logistic import FLOOR, LogisticHead, log_scores
-from choose.models.saved import read_fitted, write_fitted
-from choose.models.weights import DEFAULT_ENCODER, weights_digest
+from choose.models.classical import FLOOR, Bag, LogisticHead, log_scores
+from choose.models.saving import read_fitted, write_fitted
+from choose.models.weights.resolve import weights_digest
+from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.types import Answers, Example, Family, Item, Task
 
 
@@ -118,7 +118,7 @@ class Encoded:
 
     def prepare(self) -> None:
         """Load the encoder and the index library."""
-        from choose.models.retriever import load_retriever
+        from choose.models.embeddings import load_retriever
 
         load_retriever(self.encoder)
 
@@ -166,7 +166,7 @@ class Probe(Encoded):
         self.head = LogisticHead.restored(facts["head"], arrays)
 
     def _embed(self, texts: Sequence[str]) -> Any:
-        from choose.models.encoder import embed, embed_seconds
+        from choose.models.embeddings import embed, embed_seconds
 
         self.cached += embed_seconds(texts, self.encoder)
         return embed(texts, self.encoder)
@@ -182,7 +182,7 @@ class Knn(Encoded):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the pool."""
-        from choose.models.retriever import Retriever
+        from choose.models.embeddings import Retriever
 
         self.labels = task.labels
         self.retriever = Retriever(self.encoder, examples)
@@ -209,7 +209,7 @@ class Knn(Encoded):
 
     def load(self, folder: Path) -> None:
         """Become the fitted strategy that was saved."""
-        from choose.models.retriever import Retriever
+        from choose.models.embeddings import Retriever
 
         facts, arrays = read_fitted(folder, self)
         self.labels = tuple(facts["labels"])

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from choose.errors import StrategyError
-from choose.models.saved import read_json
-from choose.models.weights import DEFAULT_LM, weights_digest
+from choose.models.saving import read_json
+from choose.models.weights.resolve import weights_digest
+from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
 if TYPE_CHECKING:
-    from choose.models.courses import Course
+    from choose.models.lora.training import Course
 
 RATE = 1e-3
 
@@ -64,7 +65,7 @@ class Lora:
         """Load the base and the adapter library."""
         import peft  # noqa: F401
 
-        from choose.models.adapters import load_base
+        from choose.models.lora.model import load_base
 
         load_base(self.base)
 
@@ -75,7 +76,7 @@ class Lora:
             StrategyError: if a hyperparameter cannot be, or training learnt nothing.
             ModelError: if the base cannot be loaded.
         """
-        from choose.models.tuning import believe
+        from choose.models.lora.fit import believe
 
         if (course := self._start(task, examples)) is not None:
             self._train([self], [course])
@@ -83,8 +84,8 @@ class Lora:
 
     def side_by_side(self) -> bool:
         """Return whether trials share the base's products; only packed passes do."""
-        from choose.models.adapters import load_base
-        from choose.models.decoder import fits
+        from choose.models.lora.fused.decoder import fits
+        from choose.models.lora.model import load_base
 
         return fits(load_base(self.base).model)
 
@@ -100,7 +101,7 @@ class Lora:
             StrategyError: if a hyperparameter cannot be.
             ModelError: if a base cannot be loaded.
         """
-        from choose.models.tuning import believe
+        from choose.models.lora.fit import believe
 
         started = [one._start(task, pool) for one, pool in zip(strategies, pools, strict=True)]
         cls._train(strategies, started)
@@ -116,7 +117,7 @@ class Lora:
     @staticmethod
     def _train(strategies: Sequence[Lora], started: Sequence[Course | None]) -> None:
         """Train what was started, side by side where the same layers of a base are adapted."""
-        from choose.models.tuning import train_several
+        from choose.models.lora.fit import train_several
 
         alike: dict[tuple[int, float], list[Course]] = {}
         for one, course in zip(strategies, started, strict=True):
@@ -131,9 +132,8 @@ class Lora:
 
     def _start(self, task: Task, examples: Sequence[Example]) -> Course | None:
         """Return what is to be trained, or None where the pool leaves nothing to train."""
-        from choose.models.batches import tokenise
-        from choose.models.courses import Course
-        from choose.models.schedule import plan
+        from choose.models.lora.batching import tokenise
+        from choose.models.lora.training import Course, plan
 
         self._check()
         self.labels = task.labels
@@ -166,8 +166,7 @@ class Lora:
                 )
 
     def _untrained(self) -> Any:
-        from choose.models.adapters import load_base, own_randomness
-        from choose.models.attaching import Shape, fresh
+        from choose.models.lora.model import Shape, fresh, load_base, own_randomness
 
         base = load_base(self.base)
         # Now, since a folder may hold another model by the time this one is saved.
@@ -191,7 +190,7 @@ class Lora:
         """Answer with the most probable label; longer texts are read up to the limit."""
         import torch
 
-        from choose.models.batches import tokenise
+        from choose.models.lora.batching import tokenise
 
         start = perf_counter()
         rows = tokenise(self._tuned.base.tokenizer, [item.text for item in items], self._limit)
@@ -206,7 +205,7 @@ class Lora:
         """Write the adapter as PEFT does, the head beside it, and how to put them together."""
         from safetensors.torch import save_file
 
-        from choose.models.batches import affixes
+        from choose.models.lora.batching import affixes
 
         folder.mkdir(parents=True, exist_ok=True)
         self._tuned.adapter.save_pretrained(folder, save_embedding_layers=False)
@@ -260,7 +259,7 @@ class Lora:
 
     def usage(self, folder: str) -> str:
         """Return Python that loads a saved folder with PEFT and transformers alone."""
-        from choose.models.plain_peft import usage
+        from choose.models.saving import usage
 
         return usage(self.base, folder)
 
@@ -270,10 +269,10 @@ class Lora:
 
     def facts(self) -> Mapping[str, Any]:
         """Return threads, the number type of training, sizes, the schedule, and what was there."""
-        from choose.models.adapters import state_of
-        from choose.models.lanes import training_threads
-        from choose.models.plain_lane import halves
-        from choose.models.runtime import megabytes
+        from choose.models.hardware.device import megabytes
+        from choose.models.lora.autograd import halves
+        from choose.models.lora.fused.engine import training_threads
+        from choose.models.lora.model import state_of
 
         return {
             "threads": training_threads(self._tuned.base),

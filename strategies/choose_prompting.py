@@ -9,10 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from choose.models.asking import Asking, check, get_ready, prompter_for
-from choose.models.prompt_text import WORDINGS, as_sent, numbers_only
-from choose.models.saved import read_fitted, write_fitted
-from choose.models.weights import DEFAULT_LM, weights_digest
+from choose.models.prompting.prompter import check, get_ready, prompter_for
+from choose.models.prompting.prompts import WORDINGS, Asking, as_sent, numbers_only
+from choose.models.saving import read_fitted, write_fitted
+from choose.models.weights.resolve import weights_digest
+from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
 _WORDINGS = MappingProxyType(
@@ -71,7 +72,7 @@ class Prompt:
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Estimate the calibration on some rows of the pool and freeze it."""
-        from choose.models.calibration import calibration_rows
+        from choose.models.prompting.local_model import calibration_rows
 
         shown = self._demonstrations(examples)
         self.prompter = prompter_for(self._asking(), task, shown)
@@ -92,7 +93,7 @@ class Prompt:
 
     def load(self, folder: Path) -> None:
         """Become the fitted strategy that was saved."""
-        from choose.models.prompter import Prompter
+        from choose.models.prompting.local_model import Prompter
 
         facts, arrays = read_fitted(folder, self)
         self.prompter = Prompter.restored(self._asking(), facts, arrays)

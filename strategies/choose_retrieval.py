@@ -7,10 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from choose.models.asking import Asking, check, get_ready, prompter_for
-from choose.models.prompt_text import WORDINGS, as_sent, numbers_only
-from choose.models.saved import read_fitted, write_fitted
-from choose.models.weights import DEFAULT_ENCODER, DEFAULT_LM, weights_digest
+from choose.models.prompting.prompter import check, get_ready, prompter_for
+from choose.models.prompting.prompts import WORDINGS, Asking, as_sent, numbers_only
+from choose.models.saving import read_fitted, write_fitted
+from choose.models.weights.resolve import weights_digest
+from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
 
@@ -59,7 +60,7 @@ class Retrieval:
 
     def prepare(self) -> None:
         """Load both models and the index library."""
-        from choose.models.retriever import load_retriever
+        from choose.models.embeddings import load_retriever
 
         get_ready(self.model)
         load_retriever(self.encoder)
@@ -74,8 +75,8 @@ class Retrieval:
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the pool, and calibrate on rows of it that may not retrieve themselves."""
-        from choose.models.calibration import calibration_rows
-        from choose.models.retriever import Retriever
+        from choose.models.embeddings import Retriever
+        from choose.models.prompting.local_model import calibration_rows
 
         self.retriever = Retriever(self.encoder, examples)
         self.prompter = prompter_for(self._asking(), task)
@@ -102,8 +103,8 @@ class Retrieval:
 
     def load(self, folder: Path) -> None:
         """Become the fitted strategy that was saved."""
-        from choose.models.prompter import Prompter
-        from choose.models.retriever import Retriever
+        from choose.models.embeddings import Retriever
+        from choose.models.prompting.local_model import Prompter
 
         facts, arrays = read_fitted(folder, self)
         self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)

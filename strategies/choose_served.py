@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from choose.errors import StrategyError
-from choose.models.served import WARNING, Service
-from choose.models.weights import weights_digest
+from choose.models.prompting.prompter import WARNING, Service
+from choose.models.weights.resolve import weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
 

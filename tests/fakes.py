@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from choose import strategy
-from choose.meter import OutOfTime, went
+from choose.progress import OutOfTime, went
 from choose.types import Answers, Example, Family, Item, Task
 
 

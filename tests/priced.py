@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-from choose.judge.deployment import Deployment
-from choose.judge.evidence import Evidence
-from choose.judge.panel import panel
-from choose.judge.rule import Rule
-from choose.judge.settle import Field, field_of
+from choose.judge.decision.contenders import Field, field_of
+from choose.judge.evidence import Deployment, Evidence, Rule
+from choose.judge.panel.score_tables import panel
 from worlds import lora, majority, probe, study
 
 HOURS = {"baseline": 2.0, "prompting": 8.0, "retrieval": 10.0, "fine-tuning": 40.0}

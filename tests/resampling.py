@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from choose.judge.intervals import Estimate
-from choose.judge.metrics import Codes
+from choose.judge.stats.intervals import Estimate
+from choose.judge.stats.metrics import Codes
 from choose.types import Floats
 
 Metric = Callable[[Codes, Codes], float]

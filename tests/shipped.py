@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import tiny
-from choose import api
+from choose.api.compare import compare
 from studies import write_csv
 
 STRATEGIES = ("tfidf", "probe", "knn", "prompt", "few-shot", "retrieval", "lora")
@@ -15,7 +15,7 @@ def small_study(folder: Path, *strategies: str) -> Path:
     """Run a study of 60 rows in five folds and return its store; the rows are ``words.csv``."""
     data = write_csv(folder / "words.csv")
     lm, encoder = tiny.causal_lm(folder / "lm"), tiny.encoder(folder / "encoder")
-    outcome = api.compare(
+    outcome = compare(
         data,
         overrides={
             "models": {"model": str(lm), "tune": str(lm), "encoder": str(encoder)},

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from choose.conformance import pool
-from choose.data.divide import divide
-from choose.study.study import CandidateSection, Grid, Study
+from choose.data.splits import divide
+from choose.study.config import CandidateSection, Grid, Study
 from choose.types import Dataset
 
 # A study file with rows held out and first passes alone; [grid] is open at its end.

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import tiny
-from choose.models import lower, runtime
-from choose.models.causal_load import load_causal
-from choose.models.encoder import load_encoder
-from choose.models.lower import Lower
+from choose.models.causal.loading import load_causal
+from choose.models.embeddings import load_encoder
+from choose.models.hardware import device as runtime
+from choose.models.lora.fused import lower_layers as lower
+from choose.models.lora.fused.lower_layers import Lower
 
 
 @pytest.mark.parametrize(

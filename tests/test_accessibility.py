@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 
 import decisions
-from choose.judge.record_audit import Audit, Suspect
-from choose.report.html import render_html
-from choose.report.html.theme import FAMILY_COLOURS
+from choose.report.html.page import render_html
+from choose.report.html.style import FAMILY_COLOURS
+from choose.schema.diagnosis import Audit, Suspect
 from test_html import parsed
 
 STYLE = (files("choose.report.html") / "templates" / "style.css").read_text(encoding="utf-8")

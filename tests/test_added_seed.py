@@ -7,9 +7,9 @@ from statistics import median
 
 import pytest
 
-from choose.api import compare
+from choose.api.compare import compare
 from choose.conformance import pool
-from choose.store import Store
+from choose.store.store import Store
 from studies import write_csv
 
 pytestmark = pytest.mark.slow

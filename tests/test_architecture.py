@@ -11,8 +11,8 @@ import pytest
 
 import tiny
 from choose.errors import ModelError
-from choose.models.adapters import load_base
-from choose.models.plain_peft import usage
+from choose.models.lora.model import load_base
+from choose.models.saving import usage
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "transformers", "peft", "faiss", "sentence_transformers", "openai"}
@@ -75,7 +75,7 @@ def test_the_core_never_asks_which_strategy_it_has(path: Path) -> None:
     [
         "import choose.cli.app",
         "from choose.strategy import find, available\nfor n in available(): find(n)",
-        "import choose.report.terminal, choose.api, choose.judge.verdict",
+        "import choose.report.terminal.decision_page, choose.api.compare, choose.judge.verdict",
     ],
 )
 def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:
@@ -108,7 +108,7 @@ def test_whatever_loads_a_model_runs_no_code_of_it() -> None:
     trees = {path.name: ast.parse(path.read_text("utf-8")) for path in SOURCES + STRATEGIES}
     trees["the code on a card"] = ast.parse(usage("some/base", "out/model"))
     found = [(name, call) for name, tree in trees.items() for call in loads(tree)]
-    assert {name for name, _ in found} >= {"adapters.py", "encoder.py", "the code on a card"}
+    assert {name for name, _ in found} >= {"model.py", "embeddings.py", "the code on a card"}
     assert not [f"{name}: {ast.unparse(call)}" for name, call in found if not untrusting(call)]
 
 

@@ -11,17 +11,20 @@ import numpy as np
 import pytest
 
 from audited import blobs, evidence, hardness, out_of_fold
-from choose.evidence import items_of
-from choose.judge.agreement import agreement_of, alpha, pairwise
-from choose.judge.audit import audit
-from choose.judge.auditor import auditor_of
-from choose.judge.confident import NONE, counted_as, joint, log_odds, wrong_share
-from choose.judge.evidence import Items
-from choose.judge.label_gate import clean_labels
-from choose.judge.record import Decision
-from choose.judge.record_audit import Audit, NoiseBand
-from choose.judge.rule import Rule
+from choose.judge.decision.label_gates import clean_labels
+from choose.judge.diagnosis.label_audit import agreement_of, alpha, audit, pairwise
+from choose.judge.diagnosis.label_noise import (
+    NONE,
+    auditor_of,
+    counted_as,
+    joint,
+    log_odds,
+    wrong_share,
+)
+from choose.judge.evidence import Items, Rule, items_of
 from choose.judge.verdict import judge
+from choose.schema.decision import Decision
+from choose.schema.diagnosis import Audit, NoiseBand
 from choose.types import Dataset, Example, Fold, Task
 
 STUDIES = 20

@@ -13,8 +13,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from audited import evidence
-from choose.judge.agreement import agreement_of
-from choose.judge.audit import audit
+from choose.judge.diagnosis.label_audit import agreement_of, audit
 from choose.judge.evidence import Items
 
 FOLDER = files("choose.data") / "samples" / "tickets"

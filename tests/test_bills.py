@@ -6,13 +6,11 @@ from datetime import date
 import numpy as np
 import pytest
 
-from choose.judge.bills import Bill, bill_of, missing
-from choose.judge.costs import cheapest_first, cost_of
-from choose.judge.deployment import UNSAID, Deployment
-from choose.judge.panel import panel
-from choose.judge.rule import Rule
-from choose.judge.running import Running, running
-from choose.prices import TokenPrices
+from choose.judge.evidence import UNSAID, Deployment, Rule
+from choose.judge.measures.cost_ranking import cheapest_first, cost_of
+from choose.judge.measures.cost_total import Bill, Running, bill_of, missing, running
+from choose.judge.panel.score_tables import panel
+from choose.schema.costs import TokenPrices
 from choose.types import Answers
 from priced import HOURS, retiring, rule, world
 

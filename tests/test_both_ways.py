@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 import tiny
-from choose.models.adapters import Base, load_base, own_randomness
-from choose.models.attaching import Shape, fresh
-from choose.models.causality import is_causal
-from choose.models.decoder import fits
+from choose.models.lora.fused.decoder import fits
+from choose.models.lora.model import Base, Shape, fresh, is_causal, load_base, own_randomness
 
 SMALL: dict[str, Any] = {
     "hidden_size": 32,

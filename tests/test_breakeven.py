@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from choose.judge.bills import Bill
-from choose.judge.blend import Blend
-from choose.judge.breakeven import Stake, breakevens, requests
-from choose.judge.intervals import Estimate
-from choose.judge.margins import extra, paying
-from choose.judge.paired import Difference, paired_difference
-from choose.judge.running import Running
+from choose.judge.decision.breakeven import Stake, breakevens, requests
+from choose.judge.measures.cost_total import Bill, Running, extra, paying
+from choose.judge.stats.intervals import Estimate
+from choose.judge.stats.paired import Difference, paired_difference
+from choose.judge.stats.two_way import Blend
 from choose.judge.verdict import judge
 from priced import HOURS, PLAN, field, retiring, rule, world
 
@@ -111,8 +109,8 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
 
 
 def _saves(a: np.ndarray, b: np.ndarray) -> Estimate:
-    from choose.judge.breakeven import _saving
-    from choose.judge.running import _by_time
+    from choose.judge.decision.breakeven import _saving
+    from choose.judge.measures.cost_total import _by_time
 
     bills = [Bill(build=0, refresh=0, answer=_by_time(times.tolist(), 1.0)) for times in (a, b)]
     return _saving(*bills)

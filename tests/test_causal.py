@@ -13,12 +13,13 @@ import pytest
 import tiny
 from choose.conformance import HOSTILE
 from choose.errors import ModelError
-from choose.models import causal_load, room
-from choose.models.causal import CausalLM
-from choose.models.layout import Layout, Prompt
-from choose.models.prompt_text import tidy
-from choose.models.trie import LabelTrie
-from choose.models.weights import DEFAULT_LM, resolve
+from choose.models.causal.chat_template import Layout, Prompt
+from choose.models.causal.label_scoring import CausalLM, LabelTrie
+from choose.models.causal.loading import honours_trees, load_causal
+from choose.models.hardware import memory as room
+from choose.models.prompting.prompts import tidy
+from choose.models.weights.resolve import resolve
+from choose.models.weights.spec import DEFAULT_LM
 
 LABELS = ("a", "a pear", "a pear tree", "pear", "apple", "apple pie", "exchange rate", "plum")
 
@@ -208,7 +209,7 @@ def marked(folder: Path) -> Layout:
 
 @pytest.mark.parametrize("text", MARKS)
 def test_marks_that_are_not_special_stay_text(marked: Layout, text: str) -> None:
-    from choose.models.batches import tokenise
+    from choose.models.lora.batching import tokenise
 
     tokenizer = marked.tokenizer
     marks = {tokenizer.convert_tokens_to_ids(mark) for mark in (MARK, OTHER)}
@@ -260,7 +261,7 @@ def test_a_text_begins_once_where_the_tokenizer_begins_texts(folder: Path, templ
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
-    from choose.models.batches import affixes, tokenise
+    from choose.models.lora.batching import affixes, tokenise
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     bos = tokenizer.bos_token_id
@@ -428,7 +429,7 @@ def test_any_architecture_is_scored_right(
         torch.manual_seed(1)
         (cls or getattr(transformers, f"{name}ForCausalLM"))(config).save_pretrained(tmp_path)
     lm.layout.tokenizer.save_pretrained(tmp_path)
-    other = causal_load.load_causal(str(tmp_path))
+    other = load_causal(str(tmp_path))
     assert other.tree is tree, "what places tokens or attends in its own way takes the slow way"
     other.model.float()
     grown, asked = trie(other), prompts(other)
@@ -467,7 +468,7 @@ def test_a_long_prompt_does_not_turn_the_others(
         torch.manual_seed(1)
         getattr(transformers, f"{name}ForCausalLM")(config).save_pretrained(tmp_path)
     lm.layout.tokenizer.save_pretrained(tmp_path)
-    other = causal_load.load_causal(str(tmp_path))
+    other = load_causal(str(tmp_path))
     assert other.tree, "prompts of the usual length are asked the fast way"
     other.model.float()
     grown, short = trie(other), prompts(other)
@@ -507,24 +508,24 @@ def test_a_model_that_misplaces_tokens_by_little_is_asked_the_slow_way(
     lm: CausalLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a nat would change answers; rounding of float32 is a thousandth of that."""
-    assert causal_load.honours_trees(lm)
+    assert honours_trees(lm)
     straight = CausalLM.tree_pass
     monkeypatch.setattr(CausalLM, "tree_pass", lambda *a: straight(*a) - 0.01)
-    assert not causal_load.honours_trees(lm)
+    assert not honours_trees(lm)
 
 
 def test_an_encoder_is_no_language_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="causal language model"):
-        causal_load.load_causal(str(tiny.encoder(tmp_path / "encoder")))
+        load_causal(str(tiny.encoder(tmp_path / "encoder")))
 
 
 def test_a_model_is_loaded_once(folder: Path) -> None:
-    assert causal_load.load_causal(str(folder)) is causal_load.load_causal(str(folder))
+    assert load_causal(str(folder)) is load_causal(str(folder))
 
 
 @pytest.mark.slow
 def test_the_default_model_takes_the_fast_way_and_agrees() -> None:
-    assert causal_load.load_causal(DEFAULT_LM).tree
+    assert load_causal(DEFAULT_LM).tree
     lm = loaded(resolve(DEFAULT_LM))
     grown = trie(lm)
     for prompt in prompts(lm):

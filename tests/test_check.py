@@ -13,11 +13,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from choose import api
-from choose.check.record import Check
+from choose.api import plan
+from choose.api.plan import Checked, resolve
 from choose.conformance import pool
-from choose.report.check.markdown import render_check_markdown
-from choose.report.check.rows import render_issues
+from choose.report.markdown import render_check_markdown
+from choose.report.write import render_issues
+from choose.schema.check import Check
 from studies import write_csv
 
 SAMPLE = files("choose.data") / "samples" / "tickets"
@@ -33,8 +34,8 @@ def line(check: Check, topic: str) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def tickets() -> api.Checked:
-    return api.check("sample:tickets")
+def tickets() -> Checked:
+    return plan.check("sample:tickets")
 
 
 def planted() -> set[str]:
@@ -47,7 +48,7 @@ def planted() -> set[str]:
 # --- the bundled sample ------------------------------------------------------------------------
 
 
-def test_the_planted_errors_of_the_sample_come_first(tickets: api.Checked) -> None:
+def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
     audit = tickets.record.audit
     assert audit is not None
     wrong, named = planted(), [s.id for s in audit.suspects]
@@ -60,7 +61,7 @@ def test_the_planted_errors_of_the_sample_come_first(tickets: api.Checked) -> No
     assert line(tickets.record, "Wrong labels")[1].startswith("How many is not known")
 
 
-def test_the_late_queue_of_the_sample_is_noticed(tickets: api.Checked) -> None:
+def test_the_late_queue_of_the_sample_is_noticed(tickets: Checked) -> None:
     drift = tickets.record.drift
     assert drift is not None
     assert drift.appeared == ("frontdesk",)
@@ -70,7 +71,7 @@ def test_the_late_queue_of_the_sample_is_noticed(tickets: api.Checked) -> None:
     assert line(tickets.record, "Time")[0] == "look"
 
 
-def test_size_languages_and_what_was_not_measured(tickets: api.Checked) -> None:
+def test_size_languages_and_what_was_not_measured(tickets: Checked) -> None:
     record = tickets.record
     assert (record.rows, record.left_out, record.test_rows) == (602, 0, 602)
     assert record.reach.usual == pytest.approx(0.051, abs=0.001)
@@ -89,7 +90,7 @@ def test_three_annotators_are_heard(tmp_path: Path) -> None:
     by = pl.read_csv((SAMPLE / "annotations.csv").read_bytes(), infer_schema=False)
     rows = by.join(given.select("id", "text"), on="id").drop("id")
     rows.write_csv(tmp_path / "signed.csv")
-    record = api.check(tmp_path / "signed.csv").record
+    record = plan.check(tmp_path / "signed.csv").record
     assert record.audit is not None
     agreement = record.audit.agreement
     assert agreement is not None
@@ -115,7 +116,7 @@ def faulty(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_planted_faults_are_found_and_ranked(faulty: tuple[Path, Path]) -> None:
     data, test = faulty
-    record = api.check(data, overrides={"data": {"test": str(test)}}).record
+    record = plan.check(data, overrides={"data": {"test": str(test)}}).record
     assert record.across is not None
     assert (record.across.exact, record.across.normalised, record.across.near) == (0, 1, 1)
     assert (record.conflicts.texts, record.conflicts.lost) == (1, 1)
@@ -133,7 +134,7 @@ def test_planted_faults_are_found_and_ranked(faulty: tuple[Path, Path]) -> None:
 
 
 def test_what_was_matched_is_nowhere(faulty: tuple[Path, Path]) -> None:
-    checked = api.check(faulty[0])
+    checked = plan.check(faulty[0])
     written = [
         checked.record.model_dump_json(),
         render_check_markdown(checked.record),
@@ -150,7 +151,7 @@ def test_a_frequent_key_is_not_named_among_broken_words(
     """The words that a tokenizer breaks are the one thing in the record that quotes texts."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    from choose.models import token_counts
+    from choose.check import tokens as token_counts
 
     tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "w": 1, "##w": 2}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -164,14 +165,14 @@ def test_a_frequent_key_is_not_named_among_broken_words(
 
 def test_clean_rows_have_nothing_to_do_first(tmp_path: Path) -> None:
     data = write_csv(tmp_path / "clean.csv", [(e.text, e.target) for e in pool(seed=1, rows=60)])
-    record = api.check(data, overrides={"goal": {"margin": 0.25}}).record
+    record = plan.check(data, overrides={"goal": {"margin": 0.25}}).record
     assert record.first == ()
     assert record.headline.endswith("nothing has to be done first.")
 
 
 def test_asking_every_row_is_cheaper_than_labelling_more(tmp_path: Path) -> None:
     rows = [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(seed=1, rows=5100))]
-    record = api.check(write_csv(tmp_path / "many.csv", rows)).record
+    record = plan.check(write_csv(tmp_path / "many.csv", rows)).record
     assert record.division == "held-out"
     assert record.rows == 5100 > record.test_rows
     assert any("--folds 5" in step.says for step in record.first)
@@ -286,10 +287,10 @@ def test_known_leaks_of_a_real_set(shared_data: Path) -> None:
     """Its card: 6 test texts stand in the pool to the letter, 4 texts repeat in the pool."""
     folder = shared_data / "banking77"
     overrides = {"data": {"test": str(folder / "test.csv")}}
-    from choose.check.looked import Looked
+    from choose.check.facts import Looked
     from choose.data.load import divided, read_rows
 
-    study = api.resolve(folder / "train.csv", None, overrides)
+    study = resolve(folder / "train.csv", None, overrides)
     rows = read_rows(study.data)
     looked = Looked(rows, divided(rows, study.data, study.task), 0.02)
     within, across = looked.repeats

@@ -7,15 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from choose.data.balance import balance_of
-from choose.data.conflicts import counted as counted_conflicts
-from choose.data.conflicts import torn
-from choose.data.duplicates import twins_of
+from choose.check.drift import thirds_of
+from choose.data.duplicates import count_conflicts as counted_conflicts
+from choose.data.duplicates import count_repeats, repeats_across, repeats_within, torn, twins_of
 from choose.data.languages import NO_LETTERS, UNKNOWN, language_of, languages_of
-from choose.data.lengths import lengths_of
-from choose.data.personal import hints_by_row, hints_of
-from choose.data.repeats import counted, repeats_across, repeats_within
-from choose.data.thirds import thirds_of
+from choose.data.personal_data import hints_by_row, hints_of
+from choose.data.profile import balance_of, lengths_of
 from choose.types import Example
 
 
@@ -49,7 +46,7 @@ def test_each_row_counts_once_under_its_closest_likeness() -> None:
         ("r3", "near"),
         ("r4", "near"),
     ]
-    counts = counted(repeats, chain=3)
+    counts = count_repeats(repeats, chain=3)
     assert (counts.exact, counts.normalised, counts.near, counts.all) == (2, 1, 2, 5)
     assert {r.id: r.of for r in repeats}["r4"] == "r3"
 

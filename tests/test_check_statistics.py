@@ -7,10 +7,11 @@ import pytest
 from scipy.stats import mannwhitneyu
 from statsmodels.stats.power import NormalIndPower
 
-from choose.judge.before_data import LEARNT, TRAINING, Wishes, before_data, rows_for_target
-from choose.judge.change import mix_change, text_change
-from choose.judge.paired import mcnemar_midp
-from choose.judge.reach import independent_rows, reach_of
+from choose.check.drift import mix_change, text_change
+from choose.judge.sample_size import TRAINING, before_data, reach_of, rows_for_target
+from choose.judge.stats.paired import mcnemar_midp
+from choose.judge.stats.two_way import independent_rows
+from choose.schema.plan import LEARNT, Wishes
 
 
 def test_reach_golden() -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from choose.judge.rule import Rule
+from choose.judge.evidence import Rule
 from choose.judge.verdict import judge
 from cited import misattributed, uncited
 from worlds import Player, study

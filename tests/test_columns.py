@@ -7,12 +7,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from choose.data.columns import examples_from
-from choose.data.dates import parse_dates
-from choose.data.read import read_table
-from choose.data.roles import maybe_group
+from choose.data.columns import examples_from, maybe_group
+from choose.data.readers.dates import parse_dates
+from choose.data.readers.table_file import read_table
 from choose.errors import DataError
-from choose.study.study import DataSection
+from choose.study.config import DataSection
 from choose.types import Example
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cleanlab.count import compute_confident_joint, estimate_joint
 
-from choose.judge.confident import NONE, counted_as, joint
+from choose.judge.diagnosis.label_noise import NONE, counted_as, joint
 
 
 def noisy(seed: int, rows: int = 400, labels: int = 5) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,20 @@ import pytest
 import fakes
 import tiny
 from chat_server import by_words, transport
-from choose import conformance
-from choose.conformance import CHECKS, TASK, Factory
+from choose.conformance import (
+    _WORDS,
+    CHECKS,
+    HOSTILE,
+    TASK,
+    Factory,
+    init_only_stores,
+    keeps_nothing_between_fits,
+    leaves_global_randomness_alone,
+    leaves_the_pool_alone,
+    one_answer_an_item,
+    order_and_batch_do_not_matter,
+    saved_and_loaded_answers_alike,
+)
 from choose.errors import StrategyError
 from choose.models.endpoints.session import connected
 from choose.models.endpoints.settings import Endpoint
@@ -36,7 +48,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def behind() -> Iterator[None]:
     """A model behind an endpoint that reads the words of the toy task."""
     endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy")}
-    with connected(endpoints, transport=transport(by_words(conformance._WORDS))):
+    with connected(endpoints, transport=transport(by_words(_WORDS))):
         yield
 
 
@@ -58,7 +70,7 @@ def test_contract(name: str, check: Check, tiny_models: dict[str, str]) -> None:
 @pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
 def test_contract_behind_an_endpoint(name: str, check: Check, tiny_models: dict[str, str]) -> None:
     make = factory(name, {**tiny_models, "model": "endpoint:toy"})
-    if check is conformance.saved_and_loaded_answers_alike:
+    if check is saved_and_loaded_answers_alike:
         with pytest.raises(StrategyError, match="cannot be exported"):
             check(make)
     else:
@@ -166,16 +178,16 @@ def test_the_sound_strategy_passes() -> None:
 @pytest.mark.parametrize(
     ("culprit", "check"),
     [
-        (Greedy, conformance.init_only_stores),
-        (Neighbourly, conformance.order_and_batch_do_not_matter),
-        (Hoarder, conformance.keeps_nothing_between_fits),
-        (Careless, conformance.leaves_global_randomness_alone),
-        (Vandal, conformance.leaves_the_pool_alone),
-        (Uncertain, conformance.one_answer_an_item),
-        (Forgetful, conformance.saved_and_loaded_answers_alike),
-        (Pickler, conformance.saved_and_loaded_answers_alike),
-        (fakes.Liar, conformance.one_answer_an_item),
-        (fakes.Short, conformance.one_answer_an_item),
+        (Greedy, init_only_stores),
+        (Neighbourly, order_and_batch_do_not_matter),
+        (Hoarder, keeps_nothing_between_fits),
+        (Careless, leaves_global_randomness_alone),
+        (Vandal, leaves_the_pool_alone),
+        (Uncertain, one_answer_an_item),
+        (Forgetful, saved_and_loaded_answers_alike),
+        (Pickler, saved_and_loaded_answers_alike),
+        (fakes.Liar, one_answer_an_item),
+        (fakes.Short, one_answer_an_item),
     ],
 )
 def test_each_culprit_is_caught(culprit: Any, check: Check) -> None:
@@ -188,5 +200,5 @@ def test_each_culprit_is_caught(culprit: Any, check: Check) -> None:
 
 
 def test_hostile_rows_are_hostile() -> None:
-    joined = "".join(conformance.HOSTILE)
+    joined = "".join(HOSTILE)
     assert all(trap in joined for trap in ("\x00", "\x1b", "[bold", "<|im_end|>", "=cmd", "\u202e"))

@@ -7,14 +7,14 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from choose.judge.record import Decision
-from choose.judge.rule import Rule
+from choose.formatting import dollars, months, rough
+from choose.judge.evidence import Rule
 from choose.judge.verdict import judge
-from choose.judge.words import dollars, months, rough
-from choose.report.html import render_html
-from choose.report.html.volumes import volumes
+from choose.report.html.line_charts import volumes
+from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
-from choose.report.terminal import render
+from choose.report.terminal.decision_page import render
+from choose.schema.decision import Decision
 from decisions import HOSTILE, decision
 from priced import HOURS, retiring, rule, world
 

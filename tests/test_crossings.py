@@ -8,13 +8,18 @@ from typing import Any
 import pytest
 
 import worlds
-from choose.judge.crossings import FORETOLD, MEASURED, crossings_of, foretold_crossings
-from choose.judge.panel import panel
-from choose.judge.record import Crossing, Decision
-from choose.judge.rule import Rule
-from choose.judge.settle import field_of
+from choose.judge.decision.contenders import field_of
+from choose.judge.decision.curve_crossings import (
+    FORETOLD,
+    MEASURED,
+    crossings_of,
+    foretold_crossings,
+)
+from choose.judge.evidence import Rule
+from choose.judge.panel.score_tables import panel
 from choose.judge.verdict import judge
-from choose.report.forecasts import forecast_lines
+from choose.report.findings import forecast_lines
+from choose.schema.decision import Crossing, Decision
 
 RISING = {25: 0.45, 50: 0.55, 100: 0.65, 200: 0.74}
 SLOW = {25: 0.62, 50: 0.64, 100: 0.66, 200: 0.675}

@@ -10,14 +10,11 @@ import pytest
 from scipy.special import ndtri
 
 import worlds
-from choose.judge.curve_fits import FAMILIES, Fitted, fit
-from choose.judge.curve_points import Points, points_of
-from choose.judge.curves import REACH, Ensemble, horizon, when
-from choose.judge.ensembles import ensemble
-from choose.judge.forecasts import Curves
-from choose.judge.luck import REPLICATES, Luck
-from choose.judge.panel import panel
-from choose.judge.rule import Rule
+from choose.judge.evidence import Rule
+from choose.judge.measures.curve_fit import FAMILIES, Fitted, Points, fit, points_of
+from choose.judge.measures.curve_forecast import REACH, Curves, Ensemble, ensemble, horizon, when
+from choose.judge.panel.score_tables import panel
+from choose.judge.stats.intervals import REPLICATES, Luck
 
 SIZES = np.array([50.0, 100.0, 200.0, 400.0, 800.0])
 EXP3, POW3, LOGARITHM = FAMILIES

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from choose.data.divide import Options, divide
 from choose.data.duplicates import alike, normalised, twins_of
 from choose.data.load import load_dataset, name_of
-from choose.data.pools import interleaved, ordered, pool_for, sample
+from choose.data.splits import Options, divide
+from choose.data.stratify import interleaved, ordered, pool_for, sample
 from choose.errors import DataError, StudyError
-from choose.study.study import DataSection, TaskSection
+from choose.study.config import DataSection, TaskSection
 from choose.types import Dataset, Example
 
 WORDS = ("red", "blue", "green", "amber", "violet", "teal", "olive", "navy", "coral", "beige")

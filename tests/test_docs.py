@@ -17,10 +17,10 @@ import pytest
 import typer
 
 from choose.cli.app import app
-from choose.judge.record import Kind
+from choose.schema.decision import Kind
 from choose.strategy import available, describe
-from choose.study.load import check
-from choose.study.study import Study
+from choose.study.config import Study
+from choose.study.study_file import check
 from decisions import decision
 from generate import FOLDER, pages
 from generate.meanings import MEANINGS

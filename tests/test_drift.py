@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 import worlds
-from choose.judge.drift import drop_of, origins_of, stable
-from choose.judge.evidence import Evidence, Items
-from choose.judge.intervals import AGRESTI_COULL, two_way_interval
-from choose.judge.newclass import new_class_of
-from choose.judge.panel import panel
-from choose.judge.rule import Rule
-from choose.judge.selective import accuracy_rows
+from choose.judge.decision.label_gates import stable
+from choose.judge.evidence import Evidence, Items, Rule
+from choose.judge.measures.robustness import accuracy_rows
+from choose.judge.measures.task_change import drop_of, new_class_of, origins_of
+from choose.judge.panel.score_tables import panel
+from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.verdict import judge
 from choose.types import Answers, Run, Scenario, Trial
 

@@ -11,7 +11,7 @@ import pytest
 import tiny
 from choose.conformance import HOSTILE, pool
 from choose.errors import ModelError
-from choose.models.encoder import Encoder, embed, embed_seconds, load_encoder
+from choose.models.embeddings import Encoder, embed, embed_seconds, load_encoder
 
 TEXTS = [example.text for example in pool(rows=40)]
 

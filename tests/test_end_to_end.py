@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from choose.models.specs import DEFAULT_ENCODER
+from choose.models.weights.spec import DEFAULT_ENCODER
 from studies import write_csv
 
 pytestmark = pytest.mark.slow

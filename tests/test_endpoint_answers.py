@@ -16,10 +16,9 @@ import pytest
 
 import tiny
 from chat_server import Http, broken, by_words, error, labels_of, sent, transport
-from choose import conformance
-from choose.conformance import TASK, pool, questions
+from choose.conformance import _WORDS, TASK, pool, questions
 from choose.errors import EndpointError
-from choose.models.endpoints.patience import Patience
+from choose.models.endpoints.retry import Patience
 from choose.models.endpoints.session import connected
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import build
@@ -27,7 +26,7 @@ from choose.types import Item
 
 Respond = Callable[[dict[str, Any]], Http]
 
-RIGHT = by_words(conformance._WORDS)
+RIGHT = by_words(_WORDS)
 
 
 @contextmanager

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from chat_server import Http, Responder, Server, by_words, error, sent, serving
-from choose import conformance
 from choose.cli import main
-from choose.cli.consent import Consent
+from choose.cli.console import Consent
+from choose.conformance import _WORDS, pool
 from choose.errors import StudyError
-from choose.models.endpoints.patience import Patience
-from choose.sending import Bill, Spending
-from choose.store import Store
+from choose.models.endpoints.retry import Patience
+from choose.schema.plan import Bill, Spending
+from choose.store.store import Store
 from studies import write_csv
 
 KEY = "sk-this-must-never-be-written-4711"
-RIGHT = by_words(conformance._WORDS)
+RIGHT = by_words(_WORDS)
 QUICK = ("--seeds", "1", "--sizes", "1", "--noise", "0")
 
 Run = Callable[..., tuple[int, str, str]]
@@ -327,7 +327,7 @@ def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: 
         calls[question] = calls.get(question, 0) + 1
         # The three rows of which 7, 17, 27 … stand in the text get another answer each time.
         if question.split()[-2].endswith("7"):
-            label = list(conformance._WORDS)[calls[question] % 3]
+            label = list(_WORDS)[calls[question] % 3]
             return sent(json.dumps({"label": label}))
         return RIGHT(body)
 
@@ -400,7 +400,7 @@ def test_priced_rows_are_spared_off_the_main_comparison(
 ) -> None:
     write_csv(
         tmp_path / "words.csv",
-        [(f"{e.text} {i}", e.target) for i, e in enumerate(conformance.pool(rows=300))],
+        [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(rows=300))],
     )
     grid = ["--seeds", "1", "--sizes", "0.5,1", "--noise", "0.2"]
     priced = ["--model", "m", "--base-url", server.url, "--usd-per-million", "1,2", "--yes"]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import tomli_w
 
-from choose.study.load import check
-from choose.study.study import Study
+from choose.study.config import Study
+from choose.study.study_file import check
 from serving.faulty import FaultyServer
 from serving.studies import KEY_VARIABLE, ONCE, bench, words_rule
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from choose.models.endpoints.journal import Paid
-from choose.models.endpoints.matching import Reader
+from choose.models.endpoints.ledger import Paid
+from choose.models.endpoints.responses import Reader
 from choose.types import Task
 
 TASK = Task(

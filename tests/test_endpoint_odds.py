@@ -7,8 +7,8 @@ from math import exp, log
 import numpy as np
 import pytest
 
-from choose.models.endpoints.journal import Alternatives
-from choose.models.endpoints.odds import label_scores
+from choose.models.endpoints.ledger import Alternatives
+from choose.models.endpoints.responses import label_scores
 
 NAMES = ("refund", "reply", "card")
 

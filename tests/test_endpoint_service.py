@@ -7,12 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.answers import table_of
-from choose.judge.credible import billions_in, strong
-from choose.judge.endpoint_service import service_of
-from choose.judge.evidence import CandidateInfo, Evidence, Items
-from choose.judge.measure import ACCURACY
-from choose.judge.panel import Measured, _rows
+from choose.judge.evidence import ACCURACY, CandidateInfo, Evidence, Items, billions_in, strong
+from choose.judge.measures.build_scorecard import service_of
+from choose.judge.panel.score_tables import Measured, _rows, table_of
 from choose.types import STANDARD, Answers, Run, Status, Trial
 
 IDS = tuple(f"r{i}" for i in range(10))

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from choose.errors import ModelError, StudyError
-from choose.models.endpoints.secrets import HIDDEN, key_of, scrubbed
 from choose.models.endpoints.session import connected
-from choose.models.endpoints.settings import Endpoint
-from choose.models.weights import weights_digest
-from choose.study.load import check
+from choose.models.endpoints.settings import HIDDEN, Endpoint, key_of, scrubbed
+from choose.models.weights.resolve import weights_digest
+from choose.study.study_file import check
 
 KEY = "sk-do-not-print-me-123456"
 

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 
 from chat_server import Http, by_words, error, serving
-from choose import conformance
-from choose.api import compare
-from choose.conformance import questions
+from choose.api.compare import compare
+from choose.conformance import _WORDS, TASK, pool, questions
 from choose.errors import EndpointError
-from choose.meter import OutOfTime, metered
 from choose.models.endpoints import session as sessions
-from choose.models.endpoints.patience import Patience
+from choose.models.endpoints.retry import Patience
+from choose.progress import OutOfTime, metered
 from choose.strategy import Strategy
 from studies import write_csv
 from test_endpoint_traffic import RIGHT, _as_response, fitted, line, right, rows
@@ -43,7 +42,7 @@ class Slow:
 def tried() -> Strategy:
     """Return a strategy whose endpoint was tried out, which also loads the client."""
     strategy = fitted()
-    strategy.check(conformance.TASK)  # type: ignore[attr-defined]
+    strategy.check(TASK)  # type: ignore[attr-defined]
     return strategy
 
 
@@ -206,7 +205,7 @@ model = "endpoint:big"
 @pytest.mark.slow
 def test_a_study_behind_a_server_that_slows_down_ends_in_time() -> None:
     arrived: list[float] = []
-    answer, budget = by_words(conformance._WORDS), 5.0
+    answer, budget = by_words(_WORDS), 5.0
 
     def slowing(body: dict[str, Any]) -> Http:
         arrived.append(time.monotonic())
@@ -214,7 +213,7 @@ def test_a_study_behind_a_server_that_slows_down_ends_in_time() -> None:
             time.sleep(0.5)
         return answer(body)
 
-    found = [(e.text, e.target) for e in conformance.pool(seed=3, rows=300)]
+    found = [(e.text, e.target) for e in pool(seed=3, rows=300)]
     write_csv(Path("words.csv"), found[:100])
     write_csv(Path("held_out.csv"), found[100:])
     with serving(slowing) as server:

@@ -17,19 +17,16 @@ from typing import Any
 import pytest
 
 from chat_server import Http, broken, by_words, error, transport
-from choose import conformance
-from choose.conformance import TASK, pool, questions
+from choose.conformance import _WORDS, TASK, pool, questions
 from choose.errors import EndpointError, MoneySpent
-from choose.models.endpoints.breaker import Breaker
-from choose.models.endpoints.pace import Allowance, Pace, seconds_of
-from choose.models.endpoints.patience import Patience
+from choose.models.endpoints.client import pause_of
+from choose.models.endpoints.retry import Allowance, Breaker, Pace, Patience, seconds_of
 from choose.models.endpoints.session import Session, connected, repeated
 from choose.models.endpoints.settings import Endpoint
-from choose.models.endpoints.wire import pause_of
 from choose.strategy import Strategy, build
 from choose.types import Answers, Item
 
-RIGHT = by_words(conformance._WORDS)
+RIGHT = by_words(_WORDS)
 FAST = Patience(attempts=8, first=0.001, most=0.01, longest=5.0)
 PRICED = {"usd_per_million_in": 1.0, "usd_per_million_out": 10.0}
 

@@ -13,14 +13,15 @@ import pytest
 
 import fakes
 import tiny
-from choose import api
-from choose.artefact.folder import whole_folder
-from choose.artefact.licences import licence_of
+from choose.api.compare import report
+from choose.api.export import export
 from choose.conformance import PICKLES, TASK, pool, questions
 from choose.errors import ChooseError, StoreError, StudyError
-from choose.models.plain_peft import usage
-from choose.models.weights import DEFAULT_ENCODER, DEFAULT_LM
-from choose.store import Store
+from choose.export.card import licence_of
+from choose.export.folder import whole_folder
+from choose.models.saving import usage
+from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.store.store import Store
 from choose.strategy import build
 from choose.types import Item
 from shipped import STRATEGIES, small_study
@@ -61,7 +62,7 @@ def test_a_trial_made_again_answers_as_stored_in_a_fresh_process(
     folders = {}
     for name, run in stored.items():
         assert run is not None
-        made = api.export(study, tmp_path / name, trial=run.trial.key[:12])
+        made = export(study, tmp_path / name, trial=run.trial.key[:12])
         assert made.manifest.trial == run.trial.key
         assert made.manifest.rows == run.trial.train_size < 60
         folders[name] = made.folder
@@ -80,19 +81,19 @@ def test_a_trial_made_again_answers_as_stored_in_a_fresh_process(
 def test_a_trial_on_rows_that_changed_is_not_made_again(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose.artefact import choice
+    from choose.export import selection as choice
 
     key = Store.open(study).grid()[1][0].key
     monkeypatch.setattr(choice, "digest_rows", lambda rows: "0" * 32)
     with pytest.raises(StoreError, match="not those that trial"):
-        api.export(study, tmp_path / "out", trial=key)
+        export(study, tmp_path / "out", trial=key)
 
 
 def test_every_label_is_learnt_and_the_card_says_what_was_measured(
     study: Path, tmp_path: Path
 ) -> None:
-    decision = api.report(study)
-    made = api.export(study, tmp_path / "out")
+    decision = report(study)
+    made = export(study, tmp_path / "out")
     wanted = decision.verdict.recommended or decision.verdict.use_meanwhile
     assert made.manifest.candidate == wanted
     assert made.manifest.rows == 60
@@ -111,7 +112,7 @@ def test_every_label_is_learnt_and_the_card_says_what_was_measured(
 
 
 def test_a_folder_says_when_it_holds_the_rows(study: Path, tmp_path: Path) -> None:
-    inside = {n: api.export(study, tmp_path / n, candidate=n).rows_inside for n in STRATEGIES}
+    inside = {n: export(study, tmp_path / n, candidate=n).rows_inside for n in STRATEGIES}
     assert inside["tfidf"] == inside["probe"] == inside["prompt"] == inside["lora"] == 0
     assert inside["knn"] == inside["retrieval"] == 60
     assert inside["few-shot"] == 6
@@ -146,7 +147,7 @@ def test_the_card_s_code_answers_without_choose(kind: str, tmp_path: Path) -> No
 
 
 def test_the_card_of_a_lora_holds_that_code(study: Path, tmp_path: Path) -> None:
-    made = api.export(study, tmp_path / "out", candidate="lora")
+    made = export(study, tmp_path / "out", candidate="lora")
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert usage(made.manifest.params["base"], "out/model").rstrip() in card
     assert not (tmp_path / "out" / "model" / "README.md").exists()
@@ -185,12 +186,12 @@ def test_a_folder_is_whole_or_not_there(study: Path, tmp_path: Path) -> None:
         half_filled(place)
     assert not place.exists()
     assert not list(place.parent.iterdir())
-    api.export(study, place, candidate="majority")
+    export(study, place, candidate="majority")
     before = (place / "export.json").read_text()
     with pytest.raises(StoreError, match="--force"):
-        api.export(study, place, candidate="tfidf")
+        export(study, place, candidate="tfidf")
     assert (place / "export.json").read_text() == before
-    api.export(study, place, candidate="tfidf", force=True)
+    export(study, place, candidate="tfidf", force=True)
     assert json.loads((place / "export.json").read_text())["candidate"] == "tfidf"
     assert [p.name for p in place.parent.iterdir()] == ["out"]
 
@@ -199,12 +200,12 @@ def test_what_is_no_export_is_never_replaced(study: Path, tmp_path: Path) -> Non
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").write_text("all of it")
     with pytest.raises(StoreError, match="no export"):
-        api.export(study, tmp_path / "home", candidate="majority", force=True)
+        export(study, tmp_path / "home", candidate="majority", force=True)
     with pytest.raises(StoreError, match="is a file"):
-        api.export(study, tmp_path / "home" / "thesis.txt", candidate="majority", force=True)
+        export(study, tmp_path / "home" / "thesis.txt", candidate="majority", force=True)
     assert (tmp_path / "home" / "thesis.txt").read_text() == "all of it"
     (tmp_path / "empty").mkdir()
-    assert api.export(study, tmp_path / "empty", candidate="majority").manifest.rows == 60
+    assert export(study, tmp_path / "empty", candidate="majority").manifest.rows == 60
 
 
 def test_what_changed_since_the_study_is_refused(
@@ -214,10 +215,10 @@ def test_what_changed_since_the_study_is_refused(
 
     monkeypatch.setattr(Majority, "revision", 99)
     with pytest.raises(StudyError, match="has changed since the study"):
-        api.export(study, tmp_path / "out", candidate="majority")
+        export(study, tmp_path / "out", candidate="majority")
     monkeypatch.setattr(Probe, "weights", lambda self: "0" * 64)
     with pytest.raises(StudyError, match="weights that 'probe' names"):
-        api.export(study, tmp_path / "out", candidate="probe")
+        export(study, tmp_path / "out", candidate="probe")
     assert not (tmp_path / "out").exists()
 
 
@@ -227,7 +228,7 @@ def test_a_strategy_that_cannot_be_saved_says_so(
     fakes.install(monkeypatch)
     store = small_study(tmp_path, "mute")
     with pytest.raises(StudyError, match="no save and load"):
-        api.export(store, tmp_path / "out", candidate="mute")
+        export(store, tmp_path / "out", candidate="mute")
 
 
 def test_a_bug_in_load_is_found_before_anybody_ships_it(
@@ -243,7 +244,7 @@ def test_a_bug_in_load_is_found_before_anybody_ships_it(
 
     monkeypatch.setattr(Tfidf, "load", wrong)
     with pytest.raises(ChooseError, match="otherwise than before"):
-        api.export(study, tmp_path / "out", candidate="tfidf")
+        export(study, tmp_path / "out", candidate="tfidf")
     assert not (tmp_path / "out").exists()
 
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.choice_stability import halves, under_noise, under_views
-from choose.judge.crossed import independent_rows
-from choose.judge.fits import ASSUMED_SD, about, compared, difference, resampled
-from choose.judge.growth import rise
-from choose.judge.paired import paired_difference
-from choose.judge.panel import ARTEFACT, panel
-from choose.judge.rule import Rule
-from choose.judge.settle import field_of
-from choose.judge.settling import rows_to_settle
+from choose.judge.decision.contenders import field_of
+from choose.judge.decision.more_labels import rise
+from choose.judge.decision.robust_choice import halves, under_noise, under_views
+from choose.judge.decision.rows_needed import rows_to_settle
+from choose.judge.evidence import Rule
+from choose.judge.panel.pairs import ASSUMED_SD, about, compared, difference, resampled
+from choose.judge.panel.score_tables import ARTEFACT, panel
+from choose.judge.stats.paired import paired_difference
+from choose.judge.stats.two_way import independent_rows
 from choose.judge.verdict import judge
 from choose.types import Answers
 from worlds import LABELS, Player, lora, majority, probe, study, tfidf

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from choose.api import plan
-from choose.data.divide import divide
+from choose.api.plan import plan
 from choose.data.scenarios import Place, drawn
+from choose.data.splits import divide
 from choose.errors import StrategyError, StudyError
 from choose.study.candidates import candidates_of
-from choose.study.ranges import sizes_in_rows
-from choose.study.study import CandidateSection, Grid, Models, Study
+from choose.study.config import CandidateSection, Grid, Models, Study
+from choose.study.grid_points import sizes_in_rows
 from choose.types import STANDARD, Scenario
 from studies import dataset, study
 

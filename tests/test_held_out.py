@@ -11,8 +11,8 @@ import pytest
 
 import tiny
 from choose.conformance import TASK, pool
-from choose.models import schedule
-from choose.models.schedule import split
+from choose.models.lora import training as schedule
+from choose.models.lora.training import split
 from choose.strategy import build
 from choose.types import Task
 

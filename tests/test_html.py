@@ -14,13 +14,11 @@ from threading import Thread
 import pytest
 
 import decisions
-from choose.judge.record import Decision
-from choose.judge.record_audit import Audit, Suspect
-from choose.judge.record_method import Method, Note, PromptText
-from choose.report.html import render_html
-from choose.report.html.page import plainly
+from choose.report.format import KINDS
+from choose.report.html.page import plainly, render_html
 from choose.report.markdown import render_markdown
-from choose.report.words import KINDS
+from choose.schema.decision import Decision, Method, Note, PromptText
+from choose.schema.diagnosis import Audit, Suspect
 
 BROWSER = next(
     (

@@ -16,11 +16,11 @@ import pytest
 import tiny
 from choose.conformance import TASK, pool
 from choose.errors import ModelError
-from choose.models import kept, kept_file
-from choose.models.causal_load import load_causal
-from choose.models.encoder import Encoder, embed, load_encoder
-from choose.models.kept import Shelf, keeping
-from choose.models.kept_file import KeptFile
+from choose.models.causal.loading import load_causal
+from choose.models.embeddings import Encoder, embed, load_encoder
+from choose.models.results import sqlite as kept_file
+from choose.models.results.cache import Shelf, _file, keeping
+from choose.models.results.sqlite import KeptFile
 from choose.strategy import build
 
 TEXTS = [example.text for example in pool(rows=40)]
@@ -30,8 +30,8 @@ ROW = np.arange(8, dtype=np.float32)
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
-    monkeypatch.setattr("choose.models.kept.cache_dir", lambda: tmp_path / "kept-here")
-    kept._file.cache_clear()
+    monkeypatch.setattr("choose.models.results.cache.cache_dir", lambda: tmp_path / "kept-here")
+    _file.cache_clear()
     return tmp_path / "kept-here" / "kept"
 
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.sparse import random as random_sparse
 
-from choose.models import logistic
-from choose.models.folding import Folded
-from choose.models.logistic import LogisticHead, RowSpace, pays
+from choose.models import classical as logistic
+from choose.models.classical import Folded, LogisticHead, RowSpace, pays
 
 
 @pytest.mark.parametrize("C", [1.0, 10.0])

@@ -13,10 +13,10 @@ import pytest
 import tiny
 from choose.conformance import TASK, pool, questions
 from choose.errors import StrategyError
-from choose.models.batches import affixes, by_length, shuffled, tokenise
-from choose.models.low_rank import adapted_from
-from choose.models.schedule import Plan, class_weights, plan
-from choose.models.tuning import train
+from choose.models.lora.batching import affixes, by_length, shuffled, tokenise
+from choose.models.lora.fit import train
+from choose.models.lora.fused.adapters import adapted_from
+from choose.models.lora.training import Plan, class_weights, plan
 from choose.strategy import Saves, build
 from choose.types import Answers, Example, Item, Task
 
@@ -97,7 +97,7 @@ def test_an_adapter_of_other_weights_is_refused(bases: dict[str, str], tmp_path:
 
 
 def test_the_shared_base_keeps_no_trace(bases: dict[str, str]) -> None:
-    from choose.models.adapters import load_base
+    from choose.models.lora.model import load_base
 
     base = load_base(bases["causal"])
     before = {name: tensor.clone() for name, tensor in base.model.state_dict().items()}
@@ -201,8 +201,9 @@ def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(
 ) -> None:
     import torch
 
-    from choose.models import lanes, plain_lane
-    from choose.models.adapters import state_of
+    from choose.models.lora import autograd as plain_lane
+    from choose.models.lora.fused import engine as lanes
+    from choose.models.lora.model import state_of
 
     monkeypatch.setattr(lanes, "halves", lambda _: True)
     monkeypatch.setattr(plain_lane, "halves", lambda _: True)
@@ -238,8 +239,7 @@ def test_one_of_a_group_that_learns_nothing_is_named(bases: dict[str, str]) -> N
 
 @pytest.mark.slow
 def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
-    from choose.models.adapters import load_base, own_randomness
-    from choose.models.attaching import Shape, fresh
+    from choose.models.lora.model import Shape, fresh, load_base, own_randomness
 
     base = load_base(bases["causal"])
     examples = pool(rows=90)
@@ -267,7 +267,7 @@ def test_batches_hold_every_row_once_and_little_padding() -> None:
 
 
 def test_tokens_of_both_kinds(bases: dict[str, str]) -> None:
-    from choose.models.adapters import load_base
+    from choose.models.lora.model import load_base
 
     causal, encoder = (load_base(bases[k]) for k in ("causal", "encoder"))
     assert causal.causal

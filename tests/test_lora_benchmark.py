@@ -10,8 +10,7 @@ import pytest
 
 import lora
 import tiny
-from choose.models.adapters import load_base
-from choose.models.attaching import Shape, fresh
+from choose.models.lora.model import Shape, fresh, load_base
 from naive import tuning
 from tuned import peer, turns
 from tuned.turns import PEERS, Turns

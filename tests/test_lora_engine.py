@@ -10,21 +10,20 @@ import numpy as np
 import pytest
 
 import tiny
-from choose.models import frozen, lanes, passes
-from choose.models.adapters import Base, Tuned, load_base, own_randomness, state_of
-from choose.models.attaching import Shape, fresh
-from choose.models.batches import pad
-from choose.models.courses import Course
-from choose.models.decoder import Decoder, fits
-from choose.models.frozen import Frozen
-from choose.models.lanes import lane
-from choose.models.low_rank import Adapters, adapted_from
-from choose.models.lower import Lower
-from choose.models.passes import Lesson, parts, study
-from choose.models.plain_lane import Plain
-from choose.models.ragged import ragged
-from choose.models.schedule import Plan
-from choose.models.tuning import train, train_several
+from choose.models.lora.autograd import Plain
+from choose.models.lora.batching import pad
+from choose.models.lora.fit import train, train_several
+from choose.models.lora.fused import engine as lanes
+from choose.models.lora.fused import linear as frozen
+from choose.models.lora.fused.adapters import Adapters, adapted_from
+from choose.models.lora.fused.attention import ragged
+from choose.models.lora.fused.decoder import Decoder, fits
+from choose.models.lora.fused.engine import lane
+from choose.models.lora.fused.forward_backward import Lesson, _keep, parts, shared, study
+from choose.models.lora.fused.linear import Frozen
+from choose.models.lora.fused.lower_layers import Lower
+from choose.models.lora.model import Base, Shape, Tuned, fresh, load_base, own_randomness, state_of
+from choose.models.lora.training import Course, Plan
 
 KINDS = ("llama", "qwen2", "mistral")
 
@@ -230,11 +229,11 @@ def test_a_batch_is_divided_evenly_and_into_no_part_too_large() -> None:
 
 def test_passes_hold_several_trials_but_not_too_many_tokens() -> None:
     lesson = Lesson([[1] * 100], None, None, {}, None, 0.0, [])  # type: ignore[arg-type]
-    grouped = passes.shared([lesson] * 20, 10, 2, 640)
+    grouped = shared([lesson] * 20, 10, 2, 640)
     assert sum(map(len, grouped)) == 20
     assert max(100 * len(one) for one in grouped) <= 640 + 50
-    assert [len(one) for one in passes.shared([lesson] * 2, 1, 2, 640)] == [1, 1]
-    assert [len(one) for one in passes.shared([lesson] * 4, 2, 2, 640)] == [2, 2]
+    assert [len(one) for one in shared([lesson] * 2, 1, 2, 640)] == [1, 1]
+    assert [len(one) for one in shared([lesson] * 4, 2, 2, 640)] == [2, 2]
 
 
 @pytest.mark.parametrize("packing", [True, False])
@@ -270,7 +269,7 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
 
     def keep(noise: tuple[int, ...]) -> torch.Tensor:
         lesson = Lesson([[1] * 400], None, None, pairs, None, 0.2, [(1, noise)])  # type: ignore[arg-type]
-        return passes._keep(decoder, lesson)["qkv"]
+        return _keep(decoder, lesson)["qkv"]
 
     first = keep((1, 2, 0))
     assert first.shape == (2, 400, 32)
@@ -281,14 +280,14 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
     assert not torch.equal(first[0], first[1])
     both = [(1, (1, 2, 0)), (1, (1, 2, 1))]
     lesson = Lesson([[1] * 400] * 2, None, None, pairs, None, 0.2, both)  # type: ignore[arg-type]
-    assert torch.equal(passes._keep(decoder, lesson)["qkv"][:, :400], first)
-    assert torch.equal(passes._keep(decoder, lesson)["qkv"][:, 400:], keep((1, 2, 1)))
+    assert torch.equal(_keep(decoder, lesson)["qkv"][:, :400], first)
+    assert torch.equal(_keep(decoder, lesson)["qkv"][:, 400:], keep((1, 2, 1)))
 
 
 def test_the_last_token_of_each_row_is_its_own() -> None:
     import torch
 
-    from choose.models.ragged import ragged
+    from choose.models.lora.fused.attention import ragged
 
     batch = ragged([[1, 2, 3], [4]], "cpu")
     states = torch.tensor([[1.0], [2.0], [6.0], [5.0]])

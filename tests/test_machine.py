@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from choose.models import machine
+from choose.models.hardware import speed_test as machine
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from choose.judge.margins import LEAST
-from choose.judge.rule import Rule
+from choose.judge.evidence import Rule
+from choose.judge.measures.cost_total import LEAST
 from choose.judge.verdict import judge
 from priced import field, rule, world
 from worlds import lora, majority, probe, study, tfidf

@@ -6,9 +6,9 @@ import pytest
 
 import decisions
 from choose.errors import StudyError
-from choose.judge.record import Decision
 from choose.report.markdown import literal, render_markdown, sentence
-from choose.report.outputs import check_output, write_report
+from choose.report.write import check_output, write_report
+from choose.schema.decision import Decision
 
 
 def test_the_verdict_stands_first() -> None:

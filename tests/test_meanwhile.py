@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from choose.judge.meanwhile import Law, least_loss
-from choose.judge.panel import panel
-from choose.judge.rule import Rule
-from choose.judge.settle import field_of
+from choose.judge.decision.contenders import field_of
+from choose.judge.decision.rule import Law, least_loss
+from choose.judge.evidence import Rule
+from choose.judge.panel.score_tables import panel
 from worlds import lora, majority, probe, study
 
 

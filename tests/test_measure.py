@@ -15,18 +15,17 @@ from typer.testing import CliRunner
 import answered
 from choose.cli.app import app
 from choose.errors import StudyError
-from choose.judge.choice_stability import halves
-from choose.judge.families import match
-from choose.judge.intervals import two_way_interval
-from choose.judge.measure import ACCURACY, Measure, evened
-from choose.judge.paired import paired_difference
-from choose.judge.panel import panel
-from choose.judge.rule import Rule
-from choose.judge.scorecards import accuracy
-from choose.judge.settle import field_of
-from choose.judge.shifts import Meeting, shifts
+from choose.judge.decision.contenders import field_of
+from choose.judge.decision.robust_choice import halves
+from choose.judge.evidence import ACCURACY, Measure, Rule, evened
+from choose.judge.measures.build_scorecard import accuracy
+from choose.judge.panel.families import match
+from choose.judge.panel.score_tables import panel
+from choose.judge.stats.intervals import two_way_interval
+from choose.judge.stats.paired import paired_difference
+from choose.judge.study_comparison import Meeting, shifts
 from choose.judge.verdict import judge
-from choose.study.load import check
+from choose.study.study_file import check
 
 LABELS = "abc"
 SHARES = (0.8, 0.15, 0.05)

@@ -9,8 +9,8 @@ from math import inf
 
 import pytest
 
-from choose import meter as meters
-from choose.meter import OutOfTime, metered, seconds_left, went
+from choose import progress as meters
+from choose.progress import OutOfTime, metered, seconds_left, went
 
 
 class Clock:

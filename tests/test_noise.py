@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from choose.data.noise import KINDS, Kind, add_noise, similarity_of_labels
-from choose.data.pools import pool_for
+from choose.data.stratify import pool_for
 from choose.errors import StudyError
 from choose.types import Dataset, Example
 

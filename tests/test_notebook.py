@@ -12,11 +12,13 @@ import pytest
 
 import choose
 import decisions
-from choose import api
+from choose.api.compare import report
+from choose.api.notebook import Decision
+from choose.api.plan import resolve
 from choose.conformance import pool
-from choose.notebook import Decision
-from choose.study.keywords import keywords, overrides_of
-from choose.study.study import Study
+from choose.store.store import Store
+from choose.study.config import Study
+from choose.study.study_file import keywords, overrides_of
 from studies import write_csv
 
 QUICK = {"strategies": ["tfidf"], "seeds": 1, "sizes": [1.0], "noise": [0.0], "progress": False}
@@ -32,7 +34,7 @@ def test_a_decision_holds_the_record_and_where_it_lies(decision: Decision) -> No
     assert decision.verdict.use_meanwhile in {c.candidate for c in decision.scorecards}
     assert decision.store.name == "st"
     assert not decision.interrupted
-    assert decision.model_dump() == api.report(decision.store).model_dump()
+    assert decision.model_dump() == report(decision.store).model_dump()
     assert str(decision) == decision.verdict.headline
     assert decision.verdict.kind in repr(decision)
     again = choose.read(decision.store)
@@ -76,7 +78,7 @@ def test_files_frames_and_dictionaries_are_one_set(decision: Decision, tmp_path:
     ):
         found = choose.compare(form, **QUICK, out=tmp_path / str(id(form)), name="mine")
         assert found.dataset.name == "mine"
-        rows = api.Store.open(found.store).dataset.examples.values()
+        rows = Store.open(found.store).dataset.examples.values()
         assert sorted((e.text, e.target) for e in rows) == expected
 
 
@@ -90,7 +92,7 @@ def test_rows_to_ask_may_be_given_too(tmp_path: Path) -> None:
 
 
 def test_missing_values_of_pandas_are_empty_cells(tmp_path: Path) -> None:
-    from choose.data.frames import table_of
+    from choose.data.readers.records import table_of
 
     pandas = pytest.importorskip("pandas")
     times = pandas.to_datetime(["2026-01-01", None])
@@ -141,7 +143,7 @@ def test_keywords_find_their_sections() -> None:
 
 def test_a_study_may_be_given_as_dictionaries(tmp_path: Path) -> None:
     study = {"goal": {"target": 0.5, "margin": 0.1}, "candidates": [{"strategy": "tfidf"}]}
-    assert api.resolve("x.csv", study).goal.margin == 0.1
+    assert resolve("x.csv", study).goal.margin == 0.1
     data = write_csv(tmp_path / "words.csv")
     quick = {k: v for k, v in QUICK.items() if k != "strategies"}
     made = choose.compare(data, study=study, margin=0.05, **quick, out=tmp_path / "st")

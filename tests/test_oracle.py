@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import oracle
-from choose.evidence import rule_of
-from choose.judge.margins import margins_of
-from choose.judge.panel import panel
-from choose.judge.rule import RULE
+from choose.api.study_evidence import rule_of
+from choose.judge.evidence import RULE
+from choose.judge.measures.cost_total import margins_of
+from choose.judge.panel.score_tables import panel
 from choose.judge.verdict import judge
 from known_worlds.asked_more import AskedMore, ask_more
 from known_worlds.bases import RANGES

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from choose.judge.paired import paired_difference
-from choose.judge.regret import _means
-from choose.judge.settling import asked_too_few, more_rows
+from choose.judge.decision.contenders import _means
+from choose.judge.decision.rows_needed import asked_too_few, more_rows
+from choose.judge.stats.paired import paired_difference
 
 
 def test_a_candidate_that_was_asked_easy_rows_is_measured_against_who_finds_them_easy_too() -> None:

@@ -12,18 +12,18 @@ from rich.console import Console
 import answered
 import decisions
 from answered import player
-from choose.judge.cascade import Pairing, route, threshold
-from choose.judge.frozen import Interval
-from choose.judge.joining import overlap_steps, pays, together
-from choose.judge.overlap import overlap_of
-from choose.judge.panel import panel
-from choose.judge.parts import deal
-from choose.judge.record_failures import Overlap
-from choose.judge.rule import Rule
-from choose.judge.settle import field_of
-from choose.judge.taxonomy import failures_of
+from choose.judge.decision.contenders import field_of
+from choose.judge.diagnosis.error_overlap import Pairing, overlap_of, route, threshold
+from choose.judge.diagnosis.error_taxonomy import failures_of
+from choose.judge.evidence import Rule
+from choose.judge.panel.score_tables import panel
+from choose.judge.prose.failures import overlap_steps, pays
+from choose.judge.stats.intervals import deal
 from choose.judge.verdict import judge
-from choose.report.terminal import render
+from choose.report.findings import together
+from choose.report.terminal.decision_page import render
+from choose.schema.base import Interval
+from choose.schema.diagnosis import Overlap
 
 STUDIES = 60
 LABELS = "abcd"

@@ -9,15 +9,20 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from choose.models import pass_memory
-from choose.models.adapters import Base
-from choose.models.attaching import Shape, fresh
-from choose.models.decoder import Decoder
-from choose.models.low_rank import Adapters
-from choose.models.pass_memory import fitting_tokens, part_tokens, token_bytes
-from choose.models.passes import Lesson, _keep, _sides
-from choose.models.ragged import ragged
-from choose.models.room import kept_bytes
+from choose.models.hardware.memory import kept_bytes
+from choose.models.lora.fused.adapters import Adapters
+from choose.models.lora.fused.attention import ragged
+from choose.models.lora.fused.decoder import Decoder
+from choose.models.lora.fused.forward_backward import (
+    PART_TOKENS,
+    Lesson,
+    _keep,
+    _sides,
+    fitting_tokens,
+    part_tokens,
+    token_bytes,
+)
+from choose.models.lora.model import Base, Shape, fresh
 
 # The default model's shape, without its weights.
 SMOLLM2: dict[str, Any] = {
@@ -69,7 +74,7 @@ def test_what_is_counted_is_what_is_kept(targets: str, dropout: float, dtype: to
 def test_parts_are_smaller_where_more_is_kept() -> None:
     usual, every = adapters("attention", 0.05), adapters("all", 0.05)
     assert 550 <= part_tokens(usual, 128, "cpu") < 600
-    assert part_tokens(usual, 128, "cuda") == pass_memory.PART_TOKENS
+    assert part_tokens(usual, 128, "cuda") == PART_TOKENS
     assert part_tokens(every, 128, "cpu") < 400
     for one in (usual, every):
         assert part_tokens(one, 128, "cpu") * token_bytes(one, 128) <= kept_bytes("cpu") <= 0.65e9

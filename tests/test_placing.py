@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from choose.report.html.placing import decades, names_beside, shares
+from choose.report.html.style import decades, names_beside, shares
 
 
 def placed(*marks: tuple[str, float, float]) -> dict[str, tuple[str, int, int]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import fakes
-from choose import api
-from choose.study.load import load_study
+from choose.api.plan import check
+from choose.study.study_file import load_study
 from studies import write_csv
 
 # --- plan --------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_hostile_labels_stay_labels(choose, tmp_path: Path) -> None:  # type: ig
     labels = {label.strip() for label in HOSTILE}
     assert set(study.task.names) == labels
     assert set(tomllib.loads(written)) == {"data", "task", "goal", "grid"}
-    checked = api.check(study_file="choose.toml").record
+    checked = check(study_file="choose.toml").record
     assert {c.label for c in checked.balance.counts} == labels
 
 
@@ -179,8 +179,7 @@ def test_a_strategy_that_cannot_be_loaded_is_listed_with_its_reason(  # type: ig
 def test_models_say_what_is_here_without_paths(  # type: ignore[no-untyped-def]
     choose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose.models.cache import place_of
-    from choose.models.specs import DEFAULT_ENCODER, parse_wheel
+    from choose.models.weights.spec import DEFAULT_ENCODER, parse_wheel, place_of
 
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
     first = {m["name"]: m for m in json.loads(choose("models", "--json").out)["models"]}

@@ -12,10 +12,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from choose import api
-from choose.artefact.answering import CHUNK, Model
-from choose.artefact.writing import defused
+from choose.api.export import export
 from choose.errors import StrategyError, StudyError
+from choose.export.predict import CHUNK, Model, defused
 from choose.types import Answers, Item
 from shipped import small_study
 
@@ -25,7 +24,7 @@ TEXTS = ("apple pear plum", "", "hammer drill saw", 'rain, "snow" and fog', "=cm
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("predict")
-    return api.export(small_study(place, "tfidf"), place / "out", candidate="tfidf").folder
+    return export(small_study(place, "tfidf"), place / "out", candidate="tfidf").folder
 
 
 def rows(out: str) -> list[dict[str, str]]:
@@ -112,7 +111,7 @@ def test_memory_does_not_grow_with_the_stream(folder: Path) -> None:
 
 
 def test_files_are_read_as_they_are_answered(folder: Path, tmp_path: Path) -> None:
-    from choose.data.stream import file_items
+    from choose.data.readers.text_stream import file_items
 
     path = tmp_path / "t.csv"
     path.write_text("text\n" + "apple\n" * 3_000 + 'pear,"broken\n')

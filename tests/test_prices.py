@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from choose.evidence import _candidate
-from choose.prices import TokenPrices, dollars
+from choose.api.study_evidence import _candidate
+from choose.schema.costs import TokenPrices, dollars
 
 PRICES = TokenPrices(usd_per_million_in=2.0, usd_per_million_cached=0.5, usd_per_million_out=8.0)
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import pytest
 from rich.console import Console
 
-from choose.report.progress import LiveProgress
-from choose.report.standing import Standings
+from choose.report.terminal.live_progress import LiveProgress, Standings
 from choose.types import STANDARD, Answers, Dataset, Example, Fold, Run, Task, Trial
 
 FIRST = "the first pass"

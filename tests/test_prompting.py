@@ -14,9 +14,9 @@ import pytest
 import tiny
 from choose.conformance import HOSTILE, TASK, pool, questions
 from choose.errors import ModelError, StrategyError
-from choose.models.calibration import ROWS, calibrate, calibration_rows
-from choose.models.causal_load import load_causal
-from choose.models.prompt_text import WORDINGS, instruction, numbers_only, tidy
+from choose.models.causal.loading import load_causal
+from choose.models.prompting.local_model import ROWS, calibrate, calibration_rows
+from choose.models.prompting.prompts import WORDINGS, instruction, numbers_only, tidy
 from choose.strategy import build
 from choose.types import Example, Item, Task
 
@@ -228,7 +228,7 @@ def test_calibration_rows_agree_between_pools_that_overlap() -> None:
 def test_few_shot_does_not_calibrate_on_what_it_shows(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose.models.prompter import Prompter
+    from choose.models.prompting.local_model import Prompter
 
     asked: list[str] = []
     monkeypatch.setattr(

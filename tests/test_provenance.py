@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from choose import api
-from choose.fit_notes import merged, notes_of
-from choose.provenance import method_of, settings
-from choose.report.html import render_html
-from choose.report.html.tables import measured
-from choose.report.words import DASH
-from choose.store import Store
-from choose.study.study import Study
+from choose.api.compare import compare
+from choose.api.study_evidence import merged, method_of, notes_of, settings
+from choose.report.format import DASH
+from choose.report.html.page import measured, render_html
+from choose.store.store import Store
+from choose.study.config import Study
 from choose.types import STANDARD, Run, Task, Trial
 from studies import write_csv
 
@@ -35,7 +33,7 @@ def test_settings_name_no_folder_and_no_password() -> None:
 
 def test_the_settings_of_a_record_are_a_study_file(tmp_path: Path) -> None:
     grid = {"seeds": 1, "sizes": (1.0,), "noise": (0.0,), "views": (), "scenarios": ()}
-    outcome = api.compare(
+    outcome = compare(
         write_csv(tmp_path / "w.csv"), overrides={"grid": grid}, strategies=["tfidf"],
         out=tmp_path / "st",
     )  # fmt: skip

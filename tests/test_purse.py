@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from chat_server import Http, Server, by_words, serving
-from choose import conformance
-from choose.api import compare, planned
+from choose.api.compare import compare
+from choose.api.plan import planned
+from choose.conformance import _WORDS, pool
 from choose.models.endpoints.ledger import Ledger
-from choose.run.purse import Paying, Purse
-from choose.store import Store
+from choose.run.spending_limit import Paying, Purse
+from choose.store.store import Store
 from studies import HELD_OUT, write_csv
 
-RIGHT = by_words(conformance._WORDS)
+RIGHT = by_words(_WORDS)
 
 ENDPOINT = """
 [endpoints.{name}]
@@ -49,7 +50,7 @@ def server() -> Iterator[Server]:
 
 
 def write(server: Server, limit: float) -> None:
-    rows = [(e.text, e.target) for e in conformance.pool(seed=3, rows=300)]
+    rows = [(e.text, e.target) for e in pool(seed=3, rows=300)]
     write_csv(Path("words.csv"), rows[:100])
     write_csv(Path("held_out.csv"), rows[100:])
     ends = (

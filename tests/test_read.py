@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from choose.data import read
-from choose.data.cells import ROW
-from choose.data.read import read_table
+from choose.data.readers import table_file as read
+from choose.data.readers.delimited import ROW
+from choose.data.readers.table_file import read_table
 from choose.errors import DataError
 
 HOSTILE = [

@@ -15,8 +15,8 @@ import pytest
 import typer
 
 from choose.cli.app import app
-from choose.cli.gates import PANEL
-from choose.judge.rule import RULE
+from choose.cli.expectations import PANEL
+from choose.judge.evidence import RULE
 from studies import write_csv
 
 ROOT = Path(__file__).parent.parent

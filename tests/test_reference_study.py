@@ -19,8 +19,8 @@ import pytest
 import tomli_w
 
 from choose.conformance import pool
-from choose.models.specs import DEFAULT_ENCODER
-from choose.store import Store
+from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.store.store import Store
 from choose.strategy import find
 from studies import write_csv
 

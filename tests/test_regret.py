@@ -12,7 +12,7 @@ import pytest
 
 import regret
 import regret_answers
-from choose.judge.rule import Rule
+from choose.judge.evidence import Rule
 from choose.judge.verdict import judge
 from choose.strategy import build
 from real_sets.candidates import KINDS

@@ -12,26 +12,29 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import decisions
-from choose.judge.record import Decision, Interval, Kind, Noise, Stability, Variance
-from choose.report.bars import Band, axis_for
-from choose.report.html.page import render_html
-from choose.report.markdown import render_markdown
-from choose.report.safe import clean, shorten
-from choose.report.terminal import render
-from choose.report.words import (
+from choose.report.format import (
     DASH,
     KINDS,
     MINUS,
     chance,
     change,
+    clean,
     clock,
     duration,
     figure,
     percent,
     points,
     short_models,
+    shorten,
     span,
 )
+from choose.report.html.page import render_html
+from choose.report.markdown import render_markdown
+from choose.report.terminal.candidate_table import Band, axis_for
+from choose.report.terminal.decision_page import render
+from choose.schema.base import Interval
+from choose.schema.decision import Decision, Kind
+from choose.schema.scorecard import Noise, Stability, Variance
 
 WIDTHS = (60, 80, 120, 160)
 STORE = Path("some where") / "tickets-9f2c1ab0"

@@ -9,9 +9,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import decisions
-from choose.judge.record import Interval
-from choose.judge.record_audit import Agreement, Audit, NoiseBand, Overlap, RelabelGain, Suspect
-from choose.report.terminal import render
+from choose.report.terminal.decision_page import render
+from choose.schema.base import Interval
+from choose.schema.diagnosis import Agreement, Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
 
 
 def suspect(id="T012", label="billing", suggested="payouts"):
@@ -29,7 +29,7 @@ def found(**facts):
         "contradicted": 86,
         "suspected": 28,
         "suspects": tuple(suspect(f"T{i:03}") for i in range(12)),
-        "overlaps": (Overlap(a="billing", b="payouts", doubted=12, rows=150),),
+        "overlaps": (LabelOverlap(a="billing", b="payouts", doubted=12, rows=150),),
         "agreement": Agreement(
             annotators=3,
             questions=150,
@@ -88,7 +88,7 @@ def test_hostile_text_is_shown_and_not_obeyed():
     said = shown(
         found(
             suspects=(suspect(evil, evil, evil),),
-            overlaps=(Overlap(a=evil, b=evil, doubted=2, rows=4),),
+            overlaps=(LabelOverlap(a=evil, b=evil, doubted=2, rows=4),),
             auditors=(evil,),
             gain=RelabelGain(candidate=evil, rows=1, gain=Interval(value=0.1)),
         )

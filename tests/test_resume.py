@@ -9,17 +9,17 @@ from time import perf_counter
 import pytest
 
 import fakes
-from choose.api import plan
+from choose.api.plan import plan
 from choose.errors import StrategyError
-from choose.meter import OutOfTime
-from choose.run.asking import Deadline
-from choose.run.group import run_trial
+from choose.progress import OutOfTime
+from choose.run.events import left_out_sentences
 from choose.run.local import Limits, run_jobs
-from choose.run.outcome import left_out_sentences
-from choose.store import Store
+from choose.run.timed_predict import Deadline
+from choose.run.trial import run_trial
+from choose.store.store import Store
+from choose.study.config import Study
 from choose.study.grid import Job
-from choose.study.points import FIRST_PASS
-from choose.study.study import Study
+from choose.study.grid_points import FIRST_PASS
 from choose.types import Dataset, Run
 from studies import dataset, study
 

@@ -8,7 +8,7 @@ import pytest
 
 import tiny
 from choose.conformance import TASK, pool, questions
-from choose.models.causal_load import load_causal
+from choose.models.causal.loading import load_causal
 from choose.strategy import build
 from choose.types import Item
 

@@ -15,7 +15,7 @@ import pytest
 
 import tiny
 from choose.conformance import TASK, pool, questions
-from choose.models import runtime
+from choose.models.hardware import device as runtime
 from choose.strategy import available, build, find, hyperparameters
 from choose.types import Answers
 

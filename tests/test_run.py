@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 import fakes
-from choose.api import plan
-from choose.meter import OutOfTime
-from choose.run.asking import CHUNK, Deadline
-from choose.run.group import run_group, run_trial
+from choose.api.plan import plan
+from choose.progress import OutOfTime
+from choose.run.events import left_out_sentences
 from choose.run.local import Limits, run_jobs
-from choose.run.outcome import left_out_sentences
-from choose.run.racing import Race
-from choose.run.standing import whole_cost
-from choose.store import Store
+from choose.run.race import Race, whole_cost
+from choose.run.timed_predict import CHUNK, Deadline
+from choose.run.trial import run_group, run_trial
+from choose.store.store import Store
+from choose.study.config import Study
 from choose.study.grid import Job
-from choose.study.study import Study
 from choose.types import Dataset, Run
 from studies import dataset, study
 

@@ -126,8 +126,8 @@ def test_not_easy_and_not_hopeless_for_words(tickets: pl.DataFrame) -> None:
 
 @pytest.mark.slow
 def test_not_easy_and_not_hopeless_for_a_frozen_encoder(tickets: pl.DataFrame) -> None:
-    from choose.models.encoder import embed
-    from choose.models.weights import DEFAULT_ENCODER
+    from choose.models.embeddings import embed
+    from choose.models.weights.spec import DEFAULT_ENCODER
 
     vectors = embed(tickets["text"].to_list(), DEFAULT_ENCODER)
     accuracy = five_folds(linear(), vectors, tickets["label"].to_list())
@@ -140,8 +140,8 @@ def test_not_easy_and_not_hopeless_for_a_frozen_encoder(tickets: pl.DataFrame) -
 
 @pytest.mark.slow
 def test_the_future_is_harder_than_a_random_part(tickets: pl.DataFrame) -> None:
-    from choose.models.encoder import embed
-    from choose.models.weights import DEFAULT_ENCODER
+    from choose.models.embeddings import embed
+    from choose.models.weights.spec import DEFAULT_ENCODER
 
     vectors = embed(tickets["text"].to_list(), DEFAULT_ENCODER)
     labels = np.array(tickets["label"].to_list())

@@ -10,24 +10,23 @@ from random import Random
 import pytest
 
 import fakes
-from choose.api import compare, plan
-from choose.data.arrival import new_class
-from choose.data.divide import divide
+from choose.api.compare import compare
+from choose.api.plan import plan
+from choose.api.study_evidence import evidence_of
 from choose.data.noise import add_noise
-from choose.data.pools import pool_for
-from choose.data.scenarios import Place, drawn
-from choose.data.timeline import CUTS, origins, timeline
-from choose.digests import digest_rows
+from choose.data.scenarios import CUTS, Place, drawn, new_class, origins, timeline
+from choose.data.splits import divide
+from choose.data.stratify import pool_for
 from choose.errors import StudyError
-from choose.evidence import evidence_of
-from choose.judge.drift import drop_of
-from choose.judge.panel import panel
-from choose.judge.record import Decision
-from choose.judge.unseen import unseen
-from choose.run.group import run_trial
-from choose.store import Store
-from choose.study.scenarios import Scenes, scenario_points
-from choose.study.study import CandidateSection, Grid, Study, TaskSection
+from choose.files import digest_rows
+from choose.judge.measures.task_change import drop_of
+from choose.judge.panel.out_of_fold import unseen
+from choose.judge.panel.score_tables import panel
+from choose.run.trial import run_trial
+from choose.schema.decision import Decision
+from choose.store.store import Store
+from choose.study.config import CandidateSection, Grid, Study, TaskSection
+from choose.study.grid_points import Scenes, scenario_points
 from choose.types import Dataset, Example, Scenario
 from studies import dataset as words
 from studies import study

@@ -6,15 +6,10 @@ from io import StringIO
 
 from rich.console import Console
 
-from choose.judge.record import Decision, Interval
-from choose.judge.record_stability import (
-    CoveragePoint,
-    NewClass,
-    NewClassPoint,
-    NoiseKindPoint,
-    Origin,
-)
-from choose.report.terminal import render
+from choose.report.terminal.decision_page import render
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
+from choose.schema.scorecard import CoveragePoint, NewClass, NewClassPoint, NoiseKindPoint, Origin
 from decisions import HOSTILE, bare, decision
 
 

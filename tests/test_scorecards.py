@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from choose.judge.answers import CLEAN
-from choose.judge.costs import cheapest_first, cost_of
-from choose.judge.evidence import CandidateInfo, Evidence, Items
-from choose.judge.intervals import wilson
-from choose.judge.panel import panel
-from choose.judge.rule import Rule
-from choose.judge.scorecards import scorecard
+from choose.judge.evidence import CandidateInfo, Evidence, Items, Rule
+from choose.judge.measures.build_scorecard import scorecard
+from choose.judge.measures.cost_ranking import cheapest_first, cost_of
+from choose.judge.panel.score_tables import CLEAN, panel
+from choose.judge.stats.intervals import wilson
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
 
 LABELS = ("x", "y", "z")

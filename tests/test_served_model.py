@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from choose.models.cache import cache_dir
-from choose.models.weights import DEFAULT_LM, resolve
+from choose.models.hardware.environment import cache_dir
+from choose.models.weights.resolve import resolve
+from choose.models.weights.spec import DEFAULT_LM
 from serving.real import Served, transformers_serve
 from serving.studies import ONCE, Bench
 

@@ -7,10 +7,10 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.judge.meanwhile import SPREAD
-from choose.judge.paired import paired_difference
-from choose.judge.settle import relation
-from choose.judge.settling import chance_to_settle, more_rows, rows_to_settle
+from choose.judge.decision.contenders import relation
+from choose.judge.decision.rows_needed import chance_to_settle, more_rows, rows_to_settle
+from choose.judge.decision.rule import SPREAD
+from choose.judge.stats.paired import paired_difference
 
 MARGIN = 0.02
 

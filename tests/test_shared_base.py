@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from choose.judge.panel import panel
-from choose.judge.shared_base import serving
+from choose.judge.measures.cost_ranking import serving
+from choose.judge.panel.score_tables import panel
 from priced import rule, world
 
 

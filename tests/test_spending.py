@@ -8,10 +8,10 @@ from string import ascii_lowercase
 from typing import Any
 
 from chat_server import Http, by_words, serving
-from choose import conformance
-from choose.api import compare
+from choose.api.compare import compare
+from choose.conformance import _WORDS, pool
 from choose.models.endpoints.handshake import PROBE
-from choose.sending import Spending
+from choose.schema.plan import Spending
 from studies import HELD_OUT, write_csv
 
 ENDPOINT = """
@@ -44,7 +44,7 @@ def long(seed: str) -> str:
 
 def test_texts_that_are_cut_are_forecast_as_they_are_sent() -> None:
     sent: dict[str, list[int]] = {name: [] for name in ASKING}
-    answer = by_words(conformance._WORDS)
+    answer = by_words(_WORDS)
 
     def respond(body: dict[str, Any]) -> Http:
         if PROBE not in body["messages"][-1]["content"]:
@@ -52,7 +52,7 @@ def test_texts_that_are_cut_are_forecast_as_they_are_sent() -> None:
             sent[body["model"]].append(told // 4)
         return answer(body)
 
-    found = [(f"{e.text} {long(e.id)}", e.target) for e in conformance.pool(seed=3, rows=60)]
+    found = [(f"{e.text} {long(e.id)}", e.target) for e in pool(seed=3, rows=60)]
     write_csv(Path("words.csv"), found[:40])
     write_csv(Path("held_out.csv"), found[40:])
     plans: list[Spending] = []

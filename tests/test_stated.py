@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from choose import api
+from choose.api.export import export
 from shipped import small_study
 from studies import write_csv
 
@@ -20,7 +20,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return a labelled file, a study of it and an export."""
     folder = tmp_path_factory.mktemp("stated")
     study = small_study(folder, "tfidf")
-    made = api.export(study, folder / "made", candidate="tfidf").folder
+    made = export(study, folder / "made", candidate="tfidf").folder
     return {"DATA": write_csv(folder / "rows.csv"), "STUDY": study, "MADE": made}
 
 

@@ -8,10 +8,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.judge.blend import Blend, moderated
-from choose.judge.crossed import crossed
-from choose.judge.metrics import UNUSABLE, expected_calibration_error, macro_f1, macro_f1_rows, per_label
-from choose.judge.intervals import (
+from choose.judge.stats.intervals import (
     holm,
     rows_needed,
     smallest_detectable_gain,
@@ -19,7 +16,15 @@ from choose.judge.intervals import (
     variance_components,
     wilson,
 )
-from choose.judge.paired import mcnemar_midp, paired_difference
+from choose.judge.stats.metrics import (
+    UNUSABLE,
+    expected_calibration_error,
+    macro_f1,
+    macro_f1_rows,
+    per_label,
+)
+from choose.judge.stats.paired import mcnemar_midp, paired_difference
+from choose.judge.stats.two_way import Blend, crossed, moderated
 from resampling import paired_bootstrap, permutation_test
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from choose import files
-from choose.api import plan
+from choose.api.plan import plan
 from choose.errors import StoreError
-from choose.run.group import run_trial
-from choose.store import Store
+from choose.files import write_whole
+from choose.run.trial import run_trial
+from choose.store.store import Store
 from choose.types import Answers, Run
 from studies import dataset, study
 
@@ -104,8 +104,8 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
         real(path, half)
 
-    real = files.write_whole
-    monkeypatch.setattr("choose.store.write_whole", full)
+    real = write_whole
+    monkeypatch.setattr("choose.store.store.write_whole", full)
     with pytest.raises(StoreError, match="No space left"):
         store.add(run)
     assert not [p for p in store.path.rglob("*") if p.is_file() and p.read_bytes() == b"half"]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from choose.cli import parse
+from choose.cli.options import rates, seconds, sizes
 from choose.errors import StudyError
-from choose.study.load import load_study, only
+from choose.study.study_file import load_study, only
 
 
 def write(path: Path, text: str) -> Path:
@@ -57,34 +57,34 @@ def test_only_keeps_candidates_of_the_file_and_adds_strategies(tmp_path: Path) -
     ("text", "expected"), [("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200)]
 )
 def test_times(text: str, expected: float) -> None:
-    assert parse.seconds(text) == expected
+    assert seconds(text) == expected
 
 
 @pytest.mark.parametrize("text", ["soon", "-5", "0m", "", "10 days"])
 def test_times_that_are_none(text: str) -> None:
     with pytest.raises(StudyError, match="--budget"):
-        parse.seconds(text)
+        seconds(text)
 
 
 def test_sizes_and_rates() -> None:
-    assert parse.sizes("1/8, 0.5,1,300") == (0.125, 0.5, 1.0, 300)
-    assert parse.rates("0,10%,0.2") == (0.0, 0.1, 0.2)
+    assert sizes("1/8, 0.5,1,300") == (0.125, 0.5, 1.0, 300)
+    assert rates("0,10%,0.2") == (0.0, 0.1, 0.2)
 
 
 @pytest.mark.parametrize("text", ["1.5", "many", "-1", "1/0", "0"])
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(StudyError, match="--sizes"):
-        parse.sizes(text)
+        sizes(text)
 
 
 @pytest.mark.parametrize("text", ["1.5", "-0.1", "some", "100%", "nan"])
 def test_rates_that_are_none(text: str) -> None:
     with pytest.raises(StudyError, match="--noise"):
-        parse.rates(text)
+        rates(text)
 
 
 def priced(tmp_path: Path, text: str):
-    from choose.api import _check_prices, resolve
+    from choose.api.plan import _check_prices, resolve
     from choose.types import Candidate
 
     study = resolve(None, write(tmp_path, text), None)
@@ -118,8 +118,8 @@ def test_prices_that_cannot_be_are_refused(tmp_path: Path, text: str, match: str
 def test_prices_reach_the_rule_and_the_day_of_use_is_fixed(tmp_path: Path) -> None:
     from datetime import date
 
-    from choose.api import _plain
-    from choose.evidence import rule_of
+    from choose.api.compare import _plain
+    from choose.api.study_evidence import rule_of
 
     study = priced(
         tmp_path,

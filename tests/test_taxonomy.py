@@ -11,16 +11,16 @@ import answered
 import decisions
 import worlds
 from answered import player
-from choose.judge import signs
-from choose.judge.bench import bench
-from choose.judge.data_driven import data_driven, failure_reasons, failure_steps
-from choose.judge.panel import panel
-from choose.judge.record import Decision
-from choose.judge.record_failures import Failures
-from choose.judge.rule import Rule
-from choose.judge.settle import field_of
-from choose.judge.taxonomy import KINDS, failures_of
+from choose.judge.decision.contenders import field_of
+from choose.judge.decision.label_gates import data_driven
+from choose.judge.diagnosis.error_signs import bench, low_self_confidence
+from choose.judge.diagnosis.error_taxonomy import KINDS, failures_of
+from choose.judge.evidence import Rule
+from choose.judge.panel.score_tables import panel
+from choose.judge.prose.failures import failure_reasons, failure_steps
 from choose.judge.verdict import judge
+from choose.schema.decision import Decision
+from choose.schema.diagnosis import Failures
 
 #           r0 r1  r2 r3 r4 r5 r6 r7 r8 r9 r10
 TARGETS = [*"aaaaaaccbba"]
@@ -110,7 +110,7 @@ def test_low_self_confidence_needs_a_likelier_label_and_less_than_usual():
     study = answered.study("ab", targets, [player("prompt", "baabbab", "prompting"), probe])
     laid = bench(study)
     assert laid is not None
-    assert signs.low_self_confidence(laid).tolist() == [False, False, True, *[False] * 4]
+    assert low_self_confidence(laid).tolist() == [False, False, True, *[False] * 4]
 
 
 # Worlds whose truth is known. All have four labels unless said, margin 0.02.

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from choose.errors import ModelError
-from choose.models import lanes, runtime, stated
+from choose.models.hardware import device as runtime
+from choose.models.hardware.environment import cores
 
 
 @pytest.fixture
@@ -75,8 +76,8 @@ def test_no_more_threads_than_the_cores_that_a_process_may_use(
 def test_the_cores_of_both_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("joblib.cpu_count", lambda: 3)
-    assert lanes.cores is runtime.cores is stated.cores
-    assert stated.cores() == 3
+    assert cores is runtime.cores is cores
+    assert cores() == 3
 
 
 @pytest.mark.parametrize("wrong", ["0", "two", "-1", "1.5", "²"])
@@ -96,13 +97,18 @@ def test_a_number_that_is_set_holds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_accelerator_is_given_more_at_a_time_and_an_unknown_one_what_a_processor_is() -> None:
-    from choose.models import room
+    from choose.models.hardware.memory import (
+        asked_tokens,
+        embedded_texts,
+        scored_tokens,
+        trained_tokens,
+    )
 
     for much in (
-        room.scored_tokens,
-        room.asked_tokens,
-        room.trained_tokens,
-        room.embedded_texts,
+        scored_tokens,
+        asked_tokens,
+        trained_tokens,
+        embedded_texts,
     ):
         assert much("cpu") < much("mps") < much("cuda")
         assert much("xpu") == much("cpu")

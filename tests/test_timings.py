@@ -10,17 +10,16 @@ from time import perf_counter
 import pytest
 
 import fakes
-from choose.api import plan
-from choose.run.beginning import Pace, ask_some, begin
+from choose.api.plan import plan
+from choose.run.budget import SHARED, Pacing
+from choose.run.events import left_out_sentences
+from choose.run.forecast import Sums, forecast, rehearse
 from choose.run.local import Limits, run_jobs
-from choose.run.outcome import left_out_sentences
-from choose.run.pacing import SHARED, Pacing
-from choose.run.rehearsal import rehearse
-from choose.run.sharing import Need, shares
-from choose.run.timings import Sums, forecast
-from choose.store import Store
+from choose.run.probe import Pace, ask_some, begin
+from choose.run.timed_predict import Need, shares
+from choose.store.store import Store
 from choose.study.grid import Job
-from choose.study.points import FIRST_PASS
+from choose.study.grid_points import FIRST_PASS
 from choose.types import Answers, Item
 from studies import dataset, study, write_csv
 
@@ -241,7 +240,7 @@ def test_a_fit_that_cannot_end_in_time_is_not_begun_and_said(tmp_path: Path) -> 
 def test_a_fit_that_is_forecast_wrong_is_stopped_with_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("choose.run.pacing.SURE", inf)
+    monkeypatch.setattr("choose.run.budget.SURE", inf)
     data, jobs = jobs_of("steady", rows=1500)
     start, store = perf_counter(), Store.create(tmp_path / "st")
     outcome = run_jobs(jobs[:1], data, store, Limits(1.0), lambda job, run: None)

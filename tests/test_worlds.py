@@ -8,13 +8,14 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.judge.case import Case
-from choose.judge.families import match
-from choose.judge.kinds import kind_of
-from choose.judge.pairs import Pairs
-from choose.judge.panel import panel
-from choose.judge.rule import Rule
-from choose.judge.settle import field_of, settle
+from choose.judge.decision.contenders import field_of
+from choose.judge.decision.rows_needed import Case
+from choose.judge.decision.rule import settle
+from choose.judge.decision.verdict_kind import kind_of
+from choose.judge.evidence import Rule
+from choose.judge.panel.families import match
+from choose.judge.panel.pairs import Pairs
+from choose.judge.panel.score_tables import panel
 from worlds import Player, lora, majority, probe, prompt, retrieval, study, tfidf
 
 STUDIES = 80

@@ -6,13 +6,13 @@ from datetime import date
 import numpy as np
 import pytest
 
-from choose.judge.frozen import Interval
-from choose.judge.moves import buys_most
-from choose.judge.record import Decision
-from choose.judge.record_costs import Move
-from choose.judge.rule import Rule
+from choose.formatting import dollars, rough
+from choose.judge.evidence import Rule
+from choose.judge.prose.advice import buys_most
 from choose.judge.verdict import judge
-from choose.judge.words import dollars, rough
+from choose.schema.base import Interval
+from choose.schema.costs import Move
+from choose.schema.decision import Decision
 from priced import HOURS, retiring, rule, world
 from worlds import lora, majority, probe, prompt, retrieval, study, tfidf
 

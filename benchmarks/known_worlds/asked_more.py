@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from choose.evidence import rule_of
-from choose.judge.record import Decision
-from choose.judge.record_costs import Move
+from choose.api.study_evidence import rule_of
 from choose.judge.verdict import judge
+from choose.schema.costs import Move
+from choose.schema.decision import Decision
 from known_worlds.setting import Setting
 from known_worlds.simulate import evidence
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from choose.evidence import rule_of
+from choose.api.study_evidence import rule_of
 from choose.judge.evidence import Evidence
-from choose.judge.record import Decision, Interval
 from choose.judge.verdict import judge
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
 from known_worlds.asked_more import NOBODY, AskedMore, ask_more
 from known_worlds.bases import Split
 from known_worlds.on_disk import differences, judged_on_disk

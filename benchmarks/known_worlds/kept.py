@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import choose
-from choose.digests import digest_rows
+from choose.files import digest_rows
 from known_worlds.asked_more import AskedMore
 from known_worlds.grading import Choice, Grade
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from choose.deciding import report
-from choose.judge.evidence import CandidateInfo, Evidence
-from choose.judge.record import Decision
-from choose.judge.rule import RULE
-from choose.store import Store
+from choose.api.compare import report
+from choose.judge.evidence import RULE, CandidateInfo, Evidence
+from choose.schema.decision import Decision
+from choose.store.store import Store
 from choose.types import Dataset, Example, Fold, Task
 
 # What a store knows of a study and its evidence alone does not, or the other way round: the names

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from choose.judge.costs import cheapest_first
-from choose.judge.evidence import Evidence
-from choose.judge.panel import panel
-from choose.judge.rule import Rule
+from choose.judge.evidence import Evidence, Rule
+from choose.judge.measures.cost_ranking import cheapest_first
+from choose.judge.panel.score_tables import panel
 from choose.types import Floats
 from known_worlds.truth import Truth, decisive_from
 from replays import occasions

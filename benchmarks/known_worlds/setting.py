@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from choose.judge.evidence import CandidateInfo
-from choose.judge.measure import Metric
+from choose.judge.evidence import CandidateInfo, Metric
 from choose.types import Family
 from known_worlds.latent import Floats, ability_for, accuracy, right_by_difficulty
 

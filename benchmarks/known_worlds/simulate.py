@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from choose.judge.evidence import Evidence, Items
-from choose.run.racing import Race
+from choose.run.race import Race
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
 from known_worlds.confidence import log_probabilities
 from known_worlds.latent import Codes, Floats

@@ -8,7 +8,7 @@ from math import isnan, sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from choose.judge.intervals import wilson
+from choose.judge.stats.intervals import wilson
 from known_worlds.grading import Choice, Grade
 
 LEVELS = ("high", "medium", "low")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from choose.judge.settling import EVEN, LIKELY
+from choose.judge.decision.rows_needed import EVEN, LIKELY
 from known_worlds.tally import Share, Tally
 
 FALSE_WINNER = 0.05

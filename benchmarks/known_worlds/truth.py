@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from choose.judge.intervals import smallest_detectable_gain
+from choose.judge.stats.intervals import smallest_detectable_gain
 from known_worlds.latent import grid
 from known_worlds.pricing import priced
 from known_worlds.rows import flip_chance

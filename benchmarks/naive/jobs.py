@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from choose.data.scenarios import Drawn, drawn, place_of
-from choose.models.calibration import calibration_rows
-from choose.models.weights import resolve
-from choose.store import Store
+from choose.models.prompting.local_model import calibration_rows
+from choose.models.weights.resolve import resolve
+from choose.store.store import Store
 from choose.strategy import build
 from choose.types import Dataset, Run, Trial
 
@@ -85,7 +85,7 @@ def job_of(work: Work, dataset: Dataset) -> dict[str, Any]:
 
 def _schedule(trial: Trial, dataset: Dataset) -> Any:
     import choose_lora
-    from choose.models.schedule import plan
+    from choose.models.lora.training import plan
 
     rate = trial.params.get("learning_rate") or choose_lora.RATE
     classes = len(dataset.task.labels)
@@ -94,14 +94,14 @@ def _schedule(trial: Trial, dataset: Dataset) -> Any:
 
 def _prompts(trial: Trial, dataset: Dataset, rows: Drawn, asked: Sequence[str]) -> dict[str, Any]:
     """Return the very tokens that choose puts to the model, and what it makes of them."""
-    from choose.models.asking import prompter_for
+    from choose.models.prompting.prompter import prompter_for
 
     strategy: Any = build(trial.strategy, seed=trial.seed, **trial.params)
     prompter: Any = prompter_for(strategy._asking(), dataset.task)
     items = [dataset.examples[id].item() for id in asked]
     shown: Any = [()] * len(items)
     if trial.strategy == "retrieval":
-        from choose.models.retriever import Retriever
+        from choose.models.embeddings import Retriever
 
         strategy.retriever = Retriever(strategy.encoder, rows.pool)
         strategy.prompter = prompter

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from choose.models.weights import DEFAULT_ENCODER, DEFAULT_LM
+from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.types import Family
 
 # Longer texts are cut, wherever a language model or an encoder that is tuned reads them.

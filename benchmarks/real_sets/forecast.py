@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from choose.models.schedule import plan as schedule
+from choose.models.lora.training import plan as schedule
 from real_sets.candidates import KINDS, NEIGHBOURS
 from real_sets.measure import Fit
 from real_sets.plan import SMALLEST

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from choose.run.asking import Deadline
-from choose.run.group import run_trial
+from choose.run.timed_predict import Deadline
+from choose.run.trial import run_trial
 from choose.strategy import find
 from choose.study.grid import Job
 from choose.types import STANDARD, Dataset, Run, Trial

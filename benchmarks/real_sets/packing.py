@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from choose.files import write_json, write_text
-from choose.run.group import versions
+from choose.run.trial import versions
 from real_sets.measure import Fit
 from real_sets.packed import pack
 from real_sets.plan import ends

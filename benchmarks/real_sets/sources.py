@@ -9,7 +9,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from choose.data.pools import interleaved
+from choose.data.stratify import interleaved
 from choose.data.task import task_from
 from choose.types import Dataset, Example, Fold
 

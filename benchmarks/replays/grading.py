@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.judge.costs import cheapest_first
-from choose.judge.panel import panel
-from choose.judge.record import Decision
-from choose.judge.rule import Rule
+from choose.judge.evidence import Rule
+from choose.judge.measures.cost_ranking import cheapest_first
+from choose.judge.panel.score_tables import panel
 from choose.judge.verdict import judge
+from choose.schema.decision import Decision
 from replays.evidence import evidence
 from replays.occasions import Occasion, draw
 from replays.rules import RULES, seen

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from choose.judge.record import Decision, Interval
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
 
 # Normal quantile by which the half width of a 95 % interval is turned into a standard error.
 Z = 1.96

@@ -18,9 +18,9 @@ def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     os.environ["CHOOSE_DTYPE"] = job["dtype"]
 
-    from choose.models.causal_load import load_causal
-    from choose.models.layout import Prompt
-    from choose.models.trie import LabelTrie
+    from choose.models.causal.chat_template import Prompt
+    from choose.models.causal.label_scoring import LabelTrie
+    from choose.models.causal.loading import load_causal
 
     lm = load_causal(job["model"])
     trie = LabelTrie.of(job["labels"])

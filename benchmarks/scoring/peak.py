@@ -21,7 +21,7 @@ def main() -> None:
     """Write GFLOP/s of products and of scoring, by length of suffix, to standard output."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     os.environ["CHOOSE_DTYPE"] = job["dtype"]
-    from choose.models.causal_load import load_causal
+    from choose.models.causal.loading import load_causal
 
     lm = load_causal(job["model"])
     found: dict[str, Any] = {"peak": _peak(job["dtype"]), "suffixes": {}}
@@ -36,7 +36,7 @@ def _peak(dtype: str) -> float:
     """Return the best GFLOP/s of any product tried."""
     import torch
 
-    from choose.models.runtime import threads
+    from choose.models.hardware.device import threads
 
     threads()
     best = 0.0
@@ -54,8 +54,8 @@ def _scoring(lm: Any, job: dict[str, Any], length: int) -> float:
     """Return GFLOP/s of scoring prompts whose own part has so many tokens, counted by torch."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from choose.models.layout import Prompt
-    from choose.models.trie import LabelTrie
+    from choose.models.causal.chat_template import Prompt
+    from choose.models.causal.label_scoring import LabelTrie
 
     trie = LabelTrie.build([label[:-1] for label in job["labels"]], job["labels"][0][-1])
     words = [token for _, rest in job["prompts"] for token in rest]

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from choose.data.task import task_from
-from choose.models.asking import Asking
-from choose.models.prompter import Prompter
-from choose.models.weights import DEFAULT_LM, resolve
+from choose.models.prompting.local_model import Prompter
+from choose.models.prompting.prompts import Asking
+from choose.models.weights.resolve import resolve
+from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Example, Item
 
 SETS = ("trec6", "banking77")

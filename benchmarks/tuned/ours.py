@@ -13,13 +13,11 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from choose.models.adapters import Tuned, load_base, own_randomness
-from choose.models.attaching import Shape, fresh
-from choose.models.batches import tokenise
-from choose.models.courses import Course
-from choose.models.lanes import lane
-from choose.models.schedule import Plan
-from choose.models.tuning import train_several
+from choose.models.lora.batching import tokenise
+from choose.models.lora.fit import train_several
+from choose.models.lora.fused.engine import lane
+from choose.models.lora.model import Shape, Tuned, fresh, load_base, own_randomness
+from choose.models.lora.training import Course, Plan
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import choose
-from choose.digests import digest
-from choose.models.schedule import plan
-from choose.models.weights import DEFAULT_LM, resolve, weights_digest
+from choose.files import digest
+from choose.models.lora.training import plan
+from choose.models.weights.resolve import resolve, weights_digest
+from choose.models.weights.spec import DEFAULT_LM
 from machine import machine
 
 HERE = Path(__file__).resolve().parent

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 
-from choose.judge.record import Decision
-from choose.report.terminal import render
+from choose.report.terminal.decision_page import render
+from choose.schema.decision import Decision
 
 # The record of a real run of `choose demo`; `make picture` takes a new one.
 RECORD = Path(__file__).parent / "demo.json"

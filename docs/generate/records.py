@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from choose.judge.record import Decision
-from choose.study.study import Study
+from choose.schema.decision import Decision
+from choose.study.config import Study
 from generate.commands import flag_help
 from generate.markdown import code, table
 from generate.meanings import MEANINGS

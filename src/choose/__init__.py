@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from choose.artefact.answering import Model as Model
+    from choose.api.notebook import Decision as Decision
+    from choose.api.notebook import compare as compare
+    from choose.api.notebook import load as load
+    from choose.api.notebook import read as read
     from choose.errors import ChooseError as ChooseError
-    from choose.notebook import Decision as Decision
-    from choose.notebook import compare as compare
-    from choose.notebook import load as load
-    from choose.notebook import read as read
+    from choose.export.predict import Model as Model
 
 # Loaded when first asked for, so that `import choose` takes milliseconds.
 _WHERE = {
     "ChooseError": "choose.errors",
-    "Decision": "choose.notebook",
-    "Model": "choose.artefact.answering",
-    "compare": "choose.notebook",
-    "load": "choose.notebook",
-    "read": "choose.notebook",
+    "Decision": "choose.api.notebook",
+    "Model": "choose.export.predict",
+    "compare": "choose.api.notebook",
+    "load": "choose.api.notebook",
+    "read": "choose.api.notebook",
 }
 
 __all__ = ["ChooseError", "Decision", "Model", "compare", "load", "read"]

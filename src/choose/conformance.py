@@ -29,7 +29,9 @@ from choose.types import FAMILIES, Answers, Example, Item, Task
 
 Factory = Callable[[int], Strategy]
 
+
 TASK = Task(labels=("fruit", "tool", "weather"), names=("fruit", "tool", "weather"))
+
 
 _WORDS = {
     "fruit": [
@@ -59,6 +61,7 @@ _WORDS = {
     "weather": ["rain", "snow", "fog", "hail", "wind", "storm", "frost", "sun", "cloud", "thunder"],
 }
 
+
 HOSTILE = (
     "",
     " ",
@@ -72,8 +75,10 @@ HOSTILE = (
     "\u202eevil\u202c",
 )
 
+
 # Scores of one item asked alone and asked in a batch may differ by rounding, no more.
 TOLERANCE = 2e-3
+
 
 # Endings of formats that run code when they are read.
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin")

@@ -19,7 +19,7 @@ import tomli_w
 
 from choose.cli import main
 from choose.conformance import TASK, pool
-from choose.store import Store
+from choose.store.store import Store
 from studies import write_csv
 
 KEY_VARIABLE = "BIG_MODEL_KEY"

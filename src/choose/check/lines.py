@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from choose.check.looked import Looked
-from choose.check.record import Line, Status
-from choose.check.telling import agreement, languages, made, personal, size, time, tokens
-from choose.data.cells import listed, short
-from choose.data.conflicts import counted
-from choose.data.findings import left_out_rows, sorted_input
-from choose.data.repeats import Repeats
-from choose.judge.words import of_100, per_cent, plural
+from choose.check.facts import Looked
+from choose.check.sentences import agreement, languages, made, personal, size, time, tokens
+from choose.data.duplicates import count_conflicts
+from choose.data.profile import left_out_rows, sorted_input
+from choose.data.readers.delimited import listed, short
+from choose.formatting import of_100, per_cent, plural
+from choose.schema.check import Line, Repeats, Status
 
 # Above this share of the rows, a repeat is worth a person's look.
 MANY = 0.02
+
+
 UNEVEN = 0.6
+
+
 # Above this share of rows that are doubted strongly, or lie between two labels.
 DOUBTED = 0.01
+
+
 BETWEEN = 0.03
+
+
 LABEL = 28
 
 
@@ -66,7 +73,7 @@ def _overlap(looked: Looked) -> Iterator[Line]:
 
 
 def _conflicts(looked: Looked) -> Iterator[Line]:
-    found = counted(looked.torn)
+    found = count_conflicts(looked.torn)
     if not found.texts:
         yield made("Conflicts", "good", "No text has two labels.")
         return

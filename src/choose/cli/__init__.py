@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _refuse(message: str) -> NoReturn:
-    from choose.cli.screen import say_error
+    from choose.cli.console import say_error
 
     say_error(message)
     sys.exit(2)

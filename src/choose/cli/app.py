@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from choose.cli.check import check
-from choose.cli.compare import compare
-from choose.cli.demo import demo
-from choose.cli.export import export
-from choose.cli.init import init
-from choose.cli.models import models
+from choose.cli.check import check, init
+from choose.cli.compare import compare, demo
+from choose.cli.export import export, predict
+from choose.cli.inventory import models, strategies
 from choose.cli.plan import plan
-from choose.cli.predict import predict
 from choose.cli.report import report
-from choose.cli.strategies import strategies
 
 app = typer.Typer(
     help="Prompt, retrieve or fine-tune? Evidence for your labelled task.",
@@ -22,15 +18,35 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+
+
 app.command()(init)
+
+
 app.command()(check)
+
+
 app.command()(plan)
+
+
 app.command()(compare)
+
+
 app.command()(report)
+
+
 app.command()(export)
+
+
 app.command()(predict)
+
+
 app.command()(strategies)
+
+
 app.add_typer(models, name="models")
+
+
 app.command()(demo)
 
 

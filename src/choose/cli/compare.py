@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from choose.cli import options
-from choose.cli.gates import Expect, FailUnder, Gates, GithubSummary
+from choose.cli.expectations import Expect, FailUnder, Gates, GithubSummary
+from choose.cli.options import seconds
 
 if TYPE_CHECKING:
-    from choose.api import Outcome
+    from choose.api.compare import Outcome
 
 
 @options.takes(*options.STUDY_FLAGS)
@@ -67,23 +69,22 @@ def run(
     wanted: Wanted | None = None,
 ) -> Outcome:
     """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
-    from choose import api
-    from choose.cli.consent import Consent
-    from choose.cli.screen import say, stderr, stdout
-    from choose.cli.written import check, write
-    from choose.report.progress import LiveProgress
+    from choose.api.compare import run as run_study
+    from choose.api.plan import names, resolve
+    from choose.cli.console import Consent, check, say, stderr, stdout, write
+    from choose.report.terminal.live_progress import LiveProgress
 
     wanted = wanted or Wanted()
     check(wanted.outputs)
-    study = api.resolve(data, config, overrides, strategies or ())
-    wanted.gates.check(api.names(study))
+    study = resolve(data, config, overrides, strategies or ())
+    wanted.gates.check(names(study))
     with LiveProgress(stderr()) as observer:
-        outcome = api.run(study, out=out, observer=observer, approve=Consent(wanted.yes))
+        outcome = run_study(study, out=out, observer=observer, approve=Consent(wanted.yes))
     checks = wanted.gates.found(outcome.decision)
     if wanted.as_json:
         typer.echo(outcome.decision.model_dump_json(by_alias=True, indent=1))
     else:
-        from choose.report.terminal import render
+        from choose.report.terminal.decision_page import render
 
         stdout().print(render(outcome.decision, outcome.store))
     write(outcome.decision, outcome.store, wanted.outputs, checks)
@@ -95,3 +96,28 @@ def run(
         raise typer.Exit(130)
     wanted.gates.conclude(outcome.decision, checks)
     return outcome
+
+
+def demo(
+    out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time to spend; by default that of its study file, 285s."),
+    ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("-o", "--output", help="Where to write the report; default: in the study."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print only the decision record.")
+    ] = False,
+) -> None:
+    """Compare strategies of every family on the support tickets that ship with choose."""
+    from choose.cli.console import write
+
+    overrides = {"grid": {"budget_seconds": seconds(budget)}}
+    with as_file(files("choose.data") / "samples" / "tickets" / "choose.toml") as study:
+        wanted = Wanted(as_json, tuple(output or ()))
+        outcome = run(None, study, overrides, out=out, wanted=wanted)
+    if not output:
+        write(outcome.decision, outcome.store, [outcome.store / "report.html"])

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from choose.cli import options, parse
+from choose.cli import options
+from choose.cli.options import only_without_data, wishes
 
 BEFORE = "Before there is data (--no-data)"
 
@@ -51,7 +52,7 @@ def plan(
     if no_data:
         before({**asked, "target": context.params["target"]}, data, as_json)
         return
-    parse.only_without_data(asked)
+    only_without_data(asked)
     study = {
         "study_file": config or options.found(),
         "overrides": options.study(context),
@@ -62,11 +63,11 @@ def plan(
 
 def before(asked: dict[str, float | int | None], data: str | None, as_json: bool) -> None:
     """Print rows, hours and dollars from stated assumptions."""
-    from choose.cli.screen import stdout
-    from choose.judge.before_data import before_data
-    from choose.report.before_data import before_data_page
+    from choose.cli.console import stdout
+    from choose.judge.sample_size import before_data
+    from choose.report.terminal.plan_page import before_data_page
 
-    found = before_data(parse.wishes(asked, data))
+    found = before_data(wishes(asked, data))
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
@@ -80,13 +81,13 @@ def grid(
     import json
     from dataclasses import asdict
 
-    from choose import api
-    from choose.cli.screen import stdout, working
-    from choose.report.grid import grid_page, trials_by_part
-    from choose.report.spending import sending_record
+    from choose.api.plan import planned
+    from choose.cli.console import stdout, working
+    from choose.report.terminal.cost_tables import sending_record
+    from choose.report.terminal.plan_page import grid_page, trials_by_part
 
     with working("Rehearsing each candidate" if study["rehearse"] else "Laying out the trials"):
-        found = api.planned(data, strategies=strategies or (), **study)
+        found = planned(data, strategies=strategies or (), **study)
     if as_json:
         record = {
             "schema": 1,

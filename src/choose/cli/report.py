@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from choose.cli.gates import Expect, FailUnder, Gates, GithubSummary
+from choose.cli.expectations import Expect, FailUnder, Gates, GithubSummary
 
 
 def report(
@@ -38,19 +38,19 @@ def report(
 
 
 def _one(store: Path, output: list[Path] | None, as_json: bool, gates: Gates) -> None:
-    from choose import api
-    from choose.cli.written import check, write
+    from choose.api.compare import report
+    from choose.cli.console import check, write
 
     check(output)
-    decision = api.report(store)
+    decision = report(store)
     gates.check([card.candidate for card in decision.scorecards])
     checks = gates.found(decision)
     write(decision, store, output, checks)
     if as_json:
         typer.echo(decision.model_dump_json(by_alias=True, indent=1))
     else:
-        from choose.cli.screen import stdout
-        from choose.report.terminal import render
+        from choose.cli.console import stdout
+        from choose.report.terminal.decision_page import render
 
         stdout().print(render(decision, store))
     gates.conclude(decision, checks)
@@ -59,11 +59,11 @@ def _one(store: Path, output: list[Path] | None, as_json: bool, gates: Gates) ->
 def _both(
     stores: tuple[Path, Path], output: list[Path] | None, as_json: bool, gates: Gates
 ) -> None:
-    from choose import api
-    from choose.cli.screen import say, stdout
+    from choose.api.compare import report_both
+    from choose.cli.console import say, stdout
     from choose.errors import StudyError
-    from choose.report.versus.outputs import check_versus_output, write_versus
-    from choose.report.versus.terminal import versus_page
+    from choose.report.terminal.comparison_page import versus_page
+    from choose.report.write import check_versus_output, write_versus
 
     if gates != Gates():
         raise StudyError(
@@ -72,7 +72,7 @@ def _both(
         )
     for path in output or ():
         check_versus_output(path)
-    versus = api.report_both(*stores)
+    versus = report_both(*stores)
     for path in output or ():
         write_versus(versus, path)
         say(f"Report written: {path}")

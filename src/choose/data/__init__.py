@@ -1,1 +1,1 @@
-"""Read labelled sets, divide them fairly, disturb them on purpose."""
+"""Read labelled sets, split them, add noise and perturb them."""

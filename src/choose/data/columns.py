@@ -2,19 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
-from choose.data.cells import ROW, rows_named, short
-from choose.data.dates import parse_dates
-from choose.data.labels import check_labels
-from choose.data.records import kind_of, plain
-from choose.data.roles import Columns, roles_of
-from choose.errors import DataError
+from choose.data.readers.dates import parse_dates
+from choose.data.readers.delimited import ROW, listed, rows_named, short
+from choose.data.readers.records import kind_of, plain
+from choose.data.task import check_labels
+from choose.errors import DataError, did_you_mean
 from choose.types import Example
+
+# In the order of preference; compared without regard to case.
+TEXT = ("text", "utterance", "sentence", "query", "input")
+
+
+LABEL = ("label", "labels", "intent", "target", "category")
+
+
+TIME = ("timestamp", "time", "date", "created_at", "datetime")
+
+
+# Authors and users are not here: they often are few, and only the user knows whether they matter.
+GROUP = ("group", "group_id", "conversation", "conversation_id", "thread", "thread_id")
+
+
+ANNOTATOR = ("annotator", "annotator_id")
+
+
+MAYBE_GROUP = ("author", "author_id", "user", "user_id", "customer", "customer_id", "session_id")
+
+
+class Columns(Protocol):
+    """Names of columns, None where they are to be found by their usual names."""
+
+    @property
+    def text_column(self) -> str | None:
+        """One column, or several joined by commas."""
+
+    @property
+    def label_column(self) -> str | None:
+        """The label."""
+
+    @property
+    def time_column(self) -> str | None:
+        """When the text was written."""
+
+    @property
+    def group_column(self) -> str | None:
+        """What rows that belong together share."""
+
+    @property
+    def annotator_column(self) -> str | None:
+        """Who labelled the row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """Which column plays which part; several text columns are joined with a blank line."""
+
+    text: tuple[str, ...]
+    label: str
+    time: str | None
+    group: str | None
+    annotator: str | None
+    id: str | None
+
+
+def roles_of(table: pl.DataFrame, section: Columns) -> Roles:
+    """Decide which column plays which part.
+
+    Raises:
+        DataError: naming the columns there are, if one that is needed or named is missing.
+    """
+    columns = [name for name in table.columns if name != ROW]
+    label = _named(columns, section.label_column, "label") or _usual(columns, LABEL)
+    text = _text_columns(columns, section.text_column)
+    if not text or label is None:
+        what, flag, usual = (
+            ("label", "--label-column", LABEL) if text else ("text", "--text-column", TEXT)
+        )
+        raise DataError(
+            f"No {what} column: none of the columns {listed(columns)} is called "
+            f"{', '.join(usual)}. Name it with {flag}."
+        )
+    if label in text:
+        raise DataError(f"The column {label!r} cannot be both the text and the label.")
+    time = _named(columns, section.time_column, "time")
+    return Roles(
+        text=text,
+        label=label,
+        time=time or _usual_time(table, columns),
+        group=_named(columns, section.group_column, "group") or _usual(columns, GROUP),
+        annotator=_named(columns, section.annotator_column, "annotator")
+        or _usual(columns, ANNOTATOR),
+        id=_usual(columns, ("id",)),
+    )
+
+
+def asked_columns(
+    columns: Sequence[str], text_column: str | None
+) -> tuple[tuple[str, ...], str | None]:
+    """Decide which columns hold the text and the id of rows that have no label.
+
+    Raises:
+        DataError: if none is the text.
+    """
+    id = _usual(columns, ("id",))
+    text = _text_columns(columns, text_column)
+    others = tuple(name for name in columns if name != id)
+    if not text and len(others) == 1:
+        text = others
+    if not text:
+        raise _none_usual("text", columns, TEXT)
+    return text, id
+
+
+def maybe_group(table: pl.DataFrame) -> str | None:
+    """Return a column that might say which rows belong together, though nobody said so."""
+    return _usual([name for name in table.columns if name != ROW], MAYBE_GROUP)
+
+
+def _none_usual(role: str, columns: Sequence[str], usual: Sequence[str]) -> DataError:
+    return DataError(
+        f"No {role} column: none of the columns {listed(columns)} is called {', '.join(usual)}. "
+        f"Name it with --{role}-column."
+    )
+
+
+def _usual(columns: Sequence[str], names: Iterable[str]) -> str | None:
+    lower = {column.strip().lower(): column for column in reversed(columns)}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def _named(columns: Sequence[str], wanted: str | None, role: str) -> str | None:
+    if wanted is None:
+        return None
+    found = wanted if wanted in columns else _usual(columns, [wanted.strip().lower()])
+    if found is None:
+        raise DataError(
+            f"No {role} column {wanted!r}.{did_you_mean(wanted, columns)} "
+            f"The columns are {listed(columns)}."
+        )
+    return found
+
+
+def _text_columns(columns: Sequence[str], wanted: str | None) -> tuple[str, ...]:
+    if wanted is None:
+        usual = _usual(columns, TEXT)
+        return (usual,) if usual else ()
+    if wanted in columns:
+        return (wanted,)
+    found = [_named(columns, part.strip(), "text") for part in wanted.split(",") if part.strip()]
+    return tuple(name for name in found if name is not None)
+
+
+def _usual_time(table: pl.DataFrame, columns: Sequence[str]) -> str | None:
+    """Take a column for the time only if at least half of its cells read as dates."""
+    name = _usual(columns, TIME)
+    if name is None or table.schema[name] != pl.String:
+        return None
+    cells = [cell for cell in table[name] if cell and cell.strip()]
+    read = [moment for moment in parse_dates(cells) if moment is not None]
+    return name if cells and 2 * len(read) >= len(cells) else None
 
 
 def examples_from(table: pl.DataFrame, section: Columns) -> list[Example]:

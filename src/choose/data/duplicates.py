@@ -4,22 +4,50 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from choose.schema.check import Conflicts, Repeats
 from choose.types import Example
 
+
+def torn(rows: Sequence[Example]) -> list[list[Example]]:
+    """Return the rows of each text that has several labels, case and spaces set aside."""
+    by_text: dict[str, list[Example]] = {}
+    for example in rows:
+        by_text.setdefault(" ".join(example.text.casefold().split()), []).append(example)
+    return [same for same in by_text.values() if len({e.target for e in same}) > 1]
+
+
+def lost(found: Sequence[Sequence[Example]]) -> int:
+    """Return how many rows even the best answer to each such text gets wrong."""
+    return sum(len(same) - max(Counter(e.target for e in same).values()) for same in found)
+
+
+def count_conflicts(found: Sequence[Sequence[Example]]) -> Conflicts:
+    """Count what `torn` found."""
+    return Conflicts(texts=len(found), rows=sum(map(len, found)), lost=lost(found))
+
+
 ALIKE = 0.9
+
 
 # Where most texts are alike there are millions of pairs: rows whose pairs are looked for at a time,
 # pairs whose cosines are computed at a time, and pairs that are joined to clusters at a time.
 _BLOCK = 500
+
+
 _PAIRS = 50_000
+
+
 _JOINED = 1_000_000
+
+
 Pairs = npt.NDArray[np.int32]
 
 
@@ -144,3 +172,55 @@ def _candidates(heads: Any) -> Iterator[Pairs]:
 def _cosines(vectors: Any, pairs: Pairs) -> npt.NDArray[np.float64]:
     products = vectors[pairs[:, 0]].multiply(vectors[pairs[:, 1]])
     return np.asarray(products.sum(axis=1), dtype=np.float64).ravel()
+
+
+Likeness = Literal["exact", "normalised", "near"]
+
+
+class Repeat(NamedTuple):
+    """A row, how alike its nearest twin is, and the first such twin."""
+
+    id: str
+    likeness: Likeness
+    of: str
+
+
+def repeats_within(rows: Sequence[Example], twins: Twins) -> list[Repeat]:
+    """Return the rows that repeat another of these rows, in their order; the first one too."""
+    return _repeats(rows, rows, twins)
+
+
+def repeats_across(asked: Sequence[Example], pool: Sequence[Example], twins: Twins) -> list[Repeat]:
+    """Return the rows that are asked although a row to learn from is the same or nearly so."""
+    return _repeats(asked, pool, twins)
+
+
+def count_repeats(found: Sequence[Repeat], chain: int) -> Repeats:
+    """Count repeats by likeness."""
+    by = Counter(repeat.likeness for repeat in found)
+    return Repeats(exact=by["exact"], normalised=by["normalised"], near=by["near"], chain=chain)
+
+
+def _repeats(asked: Sequence[Example], others: Sequence[Example], twins: Twins) -> list[Repeat]:
+    by_letter: dict[str, list[str]] = defaultdict(list)
+    by_words: dict[int, list[str]] = defaultdict(list)
+    for e in others:
+        by_letter[e.text].append(e.id)
+        by_words[twins.text_of[e.id]].append(e.id)
+    near: dict[int, list[int]] = defaultdict(list)
+    for a, b in twins.pairs.tolist():
+        near[a].append(b)
+        near[b].append(a)
+    found = []
+    for e in asked:
+        words = twins.text_of[e.id]
+        steps: tuple[tuple[Likeness, list[str]], ...] = (
+            ("exact", by_letter.get(e.text, [])),
+            ("normalised", by_words.get(words, [])),
+            ("near", [id for text in near.get(words, ()) for id in by_words.get(text, ())[:1]]),
+        )
+        for likeness, ids in steps:
+            if twin := next((id for id in ids if id != e.id), None):
+                found.append(Repeat(e.id, likeness, twin))
+                break
+    return found

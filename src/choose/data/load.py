@@ -9,10 +9,9 @@ from typing import Protocol
 
 import polars as pl
 
-from choose.data.columns import examples_from
-from choose.data.divide import Options, divide
-from choose.data.read import read_table
-from choose.data.roles import Columns, Roles, maybe_group, roles_of
+from choose.data.columns import Columns, Roles, examples_from, maybe_group, roles_of
+from choose.data.readers.table_file import read_table
+from choose.data.splits import Options, divide
 from choose.errors import DataError, StudyError
 from choose.types import Dataset, Example
 

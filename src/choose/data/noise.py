@@ -13,6 +13,8 @@ from choose.errors import StudyError, did_you_mean
 from choose.types import Example, Floats
 
 Kind = Literal["symmetric", "confused-pair", "class-dependent"]
+
+
 KINDS: tuple[Kind, ...] = ("symmetric", "confused-pair", "class-dependent")
 
 

@@ -2,15 +2,146 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from choose.data.arrival import asked_with, with_examples
 from choose.data.noise import add_noise
-from choose.data.parts import folds_of
-from choose.data.pools import apart_from, ordered, pool_for, sample
-from choose.data.timeline import slice_at
+from choose.data.stratify import apart_from, folds_of, ordered, pool_for, sample
 from choose.types import Dataset, Example, Scenario, Trial
+
+# Rolling origins: each is asked the tenth of the rows that follows it.
+CUTS = (0.5, 0.6, 0.7, 0.8)
+
+
+WIDTH = 0.1
+
+
+# Rows without a date are left out, but they must be few, or what is left says little of the rest.
+DATED = 0.95
+
+
+FEWEST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The dated rows in order, those strictly before a cut, and those that follow it."""
+
+    rows: Sequence[Example]
+    past: Sequence[Example]
+    asked: Sequence[Example]
+
+
+def timeline(dataset: Dataset) -> list[Example]:
+    """Return the dated rows by time; with a test part, only rows that are learnt from."""
+    if dataset.division == "held-out":
+        rows = [dataset.examples[id] for id in dataset.folds[0].pool]
+    else:
+        rows = list(dataset.examples.values())
+    return sorted((e for e in rows if e.timestamp is not None), key=_when)
+
+
+def slice_at(dataset: Dataset, cut: float) -> Slice:
+    """Return the rows before and after a cut; rows of the cut's own moment come after it."""
+    rows = timeline(dataset)
+    start = _when(rows[round(cut * len(rows))])[0]
+    end = round((cut + WIDTH) * len(rows))
+    last = _when(rows[end])[0] if end < len(rows) else None
+    return Slice(
+        rows,
+        [e for e in rows if _when(e)[0] < start],
+        [e for e in rows if start <= (when := _when(e)[0]) and (last is None or when < last)],
+    )
+
+
+def origins(dataset: Dataset) -> tuple[float, ...]:
+    """Return the cuts that leave enough rows on either side; none where rows have no dates."""
+    dated = len(timeline(dataset))
+    total = len(dataset.folds[0].pool if dataset.division == "held-out" else dataset.examples)
+    if dated < DATED * total or dated * WIDTH < FEWEST:
+        return ()
+    return tuple(cut for cut in CUTS if _enough(dataset, cut))
+
+
+def _enough(dataset: Dataset, cut: float) -> bool:
+    found = slice_at(dataset, cut)
+    past = apart_from(found.past, {e.id for e in found.asked}, dataset.clusters)
+    apart = {dataset.clusters.get(e.id, f"alone {e.id}") for e in found.asked}
+    return min(len(past), len(apart)) >= FEWEST and len({e.target for e in past}) > 1
+
+
+def _when(example: Example) -> tuple[datetime, str]:
+    assert example.timestamp is not None
+    return example.timestamp, example.id
+
+
+# A class is late if nine tenths of its rows come after a third of all rows. The tenth allows for
+# rows that bear its label by mistake.
+EARLY, LATE = 0.1, 1 / 3
+
+
+LEARNT, ASKED = 20, 10
+
+
+def new_class(dataset: Dataset, besides: str | None = None) -> str | None:
+    """Choose the class to withhold by a rule that looks at no score; None if none is fit for it.
+
+    The class that appears last where timestamps show that one does, else the one of median size.
+    Only classes count that leave two others, have 20 rows in every pool and 10 that are asked.
+    """
+    fit = _fit(dataset, besides)
+    if not fit or len(dataset.task.labels) < 3:
+        return None
+    late = {label: start for label, start in _starts(dataset).items() if label in fit}
+    last = max(late, key=lambda label: (late[label], label), default=None)
+    if last is not None and late[last] >= LATE:
+        return last
+    rows = Counter(e.target for e in dataset.examples.values())
+    by_size = sorted(fit, key=lambda label: (rows[label], label))
+    return by_size[len(by_size) // 2]
+
+
+def with_examples(pool: Sequence[Example], scenario: Scenario, draw: int) -> list[Example]:
+    """Return the pool with only `examples` rows of the scenario's class, nested, in its order."""
+    theirs = {e.id: e.target for e in pool if e.target == scenario.label}
+    kept = set(ordered(theirs, theirs, draw)[: scenario.examples])
+    return [e for e in pool if e.target != scenario.label or e.id in kept]
+
+
+def asked_with(dataset: Dataset, ids: Sequence[str], scenario: Scenario) -> tuple[str, ...]:
+    """Return the questions; with a limit, up to half of them are of the scenario's class."""
+    if not scenario.ask:
+        return tuple(ids)
+    targets = {id: dataset.examples[id].target for id in ids}
+    theirs = [id for id in ids if targets[id] == scenario.label]
+    others = [id for id in ids if targets[id] != scenario.label]
+    few = sample(theirs, targets, scenario.ask // 2, "new-class")
+    chosen = {*few, *sample(others, targets, scenario.ask - len(few), "new-class")}
+    return tuple(id for id in ids if id in chosen)
+
+
+def _fit(dataset: Dataset, besides: str | None) -> set[str]:
+    rows = dataset.examples
+    asked = Counter(rows[id].target for id in dataset.asked)
+    pools = [Counter(rows[id].target for id in fold.pool) for fold in dataset.folds]
+    return {
+        label
+        for label in dataset.task.labels
+        if label != besides
+        and asked[label] >= ASKED
+        and min(pool[label] for pool in pools) >= LEARNT
+    }
+
+
+def _starts(dataset: Dataset) -> dict[str, float]:
+    """Return the share of all dated rows that comes before each class does."""
+    rows = timeline(dataset)
+    places: dict[str, list[int]] = {}
+    for place, example in enumerate(rows):
+        places.setdefault(example.target, []).append(place)
+    return {label: at[int(EARLY * len(at))] / len(rows) for label, at in places.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,71 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from choose.errors import StudyError, did_you_mean
+from choose.data.readers.delimited import rows_named, short
+from choose.errors import DataError, StudyError, did_you_mean
 from choose.types import Example, Task
 
+_SEPARATORS = (";", "|", ",")
+
+
+_LIST = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)
+
+
+def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> None:
+    """Refuse cells that hold several labels, such as ``a;b`` beside ``a`` and ``b``.
+
+    Raises:
+        DataError: naming the rows.
+    """
+    known = set(labels) - {""}
+    several = {label for label in known if _is_list(label) or _is_joined(label, known)}
+    if several:
+        found = [row for row, label in zip(rows, labels, strict=True) if label in several]
+        raise DataError(
+            f"The label column {column!r} holds several labels in one cell ({rows_named(found)}), "
+            f"such as {short(min(several))}. Each row must have one label: choose compares "
+            "single-label classification. Keep the main label, or make the pair a label of its own."
+        )
+
+
+def check_classes(labels: Sequence[str]) -> None:
+    """Refuse labels among which nothing can be chosen.
+
+    Raises:
+        DataError: if there is one class, or nearly as many classes as rows.
+    """
+    distinct = set(labels)
+    if len(distinct) == 1:
+        raise DataError(
+            f"All {len(labels):,} labelled rows have the label {short(labels[0])}. "
+            "There must be at least two labels."
+        )
+    if 2 * len(distinct) > len(labels):
+        raise DataError(
+            f"There are {len(distinct):,} different labels in {len(labels):,} labelled rows: the "
+            "label column looks like an id or free text. There must be at least two rows a label "
+            "on average. Name the right column with --label-column."
+        )
+
+
+def _is_list(label: str) -> bool:
+    return _LIST.fullmatch(label) is not None
+
+
+def _is_joined(label: str, known: Collection[str]) -> bool:
+    for separator in _SEPARATORS:
+        parts = [part.strip() for part in label.split(separator)]
+        if len(parts) > 1 and all(part in known for part in parts):
+            return True
+    return False
+
+
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
 _CAMEL = re.compile(r"[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z][A-Z][a-z])[A-Za-z0-9]*")
 
 
@@ -79,3 +138,56 @@ def _check_distinct(labels: tuple[str, ...], shown: tuple[str, ...]) -> None:
                 "tell them apart. If they are one label, write it in one way in the data; if not, "
                 "give one of them another name in [task.names]."
             )
+
+
+MINIMUM = 8
+
+
+def check_rows(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
+    """Refuse too few rows or classes, repeated ids, and test labels foreign to the pool.
+
+    Raises:
+        DataError: saying what is needed.
+    """
+    ids = Counter(e.id for e in [*pool, *(test or ())])
+    if twice := [id for id, n in ids.items() if n > 1]:
+        raise DataError(f"More than one row has the id {twice[0]!r}. Ids must be unique.")
+    if len(pool) < MINIMUM:
+        raise DataError(
+            f"Rows with a text and a label to learn from: {len(pool)}. At least "
+            f"{MINIMUM} are needed, and a verdict takes a few hundred."
+        )
+    _check_numbers({e.target for e in [*pool, *(test or ())]})
+    if len({e.target for e in pool}) == 1:
+        check_classes([e.target for e in pool])
+    check_classes([e.target for e in [*pool, *(test or ())]])
+    if test is not None:
+        _check_test(pool, test)
+
+
+def _check_numbers(labels: Collection[str]) -> None:
+    """Refuse one number that is written in two ways."""
+    written: dict[float, str] = {}
+    for label in sorted(labels):
+        try:
+            other = written.setdefault(float(label), label)
+        except ValueError:
+            continue
+        if other != label:
+            raise DataError(
+                f"The labels {other!r} and {label!r} are the same number. Write it in one way."
+            )
+
+
+def _check_test(pool: Sequence[Example], test: Sequence[Example]) -> None:
+    if len(test) < 2:
+        raise DataError(
+            f"Rows of the test file with a text and a label: {len(test)}. At least 2 are needed, "
+            "and a verdict takes a few hundred."
+        )
+    known, asked = {e.target for e in pool}, {e.target for e in test}
+    if not known & asked:
+        raise DataError(
+            f"No label of the test file occurs in the pool: {sorted(asked)[0]!r} there, "
+            f"{sorted(known)[0]!r} here. Write the labels of both files in one way."
+        )

@@ -1,1 +1,1 @@
-"""From finished trials to a verdict. Knows no model and no strategy."""
+"""From finished trials to a verdict, without knowing any model or strategy."""

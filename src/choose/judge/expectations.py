@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import get_args
 
 from choose.errors import StudyError, did_you_mean
-from choose.judge.record import Decision, Kind
+from choose.schema.decision import Decision, Expectation, Kind
 from choose.types import FAMILIES
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """One gate: its name, what was expected, what was found, and whether that meets it."""
-
-    name: str
-    expected: str
-    found: str
-    met: bool
-
-    @property
-    def sentence(self) -> str:
-        """Say both in one line."""
-        return f"Expected {self.expected}, found {self.found}."
 
 
 def check_words(wanted: Iterable[str], candidates: Sequence[str]) -> None:

@@ -5,29 +5,28 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from choose.errors import StudyError
-from choose.judge.advice import flips, next_steps
-from choose.judge.audit import audit
-from choose.judge.breakeven import breakevens
-from choose.judge.case import Case
-from choose.judge.confidence import confidence_of
-from choose.judge.crossings import crossings_of
-from choose.judge.data_driven import failure_reasons
-from choose.judge.evidence import Evidence
-from choose.judge.families import pair_records
-from choose.judge.gates import gates_of
-from choose.judge.growth import rises_of
-from choose.judge.headline import headline
-from choose.judge.kinds import kind_of
-from choose.judge.label_limit import audited
-from choose.judge.moves import moves_of
-from choose.judge.overlap import overlap_of
-from choose.judge.panel import Panel, panel
-from choose.judge.reasons import doubts, reasons, rejected
-from choose.judge.record import DatasetRecord, Decision, Gate, Kind, Verdict
-from choose.judge.rule import RULE, Rule
-from choose.judge.scorecards import scorecard
-from choose.judge.settle import Field, field_of, settle
-from choose.judge.taxonomy import failures_of
+from choose.judge.decision.breakeven import breakevens
+from choose.judge.decision.contenders import Field, field_of
+from choose.judge.decision.curve_crossings import crossings_of
+from choose.judge.decision.gates import gates_of
+from choose.judge.decision.label_gates import audited
+from choose.judge.decision.more_labels import rises_of
+from choose.judge.decision.next_steps import moves_of
+from choose.judge.decision.rows_needed import Case
+from choose.judge.decision.rule import settle
+from choose.judge.decision.verdict_kind import confidence_of, kind_of
+from choose.judge.diagnosis.error_overlap import overlap_of
+from choose.judge.diagnosis.error_taxonomy import failures_of
+from choose.judge.diagnosis.label_audit import audit
+from choose.judge.evidence import RULE, Evidence, Rule
+from choose.judge.measures.build_scorecard import scorecard
+from choose.judge.panel.families import pair_records
+from choose.judge.panel.score_tables import Panel, panel
+from choose.judge.prose.advice import flips, next_steps
+from choose.judge.prose.failures import failure_reasons
+from choose.judge.prose.headline import headline
+from choose.judge.prose.reasons import doubts, reasons, rejected
+from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Verdict
 
 __all__ = ["RULE", "judge"]
 

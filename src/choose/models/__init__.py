@@ -1,1 +1,1 @@
-"""Weights, causal LMs, encoders: the only torch inside the core."""
+"""Weights, causal language models and encoders: the only torch inside the core."""

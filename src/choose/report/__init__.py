@@ -1,1 +1,1 @@
-"""The decision, for the terminal."""
+"""Reports for the terminal, as HTML, Markdown, CSV and JUnit."""

@@ -5,15 +5,44 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from choose.judge.expectations import Expectation
-from choose.judge.record import Cost, Decision, Scorecard
-from choose.report import asked, money, service, words
-from choose.report.noted import noted
-from choose.report.safe import clean
-from choose.report.words import DASH, KINDS, chance, change, figure, percent, span
+from choose.formatting import number, plural, points
+from choose.report import comparison_text, cost_notes, findings
+from choose.report.comparison_text import (
+    CHANGE_HEADS,
+    COMPARISON_HEADS,
+    about,
+    cells,
+    headline,
+    others,
+    verdict,
+)
+from choose.report.cost_notes import breakevens, serving, shelf_life, totals
+from choose.report.findings import ABOUT, DIVISIONS, ENDPOINT_HEADS, LIMITS, endpoint_sentences
+from choose.report.format import (
+    DASH,
+    KINDS,
+    WARNING,
+    chance,
+    change,
+    clean,
+    figure,
+    learnt,
+    noted,
+    percent,
+    short_models,
+    shorten,
+    span,
+    uneven,
+)
+from choose.schema.check import Check
+from choose.schema.costs import Cost
+from choose.schema.decision import Decision, Expectation, Versus
+from choose.schema.scorecard import Scorecard
 
 # Whatever Markdown or the HTML inside it could obey.
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:-])")
+
+
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
@@ -22,7 +51,7 @@ def render_markdown(decision: Decision, checks: Sequence[Expectation] = ()) -> s
 
     `checks` are what a build expected.
     """
-    return "\n".join(_lines(decision, checks)).rstrip() + "\n"
+    return "\n".join(_decision_lines(decision, checks)).rstrip() + "\n"
 
 
 def literal(text: object) -> str:
@@ -42,7 +71,7 @@ def sentence(text: str) -> str:
     )
 
 
-def _lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
+def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     verdict, data = decision.verdict, decision.dataset
     yield f"## {sentence(verdict.headline)}"
     yield ""
@@ -55,9 +84,9 @@ def _lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     yield f"{KINDS[verdict.kind]}{which} · confidence {verdict.confidence}{meanwhile}"
     yield ""
     yield (
-        f"{literal(data.name)}: {words.plural(data.rows, 'labelled row')}, "
-        f"{words.plural(len(data.labels), 'label')}, {data.test_rows:,} rows asked "
-        f"({literal(data.division)}){words.learnt(data)}."
+        f"{literal(data.name)}: {plural(data.rows, 'labelled row')}, "
+        f"{plural(len(data.labels), 'label')}, {data.test_rows:,} rows asked "
+        f"({literal(data.division)}){learnt(data)}."
     )
     marks = [f"{'met' if check.met else 'NOT MET'}: {check.sentence}" for check in checks]
     yield from _list("What the build expected", marks)
@@ -93,11 +122,11 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
 
 def _candidates(decision: Decision) -> list[str]:
     cards = sorted(decision.scorecards, key=lambda c: -c.accuracy.value if c.accuracy else 1.0)
-    models = words.short_models(card.model for card in cards)
+    models = short_models(card.model for card in cards)
     heads = ["candidate", "family", "model", "right of 100", "95 % interval", "rows", "seeds"]
     heads += ["ms an item", "fit seconds"]
     rows = table(heads, (_row(card, models[card.model]) for card in cards))
-    return [*rows, "", asked.WARNING] if asked.uneven(decision) else rows
+    return [*rows, "", WARNING] if uneven(decision) else rows
 
 
 def _row(card: Scorecard, model: str) -> list[str]:
@@ -116,26 +145,26 @@ def _row(card: Scorecard, model: str) -> list[str]:
 
 def _costs(decision: Decision) -> list[str]:
     """Return the section on money, only where something is priced."""
-    if not money.totals(decision):
+    if not totals(decision):
         return []
     heads = ["candidate", "$ per 1,000", "engineer hours", "$ to build", "$ a refresh", "$ in all"]
     rows = (
         [literal(card.candidate), *(figure(value) for value in _dollars(card.cost))]
         for card in decision.scorecards
     )
-    said = [*money.breakevens(decision), *money.shelf_life(decision), *money.serving(decision)]
-    notes = [sentence(text) for text in money.notes(decision)]
+    said = [*breakevens(decision), *shelf_life(decision), *serving(decision)]
+    notes = [sentence(text) for text in cost_notes.notes(decision)]
     return [*table(heads, rows), "", *(f"- {sentence(text)}" for text in said), "", *notes]
 
 
 def _services(decision: Decision) -> list[str]:
     """Return the section on endpoints, where there are any."""
-    rows = service.rows(decision)
+    rows = findings.rows(decision)
     if not rows:
         return []
-    said = [f"- {sentence(text)}" for text in service.sentences(decision)]
+    said = [f"- {sentence(text)}" for text in endpoint_sentences(decision)]
     cells = ([literal(name), *figures] for name, *figures in rows)
-    return [*table(service.HEADS, cells), "", *said, "", service.ABOUT]
+    return [*table(ENDPOINT_HEADS, cells), "", *said, "", ABOUT]
 
 
 def _dollars(cost: Cost) -> tuple[float | None, ...]:
@@ -164,3 +193,89 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
         f"| {' | '.join('---' for _ in heads)} |",
         *(f"| {' | '.join(row)} |" for row in rows),
     ]
+
+
+_STATUS = {"good": "good", "look": "**look**", "unknown": "not measured"}
+
+
+SUSPECTS = 20
+
+
+def render_check_markdown(check: Check) -> str:
+    """Return GitHub-flavoured Markdown; text from data is escaped."""
+    return "\n".join(_check_lines(check)).rstrip() + "\n"
+
+
+def _check_lines(check: Check) -> Iterator[str]:
+    yield f"## {sentence(check.headline)}"
+    yield ""
+    yield (
+        f"{literal(check.name)}: {plural(check.rows, 'row')}, "
+        f"{plural(len(check.balance.counts), 'label')}; {DIVISIONS[check.division]}."
+    )
+    if check.first:
+        yield from ("", "### Do first", "")
+        yield from (f"{i}. {sentence(step.says)}" for i, step in enumerate(check.first, 1))
+    yield from ("", "### What was looked at", "", "| | | |", "| --- | --- | --- |")
+    for line in check.lines:
+        yield f"| {sentence(line.topic)} | {_STATUS[line.status]} | {sentence(line.says)} |"
+    yield from _suspects(check)
+    yield from _needed(check)
+    yield from ("", sentence(LIMITS), "", f"choose {check.choose}, data `{check.fingerprint}`.")
+
+
+def _suspects(check: Check) -> Iterator[str]:
+    if not check.audit or not check.audit.suspected:
+        return
+    yield from ("", "### Labels to look at first", "")
+    yield from ("| row | label as given | rather |", "| --- | --- | --- |")
+    for s in check.audit.suspects[: min(SUSPECTS, check.audit.suspected)]:
+        yield f"| {literal(s.id)} | {literal(s.label)} | {literal(s.suggested)} |"
+
+
+def _needed(check: Check) -> Iterator[str]:
+    heads = [f"differ on {number(100 * d)} of 100" for d in check.reach.discordances]
+    yield from ("", "### Rows that a gain takes", "")
+    yield f"| gain | {' | '.join(heads)} |"
+    yield "| --- | ---: | ---: | ---: |"
+    for row in check.reach.needed:
+        yield f"| {points(row.gain)} | {' | '.join(f'{n:,}' for n in row.rows)} |"
+
+
+LONGEST = 200
+
+
+def render_versus_markdown(versus: Versus) -> str:
+    """Return the comparison as GitHub-flavoured Markdown; text from data is escaped."""
+    return "\n".join(_comparison_lines(versus)).rstrip() + "\n"
+
+
+def _comparison_lines(versus: Versus) -> Iterator[str]:
+    yield f"## {sentence(headline(versus))}"
+    yield ""
+    for name, side in (("Before", versus.before), ("Now", versus.after)):
+        data = f"{literal(side.name)}, data {literal(side.fingerprint)}"
+        yield f"- {name}: {literal(verdict(side))}, confidence {side.confidence} ({data})"
+    rows = [[literal(cell) for cell in cells(shift)] for shift in versus.shifts]
+    yield from _comparison_section(
+        "Candidates on the common rows", table(COMPARISON_HEADS, rows) if rows else []
+    )
+    yield from ("", sentence(about(versus)))
+    yield from _comparison_list("Why", versus.why)
+    yield from _comparison_list("Rows", list(comparison_text.rows(versus.rows)))
+    yield from _comparison_list("In one study only", list(others(versus)))
+    changed = [[literal(_cut(v)) for v in (c.what, c.before, c.after)] for c in versus.changes]
+    yield from _comparison_section("What changed", table(CHANGE_HEADS, changed) if changed else [])
+
+
+def _cut(value: str | None) -> str:
+    return DASH if value is None else shorten(clean(value), LONGEST)
+
+
+def _comparison_list(title: str, sentences: Sequence[str]) -> Iterator[str]:
+    yield from _comparison_section(title, [f"- {sentence(text)}" for text in sentences])
+
+
+def _comparison_section(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield from ("", f"### {title}", "", *lines)

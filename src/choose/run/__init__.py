@@ -1,1 +1,1 @@
-"""Run trials: groups are pure, executors decide where."""
+"""Run trials within a budget of time and money."""

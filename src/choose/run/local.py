@@ -8,26 +8,49 @@ from math import inf
 from time import perf_counter
 
 from choose.errors import MoneySpent
-from choose.meter import OutOfTime, metered
-from choose.models.endpoints.spec import names_endpoint
-from choose.run.asking import Deadline
-from choose.run.beside import beside
-from choose.run.fitting import Fitted
-from choose.run.group import run_group
-from choose.run.outcome import Outcome
-from choose.run.pacing import Pacing
-from choose.run.purse import Purse, Purses
-from choose.run.racing import Race
-from choose.run.standing import Standing
-from choose.run.unasked import Unasked
-from choose.store import Store
-from choose.strategy import find
+from choose.models.weights.spec import names_endpoint
+from choose.progress import OutOfTime, metered
+from choose.run.budget import Pacing, Unasked
+from choose.run.events import Outcome
+from choose.run.race import Race, Standing
+from choose.run.spending_limit import Purse, Purses
+from choose.run.timed_predict import Deadline
+from choose.run.trial import Fitted, run_group
+from choose.store.store import Store
+from choose.strategy import Groups, find
 from choose.study.grid import Job
-from choose.study.points import FIRST_PASS
+from choose.study.grid_points import FIRST_PASS
 from choose.types import Dataset, Run
+
+# Trials learnt side by side; more would save little and risk more at an interruption.
+MOST_TOGETHER = 10
+
+
+def beside(jobs: Sequence[Job], done: Callable[[Job], bool], most: float) -> list[Job]:
+    """Return the first job, and those right after it that can be learnt beside it, at most `most`.
+
+    The first is always among them.
+    """
+    first = jobs[0]
+    if not issubclass(find(first.trial.strategy), Groups):
+        return [first]
+    found: list[Job] = []
+    keys: set[str] = set()
+    for job in jobs:
+        if _kind(job) != _kind(first) or job.trial.key in keys or done(job):
+            break
+        found.append(job)
+        keys.add(job.trial.key)
+    return found[: max(1, int(min(MOST_TOGETHER, most)))]
+
+
+def _kind(job: Job) -> tuple[str, str, str]:
+    return job.trial.candidate, job.trial.strategy, job.part
+
 
 # A fit or a question that is still going at the end of the budget may go on for this part of it.
 GRACE = 0.05
+
 
 Watch = Callable[[Job, Run | None], None]
 

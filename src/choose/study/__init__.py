@@ -1,1 +1,1 @@
-"""From a study file to the trials to run."""
+"""From a study file to candidates and trials."""

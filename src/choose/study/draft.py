@@ -8,16 +8,20 @@ from dataclasses import dataclass
 
 import tomli_w
 
-from choose.data.cells import short
 from choose.data.load import Rows
+from choose.data.readers.delimited import short
 from choose.data.task import readable
-from choose.study.study import DataSection
+from choose.study.config import DataSection
 from choose.types import Dataset
 
 # A file with more labels than this is not read label by label.
 MOST_LABELS = 200
+
+
 # A label with so many times the rows of another outvotes it.
 UNEVEN = 4
+
+
 # Words of labels that stand for what fits no other label.
 _BESIDE = {"other", "others", "none", "oos", "unknown", "misc", "miscellaneous"}
 

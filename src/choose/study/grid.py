@@ -8,17 +8,24 @@ from functools import cached_property
 from typing import Any
 
 from choose.data.scenarios import Place, drawn
-from choose.digests import digest_rows
 from choose.errors import StudyError, did_you_mean
+from choose.files import digest_rows
 from choose.strategy import Strategy, Weighted, build, find
-from choose.study.behind import asked_by, costs
-from choose.study.points import FIRST_PASS, Point, Stage
-from choose.study.ranges import noises, sizes_in_rows
-from choose.study.scenarios import Scenes, scenario_points
-from choose.study.study import Study
+from choose.study.candidates import asked_by, costs
+from choose.study.config import Study
+from choose.study.grid_points import (
+    FIRST_PASS,
+    Point,
+    Scenes,
+    Stage,
+    noises,
+    scenario_points,
+    sizes_in_rows,
+)
 from choose.types import STANDARD, Candidate, Dataset, Trial
 
 VIEWS = ("typos", "casing", "spacing")
+
 
 # A view beside the clean one is asked of so many rows in all; where rows cost, everything but the
 # clean rows at full size is asked of so few.

@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from choose.digests import digest
 from choose.errors import EndpointError
-from choose.models.endpoints.faults import Fault
-from choose.models.endpoints.journal import Paid
-from choose.models.endpoints.line import Line, NoAnswer
+from choose.files import digest
+from choose.models.endpoints.channel import Line, NoAnswer
+from choose.models.endpoints.ledger import Paid
 from choose.models.endpoints.requests import ROOMS, Accepts, Message, body_for, worst_of
+from choose.models.endpoints.retry import Fault
 
 # So often something is dropped from a request that is not taken.
 TRIES = 12
+
 
 PROBE = "This is a test of the connection; any of the labels will do."
 

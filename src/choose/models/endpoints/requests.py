@@ -10,15 +10,16 @@ from typing import Any, Literal
 
 from choose.models.endpoints.ledger import Worst
 from choose.models.endpoints.settings import LIMITS, Endpoint
-from choose.models.prompt_text import Turn as Exchange
-from choose.models.prompt_text import Wording, exchange, opening
-from choose.types import Task
 
 Message = dict[str, str]
+
+
 Limit = Literal["max_tokens", "max_completion_tokens"]
+
 
 # There is no tokeniser at hand; on average a token stands for about so many bytes of text.
 BYTES_A_TOKEN = 4
+
 
 # Room for hidden reasoning, tried one after the other until an answer comes out whole.
 ROOMS = (1_024, 4_096, 16_384)
@@ -94,32 +95,6 @@ class Accepts:
     def record(self) -> dict[str, Any]:
         """Return it as it is kept."""
         return asdict(self)
-
-
-def messages_for(
-    task: Task, wording: Wording, accepts: Accepts, turns: Sequence[Exchange]
-) -> list[Message]:
-    """Lay out a prompt: what is asked and the labels, the demonstrations, the question last.
-
-    Providers cache the beginning that requests share, so what differs stands at the end.
-    """
-    pairs = opening(task, wording, accepts.system)
-    for turn in turns:
-        asked, *answered = exchange(wording, turn)
-        pairs.append(asked)
-        pairs += [("assistant", _as_answered(content, accepts)) for _, content in answered]
-    return [{"role": role, "content": content} for role, content in pairs]
-
-
-def plain_messages(system: str, accepts: Accepts, text: str) -> list[Message]:
-    """Put a text as it is, after the service's own system prompt where it has one."""
-    told = [{"role": "system", "content": system}] if system and accepts.system else []
-    before = f"{system}\n\n" if system and not told else ""
-    return [*told, {"role": "user", "content": before + text}]
-
-
-def _as_answered(name: str, accepts: Accepts) -> str:
-    return json.dumps({"label": name}, ensure_ascii=False) if accepts.schema else name
 
 
 def body_for(

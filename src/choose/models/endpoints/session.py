@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from choose.errors import ModelError, did_you_mean
-from choose.meter import OutOfTime, seconds_left
-from choose.models.cache import cache_dir
+from choose.models.endpoints.channel import REPEAT, Line, Means, Stopped
 from choose.models.endpoints.ledger import Ledger
-from choose.models.endpoints.line import REPEAT, Line, Means, Stopped
-from choose.models.endpoints.patience import Patience
+from choose.models.endpoints.retry import Patience
 from choose.models.endpoints.settings import Endpoint
-from choose.models.endpoints.spec import PREFIX
+from choose.models.hardware.environment import cache_dir
+from choose.models.weights.spec import PREFIX
+from choose.progress import OutOfTime, seconds_left
 
 T = TypeVar("T")
+
 
 # What is in flight when a person interrupts or the time is over has been paid for; so many seconds
 # it may take to come in.

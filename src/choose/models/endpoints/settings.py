@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from choose.digests import digest
-from choose.prices import TokenPrices
+from choose.errors import ModelError
+from choose.files import digest
+from choose.schema.costs import TokenPrices
 
 # Raise whenever a request for the same prompt is put or read in another way.
 PROTOCOL = 1
 
+
 # What looks like a key or an authorisation header, whosever it is.
 KEYLIKE = re.compile(r"(?i)(bearer\s+)[^\s\"',;]+|\b(sk|pk|gsk|hf|xai|key)[-_][A-Za-z0-9*_\-.]{6,}")
 
+
 _SECRET = re.compile(r"key|token|secret|password|passwd|signature|^sig$|auth|credential", re.I)
+
+
 _OWN = ("model", "messages", "stream", "n", "response_format", "logprobs", "top_logprobs")
+
 
 # What servers call the limit of an answer, in tokens.
 LIMITS = ("max_tokens", "max_completion_tokens")
 
+
 # What can change an answer; the rest is who pays, how much, and how fast.
 _DECIDES = {"base_url", "model", "extra_body", "structured", "logprobs"}
+
+
 _DECIDES |= {"max_output_tokens", "context"}
+
 
 # Letters and digits mixed, and no underscore: a key that was pasted where a name belongs.
 _PASTED = re.compile(r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9]{16,}")
 
+
 # What a request may hold although it is called like a key, such as max_tokens.
 _HARMLESS = re.compile(r"tokens|tokeni[sz]er|cache_key|key_?words", re.I)
+
 
 Usd = Field(default=None, ge=0)
 
@@ -159,3 +173,49 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:
         named = _SECRET.search(name) and not _HARMLESS.search(name)
         if named or KEYLIKE.search(value):
             yield name
+
+
+HIDDEN = "[key]"
+
+
+def key_of(name: str, endpoint: Endpoint) -> str | None:
+    """Return an endpoint's key, or None where it needs none.
+
+    Raises:
+        ModelError: if the variable is not set or holds what no header could carry.
+    """
+    variable = endpoint.api_key_env
+    if variable is None:
+        return None
+    key = (os.environ.get(variable) or _dotenv().get(variable) or "").strip()
+    if not key:
+        raise ModelError(
+            f"The endpoint {name!r} takes its key from {variable}, which is not set, neither in "
+            f"the environment nor in .env. Set it: export {variable}=…"
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ModelError(
+            f"What {variable} holds cannot be a key: it has spaces, line ends or characters "
+            "beyond ASCII in it. Copy the key again."
+        )
+    return key
+
+
+def scrubbed(text: str, keys: Iterable[str]) -> str:
+    """Return a text without any key in it, on one line and not too long to be read."""
+    for key in keys:
+        text = text.replace(key, HIDDEN)
+    text = KEYLIKE.sub(lambda m: f"{m[1] or ''}{HIDDEN}", text)
+    return " ".join(text.split())[:300]
+
+
+def _dotenv() -> dict[str, str | None]:
+    path = Path(".env")
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        return dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"Cannot read .env: {type(error).__name__}.") from None

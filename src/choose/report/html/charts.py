@@ -6,20 +6,28 @@ from collections.abc import Callable, Sequence
 
 import altair as alt
 
-from choose.judge.record import Decision, Interval, Scorecard
-from choose.report.html.figures import (
+from choose.formatting import per_cent, plural
+from choose.report.format import clean, quantity, shorten
+from choose.report.html.line_charts import learning, plotted
+from choose.report.html.style import (
+    INK,
     Figure,
     chart_of,
+    colour,
+    decades,
     drawn,
     mark_at,
+    names_beside,
+    out_of_100,
     ranked,
+    shape,
+    shares,
     short,
     who,
 )
-from choose.report.html.placing import decades, names_beside, shares
-from choose.report.html.theme import INK, colour, shape
-from choose.report.safe import clean
-from choose.report.words import number, plural, quantity
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
+from choose.schema.scorecard import Scorecard
 
 
 def accuracy(decision: Decision) -> Figure | None:
@@ -55,7 +63,7 @@ def accuracy(decision: Decision) -> Figure | None:
         layers.append(mark_at(100 * target))
     first = cards[0]
     assert first.accuracy is not None
-    best = f"{clean(first.candidate)} got most right, {number(first.accuracy.value)} of 100"
+    best = f"{clean(first.candidate)} got most right, {per_cent(first.accuracy.value)} of 100"
     second = [c for c in cards[1:] if _touching(c, first)]
     touching = (
         f"; its range overlaps that of {plural(len(second), 'other')}, so look at the paired "
@@ -76,7 +84,7 @@ def differences(decision: Decision) -> Figure | None:
     caption = (
         "Right of the line the first of the two is better, left of it the second. "
         f"Clear of zero: {clear} of {plural(len(pairs), 'range')}. A range wholly inside the "
-        f"shaded band (± {number(margin)} points) would show that the two are as good as equal."
+        f"shaded band (± {per_cent(margin)} points) would show that the two are as good as equal."
     )
     named = [(f"{short(p.a)} against {short(p.b)}", p.difference) for p in pairs]
     return intervals(named, margin, "Paired differences", caption)
@@ -160,3 +168,61 @@ def _touching(card: Scorecard, first: Scorecard) -> bool:
 
 def _or(names: Sequence[str]) -> str:
     return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def views(decision: Decision) -> Figure | None:
+    """Draw the answers kept under each view of the questions."""
+    cards = [card for card in learning(decision) if len(card.stability.views) > 1]
+    rows = [
+        {**who(card), "x": shorten(clean(view.view), 20), "value": 100 * view.agreement}
+        for card in cards
+        for view in card.stability.views
+    ]
+    if not rows:
+        return None
+    kept, name, view = min(
+        (v.agreement, clean(c.candidate), clean(v.view)) for c in cards for v in c.stability.views
+    )
+    caption = (
+        f"The lowest point is the weakest spot: {name} keeps {per_cent(kept)} of 100 answers under "
+        f"{view}. The lower a point, the more answers change when a question is typed that way."
+    )
+    x = alt.X("x:N", sort=None, title=None, axis=alt.Axis(labelAngle=0))
+    return plotted(
+        rows,
+        x,
+        "Answers kept when the question is typed differently",
+        caption,
+        "answers kept, of 100",
+    )
+
+
+def new_label(decision: Decision) -> Figure | None:
+    """Draw how much of a withheld label is found, by the examples given back."""
+    found = [(c, c.stability.new_class) for c in learning(decision) if c.stability.new_class]
+    rows = [
+        {
+            **who(card),
+            "x": point.examples,
+            "value": 100 * point.recall.value,
+            "low": out_of_100(point.recall.low),
+            "high": out_of_100(point.recall.high),
+        }
+        for card, new in found
+        for point in new.points
+    ]
+    ticks = sorted({point.examples for _, new in found for point in new.points})
+    if len(ticks) < 2:
+        return None
+    most = max(rows, key=lambda row: (row["x"], row["value"]))
+    caption = (
+        f"Given {most['x']} examples, {most['candidate']} finds most rows of the new label, "
+        f"{float(str(most['value'])):.0f} of 100; a line that rises early learns a new label fast."
+    )
+    x = alt.X(
+        "x:Q",
+        title="examples of the new label given back",
+        scale=alt.Scale(type="symlog"),
+        axis=alt.Axis(values=[float(tick) for tick in ticks], grid=False),
+    )
+    return plotted(rows, x, "A new label", caption, "found of 100")

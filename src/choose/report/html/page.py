@@ -3,30 +3,116 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from choose.judge.record import Decision, Scorecard
-from choose.report import asked, failures, labels, money, service, words
-from choose.report.forecasts import forecast_lines
-from choose.report.html import charts, lines, steadiness
-from choose.report.html.figures import Figure
-from choose.report.html.tables import anchor, measured
-from choose.report.html.theme import FAMILY_COLOURS, FAMILY_SIGNS
-from choose.report.html.volumes import volumes
-from choose.report.noted import noted
-from choose.report.safe import clean
+from choose.formatting import per_cent, plural
+from choose.report import comparison_text as words
+from choose.report.cost_notes import (
+    MOVE_HEADS,
+    breakevens,
+    margin_of,
+    moves,
+    notes,
+    serving,
+    shelf_life,
+    totals,
+)
+from choose.report.findings import (
+    ABOUT,
+    ENDPOINT_HEADS,
+    MEANING,
+    endpoint_sentences,
+    forecast_lines,
+    label_sentences,
+    rows,
+    shared,
+    source,
+)
+from choose.report.format import (
+    COLOURS,
+    DASH,
+    KINDS,
+    WARNING,
+    chance,
+    change,
+    clean,
+    counted_by,
+    figure,
+    learnt,
+    moment,
+    noted,
+    percent,
+    points,
+    quantity,
+    short_models,
+    span,
+    uneven,
+)
+from choose.report.html import line_charts as lines
+from choose.report.html.charts import accuracy, differences, intervals, new_label, price, views
+from choose.report.html.line_charts import volumes
+from choose.report.html.style import FAMILY_COLOURS, FAMILY_SIGNS, Figure
+from choose.schema.decision import Decision, Versus
+from choose.schema.scorecard import Scorecard
+
+# Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``.
+_LETTERS = re.compile(r"\b(?!(?:to|of)\b)[^\W\d_]+")
+
+
+class Kept(NamedTuple):
+    """What is left of a table, which of its columns hold figures, and the names of what is not."""
+
+    heads: list[str]
+    rows: list[list[object]]
+    figures: list[bool]
+    missing: list[str]
+
+
+def measured(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Kept:
+    """Leave out columns and rows of dashes; the first column names the rows and stays.
+
+    Where nothing is left there is nothing to name: the section says that it was not measured.
+    """
+    places = [i for i in range(1, len(heads)) if any(row[i] != DASH for row in rows)]
+    known = [row for row in rows if any(row[i] != DASH for i in places)]
+    if not known:
+        return Kept([], [], [], [])
+    missing = [str(head) for i, head in enumerate(heads) if i and i not in places]
+    missing += [str(row[0]) for row in rows if row not in known]
+    return Kept(
+        [heads[i] for i in (0, *places)],
+        [[row[i] for i in (0, *places)] for row in known],
+        [False, *(all(_is_figure(row[i]) for row in known) for i in places)],
+        missing,
+    )
+
+
+def _is_figure(cell: object) -> bool:
+    """Return whether a cell holds a figure, a range or a dash, which line up on the right."""
+    text = str(cell)
+    return text == DASH or (any(map(str.isdigit, text)) and not _LETTERS.search(text))
+
+
+def anchor(caption: str) -> str:
+    """Return an id for a table from its caption, which we wrote."""
+    return "table-" + "-".join(re.findall(r"[a-z0-9]+", caption.lower())[:8])
+
 
 # What a label or an error may take of the page; the record has the whole.
 LONGEST = 300
 
+
 _RANGE = re.compile(r"95 % interval (\S+) to (?=\S*\d|more than)")
 
+
 STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "unknown")}
+
+
 # What the sections are called in the list that leads to them.
 CONTENTS = {
     "candidates": "Candidates",
@@ -43,14 +129,16 @@ CONTENTS = {
     "method": "How it was measured",
     "again": "Do it again",
 }
+
+
 CHARTS: dict[str, Callable[[Decision], Figure | None]] = {
-    "accuracy": charts.accuracy,
-    "differences": charts.differences,
+    "accuracy": accuracy,
+    "differences": differences,
     "curves": lines.curves,
     "noise": lines.noise,
-    "views": steadiness.views,
-    "new_label": steadiness.new_label,
-    "price": charts.price,
+    "views": views,
+    "new_label": new_label,
+    "price": price,
     "volumes": volumes,
 }
 
@@ -68,38 +156,38 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
         v=decision.verdict,
         doubt=next((r for r in decision.verdict.reasons if r.startswith("Confidence is")), None),
         cards=_ranked(decision),
-        models=words.short_models(card.model for card in decision.scorecards),
+        models=short_models(card.model for card in decision.scorecards),
         pick=_pick(decision),
         figures={name: draw(decision) for name, draw in CHARTS.items()},
         texts=texts or {},
         service={
-            "heads": service.HEADS,
-            "rows": service.rows(decision),
-            "said": service.sentences(decision),
-            "about": service.ABOUT,
+            "heads": ENDPOINT_HEADS,
+            "rows": rows(decision),
+            "said": endpoint_sentences(decision),
+            "about": ABOUT,
         },
-        uneven=asked.WARNING if asked.uneven(decision) else "",
-        audited=list(labels.sentences(decision.audit)) if decision.audit else [],
-        audit_source=labels.source(decision.audit) if decision.audit else "",
-        common=list(failures.shared(decision.overlap)) if decision.overlap else [],
+        uneven=WARNING if uneven(decision) else "",
+        audited=list(label_sentences(decision.audit)) if decision.audit else [],
+        audit_source=source(decision.audit) if decision.audit else "",
+        common=list(shared(decision.overlap)) if decision.overlap else [],
         forecasts=list(forecast_lines(decision)),
         money=_money(decision),
-        meanings=failures.MEANING,
-        target=words.quantity(decision.goal, "target"),
-        margin=words.quantity(decision.goal, "margin"),
-        counted=words.counted_by(decision.goal),
+        meanings=MEANING,
+        target=quantity(decision.goal, "target"),
+        margin=quantity(decision.goal, "margin"),
+        counted=counted_by(decision.goal),
     )
 
 
 def _money(decision: Decision) -> dict[str, Any]:
     return {
-        "priced": money.totals(decision),
-        "breakevens": list(money.breakevens(decision)),
-        "serving": [*money.shelf_life(decision), *money.serving(decision)],
-        "heads": money.MOVE_HEADS,
-        "moves": money.moves(decision),
-        "notes": list(money.notes(decision)),
-        "margin": money.margin_of(decision.goal),
+        "priced": totals(decision),
+        "breakevens": list(breakevens(decision)),
+        "serving": [*shelf_life(decision), *serving(decision)],
+        "heads": MOVE_HEADS,
+        "moves": moves(decision),
+        "notes": list(notes(decision)),
+        "margin": margin_of(decision.goal),
     }
 
 
@@ -129,26 +217,26 @@ def environment() -> Environment:
     )
     environment.filters.update(
         prompt=prompt,
-        percent=words.percent,
-        number=words.number,
-        points=words.points,
-        span=words.span,
-        change=words.change,
-        figure=words.figure,
-        chance=words.chance,
-        learnt=words.learnt,
-        plural=words.plural,
+        percent=percent,
+        number=per_cent,
+        points=points,
+        span=span,
+        change=change,
+        figure=figure,
+        chance=chance,
+        learnt=learnt,
+        plural=plural,
         plainly=plainly,
         cut=cut,
         anchor=anchor,
-        moment=words.moment,
+        moment=moment,
         noted=noted,
     )
     environment.globals.update(
-        kinds=words.KINDS,
-        colours=words.COLOURS,
+        kinds=KINDS,
+        colours=COLOURS,
         status=STATUS,
-        dash=words.DASH,
+        dash=DASH,
         measured=measured,
         contents=list(CONTENTS.items()),
         family_colours=FAMILY_COLOURS,
@@ -182,3 +270,23 @@ def plainly(sentence: str) -> str:
     return between.replace("95 % interval", "likely range").replace(
         "whole interval", "whole likely range"
     )
+
+
+def render_versus_html(versus: Versus) -> str:
+    """Return the comparison as a self-contained HTML page; text from data is escaped."""
+    template = environment().get_template("versus.html.j2")
+    return template.render(
+        v=versus, words=words, figure=_figure(versus), heads=words.COMPARISON_HEADS
+    )
+
+
+def _figure(versus: Versus) -> Figure | None:
+    """Draw what every candidate gained, against zero and the margin."""
+    rows = [(words.who(s), s.difference) for s in versus.shifts if not s.same_fits]
+    if not rows:
+        return None
+    caption = (
+        "Right of the line is better now, left of it worse; a range that touches the line shows no "
+        "change, and one wholly inside the shaded band shows that there is none that matters."
+    )
+    return intervals(rows, versus.margin, "What each candidate gained", caption)

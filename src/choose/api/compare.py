@@ -1,0 +1,195 @@
+"""What the command line and a notebook both call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from choose.api.plan import _check_prices, plan, resolve
+from choose.models.endpoints.session import connected
+from choose.models.hardware.environment import check_stated
+from choose.models.results.cache import keeping
+from choose.run.events import Observer, Silent
+from choose.run.spending_limit import Approve, before_sending, refuse
+from choose.schema.decision import Decision
+from choose.store.store import Store
+from choose.study.config import Study
+from choose.study.grid import Job
+from choose.study.study_file import Overrides
+from choose.types import Candidate, Dataset
+
+if TYPE_CHECKING:
+    from choose.data.load import Tables
+    from choose.schema.decision import Versus
+
+
+# Raise when a record says more of the same evidence, so that older ones are written again.
+RECORD = 4
+
+
+def report(store: str | Path) -> Decision:
+    """Judge a stored study again, without any model; from the record where nothing changed."""
+    return decide(Store.open(Path(store)))
+
+
+def report_both(before: str | Path, after: str | Path) -> Versus:
+    """Compare two stored studies in pairs, on the rows that both asked; needs no model.
+
+    Raises:
+        StoreError: if either is no study, or too few rows are common.
+    """
+    from choose.api.compare_studies import Studied, versus
+
+    stores = [Store.open(Path(path)) for path in (before, after)]
+    return versus(*(Studied(store, decide(store)) for store in stores))
+
+
+def texts(store: str | Path) -> dict[str, str]:
+    """Return the texts of a study's rows by id; empty where none were kept."""
+    rows = Store.open(Path(store)).dataset.examples
+    return {id: example.text for id, example in rows.items() if example.text}
+
+
+def decide(store: Store) -> Decision:
+    """Judge what the store holds and write the decision into it."""
+    from choose.judge.evidence import RULE
+
+    state = f"{version('choose-llm')} {RULE} {RECORD} {store.state()}"
+    if (text := store.decided(state)) is not None:
+        return Decision.model_validate_json(text)
+    from choose.api.study_evidence import evidence_of, method_of, rule_of
+    from choose.judge.verdict import judge
+
+    looks = store.look(RULE)
+    evidence = evidence_of(store)
+    judged = judge(evidence, rule_of(store.study), looks=looks, left_out=tuple(store.left_out()))
+    decision = judged.model_copy(update={"method": method_of(store, evidence.runs)})
+    store.decide(state, decision.model_dump(mode="json", by_alias=True))
+    return decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A decision, where it lies, and whether the study was interrupted."""
+
+    decision: Decision
+    store: Path
+    interrupted: bool
+
+
+def compare(
+    data: str | Path | None = None,
+    *,
+    study_file: str | Path | None = None,
+    overrides: Overrides | None = None,
+    strategies: Sequence[str] = (),
+    out: str | Path | None = None,
+    observer: Observer | None = None,
+    approve: Approve = refuse,
+) -> Outcome:
+    """Run every candidate on one labelled set and decide.
+
+    Args:
+        data: a CSV, TSV, JSONL or Parquet file, or ``sample:NAME``; else the study file names it.
+        study_file: a TOML study file.
+        overrides: section -> key -> value, laid over the study file.
+        strategies: compare only these candidates, beside the baselines that always run.
+        out: the store's folder; by default ``.choose/NAME-FINGERPRINT`` below the working folder.
+        observer: hears the plan and each job.
+        approve: is shown what would be sent to endpoints and raises to forbid it; by default it
+            does.
+
+    Raises:
+        ChooseError: on bad input, before anything is run or written.
+    """
+    study = resolve(data, study_file, overrides, strategies)
+    return run(study, out=out, observer=observer, approve=approve)
+
+
+def run(
+    study: Study,
+    *,
+    rows: Tables | None = None,
+    out: str | Path | None = None,
+    observer: Observer | None = None,
+    approve: Approve = refuse,
+) -> Outcome:
+    """Run a resolved study and decide; `rows` are its data where they lie in no file.
+
+    Raises:
+        ChooseError: on bad input, before anything is run or written.
+    """
+    from choose.data.load import load_dataset
+
+    check_stated()
+    watch = observer or Silent()
+    dataset = load_dataset(study.data, study.task, rows)
+    path = Path(out) if out else default_store(dataset)
+    where, limit = str(path.absolute()), study.grid.max_usd
+    with keeping(), connected(study.endpoints, max_usd=limit, study=where) as session:
+        candidates, refusals, jobs = plan(study, dataset)
+        _check_prices(study, candidates)
+        spending = before_sending(study, dataset, candidates, jobs, Store(path), approve)
+        if spending.bills:
+            watch.sending(session.traffic(sum(bill.requests for bill in spending.bills)))
+        ready = Ready(study, dataset, candidates, refusals, jobs)
+        return _run(ready, Store.create(path), watch)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A study with everything that is to run."""
+
+    study: Study
+    dataset: Dataset
+    candidates: Sequence[Candidate]
+    refusals: Sequence[str]
+    jobs: Sequence[Job]
+
+
+def _run(ready: Ready, store: Store, watch: Observer) -> Outcome:
+    from choose.run.events import left_out_sentences
+    from choose.run.local import Limits, run_jobs
+
+    study, dataset, jobs = ready.study, ready.dataset, ready.jobs
+    store.begin(_plain(study), dataset)
+    store.plan((job.trial for job in jobs), _described(ready.candidates))
+    budget = study.grid.budget_seconds
+    watch.planned(dataset, jobs, ready.refusals, budget)
+    racing = budget is not None and not study.grid.thorough and study.races
+    margin, money = study.goal.margin or Limits().margin, study.grid.max_usd is not None
+    limits = Limits(budget, racing, margin, money)
+    outcome = run_jobs(jobs, dataset, store, limits, watch.job)
+    store.leave_out([*ready.refusals, *left_out_sentences(outcome)])
+    return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
+
+
+def default_store(dataset: Dataset) -> Path:
+    """Return where a study goes when nobody says: by the data's name and content."""
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")
+    return Path(".choose") / f"{safe or 'study'}-{dataset.fingerprint[:8]}"
+
+
+def _plain(study: Study) -> dict[str, Any]:
+    return study.model_dump(mode="json", exclude_none=True)
+
+
+def _described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    from choose.strategy import find
+    from choose.study.candidates import model_of
+
+    return [
+        {
+            **asdict(c),
+            "family": (cls := find(c.strategy)).family,
+            "cheap": cls.cheap,
+            "seeded": cls.seeded,
+            "learns": cls.learns,
+            "model": model_of(c),
+            "warning": getattr(cls, "warning", None),
+        }
+        for c in candidates
+    ]

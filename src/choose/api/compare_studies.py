@@ -1,0 +1,212 @@
+"""Two stores side by side: which rows both asked, what differs, and what the judge says of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from choose.api.study_evidence import evidence_of, method_of, rule_of, settings
+from choose.errors import StoreError
+from choose.files import digest
+from choose.judge.panel.score_tables import panel
+from choose.judge.study_comparison import Meeting, same_verdict, shifts, why
+from choose.schema.decision import Change, CommonRows, Decision, Side, Versus
+from choose.store.store import Store
+from choose.types import Dataset, Example
+
+# Said elsewhere: which rows and labels meet, and which rule judged.
+_APART = ("rule",)
+
+
+def differences(
+    before: Store, first: Decision, after: Store, second: Decision
+) -> tuple[Change, ...]:
+    """Return what differs: data, settings, prices, models, prompts, versions; in that order."""
+    old, new = dict(_facts(before, first)), dict(_facts(after, second))
+    return tuple(
+        Change(what=what, before=old.get(what), after=new.get(what))
+        for what in {**new, **old}
+        if old.get(what) != new.get(what)
+    )
+
+
+def _facts(store: Store, decision: Decision) -> Iterator[tuple[str, str]]:
+    data = decision.dataset
+    yield "data: fingerprint", data.fingerprint
+    yield "data: labelled rows", f"{data.rows:,}"
+    yield "data: rows asked", f"{data.test_rows:,}"
+    yield "data: division", data.division
+    task = store.dataset.task
+    yield "task: instruction", task.instruction or "none"
+    for label, name in zip(task.labels, task.names, strict=True):
+        yield f"task: how {label} is called", name
+    study = {k: v for k, v in settings(store.study).items() if k not in _APART}
+    yield from _flat(study, "study: ")
+    yield from _candidates(store)
+    yield "version: decision rule", decision.rule
+    for name, value in decision.machine.items():
+        yield f"version: {name}", str(value)
+
+
+def _candidates(store: Store) -> Iterator[tuple[str, str]]:
+    candidates, trials = store.grid()
+    for candidate in candidates:
+        place = f"candidate {candidate['name']}: "
+        yield f"{place}strategy", candidate["strategy"]
+        yield from _flat(candidate["params"], place)
+    for trial in trials:
+        place = f"candidate {trial.candidate}: "
+        yield f"{place}revision", str(trial.revision)
+        if trial.weights:
+            yield f"{place}weights", trial.weights
+    for prompt in method_of(store).prompts:
+        setting = f" ({prompt.setting})" if prompt.setting else ""
+        yield f"candidate {prompt.candidate}: prompt{setting}", prompt.text
+
+
+def _flat(values: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{place}{key}.")
+        else:
+            yield f"{place}{key}", value if isinstance(value, str) else json.dumps(value)
+
+
+# With fewer common rows an interval on a difference covers most of what could be.
+FEWEST = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Studied:
+    """A store with its decision."""
+
+    store: Store
+    decision: Decision
+
+
+def versus(before: Studied, after: Studied) -> Versus:
+    """Compare two studies in pairs, on the rows that both asked.
+
+    Raises:
+        StoreError: if too few rows, or none, are common.
+    """
+    first, second = before.store.dataset, after.store.dataset
+    rows, meeting = meet(first, second)
+    if rows.common < FEWEST:
+        raise StoreError(_too_few(before, after, rows))
+    # What counts now counts for both.
+    measure = rule_of(after.store.study).measure
+    one, two = (panel(evidence_of(side.store), measure) for side in (before, after))
+    index = one.rows.index, two.rows.index
+    met = Meeting(
+        one,
+        two,
+        np.array([index[0][a] for a, _ in meeting], dtype=np.int64),
+        np.array([index[1][b] for _, b in meeting], dtype=np.int64),
+    )
+    old, new = ([c.info.name for c in side.scored] for side in (one, two))
+    margin = float(after.decision.goal["margin"])
+    named = [(name, name) for name in new if name in old]
+    picks = side(before.decision).pick, side(after.decision).pick
+    if picks[0] in old and picks[1] in new and picks not in named:
+        named.insert(0, picks)
+    found, missing = shifts(met, named, margin)
+    changes = differences(before.store, before.decision, after.store, after.decision)
+    return Versus(
+        choose=version("choose-llm"),
+        before=side(before.decision),
+        after=side(after.decision),
+        verdict_changed=not same_verdict(before.decision, after.decision),
+        why=why(before.decision, after.decision, found, changes),
+        rows=rows,
+        shifts=found,
+        not_compared=missing,
+        changes=changes,
+        labels_new=_only(second.task.labels, first.task.labels),
+        labels_gone=_only(first.task.labels, second.task.labels),
+        candidates_new=_only(new, old),
+        candidates_gone=_only(old, new),
+        margin=margin,
+    )
+
+
+def side(decision: Decision) -> Side:
+    """Return what a study decided, in brief."""
+    verdict = decision.verdict
+    return Side(
+        name=decision.dataset.name,
+        fingerprint=decision.dataset.fingerprint,
+        kind=verdict.kind,
+        recommended=verdict.recommended,
+        use_meanwhile=verdict.use_meanwhile,
+        confidence=verdict.confidence,
+        headline=verdict.headline,
+    )
+
+
+def meet(first: Dataset, second: Dataset) -> tuple[CommonRows, list[tuple[str, str]]]:
+    """Return how the asked rows meet, and the pairs of ids that are the same question."""
+    old, new = _asked(first), _asked(second)
+    by_text = all(row.text for rows in (old, new) for row in rows.values())
+    pairs = [(id, id) for id in old if id in new and _content(old[id]) == _content(new[id])]
+    moved = _moved(old, new, {id for id, _ in pairs}) if by_text else []
+    met = {id for pair in pairs + moved for id in pair}
+    left = [id for id in old if id in new and id not in met]
+    relabelled = sum(old[id].text == new[id].text for id in left)
+    common = len(pairs) + len(moved)
+    rows = CommonRows(
+        before=len(old),
+        after=len(new),
+        common=common,
+        moved=len(moved),
+        relabelled=relabelled,
+        reworded=len(left) - relabelled,
+        new=len(new) - common - len(left),
+        gone=len(old) - common - len(left),
+        by_text=by_text,
+    )
+    return rows, pairs + moved
+
+
+def _asked(dataset: Dataset) -> dict[str, Example]:
+    return {id: dataset.examples[id] for id in dataset.asked}
+
+
+def _content(row: Example) -> str:
+    return digest([row.text, row.target])
+
+
+def _moved(
+    old: Mapping[str, Example], new: Mapping[str, Example], met: set[str]
+) -> list[tuple[str, str]]:
+    """Match, over other ids, the questions whose text and label stand once in either study."""
+    sides = []
+    for rows in (old, new):
+        content = {id: _content(row) for id, row in rows.items()}
+        counts = Counter(content.values())
+        sides.append({c: id for id, c in content.items() if counts[c] == 1 and id not in met})
+    return [(id, sides[1][content]) for content, id in sides[0].items() if content in sides[1]]
+
+
+def _only(these: Iterable[str], those: Iterable[str]) -> tuple[str, ...]:
+    known = set(those)
+    return tuple(name for name in these if name not in known)
+
+
+def _too_few(before: Studied, after: Studied, rows: CommonRows) -> str:
+    how = "same text and label" if rows.by_text else "same id and label; texts were not kept"
+    also = [f"{rows.relabelled} bear another label"] if rows.relabelled else []
+    also += [f"{rows.reworded} another text"] if rows.reworded else []
+    more = f" ({' and '.join(also)} under the same id)" if also else ""
+    common = f"only {rows.common} rows" if rows.common else "no row"
+    return (
+        f"{str(before.store.path)!r} ({rows.before} rows asked) and {str(after.store.path)!r} "
+        f"({rows.after}) have {common} in common ({how}){more}; a comparison needs {FEWEST}. "
+        "Name two studies of the same test rows, or report each alone."
+    )

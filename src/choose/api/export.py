@@ -1,0 +1,59 @@
+"""Make a usable artefact of a study's candidate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from choose.api.compare import decide
+from choose.errors import StudyError
+from choose.models.hardware.environment import check_stated
+from choose.models.results.cache import keeping
+from choose.models.weights.spec import endpoint_name
+from choose.store.store import Store
+
+if TYPE_CHECKING:
+    from choose.export.folder import Exported
+
+
+def export(
+    store: str | Path,
+    folder: str | Path,
+    *,
+    candidate: str | None = None,
+    trial: str | None = None,
+    force: bool = False,
+) -> Exported:
+    """Fit a candidate on all labels of a study, or make one of its fits again, and write it.
+
+    Args:
+        store: the folder of a study.
+        folder: a new folder; with `force`, one that holds an export.
+        candidate: by default the recommended one, else the one to use meanwhile.
+        trial: the key of one of the study's fits, or its beginning.
+        force: replace an export that is there.
+
+    Raises:
+        ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
+    """
+    from choose.export.folder import check_free, write_export
+    from choose.export.selection import choose_candidate, choose_trial
+
+    check_stated()
+    place = Path(folder)
+    check_free(place.resolve(), place, force)
+    opened = Store.open(Path(store))
+    decision = decide(opened)
+    choice = (
+        choose_trial(opened, trial)
+        if trial is not None
+        else choose_candidate(opened, decision.verdict, candidate)
+    )
+    asked = [spec for spec in choice.params.values() if endpoint_name(spec) is not None]
+    if asked:
+        raise StudyError(
+            f"{choice.candidate!r} asks {asked[0]}, which is not here to be exported. Ask the "
+            "endpoint itself, or name a candidate that runs here with --candidate."
+        )
+    with keeping():
+        return write_export(opened, decision, choice, place, force)

@@ -1,0 +1,189 @@
+"""The Python interface: `choose.compare` and what it returns, for notebooks and programs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import PrivateAttr
+
+from choose.api.compare import report, run, texts
+from choose.api.export import export as export_candidate
+from choose.api.plan import resolve
+from choose.errors import StoreError
+from choose.schema import decision as record
+from choose.study.study_file import keywords, overrides_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from choose.export.folder import Exported
+    from choose.export.predict import Model
+
+
+class Decision(record.Decision):
+    """A decision, with the study that it was made from.
+
+    All of the record is here: `verdict`, `scorecards`, `gates`, `pairs` and more.
+    """
+
+    _store: Path = PrivateAttr(default=Path())
+    _interrupted: bool = PrivateAttr(default=False)
+
+    @classmethod
+    def of(cls, decision: record.Decision, store: Path, interrupted: bool = False) -> Self:
+        """Add to a record where it lies."""
+        fields = {name: getattr(decision, name) for name in type(decision).model_fields}
+        made = cls.model_construct(**fields)
+        made._store, made._interrupted = store, interrupted
+        return made
+
+    @property
+    def store(self) -> Path:
+        """The folder of the study; `choose report` and `choose export` take it too."""
+        return self._store
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the study was stopped before its end; the same call goes on."""
+        return self._interrupted
+
+    def frame(self) -> pl.DataFrame:
+        """Return one row a candidate, the most accurate first; null was not measured."""
+        from choose.report.dataframe import frame
+
+        return frame(self)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the report as the ending says: .html, .md, .json or .xml."""
+        from choose.report.write import write_report
+
+        write_report(self, Path(path), texts(self.store))
+        return Path(path)
+
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        candidate: str | None = None,
+        trial: str | None = None,
+        force: bool = False,
+    ) -> Exported:
+        """Fit the recommended candidate, or another one, on all labels and write it."""
+        return export_candidate(self.store, folder, candidate=candidate, trial=trial, force=force)
+
+    def __repr__(self) -> str:
+        """Say the decision in a line."""
+        return f"<Decision {self.verdict.kind}: {self.verdict.headline}>"
+
+    def __str__(self) -> str:
+        """Return the headline."""
+        return self.verdict.headline
+
+    def _repr_html_(self) -> str:
+        """Return the whole report in a frame of its own, so that its style stays in it."""
+        from html import escape
+
+        from choose.report.html.page import render_html
+
+        try:
+            stored = texts(self.store)
+        except StoreError:  # the folder has gone since
+            stored = {}
+        page = escape(render_html(self, stored), quote=True)
+        return (
+            f'<iframe srcdoc="{page}" sandbox style="width: 100%; height: 40rem; border: 0" '
+            'title="Report of choose"></iframe>'
+        )
+
+
+def compare(
+    data: Any = None,
+    *,
+    test: Any = None,
+    strategies: Sequence[str] = (),
+    study: str | Path | Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    name: str = "rows",
+    progress: bool = True,
+    **settings: Any,
+) -> Decision:
+    """Run every strategy on a labelled set and decide which one to bet on.
+
+    Each key of a study file's sections is a keyword too: `text_column`, `label_column`, `target`,
+    `margin`, `seeds`, `sizes`, `noise`, `model`, `tune`, `encoder`, ... `budget` is a time such as
+    "10m", or seconds. ``help(choose.compare)`` lists them. An interrupted call returns what was
+    finished (`Decision.interrupted`), and the same call with the same `out` goes on.
+
+    Args:
+        data: a CSV, TSV, JSONL or Parquet file, ``sample:tickets``, a polars or pandas DataFrame,
+            or a list of dictionaries; else the study names it.
+        test: the rows to ask, likewise.
+        strategies: compare only these candidates, beside the baselines that always run.
+        study: a study file, or its sections as dictionaries.
+        out: the study's folder; by default ``.choose/NAME-FINGERPRINT`` below the working folder.
+        name: what to call rows that come from no file.
+        progress: show on standard error what happens.
+        settings: keys of the study file.
+
+    Raises:
+        ChooseError: on bad input, before anything is run or written.
+    """
+    from choose.data.load import Tables
+    from choose.data.readers.records import is_rows, table_of
+
+    overrides = overrides_of(settings)
+    rows = Tables(
+        pool=table_of(data) if is_rows(data) else None,
+        test=table_of(test) if is_rows(test) else None,
+        name=name,
+    )
+    if test is not None and rows.test is None:
+        overrides.setdefault("data", {})["test"] = str(test)
+    file = None if rows.pool is not None else data
+    resolved = resolve(file, study, overrides, strategies)
+    with _shown(progress) as observer:
+        done = run(resolved, rows=rows, out=out, observer=observer)
+    return Decision.of(done.decision, done.store, done.interrupted)
+
+
+def read(store: str | Path) -> Decision:
+    """Judge a stored study again, without any model.
+
+    Raises:
+        StoreError: if the folder is no study.
+    """
+    return Decision.of(report(store), Path(store))
+
+
+def load(folder: str | Path) -> Model:
+    """Load what `choose export` wrote; ``load(folder).predict(texts)`` answers.
+
+    Raises:
+        ChooseError: if the folder is no export, or something it needs is missing.
+    """
+    from choose.export.predict import Model
+
+    return Model.load(folder)
+
+
+def _shown(progress: bool) -> Any:
+    from contextlib import nullcontext
+
+    from choose.report.terminal.live_progress import LiveProgress
+
+    return LiveProgress() if progress else nullcontext()
+
+
+def _signed() -> inspect.Signature:
+    """Return the signature of `compare` with a keyword for each key of a study file."""
+    stated = inspect.signature(compare)
+    named = [p for p in stated.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    known = {p.name for p in named}
+    named += [parameter for name, (_, parameter) in keywords().items() if name not in known]
+    return stated.replace(parameters=named)
+
+
+compare.__signature__ = _signed()  # type: ignore[attr-defined]

@@ -1,0 +1,184 @@
+"""What the command line and a notebook both call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from choose.models.endpoints.session import connected
+from choose.models.hardware.environment import check_stated
+from choose.schema.plan import Forecast, Spending
+from choose.study.config import Study
+from choose.study.grid import Job
+from choose.study.study_file import Overrides, load_study, only
+from choose.types import Candidate, Dataset
+
+if TYPE_CHECKING:
+    from choose.schema.check import Check
+
+
+def resolve(
+    data: str | Path | None = None,
+    study_file: str | Path | Mapping[str, Any] | None = None,
+    overrides: Overrides | None = None,
+    strategies: Sequence[str] = (),
+) -> Study:
+    """Return the study that these settings make, the decision rule included."""
+    from choose.judge.evidence import RULE
+
+    settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}
+    if data is not None:
+        settings.setdefault("data", {})["path"] = str(data)
+    base = Path(study_file) if isinstance(study_file, str) else study_file
+    study = load_study(base, settings)
+    study = only(study, strategies) if strategies else study
+    if study.models.retirement and study.costs.start is None:
+        # Fixed with the study, so that judging it later counts the same months.
+        costs = study.costs.model_copy(update={"start": date.today()})
+        study = study.model_copy(update={"costs": costs})
+    return study.model_copy(update={"rule": RULE})
+
+
+def names(study: Study) -> tuple[str, ...]:
+    """Return how a study's candidates are called."""
+    from choose.study.candidates import names_of
+
+    return names_of(study)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The audit of a labelled set, and the texts of its rows, which the record does not hold."""
+
+    record: Check
+    texts: Mapping[str, str]
+
+
+def check(
+    data: str | Path | None = None,
+    *,
+    study_file: str | Path | None = None,
+    overrides: Overrides | None = None,
+) -> Checked:
+    """Audit a labelled set before any model runs; arguments as for `compare`.
+
+    Raises:
+        ChooseError: if the rows cannot be read, used or divided.
+    """
+    from choose.check.audit import check_set
+
+    return Checked(*check_set(resolve(data, study_file, overrides)))
+
+
+def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str:
+    """Return a commented study file (TOML), drafted from the rows that it is about.
+
+    Raises:
+        ChooseError: if the rows cannot be read, used or divided.
+    """
+    from choose.data.load import divided, read_rows
+    from choose.judge.evidence import USUAL_MARGIN
+    from choose.judge.sample_size import reach_of
+    from choose.study.draft import Found
+    from choose.study.draft import draft as drafted
+
+    study = resolve(data, None, overrides)
+    rows = read_rows(study.data)
+    dataset = divided(rows, study.data, study.task)
+    clusters = [dataset.clusters.get(id, f"alone {id}") for id in dataset.asked]
+    reach = reach_of(clusters, study.goal.margin or USUAL_MARGIN)
+    return drafted(
+        Found(
+            data=study.data,
+            rows=rows,
+            dataset=dataset,
+            detectable=reach.usual,
+            needed=reach.margin_rows,
+            version=version("choose-llm"),
+        )
+    )
+
+
+def plan(
+    study: Study, dataset: Dataset
+) -> tuple[tuple[Candidate, ...], tuple[str, ...], list[Job]]:
+    """Return the candidates, why others cannot take part, and the jobs in order."""
+    from choose.study.candidates import candidates_of
+    from choose.study.grid import Planner
+
+    field = candidates_of(study, dataset.task)
+    return field.candidates, field.refusals, Planner(study, dataset).jobs(field.candidates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planning:
+    """What `compare` would run, in order."""
+
+    dataset: Dataset
+    candidates: tuple[Candidate, ...]
+    refusals: tuple[str, ...]
+    jobs: list[Job]
+    budget: float | None
+    spending: Spending
+    forecasts: tuple[Forecast, ...] = ()
+
+
+def planned(
+    data: str | Path | None = None,
+    *,
+    study_file: str | Path | None = None,
+    overrides: Overrides | None = None,
+    strategies: Sequence[str] = (),
+    rehearse: bool = False,
+) -> Planning:
+    """Read the rows and lay out the trials, fetching nothing; as for `compare`.
+
+    With `rehearse`, some seconds of every candidate's work here tell what all of it will take.
+
+    Raises:
+        ChooseError: where `compare` would refuse to start.
+    """
+    from choose.data.load import load_dataset
+    from choose.run.forecast import forecast, priced
+    from choose.study.candidates import allowed
+    from choose.study.cost_forecast import spending_of
+
+    check_stated()
+    study = resolve(data, study_file, overrides)
+    study = only(study, strategies) if strategies else study
+    dataset = load_dataset(study.data, study.task)
+    with connected(study.endpoints):
+        candidates, refusals, jobs = plan(study, dataset)
+        allowed(study, candidates)
+        budget = study.grid.budget_seconds
+        found = forecast(jobs, dataset, budget) if rehearse else []
+    asked = priced(found, jobs, candidates, dataset, study.endpoints, study.grid.max_usd)
+    return Planning(
+        dataset=dataset,
+        candidates=candidates,
+        refusals=refusals,
+        jobs=jobs,
+        budget=budget,
+        forecasts=tuple(asked),
+        spending=spending_of(jobs, candidates, dataset, study.endpoints, study.grid.max_usd),
+    )
+
+
+def _check_prices(study: Study, candidates: Sequence[Candidate]) -> None:
+    from choose.strategy import available
+    from choose.study.candidates import ROLES, model_of
+    from choose.study.config import check_names
+
+    # A candidate that does not run this time keeps its prices in the file.
+    known = {c.name for c in candidates} | {c.name or c.strategy for c in study.candidates}
+    specs = {model_of(c) for c in candidates} | {getattr(study.models, role) for role in ROLES}
+    check_names(
+        study.costs,
+        study.models.retirement,
+        sorted(known | set(available())),
+        sorted(spec for spec in specs if spec is not None),
+    )

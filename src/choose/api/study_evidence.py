@@ -1,0 +1,220 @@
+"""From a store to what the judge reads: the one place where the two meet."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import date
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+import tomli_w
+
+from choose.errors import ChooseError
+from choose.judge.evidence import (
+    CandidateInfo,
+    Deployment,
+    Evidence,
+    Measure,
+    Rule,
+    billions_in,
+    items_of,
+)
+from choose.models.endpoints.settings import Endpoint
+from choose.models.weights.spec import endpoint_name
+from choose.schema.costs import TokenPrices
+from choose.schema.decision import Look, Method, Note, PromptText
+from choose.store.store import Store
+from choose.strategy import Prompts, build, find
+from choose.types import Dataset, Run
+
+_INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
+
+
+def evidence_of(store: Store) -> Evidence:
+    """Read everything that has been measured of a study's grid."""
+    dataset = store.dataset
+    candidates, trials = store.grid()
+    study = store.study
+    # A trial that answers views after the clean rows stands in the grid twice; two scenarios can
+    # hand over the same rows and are two places still.
+    places = {(t.candidate, t.variant, t.scenario, t.draw, t.key): t for t in trials}
+    runs = tuple(run for trial in places.values() if (run := store.get(trial)) is not None)
+    return Evidence(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        rows=len(dataset.examples),
+        labels=dataset.task.labels,
+        division=dataset.division,
+        items=items_of(dataset, dataset.asked),
+        pool=items_of(dataset, _only_learnt_from(dataset)),
+        candidates=tuple(_candidate(c, study) for c in candidates),
+        pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
+        runs=runs,
+        dated=sum(e.timestamp is not None for e in dataset.examples.values()),
+        findings=(*dataset.findings, *_warnings(candidates)),
+        machine=_machine(runs),
+    )
+
+
+def rule_of(study: Mapping[str, Any]) -> Rule:
+    """Return the rule that a study fixed before it ran."""
+    goal, costs = study.get("goal", {}), study.get("costs", {})
+    names = {field.name for field in fields(Deployment)}
+    return Rule(
+        target=goal.get("target"),
+        measure=Measure(
+            metric=goal.get("metric", "accuracy"), error_costs=goal.get("error_costs", {})
+        ),
+        margin=goal.get("margin", Rule().margin),
+        margin_from="stated" if "margin" in goal else "default",
+        minutes_per_label=costs.get("minutes_per_label"),
+        hourly_rate=costs.get("hourly_rate"),
+        qa_share=costs.get("qa_share", 0.0),
+        usd_per_machine_hour=costs.get("usd_per_machine_hour"),
+        out_of_scope=study.get("task", {}).get("out_of_scope"),
+        deployment=Deployment(**{k: v for k, v in costs.items() if k in names}),
+    )
+
+
+def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> CandidateInfo:
+    info = CandidateInfo(**{k: planned[k] for k in _INFO}, warning=planned.get("warning"))
+    days = study.get("models", {}).get("retirement", {})
+    day = days.get(info.name, days.get(info.model or ""))
+    return replace(
+        info,
+        retires=date.fromisoformat(str(day)) if day is not None else None,
+        **_behind(study.get("endpoints", {}).get(endpoint_name(info.model) or "")),
+    )
+
+
+def _behind(section: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the judge is told of the endpoint that a candidate asks, if it asks one."""
+    if section is None:
+        return {}
+    endpoint = Endpoint.model_validate(section)
+    names = [field.name for field in fields(TokenPrices)]
+    prices = {name: section[name] for name in names if section.get(name) is not None}
+    return {
+        "behind": f"{endpoint.model} at {endpoint.host}",
+        "billions": billions_in(endpoint.model),
+        "concurrency": endpoint.concurrency,
+        "token_prices": TokenPrices(**prices) if prices else None,
+    }
+
+
+def _warnings(candidates: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for planned in candidates:
+        if planned.get("warning"):
+            yield f"{planned['name']}: {planned['warning']}"
+
+
+def _only_learnt_from(dataset: Dataset) -> tuple[str, ...]:
+    asked = set(dataset.asked)
+    return tuple(id for id in dataset.examples if id not in asked)
+
+
+def _machine(runs: tuple[Run, ...]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for run in runs:
+        facts.update(run.versions)
+        facts.update({k: v for k in ("threads", "dtype") if (v := getattr(run, k)) is not None})
+    return facts
+
+
+# A number that stands by itself; digits in a name are part of it.
+_NUMBER = re.compile(r"(?<![\w.])(?<!\d,)\d(?:\d|,(?=\d))*(?:\.\d+)?(?!\w)")
+
+
+# A server may find new words for each failure.
+_MOST = 12
+
+
+def notes_of(runs: Iterable[Run]) -> Iterator[Note]:
+    """Yield what the fits behind each candidate's accuracy noted, notes of one form as one."""
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for run in runs:
+        trial = run.trial
+        if trial.variant == "" and trial.scenario.kind == "standard" and not trial.scenario.rate:
+            for text in run.notes:
+                alike[trial.candidate, tuple(_NUMBER.split(text))].append(text)
+    shown: dict[str, int] = defaultdict(int)
+    for (candidate, _), texts in alike.items():
+        shown[candidate] += 1
+        if shown[candidate] <= _MOST:
+            yield Note(candidate=candidate, text=merged(texts), fits=len(texts))
+
+
+def merged(texts: Sequence[str]) -> str:
+    """Say once what differs in numbers only, each number that differs as a range."""
+    found = [_NUMBER.findall(text) for text in texts]
+    ranges = iter([_range(numbers) for numbers in zip(*found, strict=True)])
+    return _NUMBER.sub(lambda _: next(ranges), texts[0])
+
+
+def _range(numbers: Sequence[str]) -> str:
+    ordered = sorted(set(numbers), key=lambda number: float(number.replace(",", "")))
+    return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
+
+
+# User and password of an address, and whatever it asks for.
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@|(?<=\S)\?\S+=\S*")
+
+
+def method_of(store: Store, runs: Iterable[Run] = ()) -> Method:
+    """Read how a study was measured; a candidate that is no longer installed shows no prompt.
+
+    `runs` are what the store holds of its grid.
+    """
+    _, trials = store.grid()
+    return Method(
+        prompts=tuple(_prompts(store)),
+        draws=tuple(sorted({trial.draw for trial in trials})),
+        looks=tuple(Look(when=look["when"], rule=look["rule"]) for look in store.looks()),
+        notes=tuple(notes_of(runs)),
+        settings=tomli_w.dumps(settings(store.study)),
+    )
+
+
+def settings(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study's settings as they may be passed on: no folders, no passwords."""
+    shown = {key: value for key, value in _safe(study).items() if value not in ({}, [])}
+    data = dict(shown.get("data", {}))
+    for key in ("path", "test"):
+        if isinstance(path := data.get(key), str) and not re.match(r"\w{2,}:", path):
+            data[key] = PurePosixPath(PureWindowsPath(path).as_posix()).name
+    return {**shown, "data": data} if data else shown
+
+
+def _safe(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _safe(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_safe(inner) for inner in value]
+    if isinstance(value, str) and "://" in value:
+        return _CREDENTIALS.sub("", value)
+    return value
+
+
+def _prompts(store: Store) -> Iterator[PromptText]:
+    candidates, trials = store.grid()
+    revisions = {trial.candidate: trial.revision for trial in trials}
+    for candidate in candidates:
+        name, strategy = candidate["name"], candidate["strategy"]
+        try:
+            cls = find(strategy)
+            if cls.revision != revisions.get(name):
+                continue
+            variants = {"": {}, **cls.variants}
+            planned = {trial.variant for trial in trials if trial.candidate == name}
+            seen: set[str] = set()
+            for setting in [setting for setting in variants if setting in planned]:
+                made = build(strategy, seed=0, **{**candidate["params"], **variants[setting]})
+                text = made.prompt(store.dataset.task) if isinstance(made, Prompts) else ""
+                if text and text not in seen:
+                    seen.add(text)
+                    yield PromptText(candidate=name, setting=setting, text=text)
+        except (ChooseError, KeyError):
+            continue

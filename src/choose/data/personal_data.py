@@ -1,0 +1,113 @@
+"""Hints of personal data and secrets: how many rows hold what looks like some.
+
+A pattern that matches is a hint and no proof, and names and addresses have no pattern at all. What
+was matched is never kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from choose.schema.check import Hint
+from choose.types import Example
+
+# Every repetition is bounded, so that no text can make a search slow.
+_EMAIL = re.compile(r"[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+
+
+_DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ ()./-]{0,2}\d){6,24}(?![\w])")
+
+
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+
+
+_KEY = re.compile(
+    r"\bAKIA[0-9A-Z]{16}\b"
+    r"|\bgh[pousr]_[A-Za-z0-9]{30,}"
+    r"|\bsk-[A-Za-z0-9_-]{20,}"
+    r"|\bsk_(?:live|test)_[A-Za-z0-9]{16,}"
+    r"|\bxox[abprs]-[A-Za-z0-9-]{10,}"
+    r"|\bAIza[0-9A-Za-z_-]{35}"
+    r"|\beyJ[A-Za-z0-9_-]{10,600}\.eyJ[A-Za-z0-9_-]{10}"
+    r"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----"
+)
+
+
+_NETWORK = re.compile(
+    r"4\d{15}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3[068]\d{12}|6(?:011|5\d\d|4[4-9]\d)\d{12}"
+)
+
+
+_DATE = re.compile(r"\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
+
+
+def hints_by_row(rows: Sequence[Example]) -> list[tuple[str, str]]:
+    """Return (id, kind) for every row and every kind that its text hints at."""
+    return [(e.id, kind) for e in rows for kind in _kinds(e.text)]
+
+
+def hints_of(found: Sequence[tuple[str, str]]) -> tuple[Hint, ...]:
+    """Count the rows of every kind that was looked for, those without any too."""
+    counts = Counter(kind for _, kind in found)
+    return tuple(Hint(kind=kind, rows=counts[kind]) for kind in KINDS)
+
+
+def _kinds(text: str) -> Iterator[str]:
+    for kind, holds in KINDS.items():
+        if holds(text):
+            yield kind
+
+
+def _email(text: str) -> bool:
+    return "@" in text and _EMAIL.search(text) is not None
+
+
+def _phone(text: str) -> bool:
+    return any(_is_phone(found[0]) for found in _DIGITS.finditer(text))
+
+
+def _is_phone(written: str) -> bool:
+    """Tell a phone number from an order number: a plus, or groups; neither a date nor a card."""
+    digits = re.sub(r"\D", "", written)
+    if not 8 <= len(digits) <= 15 or _DATE.match(written) or _is_card(digits):
+        return False
+    # Longer ones without a plus are accounts and references.
+    return written.startswith("+") or (len(digits) <= 12 and len(re.findall(r"\d+", written)) >= 3)
+
+
+def _card(text: str) -> bool:
+    return any(_is_card(re.sub(r"\D", "", found[0])) for found in _DIGITS.finditer(text))
+
+
+def _is_card(digits: str) -> bool:
+    """Return whether a network gives out such numbers and the check digit (Luhn) is right."""
+    if not _NETWORK.fullmatch(digits) or len(set(digits)) < 2:
+        return False
+    doubled = [sum(divmod(2 * int(d), 10)) for d in digits[-2::-2]]
+    return (sum(doubled) + sum(int(d) for d in digits[::-2])) % 10 == 0
+
+
+def _iban(text: str) -> bool:
+    return any(_is_iban(found[0].replace(" ", "")) for found in _IBAN.finditer(text))
+
+
+def _is_iban(written: str) -> bool:
+    """Return whether the check digits (ISO 7064, mod 97) are right."""
+    if not 15 <= len(written) <= 34:
+        return False
+    return int("".join(str(int(c, 36)) for c in written[4:] + written[:4])) % 97 == 1
+
+
+def _key(text: str) -> bool:
+    return _KEY.search(text) is not None
+
+
+KINDS: dict[str, Callable[[str], bool]] = {
+    "e-mail address": _email,
+    "phone number": _phone,
+    "payment card number": _card,
+    "bank account (IBAN)": _iban,
+    "key or token": _key,
+}

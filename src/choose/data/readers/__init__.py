@@ -1,0 +1,1 @@
+"""Read tables and texts from files."""

@@ -1,0 +1,192 @@
+"""Read CSV and TSV in bounded memory and say which row is broken."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import polars as pl
+
+from choose.errors import DataError
+
+# The number of each row, as a spreadsheet or an editor shows it: the header of a CSV is row 1.
+ROW = "__row__"
+
+
+# Characters of one cell and of one line; a page of text has about 3,000.
+FIELD_LIMIT = 1_000_000
+
+
+LINE_LIMIT = 8_000_000
+
+
+TOO_LONG = (
+    f"holds a cell of more than {FIELD_LIMIT:,} characters. No model here reads that much: cut "
+    "the text, or look for a quote that is never closed."
+)
+
+
+def check_header(path: Path, names: Sequence[str]) -> list[str]:
+    """Return the column names, those without one numbered.
+
+    Raises:
+        DataError: if two columns have the same name.
+    """
+    named = [name or f"column {i + 1}" for i, name in enumerate(names)]
+    for name in named:
+        if named.count(name) > 1 or name == ROW:
+            raise DataError(
+                f"{str(path)!r} has more than one column {name!r}. Give each its own name."
+            )
+    return named
+
+
+def short(text: str, limit: int = 40) -> str:
+    """Quote a cell for a message, cut and with control characters escaped."""
+    return repr(text if len(text) <= limit else f"{text[: limit - 1]}…")
+
+
+def listed(names: Sequence[str], limit: int = 12) -> str:
+    """Enumerate quoted names, the first few where there are many."""
+    shown = ", ".join(short(name) for name in names[:limit])
+    return f"{shown} and {len(names) - limit:,} more" if len(names) > limit else shown
+
+
+def rows_named(rows: Iterable[object], limit: int = 3) -> str:
+    """Name a few rows in words: ``row 4``, ``rows 4 and 9`` or ``rows 4, 9, 12 and 31 more``."""
+    all_rows = [_plain(str(row)) for row in rows]
+    shown, more = all_rows[:limit], len(all_rows) - limit
+    if more > 0:
+        return f"rows {', '.join(shown)} and {more:,} more"
+    if len(shown) < 2:
+        return f"row {shown[0]}" if shown else "no row"
+    return f"rows {', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _plain(id: str) -> str:
+    return id if id.isprintable() and len(id) <= 40 else short(id)
+
+
+_DELIMITERS = (",", ";", "\t")
+
+
+# Bytes that are not UTF-8 are read as lone surrogates, so that the row can be named.
+_UNREADABLE = re.compile("[\ud800-\udfff]")
+
+
+class _Unusable(Exception):
+    """A line that no row may hold; the message completes ``row N ...``."""
+
+
+def read_delimited(path: Path) -> pl.DataFrame:
+    """Read a CSV or TSV file; quoted cells may hold line breaks, the delimiter is found.
+
+    Raises:
+        DataError: naming the row that is broken.
+    """
+    rows = delimited_rows(path)
+    header = next(rows)[1]
+    columns: list[list[str]] = [[] for _ in header]
+    numbers = []
+    for number, cells in rows:
+        numbers.append(number)
+        for column, cell in zip(columns, cells, strict=True):
+            column.append(cell)
+    data = {
+        name: pl.Series(column, dtype=pl.String)
+        for name, column in zip(header, columns, strict=True)
+    }
+    return pl.DataFrame({ROW: pl.Series(numbers, dtype=pl.Int64), **data})
+
+
+def delimited_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the header, then each row that is not empty, with its number, one at a time.
+
+    Raises:
+        DataError: naming the row that is broken, when it is reached.
+    """
+    with (
+        path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
+        _field_limit(),
+    ):
+        delimiter = _delimiter(file, path)
+        rows = _rows(path, csv.reader(_lines(file), delimiter=delimiter, strict=True))
+        number, cells = next(rows)
+        header = check_header(path, [cell.strip() for cell in cells])
+        yield number, header
+        for number, cells in rows:
+            if any(cells):
+                _check_width(path, number, cells, header)
+                yield number, cells
+
+
+def _rows(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    number = 0
+    while True:
+        number += 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except _Unusable as unusable:
+            raise DataError(f"Row {number} of {str(path)!r} {unusable}") from unusable
+        except csv.Error as error:
+            raise DataError(f"Row {number} of {str(path)!r} {_reason(error)}") from error
+        yield number, cells
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    while line := file.readline(LINE_LIMIT):
+        if len(line) == LINE_LIMIT:
+            raise _Unusable(TOO_LONG)
+        if "\0" in line:
+            raise _Unusable(
+                "holds a NUL byte: the file is binary or damaged. Export it again as CSV (UTF-8)."
+            )
+        if not line.isascii() and _UNREADABLE.search(line):
+            raise _Unusable(
+                "is not UTF-8 text. Save the file again as UTF-8 ('CSV UTF-8' in Excel), or "
+                "convert it: iconv -f WINDOWS-1252 -t UTF-8."
+            )
+        yield line
+
+
+def _reason(error: csv.Error) -> str:
+    text = str(error)
+    if "field larger" in text:
+        return TOO_LONG
+    if "unexpected end" in text:
+        return "opens a quoted cell that is never closed. Close the quote, or write it twice."
+    if "expected after" in text:
+        return "has text after a closing quote. Inside a quoted cell, write a quote twice."
+    return f"cannot be read: {text}."
+
+
+def _delimiter(file: TextIO, path: Path) -> str:
+    first = file.readline(LINE_LIMIT)
+    file.seek(0)
+    counts = {delimiter: first.count(delimiter) for delimiter in _DELIMITERS}
+    if path.suffix.lower() != ".csv" and counts["\t"]:
+        return "\t"
+    return max(_DELIMITERS, key=lambda delimiter: counts[delimiter])
+
+
+def _check_width(path: Path, number: int, cells: list[str], header: list[str]) -> None:
+    if len(cells) != len(header):
+        raise DataError(
+            f"Row {number} of {str(path)!r} has {len(cells)} cells, the header has {len(header)}. "
+            "A cell that holds the delimiter or a line break must stand in double quotes."
+        )
+
+
+@contextmanager
+def _field_limit() -> Iterator[None]:
+    before = csv.field_size_limit(FIELD_LIMIT)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,234 @@
+"""Read JSON Lines and Parquet, keeping apart what a column of strings would blur."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import polars as pl
+
+from choose.data.readers.delimited import FIELD_LIMIT, LINE_LIMIT, ROW, TOO_LONG, check_header
+from choose.errors import DataError
+
+_LONE = re.compile("[\ud800-\udfff]")
+
+
+def read_jsonl(path: Path) -> pl.DataFrame:
+    """Read one JSON object a line; a key that is missing or null is an empty cell.
+
+    Raises:
+        DataError: naming the line that is no object.
+    """
+    return table_from(path, jsonl_records(path))
+
+
+def table_from(path: Path, records: Iterable[tuple[int, dict[str, Any]]]) -> pl.DataFrame:
+    """Lay numbered records out as columns of strings; `path` names them in messages."""
+    numbers: list[int] = []
+    columns: dict[str, list[Any]] = {}
+    for number, record in records:
+        for key in record.keys() - columns.keys():
+            columns[key] = [None] * len(numbers)
+        numbers.append(number)
+        for key, column in columns.items():
+            column.append(record.get(key))
+    names = check_header(path, list(columns))
+    series = [
+        _column(path, name, values, numbers)
+        for name, values in zip(names, columns.values(), strict=True)
+    ]
+    return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *series])
+
+
+def read_parquet(path: Path) -> pl.DataFrame:
+    """Read a Parquet file; class labels of Hugging Face data sets become their names.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    try:
+        table = pl.read_parquet(path, glob=False)
+        names = _class_names(path)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is damaged"
+        raise DataError(
+            f"{str(path)!r} cannot be read as Parquet: {reason}. Write it again, or use CSV."
+        ) from error
+    return table_of_frame(path, table, names)
+
+
+def table_of_frame(
+    path: Path, table: pl.DataFrame, names: Mapping[str, list[str]] | None = None
+) -> pl.DataFrame:
+    """Lay a typed table out as columns of strings; `names` are class labels by column."""
+    if ROW in table.columns:
+        table = table.drop(ROW)
+    numbers = list(range(1, table.height + 1))
+    columns = [_strings(path, column, (names or {}).get(column.name)) for column in table]
+    return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *columns])
+
+
+def plain(value: Any) -> str | None:
+    """Return a scalar as it would stand in a CSV: 1.0 as ``1``, true as ``true``; null as None."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if value != value:
+            return None
+        return str(int(value)) if value.is_integer() else repr(value)
+    return str(value)
+
+
+def jsonl_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each object of a file with the number of its line, one at a time.
+
+    Raises:
+        DataError: naming the line that is no object, when it is reached.
+    """
+    with path.open("rb") as file:
+        yield from records_in(file, path)
+
+
+def records_in(file: BinaryIO, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each object of an open stream with the number of its line; `path` names it."""
+    number = 0
+    while line := file.readline(LINE_LIMIT):
+        number += 1
+        if len(line) == LINE_LIMIT:
+            raise DataError(f"Line {number} of {str(path)!r} {TOO_LONG}")
+        text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
+        if text:
+            yield number, _record(path, number, text)
+
+
+def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    where = f"Line {number} of {str(path)!r}"
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where} is not UTF-8 text. Save the file again as UTF-8.") from error
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", "it is nested too deeply")
+        raise DataError(
+            f"{where} is not JSON: {reason}. Each line must be one whole object, such as "
+            '{"text": "...", "label": "..."}.'
+        ) from error
+    if not isinstance(record, dict):
+        raise DataError(f'{where} is no JSON object. It must look like {{"text": "...", ...}}.')
+    return record
+
+
+def _column(path: Path, name: str, values: list[Any], numbers: list[int]) -> pl.Series:
+    """Make strings of a column, unless it mixes types or holds nested values."""
+    for number, value in zip(numbers, values, strict=True):
+        if isinstance(value, str):
+            if len(value) > FIELD_LIMIT:
+                raise DataError(f"Line {number} of {str(path)!r} {TOO_LONG}")
+            if not value.isascii() and _LONE.search(value):
+                raise DataError(
+                    f"Line {number} of {str(path)!r} holds half of a Unicode character "
+                    f"(a lone surrogate) in {name!r}. Write the whole character."
+                )
+    if len({kind_of(value) for value in values if value is not None}) > 1 or any(
+        isinstance(value, list | dict) for value in values
+    ):
+        return pl.Series(name, values, dtype=pl.Object)
+    return pl.Series(name, [plain(value) for value in values], dtype=pl.String)
+
+
+def kind_of(value: Any) -> str:
+    """Return how a person would call a JSON value's type."""
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def _strings(path: Path, column: pl.Series, names: list[str] | None) -> pl.Series:
+    kind = column.dtype
+    if names is not None and kind.is_integer():
+        found = [names[i] if i is not None and 0 <= i < len(names) else None for i in column]
+        return pl.Series(column.name, found, dtype=pl.String)
+    if kind.is_nested() or kind in (pl.Object, pl.Binary):
+        return column
+    if kind.is_float() or kind == pl.Boolean:
+        return pl.Series(column.name, [plain(value) for value in column], dtype=pl.String)
+    strings = column.cast(pl.String)
+    lengths = strings.str.len_chars()
+    if (longest := lengths.max()) is not None and int(str(longest)) > FIELD_LIMIT:
+        number = (lengths.arg_max() or 0) + 1
+        raise DataError(f"Row {number} of {str(path)!r} {TOO_LONG}")
+    return strings
+
+
+def _class_names(path: Path) -> dict[str, list[str]]:
+    """Return the names of the class labels that Hugging Face writes into a file's metadata."""
+    try:
+        written = json.loads(pl.read_parquet_metadata(path).get("huggingface", "{}"))
+        features = written.get("info", {}).get("features", {})
+        return {
+            column: [str(name) for name in feature["names"]]
+            for column, feature in features.items()
+            if isinstance(feature, dict) and isinstance(feature.get("names"), list)
+        }
+    except (ValueError, AttributeError):
+        return {}
+
+
+# How messages call them.
+GIVEN = Path("the rows given")
+
+
+_ALLOWED = (
+    "Give a file's name, a polars or pandas DataFrame, or a list of dictionaries such as "
+    '[{"text": "...", "label": "..."}].'
+)
+
+
+def is_rows(data: object) -> bool:
+    """Return whether this is rows and not the name of a file."""
+    return data is not None and not isinstance(data, str | Path)
+
+
+def table_of(data: object) -> pl.DataFrame:
+    """Return rows as `read_table` returns a file's.
+
+    Raises:
+        DataError: if it is nothing that holds rows, or holds none.
+    """
+    if isinstance(data, pl.LazyFrame):
+        data = data.collect()
+    if isinstance(data, pl.DataFrame):
+        table = table_of_frame(GIVEN, data)
+    elif type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns"):
+        table = table_from(GIVEN, enumerate(_pandas_records(data), start=1))
+    elif isinstance(data, Iterable) and not isinstance(data, Mapping | bytes):
+        table = table_from(GIVEN, enumerate(_dictionaries(data), start=1))
+    else:
+        raise DataError(f"No labelled rows can be read from {type(data).__name__}. {_ALLOWED}")
+    if table.is_empty():
+        raise DataError("The rows given are empty. There must be at least one labelled row.")
+    return table
+
+
+def _pandas_records(data: Any) -> list[dict[str, Any]]:
+    # Missing values have many forms there (nan, NaT, NA); here they have one.
+    whole = data.astype(object).where(data.notna(), None)
+    names = [str(name) for name in data.columns]
+    return [dict(zip(names, row, strict=True)) for row in whole.itertuples(index=False, name=None)]
+
+
+def _dictionaries(data: Iterable[Any]) -> Sequence[dict[str, Any]]:
+    rows = list(data)
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Mapping):
+            raise DataError(f"Row {number} of the rows given is no dictionary. {_ALLOWED}")
+    return [{str(key): value for key, value in row.items()} for row in rows]

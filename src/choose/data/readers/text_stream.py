@@ -1,0 +1,112 @@
+"""Read texts to be labelled, one at a time, from a file of any size or a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import polars as pl
+
+from choose.data.columns import asked_columns, cell_text
+from choose.data.readers.delimited import LINE_LIMIT, TOO_LONG, delimited_rows
+from choose.data.readers.records import jsonl_records, records_in
+from choose.data.readers.table_file import checked_file
+from choose.errors import DataError
+from choose.types import Item
+
+# Rows of a Parquet file held at a time.
+CHUNK = 1_000
+
+
+STDIN = Path("standard input")
+
+
+Records = Iterator[tuple[int, dict[str, Any]]]
+
+
+@contextmanager
+def file_items(name: str, text_column: str | None) -> Iterator[Iterator[Item]]:
+    """Give the rows of a CSV, TSV, JSONL or Parquet file, or of ``sample:NAME``.
+
+    Ids come from a column ``id``, else they are the row numbers.
+
+    Raises:
+        DataError: if there is no such file or no text column; later, if a row is broken.
+    """
+    with checked_file(name) as path:
+        suffix = path.suffix.lower()
+        if suffix in {".parquet", ".pq"}:
+            columns, records = _parquet(path)
+        elif suffix in {".jsonl", ".ndjson"}:
+            columns, records = _peeked(jsonl_records(path))
+        else:
+            columns, records = _delimited(path)
+        yield _items(columns, records, text_column)
+
+
+def line_items(stream: BinaryIO) -> Iterator[Item]:
+    """Yield one item a line, empty ones too, so that answers stay beside their lines."""
+    number = 0
+    while line := stream.readline(LINE_LIMIT):
+        number += 1
+        if len(line) == LINE_LIMIT:
+            raise DataError(f"Line {number} of standard input {TOO_LONG}")
+        bare = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        try:
+            text = bare.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"Line {number} of standard input is not UTF-8 text. Convert it: "
+                "iconv -f WINDOWS-1252 -t UTF-8."
+            ) from error
+        yield Item(id=str(number), text=text)
+
+
+def json_items(stream: BinaryIO, text_column: str | None) -> Iterator[Item]:
+    """Yield one item an object, read from a pipe of JSON Lines."""
+    return _items(*_peeked(records_in(stream, STDIN)), text_column)
+
+
+def _delimited(path: Path) -> tuple[list[str], Records]:
+    rows = delimited_rows(path)
+    _, header = next(rows)
+    return header, ((number, dict(zip(header, cells, strict=True))) for number, cells in rows)
+
+
+def _peeked(records: Records) -> tuple[list[str], Records]:
+    first = next(records, None)
+    if first is None:
+        return ["text"], iter(())
+    return list(first[1]), chain([first], records)
+
+
+def _parquet(path: Path) -> tuple[list[str], Records]:
+    try:
+        columns = list(pl.read_parquet_schema(path))
+        rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is damaged"
+        raise DataError(f"{str(path)!r} cannot be read as Parquet: {reason}.") from error
+    return columns, _parquet_records(path, rows)
+
+
+def _parquet_records(path: Path, rows: int) -> Records:
+    for first in range(0, rows, CHUNK):
+        part = pl.scan_parquet(path, glob=False).slice(first, CHUNK).collect()
+        yield from enumerate(part.iter_rows(named=True), start=first + 1)
+
+
+def _items(columns: Sequence[str], records: Records, text_column: str | None) -> Iterator[Item]:
+    texts, id = asked_columns(columns, text_column)
+    return (_item(number, record, texts, id) for number, record in records)
+
+
+def _item(number: int, record: dict[str, Any], texts: Sequence[str], id: str | None) -> Item:
+    parts = [cell_text(record.get(name), name, number) for name in texts]
+    # As the study joined them.
+    text = parts[0] if len(parts) == 1 else "\n\n".join(part for part in parts if part.strip())
+    named = cell_text(record.get(id), id, number).strip() if id else ""
+    return Item(id=named or str(number), text=text)

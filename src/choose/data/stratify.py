@@ -1,0 +1,162 @@
+"""Deal rows into parts that are stratified and never separate a cluster."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from random import Random
+
+from choose.types import Dataset, Example
+
+
+def folds_of(
+    ids: Sequence[str],
+    targets: Mapping[str, str],
+    clusters: Mapping[str, str],
+    count: int,
+    seed: int,
+) -> list[list[str]]:
+    """Deal all rows into `count` parts that are alike in size and in classes.
+
+    Large clusters are dealt first, each to the part that has least of its classes; single rows
+    then even the parts out. No part stays empty if there are at least `count` clusters.
+    """
+    totals = Counter(targets[id] for id in ids)
+    have = {target: [0] * count for target in totals}
+    sizes = [0] * count
+    part_of: dict[str, int] = {}
+    for unit in sorted(_units(ids, clusters, Random(f"folds-{seed}")), key=len, reverse=True):
+        if len(unit) == 1:  # nearly all are, so they are dealt without counting classes
+            _, _, part = min(zip(have[targets[unit[0]]], sizes, range(count), strict=True))
+        else:
+            part = _least(Counter(targets[id] for id in unit), have, totals, sizes)
+        for id in unit:
+            have[targets[id]][part] += 1
+            part_of[id] = part
+        sizes[part] += len(unit)
+    parts: list[list[str]] = [[] for _ in range(count)]
+    for id in ids:
+        parts[part_of[id]].append(id)
+    return parts
+
+
+def _least(
+    classes: Counter[str], have: Mapping[str, list[int]], totals: Counter[str], sizes: list[int]
+) -> int:
+    """Return the part that has least of these classes; of equal ones the smallest."""
+
+    def had(part: int) -> tuple[float, int]:
+        return sum(n * have[c][part] / totals[c] for c, n in classes.items()), sizes[part]
+
+    return min(range(len(sizes)), key=had)
+
+
+def held_out(
+    ids: Sequence[str],
+    targets: Mapping[str, str],
+    clusters: Mapping[str, str],
+    count: int,
+    seed: int,
+) -> list[str]:
+    """Choose at most `count` rows, stratified, so that every cluster is in whole or out whole."""
+    quota = _quotas(Counter(targets[id] for id in ids), count)
+    chosen: set[str] = set()
+    for unit in _units(ids, clusters, Random(f"held-out-{seed}")):
+        classes = Counter(targets[id] for id in unit)
+        if all(n <= quota[c] for c, n in classes.items()):
+            quota.subtract(classes)
+            chosen.update(unit)
+    return [id for id in ids if id in chosen]
+
+
+def _units(ids: Sequence[str], clusters: Mapping[str, str], random: Random) -> list[list[str]]:
+    """Return the clusters, rows that stand alone being one each, in random order."""
+    units: dict[tuple[str, str], list[str]] = {}
+    for id in ids:
+        key = ("cluster", clusters[id]) if id in clusters else ("row", id)
+        units.setdefault(key, []).append(id)
+    order = list(units.values())
+    random.shuffle(order)
+    return order
+
+
+def _quotas(totals: Counter[str], count: int) -> Counter[str]:
+    """Share `count` among the classes in proportion, by the largest remainders."""
+    rows = sum(totals.values())
+    exact = {c: n * count / rows for c, n in totals.items()}
+    quota = Counter({c: int(share) for c, share in exact.items()})
+    rest = sorted(exact, key=lambda c: (int(exact[c]) - exact[c], c))
+    quota.update(rest[: count - sum(quota.values())])
+    return quota
+
+
+def ordered(pool_ids: Iterable[str], targets: Mapping[str, str], draw: int) -> tuple[str, ...]:
+    """Return the ids in the order in which draw number `draw` takes them.
+
+    One row of each class comes first, then the classes interleave in proportion to their rows, so
+    that every prefix is stratified. The order of `pool_ids` does not matter.
+    """
+    ids = tuple(sorted(pool_ids))
+    return _ordered(ids, tuple(targets[id] for id in ids), draw)
+
+
+def pool_for(dataset: Dataset, fold: int, draw: int, size: int | None) -> list[Example]:
+    """Return the first `size` rows (None: all) of a fold's pool in the order of a draw."""
+    pool = dataset.folds[fold].pool
+    targets = tuple(dataset.examples[id].target for id in pool)
+    order = _order_of_pool(pool, targets, draw)
+    return [dataset.examples[id] for id in order[:size]]
+
+
+def interleaved(ids: Sequence[str], targets: Mapping[str, str], seed: str) -> tuple[str, ...]:
+    """Return the ids so that any prefix holds each class close to its share of the rows."""
+    return tuple(id for _, _, id in _places(ids, [targets[id] for id in ids], seed))
+
+
+def sample(
+    ids: Sequence[str], targets: Mapping[str, str], limit: int, seed: str
+) -> tuple[str, ...]:
+    """Return at most `limit` ids, stratified, in the order in which they came."""
+    if len(ids) <= limit:
+        return tuple(ids)
+    chosen = set(interleaved(sorted(ids), targets, seed)[:limit])
+    return tuple(id for id in ids if id in chosen)
+
+
+def apart_from(
+    rows: Iterable[Example], asked: Collection[str], clusters: Mapping[str, str]
+) -> list[Example]:
+    """Return the rows that are neither asked nor of one cluster with a row that is."""
+    taken = {clusters[id] for id in asked if id in clusters}
+    return [e for e in rows if e.id not in asked and clusters.get(e.id) not in taken]
+
+
+@lru_cache(maxsize=128)
+def _order_of_pool(pool: tuple[str, ...], targets: tuple[str, ...], draw: int) -> tuple[str, ...]:
+    return ordered(pool, dict(zip(pool, targets, strict=True)), draw)
+
+
+def _ordered(ids: tuple[str, ...], targets: tuple[str, ...], draw: int) -> tuple[str, ...]:
+    places = _places(ids, targets, f"pool-{draw}")
+    head = [id for _, first, id in places if first]
+    Random(f"head-{draw}").shuffle(head)
+    return (*head, *(id for _, first, id in places if not first))
+
+
+def _places(ids: Sequence[str], targets: Sequence[str], seed: str) -> list[tuple[float, bool, str]]:
+    """Give each id a place in [0, 1) and say whether it is the first of its class, in order.
+
+    The j-th of a class's n shuffled rows stands at (j + u) / n, one random u in [0, 1) a class.
+    """
+    rows: dict[str, list[str]] = {}
+    for id, target in zip(ids, targets, strict=True):
+        rows.setdefault(target, []).append(id)
+    places = []
+    for target in sorted(rows):
+        random = Random(f"{seed}-{target}")
+        random.shuffle(rows[target])
+        start = random.random()
+        count = len(rows[target])
+        places += [((j + start) / count, j == 0, id) for j, id in enumerate(rows[target])]
+    return sorted(places)

@@ -1,0 +1,117 @@
+"""`export.json`: what a folder holds and how it is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from choose.errors import StoreError, StrategyError
+from choose.strategy import Saves, Strategy, build, find
+from choose.types import Task
+
+NAME = "export.json"
+
+
+MODEL = "model"
+
+
+class Manifest(BaseModel):
+    """What was exported.
+
+    Attributes:
+        why: recommended by the study, to use meanwhile, named by the user, or a trial's own fit.
+        text_column: the columns that the study read its texts from, where it named them.
+        fingerprint: of the labelled set.
+        rows: labelled rows learnt from.
+        trial: the key of the study's trial, or null where it learnt from all labels.
+    """
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
+    choose: str
+    candidate: str
+    strategy: str
+    revision: int
+    params: Mapping[str, Any]
+    seed: int
+    why: Literal["recommended", "meanwhile", "named", "trial"]
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
+    descriptions: Mapping[str, str] = {}
+    instruction: str | None = None
+    text_column: str | None = None
+    dataset: str
+    fingerprint: str
+    rows: int
+    trial: str | None = None
+
+    @property
+    def task(self) -> Task:
+        """The task it answers."""
+        return Task(
+            labels=self.labels,
+            names=self.names,
+            descriptions=dict(self.descriptions),
+            instruction=self.instruction,
+        )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read what a folder holds.
+
+    Raises:
+        StoreError: if it is no export, or one that this version cannot read.
+    """
+    try:
+        text = (folder / NAME).read_text(encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"{str(folder)!r} is no export: it holds no {NAME} that can be read. "
+            "Make one with choose export STORE FOLDER."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise StoreError(_unreadable(folder, "it is no text")) from error
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as invalid:
+        first = invalid.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise StoreError(_unreadable(folder, f"{where}: {first['msg']}")) from invalid
+
+
+def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
+    """Build the strategy and let it become the one that was saved.
+
+    Raises:
+        StrategyError: if it is not installed, has changed since, or cannot read its files.
+        ModelError: if weights that it names are not there.
+    """
+    if find(manifest.strategy).revision != manifest.revision:
+        raise StrategyError(
+            f"{str(folder)!r} was written by revision {manifest.revision} of "
+            f"{manifest.strategy!r}; revision {find(manifest.strategy).revision} is installed and "
+            "may answer otherwise. Install what its requirements.txt lists, or export it again."
+        )
+    strategy = build(manifest.strategy, seed=manifest.seed, **manifest.params)
+    if not isinstance(strategy, Saves):
+        raise StrategyError(f"Strategy {manifest.strategy!r} cannot load what was saved.")
+    try:
+        strategy.load(folder / MODEL)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise StrategyError(
+            f"Cannot read the files in {str(folder / MODEL)!r} "
+            f"({type(error).__name__}: {error}). Export it again."
+        ) from error
+    loaded: Strategy = strategy
+    return loaded
+
+
+def _unreadable(folder: Path, why: str) -> str:
+    return (
+        f"Cannot read {str(folder / NAME)!r}: {why}. Install the choose that wrote it (see "
+        "requirements.txt), or export it again."
+    )

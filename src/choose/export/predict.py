@@ -1,0 +1,183 @@
+"""Answer texts with an exported folder, a chunk at a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import polars as pl
+
+from choose.errors import StrategyError, StudyError
+from choose.export.manifest import Manifest, load_strategy, read_manifest
+from choose.models.hardware.environment import check_stated
+from choose.report.format import clean
+from choose.run.timed_predict import ask
+from choose.strategy import Strategy
+from choose.types import Answers, Item
+
+# Rows answered at a time; the first ones come in smaller chunks, so that a person sees something.
+CHUNK = 256
+
+
+NO_TEXT, UNSURE = "no text", "unsure"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer to one text.
+
+    `label` is None where there is none: `status` says why (`no text`, `unsure`, or what the
+    strategy says). `confidence` is the probability of the best label, or None where the strategy
+    gives none.
+    """
+
+    id: str
+    text: str
+    label: str | None
+    confidence: float | None
+    status: str
+
+
+class Model:
+    """An exported candidate, loaded and ready to answer.
+
+    Attributes:
+        folder: where it was loaded from.
+        manifest: what it is.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, strategy: Strategy) -> None:
+        self.folder, self.manifest, self._strategy = folder, manifest, strategy
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Model:
+        """Load what `choose export` wrote.
+
+        Raises:
+            StoreError: if the folder is no export.
+            StrategyError: if its strategy is not installed or cannot read its files.
+            ModelError: if weights that it names are not there, or CHOOSE_THREADS or CHOOSE_DTYPE
+                say what cannot be.
+        """
+        check_stated()
+        path = Path(folder)
+        manifest = read_manifest(path)
+        return cls(path, manifest, load_strategy(path, manifest))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels it answers."""
+        return self.manifest.labels
+
+    def predict(self, texts: Sequence[str], min_confidence: float | None = None) -> pl.DataFrame:
+        """Return the label, the confidence and the status of each text, in their order.
+
+        Below `min_confidence` the label is null and the status ``unsure``.
+        """
+        items = [Item(id=str(i), text=text) for i, text in enumerate(texts, start=1)]
+        found = list(self.stream(items, min_confidence))
+        schema = {"label": pl.String, "confidence": pl.Float64, "status": pl.String}
+        columns = {name: [getattr(p, name) for p in found] for name in schema}
+        return pl.DataFrame(columns, schema=schema)
+
+    def stream(
+        self, items: Iterable[Item], min_confidence: float | None = None
+    ) -> Iterator[Prediction]:
+        """Return an answer for each item, in order, as it is asked for; a chunk is held in memory.
+
+        Raises:
+            StudyError: if a confidence is asked for that is no share.
+            StrategyError: if one is asked of a strategy that gives none.
+        """
+        if min_confidence is not None and not 0 <= min_confidence <= 1:
+            raise StudyError(
+                f"A confidence of {min_confidence:g} cannot be asked for. Write a share from 0 to "
+                "1, such as 0.8."
+            )
+        return self._stream(iter(items), min_confidence)
+
+    def _stream(self, rows: Iterator[Item], min_confidence: float | None) -> Iterator[Prediction]:
+        size = 1
+        while chunk := list(islice(rows, size)):
+            yield from self._chunk(chunk, min_confidence)
+            size = min(2 * size, CHUNK)
+
+    def _chunk(self, chunk: Sequence[Item], least: float | None) -> Iterator[Prediction]:
+        # Ids of strangers may be those of rows learnt from, which never retrieve themselves.
+        worth = [item for item in chunk if item.text.strip()]
+        asked = [Item(id=f"asked {i}", text=item.text) for i, item in enumerate(worth)]
+        answers = ask(self._strategy, asked, self.manifest.task)
+        if answers.scores is None and least is not None and asked:
+            raise StrategyError(
+                f"{self.manifest.candidate!r} gives labels without a confidence, so it cannot "
+                "abstain. Leave the smallest confidence out."
+            )
+        chances = _confidences(answers, self.labels)
+        place = 0
+        for item in chunk:
+            if not item.text.strip():
+                yield Prediction(item.id, item.text, None, None, NO_TEXT)
+                continue
+            label, status, chance = answers.outputs[place], answers.status[place], chances[place]
+            if label is not None and least is not None and chance is not None and chance < least:
+                label, status = None, UNSURE  # type: ignore[assignment]
+            yield Prediction(item.id, item.text, label, chance, status)
+            place += 1
+
+
+def _confidences(answers: Answers, labels: Sequence[str]) -> list[Any]:
+    if answers.scores is None:
+        return [None] * len(answers)
+    chances = np.exp(answers.scores)
+    return [
+        float(row[labels.index(output)]) if output is not None else None
+        for row, output in zip(chances, answers.outputs, strict=True)
+    ]
+
+
+# What a spreadsheet takes for a formula when a cell begins with it; numbers are none.
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+
+
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
+
+
+Write = Callable[[TextIO, Iterable[Prediction], bool], None]
+
+
+def write_csv(out: TextIO, predictions: Iterable[Prediction], with_text: bool) -> None:
+    """Write rows as they come; a cell that could be a formula gets an apostrophe before it.
+
+    Control characters go, and line ends become spaces: one row is one line.
+    """
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["id", *(["text"] if with_text else []), "label", "confidence", "status"])
+    for p in predictions:
+        chance = "" if p.confidence is None else f"{p.confidence:.4f}"
+        text = [defused(p.text)] if with_text else []
+        writer.writerow([defused(p.id), *text, defused(p.label or ""), chance, p.status])
+        out.flush()
+
+
+def write_jsonl(out: TextIO, predictions: Iterable[Prediction], with_text: bool) -> None:
+    """Write one object a line as they come, every label and id exactly as it is."""
+    for p in predictions:
+        chance = None if p.confidence is None else round(p.confidence, 6)
+        text = {"text": p.text} if with_text else {}
+        row = {"id": p.id, **text, "label": p.label, "confidence": chance, "status": p.status}
+        out.write(json.dumps(row) + "\n")
+        out.flush()
+
+
+def defused(cell: str) -> str:
+    """Return a cell on one line that no spreadsheet and no terminal obeys."""
+    line = clean(cell)
+    risky = _FORMULA.match(cell) or _FORMULA.match(line)
+    return f"'{line}" if risky and not _NUMBER.fullmatch(line) else line

@@ -1,0 +1,153 @@
+"""Which fit is exported: a candidate on all labels of its study, or one of the study's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from choose.data.scenarios import drawn, place_of
+from choose.data.stratify import ordered
+from choose.errors import StoreError, StudyError, did_you_mean
+from choose.files import digest_rows
+from choose.schema.decision import Verdict
+from choose.store.store import Store
+from choose.strategy import Prepares, Saves, Strategy, Weighted, build, find
+from choose.types import Example, Task, Trial
+
+Why = Literal["recommended", "meanwhile", "named", "trial"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A fit to be made: of what, on which rows, and why this one.
+
+    `weights` and `revision` are those of the study's trials; what is installed must match them.
+    """
+
+    candidate: str
+    strategy: str
+    family: str
+    params: Mapping[str, Any]
+    seed: int
+    rows: Sequence[Example]
+    why: Why
+    weights: str
+    revision: int
+    trial: Trial | None = None
+
+
+def choose_candidate(store: Store, verdict: Verdict, name: str | None) -> Choice:
+    """Choose a candidate by name, else the recommended one, else the one to use meanwhile.
+
+    It is to learn from every labelled row of the study.
+
+    Raises:
+        StudyError: if the study has no such candidate.
+        StoreError: if the study kept no texts.
+    """
+    why: Why = "named" if name else "recommended" if verdict.recommended else "meanwhile"
+    wanted = name or verdict.recommended or verdict.use_meanwhile
+    candidates, trials = store.grid()
+    known = {c["name"]: c for c in candidates}
+    if wanted not in known:
+        raise StudyError(
+            f"The study has no candidate {wanted!r}.{did_you_mean(wanted, known)} "
+            f"It has {', '.join(known)}."
+        )
+    own = next(t for t in trials if t.candidate == wanted and not t.variant)
+    return Choice(
+        candidate=wanted,
+        strategy=own.strategy,
+        family=known[wanted]["family"],
+        params=known[wanted]["params"],
+        seed=0,
+        rows=_all_rows(store),
+        why=why,
+        weights=own.weights,
+        revision=own.revision,
+    )
+
+
+def choose_trial(store: Store, key: str) -> Choice:
+    """Choose one fit of the study by its key, or the beginning of it.
+
+    Raises:
+        StudyError: if no trial, or several, have keys that begin so.
+        StoreError: if the rows it learnt from cannot be had any more.
+    """
+    candidates, trials = store.grid()
+    found = {t.key: t for t in trials if key and t.key.startswith(key)}
+    if len(found) != 1:
+        what = "No trial" if not found else f"{len(found)} trials"
+        raise StudyError(
+            f"{what} of this study has a key that begins with {key!r}. "
+            f"The keys are the names of the folders in {str(store.path / 'trials')!r}."
+        )
+    trial = next(iter(found.values()))
+    rows = drawn(_with_texts(store).dataset, place_of(trial, store.dataset)).pool
+    if digest_rows((row.id, row.text, row.target) for row in rows) != trial.pool:
+        raise StoreError(
+            f"The rows in {str(store.path)!r} are not those that trial {trial.key} learnt from, so "
+            "it cannot be made again. Run choose compare again."
+        )
+    return Choice(
+        candidate=trial.candidate,
+        strategy=trial.strategy,
+        family=next(c["family"] for c in candidates if c["name"] == trial.candidate),
+        params=trial.params,
+        seed=trial.seed,
+        rows=rows,
+        why="trial",
+        weights=trial.weights,
+        revision=trial.revision,
+        trial=trial,
+    )
+
+
+def fit(choice: Choice, task: Task) -> Strategy:
+    """Fit what was chosen.
+
+    Raises:
+        StrategyError: if the strategy cannot be saved, or is not the one of the study any more.
+    """
+    strategy = build(choice.strategy, seed=choice.seed, **choice.params)
+    _check_same(choice, strategy)
+    if isinstance(strategy, Prepares):
+        strategy.prepare()
+    strategy.fit(task, choice.rows)
+    return strategy
+
+
+def _check_same(choice: Choice, strategy: Strategy) -> None:
+    if not isinstance(strategy, Saves):
+        raise StudyError(
+            f"Strategy {choice.strategy!r} cannot be exported: it has no save and load. Name "
+            "another candidate with --candidate, or ask its author for them."
+        )
+    if find(choice.strategy).revision != choice.revision:
+        raise StudyError(
+            f"Strategy {choice.strategy!r} has changed since the study (revision "
+            f"{choice.revision} then, {find(choice.strategy).revision} now), so the study's "
+            "figures would not be about it. Run choose compare again."
+        )
+    if isinstance(strategy, Weighted) and strategy.weights() != choice.weights:
+        raise StudyError(
+            f"The weights that {choice.candidate!r} names have changed since the study, so its "
+            "figures would not be about them. Put them back, or run choose compare again."
+        )
+
+
+def _all_rows(store: Store) -> list[Example]:
+    rows = _with_texts(store).dataset.examples
+    order = ordered(rows, {id: e.target for id, e in rows.items()}, draw=0)
+    return [rows[id] for id in order]
+
+
+def _with_texts(store: Store) -> Store:
+    if not any(e.text for e in store.dataset.examples.values()):
+        raise StoreError(
+            f"{str(store.path)!r} kept no texts, so nothing can be trained from it. Run choose "
+            "compare again, keeping them."
+        )
+    return store

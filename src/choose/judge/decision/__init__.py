@@ -1,0 +1,1 @@
+"""The decision rule: contenders, gates, the verdict and what to do next."""

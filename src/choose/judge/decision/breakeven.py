@@ -1,0 +1,180 @@
+"""From how many answers on a candidate that costs more to build pays for itself.
+
+N* = F / (c_b - c_a + v gain), where F is what a costs more to build and refresh, c are dollars an
+answer and v is what a right answer is worth. The error of the denominator is that of a sum of
+independent parts, each with an interval of its own and not always a symmetric one: the ends are
+recovered from theirs (MOVER; Zou and Donner 2008). F is a sum of stated prices and one fit, so it
+carries no error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from math import hypot
+
+from choose.judge.decision.contenders import Field
+from choose.judge.measures.cost_total import Bill, extra, paying, window
+from choose.judge.stats.intervals import Estimate
+from choose.judge.stats.paired import Difference
+from choose.schema.base import Interval
+from choose.schema.costs import Breakeven, Requests
+
+WINDOW = "answers within the window"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stake:
+    """What sets two candidates apart in money: all that a break-even follows from.
+
+    Attributes:
+        extra: dollars that the first costs more to build and refresh in the window, F.
+        saves: dollars that an answer of it costs less, with an interval.
+        gain: its accuracy minus the other's.
+        value: dollars that a right answer is worth.
+        months: of the window.
+        answers: in the window.
+    """
+
+    extra: float
+    saves: Estimate
+    gain: Difference
+    value: float
+    months: float
+    answers: float
+
+    @property
+    def worth(self) -> Estimate:
+        """Return dollars that an answer of the first brings more."""
+        middle = self.saves.value + self.value * self.gain.value
+        down = hypot(
+            self.value * (self.gain.value - self.gain.low), self.saves.value - self.saves.low
+        )
+        up = hypot(
+            self.value * (self.gain.high - self.gain.value), self.saves.high - self.saves.value
+        )
+        return Estimate(value=middle, low=middle - down, high=middle + up)
+
+    @property
+    def net(self) -> Estimate:
+        """Return dollars that the first brings more in the window."""
+        value, low, high = (
+            self.answers * each - self.extra
+            for each in (self.worth.value, self.worth.low, self.worth.high)
+        )
+        return Estimate(value=value, low=low, high=high)
+
+    @property
+    def probability(self) -> float:
+        """Return the chance that the first pays within the window."""
+        needed = self.extra / self.answers
+        half = (self.gain.high - self.gain.low) / 2 * self.value
+        wider = hypot(half, (self.saves.high - self.saves.low) / 2) / half if half else 1.0
+        spare = self.saves.value + self.value * self.gain.center - needed
+        tail = self.gain.error.p(spare / (self.value * wider)) / 2
+        return 1 - tail if spare > 0 else tail
+
+
+def requests(extra: float, worth: Estimate) -> Requests:
+    """Return N* with its interval; a null end is never."""
+
+    def from_(each: float) -> float | None:
+        if extra <= 0 <= each:
+            return 0.0
+        return extra / each if each > 0 else None
+
+    return Requests(value=from_(worth.value), low=from_(worth.high), high=from_(worth.low))
+
+
+def stake(field: Field, a: str, b: str) -> Stake | None:
+    """Return what sets a apart from b, in the window of the pair; None where it is not known."""
+    bills, plan = field.margins.bills, field.rule.deployment
+    if plan.value_per_right_answer is None or not {a, b} <= set(bills):
+        return None
+    found = field.gain(a, b)
+    if found is None:
+        return None
+    first, second = bills[a], bills[b]
+    months = window(first, second, plan)
+    assert plan.volume_per_month is not None
+    if not months:
+        return None
+    return Stake(
+        extra=first.fixed(plan, months) - second.fixed(plan, months),
+        saves=_saving(first, second),
+        gain=found,
+        value=plan.value_per_right_answer,
+        months=months,
+        answers=plan.volume_per_month * months,
+    )
+
+
+def _saving(a: Bill, b: Bill) -> Estimate:
+    mine, theirs = a.answer, b.answer
+    value = theirs.value - mine.value
+    return Estimate(
+        value=value,
+        low=value - hypot(theirs.value - theirs.low, mine.high - mine.value),
+        high=value + hypot(theirs.high - theirs.value, mine.value - mine.low),
+    )
+
+
+def breakevens(field: Field) -> tuple[Breakeven, ...]:
+    """Return the break-even of every two candidates, dearer to build first; none if unpriced."""
+    found = []
+    for first, second in combinations(field.names, 2):
+        turned = stake(field, second, first)
+        if turned is None:
+            continue
+        a, b = (second, first) if turned.extra >= 0 else (first, second)
+        found.append(breakeven(field, a, b))
+    return tuple(filter(None, found))
+
+
+def breakeven(field: Field, a: str, b: str) -> Breakeven | None:
+    """Return the record of one pair."""
+    at = stake(field, a, b)
+    if at is None:
+        return None
+    bills = field.margins.bills
+    needed = requests(at.extra, at.worth)
+    carries = [f"dollars an answer of {n}" for n in (a, b) if bills[n].answer.measured]
+    more = extra(bills[a], bills[b], field.rule.deployment, at.months)
+    return Breakeven(
+        a=a,
+        b=b,
+        months=at.months,
+        expected=at.answers,
+        extra_usd=at.extra,
+        saves_per_1k=_interval(at.saves, 1000, "1,000 answers"),
+        gain=Interval(value=at.gain.value, low=at.gain.low, high=at.gain.high),
+        worth_per_1k=_interval(at.worth, 1000, "1,000 answers"),
+        requests=needed,
+        requests_per_month=_by_month(needed, at.months),
+        probability=at.probability,
+        net_usd=_interval(at.net, 1, WINDOW),
+        value_needed=_value(at),
+        margin=paying(bills[a], bills[b], field.rule.deployment),
+        margin_of=a if more >= 0 else b,
+        carries=("gain in accuracy", *carries),
+    )
+
+
+def _value(at: Stake) -> float | None:
+    """Return the value of a right answer at which the gain as measured just pays."""
+    unpaid = at.extra / at.answers - at.saves.value
+    if unpaid <= 0:
+        return 0.0
+    return unpaid / at.gain.value if at.gain.value > 0 else None
+
+
+def _interval(found: Estimate, times: float, about: str) -> Interval:
+    return Interval(
+        value=times * found.value, low=times * found.low, high=times * found.high, estimand=about
+    )
+
+
+def _by_month(needed: Requests, months: float) -> Requests:
+    ends = (needed.value, needed.low, needed.high)
+    value, low, high = (None if end is None else end / months for end in ends)
+    return Requests(value=value, low=low, high=high)

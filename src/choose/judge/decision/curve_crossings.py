@@ -1,0 +1,158 @@
+"""The number of labels at which one candidate overtakes another.
+
+Inside the data it is read off paired differences at the measured sizes, and shown only where the
+leader is certain on both sides. Beyond the data it comes from curves fitted to common resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from choose.judge.decision.contenders import Field
+from choose.judge.measures.curve_fit import Points
+from choose.judge.measures.curve_forecast import LIKELY, Ensemble, horizon, when
+from choose.judge.panel.pairs import Fits, compared, difference, resampled
+from choose.judge.panel.score_tables import Measured, Table
+from choose.judge.stats.paired import Difference
+from choose.judge.stats.two_way import row_means
+from choose.schema.base import Interval
+from choose.schema.decision import Crossing
+from choose.types import Floats
+
+MEASURED = "between sizes where the leader is certain"
+
+
+FORETOLD = "labels learnt from, mean over draws, on rows like these"
+
+
+# A candidate overtakes another later only if it is behind now in at least this share of resamples.
+BEHIND = 0.75
+
+
+class _Gap(NamedTuple):
+    labels: int
+    found: Difference
+
+    @property
+    def sign(self) -> int:
+        """Return which side leads for certain, 0 if neither does."""
+        return int(self.found.low > 0) - int(self.found.high < 0)
+
+
+def crossings_of(field: Field) -> tuple[Crossing, ...]:
+    """Return where the order of two candidates changes, the measured changes first."""
+    inside = [measured_crossing(field, a, b) for a, b in _pairs(field)]
+    return (*filter(None, inside), *foretold_crossings(field))
+
+
+def foretold_crossings(field: Field) -> tuple[Crossing, ...]:
+    """Return the changes of order that are likely beyond the data, the likeliest first."""
+    found = [crossing for a, b in _pairs(field) for crossing in _foretold(field, a, b)]
+    return tuple(sorted(found, key=lambda c: -(c.probability or 0.0)))
+
+
+def _pairs(field: Field) -> Iterator[tuple[Measured, Measured]]:
+    # Against a constant answer nearly everything crosses at the first few labels.
+    return combinations([c for c in field.order if c.info.strategy != "majority"], 2)
+
+
+def measured_crossing(field: Field, a: Measured, b: Measured) -> Crossing | None:
+    """Return the last change of leader between two measured sizes, if it is certain."""
+    gaps = list(_gaps(field, a, b))
+    certain = [i for i, gap in enumerate(gaps) if gap.sign]
+    turns = [(i, j) for i, j in pairwise(certain) if gaps[i].sign != gaps[j].sign]
+    if not turns:
+        return None
+    first, last = turns[-1]
+    names = (a.info.name, b.info.name)
+    return Crossing(
+        a=names[gaps[last].sign < 0],
+        b=names[gaps[last].sign > 0],
+        labels=Interval(
+            value=_zero(gaps[first : last + 1]),
+            low=gaps[first].labels,
+            high=gaps[last].labels,
+            estimand=MEASURED,
+        ),
+        probability=None,
+    )
+
+
+def _gaps(field: Field, a: Measured, b: Measured) -> Iterator[_Gap]:
+    """Yield the paired differences at the sizes that both were measured with, ascending."""
+    mine, theirs = _tables(a), _tables(b)
+    flat = not a.info.learns, not b.info.learns
+    sizes = sorted(mine if flat[1] else theirs if flat[0] else set(mine) & set(theirs))
+    pairs = [(n, mine[a.pool if flat[0] else n], theirs[b.pool if flat[1] else n]) for n in sizes]
+    # Where the same side leads by estimate throughout, there is nothing to be certain of.
+    leads = {bool(_level(first.table) > _level(second.table)) for _, first, second in pairs}
+    if len(leads) < 2:
+        return
+    for n, first, second in pairs:
+        found = difference(first, second)
+        if found is not None:
+            yield _Gap(n, found)
+
+
+def _tables(candidate: Measured) -> dict[int, Fits]:
+    smaller = {n: resampled(candidate, table) for n, table in candidate.sizes.items()}
+    return {**smaller, candidate.pool: compared(candidate)}
+
+
+def _level(table: Table) -> float:
+    scores = row_means(table.right[table.kept])
+    return float(np.average(scores, weights=table.rows.weights_of(table.kept)))
+
+
+def _zero(gaps: Sequence[_Gap]) -> float:
+    """Return where the difference first crosses 0 for good, between sizes on a log scale."""
+    values = np.array([gap.found.value for gap in gaps]) * gaps[-1].sign
+    before = int(np.flatnonzero(values <= 0)[-1])
+    (x, y), (left, right) = values[before : before + 2], (gaps[before], gaps[before + 1])
+    share = -x / (y - x) if y > x else 0.5
+    return float(left.labels * (right.labels / left.labels) ** share)
+
+
+def _foretold(field: Field, a: Measured, b: Measured) -> Iterator[Crossing]:
+    """Yield that the one behind is more likely than not to overtake within reach."""
+    curves = field.curves.general
+    known = [curves[c.info.name].points for c in (a, b) if c.info.name in curves]
+    if not known or any(points.labels != known[0].labels for points in known):
+        return
+    labels = horizon(known[0])
+    sides = [_members(field, c, known[0], labels) for c in (a, b)]
+    if sides[0] is None or sides[1] is None:
+        return
+    gap = sides[0] - sides[1]
+    for first, second, ahead in ((a, b, gap > 0), (b, a, gap < 0)):
+        found = when(ahead, labels)
+        if 1 - ahead[:, 0].mean() >= BEHIND and found.probability >= LIKELY and found.labels:
+            yield Crossing(
+                a=first.info.name,
+                b=second.info.name,
+                labels=Interval(
+                    value=found.labels, low=found.low, high=found.high, estimand=FORETOLD
+                ),
+                probability=found.probability,
+            )
+
+
+def _members(field: Field, candidate: Measured, like: Points, labels: Floats) -> Floats | None:
+    """Return (replicates, sizes) accuracies; what learns nothing stays where it is."""
+    fitted = field.curves.general.get(candidate.info.name)
+    if isinstance(fitted, Ensemble):
+        return field.curves.ahead[candidate.info.name]
+    if candidate.info.learns or candidate.main is None:
+        return None
+    right = candidate.main.right[like.place]
+    if np.isnan(right).any():
+        return None
+    weights = field.curves.luck.row_weights[:, like.place]
+    weights = weights if like.weights is None else weights * like.weights
+    level = weights @ right.mean(axis=1) / weights.sum(axis=1)
+    found: Floats = np.repeat(level[:, None], len(labels), axis=1)
+    return found

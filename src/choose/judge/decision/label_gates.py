@@ -1,0 +1,252 @@
+"""Whether the labels are what limits the candidates, and what settling the doubtful ones gains."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from choose.formatting import interval, number, of_100, per_cent, plural, points
+from choose.judge.decision.rows_needed import Case
+from choose.judge.measures.task_change import drop_of
+from choose.judge.panel.score_tables import MISSING, Panel
+from choose.judge.stats.intervals import wilson
+from choose.schema.base import Interval
+from choose.schema.decision import Gate
+from choose.schema.diagnosis import Audit, Failures, RelabelGain
+
+DATA_DRIVEN = "failures data-driven"
+
+
+def data_driven(failures: Failures | None, margin: float, by_rows: bool = True) -> Gate:
+    """Judge the gain that data can reach: PASS or FAIL with its whole interval, else UNKNOWN.
+
+    Errors are sorted and counted row by row, which says nothing of a gain that counts otherwise.
+    """
+    if failures is None:
+        return _failures_unknown(
+            "No candidate answered labelled rows out of fold, so no error was sorted."
+        )
+    if not by_rows:
+        return _failures_unknown(
+            "Errors are counted row by row, and the goal of this study counts otherwise."
+        )
+    reachable = failures.reachable
+    if reachable is None or reachable.low is None or reachable.high is None:
+        return _failures_unknown(
+            f"{failures.candidate} errs on {failures.errors:,} of {plural(failures.rows, 'row')}, "
+            "but nothing that learns from the labels was asked the same rows."
+        )
+    evidence = (
+        f"Data fixes {of_100(_share(failures))} errors of {failures.candidate}, a gain of up to "
+        f"{points(reachable.value)} ({_ends(reachable)}); a gain of {points(margin)} matters."
+    )
+    if reachable.low >= margin:
+        return Gate(name=DATA_DRIVEN, status="pass", evidence=evidence)
+    return Gate(
+        name=DATA_DRIVEN, status="fail" if reachable.high < margin else "unknown", evidence=evidence
+    )
+
+
+def _failures_unknown(why: str) -> Gate:
+    return Gate(name=DATA_DRIVEN, status="unknown", evidence=why)
+
+
+def _share(failures: Failures) -> float:
+    assert failures.fixable is not None
+    return failures.fixable.value
+
+
+def _ends(found: Interval) -> str:
+    if found.low is None or found.high is None:
+        return "no interval"
+    return f"95 % interval {number(100 * found.low)} to {number(100 * found.high)}"
+
+
+def stable(panel: Panel, name: str, margin: float) -> Gate:
+    """Say whether the task holds still over time, by the drop of the candidate at issue.
+
+    The limit is the smallest gain that matters: what drifts by less than that is left alone.
+    """
+    found = drop_of(panel[name])
+    if found is None:
+        return Gate(name="task stable", status="unknown", evidence=_drift_unknown(panel, name))
+    status = "pass" if found.high < margin else "fail" if found.low > margin else "unknown"
+    change = "loses" if found.value >= 0 else "gains"
+    said = found if found.value >= 0 else found.turned()
+    return Gate(
+        name="task stable",
+        status=status,  # type: ignore[arg-type]
+        evidence=(
+            f"Asked {plural(found.rows, 'row')} that come after those it learnt from, {name} "
+            f"{change} {points(said.value)} ({interval(said)}) against learning from as many rows "
+            f"of any time; {points(margin)} would matter."
+        ),
+    )
+
+
+def _drift_unknown(panel: Panel, name: str) -> str:
+    if panel.dated == 0:
+        return "The rows bear no timestamps, so drift over time cannot be measured."
+    if panel.dated is not None and panel.dated < panel.labelled:
+        missing = f"{panel.dated:,} of {plural(panel.labelled, 'row')} bear a timestamp"
+    else:
+        missing = f"no time split of {name} was finished"
+    others = [
+        f"{other.info.name} loses {points(found.value)} ({interval(found)})"
+        for other in panel.scored
+        if other.info.name != name and (found := drop_of(other)) is not None
+    ]
+    beside = f"; {others[-1]}" if others else ""
+    return f"Drift of {name} is not known: {missing}{beside}."
+
+
+# Conflicting labels above this share, for certain, limit what can be reached.
+CONFLICTS = 0.05
+
+
+# Wrong labels in public test sets average above 3 % (Northcutt et al. 2021); more than this is bad.
+WRONG = 0.05
+
+
+ENOUGH_LABELS = "labels clean enough"
+
+
+def conflicts_fail(conflicting: int, rows: int) -> bool:
+    """Return whether too many texts stand under two labels, for certain."""
+    return bool(conflicting) and wilson(conflicting, rows)[0] > CONFLICTS
+
+
+def clean_labels(audit: Audit | None, conflicting: int, rows: int) -> Gate:
+    """Judge the labels: pass and fail need the whole band of wrong labels on that side."""
+    band = audit.noise if audit else None
+    said = [_conflicting(conflicting, rows), _audited(audit)]
+    status = "unknown"
+    if conflicts_fail(conflicting, rows) or (band is not None and band.low > WRONG):
+        status = "fail"
+    elif band is not None and band.high < WRONG:
+        status = "pass"
+    return Gate.model_validate(
+        {
+            "name": ENOUGH_LABELS,
+            "status": status,
+            "evidence": " ".join(part for part in said if part),
+        }
+    )
+
+
+def _conflicting(count: int, rows: int) -> str:
+    if not count:
+        return "No text stands under two labels."
+    low, high = wilson(count, rows)
+    return (
+        f"{count} of {rows} test rows ({number(100 * low)} to {number(100 * high)} %) have a "
+        "text that also stands under another label."
+    )
+
+
+def _audited(audit: Audit | None) -> str:
+    if audit is None or not audit.auditors:
+        return "The labels were not checked further."
+    if audit.noise is None:
+        return f"How many labels are wrong is not known: {audit.no_estimate}"
+    band = audit.noise
+    return (
+        f"Between {per_cent(band.low)} and {per_cent(band.high)} % of "
+        f"{plural(audit.rows, 'label')} may be wrong, and the limit is {per_cent(WRONG)} %; "
+        f"{audit.suspected:,} are suspected."
+    )
+
+
+# Of rows flagged in ten public sets, people found this share to be wrong (Northcutt et al. 2021).
+CONFIRMED = 0.51
+
+
+# Ids that a sentence names.
+NAMED = 5
+
+
+# Where nobody checked the labels, as many as this may be wrong: far above the 3.3 % that public
+# test sets average (Northcutt et al. 2021).
+UNCHECKED = 0.2
+
+
+def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:
+    """Say whether the labels limit the best candidate, and what shows it.
+
+    ``target``: the target lies above the whole band of what such labels allow, and the best
+    candidate is already up to that band. ``short``: none reaches the target by the labels as given,
+    and with as few wrong labels as can be, settled in its favour, the best would. ``errors``: the
+    wrong labels are more than half of the best candidate's errors, both at the ends that speak
+    against it.
+    """
+    noise = case.audit.noise if case.audit else None
+    # A share of wrong labels is one of rows: it bounds no other measure.
+    if noise is None or not case.field.rule.measure.by_rows:
+        return None
+    best, target = case.field.accuracies[case.field.leader], case.field.rule.target
+    assert best.low is not None
+    assert best.high is not None
+    if target is not None and target > 1 - noise.low and best.high >= 1 - noise.high:
+        return "target"
+    if not case.settlement.reachable and target is not None and best.value + noise.low >= target:
+        return "short"
+    return "errors" if noise.low > (1 - best.low) / 2 else None
+
+
+def may_hide_success(case: Case) -> bool:
+    """Return whether none reaches the target as measured, and wrong labels may be the reason.
+
+    By right labels the best gets at most as much more right as labels are wrong; where rows count
+    otherwise, nothing bounds it.
+    """
+    target = case.field.rule.target
+    if case.settlement.reachable or target is None:
+        return False
+    if not case.field.rule.measure.by_rows:
+        return True
+    high = max(found.high or 0.0 for found in case.field.accuracies.values())
+    return high + _most_wrong(case.audit) >= target
+
+
+def _most_wrong(audit: Audit | None) -> float:
+    """Return how many labels may be wrong at most; contradictions bound it where nothing else."""
+    if audit is None or not audit.auditors:
+        return UNCHECKED
+    if audit.noise is not None:
+        return audit.noise.high
+    return wilson(audit.contradicted, audit.rows)[1]
+
+
+def audited(case: Case) -> Audit | None:
+    """Return the audit, with what settling the suspected rows would gain."""
+    return case.audit and case.audit.model_copy(update={"gain": _gain(case.audit, case)})
+
+
+def _gain(audit: Audit, case: Case) -> RelabelGain | None:
+    """Return the change in measured accuracy of the candidate in use, if it can be estimated.
+
+    At most every suggestion is right; as a rule `CONFIRMED` of them are; at least the band's low
+    end of all labels is wrong.
+    """
+    rows, table = case.field.panel.rows, case.field.panel[case.name].main
+    code = {label: i for i, label in enumerate(rows.labels)}
+    suspects = [s for s in audit.suspects[: audit.suspected] if s.id in rows.index]
+    by_rows = case.field.rule.measure.by_rows
+    if audit.noise is None or table is None or not suspects or not by_rows:
+        return None
+    place = [rows.index[s.id] for s in suspects]
+    outputs = np.ma.masked_equal(table.outputs[place], MISSING)
+    better = outputs == np.array([[code[s.suggested]] for s in suspects])
+    worse = outputs == np.array([[code[s.label]] for s in suspects])
+    each = better.mean(axis=1).filled(0.0) - worse.mean(axis=1).filled(0.0)
+    most = float(each.sum()) / int(table.kept.sum())
+    if most <= 0:
+        return None
+    likely = CONFIRMED * most
+    least = min(audit.noise.low * float(each.mean()), likely)
+    return RelabelGain(
+        candidate=case.name,
+        rows=len(suspects),
+        gain=Interval(value=likely, low=least, high=most, estimand="measured accuracy"),
+    )

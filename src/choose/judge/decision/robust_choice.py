@@ -1,0 +1,193 @@
+"""Whether the same candidate would be chosen in halves of the rows, under noise, under views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from choose.formatting import interval, listed, points
+from choose.judge.decision.contenders import Field
+from choose.judge.decision.rows_needed import Case
+from choose.judge.evidence import evened
+from choose.judge.panel.pairs import difference, paired, resampled
+from choose.judge.panel.score_tables import CLEAN, Measured, coded
+from choose.judge.stats.paired import Difference
+from choose.judge.stats.two_way import row_means
+from choose.schema.decision import Gate
+from choose.types import Floats
+
+HALVES = 200
+
+
+# Sums are in single precision: level candidates may seem this far ahead.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reversal:
+    """A rival that is better for certain, and by the margin, where conditions differ."""
+
+    rival: str
+    where: str
+    found: Difference
+
+
+def halves(field: Field, name: str, seed: int = 0) -> float:
+    """Return the share of random halves of the rows in which the choice would stand.
+
+    It stands where no cheaper candidate is level or ahead and no dearer one is ahead by the margin.
+    """
+    scores = {n: row_means(_right(field.panel[n])) for n in field.names}
+    clusters = field.panel.rows.clusters
+    n = len(field.panel.rows.targets)
+    place = (
+        np.arange(n)
+        if clusters is None
+        else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    )
+    rng = np.random.default_rng(seed)
+    count = int(place.max()) + 1
+    order = rng.permuted(np.tile(np.arange(count, dtype=np.int32), (HALVES, 1)), axis=1)
+    inside = (order < count // 2)[:, place].astype(np.float32)
+    # Labels are evened over all rows and not in each half, where a rare one may not occur.
+    if (weights := field.panel.rows.weights) is not None:
+        inside *= weights.astype(np.float32)
+    stands = np.ones(HALVES, dtype=np.bool_)
+    for other in field.names:
+        if other != name:
+            gap = scores[name] - scores[other]
+            known = ~np.isnan(gap)
+            total = inside @ np.where(known, gap, 0.0).astype(np.float32)
+            mean = total / np.maximum(inside @ known.astype(np.float32), 1e-6)
+            cheaper = other in field.cheaper(name)
+            stands &= mean > ROUNDING if cheaper else mean > -field.margin(name, other)
+    return float(stands.mean())
+
+
+def _right(candidate: Measured) -> Floats:
+    assert candidate.main is not None
+    return candidate.main.right
+
+
+def under_noise(field: Field, name: str) -> tuple[float | None, Reversal | None]:
+    """Return the highest rate at which the choice and a rival were both noised, and a reversal."""
+    highest, worst = None, None
+    mine = field.panel[name].noise
+    for other in field.names:
+        shared = sorted(set(mine) & set(field.panel[other].noise), key=lambda key: key[::-1])
+        if other == name or not shared:
+            continue
+        key = shared[-1]
+        highest = max(highest or 0.0, key[1])
+        rival, chosen = field.panel[other], field.panel[name]
+        found = difference(resampled(rival, rival.noise[key]), resampled(chosen, mine[key]))
+        where = f"with {100 * key[1]:g} % of the labels made wrong"
+        worst = _worse(field.margin(other, name), worst, other, where, found)
+    return highest, worst
+
+
+def under_views(field: Field, name: str) -> tuple[tuple[str, ...], Reversal | None]:
+    """Return the views that the choice and a rival both answered, and a reversal."""
+    seen, worst = set(), None
+    mine = _views(field.panel[name])
+    for other in field.names:
+        theirs = _views(field.panel[other]) if other != name else {}
+        for view in sorted(set(mine) & set(theirs)):
+            seen.add(view)
+            found = _compare(field, (other, theirs[view]), (name, mine[view]))
+            where = f"on questions with {view}"
+            worst = _worse(field.margin(other, name), worst, other, where, found)
+    return tuple(sorted(seen)), worst
+
+
+def under_even_labels(field: Field, name: str) -> tuple[bool, Reversal | None]:
+    """Return whether labels differ in their say, and a reversal were it otherwise.
+
+    Where every row counts the same, common labels outvote rare ones; so every label is given the
+    same say, or, where the study does that, every row.
+    """
+    rows = field.panel.rows
+    even = evened(rows.targets)
+    if even is None:
+        return False, None
+    other_way = replace(rows, weights=None if rows.even else even, even=not rows.even)
+    worst, level = None, 1 - 0.05 / max(1, len(field.names) - 1)
+    for other in field.names:
+        found = field.pairs.weighed(other, name, other_way) if other != name else None
+        # Each rival is another chance to see a reversal where there is none (Bonferroni).
+        if found is not None and found.bounds(level)[0] > 0:
+            worst = _worse(field.margin(other, name), worst, other, other_weights(field), found)
+    return True, worst
+
+
+def other_weights(field: Field) -> str:
+    """Name the weights of the rows that the study does not use."""
+    return f"with every {'row' if field.panel.rows.even else 'label'} counting the same"
+
+
+def _compare(field: Field, a: tuple[str, Floats], b: tuple[str, Floats]) -> Difference | None:
+    alone = sum(field.panel[name].repeats and scores.shape[1] < 2 for name, scores in (a, b))
+    return paired(a[1], b[1], field.panel.rows, alone)
+
+
+def _worse(
+    margin: float, worst: Reversal | None, rival: str, where: str, found: Difference | None
+) -> Reversal | None:
+    if found is None or found.low <= 0 or found.value < margin:
+        return worst
+    if worst is not None and worst.found.value >= found.value:
+        return worst
+    return Reversal(rival=rival, where=where, found=found)
+
+
+def _views(candidate: Measured) -> dict[str, Floats]:
+    """Return (rows, repetitions) scores by view, of the repetitions that answered it."""
+    table = candidate.main
+    if table is None:
+        return {}
+    parts: dict[str, Floats] = {}
+    for run in table.runs:
+        for view, repeat in run.answers:
+            if (view, repeat) != CLEAN and view != CLEAN[0]:
+                place, codes = coded(run, (view, repeat), table.rows)
+                scores = parts.setdefault(view, np.full(table.right.shape, np.nan))
+                right = table.rows.scored(place, codes)
+                scores[place, table.draws.index(run.trial.draw)] = right
+    return {v: scores[:, ~np.isnan(scores).all(axis=0)] for v, scores in parts.items()}
+
+
+def robust(case: Case) -> Gate:
+    """Say whether the choice stands in halves of the rows, under noise, in views, reweighted."""
+    name = "robust"
+    if len(case.field.names) < 2:
+        return Gate(name=name, status="unknown", evidence="There is nothing to compare.")
+    share = halves(case.field, case.name)
+    rate, noisy = under_noise(case.field, case.name)
+    views, viewed = under_views(case.field, case.name)
+    uneven, evened = under_even_labels(case.field, case.name)
+    for found in (noisy, viewed, evened):
+        if found is not None:
+            return Gate(
+                name=name,
+                status="fail",
+                evidence=(
+                    f"{found.where[0].upper()}{found.where[1:]}, {found.rival} is "
+                    f"{points(found.found.value)} ahead of {case.name} ({interval(found.found)})."
+                ),
+            )
+    parts = [
+        f"the choice of {case.name} stands in {100 * share:.0f} of 100 random halves of the "
+        "test rows"
+    ]
+    held = [f"with {100 * rate:g} % of the labels made wrong"] if rate else []
+    held += [f"on questions with {listed(views)}"] if views else []
+    held += [other_weights(case.field)] if uneven else []
+    parts += [f"nobody is ahead for certain {' or '.join(held)}"] if held else []
+    missing = [what for what, there in (("label noise", rate), ("views", views)) if not there]
+    parts += [f"not measured: {listed(missing)}"] if missing else []
+    text = "; ".join(parts)
+    passed = share >= 0.8 and not missing
+    return Gate(
+        name=name, status="pass" if passed else "unknown", evidence=f"{text[0].upper()}{text[1:]}."
+    )

@@ -1,0 +1,1 @@
+"""Why answers are wrong: label errors, error types, errors that candidates share."""

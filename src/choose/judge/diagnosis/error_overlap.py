@@ -1,0 +1,293 @@
+"""A cheap candidate that answers where it is sure, and a strong one for everything else.
+
+From which confidence on the cheap one answers is chosen on four fifths of the rows and measured on
+the last, in turn, so that no row helps to choose the threshold that it is reported under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from choose.judge.decision.contenders import Field
+from choose.judge.measures.cost_ranking import cost_of
+from choose.judge.panel.score_tables import ARTEFACT, CLEAN, MISSING, Measured, Table
+from choose.judge.stats.intervals import AGRESTI_COULL, deal, two_way_interval
+from choose.judge.stats.metrics import Codes
+from choose.judge.stats.paired import paired_difference
+from choose.judge.stats.two_way import Mask, row_means
+from choose.schema.base import Interval
+from choose.schema.diagnosis import Cascade, Doubtful, Overlap
+from choose.types import Floats
+
+PARTS = 5
+
+
+# Fewer rows than this cannot choose a threshold.
+FEWEST_FOR_CASCADE = 50
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Two candidates on common rows and repetitions: arrays are (rows, repetitions).
+
+    `weights` (rows,) are what the rows kept count, None where all count the same.
+    """
+
+    cheap: Floats
+    strong: Floats
+    confidence: Floats
+    kept: Mask
+    weights: Floats | None = None
+
+
+def cascade(field: Field, cheap: str, strong: str) -> Cascade | None:
+    """Return what the two would reach together, or None where the cheap one states no confidence.
+
+    The threshold lets the cheap one answer as much as costs at most a quarter of the margin
+    against the best threshold on the rows that it is chosen on.
+    """
+    pair = _pairing(field.panel[cheap], field.panel[strong])
+    if pair is None or len(pair.cheap) < FEWEST_FOR_CASCADE:
+        return None
+    rows = field.panel.rows
+    clusters, weights = rows.clusters_of(pair.kept), rows.weights_of(pair.kept)
+    if weights is not None:
+        pair = replace(pair, weights=weights)
+    sent, thresholds = route(pair, deal(len(pair.cheap), clusters, PARTS), field.rule.margin / 4)
+    right = np.where(sent, pair.strong, pair.cheap)
+    gains = [
+        paired_difference(right, side, clusters, weights) for side in (pair.cheap, pair.strong)
+    ]
+    reached = two_way_interval(right, clusters, weights)
+    # What is sent on is a share of what comes in, whatever labels count.
+    plain = rows.plain_weights_of(pair.kept)
+    share = two_way_interval(sent.astype(np.float64), clusters, plain, AGRESTI_COULL)
+    about = field.panel[strong].estimand
+    over = [Interval(value=g.value, low=g.low, high=g.high, estimand=about) for g in gains]
+    return Cascade(
+        cheap=cheap,
+        strong=strong,
+        rows=len(right),
+        threshold=(min(thresholds), max(thresholds)),
+        accuracy=Interval(value=reached.value, low=reached.low, high=reached.high, estimand=about),
+        sent_on=Interval(value=share.value, low=share.low, high=share.high, estimand=about),
+        over_cheap=over[0],
+        over_strong=over[1],
+        **_costs(field, cheap, strong, share.value),
+    )
+
+
+def route(pair: Pairing, parts: np.ndarray, tolerance: float) -> tuple[Mask, list[float]]:
+    """Return (rows, repetitions) what goes to the strong one, and each part's threshold."""
+    sent = np.zeros(pair.cheap.shape, dtype=np.bool_)
+    thresholds = []
+    for part in range(PARTS):
+        out = parts == part
+        own = None if pair.weights is None else pair.weights[~out]
+        sides = pair.cheap[~out], pair.strong[~out], pair.confidence[~out]
+        thresholds.append(threshold(*sides, tolerance, own))
+        sent[out] = pair.confidence[out] < thresholds[-1]
+    return sent, thresholds
+
+
+def threshold(
+    cheap: Floats,
+    strong: Floats,
+    confidence: Floats,
+    tolerance: float,
+    weights: Floats | None = None,
+) -> float:
+    """Return the lowest confidence to accept that costs at most `tolerance` on these rows.
+
+    Above 1 where the cheap candidate should answer nothing. Arrays are (rows, repetitions); scores
+    are from 0 to 1, and `weights` (rows,) what rows count.
+    """
+    gains = cheap - strong
+    if weights is not None:
+        gains = gains * (weights / weights.mean())[:, None]
+    order = np.argsort(-confidence.ravel(), kind="stable")
+    sure = confidence.ravel()[order]
+    gained = np.concatenate(([0.0], np.cumsum(gains.ravel()[order]))) / len(order)
+    # Rows of equal confidence cannot be told apart, so a cut stands between different ones only.
+    cuts = np.concatenate(([True], sure[1:] < sure[:-1], [True]))
+    good = np.flatnonzero(cuts & (gained >= gained[cuts].max() - tolerance))
+    answered = int(good.max())
+    return float(sure[answered - 1]) if answered else 2.0
+
+
+def _pairing(cheap: Measured, strong: Measured) -> Pairing | None:
+    if cheap.main is None or strong.main is None:
+        return None
+    stated = _confidence(cheap.main)
+    if stated is None:
+        return None
+    asked = (~np.isnan(strong.main.right)).sum(axis=0)
+    columns = [i for i, count in enumerate(asked) if count == asked.max()]
+    draws = [strong.main.draws[i] for i in columns]
+    mine = [cheap.main.draws.index(d) if d in cheap.main.draws else 0 for d in draws]
+    sides = (cheap.main.right[:, mine], strong.main.right[:, columns], stated[:, mine])
+    kept = np.asarray(~np.isnan(np.concatenate(sides, axis=1)).any(axis=1), dtype=np.bool_)
+    if not kept.any():
+        return None
+    right, strong_right, sure = (side[kept] for side in sides)
+    return Pairing(right, strong_right, sure, kept)
+
+
+def _confidence(table: Table) -> Floats | None:
+    """Return (rows, repetitions) the probability of the answer given; None without scores."""
+    found = np.full(table.outputs.shape, np.nan)
+    for run in table.runs:
+        scores = run.answers[CLEAN].scores
+        if scores is None:
+            return None
+        place = [table.rows.index[id] for id in run.asked[CLEAN]]
+        found[place, table.draws.index(run.trial.draw)] = np.exp(scores.max(axis=1))
+    return found
+
+
+def _costs(field: Field, cheap: str, strong: str, sent: float) -> dict[str, float | None]:
+    first, second = (cost_of(field.panel[name], field.rule) for name in (cheap, strong))
+    # A millisecond an item is a second for a thousand items.
+    return {
+        "cheap_seconds_per_1k": first.ms_per_item,
+        "strong_seconds_per_1k": second.ms_per_item,
+        "seconds_per_1k": _both(first.ms_per_item, second.ms_per_item, sent),
+        "cheap_usd_per_1k": first.usd_per_1k,
+        "strong_usd_per_1k": second.usd_per_1k,
+        "usd_per_1k": _both(first.usd_per_1k, second.usd_per_1k, sent),
+    }
+
+
+def _both(first: float | None, second: float | None, sent: float) -> float | None:
+    """Return the cost of asking the first always and the second for the share sent on."""
+    return None if first is None or second is None else first + sent * second
+
+
+# The list is for a person to read; the count beside it is of all.
+LISTED = 200
+
+
+# With two candidates, that both are wrong in the same way says little.
+FEWEST_FOR_OVERLAP = 3
+
+
+# Candidates asked less than this share of the rows would leave too few rows in common.
+ASKED = 0.5
+
+
+class _Common(NamedTuple):
+    """Candidates on the rows that all of them answered: `right` is (candidates, rows kept)."""
+
+    among: tuple[Measured, ...]
+    kept: Mask
+    right: Mask
+
+    @property
+    def lost(self) -> Mask:
+        """Return (rows kept,) which rows all get wrong."""
+        return np.asarray(~self.right.any(axis=0), dtype=np.bool_)
+
+
+def overlap_of(field: Field) -> Overlap | None:
+    """Return how errors overlap on the asked rows, or None with fewer than two candidates."""
+    common = _common(field)
+    if common is None:
+        return None
+    clusters = field.panel.rows.clusters_of(common.kept)
+    reached = two_way_interval((~common.lost).astype(np.float64), clusters)
+    return Overlap(
+        candidates=tuple(c.info.name for c in common.among),
+        rows=int(common.kept.sum()),
+        wrong_in_all=int(common.lost.sum()),
+        **_doubtful(field, common),
+        oracle=Interval(value=reached.value, low=reached.low, high=reached.high, estimand=ARTEFACT),
+        **_pair(field, common),
+    )
+
+
+def _common(field: Field) -> _Common | None:
+    among = tuple(c for c in field.order if _reads(c) and _asked(c) >= ASKED)
+    if len(among) < 2:
+        return None
+    scores = np.stack([_row_scores(c) for c in among])
+    kept = np.asarray(~np.isnan(scores).any(axis=0), dtype=np.bool_)
+    return _Common(among, kept, scores[:, kept] >= 0.5) if kept.any() else None
+
+
+def _reads(candidate: Measured) -> bool:
+    """Return whether it does anything but give every row the same answer."""
+    assert candidate.main is not None
+    outputs = candidate.main.outputs
+    return len(np.unique(outputs[outputs >= 0])) > 1
+
+
+def _asked(candidate: Measured) -> float:
+    return float((~np.isnan(_row_scores(candidate))).mean())
+
+
+def _row_scores(candidate: Measured) -> Floats:
+    assert candidate.main is not None
+    table = candidate.main
+    exact = table.outputs == table.rows.targets[:, None]
+    return row_means(np.where(table.outputs == MISSING, np.nan, exact.astype(np.float64)))
+
+
+def _pair(field: Field, common: _Common) -> dict[str, Any]:
+    """Return how the best cheap and the best other candidate stand to each other."""
+    cheap, strong = (_best(field, common.among, is_cheap) for is_cheap in (True, False))
+    if cheap is None or strong is None:
+        return {}
+    names = [c.info.name for c in common.among]
+    first, second = (~common.right[names.index(name)] for name in (cheap, strong))
+    return {
+        "cheap": cheap,
+        "strong": strong,
+        "both_wrong": int((first & second).sum()),
+        "both_expected": float(first.sum() * second.sum() / len(first)),
+        "only_cheap_wrong": int((first & ~second).sum()),
+        "only_strong_wrong": int((second & ~first).sum()),
+        "cascade": cascade(field, cheap, strong),
+    }
+
+
+def _best(field: Field, among: Sequence[Measured], is_cheap: bool) -> str | None:
+    names = [c.info.name for c in among if c.info.cheap is is_cheap]
+    return max(names, key=lambda name: field.accuracies[name].value, default=None)
+
+
+def _doubtful(field: Field, common: _Common) -> dict[str, Any]:
+    """Return the rows that all get wrong, and how many of them most give the same other label."""
+    rows, place = field.panel.rows, np.flatnonzero(common.kept)[common.lost]
+    ids, targets = list(rows.index), rows.targets[place]
+    votes = np.zeros((len(place), len(rows.labels)), dtype=np.int64)
+    for candidate in common.among:
+        assert candidate.main is not None
+        said = _first_answers(candidate.main.outputs[place])
+        usable = np.flatnonzero(said >= 0)
+        votes[usable, said[usable]] += 1
+    agree = votes.max(axis=1, initial=0)
+    order = np.argsort(-agree, kind="stable")[:LISTED]
+    listed = tuple(
+        Doubtful(
+            id=ids[place[i]],
+            label=rows.labels[targets[i]],
+            instead=rows.labels[votes[i].argmax()] if agree[i] else None,
+            agree=int(agree[i]),
+        )
+        for i in order.tolist()
+    )
+    most = len(common.among) / 2
+    return {
+        "doubtful": listed,
+        "agreed": int((agree > most).sum()) if len(common.among) >= FEWEST_FOR_OVERLAP else None,
+    }
+
+
+def _first_answers(outputs: Codes) -> Codes:
+    """Return (rows,) the answer of each row's first repetition that was asked."""
+    first = (outputs != MISSING).argmax(axis=1)
+    return np.asarray(outputs[np.arange(len(outputs)), first], dtype=np.int64)

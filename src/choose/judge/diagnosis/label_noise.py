@@ -1,0 +1,230 @@
+"""Whose out-of-fold answers the labels are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from choose.formatting import of_100
+from choose.judge.evidence import Evidence
+from choose.judge.panel.out_of_fold import Unseen, unseen
+from choose.judge.stats.intervals import wilson
+from choose.judge.stats.metrics import Codes
+from choose.types import Floats
+
+
+@dataclass(frozen=True)
+class Auditor:
+    """Out-of-fold probabilities of one candidate, or the average of several.
+
+    Attributes:
+        names: the candidates that are averaged, the best first.
+        ids: (n,) the rows.
+        targets: (n,) codes of their labels as given.
+        probabilities: (n, labels).
+    """
+
+    names: tuple[str, ...]
+    ids: tuple[str, ...]
+    targets: Codes
+    probabilities: Floats
+
+    @cached_property
+    def outputs(self) -> Codes:
+        """Return (n,) codes of the likeliest labels; a tie with the given label goes to it."""
+        outputs: Codes = self.probabilities.argmax(axis=1)
+        tied = self.given >= self.probabilities.max(axis=1)
+        return np.where(tied, self.targets, outputs)
+
+    @cached_property
+    def given(self) -> Floats:
+        """Return (n,) the probability of the label as given."""
+        return self.probabilities[np.arange(len(self.targets)), self.targets]
+
+    @property
+    def contradicts(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Return (n,) whether another label is likelier than the given one."""
+        return np.asarray(self.outputs != self.targets, dtype=np.bool_)
+
+    @property
+    def accuracy(self) -> float:
+        """Return the share of labels that it answers as given."""
+        return float(1 - self.contradicts.mean())
+
+
+def auditor_of(evidence: Evidence) -> Auditor | None:
+    """Return the best auditor among the cheap candidates with scores, or None without one.
+
+    Starting from the most accurate, candidates are averaged in as long as the average becomes
+    more accurate out of fold (greedy ensemble selection, Caruana et al. 2004). Averages of unlike
+    candidates rank planted errors better than the best of them, and weak ones are not let in.
+    """
+    found = [
+        (info.name, answers)
+        for info in evidence.candidates
+        # Who learns nothing from a text can only blur an average.
+        if info.cheap
+        and info.strategy != "majority"
+        and (answers := unseen(evidence, info.name))
+        and answers.scores is not None
+    ]
+    most = max((len(answers.ids) for _, answers in found), default=0)
+    rest = [_alone(name, answers) for name, answers in found if len(answers.ids) == most]
+    if not most:
+        return None
+    rest.sort(key=lambda auditor: -auditor.accuracy)
+    best = rest.pop(0)
+    while tried := [_joined(best, other) for other in rest if set(other.ids) == set(best.ids)]:
+        better = max(tried, key=lambda auditor: auditor.accuracy)
+        if better.accuracy <= best.accuracy:
+            break
+        best = better
+        rest = [other for other in rest if other.names[0] not in best.names]
+    return best
+
+
+def _alone(name: str, answers: Unseen) -> Auditor:
+    order = np.argsort(answers.ids, kind="stable")
+    assert answers.scores is not None
+    return Auditor(
+        (name,),
+        tuple(answers.ids[i] for i in order.tolist()),
+        answers.targets[order],
+        answers.scores[order],
+    )
+
+
+def _joined(a: Auditor, b: Auditor) -> Auditor:
+    count = len(a.names)
+    mean = (count * a.probabilities + b.probabilities) / (count + 1)
+    return Auditor((*a.names, *b.names), a.ids, a.targets, mean)
+
+
+# What no row is counted as.
+NONE = -1
+
+
+def counted_as(targets: Codes, probabilities: Floats) -> Codes:
+    """Return (n,) the label that each row is confidently counted as, `NONE` where there is none.
+
+    A row counts as the likeliest of the labels whose probability reaches their threshold: the mean
+    probability of the label over the rows that carry it.
+
+    Args:
+        targets: (n,) codes of the labels as given.
+        probabilities: (n, labels), out of fold.
+    """
+    labels = probabilities.shape[1]
+    given = probabilities[np.arange(len(targets)), targets]
+    support = np.bincount(targets, minlength=labels)
+    threshold = np.where(
+        support > 0,
+        np.bincount(targets, given, minlength=labels) / np.maximum(support, 1),
+        np.inf,
+    )
+    reached = probabilities >= threshold
+    likeliest = np.where(reached, probabilities, -1.0).argmax(axis=1)
+    return np.where(reached.any(axis=1), likeliest, NONE)
+
+
+def joint(targets: Codes, counted: Codes, labels: int) -> Floats:
+    """Return (labels, labels) the estimated joint distribution of given and true labels.
+
+    The rows' shares of the confident counts, scaled to how often each label is given; at least one
+    row of each label is taken to be right.
+    """
+    sure = counted != NONE
+    counts = np.zeros((labels, labels))
+    np.add.at(counts, (targets[sure], counted[sure]), 1.0)
+    np.fill_diagonal(counts, np.maximum(counts.diagonal(), 1.0))
+    support = np.bincount(targets, minlength=labels)
+    scaled: Floats = counts / counts.sum(axis=1, keepdims=True) * support[:, None] / len(targets)
+    return scaled
+
+
+def wrong_share(found: Floats) -> float:
+    """Return the share of wrong labels in a joint distribution; mistakes of the auditor count."""
+    return float(1.0 - np.trace(found))
+
+
+def log_odds(targets: Codes, probabilities: Floats) -> Floats:
+    """Return (n,) how much likelier the best other label is than the given one, in logarithms.
+
+    A thousandth is added on both sides, since a probability of nearly 0 is never that sure.
+    """
+    rows = np.arange(len(targets))
+    others = probabilities.copy()
+    others[rows, targets] = 0.0
+    odds: Floats = np.log((others.max(axis=1) + 1e-3) / (probabilities[rows, targets] + 1e-3))
+    return odds
+
+
+# Below this accuracy, confident learning takes the auditor's mistakes for the labels'.
+ACCURATE = 0.85
+
+
+# Below this accuracy on the labels as given, none of the auditor's confidence is believed.
+PLAIN = 0.70
+
+
+# An accurate auditor's error rate on its confident half, of its error rate on all rows.
+HALF = 0.25
+
+
+ASSUMPTION = (
+    "The low end takes wrong labels to be no rarer on hard rows than on easy ones; rows that read "
+    "like another label count as wrong. The high end misses wrong labels that follow a rule which "
+    "the auditor learnt."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The rate of wrong labels: bounds, the middle they are drawn around, and net accuracy.
+
+    `units` is the number of clusters, which is what the intervals count.
+    """
+
+    low: float
+    high: float
+    middle: float
+    net_accuracy: float
+    units: int
+
+
+def bounds(auditor: Auditor, clusters: Sequence[str]) -> Bounds:
+    """Return bounds on the rate of wrong labels from one auditor's contradictions.
+
+    With D the share of contradictions, d that on the confident half and q = `HALF`, evenly spread
+    wrong labels e and own mistakes m satisfy D = e + m and d = e + q m, so that
+    e = d - (D - d) q / (1 - q).
+    """
+    wrong = auditor.contradicts
+    top = auditor.probabilities.max(axis=1)
+    half = np.argsort(-top, kind="stable")[: max(len(top) // 2, 1)]
+    everywhere, confident = float(wrong.mean()), float(wrong[half].mean())
+    own = max(everywhere - confident, 0.0) * HALF / (1 - HALF)
+    middle = max(confident - own, 0.0)
+    units, inside = len(set(clusters)), len({clusters[i] for i in half.tolist()})
+    sure, _ = wilson(confident * inside, inside)
+    _, high = wilson(everywhere * units, units)
+    net = min((1 - everywhere) / max(1 - middle, 1e-9), 1.0)
+    return Bounds(max(sure - own, 0.0), high, middle, net, units)
+
+
+def refusal(auditor: Auditor, found: Bounds) -> str | None:
+    """Say why there is no estimate, or None where there is one.
+
+    The limit is on accuracy net of the confident contradictions, since wrong labels themselves
+    pull down the accuracy on labels as given: with 15 % of them no auditor could reach it.
+    """
+    if auditor.accuracy >= PLAIN and found.net_accuracy >= ACCURATE:
+        return None
+    return (
+        f"The best out-of-fold answers get {of_100(auditor.accuracy)} labels right as given, and "
+        f"{of_100(found.net_accuracy)} at best if their confident contradictions are wrong labels. "
+        f"Under {of_100(ACCURATE)} their own mistakes cannot be told from the labels'."
+    )

@@ -1,0 +1,1 @@
+"""What is measured of one candidate: robustness, learning curve, cost."""

@@ -1,0 +1,290 @@
+"""One card a candidate: everything that was measured of it, nothing that was not."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from choose.judge.evidence import Rule
+from choose.judge.measures.cost_ranking import cost_of
+from choose.judge.measures.robustness import curve_of, estimate, noise_of, selective, stability_of
+from choose.judge.measures.task_change import drop_of, new_class_of, origins_of
+from choose.judge.panel.pairs import lost, mean_on, recorded
+from choose.judge.panel.score_tables import CLEAN, Measured, Table, coded
+from choose.judge.stats.intervals import (
+    AGRESTI_COULL,
+    Estimate,
+    two_way_interval,
+    variance_components,
+    wilson,
+)
+from choose.judge.stats.metrics import (
+    UNUSABLE,
+    Codes,
+    expected_calibration_error,
+    macro_f1_rows,
+    per_label,
+)
+from choose.judge.stats.two_way import crossed
+from choose.schema.base import Interval
+from choose.schema.scorecard import (
+    LabelRecord,
+    Noise,
+    NoiseKindPoint,
+    Scorecard,
+    Service,
+    Stability,
+    Variance,
+)
+from choose.types import Answers, Run
+
+
+def service_of(candidate: Measured) -> Service | None:
+    """Return what was seen of the service, None where there is none or nothing was answered."""
+    info = candidate.info
+    if candidate.main is None or info.behind is None:
+        return None
+    answers = [run.answers[CLEAN] for run in candidate.main.runs]
+    counts = Counter(status for found in answers for status in found.status)
+    rows = max(1, counts.total())
+    p50, p95 = _latency(answers)
+    instability, repeats, repeated = _instability(candidate.main.runs)
+    return Service(
+        behind=info.behind,
+        latency_p50=p50,
+        latency_p95=p95,
+        concurrency=info.concurrency,
+        cached_share=_cached(answers),
+        refused=counts["refused"] / rows,
+        empty=counts["empty"] / rows,
+        cut=counts["cut"] / rows,
+        off_list=counts["off-list"] / rows,
+        instability=instability,
+        repeats=repeats,
+        repeated_rows=repeated,
+    )
+
+
+def _latency(answers: Sequence[Answers]) -> tuple[float | None, float | None]:
+    measured = [found.latency for found in answers if found.latency is not None]
+    seconds = np.concatenate(measured) if measured else np.zeros(0)
+    seconds = seconds[np.isfinite(seconds)]
+    if not len(seconds):
+        return None, None
+    p50, p95 = np.percentile(seconds, [50, 95])
+    return float(p50), float(p95)
+
+
+def _cached(answers: Sequence[Answers]) -> float | None:
+    """Return the share of tokens read from a cache; None where a server does not speak of one."""
+    known = [(a.tokens_cached, a.tokens_in) for a in answers]
+    pairs = [(c.sum(), r.sum()) for c, r in known if c is not None and r is not None]
+    if len(pairs) < len(known) or not (read := sum(r for _, r in pairs)):
+        return None
+    return float(sum(c for c, _ in pairs) / read)
+
+
+def _instability(runs: Sequence[Run]) -> tuple[float | None, int, int]:
+    """Return the share of rows whose answer changed, how often they were asked, how many rows."""
+    given: dict[tuple[str, str], list[str | None]] = defaultdict(list)
+    for run in runs:
+        if ("clean", 1) in run.answers:
+            for view in (view for view in run.answers if view[0] == "clean"):
+                for id, output in zip(run.asked[view], run.answers[view].outputs, strict=True):
+                    given[run.trial.key, id].append(output)
+    repeats = max((len(outputs) for outputs in given.values()), default=1)
+    rows = [outputs for outputs in given.values() if len(outputs) == repeats > 1]
+    if not rows:
+        return None, 1, 0
+    return float(np.mean([len(set(outputs)) > 1 for outputs in rows])), repeats, len(rows)
+
+
+def stability(candidate: Measured) -> Stability:
+    """Return how a candidate holds under views, over time and when a class is new.
+
+    Recall on the new class and the others' loss are those at the most examples given back.
+    """
+    drop, new = drop_of(candidate), new_class_of(candidate)
+    last = new.points[-1] if new is not None else None
+    return stability_of(candidate).model_copy(
+        update={
+            "temporal_drop": recorded(drop) if drop is not None else None,
+            "origins": origins_of(candidate),
+            "new_class": new,
+            "new_class_recall": last.recall.value if last is not None else None,
+            "old_class_loss": last.loss.value if last is not None and last.loss else None,
+        }
+    )
+
+
+def noise(candidate: Measured) -> Noise:
+    """Return how accuracy answers to added label noise, other kinds than symmetric beside it."""
+    kinds = {kind for kind, _ in candidate.noise}
+    points = _kinds(candidate) if kinds - {"symmetric"} else ()
+    return noise_of(candidate).model_copy(update={"kinds": points})
+
+
+def _kinds(candidate: Measured) -> tuple[NoiseKindPoint, ...]:
+    points = []
+    for (kind, rate), table in sorted(candidate.noise.items()):
+        assert candidate.main is not None
+        loss, noisy = lost(candidate.main, table), mean_on(table, table.kept)
+        if loss is not None and noisy is not None:
+            points.append(
+                NoiseKindPoint(kind=kind, rate=rate, accuracy=noisy[0], loss=recorded(loss))
+            )
+    return tuple(points)
+
+
+def out_of_scope_recall(per_class: tuple[LabelRecord, ...], label: str | None) -> float | None:
+    """Return recall on the label that the study calls out of scope; None where it names none."""
+    return next((row.recall for row in per_class if row.label == label), None)
+
+
+def scorecard(candidate: Measured, rule: Rule) -> Scorecard:
+    """Return a candidate's card; one that never finished a fit has errors and no figures."""
+    info, table = candidate.info, candidate.main
+    bare = Scorecard(
+        candidate=info.name,
+        strategy=info.strategy,
+        family=info.family,
+        model=info.model,
+        errors=candidate.errors,
+    )
+    if table is None:
+        return bare
+    return bare.model_copy(
+        update={
+            "rows": int(table.kept.sum()),
+            "repetitions": candidate.repetitions,
+            "accuracy": accuracy(candidate),
+            "macro_f1": _macro_f1(candidate, table),
+            "per_class": _per_class(table),
+            "variance": _variance(candidate, table),
+            "churn": _churn(table.answers),
+            "noise": noise(candidate),
+            "stability": stability(candidate),
+            "out_of_scope_recall": out_of_scope_recall(_per_class(table), rule.out_of_scope),
+            "selective": selective(table),
+            "format_valid": float((table.answers != UNUSABLE).mean()),
+            "calibration_error": _calibration(table),
+            "curve": curve_of(candidate),
+            "cost": cost_of(candidate, rule),
+            "service": service_of(candidate),
+        }
+    )
+
+
+def accuracy(candidate: Measured) -> Interval | None:
+    """Return accuracy, by Wilson for one artefact on rows that stand alone, else two-way."""
+    table = candidate.main
+    if table is None:
+        return None
+    right, rows = table.block, table.rows
+    even = rows.weights_of(table.kept) is None
+    alike = rows.clusters is None and even and rows.credit is None
+    if right.shape[1] == 1 and alike:
+        low, high = wilson(float(right.sum()), len(right))
+        found = Estimate(value=float(right.mean()), low=low, high=high)
+    else:
+        found = estimate(table)
+    return _named(found, candidate)
+
+
+def _named(found: Estimate, candidate: Measured) -> Interval:
+    return Interval(value=found.value, low=found.low, high=found.high, estimand=candidate.estimand)
+
+
+def _macro_f1(candidate: Measured, table: Table) -> Interval:
+    targets, labels, rows = table.rows.targets[table.kept], len(table.rows.labels), table.rows
+    values = np.stack([macro_f1_rows(targets, column, labels) for column in table.answers.T], 1)
+    found = two_way_interval(
+        values, rows.clusters_of(table.kept), rows.plain_weights_of(table.kept), AGRESTI_COULL
+    )
+    return Interval(
+        value=found.value,
+        low=max(found.low, 0.0),
+        high=min(found.high, 1.0),
+        estimand=candidate.estimand,
+    )
+
+
+def _per_class(table: Table) -> tuple[LabelRecord, ...]:
+    answers = table.answers
+    targets = np.repeat(table.rows.targets[table.kept], answers.shape[1])
+    found = per_label(targets, answers.ravel(), len(table.rows.labels))
+    return tuple(
+        LabelRecord(
+            label=label,
+            precision=_known(found.precision[i]),
+            recall=_known(found.recall[i]),
+            support=int(found.support[i]) // answers.shape[1],
+        )
+        for i, label in enumerate(table.rows.labels)
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _variance(candidate: Measured, table: Table) -> Variance:
+    """Return standard deviations of accuracy; repetitions of a drawn pool vary draw and seed.
+
+    A candidate that no seed can change has no seed variance to measure: null, like any source
+    that was not varied.
+    """
+    clusters, weights = table.rows.clusters_of(table.kept), table.rows.weights_of(table.kept)
+    parts = crossed(table.block, clusters, weights)
+    repetition = variance_components(table.block, clusters, weights).repetition
+    return Variance(
+        test_rows=float(np.sqrt(parts.items)),
+        draw=repetition if candidate.drawn else None,
+        seed=None if candidate.drawn else repetition,
+        wording=_wording(candidate),
+    )
+
+
+def _wording(candidate: Measured) -> float | None:
+    """Return the standard deviation over wordings on the rows and repetition that all have.
+
+    A spread, never a maximum: the best wording on reported rows is not what a user would get.
+    """
+    tables = list(candidate.wordings.values())
+    if len(tables) < 2:
+        return None
+    draws = set.intersection(*(set(table.draws) for table in tables))
+    if not draws:
+        return None
+    scores = np.concatenate([table.of_draws([min(draws)]) for table in tables], axis=1)
+    kept = np.asarray(~np.isnan(scores).any(axis=1), dtype=np.bool_)
+    if not kept.any():
+        return None
+    means = np.average(scores[kept], axis=0, weights=tables[0].rows.weights_of(kept))
+    return float(means.std(ddof=1))
+
+
+def _churn(answers: Codes) -> float | None:
+    """Return the share of answers that differ between two repetitions, over all pairs."""
+    pairs = [float((a != b).mean()) for a, b in combinations(answers.T, 2)]
+    return float(np.mean(pairs)) if pairs else None
+
+
+def _calibration(table: Table) -> float | None:
+    stated, right = [], []
+    for run in table.runs:
+        scores = run.answers[CLEAN].scores
+        if scores is None:
+            return None
+        place, codes = coded(run, CLEAN, table.rows)
+        given = codes != UNUSABLE
+        stated.append(np.exp(scores[given, codes[given]]))
+        right.append(codes[given] == table.rows.targets[place[given]])
+    confidence, scored = np.concatenate(stated), np.concatenate(right)
+    usable = np.isfinite(confidence)
+    if not usable.any():
+        return None
+    return expected_calibration_error(np.minimum(confidence[usable], 1.0), scored[usable])

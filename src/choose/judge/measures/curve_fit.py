@@ -1,0 +1,185 @@
+"""What a curve is fitted to: one candidate's scores at several sizes, on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from choose.formatting import plural
+from choose.judge.panel.score_tables import Measured, Rows, Table
+from choose.judge.stats.two_way import Mask
+from choose.types import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Accuracy ``a - b g(n)`` with b >= 0 and, where it has an asymptote, a <= 1.
+
+    `shape` returns g as (rates, sizes) from (rates,) and (sizes,); sizes are multiples of the
+    largest one measured.
+    """
+
+    name: str
+    rates: Floats
+    shape: Callable[[Floats, Floats], Floats]
+    asymptote: bool = True
+
+
+def _power(rates: Floats, sizes: Floats) -> Floats:
+    found: Floats = sizes[None, :] ** -rates[:, None]
+    return found
+
+
+def _exponential(rates: Floats, sizes: Floats) -> Floats:
+    found: Floats = np.exp(-rates[:, None] * sizes[None, :])
+    return found
+
+
+def _logarithm(rates: Floats, sizes: Floats) -> Floats:
+    return np.repeat(-np.log2(sizes)[None, :], len(rates), axis=0)
+
+
+# Slowest saturation first. exp3 is nearly flat from where the data end, the logarithm (what pow3
+# becomes as its rate goes to 0) never bends: what a curve does next lies between the two.
+FAMILIES = (
+    Family("exp3", np.geomspace(0.3, 30.0, 40), _exponential),
+    Family("pow3", np.geomspace(0.05, 2.0, 40), _power),
+    Family("logarithm", np.ones(1), _logarithm, asymptote=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Curves of one family: (R,) asymptotes, drops and rates."""
+
+    family: Family
+    a: Floats
+    b: Floats
+    rate: Floats
+
+    def at(self, sizes: Floats) -> Floats:
+        """Return (R, sizes) accuracies, kept within 0 and 1."""
+        drop = self.family.shape(self.rate, sizes)
+        return np.clip(self.a[:, None] - self.b[:, None] * drop, 0.0, 1.0)
+
+
+def fit(family: Family, sizes: Floats, accuracies: Floats, weights: Floats) -> Fitted:
+    """Return the weighted least-squares fits.
+
+    Args:
+        family: what is fitted.
+        sizes: (k,) multiples of the largest size.
+        accuracies: (R, k), one row a resample.
+        weights: (k,) reciprocal variances.
+    """
+    g = family.shape(family.rates, sizes)
+    w = weights / weights.sum()
+    mean_y, mean_g = accuracies @ w, g @ w
+    gy, gg = accuracies @ (g * w).T, (g * g) @ w
+    spread = np.maximum(gg - mean_g**2, 1e-12)
+    b = np.maximum((mean_g * mean_y[:, None] - gy) / spread, 0.0)
+    a = mean_y[:, None] + b * mean_g
+    if family.asymptote:
+        over = a > 1.0
+        b = np.where(over, np.maximum((mean_g - gy) / gg, 0.0), b)
+        a = np.where(over, 1.0, a)
+    # The squares of the accuracies are the same for every rate and are left out.
+    loss = a * (a - 2 * mean_y[:, None]) + 2 * b * gy - 2 * a * b * mean_g + b * b * gg
+    best = loss.argmin(axis=1)
+    row = np.arange(len(accuracies))
+    return Fitted(family, a[row, best], b[row, best], family.rates[best])
+
+
+# Below these nothing is extrapolated: three parameters would be fitted to too little.
+SIZES, DRAWS = 5, 3
+
+
+@dataclass(frozen=True)
+class Points:
+    """Scores at ascending sizes; the last size is the one that is compared.
+
+    Attributes:
+        sizes: (k,) labels learnt from.
+        scores: for each size (rows, repetitions) without gaps, on the same rows.
+        draws: for each size the names of the repetitions.
+        drawn: whether the rows of the last size change with the repetition, as those of the
+            smaller ones do; else all its repetitions stand on one pool.
+        weights: (rows,) weights, or None where all count the same.
+        place: (rows,) places among all asked rows, or None where these are all of them.
+    """
+
+    sizes: Floats
+    scores: tuple[Floats, ...]
+    draws: tuple[tuple[int, ...], ...]
+    drawn: bool = True
+    weights: Floats | None = None
+    place: npt.NDArray[np.int64] | None = None
+
+    @property
+    def labels(self) -> int:
+        """Return the largest size."""
+        return int(self.sizes[-1])
+
+    @property
+    def accuracies(self) -> Floats:
+        """Return the (k,) mean accuracies."""
+        return np.array([self.mean(scores).mean() for scores in self.scores])
+
+    def mean(self, scores: Floats) -> Floats:
+        """Return the (repetitions,) weighted means of (rows, repetitions) scores."""
+        found: Floats = np.average(scores, axis=0, weights=self.weights)
+        return found
+
+    @property
+    def repeated(self) -> tuple[int, ...]:
+        """Return the places of the sizes whose repetitions learnt from different rows."""
+        return tuple(range(len(self.sizes) - (not self.drawn)))
+
+    @property
+    def freedom(self) -> float:
+        """Return the degrees of freedom of the draws' variance; nested pools share some luck."""
+        repetitions = sum(len(self.draws[i]) - 1 for i in self.repeated)
+        return 0.75 * repetitions
+
+
+def points_of(candidate: Measured) -> Points | str:
+    """Return a candidate's points, or in a sentence why no curve may be fitted to them."""
+    if candidate.main is None:
+        return "It was not measured with all labels."
+    if not candidate.info.learns:
+        return "It learns nothing from labels."
+    smaller = {n: t for n, t in sorted(candidate.sizes.items()) if t.whole.sum() >= DRAWS}
+    tables = [*smaller.items(), (candidate.pool, candidate.main)]
+    if len(tables) < SIZES:
+        few = sum(t.whole.sum() < DRAWS for t in candidate.sizes.values())
+        unused = f", not counting {few} with fewer than {DRAWS} draws" if few else ""
+        sizes = plural(len(tables), "size")
+        return f"It was measured at {sizes}{unused}; a forecast needs {SIZES}."
+    found = _on_common_rows(tables, candidate.drawn, candidate.main.rows)
+    if found is None:
+        return f"Fewer than {DRAWS} draws answered the same rows at every size."
+    return found
+
+
+def _on_common_rows(tables: list[tuple[int, Table]], drawn: bool, rows: Rows) -> Points | None:
+    kept: Mask = np.asarray(np.stack([t.kept for _, t in tables]).all(axis=0), dtype=np.bool_)
+    if not kept.any():
+        return None
+    whole = [np.asarray(~np.isnan(t.right[kept]).any(axis=0), dtype=np.bool_) for _, t in tables]
+    few = [w.sum() < DRAWS for w in whole[: len(whole) - (not drawn)]]
+    if any(few) or not whole[-1].any():
+        return None
+    return Points(
+        sizes=np.array([size for size, _ in tables], dtype=np.float64),
+        scores=tuple(t.right[kept][:, w] for (_, t), w in zip(tables, whole, strict=True)),
+        draws=tuple(
+            tuple(d for d, k in zip(t.draws, w, strict=True) if k)
+            for (_, t), w in zip(tables, whole, strict=True)
+        ),
+        drawn=drawn,
+        weights=rows.weights_of(kept),
+        place=np.flatnonzero(kept),
+    )

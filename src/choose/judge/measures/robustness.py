@@ -1,0 +1,257 @@
+"""What happens to a candidate under label noise, other views of the questions, fewer labels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from math import ceil
+from typing import NamedTuple
+
+import numpy as np
+from scipy.integrate import trapezoid
+
+from choose.judge.panel.pairs import compared, difference, resampled
+from choose.judge.panel.score_tables import (
+    ARTEFACT,
+    CLEAN,
+    MISSING,
+    RETRAINING,
+    Measured,
+    Rows,
+    Table,
+    coded,
+)
+from choose.judge.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval
+from choose.judge.stats.metrics import UNUSABLE, Codes
+from choose.schema.base import Interval
+from choose.schema.scorecard import (
+    CoveragePoint,
+    CurvePoint,
+    Noise,
+    NoisePoint,
+    Stability,
+    ViewPoint,
+)
+from choose.types import Floats
+
+# A candidate has broken down where it has lost more than this for certain.
+BREAKDOWN = 0.05
+
+
+def estimate(table: Table) -> Estimate:
+    """Return the accuracy of a table with its interval."""
+    rows = table.rows
+    return two_way_interval(table.block, rows.clusters_of(table.kept), rows.weights_of(table.kept))
+
+
+def noise_of(candidate: Measured) -> Noise:
+    """Return how accuracy answers to added symmetric label noise.
+
+    The slope is the mean over rows and repetitions of each one's own least-squares slope, so its
+    interval counts both; rates are compared on the repetitions and rows that all of them have.
+    """
+    tables = {rate: t for (kind, rate), t in sorted(candidate.noise.items()) if kind == "symmetric"}
+    if candidate.main is None or not tables:
+        return Noise()
+    tables = {0.0: candidate.main, **tables}
+    curve = tuple(NoisePoint(rate=rate, accuracy=_interval(t)) for rate, t in tables.items())
+    rates, values = list(tables), [point.accuracy.value for point in curve]
+    area = None
+    if values[0] > 0:
+        area = float(trapezoid(values, rates) / (rates[-1] * values[0]))
+    slope = _slope(tables, not candidate.repeats)
+    return Noise(slope=slope, area=area, breakdown=_breakdown(candidate, tables), curve=curve)
+
+
+def _slope(tables: dict[float, Table], fixed: bool) -> Interval | None:
+    """Return the slope; a clean table that no repetition can change stands beside each of them."""
+    varied = [set(table.draws) for rate, table in tables.items() if rate or not fixed]
+    draws = sorted(set.intersection(*varied))
+    if not draws:
+        return None
+    stack = np.stack(
+        [
+            np.repeat(table.right[:, :1], len(draws), axis=1)
+            if fixed and not rate
+            else table.of_draws(draws)
+            for rate, table in tables.items()
+        ]
+    )
+    kept = np.asarray(~np.isnan(stack).any(axis=(0, 2)), dtype=np.bool_)
+    if not kept.any():
+        return None
+    rates = np.array(list(tables)) - np.mean(list(tables))
+    pull = rates / (rates @ rates) / 10
+    rows = tables[0.0].rows
+    # One imaginary row that loses its answer to the first noise, and one that gains it.
+    found = two_way_interval(
+        np.tensordot(pull, stack[:, kept], axes=1),
+        rows.clusters_of(kept),
+        rows.weights_of(kept),
+        (float(pull[0]), float(-pull[0])),
+    )
+    return Interval(
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        estimand=RETRAINING if len(draws) > 1 else ARTEFACT,
+    )
+
+
+def _breakdown(candidate: Measured, tables: dict[float, Table]) -> float | None:
+    for rate, table in tables.items():
+        if rate:
+            lost = difference(compared(candidate), resampled(candidate, table))
+            if lost is not None and lost.low > BREAKDOWN:
+                return rate
+    return None
+
+
+def _interval(table: Table) -> Interval:
+    found = estimate(table)
+    return Interval(
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        estimand=RETRAINING if table.whole.sum() > 1 else ARTEFACT,
+    )
+
+
+def curve_of(candidate: Measured) -> tuple[CurvePoint, ...]:
+    """Return accuracy by number of labels, the compared size last; nothing is extrapolated."""
+    if candidate.main is None:
+        return ()
+    tables = [*sorted(candidate.sizes.items()), (candidate.pool, candidate.main)]
+    found = [(size, estimate(table)) for size, table in tables]
+    return tuple(
+        CurvePoint(labels=size, value=point.value, low=point.low, high=point.high)
+        for size, point in found
+    )
+
+
+def stability_of(candidate: Measured) -> Stability:
+    """Return how answers hold under views, each against the clean view of the same fit."""
+    if candidate.main is None:
+        return Stability()
+    table = candidate.main
+    seen: dict[str, list[_Seen]] = defaultdict(list)
+    for run in table.runs:
+        for view, repeat in run.answers:
+            if view != CLEAN[0]:
+                place, codes = coded(run, (view, repeat), table.rows)
+                clean = table.outputs[place, table.draws.index(run.trial.draw)]
+                seen[view].append(_kept(clean, codes, place, table.rows))
+    views = tuple(_noise_point(view, parts, table.rows) for view, parts in sorted(seen.items()))
+    agreement = float(np.mean([point.agreement for point in views])) if views else None
+    return Stability(agreement=agreement, views=views)
+
+
+class _Seen(NamedTuple):
+    """Rows asked in a view: whether the answer stayed, what it counts, and which rows they are."""
+
+    same: Floats
+    right: Floats
+    place: Codes
+
+
+def _kept(clean: Codes, codes: Codes, place: Codes, rows: Rows) -> _Seen:
+    asked = clean != MISSING
+    return _Seen(
+        np.asarray(codes == clean, dtype=np.float64)[asked],
+        rows.scored(place, codes)[asked],
+        place[asked],
+    )
+
+
+def _noise_point(view: str, parts: Sequence[_Seen], rows: Rows) -> ViewPoint:
+    same, right = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    place = np.concatenate([part.place for part in parts])
+    there = np.zeros(len(rows.targets), dtype=np.bool_)
+    there[place] = True
+    on = rows.weights_on(there)
+    weights = None if on is None else on[place]
+    return ViewPoint(
+        view=view,
+        agreement=float(same.mean()),
+        accuracy=float(np.average(right, weights=weights)),
+        consistent_and_correct=float(np.average(same * right, weights=weights)),
+        rows=len(same),
+    )
+
+
+COVERAGES = (0.8,)
+
+
+# How accurate answers at the threshold are is read off this share of the rows on either side.
+NEAR = 0.05
+
+
+def selective(table: Table) -> tuple[CoveragePoint, ...]:
+    """Return accuracy at fixed coverage; nothing for a candidate that gives no scores.
+
+    Rows count the same here, since a share of them is answered.
+
+    The threshold is set on the rows reported, which gains nothing: it is fixed by the share that
+    is answered and not by what is right.
+    """
+    stated = _confidence(table)
+    if stated is None:
+        return ()
+    stated, right = stated[table.kept][:, table.whole], table.block
+    return tuple(_selective_point(table, stated, right, coverage) for coverage in COVERAGES)
+
+
+def _selective_point(table: Table, stated: Floats, right: Floats, coverage: float) -> CoveragePoint:
+    columns = [accuracy_rows(s, r, coverage) for s, r in zip(stated.T, right.T, strict=True)]
+    found = two_way_interval(
+        np.stack(columns, axis=1),
+        table.rows.clusters_of(table.kept),
+        table.rows.plain_weights_of(table.kept),
+        AGRESTI_COULL,
+    )
+    about = RETRAINING if len(columns) > 1 else ARTEFACT
+    low, high = max(found.low, 0.0), min(found.high, 1.0)
+    return CoveragePoint(
+        coverage=coverage,
+        accuracy=Interval(value=found.value, low=low, high=high, estimand=about),
+    )
+
+
+def accuracy_rows(stated: Floats, right: Floats, coverage: float) -> Floats:
+    """Return (n,) pseudo-values: their mean is the accuracy of the most confident rows.
+
+    With c the coverage, a the accuracy above the threshold and t the accuracy at it, a row's
+    influence is (right - t) / c if it is above, plus t - a. Rows with equal confidence at the
+    threshold share the places that are left.
+
+    Args:
+        stated: (n,) confidence in the answer given.
+        right: (n,) 1 where it was right, else 0.
+        coverage: share of the rows that are answered.
+    """
+    n = len(stated)
+    taken, order = ceil(coverage * n), np.argsort(-stated, kind="stable")
+    threshold = stated[order[taken - 1]]
+    above, level = stated > threshold, stated == threshold
+    share = above + level * (taken - above.sum()) / level.sum()
+    accuracy = float(share @ right / taken)
+    reach = max(1, round(NEAR * n))
+    at = float(right[order[max(0, taken - reach) : taken + reach]].mean())
+    values: Floats = accuracy + share * (right - at) * n / taken + at - accuracy
+    values += accuracy - values.mean()
+    return values
+
+
+def _confidence(table: Table) -> Floats | None:
+    """Return (rows, repetitions) probabilities of the answers given, 0 where one is unusable."""
+    stated = np.zeros(table.outputs.shape)
+    for run in table.runs:
+        scores = run.answers[CLEAN].scores
+        if scores is None:
+            return None
+        place, codes = coded(run, CLEAN, table.rows)
+        given = np.where(codes == UNUSABLE, 0, codes)
+        found = np.exp(scores[np.arange(len(codes)), given])
+        found = np.where((codes == UNUSABLE) | ~np.isfinite(found), 0.0, found)
+        stated[place, table.draws.index(run.trial.draw)] = found
+    return stated

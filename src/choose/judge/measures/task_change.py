@@ -1,0 +1,116 @@
+"""What learning from the past costs when the future is asked, against learning from any time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from choose.judge.panel.pairs import ASSUMED_SD, lost, mean_on, recorded, scene
+from choose.judge.panel.score_tables import Measured, Table
+from choose.judge.stats.paired import Difference
+from choose.judge.stats.two_way import Mask, answered, crossed
+from choose.schema.scorecard import NewClass, NewClassPoint, Origin
+
+
+def drop_of(candidate: Measured) -> Difference | None:
+    """Return accuracy after learning from any time minus after learning from the past.
+
+    Paired: the same rows, asked at every cut, after fits on the same number of rows. There is one
+    past only, but another one of its size would give another fit: a side that was fitted once is
+    taken to vary as fits on rows of any time do, or, where these were not repeated either, as is
+    assumed of candidates.
+    """
+    any_time, past = _sides(candidate)
+    if any_time is None or past is None:
+        return None
+    return lost(any_time, past, assumed=_assumed(any_time, past))
+
+
+def origins_of(candidate: Measured) -> tuple[Origin, ...]:
+    """Return the drop at each cut."""
+    cuts = sorted({run.trial.scenario.cut for run in candidate.scenes} - {0.0})
+    return tuple(found for cut in cuts if (found := _origin(candidate, cut)) is not None)
+
+
+def _origin(candidate: Measured, cut: float) -> Origin | None:
+    any_time, past = _sides(candidate, cut)
+    if any_time is None or past is None:
+        return None
+    both = np.asarray(answered(any_time.right) & answered(past.right), dtype=np.bool_)
+    before, after = mean_on(past, both), mean_on(any_time, both)
+    drop = lost(any_time, past, assumed=_assumed(any_time, past))
+    if before is None or after is None or drop is None:
+        return None
+    return Origin(
+        cut=cut,
+        rows=drop.rows,
+        labels=_labels(past),
+        past=before[0],
+        any_time=after[0],
+        drop=recorded(drop),
+    )
+
+
+def _sides(candidate: Measured, cut: float | None = None) -> tuple[Table | None, Table | None]:
+    """Return the answers after learning from any time and from the past, at one cut or all."""
+
+    def side(name: str) -> Table | None:
+        return scene(
+            candidate,
+            lambda s: s.kind == "time" and s.learns_from == name and cut in (None, s.cut),
+        )
+
+    return side("any"), side("past")
+
+
+def _assumed(any_time: Table, past: Table) -> float:
+    """Return the variance that one fit a side leaves unseen."""
+    cuts = {run.trial.scenario.cut for run in past.runs}
+    variance = ASSUMED_SD**2 / len(cuts)
+    if any_time.block.shape[1] > 1:
+        parts = crossed(any_time.block, any_time.rows.clusters_of(any_time.kept))
+        # Not freed from the residual: with few repetitions the difference is often 0.
+        variance = parts.columns * parts.repetitions
+    return variance * sum(len(table.draws) == 1 for table in (any_time, past))
+
+
+def _labels(table: Table) -> float:
+    return float(np.mean([run.trial.train_size for run in table.runs]))
+
+
+def new_class_of(candidate: Measured) -> NewClass | None:
+    """Return recall on the withheld class, and the loss on all others, by examples given back."""
+    scenarios = {r.trial.scenario for r in candidate.scenes if r.trial.scenario.kind == "new-class"}
+    if not scenarios:
+        return None
+    label = next(iter(scenarios)).label
+    tables = {
+        s.examples: table
+        for s in sorted(scenarios, key=lambda s: s.examples)
+        if (table := scene(candidate, lambda other, s=s: other == s)) is not None  # type: ignore[misc]
+    }
+    points = [_point(label, examples, tables) for examples in tables]
+    kept = tuple(point for point in points if point is not None)
+    return NewClass(label=label, points=kept) if kept else None
+
+
+def _point(label: str, examples: int, tables: dict[int, Table]) -> NewClassPoint | None:
+    table = tables[examples]
+    theirs = _of(table, label)
+    recall = mean_on(table, theirs)
+    if recall is None:
+        return None
+    without = tables.get(0) if examples else None
+    loss = lost(without, table, ~theirs) if without is not None else None
+    seconds = [run.fit_seconds for run in table.runs if run.fit_seconds is not None]
+    return NewClassPoint(
+        examples=examples,
+        recall=recall[0],
+        recall_rows=recall[1],
+        loss=recorded(loss) if loss is not None else None,
+        loss_rows=loss.rows if loss is not None else 0,
+        fit_seconds=float(np.mean(seconds)) if seconds else None,
+    )
+
+
+def _of(table: Table, label: str) -> Mask:
+    return np.asarray(table.rows.targets == table.rows.labels.index(label), dtype=np.bool_)

@@ -1,0 +1,1 @@
+"""Answers as score matrices, and paired comparisons on common rows."""

@@ -1,0 +1,156 @@
+"""The best of one kind against the best of another, and the pairs declared beforehand.
+
+The declared family is fixed before any study: the representatives of baseline, prompting,
+retrieval and fine-tuning, six pairs, adjusted by Holm. All other pairs are exploratory and their
+p-values are not adjusted.
+
+Choosing representatives on the rows on which they are compared favours the kind with more members.
+So the estimate is made out of bag: for each fifth of the rows, each kind is represented by its best
+candidate on the other fifths. That estimate is unbiased, but its plain interval is too narrow where
+members are level (simulated ties were called different in 12 % of studies), so the interval is
+simultaneous instead. Whoever is truly best among b, the best of a beats it by at least what any one
+a beats all b by: the largest over a of the smallest over b of their lower bounds, each at the level
+divided by the members of a that can still be the best, is a lower bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from choose.judge.panel.pairs import Pairs, record_of
+from choose.judge.panel.score_tables import Measured, Panel, Rows
+from choose.judge.stats.intervals import deal, holm
+from choose.judge.stats.paired import Difference
+from choose.judge.stats.two_way import row_means
+from choose.schema.decision import Pair
+from choose.types import FAMILIES, Floats
+
+PARTS = 5
+
+
+# A member this surely behind the best of its kind is no longer counted as a possible best.
+BEHIND = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The best of one kind (a) against the best of another (b).
+
+    `chosen` tells whether more than one member stood for a side; the figures of `found` then
+    are not those of the pair of names, which are the best on all rows.
+    """
+
+    a: str
+    b: str
+    found: Difference
+    chosen: bool
+
+
+def match(pairs: Pairs, a: Sequence[Measured], b: Sequence[Measured]) -> Match | None:
+    """Compare two kinds, or return None where one has no member that answered."""
+    sides = [{m.info.name: row_means(m.main.right) for m in side if m.main} for side in (a, b)]
+    if not all(sides):
+        return None
+    first, second = (_best(side, pairs.panel.rows) for side in sides)
+    found = pairs.difference(first, second)
+    alive = [_alive(pairs, side, best) for side, best in zip(sides, (first, second), strict=True)]
+    if found is None or max(len(side) for side in alive) == 1:
+        return Match(first, second, found, False) if found else None
+    low, up = _bound(pairs, *alive)
+    minus_high, down = _bound(pairs, *reversed(alive))
+    value = _out_of_bag(pairs.panel, sides[0]) - _out_of_bag(pairs.panel, sides[1])
+    known = ~np.isnan(value)
+    gap = float(np.average(value[known], weights=pairs.panel.rows.weights_of(known)))
+    found = replace(
+        found,
+        value=gap,
+        low=min(low, gap),
+        high=max(-minus_high, gap),
+        p=min(1.0, 2 * min(up, down)),
+    )
+    return Match(first, second, found, True)
+
+
+def _alive(pairs: Pairs, side: dict[str, Floats], best: str) -> list[str]:
+    """Return the members that may be the best of their kind."""
+    behind = {
+        name
+        for name in side
+        if name != best
+        and (found := pairs.difference(best, name))
+        and found.value > 0
+        and found.p < BEHIND
+    }
+    return [name for name in side if name not in behind]
+
+
+def _bound(pairs: Pairs, a: list[str], b: list[str]) -> tuple[float, float]:
+    """Return a lower bound of best a minus best b, and the one-sided p of best a above best b."""
+    level = 1 - 0.05 / len(a)
+    lows, ps = [], []
+    for name in a:
+        found = [d for other in b if (d := pairs.difference(name, other))]
+        lows.append(min((d.bounds(level)[0] for d in found), default=-1.0))
+        ps.append(max((d.p / 2 if d.value > 0 else 1 - d.p / 2 for d in found), default=1.0))
+    return max(lows), min(1.0, len(a) * min(ps))
+
+
+def _out_of_bag(panel: Panel, members: dict[str, Floats]) -> Floats:
+    """Return (rows,) scores of the kind, each row by the member that is best on other parts."""
+    parts = deal(len(panel.rows.targets), panel.rows.clusters, PARTS)
+    scores = np.stack(list(members.values()))
+    even = np.ones(len(parts)) if panel.rows.weights is None else panel.rows.weights
+    known = ~np.isnan(scores) * even
+    elsewhere = (parts[:, None] != np.arange(PARTS)).astype(np.float64)
+    count = known @ elsewhere
+    mean = (np.nan_to_num(scores) * known) @ elsewhere / np.maximum(count, 1e-12)
+    best = np.where(count > 0, mean, -1.0).argmax(axis=0)
+    chosen: Floats = scores[best[parts], np.arange(len(parts))]
+    return chosen
+
+
+def _best(members: dict[str, Floats], rows: Rows) -> str:
+    """Return the name with the highest mean; the first of equals."""
+
+    def level(name: str) -> float:
+        known = ~np.isnan(members[name])
+        return float(np.average(members[name][known], weights=rows.weights_of(known)))
+
+    return max(members, key=level)
+
+
+def pair_records(pairs: Pairs, members: Sequence[Measured]) -> tuple[Pair, ...]:
+    """Return the declared pairs, then every other pair of candidates that answered."""
+    matches = [
+        found
+        for first, second in combinations(FAMILIES, 2)
+        if (
+            found := match(
+                pairs,
+                [m for m in members if m.info.family == second],
+                [m for m in members if m.info.family == first],
+            )
+        )
+    ]
+    declared = tuple(
+        _declared(pairs, found, p)
+        for found, p in zip(matches, holm([m.found.p for m in matches]), strict=True)
+    )
+    shown = {frozenset((m.a, m.b)) for m in matches if not m.chosen}
+    names = [candidate.info.name for candidate in pairs.panel.scored]
+    others = tuple(
+        record_of(a, b, difference, pairs.panel[a].drawn)
+        for a, b in combinations(names, 2)
+        if frozenset((a, b)) not in shown and (difference := pairs.difference(a, b))
+    )
+    return declared + others
+
+
+def _declared(pairs: Pairs, found: Match, p_holm: float) -> Pair:
+    record = record_of(found.a, found.b, found.found, pairs.panel[found.a].drawn)
+    method = f"{record.method}, best of its kind" if found.chosen else record.method
+    return record.model_copy(update={"declared": True, "p_holm": p_holm, "method": method})

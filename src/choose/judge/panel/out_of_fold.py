@@ -1,0 +1,113 @@
+"""What candidates answer to labelled rows that their fit never saw, for audits of the labels.
+
+In a cross-fit division these are the clean answers themselves. With a test part they are the
+``inner`` trials, which ask the pool in folds, so that nothing learnt here was chosen on test rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from choose.judge.evidence import Evidence
+from choose.judge.stats.metrics import UNUSABLE, Codes
+from choose.types import Floats, Run
+
+CLEAN = ("clean", 0)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Out-of-fold answers of one candidate, one row a labelled row, one repetition only.
+
+    Attributes:
+        ids: (n,) the rows.
+        targets: (n,) codes of their labels as given.
+        outputs: (n,) codes of the answers, `UNUSABLE` where there is none.
+        scores: (n, labels) probabilities, or None where a candidate gives no scores.
+        evidence: ids retrieved by row, empty where nothing is retrieved.
+    """
+
+    ids: tuple[str, ...]
+    targets: Codes
+    outputs: Codes
+    scores: Floats | None
+    evidence: tuple[tuple[str, ...], ...]
+
+    @property
+    def right(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Return (n,) whether the answer is the label as given."""
+        return np.asarray(self.outputs == self.targets, dtype=np.bool_)
+
+
+def unseen(evidence: Evidence, candidate: str, draw: int = 0, variant: str = "") -> Unseen | None:
+    """Return a candidate's out-of-fold answers, or None where it has none.
+
+    Args:
+        evidence: what was measured.
+        candidate: its name.
+        draw: which repetition.
+        variant: another setting of it, such as a wording; its own setting unless given.
+    """
+    runs = [
+        run
+        for run in _answered(evidence, candidate)
+        if (run.trial.draw, run.trial.variant) == (draw, variant)
+    ]
+    if not runs:
+        return None
+    code: dict[str | None, int] = {label: i for i, label in enumerate(evidence.labels)}
+    target_of = targets(evidence)
+    ids = [id for run in runs for id in run.asked[CLEAN]]
+    answers = [run.answers[CLEAN] for run in runs]
+    scored = [a.scores for a in answers if a.scores is not None]
+    found = [e for a in answers for e in (a.evidence or ((),) * len(a))]
+    return Unseen(
+        ids=tuple(ids),
+        targets=np.array([code[target_of[id]] for id in ids], dtype=np.int64),
+        outputs=np.array(
+            [code.get(output, UNUSABLE) for a in answers for output in a.outputs], dtype=np.int64
+        ),
+        scores=np.exp(np.concatenate(scored)) if len(scored) == len(answers) else None,
+        evidence=tuple(found),
+    )
+
+
+def settings(evidence: Evidence, candidate: str) -> tuple[tuple[int, str], ...]:
+    """Return the repetitions and settings (draw, variant) with out-of-fold answers, in order."""
+    runs = _answered(evidence, candidate)
+    return tuple(sorted({(run.trial.draw, run.trial.variant) for run in runs}))
+
+
+def targets(evidence: Evidence) -> dict[str, str]:
+    """Return the label as given of every row, asked or learnt from, by id."""
+    found: dict[str, str] = {}
+    for items in (evidence.items, evidence.pool):
+        found.update(zip(items.ids, items.targets, strict=True))
+    return found
+
+
+def _answered(evidence: Evidence, candidate: str) -> list[Run]:
+    kind = "standard" if evidence.division == "cross-fit" else "inner"
+    runs = [
+        run
+        for run in evidence.runs
+        if run.trial.candidate == candidate
+        and run.trial.scenario.kind == kind
+        and run.error is None
+        and CLEAN in run.answers
+    ]
+    if kind == "inner" or not runs:
+        return runs
+    largest = _largest(evidence)
+    return [run for run in runs if run.trial.train_size >= largest[run.trial.fold]]
+
+
+def _largest(evidence: Evidence) -> dict[int, int]:
+    sizes: dict[int, int] = {}
+    for run in evidence.runs:
+        if run.trial.scenario.kind == "standard":
+            fold = run.trial.fold
+            sizes[fold] = max(sizes.get(fold, 0), run.trial.train_size)
+    return sizes

@@ -1,0 +1,328 @@
+"""From runs to matrices: what each candidate answered at each place of the grid."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from choose.judge.evidence import ACCURACY, CandidateInfo, Evidence, Items, Measure, evened
+from choose.judge.stats.metrics import UNUSABLE, Codes
+from choose.judge.stats.two_way import Mask, answered, whole_rows
+from choose.types import Floats, Run
+
+MISSING = -2
+
+
+CLEAN = ("clean", 0)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The asked rows as arrays.
+
+    `clusters` and `weights` are None where every row stands alone and counts the same, `credit`
+    (labels, labels + 1) where an answer is right or counts nothing; its last column is for unusable
+    ones. `even` says that every label has the same say, on any part of the rows too.
+    """
+
+    index: Mapping[str, int]
+    targets: Codes
+    labels: tuple[str, ...]
+    clusters: tuple[str, ...] | None
+    weights: Floats | None
+    conflicting: Mask
+    credit: Floats | None = None
+    even: bool = False
+
+    def scored(self, place: Codes, codes: Codes) -> Floats:
+        """Return what answers to some rows count: 1 right, 0 wrong or unusable, or by `credit`."""
+        targets = self.targets[place]
+        if self.credit is None:
+            return np.asarray(codes == targets, dtype=np.float64)
+        found: Floats = self.credit[targets, np.where(codes == UNUSABLE, len(self.labels), codes)]
+        return found
+
+    def clusters_of(self, kept: Mask) -> list[str] | None:
+        """Return the clusters of the rows kept."""
+        if self.clusters is None:
+            return None
+        return [self.clusters[i] for i in np.flatnonzero(kept).tolist()]
+
+    def weights_of(self, kept: Mask) -> Floats | None:
+        """Return the weights of the rows kept."""
+        if self.even:
+            return evened(self.targets[kept], None if self.weights is None else self.weights[kept])
+        return None if self.weights is None else self.weights[kept]
+
+    def plain_weights_of(self, kept: Mask) -> Floats | None:
+        """Return the weights for figures of rows as they come, whatever labels count."""
+        return None if self.even or self.weights is None else self.weights[kept]
+
+    def weights_on(self, kept: Mask) -> Floats | None:
+        """Return (n,) the weights where only the rows kept count; 0 elsewhere."""
+        own = self.weights_of(kept)
+        if own is None:
+            return None
+        found = np.zeros(len(self.targets))
+        found[kept] = own
+        return found
+
+
+@dataclass(frozen=True)
+class Table:
+    """The answers of one candidate at one place of the grid, over folds and repetitions.
+
+    `outputs` holds (rows, repetitions) label codes, `UNUSABLE` or `MISSING`; `draws` names the
+    repetitions; `runs` are the trials behind it.
+    """
+
+    outputs: Codes
+    draws: tuple[int, ...]
+    runs: tuple[Run, ...]
+    rows: Rows
+
+    @cached_property
+    def right(self) -> Floats:
+        """Return (rows, repetitions) scores: 1 right, 0 wrong or unusable, NaN not asked.
+
+        Where errors have costs, a wrong answer counts what these leave of it.
+        """
+        asked = self.outputs != MISSING
+        found = np.full(self.outputs.shape, np.nan)
+        found[asked] = self.rows.scored(np.nonzero(asked)[0], self.outputs[asked])
+        return found
+
+    @cached_property
+    def kept(self) -> Mask:
+        """Return the rows on which whole repetitions stand."""
+        return whole_rows(self.right, answered(self.right))
+
+    @cached_property
+    def whole(self) -> Mask:
+        """Return the repetitions that answered every row kept."""
+        return np.asarray(~np.isnan(self.right[self.kept]).any(axis=0), dtype=np.bool_)
+
+    @property
+    def block(self) -> Floats:
+        """Return the scores on the rows kept in whole repetitions, without gaps."""
+        return self.right[self.kept][:, self.whole]
+
+    @property
+    def answers(self) -> Codes:
+        """Return the label codes on the rows kept in whole repetitions."""
+        return self.outputs[self.kept][:, self.whole]
+
+    def spread(self, draws: Sequence[int]) -> Floats:
+        """Return (rows, draws) scores, NaN for the repetitions that this table lacks."""
+        scores = np.full((len(self.right), len(draws)), np.nan)
+        scores[:, [draws.index(draw) for draw in self.draws]] = self.right
+        return scores
+
+    def of_draws(self, draws: Iterable[int]) -> Floats:
+        """Return the scores of these repetitions, in their order."""
+        return self.right[:, [self.draws.index(draw) for draw in draws]]
+
+
+def table_of(runs: Sequence[Run], rows: Rows) -> Table | None:
+    """Lay out the clean answers of some runs, one column a repetition; None where there is none."""
+    done = tuple(run for run in runs if run.error is None and CLEAN in run.answers)
+    draws = tuple(sorted({run.trial.draw for run in done}))
+    outputs = np.full((len(rows.targets), len(draws)), MISSING, dtype=np.int64)
+    for run in done:
+        place, codes = coded(run, CLEAN, rows)
+        outputs[place, draws.index(run.trial.draw)] = codes
+    return Table(outputs, draws, done, rows) if (outputs != MISSING).any() else None
+
+
+def coded(run: Run, view: tuple[str, int], rows: Rows) -> tuple[Codes, Codes]:
+    """Return the row numbers and label codes of one view of a run."""
+    code: dict[str | None, int] = {label: i for i, label in enumerate(rows.labels)}
+    place = np.array([rows.index[id] for id in run.asked[view]], dtype=np.int64)
+    found = [code.get(output, UNUSABLE) for output in run.answers[view].outputs]
+    return place, np.array(found, dtype=np.int64)
+
+
+ARTEFACT = "this artefact"
+
+
+RETRAINING = "retraining on this pool"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything that was measured of one candidate.
+
+    Attributes:
+        main: clean, default setting, the pool size that is compared; None if nothing finished.
+        drawn: whether that pool is a sample whose rows change with the repetition.
+        pool: labels in that pool, the largest over the folds.
+        wordings: by name of the setting, the default one under "".
+        noise: by kind and rate of added noise.
+        sizes: by number of labels, smaller pools only.
+        errors: one sentence for each way in which it failed.
+        failures: failed trials of the main cell.
+        scenes: trials of the scenarios that have pools and questions of their own.
+        everywhere: all labelled rows, which those scenarios may ask.
+    """
+
+    info: CandidateInfo
+    main: Table | None
+    drawn: bool
+    pool: int
+    wordings: Mapping[str, Table] = field(default_factory=dict)
+    noise: Mapping[tuple[str, float], Table] = field(default_factory=dict)
+    sizes: Mapping[int, Table] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
+    failures: int = 0
+    scenes: tuple[Run, ...] = ()
+    everywhere: Rows | None = None
+
+    @property
+    def repeats(self) -> bool:
+        """Return whether another repetition could change its answers."""
+        return self.info.learns and (self.info.seeded or self.drawn)
+
+    @property
+    def repetitions(self) -> int:
+        """Return the whole repetitions of the main cell."""
+        return 0 if self.main is None else int(self.main.whole.sum())
+
+    @property
+    def estimand(self) -> str:
+        """Return what its intervals are about."""
+        if self.repetitions < 2:
+            return ARTEFACT
+        return f"a new pool of {self.pool} labels" if self.drawn else RETRAINING
+
+
+@dataclass(frozen=True)
+class Panel:
+    """All candidates of a study on the same rows.
+
+    `labelled` is how many labelled rows there are, `dated` how many of them have a timestamp;
+    `learnt` how many labels the compared fits learnt from, of `pool` that they could have; the
+    largest of the folds.
+    """
+
+    rows: Rows
+    candidates: tuple[Measured, ...]
+    labelled: int = 0
+    dated: int | None = None
+    learnt: int = 0
+    pool: int = 0
+
+    def __getitem__(self, name: str) -> Measured:
+        """Return a candidate by name."""
+        return next(c for c in self.candidates if c.info.name == name)
+
+    @property
+    def scored(self) -> tuple[Measured, ...]:
+        """Return the candidates that answered something."""
+        return tuple(c for c in self.candidates if c.main is not None)
+
+
+def panel(evidence: Evidence, measure: Measure = ACCURACY) -> Panel:
+    """Lay a study's runs out as matrices, scored by what its answers count."""
+    rows = _rows(evidence, evidence.items, measure)
+    everywhere = _rows(evidence, _joined(evidence), measure)
+    standard = [run for run in evidence.runs if run.trial.scenario.kind == "standard"]
+    full: dict[int, int] = {}
+    for run in standard:
+        full[run.trial.fold] = max(full.get(run.trial.fold, 0), run.trial.train_size)
+    by_candidate: dict[str, list[Run]] = defaultdict(list)
+    for run in evidence.runs:
+        by_candidate[run.trial.candidate].append(run)
+    drawn = any(size < evidence.pool_rows[fold] for fold, size in full.items())
+    return Panel(
+        rows,
+        tuple(
+            replace(
+                _measured(info, by_candidate[info.name], full, drawn, rows),
+                scenes=tuple(run for run in by_candidate[info.name] if not _plain(run)),
+                everywhere=everywhere,
+            )
+            for info in evidence.candidates
+        ),
+        labelled=evidence.rows,
+        dated=evidence.dated,
+        learnt=max(full.values(), default=0),
+        pool=max(evidence.pool_rows, default=0),
+    )
+
+
+def _plain(run: Run) -> bool:
+    """Return whether a run asks the study's rows, as the division has them."""
+    return run.trial.scenario.kind in ("standard", "noise")
+
+
+def _joined(evidence: Evidence) -> Items:
+    items, pool = evidence.items, evidence.pool
+    return Items(
+        ids=items.ids + pool.ids,
+        targets=items.targets + pool.targets,
+        clusters=items.clusters + pool.clusters,
+        weights=items.weights if not pool.ids else (),
+        conflicting=items.conflicting | pool.conflicting,
+    )
+
+
+def _rows(evidence: Evidence, items: Items, measure: Measure) -> Rows:
+    code = {label: i for i, label in enumerate(evidence.labels)}
+    alone = len(set(items.clusters)) == len(items.ids)
+    even = len(set(items.weights)) <= 1
+    targets = np.array([code[target] for target in items.targets], dtype=np.int64)
+    stated = None if even else np.array(items.weights, dtype=np.float64)
+    return Rows(
+        index={id: i for i, id in enumerate(items.ids)},
+        targets=targets,
+        labels=evidence.labels,
+        clusters=None if alone else items.clusters,
+        weights=measure.weights(targets, stated),
+        conflicting=np.array([id in items.conflicting for id in items.ids], dtype=np.bool_),
+        credit=measure.credit(evidence.labels),
+        even=measure.metric == "balanced",
+    )
+
+
+def _measured(
+    info: CandidateInfo, runs: Sequence[Run], full: Mapping[int, int], drawn: bool, rows: Rows
+) -> Measured:
+    cells: dict[tuple[str, str, str, float, int], list[Run]] = defaultdict(list)
+    for run in filter(_plain, runs):
+        trial = run.trial
+        size = 0 if trial.train_size == full.get(trial.fold) else trial.train_size
+        noise = (trial.scenario.noise, trial.scenario.rate)
+        added = noise if trial.scenario.kind == "noise" else ("", 0.0)
+        cells[(trial.variant, trial.scenario.kind, *added, size)].append(run)
+    tables = {cell: found for cell, part in cells.items() if (found := table_of(part, rows))}
+    main = ("", "standard", "", 0.0, 0)
+    return Measured(
+        info=info,
+        main=tables.get(main),
+        drawn=drawn,
+        pool=max(full.values(), default=0),
+        wordings={v: t for (v, *rest), t in tables.items() if rest == ["standard", "", 0.0, 0]},
+        noise={
+            (kind, rate): t
+            for (v, scenario, kind, rate, size), t in tables.items()
+            if scenario == "noise" and not v and not size
+        },
+        sizes={
+            size: t
+            for (v, scenario, _, _, size), t in tables.items()
+            if scenario == "standard" and not v and size
+        },
+        errors=_errors(runs),
+        failures=sum(bool(run.error) for run in cells[main]),
+    )
+
+
+def _errors(runs: Sequence[Run]) -> tuple[str, ...]:
+    counts = Counter(run.error for run in runs if run.error)
+    return tuple(
+        f"{count} of {len(runs)} trials failed: {error}" for error, count in counts.most_common()
+    )

@@ -1,0 +1,280 @@
+"""What would change the verdict, and where the next hour buys most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from choose.formatting import (
+    dollars,
+    gain,
+    listed,
+    number,
+    of_100,
+    per_cent,
+    plural,
+    points,
+    rounded,
+)
+from choose.judge.decision.contenders import best_of
+from choose.judge.decision.label_gates import conflicts_fail, labels_limit
+from choose.judge.decision.more_labels import nearest, rising, steepest
+from choose.judge.decision.next_steps import ENOUGH, HUNDRED, few_repetitions
+from choose.judge.decision.robust_choice import under_noise
+from choose.judge.decision.rows_needed import (
+    Case,
+    asked_too_few,
+    contest,
+    lead,
+    more_rows,
+)
+from choose.judge.evidence import strong
+from choose.judge.measures.cost_total import priced
+from choose.judge.measures.robustness import estimate
+from choose.judge.panel.pairs import difference, resampled
+from choose.judge.prose.failures import failure_steps, overlap_steps
+from choose.judge.prose.headline import best_cheaper
+from choose.judge.prose.labels import (
+    more,
+    out_of_reach,
+    overtaken,
+    relabel,
+    toward_margin,
+    toward_target,
+)
+from choose.judge.prose.prices import price_flips
+from choose.judge.prose.reasons import nearest_dearer
+from choose.schema.base import Interval
+from choose.schema.costs import Move
+from choose.schema.decision import Gate
+from choose.schema.scorecard import Forecast, Needed
+
+
+def buys_most(moves: tuple[Move, ...]) -> str:
+    """Say where the next hundred dollars buys most; empty where nothing that gains is priced."""
+    priced = [m for m in moves if (m.points_per_100_usd or 0.0) > 0]
+    if not priced:
+        return ""
+    said = "; then ".join(_said(move) for move in priced)
+    return f"The next $100 buys most if you {said}."
+
+
+def _said(move: Move) -> str:
+    assert move.gain is not None
+    assert move.usd is not None
+    what = {
+        "learn from more labels": f"label {plural(move.labels or 0, 'row')} for {move.candidate}",
+        "check doubted labels": f"look at {plural(move.labels or 0, 'doubted label')}",
+        "ask more rows": f"label {plural(move.labels or 0, 'test row')}",
+        "repeat": f"repeat {move.candidate or 'the contenders'} up to {ENOUGH} times",
+    }[move.action]
+    each = (
+        f", {number(move.points_per_100_usd or 0.0, 2)} for each $100" if move.usd > HUNDRED else ""
+    )
+    return (
+        f"{what}: about {points(move.gain.value)} ({_ends(move.action, move.gain)}) for "
+        f"{dollars(move.usd)}{each}"
+    )
+
+
+def _ends(action: str, gain: Interval) -> str:
+    """Say what the ends of an expected gain are: those of one move alone are an interval."""
+    assert gain.low is not None
+    assert gain.high is not None
+    if action == "learn from more labels":
+        return f"95 % interval {per_cent(gain.low)} to {per_cent(gain.high)}"
+    if action == "check doubted labels":
+        return f"{per_cent(gain.low)} if the fewest are wrong, {per_cent(gain.high)} if all are"
+    return f"on average; nothing, or up to {per_cent(gain.high)}"
+
+
+def flips(case: Case) -> tuple[str, ...]:
+    """Return what would change the verdict, with figures."""
+    return (
+        *_margin(case),
+        *price_flips(case),
+        *_model(case),
+        *_fewer_labels(case),
+        *overtaken(case.field, case.name),
+        *filter(None, [_unreached(case)]),
+        *_noise(case),
+        *_wording(case),
+    )
+
+
+def _margin(case: Case) -> Iterator[str]:
+    if case.settlement.chosen is None:
+        return
+    rival = best_cheaper(case)
+    found = case.field.gain(case.name, rival) if rival else None
+    if rival and found:
+        yield (
+            f"If only gains above {points(found.value)} mattered, {rival} would do: "
+            f"{_set(case, points(case.field.margin(case.name, rival)))}."
+        )
+    most = nearest_dearer(case)
+    found = case.field.gain(most, case.name) if most else None
+    if most and found and found.high > 0:
+        yield f"If a gain of {points(found.high)} or less mattered, {most} could not be ruled out."
+
+
+def _set(case: Case, margin: str) -> str:
+    derived = case.field.margins.derived
+    return f"at your prices {margin} matter" if derived else f"the margin was set at {margin}"
+
+
+def _model(case: Case) -> Iterator[str]:
+    prompted = [m.info for m in case.field.order if m.info.family in ("prompting", "retrieval")]
+    if any(strong(info) for info in prompted):
+        return
+    needed = case.field.accuracies[case.name].value + case.margin
+    if needed > 1:
+        return  # nobody can be ahead by that much
+    yield (
+        f"A prompted model that gets {of_100(needed)} right on these rows would change "
+        "this; test one with: choose compare DATA --model SPEC."
+    )
+
+
+def _fewer_labels(case: Case) -> Iterator[str]:
+    """Say who was ahead for certain with the fewest labels that both were measured with."""
+    chosen = case.field.panel[case.name]
+    for other in map(case.field.panel.__getitem__, case.field.names):
+        shared = sorted(set(chosen.sizes) & set(other.sizes))
+        if not shared or other is chosen:
+            continue
+        fewest = shared[0]
+        found = difference(
+            resampled(other, other.sizes[fewest]), resampled(chosen, chosen.sizes[fewest])
+        )
+        if found and found.low > 0 and found.value >= case.margin:
+            yield f"With {plural(fewest, 'label')}, {gain(other.info.name, case.name, found)}."
+
+
+def _noise(case: Case) -> Iterator[str]:
+    _, reversal = under_noise(case.field, case.name)
+    if reversal is not None:
+        said = gain(reversal.rival, case.name, reversal.found)
+        yield f"{reversal.where[0].upper()}{reversal.where[1:]}, {said}."
+
+
+def _wording(case: Case) -> Iterator[str]:
+    for candidate in case.field.order:
+        tables = candidate.wordings
+        if len(tables) > 1 and candidate.info.name in (case.name, *case.settlement.rivals[:1]):
+            values = [estimate(table).value for table in tables.values()]
+            if max(values) - min(values) >= case.margin:
+                yield (
+                    f"Other settings of {candidate.info.name} got {of_100(min(values))} to "
+                    f"{of_100(max(values))} right; none was picked by its score."
+                )
+
+
+def next_steps(
+    case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...], left_out: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return what to do next, the most useful first."""
+    worth = [said] if (said := buys_most(moves)) else []
+    steps = [*_repeat(case), *_unused(case), *_label(case), *_grow(case)]
+    steps += [*_stronger(case, gates), *_clean(case)]
+    steps = [*relabel(case), *steps] if labels_limit(case) else [*steps, *relabel(case)]
+    steps += [*failure_steps(case.failures, case.margin), *overlap_steps(case.overlap, case.margin)]
+    if left_out:
+        finish = (
+            f"Finish what was left out ({plural(len(left_out), 'item')}): the same "
+            "command with a larger --budget goes on from here."
+        )
+        hung, labelled = lead(case.field, case.settlement), len(case.field.panel.rows.targets)
+        first = hung is not None and asked_too_few(hung, case.stake, labelled)
+        steps = [finish, *steps] if first else [*steps, finish]
+    return (*worth, *steps)
+
+
+def _repeat(case: Case) -> Iterator[str]:
+    found = contest(case.field, case.settlement)
+    if case.settlement.chosen or found is None or found.luck < 0.5:
+        return
+    few = [candidate.info.name for candidate in few_repetitions(case)]
+    if few:
+        yield (
+            f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH}): retraining luck makes up "
+            f"{100 * found.luck:.0f} % of the doubt."
+        )
+
+
+def _unused(case: Case) -> Iterator[str]:
+    panel = case.field.panel
+    if panel.learnt < panel.pool:
+        yield (
+            f"Learn from all {panel.pool:,} labelled rows of the pool: this study compared fits on "
+            f"{panel.learnt:,} of them (--sizes), and what the others teach is not known."
+        )
+
+
+def _label(case: Case) -> Iterator[str]:
+    found = lead(case.field, case.settlement)
+    if case.settlement.chosen or found is None or not case.settlement.reachable:
+        return
+    more = more_rows(found, case.stake, len(case.field.panel.rows.targets))
+    if more is None:
+        return
+    names = listed([case.name, case.settlement.rivals[0]])
+    counts = [rounded(count) for count in more if count is not None]
+    likely = f", or about {counts[1]:,} for four in five" if len(counts) > 1 else ""
+    yield (
+        f"Label about {counts[0]:,} more rows for an even chance to settle {names}{likely}"
+        f"{priced(case.field.rule, counts[-1])}."
+    )
+
+
+def _grow(case: Case) -> Iterator[str]:
+    if case.settlement.target in ("missed", "open") and (said := toward_target(case.field)):
+        forecast = nearest(case.field)
+        yield said + _hours(case, forecast, forecast.target if forecast else None)
+    forecast = steepest(case.field, (case.name, *case.settlement.rivals))
+    if forecast is not None:
+        yield toward_margin(forecast) + _hours(case, forecast, forecast.margin)
+        return
+    found = rising(case.field, case.field.names)
+    if found is not None:
+        yield (
+            f"More labels still help {found.candidate}: from {found.fewer:,} to "
+            f"{plural(found.labels, 'label')} it gained {points(found.gained.value)} "
+            f"(95 % interval {number(100 * found.gained.low)} to "
+            f"{number(100 * found.gained.high)})."
+        )
+
+
+def _unreached(case: Case) -> str:
+    return "" if case.settlement.target == "met" else out_of_reach(case.field)
+
+
+def _hours(case: Case, forecast: Forecast | None, needed: Needed | None) -> str:
+    ends = more(forecast, needed) if forecast and needed else None
+    price = priced(case.field.rule, *ends) if ends else ""
+    return f" That is{price.replace(' (', ' ', 1).removesuffix(')')}." if price else ""
+
+
+def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:
+    gate = next(gate for gate in gates if gate.name == "contenders credible")
+    if gate.status == "unknown" and case.field.family(case.name) not in ("prompting", "retrieval"):
+        prompted = best_of(case.field, ("prompting", "retrieval"))
+        stronger = "stronger " if prompted else ""
+        so_far = f"{prompted} got {_right(case, prompted)} right" if prompted else "none was tried"
+        yield (
+            f"Try a {stronger}prompted model (choose compare DATA --model SPEC): here "
+            f"{so_far}, {case.name} got {_right(case, case.name)}."
+        )
+
+
+def _right(case: Case, name: str) -> str:
+    return of_100(case.field.accuracies[name].value)
+
+
+def _clean(case: Case) -> Iterator[str]:
+    rows = case.field.panel.rows
+    conflicting = int(rows.conflicting.sum())
+    if conflicts_fail(conflicting, len(rows.targets)):
+        yield (
+            f"Settle the texts that stand under two labels, {plural(conflicting, 'row')}; choose "
+            "check DATA lists them."
+        )

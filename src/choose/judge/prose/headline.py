@@ -1,0 +1,179 @@
+"""The verdict in one or two plain sentences."""
+
+from __future__ import annotations
+
+from choose.formatting import COUNTED, listed, of_100, plural, points, rounded, short
+from choose.judge.decision.more_labels import nearest, rising
+from choose.judge.decision.rows_needed import Case, asked_too_few, lead, more_rows
+from choose.judge.decision.verdict_kind import conflicts_limit
+from choose.judge.evidence import strong
+from choose.judge.measures.curve_forecast import likely
+from choose.judge.prose.labels import limit_sentence, toward_target
+from choose.schema.decision import Kind
+
+_DO = {
+    "prompting": "Prompt",
+    "retrieval": "Retrieve examples",
+    "fine-tuning": "Fine-tune",
+    "baseline": "Use a cheap classifier",
+}
+
+
+def headline(case: Case, kind: Kind) -> str:
+    """Say what to do."""
+    text = {
+        "adopt": _adopt,
+        "baseline-is-enough": _baseline,
+        "none-works": _none,
+        "collect-labels": _collect,
+        "fix-labels": _fix,
+        "too-close": _close,
+    }[kind](case)
+    counted = COUNTED.get(case.field.rule.measure.metric)
+    return text + _prompted(case) + (f" {counted}" if counted else "")
+
+
+def score(case: Case, name: str) -> str:
+    """Return ``probe gets 82 of 100 right``."""
+    return f"{name} gets {of_100(case.field.accuracies[name].value)} right"
+
+
+def best_cheaper(case: Case) -> str | None:
+    """Return the most accurate candidate that costs less than the one at issue."""
+    return max(
+        case.field.cheaper(case.name),
+        key=lambda name: case.field.accuracies[name].value,
+        default=None,
+    )
+
+
+def _adopt(case: Case) -> str:
+    do = _DO[case.field.family(case.name)]
+    rival = best_cheaper(case)
+    found = case.field.gain(case.name, rival) if rival else None
+    if len(case.field.names) == 1:
+        text = f"{do}: {score(case, case.name)}, and nothing else was measured to compare it with."
+    elif found is None:
+        text = f"{do}: {score(case, case.name)}, and nothing dearer {_gains(case)}."
+    else:
+        text = (
+            f"{do}: {score(case, case.name)}, {points(found.value)} more than {rival}, the "
+            "best of what costs less."
+        )
+    if case.settlement.target == "open":
+        assert case.field.rule.target is not None
+        text += f" Whether it reaches {of_100(case.field.rule.target)} is not settled."
+    return text
+
+
+def _baseline(case: Case) -> str:
+    return (
+        f"A cheap classifier is enough: {score(case, case.name)}, and nothing dearer "
+        f"{_gains(case)}{'' if case.field.margins.derived else ' or more'}."
+    )
+
+
+def _gains(case: Case) -> str:
+    if case.field.margins.derived:
+        return "gains what would pay for it"
+    return f"gains {points(case.margin)}"
+
+
+def _none(case: Case) -> str:
+    target, leader = case.field.rule.target, case.field.leader
+    if target is not None and not case.settlement.reachable:
+        return (
+            f"None of these reaches {of_100(target)} yet: the best, {leader}, gets "
+            f"{of_100(case.field.accuracies[leader].value)} right."
+        )
+    if len(case.field.names) == 1:
+        return f"None of these works yet: only {case.name} finished, which learns nothing."
+    return (
+        f"None of these works yet: none {_gains(case)} over always giving the "
+        f"most common label, which is right for "
+        f"{of_100(case.field.accuracies[case.name].value)}."
+    )
+
+
+def _collect(case: Case) -> str:
+    return f"Label more first: {_why_more(case)} Use {case.name} meanwhile; {_meanwhile(case)}."
+
+
+def _why_more(case: Case) -> str:
+    best = nearest(case.field)
+    if not case.settlement.reachable and best is not None and likely(best.target):
+        return toward_target(case.field)
+    found = rising(case.field, (case.name, *case.settlement.rivals)) or rising(
+        case.field, case.field.names
+    )
+    if found is not None:
+        return (
+            f"{found.candidate} still gained {points(found.gained.value)} between "
+            f"{found.fewer:,} and {plural(found.labels, 'label')}."
+        )
+    who = listed([case.name, case.settlement.rivals[0]])
+    hung = lead(case.field, case.settlement)
+    more = more_rows(hung, case.stake, len(case.field.panel.rows.targets)) if hung else None
+    rows = plural(len(case.field.panel.rows.targets), "test row")
+    if more is None:
+        return f"{rows} cannot tell {who} apart."
+    surer = f", about {rounded(more.likely):,} four in five" if more.likely is not None else ""
+    return (
+        f"{rows} cannot tell {who} apart; about {rounded(more.even):,} more have an even chance "
+        f"to{surer}."
+    )
+
+
+def _fix(case: Case) -> str:
+    limit = conflicts_limit(case)
+    if limit is None:
+        return f"Fix the labels first: {limit_sentence(case)} Use {case.name} meanwhile."
+    return (
+        f"Fix the labels first: {limit[0]} of {limit[1]} errors of {case.name} are on texts "
+        f"that also stand under another label. Use {case.name} meanwhile."
+    )
+
+
+def _close(case: Case) -> str:
+    if case.settlement.chosen and case.settlement.target == "missed":
+        assert case.field.rule.target is not None
+        return (
+            f"Too close to call: {case.name} is the one to use but stays below "
+            f"{of_100(case.field.rule.target)}, which another may just reach; "
+            f"{_meanwhile(case)}."
+        )
+    rival = case.settlement.rivals[0]
+    hung, labelled = lead(case.field, case.settlement), len(case.field.panel.rows.targets)
+    if hung and asked_too_few(hung, case.stake, labelled):
+        return (
+            f"Too close to call between {case.name} and {rival} on the {plural(hung.rows, 'row')} "
+            f"of {labelled:,} that both were asked; the same command with a larger budget asks "
+            f"the others. Use {case.name} meanwhile; {_meanwhile(case)}."
+        )
+    return (
+        f"Too close to call between {case.name} and {rival}. Use {case.name} meanwhile; "
+        f"{_meanwhile(case)}."
+    )
+
+
+def _meanwhile(case: Case) -> str:
+    text = f"it gets {of_100(case.field.accuracies[case.name].value)} right"
+    leader = case.field.leader
+    found = case.field.gain(leader, case.name)
+    # Who looks for the highest figure should read here why it was not taken.
+    if found is None or leader not in case.field.dearer(case.name) or found.low > 0:
+        return text
+    if found.value <= 0:
+        return f"{text}, and nothing dearer got more on the same rows"
+    return f"{text}, and the {points(found.value)} more of {leader} may be luck"
+
+
+def _prompted(case: Case) -> str:
+    """Name the model where a small one stands for all of prompting."""
+    prompted = [m.info for m in case.field.order if m.info.family in ("prompting", "retrieval")]
+    if not prompted or any(strong(info) for info in prompted):
+        return ""
+    models = sorted({short(info.model) for info in prompted if info.model})
+    if not models:
+        return ""
+    return f" Prompting was tried with {listed(models)} only."

@@ -1,0 +1,135 @@
+"""What more labels would buy, in sentences that cite the forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from choose.formatting import listed, number, of_100, per_cent, plural, points, rounded
+from choose.judge.decision.contenders import Field
+from choose.judge.decision.curve_crossings import foretold_crossings
+from choose.judge.decision.label_gates import NAMED, _gain, labels_limit
+from choose.judge.decision.more_labels import nearest, unknown
+from choose.judge.decision.rows_needed import Case
+from choose.judge.measures.cost_total import priced
+from choose.judge.measures.curve_forecast import likely
+from choose.schema.scorecard import Forecast, Needed
+
+
+def limit_sentence(case: Case) -> str:
+    """Say in what way the labels limit; only where they do."""
+    shown = labels_limit(case)
+    assert shown is not None
+    assert case.audit is not None
+    assert case.audit.noise is not None
+    noise, leader = case.audit.noise, case.field.leader
+    wrong = f"{per_cent(noise.low)} to {per_cent(noise.high)} % of the labels seem wrong"
+    if shown == "target":
+        assert case.field.rule.target is not None
+        return (
+            f"{wrong}, so that answers without a mistake would get at most "
+            f"{of_100(1 - noise.low)} right, and the target is {of_100(case.field.rule.target)}."
+        )
+    best = case.field.accuracies[leader].value
+    if shown == "short":
+        assert case.field.rule.target is not None
+        return (
+            f"{wrong}; the best, {leader}, gets {of_100(best)} right by the labels as given, and "
+            f"may well get {of_100(case.field.rule.target)} right by better ones."
+        )
+    return f"{wrong}, and the best, {leader}, gets only {of_100(1 - best)} wrong."
+
+
+def relabel(case: Case) -> Iterator[str]:
+    """Yield which rows to look at first, and what that is worth."""
+    if case.audit is None:
+        return
+    suspects = case.audit.suspects[: case.audit.suspected]
+    if not suspects:
+        return
+    named = [s.id for s in suspects[:NAMED]]
+    more = ["others"] if len(suspects) > NAMED else []
+    found = _gain(case.audit, case)
+    worth = (
+        f"worth about {points(found.gain.value)} of measured accuracy to {found.candidate}, "
+        f"{points(found.gain.high)} at most"
+        if found and found.gain.high is not None
+        else "what that is worth is not known"
+    )
+    yield (
+        f"Look at the labels of the {plural(len(suspects), 'most doubted row')} "
+        f"({listed([*named, *more])}): {worth}{priced(case.field.rule, len(suspects))}."
+    )
+
+
+def more(forecast: Forecast, found: Needed) -> tuple[int, int] | None:
+    """Return between how many more labels it is; the upper end may be all that is spoken of."""
+    if found.labels is None or found.labels.low is None:
+        return None
+    high = found.labels.high if found.labels.high is not None else found.within
+    return (
+        rounded(max(found.labels.low - forecast.labels, 0)),
+        rounded(max(high - forecast.labels, 1)),
+    )
+
+
+def amount(forecast: Forecast, found: Needed) -> str:
+    """Return ``about 700 more labels (95 % interval 400 to 1,500; probability 0.82)``."""
+    ends = more(forecast, found)
+    assert ends is not None
+    assert found.labels is not None
+    beyond = "" if found.labels.high is not None else "more than "
+    middle = rounded(max(found.labels.value - forecast.labels, 0))
+    return (
+        f"about {middle:,} more labels (95 % interval {ends[0]:,} to {beyond}{ends[1]:,}; "
+        f"probability {chance(found.probability)} within {plural(found.within, 'label')})"
+    )
+
+
+def chance(probability: float) -> str:
+    """Return a share of resamples, which never proves anything impossible or certain."""
+    return number(min(max(probability, 0.01), 0.99), 2)
+
+
+def toward_target(field: Field) -> str:
+    """Say what it takes to reach the target; empty if that is not known, or not likely."""
+    forecast = nearest(field)
+    if forecast is None or forecast.target is None or not likely(forecast.target):
+        return ""
+    assert forecast.target.accuracy is not None
+    needs = amount(forecast, forecast.target)
+    return f"{forecast.candidate} would reach {of_100(forecast.target.accuracy)} with {needs}."
+
+
+def out_of_reach(field: Field) -> str:
+    """Say that more labels will hardly reach the target; empty if not known, or if they may."""
+    forecast = nearest(field)
+    if forecast is None or forecast.target is None or likely(forecast.target):
+        return ""
+    assert forecast.target.accuracy is not None
+    missing = unknown(field)
+    but = f"; for {listed(missing)} it is not known" if missing else ""
+    return (
+        f"More labels are not likely to reach {of_100(forecast.target.accuracy)}: with up to "
+        f"{plural(forecast.target.within, 'label')}, four times as many as now, the probability "
+        f"is {chance(forecast.target.probability)} for the nearest, {forecast.candidate}{but}."
+    )
+
+
+def toward_margin(forecast: Forecast) -> str:
+    """Say how many more labels gain the margin."""
+    assert forecast.margin is not None
+    assert forecast.margin.gain is not None
+    return (
+        f"More labels would help {forecast.candidate}: it gains {points(forecast.margin.gain)} "
+        f"with {amount(forecast, forecast.margin)}."
+    )
+
+
+def overtaken(field: Field, name: str) -> Iterator[str]:
+    """Yield who is likely to overtake a candidate with more labels."""
+    for found in foretold_crossings(field):
+        if found.b == name and found.labels and found.probability:
+            yield (
+                f"With about {plural(rounded(found.labels.value), 'label')}, {found.a} is likely "
+                f"to overtake {found.b} (probability {chance(found.probability)})."
+            )

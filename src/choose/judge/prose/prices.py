@@ -1,0 +1,98 @@
+"""At which price, volume or date the verdict would be another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from choose.formatting import dollars, months, points, rough
+from choose.judge.decision.breakeven import breakevens
+from choose.judge.decision.rows_needed import Case
+from choose.schema.costs import Breakeven
+
+# A volume or worth further than this many times from the study's is no news.
+FAR = 100
+
+
+def price_flips(case: Case) -> Iterator[str]:
+    """Yield from which volume, value or day on another candidate would be the one to use."""
+    pairs = [found for found in breakevens(case.field) if case.name in (found.a, found.b)]
+    yield from _volume(
+        [p for p in pairs if p.a != case.name], [p for p in pairs if p.a == case.name]
+    )
+    now = case.field.rule.deployment.value_per_right_answer or 0.0
+    near = [p for p in pairs if p.value_needed and now / FAR < p.value_needed < FAR * now]
+    yield from _value(near, case.name)
+    yield from _retirement(case)
+
+
+def _volume(others: Sequence[Breakeven], own: Sequence[Breakeven]) -> Iterator[str]:
+    """Say from where on another pays that costs more to build, and below where a cheaper one does.
+
+    Of several, the one whose break-even is nearest to the volume of the study.
+    """
+    above = {
+        p.requests.value: p
+        for p in others
+        if p.requests.value and p.expected < p.requests.value < FAR * p.expected
+    }
+    if above:
+        found = above[min(above)]
+        yield (
+            f"From about {rough(found.requests_per_month.value or 0.0)} answers a month on"
+            f"{_ends(found)}, not {rough(found.expected / found.months)}, {found.a} would pay for "
+            f"itself within {months(found.months)} against {found.b}."
+        )
+    below = {
+        p.requests.value: p
+        for p in own
+        if p.requests.value and p.expected / FAR < p.requests.value <= p.expected
+    }
+    if below:
+        found = below[max(below)]
+        yield (
+            f"Below about {rough(found.requests_per_month.value or 0.0)} answers a month"
+            f"{_ends(found)}, not {rough(found.expected / found.months)}, {found.b} would do: "
+            f"{found.a} would not pay for itself within {months(found.months)}."
+        )
+
+
+def _value(pairs: Sequence[Breakeven], name: str) -> Iterator[str]:
+    """Say from which worth of a right answer on the other one of a pair is the better buy."""
+    dear = [p for p in pairs if p.a != name and p.net_usd.value < 0]
+    if dear:
+        found = min(dear, key=lambda p: p.value_needed or 0.0)
+        yield (
+            f"If a right answer were worth {dollars(found.value_needed or 0.0)} or more, {found.a} "
+            f"would pay against {found.b}: it gains {points(found.gain.value)}."
+        )
+    taken = [p for p in pairs if p.a == name and p.net_usd.value >= 0]
+    if taken:
+        found = max(taken, key=lambda p: p.value_needed or 0.0)
+        yield (
+            f"If a right answer were worth less than {dollars(found.value_needed or 0.0)}, "
+            f"{found.b} would do: {found.a} gains {points(found.gain.value)} over it."
+        )
+
+
+def _ends(found: Breakeven) -> str:
+    low, high = found.requests_per_month.low, found.requests_per_month.high
+    if low is None:
+        return ""
+    upper = rough(high) if high is not None else "any number"
+    return f" (95 % interval {rough(low)} to {upper})"
+
+
+def _retirement(case: Case) -> Iterator[str]:
+    plan = case.field.rule.deployment
+    for name in (case.name, *case.settlement.rivals[:1]):
+        day, bill = case.field.panel[name].info.retires, case.field.margins.bills.get(name)
+        if day is None:
+            continue
+        if bill is None or plan.horizon_months is None:
+            yield f"The model of {name} is retired on {day.isoformat()}; then it must be replaced."
+        elif bill.months < plan.horizon_months:
+            yield (
+                f"The model of {name} is retired on {day.isoformat()}, after {months(bill.months)} "
+                f"of {months(plan.horizon_months)}: it must pay by then, and building it again "
+                f"costs {dollars(bill.build)}."
+            )

@@ -1,0 +1,199 @@
+"""Why this candidate and not the others, in sentences that cite figures."""
+
+from __future__ import annotations
+
+from choose.formatting import (
+    gain,
+    interval,
+    listed,
+    milliseconds,
+    number,
+    of_100,
+    plural,
+    points,
+    right,
+    seconds,
+)
+from choose.judge.decision.contenders import best_of
+from choose.judge.decision.rows_needed import Case
+from choose.judge.measures.cost_ranking import cost_of
+from choose.judge.prose.headline import best_cheaper
+from choose.schema.decision import Rejected
+
+# A margin above this part of the best baseline's errors is said to be coarse.
+COARSE = 4
+
+
+def reasons(case: Case) -> tuple[str, ...]:
+    """Return what speaks for the candidate that is chosen or used meanwhile."""
+    found = [
+        _measured(case),
+        _over_cheaper(case),
+        _under_dearer(case),
+        _target(case),
+        _open(case),
+        _cost(case),
+        coarse(case),
+    ]
+    return tuple(sentence for sentence in found if sentence)
+
+
+def _measured(case: Case) -> str:
+    candidate = case.field.panel[case.name]
+    assert candidate.main is not None
+    rows = plural(int(candidate.main.kept.sum()), "row")
+    times = (
+        f", mean of {plural(candidate.repetitions, 'repetition')}"
+        if candidate.repetitions > 1
+        else ""
+    )
+    return f"{case.name}: {right(case.field.accuracies[case.name])}, on {rows}{times}."
+
+
+def _over_cheaper(case: Case) -> str:
+    rival = best_cheaper(case)
+    found = case.field.gain(case.name, rival) if rival else None
+    if rival is None or found is None or case.field.relation(case.name, rival) != "better":
+        return ""
+    return f"{gain(case.name, rival, found)}, the best of what costs less."
+
+
+def _under_dearer(case: Case) -> str:
+    most = nearest_dearer(case)
+    found = case.field.gain(most, case.name) if most else None
+    if case.settlement.chosen is None or most is None or found is None:
+        return ""
+    what = f"at most {points(found.high)}" if found.high > 0 else "nothing"
+    needed = case.field.margin(most, case.name)
+    if not case.field.margins.derived:
+        return (
+            f"Nothing dearer is left that could gain {points(needed)}: the nearest, {most}, "
+            f"gains {what} (upper end of the 95 % interval)."
+        )
+    return (
+        f"Nothing dearer is left that could gain what pays for it: the nearest, {most}, gains "
+        f"{what} (upper end of the 95 % interval), and {_pays(needed)}."
+    )
+
+
+def _pays(needed: float) -> str:
+    return f"{points(needed)} would pay for it" if needed < 1 else "no gain would pay for it"
+
+
+def nearest_dearer(case: Case) -> str | None:
+    """Return the dearer candidate that comes nearest to a gain that matters."""
+    spare = {
+        n: found.high - case.field.margin(n, case.name)
+        for n in case.field.dearer(case.name)
+        if (found := case.field.gain(n, case.name))
+    }
+    return max(spare, key=lambda n: spare[n], default=None)
+
+
+def _target(case: Case) -> str:
+    target = case.field.rule.target
+    if target is None:
+        return ""
+    said = {"met": "reaches", "missed": "stays below", "open": "may or may not reach"}
+    return (
+        f"{case.name} {said[case.settlement.target]} the target of {of_100(target)} with its "
+        "whole interval."
+        if case.settlement.target != "open"
+        else f"{case.name} {said['open']} the target of {of_100(target)}: its interval holds it."
+    )
+
+
+def _open(case: Case) -> str:
+    if case.settlement.chosen is not None or not case.settlement.rivals:
+        return ""
+    rival = case.settlement.rivals[0]
+    found = case.field.gain(rival, case.name)
+    if found is None:
+        return f"{rival} and {case.name} share no row."
+    return (
+        f"{gain(rival, case.name, found)}: neither a gain of {points(case.stake)} nor "
+        "equality within that is shown."
+    )
+
+
+def coarse(case: Case) -> str:
+    """Warn of a margin that is large beside what is left to gain; empty if it is not."""
+    field = case.field
+    baseline = best_of(field, ("baseline",))
+    if baseline is None:
+        return ""
+    errors = 1 - field.accuracies[baseline].value
+    if errors <= 0 or case.margin <= errors / COARSE:
+        return ""
+    return (
+        f"The margin of {points(case.margin)} is more than a quarter of the errors of {baseline}, "
+        f"the best baseline, which gets {of_100(errors)} wrong: gains that are large beside those "
+        f"count as nothing here; --margin sets another."
+    )
+
+
+def _cost(case: Case) -> str:
+    rival = best_cheaper(case) if case.settlement.chosen else None
+    rival = rival or (case.settlement.rivals[0] if case.settlement.rivals else None)
+    names = [case.name] + ([rival] if rival else [])
+    said = [text for name in names if (text := _clock(case, name))]
+    return f"{'; '.join(said)}." if said else ""
+
+
+def _clock(case: Case, name: str) -> str:
+    cost = cost_of(case.field.panel[name], case.field.rule)
+    if cost.fit_seconds is None or cost.ms_per_item is None:
+        return ""
+    priced = f", ${number(cost.usd_per_1k, 4)} for 1,000" if cost.usd_per_1k is not None else ""
+    return (
+        f"{name} takes {seconds(cost.fit_seconds)} to fit and "
+        f"{milliseconds(cost.ms_per_item)} an answer{priced}"
+    )
+
+
+def rejected(case: Case) -> tuple[Rejected, ...]:
+    """Return every other candidate with why it was not recommended, the best of them first."""
+    others = sorted(
+        (n for n in case.field.names if n != case.name),
+        key=lambda n: -case.field.accuracies[n].value,
+    )
+    found = [Rejected(candidate=n, why=_against(case, n)) for n in others]
+    outside = [c for c in case.field.panel.candidates if c.info.name not in case.field.names]
+    nothing = f"It answered none of the {plural(len(case.field.panel.rows.targets), 'row')}."
+    return (
+        *found,
+        *(
+            Rejected(
+                candidate=c.info.name,
+                why=c.errors[0] if c.errors else nothing,
+            )
+            for c in outside
+        ),
+    )
+
+
+def _against(case: Case, name: str) -> str:
+    found = case.field.gain(name, case.name)
+    if found is None:
+        return f"It shares no row with {case.name}."
+    shown = case.field.relation(name, case.name)
+    if shown == "worse":
+        return f"{gain(name, case.name, found)}."
+    dearer = name in case.field.dearer(case.name)
+    if dearer and shown in ("equivalent", "not better"):
+        gains = (
+            f"gains at most {points(found.high)}"
+            if found.high > 0
+            else f"gains nothing ({interval(found)})"
+        )
+        pays = f"; {_pays(case.field.margin(name, case.name))}"
+        return (
+            f"It costs more and {gains} over {case.name}"
+            f"{pays if case.field.margins.derived else ''}."
+        )
+    return f"Undecided: {gain(name, case.name, found)}."
+
+
+def doubts(limits: tuple[str, ...], confidence: str) -> str:
+    """Say what holds the confidence down."""
+    return f"Confidence is {confidence}: {listed(limits)}." if limits else ""

@@ -1,0 +1,97 @@
+"""Metrics over labels coded as integers: macro-F1, precision and recall, calibration."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from choose.types import Floats
+
+Codes = npt.NDArray[np.int64]
+
+
+# A row whose answer was unusable: wrong whatever its label.
+UNUSABLE = -1
+
+
+class PerLabel(NamedTuple):
+    """(labels,) precision, recall (NaN where undefined) and support of each label."""
+
+    precision: Floats
+    recall: Floats
+    support: Codes
+
+
+def confusion(targets: Codes, outputs: Codes, labels: int) -> Codes:
+    """Return (labels, labels + 1) counts, targets by outputs; unusable outputs come last."""
+    column = np.where(outputs == UNUSABLE, labels, outputs)
+    flat = np.bincount(targets * (labels + 1) + column, minlength=labels * (labels + 1))
+    return flat.reshape(labels, labels + 1)
+
+
+def per_label(targets: Codes, outputs: Codes, labels: int) -> PerLabel:
+    """Return precision, recall and support of each label."""
+    counts = confusion(targets, outputs, labels)
+    right = counts.diagonal().astype(np.float64)
+    said, support = counts[:, :labels].sum(axis=0), counts.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return PerLabel(right / said, right / support, support)
+
+
+def macro_f1(targets: Codes, outputs: Codes, labels: int) -> float:
+    """Return the mean F1 of the labels that occur among the targets.
+
+    A label that occurs and is never answered has an F1 of 0. One that does not occur is left out
+    of the mean; answering it still costs recall elsewhere.
+    """
+    f1, _ = _f1(targets, outputs, labels)
+    return float(f1.mean())
+
+
+def macro_f1_rows(targets: Codes, outputs: Codes, labels: int) -> Floats:
+    """Return (n,) pseudo-values: their mean is macro-F1, and their spread gives its interval.
+
+    Each row's value is the statistic plus the row's influence on it (the delta method), so that
+    the two-way analysis for means holds for macro-F1 as well.
+    """
+    f1, place = _f1(targets, outputs, labels)
+    n, kept = len(targets), place >= 0
+    counts = confusion(targets, outputs, labels)
+    size = counts.sum(axis=1) + counts[:, :labels].sum(axis=0)
+    # F1 = 2 right / (support + said): its derivative to a right answer, an occurrence, an answer.
+    by_label = np.zeros(labels)
+    by_label[kept] = f1
+    weight = np.where(kept, 1.0 / np.maximum(size, 1), 0.0) * n / len(f1)
+    values = np.full(n, f1.mean())
+    values += 2 * (targets == outputs) * weight[targets]
+    values -= by_label[targets] * weight[targets]
+    said = outputs != UNUSABLE
+    values[said] -= (by_label * weight)[outputs[said]]
+    return values
+
+
+def _f1(targets: Codes, outputs: Codes, labels: int) -> tuple[Floats, Codes]:
+    counts = confusion(targets, outputs, labels)
+    support, said = counts.sum(axis=1), counts[:, :labels].sum(axis=0)
+    occurs = support > 0
+    place = np.where(occurs, np.cumsum(occurs) - 1, -1)
+    return 2.0 * counts.diagonal()[occurs] / (support + said)[occurs], place
+
+
+def expected_calibration_error(
+    confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = 15
+) -> float:
+    """Return the mean distance of confidence and accuracy over bins of equal numbers of rows.
+
+    Args:
+        confidence: (n,) probability of the answer given.
+        right: (n,) 1 where the answer was right, else 0.
+        bins: number of bins (Guo et al. 2017 use 15); fewer where there are fewer rows.
+    """
+    stated, scored = np.asarray(confidence, float), np.asarray(right, float)
+    order = np.argsort(stated, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    gaps = [abs(stated[part].mean() - scored[part].mean()) * len(part) for part in parts]
+    return float(sum(gaps) / len(order))

@@ -1,0 +1,251 @@
+"""The difference of two candidates on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import bdtr
+
+from choose.judge.stats.two_way import (
+    Blend,
+    Mask,
+    answered,
+    crossed,
+    independent_rows,
+    moderated,
+    whole_rows,
+)
+from choose.types import Floats
+
+Method = Literal[
+    "McNemar mid-p", "clustered", "weighted", "paired t", "items x repetitions", "variances added"
+]
+
+
+MCNEMAR: Method = "McNemar mid-p"
+
+
+# One imaginary row for either side (Bonett and Price 2012).
+BONETT_PRICE = (-1.0, 1.0)
+
+
+FEW = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Mean score of a minus mean score of b with a 95 % interval.
+
+    Attributes:
+        rows: rows that both answered.
+        repetitions: repetitions used of a and of b.
+        discordance: mean squared difference of a row's scores within a repetition, as a share of
+            `largest` squared: where answers are right or wrong, how often two differ.
+        largest: the largest difference of a row's scores.
+        luck: share of the error's variance that repetitions make up, the rest being the rows.
+        few: whether a repeated side has fewer than three repetitions.
+        center: where the interval sits, a little nearer to 0 than the value.
+        error: the law of the error around it.
+        independent: what a row is worth where rows hang together or some count more than others:
+            Kish's share, 1 where neither is so.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    method: Method
+    rows: int
+    repetitions: tuple[int, int]
+    discordance: float
+    luck: float
+    few: bool
+    center: float
+    error: Blend
+    independent: float = 1.0
+    largest: float = 1.0
+
+    def bounds(self, level: float) -> tuple[float, float]:
+        """Return the interval at another confidence level."""
+        half = self.error.half_width(level)
+        return max(self.center - half, -1.0), min(self.center + half, 1.0)
+
+    def turned(self) -> Difference:
+        """Return the difference of b minus a."""
+        first, second = self.repetitions
+        return replace(
+            self,
+            value=-self.value,
+            low=-self.high,
+            high=-self.low,
+            center=-self.center,
+            repetitions=(second, first),
+        )
+
+
+def mcnemar_midp(b: int, c: int) -> float:
+    """Return McNemar's mid-p for b and c discordant pairs (Fagerland, Lydersen, Laake 2013).
+
+    Only for two sides that no seed can change: repetitions are not independent pairs.
+    """
+    if b < 0 or c < 0:
+        raise ValueError(f"counts cannot be negative, got {b} and {c}")
+    total, fewer = b + c, min(b, c)
+    if total == 0:
+        return 1.0
+    up_to = float(bdtr(fewer, total, 0.5))
+    point = up_to - (float(bdtr(fewer - 1, total, 0.5)) if fewer else 0.0)
+    return min(1.0, 1.0 - point if b == c else 2 * up_to - point)
+
+
+def paired_difference(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    clusters: Sequence[str] | None = None,
+    weights: npt.ArrayLike | None = None,
+    assumed: float = 0.0,
+    expected: float = 0.0,
+) -> Difference:
+    """Compare two (items, repetitions) matrices of scores in [0, 1], NaN where not measured.
+
+    The variance is that of the paired items plus each side's own from its repetitions, or that of
+    common repetitions where it is larger. A side with one repetition is compared with every
+    repetition of the other. Two sides with one repetition each get Bonett and Price's interval,
+    and McNemar's mid-p if rows are independent and unweighted. Rows that a side did not answer in
+    all repetitions used are left out.
+
+    Args:
+        a: (n, S) or (n,) scores.
+        b: (n, S) or (n,) scores.
+        clusters: rows that hang together.
+        weights: (n,) weights of the rows.
+        assumed: variance to add for repetitions that should have been varied and were not.
+        expected: variance of one repetition of a side, as known from elsewhere; where a side has
+            only two, theirs is drawn toward it.
+
+    Raises:
+        ValueError: if no row was answered by both.
+    """
+    x, y, kept, common = aligned(_columns(a), _columns(b))
+    names = None if clusters is None else [clusters[i] for i in np.flatnonzero(kept).tolist()]
+    w = None if weights is None else np.asarray(weights, dtype=np.float64)[kept]
+    found = _analyse(x, y, common, names, w)
+    repetitions = [n for n in (x.shape[1], y.shape[1]) if n > 1]
+    if expected and repetitions and min(repetitions) < FEW:
+        usual = expected * sum(1 / n for n in repetitions)
+        found = found._replace(error=moderated(found.error, usual))
+    alike = names is None and w is None
+    worth = 1.0 if alike else independent_rows(names, w) / len(x)
+    return replace(_difference(x, y, _assume(found, assumed), w), independent=worth)
+
+
+def _difference(x: Floats, y: Floats, found: _Moments, w: Floats | None) -> Difference:
+    half = found.error.half_width()
+    p = found.error.p(found.center)
+    discordance, largest = _discordance(x, y, w)
+    if found.method == MCNEMAR:
+        p = mcnemar_midp(int((x > y).sum()), int((x < y).sum()))
+    return Difference(
+        value=found.mean,
+        low=max(found.center - half, -1.0),
+        high=min(found.center + half, 1.0),
+        p=p,
+        method=found.method,
+        rows=len(x),
+        repetitions=(x.shape[1], y.shape[1]),
+        discordance=discordance,
+        largest=largest,
+        luck=found.error.second / found.error.variance,
+        few=found.assumed or 1 < max(x.shape[1], y.shape[1]) < FEW,
+        center=found.center,
+        error=found.error,
+    )
+
+
+def _assume(found: _Moments, variance: float) -> _Moments:
+    if not variance:
+        return found
+    # Known by assumption, so it brings no degrees of freedom of its own.
+    error = found.error
+    second = error.second + variance
+    df = error.df_second * (second / error.second) ** 2 if error.second else inf
+    return found._replace(
+        error=Blend(error.first, error.df_first, second, df),
+        assumed=True,
+        method="items x repetitions",
+    )
+
+
+class _Moments(NamedTuple):
+    mean: float
+    center: float
+    error: Blend
+    method: Method
+    assumed: bool = False
+
+
+def _analyse(
+    x: Floats, y: Floats, common: bool, names: Sequence[str] | None, w: Floats | None
+) -> _Moments:
+    if 1 not in (x.shape[1], y.shape[1]):
+        return _two_sided(x, y, common, names, w)
+    parts = crossed(x - y, names, w, BONETT_PRICE)
+    moments = _Moments(parts.mean, parts.center, parts.error, "items x repetitions")
+    if parts.repetitions > 1:
+        return moments
+    grouped = names is not None and len(set(names)) < len(names)
+    binary = bool(np.isin(x, (0, 1)).all() and np.isin(y, (0, 1)).all())
+    if grouped or w is not None:
+        return moments._replace(method="clustered" if grouped else "weighted")
+    if not binary:
+        return moments._replace(method="paired t")
+    return moments._replace(method=MCNEMAR, error=Blend(parts.items, inf))
+
+
+def _two_sided(
+    x: Floats, y: Floats, common: bool, names: Sequence[str] | None, w: Floats | None
+) -> _Moments:
+    means = crossed(x.mean(axis=1) - y.mean(axis=1), names, w, BONETT_PRICE)
+    sides = [crossed(side, names, w) for side in (x, y)]
+    own = [side.repetition for side in sides]
+    spread = sum(v**2 / (side.repetitions - 1) for v, side in zip(own, sides, strict=True))
+    df = sum(own) ** 2 / spread if spread else inf
+    # Fits of two candidates share a repetition's draw at most, which correlates them positively;
+    # should the common repetitions show a larger variance than the sides do, that one counts.
+    shared = crossed(x - y, names, w).repetition if common else 0.0
+    error = Blend(means.items, max(means.clusters - 1, 1), max(sum(own), shared), df)
+    method: Method = "items x repetitions" if common else "variances added"
+    return _Moments(means.mean, means.center, error, method)
+
+
+def aligned(x: Floats, y: Floats) -> tuple[Floats, Floats, Mask, bool]:
+    """Return both sides on the rows and repetitions that count, which rows, and if in common.
+
+    Raises:
+        ValueError: if no row was answered by both.
+    """
+    if len(x) != len(y):
+        raise ValueError(f"both sides need the same rows, got {len(x)} and {len(y)}")
+    both = answered(x) & answered(y)
+    kept = both & whole_rows(x, both) & whole_rows(y, both)
+    if not kept.any():
+        raise ValueError("no row was answered by both sides")
+    left, right = ~np.isnan(x[kept]).any(axis=0), ~np.isnan(y[kept]).any(axis=0)
+    common = left.shape == right.shape and bool((left == right).all())
+    return x[kept][:, left], y[kept][:, right], kept, common
+
+
+def _columns(scores: npt.ArrayLike) -> Floats:
+    y = np.asarray(scores, dtype=np.float64)
+    return y[:, None] if y.ndim == 1 else y
+
+
+def _discordance(x: Floats, y: Floats, w: Floats | None) -> tuple[float, float]:
+    apart = np.abs(x[:, :, None] - y[:, None, :])
+    largest = float(apart.max()) or 1.0
+    return float(np.average(((apart / largest) ** 2).mean(axis=(1, 2)), weights=w)), largest

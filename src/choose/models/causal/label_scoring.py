@@ -1,0 +1,335 @@
+"""Exact log-probabilities of labels under a causal language model, without generating."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from choose.errors import ModelError
+from choose.models.causal.chat_template import Layout, Prompt
+from choose.models.causal.packed_attention import Pack, Piece, logits, steady_places
+from choose.models.hardware.device import threads
+from choose.models.hardware.memory import scored_rows, scored_tokens
+from choose.models.results.cache import Shelf
+from choose.progress import went
+from choose.types import Counts, Floats
+
+if TYPE_CHECKING:
+    import torch
+
+    from choose.models.causal.packed_attention import Past
+
+
+Ints = npt.NDArray[np.int64]
+
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelTrie:
+    """Every distinct beginning of a label is a node; the root is the end of the prompt.
+
+    A label's log-probability is the sum over its steps of log p(token | position), the last step
+    being `end`, the token that closes an answer: without it, a label that another one begins
+    with would always look better. Positions count from the root (0), so node i stands at i + 1.
+
+    Attributes:
+        tokens: (nodes,) the token of each node.
+        depth: (nodes,) how many tokens lie between the root and the node, itself included.
+        sees: (nodes, nodes) True where a row's node has the column's node on its path.
+        step_label, step_position, step_token: (steps,) all labels' steps, one after another.
+        lengths: (labels,) tokens of each label, the end included.
+    """
+
+    tokens: Ints
+    depth: Ints
+    sees: Bools
+    step_label: Ints
+    step_position: Ints
+    step_token: Ints
+    lengths: Ints
+
+    @classmethod
+    def build(cls, labels: Sequence[Sequence[int]], end: int) -> LabelTrie:
+        """Grow the tree from the labels' tokens, each label closed by `end`."""
+        return cls.of([(*label, end) for label in labels])
+
+    @classmethod
+    def of(cls, answers: Sequence[Sequence[int]]) -> LabelTrie:
+        """Grow the tree from whole answers: the last token of each is scored and is no node."""
+        places: dict[tuple[int, ...], int] = {}
+        steps: list[tuple[int, int, int]] = []
+        for number, answer in enumerate(answers):
+            position = 0
+            for length, token in enumerate(answer, start=1):
+                steps.append((number, position, token))
+                if length < len(answer):
+                    position = 1 + places.setdefault(tuple(answer[:length]), len(places))
+        sees = np.zeros((len(places), len(places)), dtype=np.bool_)
+        for path, place in places.items():
+            for length in range(1, len(path) + 1):
+                sees[place, places[path[:length]]] = True
+        columns = np.array(steps, dtype=np.int64).reshape(-1, 3).T
+        return cls(
+            tokens=np.array([path[-1] for path in places], dtype=np.int64),
+            depth=np.array([len(path) for path in places], dtype=np.int64),
+            sees=sees,
+            step_label=columns[0],
+            step_position=columns[1],
+            step_token=columns[2],
+            lengths=np.array([len(answer) for answer in answers], dtype=np.int64),
+        )
+
+    def mask(self, prefix: int, rest: int) -> Bools:
+        """Return (rest + nodes, prefix + rest + nodes): which token may look at which.
+
+        Prompt tokens look back as usual; a node looks at the whole prompt and its own path.
+        """
+        rows = rest + len(self.tokens)
+        mask = np.zeros((rows, prefix + rows), dtype=np.bool_)
+        mask[:, :prefix] = True
+        mask[:rest, prefix : prefix + rest] = np.tri(rest, dtype=np.bool_)
+        mask[rest:, prefix : prefix + rest] = True
+        mask[rest:, prefix + rest :] = self.sees
+        return mask
+
+    def positions(self, prefix: int, rest: int) -> Ints:
+        """Return (rest + nodes,) the place of each token in the text it belongs to."""
+        return np.concatenate([np.arange(prefix, prefix + rest), prefix + rest - 1 + self.depth])
+
+
+# Rows of logits that are normalised at a time, so that they stay in the processor's cache.
+_ROWS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What a model makes of n prompts.
+
+    Attributes:
+        logprobs: (n, labels) log-probability of each label as the whole answer.
+        tokens_in: (n,) tokens of the prompt.
+        tokens_cached: (n,) the part of them that came from the shared prefix.
+        latency: (n,) seconds when it was computed, a pass shared out by tokens.
+        cached_seconds: what the rows that were known already had cost, equal ones counted once.
+    """
+
+    logprobs: Floats
+    tokens_in: Counts
+    tokens_cached: Counts
+    latency: Floats
+    cached_seconds: float
+
+
+def whole_length(prompt: Prompt, trie: LabelTrie) -> int:
+    """Return the tokens of a prompt with its longest label."""
+    return len(prompt.prefix) + len(prompt.rest) + int(trie.depth.max(initial=0))
+
+
+def own_length(prompt: Prompt, trie: LabelTrie) -> int:
+    """Return the tokens that a prompt adds to a pass."""
+    return len(prompt.rest) + len(trie.tokens)
+
+
+def label_logprobs(found: torch.Tensor, trie: LabelTrie, prompts: int) -> Floats:
+    """Return (prompts, labels) from the (prompts * (1 + nodes), vocabulary) logits."""
+    import torch
+
+    norms = torch.cat([rows.float().logsumexp(-1) for rows in torch.split(found, _ROWS)])
+    at = np.arange(prompts)[:, None] * (1 + len(trie.tokens)) + trie.step_position
+    places = torch.from_numpy(at).to(found.device)
+    tokens = torch.from_numpy(trie.step_token).to(found.device)
+    steps = (found[places, tokens].float() - norms[places]).cpu().double().numpy()
+    logprobs = np.zeros((len(trie.lengths), prompts), dtype=np.float64)
+    np.add.at(logprobs, trie.step_label, steps.T)
+    return np.ascontiguousarray(logprobs.T)
+
+
+def answer_keys(prompts: Sequence[Prompt], trie: LabelTrie) -> list[bytes]:
+    """Return what identifies the answer to each prompt: its tokens, its parts, the labels."""
+    sha = hashlib.sha256(trie.step_label.tobytes())
+    sha.update(trie.step_token.tobytes())
+    labels = sha.digest()
+    return [_identity(prompt) + labels for prompt in prompts]
+
+
+def _identity(prompt: Prompt) -> bytes:
+    parts = [np.array(part, dtype=np.int64).tobytes() for part in prompt]
+    return hashlib.sha256(len(parts[0]).to_bytes(8, "big") + b"".join(parts)).digest()
+
+
+_PREFIXES = 4
+
+
+# Answers remembered at most: what is left of a stream of millions; studies have fewer.
+MOST = 100_000
+
+
+@dataclass(eq=False)
+class CausalLM:
+    """A loaded model, the prefixes it holds in memory and the answers it has given.
+
+    `shelf` holds the answers of earlier processes.
+
+    A pass holds several prompts: of each the rest after the shared prefix, whose keys and values
+    are kept, and all labels as one tree. They share the products of the layers but no attention,
+    so an answer does not depend on what else is asked: to the bit where the rows of a product do
+    not depend on their number, as bfloat16's here, and within rounding elsewhere.
+    """
+
+    model: Any
+    layout: Layout
+    digest: str
+    tree: bool = True
+    prefixes: OrderedDict[tuple[int, ...], Past] = field(default_factory=OrderedDict)
+    answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict)
+    shelf: Shelf | None = None
+
+    @property
+    def context(self) -> int:
+        """Return the longest prompt with labels, in tokens, that the model reads."""
+        return int(getattr(self.model.config, "max_position_embeddings", None) or 1 << 20)
+
+    @cached_property
+    def reach(self) -> int:
+        """Return the longest prompt with labels whose places mean the same in any company."""
+        return steady_places(self.model.config)
+
+    def score(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Scored:
+        """Return what the model makes of each prompt, each distinct one computed once a process.
+
+        Raises:
+            ModelError: if a prompt does not fit the model.
+        """
+        keys = answer_keys(prompts, trie)
+        if self.shelf is not None:
+            self.answers.update(self.shelf.get({k for k in keys if k not in self.answers}))
+        known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
+        new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
+        tokens, done = sum(own_length(prompt, trie) for prompt in new.values()), 0
+        for some in self._passes(new, trie):
+            threads()
+            start = perf_counter()
+            asked = [new[key] for key in some]
+            if self._in_company(asked[0], trie):
+                rows = self.tree_pass(asked, trie)
+            else:
+                rows = self.plain(asked[0], trie)[None]
+            pace = (perf_counter() - start) / sum(own_length(new[key], trie) for key in some)
+            for key, row in zip(some, rows, strict=True):
+                self.answers[key] = row, pace * own_length(new[key], trie)
+            if self.shelf is not None:
+                self.shelf.put({key: self.answers[key] for key in some})
+            done += sum(own_length(new[key], trie) for key in some)
+            went(done, tokens, "scoring")
+        found = [self.answers[key] for key in keys]
+        while len(self.answers) > MOST:
+            del self.answers[next(iter(self.answers))]
+        return Scored(
+            logprobs=np.array([r for r, _ in found]).reshape(len(prompts), len(trie.lengths)),
+            tokens_in=np.array([len(p.prefix) + len(p.rest) for p in prompts], dtype=np.int64),
+            tokens_cached=np.array([len(p.prefix) for p in prompts], dtype=np.int64),
+            latency=np.array([seconds for _, seconds in found], dtype=np.float64),
+            cached_seconds=known,
+        )
+
+    def _passes(self, new: dict[bytes, Prompt], trie: LabelTrie) -> Iterator[list[bytes]]:
+        """Yield the prompts that go into a pass together: so many tokens and logits at most."""
+        device, rows = self.model.device.type, 1 + len(trie.tokens)
+        size = self.model.config.get_text_config().vocab_size
+        most_rows = scored_rows(device, size, self.model.dtype.itemsize)
+        some: list[bytes] = []
+        tokens = 0
+        for key, prompt in new.items():
+            if not self._in_company(prompt, trie):
+                yield [key]
+                continue
+            full = tokens + own_length(prompt, trie) > scored_tokens(device)
+            if some and (full or (len(some) + 1) * rows > most_rows):
+                yield some
+                some, tokens = [], 0
+            some.append(key)
+            tokens += own_length(prompt, trie)
+        if some:
+            yield some
+
+    def _in_company(self, prompt: Prompt, trie: LabelTrie) -> bool:
+        """Return whether a prompt can be asked with others, its labels as a tree."""
+        return self.tree and whole_length(prompt, trie) <= self.reach
+
+    def tree_pass(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Floats:
+        """Return (n, labels) log-probabilities from one pass over the rests and the label trees."""
+        for prompt in prompts:
+            self._check_fits(whole_length(prompt, trie))
+        pieces = [self._piece(prompt, trie) for prompt in prompts]
+        found = logits(self.model, Pack(pieces))
+        return label_logprobs(found, trie, len(prompts))
+
+    def _piece(self, prompt: Prompt, trie: LabelTrie) -> Piece:
+        prefix, rest = len(prompt.prefix), len(prompt.rest)
+        if not rest:  # the answer begins after a token of the pass
+            return self._piece(Prompt(prompt.prefix[:-1], prompt.prefix[-1:]), trie)
+        return Piece(
+            tokens=np.concatenate([np.array(prompt.rest, dtype=np.int64), trie.tokens]),
+            positions=trie.positions(prefix, rest),
+            sees=trie.mask(prefix, rest),
+            past=self._past(prompt.prefix) if prefix else None,
+            past_tokens=prefix,
+            wanted=np.arange(rest - 1, rest + len(trie.tokens)),
+        )
+
+    def plain(self, prompt: Prompt, trie: LabelTrie) -> Floats:
+        """Return (labels,) log-probabilities from one ordinary pass a label.
+
+        The slow way, for models that do not honour a tree-shaped mask, and the reference that
+        the fast one is tested against.
+        """
+        import torch
+
+        logprobs = np.zeros(len(trie.lengths), dtype=np.float64)
+        for label, length in enumerate(trie.lengths):
+            tokens = trie.step_token[trie.step_label == label].tolist()
+            whole = [*prompt.prefix, *prompt.rest, *tokens[:-1]]
+            self._check_fits(len(whole))
+            ids = torch.tensor([whole], device=self.model.device)
+            with torch.inference_mode():
+                output = self.model(input_ids=ids, use_cache=False, logits_to_keep=int(length))
+                rows = output.logits[0, -int(length) :].float().log_softmax(-1)
+            logprobs[label] = sum(float(row[t]) for row, t in zip(rows, tokens, strict=True))
+        return logprobs
+
+    def _past(self, tokens: tuple[int, ...]) -> Past:
+        """Return the prefix's keys and values, computed once while it is in use."""
+        if tokens not in self.prefixes:
+            count = len(tokens)
+            whole = Piece(
+                tokens=np.array(tokens, dtype=np.int64),
+                positions=np.arange(count),
+                sees=np.tri(count, dtype=np.bool_),
+                past=None,
+                past_tokens=0,
+                wanted=np.array([count - 1]),
+            )
+            pack = Pack([whole], keeps=True)
+            logits(self.model, pack)
+            self.prefixes[tokens] = pack.kept
+        self.prefixes.move_to_end(tokens)
+        while len(self.prefixes) > _PREFIXES:
+            self.prefixes.popitem(last=False)
+        return self.prefixes[tokens]
+
+    def _check_fits(self, length: int) -> None:
+        if length > self.context:
+            raise ModelError(
+                f"A prompt has {length:,} tokens, and the model reads {self.context:,} at most. "
+                "Use shorter label descriptions, fewer demonstrations or another model."
+            )

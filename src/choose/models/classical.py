@@ -1,0 +1,250 @@
+"""Logistic regression on dense or sparse features, as the cheap candidates use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from choose.types import Floats
+
+# Single-character words and digits carry meaning in short texts; the default drops them.
+VIEWS: Mapping[str, Mapping[str, Any]] = {
+    "words": {
+        "ngram_range": (1, 2),
+        "sublinear_tf": True,
+        "token_pattern": r"(?u)\b\w+\b|[^\w\s]",
+    },
+    "single words": {
+        "ngram_range": (1, 1),
+        "sublinear_tf": True,
+        "token_pattern": r"(?u)\b\w+\b|[^\w\s]",
+    },
+    "characters": {
+        "analyzer": "char_wb",
+        "ngram_range": (2, 4),
+        "sublinear_tf": True,
+        "min_df": 2,
+    },
+    # For a pool of blanks, or of one row, in which the others find nothing.
+    "letters": {"analyzer": "char", "lowercase": False},
+}
+
+
+class Bag:
+    """Texts as sparse rows; the vocabulary and the rarities come from the pool alone."""
+
+    def __init__(self, *views: str) -> None:
+        self.views = views
+
+    def fit(self, texts: Sequence[str]) -> Any:
+        """Learn the vocabulary and return the (n, d) matrix of the texts learnt from."""
+        try:
+            return self._learn(texts)
+        except ValueError:  # no n-gram left
+            self.views = ("letters",)
+            return self._learn(texts)
+
+    def __call__(self, texts: Sequence[str]) -> Any:
+        """Return the (m, d) matrix of other texts."""
+        return self.union.transform(texts)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the terms of each view, in order, and their rarities."""
+        fitted = dict(self.union.transformer_list)
+        terms = {view: found.get_feature_names_out().tolist() for view, found in fitted.items()}
+        return {"terms": terms}, {f"idf {view}": found.idf_ for view, found in fitted.items()}
+
+    @classmethod
+    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Bag:
+        """Rebuild the library's own vectorisers from what `state` returned."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.pipeline import FeatureUnion
+
+        bag = cls(*facts["terms"])
+        fitted = []
+        for view, terms in facts["terms"].items():
+            vectoriser = TfidfVectorizer(vocabulary=terms, **VIEWS[view])
+            vectoriser.idf_ = np.asarray(arrays[f"idf {view}"])
+            fitted.append((view, vectoriser))
+        bag.union = FeatureUnion(fitted)
+        return bag
+
+    def _learn(self, texts: Sequence[str]) -> Any:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.pipeline import FeatureUnion
+
+        self.union = FeatureUnion([(view, TfidfVectorizer(**VIEWS[view])) for view in self.views])
+        return self.union.fit_transform(texts)
+
+
+class Folded:
+    """Sparse columns that are multiples of each other, each such group turned into one column.
+
+    Weights under an L2 penalty are shared within a group in proportion to its columns (the
+    representer theorem again), so turning the group onto its one direction changes neither the fit
+    nor the solver's path. Measured on 5,452 questions: 52,673 columns become 24,773, and the fit
+    takes 1.4 s instead of 2.6 s.
+    """
+
+    def __init__(self, rows: Any) -> None:
+        """Take (n, d) sparse rows."""
+        from scipy.sparse import csr_matrix
+
+        columns = rows.tocsc()
+        columns.sort_indices()
+        counts = np.diff(columns.indptr)
+        column = np.repeat(np.arange(len(counts)), counts)
+        lengths = np.sqrt(np.bincount(column, columns.data**2, minlength=len(counts)))
+        group = _groups(columns, columns.data / lengths[column])
+        whole = np.sqrt(np.bincount(group, lengths**2))
+        share = np.divide(lengths, whole[group], out=np.zeros_like(lengths), where=lengths > 0)
+        self.turn = csr_matrix((share, (np.arange(len(group)), group)))
+
+    def __call__(self, rows: Any) -> Any:
+        """Return (m, r) sparse rows of (m, d) sparse rows."""
+        return (rows @ self.turn).tocsr()
+
+    def unfold(self, weights: Floats) -> Floats:
+        """Return (k, d) weights on the features that answer as (k, r) on the folded ones do."""
+        unfolded: Floats = np.asarray(self.turn @ weights.T).T
+        return unfolded
+
+
+def _groups(columns: Any, directions: Floats) -> Any:
+    """Return (d,) the number of each column's group: those of one direction."""
+    # Rounded, since the same shares reach two columns by different roads.
+    rounded, ends = np.round(directions, 10), columns.indptr.tolist()
+    numbers: dict[bytes, int] = {}
+    return np.array(
+        [
+            numbers.setdefault(
+                columns.indices[a:b].tobytes() + rounded[a:b].tobytes(), len(numbers)
+            )
+            for a, b in pairwise(ends)
+        ]
+    )
+
+
+# A label the pool never showed gets this probability instead of 0, whose logarithm is no number.
+FLOOR = 1e-9
+
+
+# Beyond this many rows the products of all with all would take too much memory.
+MOST_ROWS = 2_000
+
+
+def log_scores(labels: Sequence[str], seen: Sequence[str], probabilities: Floats) -> Floats:
+    """Spread (n, seen) probabilities over all labels and return normalised logarithms."""
+    full = np.full((len(probabilities), len(labels)), FLOOR)
+    full[:, [labels.index(label) for label in seen]] += probabilities
+    scores: Floats = np.log(full / full.sum(axis=1, keepdims=True))
+    return scores
+
+
+class LogisticHead:
+    """Multinomial logistic regression that also stands a pool with a single class."""
+
+    def __init__(self, C: float) -> None:
+        self.C = C
+
+    def fit(self, features: Any, targets: Sequence[str]) -> None:
+        """Learn from (n, d) features, dense or sparse."""
+        from sklearn.linear_model import LogisticRegression
+
+        self.seen = sorted(set(targets))
+        self.model = None
+        self.coordinates = coordinates(features, len(self.seen))
+        features = self.coordinates(features) if self.coordinates else features
+        if len(self.seen) > 1:
+            self.model = LogisticRegression(C=self.C, max_iter=1000)
+            self.model.fit(features, list(targets))
+            self.seen = list(self.model.classes_)
+
+    def probabilities(self, features: Any) -> Floats:
+        """Return (n, seen) probabilities."""
+        if self.model is None:
+            return np.ones((features.shape[0], 1))
+        features = self.coordinates(features) if self.coordinates else features
+        probabilities: Floats = self.model.predict_proba(features)
+        return probabilities
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the labels seen, and a weight for each feature whatever space they were learnt in.
+
+        The weights hold no row of the pool.
+        """
+        facts = {"C": self.C, "seen": [str(label) for label in self.seen]}
+        if self.model is None:
+            return facts, {}
+        weights = self.model.coef_
+        if self.coordinates is not None:
+            weights = self.coordinates.unfold(weights)
+        return facts, {"weights": weights, "bias": self.model.intercept_}
+
+    @classmethod
+    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> LogisticHead:
+        """Rebuild the library's own classifier from what `state` returned."""
+        from sklearn.linear_model import LogisticRegression
+
+        head = cls(facts["C"])
+        head.seen, head.model, head.coordinates = list(facts["seen"]), None, None
+        if "weights" in arrays:
+            head.model = LogisticRegression(C=head.C)
+            head.model.classes_ = np.array(head.seen)
+            head.model.coef_, head.model.intercept_ = arrays["weights"], arrays["bias"]
+            head.model.n_features_in_ = head.model.coef_.shape[1]
+        return head
+
+
+def coordinates(features: Any, classes: int) -> RowSpace | Folded | None:
+    """Return the space in which features are fitted fastest; the fit is the same in each."""
+    from scipy.sparse import issparse
+
+    if pays(features, classes):
+        return RowSpace(features)
+    return Folded(features) if issparse(features) and features.nnz else None
+
+
+def pays(features: Any, classes: int) -> bool:
+    """Return whether so few sparse rows with so many features are better fitted by their space.
+
+    The eigenvectors cost n^3 operations; they spare some 60 passes, each over all entries and,
+    in the solver's own memory, over all features, once a class. The weights of the two were
+    measured on sets of 200 to 1,360 rows: 1,360 short questions take 0.6 s instead of 4.1 s.
+    """
+    from scipy.sparse import issparse
+
+    rows, columns = features.shape
+    if not issparse(features) or not 1 < rows <= MOST_ROWS or 4 * rows >= columns:
+        return False
+    return bool(rows**3 < classes * (100 * features.nnz + 860 * columns))
+
+
+class RowSpace:
+    """Sparse rows as coordinates in the space that the learnt rows span.
+
+    Weights of a model with an L2 penalty lie in that space (the representer theorem; Schoelkopf,
+    Herbrich and Smola 2001), so a fit on these n coordinates is the fit on the d features, at a
+    fraction of the time where n is far smaller than d. Measured on 482 tickets with 27,000
+    features: 0.25 s instead of 1.7 s.
+    """
+
+    def __init__(self, rows: Any) -> None:
+        """Take (n, d) sparse rows."""
+        self.rows = rows
+        values, vectors = np.linalg.eigh((rows @ rows.T).toarray())
+        kept = values > values[-1] * 1e-10
+        self.turn = vectors[:, kept] / np.sqrt(values[kept])
+
+    def __call__(self, rows: Any) -> Floats:
+        """Return (m, r) coordinates of (m, d) sparse rows."""
+        coordinates: Floats = np.asarray((rows @ self.rows.T) @ self.turn)
+        return coordinates
+
+    def unfold(self, weights: Floats) -> Floats:
+        """Return (k, d) weights on the features that answer as (k, r) on coordinates do."""
+        unfolded: Floats = np.asarray(self.rows.T @ (self.turn @ weights.T)).T
+        return unfolded

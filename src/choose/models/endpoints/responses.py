@@ -1,0 +1,330 @@
+"""From what a model wrote to a label: strictly, or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from choose.models.endpoints.client import Reply
+from choose.models.endpoints.ledger import Alternatives, Paid, Usage
+from choose.types import Answers, Counts, Floats, Status, Task
+
+# A longer text is an essay, and a label in it no answer.
+WORDS = 25
+
+
+_THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.S | re.I)
+
+
+_OPEN_THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>", re.I)
+
+
+_LEAD = re.compile(
+    r"^(the )?(best |correct |right )?"
+    r"(label|category|class|answer|output|intent)( is)?\s*[:=\-]?\s+",
+    re.I,
+)
+
+
+_NOT = re.compile(
+    r"\b(not|no|nor|never|neither|either|or|unless|except|without|rather|instead)\b|n['\u2019]t\b",
+    re.I,
+)
+
+
+_REFUSAL = re.compile(
+    r"^\W*(i['\u2019]?m sorry|sorry,|i am sorry|i apologi[sz]e|as an ai"
+    r"|i (can['\u2019]?t|cannot|can not|won['\u2019]?t|am (not able|unable))\b"
+    r"|i['\u2019]m (not able|unable)\b)",
+    re.I,
+)
+
+
+_MARKS = r"\s\"'\u201c\u201d\u2018\u2019\u00ab\u00bb`*_\-\u2013\u2014"
+
+
+_EDGE = re.compile(rf"^[{_MARKS}#>(\[{{.,:;!?]+|[{_MARKS})\]}}.,:;!?]+$")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads answers to one task.
+
+    `names` is whether labels may be written as they read; they may always be written as they are.
+    """
+
+    task: Task
+
+    def read(self, paid: Paid) -> tuple[str | None, Status]:
+        """Return the label, or None and why there is none."""
+        if paid.refusal or paid.finish == "content_filter":
+            return None, "refused"
+        text = _THOUGHT.sub("", paid.content, count=1).strip()
+        if _OPEN_THOUGHT.match(text):  # it was still thinking
+            return None, "cut" if paid.finish == "length" else "empty"
+        if (label := self._structured(text)) is not None:
+            return label, "ok"
+        if paid.finish == "length":
+            return None, "cut"
+        if not text:
+            return None, "empty"
+        if (label := self._plain(text)) is not None:
+            return label, "ok"
+        return None, "refused" if _REFUSAL.search(text) else "off-list"
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        """Return every way to write a label; a name wins over another label's own spelling."""
+        labels = zip(self.task.labels, self.task.names, strict=True)
+        pairs = [(label, label) for label in self.task.labels] + [(n, la) for la, n in labels]
+        ways: dict[str, set[str]] = {}
+        for written, label in pairs:
+            ways.setdefault(_plainly(written), set()).add(label)
+        return {way: labels.pop() for way, labels in ways.items() if len(labels) == 1 and way}
+
+    @cached_property
+    def _mention(self) -> re.Pattern[str]:
+        # The longest first, so that "lost card" is not read as "card".
+        ways = sorted(self._known, key=len, reverse=True)
+        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, ways))})(?!\w)")
+
+    def _structured(self, text: str) -> str | None:
+        """Read a JSON object, fenced or not, that holds one label."""
+        start, end = text.find("{"), text.rfind("}")
+        if start < 0 or end < start or len(text) - (end - start) > 40:
+            return None
+        try:
+            found = json.loads(text[start : end + 1])
+        except ValueError:
+            return None
+        value = found.get("label") if len(found) != 1 else next(iter(found.values()))
+        return self._exactly(value) if isinstance(value, str) else None
+
+    def _plain(self, text: str) -> str | None:
+        lines = [line for line in text.splitlines() if line.strip()]
+        for candidate in (text, lines[0], lines[-1]) if lines else ():
+            bare = _EDGE.sub("", candidate)
+            for form in (bare, _EDGE.sub("", _LEAD.sub("", bare))):
+                if (label := self._exactly(form)) is not None:
+                    return label
+        return self._only_mention(text)
+
+    def _exactly(self, text: str) -> str | None:
+        return self._known.get(_plainly(text))
+
+    def _only_mention(self, text: str) -> str | None:
+        plain = _plainly(text)
+        if not self._known or len(plain.split()) > WORDS:
+            return None
+        rest = self._mention.sub(" ", plain)
+        labels = {self._known[way] for way in self._mention.findall(plain)}
+        return labels.pop() if len(labels) == 1 and not _NOT.search(rest) else None
+
+
+def _plainly(text: str) -> str:
+    """Return a text as labels are compared: one case, words apart by single spaces, no edges."""
+    bare = _EDGE.sub("", text)
+    return " ".join(re.sub(r"[\s_\-]+", " ", bare or text).casefold().split())
+
+
+# No label is ever impossible; scores must be finite.
+LEAST = 1e-6
+
+
+def label_scores(
+    odds: Alternatives, content: str, written: str, names: Sequence[str], chosen: int
+) -> Floats | None:
+    """Return (labels,) log-probabilities, or None where the tokens are not those of the answer.
+
+    A server lists a few alternatives to each token. An alternative that other labels begin with
+    gives them its share; what no label of the list accounts for is spread over all of them. So the
+    chosen label's figure is exact and the others' are estimates.
+
+    Args:
+        odds: the tokens with their log-probabilities and alternatives.
+        content: the whole answer.
+        written: the chosen label as it stands in the content.
+        names: all labels as the model would write them.
+        chosen: which of them was.
+    """
+    start = content.rfind(written)
+    if not written or start < 0 or "".join(t for t, _, _ in odds)[: len(content)] != content:
+        return None
+    head, end = content[:start], start + len(written)
+    mass, path, place = np.zeros(len(names)), 1.0, 0
+    for token, logprob, others in odds:
+        if start - len(token) < place < end and place + len(token) > start:
+            for other, other_logprob in others:
+                heirs = _heirs(content[:place] + other, head, names) if other != token else []
+                for heir in heirs:
+                    mass[heir] += path * math.exp(other_logprob) / len(heirs)
+            path *= math.exp(logprob)
+        place += len(token)
+    mass[chosen] += path
+    rest = max(0.0, 1.0 - float(mass.sum()))
+    shared = mass + rest / len(names) + LEAST
+    scores: Floats = np.log(shared / shared.sum())
+    return scores
+
+
+def _heirs(text: str, head: str, names: Sequence[str]) -> list[int]:
+    """Return the labels that a text, up to an alternative token, can still become."""
+    return [
+        number
+        for number, name in enumerate(names)
+        if (head + name).startswith(text)
+        or (text.startswith(head + name) and len(text) > len(head))
+    ]
+
+
+# No label is this long; what a server adds beyond it is not worth keeping.
+LONGEST = 4_000
+
+
+# Alternatives below this log-probability cannot change a score that anyone would read.
+FLOOR = math.log(1e-6)
+
+
+def paid_from(reply: Reply) -> Paid:
+    """Read the first choice and the counts; what is missing or no figure is None."""
+    choice = _first(reply.payload.get("choices"))
+    message = _mapping(choice.get("message"))
+    finish, refusal = choice.get("finish_reason"), message.get("refusal")
+    return Paid(
+        content=_text(message.get("content")),
+        refusal=refusal[:LONGEST] if isinstance(refusal, str) and refusal else None,
+        finish=finish if isinstance(finish, str) else "stop",
+        usage=usage_from(reply.payload.get("usage")),
+        seconds=reply.seconds,
+        odds=_odds(choice.get("logprobs")),
+        when=time.time(),
+        model=str(reply.payload.get("model") or "")[:200] or None,
+    )
+
+
+def usage_from(given: Any) -> Usage:
+    """Read the counts; reasoning that a server hides from `completion_tokens` is added."""
+    counts = _mapping(given)
+    read, written = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+    hidden = _count(_mapping(counts.get("completion_tokens_details")).get("reasoning_tokens"))
+    total = _count(counts.get("total_tokens"))
+    if hidden and None not in (read, written, total):
+        written = max(written or 0, (total or 0) - (read or 0))
+    details = _mapping(counts.get("prompt_tokens_details"))
+    cached = _count(details.get("cached_tokens"))
+    if cached is None:
+        cached = _count(counts.get("prompt_cache_hit_tokens"))
+    if cached is not None and read is not None:
+        cached = min(cached, read)
+    return Usage(read=read, cached=cached, written=written, hidden=hidden)
+
+
+def _odds(given: Any) -> Alternatives | None:
+    content = _mapping(given).get("content")
+    if not isinstance(content, list) or not content:
+        return None
+    found = []
+    for token in content[:200]:
+        this = _pair(token)
+        if this is None:
+            return None
+        others = [_pair(other) for other in _mapping(token).get("top_logprobs") or []]
+        found.append((*this, tuple(pair for pair in others if pair and pair[1] > FLOOR)))
+    return tuple(found)
+
+
+def _pair(given: Any) -> tuple[str, float] | None:
+    token, logprob = _mapping(given).get("token"), _mapping(given).get("logprob")
+    if not isinstance(token, str) or not isinstance(logprob, int | float) or math.isnan(logprob):
+        return None
+    return token, max(min(float(logprob), 0.0), -100.0)
+
+
+def _text(content: Any) -> str:
+    """Return the text of a message, which some servers write in parts."""
+    if isinstance(content, list):
+        content = "".join(str(_mapping(part).get("text") or "") for part in content)
+    return content[:LONGEST] if isinstance(content, str) else ""
+
+
+def _first(choices: Any) -> Mapping[str, Any]:
+    listed = isinstance(choices, Sequence) and not isinstance(choices, str) and len(choices) > 0
+    return _mapping(choices[0]) if listed else {}
+
+
+def _mapping(given: Any) -> Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else {}
+
+
+def _count(given: Any) -> int | None:
+    whole = isinstance(given, int) and not isinstance(given, bool) and 0 <= given < 1 << 40
+    return int(given) if whole else None
+
+
+class Row(NamedTuple):
+    """What became of one item; `paid` is None where no answer could be had."""
+
+    label: str | None
+    status: Status
+    paid: Paid | None = None
+
+
+def answers_of(
+    rows: Sequence[Row], labels: Sequence[str], names: Sequence[str], **facts: Any
+) -> Answers:
+    """Lay the rows out as columns; a column that the server did not fill is None.
+
+    A row without an answer has read and written nothing, and has no latency (NaN).
+    """
+    usages = [row.paid.usage if row.paid else None for row in rows]
+    return Answers(
+        outputs=tuple(row.label for row in rows),
+        status=tuple(row.status for row in rows),
+        scores=_scores(rows, labels, names),
+        tokens_in=_counts([u.read if u else 0 for u in usages]),
+        # Servers without a prefix cache do not speak of it.
+        tokens_cached=_cached([u.cached if u else 0 for u in usages]),
+        tokens_out=_counts([u.written if u else 0 for u in usages]),
+        latency=np.array([row.paid.seconds if row.paid else np.nan for row in rows]),
+        **facts,
+    )
+
+
+def _counts(counts: Sequence[int | None]) -> Counts | None:
+    known = [count for count in counts if count is not None]
+    return np.array(known, dtype=np.int64) if len(known) == len(counts) else None
+
+
+def _cached(counts: Sequence[int | None]) -> Counts | None:
+    if all(count is None for count in counts):
+        return None
+    return np.array([count or 0 for count in counts], dtype=np.int64)
+
+
+def _scores(rows: Sequence[Row], labels: Sequence[str], names: Sequence[str]) -> Floats | None:
+    """Return (rows, labels) scores where the server gives any; equal ones where a row has none."""
+    found = [_score(row, labels, names) for row in rows]
+    if all(score is None for score in found):
+        return None
+    equal = np.full(len(labels), -np.log(len(labels)))
+    return np.stack([equal if score is None else score for score in found])
+
+
+def _score(row: Row, labels: Sequence[str], names: Sequence[str]) -> Floats | None:
+    if row.label is None or row.paid is None or row.paid.odds is None:
+        return None
+    chosen, content = labels.index(row.label), row.paid.content
+    for ways in (names, labels):
+        place = content.lower().rfind(ways[chosen].lower())
+        if place >= 0:
+            written = content[place : place + len(ways[chosen])]
+            return label_scores(row.paid.odds, content, written, ways, chosen)
+    return None

@@ -1,0 +1,1 @@
+"""LoRA adapters: batches, the training run, the engines."""

@@ -1,0 +1,1 @@
+"""A LoRA training engine for Llama-like decoders with a hand-written backward pass."""

@@ -1,0 +1,1 @@
+"""Prompts, and the local or remote model that answers them."""

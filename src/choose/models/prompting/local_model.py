@@ -1,0 +1,209 @@
+"""Put a task's items to a causal language model; what the prompting strategies share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
+from choose.models.causal.label_scoring import LabelTrie, Scored
+from choose.models.causal.loading import load_causal
+from choose.models.hardware.device import threads
+from choose.models.prompting.prompts import WORDINGS, Asking, Turn, exchange, opening, tidy
+from choose.models.saving import row_facts, rows_from, task_facts, task_from
+from choose.types import Answers, Example, Floats, Item, Task
+
+ROWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A shift of label scores, estimated once and frozen (Zhou et al. 2023, arXiv 2309.17249).
+
+    Attributes:
+        shift: (labels,) what is subtracted from every row of log-probabilities.
+        note: what was chosen and why, as a sentence.
+    """
+
+    shift: Floats
+    note: str
+
+    def __call__(self, logprobs: Floats) -> Floats:
+        """Return (n, labels) calibrated log-probabilities that sum to one over the labels."""
+        shifted = logprobs - self.shift
+        top = shifted.max(axis=1, keepdims=True, initial=-np.inf)
+        normalised: Floats = (
+            shifted - top - np.log(np.exp(shifted - top).sum(axis=1, keepdims=True))
+        )
+        return normalised
+
+
+def calibration_rows(examples: Sequence[Example]) -> list[Example]:
+    """Return up to ROWS rows, chosen by their ids, so that pools that overlap choose alike."""
+    return sorted(examples, key=lambda e: hashlib.sha256(e.id.encode("utf-8", "replace")).digest())[
+        :ROWS
+    ]
+
+
+def calibrate(logprobs: Floats, targets: Sequence[int]) -> Calibration:
+    """Shift by the mean of a strategy's own (n, labels) rows, if that gets more of them right.
+
+    A tie goes to the shift. It assumes labels of similar frequency, which is why it is tested.
+    """
+    neutral = np.zeros(logprobs.shape[1])
+    if not len(logprobs):
+        return Calibration(neutral, "There were no rows to calibrate on.")
+    mean: Floats = logprobs.mean(axis=0)
+    truth = np.asarray(targets)
+    raw = int((logprobs.argmax(axis=1) == truth).sum())
+    shifted = int(((logprobs - mean).argmax(axis=1) == truth).sum())
+    figures = f"{shifted} of {len(truth)} of its own rows right with it, {raw} without"
+    if shifted >= raw:
+        return Calibration(mean, f"Batch calibration is on: {figures}.")
+    return Calibration(neutral, f"Batch calibration is off: {figures}.")
+
+
+def uncalibrated(labels: int) -> Calibration:
+    """Return the calibration that changes nothing."""
+    return Calibration(np.zeros(labels), "Batch calibration is off, as asked.")
+
+
+class Prompter:
+    """A task before a model, with the demonstrations that every question shows."""
+
+    calibrates = True
+
+    def __init__(self, asking: Asking, task: Task, shown: Sequence[Example] = ()) -> None:
+        self.asking, self.task = asking, task
+        self.lm = load_causal(asking.model)
+        self.wording = WORDINGS[asking.wording]
+        layout = self.lm.layout
+        self.opening = opening(task, self.wording, layout.system)
+        names = [layout.content(tidy(name)) for name in task.names]
+        self.trie = LabelTrie.build(names, layout.end)
+        self.cut_ids: set[str] = set()
+        self.shortened_ids: set[str] = set()
+        self.left_out = 0
+        self.cached_seconds = 0.0
+        self.calibration = uncalibrated(len(task.labels))
+        self.rows = list(shown)
+        self.shown = [self._turn(example) for example in shown]
+        while self.shown and self._length(self._prompt(self.shown, Turn(""), len(self.shown))) > (
+            self.lm.context - asking.max_tokens
+        ):
+            self.shown.pop()
+            self.left_out += 1
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the task, the demonstrations that every question shows, and the calibration."""
+        facts = {
+            "task": task_facts(self.task),
+            "shown": row_facts(self.rows),
+            "calibration": self.calibration.note,
+        }
+        return facts, {"shift": self.calibration.shift}
+
+    @classmethod
+    def restored(
+        cls, asking: Asking, facts: Mapping[str, Any], arrays: Mapping[str, Any]
+    ) -> Prompter:
+        """Rebuild what `state` returned; nothing is calibrated anew."""
+        prompter = cls(asking, task_from(facts["task"]), rows_from(facts["shown"]))
+        prompter.calibration = Calibration(arrays["shift"], facts["calibration"])
+        return prompter
+
+    def calibrate(
+        self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
+    ) -> None:
+        """Estimate and freeze the calibration on labelled rows, asked like any other."""
+        if not self.asking.calibrate:
+            return
+        scored = self.score([example.item() for example in examples], demonstrations)
+        targets = [self.task.labels.index(example.target) for example in examples]
+        self.calibration = calibrate(scored.logprobs, targets)
+
+    def answer(
+        self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
+    ) -> Answers:
+        """Answer the items, each with its own demonstrations, if any, in the order shown."""
+        scored = self.score(items, demonstrations)
+        scores = self.calibration(scored.logprobs)
+        written = self.trie.lengths[scores.argmax(axis=1)]
+        return Answers.from_scores(
+            self.task.labels,
+            scores,
+            tokens_in=scored.tokens_in,
+            tokens_cached=scored.tokens_cached,
+            tokens_out=written,
+            latency=scored.latency,
+            **facts,
+        )
+
+    def score(
+        self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = ()
+    ) -> Scored:
+        """Return the raw log-probabilities of the labels for each item."""
+        own = demonstrations or [()] * len(items)
+        prompts = [self._ask(item, rows) for item, rows in zip(items, own, strict=True)]
+        scored = self.lm.score(prompts, self.trie)
+        self.cached_seconds += scored.cached_seconds
+        return scored
+
+    def facts(self) -> dict[str, Any]:
+        """Return how it was computed since this prompter was made."""
+        notes = [self.calibration.note]
+        if self.cut_ids:
+            notes.append(f"{len(self.cut_ids)} texts were cut to {self.asking.max_tokens} tokens.")
+        if self.shortened_ids:
+            notes.append(
+                f"{len(self.shortened_ids)} texts were cut to what the rest of their prompt leaves "
+                f"of the {self.lm.context:,} tokens that the model reads."
+            )
+        if self.left_out:
+            notes.append(f"{self.left_out} demonstrations did not fit the model and were left out.")
+        return {
+            "threads": threads(),
+            "dtype": str(self.lm.model.dtype).removeprefix("torch."),
+            "notes": notes,
+            "cached_seconds": self.cached_seconds,
+        }
+
+    def _ask(self, item: Item, rows: Sequence[Example]) -> Prompt:
+        own = [self._turn(row) for row in rows]
+        question = self._turn(item)
+        prompt = self._prompt([*self.shown, *own], question, len(self.shown))
+        while own and self._length(prompt) > self.lm.context:
+            own.pop(0)  # the least similar one
+            self.left_out += 1
+            prompt = self._prompt([*self.shown, *own], question, len(self.shown))
+        room = len(self.lm.layout.content(question.text))
+        while (excess := self._length(prompt) - self.lm.context) > 0 and room > excess:
+            room -= excess
+            short, _ = self.lm.layout.cut(question.text, room)
+            prompt = self._prompt(self.shown, Turn(short), len(self.shown))
+            self.shortened_ids.add(item.id)
+        return prompt
+
+    def _turn(self, row: Example | Item) -> Turn:
+        limit = self.asking.max_tokens
+        # No token stands for more than a few characters; a tokenizer is spared megabytes.
+        most, whole = limit * CHARACTERS_PER_TOKEN, tidy(row.text)
+        text, cut = self.lm.layout.cut(whole[:most], limit)
+        if cut or len(whole) > most:
+            self.cut_ids.add(row.id)
+        if isinstance(row, Item):
+            return Turn(text)
+        return Turn(text, self.task.names[self.task.labels.index(row.target)])
+
+    def _prompt(self, turns: Sequence[Turn], question: Turn, shared: int) -> Prompt:
+        chat = list(self.opening)
+        for turn in (*turns, question):
+            chat.extend(exchange(self.wording, turn))
+        return self.lm.layout.prompt(chat, len(self.opening) + 2 * shared)
+
+    def _length(self, prompt: Prompt) -> int:
+        return len(prompt.prefix) + len(prompt.rest) + int(self.trie.depth.max(initial=0))

@@ -1,0 +1,1 @@
+"""The cache of embeddings and prompt scores on disk."""

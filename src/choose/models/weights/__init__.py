@@ -1,0 +1,1 @@
+"""Model specs, and how weights are found, downloaded and verified."""

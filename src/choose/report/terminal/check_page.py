@@ -1,0 +1,89 @@
+"""The audit for a terminal: what to do first, then a line for each thing that was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from choose.formatting import number, plural, points
+from choose.report.findings import DIVISIONS, LIMITS
+from choose.report.format import clean, duration, literal, shorten
+from choose.report.terminal.layout import Column, Fitted, note, pairs, section, sheet
+from choose.schema.check import Check, Status
+from choose.schema.diagnosis import Suspect
+
+MARKS: dict[Status, tuple[str, str]] = {
+    "look": ("!", "yellow"),
+    "good": ("✓", "green"),
+    "unknown": ("?", "dim"),
+}
+
+
+SUSPECTS, LABEL = 5, 28
+
+
+def check_page(check: Check) -> Fitted:
+    """Return the audit; it fits the console that it is printed on."""
+    return Fitted(lambda width: _parts(check, width))
+
+
+def _parts(check: Check, width: int) -> Iterator[RenderableType]:
+    yield literal(check.headline, style="bold")
+    yield literal(
+        f"{clean(check.name)}: {plural(check.rows, 'row')}, "
+        f"{plural(len(check.balance.counts), 'label')}; {DIVISIONS[check.division]}",
+        "dim",
+    )
+    if check.first:
+        steps = ((f"{i}.", step.says) for i, step in enumerate(check.first, 1))
+        yield section("Do first", pairs(steps, gap=1))
+    yield section("What was looked at", pairs(_lines(check)))
+    if check.audit and check.audit.suspected:
+        found = check.audit.suspects[: min(SUSPECTS, check.audit.suspected)]
+        yield section("Labels to look at first", *sheet(_suspects(found), width))
+    if check.reach.usual is None or check.reach.usual > check.reach.margin:
+        yield section("Rows that a gain takes", *sheet(_needed(check), width))
+    yield Text()
+    yield note(_closing(check))
+
+
+def _lines(check: Check) -> Iterator[tuple[Text, Text]]:
+    # What a person should look at comes first; within that, the order stays.
+    for line in sorted(check.lines, key=lambda line: list(MARKS).index(line.status)):
+        mark, style = MARKS[line.status]
+        topic = Text(f"{mark} {line.topic}", style=style)
+        yield topic, literal(line.says, "" if line.status != "unknown" else "dim")
+
+
+def _suspects(found: tuple[Suspect, ...]) -> list[Column]:
+    def cells(values: Iterator[str]) -> list[RenderableType]:
+        return [literal(shorten(clean(value), LABEL)) for value in values]
+
+    return [
+        Column("row", cells(s.id for s in found), figures=False),
+        Column("label as given", cells(s.label for s in found), figures=False),
+        Column("rather", cells(s.suggested for s in found), figures=False),
+    ]
+
+
+def _needed(check: Check) -> list[Column]:
+    def cells(place: int) -> list[RenderableType]:
+        return [literal(f"{row.rows[place]:,}") for row in check.reach.needed]
+
+    gains: list[RenderableType] = [literal(points(row.gain)) for row in check.reach.needed]
+    shares = [f"differ on\n{number(100 * d)} of 100" for d in check.reach.discordances]
+    return [
+        Column("gain", gains, figures=False),
+        *(Column(head, cells(place)) for place, head in enumerate(shares)),
+    ]
+
+
+def _closing(check: Check) -> str:
+    listed = (
+        f" -o issues.csv lists all {plural(len(check.issues), 'row')} with something to look at."
+        if check.issues
+        else ""
+    )
+    return f"{LIMITS}{listed} {duration(check.seconds)}, no model loaded."

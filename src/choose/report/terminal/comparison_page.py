@@ -1,0 +1,67 @@
+"""Two studies side by side, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+
+from choose.report import comparison_text
+from choose.report.comparison_text import COMPARISON_HEADS, about, cells, headline, others, verdict
+from choose.report.format import DASH, clean, literal, shorten
+from choose.report.terminal.candidate_table import NAME
+from choose.report.terminal.layout import Column, Fitted, bullets, note, pairs, section, sheet
+from choose.schema.decision import Versus
+
+MOST, LONGEST = 20, 60
+
+
+def versus_page(versus: Versus) -> Fitted:
+    """Return the comparison; it fits the console that it is printed on."""
+    return Fitted(lambda width: _parts(versus, width))
+
+
+def _parts(versus: Versus, width: int) -> Iterator[RenderableType]:
+    yield literal(headline(versus), style="bold")
+    sides = (("before", versus.before), ("now", versus.after))
+    yield pairs(
+        (name, f"{side.name}: {verdict(side)}; confidence {side.confidence}")
+        for name, side in sides
+    )
+    yield section(
+        "Candidates on the common rows",
+        *sheet(_table(versus), width),
+        note(about(versus)),
+    )
+    if versus.why:
+        title = "Why the verdict changed" if versus.verdict_changed else "Why the verdict stands"
+        yield section(title, bullets(versus.why))
+    yield section("Rows", bullets(comparison_text.rows(versus.rows)))
+    if only := list(others(versus)):
+        yield section("In one study only", bullets(only))
+    if versus.changes:
+        yield section("What changed in the study", pairs(_changes(versus)))
+    if (more := len(versus.changes) - MOST) > 0:
+        yield note(f"{more:,} more: choose report A B --json.")
+
+
+def _table(versus: Versus) -> list[Column]:
+    rows = [cells(shift) for shift in versus.shifts]
+    columns = list(zip(*rows, strict=True)) or [() for _ in COMPARISON_HEADS]
+    return [
+        Column(
+            head.replace(" (95 %", "\n(95 %"),
+            [literal(shorten(clean(cell), 2 * NAME if place == 3 else NAME)) for cell in column],
+            figures=place > 0,
+        )
+        for place, (head, column) in enumerate(zip(COMPARISON_HEADS, columns, strict=True))
+    ]
+
+
+def _changes(versus: Versus) -> Iterator[tuple[str, str]]:
+    for change in versus.changes[:MOST]:
+        old, new = (
+            DASH if value is None else shorten(clean(value), LONGEST)
+            for value in (change.before, change.after)
+        )
+        yield shorten(clean(change.what), 2 * NAME), f"{old} → {new}"

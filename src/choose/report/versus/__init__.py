@@ -1,1 +1,0 @@
-"""Reports on two studies side by side."""

@@ -1,0 +1,315 @@
+"""Forecast what every candidate's trials will take, from a rehearsal of each."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from choose.data.noise import add_noise
+from choose.data.scenarios import drawn, place_of
+from choose.errors import ChooseError
+from choose.models.endpoints.settings import Endpoint
+from choose.models.weights.resolve import missing
+from choose.models.weights.spec import names_endpoint
+from choose.run.budget import SHARED
+from choose.run.probe import REMEMBERED, SMALL, Asked, Fit, Pace, Started, ask_some, fit_some, start
+from choose.run.spending_limit import rows_paid_for
+from choose.run.timed_predict import Need, shares
+from choose.run.trial import ready
+from choose.schema.plan import Forecast, total_usd
+from choose.strategy import Strategy, find
+from choose.study.candidates import asked_by
+from choose.study.cost_forecast import bills_of
+from choose.study.grid import Job
+from choose.study.grid_points import FIRST_PASS
+from choose.types import Candidate, Dataset, Example
+
+# Share of labels changed to make another trial on the same texts.
+CHANGED = 0.3
+
+
+# Questions that a second fit of a dear candidate is asked.
+ASKED = 5
+
+
+# Rows that a second fit of a dear candidate gets: so few that it is soon able to answer.
+FEW = 8
+
+
+def rehearse(job: Job, dataset: Dataset, seconds: float) -> Pace:
+    """Begin two trials on the same texts, at two sizes, so that all trials can be forecast.
+
+    The second one has another seed and other labels: what it does not do again is shared.
+
+    Raises:
+        Exception: whatever the strategy raises; such a candidate has no pace.
+    """
+    started = start(job, dataset)
+    way = _cheap if find(job.trial.strategy).cheap else _dear
+    return way(job, dataset, started, seconds)
+
+
+def _cheap(job: Job, dataset: Dataset, started: Started, seconds: float) -> Pace:
+    """Fit a small and a larger pool, each twice and to the end: half a fit could not be asked."""
+    pool, few = started.pool, min(SMALL, len(started.pool))
+    small, second = _twice(job, started.strategy, dataset, pool[:few])
+    rows = _affordable(small, few, len(pool), seconds)
+    strategy, found = started.strategy, small
+    if rows > few:
+        strategy = ready(job)
+        found, second = _twice(job, strategy, dataset, pool[:rows])
+    asked = ask_some(strategy, started.items, seconds)
+    again = ask_some(second, started.items[: asked.rows], seconds)
+    return Pace(
+        load=started.load,
+        fits=((few, small.spent), (rows, found.spent)),
+        text=_text(small, few, found, rows),
+        ask=asked.each,
+        met=_saved(asked, again),
+        tokens=asked.tokens,
+    )
+
+
+def _dear(job: Job, dataset: Dataset, started: Started, seconds: float) -> Pace:
+    """Begin a whole fit, and as much of a small one as shows how long it is."""
+    pool, few = started.pool, min(SMALL, len(started.pool))
+    whole = fit_some(started.strategy, dataset, pool, seconds)
+    little = ready(job)
+    small = fit_some(little, dataset, pool[:few], seconds / 2, reports=1)
+    answering, asked = started.strategy, ask_some(started.strategy, started.items, seconds)
+    if asked.each is None:
+        answering, asked = little, ask_some(little, started.items, seconds)
+    few_items = started.items[: min(ASKED, asked.rows)]
+    same = _saved(asked, ask_some(answering, few_items, seconds))
+    other = ready(job, again=1)
+    fit_some(other, dataset, _relabelled(pool[:FEW], dataset), seconds / 2, reports=1)
+    met = _saved(asked, ask_some(other, few_items, seconds))
+    fits, text = ((few, _alike(small, whole)), (len(pool), whole.spent)), 0.0
+    if whole.loop and small.loop != whole.loop:
+        # It was stopped in a loop that the small one has behind it, as embedding is; what follows
+        # is taken to cost what it costs the small one.
+        fits, text = ((few, small.spent), (len(pool), small.spent)), whole.spent / len(pool)
+    elif asked.each is not None and met > REMEMBERED * asked.each:
+        # What is remembered of a question is remembered of a row that is calibrated on.
+        fits, text = ((few, 0.0), (len(pool), 0.0)), whole.spent / len(pool)
+    return Pace(
+        load=started.load,
+        fits=fits,
+        text=text,
+        ask=asked.each,
+        met=met,
+        same=same,
+        tokens=asked.tokens,
+    )
+
+
+def _alike(small: Fit, whole: Fit) -> float:
+    """Return seconds of the small fit: its loop's share of the whole one's, at the same pace."""
+    if small.loop and small.loop == whole.loop:
+        return whole.spent * small.total / whole.total
+    return small.spent
+
+
+def _text(small: Fit, few: int, found: Fit, rows: int) -> float:
+    """Return what a text costs once: of those after the first ones, which warm up."""
+    if rows > few:
+        return max(0.0, found.cached - small.cached) / (rows - few)
+    return found.cached / max(1, rows)
+
+
+def _saved(asked: Asked, again: Asked) -> float:
+    return max(0.0, (asked.each or 0.0) - (again.spent or 0.0)) if again.rows else 0.0
+
+
+def _twice(
+    job: Job, first: Strategy, dataset: Dataset, pool: Sequence[Example]
+) -> tuple[Fit, Strategy]:
+    """Fit, then fit another on the same texts; return that one, to which nothing is new."""
+    fit_some(first, dataset, pool, inf)
+    second = ready(job, again=1)
+    return fit_some(second, dataset, _relabelled(pool, dataset), inf), second
+
+
+def _relabelled(pool: Sequence[Example], dataset: Dataset) -> list[Example]:
+    return add_noise(pool, dataset.task.labels, "symmetric", CHANGED, seed=1)
+
+
+def _affordable(small: Fit, few: int, rows: int, seconds: float) -> int:
+    """Return how many rows to fit next: all, unless the small fit says that it takes too long."""
+    whole = small.alone * rows / few
+    if whole <= 2 * seconds:
+        return rows
+    return min(rows, max(2 * few, round(rows * 2 * seconds / whole)))
+
+
+# Seconds that a fit may take in the rehearsal, and again its questions.
+SECONDS = 2.0
+
+
+def forecast(jobs: Sequence[Job], dataset: Dataset, budget: float | None) -> list[Forecast]:
+    """Rehearse every candidate that runs here and add up its trials; endpoints are not asked.
+
+    Nothing is fetched: a candidate whose weights are not here yet has no seconds.
+    """
+    of: dict[str, list[Job]] = {}
+    for job in jobs:
+        of.setdefault(job.trial.candidate, []).append(job)
+    paces: dict[str, Pace] = {}
+    found: dict[str, Forecast] = {}
+    for name, own in of.items():
+        why = _why_not(own[0])
+        if why is None:
+            try:
+                paces[name] = rehearse(own[0], dataset, SECONDS)
+            except Exception as error:
+                why = str(error) if isinstance(error, ChooseError) else f"It failed: {error}"
+        found[name] = Forecast(candidate=name, trials=len(own), why_not=why)
+    sums = Sums(dataset, paces)
+    for job in jobs:
+        sums.add(job)
+    for name, pace in paces.items():
+        found[name] = _summed(found[name], sums, pace)
+    if budget is not None:
+        for name, rows in _reached(jobs, sums, budget).items():
+            found[name] = replace(found[name], rows=rows)
+    return list(found.values())
+
+
+def priced(
+    found: Sequence[Forecast],
+    jobs: Sequence[Job],
+    candidates: Sequence[Candidate],
+    dataset: Dataset,
+    endpoints: Mapping[str, Endpoint],
+    limit: float | None = None,
+) -> list[Forecast]:
+    """Add tokens and dollars to the forecasts of candidates that ask endpoints.
+
+    With a `limit` of dollars, also the rows that they reach.
+    """
+    by_name = {c.name: c for c in candidates}
+    rows = {} if limit is None else rows_paid_for(jobs, dataset, endpoints, limit)
+    return [
+        replace(
+            _priced(one, jobs, by_name[one.candidate], dataset, endpoints),
+            rows=rows.get(one.candidate, one.rows),
+        )
+        for one in found
+    ]
+
+
+def _priced(
+    one: Forecast,
+    jobs: Sequence[Job],
+    candidate: Candidate,
+    dataset: Dataset,
+    endpoints: Mapping[str, Endpoint],
+) -> Forecast:
+    own = [job for job in jobs if job.trial.candidate == candidate.name]
+    if not asked_by(candidate, endpoints):
+        return one
+    bills = bills_of(own, [candidate], dataset, endpoints)
+    return replace(
+        one,
+        read=sum(bill.read for bill in bills),
+        written=sum(bill.written for bill in bills),
+        usd=total_usd(bills),
+    )
+
+
+def _why_not(job: Job) -> str | None:
+    if names_endpoint(job.trial.params):
+        return "How fast an endpoint answers is only known once it is asked."
+    for spec in job.trial.params.values():
+        if isinstance(spec, str) and (why := missing(spec)):
+            return why
+    return None
+
+
+def _summed(one: Forecast, sums: Sums, pace: Pace) -> Forecast:
+    name = one.candidate
+    if pace.ask is None:
+        return replace(one, why_not="Its fit was stopped, and could not be asked.")
+    rows, tokens = sums.asked[name], pace.tokens
+    return replace(
+        one,
+        first=sums.first.get(name),
+        seconds=sums.seconds[name],
+        read=None if tokens is None else round(rows * tokens[0]),
+        written=None if tokens is None else round(rows * tokens[1]),
+    )
+
+
+@dataclass
+class Sums:
+    """Seconds by candidate, in the order of the run: what is met again costs less.
+
+    Candidates with one encoder share what it has embedded; other work is remembered by each alone.
+    `early` is what runs before the first trial of a dear candidate; None while none was added.
+    """
+
+    dataset: Dataset
+    paces: Mapping[str, Pace]
+    seconds: dict[str, float] = field(default_factory=dict)
+    first: dict[str, float] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
+    seen: set[Hashable] = field(default_factory=set)
+    early: float | None = None
+
+    def add(self, job: Job) -> None:
+        """Add a trial."""
+        name = job.trial.candidate
+        if self.early is None and not find(job.trial.strategy).cheap:
+            self.early = sum(self.seconds.values())
+        pace = self.paces.get(name)
+        if pace is None:
+            return
+        before = pace.load if name not in self.seconds else 0.0
+        took = before + self._took(job, pace)
+        self.seconds[name] = self.seconds.get(name, 0.0) + took
+        if job.part == FIRST_PASS:
+            self.first[name] = self.first.get(name, 0.0) + took
+
+    def _took(self, job: Job, pace: Pace) -> float:
+        trial = job.trial
+        rows = drawn(self.dataset, place_of(trial, self.dataset))
+        encoder = trial.params.get("encoder")
+        memory: tuple[Hashable, ...] = (encoder,) if encoder else (trial.candidate, trial.variant)
+        new = self._new(memory, ("pool",), [e.id for e in rows.pool])
+        # A job that only adds views makes its trial again, and whoever remembers prompts remembers
+        # those of its fit too.
+        known = not self._new((trial.candidate,), ("trial",), [trial.key])
+        same = pace.same if known else 0.0
+        took = 0.0 if pace.remembers(same) else pace.fit(len(rows.pool)) + pace.text * new
+        few = max(1, job.view_rows // len(self.dataset.folds))
+        views = [("clean", len(rows.questions)), *((view, few) for view in job.views)]
+        for view, most in views:
+            ids = rows.questions[:most]
+            place = ("pool",) if encoder and view == "clean" else ("asked", view)
+            met = len(ids) - self._new(memory, place, ids)
+            saved = max(pace.met, same if view == "clean" else 0.0)
+            took += max(0.0, (pace.ask or 0.0) * len(ids) - saved * met)
+            again = len(ids) if known and view == "clean" else 0
+            self.asked[trial.candidate] = self.asked.get(trial.candidate, 0) + len(ids) - again
+        again = min(few, len(rows.questions)) * (job.repeats - 1)
+        return took + (pace.ask or 0.0) * again
+
+    def _new(self, memory: tuple[Hashable, ...], place: tuple[str, ...], ids: Sequence[str]) -> int:
+        keys = {(*memory, *place, id) for id in ids} - self.seen
+        self.seen |= keys
+        return len(keys)
+
+
+def _reached(jobs: Sequence[Job], sums: Sums, budget: float) -> dict[str, int]:
+    """Return rows of the first pass by dear candidate, where the budget does not reach all."""
+    needs: dict[str, Need | None] = {}
+    for job in jobs:
+        name, fold = job.trial.candidate, job.trial.fold
+        if job.part == FIRST_PASS and fold == 0 and not find(job.trial.strategy).cheap:
+            pace, rows = sums.paces.get(name), len(sums.dataset.folds[fold].questions)
+            needs[name] = None if pace is None else pace.need(rows)
+    share = shares(needs, SHARED * max(0.0, budget - (sums.early or 0.0)))
+    known = {name: need for name, need in needs.items() if need is not None}
+    reached = {name: max(0, round(need.reaches(share[name]))) for name, need in known.items()}
+    return {name: rows for name, rows in reached.items() if rows < known[name].rows}

@@ -1,0 +1,204 @@
+"""Begin a trial, to see at what pace it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from time import perf_counter
+
+from choose.data.scenarios import drawn, place_of
+from choose.data.stratify import interleaved
+from choose.progress import OutOfTime, metered
+from choose.run.timed_predict import Need
+from choose.run.trial import Fitted, cached_seconds, ready
+from choose.strategy import Strategy
+from choose.study.grid import Job
+from choose.types import Answers, Dataset, Example, Item
+
+# Rows of a small fit.
+SMALL = 64
+
+
+# Questions asked between two looks at the clock: one, which may take long, then enough to fill a
+# pass of a language model.
+CHUNKS = (1, 12, 50, 100)
+
+
+# Where asking a question again saves this part of it, its answer is remembered.
+REMEMBERED = 0.9
+
+
+# Reports of a loop before it is stopped: the first step sets things up, another gives a pace.
+REPORTS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What a candidate takes, in seconds; None where it could not be found out.
+
+    Attributes:
+        load: to be ready, once a process.
+        fits: (rows, seconds) of fits at two sizes, ascending, texts known already.
+        text: for each text of a pool that nobody has met in this study, on top.
+        ask: for each question.
+        met: the part of `ask` that the same question does not cost again after another fit.
+        same: the part of it that the same question does not cost again after the same fit.
+        tokens: read and written for each question, or None where nothing counts tokens.
+    """
+
+    load: float
+    fits: tuple[tuple[int, float], ...]
+    ask: float | None
+    text: float = 0.0
+    met: float = 0.0
+    same: float = 0.0
+    tokens: tuple[float, float] | None = None
+
+    def fit(self, rows: int) -> float:
+        """Return seconds of a fit on so many rows, along a power of the rows between 0 and 2."""
+        (small, little), (large, much) = self.fits[0], self.fits[-1]
+        if large == small or min(little, much) <= 0:
+            return much * rows / max(1, large)
+        power = min(2.0, max(0.0, log(much / little) / log(large / small)))
+        grown: float = (rows / large) ** power
+        return much * grown
+
+    def remembers(self, saved: float) -> bool:
+        """Return whether so much saved of a question is nearly all of it."""
+        return self.ask is not None and saved > REMEMBERED * self.ask
+
+    def need(self, rows: int) -> Need | None:
+        """Return what a first pass of so many rows takes, of a whole pool; None where unknown."""
+        learnt, fit = self.fits[-1]
+        return None if self.ask is None else Need(fit + self.text * learnt, self.ask, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The pace of a trial that was begun, and its fit if that came to an end."""
+
+    pace: Pace
+    fitted: Fitted | None
+
+
+def begin(job: Job, dataset: Dataset, seconds: float) -> Begun:
+    """Begin a trial: its fit stops after so many seconds, and so do its questions, after one.
+
+    The questions are those that the trial asks first, so that a strategy which remembers its work
+    loses nothing. What a second trial would save is not looked at.
+
+    Raises:
+        Exception: whatever the strategy raises; such a candidate has no pace.
+    """
+    started = start(job, dataset)
+    strategy, pool, items = started.strategy, started.pool, started.items
+    fit = fit_some(strategy, dataset, pool, seconds)
+    asked, spent = ask_some(strategy, items, seconds), fit.spent
+    if asked.each is None:  # it was stopped too early, in a loop that a smaller one soon leaves
+        little = ready(job)
+        more = fit_some(little, dataset, pool[:SMALL], seconds)
+        asked = ask_some(little, items, seconds)
+        spent += more.spent if more.loop != fit.loop else 0.0
+    pace = Pace(load=started.load, fits=((len(pool), spent),), ask=asked.each, tokens=asked.tokens)
+    return Begun(pace, Fitted(strategy, fit.spent, fit.alone) if fit.complete else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A strategy ready for a trial, what getting it ready took, and the trial's rows in order."""
+
+    strategy: Strategy
+    load: float
+    pool: list[Example]
+    items: list[Item]
+
+
+def start(job: Job, dataset: Dataset) -> Started:
+    """Load what a trial needs; the questions come in the order in which a budget asks them."""
+    rows = drawn(dataset, place_of(job.trial, dataset))
+    targets = {id: dataset.examples[id].target for id in rows.questions}
+    order = interleaved(sorted(targets), targets, "asked")
+    began = perf_counter()
+    strategy = ready(job)
+    items = [dataset.examples[id].item() for id in order]
+    return Started(strategy, perf_counter() - began, rows.pool, items)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A fit: what it took or, where it was stopped, would have taken; what others had done.
+
+    `loop` is the one in which it was stopped, and `total` its length in the loop's own unit.
+    """
+
+    spent: float
+    cached: float = 0.0
+    loop: str = ""
+    total: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Return whether it came to its end."""
+        return not self.loop
+
+    @property
+    def alone(self) -> float:
+        """Return what it takes with nothing cached."""
+        return self.spent + self.cached
+
+
+def fit_some(
+    strategy: Strategy,
+    dataset: Dataset,
+    pool: Sequence[Example],
+    seconds: float,
+    reports: int = REPORTS,
+) -> Fit:
+    """Fit; after so many seconds, and so many reports of a loop, stop and tell from its pace."""
+    start = perf_counter()
+    with metered(seconds, reports) as meter:
+        try:
+            strategy.fit(dataset.task, pool)
+        except OutOfTime:
+            spent = perf_counter() - start + (meter.left or 0.0)
+            return Fit(spent, loop=meter.loop, total=meter.total)
+    return Fit(perf_counter() - start, cached_seconds(strategy))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How many questions were asked, what each takes alone, and what it took now."""
+
+    rows: int
+    each: float | None = None
+    spent: float | None = None
+    tokens: tuple[float, float] | None = None
+
+
+def ask_some(strategy: Strategy, items: Sequence[Item], seconds: float) -> Asked:
+    """Ask in the run's own order until the time is over; the last questions set the pace."""
+    end, done, each, spent = perf_counter() + seconds, 0, None, None
+    answers: Answers | None = None
+    for few in CHUNKS:
+        chunk = items[done : done + few]
+        if not chunk or (each is not None and perf_counter() + each * len(chunk) > end):
+            break
+        try:
+            start, before = perf_counter(), cached_seconds(strategy)
+            answers = strategy.predict(chunk)
+        except Exception:
+            if done:
+                raise
+            return Asked(0)  # one whose fit was stopped may not be able to answer
+        spent = (perf_counter() - start) / len(chunk)
+        each = spent + (cached_seconds(strategy) - before) / len(chunk)
+        done += len(chunk)
+    return Asked(done, each, spent, _tokens(answers))
+
+
+def _tokens(answers: Answers | None) -> tuple[float, float] | None:
+    if answers is None or answers.tokens_in is None or not len(answers):
+        return None
+    written = answers.tokens_out
+    return float(answers.tokens_in.mean()), float(written.mean()) if written is not None else 0.0

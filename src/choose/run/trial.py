@@ -1,0 +1,237 @@
+"""Run a group of trials: pure, picklable, and the only place where strategies meet data."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+from traceback import format_exc
+from typing import Any
+
+from choose.data.scenarios import drawn, place_of
+from choose.data.views import sample_rows, view
+from choose.errors import MoneySpent
+from choose.models.endpoints.session import repeated
+from choose.progress import OutOfTime
+from choose.run.timed_predict import Deadline, ask, ask_until
+from choose.strategy import Groups, Prepares, Reports, Strategy, build
+from choose.study.grid import Job
+from choose.types import Dataset, Example, Item, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A strategy that was fitted before, alone or beside others.
+
+    Attributes:
+        seconds: what its fit took, or its share of that.
+        alone: what it would take with nothing cached; not known of one of several.
+        group: how many were fitted side by side.
+    """
+
+    strategy: Strategy
+    seconds: float
+    alone: float | None = None
+    group: int = 1
+
+
+def fit_together(jobs: Sequence[Job], dataset: Dataset) -> dict[str, Fitted]:
+    """Return strategies by the trial's key, fitted side by side; none where that cannot be done.
+
+    Those that did not learn are left out, to be fitted alone and to say why they cannot be.
+    """
+    trials = [job.trial for job in jobs]
+    strategies = [build(trial.strategy, seed=trial.seed, **trial.params) for trial in trials]
+    first = strategies[0]
+    if len({trial.strategy for trial in trials}) > 1 or not isinstance(first, Groups):
+        return {}
+    if isinstance(first, Prepares):
+        first.prepare()
+    start = perf_counter()
+    try:
+        if not first.side_by_side():
+            return {}
+        pools = [drawn(dataset, place_of(trial, dataset)).pool for trial in trials]
+        failed = set(first.fit_group(strategies, dataset.task, pools) or ())
+    except (MoneySpent, OutOfTime):
+        raise
+    except Exception:
+        return {}
+    # What those took that did not learn is spent all the same.
+    seconds = (perf_counter() - start) / max(1, len(jobs) - len(failed))
+    return {
+        trial.key: Fitted(strategy, seconds, group=len(jobs))
+        for place, (trial, strategy) in enumerate(zip(trials, strategies, strict=True))
+        if place not in failed
+    }
+
+
+def fit_alone(job: Job, dataset: Dataset, pool: Sequence[Example]) -> Fitted:
+    """Return a strategy fitted on its own."""
+    strategy = ready(job)
+    start = perf_counter()
+    strategy.fit(dataset.task, pool)
+    spent = perf_counter() - start
+    return Fitted(strategy, spent, spent + cached_seconds(strategy))
+
+
+def ready(job: Job, again: int = 0) -> Strategy:
+    """Build a trial's strategy, with its seed or a later one, and load what it needs."""
+    trial = job.trial
+    strategy = build(trial.strategy, seed=trial.seed + again, **trial.params)
+    if isinstance(strategy, Prepares):
+        strategy.prepare()
+    return strategy
+
+
+def facts_of(strategy: Strategy) -> dict[str, Any]:
+    """Return what a strategy reports about its work, if it does."""
+    return dict(strategy.facts()) if isinstance(strategy, Reports) else {}
+
+
+def cached_seconds(strategy: Strategy) -> float:
+    """Return what work that was there already had cost."""
+    return float(facts_of(strategy).get("cached_seconds") or 0.0)
+
+
+_PACKAGES = (
+    "choose-llm",
+    "torch",
+    "transformers",
+    "peft",
+    "sentence-transformers",
+    "scikit-learn",
+    "faiss-cpu",
+)
+
+
+def run_group(
+    jobs: Sequence[Job],
+    dataset: Dataset,
+    deadline: Deadline | None = None,
+    fitted: dict[str, Fitted] | None = None,
+) -> Iterator[tuple[Run, str | None]]:
+    """Yield each job's run, with a traceback where the strategy broke.
+
+    A strategy that raises is a finding, not an abort; only an interruption and the end of
+    the money or of the time go through. After the `deadline`, clean questions that are left
+    stay unasked. Several jobs of a strategy that can learn several trials side by side are fitted
+    so; where that breaks, each is fitted alone and breaks alone. `fitted` holds strategies by the
+    trial's key: those that have been fitted before, and after this those that this has.
+    """
+    fitted = {} if fitted is None else fitted
+    fitted |= fit_together(jobs, dataset) if len(jobs) > 1 else {}
+    for job in jobs:
+        start = perf_counter()
+        try:
+            run, stopped = _trial(job, dataset, deadline, fitted)
+        except (MoneySpent, OutOfTime):
+            raise
+        except Exception as error:
+            message = " ".join(str(error).split()) or "no message"
+            failed = Run(
+                trial=job.trial,
+                error=f"{type(error).__name__}: {message}"[:500],
+                seconds_spent=perf_counter() - start,
+                versions=versions(),
+            )
+            yield failed, format_exc()
+            continue
+        yield run, None
+        if stopped is not None:
+            raise stopped
+
+
+def run_trial(job: Job, dataset: Dataset, deadline: Deadline | None = None) -> Run:
+    """Fit once and answer every view; how much a deadline leaves unasked is all that can vary."""
+    return _trial(job, dataset, deadline, {})[0]
+
+
+def _trial(
+    job: Job, dataset: Dataset, deadline: Deadline | None, fitted: dict[str, Fitted]
+) -> tuple[Run, Exception | None]:
+    """Return a trial's run, and what ended it before all its views were answered, if anything did.
+
+    What a fit beside others would have cost alone is not known, so it is not given.
+    """
+    trial = job.trial
+    rows = drawn(dataset, place_of(trial, dataset))
+    if trial.key not in fitted:
+        fitted[trial.key] = fit_alone(job, dataset, rows.pool)
+    fit = fitted[trial.key]
+    strategy, start, fit_cached = fit.strategy, perf_counter(), cached_seconds(fit.strategy)
+    questions = [dataset.examples[id].item() for id in rows.questions]
+    clean, found = (
+        (questions, ask(strategy, questions, dataset.task))
+        if deadline is None
+        else ask_until(strategy, questions, dataset, deadline)
+    )
+    asked, answers = {("clean", 0): clean}, {("clean", 0): found}
+    answered, all_cached = perf_counter(), cached_seconds(strategy)
+    stopped: Exception | None = None
+    try:
+        for (name, repeat), items in _beside(job, rows.questions, dataset):
+            with repeated(repeat):
+                answers[name, repeat] = ask(strategy, items, dataset.task)
+            asked[name, repeat] = items
+    except (MoneySpent, OutOfTime) as end:
+        stopped = end  # the views that were answered until then count
+    spent = perf_counter() - start
+    more = spent + cached_seconds(strategy) - fit_cached
+    run = Run(
+        trial=trial,
+        answers=answers,
+        asked={key: tuple(item.id for item in items) for key, items in asked.items()},
+        # Work that an earlier trial had done and this one used counts, or a cost would depend on
+        # the order of the trials.
+        fit_seconds=fit.alone,
+        predict_seconds=answered - start + all_cached - fit_cached,
+        seconds_spent=spent + fit.seconds,
+        seconds_alone=None if fit.alone is None else fit.alone + more,
+        group_size=fit.group,
+        unasked=len(questions) - len(clean),
+        versions=versions(),
+        **_how(facts_of(strategy)),
+    )
+    return run, stopped
+
+
+def _beside(
+    job: Job, questions: Sequence[str], dataset: Dataset
+) -> Iterator[tuple[tuple[str, int], list[Item]]]:
+    """Yield what is asked beside the clean rows: views, then the clean ones again."""
+    for name in job.views:
+        yield (name, 0), list(view(name, _few(questions, dataset, job.view_rows), seed=0))
+    for repeat in range(1, job.repeats):
+        yield ("clean", repeat), _few(questions, dataset, job.view_rows)
+
+
+def _how(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "threads": facts.get("threads"),
+        "dtype": facts.get("dtype"),
+        "artefact_mb": facts.get("artefact_mb"),
+        "base_mb": facts.get("base_mb"),
+        "notes": tuple(facts.get("notes") or ()),
+    }
+
+
+def _few(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item]:
+    targets = {id: dataset.examples[id].target for id in ids}
+    limit = max(1, most // len(dataset.folds))
+    return [dataset.examples[id].item() for id in sample_rows(ids, targets, limit, seed=0)]
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of what answers can depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""The records that are written as JSON; no logic."""

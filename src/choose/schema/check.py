@@ -1,0 +1,260 @@
+"""`check.json`, schema 1: everything that the audit of a labelled set says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from choose.schema.base import Interval, Record
+from choose.schema.diagnosis import Audit
+from choose.schema.plan import Reach
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """Rows that hold something of a kind."""
+
+    kind: str
+    rows: int
+
+
+# As Unicode's names of characters begin; scripts that are written without spaces come first.
+UNSPACED = ("Han", "Japanese", "Thai", "Lao", "Khmer", "Myanmar")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelCount:
+    """The rows of one label."""
+
+    label: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """The labels, the most common first, and how uneven they are.
+
+    Attributes:
+        counts: rows of each label.
+        majority: the share of the most common one, which is what answering it always gets.
+        effective: the number of equally common labels with the same entropy.
+        few: labels with fewer than five rows.
+    """
+
+    counts: tuple[LabelCount, ...]
+    majority: float
+    effective: float
+    few: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """Words and characters of a text; words are what stands between spaces.
+
+    Attributes:
+        words: the median.
+        words_95: all but five texts of a hundred have at most so many.
+        longest: the most words of a text.
+        characters: the median.
+        long: texts of more than 256 words, which models cut.
+        short: texts of one word or none.
+    """
+
+    words: float
+    words_95: float
+    longest: int
+    characters: float
+    long: int
+    short: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Language:
+    """The rows of one language, or of one script where the language is not told."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Languages:
+    """Languages by rows, the most common first, and the rows that are too short to tell."""
+
+    found: tuple[Language, ...]
+    unknown: int
+
+    @property
+    def unspaced(self) -> bool:
+        """Return whether most rows whose script is told are written without spaces."""
+        told = sum(language.rows for language in self.found)
+        return 2 * sum(x.rows for x in self.found if x.name in UNSPACED) > told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflicts:
+    """Texts with several labels, their rows, and the rows that nobody can answer right."""
+
+    texts: int
+    rows: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    """How many rows repeat another row; a row counts once, under the closest likeness.
+
+    Attributes:
+        exact: the text is another row's to the letter.
+        normalised: the words are, case, spaces and punctuation set aside.
+        near: the cosine of the words, weighted by rarity, is at least 0.9.
+        chain: the most rows that hang together, each nearly the same as some other of them.
+    """
+
+    exact: int
+    normalised: int
+    near: int
+    chain: int
+
+    @property
+    def all(self) -> int:
+        """Return the rows of any likeness."""
+        return self.exact + self.normalised + self.near
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenWord:
+    """A word of the domain, the tokens it takes, and the texts it stands in."""
+
+    word: str
+    tokens: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCounts:
+    """Tokens a word, for the texts and for plain English, with one model's tokenizer.
+
+    Attributes:
+        model: whose tokenizer it is.
+        per_word: tokens for each word of the texts, words being what stands between spaces.
+        plain: the same for plain English.
+        median: tokens of a text.
+        longest: tokens of the longest text that was counted.
+        broken: frequent words that are cut into four pieces or more.
+    """
+
+    model: str
+    rows: int
+    per_word: float
+    plain: float
+    median: float
+    longest: int
+    broken: tuple[BrokenWord, ...]
+
+
+class MixChange(Record):
+    """The total variation distance of two label mixes: the share of rows that changed label.
+
+    `expected` is its mean where nothing has changed, by permutation; `p` tells the two apart.
+    """
+
+    distance: float
+    expected: float
+    p: float
+
+
+class TextChange(Record):
+    """How well a classifier tells the two sets apart (C2ST; Lopez-Paz and Oquab 2017).
+
+    `auc` is out of fold: 0.5 means that it cannot, 1 that it always can.
+    """
+
+    auc: Interval
+    p: float
+
+
+Status = Literal["good", "look", "unknown"]
+
+
+IssueKind = Literal[
+    "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label", "personal"
+]
+
+
+class Line(Record):
+    """What was looked at, whether a person should look too, and what was found."""
+
+    topic: str
+    status: Status
+    says: str
+
+
+class Step(Record):
+    """Something to do first; `points` of accuracy, out of 1, are at stake at most."""
+
+    says: str
+    points: float
+
+
+class Drift(Record):
+    """The earliest third of the dated rows against the latest."""
+
+    early: int
+    late: int
+    early_from: date
+    late_to: date
+    labels: MixChange
+    texts: TextChange | None
+    appeared: tuple[str, ...]
+    vanished: tuple[str, ...]
+
+
+class Issue(Record):
+    """One row with one thing to look at; `other` is the row it repeats or contradicts."""
+
+    row: str
+    kind: IssueKind
+    label: str
+    suggested: str | None = None
+    other: str | None = None
+    says: str = ""
+
+
+class Check(Record):
+    """The audit; what could not be measured is null.
+
+    `across` counts test rows that repeat a row to learn from, and is null where there is no test
+    file: the division then keeps such rows on one side. `personal` holds counts and nothing that
+    was matched. `issues` names rows, never their texts.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
+    choose: str
+    name: str
+    fingerprint: str
+    rows: int
+    left_out: int
+    test_rows: int
+    division: str
+    headline: str
+    first: tuple[Step, ...]
+    lines: tuple[Line, ...]
+    reach: Reach
+    balance: Balance
+    within: Repeats
+    across: Repeats | None
+    conflicts: Conflicts
+    audit: Audit | None
+    lengths: Lengths
+    languages: Languages
+    tokens: TokenCounts | None
+    drift: Drift | None
+    personal: tuple[Hint, ...]
+    findings: tuple[str, ...]
+    issues: tuple[Issue, ...]
+    seconds: float
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -1,0 +1,195 @@
+"""The part of the decision on money: what each candidate costs, and when a dearer one pays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from choose.schema.base import Interval, Record
+from choose.types import Counts, Floats
+
+
+class Serving(Record):
+    """What several tasks need that are served by adapters on one base, against a model each.
+
+    `on_one_base_mb` and `one_each_mb` are the weights of all tasks; `machines` hold them, as many
+    as their memory asks for, and are null where the study does not say how much one has.
+    """
+
+    tasks: int
+    on_one_base_mb: float
+    one_each_mb: float
+    machines: int | None = None
+    machines_one_each: int | None = None
+    usd_per_hour: float | None = None
+    usd_per_hour_one_each: float | None = None
+
+
+class Cost(Record):
+    """What a candidate costs; dollars are null unless the study file prices them.
+
+    Attributes:
+        per_1k: dollars for 1,000 answers with what the clock or the tokens leave open.
+        labelling_hours: hours that the labels it learns from take; they are paid for.
+        engineer_hours: to build it.
+        build_usd: training, labels still to be bought and engineering, once.
+        refresh_usd: the same for each refresh.
+        total_usd: everything over the study's horizon at its volume, and a second build where its
+            model retires before the end.
+        retires: the day from which its model cannot be had any more, as an ISO date.
+        months: of use until then, counted from the first day of use.
+        base_mb: the base that its artefact needs beside it.
+        missing: what the study file lacks for a total.
+    """
+
+    fit_seconds: float | None = None
+    turnaround_seconds: float | None = None
+    ms_per_item: float | None = None
+    tokens_in: float | None = None
+    tokens_cached: float | None = None
+    tokens_out: float | None = None
+    usd_per_1k: float | None = None
+    per_1k: Interval | None = None
+    artefact_mb: float | None = None
+    base_mb: float | None = None
+    labelling_hours: float | None = None
+    engineer_hours: float | None = None
+    build_usd: float | None = None
+    refresh_usd: float | None = None
+    total_usd: float | None = None
+    retires: str | None = None
+    months: float | None = None
+    serving: Serving | None = None
+    missing: tuple[str, ...] = ()
+
+
+class Requests(Record):
+    """A number of answers; an end is null where no number is large enough."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Breakeven(Record):
+    """From how many answers on the candidate that costs more to build pays for itself.
+
+    Attributes:
+        a: the candidate that costs more to build, refreshes in the window included.
+        b: the other one; built again within the window where its model retires.
+        months: the window: the study's horizon, or the time until the model of `a` retires.
+        expected: answers in that window.
+        extra_usd: what `a` costs more to build and refresh.
+        saves_per_1k: dollars that 1,000 answers of `a` cost less; negative where they cost more.
+        gain: accuracy of a minus accuracy of b.
+        worth_per_1k: dollars that 1,000 answers of `a` bring more: the gain, and the saving.
+        requests: answers from which on `a` pays; 0 where it costs nothing more to build.
+        requests_per_month: the same by month of the window.
+        probability: that `a` pays within the window.
+        net_usd: what `a` brings more than `b` in the window.
+        value_needed: dollars that a right answer must be worth for the gain as measured to pay;
+            null where a does not gain, 0 where it pays by what it saves.
+        margin: the gain in accuracy that pays for the one of the two that costs more in all.
+        margin_of: that one.
+        carries: what the intervals carry: the gain, and whichever running costs were measured
+            more than once.
+    """
+
+    a: str
+    b: str
+    months: float
+    expected: float
+    extra_usd: float
+    saves_per_1k: Interval
+    gain: Interval
+    worth_per_1k: Interval
+    requests: Requests
+    requests_per_month: Requests
+    probability: float
+    net_usd: Interval
+    value_needed: float | None
+    margin: float
+    margin_of: str
+    carries: tuple[str, ...]
+
+
+class Move(Record):
+    """Something to do next: what it is expected to gain, and what it takes.
+
+    Attributes:
+        action: what is done.
+        candidate: to which candidate; null where it is about all.
+        gain: in accuracy of what is used then over what is used now; null where nothing that was
+            measured says so. Its ends are a 95 % interval where more labels are learnt from; for
+            doubted labels they are the gain if the fewest and if all of them are wrong, and for
+            what settles a contest nothing and the upper end of the difference.
+        labels: rows that a person looks at, at most; `labels_low` at least, where that is known.
+            Of test rows, `labels` settle the question in four cases of five, if any number that
+            is spoken of does, and `labels_low` in one of two.
+        hours: of labelling.
+        machine_hours: of computing.
+        usd: both, at the study's prices.
+        points_per_100_usd: expected points of accuracy for a hundred dollars.
+    """
+
+    action: Literal[
+        "learn from more labels",
+        "check doubted labels",
+        "ask more rows",
+        "repeat",
+        "try a stronger model",
+    ]
+    candidate: str | None = None
+    gain: Interval | None = None
+    labels: int | None = None
+    labels_low: int | None = None
+    hours: float | None = None
+    machine_hours: float | None = None
+    usd: float | None = None
+    points_per_100_usd: float | None = None
+
+
+_MILLION = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPrices:
+    """Dollars for a million tokens; None is unpriced, and a cached token then costs what others do.
+
+    Attributes:
+        usd_per_million_in: for tokens read.
+        usd_per_million_cached: for tokens read that were served from a cached prefix.
+        usd_per_million_out: for tokens written.
+    """
+
+    usd_per_million_in: float | None = None
+    usd_per_million_cached: float | None = None
+    usd_per_million_out: float | None = None
+
+
+def dollars(
+    prices: TokenPrices, read: Counts | None, cached: Counts | None, written: Counts | None
+) -> Floats | None:
+    """Return (n,) dollars of n answers; None where a count or a price that is needed is missing.
+
+    Args:
+        prices: of the model.
+        read: (n,) tokens read, cached ones included.
+        cached: (n,) those of them that were cached; None is none.
+        written: (n,) tokens written; None is unknown, which is nothing only if nothing was.
+    """
+    dear, cheap, out = (
+        prices.usd_per_million_in,
+        prices.usd_per_million_cached,
+        prices.usd_per_million_out,
+    )
+    if read is None or written is None or dear is None:
+        return None
+    if out is None and written.any():
+        return None
+    kept = np.zeros(len(read)) if cached is None else cached
+    cheap = dear if cheap is None else cheap
+    paid = (read - kept) * dear + kept * cheap + written * (out or 0.0)
+    return np.asarray(paid / _MILLION, dtype=np.float64)

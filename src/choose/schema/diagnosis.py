@@ -1,0 +1,247 @@
+"""The part of the decision on errors: what kind they are, and how candidates' errors overlap."""
+
+from __future__ import annotations
+
+from choose.formatting import number, of_100, points, seconds
+from choose.schema.base import Interval, Record
+
+
+class Suspect(Record):
+    """A row whose label the auditor doubts, for a person to look at.
+
+    `score` is the natural logarithm of how many times likelier the auditor finds the suggested
+    label than the given one. `agree` of `answered` candidates answer the suggestion themselves.
+    """
+
+    id: str
+    label: str
+    suggested: str
+    score: float
+    agree: int
+    answered: int
+
+
+class LabelOverlap(Record):
+    """Two labels that are taken for each other: suspected rows, of all rows of both."""
+
+    a: str
+    b: str
+    doubted: int
+    rows: int
+
+
+class NoiseBand(Record):
+    """Between which shares the rate of wrong labels lies, under the assumption stated.
+
+    `confident_learning` is that method's own estimate. It counts the auditor's mistakes as wrong
+    labels, so it reads too high, except where the wrong labels stand on the hardest rows.
+    """
+
+    low: float
+    high: float
+    confident_learning: float
+    assumption: str
+
+
+class Agreement(Record):
+    """How far annotators agree on rows that several of them labelled.
+
+    `pairwise` is the chance that two of them give one label; `alpha` is Krippendorff's, nominal,
+    null where all labels given are the same.
+    """
+
+    annotators: int
+    questions: int
+    pairwise: Interval
+    alpha: Interval | None
+
+
+class RelabelGain(Record):
+    """What settling the suspected rows would add to a candidate's measured accuracy."""
+
+    candidate: str
+    rows: int
+    gain: Interval
+
+
+class Audit(Record):
+    """What out-of-fold answers say about the labels.
+
+    `noise` and `ceiling` are null where the auditor is too weak to tell its own mistakes from the
+    labels'; `no_estimate` then says why. `net_accuracy` is the auditor's accuracy if its confident
+    contradictions are wrong labels. `contradicted` rows are likelier to be another label;
+    confident learning counts `suspected` of them as wrong, and as many of the most doubtful are
+    worth a look. `suspects` goes on behind those, as far as a person may want to read.
+    """
+
+    auditors: tuple[str, ...] = ()
+    rows: int = 0
+    accuracy: Interval | None = None
+    net_accuracy: float | None = None
+    noise: NoiseBand | None = None
+    no_estimate: str | None = None
+    ceiling: Interval | None = None
+    contradicted: int = 0
+    suspected: int = 0
+    suspects: tuple[Suspect, ...] = ()
+    overlaps: tuple[LabelOverlap, ...] = ()
+    agreement: Agreement | None = None
+    gain: RelabelGain | None = None
+
+
+class ErrorClass(Record):
+    """One kind of error; null where nothing that was measured could tell it.
+
+    `share` is of the errors; `fixed` counts those that the supervised candidate gets right.
+    """
+
+    name: str
+    count: int | None = None
+    share: Interval | None = None
+    fixed: int | None = None
+
+
+class Forecast(Record):
+    """What a fine-tuned candidate did with the errors, against what was said before it ran.
+
+    `measured` is its gain on the asked rows. `called_fixed` is the share it gets right of the
+    errors that data was said to fix, `others_fixed` that of all other errors; null where it was
+    not asked these rows out of fold.
+    """
+
+    candidate: str
+    measured: Interval
+    fixes: int | None = None
+    breaks: int | None = None
+    called_fixed: float | None = None
+    others_fixed: float | None = None
+
+
+class Failures(Record):
+    """The out-of-fold errors of one candidate on labelled rows.
+
+    Attributes:
+        candidate: whose errors they are.
+        supervised: the candidate that learns from the labels and is asked the same rows.
+        jurors: candidates whose answers point at suspect and ambiguous labels.
+        fixes: rows that `supervised` gets right and `candidate` does not.
+        breaks: rows the other way round; fixes - breaks = rows * difference.
+        fixed_otherwise: fixes that are of kind format, suspect label or ambiguous.
+        chance: fixes among the others that answers dealt to other rows would make as well.
+        again: share of the fixes that `candidate` itself gets right when asked again; null where
+            it was not asked again though a seed could change its answers.
+        fixable: share of the errors that data fixes.
+        reachable: gain in accuracy if it fixed just these.
+        suspects: ids of the errors with a suspect label.
+        contested: the two labels between which most ambiguous errors lie.
+    """
+
+    candidate: str
+    supervised: str | None = None
+    jurors: tuple[str, ...] = ()
+    rows: int
+    errors: int
+    classes: tuple[ErrorClass, ...]
+    fixes: int | None = None
+    breaks: int | None = None
+    difference: float | None = None
+    fixed_otherwise: int | None = None
+    chance: float | None = None
+    again: float | None = None
+    fixable: Interval | None = None
+    reachable: Interval | None = None
+    suspects: tuple[str, ...] = ()
+    contested: tuple[str, str] | None = None
+    forecast: Forecast | None = None
+
+    def count(self, name: str) -> int:
+        """Return the errors of a kind; none where the kind could not be told."""
+        return next((c.count or 0 for c in self.classes if c.name == name), 0)
+
+
+class Doubtful(Record):
+    """A row that every candidate gets wrong, and the label that most of them give instead."""
+
+    id: str
+    label: str
+    instead: str | None
+    agree: int
+
+
+class Cascade(Record):
+    """A cheap candidate that answers where it is sure, and a strong one for the rest.
+
+    `threshold` holds the lowest and highest confidence from which on the cheap one answers, over
+    the parts of the rows; each was chosen on the other parts. Costs are for 1,000 answers.
+    """
+
+    cheap: str
+    strong: str
+    rows: int
+    threshold: tuple[float, float]
+    accuracy: Interval
+    sent_on: Interval
+    over_cheap: Interval
+    over_strong: Interval
+    seconds_per_1k: float | None = None
+    usd_per_1k: float | None = None
+    cheap_seconds_per_1k: float | None = None
+    strong_seconds_per_1k: float | None = None
+    cheap_usd_per_1k: float | None = None
+    strong_usd_per_1k: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Say what a cascade reaches and what it takes."""
+        text = (
+            f"{self.cheap} where it is sure and {self.strong} for the other "
+            f"{of_100(self.sent_on.value)} would get {of_100(self.accuracy.value)} right, "
+            f"{_against(self.over_strong, self.strong)}"
+        )
+        if self.seconds_per_1k is not None and self.strong_seconds_per_1k is not None:
+            text += (
+                f", in {seconds(self.seconds_per_1k)} instead of "
+                f"{seconds(self.strong_seconds_per_1k)} for 1,000 answers"
+            )
+        if self.usd_per_1k is not None and self.strong_usd_per_1k is not None:
+            text += (
+                f" (${number(self.usd_per_1k, 4)} instead of ${number(self.strong_usd_per_1k, 4)})"
+            )
+        return text
+
+
+def _against(change: Interval, name: str) -> str:
+    more = change.value >= 0
+    said = f"{points(abs(change.value))} {'more' if more else 'less'} than {name} alone"
+    if change.low is None or change.high is None:
+        return said
+    ends = (change.low, change.high) if more else (-change.high, -change.low)
+    return f"{said} (95 % interval {number(100 * ends[0])} to {number(100 * ends[1])})"
+
+
+class Overlap(Record):
+    """Which rows candidates get wrong together; a candidate's row is right if most fits say so.
+
+    Attributes:
+        candidates: those compared, without any that gives every row the same answer.
+        wrong_in_all: rows that all get wrong; `doubtful` lists them, most agreed first.
+        agreed: how many of them most candidates give one and the same other label; null with
+            fewer than three candidates, whose agreement says little.
+        oracle: share of the rows that at least one gets right.
+        both_wrong: rows that the best cheap and the best strong candidate both get wrong.
+        both_expected: how many that would be if their errors had nothing to do with each other.
+    """
+
+    candidates: tuple[str, ...]
+    rows: int
+    wrong_in_all: int
+    agreed: int | None = None
+    doubtful: tuple[Doubtful, ...] = ()
+    oracle: Interval
+    cheap: str | None = None
+    strong: str | None = None
+    both_wrong: int | None = None
+    both_expected: float | None = None
+    only_cheap_wrong: int | None = None
+    only_strong_wrong: int | None = None
+    cascade: Cascade | None = None

@@ -1,0 +1,46 @@
+"""What lies in the user's cache: models, and cached embeddings and scores."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A model and what is here of it.
+
+    Attributes:
+        name: how people call it.
+        role: what it is used for; None for a model that was fetched by name.
+        spec: what to write after --model, --tune or --encoder; None where it is not known.
+        licence: of the weights.
+        download_mb: what fetching it takes, in megabytes.
+        cached_mb: its size here; None where it is not here.
+        path: its folder, where that was asked for.
+    """
+
+    name: str
+    role: str | None = None
+    spec: str | None = None
+    licence: str | None = None
+    download_mb: float | None = None
+    cached_mb: float | None = None
+    path: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return the entry as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the kept work takes and may take, in megabytes, and where it lies if that was asked."""
+
+    mb: float
+    limit_mb: float
+    path: str | None
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)

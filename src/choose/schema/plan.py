@@ -1,0 +1,183 @@
+"""What would be sent to endpoints: the plan that a person confirms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from choose.schema.base import Record
+
+# Shares of rows that exactly one of two candidates gets right: alike, usual, very unlike ones.
+DISCORDANCES = (0.1, 0.2, 0.3)
+
+
+USUAL = 0.2
+
+
+ASSUMPTION = (
+    "two candidates that differ on 20 of 100 rows (10 if they are much alike, 30 if very unlike), "
+    "a paired test at 5 %, found four times in five; retraining luck comes on top"
+)
+
+
+# Of the rows, this share is learnt from when the others are asked (five folds).
+LEARNT = 0.8
+
+
+class Three(Record):
+    """The same figure if all goes well, as a rule, and to be safe."""
+
+    low: float
+    usual: float
+    high: float
+
+
+class Training(Record):
+    """Rows a class to learn from, and where that was seen to be enough for something."""
+
+    per_class: int
+    says: str
+    source: str
+
+
+class Wishes(Record):
+    """What a founder can say before any row is labelled; shares of 1, so 0.03 is three points."""
+
+    classes: int
+    gain: float
+    target: float | None = None
+    minutes_per_label: float | None = None
+    hourly_rate: float | None = None
+    usd: float | None = None
+
+
+class Affordable(Record):
+    """What a sum buys: rows, and the gain that they can show at the usual difference."""
+
+    usd: float
+    rows: int
+    gain: float | None
+
+
+class BeforeData(Record):
+    """Rows to label, hours and dollars; null where a price was not named."""
+
+    wishes: Wishes
+    test: Three
+    target_rows: int | None
+    training: Three
+    rows: Three
+    minutes_per_label: float
+    hours: Three
+    usd: Three | None
+    affordable: Affordable | None
+    assumptions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What one endpoint would be sent.
+
+    Attributes:
+        requests: distinct ones; fewer where a candidate is dropped or something was paid before.
+        read: tokens in, about.
+        written: tokens out, about; hidden reasoning, which is not known before, comes on top.
+        usd: dollars, about; None without prices.
+        rows: rows of the data that are sent, as questions or as demonstrations.
+    """
+
+    name: str
+    host: str
+    model: str
+    here: bool
+    requests: int
+    read: int
+    written: int
+    usd: float | None
+    rows: int
+    candidates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What a person confirms before the first request.
+
+    Attributes:
+        hints: kinds of personal data and in how many rows something looks like them.
+        limit: the most dollars that will be spent, or None.
+    """
+
+    bills: tuple[Bill, ...]
+    hints: Mapping[str, int]
+    limit: float | None = None
+
+    @property
+    def needs_consent(self) -> bool:
+        """Return whether rows leave the machine or money may be asked for."""
+        return any(not bill.here or bill.usd is not None for bill in self.bills)
+
+    @property
+    def usd(self) -> float | None:
+        """Return dollars in all; None where an endpoint has no prices."""
+        return total_usd(self.bills)
+
+
+def total_usd(bills: Iterable[Bill]) -> float | None:
+    """Return the dollars of several bills; None where one has no prices."""
+    known = [bill.usd for bill in bills]
+    return None if None in known else sum(usd for usd in known if usd is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a candidate's trials would take, nothing of them known yet.
+
+    Attributes:
+        first: seconds of its trials of the first pass; None where they cannot be forecast.
+        seconds: of all its trials.
+        rows: how many of the first pass's rows the budget reaches, or None where it reaches all.
+        read: tokens in.
+        written: tokens out; of an endpoint, hidden reasoning comes on top.
+        usd: dollars; None without prices, and for models that run here.
+        why_not: why seconds are not forecast, as a sentence.
+    """
+
+    candidate: str
+    trials: int
+    first: float | None = None
+    seconds: float | None = None
+    rows: int | None = None
+    read: int | None = None
+    written: int | None = None
+    usd: float | None = None
+    why_not: str | None = None
+
+
+class RowsFor(Record):
+    """Test rows at which a gain is found, for alike, usual and very unlike candidates."""
+
+    gain: float
+    rows: tuple[int, int, int]
+
+
+class Reach(Record):
+    """What the asked rows can show.
+
+    `independent` is what the rows are worth once clusters of rows that belong together are taken
+    to be right or wrong as one (Kish's effective number). `smallest` are the gains found at each
+    of `discordances`, null where none can be.
+    """
+
+    rows: int
+    independent: float
+    discordances: tuple[float, ...] = DISCORDANCES
+    smallest: tuple[float | None, ...]
+    needed: tuple[RowsFor, ...]
+    margin: float
+    margin_rows: int
+    assumption: str = ASSUMPTION
+
+    @property
+    def usual(self) -> float | None:
+        """Return the smallest gain at the usual discordance."""
+        return self.smallest[self.discordances.index(USUAL)]

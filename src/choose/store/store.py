@@ -1,0 +1,254 @@
+"""A study on disk: its data, its grid, its trials, its looks and its decision.
+
+Identity of a trial is its key; what exists is never computed again. `trial.json` is written after
+the answers, so its presence means that the trial is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import tomli_w
+
+from choose.errors import StoreError
+from choose.files import digest, sweep, write_json, write_text, write_whole
+from choose.store.tables import answers_from, answers_table, dataset_from, dataset_tables
+from choose.types import Dataset, Run, Scenario, Trial
+
+MARK = "study.toml"
+
+
+class Store:
+    """The folder of one study."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path) -> Store:
+        """Open a folder for writing, made if need be.
+
+        Raises:
+            StoreError: if it cannot be written, or holds something that is not a study.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            strange = any(path.iterdir()) and not (path / MARK).exists()
+        except OSError as error:
+            raise StoreError(
+                f"Cannot use {str(path)!r} as a store: {error.strerror}. "
+                "Name a folder that can be written with --out."
+            ) from error
+        if strange:
+            raise StoreError(
+                f"{str(path)!r} holds files that are not a study. Name an empty or new folder "
+                "with --out."
+            )
+        store = cls(path)
+        probe = path / ".writable"
+        write_text(probe, "")
+        probe.unlink(missing_ok=True)
+        return store
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Open a finished or interrupted study for reading."""
+        if not (path / MARK).exists():
+            raise StoreError(
+                f"{str(path)!r} is not a study: it holds no {MARK}. "
+                "Name the folder that choose compare wrote (its --out)."
+            )
+        return cls(path)
+
+    def begin(self, study: Mapping[str, Any], dataset: Dataset) -> None:
+        """Write what is fixed before the run: the study with its rule, and the data."""
+        sweep(self.path)
+        rows, facts = dataset_tables(dataset)
+        write_whole(self.path / "data.parquet", rows.write_parquet)
+        write_json(self.path / "data.json", facts)
+        write_text(self.path / MARK, tomli_w.dumps(study))
+
+    def plan(self, trials: Iterable[Trial], candidates: Iterable[Mapping[str, Any]]) -> None:
+        """Write the grid: which trials, at which coordinates, of which candidates."""
+        grid = {"candidates": list(candidates), "trials": [asdict(trial) for trial in trials]}
+        write_json(self.path / "grid.json", grid)
+
+    def add(self, run: Run, traceback: str | None = None) -> bool:
+        """Write a run over what an earlier attempt left, and return whether it was written.
+
+        An attempt that failed, or was asked fewer clean rows, does not replace one that got
+        further; where both were asked the same, views of the earlier one are kept beside.
+        """
+        before = self._before(run.trial)
+        if before is not None and _reached(run) < _reached(before):
+            return False
+        if before is not None and run.error is None and _reached(run) == _reached(before):
+            run = replace(
+                run,
+                answers={**before.answers, **run.answers},
+                asked={**before.asked, **run.asked},
+            )
+        folder = self.path / "trials" / run.trial.key
+        for (view, repeat), answers in run.answers.items():
+            table = answers_table(answers, run.asked[view, repeat])
+            write_whole(folder / f"{view}-{repeat}.parquet", table.write_parquet)
+        facts = {name: value for name, value in _facts(run).items() if name != "answers"}
+        write_json(folder / "trial.json", {**facts, "traceback": traceback})
+        return True
+
+    def _before(self, trial: Trial) -> Run | None:
+        try:
+            return self.get(trial)
+        except (OSError, pl.exceptions.PolarsError):
+            return None  # torn, so that there is nothing to keep
+
+    def get(self, trial: Trial) -> Run | None:
+        """Return the run of a trial, failed or not, or None where it has not been run."""
+        folder = self.path / "trials" / trial.key
+        if not (folder / "trial.json").exists():
+            return None
+        facts = self._json(folder / "trial.json")
+        answers, asked = {}, {}
+        for view, repeat in facts["views"]:
+            table = pl.read_parquet(folder / f"{view}-{repeat}.parquet")
+            answers[view, repeat], asked[view, repeat] = answers_from(table)
+        known = {name: facts[name] for name in _KEPT if name in facts}
+        return Run(
+            trial=trial, answers=answers, asked=asked, **known | {"notes": tuple(facts["notes"])}
+        )
+
+    def done(self, trial: Trial, views: Iterable[str], repeats: int = 1) -> bool:
+        """Return whether a trial succeeded, left no question unasked and answered these views."""
+        folder = self.path / "trials" / trial.key
+        if not (folder / "trial.json").exists():
+            return False
+        facts = self._json(folder / "trial.json")
+        if facts["error"] or facts.get("unasked"):
+            return False
+        wanted = [(view, 0) for view in views] + [("clean", r) for r in range(1, repeats)]
+        told = {(view, repeat) for view, repeat in facts["views"]}
+        return told.issuperset(wanted) and all(
+            (folder / f"{view}-{repeat}.parquet").exists() for view, repeat in wanted
+        )
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The labelled set as divided when the study began."""
+        return dataset_from(
+            pl.read_parquet(self.path / "data.parquet"), self._json(self.path / "data.json")
+        )
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """The study as resolved, with the rule and its version."""
+        return tomllib.loads((self.path / MARK).read_text(encoding="utf-8"))
+
+    def grid(self) -> tuple[list[dict[str, Any]], list[Trial]]:
+        """Return the candidates and the trials of the grid, in the order they were planned."""
+        if not (self.path / "grid.json").exists():
+            raise StoreError(
+                f"{str(self.path)!r} stopped before its trials were planned. "
+                "Run choose compare again with the same --out."
+            )
+        grid = self._json(self.path / "grid.json")
+        trials = [Trial(**{**t, "scenario": Scenario(**t["scenario"])}) for t in grid["trials"]]
+        return grid["candidates"], trials
+
+    def state(self) -> str:
+        """Identify everything that a verdict depends on, by names, sizes and times of files."""
+        kept = [self.path / name for name in (MARK, "grid.json", "data.json", "left_out.json")]
+        files = [*kept, *sorted(self.path.glob("trials/*/trial.json"))]
+        stats = [
+            (str(f.relative_to(self.path)), f.stat().st_size, f.stat().st_mtime_ns)
+            for f in files
+            if f.exists()
+        ]
+        return digest(stats)
+
+    def look(self, rule: str) -> int:
+        """Record that these test rows were judged and return how often by now.
+
+        The same grid judged again for the same goal and costs, after an interruption for example,
+        is the same look. A margin that is moved once the outcome is known is another.
+        """
+        _, trials = self.grid()
+        study = self.study
+        ends = tomli_w.dumps({part: study.get(part, {}) for part in ("goal", "costs")})
+        grid = digest([sorted({trial.key for trial in trials}), ends])
+        looks = self.looks()
+        seen = {look["grid"] for look in looks}
+        if grid not in seen:
+            when = datetime.now(UTC).isoformat(timespec="seconds")
+            lines = map(json.dumps, [*looks, {"when": when, "rule": rule, "grid": grid}])
+            write_text(self.path / "looks.jsonl", "\n".join(lines) + "\n")
+        return len(seen | {grid})
+
+    def looks(self) -> list[dict[str, str]]:
+        """Return every judging of these test rows, on another grid or for another goal, in turn."""
+        path = self.path / "looks.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def leave_out(self, sentences: Iterable[str]) -> None:
+        """Record what was planned but not measured."""
+        write_json(self.path / "left_out.json", list(sentences))
+
+    def left_out(self) -> list[str]:
+        """Return what was planned but not measured."""
+        path = self.path / "left_out.json"
+        return list(self._json(path)) if path.exists() else []
+
+    def decide(self, state: str, decision: Mapping[str, Any]) -> None:
+        """Write the decision of a state of the store."""
+        write_json(self.path / "decision.json", decision)
+        write_text(self.path / "decision.state", state)
+
+    def decided(self, state: str) -> str | None:
+        """Return the decision's JSON text if it was made from this very state."""
+        mark, path = self.path / "decision.state", self.path / "decision.json"
+        if not (mark.exists() and path.exists()) or mark.read_text(encoding="utf-8") != state:
+            return None
+        return path.read_text(encoding="utf-8")
+
+    def _json(self, path: Path) -> Any:
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"Cannot read {str(path)!r}: {error}. Run choose compare again, with another --out."
+            ) from error
+
+
+_KEPT = (
+    "fit_seconds",
+    "predict_seconds",
+    "seconds_alone",
+    "seconds_spent",
+    "group_size",
+    "versions",
+    "threads",
+    "dtype",
+    "artefact_mb",
+    "base_mb",
+    "notes",
+    "unasked",
+    "error",
+)
+
+
+def _reached(run: Run) -> tuple[bool, int]:
+    """Return how far a run came: whether it succeeded, and its clean questions."""
+    return run.error is None, len(run.asked.get(("clean", 0), ()))
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    facts = {name: getattr(run, name) for name in _KEPT}
+    return {"trial": asdict(run.trial), "views": [list(view) for view in run.answers], **facts}

@@ -1,0 +1,139 @@
+"""What a study would send to endpoints, and what that costs at most; nothing is sent for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf
+from typing import NamedTuple
+
+from choose.data.personal_data import hints_by_row, hints_of
+from choose.data.scenarios import drawn, place_of
+from choose.models.endpoints.ledger import usd_of
+from choose.models.endpoints.requests import BYTES_A_TOKEN
+from choose.models.endpoints.settings import Endpoint
+from choose.schema.plan import Bill, Spending
+from choose.strategy import Puts, build, hyperparameters
+from choose.study.candidates import asked_by
+from choose.study.grid import Job
+from choose.types import Candidate, Dataset
+
+# Tokens of a request beside texts and labels: the wording, the schema, the frame of messages.
+FRAME, PER_MESSAGE = 60, 8
+
+
+# Tokens of a labelled answer in JSON.
+WRITTEN = 12
+
+
+class Request(NamedTuple):
+    """A row that is asked, how many demonstrations it shows, and the most tokens of a text."""
+
+    id: str
+    shown: int
+    most: float
+
+
+def spending_of(
+    jobs: Iterable[Job],
+    candidates: Sequence[Candidate],
+    dataset: Dataset,
+    endpoints: Mapping[str, Endpoint],
+    limit: float | None = None,
+) -> Spending:
+    """Forecast the requests of some jobs, and look for personal data in what is sent."""
+    bills, sent = _counted(jobs, candidates, dataset, endpoints)
+    counted = hints_of(hints_by_row([dataset.examples[id] for id in sorted(sent)]))
+    hints = {hint.kind: hint.rows for hint in counted if hint.rows}
+    return Spending(bills=tuple(bills), hints=hints, limit=limit)
+
+
+def bills_of(
+    jobs: Iterable[Job],
+    candidates: Sequence[Candidate],
+    dataset: Dataset,
+    endpoints: Mapping[str, Endpoint],
+) -> list[Bill]:
+    """Forecast what each endpoint is sent by some jobs, the same requests counted once."""
+    return _counted(jobs, candidates, dataset, endpoints)[0]
+
+
+def _counted(
+    jobs: Iterable[Job],
+    candidates: Sequence[Candidate],
+    dataset: Dataset,
+    endpoints: Mapping[str, Endpoint],
+) -> tuple[list[Bill], set[str]]:
+    asking = {c.name: found for c in candidates if (found := asked_by(c, endpoints))}
+    requests: dict[str, dict[tuple[object, ...], Request]] = {}
+    rows: dict[str, set[str]] = {}
+    for job in jobs:
+        for name in asking.get(job.trial.candidate, {}):
+            _count(job, dataset, requests.setdefault(name, {}), rows.setdefault(name, set()))
+    bills = [
+        _bill(name, endpoints[name], asked, rows[name], dataset, asking)
+        for name, asked in requests.items()
+    ]
+    return bills, set().union(*rows.values())
+
+
+def _count(
+    job: Job, dataset: Dataset, requests: dict[tuple[object, ...], Request], rows: set[str]
+) -> None:
+    trial = job.trial
+    strategy = build(trial.strategy, seed=trial.seed, **trial.params)
+    shown = strategy.shows(dataset.task) if isinstance(strategy, Puts) else 0
+    most = (hyperparameters(trial.strategy) | dict(trial.params)).get("max_tokens") or inf
+    place = drawn(dataset, place_of(trial, dataset))
+    # Without demonstrations, the same question is the same request whatever was learnt from.
+    learnt = (trial.pool, trial.seed) if shown else ()
+    how = (trial.strategy, str(sorted(trial.params.items(), key=str)), *learnt)
+    few = max(1, job.view_rows // len(dataset.folds))
+    views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
+    for view, repeat in [("clean", 0), *views]:
+        ids = place.questions if (view, repeat) == ("clean", 0) else place.questions[:few]
+        for id in ids:
+            requests[(*how, view, repeat, id)] = Request(id, shown, most)
+    rows.update(place.questions)
+    if shown:
+        rows.update(e.id for e in place.pool)
+
+
+def _bill(
+    name: str,
+    endpoint: Endpoint,
+    requests: Mapping[tuple[object, ...], Request],
+    rows: set[str],
+    dataset: Dataset,
+    asking: Mapping[str, Mapping[str, Endpoint]],
+) -> Bill:
+    texts = {id: _tokens(e.text) for id, e in dataset.examples.items()}
+    labels = [_tokens(n) for n in dataset.task.names]
+    about = [_tokens(d) for d in dataset.task.descriptions.values()]
+    fixed = FRAME + 2 * sum(labels) + sum(about) + _tokens(dataset.task.instruction or "")
+    label = sum(labels) / max(1, len(labels))
+    means = {
+        most: sum(min(size, most) for size in texts.values()) / max(1, len(texts))
+        for most in {request.most for request in requests.values()}
+    }
+    read = sum(
+        fixed + min(texts[id], most) + shown * (means[most] + label + 2 * PER_MESSAGE)
+        for id, shown, most in requests.values()
+    )
+    written = len(requests) * WRITTEN
+    prices = endpoint.prices
+    return Bill(
+        name=name,
+        host=endpoint.host,
+        model=endpoint.model,
+        here=endpoint.stays_here,
+        requests=len(requests),
+        read=round(read),
+        written=written,
+        usd=usd_of(prices, read, 0, written) if prices else None,
+        rows=len(rows),
+        candidates=tuple(c for c, found in asking.items() if name in found),
+    )
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN)

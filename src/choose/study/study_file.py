@@ -1,0 +1,158 @@
+"""Resolve a study: the file, with flags laid over it, checked in one place."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from choose.errors import StudyError, did_you_mean
+from choose.study.config import CandidateSection, Study
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str | None, what: str) -> float | None:
+    """Read ``90``, ``90s``, ``10m`` or ``2h`` as seconds; `what` names it in the message.
+
+    Raises:
+        StudyError: if it is no time, or none at all.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
+    if not match or not float(match[1]):
+        raise StudyError(f"{what} {text!r} is no time. Write it like 90s, 10m or 2h.")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+Overrides = Mapping[str, Mapping[str, Any]]
+
+
+def load_study(
+    path: Path | Mapping[str, Any] | None = None, overrides: Overrides | None = None
+) -> Study:
+    """Read a study file (or take what would stand in one), and lay `overrides` over it.
+
+    `overrides` is section -> key -> value; None means that the flag was not given.
+
+    Raises:
+        StudyError: naming the key, what is allowed and, for unknown keys, the closest known one.
+    """
+    settings = _read(path) if isinstance(path, Path) else dict(path or {})
+    for section, values in (overrides or {}).items():
+        given = {key: value for key, value in values.items() if value is not None}
+        if given:
+            settings[section] = {**settings.get(section, {}), **given}
+    return check(settings, str(path) if isinstance(path, Path) else "the settings")
+
+
+def only(study: Study, names: Sequence[str]) -> Study:
+    """Keep the study's candidates of these names, adding a strategy where there is none yet."""
+    known = {c.name or c.strategy: c for c in study.candidates}
+    chosen = tuple(known.get(name) or CandidateSection(strategy=name) for name in names)
+    return study.model_copy(update={"candidates": chosen})
+
+
+def check(settings: Mapping[str, Any], origin: str) -> Study:
+    """Turn plain settings into a study or say what is wrong with the first bad key."""
+    try:
+        return Study.model_validate(settings)
+    except ValidationError as invalid:
+        raise StudyError(_sentence(invalid, origin)) from invalid
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StudyError(
+            f"No study file {str(path)!r}. Name one with -c, or leave -c out."
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StudyError(f"Cannot read the study file {str(path)!r}: {error}.") from error
+
+
+def _sentence(invalid: ValidationError, origin: str) -> str:
+    error = invalid.errors()[0]
+    where = [str(part) for part in error["loc"]]
+    key = ".".join(where)
+    if error["type"] == "extra_forbidden":
+        known = _keys(where[:-1])
+        hint = did_you_mean(where[-1], known)
+        return f"Unknown key {key!r} in {origin}.{hint} Allowed here: {', '.join(known)}."
+    if "endpoints" in where:  # what stands in the wrong place there can be a key
+        return f"{key} in {origin} cannot be used: {error['msg'].removeprefix('Value error, ')}."
+    if not where:  # two sections that do not go together
+        return f"In {origin}: {error['msg'].removeprefix('Value error, ')}."
+    return f"{key} = {error['input']!r} in {origin} cannot be used: {error['msg']}."
+
+
+def _keys(where: list[str]) -> list[str]:
+    model: type[BaseModel] = Study
+    for part in where:
+        field = model.model_fields.get(part)
+        inner = _model_in(field.annotation) if field else None
+        if inner is None:
+            break
+        model = inner
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if isinstance(argument, type) and issubclass(argument, BaseModel):
+            return argument
+    return None
+
+
+# Given as the call's own arguments instead.
+_ELSEWHERE = {("data", "path")}
+
+
+def keywords() -> dict[str, tuple[str, inspect.Parameter]]:
+    """Return each keyword with its section and the parameter it makes."""
+    found = {"budget": ("grid", _parameter("budget", "float | str | None"))}
+    for section, field in Study.model_fields.items():
+        model = field.annotation
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            continue
+        for name, inner in model.model_fields.items():
+            if (section, name) not in _ELSEWHERE and name != "budget_seconds":
+                found[name] = (section, _parameter(name, inner.annotation))
+    return found
+
+
+def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort keywords into the sections of a study; None is a keyword that was not given.
+
+    Raises:
+        StudyError: for one that does not exist, with the closest that does.
+    """
+    known, found = keywords(), dict[str, dict[str, Any]]()
+    for name, value in given.items():
+        if name not in known:
+            raise StudyError(
+                f"Unknown keyword {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
+            )
+        key, value = _budget(value) if name == "budget" else (name, value)
+        found.setdefault(known[name][0], {})[key] = value
+    return found
+
+
+def _budget(value: Any) -> tuple[str, float | None]:
+    text = str(value) if isinstance(value, int | float) else value
+    return "budget_seconds", seconds(text, "budget")
+
+
+def _parameter(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
