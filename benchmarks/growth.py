@@ -69,7 +69,7 @@ def candidates(folder: Path) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """Yield strategies with their parameters, and whether they are cheap."""
     sys.path.insert(0, str(HERE.parent / "tests"))
     from choose.models.weights.spec import DEFAULT_ENCODER
-    from tiny import causal_lm
+    from support.tiny_models import causal_lm
 
     tiny = str(causal_lm(folder / "tiny-lm"))
     yield "tfidf", {}, True

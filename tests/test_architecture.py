@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-import tiny
 from choose.errors import ModelError
 from choose.models.lora.model import load_base
 from choose.models.saving import usage
+from support import tiny_models as tiny
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "transformers", "peft", "faiss", "sentence_transformers", "openai"}

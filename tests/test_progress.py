@@ -1,194 +1,109 @@
+"""A meter follows work from the outside, and stops it where it says that it can be stopped.
+
+Time is told by the tests' own clock: a busy machine oversleeps.
+"""
+
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from math import inf
 
 import pytest
-from rich.console import Console
 
-from choose.report.terminal.live_progress import LiveProgress, Standings
-from choose.types import STANDARD, Answers, Dataset, Example, Fold, Run, Task, Trial
-
-FIRST = "the first pass"
+from choose import progress as meters
+from choose.progress import OutOfTime, metered, seconds_left, went
 
 
-@dataclass(frozen=True)
-class Job:
-    trial: Trial
-    part: str = FIRST
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, steps: int, seconds: float, loop: str = "work") -> int:
+        """Take so many steps of a loop."""
+        for done in range(1, steps + 1):
+            self.now += seconds
+            went(done, steps, loop)
+        return steps
 
 
-def dataset(rows: int = 10, folds: int = 2) -> Dataset:
-    examples = {
-        f"r{i}": Example(id=f"r{i}", text=f"text {i}", target="ab"[i % 2]) for i in range(rows)
-    }
-    ids = tuple(examples)
-    parts = tuple(Fold(pool=ids, questions=ids[f::folds]) for f in range(folds))
-    return Dataset(
-        name="toy",
-        task=Task(labels=("a", "b"), names=("a", "b")),
-        examples=examples,
-        folds=parts,
-        division="cross-fit",
-    )
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(meters, "perf_counter", found)
+    return found
 
 
-def job(candidate: str, fold: int = 0, part: str = FIRST) -> Job:
-    return Job(
-        Trial(
-            candidate=candidate,
-            strategy="s",
-            revision=1,
-            params={},
-            variant="",
-            scenario=STANDARD,
-            fold=fold,
-            draw=0,
-            train_size=5,
-            seed=0,
-            weights="",
-            task="t",
-            pool="p",
-            questions=f"q{fold}",
-        ),
-        part,
-    )
+def test_unheard_reports_do_nothing(clock: Clock) -> None:
+    assert clock.work(3, 0.0) == 3
 
 
-def run(data: Dataset, job: Job, wrong: int = 0, error: str | None = None) -> Run:
-    if error is not None:
-        return Run(trial=job.trial, error=error, seconds_spent=0.5)
-    asked = data.folds[job.trial.fold].questions
-    right = [data.examples[id].target for id in asked]
-    outputs = (*(None for _ in range(wrong)), *right[wrong:])
-    answers = Answers(outputs=outputs, status=("ok",) * len(outputs))
-    # Answers to another view must not count.
-    other = Answers(outputs=(None,), status=("empty",))
-    return Run(
-        trial=job.trial,
-        answers={("clean", 0): answers, ("typos", 0): other},
-        asked={("clean", 0): asked, ("typos", 0): asked[:1]},
-        seconds_spent=1.5,
-    )
+def test_work_stops_when_its_time_is_over_and_not_after_its_last_step(clock: Clock) -> None:
+    with pytest.raises(OutOfTime), metered(3.5):
+        clock.work(100, 1.0)
+    assert clock.now == 4.0
+    with metered(0.5):
+        clock.work(1, 1.0)
 
 
-def log(
-    jobs: Sequence[Job],
-    *ended: tuple[Job, Run],
-    refusals: Sequence[str] = (),
-    terminal: bool = False,
-    encoding: str = "utf-8",
-) -> str:
-    raw = io.BytesIO()
-    out = io.TextIOWrapper(raw, encoding=encoding, newline="")
-    console = Console(
-        file=out,
-        force_terminal=terminal,
-        width=80,
-        highlight=False,
-        color_system="standard" if terminal else None,
-    )
-    with LiveProgress(console) as progress:
-        progress.planned(dataset(), jobs, refusals, budget=60)
-        for one, result in ended:
-            progress.job(one, None)
-            progress.job(one, result)
-    out.flush()
-    return raw.getvalue().decode(encoding)
+def test_work_that_reports_nothing_can_ask_how_long_it_has(clock: Clock) -> None:
+    assert seconds_left() == inf
+    with metered():
+        assert seconds_left() == inf
+    with metered(10):
+        clock.now += 4
+        assert seconds_left() == 6
+        with metered(60):
+            assert seconds_left() == 6
+        with metered(1):
+            assert seconds_left() == 1
+        clock.now += 7
+        assert seconds_left() == 0
+    assert seconds_left() == inf
 
 
-def test_a_log_gets_one_plain_line_when_a_first_pass_ends() -> None:
-    data = dataset()
-    jobs = [job("tfidf", 0), job("tfidf", 1), job("tfidf", 0, "more seeds")]
-    said = log(
-        jobs,
-        (jobs[0], run(data, jobs[0], wrong=1)),
-        (jobs[1], run(data, jobs[1])),
-        (jobs[2], run(data, jobs[2], wrong=5)),
-    )
-    assert said.splitlines() == ["tfidf         90.0 of 100 right on 10 rows, 3.0 s"]
+def test_what_is_left_is_told_from_the_pace(clock: Clock) -> None:
+    with metered(9.5) as meter:
+        with pytest.raises(OutOfTime):
+            clock.work(100, 1.0)
+        assert meter.left == pytest.approx(90.0)
 
 
-def test_a_candidate_that_was_cut_short_is_called_unfinished() -> None:
-    data = dataset()
-    jobs = [job("lora", 0), job("lora", 1)]
-    said = log(jobs, (jobs[0], run(data, jobs[0], wrong=2)))
-    assert "60.0 of 100 right on 5 rows" in said
-    assert "so far; 1 of 2 runs" in said
+def test_the_first_step_sets_up_and_does_not_count(clock: Clock) -> None:
+    with metered() as meter:
+        clock.now += 20.0
+        went(1, 11, "work")
+        clock.now += 1.0
+        went(2, 11, "work")
+        assert meter.left == pytest.approx(9.0)
 
 
-def test_a_failed_run_is_one_line_and_no_accuracy() -> None:
-    jobs = [job("lora", 0)]
-    said = log(jobs, (jobs[0], run(dataset(), jobs[0], error="ValueError: no\nroom " + "x" * 200)))
-    lines = said.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("lora failed (the first pass, fold 1): ValueError: no room xxx")
-    assert "of 100" not in said
+def test_a_new_loop_starts_anew(clock: Clock) -> None:
+    with metered() as meter:
+        assert meter.left is None
+        clock.work(3, 20.0, "slow")
+        for done in (1, 2, 3):
+            clock.now += 1.0
+            went(done, 4, "fast")
+        assert meter.left == pytest.approx(1.0)
 
 
-def test_failures_beside_successes_are_counted() -> None:
-    data = dataset()
-    jobs = [job("lora", 0), job("lora", 1)]
-    said = log(jobs, (jobs[0], run(data, jobs[0])), (jobs[1], run(data, jobs[1], error="E: x")))
-    assert "100.0 of 100 right on 5 rows, 2.0 s; 1 run failed" in said
+def test_a_stop_that_was_set_around_another_holds(clock: Clock) -> None:
+    with metered(2.5), pytest.raises(OutOfTime), metered(60):
+        clock.work(100, 1.0)
+    assert clock.now == 3.0
 
 
-def test_a_terminal_gets_a_bar_the_job_and_the_plan() -> None:
-    data = dataset()
-    jobs = [job("tfidf", 0), job("tfidf", 1)]
-    said = log(
-        jobs, (jobs[0], run(data, jobs[0])), refusals=["prompt: labels are numbers."], terminal=True
-    )
-    assert "10 rows, 2 labels; 1 candidate, 2 runs" in said
-    assert "Left out: prompt: labels are numbers." in said
-    assert "of 2 runs" in said
-    assert "0:00 of 1:00" in said
-    assert "1 of 2 runs done" in said
+def forever() -> None:
+    done = 0
+    while True:
+        done += 1
+        went(done, done + 1, "work")
 
 
-def test_runs_that_the_store_held_are_told_apart() -> None:
-    data = dataset()
-    one = job("tfidf", 0)
-    out = io.StringIO()
-    with LiveProgress(Console(file=out, force_terminal=True, width=80)) as progress:
-        progress.planned(data, [one], [])
-        progress.job(one, run(data, one))
-    assert "1 of them from before" in out.getvalue()
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_hostile_names_and_errors_are_harmless(terminal: bool) -> None:
-    evil = "[red]x[/] \x1b]0;title\x07\x9b2J\u202e\udc80"
-    bad = Job(job(evil).trial, evil)
-    said = log([bad], (bad, run(dataset(), bad, error=evil)), refusals=[evil], terminal=terminal)
-    assert "[red]x[/] ]0;title2J" in said
-    assert not any(char in said for char in ("\x1b]0", "\x07", "\x9b", "\u202e"))
-
-
-def test_a_console_that_is_not_utf8_still_hears() -> None:
-    data = dataset()
-    odd = job("naïve-…-名")
-    said = log([odd], (odd, run(data, odd)), terminal=True, encoding="ascii")
-    assert "na?ve-~-??" in said
-
-
-def test_an_interruption_leaves_the_terminal_in_order() -> None:
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=True, width=80)
-
-    def interrupted() -> None:
-        with LiveProgress(console) as progress:
-            progress.planned(dataset(), [job("tfidf")], [])
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert out.getvalue().count("\x1b[?25l") == out.getvalue().count("\x1b[?25h") == 1
-
-
-def test_standings_ignore_candidates_nobody_planned() -> None:
-    data = dataset()
-    standings = Standings.planned(data, [job("tfidf")])
-    assert standings.add(job("stranger"), run(data, job("stranger"))) is None
-    assert list(standings.of) == ["tfidf"]
+def test_without_a_clock_of_ours_time_passes() -> None:
+    with pytest.raises(OutOfTime), metered(0.02):
+        forever()

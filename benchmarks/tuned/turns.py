@@ -90,5 +90,5 @@ def sources(side: str) -> list[str]:
     """Return the code that a side runs, as far as it is ours."""
     files = [HERE / f"{side}.py", HERE / "pool.py"]
     if side == "ours":
-        files += sorted((Path(choose.__file__).parent / "models").glob("*.py"))
+        files += sorted((Path(choose.__file__).parent / "models").rglob("*.py"))
     return [digest(file.read_text(encoding="utf-8")) for file in files]

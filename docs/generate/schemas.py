@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from textwrap import dedent
 from typing import Any
@@ -11,8 +10,6 @@ from pydantic import BaseModel
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-# What pydantic calls a class whose name stands in two modules.
-_LONG_NAME = re.compile(r"(?:\w+?__)+?record_(\w+?)__(\w+)")
 _ATTRIBUTES = re.compile(r"\n\s*Attributes:\n(.*)", re.DOTALL)
 _ATTRIBUTE = re.compile(r"^(\w+): ", re.MULTILINE)
 
@@ -26,15 +23,10 @@ def schema_of(model: type[BaseModel], mode: str) -> Schema:
         model: the outermost model.
         mode: "validation" for what may be given, "serialization" for what is written.
     """
-    made = model.model_json_schema(mode=mode)  # type: ignore[arg-type]
-    found: Schema = json.loads(_LONG_NAME.sub(_short_name, json.dumps(made)))
+    found: Schema = model.model_json_schema(mode=mode)  # type: ignore[arg-type]
     for definition in (found, *found.get("$defs", {}).values()):
         _explain(definition)
     return {"$schema": DIALECT, **found}
-
-
-def _short_name(found: re.Match[str]) -> str:
-    return f"{found[1].capitalize()}{found[2]}"
 
 
 def _explain(definition: Schema) -> None:

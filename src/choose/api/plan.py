@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from choose.models.endpoints.session import connected
 from choose.models.hardware.environment import check_stated
-from choose.schema.plan import Forecast, Spending
+from choose.schema.plan import Spending, TimeForecast
 from choose.study.config import Study
 from choose.study.grid import Job
 from choose.study.study_file import Overrides, load_study, only
@@ -124,7 +124,7 @@ class Planning:
     jobs: list[Job]
     budget: float | None
     spending: Spending
-    forecasts: tuple[Forecast, ...] = ()
+    forecasts: tuple[TimeForecast, ...] = ()
 
 
 def planned(

@@ -12,12 +12,12 @@ from choose.schema.decision import Decision
 from choose.schema.diagnosis import (
     Agreement,
     Audit,
+    ErrorOverlap,
     LabelOverlap,
-    Overlap,
     RelabelGain,
 )
 from choose.schema.plan import ASSUMPTION
-from choose.schema.scorecard import Forecast, ForecastPoint, Needed, Scorecard, Service
+from choose.schema.scorecard import CurveForecast, ForecastPoint, Needed, Scorecard, Service
 
 DIVISIONS = {
     "cross-fit": "compare asks each row once, by a fit that never saw it",
@@ -42,7 +42,7 @@ MEANING = {
 }
 
 
-def shared(found: Overlap) -> Iterator[str]:
+def shared(found: ErrorOverlap) -> Iterator[str]:
     """Yield which errors candidates share, a sentence each."""
     yield (
         f"{found.wrong_in_all:,} of {found.rows:,} rows are wrong in all of "
@@ -78,7 +78,7 @@ def forecast_lines(decision: Decision) -> Iterator[str]:
             yield f"Not extrapolated: {', '.join(names)}. {why}"
 
 
-def _line(forecast: Forecast) -> str:
+def _line(forecast: CurveForecast) -> str:
     parts = [", ".join(map(_point, forecast.points))]
     if forecast.target is not None:
         parts.append(_needed(forecast.target))

@@ -17,7 +17,7 @@ from choose.run.probe import REMEMBERED, SMALL, Asked, Fit, Pace, Started, ask_s
 from choose.run.spending_limit import rows_paid_for
 from choose.run.timed_predict import Need, shares
 from choose.run.trial import ready
-from choose.schema.plan import Forecast, total_usd
+from choose.schema.plan import TimeForecast, total_usd
 from choose.strategy import Strategy, find
 from choose.study.candidates import asked_by
 from choose.study.cost_forecast import bills_of
@@ -147,7 +147,7 @@ def _affordable(small: Fit, few: int, rows: int, seconds: float) -> int:
 SECONDS = 2.0
 
 
-def forecast(jobs: Sequence[Job], dataset: Dataset, budget: float | None) -> list[Forecast]:
+def forecast(jobs: Sequence[Job], dataset: Dataset, budget: float | None) -> list[TimeForecast]:
     """Rehearse every candidate that runs here and add up its trials; endpoints are not asked.
 
     Nothing is fetched: a candidate whose weights are not here yet has no seconds.
@@ -156,7 +156,7 @@ def forecast(jobs: Sequence[Job], dataset: Dataset, budget: float | None) -> lis
     for job in jobs:
         of.setdefault(job.trial.candidate, []).append(job)
     paces: dict[str, Pace] = {}
-    found: dict[str, Forecast] = {}
+    found: dict[str, TimeForecast] = {}
     for name, own in of.items():
         why = _why_not(own[0])
         if why is None:
@@ -164,7 +164,7 @@ def forecast(jobs: Sequence[Job], dataset: Dataset, budget: float | None) -> lis
                 paces[name] = rehearse(own[0], dataset, SECONDS)
             except Exception as error:
                 why = str(error) if isinstance(error, ChooseError) else f"It failed: {error}"
-        found[name] = Forecast(candidate=name, trials=len(own), why_not=why)
+        found[name] = TimeForecast(candidate=name, trials=len(own), why_not=why)
     sums = Sums(dataset, paces)
     for job in jobs:
         sums.add(job)
@@ -177,13 +177,13 @@ def forecast(jobs: Sequence[Job], dataset: Dataset, budget: float | None) -> lis
 
 
 def priced(
-    found: Sequence[Forecast],
+    found: Sequence[TimeForecast],
     jobs: Sequence[Job],
     candidates: Sequence[Candidate],
     dataset: Dataset,
     endpoints: Mapping[str, Endpoint],
     limit: float | None = None,
-) -> list[Forecast]:
+) -> list[TimeForecast]:
     """Add tokens and dollars to the forecasts of candidates that ask endpoints.
 
     With a `limit` of dollars, also the rows that they reach.
@@ -200,12 +200,12 @@ def priced(
 
 
 def _priced(
-    one: Forecast,
+    one: TimeForecast,
     jobs: Sequence[Job],
     candidate: Candidate,
     dataset: Dataset,
     endpoints: Mapping[str, Endpoint],
-) -> Forecast:
+) -> TimeForecast:
     own = [job for job in jobs if job.trial.candidate == candidate.name]
     if not asked_by(candidate, endpoints):
         return one
@@ -227,7 +227,7 @@ def _why_not(job: Job) -> str | None:
     return None
 
 
-def _summed(one: Forecast, sums: Sums, pace: Pace) -> Forecast:
+def _summed(one: TimeForecast, sums: Sums, pace: Pace) -> TimeForecast:
     name = one.candidate
     if pace.ask is None:
         return replace(one, why_not="Its fit was stopped, and could not be asked.")

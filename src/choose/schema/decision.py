@@ -10,9 +10,9 @@ from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
-from choose.schema.diagnosis import Audit, Failures, Overlap
+from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.schema.scorecard import (
-    Forecast,
+    CurveForecast,
     RiseRecord,
     Scorecard,
 )
@@ -153,8 +153,8 @@ class Decision(Record):
     pairs: tuple[Pair, ...]
     crossings: tuple[Crossing, ...] = ()
     failures: Failures | None = None
-    overlap: Overlap | None = None
-    forecasts: tuple[Forecast, ...] = ()
+    overlap: ErrorOverlap | None = None
+    forecasts: tuple[CurveForecast, ...] = ()
     rises: tuple[RiseRecord, ...] = ()
     breakeven: tuple[Breakeven, ...] = ()
     moves: tuple[Move, ...] = ()

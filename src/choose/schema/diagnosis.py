@@ -101,7 +101,7 @@ class ErrorClass(Record):
     fixed: int | None = None
 
 
-class Forecast(Record):
+class GainForecast(Record):
     """What a fine-tuned candidate did with the errors, against what was said before it ran.
 
     `measured` is its gain on the asked rows. `called_fixed` is the share it gets right of the
@@ -152,7 +152,7 @@ class Failures(Record):
     reachable: Interval | None = None
     suspects: tuple[str, ...] = ()
     contested: tuple[str, str] | None = None
-    forecast: Forecast | None = None
+    forecast: GainForecast | None = None
 
     def count(self, name: str) -> int:
         """Return the errors of a kind; none where the kind could not be told."""
@@ -219,7 +219,7 @@ def _against(change: Interval, name: str) -> str:
     return f"{said} (95 % interval {number(100 * ends[0])} to {number(100 * ends[1])})"
 
 
-class Overlap(Record):
+class ErrorOverlap(Record):
     """Which rows candidates get wrong together; a candidate's row is right if most fits say so.
 
     Attributes:

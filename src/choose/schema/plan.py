@@ -129,7 +129,7 @@ def total_usd(bills: Iterable[Bill]) -> float | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class TimeForecast:
     """What a candidate's trials would take, nothing of them known yet.
 
     Attributes:

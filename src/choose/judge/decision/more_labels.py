@@ -11,16 +11,16 @@ from choose.judge.panel.pairs import about, compared, difference, resampled
 from choose.judge.panel.score_tables import Measured
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
-from choose.schema.scorecard import Forecast, RiseRecord
+from choose.schema.scorecard import CurveForecast, RiseRecord
 
 
-def nearest(field: Field) -> Forecast | None:
+def nearest(field: Field) -> CurveForecast | None:
     """Return the forecast that most probably reaches the target."""
     found = [f for name in field.names if (f := field.curves.forecasts[name]).target]
     return max(found, key=lambda f: f.target.probability if f.target else 0.0, default=None)
 
 
-def steepest(field: Field, names: Sequence[str]) -> Forecast | None:
+def steepest(field: Field, names: Sequence[str]) -> CurveForecast | None:
     """Return the forecast that most probably gains the margin, if that is likely."""
     found = [f for name in names if likely((f := field.curves.forecasts[name]).margin)]
     return max(found, key=lambda f: f.margin.probability if f.margin else 0.0, default=None)

@@ -22,7 +22,7 @@ from choose.judge.decision.rule import SPREAD, Settlement, Z
 from choose.judge.panel.families import Match, match
 from choose.judge.stats.intervals import smallest_detectable_gain
 from choose.judge.stats.paired import Difference
-from choose.schema.diagnosis import Audit, Failures, Overlap
+from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.types import Family, Floats
 
 
@@ -51,7 +51,7 @@ class Case:
     settlement: Settlement
     audit: Audit | None = None
     failures: Failures | None = None
-    overlap: Overlap | None = None
+    overlap: ErrorOverlap | None = None
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ from choose.judge.stats.metrics import Codes
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import Mask, row_means
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Cascade, Doubtful, Overlap
+from choose.schema.diagnosis import Cascade, Doubtful, ErrorOverlap
 from choose.types import Floats
 
 PARTS = 5
@@ -192,14 +192,14 @@ class _Common(NamedTuple):
         return np.asarray(~self.right.any(axis=0), dtype=np.bool_)
 
 
-def overlap_of(field: Field) -> Overlap | None:
+def overlap_of(field: Field) -> ErrorOverlap | None:
     """Return how errors overlap on the asked rows, or None with fewer than two candidates."""
     common = _common(field)
     if common is None:
         return None
     clusters = field.panel.rows.clusters_of(common.kept)
     reached = two_way_interval((~common.lost).astype(np.float64), clusters)
-    return Overlap(
+    return ErrorOverlap(
         candidates=tuple(c.info.name for c in common.among),
         rows=int(common.kept.sum()),
         wrong_in_all=int(common.lost.sum()),

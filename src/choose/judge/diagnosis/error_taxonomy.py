@@ -39,7 +39,7 @@ from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval, wilson
 from choose.judge.stats.metrics import UNUSABLE
 from choose.judge.stats.two_way import Mask
 from choose.schema.base import Interval
-from choose.schema.diagnosis import ErrorClass, Failures, Forecast
+from choose.schema.diagnosis import ErrorClass, Failures, GainForecast
 from choose.types import Floats
 
 
@@ -280,7 +280,7 @@ def _forecast(
     found: Failures,
     evidence: Evidence,
     field: Field,
-) -> Forecast | None:
+) -> GainForecast | None:
     tuned = best_of(field, ("fine-tuning",))
     if tuned is None or found.reachable is None or found.candidate not in field.names:
         return None
@@ -290,9 +290,9 @@ def _forecast(
     measured = Interval(value=gain.value, low=gain.low, high=gain.high)
     right = right_in(evidence, tuned, bench.ids, bench.targets)
     if right is None or bench.right is None:
-        return Forecast(candidate=tuned, measured=measured)
+        return GainForecast(candidate=tuned, measured=measured)
     called = bench.wrong & bench.right & ~_any(bench, masks, BEYOND)
-    return Forecast(
+    return GainForecast(
         candidate=tuned,
         measured=measured,
         fixes=int((right & bench.wrong).sum()),

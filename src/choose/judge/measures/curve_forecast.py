@@ -16,7 +16,7 @@ from choose.judge.measures.curve_fit import FAMILIES, Fitted, Points, fit, point
 from choose.judge.panel.score_tables import Measured, Panel
 from choose.judge.stats.intervals import Luck
 from choose.schema.base import Interval
-from choose.schema.scorecard import CurveFamily, Forecast, ForecastPoint, Needed
+from choose.schema.scorecard import CurveFamily, CurveForecast, ForecastPoint, Needed
 from choose.types import Floats
 
 # Nothing is said about more than this multiple of the largest size.
@@ -266,19 +266,19 @@ class Curves:
         return {name: c.members(horizon(c.points)) for name, c in self.general.items()}
 
     @cached_property
-    def forecasts(self) -> Mapping[str, Forecast]:
+    def forecasts(self) -> Mapping[str, CurveForecast]:
         """Return the record of every candidate that answered something."""
         return {c.info.name: self._forecast(c) for c in self.panel.scored}
 
-    def _forecast(self, candidate: Measured) -> Forecast:
+    def _forecast(self, candidate: Measured) -> CurveForecast:
         name = candidate.info.name
         points = self.points[name]
         if isinstance(points, str):
-            return Forecast(candidate=name, labels=candidate.pool, refused=points)
+            return CurveForecast(candidate=name, labels=candidate.pool, refused=points)
         same = ensemble(points, name, self.luck)
         labels = np.round(points.sizes[-1] * np.array(MULTIPLES))
         band = same.band(labels)
-        return Forecast(
+        return CurveForecast(
             candidate=name,
             labels=points.labels,
             points=tuple(

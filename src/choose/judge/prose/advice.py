@@ -46,7 +46,7 @@ from choose.judge.prose.reasons import nearest_dearer
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import Gate
-from choose.schema.scorecard import Forecast, Needed
+from choose.schema.scorecard import CurveForecast, Needed
 
 
 def buys_most(moves: tuple[Move, ...]) -> str:
@@ -248,7 +248,7 @@ def _unreached(case: Case) -> str:
     return "" if case.settlement.target == "met" else out_of_reach(case.field)
 
 
-def _hours(case: Case, forecast: Forecast | None, needed: Needed | None) -> str:
+def _hours(case: Case, forecast: CurveForecast | None, needed: Needed | None) -> str:
     ends = more(forecast, needed) if forecast and needed else None
     price = priced(case.field.rule, *ends) if ends else ""
     return f" That is{price.replace(' (', ' ', 1).removesuffix(')')}." if price else ""

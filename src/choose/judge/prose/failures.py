@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from choose.formatting import number, of_100, plural, points
 from choose.judge.decision.label_gates import _ends
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Cascade, Failures, Overlap
+from choose.schema.diagnosis import Cascade, ErrorOverlap, Failures
 
 
 def failure_reasons(failures: Failures | None, by_rows: bool = True) -> Iterator[str]:
@@ -70,7 +70,7 @@ def failure_steps(failures: Failures | None, margin: float) -> Iterator[str]:
 SAVES = 0.7
 
 
-def overlap_steps(overlap: Overlap | None, margin: float) -> Iterator[str]:
+def overlap_steps(overlap: ErrorOverlap | None, margin: float) -> Iterator[str]:
     """Say which rows to read again, and whether a cascade pays."""
     if overlap is None:
         return

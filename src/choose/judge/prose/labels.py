@@ -12,7 +12,7 @@ from choose.judge.decision.more_labels import nearest, unknown
 from choose.judge.decision.rows_needed import Case
 from choose.judge.measures.cost_total import priced
 from choose.judge.measures.curve_forecast import likely
-from choose.schema.scorecard import Forecast, Needed
+from choose.schema.scorecard import CurveForecast, Needed
 
 
 def limit_sentence(case: Case) -> str:
@@ -61,7 +61,7 @@ def relabel(case: Case) -> Iterator[str]:
     )
 
 
-def more(forecast: Forecast, found: Needed) -> tuple[int, int] | None:
+def more(forecast: CurveForecast, found: Needed) -> tuple[int, int] | None:
     """Return between how many more labels it is; the upper end may be all that is spoken of."""
     if found.labels is None or found.labels.low is None:
         return None
@@ -72,7 +72,7 @@ def more(forecast: Forecast, found: Needed) -> tuple[int, int] | None:
     )
 
 
-def amount(forecast: Forecast, found: Needed) -> str:
+def amount(forecast: CurveForecast, found: Needed) -> str:
     """Return ``about 700 more labels (95 % interval 400 to 1,500; probability 0.82)``."""
     ends = more(forecast, found)
     assert ends is not None
@@ -115,7 +115,7 @@ def out_of_reach(field: Field) -> str:
     )
 
 
-def toward_margin(forecast: Forecast) -> str:
+def toward_margin(forecast: CurveForecast) -> str:
     """Say how many more labels gain the margin."""
     assert forecast.margin is not None
     assert forecast.margin.gain is not None

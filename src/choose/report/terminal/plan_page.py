@@ -14,7 +14,7 @@ from choose.report.format import DASH, clean, duration, figure, literal, shorten
 from choose.report.terminal.cost_tables import money, plan_lines
 from choose.report.terminal.layout import Column, Fitted, bullets, note, section, sheet
 from choose.report.terminal.live_progress import Planned
-from choose.schema.plan import LEARNT, BeforeData, Forecast, Spending, Three
+from choose.schema.plan import LEARNT, BeforeData, Spending, Three, TimeForecast
 from choose.types import Candidate, Dataset
 
 
@@ -106,7 +106,7 @@ NAME = 24
 SECONDS = ("first pass", "all of it")
 
 
-def forecast_table(found: Sequence[Forecast]) -> list[Column]:
+def forecast_table(found: Sequence[TimeForecast]) -> list[Column]:
     """Return trials, seconds, tokens and dollars by candidate."""
     names = [literal(shorten(clean(one.candidate), NAME)) for one in found]
     return [
@@ -120,7 +120,7 @@ def forecast_table(found: Sequence[Forecast]) -> list[Column]:
     ]
 
 
-def forecast_lines(found: Sequence[Forecast], budget: float | None) -> Iterator[str]:
+def forecast_lines(found: Sequence[TimeForecast], budget: float | None) -> Iterator[str]:
     """Yield what the figures mean, and what a budget leaves out."""
     known = [one.seconds for one in found if one.seconds is not None]
     unknown = [clean(one.candidate) for one in found if one.seconds is None]
@@ -150,8 +150,8 @@ def forecast_lines(found: Sequence[Forecast], budget: float | None) -> Iterator[
 
 def _column(
     head: str,
-    found: Sequence[Forecast],
-    value: Callable[[Forecast], float | None],
+    found: Sequence[TimeForecast],
+    value: Callable[[TimeForecast], float | None],
     written: Callable[[float], str],
 ) -> Column:
     values = [value(one) for one in found]
@@ -190,7 +190,7 @@ class Plan(Protocol):
         """Return what endpoints would be sent."""
 
     @property
-    def forecasts(self) -> Sequence[Forecast]:
+    def forecasts(self) -> Sequence[TimeForecast]:
         """Return what each candidate would take, if that was rehearsed."""
 
 

@@ -1,0 +1,122 @@
+"""How the source is laid out: modules, lines, folders, import circles, names used twice.
+
+python benchmarks/house.py           a table
+python benchmarks/house.py --names   every module, to guess from its name what lives there
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+
+
+class House(NamedTuple):
+    """Facts about the modules of the package, by dotted name."""
+
+    lines: Mapping[str, int]
+    importers: Mapping[str, set[str]]
+    folders: Mapping[str, int]
+    circles: list[list[str]]
+
+    @property
+    def single(self) -> list[str]:
+        """Modules that exactly one other module imports."""
+        return [name for name in self.lines if len(self.importers.get(name, ())) == 1]
+
+    @property
+    def shared_names(self) -> dict[str, list[str]]:
+        """Module names that several folders use, with the modules."""
+        by_stem: dict[str, list[str]] = defaultdict(list)
+        for name in self.lines:
+            by_stem[name.rpartition(".")[2]].append(name)
+        return {stem: names for stem, names in by_stem.items() if len(names) > 1}
+
+
+def survey(source: Path = SOURCE) -> House:
+    """Read every module below `source/choose` and its imports."""
+    files = {
+        ".".join(file.relative_to(source).with_suffix("").parts): file
+        for file in sorted((source / "choose").rglob("*.py"))
+        if file.name != "__init__.py"
+    }
+    importers: dict[str, set[str]] = defaultdict(set)
+    at_run_time: dict[str, set[str]] = defaultdict(set)
+    for name, file in files.items():
+        for target, typing_only in _imports(ast.parse(file.read_text("utf-8")), set(files)):
+            if target != name:
+                importers[target].add(name)
+                if not typing_only:
+                    at_run_time[name].add(target)
+    folders = Counter(str(file.parent.relative_to(source)) for file in files.values())
+    for folder in folders:
+        folders[folder] += sum(
+            any(child.glob("*.py")) for child in (source / folder).iterdir() if child.is_dir()
+        )
+    lines = {name: len(file.read_text("utf-8").splitlines()) for name, file in files.items()}
+    return House(lines, importers, folders, _circles(at_run_time))
+
+
+def _imports(tree: ast.Module, known: set[str]) -> Iterator[tuple[str, bool]]:
+    typing_only = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+        for node in ast.walk(branch)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                module = f"{node.module}.{alias.name}"
+                target = module if module in known else node.module
+                if target in known:
+                    yield target, id(node) in typing_only
+
+
+def _circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
+    """Return the modules that can reach each other, imports inside functions included."""
+    reach = {name: _reachable(name, edges) for name in edges}
+    circles: list[list[str]] = []
+    for name in sorted(edges):
+        if name in reach[name] and not any(name in circle for circle in circles):
+            circles.append(sorted(n for n in reach[name] if name in reach.get(n, ())))
+    return circles
+
+
+def _reachable(start: str, edges: Mapping[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = [*edges.get(start, ())]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(edges.get(name, ()))
+    return seen
+
+
+def main() -> None:
+    """Print the counts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--names", action="store_true", help="print the name of every module")
+    house = survey()
+    if parser.parse_args().names:
+        print("\n".join(house.lines))
+        return
+    longest = sorted(house.lines, key=lambda name: -house.lines[name])[:5]
+    fullest = sorted(house.folders, key=lambda name: -house.folders[name])[:5]
+    print(f"modules            {len(house.lines)}")
+    print(f"lines              {sum(house.lines.values()):,}")
+    print(f"longest            {', '.join(f'{n} {house.lines[n]}' for n in longest)}")
+    print(f"fullest folders    {', '.join(f'{n} {house.folders[n]}' for n in fullest)}")
+    print(f"import circles     {len(house.circles)}")
+    print(f"single importer    {len(house.single)}")
+    print(f"names used twice   {', '.join(sorted(house.shared_names)) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""Two studies side by side: known differences, the same study twice, other data, hostile text."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.api.compare import report_both
+from choose.errors import StoreError
+from choose.judge.stats.paired import mcnemar_midp
+from choose.report.html.page import render_versus_html
+from choose.report.markdown import render_versus_markdown
+from choose.schema.base import Interval
+from choose.schema.decision import Change, CommonRows, Shift, Side, Versus
+from choose.store.store import Store
+from choose.types import STANDARD, Answers, Candidate, Dataset, Example, Fold, Run, Task, Trial
+from support import decisions
+from support.html import VECTORS, parsed
+
+LABELS = ("no", "yes")
+ROWS = 200
+
+
+def data(rows: int = ROWS, start: int = 0, **changed: Any) -> Dataset:
+    """Rows of two labels, all asked; one more is learnt from."""
+    rows_ = [
+        Example(id=str(i), text=f"text {start + i}", target=LABELS[(start + i) % 2])
+        for i in range(rows)
+    ]
+    pool = Example(id="pool", text="learnt from", target="yes")
+    examples = {e.id: e for e in [*rows_, pool]}
+    examples.update(changed.get("examples", {}))
+    return Dataset(
+        name=changed.get("name", "made"),
+        task=Task(labels=LABELS, names=LABELS),
+        examples=examples,
+        folds=(Fold(pool=("pool",), questions=tuple(e.id for e in rows_)),),
+        division="held-out",
+    )
+
+
+def stored(folder: Path, wrong: dict[str, set[int]], rows: Dataset | None = None) -> Path:
+    """Write a study in which each candidate is wrong on these rows and right elsewhere."""
+    rows = rows or data()
+    store = Store.create(folder)
+    store.begin({"rule": "4", "goal": {"margin": 0.02}}, rows)
+    trials = []
+    for name, bad in wrong.items():
+        trial = Trial(
+            candidate=name, strategy="tfidf", revision=1, params=params(name, bad), variant="",
+            scenario=STANDARD, fold=0, draw=0, train_size=1, seed=0, weights="", task="t",
+            pool="p", questions="q",
+        )  # fmt: skip
+        outputs = tuple(
+            LABELS[(LABELS.index(rows.examples[id].target) + (int(id) in bad)) % 2]
+            for id in rows.asked
+        )
+        answers = Answers(outputs=outputs, status=("ok",) * len(outputs))
+        store.add(
+            Run(trial=trial, answers={("clean", 0): answers}, asked={("clean", 0): rows.asked})
+        )
+        trials.append(trial)
+    known = [
+        Candidate(name=name, strategy="tfidf", params=params(name, b)) for name, b in wrong.items()
+    ]
+    facts = {"family": "baseline", "cheap": True, "seeded": False, "learns": True, "model": None}
+    store.plan(
+        trials,
+        [
+            {"name": c.name, "strategy": c.strategy, "params": dict(c.params), **facts}
+            for c in known
+        ],
+    )
+    return folder
+
+
+def params(name: str, wrong: set[int]) -> dict[str, Any]:
+    """Tell fits apart by name and number of errors."""
+    return {"who": name, "C": len(wrong)}
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """`moves` mends 40 of its 50 errors and makes 10 others; `stays` is the same."""
+    before = stored(tmp_path / "a", {"moves": set(range(50)), "stays": set(range(60, 80))})
+    after = stored(
+        tmp_path / "b",
+        {"moves": set(range(10)) | set(range(100, 110)), "stays": set(range(60, 80))},
+    )
+    return before, after
+
+
+def test_a_known_difference_is_found_with_its_interval_and_p(pair: tuple[Path, Path]) -> None:
+    versus = report_both(*pair)
+    moves, stays = [s for s in versus.shifts if s.before == s.after]
+    assert (versus.rows.common, versus.rows.new, versus.rows.gone) == (ROWS, 0, 0)
+    assert moves.accuracy_before == pytest.approx(0.75)
+    assert moves.accuracy_after == pytest.approx(0.90)
+    assert moves.difference.value == pytest.approx(0.15)
+    # McNemar's mid-p of 40 rows mended and 10 broken, and Bonett and Price's interval.
+    assert moves.method == "McNemar mid-p"
+    assert moves.p == pytest.approx(mcnemar_midp(40, 10))
+    p12, p21, n = 41 / 202, 11 / 202, 202
+    half = 1.959964 * ((p12 + p21 - (p12 - p21) ** 2) / n) ** 0.5
+    assert moves.difference.low == pytest.approx(p12 - p21 - half, abs=2e-3)
+    assert moves.difference.high == pytest.approx(p12 - p21 + half, abs=2e-3)
+    assert moves.shown == "better"
+    assert stays.same_fits
+    assert versus.verdict_changed
+    assert any("stays went" in s or "stays is unchanged" in s for s in versus.why)
+    assert next(c for c in versus.changes if c.what == "candidate moves: C").before == "50"
+
+
+def test_the_other_way_round_turns_every_sign(pair: tuple[Path, Path]) -> None:
+    there, back = report_both(*pair), report_both(*reversed(pair))
+    values = [[s.difference.value for s in v.shifts if s.before == s.after] for v in (there, back)]
+    assert values[0] == pytest.approx([-value for value in values[1]])
+
+
+def test_the_same_study_twice_differs_in_nothing(pair: tuple[Path, Path]) -> None:
+    versus = report_both(pair[0], pair[0])
+    assert not versus.verdict_changed
+    assert not versus.changes
+    assert all(s.difference.value == 0 and s.same_fits and s.p is None for s in versus.shifts)
+
+
+def test_answers_that_moved_under_the_same_fits_are_compared(tmp_path: Path) -> None:
+    a = stored(tmp_path / "a", {"one": set(range(20))})
+    b = stored(tmp_path / "b", {"one": set(range(20, 40))})
+    (shift,) = report_both(a, b).shifts
+    assert not shift.same_fits
+    assert shift.difference.value == 0
+    assert shift.p == pytest.approx(mcnemar_midp(20, 20))
+
+
+def test_other_data_is_refused_in_one_line(tmp_path: Path, choose: Any) -> None:
+    a = stored(tmp_path / "a", {"one": {1}})
+    b = stored(tmp_path / "b", {"one": {1}}, data(start=1000))
+    with pytest.raises(StoreError, match=r"no row in common .*200 another text under the same id"):
+        report_both(a, b)
+    said = choose("report", a, b, "-o", "x.html")
+    assert said.code == 2
+    assert said.err.startswith("Error: ")
+    assert said.err.count("\n") == 1
+    assert not Path("x.html").exists()
+
+
+def test_too_few_common_rows_are_refused(tmp_path: Path) -> None:
+    a = stored(tmp_path / "a", {"one": {1}})
+    b = stored(tmp_path / "b", {"one": {1}}, data(start=ROWS - 20))
+    with pytest.raises(StoreError, match="only 20 rows in common"):
+        report_both(a, b)
+
+
+def test_rows_meet_by_text_where_ids_moved_and_relabelled_rows_do_not(tmp_path: Path) -> None:
+    a = stored(tmp_path / "a", {"one": set(range(20))})
+    moved = stored(tmp_path / "b", {"one": set(range(20))}, data(start=10))
+    rows = report_both(a, moved).rows
+    assert (rows.common, rows.moved, rows.new, rows.gone) == (190, 190, 10, 10)
+    other = {"7": Example(id="7", text="text 7", target="no")}
+    relabelled = stored(tmp_path / "c", {"one": set(range(20))}, data(examples=other))
+    rows = report_both(a, relabelled).rows
+    assert (rows.common, rows.relabelled, rows.reworded, rows.new) == (199, 1, 0, 0)
+
+
+def test_candidates_of_one_study_only_are_named(tmp_path: Path) -> None:
+    a = stored(tmp_path / "a", {"one": set(range(20)), "old": set(range(30))})
+    b = stored(tmp_path / "b", {"one": set(range(20)), "new": set(range(5))})
+    versus = report_both(a, b)
+    assert (versus.candidates_new, versus.candidates_gone) == (("new",), ("old",))
+    picked = versus.shifts[0]
+    assert (picked.before, picked.after) == ("one", "new")
+    assert picked.difference.value == pytest.approx(15 / ROWS)
+
+
+def test_the_command_prints_writes_and_refuses(pair: tuple[Path, Path], choose: Any) -> None:
+    said = choose("report", *pair, "-o", "v.html", "-o", "v.md", "-o", "v.json")
+    assert said.code == 0
+    assert "The verdict changed" in said.out.replace("\n", " ")
+    assert "moves" in Path("v.md").read_text(encoding="utf-8")
+    assert not parsed(Path("v.html").read_text(encoding="utf-8")).open
+    printed = json.loads(choose("report", *pair, "--json").out)
+    assert printed == json.loads(Path("v.json").read_text(encoding="utf-8"))
+    assert printed["schema"] == 1
+    assert choose("report", *pair, "-o", "v.xml").code == 2
+    assert choose("report", *pair, "--fail-under", "0.5").code == 2
+
+
+def poisoned(evil: str) -> Versus:
+    side = Side(
+        name=evil, fingerprint=evil, kind="adopt", recommended=evil, use_meanwhile=evil,
+        confidence="low", headline=evil,
+    )  # fmt: skip
+    shift = Shift(
+        before=evil, after=evil + "2", accuracy_before=0.5, accuracy_after=0.6,
+        difference=Interval(value=0.1, low=0.0, high=0.2, estimand=evil), p=0.1, p_holm=0.01,
+        method=evil, rows=50, repetitions=(1, 1), same_fits=False, shown="better",
+    )  # fmt: skip
+    return Versus(
+        choose=evil, before=side, after=side, verdict_changed=True, why=(evil,) * 4,
+        rows=CommonRows(before=50, after=50, common=50, moved=1, relabelled=0, reworded=0, new=0,
+                        gone=0, by_text=True),
+        shifts=(shift,), not_compared=(evil,),
+        changes=(Change(what=evil, before=evil, after=None),),
+        labels_new=(evil,), candidates_gone=(evil,), margin=0.02,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("evil", [*VECTORS, decisions.HOSTILE])
+def test_hostile_text_is_shown_and_not_followed(evil: str) -> None:
+    versus = poisoned(evil)
+    page = render_versus_html(versus)
+    for tag, attrs in parsed(page).seen:
+        assert tag not in ("script", "iframe", "object", "embed", "img", "link", "a")
+        assert not [name for name in attrs if name.startswith("on")]
+    text = render_versus_markdown(versus)
+    assert "<" not in text.replace("&lt;", "")
+    for character in "\x1b\x07\u202e\x9b":
+        assert character not in text + page
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_nothing_hostile_reaches_the_terminal(width: int) -> None:
+    from rich.console import Console
+
+    from choose.report.terminal.comparison_page import versus_page
+
+    console = Console(width=width, force_terminal=False, record=True, file=StringIO())
+    console.print(versus_page(poisoned(decisions.HOSTILE)))
+    text = console.export_text()
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert max(map(len, text.splitlines())) <= width

@@ -1,0 +1,171 @@
+"""`import choose` in a notebook: the same options, the same decision, in milliseconds."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import choose
+from choose.api.compare import report
+from choose.api.notebook import Decision
+from choose.api.plan import resolve
+from choose.conformance import pool
+from choose.store.store import Store
+from choose.study.config import Study
+from choose.study.study_file import keywords, overrides_of
+from support import decisions
+from support.studies import write_csv
+
+QUICK = {"strategies": ["tfidf"], "seeds": 1, "sizes": [1.0], "noise": [0.0], "progress": False}
+
+
+@pytest.fixture(scope="module")
+def decision(tmp_path_factory: pytest.TempPathFactory) -> Decision:
+    folder = tmp_path_factory.mktemp("notebook")
+    return choose.compare(write_csv(folder / "words.csv"), **QUICK, out=folder / "st")
+
+
+def test_a_decision_holds_the_record_and_where_it_lies(decision: Decision) -> None:
+    assert decision.verdict.use_meanwhile in {c.candidate for c in decision.scorecards}
+    assert decision.store.name == "st"
+    assert not decision.interrupted
+    assert decision.model_dump() == report(decision.store).model_dump()
+    assert str(decision) == decision.verdict.headline
+    assert decision.verdict.kind in repr(decision)
+    again = choose.read(decision.store)
+    assert again.verdict == decision.verdict
+    assert again.store == decision.store
+
+
+def test_the_frame_has_a_row_a_candidate(decision: Decision) -> None:
+    frame = decision.frame()
+    assert frame["candidate"].to_list() == ["tfidf", "majority"]
+    assert frame.schema["usd_per_1k"] == pl.Float64
+    assert frame["usd_per_1k"].null_count() == 2
+    best = next(c for c in decision.scorecards if c.candidate == "tfidf")
+    assert best.accuracy is not None
+    assert frame["accuracy"][0] == best.accuracy.value
+    whole = Decision.of(decisions.decision("adopt"), Path("gone"))
+    assert whole.frame().filter("recommended").height == 1
+    assert whole.frame()["accuracy"].drop_nulls().is_sorted(descending=True)
+
+
+def test_it_shows_itself_in_a_notebook_and_nothing_in_it_runs(decision: Decision) -> None:
+    shown = decision._repr_html_()
+    assert shown.startswith("<iframe srcdoc=")
+    assert " sandbox " in shown
+    assert decision.verdict.use_meanwhile in shown
+    gone = Decision.of(decisions.decision("adopt"), Path("gone"))
+    assert gone._repr_html_().count("<") == 2
+
+
+def test_files_frames_and_dictionaries_are_one_set(decision: Decision, tmp_path: Path) -> None:
+    path = decision.store.parent / "words.csv"
+    table = pl.read_csv(path)
+    pandas = pytest.importorskip("pandas")
+    expected = sorted((e.text, e.target) for e in pool(seed=3, rows=60))
+    for form in (
+        table,
+        table.lazy(),
+        table.to_dicts(),
+        pandas.read_csv(path),
+        iter(table.to_dicts()),
+    ):
+        found = choose.compare(form, **QUICK, out=tmp_path / str(id(form)), name="mine")
+        assert found.dataset.name == "mine"
+        rows = Store.open(found.store).dataset.examples.values()
+        assert sorted((e.text, e.target) for e in rows) == expected
+
+
+def test_rows_to_ask_may_be_given_too(tmp_path: Path) -> None:
+    rows = [{"body": e.text, "team": e.target} for e in pool(seed=3, rows=60)]
+    asked = [{"body": e.text, "team": e.target} for e in pool(seed=4, rows=15)]
+    found = choose.compare(
+        rows, test=asked, text_column="body", label_column="team", **QUICK, out=tmp_path / "st"
+    )
+    assert (found.dataset.division, found.dataset.test_rows) == ("held-out", 15)
+
+
+def test_missing_values_of_pandas_are_empty_cells(tmp_path: Path) -> None:
+    from choose.data.readers.records import table_of
+
+    pandas = pytest.importorskip("pandas")
+    times = pandas.to_datetime(["2026-01-01", None])
+    frame = pandas.DataFrame(
+        {"text": ["a", None], "label": [1, 2], "time": times, "x": [0.5, None]}
+    )
+    table = table_of(frame)
+    assert table["text"].to_list() == ["a", None]
+    assert table["label"].to_list() == ["1", "2"]
+    assert table["time"].to_list() == ["2026-01-01 00:00:00", None]
+    assert table["x"].to_list() == ["0.5", None]
+
+
+@pytest.mark.parametrize("wrong", [3, {"text": ["a"]}, [], [1, 2], ["a"], b"x"])
+def test_what_holds_no_rows_is_refused(wrong: object, tmp_path: Path) -> None:
+    with pytest.raises(choose.ChooseError, match=r"rows given|No labelled rows"):
+        choose.compare(wrong, **QUICK, out=tmp_path / "st")
+    assert not (tmp_path / "st").exists()
+
+
+def test_every_key_of_a_study_is_a_keyword_once() -> None:
+    keys = [
+        name
+        for section, field in Study.model_fields.items()
+        if hasattr(field.annotation, "model_fields")
+        for name in field.annotation.model_fields  # type: ignore[union-attr]
+    ]
+    assert len(keys) == len(set(keys))
+    known = set(inspect.signature(choose.compare).parameters)
+    assert set(keys) - known == {"path", "budget_seconds"}
+    assert {"data", "test", "strategies", "study", "out", "budget"} <= known
+    assert "goal" not in keywords()
+
+
+def test_keywords_find_their_sections() -> None:
+    found = overrides_of({"target": 0.9, "budget": "2m", "tune": "x", "folds": None})
+    assert found == {
+        "goal": {"target": 0.9},
+        "grid": {"budget_seconds": 120.0},
+        "models": {"tune": "x"},
+        "data": {"folds": None},
+    }
+    assert overrides_of({"budget": 90}) == {"grid": {"budget_seconds": 90.0}}
+    for wrong in ({"buget": 1}, {"budget": "soon"}, {"budget": 0}, {"path": "x"}):
+        with pytest.raises(choose.ChooseError):
+            overrides_of(wrong)
+
+
+def test_a_study_may_be_given_as_dictionaries(tmp_path: Path) -> None:
+    study = {"goal": {"target": 0.5, "margin": 0.1}, "candidates": [{"strategy": "tfidf"}]}
+    assert resolve("x.csv", study).goal.margin == 0.1
+    data = write_csv(tmp_path / "words.csv")
+    quick = {k: v for k, v in QUICK.items() if k != "strategies"}
+    made = choose.compare(data, study=study, margin=0.05, **quick, out=tmp_path / "st")
+    assert made.goal["margin"] == 0.05
+    assert made.goal["target"] == 0.5
+
+
+def test_it_writes_and_exports(decision: Decision, tmp_path: Path) -> None:
+    page = decision.write(tmp_path / "report.html")
+    assert page.read_text(encoding="utf-8").startswith("<!")
+    made = decision.export(tmp_path / "out", candidate="tfidf")
+    model = choose.load(made.folder)
+    assert model.predict(["apple pear plum"])["label"].to_list() == ["fruit"]
+
+
+def test_importing_loads_nothing_that_is_not_asked_for() -> None:
+    code = (
+        "import sys, choose\n"
+        "assert 'compare' in dir(choose)\n"
+        "print(sorted(m for m in sys.modules if m.startswith('choose')), 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['choose'] False"
+    with pytest.raises(AttributeError, match="comprae"):
+        choose.comprae  # noqa: B018

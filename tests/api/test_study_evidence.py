@@ -1,0 +1,111 @@
+"""What a record says of how it was measured, and what it must not say."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from choose.api.compare import compare
+from choose.api.study_evidence import merged, method_of, notes_of, settings
+from choose.report.format import DASH
+from choose.report.html.page import measured, render_html
+from choose.store.store import Store
+from choose.study.config import Study
+from choose.types import STANDARD, Run, Task, Trial
+from support.studies import write_csv
+
+
+def test_settings_name_no_folder_and_no_password() -> None:
+    shown = settings(
+        {
+            "data": {"path": "/home/ann/secret/rows.csv", "test": "C:\\Users\\ann\\test.csv"},
+            "task": {"instruction": "Is it a refund? Yes or no."},
+            "endpoints": {"one": {"base_url": "https://ann:pass@host/v1?key=abc"}},
+        }
+    )
+    assert shown["data"] == {"path": "rows.csv", "test": "test.csv"}
+    assert shown["endpoints"]["one"]["base_url"] == "https://host/v1"
+    assert shown["task"]["instruction"] == "Is it a refund? Yes or no."
+    assert settings({"data": {"path": "sample:tickets"}})["data"]["path"] == "sample:tickets"
+
+
+def test_the_settings_of_a_record_are_a_study_file(tmp_path: Path) -> None:
+    grid = {"seeds": 1, "sizes": (1.0,), "noise": (0.0,), "views": (), "scenarios": ()}
+    outcome = compare(
+        write_csv(tmp_path / "w.csv"), overrides={"grid": grid}, strategies=["tfidf"],
+        out=tmp_path / "st",
+    )  # fmt: skip
+    method = outcome.decision.method
+    assert method is not None
+    study = Study.model_validate(tomllib.loads(method.settings))
+    assert (study.grid.seeds, study.data.path) == (1, "w.csv")
+    assert str(tmp_path) not in method.settings
+    assert len(method.looks) == outcome.decision.looks == 1
+    assert method == method_of(Store.open(outcome.store))
+    page = render_html(outcome.decision)
+    assert "pip install choose-llm==" in page
+    assert "seeds = 1" in page
+
+
+def test_prompts_are_what_the_strategies_say() -> None:
+    from choose.strategy import Prompts, build
+
+    task = Task(labels=("a", "b"), names=("apple", "bread"), instruction="Sort <this>.")
+    few, none = build("few-shot", seed=0, shots=8), build("tfidf", seed=0)
+    assert isinstance(few, Prompts)
+    assert not isinstance(none, Prompts)
+    text = few.prompt(task)
+    assert text.startswith("[system]\nSort <this>.\n")
+    assert "apple, bread" in text
+    assert "4 of each label" in text
+
+
+def test_what_was_not_measured_leaves_the_table_and_is_named() -> None:
+    kept = measured(["name", "x", "y"], [["a", "1", DASH], ["b", DASH, DASH]])
+    assert kept == (["name", "x"], [["a", "1"]], [False, True], ["y", "b"])
+    nothing = measured(["name", "x"], [["a", DASH]])
+    assert not nothing.heads
+    assert not nothing.missing
+
+
+@pytest.mark.parametrize(
+    "cell", ["83.0", "\u22125.4 (\u22128.9 to \u22121.9)", "<0.001", "2 of 3", "2027-09-01"]
+)
+def test_figures_are_told_from_words(cell: str) -> None:
+    assert measured(["name", "x"], [["a", cell], ["b", DASH]]).figures == [False, True]
+    assert measured(["name", "x"], [["a", cell], ["b", "gpt-4"]]).figures == [False, False]
+
+
+def test_notes_of_a_form_are_told_once_with_the_range_of_their_numbers() -> None:
+    said = ["Batch calibration is on: 14 of 64 right with it.", "58 texts were cut."]
+    again = ["Batch calibration is on: 1,020 of 64 right with it."]
+    runs = [run(said), run(again), run(["another variant"], variant="bare")]
+    told = [(note.text, note.fits) for note in notes_of(runs)]
+    assert told == [
+        ("Batch calibration is on: 14 to 1,020 of 64 right with it.", 2),
+        ("58 texts were cut.", 1),
+    ]
+
+
+def test_names_with_digits_are_no_numbers() -> None:
+    said = ["SmolLM2-135M took 3 s, 10 without", "SmolLM2-135M took 2 s, 10 without"]
+    assert merged(said) == "SmolLM2-135M took 2 to 3 s, 10 without"
+    assert merged(["4 of 64, 10.5 and 1,200.", "4 of 9, 2 and 7."]) == (
+        "4 of 9 to 64, 2 to 10.5 and 7 to 1,200."
+    )
+
+
+def test_a_server_cannot_make_notes_of_two_forms_look_like_one() -> None:
+    said = ["a # b 3", "a 5 b 3", "a \x00 b 3"]
+    assert [note.text for note in notes_of([run(said)])] == said
+
+
+def run(notes: list[str], variant: str = "") -> Run:
+    trial = Trial(
+        candidate="prompt", strategy="prompt", revision=1, params={}, variant=variant,
+        scenario=STANDARD, fold=0, draw=0, train_size=5, seed=0, weights="", task="t", pool="p",
+        questions="q",
+    )  # fmt: skip
+    return Run(trial=trial, answers={}, asked={}, notes=tuple(notes))

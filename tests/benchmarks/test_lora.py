@@ -1,0 +1,98 @@
+"""The benchmarks of LoRA: forms of the peer, what is kept for whom, and which linears it adapts."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lora
+from choose.models.lora.model import Shape, fresh, load_base
+from naive import tuning
+from support import tiny_models as tiny
+from tuned import peer, turns
+from tuned.turns import PEERS, Turns
+
+JOB = {"batch": 8, "rate": 1e-3, "plan_steps": 20}
+
+
+@pytest.mark.parametrize(
+    ("form", "strategy"),
+    [("fp32", "random"), ("fp32 grouped", "group_by_length"), ("bf16", "group_by_length")],
+)
+def test_forms_of_the_peer(form: str, strategy: str, tmp_path: Path) -> None:
+    arguments = peer._arguments({**JOB, **PEERS[form]}, 0, 3, str(tmp_path))
+    assert arguments.train_sampling_strategy == strategy
+    assert arguments.bf16 is (form == "bf16")
+
+
+def test_lengths_grouped_in_float32_have_no_target_and_are_told(tmp_path: Path) -> None:
+    ratios = {("one", "fp32"): 3.0, ("one", "fp32 grouped"): 0.5}
+    assert lora._slow(ratios) == ["one trial against fp32: 3.00x of 4x"]
+    seconds = {kind: [0.3] for kind in ("fp32", "fp32 grouped", "one", "grid")}
+    choice = Namespace(rounds=1, threads=1)
+    settings = {"rank": 16, "batch": 8, "plan_steps": 9, "rate": 1e-3, "upper": 1.0}
+    told = "\n".join(lora._report(choice, settings, seconds, ratios, {}, []))
+    assert "against Trainer, fp32, lengths grouped: 0.50x; nothing asked" in told
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+
+    def run(self: Turns, side: str, **_: Any) -> dict[str, Any]:
+        found.append(side)
+        return {"step_seconds": 1.0}
+
+    monkeypatch.setattr(Turns, "_run", run)
+    monkeypatch.setattr(turns, "resolve", lambda spec: spec)
+    return found
+
+
+def test_a_measurement_is_kept_for_the_same_way_of_measuring_only(
+    ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(threads: int = 1) -> list[str]:
+        ran.clear()
+        choice = Namespace(threads=threads, keep=tmp_path / "kept.json", data="", upper=1.0)
+        some = Turns(choice, tmp_path)
+        for side in ("ours", "peer"):
+            some.run("one", side, 4, [0])
+        return list(ran)
+
+    both = ["ours", "peer"]
+    assert ask() == both
+    assert ask() == []
+    assert ask(threads=2) == both
+    with monkeypatch.context() as change:
+        change.setattr(turns, "machine", lambda threads: "another machine")
+        assert ask() == both
+    with monkeypatch.context() as change:
+        change.setattr(turns, "version", lambda package: "99")
+        assert ask() == both
+    with monkeypatch.context() as change:
+        usual = turns.sources
+        change.setattr(turns, "sources", lambda side: usual(side) + ["edited"] * (side == "ours"))
+        assert ask() == ["ours"]
+    assert ask() == []
+
+
+def test_our_code_is_told_from_the_peers() -> None:
+    ours, peers = turns.sources("ours"), turns.sources("peer")
+    assert len(ours) > 20
+    assert len(peers) == 2
+
+
+@pytest.mark.parametrize("kind", ["encoder", "causal_lm"])
+def test_the_naive_loop_adapts_what_we_adapt(kind: str, tmp_path: Path) -> None:
+    folder = str(getattr(tiny, kind)(tmp_path / "model"))
+    theirs = tuning.load({"base": folder, "order": ["a", "b"]})["model"]
+    ours = fresh(load_base(folder), Shape(16, "attention", 0.05), 2, "tiny").adapter
+
+    def adapted(model: Any) -> set[str]:
+        names = (name for name, _ in model.named_modules() if name.endswith(".lora_A"))
+        return {".".join(name.split(".")[-3:]) for name in names}
+
+    assert adapted(theirs) == adapted(ours) != set()

@@ -1,0 +1,303 @@
+"""`choose check`: what it finds where the truth is known, and what it does with hostile rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from choose.api import plan
+from choose.api.plan import Checked, resolve
+from choose.conformance import pool
+from choose.report.markdown import render_check_markdown
+from choose.report.write import render_issues
+from choose.schema.check import Check
+from support.studies import write_csv
+
+SAMPLE = files("choose.data") / "samples" / "tickets"
+LONG = "the printer on the second floor jams whenever somebody copies more than twenty pages of it"
+
+
+def cells(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def line(check: Check, topic: str) -> tuple[str, str]:
+    return next((x.status, x.says) for x in check.lines if x.topic == topic)
+
+
+@pytest.fixture(scope="module")
+def tickets() -> Checked:
+    return plan.check("sample:tickets")
+
+
+def planted() -> set[str]:
+    given = pl.read_csv((SAMPLE / "tickets.csv").read_bytes(), infer_schema=False)
+    truth = pl.read_csv((SAMPLE / "truth.csv").read_bytes(), infer_schema=False)
+    both = given.join(truth, on="id", suffix="_true")
+    return set(both.filter(pl.col("label") != pl.col("label_true"))["id"])
+
+
+# --- the bundled sample ------------------------------------------------------------------------
+
+
+def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
+    audit = tickets.record.audit
+    assert audit is not None
+    wrong, named = planted(), [s.id for s in audit.suspects]
+    assert len(wrong) == 30
+    # A text baseline alone: half of its first 22 suspects, where 1 row in 20 is wrong.
+    assert sum(id in wrong for id in named[: audit.suspected]) / audit.suspected >= 0.5
+    assert sum(id in wrong for id in named[:60]) >= 21
+    assert {audit.overlaps[0].a, audit.overlaps[0].b} == {"billing", "payouts"}
+    assert audit.noise is None  # 79 of 100 right is too weak to tell its mistakes from the labels'
+    assert line(tickets.record, "Wrong labels")[1].startswith("How many is not known")
+
+
+def test_the_late_queue_of_the_sample_is_noticed(tickets: Checked) -> None:
+    drift = tickets.record.drift
+    assert drift is not None
+    assert drift.appeared == ("frontdesk",)
+    assert drift.texts is not None
+    assert drift.texts.auc.low is not None
+    assert drift.texts.auc.low > 0.5
+    assert line(tickets.record, "Time")[0] == "look"
+
+
+def test_size_languages_and_what_was_not_measured(tickets: Checked) -> None:
+    record = tickets.record
+    assert (record.rows, record.left_out, record.test_rows) == (602, 0, 602)
+    assert record.reach.usual == pytest.approx(0.051, abs=0.001)
+    assert record.across is None
+    languages = {x.name: x.rows for x in record.languages.found}
+    assert languages["English"] > 540
+    assert languages["German"] >= 6
+    assert line(record, "Annotators")[0] == "unknown"
+    assert record.conflicts.texts == record.within.all == 0
+    assert 1 <= len(record.first) <= 3
+    assert record.first[0].points >= record.first[-1].points
+
+
+def test_three_annotators_are_heard(tmp_path: Path) -> None:
+    given = pl.read_csv((SAMPLE / "tickets.csv").read_bytes(), infer_schema=False)
+    by = pl.read_csv((SAMPLE / "annotations.csv").read_bytes(), infer_schema=False)
+    rows = by.join(given.select("id", "text"), on="id").drop("id")
+    rows.write_csv(tmp_path / "signed.csv")
+    record = plan.check(tmp_path / "signed.csv").record
+    assert record.audit is not None
+    agreement = record.audit.agreement
+    assert agreement is not None
+    assert (agreement.annotators, agreement.questions) == (3, 150)
+    assert agreement.pairwise.value == pytest.approx(0.84, abs=0.02)
+    # One text in three labels is a conflict too, and its rows are worth one.
+    assert record.reach.independent == pytest.approx(150, abs=5)
+
+
+# --- planted faults ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> tuple[Path, Path]:
+    """A pool and a test file with leaks, conflicts, a rare label, an e-mail address and a key."""
+    rows = [(e.text, e.target) for e in pool(seed=3, rows=90)]
+    rows += [("both say so", "fruit"), ("Both say so", "tool"), (LONG, "tool")]
+    rows += [("ask ann@example.com or AKIA" + "B" * 16, "tool"), ("only one", "rare")]
+    asked = [(e.text, e.target) for e in pool(seed=9, rows=30) if e.text not in dict(rows)]
+    asked += [(rows[0][0].upper(), rows[0][1]), (f"{LONG} again", "tool")]
+    return write_csv(tmp_path / "pool.csv", rows), write_csv(tmp_path / "asked.csv", asked)
+
+
+def test_planted_faults_are_found_and_ranked(faulty: tuple[Path, Path]) -> None:
+    data, test = faulty
+    record = plan.check(data, overrides={"data": {"test": str(test)}}).record
+    assert record.across is not None
+    assert (record.across.exact, record.across.normalised, record.across.near) == (0, 1, 1)
+    assert (record.conflicts.texts, record.conflicts.lost) == (1, 1)
+    assert record.balance.few == ("rare",)
+    assert {h.kind: h.rows for h in record.personal if h.rows} == {
+        "e-mail address": 1,
+        "key or token": 1,
+    }
+    assert record.first[0].says.startswith("Take what looks like keys or card numbers out of 1 row")
+    assert len(record.first) == 3
+    kinds = {issue.kind for issue in record.issues}
+    assert {"leak", "conflict", "rare label", "personal", "duplicate"} <= kinds
+    leak = next(issue for issue in record.issues if issue.kind == "leak")
+    assert leak.row.startswith("test:")
+
+
+def test_what_was_matched_is_nowhere(faulty: tuple[Path, Path]) -> None:
+    checked = plan.check(faulty[0])
+    written = [
+        checked.record.model_dump_json(),
+        render_check_markdown(checked.record),
+        render_issues(checked.record, checked.texts),
+    ]
+    for text in written:
+        assert "ann@example" not in text
+        assert "AKIA" not in text
+
+
+def test_a_frequent_key_is_not_named_among_broken_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words that a tokenizer breaks are the one thing in the record that quotes texts."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from choose.check import tokens as token_counts
+
+    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "w": 1, "##w": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    monkeypatch.setattr(token_counts, "_tokenizer", lambda: ("tiny", tokenizer))
+    texts = [f"wwwww w {'AKIA' + 'W' * 16} sk-{'w' * 30} w{'w' * 19}9"] * 5
+    found = token_counts.token_counts(texts)
+    assert found is not None
+    assert [(b.word, b.tokens, b.rows) for b in found.broken] == [("wwwww", 5, 5)]
+    assert found.rows == 5
+
+
+def test_clean_rows_have_nothing_to_do_first(tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "clean.csv", [(e.text, e.target) for e in pool(seed=1, rows=60)])
+    record = plan.check(data, overrides={"goal": {"margin": 0.25}}).record
+    assert record.first == ()
+    assert record.headline.endswith("nothing has to be done first.")
+
+
+def test_asking_every_row_is_cheaper_than_labelling_more(tmp_path: Path) -> None:
+    rows = [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(seed=1, rows=5100))]
+    record = plan.check(write_csv(tmp_path / "many.csv", rows)).record
+    assert record.division == "held-out"
+    assert record.rows == 5100 > record.test_rows
+    assert any("--folds 5" in step.says for step in record.first)
+    assert record.audit is not None
+    assert record.audit.rows == 5100
+
+
+# --- hostile text ------------------------------------------------------------------------------
+
+HOSTILE = (
+    "=cmd|'/c calc'!A0",
+    "[bold red]x[/]",
+    "\x1b[31m@x",
+    "<script>alert(1)</script>",
+    "a|b`c",
+)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    path = tmp_path / "hostile.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("id", "text", "label"))
+        for i in range(60):
+            label = HOSTILE[i % 5]
+            writer.writerow((f"=r{i}", f"{label} word{i % 7} \u202e{'+' * (i % 2)}", label))
+        for i, label in enumerate((HOSTILE[0], HOSTILE[1], HOSTILE[1])):
+            writer.writerow((f"+t{i}", '=HYPERLINK("http://x","y")\r\n,\x1b]0;title\x07', label))
+    return path
+
+
+def test_hostile_rows_reach_no_terminal_no_spreadsheet_and_no_page(choose, hostile: Path) -> None:  # type: ignore[no-untyped-def]
+    result = choose("check", hostile, "-o", "issues.csv", "-o", "check.md", "-o", "check.json")
+    assert result.code == 0
+    for text in (result.out, result.err, Path("check.md").read_text(encoding="utf-8")):
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert "[bold red]x[/]" in " ".join(result.out.split())
+    assert "<script" not in Path("check.md").read_text(encoding="utf-8")
+    written = Path("issues.csv").read_text(encoding="utf-8")
+    assert not {"\x1b", "\x07", "\u202e"} & set(written)
+    found = cells(written)
+    assert any(row["kind"] == "conflict" and "HYPERLINK" in row["text"] for row in found)
+    for row in found:
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
+    record = json.loads(Path("check.json").read_text(encoding="utf-8"))
+    assert {c["label"] for c in record["balance"]["counts"]} == set(HOSTILE)
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+def test_json_is_the_record_and_nothing_else(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    data = write_csv(tmp_path / "words.csv")
+    result = choose("check", data, "--json", "--margin", "0.05")
+    record = Check.model_validate_json(result.out)
+    assert record.reach.margin == 0.05
+    assert json.loads(result.out)["schema"] == 1
+    assert result.err == ""
+
+
+def test_the_study_file_of_the_folder_is_used(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    write_csv(tmp_path / "words.csv")
+    Path("choose.toml").write_text('[data]\npath = "words.csv"\n[goal]\nmargin = 0.1\n')
+    assert json.loads(choose("check", "--json").out)["reach"]["margin"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere.csv"], "nowhere.csv"),
+        (["words.csv", "--label-column", "lable"], "label"),
+        (["words.csv", "-o", "check.pdf"], ".csv, .json, .md"),
+        (["words.csv", "--margin", "2"], "margin"),
+        (["words.csv", "-c", "nowhere.toml"], "nowhere.toml"),
+        ([], "DATA"),
+    ],
+)
+def test_bad_input_is_one_red_line(choose, tmp_path: Path, arguments, says: str) -> None:  # type: ignore[no-untyped-def]
+    write_csv(tmp_path / "words.csv")
+    result = choose("check", *arguments)
+    assert result.code == 2
+    assert says in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert not Path("check.pdf").exists()
+
+
+def test_check_plan_and_lists_load_no_torch(tmp_path: Path) -> None:
+    write_csv(tmp_path / "words.csv")
+    code = """
+import sys
+from choose.cli import main
+for line in (["check", "words.csv", "--json"], ["plan", "words.csv", "--no-forecast"],
+             ["models"], ["plan", "--no-data", "--classes", "3"], ["init", "words.csv"],
+             ["strategies"]):
+    sys.argv = ["choose", *line]
+    try:
+        main()
+    except SystemExit as stop:
+        assert not stop.code, line
+heavy = {"torch", "transformers", "sentence_transformers", "faiss", "peft"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.data
+def test_known_leaks_of_a_real_set(shared_data: Path) -> None:
+    """Its card: 6 test texts stand in the pool to the letter, 4 texts repeat in the pool."""
+    folder = shared_data / "banking77"
+    overrides = {"data": {"test": str(folder / "test.csv")}}
+    from choose.check.facts import Looked
+    from choose.data.load import divided, read_rows
+
+    study = resolve(folder / "train.csv", None, overrides)
+    rows = read_rows(study.data)
+    looked = Looked(rows, divided(rows, study.data, study.task), 0.02)
+    within, across = looked.repeats
+    assert across is not None
+    assert across.exact == 6
+    assert within.exact == 2 * (4 + 1)
+    # As many as the division itself concerns itself with.
+    assert any(f"{across.all} test rows of 3,080" in said for said in looked.dataset.findings)
+    assert not looked.torn
+    assert looked.reach.rows == 3080

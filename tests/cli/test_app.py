@@ -1,0 +1,175 @@
+"""The command line: one red line for bad input, clean JSON, nothing lost, quick to start."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support import fake_strategies as fakes
+from support.studies import write_csv
+
+QUICK = ("--seeds", "2", "--sizes", "1", "--noise", "0")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "words.csv")
+
+
+def bad_files(folder: Path) -> dict[str, bytes]:
+    return {
+        "empty.csv": b"",
+        "header.csv": b"text,label\n",
+        "two.csv": b"text,label\na,x\nb,y\n",
+        "one_class.csv": b"text,label\n" + b"".join(b"row %d,x\n" % i for i in range(40)),
+        "unique.csv": b"text,label\n" + b"".join(b"row %d,l%d\n" % (i, i) for i in range(40)),
+        "binary.csv": bytes(range(256)) * 40,
+        "nul.csv": b"text,label\na\x00b,x\nc,y\n",
+        "latin.csv": "text,label\ncaf\xe9,x\nb,y\n".encode("latin-1"),
+        "excel.csv": b"PK\x03\x04" + b"\x00" * 100,
+        "zipped.csv": gzip.compress(b"text,label\na,x\n"),
+        "columns.csv": b"alpha,beta\na,x\nb,y\n",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(bad_files(Path())))
+def test_a_bad_file_is_one_red_line(choose, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / name).write_bytes(bad_files(tmp_path)[name])
+    result = choose("compare", tmp_path / name, "--out", tmp_path / "st")
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.startswith("Error: ")
+    assert len(result.err.strip().splitlines()) == 1
+    assert "Traceback" not in result.err
+    assert not (tmp_path / "st").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere.csv"], "nowhere.csv"),
+        (["words.csv", "--label-column", "lable"], "label"),
+        (["words.csv", "--noise", "1.5"], "--noise"),
+        (["words.csv", "--sizes", "0"], "--sizes"),
+        (["words.csv", "--sizes", "5000"], "pool holds"),
+        (["words.csv", "--budget", "soon"], "--budget"),
+        (["words.csv", "--seeds", "0"], "seeds"),
+        (["words.csv", "--target", "90"], "target"),
+        (["words.csv", "-s", "tfdif"], "tfidf"),
+        (["words.csv", "-s", "knn", "--encoder", "not/there/at/all"], "not/there/at/all"),
+        (["words.csv", "-s", "lora", "--tune", "./no-such-folder"], "no-such-folder"),
+        (["words.csv", "-c", "nowhere.toml"], "nowhere.toml"),
+        (["words.csv", "--out", "words.csv"], "words.csv"),
+        (["sample:nothing"], "nothing"),
+        (["words.csv", "--test", "nowhere.csv"], "nowhere.csv"),
+        ([], "DATA"),
+    ],
+)
+def test_a_bad_flag_is_one_red_line(choose, data: Path, arguments: list[str], says: str) -> None:  # type: ignore[no-untyped-def]
+    result = choose("compare", *arguments)
+    assert result.code == 2
+    assert says in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert not (data.parent / ".choose").exists()
+
+
+def test_opening_what_is_no_study(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    result = choose("report", tmp_path)
+    assert result.code == 2
+    assert "not a study" in result.err
+
+
+def test_json_is_the_decision_and_nothing_else(choose, data: Path) -> None:  # type: ignore[no-untyped-def]
+    result = choose("compare", data, "-s", "tfidf", *QUICK, "--json", "--out", "st")
+    assert result.code == 0
+    record = json.loads(result.out)
+    assert record["schema"] == 1
+    assert {s["candidate"] for s in record["scorecards"]} == {"majority", "tfidf"}
+    assert record["verdict"]["use_meanwhile"]
+    on_disk = json.loads(Path("st/decision.json").read_text(encoding="utf-8"))
+    assert on_disk == record
+
+
+def test_the_report_can_be_had_again_and_is_the_same(choose, data: Path) -> None:  # type: ignore[no-untyped-def]
+    first = choose("compare", data, "-s", "tfidf", *QUICK, "--out", "st")
+    again = choose("report", "st")
+    assert (first.code, again.code) == (0, 0)
+    assert again.out == first.out
+    assert json.loads(choose("report", "st", "--json").out)["looks"] == 1
+
+
+def test_a_judgement_is_remade_from_the_trials_alone(choose, data: Path) -> None:  # type: ignore[no-untyped-def]
+    choose("compare", data, "-s", "tfidf", *QUICK, "--out", "st")
+    kept = json.loads(Path("st/decision.json").read_text(encoding="utf-8"))
+    Path("st/decision.json").unlink()
+    assert json.loads(choose("report", "st", "--json").out) == kept
+
+
+def test_a_broken_strategy_shows_in_the_report(
+    choose,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
+    fakes.install(monkeypatch)
+    result = choose("compare", data, "-s", "broken", *QUICK, "--out", "st")
+    assert result.code == 0
+    assert "[bold red]on fire[/]" in " ".join(result.out.split())
+    assert "[bold red]on fire[/]" in " ".join(result.err.split())
+    broken = next(
+        s
+        for s in json.loads(choose("report", "st", "--json").out)["scorecards"]
+        if s["candidate"] == "broken"
+    )
+    assert broken["accuracy"] is None
+    assert broken["errors"]
+
+
+def test_an_interrupted_study_is_judged_and_exits_130(
+    choose,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
+    fakes.install(monkeypatch)
+    result = choose("compare", data, "-s", "tfidf", "-s", "impatient", *QUICK, "--out", "st")
+    assert result.code == 130
+    assert "tfidf" in result.out
+    assert "--out st" in result.err
+
+
+def test_hostile_rows_change_neither_terminal_nor_record(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    labels = ("[bold red]a[/]", "=cmd()", "\x1b[31mc")
+    rows = [(f"{label} word{i} {i % 3}", label) for i in range(45) for label in [labels[i % 3]]]
+    path = write_csv(tmp_path / "hostile.csv", rows)
+    result = choose("compare", path, "-s", "tfidf", *QUICK, "--out", "st")
+    assert result.code == 0
+    assert "\x1b" not in result.out + result.err
+    assert set(json.loads(choose("report", "st", "--json").out)["dataset"]["labels"]) == set(labels)
+
+
+def test_strategies_lists_what_is_installed(choose) -> None:  # type: ignore[no-untyped-def]
+    out = choose("strategies").out
+    assert "model = (must be given)" in out
+    assert all(
+        name in out
+        for name in ("majority", "tfidf", "probe", "knn", "prompt", "few-shot", "retrieval", "lora")
+    )
+
+
+def test_version(choose) -> None:  # type: ignore[no-untyped-def]
+    assert choose("--version").out.startswith("choose ")
+
+
+def test_help_starts_quickly() -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "choose", "--help"], check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    # Half a second is the promise on a quiet machine; a test must also stand a busy one.
+    assert min(times) < 1.0

@@ -1,0 +1,212 @@
+"""`choose plan`, `init`, `strategies` and `models`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from choose.api.plan import check
+from choose.study.study_file import load_study
+from support import fake_strategies as fakes
+from support.studies import write_csv
+
+# --- plan --------------------------------------------------------------------------------------
+
+
+def test_a_plan_without_data_says_rows_hours_and_dollars(choose) -> None:  # type: ignore[no-untyped-def]
+    flags = ("--classes", "8", "--gain", "3", "--hourly-rate", "30", "--usd", "500")
+    out = choose("plan", "--no-data", *flags, "--target", "0.9").out
+    assert out.startswith("Label about 1,800 rows (870 to 2,700)")
+    assert "29 hours, about $871" in " ".join(out.split())
+    assert "$500 buy 1,000 labels, which show a gain of 4 points" in out
+    assert "a guess: time twenty of your own" in " ".join(out.split())
+    record = json.loads(choose("plan", "--no-data", *flags, "--json").out)
+    assert record["test"]["usual"] == 1742
+    assert record["usd"]["usual"] == 871
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ((), "--classes"),
+        (("--classes", "1"), "--classes"),
+        (("--classes", "3", "--gain", "0.03"), "in points"),
+        (("--classes", "3", "--target", "90"), "0.9"),
+        (("--classes", "3", "--usd", "100"), "--hourly-rate"),
+        (("--classes", "3", "--minutes-per-label", "0"), "--minutes-per-label"),
+        (("--classes", "3", "--hourly-rate", "nan"), "--hourly-rate"),
+        (("words.csv", "--classes", "3"), "words.csv"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_one_red_line(choose, flags, says: str) -> None:  # type: ignore[no-untyped-def]
+    result = choose("plan", "--no-data", *flags)
+    assert (result.code, result.out) == (2, "")
+    assert says in result.err
+    assert len(result.err.strip().splitlines()) == 1
+
+
+def test_a_plan_is_the_grid_that_compare_runs(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    data = write_csv(tmp_path / "words.csv")
+    flags = ("-s", "tfidf", "--seeds", "2", "--sizes", "1", "--noise", "0")
+    record = json.loads(choose("plan", data, *flags, "--json").out)
+    assert not Path(".choose").exists()
+    choose("compare", data, *flags, "--out", "st")
+    planned = json.loads(Path("st/grid.json").read_text(encoding="utf-8"))["trials"]
+    assert sum(n for by in record["trials"].values() for n in by.values()) == len(planned)
+    assert record["trials"]["the first pass"] == {"majority": 5, "tfidf": 5}
+    by_name = {one["candidate"]: one for one in record["forecast"]}
+    assert by_name["tfidf"]["trials"] == sum(b.get("tfidf", 0) for b in record["trials"].values())
+    assert by_name["tfidf"]["seconds"] > by_name["tfidf"]["first"] > 0
+    assert by_name["tfidf"]["usd"] is None
+    plain = choose("plan", data, *flags, "--no-forecast")
+    assert "Nothing was run or fetched" in " ".join(plain.out.split())
+
+
+def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    result = choose("plan", write_csv(tmp_path / "words.csv"), "--classes", "3")
+    assert result.code == 2
+    assert "--no-data" in result.err
+
+
+# --- init --------------------------------------------------------------------------------------
+
+
+def test_a_draft_loads_and_says_what_was_found(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    result = choose("init", "sample:tickets")
+    assert result.code == 0
+    written = Path("choose.toml").read_text(encoding="utf-8")
+    study = load_study(Path("choose.toml"))
+    assert study.data.path == "sample:tickets"
+    assert (study.data.text_column, study.data.time_column) == ("text", "timestamp")
+    assert study.goal.margin == 0.02
+    assert study.task.names["billing"] == "billing"
+    assert "89 rows" in written
+    assert "can show a gain of 0.051" in written
+    assert "# minutes_per_label" in written
+    planned = choose("plan", "-c", "choose.toml", "-s", "tfidf", "--json")
+    assert json.loads(planned.out)["rows"] == 602
+
+
+def test_a_draft_is_not_overwritten_unless_forced(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    data = write_csv(tmp_path / "words.csv")
+    Path("choose.toml").write_text("mine")
+    refused = choose("init", data)
+    assert refused.code == 2
+    assert "--force" in refused.err
+    assert Path("choose.toml").read_text() == "mine"
+    assert choose("init", data, "--force").code == 0
+    assert load_study(Path("choose.toml")).data.path == str(data)
+
+
+HOSTILE = (
+    '"]\nname = "x',
+    "a = 1 # b",
+    "\u202eevil",
+    "[bold]x",
+    "é.ü",
+    "''' \\ \\u0041",
+    "\x7fdel",
+)
+
+
+def test_hostile_labels_stay_labels(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / 'we"ird [x].csv'
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("text", 'label "x"'))
+        writer.writerows((f"row {i} {i % 7}", HOSTILE[i % 7]) for i in range(70))
+    assert choose("init", path, "--label-column", 'label "x"').code == 0
+    written = Path("choose.toml").read_text(encoding="utf-8")
+    assert all(c == "\n" or c.isprintable() for c in written)
+    study = load_study(Path("choose.toml"))
+    labels = {label.strip() for label in HOSTILE}
+    assert set(study.task.names) == labels
+    assert set(tomllib.loads(written)) == {"data", "task", "goal", "grid"}
+    checked = check(study_file="choose.toml").record
+    assert {c.label for c in checked.balance.counts} == labels
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere.csv"], "nowhere.csv"),
+        (["words.csv", "--out", "study.txt"], ".toml"),
+        ([], "DATA"),
+    ],
+)
+def test_a_bad_draft_is_one_red_line(choose, tmp_path: Path, arguments, says: str) -> None:  # type: ignore[no-untyped-def]
+    write_csv(tmp_path / "words.csv")
+    result = choose("init", *arguments)
+    assert result.code == 2
+    assert says in result.err
+    assert not list(tmp_path.glob("*.toml"))
+
+
+# --- strategies and models ---------------------------------------------------------------------
+
+
+def test_strategies_as_json(choose) -> None:  # type: ignore[no-untyped-def]
+    found = {s["name"]: s for s in json.loads(choose("strategies", "--json").out)["strategies"]}
+    assert found["tfidf"]["family"] == "baseline"
+    assert found["tfidf"]["hyperparameters"]["C"] == 10.0
+    assert found["tfidf"]["variants"]["regularised"] == {"C": 1.0}
+    assert found["served"]["hyperparameters"]["model"] is None
+    assert found["lora"]["origin"].startswith("choose-llm ")
+    assert all(s["error"] is None for s in found.values())
+
+
+def test_a_strategy_that_cannot_be_loaded_is_listed_with_its_reason(  # type: ignore[no-untyped-def]
+    choose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.install(monkeypatch)
+    from importlib.metadata import EntryPoint
+
+    from choose import strategy
+
+    known = dict(strategy.available())
+    known["gone"] = EntryPoint("gone", "no_such_module_[red]:X", strategy.GROUP)
+    monkeypatch.setattr(strategy, "available", lambda: known)
+    result = choose("strategies")
+    assert result.code == 0
+    assert "no_such_module_[red]" in result.out
+    assert "tfidf" in result.out
+
+
+def test_models_say_what_is_here_without_paths(  # type: ignore[no-untyped-def]
+    choose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from choose.models.weights.spec import DEFAULT_ENCODER, parse_wheel, place_of
+
+    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
+    first = {m["name"]: m for m in json.loads(choose("models", "--json").out)["models"]}
+    assert first["all-MiniLM-L6-v2"]["cached_mb"] is None
+    assert "not here yet (83.5 MB to fetch)" in choose("models").out
+    wheel = parse_wheel(DEFAULT_ENCODER)
+    assert wheel is not None
+    place_of(wheel).mkdir(parents=True)
+    (place_of(wheel) / "model.safetensors").write_bytes(b"0" * 2_500_000)
+    (tmp_path / "cache" / "models" / "another").mkdir()
+    there = json.loads(choose("models", "--json").out)["models"]
+    by = {m["name"]: m for m in there}
+    assert by["all-MiniLM-L6-v2"]["cached_mb"] == 2.5
+    assert by["another"]["spec"] is None
+    assert str(tmp_path) not in choose("models", "--json").out + choose("models").out
+    shown = json.loads(choose("models", "--paths", "--json").out)["models"]
+    assert shown[-1]["path"] == str(tmp_path / "cache" / "models" / "another")
+
+
+def test_fetching_names_what_is_here_and_refuses_what_is_no_spec(  # type: ignore[no-untyped-def]
+    choose, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"")
+    assert "Here: model" in choose("models", "fetch", "model").err
+    result = choose("models", "fetch", "./nowhere")
+    assert result.code == 2
+    assert "nowhere" in result.err
+    assert len(result.err.strip().splitlines()) == 1

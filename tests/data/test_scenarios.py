@@ -1,0 +1,378 @@
+"""Scenarios: nothing from the future, the same rows and sizes on both sides, nested examples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from choose.api.compare import compare
+from choose.api.plan import plan
+from choose.api.study_evidence import evidence_of
+from choose.data.noise import add_noise
+from choose.data.scenarios import CUTS, Place, drawn, new_class, origins, timeline
+from choose.data.splits import divide
+from choose.data.stratify import pool_for
+from choose.errors import StudyError
+from choose.files import digest_rows
+from choose.judge.measures.task_change import drop_of
+from choose.judge.panel.out_of_fold import unseen
+from choose.judge.panel.score_tables import panel
+from choose.run.trial import run_trial
+from choose.schema.decision import Decision
+from choose.store.store import Store
+from choose.study.config import CandidateSection, Grid, Study, TaskSection
+from choose.study.grid_points import Scenes, scenario_points
+from choose.types import Dataset, Example, Scenario
+from support import fake_strategies as fakes
+from support.studies import dataset as words
+from support.studies import study
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+WORDS_ONLY = CandidateSection(strategy="tfidf", params={"characters": False})
+BARE = {"seeds": 1, "sizes": (1.0,), "noise": (0.0,), "views": (), "wordings": False}
+
+
+def rows(
+    count: int = 400, per_day: int = 1, dated: bool = True, late: bool = True
+) -> list[Example]:
+    """Three classes all along and, with `late`, a fourth in the last 40 %."""
+    random = Random(4)
+    found = []
+    for i in range(count):
+        label = random.choice(("red", "green", "blue"))
+        if late and i >= 0.6 * count and random.random() < 0.4:
+            label = "violet"
+        found.append(
+            Example(
+                id=f"r{i}",
+                text=f"{label} {label} thing {i} {random.getrandbits(30)} {random.getrandbits(30)}",
+                target=label,
+                timestamp=START + timedelta(days=i // per_day) if dated else None,
+            )
+        )
+    random.shuffle(found)
+    return found
+
+
+def data(test: bool = False, **how: object) -> Dataset:
+    found = rows(**how)  # type: ignore[arg-type]
+    return divide("dated", found[80:], found[:80]) if test else divide("dated", found)
+
+
+def at(cut: float, learns_from: str = "past", parts: int = 1, **more: object) -> Scenario:
+    return Scenario(kind="time", cut=cut, learns_from=learns_from, parts=parts, **more)  # type: ignore[arg-type]
+
+
+def withheld(examples: int, **more: object) -> Scenario:
+    return Scenario(kind="new-class", label="violet", examples=examples, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("per_day", [1, 7])
+@pytest.mark.parametrize("cut", CUTS)
+def test_nothing_from_the_future_or_the_same_moment_is_learnt_from(
+    cut: float, per_day: int
+) -> None:
+    what = data(per_day=per_day)
+    past = drawn(what, Place(0, 0, None, at(cut)))
+    newest = max(e.timestamp for e in past.pool)  # type: ignore[type-var]
+    oldest = min(what.examples[id].timestamp for id in past.questions)  # type: ignore[type-var]
+    assert newest < oldest  # type: ignore[operator]
+    assert abs(len(past.pool) - cut * 400) <= per_day
+    assert abs(len(past.questions) - 40) <= per_day
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_both_sides_of_a_cut_ask_the_same_rows_after_the_same_number(limit: int) -> None:
+    what = data()
+    for cut in origins(what):
+        past = drawn(what, Place(0, 1, None, at(cut, rows=limit)))
+        halves = [drawn(what, Place(h, 1, None, at(cut, "any", 2, rows=limit))) for h in (0, 1)]
+        assert sorted(id for half in halves for id in half.questions) == sorted(past.questions)
+        for half, other in (halves, halves[::-1]):
+            assert len(half.pool) == len(past.pool) == (limit or len(past.pool))
+            ids = {e.id for e in half.pool}
+            assert not ids & set(half.questions)
+            assert ids & set(other.questions)  # rows of the same time are among those of any time
+            assert max(e.timestamp for e in half.pool) > max(e.timestamp for e in past.pool)  # type: ignore[type-var, operator]
+
+
+def test_slices_never_overlap_and_repetitions_draw_other_rows() -> None:
+    what = data(per_day=3)
+    asked = [id for cut in CUTS for id in drawn(what, Place(0, 0, None, at(cut))).questions]
+    assert len(asked) == len(set(asked))
+    pools = [{e.id for e in drawn(what, Place(0, d, None, at(0.5, "any", 2))).pool} for d in (0, 1)]
+    assert pools[0] != pools[1]
+    whole = [drawn(what, Place(0, d, None, at(0.5))).pool for d in (0, 1)]
+    assert whole[0] == whole[1]
+
+
+def test_a_cluster_never_straddles_a_cut() -> None:
+    grouped = [replace(e, group=f"g{int(e.id[1:]) % 50}") for e in rows()]
+    what = divide("grouped", grouped)
+    for scenario in (at(0.5, ask=10), at(0.5, "any", 2, ask=10)):
+        found = drawn(what, Place(0, 0, None, scenario))
+        groups = {what.examples[id].group for id in found.questions}
+        assert found.pool
+        assert groups.isdisjoint(e.group for e in found.pool)
+
+
+def test_with_a_test_part_only_rows_that_are_learnt_from_are_asked_over_time() -> None:
+    what = data(test=True)
+    pool = set(what.folds[0].pool)
+    assert {e.id for e in timeline(what)} == pool
+    for cut in origins(what):
+        found = drawn(what, Place(0, 0, None, at(cut)))
+        assert pool.issuperset(found.questions)
+        assert pool.issuperset(e.id for e in found.pool)
+
+
+def test_rows_without_dates_have_no_origin() -> None:
+    assert origins(data(dated=False)) == ()
+    few = [replace(e, timestamp=None if int(e.id[1:]) % 10 == 0 else e.timestamp) for e in rows()]
+    assert origins(divide("gaps", few)) == ()
+    assert origins(data(count=120)) == ()
+    assert origins(data()) == CUTS
+
+
+def test_the_withheld_class_is_absent_then_comes_back_nested() -> None:
+    what = data()
+    for fold in range(len(what.folds)):
+        places = [drawn(what, Place(fold, 0, None, withheld(k))) for k in (0, 1, 5, 20)]
+        theirs = [{e.id for e in p.pool if e.target == "violet"} for p in places]
+        assert [len(t) for t in theirs] == [0, 1, 5, 20]
+        assert theirs[1] < theirs[2] < theirs[3]
+        others = [[e.id for e in p.pool if e.target != "violet"] for p in places]
+        assert all(o == others[0] for o in others)
+        assert {p.questions for p in places} == {what.folds[fold].questions}
+    again = drawn(what, Place(0, 1, None, withheld(5))).pool
+    first = drawn(what, Place(0, 0, None, withheld(5))).pool
+    assert {e.id for e in again} != {e.id for e in first}
+
+
+def test_few_questions_are_half_of_the_new_class() -> None:
+    what = data(test=True)
+    asked = drawn(what, Place(0, 0, None, withheld(5, ask=16))).questions
+    labels = [what.examples[id].target for id in asked]
+    assert len(asked) == 16
+    assert labels.count("violet") == 8
+
+
+def test_the_class_that_appears_last_is_withheld_despite_a_stray_label() -> None:
+    found = rows()
+    oldest = min(found, key=lambda e: e.timestamp)  # type: ignore[arg-type, return-value]
+    stray = [replace(e, target="violet") if e is oldest else e for e in found]
+    assert new_class(divide("stray", stray)) == "violet"
+    assert new_class(divide("stray", stray), besides="violet") != "violet"
+
+
+def test_without_dates_a_class_of_median_size_is_withheld() -> None:
+    sizes = {"a": 100, "b": 40, "c": 70}
+    texts = Random(1)
+    some = [
+        Example(id=f"{label}{i}", text=f"{label} {texts.getrandbits(60)}", target=label)
+        for label, count in sizes.items()
+        for i in range(count)
+    ]
+    assert new_class(divide("sizes", some)) == "c"
+    assert new_class(words()) is None  # too few rows of any class
+    assert new_class(divide("two", [e for e in some if e.target != "b"])) is None
+
+
+def test_a_pool_asked_of_itself_asks_each_row_once_after_a_fit_on_others() -> None:
+    what = data(test=True)
+    pool, tested = set(what.folds[0].pool), set(what.folds[0].questions)
+    scenario = Scenario(kind="inner", parts=5)
+    parts = [drawn(what, Place(part, 0, None, scenario)) for part in range(5)]
+    asked = [id for part in parts for id in part.questions]
+    assert sorted(asked) == sorted(pool)
+    for part in parts:
+        ids = {e.id for e in part.pool}
+        assert ids == pool - set(part.questions)
+        assert ids.isdisjoint(tested)
+        shares = [what.examples[id].target for id in part.questions].count("red") / 64
+        assert 0.2 < shares < 0.4
+    few = drawn(what, Place(0, 0, None, Scenario(kind="inner", ask=30)))
+    assert len(few.questions) == 30
+    assert len(few.pool) == len(pool) - 30
+    # More rows than there are cannot be asked, or nothing would be left to learn from.
+    small = drawn(what, Place(0, 0, None, Scenario(kind="inner", rows=60, ask=100)))
+    assert (len(small.questions), len(small.pool)) == (30, 30)
+
+
+def test_keys_of_standard_and_noise_trials_are_of_their_pools_and_questions_alone() -> None:
+    what = words()
+    _, _, jobs = plan(study("tfidf", seeds=3, sizes=(20, 1.0), noise=(0.0, 0.2)), what)
+    assert len(jobs) > 50
+    for trial in (job.trial for job in jobs):
+        fold = what.folds[trial.fold]
+        size = trial.train_size if trial.train_size < len(fold.pool) else None
+        pool = pool_for(what, trial.fold, trial.draw if size else 0, size)
+        if trial.scenario.kind == "noise":
+            noise, rate = trial.scenario.noise, trial.scenario.rate
+            pool = add_noise(pool, what.task.labels, noise, rate, trial.draw)
+        assert trial.pool == digest_rows((e.id, e.text, e.target) for e in pool)
+        assert trial.questions == digest_rows((i, what.examples[i].text) for i in fold.questions)
+
+
+def test_a_run_on_data_without_dates_has_the_jobs_it_had() -> None:
+    _, _, jobs = plan(study("tfidf", noise=(0.0, 0.2)), words())
+    assert {job.trial.scenario.kind for job in jobs} == {"standard", "noise"}
+    _, _, off = plan(Study(candidates=(WORDS_ONLY,), grid=Grid(**BARE, scenarios=())), data())
+    assert {job.trial.scenario.kind for job in off} == {"standard"}
+
+
+def test_dear_candidates_are_asked_little_and_nothing_is_trained_for_the_pool_alone() -> None:
+    scenes = Scenes(
+        rows=0, folds=5, thorough=False, inner=True, origins=CUTS, label="x", examples=20
+    )
+
+    class Tuned(fakes.Slow):
+        family = "fine-tuning"
+
+    prompted = list(scenario_points(fakes.Slow, scenes, 1))
+    tuned = list(scenario_points(Tuned, scenes, 1))
+    kinds = [p.scenario.kind for p in tuned]
+    assert "inner" not in kinds
+    assert [p.scenario.kind for p in prompted].count("inner") == 1
+    assert all(0 < p.scenario.ask <= 100 for p in (*prompted, *tuned))
+    assert sum(p.folds or 5 for p in tuned) <= 5  # trainings
+    assert {p.scenario.cut for p in tuned if p.scenario.kind == "time"} == {0.7}
+
+
+def test_look_alike_noise_is_for_cheap_candidates_at_one_rate_unless_kinds_are_named() -> None:
+    def kinds(**grid: object) -> set[tuple[str, str, float]]:
+        _, _, jobs = plan(study("tfidf", "slow", noise=(0.0, 0.1, 0.2), **grid), words())
+        trials = [j.trial for j in jobs if j.trial.scenario.kind == "noise"]
+        return {(t.candidate, t.scenario.noise, t.scenario.rate) for t in trials}
+
+    with pytest.MonkeyPatch.context() as patch:
+        fakes.install(patch)
+        default = kinds()
+        named = kinds(noise_kinds=("class-dependent",))
+    assert {k for k in default if k[1] != "symmetric"} == {
+        ("tfidf", "confused-pair", 0.2),
+        ("majority", "confused-pair", 0.2),
+    }
+    assert {k[1] for k in named} == {"class-dependent"}
+    assert ("slow", "class-dependent", 0.1) in named
+
+
+def test_rows_held_out_for_early_stopping_are_noised_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.install(monkeypatch)
+    given: list[Example] = []
+    monkeypatch.setattr(
+        fakes.Slow,
+        "fit",
+        lambda self, task, examples: given.extend(examples) or fakes.Fake.fit(self, task, examples),
+    )
+    what = words(rows=600)
+    _, _, jobs = plan(study("slow", noise=(0.0, 0.3), wordings=False, views=()), what)
+    job = next(j for j in jobs if j.trial.scenario.kind == "noise" and j.trial.candidate == "slow")
+    run_trial(job, what)
+    flipped = [e.target != what.examples[e.id].target for e in given]
+    assert len(given) == 480
+    # Whatever part a strategy holds out of what it is given, a share of it is wrong.
+    for start in range(5):
+        part = flipped[start::5]
+        assert 0.15 < sum(part) / len(part) < 0.45
+
+
+def test_two_kinds_of_noise_that_hand_over_the_same_rows_are_both_judged(tmp_path: Path) -> None:
+    lines = [f'"{e.text}",{e.target}' for e in rows(late=False) if e.target != "blue"][:120]
+    (tmp_path / "two.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    overrides = {"grid": {**BARE, "noise": (0.0, 0.2)}}
+    found = compare(
+        tmp_path / "two.csv", overrides=overrides, strategies=["tfidf"], out=tmp_path / "st"
+    )
+    card = next(c for c in found.decision.scorecards if c.candidate == "tfidf")
+    assert [p.rate for p in card.noise.curve] == [0.0, 0.2]
+    assert {p.kind for p in card.noise.kinds} == {"symmetric", "confused-pair"}
+    assert len({p.loss for p in card.noise.kinds}) == 1
+
+
+def test_an_out_of_scope_label_must_be_one_of_the_data() -> None:
+    what = Study(task=TaskSection(out_of_scope="frut"), candidates=(WORDS_ONLY,))
+    with pytest.raises(StudyError, match="Did you mean 'fruit'"):
+        plan(what, words())
+
+
+def test_the_pool_asked_of_itself_reaches_the_audit(tmp_path: Path) -> None:
+    what = data(test=True)
+    store = run_all(what, tmp_path / "st", ("inner",))
+    found = unseen(evidence_of(store), "tfidf")
+    assert found is not None
+    assert sorted(found.ids) == sorted(what.folds[0].pool)
+    assert found.right.mean() > 0.9
+
+
+def run_all(what: Dataset, path: Path, scenarios: tuple[str, ...]) -> Store:
+    chosen = Study(candidates=(WORDS_ONLY,), grid=Grid(**{**BARE, "seeds": 3}, scenarios=scenarios))
+    store = Store.create(path)
+    store.begin(chosen.model_dump(mode="json", exclude_none=True), what)
+    candidates, _, jobs = plan(chosen, what)
+    told = [
+        {"name": c.name, "strategy": c.strategy, "family": "baseline", "model": None}
+        | {"cheap": True, "seeded": False, "learns": True}
+        for c in candidates
+    ]
+    store.plan((job.trial for job in jobs), told)
+    for job in jobs:
+        store.add(run_trial(job, what))
+    return store
+
+
+def test_a_world_that_renames_its_things_drifts_and_one_that_does_not_holds_still(
+    tmp_path: Path,
+) -> None:
+    still = rows(late=False)
+    # In each tenth of the time things have names of their own: the past knows none of them and can
+    # only guess one label in three, the other half of the slice tells them all.
+    renamed = [
+        replace(e, text=e.text.replace(e.target, f"{e.target}{int(e.id[1:]) // 40}")) for e in still
+    ]
+    drops = {}
+    for name, some in (("still", still), ("renamed", renamed)):
+        store = run_all(divide(name, some), tmp_path / name, ("time",))
+        found = drop_of(panel(evidence_of(store))["tfidf"])
+        assert found is not None
+        assert found.rows == 160
+        drops[name] = found
+    assert -0.02 < drops["still"].low < drops["still"].high < 0.02
+    assert drops["renamed"].low < 2 / 3 < drops["renamed"].high + 0.1
+    assert drops["renamed"].low > 0.4
+
+
+def compared(path: Path, *scenarios: str) -> Decision:
+    file = path / "study.toml"
+    file.write_text('[[candidates]]\nstrategy = "tfidf"\nparams = {characters = false}\n')
+    overrides = {"grid": {**BARE, "scenarios": scenarios}}
+    return compare("sample:tickets", study_file=file, overrides=overrides, out=path / "st").decision
+
+
+@pytest.mark.slow
+def test_the_sample_tickets_drift(tmp_path: Path) -> None:
+    found = compared(tmp_path, "time")
+    card = next(c for c in found.scorecards if c.candidate == "tfidf")
+    drop = card.stability.temporal_drop
+    assert drop is not None
+    assert drop.value > 0.02
+    assert [origin.cut for origin in card.stability.origins] == list(CUTS)
+    gate = next(g for g in found.gates if g.name == "task stable")
+    assert gate.evidence.startswith("Asked 241 rows that come after those it learnt from, tfidf")
+
+
+@pytest.mark.slow
+def test_the_product_launched_in_july_is_the_new_class_of_the_sample(tmp_path: Path) -> None:
+    found = compared(tmp_path, "new-class")
+    card = next(c for c in found.scorecards if c.candidate == "tfidf")
+    new = card.stability.new_class
+    assert new is not None
+    assert new.label == "frontdesk"
+    assert [p.examples for p in new.points] == [0, 1, 5, 20]
+    assert new.points[0].recall.value == 0
+    assert new.points[-1].recall.value > 0.1
+    assert card.stability.new_class_recall == new.points[-1].recall.value

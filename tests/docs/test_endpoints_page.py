@@ -1,0 +1,72 @@
+"""The page on endpoints: its study files are read, its flags exist, its study runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from choose.study.config import Study
+from choose.study.study_file import check
+from support.serving.faulty import FaultyServer
+from support.serving.studies import KEY_VARIABLE, ONCE, bench, words_rule
+
+PAGE = Path(__file__).parents[2] / "docs" / "endpoints.md"
+
+
+def blocks(language: str) -> list[str]:
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.S | re.M)
+    return [text for name, text in fences if name == language]
+
+
+def test_the_study_files_are_read() -> None:
+    studies = [check(tomllib.loads(text), "the page") for text in blocks("toml")]
+    assert [list(study.endpoints) for study in studies] == [["big"], ["tuned"]]
+    assert all(isinstance(study, Study) for study in studies)
+
+
+def test_the_flags_exist() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "choose", "compare", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    commands = [
+        line for text in blocks("") for line in text.splitlines() if "choose compare" in line
+    ]
+    used = {flag for line in commands for flag in re.findall(r"(?<=\s)--?[a-z][a-z-]*", line)}
+    used |= set(re.findall(r"`(--[a-z-]+)", PAGE.read_text(encoding="utf-8")))
+    assert len(used) > 8
+    assert not [flag for flag in used if not re.search(rf"{flag}\b", told)]
+
+
+@pytest.mark.slow
+def test_the_study_runs(tmp_path: Path) -> None:
+    study: dict[str, Any] = tomllib.loads(blocks("toml")[0])
+    with FaultyServer(words_rule) as server:
+        here = bench(tmp_path, server.url, secret="k-0123456789")
+        study["data"] = {"path": "rows.csv"}
+        study["task"] = {}
+        study["grid"] |= {k: v for k, v in ONCE.items() if k not in study["grid"]}
+        study["endpoints"]["big"] |= {
+            "base_url": server.url,
+            "model": "big-model",
+            "api_key_env": KEY_VARIABLE,
+        }
+        (tmp_path / "choose.toml").write_text(tomli_w.dumps(study), encoding="utf-8")
+        record = here.compare("-s", "api-prompt", "-s", "api-few-shot")
+        assert len(here.answers("api-prompt")) == len(here.answers("api-few-shot")) == 60
+        assert server.ledger.twice == []
+    cards = {card["candidate"]: card for card in record["scorecards"]}
+    # Demonstrations share their beginning with each other, so more of them comes from the cache.
+    few, none = cards["api-few-shot"], cards["api-prompt"]
+    assert few["service"]["cached_share"] > none["service"]["cached_share"] > 0.2
+    assert few["cost"]["usd_per_1k"] > 0
+    assert few["service"]["latency_p95"] >= few["service"]["latency_p50"] > 0

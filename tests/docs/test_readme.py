@@ -1,0 +1,187 @@
+"""What the README tells people to copy works."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from choose.cli.app import app
+from choose.cli.expectations import PANEL
+from choose.judge.evidence import RULE
+from support.studies import write_csv
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LORA = "## From labels to a working LoRA in ten minutes"
+
+
+def blocks(text: str, language: str = "") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(page: Path) -> list[list[str]]:
+    text = page.read_text(encoding="utf-8")
+    whole = (block.replace("\\\n", " ") for block in blocks(text, r"(?:\w*)"))
+    lines = [line for block in whole for line in block.splitlines()]
+    found = [line.split("|")[-1].strip() for line in lines]
+    return [shlex.split(line, comments=True) for line in found if line.startswith("choose ")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_shown_exists_with_its_flags(page: Path) -> None:
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for _, name, *rest in commands(page):
+        flags = {flag for option in known[name].params for flag in option.opts}
+        for word in rest:
+            if word.startswith("-") and word != "-":
+                assert word in flags, f"{page.name}: choose {name} has no {word}"
+
+
+def test_the_commands_were_found() -> None:
+    assert len(commands(ROOT / "README.md")) >= 8
+
+
+@pytest.mark.slow
+def test_the_python_block_runs(tmp_path: Path) -> None:
+    write_csv(tmp_path / "tickets.csv")
+    (block,) = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")
+    done = subprocess.run(
+        [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "tfidf" in done.stdout
+    assert (tmp_path / "router" / "README.md").exists()
+
+
+def test_the_workflow_of_the_docs_runs(choose, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    folded = re.search(r"run: >\n((?: {10}.*\n)+)", text)
+    assert folded
+    command = shlex.split(folded[1])
+    assert command[0] == "choose"
+    write_csv(tmp_path / "labels.csv")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    quick = ["--seeds", "1", "--sizes", "1", "--noise", "0", "--budget", "20s"]
+    result = choose(*command[1:], *quick)
+    assert result.code == 0, result.err
+    uploaded = ("report.html", "junit.xml", "study/decision.json", "summary.md")
+    assert all((tmp_path / name).stat().st_size for name in uploaded)
+
+
+def test_the_flags_of_builds_are_in_the_docs() -> None:
+    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    compare = typer.main.get_command(app).commands["compare"]  # type: ignore[attr-defined]
+    flags = [o.opts[0] for o in compare.params if getattr(o, "rich_help_panel", None) == PANEL]
+    assert len(flags) == 3
+    assert all(flag in text for flag in flags)
+
+
+def told(page: str) -> str:
+    return " ".join(page.split())
+
+
+def test_the_figures_of_the_plan_without_data_are_what_it_prints(choose) -> None:  # type: ignore[no-untyped-def]
+    found = re.search(r"^choose (plan --no-data .*?) +# (.*)$", README, re.MULTILINE)
+    assert found
+    printed = told(choose(*shlex.split(found[1])).out)
+    assert all(figure in printed for figure in found[2].split(", "))
+
+
+@pytest.mark.slow
+def test_the_figures_of_the_check_are_what_it_finds(choose) -> None:  # type: ignore[no-untyped-def]
+    found = re.search(
+        r"that (\d+) rows can show a gain of ([\d.]+) points, where two points take about ([\d,]+) "
+        r"rows; that `(\w+)` and `(\w+)` overlap most; and that `(\w+)` is new in the last third",
+        told(README),
+    )
+    assert found
+    rows, gain, needed, first, second, new = found.groups()
+    printed = told(choose("check", "sample:tickets").out)
+    assert f"{rows} rows, each asked by" in printed
+    assert f"show a gain of {gain} points" in printed
+    assert f"a gain of 2 points takes about {needed}" in printed
+    assert f"taken for each other: '{first}' and '{second}'" in printed
+    assert f"New in the last: '{new}'" in printed
+
+
+def test_the_sizes_of_the_weights_are_what_is_fetched_and_kept(choose) -> None:  # type: ignore[no-untyped-def]
+    models = json.loads(choose("models", "--json").out)["models"][:2]
+    fetched, kept = re.findall(r"fetches (\d+) MB of weights .*?(\d+) MB on disk", told(README))[0]
+    assert int(fetched) == round(sum(model["download_mb"] for model in models))
+    here = [model["cached_mb"] for model in models]
+    assert None in here or int(kept) == round(sum(here))
+
+
+def test_the_picture_is_of_the_demo_and_shows_its_verdict() -> None:
+    record = json.loads((ROOT / "docs" / "generate" / "demo.json").read_text(encoding="utf-8"))
+    assert record["dataset"]["name"] == "tickets"
+    assert record["rule"] == RULE  # judged anew whenever the rule changes: make picture
+    shown = html.unescape((ROOT / "docs" / "generated" / "report.svg").read_text(encoding="utf-8"))
+    first = record["verdict"]["headline"].split()[:4]
+    assert " ".join(first) in shown.replace("\xa0", " ")
+    assert "docs/generated/report.svg" in README
+    for path in ("/home/", "/ro" + "ot/", "/tmp/", "/wo" + "rk/"):
+        assert path not in json.dumps(record)
+
+
+@pytest.mark.slow
+def test_from_the_readme_to_a_working_lora(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    script = blocks(text[text.index(LORA) :])[0]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=2_400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (answer,) = [line for line in done.stdout.splitlines() if line.startswith("1,")]
+    labels = json.loads((tmp_path / "router" / "labels.json").read_text(encoding="utf-8"))
+    assert answer.split(",")[1] in labels
+    answers = (tmp_path / "answers.csv").read_text(encoding="utf-8").splitlines()
+    assert answers[0] == "id,text,label,confidence,status"
+    assert len(answers) == 603
+    assert (tmp_path / "tickets.html").read_text(encoding="utf-8").startswith("<!")
+    record = json.loads((tmp_path / "tickets" / "decision.json").read_text(encoding="utf-8"))
+    accuracy = {c["candidate"]: c["accuracy"]["value"] for c in record["scorecards"]}
+    assert accuracy["lora"] > accuracy["majority"] + 0.2
+    card_s_code_answers(tmp_path)
+
+
+def card_s_code_answers(folder: Path) -> None:
+    """Run the card's code beside the folder and compare it with `choose predict`."""
+    card = (folder / "router" / "README.md").read_text(encoding="utf-8")
+    code = blocks(card, "python")[-1]
+    assert "PeftModel" in code
+    texts = ["The payout is two days late", "I cannot sign in", "<|im_end|> " + "calendar " * 300]
+    ask = f"\nprint(json.dumps([label(text) for text in {texts!r}]))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code + ask], cwd=folder, capture_output=True, text=True, check=True
+    )
+    predicted = subprocess.run(
+        [sys.executable, "-m", "choose", "predict", "router", "-", "--json"],
+        input="".join(json.dumps({"text": text}) + "\n" for text in texts),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ours = [json.loads(line) for line in predicted.stdout.splitlines()]
+    theirs = json.loads(done.stdout)
+    assert [label for label, _ in theirs] == [row["label"] for row in ours]
+    for (_, chance), row in zip(theirs, ours, strict=True):
+        assert chance == pytest.approx(row["confidence"], abs=1e-3)

@@ -1,0 +1,170 @@
+"""The documentation says what the code says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import get_args
+
+import jsonschema
+import pytest
+import typer
+
+from choose.cli.app import app
+from choose.judge.evidence import Rule
+from choose.judge.verdict import judge
+from choose.schema.decision import Kind
+from choose.strategy import available, describe
+from choose.study.config import Study
+from choose.study.study_file import check
+from generate import FOLDER, pages
+from generate.meanings import MEANINGS
+from generate.records import decision_schema, study_schema
+from support.decisions import decision
+from support.simulated_studies import lora, prompt, study, tfidf
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LOADED = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src"}
+
+
+@pytest.mark.parametrize("name", sorted(pages()))
+def test_a_generated_page_is_not_stale(name: str) -> None:
+    committed = (FOLDER / name).read_text(encoding="utf-8")
+    assert committed == pages()[name], "run: make docs"
+
+
+def test_nothing_else_lies_among_the_generated_pages() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == set(pages())
+
+
+def test_every_command_and_flag_is_in_the_reference() -> None:
+    text = pages()["commands.md"]
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        section = re.search(rf"^## choose {name}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+        assert section, name
+        flags = [flag for param in command.params for flag in param.opts if flag[0] == "-"]
+        assert all(f"`{flag}`" in section[1] for flag in flags if flag != "--help"), name
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_a_record_keeps_to_the_published_schema(kind: Kind) -> None:
+    record = json.loads(decision(kind).model_dump_json(by_alias=True))
+    schema = decision_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(record, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**record, "verdict": None}, schema)
+
+
+def test_no_name_of_a_module_shows_in_a_schema() -> None:
+    assert not [name for name in decision_schema()["$defs"] if "__" in name]
+
+
+def test_every_key_of_the_study_file_is_explained() -> None:
+    unexplained = re.findall(r"^\| `(\w+)` \|  \|", pages()["study-file.md"], re.MULTILINE)
+    assert not unexplained, "add a description in the code, or to docs/generate/meanings.py"
+
+
+def test_no_meaning_is_of_a_key_that_is_gone() -> None:
+    schema = study_schema()
+    known = set()
+    for section, found in schema["properties"].items():
+        reference = re.search(r"\$defs/(\w+)", json.dumps(found))
+        keys = schema["$defs"][reference[1]]["properties"] if reference else ()
+        known |= {f"{section}.{key}" for key in keys}
+    assert set(MEANINGS) <= known
+
+
+def test_study_files_that_are_shown_can_be_read() -> None:
+    shown = [
+        tomllib.loads(block)
+        for page in PAGES
+        for block in re.findall(r"^```toml\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.M)
+    ]
+    studies = [block for block in shown if set(block) & set(Study.model_fields)]
+    assert len(studies) >= 3
+    for settings in studies:
+        check(settings, "the page")
+
+
+def test_the_table_of_the_readme_lists_the_strategies_with_their_families() -> None:
+    table = dict(re.findall(r"^\| `([\w-]+)` \| ([\w-]+) \| ", README, re.MULTILINE))
+    ours = {name: describe(name) for name in available()}
+    assert table == {n: d.family for n, d in ours.items() if d.origin.startswith("choose-llm ")}
+
+
+def test_defaults_in_the_readme_are_those_of_the_code() -> None:
+    assert f"`--budget`, {Study().grid.budget_seconds / 60:g} minutes by default" in README  # type: ignore[operator]
+    assert "(schema 1)" in README
+    assert decision_schema()["properties"]["schema"]["const"] == 1
+
+
+def test_verdicts_and_gates_are_explained() -> None:
+    reading = (ROOT / "docs" / "reading-a-report.md").read_text(encoding="utf-8")
+    methods = (ROOT / "docs" / "methods" / "decision.md").read_text(encoding="utf-8")
+    assert all(f"| `{kind}` |" in reading for kind in get_args(Kind))
+    judged = judge(study([tfidf(0.7), prompt(0.6), lora(0.8)], 200, 0), Rule())
+    names = {gate.name for gate in judged.verdict.gates}
+    assert len(names) == 10
+    for name in names:
+        assert f"| {name} |" in reading
+        assert f"| {name} |" in methods
+
+
+@pytest.mark.slow
+def test_the_first_steps_of_the_tutorial_work_and_say_what_it_says(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8").partition("## 6.")[0]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    script = "\n".join(block for language, block in blocks if not language)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    environment = {**os.environ, "PATH": path, "COLUMNS": "80"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1_200
+    )
+    assert done.returncode == 0, done.stderr
+    (shown,) = [block for language, block in blocks if language == "text"]
+    assert shown in done.stdout
+    assert "These rows can show a gain of 5.1 points or more" in done.stdout
+    assert (tmp_path / "tickets.html").exists()
+    assert (tmp_path / "tickets.md").exists()
+    assert len((tmp_path / "answers.csv").read_text("utf-8").splitlines()) == 603
+
+
+class Loads(HTMLParser):
+    """Collect what a page makes a browser load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag in LOADED and given.get("rel") != "canonical":
+            self.found.append(given.get(LOADED[tag]) or "")
+
+
+def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    built = list(tmp_path.rglob("*.html"))
+    assert len(built) >= len(PAGES) - 1
+    for page in built:
+        loads = Loads()
+        loads.feed(page.read_text(encoding="utf-8"))
+        assert loads.found
+        assert not [url for url in loads.found if re.match(r"(https?:)?//", url)], page.name
+    for sheet in (*tmp_path.rglob("*.css"), *tmp_path.rglob("*.svg")):
+        assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", sheet.read_text("utf-8"))
+    assert not list(tmp_path.rglob("*.py"))

@@ -1,0 +1,274 @@
+"""Exported folders answer as the study did, in a fresh process, and say what they are."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from choose.api.compare import report
+from choose.api.export import export
+from choose.conformance import PICKLES, TASK, pool, questions
+from choose.errors import ChooseError, StoreError, StudyError
+from choose.export.card import licence_of
+from choose.export.folder import whole_folder
+from choose.models.saving import usage
+from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.store.store import Store
+from choose.strategy import build
+from choose.types import Item
+from support import fake_strategies as fakes
+from support import tiny_models as tiny
+from support.exported_studies import STRATEGIES, small_study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_study(tmp_path_factory.mktemp("study"))
+
+
+def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[str, list]]:  # type: ignore[type-arg]
+    """Return {folder: {row id: [label, confidence]}}."""
+    code = (
+        "import json, sys\n"
+        "from choose.export.predict import Model\n"
+        "from choose.data.readers.text_stream import file_items\n"
+        "found = {}\n"
+        "for folder in sys.argv[2:]:\n"
+        "    with file_items(sys.argv[1], None) as items:\n"
+        "        answers = Model.load(folder).stream(items)\n"
+        "        found[folder] = {p.id: [p.label, p.confidence] for p in answers}\n"
+        "print(json.dumps(found))\n"
+    )
+    command = [sys.executable, "-c", code, str(data), *map(str, folders)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    answers: dict[str, dict[str, list]] = json.loads(done.stdout)  # type: ignore[type-arg]
+    return answers
+
+
+@pytest.mark.slow
+def test_a_trial_made_again_answers_as_stored_in_a_fresh_process(
+    study: Path, tmp_path: Path
+) -> None:
+    store = Store.open(study)
+    _, trials = store.grid()
+    stored = {t.strategy: store.get(t) for t in trials if t.fold == 2}
+    assert set(stored) == {"majority", *STRATEGIES}
+    folders = {}
+    for name, run in stored.items():
+        assert run is not None
+        made = export(study, tmp_path / name, trial=run.trial.key[:12])
+        assert made.manifest.trial == run.trial.key
+        assert made.manifest.rows == run.trial.train_size < 60
+        folders[name] = made.folder
+    answers = asked_in_a_fresh_process(list(folders.values()), study.parent / "words.csv")
+    for name, run in stored.items():
+        assert run is not None
+        found = answers[str(folders[name])]
+        asked, kept = run.asked["clean", 0], run.answers["clean", 0]
+        assert len(asked) == 12
+        assert [found[id][0] for id in asked] == list(kept.outputs), name
+        assert kept.scores is not None
+        confidence = np.exp(kept.scores).max(axis=1)
+        np.testing.assert_allclose([found[id][1] for id in asked], confidence, atol=1e-3)
+
+
+def test_a_trial_on_rows_that_changed_is_not_made_again(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from choose.export import selection as choice
+
+    key = Store.open(study).grid()[1][0].key
+    monkeypatch.setattr(choice, "digest_rows", lambda rows: "0" * 32)
+    with pytest.raises(StoreError, match="not those that trial"):
+        export(study, tmp_path / "out", trial=key)
+
+
+def test_every_label_is_learnt_and_the_card_says_what_was_measured(
+    study: Path, tmp_path: Path
+) -> None:
+    decision = report(study)
+    made = export(study, tmp_path / "out")
+    wanted = decision.verdict.recommended or decision.verdict.use_meanwhile
+    assert made.manifest.candidate == wanted
+    assert made.manifest.rows == 60
+    assert made.manifest.why == ("recommended" if decision.verdict.recommended else "meanwhile")
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "That figure belongs to the study's fits" in card
+    assert "not measured on this fit" in card
+    assert decision.dataset.fingerprint in card
+    assert "| fruit | 20 |" in card
+    whole = json.loads((tmp_path / "out" / "decision.json").read_text(encoding="utf-8"))
+    assert whole == decision.model_dump(mode="json", by_alias=True)
+    assert json.loads((tmp_path / "out" / "labels.json").read_text()) == list(TASK.labels)
+    pinned = (tmp_path / "out" / "requirements.txt").read_text().split()
+    assert all(re.fullmatch(r"[a-z-]+==[\w.]+", line) for line in pinned)
+    assert any(line.startswith("choose-llm==") for line in pinned)
+
+
+def test_a_folder_says_when_it_holds_the_rows(study: Path, tmp_path: Path) -> None:
+    inside = {n: export(study, tmp_path / n, candidate=n).rows_inside for n in STRATEGIES}
+    assert inside["tfidf"] == inside["probe"] == inside["prompt"] == inside["lora"] == 0
+    assert inside["knn"] == inside["retrieval"] == 60
+    assert inside["few-shot"] == 6
+    holds = "holds labelled texts word for word"
+    assert holds in (tmp_path / "knn" / "README.md").read_text(encoding="utf-8")
+    assert holds not in (tmp_path / "tfidf" / "README.md").read_text(encoding="utf-8")
+    assert not [p for p in tmp_path.rglob("*") if p.suffix in PICKLES]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["causal", "encoder"])
+def test_the_card_s_code_answers_without_choose(kind: str, tmp_path: Path) -> None:
+    base = tiny.causal_lm(tmp_path / "b") if kind == "causal" else tiny.encoder(tmp_path / "b")
+    strategy = build("lora", seed=0, base=str(base), max_tokens=8)
+    strategy.fit(TASK, pool())
+    strategy.save(tmp_path / "kept" / "model")  # type: ignore[attr-defined]
+    texts = [item.text for item in questions()] + ["apple " * 30, "", "<|im_end|>"]
+    (tmp_path / "texts.json").write_text(json.dumps(texts))
+    code = strategy.usage("kept/model")  # type: ignore[attr-defined]
+    assert "choose" not in code
+    code += "\nprint(json.dumps([label(text) for text in json.load(open('texts.json'))]))\n"
+    block = "import sys; sys.modules['choose'] = None\n"
+    done = subprocess.run(
+        [sys.executable, "-c", block + code], capture_output=True, text=True, check=True
+    )
+    answers = strategy.predict([Item(id=str(i), text=text) for i, text in enumerate(texts)])
+    assert answers.scores is not None
+    theirs = json.loads(done.stdout)
+    assert [label for label, _ in theirs] == list(answers.outputs)
+    ours = np.exp(answers.scores).max(axis=1)
+    np.testing.assert_allclose([chance for _, chance in theirs], ours, atol=1e-4)
+
+
+def test_the_card_of_a_lora_holds_that_code(study: Path, tmp_path: Path) -> None:
+    made = export(study, tmp_path / "out", candidate="lora")
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert usage(made.manifest.params["base"], "out/model").rstrip() in card
+    assert not (tmp_path / "out" / "model" / "README.md").exists()
+
+
+def test_every_kind_of_base_is_found_in_the_card_s_code() -> None:
+    for base, says in {
+        DEFAULT_LM: "resolve(",
+        "org/name": "BASE = 'org/name'",
+        "org/name@v2": "revision='v2'",
+        "./it's": 'BASE = "./it\'s"',
+    }.items():
+        code = usage(base, "x/model")
+        compile(code, "card", "exec")
+        assert says in code
+
+
+def test_licences_of_the_defaults_and_of_folders(tmp_path: Path) -> None:
+    assert licence_of(DEFAULT_LM) == licence_of(DEFAULT_ENCODER) == "apache-2.0"
+    assert licence_of("org/name") is None
+    (tmp_path / "README.md").write_text("---\nlanguage: en\nlicense: MIT\n---\n# A model\n")
+    assert licence_of(str(tmp_path)) == "mit"
+    (tmp_path / "README.md").write_text("license: MIT\n")
+    assert licence_of(str(tmp_path)) is None
+
+
+def half_filled(place: Path) -> None:
+    with whole_folder(place, force=False) as beside:
+        (beside / "half").write_text("x")
+        (beside / "broken").write_text(str(1 / 0))
+
+
+def test_a_folder_is_whole_or_not_there(study: Path, tmp_path: Path) -> None:
+    place = tmp_path / "deep" / "out"
+    with pytest.raises(ZeroDivisionError):
+        half_filled(place)
+    assert not place.exists()
+    assert not list(place.parent.iterdir())
+    export(study, place, candidate="majority")
+    before = (place / "export.json").read_text()
+    with pytest.raises(StoreError, match="--force"):
+        export(study, place, candidate="tfidf")
+    assert (place / "export.json").read_text() == before
+    export(study, place, candidate="tfidf", force=True)
+    assert json.loads((place / "export.json").read_text())["candidate"] == "tfidf"
+    assert [p.name for p in place.parent.iterdir()] == ["out"]
+
+
+def test_what_is_no_export_is_never_replaced(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("all of it")
+    with pytest.raises(StoreError, match="no export"):
+        export(study, tmp_path / "home", candidate="majority", force=True)
+    with pytest.raises(StoreError, match="is a file"):
+        export(study, tmp_path / "home" / "thesis.txt", candidate="majority", force=True)
+    assert (tmp_path / "home" / "thesis.txt").read_text() == "all of it"
+    (tmp_path / "empty").mkdir()
+    assert export(study, tmp_path / "empty", candidate="majority").manifest.rows == 60
+
+
+def test_what_changed_since_the_study_is_refused(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from choose_baseline import Majority, Probe
+
+    monkeypatch.setattr(Majority, "revision", 99)
+    with pytest.raises(StudyError, match="has changed since the study"):
+        export(study, tmp_path / "out", candidate="majority")
+    monkeypatch.setattr(Probe, "weights", lambda self: "0" * 64)
+    with pytest.raises(StudyError, match="weights that 'probe' names"):
+        export(study, tmp_path / "out", candidate="probe")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_strategy_that_cannot_be_saved_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.install(monkeypatch)
+    store = small_study(tmp_path, "mute")
+    with pytest.raises(StudyError, match="no save and load"):
+        export(store, tmp_path / "out", candidate="mute")
+
+
+def test_a_bug_in_load_is_found_before_anybody_ships_it(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from choose_baseline import Tfidf
+
+    load = Tfidf.load
+
+    def wrong(self: Tfidf, folder: Path) -> None:
+        load(self, folder)
+        self.head.model.coef_ = -self.head.model.coef_
+
+    monkeypatch.setattr(Tfidf, "load", wrong)
+    with pytest.raises(ChooseError, match="otherwise than before"):
+        export(study, tmp_path / "out", candidate="tfidf")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--candidate", "tfdif"], "'tfidf'"),
+        (["--trial", "zz"], "No trial"),
+        (["--trial", ""], "No trial"),
+        (["--candidate", "tfidf", "--trial", "1"], "Leave out"),
+    ],
+)
+def test_a_bad_choice_is_one_red_line(choose, study: Path, arguments: list[str], says: str) -> None:  # type: ignore[no-untyped-def]
+    result = choose("export", study, "out", *arguments)
+    assert result.code == 2
+    assert says in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert not Path("out").exists()
+
+
+def test_the_command_says_what_it_did(choose, study: Path) -> None:  # type: ignore[no-untyped-def]
+    result = choose("export", study, "out", "--candidate", "knn", "--json")
+    assert result.code == 0
+    about = json.loads(result.out)
+    assert (about["candidate"], about["why"], about["rows_inside"]) == ("knn", "named", 60)
+    assert "word for word" in result.err
+    assert choose("export", "out", "again").code == 2

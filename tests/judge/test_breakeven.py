@@ -1,0 +1,203 @@
+"""Break-even against closed forms, and its interval against simulated truth."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from choose.judge.decision.breakeven import Stake, breakevens, requests
+from choose.judge.measures.cost_total import Bill, Running, extra, paying
+from choose.judge.stats.intervals import Estimate
+from choose.judge.stats.paired import Difference, paired_difference
+from choose.judge.stats.two_way import Blend
+from choose.judge.verdict import judge
+from support.priced_studies import HOURS, PLAN, field, retiring, rule, world
+
+
+def difference(value: float, half: float = 0.0) -> Difference:
+    return Difference(
+        value=value,
+        low=value - half,
+        high=value + half,
+        p=0.0,
+        method="clustered",
+        rows=100,
+        repetitions=(1, 1),
+        discordance=0.1,
+        luck=0.0,
+        few=False,
+        center=value,
+        error=Blend((half / norm.ppf(0.975)) ** 2, np.inf),
+    )
+
+
+def stake(**facts: object) -> Stake:
+    known = {
+        "extra": 4000.0,
+        "saves": Estimate(value=-0.001, low=-0.001, high=-0.001),
+        "gain": difference(0.05, 0.02),
+        "value": 0.1,
+        "months": 12.0,
+        "answers": 2_000_000.0,
+    }
+    return Stake(**{**known, **facts})
+
+
+def test_golden_value():
+    # 4,000 / (-0.001 + 0.1 x 0.05) = 1,000,000; ends of the gain 0.03 and 0.07.
+    at = stake()
+    found = requests(at.extra, at.worth)
+    assert found.value == pytest.approx(1_000_000)
+    assert found.low == pytest.approx(4000 / 0.006)
+    assert found.high == pytest.approx(4000 / 0.002)
+    assert at.net.value == pytest.approx(2_000_000 * 0.004 - 4000)
+    # The gain that pays is 0.03, one normal 95 % half width below what was measured.
+    assert at.probability == pytest.approx(0.975, abs=1e-4)
+    doubled = stake(answers=1_000_000.0)
+    assert doubled.probability == pytest.approx(0.5, abs=1e-6)
+
+
+def test_the_error_of_throughput_adds_in_quadrature():
+    saving = Estimate(value=-0.001, low=-0.0025, high=-0.0005)
+    at = stake(saves=saving)
+    assert at.worth.low == pytest.approx(0.004 - np.hypot(0.002, 0.0015))
+    assert at.worth.high == pytest.approx(0.004 + np.hypot(0.002, 0.0005))
+    assert stake().probability > at.probability > 0.5
+
+
+@pytest.mark.parametrize(
+    ("extra_usd", "worth", "expected"),
+    [
+        (100.0, (0.01, 0.005, 0.02), (10_000, 5_000, 20_000)),
+        (100.0, (0.01, -0.005, 0.02), (10_000, 5_000, None)),
+        (100.0, (-0.001, -0.01, 0.02), (None, 5_000, None)),
+        (100.0, (-0.01, -0.02, -0.001), (None, None, None)),
+        (0.0, (0.01, 0.0, 0.02), (0.0, 0.0, 0.0)),
+        (0.0, (-0.01, -0.02, 0.01), (None, 0.0, None)),
+    ],
+)
+def test_never_is_null_and_at_once_is_zero(extra_usd, worth, expected):
+    found = requests(extra_usd, Estimate(value=worth[0], low=worth[1], high=worth[2]))
+    assert (found.value, found.low, found.high) == pytest.approx(expected)
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(5)
+    rows, runs, value, extra_usd = 400, 5, 0.2, 3000.0
+    cost = {"a": 0.004, "b": 0.001}
+    truth = norm.cdf(1.5 / np.sqrt(2)) - norm.cdf(1.0 / np.sqrt(2))
+    wanted = extra_usd / (cost["b"] - cost["a"] + value * truth)
+    held = 0
+    for _ in range(800):
+        shared = rng.standard_normal(rows)
+        right = [
+            (level + shared + rng.standard_normal(rows) > 0).astype(float) for level in (1.5, 1.0)
+        ]
+        clocks = [c * np.exp(0.4 * rng.standard_normal(runs)) for c in cost.values()]
+        found = requests(
+            extra_usd,
+            stake(
+                extra=extra_usd, value=value, saves=_saves(*clocks), gain=paired_difference(*right)
+            ).worth,
+        )
+        above = found.low is not None and found.low <= wanted
+        held += above and (found.high is None or wanted <= found.high)
+    # 95 % of 800, with three Monte Carlo errors of 0.8 points.
+    assert 0.927 < held / 800 < 0.98
+
+
+def _saves(a: np.ndarray, b: np.ndarray) -> Estimate:
+    from choose.judge.decision.breakeven import _saving
+    from choose.judge.measures.cost_total import _by_time
+
+    bills = [Bill(build=0, refresh=0, answer=_by_time(times.tolist(), 1.0)) for times in (a, b)]
+    return _saving(*bills)
+
+
+def test_a_study_gives_the_break_even_of_every_two():
+    found = {(b.a, b.b): b for b in breakevens(field(world(), rule()))}
+    assert set(found) == {("probe", "majority"), ("lora", "majority"), ("lora", "probe")}
+    pair = found["lora", "probe"]
+    # $200 for two hours and a fit of 2 s; $4,000 and 200 s; 200 ms and 2 ms an answer.
+    assert pair.extra_usd == pytest.approx(4000.2 - 200.002)
+    assert pair.saves_per_1k.value == pytest.approx(-0.2 + 0.002)
+    worth = -0.000198 + 0.05 * pair.gain.value
+    assert pair.worth_per_1k.value == pytest.approx(1000 * worth)
+    assert pair.requests.value == pytest.approx(3800.198 / worth)
+    assert pair.requests_per_month.value == pytest.approx(3800.198 / worth / 12)
+    assert pair.value_needed == pytest.approx((3800.198 / 120_000 + 0.000198) / pair.gain.value)
+    assert pair.margin == pytest.approx((3800.198 / 120_000 + 0.000198) / 0.05)
+    assert pair.margin_of == "lora"
+    assert pair.carries == ("gain in accuracy", "dollars an answer of lora")
+
+
+def test_a_gain_of_just_the_margin_breaks_even_just_at_the_end():
+    pair = next(b for b in breakevens(field(world(), rule())) if (b.a, b.b) == ("lora", "probe"))
+    at = stake(
+        extra=pair.extra_usd,
+        saves=Estimate(value=pair.saves_per_1k.value / 1000, low=0, high=0),
+        gain=difference(pair.margin),
+        value=0.05,
+        answers=pair.expected,
+    )
+    assert requests(at.extra, at.worth).value == pytest.approx(pair.expected)
+    assert at.net.value == pytest.approx(0, abs=1e-6)
+
+
+def test_retirement_ends_the_window_of_the_one_that_is_built():
+    evidence = retiring(world(), "lora", date(2027, 6, 1))
+    pairs = {(b.a, b.b): b for b in breakevens(field(evidence, rule()))}
+    pair = pairs["lora", "probe"]
+    assert pair.months == pytest.approx(182 / 30.436875)
+    assert pair.expected == pytest.approx(10_000 * 182 / 30.436875)
+    assert pair.extra_usd == pytest.approx(3800.198)
+    # The other's second build is part of what this one spares.
+    other = retiring(world(), "probe", date(2027, 6, 1))
+    spared = {(b.a, b.b): b for b in breakevens(field(other, rule()))}["lora", "probe"]
+    assert spared.months == 12
+    assert spared.extra_usd == pytest.approx(4000.2 - 2 * 200.002)
+
+
+def test_refreshes_within_the_window_count():
+    prices = rule(refresh_months=3, refresh_labels=100, refresh_hours=HOURS)
+    pair = {(b.a, b.b): b for b in breakevens(field(world(), prices))}["lora", "probe"]
+    assert pair.extra_usd == pytest.approx(3800.198 * 4)  # labels are the same for both
+
+
+def test_who_is_cheap_to_build_and_dear_to_ask_pays_below_a_volume():
+    first = Bill(build=1000.0, refresh=0.0, answer=Running(0.001, 0.001, 0.001, False))
+    second = Bill(build=100.0, refresh=0.0, answer=Running(0.02, 0.02, 0.02, False))
+    assert extra(first, second, PLAN, 12) == pytest.approx(900 - 120_000 * 0.019)
+    assert paying(first, second, PLAN) == pytest.approx((120_000 * 0.019 - 900) / (0.05 * 120_000))
+    assert paying(first, second, PLAN) == paying(second, first, PLAN)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"value_per_right_answer": None}, {"volume_per_month": None}, {"engineer_hours": {}}],
+)
+def test_unpriced_there_is_no_break_even(change):
+    assert judge(world(rows=300), rule(**change)).breakeven == ()
+
+
+def test_without_a_common_row_there_is_none():
+    evidence = world(rows=300)
+    runs = tuple(
+        replace(
+            r,
+            asked={("clean", 0): r.asked["clean", 0][half]},
+            answers={
+                ("clean", 0): replace(
+                    r.answers["clean", 0],
+                    outputs=r.answers["clean", 0].outputs[half],
+                    status=r.answers["clean", 0].status[half],
+                )
+            },
+        )
+        for r in evidence.runs
+        for half in [slice(None, 150) if r.trial.candidate == "lora" else slice(150, None)]
+    )
+    found = breakevens(field(replace(evidence, runs=runs), rule()))
+    assert {(b.a, b.b) for b in found} == {("probe", "majority")}

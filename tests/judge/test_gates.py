@@ -1,0 +1,222 @@
+"""The gate on cost, what prices would flip, and what is to be done next, each with its figures."""
+
+import re
+from datetime import date
+
+import numpy as np
+import pytest
+
+from choose.formatting import dollars, rough
+from choose.judge.evidence import Rule
+from choose.judge.prose.advice import buys_most
+from choose.judge.verdict import judge
+from choose.schema.base import Interval
+from choose.schema.costs import Move
+from choose.schema.decision import Decision
+from support.priced_studies import HOURS, retiring, rule, world
+from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
+
+
+def gate(found: Decision):
+    return next(g for g in found.gates if g.name == "worth its cost")
+
+
+def test_unpriced_it_is_unknown_and_says_where_to_price_it():
+    found = gate(judge(world(rows=300), Rule()))
+    assert found.status == "unknown"
+    assert "[costs] in the study file" in found.evidence
+
+
+def test_a_missing_price_is_named():
+    found = gate(judge(world(rows=300), rule(volume_per_month=None)))
+    assert found.status == "unknown"
+    assert found.evidence.endswith("the study file lacks costs.volume_per_month.")
+    found = gate(judge(world(rows=300), rule(value_per_right_answer=None)))
+    assert found.evidence.endswith("lacks costs.value_per_right_answer.")
+
+
+@pytest.mark.parametrize(
+    ("value", "margin", "status"),
+    [(2.0, 0.02, "pass"), (0.55, 0.02, "unknown"), (0.1, 0.02, "fail")],
+)
+def test_it_passes_and_fails_with_the_whole_interval(value, margin, status):
+    """The same gain at three worths; the margin is stated, so that the choice stays the same."""
+    decision = judge(world(0.86, 0.8, rows=2000), rule(margin, value_per_right_answer=value))
+    assert decision.verdict.recommended == "lora"
+    found = gate(decision)
+    assert found.status == status
+    pairs = [b for b in decision.breakeven if b.a == "lora"]
+    worst = min(pairs, key=lambda b: b.net_usd.low)
+    ends = (worst.net_usd.low, worst.net_usd.high)
+    if status == "pass":
+        assert all(b.net_usd.low >= 0 for b in pairs)
+        assert f"interval {dollars(ends[0])} to {dollars(ends[1])}" in found.evidence
+    if status == "fail":
+        assert ends[1] < 0
+        assert "lora loses" in found.evidence
+        assert f"interval {dollars(-ends[1])} to {dollars(-ends[0])}" in found.evidence
+        assert decision.verdict.confidence != "high"
+        assert any("costs more than it brings" in reason for reason in decision.verdict.reasons)
+
+
+def test_the_cheapest_has_nothing_to_pay_back():
+    decision = judge(study([probe(0.9), lora(0.9)], 600, 1), rule())
+    assert decision.verdict.use_meanwhile == "probe"
+    assert gate(decision).status == "pass"
+    assert "nothing to pay back" in gate(decision).evidence
+
+
+def test_volume_and_worth_that_would_change_it_are_named():
+    decision = judge(world(0.86, 0.8), rule())
+    flips = " ".join(decision.verdict.flips)
+    pair = next(b for b in decision.breakeven if (b.a, b.b) == ("lora", "probe"))
+    needed = pair.requests_per_month
+    assert f"From about {rough(needed.value)} answers a month on" in flips
+    assert f"({'95 % interval'} {rough(needed.low)} to {rough(needed.high)})" in flips
+    assert f"worth {dollars(pair.value_needed)} or more, lora would pay against probe" in flips
+
+
+def test_below_its_break_even_the_cheaper_would_do():
+    decision = judge(world(0.86, 0.8), rule(value_per_right_answer=2.0))
+    assert decision.verdict.recommended == "lora"
+    flips = " ".join(decision.verdict.flips)
+    pair = next(b for b in decision.breakeven if (b.a, b.b) == ("lora", "probe"))
+    assert f"Below about {rough(pair.requests_per_month.value)} answers a month" in flips
+    assert f"worth less than {dollars(pair.value_needed)}, probe would do" in flips
+
+
+def test_the_claims_about_volume_are_true():
+    """Judged again at a volume on the other side of the break-even, the other one is taken."""
+    evidence = world(0.86, 0.8, rows=4000)
+    first = judge(evidence, rule())
+    pair = next(b for b in first.breakeven if (b.a, b.b) == ("lora", "probe"))
+    needed = pair.requests_per_month
+    assert first.verdict.recommended == "probe"
+    over = judge(evidence, rule(volume_per_month=1.5 * needed.value))
+    assert over.verdict.recommended == "lora"
+    dear = judge(evidence, rule(value_per_right_answer=1.5 * pair.value_needed))
+    assert dear.verdict.recommended == "lora"
+
+
+def test_retirement_within_the_horizon_is_said():
+    decision = judge(retiring(world(0.86, 0.8), "probe", date(2027, 6, 1)), rule())
+    said = next(f for f in decision.verdict.flips if "retired" in f)
+    assert "The model of probe is retired on 2027-06-01, after 6 months of 12 months" in said
+    card = next(c for c in decision.scorecards if c.candidate == "probe")
+    assert (card.cost.retires, round(card.cost.months, 1)) == ("2027-06-01", 6.0)
+    assert f"costs {dollars(card.cost.build_usd)}" in said
+    late = judge(retiring(world(0.86, 0.8), "probe", date(2029, 6, 1)), rule())
+    assert not [f for f in late.verdict.flips if "retired" in f]
+
+
+def test_retirement_can_change_the_choice():
+    """What pays within a year does not pay within a month."""
+    evidence = world(0.86, 0.8, rows=4000)
+    prices = rule(value_per_right_answer=1.0)
+    assert judge(evidence, prices).verdict.recommended == "lora"
+    short = judge(retiring(evidence, "lora", date(2027, 1, 1)), prices)
+    assert short.verdict.recommended == "probe"
+
+
+def test_more_labels_are_weighed_at_their_price():
+    curve = {50: 0.55, 100: 0.63, 200: 0.70, 300: 0.74, 350: 0.755}
+    players = [majority(), probe(0.7), lora(0.765, at=curve, seeds=5, luck=0.05)]
+    decision = judge(study(players, 1500, 3), rule(value_per_right_answer=1.0))
+    move = next(m for m in decision.moves if m.action == "learn from more labels")
+    assert move.labels == 400
+    # 400 labels of half a minute at $30 an hour.
+    assert (move.hours, move.usd) == pytest.approx((400 / 120, 100))
+    assert move.gain.low < move.gain.value < move.gain.high
+    assert move.points_per_100_usd == pytest.approx(100 * move.gain.value)
+    first = decision.verdict.next[0]
+    assert first.startswith("The next $100 buys most if you ")
+    assert "label 400 rows for lora" in first
+    # What would not be used with twice the labels either gains nothing by them.
+    poor = judge(study(players, 1500, 3), rule())
+    assert "learn from more labels" not in [m.action for m in poor.moves]
+
+
+def test_the_best_buy_comes_first_and_the_unpriced_last():
+    moves = [
+        Move(action="try a stronger model"),
+        Move(
+            action="ask more rows", gain=gain(0.01), labels=900, usd=900.0, points_per_100_usd=0.1
+        ),
+        Move(
+            action="check doubted labels",
+            gain=gain(0.02),
+            labels=20,
+            usd=5.0,
+            points_per_100_usd=40,
+        ),
+    ]
+    said = buys_most(tuple(moves[:0:-1]))
+    assert said == (
+        "The next $100 buys most if you look at 20 doubted labels: about 2 points (0 if the fewest "
+        "are wrong, 3 if all are) for $5.00; then label 900 test rows: about 1 point (on average; "
+        "nothing, or up to 2) for $900, 0.1 for each $100."
+    )
+    assert buys_most((moves[0],)) == ""
+
+
+def priced(action: str, found: Interval, labels: int, usd: float, each: float) -> Move:
+    return Move(action=action, gain=found, labels=labels, usd=usd, points_per_100_usd=each)
+
+
+def gain(value: float) -> Interval:
+    return Interval(value=value, low=0.0, high=value + 0.01)
+
+
+def test_seeds_are_priced_by_the_machine():
+    players = [majority(), probe(0.8), lora(0.83, luck=0.5)]
+    decision = judge(study(players, 1500, 1), rule(margin=0.02))
+    move = next(m for m in decision.moves if m.action == "repeat")
+    # Two more repetitions of 200 s each.
+    assert move.machine_hours == pytest.approx(2 * 200 / 3600)
+    assert move.usd == pytest.approx(2 * 200 / 3600 * 3.6)
+    assert move.gain.low == 0.0
+
+
+def test_unpriced_moves_have_gains_and_no_dollars():
+    players = [majority(), probe(0.8), lora(0.83, luck=0.5)]
+    decision = judge(study(players, 1500, 1), Rule())
+    assert decision.moves
+    assert all(m.usd is None and m.points_per_100_usd is None for m in decision.moves)
+    assert not [s for s in decision.verdict.next if "$" in s]
+
+
+NUMBER = re.compile(r"\d[\d,]*\.?\d*")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_figure_of_the_sentences_on_money_stands_in_the_record(seed):
+    curve = {50: 0.55, 100: 0.63, 200: 0.72, 300: 0.77, 350: 0.785}
+    players = [majority(), tfidf(0.76), probe(0.78), prompt(0.78), retrieval(0.8)]
+    players.append(lora(0.8 + 0.02 * seed, at=curve, luck=0.3))
+    evidence = retiring(study(players, 700, seed), "lora", date(2027, 6, 1))
+    prices = rule(refresh_months=4, refresh_labels=100, refresh_hours=HOURS, volume_per_month=9e4)
+    decision = judge(evidence, prices)
+    record = decision.model_dump(mode="json", by_alias=True)
+    known = spoken({k: v for k, v in record.items() if k != "verdict"})
+    money = [s for s in (*decision.verdict.flips, *decision.verdict.next) if "$" in s]
+    money += [s for s in decision.verdict.flips if "answers a month" in s or "retired" in s]
+    assert money
+    for sentence in money:
+        text = re.sub(r"95 % interval|next \$100|each \$100|\d{4}-\d\d-\d\d", "", sentence)
+        missing = [n for n in NUMBER.findall(text) if n.rstrip(".,") not in known]
+        assert not missing, (sentence, missing)
+
+
+def spoken(node: object) -> set[str]:
+    """Return every figure of a record in each way in which a sentence may write it."""
+    if isinstance(node, dict):
+        return set().union(*(spoken(value) for value in node.values())) if node else set()
+    if isinstance(node, list):
+        return set().union(*(spoken(value) for value in node)) if node else set()
+    if isinstance(node, bool) or not isinstance(node, int | float) or not np.isfinite(node):
+        return set()
+    ways = {dollars(node), dollars(-node), rough(abs(node)), f"{node:,}", f"{abs(node):.1f}"}
+    ways |= {f"{abs(node):.0f}", f"{abs(100 * node):.1f}", f"{abs(100 * node):.0f}"}
+    ways |= {f"{node:.2f}", "5"}  # five repetitions
+    plain = {way.lstrip("-$") for way in ways}
+    return plain | {p.rstrip("0").rstrip(".") for p in plain if "." in p}

@@ -1,0 +1,108 @@
+"""The smallest gain that matters: stated, by default, or from prices; and what it changes."""
+
+from dataclasses import replace
+
+import pytest
+
+from choose.judge.evidence import Rule
+from choose.judge.measures.cost_total import LEAST
+from choose.judge.verdict import judge
+from support.priced_studies import field, rule, world
+from support.simulated_studies import lora, majority, probe, study, tfidf
+
+
+def test_a_dearer_candidate_must_gain_what_pays_for_it():
+    found = field(world(), rule())
+    # Extra $3,800.20 to build and $0.000198 an answer, 120,000 answers worth $0.05 each.
+    assert found.margin("lora", "probe") == pytest.approx((3800.198 / 120_000 + 0.000198) / 0.05)
+    assert found.margin("probe", "lora") == found.margin("lora", "probe")
+    # Nothing sets these two apart, so two points are the smallest gain that matters.
+    assert found.margin("probe", "majority") == 0.02
+    assert (found.rule.margin, found.rule.margin_from) == (0.02, "derived")
+
+
+def test_where_everything_pays_with_less_than_two_points_less_matters():
+    found = field(world(), rule(value_per_right_answer=5.0))
+    dearest = (3999.2 / 120_000 + 0.00019999) / 5.0  # lora against majority, $4,000.20 - $200
+    assert found.rule.margin == pytest.approx(dearest, rel=0.06)
+    assert found.margin("probe", "majority") == found.margin("lora", "probe") == found.rule.margin
+
+
+def test_no_margin_is_below_what_a_thousand_rows_hold():
+    assert field(world(), rule(value_per_right_answer=1e6)).rule.margin == LEAST
+
+
+def test_a_stated_margin_counts_for_all():
+    found = field(world(), rule(margin=0.03))
+    assert found.margin("lora", "probe") == found.margin("probe", "majority") == 0.03
+    assert judge(world(), rule(margin=0.03)).goal["margin_from"] == "stated"
+
+
+@pytest.mark.parametrize(
+    "change", [{"value_per_right_answer": None}, {"engineer_hours": {"baseline": 2.0}}]
+)
+def test_one_missing_price_leaves_the_default(change):
+    found = field(world(), rule(**change))
+    assert (found.rule.margin, found.rule.margin_from) == (0.02, "default")
+    assert found.margin("lora", "probe") == 0.02
+
+
+def test_value_and_volume_change_what_is_adopted():
+    """A gain of five points pays at one worth of a right answer and not at another."""
+    evidence = world(0.86, 0.8)
+    poor, rich = (judge(evidence, rule(value_per_right_answer=v)) for v in (0.05, 1.0))
+    assert poor.verdict.recommended == "probe"
+    assert rich.verdict.recommended == "lora"
+    # Unpriced, the default margin of two points says what it always said.
+    assert judge(evidence, Rule()).verdict.recommended == "lora"
+    assert "pays for it" in " ".join(poor.verdict.reasons)
+    assert poor.goal["margin_from"] == "derived"
+
+
+def test_what_may_not_pay_is_not_adopted_with_high_confidence():
+    evidence = study([majority(), probe(0.8), lora(0.87, luck=0.02, own=0.4)], 4000, 1)
+    found = [judge(evidence, rule(value_per_right_answer=v)) for v in (0.45, 5.0)]
+    assert [d.verdict.recommended for d in found] == ["lora", "lora"]
+    gates = [next(g.status for g in d.gates if g.name == "worth its cost") for d in found]
+    assert gates == ["unknown", "pass"]
+    said = ["whether it pays is not settled" in " ".join(d.verdict.reasons) for d in found]
+    assert said == [True, False]
+
+
+def test_prices_that_are_not_whole_leave_an_unpriced_verdict_as_it_was():
+    evidence = world(0.84, rows=600)
+    bare = judge(evidence, Rule())
+    some = judge(evidence, Rule(minutes_per_label=0.5))
+    assert bare.verdict.model_dump(exclude={"next"}) == some.verdict.model_dump(exclude={"next"})
+
+
+def test_the_total_orders_candidates_shown_to_be_equal():
+    """Of two alike in accuracy, the one that costs less in all is taken, not the quicker one."""
+    players = [majority(), tfidf(0.85, own=0.05, luck=0.02), probe(0.85, own=0.05, luck=0.02)]
+    evidence = study(players, 3000, 2)
+    hours = {"majority": 0.0, "tfidf": 60.0, "probe": 1.0}
+    assert judge(evidence, Rule(margin=0.03)).verdict.recommended == "tfidf"
+    found = judge(evidence, rule(margin=0.03, engineer_hours=hours))
+    assert found.verdict.recommended == "probe"
+
+
+@pytest.mark.parametrize(("margin", "warned"), [(0.02, False), (0.06, True)])
+def test_a_margin_above_a_quarter_of_the_errors_is_warned_about(margin, warned):
+    found = judge(world(0.85, 0.8, rows=600), Rule(margin=margin))
+    said = [r for r in found.verdict.reasons if "more than a quarter of the errors" in r]
+    assert bool(said) == warned
+    if warned:
+        assert "6 points" in said[0]
+        assert "probe" in said[0]
+
+
+def test_a_candidate_that_finished_nothing_does_not_unprice_the_others():
+    evidence = study([majority(), probe(0.8), lora(0.8, fails="OOM: no")], 300, 1)
+    prices = rule(engineer_hours={"baseline": 1.0})
+    assert set(field(evidence, prices).margins.bills) == {"majority", "probe"}
+
+
+def test_field_margins_are_those_of_the_rule_where_nothing_is_priced():
+    found = field(world(rows=300), replace(rule(), deployment=Rule().deployment))
+    assert found.margins.bills == {}
+    assert not found.margins.derived

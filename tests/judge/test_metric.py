@@ -1,0 +1,402 @@
+"""What an answer counts: weights and credits against scikit-learn, coverage, and the verdict."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+from typer.testing import CliRunner
+
+from choose.cli.app import app
+from choose.errors import StudyError
+from choose.judge.decision.contenders import field_of
+from choose.judge.decision.robust_choice import halves
+from choose.judge.evidence import ACCURACY, Measure, Rule, evened
+from choose.judge.measures.build_scorecard import accuracy
+from choose.judge.panel.families import match
+from choose.judge.panel.score_tables import panel
+from choose.judge.stats.intervals import two_way_interval
+from choose.judge.stats.paired import paired_difference
+from choose.judge.study_comparison import Meeting, shifts
+from choose.judge.verdict import judge
+from choose.study.study_file import check
+from support import answered_studies as answered
+
+LABELS = "abc"
+SHARES = (0.8, 0.15, 0.05)
+BALANCED = Measure(metric="balanced")
+ROUNDS = 2000
+
+
+def targets(rng: np.random.Generator, rows: int) -> np.ndarray:
+    return rng.choice(3, rows, p=SHARES)
+
+
+def said(rng: np.random.Generator, given: np.ndarray, recalls: tuple[float, ...]) -> np.ndarray:
+    """Answers with these recalls; a miss is the next label."""
+    right = rng.random(len(given)) < np.asarray(recalls)[given]
+    return np.where(right, given, (given + 1) % 3)
+
+
+def letters(codes: np.ndarray) -> list[str]:
+    return [LABELS[code] for code in codes]
+
+
+def study_of(recalls: dict[str, tuple[float, ...]], rows: int, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    given = targets(rng, rows)
+    players = [
+        answered.player(name, letters(said(rng, given, each)), seconds=1.0 + place)
+        for place, (name, each) in enumerate(recalls.items())
+    ]
+    return answered.study(LABELS, letters(given), players)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_give_balanced_accuracy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    given = targets(rng, 500)
+    found = said(rng, given, (0.9, 0.5, 0.3))
+    weights = evened(given)
+    assert weights is not None
+    assert weights.sum() == pytest.approx(500)
+    assert np.average(given == found, weights=weights) == pytest.approx(
+        balanced_accuracy_score(given, found), abs=1e-12
+    )
+
+
+def test_weights_of_the_data_stay_inside_a_label() -> None:
+    given, stated = np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 2.0, 7.0])
+    weights = evened(given, stated)
+    assert weights is not None
+    assert weights[:3].sum() == pytest.approx(weights[3])
+    assert weights[2] == pytest.approx(2 * weights[0])
+    assert evened(np.array([0, 1, 2, 0, 1, 2])) is None
+
+
+def test_credit_is_what_an_error_leaves() -> None:
+    measure = Measure(metric="cost", error_costs={"a": {"b": 4.0}, "b": {"a": 0.0}})
+    assert measure.credit("abc") == pytest.approx(
+        np.array([[1, 0, 0.75, 0], [1, 1, 0.75, 0.75], [0.75, 0.75, 1, 0.75]])
+    )
+    assert ACCURACY.credit("abc") is None
+
+
+def test_every_figure_is_of_the_measure() -> None:
+    evidence = study_of({"x": (0.95, 0.2, 0.2), "y": (0.7, 0.7, 0.7)}, 3000)
+    given = np.array([LABELS.index(t) for t in evidence.items.targets])
+    for run in evidence.runs:
+        name, answers = run.trial.candidate, run.answers["clean", 0].outputs
+        codes = np.array([LABELS.index(str(a)) for a in answers])
+        laid = panel(evidence, BALANCED)
+        (found,) = [accuracy(c) for c in laid.candidates if c.info.name == name]
+        assert found is not None
+        assert found.value == pytest.approx(balanced_accuracy_score(given, codes), abs=1e-12)
+    costs = {"a": {"b": 10.0}}
+    laid = panel(evidence, Measure(metric="cost", error_costs=costs))
+    outputs = np.array([LABELS.index(str(a)) for a in evidence.runs[0].answers["clean", 0].outputs])
+    paid = np.where(given == outputs, 0.0, np.where((given == 0) & (outputs == 1), 10.0, 1.0))
+    one = accuracy(laid.candidates[0])
+    assert one is not None
+    assert one.value == pytest.approx(1 - paid.mean() / 10, abs=1e-12)
+
+
+def test_the_measure_decides_who_is_better() -> None:
+    evidence = study_of({"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7)}, 3000)
+    by_rows, by_labels = (judge(evidence, Rule(measure=m)) for m in (ACCURACY, BALANCED))
+    assert by_rows.verdict.recommended == "common"
+    assert by_labels.verdict.recommended == "even"
+    assert "Every label counts the same" in by_labels.verdict.headline
+    assert "label" not in by_rows.verdict.headline
+    assert by_labels.goal["measure"]["metric"] == "balanced"
+    json.dumps(by_labels.model_dump(mode="json"))
+
+
+def test_costs_decide_who_is_better() -> None:
+    rng = np.random.default_rng(1)
+    given = targets(rng, 3000)
+    # Both miss as often; one in the direction that costs ten times as much.
+    dear, cheap = given.copy(), given.copy()
+    missed = np.flatnonzero(given == 0)[:300]
+    dear[missed], cheap[missed] = 1, 2
+    players = [
+        answered.player("dear", letters(dear), seconds=1.0),
+        answered.player("cheap", letters(cheap), seconds=2.0),
+    ]
+    evidence = answered.study(LABELS, letters(given), players)
+    measure = Measure(metric="cost", error_costs={"a": {"b": 10.0}})
+    by_rows = judge(evidence, Rule())
+    even = {card.accuracy.value for card in by_rows.scorecards if card.accuracy}
+    assert len(even) == 1  # by rows there is nothing between them
+    decision = judge(evidence, Rule(measure=measure))
+    found = {card.candidate: card.accuracy for card in decision.scorecards}
+    assert decision.verdict.use_meanwhile == "cheap"
+    assert found["cheap"] is not None
+    assert found["dear"] is not None
+    assert found["cheap"].value == pytest.approx(1 - 300 / 3000 / 10)
+    assert found["dear"].value == pytest.approx(1 - 300 / 3000)
+    assert "counts by what it costs" in decision.verdict.headline
+
+
+def test_a_choice_that_other_weights_reverse_is_not_robust() -> None:
+    recalls = {"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7)}
+    for measure, where in ((ACCURACY, "every label"), (BALANCED, "every row")):
+        decision = judge(study_of(recalls, 3000), Rule(measure=measure))
+        robust = next(gate for gate in decision.gates if gate.name == "robust")
+        assert robust.status == "fail"
+        assert f"With {where} counting the same" in robust.evidence
+        assert decision.verdict.confidence != "high"
+    calm = judge(study_of({"one": (0.9, 0.9, 0.9), "two": (0.6, 0.6, 0.6)}, 3000), Rule())
+    robust = next(gate for gate in calm.gates if gate.name == "robust")
+    assert robust.status != "fail"
+    assert "with every label counting the same" in robust.evidence
+
+
+@pytest.mark.parametrize("rare", [2, 3, 5, 8, 15])
+def test_a_label_of_few_rows_does_not_pass_for_certainty(rare: int) -> None:
+    """Two labels, one with `rare` of 300 rows: coverage, and ties called different."""
+    given = np.repeat([0, 1], [300 - rare, rare])
+    rng, weights, inside, called = np.random.default_rng(rare), evened(given), 0, 0
+    for _ in range(ROUNDS):
+        x, y = (rng.random(300) < np.array([0.95, 0.9])[given] for _ in range(2))
+        found = two_way_interval(x.astype(float), None, weights)
+        inside += found.low <= 0.925 <= found.high
+        gap = paired_difference(x, y, None, weights)
+        called += gap.low > 0 or gap.high < 0
+    assert inside / ROUNDS >= 0.93
+    assert called / ROUNDS <= 0.05
+
+
+@pytest.mark.parametrize("recalls", [(0.9, 0.6, 0.4), (0.8, 0.8, 0.8), (0.95, 0.9, 0.9)])
+def test_intervals_of_balanced_accuracy_cover(recalls: tuple[float, ...]) -> None:
+    """The truth is inside 91 to 97.5 % of 95 % intervals, with a rare label of 15 rows."""
+    truth, rng, inside = np.mean(recalls), np.random.default_rng(2), 0
+    for _ in range(ROUNDS):
+        given = targets(rng, 300)
+        right = (said(rng, given, recalls) == given).astype(float)
+        found = two_way_interval(right, None, evened(given))
+        inside += found.low <= truth <= found.high
+    assert 0.91 <= inside / ROUNDS <= 0.975
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        ((0.9, 0.5, 0.5), (0.6, 0.6, 0.7)),
+        ((0.8, 0.7, 0.6), (0.8, 0.7, 0.6)),
+        ((0.95, 0.9, 0.9), (0.95, 0.9, 0.9)),
+    ],
+)
+def test_ties_in_balanced_accuracy_are_seldom_called_different(
+    sides: tuple[tuple[float, ...], tuple[float, ...]],
+) -> None:
+    """At most 5 % and sampling error; a plain normal law calls 6.6 % of the second different."""
+    rng, called = np.random.default_rng(3), 0
+    for _ in range(ROUNDS):
+        given = targets(rng, 300)
+        x, y = ((said(rng, given, each) == given).astype(float) for each in sides)
+        found = paired_difference(x, y, None, evened(given))
+        called += found.low > 0 or found.high < 0
+    assert called / ROUNDS <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / ROUNDS)
+
+
+def test_rows_that_count_little_are_worth_less() -> None:
+    given = targets(np.random.default_rng(4), 400)
+    x = (np.arange(400) % 3 > 0).astype(float)
+    y = (np.arange(400) % 5 > 0).astype(float)
+    weights = evened(given)
+    assert weights is not None
+    found = paired_difference(x, y, None, weights)
+    assert found.independent == pytest.approx(weights.sum() ** 2 / (weights**2).sum() / 400)
+    assert found.discordance == pytest.approx(np.average(x != y, weights=weights))
+    assert paired_difference(x, y).independent == 1.0
+
+
+def test_the_best_of_a_kind_and_halves_heed_weights() -> None:
+    recalls = {"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7), "low": (0.5, 0.5, 0.5)}
+    evidence = study_of(recalls, 3000)
+    for measure, best in ((ACCURACY, "common"), (BALANCED, "even")):
+        field = field_of(panel(evidence, measure), Rule(measure=measure))
+        assert field.leader == best
+        found = match(field.pairs, field.order[:2], field.order[2:])
+        assert found is not None
+        assert found.a == best
+        assert halves(field, best) > 0.95
+        assert halves(field, "low") == 0.0
+
+
+def test_figures_of_rows_stay_figures_of_rows() -> None:
+    evidence = study_of({"x": (0.95, 0.2, 0.2)}, 3000)
+    by_rows, by_labels = (
+        judge(evidence, Rule(measure=m)).scorecards[0] for m in (ACCURACY, BALANCED)
+    )
+    assert by_rows.macro_f1 == by_labels.macro_f1
+    assert by_rows.accuracy != by_labels.accuracy
+
+
+def test_even_labels_of_which_one_was_asked_less_are_evened() -> None:
+    """As many rows of either label; of one, most were not reached before the budget was."""
+    given = np.tile([0, 1], 100)
+    asked = (given == 0) | (np.arange(200) < 40)
+    rng = np.random.default_rng(9)
+    right = rng.random(200) < np.where(given == 0, 0.95, 0.5)
+    evidence = answered.study("ab", letters(given), [answered.player("x", letters(given))])
+    (run,) = evidence.runs
+    ids = tuple(id for id, there in zip(evidence.items.ids, asked, strict=True) if there)
+    outputs = tuple(letters(np.where(right, given, 1 - given)[asked]))
+    answers = replace(run.answers["clean", 0], outputs=outputs, status=("ok",) * len(ids))
+    cut = replace(run, asked={("clean", 0): ids}, answers={("clean", 0): answers})
+    laid = panel(replace(evidence, runs=(cut,)), BALANCED)
+    found = accuracy(laid.candidates[0])
+    assert found is not None
+    wanted = np.mean([right[asked & (given == label)].mean() for label in (0, 1)])
+    assert found.value == pytest.approx(wanted)
+
+
+def test_a_part_of_the_rows_is_evened_anew() -> None:
+    evidence = study_of({"x": (1.0, 0.0, 0.0)}, 600)
+    rows = panel(evidence, BALANCED).rows
+    kept = np.arange(600) % 2 == 0
+    kept[rows.targets == 2] = False
+    weights = rows.weights_of(kept)
+    assert weights is not None
+    said = np.bincount(rows.targets[kept], weights=weights)
+    assert said[0] == pytest.approx(said[1])
+    on = rows.weights_on(kept)
+    assert on is not None
+    assert not on[~kept].any()
+    np.testing.assert_allclose(on[kept], weights)
+
+
+def test_two_studies_are_compared_by_the_measure_of_the_second() -> None:
+    before, after = (
+        study_of({"x": recalls}, 2000) for recalls in ((0.95, 0.2, 0.2), (0.7, 0.7, 0.7))
+    )
+    one, two = (panel(evidence, BALANCED) for evidence in (before, after))
+    place = np.arange(2000)
+    (shift,), _ = shifts(Meeting(one, two, place, place), [("x", "x")], 0.02)
+    found = [accuracy(laid.candidates[0]) for laid in (one, two)]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert shift.accuracy_before == pytest.approx(found[0].value)
+    assert shift.accuracy_after == pytest.approx(found[1].value)
+    assert shift.difference.value == pytest.approx(found[1].value - found[0].value)
+    assert shift.shown == "better"
+    (same,), _ = shifts(Meeting(one, one, place, place), [("x", "x")], 0.02)
+    assert same.same_fits
+    assert same.accuracy_after == pytest.approx(found[0].value)
+
+
+def test_the_unit_of_costs_does_not_depend_on_the_labels_of_a_study() -> None:
+    measure = Measure(metric="cost", error_costs={"a": {"b": 0.0, "d": 9.0}, "b": {"a": 0.0}})
+    fewer, more = measure.credit("ab"), measure.credit("abd")
+    assert fewer is not None
+    assert more is not None
+    assert fewer == pytest.approx(np.ones((2, 3)))
+    assert more[:2, :2] == pytest.approx(fewer[:, :2])
+    assert more[0, 2] == 0.0
+
+
+def test_errors_that_cost_little_are_errors() -> None:
+    """Whether labels limit is counted in rows, whatever the errors cost."""
+    given = np.repeat([0, 1, 2], [400, 400, 200])
+    answers = given.copy()
+    answers[:200], answers[800:820] = 1, 1  # 200 errors of no weight, 20 dear ones
+    evidence = answered.study(
+        LABELS,
+        letters(given),
+        [answered.player("x", letters(answers)), answered.player("y", letters(answers))],
+        conflicting=[f"r{i}" for i in range(800, 820)],
+    )
+    measure = Measure(metric="cost", error_costs={"a": {"b": 0.1}, "c": {"b": 10.0}})
+    for counted in (ACCURACY, measure):
+        assert judge(evidence, Rule(target=0.9999, measure=counted)).verdict.kind == "none-works"
+
+
+def test_no_gain_of_rows_is_told_where_rows_are_not_what_counts() -> None:
+    evidence = study_of({"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7)}, 600)
+    gates = {gate.name: gate for gate in judge(evidence, Rule(measure=BALANCED)).gates}
+    assert gates["failures data-driven"].status == "unknown"
+    assert "row by row" in gates["failures data-driven"].evidence
+
+
+def test_what_is_detectable_does_not_depend_on_the_unit_of_costs() -> None:
+    rng = np.random.default_rng(8)
+    x, y = (rng.random(400) < p for p in (0.8, 0.7))
+    whole, tenth = (paired_difference(1 - s * ~x, 1 - s * ~y) for s in (1.0, 0.1))
+    assert whole.discordance == pytest.approx(tenth.discordance)
+    assert whole.discordance == pytest.approx((x != y).mean())
+    assert (whole.largest, tenth.largest) == (1.0, pytest.approx(0.1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"goal": {"metric": "cost", "error_costs": {"a": {"b": 2}}}}, "goal.margin is missing"),
+        (
+            {"goal": {"metric": "balanced"}, "costs": {"value_per_right_answer": 1.0}},
+            "leave one of them out",
+        ),
+    ],
+)
+def test_sections_that_do_not_go_together_are_refused(settings: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(StudyError, match=wrong):
+        check(settings, "choose.toml")
+
+
+@pytest.mark.parametrize(
+    ("goal", "wrong"),
+    [
+        ({"metric": "f1"}, "'accuracy', 'balanced' or 'cost'"),
+        ({"metric": "cost"}, "give both or neither"),
+        ({"error_costs": {"a": {"b": 2}}}, "give both or neither"),
+        ({"metric": "cost", "error_costs": {"a": {"b": -1}}}, "greater than or equal to 0"),
+    ],
+)
+def test_a_measure_that_cannot_be_is_refused(goal: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(StudyError, match=wrong):
+        check({"goal": goal}, "choose.toml")
+
+
+@pytest.mark.slow
+def test_compare_and_its_reports_say_what_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        f"{word} {i},{label}" for i in range(30) for word, label in (("cat", "a"), ("dog", "b"))
+    ]
+    rows += [f"fish {i},c" for i in range(8)]
+    Path("rows.csv").write_text("text,label\n" + "\n".join(rows))
+    run = CliRunner().invoke(
+        app,
+        ["compare", "rows.csv", "-s", "tfidf", "-s", "majority", "--metric", "balanced",
+         "--out", "store", "-o", "report.html", "-o", "report.md"],
+    )  # fmt: skip
+    assert run.exit_code == 0, run.output
+    said = "Every label counts the same"
+    assert all(said in text for text in (run.output, *map(Path.read_text, Path().glob("report.*"))))
+    run = CliRunner().invoke(
+        app, ["compare", "rows.csv", "-s", "tfidf", "-s", "majority", "--out", "plain"]
+    )
+    assert run.exit_code == 0, run.output
+    run = CliRunner().invoke(app, ["report", "plain", "store"])
+    assert "was counted by accuracy and is counted by balanced" in " ".join(run.output.split())
+    Path("choose.toml").write_text(
+        '[goal]\nmetric = "cost"\nmargin = 0.02\n[goal.error_costs.a]\nbb = 3\n'
+        '[[candidates]]\nstrategy = "tfidf"\n'
+    )
+    run = CliRunner().invoke(app, ["compare", "rows.csv", "--out", "other"])
+    assert isinstance(run.exception, StudyError)
+    wanted = "goal.error_costs names a label 'bb' that no row has. Did you mean 'b'?"
+    assert str(run.exception) == wanted
+
+
+def test_nobody_is_dropped_from_a_race_that_rows_alone_do_not_decide() -> None:
+    assert check({"goal": {"margin": 0.02}}, "choose.toml").races
+    assert not check({"goal": {"metric": "balanced"}}, "choose.toml").races

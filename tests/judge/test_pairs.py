@@ -1,0 +1,155 @@
+"""Where one fit stands for all that could have been made, its luck counts in every comparison."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from choose.judge.decision.contenders import field_of
+from choose.judge.decision.more_labels import rise
+from choose.judge.decision.robust_choice import halves, under_noise, under_views
+from choose.judge.decision.rows_needed import rows_to_settle
+from choose.judge.evidence import Rule
+from choose.judge.panel.pairs import ASSUMED_SD, about, compared, difference, resampled
+from choose.judge.panel.score_tables import ARTEFACT, panel
+from choose.judge.stats.paired import paired_difference
+from choose.judge.stats.two_way import independent_rows
+from choose.judge.verdict import judge
+from choose.types import Answers
+from support.simulated_studies import LABELS, Player, lora, majority, probe, study, tfidf
+
+STUDIES = 100
+# Three points of accuracy between fits, on the latent scale of these worlds.
+LUCK = 0.15
+
+
+def tied(seeds: int) -> list[Player]:
+    """Return two candidates that noise and a smaller pool make equal, fitted so often."""
+    same = {"at": {200: 0.75}, "noisy": {0.2: 0.75}, "luck": LUCK, "seeds": seeds}
+    return [lora(0.9, **same), replace(probe(0.8, **same), name="other")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("what", ["noise", "size"])
+def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, what: str) -> None:
+    certain, blind = 0, 0
+    for seed in range(STUDIES):
+        laid = panel(study(tied(seeds), 800, seed))
+        one, other = laid["lora"], laid["other"]
+        first, second = (
+            (one.noise["symmetric", 0.2], other.noise["symmetric", 0.2])
+            if what == "noise"
+            else (one.sizes[200], other.sizes[200])
+        )
+        found = difference(resampled(one, first), resampled(other, second))
+        assert found is not None
+        certain += found.low > 0 or found.high < 0
+        told = paired_difference(first.right, second.right)
+        blind += told.low > 0 or told.high < 0
+    error = 1.645 * (0.05 * 0.95 / STUDIES) ** 0.5
+    assert certain / STUDIES <= 0.05 + error
+    if seeds == 1:
+        assert blind / STUDIES > 0.1, "without it the luck of a single fit passes for a finding"
+
+
+def test_a_rise_from_single_fits_says_what_it_assumes() -> None:
+    laid = panel(study([lora(0.85, seeds=1, at={200: 0.8}), probe(0.8, at={200: 0.79})], 800, 1))
+    found = rise(laid["lora"])
+    assert found is not None
+    assert found.gained.few
+    assert found.estimand.startswith("a new pool of either size (fitted once")
+    sides = compared(laid["probe"]), resampled(laid["probe"], laid["probe"].sizes[200])
+    assert about("a new pool", sides[0]) == ARTEFACT, "no seed changes it, and its pool is whole"
+    assert difference(*sides).error.second == pytest.approx(ASSUMED_SD**2)  # type: ignore[union-attr]
+
+
+def test_a_choice_that_noise_turns_round_is_not_robust() -> None:
+    players = [
+        majority(),
+        tfidf(0.7),
+        replace(probe(0.8, noisy={0.2: 0.8}), seeds=3),
+        lora(0.92, noisy={0.2: 0.6}, luck=0.05),
+    ]
+    world = study(players, 800, 1)
+    found = judge(world, Rule())
+    gate = next(gate for gate in found.gates if gate.name == "robust")
+    assert gate.status == "fail"
+    assert "With 20 % of the labels made wrong" in gate.evidence
+    field = field_of(panel(world), Rule())
+    rate, reversal = under_noise(field, "lora")
+    assert rate == 0.2
+    assert reversal is not None
+    assert (reversal.rival, reversal.found.value > 0.1) == ("probe", True)
+    assert halves(field, "lora") == 1.0
+    assert halves(field, "probe") < 0.05, "lora is ahead in nearly every half"
+
+
+def with_typos(world, right: dict[str, float]):  # type: ignore[no-untyped-def]
+    """Let every run answer a view too, right on so many of 100 rows."""
+    targets = np.array(world.items.targets)
+    wrong = np.array([LABELS[(LABELS.index(t) + 1) % len(LABELS)] for t in targets])
+    runs = []
+    for n, run in enumerate(world.runs):
+        kept = np.random.default_rng(n).random(len(targets)) < right[run.trial.candidate]
+        outputs = tuple(np.where(kept, targets, wrong).tolist())
+        said = Answers(outputs=outputs, status=("ok",) * len(outputs))
+        ids = {**run.asked, ("typos", 0): run.asked["clean", 0]}
+        runs.append(replace(run, answers={**run.answers, ("typos", 0): said}, asked=ids))
+    return replace(world, runs=tuple(runs))
+
+
+def test_views_turn_a_choice_round_only_by_more_than_luck() -> None:
+    world = study([probe(0.8), lora(0.92, seeds=1, luck=0.05)], 800, 1)
+
+    def turned(lora_right: float) -> bool:
+        seen = with_typos(world, {"probe": 0.8, "lora": lora_right})
+        views, reversal = under_views(field_of(panel(seen), Rule()), "lora")
+        assert views == ("typos",)
+        return reversal is not None
+
+    assert turned(0.6)
+    assert not turned(0.75), "five points are within the luck of a single fit"
+
+
+def test_few_clusters_are_not_taken_for_many() -> None:
+    """A tie over eight groups is called different in about 5 % of samples."""
+    rng, certain, count = np.random.default_rng(5), 0, 1500
+    names = [f"g{i}" for i in range(8) for _ in range(12)]
+    for _ in range(count):
+        lean = np.repeat(rng.normal(0, 0.8, 8), 12)
+        a, b = (lean + rng.normal(0, 1, 96) > 0), (rng.normal(0, 0.8 * 2**0.5, 96) > -lean)
+        x, y = (a, b) if rng.random() < 0.5 else (b, a)
+        gap = x.astype(float) - y.astype(float)
+        found = paired_difference((gap > 0).astype(float), (gap < 0).astype(float), names)
+        certain += found.low > 0 or found.high < 0
+    assert certain / count <= 0.05 + 1.645 * (0.05 * 0.95 / count) ** 0.5
+
+
+def test_rows_that_hang_together_are_worth_less() -> None:
+    assert independent_rows(["a", "a", "b", "b"]) == 2
+    rng = np.random.default_rng(1)
+    a, b = rng.random(400) < 0.8, rng.random(400) < 0.78
+    apart = paired_difference(a, b, [str(i) for i in range(400)])
+    joined = paired_difference(a, b, [str(i // 4) for i in range(400)])
+    assert (apart.independent, joined.independent) == (1.0, 0.25)
+    copied = [np.repeat(side[:100], 4).astype(float) for side in (a, b)]
+    alone = paired_difference(*copied, [str(i) for i in range(400)])
+    together = paired_difference(*copied, [str(i // 4) for i in range(400)])
+    few, many = rows_to_settle(alone, 0.02), rows_to_settle(together, 0.02)
+    assert few is not None
+    assert many is not None
+    assert many.even > 1.5 * few.even
+
+
+def test_rows_are_not_said_to_find_what_luck_hides() -> None:
+    calm = judge(study([probe(0.8, seeds=5, luck=0.02), lora(0.8, luck=0.02)], 3000, 1), Rule())
+    wild = judge(study([probe(0.8), lora(0.8, seeds=1)], 3000, 1), Rule())
+    evidence = [
+        next(g.evidence for g in found.gates if g.name == "labelled set adequate")
+        for found in (calm, wild)
+    ]
+    assert evidence[0].startswith("3,000 test rows find a gain of ")
+    assert evidence[1].startswith("3,000 test rows and so few fits ")

@@ -1,0 +1,167 @@
+"""How often the rule is right on worlds whose truth is known, with Monte-Carlo error."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from choose.judge.decision.contenders import field_of
+from choose.judge.decision.rows_needed import Case
+from choose.judge.decision.rule import settle
+from choose.judge.decision.verdict_kind import kind_of
+from choose.judge.evidence import Rule
+from choose.judge.panel.families import match
+from choose.judge.panel.pairs import Pairs
+from choose.judge.panel.score_tables import panel
+from support.simulated_studies import Player, lora, majority, probe, prompt, retrieval, study, tfidf
+
+STUDIES = 80
+
+
+def slack(share, studies=STUDIES):
+    """Two standard errors of a simulated share."""
+    return 2 * sqrt(share * (1 - share) / studies)
+
+
+def play(players, rows, studies=STUDIES, rule=None, **more):
+    """Count what is chosen, and the kinds, over simulated studies."""
+    chosen, kinds, meanwhile = Counter(), Counter(), Counter()
+    for seed in range(studies):
+        field = field_of(panel(study(players, rows, 1000 + seed, **more)), rule or Rule())
+        settlement = settle(field)
+        chosen[settlement.chosen] += 1
+        kinds[kind_of(Case(field, settlement))] += 1
+        meanwhile[settlement.meanwhile] += 1
+    return chosen, kinds, meanwhile
+
+
+TIE = [majority(), tfidf(0.8), probe(0.8), prompt(0.8), retrieval(0.8), lora(0.8)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("players", "rows", "more"),
+    [
+        (TIE, 150, {}),
+        (TIE, 600, {}),
+        (TIE, 400, {"folds": 5}),
+        (TIE, 400, {"cluster": 8}),
+        ([majority(), probe(0.9), lora(0.9, seeds=3, luck=0.6)], 600, {}),
+        ([majority(), probe(0.8), lora(0.8, seeds=1, luck=0.3)], 600, {}),
+        ([majority(), probe(0.8, seeds=5), lora(0.8, seeds=2)], 600, {}),
+    ],
+    ids=["six at 150", "six at 600", "folds", "clusters", "wild seeds", "one seed", "few seeds"],
+)
+def test_a_tie_has_no_dear_winner(players, rows, more):
+    chosen, _, _ = play(players, rows, **more)
+    cheapest = players[1].name  # majority is no contender
+    false = sum(count for name, count in chosen.items() if name not in (None, cheapest))
+    assert false / STUDIES <= 0.05 + slack(0.05)
+
+
+def test_a_clear_gap_is_adopted():
+    chosen, kinds, _ = play([majority(), probe(0.8), lora(0.88, luck=0.05)], 800)
+    assert chosen["lora"] / STUDIES >= 0.9
+    assert kinds["adopt"] == chosen["lora"]
+
+
+def test_a_proven_equal_cheap_one_is_enough():
+    chosen, kinds, _ = play(
+        [majority(), probe(0.93, own=0.3), lora(0.92, own=0.3, luck=0.03)], 3000, studies=40
+    )
+    assert chosen["probe"] / 40 >= 0.9
+    assert kinds["baseline-is-enough"] == chosen["probe"]
+    assert chosen["lora"] == 0
+
+
+def test_what_lies_between_is_left_open():
+    chosen, kinds, meanwhile = play([majority(), probe(0.8), lora(0.83, luck=0.1)], 500)
+    assert chosen[None] / STUDIES >= 0.6
+    assert kinds["too-close"] + kinds["collect-labels"] == chosen[None]
+    assert chosen["probe"] / STUDIES <= 0.05 + slack(0.05)
+    assert meanwhile["majority"] == 0
+
+
+@pytest.mark.slow
+def test_a_chosen_candidate_is_the_right_one():
+    """Over gaps of -2 to 10 points, what is chosen beats all cheaper and yields to none dearer."""
+    rng, wrong, chosen = np.random.default_rng(5), 0, 0
+    for seed in range(STUDIES):
+        gap = rng.uniform(-0.02, 0.1)
+        truth = {"majority": 0.4, "tfidf": 0.72, "probe": 0.8, "lora": 0.8 + gap}
+        players = [
+            majority(),
+            tfidf(truth["tfidf"]),
+            probe(truth["probe"]),
+            lora(truth["lora"], luck=rng.uniform(0.02, 0.2)),
+        ]
+        field = field_of(panel(study(players, 600, seed)), Rule())
+        name = settle(field).chosen
+        if name is not None:
+            chosen += 1
+            wrong += any(truth[c] >= truth[name] for c in field.cheaper(name))
+            wrong += any(truth[d] - truth[name] > 0.02 for d in field.dearer(name))
+    assert chosen >= STUDIES / 4
+    assert wrong / chosen <= 0.05 + slack(0.05, chosen)
+
+
+def test_meanwhile_gives_up_little():
+    rng, mine, naive = np.random.default_rng(6), [], []
+    for seed in range(STUDIES):
+        base = rng.uniform(0.7, 0.85)
+        truth = {
+            "majority": 0.4,
+            "probe": base,
+            "prompt": base + rng.uniform(-0.08, 0.04),
+            "lora": base + rng.uniform(-0.04, 0.08),
+        }
+        players = [
+            majority(),
+            probe(truth["probe"]),
+            prompt(truth["prompt"]),
+            lora(truth["lora"], luck=0.1),
+        ]
+        field = field_of(panel(study(players, 300, seed)), Rule())
+        best = max(truth.values())
+        mine.append(best - truth[settle(field).meanwhile])
+        naive.append(best - truth[field.leader])
+    lost = np.array(mine) - np.array(naive)
+    assert lost.mean() <= 0.003 + 2 * lost.std() / sqrt(STUDIES)
+    assert np.maximum(np.array(mine) - 0.02, 0).mean() <= 0.003
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rivals", [1, 3])
+def test_the_best_of_many_gains_nothing_by_being_many(rivals):
+    """Six tied baselines against tied rivals: unbiased out of bag, and rarely called different."""
+    crowd = [tied(f"b{i}", "baseline") for i in range(6)]
+    others = [tied(f"l{i}", "fine-tuning") for i in range(rivals)]
+    gains, naive, called = [], [], []
+    for seed in range(STUDIES):
+        laid = panel(study([*crowd, *others], 250, seed))
+        pairs = Pairs(laid)
+        found = match(pairs, laid.candidates[:6], laid.candidates[6:])
+        gains.append(found.found.value)
+        called.append(found.found.low > 0 or found.found.high < 0)
+        naive.append(pairs.difference(found.a, found.b).value)
+    error = 2 * np.std(gains) / sqrt(STUDIES)
+    assert abs(np.mean(gains)) <= error
+    assert rivals > 1 or np.mean(naive) > 2 * error
+    assert np.mean(called) <= 0.05 + slack(0.05)
+
+
+def test_a_kind_that_is_better_is_found_among_many():
+    crowd = [tied(f"b{i}", "baseline") for i in range(4)]
+    found = [
+        match(Pairs(laid), laid.candidates[4:], laid.candidates[:4]).found
+        for seed in range(40)
+        for laid in [panel(study([*crowd, tied("l", "fine-tuning", 0.9)], 600, seed))]
+    ]
+    assert np.mean([f.low > 0 and f.p < 0.05 for f in found]) >= 0.9
+
+
+def tied(name, family, accuracy=0.8):
+    return Player(name=name, family=family, accuracy=accuracy, seconds=1.0, own=1.5)

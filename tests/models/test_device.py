@@ -1,0 +1,91 @@
+"""What is different on an accelerator, with torch's answers put in its mouth: no test has one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from choose.models.causal.loading import load_causal
+from choose.models.embeddings import load_encoder
+from choose.models.hardware import device as runtime
+from choose.models.lora.fused import lower_layers as lower
+from choose.models.lora.fused.lower_layers import Lower
+from support import tiny_models as tiny
+
+
+@pytest.mark.parametrize(
+    ("real", "emulated", "expected"),
+    [
+        (True, True, torch.bfloat16),
+        (False, True, torch.float32),  # a T4
+        (False, False, torch.float32),
+    ],
+)
+def test_bfloat16_where_a_card_computes_it_itself(
+    monkeypatch: pytest.MonkeyPatch, real: bool, emulated: bool, expected: torch.dtype
+) -> None:
+    def supported(including_emulation: bool = True) -> bool:
+        return real or (including_emulation and emulated)
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    monkeypatch.setattr(runtime, "device", lambda: "cuda")
+    runtime.dtype.cache_clear()
+    try:
+        assert runtime.dtype() is expected
+    finally:
+        runtime.dtype.cache_clear()
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps"])
+def test_the_clock_stops_when_the_device_has_done_its_work(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    order: list[str] = []
+
+    class Decoder:
+        def below(self, batch: object, first: int) -> torch.Tensor:
+            order.append("give")
+            return torch.zeros(3, 4)
+
+    def clock() -> float:
+        order.append("clock")
+        return float(len(order))
+
+    done = lambda *_: order.append("done")  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "synchronize", done)
+    monkeypatch.setattr(torch.mps, "synchronize", done)
+    monkeypatch.setattr(lower, "perf_counter", clock)
+    monkeypatch.setattr(lower, "ragged", lambda rows, device: rows)
+    decoder: Any = Decoder()
+    Lower(decoder, 1, device).read((1, 2, 3))
+    assert order == ["done", "clock", "give", "done", "clock"]
+
+
+def test_a_processor_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda *_: pytest.fail("waited"))
+    runtime.settle("cpu")
+
+
+def test_what_is_kept_names_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = {0: "Tesla T4", 1: "NVIDIA A100"}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: cards[device.index])
+    assert runtime.named(torch.device("cuda:0")) == "cuda:0 Tesla T4"
+    assert runtime.named(torch.device("cuda:1")) == "cuda:1 NVIDIA A100"
+    assert runtime.named(torch.device("cpu")) == "cpu"
+
+
+def test_both_shelves_are_those_of_the_named_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("causal.loading", "embeddings"):
+        monkeypatch.setattr(f"choose.models.{module}.named", lambda device: f"{device} Tesla T4")
+    shelves = [
+        load_encoder(str(tiny.encoder(tmp_path / "encoder"))).shelf,
+        load_causal(str(tiny.causal_lm(tmp_path / "lm"))).shelf,
+    ]
+    for shelf in shelves:
+        assert shelf is not None
+        assert "cpu Tesla T4" in shelf.made_by

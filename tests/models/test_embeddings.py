@@ -1,0 +1,104 @@
+"""Embeddings: unit vectors, made once a text, at a cost that is remembered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from choose.conformance import HOSTILE, pool
+from choose.errors import ModelError
+from choose.models.embeddings import Encoder, embed, embed_seconds, load_encoder
+from support import tiny_models as tiny
+
+TEXTS = [example.text for example in pool(rows=40)]
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.encoder(tmp_path_factory.mktemp("models") / "encoder"))
+
+
+def fresh(spec: str) -> Encoder:
+    return Encoder(load_encoder(spec).model)
+
+
+def test_vectors_have_length_one(spec: str) -> None:
+    vectors = embed(TEXTS, spec)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (len(TEXTS), 32)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_company_and_order_change_nothing(spec: str) -> None:
+    together = fresh(spec).embed(TEXTS)
+    backwards = fresh(spec).embed(TEXTS[::-1])[::-1]
+    alone = np.concatenate([fresh(spec).embed([text]) for text in TEXTS[:5]])
+    assert np.abs(together - backwards).max() < 1e-5
+    assert np.abs(together[:5] - alone).max() < 1e-5
+
+
+def test_a_text_is_embedded_once(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = fresh(spec)
+    first = encoder.embed([*TEXTS, *TEXTS])
+    assert len(encoder.vectors) == len(set(TEXTS))
+    monkeypatch.setattr(encoder.model, "encode", lambda *_, **__: pytest.fail("made again"))
+    assert (encoder.embed(TEXTS) == first[: len(TEXTS)]).all()
+
+
+def test_what_it_had_cost_is_remembered(spec: str) -> None:
+    texts = [f"{text} remembered" for text in TEXTS]
+    assert embed_seconds(texts, spec) == 0
+    embed(texts, spec)
+    whole = embed_seconds(texts, spec)
+    assert whole > 0
+    assert embed_seconds([*texts, *texts], spec) == pytest.approx(whole)
+
+
+def test_nothing_in_nothing_out(spec: str) -> None:
+    assert embed([], spec).shape == (0, 32)
+
+
+def test_hostile_texts_are_embedded(spec: str) -> None:
+    vectors = embed([*HOSTILE, "\ud800 alone"], spec)
+    assert np.isfinite(vectors).all()
+
+
+def test_an_encoder_that_is_not_there() -> None:
+    with pytest.raises(ModelError, match="is not there"):
+        embed(["text"], "./no-such-encoder")
+
+
+def test_a_folder_that_pools_otherwise_by_now_is_loaded_again(tmp_path: Path) -> None:
+    folder = tiny.encoder(tmp_path / "encoder")
+    before = embed(TEXTS, str(folder))
+    first = {"word_embedding_dimension": 32, "pooling_mode_cls_token": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(first))
+    assert np.abs(embed(TEXTS, str(folder)) - before).max() > 1e-2
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_a_checkpoint_in_half_precision_is_computed_in_whole(half: str, tmp_path: Path) -> None:
+    import torch
+    from transformers import BertModel
+
+    folder = tiny.encoder(tmp_path / "encoder")
+    whole = BertModel.from_pretrained(folder)
+    whole.to(getattr(torch, half)).save_pretrained(folder)
+    encoder = load_encoder(str(folder))
+    assert encoder.model.dtype == torch.float32
+    cold = encoder.embed(TEXTS)
+    assert cold.dtype == np.float32
+    assert np.allclose(np.linalg.norm(cold, axis=1), 1, atol=1e-6)
+
+
+def test_vectors_of_a_card_that_computes_in_halves_are_whole() -> None:
+    class Halves:
+        device = type("Device", (), {"type": "cuda"})
+
+        def encode(self, texts: list[str], **_: object) -> np.ndarray:
+            return np.ones((len(texts), 4), np.float16) / 2
+
+    assert Encoder(Halves()).embed(["a", "b"]).dtype == np.float32

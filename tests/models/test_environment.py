@@ -1,0 +1,54 @@
+"""What the environment says of how models compute is checked before anything is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.api.export import export
+from support.exported_studies import small_study
+from support.studies import write_csv
+
+WRONG = [("CHOOSE_THREADS", "two"), ("CHOOSE_THREADS", "²"), ("CHOOSE_DTYPE", "float64")]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return a labelled file, a study of it and an export."""
+    folder = tmp_path_factory.mktemp("stated")
+    study = small_study(folder, "tfidf")
+    made = export(study, folder / "made", candidate="tfidf").folder
+    return {"DATA": write_csv(folder / "rows.csv"), "STUDY": study, "MADE": made}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["compare", "DATA", "--out", "new"],
+        ["demo", "--out", "new"],
+        ["plan", "DATA"],
+        ["plan", "DATA", "--no-forecast"],
+        ["export", "STUDY", "new"],
+        ["predict", "MADE", "DATA"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(("name", "wrong"), WRONG)
+def test_a_wrong_setting_is_one_red_line(
+    choose: Callable[..., Any],
+    places: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    name: str,
+    wrong: str,
+) -> None:
+    monkeypatch.setenv(name, wrong)
+    result = choose(*[places.get(word, word) for word in command])
+    assert result.code == 2
+    assert result.out == ""
+    assert len(result.err.strip().splitlines()) == 1
+    assert result.err.startswith(f"Error: {name} is '{wrong}'")
+    assert not Path("new").exists()

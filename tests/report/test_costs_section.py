@@ -1,0 +1,148 @@
+"""Money in the three reports: there where it is priced, and what is missing where it is not."""
+
+from dataclasses import replace
+from datetime import date
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from choose.formatting import dollars, months, rough
+from choose.judge.evidence import Rule
+from choose.judge.verdict import judge
+from choose.report.html.line_charts import volumes
+from choose.report.html.page import render_html
+from choose.report.markdown import render_markdown
+from choose.report.terminal.decision_page import render
+from choose.schema.decision import Decision
+from support.decisions import HOSTILE, decision
+from support.priced_studies import HOURS, retiring, rule, world
+
+
+@pytest.fixture(scope="module")
+def priced() -> Decision:
+    evidence = retiring(world(0.86, 0.8, rows=900), "lora", date(2027, 6, 1))
+    runs = tuple(
+        replace(r, artefact_mb=4.0, base_mb=300.0) if r.trial.candidate == "lora" else r
+        for r in evidence.runs
+    )
+    prices = rule(
+        refresh_months=4, refresh_labels=50, refresh_hours=HOURS, tasks=10, machine_gb=1.0
+    )
+    return judge(replace(evidence, runs=runs), prices)
+
+
+def screen(found: Decision, width: int = 110) -> str:
+    console = Console(width=width, record=True, file=StringIO())
+    console.print(render(found))
+    return console.export_text()
+
+
+@pytest.mark.parametrize("form", [lambda d: screen(d, 200), render_markdown, render_html])
+def test_every_report_says_what_it_costs_and_when_it_pays(priced, form):
+    text = " ".join(form(priced).replace("\\", "").split())
+    pair = next(b for b in priced.breakeven if (b.a, b.b) == ("lora", "probe"))
+    assert f"costs {dollars(pair.extra_usd)} more to build and refresh" in text
+    assert f"pays from about {rough(pair.requests.value)} answers on" in text
+    assert "The model of lora is retired on 2027-06-01, 6 months into its use." in text
+    assert "10 tasks on one base take 340 MB" in text
+    assert "$3.60 against $14.40 an hour" in text
+    assert "Counted over 12 months at 10,000 answers a month" in text
+
+
+@pytest.mark.parametrize("form", [screen, render_markdown, render_html])
+def test_unpriced_there_is_no_dollar(form):
+    found = judge(world(rows=300), Rule())
+    text = form(found)
+    assert "retired" not in text
+    assert "pays from" not in text
+    if form is not render_markdown:
+        assert "Dollars and break-even need prices" in " ".join(text.split())
+    else:
+        assert "What it costs" not in text
+
+
+def test_one_missing_price_is_named():
+    found = judge(world(rows=300), rule(volume_per_month=None))
+    assert "lacks costs.volume_per_month" in " ".join(screen(found, 200).split())
+    found = judge(world(rows=300), rule(value_per_right_answer=None))
+    assert "lacks costs.value_per_right_answer" in " ".join(screen(found, 200).split())
+
+
+def test_the_chart_of_volumes_is_told_without_colour(priced):
+    figure = volumes(priced)
+    assert figure is not None
+    assert "stroke-dasharray" in figure.drawing
+    assert "lora" in figure.drawing
+    assert "probe costs least at 10,000 answers a month" in figure.caption
+    assert volumes(judge(world(rows=300), Rule())) is None
+    assert volumes(decision()) is None
+
+
+def test_where_the_lines_cross_the_caption_says_so():
+    found = judge(world(0.86, 0.8, rows=3000), rule(value_per_right_answer=0.3))
+    pair = next(b for b in found.breakeven if (b.a, b.b) == ("lora", "probe"))
+    caption = volumes(found).caption
+    assert "then lora from about" in caption
+    said = float(caption.split("lora from about ")[1].split(" on")[0].replace(",", ""))
+    # Accuracies of the cards against the paired gain, on a grid of steps of 12 %.
+    assert said == pytest.approx(pair.requests_per_month.value, rel=0.2)
+
+
+def test_hostile_names_do_nothing(priced):
+    changed = priced.model_copy(
+        update={
+            "breakeven": tuple(
+                b.model_copy(update={"a": HOSTILE, "b": HOSTILE}) for b in priced.breakeven
+            ),
+            "scorecards": tuple(
+                c.model_copy(update={"candidate": f"{HOSTILE}{i}"})
+                for i, c in enumerate(priced.scorecards)
+            ),
+            "verdict": priced.verdict.model_copy(update={"use_meanwhile": HOSTILE}),
+            "moves": tuple(m.model_copy(update={"candidate": HOSTILE}) for m in priced.moves),
+        }
+    )
+    text = screen(changed)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    page = render_html(changed)
+    assert "\x1b" not in page
+    assert "\x1b" not in render_markdown(changed)
+
+
+def test_the_record_survives_its_json(priced):
+    text = priced.model_dump_json(by_alias=True)
+    again = Decision.model_validate_json(text)
+    assert again.breakeven == priced.breakeven
+    assert again.moves == priced.moves
+    assert again.model_dump_json(by_alias=True) == text
+
+
+def test_a_record_of_before_can_still_be_read():
+    old = decision().model_dump(mode="json", by_alias=True)
+    for key in ("breakeven", "moves"):
+        del old[key]
+    for card in old["scorecards"]:
+        card["cost"] = {k: card["cost"][k] for k in ("fit_seconds", "ms_per_item", "artefact_mb")}
+    assert "What it costs" in screen(Decision.model_validate(old))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (4100, "$4,100"),
+        (12.5, "$12.50"),
+        (0.5, "$0.50"),
+        (0.0042, "$0.0042"),
+        (0, "$0"),
+        (-3, "-$3.00"),
+    ],
+)
+def test_money_reads_as_money(value, text):
+    assert dollars(value) == text
+
+
+def test_times_and_large_numbers_read_as_such():
+    assert (months(12), months(1), months(5.94)) == ("12 months", "1 month", "5.9 months")
+    assert [rough(n) for n in (7.7, 12, 48_312, 1_249_000)] == ["7.7", "12", "48,000", "1,200,000"]

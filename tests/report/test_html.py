@@ -1,0 +1,223 @@
+"""The HTML page: everything in it, nothing that runs, nothing that leaves."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from choose.report.format import KINDS
+from choose.report.html.page import plainly, render_html
+from choose.report.markdown import render_markdown
+from choose.schema.decision import Decision, Method, Note, PromptText
+from choose.schema.diagnosis import Audit, Suspect
+from support import decisions
+from support.html import VECTORS, parsed
+
+BROWSER = next(
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
+)
+
+
+def poisoned(vectors: tuple[str, ...]) -> Decision:
+    """Put every vector where text of data, models or errors can stand."""
+    told = PromptText(candidate="prompt", setting="bare", text="Classify.\nText:")
+    notes = (Note(candidate="prompt", text="Cut.", fits=2),)
+    method = Method(prompts=(told,), notes=notes, draws=(0,), settings="[grid]\nseeds = 1\n")
+    decided = decisions.served().model_copy(update={"method": method})
+    text = decided.model_dump(mode="json", by_alias=True)
+    names = iter(vectors * 50)
+
+    def poison(value: object, key: str = "") -> object:
+        if isinstance(value, dict):
+            return {k: poison(v, k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [poison(v, key) for v in value]
+        free = {
+            "labels",
+            "label",
+            "name",
+            "why",
+            "headline",
+            "reasons",
+            "flips",
+            "next",
+            "evidence",
+            "model",
+            "errors",
+            "left_out",
+            "findings",
+            "view",
+            "method",
+            "candidate",
+            "setting",
+            "text",
+            "settings",
+            "behind",
+        }
+        return f"{value} {next(names)}" if isinstance(value, str) and key in free else value
+
+    return Decision.model_validate(poison(text))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_verdict_makes_a_whole_page(kind: str) -> None:
+    page = render_html(decisions.decision(kind))  # type: ignore[arg-type]
+    tags = parsed(page)
+    assert not tags.open
+    assert not tags.wrong
+    assert decisions.HEADLINES[kind] in page.replace("&#39;", "'")  # type: ignore[index]
+    assert len(page) < 1_000_000
+
+
+def test_a_record_with_nothing_measured_makes_a_page() -> None:
+    page = render_html(decisions.bare())
+    assert "None" not in re.sub(r"None of these", "", page)
+    assert not parsed(page).open
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown], ids=["page", "pull request"])
+def test_a_served_model_shows_its_speed_and_the_fits_what_they_noted(
+    render: Callable[[Decision], str],
+) -> None:
+    text = re.sub(r"<[^>]+>|\\\\", " ", render(decisions.served()))
+    for said in ("Behind endpoints", "0.81", "2.4", "62.0", "gpt-x at api.example.com"):
+        assert said in text
+    assert "asked 100 rows 3 times" in text
+    assert "58 to 61 texts were cut to 96 tokens. (5 fits)" in text
+    assert "no early stopping. (" not in text
+    assert "Behind endpoints" not in render(decisions.decision())
+
+
+def test_sections_are_listed_and_led_to() -> None:
+    page = render_html(decisions.served())
+    listed = re.findall(r'<a href="#([a-z]+)">', page[page.index("<nav") : page.index("</nav>")])
+    assert {"candidates", "endpoints", "method", "again"} <= set(listed)
+    assert "suspects" not in listed
+
+
+def test_a_range_is_said_in_words_on_the_first_screen() -> None:
+    assert plainly("(95 % interval -0.1 to 6.0).") == "(likely between -0.1 and 6.0)."
+    assert plainly("95 % interval 3 to more than 9;") == "likely between 3 and more than 9;"
+    assert "likely range" in plainly("nothing (upper end of the 95 % interval)")
+
+
+def test_the_first_screen_speaks_without_statistics() -> None:
+    page = render_html(decisions.decision())
+    first = re.sub(r"<[^>]+>", " ", page[page.index("<header>") : page.index("</header>")])
+    for word in ("interval", "p-value", "Holm", "variance", "estimand", "standard deviation"):
+        assert word not in first
+
+
+def test_every_figure_of_the_record_is_on_the_page() -> None:
+    decision = decisions.decision()
+    page = render_html(decision)
+    for card in decision.scorecards:
+        if card.accuracy:
+            assert f"{100 * card.accuracy.value:.1f}" in page
+    for gate in decision.gates:
+        assert gate.name in page
+
+
+def test_a_page_for_many_rows_is_small_enough_for_a_mail() -> None:
+    texts = {str(i): "word " * 400 for i in range(3000)}
+    suspects = tuple(
+        Suspect(id=str(i), label="a", suggested="b", score=3.0, agree=2, answered=3)
+        for i in range(3000)
+    )
+    audit = Audit(
+        auditors=("probe",), rows=3000, accuracy=decisions.interval(0.9), suspects=suspects
+    )
+    page = render_html(decisions.decision().model_copy(update={"audit": audit}), texts)
+    assert "word word" in page
+    assert len(page.encode()) < 2_000_000
+
+
+def test_tables_have_heads_and_charts_have_words() -> None:
+    tags = parsed(render_html(decisions.decision())).seen
+    assert all("scope" in attrs for tag, attrs in tags if tag == "th")
+    charts = [attrs for tag, attrs in tags if tag == "svg"]
+    assert len(charts) >= 3
+    assert all(attrs.get("role") == "img" and attrs.get("aria-label") for attrs in charts)
+
+
+def test_hostile_text_makes_no_tag_no_handler_and_no_address() -> None:
+    tags = parsed(render_html(poisoned(VECTORS))).seen
+    allowed = {tag for tag, _ in parsed(render_html(decisions.served())).seen} | {"pre", "code"}
+    assert {tag for tag, _ in tags} <= allowed
+    for tag, attrs in tags:
+        assert not [name for name in attrs if name.startswith("on")], tag
+        assert "javascript:" not in str(attrs.get("href", ""))
+        assert tag not in ("script", "iframe", "object", "embed", "img", "link")
+    page = render_html(poisoned(VECTORS))
+    assert "{{ 7 * 7 }}" in page  # shown, not computed
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_nothing_runs_and_no_request_leaves_in_a_real_browser(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Trap(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.send_header("Connection", "close")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Trap)
+    Thread(target=server.serve_forever, daemon=True).start()
+    vectors = tuple(v.replace("PORT", str(server.server_port)) for v in VECTORS)
+    page = tmp_path / "report.html"
+    page.write_text(render_html(poisoned(vectors)), encoding="utf-8")
+    # The same text as markup, to see that the trap would have caught it.
+    bait = tmp_path / "bait.html"
+    bait.write_text(f"<body>{''.join(vectors)}", encoding="utf-8")
+    try:
+        assert "owned" in dom(bait, tmp_path)
+        assert asked
+        asked.clear()
+        shown = dom(page, tmp_path)
+    finally:
+        server.shutdown()
+    assert not asked
+    assert "<title>owned" not in shown
+    assert re.search(r"<title>choose: [^<]*&lt;script&gt;|<title>choose: ", shown)
+
+
+def dom(page: Path, home: Path) -> str:
+    """Return the document after a browser has loaded it and let scripts run."""
+    assert BROWSER is not None
+    done = subprocess.run(
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--dump-dom",
+            f"--user-data-dir={home / 'profile'}",
+            "--virtual-time-budget=3000",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout

@@ -1,0 +1,96 @@
+"""The report's section on labels: what it says, and that text from data cannot harm a terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from choose.report.terminal.decision_page import render
+from choose.schema.base import Interval
+from choose.schema.diagnosis import Agreement, Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
+from support import decisions
+
+
+def suspect(id="T012", label="billing", suggested="payouts"):
+    return Suspect(id=id, label=label, suggested=suggested, score=3.2, agree=2, answered=3)
+
+
+def found(**facts):
+    fields = {
+        "auditors": ("probe", "tfidf"),
+        "rows": 602,
+        "accuracy": Interval(value=0.857, low=0.827, high=0.883),
+        "net_accuracy": 0.893,
+        "noise": NoiseBand(low=0.018, high=0.173, confident_learning=0.078, assumption="So it is."),
+        "ceiling": Interval(value=0.959, low=0.827, high=0.982),
+        "contradicted": 86,
+        "suspected": 28,
+        "suspects": tuple(suspect(f"T{i:03}") for i in range(12)),
+        "overlaps": (LabelOverlap(a="billing", b="payouts", doubted=12, rows=150),),
+        "agreement": Agreement(
+            annotators=3,
+            questions=150,
+            pairwise=Interval(value=0.947, low=0.902, high=0.968),
+            alpha=Interval(value=0.94, low=0.9, high=0.97),
+        ),
+        "gain": RelabelGain(
+            candidate="probe", rows=28, gain=Interval(value=0.019, low=0.01, high=0.038)
+        ),
+        **facts,
+    }
+    return Audit(**fields)
+
+
+def shown(audit, width=100):
+    out = io.StringIO()
+    decision = decisions.decision().model_copy(update={"audit": audit})
+    Console(file=out, width=width, highlight=False).print(render(decision))
+    lines = out.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    return " ".join(out.getvalue().split())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 160])
+def test_the_section_says_what_the_record_holds(width):
+    said = shown(found(), width)
+    for part in (
+        "Between 1.8 and 17.3 of 100 labels may be wrong; confident learning says 7.8",
+        "So it is.",
+        "Perfect answers would get 82.7–98.2 of 100 right",  # noqa: RUF001
+        "billing and payouts are taken for each other: 12 doubted rows of 150.",
+        "Two of 3 annotators agree on 94.7 of 100",
+        "alpha is 0.94",
+        "the 28 most doubted rows would add about 1.9 points",
+        "contradict 86 labels; 28 are worth a look",
+        "No row was left out and no label changed",
+        "T009",
+        "2 of 3",
+    ):
+        assert part in said
+    assert "T010" not in said  # ten at most
+
+
+def test_a_refusal_is_said_with_its_reason():
+    said = shown(found(noise=None, ceiling=None, gain=None, no_estimate="Too weak an auditor."))
+    assert "How many labels are wrong is not known. Too weak an auditor." in said
+    assert "would add about" not in said
+
+
+def test_no_audit_no_section():
+    assert "Labels to look at" not in shown(None)
+
+
+def test_hostile_text_is_shown_and_not_obeyed():
+    evil = decisions.HOSTILE
+    said = shown(
+        found(
+            suspects=(suspect(evil, evil, evil),),
+            overlaps=(LabelOverlap(a=evil, b=evil, doubted=2, rows=4),),
+            auditors=(evil,),
+            gain=RelabelGain(candidate=evil, rows=1, gain=Interval(value=0.1)),
+        )
+    )
+    assert not set("\x1b\x07\x9b\u202e\udc80") & set(said)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from choose.errors import StudyError
+from choose.report.markdown import literal, render_markdown, sentence
+from choose.report.write import check_output, write_report
+from choose.schema.decision import Decision
+from support import decisions
+
+
+def test_the_verdict_stands_first() -> None:
+    text = render_markdown(decisions.decision("adopt"))
+    assert text.startswith(f"## {decisions.HEADLINES['adopt'][:20]}")
+    assert "### Candidates" in text
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
+    for decision in (decisions.decision(), decisions.hostile()):
+        widths = set()
+        for line in render_markdown(decision).splitlines():
+            if line.startswith("| "):
+                widths.add(line.replace("\\|", "").count("|"))
+        assert widths <= {4, 10}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<img src=x>", "[x](javascript:alert(1))", "`x`", "@everyone", "a|b", "![x](http://e)", "# x"],
+)
+def test_text_is_shown_and_not_followed(text: str) -> None:
+    for escaped in (literal(text), sentence(text)):
+        assert "<" not in escaped
+        assert "](" not in escaped.replace("\\](", "").replace("\\]\\(", "")
+        assert "\\@" in escaped or "@" not in text
+        assert "\\|" in escaped or "|" not in text
+
+
+@pytest.mark.parametrize("ending", [".html", ".md", ".json"])
+def test_the_ending_names_the_form(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"r{ending}"
+    write_report(decisions.decision(), path)
+    text = path.read_text(encoding="utf-8")
+    if ending == ".json":
+        assert Decision.model_validate_json(text) == decisions.decision()
+    else:
+        assert "card" in text
+
+
+def test_an_unknown_ending_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"Allowed: \.html, \.md, \.json"):
+        check_output(tmp_path / "report.pdf")
+    folder = tmp_path / "x.html"
+    folder.mkdir()
+    with pytest.raises(StudyError, match="folder"):
+        check_output(folder)

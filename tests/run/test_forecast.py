@@ -1,0 +1,282 @@
+"""What trials will take is told from their beginnings; a budget's first passes ask alike."""
+
+from __future__ import annotations
+
+import time
+from math import inf
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+
+from choose.api.plan import plan
+from choose.run.budget import SHARED, Pacing
+from choose.run.events import left_out_sentences
+from choose.run.forecast import Sums, forecast, rehearse
+from choose.run.local import Limits, run_jobs
+from choose.run.probe import Pace, ask_some, begin
+from choose.run.timed_predict import Need, shares
+from choose.store.store import Store
+from choose.study.grid import Job
+from choose.study.grid_points import FIRST_PASS
+from choose.types import Answers, Item
+from support import fake_strategies as fakes
+from support.studies import dataset, study, write_csv
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.install(monkeypatch)
+    fakes.Remembers.known.clear()
+    fakes.Steady.fits.clear()
+
+
+def pace(fit: float, ask: float | None) -> Pace:
+    return Pace(load=0.0, fits=((100, fit),), ask=ask)
+
+
+# --- shares of a budget ------------------------------------------------------------------------
+
+
+def test_all_are_asked_the_same_number_of_rows() -> None:
+    found = shares({"a": Need(10, 0.1, 300), "b": Need(0, 0.4, 300), "c": Need(40, 0.1, 300)}, 140)
+    asked = [(found["a"] - 10) / 0.1, found["b"] / 0.4, (found["c"] - 40) / 0.1]
+    assert asked == pytest.approx([150, 150, 150])
+    assert sum(found.values()) == pytest.approx(140)
+
+
+def test_who_has_fewer_rows_leaves_the_others_more() -> None:
+    found = shares({"a": Need(0, 1.0, 50), "b": Need(0, 1.0, 300)}, 200)
+    assert found == pytest.approx({"a": 50, "b": 150})
+
+
+def test_an_unknown_need_gets_an_even_share() -> None:
+    found = shares({"a": None, "b": Need(0, 1.0, 300)}, 100)
+    assert found == pytest.approx({"a": 50, "b": 50})
+    assert shares({"a": None, "b": None}, 100) == pytest.approx({"a": 50, "b": 50})
+    assert pace(0, None).need(300) is None
+
+
+def test_where_hardly_a_row_would_be_left_the_dearest_waits_for_what_is_left() -> None:
+    needs = {"a": Need(140, 0.04, 300), "b": Need(135, 1.9, 300), "c": Need(14, 0.23, 300)}
+    found = shares(needs, 280)
+    assert found["a"] == pytest.approx(140 + 300 * 0.04), "all its rows take little"
+    assert (found["c"] - 14) / 0.23 == pytest.approx(300)
+    assert found["b"] == pytest.approx(280 - found["a"] - found["c"])
+
+
+def waiting_three(budget: float) -> Pacing:
+    data = dataset(rows=300)
+    _, _, jobs = plan(study("steady", "sluggish", "slow"), data)
+    waiting: dict[str, Job] = {}
+    for job in jobs:
+        if job.trial.candidate in ("steady", "sluggish", "slow"):
+            waiting.setdefault(job.trial.candidate, job)
+    pacing = Pacing(data, budget, waiting)
+    pacing.paces = {"steady": pace(50, 0.1), "sluggish": pace(0, 0.2), "slow": pace(0, 0.1)}
+    return pacing
+
+
+def test_first_passes_go_by_cost_and_unknown_ones_first() -> None:
+    pacing = waiting_three(60.0)
+    pacing.paces["slow"] = None
+    assert [j.trial.candidate for j in pacing.ordered()] == ["slow", "sluggish", "steady"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "share"),
+    [
+        (750.0, 750 - 60 * 0.3),  # all that the other two do not need for their 60 rows each
+        (65.0, 50 + 37.5 * 0.1),  # too little for all rows: 37.5 of each, and no more
+    ],
+)
+def test_what_nobody_needs_is_for_a_fit_that_takes_longer(seconds: float, share: float) -> None:
+    pacing = waiting_three(1000.0)
+    pacing.until = perf_counter() + seconds
+    found = pacing.deadline("steady", 1000.0).share - perf_counter()
+    assert found == pytest.approx(share, abs=0.1)
+
+
+def test_time_enough_is_time_for_all() -> None:
+    found = shares({"a": Need(1, 0.1, 30), "b": Need(2, 0.1, 30)}, 1000)
+    assert found == pytest.approx({"a": 4.0, "b": 5.0})
+
+
+def test_a_trial_made_again_for_its_views_costs_what_is_not_remembered_of_it() -> None:
+    data = dataset(rows=300)
+    _, _, jobs = plan(study("steady", wordings=False, seeds=1), data)
+    own = [j for j in jobs if j.trial.candidate == "steady" and j.trial.fold == 0]
+    first, views = (next(j for j in own if j.part == part) for part in (FIRST_PASS, "views"))
+    assert first.trial.key == views.trial.key
+    rows, asked = len(data.folds[0].questions), views.view_rows // len(data.folds) * 3
+    for same, again in ((0.1, 0.0), (0.0, 5.0 + 0.1 * rows)):
+        one = Pace(load=0.0, fits=((240, 5.0),), ask=0.1, same=same)
+        sums = Sums(data, {"steady": one})
+        sums.add(first)
+        assert sums.seconds["steady"] == pytest.approx(5.0 + 0.1 * rows)
+        sums.add(views)
+        assert sums.seconds["steady"] == pytest.approx(5.0 + 0.1 * rows + again + 0.1 * asked)
+        assert sums.asked["steady"] == rows + asked, "a store holds the clean rows once"
+
+
+# --- rehearsal ---------------------------------------------------------------------------------
+
+
+def jobs_of(name: str, rows: int = 300, **grid: object):  # type: ignore[no-untyped-def]
+    data = dataset(rows=rows)
+    _, _, jobs = plan(study(name, **grid), data)
+    return data, [j for j in jobs if j.trial.candidate == name]
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_fit_is_forecast_from_its_first_steps() -> None:
+    data, jobs = jobs_of("steady")
+    start = perf_counter()
+    found = rehearse(jobs[0], data, seconds=0.2)
+    assert perf_counter() - start < 1.5
+    assert found.fit(240) == pytest.approx(0.96, rel=0.25)
+    assert found.fit(120) == pytest.approx(0.48, rel=0.3)
+    assert found.ask == pytest.approx(0.002, rel=0.4)
+    assert found.met < 0.001
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_what_is_remembered_is_told_apart() -> None:
+    data, jobs = jobs_of("remembers")
+    found = rehearse(jobs[0], data, seconds=0.2)
+    assert found.ask == pytest.approx(0.002, rel=0.4)
+    assert found.met == pytest.approx(0.002, rel=0.4)
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_fit_that_came_to_its_end_is_not_done_twice(tmp_path: Path) -> None:
+    data, jobs = jobs_of("steady", rows=60)
+    begun = begin(jobs[0], data, seconds=5.0)
+    assert begun.fitted is not None
+    store = Store.create(tmp_path / "st")
+    fakes.Steady.fits.clear()
+    run_jobs(jobs[:1], data, store, Limits(60.0), lambda job, run: None)
+    assert fakes.Steady.fits == [48]
+    run = store.get(jobs[0].trial)
+    assert run is not None
+    assert run.fit_seconds == pytest.approx(48 * 0.004, rel=0.4)
+    assert run.seconds_spent == pytest.approx(run.seconds_alone)
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_run_takes_what_was_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.001)
+    monkeypatch.setattr(fakes.Remembers, "ask_seconds", 0.01)
+    data = dataset(rows=120)
+    what = study("steady", "remembers", sizes=(0.5, 1.0), noise=(0.0, 0.2), views=("typos",))
+    _, _, jobs = plan(what, data)
+    jobs = [job for job in jobs if job.trial.candidate in ("steady", "remembers")]
+    found = {one.candidate: one for one in forecast(jobs, data, None)}
+    fakes.Remembers.known.clear()
+    spent: dict[str, float] = {}
+    started = [0.0]
+
+    def watch(job, run) -> None:  # type: ignore[no-untyped-def]
+        if run is None:
+            started[0] = time.perf_counter()
+        else:
+            took = time.perf_counter() - started[0]
+            spent[job.trial.candidate] = spent.get(job.trial.candidate, 0.0) + took
+
+    run_jobs(jobs, data, Store.create(tmp_path / "st"), Limits(), watch)
+    for name in ("steady", "remembers"):
+        assert found[name].trials == sum(j.trial.candidate == name for j in jobs)
+        seconds = found[name].seconds
+        assert seconds is not None
+        assert 1 / 1.5 < seconds / spent[name] < 1.5
+
+
+def test_a_candidate_that_fails_is_forecast_to(tmp_path: Path) -> None:
+    data, jobs = jobs_of("broken", rows=60)
+    (found,) = forecast(jobs, data, None)
+    assert found.seconds is None
+    assert "on fire" in (found.why_not or "")
+
+
+# --- what a budget does ------------------------------------------------------------------------
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_budget_asks_dear_candidates_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = dataset(rows=1500)
+    _, _, jobs = plan(study("steady", "sluggish", wordings=False), data)
+    first = [j for j in jobs if j.trial.candidate in ("steady", "sluggish") and j.trial.fold == 0]
+    first = [j for j in first if j.part == "the first pass"]
+    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.001)
+    fits, each = 2 * 1200 * 0.001, 0.022
+    budget = (fits + 200 * each) / SHARED
+    start, store = perf_counter(), Store.create(tmp_path / "st")
+    outcome = run_jobs(first, data, store, Limits(budget), lambda job, run: None)
+    assert perf_counter() - start < 1.1 * budget
+    runs = [store.get(job.trial) for job in first]
+    asked = [len(run.asked["clean", 0]) for run in runs if run is not None]
+    assert len(asked) == 2
+    # Even shares of the time would ask the slower one about 100 rows, and the other all 300.
+    assert min(asked) >= 150
+    assert not outcome.left_out
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_fit_that_cannot_end_in_time_is_not_begun_and_said(tmp_path: Path) -> None:
+    data, jobs = jobs_of("steady", rows=1500)
+    start = perf_counter()
+    outcome = run_jobs(
+        jobs[:3], data, Store.create(tmp_path / "st"), Limits(1.0), lambda job, run: None
+    )
+    assert perf_counter() - start < 1.1
+    assert outcome.too_long["steady"] == pytest.approx(4.8, rel=0.3)
+    assert any("one fit would take about" in s for s in left_out_sentences(outcome))
+    assert len(outcome.left_out) == 3
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_fit_that_is_forecast_wrong_is_stopped_with_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("choose.run.budget.SURE", inf)
+    data, jobs = jobs_of("steady", rows=1500)
+    start, store = perf_counter(), Store.create(tmp_path / "st")
+    outcome = run_jobs(jobs[:1], data, store, Limits(1.0), lambda job, run: None)
+    assert perf_counter() - start < 1.1
+    assert outcome.left_out == jobs[:1]
+    assert store.get(jobs[0].trial) is None
+
+
+def test_the_plan_shows_what_it_will_take(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    data = write_csv(tmp_path / "words.csv")
+    flags = ("-s", "tfidf", "--seeds", "2", "--sizes", "1", "--noise", "0")
+    said = " ".join(choose("plan", data, *flags).out.split())
+    assert "all of it" in said
+    assert "suffices for all of it" in said
+    assert not Path(".choose").exists()
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_cheap_fit_is_never_stopped_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fakes.Steady, "cheap", True)
+    data, jobs = jobs_of("steady", rows=300)
+    found = rehearse(jobs[0], data, seconds=0.05)
+    assert found.ask is not None
+    assert found.fits[-1][0] < 240  # no more rows than the time allows
+    assert found.fit(240) == pytest.approx(0.96, rel=0.4)
+
+
+def test_one_question_may_take_all_of_a_beginning() -> None:
+    class Ponders:
+        def predict(self, items: list[Item]) -> Answers:
+            time.sleep(0.1 * len(items))
+            return Answers(outputs=("a",) * len(items), status=("ok",) * len(items))
+
+    items = [Item(id=f"r{i}", text="x") for i in range(20)]
+    asked = ask_some(Ponders(), items, 0.05)  # type: ignore[arg-type]
+    assert asked.rows == 1
+    assert asked.each is not None
+    assert asked.each >= 0.1
+    assert ask_some(Ponders(), items, 2.0).rows == 13  # type: ignore[arg-type]

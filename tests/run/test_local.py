@@ -1,0 +1,340 @@
+"""Running: failures are findings, budgets hold, interruptions lose nothing, resume is free."""
+
+import pickle
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from time import perf_counter, process_time
+
+import numpy as np
+import pytest
+
+from choose.api.plan import plan
+from choose.progress import OutOfTime
+from choose.run.events import left_out_sentences
+from choose.run.local import Limits, run_jobs
+from choose.run.race import Race, whole_cost
+from choose.run.timed_predict import CHUNK, Deadline
+from choose.run.trial import run_group, run_trial
+from choose.store.store import Store
+from choose.study.config import Study
+from choose.study.grid import Job
+from choose.types import Dataset, Run
+from support import fake_strategies as fakes
+from support.studies import dataset, study
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.install(monkeypatch)
+
+
+class Seen(list[tuple[Job, Run | None]]):
+    def __call__(self, job: Job, run: Run | None) -> None:
+        self.append((job, run))
+
+    def ran(self) -> list[str]:
+        return [job.trial.candidate for job, run in self if run is None]
+
+
+def prepare(path: Path, what: Study) -> tuple[Store, Dataset, list[Job]]:
+    data = dataset()
+    store = Store.create(path / "st")
+    store.begin(what.model_dump(mode="json", exclude_none=True), data)
+    _, _, jobs = plan(what, data)
+    store.plan((job.trial for job in jobs), [])
+    return store, data, jobs
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("broken", "ValueError: the weights are [bold red]on fire[/]"),
+        ("liar", "'no such label'"),
+        ("short", "11 answers to 12 items"),
+    ],
+)
+def test_a_strategy_that_misbehaves_is_recorded_and_stops_nobody(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    store, data, jobs = prepare(tmp_path, study("tfidf", name, wordings=False))
+    outcome = run_jobs(jobs, data, store, Limits(), Seen())
+    assert not outcome.left_out
+    runs = {job.trial.candidate: store.get(job.trial) for job in jobs}
+    failed = store.get(next(j.trial for j in jobs if j.trial.candidate == name))
+    assert failed is not None
+    assert message in (failed.error or "")
+    assert not failed.answers
+    tfidf = runs["tfidf"]
+    assert tfidf is not None
+    assert tfidf.error is None
+    assert "Traceback" in (store.path / "trials" / failed.trial.key / "trial.json").read_text()
+
+
+def test_a_candidate_that_only_fails_is_not_tried_on_every_fold(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("broken"))
+    seen = Seen()
+    run_jobs(jobs, data, store, Limits(), seen)
+    assert seen.ran().count("broken") == 1
+
+
+def test_unusable_answers_stay_unusable(tmp_path: Path) -> None:
+    _, data, jobs = prepare(tmp_path, study("mute"))
+    run = run_trial(next(j for j in jobs if j.trial.candidate == "mute"), data)
+    assert set(run.answers["clean", 0].outputs) == {None}
+    assert set(run.answers["clean", 0].status) == {"empty"}
+
+
+def test_what_exists_is_not_run_again(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("tfidf", "slow"))
+    run_jobs(jobs, data, store, Limits(), Seen())
+    again, start = Seen(), process_time()
+    outcome = run_jobs(jobs, data, store, Limits(), again)
+    assert not again.ran()
+    assert not outcome.left_out
+    assert process_time() - start < 0.5
+
+
+def test_a_view_that_is_missing_is_asked(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("tfidf"))
+    run_jobs(jobs, data, store, Limits(), Seen())
+    next(store.path.glob("trials/*/typos-0.parquet")).unlink()
+    again = Seen()
+    run_jobs(jobs, data, store, Limits(), again)
+    assert len(again.ran()) == 1
+
+
+def test_a_budget_leaves_repetitions_out_but_no_candidate(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("tfidf", "slow", seeds=3))
+    seen, start = Seen(), perf_counter()
+    outcome = run_jobs(jobs, data, store, Limits(1.0), seen)
+    assert perf_counter() - start < 2.0
+    assert {"majority", "tfidf", "slow"} <= set(seen.ran())
+    assert any(s.startswith("slow: ") and "budget" in s for s in left_out_sentences(outcome))
+
+
+def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("tfidf", "impatient", wordings=False))
+    outcome = run_jobs(jobs, data, store, Limits(), Seen())
+    assert outcome.interrupted
+    done = [job for job in jobs if store.done(job.trial, job.all_views)]
+    assert {job.trial.candidate for job in done} >= {"majority", "tfidf"}
+    assert len(done) + len(outcome.stopped) == len(jobs)
+    assert any("stopped by you" in s for s in left_out_sentences(outcome))
+
+
+def test_a_group_can_be_sent_to_another_process_and_gives_the_same(tmp_path: Path) -> None:
+    _, data, jobs = prepare(tmp_path, study("tfidf"))
+    here = [run for run, _ in run_group(jobs[:3], data)]
+    jobs_there, data_there = pickle.loads(pickle.dumps((jobs[:3], data)))
+    there = [run for run, _ in run_group(jobs_there, data_there)]
+    for a, b in zip(here, there, strict=True):
+        assert a.trial.key == b.trial.key
+        assert a.answers["clean", 0].outputs == b.answers["clean", 0].outputs
+
+
+def test_repetitions_are_learnt_side_by_side_and_each_is_kept(tmp_path: Path) -> None:
+    fakes.Together.sizes.clear()
+    store, data, jobs = prepare(tmp_path, study("together", seeds=4, wordings=False, views=()))
+    seen = Seen()
+    outcome = run_jobs(jobs, data, store, Limits(), seen)
+    assert not outcome.left_out
+    # The first fit is alone, so that its cost is known; then what is of one part, up to ten.
+    own = [job for job in jobs if job.trial.candidate == "together"]
+    assert sum(fakes.Together.sizes) == len(own) - 1
+    assert max(fakes.Together.sizes) == 10
+    runs = [store.get(job.trial) for job in jobs]
+    assert all(run is not None and not run.error for run in runs)
+    grouped = [run for run in runs if run and run.group_size > 1]
+    assert len(grouped) == sum(fakes.Together.sizes)
+    assert all(run.fit_seconds is None and run.seconds_spent is not None for run in grouped)
+    watched = [job.trial.key for job, run in seen if run is not None]
+    assert sorted(watched) == sorted(job.trial.key for job in jobs)
+    again = Seen()
+    run_jobs(jobs, data, store, Limits(), again)
+    assert not again.ran()
+
+
+def test_all_that_were_learnt_side_by_side_are_left_out_when_the_time_is_over(
+    tmp_path: Path,
+) -> None:
+    store, data, jobs = prepare(tmp_path, study("late", seeds=4, wordings=False, views=()))
+    outcome = run_jobs(jobs, data, store, Limits(), Seen())
+    done = [job for job in jobs if store.done(job.trial, job.all_views)]
+    assert len(outcome.left_out) > 1
+    assert sorted(j.trial.key for j in [*done, *outcome.left_out]) == sorted(
+        j.trial.key for j in jobs
+    )
+
+
+def test_what_was_answered_before_the_time_was_over_counts() -> None:
+    data = dataset(rows=600)
+    _, _, jobs = plan(study("tiring"), data)
+    job = next(job for job in jobs if job.trial.candidate == "tiring")
+    fakes.Tiring.asked = 0
+    run = run_trial(job, data, Deadline(inf))
+    assert len(run.asked["clean", 0]) == 2 * CHUNK
+    assert run.unasked == len(data.folds[job.trial.fold].questions) - 2 * CHUNK
+    with pytest.raises(OutOfTime):
+        run_trial(job, data, Deadline(inf))  # nothing was answered
+
+
+def test_a_trial_that_was_cut_short_costs_what_all_its_questions_would() -> None:
+    data = dataset()
+    run, _ = next(run_group(plan(study("tfidf"), data)[2][:1], data))
+
+    def cost(spent: float, asking: float, unasked: int) -> float:
+        ids = {("clean", 0): tuple(map(str, range(100)))}
+        facts = {"asked": ids, "unasked": unasked, "predict_seconds": asking}
+        return whole_cost(replace(run, seconds_spent=spent, **facts))
+
+    assert cost(10.0, 4.0, 300) == 10 + 3 * 4
+    assert cost(10.0, 4.0, 0) == 10
+    assert cost(1.0, 4.0, 100) == 2.0, "what was cached costs nothing again"
+
+
+def test_what_breaks_side_by_side_is_fitted_alone_and_breaks_alone(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("apart", seeds=4, wordings=False, views=()))
+    run_jobs(jobs, data, store, Limits(), Seen())
+    runs = {job.trial.seed: store.get(job.trial) for job in jobs if job.trial.fold == 0}
+    errors = {seed: run.error for seed, run in runs.items() if run is not None}
+    assert errors[1] == "ValueError: not with seed one"
+    assert errors[0] is errors[2] is errors[3] is None
+    assert all(run is None or run.group_size == 1 for run in runs.values())
+
+
+def test_what_learns_nothing_beside_others_costs_them_nothing(tmp_path: Path) -> None:
+    store, data, jobs = prepare(tmp_path, study("halting", seeds=4, wordings=False, views=()))
+    run_jobs(jobs, data, store, Limits(), Seen())
+    runs = [run for job in jobs if (run := store.get(job.trial)) is not None]
+    failed = [run for run in runs if run.error]
+    assert failed
+    assert {(run.trial.seed, run.error) for run in failed} == {(1, "ValueError: learnt nothing")}
+    beside = [run for run in runs if run.group_size > 1]
+    assert beside
+    assert {run.trial.seed for run in beside} <= {0, 2, 3}
+
+
+def test_no_target_reaches_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, data, jobs = prepare(tmp_path, study("slow"))
+    asked = []
+    monkeypatch.setattr(
+        fakes.Slow,
+        "predict",
+        lambda self, items: asked.extend(items) or fakes.Fake.predict(self, items),
+    )
+    job = next(j for j in jobs if j.trial.candidate == "slow")
+    run_trial(job, data)
+    targets = {data.examples[item.id].target for item in asked}
+    assert asked
+    assert all(not hasattr(item, "target") and not item.fields for item in asked)
+    assert len(targets) > 1
+
+
+def test_no_question_is_in_the_pool_that_was_learnt_from(tmp_path: Path) -> None:
+    data = dataset()
+    for fold in data.folds:
+        assert not set(fold.pool) & set(fold.questions)
+    assert sorted(data.asked) == sorted(data.examples)
+
+
+def test_a_candidate_far_behind_is_dropped_and_it_is_said_by_how_much(tmp_path: Path) -> None:
+    data = dataset(rows=600)
+    store = Store.create(tmp_path / "st")
+    what = study("tfidf", "slow", wordings=False)
+    store.begin(what.model_dump(mode="json", exclude_none=True), data)
+    _, _, jobs = plan(what, data)
+    store.plan((job.trial for job in jobs), [])
+    seen = Seen()
+    outcome = run_jobs(jobs, data, store, Limits(racing=True), seen)
+    assert seen.ran().count("slow") == 1
+    assert "majority" not in outcome.dropped
+    (sentence,) = left_out_sentences(outcome)
+    assert sentence.startswith("slow: dropped after 120 rows, 67 points behind tfidf")
+
+
+def test_a_deadline_leaves_the_same_rows_unasked_for_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = dataset(rows=900)
+    store = Store.create(tmp_path / "st")
+    what = study("slow", wordings=False)
+    store.begin(what.model_dump(mode="json", exclude_none=True), data)
+    _, _, jobs = plan(what, data)
+    job = next(j for j in jobs if j.trial.candidate == "slow")
+    whole, cut = run_trial(job, data), run_trial(job, data, deadline=Deadline(0.0))
+    ids = cut.asked["clean", 0]
+    assert (len(ids), cut.unasked) == (100, 80)
+    by_id = dict(zip(whole.asked["clean", 0], whole.answers["clean", 0].outputs, strict=True))
+    assert cut.answers["clean", 0].outputs == tuple(by_id[id] for id in ids)
+    again = run_trial(job, data, deadline=Deadline(0.0))
+    assert again.asked["clean", 0] == ids
+    late = run_trial(job, data, deadline=Deadline(0.0, end=0.0))
+    assert (late.asked["clean", 0], late.unasked) == (ids[:25], 155)
+    shares = [
+        np.mean([data.examples[id].target == data.task.labels[0] for id in part])
+        for part in (ids, by_id)
+    ]
+    assert abs(shares[0] - shares[1]) < 0.02  # stratified
+    store.add(cut)
+    assert not store.done(job.trial, ("clean",))
+    kept = store.get(job.trial)
+    assert kept is not None
+    assert kept.unasked == 80
+    store.add(whole)
+    assert store.done(job.trial, ("clean",))
+
+
+def test_a_deadline_far_off_changes_nothing(tmp_path: Path) -> None:
+    _, data, jobs = prepare(tmp_path, study("tfidf"))
+    plain = run_trial(jobs[-1], data)
+    timed = run_trial(jobs[-1], data, deadline=Deadline(perf_counter() + 600))
+    by_id = dict(
+        zip(plain.asked["clean", 0], plain.answers["clean", 0].outputs, strict=True),
+    )
+    assert timed.unasked == 0
+    assert timed.answers["clean", 0].outputs == tuple(by_id[id] for id in timed.asked["clean", 0])
+
+
+@pytest.mark.slow
+def test_a_dear_candidate_takes_its_share_of_the_budget_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = dataset(rows=900)
+    store = Store.create(tmp_path / "st")
+    what = study("slow", wordings=False)
+    store.begin(what.model_dump(mode="json", exclude_none=True), data)
+    _, _, jobs = plan(what, data)
+    first = [j for j in jobs if j.trial.candidate in ("majority", "slow")]
+    outcome = run_jobs(first, data, store, Limits(0.2), Seen())
+    assert outcome.unasked["slow"] > 0
+    assert any("of its first pass were not asked" in s for s in left_out_sentences(outcome))
+    ahead = Seen()
+    run_jobs(first, data, store, Limits(), ahead)  # with time enough, it is completed
+    assert "slow" in ahead.ran()
+    assert all(store.done(j.trial, ("clean",)) for j in first)
+
+
+def race(gained: int, lost: int, both: int) -> Race:
+    found = Race({}, margin=0.02)
+    pairs = [(True, False)] * gained + [(False, True)] * lost + [(True, True)] * both
+    found.right = {
+        "a": {str(i): mine for i, (mine, _) in enumerate(pairs)},
+        "b": {str(i): theirs for i, (_, theirs) in enumerate(pairs)},
+    }
+    return found
+
+
+def test_a_contender_is_kept_and_a_straggler_dropped() -> None:
+    assert not race(10, 20, 90).drop("a")
+    assert race(2, 60, 60).drop("a")
+    assert not race(2, 60, 20).drop("a")  # fewer than 100 rows in common
+
+
+def test_a_race_between_equals_drops_hardly_anybody() -> None:
+    rng = np.random.default_rng(0)
+    dropped = 0
+    for _ in range(2000):
+        gained, lost = rng.multinomial(150, [0.1, 0.1, 0.8])[:2]
+        dropped += race(int(gained), int(lost), 150 - int(gained) - int(lost)).drop("a")
+    assert dropped <= 2

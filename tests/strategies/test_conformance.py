@@ -1,0 +1,204 @@
+"""Every installed strategy keeps the contract, on small models here and on the real ones in
+``make test-slow``; and the contract itself catches those that break it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from choose.conformance import (
+    _WORDS,
+    CHECKS,
+    HOSTILE,
+    TASK,
+    Factory,
+    init_only_stores,
+    keeps_nothing_between_fits,
+    leaves_global_randomness_alone,
+    leaves_the_pool_alone,
+    one_answer_an_item,
+    order_and_batch_do_not_matter,
+    saved_and_loaded_answers_alike,
+)
+from choose.errors import StrategyError
+from choose.models.endpoints.session import connected
+from choose.models.endpoints.settings import Endpoint
+from choose.strategy import Strategy, available, build, hyperparameters
+from choose.types import Answers, Example, Item, Task
+from support import fake_strategies as fakes
+from support import tiny_models as tiny
+from support.chat_server import by_words, transport
+
+Check = Callable[[Factory], None]
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("models")
+    lm, encoder = tiny.causal_lm(folder / "lm"), tiny.encoder(folder / "encoder")
+    return {"model": str(lm), "base": str(lm), "encoder": str(encoder)}
+
+
+@pytest.fixture(autouse=True)
+def behind() -> Iterator[None]:
+    """A model behind an endpoint that reads the words of the toy task."""
+    endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy")}
+    with connected(endpoints, transport=transport(by_words(_WORDS))):
+        yield
+
+
+def factory(name: str, given: Mapping[str, object]) -> Factory:
+    """Return what builds a strategy, with those of the settings given that it knows."""
+    if name == "served":
+        given = {"model": "endpoint:toy"}
+    params = {key: value for key, value in given.items() if key in hyperparameters(name)}
+    return lambda seed: build(name, seed=seed, **params)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", sorted(available()))
+def test_contract(name: str, check: Check, tiny_models: dict[str, str]) -> None:
+    check(factory(name, tiny_models))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
+def test_contract_behind_an_endpoint(name: str, check: Check, tiny_models: dict[str, str]) -> None:
+    make = factory(name, {**tiny_models, "model": "endpoint:toy"})
+    if check is saved_and_loaded_answers_alike:
+        with pytest.raises(StrategyError, match="cannot be exported"):
+            check(make)
+    else:
+        check(make)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", sorted(set(available()) - {"majority", "tfidf", "served"}))
+def test_contract_with_the_default_models(name: str, check: Check) -> None:
+    # The contract is not about accuracy: eight rounds over the pool teach enough to hold it.
+    check(factory(name, {"epochs": 8.0}))
+
+
+class Learner(fakes.Fake):
+    """Answers by shared words; the sound strategy that each culprit below spoils in one way."""
+
+    seeded = False
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        self.task, self.rows = task, [(set(e.text.split()), e.target) for e in examples]
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        outputs = [
+            max(
+                self.task.labels,
+                key=lambda label: sum(
+                    len(words & set(item.text.split()))
+                    for words, target in self.rows
+                    if target == label
+                ),
+            )
+            for item in items
+        ]
+        return Answers(outputs=tuple(outputs), status=("ok",) * len(items))
+
+
+class Greedy(Learner):
+    def __init__(self, *, seed: int) -> None:
+        super().__init__(seed=seed)
+        self.model = object()
+
+
+class Neighbourly(Learner):
+    def predict(self, items: Sequence[Item]) -> Answers:
+        outputs = (TASK.labels[len(items) % 3],) * len(items)
+        return Answers(outputs=outputs, status=("ok",) * len(items))
+
+
+class Hoarder(Learner):
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        old = getattr(self, "rows", [])
+        super().fit(task, examples)
+        self.rows += [(words, "fruit") for words, _ in self.rows] if old else []
+
+
+class Careless(Learner):
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        super().fit(task, examples)
+        self.order = np.random.permutation(3)
+
+
+class Vandal(Learner):
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        super().fit(task, examples)
+        examples.sort(key=lambda e: e.text)  # type: ignore[attr-defined]
+
+
+class Uncertain(Learner):
+    def predict(self, items: Sequence[Item]) -> Answers:
+        return Answers.from_scores(self.task.labels, np.zeros((len(items), 3)))
+
+
+class Keeper(Learner):
+    """Can be saved, and stays sound."""
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir()
+        rows = [[sorted(words), target] for words, target in self.rows]
+        (folder / "rows.json").write_text(json.dumps(rows))
+
+    def load(self, folder: Path) -> None:
+        self.task = TASK
+        self.rows = [(set(w), t) for w, t in json.loads((folder / "rows.json").read_text())]
+
+
+class Forgetful(Keeper):
+    def load(self, folder: Path) -> None:
+        super().load(folder)
+        self.rows = self.rows[:1]
+
+
+class Pickler(Keeper):
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        (folder / "rows.pkl").write_bytes(b"")
+
+
+def test_the_sound_strategy_passes() -> None:
+    for check in CHECKS:
+        check(lambda seed: Learner(seed=seed))
+        check(lambda seed: Keeper(seed=seed))
+
+
+@pytest.mark.parametrize(
+    ("culprit", "check"),
+    [
+        (Greedy, init_only_stores),
+        (Neighbourly, order_and_batch_do_not_matter),
+        (Hoarder, keeps_nothing_between_fits),
+        (Careless, leaves_global_randomness_alone),
+        (Vandal, leaves_the_pool_alone),
+        (Uncertain, one_answer_an_item),
+        (Forgetful, saved_and_loaded_answers_alike),
+        (Pickler, saved_and_loaded_answers_alike),
+        (fakes.Liar, one_answer_an_item),
+        (fakes.Short, one_answer_an_item),
+    ],
+)
+def test_each_culprit_is_caught(culprit: Any, check: Check) -> None:
+    def make(seed: int) -> Strategy:
+        made: Strategy = culprit(seed=seed)
+        return made
+
+    with pytest.raises(AssertionError):
+        check(make)
+
+
+def test_hostile_rows_are_hostile() -> None:
+    joined = "".join(HOSTILE)
+    assert all(trap in joined for trap in ("\x00", "\x1b", "[bold", "<|im_end|>", "=cmd", "\u202e"))

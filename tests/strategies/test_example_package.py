@@ -1,0 +1,99 @@
+"""A stranger's package: installed as a user would, found, compared, exported, held to contract."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.studies import write_csv
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "tests" / "example_package"
+DOCS = ROOT / "docs" / "your-own-strategy.md"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment of a process in which the package is installed."""
+    folder = tmp_path_factory.mktemp("package")
+    shutil.copytree(PACKAGE, folder / "source")
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+    offline = ["--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            *quiet,
+            *offline,
+            "--target",
+            str(folder / "site"),
+            str(folder / "source"),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return {**os.environ, "PYTHONPATH": str(folder / "site")}
+
+
+def run(installed: dict[str, str], *arguments: object, code: str = "") -> str:
+    command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "choose"]
+    done = subprocess.run(
+        [*command, *map(str, arguments)], env=installed, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_it_is_found_compared_and_exported(installed: dict[str, str], tmp_path: Path) -> None:
+    listed = run({**installed, "COLUMNS": "200"}, "strategies")
+    assert "shared-words" in listed
+    assert "choose-shared-words" in listed
+    data = write_csv(tmp_path / "words.csv")
+    grid = ("--seeds", "1", "--sizes", "1", "--noise", "0", "--out", "st", "--json")
+    record = json.loads(run(installed, "compare", data, "-s", "shared-words", *grid))
+    cards = {card["candidate"]: card for card in record["scorecards"]}
+    assert cards["shared-words"]["accuracy"]["value"] > 0.9
+    assert cards["shared-words"]["errors"] == []
+    run(installed, "export", "st", "out", "--candidate", "shared-words")
+    assert "choose-shared-words==0.1.0" in Path("out/requirements.txt").read_text()
+    assert run(installed, "predict", "out", data).count(",ok\n") == 60
+
+
+def test_it_keeps_the_contract(installed: dict[str, str]) -> None:
+    code = (
+        "from choose.conformance import CHECKS\n"
+        "from choose.strategy import build\n"
+        "for check in CHECKS:\n"
+        "    check(lambda seed: build('shared-words', seed=seed))\n"
+        "print(len(CHECKS))\n"
+    )
+    assert int(run(installed, code=code)) >= 14
+
+
+def test_the_docs_show_the_package_as_it_is() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    module = (PACKAGE / "choose_shared_words.py").read_text(encoding="utf-8")
+    project = (PACKAGE / "pyproject.toml").read_text(encoding="utf-8")
+    assert re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0] == module
+    assert re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0] == project
+
+
+def test_it_takes_twenty_lines() -> None:
+    tree = ast.parse((PACKAGE / "choose_shared_words.py").read_text(encoding="utf-8"))
+    cls = next(node for node in tree.body if isinstance(node, ast.ClassDef))
+    parts = [
+        n for n in cls.body if not (isinstance(n, ast.FunctionDef) and n.name in ("save", "load"))
+    ]
+    assert sum((n.end_lineno or 0) - n.lineno + 1 for n in parts) <= 20

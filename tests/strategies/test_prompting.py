@@ -1,0 +1,252 @@
+"""Zero-shot and few-shot: what is shown, what is chosen inside fit, what is said about it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from choose.conformance import HOSTILE, TASK, pool, questions
+from choose.errors import ModelError, StrategyError
+from choose.models.causal.loading import load_causal
+from choose.models.prompting.local_model import ROWS, calibrate, calibration_rows
+from choose.models.prompting.prompts import WORDINGS, instruction, numbers_only, tidy
+from choose.strategy import build
+from choose.types import Example, Item, Task
+from support import tiny_models as tiny
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.causal_lm(tmp_path_factory.mktemp("models") / "lm"))
+
+
+def fitted(name: str, model: str, seed: int = 0, **params: Any) -> Any:
+    strategy: Any = build(name, seed=seed, model=model, **params)
+    strategy.fit(TASK, pool())
+    return strategy
+
+
+def shown(strategy: Any, item: Item) -> str:
+    prompt = strategy.prompter._ask(item, ())
+    text: str = strategy.prompter.lm.layout.tokenizer.decode(prompt.prefix + prompt.rest)
+    return text
+
+
+@pytest.mark.parametrize("wording", sorted(WORDINGS))
+def test_the_prompt_names_every_label_and_the_text(model: str, wording: str) -> None:
+    text = shown(fitted("prompt", model, wording=wording), Item(id="q", text="a ripe plum"))
+    assert all(name in text for name in TASK.names)
+    assert "a ripe plum" in text
+    assert text.endswith("<|im_start|>assistant\n")
+
+
+def test_names_descriptions_and_instruction_reach_the_prompt() -> None:
+    task = replace(
+        TASK,
+        names=("sweet fruit", "tool", "weather"),
+        descriptions={"fruit": "what grows\non trees"},
+        instruction="Say what it is about.",
+    )
+    told = instruction(task, WORDINGS["labels"])
+    assert told.startswith("Say what it is about.")
+    assert "- sweet fruit: what grows on trees\n- tool\n" in told
+
+
+def test_alone_and_together_answer_alike(model: str) -> None:
+    strategy, lm = fitted("prompt", model), load_causal(model)
+    together = strategy.predict(questions())
+    for number, item in enumerate(questions()):
+        lm.answers.clear()
+        assert (strategy.predict([item]).scores[0] == together.scores[number]).all()
+
+
+def test_tokens_and_time_are_reported(model: str) -> None:
+    answers = fitted("prompt", model).predict(questions())
+    assert (answers.tokens_in > answers.tokens_cached).all()
+    assert (answers.tokens_cached > 0).all()
+    assert (answers.tokens_out >= 2).all()
+    assert (answers.latency > 0).all()
+
+
+def test_cached_scores_carry_what_they_cost(model: str) -> None:
+    load_causal(model).answers.clear()
+    first = fitted("prompt", model)
+    assert first.facts()["cached_seconds"] == 0
+    again = fitted("prompt", model).facts()
+    assert again["cached_seconds"] > 0
+    assert again["dtype"] in ("float32", "bfloat16")
+    assert again["threads"] >= 1
+
+
+def test_few_shot_shows_every_class_equally(model: str) -> None:
+    strategy = fitted("few-shot", model, shots=7)
+    assert Counter(turn.label for turn in strategy.prompter.shown) == dict.fromkeys(TASK.names, 2)
+    again = fitted("few-shot", model, shots=7)
+    other = fitted("few-shot", model, shots=7, seed=1)
+    assert strategy.prompter.shown == again.prompter.shown != other.prompter.shown
+
+
+def test_few_shot_covers_classes_beyond_its_shots(model: str) -> None:
+    strategy = fitted("few-shot", model, shots=1)
+    assert {turn.label for turn in strategy.prompter.shown} == set(TASK.names)
+
+
+def test_demonstrations_are_part_of_the_cached_prefix(model: str) -> None:
+    bare, with_shots = fitted("prompt", model), fitted("few-shot", model)
+    assert (
+        with_shots.predict(questions()).tokens_cached > bare.predict(questions()).tokens_cached
+    ).all()
+
+
+def test_demonstrations_that_do_not_fit_are_left_out_and_said_so(model: str) -> None:
+    rows = [replace(example, text=example.text + " pear" * 150) for example in pool(rows=60)]
+    strategy: Any = build("few-shot", seed=0, model=model, shots=30)
+    strategy.fit(TASK, rows)
+    assert len(strategy.predict(questions())) == len(questions())
+    assert any("did not fit" in note for note in strategy.facts()["notes"])
+
+
+def test_long_texts_are_cut_and_said_so(model: str) -> None:
+    strategy = fitted("prompt", model, max_tokens=16)
+    strategy.predict([Item(id="q", text="rain " * 100)])
+    assert "1 texts were cut to 16 tokens." in strategy.facts()["notes"]
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\x00", "\u2028"])
+def test_blanks_are_no_part_of_what_a_text_is_cut_to(model: str, blank: str) -> None:
+    strategy = fitted("prompt", model, max_tokens=8)
+    asked = shown(strategy, Item(id="q", text=blank * 300 + "a ripe" + blank * 300 + "plum"))
+    assert "Text: a ripe plum\nLabel:" in asked
+    assert not any("cut" in note for note in strategy.facts()["notes"])
+
+
+def test_a_field_of_megabytes_is_cut_before_it_is_encoded(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy = fitted("prompt", model, max_tokens=8)
+    layout, seen = strategy.prompter.lm.layout, []
+    straight = layout.cut
+    monkeypatch.setattr(layout, "cut", lambda text, limit: seen.append(text) or straight(text, 8))
+    strategy.predict([Item(id="q", text="rain " * 500_000)])
+    assert max(map(len, seen)) <= 8 * 32
+    assert "1 texts were cut to 8 tokens." in strategy.facts()["notes"]
+
+
+@pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
+@pytest.mark.parametrize("text", ["rain and wind " * 1000, "🍐" * 1200])
+def test_a_question_is_cut_to_the_room_that_is_left(
+    model: str, name: str, text: str, tmp_path: Path
+) -> None:
+    """With max_tokens nearly all that the model reads, the instruction has to fit as well."""
+    more = {"encoder": str(tiny.encoder(tmp_path / "encoder"))} if name == "retrieval" else {}
+    strategy = fitted(name, model, max_tokens=2000, **more)
+    prompter = strategy.prompter
+    long, short = Item(id="q", text=text), Item(id="r", text="rain")
+    assert len(strategy.predict([long, short])) == 2
+    prompt = prompter._ask(long, ())
+    # A character more, of four tokens at most, would not have fitted.
+    assert 0 <= prompter.lm.context - prompter._length(prompt) < 8
+    assert sum("1 texts were cut to what the rest" in n for n in strategy.facts()["notes"]) == 1
+    assert prompter._ask(short, ()) == prompter._prompt(
+        prompter.shown, prompter._turn(short), len(prompter.shown)
+    )
+
+
+def test_a_model_whose_instruction_leaves_no_room_is_refused(model: str) -> None:
+    described = replace(TASK, descriptions={TASK.labels[0]: "what grows on trees " * 600})
+    strategy: Any = build("prompt", seed=0, model=model, calibrate=False)
+    strategy.fit(described, pool())
+    with pytest.raises(ModelError, match="shorter label descriptions"):
+        strategy.predict(questions())
+
+
+@pytest.mark.parametrize("name", ["prompt", "few-shot"])
+def test_an_unknown_wording_is_refused(model: str, name: str) -> None:
+    with pytest.raises(StrategyError, match="Did you mean 'labels'"):
+        fitted(name, model, wording="label")
+
+
+def test_variants_only_change_wording_or_shots() -> None:
+    for name in ("prompt", "few-shot"):
+        variants = type(build(name, seed=0)).variants
+        wordings = {v["wording"] for v in variants.values() if "wording" in v}
+        assert len(wordings | {"labels"}) == 3
+        assert wordings < set(WORDINGS)
+        json.dumps({variant: dict(params) for variant, params in variants.items()})
+
+
+def test_bare_numbers_are_refused_with_a_way_out() -> None:
+    numbers = Task(labels=("0", "1"), names=("0", "1"))
+    for name in ("prompt", "few-shot", "retrieval"):
+        reason = build(name, seed=0).refuses(numbers)  # type: ignore[attr-defined]
+        assert "[task.names]" in reason
+    assert numbers_only(replace(numbers, names=("negative", "positive"))) is None
+    assert numbers_only(Task(labels=("5 stars", "1 star"), names=("5 stars", "1 star"))) is None
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_tidy_text_is_one_line_that_can_be_encoded(text: str) -> None:
+    tidied = tidy(text)
+    tidied.encode("utf-8")
+    assert not any(ord(c) < 32 or c == "\x7f" for c in tidied)
+
+
+def test_calibration_finds_what_a_bias_hides() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 60)
+    logprobs = rng.normal(0, 0.3, (60, 3))
+    logprobs[np.arange(60), truth] += 2
+    biased = logprobs + np.array([9.0, 0, 0])
+    frozen = calibrate(biased, truth.tolist())
+    assert (frozen(biased).argmax(axis=1) == truth).mean() > 0.95
+    assert "is on" in frozen.note
+    one = frozen(biased[:1])
+    assert (one == frozen(biased)[:1]).all(), "an answer may not depend on its neighbours"
+
+
+def test_calibration_is_left_off_where_it_hurts() -> None:
+    logprobs = np.tile([0.0, -1.0], (50, 1)) + np.random.default_rng(1).normal(0, 0.1, (50, 2))
+    frozen = calibrate(logprobs, [0] * 50)
+    assert not frozen.shift.any()
+    assert "is off" in frozen.note
+
+
+def test_calibration_rows_agree_between_pools_that_overlap() -> None:
+    rows = [Example(id=str(i), text="t", target="a") for i in range(400)]
+    whole, half = calibration_rows(rows), calibration_rows(rows[:200])
+    assert len(whole) == ROWS
+    assert {e.id for e in whole} & {e.id for e in rows[:200]} <= {e.id for e in half}
+    assert calibration_rows(rows[::-1]) == whole
+
+
+def test_few_shot_does_not_calibrate_on_what_it_shows(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from choose.models.prompting.local_model import Prompter
+
+    asked: list[str] = []
+    monkeypatch.setattr(
+        Prompter, "calibrate", lambda self, rows: asked.extend(e.text for e in rows)
+    )
+    strategy = fitted("few-shot", model)
+    assert asked
+    assert not {turn.text for turn in strategy.prompter.shown} & set(asked)
+
+
+def test_importing_the_strategies_loads_no_torch() -> None:
+    import subprocess
+    import sys
+
+    script = (
+        "import sys, choose_prompting, choose_retrieval; "
+        "sys.exit(bool({'torch', 'transformers', 'faiss'} & set(sys.modules)))"
+    )
+    where = Path(__file__).parents[2] / "strategies"
+    done = subprocess.run([sys.executable, "-c", script], check=False, cwd=where)
+    assert done.returncode == 0

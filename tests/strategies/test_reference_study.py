@@ -1,0 +1,102 @@
+"""A stored study with the default models: answers before and after a change are the same.
+
+`test_revisions.py` holds every strategy to stored answers on tiny models; this one holds the
+product's own defaults to them. An answer that changes on purpose raises its strategy's revision:
+then run with WRITE_REFERENCE=1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+
+from choose.conformance import pool
+from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.store.store import Store
+from choose.strategy import find
+from support.studies import write_csv
+
+pytestmark = pytest.mark.slow
+
+REFERENCE = Path(__file__).parent / "reference_study.json"
+SHORT = {"max_tokens": 48}
+
+# Log-probabilities may be off by so much in nats from processor to processor, where training takes
+# many steps by more.
+ROUNDED, TRAINED = 0.05, 0.5
+
+STUDY = {
+    "grid": {
+        "seeds": 1,
+        "sizes": [1.0],
+        "noise": [],
+        "views": [],
+        "scenarios": [],
+        "wordings": False,
+        "budget_seconds": 3600.0,
+    },
+    "models": {"tune": DEFAULT_ENCODER},
+    "candidates": [
+        {"strategy": "tfidf"},
+        {"strategy": "probe"},
+        {"strategy": "knn"},
+        {"strategy": "prompt", "params": SHORT},
+        {"strategy": "few-shot", "params": SHORT},
+        {"strategy": "retrieval", "params": SHORT},
+        {"strategy": "lora", "params": SHORT},
+    ],
+}
+
+
+def test_the_answers_of_the_default_models_are_those_that_are_stored(tmp_path: Path) -> None:
+    found = answers(studied(tmp_path))
+    if os.environ.get("WRITE_REFERENCE"):
+        lines = (f" {json.dumps(name)}: {json.dumps(each)}" for name, each in found.items())
+        REFERENCE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    stored = json.loads(REFERENCE.read_text())
+    assert list(found) == list(stored)
+    for name, each in found.items():
+        assert each["revision"] == stored[name]["revision"], f"{name}: WRITE_REFERENCE=1"
+        apart = np.abs(np.array(each["scores"]) - np.array(stored[name]["scores"])).max()
+        assert apart <= (TRAINED if name == "lora" else ROUNDED), (name, apart)
+
+
+def studied(folder: Path) -> Store:
+    """Run the study in a process of its own, in the number type that every machine has."""
+    rows = [(e.text, e.target) for e in pool(seed=5, rows=144)]
+    learnt = write_csv(folder / "learnt.csv", rows[:120])
+    asked = write_csv(folder / "asked.csv", rows[120:])
+    study, out = folder / "choose.toml", folder / "store"
+    study.write_text(tomli_w.dumps({**STUDY, "data": {"path": str(learnt), "test": str(asked)}}))
+    subprocess.run(
+        [sys.executable, "-m", "choose", "compare", "-c", study, "--out", out, "--json"],
+        env={**os.environ, "CHOOSE_DTYPE": "float32"},
+        check=True,
+        capture_output=True,
+        timeout=900,
+    )
+    return Store.open(out)
+
+
+def answers(store: Store) -> dict[str, dict[str, Any]]:
+    """Return the log-probabilities of each candidate, a row a question, by its first fit."""
+    found: dict[str, dict[str, Any]] = {}
+    for trial in store.grid()[1]:
+        run = store.get(trial)
+        if run is None or trial.draw or trial.candidate == "majority":
+            continue
+        assert run.error is None, run.error
+        scores = run.answers["clean", 0].scores
+        assert scores is not None
+        revision = find(trial.strategy).revision
+        rounded = np.maximum(scores, -20.0).round(3).tolist()
+        found[trial.candidate] = {"revision": revision, "scores": rounded}
+    return dict(sorted(found.items()))

@@ -1,0 +1,90 @@
+"""Retrieval: the nearest rows are shown, the nearest last, and none sees itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from choose.conformance import TASK, pool, questions
+from choose.models.causal.loading import load_causal
+from choose.strategy import build
+from choose.types import Item
+from support import tiny_models as tiny
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "model": str(tiny.causal_lm(folder / "lm")),
+        "encoder": str(tiny.encoder(folder / "encoder")),
+    }
+
+
+def fitted(models: dict[str, str], **params: Any) -> Any:
+    strategy: Any = build("retrieval", seed=0, **models, **params)
+    strategy.fit(TASK, pool())
+    return strategy
+
+
+def test_evidence_is_nearest_first_and_what_knn_sees(models: dict[str, str]) -> None:
+    evidence = fitted(models, k=4).predict(questions()).evidence
+    knn = build("knn", seed=0, encoder=models["encoder"], k=4)
+    knn.fit(TASK, pool())
+    assert evidence == knn.predict(questions()).evidence
+    assert all(len(ids) == 4 for ids in evidence)
+
+
+def test_the_nearest_stands_last(models: dict[str, str]) -> None:
+    strategy = fitted(models, k=3)
+    item = Item(id="q", text=pool()[5].text)
+    rows = strategy._demonstrations([item])[0]
+    assert rows[-1].id == pool()[5].id
+    prompt = strategy.prompter._ask(item, rows)
+    text = strategy.prompter.lm.layout.tokenizer.decode(prompt.rest)
+    places = [text.index(row.text) for row in rows]
+    assert places == sorted(places)
+    assert strategy.predict([item]).evidence[0][0] == pool()[5].id
+
+
+def test_a_pool_row_does_not_see_itself(models: dict[str, str]) -> None:
+    rows = pool()
+    answers = fitted(models, k=5).predict([row.item() for row in rows])
+    for row, ids in zip(rows, answers.evidence, strict=True):
+        assert row.id not in ids
+        assert len(ids) == 5
+
+
+@pytest.mark.parametrize("k", [0, 1, 500])
+def test_any_k_is_answered(models: dict[str, str], k: int) -> None:
+    strategy = fitted(models, k=k)
+    answers = strategy.predict(questions(3))
+    assert all(len(ids) == min(k, len(pool())) for ids in answers.evidence)
+
+
+def test_alone_and_together_answer_alike(models: dict[str, str]) -> None:
+    strategy, lm = fitted(models), load_causal(models["model"])
+    together = strategy.predict(questions(6))
+    for number, item in enumerate(questions(6)):
+        lm.answers.clear()
+        alone = strategy.predict([item])
+        assert alone.evidence[0] == together.evidence[number]
+        assert (alone.scores[0] == together.scores[number]).all()
+
+
+def test_demonstrations_of_its_own_are_not_cached(models: dict[str, str]) -> None:
+    many, few = fitted(models, k=8).predict(questions()), fitted(models, k=1).predict(questions())
+    assert (many.tokens_in > few.tokens_in).all()
+    assert (many.tokens_cached == few.tokens_cached).all()
+
+
+def test_the_digest_covers_both_models(models: dict[str, str]) -> None:
+    strategy: Any = build("retrieval", seed=0, **models)
+    other: Any = build("retrieval", seed=0, model=models["model"])
+    assert strategy.weights() != other.weights()
+
+
+def test_cached_work_carries_what_it_cost(models: dict[str, str]) -> None:
+    fitted(models)
+    assert fitted(models).facts()["cached_seconds"] > 0

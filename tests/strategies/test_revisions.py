@@ -1,0 +1,61 @@
+"""Answers that change without a raised revision would let old runs pass for new ones.
+
+After a change that is meant: raise the strategy's revision, then
+``WRITE_GOLDEN=1 pytest tests/test_revisions.py`` and read what changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from choose.conformance import TASK, pool, questions
+from choose.models.hardware import device as runtime
+from choose.strategy import available, build, find, hyperparameters
+from choose.types import Answers
+from support import tiny_models as tiny
+
+GOLDEN = Path(__file__).with_name("golden_answers.json")
+NAMED = sorted(set(available()) - {"served"})  # what a server answers is not ours to fix
+
+# Machines differ in the last digits of a matrix product, and training carries them on.
+CLOSE = {"lora": 0.2}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("golden")
+    lm, encoder = str(tiny.causal_lm(folder / "lm")), str(tiny.encoder(folder / "encoder"))
+    return {"model": lm, "base": lm, "encoder": encoder}
+
+
+def answered(name: str, models: dict[str, str]) -> Answers:
+    params = {role: spec for role, spec in models.items() if role in hyperparameters(name)}
+    strategy = build(name, seed=1, **params)
+    strategy.fit(TASK, pool())
+    return strategy.predict(questions())
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_answers_change_only_with_the_revision(
+    name: str, models: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHOOSE_DTYPE", "float32")
+    monkeypatch.setattr(runtime, "dtype", runtime.dtype.__wrapped__)  # not what was cached before
+    found = answered(name, models)
+    assert found.scores is not None
+    if os.environ.get("WRITE_GOLDEN"):
+        known = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+        scores = np.round(found.scores, 4).tolist()
+        known[name] = {"revision": find(name).revision, "scores": scores}
+        GOLDEN.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+        return
+    golden = json.loads(GOLDEN.read_text())[name]
+    assert golden["revision"] == find(name).revision, "write the golden answers anew"
+    assert np.allclose(found.scores, golden["scores"], atol=CLOSE.get(name, 0.01)), (
+        f"{name} answers otherwise than revision {golden['revision']} did: raise its revision"
+    )

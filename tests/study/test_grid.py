@@ -1,0 +1,160 @@
+"""The grid: what is identical is run once, what tells most is run first."""
+
+from dataclasses import replace
+
+import pytest
+
+from choose.api.plan import plan
+from choose.data.scenarios import Place, drawn
+from choose.data.splits import divide
+from choose.errors import StrategyError, StudyError
+from choose.study.candidates import candidates_of
+from choose.study.config import CandidateSection, Grid, Models, Study
+from choose.study.grid_points import sizes_in_rows
+from choose.types import STANDARD, Scenario
+from support.studies import dataset, study
+
+
+def test_the_baselines_that_keep_others_honest_always_run() -> None:
+    field = candidates_of(study("knn"), dataset().task)
+    assert [c.name for c in field.candidates] == ["majority", "tfidf", "knn"]
+
+
+def test_by_default_every_installed_strategy_runs_cheap_ones_first() -> None:
+    names = [c.name for c in candidates_of(Study(), dataset().task).candidates]
+    assert names[:2] == ["majority", "tfidf"]
+    assert set(names) >= {"knn", "probe", "prompt", "few-shot", "retrieval", "lora"}
+    assert names.index("probe") < names.index("prompt") < names.index("lora")
+
+
+def test_every_hyperparameter_is_resolved_and_models_are_filled_in() -> None:
+    models = Models(encoder="some/encoder", model="some/model", tune="some/base")
+    what = Study(
+        models=models,
+        candidates=(
+            CandidateSection(strategy="knn"),
+            CandidateSection(
+                strategy="knn", name="knn-9", params={"k": 9, "encoder": "own/encoder"}
+            ),
+        ),
+    )
+    found = {c.name: c for c in candidates_of(what, dataset().task).candidates}
+    assert found["knn"].params == {"encoder": "some/encoder", "k": 5}
+    assert found["knn-9"].params == {"encoder": "own/encoder", "k": 9}
+    assert dict(found["majority"].params) == {}
+
+
+def test_two_candidates_need_two_names() -> None:
+    with pytest.raises(StudyError, match="'knn'"):
+        candidates_of(study("knn", "knn"), dataset().task)
+
+
+def test_unknown_names_get_a_suggestion() -> None:
+    with pytest.raises(StrategyError, match="Did you mean 'tfidf'"):
+        candidates_of(study("tfdif"), dataset().task)
+    what = Study(candidates=(CandidateSection(strategy="knn", params={"kk": 1}),))
+    with pytest.raises(StrategyError, match="Did you mean 'k'"):
+        candidates_of(what, dataset().task)
+
+
+def test_a_strategy_without_a_seed_is_fitted_once_on_a_whole_pool() -> None:
+    _, _, jobs = plan(study("tfidf", seeds=5, wordings=False), dataset())
+    tfidf = [j for j in jobs if j.trial.candidate == "tfidf"]
+    assert len(tfidf) == len(dataset().folds)
+
+
+def test_on_a_smaller_pool_repetitions_draw_other_rows() -> None:
+    _, _, jobs = plan(study("tfidf", seeds=3, sizes=(20,), wordings=False), dataset())
+    fold = [j for j in jobs if j.trial.candidate == "tfidf" and j.trial.fold == 0]
+    assert len({j.trial.key for j in fold}) == 3
+    assert {j.trial.train_size for j in fold} == {20}
+
+
+def test_the_first_pass_comes_first_and_fold_by_fold() -> None:
+    _, _, jobs = plan(study("tfidf", "knn", seeds=2, noise=(0.0, 0.2)), dataset())
+    parts = [j.part for j in jobs]
+    first = parts.count("the first pass")
+    assert set(parts[:first]) == {"the first pass"}
+    assert [j.trial.fold for j in jobs[:first]] == sorted(j.trial.fold for j in jobs[:first])
+
+
+def test_candidates_share_pools_and_noise() -> None:
+    _, _, jobs = plan(study("tfidf", "majority", noise=(0.0, 0.2), sizes=(0.5, 1.0)), dataset())
+    places: dict[tuple[object, ...], set[str]] = {}
+    for trial in (j.trial for j in jobs):
+        if not trial.variant:
+            place = (trial.fold, trial.draw, trial.train_size, trial.scenario)
+            places.setdefault(place, set()).add(trial.pool)
+    assert all(len(pools) == 1 for pools in places.values())
+
+
+def test_smaller_pools_are_prefixes_and_noise_is_nested() -> None:
+    data = dataset()
+    small = [e.id for e in drawn(data, Place(0, 1, 10, STANDARD)).pool]
+    large = [e.id for e in drawn(data, Place(0, 1, 30, STANDARD)).pool]
+    assert large[:10] == small
+    clean = drawn(data, Place(0, 0, None, STANDARD)).pool
+    flips = []
+    for rate in (0.1, 0.4):
+        noisy = drawn(data, Place(0, 0, None, Scenario(kind="noise", rate=rate))).pool
+        flips.append({a.id for a, b in zip(clean, noisy, strict=True) if a.target != b.target})
+    assert flips[0] < flips[1]
+
+
+def test_the_key_follows_content_and_nothing_else() -> None:
+    data = dataset()
+    _, _, jobs = plan(study("tfidf"), data)
+    trial = jobs[-1].trial
+    assert replace(trial, candidate="another name").key == trial.key
+    for change in (
+        {"revision": 99},
+        {"params": {"C": 2.0}},
+        {"weights": "x"},
+        {"pool": "x"},
+        {"questions": "x"},
+        {"seed": 9},
+        {"task": "x"},
+    ):
+        assert replace(trial, **change).key != trial.key  # type: ignore[arg-type]
+
+
+def test_a_relabelled_row_changes_the_keys_of_the_pools_that_hold_it_only() -> None:
+    data = dataset()
+    rows = list(data.examples.values())
+    asked_first = data.folds[0].questions[0]
+    new = replace(
+        data,
+        examples={
+            e.id: replace(e, target="tool" if e.target != "tool" else "fruit")
+            if e.id == asked_first
+            else e
+            for e in rows
+        },
+    )
+    _, _, before = plan(study("tfidf", wordings=False), data)
+    _, _, after = plan(study("tfidf", wordings=False), new)
+    same = {a.trial.fold: a.trial.key == b.trial.key for a, b in zip(before, after, strict=True)}
+    assert same[0]
+    assert not any(same[fold] for fold in same if fold)
+
+
+@pytest.mark.parametrize("size", [0, 301, 1.5, -1])
+def test_impossible_sizes_are_refused(size: float) -> None:
+    with pytest.raises(StudyError, match="pool holds 300"):
+        sizes_in_rows(Grid.model_construct(sizes=(size,)), 300)
+
+
+def test_sizes_are_rows_or_shares() -> None:
+    assert sizes_in_rows(Grid(sizes=(0.5, 100, 1.0)), 300) == [100, 150, 300]
+
+
+def test_bare_numbers_leave_language_models_out_with_a_reason() -> None:
+    rows = [
+        replace(e, target=str(["fruit", "tool", "weather"].index(e.target)))
+        for e in dataset().examples.values()
+    ]
+    field = candidates_of(Study(), divide("numbers", rows).task)
+    names = {c.name for c in field.candidates}
+    assert not names & {"prompt", "few-shot", "retrieval"}
+    assert {"majority", "tfidf", "probe", "knn", "lora"} <= names
+    assert any(r.startswith("prompt: ") for r in field.refusals)

@@ -1,0 +1,1 @@
+"""What several tests share: studies, models, servers and strategies made for them."""

@@ -1,0 +1,60 @@
+"""Sessions with an endpoint whose answers are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from choose.conformance import _WORDS, TASK, pool
+from choose.models.endpoints.retry import Patience
+from choose.models.endpoints.session import Session, connected
+from choose.models.endpoints.settings import Endpoint
+from choose.strategy import Strategy, build
+from choose.types import Answers, Item
+from support.chat_server import Http, by_words, transport
+
+RIGHT = by_words(_WORDS)
+
+
+FAST = Patience(attempts=8, first=0.001, most=0.01, longest=5.0)
+
+
+PRICED = {"usd_per_million_in": 1.0, "usd_per_million_out": 10.0}
+
+
+@contextmanager
+def line(
+    respond: Callable[[dict[str, Any]], Http],
+    *,
+    asked: list[dict[str, Any]] | None = None,
+    max_usd: float | None = None,
+    patience: Patience = FAST,
+    **settings: Any,
+) -> Iterator[Session]:
+    end = Endpoint(**{"base_url": "https://model.example/v1", "model": "m", **settings})
+    network = transport(respond, asked)
+    with connected({"big": end}, max_usd=max_usd, patience=patience, transport=network) as session:
+        yield session
+
+
+def fitted(name: str = "prompt", **params: Any) -> Strategy:
+    strategy = build(name, seed=0, model="endpoint:big", **params)
+    strategy.fit(TASK, pool())
+    return strategy
+
+
+def rows(count: int) -> list[Item]:
+    return [Item(id=f"r{i}", text=f"{e.text} row {i}") for i, e in enumerate(pool(rows=count))]
+
+
+def right(answers: Answers, count: int) -> bool:
+    return answers.outputs == tuple(e.target for e in pool(rows=count))
+
+
+def as_response(respond: Callable[[dict[str, Any]], Http], request: Any) -> Any:
+    import httpx2
+
+    status, headers, content = respond(json.loads(request.content))
+    return httpx2.Response(status, headers=headers, content=content)

@@ -1,0 +1,35 @@
+"""A small study of every kind of strategy, on models of a few thousand weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from choose.api.compare import compare
+from support import tiny_models as tiny
+from support.studies import write_csv
+
+STRATEGIES = ("tfidf", "probe", "knn", "prompt", "few-shot", "retrieval", "lora")
+
+
+def small_study(folder: Path, *strategies: str) -> Path:
+    """Run a study of 60 rows in five folds and return its store; the rows are ``words.csv``."""
+    data = write_csv(folder / "words.csv")
+    lm, encoder = tiny.causal_lm(folder / "lm"), tiny.encoder(folder / "encoder")
+    outcome = compare(
+        data,
+        overrides={
+            "models": {"model": str(lm), "tune": str(lm), "encoder": str(encoder)},
+            "grid": {
+                "seeds": 1,
+                "sizes": (1.0,),
+                "noise": (0.0,),
+                "views": (),
+                "scenarios": (),
+                "wordings": False,
+                "budget_seconds": None,
+            },
+        },
+        strategies=strategies or STRATEGIES,
+        out=folder / "st",
+    )
+    return outcome.store

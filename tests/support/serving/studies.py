@@ -1,0 +1,137 @@
+"""Studies of a model behind an endpoint, run by the command line as a user would run them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import tomli_w
+
+from choose.cli import main
+from choose.conformance import TASK, pool
+from choose.store.store import Store
+from support.studies import write_csv
+
+KEY_VARIABLE = "BIG_MODEL_KEY"
+PRICES = {"usd_per_million_in": 3.0, "usd_per_million_cached": 0.3, "usd_per_million_out": 15.0}
+
+# One pass over the rows and nothing else, so that each row is one question.
+ONCE = {
+    "seeds": 1,
+    "sizes": [1.0],
+    "noise": [0.0],
+    "views": [],
+    "scenarios": [],
+    "wordings": False,
+    "thorough": True,  # without it, who is far behind is dropped
+    "budget_seconds": 3600,
+}
+
+# The words of each label's toy rows.
+WORDS = {
+    label: {w for e in pool(rows=300) if e.target == label for w in e.text.split()[:3]}
+    for label in TASK.labels
+}
+
+
+def words_rule(question: str) -> Mapping[str, float]:
+    """Answer by the words of the toy rows, right nine times in ten."""
+    text = question.lower()
+    counts = {label: sum(word in text for word in words) for label, words in WORDS.items()}
+    best = max(counts, key=lambda label: counts[label])
+    if hashlib.sha256(text.encode()).digest()[0] < 26:
+        best = TASK.labels[TASK.labels.index(best) - 1]
+    return {label: 0.8 if label == best else 0.1 for label in TASK.labels}
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A folder with rows and a study file; every run has a cache of its own beside it."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """Start the command in a process of its own, to be killed."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "choose", *map(str, arguments)],
+            cwd=self.folder,
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: object, code: int = 0) -> tuple[str, str]:
+        """Run the command to its end in this process, which spares the imports."""
+        out, err, ended = io.StringIO(), io.StringIO(), 0
+        with ExitStack() as stack:
+            stack.enter_context(patch.dict(os.environ, self.environment, clear=True))
+            stack.enter_context(patch.object(sys, "argv", ["choose", *map(str, arguments)]))
+            stack.enter_context(chdir(self.folder))
+            stack.enter_context(redirect_stdout(out))
+            stack.enter_context(redirect_stderr(err))
+            try:
+                main()
+            except SystemExit as stop:
+                ended = int(stop.code or 0)
+        assert ended == code, f"exit {ended}\n{err.getvalue()}\n{out.getvalue()[-2000:]}"
+        return out.getvalue(), err.getvalue()
+
+    def compare(self, *arguments: object) -> dict[str, Any]:
+        """Compare, confirmed, and return the decision record."""
+        out, _ = self.run("compare", "--yes", "--json", "--out", "st", *arguments)
+        return dict(json.loads(out))
+
+    def answers(self, candidate: str = "prompt") -> dict[str, tuple[str | None, str]]:
+        """Return a candidate's clean answers and their status by row."""
+        found = {}
+        store = Store.open(self.folder / "st")
+        for trial in store.grid()[1]:
+            if trial.candidate == candidate:
+                run = store.get(trial)
+                assert run is not None
+                assert run.error is None, run.error
+                given = run.answers["clean", 0]
+                rows = zip(given.outputs, given.status, strict=True)
+                found |= dict(zip(run.asked["clean", 0], rows, strict=True))
+        return found
+
+
+def bench(
+    folder: Path,
+    url: str,
+    *,
+    rows: int = 60,
+    endpoint: Mapping[str, Any] | None = None,
+    grid: Mapping[str, Any] | None = None,
+    secret: str | None = None,
+    strategies: Sequence[str] = ("prompt",),
+) -> Bench:
+    """Write toy rows and a study of strategies behind one endpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "rows.csv", [(e.text, e.target) for e in pool(seed=3, rows=rows)])
+    keyed = {"api_key_env": KEY_VARIABLE} if secret else {}
+    described = {"base_url": url, "model": "big-model", **PRICES, **keyed, **(endpoint or {})}
+    study = {
+        "data": {"path": "rows.csv"},
+        "models": {"model": "endpoint:big"},
+        "grid": {**ONCE, **(grid or {})},
+        "candidates": [{"strategy": name} for name in strategies],
+        "endpoints": {"big": described},
+    }
+    (folder / "choose.toml").write_text(tomli_w.dumps(study), encoding="utf-8")
+    keys = {KEY_VARIABLE: secret} if secret else {}
+    environment = {**os.environ, "CHOOSE_CACHE": str(folder / "cache"), **keys}
+    return Bench(folder, environment)

@@ -1,0 +1,60 @@
+"""The layout of the source: sizes, folders, no import circles, no name that misleads."""
+
+import ast
+from pathlib import Path
+
+from house import SOURCE, survey
+
+HOUSE = survey()
+
+# A command's module, what it calls and the record it prints may share the command's name.
+COMMANDS = {"check", "compare", "expectations", "export", "inventory", "plan", "report"}
+
+
+def test_there_are_few_modules_and_none_is_long() -> None:
+    assert len(HOUSE.lines) <= 190
+    assert {name: n for name, n in HOUSE.lines.items() if n > 350} == {}
+
+
+def test_folders_have_about_a_dozen_entries() -> None:
+    root = HOUSE.folders["choose"]
+    assert root <= 20
+    assert {f: n for f, n in HOUSE.folders.items() if n > 14 and f != "choose"} == {}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert HOUSE.circles == []
+
+
+def test_a_module_name_is_used_once() -> None:
+    assert set(HOUSE.shared_names) <= COMMANDS
+
+
+def functions(file: Path) -> list[ast.FunctionDef]:
+    tree = ast.parse(file.read_text("utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+
+def test_no_function_is_longer_than_forty_lines() -> None:
+    lengths = {
+        f"{file.name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for file in (SOURCE / "choose").rglob("*.py")
+        for node in functions(file)
+    }
+    assert {name: n for name, n in lengths.items() if n > 40} == {}
+
+
+def test_circles_are_found(tmp_path: Path) -> None:
+    package = tmp_path / "choose"
+    package.mkdir()
+    (package / "a.py").write_text("def f():\n    from choose.b import g\n")
+    (package / "b.py").write_text("from choose.c import h\n")
+    (package / "c.py").write_text("from choose import a\n")
+    (package / "d.py").write_text("from choose.a import f\n")
+    assert survey(tmp_path).circles == [["choose.a", "choose.b", "choose.c"]]
+
+
+def test_every_module_says_what_lives_there() -> None:
+    for name in HOUSE.lines:
+        file = SOURCE / Path(*name.split(".")).with_suffix(".py")
+        assert ast.get_docstring(ast.parse(file.read_text("utf-8"))), name
