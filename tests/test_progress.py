@@ -1,7 +1,4 @@
-"""A meter follows work from the outside, and stops it where it says that it can be stopped.
-
-Time is told by the tests' own clock: a busy machine oversleeps.
-"""
+"""Progress reports and time limits, on a clock of the tests: a busy machine oversleeps."""
 
 from __future__ import annotations
 
@@ -9,12 +6,12 @@ from math import inf
 
 import pytest
 
-from choose import progress as meters
-from choose.progress import OutOfTime, metered, seconds_left, went
+from choose import progress
+from choose.progress import TimeLimitReached, report_progress, seconds_left, time_limit
 
 
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock that only `work` moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -26,73 +23,73 @@ class Clock:
         """Take so many steps of a loop."""
         for done in range(1, steps + 1):
             self.now += seconds
-            went(done, steps, loop)
+            report_progress(done, steps, loop)
         return steps
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(meters, "perf_counter", found)
+    monkeypatch.setattr(progress, "perf_counter", found)
     return found
 
 
-def test_unheard_reports_do_nothing(clock: Clock) -> None:
+def test_reports_outside_a_time_limit_do_nothing(clock: Clock) -> None:
     assert clock.work(3, 0.0) == 3
 
 
-def test_work_stops_when_its_time_is_over_and_not_after_its_last_step(clock: Clock) -> None:
-    with pytest.raises(OutOfTime), metered(3.5):
+def test_a_loop_stops_at_the_deadline_but_not_after_its_last_step(clock: Clock) -> None:
+    with pytest.raises(TimeLimitReached), time_limit(3.5):
         clock.work(100, 1.0)
     assert clock.now == 4.0
-    with metered(0.5):
+    with time_limit(0.5):
         clock.work(1, 1.0)
 
 
-def test_work_that_reports_nothing_can_ask_how_long_it_has(clock: Clock) -> None:
+def test_seconds_left_is_that_of_the_innermost_deadline(clock: Clock) -> None:
     assert seconds_left() == inf
-    with metered():
+    with time_limit():
         assert seconds_left() == inf
-    with metered(10):
+    with time_limit(10):
         clock.now += 4
         assert seconds_left() == 6
-        with metered(60):
+        with time_limit(60):
             assert seconds_left() == 6
-        with metered(1):
+        with time_limit(1):
             assert seconds_left() == 1
         clock.now += 7
         assert seconds_left() == 0
     assert seconds_left() == inf
 
 
-def test_what_is_left_is_told_from_the_pace(clock: Clock) -> None:
-    with metered(9.5) as meter:
-        with pytest.raises(OutOfTime):
+def test_seconds_remaining_are_extrapolated(clock: Clock) -> None:
+    with time_limit(9.5) as tracker:
+        with pytest.raises(TimeLimitReached):
             clock.work(100, 1.0)
-        assert meter.left == pytest.approx(90.0)
+        assert tracker.seconds_remaining == pytest.approx(90.0)
 
 
-def test_the_first_step_sets_up_and_does_not_count(clock: Clock) -> None:
-    with metered() as meter:
+def test_the_first_step_includes_set_up_and_does_not_count(clock: Clock) -> None:
+    with time_limit() as tracker:
         clock.now += 20.0
-        went(1, 11, "work")
+        report_progress(1, 11, "work")
         clock.now += 1.0
-        went(2, 11, "work")
-        assert meter.left == pytest.approx(9.0)
+        report_progress(2, 11, "work")
+        assert tracker.seconds_remaining == pytest.approx(9.0)
 
 
-def test_a_new_loop_starts_anew(clock: Clock) -> None:
-    with metered() as meter:
-        assert meter.left is None
+def test_a_new_loop_resets_the_extrapolation(clock: Clock) -> None:
+    with time_limit() as tracker:
+        assert tracker.seconds_remaining is None
         clock.work(3, 20.0, "slow")
         for done in (1, 2, 3):
             clock.now += 1.0
-            went(done, 4, "fast")
-        assert meter.left == pytest.approx(1.0)
+            report_progress(done, 4, "fast")
+        assert tracker.seconds_remaining == pytest.approx(1.0)
 
 
-def test_a_stop_that_was_set_around_another_holds(clock: Clock) -> None:
-    with metered(2.5), pytest.raises(OutOfTime), metered(60):
+def test_the_deadline_of_an_enclosing_limit_holds(clock: Clock) -> None:
+    with time_limit(2.5), pytest.raises(TimeLimitReached), time_limit(60):
         clock.work(100, 1.0)
     assert clock.now == 3.0
 
@@ -101,9 +98,9 @@ def forever() -> None:
     done = 0
     while True:
         done += 1
-        went(done, done + 1, "work")
+        report_progress(done, done + 1, "work")
 
 
-def test_without_a_clock_of_ours_time_passes() -> None:
-    with pytest.raises(OutOfTime), metered(0.02):
+def test_a_time_limit_holds_on_the_real_clock() -> None:
+    with pytest.raises(TimeLimitReached), time_limit(0.02):
         forever()

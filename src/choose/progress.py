@@ -1,4 +1,4 @@
-"""How far a long piece of work is, and when it has to stop."""
+"""Cooperative progress reports and time limits for long loops."""
 
 from __future__ import annotations
 
@@ -10,98 +10,103 @@ from math import inf
 from time import perf_counter
 
 
-class OutOfTime(Exception):
-    """Work was stopped in the middle, because its time was over."""
+class TimeLimitReached(Exception):
+    """Stop a loop whose time limit has passed. Do not catch it in a strategy."""
 
 
 @dataclass
-class Meter:
-    """Follows the loop in hand from the outside.
+class LoopProgress:
+    """Progress of the current loop inside a time limit.
 
     Attributes:
-        end: when to stop (`perf_counter`).
-        least: reports of a loop before it is stopped.
-        reports: how many the loop in hand has made.
-        began: when the work began.
-        loop: the name of the loop in hand.
-        seen: (when, done, total) at the first and at the last report of the loop in hand.
+        deadline: when to stop, as a `perf_counter` reading.
+        min_reports: reports that a loop makes before it can be stopped.
+        reports: reports that the current loop has made.
+        started: when the work started, as a `perf_counter` reading.
+        loop: the name of the current loop.
+        span: (when, done, total) at the first and at the latest report of the current loop.
     """
 
-    end: float
-    least: int = 1
+    deadline: float
+    min_reports: int = 1
     reports: int = 0
     loop: str = ""
-    began: float = field(default_factory=perf_counter)
-    seen: tuple[tuple[float, float, float], ...] = ()
+    started: float = field(default_factory=perf_counter)
+    span: tuple[tuple[float, float, float], ...] = ()
 
-    def note(self, done: float, total: float, loop: str) -> None:
-        """Note how far the loop in hand is.
+    def update(self, done: float, total: float, loop: str) -> None:
+        """Record a report.
 
         Raises:
-            OutOfTime: if the time is over and something of the loop is left.
+            TimeLimitReached: if the deadline has passed and the loop is not complete.
         """
         now = perf_counter()
-        if loop != self.loop or done <= self.seen[-1][1] or total != self.seen[-1][2]:
-            self.loop, self.seen, self.reports = loop, ((now, done, total),), 0
+        if loop != self.loop or done <= self.span[-1][1] or total != self.span[-1][2]:
+            self.loop, self.span, self.reports = loop, ((now, done, total),), 0
         else:
-            self.seen = (self.seen[0], (now, done, total))
+            self.span = (self.span[0], (now, done, total))
         self.reports += 1
-        if now > self.end and done < total and self.reports >= self.least:
-            raise OutOfTime
+        if now > self.deadline and done < total and self.reports >= self.min_reports:
+            raise TimeLimitReached
 
     @property
     def total(self) -> float:
-        """Return the length of the loop in hand in its own unit."""
-        return self.seen[-1][2] if self.seen else 0.0
+        """Return the length of the current loop in its own unit."""
+        return self.span[-1][2] if self.span else 0.0
 
     @property
-    def left(self) -> float | None:
-        """Return seconds that the loop in hand has to go at the pace seen; None without a loop."""
-        if not self.seen:
+    def seconds_remaining(self) -> float | None:
+        """Extrapolate the seconds until the current loop ends; None before its first report."""
+        if not self.span:
             return None
-        (first, done, total), (now, at, _) = self.seen[0], self.seen[-1]
-        # What comes before a first report also sets things up; without a second there is no better.
-        since, made = (first, done) if at > done else (self.began, 0.0)
-        return (total - at) * (now - since) / (at - made)
+        (first, done, total), (now, at, _) = self.span[0], self.span[-1]
+        # The time before the first report includes set-up, so it counts only if it is all there is.
+        since, steps = (first, done) if at > done else (self.started, 0.0)
+        return (total - at) * (now - since) / (at - steps)
 
 
-_meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
+_current: ContextVar[LoopProgress | None] = ContextVar("progress", default=None)
 
 
-def went(done: float, total: float, loop: str) -> None:
-    """Report from a long loop how much of it is done, in any unit; call it after every step.
+def report_progress(done: float, total: float, loop: str) -> None:
+    """Report how much of a long loop is done, in any unit; call it after every step.
 
-    `loop` names it, since one fit may be several. Without anybody to hear it, it does
-    nothing.
+    No-op unless a time limit is active. `loop` names the loop: one fit may run several.
 
     Raises:
-        OutOfTime: if there is no time for the next step. Let it pass.
+        TimeLimitReached: if there is no time for the next step. Do not catch it.
     """
-    meter = _meter.get()
-    if meter is not None:
-        meter.note(done, total, loop)
+    progress = _current.get()
+    if progress is not None:
+        progress.update(done, total, loop)
 
 
 def seconds_left() -> float:
-    """Return the seconds until work that reports nothing has to stop; infinite without a meter.
+    """Return the seconds until the innermost deadline: at least 0, infinite without a time limit.
 
-    It is never below zero. Stops set further out count; no number of reports is waited for.
+    For work that cannot report progress, such as waiting for a server; `min_reports` is ignored.
     """
-    meter = _meter.get()
-    return inf if meter is None else max(0.0, meter.end - perf_counter())
+    progress = _current.get()
+    return inf if progress is None else max(0.0, progress.deadline - perf_counter())
 
 
 @contextmanager
-def metered(seconds: float = inf, least: int = 1) -> Iterator[Meter]:
-    """Follow the work inside, and stop it at its next report after so many seconds.
+def time_limit(seconds: float = inf, min_reports: int = 1) -> Iterator[LoopProgress]:
+    """Stop the enclosed work at its first report after `seconds`, and track its progress.
 
-    The loop that is stopped has reported at `least` so many times. A stop that was set around this
-    one still holds, to that many reports.
+    A loop makes at least `min_reports` reports before it is stopped. The deadline of an enclosing
+    time limit still applies.
     """
-    outer = _meter.get()
-    meter = Meter(min(perf_counter() + seconds, outer.end if outer else inf), least)
-    token = _meter.set(meter)
+    outer = _current.get()
+    progress = LoopProgress(
+        min(perf_counter() + seconds, outer.deadline if outer else inf), min_reports
+    )
+    token = _current.set(progress)
     try:
-        yield meter
+        yield progress
     finally:
-        _meter.reset(token)
+        _current.reset(token)
+
+
+# Former names, kept for one release.
+went, metered, OutOfTime, Meter = report_progress, time_limit, TimeLimitReached, LoopProgress

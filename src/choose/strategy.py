@@ -12,14 +12,24 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from choose.errors import StrategyError, did_you_mean
+from choose.progress import TimeLimitReached as TimeLimitReached
+from choose.progress import report_progress as report_progress
 from choose.types import Answers, Example, Family, Item, Task
 
 GROUP = "choose.strategies"
+
+
+def __getattr__(name: str) -> Any:
+    """Import `read_fitted` and `write_fitted` on first use: they need packages that load slowly."""
+    if name not in ("read_fitted", "write_fitted"):
+        raise AttributeError(f"module 'choose.strategy' has no attribute {name!r}")
+    return getattr(import_module("choose.models.saving"), name)
 
 
 @runtime_checkable

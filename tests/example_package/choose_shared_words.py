@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from choose.models.saving import read_fitted, write_fitted
+from choose.strategy import read_fitted, write_fitted
 from choose.types import Answers
 
 

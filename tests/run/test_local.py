@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from choose.api.plan import plan
-from choose.progress import OutOfTime
+from choose.progress import TimeLimitReached
 from choose.run.events import left_out_sentences
 from choose.run.local import Limits, run_jobs
 from choose.run.race import Race, whole_cost
@@ -175,7 +175,7 @@ def test_what_was_answered_before_the_time_was_over_counts() -> None:
     run = run_trial(job, data, Deadline(inf))
     assert len(run.asked["clean", 0]) == 2 * CHUNK
     assert run.unasked == len(data.folds[job.trial.fold].questions) - 2 * CHUNK
-    with pytest.raises(OutOfTime):
+    with pytest.raises(TimeLimitReached):
         run_trial(job, data, Deadline(inf))  # nothing was answered
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from choose.api.plan import plan
 from choose.errors import StrategyError
-from choose.progress import OutOfTime
+from choose.progress import TimeLimitReached
 from choose.run.events import left_out_sentences
 from choose.run.local import Limits, run_jobs
 from choose.run.timed_predict import Deadline
@@ -225,7 +225,7 @@ def test_views_that_were_answered_before_the_time_was_over_are_kept(
     def predict(self, items):  # type: ignore[no-untyped-def]
         calls.append(1)
         if len(calls) == 3:
-            raise OutOfTime
+            raise TimeLimitReached
         return plainly(self, items)
 
     monkeypatch.setattr(fakes.Steady, "predict", predict)

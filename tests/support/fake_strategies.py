@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from choose import strategy
-from choose.progress import OutOfTime, went
+from choose.progress import TimeLimitReached, report_progress
 from choose.types import Answers, Example, Family, Item, Task
 
 
@@ -69,7 +69,7 @@ class Steady(Fake):
         super().fit(task, examples)
         for done in range(1, len(examples) + 1):
             time.sleep(self.fit_seconds)
-            went(done, len(examples), "learning")
+            report_progress(done, len(examples), "learning")
         self.fits.append(len(examples))
 
     def predict(self, items: Sequence[Item]) -> Answers:
@@ -166,7 +166,7 @@ class Late(Together):
     def fit_group(
         cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
     ) -> None:
-        raise OutOfTime
+        raise TimeLimitReached
 
 
 class Tiring(Fake):
@@ -177,7 +177,7 @@ class Tiring(Fake):
     def predict(self, items: Sequence[Item]) -> Answers:
         type(self).asked += 1
         if self.asked >= 3:
-            raise OutOfTime
+            raise TimeLimitReached
         return super().predict(items)
 
 

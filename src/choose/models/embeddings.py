@@ -16,7 +16,7 @@ from choose.models.hardware.memory import embedded_texts
 from choose.models.results.cache import Numbers, Shelf
 from choose.models.saving import row_facts, rows_from
 from choose.models.weights.resolve import resolve, weights_digest
-from choose.progress import went
+from choose.progress import report_progress
 from choose.types import Example, Item
 
 # Texts of similar length embedded at a stretch, before it is asked again what this machine can do.
@@ -56,7 +56,7 @@ class Encoder:
             self._hold(made)
             if self.shelf is not None:
                 self.shelf.put({_key(text): numbers for text, numbers in made.items()})
-            went(first + len(chunk), len(new), "embedding")
+            report_progress(first + len(chunk), len(new), "embedding")
         if not texts:
             return np.empty((0, self.model.get_embedding_dimension()), np.float32)
         found = np.stack([self.vectors[text] for text in texts])

@@ -9,7 +9,7 @@ from time import perf_counter
 
 from choose.errors import MoneySpent
 from choose.models.weights.spec import names_endpoint
-from choose.progress import OutOfTime, metered
+from choose.progress import TimeLimitReached, time_limit
 from choose.run.budget import Pacing, Unasked
 from choose.run.events import Outcome
 from choose.run.race import Race, Standing
@@ -116,7 +116,7 @@ class _Walk:
                 self._step(number)
             except MoneySpent:
                 self.outcome.unpaid += [j for j in self.going if not self._done(j)]
-            except OutOfTime:
+            except TimeLimitReached:
                 self.outcome.left_out += [j for j in self.going if not self._done(j)]
             except KeyboardInterrupt:
                 self._interrupted(number)
@@ -147,7 +147,7 @@ class _Walk:
     def _ask_on(self) -> None:
         """Ask what shares of the time did not reach, where time is left when all else is done."""
         try:
-            with metered(self._left):
+            with time_limit(self._left):
                 for run in self.unasked.ask_on(lambda: self._left, self._not_asked_on):
                     self.store.add(run)
         except KeyboardInterrupt:
@@ -213,7 +213,7 @@ class _Walk:
             together = beside(self.jobs[number:], self._done, most)
             self.grouped |= set(range(number + 1, number + len(together)))
         self.going = together
-        with metered(self._left + GRACE * (self.limits.seconds or 0.0)):
+        with time_limit(self._left + GRACE * (self.limits.seconds or 0.0)):
             for run, traceback in run_group(together, self.dataset, deadline, fitted):
                 own = next(j for j in together if j.trial.key == run.trial.key)
                 kept = self._keep(own, run, traceback)
@@ -240,7 +240,7 @@ class _Walk:
         job = self.jobs[number]
         if not self.limits.money or job.part != FIRST_PASS or not names_endpoint(job.trial.params):
             return None
-        with metered(self._left):
+        with time_limit(self._left):
             later = [j for j in self.jobs[number + 1 :] if j.part == FIRST_PASS]
             waiting = [j for j in later if not (self.standing.hopeless(j) or self._done(j))]
             return self.purses.deal(job, waiting)

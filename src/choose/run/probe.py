@@ -9,7 +9,7 @@ from time import perf_counter
 
 from choose.data.scenarios import drawn, place_of
 from choose.data.stratify import interleaved
-from choose.progress import OutOfTime, metered
+from choose.progress import TimeLimitReached, time_limit
 from choose.run.timed_predict import Need
 from choose.run.trial import Fitted, cached_seconds, ready
 from choose.strategy import Strategy
@@ -157,12 +157,12 @@ def fit_some(
 ) -> Fit:
     """Fit; after so many seconds, and so many reports of a loop, stop and tell from its pace."""
     start = perf_counter()
-    with metered(seconds, reports) as meter:
+    with time_limit(seconds, reports) as progress:
         try:
             strategy.fit(dataset.task, pool)
-        except OutOfTime:
-            spent = perf_counter() - start + (meter.left or 0.0)
-            return Fit(spent, loop=meter.loop, total=meter.total)
+        except TimeLimitReached:
+            spent = perf_counter() - start + (progress.seconds_remaining or 0.0)
+            return Fit(spent, loop=progress.loop, total=progress.total)
     return Fit(perf_counter() - start, cached_seconds(strategy))
 
 

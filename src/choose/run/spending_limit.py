@@ -9,7 +9,7 @@ from choose.errors import StudyError
 from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.session import current
 from choose.models.endpoints.settings import Endpoint
-from choose.progress import OutOfTime
+from choose.progress import TimeLimitReached
 from choose.run.probe import start
 from choose.run.timed_predict import CHUNK, Need, ask, shares
 from choose.schema.costs import dollars
@@ -175,7 +175,7 @@ def _dollars_a_row(job: Job, dataset: Dataset) -> float | None:
         started = start(job, dataset)
         started.strategy.fit(dataset.task, started.pool)
         found = ask(started.strategy, started.items[:CHUNK], dataset.task)
-    except OutOfTime:
+    except TimeLimitReached:
         raise
     except Exception:
         return None  # the trial itself will fail, and be recorded

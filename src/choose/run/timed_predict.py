@@ -11,7 +11,7 @@ import numpy as np
 
 from choose.data.stratify import interleaved
 from choose.errors import MoneySpent, StrategyError
-from choose.progress import OutOfTime
+from choose.progress import TimeLimitReached
 from choose.strategy import Strategy
 from choose.types import Answers, Dataset, Item, Task
 
@@ -92,7 +92,7 @@ def ask_until(
         chunk = order[done : done + CHUNK]
         try:
             parts.append(ask(strategy, chunk, dataset.task))
-        except (MoneySpent, OutOfTime):
+        except (MoneySpent, TimeLimitReached):
             if not parts:
                 raise
             break

@@ -15,7 +15,7 @@ from choose.data.scenarios import drawn, place_of
 from choose.data.views import sample_rows, view
 from choose.errors import MoneySpent
 from choose.models.endpoints.session import repeated
-from choose.progress import OutOfTime
+from choose.progress import TimeLimitReached
 from choose.run.timed_predict import Deadline, ask, ask_until
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
 from choose.study.grid import Job
@@ -56,7 +56,7 @@ def fit_together(jobs: Sequence[Job], dataset: Dataset) -> dict[str, Fitted]:
             return {}
         pools = [drawn(dataset, place_of(trial, dataset)).pool for trial in trials]
         failed = set(first.fit_group(strategies, dataset.task, pools) or ())
-    except (MoneySpent, OutOfTime):
+    except (MoneySpent, TimeLimitReached):
         raise
     except Exception:
         return {}
@@ -128,7 +128,7 @@ def run_group(
         start = perf_counter()
         try:
             run, stopped = _trial(job, dataset, deadline, fitted)
-        except (MoneySpent, OutOfTime):
+        except (MoneySpent, TimeLimitReached):
             raise
         except Exception as error:
             message = " ".join(str(error).split()) or "no message"
@@ -177,7 +177,7 @@ def _trial(
             with repeated(repeat):
                 answers[name, repeat] = ask(strategy, items, dataset.task)
             asked[name, repeat] = items
-    except (MoneySpent, OutOfTime) as end:
+    except (MoneySpent, TimeLimitReached) as end:
         stopped = end  # the views that were answered until then count
     spent = perf_counter() - start
     more = spent + cached_seconds(strategy) - fit_cached

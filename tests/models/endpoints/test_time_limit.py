@@ -16,7 +16,7 @@ from choose.conformance import _WORDS, TASK, pool, questions
 from choose.errors import EndpointError
 from choose.models.endpoints import session as sessions
 from choose.models.endpoints.retry import Patience
-from choose.progress import OutOfTime, metered
+from choose.progress import TimeLimitReached, time_limit
 from choose.strategy import Strategy
 from support.chat_server import Http, by_words, error, serving
 from support.endpoint_sessions import RIGHT, as_response, fitted, line, right, rows
@@ -49,7 +49,7 @@ def tried() -> Strategy:
 def timed(work: Callable[[], object], seconds: float) -> float:
     """Do work that its time ends, and return how long it took."""
     start = time.monotonic()
-    with pytest.raises(OutOfTime), metered(seconds):
+    with pytest.raises(TimeLimitReached), time_limit(seconds):
         work()
     return time.monotonic() - start
 
@@ -77,7 +77,7 @@ def test_answers_that_all_come_in_are_given() -> None:
     with line(RIGHT, concurrency=20) as session:
         session.means.transport.handler = slow
         strategy = tried()
-        with metered(0.1):
+        with time_limit(0.1):
             assert right(strategy.predict(rows(20)), 20)
 
 
@@ -130,7 +130,7 @@ def test_without_time_nothing_is_asked_and_what_is_on_disk_is_answered() -> None
         assert timed(lambda: fitted().predict(rows(3)), 0.0) < SLACK
         assert not asked
         fitted().predict(rows(3))
-        with metered(0.0):
+        with time_limit(0.0):
             assert right(fitted().predict(rows(3)), 3)
         assert len(asked) == session.ledger.requests == 4
         assert timed(lambda: fitted().predict(rows(4)), 0.0) < SLACK
@@ -158,10 +158,10 @@ def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(
 def test_an_outer_stop_holds() -> None:
     with line(RIGHT) as session:
         session.means.transport.handler = Slow(0.2)
-        with metered(60):
+        with time_limit(60):
             assert right(fitted().predict(rows(8)), 8)
         start = time.monotonic()
-        with pytest.raises(OutOfTime), metered(0.3), metered(60):
+        with pytest.raises(TimeLimitReached), time_limit(0.3), time_limit(60):
             tried().predict(rows(200))
         assert time.monotonic() - start < 0.5 + SLACK
 
@@ -176,7 +176,7 @@ def test_what_is_wrong_is_said_even_where_the_time_is_over() -> None:
     with line(RIGHT) as session:
         session.means.transport.handler = Refusing(0.4)
         strategy = tried()
-        with pytest.raises(EndpointError, match="no such key"), metered(0.1):
+        with pytest.raises(EndpointError, match="no such key"), time_limit(0.1):
             strategy.predict(questions(3))
 
 

@@ -19,7 +19,7 @@ from choose.models.causal.packed_attention import Pack, Piece, logits, steady_pl
 from choose.models.hardware.device import threads
 from choose.models.hardware.memory import scored_rows, scored_tokens
 from choose.models.results.cache import Shelf
-from choose.progress import went
+from choose.progress import report_progress
 from choose.types import Counts, Floats
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ class CausalLM:
             if self.shelf is not None:
                 self.shelf.put({key: self.answers[key] for key in some})
             done += sum(own_length(new[key], trie) for key in some)
-            went(done, tokens, "scoring")
+            report_progress(done, tokens, "scoring")
         found = [self.answers[key] for key in keys]
         while len(self.answers) > MOST:
             del self.answers[next(iter(self.answers))]

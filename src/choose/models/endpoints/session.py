@@ -20,7 +20,7 @@ from choose.models.endpoints.retry import Patience
 from choose.models.endpoints.settings import Endpoint
 from choose.models.hardware.environment import cache_dir
 from choose.models.weights.spec import PREFIX
-from choose.progress import OutOfTime, seconds_left
+from choose.progress import TimeLimitReached, seconds_left
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ class Session:
         return Traffic(self, planned)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` in the loop and wait for it, as long as the meter of the caller allows.
+        """Run `work` in the loop and wait for it, until the caller's time limit.
 
         When that time is over, or at an interruption, nothing more is asked; what is in flight may
         come in. Answers that were paid for before are given even where no time is left.
@@ -119,7 +119,7 @@ class Session:
         except TimeoutError:
             return self._late(future)
         except Stopped:  # there was no time from the beginning
-            raise OutOfTime from None
+            raise TimeLimitReached from None
 
     def close(self) -> None:
         """Close all connections and the loop."""
@@ -144,7 +144,7 @@ class Session:
         try:
             return future.result()
         except (Stopped, CancelledError):
-            raise OutOfTime from None
+            raise TimeLimitReached from None
 
     def _drain(self, future: Future[T]) -> None:
         for line in self.lines.values():

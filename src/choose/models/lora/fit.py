@@ -9,7 +9,7 @@ from choose.models.hardware.memory import give_back
 from choose.models.lora.fused.engine import lane
 from choose.models.lora.model import Tuned
 from choose.models.lora.training import TRAINING, Course, Plan
-from choose.progress import went
+from choose.progress import report_progress
 
 PROOF_ROWS = 48
 
@@ -45,7 +45,7 @@ def _train(courses: Sequence[Course]) -> None:
                 give_back()
                 learnt = 0
             done = sum(c.reading + c.step for c in courses)
-            went(done, sum(c.reading + c.plan.steps for c in courses), TRAINING)
+            report_progress(done, sum(c.reading + c.plan.steps for c in courses), TRAINING)
 
 
 def train_several(courses: Sequence[Course]) -> None:

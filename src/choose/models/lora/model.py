@@ -16,7 +16,7 @@ from choose.errors import ModelError, StrategyError
 from choose.models.hardware.memory import asked_tokens
 from choose.models.lora.batching import by_length, pad
 from choose.models.weights.resolve import resolve, weights_digest
-from choose.progress import went
+from choose.progress import report_progress
 
 if TYPE_CHECKING:
     import torch
@@ -217,7 +217,7 @@ class Tuned:
                 found[places] = self.logits(ids, lengths).cpu()
                 done += len(places)
                 if loop:
-                    went(done, len(rows), loop)
+                    report_progress(done, len(rows), loop)
         return found
 
 

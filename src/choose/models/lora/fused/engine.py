@@ -26,7 +26,7 @@ from choose.models.lora.fused.forward_backward import (
 from choose.models.lora.fused.lower_layers import Lower
 from choose.models.lora.model import Base
 from choose.models.lora.training import TRAINING, Course
-from choose.progress import went
+from choose.progress import report_progress
 
 if TYPE_CHECKING:
     import torch
@@ -95,7 +95,7 @@ class Packed:
         for start in range(0, len(missing), self.workers):
             some = missing[start : start + self.workers]
             list(pool.map(self._read, some, [len(some)] * len(some)))
-            went(steps * (start + len(some)) / len(missing), total, TRAINING)
+            report_progress(steps * (start + len(some)) / len(missing), total, TRAINING)
 
     def _in_steps(self, course: Course, missing: Sequence[tuple[int, ...]]) -> float:
         """Return how many of a course's steps take as long as reading what is missing.
