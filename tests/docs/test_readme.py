@@ -22,6 +22,7 @@ from support.studies import write_csv
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 LORA = "## From labels to a working LoRA in ten minutes"
 
 
@@ -97,21 +98,24 @@ def test_the_figures_of_the_plan_without_data_are_what_it_prints(choose) -> None
     assert all(figure in printed for figure in found[2].split(", "))
 
 
-@pytest.mark.slow
-def test_the_figures_of_the_check_are_what_it_finds(choose) -> None:  # type: ignore[no-untyped-def]
-    found = re.search(
-        r"that (\d+) rows can show a gain of ([\d.]+) points, where two points take about ([\d,]+) "
-        r"rows; that `(\w+)` and `(\w+)` overlap most; and that `(\w+)` is new in the last third",
-        told(README),
-    )
-    assert found
-    rows, gain, needed, first, second, new = found.groups()
-    printed = told(choose("check", "sample:tickets").out)
-    assert f"{rows} rows, each asked by" in printed
-    assert f"show a gain of {gain} points" in printed
-    assert f"a gain of 2 points takes about {needed}" in printed
-    assert f"taken for each other: '{first}' and '{second}'" in printed
-    assert f"New in the last: '{new}'" in printed
+def test_the_requests_and_dollars_are_what_plan_forecasts(choose) -> None:  # type: ignore[no-untyped-def]
+    requests, read, written, cost = re.findall(
+        r"up to ([\d,]+) requests, (\d+)k tokens in, (\d+)k out: about \$([\d.]+) at", told(README)
+    )[0]
+    server = [
+        "--model",
+        "m",
+        "--base-url",
+        "http://127.0.0.1:9/v1",
+        "--usd-per-million",
+        "0.15,0.6",
+    ]
+    plan = choose("plan", "sample:tickets", "-s", "prompt", *server, "--no-forecast", "--json")
+    (bill,) = json.loads(plan.out)["sending"]["endpoints"]
+    assert bill["requests"] == int(requests.replace(",", ""))
+    assert round(bill["read"] / 1000) == int(read)
+    assert round(bill["written"] / 1000) == int(written)
+    assert round(bill["usd"], 2) == float(cost)
 
 
 def test_the_sizes_of_the_weights_are_what_is_fetched_and_kept(choose) -> None:  # type: ignore[no-untyped-def]
@@ -135,8 +139,8 @@ def test_the_picture_is_of_the_demo_and_shows_its_verdict() -> None:
 
 
 @pytest.mark.slow
-def test_from_the_readme_to_a_working_lora(tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_lora_lines_of_the_tutorial_give_a_working_model(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     script = blocks(text[text.index(LORA) :])[0]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
