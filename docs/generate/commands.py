@@ -58,14 +58,10 @@ def commands() -> Iterator[Command]:
             yield Command(f"{name} {_name(info)}", info.callback, tuple(params))
 
 
-def flag_help(command: str) -> dict[str, tuple[str, str]]:
-    """Return by parameter name its flag and what its help says."""
+def flag_names(command: str) -> dict[str, str]:
+    """Return the flag of each parameter of a command."""
     (found,) = [c for c in commands() if c.name == command]
-    return {
-        p.name: (max(p.opts, key=len), p.help)
-        for p in found.params
-        if p.param_type_name == "option"
-    }
+    return {p.name: max(p.opts, key=len) for p in found.params if p.param_type_name == "option"}
 
 
 def _name(info: Any) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from choose.schema.decision import Decision
 from choose.study.config import Study
-from generate.commands import flag_help
+from generate.commands import flag_names
 from generate.markdown import code, table
-from generate.meanings import MEANINGS
 from generate.schemas import Schema, schema_of
 
 STUDY_INTRO = """# The study file
@@ -47,7 +46,7 @@ def decision_schema() -> Schema:
 
 def study_page() -> str:
     """Return the reference of the study file, section by section."""
-    schema, flags = study_schema(), flag_help("compare")
+    schema, flags = study_schema(), flag_names("compare")
     parts = [STUDY_INTRO]
     for section, found in schema["properties"].items():
         definition = _definition(schema, found)
@@ -57,7 +56,7 @@ def study_page() -> str:
         # A section that stands there several times has keys that no one flag sets.
         own = {} if {"items", "additionalProperties"} & set(found) else flags
         rows = [
-            (code(key), _meaning(f"{section}.{key}", prop, own), _taken(prop))
+            (code(key), _meaning(key, prop, own), _taken(prop))
             for key, prop in definition["properties"].items()
         ]
         parts.append(table(("key", "meaning", "takes"), rows))
@@ -94,15 +93,10 @@ def _head(section: str, found: Schema) -> str:
     return f"[{section}.NAME]" if "additionalProperties" in found else f"[{section}]"
 
 
-def _meaning(key: str, prop: Schema, flags: dict[str, tuple[str, str]]) -> str:
-    """Say what a key means: in words of its own, else in those of the flag of its name."""
-    flag, told = flags.get(key.split(".")[1], ("", ""))
-    said = MEANINGS.get(key) or "; ".join(
-        part.rstrip(".") for part in (told, prop.get("description", "")) if part
-    )
-    if not said:
-        return ""
-    return f"{said[0].upper()}{said[1:]}.{f' Flag: {code(flag)}.' if flag else ''}"
+def _meaning(key: str, prop: Schema, flags: Mapping[str, str]) -> str:
+    """Return the description of a key, with the flag that sets it too."""
+    flag = flags.get(key)
+    return f"{prop.get('description', '')}{f' Flag: {code(flag)}.' if flag else ''}"
 
 
 def _taken(prop: Schema) -> str:

@@ -84,11 +84,12 @@ def test_rates_that_are_none(text: str) -> None:
 
 
 def priced(tmp_path: Path, text: str):
-    from choose.api.plan import _check_prices, resolve
+    from choose.api.plan import resolve
+    from choose.study.candidates import check_names
     from choose.types import Candidate
 
     study = resolve(None, write(tmp_path, text), None)
-    _check_prices(study, [Candidate(name="lora", strategy="lora", params={"base": "org/model"})])
+    check_names(study, [Candidate(name="lora", strategy="lora", params={"base": "org/model"})])
     return study
 
 

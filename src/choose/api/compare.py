@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from choose.api.plan import _check_prices, plan, resolve
+from choose.api.plan import plan, resolve
 from choose.models.endpoints.session import connected
 from choose.models.hardware.environment import check_stated
 from choose.models.results.cache import keeping
@@ -123,6 +123,7 @@ def run(
         ChooseError: on bad input, before anything is run or written.
     """
     from choose.data.load import load_dataset
+    from choose.study.candidates import check_names
 
     check_stated()
     watch = observer or Silent()
@@ -131,7 +132,7 @@ def run(
     where, limit = str(path.absolute()), study.grid.max_usd
     with keeping(), connected(study.endpoints, max_usd=limit, study=where) as session:
         candidates, refusals, jobs = plan(study, dataset)
-        _check_prices(study, candidates)
+        check_names(study, candidates)
         spending = before_sending(study, dataset, candidates, jobs, Store(path), approve)
         if spending.bills:
             watch.sending(session.traffic(sum(bill.requests for bill in spending.bills)))

@@ -166,19 +166,3 @@ def planned(
         forecasts=tuple(asked),
         spending=spending_of(jobs, candidates, dataset, study.endpoints, study.grid.max_usd),
     )
-
-
-def _check_prices(study: Study, candidates: Sequence[Candidate]) -> None:
-    from choose.strategy import available
-    from choose.study.candidates import ROLES, model_of
-    from choose.study.config import check_names
-
-    # A candidate that does not run this time keeps its prices in the file.
-    known = {c.name for c in candidates} | {c.name or c.strategy for c in study.candidates}
-    specs = {model_of(c) for c in candidates} | {getattr(study.models, role) for role in ROLES}
-    check_names(
-        study.costs,
-        study.models.retirement,
-        sorted(known | set(available())),
-        sorted(spec for spec in specs if spec is not None),
-    )

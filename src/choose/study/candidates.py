@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
-from choose.errors import StudyError
+from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
 from choose.strategy import Refuses, available, build, find, hyperparameters
 from choose.study.config import CandidateSection, Models, Specs, Study
-from choose.types import Candidate, Task
+from choose.types import FAMILIES, Candidate, Task
 
 
 def asked_by(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
@@ -151,3 +151,34 @@ def model_of(candidate: Candidate) -> str | None:
         if role in candidate.params:
             return str(candidate.params[role])
     return None
+
+
+def check_names(study: Study, candidates: Sequence[Candidate]) -> None:
+    """Refuse prices of candidates and retirement dates of models that the study does not have.
+
+    Raises:
+        StudyError: naming the key and what is allowed.
+    """
+    costs, retirement = study.costs, study.models.retirement
+    # A candidate that does not run this time keeps its prices in the file.
+    names = sorted({c.name for c in candidates} | set(names_of(study)) | set(available()))
+    specs = {model_of(c) for c in candidates} | {getattr(study.models, role) for role in ROLES}
+    known = [*names, *sorted(spec for spec in specs if spec is not None)]
+    for key in ("engineer_hours", "refresh_hours"):
+        _check_known(f"costs.{key}", getattr(costs, key), [*FAMILIES, *names])
+    _check_known("models.retirement", retirement, known)
+    for name, day in retirement.items():
+        if costs.start is not None and day <= costs.start:
+            raise StudyError(
+                f"models.retirement has {name!r} retired on {day}, before use starts on "
+                f"{costs.start} (costs.start). Leave that model out, or correct the date."
+            )
+
+
+def _check_known(key: str, given: Iterable[str], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise StudyError(
+                f"{key} names {name!r}, which this study does not have."
+                f"{did_you_mean(name, known)} Allowed: {', '.join(dict.fromkeys(known))}."
+            )

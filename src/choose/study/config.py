@@ -1,102 +1,23 @@
-"""The study file: every option of a comparison, written once."""
+"""The study file: every option of a comparison, with its limits, help text and flag."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.settings import Endpoint
-from choose.types import FAMILIES
-
-
-class Section(BaseModel):
-    """A frozen section that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
 
 Price = Annotated[float, Field(ge=0)]
 
 
-class Costs(Section):
-    """Prices, times and the use that a model is meant for.
-
-    Hours are by family ("baseline", "prompting", "retrieval", "fine-tuning") or by candidate, whose
-    own figure counts first. The labels of the study itself are taken as paid for.
-    """
-
-    minutes_per_label: float | None = Field(default=None, gt=0)
-    hourly_rate: float | None = Field(default=None, ge=0)
-    qa_share: float = Field(
-        default=0.0, ge=0, le=1, description="share of the labels that are given twice, as a check"
-    )
-    usd_per_machine_hour: float | None = Field(default=None, ge=0)
-    machine_gb: float | None = Field(default=None, gt=0, description="memory of that machine")
-    value_per_right_answer: float | None = Field(
-        default=None, gt=0, description="dollars that an avoided error is worth"
-    )
-    volume_per_month: float | None = Field(default=None, gt=0)
-    horizon_months: float | None = Field(default=None, gt=0, le=600)
-    start: date | None = Field(default=None, description="first day of use; the day of the run")
-    engineer_rate: float | None = Field(default=None, ge=0)
-    engineer_hours: Mapping[str, Price] = {}
-    new_labels: int = Field(default=0, ge=0, description="to be bought before it is built")
-    refresh_months: float | None = Field(default=None, gt=0)
-    refresh_labels: int | None = Field(default=None, ge=0)
-    refresh_hours: Mapping[str, Price] = {}
-    tasks: int | None = Field(default=None, ge=1, description="tasks that one base is to serve")
-
-    @property
-    def derives(self) -> bool:
-        """Return whether the smallest gain that matters can follow from prices."""
-        known = (self.value_per_right_answer, self.volume_per_month, self.horizon_months)
-        return None not in known
-
-
-def check_names(
-    costs: Costs,
-    retirement: Mapping[str, date],
-    names: Sequence[str],
-    specs: Sequence[str],
-) -> None:
-    """Refuse prices of candidates and dates of models that the study does not have.
-
-    Raises:
-        StudyError: naming the key and what is allowed.
-    """
-    families: tuple[str, ...] = FAMILIES
-    for key, hours in (
-        ("engineer_hours", costs.engineer_hours),
-        ("refresh_hours", costs.refresh_hours),
-    ):
-        for name in _strange(hours, [*families, *names]):
-            raise StudyError(_sentence(f"costs.{key}", name, [*families, *names]))
-    for name in _strange(retirement, [*names, *specs]):
-        raise StudyError(_sentence("models.retirement", name, [*names, *specs]))
-    for name, day in retirement.items():
-        if costs.start is not None and day <= costs.start:
-            raise StudyError(
-                f"models.retirement has {name!r} retired on {day}, before use starts on "
-                f"{costs.start} (costs.start). Leave that model out, or correct the date."
-            )
-
-
-def _strange(given: Mapping[str, object], known: Sequence[str]) -> Iterator[str]:
-    return (name for name in given if name not in known)
-
-
-def _sentence(key: str, name: str, known: Sequence[str]) -> str:
-    return (
-        f"{key} names {name!r}, which this study does not have.{did_you_mean(name, known)} "
-        f"Allowed: {', '.join(dict.fromkeys(known))}."
-    )
-
-
 Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
@@ -108,109 +29,245 @@ NoiseKind = Literal["symmetric", "confused-pair", "class-dependent"]
 Metric = Literal["accuracy", "balanced", "cost"]
 
 
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
 ScenarioKind = Literal["inner", "time", "new-class"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Marks a field that the command line sets too; the flag has the field's name or this one."""
+
+    name: str = ""
+
+
+class Section(BaseModel):
+    """A frozen section that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataSection(Section):
     """Where the labelled rows are and how to read them."""
 
-    path: str | None = None
-    test: str | None = None
-    text_column: str | None = None
-    label_column: str | None = None
-    time_column: str | None = None
-    group_column: str | None = None
-    annotator_column: str | None = None
-    test_rows: int | None = Field(default=None, ge=2)
-    folds: int | None = Field(default=None, ge=2, le=20)
+    path: str | None = Field(
+        default=None, description="CSV, TSV, JSONL or Parquet file, or `sample:NAME`."
+    )
+    test: Annotated[str | None, Flag()] = Field(
+        default=None, description="File with the test rows."
+    )
+    text_column: Annotated[str | None, Flag()] = Field(
+        default=None, description="Column of the text; several are joined: subject,body."
+    )
+    label_column: Annotated[str | None, Flag()] = Field(
+        default=None, description="Column of the label."
+    )
+    time_column: Annotated[str | None, Flag()] = Field(
+        default=None, description="Column of the timestamp."
+    )
+    group_column: Annotated[str | None, Flag()] = Field(
+        default=None,
+        description="Column of a group, such as the customer; a group is never split.",
+    )
+    annotator_column: Annotated[str | None, Flag()] = Field(
+        default=None, description="Column of the annotator."
+    )
+    test_rows: Annotated[int | None, Flag()] = Field(
+        default=None, ge=2, description="Use only N test rows, a stratified sample."
+    )
+    folds: Annotated[int | None, Flag()] = Field(
+        default=None,
+        ge=2,
+        le=20,
+        description="Number of cross-validation folds where there is no test file.",
+    )
 
 
 class TaskSection(Section):
-    """What a model is told about the task; names and descriptions by label.
+    """How prompts describe the task."""
 
-    `out_of_scope` is the label of rows that none of the others fits; models are not told.
-    """
-
-    instruction: str | None = None
-    names: Mapping[str, str] = {}
-    descriptions: Mapping[str, str] = {}
-    out_of_scope: str | None = None
+    instruction: str | None = Field(
+        default=None, description="What a prompted model should do with a text."
+    )
+    names: Mapping[str, str] = Field(default={}, description="Readable names, by label.")
+    descriptions: Mapping[str, str] = Field(
+        default={}, description="What belongs under a label, by label."
+    )
+    out_of_scope: str | None = Field(
+        default=None,
+        description="The label of rows that fit no other label; prompts do not mention its role.",
+    )
 
 
 class Goal(Section):
-    """What counts as good enough, fixed before the run; fractions, so 0.02 is two points.
+    """What counts as good enough, fixed before the run; fractions, so 0.02 is two points."""
 
-    `metric` is what "right" means: every row the same (accuracy), every label the same (balanced),
-    or what errors cost (cost). `error_costs` are by label, then by the answer given instead; an
-    error that it does not name costs 1, and an unusable answer what the dearest error on its label
-    does.
-    """
-
-    target: float | None = Field(default=None, gt=0, le=1)
-    metric: Metric = "accuracy"
-    error_costs: Mapping[str, Mapping[str, Cost]] = {}
-    margin: float | None = Field(
-        default=None, gt=0, lt=0.5, description="else it follows from the prices, or is 0.02"
+    target: Annotated[float | None, Flag()] = Field(
+        default=None, gt=0, le=1, description="Accuracy that is good enough, such as 0.9."
+    )
+    metric: Annotated[Metric, Flag()] = Field(
+        default="accuracy",
+        description="What to maximise: accuracy, balanced (every label counts the same) or cost "
+        "(errors weighted by error_costs).",
+    )
+    error_costs: Mapping[str, Mapping[str, Cost]] = Field(
+        default={},
+        description="Cost of an error, by true label, then by answer. An error that is not listed "
+        "costs 1; an unusable answer costs as much as the most expensive error on its label.",
+    )
+    margin: Annotated[float | None, Flag()] = Field(
+        default=None,
+        gt=0,
+        lt=0.5,
+        description="Smallest gain that matters, as a share. Default: from prices, or 0.02.",
     )
 
 
 class Constraints(Section):
-    """What no candidate may break; `data_may_leave` is whether rows may go to other machines."""
+    """What no candidate may break."""
 
-    data_may_leave: bool = True
+    data_may_leave: bool = Field(
+        default=True, description="Whether rows may be sent to other machines."
+    )
+
+
+class Costs(Section):
+    """Prices, times and the use that a model is meant for.
+
+    Hours are by family ("baseline", "prompting", "retrieval", "fine-tuning") or by candidate, whose
+    own figure takes precedence. The labels of the study itself count as paid for.
+    """
+
+    minutes_per_label: float | None = Field(
+        default=None, gt=0, description="Minutes to label one row."
+    )
+    hourly_rate: float | None = Field(
+        default=None, ge=0, description="Dollars for an hour of labelling."
+    )
+    qa_share: float = Field(
+        default=0.0, ge=0, le=1, description="Share of the rows that two people label, as a check."
+    )
+    usd_per_machine_hour: float | None = Field(
+        default=None,
+        ge=0,
+        description="Dollars for an hour of the machine that trains and answers.",
+    )
+    machine_gb: float | None = Field(
+        default=None, gt=0, description="Memory of that machine, in GB."
+    )
+    value_per_right_answer: float | None = Field(
+        default=None, gt=0, description="Dollars that an avoided error is worth."
+    )
+    volume_per_month: float | None = Field(default=None, gt=0, description="Answers a month.")
+    horizon_months: float | None = Field(
+        default=None, gt=0, le=600, description="How many months the model will be used."
+    )
+    start: date | None = Field(
+        default=None, description="First day of use; by default the day of the run."
+    )
+    engineer_rate: float | None = Field(
+        default=None, ge=0, description="Dollars for an hour of engineering."
+    )
+    engineer_hours: Mapping[str, Price] = Field(
+        default={}, description="Hours to build it, by family or candidate."
+    )
+    new_labels: int = Field(default=0, ge=0, description="Labels to buy before it is built.")
+    refresh_months: float | None = Field(
+        default=None, gt=0, description="Months between rebuilds on newer data."
+    )
+    refresh_labels: int | None = Field(
+        default=None, ge=0, description="New labels for each rebuild."
+    )
+    refresh_hours: Mapping[str, Price] = Field(
+        default={}, description="Hours for each rebuild, by family or candidate."
+    )
+    tasks: int | None = Field(
+        default=None, ge=1, description="Number of tasks that one base model will serve."
+    )
+
+    @property
+    def derives(self) -> bool:
+        """Return whether prices determine the margin."""
+        known = (self.value_per_right_answer, self.volume_per_month, self.horizon_months)
+        return None not in known
 
 
 class Grid(Section):
-    """What is varied; null means the standard study.
+    """What varies between trials; a key that is left out means the standard study."""
 
-    `repeats` is how often an endpoint is asked the same; `max_usd` the most one command may spend.
-    """
-
-    seeds: int | None = Field(default=None, ge=1, le=100)
-    sizes: tuple[float | int, ...] | None = None
-    noise: tuple[Rate, ...] | None = None
-    noise_kinds: tuple[NoiseKind, ...] | None = None
-    scenarios: tuple[ScenarioKind, ...] | None = None
-    views: tuple[View, ...] | None = None
-    wordings: bool = True
-    thorough: bool = False
-    budget_seconds: float | None = Field(default=600.0, gt=0)
-    repeats: int = Field(default=1, ge=1, le=20)
-    max_usd: float | None = Field(default=None, gt=0)
+    seeds: Annotated[int | None, Flag()] = Field(
+        default=None, ge=1, le=100, description="Repetitions of each candidate."
+    )
+    sizes: Annotated[tuple[float | int, ...] | None, Flag()] = Field(
+        default=None,
+        description="Training pool sizes: rows, or shares of the pool up to 1, such as 100 or 0.5.",
+    )
+    noise: Annotated[tuple[Rate, ...] | None, Flag()] = Field(
+        default=None, description="Rates of added label noise, such as 0, 0.1 and 0.2."
+    )
+    noise_kinds: tuple[NoiseKind, ...] | None = Field(
+        default=None,
+        description="Kinds of added label noise. Default: symmetric; fast candidates also get "
+        "confused pairs at the highest rate.",
+    )
+    scenarios: tuple[ScenarioKind, ...] | None = Field(
+        default=None,
+        description="Further scenarios. Default: all that the data allow; [] for none.",
+    )
+    views: tuple[View, ...] | None = Field(
+        default=None, description="Perturbations of the test rows."
+    )
+    wordings: bool = Field(
+        default=True, description="Whether to measure other settings, such as prompt wordings, too."
+    )
+    thorough: Annotated[bool, Flag()] = Field(
+        default=False, description="Run the full grid for slow candidates as well."
+    )
+    budget_seconds: Annotated[float | None, Flag("budget")] = Field(
+        default=600.0,
+        gt=0,
+        description="Time limit of the run, in seconds; --budget also takes 90s, 10m or 2h.",
+    )
+    repeats: Annotated[int, Flag()] = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="Ask each endpoint the same question N times, to see how often its answer "
+        "changes.",
+    )
+    max_usd: Annotated[float | None, Flag()] = Field(
+        default=None, gt=0, description="Most dollars that one command may spend at endpoints."
+    )
 
 
 class Specs(Section):
     """Model specs by role."""
 
-    model: str | None = None
-    tune: str | None = None
-    encoder: str | None = None
+    model: Annotated[str | None, Flag()] = Field(default=None, description="Model to prompt.")
+    tune: Annotated[str | None, Flag()] = Field(default=None, description="Model to fine-tune.")
+    encoder: Annotated[str | None, Flag()] = Field(
+        default=None, description="Model that embeds texts."
+    )
 
 
 class Models(Specs):
-    """Model specs for every candidate that does not name its own.
+    """Model specs for every candidate that does not name its own."""
 
-    `retirement` is the day from which a model cannot be had any more, by candidate or model spec.
-    """
-
-    retirement: Mapping[str, date] = {}
+    retirement: Mapping[str, date] = Field(
+        default={}, description="First day on which a model is gone, by candidate or model spec."
+    )
 
 
 class CandidateSection(Specs):
     """A candidate; the name defaults to the strategy's, models to those of the study."""
 
-    strategy: str
-    name: str | None = None
-    params: Mapping[str, Any] = {}
+    strategy: str = Field(description="Name of an installed [strategy](strategies.md).")
+    name: str | None = Field(default=None, description="Name in the report.")
+    params: Mapping[str, Any] = Field(default={}, description="Hyperparameters.")
 
 
 class Study(Section):
     """One comparison, as resolved: the study file with the flags laid over it."""
 
-    rule: str | None = Field(default=None, description="version of the decision rule")
+    rule: str | None = Field(default=None, description="Version of the decision rule.")
     data: DataSection = DataSection()
     task: TaskSection = TaskSection()
     goal: Goal = Goal()
@@ -222,36 +279,34 @@ class Study(Section):
     candidates: tuple[CandidateSection, ...] = ()
 
     @model_validator(mode="after")
-    def _counts(self) -> Self:
-        """Refuse goals whose figures would not be what they are said to be."""
+    def _consistent_goal(self) -> Self:
         if (self.goal.metric == "cost") != bool(self.goal.error_costs):
             raise ValueError(
-                "goal.error_costs says what errors cost and goal.metric = 'cost' uses it: give "
-                "both or neither"
+                "goal.error_costs and goal.metric = 'cost' belong together: give both or neither"
             )
         if self.goal.metric == "cost" and self.goal.margin is None:
             raise ValueError(
-                "goal.margin is missing: with goal.metric = 'cost' it is a share of the dearest "
-                "error, for which there is no usual value"
+                "goal.margin is missing: with goal.metric = 'cost' it is a share of the most "
+                "expensive error and has no default"
             )
         if self.goal.metric != "accuracy" and self.costs.value_per_right_answer is not None:
             raise ValueError(
-                "costs.value_per_right_answer is what a right row is worth, and goal.metric = "
-                f"{self.goal.metric!r} counts otherwise; leave one of them out"
+                "costs.value_per_right_answer values every right row the same, but goal.metric = "
+                f"{self.goal.metric!r} does not; leave one of them out"
             )
         return self
 
     @property
     def derives(self) -> bool:
-        """Return whether the smallest gain that matters will follow from prices."""
+        """Return whether the margin will be derived from prices."""
         return self.goal.margin is None and self.costs.derives
 
     @property
     def races(self) -> bool:
-        """Return whether a candidate that is far behind may be dropped from a race.
+        """Return whether candidates that are far behind may be dropped early.
 
-        The bound of a race is one of rows that are right or wrong, each counting the same. And
-        where the smallest gain that matters follows from prices, it is not known until costs are
-        measured and may be large, so that one who is far behind may still be the one to use.
+        The bound of the race holds for rows that are right or wrong and count the same. A margin
+        from prices is not known until costs are measured, and may be large, so that a candidate far
+        behind may still be the best choice.
         """
         return not self.derives and self.goal.metric == "accuracy"

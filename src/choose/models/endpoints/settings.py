@@ -61,6 +61,11 @@ class Endpoint(BaseModel):
         api_key_env: the environment variable, or line of ``.env``, that holds the key.
         api_key_header: the header that carries the bare key, such as ``api-key``; by default it
             goes as ``Authorization: Bearer``.
+        usd_per_million_in: dollars for a million prompt tokens.
+        usd_per_million_cached: the same for prompt tokens that the server has cached.
+        usd_per_million_out: dollars for a million tokens of answers.
+        requests_per_minute: rate limit in requests.
+        tokens_per_minute: rate limit in tokens.
         concurrency: requests in flight at once.
         timeout: seconds for one request.
         max_output_tokens: most tokens of one answer, hidden reasoning included; found out by the
