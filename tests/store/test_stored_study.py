@@ -1,0 +1,85 @@
+"""A study that an earlier version wrote can be reported and resumed.
+
+`tests/fixtures/stored_study` was written at 12a91b7 by
+`choose compare tickets.csv -s majority -s tfidf --out stored_study --seeds 1 --sizes 1 --noise 0`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import choose
+from choose.run import local
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(FIXTURES / "tickets.csv", tmp_path)
+    return Path(shutil.copytree(FIXTURES / "stored_study", tmp_path / "stored_study"))
+
+
+def figures(value: Any, path: str = "") -> Iterator[tuple[str, float | bool | None]]:
+    """Yield every number, truth value and null of a record with its path; no sentences."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from figures(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from figures(inner, f"{path}.{place}")
+    elif not isinstance(value, str):
+        yield path, value
+
+
+def expected() -> dict[str, Any]:
+    text = (FIXTURES / "stored_study" / "decision.json").read_text("utf-8")
+    return dict(json.loads(text))
+
+
+def check_same(decision: choose.Decision) -> None:
+    before, after = expected(), decision.model_dump(mode="json", by_alias=True)
+    for part in ("dataset", "goal", "scorecards", "pairs", "crossings", "overlap", "verdict"):
+        old, new = dict(figures(before[part])), dict(figures(after[part]))
+        for path, figure in old.items():
+            assert new[path] == (pytest.approx(figure, rel=1e-9) if figure is not None else None), (
+                path
+            )
+    for key in ("kind", "recommended", "use_meanwhile", "confidence"):
+        assert after["verdict"][key] == before["verdict"][key]
+    statuses = [[gate["status"] for gate in record["gates"]] for record in (before, after)]
+    assert statuses[0] == statuses[1]
+
+
+def test_its_report_gives_the_same_figures(store: Path) -> None:
+    check_same(choose.read(store))
+
+
+def test_it_resumes_without_running_a_finished_trial(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a finished trial was run again")
+
+    monkeypatch.setattr(local, "run_group", refuse)
+    trials = json.loads((store / "grid.json").read_text("utf-8"))["trials"]
+    written = {path: path.stat().st_mtime_ns for path in store.glob("trials/*/*")}
+    decision = choose.compare(
+        "tickets.csv",
+        strategies=["majority", "tfidf"],
+        out=store,
+        seeds=1,
+        sizes=(1.0,),
+        noise=(0.0,),
+        progress=False,
+    )
+    assert json.loads((store / "grid.json").read_text("utf-8"))["trials"] == trials
+    assert {path: path.stat().st_mtime_ns for path in store.glob("trials/*/*")} == written
+    check_same(decision)
