@@ -13,27 +13,34 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from math import log
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from growing.process import HERE, run
-from growing.rows import LONG, examples, write
-from growing.series import Memory, Series, missed
-from growing.text import lines
+from growth_point import LONG, examples, write
 from machine import machine
 
 # A point is labels to learn from, rows to ask, classes; one of the three varies.
 USUAL = {"labels": 500, "rows": 200, "classes": 8}
+
 CHEAP = {"labels": (500, 1000, 2000, 4000), "rows": (500, 1000, 2000, 4000)}
+
 DEAR = {"labels": (250, 500, 1000, 2000), "rows": (250, 500, 1000, 2000)}
+
 CLASSES = (4, 8, 16, 32, 64)
+
 SEEDS = (1, 2, 3, 5)
+
 QUICK_SHARE, LARGE = 4, 10_000
+
 DEAR_ONES = ("prompt", "retrieval", "lora")
 
 # Studies of 10,000 rows whose memory is measured.
@@ -54,6 +61,16 @@ STUDIES = (
         ("--seeds", "1", "--budget", "4m"),
     ),
 )
+
+HERE = Path(__file__).resolve().parent
+
+# A solver takes a few more rounds for more rows, and clocks are not exact: linear within so much.
+MOST_POWER = 1.15
+
+# A repetition shares loading, embedding and judging with the others, so it must cost less than one.
+MOST_SEED_POWER = 0.95
+
+MOST_MB = 4_000.0
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -88,7 +105,7 @@ def fits(folder: Path, quick: bool) -> Iterator[Series]:
             sizes = tuple(n // QUICK_SHARE if quick and axis != "classes" else n for n in at)
             points = [{**USUAL, axis: size} for size in sizes]
             job = json.dumps({"strategy": strategy, "params": params, "points": points})
-            took = run([str(HERE / "growing" / "fits.py"), job])
+            took = run([str(HERE / "growth_point.py"), job])
             name = strategy if cheap else f"{strategy} (tiny)"
             print(f"{name} against {axis}: {took.processor:.0f} s", file=sys.stderr)
             yield Series(name, axis, sizes, tuple(json.loads(took.out.splitlines()[-1])))
@@ -124,6 +141,121 @@ def memories(folder: Path) -> Iterator[Memory]:
         took = run(["-m", "choose", "compare", data, *chosen, *how, "--out", out])
         print(f"{what}: {took.peak_mb:.0f} MB", file=sys.stderr)
         yield Memory(what, LARGE, took.peak_mb, took.processor)
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Processor and wall seconds, the largest memory in megabytes, and what was printed."""
+
+    processor: float
+    wall: float
+    peak_mb: float
+    out: str
+
+
+def run(arguments: Sequence[str], threads: int = 1) -> Took:
+    """Run Python with these arguments, nothing kept from or for other runs.
+
+    Raises:
+        RuntimeError: if it fails.
+    """
+    own = {
+        "CHOOSE_KEEP_GB": "0",
+        "CHOOSE_THREADS": str(threads),
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent / "tests")]),
+    }
+    start = perf_counter()
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], env={**os.environ, **own}, stdout=out, stderr=err
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        wall = perf_counter() - start
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(arguments)[:200]}: {err.read()[-2000:]}")
+        # Linux counts kilobytes, macOS bytes.
+        unit = 1e6 if sys.platform == "darwin" else 1e3
+        return Took(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / unit, out.read())
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What a candidate costs at points of an axis: labels, rows, classes or seeds."""
+
+    candidate: str
+    axis: str
+    at: tuple[int, ...]
+    seconds: tuple[float, ...]
+
+    @property
+    def power(self) -> float:
+        """Return p of cost ~ size^p over the upper half of the points, where starts weigh least.
+
+        Half or fewer points would make it the slope of noise, so three are taken at least.
+        """
+        first = min(len(self.at) // 2, max(len(self.at) - 3, 0))
+        if self.axis == "seeds":  # the start is what repetitions share
+            first = 0
+        xs = [log(x) for x in self.at[first:]]
+        ys = [log(max(y, 1e-6)) for y in self.seconds[first:]]
+        mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+        return sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / sum(
+            (x - mean_x) ** 2 for x in xs
+        )
+
+    @property
+    def most(self) -> float:
+        """Return the power that is allowed."""
+        return MOST_SEED_POWER if self.axis == "seeds" else MOST_POWER
+
+    def record(self) -> dict[str, Any]:
+        """Return the figures as plain values."""
+        return {**asdict(self), "power": self.power, "target": self.most}
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The largest memory of a study."""
+
+    what: str
+    rows: int
+    peak_mb: float
+    processor: float
+
+
+def missed(found: Sequence[Series], memory: Sequence[Memory]) -> Iterator[str]:
+    """Yield a sentence for each target that is missed."""
+    for series in found:
+        if series.power > series.most:
+            yield (
+                f"{series.candidate} against {series.axis}: power {series.power:.2f}, "
+                f"at most {series.most} is allowed."
+            )
+    for each in memory:
+        if each.peak_mb > MOST_MB:
+            yield f"{each.what}: {each.peak_mb:,.0f} MB, at most {MOST_MB:,.0f} are allowed."
+
+
+def lines(found: Sequence[Series], memory: Sequence[Memory]) -> Iterator[str]:
+    """Yield the costs along each axis with the exponent of their growth, then the memory."""
+    yield f"{'candidate':18}{'axis':10}{'power':>6}  processor seconds at each point"
+    for series in found:
+        costs = ", ".join(
+            f"{c:.2f} at {x:,}" for x, c in zip(series.at, series.seconds, strict=True)
+        )
+        yield f"{series.candidate:18}{series.axis:10}{series.power:6.2f}  {costs}"
+    if memory:
+        yield ""
+    for each in memory:
+        yield (
+            f"{each.what}: {each.rows:,} rows, {each.peak_mb:,.0f} MB at most, "
+            f"{each.processor:.0f} processor seconds"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,11 +13,14 @@ those tried. The prompt is choose's own zero-shot prompt. Exits with 1 where a t
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+import venv
+from copy import copy
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory, gettempdir
@@ -25,21 +28,34 @@ from typing import Any
 
 import numpy as np
 
+from choose.data.task import task_from
+from choose.models.prompting.local_model import Prompter
+from choose.models.prompting.prompts import Asking
+from choose.models.weights.resolve import resolve
+from choose.models.weights.spec import DEFAULT_LM
+from choose.types import Example, Item
 from machine import machine
-from scoring.peers import PEER, python
-from scoring.questions import SETS, Questions, questions
 
 HERE = Path(__file__).resolve().parent
+
 TARGETS = {"trec6": 12.0, "banking77": 100.0}
+
 PEAK_SHARE = 0.60
+
 SUFFIXES = (300, 600)
+
 BATCHES = (1, 8, 32)
 
 # Questions that each side is asked in a turn: some seconds' work. The first set is also asked
 # without the token that ends a label: no study does, but the harness then answers all labels of one
 # token from one pass.
 OURS = {"trec6": 150, "banking77": 20, "trec6 open": 150}
+
 PEERS = {"trec6": 16, "banking77": 1, "trec6 open": 16}
+
+SETS = ("trec6", "banking77")
+
+PEER = "lm-eval==0.4.*"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +76,7 @@ class Compared:
         return self.peer_ms / self.ours_ms
 
 
-class Turns:
+class Processes:
     """Processes of either side, run one after another."""
 
     def __init__(self, folder: Path, peers: Path, dtype: str, threads: int) -> None:
@@ -69,7 +85,7 @@ class Turns:
 
     def ours(self, asked: Questions, first: int, last: int) -> dict[str, Any]:
         """Return what choose makes of some of the questions."""
-        return self._run(Path(sys.executable), "ours", asked, first=first, last=last)
+        return self._run(Path(sys.executable), "choose", asked, first=first, last=last)
 
     def peer(self, asked: Questions, first: int, last: int, batch: int) -> dict[str, Any]:
         """Return what the harness makes of some of the questions."""
@@ -77,7 +93,7 @@ class Turns:
 
     def peak(self, asked: Questions) -> dict[str, Any]:
         """Return the speed of products, and of scoring in their terms."""
-        return self._run(Path(sys.executable), "peak", asked, suffixes=SUFFIXES)
+        return self._run(Path(sys.executable), "choose", asked, suffixes=SUFFIXES)
 
     def _run(self, interpreter: Path, side: str, asked: Questions, **how: Any) -> dict[str, Any]:
         job = self.folder / "job.json"
@@ -89,7 +105,7 @@ class Turns:
             "OMP_NUM_THREADS": str(self.threads),
             "CHOOSE_THREADS": str(self.threads),
         }
-        command = [interpreter, HERE / "scoring" / f"{side}.py", job]
+        command = [interpreter, HERE / f"scoring_{side}.py", job]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{side} failed:\n{done.stderr[-2000:]}")
@@ -97,16 +113,16 @@ class Turns:
         return found
 
 
-def compare(turns: Turns, asked: Questions, rounds: int) -> Compared:
+def compare(processes: Processes, asked: Questions, rounds: int) -> Compared:
     """Let both sides answer in turns, and return the medians."""
     ours, peers = OURS[asked.name], PEERS[asked.name]
-    tried = {b: turns.peer(asked, 0, peers, b)["seconds"] for b in BATCHES}
+    tried = {b: processes.peer(asked, 0, peers, b)["seconds"] for b in BATCHES}
     batch = min(tried, key=lambda size: tried[size])
     our_ms, peer_ms, same, apart = [], [], [], []
     for turn in range(rounds):
         first = turn * peers
-        mine = turns.ours(asked, first, first + ours)
-        theirs = turns.peer(asked, first, first + peers, batch)
+        mine = processes.ours(asked, first, first + ours)
+        theirs = processes.peer(asked, first, first + peers, batch)
         our_ms.append(1000 * mine["seconds"] / ours)
         peer_ms.append(1000 * theirs["seconds"] / peers)
         one, other = np.array(mine["logprobs"][:peers]), np.array(theirs["logprobs"])
@@ -123,13 +139,13 @@ def compare(turns: Turns, asked: Questions, rounds: int) -> Compared:
     )
 
 
-def agreement(turns: Turns, asked: Questions) -> float:
+def agreement(processes: Processes, asked: Questions) -> float:
     """Return the largest difference of a log-probability in float32."""
-    whole = Turns.__new__(Turns)
-    vars(whole).update(vars(turns), dtype="float32")
+    exact = copy(processes)
+    exact.dtype = "float32"
     count = PEERS[asked.name]
-    one = np.array(whole.ours(asked, 0, count)["logprobs"])
-    other = np.array(whole.peer(asked, 0, count, 8)["logprobs"])
+    one = np.array(exact.ours(asked, 0, count)["logprobs"])
+    other = np.array(exact.peer(asked, 0, count, 8)["logprobs"])
     return float(np.abs(one - other).max())
 
 
@@ -144,48 +160,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round of trec6 only")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
-
-
-def main() -> int:
-    """Measure, print, and return 1 where a target is missed."""
-    choice = options()
-    names = SETS[:1] if choice.quick else SETS
-    with TemporaryDirectory() as folder:
-        turns = Turns(Path(folder), choice.peers, choice.dtype, choice.threads)
-        asked = {n: questions(choice.data, n, OURS[n] + PEERS[n] * choice.rounds) for n in names}
-        asked[f"{SETS[0]} open"] = asked[SETS[0]].without_end()
-        rows = [compare(turns, one, 1 if choice.quick else choice.rounds) for one in asked.values()]
-        exact = {name: agreement(turns, one) for name, one in asked.items()}
-        peak = turns.peak(questions(choice.data, "trec6", 300))
-    shares = {length: rate / peak["peak"] for length, rate in peak["suffixes"].items()}
-    missed = [
-        *(
-            f"{row.name}: {row.ratio:.1f}x"
-            for row in rows
-            if row.ratio < TARGETS.get(row.name, 0.0)
-        ),
-        *(f"suffix {n}: {share:.0%}" for n, share in shares.items() if share < PEAK_SHARE),
-        *(
-            f"{row.name}: another best label in {1 - row.same_best:.0%}"
-            for row in rows
-            if row.same_best < 1 and choice.dtype == "float32"
-        ),
-        *(f"{name}: {apart:.1g} apart in float32" for name, apart in exact.items() if apart > 1e-3),
-    ]
-    if choice.json:
-        found = {
-            "machine": machine(choice.threads),
-            "dtype": choice.dtype,
-            "peer": PEER,
-            "sets": [{**vars_of(row), "ratio": row.ratio} for row in rows],
-            "float32_apart": exact,
-            **peak,
-            "missed": missed,
-        }
-        print(json.dumps(found, indent=2))
-    else:
-        print("\n".join(_report(choice, rows, exact, peak, missed)))
-    return int(bool(missed))
 
 
 def vars_of(row: Compared) -> dict[str, Any]:
@@ -224,6 +198,119 @@ def _report(
 
 def _asked(name: str) -> str:
     return f"{TARGETS[name]:.0f}x" if name in TARGETS else "-"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Prompts of one set, each as (prefix shared by all, rest), and the labels with their end."""
+
+    name: str
+    model: str
+    prompts: list[tuple[list[int], list[int]]]
+    labels: list[list[int]]
+
+    def without_end(self) -> Questions:
+        """Return the same questions with labels that do not end."""
+        labels = [label[:-1] for label in self.labels]
+        return replace(self, name=f"{self.name} open", labels=labels)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `Questions(**…)` takes."""
+        return asdict(self)
+
+
+def questions(data: Path, name: str, count: int) -> Questions:
+    """Return zero-shot questions of a set, as `choose compare` asks them."""
+    train, test = (_rows(data / name / f"{part}.csv") for part in ("train", "test"))
+    asking = Asking(model=DEFAULT_LM, wording="labels", calibrate=False, max_tokens=256)
+    prompter = Prompter(asking, task_from(train))
+    prompts = [prompter._ask(Item(id=row.id, text=row.text), ()) for row in test[:count]]
+    trie = prompter.trie
+    labels = [trie.step_token[trie.step_label == n].tolist() for n in range(len(trie.lengths))]
+    return Questions(
+        name=name,
+        model=str(resolve(DEFAULT_LM)),
+        prompts=[(list(p.prefix), list(p.rest)) for p in prompts],
+        labels=labels,
+    )
+
+
+def _rows(path: Path) -> tuple[Example, ...]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(
+            Example(id=f"r{n}", text=row["text"], target=row["label"])
+            for n, row in enumerate(csv.DictReader(file))
+        )
+
+
+def python(folder: Path) -> Path:
+    """Return the interpreter of an environment that has the peer; make it where there is none."""
+    home = folder / PEER.split("=")[0]
+    interpreter = home / "bin" / "python"
+    ready = home / "ready"
+    if ready.is_file():
+        return interpreter
+    venv.create(home, with_pip=True)
+    packages = next((home / "lib").glob("python*/site-packages"))
+    # What is here already is what both sides compute with; pip adds only what the peer lacks.
+    shared = [path for path in sys.path if Path(path).name == "site-packages"]
+    (packages / "shared.pth").write_text("\n".join(shared) + "\n", encoding="utf-8")
+    command = [
+        str(interpreter),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        PEER,
+    ]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+    ready.touch()
+    return interpreter
+
+
+def main() -> int:
+    """Measure, print, and return 1 where a target is missed."""
+    choice = options()
+    names = SETS[:1] if choice.quick else SETS
+    with TemporaryDirectory() as folder:
+        processes = Processes(Path(folder), choice.peers, choice.dtype, choice.threads)
+        asked = {n: questions(choice.data, n, OURS[n] + PEERS[n] * choice.rounds) for n in names}
+        asked[f"{SETS[0]} open"] = asked[SETS[0]].without_end()
+        rows = [
+            compare(processes, one, 1 if choice.quick else choice.rounds) for one in asked.values()
+        ]
+        exact = {name: agreement(processes, one) for name, one in asked.items()}
+        peak = processes.peak(questions(choice.data, "trec6", 300))
+    shares = {length: rate / peak["peak"] for length, rate in peak["suffixes"].items()}
+    missed = [
+        *(
+            f"{row.name}: {row.ratio:.1f}x"
+            for row in rows
+            if row.ratio < TARGETS.get(row.name, 0.0)
+        ),
+        *(f"suffix {n}: {share:.0%}" for n, share in shares.items() if share < PEAK_SHARE),
+        *(
+            f"{row.name}: another best label in {1 - row.same_best:.0%}"
+            for row in rows
+            if row.same_best < 1 and choice.dtype == "float32"
+        ),
+        *(f"{name}: {apart:.1g} apart in float32" for name, apart in exact.items() if apart > 1e-3),
+    ]
+    if choice.json:
+        found = {
+            "machine": machine(choice.threads),
+            "dtype": choice.dtype,
+            "peer": PEER,
+            "sets": [{**vars_of(row), "ratio": row.ratio} for row in rows],
+            "float32_apart": exact,
+            **peak,
+            "missed": missed,
+        }
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(_report(choice, rows, exact, peak, missed)))
+    return int(bool(missed))
 
 
 if __name__ == "__main__":

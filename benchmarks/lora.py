@@ -16,8 +16,11 @@ Exits with 1 where a target is missed.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
+import random
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -25,11 +28,17 @@ from statistics import mean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import choose
+from choose.files import digest
 from choose.models.hardware.speed_test import halves_fast
+from choose.models.lora.training import plan
+from choose.models.weights.resolve import resolve, weights_digest
+from choose.models.weights.spec import DEFAULT_LM
 from machine import machine
-from tuned.turns import PACKAGES, PEERS, ROWS, Turns
 
 HERE = Path(__file__).resolve().parent
+
+# Trials of the grid that choose trains together.
 GRID = 10
 
 # Ratios asked for: of one trial, and of each of a grid of ten, by the form of the peer.
@@ -41,10 +50,24 @@ TARGETS = {
     ("grid", "fp32 grouped"): None,
     ("grid", "bf16"): 2.0,
 }
+
 ACCURACY, APART = 0.85, 0.01
 
+# The training rows: 50 of each of the six classes of TREC-6.
+PER_CLASS, ROWS, CLASSES, RATE = 50, 300, 6, 1e-3
 
-def timed(turns: Turns, rounds: int, steps: int) -> dict[str, list[float]]:
+PACKAGES = ("torch", "transformers", "peft")
+
+# How the peer trains. With lengths grouped, as ours are, a step has 101 tokens with padding, with
+# batches at random, as Trainer draws them unasked, 148: the second form tells what that costs.
+PEERS = {
+    "fp32": {"bf16": False, "grouped": False},
+    "fp32 grouped": {"bf16": False, "grouped": True},
+    "bf16": {"bf16": True, "grouped": True},
+}
+
+
+def timed(processes: Processes, rounds: int, steps: int) -> dict[str, list[float]]:
     """Return seconds a step and trial of each side, round by round.
 
     Where the machine does not multiply bfloat16 fast, nobody would train in it: it is left out.
@@ -54,23 +77,23 @@ def timed(turns: Turns, rounds: int, steps: int) -> dict[str, list[float]]:
     grid = list(range(GRID))
     for n in range(rounds):
         for kind in kinds:
-            peer = turns.run(f"{kind} {n}", "peer", steps, [0], **PEERS[kind])
+            peer = processes.run(f"{kind} {n}", "peer", steps, [0], **PEERS[kind])
             found[kind].append(peer["step_seconds"])
-        found["one"].append(turns.run(f"one {n}", "ours", steps, [0])["step_seconds"])
-        several = turns.run(f"grid {n}", "ours", max(4, steps // 4), grid)["step_seconds"]
+        found["one"].append(processes.run(f"one {n}", "choose", steps, [0])["step_seconds"])
+        several = processes.run(f"grid {n}", "choose", max(4, steps // 4), grid)["step_seconds"]
         found["grid"].append(several / GRID)
     return found
 
 
-def whole(turns: Turns, seeds: int, peer_seeds: int) -> dict[str, list[float]]:
+def whole(processes: Processes, seeds: int, peer_seeds: int) -> dict[str, list[float]]:
     """Return accuracies on the test rows, ours trained together.
 
     The peer computes in bfloat16 where this machine multiplies it faster, as ours does.
     """
     how = PEERS["bf16" if halves_fast() else "fp32"]
-    ours = turns.run("accuracy ours", "ours", 0, list(range(seeds)))["accuracy"]
+    ours = processes.run("accuracy ours", "choose", 0, list(range(seeds)))["accuracy"]
     peer = [
-        turns.run(f"accuracy peer {seed}", "peer", 0, [seed], **how)["accuracy"][0]
+        processes.run(f"accuracy peer {seed}", "peer", 0, [seed], **how)["accuracy"][0]
         for seed in range(peer_seeds)
     ]
     return {"ours": ours, "peer": peer}
@@ -94,32 +117,6 @@ def options() -> argparse.Namespace:
     if choice.quick:
         choice.rounds, choice.steps, choice.part = 1, 8, "time"
     return choice
-
-
-def main() -> int:
-    """Measure, print, and return 1 where a target is missed."""
-    choice = options()
-    seconds: dict[str, list[float]] = {}
-    right: dict[str, list[float]] = {}
-    with TemporaryDirectory() as folder:
-        turns = Turns(choice, Path(folder))
-        if choice.part != "accuracy":
-            seconds = timed(turns, choice.rounds, choice.steps)
-        if choice.part != "time":
-            right = whole(turns, choice.seeds, choice.peer_seeds)
-    medians = {name: median(rounds) for name, rounds in seconds.items()}
-    ratios = {
-        (ours, peer): medians[peer] / medians[ours] for ours, peer in TARGETS if peer in medians
-    }
-    missed = [*_slow(ratios), *_wrong(right)]
-    if choice.json:
-        about = {"machine": machine(choice.threads), "settings": turns.settings, "missed": missed}
-        named = {f"{ours} against {peer}": ratio for (ours, peer), ratio in ratios.items()}
-        found = {**about, "step_seconds": seconds, "ratios": named, "accuracy": right}
-        print(json.dumps(found, indent=2))
-    else:
-        print("\n".join(_report(choice, turns.settings, seconds, ratios, right, missed)))
-    return int(bool(missed))
 
 
 def _slow(ratios: dict[tuple[str, str], float]) -> list[str]:
@@ -177,6 +174,120 @@ def _report(
         each = ", ".join(f"{value:.3f}" for value in values)
         lines.append(f"Accuracy, {len(values)} seeds, {side}: {mean(values):.3f}   ({each})")
     return [*lines, "", f"Missed: {'; '.join(missed)}." if missed else "All targets met."]
+
+
+class Processes:
+    """Run processes of either side one after another; `--keep` saves their results."""
+
+    def __init__(self, choice: argparse.Namespace, folder: Path) -> None:
+        self.folder, self.threads, self.keep = folder, choice.threads, choice.keep
+        learnt = plan(ROWS, CLASSES, RATE)
+        self.rows = rows_of(choice.data)
+        self.settings = {
+            "model": DEFAULT_LM,
+            "folder": str(resolve(DEFAULT_LM)),
+            "rank": 16,
+            "dropout": 0.05,
+            "rate": learnt.rate,
+            "batch": learnt.batch,
+            "plan_steps": learnt.steps,
+            "max_tokens": 128,
+            "upper": choice.upper,
+        }
+        kept = self.keep is not None and self.keep.exists()
+        self.done: dict[str, Any] = json.loads(self.keep.read_text()) if kept else {}
+
+    def run(self, name: str, side: str, steps: int, seeds: list[int], **how: Any) -> dict[str, Any]:
+        """Return the result of a side, or the one saved under the same conditions."""
+        name = f"{name} {digest([self._conditions(side), side, steps, seeds, how])[:8]}"
+        if name not in self.done:
+            self.done[name] = self._run(side, steps=steps, seeds=seeds, **how)
+            if self.keep is not None:
+                self.keep.write_text(json.dumps(self.done, indent=1))
+        found: dict[str, Any] = self.done[name]
+        return found
+
+    def _conditions(self, side: str) -> list[Any]:
+        """Return everything that a measurement of a side depends on, but for its own settings."""
+        same = {k: v for k, v in self.settings.items() if k != "folder"}
+        if side == "peer":
+            del same["upper"]
+        versions = [version(package) for package in PACKAGES]
+        weights, rows = weights_digest(DEFAULT_LM), digest(self.rows)
+        on = machine(self.threads)
+        return [same, rows, weights, self.threads, on, versions, sources(side)]
+
+    def _run(self, side: str, **how: Any) -> dict[str, Any]:
+        job = self.folder / "job.json"
+        job.write_text(json.dumps({**self.settings, **self.rows, **how}), encoding="utf-8")
+        count = str(self.threads)
+        threads = {"OMP_NUM_THREADS": count, "CHOOSE_THREADS": count, "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, HERE / f"lora_{side}.py", job]
+        done = subprocess.run(
+            command, env={**os.environ, **threads}, capture_output=True, text=True
+        )
+        if done.returncode:
+            sys.exit(f"{side} failed:\n{done.stderr[-2000:]}")
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+
+def sources(side: str) -> list[str]:
+    """Return digests of the code of this project that a side runs."""
+    files = [HERE / f"lora_{side}.py"]
+    if side == "choose":
+        files += sorted((Path(choose.__file__).parent / "models").rglob("*.py"))
+    return [digest(file.read_text(encoding="utf-8")) for file in files]
+
+
+def rows_of(data: Path) -> dict[str, Any]:
+    """Return the training and test rows of TREC-6; the same for every seed of either side."""
+    train, test = _read(data / "trec6" / "train.csv"), _read(data / "trec6" / "test.csv")
+    labels = sorted({label for _, label in train})
+    random.Random("draw0").shuffle(train)
+    pool = [row for label in labels for row in [r for r in train if r[1] == label][:PER_CLASS]]
+    return {
+        "labels": labels,
+        "texts": [text for text, _ in pool],
+        "targets": [labels.index(label) for _, label in pool],
+        "test_texts": [text for text, _ in test],
+        "test_targets": [labels.index(label) for _, label in test],
+    }
+
+
+def _read(path: Path) -> list[tuple[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [(row["text"], row["label"]) for row in csv.DictReader(stream)]
+
+
+def main() -> int:
+    """Measure, print, and return 1 where a target is missed."""
+    choice = options()
+    seconds: dict[str, list[float]] = {}
+    right: dict[str, list[float]] = {}
+    with TemporaryDirectory() as folder:
+        processes = Processes(choice, Path(folder))
+        if choice.part != "accuracy":
+            seconds = timed(processes, choice.rounds, choice.steps)
+        if choice.part != "time":
+            right = whole(processes, choice.seeds, choice.peer_seeds)
+    medians = {name: median(rounds) for name, rounds in seconds.items()}
+    ratios = {
+        (ours, peer): medians[peer] / medians[ours] for ours, peer in TARGETS if peer in medians
+    }
+    missed = [*_slow(ratios), *_wrong(right)]
+    if choice.json:
+        about = {
+            "machine": machine(choice.threads),
+            "settings": processes.settings,
+            "missed": missed,
+        }
+        named = {f"{ours} against {peer}": ratio for (ours, peer), ratio in ratios.items()}
+        found = {**about, "step_seconds": seconds, "ratios": named, "accuracy": right}
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(_report(choice, processes.settings, seconds, ratios, right, missed)))
+    return int(bool(missed))
 
 
 if __name__ == "__main__":

@@ -15,24 +15,29 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import asdict
+from functools import cache, partial
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 # Each process has one core to itself; threads of a linear algebra library would fight over it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+
+import choose
+from choose.files import digest_rows
 from choose.judge.evidence import RULE
-from known_worlds.grading import NAMES, Grade, play
-from known_worlds.kept import Job, keep, kept
-from known_worlds.tally import Tally, tally
-from known_worlds.targets import missed
-from known_worlds.text import lines
+from simulation.grading import NAMES, AskedMore, Choice, Grade, play
+from simulation.summary import Tally, lines, missed, tally
 
 FULL, QUICK, CHUNK = 2000, 50, 10
+
+# World, split, number of the first study, number after the last.
+Job = tuple[str, Any, int, int]
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -49,14 +54,14 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def run(choice: argparse.Namespace, studies: int) -> tuple[dict[str, list[Grade]], float]:
-    """Judge and grade studies of each world, but for those that are kept; and count the seconds."""
+    """Judge and grade the studies that `--keep` does not hold yet; return all with the seconds."""
     starts = [(world, n) for world in choice.worlds for n in range(0, studies, CHUNK)]
     jobs = [(world, choice.split, n, min(n + CHUNK, studies)) for world, n in starts]
-    done = kept(choice.keep) if choice.keep else {}
+    done = load(choice.keep) if choice.keep else {}
     for job, seconds, part in _played([job for job in jobs if job not in done], choice.processes):
         done[job] = seconds, part
         if choice.keep:
-            keep(choice.keep, job, seconds, part)
+            save(choice.keep, job, seconds, part)
     found: dict[str, list[Grade]] = {world: [] for world in choice.worlds}
     for job in jobs:
         found[job[0]] += done[job][1]
@@ -75,6 +80,50 @@ def _chunk(job: Job) -> tuple[Job, float, list[Grade]]:
     (world, split, first, last), start = job, perf_counter()
     grades = [play(world, split, number) for number in range(first, last)]
     return job, perf_counter() - start, grades
+
+
+def save(path: Path, job: Job, seconds: float, grades: list[Grade]) -> None:
+    """Append the grades of a job to a file, as one line of JSON."""
+    line = {
+        "code": code(),
+        "job": job,
+        "seconds": seconds,
+        "grades": [asdict(grade) for grade in grades],
+    }
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def load(path: Path) -> dict[Job, tuple[float, list[Grade]]]:
+    """Return saved jobs of the current code; an incomplete line is skipped."""
+    return dict(_saved(path)) if path.exists() else {}
+
+
+@cache
+def code() -> str:
+    """Return a digest of all code and stored answers that a grade depends on."""
+    here = Path(__file__).resolve().parent
+    folders = (here / "simulation", here / "replay", Path(choose.__file__).parent)
+    files = [file for folder in folders for file in folder.rglob("*.py")]
+    files = sorted([*files, *(here / "replay" / "answers").glob("*.json")])
+    return digest_rows([[file.name, file.read_text(encoding="utf-8")] for file in files])
+
+
+def _saved(path: Path) -> Iterator[tuple[Job, tuple[float, list[Grade]]]]:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if record["code"] == code():
+            world, split, first, last = record["job"]
+            grades = [_grade(fields) for fields in record["grades"]]
+            yield (world, split, first, last), (record["seconds"], grades)
+
+
+def _grade(fields: dict[str, Any]) -> Grade:
+    choices = {name: Choice(**fields[name]) for name in ("meanwhile", "highest", "one_error")}
+    return Grade(**{**fields, **choices, "more": AskedMore(**fields["more"])})
 
 
 def processor() -> str:

@@ -24,12 +24,9 @@ from time import perf_counter
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from replays.contents import contents
-from replays.grading import Grade, play
-from replays.stored import Answered, changed, read_all
-from replays.tally import tally
-from replays.targets import missed
-from replays.text import lines
+from replay.answers import Answered, changed, read_all
+from replay.grading import Grade, play
+from replay.summary import contents, lines, missed, tally
 
 HERE = Path(__file__).resolve().parent
 FULL, QUICK, CHUNK = 2000, 100, 10
@@ -40,7 +37,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--decisions", type=int, help=f"in all (default {FULL})")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} decisions")
-    parser.add_argument("--answers", type=Path, default=HERE / "real_sets" / "answers")
+    parser.add_argument("--answers", type=Path, default=HERE / "replay" / "answers")
     data = HERE.parents[1] / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, help="to check the files' hashes")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))

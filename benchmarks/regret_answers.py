@@ -25,12 +25,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("CHOOSE_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from real_sets.forecast import work
-from real_sets.measure import Fit
-from real_sets.packing import restore_packed, write_packed
-from real_sets.plan import DRAWS, ROWS, plan
-from real_sets.sources import SETS, read
-from real_sets.worker import Place, Worker
+from replay.answers import restore_packed, write_packed
+from replay.fits import Worker
+from replay.plan import DRAWS, ROWS, Fit, Place, plan, work
+from replay.sources import SETS, read
 
 HERE = Path(__file__).resolve().parent
 
@@ -87,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"The real sets are not at {choice.data}; --data names them.", file=sys.stderr)
         return 2
     place = Place(data=choice.data, kept=choice.kept, rows=tuple(choice.rows))
-    fits, packed = plan(choice.sets, choice.draws, choice.rows), HERE / "real_sets" / "answers"
+    fits, packed = plan(choice.sets, choice.draws, choice.rows), HERE / "replay" / "answers"
     print(f"{restore_packed(place, fits, packed)} fits are packed already and not made again.")
     if choice.pack:
         return write_packed(place, fits, packed)

@@ -1,4 +1,4 @@
-"""The benchmarks of shared work: growth is read rightly, and the naive loop answers the same."""
+"""The benchmarks of growth and of a whole study: exponents, targets, and the naive loop."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 
 from choose.strategy import build
 from choose.types import Dataset
-from growing.rows import examples, task
-from growing.series import Memory, Series, missed
-from naive import cheap
+from growth import Memory, Series, missed
+from growth_point import examples, task
+from naive_trial import Classical
 
 
 def series(power: float, axis: str = "labels", start: float = 0.0) -> Series:
@@ -61,6 +61,6 @@ def test_the_naive_loop_gives_the_answers_of_tfidf(toy: Dataset) -> None:
         "labels": [row.target for row in pool],
         "questions": [item.text for item in items],
     }
-    model = cheap.load(job)
-    assert cheap.fit(model, job) == len(pool)
-    assert cheap.ask(model, job) == list(strategy.predict(items).outputs)
+    method = Classical(job)
+    assert method.fit() == len(pool)
+    assert method.predict() == list(strategy.predict(items).outputs)

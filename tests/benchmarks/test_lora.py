@@ -1,4 +1,4 @@
-"""The benchmarks of LoRA: forms of the peer, what is kept for whom, and which linears it adapts."""
+"""The benchmark of LoRA: forms of the peer, saved measurements, and the adapted layers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import lora
+import lora_peer
 from choose.models.lora.model import Shape, fresh, load_base
-from naive import tuning
+from lora import PEERS, Processes
+from naive_trial import Tuning
 from support import tiny_models as tiny
-from tuned import peer, turns
-from tuned.turns import PEERS, Turns
 
 JOB = {"batch": 8, "rate": 1e-3, "plan_steps": 20}
 
@@ -23,7 +23,7 @@ JOB = {"batch": 8, "rate": 1e-3, "plan_steps": 20}
     [("fp32", "random"), ("fp32 grouped", "group_by_length"), ("bf16", "group_by_length")],
 )
 def test_forms_of_the_peer(form: str, strategy: str, tmp_path: Path) -> None:
-    arguments = peer._arguments({**JOB, **PEERS[form]}, 0, 3, str(tmp_path))
+    arguments = lora_peer._arguments({**JOB, **PEERS[form]}, 0, 3, str(tmp_path))
     assert arguments.train_sampling_strategy == strategy
     assert arguments.bf16 is (form == "bf16")
 
@@ -42,12 +42,13 @@ def test_lengths_grouped_in_float32_have_no_target_and_are_told(tmp_path: Path) 
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
 
-    def run(self: Turns, side: str, **_: Any) -> dict[str, Any]:
+    def run(self: Processes, side: str, **_: Any) -> dict[str, Any]:
         found.append(side)
         return {"step_seconds": 1.0}
 
-    monkeypatch.setattr(Turns, "_run", run)
-    monkeypatch.setattr(turns, "resolve", lambda spec: spec)
+    monkeypatch.setattr(Processes, "_run", run)
+    monkeypatch.setattr(lora, "resolve", lambda spec: spec)
+    monkeypatch.setattr(lora, "rows_of", lambda data: {})
     return found
 
 
@@ -57,38 +58,38 @@ def test_a_measurement_is_kept_for_the_same_way_of_measuring_only(
     def ask(threads: int = 1) -> list[str]:
         ran.clear()
         choice = Namespace(threads=threads, keep=tmp_path / "kept.json", data="", upper=1.0)
-        some = Turns(choice, tmp_path)
-        for side in ("ours", "peer"):
+        some = Processes(choice, tmp_path)
+        for side in ("choose", "peer"):
             some.run("one", side, 4, [0])
         return list(ran)
 
-    both = ["ours", "peer"]
+    both = ["choose", "peer"]
     assert ask() == both
     assert ask() == []
     assert ask(threads=2) == both
     with monkeypatch.context() as change:
-        change.setattr(turns, "machine", lambda threads: "another machine")
+        change.setattr(lora, "machine", lambda threads: "another machine")
         assert ask() == both
     with monkeypatch.context() as change:
-        change.setattr(turns, "version", lambda package: "99")
+        change.setattr(lora, "version", lambda package: "99")
         assert ask() == both
     with monkeypatch.context() as change:
-        usual = turns.sources
-        change.setattr(turns, "sources", lambda side: usual(side) + ["edited"] * (side == "ours"))
-        assert ask() == ["ours"]
+        usual = lora.sources
+        change.setattr(lora, "sources", lambda side: usual(side) + ["edited"] * (side == "choose"))
+        assert ask() == ["choose"]
     assert ask() == []
 
 
 def test_our_code_is_told_from_the_peers() -> None:
-    ours, peers = turns.sources("ours"), turns.sources("peer")
+    ours, peers = lora.sources("choose"), lora.sources("peer")
     assert len(ours) > 20
-    assert len(peers) == 2
+    assert len(peers) == 1
 
 
 @pytest.mark.parametrize("kind", ["encoder", "causal_lm"])
 def test_the_naive_loop_adapts_what_we_adapt(kind: str, tmp_path: Path) -> None:
     folder = str(getattr(tiny, kind)(tmp_path / "model"))
-    theirs = tuning.load({"base": folder, "order": ["a", "b"]})["model"]
+    theirs = Tuning({"base": folder, "order": ["a", "b"]}).model
     ours = fresh(load_base(folder), Shape(16, "attention", 0.05), 2, "tiny").adapter
 
     def adapted(model: Any) -> set[str]:

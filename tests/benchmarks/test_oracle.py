@@ -17,15 +17,11 @@ from choose.judge.evidence import RULE
 from choose.judge.measures.cost_total import margins_of
 from choose.judge.panel.score_tables import panel
 from choose.judge.verdict import judge
-from known_worlds.asked_more import AskedMore, ask_more
-from known_worlds.bases import RANGES
-from known_worlds.confidence import log_probabilities
-from known_worlds.grading import RESAMPLED, play
-from known_worlds.on_disk import differences, judged_on_disk
-from known_worlds.setting import Contestant, Setting
-from known_worlds.simulate import evidence
-from known_worlds.truth import truth_of
-from known_worlds.worlds import UNSEEN, WORLDS, draw
+from simulation.evidence import evidence, log_probabilities
+from simulation.grading import RESAMPLED, AskedMore, ask_more, differences, judged_on_disk, play
+from simulation.setting import Contestant, Setting
+from simulation.truth import truth_of
+from simulation.worlds import RANGES, UNSEEN, WORLDS, draw
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -179,6 +175,6 @@ def test_the_command_reports_and_fails_on_a_missed_target(capsys, monkeypatch):
     found = json.loads(capsys.readouterr().out)
     assert found["overall"]["studies"] == 6
     assert set(found["worlds"]) == {"plain", "target"}
-    monkeypatch.setattr("known_worlds.targets.HIGH_GIVEN", 1.01)
+    monkeypatch.setattr("simulation.summary.HIGH_GIVEN", 1.01)
     assert oracle.main(few) == 1
     assert "high given" in capsys.readouterr().out.split("Missed targets:")[1]

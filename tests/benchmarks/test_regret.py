@@ -15,26 +15,20 @@ import regret_answers
 from choose.judge.evidence import Rule
 from choose.judge.verdict import judge
 from choose.strategy import build
-from real_sets.candidates import KINDS
-from real_sets.forecast import Forecast
-from real_sets.measure import Fit, measure
-from real_sets.packed import pack, unpack
-from real_sets.packing import restore_packed, write_packed
-from real_sets.plan import CHEAP_DRAWS, DRAWS, SIZES, plan
-from real_sets.sources import SETS, read
-from real_sets.worker import Place, Worker
-from replays.evidence import evidence
-from replays.grading import JUDGE, play
-from replays.occasions import draw
-from replays.stored import changed, read_all
-from replays.tally import mean, tally
-from replays.targets import REGRET, missed
-from replays.truth import told_by, truth_of
+from replay.answers import changed, pack, read_all, restore_packed, unpack, write_packed
+from replay.candidates import KINDS
+from replay.fits import Worker, measure
+from replay.grading import JUDGE, play
+from replay.plan import CHEAP_DRAWS, DRAWS, SIZES, Fit, Forecast, Place, plan
+from replay.sources import SETS, read
+from replay.studies import draw, evidence
+from replay.summary import REGRET, mean, missed, tally
+from replay.truth import told_by, truth_of
 from support.stored_answers import SECONDS, answered, write
 
 LEVEL = dict.fromkeys(SECONDS, 0.7)
 SPREAD = {**LEVEL, "majority": 0.3, "tfidf": 0.6, "prompt": 0.4, "lora": 0.82, "retrieval": 0.6}
-COMMITTED = Path(regret.__file__).parent / "real_sets" / "answers"
+COMMITTED = Path(regret.__file__).parent / "replay" / "answers"
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -326,7 +320,7 @@ def test_the_command_reports_and_fails_on_a_missed_target(tmp_path, capsys, monk
         write(answered(SPREAD, seed=seed), tmp_path)
     few = ["--answers", str(tmp_path), "--data", str(tmp_path), "--decisions", "8"]
     few += ["--processes", "1"]
-    monkeypatch.setattr("replays.targets.EXCESS", -1.0)
+    monkeypatch.setattr("replay.summary.EXCESS", -1.0)
     assert regret.main(few) == 1
     told = capsys.readouterr().out
     assert re.search(r"^made 0 +100 ", told, re.MULTILINE)

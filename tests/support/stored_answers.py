@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from real_sets.candidates import KINDS
-from real_sets.packed import pack
-from real_sets.packing import FORMAT, text_of
-from real_sets.plan import CHEAP, DRAWS, SIZES
-from replays.stored import Answered, Fitted
+from replay.answers import FORMAT, Answered, Fitted, pack, text_of
+from replay.candidates import KINDS
+from replay.plan import CHEAP, DRAWS, SIZES
 
 SECONDS = {
     "majority": 0.01,

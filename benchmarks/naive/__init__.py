@@ -1,1 +1,0 @@
-"""The naive loop of study.py: one process a trial, with the tools at hand, and nothing shared."""

@@ -1,1 +1,0 @@
-"""Real sets: which candidate answers which test row rightly, gathered once and replayed often."""

@@ -1,0 +1,151 @@
+"""Fit candidates to pools of the real sets and save which test rows each gets right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+
+from choose.files import write_json
+from choose.run.timed_predict import Deadline
+from choose.run.trial import run_trial
+from choose.strategy import find
+from choose.study.grid import Job
+from choose.types import STANDARD, Dataset, Run, Trial
+from replay.answers import pack, unpack
+from replay.candidates import KINDS
+from replay.plan import Fit, Forecast, Place
+from replay.sources import Source, read
+
+CLEAN = ("clean", 0)
+
+
+def trial_of(fit: Fit) -> Trial:
+    """Return the trial that a study would run; the draw is its seed, where a seed matters."""
+    kind = KINDS[fit.candidate]
+    return Trial(
+        candidate=fit.candidate,
+        strategy=kind.strategy,
+        revision=find(kind.strategy).revision,
+        params=kind.params,
+        variant="",
+        scenario=STANDARD,
+        fold=0,
+        draw=fit.draw,
+        train_size=fit.size,
+        seed=fit.draw if kind.seeded else 0,
+        weights="",
+        task="",
+        pool="",
+        questions="",
+    )
+
+
+def measure(fit: Fit, dataset: Dataset, deadline: float) -> Mapping[str, Any] | None:
+    """Return the record of a fit, or None if the deadline (of `perf_counter`) came before its end.
+
+    The record says who was fitted to what, which answers were right and what it took.
+    """
+    # Looking at the clock between questions would cost the cheap ones more than they take.
+    until = None if KINDS[fit.candidate].every_row else Deadline(deadline, deadline)
+    start, worked = perf_counter(), process_time()
+    run = run_trial(Job(trial=trial_of(fit)), dataset, until)
+    if run.unasked:
+        return None
+    share = min(1.0, (process_time() - worked) / (perf_counter() - start))
+    ids = run.asked[CLEAN]
+    targets = np.array([dataset.examples[id].target for id in ids])
+    right = np.array(run.answers[CLEAN].outputs) == targets
+    place = {id: i for i, id in enumerate(dataset.folds[0].questions)}
+    bits = np.zeros(len(ids), dtype=np.bool_)
+    bits[[place[id] for id in ids]] = right
+    return {
+        "candidate": fit.candidate,
+        "size": fit.size,
+        "draw": fit.draw,
+        "part": fit.part,
+        "right": pack(bits),
+        "rows": len(ids),
+        **_took(run, len(ids), share),
+    }
+
+
+def _took(run: Run, rows: int, share: float) -> dict[str, Any]:
+    """Return what a fit took of one core, for other programs may have had it for a while."""
+    assert run.fit_seconds is not None
+    assert run.predict_seconds is not None
+    return {
+        "fit_seconds": round(share * run.fit_seconds, 4),
+        "ms_per_item": round(1000 * share * run.predict_seconds / rows, 4),
+        "seconds_spent": round(run.seconds_spent or 0.0, 2),
+        "revision": run.trial.revision,
+        "dtype": run.dtype,
+    }
+
+
+@dataclass
+class Worker:
+    """One process with its sets; models, embeddings and prompt scores stay in its memory."""
+
+    place: Place
+    fits: Sequence[Fit]
+    ends: float
+    sources: dict[str, Source] = field(default_factory=dict)
+
+    def work(self) -> Iterator[str]:
+        """Make what is not yet there and yield a line on each; skip what cannot end in time."""
+        forecast = Forecast()
+        left = [fit for fit in self.fits if self.place.finished(fit) is None]
+        while left:
+            fit = left.pop(0)
+            source, start = self._source(fit.set), perf_counter()
+            expected = self._expected(forecast, fit)
+            if start + expected > self.ends:
+                yield f"{fit.name}: skipped, about {_minutes(expected)} do not fit"
+                continue
+            record = self._make(fit, source)
+            if isinstance(record, str):
+                yield f"{fit.name}: {record}"
+                continue
+            # Loading a model is no part of a fit, and would make a first one look slow.
+            forecast.learn(fit, expected, record["seconds_spent"])
+            spent = perf_counter() - start
+            rest = sum(self._expected(forecast, other) for other in left)
+            yield (
+                f"{fit.name}: {_right(record):.3f} right, {spent:.0f} s (expected {expected:.0f}); "
+                f"{len(left)} fits left here, about {_minutes(rest)}"
+            )
+
+    def _expected(self, forecast: Forecast, fit: Fit) -> float:
+        source = self._source(fit.set)
+        return forecast.seconds(fit, source, len(self.place.asked(fit, source)))
+
+    def _make(self, fit: Fit, source: Source) -> Mapping[str, Any] | str:
+        try:
+            record = measure(fit, self._dataset(fit, source), self.ends)
+        except Exception as error:  # what a strategy raises stops that fit and no other
+            return f"failed: {type(error).__name__}: {error}"
+        if record is None:
+            return "stopped, the time is over"
+        write_json(self.place.path(fit), {**record, "hashes": source.hashes})
+        return record
+
+    def _source(self, name: str) -> Source:
+        if name not in self.sources:
+            self.sources[name] = read(self.place.data, name)
+        return self.sources[name]
+
+    def _dataset(self, fit: Fit, source: Source) -> Dataset:
+        return source.dataset(self.place.asked(fit, source))
+
+
+def _right(record: Mapping[str, Any]) -> float:
+    bits = unpack(record["right"], record["rows"])
+    return float(bits.mean())
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,0 +1,151 @@
+"""Judge one replayed study; grade the verdict and rules of thumb against unseen rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from choose.judge.evidence import Rule
+from choose.judge.measures.cost_ranking import cheapest_first
+from choose.judge.panel.score_tables import panel
+from choose.judge.verdict import judge
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
+from replay.answers import Answered
+from replay.studies import Occasion, draw, evidence
+from replay.truth import Truth, told_by, truth_of
+
+# Normal quantile by which the half width of a 95 % interval is turned into a standard error.
+Z = 1.96
+
+JUDGE = "choose"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a rule may look at: the candidates, cheapest first, and their measured accuracies."""
+
+    names: Sequence[str]
+    accuracy: Mapping[str, Interval]
+
+
+Choose = Callable[[Seen], str | None]
+
+
+def seen(found: Decision, names: Sequence[str]) -> Seen:
+    """Return what a decision shows to everybody."""
+    return Seen(names, {c.candidate: c.accuracy for c in found.scorecards if c.accuracy})
+
+
+def highest(what: Seen) -> str:
+    """Return the highest score, the cheapest of equals."""
+    return max(what.names, key=lambda name: what.accuracy[name].value)
+
+
+def one_error(what: Seen) -> str:
+    """Return the cheapest within a standard error of the highest score."""
+    best = what.accuracy[highest(what)]
+    assert best.low is not None
+    assert best.high is not None
+    floor = best.value - (best.high - best.low) / (2 * Z)
+    return next(name for name in what.names if what.accuracy[name].value >= floor)
+
+
+def always(name: str) -> Choose:
+    """Return the rule that takes one candidate, whatever the figures; None where it is missing."""
+    return lambda what: name if name in what.names else None
+
+
+RULES: dict[str, Choose] = {
+    "highest score": highest,
+    "one standard error": one_error,
+    "always fine-tune": always("lora"),
+    "always prompt": always("prompt"),
+    "always retrieve": always("retrieval"),
+    "always probe": always("probe"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What using one candidate costs; fractions of the rows."""
+
+    candidate: str
+    regret: float
+    excess: float
+    strict_excess: float
+    needless: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grade:
+    """How one decision went.
+
+    Attributes:
+        rows: test rows that were asked.
+        unseen: unseen rows that both what is used and the best of the others have answered.
+        right: whether a recommendation is neither needless nor behind by more than the margin, or,
+            where the question is left open, what is used meanwhile is not behind by more.
+        choices: by rule, the judge's own among them; rules that cannot apply are missing.
+    """
+
+    set: str
+    size: int
+    rows: int
+    unseen: int
+    candidates: tuple[str, ...]
+    repetitions: int
+    kind: str
+    confidence: str
+    recommends: bool
+    right: bool
+    choices: dict[str, Choice]
+
+
+def play(answered: Answered, number: int) -> Grade:
+    """Draw, judge and grade a decision; the same number gives the same grade."""
+    rng = np.random.default_rng([number, *answered.name.encode()])
+    occasion = draw(answered, rng)
+    rule = Rule()
+    known = evidence(occasion)
+    names = tuple(c.info.name for c in cheapest_first(panel(known).scored, rule))
+    found = judge(known, rule)
+    return grade(occasion, found, truth_of(occasion, names, rule.margin, rng))
+
+
+def grade(occasion: Occasion, found: Decision, truth: Truth) -> Grade:
+    """Hold a decision, and what the rules of thumb would have done, against the truth."""
+    verdict = found.verdict
+    chosen = {JUDGE: verdict.recommended or verdict.use_meanwhile}
+    shown = seen(found, truth.names)
+    for rule, choose in RULES.items():
+        name = choose(shown)
+        if name is not None:
+            chosen[rule] = name
+    choices = {rule: _choice(truth, name) for rule, name in chosen.items()}
+    mine = choices[JUDGE]
+    return Grade(
+        set=occasion.answered.name,
+        size=occasion.size,
+        rows=len(occasion.rows),
+        unseen=told_by(occasion, mine.candidate, truth.best_but(mine.candidate)),
+        candidates=truth.names,
+        repetitions=max(len(draws) for draws in occasion.draws.values()),
+        kind=verdict.kind,
+        confidence=verdict.confidence,
+        recommends=verdict.recommended is not None,
+        right=mine.excess == 0 and not (verdict.recommended is not None and mine.needless),
+        choices=choices,
+    )
+
+
+def _choice(truth: Truth, name: str) -> Choice:
+    return Choice(
+        candidate=name,
+        regret=truth.regret(name),
+        excess=truth.excess(name),
+        strict_excess=truth.strict_excess(name),
+        needless=truth.needless(name),
+    )

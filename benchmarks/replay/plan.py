@@ -1,0 +1,194 @@
+"""Which fits are gathered, in which order, where they are saved, and how long they will take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from choose.models.lora.training import plan as schedule
+from choose.strategy import find
+from replay.candidates import KINDS, NEIGHBOURS
+from replay.sources import Source
+
+SIZES = (100, 300, 1000)
+
+SMALLEST, MIDDLE = SIZES[0], SIZES[1]
+
+CHEAP_DRAWS, DRAWS = 5, 2
+
+CHEAP = tuple(name for name, kind in KINDS.items() if kind.every_row)
+
+LM_LORA = "lora on the LM"
+
+# Rows asked of candidates with a model to tune or prompt, part by part, since a fit that is stopped
+# leaves nothing. Clauses are four times as long as the texts of other sets, and their labels six
+# times as many.
+ROWS = (300, 800)
+
+MOST = {"cuad_clauses": 400}
+
+Cell = tuple[str, int, int, int]
+
+# Seconds on one core of a busy AMD EPYC with AVX-512: a pass of the LM, over a token, over a pair
+# of tokens; training on a token of an encoder and of the LM; cheap ones on a row.
+PASS, TOKEN, PAIR = 0.06, 0.0017, 1e-6
+
+TRAINED = {"lora": 0.00013, "lora on the LM": 0.0017}
+
+CHEAP_ROW = {"tfidf": 0.003, "probe": 0.012}
+
+CALIBRATED, LABEL_TOKENS = 64, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """What is fitted and asked: a candidate on the first `size` labels of a draw of a set's pool.
+
+    `part` is the part of the asked rows; the same fit may be made again to ask it another.
+    """
+
+    set: str
+    candidate: str
+    size: int
+    draw: int
+    part: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return what its file is called."""
+        return f"{self.set}-{self.candidate.replace(' ', '_')}-{self.size}-{self.draw}"
+
+
+def rounds(draws: int, parts: int) -> Iterator[list[Cell]]:
+    """Yield (candidate, size, draw, part) round by round.
+
+    All that is cheap, as often as dear ones are; every candidate at the middle size, all parts of
+    the rows, since a study asks only rows that all its candidates can be asked; the other sizes;
+    the same with the next draws; more draws of what is cheap; LoRA on the language model.
+    """
+    yield _cheap(range(draws))
+    for draw in range(draws):
+        for part in range(parts):
+            # More draws of zero-shot prompting only calibrate anew while its answers are known.
+            zero_shot = [] if draw else [("prompt", SMALLEST, n, part) for n in range(draws)]
+            yield [*zero_shot, *_middle(draw, part)]
+        for part in range(parts):
+            yield _others(draw, part)
+    yield _cheap(range(draws, CHEAP_DRAWS))
+    yield [(LM_LORA, MIDDLE, draw, 0) for draw in range(draws)]
+
+
+def _cheap(draws: range) -> list[Cell]:
+    return [(name, size, draw, 0) for draw in draws for size in SIZES for name in CHEAP]
+
+
+def _middle(draw: int, part: int) -> list[Cell]:
+    cells = [("lora", MIDDLE), ("few-shot", SMALLEST), ("retrieval", MIDDLE)]
+    return [(name, size, draw, part) for name, size in cells if _asked(name, part)]
+
+
+def _others(draw: int, part: int) -> list[Cell]:
+    sizes = [size for size in reversed(SIZES) if size != MIDDLE]
+    names = [name for name in ("lora", "retrieval") if _asked(name, part)]
+    return [(name, size, draw, part) for size in sizes for name in names]
+
+
+def _asked(name: str, part: int) -> bool:
+    return part == 0 or not KINDS[name].at_once
+
+
+def plan(sets: Sequence[str], draws: int = DRAWS, rows: Sequence[int] = ROWS) -> list[Fit]:
+    """Return all fits in their order."""
+    return [
+        Fit(set=name, candidate=candidate, size=size, draw=draw, part=part)
+        for cells in rounds(draws, len(rows))
+        for name in sets
+        for candidate, size, draw, part in cells
+    ]
+
+
+def ends(name: str, rows: Sequence[int]) -> list[int]:
+    """Return where each part of a set's asked rows ends."""
+    return [min(last, MOST.get(name, last)) for last in rows]
+
+
+def bounds(fit: Fit, rows: Sequence[int]) -> tuple[int, int]:
+    """Return the first row that a fit is asked and the one after the last."""
+    last = ends(fit.set, rows)
+    if KINDS[fit.candidate].at_once:
+        return 0, last[-1]
+    return (last[fit.part - 1] if fit.part else 0), last[fit.part]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the sets lie, where finished fits are kept, and where the parts of the rows end."""
+
+    data: Path
+    kept: Path
+    rows: tuple[int, ...]
+
+    def asked(self, fit: Fit, source: Source) -> tuple[str, ...]:
+        """Return the ids of the test rows that are asked."""
+        if KINDS[fit.candidate].every_row:
+            return tuple(row.id for row in source.test)
+        return source.sample(*bounds(fit, self.rows))
+
+    def path(self, fit: Fit) -> Path:
+        """Return the file of a fit; to ask it other rows is another fit."""
+        first, last = bounds(fit, self.rows)
+        few = "" if KINDS[fit.candidate].every_row else f"-{first}-{last}"
+        return self.kept / f"{fit.name}{few}.json"
+
+    def finished(self, fit: Fit) -> dict[str, Any] | None:
+        """Return the record of a fit that was made before, by the strategy as it is now."""
+        try:
+            found: dict[str, Any] = json.loads(self.path(fit).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        current = find(KINDS[fit.candidate].strategy).revision
+        return found if found["revision"] == current else None
+
+
+class Forecast:
+    """Seconds a fit, learnt from the fits made so far, the latest most: a machine gets busy."""
+
+    def __init__(self) -> None:
+        self.expected, self.spent = 0.0, 0.0
+
+    def seconds(self, fit: Fit, source: Source, rows: int) -> float:
+        """Return how long a fit that is asked so many rows is expected to take."""
+        return work(fit, source, rows) * self._pace()
+
+    def learn(self, fit: Fit, expected: float, spent: float) -> None:
+        """Take note of a fit that was made; cheap ones say little about the pace."""
+        if not KINDS[fit.candidate].every_row:
+            self.expected = self.expected / 2 + expected / self._pace()
+            self.spent = self.spent / 2 + spent
+
+    def _pace(self) -> float:
+        return self.spent / self.expected if self.expected else 1.0
+
+
+def work(fit: Fit, source: Source, rows: int) -> float:
+    """Return the seconds that a fit takes on the machine the constants are from."""
+    tokens = 1.4 * source.words + 12
+    if KINDS[fit.candidate].every_row:
+        asked_before = fit.draw > 0 or fit.size > SMALLEST
+        return CHEAP_ROW.get(fit.candidate, 0.0) * (fit.size + (0 if asked_before else rows))
+    if fit.candidate in TRAINED:
+        plan = schedule(fit.size, source.classes, 1e-3)
+        return TRAINED[fit.candidate] * tokens * (plan.steps * plan.batch + rows / 4)
+    known = fit.candidate == "prompt" and fit.draw > 0
+    return (CALIBRATED + (0 if known else rows)) * _pass(fit, source, tokens)
+
+
+def _pass(fit: Fit, source: Source, tokens: float) -> float:
+    """Return the seconds of one prompt; fixed demonstrations are cached but looked at."""
+    shown = NEIGHBOURS if fit.candidate == "retrieval" else 0
+    read = tokens * (1 + shown) + LABEL_TOKENS * source.classes
+    cached = tokens * max(8, source.classes) if fit.candidate == "few-shot" else 0.0
+    return PASS + TOKEN * read + PAIR * read * (read + cached)

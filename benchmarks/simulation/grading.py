@@ -1,0 +1,359 @@
+"""Judge one simulated study and grade the verdict against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import nan
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from choose.api.compare import report
+from choose.api.study_evidence import rule_of
+from choose.judge.evidence import RULE, CandidateInfo, Evidence
+from choose.judge.verdict import judge
+from choose.schema.base import Interval
+from choose.schema.costs import Move
+from choose.schema.decision import Decision
+from choose.store.store import Store
+from choose.types import Dataset, Example, Fold, Task
+from simulation.evidence import evidence
+from simulation.resampled import resample
+from simulation.setting import Setting
+from simulation.truth import Truth, truth_of
+from simulation.worlds import WORLDS, Split, draw
+
+# Normal quantile by which the half width of a 95 % interval is turned into a standard error.
+Z = 1.96
+
+SPLITS = ("tune", "report")
+
+RESAMPLED = "resampled"
+
+# A world's place decides what is drawn in it; the later ones stand behind.
+_PLACES = list(WORLDS)
+
+_PLACES.insert(20, RESAMPLED)
+
+NAMES = tuple(_PLACES)
+
+# Of so many studies, one is also judged from a store on disk, and one is made again with the test
+# rows that it asks for.
+STORED, ASKED_MORE = 20, 10
+
+# More test rows than this take too long to simulate.
+MOST_ROWS = 10_000
+
+# What a store knows of a study and its evidence alone does not, or the other way round: the names
+# and texts of the data, how it was run, and the versions that it was run with.
+ELSEWHERE = {"dataset", "method", "machine"}
+
+
+@dataclass(frozen=True, slots=True)
+class AskedMore:
+    """What came of asking more rows; None where the verdict names no such number.
+
+    Attributes:
+        even: whether the rows of an even chance tell the two apart that the verdict names.
+        likely: whether those of a chance of four in five do.
+        recommends: whether the verdict on the latter recommends something, all rivals considered.
+        skipped: numbers of rows that are named and too large to be simulated.
+    """
+
+    even: bool | None = None
+    likely: bool | None = None
+    recommends: bool | None = None
+    skipped: int = 0
+
+
+NOT_TRIED = AskedMore()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What using one candidate costs: points given up, and whether a cheaper one would do."""
+
+    regret: float
+    excess: float
+    needless: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grade:
+    """How one verdict did.
+
+    `covered` are shares of the intervals of a study that hold the truth, NaN where it has none.
+    `limited` is whether the labels are what limits the best, `noise_covered` whether the band of
+    wrong labels holds their share, None where there is no band; `stored` whether the study was also
+    judged from a store; `more` what the test rows showed that the verdict asks for, where somebody
+    asked them.
+    """
+
+    kind: str
+    confidence: str
+    recommends: bool
+    right: bool
+    false_winner: bool
+    not_better: bool
+    decisive: bool
+    may_be_high: bool
+    covered_pairs: float
+    covered_accuracies: float
+    meanwhile: Choice
+    highest: Choice
+    one_error: Choice
+    limited: bool
+    stored: bool = False
+    noise_covered: bool | None = None
+    more: AskedMore = NOT_TRIED
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the plan of a study says: who depends on a seed, and whether "high" is open to it."""
+
+    varying: frozenset[str]
+    may_be_high: bool
+
+
+def play(world: str, split: Split, number: int) -> Grade:
+    """Draw, judge and grade one study; the same arguments give the same grade.
+
+    Raises:
+        ValueError: if a study that is also judged from a store is judged otherwise there.
+    """
+    rng = np.random.default_rng([number, NAMES.index(world), SPLITS.index(split)])
+    if world == RESAMPLED:
+        study, truth = resample(rng)
+        stated: dict[str, Any] = {"goal": {"margin": truth.margin}, "costs": {}}
+        # Prompting was stored with a small model alone.
+        plan = Plan(frozenset(c.name for c in study.candidates if c.learns), may_be_high=False)
+        return _with_store(grade(_judged(study, stated, number), truth, plan), number)
+    setting = draw(world, split, rng)
+    study, truth = evidence(setting, rng), truth_of(setting)
+    plan = Plan(frozenset(c.name for c in setting.contestants if c.seeds), _may_be_high(setting))
+    found = _judged(study, setting.study, number)
+    graded = _with_store(grade(found, truth, plan), number)
+    if number % ASKED_MORE:
+        return graded
+    return replace(graded, more=ask_more(found, setting, rng))
+
+
+def _judged(study: Evidence, stated: Mapping[str, Any], number: int) -> Decision:
+    found = judge(study, rule_of(stated))
+    if number % STORED == 0:
+        other = differences(found, judged_on_disk(study, stated))
+        if other:
+            raise ValueError(f"Judged from a store, it differs in {', '.join(other)}.")
+    return found
+
+
+def _with_store(graded: Grade, number: int) -> Grade:
+    return replace(graded, stored=number % STORED == 0)
+
+
+def grade(found: Decision, truth: Truth, plan: Plan) -> Grade:
+    """Hold a decision against the truth."""
+    verdict = found.verdict
+    chosen = verdict.recommended
+    measured = {c.candidate: c.accuracy for c in found.scorecards if c.accuracy}
+    order = [name for name in truth.names if name in measured]
+    highest = max(order, key=lambda name: measured[name].value)
+    return Grade(
+        kind=verdict.kind,
+        confidence=verdict.confidence,
+        recommends=chosen is not None,
+        right=_right(found, truth),
+        false_winner=chosen is not None and truth.false_winner(chosen),
+        not_better=chosen is not None and truth.not_better(chosen),
+        decisive=truth.decisive,
+        may_be_high=plan.may_be_high,
+        covered_pairs=_covered_pairs(found, truth),
+        covered_accuracies=_covered_accuracies(found, truth, plan),
+        meanwhile=_choice(truth, verdict.use_meanwhile),
+        highest=_choice(truth, highest),
+        one_error=_choice(truth, _one_error(order, measured, highest)),
+        limited=truth.limited,
+        noise_covered=_noise_covered(found, truth),
+    )
+
+
+def _noise_covered(found: Decision, truth: Truth) -> bool | None:
+    band = found.audit.noise if found.audit else None
+    return band.low <= truth.wrong <= band.high if band and truth.wrong is not None else None
+
+
+def _right(found: Decision, truth: Truth) -> bool:
+    """Return whether the verdict is right.
+
+    One that recommends is right if what it recommends is no false winner, and reaches the target
+    where it says so. "None works" is right if none reaches the target. "Fix the labels" is right if
+    they are what limits the best. One that leaves the question open is right if what it says to use
+    meanwhile is within the margin of the best.
+    """
+    verdict, target = found.verdict, truth.target
+    if verdict.kind == "none-works":
+        return truth.best < target if target is not None else truth.best <= truth.value["majority"]
+    if verdict.kind == "fix-labels":
+        return truth.limited
+    if verdict.recommended is None:
+        return truth.excess(verdict.use_meanwhile) == 0
+    reached = target is None or truth.value[verdict.recommended] >= target
+    claims = verdict.kind == "baseline-is-enough"
+    return not truth.false_winner(verdict.recommended) and (reached or not claims)
+
+
+def _may_be_high(setting: Setting) -> bool:
+    """Return whether nothing in the plan of the study bars high confidence."""
+    credible = all(c.info.model != "SmolLM2-135M" for c in setting.contestants)
+    repeated = all(c.seeds in (0, 3, 4, 5) for c in setting.contestants)
+    return credible and repeated and not setting.folds_done
+
+
+def _covered_pairs(found: Decision, truth: Truth) -> float:
+    held = [
+        _holds(pair.difference, truth.measured[pair.a] - truth.measured[pair.b])
+        for pair in found.pairs
+        if "best of its kind" not in pair.method
+    ]
+    return fmean(held) if held else nan
+
+
+def _covered_accuracies(found: Decision, truth: Truth, plan: Plan) -> float:
+    """Leave out single fits that a seed can change: their interval is about that very fit."""
+    held = [
+        _holds(card.accuracy, truth.measured[card.candidate])
+        for card in found.scorecards
+        if card.accuracy
+        and card.candidate != "majority"
+        and not (card.candidate in plan.varying and card.repetitions == 1)
+    ]
+    return fmean(held) if held else nan
+
+
+def _holds(interval: Interval, value: float) -> bool:
+    assert interval.low is not None
+    assert interval.high is not None
+    return interval.low <= value <= interval.high
+
+
+def _one_error(order: Sequence[str], measured: dict[str, Interval], highest: str) -> str:
+    best = measured[highest]
+    assert best.low is not None
+    assert best.high is not None
+    floor = best.value - (best.high - best.low) / (2 * Z)
+    return next(name for name in order if measured[name].value >= floor)
+
+
+def _choice(truth: Truth, name: str) -> Choice:
+    return Choice(
+        regret=truth.regret(name), excess=truth.excess(name), needless=truth.needless(name)
+    )
+
+
+def ask_more(found: Decision, setting: Setting, rng: np.random.Generator) -> AskedMore:
+    """Make the study again with as many more rows as its verdict asks for; fits and rows are new.
+
+    Not where prices set another margin for each pair.
+    """
+    move = next((move for move in found.moves if move.action == "ask more rows"), None)
+    if move is None or setting.costs:
+        return NOT_TRIED
+    even = _again(setting, move.labels_low, rng)
+    # Where no number would do with four chances in five, the move names the even one alone.
+    surer = move.labels if move.labels != move.labels_low else None
+    likely = _again(setting, surer, rng)
+    named = [more for more in (move.labels_low, surer) if more is not None]
+    return AskedMore(
+        skipped=sum(setting.rows + more > MOST_ROWS for more in named),
+        even=_told_apart(even, found, move, setting) if even else None,
+        likely=_told_apart(likely, found, move, setting) if likely else None,
+        recommends=likely.verdict.recommended is not None if likely else None,
+    )
+
+
+def _again(setting: Setting, more: int | None, rng: np.random.Generator) -> Decision | None:
+    if more is None or setting.rows + more > MOST_ROWS:
+        return None
+    larger = replace(setting, rows=setting.rows + more)
+    return judge(evidence(larger, rng), rule_of(setting.study))
+
+
+def _told_apart(again: Decision, found: Decision, move: Move, setting: Setting) -> bool:
+    """Return whether the dearer of two is shown to gain, or shown not to gain the margin."""
+    names = [c.name for c in setting.contestants]
+    assert move.candidate is not None
+    a, b = sorted((move.candidate, found.verdict.use_meanwhile), key=names.index)
+    pair = next(
+        p for p in again.pairs if {p.a, p.b} == {a, b} and "best of its kind" not in p.method
+    )
+    gain = pair.difference
+    assert gain.low is not None
+    assert gain.high is not None
+    ends = (gain.low, gain.high) if pair.a == b else (-gain.high, -gain.low)
+    value = gain.value if pair.a == b else -gain.value
+    return (ends[0] > 0 and value >= setting.margin) or ends[1] < setting.margin
+
+
+def judged_on_disk(study: Evidence, stated: Mapping[str, Any]) -> Decision:
+    """Write a study into a store, and judge what is read back.
+
+    Args:
+        study: what was measured.
+        stated: the ``goal`` and ``costs`` of the study file.
+    """
+    with TemporaryDirectory() as folder:
+        store = Store.create(Path(folder) / "store")
+        store.begin({"rule": RULE, **stated}, _dataset(study))
+        store.plan((run.trial for run in study.runs), (_planned(c) for c in study.candidates))
+        for run in study.runs:
+            store.add(run)
+        return report(store.path)
+
+
+def differences(a: Decision, b: Decision) -> list[str]:
+    """Return the parts of two decisions that are not the same."""
+    left, right = (decision.model_dump(exclude=ELSEWHERE) for decision in (a, b))
+    return [part for part, value in left.items() if value != right[part]]
+
+
+def _planned(candidate: CandidateInfo) -> dict[str, Any]:
+    names = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
+    return {name: getattr(candidate, name) for name in names}
+
+
+def _dataset(study: Evidence) -> Dataset:
+    """Return rows whose texts say nothing, in the folds that were asked."""
+    items = study.items
+    asked = {
+        id: Example(id=id, text=f"text of {id}", target=target)
+        for id, target in zip(items.ids, items.targets, strict=True)
+    }
+    most = max(study.pool_rows)
+    learnt = {
+        f"p{i}": Example(id=f"p{i}", text=f"text of p{i}", target=study.labels[0])
+        for i in range(most)
+    }
+    pool = tuple(learnt)
+    return Dataset(
+        name=study.name,
+        task=Task(labels=study.labels, names=study.labels),
+        examples={**asked, **learnt},
+        folds=tuple(
+            Fold(pool=pool[:size], questions=questions)
+            for size, questions in zip(study.pool_rows, _questions(study), strict=True)
+        ),
+        division="held-out" if study.division == "held-out" else "cross-fit",
+        clusters=dict(zip(items.ids, items.clusters, strict=True)),
+    )
+
+
+def _questions(study: Evidence) -> Iterator[tuple[str, ...]]:
+    """Yield the ids that each fold asks: those of the fold's fits that asked most."""
+    for fold in range(len(study.pool_rows)):
+        asked = [run.asked["clean", 0] for run in study.runs if run.trial.fold == fold]
+        yield max(asked, key=len)

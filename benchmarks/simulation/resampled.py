@@ -1,0 +1,65 @@
+"""A world resampled from stored answers: real candidates on real sets, their rows drawn anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from choose.judge.evidence import Evidence, Rule
+from choose.judge.measures.cost_ranking import cheapest_first
+from choose.judge.panel.score_tables import panel
+from choose.types import Floats
+from replay import studies as occasions
+from replay.answers import Answered, read_all
+from replay.studies import Occasion, Places, evidence
+from simulation.truth import Truth, decisive_from
+
+ANSWERS = Path(__file__).resolve().parents[1] / "replay" / "answers"
+
+MARGINS = (0.01, 0.02, 0.03)
+
+
+def resample(rng: np.random.Generator) -> tuple[Evidence, Truth]:
+    """Return a study and its truth.
+
+    A decision is drawn as `regret.py` draws it. All rows that its candidates answered are then the
+    population, and the study asks rows of it drawn with replacement; so the truth is known exactly:
+    the mean over those rows, of all stored fits of the size.
+    """
+    sets = _sets()
+    occasion = occasions.draw(sets[int(rng.integers(len(sets)))], rng)
+    rows = rng.choice(occasion.common, len(occasion.rows))
+    study = evidence(replace(occasion, rows=rows))
+    margin = float(rng.choice(MARGINS))
+    return study, _truth(occasion, study, margin)
+
+
+@cache
+def _sets() -> tuple[Answered, ...]:
+    return tuple(read_all(ANSWERS).values())
+
+
+def _truth(occasion: Occasion, study: Evidence, margin: float) -> Truth:
+    means = {name: _means(occasion, name, occasion.common) for name in occasion.draws}
+    value = {name: float(each.mean()) for name, each in means.items()}
+    best, second = sorted(value, key=lambda name: -value[name])[:2]
+    p, q = means[best], means[second]
+    discordance = float((p * (1 - q) + q * (1 - p)).mean())
+    needed = decisive_from(len(study.items.ids), discordance, margin)
+    return Truth(
+        names=tuple(c.info.name for c in cheapest_first(panel(study).scored, Rule())),
+        value=value,
+        measured=value,
+        decisive=value[best] - value[second] >= needed,
+        margin=margin,
+        target=None,
+    )
+
+
+def _means(occasion: Occasion, name: str, population: Places) -> Floats:
+    """Return (rows,) the mean over the stored fits of whether each row is answered rightly."""
+    fits = occasion.answered.fitted(name, occasion.size).values()
+    return np.mean([fit.right[population] for fit in fits], axis=0)

@@ -1,0 +1,208 @@
+"""The true accuracies, costs and margins of a simulated study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+
+from choose.judge.stats.intervals import smallest_detectable_gain
+from simulation.evidence import flip_chance
+from simulation.setting import Contestant, Setting, grid
+
+# Gains below this no study can measure, so that no margin is smaller.
+LEAST = 0.001
+
+# The age of a row runs from -0.5 to 0.5; what is decided for comes half a period later.
+NEXT = 0.75
+
+AGES = (-0.4, -0.2, 0.0, 0.2, 0.4)
+
+
+def priced(setting: Setting) -> tuple[dict[str, float], float]:
+    """Return what each costs as accuracy that pays for it, and the smallest gain that matters.
+
+    Nothing is priced, and the margin is what the study states, where no costs are given.
+    """
+    if not setting.costs:
+        return {}, setting.margin
+    costs = setting.costs
+    answers = costs["volume_per_month"] * costs["horizon_months"]
+    worth = costs["value_per_right_answer"] * answers
+    price = {c.name: _dollars(c, costs, answers) / worth for c in setting.contestants}
+    steps = [min(abs(price[a] - price[b]), 1.0) for a, b in combinations(price, 2)]
+    return price, max(min(setting.margin, max(steps)), LEAST)
+
+
+def _dollars(c: Contestant, costs: dict[str, Any], answers: float) -> float:
+    # A fit takes the contestant's seconds, an answer a thousandth of it.
+    hours = (c.seconds + answers * c.seconds / 1000) / 3600
+    building = costs["engineer_hours"][c.family] * costs["engineer_rate"]
+    return float(building + hours * costs["usd_per_machine_hour"])
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The truth of one study.
+
+    Attributes:
+        names: cheapest first.
+        value: expected accuracy by clean labels, after any drift: what a decision is about.
+        measured: expected accuracy by the labels at hand in the period asked: what intervals are
+            about.
+        decisive: whether the best leads the runner-up by at least twice the gain that the study
+            can detect, and by at least the margin. Never where prices set the margins.
+        margin: the smallest gain that matters, whatever it costs.
+        price: what each costs more than nothing, as the accuracy that pays for it; empty where
+            nothing is priced.
+        limited: whether the labels are what limits the best: they are wrong more often than it is,
+            perfect answers would miss the target, or it reaches the target by right labels only.
+        wrong: share of the labels that are wrong; None where nobody knows.
+    """
+
+    names: tuple[str, ...]
+    value: dict[str, float]
+    measured: dict[str, float]
+    decisive: bool
+    margin: float
+    target: float | None
+    price: Mapping[str, float] = field(default_factory=dict)
+    limited: bool = False
+    wrong: float | None = None
+
+    @property
+    def best(self) -> float:
+        """Return the highest accuracy."""
+        return max(self.value.values())
+
+    def cheaper(self, name: str) -> tuple[str, ...]:
+        """Return who costs less."""
+        return self.names[: self.names.index(name)]
+
+    def matters(self, a: str, b: str) -> float:
+        """Return the smallest gain of the dearer of two that matters."""
+        return max(abs(self.price.get(a, 0.0) - self.price.get(b, 0.0)), self.margin)
+
+    def false_winner(self, name: str) -> bool:
+        """Return whether a cheaper one is within the margin, or any one better by more than it."""
+        return self.needless(name) or self.excess(name) > 0
+
+    def not_better(self, name: str) -> bool:
+        """Return whether a cheaper one is as good or better: no gain at all."""
+        return any(self.value[other] >= self.value[name] for other in self.cheaper(name))
+
+    def needless(self, name: str) -> bool:
+        """Return whether a cheaper one is within the margin."""
+        mine = self.value[name]
+        return any(
+            self.value[other] > mine - self.matters(name, other) for other in self.cheaper(name)
+        )
+
+    def regret(self, name: str) -> float:
+        """Return the accuracy given up, net of what it costs."""
+        net = {other: self.value[other] - self.price.get(other, 0.0) for other in self.names}
+        return max(net.values()) - net[name]
+
+    def excess(self, name: str) -> float:
+        """Return the accuracy given up beyond the margin."""
+        ahead = [self.value[o] - self.value[name] - self.matters(o, name) for o in self.names]
+        return max(0.0, *ahead)
+
+
+def truth_of(setting: Setting) -> Truth:
+    """Work out the truth."""
+    contestants = setting.contestants
+    assert all(a.seconds <= b.seconds for a, b in pairwise(contestants))
+    price, least = priced(setting)
+    value = {c.name: _share(c, NEXT) if c.decline else _right(setting, c) for c in contestants}
+    measured = {c.name: _measured(setting, c) for c in contestants}
+    names = tuple(c.name for c in contestants)
+    return Truth(
+        names=tuple(sorted(names, key=lambda name: price[name])) if price else names,
+        value=value,
+        measured=measured,
+        decisive=not price and _decisive(setting, value),
+        margin=least,
+        target=setting.target,
+        price=price,
+        limited=_limited(setting, max(measured.values()), max(value.values())),
+        wrong=_wrong(setting),
+    )
+
+
+def _wrong(setting: Setting) -> float:
+    return float(grid()[1] @ flip_chance(setting, grid()[0]))
+
+
+def _limited(setting: Setting, measured: float, right: float) -> bool:
+    """Say so of the best, from its accuracy by the labels at hand and by right ones."""
+    wrong, target = _wrong(setting), setting.target
+    missed = target is not None and (target > 1 - wrong or measured < target <= right)
+    return bool(wrong) and (missed or wrong > (1 - measured) / 2)
+
+
+def _share(contestant: Contestant, age: float) -> float:
+    return float(grid()[1] @ contestant.right(contestant.decline * age))
+
+
+def _measured(setting: Setting, contestant: Contestant) -> float:
+    if contestant.by_label:
+        return _by_label(setting, contestant)
+    difficulty, weights = grid()
+    ages = AGES if contestant.decline else (0.0,)
+    right = np.mean([contestant.right(contestant.decline * age) for age in ages], axis=0)
+    if not setting.mislabelled:
+        return float(weights @ right)
+    flipped = flip_chance(setting, difficulty) * (1 - setting.taught)
+    return float(weights @ (right * (1 - flipped) + (1 - right) * flipped / (setting.labels - 1)))
+
+
+def _right(setting: Setting, contestant: Contestant) -> float:
+    """Return the accuracy by right labels, where a rule of the wrong ones may have been learnt."""
+    if contestant.by_label:
+        return _by_label(setting, contestant)
+    if not setting.taught:
+        return contestant.accuracy
+    difficulty, weights = grid()
+    misled, right = flip_chance(setting, difficulty) * setting.taught, contestant.right()
+    return float(weights @ (right * (1 - misled) + (1 - right) * misled / (setting.labels - 1)))
+
+
+def _by_label(setting: Setting, contestant: Contestant) -> float:
+    """Return the mean over labels, as much as each has a say."""
+    found = [float(grid()[1] @ contestant.right(-more)) for more in contestant.by_label]
+    return float(setting.say @ found)
+
+
+def _decisive(setting: Setting, value: dict[str, float]) -> bool:
+    by_name = {c.name: c for c in setting.contestants}
+    best, second = sorted(value, key=lambda name: -value[name])[:2]
+    return value[best] - value[second] >= _needed(setting, by_name[best], by_name[second])
+
+
+def _needed(setting: Setting, a: Contestant, b: Contestant) -> float:
+    discordance = _discordance(setting, a, b)
+    shares = [setting.folds_done.get(c.name, setting.folds) / setting.folds for c in (a, b)]
+    rows = setting.rows * min(shares) / setting.cluster * setting.worth
+    luck = sum(c.luck_variance / max(c.seeds, 1) for c in (a, b))
+    return decisive_from(rows, discordance, setting.margin, luck)
+
+
+def _discordance(setting: Setting, a: Contestant, b: Contestant) -> float:
+    """Return how often one of two fits is right where the other is not."""
+    labels = a.by_label and b.by_label
+    cases = list(zip(a.by_label, b.by_label, strict=True)) if labels else [(0.0, 0.0)]
+    found = []
+    for more, less in cases:
+        p, q = a.right(-more), b.right(-less)
+        found.append(float(grid()[1] @ (p * (1 - q) + q * (1 - p))))
+    return float(setting.say @ found) if labels else found[0]
+
+
+def decisive_from(rows: float, discordance: float, margin: float, luck: float = 0.0) -> float:
+    """Return the gap from which a study is decisive: twice what it detects, and the margin."""
+    found = smallest_detectable_gain(rows, discordance, repetition_variance=luck)
+    return max(2 * found, margin) if found is not None else 1.0

@@ -1,0 +1,314 @@
+"""The worlds: how the setting of a study of each is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from simulation.setting import Contestant, Setting
+
+Split = Literal["tune", "report"]
+
+Rng = np.random.Generator
+
+MOST_GAP = 0.10
+
+BIG, SMALL = "Qwen3-8B", "SmolLM2-135M"
+
+# Hours of engineering by family, at least and at most.
+HOURS = {
+    "baseline": (1.0, 8.0),
+    "prompting": (2.0, 40.0),
+    "retrieval": (8.0, 60.0),
+    "fine-tuning": (16.0, 120.0),
+}
+
+# Margins that no threshold was tuned with.
+UNSEEN = (0.01, 0.03)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """Where a split draws from."""
+
+    base: tuple[float, float]
+    own: tuple[float, float]
+    luck: tuple[float, float]
+    labels: tuple[int, ...]
+    margins: tuple[float, ...]
+    share: tuple[float, float]
+
+
+RANGES: dict[Split, Ranges] = {
+    "tune": Ranges(
+        base=(0.60, 0.80),
+        own=(0.8, 1.5),
+        luck=(0.03, 0.20),
+        labels=(4,),
+        margins=(0.02,),
+        share=(0.05, 0.20),
+    ),
+    "report": Ranges(
+        base=(0.55, 0.88),
+        own=(0.5, 2.0),
+        luck=(0.02, 0.25),
+        labels=(3, 8),
+        margins=(0.02,),
+        share=(0.03, 0.25),
+    ),
+}
+
+
+def draw_base(rng: Rng, ranges: Ranges) -> Setting:
+    """Draw contestants whose best leads the runner-up by 0 to 10 points, whoever they are."""
+    runner_up = rng.uniform(*ranges.base)
+    names = ["tfidf", "probe", "prompt", "retrieval", "lora"]
+    behind = np.minimum(rng.exponential(0.04, len(names)), 0.3)
+    first, second = rng.choice(len(names), 2, replace=False)
+    accuracy = runner_up - behind
+    accuracy[second] = runner_up
+    accuracy[first] = runner_up + rng.uniform(0, MOST_GAP)
+    known = dict(zip(names, accuracy.tolist(), strict=True))
+    return Setting(
+        contestants=(
+            Contestant(name="majority", family="baseline", accuracy=0.3, seconds=0.01),
+            _contestant(rng, ranges, "tfidf", "baseline", known, 0.5),
+            _contestant(rng, ranges, "probe", "baseline", known, 6.0),
+            _contestant(rng, ranges, "prompt", "prompting", known, 40.0, model=BIG),
+            _contestant(rng, ranges, "retrieval", "retrieval", known, 150.0, 3, model=BIG),
+            _contestant(rng, ranges, "lora", "fine-tuning", known, 600.0, 3, model=BIG),
+        ),
+        rows=int(np.exp(rng.uniform(np.log(100), np.log(3000)))),
+        labels=int(rng.choice(ranges.labels)),
+        margin=float(rng.choice(ranges.margins)),
+    )
+
+
+def _contestant(
+    rng: Rng,
+    ranges: Ranges,
+    name: str,
+    family: Any,
+    accuracy: dict[str, float],
+    seconds: float,
+    seeds: int = 0,
+    model: str | None = None,
+) -> Contestant:
+    return Contestant(
+        name=name,
+        family=family,
+        accuracy=accuracy[name],
+        seconds=seconds,
+        seeds=seeds,
+        luck=rng.uniform(*ranges.luck) if seeds else 0.0,
+        own=rng.uniform(*ranges.own),
+        model=model,
+    )
+
+
+def draw_costs(rng: Rng) -> dict[str, Any]:
+    """Draw the ``[costs]`` of a study file: from a side project to a busy service."""
+    return {
+        "usd_per_machine_hour": float(rng.uniform(0.3, 4.0)),
+        "engineer_rate": float(rng.uniform(40.0, 150.0)),
+        "engineer_hours": {family: float(rng.uniform(*ends)) for family, ends in HOURS.items()},
+        "volume_per_month": float(np.exp(rng.uniform(np.log(1e3), np.log(1e6)))),
+        "value_per_right_answer": float(np.exp(rng.uniform(np.log(0.01), np.log(2.0)))),
+        "horizon_months": float(rng.choice((6, 12, 24))),
+    }
+
+
+Change = Callable[[Setting, Rng, "Ranges"], Setting]
+
+
+def draw(world: str, split: Split, rng: Rng) -> Setting:
+    """Draw a study of a world."""
+    ranges = RANGES[split]
+    return WORLDS[world](draw_base(rng, ranges), rng, ranges)
+
+
+def _each(setting: Setting, change: Callable[[Contestant], dict[str, Any]]) -> Setting:
+    """Change every contestant but majority."""
+    majority, *others = setting.contestants
+    return replace(setting, contestants=(majority, *(replace(c, **change(c)) for c in others)))
+
+
+def _plain(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return setting
+
+
+def _cross_fit(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return replace(setting, folds=5)
+
+
+def _ties(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    level = max(c.accuracy for c in setting.contestants)
+    return _each(setting, lambda c: {"accuracy": level})
+
+
+def _interaction(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return _each(setting, lambda c: {"interaction": rng.uniform(0.5, 2.0) if c.seeds else 0.0})
+
+
+def _uneven_luck(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    def change(c: Contestant) -> dict[str, Any]:
+        return {"luck": float(np.exp(rng.uniform(np.log(0.02), np.log(0.8)))) if c.seeds else 0.0}
+
+    return _each(setting, change)
+
+
+def _collapse(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    def change(c: Contestant) -> dict[str, Any]:
+        if c.family != "fine-tuning":
+            return {}
+        return {"collapse": (rng.uniform(*ranges.share), rng.uniform(1.0, 4.0)), "seeds": 5}
+
+    return _each(setting, change)
+
+
+def _shared_luck(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    changed = _each(setting, lambda c: {"luck": rng.uniform(0.1, 0.5) if c.seeds else 0.0})
+    return replace(changed, together=rng.uniform(0.3, 0.9))
+
+
+def _clusters(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    size = int(rng.integers(2, 9))
+    return replace(setting, cluster=size, rows=max(setting.rows, 40 * size), folds=5)
+
+
+def _noisy_labels(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return replace(setting, mislabelled=rng.uniform(0.02, 0.12), scored=True)
+
+
+def _noise_on_hard(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return replace(setting, mislabelled=rng.uniform(0.1, 0.4), hard_only=True, scored=True)
+
+
+def _curves(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    def change(c: Contestant) -> dict[str, Any]:
+        if c.family == "prompting":
+            return {}
+        steps = rng.normal(-0.02, 0.03, 2)
+        return {"at": {0.5: steps[0], 0.25: steps[0] + steps[1]}}
+
+    return _each(setting, change)
+
+
+def _full_grid(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    def change(c: Contestant) -> dict[str, Any]:
+        learns = c.family != "prompting"
+        return {
+            "at": {0.5: -rng.uniform(0, 0.03)} if learns else {},
+            "noised": -rng.uniform(0, 0.08) if learns else None,
+            "viewed": -rng.uniform(0, 0.08),
+        }
+
+    return _each(setting, change)
+
+
+def _drift(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    shared = rng.uniform(0, 0.4)
+    return _each(setting, lambda c: {"decline": max(shared + rng.normal(0, 0.1), 0.001)})
+
+
+def _margins(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return replace(setting, margin=float(rng.choice(UNSEEN)))
+
+
+def _repetitions(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return _each(setting, lambda c: {"seeds": int(rng.choice((1, 2, 3, 5))) if c.seeds else 0})
+
+
+def _budget(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    changed = _each(setting, lambda c: {"seeds": int(rng.integers(1, 4)) if c.seeds else 0})
+    done = {"retrieval": int(rng.integers(2, 6)), "lora": int(rng.integers(1, 6))}
+    cut = frozenset(name for name in done if rng.random() < 0.5)
+    rows = max(setting.rows, 200)
+    return replace(changed, folds=5, folds_done=done, last_cut=cut, rows=rows)
+
+
+def _racing(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return replace(setting, folds=5, racing=True, rows=max(setting.rows, 500))
+
+
+def _crowd(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    """Give every kind a second member that is level with the first: selection is rewarded."""
+    twins = [
+        replace(
+            c,
+            name=f"{c.name} {i}",
+            seconds=c.seconds * (1 + 0.1 * i),
+            accuracy=c.accuracy - (rng.uniform(0, 0.01) if i else 0.0),
+        )
+        for c in setting.contestants[1:]
+        for i in range(2)
+    ]
+    return replace(setting, contestants=(setting.contestants[0], *twins))
+
+
+def _small_model(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return _each(setting, lambda c: {"model": SMALL if c.model else None})
+
+
+def _target(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    best = max(c.accuracy for c in setting.contestants)
+    return replace(setting, target=min(best + rng.uniform(-0.12, 0.08), 0.98))
+
+
+def _wrong_labels(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    """Make labels wrong where somebody is good enough to say so; half the studies have a target.
+
+    In a third of them only hard rows are mislabelled, in another the candidates learn the mistakes.
+    """
+    wrong, level = rng.uniform(0.0, 0.2), rng.uniform(0.85, 0.98)
+    by = level - max(c.accuracy for c in setting.contestants)
+    raised = _each(setting, lambda c: {"accuracy": c.accuracy + by})
+    target = min(1 - wrong + rng.uniform(-0.1, 0.1), 0.99) if rng.random() < 0.5 else None
+    kind, rows = rng.integers(3), max(setting.rows, 300)
+    how = {"hard_only": kind == 1, "taught": rng.uniform(0, 0.5) if kind == 2 else 0.0}
+    return replace(raised, mislabelled=wrong, target=target, folds=5, rows=rows, scored=True, **how)
+
+
+def _prices(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return replace(setting, costs=draw_costs(rng))
+
+
+def _rare_labels(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    """Make some labels rare, and every candidate better at some; half the goals are balanced."""
+    shares = 0.9 * rng.dirichlet(np.ones(setting.labels)) + 0.1 / setting.labels
+    skill = {c.name: rng.normal(0, ranges.own[0], setting.labels) for c in setting.contestants}
+    return replace(
+        _each(setting, lambda c: {"by_label": tuple(skill[c.name].tolist())}),
+        shares=tuple(shares.tolist()),
+        metric="balanced" if rng.random() < 0.5 else "accuracy",
+    )
+
+
+WORLDS: dict[str, Change] = {
+    "plain": _plain,
+    "cross-fit": _cross_fit,
+    "ties": _ties,
+    "item x seed": _interaction,
+    "uneven luck": _uneven_luck,
+    "collapsing fits": _collapse,
+    "shared luck": _shared_luck,
+    "clusters": _clusters,
+    "noisy labels": _noisy_labels,
+    "noise on hard items": _noise_on_hard,
+    "bent curves": _curves,
+    "full grid": _full_grid,
+    "drift": _drift,
+    "unseen margins": _margins,
+    "unequal repetitions": _repetitions,
+    "budget cuts": _budget,
+    "racing": _racing,
+    "crowd": _crowd,
+    "small model": _small_model,
+    "target": _target,
+    "wrong labels": _wrong_labels,
+    "prices": _prices,
+    "rare labels": _rare_labels,
+}
