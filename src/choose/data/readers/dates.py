@@ -1,100 +1,92 @@
-"""Read a column of dates in whatever common form it is written."""
+"""Read a column of dates in the common ways of writing them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime, tzinfo
 
-_NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ ,T]+(\d{1,2}):(\d\d)(?::(\d\d))?)?")
+_NUMERIC = re.compile(
+    r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ ,T]+(\d{1,2}):(\d\d)(?::(\d\d))?(?: ?([AP])M)?)?",
+    re.IGNORECASE,
+)
+_EPOCH = re.compile(r"\d{9,10}(?:\.\d+)?|\d{12,13}")
+_YEAR_FIRST = re.compile(r"(\d{4})/(\d\d?)/(\d\d?)")
+_MONTH = re.compile(r"(?<![a-z])(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
+_TIME = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?:\s*[+-]\d\d:?\d\d)?")
 
-
-_DAYS = ("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B %d %Y", "%Y/%m/%d")
-
-
-_TIMES = ("", " %H:%M", " %H:%M:%S")
-
-
-_WRITTEN = (*(day + time for day in _DAYS for time in _TIMES), "%a %b %d %H:%M:%S %z %Y")
+# Hours from UTC of the zones that RFC 5322 names; `dateutil` would take other names for UTC.
+_ZONES = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
 
 
 def parse_dates(cells: Sequence[str]) -> list[datetime | None]:
-    """Return the moments in UTC, times without a zone read as UTC; None where none can be read.
+    """Return times in UTC, None for a cell that is no complete date; a time without a zone is UTC.
 
-    ISO 8601, seconds or milliseconds since 1970, e-mail and written-out dates, and day-month-year
-    or month-day-year where some cell of the column shows which of the two it is.
+    Accepts ISO 8601, seconds or milliseconds since 1970, dates with the month in English letters,
+    and day-month-year or month-day-year where some cell of the column shows which of the two it is.
     """
     day_first = _day_first(cells)
     return [_parse(cell.strip(), day_first) for cell in cells]
 
 
-def _parse(cell: str, day_first: bool | None) -> datetime | None:
-    if numeric := _NUMERIC.fullmatch(cell):
-        return _from_numbers(numeric, day_first)
-    for parser in (_iso, _epoch, _written, _mail):
-        if (moment := parser(cell)) is not None:
-            return _in_utc(moment)
-    return None
-
-
-def _in_utc(moment: datetime) -> datetime | None:
-    try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError:
-        return None
-
-
 def _day_first(cells: Sequence[str]) -> bool | None:
-    """Tell from the whole column whether days come first; None where it cannot be told."""
+    """Return whether days come first in the whole column; None where no cell decides it."""
     matches = [m for cell in cells if (m := _NUMERIC.fullmatch(cell.strip()))]
     days = any(int(m[1]) > 12 or "." in m[0].split(" ")[0] for m in matches)
     months = any(int(m[2]) > 12 for m in matches)
     return None if days == months else days
 
 
-def _from_numbers(match: re.Match[str], day_first: bool | None) -> datetime | None:
+def _parse(cell: str, day_first: bool | None) -> datetime | None:
+    try:
+        if numeric := _NUMERIC.fullmatch(cell):
+            moment = _from_numbers(numeric, day_first)
+        elif _EPOCH.fullmatch(cell):
+            seconds = float(cell)
+            moment = datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC)
+        else:
+            moment = _written(cell) if _MONTH.search(cell) else _iso(cell)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _from_numbers(match: re.Match[str], day_first: bool | None) -> datetime:
     if day_first is None:
-        return None
-    day, month = (1, 2) if day_first else (2, 1)
-    hour, minute, second = (int(match[i] or 0) for i in (4, 5, 6))
-    try:
-        return datetime(
-            int(match[3]), int(match[month]), int(match[day]), hour, minute, second, tzinfo=UTC
-        )
-    except ValueError:
-        return None
+        raise ValueError("days and months cannot be distinguished")
+    day, month = (match[1], match[2]) if day_first else (match[2], match[1])
+    hour = int(match[4] or 0)
+    if match[7]:
+        if not 1 <= hour <= 12:
+            raise ValueError("no hour of a 12-hour clock")
+        hour = hour % 12 + (12 if match[7] in "Pp" else 0)
+    minute, second = int(match[5] or 0), int(match[6] or 0)
+    return datetime(int(match[3]), int(month), int(day), hour, minute, second)
 
 
-def _iso(cell: str) -> datetime | None:
-    # "20210304" is ISO, other bare numbers are not; "... UTC" is common and is not ISO.
+def _iso(cell: str) -> datetime:
     if cell.isdigit() and len(cell) != 8:
+        raise ValueError("of bare numbers, only YYYYMMDD is a date")
+    cell = _YEAR_FIRST.sub(lambda m: f"{m[1]}-{m[2]:0>2}-{m[3]:0>2}", cell)
+    # "... UTC" is common and not ISO.
+    return datetime.fromisoformat(re.sub(r" ?(?:UTC|GMT)$", "+00:00", cell))
+
+
+def _written(cell: str) -> datetime:
+    """Parse a date whose month is a word; a four-digit year and a day must be there."""
+    from dateutil import parser
+
+    numbers = re.findall(r"\d+", _TIME.sub("", cell))
+    if sorted(min(len(number), 3) for number in numbers) not in ([1, 3], [2, 3]):
+        raise ValueError("no complete date")
+    return parser.parse(cell, tzinfos=_zone)
+
+
+def _zone(name: str | None, offset: int | None) -> tzinfo | None:
+    from dateutil import tz
+
+    if name is None and offset is None:
         return None
-    try:
-        return datetime.fromisoformat(re.sub(r" ?(?:UTC|GMT)$", "+00:00", cell))
-    except ValueError:
-        return None
-
-
-def _epoch(cell: str) -> datetime | None:
-    if not re.fullmatch(r"\d{9,10}(?:\.\d+)?|\d{12,13}", cell):
-        return None
-    seconds = float(cell)
-    return datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC)
-
-
-def _written(cell: str) -> datetime | None:
-    plain = re.sub(r"\s+", " ", cell.replace(",", " ")).replace(". ", " ").strip()
-    for form in _WRITTEN:
-        try:
-            return datetime.strptime(plain, form)
-        except ValueError:
-            continue
-    return None
-
-
-def _mail(cell: str) -> datetime | None:
-    try:
-        return parsedate_to_datetime(cell) if re.match(r"[A-Za-z]{3}, \d", cell) else None
-    except (ValueError, IndexError, TypeError):
-        return None
+    if offset is None and name not in _ZONES:
+        raise ValueError(f"unknown time zone {name}")
+    return tz.tzoffset(name, 3600 * _ZONES[name or ""] if offset is None else offset)
