@@ -80,10 +80,12 @@ def text_change(scores: npt.ArrayLike, later: Sequence[bool]) -> TextChange:
     The interval is DeLong's (1988), Wilson's on the smaller set where all are told apart, and
     never leaves [0, 1]; `p` is Mann and Whitney's, one-sided, with ties.
     """
+    from scipy.stats import rankdata  # takes a second to load
+
     s, y = np.asarray(scores, dtype=np.float64), np.asarray(later, dtype=np.bool_)
     m, n = int(y.sum()), int((~y).sum())
-    ranks = _ranks(s)
-    inside, outside = _ranks(s[y]), _ranks(s[~y])
+    ranks = rankdata(s)
+    inside, outside = rankdata(s[y]), rankdata(s[~y])
     # Each row's share of rows of the other set that it stands on the right side of.
     above = (ranks[y] - inside) / n
     below = 1 - (ranks[~y] - outside) / m
@@ -104,14 +106,6 @@ def text_change(scores: npt.ArrayLike, later: Sequence[bool]) -> TextChange:
         ),
         p=p,
     )
-
-
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return ranks from 1, the mean rank where values tie; scipy.stats takes a second to load."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    middle: npt.NDArray[np.float64] = ends - (counts - 1) / 2
-    return middle[place]
 
 
 def _distance(codes: npt.NDArray[np.int64], first: npt.NDArray[np.bool_], labels: int) -> float:
