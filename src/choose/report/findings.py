@@ -27,7 +27,7 @@ DIVISIONS = {
 
 LIMITS = (
     f"Gains assume {ASSUMPTION}. No label was changed and no row left out: only a person can tell "
-    "a wrong label from a hard row. Languages are guessed from scripts and small words; names and "
+    "a wrong label from a hard row. Languages are identified by py3langid; names and "
     "postal addresses have no pattern and were not looked for."
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, timezone
 
 _NUMERIC = re.compile(
     r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ ,T]+(\d{1,2}):(\d\d)(?::(\d\d))?(?: ?([AP])M)?)?",
@@ -79,14 +79,14 @@ def _written(cell: str) -> datetime:
     numbers = re.findall(r"\d+", _TIME.sub("", cell))
     if sorted(min(len(number), 3) for number in numbers) not in ([1, 3], [2, 3]):
         raise ValueError("no complete date")
-    return parser.parse(cell, tzinfos=_zone)
+    moment: datetime = parser.parse(cell, tzinfos=_zone)
+    return moment
 
 
-def _zone(name: str | None, offset: int | None) -> tzinfo | None:
-    from dateutil import tz
-
+def _zone(name: str | None, offset: int | None) -> timezone | None:
     if name is None and offset is None:
         return None
     if offset is None and name not in _ZONES:
         raise ValueError(f"unknown time zone {name}")
-    return tz.tzoffset(name, 3600 * _ZONES[name or ""] if offset is None else offset)
+    shift = timedelta(hours=_ZONES[name or ""]) if offset is None else timedelta(seconds=offset)
+    return timezone(shift)
