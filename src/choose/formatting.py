@@ -1,14 +1,40 @@
-"""Figures as a person would say them."""
+"""Write figures, times, money, model names and text from outside for a person to read.
+
+What was not measured is a dash, never a zero.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
+
+DASH = "\u2013"
+MINUS = "\u2212"
+
+# What "right" means where it is not that each row counts the same, by the study's metric.
+COUNTED = {
+    "balanced": "Every label counts the same, however many rows it has.",
+    "cost": (
+        "An error counts by what it costs: 100 means no costs, 0 the most expensive error on "
+        "every row."
+    ),
+}
+
+# Joiners are invisible, but words of several scripts and emoji need them.
+_JOINERS = {"\u200c", "\u200d"}
+
+# Names of files and folders in a model spec that say nothing about the model.
+_GENERIC = {"model", "models", "weights", "snapshot", "snapshots", "main"}
+_WEIGHTS_FILE = re.compile(r"\.(?:gguf|safetensors|bin)$")
+_QUANTISED = re.compile(r"[.-](?:Q\d\w*|IQ\d\w*|[bB]?[fF]16|[fF]32|int[48])$")
+_TUNED = re.compile(r"-(?:Instruct|instruct|chat|Chat|it)$")
 
 
 class Estimate(Protocol):
-    """A share with the ends of its interval, where it has one."""
+    """A share or a difference of shares with its interval, where it has one."""
 
     @property
     def value(self) -> float:
@@ -16,15 +42,15 @@ class Estimate(Protocol):
 
     @property
     def low(self) -> float | None:
-        """The lower end."""
+        """The lower bound."""
 
     @property
     def high(self) -> float | None:
-        """The upper end."""
+        """The upper bound."""
 
 
 class Bounded(Protocol):
-    """A difference of shares with the ends of its interval."""
+    """A difference of shares with its interval."""
 
     @property
     def value(self) -> float:
@@ -32,25 +58,14 @@ class Bounded(Protocol):
 
     @property
     def low(self) -> float:
-        """The lower end."""
+        """The lower bound."""
 
     @property
     def high(self) -> float:
-        """The upper end."""
+        """The upper bound."""
 
 
-# What "right" means where it is not that each row counts the same, by the study's metric.
-COUNTED = {
-    "balanced": "Every label counts the same, however many rows it has.",
-    "cost": "An error counts by what it costs: 100 right is none, 0 the dearest on every row.",
-}
-
-
-# Names of files and folders that say nothing about the model.
-_GENERIC = {"model", "models", "weights", "snapshots", "main"}
-
-
-_SUFFIX = re.compile(r"([.-](I?Q\d\w*|[bB]?[fF]16|[fF]32))?(\.gguf|\.safetensors)$")
+# Figures in sentences: no needless zeros, a unit.
 
 
 def number(value: float, digits: int = 1) -> str:
@@ -88,24 +103,25 @@ def right(accuracy: Estimate) -> str:
     return f"{of_100(accuracy.value)} right, give or take {spread}"
 
 
-def interval(found: Bounded) -> str:
+def interval(estimate: Bounded) -> str:
     """Return ``95 % interval 3.2 to 9``, in points."""
-    return _ends(found.low, found.high)
+    return _bounds(estimate.low, estimate.high)
 
 
-def gain(a: str, b: str, found: Bounded) -> str:
+def gain(a: str, b: str, estimate: Bounded) -> str:
     """Return ``lora gets 6.1 points more than probe (95 % interval 3.2 to 9)``.
 
     The interval is of the amount as the sentence states it, so it may reach below 0.
     """
-    if round(100 * found.value, 1) == 0:
-        return f"{a} and {b} get the same share right ({interval(found)} points apart)"
-    if found.value > 0:
-        return f"{a} gets {points(found.value)} more than {b} ({interval(found)})"
-    return f"{a} gets {points(-found.value)} less than {b} ({_ends(-found.high, -found.low)})"
+    if round(100 * estimate.value, 1) == 0:
+        return f"{a} and {b} get the same share right ({interval(estimate)} points apart)"
+    if estimate.value > 0:
+        return f"{a} gets {points(estimate.value)} more than {b} ({interval(estimate)})"
+    reversed_bounds = _bounds(-estimate.high, -estimate.low)
+    return f"{a} gets {points(-estimate.value)} less than {b} ({reversed_bounds})"
 
 
-def _ends(low: float, high: float) -> str:
+def _bounds(low: float, high: float) -> str:
     return f"95 % interval {number(100 * low)} to {number(100 * high)}"
 
 
@@ -127,29 +143,12 @@ def rounded(count: float) -> int:
     return int(-(-count // step) * step)
 
 
-def seconds(value: float) -> str:
-    """Return a duration a person would say."""
-    if value < 10:
-        return f"{number(value)} s" if value >= 0.1 else "under 0.1 s"
-    if value < 120:
-        return f"{value:.0f} s"
-    return f"{value / 60:.0f} min" if value < 7200 else f"{number(value / 3600)} h"
-
-
-def milliseconds(value: float) -> str:
-    """Return what one answer takes."""
-    return (
-        f"{number(value) if value < 10 else f'{value:,.0f}'} ms"
-        if value >= 0.1
-        else ("under 0.1 ms")
-    )
-
-
-def short(model: str) -> str:
-    """Return a model's name without its path, file type and quantisation, for a headline."""
-    parts = [part for part in model.split("/") if part and part not in _GENERIC]
-    name = parts[-1] if parts else model
-    return _SUFFIX.sub("", name).removeprefix("endpoint:") or model
+def rough(count: float) -> str:
+    """Return a large number to two digits: ``48,000``."""
+    if count < 10:
+        return number(count)
+    step = 10 ** (len(str(int(count))) - 2)
+    return f"{round(count / step) * step:,}"
 
 
 def dollars(value: float) -> str:
@@ -162,15 +161,161 @@ def dollars(value: float) -> str:
     return f"{'-' if value < 0 and text.strip('0.') else ''}${text}"
 
 
+# Times.
+
+
+def duration(seconds: float) -> str:
+    """Return a duration: ``3.2 s``, ``65 s``, ``4.8 min``, ``12 min``, ``2.5 h``."""
+    if seconds < 10:
+        return f"{number(seconds)} s" if seconds >= 0.1 else "under 0.1 s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{number(seconds / 60, 1 if seconds < 600 else 0)} min"
+    return f"{number(seconds / 3600)} h"
+
+
+def milliseconds(value: float) -> str:
+    """Return a duration given in milliseconds: ``6.1 ms``, ``1,200 ms``."""
+    if value < 0.1:
+        return "under 0.1 ms"
+    return f"{number(value) if value < 10 else f'{value:,.0f}'} ms"
+
+
 def months(value: float) -> str:
     """Return a time in months: ``12 months``, ``5.9 months``."""
     text = number(value)
     return f"{text} month{'' if text == '1' else 's'}"
 
 
-def rough(count: float) -> str:
-    """Return a large number to two digits: ``48,000``."""
-    if count < 10:
-        return number(count)
-    step = 10 ** (len(str(int(count))) - 2)
-    return f"{round(count / step) * step:,}"
+def clock(seconds: float) -> str:
+    """Return the time that a run has taken so far: ``1:05``, ``1:20:00``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def moment(when: str) -> str:
+    """Return an ISO 8601 instant to the minute, in UTC: ``2026-11-25 09:45 UTC``."""
+    try:
+        at = datetime.fromisoformat(when)
+    except ValueError:
+        return when
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at.tzinfo else f"{at:%Y-%m-%d %H:%M}"
+
+
+# Cells of tables: fixed decimals, a dash where nothing was measured.
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Return a share out of 100 with fixed decimals: 0.82 is ``82.0``."""
+    return DASH if share is None else f"{100 * share:.{digits}f}"
+
+
+def signed_points(change: float | None) -> str:
+    """Return a difference of shares in points with its sign: 0.023 is ``+2.3``."""
+    if change is None:
+        return DASH
+    size = f"{abs(100 * change):.1f}"
+    if float(size) == 0:
+        return size
+    return ("+" if change > 0 else MINUS) + size
+
+
+def span(estimate: Estimate | None) -> str:
+    """Return the bounds of a share out of 100: ``83.0`` and ``90.1`` with a dash between."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return DASH
+    return f"{percent(estimate.low)}{DASH}{percent(estimate.high)}"
+
+
+def difference(estimate: Estimate | None) -> str:
+    """Return a difference in points with its interval: ``+4.1 (+2.1 to +6.1)``."""
+    if estimate is None:
+        return DASH
+    value = signed_points(estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} ({signed_points(estimate.low)} to {signed_points(estimate.high)})"
+
+
+def figure(value: float | None) -> str:
+    """Return a positive quantity with about three digits and thousands set apart."""
+    if value is None:
+        return DASH
+    if 0 < value < 1e-4:
+        return "<0.0001"
+    if value >= 100 or value == 0:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2g}"
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value: ``0.040``, ``<0.001``."""
+    return DASH if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def compact(count: float) -> str:
+    """Return a count of tokens: 950, 12k, 3.4M."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if count >= size:
+            scaled = count / size
+            return f"{scaled:.0f}{unit}" if scaled >= 10 else f"{scaled:.1f}{unit}"
+    return f"{count:.0f}"
+
+
+# Names of models.
+
+
+def short_model(spec: str) -> str:
+    """Return a model's name without its path, package, file type and quantisation."""
+    return _model_forms(clean(spec))[1]
+
+
+def short_models(specs: Iterable[str | None]) -> dict[str | None, str]:
+    """Give each model spec the shortest name that no other spec of the study shares."""
+    names: dict[str | None, str] = {None: DASH}
+    distinct = sorted({spec for spec in specs if spec is not None})
+    forms = {spec: _model_forms(clean(spec)) for spec in distinct}
+    for spec in distinct:
+        taken = {form for other in distinct if other != spec for form in forms[other]}
+        names[spec] = next((form for form in forms[spec] if form not in taken), clean(spec))
+    return names
+
+
+def _model_forms(spec: str) -> tuple[str, str, str, str]:
+    """Return names of a model from the shortest to the whole path."""
+    path = spec.removeprefix("pypi:").removeprefix("endpoint:").rstrip("/")
+    parts = [part for part in re.split(r"[/\\]", path) if part.lower() not in _GENERIC and part]
+    package = parts[0].split("==")[0] if parts else path
+    # Behind a generic folder stands the package, under its import name.
+    inside_package = len(parts) == 2 and parts[1].replace("_", "-") == package
+    tail = package if inside_package or not parts else parts[-1].split("==")[0]
+    stem = _WEIGHTS_FILE.sub("", tail)
+    bare = _QUANTISED.sub("", stem)
+    return (_TUNED.sub("", bare), bare, stem, path)
+
+
+# Text from outside.
+
+
+def clean(text: object) -> str:
+    """Return text as one line without anything that a terminal could obey or hide.
+
+    White space of any kind becomes a space; control and formatting characters (C0, C1, bidi
+    overrides, tags) go; a lone surrogate, which could not be printed, becomes U+FFFD.
+    """
+    return "".join(map(_harmless, str(text))).strip()
+
+
+def _harmless(char: str) -> str:
+    if char.isascii() and char.isprintable():
+        return char
+    category = unicodedata.category(char)
+    if char.isspace() or category in ("Zl", "Zp", "Zs"):
+        return " "
+    if category == "Cs":
+        return "\ufffd"
+    if category == "Cc" or (category == "Cf" and char not in _JOINERS):
+        return ""
+    return char

@@ -9,7 +9,7 @@ import pytest
 
 from choose.api.compare import compare
 from choose.api.study_evidence import merged, method_of, notes_of, settings
-from choose.report.format import DASH
+from choose.formatting import DASH
 from choose.report.html.page import measured, render_html
 from choose.store.store import Store
 from choose.study.config import Study

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from choose.errors import StudyError
-from choose.formatting import gain, of_100, points, right, rounded, seconds, short
+from choose.formatting import duration, gain, of_100, points, right, rounded, short_model
 from choose.judge.decision.contenders import relation
 from choose.judge.decision.rows_needed import rows_to_settle
 from choose.judge.decision.rule import reaches
@@ -448,8 +448,8 @@ def test_words():
     )
     assert rounded(1234) == 1300
     assert rounded(7) == 7
-    assert seconds(0.01) == "under 0.1 s"
-    assert seconds(150) == "2 min"
-    assert short(SMALL) == "SmolLM2-135M-Instruct"
-    assert short("/weights/model") == "/weights/model"
-    assert short("models/all-MiniLM/model") == "all-MiniLM"
+    assert duration(0.01) == "under 0.1 s"
+    assert duration(150) == "2.5 min"
+    assert short_model(SMALL) == "SmolLM2-135M-Instruct"
+    assert short_model("/weights/model") == "/weights/model"
+    assert short_model("models/all-MiniLM/model") == "all-MiniLM"

@@ -107,7 +107,7 @@ def test_a_log_gets_one_plain_line_when_a_first_pass_ends() -> None:
         (jobs[1], run(data, jobs[1])),
         (jobs[2], run(data, jobs[2], wrong=5)),
     )
-    assert said.splitlines() == ["tfidf         90.0 of 100 right on 10 rows, 3.0 s"]
+    assert said.splitlines() == ["tfidf         90.0 of 100 right on 10 rows, 3 s"]
 
 
 def test_a_candidate_that_was_cut_short_is_called_unfinished() -> None:
@@ -131,7 +131,7 @@ def test_failures_beside_successes_are_counted() -> None:
     data = dataset()
     jobs = [job("lora", 0), job("lora", 1)]
     said = log(jobs, (jobs[0], run(data, jobs[0])), (jobs[1], run(data, jobs[1], error="E: x")))
-    assert "100.0 of 100 right on 5 rows, 2.0 s; 1 run failed" in said
+    assert "100.0 of 100 right on 5 rows, 2 s; 1 run failed" in said
 
 
 def test_a_terminal_gets_a_bar_the_job_and_the_plan() -> None:

@@ -11,22 +11,21 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from choose.report.format import (
+from choose.formatting import (
     DASH,
-    KINDS,
     MINUS,
-    chance,
-    change,
     clean,
     clock,
+    difference,
     duration,
     figure,
+    p_value,
     percent,
-    points,
     short_models,
-    shorten,
+    signed_points,
     span,
 )
+from choose.report.format import KINDS, shorten
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.report.terminal.candidate_table import Band, axis_for
@@ -256,15 +255,15 @@ def test_labels_that_were_left_unused_are_said_in_every_report() -> None:
 
 def test_figures_read_as_a_person_would_write_them() -> None:
     assert [percent(v) for v in (None, 0.0, 0.8244)] == [DASH, "0.0", "82.4"]
-    assert [points(v) for v in (None, 0.023, -0.02, -0.0001)] == [
+    assert [signed_points(v) for v in (None, 0.023, -0.02, -0.0001)] == [
         DASH,
         "+2.3",
         f"{MINUS}2.0",
         "0.0",
     ]
     assert span(Interval(value=0.5)) == DASH
-    assert change(Interval(value=0.01)) == "+1.0"
-    assert [chance(p) for p in (None, 0.0, 0.04)] == [DASH, "<0.001", "0.040"]
+    assert difference(Interval(value=0.01)) == "+1.0"
+    assert [p_value(p) for p in (None, 0.0, 0.04)] == [DASH, "<0.001", "0.040"]
     assert [figure(v) for v in (None, 0.0, 0.0012, 9.44, 51.04, 12345.6)] == [
         DASH,
         "0",
@@ -273,11 +272,12 @@ def test_figures_read_as_a_person_would_write_them() -> None:
         "51.0",
         "12,346",
     ]
-    assert [duration(s) for s in (3.21, 59.97, 65, 4800)] == [
+    assert [duration(s) for s in (3.21, 59.97, 285, 4800, 9000)] == [
         "3.2 s",
-        "1 m 00 s",
-        "1 m 05 s",
-        "1 h 20 m",
+        "60 s",
+        "4.8 min",
+        "80 min",
+        "2.5 h",
     ]
 
 

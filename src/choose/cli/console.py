@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from choose.report.format import clean
+from choose.formatting import clean
 from choose.schema.decision import Decision, Expectation
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from choose.export.selection import Choice
-from choose.formatting import plural
-from choose.report.format import DASH, KINDS, percent, span
+from choose.formatting import DASH, percent, plural, span
+from choose.report.format import KINDS
 from choose.report.markdown import literal, sentence
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard

@@ -16,8 +16,8 @@ import polars as pl
 
 from choose.errors import StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
+from choose.formatting import clean
 from choose.models.hardware.environment import check_stated
-from choose.report.format import clean
 from choose.run.timed_predict import ask
 from choose.strategy import Strategy
 from choose.types import Answers, Item

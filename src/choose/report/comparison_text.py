@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from choose.formatting import listed, plural
-from choose.report.format import KINDS, chance, change, percent, points
+from choose.formatting import difference, listed, p_value, percent, plural, signed_points
+from choose.report.format import KINDS
 from choose.schema.decision import CommonRows, Shift, Side, Versus
 
 COMPARISON_HEADS = (
@@ -49,7 +49,7 @@ def _moved(versus: Versus) -> str:
     found = [shift for shift in versus.shifts if shift.significant]
     if not found:
         return f"No candidate is shown to have changed on {common}."
-    said = [f"{who(s)} ({points(s.difference.value)} points)" for s in found]
+    said = [f"{who(s)} ({signed_points(s.difference.value)} points)" for s in found]
     return f"Shown to have changed on {common}: {listed(said)}."
 
 
@@ -73,9 +73,9 @@ def cells(shift: Shift) -> list[str]:
         who(shift),
         percent(shift.accuracy_before),
         percent(shift.accuracy_after),
-        "0.0 (the very same fits)" if same else change(shift.difference),
-        chance(shift.p_holm),
-        chance(shift.p),
+        "0.0 (the very same fits)" if same else difference(shift.difference),
+        p_value(shift.p_holm),
+        p_value(shift.p),
         f"{shift.rows:,}",
     ]
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from choose.formatting import dollars, months, number, points, rough
-from choose.report.format import DASH, change, clean, figure, quantity
+from choose.formatting import (
+    DASH,
+    clean,
+    difference,
+    dollars,
+    figure,
+    months,
+    number,
+    points,
+    rough,
+)
+from choose.report.format import quantity
 from choose.schema.costs import Breakeven, Move, Requests, Serving
 from choose.schema.decision import Decision
 
@@ -108,7 +118,7 @@ def _move(move: Move) -> list[str]:
     hours = move.hours if move.hours is not None else move.machine_hours
     return [
         f"{ACTIONS[move.action]}{who}",
-        change(move.gain),
+        difference(move.gain),
         DASH if move.labels is None else f"{move.labels:,}",
         figure(hours),
         figure(move.usd),

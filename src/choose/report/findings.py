@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from choose.formatting import per_cent, plural
-from choose.report.format import DASH, clean, figure, percent, shorten, span
+from choose.formatting import DASH, clean, figure, per_cent, percent, plural, span
+from choose.report.format import shorten
 from choose.report.terminal.candidate_table import Field
 from choose.schema.base import Interval
 from choose.schema.decision import Decision

@@ -5,7 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from choose.formatting import number, plural, points
+from choose.formatting import (
+    DASH,
+    clean,
+    difference,
+    figure,
+    number,
+    p_value,
+    percent,
+    plural,
+    points,
+    short_models,
+    span,
+)
 from choose.report import comparison_text, cost_notes, findings
 from choose.report.comparison_text import (
     CHANGE_HEADS,
@@ -18,22 +30,7 @@ from choose.report.comparison_text import (
 )
 from choose.report.cost_notes import breakevens, serving, shelf_life, totals
 from choose.report.findings import ABOUT, DIVISIONS, ENDPOINT_HEADS, LIMITS, endpoint_sentences
-from choose.report.format import (
-    DASH,
-    KINDS,
-    WARNING,
-    chance,
-    change,
-    clean,
-    figure,
-    learnt,
-    noted,
-    percent,
-    short_models,
-    shorten,
-    span,
-    uneven,
-)
+from choose.report.format import KINDS, WARNING, learnt, noted, shorten, uneven
 from choose.schema.check import Check
 from choose.schema.costs import Cost
 from choose.schema.decision import Decision, Expectation, Versus
@@ -179,7 +176,7 @@ def _dollars(cost: Cost) -> tuple[float | None, ...]:
 
 def _pairs(decision: Decision) -> list[str]:
     rows = [
-        [f"{literal(p.a)} against {literal(p.b)}", change(p.difference), chance(p.p_holm)]
+        [f"{literal(p.a)} against {literal(p.b)}", difference(p.difference), p_value(p.p_holm)]
         for p in decision.pairs
         if p.declared
     ]

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as Xml
 
 from choose.errors import StudyError
 from choose.files import write_text
-from choose.report.format import clean
+from choose.formatting import clean
 from choose.report.markdown import render_check_markdown, render_versus_markdown
 from choose.schema.check import Check
 from choose.schema.decision import Decision, Expectation, Gate, Versus

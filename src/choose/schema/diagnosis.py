@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from choose.formatting import number, of_100, points, seconds
+from choose.formatting import duration, number, of_100, points
 from choose.schema.base import Interval, Record
 
 
@@ -200,8 +200,8 @@ class Cascade(Record):
         )
         if self.seconds_per_1k is not None and self.strong_seconds_per_1k is not None:
             text += (
-                f", in {seconds(self.seconds_per_1k)} instead of "
-                f"{seconds(self.strong_seconds_per_1k)} for 1,000 answers"
+                f", in {duration(self.seconds_per_1k)} instead of "
+                f"{duration(self.strong_seconds_per_1k)} for 1,000 answers"
             )
         if self.usd_per_1k is not None and self.strong_usd_per_1k is not None:
             text += (

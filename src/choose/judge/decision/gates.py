@@ -10,6 +10,7 @@ import numpy as np
 
 from choose.formatting import (
     dollars,
+    duration,
     gain,
     listed,
     months,
@@ -17,8 +18,7 @@ from choose.formatting import (
     plural,
     points,
     rough,
-    seconds,
-    short,
+    short_model,
 )
 from choose.judge.decision.breakeven import Stake, stake
 from choose.judge.decision.contenders import Field, relation
@@ -79,7 +79,7 @@ def _takes(field: Field, name: str) -> str:
     cost = burdens(costs, training)[name]
     if cost is None:
         return f"What {name} costs was not measured"
-    unit = f"${number(cost, 4)}" if in_dollars(costs) else seconds(cost)
+    unit = f"${number(cost, 4)}" if in_dollars(costs) else duration(cost)
     return f"{name} takes {unit} for a fit and 1,000 answers"
 
 
@@ -240,7 +240,7 @@ def credible(case: Case) -> Gate:
         return _unmeasured(
             name, "No prompted model was measured, so nothing is known of prompting and retrieval."
         )
-    models = listed(sorted({short(m.info.model) for m in prompted if m.info.model}))
+    models = listed(sorted({short_model(m.info.model) for m in prompted if m.info.model}))
     if not any(strong(m.info) for m in prompted):
         return _unmeasured(
             name,

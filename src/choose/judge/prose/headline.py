@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from choose.formatting import COUNTED, listed, of_100, plural, points, rounded, short
+from choose.formatting import COUNTED, listed, of_100, plural, points, rounded, short_model
 from choose.judge.decision.more_labels import nearest, rising
 from choose.judge.decision.rows_needed import Case, asked_too_few, lead, more_rows
 from choose.judge.decision.verdict_kind import conflicts_limit
@@ -173,7 +173,7 @@ def _prompted(case: Case) -> str:
     prompted = [m.info for m in case.field.order if m.info.family in ("prompting", "retrieval")]
     if not prompted or any(strong(info) for info in prompted):
         return ""
-    models = sorted({short(info.model) for info in prompted if info.model})
+    models = sorted({short_model(info.model) for info in prompted if info.model})
     if not models:
         return ""
     return f" Prompting was tried with {listed(models)} only."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from choose.formatting import (
+    duration,
     gain,
     interval,
     listed,
@@ -12,7 +13,6 @@ from choose.formatting import (
     plural,
     points,
     right,
-    seconds,
 )
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.rows_needed import Case
@@ -146,7 +146,7 @@ def _clock(case: Case, name: str) -> str:
         return ""
     priced = f", ${number(cost.usd_per_1k, 4)} for 1,000" if cost.usd_per_1k is not None else ""
     return (
-        f"{name} takes {seconds(cost.fit_seconds)} to fit and "
+        f"{name} takes {duration(cost.fit_seconds)} to fit and "
         f"{milliseconds(cost.ms_per_item)} an answer{priced}"
     )
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import altair as alt
 
-from choose.formatting import per_cent, plural
-from choose.report.format import clean, quantity, shorten
+from choose.formatting import clean, per_cent, plural
+from choose.report.format import quantity, shorten
 from choose.report.html.line_charts import learning, plotted
 from choose.report.html.style import (
     INK,

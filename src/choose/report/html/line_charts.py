@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from choose.formatting import dollars, rough
-from choose.report.format import change, clean, points, quantity
+from choose.formatting import clean, difference, dollars, rough, signed_points
+from choose.report.format import quantity
 from choose.report.html.style import (
     Figure,
     chart_of,
@@ -54,7 +54,7 @@ def curves(decision: Decision) -> Figure | None:
     last = next(c for c in cards if c.candidate == steepest).curve[-2:]
     step = f"etween {last[0].labels:,} and {last[1].labels:,} labels"
     moved = (
-        f"B{step} {clean(steepest)} still rose most: {points(rises[steepest])} points."
+        f"B{step} {clean(steepest)} still rose most: {signed_points(rises[steepest])} points."
         if rises[steepest] >= 0.0005
         else f"Nothing rose any more b{step}."
     )
@@ -84,8 +84,8 @@ def noise(decision: Decision) -> Figure | None:
     if slopes:
         worst = min(slopes, key=lambda name: slopes[name].value)
         caption = (
-            f"{clean(worst)} suffers most: {change(slopes[worst])} points for each further 10 % of "
-            "wrong labels. The set's own wrong labels come on top and are not counted here."
+            f"{clean(worst)} suffers most: {difference(slopes[worst])} points for each further "
+            "10 % of wrong labels. The data set's own wrong labels add to these."
         )
     else:
         caption = "A line that falls steeply needs clean labels."

@@ -10,7 +10,20 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from choose.formatting import per_cent, plural
+from choose.formatting import (
+    DASH,
+    clean,
+    difference,
+    figure,
+    moment,
+    p_value,
+    per_cent,
+    percent,
+    plural,
+    short_models,
+    signed_points,
+    span,
+)
 from choose.report import comparison_text as words
 from choose.report.cost_notes import (
     MOVE_HEADS,
@@ -35,22 +48,12 @@ from choose.report.findings import (
 )
 from choose.report.format import (
     COLOURS,
-    DASH,
     KINDS,
     WARNING,
-    chance,
-    change,
-    clean,
     counted_by,
-    figure,
     learnt,
-    moment,
     noted,
-    percent,
-    points,
     quantity,
-    short_models,
-    span,
     uneven,
 )
 from choose.report.html import line_charts as lines
@@ -219,11 +222,11 @@ def environment() -> Environment:
         prompt=prompt,
         percent=percent,
         number=per_cent,
-        points=points,
+        points=signed_points,
         span=span,
-        change=change,
+        change=difference,
         figure=figure,
-        chance=chance,
+        chance=p_value,
         learnt=learnt,
         plural=plural,
         plainly=plainly,

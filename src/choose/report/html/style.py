@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 import altair as alt
 from markupsafe import Markup
 
-from choose.report.format import clean, shorten
+from choose.formatting import clean
+from choose.report.format import shorten
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 

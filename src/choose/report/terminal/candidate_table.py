@@ -10,19 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.text import Text
 
-from choose.report.format import (
-    DASH,
-    WARNING,
-    clean,
-    figure,
-    literal,
-    percent,
-    quantity,
-    short_models,
-    shorten,
-    span,
-    uneven,
-)
+from choose.formatting import DASH, clean, figure, percent, short_models, span
+from choose.report.format import WARNING, literal, quantity, shorten, uneven
 from choose.report.terminal.layout import Column, note, section, sheet
 from choose.schema.base import Interval
 from choose.schema.decision import Decision

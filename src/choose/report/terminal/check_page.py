@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from choose.formatting import number, plural, points
+from choose.formatting import clean, duration, number, plural, points
 from choose.report.findings import DIVISIONS, LIMITS
-from choose.report.format import clean, duration, literal, shorten
+from choose.report.format import literal, shorten
 from choose.report.terminal.layout import Column, Fitted, note, pairs, section, sheet
 from choose.schema.check import Check, Status
 from choose.schema.diagnosis import Suspect

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 
+from choose.formatting import DASH, clean
 from choose.report import comparison_text
 from choose.report.comparison_text import COMPARISON_HEADS, about, cells, headline, others, verdict
-from choose.report.format import DASH, clean, literal, shorten
+from choose.report.format import literal, shorten
 from choose.report.terminal.candidate_table import NAME
 from choose.report.terminal.layout import Column, Fitted, bullets, note, pairs, section, sheet
 from choose.schema.decision import Versus

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from rich.console import RenderableType
 from rich.text import Text
 
-from choose.formatting import plural
+from choose.formatting import clean, compact, dollars, duration, figure, plural
 from choose.report.cost_notes import (
     MOVE_HEADS,
     NO_DATE,
@@ -20,7 +20,7 @@ from choose.report.cost_notes import (
     shelf_life,
     totals,
 )
-from choose.report.format import clean, duration, figure, literal
+from choose.report.format import literal
 from choose.report.terminal.candidate_table import Field
 from choose.report.terminal.layout import Column, bullets, note, section, sheet
 from choose.schema.decision import Decision
@@ -118,11 +118,11 @@ def plan_lines(spending: Spending) -> Iterator[str]:
     for bill in spending.bills:
         yield _bill(bill)
     if len(spending.bills) > 1:
-        yield f"All together: {_dollars(spending.usd, len(spending.bills))}."
+        yield f"All together: {_price(spending.usd, len(spending.bills))}."
     if spending.limit is not None:
         yield (
-            f"No more than {money(spending.limit)} is spent: the worst case of each request is set "
-            "aside before it goes."
+            f"No more than {dollars(spending.limit)} is spent: the highest possible price of each "
+            "request is reserved before it is sent."
         )
     if spending.hints:
         found = ", ".join(f"{kind} in {plural(n, 'row')}" for kind, n in spending.hints.items())
@@ -147,25 +147,25 @@ def _bill(bill: Bill) -> str:
     stays = " (this machine)" if bill.here else ""
     return (
         f"{clean(bill.name)}: up to {plural(bill.requests, 'request')} to {clean(bill.host)}"
-        f"{stays} for {clean(bill.model)}, about {tokens(bill.read)} tokens in and "
-        f"{tokens(bill.written)} "
-        f"out, {_dollars(bill.usd, 1)}; {plural(bill.rows, 'row')} of the data, for "
+        f"{stays} for {clean(bill.model)}, about {compact(bill.read)} tokens in and "
+        f"{compact(bill.written)} "
+        f"out, {_price(bill.usd, 1)}; {plural(bill.rows, 'row')} of the data, for "
         f"{clean(', '.join(bill.candidates))}."
     )
 
 
-def _dollars(usd: float | None, bills: int) -> str:
+def _price(usd: float | None, bills: int) -> str:
     if usd is None:
         why = "it has no prices" if bills == 1 else "not all of them have prices"
         return f"dollars unknown, since {why}"
-    return f"about {money(usd)} and hidden reasoning on top, if the model reasons"
+    return f"about {dollars(usd)} and hidden reasoning on top, if the model reasons"
 
 
 def traffic_line(sent: Sent, seconds: float) -> str:
     """Return one line on requests, tokens, dollars and the time left."""
     ledger = sent.ledger
     parts = [f"{ledger.requests:,} of up to {sent.planned:,} requests"]
-    parts.append(f"{tokens(ledger.read)} tokens in, {tokens(ledger.written)} out")
+    parts.append(f"{compact(ledger.read)} tokens in, {compact(ledger.written)} out")
     parts.append(spent(ledger))
     done = ledger.requests + sent.reused
     if ledger.requests >= 5 and sent.planned > done and seconds > 0:
@@ -178,9 +178,9 @@ def spent(ledger: Counted) -> str:
     """Return the dollars spent, or that they are not known."""
     if ledger.unpriced:
         return "dollars unknown"
-    of = f" of {money(ledger.limit)}" if ledger.limit is not None else ""
-    more = f" (up to {money(ledger.unsure)} more for failed requests)" if ledger.unsure else ""
-    return f"{money(ledger.spent)}{of}{more}"
+    of = f" of {dollars(ledger.limit)}" if ledger.limit is not None else ""
+    more = f" (up to {dollars(ledger.unsure)} more for failed requests)" if ledger.unsure else ""
+    return f"{dollars(ledger.spent)}{of}{more}"
 
 
 def traffic_summary(sent: Sent) -> str:
@@ -188,22 +188,8 @@ def traffic_summary(sent: Sent) -> str:
     ledger = sent.ledger
     again = f", {plural(sent.retried, 'request')} put again" if sent.retried else ""
     before = f"; {plural(sent.reused, 'answer')} had been paid for before" if sent.reused else ""
-    cached = f" ({tokens(ledger.cached)} cached)" if ledger.cached else ""
+    cached = f" ({compact(ledger.cached)} cached)" if ledger.cached else ""
     return (
-        f"Endpoints: {plural(ledger.requests, 'request')}{again}, {tokens(ledger.read)} tokens "
-        f"in{cached}, {tokens(ledger.written)} out, {spent(ledger)}{before}."
+        f"Endpoints: {plural(ledger.requests, 'request')}{again}, {compact(ledger.read)} tokens "
+        f"in{cached}, {compact(ledger.written)} out, {spent(ledger)}{before}."
     )
-
-
-def tokens(count: float) -> str:
-    """Return a count of tokens as a person would say it: 950, 12k, 3.4M."""
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if count >= size:
-            scaled = count / size
-            return f"{scaled:.0f}{unit}" if scaled >= 10 else f"{scaled:.1f}{unit}"
-    return f"{count:.0f}"
-
-
-def money(usd: float) -> str:
-    """Return dollars with as many places as say something."""
-    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"

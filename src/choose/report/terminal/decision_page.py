@@ -12,9 +12,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.segment import Segment
 from rich.text import Text
 
-from choose.formatting import per_cent, plural
+from choose.formatting import clean, per_cent, plural
 from choose.report.cost_notes import margin_of
-from choose.report.format import COLOURS, KINDS, clean, counted_by, learnt, literal, noted, quantity
+from choose.report.format import COLOURS, KINDS, counted_by, learnt, literal, noted, quantity
 from choose.report.terminal import details as failures
 from choose.report.terminal.candidate_table import candidates
 from choose.report.terminal.cost_tables import costs

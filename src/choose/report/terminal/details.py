@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from choose.formatting import plural
+from choose.formatting import DASH, MINUS, clean, difference, figure, p_value, percent, plural, span
 from choose.report.findings import (
     ABOUT,
     LABEL_WIDTH,
@@ -21,18 +21,7 @@ from choose.report.findings import (
     shared,
     source,
 )
-from choose.report.format import (
-    DASH,
-    MINUS,
-    chance,
-    change,
-    clean,
-    figure,
-    literal,
-    percent,
-    shorten,
-    span,
-)
+from choose.report.format import literal, shorten
 from choose.report.terminal.candidate_table import NAME, Field
 from choose.report.terminal.layout import Column, bullets, note, section, sheet
 from choose.schema.base import Interval
@@ -61,7 +50,7 @@ def steadiness(decision: Decision, width: int) -> Iterator[RenderableType]:
     field = Field(decision)
     columns = [
         field.names(),
-        field.column("with 10 % more\nwrong labels", lambda card: change(card.noise.slope)),
+        field.column("with 10 % more\nwrong labels", lambda card: difference(card.noise.slope)),
         field.column("answers\nkept", lambda card: percent(card.stability.agreement)),
         field.column("weakest\nview", _worst_view),
         field.column("sd of\nrows", lambda card: percent(card.variance.test_rows)),
@@ -150,9 +139,9 @@ def _differences(pairs: list[Pair]) -> list[Column]:
     ]
     return [
         Column("pair", names, figures=False),
-        Column("95 % interval", [literal(change(p.difference)) for p in pairs]),
-        Column("p (Holm)", [literal(chance(p.p_holm)) for p in pairs]),
-        Column("p", [literal(chance(p.p)) for p in pairs]),
+        Column("95 % interval", [literal(difference(p.difference)) for p in pairs]),
+        Column("p (Holm)", [literal(p_value(p.p_holm)) for p in pairs]),
+        Column("p", [literal(p_value(p.p)) for p in pairs]),
         Column("rows", [literal(f"{p.rows:,}") for p in pairs]),
         Column("method", [literal(shorten(clean(p.method), METHOD)) for p in pairs], figures=False),
     ]
@@ -259,7 +248,7 @@ def scenes(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the section on scenarios, as far as any was measured."""
     field = Field(decision)
     later = field.column(
-        "lost when asked\nwhat comes later", lambda card: change(card.stability.temporal_drop)
+        "lost when asked\nwhat comes later", lambda card: difference(card.stability.temporal_drop)
     )
     topics = ([later, *_noise(field)], _arrival(field), _abstaining(field))
     tables: list[RenderableType] = []
@@ -275,7 +264,7 @@ def _noise(field: Field) -> list[Column]:
     return [
         field.column(
             f"lost to {100 * rate:g} %\n{kind} noise",
-            lambda card, at=(kind, rate): change(_noisy(card, *at)),  # type: ignore[misc]
+            lambda card, at=(kind, rate): difference(_noisy(card, *at)),  # type: ignore[misc]
         )
         # Symmetric noise stands beside the others where these were tried.
         for kind, rate in sorted(kinds)
@@ -340,7 +329,7 @@ def _recall(card: Scorecard, examples: int) -> str:
 
 
 def _others(card: Scorecard) -> str:
-    return change(_points(card)[-1].loss) if _points(card) else DASH
+    return difference(_points(card)[-1].loss) if _points(card) else DASH
 
 
 def _seconds(card: Scorecard) -> str:

@@ -9,7 +9,8 @@ from itertools import groupby
 from rich.console import RenderableType
 from rich.text import Text
 
-from choose.report.format import clean, figure, literal
+from choose.formatting import clean, figure
+from choose.report.format import literal
 from choose.report.terminal.layout import Fitted, note, pairs, section
 from choose.schema.inventory import Entry, Kept
 from choose.strategy import Description

@@ -12,7 +12,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from choose.report.format import DASH, clean, literal
+from choose.formatting import DASH, clean
+from choose.report.format import literal
 
 INDENT = 2
 

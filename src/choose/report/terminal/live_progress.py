@@ -14,8 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from choose.formatting import plural
-from choose.report.format import clean, clock, duration, literal, percent, shorten
+from choose.formatting import clean, clock, duration, percent, plural
+from choose.report.format import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Plain
 from choose.types import Dataset, Run, Trial

@@ -9,9 +9,20 @@ from typing import Protocol
 from rich.console import RenderableType
 from rich.text import Text
 
-from choose.formatting import number, of_100, plural, points, rounded
-from choose.report.format import DASH, clean, duration, figure, literal, shorten
-from choose.report.terminal.cost_tables import money, plan_lines
+from choose.formatting import (
+    DASH,
+    clean,
+    dollars,
+    duration,
+    figure,
+    number,
+    of_100,
+    plural,
+    points,
+    rounded,
+)
+from choose.report.format import literal, shorten
+from choose.report.terminal.cost_tables import plan_lines
 from choose.report.terminal.layout import Column, Fitted, bullets, note, section, sheet
 from choose.report.terminal.live_progress import Planned
 from choose.schema.plan import LEARNT, BeforeData, Spending, Three, TimeForecast
@@ -116,7 +127,7 @@ def forecast_table(found: Sequence[TimeForecast]) -> list[Column]:
         _column("all of it", found, lambda one: one.seconds, duration),
         _column("tokens in", found, lambda one: one.read, lambda n: f"{n:,.0f}"),
         _column("tokens out", found, lambda one: one.written, lambda n: f"{n:,.0f}"),
-        _column("dollars", found, lambda one: one.usd, money),
+        _column("dollars", found, lambda one: one.usd, dollars),
     ]
 
 
