@@ -9,6 +9,7 @@ import numpy as np
 
 from choose.judge.evidence import Rule
 from choose.judge.measures.cost_ranking import cheapest_first
+from choose.judge.measures.cost_sheet import cost_sheet
 from choose.judge.panel.score_tables import panel
 from choose.judge.verdict import judge
 from choose.schema.base import Interval
@@ -110,7 +111,9 @@ def play(answered: Answered, number: int) -> Grade:
     occasion = draw(answered, rng)
     rule = Rule()
     known = evidence(occasion)
-    names = tuple(c.info.name for c in cheapest_first(panel(known).scored, rule))
+    scored = panel(known).scored
+    costs = {c.info.name: cost_sheet(c, rule) for c in scored}
+    names = tuple(c.info.name for c in cheapest_first(scored, costs, rule, totals=False))
     found = judge(known, rule)
     return grade(occasion, found, truth_of(occasion, names, rule.margin, rng))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from choose.judge.evidence import Evidence, Rule
 from choose.judge.measures.cost_ranking import cheapest_first
+from choose.judge.measures.cost_sheet import cost_sheet
 from choose.judge.panel.score_tables import panel
 from choose.types import Floats
 from replay import studies as occasions
@@ -49,8 +50,11 @@ def _truth(occasion: Occasion, study: Evidence, margin: float) -> Truth:
     p, q = means[best], means[second]
     discordance = float((p * (1 - q) + q * (1 - p)).mean())
     needed = decisive_from(len(study.items.ids), discordance, margin)
+    scored, rule = panel(study).scored, Rule()
+    costs = {c.info.name: cost_sheet(c, rule) for c in scored}
+    order = cheapest_first(scored, costs, rule, totals=False)
     return Truth(
-        names=tuple(c.info.name for c in cheapest_first(panel(study).scored, Rule())),
+        names=tuple(c.info.name for c in order),
         value=value,
         measured=value,
         decisive=value[best] - value[second] >= needed,

@@ -14,7 +14,8 @@ import pytest
 import oracle
 from choose.api.study_evidence import rule_of
 from choose.judge.evidence import RULE
-from choose.judge.measures.cost_total import margins_of
+from choose.judge.measures.cost_ranking import margins_of
+from choose.judge.measures.cost_sheet import cost_sheet
 from choose.judge.panel.score_tables import panel
 from choose.judge.verdict import judge
 from simulation.evidence import evidence, log_probabilities
@@ -109,7 +110,8 @@ def test_prices_set_the_margins_that_the_judge_derives():
         rng = np.random.default_rng([number, 78])
         setting = draw("prices", "report", rng)
         truth, laid = truth_of(setting), panel(evidence(setting, rng))
-        derived = margins_of(laid.scored, rule_of(setting.study))
+        rule = rule_of(setting.study)
+        derived = margins_of({c.info.name: cost_sheet(c, rule) for c in laid.scored}, rule)
         assert derived.derived
         for a, b in combinations(truth.names, 2):
             assert min(truth.matters(a, b), 1) == pytest.approx(derived.between(a, b), abs=1e-6)

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import norm
 
 from choose.judge.decision.breakeven import Stake, breakevens, requests
-from choose.judge.measures.cost_total import Bill, Running, extra, paying
+from choose.judge.measures.cost_ranking import break_even_gain, extra_usd
+from choose.judge.measures.cost_sheet import AnswerCost, LifetimeCost
 from choose.judge.stats.intervals import Estimate
 from choose.judge.stats.paired import Difference, paired_difference
 from choose.judge.stats.two_way import Blend
@@ -110,9 +111,12 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
 
 def _saves(a: np.ndarray, b: np.ndarray) -> Estimate:
     from choose.judge.decision.breakeven import _saving
-    from choose.judge.measures.cost_total import _by_time
+    from choose.judge.measures.cost_sheet import _cost_by_time
 
-    bills = [Bill(build=0, refresh=0, answer=_by_time(times.tolist(), 1.0)) for times in (a, b)]
+    bills = [
+        LifetimeCost(build=0, refresh=0, answer=_cost_by_time(times.tolist(), 1.0))
+        for times in (a, b)
+    ]
     return _saving(*bills)
 
 
@@ -167,11 +171,13 @@ def test_refreshes_within_the_window_count():
 
 
 def test_who_is_cheap_to_build_and_dear_to_ask_pays_below_a_volume():
-    first = Bill(build=1000.0, refresh=0.0, answer=Running(0.001, 0.001, 0.001, False))
-    second = Bill(build=100.0, refresh=0.0, answer=Running(0.02, 0.02, 0.02, False))
-    assert extra(first, second, PLAN, 12) == pytest.approx(900 - 120_000 * 0.019)
-    assert paying(first, second, PLAN) == pytest.approx((120_000 * 0.019 - 900) / (0.05 * 120_000))
-    assert paying(first, second, PLAN) == paying(second, first, PLAN)
+    first = LifetimeCost(build=1000.0, refresh=0.0, answer=AnswerCost(0.001, 0.001, 0.001, False))
+    second = LifetimeCost(build=100.0, refresh=0.0, answer=AnswerCost(0.02, 0.02, 0.02, False))
+    assert extra_usd(first, second, PLAN, 12) == pytest.approx(900 - 120_000 * 0.019)
+    assert break_even_gain(first, second, PLAN) == pytest.approx(
+        (120_000 * 0.019 - 900) / (0.05 * 120_000)
+    )
+    assert break_even_gain(first, second, PLAN) == break_even_gain(second, first, PLAN)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from sklearn.metrics import f1_score
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items, Rule
 from choose.judge.measures.build_scorecard import scorecard
-from choose.judge.measures.cost_ranking import cheapest_first, cost_of
+from choose.judge.measures.cost_ranking import cheapest_first
+from choose.judge.measures.cost_sheet import cost_sheet
 from choose.judge.panel.score_tables import CLEAN, panel
 from choose.judge.stats.intervals import wilson
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
@@ -89,8 +90,12 @@ def evidence(*runs, candidates=None, pool=20, folds=1, clusters=IDS, weights=())
 
 
 def card(*runs, rule=None, **more):
-    laid = panel(evidence(*runs, **more))
-    return scorecard(laid.candidates[0], rule or Rule())
+    return card_of(panel(evidence(*runs, **more)), rule or Rule())
+
+
+def card_of(laid, rule):
+    candidate = laid.candidates[0]
+    return scorecard(candidate, cost_sheet(candidate, rule).record, rule)
 
 
 def flipped(count, to="z", start=0):
@@ -272,12 +277,12 @@ def test_costs_are_those_of_a_trial_alone():
         artefact_mb=2.0,
     )
     laid = panel(evidence(made))
-    cost = cost_of(laid.candidates[0], Rule(usd_per_machine_hour=3.6))
+    cost = cost_sheet(laid.candidates[0], Rule(usd_per_machine_hour=3.6)).record
     assert cost.fit_seconds == pytest.approx(1.0)
     assert cost.ms_per_item == pytest.approx(1000 * 3.0 / 30)
     assert cost.usd_per_1k == pytest.approx(100 * 3.6 / 3600)
     assert cost.artefact_mb == 2.0
-    assert cost_of(laid.candidates[0], Rule()).usd_per_1k is None
+    assert cost_sheet(laid.candidates[0], Rule()).record.usd_per_1k is None
 
 
 def test_tokens_are_averaged_over_all_rows_of_all_folds():
@@ -323,7 +328,8 @@ def test_cheapness_is_measured_and_families_break_ties():
             candidates=people,
         )
     )
-    order = [c.info.name for c in cheapest_first(laid.candidates, Rule())]
+    costs = {c.info.name: cost_sheet(c, Rule()) for c in laid.candidates}
+    order = [c.info.name for c in cheapest_first(laid.candidates, costs, Rule(), totals=False)]
     assert order == ["quick", "asked", "tuned", "slow", "unknown"]
 
 
@@ -341,6 +347,6 @@ def test_hostile_labels_and_ids_stay_data():
         pool_rows=(20,),
         runs=(made,),
     )
-    found = scorecard(panel(held).candidates[0], Rule())
+    found = card_of(panel(held), Rule())
     assert found.accuracy.value == 1.0
     assert [record.label for record in found.per_class] == list(nasty)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from choose.judge.measures.cost_ranking import serving
+from choose.judge.measures.cost_sheet import serving
 from choose.judge.panel.score_tables import panel
 from support.priced_studies import rule, world
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from choose.judge.evidence import Rule
-from choose.judge.measures.cost_total import LEAST
+from choose.judge.measures.cost_ranking import SMALLEST_MARGIN
 from choose.judge.verdict import judge
 from support.priced_studies import field, rule, world
 from support.simulated_studies import lora, majority, probe, study, tfidf
@@ -29,7 +29,7 @@ def test_where_everything_pays_with_less_than_two_points_less_matters():
 
 
 def test_no_margin_is_below_what_a_thousand_rows_hold():
-    assert field(world(), rule(value_per_right_answer=1e6)).rule.margin == LEAST
+    assert field(world(), rule(value_per_right_answer=1e6)).rule.margin == SMALLEST_MARGIN
 
 
 def test_a_stated_margin_counts_for_all():
@@ -99,10 +99,10 @@ def test_a_margin_above_a_quarter_of_the_errors_is_warned_about(margin, warned):
 def test_a_candidate_that_finished_nothing_does_not_unprice_the_others():
     evidence = study([majority(), probe(0.8), lora(0.8, fails="OOM: no")], 300, 1)
     prices = rule(engineer_hours={"baseline": 1.0})
-    assert set(field(evidence, prices).margins.bills) == {"majority", "probe"}
+    assert set(field(evidence, prices).margins.costs) == {"majority", "probe"}
 
 
 def test_field_margins_are_those_of_the_rule_where_nothing_is_priced():
     found = field(world(rows=300), replace(rule(), deployment=Rule().deployment))
-    assert found.margins.bills == {}
+    assert found.margins.costs == {}
     assert not found.margins.derived

@@ -58,7 +58,9 @@ def judge(
         goal=field.rule.record(),
         verdict=_verdict(case, gates, looks, next_steps(case, gates, moves, left_out)),
         gates=gates,
-        scorecards=tuple(scorecard(candidate, field.rule) for candidate in laid.candidates),
+        scorecards=tuple(
+            scorecard(c, field.costs[c.info.name].record, field.rule) for c in laid.candidates
+        ),
         pairs=pair_records(field.pairs, field.order),
         failures=case.failures,
         overlap=case.overlap,

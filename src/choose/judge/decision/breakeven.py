@@ -14,7 +14,8 @@ from itertools import combinations
 from math import hypot
 
 from choose.judge.decision.contenders import Field
-from choose.judge.measures.cost_total import Bill, extra, paying, window
+from choose.judge.measures.cost_ranking import break_even_gain, extra_usd, payback_months
+from choose.judge.measures.cost_sheet import LifetimeCost
 from choose.judge.stats.intervals import Estimate
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
@@ -88,14 +89,14 @@ def requests(extra: float, worth: Estimate) -> Requests:
 
 def stake(field: Field, a: str, b: str) -> Stake | None:
     """Return what sets a apart from b, in the window of the pair; None where it is not known."""
-    bills, plan = field.margins.bills, field.rule.deployment
-    if plan.value_per_right_answer is None or not {a, b} <= set(bills):
+    costs, plan = field.margins.costs, field.rule.deployment
+    if plan.value_per_right_answer is None or not {a, b} <= set(costs):
         return None
     found = field.gain(a, b)
     if found is None:
         return None
-    first, second = bills[a], bills[b]
-    months = window(first, second, plan)
+    first, second = costs[a], costs[b]
+    months = payback_months(first, second, plan)
     assert plan.volume_per_month is not None
     if not months:
         return None
@@ -109,7 +110,7 @@ def stake(field: Field, a: str, b: str) -> Stake | None:
     )
 
 
-def _saving(a: Bill, b: Bill) -> Estimate:
+def _saving(a: LifetimeCost, b: LifetimeCost) -> Estimate:
     mine, theirs = a.answer, b.answer
     value = theirs.value - mine.value
     return Estimate(
@@ -136,10 +137,10 @@ def breakeven(field: Field, a: str, b: str) -> Breakeven | None:
     at = stake(field, a, b)
     if at is None:
         return None
-    bills = field.margins.bills
+    costs = field.margins.costs
     needed = requests(at.extra, at.worth)
-    carries = [f"dollars an answer of {n}" for n in (a, b) if bills[n].answer.measured]
-    more = extra(bills[a], bills[b], field.rule.deployment, at.months)
+    carries = [f"dollars an answer of {n}" for n in (a, b) if costs[n].answer.measured]
+    more = extra_usd(costs[a], costs[b], field.rule.deployment, at.months)
     return Breakeven(
         a=a,
         b=b,
@@ -154,7 +155,7 @@ def breakeven(field: Field, a: str, b: str) -> Breakeven | None:
         probability=at.probability,
         net_usd=_interval(at.net, 1, WINDOW),
         value_needed=_value(at),
-        margin=paying(bills[a], bills[b], field.rule.deployment),
+        margin=break_even_gain(costs[a], costs[b], field.rule.deployment),
         margin_of=a if more >= 0 else b,
         carries=("gain in accuracy", *carries),
     )

@@ -7,7 +7,7 @@ measures it and everybody else on the rows that were left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from choose.judge.evidence import Rule
 from choose.judge.measures.build_scorecard import accuracy
-from choose.judge.measures.cost_ranking import cheapest_first
-from choose.judge.measures.cost_total import Margins, margins_of
+from choose.judge.measures.cost_ranking import Margins, cheapest_first, margins_of
+from choose.judge.measures.cost_sheet import CostSheet, cost_sheet
 from choose.judge.measures.curve_forecast import Curves
 from choose.judge.panel.pairs import Pairs
 from choose.judge.panel.score_tables import Measured, Panel, Rows
@@ -151,6 +151,7 @@ class Field:
     """The candidates that may be recommended, cheapest first, with everything about them."""
 
     panel: Panel
+    costs: Mapping[str, CostSheet]
     margins: Margins
     pairs: Pairs
     order: tuple[Measured, ...]
@@ -213,11 +214,11 @@ def field_of(panel: Panel, rule: Rule) -> Field:
     every candidate failed somewhere, those that answered anything are taken.
     """
     sound = [c for c in panel.scored if not c.failures] or list(panel.scored)
-    margins = margins_of(sound, rule)
-    totals = {name: bill.total(rule.deployment) for name, bill in margins.bills.items()}
-    order = cheapest_first(sound, rule, totals)
+    costs = {c.info.name: cost_sheet(c, rule) for c in panel.candidates}
+    margins = margins_of({c.info.name: costs[c.info.name] for c in sound}, rule)
+    order = cheapest_first(sound, costs, rule, totals=bool(margins.costs))
     found = {c.info.name: interval for c in order if (interval := accuracy(c)) is not None}
-    return Field(panel, margins, Pairs(panel), tuple(order), found)
+    return Field(panel, costs, margins, Pairs(panel), tuple(order), found)
 
 
 def best_of(field: Field, families: Sequence[str]) -> str | None:

@@ -26,8 +26,7 @@ from choose.judge.decision.label_gates import clean_labels, data_driven, stable
 from choose.judge.decision.robust_choice import robust
 from choose.judge.decision.rows_needed import Case, contest
 from choose.judge.evidence import BILLIONS, UNSAID, strong
-from choose.judge.measures.cost_ranking import burdens, cost_of, in_dollars
-from choose.judge.measures.cost_total import missing, training_usd
+from choose.judge.measures.cost_ranking import fit_and_1k_answers, in_dollars
 from choose.judge.panel.families import Match
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Gate
@@ -62,7 +61,7 @@ def lacking(field: Field) -> str:
     """Return what the study file must say before anything can pay; empty if nothing."""
     if field.rule.deployment == UNSAID and field.rule.usd_per_machine_hour is None:
         return " until [costs] in the study file says what is worth how much"
-    keys = [key for c in field.order for key in missing(c, field.rule)]
+    keys = [key for name in field.names for key in field.costs[name].record.missing]
     if field.rule.deployment.value_per_right_answer is None:
         keys.append("costs.value_per_right_answer")
     keys = list(dict.fromkeys(keys))
@@ -74,9 +73,8 @@ def _gate(status: str, evidence: str) -> Gate:
 
 
 def _takes(field: Field, name: str) -> str:
-    costs = {c.info.name: cost_of(c, field.rule) for c in field.order}
-    training = {c.info.name: training_usd(c, field.rule) for c in field.order}
-    cost = burdens(costs, training)[name]
+    costs = {n: field.costs[n] for n in field.names}
+    cost = fit_and_1k_answers(costs)[name]
     if cost is None:
         return f"What {name} costs was not measured"
     unit = f"${number(cost, 4)}" if in_dollars(costs) else duration(cost)
@@ -85,7 +83,7 @@ def _takes(field: Field, name: str) -> str:
 
 def _cheapest(field: Field, name: str) -> str:
     plan = field.rule.deployment
-    total = field.margins.bills[name].total(plan)
+    total = field.margins.costs[name].total(plan)
     assert plan.horizon_months is not None
     return (
         f"Nothing costs less than {name}, {dollars(total)} over {months(plan.horizon_months)}, "

@@ -17,7 +17,7 @@ from choose.judge.decision.gates import credible
 from choose.judge.decision.label_gates import audited
 from choose.judge.decision.rows_needed import EVEN, LIKELY, Case, contest, lead, more_rows, opponent
 from choose.judge.decision.rule import law_of
-from choose.judge.measures.cost_total import label_hours, label_usd
+from choose.judge.measures.cost_sheet import label_hours, label_usd
 from choose.judge.measures.curve_forecast import REACH
 from choose.judge.panel.score_tables import Measured
 from choose.schema.base import Interval

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from choose.judge.decision.contenders import Field
-from choose.judge.measures.cost_ranking import cost_of
 from choose.judge.panel.score_tables import ARTEFACT, CLEAN, MISSING, Measured, Table
 from choose.judge.stats.intervals import AGRESTI_COULL, deal, two_way_interval
 from choose.judge.stats.metrics import Codes
@@ -150,7 +149,7 @@ def _confidence(table: Table) -> Floats | None:
 
 
 def _costs(field: Field, cheap: str, strong: str, sent: float) -> dict[str, float | None]:
-    first, second = (cost_of(field.panel[name], field.rule) for name in (cheap, strong))
+    first, second = (field.costs[name].record for name in (cheap, strong))
     # A millisecond an item is a second for a thousand items.
     return {
         "cheap_seconds_per_1k": first.ms_per_item,

@@ -9,7 +9,6 @@ from itertools import combinations
 import numpy as np
 
 from choose.judge.evidence import Rule
-from choose.judge.measures.cost_ranking import cost_of
 from choose.judge.measures.robustness import curve_of, estimate, noise_of, selective, stability_of
 from choose.judge.measures.task_change import drop_of, new_class_of, origins_of
 from choose.judge.panel.pairs import lost, mean_on, recorded
@@ -30,6 +29,7 @@ from choose.judge.stats.metrics import (
 )
 from choose.judge.stats.two_way import crossed
 from choose.schema.base import Interval
+from choose.schema.costs import Cost
 from choose.schema.scorecard import (
     LabelRecord,
     Noise,
@@ -144,7 +144,7 @@ def out_of_scope_recall(per_class: tuple[LabelRecord, ...], label: str | None) -
     return next((row.recall for row in per_class if row.label == label), None)
 
 
-def scorecard(candidate: Measured, rule: Rule) -> Scorecard:
+def scorecard(candidate: Measured, cost: Cost, rule: Rule) -> Scorecard:
     """Return a candidate's card; one that never finished a fit has errors and no figures."""
     info, table = candidate.info, candidate.main
     bare = Scorecard(
@@ -172,7 +172,7 @@ def scorecard(candidate: Measured, rule: Rule) -> Scorecard:
             "format_valid": float((table.answers != UNUSABLE).mean()),
             "calibration_error": _calibration(table),
             "curve": curve_of(candidate),
-            "cost": cost_of(candidate, rule),
+            "cost": cost,
             "service": service_of(candidate),
         }
     )

@@ -1,161 +1,62 @@
-"""What a candidate costs, from the clock of its trials and the prices of the study."""
+"""Costs of candidates compared: their order, and the smallest gain that pays for a difference."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import ceil
-from statistics import median
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 
-import numpy as np
-
-from choose.judge.evidence import Rule
-from choose.judge.measures.cost_total import (
-    Running,
-    bill_of,
-    build_usd,
-    engineer_hours,
-    label_hours,
-    missing,
-    months_left,
-    refresh_usd,
-    running,
-    seconds_an_answer,
-    training_usd,
-)
-from choose.judge.panel.score_tables import CLEAN, Measured
-from choose.schema.base import Interval
-from choose.schema.costs import Cost, Serving
-from choose.types import FAMILIES, Run
-
-
-def serving(runs: Sequence[Run], rule: Rule) -> Serving | None:
-    """Return the memory of the weights, and the machines that hold them; None if not measured.
-
-    Weights alone are counted: what a batch of requests needs beside them is the server's affair,
-    and the same either way.
-    """
-    plan = rule.deployment
-    adapters = [run.artefact_mb for run in runs if run.artefact_mb is not None]
-    bases = [run.base_mb for run in runs if run.base_mb is not None]
-    if plan.tasks is None or not adapters or not bases:
-        return None
-    adapter, base = median(adapters), median(bases)
-    shared, apart = base + plan.tasks * adapter, plan.tasks * (base + adapter)
-    few = _machines(shared, 1, plan.machine_gb)
-    many = _machines(base + adapter, plan.tasks, plan.machine_gb)
-    price = rule.usd_per_machine_hour
-    return Serving(
-        tasks=plan.tasks,
-        on_one_base_mb=shared,
-        one_each_mb=apart,
-        machines=few,
-        machines_one_each=many,
-        usd_per_hour=few * price if few is not None and price is not None else None,
-        usd_per_hour_one_each=many * price if many is not None and price is not None else None,
-    )
-
-
-def _machines(megabytes: float, copies: int, gigabytes: float | None) -> int | None:
-    """Return how many machines hold so many copies of weights, none of them split.
-
-    None where the machine's memory is not known, or does not hold one copy.
-    """
-    if gigabytes is None or megabytes > 1000 * gigabytes:
-        return None
-    return ceil(copies / int(1000 * gigabytes // megabytes))
-
+from choose.judge.evidence import Deployment, Rule
+from choose.judge.measures.cost_sheet import CostSheet, LifetimeCost
+from choose.judge.panel.score_tables import Measured
+from choose.types import FAMILIES
 
 # Costs that differ by less than this factor pass for equal: clocks are not exact, and of a total
 # over the horizon, which is mostly hours and prices that the study states, they are a small part.
-ALIKE, ALIKE_IN_ALL = 3.0, 1.1
+EQUAL_COST, EQUAL_TOTAL = 3.0, 1.1
 
 
-# Dollars over the horizon below which nobody minds.
-CHEAP = 1.0
+# Totals over the horizon below this many dollars pass for equal.
+NEGLIGIBLE_USD = 1.0
 
 
-def cost_of(candidate: Measured, rule: Rule) -> Cost:
-    """Return the cost of one fit and of one answer, as if nothing had been cached.
-
-    Dollars are null unless the study prices everything that they are made of.
-    """
-    if candidate.main is None:
-        return Cost()
-    runs, plan = candidate.main.runs, rule.deployment
-    fit = _median(run.fit_seconds for run in runs)
-    times, answer, bill = (
-        seconds_an_answer(runs),
-        running(candidate, rule),
-        bill_of(candidate, rule),
-    )
-    day = candidate.info.retires
-    return Cost(
-        fit_seconds=fit,
-        turnaround_seconds=fit,
-        ms_per_item=1000 * median(times) if times else None,
-        tokens_in=_tokens(runs, "tokens_in"),
-        tokens_cached=_tokens(runs, "tokens_cached"),
-        tokens_out=_tokens(runs, "tokens_out"),
-        usd_per_1k=1000 * answer.value if answer else None,
-        per_1k=_per_1k(answer),
-        artefact_mb=_median(run.artefact_mb for run in runs),
-        base_mb=_median(run.base_mb for run in runs),
-        labelling_hours=label_hours(candidate.pool if candidate.info.learns else 0, rule),
-        engineer_hours=engineer_hours(candidate, rule),
-        build_usd=build_usd(candidate, rule),
-        refresh_usd=refresh_usd(candidate, rule) if plan.refresh_months else None,
-        total_usd=bill.total(plan) if bill else None,
-        retires=day.isoformat() if day else None,
-        months=months_left(candidate, plan),
-        serving=serving(runs, rule),
-        missing=missing(candidate, rule),
-    )
-
-
-def _per_1k(found: Running | None) -> Interval | None:
-    if found is None or not found.measured:
-        return None
-    return Interval(
-        value=1000 * found.value,
-        low=1000 * found.low,
-        high=1000 * found.high,
-        estimand="1,000 answers",
-    )
+# The smallest margin that prices may set: a thousand rows do not hold one answer for less.
+SMALLEST_MARGIN = 0.001
 
 
 def cheapest_first(
-    candidates: Sequence[Measured], rule: Rule, totals: Mapping[str, float] | None = None
+    candidates: Sequence[Measured], costs: Mapping[str, CostSheet], rule: Rule, *, totals: bool
 ) -> list[Measured]:
-    """Order candidates by what they cost: in all where that is known, else a fit and 1,000 answers.
+    """Order candidates by total cost, or by that of a fit and 1,000 answers.
 
-    Costs within a factor of the least that is not yet placed pass for equal (`ALIKE`); among equals
-    the simpler family comes first. A candidate whose cost is unknown stands last.
+    Costs within a factor of the least that is not yet placed pass for equal (`EQUAL_COST`); among
+    equals the simpler family comes first. A candidate whose cost is unknown stands last.
 
     Args:
         candidates: to order.
+        costs: by name of the candidate.
         rule: prices.
-        totals: dollars over the horizon by candidate; empty unless all of them are known.
+        totals: whether to order by dollars over the horizon, which all must have.
     """
+    sheets = {c.info.name: costs[c.info.name] for c in candidates}
     if totals:
-        return _in_tiers(candidates, totals, ALIKE_IN_ALL, CHEAP)
-    costs = {c.info.name: cost_of(c, rule) for c in candidates}
-    figures = burdens(costs, {c.info.name: training_usd(c, rule) for c in candidates})
-    # Below a second nobody minds, whatever a second costs.
-    dollars = in_dollars(costs)
-    second = (rule.usd_per_machine_hour or 3600) / 3600 if dollars else 1.0
-    return _in_tiers(candidates, figures, ALIKE, second)
+        figures = {name: sheet.record.total_usd for name, sheet in sheets.items()}
+        return _in_tiers(candidates, figures, EQUAL_TOTAL, NEGLIGIBLE_USD)
+    # Less than a second passes for equal, whatever a second costs.
+    second = (rule.usd_per_machine_hour or 3600) / 3600 if in_dollars(sheets) else 1.0
+    return _in_tiers(candidates, fit_and_1k_answers(sheets), EQUAL_COST, second)
 
 
 def _in_tiers(
     candidates: Sequence[Measured],
     figures: Mapping[str, float | None],
-    alike: float,
+    factor: float,
     least: float,
 ) -> list[Measured]:
     known = sorted(figure for figure in figures.values() if figure is not None)
     tiers: list[float] = []
     for figure in known:
-        if not tiers or figure > alike * tiers[-1]:
+        if not tiers or figure > factor * tiers[-1]:
             tiers.append(max(figure, least))
 
     def place(candidate: Measured) -> tuple[int, int, float, str]:
@@ -169,22 +70,20 @@ def _in_tiers(
     return sorted(candidates, key=place)
 
 
-def in_dollars(costs: Mapping[str, Cost]) -> bool:
+def in_dollars(costs: Mapping[str, CostSheet]) -> bool:
     """Return whether an answer of every candidate is priced that was timed."""
-    timed = [cost for cost in costs.values() if cost.ms_per_item is not None]
+    timed = [sheet.record for sheet in costs.values() if sheet.record.ms_per_item is not None]
     return bool(timed) and all(cost.usd_per_1k is not None for cost in timed)
 
 
-def burdens(
-    costs: Mapping[str, Cost], training: Mapping[str, float | None]
-) -> dict[str, float | None]:
+def fit_and_1k_answers(costs: Mapping[str, CostSheet]) -> dict[str, float | None]:
     """Return dollars of a fit and 1,000 answers where all are priced, else their seconds."""
-    dollars = in_dollars(costs)
+    priced = in_dollars(costs)
     return {
-        name: _sum(training[name] or 0.0, cost.usd_per_1k)
-        if dollars
-        else _sum(cost.fit_seconds, cost.ms_per_item)
-        for name, cost in costs.items()
+        name: _sum(sheet.training_usd or 0.0, sheet.record.usd_per_1k)
+        if priced
+        else _sum(sheet.record.fit_seconds, sheet.record.ms_per_item)
+        for name, sheet in costs.items()
     }
 
 
@@ -192,11 +91,68 @@ def _sum(fit: float | None, answers: float | None) -> float | None:
     return None if fit is None or answers is None else fit + answers
 
 
-def _median(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(median(known)) if known else None
+@dataclass(frozen=True)
+class Margins:
+    """The smallest gain that matters between any two candidates; fractions.
+
+    Attributes:
+        rule: with the margin between candidates that no price sets apart.
+        costs: by candidate; empty unless every candidate is priced.
+    """
+
+    rule: Rule
+    costs: Mapping[str, LifetimeCost]
+
+    @property
+    def derived(self) -> bool:
+        """Return whether prices set the margins."""
+        return self.rule.margin_from == "derived"
+
+    def between(self, a: str, b: str) -> float:
+        """Return the smallest gain that matters of the more expensive of two candidates."""
+        if not self.derived or a == b:
+            return self.rule.margin
+        gain = break_even_gain(self.costs[a], self.costs[b], self.rule.deployment)
+        return max(gain, self.rule.margin)
 
 
-def _tokens(runs: Sequence[Run], name: str) -> float | None:
-    counted = [count for run in runs if (count := getattr(run.answers[CLEAN], name)) is not None]
-    return float(np.mean(np.concatenate(counted))) if counted else None
+def margins_of(costs: Mapping[str, CostSheet], rule: Rule) -> Margins:
+    """Derive the margins where the study states none and prices everything."""
+    priced = {name: sheet.lifetime for name, sheet in costs.items() if sheet.lifetime}
+    if len(priced) < len(costs):
+        return Margins(rule, {})
+    if rule.margin_from == "stated" or rule.deployment.value_per_right_answer is None:
+        return Margins(rule, priced)
+    gains = [break_even_gain(a, b, rule.deployment) for a, b in combinations(priced.values(), 2)]
+    if not gains:
+        return Margins(rule, priced)
+    least = max(min(rule.margin, max(gains)), SMALLEST_MARGIN)
+    return Margins(replace(rule, margin=least, margin_from="derived"), priced)
+
+
+def payback_months(a: LifetimeCost, b: LifetimeCost, plan: Deployment) -> float:
+    """Return the months in which the one that costs more to build must pay for itself."""
+    assert plan.horizon_months is not None
+    first = max(a, b, key=lambda cost: (cost.build, cost.refresh, -cost.months))
+    return min(plan.horizon_months, first.months)
+
+
+def break_even_gain(a: LifetimeCost, b: LifetimeCost, plan: Deployment) -> float:
+    """Return the gain in accuracy that pays for the difference in cost of two; at most 1."""
+    assert plan.volume_per_month is not None
+    assert plan.value_per_right_answer is not None
+    months = payback_months(a, b, plan)
+    answers = plan.volume_per_month * months
+    if not answers:
+        return 1.0
+    usd = abs(extra_usd(a, b, plan, months))
+    return min(usd / (plan.value_per_right_answer * answers), 1.0)
+
+
+def extra_usd(a: LifetimeCost, b: LifetimeCost, plan: Deployment, months: float) -> float:
+    """Return total dollars of a minus those of b over so many months."""
+    assert plan.volume_per_month is not None
+    an_answer = a.answer.value - b.answer.value
+    return (
+        a.fixed(plan, months) - b.fixed(plan, months) + plan.volume_per_month * months * an_answer
+    )

@@ -28,7 +28,7 @@ from choose.judge.decision.rows_needed import (
     more_rows,
 )
 from choose.judge.evidence import strong
-from choose.judge.measures.cost_total import priced
+from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.robustness import estimate
 from choose.judge.panel.pairs import difference, resampled
 from choose.judge.prose.failures import failure_steps, overlap_steps

@@ -10,7 +10,7 @@ from choose.judge.decision.curve_crossings import foretold_crossings
 from choose.judge.decision.label_gates import NAMED, _gain, labels_limit
 from choose.judge.decision.more_labels import nearest, unknown
 from choose.judge.decision.rows_needed import Case
-from choose.judge.measures.cost_total import priced
+from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.curve_forecast import likely
 from choose.schema.scorecard import CurveForecast, Needed
 

@@ -85,14 +85,14 @@ def _ends(found: Breakeven) -> str:
 def _retirement(case: Case) -> Iterator[str]:
     plan = case.field.rule.deployment
     for name in (case.name, *case.settlement.rivals[:1]):
-        day, bill = case.field.panel[name].info.retires, case.field.margins.bills.get(name)
+        day, cost = case.field.panel[name].info.retires, case.field.margins.costs.get(name)
         if day is None:
             continue
-        if bill is None or plan.horizon_months is None:
+        if cost is None or plan.horizon_months is None:
             yield f"The model of {name} is retired on {day.isoformat()}; then it must be replaced."
-        elif bill.months < plan.horizon_months:
+        elif cost.months < plan.horizon_months:
             yield (
-                f"The model of {name} is retired on {day.isoformat()}, after {months(bill.months)} "
+                f"The model of {name} is retired on {day.isoformat()}, after {months(cost.months)} "
                 f"of {months(plan.horizon_months)}: it must pay by then, and building it again "
-                f"costs {dollars(bill.build)}."
+                f"costs {dollars(cost.build)}."
             )

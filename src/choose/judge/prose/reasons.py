@@ -16,7 +16,6 @@ from choose.formatting import (
 )
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.rows_needed import Case
-from choose.judge.measures.cost_ranking import cost_of
 from choose.judge.prose.headline import best_cheaper
 from choose.schema.decision import Rejected
 
@@ -141,7 +140,7 @@ def _cost(case: Case) -> str:
 
 
 def _clock(case: Case, name: str) -> str:
-    cost = cost_of(case.field.panel[name], case.field.rule)
+    cost = case.field.costs[name].record
     if cost.fit_seconds is None or cost.ms_per_item is None:
         return ""
     priced = f", ${number(cost.usd_per_1k, 4)} for 1,000" if cost.usd_per_1k is not None else ""
