@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from choose.data.pools import Pools
 from choose.files import write_json
 from choose.run.timed_predict import Deadline
 from choose.run.trial import run_trial
@@ -52,7 +53,7 @@ def measure(fit: Fit, dataset: Dataset, deadline: float) -> Mapping[str, Any] | 
     # Looking at the clock between questions would cost the cheap ones more than they take.
     until = None if KINDS[fit.candidate].every_row else Deadline(deadline, deadline)
     start, worked = perf_counter(), process_time()
-    run = run_trial(Job(trial=trial_of(fit)), dataset, until)
+    run = run_trial(Job(trial=trial_of(fit)), Pools(dataset), until)
     if run.unasked:
         return None
     share = min(1.0, (process_time() - worked) / (perf_counter() - start))

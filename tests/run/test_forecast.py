@@ -10,6 +10,7 @@ from time import perf_counter
 import pytest
 
 from choose.api.plan import plan
+from choose.data.pools import Pools
 from choose.run.budget import SHARED, Pacing
 from choose.run.events import left_out_sentences
 from choose.run.forecast import Sums, forecast, rehearse
@@ -67,12 +68,12 @@ def test_where_hardly_a_row_would_be_left_the_dearest_waits_for_what_is_left() -
 
 def waiting_three(budget: float) -> Pacing:
     data = dataset(rows=300)
-    _, _, jobs = plan(study("steady", "sluggish", "slow"), data)
+    _, _, jobs = plan(study("steady", "sluggish", "slow"), Pools(data))
     waiting: dict[str, Job] = {}
     for job in jobs:
         if job.trial.candidate in ("steady", "sluggish", "slow"):
             waiting.setdefault(job.trial.candidate, job)
-    pacing = Pacing(data, budget, waiting)
+    pacing = Pacing(Pools(data), budget, waiting)
     pacing.paces = {"steady": pace(50, 0.1), "sluggish": pace(0, 0.2), "slow": pace(0, 0.1)}
     return pacing
 
@@ -104,14 +105,14 @@ def test_time_enough_is_time_for_all() -> None:
 
 def test_a_trial_made_again_for_its_views_costs_what_is_not_remembered_of_it() -> None:
     data = dataset(rows=300)
-    _, _, jobs = plan(study("steady", wordings=False, seeds=1), data)
+    _, _, jobs = plan(study("steady", wordings=False, seeds=1), Pools(data))
     own = [j for j in jobs if j.trial.candidate == "steady" and j.trial.fold == 0]
     first, views = (next(j for j in own if j.part == part) for part in (FIRST_PASS, "views"))
     assert first.trial.key == views.trial.key
     rows, asked = len(data.folds[0].questions), views.view_rows // len(data.folds) * 3
     for same, again in ((0.1, 0.0), (0.0, 5.0 + 0.1 * rows)):
         one = Pace(load=0.0, fits=((240, 5.0),), ask=0.1, same=same)
-        sums = Sums(data, {"steady": one})
+        sums = Sums(Pools(data), {"steady": one})
         sums.add(first)
         assert sums.seconds["steady"] == pytest.approx(5.0 + 0.1 * rows)
         sums.add(views)
@@ -124,7 +125,7 @@ def test_a_trial_made_again_for_its_views_costs_what_is_not_remembered_of_it() -
 
 def jobs_of(name: str, rows: int = 300, **grid: object):  # type: ignore[no-untyped-def]
     data = dataset(rows=rows)
-    _, _, jobs = plan(study(name, **grid), data)
+    _, _, jobs = plan(study(name, **grid), Pools(data))
     return data, [j for j in jobs if j.trial.candidate == name]
 
 
@@ -132,7 +133,7 @@ def jobs_of(name: str, rows: int = 300, **grid: object):  # type: ignore[no-unty
 def test_a_fit_is_forecast_from_its_first_steps() -> None:
     data, jobs = jobs_of("steady")
     start = perf_counter()
-    found = rehearse(jobs[0], data, seconds=0.2)
+    found = rehearse(jobs[0], Pools(data), seconds=0.2)
     assert perf_counter() - start < 1.5
     assert found.fit(240) == pytest.approx(0.96, rel=0.25)
     assert found.fit(120) == pytest.approx(0.48, rel=0.3)
@@ -143,7 +144,7 @@ def test_a_fit_is_forecast_from_its_first_steps() -> None:
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_what_is_remembered_is_told_apart() -> None:
     data, jobs = jobs_of("remembers")
-    found = rehearse(jobs[0], data, seconds=0.2)
+    found = rehearse(jobs[0], Pools(data), seconds=0.2)
     assert found.ask == pytest.approx(0.002, rel=0.4)
     assert found.met == pytest.approx(0.002, rel=0.4)
 
@@ -155,7 +156,7 @@ def test_a_fit_that_came_to_its_end_is_not_done_twice(tmp_path: Path) -> None:
     assert begun.fitted is not None
     store = Store.create(tmp_path / "st")
     fakes.Steady.fits.clear()
-    run_jobs(jobs[:1], data, store, Limits(60.0), lambda job, run: None)
+    run_jobs(jobs[:1], Pools(data), store, Limits(60.0), lambda job, run: None)
     assert fakes.Steady.fits == [48]
     run = store.get(jobs[0].trial)
     assert run is not None
@@ -169,9 +170,9 @@ def test_a_run_takes_what_was_forecast(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(fakes.Remembers, "ask_seconds", 0.01)
     data = dataset(rows=120)
     what = study("steady", "remembers", sizes=(0.5, 1.0), noise=(0.0, 0.2), views=("typos",))
-    _, _, jobs = plan(what, data)
+    _, _, jobs = plan(what, Pools(data))
     jobs = [job for job in jobs if job.trial.candidate in ("steady", "remembers")]
-    found = {one.candidate: one for one in forecast(jobs, data, None)}
+    found = {one.candidate: one for one in forecast(jobs, Pools(data), None)}
     fakes.Remembers.known.clear()
     spent: dict[str, float] = {}
     started = [0.0]
@@ -183,7 +184,7 @@ def test_a_run_takes_what_was_forecast(tmp_path: Path, monkeypatch: pytest.Monke
             took = time.perf_counter() - started[0]
             spent[job.trial.candidate] = spent.get(job.trial.candidate, 0.0) + took
 
-    run_jobs(jobs, data, Store.create(tmp_path / "st"), Limits(), watch)
+    run_jobs(jobs, Pools(data), Store.create(tmp_path / "st"), Limits(), watch)
     for name in ("steady", "remembers"):
         assert found[name].trials == sum(j.trial.candidate == name for j in jobs)
         seconds = found[name].seconds
@@ -193,7 +194,7 @@ def test_a_run_takes_what_was_forecast(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_candidate_that_fails_is_forecast_to(tmp_path: Path) -> None:
     data, jobs = jobs_of("broken", rows=60)
-    (found,) = forecast(jobs, data, None)
+    (found,) = forecast(jobs, Pools(data), None)
     assert found.seconds is None
     assert "on fire" in (found.why_not or "")
 
@@ -206,14 +207,14 @@ def test_a_budget_asks_dear_candidates_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = dataset(rows=1500)
-    _, _, jobs = plan(study("steady", "sluggish", wordings=False), data)
+    _, _, jobs = plan(study("steady", "sluggish", wordings=False), Pools(data))
     first = [j for j in jobs if j.trial.candidate in ("steady", "sluggish") and j.trial.fold == 0]
     first = [j for j in first if j.part == "the first pass"]
     monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.001)
     fits, each = 2 * 1200 * 0.001, 0.022
     budget = (fits + 200 * each) / SHARED
     start, store = perf_counter(), Store.create(tmp_path / "st")
-    outcome = run_jobs(first, data, store, Limits(budget), lambda job, run: None)
+    outcome = run_jobs(first, Pools(data), store, Limits(budget), lambda job, run: None)
     assert perf_counter() - start < 1.1 * budget
     runs = [store.get(job.trial) for job in first]
     asked = [len(run.asked["clean", 0]) for run in runs if run is not None]
@@ -228,7 +229,7 @@ def test_a_fit_that_cannot_end_in_time_is_not_begun_and_said(tmp_path: Path) -> 
     data, jobs = jobs_of("steady", rows=1500)
     start = perf_counter()
     outcome = run_jobs(
-        jobs[:3], data, Store.create(tmp_path / "st"), Limits(1.0), lambda job, run: None
+        jobs[:3], Pools(data), Store.create(tmp_path / "st"), Limits(1.0), lambda job, run: None
     )
     assert perf_counter() - start < 1.1
     assert outcome.too_long["steady"] == pytest.approx(4.8, rel=0.3)
@@ -243,7 +244,7 @@ def test_a_fit_that_is_forecast_wrong_is_stopped_with_the_budget(
     monkeypatch.setattr("choose.run.budget.SURE", inf)
     data, jobs = jobs_of("steady", rows=1500)
     start, store = perf_counter(), Store.create(tmp_path / "st")
-    outcome = run_jobs(jobs[:1], data, store, Limits(1.0), lambda job, run: None)
+    outcome = run_jobs(jobs[:1], Pools(data), store, Limits(1.0), lambda job, run: None)
     assert perf_counter() - start < 1.1
     assert outcome.left_out == jobs[:1]
     assert store.get(jobs[0].trial) is None
@@ -262,7 +263,7 @@ def test_the_plan_shows_what_it_will_take(choose, tmp_path: Path) -> None:  # ty
 def test_a_cheap_fit_is_never_stopped_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fakes.Steady, "cheap", True)
     data, jobs = jobs_of("steady", rows=300)
-    found = rehearse(jobs[0], data, seconds=0.05)
+    found = rehearse(jobs[0], Pools(data), seconds=0.05)
     assert found.ask is not None
     assert found.fits[-1][0] < 240  # no more rows than the time allows
     assert found.fit(240) == pytest.approx(0.96, rel=0.4)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from choose.api.plan import plan
+from choose.data.pools import Pools
 from choose.progress import TimeLimitReached
 from choose.run.events import left_out_sentences
 from choose.run.local import Limits, run_jobs
@@ -41,7 +42,7 @@ def prepare(path: Path, what: Study) -> tuple[Store, Dataset, list[Job]]:
     data = dataset()
     store = Store.create(path / "st")
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, data)
+    _, _, jobs = plan(what, Pools(data))
     store.plan((job.trial for job in jobs), [])
     return store, data, jobs
 
@@ -58,7 +59,7 @@ def test_a_strategy_that_misbehaves_is_recorded_and_stops_nobody(
     tmp_path: Path, name: str, message: str
 ) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", name, wordings=False))
-    outcome = run_jobs(jobs, data, store, Limits(), Seen())
+    outcome = run_jobs(jobs, Pools(data), store, Limits(), Seen())
     assert not outcome.left_out
     runs = {job.trial.candidate: store.get(job.trial) for job in jobs}
     failed = store.get(next(j.trial for j in jobs if j.trial.candidate == name))
@@ -74,22 +75,22 @@ def test_a_strategy_that_misbehaves_is_recorded_and_stops_nobody(
 def test_a_candidate_that_only_fails_is_not_tried_on_every_fold(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("broken"))
     seen = Seen()
-    run_jobs(jobs, data, store, Limits(), seen)
+    run_jobs(jobs, Pools(data), store, Limits(), seen)
     assert seen.ran().count("broken") == 1
 
 
 def test_unusable_answers_stay_unusable(tmp_path: Path) -> None:
     _, data, jobs = prepare(tmp_path, study("mute"))
-    run = run_trial(next(j for j in jobs if j.trial.candidate == "mute"), data)
+    run = run_trial(next(j for j in jobs if j.trial.candidate == "mute"), Pools(data))
     assert set(run.answers["clean", 0].outputs) == {None}
     assert set(run.answers["clean", 0].status) == {"empty"}
 
 
 def test_what_exists_is_not_run_again(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", "slow"))
-    run_jobs(jobs, data, store, Limits(), Seen())
+    run_jobs(jobs, Pools(data), store, Limits(), Seen())
     again, start = Seen(), process_time()
-    outcome = run_jobs(jobs, data, store, Limits(), again)
+    outcome = run_jobs(jobs, Pools(data), store, Limits(), again)
     assert not again.ran()
     assert not outcome.left_out
     assert process_time() - start < 0.5
@@ -97,17 +98,17 @@ def test_what_exists_is_not_run_again(tmp_path: Path) -> None:
 
 def test_a_view_that_is_missing_is_asked(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf"))
-    run_jobs(jobs, data, store, Limits(), Seen())
+    run_jobs(jobs, Pools(data), store, Limits(), Seen())
     next(store.path.glob("trials/*/typos-0.parquet")).unlink()
     again = Seen()
-    run_jobs(jobs, data, store, Limits(), again)
+    run_jobs(jobs, Pools(data), store, Limits(), again)
     assert len(again.ran()) == 1
 
 
 def test_a_budget_leaves_repetitions_out_but_no_candidate(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", "slow", seeds=3))
     seen, start = Seen(), perf_counter()
-    outcome = run_jobs(jobs, data, store, Limits(1.0), seen)
+    outcome = run_jobs(jobs, Pools(data), store, Limits(1.0), seen)
     assert perf_counter() - start < 2.0
     assert {"majority", "tfidf", "slow"} <= set(seen.ran())
     assert any(s.startswith("slow: ") and "budget" in s for s in left_out_sentences(outcome))
@@ -115,7 +116,7 @@ def test_a_budget_leaves_repetitions_out_but_no_candidate(tmp_path: Path) -> Non
 
 def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", "impatient", wordings=False))
-    outcome = run_jobs(jobs, data, store, Limits(), Seen())
+    outcome = run_jobs(jobs, Pools(data), store, Limits(), Seen())
     assert outcome.interrupted
     done = [job for job in jobs if store.done(job.trial, job.all_views)]
     assert {job.trial.candidate for job in done} >= {"majority", "tfidf"}
@@ -125,9 +126,9 @@ def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_pat
 
 def test_a_group_can_be_sent_to_another_process_and_gives_the_same(tmp_path: Path) -> None:
     _, data, jobs = prepare(tmp_path, study("tfidf"))
-    here = [run for run, _ in run_group(jobs[:3], data)]
+    here = [run for run, _ in run_group(jobs[:3], Pools(data))]
     jobs_there, data_there = pickle.loads(pickle.dumps((jobs[:3], data)))
-    there = [run for run, _ in run_group(jobs_there, data_there)]
+    there = [run for run, _ in run_group(jobs_there, Pools(data_there))]
     for a, b in zip(here, there, strict=True):
         assert a.trial.key == b.trial.key
         assert a.answers["clean", 0].outputs == b.answers["clean", 0].outputs
@@ -137,7 +138,7 @@ def test_repetitions_are_learnt_side_by_side_and_each_is_kept(tmp_path: Path) ->
     fakes.Together.sizes.clear()
     store, data, jobs = prepare(tmp_path, study("together", seeds=4, wordings=False, views=()))
     seen = Seen()
-    outcome = run_jobs(jobs, data, store, Limits(), seen)
+    outcome = run_jobs(jobs, Pools(data), store, Limits(), seen)
     assert not outcome.left_out
     # The first fit is alone, so that its cost is known; then what is of one part, up to ten.
     own = [job for job in jobs if job.trial.candidate == "together"]
@@ -151,7 +152,7 @@ def test_repetitions_are_learnt_side_by_side_and_each_is_kept(tmp_path: Path) ->
     watched = [job.trial.key for job, run in seen if run is not None]
     assert sorted(watched) == sorted(job.trial.key for job in jobs)
     again = Seen()
-    run_jobs(jobs, data, store, Limits(), again)
+    run_jobs(jobs, Pools(data), store, Limits(), again)
     assert not again.ran()
 
 
@@ -159,7 +160,7 @@ def test_all_that_were_learnt_side_by_side_are_left_out_when_the_time_is_over(
     tmp_path: Path,
 ) -> None:
     store, data, jobs = prepare(tmp_path, study("late", seeds=4, wordings=False, views=()))
-    outcome = run_jobs(jobs, data, store, Limits(), Seen())
+    outcome = run_jobs(jobs, Pools(data), store, Limits(), Seen())
     done = [job for job in jobs if store.done(job.trial, job.all_views)]
     assert len(outcome.left_out) > 1
     assert sorted(j.trial.key for j in [*done, *outcome.left_out]) == sorted(
@@ -169,19 +170,19 @@ def test_all_that_were_learnt_side_by_side_are_left_out_when_the_time_is_over(
 
 def test_what_was_answered_before_the_time_was_over_counts() -> None:
     data = dataset(rows=600)
-    _, _, jobs = plan(study("tiring"), data)
+    _, _, jobs = plan(study("tiring"), Pools(data))
     job = next(job for job in jobs if job.trial.candidate == "tiring")
     fakes.Tiring.asked = 0
-    run = run_trial(job, data, Deadline(inf))
+    run = run_trial(job, Pools(data), Deadline(inf))
     assert len(run.asked["clean", 0]) == 2 * CHUNK
     assert run.unasked == len(data.folds[job.trial.fold].questions) - 2 * CHUNK
     with pytest.raises(TimeLimitReached):
-        run_trial(job, data, Deadline(inf))  # nothing was answered
+        run_trial(job, Pools(data), Deadline(inf))  # nothing was answered
 
 
 def test_a_trial_that_was_cut_short_costs_what_all_its_questions_would() -> None:
     data = dataset()
-    run, _ = next(run_group(plan(study("tfidf"), data)[2][:1], data))
+    run, _ = next(run_group(plan(study("tfidf"), Pools(data))[2][:1], data))
 
     def cost(spent: float, asking: float, unasked: int) -> float:
         ids = {("clean", 0): tuple(map(str, range(100)))}
@@ -195,7 +196,7 @@ def test_a_trial_that_was_cut_short_costs_what_all_its_questions_would() -> None
 
 def test_what_breaks_side_by_side_is_fitted_alone_and_breaks_alone(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("apart", seeds=4, wordings=False, views=()))
-    run_jobs(jobs, data, store, Limits(), Seen())
+    run_jobs(jobs, Pools(data), store, Limits(), Seen())
     runs = {job.trial.seed: store.get(job.trial) for job in jobs if job.trial.fold == 0}
     errors = {seed: run.error for seed, run in runs.items() if run is not None}
     assert errors[1] == "ValueError: not with seed one"
@@ -205,7 +206,7 @@ def test_what_breaks_side_by_side_is_fitted_alone_and_breaks_alone(tmp_path: Pat
 
 def test_what_learns_nothing_beside_others_costs_them_nothing(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("halting", seeds=4, wordings=False, views=()))
-    run_jobs(jobs, data, store, Limits(), Seen())
+    run_jobs(jobs, Pools(data), store, Limits(), Seen())
     runs = [run for job in jobs if (run := store.get(job.trial)) is not None]
     failed = [run for run in runs if run.error]
     assert failed
@@ -224,7 +225,7 @@ def test_no_target_reaches_a_question(tmp_path: Path, monkeypatch: pytest.Monkey
         lambda self, items: asked.extend(items) or fakes.Fake.predict(self, items),
     )
     job = next(j for j in jobs if j.trial.candidate == "slow")
-    run_trial(job, data)
+    run_trial(job, Pools(data))
     targets = {data.examples[item.id].target for item in asked}
     assert asked
     assert all(not hasattr(item, "target") and not item.fields for item in asked)
@@ -243,10 +244,10 @@ def test_a_candidate_far_behind_is_dropped_and_it_is_said_by_how_much(tmp_path: 
     store = Store.create(tmp_path / "st")
     what = study("tfidf", "slow", wordings=False)
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, data)
+    _, _, jobs = plan(what, Pools(data))
     store.plan((job.trial for job in jobs), [])
     seen = Seen()
-    outcome = run_jobs(jobs, data, store, Limits(racing=True), seen)
+    outcome = run_jobs(jobs, Pools(data), store, Limits(racing=True), seen)
     assert seen.ran().count("slow") == 1
     assert "majority" not in outcome.dropped
     (sentence,) = left_out_sentences(outcome)
@@ -260,16 +261,16 @@ def test_a_deadline_leaves_the_same_rows_unasked_for_everybody(
     store = Store.create(tmp_path / "st")
     what = study("slow", wordings=False)
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, data)
+    _, _, jobs = plan(what, Pools(data))
     job = next(j for j in jobs if j.trial.candidate == "slow")
-    whole, cut = run_trial(job, data), run_trial(job, data, deadline=Deadline(0.0))
+    whole, cut = run_trial(job, Pools(data)), run_trial(job, Pools(data), deadline=Deadline(0.0))
     ids = cut.asked["clean", 0]
     assert (len(ids), cut.unasked) == (100, 80)
     by_id = dict(zip(whole.asked["clean", 0], whole.answers["clean", 0].outputs, strict=True))
     assert cut.answers["clean", 0].outputs == tuple(by_id[id] for id in ids)
-    again = run_trial(job, data, deadline=Deadline(0.0))
+    again = run_trial(job, Pools(data), deadline=Deadline(0.0))
     assert again.asked["clean", 0] == ids
-    late = run_trial(job, data, deadline=Deadline(0.0, end=0.0))
+    late = run_trial(job, Pools(data), deadline=Deadline(0.0, end=0.0))
     assert (late.asked["clean", 0], late.unasked) == (ids[:25], 155)
     shares = [
         np.mean([data.examples[id].target == data.task.labels[0] for id in part])
@@ -287,8 +288,8 @@ def test_a_deadline_leaves_the_same_rows_unasked_for_everybody(
 
 def test_a_deadline_far_off_changes_nothing(tmp_path: Path) -> None:
     _, data, jobs = prepare(tmp_path, study("tfidf"))
-    plain = run_trial(jobs[-1], data)
-    timed = run_trial(jobs[-1], data, deadline=Deadline(perf_counter() + 600))
+    plain = run_trial(jobs[-1], Pools(data))
+    timed = run_trial(jobs[-1], Pools(data), deadline=Deadline(perf_counter() + 600))
     by_id = dict(
         zip(plain.asked["clean", 0], plain.answers["clean", 0].outputs, strict=True),
     )
@@ -304,13 +305,13 @@ def test_a_dear_candidate_takes_its_share_of_the_budget_and_says_so(
     store = Store.create(tmp_path / "st")
     what = study("slow", wordings=False)
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, data)
+    _, _, jobs = plan(what, Pools(data))
     first = [j for j in jobs if j.trial.candidate in ("majority", "slow")]
-    outcome = run_jobs(first, data, store, Limits(0.2), Seen())
+    outcome = run_jobs(first, Pools(data), store, Limits(0.2), Seen())
     assert outcome.unasked["slow"] > 0
     assert any("of its first pass were not asked" in s for s in left_out_sentences(outcome))
     ahead = Seen()
-    run_jobs(first, data, store, Limits(), ahead)  # with time enough, it is completed
+    run_jobs(first, Pools(data), store, Limits(), ahead)  # with time enough, it is completed
     assert "slow" in ahead.ran()
     assert all(store.done(j.trial, ("clean",)) for j in first)
 

@@ -9,6 +9,7 @@ from time import perf_counter
 import pytest
 
 from choose.api.plan import plan
+from choose.data.pools import Pools
 from choose.errors import StrategyError
 from choose.progress import TimeLimitReached
 from choose.run.events import left_out_sentences
@@ -39,7 +40,7 @@ def prepare(path: Path, what: Study, rows: int = 600) -> tuple[Store, Dataset, l
     data = dataset(rows=rows)
     store = Store.create(path / "st")
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, data)
+    _, _, jobs = plan(what, Pools(data))
     store.plan((job.trial for job in jobs), [])
     return store, data, jobs
 
@@ -59,8 +60,8 @@ def rows_of(store: Store, job: Job) -> int:
 def test_a_run_that_got_less_far_does_not_replace_another(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("steady", wordings=False))
     job = firsts(jobs, "steady")[0]
-    whole = run_trial(job, data)
-    cut = run_trial(job, data, Deadline(0.0, end=0.0))
+    whole = run_trial(job, Pools(data))
+    cut = run_trial(job, Pools(data), Deadline(0.0, end=0.0))
     assert cut.unasked > 0
     failed = replace(cut, answers={}, asked={}, unasked=0, error="OSError: the server is down")
     assert store.add(failed)
@@ -79,9 +80,9 @@ def test_other_views_are_kept_beside_those_that_were_asked_before(tmp_path: Path
     store, data, jobs = prepare(tmp_path, study("steady", wordings=False))
     job = firsts(jobs, "steady")[0]
     many = replace(job, views=("typos", "casing"))
-    assert store.add(run_trial(many, data))
+    assert store.add(run_trial(many, Pools(data)))
     assert not store.done(job.trial, ("clean", "spacing"))
-    assert store.add(run_trial(replace(job, views=("spacing",)), data))
+    assert store.add(run_trial(replace(job, views=("spacing",)), Pools(data)))
     assert store.done(job.trial, ("clean", "typos", "casing", "spacing"))
     kept = store.get(job.trial)
     assert kept is not None
@@ -92,13 +93,13 @@ def test_a_shorter_second_attempt_is_told_by_what_the_store_holds(tmp_path: Path
     store, data, jobs = prepare(tmp_path, study("steady", wordings=False, views=()))
     job = firsts(jobs, "steady")[0]
     rows = len(data.folds[0].questions)
-    cut = run_trial(job, data, Deadline(0.0, least=75))
+    cut = run_trial(job, Pools(data), Deadline(0.0, least=75))
     assert cut.unasked == rows - 75
     store.add(cut)
     limits, real = Limits(money=True), fakes.Steady.predict
     fakes.Steady.predict = lambda self, items: (_ for _ in ()).throw(StrategyError("down"))  # type: ignore[method-assign]
     try:
-        outcome = run_jobs([job], data, store, limits, unheard)
+        outcome = run_jobs([job], Pools(data), store, limits, unheard)
     finally:
         fakes.Steady.predict = real  # type: ignore[method-assign]
     assert outcome.unasked["steady"] == rows - 75
@@ -118,7 +119,7 @@ def test_views_that_fail_leave_the_clean_answers_and_it_is_said(
         return plainly(self, items)
 
     monkeypatch.setattr(fakes.Steady, "predict", predict)
-    outcome = run_jobs(jobs, data, store, Limits(), unheard)
+    outcome = run_jobs(jobs, Pools(data), store, Limits(), unheard)
     assert all(rows_of(store, job) for job in firsts(jobs, "steady"))
     (said,) = [s for s in left_out_sentences(outcome) if s.startswith("steady")]
     assert "no typos, please" in said
@@ -133,12 +134,12 @@ def test_a_trial_that_cannot_fit_is_not_begun_again(
 ) -> None:
     store, data, jobs = prepare(tmp_path, study("steady", wordings=False, seeds=1, sizes=(1.0,)))
     first = firsts(jobs, "steady")[0]
-    store.add(replace(run_trial(first, data), seconds_spent=30.0))
+    store.add(replace(run_trial(first, Pools(data)), seconds_spent=30.0))
     begun: list[str] = []
     monkeypatch.setattr(
         fakes.Steady, "fit", lambda self, task, pool: begun.append("steady") or 1 / 0
     )
-    outcome = run_jobs(jobs, data, store, Limits(seconds=5.0), unheard)
+    outcome = run_jobs(jobs, Pools(data), store, Limits(seconds=5.0), unheard)
     assert not begun
     assert {j.trial.candidate for j in outcome.left_out} == {"steady"}
 
@@ -148,7 +149,7 @@ def test_one_failure_of_a_candidate_that_worked_before_does_not_end_it(
 ) -> None:
     store, data, jobs = prepare(tmp_path, study("steady", wordings=False, seeds=1, sizes=(1.0,)))
     first, *others = firsts(jobs, "steady")
-    store.add(run_trial(first, data))
+    store.add(run_trial(first, Pools(data)))
     plainly, tries = fakes.Steady.fit, []
 
     def once(self, task, pool):  # type: ignore[no-untyped-def]
@@ -158,14 +159,14 @@ def test_one_failure_of_a_candidate_that_worked_before_does_not_end_it(
         plainly(self, task, pool)
 
     monkeypatch.setattr(fakes.Steady, "fit", once)
-    run_jobs(jobs, data, store, Limits(), unheard)
+    run_jobs(jobs, Pools(data), store, Limits(), unheard)
     assert others
     assert all(rows_of(store, job) for job in others)
 
 
 def test_trials_of_a_candidate_that_only_fails_are_said_to_be_left_out(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("broken", wordings=False))
-    outcome = run_jobs(jobs, data, store, Limits(), unheard)
+    outcome = run_jobs(jobs, Pools(data), store, Limits(), unheard)
     own = [job for job in jobs if job.trial.candidate == "broken"]
     assert len(outcome.skipped) == len(own) - 1
     (said,) = [s for s in left_out_sentences(outcome) if s.startswith("broken")]
@@ -188,14 +189,14 @@ def test_time_that_is_left_is_for_rows_that_a_share_did_not_reach(
     assert rows == 120
     start = perf_counter()
     # Three quarters of the time are for a hundred rows; the rest of it suffices for the others.
-    outcome = run_jobs(jobs, data, store, Limits(seconds=4.0), unheard)
+    outcome = run_jobs(jobs, Pools(data), store, Limits(seconds=4.0), unheard)
     assert perf_counter() - start < 4.0 * 1.1
     assert rows_of(store, job) == rows
     assert not outcome.unasked
     kept = store.get(job.trial)
     assert kept is not None
     assert kept.unasked == 0
-    whole = run_trial(job, data)
+    whole = run_trial(job, Pools(data))
     assert set(kept.asked["clean", 0]) == set(whole.asked["clean", 0])
 
 
@@ -206,7 +207,7 @@ def test_with_no_time_left_the_cut_stays_and_is_said(
     what = study("steady", wordings=False, seeds=1, sizes=(1.0,), views=(), noise=(0.0,))
     store, data, jobs = prepare(tmp_path, what)
     jobs = [job for job in jobs if job.trial.fold == 0]
-    outcome = run_jobs(jobs, data, store, Limits(seconds=1.5), unheard)
+    outcome = run_jobs(jobs, Pools(data), store, Limits(seconds=1.5), unheard)
     (job,) = firsts(jobs, "steady")
     assert 25 <= rows_of(store, job) < 120
     assert outcome.unasked["steady"] == 120 - rows_of(store, job)
@@ -229,7 +230,7 @@ def test_views_that_were_answered_before_the_time_was_over_are_kept(
         return plainly(self, items)
 
     monkeypatch.setattr(fakes.Steady, "predict", predict)
-    outcome = run_jobs([job], data, store, Limits(), unheard)
+    outcome = run_jobs([job], Pools(data), store, Limits(), unheard)
     kept = store.get(job.trial)
     assert kept is not None
     assert set(kept.answers) == {("clean", 0), (job.views[0], 0)}

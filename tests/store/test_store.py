@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from choose.api.plan import plan
+from choose.data.pools import Pools
 from choose.errors import StoreError
 from choose.files import write_whole
 from choose.run.trial import run_trial
@@ -23,9 +24,9 @@ def fresh(path: Path) -> tuple[Store, list[Run]]:
     data, what = dataset(), study("tfidf")
     store = Store.create(path / "st")
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, data)
+    _, _, jobs = plan(what, Pools(data))
     store.plan((j.trial for j in jobs), [])
-    return store, [run_trial(j, data) for j in jobs[:5]]
+    return store, [run_trial(j, Pools(data)) for j in jobs[:5]]
 
 
 def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_a_broken_trial_file_is_named(tmp_path: Path) -> None:
 def test_the_same_grid_judged_twice_is_one_look(tmp_path: Path) -> None:
     store, _ = fresh(tmp_path)
     assert [store.look("1"), store.look("1")] == [1, 1]
-    _, _, jobs = plan(study("tfidf", "majority", noise=(0.0, 0.3)), dataset())
+    _, _, jobs = plan(study("tfidf", "majority", noise=(0.0, 0.3)), Pools(dataset()))
     store.plan((j.trial for j in jobs), [])
     assert store.look("1") == 2
     lines = (store.path / "looks.jsonl").read_text().splitlines()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from choose.api.plan import plan
+from choose.data.pools import Pools
 from choose.data.scenarios import Place, drawn
 from choose.data.splits import divide
 from choose.errors import StrategyError, StudyError
@@ -58,20 +59,20 @@ def test_unknown_names_get_a_suggestion() -> None:
 
 
 def test_a_strategy_without_a_seed_is_fitted_once_on_a_whole_pool() -> None:
-    _, _, jobs = plan(study("tfidf", seeds=5, wordings=False), dataset())
+    _, _, jobs = plan(study("tfidf", seeds=5, wordings=False), Pools(dataset()))
     tfidf = [j for j in jobs if j.trial.candidate == "tfidf"]
     assert len(tfidf) == len(dataset().folds)
 
 
 def test_on_a_smaller_pool_repetitions_draw_other_rows() -> None:
-    _, _, jobs = plan(study("tfidf", seeds=3, sizes=(20,), wordings=False), dataset())
+    _, _, jobs = plan(study("tfidf", seeds=3, sizes=(20,), wordings=False), Pools(dataset()))
     fold = [j for j in jobs if j.trial.candidate == "tfidf" and j.trial.fold == 0]
     assert len({j.trial.key for j in fold}) == 3
     assert {j.trial.train_size for j in fold} == {20}
 
 
 def test_the_first_pass_comes_first_and_fold_by_fold() -> None:
-    _, _, jobs = plan(study("tfidf", "knn", seeds=2, noise=(0.0, 0.2)), dataset())
+    _, _, jobs = plan(study("tfidf", "knn", seeds=2, noise=(0.0, 0.2)), Pools(dataset()))
     parts = [j.part for j in jobs]
     first = parts.count("the first pass")
     assert set(parts[:first]) == {"the first pass"}
@@ -79,7 +80,9 @@ def test_the_first_pass_comes_first_and_fold_by_fold() -> None:
 
 
 def test_candidates_share_pools_and_noise() -> None:
-    _, _, jobs = plan(study("tfidf", "majority", noise=(0.0, 0.2), sizes=(0.5, 1.0)), dataset())
+    _, _, jobs = plan(
+        study("tfidf", "majority", noise=(0.0, 0.2), sizes=(0.5, 1.0)), Pools(dataset())
+    )
     places: dict[tuple[object, ...], set[str]] = {}
     for trial in (j.trial for j in jobs):
         if not trial.variant:
@@ -103,7 +106,7 @@ def test_smaller_pools_are_prefixes_and_noise_is_nested() -> None:
 
 def test_the_key_follows_content_and_nothing_else() -> None:
     data = dataset()
-    _, _, jobs = plan(study("tfidf"), data)
+    _, _, jobs = plan(study("tfidf"), Pools(data))
     trial = jobs[-1].trial
     assert replace(trial, candidate="another name").key == trial.key
     for change in (
@@ -131,8 +134,8 @@ def test_a_relabelled_row_changes_the_keys_of_the_pools_that_hold_it_only() -> N
             for e in rows
         },
     )
-    _, _, before = plan(study("tfidf", wordings=False), data)
-    _, _, after = plan(study("tfidf", wordings=False), new)
+    _, _, before = plan(study("tfidf", wordings=False), Pools(data))
+    _, _, after = plan(study("tfidf", wordings=False), Pools(new))
     same = {a.trial.fold: a.trial.key == b.trial.key for a, b in zip(before, after, strict=True)}
     assert same[0]
     assert not any(same[fold] for fold in same if fold)

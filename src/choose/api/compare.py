@@ -23,6 +23,7 @@ from choose.types import Candidate, Dataset
 
 if TYPE_CHECKING:
     from choose.data.load import Tables
+    from choose.data.pools import Pools
     from choose.schema.decision import Versus
 
 
@@ -123,20 +124,21 @@ def run(
         ChooseError: on bad input, before anything is run or written.
     """
     from choose.data.load import load_dataset
+    from choose.data.pools import Pools
     from choose.study.candidates import check_names
 
     check_stated()
     watch = observer or Silent()
-    dataset = load_dataset(study.data, study.task, rows)
-    path = Path(out) if out else default_store(dataset)
+    pools = Pools(load_dataset(study.data, study.task, rows))
+    path = Path(out) if out else default_store(pools.dataset)
     where, limit = str(path.absolute()), study.grid.max_usd
     with keeping(), connected(study.endpoints, max_usd=limit, study=where) as session:
-        candidates, refusals, jobs = plan(study, dataset)
+        candidates, refusals, jobs = plan(study, pools)
         check_names(study, candidates)
-        spending = before_sending(study, dataset, candidates, jobs, Store(path), approve)
+        spending = before_sending(study, pools, candidates, jobs, Store(path), approve)
         if spending.bills:
             watch.sending(session.traffic(sum(bill.requests for bill in spending.bills)))
-        ready = Ready(study, dataset, candidates, refusals, jobs)
+        ready = Ready(study, pools, candidates, refusals, jobs)
         return _run(ready, Store.create(path), watch)
 
 
@@ -145,7 +147,7 @@ class Ready:
     """A study with everything that is to run."""
 
     study: Study
-    dataset: Dataset
+    pools: Pools
     candidates: Sequence[Candidate]
     refusals: Sequence[str]
     jobs: Sequence[Job]
@@ -155,7 +157,7 @@ def _run(ready: Ready, store: Store, watch: Observer) -> Outcome:
     from choose.run.events import left_out_sentences
     from choose.run.local import Limits, run_jobs
 
-    study, dataset, jobs = ready.study, ready.dataset, ready.jobs
+    study, dataset, jobs = ready.study, ready.pools.dataset, ready.jobs
     store.begin(_plain(study), dataset)
     store.plan((job.trial for job in jobs), _described(ready.candidates))
     budget = study.grid.budget_seconds
@@ -163,7 +165,7 @@ def _run(ready: Ready, store: Store, watch: Observer) -> Outcome:
     racing = budget is not None and not study.grid.thorough and study.races
     margin, money = study.goal.margin or Limits().margin, study.grid.max_usd is not None
     limits = Limits(budget, racing, margin, money)
-    outcome = run_jobs(jobs, dataset, store, limits, watch.job)
+    outcome = run_jobs(jobs, ready.pools, store, limits, watch.job)
     store.leave_out([*ready.refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
 

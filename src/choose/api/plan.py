@@ -18,6 +18,7 @@ from choose.study.study_file import Overrides, load_study, only
 from choose.types import Candidate, Dataset
 
 if TYPE_CHECKING:
+    from choose.data.pools import Pools
     from choose.schema.check import Check
 
 
@@ -103,15 +104,13 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     )
 
 
-def plan(
-    study: Study, dataset: Dataset
-) -> tuple[tuple[Candidate, ...], tuple[str, ...], list[Job]]:
+def plan(study: Study, pools: Pools) -> tuple[tuple[Candidate, ...], tuple[str, ...], list[Job]]:
     """Return the candidates, why others cannot take part, and the jobs in order."""
     from choose.study.candidates import candidates_of
     from choose.study.grid import Planner
 
-    field = candidates_of(study, dataset.task)
-    return field.candidates, field.refusals, Planner(study, dataset).jobs(field.candidates)
+    field = candidates_of(study, pools.dataset.task)
+    return field.candidates, field.refusals, Planner(study, pools).jobs(field.candidates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +142,7 @@ def planned(
         ChooseError: where `compare` would refuse to start.
     """
     from choose.data.load import load_dataset
+    from choose.data.pools import Pools
     from choose.run.forecast import forecast, priced
     from choose.study.candidates import allowed
     from choose.study.cost_forecast import spending_of
@@ -150,19 +150,19 @@ def planned(
     check_stated()
     study = resolve(data, study_file, overrides)
     study = only(study, strategies) if strategies else study
-    dataset = load_dataset(study.data, study.task)
+    pools = Pools(load_dataset(study.data, study.task))
     with connected(study.endpoints):
-        candidates, refusals, jobs = plan(study, dataset)
+        candidates, refusals, jobs = plan(study, pools)
         allowed(study, candidates)
         budget = study.grid.budget_seconds
-        found = forecast(jobs, dataset, budget) if rehearse else []
-    asked = priced(found, jobs, candidates, dataset, study.endpoints, study.grid.max_usd)
+        found = forecast(jobs, pools, budget) if rehearse else []
+    asked = priced(found, jobs, candidates, pools, study.endpoints, study.grid.max_usd)
     return Planning(
-        dataset=dataset,
+        dataset=pools.dataset,
         candidates=candidates,
         refusals=refusals,
         jobs=jobs,
         budget=budget,
         forecasts=tuple(asked),
-        spending=spending_of(jobs, candidates, dataset, study.endpoints, study.grid.max_usd),
+        spending=spending_of(jobs, candidates, pools, study.endpoints, study.grid.max_usd),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from choose.data.scenarios import drawn, place_of
+from choose.data.pools import Pools
 from choose.data.stratify import ordered
 from choose.errors import StoreError, StudyError, did_you_mean
 from choose.files import digest_rows
@@ -85,7 +85,7 @@ def choose_trial(store: Store, key: str) -> Choice:
             f"The keys are the names of the folders in {str(store.path / 'trials')!r}."
         )
     trial = next(iter(found.values()))
-    rows = drawn(_with_texts(store).dataset, place_of(trial, store.dataset)).pool
+    rows = Pools(_with_texts(store).dataset).of(trial).pool
     if digest_rows((row.id, row.text, row.target) for row in rows) != trial.pool:
         raise StoreError(
             f"The rows in {str(store.path)!r} are not those that trial {trial.key} learnt from, so "

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from time import perf_counter
 
-from choose.data.scenarios import drawn, place_of
+from choose.data.pools import Pools
 from choose.models.weights.spec import names_endpoint
 from choose.run.probe import Pace, begin
 from choose.run.timed_predict import AT_LEAST, CHUNK, Deadline, Need, ask_until, shares
 from choose.run.trial import Fitted, cached_seconds
 from choose.study.grid import Job
-from choose.types import Dataset, Run
+from choose.types import Run
 
 # Of the time left, the part that first passes of dear candidates share; the rest is for what cheap
 # ones still add in seconds: noise, sizes, the pool asked of itself.
@@ -43,7 +43,7 @@ class Pacing:
     asked. It is forecast from the beginning of each trial.
     """
 
-    dataset: Dataset
+    pools: Pools
     budget: float
     waiting: dict[str, Job]
     paces: dict[str, Pace | None] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Pacing:
 
     def _begun(self, job: Job, seconds: float) -> Pace | None:
         try:
-            begun = begin(job, self.dataset, seconds)
+            begun = begin(job, self.pools, seconds)
         except Exception:
             return None  # the trial itself will fail, and be recorded
         if begun.fitted is not None:
@@ -102,7 +102,7 @@ class Pacing:
         pace = self.paces.get(name)
         if pace is None:
             return None
-        rows = len(self.dataset.folds[job.trial.fold].questions)
+        rows = len(self.pools.dataset.folds[job.trial.fold].questions)
         return (_fitted(pace) if name in self.fitted else pace).need(rows)
 
     def too_long(self, name: str, left: float) -> float | None:
@@ -144,7 +144,7 @@ class Cut:
 class Unasked:
     """First passes that were cut, by the trial's key."""
 
-    dataset: Dataset
+    pools: Pools
     cut: dict[str, Cut] = field(default_factory=dict)
 
     def note(self, job: Job, run: Run, fitted: Fitted | None) -> None:
@@ -175,13 +175,11 @@ class Unasked:
     def _more(self, cut: Cut, left: float) -> Run:
         assert cut.fitted is not None
         trial, strategy, run = cut.job.trial, cut.fitted.strategy, cut.run
-        rows = drawn(self.dataset, place_of(trial, self.dataset))
-        questions = [self.dataset.examples[id].item() for id in rows.questions]
+        dataset, rows = self.pools.dataset, self.pools.of(trial)
+        questions = [dataset.examples[id].item() for id in rows.questions]
         start, before = perf_counter(), cached_seconds(strategy)
         deadline = Deadline(share=start, end=start + left, least=0)
-        asked, found = ask_until(
-            strategy, questions, self.dataset, deadline, run.answers["clean", 0]
-        )
+        asked, found = ask_until(strategy, questions, dataset, deadline, run.answers["clean", 0])
         spent = perf_counter() - start
         alone = spent + cached_seconds(strategy) - before
         return replace(

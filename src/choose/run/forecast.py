@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from choose.data.noise import add_noise
-from choose.data.scenarios import drawn, place_of
+from choose.data.pools import Pools
 from choose.errors import ChooseError
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.resolve import missing
@@ -37,7 +37,7 @@ ASKED = 5
 FEW = 8
 
 
-def rehearse(job: Job, dataset: Dataset, seconds: float) -> Pace:
+def rehearse(job: Job, pools: Pools, seconds: float) -> Pace:
     """Begin two trials on the same texts, at two sizes, so that all trials can be forecast.
 
     The second one has another seed and other labels: what it does not do again is shared.
@@ -45,9 +45,9 @@ def rehearse(job: Job, dataset: Dataset, seconds: float) -> Pace:
     Raises:
         Exception: whatever the strategy raises; such a candidate has no pace.
     """
-    started = start(job, dataset)
+    started = start(job, pools)
     way = _cheap if find(job.trial.strategy).cheap else _dear
-    return way(job, dataset, started, seconds)
+    return way(job, pools.dataset, started, seconds)
 
 
 def _cheap(job: Job, dataset: Dataset, started: Started, seconds: float) -> Pace:
@@ -147,7 +147,7 @@ def _affordable(small: Fit, few: int, rows: int, seconds: float) -> int:
 SECONDS = 2.0
 
 
-def forecast(jobs: Sequence[Job], dataset: Dataset, budget: float | None) -> list[TimeForecast]:
+def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[TimeForecast]:
     """Rehearse every candidate that runs here and add up its trials; endpoints are not asked.
 
     Nothing is fetched: a candidate whose weights are not here yet has no seconds.
@@ -161,11 +161,11 @@ def forecast(jobs: Sequence[Job], dataset: Dataset, budget: float | None) -> lis
         why = _why_not(own[0])
         if why is None:
             try:
-                paces[name] = rehearse(own[0], dataset, SECONDS)
+                paces[name] = rehearse(own[0], pools, SECONDS)
             except Exception as error:
                 why = str(error) if isinstance(error, ChooseError) else f"It failed: {error}"
         found[name] = TimeForecast(candidate=name, trials=len(own), why_not=why)
-    sums = Sums(dataset, paces)
+    sums = Sums(pools, paces)
     for job in jobs:
         sums.add(job)
     for name, pace in paces.items():
@@ -180,7 +180,7 @@ def priced(
     found: Sequence[TimeForecast],
     jobs: Sequence[Job],
     candidates: Sequence[Candidate],
-    dataset: Dataset,
+    pools: Pools,
     endpoints: Mapping[str, Endpoint],
     limit: float | None = None,
 ) -> list[TimeForecast]:
@@ -189,10 +189,10 @@ def priced(
     With a `limit` of dollars, also the rows that they reach.
     """
     by_name = {c.name: c for c in candidates}
-    rows = {} if limit is None else rows_paid_for(jobs, dataset, endpoints, limit)
+    rows = {} if limit is None else rows_paid_for(jobs, pools, endpoints, limit)
     return [
         replace(
-            _priced(one, jobs, by_name[one.candidate], dataset, endpoints),
+            _priced(one, jobs, by_name[one.candidate], pools, endpoints),
             rows=rows.get(one.candidate, one.rows),
         )
         for one in found
@@ -203,13 +203,13 @@ def _priced(
     one: TimeForecast,
     jobs: Sequence[Job],
     candidate: Candidate,
-    dataset: Dataset,
+    pools: Pools,
     endpoints: Mapping[str, Endpoint],
 ) -> TimeForecast:
     own = [job for job in jobs if job.trial.candidate == candidate.name]
     if not asked_by(candidate, endpoints):
         return one
-    bills = bills_of(own, [candidate], dataset, endpoints)
+    bills = bills_of(own, [candidate], pools, endpoints)
     return replace(
         one,
         read=sum(bill.read for bill in bills),
@@ -249,7 +249,7 @@ class Sums:
     `early` is what runs before the first trial of a dear candidate; None while none was added.
     """
 
-    dataset: Dataset
+    pools: Pools
     paces: Mapping[str, Pace]
     seconds: dict[str, float] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
@@ -273,7 +273,7 @@ class Sums:
 
     def _took(self, job: Job, pace: Pace) -> float:
         trial = job.trial
-        rows = drawn(self.dataset, place_of(trial, self.dataset))
+        rows = self.pools.of(trial)
         encoder = trial.params.get("encoder")
         memory: tuple[Hashable, ...] = (encoder,) if encoder else (trial.candidate, trial.variant)
         new = self._new(memory, ("pool",), [e.id for e in rows.pool])
@@ -282,7 +282,7 @@ class Sums:
         known = not self._new((trial.candidate,), ("trial",), [trial.key])
         same = pace.same if known else 0.0
         took = 0.0 if pace.remembers(same) else pace.fit(len(rows.pool)) + pace.text * new
-        few = max(1, job.view_rows // len(self.dataset.folds))
+        few = max(1, job.view_rows // len(self.pools.dataset.folds))
         views = [("clean", len(rows.questions)), *((view, few) for view in job.views)]
         for view, most in views:
             ids = rows.questions[:most]
@@ -307,7 +307,7 @@ def _reached(jobs: Sequence[Job], sums: Sums, budget: float) -> dict[str, int]:
     for job in jobs:
         name, fold = job.trial.candidate, job.trial.fold
         if job.part == FIRST_PASS and fold == 0 and not find(job.trial.strategy).cheap:
-            pace, rows = sums.paces.get(name), len(sums.dataset.folds[fold].questions)
+            pace, rows = sums.paces.get(name), len(sums.pools.dataset.folds[fold].questions)
             needs[name] = None if pace is None else pace.need(rows)
     share = shares(needs, SHARED * max(0.0, budget - (sums.early or 0.0)))
     known = {name: need for name, need in needs.items() if need is not None}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 
+from choose.data.pools import Pools
 from choose.errors import MoneySpent
 from choose.models.weights.spec import names_endpoint
 from choose.progress import TimeLimitReached, time_limit
@@ -20,7 +21,7 @@ from choose.store.store import Store
 from choose.strategy import Groups, find
 from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Dataset, Run
+from choose.types import Run
 
 # Trials learnt side by side; more would save little and risk more at an interruption.
 MOST_TOGETHER = 10
@@ -70,7 +71,7 @@ class Limits:
 
 def run_jobs(
     jobs: Sequence[Job],
-    dataset: Dataset,
+    pools: Pools,
     store: Store,
     limits: Limits,
     watch: Watch,
@@ -82,18 +83,19 @@ def run_jobs(
     candidates. Dear ones answer as many rows of that trial as fit three quarters of the time left,
     all the same number of rows. `watch` is called before (without a run) and after each job.
     """
-    return _Walk(jobs, dataset, store, limits, watch).go()
+    return _Walk(jobs, pools, store, limits, watch).go()
 
 
 class _Walk:
     """The state of a run."""
 
     def __init__(
-        self, jobs: Sequence[Job], dataset: Dataset, store: Store, limits: Limits, watch: Watch
+        self, jobs: Sequence[Job], pools: Pools, store: Store, limits: Limits, watch: Watch
     ) -> None:
-        self.jobs, self.dataset, self.store = list(jobs), dataset, store
+        self.jobs, self.pools, self.store = list(jobs), pools, store
         self.limits, self.watch = limits, watch
         self.outcome, self.start = Outcome(money=limits.money), perf_counter()
+        dataset = pools.dataset
         targets = {id: e.target for id, e in dataset.examples.items()}
         race = Race(targets, limits.margin, dataset.clusters)
         self.standing, self.outcome.dropped = Standing(race, limits.racing), race.out
@@ -104,9 +106,9 @@ class _Walk:
             if not find(job.trial.strategy).cheap:
                 firsts.setdefault(job.trial.candidate, job)
         waiting = {name: job for name, job in firsts.items() if not self._done(job)}
-        self.purses = Purses(dataset)
-        self.unasked = Unasked(dataset)
-        self.pacing = Pacing(dataset, limits.seconds or inf, waiting)
+        self.purses = Purses(pools)
+        self.unasked = Unasked(pools)
+        self.pacing = Pacing(pools, limits.seconds or inf, waiting)
 
     def go(self) -> Outcome:
         for number, _ in enumerate(self.jobs):  # grows where a dropped candidate is in again
@@ -214,7 +216,7 @@ class _Walk:
             self.grouped |= set(range(number + 1, number + len(together)))
         self.going = together
         with time_limit(self._left + GRACE * (self.limits.seconds or 0.0)):
-            for run, traceback in run_group(together, self.dataset, deadline, fitted):
+            for run, traceback in run_group(together, self.pools, deadline, fitted):
                 own = next(j for j in together if j.trial.key == run.trial.key)
                 kept = self._keep(own, run, traceback)
                 again = self.limits.seconds is not None and not self._not_asked_on(own)

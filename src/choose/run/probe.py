@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log
 from time import perf_counter
 
-from choose.data.scenarios import drawn, place_of
+from choose.data.pools import Pools
 from choose.data.stratify import interleaved
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.timed_predict import Need
@@ -82,7 +82,7 @@ class Begun:
     fitted: Fitted | None
 
 
-def begin(job: Job, dataset: Dataset, seconds: float) -> Begun:
+def begin(job: Job, pools: Pools, seconds: float) -> Begun:
     """Begin a trial: its fit stops after so many seconds, and so do its questions, after one.
 
     The questions are those that the trial asks first, so that a strategy which remembers its work
@@ -91,7 +91,7 @@ def begin(job: Job, dataset: Dataset, seconds: float) -> Begun:
     Raises:
         Exception: whatever the strategy raises; such a candidate has no pace.
     """
-    started = start(job, dataset)
+    dataset, started = pools.dataset, start(job, pools)
     strategy, pool, items = started.strategy, started.pool, started.items
     fit = fit_some(strategy, dataset, pool, seconds)
     asked, spent = ask_some(strategy, items, seconds), fit.spent
@@ -114,9 +114,9 @@ class Started:
     items: list[Item]
 
 
-def start(job: Job, dataset: Dataset) -> Started:
+def start(job: Job, pools: Pools) -> Started:
     """Load what a trial needs; the questions come in the order in which a budget asks them."""
-    rows = drawn(dataset, place_of(job.trial, dataset))
+    dataset, rows = pools.dataset, pools.of(job.trial)
     targets = {id: dataset.examples[id].target for id in rows.questions}
     order = interleaved(sorted(targets), targets, "asked")
     began = perf_counter()

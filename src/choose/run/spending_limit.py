@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from choose.data.pools import Pools
 from choose.errors import StudyError
 from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.session import current
@@ -21,7 +22,7 @@ from choose.study.config import Study
 from choose.study.cost_forecast import bills_of, spending_of
 from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Candidate, Dataset
+from choose.types import Candidate
 
 Approve = Callable[[Spending], None]
 
@@ -37,7 +38,7 @@ def refuse(spending: Spending) -> None:
 
 def before_sending(
     study: Study,
-    dataset: Dataset,
+    pools: Pools,
     candidates: Sequence[Candidate],
     jobs: Sequence[Job],
     store: Store,
@@ -56,14 +57,14 @@ def before_sending(
         for job in jobs
         if job.trial.candidate in asking and not store.done(job.trial, job.all_views, job.repeats)
     ]
-    spending = spending_of(left, candidates, dataset, study.endpoints, study.grid.max_usd)
+    spending = spending_of(left, candidates, pools, study.endpoints, study.grid.max_usd)
     if spending.needs_consent:
         approve(spending)
     for candidate in candidates:
         if any(job.trial.candidate == candidate.name for job in left):
             strategy = build(candidate.strategy, seed=0, **candidate.params)
             if isinstance(strategy, Puts):
-                strategy.check(dataset.task)
+                strategy.check(pools.dataset.task)
     return spending
 
 
@@ -128,7 +129,7 @@ class Purses:
         paid: keys of the trials whose first rows were asked for that.
     """
 
-    dataset: Dataset
+    pools: Pools
     seen: dict[str, float | None] = field(default_factory=dict)
     paid: set[str] = field(default_factory=set)
 
@@ -141,7 +142,7 @@ class Purses:
         if session.ledger.limit is None:
             return None
         same = [j for j in later if j.trial.fold == job.trial.fold]
-        found = payings([job, *same], self.dataset, session.endpoints)
+        found = payings([job, *same], self.pools, session.endpoints)
         if job.trial.candidate not in found:
             return None
         if len(found) > 1 and _enough(found, session.ledger.limit - session.ledger.committed):
@@ -156,7 +157,7 @@ class Purses:
         if name not in found:
             return
         if name not in self.seen:
-            self.seen[name] = _dollars_a_row(job, self.dataset)
+            self.seen[name] = _dollars_a_row(job, self.pools)
             self.paid.add(job.trial.key)
         if (each := self.seen[name]) is not None:
             paid = min(CHUNK, found[name].rows) if job.trial.key in self.paid else 0
@@ -168,13 +169,13 @@ def _enough(found: Mapping[str, Paying], left: float) -> bool:
     return 2 * CHUNK * sum(one.each for one in found.values()) <= left
 
 
-def _dollars_a_row(job: Job, dataset: Dataset) -> float | None:
+def _dollars_a_row(job: Job, pools: Pools) -> float | None:
     """Return what its first rows cost by the server's own counts; None where they cannot tell."""
     (endpoint, *more) = named_in(job.trial.params, current().endpoints).values()
     try:
-        started = start(job, dataset)
-        started.strategy.fit(dataset.task, started.pool)
-        found = ask(started.strategy, started.items[:CHUNK], dataset.task)
+        started = start(job, pools)
+        started.strategy.fit(pools.dataset.task, started.pool)
+        found = ask(started.strategy, started.items[:CHUNK], pools.dataset.task)
     except TimeLimitReached:
         raise
     except Exception:
@@ -186,18 +187,18 @@ def _dollars_a_row(job: Job, dataset: Dataset) -> float | None:
 
 
 def rows_paid_for(
-    jobs: Sequence[Job], dataset: Dataset, endpoints: Mapping[str, Endpoint], limit: float
+    jobs: Sequence[Job], pools: Pools, endpoints: Mapping[str, Endpoint], limit: float
 ) -> dict[str, int]:
     """Return rows of the first pass that the dollars reach, of whom they do not reach all."""
     first = [job for job in jobs if job.part == FIRST_PASS and job.trial.fold == 0]
-    found = payings(first, dataset, endpoints)
+    found = payings(first, pools, endpoints)
     share = shares({name: one.need for name, one in found.items()}, limit)
     rows = {name: int(share[name] / one.each) for name, one in found.items()}
     return {name: count for name, count in rows.items() if count < found[name].rows}
 
 
 def payings(
-    jobs: Iterable[Job], dataset: Dataset, endpoints: Mapping[str, Endpoint]
+    jobs: Iterable[Job], pools: Pools, endpoints: Mapping[str, Endpoint]
 ) -> dict[str, Paying]:
     """Return what first passes cost as forecast, by candidate, of those that cost anything."""
     found = {}
@@ -206,7 +207,7 @@ def payings(
         if not named_in(trial.params, endpoints):
             continue
         candidate = Candidate(name=trial.candidate, strategy=trial.strategy, params=trial.params)
-        bills = bills_of([job], [candidate], dataset, endpoints)
+        bills = bills_of([job], [candidate], pools, endpoints)
         usd = sum(bill.usd or 0.0 for bill in bills)
         rows = max((bill.requests for bill in bills), default=0)
         if usd > 0 and rows:

@@ -11,7 +11,7 @@ from time import perf_counter
 from traceback import format_exc
 from typing import Any
 
-from choose.data.scenarios import drawn, place_of
+from choose.data.pools import Pools
 from choose.data.views import sample_rows, view
 from choose.errors import MoneySpent
 from choose.models.endpoints.session import repeated
@@ -38,7 +38,7 @@ class Fitted:
     group: int = 1
 
 
-def fit_together(jobs: Sequence[Job], dataset: Dataset) -> dict[str, Fitted]:
+def fit_together(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
     """Return strategies by the trial's key, fitted side by side; none where that cannot be done.
 
     Those that did not learn are left out, to be fitted alone and to say why they cannot be.
@@ -54,8 +54,8 @@ def fit_together(jobs: Sequence[Job], dataset: Dataset) -> dict[str, Fitted]:
     try:
         if not first.side_by_side():
             return {}
-        pools = [drawn(dataset, place_of(trial, dataset)).pool for trial in trials]
-        failed = set(first.fit_group(strategies, dataset.task, pools) or ())
+        own = [pools.of(trial).pool for trial in trials]
+        failed = set(first.fit_group(strategies, pools.dataset.task, own) or ())
     except (MoneySpent, TimeLimitReached):
         raise
     except Exception:
@@ -110,7 +110,7 @@ _PACKAGES = (
 
 def run_group(
     jobs: Sequence[Job],
-    dataset: Dataset,
+    pools: Pools,
     deadline: Deadline | None = None,
     fitted: dict[str, Fitted] | None = None,
 ) -> Iterator[tuple[Run, str | None]]:
@@ -123,11 +123,11 @@ def run_group(
     trial's key: those that have been fitted before, and after this those that this has.
     """
     fitted = {} if fitted is None else fitted
-    fitted |= fit_together(jobs, dataset) if len(jobs) > 1 else {}
+    fitted |= fit_together(jobs, pools) if len(jobs) > 1 else {}
     for job in jobs:
         start = perf_counter()
         try:
-            run, stopped = _trial(job, dataset, deadline, fitted)
+            run, stopped = _trial(job, pools, deadline, fitted)
         except (MoneySpent, TimeLimitReached):
             raise
         except Exception as error:
@@ -145,20 +145,19 @@ def run_group(
             raise stopped
 
 
-def run_trial(job: Job, dataset: Dataset, deadline: Deadline | None = None) -> Run:
+def run_trial(job: Job, pools: Pools, deadline: Deadline | None = None) -> Run:
     """Fit once and answer every view; how much a deadline leaves unasked is all that can vary."""
-    return _trial(job, dataset, deadline, {})[0]
+    return _trial(job, pools, deadline, {})[0]
 
 
 def _trial(
-    job: Job, dataset: Dataset, deadline: Deadline | None, fitted: dict[str, Fitted]
+    job: Job, pools: Pools, deadline: Deadline | None, fitted: dict[str, Fitted]
 ) -> tuple[Run, Exception | None]:
     """Return a trial's run, and what ended it before all its views were answered, if anything did.
 
     What a fit beside others would have cost alone is not known, so it is not given.
     """
-    trial = job.trial
-    rows = drawn(dataset, place_of(trial, dataset))
+    trial, dataset, rows = job.trial, pools.dataset, pools.of(job.trial)
     if trial.key not in fitted:
         fitted[trial.key] = fit_alone(job, dataset, rows.pool)
     fit = fitted[trial.key]

@@ -7,7 +7,7 @@ from math import inf
 from typing import NamedTuple
 
 from choose.data.personal_data import hints_by_row, hints_of
-from choose.data.scenarios import drawn, place_of
+from choose.data.pools import Pools
 from choose.models.endpoints.ledger import usd_of
 from choose.models.endpoints.requests import BYTES_A_TOKEN
 from choose.models.endpoints.settings import Endpoint
@@ -36,13 +36,13 @@ class Request(NamedTuple):
 def spending_of(
     jobs: Iterable[Job],
     candidates: Sequence[Candidate],
-    dataset: Dataset,
+    pools: Pools,
     endpoints: Mapping[str, Endpoint],
     limit: float | None = None,
 ) -> Spending:
     """Forecast the requests of some jobs, and look for personal data in what is sent."""
-    bills, sent = _counted(jobs, candidates, dataset, endpoints)
-    counted = hints_of(hints_by_row([dataset.examples[id] for id in sorted(sent)]))
+    bills, sent = _counted(jobs, candidates, pools, endpoints)
+    counted = hints_of(hints_by_row([pools.dataset.examples[id] for id in sorted(sent)]))
     hints = {hint.kind: hint.rows for hint in counted if hint.rows}
     return Spending(bills=tuple(bills), hints=hints, limit=limit)
 
@@ -50,17 +50,17 @@ def spending_of(
 def bills_of(
     jobs: Iterable[Job],
     candidates: Sequence[Candidate],
-    dataset: Dataset,
+    pools: Pools,
     endpoints: Mapping[str, Endpoint],
 ) -> list[Bill]:
     """Forecast what each endpoint is sent by some jobs, the same requests counted once."""
-    return _counted(jobs, candidates, dataset, endpoints)[0]
+    return _counted(jobs, candidates, pools, endpoints)[0]
 
 
 def _counted(
     jobs: Iterable[Job],
     candidates: Sequence[Candidate],
-    dataset: Dataset,
+    pools: Pools,
     endpoints: Mapping[str, Endpoint],
 ) -> tuple[list[Bill], set[str]]:
     asking = {c.name: found for c in candidates if (found := asked_by(c, endpoints))}
@@ -68,26 +68,26 @@ def _counted(
     rows: dict[str, set[str]] = {}
     for job in jobs:
         for name in asking.get(job.trial.candidate, {}):
-            _count(job, dataset, requests.setdefault(name, {}), rows.setdefault(name, set()))
+            _count(job, pools, requests.setdefault(name, {}), rows.setdefault(name, set()))
     bills = [
-        _bill(name, endpoints[name], asked, rows[name], dataset, asking)
+        _bill(name, endpoints[name], asked, rows[name], pools.dataset, asking)
         for name, asked in requests.items()
     ]
     return bills, set().union(*rows.values())
 
 
 def _count(
-    job: Job, dataset: Dataset, requests: dict[tuple[object, ...], Request], rows: set[str]
+    job: Job, pools: Pools, requests: dict[tuple[object, ...], Request], rows: set[str]
 ) -> None:
     trial = job.trial
     strategy = build(trial.strategy, seed=trial.seed, **trial.params)
-    shown = strategy.shows(dataset.task) if isinstance(strategy, Puts) else 0
+    shown = strategy.shows(pools.dataset.task) if isinstance(strategy, Puts) else 0
     most = (hyperparameters(trial.strategy) | dict(trial.params)).get("max_tokens") or inf
-    place = drawn(dataset, place_of(trial, dataset))
+    place = pools.of(trial)
     # Without demonstrations, the same question is the same request whatever was learnt from.
     learnt = (trial.pool, trial.seed) if shown else ()
     how = (trial.strategy, str(sorted(trial.params.items(), key=str)), *learnt)
-    few = max(1, job.view_rows // len(dataset.folds))
+    few = max(1, job.view_rows // len(pools.dataset.folds))
     views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
     for view, repeat in [("clean", 0), *views]:
         ids = place.questions if (view, repeat) == ("clean", 0) else place.questions[:few]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from choose.data.scenarios import Place, drawn
+from choose.data.pools import Pools
+from choose.data.scenarios import Place
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest_rows
 from choose.strategy import Strategy, Weighted, build, find
@@ -67,8 +68,13 @@ class Planner:
     """Lays out one study's trials on one dataset."""
 
     study: Study
-    dataset: Dataset
+    pools: Pools
     places: dict[Place, Received] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The labelled set."""
+        return self.pools.dataset
 
     def jobs(self, candidates: tuple[Candidate, ...]) -> list[Job]:
         """Return all jobs in the order in which they tell most.
@@ -179,7 +185,7 @@ class Planner:
 
     def _received(self, place: Place) -> Received:
         if place not in self.places:
-            rows = drawn(self.dataset, place)
+            rows = self.pools.at(place)
             texts = self.dataset.examples
             self.places[place] = Received(
                 digest_rows((e.id, e.text, e.target) for e in rows.pool),

@@ -1,0 +1,59 @@
+"""Pools are drawn once, shared by plan and run, and bounded in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from choose.api.compare import run
+from choose.api.plan import resolve
+from choose.data import pools as module
+from choose.data.pools import Pools
+from choose.data.scenarios import Drawn, Place, drawn
+from choose.types import STANDARD, Dataset
+from support.studies import dataset, write_csv
+
+
+@pytest.fixture
+def draws(monkeypatch: pytest.MonkeyPatch) -> Counter[Place]:
+    counts: Counter[Place] = Counter()
+
+    def counted(rows: Dataset, place: Place) -> Drawn:
+        counts[place] += 1
+        return drawn(rows, place)
+
+    monkeypatch.setattr(module, "drawn", counted)
+    return counts
+
+
+def test_a_plan_and_its_run_draw_each_pool_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draws: Counter[Place]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = resolve(
+        write_csv(tmp_path / "words.csv"),
+        overrides={"grid": {"seeds": 2, "sizes": [0.5, 1.0], "noise": [0.0, 0.2]}},
+        strategies=["majority", "tfidf"],
+    )
+    run(study, out=tmp_path / "st")
+    assert len(draws) > 5
+    assert set(draws.values()) == {1}
+
+
+def test_only_the_pools_used_last_are_kept(draws: Counter[Place]) -> None:
+    data = dataset()
+    first, second, third = (Place(fold, 0, None, STANDARD) for fold in range(3))
+    pools = Pools(data, limit=2 * len(data.examples))
+    for place in (first, second, first, third, first, second):
+        pools.at(place)
+    assert draws == {first: 1, second: 2, third: 1}
+
+
+def test_a_caller_may_reorder_its_pool() -> None:
+    pools = Pools(dataset())
+    place = Place(0, 0, None, STANDARD)
+    before = list(pools.at(place).pool)
+    pools.at(place).pool.reverse()
+    assert pools.at(place).pool == before
