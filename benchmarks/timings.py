@@ -91,7 +91,8 @@ def studies(data: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def held(name: str, study: dict[str, Any]) -> Iterator[Held]:
     """Forecast a study in a process of its own, run it here, and yield both by candidate."""
-    from choose.api.compare import compare
+    from choose.api.compare import run_study
+    from choose.api.plan import resolve
 
     with TemporaryDirectory() as folder:
         file = Path(folder) / "choose.toml"
@@ -100,7 +101,7 @@ def held(name: str, study: dict[str, Any]) -> Iterator[Held]:
         said = subprocess.run(plan, check=True, capture_output=True, text=True).stdout
         forecasts = json.loads(said)["forecast"]
         spent = {one["candidate"]: 0.0 for one in forecasts}
-        done = compare(study_file=file, out=Path(folder) / "st", observer=Clock(spent))
+        done = run_study(resolve(None, file), out=Path(folder) / "st", observer=Clock(spent))
         read = tokens_read(Store.open(done.store))
     for one in forecasts:
         candidate, tokens = one["candidate"], one["read"]

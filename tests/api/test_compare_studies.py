@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from choose.api.compare import report_both
+from choose.api.compare import compare_stores
 from choose.errors import StoreError
 from choose.judge.stats.paired import mcnemar_midp
 from choose.report.html.page import render_versus_html
@@ -95,7 +95,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_a_known_difference_is_found_with_its_interval_and_p(pair: tuple[Path, Path]) -> None:
-    versus = report_both(*pair)
+    versus = compare_stores(*pair)
     moves, stays = [s for s in versus.shifts if s.before == s.after]
     assert (versus.rows.common, versus.rows.new, versus.rows.gone) == (ROWS, 0, 0)
     assert moves.accuracy_before == pytest.approx(0.75)
@@ -116,13 +116,13 @@ def test_a_known_difference_is_found_with_its_interval_and_p(pair: tuple[Path, P
 
 
 def test_the_other_way_round_turns_every_sign(pair: tuple[Path, Path]) -> None:
-    there, back = report_both(*pair), report_both(*reversed(pair))
+    there, back = compare_stores(*pair), compare_stores(*reversed(pair))
     values = [[s.difference.value for s in v.shifts if s.before == s.after] for v in (there, back)]
     assert values[0] == pytest.approx([-value for value in values[1]])
 
 
 def test_the_same_study_twice_differs_in_nothing(pair: tuple[Path, Path]) -> None:
-    versus = report_both(pair[0], pair[0])
+    versus = compare_stores(pair[0], pair[0])
     assert not versus.verdict_changed
     assert not versus.changes
     assert all(s.difference.value == 0 and s.same_fits and s.p is None for s in versus.shifts)
@@ -131,7 +131,7 @@ def test_the_same_study_twice_differs_in_nothing(pair: tuple[Path, Path]) -> Non
 def test_answers_that_moved_under_the_same_fits_are_compared(tmp_path: Path) -> None:
     a = stored(tmp_path / "a", {"one": set(range(20))})
     b = stored(tmp_path / "b", {"one": set(range(20, 40))})
-    (shift,) = report_both(a, b).shifts
+    (shift,) = compare_stores(a, b).shifts
     assert not shift.same_fits
     assert shift.difference.value == 0
     assert shift.p == pytest.approx(mcnemar_midp(20, 20))
@@ -141,7 +141,7 @@ def test_other_data_is_refused_in_one_line(tmp_path: Path, choose: Any) -> None:
     a = stored(tmp_path / "a", {"one": {1}})
     b = stored(tmp_path / "b", {"one": {1}}, data(start=1000))
     with pytest.raises(StoreError, match=r"no row in common .*200 another text under the same id"):
-        report_both(a, b)
+        compare_stores(a, b)
     said = choose("report", a, b, "-o", "x.html")
     assert said.code == 2
     assert said.err.startswith("Error: ")
@@ -153,24 +153,24 @@ def test_too_few_common_rows_are_refused(tmp_path: Path) -> None:
     a = stored(tmp_path / "a", {"one": {1}})
     b = stored(tmp_path / "b", {"one": {1}}, data(start=ROWS - 20))
     with pytest.raises(StoreError, match="only 20 rows in common"):
-        report_both(a, b)
+        compare_stores(a, b)
 
 
 def test_rows_meet_by_text_where_ids_moved_and_relabelled_rows_do_not(tmp_path: Path) -> None:
     a = stored(tmp_path / "a", {"one": set(range(20))})
     moved = stored(tmp_path / "b", {"one": set(range(20))}, data(start=10))
-    rows = report_both(a, moved).rows
+    rows = compare_stores(a, moved).rows
     assert (rows.common, rows.moved, rows.new, rows.gone) == (190, 190, 10, 10)
     other = {"7": Example(id="7", text="text 7", target="no")}
     relabelled = stored(tmp_path / "c", {"one": set(range(20))}, data(examples=other))
-    rows = report_both(a, relabelled).rows
+    rows = compare_stores(a, relabelled).rows
     assert (rows.common, rows.relabelled, rows.reworded, rows.new) == (199, 1, 0, 0)
 
 
 def test_candidates_of_one_study_only_are_named(tmp_path: Path) -> None:
     a = stored(tmp_path / "a", {"one": set(range(20)), "old": set(range(30))})
     b = stored(tmp_path / "b", {"one": set(range(20)), "new": set(range(5))})
-    versus = report_both(a, b)
+    versus = compare_stores(a, b)
     assert (versus.candidates_new, versus.candidates_gone) == (("new",), ("old",))
     picked = versus.shifts[0]
     assert (picked.before, picked.after) == ("one", "new")

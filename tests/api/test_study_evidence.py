@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from choose.api.compare import compare
 from choose.api.study_evidence import merged, method_of, notes_of, settings
 from choose.formatting import DASH
 from choose.report.html.page import measured, render_html
 from choose.store.store import Store
 from choose.study.config import Study
 from choose.types import STANDARD, Run, Task, Trial
-from support.studies import write_csv
+from support.studies import compare, write_csv
 
 
 def test_settings_name_no_folder_and_no_password() -> None:

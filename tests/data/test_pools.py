@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from choose.api.compare import run
+from choose.api.compare import run_study
 from choose.api.plan import resolve
 from choose.data import pools as module
 from choose.data.pools import Pools
@@ -37,7 +37,7 @@ def test_a_plan_and_its_run_draw_each_pool_once(
         overrides={"grid": {"seeds": 2, "sizes": [0.5, 1.0], "noise": [0.0, 0.2]}},
         strategies=["majority", "tfidf"],
     )
-    run(study, out=tmp_path / "st")
+    run_study(study, out=tmp_path / "st")
     assert len(draws) > 5
     assert set(draws.values()) == {1}
 

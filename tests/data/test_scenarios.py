@@ -9,8 +9,7 @@ from random import Random
 
 import pytest
 
-from choose.api.compare import compare
-from choose.api.plan import plan
+from choose.api.plan import plan_trials
 from choose.api.study_evidence import evidence_of
 from choose.data.noise import add_noise
 from choose.data.pools import Pools
@@ -29,8 +28,8 @@ from choose.study.config import CandidateSection, Grid, Study, TaskSection
 from choose.study.grid_points import Scenes, scenario_points
 from choose.types import Dataset, Example, Scenario
 from support import fake_strategies as fakes
+from support.studies import compare, jobs_of, study
 from support.studies import dataset as words
-from support.studies import study
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 WORDS_ONLY = CandidateSection(strategy="tfidf", params={"characters": False})
@@ -206,7 +205,7 @@ def test_a_pool_asked_of_itself_asks_each_row_once_after_a_fit_on_others() -> No
 
 def test_keys_of_standard_and_noise_trials_are_of_their_pools_and_questions_alone() -> None:
     what = words()
-    _, _, jobs = plan(study("tfidf", seeds=3, sizes=(20, 1.0), noise=(0.0, 0.2)), Pools(what))
+    jobs = jobs_of(study("tfidf", seeds=3, sizes=(20, 1.0), noise=(0.0, 0.2)), what)
     assert len(jobs) > 50
     for trial in (job.trial for job in jobs):
         fold = what.folds[trial.fold]
@@ -220,11 +219,9 @@ def test_keys_of_standard_and_noise_trials_are_of_their_pools_and_questions_alon
 
 
 def test_a_run_on_data_without_dates_has_the_jobs_it_had() -> None:
-    _, _, jobs = plan(study("tfidf", noise=(0.0, 0.2)), Pools(words()))
+    jobs = jobs_of(study("tfidf", noise=(0.0, 0.2)), words())
     assert {job.trial.scenario.kind for job in jobs} == {"standard", "noise"}
-    _, _, off = plan(
-        Study(candidates=(WORDS_ONLY,), grid=Grid(**BARE, scenarios=())), Pools(data())
-    )
+    off = jobs_of(Study(candidates=(WORDS_ONLY,), grid=Grid(**BARE, scenarios=())), data())
     assert {job.trial.scenario.kind for job in off} == {"standard"}
 
 
@@ -248,7 +245,7 @@ def test_dear_candidates_are_asked_little_and_nothing_is_trained_for_the_pool_al
 
 def test_look_alike_noise_is_for_cheap_candidates_at_one_rate_unless_kinds_are_named() -> None:
     def kinds(**grid: object) -> set[tuple[str, str, float]]:
-        _, _, jobs = plan(study("tfidf", "slow", noise=(0.0, 0.1, 0.2), **grid), Pools(words()))
+        jobs = jobs_of(study("tfidf", "slow", noise=(0.0, 0.1, 0.2), **grid), words())
         trials = [j.trial for j in jobs if j.trial.scenario.kind == "noise"]
         return {(t.candidate, t.scenario.noise, t.scenario.rate) for t in trials}
 
@@ -273,7 +270,7 @@ def test_rows_held_out_for_early_stopping_are_noised_too(monkeypatch: pytest.Mon
         lambda self, task, examples: given.extend(examples) or fakes.Fake.fit(self, task, examples),
     )
     what = words(rows=600)
-    _, _, jobs = plan(study("slow", noise=(0.0, 0.3), wordings=False, views=()), Pools(what))
+    jobs = jobs_of(study("slow", noise=(0.0, 0.3), wordings=False, views=()), what)
     job = next(j for j in jobs if j.trial.scenario.kind == "noise" and j.trial.candidate == "slow")
     run_trial(job, Pools(what))
     flipped = [e.target != what.examples[e.id].target for e in given]
@@ -300,7 +297,7 @@ def test_two_kinds_of_noise_that_hand_over_the_same_rows_are_both_judged(tmp_pat
 def test_an_out_of_scope_label_must_be_one_of_the_data() -> None:
     what = Study(task=TaskSection(out_of_scope="frut"), candidates=(WORDS_ONLY,))
     with pytest.raises(StudyError, match="Did you mean 'fruit'"):
-        plan(what, Pools(words()))
+        plan_trials(what, Pools(words()))
 
 
 def test_the_pool_asked_of_itself_reaches_the_audit(tmp_path: Path) -> None:
@@ -316,7 +313,8 @@ def run_all(what: Dataset, path: Path, scenarios: tuple[str, ...]) -> Store:
     chosen = Study(candidates=(WORDS_ONLY,), grid=Grid(**{**BARE, "seeds": 3}, scenarios=scenarios))
     store = Store.create(path)
     store.begin(chosen.model_dump(mode="json", exclude_none=True), what)
-    candidates, _, jobs = plan(chosen, Pools(what))
+    plan = plan_trials(chosen, Pools(what))
+    candidates, jobs = plan.candidates, plan.jobs
     told = [
         {"name": c.name, "strategy": c.strategy, "family": "baseline", "model": None}
         | {"cheap": True, "seeded": False, "learns": True}

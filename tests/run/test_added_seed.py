@@ -7,10 +7,9 @@ from statistics import median
 
 import pytest
 
-from choose.api.compare import compare
 from choose.conformance import pool
 from choose.store.store import Store
-from support.studies import write_csv
+from support.studies import compare, write_csv
 
 pytestmark = pytest.mark.slow
 

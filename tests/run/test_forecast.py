@@ -9,7 +9,6 @@ from time import perf_counter
 
 import pytest
 
-from choose.api.plan import plan
 from choose.data.pools import Pools
 from choose.run.budget import SHARED, Pacing
 from choose.run.events import left_out_sentences
@@ -22,7 +21,7 @@ from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Answers, Item
 from support import fake_strategies as fakes
-from support.studies import dataset, study, write_csv
+from support.studies import dataset, jobs_of, study, write_csv
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +67,7 @@ def test_where_hardly_a_row_would_be_left_the_dearest_waits_for_what_is_left() -
 
 def waiting_three(budget: float) -> Pacing:
     data = dataset(rows=300)
-    _, _, jobs = plan(study("steady", "sluggish", "slow"), Pools(data))
+    jobs = jobs_of(study("steady", "sluggish", "slow"), data)
     waiting: dict[str, Job] = {}
     for job in jobs:
         if job.trial.candidate in ("steady", "sluggish", "slow"):
@@ -105,7 +104,7 @@ def test_time_enough_is_time_for_all() -> None:
 
 def test_a_trial_made_again_for_its_views_costs_what_is_not_remembered_of_it() -> None:
     data = dataset(rows=300)
-    _, _, jobs = plan(study("steady", wordings=False, seeds=1), Pools(data))
+    jobs = jobs_of(study("steady", wordings=False, seeds=1), data)
     own = [j for j in jobs if j.trial.candidate == "steady" and j.trial.fold == 0]
     first, views = (next(j for j in own if j.part == part) for part in (FIRST_PASS, "views"))
     assert first.trial.key == views.trial.key
@@ -123,15 +122,15 @@ def test_a_trial_made_again_for_its_views_costs_what_is_not_remembered_of_it() -
 # --- rehearsal ---------------------------------------------------------------------------------
 
 
-def jobs_of(name: str, rows: int = 300, **grid: object):  # type: ignore[no-untyped-def]
+def planned(name: str, rows: int = 300, **grid: object):  # type: ignore[no-untyped-def]
     data = dataset(rows=rows)
-    _, _, jobs = plan(study(name, **grid), Pools(data))
+    jobs = jobs_of(study(name, **grid), data)
     return data, [j for j in jobs if j.trial.candidate == name]
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_a_fit_is_forecast_from_its_first_steps() -> None:
-    data, jobs = jobs_of("steady")
+    data, jobs = planned("steady")
     start = perf_counter()
     found = rehearse(jobs[0], Pools(data), seconds=0.2)
     assert perf_counter() - start < 1.5
@@ -143,7 +142,7 @@ def test_a_fit_is_forecast_from_its_first_steps() -> None:
 
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_what_is_remembered_is_told_apart() -> None:
-    data, jobs = jobs_of("remembers")
+    data, jobs = planned("remembers")
     found = rehearse(jobs[0], Pools(data), seconds=0.2)
     assert found.ask == pytest.approx(0.002, rel=0.4)
     assert found.met == pytest.approx(0.002, rel=0.4)
@@ -151,7 +150,7 @@ def test_what_is_remembered_is_told_apart() -> None:
 
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_a_fit_that_came_to_its_end_is_not_done_twice(tmp_path: Path) -> None:
-    data, jobs = jobs_of("steady", rows=60)
+    data, jobs = planned("steady", rows=60)
     begun = begin(jobs[0], data, seconds=5.0)
     assert begun.fitted is not None
     store = Store.create(tmp_path / "st")
@@ -170,7 +169,7 @@ def test_a_run_takes_what_was_forecast(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(fakes.Remembers, "ask_seconds", 0.01)
     data = dataset(rows=120)
     what = study("steady", "remembers", sizes=(0.5, 1.0), noise=(0.0, 0.2), views=("typos",))
-    _, _, jobs = plan(what, Pools(data))
+    jobs = jobs_of(what, data)
     jobs = [job for job in jobs if job.trial.candidate in ("steady", "remembers")]
     found = {one.candidate: one for one in forecast(jobs, Pools(data), None)}
     fakes.Remembers.known.clear()
@@ -193,7 +192,7 @@ def test_a_run_takes_what_was_forecast(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_candidate_that_fails_is_forecast_to(tmp_path: Path) -> None:
-    data, jobs = jobs_of("broken", rows=60)
+    data, jobs = planned("broken", rows=60)
     (found,) = forecast(jobs, Pools(data), None)
     assert found.seconds is None
     assert "on fire" in (found.why_not or "")
@@ -207,7 +206,7 @@ def test_a_budget_asks_dear_candidates_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = dataset(rows=1500)
-    _, _, jobs = plan(study("steady", "sluggish", wordings=False), Pools(data))
+    jobs = jobs_of(study("steady", "sluggish", wordings=False), data)
     first = [j for j in jobs if j.trial.candidate in ("steady", "sluggish") and j.trial.fold == 0]
     first = [j for j in first if j.part == "the first pass"]
     monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.001)
@@ -226,7 +225,7 @@ def test_a_budget_asks_dear_candidates_alike(
 
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_a_fit_that_cannot_end_in_time_is_not_begun_and_said(tmp_path: Path) -> None:
-    data, jobs = jobs_of("steady", rows=1500)
+    data, jobs = planned("steady", rows=1500)
     start = perf_counter()
     outcome = run_jobs(
         jobs[:3], Pools(data), Store.create(tmp_path / "st"), Limits(1.0), lambda job, run: None
@@ -242,7 +241,7 @@ def test_a_fit_that_is_forecast_wrong_is_stopped_with_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("choose.run.budget.SURE", inf)
-    data, jobs = jobs_of("steady", rows=1500)
+    data, jobs = planned("steady", rows=1500)
     start, store = perf_counter(), Store.create(tmp_path / "st")
     outcome = run_jobs(jobs[:1], Pools(data), store, Limits(1.0), lambda job, run: None)
     assert perf_counter() - start < 1.1
@@ -262,7 +261,7 @@ def test_the_plan_shows_what_it_will_take(choose, tmp_path: Path) -> None:  # ty
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_a_cheap_fit_is_never_stopped_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fakes.Steady, "cheap", True)
-    data, jobs = jobs_of("steady", rows=300)
+    data, jobs = planned("steady", rows=300)
     found = rehearse(jobs[0], Pools(data), seconds=0.05)
     assert found.ask is not None
     assert found.fits[-1][0] < 240  # no more rows than the time allows

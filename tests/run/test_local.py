@@ -9,7 +9,6 @@ from time import perf_counter, process_time
 import numpy as np
 import pytest
 
-from choose.api.plan import plan
 from choose.data.pools import Pools
 from choose.progress import TimeLimitReached
 from choose.run.events import left_out_sentences
@@ -22,7 +21,7 @@ from choose.study.config import Study
 from choose.study.grid import Job
 from choose.types import Dataset, Run
 from support import fake_strategies as fakes
-from support.studies import dataset, study
+from support.studies import dataset, jobs_of, study
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +41,7 @@ def prepare(path: Path, what: Study) -> tuple[Store, Dataset, list[Job]]:
     data = dataset()
     store = Store.create(path / "st")
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, Pools(data))
+    jobs = jobs_of(what, data)
     store.plan((job.trial for job in jobs), [])
     return store, data, jobs
 
@@ -170,7 +169,7 @@ def test_all_that_were_learnt_side_by_side_are_left_out_when_the_time_is_over(
 
 def test_what_was_answered_before_the_time_was_over_counts() -> None:
     data = dataset(rows=600)
-    _, _, jobs = plan(study("tiring"), Pools(data))
+    jobs = jobs_of(study("tiring"), data)
     job = next(job for job in jobs if job.trial.candidate == "tiring")
     fakes.Tiring.asked = 0
     run = run_trial(job, Pools(data), Deadline(inf))
@@ -182,7 +181,7 @@ def test_what_was_answered_before_the_time_was_over_counts() -> None:
 
 def test_a_trial_that_was_cut_short_costs_what_all_its_questions_would() -> None:
     data = dataset()
-    run, _ = next(run_group(plan(study("tfidf"), Pools(data))[2][:1], data))
+    run, _ = next(run_group(jobs_of(study("tfidf"), data)[:1], Pools(data)))
 
     def cost(spent: float, asking: float, unasked: int) -> float:
         ids = {("clean", 0): tuple(map(str, range(100)))}
@@ -244,7 +243,7 @@ def test_a_candidate_far_behind_is_dropped_and_it_is_said_by_how_much(tmp_path: 
     store = Store.create(tmp_path / "st")
     what = study("tfidf", "slow", wordings=False)
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, Pools(data))
+    jobs = jobs_of(what, data)
     store.plan((job.trial for job in jobs), [])
     seen = Seen()
     outcome = run_jobs(jobs, Pools(data), store, Limits(racing=True), seen)
@@ -261,7 +260,7 @@ def test_a_deadline_leaves_the_same_rows_unasked_for_everybody(
     store = Store.create(tmp_path / "st")
     what = study("slow", wordings=False)
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, Pools(data))
+    jobs = jobs_of(what, data)
     job = next(j for j in jobs if j.trial.candidate == "slow")
     whole, cut = run_trial(job, Pools(data)), run_trial(job, Pools(data), deadline=Deadline(0.0))
     ids = cut.asked["clean", 0]
@@ -305,7 +304,7 @@ def test_a_dear_candidate_takes_its_share_of_the_budget_and_says_so(
     store = Store.create(tmp_path / "st")
     what = study("slow", wordings=False)
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, Pools(data))
+    jobs = jobs_of(what, data)
     first = [j for j in jobs if j.trial.candidate in ("majority", "slow")]
     outcome = run_jobs(first, Pools(data), store, Limits(0.2), Seen())
     assert outcome.unasked["slow"] > 0

@@ -8,7 +8,6 @@ from time import perf_counter
 
 import pytest
 
-from choose.api.plan import plan
 from choose.data.pools import Pools
 from choose.errors import StrategyError
 from choose.progress import TimeLimitReached
@@ -22,7 +21,7 @@ from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Dataset, Run
 from support import fake_strategies as fakes
-from support.studies import dataset, study
+from support.studies import dataset, jobs_of, study
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +39,7 @@ def prepare(path: Path, what: Study, rows: int = 600) -> tuple[Store, Dataset, l
     data = dataset(rows=rows)
     store = Store.create(path / "st")
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, Pools(data))
+    jobs = jobs_of(what, data)
     store.plan((job.trial for job in jobs), [])
     return store, data, jobs
 

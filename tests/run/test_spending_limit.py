@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from choose.api.compare import compare
-from choose.api.plan import planned
+from choose.api.plan import plan_study
 from choose.conformance import _WORDS, pool
 from choose.models.endpoints.ledger import Ledger
 from choose.run.spending_limit import Paying, Purse
 from choose.store.store import Store
 from support.chat_server import Http, Server, by_words, serving
-from support.studies import HELD_OUT, write_csv
+from support.studies import HELD_OUT, compare, write_csv
 
 RIGHT = by_words(_WORDS)
 
@@ -84,7 +83,7 @@ def test_enough_money_asks_all(server: Server) -> None:
 def test_a_plan_says_how_many_rows_the_dollars_reach(server: Server) -> None:
     write(server, limit=0.05)
     found = {
-        one.candidate: one for one in planned(study_file="choose.toml", rehearse=True).forecasts
+        one.candidate: one for one in plan_study(study_file="choose.toml", rehearse=True).forecasts
     }
     assert not server.asked
     reached = {name: found[name].rows for name in PRICES}

@@ -10,21 +10,20 @@ import numpy as np
 import polars as pl
 import pytest
 
-from choose.api.plan import plan
 from choose.data.pools import Pools
 from choose.errors import StoreError
 from choose.files import write_whole
 from choose.run.trial import run_trial
 from choose.store.store import Store
 from choose.types import Answers, Run
-from support.studies import dataset, study
+from support.studies import dataset, jobs_of, study
 
 
 def fresh(path: Path) -> tuple[Store, list[Run]]:
     data, what = dataset(), study("tfidf")
     store = Store.create(path / "st")
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
-    _, _, jobs = plan(what, Pools(data))
+    jobs = jobs_of(what, data)
     store.plan((j.trial for j in jobs), [])
     return store, [run_trial(j, Pools(data)) for j in jobs[:5]]
 
@@ -142,7 +141,7 @@ def test_a_broken_trial_file_is_named(tmp_path: Path) -> None:
 def test_the_same_grid_judged_twice_is_one_look(tmp_path: Path) -> None:
     store, _ = fresh(tmp_path)
     assert [store.look("1"), store.look("1")] == [1, 1]
-    _, _, jobs = plan(study("tfidf", "majority", noise=(0.0, 0.3)), Pools(dataset()))
+    jobs = jobs_of(study("tfidf", "majority", noise=(0.0, 0.3)), dataset())
     store.plan((j.trial for j in jobs), [])
     assert store.look("1") == 2
     lines = (store.path / "looks.jsonl").read_text().splitlines()

@@ -7,12 +7,11 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
-from choose.api.compare import compare
 from choose.conformance import _WORDS, pool
 from choose.models.endpoints.handshake import PROBE
 from choose.schema.plan import Spending
 from support.chat_server import Http, by_words, serving
-from support.studies import HELD_OUT, write_csv
+from support.studies import HELD_OUT, compare, write_csv
 
 ENDPOINT = """
 [endpoints.{name}]

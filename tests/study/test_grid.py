@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from choose.api.plan import plan
-from choose.data.pools import Pools
 from choose.data.scenarios import Place, drawn
 from choose.data.splits import divide
 from choose.errors import StrategyError, StudyError
@@ -13,7 +11,7 @@ from choose.study.candidates import candidates_of
 from choose.study.config import CandidateSection, Grid, Models, Study
 from choose.study.grid_points import sizes_in_rows
 from choose.types import STANDARD, Scenario
-from support.studies import dataset, study
+from support.studies import dataset, jobs_of, study
 
 
 def test_the_baselines_that_keep_others_honest_always_run() -> None:
@@ -59,20 +57,20 @@ def test_unknown_names_get_a_suggestion() -> None:
 
 
 def test_a_strategy_without_a_seed_is_fitted_once_on_a_whole_pool() -> None:
-    _, _, jobs = plan(study("tfidf", seeds=5, wordings=False), Pools(dataset()))
+    jobs = jobs_of(study("tfidf", seeds=5, wordings=False), dataset())
     tfidf = [j for j in jobs if j.trial.candidate == "tfidf"]
     assert len(tfidf) == len(dataset().folds)
 
 
 def test_on_a_smaller_pool_repetitions_draw_other_rows() -> None:
-    _, _, jobs = plan(study("tfidf", seeds=3, sizes=(20,), wordings=False), Pools(dataset()))
+    jobs = jobs_of(study("tfidf", seeds=3, sizes=(20,), wordings=False), dataset())
     fold = [j for j in jobs if j.trial.candidate == "tfidf" and j.trial.fold == 0]
     assert len({j.trial.key for j in fold}) == 3
     assert {j.trial.train_size for j in fold} == {20}
 
 
 def test_the_first_pass_comes_first_and_fold_by_fold() -> None:
-    _, _, jobs = plan(study("tfidf", "knn", seeds=2, noise=(0.0, 0.2)), Pools(dataset()))
+    jobs = jobs_of(study("tfidf", "knn", seeds=2, noise=(0.0, 0.2)), dataset())
     parts = [j.part for j in jobs]
     first = parts.count("the first pass")
     assert set(parts[:first]) == {"the first pass"}
@@ -80,9 +78,7 @@ def test_the_first_pass_comes_first_and_fold_by_fold() -> None:
 
 
 def test_candidates_share_pools_and_noise() -> None:
-    _, _, jobs = plan(
-        study("tfidf", "majority", noise=(0.0, 0.2), sizes=(0.5, 1.0)), Pools(dataset())
-    )
+    jobs = jobs_of(study("tfidf", "majority", noise=(0.0, 0.2), sizes=(0.5, 1.0)), dataset())
     places: dict[tuple[object, ...], set[str]] = {}
     for trial in (j.trial for j in jobs):
         if not trial.variant:
@@ -106,7 +102,7 @@ def test_smaller_pools_are_prefixes_and_noise_is_nested() -> None:
 
 def test_the_key_follows_content_and_nothing_else() -> None:
     data = dataset()
-    _, _, jobs = plan(study("tfidf"), Pools(data))
+    jobs = jobs_of(study("tfidf"), data)
     trial = jobs[-1].trial
     assert replace(trial, candidate="another name").key == trial.key
     for change in (
@@ -134,8 +130,8 @@ def test_a_relabelled_row_changes_the_keys_of_the_pools_that_hold_it_only() -> N
             for e in rows
         },
     )
-    _, _, before = plan(study("tfidf", wordings=False), Pools(data))
-    _, _, after = plan(study("tfidf", wordings=False), Pools(new))
+    before = jobs_of(study("tfidf", wordings=False), data)
+    after = jobs_of(study("tfidf", wordings=False), new)
     same = {a.trial.fold: a.trial.key == b.trial.key for a, b in zip(before, after, strict=True)}
     assert same[0]
     assert not any(same[fold] for fold in same if fold)

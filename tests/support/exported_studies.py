@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from choose.api.compare import compare
 from support import tiny_models as tiny
-from support.studies import write_csv
+from support.studies import compare, write_csv
 
 STRATEGIES = ("tfidf", "probe", "knn", "prompt", "few-shot", "retrieval", "lora")
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from choose.api.compare import Outcome, run_study
+from choose.api.plan import plan_trials, resolve
 from choose.conformance import pool
+from choose.data.pools import Pools
 from choose.data.splits import divide
 from choose.study.config import CandidateSection, Grid, Study
+from choose.study.grid import Job
+from choose.study.study_file import Overrides
 from choose.types import Dataset
 
 # A study file with rows held out and first passes alone; [grid] is open at its end.
@@ -35,6 +41,22 @@ def study(*strategies: str, **grid: object) -> Study:
         candidates=tuple(CandidateSection(strategy=s) for s in strategies or ("tfidf",)),
         grid=Grid.model_validate({"seeds": 2, "sizes": (1.0,), "noise": (0.0,), **grid}),
     )
+
+
+def jobs_of(study: Study, data: Dataset) -> list[Job]:
+    return plan_trials(study, Pools(data)).jobs
+
+
+def compare(
+    data: str | Path | None = None,
+    *,
+    study_file: str | Path | None = None,
+    overrides: Overrides | None = None,
+    strategies: Sequence[str] = (),
+    **settings: Any,
+) -> Outcome:
+    """Resolve and run a study as the command line does; `settings` go to `run_study`."""
+    return run_study(resolve(data, study_file, overrides, strategies), **settings)
 
 
 def write_csv(path: Path, rows: Sequence[tuple[str, str]] | None = None) -> Path:

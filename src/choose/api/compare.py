@@ -1,4 +1,4 @@
-"""What the command line and a notebook both call."""
+"""Run a study, judge a stored one, and compare two stored ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from choose.api.plan import plan, resolve
+from choose.api.plan import TrialPlan, plan_trials
 from choose.models.endpoints.session import connected
 from choose.models.hardware.environment import check_stated
 from choose.models.results.cache import keeping
@@ -17,13 +17,10 @@ from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.study.config import Study
-from choose.study.grid import Job
-from choose.study.study_file import Overrides
 from choose.types import Candidate, Dataset
 
 if TYPE_CHECKING:
     from choose.data.load import Tables
-    from choose.data.pools import Pools
     from choose.schema.decision import Versus
 
 
@@ -36,7 +33,7 @@ def report(store: str | Path) -> Decision:
     return decide(Store.open(Path(store)))
 
 
-def report_both(before: str | Path, after: str | Path) -> Versus:
+def compare_stores(before: str | Path, after: str | Path) -> Versus:
     """Compare two stored studies in pairs, on the rows that both asked; needs no model.
 
     Raises:
@@ -81,36 +78,7 @@ class Outcome:
     interrupted: bool
 
 
-def compare(
-    data: str | Path | None = None,
-    *,
-    study_file: str | Path | None = None,
-    overrides: Overrides | None = None,
-    strategies: Sequence[str] = (),
-    out: str | Path | None = None,
-    observer: Observer | None = None,
-    approve: Approve = refuse,
-) -> Outcome:
-    """Run every candidate on one labelled set and decide.
-
-    Args:
-        data: a CSV, TSV, JSONL or Parquet file, or ``sample:NAME``; else the study file names it.
-        study_file: a TOML study file.
-        overrides: section -> key -> value, laid over the study file.
-        strategies: compare only these candidates, beside the baselines that always run.
-        out: the store's folder; by default ``.choose/NAME-FINGERPRINT`` below the working folder.
-        observer: hears the plan and each job.
-        approve: is shown what would be sent to endpoints and raises to forbid it; by default it
-            does.
-
-    Raises:
-        ChooseError: on bad input, before anything is run or written.
-    """
-    study = resolve(data, study_file, overrides, strategies)
-    return run(study, out=out, observer=observer, approve=approve)
-
-
-def run(
+def run_study(
     study: Study,
     *,
     rows: Tables | None = None,
@@ -133,40 +101,28 @@ def run(
     path = Path(out) if out else default_store(pools.dataset)
     where, limit = str(path.absolute()), study.grid.max_usd
     with keeping(), connected(study.endpoints, max_usd=limit, study=where) as session:
-        candidates, refusals, jobs = plan(study, pools)
-        check_names(study, candidates)
-        spending = before_sending(study, pools, candidates, jobs, Store(path), approve)
+        plan = plan_trials(study, pools)
+        check_names(study, plan.candidates)
+        spending = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)
         if spending.bills:
             watch.sending(session.traffic(sum(bill.requests for bill in spending.bills)))
-        ready = Ready(study, pools, candidates, refusals, jobs)
-        return _run(ready, Store.create(path), watch)
+        return _run(plan, Store.create(path), watch)
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A study with everything that is to run."""
-
-    study: Study
-    pools: Pools
-    candidates: Sequence[Candidate]
-    refusals: Sequence[str]
-    jobs: Sequence[Job]
-
-
-def _run(ready: Ready, store: Store, watch: Observer) -> Outcome:
+def _run(plan: TrialPlan, store: Store, watch: Observer) -> Outcome:
     from choose.run.events import left_out_sentences
     from choose.run.local import Limits, run_jobs
 
-    study, dataset, jobs = ready.study, ready.pools.dataset, ready.jobs
+    study, dataset, jobs = plan.study, plan.pools.dataset, plan.jobs
     store.begin(_plain(study), dataset)
-    store.plan((job.trial for job in jobs), _described(ready.candidates))
+    store.plan((job.trial for job in jobs), _described(plan.candidates))
     budget = study.grid.budget_seconds
-    watch.planned(dataset, jobs, ready.refusals, budget)
+    watch.planned(dataset, jobs, plan.refusals, budget)
     racing = budget is not None and not study.grid.thorough and study.races
     margin, money = study.goal.margin or Limits().margin, study.grid.max_usd is not None
     limits = Limits(budget, racing, margin, money)
-    outcome = run_jobs(jobs, ready.pools, store, limits, watch.job)
-    store.leave_out([*ready.refusals, *left_out_sentences(outcome)])
+    outcome = run_jobs(jobs, plan.pools, store, limits, watch.job)
+    store.leave_out([*plan.refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import PrivateAttr
 
-from choose.api.compare import report, run, texts
+from choose.api.compare import report, run_study, texts
 from choose.api.export import export as export_candidate
 from choose.api.plan import resolve
 from choose.errors import StoreError
@@ -145,7 +145,7 @@ def compare(
     file = None if rows.pool is not None else data
     resolved = resolve(file, study, overrides, strategies)
     with _shown(progress) as observer:
-        done = run(resolved, rows=rows, out=out, observer=observer)
+        done = run_study(resolved, rows=rows, out=out, observer=observer)
     return Decision.of(done.decision, done.store, done.interrupted)
 
 

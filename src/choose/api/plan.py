@@ -1,4 +1,4 @@
-"""What the command line and a notebook both call."""
+"""Resolve, check, draft and plan a study before any model runs."""
 
 from __future__ import annotations
 
@@ -104,13 +104,25 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     )
 
 
-def plan(study: Study, pools: Pools) -> tuple[tuple[Candidate, ...], tuple[str, ...], list[Job]]:
-    """Return the candidates, why others cannot take part, and the jobs in order."""
+@dataclass(frozen=True, slots=True)
+class TrialPlan:
+    """A resolved study with its candidates, why others cannot take part, and its jobs in order."""
+
+    study: Study
+    pools: Pools
+    candidates: tuple[Candidate, ...]
+    refusals: tuple[str, ...]
+    jobs: list[Job]
+
+
+def plan_trials(study: Study, pools: Pools) -> TrialPlan:
+    """Resolve the candidates and lay out their trials."""
     from choose.study.candidates import candidates_of
     from choose.study.grid import Planner
 
     field = candidates_of(study, pools.dataset.task)
-    return field.candidates, field.refusals, Planner(study, pools).jobs(field.candidates)
+    jobs = Planner(study, pools).jobs(field.candidates)
+    return TrialPlan(study, pools, field.candidates, field.refusals, jobs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +138,7 @@ class Planning:
     forecasts: tuple[TimeForecast, ...] = ()
 
 
-def planned(
+def plan_study(
     data: str | Path | None = None,
     *,
     study_file: str | Path | None = None,
@@ -134,9 +146,9 @@ def planned(
     strategies: Sequence[str] = (),
     rehearse: bool = False,
 ) -> Planning:
-    """Read the rows and lay out the trials, fetching nothing; as for `compare`.
+    """Read the rows and lay out the trials without downloading; arguments as for `compare`.
 
-    With `rehearse`, some seconds of every candidate's work here tell what all of it will take.
+    With `rehearse`, run every candidate for some seconds to forecast the time of all its trials.
 
     Raises:
         ChooseError: where `compare` would refuse to start.
@@ -148,21 +160,20 @@ def planned(
     from choose.study.cost_forecast import spending_of
 
     check_stated()
-    study = resolve(data, study_file, overrides)
-    study = only(study, strategies) if strategies else study
+    study = resolve(data, study_file, overrides, strategies)
     pools = Pools(load_dataset(study.data, study.task))
+    budget, max_usd = study.grid.budget_seconds, study.grid.max_usd
     with connected(study.endpoints):
-        candidates, refusals, jobs = plan(study, pools)
-        allowed(study, candidates)
-        budget = study.grid.budget_seconds
-        found = forecast(jobs, pools, budget) if rehearse else []
-    asked = priced(found, jobs, candidates, pools, study.endpoints, study.grid.max_usd)
+        plan = plan_trials(study, pools)
+        allowed(study, plan.candidates)
+        forecasts = forecast(plan.jobs, pools, budget) if rehearse else []
+    sent = (plan.jobs, plan.candidates, pools, study.endpoints, max_usd)
     return Planning(
         dataset=pools.dataset,
-        candidates=candidates,
-        refusals=refusals,
-        jobs=jobs,
+        candidates=plan.candidates,
+        refusals=plan.refusals,
+        jobs=plan.jobs,
         budget=budget,
-        forecasts=tuple(asked),
-        spending=spending_of(jobs, candidates, pools, study.endpoints, study.grid.max_usd),
+        forecasts=tuple(priced(forecasts, *sent)),
+        spending=spending_of(*sent),
     )

@@ -69,7 +69,7 @@ def run(
     wanted: Wanted | None = None,
 ) -> Outcome:
     """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
-    from choose.api.compare import run as run_study
+    from choose.api.compare import run_study as run_study
     from choose.api.plan import names, resolve
     from choose.cli.console import Consent, check, say, stderr, stdout, write
     from choose.report.terminal.live_progress import LiveProgress

@@ -81,13 +81,13 @@ def grid(
     import json
     from dataclasses import asdict
 
-    from choose.api.plan import planned
+    from choose.api.plan import plan_study
     from choose.cli.console import stdout, working
     from choose.report.terminal.cost_tables import sending_record
     from choose.report.terminal.plan_page import grid_page, trials_by_part
 
     with working("Rehearsing each candidate" if study["rehearse"] else "Laying out the trials"):
-        found = planned(data, strategies=strategies or (), **study)
+        found = plan_study(data, strategies=strategies or (), **study)
     if as_json:
         record = {
             "schema": 1,

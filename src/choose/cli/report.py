@@ -59,7 +59,7 @@ def _one(store: Path, output: list[Path] | None, as_json: bool, gates: Gates) ->
 def _both(
     stores: tuple[Path, Path], output: list[Path] | None, as_json: bool, gates: Gates
 ) -> None:
-    from choose.api.compare import report_both
+    from choose.api.compare import compare_stores
     from choose.cli.console import say, stdout
     from choose.errors import StudyError
     from choose.report.terminal.comparison_page import versus_page
@@ -72,7 +72,7 @@ def _both(
         )
     for path in output or ():
         check_versus_output(path)
-    versus = report_both(*stores)
+    versus = compare_stores(*stores)
     for path in output or ():
         write_versus(versus, path)
         say(f"Report written: {path}")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from choose.api.compare import compare
 from choose.conformance import _WORDS, TASK, pool, questions
 from choose.errors import EndpointError
 from choose.models.endpoints import session as sessions
@@ -20,7 +19,7 @@ from choose.progress import TimeLimitReached, time_limit
 from choose.strategy import Strategy
 from support.chat_server import Http, by_words, error, serving
 from support.endpoint_sessions import RIGHT, as_response, fitted, line, right, rows
-from support.studies import write_csv
+from support.studies import compare, write_csv
 
 # What a busy machine may take for what takes no time.
 SLACK = 2.0
