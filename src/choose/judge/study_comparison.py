@@ -119,7 +119,7 @@ def _record(old: Measured, new: Measured, found: _Found, margin: float) -> Shift
     interval = Interval(value=0.0, low=0.0, high=0.0, estimand=SAME)
     if gap is not None:
         about = f"{_about(old, new, gap, found.alone)}, {ROWS}"
-        interval = Interval(value=gap.value, low=gap.low, high=gap.high, estimand=about)
+        interval = Interval.of(gap, about)
     return Shift(
         before=old.info.name,
         after=new.info.name,

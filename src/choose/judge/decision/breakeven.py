@@ -147,13 +147,13 @@ def breakeven(field: Field, a: str, b: str) -> Breakeven | None:
         months=at.months,
         expected=at.answers,
         extra_usd=at.extra,
-        saves_per_1k=_interval(at.saves, 1000, "1,000 answers"),
-        gain=Interval(value=at.gain.value, low=at.gain.low, high=at.gain.high),
-        worth_per_1k=_interval(at.worth, 1000, "1,000 answers"),
+        saves_per_1k=Interval.of(at.saves, "1,000 answers", times=1000),
+        gain=Interval.of(at.gain),
+        worth_per_1k=Interval.of(at.worth, "1,000 answers", times=1000),
         requests=needed,
         requests_per_month=_by_month(needed, at.months),
         probability=at.probability,
-        net_usd=_interval(at.net, 1, WINDOW),
+        net_usd=Interval.of(at.net, WINDOW),
         value_needed=_value(at),
         margin=break_even_gain(costs[a], costs[b], field.rule.deployment),
         margin_of=a if more >= 0 else b,
@@ -167,12 +167,6 @@ def _value(at: Stake) -> float | None:
     if unpaid <= 0:
         return 0.0
     return unpaid / at.gain.value if at.gain.value > 0 else None
-
-
-def _interval(found: Estimate, times: float, about: str) -> Interval:
-    return Interval(
-        value=times * found.value, low=times * found.low, high=times * found.high, estimand=about
-    )
 
 
 def _by_month(needed: Requests, months: float) -> Requests:

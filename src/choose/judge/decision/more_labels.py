@@ -101,12 +101,7 @@ def rises_of(field: Field) -> tuple[RiseRecord, ...]:
             candidate=r.candidate,
             fewer=r.fewer,
             labels=r.labels,
-            gained=Interval(
-                value=r.gained.value,
-                low=r.gained.low,
-                high=r.gained.high,
-                estimand=r.estimand,
-            ),
+            gained=Interval.of(r.gained, r.estimand),
         )
         for r in found
         if r is not None

@@ -66,14 +66,14 @@ def cascade(field: Field, cheap: str, strong: str) -> Cascade | None:
     plain = rows.plain_weights_of(pair.kept)
     share = two_way_interval(sent.astype(np.float64), clusters, plain, AGRESTI_COULL)
     about = field.panel[strong].estimand
-    over = [Interval(value=g.value, low=g.low, high=g.high, estimand=about) for g in gains]
+    over = [Interval.of(gain, about) for gain in gains]
     return Cascade(
         cheap=cheap,
         strong=strong,
         rows=len(right),
         threshold=(min(thresholds), max(thresholds)),
-        accuracy=Interval(value=reached.value, low=reached.low, high=reached.high, estimand=about),
-        sent_on=Interval(value=share.value, low=share.low, high=share.high, estimand=about),
+        accuracy=Interval.of(reached, about),
+        sent_on=Interval.of(share, about),
         over_cheap=over[0],
         over_strong=over[1],
         **_costs(field, cheap, strong, share.value),
@@ -203,7 +203,7 @@ def overlap_of(field: Field) -> ErrorOverlap | None:
         rows=int(common.kept.sum()),
         wrong_in_all=int(common.lost.sum()),
         **_doubtful(field, common),
-        oracle=Interval(value=reached.value, low=reached.low, high=reached.high, estimand=ARTEFACT),
+        oracle=Interval.of(reached, ARTEFACT),
         **_pair(field, common),
     )
 

@@ -287,7 +287,7 @@ def _forecast(
     gain = field.gain(tuned, found.candidate)
     if gain is None:
         return None
-    measured = Interval(value=gain.value, low=gain.low, high=gain.high)
+    measured = Interval.of(gain)
     right = right_in(evidence, tuned, bench.ids, bench.targets)
     if right is None or bench.right is None:
         return GainForecast(candidate=tuned, measured=measured)

@@ -56,7 +56,7 @@ def agreement_of(parts: Sequence[Items], labels: Sequence[str]) -> Agreement | N
     return Agreement(
         annotators=len({who for by_whom in shared for who in by_whom}),
         questions=len(shared),
-        pairwise=Interval(value=pairs.value, low=pairs.low, high=pairs.high, estimand=_ESTIMAND),
+        pairwise=Interval.of(pairs, _ESTIMAND),
         alpha=_alpha_interval(counts),
     )
 

@@ -191,11 +191,7 @@ def accuracy(candidate: Measured) -> Interval | None:
         found = Estimate(value=float(right.mean()), low=low, high=high)
     else:
         found = estimate(table)
-    return _named(found, candidate)
-
-
-def _named(found: Estimate, candidate: Measured) -> Interval:
-    return Interval(value=found.value, low=found.low, high=found.high, estimand=candidate.estimand)
+    return Interval.of(found, candidate.estimand)
 
 
 def _macro_f1(candidate: Measured, table: Table) -> Interval:
@@ -204,12 +200,7 @@ def _macro_f1(candidate: Measured, table: Table) -> Interval:
     found = two_way_interval(
         values, rows.clusters_of(table.kept), rows.plain_weights_of(table.kept), AGRESTI_COULL
     )
-    return Interval(
-        value=found.value,
-        low=max(found.low, 0.0),
-        high=min(found.high, 1.0),
-        estimand=candidate.estimand,
-    )
+    return Interval.of(found, candidate.estimand, within=(0.0, 1.0))
 
 
 def _per_class(table: Table) -> tuple[LabelRecord, ...]:

@@ -237,12 +237,7 @@ def _student(n: int) -> float:
 def _per_1k(answer: AnswerCost | None) -> Interval | None:
     if answer is None or not answer.measured:
         return None
-    return Interval(
-        value=1000 * answer.value,
-        low=1000 * answer.low,
-        high=1000 * answer.high,
-        estimand="1,000 answers",
-    )
+    return Interval.of(answer, "1,000 answers", times=1000)
 
 
 def _training_usd(seconds: float | None, rule: Rule) -> float | None:

@@ -12,14 +12,13 @@ from scipy.integrate import trapezoid
 
 from choose.judge.panel.pairs import compared, difference, resampled
 from choose.judge.panel.score_tables import (
-    ARTEFACT,
     CLEAN,
     MISSING,
-    RETRAINING,
     Measured,
     Rows,
     Table,
     coded,
+    estimand_of,
 )
 from choose.judge.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval
 from choose.judge.stats.metrics import UNUSABLE, Codes
@@ -90,12 +89,7 @@ def _slope(tables: dict[float, Table], fixed: bool) -> Interval | None:
         rows.weights_of(kept),
         (float(pull[0]), float(-pull[0])),
     )
-    return Interval(
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        estimand=RETRAINING if len(draws) > 1 else ARTEFACT,
-    )
+    return Interval.of(found, estimand_of(len(draws)))
 
 
 def _breakdown(candidate: Measured, tables: dict[float, Table]) -> float | None:
@@ -108,13 +102,7 @@ def _breakdown(candidate: Measured, tables: dict[float, Table]) -> float | None:
 
 
 def _interval(table: Table) -> Interval:
-    found = estimate(table)
-    return Interval(
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        estimand=RETRAINING if table.whole.sum() > 1 else ARTEFACT,
-    )
+    return Interval.of(estimate(table), estimand_of(int(table.whole.sum())))
 
 
 def curve_of(candidate: Measured) -> tuple[CurvePoint, ...]:
@@ -209,12 +197,8 @@ def _selective_point(table: Table, stated: Floats, right: Floats, coverage: floa
         table.rows.plain_weights_of(table.kept),
         AGRESTI_COULL,
     )
-    about = RETRAINING if len(columns) > 1 else ARTEFACT
-    low, high = max(found.low, 0.0), min(found.high, 1.0)
-    return CoveragePoint(
-        coverage=coverage,
-        accuracy=Interval(value=found.value, low=low, high=high, estimand=about),
-    )
+    accuracy = Interval.of(found, estimand_of(len(columns)), within=(0.0, 1.0))
+    return CoveragePoint(coverage=coverage, accuracy=accuracy)
 
 
 def accuracy_rows(stated: Floats, right: Floats, coverage: float) -> Floats:

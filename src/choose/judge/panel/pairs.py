@@ -15,6 +15,7 @@ from choose.judge.panel.score_tables import (
     Panel,
     Rows,
     Table,
+    estimand_of,
     table_of,
 )
 from choose.judge.stats.intervals import two_way_interval
@@ -145,7 +146,6 @@ def _side_by_side(a: Measured, b: Measured) -> tuple[Floats, Floats]:
 def record_of(a: str, b: str, found: Difference, drawn: bool) -> Pair:
     """Return a difference as it stands in the decision record, undeclared."""
     repeated = "a new pool" if drawn else RETRAINING
-    estimand = repeated if max(found.repetitions) > 1 else ARTEFACT
     return Pair(
         a=a,
         b=b,
@@ -154,7 +154,7 @@ def record_of(a: str, b: str, found: Difference, drawn: bool) -> Pair:
         method=found.method,
         rows=found.rows,
         declared=False,
-        difference=Interval(value=found.value, low=found.low, high=found.high, estimand=estimand),
+        difference=Interval.of(found, estimand_of(max(found.repetitions), repeated)),
     )
 
 
@@ -175,9 +175,7 @@ def mean_on(table: Table, mask: Mask) -> tuple[Interval, int] | None:
     scores = table.right[kept]
     scores = scores[:, ~np.isnan(scores).any(axis=0)]
     found = two_way_interval(scores, table.rows.clusters_of(kept), table.rows.weights_of(kept))
-    about = RETRAINING if scores.shape[1] > 1 else ARTEFACT
-    interval = Interval(value=found.value, low=found.low, high=found.high, estimand=about)
-    return interval, int(kept.sum())
+    return Interval.of(found, estimand_of(scores.shape[1])), int(kept.sum())
 
 
 def lost(
@@ -198,8 +196,7 @@ def lost(
 
 def recorded(found: Difference) -> Interval:
     """Return a paired difference as it stands in the record."""
-    about = RETRAINING if max(found.repetitions) > 1 else ARTEFACT
-    return Interval(value=found.value, low=found.low, high=found.high, estimand=about)
+    return Interval.of(found, estimand_of(max(found.repetitions)))
 
 
 def _only(scores: Floats, mask: Mask) -> Floats:

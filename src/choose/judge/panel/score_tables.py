@@ -152,6 +152,11 @@ ARTEFACT = "this artefact"
 RETRAINING = "retraining on this pool"
 
 
+def estimand_of(repetitions: int, repeated: str = RETRAINING) -> str:
+    """Return what an interval is about: `repeated`, or the one artefact if nothing was."""
+    return repeated if repetitions > 1 else ARTEFACT
+
+
 @dataclass(frozen=True)
 class Measured:
     """Everything that was measured of one candidate.
@@ -194,9 +199,8 @@ class Measured:
     @property
     def estimand(self) -> str:
         """Return what its intervals are about."""
-        if self.repetitions < 2:
-            return ARTEFACT
-        return f"a new pool of {self.pool} labels" if self.drawn else RETRAINING
+        repeated = f"a new pool of {self.pool} labels" if self.drawn else RETRAINING
+        return estimand_of(self.repetitions, repeated)
 
 
 @dataclass(frozen=True)
