@@ -12,7 +12,7 @@ from choose.judge.decision.more_labels import rise
 from choose.judge.decision.robust_choice import halves, under_noise, under_views
 from choose.judge.decision.rows_needed import rows_to_settle
 from choose.judge.evidence import Rule
-from choose.judge.panel.pairs import ASSUMED_SD, about, compared, difference, resampled
+from choose.judge.panel.pairs import ASSUMED_SD, compare, estimand_of_sides, full_pool, other_pool
 from choose.judge.panel.score_tables import ARTEFACT, panel
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import independent_rows
@@ -44,7 +44,7 @@ def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, wh
             if what == "noise"
             else (one.sizes[200], other.sizes[200])
         )
-        found = difference(resampled(one, first), resampled(other, second))
+        found = compare(other_pool(one, first), other_pool(other, second))
         assert found is not None
         certain += found.low > 0 or found.high < 0
         told = paired_difference(first.right, second.right)
@@ -61,9 +61,10 @@ def test_a_rise_from_single_fits_says_what_it_assumes() -> None:
     assert found is not None
     assert found.gained.few
     assert found.estimand.startswith("a new pool of either size (fitted once")
-    sides = compared(laid["probe"]), resampled(laid["probe"], laid["probe"].sizes[200])
-    assert about("a new pool", sides[0]) == ARTEFACT, "no seed changes it, and its pool is whole"
-    assert difference(*sides).error.second == pytest.approx(ASSUMED_SD**2)  # type: ignore[union-attr]
+    sides = full_pool(laid["probe"]), other_pool(laid["probe"], laid["probe"].sizes[200])
+    # No seed changes it, and its pool is whole.
+    assert estimand_of_sides("a new pool", sides[0]) == ARTEFACT
+    assert compare(*sides).error.second == pytest.approx(ASSUMED_SD**2)  # type: ignore[union-attr]
 
 
 def test_a_choice_that_noise_turns_round_is_not_robust() -> None:

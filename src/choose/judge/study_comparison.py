@@ -9,7 +9,7 @@ import numpy as np
 
 from choose.formatting import number, of_100, plural, points
 from choose.judge.decision.contenders import relation
-from choose.judge.panel.pairs import ASSUMED_SD, fitted_once
+from choose.judge.panel.pairs import ASSUMED_SD, estimand_fitted_once
 from choose.judge.panel.score_tables import Measured, Panel, Table
 from choose.judge.stats.intervals import holm
 from choose.judge.stats.metrics import Codes
@@ -140,7 +140,7 @@ def _about(old: Measured, new: Measured, found: Difference, alone: int) -> str:
     drawn = old.drawn or new.drawn
     again = "a new pool in either study" if drawn else "retraining in either study"
     if alone:
-        return fitted_once(again)
+        return estimand_fitted_once(again)
     return again if max(found.repetitions) > 1 else "the two fits as they are"
 
 

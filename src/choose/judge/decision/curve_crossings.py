@@ -15,7 +15,7 @@ import numpy as np
 from choose.judge.decision.contenders import Field
 from choose.judge.measures.curve_fit import Points
 from choose.judge.measures.curve_forecast import LIKELY, Ensemble, horizon, when
-from choose.judge.panel.pairs import Fits, compared, difference, resampled
+from choose.judge.panel.pairs import Side, compare, full_pool, other_pool
 from choose.judge.panel.score_tables import Measured, Table
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
@@ -93,14 +93,14 @@ def _gaps(field: Field, a: Measured, b: Measured) -> Iterator[_Gap]:
     if len(leads) < 2:
         return
     for n, first, second in pairs:
-        found = difference(first, second)
+        found = compare(first, second)
         if found is not None:
             yield _Gap(n, found)
 
 
-def _tables(candidate: Measured) -> dict[int, Fits]:
-    smaller = {n: resampled(candidate, table) for n, table in candidate.sizes.items()}
-    return {**smaller, candidate.pool: compared(candidate)}
+def _tables(candidate: Measured) -> dict[int, Side]:
+    smaller = {n: other_pool(candidate, table) for n, table in candidate.sizes.items()}
+    return {**smaller, candidate.pool: full_pool(candidate)}
 
 
 def _level(table: Table) -> float:

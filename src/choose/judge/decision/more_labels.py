@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from choose.judge.decision.contenders import Field
 from choose.judge.measures.curve_forecast import likely
-from choose.judge.panel.pairs import about, compared, difference, resampled
+from choose.judge.panel.pairs import compare, estimand_of_sides, full_pool, other_pool
 from choose.judge.panel.score_tables import Measured
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
@@ -64,8 +64,8 @@ def rise(candidate: Measured) -> Rise | None:
     sizes = [size for size in candidate.sizes if size <= 0.75 * candidate.pool]
     if candidate.main is None or not sizes or not candidate.info.learns:
         return None
-    sides = compared(candidate), resampled(candidate, candidate.sizes[max(sizes)])
-    gained = difference(*sides)
+    sides = full_pool(candidate), other_pool(candidate, candidate.sizes[max(sizes)])
+    gained = compare(*sides)
     if gained is None:
         return None
     return Rise(
@@ -73,7 +73,7 @@ def rise(candidate: Measured) -> Rise | None:
         fewer=max(sizes),
         labels=candidate.pool,
         gained=gained,
-        estimand=about("a new pool of either size", *sides),
+        estimand=estimand_of_sides("a new pool of either size", *sides),
     )
 
 

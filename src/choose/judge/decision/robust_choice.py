@@ -10,7 +10,7 @@ from choose.formatting import interval, listed, points
 from choose.judge.decision.contenders import Field
 from choose.judge.decision.rows_needed import Case
 from choose.judge.evidence import evened
-from choose.judge.panel.pairs import difference, paired, resampled
+from choose.judge.panel.pairs import compare, compare_scores, other_pool
 from choose.judge.panel.score_tables import CLEAN, Measured, coded
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
@@ -81,7 +81,7 @@ def under_noise(field: Field, name: str) -> tuple[float | None, Reversal | None]
         key = shared[-1]
         highest = max(highest or 0.0, key[1])
         rival, chosen = field.panel[other], field.panel[name]
-        found = difference(resampled(rival, rival.noise[key]), resampled(chosen, mine[key]))
+        found = compare(other_pool(rival, rival.noise[key]), other_pool(chosen, mine[key]))
         where = f"with {100 * key[1]:g} % of the labels made wrong"
         worst = _worse(field.margin(other, name), worst, other, where, found)
     return highest, worst
@@ -114,7 +114,7 @@ def under_even_labels(field: Field, name: str) -> tuple[bool, Reversal | None]:
     other_way = replace(rows, weights=None if rows.even else even, even=not rows.even)
     worst, level = None, 1 - 0.05 / max(1, len(field.names) - 1)
     for other in field.names:
-        found = field.pairs.weighed(other, name, other_way) if other != name else None
+        found = field.pairs.reweighted(other, name, other_way) if other != name else None
         # Each rival is another chance to see a reversal where there is none (Bonferroni).
         if found is not None and found.bounds(level)[0] > 0:
             worst = _worse(field.margin(other, name), worst, other, other_weights(field), found)
@@ -127,8 +127,8 @@ def other_weights(field: Field) -> str:
 
 
 def _compare(field: Field, a: tuple[str, Floats], b: tuple[str, Floats]) -> Difference | None:
-    alone = sum(field.panel[name].repeats and scores.shape[1] < 2 for name, scores in (a, b))
-    return paired(a[1], b[1], field.panel.rows, alone)
+    fitted_once = sum(field.panel[name].repeats and scores.shape[1] < 2 for name, scores in (a, b))
+    return compare_scores(a[1], b[1], field.panel.rows, fitted_once=fitted_once)
 
 
 def _worse(

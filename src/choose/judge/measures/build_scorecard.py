@@ -11,7 +11,7 @@ import numpy as np
 from choose.judge.evidence import Rule
 from choose.judge.measures.robustness import curve_of, estimate, noise_of, selective, stability_of
 from choose.judge.measures.task_change import drop_of, new_class_of, origins_of
-from choose.judge.panel.pairs import lost, mean_on, recorded
+from choose.judge.panel.pairs import accuracy_loss, accuracy_on, interval_of
 from choose.judge.panel.score_tables import CLEAN, Measured, Table, coded
 from choose.judge.stats.intervals import (
     AGRESTI_COULL,
@@ -111,7 +111,7 @@ def stability(candidate: Measured) -> Stability:
     last = new.points[-1] if new is not None else None
     return stability_of(candidate).model_copy(
         update={
-            "temporal_drop": recorded(drop) if drop is not None else None,
+            "temporal_drop": interval_of(drop) if drop is not None else None,
             "origins": origins_of(candidate),
             "new_class": new,
             "new_class_recall": last.recall.value if last is not None else None,
@@ -131,10 +131,10 @@ def _kinds(candidate: Measured) -> tuple[NoiseKindPoint, ...]:
     points = []
     for (kind, rate), table in sorted(candidate.noise.items()):
         assert candidate.main is not None
-        loss, noisy = lost(candidate.main, table), mean_on(table, table.kept)
+        loss, noisy = accuracy_loss(candidate.main, table), accuracy_on(table, table.kept)
         if loss is not None and noisy is not None:
             points.append(
-                NoiseKindPoint(kind=kind, rate=rate, accuracy=noisy[0], loss=recorded(loss))
+                NoiseKindPoint(kind=kind, rate=rate, accuracy=noisy[0], loss=interval_of(loss))
             )
     return tuple(points)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.integrate import trapezoid
 
-from choose.judge.panel.pairs import compared, difference, resampled
+from choose.judge.panel.pairs import compare, full_pool, other_pool
 from choose.judge.panel.score_tables import (
     CLEAN,
     MISSING,
@@ -95,7 +95,7 @@ def _slope(tables: dict[float, Table], fixed: bool) -> Interval | None:
 def _breakdown(candidate: Measured, tables: dict[float, Table]) -> float | None:
     for rate, table in tables.items():
         if rate:
-            lost = difference(compared(candidate), resampled(candidate, table))
+            lost = compare(full_pool(candidate), other_pool(candidate, table))
             if lost is not None and lost.low > BREAKDOWN:
                 return rate
     return None

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from choose.judge.panel.pairs import ASSUMED_SD, lost, mean_on, recorded, scene
+from choose.judge.panel.pairs import (
+    ASSUMED_SD,
+    accuracy_loss,
+    accuracy_on,
+    interval_of,
+    scenario_table,
+)
 from choose.judge.panel.score_tables import Measured, Table
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import Mask, answered, crossed
@@ -22,7 +28,7 @@ def drop_of(candidate: Measured) -> Difference | None:
     any_time, past = _sides(candidate)
     if any_time is None or past is None:
         return None
-    return lost(any_time, past, assumed=_assumed(any_time, past))
+    return accuracy_loss(any_time, past, assumed=_assumed(any_time, past))
 
 
 def origins_of(candidate: Measured) -> tuple[Origin, ...]:
@@ -36,8 +42,8 @@ def _origin(candidate: Measured, cut: float) -> Origin | None:
     if any_time is None or past is None:
         return None
     both = np.asarray(answered(any_time.right) & answered(past.right), dtype=np.bool_)
-    before, after = mean_on(past, both), mean_on(any_time, both)
-    drop = lost(any_time, past, assumed=_assumed(any_time, past))
+    before, after = accuracy_on(past, both), accuracy_on(any_time, both)
+    drop = accuracy_loss(any_time, past, assumed=_assumed(any_time, past))
     if before is None or after is None or drop is None:
         return None
     return Origin(
@@ -46,7 +52,7 @@ def _origin(candidate: Measured, cut: float) -> Origin | None:
         labels=_labels(past),
         past=before[0],
         any_time=after[0],
-        drop=recorded(drop),
+        drop=interval_of(drop),
     )
 
 
@@ -54,7 +60,7 @@ def _sides(candidate: Measured, cut: float | None = None) -> tuple[Table | None,
     """Return the answers after learning from any time and from the past, at one cut or all."""
 
     def side(name: str) -> Table | None:
-        return scene(
+        return scenario_table(
             candidate,
             lambda s: s.kind == "time" and s.learns_from == name and cut in (None, s.cut),
         )
@@ -86,7 +92,7 @@ def new_class_of(candidate: Measured) -> NewClass | None:
     tables = {
         s.examples: table
         for s in sorted(scenarios, key=lambda s: s.examples)
-        if (table := scene(candidate, lambda other, s=s: other == s)) is not None  # type: ignore[misc]
+        if (table := scenario_table(candidate, lambda other, s=s: other == s)) is not None  # type: ignore[misc]
     }
     points = [_point(label, examples, tables) for examples in tables]
     kept = tuple(point for point in points if point is not None)
@@ -96,17 +102,17 @@ def new_class_of(candidate: Measured) -> NewClass | None:
 def _point(label: str, examples: int, tables: dict[int, Table]) -> NewClassPoint | None:
     table = tables[examples]
     theirs = _of(table, label)
-    recall = mean_on(table, theirs)
+    recall = accuracy_on(table, theirs)
     if recall is None:
         return None
     without = tables.get(0) if examples else None
-    loss = lost(without, table, ~theirs) if without is not None else None
+    loss = accuracy_loss(without, table, ~theirs) if without is not None else None
     seconds = [run.fit_seconds for run in table.runs if run.fit_seconds is not None]
     return NewClassPoint(
         examples=examples,
         recall=recall[0],
         recall_rows=recall[1],
-        loss=recorded(loss) if loss is not None else None,
+        loss=interval_of(loss) if loss is not None else None,
         loss_rows=loss.rows if loss is not None else 0,
         fit_seconds=float(np.mean(seconds)) if seconds else None,
     )

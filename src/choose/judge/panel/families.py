@@ -21,7 +21,7 @@ from itertools import combinations
 
 import numpy as np
 
-from choose.judge.panel.pairs import Pairs, record_of
+from choose.judge.panel.pairs import Pairs, pair_record
 from choose.judge.panel.score_tables import Measured, Panel, Rows
 from choose.judge.stats.intervals import deal, holm
 from choose.judge.stats.paired import Difference
@@ -143,7 +143,7 @@ def pair_records(pairs: Pairs, members: Sequence[Measured]) -> tuple[Pair, ...]:
     shown = {frozenset((m.a, m.b)) for m in matches if not m.chosen}
     names = [candidate.info.name for candidate in pairs.panel.scored]
     others = tuple(
-        record_of(a, b, difference, pairs.panel[a].drawn)
+        pair_record(a, b, difference, pairs.panel[a].drawn)
         for a, b in combinations(names, 2)
         if frozenset((a, b)) not in shown and (difference := pairs.difference(a, b))
     )
@@ -151,6 +151,6 @@ def pair_records(pairs: Pairs, members: Sequence[Measured]) -> tuple[Pair, ...]:
 
 
 def _declared(pairs: Pairs, found: Match, p_holm: float) -> Pair:
-    record = record_of(found.a, found.b, found.found, pairs.panel[found.a].drawn)
+    record = pair_record(found.a, found.b, found.found, pairs.panel[found.a].drawn)
     method = f"{record.method}, best of its kind" if found.chosen else record.method
     return record.model_copy(update={"declared": True, "p_holm": p_holm, "method": method})

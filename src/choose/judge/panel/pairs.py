@@ -1,4 +1,4 @@
-"""Fits compared on the same rows, the luck of those that were made once included."""
+"""Two candidates compared on the same rows, with a variance assumed for fits made only once."""
 
 from __future__ import annotations
 
@@ -30,83 +30,118 @@ from choose.types import Floats, Scenario
 ASSUMED_SD = 0.03
 
 
-class Fits(NamedTuple):
-    """Answers of one candidate's fits, and whether another seed or draw could change them."""
+class Side(NamedTuple):
+    """One side of a comparison: scores, and whether another seed or draw could change them."""
 
     table: Table
     varies: bool
 
     @property
-    def alone(self) -> bool:
-        """Return whether one fit stands for all that could have been made."""
+    def fitted_once(self) -> bool:
+        """Return whether the variance between fits was not measured and has to be assumed."""
         return self.varies and int(self.table.whole.sum()) < 2
 
 
-def compared(candidate: Measured) -> Fits:
-    """Return the fits that are compared: clean, on the compared pool.
+def full_pool(candidate: Measured) -> Side:
+    """Return the clean answers after training on the compared pool.
 
     Raises:
         ValueError: if there are none.
     """
     if candidate.main is None:
         raise ValueError(f"{candidate.info.name} answered nothing")
-    return Fits(candidate.main, candidate.repeats)
+    return Side(candidate.main, candidate.repeats)
 
 
-def resampled(candidate: Measured, table: Table) -> Fits:
-    """Return fits on a smaller or a noised pool: what is drawn decides what is learnt."""
-    return Fits(table, candidate.info.learns)
+def other_pool(candidate: Measured, table: Table) -> Side:
+    """Return answers after training on a smaller or noised pool, which depends on the draw."""
+    return Side(table, candidate.info.learns)
 
 
-def difference(a: Fits, b: Fits) -> Difference | None:
-    """Return the accuracy of a minus that of b, or None where they share no row."""
-    return paired(*common(a.table, b.table), a.table.rows, a.alone + b.alone)
+def compare(
+    a: Side, b: Side, rows: Rows | None = None, *, shared_draws: bool = False
+) -> Difference | None:
+    """Return the accuracy of a minus that of b, or None where they share no row.
 
-
-def paired(x: Floats, y: Floats, rows: Rows, alone: int) -> Difference | None:
-    """Compare (rows, repetitions) scores of which so many sides were fitted once, none to two.
-
-    None where they share no row.
+    Args:
+        a: first side.
+        b: second side, on the same rows.
+        rows: with the weights to compare by; those of the tables unless given.
+        shared_draws: use only the repetitions of both sides where there are several.
     """
-    if not (answered(x) & answered(y)).any():
-        return None
-    luck = ASSUMED_SD**2
-    return paired_difference(x, y, rows.clusters, weights_for(x, y, rows), luck * alone, luck)
+    x, y = side_by_side(a.table, b.table, shared_draws)
+    return compare_scores(x, y, rows or a.table.rows, fitted_once=a.fitted_once + b.fitted_once)
 
 
-def weights_for(x: Floats, y: Floats, rows: Rows) -> Floats | None:
-    """Return (n,) weights of the rows on which two sides are compared, or None."""
-    if rows.weights is None and not rows.even:
-        return None
-    return rows.weights_on(aligned(x, y)[2])
+def compare_scores(x: Floats, y: Floats, rows: Rows, *, fitted_once: int) -> Difference | None:
+    """Compare (rows, repetitions) scores; the variance between fits is assumed for some sides.
+
+    Args:
+        x: scores of the first side, NaN where missing.
+        y: scores of the second side.
+        rows: the rows of both.
+        fitted_once: how many sides have one fit though others could differ, 0 to 2.
+    """
+    variance = ASSUMED_SD**2
+    return _difference(x, y, rows, variance * fitted_once, variance)
 
 
-def about(repeated: str, *sides: Fits) -> str:
-    """Return what an interval is about: `repeated`, unless nothing was repeated."""
-    if not any(side.alone for side in sides):
-        return repeated if any(side.varies for side in sides) else ARTEFACT
-    return fitted_once(repeated)
+def accuracy_loss(
+    before: Table, after: Table, mask: Mask | None = None, assumed: float = 0.0
+) -> Difference | None:
+    """Return accuracy of `before` minus that of `after`, or None where they share no row.
+
+    Args:
+        before: first side.
+        after: second side, on the same rows.
+        mask: rows to compare on; all unless given.
+        assumed: variance to add for fits that were not varied.
+    """
+    x, y = side_by_side(before, after)
+    if mask is not None:
+        x, y = (np.where(mask[:, None], side, np.nan) for side in (x, y))
+    return _difference(x, y, before.rows, assumed)
 
 
-def fitted_once(estimand: str) -> str:
-    """Say of an interval that it rests on an assumption about the luck of a fit."""
-    return f"{estimand} (fitted once: a spread of {100 * ASSUMED_SD:g} points is assumed)"
-
-
-def common(first: Table, second: Table) -> tuple[Floats, Floats]:
-    """Return the scores of two tables with their repetitions side by side, NaN where missing.
+def side_by_side(a: Table, b: Table, shared_draws: bool = False) -> tuple[Floats, Floats]:
+    """Return the scores of two tables with one column per repetition of either, NaN where missing.
 
     A table with one repetition keeps it, so that it is compared with each one of the other.
     """
-    if 1 in (len(first.draws), len(second.draws)):
-        return first.right, second.right
-    draws = sorted({*first.draws, *second.draws})
-    return first.spread(draws), second.spread(draws)
+    if 1 in (len(a.draws), len(b.draws)):
+        return a.right, b.right
+    if shared_draws and len(shared := sorted({*a.draws} & {*b.draws})) > 1:
+        return a.of_draws(shared), b.of_draws(shared)
+    draws = sorted({*a.draws, *b.draws})
+    return a.spread(draws), b.spread(draws)
+
+
+def _difference(
+    x: Floats, y: Floats, rows: Rows, assumed: float, expected: float = 0.0
+) -> Difference | None:
+    if not (answered(x) & answered(y)).any():
+        return None
+    weights = None
+    if rows.weights is not None or rows.even:
+        weights = rows.weights_on(aligned(x, y)[2])
+    return paired_difference(x, y, rows.clusters, weights, assumed, expected)
+
+
+def estimand_of_sides(repeated: str, *sides: Side) -> str:
+    """Return what an interval is about: `repeated`, unless no other fit could differ."""
+    if any(side.fitted_once for side in sides):
+        return estimand_fitted_once(repeated)
+    return repeated if any(side.varies for side in sides) else ARTEFACT
+
+
+def estimand_fitted_once(repeated: str) -> str:
+    """Return the estimand of an interval that assumes the variance between fits."""
+    return f"{repeated} (fitted once: a spread of {100 * ASSUMED_SD:g} points is assumed)"
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Differences between candidates of one panel, each computed once."""
+    """Differences between the candidates of one panel, each computed once."""
 
     panel: Panel
     known: dict[tuple[str, str], Difference | None] = field(default_factory=dict)
@@ -114,51 +149,40 @@ class Pairs:
     def difference(self, a: str, b: str) -> Difference | None:
         """Return accuracy of a minus b, or None where they share no row."""
         if (a, b) not in self.known:
-            found = self._difference(self.panel[a], self.panel[b], self.panel.rows)
-            self.known[a, b] = found
-            self.known[b, a] = found.turned() if found else None
+            difference = self.reweighted(a, b, self.panel.rows)
+            self.known[a, b] = difference
+            self.known[b, a] = difference.turned() if difference else None
         return self.known[a, b]
 
-    def weighed(self, a: str, b: str, rows: Rows) -> Difference | None:
-        """Return the same with other weights of the rows."""
-        return self._difference(self.panel[a], self.panel[b], rows)
-
-    def _difference(self, a: Measured, b: Measured, rows: Rows) -> Difference | None:
-        if a.main is None or b.main is None:
+    def reweighted(self, a: str, b: str, rows: Rows) -> Difference | None:
+        """Return the difference with other weights of the rows."""
+        first, second = self.panel[a], self.panel[b]
+        if first.main is None or second.main is None:
             return None
-        x, y = _side_by_side(a, b)
-        return paired(x, y, rows, compared(a).alone + compared(b).alone)
+        # On drawn pools both sides train on the same rows in a repetition, which correlates them.
+        return compare(full_pool(first), full_pool(second), rows, shared_draws=first.drawn)
 
 
-def _side_by_side(a: Measured, b: Measured) -> tuple[Floats, Floats]:
-    assert a.main is not None
-    assert b.main is not None
-    if 1 in (len(a.main.draws), len(b.main.draws)):
-        return a.main.right, b.main.right
-    common = sorted({*a.main.draws} & {*b.main.draws})
-    # On drawn pools both sides learn from the same rows in a repetition, so that luck is shared.
-    if a.drawn and len(common) > 1:
-        return a.main.of_draws(common), b.main.of_draws(common)
-    draws = sorted({*a.main.draws, *b.main.draws})
-    return a.main.spread(draws), b.main.spread(draws)
-
-
-def record_of(a: str, b: str, found: Difference, drawn: bool) -> Pair:
+def pair_record(a: str, b: str, difference: Difference, drawn: bool) -> Pair:
     """Return a difference as it stands in the decision record, undeclared."""
-    repeated = "a new pool" if drawn else RETRAINING
     return Pair(
         a=a,
         b=b,
-        p=found.p,
+        p=difference.p,
         p_holm=None,
-        method=found.method,
-        rows=found.rows,
+        method=difference.method,
+        rows=difference.rows,
         declared=False,
-        difference=Interval.of(found, estimand_of(max(found.repetitions), repeated)),
+        difference=interval_of(difference, "a new pool" if drawn else RETRAINING),
     )
 
 
-def scene(candidate: Measured, wanted: Callable[[Scenario], bool]) -> Table | None:
+def interval_of(difference: Difference, repeated: str = RETRAINING) -> Interval:
+    """Return a paired difference as it stands in the record."""
+    return Interval.of(difference, estimand_of(max(difference.repetitions), repeated))
+
+
+def scenario_table(candidate: Measured, wanted: Callable[[Scenario], bool]) -> Table | None:
     """Return a candidate's answers in the scenarios wanted, over their parts and repetitions."""
     if candidate.everywhere is None:
         return None
@@ -166,38 +190,13 @@ def scene(candidate: Measured, wanted: Callable[[Scenario], bool]) -> Table | No
     return table_of(runs, candidate.everywhere)
 
 
-def mean_on(table: Table, mask: Mask) -> tuple[Interval, int] | None:
-    """Return the accuracy on some of the rows, and how many of them were asked."""
+def accuracy_on(table: Table, mask: Mask) -> tuple[Interval, int] | None:
+    """Return the accuracy on some of the rows, and how many of them were answered."""
     base = answered(table.right) & mask
     if not base.any():
         return None
     kept = whole_rows(table.right, base) & base
     scores = table.right[kept]
     scores = scores[:, ~np.isnan(scores).any(axis=0)]
-    found = two_way_interval(scores, table.rows.clusters_of(kept), table.rows.weights_of(kept))
-    return Interval.of(found, estimand_of(scores.shape[1])), int(kept.sum())
-
-
-def lost(
-    before: Table, after: Table, mask: Mask | None = None, assumed: float = 0.0
-) -> Difference | None:
-    """Return how much accuracy `before` has over `after` on the rows that both were asked.
-
-    `assumed` is variance to add for fits that were not varied.
-    """
-    first, second = common(before, after)
-    if mask is not None:
-        first, second = _only(first, mask), _only(second, mask)
-    if not (answered(first) & answered(second)).any():
-        return None
-    weights = weights_for(first, second, before.rows)
-    return paired_difference(first, second, before.rows.clusters, weights, assumed)
-
-
-def recorded(found: Difference) -> Interval:
-    """Return a paired difference as it stands in the record."""
-    return Interval.of(found, estimand_of(max(found.repetitions)))
-
-
-def _only(scores: Floats, mask: Mask) -> Floats:
-    return np.where(mask[:, None], scores, np.nan)
+    accuracy = two_way_interval(scores, table.rows.clusters_of(kept), table.rows.weights_of(kept))
+    return Interval.of(accuracy, estimand_of(scores.shape[1])), int(kept.sum())

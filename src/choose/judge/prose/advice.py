@@ -30,7 +30,7 @@ from choose.judge.decision.rows_needed import (
 from choose.judge.evidence import strong
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.robustness import estimate
-from choose.judge.panel.pairs import difference, resampled
+from choose.judge.panel.pairs import compare, other_pool
 from choose.judge.prose.failures import failure_steps, overlap_steps
 from choose.judge.prose.headline import best_cheaper
 from choose.judge.prose.labels import (
@@ -143,8 +143,8 @@ def _fewer_labels(case: Case) -> Iterator[str]:
         if not shared or other is chosen:
             continue
         fewest = shared[0]
-        found = difference(
-            resampled(other, other.sizes[fewest]), resampled(chosen, chosen.sizes[fewest])
+        found = compare(
+            other_pool(other, other.sizes[fewest]), other_pool(chosen, chosen.sizes[fewest])
         )
         if found and found.low > 0 and found.value >= case.margin:
             yield f"With {plural(fewest, 'label')}, {gain(other.info.name, case.name, found)}."
