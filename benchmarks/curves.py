@@ -25,7 +25,7 @@ from tempfile import gettempdir
 
 import numpy as np
 
-from choose.data.stratify import ordered
+from choose.data.stratify import sampling_order
 from choose.judge.measures.curve_fit import Points
 from choose.judge.measures.curve_forecast import ensemble
 from choose.judge.stats.intervals import Luck, wilson
@@ -258,14 +258,14 @@ def _measure(
     learner = _Learner(candidate, cache, asked)
     by_id = {row.id: row for row in pool}
     targets = {row.id: row.target for row in pool}
-    quarter = ordered(targets, targets, 1000 + replication)[: len(pool) // 4]
+    quarter = sampling_order(targets, targets, 1000 + replication)[: len(pool) // 4]
     sizes = tuple(max(round(f * len(quarter)), 2) for f in FRACTIONS)
 
     def right(ids: Sequence[str]) -> np.ndarray:
         return learner.right([by_id[id] for id in ids])
 
-    within = [ordered(quarter, targets, draw) for draw in range(DRAWS)]
-    across = [ordered(targets, targets, draw) for draw in range(DRAWS)]
+    within = [sampling_order(quarter, targets, draw) for draw in range(DRAWS)]
+    across = [sampling_order(targets, targets, draw) for draw in range(DRAWS)]
     return Fits(
         sizes=sizes,
         inside=np.array([[right(order[:n]) for order in within] for n in sizes[:-1]]),

@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from choose.data.scenarios import Drawn, drawn, place_of
+from choose.data.scenarios import Split, make_split, split_spec
 from choose.models.prompting.local_model import calibration_rows
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_ENCODER
@@ -224,14 +224,14 @@ def fit_units(work: Work, dataset: Dataset) -> int:
 def asked_units(work: Work, dataset: Dataset) -> int:
     """Return how many rows are asked, those that calibrate a prompted model among them."""
     if work.trial.strategy in ("prompt", "retrieval"):
-        pool = drawn(dataset, place_of(work.trial, dataset)).pool
+        pool = make_split(dataset, split_spec(work.trial, dataset)).pool
         return work.asked + len(calibration_rows(pool))
     return work.asked
 
 
 def job_of(work: Work, dataset: Dataset) -> dict[str, Any]:
     """Return the job of one naive process for a trial; a dear one's is a sample."""
-    trial, rows = work.trial, drawn(dataset, place_of(work.trial, dataset))
+    trial, rows = work.trial, make_split(dataset, split_spec(work.trial, dataset))
     asked = work.run.asked["clean", 0]
     job = {
         "strategy": trial.strategy,
@@ -261,7 +261,7 @@ def _schedule(trial: Trial, dataset: Dataset) -> Any:
     return plan(trial.train_size, classes, rate, trial.params.get("epochs"))
 
 
-def _prompts(trial: Trial, dataset: Dataset, rows: Drawn, asked: Sequence[str]) -> dict[str, Any]:
+def _prompts(trial: Trial, dataset: Dataset, rows: Split, asked: Sequence[str]) -> dict[str, Any]:
     """Return the very tokens that choose puts to the model, and what it makes of them."""
     from choose.models.prompting.prompter import prompter_for
 

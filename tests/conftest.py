@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from choose.cli import main
-from choose.data.splits import divide
+from choose.data.splits import build_dataset
 from choose.types import Dataset, Example
 
 # The user's own cache of weights and the real sets may be used; no other setting may leak in.
@@ -93,7 +93,7 @@ def toy() -> Dataset:
         for i, texts in enumerate(zip(*TOY.values(), strict=True))
         for label, text in zip(TOY, texts, strict=True)
     ]
-    return divide("toy", rows)
+    return build_dataset("toy", rows)
 
 
 @pytest.fixture(scope="session")

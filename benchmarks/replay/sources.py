@@ -9,7 +9,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from choose.data.stratify import interleaved
+from choose.data.stratify import stratified_order
 from choose.data.task import task_from
 from choose.types import Dataset, Example, Fold
 
@@ -35,7 +35,7 @@ class Source:
     @cached_property
     def _order(self) -> tuple[str, ...]:
         targets = {row.id: row.target for row in self.test}
-        return interleaved(list(targets), targets, "asked")
+        return stratified_order(list(targets), targets, "asked")
 
     def dataset(self, asked: Sequence[str]) -> Dataset:
         """Return the set with these test rows as its questions."""

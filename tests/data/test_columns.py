@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from choose.data.columns import examples_from, maybe_group
+from choose.data.columns import examples_from, group_hint
 from choose.data.readers.dates import parse_dates
 from choose.data.readers.table_file import read_table
 from choose.errors import DataError
@@ -66,7 +66,7 @@ def test_text_columns_are_joined_with_a_blank_line() -> None:
 def test_authors_are_suggested_and_not_taken_for_groups() -> None:
     [row] = rows("text,label,author\nhi,a,ann\n")
     assert row.group is None
-    assert maybe_group(read_table("a.csv")) == "author"
+    assert group_hint(read_table("a.csv")) == "author"
 
 
 def test_ids_that_repeat_or_lack_are_replaced_by_row_numbers() -> None:

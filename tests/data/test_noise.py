@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from choose.data.noise import KINDS, Kind, add_noise, similarity_of_labels
-from choose.data.stratify import pool_for
+from choose.data.noise import KINDS, Kind, add_noise, label_similarity
+from choose.data.stratify import training_pool
 from choose.errors import StudyError
 from choose.types import Dataset, Example
 
@@ -89,8 +89,8 @@ def test_rates_above_what_confusion_allows_spill_over_to_the_other_labels() -> N
 
 
 def test_similar_texts_are_the_default_confusion(toy: Dataset) -> None:
-    pool = pool_for(toy, 0, 0, None)
-    alike = similarity_of_labels(pool, toy.task.labels)
+    pool = training_pool(toy, 0, 0, None)
+    alike = label_similarity(pool, toy.task.labels)
     assert alike.shape == (4, 4)
     assert np.allclose(alike.sum(axis=1), 1)
     assert alike[0, 2] == max(alike[0, 1:])  # card_arrival and lost_card share their card

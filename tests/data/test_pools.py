@@ -1,4 +1,4 @@
-"""Pools are drawn once, shared by plan and run, and bounded in memory."""
+"""Pools are make_split once, shared by plan and run, and bounded in memory."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from choose.api.compare import run_study
 from choose.api.plan import resolve
 from choose.data import pools as module
 from choose.data.pools import Pools
-from choose.data.scenarios import Drawn, Place, drawn
+from choose.data.scenarios import Split, SplitSpec, make_split
 from choose.types import STANDARD, Dataset
 from support.studies import dataset, write_csv
 
 
 @pytest.fixture
-def draws(monkeypatch: pytest.MonkeyPatch) -> Counter[Place]:
-    counts: Counter[Place] = Counter()
+def draws(monkeypatch: pytest.MonkeyPatch) -> Counter[SplitSpec]:
+    counts: Counter[SplitSpec] = Counter()
 
-    def counted(rows: Dataset, place: Place) -> Drawn:
+    def counted(rows: Dataset, place: SplitSpec) -> Split:
         counts[place] += 1
-        return drawn(rows, place)
+        return make_split(rows, place)
 
-    monkeypatch.setattr(module, "drawn", counted)
+    monkeypatch.setattr(module, "make_split", counted)
     return counts
 
 
 def test_a_plan_and_its_run_draw_each_pool_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draws: Counter[Place]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draws: Counter[SplitSpec]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     study = resolve(
@@ -42,9 +42,9 @@ def test_a_plan_and_its_run_draw_each_pool_once(
     assert set(draws.values()) == {1}
 
 
-def test_only_the_pools_used_last_are_kept(draws: Counter[Place]) -> None:
+def test_only_the_pools_used_last_are_kept(draws: Counter[SplitSpec]) -> None:
     data = dataset()
-    first, second, third = (Place(fold, 0, None, STANDARD) for fold in range(3))
+    first, second, third = (SplitSpec(fold, 0, None, STANDARD) for fold in range(3))
     pools = Pools(data, limit=2 * len(data.examples))
     for place in (first, second, first, third, first, second):
         pools.at(place)
@@ -53,7 +53,7 @@ def test_only_the_pools_used_last_are_kept(draws: Counter[Place]) -> None:
 
 def test_a_caller_may_reorder_its_pool() -> None:
     pools = Pools(dataset())
-    place = Place(0, 0, None, STANDARD)
+    place = SplitSpec(0, 0, None, STANDARD)
     before = list(pools.at(place).pool)
     pools.at(place).pool.reverse()
     assert pools.at(place).pool == before

@@ -7,9 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from choose.check.drift import thirds_of
+from choose.check.drift import periods_of
+from choose.data.duplicates import (
+    conflicting_texts,
+    count_duplicates,
+    duplicates_across,
+    duplicates_within,
+    index_texts,
+)
 from choose.data.duplicates import count_conflicts as counted_conflicts
-from choose.data.duplicates import count_repeats, repeats_across, repeats_within, torn, twins_of
 from choose.data.languages import NO_LETTERS, UNKNOWN, language_of, languages_of
 from choose.data.personal_data import hints_by_row, hints_of
 from choose.data.profile import balance_of, lengths_of
@@ -38,7 +44,7 @@ def test_each_row_counts_once_under_its_closest_likeness() -> None:
         f"{LONG} again",
         "nothing like the others",
     )
-    repeats = repeats_within(found, twins_of(found))
+    repeats = duplicates_within(found, index_texts(found))
     assert [(r.id, r.likeness) for r in repeats] == [
         ("r0", "exact"),
         ("r1", "exact"),
@@ -46,7 +52,7 @@ def test_each_row_counts_once_under_its_closest_likeness() -> None:
         ("r3", "near"),
         ("r4", "near"),
     ]
-    counts = count_repeats(repeats, chain=3)
+    counts = count_duplicates(repeats, chain=3)
     assert (counts.exact, counts.normalised, counts.near, counts.all) == (2, 1, 2, 5)
     assert {r.id: r.of for r in repeats}["r4"] == "r3"
 
@@ -59,7 +65,7 @@ def test_across_counts_test_rows_only_and_names_the_pool_row() -> None:
         Example(id="t2", text="fresh", target="x"),
         Example(id="t3", text=f"{LONG} please", target="x"),
     ]
-    found = repeats_across(asked, pool, twins_of([*pool, *asked]))
+    found = duplicates_across(asked, pool, index_texts([*pool, *asked]))
     assert [(r.id, r.likeness, r.of) for r in found] == [
         ("t0", "normalised", "r0"),
         ("t3", "near", "r2"),
@@ -67,7 +73,7 @@ def test_across_counts_test_rows_only_and_names_the_pool_row() -> None:
 
 
 def test_conflicts_count_what_nobody_can_answer() -> None:
-    found = torn(rows("a  b", "A b", "a B", "c", "c", "d", targets="xxyxyx"))
+    found = conflicting_texts(rows("a  b", "A b", "a B", "c", "c", "d", targets="xxyxyx"))
     counts = counted_conflicts(found)
     assert (counts.texts, counts.rows, counts.lost) == (2, 5, 2)
 
@@ -234,7 +240,7 @@ def dated(count: int, days: int = 1) -> list[Example]:
 
 
 def test_thirds_are_apart_in_time_and_name_new_labels() -> None:
-    found = thirds_of(dated(90))
+    found = periods_of(dated(90))
     assert found is not None
     assert (len(found.early), len(found.late)) == (30, 30)
     assert max(e.timestamp for e in found.early) < min(e.timestamp for e in found.late)
@@ -242,7 +248,7 @@ def test_thirds_are_apart_in_time_and_name_new_labels() -> None:
 
 
 def test_no_thirds_without_enough_dates() -> None:
-    assert thirds_of(dated(59)) is None
-    assert thirds_of(dated(90, days=90)) is None
+    assert periods_of(dated(59)) is None
+    assert periods_of(dated(90, days=90)) is None
     few = dated(90)
-    assert thirds_of([*few, *rows(*["undated"] * 10)]) is None
+    assert periods_of([*few, *rows(*["undated"] * 10)]) is None

@@ -13,9 +13,9 @@ from choose.api.plan import plan_trials
 from choose.api.study_evidence import evidence_of
 from choose.data.noise import add_noise
 from choose.data.pools import Pools
-from choose.data.scenarios import CUTS, Place, drawn, new_class, origins, timeline
-from choose.data.splits import divide
-from choose.data.stratify import pool_for
+from choose.data.scenarios import ORIGINS, SplitSpec, make_split, new_class, origins, timeline
+from choose.data.splits import build_dataset
+from choose.data.stratify import training_pool
 from choose.errors import StudyError
 from choose.files import digest_rows
 from choose.judge.measures.task_change import drop_of
@@ -60,7 +60,7 @@ def rows(
 
 def data(test: bool = False, **how: object) -> Dataset:
     found = rows(**how)  # type: ignore[arg-type]
-    return divide("dated", found[80:], found[:80]) if test else divide("dated", found)
+    return build_dataset("dated", found[80:], found[:80]) if test else build_dataset("dated", found)
 
 
 def at(cut: float, learns_from: str = "past", parts: int = 1, **more: object) -> Scenario:
@@ -72,12 +72,12 @@ def withheld(examples: int, **more: object) -> Scenario:
 
 
 @pytest.mark.parametrize("per_day", [1, 7])
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("cut", ORIGINS)
 def test_nothing_from_the_future_or_the_same_moment_is_learnt_from(
     cut: float, per_day: int
 ) -> None:
     what = data(per_day=per_day)
-    past = drawn(what, Place(0, 0, None, at(cut)))
+    past = make_split(what, SplitSpec(0, 0, None, at(cut)))
     newest = max(e.timestamp for e in past.pool)  # type: ignore[type-var]
     oldest = min(what.examples[id].timestamp for id in past.questions)  # type: ignore[type-var]
     assert newest < oldest  # type: ignore[operator]
@@ -89,8 +89,10 @@ def test_nothing_from_the_future_or_the_same_moment_is_learnt_from(
 def test_both_sides_of_a_cut_ask_the_same_rows_after_the_same_number(limit: int) -> None:
     what = data()
     for cut in origins(what):
-        past = drawn(what, Place(0, 1, None, at(cut, rows=limit)))
-        halves = [drawn(what, Place(h, 1, None, at(cut, "any", 2, rows=limit))) for h in (0, 1)]
+        past = make_split(what, SplitSpec(0, 1, None, at(cut, rows=limit)))
+        halves = [
+            make_split(what, SplitSpec(h, 1, None, at(cut, "any", 2, rows=limit))) for h in (0, 1)
+        ]
         assert sorted(id for half in halves for id in half.questions) == sorted(past.questions)
         for half, other in (halves, halves[::-1]):
             assert len(half.pool) == len(past.pool) == (limit or len(past.pool))
@@ -102,19 +104,24 @@ def test_both_sides_of_a_cut_ask_the_same_rows_after_the_same_number(limit: int)
 
 def test_slices_never_overlap_and_repetitions_draw_other_rows() -> None:
     what = data(per_day=3)
-    asked = [id for cut in CUTS for id in drawn(what, Place(0, 0, None, at(cut))).questions]
+    asked = [
+        id for cut in ORIGINS for id in make_split(what, SplitSpec(0, 0, None, at(cut))).questions
+    ]
     assert len(asked) == len(set(asked))
-    pools = [{e.id for e in drawn(what, Place(0, d, None, at(0.5, "any", 2))).pool} for d in (0, 1)]
+    pools = [
+        {e.id for e in make_split(what, SplitSpec(0, d, None, at(0.5, "any", 2))).pool}
+        for d in (0, 1)
+    ]
     assert pools[0] != pools[1]
-    whole = [drawn(what, Place(0, d, None, at(0.5))).pool for d in (0, 1)]
+    whole = [make_split(what, SplitSpec(0, d, None, at(0.5))).pool for d in (0, 1)]
     assert whole[0] == whole[1]
 
 
 def test_a_cluster_never_straddles_a_cut() -> None:
     grouped = [replace(e, group=f"g{int(e.id[1:]) % 50}") for e in rows()]
-    what = divide("grouped", grouped)
+    what = build_dataset("grouped", grouped)
     for scenario in (at(0.5, ask=10), at(0.5, "any", 2, ask=10)):
-        found = drawn(what, Place(0, 0, None, scenario))
+        found = make_split(what, SplitSpec(0, 0, None, scenario))
         groups = {what.examples[id].group for id in found.questions}
         assert found.pool
         assert groups.isdisjoint(e.group for e in found.pool)
@@ -125,7 +132,7 @@ def test_with_a_test_part_only_rows_that_are_learnt_from_are_asked_over_time() -
     pool = set(what.folds[0].pool)
     assert {e.id for e in timeline(what)} == pool
     for cut in origins(what):
-        found = drawn(what, Place(0, 0, None, at(cut)))
+        found = make_split(what, SplitSpec(0, 0, None, at(cut)))
         assert pool.issuperset(found.questions)
         assert pool.issuperset(e.id for e in found.pool)
 
@@ -133,29 +140,29 @@ def test_with_a_test_part_only_rows_that_are_learnt_from_are_asked_over_time() -
 def test_rows_without_dates_have_no_origin() -> None:
     assert origins(data(dated=False)) == ()
     few = [replace(e, timestamp=None if int(e.id[1:]) % 10 == 0 else e.timestamp) for e in rows()]
-    assert origins(divide("gaps", few)) == ()
+    assert origins(build_dataset("gaps", few)) == ()
     assert origins(data(count=120)) == ()
-    assert origins(data()) == CUTS
+    assert origins(data()) == ORIGINS
 
 
 def test_the_withheld_class_is_absent_then_comes_back_nested() -> None:
     what = data()
     for fold in range(len(what.folds)):
-        places = [drawn(what, Place(fold, 0, None, withheld(k))) for k in (0, 1, 5, 20)]
+        places = [make_split(what, SplitSpec(fold, 0, None, withheld(k))) for k in (0, 1, 5, 20)]
         theirs = [{e.id for e in p.pool if e.target == "violet"} for p in places]
         assert [len(t) for t in theirs] == [0, 1, 5, 20]
         assert theirs[1] < theirs[2] < theirs[3]
         others = [[e.id for e in p.pool if e.target != "violet"] for p in places]
         assert all(o == others[0] for o in others)
         assert {p.questions for p in places} == {what.folds[fold].questions}
-    again = drawn(what, Place(0, 1, None, withheld(5))).pool
-    first = drawn(what, Place(0, 0, None, withheld(5))).pool
+    again = make_split(what, SplitSpec(0, 1, None, withheld(5))).pool
+    first = make_split(what, SplitSpec(0, 0, None, withheld(5))).pool
     assert {e.id for e in again} != {e.id for e in first}
 
 
 def test_few_questions_are_half_of_the_new_class() -> None:
     what = data(test=True)
-    asked = drawn(what, Place(0, 0, None, withheld(5, ask=16))).questions
+    asked = make_split(what, SplitSpec(0, 0, None, withheld(5, ask=16))).questions
     labels = [what.examples[id].target for id in asked]
     assert len(asked) == 16
     assert labels.count("violet") == 8
@@ -165,8 +172,8 @@ def test_the_class_that_appears_last_is_withheld_despite_a_stray_label() -> None
     found = rows()
     oldest = min(found, key=lambda e: e.timestamp)  # type: ignore[arg-type, return-value]
     stray = [replace(e, target="violet") if e is oldest else e for e in found]
-    assert new_class(divide("stray", stray)) == "violet"
-    assert new_class(divide("stray", stray), besides="violet") != "violet"
+    assert new_class(build_dataset("stray", stray)) == "violet"
+    assert new_class(build_dataset("stray", stray), besides="violet") != "violet"
 
 
 def test_without_dates_a_class_of_median_size_is_withheld() -> None:
@@ -177,16 +184,16 @@ def test_without_dates_a_class_of_median_size_is_withheld() -> None:
         for label, count in sizes.items()
         for i in range(count)
     ]
-    assert new_class(divide("sizes", some)) == "c"
+    assert new_class(build_dataset("sizes", some)) == "c"
     assert new_class(words()) is None  # too few rows of any class
-    assert new_class(divide("two", [e for e in some if e.target != "b"])) is None
+    assert new_class(build_dataset("two", [e for e in some if e.target != "b"])) is None
 
 
 def test_a_pool_asked_of_itself_asks_each_row_once_after_a_fit_on_others() -> None:
     what = data(test=True)
     pool, tested = set(what.folds[0].pool), set(what.folds[0].questions)
     scenario = Scenario(kind="inner", parts=5)
-    parts = [drawn(what, Place(part, 0, None, scenario)) for part in range(5)]
+    parts = [make_split(what, SplitSpec(part, 0, None, scenario)) for part in range(5)]
     asked = [id for part in parts for id in part.questions]
     assert sorted(asked) == sorted(pool)
     for part in parts:
@@ -195,11 +202,11 @@ def test_a_pool_asked_of_itself_asks_each_row_once_after_a_fit_on_others() -> No
         assert ids.isdisjoint(tested)
         shares = [what.examples[id].target for id in part.questions].count("red") / 64
         assert 0.2 < shares < 0.4
-    few = drawn(what, Place(0, 0, None, Scenario(kind="inner", ask=30)))
+    few = make_split(what, SplitSpec(0, 0, None, Scenario(kind="inner", ask=30)))
     assert len(few.questions) == 30
     assert len(few.pool) == len(pool) - 30
     # More rows than there are cannot be asked, or nothing would be left to learn from.
-    small = drawn(what, Place(0, 0, None, Scenario(kind="inner", rows=60, ask=100)))
+    small = make_split(what, SplitSpec(0, 0, None, Scenario(kind="inner", rows=60, ask=100)))
     assert (len(small.questions), len(small.pool)) == (30, 30)
 
 
@@ -210,7 +217,7 @@ def test_keys_of_standard_and_noise_trials_are_of_their_pools_and_questions_alon
     for trial in (job.trial for job in jobs):
         fold = what.folds[trial.fold]
         size = trial.train_size if trial.train_size < len(fold.pool) else None
-        pool = pool_for(what, trial.fold, trial.draw if size else 0, size)
+        pool = training_pool(what, trial.fold, trial.draw if size else 0, size)
         if trial.scenario.kind == "noise":
             noise, rate = trial.scenario.noise, trial.scenario.rate
             pool = add_noise(pool, what.task.labels, noise, rate, trial.draw)
@@ -227,7 +234,7 @@ def test_a_run_on_data_without_dates_has_the_jobs_it_had() -> None:
 
 def test_dear_candidates_are_asked_little_and_nothing_is_trained_for_the_pool_alone() -> None:
     scenes = Scenes(
-        rows=0, folds=5, thorough=False, inner=True, origins=CUTS, label="x", examples=20
+        rows=0, folds=5, thorough=False, inner=True, origins=ORIGINS, label="x", examples=20
     )
 
     class Tuned(fakes.Slow):
@@ -337,7 +344,7 @@ def test_a_world_that_renames_its_things_drifts_and_one_that_does_not_holds_stil
     ]
     drops = {}
     for name, some in (("still", still), ("renamed", renamed)):
-        store = run_all(divide(name, some), tmp_path / name, ("time",))
+        store = run_all(build_dataset(name, some), tmp_path / name, ("time",))
         found = drop_of(panel(evidence_of(store))["tfidf"])
         assert found is not None
         assert found.rows == 160
@@ -361,7 +368,7 @@ def test_the_sample_tickets_drift(tmp_path: Path) -> None:
     drop = card.stability.temporal_drop
     assert drop is not None
     assert drop.value > 0.02
-    assert [origin.cut for origin in card.stability.origins] == list(CUTS)
+    assert [origin.cut for origin in card.stability.origins] == list(ORIGINS)
     gate = next(g for g in found.gates if g.name == "task stable")
     assert gate.evidence.startswith("Asked 241 rows that come after those it learnt from, tfidf")
 

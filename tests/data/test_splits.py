@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from choose.data.duplicates import alike, normalised, twins_of
-from choose.data.load import load_dataset, name_of
-from choose.data.splits import Options, divide
-from choose.data.stratify import interleaved, ordered, pool_for, sample
+from choose.data.duplicates import index_texts, normalised, similar_pairs
+from choose.data.load import dataset_name, load_dataset
+from choose.data.splits import SplitOptions, build_dataset
+from choose.data.stratify import sampling_order, stratified_order, stratified_sample, training_pool
 from choose.errors import DataError, StudyError
 from choose.study.config import DataSection, TaskSection
 from choose.types import Dataset, Example
@@ -76,7 +76,7 @@ def test_groups_and_repeated_texts_never_straddle(
 ) -> None:
     rows = [Example(id=str(i), text=t, target=y, group=g) for i, (t, y, g) in enumerate(drawn)]
     try:
-        dataset = divide("any", rows, options=Options(folds=folds))
+        dataset = build_dataset("any", rows, options=SplitOptions(folds=folds))
     except DataError:
         return  # one label only, or rows that hang together too much to be divided
     check_no_straddling(dataset)
@@ -88,16 +88,16 @@ def test_near_duplicates_share_a_cluster() -> None:
     text = " ".join(words)
     rows = [*many(30), row(100, "l0", text), row(101, "l1", text.upper() + "!!")]
     rows.append(row(102, "l0", " ".join([*words[:-1], "changed"])))
-    dataset = divide("near", rows)
+    dataset = build_dataset("near", rows)
     assert set(dataset.clusters) == {"r100", "r101", "r102"}
     assert len(set(dataset.clusters.values())) == 1
     check_no_straddling(dataset)
 
 
 def test_folds_and_test_rows_can_be_chosen() -> None:
-    dataset = divide("n", many(90, 3), options=Options(folds=3, test_rows=30))
+    dataset = build_dataset("n", many(90, 3), options=SplitOptions(folds=3, test_rows=30))
     assert any("30 of 90 labelled rows are asked" in said for said in dataset.findings)
-    whole = divide("n", many(90, 3), options=Options(folds=3))
+    whole = build_dataset("n", many(90, 3), options=SplitOptions(folds=3))
     assert not any("--test-rows" in said for said in whole.findings)
     assert [len(f.pool) for f in dataset.folds] == [60, 60, 60]
     assert len(dataset.asked) == 30
@@ -109,16 +109,16 @@ def test_folds_and_test_rows_can_be_chosen() -> None:
 
 
 def test_the_division_does_not_depend_on_chance_and_does_on_the_seed() -> None:
-    assert divide("n", many(60)) == divide("n", many(60))
-    other = divide("n", many(60), options=Options(seed=1))
-    assert other.folds != divide("n", many(60)).folds
-    assert other.fingerprint != divide("n", many(60)).fingerprint
+    assert build_dataset("n", many(60)) == build_dataset("n", many(60))
+    other = build_dataset("n", many(60), options=SplitOptions(seed=1))
+    assert other.folds != build_dataset("n", many(60)).folds
+    assert other.fingerprint != build_dataset("n", many(60)).fingerprint
 
 
 def test_a_template_that_chains_most_rows_does_not_stop_the_study() -> None:
     words = [f"w{i}" for i in range(60)]
     rows = [row(i, f"l{i % 2}", " ".join(words[i : i + 40])) for i in range(20)]
-    dataset = divide("chain", rows)
+    dataset = build_dataset("chain", rows)
     assert "20 rows are near-duplicates of one another in a chain" in found(dataset, "chain")
     assert len(dataset.folds) == 5
 
@@ -127,27 +127,27 @@ def test_a_template_that_chains_most_rows_does_not_stop_the_study() -> None:
 
 
 def test_from_5000_rows_on_a_stratified_part_is_held_out() -> None:
-    dataset = divide("big", many(5_000, 4))
+    dataset = build_dataset("big", many(5_000, 4))
     [fold] = dataset.folds
     assert dataset.division == "held-out"
     assert (len(fold.pool), len(fold.questions)) == (4_000, 1_000)
     assert set(Counter(dataset.examples[id].target for id in fold.questions).values()) == {250}
-    assert len(divide("big", many(5_000), options=Options(test_rows=300)).asked) == 300
-    assert len(divide("big", many(5_000), options=Options(folds=2)).folds) == 2
+    assert len(build_dataset("big", many(5_000), options=SplitOptions(test_rows=300)).asked) == 300
+    assert len(build_dataset("big", many(5_000), options=SplitOptions(folds=2)).folds) == 2
 
 
 def test_the_held_out_part_is_capped() -> None:
-    dataset = divide("huge", many(16_000))
+    dataset = build_dataset("huge", many(16_000))
     assert len(dataset.asked) == 3_000
     with pytest.raises(StudyError, match="Allowed here: 2 to 2,500"):
-        divide("big", many(5_000), options=Options(test_rows=4_000))
+        build_dataset("big", many(5_000), options=SplitOptions(test_rows=4_000))
 
 
 def test_groups_stay_whole_in_a_held_out_part() -> None:
     rows = [
         row(i, f"l{i % 2}", f"number{i} says word{i * 7}", group=str(i // 5)) for i in range(5_000)
     ]
-    dataset = divide("groups", rows)
+    dataset = build_dataset("groups", rows)
     check_no_straddling(dataset)
     assert 900 <= len(dataset.asked) <= 1_000
 
@@ -159,7 +159,7 @@ def test_pool_rows_shadowed_by_a_test_row_are_left_out_and_test_rows_stay() -> N
     pool = [*many(20), row(50, "l0", "the same text"), row(51, "l1", "other thing", group="g")]
     test = [row(0, "l0", "The SAME  text!"), row(60, "l1", "unseen thing", group="g")]
     test.append(row(61, "l1", "something quite different"))
-    dataset = divide("t", pool, test)
+    dataset = build_dataset("t", pool, test)
     [fold] = dataset.folds
     assert fold.questions == ("test:r0", "test:r60", "test:r61")
     assert not {"r50", "r51"} & set(dataset.examples)
@@ -170,10 +170,10 @@ def test_pool_rows_shadowed_by_a_test_row_are_left_out_and_test_rows_stay() -> N
 
 def test_test_rows_are_a_stratified_sample_in_the_order_of_the_file() -> None:
     test = [row(100 + i, f"l{i % 4 == 0:d}", f"asked{i} about{i}") for i in range(100)]
-    dataset = divide("t", many(40), test, Options(test_rows=40))
+    dataset = build_dataset("t", many(40), test, SplitOptions(test_rows=40))
     assert list(dataset.asked) == sorted(dataset.asked, key=lambda id: int(id[1:]))
     assert Counter(dataset.examples[id].target for id in dataset.asked) == {"l0": 30, "l1": 10}
-    assert dataset == divide("t", many(40), test, Options(test_rows=40))
+    assert dataset == build_dataset("t", many(40), test, SplitOptions(test_rows=40))
     said = next(said for said in dataset.findings if "--test-rows" in said)
     assert said.startswith(f"40 of {len(test)} labelled rows are asked")
     assert f"the other {len(test) - 40} needs no labelling" in said
@@ -181,7 +181,7 @@ def test_test_rows_are_a_stratified_sample_in_the_order_of_the_file() -> None:
 
 def test_labels_of_the_test_file_join_the_task_and_are_reported() -> None:
     test = [row(100, "l0", "asked this"), row(101, "new", "asked that"), row(102, "new", "and so")]
-    dataset = divide("t", many(40), test)
+    dataset = build_dataset("t", many(40), test)
     assert dataset.task.labels == ("l0", "l1", "new")
     assert dataset.findings[0].startswith(
         "1 label has no row to learn from where it is asked ('new')"
@@ -191,13 +191,13 @@ def test_labels_of_the_test_file_join_the_task_and_are_reported() -> None:
 
 def test_what_contradicts_a_test_file_is_refused() -> None:
     with pytest.raises(StudyError, match="--folds"):
-        divide("t", many(20), many(20), Options(folds=3))
+        build_dataset("t", many(20), many(20), SplitOptions(folds=3))
     with pytest.raises(DataError, match="20 of 20 rows to learn from stand in the test file"):
-        divide("t", many(20), many(20))
+        build_dataset("t", many(20), many(20))
     with pytest.raises(DataError, match="No label of the test file occurs"):
-        divide("t", many(20), [row(90, "x"), row(91, "x")])
+        build_dataset("t", many(20), [row(90, "x"), row(91, "x")])
     with pytest.raises(DataError, match="At least 2"):
-        divide("t", many(20), [row(90, "l0")])
+        build_dataset("t", many(20), [row(90, "l0")])
 
 
 # --- what is refused
@@ -219,13 +219,13 @@ def test_what_contradicts_a_test_file_is_refused() -> None:
 )
 def test_rows_that_cannot_be_divided_are_refused(rows: list[Example], says: str) -> None:
     with pytest.raises(DataError, match=says):
-        divide("bad", rows)
+        build_dataset("bad", rows)
 
 
 def test_a_fold_without_choice_is_refused() -> None:
     rows = [row(i, f"l{i // 6}", f"t{i} u{i}", group=f"{i // 6}") for i in range(12)]
     with pytest.raises(DataError, match="only one label to learn from"):
-        divide("bad", rows, options=Options(folds=2))
+        build_dataset("bad", rows, options=SplitOptions(folds=2))
 
 
 # --- what is reported
@@ -241,14 +241,14 @@ def test_findings_are_plain_sentences_with_counts() -> None:
         row(104, "rare", "hardly ever seen thing"),
         row(105, "l0", "long " * 300),
     ]
-    dataset = divide("f", rows)
+    dataset = build_dataset("f", rows)
     assert "r100" not in dataset.examples
     assert (
         found(dataset, "without a text") == "1 row of the file without a text left out: row r100."
     )
     assert "row r101" in found(dataset, "without a label")
     assert "rows r102 and r103" in found(dataset, "more than one label")
-    assert "at least 1 row cannot" in found(dataset, "more than one label")
+    assert "at least 1 row" in found(dataset, "more than one label")
     assert found(dataset, "share their text").startswith("2 rows share their text")
     assert "('rare')" in found(dataset, "fewer than 5 rows")
     assert "the longest 300" in found(dataset, "longer than 256 words")
@@ -257,23 +257,23 @@ def test_findings_are_plain_sentences_with_counts() -> None:
 
 def test_a_label_that_one_group_holds_cannot_be_learnt_where_it_is_asked() -> None:
     rows = [*many(40), *(row(90 + i, "vip", f"vip{i} v{i}", group="g") for i in range(3))]
-    dataset = divide("g", rows)
+    dataset = build_dataset("g", rows)
     assert "('vip')" in dataset.findings[0]
     assert "3 rows wrongly" in dataset.findings[0]
 
 
 def test_ids_in_findings_are_plain_text() -> None:
     rows = [*many(30), Example(id="\x1b[31m" + "x" * 100, text=" ", target="l0")]
-    assert "\x1b" not in found(divide("ids", rows), "without a text")
-    assert len(found(divide("ids", rows), "without a text")) < 120
+    assert "\x1b" not in found(build_dataset("ids", rows), "without a text")
+    assert len(found(build_dataset("ids", rows), "without a text")) < 120
 
 
 def test_uneven_and_sorted_files_are_reported() -> None:
     rows = [row(i, "most" if i < 90 else "least", f"t{i} u{i}") for i in range(100)]
-    dataset = divide("s", rows)
+    dataset = build_dataset("s", rows)
     assert "'most' has 90% of the rows" in found(dataset, "uneven")
     assert "shuffled" in found(dataset, "sorted by label")
-    assert not any("sorted" in finding for finding in divide("u", many(100)).findings)
+    assert not any("sorted" in finding for finding in build_dataset("u", many(100)).findings)
 
 
 # --- pools
@@ -286,18 +286,18 @@ IDS = st.dictionaries(st.text(max_size=4), st.sampled_from("abcd"), min_size=1, 
 def test_an_order_holds_each_row_once_whatever_the_order_it_was_given(
     targets: dict[str, str], draw: int, random: object
 ) -> None:
-    order = ordered(targets, targets, draw)
+    order = sampling_order(targets, targets, draw)
     shuffled = list(targets)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert sorted(order) == sorted(targets)
-    assert ordered(shuffled, targets, draw) == order
+    assert sampling_order(shuffled, targets, draw) == order
 
 
 @given(IDS, st.integers(0, 5))
 def test_every_prefix_covers_the_classes_and_is_stratified(
     targets: dict[str, str], draw: int
 ) -> None:
-    order, totals = ordered(targets, targets, draw), Counter(targets.values())
+    order, totals = sampling_order(targets, targets, draw), Counter(targets.values())
     assert {targets[id] for id in order[: len(totals)]} == set(totals)
     for size in range(len(totals), len(order) + 1):
         counts = Counter(targets[id] for id in order[:size])
@@ -309,7 +309,7 @@ def test_every_prefix_covers_the_classes_and_is_stratified(
 @given(IDS, st.integers(1, 80))
 def test_a_sample_is_stratified_and_keeps_the_order(targets: dict[str, str], limit: int) -> None:
     ids = list(targets)
-    chosen = sample(ids, targets, limit, "s")
+    chosen = stratified_sample(ids, targets, limit, "s")
     assert len(chosen) == min(limit, len(ids))
     assert list(chosen) == [id for id in ids if id in set(chosen)]
     totals, counts = Counter(targets.values()), Counter(targets[id] for id in chosen)
@@ -320,19 +320,22 @@ def test_a_sample_is_stratified_and_keeps_the_order(targets: dict[str, str], lim
 def test_a_rare_class_is_sampled_at_its_rate() -> None:
     targets = {str(i): "rare" if i < 2 else "most" for i in range(100)}
     hits = sum(
-        any(targets[id] == "rare" for id in interleaved(sorted(targets), targets, f"s{seed}")[:10])
+        any(
+            targets[id] == "rare"
+            for id in stratified_order(sorted(targets), targets, f"s{seed}")[:10]
+        )
         for seed in range(400)
     )
     assert 0.12 < hits / 400 < 0.28
 
 
 def test_smaller_pools_are_prefixes_and_draws_differ(toy: Dataset) -> None:
-    whole = pool_for(toy, 1, 0, None)
+    whole = training_pool(toy, 1, 0, None)
     assert tuple(e.id for e in whole) == toy.folds[1].pool
-    assert pool_for(toy, 1, 0, 8) == whole[:8]
-    assert pool_for(toy, 1, 3, 8) == pool_for(toy, 1, 3, 16)[:8]
-    assert pool_for(toy, 1, 3, 8) != whole[:8]
-    assert {e.target for e in pool_for(toy, 1, 3, 4)} == set(toy.task.labels)
+    assert training_pool(toy, 1, 0, 8) == whole[:8]
+    assert training_pool(toy, 1, 3, 8) == training_pool(toy, 1, 3, 16)[:8]
+    assert training_pool(toy, 1, 3, 8) != whole[:8]
+    assert {e.target for e in training_pool(toy, 1, 3, 4)} == set(toy.task.labels)
 
 
 # --- near-duplicates
@@ -354,7 +357,7 @@ def test_the_prefix_filter_finds_exactly_what_brute_force_finds(texts: list[str]
     cosines = (vectors @ vectors.T).toarray()
     for threshold in (0.5, 0.9):
         near = np.argwhere(np.triu(cosines >= threshold - 1e-9, k=1))
-        assert sorted(map(tuple, alike(texts, threshold).tolist())) == sorted(
+        assert sorted(map(tuple, similar_pairs(texts, threshold).tolist())) == sorted(
             map(tuple, near.tolist())
         )
 
@@ -368,7 +371,7 @@ def test_ten_thousand_rows_are_compared_quickly() -> None:
         for _ in range(10_000)
     ]
     start = time.perf_counter()
-    twins_of([Example(id=str(i), text=text, target="a") for i, text in enumerate(texts)])
+    index_texts([Example(id=str(i), text=text, target="a") for i, text in enumerate(texts)])
     assert time.perf_counter() - start < 10
 
 
@@ -396,9 +399,9 @@ def load(**data: object) -> Dataset:
 
 
 def test_a_folder_names_a_set_whose_file_says_nothing() -> None:
-    assert name_of("/data/banking77/train.csv") == "banking77"
-    assert name_of("tickets.csv") == "tickets"
-    assert name_of("sample:tickets") == "tickets"
+    assert dataset_name("/data/banking77/train.csv") == "banking77"
+    assert dataset_name("tickets.csv") == "tickets"
+    assert dataset_name("sample:tickets") == "tickets"
 
 
 def test_one_file_is_not_both_pool_and_test() -> None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from choose.data.scenarios import Place, drawn
-from choose.data.splits import divide
+from choose.data.scenarios import SplitSpec, make_split
+from choose.data.splits import build_dataset
 from choose.errors import StrategyError, StudyError
 from choose.study.candidates import candidates_of
 from choose.study.config import CandidateSection, Grid, Models, Study
@@ -89,13 +89,13 @@ def test_candidates_share_pools_and_noise() -> None:
 
 def test_smaller_pools_are_prefixes_and_noise_is_nested() -> None:
     data = dataset()
-    small = [e.id for e in drawn(data, Place(0, 1, 10, STANDARD)).pool]
-    large = [e.id for e in drawn(data, Place(0, 1, 30, STANDARD)).pool]
+    small = [e.id for e in make_split(data, SplitSpec(0, 1, 10, STANDARD)).pool]
+    large = [e.id for e in make_split(data, SplitSpec(0, 1, 30, STANDARD)).pool]
     assert large[:10] == small
-    clean = drawn(data, Place(0, 0, None, STANDARD)).pool
+    clean = make_split(data, SplitSpec(0, 0, None, STANDARD)).pool
     flips = []
     for rate in (0.1, 0.4):
-        noisy = drawn(data, Place(0, 0, None, Scenario(kind="noise", rate=rate))).pool
+        noisy = make_split(data, SplitSpec(0, 0, None, Scenario(kind="noise", rate=rate))).pool
         flips.append({a.id for a, b in zip(clean, noisy, strict=True) if a.target != b.target})
     assert flips[0] < flips[1]
 
@@ -152,7 +152,7 @@ def test_bare_numbers_leave_language_models_out_with_a_reason() -> None:
         replace(e, target=str(["fruit", "tool", "weather"].index(e.target)))
         for e in dataset().examples.values()
     ]
-    field = candidates_of(Study(), divide("numbers", rows).task)
+    field = candidates_of(Study(), build_dataset("numbers", rows).task)
     names = {c.name for c in field.candidates}
     assert not names & {"prompt", "few-shot", "retrieval"}
     assert {"majority", "tfidf", "probe", "knn", "lora"} <= names

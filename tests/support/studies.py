@@ -10,7 +10,7 @@ from choose.api.compare import Outcome, run_study
 from choose.api.plan import plan_trials, resolve
 from choose.conformance import pool
 from choose.data.pools import Pools
-from choose.data.splits import divide
+from choose.data.splits import build_dataset
 from choose.study.config import CandidateSection, Grid, Study
 from choose.study.grid import Job
 from choose.study.study_file import Overrides
@@ -33,7 +33,7 @@ thorough = true
 
 
 def dataset(rows: int = 60) -> Dataset:
-    return divide("words", pool(seed=3, rows=rows))
+    return build_dataset("words", pool(seed=3, rows=rows))
 
 
 def study(*strategies: str, **grid: object) -> Study:

@@ -81,7 +81,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     Raises:
         ChooseError: if the rows cannot be read, used or divided.
     """
-    from choose.data.load import divided, read_rows
+    from choose.data.load import dataset_from, read_rows
     from choose.judge.evidence import USUAL_MARGIN
     from choose.judge.sample_size import reach_of
     from choose.study.draft import Found
@@ -89,7 +89,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
 
     study = resolve(data, None, overrides)
     rows = read_rows(study.data)
-    dataset = divided(rows, study.data, study.task)
+    dataset = dataset_from(rows, study.data, study.task)
     clusters = [dataset.clusters.get(id, f"alone {id}") for id in dataset.asked]
     reach = reach_of(clusters, study.goal.margin or USUAL_MARGIN)
     return drafted(

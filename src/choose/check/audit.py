@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from time import perf_counter
 
-from choose.check.facts import Looked
+from choose.check.facts import Facts
 from choose.check.lines import lines_of
 from choose.data.duplicates import count_conflicts
-from choose.data.load import divided, read_rows
+from choose.data.load import dataset_from, read_rows
 from choose.data.personal_data import hints_of
 from choose.data.readers.delimited import listed, rows_named, short
 from choose.formatting import plural, points, rounded
@@ -20,7 +20,7 @@ from choose.schema.plan import USUAL, Reach
 from choose.study.config import Study
 
 
-def issues_of(looked: Looked) -> tuple[Issue, ...]:
+def issues_of(looked: Facts) -> tuple[Issue, ...]:
     """List the rows; texts are not in it."""
     label = {e.id: e.target for e in looked.all}
     return (
@@ -36,7 +36,7 @@ def issues_of(looked: Looked) -> tuple[Issue, ...]:
     )
 
 
-def _leak_issue(looked: Looked, label: dict[str, str]) -> Iterator[Issue]:
+def _leak_issue(looked: Facts, label: dict[str, str]) -> Iterator[Issue]:
     for repeat in looked.across or ():
         yield Issue(
             row=repeat.id,
@@ -47,7 +47,7 @@ def _leak_issue(looked: Looked, label: dict[str, str]) -> Iterator[Issue]:
         )
 
 
-def _conflict_issue(looked: Looked) -> Iterator[Issue]:
+def _conflict_issue(looked: Facts) -> Iterator[Issue]:
     for same in looked.torn:
         for row in same:
             other = next(e for e in same if e.target != row.target)
@@ -61,7 +61,7 @@ def _conflict_issue(looked: Looked) -> Iterator[Issue]:
             )
 
 
-def _suspect_issue(looked: Looked) -> Iterator[Issue]:
+def _suspect_issue(looked: Facts) -> Iterator[Issue]:
     found = looked.audit
     for rank, suspect in enumerate(found.suspects if found else ()):
         assert found is not None
@@ -75,7 +75,7 @@ def _suspect_issue(looked: Looked) -> Iterator[Issue]:
         )
 
 
-def _repeats(looked: Looked, label: dict[str, str]) -> Iterator[Issue]:
+def _repeats(looked: Facts, label: dict[str, str]) -> Iterator[Issue]:
     for repeat in looked.within:
         yield Issue(
             row=repeat.id,
@@ -86,7 +86,7 @@ def _repeats(looked: Looked, label: dict[str, str]) -> Iterator[Issue]:
         )
 
 
-def _rare_issue(looked: Looked) -> Iterator[Issue]:
+def _rare_issue(looked: Facts) -> Iterator[Issue]:
     few = set(looked.balance.few)
     for e in looked.all:
         if e.target in few:
@@ -108,14 +108,14 @@ SECRETS = ("key or token", "payment card number")
 WANTED = 20
 
 
-def steps_of(looked: Looked) -> tuple[Step, ...]:
+def steps_of(looked: Facts) -> tuple[Step, ...]:
     """Return at most three steps; secrets come before everything."""
     found = [step for step in _all(looked) if step.points >= LEAST]
     found.sort(key=lambda step: -step.points)
     return (*_secrets(looked), *found)[:MOST]
 
 
-def _all(looked: Looked) -> Iterator[Step]:
+def _all(looked: Facts) -> Iterator[Step]:
     yield from _leak_step(looked)
     yield from _conflict_step(looked)
     yield from _suspect_step(looked)
@@ -123,7 +123,7 @@ def _all(looked: Looked) -> Iterator[Step]:
     yield from _rare_step(looked)
 
 
-def _secrets(looked: Looked) -> Iterator[Step]:
+def _secrets(looked: Facts) -> Iterator[Step]:
     rows = {id for id, kind in looked.personal if kind in SECRETS}
     if rows:
         yield Step(
@@ -135,7 +135,7 @@ def _secrets(looked: Looked) -> Iterator[Step]:
         )
 
 
-def _leak_step(looked: Looked) -> Iterator[Step]:
+def _leak_step(looked: Facts) -> Iterator[Step]:
     if not looked.across or looked.test is None:
         return
     share = len(looked.across) / len(looked.test)
@@ -149,7 +149,7 @@ def _leak_step(looked: Looked) -> Iterator[Step]:
     )
 
 
-def _conflict_step(looked: Looked) -> Iterator[Step]:
+def _conflict_step(looked: Facts) -> Iterator[Step]:
     found = count_conflicts(looked.torn)
     if not found.texts:
         return
@@ -164,7 +164,7 @@ def _conflict_step(looked: Looked) -> Iterator[Step]:
     )
 
 
-def _suspect_step(looked: Looked) -> Iterator[Step]:
+def _suspect_step(looked: Facts) -> Iterator[Step]:
     found = looked.audit
     if found is None or not found.suspected:
         return
@@ -187,7 +187,7 @@ def _suspect_step(looked: Looked) -> Iterator[Step]:
     )
 
 
-def _size(looked: Looked) -> Iterator[Step]:
+def _size(looked: Facts) -> Iterator[Step]:
     found = looked.reach
     short_of = (found.usual if found.usual is not None else 1.0) - found.margin
     if short_of <= 0:
@@ -216,7 +216,7 @@ def _size(looked: Looked) -> Iterator[Step]:
     )
 
 
-def _rare_step(looked: Looked) -> Iterator[Step]:
+def _rare_step(looked: Facts) -> Iterator[Step]:
     few = looked.balance.few
     if not few:
         return
@@ -238,12 +238,14 @@ def check_set(study: Study) -> tuple[Check, dict[str, str]]:
     """
     start = perf_counter()
     rows = read_rows(study.data)
-    looked = Looked(rows, divided(rows, study.data, study.task), study.goal.margin or USUAL_MARGIN)
+    looked = Facts(
+        rows, dataset_from(rows, study.data, study.task), study.goal.margin or USUAL_MARGIN
+    )
     record = _record(looked, start)
     return record, {e.id: e.text for e in looked.all}
 
 
-def _record(looked: Looked, start: float) -> Check:
+def _record(looked: Facts, start: float) -> Check:
     dataset, (within, across) = looked.dataset, looked.repeats
     read = len(looked.rows.pool) + len(looked.rows.test or ())
     steps = steps_of(looked)

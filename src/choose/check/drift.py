@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from choose.data.profile import FEW
-from choose.data.scenarios import DATED, FEWEST
+from choose.data.scenarios import MIN_DATED, MIN_ROWS
 from choose.judge.stats.intervals import wilson
 from choose.schema.base import Interval
 from choose.schema.check import MixChange, TextChange
@@ -21,7 +21,7 @@ from choose.types import Example
 
 
 @dataclass(frozen=True, slots=True)
-class Thirds:
+class Periods:
     """Rows of the earliest and the latest third; every early row is older than every late one.
 
     `appeared` and `vanished` are labels with five rows or more in one third and none in the other.
@@ -33,18 +33,18 @@ class Thirds:
     vanished: tuple[str, ...]
 
 
-def thirds_of(rows: Collection[Example]) -> Thirds | None:
+def periods_of(rows: Collection[Example]) -> Periods | None:
     """Split the rows by time; None where too few of them have a date, or dates are too coarse."""
     dated = sorted((e for e in rows if e.timestamp is not None), key=_when)
-    if len(dated) < max(DATED * len(rows), 3 * FEWEST):
+    if len(dated) < max(MIN_DATED * len(rows), 3 * MIN_ROWS):
         return None
     size = len(dated) // 3
     last, first = _when(dated[size])[0], _when(dated[-size - 1])[0]
     early = [e for e in dated[: size + 1] if _when(e)[0] < last]
     late = [e for e in dated[-size - 1 :] if _when(e)[0] > first]
-    if min(len(early), len(late)) < FEWEST:
+    if min(len(early), len(late)) < MIN_ROWS:
         return None
-    return Thirds(early, late, _new(late, early), _new(early, late))
+    return Periods(early, late, _new(late, early), _new(early, late))
 
 
 def _new(here: list[Example], there: list[Example]) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def _when(example: Example) -> tuple[datetime, str]:
 _PERMUTATIONS = 2_000
 
 
-def mix_change(before: Sequence[str], after: Sequence[str]) -> MixChange:
+def label_drift(before: Sequence[str], after: Sequence[str]) -> MixChange:
     """Compare the labels of two sets of rows; the permutations are seeded."""
     names, codes = np.unique([*before, *after], return_inverse=True)
     first = np.arange(len(codes)) < len(before)
@@ -74,7 +74,7 @@ def mix_change(before: Sequence[str], after: Sequence[str]) -> MixChange:
     return MixChange(distance=found, expected=float(drawn.mean()), p=p)
 
 
-def text_change(scores: npt.ArrayLike, later: Sequence[bool]) -> TextChange:
+def text_drift(scores: npt.ArrayLike, later: Sequence[bool]) -> TextChange:
     """Return the area under the ROC curve of out-of-fold scores.
 
     The interval is DeLong's (1988), Wilson's on the smaller set where all are told apart, and

@@ -10,24 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from choose.check.drift import mix_change, text_change, thirds_of
+from choose.check.drift import label_drift, periods_of, text_drift
 from choose.check.tokens import token_counts
 from choose.data.duplicates import (
-    Repeat,
-    Twins,
+    Duplicate,
+    TextIndex,
     clusters_of,
-    count_repeats,
-    repeats_across,
-    repeats_within,
-    torn,
-    twins_of,
+    conflicting_texts,
+    count_duplicates,
+    duplicates_across,
+    duplicates_within,
+    index_texts,
 )
 from choose.data.languages import languages_of
 from choose.data.load import Rows
 from choose.data.personal_data import hints_by_row
 from choose.data.profile import balance_of, lengths_of
 from choose.data.splits import usable_rows
-from choose.data.stratify import folds_of, ordered
+from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.label_audit import audit
 from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of
 from choose.judge.sample_size import reach_of
@@ -55,7 +55,7 @@ def settings_for(rows: Iterable[Example], unspaced: bool) -> dict[str, Any]:
     return {"pairs": False, "characters": unspaced}
 
 
-def out_of_fold(
+def out_of_fold_runs(
     task: Task,
     rows: Mapping[str, Example],
     clusters: Mapping[str, str],
@@ -63,13 +63,13 @@ def out_of_fold(
 ) -> tuple[Run, ...]:
     """Answer every row once, by a fit on the folds that hold neither it nor its cluster."""
     targets = {e.id: e.target for e in rows.values()}
-    parts = folds_of(list(targets), targets, clusters, FOLDS, seed=0)
+    parts = stratified_folds(list(targets), targets, clusters, FOLDS, seed=0)
     return tuple(
         _run(task, rows, targets, part, fold, settings) for fold, part in enumerate(parts) if part
     )
 
 
-def evidence_from(dataset: Dataset, runs: tuple[Run, ...]) -> Evidence:
+def evidence_of(dataset: Dataset, runs: tuple[Run, ...]) -> Evidence:
     """Hand the answers to the judge as a study of one cheap candidate."""
     cls = find(NAME)
     info = CandidateInfo(name=NAME, strategy=NAME, family=cls.family, learns=cls.learns)
@@ -96,7 +96,9 @@ def _run(
     settings: Mapping[str, Any],
 ) -> Run:
     out = set(asked)
-    pool = [rows[id] for id in ordered((id for id in targets if id not in out), targets, draw=0)]
+    pool = [
+        rows[id] for id in sampling_order((id for id in targets if id not in out), targets, draw=0)
+    ]
     strategy = build(NAME, seed=0, **settings)
     strategy.fit(task, pool)
     answers = strategy.predict([rows[id].item() for id in asked])
@@ -123,7 +125,7 @@ _LATER = Task(labels=("earlier", "later"), names=("earlier", "later"))
 
 
 @dataclass(frozen=True)
-class Looked:
+class Facts:
     """The rows as read and as divided, and what they show; each fact is found once."""
 
     rows: Rows
@@ -146,19 +148,21 @@ class Looked:
         return [*self.pool, *(self.test or ())]
 
     @cached_property
-    def twins(self) -> Twins:
+    def twins(self) -> TextIndex:
         """Return which texts are the same or nearly so."""
-        return twins_of(self.all)
+        return index_texts(self.all)
 
     @cached_property
-    def within(self) -> list[Repeat]:
+    def within(self) -> list[Duplicate]:
         """Return the rows that repeat another of the same file."""
-        return repeats_within(self.pool, self.twins) + repeats_within(self.test or [], self.twins)
+        return duplicates_within(self.pool, self.twins) + duplicates_within(
+            self.test or [], self.twins
+        )
 
     @cached_property
-    def across(self) -> list[Repeat] | None:
+    def across(self) -> list[Duplicate] | None:
         """Return the test rows that repeat a row to learn from."""
-        return None if self.test is None else repeats_across(self.test, self.pool, self.twins)
+        return None if self.test is None else duplicates_across(self.test, self.pool, self.twins)
 
     @cached_property
     def repeats(self) -> tuple[Repeats, Repeats | None]:
@@ -166,13 +170,13 @@ class Looked:
         ungrouped = [replace(e, group=None) for e in self.all]
         sizes = Counter(clusters_of(ungrouped, self.twins).values())
         chain = max(sizes.values(), default=0)
-        across = None if self.across is None else count_repeats(self.across, chain)
-        return count_repeats(self.within, chain), across
+        across = None if self.across is None else count_duplicates(self.across, chain)
+        return count_duplicates(self.within, chain), across
 
     @cached_property
     def torn(self) -> list[list[Example]]:
         """Return the texts with several labels."""
-        return torn(self.all)
+        return conflicting_texts(self.all)
 
     @cached_property
     def balance(self) -> Balance:
@@ -209,13 +213,13 @@ class Looked:
         """Hold the labels against out-of-fold answers of the cheap text baseline."""
         data = self.dataset
         settings = settings_for(data.examples.values(), self.languages.unspaced)
-        runs = out_of_fold(data.task, data.examples, data.clusters, settings)
-        return audit(evidence_from(data, runs))
+        runs = out_of_fold_runs(data.task, data.examples, data.clusters, settings)
+        return audit(evidence_of(data, runs))
 
     @cached_property
     def drift(self) -> Drift | None:
         """Compare the earliest third of the rows with the latest."""
-        found = thirds_of(self.dataset.examples.values())
+        found = periods_of(self.dataset.examples.values())
         if found is None:
             return None
         first, last = found.early[0].timestamp, found.late[-1].timestamp
@@ -226,7 +230,7 @@ class Looked:
             late=len(found.late),
             early_from=first.date(),
             late_to=last.date(),
-            labels=mix_change([e.target for e in found.early], [e.target for e in found.late]),
+            labels=label_drift([e.target for e in found.early], [e.target for e in found.late]),
             texts=self._told_apart(found.early, found.late),
             appeared=found.appeared,
             vanished=found.vanished,
@@ -236,14 +240,14 @@ class Looked:
         rows = {e.id: replace(e, target="earlier") for e in early}
         rows |= {e.id: replace(e, target="later") for e in late}
         settings = settings_for(rows.values(), self.languages.unspaced)
-        runs = out_of_fold(_LATER, rows, self.dataset.clusters, settings)
+        runs = out_of_fold_runs(_LATER, rows, self.dataset.clusters, settings)
         scores, later = [], []
         for run in runs:
             answers = run.answers["clean", 0]
             assert answers.scores is not None
             scores.append(answers.scores[:, 1] - answers.scores[:, 0])
             later += [rows[id].target == "later" for id in run.asked["clean", 0]]
-        return text_change(np.concatenate(scores), later)
+        return text_drift(np.concatenate(scores), later)
 
 
 def _clusters(dataset: Dataset, ids: Sequence[str]) -> list[str]:

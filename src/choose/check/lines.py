@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from choose.check.facts import Looked
+from choose.check.facts import Facts
 from choose.check.sentences import agreement, languages, made, personal, size, time, tokens
 from choose.data.duplicates import count_conflicts
 from choose.data.profile import left_out_rows, sorted_input
@@ -29,16 +29,16 @@ BETWEEN = 0.03
 LABEL = 28
 
 
-def lines_of(looked: Looked) -> tuple[Line, ...]:
+def lines_of(looked: Facts) -> tuple[Line, ...]:
     """Return the lines, what is most often wrong first."""
     return tuple(line for tell in _TELLERS for line in tell(looked))
 
 
-def _size(looked: Looked) -> Iterator[Line]:
+def _size(looked: Facts) -> Iterator[Line]:
     yield size(looked.reach, len(looked.dataset.asked), looked.dataset.division)
 
 
-def _wrong_labels(looked: Looked) -> Iterator[Line]:
+def _wrong_labels(looked: Facts) -> Iterator[Line]:
     found = looked.audit
     if found is None or found.accuracy is None:
         yield made("Wrong labels", "unknown", "Nothing could be held against the labels.")
@@ -55,7 +55,7 @@ def _wrong_labels(looked: Looked) -> Iterator[Line]:
     yield made("Wrong labels", status, f"{band}; {against}.")
 
 
-def _overlap(looked: Looked) -> Iterator[Line]:
+def _overlap(looked: Facts) -> Iterator[Line]:
     found = looked.audit
     # Of two labels, any doubted row lies between the two.
     if found is None or found.accuracy is None or len(looked.balance.counts) < 3:
@@ -72,7 +72,7 @@ def _overlap(looked: Looked) -> Iterator[Line]:
     yield made("Overlap", status, f"Most often taken for each other: {told}.")
 
 
-def _conflicts(looked: Looked) -> Iterator[Line]:
+def _conflicts(looked: Facts) -> Iterator[Line]:
     found = count_conflicts(looked.torn)
     if not found.texts:
         yield made("Conflicts", "good", "No text has two labels.")
@@ -85,7 +85,7 @@ def _conflicts(looked: Looked) -> Iterator[Line]:
     )
 
 
-def _across(looked: Looked) -> Iterator[Line]:
+def _across(looked: Facts) -> Iterator[Line]:
     if looked.test is None:
         return
     _, found = looked.repeats
@@ -106,7 +106,7 @@ def _across(looked: Looked) -> Iterator[Line]:
     )
 
 
-def _within(looked: Looked) -> Iterator[Line]:
+def _within(looked: Facts) -> Iterator[Line]:
     found, _ = looked.repeats
     if not found.all:
         yield made("Duplicates", "good", "No text repeats another one.")
@@ -137,7 +137,7 @@ def _likeness(found: Repeats) -> str:
     return ", ".join(f"{count:,} {how}" for count, how in kinds if count)
 
 
-def _balance(looked: Looked) -> Iterator[Line]:
+def _balance(looked: Facts) -> Iterator[Line]:
     found = looked.balance
     first, last = found.counts[0], found.counts[-1]
     told = (
@@ -155,7 +155,7 @@ def _balance(looked: Looked) -> Iterator[Line]:
     yield made("Balance", status, told)
 
 
-def _lengths(looked: Looked) -> Iterator[Line]:
+def _lengths(looked: Facts) -> Iterator[Line]:
     found = looked.lengths
     unit = "word"
     told = (
@@ -171,27 +171,27 @@ def _lengths(looked: Looked) -> Iterator[Line]:
     yield made("Lengths", "look" if found.long > MANY * len(looked.all) else "good", told)
 
 
-def _agreement(looked: Looked) -> Iterator[Line]:
+def _agreement(looked: Facts) -> Iterator[Line]:
     yield agreement(looked.audit, any(e.annotator for e in looked.all))
 
 
-def _languages(looked: Looked) -> Iterator[Line]:
+def _languages(looked: Facts) -> Iterator[Line]:
     yield languages(looked.languages, len(looked.all))
 
 
-def _tokens(looked: Looked) -> Iterator[Line]:
+def _tokens(looked: Facts) -> Iterator[Line]:
     yield tokens(looked.tokens)
 
 
-def _time(looked: Looked) -> Iterator[Line]:
+def _time(looked: Facts) -> Iterator[Line]:
     yield time(looked.drift, sum(e.timestamp is not None for e in looked.all), len(looked.all))
 
 
-def _personal(looked: Looked) -> Iterator[Line]:
+def _personal(looked: Facts) -> Iterator[Line]:
     yield personal(looked.personal)
 
 
-def _rows(looked: Looked) -> Iterator[Line]:
+def _rows(looked: Facts) -> Iterator[Line]:
     both = looked.rows.test is not None
     told = left_out_rows(looked.rows.pool, "the pool" if both else "the file")
     told += left_out_rows(looked.rows.test or (), "the test file")
@@ -208,7 +208,7 @@ def _rows(looked: Looked) -> Iterator[Line]:
         yield made("Rows", "look" if told else "good", " ".join([*told, *order]))
 
 
-_TELLERS: tuple[Callable[[Looked], Iterator[Line]], ...] = (
+_TELLERS: tuple[Callable[[Facts], Iterator[Line]], ...] = (
     _size,
     _wrong_labels,
     _overlap,

@@ -11,7 +11,7 @@ import polars as pl
 
 from choose.data.readers.dates import parse_dates
 from choose.data.readers.delimited import ROW, listed, rows_named, short
-from choose.data.readers.records import kind_of, plain
+from choose.data.readers.records import scalar_text, type_name
 from choose.data.task import check_labels
 from choose.errors import DataError, did_you_mean
 from choose.types import Example
@@ -103,7 +103,7 @@ def roles_of(table: pl.DataFrame, section: Columns) -> Roles:
     )
 
 
-def asked_columns(
+def text_and_id_columns(
     columns: Sequence[str], text_column: str | None
 ) -> tuple[tuple[str, ...], str | None]:
     """Decide which columns hold the text and the id of rows that have no label.
@@ -121,7 +121,7 @@ def asked_columns(
     return text, id
 
 
-def maybe_group(table: pl.DataFrame) -> str | None:
+def group_hint(table: pl.DataFrame) -> str | None:
     """Return a column that might say which rows belong together, though nobody said so."""
     return _usual([name for name in table.columns if name != ROW], MAYBE_GROUP)
 
@@ -221,7 +221,7 @@ def _labels(table: pl.DataFrame, name: str, rows: Sequence[int]) -> list[str]:
     kinds: dict[str, int] = {}
     for row, value in zip(rows, values, strict=True):
         if value is not None:
-            kinds.setdefault(kind_of(value), row)
+            kinds.setdefault(type_name(value), row)
     if len(kinds) > 1:
         seen = " and ".join(f"{kind} (row {row})" for kind, row in kinds.items())
         raise DataError(
@@ -244,12 +244,12 @@ def cell_text(value: Any, name: str, row: int) -> str:
         DataError: if it is no scalar.
     """
     if isinstance(value, list | dict | bytes):
-        what = "bytes" if isinstance(value, bytes) else kind_of(value)
+        what = "bytes" if isinstance(value, bytes) else type_name(value)
         raise DataError(
             f"Row {row} holds {what} in the column {name!r}. It must be plain text: write it out, "
             "or name another column."
         )
-    return plain(value) or ""
+    return scalar_text(value) or ""
 
 
 def _times(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[datetime | None]:

@@ -16,7 +16,7 @@ from choose.schema.check import Conflicts, Repeats
 from choose.types import Example
 
 
-def torn(rows: Sequence[Example]) -> list[list[Example]]:
+def conflicting_texts(rows: Sequence[Example]) -> list[list[Example]]:
     """Return the rows of each text that has several labels, case and spaces set aside."""
     by_text: dict[str, list[Example]] = {}
     for example in rows:
@@ -24,17 +24,17 @@ def torn(rows: Sequence[Example]) -> list[list[Example]]:
     return [same for same in by_text.values() if len({e.target for e in same}) > 1]
 
 
-def lost(found: Sequence[Sequence[Example]]) -> int:
+def unavoidable_errors(found: Sequence[Sequence[Example]]) -> int:
     """Return how many rows even the best answer to each such text gets wrong."""
     return sum(len(same) - max(Counter(e.target for e in same).values()) for same in found)
 
 
 def count_conflicts(found: Sequence[Sequence[Example]]) -> Conflicts:
     """Count what `torn` found."""
-    return Conflicts(texts=len(found), rows=sum(map(len, found)), lost=lost(found))
+    return Conflicts(texts=len(found), rows=sum(map(len, found)), lost=unavoidable_errors(found))
 
 
-ALIKE = 0.9
+NEAR = 0.9
 
 
 # Where most texts are alike there are millions of pairs: rows whose pairs are looked for at a time,
@@ -52,7 +52,7 @@ Pairs = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
+class TextIndex:
     """Which rows have the same text, and which texts are nearly the same.
 
     `text_of` gives the number of a row's text once case, spaces and punctuation are set aside;
@@ -69,11 +69,11 @@ class Twins:
         return own | set(np.unique(self.pairs[concerned]).tolist())
 
 
-def twins_of(examples: Sequence[Example]) -> Twins:
+def index_texts(examples: Sequence[Example]) -> TextIndex:
     """Compare all texts with one another; see `alike` for what nearly the same means."""
     numbers: dict[str, int] = {}
     text_of = {e.id: numbers.setdefault(normalised(e.text), len(numbers)) for e in examples}
-    return Twins(text_of, alike(list(numbers)))
+    return TextIndex(text_of, similar_pairs(list(numbers)))
 
 
 def normalised(text: str) -> str:
@@ -82,7 +82,7 @@ def normalised(text: str) -> str:
     return " ".join(re.findall(r"\w+", folded)) or " ".join(folded.split())
 
 
-def alike(texts: Sequence[str], threshold: float = ALIKE) -> Pairs:
+def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:
     """Return all pairs i < j, (m, 2), of texts whose TF-IDF vectors of words have that cosine.
 
     Exact, by prefix filtering (Bayardo et al. 2007): words stand in one order, the rarest first,
@@ -103,7 +103,7 @@ def alike(texts: Sequence[str], threshold: float = ALIKE) -> Pairs:
     return np.concatenate(found) if found else np.empty((0, 2), dtype=np.int32)
 
 
-def clusters_of(examples: Sequence[Example], twins: Twins) -> dict[str, str]:
+def clusters_of(examples: Sequence[Example], twins: TextIndex) -> dict[str, str]:
     """Map each row that has company to its cluster: a shared group, the same text or a near one.
 
     A cluster is named after its first row; rows that stand alone are left out.
@@ -177,7 +177,7 @@ def _cosines(vectors: Any, pairs: Pairs) -> npt.NDArray[np.float64]:
 Likeness = Literal["exact", "normalised", "near"]
 
 
-class Repeat(NamedTuple):
+class Duplicate(NamedTuple):
     """A row, how alike its nearest twin is, and the first such twin."""
 
     id: str
@@ -185,23 +185,27 @@ class Repeat(NamedTuple):
     of: str
 
 
-def repeats_within(rows: Sequence[Example], twins: Twins) -> list[Repeat]:
+def duplicates_within(rows: Sequence[Example], twins: TextIndex) -> list[Duplicate]:
     """Return the rows that repeat another of these rows, in their order; the first one too."""
     return _repeats(rows, rows, twins)
 
 
-def repeats_across(asked: Sequence[Example], pool: Sequence[Example], twins: Twins) -> list[Repeat]:
+def duplicates_across(
+    asked: Sequence[Example], pool: Sequence[Example], twins: TextIndex
+) -> list[Duplicate]:
     """Return the rows that are asked although a row to learn from is the same or nearly so."""
     return _repeats(asked, pool, twins)
 
 
-def count_repeats(found: Sequence[Repeat], chain: int) -> Repeats:
+def count_duplicates(found: Sequence[Duplicate], chain: int) -> Repeats:
     """Count repeats by likeness."""
     by = Counter(repeat.likeness for repeat in found)
     return Repeats(exact=by["exact"], normalised=by["normalised"], near=by["near"], chain=chain)
 
 
-def _repeats(asked: Sequence[Example], others: Sequence[Example], twins: Twins) -> list[Repeat]:
+def _repeats(
+    asked: Sequence[Example], others: Sequence[Example], twins: TextIndex
+) -> list[Duplicate]:
     by_letter: dict[str, list[str]] = defaultdict(list)
     by_words: dict[int, list[str]] = defaultdict(list)
     for e in others:
@@ -221,6 +225,6 @@ def _repeats(asked: Sequence[Example], others: Sequence[Example], twins: Twins) 
         )
         for likeness, ids in steps:
             if twin := next((id for id in ids if id != e.id), None):
-                found.append(Repeat(e.id, likeness, twin))
+                found.append(Duplicate(e.id, likeness, twin))
                 break
     return found

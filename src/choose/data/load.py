@@ -9,9 +9,9 @@ from typing import Protocol
 
 import polars as pl
 
-from choose.data.columns import Columns, Roles, examples_from, maybe_group, roles_of
+from choose.data.columns import Columns, Roles, examples_from, group_hint, roles_of
 from choose.data.readers.table_file import read_table
-from choose.data.splits import Options, divide
+from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError
 from choose.types import Dataset, Example
 
@@ -95,13 +95,13 @@ def read_rows(section: DataSettings, tables: Tables | None = None) -> Rows:
         test = read_table(section.test)
     name = given.name
     if given.pool is None and section.path is not None:
-        name = name_of(section.path)
+        name = dataset_name(section.path)
     return Rows(
         name=name,
         pool=_examples(section.path, table, section, given),
         test=None if test is None else _examples(section.test, test, section, given),
         roles=roles_of(table, section),
-        hint=maybe_group(table),
+        hint=group_hint(table),
     )
 
 
@@ -127,27 +127,27 @@ def load_dataset(
         DataError: if it cannot be read or used.
         StudyError: if the settings contradict the data, or name none.
     """
-    return divided(read_rows(section, tables), section, task)
+    return dataset_from(read_rows(section, tables), section, task)
 
 
-def divided(rows: Rows, section: DataSettings, task: TaskSettings) -> Dataset:
+def dataset_from(rows: Rows, section: DataSettings, task: TaskSettings) -> Dataset:
     """Check and divide rows that were read.
 
     Raises:
         DataError: if they cannot be used.
         StudyError: if the settings contradict them.
     """
-    options = Options(
+    options = SplitOptions(
         test_rows=section.test_rows,
         folds=section.folds,
         names=task.names,
         descriptions=task.descriptions,
         instruction=task.instruction,
     )
-    return _with_hint(divide(rows.name, rows.pool, rows.test, options), rows.hint)
+    return _with_hint(build_dataset(rows.name, rows.pool, rows.test, options), rows.hint)
 
 
-def name_of(path: str) -> str:
+def dataset_name(path: str) -> str:
     """Return what to call a labelled set: its file, or its folder where the file says nothing."""
     if path.startswith("sample:"):
         return path.removeprefix("sample:")

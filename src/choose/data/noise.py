@@ -57,7 +57,7 @@ def add_noise(
     return [_flip(example, position, rates, steps, seed, task_labels) for example in examples]
 
 
-def similarity_of_labels(examples: Sequence[Example], task_labels: Sequence[str]) -> Floats:
+def label_similarity(examples: Sequence[Example], task_labels: Sequence[str]) -> Floats:
     """Return how alike the labels' texts are, as a (K, K) matrix with rows summing to 1.
 
     Cosine between the mean TF-IDF vectors of the labels; a label without rows is like no other.
@@ -104,7 +104,7 @@ def _weights(
     if kind == "symmetric":
         weights = np.ones((count, count))
     elif confusion is None:
-        weights = similarity_of_labels(examples, task_labels)
+        weights = label_similarity(examples, task_labels)
     else:
         weights = np.array(confusion, dtype=np.float64)
         if weights.shape != (count, count):

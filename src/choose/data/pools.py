@@ -1,45 +1,45 @@
-"""The training pool and test rows of every trial, drawn once and shared."""
+"""Cache the training pool and test rows of every trial."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from choose.data.scenarios import Drawn, Place, drawn, place_of
+from choose.data.scenarios import Split, SplitSpec, make_split, split_spec
 from choose.types import Dataset, Trial
 
 # References to rows that are kept, of pools and test rows together: 64 MB at 8 bytes each. A study
-# of 10,000 rows has about 200 places, so all of its pools fit.
+# of 10,000 rows has about 200 splits, so all of its pools fit.
 LIMIT = 8_000_000
 
 
 @dataclass
 class Pools:
-    """Draws the rows of a place on first use and keeps those used last.
+    """Draw a split on first use and cache those used last.
 
-    Planning, spending forecasts and the run share one object, so that each pool is drawn once.
+    Planning, spending forecasts and the run share one object, so that each split is drawn once.
     """
 
     dataset: Dataset
     limit: int = LIMIT
-    _kept: OrderedDict[Place, Drawn] = field(default_factory=OrderedDict, repr=False)
+    _kept: OrderedDict[SplitSpec, Split] = field(default_factory=OrderedDict, repr=False)
     _size: int = 0
 
-    def of(self, trial: Trial) -> Drawn:
+    def of(self, trial: Trial) -> Split:
         """Return the rows of a trial."""
-        return self.at(place_of(trial, self.dataset))
+        return self.at(split_spec(trial, self.dataset))
 
-    def at(self, place: Place) -> Drawn:
-        """Return the rows of a place; the pool is a list of its own, so callers may reorder it."""
-        rows = self._kept.get(place)
+    def at(self, spec: SplitSpec) -> Split:
+        """Return the split of a spec; the pool is a list of its own, so callers may reorder it."""
+        rows = self._kept.get(spec)
         if rows is None:
-            rows = self._kept[place] = drawn(self.dataset, place)
+            rows = self._kept[spec] = make_split(self.dataset, spec)
             self._size += _size(rows)
             while self._size > self.limit and len(self._kept) > 1:
                 self._size -= _size(self._kept.popitem(last=False)[1])
-        self._kept.move_to_end(place)
-        return Drawn(list(rows.pool), rows.questions)
+        self._kept.move_to_end(spec)
+        return Split(list(rows.pool), rows.questions)
 
 
-def _size(rows: Drawn) -> int:
+def _size(rows: Split) -> int:
     return len(rows.pool) + len(rows.questions)

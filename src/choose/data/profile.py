@@ -9,7 +9,7 @@ from math import exp, log
 
 import numpy as np
 
-from choose.data.duplicates import Twins, lost, torn
+from choose.data.duplicates import TextIndex, conflicting_texts, unavoidable_errors
 from choose.data.readers.delimited import listed, rows_named, short
 from choose.schema.check import Balance, LabelCount, Lengths
 from choose.types import Example
@@ -60,7 +60,7 @@ def shared_with_test(
     ]
 
 
-def not_asked(labelled: int, asked: int) -> list[str]:
+def unused_test_rows(labelled: int, asked: int) -> list[str]:
     """Say how many labelled rows a limit keeps from being asked: no labelling is needed for them.
 
     `labelled` counts those that could be asked.
@@ -75,17 +75,18 @@ def not_asked(labelled: int, asked: int) -> list[str]:
 
 def conflicts(rows: Sequence[Example]) -> list[str]:
     """Say which texts stand under more than one label, case and spaces set aside."""
-    found = torn(rows)
+    found = conflicting_texts(rows)
     if not found:
         return []
     ids = [e.id for same in found for e in same]
     return [
         f"{_counted(len(found), 'text')} {_has(len(found))} more than one label "
-        f"({rows_named(ids)}): at least {_rows(lost(found))} cannot be answered right by any means."
+        f"({rows_named(ids)}): no answer is right for at "
+        f"least {_rows(unavoidable_errors(found))}."
     ]
 
 
-def repeats(rows: Sequence[Example], twins: Twins) -> list[str]:
+def duplicate_rows(rows: Sequence[Example], twins: TextIndex) -> list[str]:
     """Count the rows whose text another row has, or nearly has."""
     counts = Counter(twins.text_of[e.id] for e in rows)
     same = sum(n for n in counts.values() if n > 1)
@@ -102,7 +103,7 @@ def repeats(rows: Sequence[Example], twins: Twins) -> list[str]:
     return [f"{' and '.join(found)}; such rows stay on one side of the division."]
 
 
-def chained(count: int) -> list[str]:
+def broken_chain(count: int) -> list[str]:
     """Say that near-duplicates were too many to be kept together."""
     return [
         f"{_rows(count)} are near-duplicates of one another in a chain (a template?), too many to "
@@ -110,7 +111,7 @@ def chained(count: int) -> list[str]:
     ]
 
 
-def few_rows(rows: Sequence[Example]) -> list[str]:
+def rare_labels(rows: Sequence[Example]) -> list[str]:
     """Name the labels with too few rows to say anything about them."""
     counts = Counter(e.target for e in rows)
     few = sorted((n, label) for label, n in counts.items() if n < FEW)
@@ -123,7 +124,7 @@ def few_rows(rows: Sequence[Example]) -> list[str]:
     ]
 
 
-def uneven(rows: Sequence[Example]) -> list[str]:
+def imbalance(rows: Sequence[Example]) -> list[str]:
     """Say how far one label dominates, where that flatters accuracy."""
     (label, most), *_, (_, least) = (counts := Counter(e.target for e in rows)).most_common()
     share = most / len(rows)

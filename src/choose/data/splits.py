@@ -9,21 +9,21 @@ from typing import Literal
 
 import numpy as np
 
-from choose.data.duplicates import Twins, clusters_of, twins_of
+from choose.data.duplicates import TextIndex, clusters_of, index_texts
 from choose.data.profile import (
     absent_labels,
-    chained,
+    broken_chain,
     conflicts,
-    few_rows,
+    duplicate_rows,
+    imbalance,
     left_out_rows,
     long_texts,
-    not_asked,
-    repeats,
+    rare_labels,
     shared_with_test,
     sorted_input,
-    uneven,
+    unused_test_rows,
 )
-from choose.data.stratify import folds_of, held_out, ordered, sample
+from choose.data.stratify import hold_out, sampling_order, stratified_folds, stratified_sample
 from choose.data.task import check_rows, task_from
 from choose.errors import DataError, StudyError
 from choose.types import Dataset, Example, Fold
@@ -46,11 +46,11 @@ class Division:
     asked: Sequence[Sequence[str]]
     kept: Sequence[Collection[str]]
     clusters: Mapping[str, str]
-    twins: Twins
+    twins: TextIndex
     findings: Sequence[str]
 
 
-def by_test(
+def split_by_test_file(
     pool: Sequence[Example], test: Sequence[Example], limit: int | None, seed: int
 ) -> Division:
     """Ask a stratified sample of the test rows; leave out pool rows that one of them shadows.
@@ -59,9 +59,9 @@ def by_test(
         DataError: if nothing is left to learn from.
     """
     targets = {e.id: e.target for e in test}
-    chosen = set(sample(list(targets), targets, limit or len(test), f"test-{seed}"))
+    chosen = set(stratified_sample(list(targets), targets, limit or len(test), f"test-{seed}"))
     asked = [e for e in test if e.id in chosen]
-    twins = twins_of([*pool, *asked])
+    twins = index_texts([*pool, *asked])
     kept, removed, concerned = _unshadowed(pool, asked, twins)
     if len({e.target for e in kept}) < 2:
         raise DataError(
@@ -69,13 +69,13 @@ def by_test(
             "nothing is left to learn. Give a test file that holds other rows."
         )
     rows = [*kept, *asked]
-    finding = not_asked(len(test), len(asked))
+    finding = unused_test_rows(len(test), len(asked))
     finding += shared_with_test(removed, concerned, len(asked))
     ids = [e.id for e in asked]
     return Division("held-out", rows, [ids], [chosen], clusters_of(rows, twins), twins, finding)
 
 
-def by_part(rows: Sequence[Example], limit: int | None, seed: int) -> Division:
+def hold_out_part(rows: Sequence[Example], limit: int | None, seed: int) -> Division:
     """Hold out one stratified part: 20 % but at most 3,000 rows, or `limit` rows.
 
     Raises:
@@ -90,13 +90,13 @@ def by_part(rows: Sequence[Example], limit: int | None, seed: int) -> Division:
         )
     twins, clusters, finding = _together(rows, len(rows) // 2)
     targets = {e.id: e.target for e in rows}
-    asked = held_out(list(targets), targets, clusters, count, seed)
+    asked = hold_out(list(targets), targets, clusters, count, seed)
     if len(asked) < 2:
         raise _indivisible(rows, clusters, "a held-out part")
     return Division("held-out", rows, [asked], [set(asked)], clusters, twins, finding)
 
 
-def by_folds(rows: Sequence[Example], folds: int | None, limit: int | None, seed: int) -> Division:
+def cross_fit(rows: Sequence[Example], folds: int | None, limit: int | None, seed: int) -> Division:
     """Divide into folds, each asked once; with a limit, a stratified sample of the rows is asked.
 
     Raises:
@@ -108,21 +108,21 @@ def by_folds(rows: Sequence[Example], folds: int | None, limit: int | None, seed
         raise _indivisible(rows, clusters, f"{count} folds")
     targets = {e.id: e.target for e in rows}
     ids = list(targets)
-    chosen = set(sample(ids, targets, limit or len(ids), f"test-{seed}"))
+    chosen = set(stratified_sample(ids, targets, limit or len(ids), f"test-{seed}"))
     parts = [
         part
-        for part in folds_of(ids, targets, clusters, count, seed)
+        for part in stratified_folds(ids, targets, clusters, count, seed)
         if not chosen.isdisjoint(part)
     ]
     asked = [[id for id in part if id in chosen] for part in parts]
-    finding = [*finding, *not_asked(len(ids), len(chosen))]
+    finding = [*finding, *unused_test_rows(len(ids), len(chosen))]
     return Division(
         "cross-fit", rows, asked, [set(part) for part in parts], clusters, twins, finding
     )
 
 
 def _unshadowed(
-    pool: Sequence[Example], asked: Sequence[Example], twins: Twins
+    pool: Sequence[Example], asked: Sequence[Example], twins: TextIndex
 ) -> tuple[list[Example], list[Example], list[str]]:
     """Split the pool by whether a test row is nearly the same or of the same group.
 
@@ -138,9 +138,9 @@ def _unshadowed(
     return [e for e in pool if e.id not in out], removed, concerned
 
 
-def _together(rows: Sequence[Example], limit: int) -> tuple[Twins, dict[str, str], list[str]]:
+def _together(rows: Sequence[Example], limit: int) -> tuple[TextIndex, dict[str, str], list[str]]:
     """Find what belongs together; near-duplicates that chain up to over `limit` rows do not."""
-    twins = twins_of(rows)
+    twins = index_texts(rows)
     clusters = clusters_of(rows, twins)
     big = {cluster for cluster, n in Counter(clusters.values()).items() if n > limit}
     texts = {twins.text_of[id] for id, cluster in clusters.items() if cluster in big}
@@ -149,7 +149,7 @@ def _together(rows: Sequence[Example], limit: int) -> tuple[Twins, dict[str, str
         return twins, clusters, []
     apart = replace(twins, pairs=twins.pairs[loose])
     count = sum(cluster in big for cluster in clusters.values())
-    return twins, clusters_of(rows, apart), chained(count)
+    return twins, clusters_of(rows, apart), broken_chain(count)
 
 
 def _indivisible(rows: Sequence[Example], clusters: Mapping[str, str], into: str) -> DataError:
@@ -165,7 +165,7 @@ HOLD_OUT_FROM = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class SplitOptions:
     """How to divide, and what the task says; None means the design's default."""
 
     test_rows: int | None = None
@@ -176,11 +176,11 @@ class Options:
     instruction: str | None = None
 
 
-def divide(
+def build_dataset(
     name: str,
     pool: Sequence[Example],
     test: Sequence[Example] | None = None,
-    options: Options | None = None,
+    options: SplitOptions | None = None,
 ) -> Dataset:
     """Divide labelled rows: by the test rows given, a held-out part, or cross-fitting.
 
@@ -192,7 +192,7 @@ def divide(
         DataError: if the rows cannot be used, or not be divided.
         StudyError: if the options contradict the rows.
     """
-    options = options or Options()
+    options = options or SplitOptions()
     kept, asked = usable_rows(pool, test)
     if asked is not None and options.folds is not None:
         raise StudyError(
@@ -216,12 +216,14 @@ def divide(
     )
 
 
-def _divided(pool: Sequence[Example], test: Sequence[Example] | None, options: Options) -> Division:
+def _divided(
+    pool: Sequence[Example], test: Sequence[Example] | None, options: SplitOptions
+) -> Division:
     if test is not None:
-        return by_test(pool, test, options.test_rows, options.seed)
+        return split_by_test_file(pool, test, options.test_rows, options.seed)
     if options.folds is None and len(pool) >= HOLD_OUT_FROM:
-        return by_part(pool, options.test_rows, options.seed)
-    return by_folds(pool, options.folds, options.test_rows, options.seed)
+        return hold_out_part(pool, options.test_rows, options.seed)
+    return cross_fit(pool, options.folds, options.test_rows, options.seed)
 
 
 def _folds(division: Division) -> tuple[Fold, ...]:
@@ -233,7 +235,7 @@ def _folds(division: Division) -> tuple[Fold, ...]:
     targets = {e.id: e.target for e in division.rows}
     folds = []
     for asked, kept in zip(division.asked, division.kept, strict=True):
-        pool = ordered((id for id in targets if id not in kept), targets, draw=0)
+        pool = sampling_order((id for id in targets if id not in kept), targets, draw=0)
         if len({targets[id] for id in pool}) < 2:
             raise DataError(
                 "Once rows that belong together (by group, or by repeating a text) are kept on one "
@@ -257,9 +259,9 @@ def _findings(division: Division, folds: Sequence[Fold], dropped: Sequence[str])
         *division.findings,
         *conflicts(division.rows),
         *dropped,
-        *repeats(division.rows, division.twins),
-        *few_rows(pool),
-        *uneven(division.rows),
+        *duplicate_rows(division.rows, division.twins),
+        *rare_labels(pool),
+        *imbalance(division.rows),
         *long_texts(division.rows),
         *sorted_input(pool),
     ]

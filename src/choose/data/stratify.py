@@ -10,7 +10,7 @@ from random import Random
 from choose.types import Dataset, Example
 
 
-def folds_of(
+def stratified_folds(
     ids: Sequence[str],
     targets: Mapping[str, str],
     clusters: Mapping[str, str],
@@ -52,7 +52,7 @@ def _least(
     return min(range(len(sizes)), key=had)
 
 
-def held_out(
+def hold_out(
     ids: Sequence[str],
     targets: Mapping[str, str],
     clusters: Mapping[str, str],
@@ -91,7 +91,9 @@ def _quotas(totals: Counter[str], count: int) -> Counter[str]:
     return quota
 
 
-def ordered(pool_ids: Iterable[str], targets: Mapping[str, str], draw: int) -> tuple[str, ...]:
+def sampling_order(
+    pool_ids: Iterable[str], targets: Mapping[str, str], draw: int
+) -> tuple[str, ...]:
     """Return the ids in the order in which draw number `draw` takes them.
 
     One row of each class comes first, then the classes interleave in proportion to their rows, so
@@ -101,7 +103,7 @@ def ordered(pool_ids: Iterable[str], targets: Mapping[str, str], draw: int) -> t
     return _ordered(ids, tuple(targets[id] for id in ids), draw)
 
 
-def pool_for(dataset: Dataset, fold: int, draw: int, size: int | None) -> list[Example]:
+def training_pool(dataset: Dataset, fold: int, draw: int, size: int | None) -> list[Example]:
     """Return the first `size` rows (None: all) of a fold's pool in the order of a draw."""
     pool = dataset.folds[fold].pool
     targets = tuple(dataset.examples[id].target for id in pool)
@@ -109,22 +111,22 @@ def pool_for(dataset: Dataset, fold: int, draw: int, size: int | None) -> list[E
     return [dataset.examples[id] for id in order[:size]]
 
 
-def interleaved(ids: Sequence[str], targets: Mapping[str, str], seed: str) -> tuple[str, ...]:
+def stratified_order(ids: Sequence[str], targets: Mapping[str, str], seed: str) -> tuple[str, ...]:
     """Return the ids so that any prefix holds each class close to its share of the rows."""
     return tuple(id for _, _, id in _places(ids, [targets[id] for id in ids], seed))
 
 
-def sample(
+def stratified_sample(
     ids: Sequence[str], targets: Mapping[str, str], limit: int, seed: str
 ) -> tuple[str, ...]:
     """Return at most `limit` ids, stratified, in the order in which they came."""
     if len(ids) <= limit:
         return tuple(ids)
-    chosen = set(interleaved(sorted(ids), targets, seed)[:limit])
+    chosen = set(stratified_order(sorted(ids), targets, seed)[:limit])
     return tuple(id for id in ids if id in chosen)
 
 
-def apart_from(
+def disjoint_from(
     rows: Iterable[Example], asked: Collection[str], clusters: Mapping[str, str]
 ) -> list[Example]:
     """Return the rows that are neither asked nor of one cluster with a row that is."""
@@ -134,7 +136,7 @@ def apart_from(
 
 @lru_cache(maxsize=128)
 def _order_of_pool(pool: tuple[str, ...], targets: tuple[str, ...], draw: int) -> tuple[str, ...]:
-    return ordered(pool, dict(zip(pool, targets, strict=True)), draw)
+    return sampling_order(pool, dict(zip(pool, targets, strict=True)), draw)
 
 
 def _ordered(ids: tuple[str, ...], targets: tuple[str, ...], draw: int) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
-from choose.data.stratify import sample
+from choose.data.stratify import stratified_sample
 from choose.errors import StudyError, did_you_mean
 from choose.types import Item
 
@@ -117,7 +117,7 @@ def sample_rows(
     ids: Sequence[str], targets: Mapping[str, str], limit: int, seed: int
 ) -> tuple[str, ...]:
     """Return the at most `limit` rows that views are asked of: stratified, in the given order."""
-    return sample(ids, targets, limit, f"views-{seed}")
+    return stratified_sample(ids, targets, limit, f"views-{seed}")
 
 
 def clean(text: str, random: Random) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from choose.data.pools import Pools
-from choose.data.stratify import ordered
+from choose.data.stratify import sampling_order
 from choose.errors import StoreError, StudyError, did_you_mean
 from choose.files import digest_rows
 from choose.schema.decision import Verdict
@@ -140,7 +140,7 @@ def _check_same(choice: Choice, strategy: Strategy) -> None:
 
 def _all_rows(store: Store) -> list[Example]:
     rows = _with_texts(store).dataset.examples
-    order = ordered(rows, {id: e.target for id, e in rows.items()}, draw=0)
+    order = sampling_order(rows, {id: e.target for id, e in rows.items()}, draw=0)
     return [rows[id] for id in order]
 
 

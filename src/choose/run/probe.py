@@ -8,7 +8,7 @@ from math import log
 from time import perf_counter
 
 from choose.data.pools import Pools
-from choose.data.stratify import interleaved
+from choose.data.stratify import stratified_order
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.timed_predict import Need
 from choose.run.trial import Fitted, cached_seconds, ready
@@ -118,7 +118,7 @@ def start(job: Job, pools: Pools) -> Started:
     """Load what a trial needs; the questions come in the order in which a budget asks them."""
     dataset, rows = pools.dataset, pools.of(job.trial)
     targets = {id: dataset.examples[id].target for id in rows.questions}
-    order = interleaved(sorted(targets), targets, "asked")
+    order = stratified_order(sorted(targets), targets, "asked")
     began = perf_counter()
     strategy = ready(job)
     items = [dataset.examples[id].item() for id in order]

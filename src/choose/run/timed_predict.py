@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from choose.data.stratify import interleaved
+from choose.data.stratify import stratified_order
 from choose.errors import MoneySpent, StrategyError
 from choose.progress import TimeLimitReached
 from choose.strategy import Strategy
@@ -84,7 +84,7 @@ def ask_until(
     """
     targets = {item.id: dataset.examples[item.id].target for item in items}
     by_id = {item.id: item for item in items}
-    order = [by_id[id] for id in interleaved(sorted(by_id), targets, "asked")]
+    order = [by_id[id] for id in stratified_order(sorted(by_id), targets, "asked")]
     parts = [] if known is None else [known]
     done = sum(map(len, parts))
     while done < len(order):

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from choose.data.pools import Pools
-from choose.data.scenarios import Place
+from choose.data.scenarios import SplitSpec
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest_rows
 from choose.strategy import Strategy, Weighted, build, find
@@ -69,7 +69,7 @@ class Planner:
 
     study: Study
     pools: Pools
-    places: dict[Place, Received] = field(default_factory=dict)
+    places: dict[SplitSpec, Received] = field(default_factory=dict)
 
     @property
     def dataset(self) -> Dataset:
@@ -177,13 +177,13 @@ class Planner:
         largest = min(len(fold.pool) for fold in self.dataset.folds)
         return self.sizes[-1] if self.sizes[-1] < largest else None
 
-    def _place(self, point: Point, fold: int) -> Place:
+    def _place(self, point: Point, fold: int) -> SplitSpec:
         size = point.size
         if size is None and point.scenario.kind in ("standard", "noise"):
             size = self._compared_size
-        return Place(fold, point.repetition, size, point.scenario)
+        return SplitSpec(fold, point.repetition, size, point.scenario)
 
-    def _received(self, place: Place) -> Received:
+    def _received(self, place: SplitSpec) -> Received:
         if place not in self.places:
             rows = self.pools.at(place)
             texts = self.dataset.examples

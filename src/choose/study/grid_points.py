@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from choose.data.scenarios import new_class, origins
-from choose.data.stratify import pool_for
+from choose.data.stratify import training_pool
 from choose.errors import StudyError
 from choose.strategy import Strategy
 from choose.study.config import Grid, Study
@@ -160,7 +160,7 @@ class Scenes:
 
 
 def _most(dataset: Dataset, label: str | None, size: int | None) -> int:
-    pools = [pool_for(dataset, fold, 0, size) for fold in range(len(dataset.folds))]
+    pools = [training_pool(dataset, fold, 0, size) for fold in range(len(dataset.folds))]
     return min(sum(e.target == label for e in pool) for pool in pools)
 
 

@@ -71,7 +71,7 @@ def table_of_frame(
     return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *columns])
 
 
-def plain(value: Any) -> str | None:
+def scalar_text(value: Any) -> str | None:
     """Return a scalar as it would stand in a CSV: 1.0 as ``1``, true as ``true``; null as None."""
     if value is None or isinstance(value, str):
         return value
@@ -134,14 +134,14 @@ def _column(path: Path, name: str, values: list[Any], numbers: list[int]) -> pl.
                     f"Line {number} of {str(path)!r} holds half of a Unicode character "
                     f"(a lone surrogate) in {name!r}. Write the whole character."
                 )
-    if len({kind_of(value) for value in values if value is not None}) > 1 or any(
+    if len({type_name(value) for value in values if value is not None}) > 1 or any(
         isinstance(value, list | dict) for value in values
     ):
         return pl.Series(name, values, dtype=pl.Object)
-    return pl.Series(name, [plain(value) for value in values], dtype=pl.String)
+    return pl.Series(name, [scalar_text(value) for value in values], dtype=pl.String)
 
 
-def kind_of(value: Any) -> str:
+def type_name(value: Any) -> str:
     """Return how a person would call a JSON value's type."""
     if isinstance(value, bool):
         return "true or false"
@@ -160,7 +160,7 @@ def _strings(path: Path, column: pl.Series, names: list[str] | None) -> pl.Serie
     if kind.is_nested() or kind in (pl.Object, pl.Binary):
         return column
     if kind.is_float() or kind == pl.Boolean:
-        return pl.Series(column.name, [plain(value) for value in column], dtype=pl.String)
+        return pl.Series(column.name, [scalar_text(value) for value in column], dtype=pl.String)
     strings = column.cast(pl.String)
     lengths = strings.str.len_chars()
     if (longest := lengths.max()) is not None and int(str(longest)) > FIELD_LIMIT:

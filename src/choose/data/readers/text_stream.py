@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import polars as pl
 
-from choose.data.columns import asked_columns, cell_text
+from choose.data.columns import cell_text, text_and_id_columns
 from choose.data.readers.delimited import LINE_LIMIT, TOO_LONG, delimited_rows
 from choose.data.readers.records import jsonl_records, records_in
 from choose.data.readers.table_file import checked_file
@@ -100,7 +100,7 @@ def _parquet_records(path: Path, rows: int) -> Records:
 
 
 def _items(columns: Sequence[str], records: Records, text_column: str | None) -> Iterator[Item]:
-    texts, id = asked_columns(columns, text_column)
+    texts, id = text_and_id_columns(columns, text_column)
     return (_item(number, record, texts, id) for number, record in records)
 
 
