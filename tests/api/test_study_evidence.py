@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from choose.api.study_evidence import merged, method_of, notes_of, settings
+from choose.api.study_evidence import merge_numbers, method_of, notes_of, settings
 from choose.formatting import DASH
 from choose.report.html.page import measured, render_html
 from choose.store.store import Store
@@ -90,8 +90,8 @@ def test_notes_of_a_form_are_told_once_with_the_range_of_their_numbers() -> None
 
 def test_names_with_digits_are_no_numbers() -> None:
     said = ["SmolLM2-135M took 3 s, 10 without", "SmolLM2-135M took 2 s, 10 without"]
-    assert merged(said) == "SmolLM2-135M took 2 to 3 s, 10 without"
-    assert merged(["4 of 64, 10.5 and 1,200.", "4 of 9, 2 and 7."]) == (
+    assert merge_numbers(said) == "SmolLM2-135M took 2 to 3 s, 10 without"
+    assert merge_numbers(["4 of 64, 10.5 and 1,200.", "4 of 9, 2 and 7."]) == (
         "4 of 9 to 64, 2 to 10.5 and 7 to 1,200."
     )
 

@@ -25,7 +25,7 @@ from choose.run.trial import run_trial
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study, TaskSection
-from choose.study.grid_points import Scenes, scenario_points
+from choose.study.grid_points import ScenarioOptions, scenario_points
 from choose.types import Dataset, Example, Scenario
 from support import fake_strategies as fakes
 from support.studies import compare, jobs_of, study
@@ -233,7 +233,7 @@ def test_a_run_on_data_without_dates_has_the_jobs_it_had() -> None:
 
 
 def test_dear_candidates_are_asked_little_and_nothing_is_trained_for_the_pool_alone() -> None:
-    scenes = Scenes(
+    scenes = ScenarioOptions(
         rows=0, folds=5, thorough=False, inner=True, origins=ORIGINS, label="x", examples=20
     )
 

@@ -10,12 +10,12 @@ from time import perf_counter
 import pytest
 
 from choose.data.pools import Pools
-from choose.run.budget import SHARED, Pacing
+from choose.run.budget import FIRST_PASS_SHARE, FirstPassBudget
 from choose.run.events import left_out_sentences
-from choose.run.forecast import Sums, forecast, rehearse
+from choose.run.forecast import ForecastSums, forecast, measure_speed
 from choose.run.local import Limits, run_jobs
-from choose.run.probe import Pace, ask_some, begin
-from choose.run.timed_predict import Need, shares
+from choose.run.probe import Speed, probe, time_predict
+from choose.run.timed_predict import PassCost, allocate
 from choose.store.store import Store
 from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
@@ -31,48 +31,54 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     fakes.Steady.fits.clear()
 
 
-def pace(fit: float, ask: float | None) -> Pace:
-    return Pace(load=0.0, fits=((100, fit),), ask=ask)
+def pace(fit: float, ask: float | None) -> Speed:
+    return Speed(load=0.0, fits=((100, fit),), ask=ask)
 
 
 # --- shares of a budget ------------------------------------------------------------------------
 
 
 def test_all_are_asked_the_same_number_of_rows() -> None:
-    found = shares({"a": Need(10, 0.1, 300), "b": Need(0, 0.4, 300), "c": Need(40, 0.1, 300)}, 140)
+    found = allocate(
+        {"a": PassCost(10, 0.1, 300), "b": PassCost(0, 0.4, 300), "c": PassCost(40, 0.1, 300)}, 140
+    )
     asked = [(found["a"] - 10) / 0.1, found["b"] / 0.4, (found["c"] - 40) / 0.1]
     assert asked == pytest.approx([150, 150, 150])
     assert sum(found.values()) == pytest.approx(140)
 
 
 def test_who_has_fewer_rows_leaves_the_others_more() -> None:
-    found = shares({"a": Need(0, 1.0, 50), "b": Need(0, 1.0, 300)}, 200)
+    found = allocate({"a": PassCost(0, 1.0, 50), "b": PassCost(0, 1.0, 300)}, 200)
     assert found == pytest.approx({"a": 50, "b": 150})
 
 
 def test_an_unknown_need_gets_an_even_share() -> None:
-    found = shares({"a": None, "b": Need(0, 1.0, 300)}, 100)
+    found = allocate({"a": None, "b": PassCost(0, 1.0, 300)}, 100)
     assert found == pytest.approx({"a": 50, "b": 50})
-    assert shares({"a": None, "b": None}, 100) == pytest.approx({"a": 50, "b": 50})
+    assert allocate({"a": None, "b": None}, 100) == pytest.approx({"a": 50, "b": 50})
     assert pace(0, None).need(300) is None
 
 
 def test_where_hardly_a_row_would_be_left_the_dearest_waits_for_what_is_left() -> None:
-    needs = {"a": Need(140, 0.04, 300), "b": Need(135, 1.9, 300), "c": Need(14, 0.23, 300)}
-    found = shares(needs, 280)
+    needs = {
+        "a": PassCost(140, 0.04, 300),
+        "b": PassCost(135, 1.9, 300),
+        "c": PassCost(14, 0.23, 300),
+    }
+    found = allocate(needs, 280)
     assert found["a"] == pytest.approx(140 + 300 * 0.04), "all its rows take little"
     assert (found["c"] - 14) / 0.23 == pytest.approx(300)
     assert found["b"] == pytest.approx(280 - found["a"] - found["c"])
 
 
-def waiting_three(budget: float) -> Pacing:
+def waiting_three(budget: float) -> FirstPassBudget:
     data = dataset(rows=300)
     jobs = jobs_of(study("steady", "sluggish", "slow"), data)
     waiting: dict[str, Job] = {}
     for job in jobs:
         if job.trial.candidate in ("steady", "sluggish", "slow"):
             waiting.setdefault(job.trial.candidate, job)
-    pacing = Pacing(Pools(data), budget, waiting)
+    pacing = FirstPassBudget(Pools(data), budget, waiting)
     pacing.paces = {"steady": pace(50, 0.1), "sluggish": pace(0, 0.2), "slow": pace(0, 0.1)}
     return pacing
 
@@ -98,7 +104,7 @@ def test_what_nobody_needs_is_for_a_fit_that_takes_longer(seconds: float, share:
 
 
 def test_time_enough_is_time_for_all() -> None:
-    found = shares({"a": Need(1, 0.1, 30), "b": Need(2, 0.1, 30)}, 1000)
+    found = allocate({"a": PassCost(1, 0.1, 30), "b": PassCost(2, 0.1, 30)}, 1000)
     assert found == pytest.approx({"a": 4.0, "b": 5.0})
 
 
@@ -110,8 +116,8 @@ def test_a_trial_made_again_for_its_views_costs_what_is_not_remembered_of_it() -
     assert first.trial.key == views.trial.key
     rows, asked = len(data.folds[0].questions), views.view_rows // len(data.folds) * 3
     for same, again in ((0.1, 0.0), (0.0, 5.0 + 0.1 * rows)):
-        one = Pace(load=0.0, fits=((240, 5.0),), ask=0.1, same=same)
-        sums = Sums(Pools(data), {"steady": one})
+        one = Speed(load=0.0, fits=((240, 5.0),), ask=0.1, same=same)
+        sums = ForecastSums(Pools(data), {"steady": one})
         sums.add(first)
         assert sums.seconds["steady"] == pytest.approx(5.0 + 0.1 * rows)
         sums.add(views)
@@ -132,7 +138,7 @@ def planned(name: str, rows: int = 300, **grid: object):  # type: ignore[no-unty
 def test_a_fit_is_forecast_from_its_first_steps() -> None:
     data, jobs = planned("steady")
     start = perf_counter()
-    found = rehearse(jobs[0], Pools(data), seconds=0.2)
+    found = measure_speed(jobs[0], Pools(data), seconds=0.2)
     assert perf_counter() - start < 1.5
     assert found.fit(240) == pytest.approx(0.96, rel=0.25)
     assert found.fit(120) == pytest.approx(0.48, rel=0.3)
@@ -143,7 +149,7 @@ def test_a_fit_is_forecast_from_its_first_steps() -> None:
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_what_is_remembered_is_told_apart() -> None:
     data, jobs = planned("remembers")
-    found = rehearse(jobs[0], Pools(data), seconds=0.2)
+    found = measure_speed(jobs[0], Pools(data), seconds=0.2)
     assert found.ask == pytest.approx(0.002, rel=0.4)
     assert found.met == pytest.approx(0.002, rel=0.4)
 
@@ -151,7 +157,7 @@ def test_what_is_remembered_is_told_apart() -> None:
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_a_fit_that_came_to_its_end_is_not_done_twice(tmp_path: Path) -> None:
     data, jobs = planned("steady", rows=60)
-    begun = begin(jobs[0], data, seconds=5.0)
+    begun = probe(jobs[0], data, seconds=5.0)
     assert begun.fitted is not None
     store = Store.create(tmp_path / "st")
     fakes.Steady.fits.clear()
@@ -211,7 +217,7 @@ def test_a_budget_asks_dear_candidates_alike(
     first = [j for j in first if j.part == "the first pass"]
     monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.001)
     fits, each = 2 * 1200 * 0.001, 0.022
-    budget = (fits + 200 * each) / SHARED
+    budget = (fits + 200 * each) / FIRST_PASS_SHARE
     start, store = perf_counter(), Store.create(tmp_path / "st")
     outcome = run_jobs(first, Pools(data), store, Limits(budget), lambda job, run: None)
     assert perf_counter() - start < 1.1 * budget
@@ -240,7 +246,7 @@ def test_a_fit_that_cannot_end_in_time_is_not_begun_and_said(tmp_path: Path) -> 
 def test_a_fit_that_is_forecast_wrong_is_stopped_with_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("choose.run.budget.SURE", inf)
+    monkeypatch.setattr("choose.run.budget.FORECAST_FACTOR", inf)
     data, jobs = planned("steady", rows=1500)
     start, store = perf_counter(), Store.create(tmp_path / "st")
     outcome = run_jobs(jobs[:1], Pools(data), store, Limits(1.0), lambda job, run: None)
@@ -262,7 +268,7 @@ def test_the_plan_shows_what_it_will_take(choose, tmp_path: Path) -> None:  # ty
 def test_a_cheap_fit_is_never_stopped_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fakes.Steady, "cheap", True)
     data, jobs = planned("steady", rows=300)
-    found = rehearse(jobs[0], Pools(data), seconds=0.05)
+    found = measure_speed(jobs[0], Pools(data), seconds=0.05)
     assert found.ask is not None
     assert found.fits[-1][0] < 240  # no more rows than the time allows
     assert found.fit(240) == pytest.approx(0.96, rel=0.4)
@@ -275,8 +281,8 @@ def test_one_question_may_take_all_of_a_beginning() -> None:
             return Answers(outputs=("a",) * len(items), status=("ok",) * len(items))
 
     items = [Item(id=f"r{i}", text="x") for i in range(20)]
-    asked = ask_some(Ponders(), items, 0.05)  # type: ignore[arg-type]
+    asked = time_predict(Ponders(), items, 0.05)  # type: ignore[arg-type]
     assert asked.rows == 1
     assert asked.each is not None
     assert asked.each >= 0.1
-    assert ask_some(Ponders(), items, 2.0).rows == 13  # type: ignore[arg-type]
+    assert time_predict(Ponders(), items, 2.0).rows == 13  # type: ignore[arg-type]

@@ -13,9 +13,9 @@ from choose.data.pools import Pools
 from choose.progress import TimeLimitReached
 from choose.run.events import left_out_sentences
 from choose.run.local import Limits, run_jobs
-from choose.run.race import Race, whole_cost
+from choose.run.race import Race, full_trial_seconds
 from choose.run.timed_predict import CHUNK, Deadline
-from choose.run.trial import run_group, run_trial
+from choose.run.trial import run_trial, run_trials
 from choose.store.store import Store
 from choose.study.config import Study
 from choose.study.grid import Job
@@ -125,9 +125,9 @@ def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_pat
 
 def test_a_group_can_be_sent_to_another_process_and_gives_the_same(tmp_path: Path) -> None:
     _, data, jobs = prepare(tmp_path, study("tfidf"))
-    here = [run for run, _ in run_group(jobs[:3], Pools(data))]
+    here = [run for run, _ in run_trials(jobs[:3], Pools(data))]
     jobs_there, data_there = pickle.loads(pickle.dumps((jobs[:3], data)))
-    there = [run for run, _ in run_group(jobs_there, Pools(data_there))]
+    there = [run for run, _ in run_trials(jobs_there, Pools(data_there))]
     for a, b in zip(here, there, strict=True):
         assert a.trial.key == b.trial.key
         assert a.answers["clean", 0].outputs == b.answers["clean", 0].outputs
@@ -181,12 +181,12 @@ def test_what_was_answered_before_the_time_was_over_counts() -> None:
 
 def test_a_trial_that_was_cut_short_costs_what_all_its_questions_would() -> None:
     data = dataset()
-    run, _ = next(run_group(jobs_of(study("tfidf"), data)[:1], Pools(data)))
+    run, _ = next(run_trials(jobs_of(study("tfidf"), data)[:1], Pools(data)))
 
     def cost(spent: float, asking: float, unasked: int) -> float:
         ids = {("clean", 0): tuple(map(str, range(100)))}
         facts = {"asked": ids, "unasked": unasked, "predict_seconds": asking}
-        return whole_cost(replace(run, seconds_spent=spent, **facts))
+        return full_trial_seconds(replace(run, seconds_spent=spent, **facts))
 
     assert cost(10.0, 4.0, 300) == 10 + 3 * 4
     assert cost(10.0, 4.0, 0) == 10

@@ -11,7 +11,7 @@ import pytest
 from choose.api.plan import plan_study
 from choose.conformance import _WORDS, pool
 from choose.models.endpoints.ledger import Ledger
-from choose.run.spending_limit import Paying, Purse
+from choose.run.spending_limit import DollarCost, DollarShare
 from choose.store.store import Store
 from support.chat_server import Http, Server, by_words, serving
 from support.studies import HELD_OUT, compare, write_csv
@@ -93,7 +93,7 @@ def test_a_plan_says_how_many_rows_the_dollars_reach(server: Server) -> None:
 
 def test_what_is_seen_takes_the_place_of_what_was_forecast() -> None:
     ledger = Ledger(limit=10.0)
-    purse = Purse(ledger, 0.0, 0, Paying(0.01, 200), {"other": Paying(0.1, 200)})
+    purse = DollarShare(ledger, 0.0, 0, DollarCost(0.01, 200), {"other": DollarCost(0.1, 200)})
     assert purse.covers(0, 25)
     # A row costs 0.1 and not 0.01: fifty for each is what ten dollars buy.
     ledger.spent, ledger.requests = 2.5, 25
@@ -104,7 +104,7 @@ def test_what_is_seen_takes_the_place_of_what_was_forecast() -> None:
 
 def test_rows_from_disk_do_not_make_the_others_cheaper() -> None:
     ledger = Ledger(limit=10.0)
-    purse = Purse(ledger, 0.0, 0, Paying(0.1, 200), {"other": Paying(0.1, 200)})
+    purse = DollarShare(ledger, 0.0, 0, DollarCost(0.1, 200), {"other": DollarCost(0.1, 200)})
     ledger.spent, ledger.requests = 1.0, 10  # ninety more were paid for by an earlier command
     # What is left pays for 95 rows between a hundred and nothing: the other one's turn.
     assert not purse.covers(100, 25)
@@ -112,13 +112,13 @@ def test_rows_from_disk_do_not_make_the_others_cheaper() -> None:
 
 def test_requests_that_may_be_billed_count_against_the_share() -> None:
     ledger = Ledger(limit=10.0)
-    purse = Purse(ledger, 0.0, 0, Paying(0.1, 200), {"other": Paying(0.1, 200)})
+    purse = DollarShare(ledger, 0.0, 0, DollarCost(0.1, 200), {"other": DollarCost(0.1, 200)})
     ledger.unsure = 5.0
     assert not purse.covers(50, 25)
 
 
 def test_answers_without_counts_are_taken_at_what_is_held_for_them() -> None:
     ledger = Ledger(limit=1.0)
-    purse = Purse(ledger, 0.0, 0, Paying(0.01, 200), {"other": Paying(0.01, 200)})
+    purse = DollarShare(ledger, 0.0, 0, DollarCost(0.01, 200), {"other": DollarCost(0.01, 200)})
     ledger.unsure, ledger.requests = 0.5, 50
     assert not purse.covers(50, 25)

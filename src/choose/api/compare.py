@@ -39,10 +39,10 @@ def compare_stores(before: str | Path, after: str | Path) -> Versus:
     Raises:
         StoreError: if either is no study, or too few rows are common.
     """
-    from choose.api.compare_studies import Studied, versus
+    from choose.api.compare_studies import JudgedStore, compare_judged
 
     stores = [Store.open(Path(path)) for path in (before, after)]
-    return versus(*(Studied(store, decide(store)) for store in stores))
+    return compare_judged(*(JudgedStore(store, decide(store)) for store in stores))
 
 
 def texts(store: str | Path) -> dict[str, str]:

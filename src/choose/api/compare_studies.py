@@ -21,7 +21,7 @@ from choose.store.store import Store
 from choose.types import Dataset, Example
 
 # Said elsewhere: which rows and labels meet, and which rule judged.
-_APART = ("rule",)
+_REPORTED_ELSEWHERE = ("rule",)
 
 
 def differences(
@@ -46,7 +46,7 @@ def _facts(store: Store, decision: Decision) -> Iterator[tuple[str, str]]:
     yield "task: instruction", task.instruction or "none"
     for label, name in zip(task.labels, task.names, strict=True):
         yield f"task: how {label} is called", name
-    study = {k: v for k, v in settings(store.study).items() if k not in _APART}
+    study = {k: v for k, v in settings(store.study).items() if k not in _REPORTED_ELSEWHERE}
     yield from _flat(study, "study: ")
     yield from _candidates(store)
     yield "version: decision rule", decision.rule
@@ -79,26 +79,26 @@ def _flat(values: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
 
 
 # With fewer common rows an interval on a difference covers most of what could be.
-FEWEST = 30
+MIN_COMMON_ROWS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Studied:
+class JudgedStore:
     """A store with its decision."""
 
     store: Store
     decision: Decision
 
 
-def versus(before: Studied, after: Studied) -> Versus:
+def compare_judged(before: JudgedStore, after: JudgedStore) -> Versus:
     """Compare two studies in pairs, on the rows that both asked.
 
     Raises:
         StoreError: if too few rows, or none, are common.
     """
     first, second = before.store.dataset, after.store.dataset
-    rows, meeting = meet(first, second)
-    if rows.common < FEWEST:
+    rows, meeting = match_rows(first, second)
+    if rows.common < MIN_COMMON_ROWS:
         raise StoreError(_too_few(before, after, rows))
     # What counts now counts for both.
     measure = rule_of(after.store.study).measure
@@ -113,30 +113,30 @@ def versus(before: Studied, after: Studied) -> Versus:
     old, new = ([c.info.name for c in side.scored] for side in (one, two))
     margin = float(after.decision.goal["margin"])
     named = [(name, name) for name in new if name in old]
-    picks = side(before.decision).pick, side(after.decision).pick
+    picks = summary_of(before.decision).pick, summary_of(after.decision).pick
     if picks[0] in old and picks[1] in new and picks not in named:
         named.insert(0, picks)
     found, missing = shifts(met, named, margin)
     changes = differences(before.store, before.decision, after.store, after.decision)
     return Versus(
         choose=version("choose-llm"),
-        before=side(before.decision),
-        after=side(after.decision),
+        before=summary_of(before.decision),
+        after=summary_of(after.decision),
         verdict_changed=not same_verdict(before.decision, after.decision),
         why=why(before.decision, after.decision, found, changes),
         rows=rows,
         shifts=found,
         not_compared=missing,
         changes=changes,
-        labels_new=_only(second.task.labels, first.task.labels),
-        labels_gone=_only(first.task.labels, second.task.labels),
-        candidates_new=_only(new, old),
-        candidates_gone=_only(old, new),
+        labels_new=_difference(second.task.labels, first.task.labels),
+        labels_gone=_difference(first.task.labels, second.task.labels),
+        candidates_new=_difference(new, old),
+        candidates_gone=_difference(old, new),
         margin=margin,
     )
 
 
-def side(decision: Decision) -> Side:
+def summary_of(decision: Decision) -> Side:
     """Return what a study decided, in brief."""
     verdict = decision.verdict
     return Side(
@@ -150,7 +150,7 @@ def side(decision: Decision) -> Side:
     )
 
 
-def meet(first: Dataset, second: Dataset) -> tuple[CommonRows, list[tuple[str, str]]]:
+def match_rows(first: Dataset, second: Dataset) -> tuple[CommonRows, list[tuple[str, str]]]:
     """Return how the asked rows meet, and the pairs of ids that are the same question."""
     old, new = _asked(first), _asked(second)
     by_text = all(row.text for rows in (old, new) for row in rows.values())
@@ -194,19 +194,19 @@ def _moved(
     return [(id, sides[1][content]) for content, id in sides[0].items() if content in sides[1]]
 
 
-def _only(these: Iterable[str], those: Iterable[str]) -> tuple[str, ...]:
+def _difference(these: Iterable[str], those: Iterable[str]) -> tuple[str, ...]:
     known = set(those)
     return tuple(name for name in these if name not in known)
 
 
-def _too_few(before: Studied, after: Studied, rows: CommonRows) -> str:
+def _too_few(before: JudgedStore, after: JudgedStore, rows: CommonRows) -> str:
     how = "same text and label" if rows.by_text else "same id and label; texts were not kept"
-    also = [f"{rows.relabelled} bear another label"] if rows.relabelled else []
+    also = [f"{rows.relabelled} have another label"] if rows.relabelled else []
     also += [f"{rows.reworded} another text"] if rows.reworded else []
     more = f" ({' and '.join(also)} under the same id)" if also else ""
     common = f"only {rows.common} rows" if rows.common else "no row"
     return (
-        f"{str(before.store.path)!r} ({rows.before} rows asked) and {str(after.store.path)!r} "
-        f"({rows.after}) have {common} in common ({how}){more}; a comparison needs {FEWEST}. "
-        "Name two studies of the same test rows, or report each alone."
+        f"{str(before.store.path)!r} ({rows.before} test rows) and {str(after.store.path)!r} "
+        f"({rows.after}) have {common} in common ({how}){more}; a comparison needs "
+        f"{MIN_COMMON_ROWS}. Name two studies of the same test rows, or report each alone."
     )

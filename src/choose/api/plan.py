@@ -84,7 +84,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     from choose.data.load import dataset_from, read_rows
     from choose.judge.evidence import USUAL_MARGIN
     from choose.judge.sample_size import reach_of
-    from choose.study.draft import Found
+    from choose.study.draft import DraftFacts
     from choose.study.draft import draft as drafted
 
     study = resolve(data, None, overrides)
@@ -93,7 +93,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     clusters = [dataset.clusters.get(id, f"alone {id}") for id in dataset.asked]
     reach = reach_of(clusters, study.goal.margin or USUAL_MARGIN)
     return drafted(
-        Found(
+        DraftFacts(
             data=study.data,
             rows=rows,
             dataset=dataset,
@@ -155,8 +155,8 @@ def plan_study(
     """
     from choose.data.load import load_dataset
     from choose.data.pools import Pools
-    from choose.run.forecast import forecast, priced
-    from choose.study.candidates import allowed
+    from choose.run.forecast import add_prices, forecast
+    from choose.study.candidates import check_constraints
     from choose.study.cost_forecast import spending_of
 
     check_stated()
@@ -165,7 +165,7 @@ def plan_study(
     budget, max_usd = study.grid.budget_seconds, study.grid.max_usd
     with connected(study.endpoints):
         plan = plan_trials(study, pools)
-        allowed(study, plan.candidates)
+        check_constraints(study, plan.candidates)
         forecasts = forecast(plan.jobs, pools, budget) if rehearse else []
     sent = (plan.jobs, plan.candidates, pools, study.endpoints, max_usd)
     return Planning(
@@ -174,6 +174,6 @@ def plan_study(
         refusals=plan.refusals,
         jobs=plan.jobs,
         budget=budget,
-        forecasts=tuple(priced(forecasts, *sent)),
+        forecasts=tuple(add_prices(forecasts, *sent)),
         spending=spending_of(*sent),
     )

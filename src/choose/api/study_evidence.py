@@ -49,7 +49,7 @@ def evidence_of(store: Store) -> Evidence:
         labels=dataset.task.labels,
         division=dataset.division,
         items=items_of(dataset, dataset.asked),
-        pool=items_of(dataset, _only_learnt_from(dataset)),
+        pool=items_of(dataset, _training_rows(dataset)),
         candidates=tuple(_candidate(c, study) for c in candidates),
         pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
         runs=runs,
@@ -86,11 +86,11 @@ def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> Candidat
     return replace(
         info,
         retires=date.fromisoformat(str(day)) if day is not None else None,
-        **_behind(study.get("endpoints", {}).get(endpoint_name(info.model) or "")),
+        **_endpoint_info(study.get("endpoints", {}).get(endpoint_name(info.model) or "")),
     )
 
 
-def _behind(section: Mapping[str, Any] | None) -> dict[str, Any]:
+def _endpoint_info(section: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what the judge is told of the endpoint that a candidate asks, if it asks one."""
     if section is None:
         return {}
@@ -111,7 +111,7 @@ def _warnings(candidates: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             yield f"{planned['name']}: {planned['warning']}"
 
 
-def _only_learnt_from(dataset: Dataset) -> tuple[str, ...]:
+def _training_rows(dataset: Dataset) -> tuple[str, ...]:
     asked = set(dataset.asked)
     return tuple(id for id in dataset.examples if id not in asked)
 
@@ -129,7 +129,7 @@ _NUMBER = re.compile(r"(?<![\w.])(?<!\d,)\d(?:\d|,(?=\d))*(?:\.\d+)?(?!\w)")
 
 
 # A server may find new words for each failure.
-_MOST = 12
+_MAX_NOTES = 12
 
 
 def notes_of(runs: Iterable[Run]) -> Iterator[Note]:
@@ -143,11 +143,11 @@ def notes_of(runs: Iterable[Run]) -> Iterator[Note]:
     shown: dict[str, int] = defaultdict(int)
     for (candidate, _), texts in alike.items():
         shown[candidate] += 1
-        if shown[candidate] <= _MOST:
-            yield Note(candidate=candidate, text=merged(texts), fits=len(texts))
+        if shown[candidate] <= _MAX_NOTES:
+            yield Note(candidate=candidate, text=merge_numbers(texts), fits=len(texts))
 
 
-def merged(texts: Sequence[str]) -> str:
+def merge_numbers(texts: Sequence[str]) -> str:
     """Say once what differs in numbers only, each number that differs as a range."""
     found = [_NUMBER.findall(text) for text in texts]
     ranges = iter([_range(numbers) for numbers in zip(*found, strict=True)])
@@ -180,7 +180,9 @@ def method_of(store: Store, runs: Iterable[Run] = ()) -> Method:
 
 def settings(study: Mapping[str, Any]) -> dict[str, Any]:
     """Return a study's settings as they may be passed on: no folders, no passwords."""
-    shown = {key: value for key, value in _safe(study).items() if value not in ({}, [])}
+    shown = {
+        key: value for key, value in _without_credentials(study).items() if value not in ({}, [])
+    }
     data = dict(shown.get("data", {}))
     for key in ("path", "test"):
         if isinstance(path := data.get(key), str) and not re.match(r"\w{2,}:", path):
@@ -188,11 +190,11 @@ def settings(study: Mapping[str, Any]) -> dict[str, Any]:
     return {**shown, "data": data} if data else shown
 
 
-def _safe(value: Any) -> Any:
+def _without_credentials(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _safe(inner) for key, inner in value.items()}
+        return {key: _without_credentials(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_safe(inner) for inner in value]
+        return [_without_credentials(inner) for inner in value]
     if isinstance(value, str) and "://" in value:
         return _CREDENTIALS.sub("", value)
     return value

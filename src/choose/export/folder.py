@@ -19,7 +19,7 @@ from choose.export.card import Facts, card
 from choose.export.manifest import MODEL, NAME, Manifest, load_strategy
 from choose.export.selection import Choice, fit
 from choose.files import write_json, write_text
-from choose.run.timed_predict import ask
+from choose.run.timed_predict import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision
 from choose.store.store import Store
@@ -203,7 +203,7 @@ def _manifest(store: Store, decision: Decision, choice: Choice) -> Manifest:
 
 def _prove(fitted: Strategy, folder: Path, manifest: Manifest, items: Sequence[Item]) -> None:
     again = load_strategy(folder, manifest)
-    before, after = (ask(s, items, manifest.task).outputs for s in (fitted, again))
+    before, after = (predict(s, items, manifest.task).outputs for s in (fitted, again))
     if before != after:
         wrong = sum(a != b for a, b in zip(before, after, strict=True))
         raise StrategyError(

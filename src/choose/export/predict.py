@@ -18,7 +18,7 @@ from choose.errors import StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
 from choose.formatting import clean
 from choose.models.hardware.environment import check_stated
-from choose.run.timed_predict import ask
+from choose.run.timed_predict import predict
 from choose.strategy import Strategy
 from choose.types import Answers, Item
 
@@ -113,7 +113,7 @@ class Model:
         # Ids of strangers may be those of rows learnt from, which never retrieve themselves.
         worth = [item for item in chunk if item.text.strip()]
         asked = [Item(id=f"asked {i}", text=item.text) for i, item in enumerate(worth)]
-        answers = ask(self._strategy, asked, self.manifest.task)
+        answers = predict(self._strategy, asked, self.manifest.task)
         if answers.scores is None and least is not None and asked:
             raise StrategyError(
                 f"{self.manifest.candidate!r} gives labels without a confidence, so it cannot "

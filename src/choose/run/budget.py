@@ -9,33 +9,33 @@ from time import perf_counter
 
 from choose.data.pools import Pools
 from choose.models.weights.spec import names_endpoint
-from choose.run.probe import Pace, begin
-from choose.run.timed_predict import AT_LEAST, CHUNK, Deadline, Need, ask_until, shares
+from choose.run.probe import Speed, probe
+from choose.run.timed_predict import CHUNK, MIN_ROWS, Deadline, PassCost, allocate, predict_until
 from choose.run.trial import Fitted, cached_seconds
 from choose.study.grid import Job
 from choose.types import Run
 
 # Of the time left, the part that first passes of dear candidates share; the rest is for what cheap
 # ones still add in seconds: noise, sizes, the pool asked of itself.
-SHARED = 0.75
+FIRST_PASS_SHARE = 0.75
 
 
 # Seconds that beginning a trial may take for its fit, and again for its questions: so many, but no
 # more than this part of the budget.
-BEGIN, PART = 2.0, 0.01
+PROBE_SECONDS, PROBE_SHARE = 2.0, 0.01
 
 
 # Before a candidate is left out, it is begun once more for `BEGIN`, or this part of what is left.
-LOOK = 0.1
+SECOND_PROBE_SHARE = 0.1
 
 
 # Most forecasts are good to this factor (`benchmarks/timings.py`), so that a fit that is forecast
 # to take more than so many times what is left will hardly end in time.
-SURE = 1.5
+FORECAST_FACTOR = 1.5
 
 
 @dataclass
-class Pacing:
+class FirstPassBudget:
     """Who has not had a first pass yet, and what it will take.
 
     Where the time does not suffice for all rows, everybody is asked the same number of them, but
@@ -46,22 +46,22 @@ class Pacing:
     pools: Pools
     budget: float
     waiting: dict[str, Job]
-    paces: dict[str, Pace | None] = field(default_factory=dict)
+    paces: dict[str, Speed | None] = field(default_factory=dict)
     fitted: dict[str, Fitted] = field(default_factory=dict)
     until: float = inf
 
     def look(self, left: float) -> None:
         """Begin the first pass of all who wait, once; an endpoint is not asked for this."""
-        self.until = perf_counter() + SHARED * left
-        seconds = min(BEGIN, PART * self.budget)
+        self.until = perf_counter() + FIRST_PASS_SHARE * left
+        seconds = min(PROBE_SECONDS, PROBE_SHARE * self.budget)
         for name, job in self.waiting.items():
             self.paces[name] = (
                 None if names_endpoint(job.trial.params) else self._begun(job, seconds)
             )
 
-    def _begun(self, job: Job, seconds: float) -> Pace | None:
+    def _begun(self, job: Job, seconds: float) -> Speed | None:
         try:
-            begun = begin(job, self.pools, seconds)
+            begun = probe(job, self.pools, seconds)
         except Exception:
             return None  # the trial itself will fail, and be recorded
         if begun.fitted is not None:
@@ -76,7 +76,7 @@ class Pacing:
 
         def cost(name: str) -> float:
             pace = self.paces.get(name)
-            return pace.fits[-1][1] + AT_LEAST * pace.ask if pace and pace.ask is not None else 0.0
+            return pace.fits[-1][1] + MIN_ROWS * pace.ask if pace and pace.ask is not None else 0.0
 
         return [self.waiting[name] for name in sorted(self.waiting, key=cost)]
 
@@ -92,13 +92,13 @@ class Pacing:
         """
         now = perf_counter()
         needs = {waits: self._need(waits, job) for waits, job in self.waiting.items()}
-        found = shares(needs, self.until - now)
+        found = allocate(needs, self.until - now)
         share = found[name] + max(0.0, self.until - now - sum(found.values()))
         need = needs[name]
-        least = CHUNK if need is None else min(AT_LEAST, max(CHUNK, int(need.reaches(share))))
+        least = CHUNK if need is None else min(MIN_ROWS, max(CHUNK, int(need.reaches(share))))
         return Deadline(now + share, now + left, least)
 
-    def _need(self, name: str, job: Job) -> Need | None:
+    def _need(self, name: str, job: Job) -> PassCost | None:
         pace = self.paces.get(name)
         if pace is None:
             return None
@@ -108,21 +108,23 @@ class Pacing:
     def too_long(self, name: str, left: float) -> float | None:
         """Return the seconds that a fit would take if that is surely more than is left."""
         pace = self.paces.get(name)
-        if pace is None or name in self.fitted or pace.fits[-1][1] <= SURE * left:
+        if pace is None or name in self.fitted or pace.fits[-1][1] <= FORECAST_FACTOR * left:
             return None
         # Two steps of a short beginning tell little, and nobody is left out for a hiccup.
-        pace = self.paces[name] = self._begun(self.waiting[name], min(BEGIN, LOOK * left))
-        if pace is None or name in self.fitted or pace.fits[-1][1] <= SURE * left:
+        pace = self.paces[name] = self._begun(
+            self.waiting[name], min(PROBE_SECONDS, SECOND_PROBE_SHARE * left)
+        )
+        if pace is None or name in self.fitted or pace.fits[-1][1] <= FORECAST_FACTOR * left:
             return None
         return pace.fits[-1][1]
 
 
-def _fitted(pace: Pace) -> Pace:
+def _fitted(pace: Speed) -> Speed:
     return replace(pace, fits=((pace.fits[-1][0], 0.0),))
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class UnfinishedPass:
     """A first pass that was not asked all its rows, with what was fitted if it may be asked on."""
 
     job: Job
@@ -141,17 +143,17 @@ class Cut:
 
 
 @dataclass
-class Unasked:
+class UnfinishedPasses:
     """First passes that were cut, by the trial's key."""
 
     pools: Pools
-    cut: dict[str, Cut] = field(default_factory=dict)
+    cut: dict[str, UnfinishedPass] = field(default_factory=dict)
 
     def note(self, job: Job, run: Run, fitted: Fitted | None) -> None:
         """Remember a trial that left rows unasked, or forget one that has been asked all."""
         self.cut.pop(run.trial.key, None)
         if run.unasked:
-            self.cut[run.trial.key] = Cut(job, run, fitted)
+            self.cut[run.trial.key] = UnfinishedPass(job, run, fitted)
 
     def ask_on(self, left: Callable[[], float], hopeless: Callable[[Job], bool]) -> Iterator[Run]:
         """Yield runs with more rows than they had, whoever has fewest first, while time is left."""
@@ -172,14 +174,16 @@ class Unasked:
             self.note(cut.job, run, cut.fitted)
             yield run
 
-    def _more(self, cut: Cut, left: float) -> Run:
+    def _more(self, cut: UnfinishedPass, left: float) -> Run:
         assert cut.fitted is not None
         trial, strategy, run = cut.job.trial, cut.fitted.strategy, cut.run
         dataset, rows = self.pools.dataset, self.pools.of(trial)
         questions = [dataset.examples[id].item() for id in rows.questions]
         start, before = perf_counter(), cached_seconds(strategy)
         deadline = Deadline(share=start, end=start + left, least=0)
-        asked, found = ask_until(strategy, questions, dataset, deadline, run.answers["clean", 0])
+        asked, found = predict_until(
+            strategy, questions, dataset, deadline, run.answers["clean", 0]
+        )
         spent = perf_counter() - start
         alone = spent + cached_seconds(strategy) - before
         return replace(

@@ -51,7 +51,7 @@ class Silent:
 
 
 @dataclass
-class Outcome:
+class RunSummary:
     """What was not run, who was dropped and why, and whether the user stopped it.
 
     `stopped` is what was still to come when the user stopped it. `skipped` are trials of a
@@ -75,7 +75,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-def left_out_sentences(outcome: Outcome) -> list[str]:
+def left_out_sentences(outcome: RunSummary) -> list[str]:
     """Say by candidate what was planned and not run, and why."""
     dropped = [f"{candidate}: {reason}." for candidate, reason in outcome.dropped.items()]
     cut = [

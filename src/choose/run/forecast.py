@@ -12,32 +12,42 @@ from choose.errors import ChooseError
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.resolve import missing
 from choose.models.weights.spec import names_endpoint
-from choose.run.budget import SHARED
-from choose.run.probe import REMEMBERED, SMALL, Asked, Fit, Pace, Started, ask_some, fit_some, start
-from choose.run.spending_limit import rows_paid_for
-from choose.run.timed_predict import Need, shares
-from choose.run.trial import ready
+from choose.run.budget import FIRST_PASS_SHARE
+from choose.run.probe import (
+    CACHED_SHARE,
+    SMALL_POOL,
+    FitTiming,
+    PredictTiming,
+    PreparedTrial,
+    Speed,
+    prepare_trial,
+    time_fit,
+    time_predict,
+)
+from choose.run.spending_limit import affordable_rows
+from choose.run.timed_predict import PassCost, allocate
+from choose.run.trial import prepared
 from choose.schema.plan import TimeForecast, total_usd
 from choose.strategy import Strategy, find
-from choose.study.candidates import asked_by
+from choose.study.candidates import endpoints_of
 from choose.study.cost_forecast import bills_of
 from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Candidate, Dataset, Example
 
 # Share of labels changed to make another trial on the same texts.
-CHANGED = 0.3
+RELABELLED_SHARE = 0.3
 
 
 # Questions that a second fit of a dear candidate is asked.
-ASKED = 5
+REPEATED_ITEMS = 5
 
 
 # Rows that a second fit of a dear candidate gets: so few that it is soon able to answer.
-FEW = 8
+SECOND_FIT_ROWS = 8
 
 
-def rehearse(job: Job, pools: Pools, seconds: float) -> Pace:
+def measure_speed(job: Job, pools: Pools, seconds: float) -> Speed:
     """Begin two trials on the same texts, at two sizes, so that all trials can be forecast.
 
     The second one has another seed and other labels: what it does not do again is shared.
@@ -45,55 +55,55 @@ def rehearse(job: Job, pools: Pools, seconds: float) -> Pace:
     Raises:
         Exception: whatever the strategy raises; such a candidate has no pace.
     """
-    started = start(job, pools)
-    way = _cheap if find(job.trial.strategy).cheap else _dear
+    started = prepare_trial(job, pools)
+    way = _measure_fast if find(job.trial.strategy).cheap else _measure_slow
     return way(job, pools.dataset, started, seconds)
 
 
-def _cheap(job: Job, dataset: Dataset, started: Started, seconds: float) -> Pace:
+def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
     """Fit a small and a larger pool, each twice and to the end: half a fit could not be asked."""
-    pool, few = started.pool, min(SMALL, len(started.pool))
-    small, second = _twice(job, started.strategy, dataset, pool[:few])
-    rows = _affordable(small, few, len(pool), seconds)
+    pool, few = started.pool, min(SMALL_POOL, len(started.pool))
+    small, second = _fit_twice(job, started.strategy, dataset, pool[:few])
+    rows = _rows_for_second_fit(small, few, len(pool), seconds)
     strategy, found = started.strategy, small
     if rows > few:
-        strategy = ready(job)
-        found, second = _twice(job, strategy, dataset, pool[:rows])
-    asked = ask_some(strategy, started.items, seconds)
-    again = ask_some(second, started.items[: asked.rows], seconds)
-    return Pace(
+        strategy = prepared(job)
+        found, second = _fit_twice(job, strategy, dataset, pool[:rows])
+    asked = time_predict(strategy, started.items, seconds)
+    again = time_predict(second, started.items[: asked.rows], seconds)
+    return Speed(
         load=started.load,
         fits=((few, small.spent), (rows, found.spent)),
-        text=_text(small, few, found, rows),
+        text=_seconds_per_text(small, few, found, rows),
         ask=asked.each,
         met=_saved(asked, again),
         tokens=asked.tokens,
     )
 
 
-def _dear(job: Job, dataset: Dataset, started: Started, seconds: float) -> Pace:
+def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
     """Begin a whole fit, and as much of a small one as shows how long it is."""
-    pool, few = started.pool, min(SMALL, len(started.pool))
-    whole = fit_some(started.strategy, dataset, pool, seconds)
-    little = ready(job)
-    small = fit_some(little, dataset, pool[:few], seconds / 2, reports=1)
-    answering, asked = started.strategy, ask_some(started.strategy, started.items, seconds)
+    pool, few = started.pool, min(SMALL_POOL, len(started.pool))
+    whole = time_fit(started.strategy, dataset, pool, seconds)
+    little = prepared(job)
+    small = time_fit(little, dataset, pool[:few], seconds / 2, reports=1)
+    answering, asked = started.strategy, time_predict(started.strategy, started.items, seconds)
     if asked.each is None:
-        answering, asked = little, ask_some(little, started.items, seconds)
-    few_items = started.items[: min(ASKED, asked.rows)]
-    same = _saved(asked, ask_some(answering, few_items, seconds))
-    other = ready(job, again=1)
-    fit_some(other, dataset, _relabelled(pool[:FEW], dataset), seconds / 2, reports=1)
-    met = _saved(asked, ask_some(other, few_items, seconds))
-    fits, text = ((few, _alike(small, whole)), (len(pool), whole.spent)), 0.0
+        answering, asked = little, time_predict(little, started.items, seconds)
+    few_items = started.items[: min(REPEATED_ITEMS, asked.rows)]
+    same = _saved(asked, time_predict(answering, few_items, seconds))
+    other = prepared(job, again=1)
+    time_fit(other, dataset, _relabelled(pool[:SECOND_FIT_ROWS], dataset), seconds / 2, reports=1)
+    met = _saved(asked, time_predict(other, few_items, seconds))
+    fits, text = ((few, _seconds_at_same_pace(small, whole)), (len(pool), whole.spent)), 0.0
     if whole.loop and small.loop != whole.loop:
         # It was stopped in a loop that the small one has behind it, as embedding is; what follows
         # is taken to cost what it costs the small one.
         fits, text = ((few, small.spent), (len(pool), small.spent)), whole.spent / len(pool)
-    elif asked.each is not None and met > REMEMBERED * asked.each:
+    elif asked.each is not None and met > CACHED_SHARE * asked.each:
         # What is remembered of a question is remembered of a row that is calibrated on.
         fits, text = ((few, 0.0), (len(pool), 0.0)), whole.spent / len(pool)
-    return Pace(
+    return Speed(
         load=started.load,
         fits=fits,
         text=text,
@@ -104,38 +114,38 @@ def _dear(job: Job, dataset: Dataset, started: Started, seconds: float) -> Pace:
     )
 
 
-def _alike(small: Fit, whole: Fit) -> float:
+def _seconds_at_same_pace(small: FitTiming, whole: FitTiming) -> float:
     """Return seconds of the small fit: its loop's share of the whole one's, at the same pace."""
     if small.loop and small.loop == whole.loop:
         return whole.spent * small.total / whole.total
     return small.spent
 
 
-def _text(small: Fit, few: int, found: Fit, rows: int) -> float:
+def _seconds_per_text(small: FitTiming, few: int, found: FitTiming, rows: int) -> float:
     """Return what a text costs once: of those after the first ones, which warm up."""
     if rows > few:
         return max(0.0, found.cached - small.cached) / (rows - few)
     return found.cached / max(1, rows)
 
 
-def _saved(asked: Asked, again: Asked) -> float:
+def _saved(asked: PredictTiming, again: PredictTiming) -> float:
     return max(0.0, (asked.each or 0.0) - (again.spent or 0.0)) if again.rows else 0.0
 
 
-def _twice(
+def _fit_twice(
     job: Job, first: Strategy, dataset: Dataset, pool: Sequence[Example]
-) -> tuple[Fit, Strategy]:
+) -> tuple[FitTiming, Strategy]:
     """Fit, then fit another on the same texts; return that one, to which nothing is new."""
-    fit_some(first, dataset, pool, inf)
-    second = ready(job, again=1)
-    return fit_some(second, dataset, _relabelled(pool, dataset), inf), second
+    time_fit(first, dataset, pool, inf)
+    second = prepared(job, again=1)
+    return time_fit(second, dataset, _relabelled(pool, dataset), inf), second
 
 
 def _relabelled(pool: Sequence[Example], dataset: Dataset) -> list[Example]:
-    return add_noise(pool, dataset.task.labels, "symmetric", CHANGED, seed=1)
+    return add_noise(pool, dataset.task.labels, "symmetric", RELABELLED_SHARE, seed=1)
 
 
-def _affordable(small: Fit, few: int, rows: int, seconds: float) -> int:
+def _rows_for_second_fit(small: FitTiming, few: int, rows: int, seconds: float) -> int:
     """Return how many rows to fit next: all, unless the small fit says that it takes too long."""
     whole = small.alone * rows / few
     if whole <= 2 * seconds:
@@ -144,7 +154,7 @@ def _affordable(small: Fit, few: int, rows: int, seconds: float) -> int:
 
 
 # Seconds that a fit may take in the rehearsal, and again its questions.
-SECONDS = 2.0
+MEASURE_SECONDS = 2.0
 
 
 def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[TimeForecast]:
@@ -155,28 +165,28 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
     of: dict[str, list[Job]] = {}
     for job in jobs:
         of.setdefault(job.trial.candidate, []).append(job)
-    paces: dict[str, Pace] = {}
+    paces: dict[str, Speed] = {}
     found: dict[str, TimeForecast] = {}
     for name, own in of.items():
         why = _why_not(own[0])
         if why is None:
             try:
-                paces[name] = rehearse(own[0], pools, SECONDS)
+                paces[name] = measure_speed(own[0], pools, MEASURE_SECONDS)
             except Exception as error:
                 why = str(error) if isinstance(error, ChooseError) else f"It failed: {error}"
         found[name] = TimeForecast(candidate=name, trials=len(own), why_not=why)
-    sums = Sums(pools, paces)
+    sums = ForecastSums(pools, paces)
     for job in jobs:
         sums.add(job)
     for name, pace in paces.items():
-        found[name] = _summed(found[name], sums, pace)
+        found[name] = _with_sums(found[name], sums, pace)
     if budget is not None:
-        for name, rows in _reached(jobs, sums, budget).items():
+        for name, rows in _rows_within_budget(jobs, sums, budget).items():
             found[name] = replace(found[name], rows=rows)
     return list(found.values())
 
 
-def priced(
+def add_prices(
     found: Sequence[TimeForecast],
     jobs: Sequence[Job],
     candidates: Sequence[Candidate],
@@ -189,17 +199,17 @@ def priced(
     With a `limit` of dollars, also the rows that they reach.
     """
     by_name = {c.name: c for c in candidates}
-    rows = {} if limit is None else rows_paid_for(jobs, pools, endpoints, limit)
+    rows = {} if limit is None else affordable_rows(jobs, pools, endpoints, limit)
     return [
         replace(
-            _priced(one, jobs, by_name[one.candidate], pools, endpoints),
+            _with_prices(one, jobs, by_name[one.candidate], pools, endpoints),
             rows=rows.get(one.candidate, one.rows),
         )
         for one in found
     ]
 
 
-def _priced(
+def _with_prices(
     one: TimeForecast,
     jobs: Sequence[Job],
     candidate: Candidate,
@@ -207,7 +217,7 @@ def _priced(
     endpoints: Mapping[str, Endpoint],
 ) -> TimeForecast:
     own = [job for job in jobs if job.trial.candidate == candidate.name]
-    if not asked_by(candidate, endpoints):
+    if not endpoints_of(candidate, endpoints):
         return one
     bills = bills_of(own, [candidate], pools, endpoints)
     return replace(
@@ -227,7 +237,7 @@ def _why_not(job: Job) -> str | None:
     return None
 
 
-def _summed(one: TimeForecast, sums: Sums, pace: Pace) -> TimeForecast:
+def _with_sums(one: TimeForecast, sums: ForecastSums, pace: Speed) -> TimeForecast:
     name = one.candidate
     if pace.ask is None:
         return replace(one, why_not="Its fit was stopped, and could not be asked.")
@@ -242,7 +252,7 @@ def _summed(one: TimeForecast, sums: Sums, pace: Pace) -> TimeForecast:
 
 
 @dataclass
-class Sums:
+class ForecastSums:
     """Seconds by candidate, in the order of the run: what is met again costs less.
 
     Candidates with one encoder share what it has embedded; other work is remembered by each alone.
@@ -250,7 +260,7 @@ class Sums:
     """
 
     pools: Pools
-    paces: Mapping[str, Pace]
+    paces: Mapping[str, Speed]
     seconds: dict[str, float] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
@@ -271,7 +281,7 @@ class Sums:
         if job.part == FIRST_PASS:
             self.first[name] = self.first.get(name, 0.0) + took
 
-    def _took(self, job: Job, pace: Pace) -> float:
+    def _took(self, job: Job, pace: Speed) -> float:
         trial = job.trial
         rows = self.pools.of(trial)
         encoder = trial.params.get("encoder")
@@ -301,15 +311,15 @@ class Sums:
         return len(keys)
 
 
-def _reached(jobs: Sequence[Job], sums: Sums, budget: float) -> dict[str, int]:
+def _rows_within_budget(jobs: Sequence[Job], sums: ForecastSums, budget: float) -> dict[str, int]:
     """Return rows of the first pass by dear candidate, where the budget does not reach all."""
-    needs: dict[str, Need | None] = {}
+    needs: dict[str, PassCost | None] = {}
     for job in jobs:
         name, fold = job.trial.candidate, job.trial.fold
         if job.part == FIRST_PASS and fold == 0 and not find(job.trial.strategy).cheap:
             pace, rows = sums.paces.get(name), len(sums.pools.dataset.folds[fold].questions)
             needs[name] = None if pace is None else pace.need(rows)
-    share = shares(needs, SHARED * max(0.0, budget - (sums.early or 0.0)))
+    share = allocate(needs, FIRST_PASS_SHARE * max(0.0, budget - (sums.early or 0.0)))
     known = {name: need for name, need in needs.items() if need is not None}
     reached = {name: max(0, round(need.reaches(share[name]))) for name, need in known.items()}
     return {name: rows for name, rows in reached.items() if rows < known[name].rows}

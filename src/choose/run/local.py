@@ -11,12 +11,12 @@ from choose.data.pools import Pools
 from choose.errors import MoneySpent
 from choose.models.weights.spec import names_endpoint
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.budget import Pacing, Unasked
-from choose.run.events import Outcome
-from choose.run.race import Race, Standing
-from choose.run.spending_limit import Purse, Purses
+from choose.run.budget import FirstPassBudget, UnfinishedPasses
+from choose.run.events import RunSummary
+from choose.run.race import Race, TrialHistory
+from choose.run.spending_limit import DollarBudget, DollarShare
 from choose.run.timed_predict import Deadline
-from choose.run.trial import Fitted, run_group
+from choose.run.trial import Fitted, run_trials
 from choose.store.store import Store
 from choose.strategy import Groups, find
 from choose.study.grid import Job
@@ -24,10 +24,10 @@ from choose.study.grid_points import FIRST_PASS
 from choose.types import Run
 
 # Trials learnt side by side; more would save little and risk more at an interruption.
-MOST_TOGETHER = 10
+MAX_BATCH = 10
 
 
-def beside(jobs: Sequence[Job], done: Callable[[Job], bool], most: float) -> list[Job]:
+def next_batch(jobs: Sequence[Job], done: Callable[[Job], bool], most: float) -> list[Job]:
     """Return the first job, and those right after it that can be learnt beside it, at most `most`.
 
     The first is always among them.
@@ -38,14 +38,14 @@ def beside(jobs: Sequence[Job], done: Callable[[Job], bool], most: float) -> lis
     found: list[Job] = []
     keys: set[str] = set()
     for job in jobs:
-        if _kind(job) != _kind(first) or job.trial.key in keys or done(job):
+        if _batch_key(job) != _batch_key(first) or job.trial.key in keys or done(job):
             break
         found.append(job)
         keys.add(job.trial.key)
-    return found[: max(1, int(min(MOST_TOGETHER, most)))]
+    return found[: max(1, int(min(MAX_BATCH, most)))]
 
 
-def _kind(job: Job) -> tuple[str, str, str]:
+def _batch_key(job: Job) -> tuple[str, str, str]:
     return job.trial.candidate, job.trial.strategy, job.part
 
 
@@ -53,7 +53,7 @@ def _kind(job: Job) -> tuple[str, str, str]:
 GRACE = 0.05
 
 
-Watch = Callable[[Job, Run | None], None]
+OnJob = Callable[[Job, Run | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ def run_jobs(
     pools: Pools,
     store: Store,
     limits: Limits,
-    watch: Watch,
-) -> Outcome:
+    watch: OnJob,
+) -> RunSummary:
     """Run what the store does not hold yet and the limits allow.
 
     A candidate that has not answered anything yet is given one trial unless its fit alone is
@@ -83,22 +83,22 @@ def run_jobs(
     candidates. Dear ones answer as many rows of that trial as fit three quarters of the time left,
     all the same number of rows. `watch` is called before (without a run) and after each job.
     """
-    return _Walk(jobs, pools, store, limits, watch).go()
+    return _Runner(jobs, pools, store, limits, watch).go()
 
 
-class _Walk:
+class _Runner:
     """The state of a run."""
 
     def __init__(
-        self, jobs: Sequence[Job], pools: Pools, store: Store, limits: Limits, watch: Watch
+        self, jobs: Sequence[Job], pools: Pools, store: Store, limits: Limits, watch: OnJob
     ) -> None:
         self.jobs, self.pools, self.store = list(jobs), pools, store
         self.limits, self.watch = limits, watch
-        self.outcome, self.start = Outcome(money=limits.money), perf_counter()
+        self.outcome, self.start = RunSummary(money=limits.money), perf_counter()
         dataset = pools.dataset
         targets = {id: e.target for id, e in dataset.examples.items()}
         race = Race(targets, limits.margin, dataset.clusters)
-        self.standing, self.outcome.dropped = Standing(race, limits.racing), race.out
+        self.standing, self.outcome.dropped = TrialHistory(race, limits.racing), race.out
         self.grouped: set[int] = set()
         self.going: Sequence[Job] = ()
         firsts: dict[str, Job] = {}
@@ -106,11 +106,11 @@ class _Walk:
             if not find(job.trial.strategy).cheap:
                 firsts.setdefault(job.trial.candidate, job)
         waiting = {name: job for name, job in firsts.items() if not self._done(job)}
-        self.purses = Purses(pools)
-        self.unasked = Unasked(pools)
-        self.pacing = Pacing(pools, limits.seconds or inf, waiting)
+        self.purses = DollarBudget(pools)
+        self.unasked = UnfinishedPasses(pools)
+        self.pacing = FirstPassBudget(pools, limits.seconds or inf, waiting)
 
-    def go(self) -> Outcome:
+    def go(self) -> RunSummary:
         for number, _ in enumerate(self.jobs):  # grows where a dropped candidate is in again
             if number in self.grouped:
                 continue
@@ -212,11 +212,11 @@ class _Walk:
         elif not first:
             cost = self.standing.cost[name]
             most = self._left / cost if cost > 0 and self._left < inf else inf
-            together = beside(self.jobs[number:], self._done, most)
+            together = next_batch(self.jobs[number:], self._done, most)
             self.grouped |= set(range(number + 1, number + len(together)))
         self.going = together
         with time_limit(self._left + GRACE * (self.limits.seconds or 0.0)):
-            for run, traceback in run_group(together, self.pools, deadline, fitted):
+            for run, traceback in run_trials(together, self.pools, deadline, fitted):
                 own = next(j for j in together if j.trial.key == run.trial.key)
                 kept = self._keep(own, run, traceback)
                 again = self.limits.seconds is not None and not self._not_asked_on(own)
@@ -238,7 +238,7 @@ class _Walk:
             self.limits.money and names_endpoint(job.trial.params)
         )
 
-    def _purse(self, number: int) -> Purse | None:
+    def _purse(self, number: int) -> DollarShare | None:
         job = self.jobs[number]
         if not self.limits.money or job.part != FIRST_PASS or not names_endpoint(job.trial.params):
             return None

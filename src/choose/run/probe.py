@@ -10,14 +10,14 @@ from time import perf_counter
 from choose.data.pools import Pools
 from choose.data.stratify import stratified_order
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.timed_predict import Need
-from choose.run.trial import Fitted, cached_seconds, ready
+from choose.run.timed_predict import PassCost
+from choose.run.trial import Fitted, cached_seconds, prepared
 from choose.strategy import Strategy
 from choose.study.grid import Job
 from choose.types import Answers, Dataset, Example, Item
 
 # Rows of a small fit.
-SMALL = 64
+SMALL_POOL = 64
 
 
 # Questions asked between two looks at the clock: one, which may take long, then enough to fill a
@@ -26,15 +26,15 @@ CHUNKS = (1, 12, 50, 100)
 
 
 # Where asking a question again saves this part of it, its answer is remembered.
-REMEMBERED = 0.9
+CACHED_SHARE = 0.9
 
 
 # Reports of a loop before it is stopped: the first step sets things up, another gives a pace.
-REPORTS = 2
+MIN_REPORTS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class Speed:
     """What a candidate takes, in seconds; None where it could not be found out.
 
     Attributes:
@@ -66,23 +66,23 @@ class Pace:
 
     def remembers(self, saved: float) -> bool:
         """Return whether so much saved of a question is nearly all of it."""
-        return self.ask is not None and saved > REMEMBERED * self.ask
+        return self.ask is not None and saved > CACHED_SHARE * self.ask
 
-    def need(self, rows: int) -> Need | None:
+    def need(self, rows: int) -> PassCost | None:
         """Return what a first pass of so many rows takes, of a whole pool; None where unknown."""
         learnt, fit = self.fits[-1]
-        return None if self.ask is None else Need(fit + self.text * learnt, self.ask, rows)
+        return None if self.ask is None else PassCost(fit + self.text * learnt, self.ask, rows)
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class Probe:
     """The pace of a trial that was begun, and its fit if that came to an end."""
 
-    pace: Pace
+    pace: Speed
     fitted: Fitted | None
 
 
-def begin(job: Job, pools: Pools, seconds: float) -> Begun:
+def probe(job: Job, pools: Pools, seconds: float) -> Probe:
     """Begin a trial: its fit stops after so many seconds, and so do its questions, after one.
 
     The questions are those that the trial asks first, so that a strategy which remembers its work
@@ -91,21 +91,21 @@ def begin(job: Job, pools: Pools, seconds: float) -> Begun:
     Raises:
         Exception: whatever the strategy raises; such a candidate has no pace.
     """
-    dataset, started = pools.dataset, start(job, pools)
+    dataset, started = pools.dataset, prepare_trial(job, pools)
     strategy, pool, items = started.strategy, started.pool, started.items
-    fit = fit_some(strategy, dataset, pool, seconds)
-    asked, spent = ask_some(strategy, items, seconds), fit.spent
+    fit = time_fit(strategy, dataset, pool, seconds)
+    asked, spent = time_predict(strategy, items, seconds), fit.spent
     if asked.each is None:  # it was stopped too early, in a loop that a smaller one soon leaves
-        little = ready(job)
-        more = fit_some(little, dataset, pool[:SMALL], seconds)
-        asked = ask_some(little, items, seconds)
+        little = prepared(job)
+        more = time_fit(little, dataset, pool[:SMALL_POOL], seconds)
+        asked = time_predict(little, items, seconds)
         spent += more.spent if more.loop != fit.loop else 0.0
-    pace = Pace(load=started.load, fits=((len(pool), spent),), ask=asked.each, tokens=asked.tokens)
-    return Begun(pace, Fitted(strategy, fit.spent, fit.alone) if fit.complete else None)
+    pace = Speed(load=started.load, fits=((len(pool), spent),), ask=asked.each, tokens=asked.tokens)
+    return Probe(pace, Fitted(strategy, fit.spent, fit.alone) if fit.complete else None)
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class PreparedTrial:
     """A strategy ready for a trial, what getting it ready took, and the trial's rows in order."""
 
     strategy: Strategy
@@ -114,19 +114,19 @@ class Started:
     items: list[Item]
 
 
-def start(job: Job, pools: Pools) -> Started:
+def prepare_trial(job: Job, pools: Pools) -> PreparedTrial:
     """Load what a trial needs; the questions come in the order in which a budget asks them."""
     dataset, rows = pools.dataset, pools.of(job.trial)
     targets = {id: dataset.examples[id].target for id in rows.questions}
     order = stratified_order(sorted(targets), targets, "asked")
     began = perf_counter()
-    strategy = ready(job)
+    strategy = prepared(job)
     items = [dataset.examples[id].item() for id in order]
-    return Started(strategy, perf_counter() - began, rows.pool, items)
+    return PreparedTrial(strategy, perf_counter() - began, rows.pool, items)
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class FitTiming:
     """A fit: what it took or, where it was stopped, would have taken; what others had done.
 
     `loop` is the one in which it was stopped, and `total` its length in the loop's own unit.
@@ -148,13 +148,13 @@ class Fit:
         return self.spent + self.cached
 
 
-def fit_some(
+def time_fit(
     strategy: Strategy,
     dataset: Dataset,
     pool: Sequence[Example],
     seconds: float,
-    reports: int = REPORTS,
-) -> Fit:
+    reports: int = MIN_REPORTS,
+) -> FitTiming:
     """Fit; after so many seconds, and so many reports of a loop, stop and tell from its pace."""
     start = perf_counter()
     with time_limit(seconds, reports) as progress:
@@ -162,12 +162,12 @@ def fit_some(
             strategy.fit(dataset.task, pool)
         except TimeLimitReached:
             spent = perf_counter() - start + (progress.seconds_remaining or 0.0)
-            return Fit(spent, loop=progress.loop, total=progress.total)
-    return Fit(perf_counter() - start, cached_seconds(strategy))
+            return FitTiming(spent, loop=progress.loop, total=progress.total)
+    return FitTiming(perf_counter() - start, cached_seconds(strategy))
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PredictTiming:
     """How many questions were asked, what each takes alone, and what it took now."""
 
     rows: int
@@ -176,7 +176,7 @@ class Asked:
     tokens: tuple[float, float] | None = None
 
 
-def ask_some(strategy: Strategy, items: Sequence[Item], seconds: float) -> Asked:
+def time_predict(strategy: Strategy, items: Sequence[Item], seconds: float) -> PredictTiming:
     """Ask in the run's own order until the time is over; the last questions set the pace."""
     end, done, each, spent = perf_counter() + seconds, 0, None, None
     answers: Answers | None = None
@@ -190,11 +190,11 @@ def ask_some(strategy: Strategy, items: Sequence[Item], seconds: float) -> Asked
         except Exception:
             if done:
                 raise
-            return Asked(0)  # one whose fit was stopped may not be able to answer
+            return PredictTiming(0)  # one whose fit was stopped may not be able to answer
         spent = (perf_counter() - start) / len(chunk)
         each = spent + (cached_seconds(strategy) - before) / len(chunk)
         done += len(chunk)
-    return Asked(done, each, spent, _tokens(answers))
+    return PredictTiming(done, each, spent, _tokens(answers))
 
 
 def _tokens(answers: Answers | None) -> tuple[float, float] | None:

@@ -15,14 +15,14 @@ from choose.study.grid_points import FIRST_PASS
 from choose.types import Run
 
 # One side: a candidate is looked at after each of its folds, so the bound must be strict.
-LEVEL = 0.999
+CONFIDENCE = 0.999
 
 
-ROWS = 100
+MIN_COMMON_ROWS = 100
 
 
 # With fewer clusters chance alone can put all of them on one side.
-CLUSTERS = 20
+MIN_CLUSTERS = 20
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Race:
         """Return the difference on common rows, its upper bound (1 if too few), and their count."""
         mine, theirs = self.right.get(name, {}), self.right[rival]
         common = [id for id in mine if id in theirs]
-        if len(common) < ROWS:
+        if len(common) < MIN_COMMON_ROWS:
             return 0.0, 1.0, len(common)
         gains = [mine[id] - theirs[id] for id in common]
         names = [self.clusters.get(id, id) for id in common]
@@ -107,18 +107,18 @@ def upper_bound(gains: Sequence[int], clusters: Sequence[str]) -> float:
     sizes = np.bincount(places)
     rows, count = len(gains), len(names)
     worth = rows**2 / float(sizes @ sizes)
-    if worth < CLUSTERS:
+    if worth < MIN_CLUSTERS:
         return 1.0
     center = sum(gains) / (rows + 2)
     apart = np.bincount(places, weights=gains) - center * sizes
     imaginary = 2 * (1 + center**2)
     few = count / (count - 1) if count < rows else 1.0
     spread = sqrt(few * (float(apart @ apart) + imaginary)) / (rows + 2)
-    return center + float(stdtrit(worth - 1, LEVEL)) * spread
+    return center + float(stdtrit(worth - 1, CONFIDENCE)) * spread
 
 
 @dataclass
-class Standing:
+class TrialHistory:
     """Candidates by what their trials have shown, those of earlier commands included.
 
     Attributes:
@@ -143,7 +143,7 @@ class Standing:
         One of an `earlier` command may have loaded and embedded what is here by now: half counts.
         """
         name, again = run.trial.candidate, []
-        cost = whole_cost(run) * (0.5 if earlier else 1.0)
+        cost = full_trial_seconds(run) * (0.5 if earlier else 1.0)
         self.cost[name] = max(cost, 0.5 * self.cost.get(name, 0.0))
         (self.failed if run.error else self.worked).add(name)
         if run.error or job.part == FIRST_PASS:
@@ -167,7 +167,7 @@ class Standing:
         self.spared.setdefault(job.trial.candidate, []).append(job)
 
 
-def whole_cost(run: Run) -> float:
+def full_trial_seconds(run: Run) -> float:
     """Return the seconds that a trial takes when all its questions are asked."""
     spent, asked = run.seconds_spent or 0.0, len(run.asked.get(("clean", 0), ()))
     asking = min(run.predict_seconds or 0.0, spent)

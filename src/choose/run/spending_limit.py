@@ -11,13 +11,13 @@ from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.session import current
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached
-from choose.run.probe import start
-from choose.run.timed_predict import CHUNK, Need, ask, shares
+from choose.run.probe import prepare_trial
+from choose.run.timed_predict import CHUNK, PassCost, allocate, predict
 from choose.schema.costs import dollars
 from choose.schema.plan import Spending
 from choose.store.store import Store
 from choose.strategy import Puts, build
-from choose.study.candidates import allowed, asked_by, named_in
+from choose.study.candidates import check_constraints, endpoints_named, endpoints_of
 from choose.study.config import Study
 from choose.study.cost_forecast import bills_of, spending_of
 from choose.study.grid import Job
@@ -50,8 +50,8 @@ def before_sending(
         StudyError: if the study forbids them or nobody confirms them.
         EndpointError: if an endpoint cannot be used at all.
     """
-    allowed(study, candidates)
-    asking = {c.name for c in candidates if asked_by(c, study.endpoints)}
+    check_constraints(study, candidates)
+    asking = {c.name for c in candidates if endpoints_of(c, study.endpoints)}
     left = [
         job
         for job in jobs
@@ -69,7 +69,7 @@ def before_sending(
 
 
 @dataclass(frozen=True, slots=True)
-class Paying:
+class DollarCost:
     """What a first pass costs in dollars a row, and how many of its rows are paid for already.
 
     `requests` are those that a row takes, one for each endpoint.
@@ -81,13 +81,13 @@ class Paying:
     requests: int = 1
 
     @property
-    def need(self) -> Need:
+    def need(self) -> PassCost:
         """Return what it takes; what is paid for counts as if it brought its price along."""
-        return Need(-self.each * self.paid, self.each, self.rows)
+        return PassCost(-self.each * self.paid, self.each, self.rows)
 
 
 @dataclass(frozen=True, slots=True)
-class Purse:
+class DollarShare:
     """The dollars that a first pass may spend, so that those which wait can be asked as many rows.
 
     Attributes:
@@ -100,8 +100,8 @@ class Purse:
     ledger: Ledger
     spent: float
     requests: int
-    own: Paying
-    others: Mapping[str, Paying]
+    own: DollarCost
+    others: Mapping[str, DollarCost]
 
     def covers(self, asked: int, more: int) -> bool:
         """Return whether so many more rows, after so many asked, are within its share."""
@@ -111,13 +111,13 @@ class Purse:
             before = self.own.paid
             each = (each * before + ledger.committed - self.spent) / (before + paid)
         needs = {name: one.need for name, one in self.others.items()}
-        needs[""] = Paying(each, self.own.rows, asked).need
+        needs[""] = DollarCost(each, self.own.rows, asked).need
         left = (ledger.limit or 0.0) - ledger.committed - ledger.set_aside
-        return each * more <= shares(needs, left)[""] + 1e-9 * each
+        return each * more <= allocate(needs, left)[""] + 1e-9 * each
 
 
 @dataclass
-class Purses:
+class DollarBudget:
     """Deals out the dollars.
 
     A forecast counts the tokens of a text by its length and knows of no hidden reasoning, so
@@ -133,7 +133,7 @@ class Purses:
     seen: dict[str, float | None] = field(default_factory=dict)
     paid: set[str] = field(default_factory=set)
 
-    def deal(self, job: Job, later: Sequence[Job]) -> Purse | None:
+    def deal(self, job: Job, later: Sequence[Job]) -> DollarShare | None:
         """Return the purse of a first pass; None where it costs nothing or nothing is limited.
 
         It is shared with those of the `later` first passes that are on the same fold.
@@ -142,17 +142,19 @@ class Purses:
         if session.ledger.limit is None:
             return None
         same = [j for j in later if j.trial.fold == job.trial.fold]
-        found = payings([job, *same], self.pools, session.endpoints)
+        found = first_pass_costs([job, *same], self.pools, session.endpoints)
         if job.trial.candidate not in found:
             return None
-        if len(found) > 1 and _enough(found, session.ledger.limit - session.ledger.committed):
+        if len(found) > 1 and _affords_first_chunks(
+            found, session.ledger.limit - session.ledger.committed
+        ):
             for one in (job, *same):
                 self._sound(one, found)
         own = found.pop(job.trial.candidate)
         ledger = session.ledger
-        return Purse(ledger, ledger.committed, ledger.requests, own, found)
+        return DollarShare(ledger, ledger.committed, ledger.requests, own, found)
 
-    def _sound(self, job: Job, found: dict[str, Paying]) -> None:
+    def _sound(self, job: Job, found: dict[str, DollarCost]) -> None:
         name = job.trial.candidate
         if name not in found:
             return
@@ -164,18 +166,18 @@ class Purses:
             found[name] = replace(found[name], each=each, paid=paid)
 
 
-def _enough(found: Mapping[str, Paying], left: float) -> bool:
+def _affords_first_chunks(found: Mapping[str, DollarCost], left: float) -> bool:
     """Return whether all could be asked twice the first rows, so that none asks them in vain."""
     return 2 * CHUNK * sum(one.each for one in found.values()) <= left
 
 
 def _dollars_a_row(job: Job, pools: Pools) -> float | None:
     """Return what its first rows cost by the server's own counts; None where they cannot tell."""
-    (endpoint, *more) = named_in(job.trial.params, current().endpoints).values()
+    (endpoint, *more) = endpoints_named(job.trial.params, current().endpoints).values()
     try:
-        started = start(job, pools)
+        started = prepare_trial(job, pools)
         started.strategy.fit(pools.dataset.task, started.pool)
-        found = ask(started.strategy, started.items[:CHUNK], pools.dataset.task)
+        found = predict(started.strategy, started.items[:CHUNK], pools.dataset.task)
     except TimeLimitReached:
         raise
     except Exception:
@@ -186,30 +188,30 @@ def _dollars_a_row(job: Job, pools: Pools) -> float | None:
     return None if costs is None else float(costs.mean())
 
 
-def rows_paid_for(
+def affordable_rows(
     jobs: Sequence[Job], pools: Pools, endpoints: Mapping[str, Endpoint], limit: float
 ) -> dict[str, int]:
     """Return rows of the first pass that the dollars reach, of whom they do not reach all."""
     first = [job for job in jobs if job.part == FIRST_PASS and job.trial.fold == 0]
-    found = payings(first, pools, endpoints)
-    share = shares({name: one.need for name, one in found.items()}, limit)
+    found = first_pass_costs(first, pools, endpoints)
+    share = allocate({name: one.need for name, one in found.items()}, limit)
     rows = {name: int(share[name] / one.each) for name, one in found.items()}
     return {name: count for name, count in rows.items() if count < found[name].rows}
 
 
-def payings(
+def first_pass_costs(
     jobs: Iterable[Job], pools: Pools, endpoints: Mapping[str, Endpoint]
-) -> dict[str, Paying]:
+) -> dict[str, DollarCost]:
     """Return what first passes cost as forecast, by candidate, of those that cost anything."""
     found = {}
     for job in jobs:
         trial = job.trial
-        if not named_in(trial.params, endpoints):
+        if not endpoints_named(trial.params, endpoints):
             continue
         candidate = Candidate(name=trial.candidate, strategy=trial.strategy, params=trial.params)
         bills = bills_of([job], [candidate], pools, endpoints)
         usd = sum(bill.usd or 0.0 for bill in bills)
         rows = max((bill.requests for bill in bills), default=0)
         if usd > 0 and rows:
-            found[trial.candidate] = Paying(usd / rows, rows, requests=len(bills))
+            found[trial.candidate] = DollarCost(usd / rows, rows, requests=len(bills))
     return found

@@ -17,14 +17,14 @@ from choose.types import Answers, Dataset, Item, Task
 
 # While the study has time, so many questions are asked whatever a candidate's share of it is, if
 # all can be asked as many: fewer say little, and the race that spares the hopeless needs them.
-AT_LEAST = 100
+MIN_ROWS = 100
 
 
 # Questions asked between two looks at the clock, and the fewest that are asked however late it is.
 CHUNK = 25
 
 
-class Covers(Protocol):
+class SpendingShare(Protocol):
     """A share of the dollars."""
 
     def covers(self, asked: int, more: int) -> bool:
@@ -40,11 +40,11 @@ class Deadline(NamedTuple):
 
     share: float = inf
     end: float = inf
-    least: int = AT_LEAST
-    purse: Covers | None = None
+    least: int = MIN_ROWS
+    purse: SpendingShare | None = None
 
 
-def ask(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
+def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
     """Return the answers, checked.
 
     Raises:
@@ -67,7 +67,7 @@ def ask(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
     return answers
 
 
-def ask_until(
+def predict_until(
     strategy: Strategy,
     items: Sequence[Item],
     dataset: Dataset,
@@ -91,7 +91,7 @@ def ask_until(
         start = perf_counter()
         chunk = order[done : done + CHUNK]
         try:
-            parts.append(ask(strategy, chunk, dataset.task))
+            parts.append(predict(strategy, chunk, dataset.task))
         except (MoneySpent, TimeLimitReached):
             if not parts:
                 raise
@@ -103,10 +103,10 @@ def ask_until(
         more = min(CHUNK, len(order) - done)
         if deadline.purse is not None and not deadline.purse.covers(done, more):
             break
-    return order[:done], joined(parts)
+    return order[:done], concatenated(parts)
 
 
-def joined(parts: Sequence[Answers]) -> Answers:
+def concatenated(parts: Sequence[Answers]) -> Answers:
     """Return the answers one behind the other; a column that a part lacks is None."""
 
     def column(name: str) -> np.ndarray | None:
@@ -130,10 +130,10 @@ def joined(parts: Sequence[Answers]) -> Answers:
 
 # Whoever can be asked all rows for this part of what is shared, after its fit, is: against cheap
 # candidates, which all rows were asked of, every row counts.
-LITTLE = 0.05
+SMALL_SHARE = 0.05
 
 
-class Need(NamedTuple):
+class PassCost(NamedTuple):
     """What a first pass takes: for its fit, for each row, and how many rows it has."""
 
     fit: float
@@ -145,7 +145,7 @@ class Need(NamedTuple):
         return (amount - self.fit) / self.each if self.each > 0 else self.rows
 
 
-def shares(needs: Mapping[str, Need | None], amount: float) -> dict[str, float]:
+def allocate(needs: Mapping[str, PassCost | None], amount: float) -> dict[str, float]:
     """Return shares of an amount so that all can be asked the same number of their rows.
 
     Those to whom all their rows take little are asked all of them. Those whose need is not
@@ -156,18 +156,18 @@ def shares(needs: Mapping[str, Need | None], amount: float) -> dict[str, float]:
     known = {name: need for name, need in needs.items() if need is not None}
     rest = amount - sum(even[name] for name in needs if name not in known)
     for name, need in known.items():
-        if need.each * need.rows <= LITTLE * amount:
-            known[name] = Need(need.fit + need.each * need.rows, 0.0, need.rows)
-    within = sorted(known, key=lambda n: known[n].fit + AT_LEAST * known[n].each)
-    while len(within) > 1 and _asked([known[n] for n in within], rest) < CHUNK:
+        if need.each * need.rows <= SMALL_SHARE * amount:
+            known[name] = PassCost(need.fit + need.each * need.rows, 0.0, need.rows)
+    within = sorted(known, key=lambda n: known[n].fit + MIN_ROWS * known[n].each)
+    while len(within) > 1 and _equal_rows([known[n] for n in within], rest) < CHUNK:
         within.pop()
-    asked = _asked([known[n] for n in within], rest)
+    asked = _equal_rows([known[n] for n in within], rest)
     shared = {n: known[n].fit + known[n].each * min(known[n].rows, asked) for n in within}
     last = max(0.0, rest - sum(shared.values()))
     return even | dict.fromkeys(known, last) | shared
 
 
-def _asked(needs: Sequence[Need], amount: float) -> float:
+def _equal_rows(needs: Sequence[PassCost], amount: float) -> float:
     """Return r so that fits, and asking all the smaller of r and their rows, take an amount."""
     left, asked = amount - sum(need.fit for need in needs), 0.0
     ends = sorted({need.rows for need in needs})

@@ -16,7 +16,7 @@ from choose.data.views import sample_rows, view
 from choose.errors import MoneySpent
 from choose.models.endpoints.session import repeated
 from choose.progress import TimeLimitReached
-from choose.run.timed_predict import Deadline, ask, ask_until
+from choose.run.timed_predict import Deadline, predict, predict_until
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
 from choose.study.grid import Job
 from choose.types import Dataset, Example, Item, Run
@@ -38,7 +38,7 @@ class Fitted:
     group: int = 1
 
 
-def fit_together(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
+def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
     """Return strategies by the trial's key, fitted side by side; none where that cannot be done.
 
     Those that did not learn are left out, to be fitted alone and to say why they cannot be.
@@ -71,14 +71,14 @@ def fit_together(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
 
 def fit_alone(job: Job, dataset: Dataset, pool: Sequence[Example]) -> Fitted:
     """Return a strategy fitted on its own."""
-    strategy = ready(job)
+    strategy = prepared(job)
     start = perf_counter()
     strategy.fit(dataset.task, pool)
     spent = perf_counter() - start
     return Fitted(strategy, spent, spent + cached_seconds(strategy))
 
 
-def ready(job: Job, again: int = 0) -> Strategy:
+def prepared(job: Job, again: int = 0) -> Strategy:
     """Build a trial's strategy, with its seed or a later one, and load what it needs."""
     trial = job.trial
     strategy = build(trial.strategy, seed=trial.seed + again, **trial.params)
@@ -108,7 +108,7 @@ _PACKAGES = (
 )
 
 
-def run_group(
+def run_trials(
     jobs: Sequence[Job],
     pools: Pools,
     deadline: Deadline | None = None,
@@ -123,7 +123,7 @@ def run_group(
     trial's key: those that have been fitted before, and after this those that this has.
     """
     fitted = {} if fitted is None else fitted
-    fitted |= fit_together(jobs, pools) if len(jobs) > 1 else {}
+    fitted |= fit_group(jobs, pools) if len(jobs) > 1 else {}
     for job in jobs:
         start = perf_counter()
         try:
@@ -164,17 +164,17 @@ def _trial(
     strategy, start, fit_cached = fit.strategy, perf_counter(), cached_seconds(fit.strategy)
     questions = [dataset.examples[id].item() for id in rows.questions]
     clean, found = (
-        (questions, ask(strategy, questions, dataset.task))
+        (questions, predict(strategy, questions, dataset.task))
         if deadline is None
-        else ask_until(strategy, questions, dataset, deadline)
+        else predict_until(strategy, questions, dataset, deadline)
     )
     asked, answers = {("clean", 0): clean}, {("clean", 0): found}
     answered, all_cached = perf_counter(), cached_seconds(strategy)
     stopped: Exception | None = None
     try:
-        for (name, repeat), items in _beside(job, rows.questions, dataset):
+        for (name, repeat), items in _other_views(job, rows.questions, dataset):
             with repeated(repeat):
-                answers[name, repeat] = ask(strategy, items, dataset.task)
+                answers[name, repeat] = predict(strategy, items, dataset.task)
             asked[name, repeat] = items
     except (MoneySpent, TimeLimitReached) as end:
         stopped = end  # the views that were answered until then count
@@ -193,22 +193,22 @@ def _trial(
         group_size=fit.group,
         unasked=len(questions) - len(clean),
         versions=versions(),
-        **_how(facts_of(strategy)),
+        **_run_facts(facts_of(strategy)),
     )
     return run, stopped
 
 
-def _beside(
+def _other_views(
     job: Job, questions: Sequence[str], dataset: Dataset
 ) -> Iterator[tuple[tuple[str, int], list[Item]]]:
     """Yield what is asked beside the clean rows: views, then the clean ones again."""
     for name in job.views:
-        yield (name, 0), list(view(name, _few(questions, dataset, job.view_rows), seed=0))
+        yield (name, 0), list(view(name, _sampled_items(questions, dataset, job.view_rows), seed=0))
     for repeat in range(1, job.repeats):
-        yield ("clean", repeat), _few(questions, dataset, job.view_rows)
+        yield ("clean", repeat), _sampled_items(questions, dataset, job.view_rows)
 
 
-def _how(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _run_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "threads": facts.get("threads"),
         "dtype": facts.get("dtype"),
@@ -218,7 +218,7 @@ def _how(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _few(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item]:
+def _sampled_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item]:
     targets = {id: dataset.examples[id].target for id in ids}
     limit = max(1, most // len(dataset.folds))
     return [dataset.examples[id].item() for id in sample_rows(ids, targets, limit, seed=0)]

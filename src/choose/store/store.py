@@ -120,7 +120,7 @@ class Store:
         for view, repeat in facts["views"]:
             table = pl.read_parquet(folder / f"{view}-{repeat}.parquet")
             answers[view, repeat], asked[view, repeat] = answers_from(table)
-        known = {name: facts[name] for name in _KEPT if name in facts}
+        known = {name: facts[name] for name in _RUN_FACTS if name in facts}
         return Run(
             trial=trial, answers=answers, asked=asked, **known | {"notes": tuple(facts["notes"])}
         )
@@ -227,7 +227,7 @@ class Store:
             ) from error
 
 
-_KEPT = (
+_RUN_FACTS = (
     "fit_seconds",
     "predict_seconds",
     "seconds_alone",
@@ -250,5 +250,5 @@ def _reached(run: Run) -> tuple[bool, int]:
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    facts = {name: getattr(run, name) for name in _KEPT}
+    facts = {name: getattr(run, name) for name in _RUN_FACTS}
     return {"trial": asdict(run.trial), "views": [list(view) for view in run.answers], **facts}

@@ -15,24 +15,26 @@ from choose.study.config import CandidateSection, Models, Specs, Study
 from choose.types import FAMILIES, Candidate, Task
 
 
-def asked_by(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
+def endpoints_of(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
     """Return the endpoints that a candidate asks, by name; any hyperparameter may name one."""
-    return named_in(candidate.params, endpoints)
+    return endpoints_named(candidate.params, endpoints)
 
 
-def named_in(params: Mapping[str, Any], endpoints: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
+def endpoints_named(
+    params: Mapping[str, Any], endpoints: Mapping[str, Endpoint]
+) -> dict[str, Endpoint]:
     """Return the endpoints that hyperparameters name, by name."""
     names = map(endpoint_name, params.values())
     return {name: endpoints[name] for name in names if name is not None and name in endpoints}
 
 
-def costs(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> bool:
+def costs_per_row(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> bool:
     """Return whether asking more rows costs more: priced, or a server that is not this machine."""
-    asked = asked_by(candidate, endpoints).values()
+    asked = endpoints_of(candidate, endpoints).values()
     return any(e.prices is not None or not e.stays_here for e in asked)
 
 
-def allowed(study: Study, candidates: Iterable[Candidate]) -> None:
+def check_constraints(study: Study, candidates: Iterable[Candidate]) -> None:
     """Refuse what the study forbids or cannot keep, before anything is asked.
 
     Raises:
@@ -40,7 +42,7 @@ def allowed(study: Study, candidates: Iterable[Candidate]) -> None:
             without prices.
     """
     for candidate in candidates:
-        for name, endpoint in asked_by(candidate, study.endpoints).items():
+        for name, endpoint in endpoints_of(candidate, study.endpoints).items():
             if not study.constraints.data_may_leave and not endpoint.stays_here:
                 raise StudyError(
                     f"The candidate {candidate.name!r} would send rows to {endpoint.host}, and "
@@ -64,14 +66,14 @@ ROLES = {"model": "model", "tune": "base", "encoder": "encoder"}
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class ResolvedCandidates:
     """The candidates that run, in order, and the sentences on those that cannot."""
 
     candidates: tuple[Candidate, ...]
     refusals: tuple[str, ...]
 
 
-def candidates_of(study: Study, task: Task) -> Field:
+def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
     """Resolve every candidate with all its hyperparameters, cheap ones first.
 
     Raises:
@@ -83,9 +85,9 @@ def candidates_of(study: Study, task: Task) -> Field:
         if names.count(name) > 1:
             raise StudyError(f"Two candidates are named {name!r}. Give each its own name.")
     reasons = {c.name: _refusal(c, task) for c in candidates}
-    fit = sorted((c for c in candidates if reasons[c.name] is None), key=_place)
+    fit = sorted((c for c in candidates if reasons[c.name] is None), key=_order)
     refusals = tuple(f"{name}: {why}" for name, why in reasons.items() if why)
-    return Field(candidates=tuple(fit), refusals=refusals)
+    return ResolvedCandidates(candidates=tuple(fit), refusals=refusals)
 
 
 def names_of(study: Study) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ def _refusal(candidate: Candidate, task: Task) -> str | None:
     return strategy.refuses(task) if isinstance(strategy, Refuses) else None
 
 
-def _place(candidate: Candidate) -> tuple[bool, int, str]:
+def _order(candidate: Candidate) -> tuple[bool, int, str]:
     cls = find(candidate.strategy)
     order = ("baseline", "prompting", "retrieval", "fine-tuning")
     first = ALWAYS.index(candidate.name) if candidate.name in ALWAYS else len(ALWAYS)

@@ -13,16 +13,16 @@ from choose.models.endpoints.requests import BYTES_A_TOKEN
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.plan import Bill, Spending
 from choose.strategy import Puts, build, hyperparameters
-from choose.study.candidates import asked_by
+from choose.study.candidates import endpoints_of
 from choose.study.grid import Job
 from choose.types import Candidate, Dataset
 
 # Tokens of a request beside texts and labels: the wording, the schema, the frame of messages.
-FRAME, PER_MESSAGE = 60, 8
+FRAME_TOKENS, MESSAGE_TOKENS = 60, 8
 
 
 # Tokens of a labelled answer in JSON.
-WRITTEN = 12
+ANSWER_TOKENS = 12
 
 
 class Request(NamedTuple):
@@ -41,7 +41,7 @@ def spending_of(
     limit: float | None = None,
 ) -> Spending:
     """Forecast the requests of some jobs, and look for personal data in what is sent."""
-    bills, sent = _counted(jobs, candidates, pools, endpoints)
+    bills, sent = _count_requests(jobs, candidates, pools, endpoints)
     counted = hints_of(hints_by_row([pools.dataset.examples[id] for id in sorted(sent)]))
     hints = {hint.kind: hint.rows for hint in counted if hint.rows}
     return Spending(bills=tuple(bills), hints=hints, limit=limit)
@@ -54,21 +54,21 @@ def bills_of(
     endpoints: Mapping[str, Endpoint],
 ) -> list[Bill]:
     """Forecast what each endpoint is sent by some jobs, the same requests counted once."""
-    return _counted(jobs, candidates, pools, endpoints)[0]
+    return _count_requests(jobs, candidates, pools, endpoints)[0]
 
 
-def _counted(
+def _count_requests(
     jobs: Iterable[Job],
     candidates: Sequence[Candidate],
     pools: Pools,
     endpoints: Mapping[str, Endpoint],
 ) -> tuple[list[Bill], set[str]]:
-    asking = {c.name: found for c in candidates if (found := asked_by(c, endpoints))}
+    asking = {c.name: found for c in candidates if (found := endpoints_of(c, endpoints))}
     requests: dict[str, dict[tuple[object, ...], Request]] = {}
     rows: dict[str, set[str]] = {}
     for job in jobs:
         for name in asking.get(job.trial.candidate, {}):
-            _count(job, pools, requests.setdefault(name, {}), rows.setdefault(name, set()))
+            _count_job(job, pools, requests.setdefault(name, {}), rows.setdefault(name, set()))
     bills = [
         _bill(name, endpoints[name], asked, rows[name], pools.dataset, asking)
         for name, asked in requests.items()
@@ -76,7 +76,7 @@ def _counted(
     return bills, set().union(*rows.values())
 
 
-def _count(
+def _count_job(
     job: Job, pools: Pools, requests: dict[tuple[object, ...], Request], rows: set[str]
 ) -> None:
     trial = job.trial
@@ -109,17 +109,17 @@ def _bill(
     texts = {id: _tokens(e.text) for id, e in dataset.examples.items()}
     labels = [_tokens(n) for n in dataset.task.names]
     about = [_tokens(d) for d in dataset.task.descriptions.values()]
-    fixed = FRAME + 2 * sum(labels) + sum(about) + _tokens(dataset.task.instruction or "")
+    fixed = FRAME_TOKENS + 2 * sum(labels) + sum(about) + _tokens(dataset.task.instruction or "")
     label = sum(labels) / max(1, len(labels))
     means = {
         most: sum(min(size, most) for size in texts.values()) / max(1, len(texts))
         for most in {request.most for request in requests.values()}
     }
     read = sum(
-        fixed + min(texts[id], most) + shown * (means[most] + label + 2 * PER_MESSAGE)
+        fixed + min(texts[id], most) + shown * (means[most] + label + 2 * MESSAGE_TOKENS)
         for id, shown, most in requests.values()
     )
-    written = len(requests) * WRITTEN
+    written = len(requests) * ANSWER_TOKENS
     prices = endpoint.prices
     return Bill(
         name=name,

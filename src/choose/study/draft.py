@@ -15,19 +15,19 @@ from choose.study.config import DataSection
 from choose.types import Dataset
 
 # A file with more labels than this is not read label by label.
-MOST_LABELS = 200
+MAX_LABELS = 200
 
 
 # A label with so many times the rows of another outvotes it.
-UNEVEN = 4
+IMBALANCE = 4
 
 
 # Words of labels that stand for what fits no other label.
-_BESIDE = {"other", "others", "none", "oos", "unknown", "misc", "miscellaneous"}
+_OTHER_WORDS = {"other", "others", "none", "oos", "unknown", "misc", "miscellaneous"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class DraftFacts:
     """What the rows show, and what they can show, for the reasons in the file.
 
     `detectable` is the smallest gain that the asked rows find, None for none; `needed` the rows at
@@ -42,20 +42,20 @@ class Found:
     version: str
 
 
-def draft(found: Found) -> str:
+def draft(found: DraftFacts) -> str:
     """Return the study file; whatever comes from the data is escaped or quoted."""
     parts = (_head(found), _data(found), _task(found), _goal(found), _costs(), _rest())
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def _head(found: Found) -> Iterator[str]:
+def _head(found: DraftFacts) -> Iterator[str]:
     yield f"# A study of {short(found.dataset.name)}, drafted by choose {found.version}."
     yield "# Lines behind a # are suggestions. Flags override what stands here. Then:"
     yield "#     choose check -c THIS-FILE       what the labels are worth, in seconds"
     yield "#     choose compare -c THIS-FILE"
 
 
-def _data(found: Found) -> Iterator[str]:
+def _data(found: DraftFacts) -> Iterator[str]:
     data, roles = found.data, found.rows.roles
     examples = found.dataset.examples.values()
     yield "[data]"
@@ -83,17 +83,17 @@ def _data(found: Found) -> Iterator[str]:
             yield _pair(key, value)
 
 
-def _task(found: Found) -> Iterator[str]:
+def _task(found: DraftFacts) -> Iterator[str]:
     task = found.dataset.task
     counts = Counter(e.target for e in found.dataset.examples.values())
     yield "[task]"
     yield '# instruction = "..."        # a sentence for prompted models: what to do with a text'
-    unsure = [n for n in task.labels if _BESIDE & set(readable(n).casefold().split())][:1]
+    unsure = [n for n in task.labels if _OTHER_WORDS & set(readable(n).casefold().split())][:1]
     if unsure:
         yield f"# {_pair('out_of_scope', unsure[0])}  # if this is for what fits none of the others"
     yield ""
     yield "[task.names]                 # as models are told them; mend what does not read well"
-    if len(task.labels) > MOST_LABELS:
+    if len(task.labels) > MAX_LABELS:
         yield f"# {len(task.labels):,} labels are too many to list; they are made readable by rule."
         return
     for label, name in zip(task.labels, task.names, strict=True):
@@ -104,7 +104,7 @@ def _task(found: Found) -> Iterator[str]:
         yield f'# {_key(label)} = "..."'
 
 
-def _goal(found: Found) -> Iterator[str]:
+def _goal(found: DraftFacts) -> Iterator[str]:
     counts = Counter(e.target for e in found.dataset.examples.values())
     label, most = counts.most_common(1)[0]
     floor = most / sum(counts.values())
@@ -122,7 +122,7 @@ def _goal(found: Found) -> Iterator[str]:
         yield f"# {asked:,} rows to ask can show a gain of {found.detectable:.3f}; 0.02 takes about"
         yield f"# {found.needed:,} rows. If smaller gains do not matter to you, write what does."
     rarest, least = counts.most_common()[-1]
-    if most > UNEVEN * least:
+    if most > IMBALANCE * least:
         yield f'# metric = "balanced"        # if {short(rarest, 28)} ({_rows(least)}) matters as'
         yield f"#                            # much as {short(label, 28)} ({_rows(most)})"
 

@@ -12,14 +12,14 @@ from choose.data.scenarios import SplitSpec
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest_rows
 from choose.strategy import Strategy, Weighted, build, find
-from choose.study.candidates import asked_by, costs
+from choose.study.candidates import costs_per_row, endpoints_of
 from choose.study.config import Study
 from choose.study.grid_points import (
     FIRST_PASS,
     Point,
-    Scenes,
+    ScenarioOptions,
     Stage,
-    noises,
+    noise_scenarios,
     scenario_points,
     sizes_in_rows,
 )
@@ -55,7 +55,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class DrawnPlace:
     """What a strategy receives at a place: digests of the pool and the questions, rows learnt."""
 
     pool: str
@@ -69,7 +69,7 @@ class Planner:
 
     study: Study
     pools: Pools
-    places: dict[SplitSpec, Received] = field(default_factory=dict)
+    places: dict[SplitSpec, DrawnPlace] = field(default_factory=dict)
 
     @property
     def dataset(self) -> Dataset:
@@ -86,7 +86,7 @@ class Planner:
         Raises:
             StudyError: if a size cannot be used, or a label that the study names does not exist.
         """
-        known_labels(self.study, self.dataset.task.labels)
+        check_labels(self.study, self.dataset.task.labels)
         placed = [
             (_stage(point, fold), fold, number, self._job(candidate, point, fold))
             for number, candidate in enumerate(candidates)
@@ -98,7 +98,7 @@ class Planner:
 
     def points(self, candidate: Candidate) -> Iterator[Point]:
         """Yield a candidate's places in the grid; where rows cost, with few rows asked."""
-        priced = costs(candidate, self.study.endpoints) and not self.study.grid.thorough
+        priced = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         for point in self._points(candidate):
             full = point.part in (FIRST_PASS, "views", "repetitions")
             yield point if full or not priced else point.asking(PRICED_ROWS)
@@ -113,7 +113,7 @@ class Planner:
         # clean answers are known by then.
         first = Stage.CHEAP if cheap else Stage.DEAR
         yield Point(first, FIRST_PASS, views=views if cheap else ())
-        repeats = grid.repeats if asked_by(candidate, self.study.endpoints) else 1
+        repeats = grid.repeats if endpoints_of(candidate, self.study.endpoints) else 1
         if not cheap and (views or repeats > 1):
             yield Point(Stage.DEAR_VIEWS, "views", views=views, repeats=repeats)
         # With the whole pool in hand, nothing differs between repetitions but the seed.
@@ -125,7 +125,7 @@ class Planner:
             yield Point(stage, "other settings", variant=variant)
         for repetition in range(few):
             again = Stage.REPETITIONS if repetition else Stage.CHEAP_GRID
-            for scenario in noises(grid, cheap):
+            for scenario in noise_scenarios(grid, cheap):
                 stage = again if cheap else Stage.DEAR_NOISE
                 yield Point(stage, "added label noise", "", scenario, None, repetition)
             for size in self.sizes[:-1]:
@@ -143,8 +143,8 @@ class Planner:
         return sizes_in_rows(self.study.grid, largest)
 
     @cached_property
-    def _scenes(self) -> Scenes:
-        return Scenes.of(self.study, self.dataset, self._compared_size)
+    def _scenes(self) -> ScenarioOptions:
+        return ScenarioOptions.of(self.study, self.dataset, self._compared_size)
 
     def _job(self, candidate: Candidate, point: Point, fold: int) -> Job:
         cls = find(candidate.strategy)
@@ -167,7 +167,7 @@ class Planner:
             pool=received.pool,
             questions=received.questions,
         )
-        few = costs(candidate, self.study.endpoints) and not self.study.grid.thorough
+        few = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         rows = PRICED_ROWS if few else VIEW_ROWS
         return Job(trial, point.views, point.part, point.repeats, rows)
 
@@ -183,11 +183,11 @@ class Planner:
             size = self._compared_size
         return SplitSpec(fold, point.repetition, size, point.scenario)
 
-    def _received(self, place: SplitSpec) -> Received:
+    def _received(self, place: SplitSpec) -> DrawnPlace:
         if place not in self.places:
             rows = self.pools.at(place)
             texts = self.dataset.examples
-            self.places[place] = Received(
+            self.places[place] = DrawnPlace(
                 digest_rows((e.id, e.text, e.target) for e in rows.pool),
                 digest_rows((id, texts[id].text) for id in rows.questions),
                 len(rows.pool),
@@ -207,7 +207,7 @@ def _stage(point: Point, fold: int) -> Stage:
     return Stage.DEAR_FOLDS if point.stage == Stage.DEAR and fold else point.stage
 
 
-def known_labels(study: Study, labels: Sequence[str]) -> None:
+def check_labels(study: Study, labels: Sequence[str]) -> None:
     """Check that the out-of-scope label and those whose errors have costs are ones of the data.
 
     Raises:

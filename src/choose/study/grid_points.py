@@ -63,7 +63,7 @@ SIZES = (0.0625, 0.125, 0.25, 0.5, 1.0)
 NOISE = (0.0, 0.1, 0.2)
 
 
-def noises(grid: Grid, cheap: bool) -> list[Scenario]:
+def noise_scenarios(grid: Grid, cheap: bool) -> list[Scenario]:
     """Return the kinds and rates of label noise a candidate meets.
 
     Unless kinds are named, noise is symmetric; cheap candidates also meet the highest rate with
@@ -97,7 +97,7 @@ def sizes_in_rows(grid: Grid, largest: int) -> list[int]:
     return sorted(set(rows))
 
 
-INNER, DRIFT, ARRIVAL = "the pool asked of itself", "drift over time", "a new class"
+INNER_CV, DRIFT, NEW_CLASS = "the pool asked of itself", "drift over time", "a new class"
 
 
 FOLDS = 5
@@ -106,20 +106,20 @@ FOLDS = 5
 EXAMPLES = (0, 1, 5, 20)
 
 
-DEAR_EXAMPLES = (0, 5)
+SLOW_EXAMPLES = (0, 5)
 
 
 # Most rows asked: of the pool, of a slice of time, and of a dear candidate.
-POOL_ROWS, SLICE_ROWS, DEAR_ROWS = 3_000, 500, 100
+POOL_ROWS, SLICE_ROWS, SLOW_ROWS = 3_000, 500, 100
 
 
 # A slice is asked in halves where rows of any time are learnt from, so that the other half, which
 # is of the same time, can be among them: in a slice asked whole, no row would be.
-HALVES = 2
+SLICE_PARTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Scenes:
+class ScenarioOptions:
     """What the data and the study allow.
 
     Attributes:
@@ -141,7 +141,7 @@ class Scenes:
     examples: int
 
     @classmethod
-    def of(cls, study: Study, dataset: Dataset, size: int | None) -> Scenes:
+    def of(cls, study: Study, dataset: Dataset, size: int | None) -> ScenarioOptions:
         """Look at what the data allow."""
         wanted = study.grid.scenarios
         label = None
@@ -155,83 +155,85 @@ class Scenes:
             inner=held_out and (wanted is None or "inner" in wanted),
             origins=origins(dataset) if wanted is None or "time" in wanted else (),
             label=label,
-            examples=_most(dataset, label, size),
+            examples=_rows_of_label(dataset, label, size),
         )
 
 
-def _most(dataset: Dataset, label: str | None, size: int | None) -> int:
+def _rows_of_label(dataset: Dataset, label: str | None, size: int | None) -> int:
     pools = [training_pool(dataset, fold, 0, size) for fold in range(len(dataset.folds))]
     return min(sum(e.target == label for e in pool) for pool in pools)
 
 
-def scenario_points(cls: type[Strategy], scenes: Scenes, repetitions: int) -> Iterator[Point]:
+def scenario_points(
+    cls: type[Strategy], scenes: ScenarioOptions, repetitions: int
+) -> Iterator[Point]:
     """Yield a candidate's places in the scenarios; dear ones are asked little, and late."""
     if cls.cheap:
-        yield from _inner(scenes)
+        yield from _inner_cv(scenes)
         yield from _drift(cls, scenes, repetitions)
-        yield from _arrival(scenes, repetitions)
+        yield from _new_class(scenes, repetitions)
     else:
-        yield from _dear_inner(cls, scenes)
-        yield from _dear_drift(scenes)
-        yield from _dear_arrival(cls, scenes)
+        yield from _slow_inner(cls, scenes)
+        yield from _slow_drift(scenes)
+        yield from _slow_new_class(cls, scenes)
 
 
-def _inner(scenes: Scenes) -> Iterator[Point]:
+def _inner_cv(scenes: ScenarioOptions) -> Iterator[Point]:
     if scenes.inner:
         scenario = Scenario(kind="inner", rows=scenes.rows, ask=POOL_ROWS, parts=FOLDS)
-        yield Point(Stage.CHEAP_SCENARIOS, INNER, scenario=scenario, folds=FOLDS)
+        yield Point(Stage.CHEAP_SCENARIOS, INNER_CV, scenario=scenario, folds=FOLDS)
 
 
-def _dear_inner(cls: type[Strategy], scenes: Scenes) -> Iterator[Point]:
+def _slow_inner(cls: type[Strategy], scenes: ScenarioOptions) -> Iterator[Point]:
     # What has to be trained for each part is not worth it.
     if scenes.inner and cls.family in ("prompting", "retrieval"):
-        scenario = Scenario(kind="inner", rows=scenes.rows, ask=DEAR_ROWS)
-        yield Point(Stage.DEAR_INNER, INNER, scenario=scenario, folds=1)
+        scenario = Scenario(kind="inner", rows=scenes.rows, ask=SLOW_ROWS)
+        yield Point(Stage.DEAR_INNER, INNER_CV, scenario=scenario, folds=1)
 
 
-def _drift(cls: type[Strategy], scenes: Scenes, repetitions: int) -> Iterator[Point]:
+def _drift(cls: type[Strategy], scenes: ScenarioOptions, repetitions: int) -> Iterator[Point]:
     for cut in scenes.origins:
-        past, any_time = _origin(cut, scenes.rows, SLICE_ROWS)
+        past, any_time = _time_scenarios(cut, scenes.rows, SLICE_ROWS)
         for repetition in range(repetitions):
             stage = Stage.REPETITIONS if repetition else Stage.CHEAP_SCENARIOS
             # All of the past is the same in every repetition, but for the seed.
             if not repetition or cls.seeded or scenes.rows:
                 yield Point(stage, DRIFT, "", past, None, repetition, folds=1)
-            yield Point(stage, DRIFT, "", any_time, None, repetition, folds=HALVES)
+            yield Point(stage, DRIFT, "", any_time, None, repetition, folds=SLICE_PARTS)
 
 
-def _dear_drift(scenes: Scenes) -> Iterator[Point]:
+def _slow_drift(scenes: ScenarioOptions) -> Iterator[Point]:
     middle = scenes.origins[len(scenes.origins) // 2 :][:1]
     for cut in scenes.origins if scenes.thorough else middle:
-        past, any_time = _origin(cut, scenes.rows, DEAR_ROWS)
+        past, any_time = _time_scenarios(cut, scenes.rows, SLOW_ROWS)
         yield Point(Stage.DEAR_SCENARIOS, DRIFT, scenario=past, folds=1)
-        yield Point(Stage.DEAR_SCENARIOS, DRIFT, scenario=any_time, folds=HALVES)
+        yield Point(Stage.DEAR_SCENARIOS, DRIFT, scenario=any_time, folds=SLICE_PARTS)
 
 
-def _origin(cut: float, rows: int, ask: int) -> tuple[Scenario, Scenario]:
+def _time_scenarios(cut: float, rows: int, ask: int) -> tuple[Scenario, Scenario]:
     return (
         Scenario(kind="time", rows=rows, ask=ask, cut=cut),
-        Scenario(kind="time", rows=rows, ask=ask, cut=cut, learns_from="any", parts=HALVES),
+        Scenario(kind="time", rows=rows, ask=ask, cut=cut, learns_from="any", parts=SLICE_PARTS),
     )
 
 
-def _arrival(scenes: Scenes, repetitions: int) -> Iterator[Point]:
+def _new_class(scenes: ScenarioOptions, repetitions: int) -> Iterator[Point]:
     # In a cross-fit each fold draws its own examples, which repeats the drill already.
     count = repetitions if scenes.folds == 1 or scenes.thorough else 1
     for scenario in _withheld(scenes, EXAMPLES, ask=0):
         for repetition in range(count if scenario.examples else 1):
             stage = Stage.REPETITIONS if repetition else Stage.CHEAP_SCENARIOS
-            yield Point(stage, ARRIVAL, "", scenario, None, repetition)
+            yield Point(stage, NEW_CLASS, "", scenario, None, repetition)
 
 
-def _dear_arrival(cls: type[Strategy], scenes: Scenes) -> Iterator[Point]:
+def _slow_new_class(cls: type[Strategy], scenes: ScenarioOptions) -> Iterator[Point]:
     one = cls.family == "fine-tuning" and not scenes.thorough
     folds = 1 if one else scenes.folds
-    for scenario in _withheld(scenes, DEAR_EXAMPLES, ask=DEAR_ROWS // folds):
-        yield Point(Stage.DEAR_SCENARIOS, ARRIVAL, scenario=scenario, folds=folds)
+    for scenario in _withheld(scenes, SLOW_EXAMPLES, ask=SLOW_ROWS // folds):
+        yield Point(Stage.DEAR_SCENARIOS, NEW_CLASS, scenario=scenario, folds=folds)
 
 
-def _withheld(scenes: Scenes, counts: tuple[int, ...], ask: int) -> Iterator[Scenario]:
+def _withheld(scenes: ScenarioOptions, counts: tuple[int, ...], ask: int) -> Iterator[Scenario]:
     if scenes.label is None:
         return
     for examples in counts:
