@@ -49,22 +49,6 @@ class Estimate(Protocol):
         """The upper bound."""
 
 
-class Bounded(Protocol):
-    """A difference of shares with its interval."""
-
-    @property
-    def value(self) -> float:
-        """The estimate."""
-
-    @property
-    def low(self) -> float:
-        """The lower bound."""
-
-    @property
-    def high(self) -> float:
-        """The upper bound."""
-
-
 # Figures in sentences: no needless zeros, a unit.
 
 
@@ -103,26 +87,30 @@ def right(accuracy: Estimate) -> str:
     return f"{of_100(accuracy.value)} right, give or take {spread}"
 
 
-def interval(estimate: Bounded) -> str:
-    """Return ``95 % interval 3.2 to 9``, in points."""
-    return _bounds(estimate.low, estimate.high)
+def in_percent(share: float) -> str:
+    """Return ``82 %``; with a decimal where rounding would claim all or none."""
+    return of_100(share).replace(" of 100", " %")
 
 
-def gain(a: str, b: str, estimate: Bounded) -> str:
-    """Return ``lora gets 6.1 points more than probe (95 % interval 3.2 to 9)``.
+def interval(estimate: Estimate) -> str:
+    """Return ``95 % CI 3.2 to 9`` in points, ``95 % CI -1.4 to +5.1`` if it contains 0."""
+    if estimate.low is None or estimate.high is None:
+        return "no interval"
+    low, high = number(100 * estimate.low), number(100 * estimate.high)
+    return f"95 % CI {low} to {'+' if low.startswith('-') and float(high) > 0 else ''}{high}"
 
-    The interval is of the amount as the sentence states it, so it may reach below 0.
+
+def gain(a: str, b: str, difference: Estimate) -> str:
+    """Return ``lora scores 6.1 points higher than probe (95 % CI 3.2 to 9)``.
+
+    A loss is ``lora - probe: -1.7 points (95 % CI -9.1 to +5.8)``, so that the interval always has
+    the sign of the statement.
     """
-    if round(100 * estimate.value, 1) == 0:
-        return f"{a} and {b} get the same share right ({interval(estimate)} points apart)"
-    if estimate.value > 0:
-        return f"{a} gets {points(estimate.value)} more than {b} ({interval(estimate)})"
-    reversed_bounds = _bounds(-estimate.high, -estimate.low)
-    return f"{a} gets {points(-estimate.value)} less than {b} ({reversed_bounds})"
-
-
-def _bounds(low: float, high: float) -> str:
-    return f"95 % interval {number(100 * low)} to {number(100 * high)}"
+    if round(100 * difference.value, 1) == 0:
+        return f"{a} and {b} score the same ({interval(difference)} points)"
+    if difference.value > 0:
+        return f"{a} scores {points(difference.value)} higher than {b} ({interval(difference)})"
+    return f"{a} - {b}: {points(difference.value)} ({interval(difference)})"
 
 
 def listed(names: Sequence[str]) -> str:

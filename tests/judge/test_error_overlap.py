@@ -198,7 +198,7 @@ def test_an_equal_accuracy_pays_only_where_it_saves():
         update={"over_strong": Interval(value=-0.02, low=-0.031, high=-0.009)}
     )
     assert not pays(worse, 0.02)
-    assert "2 points less than retrieval alone (95 % interval 0.9 to 3.1)" in worse.sentence
+    assert "-2 points compared with retrieval alone (95 % CI -3.1 to -0.9)" in worse.sentence
 
 
 def shown(decision):
@@ -219,7 +219,7 @@ def test_the_report_shows_kinds_overlap_and_cascade():
     assert decision.failures is not None
     assert "What goes wrong with retrieval" in text
     assert f"{decision.overlap.wrong_in_all} of 400 rows are wrong in all of 2 candidates" in text
-    (step,) = (s for s in decision.verdict.next if s.startswith("Let two work together"))
+    (step,) = (s for s in decision.verdict.next if s.startswith("Try a cascade: "))
     assert decision.overlap.cascade.sentence in step
     assert list(overlap_steps(decision.overlap, 0.02)) == [step]
     assert decision.overlap.agreed is None  # two candidates are too few to agree
@@ -235,8 +235,8 @@ def test_rows_that_most_give_another_label_are_to_be_read_again():
         oracle=Interval(value=0.91),
     )
     (step,) = overlap_steps(found, 0.02)
-    assert "the 4 rows" in step
-    assert "the 9 of 100 that all get wrong" in step
+    assert step.startswith("Re-read 4 rows that every candidate got wrong")
+    assert "9 of 100" in step
     assert not list(overlap_steps(found, 0.05))
 
 

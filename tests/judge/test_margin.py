@@ -55,7 +55,7 @@ def test_value_and_volume_change_what_is_adopted():
     assert rich.verdict.recommended == "lora"
     # Unpriced, the default margin of two points says what it always said.
     assert judge(evidence, Rule()).verdict.recommended == "lora"
-    assert "pays for it" in " ".join(poor.verdict.reasons)
+    assert "to pay for itself" in " ".join(poor.verdict.reasons)
     assert poor.goal["margin_from"] == "derived"
 
 
@@ -65,7 +65,7 @@ def test_what_may_not_pay_is_not_adopted_with_high_confidence():
     assert [d.verdict.recommended for d in found] == ["lora", "lora"]
     gates = [next(g.status for g in d.gates if g.name == "worth its cost") for d in found]
     assert gates == ["unknown", "pass"]
-    said = ["whether it pays is not settled" in " ".join(d.verdict.reasons) for d in found]
+    said = ["whether it pays off is open" in " ".join(d.verdict.reasons) for d in found]
     assert said == [True, False]
 
 

@@ -149,12 +149,12 @@ def test_a_choice_that_other_weights_reverse_is_not_robust() -> None:
         decision = judge(study_of(recalls, 3000), Rule(measure=measure))
         robust = next(gate for gate in decision.gates if gate.name == "robust")
         assert robust.status == "fail"
-        assert f"With {where} counting the same" in robust.evidence
+        assert f"With {where} weighted equally" in robust.evidence
         assert decision.verdict.confidence != "high"
     calm = judge(study_of({"one": (0.9, 0.9, 0.9), "two": (0.6, 0.6, 0.6)}, 3000), Rule())
     robust = next(gate for gate in calm.gates if gate.name == "robust")
     assert robust.status != "fail"
-    assert "with every label counting the same" in robust.evidence
+    assert "with every label weighted equally" in robust.evidence
 
 
 @pytest.mark.parametrize("rare", [2, 3, 5, 8, 15])

@@ -78,7 +78,7 @@ def test_a_choice_that_noise_turns_round_is_not_robust() -> None:
     found = judge(world, Rule())
     gate = next(gate for gate in found.gates if gate.name == "robust")
     assert gate.status == "fail"
-    assert "With 20 % of the labels made wrong" in gate.evidence
+    assert "With 20 % of the training labels made wrong" in gate.evidence
     field = field_of(panel(world), Rule())
     rate, reversal = under_noise(field, "lora")
     assert rate == 0.2
@@ -152,5 +152,5 @@ def test_rows_are_not_said_to_find_what_luck_hides() -> None:
         next(g.evidence for g in found.gates if g.name == "labelled set adequate")
         for found in (calm, wild)
     ]
-    assert evidence[0].startswith("3,000 test rows find a gain of ")
-    assert evidence[1].startswith("3,000 test rows and so few fits ")
+    assert evidence[0].startswith("3,000 test rows detect differences of ")
+    assert evidence[1].startswith("3,000 test rows and so few training runs ")

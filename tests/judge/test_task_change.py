@@ -96,7 +96,7 @@ def test_the_gate_is_wrong_seldom_and_says_its_figure() -> None:
         assert gate.status == status
         found = drop_of(laid["tfidf"])
         assert found is not None
-        assert "Asked 2,000 rows" in gate.evidence
+        assert "On 2,000 rows that are later" in gate.evidence
         assert f"{abs(100 * found.value):.1f}".removesuffix(".0") in gate.evidence
 
 
@@ -132,11 +132,11 @@ def test_without_dates_or_splits_the_gate_says_so() -> None:
     said = {dated: stable(panel(replace(bare, dated=dated)), "tfidf", 0.02) for dated in (0, 150)}
     assert {gate.status for gate in said.values()} == {"unknown"}
     assert said[0].evidence == (
-        "The rows bear no timestamps, so drift over time cannot be measured."
+        "The rows have no timestamps, so drift over time cannot be measured."
     )
-    assert "150 of 600 rows bear a timestamp" in said[150].evidence
+    assert "150 of 600 rows have a timestamp" in said[150].evidence
     drifts = panel(drifting(0.1, 1))
-    assert "no time split of majority was finished; tfidf" in (
+    assert "no time split of majority finished; tfidf" in (
         stable(drifts, "majority", 0.02).evidence
     )
 

@@ -73,7 +73,7 @@ def test_a_proven_tie_with_the_cheap_one_is_enough():
     )
     assert found.verdict.kind == "baseline-is-enough"
     assert found.verdict.recommended == "probe"
-    assert "nothing dearer gains 2 points or more" in found.verdict.headline
+    assert "no more expensive candidate gains 2 points or more" in found.verdict.headline
     assert gate(found, "gap closed").status == "fail"
 
 
@@ -95,8 +95,8 @@ def test_few_rows_ask_for_more_labels_with_a_number():
         rule=Rule(minutes_per_label=0.5, hourly_rate=30),
     )
     assert found.verdict.kind == "collect-labels"
-    assert found.verdict.headline.startswith("Label more first: 150 test rows cannot tell")
-    label = next(step for step in found.verdict.next if step.startswith("Label about"))
+    assert found.verdict.headline.startswith("Label more first: 150 test rows cannot separate")
+    label = next(step for step in found.verdict.next if step.startswith("Separating "))
     assert "hours" in label
     assert "$" in label
 
@@ -120,7 +120,7 @@ def test_nobody_beats_majority():
 def test_nobody_reaches_the_target():
     found = decide(field(lora=0.85), rule=Rule(target=0.95))
     assert found.verdict.kind == "none-works"
-    assert found.verdict.headline.startswith("None of these reaches 95 of 100 yet")
+    assert found.verdict.headline.startswith("No candidate reaches 95 of 100 yet")
     assert found.verdict.use_meanwhile == "lora"
 
 
@@ -136,7 +136,7 @@ def test_a_target_that_is_met_or_open():
     assert any("reaches the target of 80 of 100" in reason for reason in met.verdict.reasons)
     open_ = decide(field(probe=0.9, lora=0.8), rows=2000, rule=Rule(target=0.905))
     assert (open_.verdict.kind, open_.verdict.recommended) == ("adopt", "probe")
-    assert "not settled" in open_.verdict.headline
+    assert "reaches the target of 90 of 100 is open" in open_.verdict.headline
     assert open_.verdict.confidence == "medium"
 
 
@@ -151,7 +151,7 @@ def test_conflicting_labels_are_named_where_they_make_up_the_errors():
     found = judge(world, Rule())
     assert found.verdict.kind == "fix-labels"
     assert gate(found, "labels clean enough").status == "fail"
-    assert any("two labels" in step for step in found.verdict.next)
+    assert any("one label for each text that has two" in step for step in found.verdict.next)
 
 
 def test_equal_by_lack_of_evidence_is_never_enough():
@@ -176,7 +176,7 @@ def test_a_small_prompted_model_is_named_and_holds_confidence_down():
     assert "Prompting was tried with SmolLM2-135M-Instruct only." in found.verdict.headline
     assert gate(found, "contenders credible").status == "unknown"
     assert any("--model SPEC" in step for step in found.verdict.next)
-    assert any("would change this" in flip for flip in found.verdict.flips)
+    assert any("would become the recommendation" in flip for flip in found.verdict.flips)
 
 
 def test_no_verdict_against_prompting_needs_no_strong_model():
@@ -226,7 +226,7 @@ def test_a_candidate_missing_or_failing_holds_confidence_down():
 def test_one_candidate_alone():
     found = decide([probe(0.8)])
     assert (found.verdict.kind, found.verdict.recommended) == ("adopt", "probe")
-    assert "nothing else was measured" in found.verdict.headline
+    assert "no other candidate was measured" in found.verdict.headline
     assert found.verdict.confidence != "high"
     assert found.pairs == ()
 
@@ -327,11 +327,11 @@ def test_labels_that_are_there_and_were_not_learnt_from_are_the_next_step():
     world = study(field(lora=0.9), 400, 1, pool=300)
     found = judge(replace(world, pool_rows=(9000,)), Rule())
     assert (found.dataset.learnt, found.dataset.pool) == (300, 9000)
-    step = next(step for step in found.verdict.next if step.startswith("Learn from all 9,000"))
+    step = next(step for step in found.verdict.next if step.startswith("Train on all 9,000"))
     assert "on 300 of them" in step
     whole = judge(world, Rule())
     assert (whole.dataset.learnt, whole.dataset.pool) == (300, 300)
-    assert not any(step.startswith("Learn from all") for step in whole.verdict.next)
+    assert not any(step.startswith("Train on all") for step in whole.verdict.next)
 
 
 # --- the record and its sentences --------------------------------------------------------------
@@ -441,10 +441,17 @@ def test_words():
     assert points(0.01) == "1 point"
     assert points(-0.0001) == "0 points"
     assert gain("a", "b", made(0.061, 0.032, 0.09)) == (
-        "a gets 6.1 points more than b (95 % interval 3.2 to 9)"
+        "a scores 6.1 points higher than b (95 % CI 3.2 to 9)"
     )
     assert gain("a", "b", made(-0.061, -0.09, -0.032)) == (
-        "a gets 6.1 points less than b (95 % interval 3.2 to 9)"
+        "a - b: -6.1 points (95 % CI -9 to -3.2)"
+    )
+    # The interval has the sign of the statement, whichever candidate comes first.
+    assert gain("a", "b", made(0.018, -0.014, 0.051)) == (
+        "a scores 1.8 points higher than b (95 % CI -1.4 to +5.1)"
+    )
+    assert (
+        gain("a", "b", made(0.0, -0.01, 0.01)) == "a and b score the same (95 % CI -1 to +1 points)"
     )
     assert rounded(1234) == 1300
     assert rounded(7) == 7

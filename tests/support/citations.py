@@ -12,7 +12,7 @@ NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 # What is written like a figure and is none: levels, units, flags, dates, lists of row ids.
 NO_FIGURE = re.compile(
-    r"95 % interval|of 100|four times in five|(next|each) \$100|--\w+ \d+|\d{4}-\d\d-\d\d"
+    r"95 % (CI|bound)|of 100|a 50 % chance|for 80 %|(next|per) \$100|--\w+ \d+|\d{4}-\d\d-\d\d"
     r"|of [\d,]+ billion|\(([^()]* and (\d+ )?others|decision.json[^()]*)\)"
 )
 
@@ -77,12 +77,12 @@ def _holds(known: set[float], figure: str) -> bool:
     return near or rough or capped or any(abs(100 * (1 - k) - value) <= half for k in known)
 
 
-GETS = re.compile(
-    r"^(?:Undecided: )?(\S+) gets ([\d.]+) points? (more|less) than (\S+) "
-    r"\(95 % interval (-?[\d.]+) to (-?[\d.]+)\)"
-)
+CI = r"\(95 % CI (-?[\d.]+) to ([+-]?[\d.]+)\)"
+AHEAD = re.compile(rf"^(\S+) scores ([\d.]+) points? higher than (\S+) {CI}")
+BEHIND = re.compile(rf"^(\S+) - (\S+): (-[\d.]+) points? {CI}")
 RIGHT = re.compile(r"^(\S+): ([\d.]+) of 100 right, give or take [\d.]+, on ([\d,]+) rows?")
 HEADLINE = re.compile(r"(\S+) gets ([\d.]+) of 100 right(?:, ([\d.]+) points? more than (\S+?),)?")
+INTERIM = re.compile(r"Until then use (\S+) \(([\d.]+) % correct\)()()")
 
 
 def misattributed(decision: Decision) -> list[str]:
@@ -98,12 +98,13 @@ def misattributed(decision: Decision) -> list[str]:
     said = [*verdict.reasons, *(rejected.why for rejected in verdict.rejected)]
     found = []
     for sentence in said:
-        if match := GETS.match(sentence):
-            a, value, word, b, low, high = match.groups()
-            sign = 1 if word == "more" else -1
-            ends = [sign * end for end in pairs[a, b][1:]][::sign]
-            theirs = (sign * pairs[a, b][0], *ends)
-            if not all(map(_told, theirs, (value, low, high))):
+        if match := AHEAD.match(sentence):
+            a, value, b, low, high = match.groups()
+            if not all(map(_told, pairs[a, b], (value, low, high))):
+                found.append(sentence)
+        if match := BEHIND.match(sentence):
+            a, b, value, low, high = match.groups()
+            if not all(map(_told, pairs[a, b], (value, low, high))):
                 found.append(sentence)
         if match := RIGHT.match(sentence):
             card = cards[match[1]]
@@ -111,11 +112,11 @@ def misattributed(decision: Decision) -> list[str]:
             rows = int(match[3].replace(",", ""))
             if not _told(card.accuracy.value, match[2]) or rows != card.rows:
                 found.append(sentence)
-    if match := HEADLINE.search(verdict.headline):
-        name = verdict.use_meanwhile if match[1] == "it" else match[1].rstrip(",")
+    if match := HEADLINE.search(verdict.headline) or INTERIM.search(verdict.headline):
+        name = match[1].rstrip(",")
         card = cards[name]
         assert card.accuracy is not None
-        apart = match[3] is None or _told(pairs[name, match[4]][0], match[3])
+        apart = not match[3] or _told(pairs[name, match[4]][0], match[3])
         if not apart or not _told(card.accuracy.value, match[2]):
             found.append(verdict.headline)
     return found

@@ -57,7 +57,7 @@ def shared(found: ErrorOverlap) -> Iterator[str]:
             f"{found.only_strong_wrong:,}."
         )
     if found.cascade is not None:
-        yield f"{found.cascade.sentence}."
+        yield f"A cascade would {found.cascade.sentence}."
 
 
 def _with_span(interval: Interval) -> str:

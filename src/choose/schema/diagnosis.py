@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from choose.formatting import duration, number, of_100, points
+from choose.formatting import duration, in_percent, interval, number, points
 from choose.schema.base import Interval, Record
 
 
@@ -194,9 +194,9 @@ class Cascade(Record):
     def sentence(self) -> str:
         """Say what a cascade reaches and what it takes."""
         text = (
-            f"{self.cheap} where it is sure and {self.strong} for the other "
-            f"{of_100(self.sent_on.value)} would get {of_100(self.accuracy.value)} right, "
-            f"{_against(self.over_strong, self.strong)}"
+            f"let {self.cheap} answer when it is confident and send the other "
+            f"{in_percent(self.sent_on.value)} to {self.strong}; that reaches "
+            f"{in_percent(self.accuracy.value)}, {_against(self.over_strong, self.strong)}"
         )
         if self.seconds_per_1k is not None and self.strong_seconds_per_1k is not None:
             text += (
@@ -211,12 +211,8 @@ class Cascade(Record):
 
 
 def _against(change: Interval, name: str) -> str:
-    more = change.value >= 0
-    said = f"{points(abs(change.value))} {'more' if more else 'less'} than {name} alone"
-    if change.low is None or change.high is None:
-        return said
-    ends = (change.low, change.high) if more else (-change.high, -change.low)
-    return f"{said} (95 % interval {number(100 * ends[0])} to {number(100 * ends[1])})"
+    sign = "+" if change.value > 0 else ""
+    return f"{sign}{points(change.value)} compared with {name} alone ({interval(change)})"
 
 
 class ErrorOverlap(Record):

@@ -12,6 +12,7 @@ from choose.formatting import (
     dollars,
     duration,
     gain,
+    interval,
     listed,
     months,
     number,
@@ -42,12 +43,12 @@ def worth(field: Field, name: str) -> Gate:
     """
     lacks = lacking(field)
     if lacks:
-        return _gate("unknown", f"{_takes(field, name)}; whether that pays is not known{lacks}.")
+        return _gate("unknown", f"{_takes(field, name)}. {lacks}")
     if not field.cheaper(name):
         return _gate("pass", _cheapest(field, name))
     found = {other: at for other in field.cheaper(name) if (at := stake(field, name, other))}
     if len(found) < len(field.cheaper(name)):
-        return _gate("unknown", f"{name} shares no row with some that cost less.")
+        return _gate("unknown", f"Some cheaper candidates share no test row with {name}.")
     other = min(found, key=lambda n: found[n].net.low)
     losing = [n for n in found if found[n].net.high < 0]
     if losing:
@@ -58,14 +59,16 @@ def worth(field: Field, name: str) -> Gate:
 
 
 def lacking(field: Field) -> str:
-    """Return what the study file must say before anything can pay; empty if nothing."""
+    """Say which prices the study file lacks; empty if it has all."""
     if field.rule.deployment == UNSAID and field.rule.usd_per_machine_hour is None:
-        return " until [costs] in the study file says what is worth how much"
+        return "Add prices under [costs] in choose.toml to see whether it pays off."
     keys = [key for name in field.names for key in field.costs[name].record.missing]
     if field.rule.deployment.value_per_right_answer is None:
         keys.append("costs.value_per_right_answer")
     keys = list(dict.fromkeys(keys))
-    return f": the study file lacks {listed(keys)}" if keys else ""
+    if not keys:
+        return ""
+    return f"Whether it pays off is unknown, because the study file lacks {listed(keys)}."
 
 
 def _gate(status: str, evidence: str) -> Gate:
@@ -76,9 +79,9 @@ def _takes(field: Field, name: str) -> str:
     costs = {n: field.costs[n] for n in field.names}
     cost = fit_and_1k_answers(costs)[name]
     if cost is None:
-        return f"What {name} costs was not measured"
-    unit = f"${number(cost, 4)}" if in_dollars(costs) else duration(cost)
-    return f"{name} takes {unit} for a fit and 1,000 answers"
+        return f"The cost of {name} was not measured"
+    amount = f"costs ${number(cost, 4)}" if in_dollars(costs) else f"takes {duration(cost)}"
+    return f"Training {name} and answering 1,000 rows {amount}"
 
 
 def _cheapest(field: Field, name: str) -> str:
@@ -86,23 +89,20 @@ def _cheapest(field: Field, name: str) -> str:
     total = field.margins.costs[name].total(plan)
     assert plan.horizon_months is not None
     return (
-        f"Nothing costs less than {name}, {dollars(total)} over {months(plan.horizon_months)}, "
-        "so it has nothing to pay back."
+        f"{name} is the cheapest candidate ({dollars(total)} over {months(plan.horizon_months)}), "
+        "so it has no extra cost to pay back."
     )
 
 
 def _balance(name: str, other: str, at: Stake) -> str:
-    """Say what a candidate brings against another, with the break-even behind it."""
-    net = at.net
-    verb = "brings" if net.value >= 0 else "loses"
-    ends = (net.low, net.high) if net.value >= 0 else (-net.high, -net.low)
+    """State the net value of a candidate over another, with the terms of the break-even."""
+    net, chance = at.net, number(min(max(at.probability, 0.01), 0.99), 2)
     return (
-        f"Over {months(at.months)} and {rough(at.answers)} answers, {name} {verb} "
-        f"{dollars(abs(net.value))} against {other} (95 % interval {dollars(ends[0])} to "
-        f"{dollars(ends[1])}): it costs {_more(at.extra)} to build and refresh and "
-        f"{_more(-1000 * at.saves.value)} for 1,000 answers, gains {points(at.gain.value)}, and a "
-        f"right answer is worth {dollars(at.value)}; the probability that it pays is "
-        f"{number(min(max(at.probability, 0.01), 0.99), 2)}."
+        f"Net value of {name} over {other} in {months(at.months)} and {rough(at.answers)} answers: "
+        f"{dollars(net.value)} (95 % CI {dollars(net.low)} to {dollars(net.high)}). {name} costs "
+        f"{_more(at.extra)} to build and refresh and {_more(-1000 * at.saves.value)} per 1,000 "
+        f"answers, changes accuracy by {points(at.gain.value)}, and a right answer is worth "
+        f"{dollars(at.value)}. It pays off with probability {chance}."
     )
 
 
@@ -147,20 +147,20 @@ def _measurable(case: Case) -> Gate:
     rare = [label for label, n in zip(rows.labels, support, strict=True) if n < SUPPORT]
     name, count = "task closed and measurable", len(rows.labels)
     if (support > 0).sum() < 2:
-        return Gate(name=name, status="fail", evidence="All test rows have one label.")
+        return Gate(name=name, status="fail", evidence="All test rows have the same label.")
     if rare:
         return Gate(
             name=name,
             status="unknown",
             evidence=(
-                f"{len(rare)} of {count} labels have fewer than {SUPPORT} test rows; their own "
-                "figures say little."
+                f"{len(rare)} of {count} labels have fewer than {SUPPORT} test rows, so their "
+                "per-label figures are unreliable."
             ),
         )
     return Gate(
         name=name,
         status="pass",
-        evidence=(f"{count} labels, each with at least {plural(int(support.min()), 'test row')}."),
+        evidence=f"All {count} labels have at least {plural(int(support.min()), 'test row')}.",
     )
 
 
@@ -168,48 +168,48 @@ def _adequate(case: Case) -> Gate:
     name = "labelled set adequate"
     found = contest(case.field, case.settlement)
     if found is None:
-        return _unmeasured(name, "There is nothing to compare.")
+        return _unmeasured(name, "Only one candidate was measured.")
     detectable = case.detectable
     finds = (
-        f"{_rows_and_fits(found)} find a gain of {points(detectable)} four times in five where two "
-        "candidates disagree as often as these do"
+        f"{_rows_and_fits(found)} detect differences of {points(detectable)} or more (80 % power)"
         if detectable is not None
-        else f"{_rows_and_fits(found)} are too few to find the differences seen"
+        else f"{_rows_and_fits(found)} are too few to detect the measured differences"
     )
-    matters = f"a gain of {points(case.stake)} matters"
+    matters = f"the margin is {points(case.stake)}"
     if detectable is not None and detectable <= case.stake:
         return Gate(name=name, status="pass", evidence=f"{finds}; {matters}.")
     if case.settlement.chosen:
         return Gate(
             name=name,
             status="pass",
-            evidence=(f"{finds}; {matters}, and the difference found here was large enough."),
+            evidence=f"{finds}; {matters}. The measured difference was large enough to decide.",
         )
     return Gate(name=name, status="fail", evidence=f"{finds}; {matters}.")
 
 
 def _rows_and_fits(found: Difference) -> str:
     rows = plural(found.rows, "test row")
-    return f"{rows} and so few fits" if found.luck >= LUCKY else rows
+    return f"{rows} and so few training runs" if found.luck >= LUCKY else rows
 
 
 def _judged(name: str, case: Case, match: Match, evidence: str) -> Gate:
     margin = case.field.margin(match.a, match.b)
     shown = relation(match.found, margin)
     if case.field.margins.derived:
-        evidence = f"{evidence} At your prices, {points(margin)} matter."
+        evidence = f"{evidence} At your prices, the margin is {points(margin)}."
     if shown == "better":
         return Gate(name=name, status="pass", evidence=evidence)
     failed = shown in ("equivalent", "worse", "not better")
     return Gate(name=name, status="fail" if failed else "unknown", evidence=evidence)
 
 
-def _sentence(found: Match) -> str:
+def _sentence(found: Match, kinds: tuple[str, str]) -> str:
     if not found.chosen:
         return f"{gain(found.a, found.b, found.found)}."
     return (
-        f"{gain(found.a, found.b, found.found)}, each standing for the best of its kind, "
-        "whichever that is."
+        f"Best {kinds[0]} ({found.a}) minus best {kinds[1]} ({found.b}): "
+        f"{points(found.found.value)} ({interval(found.found)}, widened because which candidate is "
+        "best is itself uncertain)."
     )
 
 
@@ -217,8 +217,9 @@ def _beaten(case: Case) -> Gate:
     found = case.versus(_OTHERS, ("baseline",))
     name = "baselines beaten"
     if found is None:
-        return _unmeasured(name, "Nothing but baselines was measured, or no baseline.")
-    return _judged(name, case, found, _sentence(found))
+        return _unmeasured(name, "This needs a baseline and another candidate with answers.")
+    kinds = ("candidate other than a baseline", "baseline")
+    return _judged(name, case, found, _sentence(found, kinds))
 
 
 def _gap(case: Case) -> Gate:
@@ -226,8 +227,9 @@ def _gap(case: Case) -> Gate:
     others = tuple(family for family in FAMILIES if family != "fine-tuning")
     found = case.versus(("fine-tuning",), others)
     if found is None:
-        return _unmeasured(name, "Fine-tuning or everything else was not measured.")
-    return _judged(name, case, found, _sentence(found))
+        return _unmeasured(name, "This needs a fine-tuned candidate and another one with answers.")
+    kinds = ("fine-tuned candidate", "other candidate")
+    return _judged(name, case, found, _sentence(found, kinds))
 
 
 def credible(case: Case) -> Gate:
@@ -236,15 +238,15 @@ def credible(case: Case) -> Gate:
     prompted = [m for m in field.order if m.info.family in ("prompting", "retrieval")]
     if not prompted:
         return _unmeasured(
-            name, "No prompted model was measured, so nothing is known of prompting and retrieval."
+            name, "No prompted model was measured, so prompting and retrieval are unknown."
         )
     models = listed(sorted({short_model(m.info.model) for m in prompted if m.info.model}))
     if not any(strong(m.info) for m in prompted):
         return _unmeasured(
             name,
             (
-                f"Prompting and retrieval were measured with {models or 'an unnamed model'}; a "
-                f"model of {number(BILLIONS)} billion parameters or an endpoint may do better."
+                f"Prompting and retrieval used {models or 'an unnamed model'} only; a model with "
+                f"{number(BILLIONS)} billion parameters or more, or an endpoint, may do better."
             ),
         )
     best = max(
@@ -255,11 +257,11 @@ def credible(case: Case) -> Gate:
     if short_of:
         found = field.gain(best, short_of[0])
         said = gain(best, short_of[0], found) if found else f"{best} shares no row with it"
-        return _unmeasured(name, f"{said}, so the model {models} may not have understood the task.")
+        return _unmeasured(name, f"{said}. The model {models} may not have understood the task.")
     return Gate(
         name=name,
         status="pass",
-        evidence=(f"{best} with {models} is clearly above {listed(floor) or 'nothing simpler'}."),
+        evidence=f"{best} ({models}) beats {listed(floor) or 'no simple baseline: none ran'}.",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from choose.formatting import interval, number, of_100, per_cent, plural, points
+from choose.formatting import in_percent, interval, number, per_cent, plural, points
 from choose.judge.decision.rows_needed import Case
 from choose.judge.measures.task_change import drop_of
 from choose.judge.panel.score_tables import MISSING, Panel
@@ -25,21 +25,22 @@ def data_driven(failures: Failures | None, margin: float, by_rows: bool = True) 
     """
     if failures is None:
         return _failures_unknown(
-            "No candidate answered labelled rows out of fold, so no error was sorted."
+            "No candidate has out-of-fold answers to labelled rows, so no error was classified."
         )
     if not by_rows:
         return _failures_unknown(
-            "Errors are counted row by row, and the goal of this study counts otherwise."
+            "Errors are counted row by row, but the metric of this study weights them differently."
         )
     reachable = failures.reachable
     if reachable is None or reachable.low is None or reachable.high is None:
         return _failures_unknown(
-            f"{failures.candidate} errs on {failures.errors:,} of {plural(failures.rows, 'row')}, "
-            "but nothing that learns from the labels was asked the same rows."
+            f"{failures.candidate} got {failures.errors:,} of {plural(failures.rows, 'row')} "
+            "wrong, but no classifier trained on the labels answered the same rows."
         )
     evidence = (
-        f"Data fixes {of_100(_share(failures))} errors of {failures.candidate}, a gain of up to "
-        f"{points(reachable.value)} ({_ends(reachable)}); a gain of {points(margin)} matters."
+        f"Training on the labels could remove {in_percent(_share(failures))} of the errors of "
+        f"{failures.candidate} and gain up to {points(reachable.value)} ({interval(reachable)}); "
+        f"the margin is {points(margin)}."
     )
     if reachable.low >= margin:
         return Gate(name=DATA_DRIVEN, status="pass", evidence=evidence)
@@ -57,12 +58,6 @@ def _share(failures: Failures) -> float:
     return failures.fixable.value
 
 
-def _ends(found: Interval) -> str:
-    if found.low is None or found.high is None:
-        return "no interval"
-    return f"95 % interval {number(100 * found.low)} to {number(100 * found.high)}"
-
-
 def stable(panel: Panel, name: str, margin: float) -> Gate:
     """Say whether the task holds still over time, by the drop of the candidate at issue.
 
@@ -72,33 +67,32 @@ def stable(panel: Panel, name: str, margin: float) -> Gate:
     if found is None:
         return Gate(name="task stable", status="unknown", evidence=_drift_unknown(panel, name))
     status = "pass" if found.high < margin else "fail" if found.low > margin else "unknown"
-    change = "loses" if found.value >= 0 else "gains"
-    said = found if found.value >= 0 else found.turned()
+    change = found.turned()
     return Gate(
         name="task stable",
         status=status,  # type: ignore[arg-type]
         evidence=(
-            f"Asked {plural(found.rows, 'row')} that come after those it learnt from, {name} "
-            f"{change} {points(said.value)} ({interval(said)}) against learning from as many rows "
-            f"of any time; {points(margin)} would matter."
+            f"On {plural(found.rows, 'row')} that are later than its training rows, the accuracy "
+            f"of {name} changes by {points(change.value)} ({interval(change)}) compared with "
+            f"training on as many rows of any date. The margin is {points(margin)}."
         ),
     )
 
 
 def _drift_unknown(panel: Panel, name: str) -> str:
     if panel.dated == 0:
-        return "The rows bear no timestamps, so drift over time cannot be measured."
+        return "The rows have no timestamps, so drift over time cannot be measured."
     if panel.dated is not None and panel.dated < panel.labelled:
-        missing = f"{panel.dated:,} of {plural(panel.labelled, 'row')} bear a timestamp"
+        missing = f"{panel.dated:,} of {plural(panel.labelled, 'row')} have a timestamp"
     else:
-        missing = f"no time split of {name} was finished"
+        missing = f"no time split of {name} finished"
     others = [
-        f"{other.info.name} loses {points(found.value)} ({interval(found)})"
+        f"{other.info.name} changes by {points(-found.value)} ({interval(found.turned())})"
         for other in panel.scored
         if other.info.name != name and (found := drop_of(other)) is not None
     ]
     beside = f"; {others[-1]}" if others else ""
-    return f"Drift of {name} is not known: {missing}{beside}."
+    return f"Drift of {name} is unknown: {missing}{beside}."
 
 
 # Conflicting labels above this share, for certain, limit what can be reached.
@@ -137,24 +131,24 @@ def clean_labels(audit: Audit | None, conflicting: int, rows: int) -> Gate:
 
 def _conflicting(count: int, rows: int) -> str:
     if not count:
-        return "No text stands under two labels."
+        return "No text has two different labels."
     low, high = wilson(count, rows)
     return (
-        f"{count} of {rows} test rows ({number(100 * low)} to {number(100 * high)} %) have a "
-        "text that also stands under another label."
+        f"{count} of {rows} test rows ({number(100 * low)} to {number(100 * high)} %) have a text "
+        "that occurs with another label too."
     )
 
 
 def _audited(audit: Audit | None) -> str:
     if audit is None or not audit.auditors:
-        return "The labels were not checked further."
+        return "The labels were not audited."
     if audit.noise is None:
-        return f"How many labels are wrong is not known: {audit.no_estimate}"
+        return f"The share of wrong labels is unknown. {audit.no_estimate}"
     band = audit.noise
     return (
-        f"Between {per_cent(band.low)} and {per_cent(band.high)} % of "
-        f"{plural(audit.rows, 'label')} may be wrong, and the limit is {per_cent(WRONG)} %; "
-        f"{audit.suspected:,} are suspected."
+        f"Between {per_cent(band.low)} % and {per_cent(band.high)} % of "
+        f"{plural(audit.rows, 'label')} may be wrong; the limit is {per_cent(WRONG)} %. The audit "
+        f"suspects {audit.suspected:,}."
     )
 
 

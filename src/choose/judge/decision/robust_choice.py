@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from choose.formatting import interval, listed, points
+from choose.formatting import gain, listed
 from choose.judge.decision.contenders import Field
 from choose.judge.decision.rows_needed import Case
 from choose.judge.evidence import evened
@@ -82,7 +82,7 @@ def under_noise(field: Field, name: str) -> tuple[float | None, Reversal | None]
         highest = max(highest or 0.0, key[1])
         rival, chosen = field.panel[other], field.panel[name]
         found = compare(other_pool(rival, rival.noise[key]), other_pool(chosen, mine[key]))
-        where = f"with {100 * key[1]:g} % of the labels made wrong"
+        where = f"with {100 * key[1]:g} % of the training labels made wrong"
         worst = _worse(field.margin(other, name), worst, other, where, found)
     return highest, worst
 
@@ -96,7 +96,7 @@ def under_views(field: Field, name: str) -> tuple[tuple[str, ...], Reversal | No
         for view in sorted(set(mine) & set(theirs)):
             seen.add(view)
             found = _compare(field, (other, theirs[view]), (name, mine[view]))
-            where = f"on questions with {view}"
+            where = f"on test rows with {view}"
             worst = _worse(field.margin(other, name), worst, other, where, found)
     return tuple(sorted(seen)), worst
 
@@ -123,7 +123,7 @@ def under_even_labels(field: Field, name: str) -> tuple[bool, Reversal | None]:
 
 def other_weights(field: Field) -> str:
     """Name the weights of the rows that the study does not use."""
-    return f"with every {'row' if field.panel.rows.even else 'label'} counting the same"
+    return f"with every {'row' if field.panel.rows.even else 'label'} weighted equally"
 
 
 def _compare(field: Field, a: tuple[str, Floats], b: tuple[str, Floats]) -> Difference | None:
@@ -161,7 +161,11 @@ def robust(case: Case) -> Gate:
     """Say whether the choice stands in halves of the rows, under noise, in views, reweighted."""
     name = "robust"
     if len(case.field.names) < 2:
-        return Gate(name=name, status="unknown", evidence="There is nothing to compare.")
+        return Gate(
+            name=name,
+            status="unknown",
+            evidence="Only one candidate was measured, so there is nothing to compare.",
+        )
     share = halves(case.field, case.name)
     rate, noisy = under_noise(case.field, case.name)
     views, viewed = under_views(case.field, case.name)
@@ -172,22 +176,18 @@ def robust(case: Case) -> Gate:
                 name=name,
                 status="fail",
                 evidence=(
-                    f"{found.where[0].upper()}{found.where[1:]}, {found.rival} is "
-                    f"{points(found.found.value)} ahead of {case.name} ({interval(found.found)})."
+                    f"{found.where[0].upper()}{found.where[1:]}, "
+                    f"{gain(found.rival, case.name, found.found)}."
                 ),
             )
     parts = [
-        f"the choice of {case.name} stands in {100 * share:.0f} of 100 random halves of the "
-        "test rows"
+        f"{case.name} stays the choice in {100 * share:.0f} of 100 random halves of the test rows"
     ]
-    held = [f"with {100 * rate:g} % of the labels made wrong"] if rate else []
-    held += [f"on questions with {listed(views)}"] if views else []
+    held = [f"with {100 * rate:g} % of the training labels made wrong"] if rate else []
+    held += [f"on test rows with {listed(views)}"] if views else []
     held += [other_weights(case.field)] if uneven else []
-    parts += [f"nobody is ahead for certain {' or '.join(held)}"] if held else []
+    parts += [f"no other candidate is clearly ahead {' or '.join(held)}"] if held else []
     missing = [what for what, there in (("label noise", rate), ("views", views)) if not there]
     parts += [f"not measured: {listed(missing)}"] if missing else []
-    text = "; ".join(parts)
     passed = share >= 0.8 and not missing
-    return Gate(
-        name=name, status="pass" if passed else "unknown", evidence=f"{text[0].upper()}{text[1:]}."
-    )
+    return Gate(name=name, status="pass" if passed else "unknown", evidence=f"{'; '.join(parts)}.")

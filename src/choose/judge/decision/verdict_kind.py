@@ -43,11 +43,11 @@ def _evidence(case: Case) -> list[tuple[int, str]]:
     limits: list[tuple[int, str]] = []
     if case.settlement.chosen is None and case.settlement.reachable:
         chance = case.field.outlook.probability_best.get(case.name, 0.0)
-        shown = f"nothing was shown to be right by the {points(case.stake)} that matter"
+        shown = f"no candidate clearly leads by the margin of {points(case.stake)}"
         limits.append((1 if chance >= 0.5 else 0, shown))
     few = thin(case)
     if few:
-        limits.append((0, f"{listed([_repeated(case, n) for n in few])}, fewer than 3"))
+        limits.append((0, f"{listed([_repeated(case, n) for n in few])} (3 needed)"))
     rows = len(case.field.panel.rows.targets)
     if rows < ROUGH:
         limits.append((0 if rows < TINY else 1, f"there are only {plural(rows, 'test row')}"))
@@ -70,7 +70,7 @@ def thin(case: Case) -> list[str]:
 
 
 def _repeated(case: Case, name: str) -> str:
-    return f"{name} had {plural(case.field.panel[name].repetitions, 'repetition')}"
+    return f"{name} had only {plural(case.field.panel[name].repetitions, 'run')}"
 
 
 def _repeats_little(case: Case, name: str) -> bool:
@@ -103,7 +103,7 @@ def _contenders(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]]:
     if failed:
         trials = sum(c.failures for c in case.field.panel.candidates if c.info.name in failed)
         # Nothing failed of one that the time did not reach.
-        why = plural(trials, "failed trial") if trials else "no trial was done in time"
+        why = plural(trials, "failed trial") if trials else "no trial finished in time"
         limits.append((1, f"{listed(failed)} did not finish ({why})"))
     partial = [_answered(case, name) for name in case.field.names if _partly(case, name)]
     if partial:
@@ -143,22 +143,22 @@ def _partly(case: Case, name: str) -> bool:
 def _study(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[int, str]]:
     limits: list[tuple[int, str]] = []
     if looks > 1:
-        often = f"these test rows were judged {looks} times"
-        limits.append((1, f"{often}, each on another grid or for another goal"))
+        often = f"these test rows were judged {looks} times with different settings"
+        limits.append((1, f"{often}, and each extra look makes a lucky winner more likely"))
     if may_hide_success(case):
-        limits.append((1, "wrong labels may be why none reaches the target"))
+        limits.append((1, "wrong labels may be why no candidate reaches the target"))
     if case.settlement.target == "open":
-        limits.append((1, "whether the target is reached is not settled"))
+        limits.append((1, "whether it reaches the target is open"))
     failed = [g.name for g in gates if g.name in _SOUND and g.status == "fail"]
     if failed:
-        limits.append((1, f"not given: {listed(failed)}"))
+        limits.append((1, f"the check failed: {listed(failed)}"))
     pays = next((gate.status for gate in gates if gate.name == WORTH), "unknown")
     if pays == "fail":
-        limits.append((1, "it costs more than it brings"))
+        limits.append((1, "it costs more than it earns"))
     if pays == "unknown" and case.field.margins.derived:
-        limits.append((1, "whether it pays is not settled"))
+        limits.append((1, "whether it pays off is open"))
     if any(gate.name == "robust" and gate.status == "fail" for gate in gates):
-        limits.append((1, "the choice does not stand under all conditions"))
+        limits.append((1, "the choice does not hold under all conditions"))
     return limits
 
 

@@ -107,7 +107,7 @@ MOST_SUSPECTS = 200
 MOST_OVERLAPS = 10
 
 
-NOBODY = "No cheap candidate with scores answered rows that it had not learnt from."
+NOBODY = "No cheap candidate with probabilities has out-of-fold answers."
 
 
 # One doubted row makes no overlap.

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from choose.formatting import of_100
+from choose.formatting import in_percent
 from choose.judge.evidence import Evidence
 from choose.judge.panel.out_of_fold import Unseen, unseen
 from choose.judge.stats.intervals import wilson
@@ -175,9 +175,9 @@ HALF = 0.25
 
 
 ASSUMPTION = (
-    "The low end takes wrong labels to be no rarer on hard rows than on easy ones; rows that read "
-    "like another label count as wrong. The high end misses wrong labels that follow a rule which "
-    "the auditor learnt."
+    "The low end assumes that wrong labels are at least as frequent on hard rows as on easy ones; "
+    "rows that read like another label count as wrong. The high end misses wrong labels that "
+    "follow a rule which the auditor learned."
 )
 
 
@@ -224,7 +224,8 @@ def refusal(auditor: Auditor, found: Bounds) -> str | None:
     if auditor.accuracy >= PLAIN and found.net_accuracy >= ACCURATE:
         return None
     return (
-        f"The best out-of-fold answers get {of_100(auditor.accuracy)} labels right as given, and "
-        f"{of_100(found.net_accuracy)} at best if their confident contradictions are wrong labels. "
-        f"Under {of_100(ACCURATE)} their own mistakes cannot be told from the labels'."
+        f"The best out-of-fold answers agree with {in_percent(auditor.accuracy)} of the labels, "
+        f"and with {in_percent(found.net_accuracy)} at best if their confident disagreements are "
+        f"wrong labels. Below {in_percent(ACCURATE)}, their mistakes cannot be distinguished from "
+        "label errors."
     )

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from choose.formatting import (
     dollars,
     gain,
+    in_percent,
+    interval,
     listed,
     number,
-    of_100,
     per_cent,
     plural,
     points,
@@ -32,7 +33,6 @@ from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.robustness import estimate
 from choose.judge.panel.pairs import compare, other_pool
 from choose.judge.prose.failures import failure_steps, overlap_steps
-from choose.judge.prose.headline import best_cheaper
 from choose.judge.prose.labels import (
     more,
     out_of_reach,
@@ -55,7 +55,7 @@ def buys_most(moves: tuple[Move, ...]) -> str:
     if not priced:
         return ""
     said = "; then ".join(_said(move) for move in priced)
-    return f"The next $100 buys most if you {said}."
+    return f"The next $100 buys the most if you {said}."
 
 
 def _said(move: Move) -> str:
@@ -63,13 +63,11 @@ def _said(move: Move) -> str:
     assert move.usd is not None
     what = {
         "learn from more labels": f"label {plural(move.labels or 0, 'row')} for {move.candidate}",
-        "check doubted labels": f"look at {plural(move.labels or 0, 'doubted label')}",
-        "ask more rows": f"label {plural(move.labels or 0, 'test row')}",
+        "check doubted labels": f"check {plural(move.labels or 0, 'suspected label')}",
+        "ask more rows": f"label {plural(move.labels or 0, 'more test row')}",
         "repeat": f"repeat {move.candidate or 'the contenders'} up to {ENOUGH} times",
     }[move.action]
-    each = (
-        f", {number(move.points_per_100_usd or 0.0, 2)} for each $100" if move.usd > HUNDRED else ""
-    )
+    each = f", {number(move.points_per_100_usd or 0.0, 2)} per $100" if move.usd > HUNDRED else ""
     return (
         f"{what}: about {points(move.gain.value)} ({_ends(move.action, move.gain)}) for "
         f"{dollars(move.usd)}{each}"
@@ -81,10 +79,10 @@ def _ends(action: str, gain: Interval) -> str:
     assert gain.low is not None
     assert gain.high is not None
     if action == "learn from more labels":
-        return f"95 % interval {per_cent(gain.low)} to {per_cent(gain.high)}"
+        return interval(gain)
     if action == "check doubted labels":
         return f"{per_cent(gain.low)} if the fewest are wrong, {per_cent(gain.high)} if all are"
-    return f"on average; nothing, or up to {per_cent(gain.high)}"
+    return f"on average; 0 to {per_cent(gain.high)}"
 
 
 def flips(case: Case) -> tuple[str, ...]:
@@ -104,22 +102,10 @@ def flips(case: Case) -> tuple[str, ...]:
 def _margin(case: Case) -> Iterator[str]:
     if case.settlement.chosen is None:
         return
-    rival = best_cheaper(case)
-    found = case.field.gain(case.name, rival) if rival else None
-    if rival and found:
-        yield (
-            f"If only gains above {points(found.value)} mattered, {rival} would do: "
-            f"{_set(case, points(case.field.margin(case.name, rival)))}."
-        )
     most = nearest_dearer(case)
     found = case.field.gain(most, case.name) if most else None
     if most and found and found.high > 0:
-        yield f"If a gain of {points(found.high)} or less mattered, {most} could not be ruled out."
-
-
-def _set(case: Case, margin: str) -> str:
-    derived = case.field.margins.derived
-    return f"at your prices {margin} matter" if derived else f"the margin was set at {margin}"
+        yield f"With a margin of {points(found.high)} or less, {most} could not be ruled out."
 
 
 def _model(case: Case) -> Iterator[str]:
@@ -128,10 +114,10 @@ def _model(case: Case) -> Iterator[str]:
         return
     needed = case.field.accuracies[case.name].value + case.margin
     if needed > 1:
-        return  # nobody can be ahead by that much
+        return
     yield (
-        f"A prompted model that gets {of_100(needed)} right on these rows would change "
-        "this; test one with: choose compare DATA --model SPEC."
+        f"An LLM that scores above {in_percent(needed)} on these rows would become the "
+        "recommendation. Try one: choose compare DATA --model SPEC."
     )
 
 
@@ -164,8 +150,9 @@ def _wording(case: Case) -> Iterator[str]:
             values = [estimate(table).value for table in tables.values()]
             if max(values) - min(values) >= case.margin:
                 yield (
-                    f"Other settings of {candidate.info.name} got {of_100(min(values))} to "
-                    f"{of_100(max(values))} right; none was picked by its score."
+                    f"The settings of {candidate.info.name} scored {in_percent(min(values))} to "
+                    f"{in_percent(max(values))}, each on the rows that it answered. No setting is "
+                    "chosen on test rows."
                 )
 
 
@@ -180,8 +167,8 @@ def next_steps(
     steps += [*failure_steps(case.failures, case.margin), *overlap_steps(case.overlap, case.margin)]
     if left_out:
         finish = (
-            f"Finish what was left out ({plural(len(left_out), 'item')}): the same "
-            "command with a larger --budget goes on from here."
+            f"Finish what was left out ({plural(len(left_out), 'item')}): rerun the same command "
+            "with a larger --budget; it resumes from here."
         )
         hung, labelled = lead(case.field, case.settlement), len(case.field.panel.rows.targets)
         first = hung is not None and asked_too_few(hung, case.stake, labelled)
@@ -196,8 +183,8 @@ def _repeat(case: Case) -> Iterator[str]:
     few = [candidate.info.name for candidate in few_repetitions(case)]
     if few:
         yield (
-            f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH}): retraining luck makes up "
-            f"{100 * found.luck:.0f} % of the doubt."
+            f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH}): variation between training "
+            f"runs causes {100 * found.luck:.0f} % of the uncertainty."
         )
 
 
@@ -205,8 +192,8 @@ def _unused(case: Case) -> Iterator[str]:
     panel = case.field.panel
     if panel.learnt < panel.pool:
         yield (
-            f"Learn from all {panel.pool:,} labelled rows of the pool: this study compared fits on "
-            f"{panel.learnt:,} of them (--sizes), and what the others teach is not known."
+            f"Train on all {panel.pool:,} labelled rows of the pool: this study trained on "
+            f"{panel.learnt:,} of them (--sizes), so the value of the others is unknown."
         )
 
 
@@ -217,12 +204,11 @@ def _label(case: Case) -> Iterator[str]:
     more = more_rows(found, case.stake, len(case.field.panel.rows.targets))
     if more is None:
         return
-    names = listed([case.name, case.settlement.rivals[0]])
     counts = [rounded(count) for count in more if count is not None]
-    likely = f", or about {counts[1]:,} for four in five" if len(counts) > 1 else ""
+    likely = f", {counts[1]:,} for 80 %" if len(counts) > 1 else ""
     yield (
-        f"Label about {counts[0]:,} more rows for an even chance to settle {names}{likely}"
-        f"{priced(case.field.rule, counts[-1])}."
+        f"Separating {case.name} from {case.settlement.rivals[0]} needs about {counts[0]:,} more "
+        f"labelled rows for a 50 % chance{likely}{priced(case.field.rule, counts[-1])}."
     )
 
 
@@ -239,8 +225,7 @@ def _grow(case: Case) -> Iterator[str]:
         yield (
             f"More labels still help {found.candidate}: from {found.fewer:,} to "
             f"{plural(found.labels, 'label')} it gained {points(found.gained.value)} "
-            f"(95 % interval {number(100 * found.gained.low)} to "
-            f"{number(100 * found.gained.high)})."
+            f"({interval(found.gained)})."
         )
 
 
@@ -258,16 +243,16 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:
     gate = next(gate for gate in gates if gate.name == "contenders credible")
     if gate.status == "unknown" and case.field.family(case.name) not in ("prompting", "retrieval"):
         prompted = best_of(case.field, ("prompting", "retrieval"))
-        stronger = "stronger " if prompted else ""
-        so_far = f"{prompted} got {_right(case, prompted)} right" if prompted else "none was tried"
+        what = "a stronger LLM" if prompted else "an LLM"
+        so_far = f"{prompted} scored {_percent(case, prompted)} and " if prompted else ""
         yield (
-            f"Try a {stronger}prompted model (choose compare DATA --model SPEC): here "
-            f"{so_far}, {case.name} got {_right(case, case.name)}."
+            f"Try {what} (choose compare DATA --model SPEC): on these rows {so_far}{case.name} "
+            f"scored {_percent(case, case.name)}."
         )
 
 
-def _right(case: Case, name: str) -> str:
-    return of_100(case.field.accuracies[name].value)
+def _percent(case: Case, name: str) -> str:
+    return in_percent(case.field.accuracies[name].value)
 
 
 def _clean(case: Case) -> Iterator[str]:
@@ -275,6 +260,6 @@ def _clean(case: Case) -> Iterator[str]:
     conflicting = int(rows.conflicting.sum())
     if conflicts_fail(conflicting, len(rows.targets)):
         yield (
-            f"Settle the texts that stand under two labels, {plural(conflicting, 'row')}; choose "
-            "check DATA lists them."
+            f"Decide on one label for each text that has two ({plural(conflicting, 'row')}); "
+            "choose check DATA lists them."
         )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from choose.formatting import number, of_100, plural, points
-from choose.judge.decision.label_gates import _ends
+from choose.formatting import in_percent, interval, number, plural, points
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Cascade, ErrorOverlap, Failures
 
@@ -16,24 +15,23 @@ def failure_reasons(failures: Failures | None, by_rows: bool = True) -> Iterator
         return
     assert failures.fixable is not None
     yield (
-        f"Of the {plural(failures.errors, 'error')} of {failures.candidate} on "
-        f"{plural(failures.rows, 'row')}, {failures.supervised} gets {failures.fixes:,} right and "
-        f"breaks {failures.breaks:,} others{_chance(failures)}: data can fix "
-        f"{of_100(failures.fixable.value)} errors ({_ends(failures.fixable)})."
+        f"{failures.candidate} got {failures.errors:,} of {plural(failures.rows, 'row')} wrong. "
+        f"{failures.supervised}, trained on your labels, gets {failures.fixes:,} of those right "
+        f"and {failures.breaks:,} others wrong{_chance(failures)}, so training could remove about "
+        f"{in_percent(failures.fixable.value)} of these errors ({interval(failures.fixable)})."
     )
     if (forecast := failures.forecast) is not None and by_rows:
         yield (
-            f"Seen from those errors alone, fine-tuning could gain up to "
-            f"{points(failures.reachable.value)} over {failures.candidate} "
-            f"({_ends(failures.reachable)}); {forecast.candidate} gained "
-            f"{points(forecast.measured.value)} ({_ends(forecast.measured)})."
+            f"These errors put the ceiling for fine-tuning at {points(failures.reachable.value)} "
+            f"above {failures.candidate} ({interval(failures.reachable)}). {forecast.candidate} "
+            f"reached {points(forecast.measured.value)} ({interval(forecast.measured)})."
         )
 
 
 def _chance(failures: Failures) -> str:
     if not failures.chance or failures.chance < 0.5:
         return ""
-    return f" ({number(failures.chance)} fixes would be expected by chance)"
+    return f" (chance alone would fix {number(failures.chance)})"
 
 
 def failure_steps(failures: Failures | None, margin: float) -> Iterator[str]:
@@ -47,22 +45,22 @@ def failure_steps(failures: Failures | None, margin: float) -> Iterator[str]:
         if kind.count and kind.count >= margin * failures.rows
     }
     if count := matter.get("format"):
-        yield f"Constrain what {name} may answer: {count:,} {of} are unusable answers."
+        yield f"Constrain the output of {name}: {count:,} {of} are unusable answers."
     if count := matter.get("suspect label"):
         yield (
-            f"Check the labels of the {plural(count, 'row')} that candidates doubt together "
-            f"({count:,} {of} of {name}; decision.json lists them)."
+            f"Check the labels of the {plural(count, 'row')} for which several candidates agree on "
+            f"another label ({count:,} {of} of {name}; decision.json lists them)."
         )
     if (count := matter.get("ambiguous")) and failures.contested:
         first, second = failures.contested
         yield (
-            f"Settle in the guideline where {first} ends and {second} begins: {count:,} {of} of "
-            f"{name} are ambiguous, and no two labels meet more often among them."
+            f"Define the line between {first} and {second} in your labelling guide: {count:,} {of} "
+            f"of {name} are ambiguous, and these two labels are confused most often in them."
         )
     if count := matter.get("not covered"):
         yield (
-            f"Label more rows like those that {name} finds no example for: {count:,} {of} have "
-            "nothing of the right label near them."
+            f"Label more rows of the kind for which {name} retrieves no fitting example: in "
+            f"{count:,} {of}, no retrieved row has the right label."
         )
 
 
@@ -76,12 +74,12 @@ def overlap_steps(overlap: ErrorOverlap | None, margin: float) -> Iterator[str]:
         return
     if overlap.agreed and overlap.agreed >= margin * overlap.rows:
         yield (
-            f"Read the {overlap.agreed:,} rows again for which most candidates give one and the "
-            f"same other label: they are among the {overlap.wrong_in_all:,} of {overlap.rows:,} "
-            "that all get wrong (decision.json lists them)."
+            f"Re-read {overlap.agreed:,} rows that every candidate got wrong and most gave the "
+            f"same other label (every candidate got {overlap.wrong_in_all:,} of {overlap.rows:,} "
+            "wrong; decision.json lists them)."
         )
     if overlap.cascade is not None and pays(overlap.cascade, margin):
-        yield f"Let two work together: {overlap.cascade.sentence}."
+        yield f"Try a cascade: {overlap.cascade.sentence}."
 
 
 def pays(found: Cascade, margin: float) -> bool:

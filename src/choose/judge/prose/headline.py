@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from choose.formatting import COUNTED, listed, of_100, plural, points, rounded, short_model
+from choose.formatting import (
+    COUNTED,
+    in_percent,
+    listed,
+    number,
+    of_100,
+    plural,
+    points,
+    rounded,
+    short_model,
+)
 from choose.judge.decision.more_labels import nearest, rising
 from choose.judge.decision.rows_needed import Case, asked_too_few, lead, more_rows
 from choose.judge.decision.verdict_kind import conflicts_limit
@@ -52,30 +62,30 @@ def _adopt(case: Case) -> str:
     rival = best_cheaper(case)
     found = case.field.gain(case.name, rival) if rival else None
     if len(case.field.names) == 1:
-        text = f"{do}: {score(case, case.name)}, and nothing else was measured to compare it with."
+        text = f"{do}: {score(case, case.name)}; no other candidate was measured."
     elif found is None:
-        text = f"{do}: {score(case, case.name)}, and nothing dearer {_gains(case)}."
+        text = f"{do}: {score(case, case.name)}, and no more expensive candidate {_gains(case)}."
     else:
         text = (
-            f"{do}: {score(case, case.name)}, {points(found.value)} more than {rival}, the "
-            "best of what costs less."
+            f"{do}: {score(case, case.name)}, {points(found.value)} more than {rival}, the best "
+            "cheaper candidate."
         )
     if case.settlement.target == "open":
         assert case.field.rule.target is not None
-        text += f" Whether it reaches {of_100(case.field.rule.target)} is not settled."
+        text += f" Whether it reaches the target of {of_100(case.field.rule.target)} is open."
     return text
 
 
 def _baseline(case: Case) -> str:
     return (
-        f"A cheap classifier is enough: {score(case, case.name)}, and nothing dearer "
+        f"A cheap classifier is enough: {score(case, case.name)}, and no more expensive candidate "
         f"{_gains(case)}{'' if case.field.margins.derived else ' or more'}."
     )
 
 
 def _gains(case: Case) -> str:
     if case.field.margins.derived:
-        return "gains what would pay for it"
+        return "gains enough to pay for itself"
     return f"gains {points(case.margin)}"
 
 
@@ -83,20 +93,19 @@ def _none(case: Case) -> str:
     target, leader = case.field.rule.target, case.field.leader
     if target is not None and not case.settlement.reachable:
         return (
-            f"None of these reaches {of_100(target)} yet: the best, {leader}, gets "
+            f"No candidate reaches {of_100(target)} yet: the best, {leader}, gets "
             f"{of_100(case.field.accuracies[leader].value)} right."
         )
     if len(case.field.names) == 1:
-        return f"None of these works yet: only {case.name} finished, which learns nothing."
+        return f"No candidate works yet: only {case.name} finished, and it ignores the text."
     return (
-        f"None of these works yet: none {_gains(case)} over always giving the "
-        f"most common label, which is right for "
-        f"{of_100(case.field.accuracies[case.name].value)}."
+        f"No candidate works yet: none {_gains(case)} over always guessing the most common label, "
+        f"which is right for {of_100(case.field.accuracies[case.name].value)} rows."
     )
 
 
 def _collect(case: Case) -> str:
-    return f"Label more first: {_why_more(case)} Use {case.name} meanwhile; {_meanwhile(case)}."
+    return f"Label more first: {_why_more(case)} {_meanwhile(case)}"
 
 
 def _why_more(case: Case) -> str:
@@ -111,26 +120,23 @@ def _why_more(case: Case) -> str:
             f"{found.candidate} still gained {points(found.gained.value)} between "
             f"{found.fewer:,} and {plural(found.labels, 'label')}."
         )
-    who = listed([case.name, case.settlement.rivals[0]])
     hung = lead(case.field, case.settlement)
     more = more_rows(hung, case.stake, len(case.field.panel.rows.targets)) if hung else None
     rows = plural(len(case.field.panel.rows.targets), "test row")
+    text = f"{rows} cannot separate {case.name} from {case.settlement.rivals[0]}"
     if more is None:
-        return f"{rows} cannot tell {who} apart."
-    surer = f", about {rounded(more.likely):,} four in five" if more.likely is not None else ""
-    return (
-        f"{rows} cannot tell {who} apart; about {rounded(more.even):,} more have an even chance "
-        f"to{surer}."
-    )
+        return f"{text}."
+    surer = f", about {rounded(more.likely):,} with 80 %" if more.likely is not None else ""
+    return f"{text}; about {rounded(more.even):,} more would with a 50 % chance{surer}."
 
 
 def _fix(case: Case) -> str:
     limit = conflicts_limit(case)
     if limit is None:
-        return f"Fix the labels first: {limit_sentence(case)} Use {case.name} meanwhile."
+        return f"Fix the labels first: {limit_sentence(case)} Until then use {case.name}."
     return (
-        f"Fix the labels first: {limit[0]} of {limit[1]} errors of {case.name} are on texts "
-        f"that also stand under another label. Use {case.name} meanwhile."
+        f"Fix the labels first: {limit[0]} of {limit[1]} errors of {case.name} are on texts that "
+        f"occur with another label too. Until then use {case.name}."
     )
 
 
@@ -138,34 +144,32 @@ def _close(case: Case) -> str:
     if case.settlement.chosen and case.settlement.target == "missed":
         assert case.field.rule.target is not None
         return (
-            f"Too close to call: {case.name} is the one to use but stays below "
-            f"{of_100(case.field.rule.target)}, which another may just reach; "
-            f"{_meanwhile(case)}."
+            f"Too close to call: {case.name} is the best choice but stays below the target of "
+            f"{of_100(case.field.rule.target)}, which another candidate may reach. "
+            f"{_meanwhile(case)}"
         )
     rival = case.settlement.rivals[0]
     hung, labelled = lead(case.field, case.settlement), len(case.field.panel.rows.targets)
     if hung and asked_too_few(hung, case.stake, labelled):
         return (
             f"Too close to call between {case.name} and {rival} on the {plural(hung.rows, 'row')} "
-            f"of {labelled:,} that both were asked; the same command with a larger budget asks "
-            f"the others. Use {case.name} meanwhile; {_meanwhile(case)}."
+            f"of {labelled:,} that both answered; the same command with a larger budget evaluates "
+            f"the rest. {_meanwhile(case)}"
         )
-    return (
-        f"Too close to call between {case.name} and {rival}. Use {case.name} meanwhile; "
-        f"{_meanwhile(case)}."
-    )
+    return f"Too close to call between {case.name} and {rival}. {_meanwhile(case)}"
 
 
 def _meanwhile(case: Case) -> str:
-    text = f"it gets {of_100(case.field.accuracies[case.name].value)} right"
+    correct = in_percent(case.field.accuracies[case.name].value)
+    text = f"Until then use {case.name} ({correct} correct)."
     leader = case.field.leader
     found = case.field.gain(leader, case.name)
-    # Who looks for the highest figure should read here why it was not taken.
+    # A reader who looks for the highest score should see here why it was not taken.
     if found is None or leader not in case.field.dearer(case.name) or found.low > 0:
         return text
     if found.value <= 0:
-        return f"{text}, and nothing dearer got more on the same rows"
-    return f"{text}, and the {points(found.value)} more of {leader} may be luck"
+        return f"{text} No more expensive candidate scored higher on the same rows."
+    return f"{text} {leader}'s {number(100 * found.value)}-point lead may be chance."
 
 
 def _prompted(case: Case) -> str:

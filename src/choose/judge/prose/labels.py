@@ -22,21 +22,21 @@ def limit_sentence(case: Case) -> str:
     assert case.audit is not None
     assert case.audit.noise is not None
     noise, leader = case.audit.noise, case.field.leader
-    wrong = f"{per_cent(noise.low)} to {per_cent(noise.high)} % of the labels seem wrong"
+    wrong = f"{per_cent(noise.low)} % to {per_cent(noise.high)} % of the labels seem wrong"
     if shown == "target":
         assert case.field.rule.target is not None
         return (
-            f"{wrong}, so that answers without a mistake would get at most "
-            f"{of_100(1 - noise.low)} right, and the target is {of_100(case.field.rule.target)}."
+            f"{wrong}, so perfect answers would get at most {of_100(1 - noise.low)} right, and the "
+            f"target is {of_100(case.field.rule.target)}."
         )
     best = case.field.accuracies[leader].value
     if shown == "short":
         assert case.field.rule.target is not None
         return (
-            f"{wrong}; the best, {leader}, gets {of_100(best)} right by the labels as given, and "
-            f"may well get {of_100(case.field.rule.target)} right by better ones."
+            f"{wrong}; the best candidate, {leader}, gets {of_100(best)} right with these labels "
+            f"and may get {of_100(case.field.rule.target)} right with corrected ones."
         )
-    return f"{wrong}, and the best, {leader}, gets only {of_100(1 - best)} wrong."
+    return f"{wrong}, and the best candidate, {leader}, gets only {of_100(1 - best)} wrong."
 
 
 def relabel(case: Case) -> Iterator[str]:
@@ -50,13 +50,13 @@ def relabel(case: Case) -> Iterator[str]:
     more = ["others"] if len(suspects) > NAMED else []
     found = _gain(case.audit, case)
     worth = (
-        f"worth about {points(found.gain.value)} of measured accuracy to {found.candidate}, "
-        f"{points(found.gain.high)} at most"
+        f"correcting them would add about {points(found.gain.value)} to the measured accuracy of "
+        f"{found.candidate}, {points(found.gain.high)} at most"
         if found and found.gain.high is not None
-        else "what that is worth is not known"
+        else "the gain is unknown"
     )
     yield (
-        f"Look at the labels of the {plural(len(suspects), 'most doubted row')} "
+        f"Check the labels of the {plural(len(suspects), 'most suspicious row')} "
         f"({listed([*named, *more])}): {worth}{priced(case.field.rule, len(suspects))}."
     )
 
@@ -73,14 +73,14 @@ def more(forecast: CurveForecast, found: Needed) -> tuple[int, int] | None:
 
 
 def amount(forecast: CurveForecast, found: Needed) -> str:
-    """Return ``about 700 more labels (95 % interval 400 to 1,500; probability 0.82)``."""
+    """Return ``about 700 more labels (95 % CI 400 to 1,500; probability 0.82)``."""
     ends = more(forecast, found)
     assert ends is not None
     assert found.labels is not None
     beyond = "" if found.labels.high is not None else "more than "
     middle = rounded(max(found.labels.value - forecast.labels, 0))
     return (
-        f"about {middle:,} more labels (95 % interval {ends[0]:,} to {beyond}{ends[1]:,}; "
+        f"about {middle:,} more labels (95 % CI {ends[0]:,} to {beyond}{ends[1]:,}; "
         f"probability {chance(found.probability)} within {plural(found.within, 'label')})"
     )
 
@@ -107,11 +107,11 @@ def out_of_reach(field: Field) -> str:
         return ""
     assert forecast.target.accuracy is not None
     missing = unknown(field)
-    but = f"; for {listed(missing)} it is not known" if missing else ""
+    but = f"; for {listed(missing)} it is unknown" if missing else ""
     return (
-        f"More labels are not likely to reach {of_100(forecast.target.accuracy)}: with up to "
+        f"More labels are unlikely to reach {of_100(forecast.target.accuracy)}: with up to "
         f"{plural(forecast.target.within, 'label')}, four times as many as now, the probability "
-        f"is {chance(forecast.target.probability)} for the nearest, {forecast.candidate}{but}."
+        f"is {chance(forecast.target.probability)} for the closest, {forecast.candidate}{but}."
     )
 
 

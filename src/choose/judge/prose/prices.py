@@ -38,9 +38,9 @@ def _volume(others: Sequence[Breakeven], own: Sequence[Breakeven]) -> Iterator[s
     if above:
         found = above[min(above)]
         yield (
-            f"From about {rough(found.requests_per_month.value or 0.0)} answers a month on"
-            f"{_ends(found)}, not {rough(found.expected / found.months)}, {found.a} would pay for "
-            f"itself within {months(found.months)} against {found.b}."
+            f"Above about {rough(found.requests_per_month.value or 0.0)} answers a month"
+            f"{_ends(found)}, {found.a} would pay for itself within {months(found.months)} "
+            f"compared with {found.b}; the study assumes {rough(found.expected / found.months)}."
         )
     below = {
         p.requests.value: p
@@ -51,8 +51,8 @@ def _volume(others: Sequence[Breakeven], own: Sequence[Breakeven]) -> Iterator[s
         found = below[max(below)]
         yield (
             f"Below about {rough(found.requests_per_month.value or 0.0)} answers a month"
-            f"{_ends(found)}, not {rough(found.expected / found.months)}, {found.b} would do: "
-            f"{found.a} would not pay for itself within {months(found.months)}."
+            f"{_ends(found)}, {found.b} would be enough: {found.a} would not pay for itself within "
+            f"{months(found.months)}; the study assumes {rough(found.expected / found.months)}."
         )
 
 
@@ -63,14 +63,14 @@ def _value(pairs: Sequence[Breakeven], name: str) -> Iterator[str]:
         found = min(dear, key=lambda p: p.value_needed or 0.0)
         yield (
             f"If a right answer were worth {dollars(found.value_needed or 0.0)} or more, {found.a} "
-            f"would pay against {found.b}: it gains {points(found.gain.value)}."
+            f"would pay off against {found.b}: it gains {points(found.gain.value)}."
         )
     taken = [p for p in pairs if p.a == name and p.net_usd.value >= 0]
     if taken:
         found = max(taken, key=lambda p: p.value_needed or 0.0)
         yield (
             f"If a right answer were worth less than {dollars(found.value_needed or 0.0)}, "
-            f"{found.b} would do: {found.a} gains {points(found.gain.value)} over it."
+            f"{found.b} would be enough: {found.a} gains {points(found.gain.value)} over it."
         )
 
 
@@ -79,7 +79,7 @@ def _ends(found: Breakeven) -> str:
     if low is None:
         return ""
     upper = rough(high) if high is not None else "any number"
-    return f" (95 % interval {rough(low)} to {upper})"
+    return f" (95 % CI {rough(low)} to {upper})"
 
 
 def _retirement(case: Case) -> Iterator[str]:
@@ -89,10 +89,10 @@ def _retirement(case: Case) -> Iterator[str]:
         if day is None:
             continue
         if cost is None or plan.horizon_months is None:
-            yield f"The model of {name} is retired on {day.isoformat()}; then it must be replaced."
+            yield f"The model of {name} retires on {day.isoformat()}; plan its replacement."
         elif cost.months < plan.horizon_months:
             yield (
-                f"The model of {name} is retired on {day.isoformat()}, after {months(cost.months)} "
-                f"of {months(plan.horizon_months)}: it must pay by then, and building it again "
-                f"costs {dollars(cost.build)}."
+                f"The model of {name} retires on {day.isoformat()}, after {months(cost.months)} of "
+                f"the {months(plan.horizon_months)} planned: it must pay off by then, and "
+                f"rebuilding it costs {dollars(cost.build)}."
             )

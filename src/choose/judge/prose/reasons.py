@@ -42,9 +42,7 @@ def _measured(case: Case) -> str:
     assert candidate.main is not None
     rows = plural(int(candidate.main.kept.sum()), "row")
     times = (
-        f", mean of {plural(candidate.repetitions, 'repetition')}"
-        if candidate.repetitions > 1
-        else ""
+        f" (mean of {plural(candidate.repetitions, 'run')})" if candidate.repetitions > 1 else ""
     )
     return f"{case.name}: {right(case.field.accuracies[case.name])}, on {rows}{times}."
 
@@ -54,7 +52,10 @@ def _over_cheaper(case: Case) -> str:
     found = case.field.gain(case.name, rival) if rival else None
     if rival is None or found is None or case.field.relation(case.name, rival) != "better":
         return ""
-    return f"{gain(case.name, rival, found)}, the best of what costs less."
+    return (
+        f"{case.name} beats {rival}, the best cheaper candidate, by {points(found.value)} "
+        f"({interval(found)})."
+    )
 
 
 def _under_dearer(case: Case) -> str:
@@ -63,15 +64,13 @@ def _under_dearer(case: Case) -> str:
     if case.settlement.chosen is None or most is None or found is None:
         return ""
     what = f"at most {points(found.high)}" if found.high > 0 else "nothing"
+    closest = f"the closest, {most}, gains {what} (upper 95 % bound)"
     needed = case.field.margin(most, case.name)
     if not case.field.margins.derived:
-        return (
-            f"Nothing dearer is left that could gain {points(needed)}: the nearest, {most}, "
-            f"gains {what} (upper end of the 95 % interval)."
-        )
+        return f"No more expensive candidate can beat it by {points(needed)}: {closest}."
     return (
-        f"Nothing dearer is left that could gain what pays for it: the nearest, {most}, gains "
-        f"{what} (upper end of the 95 % interval), and {_pays(needed)}."
+        f"No more expensive candidate can gain enough to pay for itself: {closest}, and "
+        f"{_pays(needed)}."
     )
 
 
@@ -93,13 +92,12 @@ def _target(case: Case) -> str:
     target = case.field.rule.target
     if target is None:
         return ""
-    said = {"met": "reaches", "missed": "stays below", "open": "may or may not reach"}
-    return (
-        f"{case.name} {said[case.settlement.target]} the target of {of_100(target)} with its "
-        "whole interval."
-        if case.settlement.target != "open"
-        else f"{case.name} {said['open']} the target of {of_100(target)}: its interval holds it."
-    )
+    text = {
+        "met": f"reaches the target of {of_100(target)}: its whole 95 % CI lies above it",
+        "missed": f"stays below the target of {of_100(target)}: its whole 95 % CI lies below it",
+        "open": f"may or may not reach the target of {of_100(target)}: its 95 % CI contains it",
+    }[case.settlement.target]
+    return f"{case.name} {text}."
 
 
 def _open(case: Case) -> str:
@@ -108,10 +106,11 @@ def _open(case: Case) -> str:
     rival = case.settlement.rivals[0]
     found = case.field.gain(rival, case.name)
     if found is None:
-        return f"{rival} and {case.name} share no row."
+        return f"{rival} and {case.name} share no test row."
+    real = "whether that is real, or " if found.low <= 0 <= found.high else ""
     return (
-        f"{gain(rival, case.name, found)}: neither a gain of {points(case.stake)} nor "
-        "equality within that is shown."
+        f"{gain(rival, case.name, found)}. {plural(found.rows, 'row')} cannot show {real}whether "
+        f"it reaches the margin of {points(case.stake)}."
     )
 
 
@@ -126,8 +125,8 @@ def coarse(case: Case) -> str:
         return ""
     return (
         f"The margin of {points(case.margin)} is more than a quarter of the errors of {baseline}, "
-        f"the best baseline, which gets {of_100(errors)} wrong: gains that are large beside those "
-        f"count as nothing here; --margin sets another."
+        f"the best baseline ({of_100(errors)} wrong), so improvements that matter may be ignored; "
+        "lower it with --margin."
     )
 
 
@@ -143,10 +142,10 @@ def _clock(case: Case, name: str) -> str:
     cost = case.field.costs[name].record
     if cost.fit_seconds is None or cost.ms_per_item is None:
         return ""
-    priced = f", ${number(cost.usd_per_1k, 4)} for 1,000" if cost.usd_per_1k is not None else ""
+    priced = f" (${number(cost.usd_per_1k, 4)} per 1,000)" if cost.usd_per_1k is not None else ""
     return (
-        f"{name} takes {duration(cost.fit_seconds)} to fit and "
-        f"{milliseconds(cost.ms_per_item)} an answer{priced}"
+        f"{name} takes {duration(cost.fit_seconds)} to train and "
+        f"{milliseconds(cost.ms_per_item)} per answer{priced}"
     )
 
 
@@ -158,7 +157,7 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
     )
     found = [Rejected(candidate=n, why=_against(case, n)) for n in others]
     outside = [c for c in case.field.panel.candidates if c.info.name not in case.field.names]
-    nothing = f"It answered none of the {plural(len(case.field.panel.rows.targets), 'row')}."
+    nothing = f"It answered none of the {plural(len(case.field.panel.rows.targets), 'test row')}."
     return (
         *found,
         *(
@@ -174,7 +173,7 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
 def _against(case: Case, name: str) -> str:
     found = case.field.gain(name, case.name)
     if found is None:
-        return f"It shares no row with {case.name}."
+        return f"It shares no test row with {case.name}."
     shown = case.field.relation(name, case.name)
     if shown == "worse":
         return f"{gain(name, case.name, found)}."
@@ -190,7 +189,7 @@ def _against(case: Case, name: str) -> str:
             f"It costs more and {gains} over {case.name}"
             f"{pays if case.field.margins.derived else ''}."
         )
-    return f"Undecided: {gain(name, case.name, found)}."
+    return f"{gain(name, case.name, found)} on {plural(found.rows, 'shared row')}. Undecided."
 
 
 def doubts(limits: tuple[str, ...], confidence: str) -> str:

@@ -110,7 +110,7 @@ def anchor(caption: str) -> str:
 LONGEST = 300
 
 
-_RANGE = re.compile(r"95 % interval (\S+) to (?=\S*\d|more than)")
+_RANGE = re.compile(r"95 % (?:interval|CI) (\S+) to (?=\S*\d|more than)")
 
 
 STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "unknown")}
@@ -270,9 +270,8 @@ def prompt(text: str) -> Markup:
 def plainly(sentence: str) -> str:
     """Say a sentence without the statistician's word; the page explains what a range is."""
     between = _RANGE.sub(r"likely between \1 and ", sentence)
-    return between.replace("95 % interval", "likely range").replace(
-        "whole interval", "whole likely range"
-    )
+    between = between.replace("upper 95 % bound", "upper end of the likely range")
+    return re.sub("95 % (?:interval|CI)", "likely range", between)
 
 
 def render_versus_html(versus: Versus) -> str:
