@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from choose.judge.evidence import Evidence, Items
 from choose.run.race import Race
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
-from simulation.setting import EACH, HARD_MEAN, Codes, Contestant, Floats, Setting, difficulties
+from simulation.setting import (
+    EACH,
+    HARD_MEAN,
+    Codes,
+    Floats,
+    Setting,
+    SimulatedCandidate,
+    difficulties,
+)
 
 # How far a wrong answer is as sure as a right one would be, drawn anew for each fit: from one that
 # nearly knows its mistakes to one that is surer of them.
@@ -21,8 +29,6 @@ CONFIDENCE_IN_WRONG = (0.3, 1.2)
 CONFIDENCE_SCALE = 1.5
 
 LABELS = tuple("abcdefghijkl")
-
-NOISED = Scenario(kind="noise", rate=0.2)
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def evidence(setting: Setting, rng: np.random.Generator) -> Evidence:
         labels=labels,
         division="held-out" if setting.folds == 1 else "cross-fit",
         items=items,
-        candidates=tuple(c.info for c in setting.contestants),
+        candidates=tuple(c.info for c in setting.candidates),
         pool_rows=(setting.pool,) * setting.folds,
         runs=runs,
         dated=0,
@@ -118,78 +124,94 @@ def evidence(setting: Setting, rng: np.random.Generator) -> Evidence:
 
 
 def _runs(setting: Setting, rows: Rows, items: Items, rng: np.random.Generator) -> Iterator[Run]:
-    most = max(c.seeds for c in setting.contestants) + 1
+    most = max(c.seeds for c in setting.candidates) + 1
     common = rng.standard_normal((setting.folds, most))
-    asked = [np.flatnonzero(rows.fold == fold) for fold in range(setting.folds)]
+    places = [np.flatnonzero(rows.fold == fold) for fold in range(setting.folds)]
     ids = np.array(items.ids, dtype=object)
-    named = [tuple(ids[place].tolist()) for place in asked]
-    for contestant in setting.contestants:
-        own = _own(contestant, rows, rng)
-        for scenario, share, ability, seeds in _places(contestant):
-            luck = _luck(setting, contestant, common, rng)
-            for repetition in range(seeds):
-                for fold in range(_folds_done(setting, contestant, repetition)):
-                    place = asked[fold]
-                    level = ability + luck[fold, repetition]
-                    ahead = _ahead(contestant, rows, place, own, level, rng)
-                    codes = _codes(rows.learnt[place], ahead, setting, rng)
-                    scores = None
-                    if setting.scored and contestant.info.cheap:
-                        scores = log_probabilities(
-                            codes, rows.learnt[place], ahead, setting.labels, rng
-                        )
-                    trial = _trial(setting, contestant, scenario, share, fold, repetition)
-                    main = scenario is STANDARD and share == 1.0
-                    view = None
-                    if main and contestant.viewed is not None and not repetition:
-                        # As in a real study, at most 200 rows are asked again.
-                        by = contestant.shifted(contestant.viewed) - contestant.ability
-                        seen = _ahead(contestant, rows, place, own, level + by, rng)
-                        view = _answers(_codes(rows.learnt[place], seen, setting, rng)[:200])
-                    yield _run(contestant, trial, named[fold], _answers(codes, scores), view)
+    fold_ids = [tuple(ids[place].tolist()) for place in places]
+    for candidate in setting.candidates:
+        own = _own(candidate, rows, rng)
+        for scenario, share, ability, seeds in _fits(candidate):
+            luck = _luck(setting, candidate, common, rng)
+            for draw in range(seeds):
+                for fold in range(_folds_done(setting, candidate, draw)):
+                    trial = _trial(setting, candidate, scenario, share, fold, draw)
+                    level = ability + luck[fold, draw]
+                    answers = _predict(
+                        setting, candidate, trial, rows, places[fold], own, level, rng
+                    )
+                    yield run_of(candidate, trial, fold_ids[fold], *answers)
 
 
-def _places(contestant: Contestant) -> Iterator[tuple[Scenario, float, float, int]]:
-    seeds = max(contestant.seeds, 1)
-    yield STANDARD, 1.0, contestant.ability, seeds
-    for share, by in contestant.at.items():
-        yield STANDARD, share, contestant.shifted(by), min(seeds, 3)
-    if contestant.noised is not None:
-        yield NOISED, 1.0, contestant.shifted(contestant.noised), min(seeds, 3)
+def _predict(
+    setting: Setting,
+    candidate: SimulatedCandidate,
+    trial: Trial,
+    rows: Rows,
+    place: Codes,
+    own: Floats,
+    level: float,
+    rng: np.random.Generator,
+) -> tuple[Answers, Answers | None]:
+    """Return a fit's answers to the rows at `place`, and to their view where it is evaluated."""
+    truth = rows.learnt[place]
+    ahead = _ahead(candidate, rows, place, own, level, rng)
+    codes = _codes(truth, ahead, setting, rng)
+    scores = None
+    if setting.scored and candidate.info.cheap:
+        scores = log_probabilities(codes, truth, ahead, setting.labels, rng)
+    clean = answers_of(codes, scores)
+    whole = trial.scenario == STANDARD and trial.train_size == setting.pool
+    if not whole or candidate.viewed is None or trial.draw:
+        return clean, None
+    by = candidate.shifted(candidate.viewed) - candidate.ability
+    ahead = _ahead(candidate, rows, place, own, level + by, rng)
+    # A real study evaluates a view on at most 200 rows.
+    return clean, answers_of(_codes(truth, ahead, setting, rng)[:200])
 
 
-def _own(contestant: Contestant, rows: Rows, rng: np.random.Generator) -> Floats:
+def _fits(candidate: SimulatedCandidate) -> Iterator[tuple[Scenario, float, float, int]]:
+    """Yield scenario, share of the pool, ability and number of repetitions."""
+    seeds = max(candidate.seeds, 1)
+    yield STANDARD, 1.0, candidate.ability, seeds
+    for share, by in candidate.at.items():
+        yield STANDARD, share, candidate.shifted(by), min(seeds, 3)
+    for rate, by in candidate.noised.items():
+        yield Scenario(kind="noise", rate=rate), 1.0, candidate.shifted(by), min(seeds, 3)
+
+
+def _own(candidate: SimulatedCandidate, rows: Rows, rng: np.random.Generator) -> Floats:
     own = rng.standard_normal(len(rows.truth))
     if rows.group.max() + 1 < len(own):
         shared = rng.standard_normal(len(own))[rows.group]
         own = np.sqrt(0.5) * (own + shared)
-    return contestant.own * own
+    return candidate.own * own
 
 
 def _luck(
-    setting: Setting, contestant: Contestant, common: Floats, rng: np.random.Generator
+    setting: Setting, candidate: SimulatedCandidate, common: Floats, rng: np.random.Generator
 ) -> Floats:
     """Return (folds, repetitions) what each fit has in ability over the expected one."""
-    if not contestant.seeds:
+    if not candidate.seeds:
         return np.zeros((setting.folds, 1))
-    shape = (setting.folds, contestant.seeds)
+    shape = (setting.folds, candidate.seeds)
     own = rng.standard_normal(shape)
     if setting.folds > 1:
-        own = np.sqrt(0.5) * (own + rng.standard_normal(contestant.seeds)[None, :])
+        own = np.sqrt(0.5) * (own + rng.standard_normal(candidate.seeds)[None, :])
     share = setting.together
-    luck = np.sqrt(share) * common[:, : contestant.seeds] + np.sqrt(1 - share) * own
-    chance, depth = contestant.collapse
-    return contestant.luck * luck - depth * (rng.random(shape) < chance)
+    luck = np.sqrt(share) * common[:, : candidate.seeds] + np.sqrt(1 - share) * own
+    chance, depth = candidate.collapse
+    return candidate.luck * luck - depth * (rng.random(shape) < chance)
 
 
-def _folds_done(setting: Setting, contestant: Contestant, repetition: int) -> int:
-    done = setting.folds_done.get(contestant.name, setting.folds)
-    last = repetition and repetition == contestant.seeds - 1
-    return max(done // 2, 1) if last and contestant.name in setting.last_cut else done
+def _folds_done(setting: Setting, candidate: SimulatedCandidate, repetition: int) -> int:
+    done = setting.folds_done.get(candidate.name, setting.folds)
+    last = repetition and repetition == candidate.seeds - 1
+    return max(done // 2, 1) if last and candidate.name in setting.last_cut else done
 
 
 def _ahead(
-    contestant: Contestant,
+    candidate: SimulatedCandidate,
     rows: Rows,
     place: Codes,
     own: Floats,
@@ -197,12 +219,12 @@ def _ahead(
     rng: np.random.Generator,
 ) -> Floats:
     """Return by how much a fit is above what each of its questions asks for; right above 0."""
-    n, sd = len(place), np.hypot(contestant.interaction, EACH)
-    by_label = np.array(contestant.by_label)
-    more = by_label[rows.truth[place]] if contestant.by_label else 0.0
+    n, sd = len(place), np.hypot(candidate.interaction, EACH)
+    by_label = np.array(candidate.by_label)
+    more = by_label[rows.truth[place]] if candidate.by_label else 0.0
     beaten = rows.difficulty[place] + own[place] + sd * rng.standard_normal(n)
-    if contestant.decline:
-        beaten = beaten + contestant.decline * rows.age[place]
+    if candidate.decline:
+        beaten = beaten + candidate.decline * rows.age[place]
     return np.asarray(level + more - beaten)
 
 
@@ -212,7 +234,7 @@ def _codes(truth: Codes, ahead: Floats, setting: Setting, rng: np.random.Generat
 
 
 def _trial(
-    setting: Setting, c: Contestant, scenario: Scenario, share: float, fold: int, draw: int
+    setting: Setting, c: SimulatedCandidate, scenario: Scenario, share: float, fold: int, draw: int
 ) -> Trial:
     return Trial(
         candidate=c.name,
@@ -223,7 +245,7 @@ def _trial(
         scenario=scenario,
         fold=fold,
         draw=draw,
-        train_size=int(share * setting.pool),
+        train_size=round(share * setting.pool),
         seed=draw if c.seeds else 0,
         weights="",
         task="",
@@ -233,28 +255,33 @@ def _trial(
     )
 
 
-def _run(
-    c: Contestant,
+def run_of(
+    candidate: SimulatedCandidate,
     trial: Trial,
-    named: tuple[str, ...],
+    ids: tuple[str, ...],
     clean: Answers,
-    view: Answers | None,
+    view: Answers | None = None,
 ) -> Run:
-    answers, asked = {("clean", 0): clean}, {("clean", 0): named}
+    """Return the run of a trial that evaluated these rows, and the first of them as a view."""
+    if candidate.error is not None:
+        return Run(trial=trial, error=candidate.error)
+    answers, asked = {("clean", 0): clean}, {("clean", 0): ids}
     if view is not None:
-        answers["typos", 0], asked["typos", 0] = view, named[: len(view)]
+        answers["typos", 0], asked["typos", 0] = view, ids[: len(view)]
+    seconds = candidate.seconds
     return Run(
         trial=trial,
         answers=answers,
         asked=asked,
-        fit_seconds=c.seconds,
-        predict_seconds=c.seconds * len(clean) / 1000,
-        seconds_alone=c.seconds,
-        seconds_spent=c.seconds,
+        fit_seconds=seconds,
+        predict_seconds=seconds * len(clean) / 1000,
+        seconds_alone=seconds,
+        seconds_spent=seconds,
     )
 
 
-def _answers(codes: Codes, scores: Floats | None = None) -> Answers:
+def answers_of(codes: Codes, scores: Floats | None = None) -> Answers:
+    """Return the answers that name labels by their places."""
     return Answers(outputs=_words(LABELS, codes), status=("ok",) * len(codes), scores=scores)
 
 
@@ -269,8 +296,8 @@ def _raced(setting: Setting, items: Items, runs: list[Run]) -> Iterator[Run]:
         return
     targets = dict(zip(items.ids, items.targets, strict=True))
     race = Race(targets, setting.margin, dict(zip(items.ids, items.clusters, strict=True)))
-    seconds = {c.name: c.seconds for c in setting.contestants}
-    standard = [c.name for c in setting.contestants if c.info.cheap]
+    seconds = {c.name: c.seconds for c in setting.candidates}
+    standard = [c.name for c in setting.candidates if c.info.cheap]
     for run in sorted(runs, key=lambda r: (r.trial.draw, r.trial.fold, seconds[r.trial.candidate])):
         if run.trial.candidate not in standard and race.drop(run.trial.candidate):
             continue

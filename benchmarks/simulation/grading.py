@@ -135,7 +135,7 @@ def play(world: str, split: Split, number: int) -> Grade:
         return _with_store(grade(_judged(study, stated, number), truth, plan), number)
     setting = draw(world, split, rng)
     study, truth = evidence(setting, rng), truth_of(setting)
-    plan = Plan(frozenset(c.name for c in setting.contestants if c.seeds), _may_be_high(setting))
+    plan = Plan(frozenset(c.name for c in setting.candidates if c.seeds), _may_be_high(setting))
     found = _judged(study, setting.study, number)
     graded = _with_store(grade(found, truth, plan), number)
     if number % ASKED_MORE:
@@ -209,8 +209,8 @@ def _right(found: Decision, truth: Truth) -> bool:
 
 def _may_be_high(setting: Setting) -> bool:
     """Return whether nothing in the plan of the study bars high confidence."""
-    credible = all(c.info.model != "SmolLM2-135M" for c in setting.contestants)
-    repeated = all(c.seeds in (0, 3, 4, 5) for c in setting.contestants)
+    credible = all(c.info.model != "SmolLM2-135M" for c in setting.candidates)
+    repeated = all(c.seeds in (0, 3, 4, 5) for c in setting.candidates)
     return credible and repeated and not setting.folds_done
 
 
@@ -285,7 +285,7 @@ def _again(setting: Setting, more: int | None, rng: np.random.Generator) -> Deci
 
 def _told_apart(again: Decision, found: Decision, move: Move, setting: Setting) -> bool:
     """Return whether the dearer of two is shown to gain, or shown not to gain the margin."""
-    names = [c.name for c in setting.contestants]
+    names = [c.name for c in setting.candidates]
     assert move.candidate is not None
     a, b = sorted((move.candidate, found.verdict.use_meanwhile), key=names.index)
     pair = next(

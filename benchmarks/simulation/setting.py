@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from math import sqrt
+from math import copysign, inf, sqrt
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def ability_for(wanted: float, spread: float, chance: float = 0.0, depth: float 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contestant:
+class SimulatedCandidate:
     """A candidate whose expected accuracy is known.
 
     Attributes:
@@ -91,9 +91,10 @@ class Contestant:
         collapse: chance that a fit collapses, and by how much its ability falls then.
         decline: ability lost over the period that is asked.
         at: change of accuracy on smaller pools, by size as a share.
-        noised: change of accuracy with a fifth of the pool's labels made wrong, or None.
+        noised: change of accuracy with part of the pool's labels made wrong, by that part.
         viewed: change of accuracy on perturbed questions, or None.
         by_label: what its ability is more than usual on the rows of each label.
+        error: why every fit fails, or None.
     """
 
     name: str
@@ -108,9 +109,10 @@ class Contestant:
     decline: float = 0.0
     model: str | None = None
     at: Mapping[float, float] = field(default_factory=dict)
-    noised: float | None = None
+    noised: Mapping[float, float] = field(default_factory=dict)
     viewed: float | None = None
     by_label: tuple[float, ...] = ()
+    error: str | None = None
 
     @property
     def info(self) -> CandidateInfo:
@@ -138,6 +140,8 @@ class Contestant:
     @cached_property
     def ability(self) -> float:
         """Return the ability that gives its accuracy."""
+        if self.accuracy in (0.0, 1.0):
+            return copysign(inf, self.accuracy - 0.5)
         return ability_for(self.accuracy, self.spread, *self.collapse)
 
     def shifted(self, by: float) -> float:
@@ -179,9 +183,9 @@ class Setting:
     """A study before it is run.
 
     Attributes:
-        contestants: cheapest first.
+        candidates: cheapest first.
         cluster: rows that hang together.
-        together: correlation of the luck of different contestants in one repetition.
+        together: correlation of the luck of different candidates in one repetition.
         mislabelled: share of the asked rows whose label is wrong.
         hard_only: whether only hard items are mislabelled.
         taught: share of the wrong labels that follow a rule, which all candidates learn.
@@ -194,7 +198,7 @@ class Setting:
         metric: what "right" means.
     """
 
-    contestants: tuple[Contestant, ...]
+    candidates: tuple[SimulatedCandidate, ...]
     rows: int
     labels: int = 4
     pool: int = 400

@@ -11,7 +11,7 @@ import numpy as np
 
 from choose.judge.stats.intervals import smallest_detectable_gain
 from simulation.evidence import flip_chance
-from simulation.setting import Contestant, Setting, grid
+from simulation.setting import Setting, SimulatedCandidate, grid
 
 # Gains below this no study can measure, so that no margin is smaller.
 LEAST = 0.001
@@ -32,13 +32,13 @@ def priced(setting: Setting) -> tuple[dict[str, float], float]:
     costs = setting.costs
     answers = costs["volume_per_month"] * costs["horizon_months"]
     worth = costs["value_per_right_answer"] * answers
-    price = {c.name: _dollars(c, costs, answers) / worth for c in setting.contestants}
+    price = {c.name: _dollars(c, costs, answers) / worth for c in setting.candidates}
     steps = [min(abs(price[a] - price[b]), 1.0) for a, b in combinations(price, 2)]
     return price, max(min(setting.margin, max(steps)), LEAST)
 
 
-def _dollars(c: Contestant, costs: dict[str, Any], answers: float) -> float:
-    # A fit takes the contestant's seconds, an answer a thousandth of it.
+def _dollars(c: SimulatedCandidate, costs: dict[str, Any], answers: float) -> float:
+    # A fit takes the candidate's seconds, an answer a thousandth of it.
     hours = (c.seconds + answers * c.seconds / 1000) / 3600
     building = costs["engineer_hours"][c.family] * costs["engineer_rate"]
     return float(building + hours * costs["usd_per_machine_hour"])
@@ -114,12 +114,12 @@ class Truth:
 
 def truth_of(setting: Setting) -> Truth:
     """Work out the truth."""
-    contestants = setting.contestants
-    assert all(a.seconds <= b.seconds for a, b in pairwise(contestants))
+    candidates = setting.candidates
+    assert all(a.seconds <= b.seconds for a, b in pairwise(candidates))
     price, least = priced(setting)
-    value = {c.name: _share(c, NEXT) if c.decline else _right(setting, c) for c in contestants}
-    measured = {c.name: _measured(setting, c) for c in contestants}
-    names = tuple(c.name for c in contestants)
+    value = {c.name: _share(c, NEXT) if c.decline else _right(setting, c) for c in candidates}
+    measured = {c.name: _measured(setting, c) for c in candidates}
+    names = tuple(c.name for c in candidates)
     return Truth(
         names=tuple(sorted(names, key=lambda name: price[name])) if price else names,
         value=value,
@@ -144,46 +144,46 @@ def _limited(setting: Setting, measured: float, right: float) -> bool:
     return bool(wrong) and (missed or wrong > (1 - measured) / 2)
 
 
-def _share(contestant: Contestant, age: float) -> float:
-    return float(grid()[1] @ contestant.right(contestant.decline * age))
+def _share(candidate: SimulatedCandidate, age: float) -> float:
+    return float(grid()[1] @ candidate.right(candidate.decline * age))
 
 
-def _measured(setting: Setting, contestant: Contestant) -> float:
-    if contestant.by_label:
-        return _by_label(setting, contestant)
+def _measured(setting: Setting, candidate: SimulatedCandidate) -> float:
+    if candidate.by_label:
+        return _by_label(setting, candidate)
     difficulty, weights = grid()
-    ages = AGES if contestant.decline else (0.0,)
-    right = np.mean([contestant.right(contestant.decline * age) for age in ages], axis=0)
+    ages = AGES if candidate.decline else (0.0,)
+    right = np.mean([candidate.right(candidate.decline * age) for age in ages], axis=0)
     if not setting.mislabelled:
         return float(weights @ right)
     flipped = flip_chance(setting, difficulty) * (1 - setting.taught)
     return float(weights @ (right * (1 - flipped) + (1 - right) * flipped / (setting.labels - 1)))
 
 
-def _right(setting: Setting, contestant: Contestant) -> float:
+def _right(setting: Setting, candidate: SimulatedCandidate) -> float:
     """Return the accuracy by right labels, where a rule of the wrong ones may have been learnt."""
-    if contestant.by_label:
-        return _by_label(setting, contestant)
+    if candidate.by_label:
+        return _by_label(setting, candidate)
     if not setting.taught:
-        return contestant.accuracy
+        return candidate.accuracy
     difficulty, weights = grid()
-    misled, right = flip_chance(setting, difficulty) * setting.taught, contestant.right()
+    misled, right = flip_chance(setting, difficulty) * setting.taught, candidate.right()
     return float(weights @ (right * (1 - misled) + (1 - right) * misled / (setting.labels - 1)))
 
 
-def _by_label(setting: Setting, contestant: Contestant) -> float:
+def _by_label(setting: Setting, candidate: SimulatedCandidate) -> float:
     """Return the mean over labels, as much as each has a say."""
-    found = [float(grid()[1] @ contestant.right(-more)) for more in contestant.by_label]
+    found = [float(grid()[1] @ candidate.right(-more)) for more in candidate.by_label]
     return float(setting.say @ found)
 
 
 def _decisive(setting: Setting, value: dict[str, float]) -> bool:
-    by_name = {c.name: c for c in setting.contestants}
+    by_name = {c.name: c for c in setting.candidates}
     best, second = sorted(value, key=lambda name: -value[name])[:2]
     return value[best] - value[second] >= _needed(setting, by_name[best], by_name[second])
 
 
-def _needed(setting: Setting, a: Contestant, b: Contestant) -> float:
+def _needed(setting: Setting, a: SimulatedCandidate, b: SimulatedCandidate) -> float:
     discordance = _discordance(setting, a, b)
     shares = [setting.folds_done.get(c.name, setting.folds) / setting.folds for c in (a, b)]
     rows = setting.rows * min(shares) / setting.cluster * setting.worth
@@ -191,7 +191,7 @@ def _needed(setting: Setting, a: Contestant, b: Contestant) -> float:
     return decisive_from(rows, discordance, setting.margin, luck)
 
 
-def _discordance(setting: Setting, a: Contestant, b: Contestant) -> float:
+def _discordance(setting: Setting, a: SimulatedCandidate, b: SimulatedCandidate) -> float:
     """Return how often one of two fits is right where the other is not."""
     labels = a.by_label and b.by_label
     cases = list(zip(a.by_label, b.by_label, strict=True)) if labels else [(0.0, 0.0)]

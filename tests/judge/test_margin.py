@@ -97,7 +97,7 @@ def test_a_margin_above_a_quarter_of_the_errors_is_warned_about(margin, warned):
 
 
 def test_a_candidate_that_finished_nothing_does_not_unprice_the_others():
-    evidence = study([majority(), probe(0.8), lora(0.8, fails="OOM: no")], 300, 1)
+    evidence = study([majority(), probe(0.8), lora(0.8, error="OOM: no")], 300, 1)
     prices = rule(engineer_hours={"baseline": 1.0})
     assert set(field(evidence, prices).margins.costs) == {"majority", "probe"}
 

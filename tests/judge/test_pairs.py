@@ -18,14 +18,15 @@ from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import independent_rows
 from choose.judge.verdict import judge
 from choose.types import Answers
-from support.simulated_studies import LABELS, Player, lora, majority, probe, study, tfidf
+from simulation.setting import SimulatedCandidate
+from support.simulated_studies import LABELS, lora, majority, probe, study, tfidf
 
 STUDIES = 100
 # Three points of accuracy between fits, on the latent scale of these worlds.
 LUCK = 0.15
 
 
-def tied(seeds: int) -> list[Player]:
+def tied(seeds: int) -> list[SimulatedCandidate]:
     """Return two candidates that noise and a smaller pool make equal, fitted so often."""
     same = {"at": {200: 0.75}, "noisy": {0.2: 0.75}, "luck": LUCK, "seeds": seeds}
     return [lora(0.9, **same), replace(probe(0.8, **same), name="other")]

@@ -26,5 +26,5 @@ def test_the_dear_one_is_used_only_where_it_seems_worth_it(dear, wanted):
     for seed in range(30):
         field = field_of(panel(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule())
         used.append(least_loss(field.pairs, field.names, field.accuracies, field.margin))
-    assert used.count(wanted) >= 21  # about 25 expected, standard error 2
+    assert used.count(wanted) >= 18  # about 23 expected, standard error 2.3
     assert "majority" not in used

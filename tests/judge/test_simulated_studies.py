@@ -16,7 +16,16 @@ from choose.judge.evidence import Rule
 from choose.judge.panel.families import match
 from choose.judge.panel.pairs import Pairs
 from choose.judge.panel.score_tables import panel
-from support.simulated_studies import Player, lora, majority, probe, prompt, retrieval, study, tfidf
+from support.simulated_studies import (
+    candidate,
+    lora,
+    majority,
+    probe,
+    prompt,
+    retrieval,
+    study,
+    tfidf,
+)
 
 STUDIES = 80
 
@@ -164,4 +173,4 @@ def test_a_kind_that_is_better_is_found_among_many():
 
 
 def tied(name, family, accuracy=0.8):
-    return Player(name=name, family=family, accuracy=accuracy, seconds=1.0, own=1.5)
+    return candidate(name=name, family=family, accuracy=accuracy, seconds=1.0, own=1.5)

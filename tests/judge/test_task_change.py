@@ -15,6 +15,8 @@ from choose.judge.panel.score_tables import panel
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.verdict import judge
 from choose.types import Answers, Run, Scenario, Trial
+from simulation.evidence import answers_of, run_of
+from simulation.setting import EACH, difficulties
 from support import simulated_studies as worlds
 
 CUTS = (0.5, 0.6, 0.7, 0.8)
@@ -29,20 +31,24 @@ def drifting(
     base = worlds.study([worlds.majority(), player], rows, seed, folds=5)
     rng = np.random.default_rng(10_000 + seed)
     targets = np.array([worlds.LABELS.index(t) for t in base.items.targets])
-    difficulty = worlds._difficulty(rng, rows)
+    difficulty = difficulties(rng, rows)
     own = player.own * rng.standard_normal(rows)
     runs = list(base.runs)
     for n, cut in enumerate(CUTS):
         asked = np.flatnonzero(np.arange(rows) % len(CUTS) == n)
         for side, accuracy in (("any", 0.75), ("past", 0.75 - drop)):
             luck = rng.standard_normal(draws)
-            right = worlds.right_answers(rng, difficulty[asked], own[asked], player, accuracy, luck)
+            ability = player.shifted(accuracy - player.accuracy) + player.luck * luck
+            noise = EACH * rng.standard_normal((len(asked), draws))
+            right = ability[None, :] > (difficulty + own)[asked][:, None] + noise
             repetitions = draws if seeded or side == "any" else 1
             for draw in range(repetitions):
                 codes = targets.copy()
                 codes[asked] = np.where(right[:, draw], targets[asked], (targets[asked] + 1) % 4)
                 scenario = Scenario(kind="time", cut=cut, learns_from=side)  # type: ignore[arg-type]
-                runs.append(worlds._run(player, codes, asked, trial(player.name, scenario, draw)))
+                ids = tuple(base.items.ids[i] for i in asked)
+                answers = answers_of(codes[asked])
+                runs.append(run_of(player, trial(player.name, scenario, draw), ids, answers))
     return replace(base, runs=tuple(runs), dated=rows)
 
 

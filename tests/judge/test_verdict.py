@@ -206,7 +206,7 @@ def test_one_fit_is_not_taken_for_retraining():
 
 
 def test_a_candidate_missing_or_failing_holds_confidence_down():
-    broken = [*field(lora=0.9)[:4], lora(0.9, **CALM), retrieval(0.7, fails="OSError: disk")]
+    broken = [*field(lora=0.9)[:4], lora(0.9, **CALM), retrieval(0.7, error="OSError: disk")]
     found = decide(broken)
     assert found.verdict.recommended == "lora"
     assert found.verdict.confidence == "medium"
@@ -233,7 +233,7 @@ def test_one_candidate_alone():
 
 def test_all_failed_is_one_clear_error():
     with pytest.raises(StudyError, match=r"nothing to judge.*lora: 3 of 3 trials failed: OOM: x"):
-        judge(study([lora(0.9, fails="OOM: x")], 50, 1), Rule())
+        judge(study([lora(0.9, error="OOM: x")], 50, 1), Rule())
     with pytest.raises(StudyError, match="No trial has finished yet"):
         judge(replace(study([lora(0.9)], 50, 1), runs=()), Rule())
 

@@ -26,6 +26,7 @@ def uncited(decision: Decision) -> list[tuple[str, list[str]]]:
     verdict = record.pop("verdict")
     known = set(_numbers(record)) | set(_numbers(verdict["probability_best"]))
     known |= {n.within - f.labels for f in decision.forecasts for n in (f.target, f.margin) if n}
+    known |= {(a.high - a.low) / 2 for c in decision.scorecards if (a := c.accuracy)}
     names = sorted(_names(decision), key=len, reverse=True)
     found = []
     for sentence in _sentences(verdict):
