@@ -16,11 +16,12 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP)  ## compare every family on the bundled tickets (about 5 minutes)
 	@$(BIN)/choose demo
+	@echo "Compare your own file: $(BIN)/choose compare FILE.csv (or put choose on the PATH: source $(BIN)/activate)"
 
 test: $(STAMP)  ## the fast tests
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-test-slow: $(STAMP)  ## the tests with real models, kills and whole studies
+test-slow: $(STAMP)  ## the slow tests: real models, kills, whole studies
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m slow --durations=10 -n auto --maxprocesses 4 --dist loadscope
 
 lint: $(STAMP)  ## ruff, mypy and the layers
@@ -29,18 +30,18 @@ lint: $(STAMP)  ## ruff, mypy and the layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-docs: $(STAMP)  ## the documentation as a site in site/, its reference made from the code
+docs: $(STAMP)  ## build the documentation in site/
 	@PYTHONPATH=docs $(BIN)/python -m generate
 	@$(BIN)/python -m mkdocs build --strict --quiet
 	@echo "Open site/index.html"
 
-picture: $(STAMP)  ## the picture in the README, from a new run of the demo (about 5 minutes)
+picture: $(STAMP)  ## redraw the picture in the README from a new demo run (about 5 minutes)
 	@rm -rf build/demo && mkdir -p build
 	@$(BIN)/choose demo --out build/demo --json > build/demo.json
 	@mv build/demo.json docs/generate/demo.json
 	@PYTHONPATH=docs $(BIN)/python -m generate
 
-format: $(STAMP)  ## let ruff mend what it can
+format: $(STAMP)  ## let ruff fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
