@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from choose.data.task import task_from
-from choose.models.prompting.local_model import Prompter
-from choose.models.prompting.prompts import Asking
+from choose.models.prompting.local_model import LocalPrompter
+from choose.models.prompting.prompts import PromptSettings
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Example, Item
@@ -222,9 +222,9 @@ class Questions:
 def questions(data: Path, name: str, count: int) -> Questions:
     """Return zero-shot questions of a set, as `choose compare` asks them."""
     train, test = (_rows(data / name / f"{part}.csv") for part in ("train", "test"))
-    asking = Asking(model=DEFAULT_LM, wording="labels", calibrate=False, max_tokens=256)
-    prompter = Prompter(asking, task_from(train))
-    prompts = [prompter._ask(Item(id=row.id, text=row.text), ()) for row in test[:count]]
+    settings = PromptSettings(model=DEFAULT_LM, wording="labels", calibrate=False, max_tokens=256)
+    prompter = LocalPrompter(settings, task_from(train))
+    prompts = [prompter._build(Item(id=row.id, text=row.text), ()) for row in test[:count]]
     trie = prompter.trie
     labels = [trie.step_token[trie.step_label == n].tolist() for n in range(len(trie.lengths))]
     return Questions(

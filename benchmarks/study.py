@@ -266,7 +266,7 @@ def _prompts(trial: Trial, dataset: Dataset, rows: Split, asked: Sequence[str]) 
     from choose.models.prompting.prompter import prompter_for
 
     strategy: Any = build(trial.strategy, seed=trial.seed, **trial.params)
-    prompter: Any = prompter_for(strategy._asking(), dataset.task)
+    prompter: Any = prompter_for(strategy._prompt_settings(), dataset.task)
     items = [dataset.examples[id].item() for id in asked]
     shown: Any = [()] * len(items)
     if trial.strategy == "retrieval":
@@ -275,7 +275,7 @@ def _prompts(trial: Trial, dataset: Dataset, rows: Split, asked: Sequence[str]) 
         strategy.retriever = Retriever(strategy.encoder, rows.pool)
         strategy.prompter = prompter
         shown = strategy._demonstrations(items)
-    prompts = [prompter._ask(item, own) for item, own in zip(items, shown, strict=True)]
+    prompts = [prompter._build(item, own) for item, own in zip(items, shown, strict=True)]
     trie = prompter.trie
     return {
         "model": str(resolve(strategy.model)),

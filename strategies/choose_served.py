@@ -1,4 +1,4 @@
-"""Served: a tuned model or an in-house service that already answers, compared as it is."""
+"""Served: an existing classifier behind an endpoint, compared as it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from choose.errors import StrategyError
-from choose.models.prompting.prompter import WARNING, Service
+from choose.models.prompting.prompter import SERVICE_WARNING, Service
 from choose.models.weights.resolve import weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
@@ -21,7 +21,7 @@ class Served:
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
-    warning: ClassVar[str] = WARNING
+    warning: ClassVar[str] = SERVICE_WARNING
 
     def __init__(self, *, seed: int, model: str, system: str = "", max_tokens: int = 8192) -> None:
         self.seed, self.model = seed, model
@@ -33,28 +33,28 @@ class Served:
         return weights_digest(self.model)
 
     def shows(self, task: Task) -> int:
-        """Return how many demonstrations a question shows."""
+        """Return 0: the service shows no demonstrations."""
         return 0
 
     def check(self, task: Task) -> None:
-        """Ask the service whether it works."""
-        self._service().ask_about(task).greet()
+        """Send the service one test request."""
+        self._service().prompter(task).connect()
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Learn nothing: what is served has learnt already, from rows that nobody here knows."""
-        self.asker = self._service().ask_about(task)
+        """Train nothing: the service is already trained, on rows unknown here."""
+        self.prompter = self._service().prompter(task)
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with what the service says."""
-        return self.asker.answer(items)
+        """Return the labels that the service answers."""
+        return self.prompter.answer(items)
 
     def facts(self) -> Mapping[str, Any]:
-        """Return how it was asked, with the warning."""
-        return self.asker.facts()
+        """Return notes on the requests, and what reused answers had cost."""
+        return self.prompter.facts()
 
     def _service(self) -> Service:
         if not self.model.startswith("endpoint:"):
             raise StrategyError(
-                f"What is served is behind an endpoint: write endpoint:NAME, not {self.model!r}."
+                f"The strategy 'served' needs an endpoint: write endpoint:NAME, not {self.model!r}."
             )
         return Service(self.model, self.system, self.max_tokens)

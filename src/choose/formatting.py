@@ -296,6 +296,20 @@ def clean(text: object) -> str:
     return "".join(map(_harmless, str(text))).strip()
 
 
+# Beginnings of a cell that spreadsheets take for a formula, full-width forms included.
+_FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
+
+
+def csv_cell(text: str) -> str:
+    """Return a cell on one line; an apostrophe keeps a spreadsheet from running it as a formula."""
+    line = clean(text)
+    formula = _FORMULA.match(text) or _FORMULA.match(line)
+    return f"'{line}" if formula and not _NUMBER.fullmatch(line) else line
+
+
 def _harmless(char: str) -> str:
     if char.isascii() and char.isprintable():
         return char

@@ -14,7 +14,7 @@ import pytest
 
 from choose.api.export import export
 from choose.errors import StrategyError, StudyError
-from choose.export.predict import CHUNK, Model, defused
+from choose.export.predict import CHUNK, Model
 from choose.types import Answers, Item
 from support.exported_studies import small_study
 
@@ -80,9 +80,6 @@ def test_formulas_and_control_codes_are_defused_in_csv(choose, folder: Path) -> 
     assert [row["id"] for row in found] == ["'=1+1", "-5", "'@x"]
     assert [row["text"] for row in found] == ["'=HYPERLINK(1)", "a[2J b", "plum"]
     assert "\x1b" not in result.out
-    for cell in ("=a", "+a", "-a", "@a", "\t=a", " =a", "\x00=a", "\r=a"):
-        assert defused(cell)[0] in "'=" if cell == "=a" else defused(cell).startswith("'")
-    assert [defused(cell) for cell in ("+3.5", "-1", "a=b", "")] == ["+3.5", "-1", "a=b", ""]
 
 
 def test_below_the_threshold_it_abstains(choose, folder: Path) -> None:  # type: ignore[no-untyped-def]

@@ -16,7 +16,7 @@ from choose.models.causal.chat_template import Layout, Prompt
 from choose.models.causal.label_scoring import CausalLM, LabelTrie
 from choose.models.causal.loading import honours_trees, load_causal
 from choose.models.hardware import memory as room
-from choose.models.prompting.prompts import tidy
+from choose.models.prompting.prompts import single_line
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_LM
 from support import tiny_models as tiny
@@ -237,7 +237,7 @@ def test_added_words_keep_their_tokens(marked: Layout) -> None:
 def test_a_text_cannot_become_layout(lm: CausalLM, marked: Layout, way: str, text: str) -> None:
     layout = lm.layout if way == "special" else marked
     calm = layout.prompt([("system", "s"), ("user", "calm")], 1)
-    hostile = layout.prompt([("system", "s"), ("user", tidy(text))], 1)
+    hostile = layout.prompt([("system", "s"), ("user", single_line(text))], 1)
     special = {*layout.tokenizer.all_special_ids, layout.tokenizer.convert_tokens_to_ids(MARK)}
 
     def marks(prompt: Prompt) -> list[int]:

@@ -113,12 +113,12 @@ def test_rows_from_disk_do_not_make_the_others_cheaper() -> None:
 def test_requests_that_may_be_billed_count_against_the_share() -> None:
     ledger = Ledger(limit=10.0)
     purse = DollarShare(ledger, 0.0, 0, DollarCost(0.1, 200), {"other": DollarCost(0.1, 200)})
-    ledger.unsure = 5.0
+    ledger.maybe_billed = 5.0
     assert not purse.covers(50, 25)
 
 
 def test_answers_without_counts_are_taken_at_what_is_held_for_them() -> None:
     ledger = Ledger(limit=1.0)
     purse = DollarShare(ledger, 0.0, 0, DollarCost(0.01, 200), {"other": DollarCost(0.01, 200)})
-    ledger.unsure, ledger.requests = 0.5, 50
+    ledger.maybe_billed, ledger.requests = 0.5, 50
     assert not purse.covers(50, 25)

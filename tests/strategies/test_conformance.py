@@ -26,7 +26,7 @@ from choose.conformance import (
     saved_and_loaded_answers_alike,
 )
 from choose.errors import StrategyError
-from choose.models.endpoints.session import connected
+from choose.models.endpoints.session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Strategy, available, build, hyperparameters
 from choose.types import Answers, Example, Item, Task
@@ -48,7 +48,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def behind() -> Iterator[None]:
     """A model behind an endpoint that reads the words of the toy task."""
     endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy")}
-    with connected(endpoints, transport=transport(by_words(_WORDS))):
+    with connect_endpoints(endpoints, transport=transport(by_words(_WORDS))):
         yield
 
 

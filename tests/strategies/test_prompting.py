@@ -14,8 +14,8 @@ import pytest
 from choose.conformance import HOSTILE, TASK, pool, questions
 from choose.errors import ModelError, StrategyError
 from choose.models.causal.loading import load_causal
-from choose.models.prompting.local_model import ROWS, calibrate, calibration_rows
-from choose.models.prompting.prompts import WORDINGS, instruction, numbers_only, tidy
+from choose.models.prompting.local_model import CALIBRATION_ROWS, calibration_rows, fit_calibration
+from choose.models.prompting.prompts import WORDINGS, instruction, numeric_labels, single_line
 from choose.strategy import build
 from choose.types import Example, Item, Task
 from support import tiny_models as tiny
@@ -33,7 +33,7 @@ def fitted(name: str, model: str, seed: int = 0, **params: Any) -> Any:
 
 
 def shown(strategy: Any, item: Item) -> str:
-    prompt = strategy.prompter._ask(item, ())
+    prompt = strategy.prompter._build(item, ())
     text: str = strategy.prompter.lm.layout.tokenizer.decode(prompt.prefix + prompt.rest)
     return text
 
@@ -149,11 +149,11 @@ def test_a_question_is_cut_to_the_room_that_is_left(
     prompter = strategy.prompter
     long, short = Item(id="q", text=text), Item(id="r", text="rain")
     assert len(strategy.predict([long, short])) == 2
-    prompt = prompter._ask(long, ())
+    prompt = prompter._build(long, ())
     # A character more, of four tokens at most, would not have fitted.
     assert 0 <= prompter.lm.context - prompter._length(prompt) < 8
     assert sum("1 texts were cut to what the rest" in n for n in strategy.facts()["notes"]) == 1
-    assert prompter._ask(short, ()) == prompter._prompt(
+    assert prompter._build(short, ()) == prompter._prompt(
         prompter.shown, prompter._turn(short), len(prompter.shown)
     )
 
@@ -186,13 +186,13 @@ def test_bare_numbers_are_refused_with_a_way_out() -> None:
     for name in ("prompt", "few-shot", "retrieval"):
         reason = build(name, seed=0).refuses(numbers)  # type: ignore[attr-defined]
         assert "[task.names]" in reason
-    assert numbers_only(replace(numbers, names=("negative", "positive"))) is None
-    assert numbers_only(Task(labels=("5 stars", "1 star"), names=("5 stars", "1 star"))) is None
+    assert numeric_labels(replace(numbers, names=("negative", "positive"))) is None
+    assert numeric_labels(Task(labels=("5 stars", "1 star"), names=("5 stars", "1 star"))) is None
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_tidy_text_is_one_line_that_can_be_encoded(text: str) -> None:
-    tidied = tidy(text)
+    tidied = single_line(text)
     tidied.encode("utf-8")
     assert not any(ord(c) < 32 or c == "\x7f" for c in tidied)
 
@@ -203,7 +203,7 @@ def test_calibration_finds_what_a_bias_hides() -> None:
     logprobs = rng.normal(0, 0.3, (60, 3))
     logprobs[np.arange(60), truth] += 2
     biased = logprobs + np.array([9.0, 0, 0])
-    frozen = calibrate(biased, truth.tolist())
+    frozen = fit_calibration(biased, truth.tolist())
     assert (frozen(biased).argmax(axis=1) == truth).mean() > 0.95
     assert "is on" in frozen.note
     one = frozen(biased[:1])
@@ -212,7 +212,7 @@ def test_calibration_finds_what_a_bias_hides() -> None:
 
 def test_calibration_is_left_off_where_it_hurts() -> None:
     logprobs = np.tile([0.0, -1.0], (50, 1)) + np.random.default_rng(1).normal(0, 0.1, (50, 2))
-    frozen = calibrate(logprobs, [0] * 50)
+    frozen = fit_calibration(logprobs, [0] * 50)
     assert not frozen.shift.any()
     assert "is off" in frozen.note
 
@@ -220,7 +220,7 @@ def test_calibration_is_left_off_where_it_hurts() -> None:
 def test_calibration_rows_agree_between_pools_that_overlap() -> None:
     rows = [Example(id=str(i), text="t", target="a") for i in range(400)]
     whole, half = calibration_rows(rows), calibration_rows(rows[:200])
-    assert len(whole) == ROWS
+    assert len(whole) == CALIBRATION_ROWS
     assert {e.id for e in whole} & {e.id for e in rows[:200]} <= {e.id for e in half}
     assert calibration_rows(rows[::-1]) == whole
 
@@ -228,11 +228,11 @@ def test_calibration_rows_agree_between_pools_that_overlap() -> None:
 def test_few_shot_does_not_calibrate_on_what_it_shows(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose.models.prompting.local_model import Prompter
+    from choose.models.prompting.local_model import LocalPrompter
 
     asked: list[str] = []
     monkeypatch.setattr(
-        Prompter, "calibrate", lambda self, rows: asked.extend(e.text for e in rows)
+        LocalPrompter, "calibrate", lambda self, rows: asked.extend(e.text for e in rows)
     )
     strategy = fitted("few-shot", model)
     assert asked

@@ -41,7 +41,7 @@ def test_the_nearest_stands_last(models: dict[str, str]) -> None:
     item = Item(id="q", text=pool()[5].text)
     rows = strategy._demonstrations([item])[0]
     assert rows[-1].id == pool()[5].id
-    prompt = strategy.prompter._ask(item, rows)
+    prompt = strategy.prompter._build(item, rows)
     text = strategy.prompter.lm.layout.tokenizer.decode(prompt.rest)
     places = [text.index(row.text) for row in rows]
     assert places == sorted(places)

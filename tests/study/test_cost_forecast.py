@@ -8,7 +8,7 @@ from string import ascii_lowercase
 from typing import Any
 
 from choose.conformance import _WORDS, pool
-from choose.models.endpoints.handshake import PROBE
+from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.schema.plan import Spending
 from support.chat_server import Http, by_words, serving
 from support.studies import HELD_OUT, compare, write_csv
@@ -46,7 +46,7 @@ def test_texts_that_are_cut_are_forecast_as_they_are_sent() -> None:
     answer = by_words(_WORDS)
 
     def respond(body: dict[str, Any]) -> Http:
-        if PROBE not in body["messages"][-1]["content"]:
+        if PROBE_TEXT not in body["messages"][-1]["content"]:
             told = sum(len(m["content"].encode()) for m in body["messages"])
             sent[body["model"]].append(told // 4)
         return answer(body)

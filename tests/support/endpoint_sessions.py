@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from choose.conformance import _WORDS, TASK, pool
-from choose.models.endpoints.retry import Patience
-from choose.models.endpoints.session import Session, connected
+from choose.models.endpoints.retry import RetryPolicy
+from choose.models.endpoints.session import Session, connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Strategy, build
 from choose.types import Answers, Item
@@ -18,7 +18,7 @@ from support.chat_server import Http, by_words, transport
 RIGHT = by_words(_WORDS)
 
 
-FAST = Patience(attempts=8, first=0.001, most=0.01, longest=5.0)
+FAST = RetryPolicy(attempts=8, initial=0.001, max_pause=0.01, max_total=5.0)
 
 
 PRICED = {"usd_per_million_in": 1.0, "usd_per_million_out": 10.0}
@@ -30,12 +30,14 @@ def line(
     *,
     asked: list[dict[str, Any]] | None = None,
     max_usd: float | None = None,
-    patience: Patience = FAST,
+    retry_policy: RetryPolicy = FAST,
     **settings: Any,
 ) -> Iterator[Session]:
     end = Endpoint(**{"base_url": "https://model.example/v1", "model": "m", **settings})
     network = transport(respond, asked)
-    with connected({"big": end}, max_usd=max_usd, patience=patience, transport=network) as session:
+    with connect_endpoints(
+        {"big": end}, max_usd=max_usd, retry_policy=retry_policy, transport=network
+    ) as session:
         yield session
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from choose.api.plan import TrialPlan, plan_trials
-from choose.models.endpoints.session import connected
+from choose.models.endpoints.session import connect_endpoints
 from choose.models.hardware.environment import check_stated
 from choose.models.results.cache import keeping
 from choose.run.events import Observer, Silent
@@ -100,7 +100,7 @@ def run_study(
     pools = Pools(load_dataset(study.data, study.task, rows))
     path = Path(out) if out else default_store(pools.dataset)
     where, limit = str(path.absolute()), study.grid.max_usd
-    with keeping(), connected(study.endpoints, max_usd=limit, study=where) as session:
+    with keeping(), connect_endpoints(study.endpoints, max_usd=limit, study=where) as session:
         plan = plan_trials(study, pools)
         check_names(study, plan.candidates)
         spending = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)

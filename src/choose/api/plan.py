@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from choose.models.endpoints.session import connected
+from choose.models.endpoints.session import connect_endpoints
 from choose.models.hardware.environment import check_stated
 from choose.schema.plan import Spending, TimeForecast
 from choose.study.config import Study
@@ -163,7 +163,7 @@ def plan_study(
     study = resolve(data, study_file, overrides, strategies)
     pools = Pools(load_dataset(study.data, study.task))
     budget, max_usd = study.grid.budget_seconds, study.grid.max_usd
-    with connected(study.endpoints):
+    with connect_endpoints(study.endpoints):
         plan = plan_trials(study, pools)
         check_constraints(study, plan.candidates)
         forecasts = forecast(plan.jobs, pools, budget) if rehearse else []

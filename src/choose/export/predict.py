@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +15,7 @@ import polars as pl
 
 from choose.errors import StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
-from choose.formatting import clean
+from choose.formatting import csv_cell
 from choose.models.hardware.environment import check_stated
 from choose.run.timed_predict import predict
 from choose.strategy import Strategy
@@ -142,13 +141,6 @@ def _confidences(answers: Answers, labels: Sequence[str]) -> list[Any]:
     ]
 
 
-# What a spreadsheet takes for a formula when a cell begins with it; numbers are none.
-_FORMULA = re.compile(r"[=+\-@\t\r]")
-
-
-_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
-
-
 Write = Callable[[TextIO, Iterable[Prediction], bool], None]
 
 
@@ -161,8 +153,8 @@ def write_csv(out: TextIO, predictions: Iterable[Prediction], with_text: bool) -
     writer.writerow(["id", *(["text"] if with_text else []), "label", "confidence", "status"])
     for p in predictions:
         chance = "" if p.confidence is None else f"{p.confidence:.4f}"
-        text = [defused(p.text)] if with_text else []
-        writer.writerow([defused(p.id), *text, defused(p.label or ""), chance, p.status])
+        text = [csv_cell(p.text)] if with_text else []
+        writer.writerow([csv_cell(p.id), *text, csv_cell(p.label or ""), chance, p.status])
         out.flush()
 
 
@@ -174,10 +166,3 @@ def write_jsonl(out: TextIO, predictions: Iterable[Prediction], with_text: bool)
         row = {"id": p.id, **text, "label": p.label, "confidence": chance, "status": p.status}
         out.write(json.dumps(row) + "\n")
         out.flush()
-
-
-def defused(cell: str) -> str:
-    """Return a cell on one line that no spreadsheet and no terminal obeys."""
-    line = clean(cell)
-    risky = _FORMULA.match(cell) or _FORMULA.match(line)
-    return f"'{line}" if risky and not _NUMBER.fullmatch(line) else line

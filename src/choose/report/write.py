@@ -11,16 +11,12 @@ from xml.etree import ElementTree as Xml
 
 from choose.errors import StudyError
 from choose.files import write_text
-from choose.formatting import clean
+from choose.formatting import clean, csv_cell
 from choose.report.markdown import render_check_markdown, render_versus_markdown
 from choose.schema.check import Check
 from choose.schema.decision import Decision, Expectation, Gate, Versus
 
 COLUMNS = ("row", "kind", "label", "suggested", "other_row", "says", "text")
-
-
-# What a spreadsheet takes for the beginning of a formula, full-width forms too.
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def render_issues(check: Check, texts: Mapping[str, str]) -> str:
@@ -32,14 +28,8 @@ def render_issues(check: Check, texts: Mapping[str, str]) -> str:
     for issue in check.issues:
         text = "" if issue.row in hidden else texts.get(issue.row, "")
         cells = (issue.row, issue.kind, issue.label, issue.suggested, issue.other, issue.says, text)
-        writer.writerow([defused(cell or "") for cell in cells])
+        writer.writerow([csv_cell(cell or "") for cell in cells])
     return out.getvalue()
-
-
-def defused(cell: str) -> str:
-    """Return a cell on one line that no spreadsheet takes for a formula: an apostrophe stops it."""
-    text = clean(cell)
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 # What XML 1.0 cannot hold, escaped or not, beyond what `clean` takes away.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from choose.data.pools import Pools
 from choose.errors import StudyError
 from choose.models.endpoints.ledger import Ledger
-from choose.models.endpoints.session import current
+from choose.models.endpoints.session import current_session
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached
 from choose.run.probe import prepare_trial
@@ -112,7 +112,7 @@ class DollarShare:
             each = (each * before + ledger.committed - self.spent) / (before + paid)
         needs = {name: one.need for name, one in self.others.items()}
         needs[""] = DollarCost(each, self.own.rows, asked).need
-        left = (ledger.limit or 0.0) - ledger.committed - ledger.set_aside
+        left = (ledger.limit or 0.0) - ledger.committed - ledger.reserved
         return each * more <= allocate(needs, left)[""] + 1e-9 * each
 
 
@@ -138,7 +138,7 @@ class DollarBudget:
 
         It is shared with those of the `later` first passes that are on the same fold.
         """
-        session = current()
+        session = current_session()
         if session.ledger.limit is None:
             return None
         same = [j for j in later if j.trial.fold == job.trial.fold]
@@ -173,7 +173,7 @@ def _affords_first_chunks(found: Mapping[str, DollarCost], left: float) -> bool:
 
 def _dollars_a_row(job: Job, pools: Pools) -> float | None:
     """Return what its first rows cost by the server's own counts; None where they cannot tell."""
-    (endpoint, *more) = endpoints_named(job.trial.params, current().endpoints).values()
+    (endpoint, *more) = endpoints_named(job.trial.params, current_session().endpoints).values()
     try:
         started = prepare_trial(job, pools)
         started.strategy.fit(pools.dataset.task, started.pool)

@@ -14,7 +14,7 @@ from typing import Any
 from choose.data.pools import Pools
 from choose.data.views import sample_rows, view
 from choose.errors import MoneySpent
-from choose.models.endpoints.session import repeated
+from choose.models.endpoints.session import repeated_requests
 from choose.progress import TimeLimitReached
 from choose.run.timed_predict import Deadline, predict, predict_until
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
@@ -173,7 +173,7 @@ def _trial(
     stopped: Exception | None = None
     try:
         for (name, repeat), items in _other_views(job, rows.questions, dataset):
-            with repeated(repeat):
+            with repeated_requests(repeat):
                 answers[name, repeat] = predict(strategy, items, dataset.task)
             asked[name, repeat] = items
     except (MoneySpent, TimeLimitReached) as end:

@@ -31,7 +31,7 @@ def endpoints_named(
 def costs_per_row(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> bool:
     """Return whether asking more rows costs more: priced, or a server that is not this machine."""
     asked = endpoints_of(candidate, endpoints).values()
-    return any(e.prices is not None or not e.stays_here for e in asked)
+    return any(e.prices is not None or not e.is_local for e in asked)
 
 
 def check_constraints(study: Study, candidates: Iterable[Candidate]) -> None:
@@ -43,7 +43,7 @@ def check_constraints(study: Study, candidates: Iterable[Candidate]) -> None:
     """
     for candidate in candidates:
         for name, endpoint in endpoints_of(candidate, study.endpoints).items():
-            if not study.constraints.data_may_leave and not endpoint.stays_here:
+            if not study.constraints.data_may_leave and not endpoint.is_local:
                 raise StudyError(
                     f"The candidate {candidate.name!r} would send rows to {endpoint.host}, and "
                     "[constraints] data_may_leave = false forbids it. Take it out with -s, or name "

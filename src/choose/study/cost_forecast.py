@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from choose.data.personal_data import hints_by_row, hints_of
 from choose.data.pools import Pools
-from choose.models.endpoints.ledger import usd_of
-from choose.models.endpoints.requests import BYTES_A_TOKEN
+from choose.models.endpoints.ledger import token_cost
+from choose.models.endpoints.requests import BYTES_PER_TOKEN
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.plan import Bill, Spending
 from choose.strategy import Puts, build, hyperparameters
@@ -125,15 +125,15 @@ def _bill(
         name=name,
         host=endpoint.host,
         model=endpoint.model,
-        here=endpoint.stays_here,
+        here=endpoint.is_local,
         requests=len(requests),
         read=round(read),
         written=written,
-        usd=usd_of(prices, read, 0, written) if prices else None,
+        usd=token_cost(prices, read, 0, written) if prices else None,
         rows=len(rows),
         candidates=tuple(c for c, found in asking.items() if name in found),
     )
 
 
 def _tokens(text: str) -> int:
-    return -(-len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN)
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)

@@ -17,9 +17,9 @@ import pytest
 
 from choose.conformance import questions
 from choose.errors import EndpointError, MoneySpent
-from choose.models.endpoints.client import pause_of
-from choose.models.endpoints.retry import Allowance, Breaker, Pace, seconds_of
-from choose.models.endpoints.session import Session, repeated
+from choose.models.endpoints.client import retry_after
+from choose.models.endpoints.retry import CircuitBreaker, RateLimit, TokenBucket, parse_duration
+from choose.models.endpoints.session import Session, repeated_requests
 from choose.types import Item
 from support.chat_server import Http, broken, error
 from support.endpoint_sessions import PRICED, RIGHT, as_response, fitted, line, right, rows
@@ -132,7 +132,7 @@ def test_a_repeat_is_asked_anew_and_kept_apart() -> None:
     with line(RIGHT, asked=asked):
         strategy = fitted()
         for repeat in (0, 1, 0, 1):
-            with repeated(repeat):
+            with repeated_requests(repeat):
                 strategy.predict(questions(3))
     assert len(asked) == 1 + 3 + 3
 
@@ -184,7 +184,7 @@ def test_an_answer_is_on_disk_before_it_is_counted(tmp_path: Path) -> None:
             seen.append((kept, session.ledger.requests))
             return RIGHT(body)
 
-        session.means.transport.handler = lambda request: as_response(respond, request)
+        session.resources.transport.handler = lambda request: as_response(respond, request)
         fitted().predict(questions(5))
     assert all(kept >= counted for kept, counted in seen)
     assert seen[-1][1] == len(seen) - 1
@@ -197,7 +197,7 @@ def test_the_limit_of_dollars_is_never_passed_and_what_is_paid_is_kept() -> None
         with pytest.raises(MoneySpent, match="max-usd 0\\.005"):
             fitted().predict(rows(200))
         assert 0 < session.ledger.spent <= 0.005
-        assert session.ledger.set_aside == 0
+        assert session.ledger.reserved == 0
         first = len(asked)
     with line(RIGHT, asked=asked, max_usd=0.5, **PRICED):
         assert right(fitted().predict(rows(200)), 200)
@@ -224,7 +224,7 @@ def test_requests_that_broke_off_count_against_the_limit_and_not_as_spent() -> N
     with line(respond, **PRICED) as session:
         fitted().predict(questions(1))
         assert session.ledger.spent == pytest.approx(2 * 100 / 1e6)
-        assert session.ledger.unsure > 100 / 1e6
+        assert session.ledger.maybe_billed > 100 / 1e6
 
 
 def test_retry_after_is_honoured() -> None:
@@ -247,17 +247,20 @@ def test_a_server_that_wants_too_long_a_wait_ends_the_trial() -> None:
         limited = error(429, "daily limit", **{"retry-after": "86400"})
         return limited if len(calls) > 2 else RIGHT(body)
 
-    with line(respond, concurrency=1), pytest.raises(EndpointError, match="makes us wait too long"):
+    with (
+        line(respond, concurrency=1),
+        pytest.raises(EndpointError, match="wait too long"),
+    ):
         fitted().predict(questions(5))
 
 
 def test_retry_after_is_read_as_seconds_milliseconds_or_a_date() -> None:
-    assert pause_of({"retry-after": "3"}) == 3
-    assert pause_of({"retry-after-ms": "250"}) == 0.25
+    assert retry_after({"retry-after": "3"}) == 3
+    assert retry_after({"retry-after-ms": "250"}) == 0.25
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=10))
-    assert pause_of({"retry-after": later}) == pytest.approx(10, abs=1.5)
-    assert pause_of({"retry-after": "soon"}) is None
-    assert pause_of({}) is None
+    assert retry_after({"retry-after": later}) == pytest.approx(10, abs=1.5)
+    assert retry_after({"retry-after": "soon"}) is None
+    assert retry_after({}) is None
 
 
 def test_a_dead_server_is_given_up_and_the_candidate_can_go_on_later() -> None:
@@ -268,16 +271,16 @@ def test_a_dead_server_is_given_up_and_the_candidate_can_go_on_later() -> None:
         return RIGHT(body) if len(calls) <= 11 else error(503, "down")
 
     with line(respond, concurrency=2) as session:
-        session.line("big").breaker.pauses = (0.001, 0.001)
-        with pytest.raises(EndpointError, match="answers nothing any more"):
+        session.channel("big").breaker.pauses = (0.001, 0.001)
+        with pytest.raises(EndpointError, match="has stopped answering"):
             fitted().predict(rows(100))
         assert len(calls) < 60
         with pytest.raises(EndpointError):
             fitted().predict(rows(100))
         assert len(calls) < 62  # it is left alone for a while
-        session.line("big").breaker.rest = 0.0
+        session.channel("big").breaker.reset_after = 0.0
         calls.clear()
-        session.means.transport.handler = lambda request: as_response(RIGHT, request)
+        session.resources.transport.handler = lambda request: as_response(RIGHT, request)
         assert right(fitted().predict(rows(100)), 100)
 
 
@@ -308,15 +311,15 @@ def test_no_more_requests_are_in_flight_than_allowed() -> None:
         return as_response(RIGHT, request)
 
     with line(RIGHT, concurrency=3) as session:
-        session.means.transport.handler = handle
+        session.resources.transport.handler = handle
         with lock:
             fitted().predict(questions(15))
     assert most[0] == 3
 
 
 def test_limits_are_learnt_from_headers() -> None:
-    pace = Pace(None, None)
-    pace.learn(
+    rate_limit = RateLimit(None, None)
+    rate_limit.update(
         {
             "x-ratelimit-limit-requests": "600",
             "x-ratelimit-remaining-requests": "0",
@@ -324,21 +327,21 @@ def test_limits_are_learnt_from_headers() -> None:
             "x-ratelimit-limit-tokens": "nonsense",
         }
     )
-    assert pace.requests.per_minute == 600
-    assert pace.tokens.per_minute is None
+    assert rate_limit.requests.per_minute == 600
+    assert rate_limit.tokens.per_minute is None
     start = time.monotonic()
-    asyncio.run(pace.turn(100))
+    asyncio.run(rate_limit.acquire(100))
     assert time.monotonic() - start >= 0.19
 
 
-def test_an_allowance_lets_no_more_through_than_a_minute_holds() -> None:
-    allowance = Allowance(60)
+def test_a_bucket_lets_no_more_through_than_a_minute_holds() -> None:
+    bucket = TokenBucket(60)
     for _ in range(10):  # the burst
-        assert allowance.wait(1) == 0
-        allowance.take(1)
-    assert allowance.wait(1) == pytest.approx(1, abs=0.05)
-    assert Allowance(None).wait(1e9) == 0
-    assert Allowance(60).wait(1e9) == 0  # a count beyond the bucket is not waited for for ever
+        assert bucket.wait(1) == 0
+        bucket.take(1)
+    assert bucket.wait(1) == pytest.approx(1, abs=0.05)
+    assert TokenBucket(None).wait(1e9) == 0
+    assert TokenBucket(60).wait(1e9) == 0  # a count beyond the bucket is not waited for for ever
 
 
 @pytest.mark.parametrize(
@@ -346,14 +349,14 @@ def test_an_allowance_lets_no_more_through_than_a_minute_holds() -> None:
     [("1s", 1), ("6m0s", 360), ("120ms", 0.12), ("12.5", 12.5), ("1h2m", 3720), ("x", None)],
 )
 def test_resets_are_read(text: str, seconds: float | None) -> None:
-    assert seconds_of(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 def test_the_breaker_lets_one_trial_through_at_a_time() -> None:
     inside: list[int] = []
 
     async def run() -> None:
-        breaker = Breaker(most=2, pauses=(0.001,) * 5)
+        breaker = CircuitBreaker(max_failures=2, pauses=(0.001,) * 5)
         breaker.failed()
         breaker.failed()
         assert not breaker.closed
@@ -382,7 +385,7 @@ def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPat
         return as_response(RIGHT, request)
 
     with line(RIGHT, concurrency=4) as session:
-        session.means.transport.handler = slowly
+        session.resources.transport.handler = slowly
         strategy = fitted()
 
         class Interrupted:
@@ -408,7 +411,7 @@ def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPat
             with pytest.raises(KeyboardInterrupt):
                 strategy.predict(rows(50))
         assert session.ledger.requests == len(asked) == 1 + 4
-        assert session.ledger.set_aside == 0
+        assert session.ledger.reserved == 0
 
 
 def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
@@ -421,9 +424,9 @@ def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
         return as_response(RIGHT, request)
 
     with line(RIGHT, concurrency=1, timeout=0.2) as session:
-        session.means.transport.handler = handle
+        session.resources.transport.handler = handle
         start = time.monotonic()
         assert set(fitted().predict(questions(1)).status) == {"ok"}
         assert time.monotonic() - start < 4
-        assert session.ledger.unsure == 0  # it has no prices
+        assert session.ledger.maybe_billed == 0  # it has no prices
     assert len(calls) == 3

@@ -14,7 +14,7 @@ from choose.cli import main
 from choose.cli.console import Consent
 from choose.conformance import _WORDS, pool
 from choose.errors import StudyError
-from choose.models.endpoints.retry import Patience
+from choose.models.endpoints.retry import RetryPolicy
 from choose.schema.plan import Bill, Spending
 from choose.store.store import Store
 from support.chat_server import Http, Responder, Server, by_words, error, sent, serving
@@ -253,8 +253,8 @@ def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
     choose: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, respond: Responder, says: str
 ) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
-    fast = Patience(first=0.001)
-    monkeypatch.setattr("choose.models.endpoints.session.Patience", lambda: fast)
+    fast = RetryPolicy(initial=0.001)
+    monkeypatch.setattr("choose.models.endpoints.session.RetryPolicy", lambda: fast)
     with serving(respond) as server:
         text = study_file(server.url, endpoint='api_key_env = "MY_KEY"')
         (tmp_path / "choose.toml").write_text(text)

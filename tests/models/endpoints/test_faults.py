@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from choose.models.endpoints.handshake import PROBE
+from choose.models.endpoints.handshake import PROBE_TEXT
 from support.serving.faults import Mix
 from support.serving.faulty import FaultyServer, Habits
 from support.serving.lies import FILED, LIES
@@ -42,7 +42,7 @@ def test_faults_change_no_answer_and_nothing_is_paid_twice(tmp_path: Path) -> No
 
 def same_tokens(record: dict[str, Any], server: FaultyServer, rows: int) -> None:
     """Compare what the report says with the server's account, but for the first request."""
-    paid = [receipt for receipt in server.ledger.paid if PROBE not in receipt.question]
+    paid = [receipt for receipt in server.ledger.paid if PROBE_TEXT not in receipt.question]
     cost = prompt_card(record)["cost"]
     assert len(paid) == rows
     assert cost["tokens_in"] * rows == pytest.approx(sum(r.usage["in"] for r in paid))
@@ -54,7 +54,7 @@ def test_lies_are_filed_as_what_they_are_and_paid_once(tmp_path: Path) -> None:
         study = bench(tmp_path, server.url, rows=200)
         record = study.compare()
         # The first request tries what the server can do; no row reports its answer.
-        paid = [r for r in server.ledger.paid if PROBE not in r.question]
+        paid = [r for r in server.ledger.paid if PROBE_TEXT not in r.question]
         wrong = {r.key: FILED[r.lie] for r in paid if r.lie}
     statuses = sorted(status for output, status in study.answers().values() if output is None)
     assert statuses == sorted(wrong.values())

@@ -7,13 +7,13 @@ from math import exp, log
 import numpy as np
 import pytest
 
-from choose.models.endpoints.ledger import Alternatives
+from choose.models.endpoints.ledger import TokenLogprobs
 from choose.models.endpoints.responses import label_scores
 
 NAMES = ("refund", "reply", "card")
 
 
-def tokens(*given: tuple[str, float, dict[str, float]]) -> Alternatives:
+def tokens(*given: tuple[str, float, dict[str, float]]) -> TokenLogprobs:
     return tuple(
         (token, log(p), tuple((other, log(q)) for other, q in others.items()))
         for token, p, others in given

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from choose.conformance import TASK
 from choose.errors import MoneySpent
-from choose.models.endpoints.requests import Accepts, body_for, worst_of
-from choose.models.endpoints.session import connected
-from choose.models.endpoints.settings import Endpoint
+from choose.files import digest
+from choose.models.endpoints.ledger import AnswerCache
+from choose.models.endpoints.requests import Capabilities, request_body, worst_case
+from choose.models.endpoints.session import connect_endpoints
+from choose.models.endpoints.settings import PROTOCOL, Endpoint
 from support.chat_server import Http, broken, error, transport
 from support.endpoint_sessions import FAST, PRICED, RIGHT, fitted, line, right, rows
 
@@ -88,13 +92,13 @@ def test_what_was_turned_away_at_the_door_is_not_held(failure: Callable[[], Http
     with line(Gateway(failure), max_usd=0.1, **PRICED) as session:
         assert right(fitted().predict(rows(20)), 20)
         assert session.traffic(0).retried >= 20
-        assert session.ledger.unsure == 0
+        assert session.ledger.maybe_billed == 0
 
 
 def test_a_body_that_is_not_read_is_not_held() -> None:
     with line(Gateway(lambda: error(413, "entity too large")), max_usd=0.1, **PRICED) as session:
         assert set(fitted().predict(rows(5)).status) == {"refused"}
-        assert session.ledger.unsure == 0
+        assert session.ledger.maybe_billed == 0
 
 
 TOOLS = [
@@ -107,10 +111,10 @@ def test_the_worst_case_reads_everything_that_is_sent() -> None:
     end = Endpoint(base_url="https://h/v1", model="m", extra_body={"tools": TOOLS})
     asked: list[dict[str, Any]] = []
     network = transport(RIGHT, asked)
-    with connected({"big": end}, patience=FAST, transport=network):
+    with connect_endpoints({"big": end}, retry_policy=FAST, transport=network):
         fitted().predict(rows(1))
     for body in asked:
-        worst = worst_of(body)
+        worst = worst_case(body)
         assert worst.read >= len(json.dumps(body, ensure_ascii=False).encode()) > 10_000
         assert worst.written == body["max_tokens"]
 
@@ -118,5 +122,42 @@ def test_the_worst_case_reads_everything_that_is_sent() -> None:
 def test_the_worst_case_writes_up_to_the_larger_limit_of_the_body() -> None:
     extra = {"max_tokens": 9, "max_completion_tokens": 700}
     end = Endpoint(base_url="https://h/v1", model="m", extra_body=extra)
-    accepts = Accepts.at_first(end, TASK.names)
-    assert worst_of(body_for(end, accepts, [], TASK.names)).written == 700
+    accepts = Capabilities.initial(end, TASK.names)
+    assert worst_case(request_body(end, accepts, [], TASK.names)).written == 700
+
+
+def test_caches_written_by_earlier_versions_are_read(tmp_path: Path) -> None:
+    """The digests and field names are those of the first release; paid answers depend on them."""
+    assert digest(Capabilities().record()) == "98a07bb81b5bca7671ee859e8f244305"
+    end = Endpoint(base_url="https://model.example/v1", model="m")
+    first, prompt = (
+        Capabilities.initial(end, ["fruit", "tool"]),
+        [{"role": "user", "content": "hi"}],
+    )
+    body = request_body(end, first, prompt, ["fruit", "tool"])
+    assert digest([PROTOCOL, end.base_url, body, 0]) == "67bbeaa93c46555244a171f49fbc704b"
+    answer = {
+        "key": "k",
+        "content": "fruit",
+        "finish": "stop",
+        "refusal": None,
+        "usage": {"read": 9, "cached": None, "written": 2, "hidden": None},
+        "seconds": 0.5,
+        "odds": [["fruit", -0.1, [["tool", -2.0]]]],
+        "when": time.time(),
+        "model": "m",
+    }
+    facts = {"schema": False, "odds": 5, "temperature": True, "system": True}
+    facts |= {"limit": "max_completion_tokens", "room": 1024}
+    path = tmp_path / "account.jsonl"
+    lines = [answer, {"fact": "f", "facts": facts, "when": time.time()}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    cache = AnswerCache(path, 30.0)
+    assert cache.answers["k"].odds == (("fruit", -0.1, (("tool", -2.0),)),)
+    known = Capabilities.from_record(cache.facts["f"])
+    assert (known.top_logprobs, known.limit_name, known.max_tokens) == (
+        5,
+        "max_completion_tokens",
+        1024,
+    )
+    assert known.record() == facts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from choose.models.endpoints.ledger import Paid
-from choose.models.endpoints.responses import Reader
+from choose.models.endpoints.ledger import PaidAnswer
+from choose.models.endpoints.responses import LabelParser
 from choose.types import Task
 
 TASK = Task(
@@ -15,7 +15,7 @@ TASK = Task(
 
 
 def read(content: str, **more: str) -> tuple[str | None, str]:
-    return Reader(TASK).read(Paid(content=content, **more))  # type: ignore[arg-type]
+    return LabelParser(TASK).parse(PaidAnswer(content=content, **more))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -89,5 +89,5 @@ def test_a_whole_object_is_an_answer_even_at_the_limit() -> None:
 
 def test_labels_that_differ_in_case_only_are_not_guessed_at() -> None:
     task = Task(labels=("A", "a", "b"), names=("first", "second", "third"))
-    assert Reader(task).read(Paid(content="a")) == (None, "off-list")
-    assert Reader(task).read(Paid(content="Second")) == ("a", "ok")
+    assert LabelParser(task).parse(PaidAnswer(content="a")) == (None, "off-list")
+    assert LabelParser(task).parse(PaidAnswer(content="Second")) == ("a", "ok")

@@ -16,8 +16,8 @@ import pytest
 
 from choose.conformance import _WORDS, TASK, pool, questions
 from choose.errors import EndpointError
-from choose.models.endpoints.retry import Patience
-from choose.models.endpoints.session import connected
+from choose.models.endpoints.retry import RetryPolicy
+from choose.models.endpoints.session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import build
 from choose.types import Item
@@ -34,9 +34,9 @@ def asked_of(respond: Respond, **settings: Any) -> Iterator[list[dict[str, Any]]
     """Yield what a server behind ``endpoint:big`` is asked."""
     end = Endpoint(**{"base_url": "https://model.example/v1", "model": "m", **settings})
     asked: list[dict[str, Any]] = []
-    patience = Patience(attempts=3, first=0.001, most=0.01, longest=5.0)
+    retry_policy = RetryPolicy(attempts=3, initial=0.001, max_pause=0.01, max_total=5.0)
     network = transport(respond, asked)
-    with connected({"big": end}, patience=patience, transport=network):
+    with connect_endpoints({"big": end}, retry_policy=retry_policy, transport=network):
         yield asked
 
 
@@ -334,7 +334,7 @@ def as_200(message: str, code: int) -> Http:
         (lambda b: error(404, "The model `m` does not exist"), "has no model 'm'"),
         (lambda b: (404, {}, b"<html>Not Found</html>"), "is no API"),
         (lambda b: (405, {}, b""), "is no API at this base_url"),
-        (lambda b: (307, {"location": "https://other.example/"}, b""), "it sends us to"),
+        (lambda b: (307, {"location": "https://other.example/"}, b""), "it redirects to"),
         (lambda b: (200, {}, b"<html>hello</html>"), "HTML instead of JSON"),
         (lambda b: (200, {}, b'{"hello": 1}'), "no chat completion"),
         (lambda b: (200, {}, b'{"error": "Unexpected endpoint"}'), "error: Unexpected endpoint"),

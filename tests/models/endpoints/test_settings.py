@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from choose.errors import ModelError, StudyError
-from choose.models.endpoints.session import connected
-from choose.models.endpoints.settings import HIDDEN, Endpoint, key_of, scrubbed
+from choose.models.endpoints.session import connect_endpoints
+from choose.models.endpoints.settings import HIDDEN, Endpoint, api_key, redact
 from choose.models.weights.resolve import weights_digest
 from choose.study.study_file import check
 
@@ -92,7 +92,7 @@ def test_key_price_and_pace_do_not_change_it(changed: dict[str, Any]) -> None:
 
 
 def test_the_digest_stands_for_the_weights() -> None:
-    with connected({"big": endpoint()}):
+    with connect_endpoints({"big": endpoint()}):
         assert weights_digest("endpoint:big") == endpoint().digest
         with pytest.raises(ModelError, match="Did you mean 'big'"):
             weights_digest("endpoint:bg")
@@ -110,7 +110,7 @@ def test_the_digest_stands_for_the_weights() -> None:
     ],
 )
 def test_what_is_this_machine(url: str, here: bool) -> None:
-    assert endpoint(base_url=url).stays_here is here
+    assert endpoint(base_url=url).is_local is here
 
 
 def test_half_a_price_is_no_price() -> None:
@@ -123,21 +123,21 @@ def test_a_key_comes_from_the_environment_or_dotenv(
 ) -> None:
     monkeypatch.delenv("SOME_KEY", raising=False)
     with pytest.raises(ModelError, match="SOME_KEY, which is not set"):
-        key_of("big", endpoint(api_key_env="SOME_KEY"))
+        api_key("big", endpoint(api_key_env="SOME_KEY"))
     (tmp_path / ".env").write_text(f"# keys\nexport SOME_KEY='{KEY}'\nOTHER=1\n")
-    assert key_of("big", endpoint(api_key_env="SOME_KEY")) == KEY
+    assert api_key("big", endpoint(api_key_env="SOME_KEY")) == KEY
     monkeypatch.setenv("SOME_KEY", "from-outside")
-    assert key_of("big", endpoint(api_key_env="SOME_KEY")) == "from-outside"
-    assert key_of("big", endpoint()) is None
+    assert api_key("big", endpoint(api_key_env="SOME_KEY")) == "from-outside"
+    assert api_key("big", endpoint()) is None
 
 
 def test_a_key_that_no_header_can_carry_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", f"{KEY}\nX-Evil: 1")
     with pytest.raises(ModelError) as caught:
-        key_of("big", endpoint(api_key_env="SOME_KEY"))
+        api_key("big", endpoint(api_key_env="SOME_KEY"))
     assert KEY not in str(caught.value)
 
 
 def test_scrubbing_takes_keys_out_whoever_quotes_them() -> None:
-    said = scrubbed(f"bad key {KEY} and Bearer abc.def, also sk-other-0123456789", [KEY])
+    said = redact(f"bad key {KEY} and Bearer abc.def, also sk-other-0123456789", [KEY])
     assert said == f"bad key {HIDDEN} and Bearer {HIDDEN}, also {HIDDEN}"

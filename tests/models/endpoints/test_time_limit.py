@@ -14,7 +14,7 @@ import pytest
 from choose.conformance import _WORDS, TASK, pool, questions
 from choose.errors import EndpointError
 from choose.models.endpoints import session as sessions
-from choose.models.endpoints.retry import Patience
+from choose.models.endpoints.retry import RetryPolicy
 from choose.progress import TimeLimitReached, time_limit
 from choose.strategy import Strategy
 from support.chat_server import Http, by_words, error, serving
@@ -56,13 +56,13 @@ def timed(work: Callable[[], object], seconds: float) -> float:
 def test_no_request_starts_after_the_time_and_those_on_their_way_come_in() -> None:
     slow = Slow(0.2)
     with line(RIGHT, concurrency=4) as session:
-        session.means.transport.handler = slow
+        session.resources.transport.handler = slow
         strategy = tried()
         assert timed(lambda: strategy.predict(rows(100)), 0.5) < 0.5 + 0.2 + SLACK
         asked = slow.asked
         assert 1 < asked < 40
         assert session.ledger.requests == asked
-        assert session.ledger.set_aside == session.ledger.in_flight == 0
+        assert session.ledger.reserved == session.ledger.in_flight == 0
         time.sleep(0.5)
         assert slow.asked == asked
         # It goes on where it stopped, and pays for nothing again.
@@ -74,7 +74,7 @@ def test_no_request_starts_after_the_time_and_those_on_their_way_come_in() -> No
 def test_answers_that_all_come_in_are_given() -> None:
     slow = Slow(0.4)
     with line(RIGHT, concurrency=20) as session:
-        session.means.transport.handler = slow
+        session.resources.transport.handler = slow
         strategy = tried()
         with time_limit(0.1):
             assert right(strategy.predict(rows(20)), 20)
@@ -86,7 +86,7 @@ def test_what_takes_longer_is_waited_for_no_longer_and_is_kept_when_it_comes(
     monkeypatch.setattr(sessions, "DRAIN", 0.1)
     slow = Slow(1.0)
     with line(RIGHT, concurrency=2) as session:
-        session.means.transport.handler = slow
+        session.resources.transport.handler = slow
         strategy = tried()
         assert timed(lambda: strategy.predict(rows(30)), 0.1) < 0.9
         monkeypatch.setattr(sessions, "DRAIN", 10.0)
@@ -98,17 +98,17 @@ def test_what_takes_longer_is_waited_for_no_longer_and_is_kept_when_it_comes(
 
 
 @pytest.mark.parametrize(
-    ("settings", "patience", "failure"),
+    ("settings", "retry_policy", "failure"),
     [
-        ({}, Patience(), error(429, "slow down", **{"retry-after": "30"})),
-        ({}, Patience(first=30.0), error(503, "overloaded")),
-        ({"requests_per_minute": 1.0}, Patience(), None),
-        ({}, Patience(first=0.001, most=0.01, attempts=500), error(503, "down")),
+        ({}, RetryPolicy(), error(429, "slow down", **{"retry-after": "30"})),
+        ({}, RetryPolicy(initial=30.0), error(503, "overloaded")),
+        ({"requests_per_minute": 1.0}, RetryPolicy(), None),
+        ({}, RetryPolicy(initial=0.001, max_pause=0.01, attempts=500), error(503, "down")),
     ],
     ids=["told to wait", "between retries", "paced", "left alone for a while"],
 )
 def test_every_pause_is_cut_short(
-    settings: dict[str, Any], patience: Patience, failure: Http | None
+    settings: dict[str, Any], retry_policy: RetryPolicy, failure: Http | None
 ) -> None:
     calls: list[int] = []
 
@@ -116,11 +116,11 @@ def test_every_pause_is_cut_short(
         calls.append(1)
         return RIGHT(body) if len(calls) == 1 or failure is None else failure
 
-    with line(respond, patience=patience, **settings) as session:
+    with line(respond, retry_policy=retry_policy, **settings) as session:
         strategy = tried()
         assert timed(lambda: strategy.predict(rows(20)), 0.5) < 0.5 + SLACK
-        assert session.ledger.set_aside == session.ledger.in_flight == 0
-        assert not session.line("big").inflight
+        assert session.ledger.reserved == session.ledger.in_flight == 0
+        assert not session.channel("big").in_flight
 
 
 def test_without_time_nothing_is_asked_and_what_is_on_disk_is_answered() -> None:
@@ -156,7 +156,7 @@ def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(
 
 def test_an_outer_stop_holds() -> None:
     with line(RIGHT) as session:
-        session.means.transport.handler = Slow(0.2)
+        session.resources.transport.handler = Slow(0.2)
         with time_limit(60):
             assert right(fitted().predict(rows(8)), 8)
         start = time.monotonic()
@@ -173,7 +173,7 @@ def test_what_is_wrong_is_said_even_where_the_time_is_over() -> None:
             return as_response(RIGHT if self.asked == 1 else lambda body: broke, request)
 
     with line(RIGHT) as session:
-        session.means.transport.handler = Refusing(0.4)
+        session.resources.transport.handler = Refusing(0.4)
         strategy = tried()
         with pytest.raises(EndpointError, match="no such key"), time_limit(0.1):
             strategy.predict(questions(3))

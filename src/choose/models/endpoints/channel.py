@@ -1,4 +1,4 @@
-"""One endpoint's traffic: each request is asked until it is answered, and once."""
+"""One endpoint's requests: sent once, retried until answered, cached when paid for."""
 
 from __future__ import annotations
 
@@ -13,212 +13,215 @@ from typing import Any
 
 from choose.errors import EndpointError
 from choose.files import digest
-from choose.models.endpoints.client import Wire
-from choose.models.endpoints.ledger import Journal, Ledger, Paid, Worst
-from choose.models.endpoints.responses import paid_from
-from choose.models.endpoints.retry import Breaker, Fault, GivenUp, Pace, Patience, Trouble
-from choose.models.endpoints.settings import PROTOCOL, Endpoint, key_of
+from choose.models.endpoints.client import EndpointClient
+from choose.models.endpoints.ledger import AnswerCache, Ledger, PaidAnswer, WorstCase
+from choose.models.endpoints.responses import parse_reply
+from choose.models.endpoints.retry import (
+    CircuitBreaker,
+    CircuitOpen,
+    RateLimit,
+    RequestFault,
+    RetryPolicy,
+    RetryState,
+)
+from choose.models.endpoints.settings import PROTOCOL, Endpoint, api_key
 
-# Which time the same question is asked; part of what an answer is kept under.
+# Number of the repeat of a question; part of the key under which an answer is cached.
 REPEAT: ContextVar[int] = ContextVar("choose_endpoint_repeat", default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What all endpoints of a session share.
+class SessionResources:
+    """What all channels of a session share.
 
     Attributes:
-        study: names the study to servers of this machine. What they serve changes under one URL
-            and one name, so an answer is only reused in the study that it was given for.
+        study: names the study to servers on this machine. What they serve can change under one URL
+            and one name, so their answers are only reused in the study that requested them.
     """
 
     ledger: Ledger
     folder: Path
-    patience: Patience = field(default_factory=Patience)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     transport: Any = None
     study: str = ""
 
 
-class NoAnswer(Exception):
-    """A request failed as often as it may; other requests may do better."""
+class RetriesExhausted(Exception):
+    """A request failed as often as the policy allows; other requests may succeed."""
 
 
-class Stopped(Exception):
-    """Nothing more is asked; what is in flight may still come in."""
+class ChannelStopped(Exception):
+    """The channel sends nothing more; requests in flight may still be answered."""
 
 
 @dataclass
-class Line:
-    """An endpoint with its connection, its pace, its breaker and the answers it was paid for.
+class RequestChannel:
+    """An endpoint with its connection, rate limit, circuit breaker and cache of answers.
 
     Attributes:
-        reused: answers that were on disk or in memory already.
-        retried: requests that were put again, by the server's words.
-        heard: whether the server has answered anything yet.
-        stopped: whether nothing more is asked; what is on its way may still come in.
-        inflight: requests by their key, those that wait for their turn among them.
+        reused: requests answered from the cache, or by an equal request in flight.
+        retried: requests sent again after a failure.
+        has_answered: whether the server has answered any request.
+        stopped: whether nothing more is sent; requests in flight may still be answered.
+        in_flight: tasks by the key of their request, queued ones included.
     """
 
     name: str
     endpoint: Endpoint
-    means: Means
+    resources: SessionResources
     reused: int = 0
     retried: int = 0
     stopped: bool = False
-    heard: bool = False
-    inflight: dict[str, asyncio.Task[Paid]] = field(default_factory=dict)
+    has_answered: bool = False
+    in_flight: dict[str, asyncio.Task[PaidAnswer]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Read the key and the journal; connect to nothing."""
+        """Read the API key and the cache; connect to nothing."""
         endpoint = self.endpoint
-        self._key = key_of(self.name, endpoint)
-        self._wire: Wire | None = None
+        self._api_key = api_key(self.name, endpoint)
+        self._client: EndpointClient | None = None
         self._sent: set[asyncio.Task[Any] | None] = set()
-        self._places = asyncio.Semaphore(endpoint.concurrency)
-        self._chance = random.Random()
-        self.pace = Pace(endpoint.requests_per_minute, endpoint.tokens_per_minute)
-        self.breaker = Breaker(max(10, 2 * endpoint.concurrency))
-        study = self.means.study if endpoint.stays_here else ""
+        self._slots = asyncio.Semaphore(endpoint.concurrency)
+        self._rng = random.Random()
+        self.rate_limit = RateLimit(endpoint.requests_per_minute, endpoint.tokens_per_minute)
+        self.breaker = CircuitBreaker(max(10, 2 * endpoint.concurrency))
+        study = self.resources.study if endpoint.is_local else ""
         account = digest([endpoint.base_url, endpoint.model, study])
-        self.journal = Journal(self.means.folder / f"{account[:16]}.jsonl", endpoint.reuse_days)
-
-    @property
-    def keys(self) -> list[str]:
-        """Return what must be in no text."""
-        return [self._key] if self._key else []
+        path = self.resources.folder / f"{account[:16]}.jsonl"
+        self.cache = AnswerCache(path, endpoint.reuse_days)
 
     def key(self, body: Mapping[str, Any]) -> str:
-        """Identify a request: where it goes, all it holds, and which repeat of it this is."""
+        """Identify a request by its URL, its body and the number of the repeat."""
         return digest([PROTOCOL, self.endpoint.base_url, dict(body), REPEAT.get()])
 
-    async def ask(self, body: Mapping[str, Any], worst: Worst) -> Paid:
-        """Return the answer to a request, from disk if it was paid for before.
+    async def send(self, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
+        """Return the answer to a request, from the cache if it was paid for before.
 
         Raises:
-            Fault: if asking again is pointless.
-            NoAnswer: if it failed too often.
+            RequestFault: if a retry is pointless.
+            RetriesExhausted: if it failed too often.
             EndpointError: if the server is given up.
-            MoneySpent: if the worst case does not fit what is left.
-            Stopped: if it was not answered and nothing more is sent.
+            MoneySpent: if the worst case exceeds the spending limit.
+            ChannelStopped: if the channel was stopped before it was answered.
         """
         key = self.key(body)
-        known = self.journal.answers.get(key)
-        if known is not None:
+        cached = self.cache.answers.get(key)
+        if cached is not None:
             self.reused += 1
-            return known
-        task = self.inflight.get(key)
+            return cached
+        task = self.in_flight.get(key)
         if task is None and self.stopped:
-            raise Stopped
+            raise ChannelStopped
         if task is None:
-            task = asyncio.create_task(self._in_turn(key, body, worst))
-            self.inflight[key] = task
-            task.add_done_callback(lambda _: self.inflight.pop(key, None))
+            task = asyncio.create_task(self._with_retries(key, body, worst))
+            self.in_flight[key] = task
+            task.add_done_callback(lambda _: self.in_flight.pop(key, None))
         else:
             self.reused += 1
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if task.cancelled():  # it waited for its turn when all was stopped
-                raise Stopped from None
+            if task.cancelled():  # `stop` cancelled it in the queue
+                raise ChannelStopped from None
             raise
 
     def stop(self) -> None:
-        """Ask nothing more, and end what waits for anything but an answer; call it in the loop."""
+        """Send nothing more and cancel queued requests; call it in the event loop."""
         self.stopped = True
-        for task in set(self.inflight.values()) - self._sent:
+        for task in set(self.in_flight.values()) - self._sent:
             task.cancel()
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._wire is not None:
-            await self._wire.close()
+        if self._client is not None:
+            await self._client.close()
 
-    async def _in_turn(self, key: str, body: Mapping[str, Any], worst: Worst) -> Paid:
-        async with self._places:
-            trouble = Trouble(self.means.patience)
+    async def _with_retries(
+        self, key: str, body: Mapping[str, Any], worst: WorstCase
+    ) -> PaidAnswer:
+        async with self._slots:
+            retries = RetryState(self.resources.retry_policy)
             while not self.stopped:
                 try:
                     return await self._attempt(key, body, worst)
-                except GivenUp:
+                except CircuitOpen:
                     raise self._given_up() from None
-                except Fault as fault:
-                    pause = self._pause_after(fault, trouble)
+                except RequestFault as fault:
+                    pause = self._pause_after(fault, retries)
                 if not self.stopped:
                     self.retried += 1
                     await asyncio.sleep(pause)
-            raise Stopped
+            raise ChannelStopped
 
-    async def _attempt(self, key: str, body: Mapping[str, Any], worst: Worst) -> Paid:
+    async def _attempt(self, key: str, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
         async with self.breaker.passage():
-            await self.pace.turn(worst.read / 4 + worst.written)
-            held = await self.means.ledger.reserve(worst.usd(self.endpoint.prices))
+            await self.rate_limit.acquire(worst.read / 4 + worst.written)
+            reserved = await self.resources.ledger.reserve(worst.usd(self.endpoint.prices))
             task = asyncio.current_task()
             self._sent.add(task)
             try:
-                return await self._paid(key, body, held)
+                return await self._pay(key, body, reserved)
             finally:
                 self._sent.discard(task)
 
-    async def _paid(self, key: str, body: Mapping[str, Any], held: float) -> Paid:
-        """Send it and keep the answer; the bill takes the place of what was `held`."""
-        ledger = self.means.ledger
+    async def _pay(self, key: str, body: Mapping[str, Any], reserved: float) -> PaidAnswer:
+        """Send a request, write the answer to disk, and replace the reservation by the bill."""
+        ledger = self.resources.ledger
         try:
-            if self._wire is None:
-                self._wire = Wire(self.endpoint, self._key, self.means.transport)
-            reply = await self._wire.post(body)
-        except Fault as fault:
-            ledger.free(held, unsure=fault.may_be_billed)
-            self._judge(fault)
+            if self._client is None:
+                transport = self.resources.transport
+                self._client = EndpointClient(self.endpoint, self._api_key, transport)
+            reply = await self._client.post(body)
+        except RequestFault as fault:
+            ledger.release(reserved, maybe_billed=fault.may_be_billed)
+            if fault.kind in ("wait", "unsure") and fault.status != 429:
+                self.breaker.failed()
+            else:
+                self.breaker.answered()
             raise
-        except BaseException:  # cancelled on the way: it may have been answered and billed
-            ledger.free(held, unsure=True)
+        except BaseException:  # cancelled after it was sent: the provider may bill it
+            ledger.release(reserved, maybe_billed=True)
             raise
-        self.heard = True
+        self.has_answered = True
         self.breaker.answered()
-        self.pace.learn(reply.headers)
-        paid = paid_from(reply)
+        self.rate_limit.update(reply.headers)
+        paid = parse_reply(reply)
         try:
-            await asyncio.shield(asyncio.to_thread(self.journal.append, key, paid))
+            await asyncio.shield(asyncio.to_thread(self.cache.add, key, paid))
         finally:
-            ledger.settle(held, paid.usage, self.endpoint.prices)
+            ledger.settle(reserved, paid.usage, self.endpoint.prices)
         return paid
 
-    def _pause_after(self, fault: Fault, trouble: Trouble) -> float:
-        """Return how long to wait before the same request again, or raise what ends it."""
+    def _pause_after(self, fault: RequestFault, retries: RetryState) -> float:
+        """Return the seconds until the next attempt, or raise if there is none."""
         if fault.kind not in ("wait", "unsure"):
             raise fault
-        # Being told to slow down is no failure, however often one is told.
-        limited = fault.status == 429
-        trouble.failures += not limited
-        trouble.turns += 1
-        if trouble.failures >= self._bearable(fault):
-            raise NoAnswer(fault.said) from None
-        pause = max(trouble.patience.pause(trouble.turns, self._chance), fault.pause or 0.0)
-        if time.monotonic() - trouble.since + pause > trouble.patience.longest:
+        # A rate limit is no failure, however often the server reports it.
+        rate_limited = fault.status == 429
+        retries.failures += not rate_limited
+        retries.attempts += 1
+        if retries.failures >= self._max_failures(fault):
+            raise RetriesExhausted(fault.message) from None
+        pause = max(retries.policy.pause(retries.attempts, self._rng), fault.retry_after or 0.0)
+        if time.monotonic() - retries.started + pause > retries.policy.max_total:
             raise EndpointError(
-                f"The endpoint {self.name!r} makes us wait too long ({fault.said}). What was "
-                "answered is kept; run the same command again later."
+                f"The endpoint {self.name!r} makes requests wait too long ({fault.message}). "
+                "Answers received are cached; run the same command again later."
             ) from None
-        if limited:
-            self.pace.hold(pause)
+        if rate_limited:
+            self.rate_limit.hold(pause)
         return pause
 
-    def _bearable(self, fault: Fault) -> int:
-        """Return how many failures end a request: few while the server has answered nothing."""
-        most = self.means.patience.attempts
-        if self.heard:
+    def _max_failures(self, fault: RequestFault) -> int:
+        """Return how many failures end a request: few until the server has answered one."""
+        most = self.resources.retry_policy.attempts
+        if self.has_answered:
             return most
         return min(most, 3 if fault.unreachable else 5)
 
-    def _judge(self, fault: Fault) -> None:
-        if fault.kind in ("wait", "unsure") and fault.status != 429:
-            self.breaker.failed()
-        else:
-            self.breaker.answered()
-
     def _given_up(self) -> EndpointError:
         return EndpointError(
-            f"The endpoint {self.name!r} ({self.endpoint.host}) answers nothing any more; it was "
-            f"tried again {len(self.breaker.pauses)} times. What was answered is kept and not "
-            "paid for again: run the same command when it is back."
+            f"The endpoint {self.name!r} ({self.endpoint.host}) has stopped answering; "
+            f"{len(self.breaker.pauses)} trial requests failed. Answers received are cached and "
+            "not paid for again: run the same command when the server is back."
         )

@@ -1,4 +1,4 @@
-"""One request to one endpoint, on the openai client with its own retries switched off."""
+"""HTTP client of an endpoint: the openai client without its retries, and its errors as faults."""
 
 from __future__ import annotations
 
@@ -12,23 +12,28 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from choose.models.endpoints.retry import Fault, of_connection, of_error_in_200, of_status
-from choose.models.endpoints.settings import Endpoint, scrubbed
+from choose.models.endpoints.retry import (
+    RequestFault,
+    fault_from_connection,
+    fault_from_payload,
+    fault_from_status,
+)
+from choose.models.endpoints.settings import Endpoint, redact
 
 Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A JSON object that came with HTTP 200, the headers, and how long it took in seconds."""
+    """The JSON object of an HTTP 200 response, its headers, and the seconds it took."""
 
     payload: dict[str, Any]
     headers: Mapping[str, str]
     seconds: float
 
 
-class Wire:
-    """The HTTP side of an endpoint; it lives in one event loop.
+class EndpointClient:
+    """Sends requests to one endpoint from one event loop.
 
     `transport` replaces the network in tests.
     """
@@ -36,12 +41,12 @@ class Wire:
     def __init__(self, endpoint: Endpoint, key: str | None, transport: Any = None) -> None:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit
 
-        self._keys, self._timeout = [key] if key else [], endpoint.timeout
+        self._secrets, self._timeout = [key] if key else [], endpoint.timeout
         parts = urlsplit(endpoint.base_url)
         network: dict[str, Any] = {"transport": transport} if transport is not None else {}
-        # Rows go to the host that was confirmed: not where it redirects, and a server on this
+        # Rows go to the confirmed host only: redirects are not followed, and a server on this
         # machine is never reached through a proxy.
-        network |= {"follow_redirects": False, "trust_env": not endpoint.stays_here}
+        network |= {"follow_redirects": False, "trust_env": not endpoint.is_local}
         self._client = AsyncOpenAI(
             base_url=parts._replace(query="").geturl(),
             api_key=key or "none",
@@ -52,7 +57,7 @@ class Wire:
         )
         self._headers: dict[str, Any] = {}
         if parts.hostname != "api.openai.com":
-            # These come from the environment and are none of another server's business.
+            # The openai client reads these from the environment; other servers must not see them.
             self._headers = dict.fromkeys(("OpenAI-Organization", "OpenAI-Project"), Omit())
         if key is None or endpoint.api_key_header:
             self._headers["Authorization"] = Omit()
@@ -60,33 +65,33 @@ class Wire:
             self._headers[endpoint.api_key_header] = key
 
     async def post(self, body: Body) -> Reply:
-        """Send one chat completion.
+        """Request one chat completion.
 
         Raises:
-            Fault: whatever went wrong, in words that hold no key.
+            RequestFault: on every failure; its message contains no API key.
         """
         import openai
 
         start = perf_counter()
         try:
-            # The client's own limit is on silence; a server that drips would never meet it.
+            # The client's own timeout is between bytes, so a slow stream would never reach it.
             async with asyncio.timeout(self._timeout):
                 response = await self._send(body)
         except openai.APIStatusError as error:
             raise self._refusal(error.response) from None
         except TimeoutError:
-            raise of_connection("it did not answer in time", sent=True) from None
+            raise fault_from_connection("it did not answer in time", sent=True) from None
         except openai.APITimeoutError as error:
             unsent = type(error.__cause__).__name__ in ("ConnectTimeout", "PoolTimeout")
-            raise of_connection("it did not answer in time", sent=not unsent) from None
+            raise fault_from_connection("it did not answer in time", sent=not unsent) from None
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            said = scrubbed(str(cause) or type(cause).__name__, self._keys)
+            message = redact(str(cause) or type(cause).__name__, self._secrets)
             unsent = type(cause).__name__ in ("ConnectError", "ProxyError", "UnsupportedProtocol")
-            raise of_connection(said, sent=not unsent) from None
-        except Exception as error:  # whatever else a client raises may quote a header
-            said = scrubbed(f"{type(error).__name__}: {error}", self._keys)
-            raise Fault("unsure", said) from None
+            raise fault_from_connection(message, sent=not unsent) from None
+        except Exception as error:  # other errors of the client may quote a header
+            message = redact(f"{type(error).__name__}: {error}", self._secrets)
+            raise RequestFault("unsure", message) from None
         return Reply(self._payload(response.text), response.headers, perf_counter() - start)
 
     async def _send(self, body: Body) -> Any:
@@ -99,28 +104,28 @@ class Wire:
         return raw.http_response
 
     def _payload(self, text: str) -> dict[str, Any]:
-        """Return what came with HTTP 200, if it is an answer and no error in its clothes."""
-        found = _object(text)
-        if (error := _error_in(found)) is not None:
-            raise of_error_in_200(_code_of(error), scrubbed(_words(error), self._keys))
-        if not ("choices" in found or "usage" in found):
-            raise Fault("unsure", "it answered with JSON that is no chat completion")
-        return found
+        """Return the JSON of an HTTP 200 response, unless it is an error."""
+        payload = _object(text)
+        if (error := _error_in(payload)) is not None:
+            raise fault_from_payload(_code_of(error), redact(_message(error), self._secrets))
+        if not ("choices" in payload or "usage" in payload):
+            raise RequestFault("unsure", "it answered with JSON that is no chat completion")
+        return payload
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
-    def _refusal(self, response: Any) -> Fault:
+    def _refusal(self, response: Any) -> RequestFault:
         headers = response.headers
-        said = scrubbed(_told(response.text), self._keys)
+        message = redact(_error_text(response.text), self._secrets)
         if 300 <= response.status_code < 400:
-            said = f"it sends us to {scrubbed(headers.get('location', 'nowhere'), self._keys)}"
-        return of_status(response.status_code, said, pause_of(headers))
+            message = f"it redirects to {redact(headers.get('location', 'nowhere'), self._secrets)}"
+        return fault_from_status(response.status_code, message, retry_after(headers))
 
 
-def pause_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait that ``Retry-After`` names, as a number or as a date."""
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds in ``Retry-After``, given as a number or as a date."""
     try:
         if (millis := headers.get("retry-after-ms")) is not None:
             return max(0.0, float(millis) / 1000)
@@ -139,48 +144,48 @@ def _object(text: str) -> dict[str, Any]:
         found = json.loads(text)
     except ValueError:
         html = text.lstrip()[:1] == "<"
-        what = "HTML instead of JSON" if html else "what is not JSON"
-        raise Fault("unsure", f"it answered with {what}") from None
+        what = "HTML instead of JSON" if html else "text that is not JSON"
+        raise RequestFault("unsure", f"it answered with {what}") from None
     if not isinstance(found, dict):
-        raise Fault("unsure", "it answered with JSON that is no chat completion")
+        raise RequestFault("unsure", "it answered with JSON that is no chat completion")
     return found
 
 
-def _error_in(found: Mapping[str, Any]) -> Any:
-    """Return the error that stands where an answer should: gateways send one with HTTP 200."""
-    choices = found.get("choices")
+def _error_in(payload: Mapping[str, Any]) -> Any:
+    """Return the error in an HTTP 200 response, if any: some gateways send errors that way."""
+    choices = payload.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     if isinstance(first, dict):
-        told = first.get("message")
-        content = told.get("content") if isinstance(told, dict) else None
+        message = first.get("message")
+        content = message.get("content") if isinstance(message, dict) else None
         return None if content else first.get("error") or None
-    return found.get("error") or None
+    return payload.get("error") or None
 
 
 def _code_of(error: Any) -> int | None:
-    """Return the HTTP status that an error names, if it does."""
+    """Return the HTTP status that an error object names, if any."""
     code = error.get("code", error.get("status")) if isinstance(error, dict) else None
     text = str(code)
     return int(text) if text.isdecimal() and 400 <= int(text) < 600 else None
 
 
-def _told(text: str) -> str:
-    """Return what a server says in the body of an error."""
+def _error_text(text: str) -> str:
+    """Return the message in the body of an error response."""
     if text.lstrip()[:1] == "<":
         return "an HTML page"
     try:
-        return _words(json.loads(text))
+        return _message(json.loads(text))
     except ValueError:
         return text
 
 
-def _words(found: Any) -> str:
-    """Return what an error says, whatever shape it has."""
+def _message(error: Any) -> str:
+    """Return the message of an error object, in any of the usual shapes."""
     for name in ("error", "detail"):
-        if isinstance(found, dict) and found.get(name):
-            found = found[name]
-    if not isinstance(found, dict):
-        return str(found)
-    message = str(found.get("message") or found)
-    codes = [str(found[name]) for name in ("code", "type", "param") if found.get(name)]
+        if isinstance(error, dict) and error.get(name):
+            error = error[name]
+    if not isinstance(error, dict):
+        return str(error)
+    message = str(error.get("message") or error)
+    codes = [str(error[name]) for name in ("code", "type", "param") if error.get(name)]
     return f"{message} ({', '.join(codes)})" if codes else message

@@ -1,4 +1,4 @@
-"""The first request to an endpoint: whether it works at all, and what it takes."""
+"""The first request to an endpoint: whether it works, and which parameters it accepts."""
 
 from __future__ import annotations
 
@@ -10,96 +10,102 @@ from typing import NamedTuple
 
 from choose.errors import EndpointError
 from choose.files import digest
-from choose.models.endpoints.channel import Line, NoAnswer
-from choose.models.endpoints.ledger import Paid
-from choose.models.endpoints.requests import ROOMS, Accepts, Message, body_for, worst_of
-from choose.models.endpoints.retry import Fault
+from choose.models.endpoints.channel import RequestChannel, RetriesExhausted
+from choose.models.endpoints.ledger import PaidAnswer
+from choose.models.endpoints.requests import (
+    OUTPUT_LIMITS,
+    Capabilities,
+    Message,
+    request_body,
+    worst_case,
+)
+from choose.models.endpoints.retry import RequestFault
 
-# So often something is dropped from a request that is not taken.
-TRIES = 12
+# Most requests, each with less in it than the one before.
+MAX_TRIES = 12
 
 
-PROBE = "This is a test of the connection; any of the labels will do."
+PROBE_TEXT = "This is a test of the connection; any of the labels will do."
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A question without a row of anybody's data.
+    """A request without a row of the data.
 
     Attributes:
-        names: the labels as the model is to write them; none where it is not told any.
-        lay_out: writes the prompt for what the server takes.
+        names: the labels as the model should write them.
+        messages: lays out the prompt for what the server accepts.
         first: what to try first.
     """
 
     names: Sequence[str]
-    lay_out: Callable[[Accepts], list[Message]]
-    first: Accepts
+    messages: Callable[[Capabilities], list[Message]]
+    first: Capabilities
 
-    def key(self, line: Line) -> str:
-        """Identify it, so that what was found out is not asked for again."""
-        return digest([line.endpoint.digest, self.first.record(), self.lay_out(self.first)])
+    def key(self, channel: RequestChannel) -> str:
+        """Identify the probe in the cache."""
+        return digest([channel.endpoint.digest, self.first.record(), self.messages(self.first)])
 
 
-async def handshake(line: Line, probe: Probe) -> Accepts:
-    """Return what a server takes, from disk if it was found out before.
+async def handshake(channel: RequestChannel, probe: Probe) -> Capabilities:
+    """Return what a server accepts, from the cache if it is known.
 
     Raises:
-        EndpointError: in one sentence, what is wrong and what to do, where nothing can work.
+        EndpointError: if no request can work; says what is wrong and what to do.
     """
-    key = probe.key(line)
-    known = line.journal.facts.get(key)
-    if known is not None:
-        return Accepts(**known)
+    key = probe.key(channel)
+    cached = channel.cache.facts.get(key)
+    if cached is not None:
+        return Capabilities.from_record(cached)
     accepts = probe.first
-    for _ in range(TRIES):
-        accepts, settled = await _try(line, probe, accepts)
-        if settled:
-            line.journal.note(key, accepts.record(), time.time())
+    for _ in range(MAX_TRIES):
+        accepts, complete = await _try(channel, probe, accepts)
+        if complete:
+            channel.cache.add_facts(key, accepts.record(), time.time())
             return accepts
-    raise EndpointError(_sentence(line, "it takes no form of request that is known"))
+    raise EndpointError(_unusable(channel, "it accepts no known form of request"))
 
 
-class Tried(NamedTuple):
-    """What is known after a request, and whether there is nothing more to find out."""
+class ProbeResult(NamedTuple):
+    """What to try next, or, if `complete`, what the server accepts."""
 
-    accepts: Accepts
-    settled: bool = False
+    accepts: Capabilities
+    complete: bool = False
 
 
-async def _try(line: Line, probe: Probe, accepts: Accepts) -> Tried:
-    """Ask once and return what to try next."""
-    body = body_for(line.endpoint, accepts, probe.lay_out(accepts), probe.names)
+async def _try(channel: RequestChannel, probe: Probe, accepts: Capabilities) -> ProbeResult:
+    """Send one request."""
+    body = request_body(channel.endpoint, accepts, probe.messages(accepts), probe.names)
     try:
-        paid = await line.ask(body, worst_of(body))
-    except NoAnswer as failure:
-        # Some servers break on what they do not know instead of refusing it.
+        paid = await channel.send(body, worst_case(body))
+    except RetriesExhausted as failure:
+        # Some servers fail on an unknown parameter instead of rejecting it.
         if (less := accepts.without("")) is not None and "HTTP 5" in str(failure):
-            return Tried(less)
-        raise EndpointError(_sentence(line, str(failure))) from None
-    except Fault as fault:
-        less = accepts.without(fault.said) if fault.kind == "rejected" else None
+            return ProbeResult(less)
+        raise EndpointError(_unusable(channel, str(failure))) from None
+    except RequestFault as fault:
+        less = accepts.without(fault.message) if fault.kind == "rejected" else None
         if less is None:
-            raise EndpointError(explained(line, fault)) from None
-        return Tried(less)
-    return _learnt(line, accepts, paid)
+            raise EndpointError(fault_message(channel, fault)) from None
+        return ProbeResult(less)
+    return _interpret(channel, accepts, paid)
 
 
-def _learnt(line: Line, accepts: Accepts, paid: Paid) -> Tried:
-    """Give it room for its reasoning, and take back what the server silently ignores."""
-    cramped = paid.finish == "length" and line.endpoint.max_output_tokens is None
+def _interpret(channel: RequestChannel, accepts: Capabilities, paid: PaidAnswer) -> ProbeResult:
+    """Allow more tokens for reasoning, and drop what the server silently ignored."""
+    cut = paid.finish == "length" and channel.endpoint.max_output_tokens is None
     visible = paid.content.strip()
     reasons = bool(paid.usage.hidden) or not visible or visible.startswith("<think")
-    if (cramped and reasons) or (paid.usage.hidden and accepts.room < ROOMS[0]):
-        more = accepts.roomier() if line.endpoint.max_output_tokens is None else None
+    if (cut and reasons) or (paid.usage.hidden and accepts.max_tokens < OUTPUT_LIMITS[0]):
+        more = accepts.with_more_tokens() if channel.endpoint.max_output_tokens is None else None
         if more is not None:
-            return Tried(more)
-    heeded = replace(
+            return ProbeResult(more)
+    supported = replace(
         accepts,
         schema=accepts.schema and _is_json(paid.content),
-        odds=accepts.odds if paid.odds is not None else 0,
+        top_logprobs=accepts.top_logprobs if paid.odds is not None else 0,
     )
-    return Tried(heeded, settled=True)
+    return ProbeResult(supported, complete=True)
 
 
 def _is_json(content: str) -> bool:
@@ -109,33 +115,30 @@ def _is_json(content: str) -> bool:
         return False
 
 
-def explained(line: Line, fault: Fault) -> str:
+def fault_message(channel: RequestChannel, fault: RequestFault) -> str:
     """Return what is wrong and what to do about it."""
-    endpoint, said = line.endpoint, fault.said
+    endpoint, message = channel.endpoint, fault.message
     variable = endpoint.api_key_env
     if fault.status == 401:
         key = f"the key in {variable}" if variable else "a request without a key"
-        told = f"refuses {key} ({said}). " + (
+        problem = f"refuses {key} ({message}). " + (
             "Check the key." if variable else "Name its variable: api_key_env or --api-key-env."
         )
     elif fault.status == 403:
-        told = f"does not let us use the model {endpoint.model!r} ({said})."
+        problem = f"does not let us use the model {endpoint.model!r} ({message})."
     elif fault.status == 404:
-        told = (
-            f"has no model {endpoint.model!r}, or its base_url is no API ({said}). Check the "
+        problem = (
+            f"has no model {endpoint.model!r}, or its base_url is no API ({message}). Check the "
             "model's name; base_url is what /chat/completions is added to, and often ends in /v1."
         )
     elif fault.status is not None and (300 <= fault.status < 400 or fault.status == 405):
-        told = f"is no API at this base_url ({said}). base_url often ends in /v1."
+        problem = f"is no API at this base_url ({message}). base_url often ends in /v1."
     else:
-        told = f"cannot be used: {said}."
-    return f"The endpoint {line.name!r} ({endpoint.host}) {told}"
+        problem = f"cannot be used: {message}."
+    return f"The endpoint {channel.name!r} ({endpoint.host}) {problem}"
 
 
-def _sentence(line: Line, why: str) -> str:
-    said = (
-        ""
-        if "HTML" not in why and "no chat completion" not in why
-        else (" Its base_url is probably no API; it often ends in /v1.")
-    )
-    return f"The endpoint {line.name!r} ({line.endpoint.host}) cannot be used: {why}.{said}"
+def _unusable(channel: RequestChannel, why: str) -> str:
+    no_api = "HTML" in why or "no chat completion" in why
+    hint = " Its base_url is probably no API; it often ends in /v1." if no_api else ""
+    return f"The endpoint {channel.name!r} ({channel.endpoint.host}) cannot be used: {why}.{hint}"

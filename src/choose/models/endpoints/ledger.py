@@ -1,4 +1,4 @@
-"""The one ledger of money: the worst case is set aside before a request, the bill replaces it."""
+"""The ledger of money spent on requests, and the cache of paid answers on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from choose.schema.costs import TokenPrices, dollars
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as a server counted them; None where it did not say."""
+    """Tokens as the server counted them; None if it did not report them.
+
+    `cached` is part of `read`, and `hidden` (reasoning) is part of `written`.
+    """
 
     read: int | None = None
     cached: int | None = None
@@ -28,61 +31,64 @@ class Usage:
     hidden: int | None = None
 
 
-def usd_of(prices: TokenPrices, read: float, cached: float, written: float) -> float:
-    """Return what so many tokens cost in dollars, where both ways are priced."""
+def token_cost(prices: TokenPrices, read: float, cached: float, written: float) -> float:
+    """Return the cost of tokens in dollars; 0 unless input and output have a price."""
     counts = (np.array([round(count)], dtype=np.int64) for count in (read, cached, written))
-    found = dollars(prices, *counts)
-    return 0.0 if found is None else float(found[0])
+    cost = dollars(prices, *counts)
+    return 0.0 if cost is None else float(cost[0])
 
 
 @dataclass(frozen=True, slots=True)
-class Worst:
+class WorstCase:
     """The most tokens that a request can read and write."""
 
     read: int
     written: int
 
     def usd(self, prices: TokenPrices | None) -> float:
-        """Return the most it can cost; the cached price is never counted on."""
-        return usd_of(prices, self.read, 0, self.written) if prices else 0.0
+        """Return the most the request can cost, without any cached input."""
+        return token_cost(prices, self.read, 0, self.written) if prices else 0.0
 
 
 @dataclass
 class Ledger:
-    """What this run has spent, may have spent and has set aside, in dollars.
+    """Dollars and tokens of a session: spent, possibly billed, and reserved.
+
+    The worst case of a request is reserved before it is sent; the bill replaces it afterwards.
 
     Attributes:
-        limit: the most that may be spent, or None.
-        spent: what answers cost by the server's own counts.
-        unsure: the worst case of requests that broke off or failed after they were sent, and of
-            answers without counts; held against the limit, since they may be billed.
-        unpriced: whether something was asked that has no price, so that dollars are unknown.
+        limit: spending limit, or None.
+        spent: cost of answers by the server's own token counts.
+        maybe_billed: worst case of requests that failed after they were sent, and of answers
+            without token counts; counts against the limit.
+        reserved: worst case of the requests in flight.
+        unpriced: whether an endpoint without prices answered, so that the cost is unknown.
     """
 
     limit: float | None = None
     spent: float = 0.0
-    unsure: float = 0.0
-    set_aside: float = 0.0
+    maybe_billed: float = 0.0
+    reserved: float = 0.0
     in_flight: int = 0
     requests: int = 0
     read: int = 0
     cached: int = 0
     written: int = 0
     unpriced: bool = False
-    _freed: asyncio.Event = field(default_factory=asyncio.Event)
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def committed(self) -> float:
-        """Return dollars that are spent, or that failed requests may be billed for."""
-        return self.spent + self.unsure
+        """Return dollars that are spent or may be billed."""
+        return self.spent + self.maybe_billed
 
     async def reserve(self, usd: float) -> float:
-        """Set the worst case aside; wait for requests in flight where their bills may make room.
+        """Reserve the worst case of a request; wait while others in flight may free money.
 
         Raises:
             MoneySpent: if the limit leaves no room for it.
         """
-        while self.limit is not None and self.committed + self.set_aside + usd > (
+        while self.limit is not None and self.committed + self.reserved + usd > (
             self.limit * (1 + 1e-9)
         ):
             if not self.in_flight:
@@ -90,20 +96,20 @@ class Ledger:
                     f"--max-usd {self.limit:g} leaves no room for another request: "
                     f"${self.spent:.4f} is spent"
                     + (
-                        f", up to ${self.unsure:.4f} may be billed for failed requests"
-                        * (self.unsure > 0)
+                        f", up to ${self.maybe_billed:.4f} may be billed for failed requests"
+                        * (self.maybe_billed > 0)
                     )
                     + f", and the next one could cost ${usd:.4f}."
                 )
-            self._freed.clear()
-            await self._freed.wait()
-        self.set_aside += usd
+            self._released.clear()
+            await self._released.wait()
+        self.reserved += usd
         self.in_flight += 1
         return usd
 
-    def settle(self, held: float, usage: Usage, prices: TokenPrices | None) -> None:
-        """Replace what was set aside by the bill of an answer."""
-        self.free(held)
+    def settle(self, reserved: float, usage: Usage, prices: TokenPrices | None) -> None:
+        """Replace a reservation by the bill of an answer."""
+        self.release(reserved)
         self.requests += 1
         self.read += usage.read or 0
         self.cached += usage.cached or 0
@@ -111,39 +117,36 @@ class Ledger:
         if prices is None:
             self.unpriced = True
         elif usage.read is None or usage.written is None:
-            self.unsure += held
+            self.maybe_billed += reserved
         else:
-            self.spent += usd_of(prices, usage.read, usage.cached or 0, usage.written)
+            self.spent += token_cost(prices, usage.read, usage.cached or 0, usage.written)
 
-    def free(self, held: float, unsure: bool = False) -> None:
-        """Give back what was set aside for a request that was not, or may have been, billed."""
+    def release(self, reserved: float, maybe_billed: bool = False) -> None:
+        """Cancel a reservation; count it as committed if the request may have been billed."""
         self.in_flight -= 1
-        # Sums of floats leave a rest, which must not count as a request that may still end.
-        self.set_aside = max(0.0, self.set_aside - held) if self.in_flight else 0.0
-        if unsure:
-            self.unsure += held
-        self._freed.set()
-
-
-DAY = 86_400.0
+        # Rounding errors of float sums must not count as a request in flight.
+        self.reserved = max(0.0, self.reserved - reserved) if self.in_flight else 0.0
+        if maybe_billed:
+            self.maybe_billed += reserved
+        self._released.set()
 
 
 # One token with its log-probability, and the alternatives to it with theirs.
-Alternatives = tuple[tuple[str, float, tuple[tuple[str, float], ...]], ...]
+TokenLogprobs = tuple[tuple[str, float, tuple[tuple[str, float], ...]], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paid:
-    """One answer as it came.
+class PaidAnswer:
+    """One answer as the server gave it; also a line of the cache, so field names are part of it.
 
     Attributes:
-        content: what the model wrote.
-        refusal: what it wrote instead of an answer, where the server tells the two apart.
-        finish: why it stopped.
+        content: the text of the answer.
+        refusal: the text of a refusal, if the server distinguishes the two.
+        finish: why the model stopped.
         seconds: from request to answer.
-        odds: log-probabilities of its tokens, or None.
+        odds: log-probabilities of the tokens with their alternatives, or None.
         when: seconds since the epoch.
-        model: what the server says answered.
+        model: the name of the model according to the server.
     """
 
     content: str
@@ -151,24 +154,24 @@ class Paid:
     refusal: str | None = None
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
-    odds: Alternatives | None = None
+    odds: TokenLogprobs | None = None
     when: float = 0.0
     model: str | None = None
 
 
-class Journal:
-    """The file of one endpoint, read once and appended to; safe for several processes."""
+class AnswerCache:
+    """Paid answers of one endpoint in a JSON Lines file; several processes may append to it."""
 
     def __init__(self, path: Path, days: float) -> None:
         self.path, self.days = path, days
         self._lock = threading.Lock()
-        self.answers: dict[str, Paid] = {}
+        self.answers: dict[str, PaidAnswer] = {}
         self.facts: dict[str, Any] = {}
         for line in self._lines():
-            self._take(line)
+            self._load(line)
 
-    def append(self, key: str, paid: Paid) -> None:
-        """Put an answer on disk, then hold it; it survives a crash and a power cut.
+    def add(self, key: str, paid: PaidAnswer) -> None:
+        """Write an answer to disk, synced, then keep it in memory.
 
         Raises:
             ModelError: if it cannot be written.
@@ -176,8 +179,8 @@ class Journal:
         self._write({"key": key, **asdict(paid)})
         self.answers[key] = paid
 
-    def note(self, key: str, facts: Mapping[str, Any], when: float) -> None:
-        """Put what was found out about the server on disk."""
+    def add_facts(self, key: str, facts: Mapping[str, Any], when: float) -> None:
+        """Write what the server accepts to disk."""
         self._write({"fact": key, "facts": dict(facts), "when": when})
         self.facts[key] = dict(facts)
 
@@ -189,17 +192,17 @@ class Journal:
         except OSError as error:
             raise ModelError(f"Cannot read {self.path}: {error.strerror}.") from error
 
-    def _take(self, line: str) -> None:
+    def _load(self, line: str) -> None:
         try:
             row = json.loads(line)
-            if time.time() - float(row.pop("when")) > self.days * DAY:
+            if time.time() - float(row.pop("when")) > self.days * 86_400:
                 return
             when = float(json.loads(line)["when"])
             if "fact" in row:
                 self.facts[str(row["fact"])] = dict(row["facts"])
             else:
                 self.answers[str(row.pop("key"))] = _paid(row, when)
-        except (ValueError, KeyError, TypeError):  # torn by a crash: it was never counted
+        except (ValueError, KeyError, TypeError):  # a line cut short by a crash was never counted
             return
 
     def _write(self, row: Mapping[str, Any]) -> None:
@@ -211,21 +214,21 @@ class Journal:
                 file = os.open(self.path, flags, 0o600)
                 try:
                     size = os.fstat(file).st_size
-                    torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
-                    os.write(file, ("\n" * torn + line).encode("ascii"))
+                    cut_short = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+                    os.write(file, ("\n" * cut_short + line).encode("ascii"))
                     os.fsync(file)
                 finally:
                     os.close(file)
         except OSError as error:
             raise ModelError(
-                f"Cannot write {self.path}: {error.strerror or error}. Answers that are paid for "
-                "are kept there; free some space, or point CHOOSE_CACHE elsewhere."
+                f"Cannot write {self.path}: {error.strerror or error}. Paid answers are "
+                "cached there; free some space, or point CHOOSE_CACHE elsewhere."
             ) from error
 
 
-def _paid(row: Mapping[str, Any], when: float) -> Paid:
+def _paid(row: Mapping[str, Any], when: float) -> PaidAnswer:
     odds = row.get("odds")
-    return Paid(
+    return PaidAnswer(
         content=str(row["content"]),
         finish=str(row["finish"]),
         refusal=row.get("refusal"),

@@ -1,4 +1,4 @@
-"""What a request looks like: what a server takes decides, and what never changes stands first."""
+"""The body of a request, by what the server accepts, and its worst case in tokens."""
 
 from __future__ import annotations
 
@@ -8,119 +8,133 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from choose.models.endpoints.ledger import Worst
+from choose.models.endpoints.ledger import WorstCase
 from choose.models.endpoints.settings import LIMITS, Endpoint
 
 Message = dict[str, str]
 
 
-Limit = Literal["max_tokens", "max_completion_tokens"]
+LimitName = Literal["max_tokens", "max_completion_tokens"]
 
 
-# There is no tokeniser at hand; on average a token stands for about so many bytes of text.
-BYTES_A_TOKEN = 4
+# No tokeniser of the model is at hand; on average a token is about this many bytes of text.
+BYTES_PER_TOKEN = 4
 
 
-# Room for hidden reasoning, tried one after the other until an answer comes out whole.
-ROOMS = (1_024, 4_096, 16_384)
+# Longest answers in tokens, tried in turn until one has room for the hidden reasoning.
+OUTPUT_LIMITS = (1_024, 4_096, 16_384)
+
+
+# Field names in the cache of answers, where they are part of keys.
+_RECORDED_AS = {"top_logprobs": "odds", "limit_name": "limit", "max_tokens": "room"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepts:
-    """What a server takes, as far as is known; everything until it says no.
+class Capabilities:
+    """What a server accepts; everything until it rejects it.
 
     Attributes:
         schema: a JSON schema with the labels as an enum.
-        odds: how many alternatives to each token it lists; 0 for no log-probabilities.
+        top_logprobs: alternatives listed for each token; 0 for no log-probabilities.
         temperature: a temperature of zero.
         system: messages of the role `system`.
-        limit: what it calls the limit of an answer.
-        room: that limit in tokens.
+        limit_name: the server's name for the longest answer.
+        max_tokens: the longest answer in tokens.
     """
 
     schema: bool = True
-    odds: int = 20
+    top_logprobs: int = 20
     temperature: bool = True
     system: bool = True
-    limit: Limit = "max_tokens"
-    room: int = 64
+    limit_name: LimitName = "max_tokens"
+    max_tokens: int = 64
 
     @classmethod
-    def at_first(cls, endpoint: Endpoint, names: Sequence[str], plain: bool = False) -> Accepts:
-        """Return what to try first; `plain` asks for no schema."""
-        # No tokeniser makes more tokens of a text than it has bytes; the rest is for JSON, or for
-        # a short sentence around the label.
-        room = 48 + max((len(name.encode()) for name in names), default=0)
+    def initial(cls, endpoint: Endpoint, names: Sequence[str], plain: bool = False) -> Capabilities:
+        """Return what to try first; `plain` requests no schema."""
+        # A text has at most as many tokens as bytes; the rest is for JSON, or for a short sentence
+        # around the label.
+        max_tokens = 48 + max((len(name.encode()) for name in names), default=0)
         return cls(
             schema=endpoint.structured == "auto" and not plain,
-            odds=20 if endpoint.logprobs == "auto" else 0,
+            top_logprobs=20 if endpoint.logprobs == "auto" else 0,
             temperature="temperature" not in endpoint.extra_body,
-            room=endpoint.max_output_tokens or room,
+            max_tokens=endpoint.max_output_tokens or max_tokens,
         )
 
-    def without(self, said: str) -> Accepts | None:
-        """Return what is left after a server's complaint; None where nothing is to be dropped."""
+    def without(self, message: str) -> Capabilities | None:
+        """Drop what an error message names, else the likeliest cause; None if nothing is left."""
         dropped = self
-        if re.search(r"response_format|json|schema|structured|guided|grammar", said, re.I):
+        if re.search(r"response_format|json|schema|structured|guided|grammar", message, re.I):
             dropped = replace(dropped, schema=False)
-        if re.search(r"log_?probs?", said, re.I):
-            dropped = replace(dropped, odds=5 if self.odds > 5 and "5" in said else 0)
-        if re.search(r"temperature", said, re.I):
+        if re.search(r"log_?probs?", message, re.I):
+            dropped = replace(
+                dropped, top_logprobs=5 if self.top_logprobs > 5 and "5" in message else 0
+            )
+        if re.search(r"temperature", message, re.I):
             dropped = replace(dropped, temperature=False)
-        if re.search(r"max_(completion_)?tokens", said) and self.limit == "max_tokens":
-            dropped = replace(dropped, limit="max_completion_tokens")
-        if re.search(r"system (role|message)|roles? must alternate|role.{0,20}system", said, re.I):
+        if re.search(r"max_(completion_)?tokens", message) and self.limit_name == "max_tokens":
+            dropped = replace(dropped, limit_name="max_completion_tokens")
+        if re.search(
+            r"system (role|message)|roles? must alternate|role.{0,20}system", message, re.I
+        ):
             dropped = replace(dropped, system=False)
-        return dropped if dropped != self else self._one_less()
+        return dropped if dropped != self else self._drop_next()
 
-    def _one_less(self) -> Accepts | None:
-        """Drop the likeliest culprit where the server does not name one."""
+    def _drop_next(self) -> Capabilities | None:
+        """Drop the likeliest cause, for servers that do not name one."""
         if self.schema:
             return replace(self, schema=False)
-        if self.odds:
-            return replace(self, odds=0)
+        if self.top_logprobs:
+            return replace(self, top_logprobs=0)
         if self.temperature:
             return replace(self, temperature=False)
         if self.system:
             return replace(self, system=False)
-        if self.limit == "max_tokens":
-            return replace(self, limit="max_completion_tokens")
+        if self.limit_name == "max_tokens":
+            return replace(self, limit_name="max_completion_tokens")
         return None
 
-    def roomier(self) -> Accepts | None:
-        """Return the same with more room for an answer, or None where there is no more."""
-        more = [room for room in ROOMS if room > self.room]
-        return replace(self, room=more[0]) if more else None
+    def with_more_tokens(self) -> Capabilities | None:
+        """Return the same with the next longer answer, or None if there is none."""
+        longer = [limit for limit in OUTPUT_LIMITS if limit > self.max_tokens]
+        return replace(self, max_tokens=longer[0]) if longer else None
 
     def record(self) -> dict[str, Any]:
-        """Return it as it is kept."""
-        return asdict(self)
+        """Return the values as the cache of answers holds them."""
+        return {_RECORDED_AS.get(name, name): value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Capabilities:
+        """Read back what `record` returned."""
+        names = {old: name for name, old in _RECORDED_AS.items()}
+        return cls(**{names.get(old, old): value for old, value in record.items()})
 
 
-def body_for(
-    endpoint: Endpoint, accepts: Accepts, messages: Sequence[Message], names: Sequence[str]
+def request_body(
+    endpoint: Endpoint, accepts: Capabilities, messages: Sequence[Message], names: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the whole request."""
+    """Return the body of a request."""
     body: dict[str, Any] = {"model": endpoint.model, "messages": list(messages)}
     if not set(LIMITS) & set(endpoint.extra_body):
-        body[accepts.limit] = accepts.room
+        body[accepts.limit_name] = accepts.max_tokens
     if accepts.temperature:
         body["temperature"] = 0
-    if accepts.odds:
-        body |= {"logprobs": True, "top_logprobs": accepts.odds}
+    if accepts.top_logprobs:
+        body |= {"logprobs": True, "top_logprobs": accepts.top_logprobs}
     if accepts.schema:
         body["response_format"] = _schema(names)
     return body | dict(endpoint.extra_body)
 
 
-def worst_of(body: Mapping[str, Any]) -> Worst:
-    """Return the most tokens a request can cost: one a byte in, the whole limit out.
+def worst_case(body: Mapping[str, Any]) -> WorstCase:
+    """Return the most tokens a request can cost: one for each byte of input, and all of the output.
 
-    All of the body counts, since a model is told of tools, say, in words.
+    The whole body counts, because servers put fields such as tools into the prompt.
     """
-    told = json.dumps(body, ensure_ascii=False)
-    most = [int(body[name]) for name in LIMITS if name in body]
-    return Worst(read=len(told.encode("utf-8", "replace")) + 64, written=max(most))
+    text = json.dumps(body, ensure_ascii=False)
+    limits = [int(body[name]) for name in LIMITS if name in body]
+    return WorstCase(read=len(text.encode("utf-8", "replace")) + 64, written=max(limits))
 
 
 def _schema(names: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From what a model wrote to a label: strictly, or not at all."""
+"""Responses of endpoints: parsing, strict matching to labels, scores from log-probabilities."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from choose.models.endpoints.client import Reply
-from choose.models.endpoints.ledger import Alternatives, Paid, Usage
+from choose.models.endpoints.ledger import PaidAnswer, TokenLogprobs, Usage
 from choose.types import Answers, Counts, Floats, Status, Task
 
-# A longer text is an essay, and a label in it no answer.
-WORDS = 25
+# A label mentioned in a longer text is not counted as an answer.
+MAX_WORDS = 25
 
 
-_THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.S | re.I)
+_THINKING = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.S | re.I)
 
 
-_OPEN_THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>", re.I)
+_OPEN_THINKING = re.compile(r"\s*<(think|thinking|reasoning)>", re.I)
 
 
-_LEAD = re.compile(
+_PREFIX = re.compile(
     r"^(the )?(best |correct |right )?"
     r"(label|category|class|answer|output|intent)( is)?\s*[:=\-]?\s+",
     re.I,
 )
 
 
-_NOT = re.compile(
+_NEGATION = re.compile(
     r"\b(not|no|nor|never|neither|either|or|unless|except|without|rather|instead)\b|n['\u2019]t\b",
     re.I,
 )
@@ -55,20 +55,17 @@ _EDGE = re.compile(rf"^[{_MARKS}#>(\[{{.,:;!?]+|[{_MARKS})\]}}.,:;!?]+$")
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Reads answers to one task.
-
-    `names` is whether labels may be written as they read; they may always be written as they are.
-    """
+class LabelParser:
+    """Matches answers to the labels of a task, by the label itself or its name."""
 
     task: Task
 
-    def read(self, paid: Paid) -> tuple[str | None, Status]:
-        """Return the label, or None and why there is none."""
+    def parse(self, paid: PaidAnswer) -> tuple[str | None, Status]:
+        """Return the label, or None, with the status."""
         if paid.refusal or paid.finish == "content_filter":
             return None, "refused"
-        text = _THOUGHT.sub("", paid.content, count=1).strip()
-        if _OPEN_THOUGHT.match(text):  # it was still thinking
+        text = _THINKING.sub("", paid.content, count=1).strip()
+        if _OPEN_THINKING.match(text):  # cut within its reasoning
             return None, "cut" if paid.finish == "length" else "empty"
         if (label := self._structured(text)) is not None:
             return label, "ok"
@@ -81,79 +78,79 @@ class Reader:
         return None, "refused" if _REFUSAL.search(text) else "off-list"
 
     @cached_property
-    def _known(self) -> dict[str, str]:
-        """Return every way to write a label; a name wins over another label's own spelling."""
+    def _spellings(self) -> dict[str, str]:
+        """Return the label of each accepted spelling; ambiguous spellings are left out."""
         labels = zip(self.task.labels, self.task.names, strict=True)
         pairs = [(label, label) for label in self.task.labels] + [(n, la) for la, n in labels]
-        ways: dict[str, set[str]] = {}
+        spellings: dict[str, set[str]] = {}
         for written, label in pairs:
-            ways.setdefault(_plainly(written), set()).add(label)
-        return {way: labels.pop() for way, labels in ways.items() if len(labels) == 1 and way}
+            spellings.setdefault(_normalised(written), set()).add(label)
+        return {key: labels.pop() for key, labels in spellings.items() if len(labels) == 1 and key}
 
     @cached_property
     def _mention(self) -> re.Pattern[str]:
-        # The longest first, so that "lost card" is not read as "card".
-        ways = sorted(self._known, key=len, reverse=True)
-        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, ways))})(?!\w)")
+        # Longest first, so that "lost card" is not read as "card".
+        spellings = sorted(self._spellings, key=len, reverse=True)
+        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, spellings))})(?!\w)")
 
     def _structured(self, text: str) -> str | None:
-        """Read a JSON object, fenced or not, that holds one label."""
+        """Parse a JSON object, fenced or not, with one label."""
         start, end = text.find("{"), text.rfind("}")
         if start < 0 or end < start or len(text) - (end - start) > 40:
             return None
         try:
-            found = json.loads(text[start : end + 1])
+            answer = json.loads(text[start : end + 1])
         except ValueError:
             return None
-        value = found.get("label") if len(found) != 1 else next(iter(found.values()))
+        value = answer.get("label") if len(answer) != 1 else next(iter(answer.values()))
         return self._exactly(value) if isinstance(value, str) else None
 
     def _plain(self, text: str) -> str | None:
         lines = [line for line in text.splitlines() if line.strip()]
         for candidate in (text, lines[0], lines[-1]) if lines else ():
             bare = _EDGE.sub("", candidate)
-            for form in (bare, _EDGE.sub("", _LEAD.sub("", bare))):
+            for form in (bare, _EDGE.sub("", _PREFIX.sub("", bare))):
                 if (label := self._exactly(form)) is not None:
                     return label
         return self._only_mention(text)
 
     def _exactly(self, text: str) -> str | None:
-        return self._known.get(_plainly(text))
+        return self._spellings.get(_normalised(text))
 
     def _only_mention(self, text: str) -> str | None:
-        plain = _plainly(text)
-        if not self._known or len(plain.split()) > WORDS:
+        plain = _normalised(text)
+        if not self._spellings or len(plain.split()) > MAX_WORDS:
             return None
         rest = self._mention.sub(" ", plain)
-        labels = {self._known[way] for way in self._mention.findall(plain)}
-        return labels.pop() if len(labels) == 1 and not _NOT.search(rest) else None
+        labels = {self._spellings[spelling] for spelling in self._mention.findall(plain)}
+        return labels.pop() if len(labels) == 1 and not _NEGATION.search(rest) else None
 
 
-def _plainly(text: str) -> str:
-    """Return a text as labels are compared: one case, words apart by single spaces, no edges."""
+def _normalised(text: str) -> str:
+    """Return a text in lower case, with single spaces and without quotes or punctuation around."""
     bare = _EDGE.sub("", text)
     return " ".join(re.sub(r"[\s_\-]+", " ", bare or text).casefold().split())
 
 
-# No label is ever impossible; scores must be finite.
-LEAST = 1e-6
+# Added to every probability, because scores must be finite.
+MIN_PROBABILITY = 1e-6
 
 
 def label_scores(
-    odds: Alternatives, content: str, written: str, names: Sequence[str], chosen: int
+    odds: TokenLogprobs, content: str, written: str, names: Sequence[str], chosen: int
 ) -> Floats | None:
-    """Return (labels,) log-probabilities, or None where the tokens are not those of the answer.
+    """Return (labels,) log-probabilities, or None if the tokens do not spell the answer.
 
-    A server lists a few alternatives to each token. An alternative that other labels begin with
-    gives them its share; what no label of the list accounts for is spread over all of them. So the
-    chosen label's figure is exact and the others' are estimates.
+    A server lists a few alternatives to each token. The probability of an alternative is divided
+    among the labels that continue with it, and the remaining probability among all labels. So the
+    chosen label's probability is exact and the others are estimates.
 
     Args:
         odds: the tokens with their log-probabilities and alternatives.
         content: the whole answer.
-        written: the chosen label as it stands in the content.
+        written: the chosen label as spelled in the content.
         names: all labels as the model would write them.
-        chosen: which of them was.
+        chosen: the index of the chosen label.
     """
     start = content.rfind(written)
     if not written or start < 0 or "".join(t for t, _, _ in odds)[: len(content)] != content:
@@ -163,20 +160,22 @@ def label_scores(
     for token, logprob, others in odds:
         if start - len(token) < place < end and place + len(token) > start:
             for other, other_logprob in others:
-                heirs = _heirs(content[:place] + other, head, names) if other != token else []
-                for heir in heirs:
-                    mass[heir] += path * math.exp(other_logprob) / len(heirs)
+                if other == token:
+                    continue
+                matches = _continuations(content[:place] + other, head, names)
+                for match in matches:
+                    mass[match] += path * math.exp(other_logprob) / len(matches)
             path *= math.exp(logprob)
         place += len(token)
     mass[chosen] += path
     rest = max(0.0, 1.0 - float(mass.sum()))
-    shared = mass + rest / len(names) + LEAST
+    shared = mass + rest / len(names) + MIN_PROBABILITY
     scores: Floats = np.log(shared / shared.sum())
     return scores
 
 
-def _heirs(text: str, head: str, names: Sequence[str]) -> list[int]:
-    """Return the labels that a text, up to an alternative token, can still become."""
+def _continuations(text: str, head: str, names: Sequence[str]) -> list[int]:
+    """Return the indices of labels that can continue the text up to an alternative token."""
     return [
         number
         for number, name in enumerate(names)
@@ -185,33 +184,33 @@ def _heirs(text: str, head: str, names: Sequence[str]) -> list[int]:
     ]
 
 
-# No label is this long; what a server adds beyond it is not worth keeping.
-LONGEST = 4_000
+# Longer than any label; the rest of an answer is not stored.
+MAX_CHARACTERS = 4_000
 
 
-# Alternatives below this log-probability cannot change a score that anyone would read.
-FLOOR = math.log(1e-6)
+# Alternatives below this log-probability do not change a score noticeably.
+MIN_LOGPROB = math.log(1e-6)
 
 
-def paid_from(reply: Reply) -> Paid:
-    """Read the first choice and the counts; what is missing or no figure is None."""
+def parse_reply(reply: Reply) -> PaidAnswer:
+    """Read the first choice and the token counts; missing or invalid values become None."""
     choice = _first(reply.payload.get("choices"))
     message = _mapping(choice.get("message"))
     finish, refusal = choice.get("finish_reason"), message.get("refusal")
-    return Paid(
+    return PaidAnswer(
         content=_text(message.get("content")),
-        refusal=refusal[:LONGEST] if isinstance(refusal, str) and refusal else None,
+        refusal=refusal[:MAX_CHARACTERS] if isinstance(refusal, str) and refusal else None,
         finish=finish if isinstance(finish, str) else "stop",
-        usage=usage_from(reply.payload.get("usage")),
+        usage=parse_usage(reply.payload.get("usage")),
         seconds=reply.seconds,
-        odds=_odds(choice.get("logprobs")),
+        odds=_logprobs(choice.get("logprobs")),
         when=time.time(),
         model=str(reply.payload.get("model") or "")[:200] or None,
     )
 
 
-def usage_from(given: Any) -> Usage:
-    """Read the counts; reasoning that a server hides from `completion_tokens` is added."""
+def parse_usage(given: Any) -> Usage:
+    """Read the token counts; adds reasoning that `completion_tokens` leaves out."""
     counts = _mapping(given)
     read, written = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
     hidden = _count(_mapping(counts.get("completion_tokens_details")).get("reasoning_tokens"))
@@ -227,18 +226,18 @@ def usage_from(given: Any) -> Usage:
     return Usage(read=read, cached=cached, written=written, hidden=hidden)
 
 
-def _odds(given: Any) -> Alternatives | None:
+def _logprobs(given: Any) -> TokenLogprobs | None:
     content = _mapping(given).get("content")
     if not isinstance(content, list) or not content:
         return None
-    found = []
+    tokens = []
     for token in content[:200]:
         this = _pair(token)
         if this is None:
             return None
         others = [_pair(other) for other in _mapping(token).get("top_logprobs") or []]
-        found.append((*this, tuple(pair for pair in others if pair and pair[1] > FLOOR)))
-    return tuple(found)
+        tokens.append((*this, tuple(pair for pair in others if pair and pair[1] > MIN_LOGPROB)))
+    return tuple(tokens)
 
 
 def _pair(given: Any) -> tuple[str, float] | None:
@@ -249,10 +248,10 @@ def _pair(given: Any) -> tuple[str, float] | None:
 
 
 def _text(content: Any) -> str:
-    """Return the text of a message, which some servers write in parts."""
+    """Return the text of a message; some servers split it into parts."""
     if isinstance(content, list):
         content = "".join(str(_mapping(part).get("text") or "") for part in content)
-    return content[:LONGEST] if isinstance(content, str) else ""
+    return content[:MAX_CHARACTERS] if isinstance(content, str) else ""
 
 
 def _first(choices: Any) -> Mapping[str, Any]:
@@ -269,20 +268,20 @@ def _count(given: Any) -> int | None:
     return int(given) if whole else None
 
 
-class Row(NamedTuple):
-    """What became of one item; `paid` is None where no answer could be had."""
+class RowAnswer(NamedTuple):
+    """The label of one item; `paid` is None if no answer was received."""
 
     label: str | None
     status: Status
-    paid: Paid | None = None
+    paid: PaidAnswer | None = None
 
 
-def answers_of(
-    rows: Sequence[Row], labels: Sequence[str], names: Sequence[str], **facts: Any
+def collect_answers(
+    rows: Sequence[RowAnswer], labels: Sequence[str], names: Sequence[str], **facts: Any
 ) -> Answers:
-    """Lay the rows out as columns; a column that the server did not fill is None.
+    """Combine rows into columns; a column is None if the server did not report it for every row.
 
-    A row without an answer has read and written nothing, and has no latency (NaN).
+    A row without an answer has zero tokens and a latency of NaN.
     """
     usages = [row.paid.usage if row.paid else None for row in rows]
     return Answers(
@@ -290,7 +289,7 @@ def answers_of(
         status=tuple(row.status for row in rows),
         scores=_scores(rows, labels, names),
         tokens_in=_counts([u.read if u else 0 for u in usages]),
-        # Servers without a prefix cache do not speak of it.
+        # Servers without a prefix cache do not report it.
         tokens_cached=_cached([u.cached if u else 0 for u in usages]),
         tokens_out=_counts([u.written if u else 0 for u in usages]),
         latency=np.array([row.paid.seconds if row.paid else np.nan for row in rows]),
@@ -309,22 +308,24 @@ def _cached(counts: Sequence[int | None]) -> Counts | None:
     return np.array([count or 0 for count in counts], dtype=np.int64)
 
 
-def _scores(rows: Sequence[Row], labels: Sequence[str], names: Sequence[str]) -> Floats | None:
-    """Return (rows, labels) scores where the server gives any; equal ones where a row has none."""
-    found = [_score(row, labels, names) for row in rows]
-    if all(score is None for score in found):
+def _scores(
+    rows: Sequence[RowAnswer], labels: Sequence[str], names: Sequence[str]
+) -> Floats | None:
+    """Return (rows, labels) scores, uniform for rows without any; None if no row has one."""
+    scores = [_score(row, labels, names) for row in rows]
+    if all(score is None for score in scores):
         return None
-    equal = np.full(len(labels), -np.log(len(labels)))
-    return np.stack([equal if score is None else score for score in found])
+    uniform = np.full(len(labels), -np.log(len(labels)))
+    return np.stack([uniform if score is None else score for score in scores])
 
 
-def _score(row: Row, labels: Sequence[str], names: Sequence[str]) -> Floats | None:
+def _score(row: RowAnswer, labels: Sequence[str], names: Sequence[str]) -> Floats | None:
     if row.label is None or row.paid is None or row.paid.odds is None:
         return None
     chosen, content = labels.index(row.label), row.paid.content
-    for ways in (names, labels):
-        place = content.lower().rfind(ways[chosen].lower())
+    for spellings in (names, labels):
+        place = content.lower().rfind(spellings[chosen].lower())
         if place >= 0:
-            written = content[place : place + len(ways[chosen])]
-            return label_scores(row.paid.odds, content, written, ways, chosen)
+            written = content[place : place + len(spellings[chosen])]
+            return label_scores(row.paid.odds, content, written, spellings, chosen)
     return None

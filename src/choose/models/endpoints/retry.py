@@ -1,4 +1,4 @@
-"""What can go wrong with a request, and what that means for the next one."""
+"""Why requests fail and when they are sent again: faults, retries, rate limit, breaker."""
 
 from __future__ import annotations
 
@@ -10,70 +10,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
-
-
-class GivenUp(Exception):
-    """The server has failed every trial request between ever longer pauses."""
-
-
-@dataclass
-class Breaker:
-    """Counts failures in a row over all requests of an endpoint.
-
-    After `most` of them the circuit opens: nothing goes but one trial request at a time, each
-    after the next of `pauses` (seconds). When the last one fails too, the endpoint is given up,
-    and only tried again after `rest` seconds.
-    """
-
-    most: int
-    pauses: tuple[float, ...] = (2.0, 5.0, 15.0, 30.0)
-    rest: float = 60.0
-    failures: int = 0
-    trials: int = 0
-    closed: bool = True
-    _given_up_at: float | None = None
-    _gate: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @asynccontextmanager
-    async def passage(self) -> AsyncIterator[None]:
-        """Let a request through, or hold it until a trial request has got an answer.
-
-        Raises:
-            GivenUp: if none did.
-        """
-        if self.closed:
-            yield
-            return
-        async with self._gate:
-            trying = not self.closed
-            if trying:
-                await self._pause()
-                yield
-        if not trying:
-            yield
-
-    def answered(self) -> None:
-        """Close the circuit."""
-        self.failures, self.trials, self.closed, self._given_up_at = 0, 0, True, None
-
-    def failed(self) -> None:
-        """Count a failure; open the circuit after too many, give up after the last trial."""
-        self.failures += 1
-        if not self.closed:
-            self.trials += 1
-            if self.trials >= len(self.pauses):
-                self._given_up_at = time.monotonic()
-        elif self.failures >= self.most:
-            self.closed, self.trials = False, 0
-
-    async def _pause(self) -> None:
-        if self._given_up_at is not None:
-            if time.monotonic() - self._given_up_at < self.rest:
-                raise GivenUp
-            self._given_up_at, self.trials = None, len(self.pauses) - 1
-            return
-        await asyncio.sleep(self.pauses[self.trials])
-
 
 Kind = Literal["wait", "unsure", "fatal", "rejected", "too-long", "refused"]
 
@@ -88,7 +24,7 @@ _TOO_LONG = re.compile(
 _FILTER = re.compile(r"content[ _-]?(filter|policy|management)|safety|moderation", re.I)
 
 
-_BROKE = re.compile(
+_NO_CREDIT = re.compile(
     r"insufficient[ _]quota|billing|credit balance|payment|exceeded your .*quota", re.I
 )
 
@@ -96,92 +32,122 @@ _BROKE = re.compile(
 _TLS = re.compile(r"certificate|SSL|TLS", re.I)
 
 
-# Turned away at the door, before any model was asked.
+# The server rejected the request before the model ran.
 WAIT = frozenset({409, 425, 429, 503, 529})
 
 
-# Something broke or took too long, and a gateway does not say whether the model had worked by then.
+# The server failed or timed out; whether the model had run by then is unknown.
 UNSURE = frozenset({408, 500, 502, 504, 520, 521, 522, 523, 524})
 
 
-class Fault(Exception):
-    """A request without an answer.
+class RequestFault(Exception):
+    """A request that got no answer.
 
     Attributes:
-        kind: ``wait``: ask again later, nothing was billed. ``unsure``: the same, but it may have
-            been billed. ``fatal``: no request to this endpoint can work. ``rejected``: something
-            in the request is not taken. ``too-long``: it does not fit the model. ``refused``: the
-            server will not answer this text.
-        said: the server's own words, without keys.
-        pause: seconds after which the server wants to be asked again.
-        unreachable: no server was found at all.
+        kind: ``wait``: retry later, nothing was billed. ``unsure``: the same, but it may have been
+            billed. ``fatal``: no request to this endpoint can work. ``rejected``: the server does
+            not accept a parameter. ``too-long``: the prompt exceeds the context. ``refused``: the
+            server does not answer this text.
+        message: the server's own error message, without API keys.
+        retry_after: seconds after which the server accepts a retry.
+        unreachable: whether the connection failed.
     """
 
     def __init__(
         self,
         kind: Kind,
-        said: str,
+        message: str,
         *,
-        pause: float | None = None,
+        retry_after: float | None = None,
         status: int | None = None,
         unreachable: bool = False,
     ) -> None:
-        super().__init__(said)
+        super().__init__(message)
         self.kind: Kind = kind
-        self.said, self.pause, self.status = said, pause, status
+        self.message, self.retry_after, self.status = message, retry_after, status
         self.unreachable = unreachable
 
     @property
     def may_be_billed(self) -> bool:
-        """Return whether a provider may charge for it although it is no answer.
+        """Return whether a provider may charge for the request.
 
-        A content filter and a limit of the input are found by processing a text. Azure says so of
+        Content filters and context limits are applied after a text was processed. Azure bills for
         both: https://learn.microsoft.com/azure/ai-services/openai/how-to/manage-costs
         """
         if self.kind == "too-long":
-            return self.status != 413  # a body that was not read
+            return self.status != 413  # the server did not read the body
         return self.kind in ("unsure", "refused")
 
 
-def of_status(status: int, said: str, pause: float | None) -> Fault:
-    """Return what an HTTP status other than 200 means."""
-    told = f"HTTP {status}: {said}" if said else f"HTTP {status}"
-    if status in (402, 429, 403) and _BROKE.search(said):
-        return Fault("fatal", f"the account is out of credit or quota ({told})", status=status)
-    if status == 413 or (status in (400, 422, 500) and _TOO_LONG.search(said)):
-        return Fault("too-long", told, status=status)
-    if status in (400, 422) and _FILTER.search(said):
-        return Fault("refused", told, status=status)
+def fault_from_status(status: int, message: str, retry_after: float | None) -> RequestFault:
+    """Classify an HTTP status other than 200."""
+    text = f"HTTP {status}: {message}" if message else f"HTTP {status}"
+    if status in (402, 429, 403) and _NO_CREDIT.search(message):
+        return RequestFault(
+            "fatal", f"the account is out of credit or quota ({text})", status=status
+        )
+    if status == 413 or (status in (400, 422, 500) and _TOO_LONG.search(message)):
+        return RequestFault("too-long", text, status=status)
+    if status in (400, 422) and _FILTER.search(message):
+        return RequestFault("refused", text, status=status)
     if status in (400, 422):
-        return Fault("rejected", told, status=status)
+        return RequestFault("rejected", text, status=status)
     if status in WAIT:
-        return Fault("wait", told, pause=pause, status=status)
+        return RequestFault("wait", text, retry_after=retry_after, status=status)
     if status in UNSURE:
-        return Fault("unsure", told, pause=pause, status=status)
-    return Fault("fatal", told, status=status)
+        return RequestFault("unsure", text, retry_after=retry_after, status=status)
+    return RequestFault("fatal", text, status=status)
 
 
-def of_error_in_200(code: int | None, said: str) -> Fault:
-    """Return what an error object means that came with HTTP 200; `code` is a status it names.
+def fault_from_payload(code: int | None, message: str) -> RequestFault:
+    """Classify an error object sent with HTTP 200; `code` is the HTTP status it names, if any.
 
-    Without one it may pass, and whether it was billed is not known.
+    Without a code it is retried, and may have been billed.
     """
     if code is None:
-        kind: Kind = "too-long" if _TOO_LONG.search(said) else "unsure"
-        return Fault(kind, f"it answered HTTP 200 with an error: {said}")
-    fault = of_status(code, said, None)
+        kind: Kind = "too-long" if _TOO_LONG.search(message) else "unsure"
+        return RequestFault(kind, f"it answered HTTP 200 with an error: {message}")
+    fault = fault_from_status(code, message, None)
     kind = "unsure" if fault.kind == "wait" and code != 429 else fault.kind
-    return Fault(kind, f"{fault.said}, sent with HTTP 200", status=code)
+    return RequestFault(kind, f"{fault.message}, sent with HTTP 200", status=code)
 
 
-def of_connection(said: str, sent: bool) -> Fault:
-    """Return what a connection that failed means; `sent` where the request had left."""
-    if _TLS.search(said):
-        return Fault("fatal", f"the secure connection failed ({said})")
-    return Fault("unsure" if sent else "wait", said, unreachable=not sent)
+def fault_from_connection(message: str, sent: bool) -> RequestFault:
+    """Classify a failed connection; `sent` is whether the request was sent before it failed."""
+    if _TLS.search(message):
+        return RequestFault("fatal", f"the secure connection failed ({message})")
+    return RequestFault("unsure" if sent else "wait", message, unreachable=not sent)
 
 
-# A minute's allowance is spent at most this fast, in shares of it: a burst of ten seconds' worth.
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When failed requests are sent again: exponential back-off with jitter, in seconds.
+
+    `attempts` bounds the failures of one request, `max_total` the time spent waiting for it.
+    """
+
+    attempts: int = 8
+    initial: float = 0.5
+    max_pause: float = 30.0
+    max_total: float = 600.0
+
+    def pause(self, attempt: int, rng: random.Random) -> float:
+        """Return the pause after the given attempt, counted from 1."""
+        full = min(self.max_pause, self.initial * 2.0 ** min(attempt - 1, 20))
+        return full * rng.uniform(0.5, 1.0)
+
+
+@dataclass
+class RetryState:
+    """Attempts and failures of one request; a rate limit is an attempt but no failure."""
+
+    policy: RetryPolicy
+    failures: int = 0
+    attempts: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+
+# Capacity of a bucket as a share of a minute's limit: bursts of ten seconds' worth.
 BURST = 1 / 6
 
 
@@ -191,82 +157,82 @@ _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-class Allowance:
-    """A bucket that a minute fills: requests or tokens."""
+class TokenBucket:
+    """A token bucket for a limit per minute; without a limit it never waits."""
 
     def __init__(self, per_minute: float | None) -> None:
         self.per_minute = per_minute
-        self._level = self._most
-        self._then = time.monotonic()
+        self._level = self._capacity
+        self._updated = time.monotonic()
 
     @property
-    def _most(self) -> float:
+    def _capacity(self) -> float:
         return max(1.0, (self.per_minute or 0.0) * BURST)
 
     def wait(self, count: float) -> float:
-        """Return the seconds until `count` may be taken; a count beyond the bucket waits for it."""
+        """Return the seconds until `count` may be taken; at most those to fill the bucket."""
         if self.per_minute is None:
             return 0.0
-        self._fill()
-        lacking = min(count, self._most) - self._level
-        return max(0.0, lacking * 60 / self.per_minute)
+        self._refill()
+        missing = min(count, self._capacity) - self._level
+        return max(0.0, missing * 60 / self.per_minute)
 
     def take(self, count: float) -> None:
-        """Take what was waited for."""
+        """Take `count` from the bucket."""
         self._level -= count
 
-    def learn(self, limit: float | None, left: float | None) -> None:
-        """Heed what the server says it allows in a minute and has left for us."""
+    def update(self, limit: float | None, remaining: float | None) -> None:
+        """Lower the limit per minute and the level to what the server reports."""
         if limit is not None and limit > 0 and (self.per_minute is None or limit < self.per_minute):
-            self._fill()
+            self._refill()
             self.per_minute = limit
-            self._level = min(self._level, self._most)
-        if left is not None and self.per_minute is not None:
-            self._level = min(self._level, left)
+            self._level = min(self._level, self._capacity)
+        if remaining is not None and self.per_minute is not None:
+            self._level = min(self._level, remaining)
 
-    def _fill(self) -> None:
+    def _refill(self) -> None:
         now = time.monotonic()
-        grown = (now - self._then) * (self.per_minute or 0.0) / 60
-        self._level, self._then = min(self._most, self._level + grown), now
+        refilled = (now - self._updated) * (self.per_minute or 0.0) / 60
+        self._level, self._updated = min(self._capacity, self._level + refilled), now
 
 
-class Pace:
-    """The turns of one endpoint's requests."""
+class RateLimit:
+    """Limits one endpoint's requests and tokens per minute."""
 
     def __init__(self, requests: float | None, tokens: float | None) -> None:
-        self.requests, self.tokens = Allowance(requests), Allowance(tokens)
+        self.requests, self.tokens = TokenBucket(requests), TokenBucket(tokens)
         self._held_until = 0.0
 
-    async def turn(self, tokens: float) -> None:
-        """Wait until a request of about so many tokens may go."""
+    async def acquire(self, tokens: float) -> None:
+        """Wait until a request of about `tokens` tokens may be sent."""
         while (wait := self._wait(tokens)) > 0:
             await asyncio.sleep(wait)
         self.requests.take(1)
         self.tokens.take(tokens)
 
     def hold(self, seconds: float) -> None:
-        """Let nothing go for some seconds."""
+        """Send nothing for `seconds`."""
         self._held_until = max(self._held_until, time.monotonic() + seconds)
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Heed the rate-limit headers of an answer, in any of the usual spellings."""
-        for what, allowance in (("requests", self.requests), ("tokens", self.tokens)):
-            left = _figure(headers, f"x-ratelimit-remaining-{what}")
-            allowance.learn(_figure(headers, f"x-ratelimit-limit-{what}"), left)
-            reset = headers.get(f"x-ratelimit-reset-{what}")
-            if left is not None and left < 1 and reset is not None:
-                self.hold(min(seconds_of(reset) or 0.0, 60.0))
-        left = _figure(headers, "ratelimit-remaining")
-        reset = headers.get("ratelimit-reset")
-        if left is not None and left < 1 and reset is not None:
-            self.hold(min(seconds_of(reset) or 0.0, 60.0))
+    def update(self, headers: Mapping[str, str]) -> None:
+        """Apply the rate-limit headers of a response, in any of the usual spellings."""
+        for what, bucket in (("requests", self.requests), ("tokens", self.tokens)):
+            remaining = _number(headers, f"x-ratelimit-remaining-{what}")
+            bucket.update(_number(headers, f"x-ratelimit-limit-{what}"), remaining)
+            self._hold_if_spent(remaining, headers.get(f"x-ratelimit-reset-{what}"))
+        remaining = _number(headers, "ratelimit-remaining")
+        self._hold_if_spent(remaining, headers.get("ratelimit-reset"))
+
+    def _hold_if_spent(self, remaining: float | None, reset: str | None) -> None:
+        if remaining is not None and remaining < 1 and reset is not None:
+            self.hold(min(parse_duration(reset) or 0.0, 60.0))
 
     def _wait(self, tokens: float) -> float:
         held = self._held_until - time.monotonic()
         return max(held, self.requests.wait(1), self.tokens.wait(tokens))
 
 
-def seconds_of(text: str) -> float | None:
+def parse_duration(text: str) -> float | None:
     """Read ``1s``, ``6m0s``, ``120ms`` or ``12.5`` as seconds."""
     text = text.strip().lower()
     parts = _SPAN.findall(text)
@@ -278,35 +244,71 @@ def seconds_of(text: str) -> float | None:
         return None
 
 
-def _figure(headers: Mapping[str, str], name: str) -> float | None:
+def _number(headers: Mapping[str, str], name: str) -> float | None:
     try:
         return float(headers[name])
     except (KeyError, ValueError):
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a request is tried again; seconds.
-
-    `attempts` bounds failures of one request, `longest` the time that the server may make it wait.
-    """
-
-    attempts: int = 8
-    first: float = 0.5
-    most: float = 30.0
-    longest: float = 600.0
-
-    def pause(self, turn: int, chance: random.Random) -> float:
-        """Return the exponential back-off after the n-th failure, with jitter."""
-        return min(self.most, self.first * 2.0 ** min(turn - 1, 20)) * chance.uniform(0.5, 1.0)
+class CircuitOpen(Exception):
+    """Every trial request failed, so the endpoint is given up."""
 
 
 @dataclass
-class Trouble:
-    """What one request has been through."""
+class CircuitBreaker:
+    """Counts consecutive failures over all requests of an endpoint.
 
-    patience: Patience
+    After `max_failures` the circuit opens: one trial request is sent at a time, each after the next
+    of `pauses` (seconds). If the last one fails, the endpoint is given up, and only tried again
+    after `reset_after` seconds.
+    """
+
+    max_failures: int
+    pauses: tuple[float, ...] = (2.0, 5.0, 15.0, 30.0)
+    reset_after: float = 60.0
     failures: int = 0
-    turns: int = 0
-    since: float = field(default_factory=time.monotonic)
+    trials: int = 0
+    closed: bool = True
+    _given_up_at: float | None = None
+    _trial_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @asynccontextmanager
+    async def passage(self) -> AsyncIterator[None]:
+        """Let a request through, or hold it until a trial request has got an answer.
+
+        Raises:
+            GivenUp: if none did.
+        """
+        if self.closed:
+            yield
+            return
+        async with self._trial_lock:
+            trial = not self.closed
+            if trial:
+                await self._pause()
+                yield
+        if not trial:
+            yield
+
+    def answered(self) -> None:
+        """Record an answer: close the circuit."""
+        self.failures, self.trials, self.closed, self._given_up_at = 0, 0, True, None
+
+    def failed(self) -> None:
+        """Record a failure; open the circuit after too many, give up after the last trial."""
+        self.failures += 1
+        if not self.closed:
+            self.trials += 1
+            if self.trials >= len(self.pauses):
+                self._given_up_at = time.monotonic()
+        elif self.failures >= self.max_failures:
+            self.closed, self.trials = False, 0
+
+    async def _pause(self) -> None:
+        if self._given_up_at is not None:
+            if time.monotonic() - self._given_up_at < self.reset_after:
+                raise CircuitOpen
+            self._given_up_at, self.trials = None, len(self.pauses) - 1
+            return
+        await asyncio.sleep(self.pauses[self.trials])

@@ -1,4 +1,4 @@
-"""The endpoints of one command: who may be asked, and the loop in which they are."""
+"""The endpoints of one command, their ledger, and the event loop that runs their requests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from choose.errors import ModelError, did_you_mean
-from choose.models.endpoints.channel import REPEAT, Line, Means, Stopped
+from choose.models.endpoints.channel import REPEAT, ChannelStopped, RequestChannel, SessionResources
 from choose.models.endpoints.ledger import Ledger
-from choose.models.endpoints.retry import Patience
+from choose.models.endpoints.retry import RetryPolicy
 from choose.models.endpoints.settings import Endpoint
 from choose.models.hardware.environment import cache_dir
 from choose.models.weights.spec import PREFIX
@@ -25,17 +25,16 @@ from choose.progress import TimeLimitReached, seconds_left
 T = TypeVar("T")
 
 
-# What is in flight when a person interrupts or the time is over has been paid for; so many seconds
-# it may take to come in.
+# Seconds to wait for requests in flight after an interruption or the time limit: they are paid for.
 DRAIN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The requests of a session, as they stand whenever it is looked at.
+    """A live view of a session's requests.
 
     Attributes:
-        planned: requests at most, as forecast.
+        planned: most requests, as forecast.
     """
 
     session: Session
@@ -48,37 +47,37 @@ class Traffic:
 
     @property
     def reused(self) -> int:
-        """Return how many answers had been paid for before."""
-        return sum(line.reused for line in self.session.lines.values())
+        """Return how many answers came from the cache."""
+        return sum(channel.reused for channel in self.session.channels.values())
 
     @property
     def retried(self) -> int:
-        """Return how many requests were put again after a failure."""
-        return sum(line.retried for line in self.session.lines.values())
+        """Return how many requests were sent again after a failure."""
+        return sum(channel.retried for channel in self.session.channels.values())
 
 
 class Session:
-    """Every endpoint of a study, one ledger of money, one loop in a thread of its own.
+    """The endpoints of a study, one ledger of money, and one event loop in its own thread.
 
-    The loop has its own thread so that notebooks, which run one already, can use it too.
+    The loop has its own thread because notebooks already run one in theirs.
     """
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], means: Means) -> None:
-        self.endpoints, self.means = dict(endpoints), means
-        self.lines: dict[str, Line] = {}
+    def __init__(self, endpoints: Mapping[str, Endpoint], resources: SessionResources) -> None:
+        self.endpoints, self.resources = dict(endpoints), resources
+        self.channels: dict[str, RequestChannel] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     @property
     def ledger(self) -> Ledger:
-        """Return the one ledger."""
-        return self.means.ledger
+        """Return the ledger that all endpoints share."""
+        return self.resources.ledger
 
     def endpoint(self, name: str) -> Endpoint:
         """Return an endpoint's settings.
 
         Raises:
-            ModelError: if the study has none of that name.
+            ModelError: if the study has no endpoint of that name.
         """
         if name not in self.endpoints:
             known = ", ".join(self.endpoints) or "none"
@@ -88,28 +87,28 @@ class Session:
             )
         return self.endpoints[name]
 
-    def line(self, name: str) -> Line:
-        """Return the line to an endpoint, opened once."""
-        if name not in self.lines:
-            self.lines[name] = Line(name, self.endpoint(name), self.means)
-        return self.lines[name]
+    def channel(self, name: str) -> RequestChannel:
+        """Return the channel of an endpoint, made on first use."""
+        if name not in self.channels:
+            self.channels[name] = RequestChannel(name, self.endpoint(name), self.resources)
+        return self.channels[name]
 
     def traffic(self, planned: int) -> Traffic:
-        """Return a view of what is sent, of at most so many requests."""
+        """Return a live view of the requests, with the forecast of their number."""
         return Traffic(self, planned)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` in the loop and wait for it, until the caller's time limit.
+        """Run `work` in the event loop and wait for it, until the caller's time limit.
 
-        When that time is over, or at an interruption, nothing more is asked; what is in flight may
-        come in. Answers that were paid for before are given even where no time is left.
+        At the limit or an interruption nothing more is sent, and requests in flight have `DRAIN`
+        seconds to finish. Cached answers are returned even if no time is left.
 
         Raises:
-            OutOfTime: if the time was over before everything was asked and answered.
+            TimeLimitReached: if the limit passed before every request was answered.
         """
         left = seconds_left()
-        for line in self.lines.values():
-            line.stopped = left <= 0
+        for channel in self.channels.values():
+            channel.stopped = left <= 0
         future = asyncio.run_coroutine_threadsafe(work, self._running())
         try:
             return future.result(None if left == inf else min(left, threading.TIMEOUT_MAX))
@@ -117,8 +116,8 @@ class Session:
             self._drain(future)
             raise
         except TimeoutError:
-            return self._late(future)
-        except Stopped:  # there was no time from the beginning
+            return self._finish_late(future)
+        except ChannelStopped:  # no time was left at the start
             raise TimeLimitReached from None
 
     def close(self) -> None:
@@ -132,23 +131,23 @@ class Session:
         self._loop = None
 
     async def _finish(self) -> None:
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        for line in self.lines.values():
-            await line.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for channel in self.channels.values():
+            await channel.close()
 
-    def _late(self, future: Future[T]) -> T:
+    def _finish_late(self, future: Future[T]) -> T:
         self._drain(future)
         try:
             return future.result()
-        except (Stopped, CancelledError):
+        except (ChannelStopped, CancelledError):
             raise TimeLimitReached from None
 
     def _drain(self, future: Future[T]) -> None:
-        for line in self.lines.values():
-            self._running().call_soon_threadsafe(line.stop)
+        for channel in self.channels.values():
+            self._running().call_soon_threadsafe(channel.stop)
         try:
             wait([future], DRAIN)
         finally:
@@ -168,31 +167,31 @@ _CURRENT: ContextVar[Session | None] = ContextVar("choose_endpoints", default=No
 
 
 @contextmanager
-def connected(
+def connect_endpoints(
     endpoints: Mapping[str, Endpoint],
     *,
     max_usd: float | None = None,
     study: str = "",
-    patience: Patience | None = None,
+    retry_policy: RetryPolicy | None = None,
     transport: Any = None,
 ) -> Iterator[Session]:
-    """Make endpoints known to every strategy that is built or run inside the block.
+    """Make endpoints available to every strategy that is built or run inside the block.
 
     Args:
         endpoints: by the name in ``endpoint:NAME``.
-        max_usd: the most that may be spent inside the block.
-        study: names the study; answers of servers on this machine are reused in it only.
-        patience: how long failures are borne with.
+        max_usd: spending limit of the block, in dollars.
+        study: names the study; answers of servers on this machine are only reused in it.
+        retry_policy: when failed requests are sent again.
         transport: replaces the network, for tests.
     """
-    means = Means(
+    resources = SessionResources(
         ledger=Ledger(max_usd),
         folder=cache_dir() / "paid",
-        patience=patience or Patience(),
+        retry_policy=retry_policy or RetryPolicy(),
         transport=transport,
         study=study,
     )
-    session = Session(endpoints, means)
+    session = Session(endpoints, resources)
     token = _CURRENT.set(session)
     try:
         yield session
@@ -202,8 +201,8 @@ def connected(
 
 
 @contextmanager
-def repeated(repeat: int) -> Iterator[None]:
-    """Ask endpoints anew inside the block: a repeat never takes the answer of another one."""
+def repeated_requests(repeat: int) -> Iterator[None]:
+    """Send requests anew inside the block: a repeat never reuses the answer of another one."""
     token = REPEAT.set(repeat)
     try:
         yield
@@ -211,12 +210,12 @@ def repeated(repeat: int) -> Iterator[None]:
         REPEAT.reset(token)
 
 
-def current() -> Session:
-    """Return the session that a strategy runs in; outside of any, one that knows no endpoint."""
+def current_session() -> Session:
+    """Return the session that a strategy runs in; without one, a session without endpoints."""
     session = _CURRENT.get()
-    return session or Session({}, Means(ledger=Ledger(), folder=Path("paid")))
+    return session or Session({}, SessionResources(ledger=Ledger(), folder=Path("paid")))
 
 
 def endpoint_digest(spec: str) -> str:
-    """Return what identifies the model behind ``endpoint:NAME``."""
-    return current().endpoint(spec.removeprefix(PREFIX)).digest
+    """Return the digest of the settings that identify the model behind ``endpoint:NAME``."""
+    return current_session().endpoint(spec.removeprefix(PREFIX)).digest

@@ -1,4 +1,4 @@
-"""An endpoint as the study file describes it; the key itself is never part of it."""
+"""The settings of an endpoint in the study file, and its API key, which is never part of them."""
 
 from __future__ import annotations
 
@@ -16,36 +16,41 @@ from choose.errors import ModelError
 from choose.files import digest
 from choose.schema.costs import TokenPrices
 
-# Raise whenever a request for the same prompt is put or read in another way.
+# Raise whenever requests for the same prompt are written or read differently.
 PROTOCOL = 1
 
 
-# What looks like a key or an authorisation header, whosever it is.
+# What looks like an API key or an authorisation header.
 KEYLIKE = re.compile(r"(?i)(bearer\s+)[^\s\"',;]+|\b(sk|pk|gsk|hf|xai|key)[-_][A-Za-z0-9*_\-.]{6,}")
 
 
 _SECRET = re.compile(r"key|token|secret|password|passwd|signature|^sig$|auth|credential", re.I)
 
 
-_OWN = ("model", "messages", "stream", "n", "response_format", "logprobs", "top_logprobs")
+_RESERVED = ("model", "messages", "stream", "n", "response_format", "logprobs", "top_logprobs")
 
 
-# What servers call the limit of an answer, in tokens.
+# Names that servers use for the longest answer in tokens.
 LIMITS = ("max_tokens", "max_completion_tokens")
 
 
-# What can change an answer; the rest is who pays, how much, and how fast.
-_DECIDES = {"base_url", "model", "extra_body", "structured", "logprobs"}
+# Settings that can change an answer; the others are about keys, prices and speed.
+_IDENTITY = {
+    "base_url",
+    "model",
+    "extra_body",
+    "structured",
+    "logprobs",
+    "max_output_tokens",
+    "context",
+}
 
 
-_DECIDES |= {"max_output_tokens", "context"}
+# Letters and digits mixed without an underscore: a key pasted where a variable name belongs.
+_PASTED_KEY = re.compile(r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9]{16,}")
 
 
-# Letters and digits mixed, and no underscore: a key that was pasted where a name belongs.
-_PASTED = re.compile(r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9]{16,}")
-
-
-# What a request may hold although it is called like a key, such as max_tokens.
+# Names that match `_SECRET` but hold no secret, such as max_tokens.
 _HARMLESS = re.compile(r"tokens|tokeni[sz]er|cache_key|key_?words", re.I)
 
 
@@ -57,7 +62,7 @@ class Endpoint(BaseModel):
 
     Attributes:
         base_url: what ``/chat/completions`` is appended to; it usually ends in ``/v1``.
-        model: as the server calls it.
+        model: its name on the server.
         api_key_env: the environment variable, or line of ``.env``, that holds the key.
         api_key_header: the header that carries the bare key, such as ``api-key``; by default it
             goes as ``Authorization: Bearer``.
@@ -99,7 +104,7 @@ class Endpoint(BaseModel):
 
     @field_validator("base_url")
     @classmethod
-    def _usable(cls, url: str) -> str:
+    def _valid_url(cls, url: str) -> str:
         parts = urlsplit(url.strip())
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("write it as https://HOST/v1 or http://HOST:PORT/v1")
@@ -113,23 +118,23 @@ class Endpoint(BaseModel):
 
     @field_validator("api_key_env")
     @classmethod
-    def _name_of_a_variable(cls, name: str | None) -> str | None:
+    def _variable_name(cls, name: str | None) -> str | None:
         if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", name):
             raise ValueError("it must be the name of an environment variable, not the key itself")
-        if name is not None and _PASTED.fullmatch(name):
+        if name is not None and _PASTED_KEY.fullmatch(name):
             raise ValueError("it looks like a key itself; name a variable that holds it")
         return name
 
     @field_validator("extra_body")
     @classmethod
-    def _nothing_of_ours(cls, extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _no_reserved_names(cls, extra: Mapping[str, Any]) -> Mapping[str, Any]:
         for name in extra:
-            if name in _OWN:
+            if name in _RESERVED:
                 raise ValueError(f"{name!r} is set by choose")
         for name in LIMITS:
-            most = extra.get(name, 1)
-            if type(most) is not int or most < 1:
-                raise ValueError(f"{name!r} must be a whole number, 1 or more; it is {most!r}")
+            limit = extra.get(name, 1)
+            if type(limit) is not int or limit < 1:
+                raise ValueError(f"{name!r} must be a whole number, 1 or more; it is {limit!r}")
         secret = next(_secrets(extra), None)
         if secret is not None:
             raise ValueError(f"{secret!r} looks like a key; use api_key_env instead")
@@ -137,17 +142,17 @@ class Endpoint(BaseModel):
 
     @property
     def digest(self) -> str:
-        """Identify everything that can change an answer."""
-        return digest([PROTOCOL, self.model_dump(include=_DECIDES)])
+        """Identify the settings that can change an answer."""
+        return digest([PROTOCOL, self.model_dump(include=_IDENTITY)])
 
     @property
     def host(self) -> str:
-        """Return host and port, as a person is told where rows go."""
+        """Return host and port, for messages."""
         return urlsplit(self.base_url).netloc
 
     @property
-    def stays_here(self) -> bool:
-        """Return whether the server is this machine."""
+    def is_local(self) -> bool:
+        """Return whether the server is on this machine."""
         name = urlsplit(self.base_url).hostname or ""
         try:
             return ipaddress.ip_address(name).is_loopback
@@ -156,7 +161,7 @@ class Endpoint(BaseModel):
 
     @property
     def prices(self) -> TokenPrices | None:
-        """Return what tokens cost; None, which is not zero, unless both ways are priced."""
+        """Return prices of tokens; None, which is not zero, unless input and output have one."""
         if self.usd_per_million_in is None or self.usd_per_million_out is None:
             return None
         return TokenPrices(
@@ -167,7 +172,7 @@ class Endpoint(BaseModel):
 
 
 def _secrets(value: Any, name: str = "") -> Iterator[str]:
-    """Yield the names, at any depth, of what looks like a key by its name or its form."""
+    """Yield the names, at any depth, of values that look like an API key by name or form."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _secrets(inner, str(key))
@@ -183,11 +188,11 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:
 HIDDEN = "[key]"
 
 
-def key_of(name: str, endpoint: Endpoint) -> str | None:
-    """Return an endpoint's key, or None where it needs none.
+def api_key(name: str, endpoint: Endpoint) -> str | None:
+    """Return an endpoint's API key from the environment or ``.env``; None if it needs none.
 
     Raises:
-        ModelError: if the variable is not set or holds what no header could carry.
+        ModelError: if the variable is not set, or its value cannot be sent in a header.
     """
     variable = endpoint.api_key_env
     if variable is None:
@@ -200,14 +205,14 @@ def key_of(name: str, endpoint: Endpoint) -> str | None:
         )
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ModelError(
-            f"What {variable} holds cannot be a key: it has spaces, line ends or characters "
-            "beyond ASCII in it. Copy the key again."
+            f"The value of {variable} cannot be an API key: it holds spaces, line ends or "
+            "characters that are not ASCII. Copy the key again."
         )
     return key
 
 
-def scrubbed(text: str, keys: Iterable[str]) -> str:
-    """Return a text without any key in it, on one line and not too long to be read."""
+def redact(text: str, keys: Iterable[str]) -> str:
+    """Return a text on one line of at most 300 characters, with API keys replaced."""
     for key in keys:
         text = text.replace(key, HIDDEN)
     text = KEYLIKE.sub(lambda m: f"{m[1] or ''}{HIDDEN}", text)

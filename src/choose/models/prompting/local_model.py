@@ -1,4 +1,4 @@
-"""Put a task's items to a causal language model; what the prompting strategies share."""
+"""Prompts to a causal language model in this process: label scores and their calibration."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
 from choose.models.causal.label_scoring import LabelTrie, Scored
 from choose.models.causal.loading import load_causal
 from choose.models.hardware.device import threads
-from choose.models.prompting.prompts import WORDINGS, Asking, Turn, exchange, opening, tidy
+from choose.models.prompting.prompts import (
+    WORDINGS,
+    PromptSettings,
+    Turn,
+    opening_messages,
+    single_line,
+    turn_messages,
+)
 from choose.models.saving import row_facts, rows_from, task_facts, task_from
 from choose.types import Answers, Example, Floats, Item, Task
 
-ROWS = 64
+CALIBRATION_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class Calibration:
     """A shift of label scores, estimated once and frozen (Zhou et al. 2023, arXiv 2309.17249).
 
     Attributes:
-        shift: (labels,) what is subtracted from every row of log-probabilities.
+        shift: (labels,) subtracted from every row of log-probabilities.
         note: what was chosen and why, as a sentence.
     """
 
@@ -43,16 +50,16 @@ class Calibration:
 
 
 def calibration_rows(examples: Sequence[Example]) -> list[Example]:
-    """Return up to ROWS rows, chosen by their ids, so that pools that overlap choose alike."""
+    """Return up to ROWS rows, chosen by their ids, so that overlapping pools choose the same."""
     return sorted(examples, key=lambda e: hashlib.sha256(e.id.encode("utf-8", "replace")).digest())[
-        :ROWS
+        :CALIBRATION_ROWS
     ]
 
 
-def calibrate(logprobs: Floats, targets: Sequence[int]) -> Calibration:
-    """Shift by the mean of a strategy's own (n, labels) rows, if that gets more of them right.
+def fit_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
+    """Shift by the mean of (n, labels) log-probabilities if that gets as many rows right.
 
-    A tie goes to the shift. It assumes labels of similar frequency, which is why it is tested.
+    The shift assumes labels of similar frequency, which is why it is tested.
     """
     neutral = np.zeros(logprobs.shape[1])
     if not len(logprobs):
@@ -67,33 +74,41 @@ def calibrate(logprobs: Floats, targets: Sequence[int]) -> Calibration:
     return Calibration(neutral, f"Batch calibration is off: {figures}.")
 
 
-def uncalibrated(labels: int) -> Calibration:
-    """Return the calibration that changes nothing."""
+def no_calibration(labels: int) -> Calibration:
+    """Return a calibration that changes nothing."""
     return Calibration(np.zeros(labels), "Batch calibration is off, as asked.")
 
 
-class Prompter:
-    """A task before a model, with the demonstrations that every question shows."""
+class LocalPrompter:
+    """Predicts the labels of a task with a local model and a fixed set of demonstrations.
+
+    Attributes:
+        shown: the demonstrations that every prompt shows.
+        left_out: demonstrations that did not fit the model's context.
+        cut_ids: rows whose text was cut to `max_tokens`.
+        shortened_ids: rows whose text was cut further to fit the context.
+        cached_seconds: what cached scores took when they were computed.
+    """
 
     calibrates = True
 
-    def __init__(self, asking: Asking, task: Task, shown: Sequence[Example] = ()) -> None:
-        self.asking, self.task = asking, task
-        self.lm = load_causal(asking.model)
-        self.wording = WORDINGS[asking.wording]
+    def __init__(self, settings: PromptSettings, task: Task, shown: Sequence[Example] = ()) -> None:
+        self.settings, self.task = settings, task
+        self.lm = load_causal(settings.model)
+        self.wording = WORDINGS[settings.wording]
         layout = self.lm.layout
-        self.opening = opening(task, self.wording, layout.system)
-        names = [layout.content(tidy(name)) for name in task.names]
+        self.opening = opening_messages(task, self.wording, layout.system)
+        names = [layout.content(single_line(name)) for name in task.names]
         self.trie = LabelTrie.build(names, layout.end)
         self.cut_ids: set[str] = set()
         self.shortened_ids: set[str] = set()
         self.left_out = 0
         self.cached_seconds = 0.0
-        self.calibration = uncalibrated(len(task.labels))
+        self.calibration = no_calibration(len(task.labels))
         self.rows = list(shown)
         self.shown = [self._turn(example) for example in shown]
         while self.shown and self._length(self._prompt(self.shown, Turn(""), len(self.shown))) > (
-            self.lm.context - asking.max_tokens
+            self.lm.context - settings.max_tokens
         ):
             self.shown.pop()
             self.left_out += 1
@@ -108,37 +123,36 @@ class Prompter:
         return facts, {"shift": self.calibration.shift}
 
     @classmethod
-    def restored(
-        cls, asking: Asking, facts: Mapping[str, Any], arrays: Mapping[str, Any]
-    ) -> Prompter:
-        """Rebuild what `state` returned; nothing is calibrated anew."""
-        prompter = cls(asking, task_from(facts["task"]), rows_from(facts["shown"]))
+    def from_state(
+        cls, settings: PromptSettings, facts: Mapping[str, Any], arrays: Mapping[str, Any]
+    ) -> LocalPrompter:
+        """Rebuild a prompter from what `state` returned, with its calibration."""
+        prompter = cls(settings, task_from(facts["task"]), rows_from(facts["shown"]))
         prompter.calibration = Calibration(arrays["shift"], facts["calibration"])
         return prompter
 
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
     ) -> None:
-        """Estimate and freeze the calibration on labelled rows, asked like any other."""
-        if not self.asking.calibrate:
+        """Estimate and freeze the calibration on labelled rows, scored like test rows."""
+        if not self.settings.calibrate:
             return
         scored = self.score([example.item() for example in examples], demonstrations)
         targets = [self.task.labels.index(example.target) for example in examples]
-        self.calibration = calibrate(scored.logprobs, targets)
+        self.calibration = fit_calibration(scored.logprobs, targets)
 
     def answer(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
     ) -> Answers:
-        """Answer the items, each with its own demonstrations, if any, in the order shown."""
+        """Predict each item, after its own demonstrations, if any, in the order given."""
         scored = self.score(items, demonstrations)
         scores = self.calibration(scored.logprobs)
-        written = self.trie.lengths[scores.argmax(axis=1)]
         return Answers.from_scores(
             self.task.labels,
             scores,
             tokens_in=scored.tokens_in,
             tokens_cached=scored.tokens_cached,
-            tokens_out=written,
+            tokens_out=self.trie.lengths[scores.argmax(axis=1)],
             latency=scored.latency,
             **facts,
         )
@@ -146,18 +160,20 @@ class Prompter:
     def score(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = ()
     ) -> Scored:
-        """Return the raw log-probabilities of the labels for each item."""
+        """Return the uncalibrated log-probabilities of the labels for each item."""
         own = demonstrations or [()] * len(items)
-        prompts = [self._ask(item, rows) for item, rows in zip(items, own, strict=True)]
+        prompts = [self._build(item, rows) for item, rows in zip(items, own, strict=True)]
         scored = self.lm.score(prompts, self.trie)
         self.cached_seconds += scored.cached_seconds
         return scored
 
     def facts(self) -> dict[str, Any]:
-        """Return how it was computed since this prompter was made."""
+        """Return threads, number type, notes and cached seconds since this prompter was made."""
         notes = [self.calibration.note]
         if self.cut_ids:
-            notes.append(f"{len(self.cut_ids)} texts were cut to {self.asking.max_tokens} tokens.")
+            notes.append(
+                f"{len(self.cut_ids)} texts were cut to {self.settings.max_tokens} tokens."
+            )
         if self.shortened_ids:
             notes.append(
                 f"{len(self.shortened_ids)} texts were cut to what the rest of their prompt leaves "
@@ -172,12 +188,12 @@ class Prompter:
             "cached_seconds": self.cached_seconds,
         }
 
-    def _ask(self, item: Item, rows: Sequence[Example]) -> Prompt:
+    def _build(self, item: Item, rows: Sequence[Example]) -> Prompt:
         own = [self._turn(row) for row in rows]
         question = self._turn(item)
         prompt = self._prompt([*self.shown, *own], question, len(self.shown))
         while own and self._length(prompt) > self.lm.context:
-            own.pop(0)  # the least similar one
+            own.pop(0)  # the least similar row
             self.left_out += 1
             prompt = self._prompt([*self.shown, *own], question, len(self.shown))
         room = len(self.lm.layout.content(question.text))
@@ -189,9 +205,9 @@ class Prompter:
         return prompt
 
     def _turn(self, row: Example | Item) -> Turn:
-        limit = self.asking.max_tokens
-        # No token stands for more than a few characters; a tokenizer is spared megabytes.
-        most, whole = limit * CHARACTERS_PER_TOKEN, tidy(row.text)
+        limit = self.settings.max_tokens
+        # A token covers a few characters at most, so a longer text need not be tokenized whole.
+        most, whole = limit * CHARACTERS_PER_TOKEN, single_line(row.text)
         text, cut = self.lm.layout.cut(whole[:most], limit)
         if cut or len(whole) > most:
             self.cut_ids.add(row.id)
@@ -202,7 +218,7 @@ class Prompter:
     def _prompt(self, turns: Sequence[Turn], question: Turn, shared: int) -> Prompt:
         chat = list(self.opening)
         for turn in (*turns, question):
-            chat.extend(exchange(self.wording, turn))
+            chat.extend(turn_messages(self.wording, turn))
         return self.lm.layout.prompt(chat, len(self.opening) + 2 * shared)
 
     def _length(self, prompt: Prompt) -> int:

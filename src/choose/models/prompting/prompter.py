@@ -1,80 +1,147 @@
-"""How a model is asked, wherever it runs: the door through which strategies reach one."""
+"""What prompting strategies share: where the model runs, and a base class for strategies."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from choose.models.prompting.prompts import WORDINGS, Asking, Asks
+from choose.models.prompting.prompts import (
+    WORDINGS,
+    Prompter,
+    PromptSettings,
+    numeric_labels,
+    prompt_preview,
+)
+from choose.models.saving import read_fitted, write_fitted
+from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import endpoint_name
 from choose.types import Example, Task
 
 if TYPE_CHECKING:
-    from choose.models.prompting.endpoint_model import Asker
+    from choose.models.prompting.endpoint_model import EndpointPrompter
 
-
-def prompter_for(asking: Asking, task: Task, shown: Sequence[Example] = ()) -> Asks:
-    """Return what puts the task to the model: in this process, or behind an endpoint."""
-    if endpoint_name(asking.model) is not None:
-        return _asker(asking, task, shown)
-    from choose.models.prompting.local_model import Prompter
-
-    return Prompter(asking, task, shown)
-
-
-def get_ready(model: str) -> None:
-    """Load a local model; there is nothing to load of one behind an endpoint."""
-    if endpoint_name(model) is None:
-        from choose.models.causal.loading import load_causal
-
-        load_causal(model)
-
-
-def check(asking: Asking, task: Task) -> None:
-    """Ask an endpoint one question without a row of the data; do nothing for a local model.
-
-    Raises:
-        EndpointError: what is wrong and what to do, where no request can work.
-    """
-    if endpoint_name(asking.model) is not None:
-        _asker(asking, task).greet()
-
-
-def _asker(asking: Asking, task: Task, shown: Sequence[Example] = ()) -> Asker:
-    from choose.models.prompting.endpoint_model import Asker, Manner
-    from choose.models.prompting.prompts import messages_for
-
-    wording = WORDINGS[asking.wording]
-    manner = Manner(
-        model=asking.model,
-        lay_out=lambda accepts, turns: messages_for(task, wording, accepts, turns),
-        max_tokens=asking.max_tokens,
-    )
-    return Asker(manner, task, shown)
-
-
-WARNING = (
+SERVICE_WARNING = (
     "What is served may have learnt from these very rows, which nobody here can know; its figures "
     "are then too good. Believe them on rows that are newer than the model."
 )
 
 
+def prompter_for(settings: PromptSettings, task: Task, shown: Sequence[Example] = ()) -> Prompter:
+    """Return a prompter in this process or for an endpoint, as the model's spec says."""
+    if endpoint_name(settings.model) is not None:
+        return _endpoint_prompter(settings, task, shown)
+    from choose.models.prompting.local_model import LocalPrompter
+
+    return LocalPrompter(settings, task, shown)
+
+
+def _endpoint_prompter(
+    settings: PromptSettings, task: Task, shown: Sequence[Example] = ()
+) -> EndpointPrompter:
+    from choose.models.prompting.endpoint_model import EndpointPrompter, RequestFormat
+    from choose.models.prompting.prompts import chat_messages
+
+    wording = WORDINGS[settings.wording]
+    request_format = RequestFormat(
+        model=settings.model,
+        messages=lambda accepts, turns: chat_messages(task, wording, accepts, turns),
+        max_tokens=settings.max_tokens,
+    )
+    return EndpointPrompter(request_format, task, shown)
+
+
 class Service(NamedTuple):
-    """Where a text goes: the endpoint's spec, its own system prompt if any, the longest text."""
+    """A classifier behind an endpoint, its own system prompt, and the longest text in tokens."""
 
     model: str
     system: str = ""
     max_tokens: int = 8192
 
-    def ask_about(self, task: Task) -> Asker:
-        """Return an asker that puts a text as it is and leaves the answer's form to the service."""
-        from choose.models.prompting.endpoint_model import Asker, Manner
-        from choose.models.prompting.prompts import plain_messages
+    def prompter(self, task: Task) -> EndpointPrompter:
+        """Return a prompter that sends texts unchanged and requests no JSON schema."""
+        from choose.models.prompting.endpoint_model import EndpointPrompter, RequestFormat
+        from choose.models.prompting.prompts import service_messages
 
-        manner = Manner(
+        request_format = RequestFormat(
             model=self.model,
-            lay_out=lambda accepts, turns: plain_messages(self.system, accepts, turns[-1].text),
+            messages=lambda accepts, turns: service_messages(self.system, accepts, turns[-1].text),
             max_tokens=self.max_tokens,
             plain=True,
         )
-        return Asker(manner, task)
+        return EndpointPrompter(request_format, task)
+
+
+class PromptedStrategy:
+    """Base of strategies that put each test row to a language model.
+
+    A subclass stores the hyperparameters declared here in ``__init__``, and in `fit` sets
+    `prompter`.
+    """
+
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = False
+    cheap: ClassVar[bool] = False
+
+    model: str
+    wording: str
+    calibrate: bool
+    max_tokens: int
+    prompter: Prompter
+
+    def weights(self) -> str:
+        """Return the model's digest."""
+        return weights_digest(self.model)
+
+    def refuses(self, task: Task) -> str | None:
+        """Return why a language model cannot read the labels, or None."""
+        return numeric_labels(task)
+
+    def prompt(self, task: Task) -> str:
+        """Return what the model reads, with placeholders for what differs between rows."""
+        return prompt_preview(task, WORDINGS[self.wording], self._demonstrations_note(task))
+
+    def prepare(self) -> None:
+        """Load the model, unless it is behind an endpoint."""
+        if endpoint_name(self.model) is None:
+            from choose.models.causal.loading import load_causal
+
+            load_causal(self.model)
+
+    def check(self, task: Task) -> None:
+        """Send the endpoint one request without a row of the data; do nothing for a local model.
+
+        Raises:
+            EndpointError: if no request can work; says what is wrong and what to do.
+        """
+        if endpoint_name(self.model) is not None:
+            _endpoint_prompter(self._prompt_settings(), task).connect()
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return threads, number type, notes and what cached scores had cost."""
+        return self.prompter.facts()
+
+    def save(self, folder: Path) -> None:
+        """Write the task, the fixed demonstrations if any, and the calibration."""
+        write_fitted(folder, self, *self.prompter.state())
+
+    def load(self, folder: Path) -> None:
+        """Restore the fitted strategy from a folder."""
+        self._restore(*read_fitted(folder, self))
+
+    def _restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        from choose.models.prompting.local_model import LocalPrompter
+
+        self.prompter = LocalPrompter.from_state(self._prompt_settings(), facts, arrays)
+
+    def _prompt_settings(self) -> PromptSettings:
+        return PromptSettings(
+            model=self.model,
+            wording=self.wording,
+            calibrate=self.calibrate,
+            max_tokens=self.max_tokens,
+        )
+
+    def _demonstrations_note(self, task: Task) -> str:
+        """Return which labelled rows each prompt shows, for `prompt`."""
+        return ""

@@ -1,4 +1,4 @@
-"""Prompts as tokens: the wording, the chat's layout, and text that cannot break out of it."""
+"""Prompts as chat messages: wordings, demonstrations, and text that cannot break the layout."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from choose.errors import StrategyError, did_you_mean
-from choose.models.endpoints.requests import Accepts, Message
+from choose.models.endpoints.requests import Capabilities, Message
 from choose.types import Answers, Example, Item, Task
 
-if TYPE_CHECKING:
-    pass
-
-
-# Blanks, line ends of all kinds, and control characters.
+# Whitespace, line ends of all kinds, and control characters.
 _GAPS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 class Turn(NamedTuple):
-    """A question, with its answer where it is a demonstration."""
+    """A text, with its label if it is a demonstration."""
 
     text: str
     label: str | None = None
@@ -30,11 +26,7 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How a task is put to a model.
-
-    `opening` says what is asked and `listing` introduces the labels; `before` and `after` stand
-    around each text.
-    """
+    """How a task is worded: the instruction, the line before the labels, and around each text."""
 
     opening: str
     listing: str
@@ -65,100 +57,101 @@ WORDINGS: Mapping[str, Wording] = MappingProxyType(
 
 
 def instruction(task: Task, wording: Wording) -> str:
-    """Return what the model is told before any text: the task and its labels."""
+    """Return what precedes any text: the instruction and the labels."""
     opening = task.instruction or wording.opening
     return f"{opening.strip()}\n{wording.listing} {_listed(task)}"
 
 
 def _listed(task: Task) -> str:
     if not task.descriptions:
-        return ", ".join(tidy(name) for name in task.names) + "."
+        return ", ".join(single_line(name) for name in task.names) + "."
     lines = []
     for label, name in zip(task.labels, task.names, strict=True):
         described = task.descriptions.get(label)
-        lines.append(f"\n- {tidy(name)}" + (f": {tidy(described)}" if described else ""))
+        lines.append(
+            f"\n- {single_line(name)}" + (f": {single_line(described)}" if described else "")
+        )
     return "".join(lines)
 
 
-def tidy(text: str) -> str:
+def single_line(text: str) -> str:
     """Return a text on one line without control characters or broken surrogates.
 
-    What a model reads as layout (line ends, blank lines) cannot come from data then.
+    So data cannot imitate the layout of a prompt, such as line ends and blank lines.
     """
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return _GAPS.sub(" ", whole).strip()
 
 
-def numbers_only(task: Task) -> str | None:
-    """Return why a language model cannot read this task's labels, or None."""
-    bare = [name for name in task.names if re.fullmatch(r"[-+]?[\d.,\s]+%?", name)]
-    if not bare:
+def numeric_labels(task: Task) -> str | None:
+    """Return why a language model cannot use this task's labels, or None."""
+    numeric = [name for name in task.names if re.fullmatch(r"[-+]?[\d.,\s]+%?", name)]
+    if not numeric:
         return None
-    shown = ", ".join(repr(name) for name in bare[:3])
+    shown = ", ".join(repr(name) for name in numeric[:3])
     return (
         f"Labels that are bare numbers ({shown}) mean nothing to a language model. Give them names "
-        f'under [task.names] in the study file, for example {bare[0]} = "what it stands for".'
+        f'under [task.names] in the study file, for example {numeric[0]} = "what it stands for".'
     )
 
 
-def opening(task: Task, wording: Wording, system: bool) -> list[tuple[str, str]]:
+def opening_messages(task: Task, wording: Wording, system: bool) -> list[tuple[str, str]]:
     """Return the (role, content) pairs that come before any text.
 
-    Without `system`, for templates that refuse that role, the user says it and is heard.
+    Without `system`, for templates that reject that role, the user gives the instruction.
     """
-    told = instruction(task, wording)
-    return [("system", told)] if system else [("user", told), ("assistant", "Understood.")]
+    text = instruction(task, wording)
+    return [("system", text)] if system else [("user", text), ("assistant", "Understood.")]
 
 
-def exchange(wording: Wording, turn: Turn) -> list[tuple[str, str]]:
-    """Return a question, and its answer where it is a demonstration, as (role, content) pairs."""
-    asked = ("user", f"{wording.before}{tidy(turn.text)}{wording.after}")
-    return [asked] if turn.label is None else [asked, ("assistant", tidy(turn.label))]
+def turn_messages(wording: Wording, turn: Turn) -> list[tuple[str, str]]:
+    """Return a text, and its label if it is a demonstration, as (role, content) pairs."""
+    question = ("user", f"{wording.before}{single_line(turn.text)}{wording.after}")
+    return [question] if turn.label is None else [question, ("assistant", single_line(turn.label))]
 
 
-def as_sent(task: Task, wording: Wording, examples: str = "") -> str:
-    """Return what a model reads, for a person: `examples` says which labelled rows come between.
+def prompt_preview(task: Task, wording: Wording, examples: str = "") -> str:
+    """Return the prompt with placeholders; `examples` describes the demonstrations.
 
-    What differs from question to question stands in angle brackets. Templates without a system
-    role have the first part said by the user.
+    For templates without a system role, the user gives the first part.
     """
-    turns = list(opening(task, wording, system=True))
+    turns = list(opening_messages(task, wording, system=True))
     if examples:
-        turns += exchange(wording, Turn("<a labelled row>", "<its label>"))
+        turns += turn_messages(wording, Turn("<a labelled row>", "<its label>"))
         turns.append(("…", f"<{examples}>"))
-    turns += exchange(wording, Turn("<the row that is asked>"))
+    turns += turn_messages(wording, Turn("<the row that is asked>"))
     return "\n\n".join(f"[{role}]\n{content}" for role, content in turns)
 
 
-def messages_for(
-    task: Task, wording: Wording, accepts: Accepts, turns: Sequence[Turn]
+def chat_messages(
+    task: Task, wording: Wording, accepts: Capabilities, turns: Sequence[Turn]
 ) -> list[Message]:
-    """Lay out a prompt: what is asked and the labels, the demonstrations, the question last.
+    """Lay out a prompt: the instruction and labels, the demonstrations, the test row last.
 
-    Providers cache the beginning that requests share, so what differs stands at the end.
+    Providers cache the prefix that requests share, so what differs comes at the end.
     """
-    pairs = opening(task, wording, accepts.system)
+    pairs = opening_messages(task, wording, accepts.system)
     for turn in turns:
-        asked, *answered = exchange(wording, turn)
-        pairs.append(asked)
-        pairs += [("assistant", _as_answered(content, accepts)) for _, content in answered]
+        question, *answer = turn_messages(wording, turn)
+        pairs.append(question)
+        pairs += [("assistant", _as_answered(content, accepts)) for _, content in answer]
     return [{"role": role, "content": content} for role, content in pairs]
 
 
-def plain_messages(system: str, accepts: Accepts, text: str) -> list[Message]:
-    """Put a text as it is, after the service's own system prompt where it has one."""
-    told = [{"role": "system", "content": system}] if system and accepts.system else []
-    before = f"{system}\n\n" if system and not told else ""
-    return [*told, {"role": "user", "content": before + text}]
+def service_messages(system: str, accepts: Capabilities, text: str) -> list[Message]:
+    """Return a text unchanged, after the service's own system prompt, if any."""
+    first = [{"role": "system", "content": system}] if system and accepts.system else []
+    before = f"{system}\n\n" if system and not first else ""
+    return [*first, {"role": "user", "content": before + text}]
 
 
-def _as_answered(name: str, accepts: Accepts) -> str:
+def _as_answered(name: str, accepts: Capabilities) -> str:
     return json.dumps({"label": name}, ensure_ascii=False) if accepts.schema else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
-    """How a model is asked: which one, in which wording, calibrated or not."""
+class PromptSettings:
+    """The hyperparameters that prompting strategies share."""
 
     model: str
     wording: str
@@ -166,7 +159,7 @@ class Asking:
     max_tokens: int
 
     def __post_init__(self) -> None:
-        """Refuse settings that do not exist."""
+        """Validate the wording and `max_tokens`."""
         if self.wording not in WORDINGS:
             raise StrategyError(
                 f"There is no wording {self.wording!r}.{did_you_mean(self.wording, WORDINGS)} "
@@ -176,11 +169,11 @@ class Asking:
             raise StrategyError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
 
 
-class Asks(Protocol):
-    """A task before a model, with the demonstrations that every question shows.
+class Prompter(Protocol):
+    """Predicts labels with a language model and a fixed set of demonstrations.
 
     Attributes:
-        calibrates: whether labelled rows can be used to calibrate its scores.
+        calibrates: whether its scores can be calibrated on labelled rows.
     """
 
     calibrates: bool
@@ -188,15 +181,15 @@ class Asks(Protocol):
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
     ) -> None:
-        """Estimate and freeze the calibration on labelled rows, asked like any other."""
+        """Estimate and freeze the calibration on labelled rows, predicted like test rows."""
 
     def answer(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
     ) -> Answers:
-        """Answer the items, each with its own demonstrations, if any, in the order shown."""
+        """Predict each item, after its own demonstrations, if any, in the order given."""
 
     def facts(self) -> dict[str, Any]:
-        """Return how it was computed since it was made."""
+        """Return what `Reports.facts` returns, since the prompter was made."""
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what an export needs to answer alike, or say why there can be none."""
+        """Return facts and arrays for an export; raise StrategyError if there can be none."""

@@ -85,7 +85,7 @@ class Counted(Protocol):
 
     limit: float | None
     spent: float
-    unsure: float
+    maybe_billed: float
     requests: int
     read: int
     cached: int
@@ -179,7 +179,11 @@ def spent(ledger: Counted) -> str:
     if ledger.unpriced:
         return "dollars unknown"
     of = f" of {dollars(ledger.limit)}" if ledger.limit is not None else ""
-    more = f" (up to {dollars(ledger.unsure)} more for failed requests)" if ledger.unsure else ""
+    more = (
+        f" (up to {dollars(ledger.maybe_billed)} more for failed requests)"
+        if ledger.maybe_billed
+        else ""
+    )
     return f"{dollars(ledger.spent)}{of}{more}"
 
 
