@@ -140,7 +140,7 @@ def test_exit_code_3_and_one_line(choose, tmp_path: Path, monkeypatch: pytest.Mo
     assert result.code == 3
     assert json.loads(result.out)["schema"] == 1
     last = result.err.strip().splitlines()[-1]
-    assert last.startswith("Error: expect fine-tuning: Expected fine-tuning, found ")
+    assert last.startswith("Error: Expected fine-tuning, ")
     failures = Xml.parse("junit.xml").getroot().attrib["failures"]
     assert failures == "1"
     written = summary.read_text(encoding="utf-8")

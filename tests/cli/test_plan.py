@@ -205,7 +205,7 @@ def test_fetching_names_what_is_here_and_refuses_what_is_no_spec(  # type: ignor
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"")
-    assert "Here: model" in choose("models", "fetch", "model").err
+    assert "Cached: model" in choose("models", "fetch", "model").err
     result = choose("models", "fetch", "./nowhere")
     assert result.code == 2
     assert "nowhere" in result.err

@@ -6,7 +6,7 @@ import pytest
 
 from choose.errors import StudyError
 from choose.report.markdown import literal, render_markdown, sentence
-from choose.report.write import check_output, write_report
+from choose.report.write import check_output, write
 from choose.schema.decision import Decision
 from support import decisions
 
@@ -41,7 +41,7 @@ def test_text_is_shown_and_not_followed(text: str) -> None:
 @pytest.mark.parametrize("ending", [".html", ".md", ".json"])
 def test_the_ending_names_the_form(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"r{ending}"
-    write_report(decisions.decision(), path)
+    write("decision", decisions.decision(), path)
     text = path.read_text(encoding="utf-8")
     if ending == ".json":
         assert Decision.model_validate_json(text) == decisions.decision()
@@ -51,8 +51,8 @@ def test_the_ending_names_the_form(tmp_path: Path, ending: str) -> None:
 
 def test_an_unknown_ending_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"Allowed: \.html, \.md, \.json"):
-        check_output(tmp_path / "report.pdf")
+        check_output("decision", tmp_path / "report.pdf")
     folder = tmp_path / "x.html"
     folder.mkdir()
     with pytest.raises(StudyError, match="folder"):
-        check_output(folder)
+        check_output("decision", folder)

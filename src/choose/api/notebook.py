@@ -58,9 +58,9 @@ class Decision(record.Decision):
 
     def write(self, path: str | Path) -> Path:
         """Write the report as the ending says: .html, .md, .json or .xml."""
-        from choose.report.write import write_report
+        from choose.report.write import write
 
-        write_report(self, Path(path), texts(self.store))
+        write("decision", self, Path(path), texts(self.store))
         return Path(path)
 
     def export(

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print."""
+"""Command-line interface: parse arguments, call the API, print the result."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ def main() -> None:
     try:
         sys.exit(app(prog_name="choose", standalone_mode=False) or 0)
     except ChooseError as error:
-        _refuse(str(error))
+        _exit_with_error(str(error))
     except BrokenPipeError:
-        # The reader of our output has gone; a traceback would help nobody.
+        # The reader of stdout has closed it; a traceback would not help.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         # The parser's errors have no public class to catch them by.
         if not hasattr(error, "format_message"):
             raise
-        _refuse(_usage(error))
+        _exit_with_error(_usage_error(error))
 
 
-def _refuse(message: str) -> NoReturn:
+def _exit_with_error(message: str) -> NoReturn:
     from choose.cli.console import say_error
 
     say_error(message)
     sys.exit(2)
 
 
-def _usage(error: Any) -> str:
-    """Say on one line what the parser says on four; a bare command's message is its help."""
+def _usage_error(error: Any) -> str:
+    """Return the parser's message on one line; a command without arguments prints its help."""
     context = error.ctx
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()

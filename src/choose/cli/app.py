@@ -1,4 +1,4 @@
-"""The commands, in the order a user meets them."""
+"""The Typer application: its commands, in the order in which help lists them."""
 
 from __future__ import annotations
 
@@ -19,40 +19,15 @@ app = typer.Typer(
     add_completion=False,
 )
 
-
-app.command()(init)
-
-
-app.command()(check)
-
-
-app.command()(plan)
-
-
-app.command()(compare)
-
-
-app.command()(report)
-
-
-app.command()(export)
-
-
-app.command()(predict)
-
-
-app.command()(strategies)
-
-
+for command in (init, check, plan, compare, report, export, predict, strategies):
+    app.command()(command)
 app.add_typer(models, name="models")
-
-
 app.command()(demo)
 
 
 @app.callback(invoke_without_command=True)
 def root(
-    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
     """Prompt, retrieve or fine-tune? Evidence for your labelled task."""
     if version:

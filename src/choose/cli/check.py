@@ -1,4 +1,4 @@
-"""`choose check`: the audit of a labelled set, before any model runs."""
+"""`choose check` audits a labelled set; `choose init` drafts its study file."""
 
 from __future__ import annotations
 
@@ -7,43 +7,47 @@ from typing import Annotated
 
 import typer
 
-from choose.cli import options
-from choose.cli.options import DATA_FLAGS, Data, given, takes
+from choose.cli.options import (
+    DATA_FLAGS,
+    GOAL_FLAGS,
+    AsJson,
+    Config,
+    Data,
+    default_study_file,
+    overrides,
+    takes,
+)
 
 
-@options.takes(options.DATA_FLAGS)
+@takes({**DATA_FLAGS, "margin": GOAL_FLAGS["margin"]})
 def check(
     context: typer.Context,
-    data: options.Data = None,
-    margin: options.Margin = None,
-    config: options.Config = None,
+    data: Data = None,
+    config: Config = None,
     output: Annotated[
         list[Path] | None,
         typer.Option("-o", "--output", help="Also write issues.csv, .json or .md; repeatable."),
     ] = None,
-    as_json: options.AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Audit a labelled set before any model runs: size, labels, leaks, drift, what to do first."""
     from choose.api.plan import check as audit
-    from choose.cli.console import say, stdout, working
-    from choose.report.write import check_audit_output, write_audit
+    from choose.cli.console import check_outputs, say, stdout, working
+    from choose.report.write import write
 
-    for path in output or ():
-        check_audit_output(path)
-    with working("Looking at the rows"):
-        found = audit(
-            data,
-            study_file=config or options.found(),
-            overrides={"data": options.given(context), "goal": {"margin": margin}},
+    check_outputs("check", output)
+    with working("Auditing the rows"):
+        result = audit(
+            data, study_file=config or default_study_file(), overrides=overrides(context)
         )
     if as_json:
-        typer.echo(found.record.model_dump_json(by_alias=True, indent=1))
+        typer.echo(result.record.model_dump_json(by_alias=True, indent=1))
     else:
         from choose.report.terminal.check_page import check_page
 
-        stdout().print(check_page(found.record))
+        stdout().print(check_page(result.record))
     for path in output or ():
-        write_audit(found.record, path, found.texts)
+        write("check", result.record, path, result.texts)
         say(f"Written: {path}")
 
 
@@ -54,7 +58,7 @@ def init(
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path(
         "choose.toml"
     ),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented study file from the columns, labels and dates of your rows."""
     from choose.api.plan import draft
@@ -63,9 +67,9 @@ def init(
     from choose.files import write_text
 
     if out.suffix != ".toml" or out.is_dir():
-        raise StudyError(f"{str(out)!r} is no name for a study file. Write --out NAME.toml.")
+        raise StudyError(f"{str(out)!r} cannot be a study file. Write --out NAME.toml.")
     if out.exists() and not force:
-        raise StudyError(f"{str(out)!r} is there already. Add --force to overwrite it, or --out.")
-    write_text(out, draft(data, overrides={"data": given(context)}))
-    named = "" if out == Path("choose.toml") else f" -c {out}"
-    say(f"Written: {out}. Read it, then: choose check{named}, choose compare{named}")
+        raise StudyError(f"{str(out)!r} exists. Add --force to overwrite it, or name another.")
+    write_text(out, draft(data, overrides=overrides(context)))
+    flag = "" if out == Path("choose.toml") else f" -c {out}"
+    say(f"Written: {out}. Read it, then run: choose check{flag}, choose compare{flag}")

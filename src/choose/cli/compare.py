@@ -1,4 +1,4 @@
-"""`choose compare`: the product."""
+"""`choose compare` runs a study and prints its decision; `choose demo` does so on a sample."""
 
 from __future__ import annotations
 
@@ -9,48 +9,56 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from choose.cli import options
 from choose.cli.expectations import Expect, FailUnder, Gates, GithubSummary
-from choose.cli.options import seconds
+from choose.cli.options import (
+    STUDY_FLAGS,
+    AsJson,
+    Config,
+    Data,
+    Out,
+    Output,
+    default_study_file,
+    overrides,
+    seconds,
+    takes,
+)
 
 if TYPE_CHECKING:
     from choose.api.compare import Outcome
 
 
-@options.takes(*options.STUDY_FLAGS)
+@takes(STUDY_FLAGS)
 def compare(
     context: typer.Context,
-    data: options.Data = None,
-    config: options.Config = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the study. Default: .choose/…")
-    ] = None,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-o", "--output", help="Also write report.html, .md, .json or .xml; repeatable."
-        ),
-    ] = None,
-    as_json: options.AsJson = False,
+    data: Data = None,
+    config: Config = None,
+    out: Out = None,
+    output: Output = None,
+    as_json: AsJson = False,
     expect: Expect = None,
     fail_under: FailUnder = None,
     github_summary: GithubSummary = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Send to endpoints what is planned, without asking.")
+        bool, typer.Option("--yes", help="Send requests to endpoints without asking first.")
     ] = False,
 ) -> None:
-    """Run every strategy on your labelled set and say which one to bet on."""
-    overrides, strategies = options.study(context), context.params["strategy"]
+    """Run every strategy on your labelled set and recommend one."""
     gates = Gates(tuple(expect or ()), fail_under, github_summary)
-    wanted = Wanted(as_json, tuple(output or ()), gates, yes)
-    run(data, config or options.found(), overrides, out=out, strategies=strategies, wanted=wanted)
+    run(
+        data,
+        config or default_study_file(),
+        overrides(context),
+        out=out,
+        strategies=context.params["strategy"],
+        results=Results(as_json, tuple(output or ()), gates, yes),
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """In which forms the answer is wanted (as JSON or to be read, which files); what fails.
+class Results:
+    """How a run reports: as JSON or text, to which files, with which gates.
 
-    `yes` is whether what goes to endpoints is confirmed beforehand.
+    `yes` confirms the requests to endpoints in advance.
     """
 
     as_json: bool = False
@@ -62,62 +70,61 @@ class Wanted:
 def run(
     data: str | None,
     config: Path | None,
-    overrides: dict[str, dict[str, Any]],
+    settings: dict[str, dict[str, Any]],
     *,
     out: Path | None,
     strategies: list[str] | None = None,
-    wanted: Wanted | None = None,
+    results: Results,
 ) -> Outcome:
     """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
     from choose.api.compare import run_study as run_study
     from choose.api.plan import names, resolve
-    from choose.cli.console import Consent, check, say, stderr, stdout, write
+    from choose.cli.console import (
+        Consent,
+        check_outputs,
+        print_decision,
+        say,
+        stderr,
+        write_reports,
+    )
     from choose.report.terminal.live_progress import LiveProgress
 
-    wanted = wanted or Wanted()
-    check(wanted.outputs)
-    study = resolve(data, config, overrides, strategies or ())
-    wanted.gates.check(names(study))
+    check_outputs("decision", results.outputs)
+    study = resolve(data, config, settings, strategies or ())
+    results.gates.check(names(study))
     with LiveProgress(stderr()) as observer:
-        outcome = run_study(study, out=out, observer=observer, approve=Consent(wanted.yes))
-    checks = wanted.gates.found(outcome.decision)
-    if wanted.as_json:
-        typer.echo(outcome.decision.model_dump_json(by_alias=True, indent=1))
-    else:
-        from choose.report.terminal.decision_page import render
-
-        stdout().print(render(outcome.decision, outcome.store))
-    write(outcome.decision, outcome.store, wanted.outputs, checks)
+        outcome = run_study(study, out=out, observer=observer, approve=Consent(results.yes))
+    decision, store = outcome.decision, outcome.store
+    checks = results.gates.evaluate(decision)
+    print_decision(decision, store, results.as_json)
+    write_reports(decision, store, results.outputs, checks)
     if outcome.interrupted:
         say(
-            f"Interrupted: what was finished is judged above. Run the same command again with "
-            f"--out {outcome.store} to go on."
+            f"Interrupted. The decision above uses the finished trials. To continue, run the same "
+            f"command again with --out {store}."
         )
         raise typer.Exit(130)
-    wanted.gates.conclude(outcome.decision, checks)
+    results.gates.enforce(decision, checks)
     return outcome
 
 
 def demo(
     out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
     budget: Annotated[
-        str | None,
-        typer.Option(help="Time to spend; by default that of its study file, 285s."),
+        str | None, typer.Option(help="Time limit, such as 90s or 10m. Default: 285s.")
     ] = None,
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", help="Where to write the report; default: in the study."),
+        typer.Option("-o", "--output", help="File for the report. Default: in the study's folder."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print only the decision record.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare strategies of every family on the support tickets that ship with choose."""
-    from choose.cli.console import write
+    from choose.cli.console import write_reports
 
-    overrides = {"grid": {"budget_seconds": seconds(budget)}}
+    settings = {"grid": {"budget_seconds": seconds(budget)}}
     with as_file(files("choose.data") / "samples" / "tickets" / "choose.toml") as study:
-        wanted = Wanted(as_json, tuple(output or ()))
-        outcome = run(None, study, overrides, out=out, wanted=wanted)
+        results = Results(as_json, tuple(output or ()))
+        outcome = run(None, study, settings, out=out, results=results)
     if not output:
-        write(outcome.decision, outcome.store, [outcome.store / "report.html"])
+        write_reports(outcome.decision, outcome.store, [outcome.store / "report.html"])

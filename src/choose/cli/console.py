@@ -1,4 +1,4 @@
-"""Have a person confirm what is sent to endpoints, before the first request."""
+"""Consoles, messages, the consent to send requests, and the printing and writing of decisions."""
 
 from __future__ import annotations
 
@@ -16,46 +16,47 @@ from choose.formatting import clean
 from choose.schema.decision import Decision, Expectation
 
 if TYPE_CHECKING:
+    from choose.report.write import Kind
     from choose.schema.plan import Spending
 
 
 def stdout() -> Console:
-    """Return the console for answers; wide enough to be read where the width is unknown."""
+    """Return the console for results."""
     return Console(highlight=False)
 
 
 def stderr() -> Console:
-    """Return the console for messages."""
+    """Return the console for messages and progress."""
     return Console(stderr=True, highlight=False)
 
 
-def working(doing: str) -> AbstractContextManager[object]:
-    """Show on a terminal that work is going on; elsewhere nothing."""
+def working(task: str) -> AbstractContextManager[object]:
+    """Show a spinner on a terminal; print nothing elsewhere."""
     console = stderr()
-    return console.status(f"{doing} …") if console.is_terminal else nullcontext()
+    return console.status(f"{task} …") if console.is_terminal else nullcontext()
 
 
 def say_error(message: str) -> None:
-    """Print one red line, with nothing in it that a terminal could obey."""
+    """Print one red line to stderr, without control characters."""
     stderr().print(Text(f"Error: {clean(message)}", style="bold red"), soft_wrap=True)
 
 
 def say(message: str) -> None:
-    """Print one plain line to stderr."""
+    """Print one line to stderr, without control characters."""
     stderr().print(Text(clean(message)), soft_wrap=True)
 
 
 class Consent:
-    """Shows the plan and asks; `yes` is the answer given beforehand."""
+    """Print the plan of requests and ask for confirmation; `yes` confirms in advance."""
 
     def __init__(self, yes: bool) -> None:
         self.yes = yes
 
     def __call__(self, spending: Spending) -> None:
-        """Return if it may be sent.
+        """Return if the requests may be sent.
 
         Raises:
-            StudyError: if it may not, or there is no terminal to ask at.
+            StudyError: if they are declined, or there is no terminal to confirm them at.
         """
         from choose.errors import StudyError
         from choose.report.terminal.cost_tables import plan_lines
@@ -66,34 +67,44 @@ class Consent:
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise StudyError(
-                "Nothing was sent: there is no terminal to confirm the plan above at. Read it and "
+                "Nothing was sent: confirming the plan above needs a terminal. Read the plan and "
                 "add --yes."
             )
         if not typer.confirm("Send these requests?", err=True):
-            raise StudyError("Nothing was sent, as you wished.")
+            raise StudyError("Nothing was sent: you declined.")
 
 
-def check(outputs: Sequence[Path] | None) -> None:
-    """Refuse a file that could not be written, before anything is run."""
+def check_outputs(kind: Kind, outputs: Sequence[Path] | None) -> None:
+    """Refuse a file that could not be written, before anything runs."""
     from choose.report.write import check_output
 
     for path in outputs or ():
-        check_output(path)
+        check_output(kind, path)
 
 
-def write(
+def print_decision(decision: Decision, store: Path, as_json: bool) -> None:
+    """Print a decision to stdout, as its record or as text for the console's width."""
+    if as_json:
+        typer.echo(decision.model_dump_json(by_alias=True, indent=1))
+        return
+    from choose.report.terminal.decision_page import render
+
+    stdout().print(render(decision, store))
+
+
+def write_reports(
     decision: Decision,
     store: Path,
     outputs: Sequence[Path] | None,
     checks: Sequence[Expectation] = (),
 ) -> None:
-    """Write each report and say where it is; `checks` are what a build expected."""
+    """Write each report and print where it is; `checks` are the gates of the build."""
     if not outputs:
         return
     from choose.api.compare import texts
-    from choose.report.write import write_report
+    from choose.report.write import write
 
     stored = texts(store)
     for path in outputs:
-        write_report(decision, path, stored, checks)
+        write("decision", decision, path, stored, checks)
         say(f"Report written: {path}")

@@ -1,4 +1,4 @@
-"""The flags by which a build fails, and what they do once the decision stands."""
+"""Gates for builds: the flags that make a run fail, their evaluation and the job summary."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ if TYPE_CHECKING:
 
 PANEL = "Builds"
 
-
 # Bytes that GitHub shows of one step.
 SUMMARY_LIMIT = 1_000_000
-
 
 Expect = Annotated[
     list[str] | None,
     typer.Option(
-        help="Exit with 3 unless this verdict, family or candidate is found; commas part "
-        "alternatives; repeatable.",
+        help="Exit with 3 unless the result is this verdict, family or candidate; commas "
+        "separate alternatives; repeatable.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -34,7 +32,7 @@ Expect = Annotated[
 FailUnder = Annotated[
     float | None,
     typer.Option(
-        help="Exit with 3 if the accuracy of the candidate to use is lower, such as 0.85.",
+        help="Exit with 3 if the chosen candidate's accuracy is below this share, such as 0.85.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -52,44 +50,44 @@ GithubSummary = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """What a build expects, and whether it wants a job summary."""
+    """Expected results of a build, and whether it writes a job summary."""
 
     expect: tuple[str, ...] = ()
     fail_under: float | None = None
     github_summary: bool = False
 
     def check(self, candidates: Sequence[str]) -> None:
-        """Refuse what can never be met, before anything is run."""
+        """Refuse expectations that can never be met, before anything runs."""
         if self.expect or self.fail_under is not None:
             from choose.judge.expectations import check_share, check_words
 
             check_share(self.fail_under)
             check_words(self.expect, candidates)
 
-    def found(self, decision: Decision) -> tuple[Expectation, ...]:
-        """Return each expectation with what was found."""
+    def evaluate(self, decision: Decision) -> tuple[Expectation, ...]:
+        """Return each expectation with the actual result."""
         from choose.judge.expectations import expect, not_under
 
-        found = [expect(decision, wanted) for wanted in self.expect]
+        checks = [expect(decision, expected) for expected in self.expect]
         if self.fail_under is not None:
-            found.append(not_under(decision, self.fail_under))
-        return tuple(found)
+            checks.append(not_under(decision, self.fail_under))
+        return tuple(checks)
 
-    def conclude(self, decision: Decision, checks: Sequence[Expectation]) -> None:
-        """Write the job summary, say what was not met, and exit with 3 if anything was not."""
+    def enforce(self, decision: Decision, checks: Sequence[Expectation]) -> None:
+        """Write the job summary; exit with 3 after naming each expectation that is not met."""
         from choose.cli.console import say_error
 
         if self.github_summary:
             summarise(decision, checks)
         unmet = [check for check in checks if not check.met]
         for check in unmet:
-            say_error(f"{check.name}: {check.sentence}")
+            say_error(check.sentence)
         if unmet:
             raise typer.Exit(3)
 
 
 def summarise(decision: Decision, checks: Sequence[Expectation]) -> None:
-    """Append the Markdown report to the file that GitHub shows, if there is one.
+    """Append the Markdown report to the file of GitHub's job summary, if there is one.
 
     Raises:
         StoreError: if it cannot be written.
@@ -98,18 +96,18 @@ def summarise(decision: Decision, checks: Sequence[Expectation]) -> None:
     from choose.errors import StoreError
     from choose.report.markdown import render_markdown
 
-    place = os.environ.get("GITHUB_STEP_SUMMARY")
-    if not place:
-        say("No job summary was written: GITHUB_STEP_SUMMARY is not set here.")
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        say("No job summary was written: the variable GITHUB_STEP_SUMMARY is not set.")
         return
     text = render_markdown(decision, checks).encode("utf-8", "replace")
     if len(text) > SUMMARY_LIMIT:
         text = text[:SUMMARY_LIMIT].rpartition(b"\n")[0] + b"\n\n(Cut: GitHub shows no more.)\n"
     try:
-        with Path(place).open("ab") as file:
+        with Path(path).open("ab") as file:
             file.write(b"\n" + text)
     except OSError as error:
         raise StoreError(
-            f"Cannot write the job summary {place!r}: {error.strerror or error}. "
+            f"Cannot write the job summary {path!r}: {error.strerror or error}. "
             "Leave out --github-summary."
         ) from error

@@ -1,4 +1,4 @@
-"""`choose export`: the winner as a folder that can be shipped."""
+"""`choose export` writes a trained candidate to a folder; `choose predict` labels texts with it."""
 
 from __future__ import annotations
 
@@ -10,47 +10,48 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from choose.cli.options import AsJson, Store
+
 if TYPE_CHECKING:
     from choose.types import Item
 
 
 def export(
-    store: Annotated[Path, typer.Argument(help="Folder that choose compare wrote.")],
+    store: Store,
     folder: Annotated[Path, typer.Argument(help="New folder to write.")],
     candidate: Annotated[
         str | None,
-        typer.Option(help="Candidate to train. Default: the recommended one, else the meanwhile."),
+        typer.Option(help="Candidate to train. Default: the recommended or interim choice."),
     ] = None,
     trial: Annotated[
-        str | None, typer.Option(help="Make this fit of the study again instead: its key.")
+        str | None, typer.Option(help="Train the model of this trial again instead: its key.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an export that is in the folder.")
+        bool, typer.Option("--force", help="Replace an export in that folder.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was exported as JSON.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a candidate on all labels and write it with its model card."""
     import json
 
     from choose.api.export import export as export_candidate
-    from choose.cli.console import say, stderr
+    from choose.cli.console import say, working
     from choose.errors import StudyError
     from choose.export.folder import as_plain
 
     if candidate is not None and trial is not None:
-        raise StudyError("A trial has its candidate already. Leave out --candidate or --trial.")
-    with stderr().status("Training on all labels" if trial is None else "Making the fit again"):
-        made = export_candidate(store, folder, candidate=candidate, trial=trial, force=force)
-    about = made.manifest
+        raise StudyError("--trial determines the candidate. Leave out --candidate or --trial.")
+    task = "Training on all labels" if trial is None else "Training the model of the trial again"
+    with working(task):
+        exported = export_candidate(store, folder, candidate=candidate, trial=trial, force=force)
+    manifest = exported.manifest
     if as_json:
-        typer.echo(json.dumps(as_plain(made), indent=1))
-    if about.why == "meanwhile":
-        say(f"The study recommends nothing; {about.candidate} is the one to use meanwhile.")
-    say(f"Exported {about.candidate}, fitted on {about.rows:,} rows: {folder}")
-    if made.rows_inside:
-        say("The folder holds labelled texts word for word; who gets it gets them.")
+        typer.echo(json.dumps(as_plain(exported), indent=1))
+    if manifest.why == "meanwhile":
+        say(f"The study recommends no candidate; {manifest.candidate} is the interim choice.")
+    say(f"Exported {manifest.candidate}, trained on {manifest.rows:,} rows: {folder}")
+    if exported.rows_inside:
+        say("The folder contains labelled texts verbatim. Share it accordingly.")
     if not as_json:
         say(f"Use it: choose predict {folder} FILE    Read first: {folder / 'README.md'}")
 
@@ -69,13 +70,13 @@ def predict(
         typer.Option("--json", help="Write JSON Lines, and read them where FILE is -."),
     ] = False,
     min_confidence: Annotated[
-        float | None, typer.Option(help="Give no label below this probability, such as 0.8.")
+        float | None, typer.Option(help="Leave out labels below this probability, such as 0.8.")
     ] = None,
     text_column: Annotated[
         str | None, typer.Option(help="Column of the text. Default: the study's.")
     ] = None,
     with_text: Annotated[
-        bool, typer.Option("--with-text", help="Write the texts beside the labels.")
+        bool, typer.Option("--with-text", help="Write the texts next to the labels.")
     ] = False,
 ) -> None:
     """Label texts with an exported candidate: id, label, confidence, status."""
@@ -84,14 +85,14 @@ def predict(
 
     write = write_jsonl if as_json else write_csv
     with _items(file, text_column, as_json, folder) as items:
-        found = Model.load(folder).stream(items, min_confidence)
+        predictions = Model.load(folder).stream(items, min_confidence)
         if output is None:
-            write(sys.stdout, found, with_text)
+            write(sys.stdout, predictions, with_text)
             return
 
         def fill(path: Path) -> None:
             with path.open("w", encoding="utf-8", newline="") as out:
-                write(out, found, with_text)
+                write(out, predictions, with_text)
 
         write_whole(output, fill)
 

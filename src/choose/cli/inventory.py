@@ -1,4 +1,4 @@
-"""`choose models`: which weights are embedded and which are here; fetch them; clear kept work."""
+"""`choose strategies` and `choose models`: list what is installed, fetch weights, clear caches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from choose.cli.options import AsJson
 
 models = typer.Typer(
-    help="List the weights that choose knows, fetch them, or clear work that is kept.",
+    help="List the weights that choose ships, fetch them, or clear the result cache.",
     rich_markup_mode=None,
 )
 
@@ -23,53 +23,53 @@ def listing(
     paths: Annotated[bool, typer.Option("--paths", help="Show the folders too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the embedded weights and what is cached of them."""
+    """List the embedded weights and which of them are cached."""
     if context.invoked_subcommand is not None:
         return
     from choose.cli.console import stdout
     from choose.models.results.cache import kept
     from choose.models.weights.inventory import inventory
 
-    found, work = inventory(paths), kept(paths)
+    entries, results = inventory(paths), kept(paths)
     if as_json:
         record = {
             "schema": 1,
-            "models": [entry.record() for entry in found],
-            "kept": work.record(),
+            "models": [entry.record() for entry in entries],
+            "kept": results.record(),
         }
         typer.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return
     from choose.report.terminal.inventory_page import models_page
 
-    stdout().print(models_page(found, work))
+    stdout().print(models_page(entries, results))
 
 
 @models.command()
 def fetch(
     specs: Annotated[
-        list[str] | None, typer.Argument(help="Model specs. Default: the embedded ones.")
+        list[str] | None, typer.Argument(help="Model specs. Default: the embedded weights.")
     ] = None,
 ) -> None:
-    """Fetch weights once, verify and cache them, so that later runs need no network."""
+    """Download, verify and cache weights, so that later runs need no network."""
     from choose.cli.console import say
     from choose.models.weights.inventory import EMBEDDED
     from choose.models.weights.resolve import resolve
 
     for spec in specs or [model.spec for model in EMBEDDED]:
         resolve(spec)
-        say(f"Here: {spec}")
+        say(f"Cached: {spec}")
 
 
 @models.command()
 def clear() -> None:
-    """Forget the embeddings and scores that studies kept for later ones; weights stay."""
+    """Delete cached embeddings and scores of earlier studies; weights stay."""
     from choose.cli.console import say
-    from choose.models.results.cache import clear as forget
+    from choose.models.results.cache import clear as clear_cache
     from choose.models.results.cache import kept
 
     before = kept().mb
-    forget()
-    say(f"Cleared {before:.0f} MB of kept work.")
+    clear_cache()
+    say(f"Deleted {before:.0f} MB of cached results.")
 
 
 def strategies(as_json: AsJson = False) -> None:
@@ -77,16 +77,16 @@ def strategies(as_json: AsJson = False) -> None:
     from choose.cli.console import stdout
     from choose.strategy import available, describe
 
-    found = [describe(name) for name in available()]
+    descriptions = [describe(name) for name in available()]
     if as_json:
-        record = {"schema": 1, "strategies": [asdict(each) for each in found]}
-        typer.echo(json.dumps(record, indent=1, ensure_ascii=False, default=_plain))
+        record = {"schema": 1, "strategies": [asdict(each) for each in descriptions]}
+        typer.echo(json.dumps(record, indent=1, ensure_ascii=False, default=_jsonable))
         return
     from choose.report.terminal.inventory_page import strategies_page
 
-    stdout().print(strategies_page(found))
+    stdout().print(strategies_page(descriptions))
 
 
-def _plain(value: object) -> str | None:
-    """Return a default as JSON can hold it; one that must be given is null."""
+def _jsonable(value: object) -> str | None:
+    """Return a default as text; null for a parameter without one."""
     return None if value is Parameter.empty else str(value)

@@ -1,21 +1,24 @@
-"""Flags that several commands take, each written once."""
+"""Flags that several commands share: the fields of a study that are marked as flags, and others.
+
+Name, type and help text of a flag follow from the field of `choose.study.config.Study`. What stands
+here is what the command line adds: panels, short names, and lists and times that are typed as text.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast, get_args
 
 import typer
+from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError
 from choose.study import study_file
-
-if TYPE_CHECKING:
-    from choose.schema.plan import Wishes
+from choose.study.config import Flag, Study
 
 
 def seconds(text: str | None) -> float | None:
@@ -32,7 +35,7 @@ def sizes(text: str | None) -> tuple[float | int, ...] | None:
 
 def _size(part: str) -> float | int:
     wrong = StudyError(
-        f"--sizes {part!r} is no size. Write rows (300) or shares (1/8, 0.5, 1), "
+        f"--sizes {part!r} is not a size. Write rows (300) or shares (1/8, 0.5, 1), "
         "separated by commas."
     )
     try:
@@ -56,7 +59,7 @@ def rates(text: str | None) -> tuple[float, ...] | None:
             rate = -1.0
         if not 0 <= rate < 1:
             raise StudyError(
-                f"--noise {part!r} is no rate of wrong labels. Write shares from 0 "
+                f"--noise {part!r} is not a rate of wrong labels. Write shares from 0 "
                 "to below 1, such as 0,0.1,0.2."
             )
         found.append(rate)
@@ -70,7 +73,7 @@ def endpoint(
     if base_url is None:
         for flag, value in (("--api-key-env", api_key_env), ("--usd-per-million", prices)):
             if value is not None:
-                raise StudyError(f"{flag} belongs to an endpoint: give --base-url with it.")
+                raise StudyError(f"{flag} needs --base-url, the address of the endpoint.")
         return model, {}
     if not model or model.startswith("endpoint:"):
         raise StudyError("--base-url needs --model with the model's name as the server calls it.")
@@ -89,269 +92,125 @@ def _prices(text: str | None) -> dict[str, float]:
         figures = []
     if len(figures) not in (2, 3) or not all(0 <= figure < float("inf") for figure in figures):
         raise StudyError(
-            f"--usd-per-million {text!r} is no price. Write dollars for a million tokens, "
+            f"--usd-per-million {text!r} is not a price. Write dollars for a million tokens, "
             "IN,OUT or IN,CACHED,OUT, such as 0.15,0.6."
         )
     names = ("in", "cached", "out") if len(figures) == 3 else ("in", "out")
     return {f"usd_per_million_{name}": figure for name, figure in zip(names, figures, strict=True)}
 
 
-def only_without_data(asked: Mapping[str, float | int | None]) -> None:
-    """Refuse flags that only a plan without data understands."""
-    for name, value in asked.items():
-        if value is not None:
-            raise StudyError(
-                f"--{name.replace('_', '-')} is for plans without data. Add --no-data, or leave "
-                "it out; with data, costs stand in the study file."
-            )
+# Typed as text: a reader for the flag, and what its help adds.
+READERS: dict[str, tuple[Callable[[str | None], Any], str]] = {
+    "sizes": (sizes, " Write a list: 1/8,1/2,1."),
+    "noise": (rates, " Write a list: 0,0.1,0.2."),
+    "budget": (seconds, " Default: 10m."),
+}
+
+PANELS = {"data": "Data", "models": "Candidates", "grid": "Grid", "goal": "Grid"}
 
 
-def wishes(asked: Mapping[str, float | int | None], data: str | None) -> Wishes:
-    """Check what a founder says before there is data; the gain is in points."""
-    from choose.schema.plan import Wishes
-
-    if data is not None:
-        raise StudyError(f"--no-data plans without data, and {data!r} was given. Leave one out.")
-    classes, gain = asked["classes"], asked["gain"] if asked["gain"] is not None else 2.0
-    if classes is None or not 2 <= classes <= 10_000:
-        raise StudyError("--classes must say how many labels there will be: 2 or more.")
-    if not 0.5 <= gain <= 30:
-        raise StudyError(f"--gain {gain:g} is in points, from 0.5 to 30. Write 3 for 3 points.")
-    target = asked["target"]
-    if target is not None and not 0 < target < 1:
-        raise StudyError(f"--target {target:g} is a share. Write 0.9 for 90 of 100 right.")
-    for name in ("minutes_per_label", "hourly_rate", "usd"):
-        value = asked[name]
-        if value is not None and not 0 < value < 1e9:
-            raise StudyError(f"--{name.replace('_', '-')} {value:g} must be above 0.")
-    if asked["usd"] is not None and asked["hourly_rate"] is None:
-        raise StudyError("--usd buys hours, so it needs --hourly-rate (and --minutes-per-label).")
-    return Wishes.model_validate({**asked, "classes": classes, "gain": gain / 100})
+def study_fields(section: str) -> Iterator[tuple[str, str, FieldInfo]]:
+    """Yield a flag's parameter, the key it sets and the field, for each flag of a section."""
+    for key, field in Study.model_fields[section].annotation.model_fields.items():  # type: ignore[union-attr]
+        for mark in field.metadata:
+            if isinstance(mark, Flag):
+                yield mark.name or key, key, field
 
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+def flags_of(section: str) -> dict[str, Any]:
+    """Return the annotation of each flag of a section, by parameter."""
+    return {name: _flag(name, field, PANELS[section]) for name, _, field in study_fields(section)}
 
 
-DATA = "Data"
-
-
-WHO = "Candidates"
-
-
-GRID = "Grid"
+def _flag(name: str, field: FieldInfo, panel: str) -> Any:
+    hint = READERS[name][1] if name in READERS else ""
+    types = get_args(field.annotation) or (field.annotation,)
+    kind = str if name in READERS else next((t for t in (bool, int, float) if t in types), str)
+    # A switch has no --no- form: leaving it out keeps what the study file says.
+    names = [f"--{name.replace('_', '-')}"] if kind is bool else []
+    option = typer.Option(*names, help=f"{field.description}{hint}", rich_help_panel=panel)
+    return Annotated[kind | None, option]
 
 
 Data = Annotated[
     str | None, typer.Argument(help="CSV, TSV, JSONL or Parquet file, or sample:NAME.")
 ]
 
-
-Test = Annotated[str | None, typer.Option(help="File with the rows to ask.", rich_help_panel=DATA)]
-
-
-TextColumn = Annotated[
-    str | None,
-    typer.Option(help="Column of the text; several, joined: subject,body.", rich_help_panel=DATA),
-]
-
-
-LabelColumn = Annotated[str | None, typer.Option(help="Column of the label.", rich_help_panel=DATA)]
-
-
-TimeColumn = Annotated[
-    str | None, typer.Option(help="Column of the timestamp.", rich_help_panel=DATA)
-]
-
-
-GroupColumn = Annotated[
-    str | None, typer.Option(help="Rows of one group are never divided.", rich_help_panel=DATA)
-]
-
-
-AnnotatorColumn = Annotated[
-    str | None, typer.Option(help="Column of the annotator.", rich_help_panel=DATA)
-]
-
-
-TestRows = Annotated[
-    int | None, typer.Option(help="Ask only N test rows, stratified.", rich_help_panel=DATA)
-]
-
-
-Folds = Annotated[
-    int | None, typer.Option(help="Folds where there is no test file.", rich_help_panel=DATA)
-]
-
-
 Strategies = Annotated[
     list[str] | None,
     typer.Option(
         "--strategy",
         "-s",
-        help="A strategy to compare; repeatable. Default: all that need no endpoint.",
-        rich_help_panel=WHO,
+        help="Strategy to compare; repeatable. Default: all that need no endpoint.",
+        rich_help_panel=PANELS["models"],
     ),
 ]
 
-
-Model = Annotated[str | None, typer.Option(help="Model that is prompted.", rich_help_panel=WHO)]
-
-
-Tune = Annotated[str | None, typer.Option(help="Model that is fine-tuned.", rich_help_panel=WHO)]
-
-
-Encoder = Annotated[str | None, typer.Option(help="Model that embeds.", rich_help_panel=WHO)]
-
-
 BaseUrl = Annotated[
     str | None,
-    typer.Option(help="Endpoint that serves --model: https://HOST/v1.", rich_help_panel=WHO),
+    typer.Option(
+        help="Endpoint that serves --model: https://HOST/v1.", rich_help_panel=PANELS["models"]
+    ),
 ]
-
 
 ApiKeyEnv = Annotated[
     str | None,
     typer.Option(
-        help="Variable, in the environment or .env, with the endpoint's key.", rich_help_panel=WHO
+        help="Variable, in the environment or .env, with the endpoint's key.",
+        rich_help_panel=PANELS["models"],
     ),
 ]
-
 
 UsdPerMillion = Annotated[
     str | None,
     typer.Option(
-        help="Price of the endpoint's tokens: IN,OUT or IN,CACHED,OUT.", rich_help_panel=WHO
+        help="Price of the endpoint's tokens: IN,OUT or IN,CACHED,OUT.",
+        rich_help_panel=PANELS["models"],
     ),
 ]
-
-
-Seeds = Annotated[
-    int | None, typer.Option(help="Repetitions of each candidate.", rich_help_panel=GRID)
-]
-
-
-Sizes = Annotated[
-    str | None,
-    typer.Option(help="Pool sizes: rows or shares, such as 1/8,1/2,1.", rich_help_panel=GRID),
-]
-
-
-Noise = Annotated[
-    str | None,
-    typer.Option(help="Rates of added label noise, such as 0,0.1,0.2.", rich_help_panel=GRID),
-]
-
-
-Thorough = Annotated[
-    bool | None,
-    typer.Option(
-        "--thorough",
-        help="Repeat every part of the grid for dear candidates too.",
-        rich_help_panel=GRID,
-    ),
-]
-
-
-Budget = Annotated[
-    str | None,
-    typer.Option(help="Time to spend: 90s, 10m, 2h. Default 10m.", rich_help_panel=GRID),
-]
-
-
-MaxUsd = Annotated[
-    float | None,
-    typer.Option(help="Most dollars to spend at endpoints.", rich_help_panel=GRID),
-]
-
-
-Repeats = Annotated[
-    int | None,
-    typer.Option(help="Ask endpoints the same so many times.", rich_help_panel=GRID),
-]
-
-
-Target = Annotated[
-    float | None,
-    typer.Option(help="Accuracy that is good enough, such as 0.9.", rich_help_panel=GRID),
-]
-
-
-Metric = Annotated[
-    str | None,
-    typer.Option(
-        help='What "right" means: accuracy, or balanced: every label counts the same.',
-        rich_help_panel=GRID,
-    ),
-]
-
-
-Margin = Annotated[
-    float | None,
-    typer.Option(help="Smallest gain that matters, as a share: 0.02.", rich_help_panel=GRID),
-]
-
 
 Config = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="Study file; flags override it. Default: choose.toml, if there."
+        "--config", "-c", help="Study file; flags override it. Default: choose.toml, if it exists."
     ),
 ]
 
+Out = Annotated[Path | None, typer.Option(help="Folder of the study. Default: .choose/…")]
+
+Output = Annotated[
+    list[Path] | None,
+    typer.Option("-o", "--output", help="Also write report.html, .md, .json or .xml; repeatable."),
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print only the record, as JSON.")]
 
+Store = Annotated[Path, typer.Argument(help="Folder that choose compare wrote.")]
 
-DATA_FLAGS = {
-    "test": Test,
-    "text_column": TextColumn,
-    "label_column": LabelColumn,
-    "time_column": TimeColumn,
-    "group_column": GroupColumn,
-    "annotator_column": AnnotatorColumn,
-    "test_rows": TestRows,
-    "folds": Folds,
-}
+DATA_FLAGS = flags_of("data")
 
+GOAL_FLAGS = flags_of("goal")
 
-MODEL_FLAGS = {"model": Model, "tune": Tune, "encoder": Encoder}
-
-
-WHO_FLAGS = {"strategy": Strategies, **MODEL_FLAGS}
-
-
-ENDPOINT_FLAGS = {
+# All that makes a study, in the order in which help lists it.
+STUDY_FLAGS = {
+    **DATA_FLAGS,
+    "strategy": Strategies,
+    **flags_of("models"),
     "base_url": BaseUrl,
     "api_key_env": ApiKeyEnv,
     "usd_per_million": UsdPerMillion,
+    **flags_of("grid"),
+    **GOAL_FLAGS,
 }
 
-
-GRID_FLAGS = {
-    "seeds": Seeds,
-    "sizes": Sizes,
-    "noise": Noise,
-    "thorough": Thorough,
-    "budget": Budget,
-}
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-ASKING_FLAGS = {"max_usd": MaxUsd, "repeats": Repeats}
+def takes(flags: Mapping[str, Any]) -> Callable[[Command], Command]:
+    """Give a command these flags, after its first argument.
 
-
-GOAL_FLAGS = {"target": Target, "metric": Metric, "margin": Margin}
-
-
-# All that makes a study, in the order in which help lists it.
-STUDY_FLAGS = (DATA_FLAGS, WHO_FLAGS, ENDPOINT_FLAGS, GRID_FLAGS, ASKING_FLAGS, GOAL_FLAGS)
-
-
-def takes(*sections: Mapping[str, Any]) -> Callable[[Command], Command]:
-    """Give a command the flags of some sections, after its first argument.
-
-    Their values stand in the context's parameters; the command itself is handed its own only.
+    Their values are in the context's parameters; the command itself gets only its own.
     """
-    flags = {name: flag for section in sections for name, flag in section.items()}
 
     def add(command: Command) -> Command:
         own = inspect.signature(command, eval_str=True)
@@ -373,46 +232,30 @@ def takes(*sections: Mapping[str, Any]) -> Callable[[Command], Command]:
     return add
 
 
-def given(context: typer.Context, names: Iterable[str] = DATA_FLAGS) -> dict[str, Any]:
-    """Return the flags of a section as the command line gave them; None where it did not."""
-    return {name: context.params[name] for name in names if name in context.params}
-
-
-def study(context: typer.Context) -> dict[str, dict[str, Any]]:
-    """Return what `STUDY_FLAGS` lay over a study file, section by section.
-
-    Raises:
-        StudyError: naming the flag that cannot be read.
-    """
-    asked = (context.params[name] for name in ("model", *ENDPOINT_FLAGS))
-    model, endpoints = endpoint(*asked)
-    return {
-        "data": given(context),
-        "models": {**given(context, MODEL_FLAGS), "model": model},
-        "endpoints": endpoints,
-        "grid": grid(context),
-        "goal": given(context, GOAL_FLAGS),
-    }
-
-
-def grid(context: typer.Context) -> dict[str, Any]:
-    """Return the grid section that the flags ask for.
+def overrides(context: typer.Context) -> dict[str, dict[str, Any]]:
+    """Return what the command's flags set in a study, by section; None where one was not given.
 
     Raises:
         StudyError: naming the flag that cannot be read.
     """
     flags = context.params
-    return {
-        "seeds": flags["seeds"],
-        "sizes": sizes(flags["sizes"]),
-        "noise": rates(flags["noise"]),
-        "thorough": flags["thorough"],
-        "budget_seconds": seconds(flags["budget"]),
-        **given(context, ASKING_FLAGS),
+    settings: dict[str, dict[str, Any]] = {
+        section: {
+            key: READERS[name][0](flags[name]) if name in READERS else flags[name]
+            for name, key, _ in study_fields(section)
+            if name in flags
+        }
+        for section in PANELS
     }
+    if "base_url" in flags:
+        model, settings["endpoints"] = endpoint(
+            *(flags[name] for name in ("model", "base_url", "api_key_env", "usd_per_million"))
+        )
+        settings["models"]["model"] = model
+    return settings
 
 
-def found() -> Path | None:
+def default_study_file() -> Path | None:
     """Return the study file of the working folder, if there is one."""
     here = Path("choose.toml")
     return here if here.is_file() else None

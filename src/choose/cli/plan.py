@@ -1,83 +1,123 @@
-"""`choose plan`: what compare would run, or what to label before there is any data."""
+"""`choose plan`: the trials that compare would run, or what to label before there are data."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from choose.cli import options
-from choose.cli.options import only_without_data, wishes
+from choose.cli.options import (
+    STUDY_FLAGS,
+    AsJson,
+    Config,
+    Data,
+    default_study_file,
+    overrides,
+    takes,
+)
+from choose.errors import StudyError
 
-BEFORE = "Before there is data (--no-data)"
+if TYPE_CHECKING:
+    from choose.schema.plan import Wishes
+
+PANEL = "Before there are data (--no-data)"
 
 
-@options.takes(*options.STUDY_FLAGS)
+def _assumption(kind: type, text: str) -> Any:
+    return Annotated[kind | None, typer.Option(help=text, rich_help_panel=PANEL)]
+
+
+ASSUMPTIONS = {
+    "classes": _assumption(int, "Number of labels."),
+    "gain": _assumption(float, "Gain to detect, in points: 3. Default: 2."),
+    "minutes_per_label": _assumption(float, "Minutes to label one row."),
+    "hourly_rate": _assumption(float, "Dollars per hour of labelling."),
+    "usd": _assumption(float, "Budget for labels, in dollars."),
+}
+
+
+@takes({**STUDY_FLAGS, **ASSUMPTIONS})
 def plan(
     context: typer.Context,
-    data: options.Data = None,
-    config: options.Config = None,
+    data: Data = None,
+    config: Config = None,
     no_data: Annotated[
         bool,
-        typer.Option("--no-data", help="Say what to label first.", rich_help_panel=BEFORE),
+        typer.Option("--no-data", help="Plan how many rows to label first.", rich_help_panel=PANEL),
     ] = False,
-    classes: Annotated[
-        int | None, typer.Option(help="How many labels there will be.", rich_help_panel=BEFORE)
-    ] = None,
-    gain: Annotated[
-        float | None,
-        typer.Option(help="Gain to show, in points: 3. Default 2.", rich_help_panel=BEFORE),
-    ] = None,
-    minutes_per_label: Annotated[
-        float | None, typer.Option(help="Minutes a label takes.", rich_help_panel=BEFORE)
-    ] = None,
-    hourly_rate: Annotated[
-        float | None, typer.Option(help="Dollars an hour.", rich_help_panel=BEFORE)
-    ] = None,
-    usd: Annotated[
-        float | None, typer.Option(help="Dollars to spend on labels.", rich_help_panel=BEFORE)
-    ] = None,
     forecast: Annotated[
         bool,
         typer.Option(
             "--forecast/--no-forecast",
-            help="Rehearse each candidate for some seconds to say what it will take.",
+            help="Run each candidate for a few seconds to forecast its time.",
         ),
     ] = True,
-    as_json: options.AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Say what compare would run and take, or with --no-data what to label."""
-    names = ("classes", "gain", "minutes_per_label", "hourly_rate", "usd")
-    asked = {name: context.params[name] for name in names}
+    """Show what compare would run and how long it would take, or with --no-data what to label."""
+    assumptions = {name: context.params[name] for name in ASSUMPTIONS}
     if no_data:
-        before({**asked, "target": context.params["target"]}, data, as_json)
+        plan_before_data(wishes({**assumptions, "target": context.params["target"]}, data), as_json)
         return
-    only_without_data(asked)
-    study = {
-        "study_file": config or options.found(),
-        "overrides": options.study(context),
+    for name, value in assumptions.items():
+        if value is not None:
+            raise StudyError(
+                f"--{name.replace('_', '-')} is for plans without data. Add --no-data, or leave "
+                "it out; with data, costs belong in the study file."
+            )
+    settings = {
+        "study_file": config or default_study_file(),
+        "overrides": overrides(context),
         "rehearse": forecast,
     }
-    grid(data, study, context.params["strategy"], as_json)
+    plan_trials(data, settings, context.params["strategy"], as_json)
 
 
-def before(asked: dict[str, float | int | None], data: str | None, as_json: bool) -> None:
-    """Print rows, hours and dollars from stated assumptions."""
+def wishes(flags: Mapping[str, float | int | None], data: str | None) -> Wishes:
+    """Check the assumptions of a plan without data; `gain` is in points.
+
+    Raises:
+        StudyError: naming the flag and what it allows.
+    """
+    from choose.schema.plan import Wishes
+
+    if data is not None:
+        raise StudyError(f"--no-data plans without data, and {data!r} was given. Leave one out.")
+    classes, gain = flags["classes"], flags["gain"] if flags["gain"] is not None else 2.0
+    if classes is None or not 2 <= classes <= 10_000:
+        raise StudyError("--classes must be the number of labels: 2 or more.")
+    if not 0.5 <= gain <= 30:
+        raise StudyError(f"--gain {gain:g} is in points, from 0.5 to 30. Write 3 for 3 points.")
+    target = flags["target"]
+    if target is not None and not 0 < target < 1:
+        raise StudyError(f"--target {target:g} is not a share. Write 0.9 for 90 of 100 right.")
+    for name in ("minutes_per_label", "hourly_rate", "usd"):
+        value = flags[name]
+        if value is not None and not 0 < value < 1e9:
+            raise StudyError(f"--{name.replace('_', '-')} {value:g} must be above 0.")
+    if flags["usd"] is not None and flags["hourly_rate"] is None:
+        raise StudyError("--usd needs --hourly-rate (and --minutes-per-label).")
+    return Wishes.model_validate({**flags, "classes": classes, "gain": gain / 100})
+
+
+def plan_before_data(assumptions: Wishes, as_json: bool) -> None:
+    """Print the rows, hours and dollars that labelling takes."""
     from choose.cli.console import stdout
     from choose.judge.sample_size import before_data
     from choose.report.terminal.plan_page import before_data_page
 
-    found = before_data(wishes(asked, data))
+    labelling = before_data(assumptions)
     if as_json:
-        typer.echo(found.model_dump_json(indent=1))
+        typer.echo(labelling.model_dump_json(indent=1))
     else:
-        stdout().print(before_data_page(found))
+        stdout().print(before_data_page(labelling))
 
 
-def grid(
-    data: str | None, study: dict[str, Any], strategies: list[str] | None, as_json: bool
+def plan_trials(
+    data: str | None, settings: dict[str, Any], strategies: list[str] | None, as_json: bool
 ) -> None:
-    """Print the trials that compare would run."""
+    """Print the trials that compare would run, with forecasts of time and money."""
     import json
     from dataclasses import asdict
 
@@ -86,22 +126,22 @@ def grid(
     from choose.report.terminal.cost_tables import sending_record
     from choose.report.terminal.plan_page import grid_page, trials_by_part
 
-    with working("Rehearsing each candidate" if study["rehearse"] else "Laying out the trials"):
-        found = plan_study(data, strategies=strategies or (), **study)
-    if as_json:
-        record = {
-            "schema": 1,
-            "name": found.dataset.name,
-            "fingerprint": found.dataset.fingerprint,
-            "rows": len(found.dataset.examples),
-            "asked": len(found.dataset.asked),
-            "division": found.dataset.division,
-            "budget_seconds": found.budget,
-            "trials": trials_by_part(found.jobs),
-            "left_out": list(found.refusals),
-            "forecast": [asdict(one) for one in found.forecasts] or None,
-            "sending": sending_record(found.spending),
-        }
-        typer.echo(json.dumps(record, indent=1, ensure_ascii=False))
+    with working("Timing each candidate" if settings["rehearse"] else "Listing the trials"):
+        grid = plan_study(data, strategies=strategies or (), **settings)
+    if not as_json:
+        stdout().print(grid_page(grid))
         return
-    stdout().print(grid_page(found))
+    record = {
+        "schema": 1,
+        "name": grid.dataset.name,
+        "fingerprint": grid.dataset.fingerprint,
+        "rows": len(grid.dataset.examples),
+        "asked": len(grid.dataset.asked),
+        "division": grid.dataset.division,
+        "budget_seconds": grid.budget,
+        "trials": trials_by_part(grid.jobs),
+        "left_out": list(grid.refusals),
+        "forecast": [asdict(forecast) for forecast in grid.forecasts] or None,
+        "sending": sending_record(grid.spending),
+    }
+    typer.echo(json.dumps(record, indent=1, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`choose report`: judge again from finished trials, without any model."""
+"""`choose report` shows a finished study again or compares two; it needs no model."""
 
 from __future__ import annotations
 
@@ -8,23 +8,17 @@ from typing import Annotated
 import typer
 
 from choose.cli.expectations import Expect, FailUnder, Gates, GithubSummary
+from choose.cli.options import AsJson, Output, Store
 
 
 def report(
-    store: Annotated[Path, typer.Argument(help="Folder that choose compare wrote.")],
+    store: Store,
     other: Annotated[
         Path | None,
-        typer.Argument(help="A second study: say what changed from the first to this one."),
+        typer.Argument(help="A second study: show what changed from the first to this one."),
     ] = None,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-o", "--output", help="Also write report.html, .md, .json or .xml; repeatable."
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print only the decision record.")
-    ] = False,
+    output: Output = None,
+    as_json: AsJson = False,
     expect: Expect = None,
     fail_under: FailUnder = None,
     github_summary: GithubSummary = False,
@@ -32,49 +26,44 @@ def report(
     """Show the decision of a study again, or compare two studies; needs no model."""
     gates = Gates(tuple(expect or ()), fail_under, github_summary)
     if other is None:
-        _one(store, output, as_json, gates)
+        report_study(store, output, as_json, gates)
     else:
-        _both((store, other), output, as_json, gates)
+        report_change((store, other), output, as_json, gates)
 
 
-def _one(store: Path, output: list[Path] | None, as_json: bool, gates: Gates) -> None:
+def report_study(store: Path, output: list[Path] | None, as_json: bool, gates: Gates) -> None:
+    """Judge the finished trials of a study again and print the decision."""
     from choose.api.compare import report
-    from choose.cli.console import check, write
+    from choose.cli.console import check_outputs, print_decision, write_reports
 
-    check(output)
+    check_outputs("decision", output)
     decision = report(store)
     gates.check([card.candidate for card in decision.scorecards])
-    checks = gates.found(decision)
-    write(decision, store, output, checks)
-    if as_json:
-        typer.echo(decision.model_dump_json(by_alias=True, indent=1))
-    else:
-        from choose.cli.console import stdout
-        from choose.report.terminal.decision_page import render
-
-        stdout().print(render(decision, store))
-    gates.conclude(decision, checks)
+    checks = gates.evaluate(decision)
+    write_reports(decision, store, output, checks)
+    print_decision(decision, store, as_json)
+    gates.enforce(decision, checks)
 
 
-def _both(
+def report_change(
     stores: tuple[Path, Path], output: list[Path] | None, as_json: bool, gates: Gates
 ) -> None:
+    """Print what changed between two studies, on the rows that both evaluated."""
     from choose.api.compare import compare_stores
-    from choose.cli.console import say, stdout
+    from choose.cli.console import check_outputs, say, stdout
     from choose.errors import StudyError
     from choose.report.terminal.comparison_page import versus_page
-    from choose.report.write import check_versus_output, write_versus
+    from choose.report.write import write
 
     if gates != Gates():
         raise StudyError(
             "--expect, --fail-under and --github-summary are about one study. "
             f"Leave them out, or name one folder: choose report {stores[1]} …"
         )
-    for path in output or ():
-        check_versus_output(path)
+    check_outputs("comparison", output)
     versus = compare_stores(*stores)
     for path in output or ():
-        write_versus(versus, path)
+        write("comparison", versus, path)
         say(f"Report written: {path}")
     if as_json:
         typer.echo(versus.model_dump_json(by_alias=True, indent=1))

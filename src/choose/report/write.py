@@ -1,26 +1,70 @@
-"""Write a report to a file; the ending of its name says in which form."""
+"""Write a decision, an audit or a comparison to a file; its ending says in which form."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 from xml.etree import ElementTree as Xml
 
 from choose.errors import StudyError
 from choose.files import write_text
 from choose.formatting import clean, csv_cell
-from choose.report.markdown import render_check_markdown, render_versus_markdown
+from choose.report.markdown import render_check_markdown, render_markdown, render_versus_markdown
 from choose.schema.check import Check
 from choose.schema.decision import Decision, Expectation, Gate, Versus
 
+Kind = Literal["decision", "check", "comparison"]
+Texts = Mapping[str, str]
+Checks = Sequence[Expectation]
+
 COLUMNS = ("row", "kind", "label", "suggested", "other_row", "says", "text")
+
+# What XML 1.0 cannot hold, escaped or not, beyond what `clean` takes away.
+_ILLEGAL = re.compile("[\ufffe\uffff]")
+
+
+def write(
+    kind: Kind, record: Any, path: Path, texts: Texts | None = None, checks: Checks = ()
+) -> None:
+    """Write a record to a file, atomically.
+
+    Args:
+        kind: what the record is.
+        record: a `Decision`, a `Check` or a `Versus`.
+        path: its ending names the form.
+        texts: row id -> text, for forms that show rows.
+        checks: the gates of a build, for forms that list them.
+
+    Raises:
+        StudyError: if the ending names no form.
+        StoreError: if the file cannot be written.
+    """
+    render = FORMS[kind][check_output(kind, path).suffix.lower()]
+    write_text(path, render(record, texts or {}, checks))
+
+
+def check_output(kind: Kind, path: Path) -> Path:
+    """Return the path if a record of this kind can be written in the form that its ending names.
+
+    Raises:
+        StudyError: naming the forms that are allowed.
+    """
+    if path.suffix.lower() not in FORMS[kind]:
+        raise StudyError(
+            f"Cannot tell the form of {str(path)!r} from its ending. "
+            f"Allowed: {', '.join(FORMS[kind])}, such as -o {_EXAMPLES[kind]}."
+        )
+    if path.is_dir():
+        raise StudyError(f"{str(path)!r} is a folder. Name a file, such as -o {_EXAMPLES[kind]}.")
+    return path
 
 
 def render_issues(check: Check, texts: Mapping[str, str]) -> str:
-    """Return one line an issue; a row with hints of personal data is named without its text."""
+    """Return CSV with a line for each issue; rows with personal data come without their text."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -32,15 +76,11 @@ def render_issues(check: Check, texts: Mapping[str, str]) -> str:
     return out.getvalue()
 
 
-# What XML 1.0 cannot hold, escaped or not, beyond what `clean` takes away.
-_ILLEGAL = re.compile("[\ufffe\uffff]")
-
-
 def render_junit(decision: Decision, checks: Sequence[Expectation] = ()) -> str:
     """Return one test case for each expectation and each check of the verdict.
 
-    Only an expectation can fail. A check that does not pass is skipped, with its evidence: it says
-    something of the data and the candidates, and may be what was to be expected.
+    Only an expectation can fail. A check that does not pass is skipped, with its evidence: it
+    describes the data and the candidates, and may well be what the team expects.
     """
     root = Xml.Element("testsuites", name="choose")
     _suite(root, "expectations", [_expectation(check) for check in checks])
@@ -83,146 +123,44 @@ def _legal(text: str) -> str:
     return _ILLEGAL.sub("\ufffd", clean(text))
 
 
-DecisionTexts = Mapping[str, str]
+def _json(record: Decision | Check | Versus, texts: Texts, checks: Checks) -> str:
+    return record.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
-Checks = Sequence[Expectation]
-
-
-def _decision_html(decision: Decision, texts: DecisionTexts, checks: Checks) -> str:
+def _decision_html(decision: Decision, texts: Texts, checks: Checks) -> str:
+    # Drawing charts takes a second to import.
     from choose.report.html.page import render_html
 
     return render_html(decision, texts)
 
 
-def _decision_markdown(decision: Decision, texts: DecisionTexts, checks: Checks) -> str:
-    from choose.report.markdown import render_markdown
-
-    return render_markdown(decision, checks)
-
-
-def _junit(decision: Decision, texts: DecisionTexts, checks: Checks) -> str:
-
-    return render_junit(decision, checks)
-
-
-def _decision_json(decision: Decision, texts: DecisionTexts, checks: Checks) -> str:
-    return decision.model_dump_json(by_alias=True, indent=1) + "\n"
-
-
-DECISION_FORMS: dict[str, Callable[[Decision, DecisionTexts, Checks], str]] = {
-    ".html": _decision_html,
-    ".md": _decision_markdown,
-    ".json": _decision_json,
-    ".xml": _junit,
-}
-
-
-def check_output(path: Path) -> Path:
-    """Return the path if a report can be written in the form that its ending names.
-
-    Raises:
-        StudyError: before anything is run, so that no study ends without its report.
-    """
-    return check_ending(path, DECISION_FORMS, "report.html")
-
-
-def check_ending(path: Path, forms: Collection[str], example: str) -> Path:
-    """Return the path if its ending is one of these forms and it is no folder.
-
-    Raises:
-        StudyError: naming what is allowed.
-    """
-    if path.suffix.lower() not in forms:
-        raise StudyError(
-            f"Cannot tell the form of {str(path)!r} from its ending. "
-            f"Allowed: {', '.join(forms)}, such as -o {example}."
-        )
-    if path.is_dir():
-        raise StudyError(f"{str(path)!r} is a folder. Name a file, such as -o {example}.")
-    return path
-
-
-def write_report(
-    decision: Decision, path: Path, texts: DecisionTexts | None = None, checks: Checks = ()
-) -> None:
-    """Write the report, whole or not at all; `checks` are what a build expected.
-
-    Raises:
-        StudyError: if the ending names no form.
-        StoreError: if the file cannot be written.
-    """
-    write_text(
-        path, DECISION_FORMS[check_output(path).suffix.lower()](decision, texts or {}, checks)
-    )
-
-
-CheckTexts = Mapping[str, str]
-
-
-def _check_json(check: Check, texts: CheckTexts) -> str:
-    return check.model_dump_json(by_alias=True, indent=1) + "\n"
-
-
-def _check_markdown(check: Check, texts: CheckTexts) -> str:
-    return render_check_markdown(check)
-
-
-CHECK_FORMS: dict[str, Callable[[Check, CheckTexts], str]] = {
-    ".csv": render_issues,
-    ".json": _check_json,
-    ".md": _check_markdown,
-}
-
-
-def check_audit_output(path: Path) -> Path:
-    """Return the path if an audit can be written there.
-
-    Raises:
-        StudyError: if its ending names no form, or it is a folder.
-    """
-    return check_ending(path, CHECK_FORMS, "issues.csv")
-
-
-def write_audit(check: Check, path: Path, texts: CheckTexts) -> None:
-    """Write the audit, whole or not at all.
-
-    Raises:
-        StoreError: if the file cannot be written.
-    """
-    write_text(path, CHECK_FORMS[check_audit_output(path).suffix.lower()](check, texts))
-
-
-def _comparison_html(versus: Versus) -> str:
+def _comparison_html(versus: Versus, texts: Texts, checks: Checks) -> str:
     from choose.report.html.page import render_versus_html
 
     return render_versus_html(versus)
 
 
-def _comparison_json(versus: Versus) -> str:
-    return versus.model_dump_json(by_alias=True, indent=1) + "\n"
-
-
-COMPARISON_FORMS: dict[str, Callable[[Versus], str]] = {
-    ".html": _comparison_html,
-    ".md": render_versus_markdown,
-    ".json": _comparison_json,
+FORMS: dict[Kind, dict[str, Callable[[Any, Texts, Checks], str]]] = {
+    "decision": {
+        ".html": _decision_html,
+        ".md": lambda decision, texts, checks: render_markdown(decision, checks),
+        ".json": _json,
+        ".xml": lambda decision, texts, checks: render_junit(decision, checks),
+    },
+    "check": {
+        ".csv": lambda check, texts, checks: render_issues(check, texts),
+        ".json": _json,
+        ".md": lambda check, texts, checks: render_check_markdown(check),
+    },
+    "comparison": {
+        ".html": _comparison_html,
+        ".md": lambda versus, texts, checks: render_versus_markdown(versus),
+        ".json": _json,
+    },
 }
 
-
-def check_versus_output(path: Path) -> Path:
-    """Return the path if a comparison can be written there.
-
-    Raises:
-        StudyError: if its ending names no form, or it is a folder.
-    """
-    return check_ending(path, COMPARISON_FORMS, "versus.html")
-
-
-def write_versus(versus: Versus, path: Path) -> None:
-    """Write the comparison, whole or not at all.
-
-    Raises:
-        StoreError: if the file cannot be written.
-    """
-    write_text(path, COMPARISON_FORMS[check_versus_output(path).suffix.lower()](versus))
+_EXAMPLES: dict[Kind, str] = {
+    "decision": "report.html",
+    "check": "issues.csv",
+    "comparison": "versus.html",
+}

@@ -61,17 +61,25 @@ def accuracy(decision: Decision) -> Figure | None:
     target = quantity(decision.goal, "target")
     if target is not None:
         layers.append(mark_at(100 * target))
+    return drawn(layers, len(rows) * 30, "Accuracy by candidate", _leader(cards), rows)
+
+
+def _leader(cards: Sequence[Scorecard]) -> str:
+    """Name the most accurate candidate and how many intervals overlap its own."""
     first = cards[0]
     assert first.accuracy is not None
-    best = f"{clean(first.candidate)} got most right, {per_cent(first.accuracy.value)} of 100"
-    second = [c for c in cards[1:] if _touching(c, first)]
-    touching = (
-        f"; its range overlaps that of {plural(len(second), 'other')}, so look at the paired "
-        "differences before believing the order."
-        if second
-        else "; no other range reaches its own."
+    best = f"{clean(first.candidate)} is the most accurate, {per_cent(first.accuracy.value)} of 100"
+    overlapping = sum(
+        (card.accuracy.high or 0.0) > (first.accuracy.low or 0.0)
+        for card in cards[1:]
+        if card.accuracy is not None
     )
-    return drawn(layers, len(rows) * 30, "Accuracy by candidate", best + touching, rows)
+    if not overlapping:
+        return f"{best}; no other interval overlaps its own."
+    return (
+        f"{best}; its interval overlaps {plural(overlapping, 'other')}. The paired differences "
+        "below compare them more precisely."
+    )
 
 
 def differences(decision: Decision) -> Figure | None:
@@ -158,12 +166,6 @@ def _dominates(a: Scorecard, b: Scorecard, unit: Callable[[Scorecard], float | N
     assert a.accuracy is not None
     assert b.accuracy is not None
     return (unit(a) or 0) < (unit(b) or 0) and a.accuracy.value > b.accuracy.value
-
-
-def _touching(card: Scorecard, first: Scorecard) -> bool:
-    if card.accuracy is None or first.accuracy is None:
-        return False
-    return (card.accuracy.high or 0.0) > (first.accuracy.low or 0.0)
 
 
 def _or(names: Sequence[str]) -> str:

@@ -156,18 +156,18 @@ def volumes(decision: Decision) -> Figure | None:
         for key in ("value_per_right_answer", "volume_per_month", "horizon_months")
     )
     cards = [c for c in ranked(decision) if c.cost.total_usd is not None]
-    if value is None or volume is None or months is None or len(cards) < 2:
+    if value is None or volume is None or months is None:
         return None
     asked = np.geomspace(volume / SPAN, volume * SPAN, STEPS)
     lines = {c.candidate: _dollars(c, asked, volume, months, value) for c in cards}
     cards = [c for c in cards if min(lines[c.candidate]) > 0]
+    if len(cards) < 2:
+        return None
     rows = [
         {**who(c), "x": float(x), "y": float(y)}
         for c in cards
         for x, y in zip(asked, lines[c.candidate], strict=True)
     ]
-    if len(cards) < 2:
-        return None
     x = alt.X(
         "x:Q",
         title="answers a month",
@@ -181,12 +181,11 @@ def volumes(decision: Decision) -> Figure | None:
         axis=alt.Axis(tickCount=5),
     )
     base = chart_of(rows).encode(x=x)
+    names = chart_of(_volume_ends(cards, lines, float(asked[-1])))
     layers = [
         mark_at(volume),
         base.mark_line(strokeWidth=2).encode(y=y, color=colour(), strokeDash=dash()),
-        chart_of(_volume_ends(cards, lines, float(asked[-1])))
-        .mark_text(align="left", dx=9)
-        .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), text="candidate:N"),
+        names.mark_text(align="left", dx=9).encode(x="x:Q", y="y:Q", text="candidate:N"),
     ]
     caption = _caption(cards, lines, asked, volume, value)
     return drawn(layers, 320, "Dollars of 1,000 answers by volume", caption, rows, beside=True)
