@@ -77,7 +77,7 @@ def run(
     results: Results,
 ) -> Outcome:
     """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
-    from choose.api.compare import run_study as run_study
+    from choose.api.compare import run_study
     from choose.api.plan import names, resolve
     from choose.cli.console import (
         Consent,
