@@ -30,8 +30,8 @@ from typing import Any
 
 import choose
 from choose.files import digest
-from choose.models.hardware.speed_test import halves_fast
-from choose.models.lora.training import plan
+from choose.models.hardware.speed_test import bfloat16_is_fast
+from choose.models.lora.training import schedule_for
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.models.weights.spec import DEFAULT_LM
 from machine import machine
@@ -72,7 +72,7 @@ def timed(processes: Processes, rounds: int, steps: int) -> dict[str, list[float
 
     Where the machine does not multiply bfloat16 fast, nobody would train in it: it is left out.
     """
-    kinds = [kind for kind, how in PEERS.items() if halves_fast() or not how["bf16"]]
+    kinds = [kind for kind, how in PEERS.items() if bfloat16_is_fast() or not how["bf16"]]
     found: dict[str, list[float]] = {kind: [] for kind in (*kinds, "one", "grid")}
     grid = list(range(GRID))
     for n in range(rounds):
@@ -90,7 +90,7 @@ def whole(processes: Processes, seeds: int, peer_seeds: int) -> dict[str, list[f
 
     The peer computes in bfloat16 where this machine multiplies it faster, as ours does.
     """
-    how = PEERS["bf16" if halves_fast() else "fp32"]
+    how = PEERS["bf16" if bfloat16_is_fast() else "fp32"]
     ours = processes.run("accuracy ours", "choose", 0, list(range(seeds)))["accuracy"]
     peer = [
         processes.run(f"accuracy peer {seed}", "peer", 0, [seed], **how)["accuracy"][0]
@@ -181,15 +181,15 @@ class Processes:
 
     def __init__(self, choice: argparse.Namespace, folder: Path) -> None:
         self.folder, self.threads, self.keep = folder, choice.threads, choice.keep
-        learnt = plan(ROWS, CLASSES, RATE)
+        learnt = schedule_for(ROWS, CLASSES, RATE)
         self.rows = rows_of(choice.data)
         self.settings = {
             "model": DEFAULT_LM,
             "folder": str(resolve(DEFAULT_LM)),
             "rank": 16,
             "dropout": 0.05,
-            "rate": learnt.rate,
-            "batch": learnt.batch,
+            "rate": learnt.learning_rate,
+            "batch": learnt.batch_size,
             "plan_steps": learnt.steps,
             "max_tokens": 128,
             "upper": choice.upper,

@@ -14,49 +14,48 @@ from time import perf_counter
 from typing import Any
 
 from choose.models.lora.batching import tokenise
-from choose.models.lora.fit import train_several
-from choose.models.lora.fused.engine import lane
-from choose.models.lora.model import Shape, Tuned, fresh, load_base, own_randomness
-from choose.models.lora.training import Course, Plan
+from choose.models.lora.fit import train_together, training_step
+from choose.models.lora.model import AdaptedModel, AdapterSpec, load_base, seeded, untrained_model
+from choose.models.lora.training import Schedule, TrainingRun
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Return seconds a step where the job names a number of steps, else accuracies."""
-    courses = [_course(job, seed) for seed in job["seeds"]]
+    runs = [_training_run(job, seed) for seed in job["seeds"]]
     if job["steps"]:
-        return {"step_seconds": _timed(courses, job["steps"])}
+        return {"step_seconds": _timed(runs, job["steps"])}
     start = perf_counter()
-    train_several(courses)
+    train_together(runs)
     seconds = perf_counter() - start
-    accuracies = [_accuracy(course.tuned, job) for course in courses]
+    accuracies = [_accuracy(run.model, job) for run in runs]
     return {"fit_seconds": seconds, "accuracy": accuracies}
 
 
-def _course(job: dict[str, Any], seed: int) -> Course:
+def _training_run(job: dict[str, Any], seed: int) -> TrainingRun:
     base = load_base(job["model"])
     rows = tokenise(base.tokenizer, job["texts"], job["max_tokens"]).ids
-    shape = Shape(job["rank"], "attention", job["dropout"], job["upper"])
-    with own_randomness(seed, base.device):
-        tuned = fresh(base, shape, len(job["labels"]), job["model"])
-    plan = Plan(job["plan_steps"], job["batch"], job["rate"], 0)
-    return Course(tuned, rows, job["targets"], plan, seed)
+    spec = AdapterSpec(job["rank"], "attention", job["dropout"], job["upper"])
+    with seeded(seed, base.device):
+        model = untrained_model(base, spec, len(job["labels"]), job["model"])
+    schedule = Schedule(job["plan_steps"], job["batch"], job["rate"], 0)
+    return TrainingRun(model, rows, job["targets"], schedule, seed)
 
 
-def _timed(courses: list[Course], steps: int) -> float:
+def _timed(runs: list[TrainingRun], steps: int) -> float:
     """Return the median seconds of a step of all trials together."""
     ends = []
-    with lane(courses) as step:
+    with training_step(runs) as step:
         for _ in range(steps + 2):  # the first is the warm-up
-            step([(course, course.take()) for course in courses])
-            for course in courses:
-                course.move()
+            step([(run, run.next_batch()) for run in runs])
+            for run in runs:
+                run.apply_gradients()
             ends.append(perf_counter())
     return median(after - before for before, after in pairwise(ends[1:]))
 
 
-def _accuracy(tuned: Tuned, job: dict[str, Any]) -> float:
-    rows = tokenise(tuned.base.tokenizer, job["test_texts"], 128).ids
-    predicted, targets = tuned.ask(rows).argmax(1).tolist(), job["test_targets"]
+def _accuracy(model: AdaptedModel, job: dict[str, Any]) -> float:
+    rows = tokenise(model.base.tokenizer, job["test_texts"], 128).ids
+    predicted, targets = model.predict_logits(rows).argmax(1).tolist(), job["test_targets"]
     return sum(a == b for a, b in zip(predicted, targets, strict=True)) / len(targets)
 
 

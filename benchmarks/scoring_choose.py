@@ -61,9 +61,9 @@ def _peak(dtype: str) -> float:
     """Return the best GFLOP/s of any product tried."""
     import torch
 
-    from choose.models.hardware.device import threads
+    from choose.models.hardware.device import set_threads
 
-    threads()
+    set_threads()
     best = 0.0
     for m, k, n in SHAPES:
         left = torch.randn(m, k).to(getattr(torch, dtype))

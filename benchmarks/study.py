@@ -244,9 +244,9 @@ def job_of(work: Work, dataset: Dataset) -> dict[str, Any]:
     if "encoder" in trial.params and trial.strategy in ("probe", "knn"):
         job["encoder"] = str(resolve(trial.params["encoder"]))
     if trial.strategy == "lora":
-        plan = _schedule(trial, dataset)
-        job |= {"base": str(resolve(trial.params["base"])), "batch": plan.batch, "rate": plan.rate}
-        job |= {"steps": min(SAMPLE_STEPS, plan.steps)}
+        schedule = _schedule(trial, dataset)
+        job |= {"base": str(resolve(trial.params["base"])), "batch": schedule.batch_size}
+        job |= {"rate": schedule.learning_rate, "steps": min(SAMPLE_STEPS, schedule.steps)}
     if trial.strategy in ("prompt", "retrieval"):
         job |= _prompts(trial, dataset, rows, asked[:SAMPLE_ROWS])
     return job
@@ -254,11 +254,11 @@ def job_of(work: Work, dataset: Dataset) -> dict[str, Any]:
 
 def _schedule(trial: Trial, dataset: Dataset) -> Any:
     import choose_lora
-    from choose.models.lora.training import plan
+    from choose.models.lora.training import schedule_for
 
     rate = trial.params.get("learning_rate") or choose_lora.RATE
     classes = len(dataset.task.labels)
-    return plan(trial.train_size, classes, rate, trial.params.get("epochs"))
+    return schedule_for(trial.train_size, classes, rate, trial.params.get("epochs"))
 
 
 def _prompts(trial: Trial, dataset: Dataset, rows: Split, asked: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.models.classical import FLOOR, Bag, LogisticHead, log_scores
+from choose.models.classical import FLOOR, LogisticHead, TfidfFeatures, log_scores
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER
@@ -72,7 +72,7 @@ class Tfidf:
         """Learn the vocabulary and the weights from the pool alone."""
         self.labels = task.labels
         words = "words" if self.pairs else "single words"
-        self.features = Bag(words, *(["characters"] if self.characters else []))
+        self.features = TfidfFeatures(words, *(["characters"] if self.characters else []))
         matrix = self.features.fit([example.text or " " for example in examples])
         self.head = LogisticHead(self.C)
         self.head.fit(matrix, [example.target for example in examples])
@@ -97,7 +97,7 @@ class Tfidf:
         """Become the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
         self.labels = tuple(facts["labels"])
-        self.features = Bag.restored(facts, arrays)
+        self.features = TfidfFeatures.restored(facts, arrays)
         self.head = LogisticHead.restored(facts["head"], arrays)
 
 

@@ -17,7 +17,7 @@ from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
 if TYPE_CHECKING:
-    from choose.models.lora.training import Course
+    from choose.models.lora.training import TrainingRun
 
 RATE = 1e-3
 
@@ -30,8 +30,8 @@ class Lora:
 
     `learning_rate` and `epochs` default to a schedule that depends on the pool; `targets` are the
     query and value projections ("attention") or every linear layer ("all"), in the `upper` share of
-    the model's layers. A step then costs less, above all on Llama-like bases, where what lies below
-    is computed once a text; what it loses in accuracy is in docs/methods/speed.md.
+    the model's layers. A share below 1 makes steps faster, above all on Llama-like bases, where the
+    layers below are computed once a text; docs/methods/speed.md has the loss of accuracy.
     """
 
     family: ClassVar[Family] = "fine-tuning"
@@ -70,84 +70,85 @@ class Lora:
         load_base(self.base)
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Train; a pool with one class, or none, teaches the head's bias and nothing else.
+        """Train; a pool with one class, or none, sets the head's bias and nothing else.
 
         Raises:
-            StrategyError: if a hyperparameter cannot be, or training learnt nothing.
+            StrategyError: if a hyperparameter is out of range, or training learnt nothing.
             ModelError: if the base cannot be loaded.
         """
-        from choose.models.lora.fit import believe
+        from choose.models.lora.fit import verify_learning
 
-        if (course := self._start(task, examples)) is not None:
-            self._train([self], [course])
-            believe(course)
+        if (run := self._prepare_run(task, examples)) is not None:
+            self._train([self], [run])
+            verify_learning(run)
 
     def side_by_side(self) -> bool:
-        """Return whether trials share the base's products; only packed passes do."""
-        from choose.models.lora.fused.decoder import fits
+        """Return whether trials share the base's products when they are trained together."""
+        from choose.models.lora.fit import trains_together
         from choose.models.lora.model import load_base
 
-        return fits(load_base(self.base).model)
+        return trains_together(load_base(self.base))
 
     @classmethod
     def fit_group(
         cls, strategies: Sequence[Lora], task: Task, pools: Sequence[Sequence[Example]]
     ) -> list[int]:
-        """Train several side by side; each learns what it would learn alone, but for rounding.
+        """Train several together; each gets the weights of a fit alone, but for rounding.
 
-        Return the places of those that did not learn.
+        Return the indices of strategies that failed to train.
 
         Raises:
-            StrategyError: if a hyperparameter cannot be.
+            StrategyError: if a hyperparameter is out of range.
             ModelError: if a base cannot be loaded.
         """
-        from choose.models.lora.fit import believe
+        from choose.models.lora.fit import verify_learning
 
-        started = [one._start(task, pool) for one, pool in zip(strategies, pools, strict=True)]
-        cls._train(strategies, started)
+        runs = [one._prepare_run(task, pool) for one, pool in zip(strategies, pools, strict=True)]
+        cls._train(strategies, runs)
         failed = []
-        for place, course in enumerate(started):
+        for index, run in enumerate(runs):
             try:
-                if course is not None:
-                    believe(course)
+                if run is not None:
+                    verify_learning(run)
             except StrategyError:
-                failed.append(place)
+                failed.append(index)
         return failed
 
     @staticmethod
-    def _train(strategies: Sequence[Lora], started: Sequence[Course | None]) -> None:
-        """Train what was started, side by side where the same layers of a base are adapted."""
-        from choose.models.lora.fit import train_several
+    def _train(strategies: Sequence[Lora], runs: Sequence[TrainingRun | None]) -> None:
+        """Train the runs, together where they adapt the same layers of a base."""
+        from choose.models.lora.fit import train_together
 
-        alike: dict[tuple[int, float], list[Course]] = {}
-        for one, course in zip(strategies, started, strict=True):
-            if course is not None:
-                alike.setdefault((id(course.tuned.base), one.upper), []).append(course)
-        for courses in alike.values():
-            train_several(courses)
-        for one, course in zip(strategies, started, strict=True):
-            if course is not None:
-                one._notes = _notes(course, one._cut, one._limit, one.upper)
-                one._cached_seconds = course.cached_seconds
+        groups: dict[tuple[int, float], list[TrainingRun]] = {}
+        for strategy, run in zip(strategies, runs, strict=True):
+            if run is not None:
+                groups.setdefault((id(run.model.base), strategy.upper), []).append(run)
+        for group in groups.values():
+            train_together(group)
+        for strategy, run in zip(strategies, runs, strict=True):
+            if run is not None:
+                strategy._notes = _notes(run, strategy._truncated, strategy._limit, strategy.upper)
+                strategy._cached_seconds = run.cached_seconds
 
-    def _start(self, task: Task, examples: Sequence[Example]) -> Course | None:
-        """Return what is to be trained, or None where the pool leaves nothing to train."""
+    def _prepare_run(self, task: Task, examples: Sequence[Example]) -> TrainingRun | None:
+        """Return a run that is ready to train, or None where the pool holds one class."""
         from choose.models.lora.batching import tokenise
-        from choose.models.lora.training import Course, plan
+        from choose.models.lora.training import TrainingRun, schedule_for
 
         self._check()
         self.labels = task.labels
         self._notes: list[str] = []
         self._cached_seconds = 0.0
-        tuned = self._untrained()
-        rows = tokenise(tuned.base.tokenizer, [e.text for e in examples], self._limit)
-        self._cut = rows.cut
+        model = self._untrained()
+        rows = tokenise(model.base.tokenizer, [e.text for e in examples], self._limit)
+        self._truncated = rows.truncated
         targets = [task.labels.index(example.target) for example in examples]
         if len(set(targets)) < 2:
             self._single(targets)
             return None
-        chosen = plan(len(rows.ids), len(task.labels), self.learning_rate or RATE, self.epochs)
-        return Course(tuned, rows.ids, targets, chosen, self.seed)
+        rate = self.learning_rate or RATE
+        schedule = schedule_for(len(rows.ids), len(task.labels), rate, self.epochs)
+        return TrainingRun(model, rows.ids, targets, schedule, self.seed)
 
     def _check(self) -> None:
         allowed = {
@@ -166,35 +167,36 @@ class Lora:
                 )
 
     def _untrained(self) -> Any:
-        from choose.models.lora.model import Shape, fresh, load_base, own_randomness
+        from choose.models.lora.model import AdapterSpec, load_base, seeded, untrained_model
 
         base = load_base(self.base)
-        # Now, since a folder may hold another model by the time this one is saved.
+        # Computed now, since the folder may hold another model by the time this one is saved.
         self._weights = self.weights()
-        self._limit = min(self.max_tokens, base.longest)
-        shape = Shape(self.rank, self.targets, self.dropout, self.upper)
-        with own_randomness(self.seed, base.device):
-            self._tuned = fresh(base, shape, len(self.labels), self.base)
-        return self._tuned
+        self._limit = min(self.max_tokens, base.max_tokens)
+        spec = AdapterSpec(self.rank, self.targets, self.dropout, self.upper)
+        with seeded(self.seed, base.device):
+            self._model = untrained_model(base, spec, len(self.labels), self.base)
+        return self._model
 
     def _single(self, targets: Sequence[int]) -> None:
-        """Answer what the pool knows, with the certainty of Laplace's rule of succession."""
+        """Answer the pool's only class, with the probability of Laplace's rule of succession."""
         import torch
 
         counts = torch.bincount(torch.tensor(targets, dtype=torch.long), minlength=len(self.labels))
         with torch.no_grad():
-            self._tuned.head.bias.copy_((counts + 1.0).log())
+            self._model.head.bias.copy_((counts + 1.0).log())
         self._notes = ["The pool holds one class only, so nothing was trained."]
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the most probable label; longer texts are read up to the limit."""
+        """Answer with the most probable label; longer texts are cut to the limit."""
         import torch
 
         from choose.models.lora.batching import tokenise
 
         start = perf_counter()
-        rows = tokenise(self._tuned.base.tokenizer, [item.text for item in items], self._limit)
-        scores = torch.log_softmax(self._tuned.ask(rows.ids, "asking").double(), dim=1).numpy()
+        rows = tokenise(self._model.base.tokenizer, [item.text for item in items], self._limit)
+        logits = self._model.predict_logits(rows.ids, "asking")
+        scores = torch.log_softmax(logits.double(), dim=1).numpy()
         lengths = np.array(rows.lengths, dtype=np.int64)
         share = lengths / max(1, lengths.sum())
         return Answers.from_scores(
@@ -202,17 +204,17 @@ class Lora:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the adapter as PEFT does, the head beside it, and how to put them together."""
+        """Write the adapter as PEFT does, the head, and lora.json with how they fit together."""
         from safetensors.torch import save_file
 
-        from choose.models.lora.batching import affixes
+        from choose.models.lora.batching import special_tokens_around
 
         folder.mkdir(parents=True, exist_ok=True)
-        self._tuned.adapter.save_pretrained(folder, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's form, which nobody has filled in
-        base = self._tuned.base
-        before, after = affixes(base.tokenizer)
-        head = {name: t.cpu().contiguous() for name, t in self._tuned.head.state_dict().items()}
+        self._model.adapter.save_pretrained(folder, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty template
+        base = self._model.base
+        before, after = special_tokens_around(base.tokenizer)
+        head = {name: t.cpu().contiguous() for name, t in self._model.head.state_dict().items()}
         save_file(head, folder / "head.safetensors")
         about = {
             "labels": self.labels,
@@ -236,7 +238,7 @@ class Lora:
         from peft import set_peft_model_state_dict
         from safetensors.torch import load_file
 
-        # Adapters saved before there was a choice stand in every layer.
+        # Adapters saved before `upper` existed are in every layer.
         about = {"upper": 1.0, **read_json(folder / "lora.json")}
         for name in _SETTINGS:
             setattr(self, name, about[name])
@@ -247,15 +249,15 @@ class Lora:
             )
         self.labels, self._notes = tuple(about["labels"]), about["notes"]
         self._cached_seconds = 0.0
-        tuned = self._untrained()
-        if about["pooling"] != tuned.base.pooling:
+        model = self._untrained()
+        if about["pooling"] != model.base.pooling:
             raise StrategyError(
                 f"The adapter in {folder} reads texts as an older version of choose did. "
                 "Export it again."
             )
         self._limit = about["limit"]
-        set_peft_model_state_dict(tuned.adapter, load_file(folder / "adapter_model.safetensors"))
-        tuned.head.load_state_dict(load_file(folder / "head.safetensors"))
+        set_peft_model_state_dict(model.adapter, load_file(folder / "adapter_model.safetensors"))
+        model.head.load_state_dict(load_file(folder / "head.safetensors"))
 
     def usage(self, folder: str) -> str:
         """Return Python that loads a saved folder with PEFT and transformers alone."""
@@ -268,36 +270,39 @@ class Lora:
         return weights_digest(self.base)
 
     def facts(self) -> Mapping[str, Any]:
-        """Return threads, the number type of training, sizes, the schedule, and what was there."""
-        from choose.models.hardware.device import megabytes
-        from choose.models.lora.autograd import halves
-        from choose.models.lora.fused.engine import training_threads
-        from choose.models.lora.model import state_of
+        """Return threads, the number type of training, sizes in MB, notes, and cached seconds."""
+        from choose.models.hardware.device import megabytes, trains_in_bfloat16
+        from choose.models.lora.fit import training_threads
+        from choose.models.lora.model import trained_state
+
+        base = self._model.base
 
         return {
-            "threads": training_threads(self._tuned.base),
-            "dtype": "bfloat16" if halves(self._tuned.base) else "float32",
-            "artefact_mb": megabytes(state_of(self._tuned).values()),
-            "base_mb": megabytes(self._tuned.base.model.parameters()),
+            "threads": training_threads(base),
+            "dtype": "bfloat16" if trains_in_bfloat16(base.device) else "float32",
+            "artefact_mb": megabytes(trained_state(self._model).values()),
+            "base_mb": megabytes(base.model.parameters()),
             "notes": self._notes,
             "cached_seconds": self._cached_seconds,
         }
 
 
-def _notes(course: Course, cut: int, limit: int, upper: float) -> list[str]:
-    plan, proof = course.plan, course.tuned.proof
-    assert proof is not None
+def _notes(run: TrainingRun, truncated: int, limit: int, upper: float) -> list[str]:
+    schedule, learning = run.schedule, run.model.learning
+    assert learning is not None
     checked = "no early stopping"
-    if course.checked:
-        end = f"stopped after {course.step}" if course.step < plan.steps else "taken to the end"
-        checked = f"checked on {len(course.checked)} rows, {end}"
+    if run.validation_indices:
+        stopped = run.step < schedule.steps
+        end = f"stopped after {run.step}" if stopped else "taken to the end"
+        checked = f"checked on {len(run.validation_indices)} rows, {end}"
     notes = [
-        f"Up to {plan.steps} steps of {plan.batch} rows at learning rate {plan.rate:g}, {checked}.",
-        f"Loss {proof[0]:.3f} before and {proof[1]:.3f} after training; the adapter moves a logit "
-        f"by up to {proof[2]:.2f}.",
+        f"Up to {schedule.steps} steps of {schedule.batch_size} rows at learning rate "
+        f"{schedule.learning_rate:g}, {checked}.",
+        f"Loss {learning.loss_before:.3f} before and {learning.loss_after:.3f} after training; the "
+        f"adapter moves a logit by up to {learning.largest_change:.2f}.",
     ]
     if upper < 1:
         notes.append(f"Only the upper {100 * upper:g} % of the layers have adapters.")
-    if cut:
-        notes.append(f"{cut} texts were cut to {limit} tokens.")
+    if truncated:
+        notes.append(f"{truncated} texts were cut to {limit} tokens.")
     return notes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from choose.models.lora.training import plan as schedule
+from choose.models.lora.training import schedule_for as schedule
 from choose.strategy import find
 from replay.candidates import KINDS, NEIGHBOURS
 from replay.sources import Source
@@ -181,7 +181,7 @@ def work(fit: Fit, source: Source, rows: int) -> float:
         return CHEAP_ROW.get(fit.candidate, 0.0) * (fit.size + (0 if asked_before else rows))
     if fit.candidate in TRAINED:
         plan = schedule(fit.size, source.classes, 1e-3)
-        return TRAINED[fit.candidate] * tokens * (plan.steps * plan.batch + rows / 4)
+        return TRAINED[fit.candidate] * tokens * (plan.steps * plan.batch_size + rows / 4)
     known = fit.candidate == "prompt" and fit.draw > 0
     return (CALIBRATED + (0 if known else rows)) * _pass(fit, source, tokens)
 

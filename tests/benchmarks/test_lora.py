@@ -10,7 +10,7 @@ import pytest
 
 import lora
 import lora_peer
-from choose.models.lora.model import Shape, fresh, load_base
+from choose.models.lora.model import AdapterSpec, load_base, untrained_model
 from lora import PEERS, Processes
 from naive_trial import Tuning
 from support import tiny_models as tiny
@@ -90,7 +90,7 @@ def test_our_code_is_told_from_the_peers() -> None:
 def test_the_naive_loop_adapts_what_we_adapt(kind: str, tmp_path: Path) -> None:
     folder = str(getattr(tiny, kind)(tmp_path / "model"))
     theirs = Tuning({"base": folder, "order": ["a", "b"]}).model
-    ours = fresh(load_base(folder), Shape(16, "attention", 0.05), 2, "tiny").adapter
+    ours = untrained_model(load_base(folder), AdapterSpec(16, "attention", 0.05), 2, "tiny").adapter
 
     def adapted(model: Any) -> set[str]:
         names = (name for name, _ in model.named_modules() if name.endswith(".lora_A"))

@@ -179,7 +179,7 @@ def test_a_strategy_that_cannot_be_loaded_is_listed_with_its_reason(  # type: ig
 def test_models_say_what_is_here_without_paths(  # type: ignore[no-untyped-def]
     choose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose.models.weights.spec import DEFAULT_ENCODER, parse_wheel, place_of
+    from choose.models.weights.spec import DEFAULT_ENCODER, cache_folder, parse_wheel
 
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
     first = {m["name"]: m for m in json.loads(choose("models", "--json").out)["models"]}
@@ -187,8 +187,8 @@ def test_models_say_what_is_here_without_paths(  # type: ignore[no-untyped-def]
     assert "not here yet (83.5 MB to fetch)" in choose("models").out
     wheel = parse_wheel(DEFAULT_ENCODER)
     assert wheel is not None
-    place_of(wheel).mkdir(parents=True)
-    (place_of(wheel) / "model.safetensors").write_bytes(b"0" * 2_500_000)
+    cache_folder(wheel).mkdir(parents=True)
+    (cache_folder(wheel) / "model.safetensors").write_bytes(b"0" * 2_500_000)
     (tmp_path / "cache" / "models" / "another").mkdir()
     there = json.loads(choose("models", "--json").out)["models"]
     by = {m["name"]: m for m in there}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -17,9 +18,10 @@ from choose.conformance import TASK, pool
 from choose.errors import ModelError
 from choose.models.causal.loading import load_causal
 from choose.models.embeddings import Encoder, embed, load_encoder
+from choose.models.results import cache
 from choose.models.results import sqlite as kept_file
-from choose.models.results.cache import Shelf, _file, keeping
-from choose.models.results.sqlite import KeptFile
+from choose.models.results.cache import ResultCache, _file, caching
+from choose.models.results.sqlite import CacheFile
 from choose.strategy import build
 from support import tiny_models as tiny
 
@@ -43,17 +45,17 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
 def anew(spec: str) -> Encoder:
     """Return the encoder as a new process would have it."""
     loaded = load_encoder(spec)
-    return Encoder(loaded.model, loaded.shelf)
+    return Encoder(loaded.model, loaded.cache)
 
 
-def file(path: Path, limit: int = 10**9) -> KeptFile:
-    return KeptFile(path, limit, pytest.fail)
+def file(path: Path, limit: int = 10**9) -> CacheFile:
+    return CacheFile(path, limit, pytest.fail)
 
 
 def test_the_next_process_finds_vectors_to_the_bit_and_what_they_had_cost(
     spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with keeping():
+    with caching():
         first = anew(spec)
         vectors = first.embed(TEXTS)
         second = anew(spec)
@@ -70,7 +72,7 @@ def test_a_warm_probe_answers_the_same_and_costs_what_it_had_cost(spec: str) -> 
         load_encoder(spec).vectors.clear()
         load_encoder(spec).seconds.clear()
         probe = build("probe", seed=0, encoder=spec)
-        with keeping():
+        with caching():
             probe.fit(TASK, rows)
             runs.append((probe.predict([r.item() for r in rows]), probe.facts()["cached_seconds"]))  # type: ignore[attr-defined]
     (cold, before), (warm, after) = runs
@@ -90,7 +92,7 @@ def test_a_warm_prompt_answers_the_same_and_its_latency_is_that_of_the_cold_one(
             refuse = lambda *_: pytest.fail("computed again")  # noqa: E731
             monkeypatch.setattr(load_causal(model), "tree_pass", refuse)
         prompt = build("prompt", seed=0, model=model)
-        with keeping():
+        with caching():
             prompt.fit(TASK, rows)
             runs.append(prompt.predict([row.item() for row in rows]))
     cold, warm = runs
@@ -108,7 +110,7 @@ def test_zero_gigabytes_switch_it_off(
     spec: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHOOSE_KEEP_GB", "0")
-    with keeping():
+    with caching():
         anew(spec).embed(TEXTS)
     assert not folder.exists()
 
@@ -116,13 +118,13 @@ def test_zero_gigabytes_switch_it_off(
 @pytest.mark.parametrize("size", ["much", "-1", "nan", "inf"])
 def test_a_size_that_is_none_is_refused(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHOOSE_KEEP_GB", size)
-    with pytest.raises(ModelError, match="number of gigabytes"), keeping():
+    with pytest.raises(ModelError, match="number of gigabytes"), caching():
         pass
 
 
 def test_no_text_can_be_read_in_it_and_nobody_else_may_read_it(spec: str, folder: Path) -> None:
     secret = "the-patient-is-called-Xanthippe"
-    with keeping():
+    with caching():
         anew(spec).embed([secret])
     files = list(folder.iterdir())
     assert files
@@ -131,12 +133,12 @@ def test_no_text_can_be_read_in_it_and_nobody_else_may_read_it(spec: str, folder
 
 
 def test_other_weights_number_types_and_labels_are_other_shelves() -> None:
-    with keeping():
-        Shelf(("a", "float32")).put({b"k": (ROW, 1.0)})
-        assert Shelf(("a", "float32")).get([b"k"])
-        assert not Shelf(("b", "float32")).get([b"k"])
-        assert not Shelf(("a", "bfloat16")).get([b"k"])
-        assert not Shelf(("a", "float32"), np.float64).get([b"k"])
+    with caching():
+        ResultCache(("a", "float32")).put({b"k": (ROW, 1.0)})
+        assert ResultCache(("a", "float32")).get([b"k"])
+        assert not ResultCache(("b", "float32")).get([b"k"])
+        assert not ResultCache(("a", "bfloat16")).get([b"k"])
+        assert not ResultCache(("a", "float32"), np.float64).get([b"k"])
 
 
 def test_the_longest_unused_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +211,7 @@ def test_an_error_that_is_not_the_files_costs_nobody_their_work(
             error.sqlite_errorcode = code
         raise error
 
-    here = KeptFile(path, 10**9, told.append)
+    here = CacheFile(path, 10**9, told.append)
     with monkeypatch.context() as patched:
         patched.setattr(kept_file, "_write", fails)
         here.put({b"later": (b"v", 1.0)})
@@ -243,9 +245,9 @@ def test_an_error_of_the_file_itself_begins_it_anew(
 LIMITED = """
     import resource, sys
     from pathlib import Path
-    from choose.models.results.sqlite import KeptFile
+    from choose.models.results.sqlite import CacheFile
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-    here = KeptFile(Path(sys.argv[1]), 10**9, print)
+    here = CacheFile(Path(sys.argv[1]), 10**9, print)
     here.put({b"new %d" % n: (bytes(2_000), 1.0) for n in range(2_000)})
 """
 
@@ -263,7 +265,7 @@ def test_a_write_that_the_system_refuses_leaves_what_others_kept(tmp_path: Path)
 def test_a_place_that_cannot_be_used_is_told_once(tmp_path: Path) -> None:
     told: list[str] = []
     (tmp_path / "taken").write_text("a file where the folder would be")
-    here = KeptFile(tmp_path / "taken" / "f.sqlite", 10**9, told.append)
+    here = CacheFile(tmp_path / "taken" / "f.sqlite", 10**9, told.append)
     here.put({b"k": (b"v", 1.0)})
     assert here.get([b"k"]) == {}
     assert len(told) == 1
@@ -278,7 +280,7 @@ def test_a_full_disk_is_told_once_and_computed_through(
         raise error
 
     monkeypatch.setattr(kept_file, "_write", full)
-    with keeping():
+    with caching():
         first = anew(spec).embed(TEXTS)
         again = anew(spec).embed(TEXTS)
     assert np.array_equal(first, again)
@@ -291,7 +293,7 @@ def test_a_full_disk_is_told_once_and_computed_through(
 def test_a_locked_file_is_not_waited_for_forever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_file, "PATIENCE", 0.1)
+    monkeypatch.setattr(kept_file, "BUSY_TIMEOUT", 0.1)
     here = file(tmp_path / "f.sqlite")
     here.put({b"k": (b"v", 1.0)})
     other = sqlite3.connect(tmp_path / "f.sqlite", isolation_level=None)
@@ -303,12 +305,42 @@ def test_a_locked_file_is_not_waited_for_forever(
     assert here.get([b"later"])
 
 
+def test_a_changed_file_in_a_nested_folder_is_another_key(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "models"
+    shutil.copytree(cache.MODEL_CODE, code, ignore=shutil.ignore_patterns("__pycache__"))
+    assert cache.source_digest(code) == cache.source_digest(cache.MODEL_CODE)
+    nested = code / "lora" / "fused" / "linear.py"
+
+    def embedded() -> int:
+        """Return how many texts a new process embeds with that code."""
+        monkeypatch.setattr(cache, "MODEL_CODE", code)
+        cache._environment.cache_clear()
+        encoder, texts = load_encoder(spec), []
+        fresh = Encoder(encoder.model, ResultCache(encoder.cache.made_by))  # type: ignore[union-attr]
+        encode = fresh._encode
+        fresh._encode = lambda some: texts.extend(some) or encode(some)  # type: ignore[method-assign, func-returns-value]
+        with caching():
+            fresh.embed(TEXTS)
+        return len(texts)
+
+    try:
+        assert embedded() == len(set(TEXTS))
+        assert embedded() == 0
+        nested.write_text(nested.read_text("utf-8") + "\n# changed\n", "utf-8")
+        assert embedded() == len(set(TEXTS))
+        assert embedded() == 0
+    finally:
+        cache._environment.cache_clear()
+
+
 WRITER = """
     import os, sys, zlib
     from pathlib import Path
-    from choose.models.results.sqlite import KeptFile
+    from choose.models.results.sqlite import CacheFile
     def stop(why): sys.exit(why)
-    here, who, n = KeptFile(Path(sys.argv[1]), 10**9, stop), sys.argv[2].encode(), 0
+    here, who, n = CacheFile(Path(sys.argv[1]), 10**9, stop), sys.argv[2].encode(), 0
     while n < int(sys.argv[3]):
         part = {b"%s %d" % (who, i): (zlib.crc32(b"%d" % i).to_bytes(4, "big") * 400, float(i))
                 for i in range(n, n + 50)}
@@ -349,18 +381,18 @@ def test_a_kill_loses_nothing_that_was_kept(tmp_path: Path) -> None:
 
 
 def test_models_tells_how_much_is_kept_and_clears_it(choose, folder: Path) -> None:  # type: ignore[no-untyped-def]
-    with keeping():
-        Shelf(("a",)).put({b"%d" % n: (ROW, 1.0) for n in range(9)})
+    with caching():
+        ResultCache(("a",)).put({b"%d" % n: (ROW, 1.0) for n in range(9)})
     told = choose("models")
     assert "kept work" in told.out
     assert "choose models clear" in told.out
     assert choose("models", "clear").code == 0
     assert not (folder / "work-1.sqlite").exists()
-    with keeping():
-        assert not Shelf(("a",)).get([b"1"])
+    with caching():
+        assert not ResultCache(("a",)).get([b"1"])
 
 
 def test_embedding_outside_changes_no_vector(spec: str) -> None:
-    with keeping():
+    with caching():
         inside = anew(spec).embed(TEXTS)
     assert np.array_equal(embed(TEXTS, spec), inside)

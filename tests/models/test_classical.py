@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import random as random_sparse
 
 from choose.models import classical as logistic
-from choose.models.classical import Folded, LogisticHead, RowSpace, pays
+from choose.models.classical import LogisticHead, MergedColumns, RowSpace, row_space_is_faster
 
 
 @pytest.mark.parametrize("C", [1.0, 10.0])
@@ -18,10 +18,10 @@ def test_few_rows_with_many_features_give_the_same_probabilities(
     fast = LogisticHead(C)
     fast.fit(rows[:120], targets)
     assert fast.coordinates is not None
-    monkeypatch.setattr(logistic, "MOST_ROWS", 0)
+    monkeypatch.setattr(logistic, "MAX_ROW_SPACE_ROWS", 0)
     plain = LogisticHead(C)
     plain.fit(rows[:120], targets)
-    assert isinstance(plain.coordinates, Folded)
+    assert isinstance(plain.coordinates, MergedColumns)
     # Both stop at the solver's tolerance, not at the optimum itself.
     np.testing.assert_allclose(
         fast.probabilities(rows[120:]), plain.probabilities(rows[120:]), atol=2e-3
@@ -41,17 +41,17 @@ def test_repeated_rows_and_dense_or_many_rows_are_no_trouble() -> None:
     head = LogisticHead(10.0)
     head.fit(twice, [f"c{i % 3}" for i in range(30)] * 2)
     assert np.isfinite(head.probabilities(rows)).all()
-    assert pays(rows, 3)
-    assert not pays(rows.toarray(), 3)
-    assert not pays(random_sparse(900, 901, density=0.01, format="csr"), 3)
+    assert row_space_is_faster(rows, 3)
+    assert not row_space_is_faster(rows.toarray(), 3)
+    assert not row_space_is_faster(random_sparse(900, 901, density=0.01, format="csr"), 3)
 
 
 def test_many_short_rows_are_fitted_as_they_are() -> None:
     short = random_sparse(
         1360, 20_000, density=128 / 20_000, format="csr", rng=np.random.default_rng(3)
     )
-    assert not pays(short, 6)
-    assert pays(short[:340], 6)
+    assert not row_space_is_faster(short, 6)
+    assert row_space_is_faster(short[:340], 6)
 
 
 def test_columns_that_come_together_are_fitted_as_one_to_the_same_end() -> None:
@@ -61,7 +61,7 @@ def test_columns_that_come_together_are_fitted_as_one_to_the_same_end() -> None:
     rng = np.random.default_rng(4)
     single = random_sparse(150, 60, density=0.1, format="csr", rng=rng)
     rows = hstack([single, 3 * single, csr_matrix((150, 2)), single[:, :9]]).tocsr()
-    folded = Folded(rows)
+    folded = MergedColumns(rows)
     assert folded(rows).shape[1] <= 61
     np.testing.assert_allclose(
         (folded(rows) @ folded(rows).T - rows @ rows.T).toarray(), 0, atol=1e-9

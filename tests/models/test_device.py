@@ -12,7 +12,7 @@ from choose.models.causal.loading import load_causal
 from choose.models.embeddings import load_encoder
 from choose.models.hardware import device as runtime
 from choose.models.lora.fused import lower_layers as lower
-from choose.models.lora.fused.lower_layers import Lower
+from choose.models.lora.fused.lower_layers import LowerLayers
 from support import tiny_models as tiny
 
 
@@ -46,7 +46,7 @@ def test_the_clock_stops_when_the_device_has_done_its_work(
     order: list[str] = []
 
     class Decoder:
-        def below(self, batch: object, first: int) -> torch.Tensor:
+        def lower_forward(self, batch: object, first: int) -> torch.Tensor:
             order.append("give")
             return torch.zeros(3, 4)
 
@@ -58,34 +58,36 @@ def test_the_clock_stops_when_the_device_has_done_its_work(
     monkeypatch.setattr(torch.cuda, "synchronize", done)
     monkeypatch.setattr(torch.mps, "synchronize", done)
     monkeypatch.setattr(lower, "perf_counter", clock)
-    monkeypatch.setattr(lower, "ragged", lambda rows, device: rows)
+    monkeypatch.setattr(lower, "ragged_batch", lambda rows, device: rows)
     decoder: Any = Decoder()
-    Lower(decoder, 1, device).read((1, 2, 3))
+    LowerLayers(decoder, 1, device).compute((1, 2, 3))
     assert order == ["done", "clock", "give", "done", "clock"]
 
 
 def test_a_processor_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "synchronize", lambda *_: pytest.fail("waited"))
-    runtime.settle("cpu")
+    runtime.synchronise("cpu")
 
 
 def test_what_is_kept_names_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
     cards = {0: "Tesla T4", 1: "NVIDIA A100"}
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: cards[device.index])
-    assert runtime.named(torch.device("cuda:0")) == "cuda:0 Tesla T4"
-    assert runtime.named(torch.device("cuda:1")) == "cuda:1 NVIDIA A100"
-    assert runtime.named(torch.device("cpu")) == "cpu"
+    assert runtime.device_name(torch.device("cuda:0")) == "cuda:0 Tesla T4"
+    assert runtime.device_name(torch.device("cuda:1")) == "cuda:1 NVIDIA A100"
+    assert runtime.device_name(torch.device("cpu")) == "cpu"
 
 
 def test_both_shelves_are_those_of_the_named_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("causal.loading", "embeddings"):
-        monkeypatch.setattr(f"choose.models.{module}.named", lambda device: f"{device} Tesla T4")
-    shelves = [
-        load_encoder(str(tiny.encoder(tmp_path / "encoder"))).shelf,
-        load_causal(str(tiny.causal_lm(tmp_path / "lm"))).shelf,
+        monkeypatch.setattr(
+            f"choose.models.{module}.device_name", lambda device: f"{device} Tesla T4"
+        )
+    caches = [
+        load_encoder(str(tiny.encoder(tmp_path / "encoder"))).cache,
+        load_causal(str(tiny.causal_lm(tmp_path / "lm"))).cache,
     ]
-    for shelf in shelves:
-        assert shelf is not None
-        assert "cpu Tesla T4" in shelf.made_by
+    for cache in caches:
+        assert cache is not None
+        assert "cpu Tesla T4" in cache.made_by

@@ -12,10 +12,10 @@ import pytest
 
 from choose.conformance import HOSTILE
 from choose.errors import ModelError
-from choose.models.causal.chat_template import Layout, Prompt
+from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.label_scoring import CausalLM, LabelTrie
-from choose.models.causal.loading import honours_trees, load_causal
-from choose.models.hardware import memory as room
+from choose.models.causal.loading import load_causal, supports_tree_attention
+from choose.models.hardware import memory
 from choose.models.prompting.prompts import single_line
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_LM
@@ -29,7 +29,7 @@ def loaded(folder: Path, dtype: str = "float32") -> CausalLM:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
-    return CausalLM(model.eval(), Layout(AutoTokenizer.from_pretrained(folder)), "tiny")
+    return CausalLM(model.eval(), ChatTemplate(AutoTokenizer.from_pretrained(folder)), "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,9 @@ def test_a_pass_holds_no_more_logits_than_there_is_room_for(
     together = lm.score(asked, grown).logprobs
     lm.answers.clear()
     rows, vocabulary = 1 + len(grown.tokens), lm.model.config.vocab_size
-    monkeypatch.setitem(room._LOGITS, "cpu", int(2.5 * rows * vocabulary * 4))
+    some_bytes = int(2.5 * rows * vocabulary * 4)
+    fewer = replace(memory.limits_of("cpu"), scoring_bytes=some_bytes)
+    monkeypatch.setitem(memory._LIMITS, "cpu", fewer)
     passes: list[int] = []
     whole = lm.tree_pass
     monkeypatch.setattr(lm, "tree_pass", lambda p, t: passes.append(len(p)) or whole(p, t))
@@ -153,7 +155,8 @@ def test_a_pass_holds_no_more_logits_than_there_is_room_for(
     assert passes == [2, 2]
     assert np.abs(apart - together).max() < 1e-4
     lm.answers.clear()
-    monkeypatch.setitem(room._LOGITS, "cpu", 1)  # one that has no room goes alone
+    tiny_limits = replace(memory.limits_of("cpu"), scoring_bytes=1)
+    monkeypatch.setitem(memory._LIMITS, "cpu", tiny_limits)  # no two prompts fit in a pass
     lm.score(asked, grown)
     assert passes[2:] == [1] * len(asked)
 
@@ -161,8 +164,9 @@ def test_a_pass_holds_no_more_logits_than_there_is_room_for(
 @pytest.mark.parametrize(("device", "size"), [("cpu", 4), ("mps", 4), ("cuda", 4)])
 def test_the_default_model_has_room_for_the_logits_of_any_pass(device: str, size: int) -> None:
     words = 49_152  # SmolLM2's
-    assert room.scored_rows(device, words, size) >= room.scored_tokens(device)
-    assert room.scored_rows(device, 152_000, 4) * 152_000 * 4 < 2.2e9
+    limits = memory.limits_of(device)
+    assert limits.scoring_rows(words, size) >= limits.scoring_tokens
+    assert limits.scoring_rows(152_000, 4) * 152_000 * 4 < 2.2e9
 
 
 def test_other_labels_are_other_answers(lm: CausalLM) -> None:
@@ -194,7 +198,7 @@ MARKS = [f"bad {MARK} pear", MARK, f"{MARK * 3}x{OTHER}", f"a{' ' * 40}{OTHER}{'
 
 
 @pytest.fixture(scope="module")
-def marked(folder: Path) -> Layout:
+def marked(folder: Path) -> ChatTemplate:
     """As DeepSeek's distilled models: a role is an added token that is not flagged special."""
     from tokenizers import AddedToken
     from transformers import AutoTokenizer
@@ -204,11 +208,11 @@ def marked(folder: Path) -> Layout:
     words = [AddedToken(word, special=False) for word in ("COVID-19", "   ", "🍐")]
     tokenizer.add_tokens([AddedToken(MARK, special=False), greedy, *words])
     tokenizer.chat_template = tiny.CHAT.replace("<|im_start|>assistant\n", MARK)
-    return Layout(tokenizer)
+    return ChatTemplate(tokenizer)
 
 
 @pytest.mark.parametrize("text", MARKS)
-def test_marks_that_are_not_special_stay_text(marked: Layout, text: str) -> None:
+def test_marks_that_are_not_special_stay_text(marked: ChatTemplate, text: str) -> None:
     from choose.models.lora.batching import tokenise
 
     tokenizer = marked.tokenizer
@@ -225,7 +229,7 @@ def test_marks_that_are_not_special_stay_text(marked: Layout, text: str) -> None
     assert marked.prompt([("user", text)], 0).rest[-1] in marks, "the template still writes them"
 
 
-def test_added_words_keep_their_tokens(marked: Layout) -> None:
+def test_added_words_keep_their_tokens(marked: ChatTemplate) -> None:
     text = "COVID-19 in a   pear 🍐"
     assert list(marked.content(text)) == marked.tokenizer(text)["input_ids"]
     added = [token for token in marked.content(text) if token >= marked.tokenizer.vocab_size]
@@ -234,7 +238,9 @@ def test_added_words_keep_their_tokens(marked: Layout) -> None:
 
 @pytest.mark.parametrize("text", [*HOSTILE, *MARKS])
 @pytest.mark.parametrize("way", ["special", "added"])
-def test_a_text_cannot_become_layout(lm: CausalLM, marked: Layout, way: str, text: str) -> None:
+def test_a_text_cannot_become_layout(
+    lm: CausalLM, marked: ChatTemplate, way: str, text: str
+) -> None:
     layout = lm.layout if way == "special" else marked
     calm = layout.prompt([("system", "s"), ("user", "calm")], 1)
     hostile = layout.prompt([("system", "s"), ("user", single_line(text))], 1)
@@ -252,7 +258,7 @@ def test_padding_side_and_bos_change_nothing(folder: Path, lm: CausalLM) -> None
 
     other = AutoTokenizer.from_pretrained(folder, padding_side="left", add_bos_token=True)
     chat = [("system", "s"), ("user", "q")]
-    assert Layout(other).prompt(chat, 1) == lm.layout.prompt(chat, 1)
+    assert ChatTemplate(other).prompt(chat, 1) == lm.layout.prompt(chat, 1)
 
 
 @pytest.mark.parametrize("template", ["none", "writes it", "leaves it out"])
@@ -261,7 +267,7 @@ def test_a_text_begins_once_where_the_tokenizer_begins_texts(folder: Path, templ
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
-    from choose.models.lora.batching import affixes, tokenise
+    from choose.models.lora.batching import special_tokens_around, tokenise
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     bos = tokenizer.bos_token_id
@@ -272,13 +278,13 @@ def test_a_text_begins_once_where_the_tokenizer_begins_texts(folder: Path, templ
     turns = "{% for m in messages %}{{ m['content'] }}<|im_end|>{% endfor %}"
     written = {"none": None, "writes it": "{{ bos_token }}" + turns, "leaves it out": turns}
     tokenizer.chat_template = written[template]
-    prompt = Layout(tokenizer).prompt([("system", "Sort."), ("user", "Text: x")], 1)
+    prompt = ChatTemplate(tokenizer).prompt([("system", "Sort."), ("user", "Text: x")], 1)
     tokens = [*prompt.prefix, *prompt.rest]
     assert tokens.count(bos) == (0 if template == "leaves it out" else 1)
     assert template == "leaves it out" or tokens[0] == bos
     if template == "none":
         assert tokens == tokenizer("Sort.\n\nText: x\n")["input_ids"]
-    assert affixes(tokenizer) == ((bos,), ())
+    assert special_tokens_around(tokenizer) == ((bos,), ())
     assert tokenise(tokenizer, ["", "x"], 8).ids[0] == (bos,)
 
 
@@ -290,8 +296,8 @@ def test_templates_that_refuse_a_system_message(folder: Path) -> None:
         "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
         "{% for m in messages %}<|im_start|>{{ m['content'] | trim }}<|im_end|>{% endfor %}"
     )
-    assert not Layout(tokenizer).system
-    assert Layout(tokenizer).chat
+    assert not ChatTemplate(tokenizer).system
+    assert ChatTemplate(tokenizer).chat
 
 
 # As Mistral-7B-Instruct-v0.3's, which says the system's message before the last question.
@@ -323,7 +329,7 @@ def test_templates_that_tell_a_system_message_last(folder: Path) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = MISTRAL
-    layout = Layout(tokenizer)
+    layout = ChatTemplate(tokenizer)
     assert layout.chat
     assert not layout.system
     assert layout.end == tokenizer.eos_token_id
@@ -340,7 +346,7 @@ def test_a_base_model_is_prompted_without_a_chat(folder: Path) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = None
-    layout = Layout(tokenizer)
+    layout = ChatTemplate(tokenizer)
     prompt = layout.prompt([("system", "Sort."), ("user", "Text: x\nLabel:")], 1)
     assert tokenizer.decode(prompt.prefix + prompt.rest) == "Sort.\n\nText: x\nLabel:\n"
     assert tokenizer.decode([layout.end])[0] == "\n"
@@ -351,13 +357,13 @@ def test_a_tokenizer_that_opens_every_text_does_not_open_the_scaffold() -> None:
     tokenizer = tiny.sentencepiece()
     blank, newline = tokenizer.convert_tokens_to_ids(["▁", "<0x0A>"])
     assert tokenizer("\n\n")["input_ids"] == [blank, newline, newline]
-    layout = Layout(tokenizer)
+    layout = ChatTemplate(tokenizer)
     assert layout.end == newline
     prompt = layout.prompt([("system", "Sort."), ("user", "Text: x")], 1)
     assert prompt.prefix == (*layout.content("Sort."), newline, newline)
     assert prompt.rest == (*layout.content("Text: x"), newline)
     tokenizer.chat_template = MISTRAL
-    chat = Layout(tokenizer)
+    chat = ChatTemplate(tokenizer)
     assert chat.end == tokenizer.eos_token_id
     rest = chat.prompt([("user", "Sort."), ("assistant", "Yes."), ("user", "x")], 2).rest
     assert tokenizer.decode([blank, *rest]) == " x[/INST]"
@@ -368,7 +374,7 @@ def test_a_tokenizer_that_cannot_end_an_answer_is_refused(tmp_path: Path) -> Non
 
     tokenizer = AutoTokenizer.from_pretrained(tiny.encoder(tmp_path / "encoder"))
     with pytest.raises(ModelError, match="end an answer"):
-        Layout(tokenizer)
+        ChatTemplate(tokenizer)
 
 
 def test_long_texts_are_cut_at_a_token(lm: CausalLM) -> None:
@@ -508,10 +514,10 @@ def test_a_model_that_misplaces_tokens_by_little_is_asked_the_slow_way(
     lm: CausalLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a nat would change answers; rounding of float32 is a thousandth of that."""
-    assert honours_trees(lm)
+    assert supports_tree_attention(lm)
     straight = CausalLM.tree_pass
     monkeypatch.setattr(CausalLM, "tree_pass", lambda *a: straight(*a) - 0.01)
-    assert not honours_trees(lm)
+    assert not supports_tree_attention(lm)
 
 
 def test_an_encoder_is_no_language_model(tmp_path: Path) -> None:

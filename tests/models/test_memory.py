@@ -15,7 +15,7 @@ from choose.conformance import TASK, pool, questions
 from choose.errors import ModelError
 from choose.models.causal import loading as causal_load
 from choose.models.hardware import device as runtime
-from choose.models.hardware.memory import _trim, give_back
+from choose.models.hardware.memory import _malloc_trim, release_memory
 from choose.models.lora import model as adapters
 from choose.models.weights.resolve import weights_digest
 from choose.strategy import build
@@ -74,14 +74,14 @@ def resident() -> int:
     return pages * 4096
 
 
-@pytest.mark.skipif(_trim() is None, reason="another C library keeps no freed memory")
+@pytest.mark.skipif(_malloc_trim() is None, reason="another C library keeps no freed memory")
 def test_freed_memory_goes_back_to_the_system() -> None:
     # Small blocks, of which the last is kept: without a word the rest stays with the process.
     blocks = [bytearray(64 * 1024) for _ in range(2 * SPACE // (64 * 1024))]
     kept, full = blocks[-1], resident()
     del blocks[:]
     gc.collect()
-    give_back()
+    release_memory()
     assert len(kept) == 64 * 1024
     assert resident() < full - SPACE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import astuple
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def pace(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], int]:
     chosen = [8]
 
     def choose(seconds: dict[int, float]) -> int:
-        found = runtime._Pace()
+        found = runtime._ThreadTuner()
         monkeypatch.setattr(found, "_seconds", seconds.__getitem__)
         return found.threads()
 
@@ -49,7 +50,7 @@ def test_the_fewest_threads_that_are_nearly_fastest(
 
 def test_a_choice_is_kept_for_some_seconds_and_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now, tried, before = [100.0], [], torch.get_num_threads()
-    found = runtime._Pace()
+    found = runtime._ThreadTuner()
     found.counts = [1, 2]
     monkeypatch.setattr(found, "_seconds", lambda count: tried.append(count) or 1.0 / count)
     monkeypatch.setattr(runtime.time, "monotonic", lambda: now[0])
@@ -84,31 +85,21 @@ def test_the_cores_of_both_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPat
 def test_a_number_that_is_none_is_refused(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHOOSE_THREADS", wrong)
     with pytest.raises(ModelError, match="positive integer"):
-        runtime.threads()
+        runtime.set_threads()
 
 
 def test_a_number_that_is_set_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
     monkeypatch.setenv("CHOOSE_THREADS", "1")
     try:
-        assert runtime.threads() == torch.get_num_threads() == 1
+        assert runtime.set_threads() == torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
 
 
-def test_an_accelerator_is_given_more_at_a_time_and_an_unknown_one_what_a_processor_is() -> None:
-    from choose.models.hardware.memory import (
-        asked_tokens,
-        embedded_texts,
-        scored_tokens,
-        trained_tokens,
-    )
+def test_accelerators_have_higher_limits_and_unknown_ones_those_of_a_cpu() -> None:
+    from choose.models.hardware.memory import limits_of
 
-    for much in (
-        scored_tokens,
-        asked_tokens,
-        trained_tokens,
-        embedded_texts,
-    ):
-        assert much("cpu") < much("mps") < much("cuda")
-        assert much("xpu") == much("cpu")
+    cpu, mps, cuda = (astuple(limits_of(device)) for device in ("cpu", "mps", "cuda"))
+    assert all(a < b < c for a, b, c in zip(cpu, mps, cuda, strict=True))
+    assert limits_of("xpu") == limits_of("cpu")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from choose.api.plan import TrialPlan, plan_trials
 from choose.models.endpoints.session import connect_endpoints
-from choose.models.hardware.environment import check_stated
-from choose.models.results.cache import keeping
+from choose.models.hardware.environment import check_environment
+from choose.models.results.cache import caching
 from choose.run.events import Observer, Silent
 from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
@@ -95,12 +95,12 @@ def run_study(
     from choose.data.pools import Pools
     from choose.study.candidates import check_names
 
-    check_stated()
+    check_environment()
     watch = observer or Silent()
     pools = Pools(load_dataset(study.data, study.task, rows))
     path = Path(out) if out else default_store(pools.dataset)
     where, limit = str(path.absolute()), study.grid.max_usd
-    with keeping(), connect_endpoints(study.endpoints, max_usd=limit, study=where) as session:
+    with caching(), connect_endpoints(study.endpoints, max_usd=limit, study=where) as session:
         plan = plan_trials(study, pools)
         check_names(study, plan.candidates)
         spending = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)

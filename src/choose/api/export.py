@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from choose.api.compare import decide
 from choose.errors import StudyError
-from choose.models.hardware.environment import check_stated
-from choose.models.results.cache import keeping
+from choose.models.hardware.environment import check_environment
+from choose.models.results.cache import caching
 from choose.models.weights.spec import endpoint_name
 from choose.store.store import Store
 
@@ -39,7 +39,7 @@ def export(
     from choose.export.folder import check_free, write_export
     from choose.export.selection import choose_candidate, choose_trial
 
-    check_stated()
+    check_environment()
     place = Path(folder)
     check_free(place.resolve(), place, force)
     opened = Store.open(Path(store))
@@ -55,5 +55,5 @@ def export(
             f"{choice.candidate!r} asks {asked[0]}, which is not here to be exported. Ask the "
             "endpoint itself, or name a candidate that runs here with --candidate."
         )
-    with keeping():
+    with caching():
         return write_export(opened, decision, choice, place, force)

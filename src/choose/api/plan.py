@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from choose.models.endpoints.session import connect_endpoints
-from choose.models.hardware.environment import check_stated
+from choose.models.hardware.environment import check_environment
 from choose.schema.plan import Spending, TimeForecast
 from choose.study.config import Study
 from choose.study.grid import Job
@@ -159,7 +159,7 @@ def plan_study(
     from choose.study.candidates import check_constraints
     from choose.study.cost_forecast import spending_of
 
-    check_stated()
+    check_environment()
     study = resolve(data, study_file, overrides, strategies)
     pools = Pools(load_dataset(study.data, study.task))
     budget, max_usd = study.grid.budget_seconds, study.grid.max_usd

@@ -27,10 +27,10 @@ def listing(
     if context.invoked_subcommand is not None:
         return
     from choose.cli.console import stdout
-    from choose.models.results.cache import kept
+    from choose.models.results.cache import cache_usage
     from choose.models.weights.inventory import inventory
 
-    entries, results = inventory(paths), kept(paths)
+    entries, results = inventory(paths), cache_usage(paths)
     if as_json:
         record = {
             "schema": 1,
@@ -64,10 +64,9 @@ def fetch(
 def clear() -> None:
     """Delete cached embeddings and scores of earlier studies; weights stay."""
     from choose.cli.console import say
-    from choose.models.results.cache import clear as clear_cache
-    from choose.models.results.cache import kept
+    from choose.models.results.cache import cache_usage, clear_cache
 
-    before = kept().mb
+    before = cache_usage().mb
     clear_cache()
     say(f"Deleted {before:.0f} MB of cached results.")
 

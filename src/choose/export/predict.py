@@ -16,7 +16,7 @@ import polars as pl
 from choose.errors import StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
 from choose.formatting import csv_cell
-from choose.models.hardware.environment import check_stated
+from choose.models.hardware.environment import check_environment
 from choose.run.timed_predict import predict
 from choose.strategy import Strategy
 from choose.types import Answers, Item
@@ -65,7 +65,7 @@ class Model:
             ModelError: if weights that it names are not there, or CHOOSE_THREADS or CHOOSE_DTYPE
                 say what cannot be.
         """
-        check_stated()
+        check_environment()
         path = Path(folder)
         manifest = read_manifest(path)
         return cls(path, manifest, load_strategy(path, manifest))

@@ -11,7 +11,7 @@ import numpy as np
 from choose.types import Floats
 
 # Single-character words and digits carry meaning in short texts; the default drops them.
-VIEWS: Mapping[str, Mapping[str, Any]] = {
+VECTORISERS: Mapping[str, Mapping[str, Any]] = {
     "words": {
         "ngram_range": (1, 2),
         "sublinear_tf": True,
@@ -33,7 +33,7 @@ VIEWS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class Bag:
+class TfidfFeatures:
     """Texts as sparse rows; the vocabulary and the rarities come from the pool alone."""
 
     def __init__(self, *views: str) -> None:
@@ -58,7 +58,7 @@ class Bag:
         return {"terms": terms}, {f"idf {view}": found.idf_ for view, found in fitted.items()}
 
     @classmethod
-    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Bag:
+    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> TfidfFeatures:
         """Rebuild the library's own vectorisers from what `state` returned."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.pipeline import FeatureUnion
@@ -66,7 +66,7 @@ class Bag:
         bag = cls(*facts["terms"])
         fitted = []
         for view, terms in facts["terms"].items():
-            vectoriser = TfidfVectorizer(vocabulary=terms, **VIEWS[view])
+            vectoriser = TfidfVectorizer(vocabulary=terms, **VECTORISERS[view])
             vectoriser.idf_ = np.asarray(arrays[f"idf {view}"])
             fitted.append((view, vectoriser))
         bag.union = FeatureUnion(fitted)
@@ -76,11 +76,13 @@ class Bag:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.pipeline import FeatureUnion
 
-        self.union = FeatureUnion([(view, TfidfVectorizer(**VIEWS[view])) for view in self.views])
+        self.union = FeatureUnion(
+            [(view, TfidfVectorizer(**VECTORISERS[view])) for view in self.views]
+        )
         return self.union.fit_transform(texts)
 
 
-class Folded:
+class MergedColumns:
     """Sparse columns that are multiples of each other, each such group turned into one column.
 
     Weights under an L2 penalty are shared within a group in proportion to its columns (the
@@ -98,7 +100,7 @@ class Folded:
         counts = np.diff(columns.indptr)
         column = np.repeat(np.arange(len(counts)), counts)
         lengths = np.sqrt(np.bincount(column, columns.data**2, minlength=len(counts)))
-        group = _groups(columns, columns.data / lengths[column])
+        group = _parallel_columns(columns, columns.data / lengths[column])
         whole = np.sqrt(np.bincount(group, lengths**2))
         share = np.divide(lengths, whole[group], out=np.zeros_like(lengths), where=lengths > 0)
         self.turn = csr_matrix((share, (np.arange(len(group)), group)))
@@ -113,7 +115,7 @@ class Folded:
         return unfolded
 
 
-def _groups(columns: Any, directions: Floats) -> Any:
+def _parallel_columns(columns: Any, directions: Floats) -> Any:
     """Return (d,) the number of each column's group: those of one direction."""
     # Rounded, since the same shares reach two columns by different roads.
     rounded, ends = np.round(directions, 10), columns.indptr.tolist()
@@ -133,7 +135,7 @@ FLOOR = 1e-9
 
 
 # Beyond this many rows the products of all with all would take too much memory.
-MOST_ROWS = 2_000
+MAX_ROW_SPACE_ROWS = 2_000
 
 
 def log_scores(labels: Sequence[str], seen: Sequence[str], probabilities: Floats) -> Floats:
@@ -156,7 +158,7 @@ class LogisticHead:
 
         self.seen = sorted(set(targets))
         self.model = None
-        self.coordinates = coordinates(features, len(self.seen))
+        self.coordinates = fastest_space(features, len(self.seen))
         features = self.coordinates(features) if self.coordinates else features
         if len(self.seen) > 1:
             self.model = LogisticRegression(C=self.C, max_iter=1000)
@@ -199,16 +201,16 @@ class LogisticHead:
         return head
 
 
-def coordinates(features: Any, classes: int) -> RowSpace | Folded | None:
+def fastest_space(features: Any, classes: int) -> RowSpace | MergedColumns | None:
     """Return the space in which features are fitted fastest; the fit is the same in each."""
     from scipy.sparse import issparse
 
-    if pays(features, classes):
+    if row_space_is_faster(features, classes):
         return RowSpace(features)
-    return Folded(features) if issparse(features) and features.nnz else None
+    return MergedColumns(features) if issparse(features) and features.nnz else None
 
 
-def pays(features: Any, classes: int) -> bool:
+def row_space_is_faster(features: Any, classes: int) -> bool:
     """Return whether so few sparse rows with so many features are better fitted by their space.
 
     The eigenvectors cost n^3 operations; they spare some 60 passes, each over all entries and,
@@ -218,7 +220,7 @@ def pays(features: Any, classes: int) -> bool:
     from scipy.sparse import issparse
 
     rows, columns = features.shape
-    if not issparse(features) or not 1 < rows <= MOST_ROWS or 4 * rows >= columns:
+    if not issparse(features) or not 1 < rows <= MAX_ROW_SPACE_ROWS or 4 * rows >= columns:
         return False
     return bool(rows**3 < classes * (100 * features.nnz + 860 * columns))
 

@@ -11,20 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from choose.models.hardware.device import device, named, quiet, threads
-from choose.models.hardware.memory import embedded_texts
-from choose.models.results.cache import Numbers, Shelf
+from choose.models.hardware.device import device, device_name, quiet_loading, set_threads
+from choose.models.hardware.memory import limits_of
+from choose.models.results.cache import CachedArray, ResultCache
 from choose.models.saving import row_facts, rows_from
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.progress import report_progress
 from choose.types import Example, Item
 
 # Texts of similar length embedded at a stretch, before it is asked again what this machine can do.
-CHUNK = 256
+TEXTS_PER_CHUNK = 256
 
 
 # Texts remembered at most: what is left of a stream of millions; studies have fewer.
-MOST = 100_000
+MAX_TEXTS_IN_MEMORY = 100_000
 
 
 Vectors = npt.NDArray[np.float32]
@@ -34,11 +34,11 @@ Vectors = npt.NDArray[np.float32]
 class Encoder:
     """A loaded sentence encoder with what it has embedded so far, and what that had cost.
 
-    `shelf` holds what earlier processes have embedded.
+    `cache` holds what earlier processes have embedded.
     """
 
     model: Any
-    shelf: Shelf | None = None
+    cache: ResultCache | None = None
     vectors: dict[str, Vectors] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -46,37 +46,37 @@ class Encoder:
         """Return (n, d) unit vectors; texts longer than the model reads are cut by it."""
         self.recall(texts)
         new = sorted(self._unknown(texts), key=lambda t: (len(t), t))
-        for first in range(0, len(new), CHUNK):
-            chunk = new[first : first + CHUNK]
-            threads()
+        for first in range(0, len(new), TEXTS_PER_CHUNK):
+            chunk = new[first : first + TEXTS_PER_CHUNK]
+            set_threads()
             start = perf_counter()
             vectors = self._encode(chunk)
             each = (perf_counter() - start) / len(chunk)
             made = {text: (vector, each) for text, vector in zip(chunk, vectors, strict=True)}
             self._hold(made)
-            if self.shelf is not None:
-                self.shelf.put({_key(text): numbers for text, numbers in made.items()})
+            if self.cache is not None:
+                self.cache.put({_key(text): numbers for text, numbers in made.items()})
             report_progress(first + len(chunk), len(new), "embedding")
         if not texts:
             return np.empty((0, self.model.get_embedding_dimension()), np.float32)
         found = np.stack([self.vectors[text] for text in texts])
-        while len(self.vectors) > MOST:
+        while len(self.vectors) > MAX_TEXTS_IN_MEMORY:
             oldest = next(iter(self.vectors))
             del self.vectors[oldest]
             self.seconds.pop(oldest, None)
         return found
 
     def recall(self, texts: Sequence[str]) -> None:
-        """Take from the shelf what is not in memory, with what it had cost."""
-        if self.shelf is None:
+        """Take from the cache what is not in memory, with what it had cost."""
+        if self.cache is None:
             return
         keys = {_key(text): text for text in self._unknown(texts)}
-        self._hold({keys[key]: numbers for key, numbers in self.shelf.get(keys).items()})
+        self._hold({keys[key]: numbers for key, numbers in self.cache.get(keys).items()})
 
     def _unknown(self, texts: Sequence[str]) -> set[str]:
         return {text for text in texts if text not in self.vectors}
 
-    def _hold(self, made: Mapping[str, Numbers]) -> None:
+    def _hold(self, made: Mapping[str, CachedArray]) -> None:
         for text, (vector, seconds) in made.items():
             self.vectors[text], self.seconds[text] = vector, seconds
 
@@ -85,7 +85,7 @@ class Encoder:
         safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         vectors = self.model.encode(
             safe,
-            batch_size=embedded_texts(self.model.device.type),
+            batch_size=limits_of(self.model.device.type).embedding_texts,
             normalize_embeddings=True,
             show_progress_bar=False,
             convert_to_numpy=True,
@@ -108,15 +108,15 @@ def _loaded(spec: str, digest: str) -> Encoder:
     from sentence_transformers import SentenceTransformer
 
     folder = resolve(spec)
-    with quiet("Loading the encoder"):
+    with quiet_loading("Loading the encoder"):
         model = SentenceTransformer(
-            str(folder), trust_remote_code=False, model_kwargs=_how(device())
+            str(folder), trust_remote_code=False, model_kwargs=_loading_options(device())
         )
-    made_by = ("embedding", digest, str(model.dtype), named(model.device))
-    return Encoder(model, Shelf(made_by))
+    made_by = ("embedding", digest, str(model.dtype), device_name(model.device))
+    return Encoder(model, ResultCache(made_by))
 
 
-def _how(device: str) -> dict[str, Any]:
+def _loading_options(device: str) -> dict[str, Any]:
     """Return how weights are read; processors are slow and coarse in the half of a checkpoint."""
     return {"use_safetensors": True, **({"dtype": "float32"} if device == "cpu" else {})}
 

@@ -10,7 +10,7 @@ from choose.data.noise import add_noise
 from choose.data.pools import Pools
 from choose.errors import ChooseError
 from choose.models.endpoints.settings import Endpoint
-from choose.models.weights.resolve import missing
+from choose.models.weights.resolve import missing_weights
 from choose.models.weights.spec import names_endpoint
 from choose.run.budget import FIRST_PASS_SHARE
 from choose.run.probe import (
@@ -232,7 +232,7 @@ def _why_not(job: Job) -> str | None:
     if names_endpoint(job.trial.params):
         return "How fast an endpoint answers is only known once it is asked."
     for spec in job.trial.params.values():
-        if isinstance(spec, str) and (why := missing(spec)):
+        if isinstance(spec, str) and (why := missing_weights(spec)):
             return why
     return None
 

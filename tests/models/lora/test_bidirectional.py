@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
-from choose.models.lora.fused.decoder import fits
-from choose.models.lora.model import Base, Shape, fresh, is_causal, load_base, own_randomness
+from choose.models.lora.fused.decoder import supports_model
+from choose.models.lora.model import (
+    AdapterSpec,
+    Base,
+    is_causal,
+    load_base,
+    seeded,
+    untrained_model,
+)
 from support import tiny_models as tiny
 
 SMALL: dict[str, Any] = {
@@ -43,11 +50,11 @@ def base(request: pytest.FixtureRequest, tmp_path: Path) -> Base:
 def test_answers_do_not_depend_on_their_company(base: Base) -> None:
     import torch
 
-    with own_randomness(0, "cpu"):
-        tuned = fresh(base, Shape(4, "attention", 0.0), 3, "tiny")
+    with seeded(0, "cpu"):
+        tuned = untrained_model(base, AdapterSpec(4, "attention", 0.0), 3, "tiny")
         torch.nn.init.normal_(tuned.head.weight)
     short, long = [5, 9, 7], [11, 3, 8, 40, 6, 21, 9, 30, 2, 17, 33]
-    alone, together = tuned.ask([short]), tuned.ask([short, long])
+    alone, together = tuned.predict_logits([short]), tuned.predict_logits([short, long])
     torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-4)
     # The last token does not stand for all: those before have read it too.
     assert not base.causal
@@ -55,7 +62,7 @@ def test_answers_do_not_depend_on_their_company(base: Base) -> None:
 
 
 def test_training_leaves_them_to_autograd_which_sees_both_ways(base: Base) -> None:
-    assert not fits(base.model)
+    assert not supports_model(base.model)
 
 
 def test_a_plain_decoder_sees_what_came_before() -> None:

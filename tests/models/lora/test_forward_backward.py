@@ -9,20 +9,20 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from choose.models.hardware.memory import kept_bytes
-from choose.models.lora.fused.adapters import Adapters
-from choose.models.lora.fused.attention import ragged
+from choose.models.hardware.memory import limits_of
+from choose.models.lora.fused.adapters import FlatAdapters
+from choose.models.lora.fused.attention import ragged_batch
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import (
-    PART_TOKENS,
-    Lesson,
-    _keep,
-    _sides,
-    fitting_tokens,
-    part_tokens,
+    MAX_PART_TOKENS,
+    RunPart,
+    _adapted_runs,
+    _dropout_masks,
+    max_part_tokens,
     token_bytes,
+    tokens_in_memory,
 )
-from choose.models.lora.model import Base, Shape, fresh
+from choose.models.lora.model import AdapterSpec, Base, untrained_model
 
 # The default model's shape, without its weights.
 SMOLLM2: dict[str, Any] = {
@@ -36,12 +36,12 @@ SMOLLM2: dict[str, Any] = {
 
 def adapters(
     targets: str, dropout: float, dtype: torch.dtype = torch.float32, **more: Any
-) -> Adapters:
+) -> FlatAdapters:
     config = LlamaConfig(**{**SMOLLM2, "num_hidden_layers": 30, **more})
     model = LlamaModel(config).requires_grad_(False)
     base = Base(model, None, True, False, "cpu")
-    tuned = fresh(base, Shape(16, targets, dropout), 3, "tiny")  # type: ignore[arg-type]
-    return Adapters(tuned.adapter, Decoder(model, dtype))
+    tuned = untrained_model(base, AdapterSpec(16, targets, dropout), 3, "tiny")  # type: ignore[arg-type]
+    return FlatAdapters(tuned.adapter, Decoder(model, dtype))
 
 
 def tensors(kept: Any) -> Iterator[torch.Tensor]:
@@ -61,11 +61,11 @@ def test_what_is_counted_is_what_is_kept(targets: str, dropout: float, dtype: to
     found = adapters(targets, dropout, dtype, num_hidden_layers=2)
     decoder, rows = found.decoder, [[1] * 40] * 3
     noise = [(3, (0,))]
-    lesson = Lesson(rows, None, None, found.cast(), None, dropout, noise)  # type: ignore[arg-type]
-    batch = ragged(rows, "cpu")
-    stream = decoder.below(batch, 0)
-    _, kept = decoder.ahead(stream, decoder.grid(batch), _sides(decoder, [lesson]))
-    held = [*tensors(kept), *_keep(decoder, lesson).values()]
+    part = RunPart(rows, None, None, found.matrices(), None, dropout, noise)  # type: ignore[arg-type]
+    batch = ragged_batch(rows, "cpu")
+    stream = decoder.lower_forward(batch, 0)
+    _, kept = decoder.forward(stream, decoder.layout(batch), _adapted_runs(decoder, [part]))
+    held = [*tensors(kept), *_dropout_masks(decoder, part).values()]
     whole = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
     assert sum(whole.values()) / 120 == pytest.approx(token_bytes(found, 40), rel=0.03)
 
@@ -73,18 +73,22 @@ def test_what_is_counted_is_what_is_kept(targets: str, dropout: float, dtype: to
 @pytest.mark.slow
 def test_parts_are_smaller_where_more_is_kept() -> None:
     usual, every = adapters("attention", 0.05), adapters("all", 0.05)
-    assert 550 <= part_tokens(usual, 128, "cpu") < 600
-    assert part_tokens(usual, 128, "cuda") == PART_TOKENS
-    assert part_tokens(every, 128, "cpu") < 400
+    assert 550 <= max_part_tokens(usual, 128, "cpu") < 600
+    assert max_part_tokens(usual, 128, "cuda") == MAX_PART_TOKENS
+    assert max_part_tokens(every, 128, "cpu") < 400
     for one in (usual, every):
-        assert part_tokens(one, 128, "cpu") * token_bytes(one, 128) <= kept_bytes("cpu") <= 0.65e9
-    long = fitting_tokens(usual, 2048, "cpu")
-    assert long < fitting_tokens(usual, 128, "cpu")
+        assert (
+            max_part_tokens(one, 128, "cpu") * token_bytes(one, 128)
+            <= limits_of("cpu").activation_bytes
+            <= 0.65e9
+        )
+    long = tokens_in_memory(usual, 2048, "cpu")
+    assert long < tokens_in_memory(usual, 128, "cpu")
     halves = adapters("attention", 0.05, torch.bfloat16)
-    assert fitting_tokens(halves, 128, "cpu") > 1.4 * fitting_tokens(usual, 128, "cpu")
+    assert tokens_in_memory(halves, 128, "cpu") > 1.4 * tokens_in_memory(usual, 128, "cpu")
 
 
 @pytest.mark.slow
 def test_memory_lets_passes_of_several_trials_on_short_texts_be_as_large_as_is_fast() -> None:
     for device, tokens in (("cpu", 640), ("mps", 2048), ("cuda", 4096)):
-        assert fitting_tokens(adapters("attention", 0.05), 20, device) >= tokens
+        assert tokens_in_memory(adapters("attention", 0.05), 20, device) >= tokens

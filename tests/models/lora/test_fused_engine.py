@@ -1,4 +1,4 @@
-"""Packed passes give what PEFT and autograd give, alone or side by side, on any count of cores."""
+"""The fused engine gives what PEFT and autograd give, alone or together, on any core count."""
 
 from __future__ import annotations
 
@@ -9,20 +9,32 @@ from typing import Any
 import numpy as np
 import pytest
 
-from choose.models.lora.autograd import Plain
+from choose.models.lora.autograd import AutogradEngine
 from choose.models.lora.batching import pad
-from choose.models.lora.fit import train, train_several
-from choose.models.lora.fused import engine as lanes
-from choose.models.lora.fused import linear as frozen
-from choose.models.lora.fused.adapters import Adapters, adapted_from
-from choose.models.lora.fused.attention import ragged
-from choose.models.lora.fused.decoder import Decoder, fits
-from choose.models.lora.fused.engine import lane
-from choose.models.lora.fused.forward_backward import Lesson, _keep, parts, shared, study
-from choose.models.lora.fused.linear import Frozen
-from choose.models.lora.fused.lower_layers import Lower
-from choose.models.lora.model import Base, Shape, Tuned, fresh, load_base, own_randomness, state_of
-from choose.models.lora.training import Course, Plan
+from choose.models.lora.fit import train, train_together, training_step
+from choose.models.lora.fused import engine, linear
+from choose.models.lora.fused.adapters import FlatAdapters, first_adapted_layer
+from choose.models.lora.fused.attention import ragged_batch
+from choose.models.lora.fused.decoder import Decoder, supports_model
+from choose.models.lora.fused.forward_backward import (
+    RunPart,
+    _dropout_masks,
+    forward_backward,
+    group_into_passes,
+    split_batch,
+)
+from choose.models.lora.fused.linear import PackedLinear
+from choose.models.lora.fused.lower_layers import LowerLayers
+from choose.models.lora.model import (
+    AdaptedModel,
+    AdapterSpec,
+    Base,
+    load_base,
+    seeded,
+    trained_state,
+    untrained_model,
+)
+from choose.models.lora.training import Schedule, TrainingRun
 from support import tiny_models as tiny
 
 KINDS = ("llama", "qwen2", "mistral")
@@ -30,7 +42,7 @@ KINDS = ("llama", "qwen2", "mistral")
 
 @pytest.fixture(autouse=True)
 def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "halves", lambda _: False)
+    monkeypatch.setattr(engine, "trains_in_bfloat16", lambda _: False)
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +76,13 @@ def other(kind: str, **more: Any) -> Base:
 
 def tuned(
     base: Base, targets: str = "all", dropout: float = 0.0, classes: int = 3, upper: float = 1.0
-) -> Tuned:
+) -> AdaptedModel:
     """An adapter that already does something, so that every gradient is there."""
     import torch
 
-    with own_randomness(5, "cpu"):
-        shape = Shape(4, targets, dropout, upper)  # type: ignore[arg-type]
-        found = fresh(base, shape, classes, "tiny")
+    with seeded(5, "cpu"):
+        shape = AdapterSpec(4, targets, dropout, upper)  # type: ignore[arg-type]
+        found = untrained_model(base, shape, classes, "tiny")
         for name, parameter in found.adapter.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1)
@@ -83,28 +95,34 @@ def some_rows(lengths: Sequence[int], words: int = 60) -> list[list[int]]:
     return [[chooser.randrange(words) for _ in range(length)] for length in lengths]
 
 
-def gradients(found: Tuned, rows: list[list[int]]) -> tuple[Any, dict[str, Any]]:
+def gradients(found: AdaptedModel, rows: list[list[int]]) -> tuple[Any, dict[str, Any]]:
     """What a packed pass finds, by PEFT's names."""
     import torch
 
-    whole, first = Decoder(found.base.model, torch.float32), adapted_from(found.adapter)
+    whole, first = Decoder(found.base.model, torch.float32), first_adapted_layer(found.adapter)
     assert first is not None
-    decoder, lower = whole.above(first), Lower(whole, first, "cpu")
-    adapters = Adapters(found.adapter, decoder)
+    decoder, lower = whole.upper(first), LowerLayers(whole, first, "cpu")
+    adapters = FlatAdapters(found.adapter, decoder)
     targets = torch.arange(len(rows)) % 3
-    lesson = Lesson(
-        rows, targets, torch.full((len(rows),), 0.25), adapters.cast(), found.head, 0.0, [(6, (0,))]
+    part = RunPart(
+        rows,
+        targets,
+        torch.full((len(rows),), 0.25),
+        adapters.matrices(),
+        found.head,
+        0.0,
+        [(6, (0,))],
     )
-    (one,) = study(decoder, [lesson], lower)
-    adapters.learn([one.pairs])
+    (one,) = forward_backward(decoder, [part], lower)
+    adapters.set_gradients([one.matrices])
     assert adapters.flat.grad is not None
     flat, start, named = adapters.flat.grad, 0, {}
     names = {id(p): name for name, p in found.adapter.named_parameters()}
-    for weight in adapters._owners:
+    for weight in adapters._weights:
         size = weight.numel()
         named[names[id(weight)]] = flat[start : start + size].view(weight.shape).clone()
         start += size
-    adapters.release()
+    adapters.detach_memory()
     return one.head, named
 
 
@@ -115,7 +133,7 @@ def test_gradients_are_those_of_peft(kind: str, targets: str, upper: float) -> N
     import torch
 
     found = tuned(other(kind), targets, upper=upper)
-    assert adapted_from(found.adapter) == (0 if upper == 1 else 1)
+    assert first_adapted_layer(found.adapter) == (0 if upper == 1 else 1)
     rows = some_rows([9, 1, 4, 40, 9, 2])
     head, named = gradients(found, rows)
     logits = found.logits(*pad(rows, "cpu"))
@@ -133,43 +151,43 @@ def test_gradients_are_those_of_peft(kind: str, targets: str, upper: float) -> N
 
 def test_a_window_that_slides_is_left_to_autograd(base: Base) -> None:
     sliding = other("mistral", sliding_window=4)
-    assert not fits(sliding.model)
-    assert fits(base.model)
-    course = Course(tuned(sliding), some_rows([5] * 6), [0, 1, 2] * 2, Plan(3, 3, 1e-2, 0), 0)
-    with lane([course]) as step:
-        assert isinstance(getattr(step, "__self__", None), Plain)
-        step([(course, course.take())])
-    assert all(p.grad is not None for p in course.tuned.head.parameters())
+    assert not supports_model(sliding.model)
+    assert supports_model(base.model)
+    run = TrainingRun(tuned(sliding), some_rows([5] * 6), [0, 1, 2] * 2, Schedule(3, 3, 1e-2, 0), 0)
+    with training_step([run]) as step:
+        assert isinstance(getattr(step, "__self__", None), AutogradEngine)
+        step([(run, run.next_batch())])
+    assert all(p.grad is not None for p in run.model.head.parameters())
 
 
-def course(
-    base: Base, seed: int, rows: int, classes: int, plan: Plan, targets: str = "attention"
-) -> Course:
+def training_run(
+    base: Base, seed: int, rows: int, classes: int, schedule: Schedule, targets: str = "attention"
+) -> TrainingRun:
     lengths = [random.Random(i).randrange(2, 30) for i in range(rows)]
     words = min(60, base.model.config.vocab_size)
     truth = [i % classes for i in range(rows)]
-    with own_randomness(seed, "cpu"):
-        found = fresh(base, Shape(3 + seed, targets, 0.1), classes, "tiny")  # type: ignore[arg-type]
-    return Course(found, some_rows(lengths, words), truth, plan, seed)
+    with seeded(seed, "cpu"):
+        found = untrained_model(base, AdapterSpec(3 + seed, targets, 0.1), classes, "tiny")  # type: ignore[arg-type]
+    return TrainingRun(found, some_rows(lengths, words), truth, schedule, seed)
 
 
-def test_side_by_side_trials_learn_what_each_learns_alone(base: Base) -> None:
+def test_runs_trained_together_learn_what_each_learns_alone(base: Base) -> None:
     import torch
 
-    def several() -> list[Course]:
+    def several() -> list[TrainingRun]:
         return [
-            course(base, 1, 30, 3, Plan(25, 8, 1e-2, 0)),
-            course(base, 2, 17, 2, Plan(12, 4, 1e-2, 0), "all"),
-            course(base, 3, 40, 5, Plan(30, 8, 1e-2, 10)),
+            training_run(base, 1, 30, 3, Schedule(25, 8, 1e-2, 0)),
+            training_run(base, 2, 17, 2, Schedule(12, 4, 1e-2, 0), "all"),
+            training_run(base, 3, 40, 5, Schedule(30, 8, 1e-2, 10)),
         ]
 
     together, alone = several(), several()
-    train_several(together)
+    train_together(together)
     for one in alone:
-        train_several([one])
+        train_together([one])
     for mine, own in zip(together, alone, strict=True):
         assert mine.step == own.step
-        mine_state, own_state = state_of(mine.tuned), state_of(own.tuned)
+        mine_state, own_state = trained_state(mine.model), trained_state(own.model)
         for name, tensor in own_state.items():
             torch.testing.assert_close(mine_state[name], tensor, rtol=0, atol=2e-4)
     assert together[0].step == 25
@@ -185,55 +203,55 @@ def test_the_number_of_cores_changes_nothing(
     states = []
     for threads in ("2", count):
         monkeypatch.setenv("CHOOSE_THREADS", threads)
-        one = course(base, 1, 30, 3, Plan(12, 8, 1e-2, 0))
+        one = training_run(base, 1, 30, 3, Schedule(12, 8, 1e-2, 0))
         before = torch.get_num_threads()
-        train(one.tuned, one.all_rows, one.all_targets, one.plan, 1)
+        train(one.model, one.all_rows, one.all_targets, one.schedule, 1)
         assert torch.get_num_threads() == before
-        states.append(state_of(one.tuned))
+        states.append(trained_state(one.model))
     for name, tensor in states[0].items():
         assert torch.equal(tensor, states[1][name])
 
 
 def test_peft_gets_its_matrices_back(base: Base) -> None:
-    one = course(base, 1, 30, 3, Plan(6, 8, 1e-2, 0))
-    train_several([one])
-    for name, parameter in one.tuned.adapter.named_parameters():
+    one = training_run(base, 1, 30, 3, Schedule(6, 8, 1e-2, 0))
+    train_together([one])
+    for name, parameter in one.model.adapter.named_parameters():
         if parameter.requires_grad:
             size = parameter.untyped_storage().nbytes()
             assert size == parameter.numel() * parameter.element_size(), name
             assert parameter.grad is None
 
 
-def test_both_lanes_learn_alike(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_engines_learn_alike(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = []
     for packed in (True, False):
-        monkeypatch.setattr(lanes, "fits", lambda _, packed=packed: packed)
-        one = course(base, 1, 30, 3, Plan(20, 8, 1e-2, 0))
-        train_several([one])
-        losses.append(one.tuned.loss(one.all_rows, one.all_targets))
+        monkeypatch.setattr(engine, "supports", lambda *_, packed=packed: packed)
+        one = training_run(base, 1, 30, 3, Schedule(20, 8, 1e-2, 0))
+        train_together([one])
+        losses.append(one.model.loss(one.all_rows, one.all_targets))
     # The adapters meet another dropout, nothing else differs.
     assert losses[0] == pytest.approx(losses[1], rel=0.2)
 
 
 def test_a_batch_is_divided_evenly_and_into_no_part_too_large() -> None:
     lengths = [random.Random(i).randrange(1, 128) for i in range(32)]
-    found = parts(lengths, 1024)
+    found = split_batch(lengths, 1024)
     assert sorted(place for part in found for place in part) == list(range(32))
     sizes = [sum(lengths[i] for i in part) for part in found]
     assert max(sizes) - min(sizes) <= max(lengths)
     assert max(sizes) <= 1024 + max(lengths)
-    assert parts([7], 1024) == [[0]]
-    assert len(parts([128] * 32, 1024)) == 4
-    assert len(parts([128] * 32, 700)) == 6
+    assert split_batch([7], 1024) == [[0]]
+    assert len(split_batch([128] * 32, 1024)) == 4
+    assert len(split_batch([128] * 32, 700)) == 6
 
 
 def test_passes_hold_several_trials_but_not_too_many_tokens() -> None:
-    lesson = Lesson([[1] * 100], None, None, {}, None, 0.0, [])  # type: ignore[arg-type]
-    grouped = shared([lesson] * 20, 10, 2, 640)
+    part = RunPart([[1] * 100], None, None, {}, None, 0.0, [])  # type: ignore[arg-type]
+    grouped = group_into_passes([part] * 20, 10, 2, 640)
     assert sum(map(len, grouped)) == 20
     assert max(100 * len(one) for one in grouped) <= 640 + 50
-    assert [len(one) for one in shared([lesson] * 2, 1, 2, 640)] == [1, 1]
-    assert [len(one) for one in shared([lesson] * 4, 2, 2, 640)] == [2, 2]
+    assert [len(one) for one in group_into_passes([part] * 2, 1, 2, 640)] == [1, 1]
+    assert [len(one) for one in group_into_passes([part] * 4, 2, 2, 640)] == [2, 2]
 
 
 @pytest.mark.parametrize("packing", [True, False])
@@ -242,34 +260,36 @@ def test_frozen_products(packing: bool, kind: str, monkeypatch: pytest.MonkeyPat
     import torch
 
     if not packing:
-        monkeypatch.setattr(frozen, "packs", lambda _: False)
+        monkeypatch.setattr(linear, "can_pack", lambda _: False)
     dtype = getattr(torch, kind)
     generator = torch.Generator().manual_seed(0)
     one, two = (torch.randn(n, 24, generator=generator) for n in (16, 40))
     bias = torch.randn(16, generator=generator)
     x, gradient = torch.randn(7, 24, generator=generator), torch.randn(7, 56, generator=generator)
-    product = Frozen([one, two], [bias, None], dtype)
+    product = PackedLinear([one, two], [bias, None], dtype)
     assert product.packed <= packing
     if not product.packed:  # one matrix in memory serves both directions
-        pointers = {m.untyped_storage().data_ptr() for m in (product._ahead, product._back)}
+        pointers = {m.untyped_storage().data_ptr() for m in (product._forward, product._backward)}
         assert len(pointers) == 1
     assert (product.inputs, product.outputs) == (24, 56)
     whole = torch.cat([one, two])
     wanted = x @ whole.t() + torch.cat([bias, torch.zeros(40)])
     close = {"rtol": 0.02, "atol": 0.3} if kind == "bfloat16" else {"rtol": 1e-4, "atol": 1e-4}
-    torch.testing.assert_close(product.ahead(x.to(dtype)).float(), wanted, **close)
-    torch.testing.assert_close(product.back(gradient.to(dtype)).float(), gradient @ whole, **close)
+    torch.testing.assert_close(product.forward(x.to(dtype)).float(), wanted, **close)
+    torch.testing.assert_close(
+        product.backward(gradient.to(dtype)).float(), gradient @ whole, **close
+    )
 
 
 def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
     import torch
 
     decoder = Decoder(base.model, torch.float32)
-    pairs = Adapters(tuned(base, "attention").adapter, decoder).cast()
+    pairs = FlatAdapters(tuned(base, "attention").adapter, decoder).matrices()
 
     def keep(noise: tuple[int, ...]) -> torch.Tensor:
-        lesson = Lesson([[1] * 400], None, None, pairs, None, 0.2, [(1, noise)])  # type: ignore[arg-type]
-        return _keep(decoder, lesson)["qkv"]
+        part = RunPart([[1] * 400], None, None, pairs, None, 0.2, [(1, noise)])  # type: ignore[arg-type]
+        return _dropout_masks(decoder, part)["qkv"]
 
     first = keep((1, 2, 0))
     assert first.shape == (2, 400, 32)
@@ -279,85 +299,85 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
     assert not torch.equal(first, keep((1, 2, 1)))
     assert not torch.equal(first[0], first[1])
     both = [(1, (1, 2, 0)), (1, (1, 2, 1))]
-    lesson = Lesson([[1] * 400] * 2, None, None, pairs, None, 0.2, both)  # type: ignore[arg-type]
-    assert torch.equal(_keep(decoder, lesson)["qkv"][:, :400], first)
-    assert torch.equal(_keep(decoder, lesson)["qkv"][:, 400:], keep((1, 2, 1)))
+    part = RunPart([[1] * 400] * 2, None, None, pairs, None, 0.2, both)  # type: ignore[arg-type]
+    assert torch.equal(_dropout_masks(decoder, part)["qkv"][:, :400], first)
+    assert torch.equal(_dropout_masks(decoder, part)["qkv"][:, 400:], keep((1, 2, 1)))
 
 
 def test_the_last_token_of_each_row_is_its_own() -> None:
     import torch
 
-    from choose.models.lora.fused.attention import ragged
+    from choose.models.lora.fused.attention import ragged_batch
 
-    batch = ragged([[1, 2, 3], [4]], "cpu")
+    batch = ragged_batch([[1, 2, 3], [4]], "cpu")
     states = torch.tensor([[1.0], [2.0], [6.0], [5.0]])
-    assert batch.lasts(states).tolist() == [[6.0], [5.0]]
-    long = ragged([[1] * 90, [2] * 3, [3] * 80], "cpu")
-    assert [block.places for block in long.blocks] == [(0, 2), (1,)]
+    assert batch.last_tokens(states).tolist() == [[6.0], [5.0]]
+    long = ragged_batch([[1] * 90, [2] * 3, [3] * 80], "cpu")
+    assert [group.rows for group in long.groups] == [(0, 2), (1,)]
     assert int((long.cells >= 0).sum()) == 173
 
 
-def stream(lower: Lower, rows: Sequence[Sequence[int]]) -> Any:
-    return lower.stream(rows, ragged(rows, "cpu"))
+def stream(lower: LowerLayers, rows: Sequence[Sequence[int]]) -> Any:
+    return lower.hidden_states(rows, ragged_batch(rows, "cpu"))
 
 
-def test_what_lies_below_the_adapters_is_computed_once(base: Base) -> None:
+def test_lower_layers_are_computed_once_a_text(base: Base) -> None:
     import torch
 
-    lower = Lower(Decoder(base.model, torch.float32), 1, "cpu")
+    lower = LowerLayers(Decoder(base.model, torch.float32), 1, "cpu")
     rows = some_rows([3, 8, 5])
-    missing = lower.begin([*rows, rows[0]])
+    missing = lower.start_training([*rows, rows[0]])
     assert missing == [tuple(row) for row in rows]
     first = stream(lower, rows)
-    assert lower.begin(rows[1:]) == []
-    assert lower.seconds(rows) > lower.seconds(rows[:1]) > 0
-    alone = [lower.decoder.below(ragged([row], "cpu"), 1) for row in rows]
+    assert lower.start_training(rows[1:]) == []
+    assert lower.cached_seconds(rows) > lower.cached_seconds(rows[:1]) > 0
+    alone = [lower.decoder.lower_forward(ragged_batch([row], "cpu"), 1) for row in rows]
     torch.testing.assert_close(first, torch.cat(alone), rtol=0, atol=0)
-    first += 1.0  # whoever asks may change what it got
+    first += 1.0  # callers may overwrite it
     again = stream(lower, [rows[2], rows[0], rows[2]])
     assert torch.equal(again, torch.cat([alone[2], alone[0], alone[2]]))
 
 
-def test_what_is_remembered_has_a_limit(base: Base) -> None:
+def test_the_cache_of_lower_layers_has_a_limit(base: Base) -> None:
     import torch
 
-    lower = Lower(Decoder(base.model, torch.float32), 1, "cpu")
-    lower.room = 10 * base.width * 4  # ten tokens
+    lower = LowerLayers(Decoder(base.model, torch.float32), 1, "cpu")
+    lower.max_bytes = 10 * base.hidden_size * 4  # ten tokens
     rows = some_rows([6, 4, 5, 7])
     one, two, three, four = (tuple(row) for row in rows)
-    lower.begin([one, two])
+    lower.start_training([one, two])
     stream(lower, [one, two])
-    stream(lower, [three])  # there is no room beside those of the same training
-    assert set(lower._known) == {one, two}
-    assert lower.begin([one, four]) == [four]
+    stream(lower, [three])  # no space is left by texts of the same training
+    assert set(lower._cache) == {one, two}
+    assert lower.start_training([one, four]) == [four]
     stream(lower, [four])
-    assert set(lower._known) == {one}  # the other made room, which was too little
-    lower.begin([four])
+    assert set(lower._cache) == {one}  # the other was evicted, which freed too little
+    lower.start_training([four])
     stream(lower, [four])
-    assert set(lower._known) == {four}
-    assert lower._bytes == 7 * base.width * 4
+    assert set(lower._cache) == {four}
+    assert lower._bytes == 7 * base.hidden_size * 4
 
 
 def test_a_fit_above_lower_layers_does_not_depend_on_earlier_ones(base: Base) -> None:
     import torch
 
-    rows, targets, plan = some_rows([9, 4, 6, 3, 12, 5]), [0, 1, 2] * 2, Plan(9, 3, 1e-2, 0)
+    rows, targets, plan = some_rows([9, 4, 6, 3, 12, 5]), [0, 1, 2] * 2, Schedule(9, 3, 1e-2, 0)
     found = []
     for warm in (False, True):
-        base.packed.pop("lower", None)
+        base.engine_state.pop("lower", None)
         if warm:
             train(tuned(base, upper=0.5), rows[::-1], targets, plan, 7)
         one = tuned(base, upper=0.5)
-        course = Course(one, rows, targets, plan, 1)
-        train_several([course])
-        assert (course.cached_seconds > 0) is warm
-        found.append(state_of(one))
+        run = TrainingRun(one, rows, targets, plan, 1)
+        train_together([run])
+        assert (run.cached_seconds > 0) is warm
+        found.append(trained_state(one))
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
-def test_trials_that_adapt_other_layers_are_left_to_autograd(base: Base) -> None:
+def test_runs_that_adapt_different_layers_are_left_to_autograd(base: Base) -> None:
     found = [tuned(base, upper=upper) for upper in (1.0, 0.5)]
-    rows, plan = some_rows([5] * 6), Plan(2, 3, 1e-2, 0)
-    courses = [Course(one, rows, [0, 1, 2] * 2, plan, 0) for one in found]
-    with lane(courses) as step:
-        assert isinstance(step.__self__, Plain)  # type: ignore[attr-defined]
+    rows, plan = some_rows([5] * 6), Schedule(2, 3, 1e-2, 0)
+    runs = [TrainingRun(one, rows, [0, 1, 2] * 2, plan, 0) for one in found]
+    with training_step(runs) as step:
+        assert isinstance(step.__self__, AutogradEngine)  # type: ignore[attr-defined]

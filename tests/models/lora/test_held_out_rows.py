@@ -11,7 +11,7 @@ import pytest
 
 from choose.conformance import TASK, pool
 from choose.models.lora import training as schedule
-from choose.models.lora.training import split
+from choose.models.lora.training import split_validation
 from choose.strategy import build
 from choose.types import Task
 from support import tiny_models as tiny
@@ -20,7 +20,7 @@ from support import tiny_models as tiny
 def divided(sizes: list[int], held_out: int, seed: int = 0) -> tuple[Counter[int], list[int]]:
     """Return how many of each class are checked, and the places."""
     targets = [kind for kind, size in enumerate(sizes) for _ in range(size)]
-    learnt, checked = split(targets, held_out, random.Random(seed))
+    learnt, checked = split_validation(targets, held_out, random.Random(seed))
     assert sorted([*learnt, *checked]) == list(range(len(targets)))
     return Counter(targets[place] for place in checked), checked
 
@@ -65,7 +65,7 @@ def test_shares_without_a_remainder_are_divided_as_they_were() -> None:
 def test_the_note_names_the_rows_that_were_really_held_out(
     distinct: bool, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedule, "EARLY_STOPPING_FROM", 10)
+    monkeypatch.setattr(schedule, "EARLY_STOPPING_MIN_ROWS", 10)
     strategy = build("lora", seed=0, base=str(tiny.causal_lm(tmp_path)))
     rows, task = pool(rows=30), TASK
     if distinct:  # each class has one row, so that none can be spared

@@ -12,10 +12,15 @@ import pytest
 
 from choose.conformance import TASK, pool, questions
 from choose.errors import StrategyError
-from choose.models.lora.batching import affixes, by_length, shuffled, tokenise
+from choose.models.lora.batching import (
+    batches_by_length,
+    shuffled_batches,
+    special_tokens_around,
+    tokenise,
+)
 from choose.models.lora.fit import train
-from choose.models.lora.fused.adapters import adapted_from
-from choose.models.lora.training import Plan, class_weights, plan
+from choose.models.lora.fused.adapters import first_adapted_layer
+from choose.models.lora.training import Schedule, class_weights, schedule_for
 from choose.strategy import Saves, build
 from choose.types import Answers, Example, Item, Task
 from support import tiny_models as tiny
@@ -49,7 +54,7 @@ def test_it_learns_on_both_kinds_of_base(bases: dict[str, str], kind: str) -> No
     strategy = fitted(bases[kind], learning_rate=1e-2)
     asked = [example.item() for example in pool()]
     assert right(strategy.predict(asked)) > 0.8
-    before, after, effect = strategy._tuned.proof
+    before, after, effect = strategy._model.learning
     assert after < before
     assert effect > 1e-3
 
@@ -77,13 +82,13 @@ def test_plain_peft_reads_the_adapter(bases: dict[str, str], upper: float, tmp_p
     from transformers import AutoModel
 
     strategy = fitted(bases["causal"], upper=upper)
-    assert adapted_from(strategy._tuned.adapter) == (0 if upper == 1 else 1)
+    assert first_adapted_layer(strategy._model.adapter) == (0 if upper == 1 else 1)
     strategy.save(tmp_path)
     plain = PeftModel.from_pretrained(AutoModel.from_pretrained(bases["causal"]), tmp_path).eval()
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.inference_mode():
         theirs = plain(input_ids=ids).last_hidden_state
-        ours = strategy._tuned.adapter(input_ids=ids).last_hidden_state
+        ours = strategy._model.adapter(input_ids=ids).last_hidden_state
     torch.testing.assert_close(theirs, ours)
     assert json.loads((tmp_path / "adapter_config.json").read_text())["r"] == 16
 
@@ -108,7 +113,7 @@ def test_the_shared_base_keeps_no_trace(bases: dict[str, str]) -> None:
     assert before.keys() == after.keys()
     assert all(bool((before[name] == after[name]).all()) for name in before)
     # Two fitted adapters live side by side over one copy of the weights.
-    assert first._tuned.base is second._tuned.base
+    assert first._model.base is second._model.base
     assert not np.array_equal(first.predict(questions()).scores, second.predict(questions()).scores)
 
 
@@ -175,17 +180,17 @@ def test_a_pool_of_one_class_answers_it_with_its_prior(bases: dict[str, str]) ->
 
 @pytest.mark.parametrize("rows", [2, 8, 48, 300, 616, 1499, 1500, 3000, 10_000, 100_000])
 def test_the_schedule_fits_every_size(rows: int) -> None:
-    chosen = plan(rows, 6, 1e-3)
-    assert 2 <= chosen.batch <= 32 or rows < 4
+    chosen = schedule_for(rows, 6, 1e-3)
+    assert 2 <= chosen.batch_size <= 32 or rows < 4
     assert chosen.steps >= 52
-    assert (chosen.held_out > 0) == (rows >= 1500)
-    assert chosen.held_out <= rows / 10
-    assert chosen.steps * chosen.batch >= 2 * (rows - chosen.held_out)
-    assert chosen.steps <= 3 * rows / chosen.batch + 240
+    assert (chosen.validation_rows > 0) == (rows >= 1500)
+    assert chosen.validation_rows <= rows / 10
+    assert chosen.steps * chosen.batch_size >= 2 * (rows - chosen.validation_rows)
+    assert chosen.steps <= 3 * rows / chosen.batch_size + 240
 
 
 def test_many_classes_get_more_steps() -> None:
-    assert plan(154, 77, 1e-3).steps > plan(154, 2, 1e-3).steps
+    assert schedule_for(154, 77, 1e-3).steps > schedule_for(154, 2, 1e-3).steps
 
 
 def test_rare_classes_weigh_more_and_rows_one_on_average() -> None:
@@ -201,17 +206,17 @@ def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(
 ) -> None:
     import torch
 
-    from choose.models.lora import autograd as plain_lane
-    from choose.models.lora.fused import engine as lanes
-    from choose.models.lora.model import state_of
+    from choose.models.lora import autograd
+    from choose.models.lora.fused import engine
+    from choose.models.lora.model import trained_state
 
-    monkeypatch.setattr(lanes, "halves", lambda _: True)
-    monkeypatch.setattr(plain_lane, "halves", lambda _: True)
-    once = state_of(fitted(bases[kind])._tuned)
-    monkeypatch.setattr(plain_lane, "halved", lambda *_: nullcontext())
-    each = state_of(fitted(bases[kind])._tuned)
+    monkeypatch.setattr(engine, "trains_in_bfloat16", lambda _: True)
+    monkeypatch.setattr(autograd, "trains_in_bfloat16", lambda _: True)
+    once = trained_state(fitted(bases[kind])._model)
+    monkeypatch.setattr(autograd, "bfloat16_weights", lambda *_: nullcontext())
+    each = trained_state(fitted(bases[kind])._model)
     assert all(torch.equal(once[name], each[name]) for name in each)
-    whole = fitted(bases[kind])._tuned.base.model
+    whole = fitted(bases[kind])._model.base.model
     assert {p.dtype for p in whole.parameters()} == {torch.float32}
 
 
@@ -239,7 +244,7 @@ def test_one_of_a_group_that_learns_nothing_is_named(bases: dict[str, str]) -> N
 
 @pytest.mark.slow
 def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
-    from choose.models.lora.model import Shape, fresh, load_base, own_randomness
+    from choose.models.lora.model import AdapterSpec, load_base, seeded, untrained_model
 
     base = load_base(bases["causal"])
     examples = pool(rows=90)
@@ -247,23 +252,23 @@ def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
     rows = tokenise(base.tokenizer, [e.text for e in examples], 32).ids
     # Every other label by chance: after the words are learnt, the rest is memorised.
     targets = [chooser.randrange(3) if i % 2 else i % 3 for i in range(len(examples))]
-    with own_randomness(0, base.device):
-        long = fresh(base, Shape(16, "all", 0.0), 3, "tiny")
-        train(long, rows, targets, Plan(400, 8, 1e-2, 30), 0)
-        free = fresh(base, Shape(16, "all", 0.0), 3, "tiny")
-        train(free, rows, targets, Plan(400, 8, 1e-2, 0), 0)
+    with seeded(0, base.device):
+        long = untrained_model(base, AdapterSpec(16, "all", 0.0), 3, "tiny")
+        train(long, rows, targets, Schedule(400, 8, 1e-2, 30), 0)
+        free = untrained_model(base, AdapterSpec(16, "all", 0.0), 3, "tiny")
+        train(free, rows, targets, Schedule(400, 8, 1e-2, 0), 0)
     assert long.loss(rows, targets) > free.loss(rows, targets)
 
 
 def test_batches_hold_every_row_once_and_little_padding() -> None:
     lengths = [random.Random(i).randrange(1, 60) for i in range(333)]
-    asked = [list(b) for b in by_length(lengths, 512)]
-    trained = list(shuffled(lengths, 16, random.Random(0)))
+    asked = [list(b) for b in batches_by_length(lengths, 512)]
+    trained = list(shuffled_batches(lengths, 16, random.Random(0)))
     for batches in (asked, trained):
         assert sorted(place for batch in batches for place in batch) == list(range(333))
         padded = sum(len(b) * max(lengths[i] for i in b) for b in batches)
         assert padded < 1.3 * sum(lengths)
-    assert trained != list(shuffled(lengths, 16, random.Random(1)))
+    assert trained != list(shuffled_batches(lengths, 16, random.Random(1)))
 
 
 def test_tokens_of_both_kinds(bases: dict[str, str]) -> None:
@@ -273,14 +278,14 @@ def test_tokens_of_both_kinds(bases: dict[str, str]) -> None:
     assert causal.causal
     assert not encoder.causal
     end = causal.tokenizer.eos_token_id
-    assert affixes(causal.tokenizer) == ((), ())
+    assert special_tokens_around(causal.tokenizer) == ((), ())
     assert (causal.pooling, encoder.pooling) == ("last", "mean")
     marks = (encoder.tokenizer.cls_token_id,), (encoder.tokenizer.sep_token_id,)
-    assert affixes(encoder.tokenizer) == marks
+    assert special_tokens_around(encoder.tokenizer) == marks
     rows = tokenise(encoder.tokenizer, ["plum " * 30, "\ud800", ""], 10)
     assert rows.lengths[0] == 10
     assert rows.ids[0][-1] == encoder.tokenizer.sep_token_id
-    assert rows.cut == 1
+    assert rows.truncated == 1
     # Chat tokens in a text are text; where there is no text at all, its end is what is read.
     assert end not in tokenise(causal.tokenizer, ["<|im_end|>"], 64).ids[0]
     assert tokenise(causal.tokenizer, [""], 64).ids == ((end,),)

@@ -18,10 +18,10 @@ _WORDS = re.compile(r"[\w\s'▁-]*")
 
 
 # Texts encoded at once; what a tokenizer notes of each takes many times its size.
-_AT_ONCE = 500
+_TEXTS_AT_ONCE = 500
 
 
-class Contents:
+class ContentTokenizer:
     """Encodes texts; none becomes a mark such as ``<|im_end|>``, be it flagged special or not.
 
     Tokenizers look for special tokens only where they are let. Other added tokens (DeepSeek's
@@ -42,8 +42,8 @@ class Contents:
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each text."""
         found: list[list[int]] = []
-        for start in range(0, len(texts), _AT_ONCE):
-            some = texts[start : start + _AT_ONCE]
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            some = texts[start : start + _TEXTS_AT_ONCE]
             found += [
                 list(row) if self.marks.isdisjoint(row) else self.tokens(text)[0]
                 for text, row in zip(some, self._encode(some)["input_ids"], strict=True)
@@ -98,7 +98,7 @@ Roles = tuple[str, ...]
 _SLOT = "CONTENT{}GOES0HERE"
 
 
-_MEMORY = 5_000
+_CACHED_CONTENTS = 5_000
 
 
 # Words that scaffold is encoded behind, for tokenizers that begin every text in their own way.
@@ -112,7 +112,7 @@ class Prompt(NamedTuple):
     rest: tuple[int, ...]
 
 
-class Layout:
+class ChatTemplate:
     """A chat's scaffold as tokens, with contents that cannot become part of it.
 
     The template writes the scaffold only. Contents are encoded apart, marks taken literally, so
@@ -127,11 +127,11 @@ class Layout:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self.contents = Contents(tokenizer)
+        self.contents = ContentTokenizer(tokenizer)
         self.chat = bool(getattr(tokenizer, "chat_template", None)) and self._lays_out()
         self.system = self._takes_system() if self.chat else True
         self.end = self._end()
-        self.content = lru_cache(_MEMORY)(self._content)
+        self.content = lru_cache(_CACHED_CONTENTS)(self._content)
         self.scaffold = lru_cache(64)(self._scaffold)
 
     def prompt(self, messages: Sequence[Message], shared: int) -> Prompt:

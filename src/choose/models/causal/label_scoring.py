@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.errors import ModelError
-from choose.models.causal.chat_template import Layout, Prompt
-from choose.models.causal.packed_attention import Pack, Piece, logits, steady_places
-from choose.models.hardware.device import threads
-from choose.models.hardware.memory import scored_rows, scored_tokens
-from choose.models.results.cache import Shelf
+from choose.models.causal.chat_template import ChatTemplate, Prompt
+from choose.models.causal.packed_attention import Pack, Piece, logits, max_stable_length
+from choose.models.hardware.device import set_threads
+from choose.models.hardware.memory import limits_of
+from choose.models.results.cache import ResultCache
 from choose.progress import report_progress
 from choose.types import Counts, Floats
 
@@ -108,11 +108,11 @@ class LabelTrie:
 
 
 # Rows of logits that are normalised at a time, so that they stay in the processor's cache.
-_ROWS = 16
+NORMALISED_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class ScoredPrompts:
     """What a model makes of n prompts.
 
     Attributes:
@@ -130,12 +130,12 @@ class Scored:
     cached_seconds: float
 
 
-def whole_length(prompt: Prompt, trie: LabelTrie) -> int:
+def total_length(prompt: Prompt, trie: LabelTrie) -> int:
     """Return the tokens of a prompt with its longest label."""
     return len(prompt.prefix) + len(prompt.rest) + int(trie.depth.max(initial=0))
 
 
-def own_length(prompt: Prompt, trie: LabelTrie) -> int:
+def added_length(prompt: Prompt, trie: LabelTrie) -> int:
     """Return the tokens that a prompt adds to a pass."""
     return len(prompt.rest) + len(trie.tokens)
 
@@ -144,7 +144,7 @@ def label_logprobs(found: torch.Tensor, trie: LabelTrie, prompts: int) -> Floats
     """Return (prompts, labels) from the (prompts * (1 + nodes), vocabulary) logits."""
     import torch
 
-    norms = torch.cat([rows.float().logsumexp(-1) for rows in torch.split(found, _ROWS)])
+    norms = torch.cat([rows.float().logsumexp(-1) for rows in torch.split(found, NORMALISED_ROWS)])
     at = np.arange(prompts)[:, None] * (1 + len(trie.tokens)) + trie.step_position
     places = torch.from_numpy(at).to(found.device)
     tokens = torch.from_numpy(trie.step_token).to(found.device)
@@ -167,18 +167,18 @@ def _identity(prompt: Prompt) -> bytes:
     return hashlib.sha256(len(parts[0]).to_bytes(8, "big") + b"".join(parts)).digest()
 
 
-_PREFIXES = 4
+MAX_PREFIXES = 4
 
 
 # Answers remembered at most: what is left of a stream of millions; studies have fewer.
-MOST = 100_000
+MAX_ANSWERS_IN_MEMORY = 100_000
 
 
 @dataclass(eq=False)
 class CausalLM:
     """A loaded model, the prefixes it holds in memory and the answers it has given.
 
-    `shelf` holds the answers of earlier processes.
+    `cache` holds the answers of earlier processes.
 
     A pass holds several prompts: of each the rest after the shared prefix, whose keys and values
     are kept, and all labels as one tree. They share the products of the layers but no attention,
@@ -187,12 +187,12 @@ class CausalLM:
     """
 
     model: Any
-    layout: Layout
+    layout: ChatTemplate
     digest: str
     tree: bool = True
     prefixes: OrderedDict[tuple[int, ...], Past] = field(default_factory=OrderedDict)
     answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict)
-    shelf: Shelf | None = None
+    cache: ResultCache | None = None
 
     @property
     def context(self) -> int:
@@ -202,39 +202,39 @@ class CausalLM:
     @cached_property
     def reach(self) -> int:
         """Return the longest prompt with labels whose places mean the same in any company."""
-        return steady_places(self.model.config)
+        return max_stable_length(self.model.config)
 
-    def score(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Scored:
+    def score(self, prompts: Sequence[Prompt], trie: LabelTrie) -> ScoredPrompts:
         """Return what the model makes of each prompt, each distinct one computed once a process.
 
         Raises:
             ModelError: if a prompt does not fit the model.
         """
         keys = answer_keys(prompts, trie)
-        if self.shelf is not None:
-            self.answers.update(self.shelf.get({k for k in keys if k not in self.answers}))
+        if self.cache is not None:
+            self.answers.update(self.cache.get({k for k in keys if k not in self.answers}))
         known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
         new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
-        tokens, done = sum(own_length(prompt, trie) for prompt in new.values()), 0
+        tokens, done = sum(added_length(prompt, trie) for prompt in new.values()), 0
         for some in self._passes(new, trie):
-            threads()
+            set_threads()
             start = perf_counter()
             asked = [new[key] for key in some]
             if self._in_company(asked[0], trie):
                 rows = self.tree_pass(asked, trie)
             else:
                 rows = self.plain(asked[0], trie)[None]
-            pace = (perf_counter() - start) / sum(own_length(new[key], trie) for key in some)
+            pace = (perf_counter() - start) / sum(added_length(new[key], trie) for key in some)
             for key, row in zip(some, rows, strict=True):
-                self.answers[key] = row, pace * own_length(new[key], trie)
-            if self.shelf is not None:
-                self.shelf.put({key: self.answers[key] for key in some})
-            done += sum(own_length(new[key], trie) for key in some)
+                self.answers[key] = row, pace * added_length(new[key], trie)
+            if self.cache is not None:
+                self.cache.put({key: self.answers[key] for key in some})
+            done += sum(added_length(new[key], trie) for key in some)
             report_progress(done, tokens, "scoring")
         found = [self.answers[key] for key in keys]
-        while len(self.answers) > MOST:
+        while len(self.answers) > MAX_ANSWERS_IN_MEMORY:
             del self.answers[next(iter(self.answers))]
-        return Scored(
+        return ScoredPrompts(
             logprobs=np.array([r for r, _ in found]).reshape(len(prompts), len(trie.lengths)),
             tokens_in=np.array([len(p.prefix) + len(p.rest) for p in prompts], dtype=np.int64),
             tokens_cached=np.array([len(p.prefix) for p in prompts], dtype=np.int64),
@@ -244,32 +244,32 @@ class CausalLM:
 
     def _passes(self, new: dict[bytes, Prompt], trie: LabelTrie) -> Iterator[list[bytes]]:
         """Yield the prompts that go into a pass together: so many tokens and logits at most."""
-        device, rows = self.model.device.type, 1 + len(trie.tokens)
+        limits, rows = limits_of(self.model.device.type), 1 + len(trie.tokens)
         size = self.model.config.get_text_config().vocab_size
-        most_rows = scored_rows(device, size, self.model.dtype.itemsize)
+        most_rows = limits.scoring_rows(size, self.model.dtype.itemsize)
         some: list[bytes] = []
         tokens = 0
         for key, prompt in new.items():
             if not self._in_company(prompt, trie):
                 yield [key]
                 continue
-            full = tokens + own_length(prompt, trie) > scored_tokens(device)
+            full = tokens + added_length(prompt, trie) > limits.scoring_tokens
             if some and (full or (len(some) + 1) * rows > most_rows):
                 yield some
                 some, tokens = [], 0
             some.append(key)
-            tokens += own_length(prompt, trie)
+            tokens += added_length(prompt, trie)
         if some:
             yield some
 
     def _in_company(self, prompt: Prompt, trie: LabelTrie) -> bool:
         """Return whether a prompt can be asked with others, its labels as a tree."""
-        return self.tree and whole_length(prompt, trie) <= self.reach
+        return self.tree and total_length(prompt, trie) <= self.reach
 
     def tree_pass(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Floats:
         """Return (n, labels) log-probabilities from one pass over the rests and the label trees."""
         for prompt in prompts:
-            self._check_fits(whole_length(prompt, trie))
+            self._check_fits(total_length(prompt, trie))
         pieces = [self._piece(prompt, trie) for prompt in prompts]
         found = logits(self.model, Pack(pieces))
         return label_logprobs(found, trie, len(prompts))
@@ -323,7 +323,7 @@ class CausalLM:
             logits(self.model, pack)
             self.prefixes[tokens] = pack.kept
         self.prefixes.move_to_end(tokens)
-        while len(self.prefixes) > _PREFIXES:
+        while len(self.prefixes) > MAX_PREFIXES:
             self.prefixes.popitem(last=False)
         return self.prefixes[tokens]
 

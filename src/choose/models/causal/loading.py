@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from choose.errors import ModelError
-from choose.models.causal.chat_template import Layout, Prompt
+from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.label_scoring import CausalLM, LabelTrie
-from choose.models.hardware.device import device, dtype, named, quiet
+from choose.models.hardware.device import device, device_name, dtype, quiet_loading
 from choose.models.hardware.memory import share_weights
-from choose.models.results.cache import Shelf
+from choose.models.results.cache import ResultCache
 from choose.models.weights.resolve import resolve, weights_digest
 
-_LONGEST_TRIED = 1024
+MAX_TRIAL_TOKENS = 1024
 
 
 # Nats that a label's score may be from the slow way's: rounding of float32, and of two bytes.
-NEAR, NEAR_HALVED = 2e-3, 1.0
+FLOAT32_TOLERANCE, BFLOAT16_TOLERANCE = 2e-3, 1.0
 
 
 def load_causal(spec: str) -> CausalLM:
@@ -38,7 +38,7 @@ def _loaded(spec: str, digest: str) -> CausalLM:
     from transformers import AutoTokenizer
 
     folder = resolve(spec)
-    with quiet("Loading the language model"):
+    with quiet_loading("Loading the language model"):
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model = _load(folder)
@@ -49,12 +49,12 @@ def _loaded(spec: str, digest: str) -> CausalLM:
             ) from error
     model.requires_grad_(False).eval().to(device())
     share_weights(model, digest)
-    lm = CausalLM(model, Layout(tokenizer), digest)
-    lm.tree = honours_trees(lm)
+    lm = CausalLM(model, ChatTemplate(tokenizer), digest)
+    lm.tree = supports_tree_attention(lm)
     lm.prefixes.clear()
     way = "tree" if lm.tree else "plain"
-    made_by = ("labels", lm.digest, str(model.dtype), named(model.device), way)
-    lm.shelf = Shelf(made_by, np.float64)
+    made_by = ("labels", lm.digest, str(model.dtype), device_name(model.device), way)
+    lm.cache = ResultCache(made_by, np.float64)
     return lm
 
 
@@ -75,7 +75,7 @@ def _load(folder: Path) -> Any:
     return model
 
 
-def honours_trees(lm: CausalLM) -> bool:
+def supports_tree_attention(lm: CausalLM) -> bool:
     """Try whether an architecture keeps to places and attention that are not its own.
 
     A word that others cannot see must change nothing, nor may what else is in the pass; places
@@ -86,7 +86,7 @@ def honours_trees(lm: CausalLM) -> bool:
     content = lm.layout.content
     told = content("Sort the text: apple, pear tree or pear.")
     turn = content("A pear\n")
-    prompt = Prompt(told, turn * (1 + _room(lm, len(told)) // len(turn)))
+    prompt = Prompt(told, turn * (1 + _padding_tokens(lm, len(told)) // len(turn)))
     others = [Prompt(told, (token,) * 9) for token in prompt.rest[:2]]
     trie = LabelTrie.build([content(w) for w in ("apple", "pear tree", "pear")], lm.layout.end)
     hidden = trie.tokens.copy()
@@ -100,11 +100,11 @@ def honours_trees(lm: CausalLM) -> bool:
     except Exception:  # what an architecture raises when it cannot is not ours to know
         return False
     same = (first == second).all() and (scores[1:] == unseen[1:]).all()
-    near = NEAR if lm.model.dtype.itemsize == 4 else NEAR_HALVED
+    near = FLOAT32_TOLERANCE if lm.model.dtype.itemsize == 4 else BFLOAT16_TOLERANCE
     return bool(same and (scores != moved).any() and apart < near)
 
 
-def _room(lm: CausalLM, told: int) -> int:
+def _padding_tokens(lm: CausalLM, told: int) -> int:
     """Return how many tokens more a prompt needs to reach the end of a window of attention."""
     window = getattr(lm.model.config.get_text_config(), "sliding_window", None) or 0
-    return max(0, min(window, _LONGEST_TRIED, lm.context // 2, lm.reach // 2) - told)
+    return max(0, min(window, MAX_TRIAL_TOKENS, lm.context // 2, lm.reach // 2) - told)

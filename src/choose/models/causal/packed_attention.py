@@ -70,11 +70,13 @@ def attention(
     for block in blocks:
         some = query if len(blocks) == 1 else query[:, block.rows]
         folded = some.reshape(seen.shape[1], -1, query.shape[-1])
-        found = _one(folded, seen[:, :, : block.end], factor, block)
+        found = _attend_block(folded, seen[:, :, : block.end], factor, block)
         yield found.reshape(query.shape[0], -1, query.shape[-1])
 
 
-def _one(query: torch.Tensor, seen: torch.Tensor, scale: float, block: Block) -> torch.Tensor:
+def _attend_block(
+    query: torch.Tensor, seen: torch.Tensor, scale: float, block: Block
+) -> torch.Tensor:
     import torch
 
     # Measured on a CPU with bfloat16 products: from about a hundred rows on, two of them with a
@@ -90,15 +92,15 @@ def _one(query: torch.Tensor, seen: torch.Tensor, scale: float, block: Block) ->
     )[0]
 
 
-NAME = "choose_packed"
+ATTENTION_NAME = "choose_packed"
 
 
 # What a model may hand to its attention that this one would have to heed and does not.
-_UNKNOWN = ("softcap", "s_aux", "position_bias", "head_mask")
+_UNSUPPORTED = ("softcap", "s_aux", "position_bias", "head_mask")
 
 
 # Rotations of keys that depend on how long a pass is.
-_LENGTHENED = ("longrope", "dynamic")
+_LENGTH_DEPENDENT_ROPE = ("longrope", "dynamic")
 
 
 @dataclass(eq=False)
@@ -145,7 +147,7 @@ class Pack:
 _PACK: ContextVar[Pack | None] = ContextVar("pack", default=None)
 
 
-def steady_places(config: Any) -> int:
+def max_stable_length(config: Any) -> int:
     """Return up to how many tokens a text's places do not depend on the longest text in a pass.
 
     LongRoPE turns all keys of a pass one way or another, as that one is within the length that
@@ -159,7 +161,7 @@ def steady_places(config: Any) -> int:
         (
             int(part.get("original_max_position_embeddings") or 1 << 20)
             for part in found
-            if part.get("rope_type") in _LENGTHENED
+            if part.get("rope_type") in _LENGTH_DEPENDENT_ROPE
         ),
         default=1 << 20,
     )
@@ -195,7 +197,7 @@ def _packed(model: Any, pack: Pack) -> Iterator[None]:
     before = config._attn_implementation
     token = _PACK.set(pack)
     try:
-        config._attn_implementation = NAME
+        config._attn_implementation = ATTENTION_NAME
         yield
     finally:
         config._attn_implementation = before
@@ -206,7 +208,7 @@ def _packed(model: Any, pack: Pack) -> Iterator[None]:
 def _register() -> None:
     from transformers import AttentionInterface
 
-    AttentionInterface.register(NAME, attend)
+    AttentionInterface.register(ATTENTION_NAME, attend)
 
 
 def attend(
@@ -229,7 +231,7 @@ def attend(
     import torch
 
     pack = _PACK.get()
-    strange = [name for name in _UNKNOWN if more.get(name) is not None]
+    strange = [name for name in _UNSUPPORTED if more.get(name) is not None]
     if pack is None or strange:
         raise NotImplementedError(f"attention with {', '.join(strange) or 'no pack'}")
     layer = int(module.layer_idx)

@@ -1,4 +1,4 @@
-"""How models compute here: device, number type, threads."""
+"""The device, number type and number of threads that models compute with."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from contextlib import contextmanager, nullcontext, redirect_stderr
 from functools import cache
 from typing import TYPE_CHECKING
 
-from choose.models.hardware.environment import cores, stated_dtype, stated_threads
-from choose.models.hardware.speed_test import halves_fast
+from choose.models.hardware.environment import cores, dtype_setting, threads_setting
+from choose.models.hardware.speed_test import bfloat16_is_fast
 
 if TYPE_CHECKING:
     import torch
+
+# The fewest threads that reach this part of the best speed are used.
+NEARLY_AS_FAST = 0.9
 
 
 @cache
@@ -28,10 +31,10 @@ def device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def named(device: torch.device) -> str:
-    """Name a device for what is kept: an accelerator with its model, since bits and costs differ.
+def device_name(device: torch.device) -> str:
+    """Return a name for cache keys: an accelerator with its model, since bits and costs differ.
 
-    The kind of processor is known to what is kept already.
+    The kind of processor is part of every key already.
     """
     import torch
 
@@ -39,8 +42,8 @@ def named(device: torch.device) -> str:
     return f"{device}{model}"
 
 
-def settle(device: str) -> None:
-    """Wait until an accelerator has done all that it was given, so that a clock can be read."""
+def synchronise(device: str) -> None:
+    """Wait for an accelerator to finish its queue, so that a clock can be read."""
     import torch
 
     if device.startswith("cuda"):
@@ -60,44 +63,49 @@ def dtype() -> torch.dtype:
     """
     import torch
 
-    if (wanted := stated_dtype()) is not None:
-        found: torch.dtype = getattr(torch, wanted)
-        return found
+    if (setting := dtype_setting()) is not None:
+        named: torch.dtype = getattr(torch, setting)
+        return named
     if device() == "cuda":
-        # Older cards compute bfloat16 in float32, step by step.
+        # Older cards emulate bfloat16 in float32.
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
     if device() == "mps":
         return torch.float32
-    return torch.bfloat16 if halves_fast() else torch.float32
+    return torch.bfloat16 if bfloat16_is_fast() else torch.float32
 
 
-def threads() -> int:
-    """Return the number of threads torch computes with: one, half, all but one, or all cores.
+def trains_in_bfloat16(device: str) -> bool:
+    """Return whether adapters are trained in bfloat16; decided by hardware, so that it repeats."""
+    import torch
 
-    Cores are those that the process may use: affinity and the quota of a container limit them.
-    Where another program keeps a core busy, threads wait for each other at every product, and all
-    of them are many times slower than one. Programs come and go, so the fastest number is measured
-    again, in this very process and load, when the last measurement is some seconds old: call it
-    before each stretch of work. CHOOSE_THREADS sets the number instead.
+    if device != "cpu" or dtype_setting() is not None:
+        return dtype() is torch.bfloat16
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def set_threads() -> int:
+    """Set and return torch's number of threads: one, half, all but one, or all cores.
+
+    Cores are the ones that the process may use: affinity and a container's quota limit them. Where
+    another program keeps a core busy, threads wait for each other at every product, and all of
+    them are many times slower than one. Load changes, so the fastest number is measured again when
+    the last measurement is some seconds old: call this before each stretch of work.
+    CHOOSE_THREADS sets the number instead.
 
     Raises:
         ModelError: if CHOOSE_THREADS is not a positive integer.
     """
     import torch
 
-    wanted = stated_threads()
-    if wanted is None:
-        return _pace().threads()
-    torch.set_num_threads(wanted)
-    return wanted
+    setting = threads_setting()
+    if setting is None:
+        return _thread_tuner().threads()
+    torch.set_num_threads(setting)
+    return setting
 
 
-# A number of threads is nearly as fast as another at this part of its speed.
-NEARLY = 0.9
-
-
-class _Pace:
+class _ThreadTuner:
     """The choice of a number of threads up to all cores, with the time it was made."""
 
     fresh_seconds = 10.0
@@ -114,10 +122,9 @@ class _Pace:
         import torch
 
         if len(self.counts) > 1 and time.monotonic() - self.measured > self.fresh_seconds:
-            taken = {count: self._seconds(count) for count in self.counts}
-            # The fewest that are nearly as fast as the fastest: more would only be in the way.
-            quick = min(taken.values()) / NEARLY
-            torch.set_num_threads(next(n for n in self.counts if taken[n] <= quick))
+            seconds = {count: self._seconds(count) for count in self.counts}
+            slowest = min(seconds.values()) / NEARLY_AS_FAST
+            torch.set_num_threads(next(n for n in self.counts if seconds[n] <= slowest))
             self.measured = time.monotonic()
         return torch.get_num_threads()
 
@@ -129,20 +136,20 @@ class _Pace:
         left, right = torch.ones(64, 576), torch.ones(576, 1536)
         left @ right
         start = time.perf_counter()
-        # Many small products, as in a layer: it is the waiting between them that costs.
+        # Many small products, as in a layer: the waiting between them is what costs.
         for _ in range(24):
             left @ right
         return time.perf_counter() - start
 
 
 @cache
-def _pace() -> _Pace:
-    return _Pace()
+def _thread_tuner() -> _ThreadTuner:
+    return _ThreadTuner()
 
 
 @contextmanager
-def quiet(message: str) -> Iterator[None]:
-    """Silence the loaders' own bars and warnings; show `message` where a person waits for it."""
+def quiet_loading(message: str) -> Iterator[None]:
+    """Silence the loaders' own bars and warnings; show `message` on a terminal."""
     from rich.console import Console
     from transformers.utils import logging
 
@@ -151,7 +158,7 @@ def quiet(message: str) -> Iterator[None]:
     waiting = console.status(message) if console.is_terminal else nullcontext()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        # Bars that cannot be switched off are written to nowhere.
+        # Bars that cannot be switched off are discarded.
         with waiting, warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
@@ -160,5 +167,5 @@ def quiet(message: str) -> Iterator[None]:
 
 
 def megabytes(tensors: Iterable[torch.Tensor]) -> float:
-    """Return what tensors take in memory."""
+    """Return the megabytes that tensors take in memory."""
     return sum(t.numel() * t.element_size() for t in tensors) / 1e6

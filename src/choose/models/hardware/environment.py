@@ -1,4 +1,4 @@
-"""What the environment says of how models compute, and how many cores they may use here."""
+"""The environment: settings in variables, the cache folder, the processor and its cores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import platform
 from pathlib import Path
 
 from choose.errors import ModelError
+
+DTYPES = ("float32", "bfloat16")
 
 
 def cache_dir() -> Path:
@@ -19,54 +21,42 @@ def cache_dir() -> Path:
     return Path(user_cache_dir("choose", appauthor=False))
 
 
-def processor() -> str:
-    """Name the kind of processor that this machine has."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next(line for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return f"{platform.machine()} {platform.processor()}"
-
-
-DTYPES = ("float32", "bfloat16")
-
-
-def check_stated() -> None:
-    """Refuse what cannot be computed with, before anything is run.
+def check_environment() -> None:
+    """Refuse settings that cannot be computed with, before anything is run.
 
     Raises:
         ModelError: if CHOOSE_THREADS is not a positive integer or CHOOSE_DTYPE names another type.
     """
-    stated_threads()
-    stated_dtype()
+    threads_setting()
+    dtype_setting()
 
 
-def stated_threads() -> int | None:
-    """Return what CHOOSE_THREADS says, or None.
-
-    Raises:
-        ModelError: if that is not a positive integer.
-    """
-    wanted = os.environ.get("CHOOSE_THREADS")
-    if not wanted:
-        return None
-    if not wanted.isdecimal() or int(wanted) < 1:
-        raise ModelError(f"CHOOSE_THREADS is {wanted!r}; it must be a positive integer.")
-    return int(wanted)
-
-
-def stated_dtype() -> str | None:
-    """Return what CHOOSE_DTYPE says, or None.
+def threads_setting() -> int | None:
+    """Return the value of CHOOSE_THREADS, or None.
 
     Raises:
-        ModelError: if that is neither float32 nor bfloat16.
+        ModelError: if it is not a positive integer.
     """
-    wanted = os.environ.get("CHOOSE_DTYPE")
-    if not wanted:
+    value = os.environ.get("CHOOSE_THREADS")
+    if not value:
         return None
-    if wanted not in DTYPES:
-        raise ModelError(f"CHOOSE_DTYPE is {wanted!r}; it can be {' or '.join(DTYPES)}.")
-    return wanted
+    if not value.isdecimal() or int(value) < 1:
+        raise ModelError(f"CHOOSE_THREADS is {value!r}; it must be a positive integer.")
+    return int(value)
+
+
+def dtype_setting() -> str | None:
+    """Return the value of CHOOSE_DTYPE, or None.
+
+    Raises:
+        ModelError: if it is neither float32 nor bfloat16.
+    """
+    value = os.environ.get("CHOOSE_DTYPE")
+    if not value:
+        return None
+    if value not in DTYPES:
+        raise ModelError(f"CHOOSE_DTYPE is {value!r}; it can be {' or '.join(DTYPES)}.")
+    return value
 
 
 def cores() -> int:
@@ -75,11 +65,20 @@ def cores() -> int:
     Raises:
         ModelError: if CHOOSE_THREADS is not a positive integer.
     """
-    if (stated := stated_threads()) is not None:
-        return stated
+    if (setting := threads_setting()) is not None:
+        return setting
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdecimal() and int(limit) > 0:
         return int(limit)
     from joblib import cpu_count
 
-    return int(cpu_count())  # heeds affinity and the quota of a container
+    return int(cpu_count())  # respects affinity and the quota of a container
+
+
+def processor() -> str:
+    """Return the name of this machine's kind of processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(line for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return f"{platform.machine()} {platform.processor()}"

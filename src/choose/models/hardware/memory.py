@@ -1,9 +1,10 @@
-"""How much is computed at a time: what keeps a processor busy, and fits beside a model."""
+"""Batch sizes that keep a processor busy and fit into memory; shared weights, released memory."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -12,19 +13,84 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# Models by the digest of what they were loaded from.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much a kind of device computes in one pass or keeps in memory.
+
+    Attributes:
+        scoring_tokens: tokens of a pass that scores labels after prompts.
+        scoring_bytes: bytes of the logits of such a pass.
+        prediction_tokens: padded tokens of a batch that an adapted model answers.
+        training_tokens: tokens of a training pass that several runs share.
+        activation_bytes: bytes that a training pass saves for backward; on a CPU two passes are
+            under way at a time, and a study of 10,000 rows of 128 tokens stays within 4 GB.
+        lower_layer_bytes: bytes of cached activations of frozen lower layers.
+        embedding_texts: texts of a batch that is embedded.
+    """
+
+    scoring_tokens: int
+    scoring_bytes: int
+    prediction_tokens: int
+    training_tokens: int
+    activation_bytes: int
+    lower_layer_bytes: int
+    embedding_texts: int
+
+    def scoring_rows(self, vocabulary: int, itemsize: int) -> int:
+        """Return the rows of logits of a scoring pass, each of `vocabulary` numbers."""
+        return max(1, self.scoring_bytes // (vocabulary * itemsize))
+
+
+# Measured on CPUs; on accelerators nothing was measured.
+_LIMITS = {
+    "cpu": Limits(
+        scoring_tokens=1280,
+        scoring_bytes=512 << 20,
+        prediction_tokens=2048,
+        training_tokens=640,
+        activation_bytes=640_000_000,
+        lower_layer_bytes=256 << 20,
+        embedding_texts=32,
+    ),
+    "mps": Limits(
+        scoring_tokens=4096,
+        scoring_bytes=1024 << 20,
+        prediction_tokens=8192,
+        training_tokens=2048,
+        activation_bytes=2_400_000_000,
+        lower_layer_bytes=512 << 20,
+        embedding_texts=64,
+    ),
+    "cuda": Limits(
+        scoring_tokens=8192,
+        scoring_bytes=2048 << 20,
+        prediction_tokens=16_384,
+        training_tokens=4096,
+        activation_bytes=4_800_000_000,
+        lower_layer_bytes=2048 << 20,
+        embedding_texts=256,
+    ),
+}
+
+
+def limits_of(device: str) -> Limits:
+    """Return the limits of a kind of device; unknown ones get a CPU's."""
+    return _LIMITS.get(device, _LIMITS["cpu"])
+
+
+# Loaded models by the digest of their weights.
 _LOADED: dict[str, list[ref[Any]]] = {}
 
 
 def share_weights(model: Any, digest: str) -> None:
-    """Let a frozen model use the tensors of those that were loaded from the same weights before.
+    """Let a frozen model use the tensors of models loaded from the same weights before.
 
-    A language model that is prompted and the base of an adapter are the same weights, unless their
-    number types differ. Nobody may change them.
+    A prompted language model and the base of an adapter have the same weights, unless their number
+    types differ. Shared tensors must not be changed.
     """
     mine = _parameters(model)
-    for held in _LOADED.get(digest, ()):
-        other = held()
+    for reference in _LOADED.get(digest, ()):
+        other = reference()
         theirs = _parameters(other) if other is not None else {}
         for name in mine.keys() & theirs.keys():
             own, known = mine[name], theirs[name]
@@ -40,84 +106,22 @@ def _parameters(model: Any) -> dict[str, Any]:
     return {name.removeprefix(prefix): tensor for name, tensor in model.named_parameters()}
 
 
-def give_back() -> None:
-    """Give freed memory back to the system, where the C library keeps it (glibc).
+def release_memory() -> None:
+    """Return freed memory to the system, where the C library keeps it (glibc).
 
-    Training and asking allocate tensors of ever other sizes; what they free comes to fill
-    gigabytes.
+    Training and prediction allocate tensors of ever other sizes, and the memory they free would
+    otherwise grow to gigabytes.
     """
-    trim = _trim()
+    trim = _malloc_trim()
     if trim is not None:
         trim(0)
 
 
 @cache
-def _trim() -> Callable[[int], int] | None:
+def _malloc_trim() -> Callable[[int], int] | None:
     if not sys.platform.startswith("linux"):
         return None
     try:
         return ctypes.CDLL("libc.so.6").malloc_trim
     except (OSError, AttributeError):
         return None
-
-
-# Tokens of a scored batch of prompts, of a batch of texts that a tuned model is asked, and of one
-# pass of several trials that are trained together; texts of a batch that is embedded. Of
-# processors, these were measured; of accelerators nothing was.
-_SCORED = {"cpu": 1280, "mps": 4096, "cuda": 8192}
-
-
-_ASKED = {"cpu": 2048, "mps": 8192, "cuda": 16_384}
-
-
-_TRAINED = {"cpu": 640, "mps": 2048, "cuda": 4096}
-
-
-_EMBEDDED = {"cpu": 32, "mps": 64, "cuda": 256}
-
-
-_REMEMBERED = {"cpu": 256 << 20, "mps": 512 << 20, "cuda": 2048 << 20}
-
-
-# Bytes: of the logits of a scored batch, enough for every pass of the default model; and of what a
-# training pass keeps for its way back: on a processor two are under way at a time, and a study of
-# 10,000 rows of 128 tokens stays within 4 GB.
-_LOGITS = {"cpu": 512 << 20, "mps": 1024 << 20, "cuda": 2048 << 20}
-
-
-_KEPT = {"cpu": 640_000_000, "mps": 2_400_000_000, "cuda": 4_800_000_000}
-
-
-def scored_tokens(device: str) -> int:
-    """Return the tokens of a pass that scores labels after prompts."""
-    return _SCORED.get(device, _SCORED["cpu"])
-
-
-def scored_rows(device: str, vocabulary: int, size: int) -> int:
-    """Return the rows of logits of such a pass, each of so many numbers of `size` bytes."""
-    return max(1, _LOGITS.get(device, _LOGITS["cpu"]) // (vocabulary * size))
-
-
-def asked_tokens(device: str) -> int:
-    """Return the padded tokens of a batch that a tuned model answers."""
-    return _ASKED.get(device, _ASKED["cpu"])
-
-
-def trained_tokens(device: str) -> int:
-    """Return the tokens of a training pass that several trials share."""
-    return _TRAINED.get(device, _TRAINED["cpu"])
-
-
-def kept_bytes(device: str) -> int:
-    """Return the bytes that a training pass may keep for its way back."""
-    return _KEPT.get(device, _KEPT["cpu"])
-
-
-def embedded_texts(device: str) -> int:
-    """Return the texts of a batch that is embedded."""
-    return _EMBEDDED.get(device, _EMBEDDED["cpu"])
-
-
-def remembered_bytes(device: str) -> int:
-    """Return how much of what lower layers made of texts is kept for the next epoch and trial."""
-    return _REMEMBERED.get(device, _REMEMBERED["cpu"])

@@ -1,4 +1,4 @@
-"""What this machine computes fast: measured once in a process of its own, and kept."""
+"""A micro-benchmark of bfloat16 products, run once a machine in a process of its own."""
 
 from __future__ import annotations
 
@@ -15,65 +15,64 @@ from time import perf_counter
 from choose.files import digest
 from choose.models.hardware.environment import cache_dir, processor
 
-# bfloat16 without hardware support is up to 500 times slower, so nothing is assumed; where the two
-# are close, float32, lest a small difference between measurements change the answers.
-WORTH = 1.3
-
+# bfloat16 without hardware support is up to 500 times slower, so it is measured. Where the two are
+# close float32 is used, lest a small difference between measurements change the answers.
+MIN_SPEEDUP = 1.3
 
 TIMEOUT = 60.0
 
 
 @cache
-def halves_fast() -> bool:
+def bfloat16_is_fast() -> bool:
     """Return whether products of bfloat16 are clearly faster here than those of float32.
 
-    It is measured on one thread by a fresh process and kept for later ones, so that neither what
-    this process has done before nor what else the machine does then changes a study's number type.
+    A fresh process measures on one thread, and the result is cached on disk, so that neither this
+    process's past nor the machine's present load changes a study's number type.
     """
-    kept = cache_dir() / f"machine-{_identity()}.json"
-    known = _read(kept)
-    if known is None:
-        known = _measured()
-        _keep(kept, known)
-    return WORTH * known["bfloat16"] < known["float32"]
+    file = cache_dir() / f"machine-{_identity()}.json"
+    seconds = _read(file)
+    if seconds is None:
+        seconds = _measure_in_subprocess()
+        _write(file, seconds)
+    return MIN_SPEEDUP * seconds["bfloat16"] < seconds["float32"]
 
 
 def _identity() -> str:
-    """Name processor and torch: another of either is measured anew."""
+    """Return a digest of processor and torch: another of either is measured again."""
     return digest([processor(), os.cpu_count(), version("torch")])[:12]
 
 
-def _read(kept: Path) -> dict[str, float] | None:
+def _read(file: Path) -> dict[str, float] | None:
     try:
-        found = json.loads(kept.read_text(encoding="utf-8"))
-        return {name: float(found[name]) for name in ("float32", "bfloat16")}
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return {name: float(content[name]) for name in ("float32", "bfloat16")}
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _keep(kept: Path, found: dict[str, float]) -> None:
-    beside = kept.with_name(f"{kept.name}.{os.getpid()}")
-    with suppress(OSError):  # a cache that cannot be written only costs the next process a second
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(found), encoding="utf-8")
-        beside.replace(kept)
+def _write(file: Path, seconds: dict[str, float]) -> None:
+    scratch = file.with_name(f"{file.name}.{os.getpid()}")
+    with suppress(OSError):  # without a cache the next process measures again, for a second
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(json.dumps(seconds), encoding="utf-8")
+        scratch.replace(file)
 
 
-def _measured() -> dict[str, float]:
-    """Ask a fresh process; where none can be had, measure here."""
+def _measure_in_subprocess() -> dict[str, float]:
+    """Measure in a fresh process; where none can be started, measure here."""
     try:
         done = subprocess.run(
-            # -P: a json.py of the folder we are called in is not Python's.
+            # -P: a json.py in the working directory must not shadow Python's.
             [sys.executable, "-P", "-m", __name__],
             capture_output=True,
             timeout=TIMEOUT,
             check=True,
             text=True,
         )
-        found: dict[str, float] = json.loads(done.stdout)
+        seconds: dict[str, float] = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return measure()
-    return found
+    return seconds
 
 
 def measure() -> dict[str, float]:
@@ -83,19 +82,16 @@ def measure() -> dict[str, float]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return {
-            "float32": _seconds(torch.float32),
-            "bfloat16": _seconds(torch.bfloat16),
-        }
+        return {name: _seconds(getattr(torch, name)) for name in ("float32", "bfloat16")}
     finally:
         torch.set_num_threads(before)
 
 
-def _seconds(kind: object) -> float:
+def _seconds(dtype: object) -> float:
     import torch
 
-    left = torch.ones(256, 576).to(kind)  # type: ignore[call-overload]
-    right = torch.ones(576, 1536).to(kind)  # type: ignore[call-overload]
+    left = torch.ones(256, 576).to(dtype)  # type: ignore[call-overload]
+    right = torch.ones(576, 1536).to(dtype)  # type: ignore[call-overload]
     times = []
     for _ in range(12):  # the first ones warm up
         start = perf_counter()

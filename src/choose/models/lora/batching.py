@@ -1,4 +1,4 @@
-"""Texts as token rows, and rows as batches that waste no padding."""
+"""Texts as rows of token ids, and rows as batches with little padding."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Contents
+from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, ContentTokenizer
 
 if TYPE_CHECKING:
     import torch
 
 
-# Training batches are cut out of runs of this many batches of neighbouring length: short padding,
-# and still a different mixture in each epoch.
-RUN = 8
+# Training batches are cut from groups of this many batches of similar length: little padding, and
+# still a different mixture in each epoch.
+BATCHES_PER_GROUP = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Token ids of texts, and how many texts were cut to fit."""
+class TokenisedTexts:
+    """Token ids of texts, and how many texts were truncated."""
 
     ids: tuple[tuple[int, ...], ...]
-    cut: int
+    truncated: int
 
     @property
     def lengths(self) -> list[int]:
@@ -31,27 +31,27 @@ class Rows:
         return [len(row) for row in self.ids]
 
 
-def tokenise(tokenizer: Any, texts: Sequence[str], limit: int) -> Rows:
+def tokenise(tokenizer: Any, texts: Sequence[str], limit: int) -> TokenisedTexts:
     """Return at most `limit` tokens of each text, special tokens included, and at least one.
 
-    Where nothing else is left, that one ends a text.
-    Lone surrogates, which no tokenizer takes, are replaced.
+    An empty row becomes the end-of-text token. Lone surrogates, which no tokenizer takes, are
+    replaced.
     """
     if not texts:
-        return Rows((), 0)
-    before, after = affixes(tokenizer)
-    room = max(1, limit - len(before) - len(after))
-    longest = room * CHARACTERS_PER_TOKEN
+        return TokenisedTexts((), 0)
+    before, after = special_tokens_around(tokenizer)
+    most = max(1, limit - len(before) - len(after))
+    longest = most * CHARACTERS_PER_TOKEN
     clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
-    plain = Contents(tokenizer).ids(clean)
+    plain = ContentTokenizer(tokenizer).ids(clean)
     empty = (tokenizer.eos_token_id or 0,)
-    return Rows(
-        tuple((*before, *row[:room], *after) or empty for row in plain),
-        cut=sum(len(row) > room for row in plain),
+    return TokenisedTexts(
+        tuple((*before, *row[:most], *after) or empty for row in plain),
+        truncated=sum(len(row) > most for row in plain),
     )
 
 
-def affixes(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def special_tokens_around(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the special tokens a model expects before and after a text."""
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
@@ -59,37 +59,39 @@ def affixes(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(whole[:start]), tuple(whole[start + len(plain) :])
 
 
-def by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Yield places of rows of similar length, at most `tokens` padded tokens a batch."""
+def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Yield indices of rows of similar length, at most `tokens` padded tokens a batch."""
     batch: list[int] = []
-    for place in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if batch and (len(batch) + 1) * lengths[place] > tokens:
+    for row in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batch and (len(batch) + 1) * lengths[row] > tokens:
             yield batch
             batch = []
-        batch.append(place)
+        batch.append(row)
     if batch:
         yield batch
 
 
-def shuffled(lengths: Sequence[int], size: int, chooser: random.Random) -> Iterator[list[int]]:
-    """Yield places of one epoch, `size` rows a batch, mixed anew but of similar length."""
+def shuffled_batches(
+    lengths: Sequence[int], size: int, chooser: random.Random
+) -> Iterator[list[int]]:
+    """Yield row indices of one epoch, `size` a batch, shuffled but of similar length."""
     order = list(range(len(lengths)))
     chooser.shuffle(order)
-    span = size * RUN
+    span = size * BATCHES_PER_GROUP
     batches = []
     for start in range(0, len(order), span):
-        run = sorted(order[start : start + span], key=lambda i: lengths[i])
-        batches += [run[i : i + size] for i in range(0, len(run), size)]
+        group = sorted(order[start : start + span], key=lambda i: lengths[i])
+        batches += [group[i : i + size] for i in range(0, len(group), size)]
     chooser.shuffle(batches)
     yield from batches
 
 
 def pad(rows: Sequence[Sequence[int]], device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids (B, T), padded on the right whatever the tokenizer prefers, and lengths (B,)."""
+    """Return ids (B, T) padded on the right, and lengths (B,)."""
     import torch
 
     lengths = torch.tensor([len(row) for row in rows])
     ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
-    for place, row in enumerate(rows):
-        ids[place, : len(row)] = torch.tensor(row)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = torch.tensor(row)
     return ids.to(device), lengths.to(device)

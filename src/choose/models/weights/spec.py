@@ -112,11 +112,11 @@ def parse_wheel(spec: str) -> Wheel | None:
 
 def cached(wheel: Wheel) -> Path | None:
     """Return the folder of a wheel's model if it has been fetched before."""
-    target = place_of(wheel)
+    target = cache_folder(wheel)
     return target if target.is_dir() else None
 
 
-def place_of(wheel: Wheel) -> Path:
+def cache_folder(wheel: Wheel) -> Path:
     """Return the folder that a wheel's model has, or would have."""
     return cache_dir() / "models" / _slot(wheel)
 

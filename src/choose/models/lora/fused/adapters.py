@@ -1,4 +1,4 @@
-"""One trial's low-rank adapters on a decoder: one flat vector, with PEFT's matrices as views."""
+"""One trial's LoRA matrices as one flat vector, with PEFT's matrices as views of it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
     from choose.models.lora.fused.decoder import Decoder
 
-
-ADAPTER = "default"
+# PEFT's name of a model's only adapter.
+ADAPTER_NAME = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class AdaptedLinear:
     """One linear in every adapted layer: A (layers, rank, inputs) and B (layers, outputs, rank).
 
-    `ranks` and `columns` are its part of the product it shares with others.
+    `ranks` and `columns` are its part of the product that it shares with other linears.
     """
 
     a: torch.Tensor
@@ -32,65 +32,68 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """The stacked matrices of one product in every adapted layer, or their gradients.
+class LoraMatrices:
+    """The stacked LoRA matrices of one product in every adapted layer, or their gradients.
 
-    `a` is (layers, ranks, inputs), with the norm before the product already in it; `b` is (layers,
-    ranks, outputs), already scaled, and zero where a site has no say.
+    `a` is (layers, ranks, inputs), multiplied by the norm before the product; `b` is (layers,
+    ranks, outputs), multiplied by LoRA's scaling, and zero outside a linear's own columns.
     """
 
     a: torch.Tensor
     b: torch.Tensor
 
-    def empty(self) -> Pair:
-        """Return room for the gradients."""
-        return Pair(self.a.new_empty(self.a.shape), self.b.new_empty(self.b.shape))
+    def empty(self) -> LoraMatrices:
+        """Return memory for the gradients."""
+        return LoraMatrices(self.a.new_empty(self.a.shape), self.b.new_empty(self.b.shape))
 
 
-class Adapters:
-    """The adapters of one PEFT model, laid out for the layers of a `Decoder`, the uppermost."""
+class FlatAdapters:
+    """The adapters of one PEFT model, laid out for the layers of a `Decoder`, the uppermost.
+
+    `flat` is the one parameter that the optimiser updates.
+    """
 
     def __init__(self, adapter: Any, decoder: Decoder) -> None:
         import torch
 
         self.decoder = decoder
         self._layers = list(adapter.get_base_model().layers)[-len(decoder.layers) :]
-        places = _places(self._layers[0])
-        matrices = [
-            (getattr(layer.get_submodule(path), kind)[ADAPTER])
-            for paths in places.values()
-            for path in paths
+        paths = _adapted_paths(self._layers[0])
+        self._weights = [
+            getattr(layer.get_submodule(path), kind)[ADAPTER_NAME].weight
+            for product in paths.values()
+            for path in product
             for kind in ("lora_A", "lora_B")
             for layer in self._layers
         ]
-        self._owners = [matrix.weight for matrix in matrices]
-        self.flat = torch.nn.Parameter(torch.cat([w.detach().flatten() for w in self._owners]))
+        self.flat = torch.nn.Parameter(torch.cat([w.detach().flatten() for w in self._weights]))
         self._gradient = torch.zeros_like(self.flat.detach())
-        self.sites = self._sites(places, self.flat.detach())
-        self._gradients = self._sites(places, self._gradient)
+        self.linears = self._views(paths, self.flat.detach())
+        self._gradients = self._views(paths, self._gradient)
         start = 0
-        for weight in self._owners:
+        for weight in self._weights:
             weight.data = self.flat.data[start : start + weight.numel()].view(weight.shape)
             start += weight.numel()
 
-    def _sites(
-        self, places: Mapping[str, Sequence[str]], flat: torch.Tensor
-    ) -> dict[str, list[Site]]:
+    def _views(
+        self, paths: Mapping[str, Sequence[str]], flat: torch.Tensor
+    ) -> dict[str, list[AdaptedLinear]]:
         """Return views of a flat vector, in the order in which it was filled."""
-        found: dict[str, list[Site]] = {}
+        views: dict[str, list[AdaptedLinear]] = {}
         start = 0
-        for name, paths in places.items():
+        for name, product in paths.items():
             ranks = 0
-            found[name] = []
-            for path in paths:
+            views[name] = []
+            for path in product:
                 module = self._layers[0].get_submodule(path)
-                a, start = self._view(flat, start, module.lora_A[ADAPTER].weight)
-                b, start = self._view(flat, start, module.lora_B[ADAPTER].weight)
+                a, start = self._view(flat, start, module.lora_A[ADAPTER_NAME].weight)
+                b, start = self._view(flat, start, module.lora_B[ADAPTER_NAME].weight)
                 rows = slice(ranks, ranks + a.shape[1])
                 columns = self.decoder.columns(name, path)
-                found[name].append(Site(a, b, rows, columns, float(module.scaling[ADAPTER])))
+                scaling = float(module.scaling[ADAPTER_NAME])
+                views[name].append(AdaptedLinear(a, b, rows, columns, scaling))
                 ranks = rows.stop
-        return found
+        return views
 
     def _view(self, flat: torch.Tensor, start: int, like: torch.Tensor) -> tuple[torch.Tensor, int]:
         end = start + len(self._layers) * like.numel()
@@ -98,57 +101,55 @@ class Adapters:
 
     @property
     def dropout(self) -> float:
-        """Return the share of inputs that training leaves out."""
-        paths = _places(self._layers[0])
+        """Return the share of inputs that training drops."""
+        paths = _adapted_paths(self._layers[0])
         module = self._layers[0].get_submodule(next(path for p in paths.values() for path in p))
-        return float(getattr(module.lora_dropout[ADAPTER], "p", 0.0))
+        return float(getattr(module.lora_dropout[ADAPTER_NAME], "p", 0.0))
 
     @property
     def ranks(self) -> dict[str, int]:
-        """Return the ranks of all adapters of a product together, by product."""
-        return {name: sites[-1].ranks.stop for name, sites in self.sites.items()}
+        """Return the summed ranks of all adapters of each product."""
+        return {name: linears[-1].ranks.stop for name, linears in self.linears.items()}
 
-    def cast(self) -> dict[str, Pair]:
-        """Return the matrices as they are now, in the decoder's number type."""
+    def matrices(self) -> dict[str, LoraMatrices]:
+        """Return the present matrices by product, in the decoder's number type."""
         import torch
 
-        found = {}
+        stacked = {}
         with torch.no_grad():
-            for name, sites in self.sites.items():
-                pair = self._room(name)
+            for name, linears in self.linears.items():
+                product = self._empty(name)
                 norm = self.decoder.norms(name)
-                for site in sites:
-                    pair.a[:, site.ranks] = site.a if norm is None else site.a * norm
-                    pair.b[:, site.ranks, site.columns] = site.b.mT * site.scaling
-                found[name] = pair
-        return found
+                for linear in linears:
+                    product.a[:, linear.ranks] = linear.a if norm is None else linear.a * norm
+                    product.b[:, linear.ranks, linear.columns] = linear.b.mT * linear.scaling
+                stacked[name] = product
+        return stacked
 
-    def _room(self, name: str) -> Pair:
+    def _empty(self, name: str) -> LoraMatrices:
         inputs, outputs = self.decoder.shape(name)
         stack = len(self._layers), self.ranks[name]
         like = self.flat.detach()[:0].to(self.decoder.dtype)
-        return Pair(like.new_empty(*stack, inputs), like.new_zeros(*stack, outputs))
+        return LoraMatrices(like.new_empty(*stack, inputs), like.new_zeros(*stack, outputs))
 
-    def learn(self, parts: Sequence[Mapping[str, Pair]]) -> None:
-        """Set the flat gradient to the sum of what parts of a batch found."""
+    def set_gradients(self, parts: Sequence[Mapping[str, LoraMatrices]]) -> None:
+        """Set the flat gradient to the sum over the parts of a batch."""
         import torch
 
         self.flat.grad = self._gradient
         with torch.no_grad():
-            for name, sites in self._gradients.items():
+            for name, linears in self._gradients.items():
                 norm = self.decoder.norms(name)
-                for site in sites:
-                    site.a.copy_(_sum(part[name].a[:, site.ranks] for part in parts))
-                    site.b.copy_(
-                        _sum(part[name].b[:, site.ranks, site.columns] for part in parts).mT
-                    )
-                    site.b.mul_(site.scaling)
+                for own in linears:
+                    own.a.copy_(_sum(part[name].a[:, own.ranks] for part in parts))
+                    own.b.copy_(_sum(part[name].b[:, own.ranks, own.columns] for part in parts).mT)
+                    own.b.mul_(own.scaling)
                     if norm is not None:
-                        site.a.mul_(norm)
+                        own.a.mul_(norm)
 
-    def release(self) -> None:
+    def detach_memory(self) -> None:
         """Give PEFT's matrices memory of their own again."""
-        for weight in self._owners:
+        for weight in self._weights:
             weight.data = weight.data.clone()
             weight.grad = None
 
@@ -161,20 +162,23 @@ def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:
     return first
 
 
-def adapted_from(adapter: Any) -> int | None:
-    """Return the first layer from which the same linears are adapted in the plain way, or None."""
-    places = [_places(layer) for layer in adapter.get_base_model().layers]
-    config = adapter.peft_config[ADAPTER]
-    first = next((i for i, paths in enumerate(places) if paths), None)
+def first_adapted_layer(adapter: Any) -> int | None:
+    """Return the first layer from which all layers adapt the same linears, or None.
+
+    None also where an adapter is more than plain LoRA (DoRA, biases).
+    """
+    paths = [_adapted_paths(layer) for layer in adapter.get_base_model().layers]
+    config = adapter.peft_config[ADAPTER_NAME]
+    first = next((i for i, layer in enumerate(paths) if layer), None)
     if first is None or config.use_dora or config.lora_bias:
         return None
-    return first if all(paths == places[first] for paths in places[first:]) else None
+    return first if all(layer == paths[first] for layer in paths[first:]) else None
 
 
-def _places(layer: Any) -> dict[str, list[str]]:
-    """Return paths of a layer's adapted linears by product."""
-    found = {
+def _adapted_paths(layer: Any) -> dict[str, list[str]]:
+    """Return the paths of a layer's adapted linears by product."""
+    adapted = {
         name: [path for path in paths if hasattr(layer.get_submodule(path), "lora_A")]
         for name, paths in PRODUCTS.items()
     }
-    return {name: paths for name, paths in found.items() if paths}
+    return {name: paths for name, paths in adapted.items() if paths}

@@ -1,4 +1,8 @@
-"""Where the vectors of attention heads stand when the rows of a ragged batch form a grid."""
+"""Causal attention over a ragged batch, forward and backward, with rotary positions.
+
+Rows of similar length form a group. The query, key and value vectors of all groups stand in one
+flat list, so that one gather fills the operands of batched products, and one brings results back.
+"""
 
 from __future__ import annotations
 
@@ -9,279 +13,292 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-
-# Rows this much shorter than the longest of a block, in tokens, get a block of their own: padding
-# costs attention only, a block of its own ten kernels a layer.
-SLACK = 16
+# Rows this much shorter than the longest of a group, in tokens, get a group of their own: padding
+# costs attention only, another group ten kernel launches a layer.
+GROUP_SLACK = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Rows of similar length, as a grid `longest` wide; `places` are theirs in the batch.
+class LengthGroup:
+    """Rows of similar length, as a grid `longest` wide; `rows` are their indices in the batch.
 
-    `later` (longest, longest) is minus infinity where a key, its row, comes after the query, its
-    column, and zero elsewhere.
+    `causal_mask` (longest, longest) is minus infinity where a key, its row, comes after the query,
+    its column, and zero elsewhere.
     """
 
-    places: tuple[int, ...]
+    rows: tuple[int, ...]
     longest: int
-    later: torch.Tensor
+    causal_mask: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Ragged:
-    """A batch of rows end to end: ids (tokens,), lengths (rows,), and the blocks of its grid.
+class RaggedBatch:
+    """A batch of rows end to end: ids (tokens,), lengths (rows,), and its groups.
 
-    `cells` holds the token of each cell of the grid, block after block, and -1 where there is none;
-    `columns` how far into its row a cell stands.
+    `cells` holds the token index of each cell of the groups' grids, group after group, and -1
+    where a cell is padding; `columns` is the position of each cell in its row.
     """
 
     ids: torch.Tensor
     lengths: torch.Tensor
-    blocks: tuple[Block, ...]
+    groups: tuple[LengthGroup, ...]
     cells: torch.Tensor
     columns: torch.Tensor
 
-    def lasts(self, states: torch.Tensor) -> torch.Tensor:
+    def last_tokens(self, states: torch.Tensor) -> torch.Tensor:
         """Return the state of each row's last token (rows, width)."""
         return states.index_select(0, self.lengths.cumsum(0) - 1)
 
 
-def ragged(rows: Sequence[Sequence[int]], device: str) -> Ragged:
+def ragged_batch(rows: Sequence[Sequence[int]], device: str) -> RaggedBatch:
     """Lay rows of token ids end to end."""
     import torch
 
     lengths = torch.tensor([len(row) for row in rows])
     starts = lengths.cumsum(0) - lengths
     ids = torch.tensor([token for row in rows for token in row])
-    blocks, cells, columns = [], [], []
-    for places in _alike(lengths.tolist()):
-        longest = int(lengths[places].max())
-        later = torch.full((longest, longest), -torch.inf).tril(-1)
-        blocks.append(Block(tuple(places), longest, later.to(device)))
-        column = torch.arange(longest).expand(len(places), -1)
-        token = starts[places][:, None] + column
-        cells.append(token.where(column < lengths[places][:, None], -1).flatten())
+    groups, cells, columns = [], [], []
+    for indices in _length_groups(lengths.tolist()):
+        longest = int(lengths[indices].max())
+        mask = torch.full((longest, longest), -torch.inf).tril(-1)
+        groups.append(LengthGroup(tuple(indices), longest, mask.to(device)))
+        column = torch.arange(longest).expand(len(indices), -1)
+        token = starts[indices][:, None] + column
+        cells.append(token.where(column < lengths[indices][:, None], -1).flatten())
         columns.append(column.flatten())
-    return Ragged(
+    return RaggedBatch(
         ids.to(device),
         lengths.to(device),
-        tuple(blocks),
+        tuple(groups),
         torch.cat(cells).to(device),
         torch.cat(columns).to(device),
     )
 
 
-def _alike(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield places of rows whose lengths differ by at most `SLACK` tokens or a third."""
-    block: list[int] = []
-    for place in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if block and lengths[block[0]] > max(lengths[place] + SLACK, 1.5 * lengths[place]):
-            yield sorted(block)
-            block = []
-        block.append(place)
-    yield sorted(block)
+def _length_groups(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield indices of rows whose lengths differ by at most `GROUP_SLACK` tokens or a third."""
+    group: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if group and lengths[group[0]] > max(lengths[row] + GROUP_SLACK, 1.5 * lengths[row]):
+            yield sorted(group)
+            group = []
+        group.append(row)
+    yield sorted(group)
 
 
 @dataclass(frozen=True, slots=True)
-class Heads:
-    """How a fused projection's columns divide: `asking` query heads, then `kept` keys and values.
+class AttentionHeads:
+    """How a fused projection's columns divide: query heads, then as many key as value heads.
 
-    `scaling` is what scores are multiplied by.
+    `scaling` is the factor of attention scores.
     """
 
-    asking: int
-    kept: int
-    width: int
+    query_heads: int
+    key_heads: int
+    head_size: int
     scaling: float
 
     @property
-    def group(self) -> int:
+    def group_size(self) -> int:
         """Return how many query heads share a key head."""
-        return self.asking // self.kept
+        return self.query_heads // self.key_heads
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
-    """A block's rows in the flat list of vectors: `count` = rows * kept key heads.
+class GroupLayout:
+    """The place of a length group in the flat list of vectors; `count` = rows * key heads.
 
-    From `start` on stand the `queries` = group * longest queries of each, then all keys, then all
-    values; what queries read stands from `read` on.
+    From `start` on stand the `queries` = group_size * longest query vectors of each of the count,
+    then all keys, then all values. Outputs of attention stand from `output_start` on.
     """
 
     count: int
     queries: int
     longest: int
     start: int
-    read: int
-    later: torch.Tensor
+    output_start: int
+    causal_mask: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """How a batch's projections become the vectors of its panels and come back; one for all layers.
+class AttentionLayout:
+    """How a batch's projections become the groups' vectors and come back; the same in all layers.
 
-    Vectors are head-wide rows. `spread` takes panels' vectors out of the projected ones, `home`
-    brings their gradients back; `gather` takes tokens' readings out of the panels', `outward` their
-    gradients there, and `empty` are the places where that must be none. `cosine` and `sine` rotate
-    queries and keys, scale queries, and leave values alone.
+    All fields but `groups` are index vectors over rows of head size. `spread` gathers the groups'
+    vectors from the projections, and `spread_inverse` their gradients back. `collect` gathers
+    tokens' outputs from the groups', `collect_inverse` the gradients there, and `padding` are the
+    places where these are zero. `cosine` and `sine` rotate queries and keys, scale queries, and
+    leave values alone.
     """
 
-    panels: tuple[Panel, ...]
+    groups: tuple[GroupLayout, ...]
     spread: torch.Tensor
-    home: torch.Tensor
-    gather: torch.Tensor
-    outward: torch.Tensor
-    empty: torch.Tensor
+    spread_inverse: torch.Tensor
+    collect: torch.Tensor
+    collect_inverse: torch.Tensor
+    padding: torch.Tensor
     cosine: torch.Tensor
     sine: torch.Tensor
 
 
-def grid(batch: Ragged, heads: Heads, cosine: torch.Tensor, sine: torch.Tensor) -> Grid:
-    """Lay out a batch; `cosine` and `sine` (longest, width) are the model's."""
+def attention_layout(
+    batch: RaggedBatch, heads: AttentionHeads, cosine: torch.Tensor, sine: torch.Tensor
+) -> AttentionLayout:
+    """Lay out a batch; `cosine` and `sine` (longest, head size) are the model's."""
     import torch
 
     sine = sine.clone()
-    sine[:, : heads.width // 2].neg_()
-    panels, taken, turned, read = [], [], [], []
-    start = cell = answers = 0
-    for block in batch.blocks:
-        size = len(block.places) * block.longest
+    sine[:, : heads.head_size // 2].neg_()
+    groups, projected, rotations, outputs = [], [], [], []
+    start = cell = output_start = 0
+    for group in batch.groups:
+        size = len(group.rows) * group.longest
         cells, columns = batch.cells[cell : cell + size], batch.columns[cell : cell + size]
-        panel = _panel(block, heads, start, answers)
-        panels.append(panel)
-        taken.append(_vectors(cells, block, heads))
-        turned.append(_angles(columns, block, heads, cosine, sine))
-        read.append(_readings(cells, block, heads))
-        cell, start = cell + size, start + len(taken[-1])
-        answers += len(read[-1])
-    spread, outward = torch.cat(taken), torch.cat(read)
-    return Grid(
-        tuple(panels),
+        count, queries = len(group.rows) * heads.key_heads, heads.group_size * group.longest
+        groups.append(
+            GroupLayout(count, queries, group.longest, start, output_start, group.causal_mask)
+        )
+        projected.append(_projected_indices(cells, group, heads))
+        rotations.append(_rotations(columns, group, heads, cosine, sine))
+        outputs.append(_output_indices(cells, group, heads))
+        cell, start = cell + size, start + len(projected[-1])
+        output_start += len(outputs[-1])
+    spread, output = torch.cat(projected), torch.cat(outputs)
+    return AttentionLayout(
+        tuple(groups),
         spread.clamp(min=0),
-        _inverse(spread),
-        _inverse(outward),
-        outward.clamp(min=0),
-        (outward < 0).nonzero()[:, 0],
-        torch.cat([part[0] for part in turned]),
-        torch.cat([part[1] for part in turned]),
+        _inverse_permutation(spread),
+        _inverse_permutation(output),
+        output.clamp(min=0),
+        (output < 0).nonzero()[:, 0],
+        torch.cat([part[0] for part in rotations]),
+        torch.cat([part[1] for part in rotations]),
     )
 
 
-def _panel(block: Block, heads: Heads, start: int, read: int) -> Panel:
-    count = len(block.places) * heads.kept
-    return Panel(count, heads.group * block.longest, block.longest, start, read, block.later)
-
-
-def _vectors(cells: torch.Tensor, block: Block, heads: Heads) -> torch.Tensor:
-    """Return the projected vector of each place of a panel, -1 where a cell is empty."""
+def _projected_indices(
+    cells: torch.Tensor, group: LengthGroup, heads: AttentionHeads
+) -> torch.Tensor:
+    """Return the projected vector of each place of a group, -1 where a cell is padding."""
     import torch
 
-    head = torch.arange(heads.asking + 2 * heads.kept, device=cells.device)
-    keys = heads.asking + heads.kept
-    parts = head[: heads.asking], head[heads.asking : keys], head[keys:]
+    head = torch.arange(heads.query_heads + 2 * heads.key_heads, device=cells.device)
+    values = heads.query_heads + heads.key_heads
+    parts = head[: heads.query_heads], head[heads.query_heads : values], head[values:]
     return torch.cat(
-        [_places(cells, block, part.view(heads.kept, -1), len(head)) for part in parts]
+        [_vector_indices(cells, group, part.view(heads.key_heads, -1), len(head)) for part in parts]
     )
 
 
-def _readings(cells: torch.Tensor, block: Block, heads: Heads) -> torch.Tensor:
-    """Return the same for what queries read."""
+def _output_indices(cells: torch.Tensor, group: LengthGroup, heads: AttentionHeads) -> torch.Tensor:
+    """Return the output vector of each place of a group, -1 where a cell is padding."""
     import torch
 
-    head = torch.arange(heads.asking, device=cells.device).view(heads.kept, -1)
-    return _places(cells, block, head, heads.asking)
+    head = torch.arange(heads.query_heads, device=cells.device).view(heads.key_heads, -1)
+    return _vector_indices(cells, group, head, heads.query_heads)
 
 
-def _places(cells: torch.Tensor, block: Block, head: torch.Tensor, columns: int) -> torch.Tensor:
-    """Return vectors by row, key head, head (kept, group) of it and cell."""
-    grid = cells.view(len(block.places), 1, 1, block.longest)
+def _vector_indices(
+    cells: torch.Tensor, group: LengthGroup, head: torch.Tensor, columns: int
+) -> torch.Tensor:
+    """Return vectors by row, key head, head (key heads, group size) of it and cell."""
+    grid = cells.view(len(group.rows), 1, 1, group.longest)
     return (grid * columns + head[None, :, :, None]).where(grid >= 0, -1).flatten()
 
 
-def _angles(
-    columns: torch.Tensor, block: Block, heads: Heads, cosine: torch.Tensor, sine: torch.Tensor
+def _rotations(
+    columns: torch.Tensor,
+    group: LengthGroup,
+    heads: AttentionHeads,
+    cosine: torch.Tensor,
+    sine: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    at = columns.view(len(block.places), 1, 1, block.longest)
+    """Return the cosine and the sine of each vector of a group."""
     import torch
 
-    found = []
-    for table, still in ((cosine, 1.0), (sine, 0.0)):
-        keys = table[at].expand(-1, heads.kept, -1, -1, -1)
-        queries = keys.expand(-1, -1, heads.group, -1, -1) * heads.scaling
-        parts = (queries, keys, keys.new_full((1,), still).expand_as(keys))
-        found.append(torch.cat([part.reshape(-1, heads.width) for part in parts]))
-    return found[0], found[1]
+    positions = columns.view(len(group.rows), 1, 1, group.longest)
+    tables = []
+    for table, neutral in ((cosine, 1.0), (sine, 0.0)):
+        keys = table[positions].expand(-1, heads.key_heads, -1, -1, -1)
+        queries = keys.expand(-1, -1, heads.group_size, -1, -1) * heads.scaling
+        parts = (queries, keys, keys.new_full((1,), neutral).expand_as(keys))
+        tables.append(torch.cat([part.reshape(-1, heads.head_size) for part in parts]))
+    return tables[0], tables[1]
 
 
-def _inverse(places: torch.Tensor) -> torch.Tensor:
-    """Return where each of 0 to n stands among places that hold it once, beside -1."""
+def _inverse_permutation(indices: torch.Tensor) -> torch.Tensor:
+    """Return the place of each of 0 to n among indices that hold it once, apart from -1."""
     import torch
 
-    filled = (places >= 0).nonzero()[:, 0]
-    found = torch.empty_like(filled)
-    found[places[filled]] = filled
-    return found
+    filled = (indices >= 0).nonzero()[:, 0]
+    inverse = torch.empty_like(filled)
+    inverse[indices[filled]] = filled
+    return inverse
 
 
-def attend(projected: torch.Tensor, heads: Heads, grid: Grid) -> tuple[torch.Tensor, Any]:
-    """Return what tokens read, (tokens, asking * width), and what `attend_back` needs."""
+def attention_forward(
+    projected: torch.Tensor, heads: AttentionHeads, layout: AttentionLayout
+) -> tuple[torch.Tensor, Any]:
+    """Return (tokens, query heads * head size), and the tensors that backward needs."""
     import torch
 
-    vectors = projected.view(-1, heads.width).index_select(0, grid.spread).float()
-    vectors = _turned(vectors, grid, 1.0)
-    read = vectors.new_empty(len(grid.outward), heads.width)
-    kept = []
-    for panel in grid.panels:
-        queries, keys, values = _parts(vectors, panel)
+    vectors = projected.view(-1, heads.head_size).index_select(0, layout.spread).float()
+    vectors = _rotate(vectors, layout, 1.0)
+    outputs = vectors.new_empty(len(layout.collect_inverse), heads.head_size)
+    saved = []
+    for group in layout.groups:
+        queries, keys, values = _split_group(vectors, group)
         # Scores stand keys first, (count, keys, queries): a softmax over keys then runs along
         # whole vectors, ten times as fast as over a dozen neighbouring numbers.
         scores = torch.bmm(keys, queries.transpose(1, 2))
-        scores.view(panel.count, panel.longest, -1, panel.longest).add_(panel.later[:, None])
-        shares = scores.softmax(1)
-        torch.bmm(shares.transpose(1, 2), values, out=_read(read, panel))
-        kept.append((queries, keys, values, shares))
-    found = read.index_select(0, grid.gather).view(len(projected), -1)
-    return found.to(projected.dtype), kept
+        scores.view(group.count, group.longest, -1, group.longest).add_(group.causal_mask[:, None])
+        weights = scores.softmax(1)
+        torch.bmm(weights.transpose(1, 2), values, out=_group_outputs(outputs, group))
+        saved.append((queries, keys, values, weights))
+    collected = outputs.index_select(0, layout.collect).view(len(projected), -1)
+    return collected.to(projected.dtype), saved
 
 
-def attend_back(gradient: torch.Tensor, heads: Heads, grid: Grid, kept: Any) -> torch.Tensor:
+def attention_backward(
+    gradient: torch.Tensor, heads: AttentionHeads, layout: AttentionLayout, saved: Any
+) -> torch.Tensor:
     """Return the gradient of the projected queries, keys and values."""
     import torch
 
-    towards = gradient.view(-1, heads.width).index_select(0, grid.outward)
-    towards = towards.index_fill_(0, grid.empty, 0.0).float()
-    found = towards.new_empty(len(grid.spread), heads.width)
-    for panel, (queries, keys, values, shares) in zip(grid.panels, kept, strict=True):
-        reading = _read(towards, panel)
-        to_queries, to_keys, to_values = _parts(found, panel)
-        torch.bmm(shares, reading, out=to_values)
-        to_shares = torch.bmm(values, reading.transpose(1, 2))
-        to_scores = torch.ops.aten._softmax_backward_data(to_shares, shares, 1, torch.float32)
+    to_outputs = gradient.view(-1, heads.head_size).index_select(0, layout.collect_inverse)
+    to_outputs = to_outputs.index_fill_(0, layout.padding, 0.0).float()
+    to_vectors = to_outputs.new_empty(len(layout.spread), heads.head_size)
+    for group, (queries, keys, values, weights) in zip(layout.groups, saved, strict=True):
+        to_output = _group_outputs(to_outputs, group)
+        to_queries, to_keys, to_values = _split_group(to_vectors, group)
+        torch.bmm(weights, to_output, out=to_values)
+        to_weights = torch.bmm(values, to_output.transpose(1, 2))
+        to_scores = torch.ops.aten._softmax_backward_data(to_weights, weights, 1, torch.float32)
         torch.bmm(to_scores, queries, out=to_keys)
         torch.bmm(to_scores.transpose(1, 2), keys, out=to_queries)
-    back = _turned(found, grid, -1.0).index_select(0, grid.home)
-    return back.view(len(gradient), -1).to(gradient.dtype)
+    rotated = _rotate(to_vectors, layout, -1.0).index_select(0, layout.spread_inverse)
+    return rotated.view(len(gradient), -1).to(gradient.dtype)
 
 
-def _turned(vectors: torch.Tensor, grid: Grid, way: float) -> torch.Tensor:
+def _rotate(vectors: torch.Tensor, layout: AttentionLayout, direction: float) -> torch.Tensor:
     half = vectors.shape[1] // 2
-    found = vectors * grid.cosine
-    found[:, :half].addcmul_(vectors[:, half:], grid.sine[:, :half], value=way)
-    found[:, half:].addcmul_(vectors[:, :half], grid.sine[:, half:], value=way)
-    return found
+    rotated = vectors * layout.cosine
+    rotated[:, :half].addcmul_(vectors[:, half:], layout.sine[:, :half], value=direction)
+    rotated[:, half:].addcmul_(vectors[:, :half], layout.sine[:, half:], value=direction)
+    return rotated
 
 
-def _parts(vectors: torch.Tensor, panel: Panel) -> list[torch.Tensor]:
-    """Return a panel's queries, keys and values, each a whole piece, as fast products need."""
-    found, start = [], panel.start
-    for longest in (panel.queries, panel.longest, panel.longest):
-        size = panel.count * longest
-        found.append(vectors[start : start + size].view(panel.count, longest, -1))
+def _split_group(vectors: torch.Tensor, group: GroupLayout) -> list[torch.Tensor]:
+    """Return a group's queries, keys and values, each contiguous, as fast products need."""
+    parts, start = [], group.start
+    for longest in (group.queries, group.longest, group.longest):
+        size = group.count * longest
+        parts.append(vectors[start : start + size].view(group.count, longest, -1))
         start += size
-    return found
+    return parts
 
 
-def _read(readings: torch.Tensor, panel: Panel) -> torch.Tensor:
-    size = panel.count * panel.queries
-    return readings[panel.read : panel.read + size].view(panel.count, -1, readings.shape[1])
+def _group_outputs(outputs: torch.Tensor, group: GroupLayout) -> torch.Tensor:
+    size = group.count * group.queries
+    part = outputs[group.output_start : group.output_start + size]
+    return part.view(group.count, -1, outputs.shape[1])

@@ -1,7 +1,7 @@
-"""A layer of a Llama-like decoder over packed frozen weights, forward and backward by hand.
+"""Llama-like decoder layers over packed frozen weights, forward and backward by hand.
 
-Nothing but adapters learns, so backward needs no gradient of any frozen matrix, and most of what
-autograd would keep, cast and call is left out. In float32 the numbers are PEFT's (tested).
+Only adapters learn, so backward needs no gradient of a frozen matrix and skips most of what
+autograd would save, cast and call. In float32 the gradients are PEFT's (tested).
 """
 
 from __future__ import annotations
@@ -11,9 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from choose.models.lora.fused.adapters import Pair
-from choose.models.lora.fused.attention import Grid, Heads, Ragged, attend, attend_back, grid
-from choose.models.lora.fused.linear import NORMS, PRODUCTS, Frozen
+from choose.models.lora.fused.adapters import LoraMatrices
+from choose.models.lora.fused.attention import (
+    AttentionHeads,
+    AttentionLayout,
+    RaggedBatch,
+    attention_backward,
+    attention_forward,
+    attention_layout,
+)
+from choose.models.lora.fused.linear import NORMS, PRODUCTS, PackedLinear
 from choose.models.lora.model import is_causal
 
 if TYPE_CHECKING:
@@ -21,133 +28,143 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class AdaptedRun:
     """One trial's adapters in a pass: its tokens, its matrices by product, and their gradients.
 
-    `keep` (layers, tokens, inputs) by product multiplies what the adapters see; without it they
-    see everything.
+    `dropout_masks` (layers, tokens, inputs) by product multiply the adapters' inputs; a product
+    without a mask has no dropout.
     """
 
     tokens: slice
-    pairs: Mapping[str, Pair]
-    gradients: Mapping[str, Pair]
-    keep: Mapping[str, torch.Tensor]
+    matrices: Mapping[str, LoraMatrices]
+    gradients: Mapping[str, LoraMatrices]
+    dropout_masks: Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """A decoder's layer; `products` are by the names of `PRODUCTS`."""
+class DecoderLayer:
+    """A decoder layer; `products` are by the names of `PRODUCTS`."""
 
-    place: int
-    products: Mapping[str, Frozen]
-    heads: Heads
+    index: int
+    products: Mapping[str, PackedLinear]
+    heads: AttentionHeads
     epsilon: float
     dtype: torch.dtype
 
-    def ahead(
-        self, h: torch.Tensor, grid: Grid, sides: Sequence[Side]
+    def forward(
+        self, hidden: torch.Tensor, layout: AttentionLayout, runs: Sequence[AdaptedRun]
     ) -> tuple[torch.Tensor, dict[str, Any]]:
-        """Return the stream after the layer; `h` (tokens, width) float32 is overwritten."""
+        """Return the stream after the layer; `hidden` (tokens, width) float32 is overwritten."""
         import torch
 
-        kept: dict[str, Any] = {}
-        projected = self._times("qkv", self._normed("first", h, kept), sides, kept)
-        read, kept["attention"] = attend(projected, self.heads, grid)
-        h.add_(self._times("out", read, sides, kept))
-        gate, up = self._times("rise", self._normed("second", h, kept), sides, kept).chunk(2, 1)
-        opened = torch.nn.functional.silu(gate)
-        kept["gate"] = gate, up, opened
-        h.add_(self._times("fall", opened * up, sides, kept))
-        return h, kept
+        saved: dict[str, Any] = {}
+        projected = self._product("qkv", self._rms_norm("first", hidden, saved), runs, saved)
+        attended, saved["attention"] = attention_forward(projected, self.heads, layout)
+        hidden.add_(self._product("out", attended, runs, saved))
+        normed = self._rms_norm("second", hidden, saved)
+        gate, up = self._product("rise", normed, runs, saved).chunk(2, 1)
+        activated = torch.nn.functional.silu(gate)
+        saved["gate"] = gate, up, activated
+        hidden.add_(self._product("fall", activated * up, runs, saved))
+        return hidden, saved
 
-    def back(
-        self, gradient: torch.Tensor, grid: Grid, sides: Sequence[Side], kept: dict[str, Any]
+    def backward(
+        self,
+        gradient: torch.Tensor,
+        layout: AttentionLayout,
+        runs: Sequence[AdaptedRun],
+        saved: dict[str, Any],
     ) -> torch.Tensor:
         """Fill the adapters' gradients; return the stream's gradient before the layer.
 
-        `gradient` is overwritten. Before the lowest layer nothing learns, so what is returned
-        there is of no use.
+        `gradient` is overwritten. Nothing learns below the first layer, so its return value is
+        not the gradient there.
         """
-        to_gated = self._back("fall", gradient.to(self.dtype), sides, kept)
-        towards = self._back("rise", _gate_back(to_gated, kept["gate"]), sides, kept)
-        _norm_back(gradient, towards, kept["second"])
-        to_read = self._back("out", gradient.to(self.dtype), sides, kept)
-        projected = attend_back(to_read, self.heads, grid, kept["attention"])
-        if self.place == 0:
-            self._sides_back("qkv", projected, sides, kept)
+        to_gated = self._product_backward("fall", gradient.to(self.dtype), runs, saved)
+        to_gate_up = _gate_backward(to_gated, saved["gate"])
+        to_normed = self._product_backward("rise", to_gate_up, runs, saved)
+        _norm_backward(gradient, to_normed, saved["second"])
+        to_attended = self._product_backward("out", gradient.to(self.dtype), runs, saved)
+        projected = attention_backward(to_attended, self.heads, layout, saved["attention"])
+        if self.index == 0:
+            self._adapters_backward("qkv", projected, saved)
         else:
-            _norm_back(gradient, self._back("qkv", projected, sides, kept), kept["first"])
+            to_normed = self._product_backward("qkv", projected, runs, saved)
+            _norm_backward(gradient, to_normed, saved["first"])
         return gradient
 
-    def _normed(self, name: str, h: torch.Tensor, kept: dict[str, Any]) -> torch.Tensor:
-        """Divide rows by their root mean square."""
+    def _rms_norm(self, name: str, hidden: torch.Tensor, saved: dict[str, Any]) -> torch.Tensor:
+        """Divide rows by their root mean square; the norm's weights are in the next product."""
         import torch
 
-        size = torch.linalg.vector_norm(h, dim=1, keepdim=True)
-        scale = size.square_().add_(self.epsilon * h.shape[1]).rsqrt_().mul_(h.shape[1] ** 0.5)
-        unit = h * scale
-        kept[name] = unit, scale
+        size = torch.linalg.vector_norm(hidden, dim=1, keepdim=True)
+        width = hidden.shape[1]
+        scale = size.square_().add_(self.epsilon * width).rsqrt_().mul_(width**0.5)
+        unit = hidden * scale
+        saved[name] = unit, scale
         normed: torch.Tensor = unit.to(self.dtype)
         return normed
 
-    def _times(
-        self, name: str, x: torch.Tensor, sides: Sequence[Side], kept: dict[str, Any]
+    def _product(
+        self, name: str, x: torch.Tensor, runs: Sequence[AdaptedRun], saved: dict[str, Any]
     ) -> torch.Tensor:
-        found = self.products[name].ahead(x)
-        kept[name] = seen = []
-        for side in sides:
-            if name in side.pairs:
-                part = x[side.tokens]
-                if name in side.keep:
-                    part = part * side.keep[name][self.place]
-                between = part @ side.pairs[name].a[self.place].t()
-                found[side.tokens].addmm_(between, side.pairs[name].b[self.place])
-                seen.append((side, part, between))
-        return found
+        """Multiply by the frozen matrices and add each run's adapters on its tokens."""
+        outputs = self.products[name].forward(x)
+        saved[name] = []
+        for run in runs:
+            if name in run.matrices:
+                inputs = x[run.tokens]
+                if name in run.dropout_masks:
+                    inputs = inputs * run.dropout_masks[name][self.index]
+                reduced = inputs @ run.matrices[name].a[self.index].t()
+                outputs[run.tokens].addmm_(reduced, run.matrices[name].b[self.index])
+                saved[name].append((run, inputs, reduced))
+        return outputs
 
-    def _back(
-        self, name: str, gradient: torch.Tensor, sides: Sequence[Side], kept: dict[str, Any]
+    def _product_backward(
+        self, name: str, gradient: torch.Tensor, runs: Sequence[AdaptedRun], saved: dict[str, Any]
     ) -> torch.Tensor:
-        found = self.products[name].back(gradient)
-        for side, towards in self._sides_back(name, gradient, sides, kept):
-            extra = towards @ side.pairs[name].a[self.place]
-            if name in side.keep:
-                extra.mul_(side.keep[name][self.place])
-            found[side.tokens].add_(extra)
-        return found
+        to_inputs = self.products[name].backward(gradient)
+        for run, to_reduced in self._adapters_backward(name, gradient, saved):
+            extra = to_reduced @ run.matrices[name].a[self.index]
+            if name in run.dropout_masks:
+                extra.mul_(run.dropout_masks[name][self.index])
+            to_inputs[run.tokens].add_(extra)
+        return to_inputs
 
-    def _sides_back(
-        self, name: str, gradient: torch.Tensor, sides: Sequence[Side], kept: dict[str, Any]
-    ) -> list[tuple[Side, torch.Tensor]]:
+    def _adapters_backward(
+        self, name: str, gradient: torch.Tensor, saved: dict[str, Any]
+    ) -> list[tuple[AdaptedRun, torch.Tensor]]:
+        """Fill the runs' gradients of one product; return each run's gradient of ``x @ A.T``."""
         import torch
 
-        found = []
-        for side, part, between in kept[name]:
-            own = gradient[side.tokens]
-            towards = own @ side.pairs[name].b[self.place].t()
-            torch.mm(towards.t(), part, out=side.gradients[name].a[self.place])
-            torch.mm(between.t(), own, out=side.gradients[name].b[self.place])
-            found.append((side, towards))
-        return found
+        to_reduced = []
+        for run, inputs, reduced in saved[name]:
+            own = gradient[run.tokens]
+            towards = own @ run.matrices[name].b[self.index].t()
+            torch.mm(towards.t(), inputs, out=run.gradients[name].a[self.index])
+            torch.mm(reduced.t(), own, out=run.gradients[name].b[self.index])
+            to_reduced.append((run, towards))
+        return to_reduced
 
 
-def _norm_back(gradient: torch.Tensor, towards: torch.Tensor, saved: Any) -> None:
-    """Add to the stream's gradient what comes back through a norm."""
+def _norm_backward(gradient: torch.Tensor, to_normed: torch.Tensor, saved: Any) -> None:
+    """Add to the stream's gradient the part that comes through a norm."""
     unit, scale = saved
-    towards = towards.float()
-    share = (towards * unit).mean(1, keepdim=True).mul_(scale)
-    gradient.addcmul_(towards, scale).addcmul_(unit, share, value=-1)
+    to_normed = to_normed.float()
+    share = (to_normed * unit).mean(1, keepdim=True).mul_(scale)
+    gradient.addcmul_(to_normed, scale).addcmul_(unit, share, value=-1)
 
 
-def _gate_back(gradient: torch.Tensor, saved: Any) -> torch.Tensor:
+def _gate_backward(gradient: torch.Tensor, saved: Any) -> torch.Tensor:
     import torch
 
-    gate, up, opened = saved
-    found = gradient.new_empty(len(gradient), 2 * gradient.shape[1])
-    to_gate, to_up = found.chunk(2, 1)
+    gate, up, activated = saved
+    to_both = gradient.new_empty(len(gradient), 2 * gradient.shape[1])
+    to_gate, to_up = to_both.chunk(2, 1)
     torch.ops.aten.silu_backward.grad_input(gradient * up, gate, grad_input=to_gate)
-    torch.mul(gradient, opened, out=to_up)
-    return found
+    torch.mul(gradient, activated, out=to_up)
+    return to_both
 
 
 class Decoder:
@@ -157,16 +174,16 @@ class Decoder:
         import torch
 
         self.model, self.dtype = model, dtype
-        self.layers = [_layer(i, layer, dtype) for i, layer in enumerate(model.layers)]
+        self.layers = [_packed_layer(i, layer, dtype) for i, layer in enumerate(model.layers)]
         self._norms = {
             name: torch.stack([layer.get_submodule(path).weight for layer in model.layers])
             for name, path in NORMS.items()
         }
 
-    def above(self, first: int) -> Decoder:
-        """Return the layers from one on, over the same matrices."""
+    def upper(self, first: int) -> Decoder:
+        """Return the layers from `first` on, over the same matrices."""
         upper = copy.copy(self)
-        upper.layers = [replace(layer, place=i) for i, layer in enumerate(self.layers[first:])]
+        upper.layers = [replace(layer, index=i) for i, layer in enumerate(self.layers[first:])]
         upper._norms = {name: norms[first:] for name, norms in self._norms.items()}
         return upper
 
@@ -189,74 +206,80 @@ class Decoder:
             start += size
         raise KeyError(path)
 
-    def grid(self, batch: Ragged) -> Grid:
+    def layout(self, batch: RaggedBatch) -> AttentionLayout:
         """Lay out the attention of a batch."""
         import torch
 
-        places = torch.arange(max(b.longest for b in batch.blocks), device=batch.ids.device)
+        longest = max(group.longest for group in batch.groups)
+        positions = torch.arange(longest, device=batch.ids.device)
         with torch.no_grad():
-            cosine, sine = self.model.rotary_emb(self.model.norm.weight, places[None])
-        return grid(batch, self.layers[0].heads, cosine[0].float(), sine[0].float())
+            cosine, sine = self.model.rotary_emb(self.model.norm.weight, positions[None])
+        heads = self.layers[0].heads
+        return attention_layout(batch, heads, cosine[0].float(), sine[0].float())
 
-    def ahead(
-        self, h: torch.Tensor, grid: Grid, sides: Sequence[Side]
+    def forward(
+        self, hidden: torch.Tensor, layout: AttentionLayout, runs: Sequence[AdaptedRun]
     ) -> tuple[torch.Tensor, list[Any]]:
-        """Return the stream (tokens, width) before the last norm, and what `back` needs.
+        """Return the stream (tokens, width) before the last norm, and what `backward` needs.
 
-        `h` is the float32 stream that enters the first of the layers, and is overwritten.
+        `hidden` is the float32 stream that enters the first of the layers, and is overwritten.
         """
-        kept = []
+        saved = []
         for layer in self.layers:
-            h, saved = layer.ahead(h, grid, sides)
-            kept.append(saved)
-        return h, kept
+            hidden, of_layer = layer.forward(hidden, layout, runs)
+            saved.append(of_layer)
+        return hidden, saved
 
-    def below(self, batch: Ragged, first: int) -> torch.Tensor:
-        """Return the stream (tokens, width) float32 that enters a layer, no adapter below it."""
-        h: torch.Tensor = self.model.embed_tokens(batch.ids).float()
+    def lower_forward(self, batch: RaggedBatch, first: int) -> torch.Tensor:
+        """Return the stream (tokens, width) float32 that enters layer `first`, without adapters."""
+        hidden: torch.Tensor = self.model.embed_tokens(batch.ids).float()
         if first:
-            grid = self.grid(batch)
+            layout = self.layout(batch)
             for layer in self.layers[:first]:
-                h, _ = layer.ahead(h, grid, ())
-        return h
+                hidden, _ = layer.forward(hidden, layout, ())
+        return hidden
 
-    def back(
-        self, gradient: torch.Tensor, grid: Grid, sides: Sequence[Side], kept: list[Any]
+    def backward(
+        self,
+        gradient: torch.Tensor,
+        layout: AttentionLayout,
+        runs: Sequence[AdaptedRun],
+        saved: list[Any],
     ) -> None:
-        """Fill the adapters' gradients from that of the stream, which is overwritten."""
+        """Fill the adapters' gradients from the stream's, which is overwritten."""
         for layer in reversed(self.layers):
-            gradient = layer.back(gradient, grid, sides, kept.pop())
+            gradient = layer.backward(gradient, layout, runs, saved.pop())
 
 
-def fits(model: Any) -> bool:
-    """Return whether a model is of the kind that `Decoder` computes."""
+def supports_model(model: Any) -> bool:
+    """Return whether `Decoder` computes models of this architecture and configuration."""
     config = model.config
     return (
         type(model).__name__ in ("LlamaModel", "MistralModel", "Qwen2Model")
         and getattr(config, "hidden_act", None) == "silu"
         and not getattr(config, "attention_dropout", 0.0)
         and is_causal(config)
-        and not _slides(config)
+        and not _has_sliding_window(config)
     )
 
 
-def _slides(config: Any) -> bool:
+def _has_sliding_window(config: Any) -> bool:
     kinds = getattr(config, "layer_types", None)
     if kinds is not None:
         return any(kind != "full_attention" for kind in kinds)
     return getattr(config, "sliding_window", None) is not None
 
 
-def _layer(place: int, layer: Any, dtype: torch.dtype) -> Layer:
+def _packed_layer(index: int, layer: Any, dtype: torch.dtype) -> DecoderLayer:
     attention = layer.self_attn
-    width, queries = attention.head_dim, attention.q_proj.out_features
-    heads = Heads(
-        queries // width, attention.k_proj.out_features // width, width, attention.scaling
+    size, queries = attention.head_dim, attention.q_proj.out_features
+    heads = AttentionHeads(
+        queries // size, attention.k_proj.out_features // size, size, attention.scaling
     )
     products = {}
     for name, paths in PRODUCTS.items():
         linears = [layer.get_submodule(path) for path in paths]
         norm = layer.get_submodule(NORMS[name]).weight if name in NORMS else None
         matrices = [m.weight if norm is None else m.weight * norm for m in linears]
-        products[name] = Frozen(matrices, [m.bias for m in linears], dtype)
-    return Layer(place, products, heads, layer.input_layernorm.variance_epsilon, dtype)
+        products[name] = PackedLinear(matrices, [m.bias for m in linears], dtype)
+    return DecoderLayer(index, products, heads, layer.input_layernorm.variance_epsilon, dtype)

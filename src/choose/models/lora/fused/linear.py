@@ -1,4 +1,4 @@
-"""Frozen matrices laid out once for both directions of training, forward and backward."""
+"""Frozen linear layers, stacked by shared input and laid out for both directions of training."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-
-# The linear layers of a decoder's layer by the input they share.
+# The linear layers of a decoder layer by the input they share: one matrix product each.
 PRODUCTS: Mapping[str, tuple[str, ...]] = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "out": ("self_attn.o_proj",),
@@ -18,16 +17,15 @@ PRODUCTS: Mapping[str, tuple[str, ...]] = {
     "fall": ("mlp.down_proj",),
 }
 
-
-# The norm that a product's input comes from. Its weights are multiplied into the product's.
+# The norm before a product. Its weights are multiplied into the product's.
 NORMS = {"qkv": "input_layernorm", "rise": "post_attention_layernorm"}
 
 
-class Frozen:
-    """Matrices that read the same input, stacked: ``x @ W.T + b`` and, backwards, ``g @ W``.
+class PackedLinear:
+    """Stacked frozen matrices: ``x @ W.T + b`` forward and ``g @ W`` backward.
 
-    On a CPU the library would bring a matrix into its kernels' layout at every product; for short
-    texts that costs a fifth of it, and a frozen matrix can be brought there once.
+    On a CPU, torch would convert a matrix to its kernels' layout in every product, a fifth of the
+    time for short texts. A frozen matrix is converted once.
     """
 
     def __init__(
@@ -41,8 +39,8 @@ class Frozen:
         with torch.no_grad():
             whole = torch.cat([matrix.detach() for matrix in matrices]).to(dtype)
             self.outputs, self.inputs = whole.shape
-            self.packed = whole.device.type == "cpu" and packs(dtype)
-            self._ahead, self._back = self._laid(whole), self._laid(whole.t())
+            self.packed = whole.device.type == "cpu" and can_pack(dtype)
+            self._forward, self._backward = self._layout(whole), self._layout(whole.t())
             self._bias = None
             if any(bias is not None for bias in biases):
                 parts = [
@@ -51,19 +49,19 @@ class Frozen:
                 ]
                 self._bias = torch.cat(parts).to(dtype)
 
-    def _laid(self, matrix: torch.Tensor) -> torch.Tensor:
-        # Where nothing is packed the other direction is a view of the same memory.
+    def _layout(self, matrix: torch.Tensor) -> torch.Tensor:
+        # Without packing, both directions are views of the same memory.
         return _pack(matrix.contiguous()) if self.packed else matrix
 
-    def ahead(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (n, outputs) for inputs (n, inputs)."""
-        return self._times(x, self._ahead, self._bias)
+        return self._multiply(x, self._forward, self._bias)
 
-    def back(self, gradient: torch.Tensor) -> torch.Tensor:
-        """Return the inputs' gradient (n, inputs) for that of the outputs (n, outputs)."""
-        return self._times(gradient, self._back, None)
+    def backward(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Return the inputs' gradient (n, inputs) from the outputs' (n, outputs)."""
+        return self._multiply(gradient, self._backward, None)
 
-    def _times(
+    def _multiply(
         self, x: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor | None
     ) -> torch.Tensor:
         import torch
@@ -74,20 +72,20 @@ class Frozen:
 
 
 @cache
-def packs(dtype: torch.dtype) -> bool:
-    """Return whether this build of torch multiplies by packed matrices of that type, and rightly.
+def can_pack(dtype: torch.dtype) -> bool:
+    """Return whether this build of torch multiplies packed matrices of that type correctly.
 
-    The two operators are those that torch's own compiler emits, but no stable interface.
+    The two operators are the ones that torch's own compiler emits; they are no stable interface.
     """
     import torch
 
     matrix = torch.arange(-64.0, 64.0).reshape(16, 8).to(dtype) / 64
     rows, bias = matrix[:3].clone(), torch.arange(16.0).to(dtype)
     try:
-        found = _packed_product(rows, _pack(matrix), bias)
+        product = _packed_product(rows, _pack(matrix), bias)
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
-    return torch.allclose(found, torch.nn.functional.linear(rows, matrix, bias), atol=0.05)
+    return torch.allclose(product, torch.nn.functional.linear(rows, matrix, bias), atol=0.05)
 
 
 def _pack(matrix: torch.Tensor) -> torch.Tensor:
