@@ -1,4 +1,4 @@
-"""Whether two sets of rows differ: in the mix of their labels, and in what their texts say."""
+"""Test whether labels and texts change between the first and the last third of dated rows."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from choose.schema.base import Interval
 from choose.schema.check import MixChange, TextChange
 from choose.types import Example
 
+_PERMUTATIONS = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """Rows of the earliest and the latest third; every early row is older than every late one.
+    """Rows of the first and of the last third; every early row is older than every late one.
 
     `appeared` and `vanished` are labels with five rows or more in one third and none in the other.
     """
@@ -34,7 +36,7 @@ class Periods:
 
 
 def periods_of(rows: Collection[Example]) -> Periods | None:
-    """Split the rows by time; None where too few of them have a date, or dates are too coarse."""
+    """Return the first and the last third; None where dates are too few or too coarse."""
     dated = sorted((e for e in rows if e.timestamp is not None), key=_when)
     if len(dated) < max(MIN_DATED * len(rows), 3 * MIN_ROWS):
         return None
@@ -44,12 +46,12 @@ def periods_of(rows: Collection[Example]) -> Periods | None:
     late = [e for e in dated[-size - 1 :] if _when(e)[0] > first]
     if min(len(early), len(late)) < MIN_ROWS:
         return None
-    return Periods(early, late, _new(late, early), _new(early, late))
+    return Periods(early, late, _labels_only_in(late, early), _labels_only_in(early, late))
 
 
-def _new(here: list[Example], there: list[Example]) -> tuple[str, ...]:
-    known = {e.target for e in there}
-    counts = Counter(e.target for e in here)
+def _labels_only_in(rows: list[Example], others: list[Example]) -> tuple[str, ...]:
+    known = {e.target for e in others}
+    counts = Counter(e.target for e in rows)
     return tuple(sorted(label for label, n in counts.items() if n >= FEW and label not in known))
 
 
@@ -58,27 +60,24 @@ def _when(example: Example) -> tuple[datetime, str]:
     return example.timestamp, example.id
 
 
-_PERMUTATIONS = 2_000
-
-
 def label_drift(before: Sequence[str], after: Sequence[str]) -> MixChange:
-    """Compare the labels of two sets of rows; the permutations are seeded."""
+    """Compare the label mixes of two sets of rows by a seeded permutation test."""
     names, codes = np.unique([*before, *after], return_inverse=True)
     first = np.arange(len(codes)) < len(before)
     rng = np.random.default_rng(0)
-    found = _distance(codes, first, len(names))
-    drawn = np.array(
+    distance = _distance(codes, first, len(names))
+    null = np.array(
         [_distance(codes, rng.permutation(first), len(names)) for _ in range(_PERMUTATIONS)]
     )
-    p = (1 + int((drawn >= found - 1e-12).sum())) / (1 + _PERMUTATIONS)
-    return MixChange(distance=found, expected=float(drawn.mean()), p=p)
+    p = (1 + int((null >= distance - 1e-12).sum())) / (1 + _PERMUTATIONS)
+    return MixChange(distance=distance, expected=float(null.mean()), p=p)
 
 
 def text_drift(scores: npt.ArrayLike, later: Sequence[bool]) -> TextChange:
-    """Return the area under the ROC curve of out-of-fold scores.
+    """Return the area under the ROC curve of out-of-fold scores that a row is late.
 
-    The interval is DeLong's (1988), Wilson's on the smaller set where all are told apart, and
-    never leaves [0, 1]; `p` is Mann and Whitney's, one-sided, with ties.
+    The interval is DeLong's (1988), or Wilson's on the smaller set where the scores separate all
+    rows, clipped to [0, 1]; `p` is Mann and Whitney's, one-sided, with ties.
     """
     from scipy.stats import rankdata  # takes a second to load
 
@@ -86,12 +85,12 @@ def text_drift(scores: npt.ArrayLike, later: Sequence[bool]) -> TextChange:
     m, n = int(y.sum()), int((~y).sum())
     ranks = rankdata(s)
     inside, outside = rankdata(s[y]), rankdata(s[~y])
-    # Each row's share of rows of the other set that it stands on the right side of.
+    # For each row, the share of the other set's rows that it is ranked correctly against.
     above = (ranks[y] - inside) / n
     below = 1 - (ranks[~y] - outside) / m
     auc = float(above.mean())
     half = float(ndtri(0.975)) * sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n)
-    # Where every row is told apart there is no spread to see, and the interval must stay open.
+    # Where the scores separate all rows, their variance is 0 and the interval must stay open.
     low, high = (auc - half, auc + half) if half else wilson(auc * min(m, n), min(m, n))
     _, ties = np.unique(s, return_counts=True)
     total = m + n

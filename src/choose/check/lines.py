@@ -1,226 +1,313 @@
-"""What the audit found, one line for each thing that was looked at."""
+"""Describe each topic of the audit in one line: size, labels, duplicates, languages and so on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Sequence
 
 from choose.check.facts import Facts
-from choose.check.sentences import agreement, languages, made, personal, size, time, tokens
 from choose.data.duplicates import count_conflicts
+from choose.data.languages import SAMPLE
+from choose.data.personal_data import KINDS
 from choose.data.profile import left_out_rows, sorted_input
 from choose.data.readers.delimited import listed, short
-from choose.formatting import of_100, per_cent, plural
-from choose.schema.check import Line, Repeats, Status
+from choose.formatting import number, per_cent, plural, points, rounded
+from choose.schema.check import Drift, Languages, Line, Repeats, Status, TokenCounts
+from choose.schema.diagnosis import Audit
+from choose.schema.plan import Reach
 
-# Above this share of the rows, a repeat is worth a person's look.
-MANY = 0.02
-
-
-UNEVEN = 0.6
-
-
-# Above this share of rows that are doubted strongly, or lie between two labels.
+# A line has the status "look" above these shares of the rows: repeated, too long, of the most
+# common label, strongly doubted, or between two labels (of the rows of these two).
+REPEATED = 0.02
+LONG = 0.02
+MAJORITY = 0.6
 DOUBTED = 0.01
+CONFUSED = 0.03
 
+# Below this share of texts on which two annotators agree, and above this many tokens per word
+# relative to plain English.
+AGREEMENT = 0.9
+TOKEN_RATIO = 1.5
 
-BETWEEN = 0.03
+# A change over time has the status "look" if it is significant at this level and if the label mix
+# shifted by this share more than by chance, or if this AUC separates early from late texts.
+LEVEL = 0.01
+LABEL_SHIFT = 0.05
+TEXT_AUC = 0.6
 
+# Languages of fewer rows are summed up: a few short texts are identified wrongly.
+NAMED = 0.005
 
+# Characters of a label.
 LABEL = 28
 
 
-def lines_of(looked: Facts) -> tuple[Line, ...]:
-    """Return the lines, what is most often wrong first."""
-    return tuple(line for tell in _TELLERS for line in tell(looked))
-
-
-def _size(looked: Facts) -> Iterator[Line]:
-    yield size(looked.reach, len(looked.dataset.asked), looked.dataset.division)
-
-
-def _wrong_labels(looked: Facts) -> Iterator[Line]:
-    found = looked.audit
-    if found is None or found.accuracy is None:
-        yield made("Wrong labels", "unknown", "Nothing could be held against the labels.")
-        return
-    status: Status = "look" if found.suspected > DOUBTED * found.rows else "good"
-    against = (
-        f"a text baseline ({of_100(found.accuracy.value)} right) contradicts "
-        f"{plural(found.contradicted, 'label')} and doubts {found.suspected:,} of them strongly"
+def lines_of(facts: Facts) -> tuple[Line, ...]:
+    """Return one line a topic, the most frequent problems first."""
+    lines = (
+        _size(facts.reach, len(facts.dataset.asked), facts.dataset.division),
+        _wrong_labels(facts.audit),
+        _overlap(facts),
+        _conflicts(facts),
+        _test_file(facts),
+        _duplicates(facts),
+        _balance(facts),
+        _annotators(facts.audit, any(e.annotator for e in facts.all)),
+        _time(facts.drift, sum(e.timestamp is not None for e in facts.all), len(facts.all)),
+        _languages(facts.languages, len(facts.all)),
+        _tokens(facts.tokens),
+        _lengths(facts),
+        _personal_data(facts.personal),
+        _rows(facts),
     )
-    if found.noise is None:
-        yield made("Wrong labels", status, f"How many is not known: {against}.")
-        return
-    band = f"{per_cent(found.noise.low)} to {per_cent(found.noise.high)} of 100 may be wrong"
-    yield made("Wrong labels", status, f"{band}; {against}.")
+    return tuple(line for line in lines if line is not None)
 
 
-def _overlap(looked: Facts) -> Iterator[Line]:
-    found = looked.audit
-    # Of two labels, any doubted row lies between the two.
-    if found is None or found.accuracy is None or len(looked.balance.counts) < 3:
-        return
-    if not found.overlaps:
-        yield made("Overlap", "good", "No two labels are taken for each other more than once.")
-        return
-    told = "; ".join(
+def _line(topic: str, status: Status, says: str) -> Line:
+    return Line(topic=topic, status=status, says=says)
+
+
+def _look(condition: bool) -> Status:
+    return "look" if condition else "good"
+
+
+def _size(reach: Reach, test_rows: int, division: str) -> Line:
+    how = "cross-validation" if division == "cross-fit" else "held out"
+    if reach.independent < 0.98 * test_rows:
+        how += f"; worth {reach.independent:,.0f} independent rows"
+    detects = (
+        f"can detect differences of {points(reach.usual)} or more"
+        if reach.usual
+        else "are too few to compare candidates"
+    )
+    return _line(
+        "Size",
+        _look(reach.usual is None or reach.usual > reach.margin),
+        f"{plural(test_rows, 'test row')} ({how}) {detects}. Your margin of "
+        f"{points(reach.margin)} takes about {rounded(reach.margin_rows):,}.",
+    )
+
+
+def _wrong_labels(audit: Audit | None) -> Line:
+    if audit is None or audit.accuracy is None:
+        return _line("Wrong labels", "unknown", "Not measured: no row could be cross-validated.")
+    status = _look(audit.suspected > DOUBTED * audit.rows)
+    baseline = (
+        f"text baseline ({per_cent(audit.accuracy.value)} % accurate in cross-validation) "
+        f"disagrees with {plural(audit.contradicted, 'label')}, strongly with {audit.suspected:,}."
+    )
+    if audit.noise is None:
+        return _line("Wrong labels", status, f"How many is unknown. A {baseline}")
+    low, high = per_cent(audit.noise.low), per_cent(audit.noise.high)
+    says = f"Between {low} % and {high} % of labels may be wrong. A {baseline}"
+    return _line("Wrong labels", status, says)
+
+
+def _overlap(facts: Facts) -> Line | None:
+    audit = facts.audit
+    # With two labels, every doubted row lies between the two.
+    if audit is None or audit.accuracy is None or len(facts.balance.counts) < 3:
+        return None
+    if not audit.overlaps:
+        return _line("Overlap", "good", "No two labels are confused more than once.")
+    pairs = "; ".join(
         f"{short(o.a, LABEL)} and {short(o.b, LABEL)} ({o.doubted:,} of {o.rows:,} rows)"
-        for o in found.overlaps[:3]
+        for o in audit.overlaps[:3]
     )
-    first = found.overlaps[0]
-    status: Status = "look" if first.doubted > BETWEEN * first.rows else "good"
-    yield made("Overlap", status, f"Most often taken for each other: {told}.")
+    first = audit.overlaps[0]
+    status = _look(first.doubted > CONFUSED * first.rows)
+    return _line("Overlap", status, f"Labels most often confused: {pairs}.")
 
 
-def _conflicts(looked: Facts) -> Iterator[Line]:
-    found = count_conflicts(looked.torn)
-    if not found.texts:
-        yield made("Conflicts", "good", "No text has two labels.")
-        return
-    yield made(
+def _conflicts(facts: Facts) -> Line:
+    conflicts = count_conflicts(facts.conflicts)
+    if not conflicts.texts:
+        return _line("Conflicts", "good", "No text has two different labels.")
+    return _line(
         "Conflicts",
         "look",
-        f"{plural(found.texts, 'text')} with more than one label, in {plural(found.rows, 'row')}: "
-        f"at least {plural(found.lost, 'row')} cannot be answered right by any means.",
+        f"{plural(conflicts.texts, 'text')} with more than one label, in "
+        f"{plural(conflicts.rows, 'row')}: whatever the answers, at least {conflicts.lost:,} of "
+        "these rows count as errors.",
     )
 
 
-def _across(looked: Facts) -> Iterator[Line]:
-    if looked.test is None:
-        return
-    _, found = looked.repeats
-    assert found is not None
-    groups = {e.group for e in looked.pool} - {None}
-    grouped = sum(e.group in groups for e in looked.test)
-    same = f" {plural(grouped, 'test row')} share a group with one." if grouped else ""
-    if not found.all:
-        status: Status = "look" if grouped else "good"
-        yield made("Test file", status, f"No test row repeats a row to learn from.{same}")
-        return
-    yield made(
-        "Test file",
-        "look" if found.all + grouped > MANY * len(looked.test) else "good",
-        f"{found.all:,} of {plural(len(looked.test), 'test row')} repeat a row to learn from "
-        f"({_likeness(found)}). choose leaves those rows of the pool out; other figures on this "
-        f"file flatter.{same}",
-    )
-
-
-def _within(looked: Facts) -> Iterator[Line]:
-    found, _ = looked.repeats
-    if not found.all:
-        yield made("Duplicates", "good", "No text repeats another one.")
-        return
-    chain = ""
-    data = looked.dataset
-    # What the division keeps together at most; pool rows that a test file shadows are left out.
-    most = len(data.examples) // (len(data.folds) if data.division == "cross-fit" else 2)
-    if many := looked.test is None and found.chain > most:
-        chain = (
-            f" {plural(found.chain, 'row')} hang together (a template?), too many to keep on one "
-            "side: figures flatter."
+def _test_file(facts: Facts) -> Line | None:
+    if facts.test is None:
+        return None
+    _, repeats = facts.duplicate_counts
+    assert repeats is not None
+    groups = {e.group for e in facts.pool} - {None}
+    grouped = sum(e.group in groups for e in facts.test)
+    shared = f" Test rows in the same group as a training row: {grouped:,}." if grouped else ""
+    if not repeats.all:
+        return _line(
+            "Test file", _look(grouped > 0), f"No test row repeats a training row.{shared}"
         )
-    yield made(
-        "Duplicates",
-        "look" if many or found.exact + found.normalised > MANY * len(looked.all) else "good",
-        f"{plural(found.all, 'row')} repeat another one ({_likeness(found)}); repeats stay on one "
-        f"side of the division.{chain}",
+    return _line(
+        "Test file",
+        _look(repeats.all + grouped > REPEATED * len(facts.test)),
+        f"{repeats.all:,} of {plural(len(facts.test), 'test row')} repeat training rows "
+        f"({_likeness(repeats)}). choose excludes these training rows; accuracies measured on "
+        f"this file elsewhere are optimistic.{shared}",
     )
 
 
-def _likeness(found: Repeats) -> str:
+def _duplicates(facts: Facts) -> Line:
+    repeats, _ = facts.duplicate_counts
+    if not repeats.all:
+        return _line("Duplicates", "good", "No text repeats another.")
+    data = facts.dataset
+    # The largest cluster that a split keeps together; see `data.splits`.
+    largest = len(data.examples) // (len(data.folds) if data.division == "cross-fit" else 2)
+    too_large = facts.test is None and repeats.chain > largest
+    chain = (
+        f" {plural(repeats.chain, 'row')} form one chain of near-duplicates (a template?), too "
+        "many to keep together: accuracies are optimistic."
+        if too_large
+        else ""
+    )
+    return _line(
+        "Duplicates",
+        _look(too_large or repeats.exact + repeats.normalised > REPEATED * len(facts.all)),
+        f"Rows that repeat another row: {repeats.all:,} ({_likeness(repeats)}). Repeated rows are "
+        f"never split between training and test.{chain}",
+    )
+
+
+def _likeness(repeats: Repeats) -> str:
     kinds = (
-        (found.exact, "to the letter"),
-        (found.normalised, "but for case and punctuation"),
-        (found.near, "nearly"),
+        (repeats.exact, "exactly"),
+        (repeats.normalised, "except for case and punctuation"),
+        (repeats.near, "nearly"),
     )
     return ", ".join(f"{count:,} {how}" for count, how in kinds if count)
 
 
-def _balance(looked: Facts) -> Iterator[Line]:
-    found = looked.balance
-    first, last = found.counts[0], found.counts[-1]
-    told = (
-        f"{plural(len(found.counts), 'label')}, from "
-        f"{plural(first.rows, 'row')} ({short(first.label, LABEL)}) to {last.rows:,} "
-        f"({short(last.label, LABEL)})."
+def _balance(facts: Facts) -> Line:
+    balance = facts.balance
+    first, last = balance.counts[0], balance.counts[-1]
+    says = (
+        f"{plural(len(balance.counts), 'label')}, from {plural(first.rows, 'row')} "
+        f"({short(first.label, LABEL)}) to {last.rows:,} ({short(last.label, LABEL)})."
     )
-    status: Status = "look" if found.few or found.majority >= UNEVEN else "good"
-    if found.few:
-        told += f" Fewer than 5 rows: {listed(found.few, 5)}."
-    if found.majority >= UNEVEN:
-        told += (
-            f" Always answering {short(first.label, LABEL)} gets {of_100(found.majority)} right."
+    if balance.few:
+        says += f" Fewer than 5 rows: {listed(balance.few, 5)}."
+    if balance.majority >= MAJORITY:
+        says += (
+            f" Always predicting {short(first.label, LABEL)} is right for "
+            f"{per_cent(balance.majority)} % of rows."
         )
-    yield made("Balance", status, told)
+    return _line("Balance", _look(bool(balance.few) or balance.majority >= MAJORITY), says)
 
 
-def _lengths(looked: Facts) -> Iterator[Line]:
-    found = looked.lengths
-    unit = "word"
-    told = (
-        f"{plural(round(found.words), unit)} at the median, {found.words_95:,.0f} at the 95th of "
-        f"100, {found.longest:,} at most."
+def _annotators(audit: Audit | None, named: bool) -> Line:
+    if audit is None or audit.agreement is None:
+        why = (
+            "no text was labelled by two annotators"
+            if named
+            else "the data do not name the annotators (--annotator-column)"
+        )
+        return _line("Annotators", "unknown", f"Agreement not measured: {why}.")
+    agreement = audit.agreement
+    share = agreement.pairwise
+    alpha = f"; Krippendorff's alpha {agreement.alpha.value:.2f}" if agreement.alpha else ""
+    return _line(
+        "Annotators",
+        _look(share.value < AGREEMENT),
+        f"Two of {agreement.annotators:,} annotators give the same label to "
+        f"{per_cent(share.value)} % of texts (95 % interval {per_cent(share.low or 0)} to "
+        f"{per_cent(share.high or 1)}; {plural(agreement.questions, 'text')}{alpha}).",
     )
-    if looked.languages.unspaced:
-        told = f"{found.characters:,.0f} characters at the median (words are not spaced)."
-    if found.long:
-        told += f" {plural(found.long, 'text')} over 256 words: models cut them."
-    if found.short:
-        told += f" {plural(found.short, 'text')} of a single word."
-    yield made("Lengths", "look" if found.long > MANY * len(looked.all) else "good", told)
 
 
-def _agreement(looked: Facts) -> Iterator[Line]:
-    yield agreement(looked.audit, any(e.annotator for e in looked.all))
+def _time(drift: Drift | None, dated: int, rows: int) -> Line:
+    if drift is None:
+        why = (
+            f"{dated:,} of {plural(rows, 'row')} have a date, or too few dates differ"
+            if dated
+            else "the rows have no dates (--time-column)"
+        )
+        return _line("Time", "unknown", f"Change over time not measured: {why}.")
+    labels, texts = drift.labels, drift.texts
+    shifted = labels.p < LEVEL and labels.distance - labels.expected >= LABEL_SHIFT
+    separated = texts is not None and texts.p < LEVEL and texts.auc.value >= TEXT_AUC
+    says = (
+        f"First third (from {drift.early_from}) against last third (to {drift.late_to}): the "
+        f"label mix shifted by {points(labels.distance)} ({per_cent(labels.expected)} by chance)"
+    )
+    if texts is not None:
+        says += f"; a classifier separates their texts with AUC {texts.auc.value:.2f} (chance: 0.5)"
+    says += "."
+    if drift.appeared:
+        says += f" Labels only in the last third: {listed(drift.appeared, 5)}."
+    if drift.vanished:
+        says += f" Labels only in the first third: {listed(drift.vanished, 5)}."
+    changed = shifted or separated or bool(drift.appeared or drift.vanished)
+    return _line("Time", _look(changed), says)
 
 
-def _languages(looked: Facts) -> Iterator[Line]:
-    yield languages(looked.languages, len(looked.all))
+def _languages(languages: Languages, rows: int) -> Line:
+    named = [x for x in languages.found if x.rows >= max(NAMED * rows, 2)]
+    others = sum(x.rows for x in languages.found) - sum(x.rows for x in named)
+    parts = [(x.name, x.rows) for x in named]
+    parts += [("other languages", others), ("too short to tell", languages.unknown)]
+    shares = ", ".join(f"{name} {per_cent(n / rows)} %" for name, n in parts if n)
+    sample = f" Estimated from a sample of {plural(SAMPLE, 'text')}." if rows > SAMPLE else ""
+    return _line("Languages", _look(len(named) > 1), f"Texts: {shares}.{sample}")
 
 
-def _tokens(looked: Facts) -> Iterator[Line]:
-    yield tokens(looked.tokens)
+def _tokens(tokens: TokenCounts | None) -> Line:
+    if tokens is None:
+        why = "no tokenizer is installed (run choose models fetch)"
+        return _line("Tokens", "unknown", f"Tokens per word not measured: {why}.")
+    says = (
+        f"{number(tokens.per_word, 2)} tokens per word (plain English: {number(tokens.plain, 2)}; "
+        f"{tokens.model}). Median {tokens.median:,.0f} tokens per text, longest "
+        f"{tokens.longest:,}."
+    )
+    if tokens.broken:
+        words = ", ".join(f"{word.word} ({word.tokens})" for word in tokens.broken[:5])
+        says += f" Frequent words of four tokens or more: {words}."
+    return _line("Tokens", _look(tokens.per_word >= TOKEN_RATIO * tokens.plain), says)
 
 
-def _time(looked: Facts) -> Iterator[Line]:
-    yield time(looked.drift, sum(e.timestamp is not None for e in looked.all), len(looked.all))
+def _lengths(facts: Facts) -> Line:
+    lengths = facts.lengths
+    if facts.languages.unspaced:
+        says = f"Median {plural(round(lengths.characters), 'character')} (no spaces between words)."
+    else:
+        says = (
+            f"Median {plural(round(lengths.words), 'word')}, 95th percentile "
+            f"{lengths.words_95:,.0f}, longest {lengths.longest:,}."
+        )
+    if lengths.long:
+        says += f" Texts of over 256 words, which models truncate: {lengths.long:,}."
+    if lengths.short:
+        says += f" Texts of a single word: {lengths.short:,}."
+    return _line("Lengths", _look(lengths.long > LONG * len(facts.all)), says)
 
 
-def _personal(looked: Facts) -> Iterator[Line]:
-    yield personal(looked.personal)
+def _personal_data(hints: Sequence[tuple[str, str]]) -> Line:
+    counts = Counter(kind for _, kind in hints)
+    if not counts:
+        *most, last = KINDS
+        return _line("Personal data", "good", f"No sign of any {', '.join(most)} or {last}.")
+    kinds = ", ".join(f"{kind} in {plural(counts[kind], 'row')}" for kind in KINDS if counts[kind])
+    return _line("Personal data", "look", f"Possible {kinds}.")
 
 
-def _rows(looked: Facts) -> Iterator[Line]:
-    both = looked.rows.test is not None
-    told = left_out_rows(looked.rows.pool, "the pool" if both else "the file")
-    told += left_out_rows(looked.rows.test or (), "the test file")
-    if looked.test is not None:
-        known = {e.target for e in looked.pool}
-        foreign = sorted({e.target for e in looked.test} - known)
-        if foreign:
-            told.append(f"Labels of the test file without a row to learn from: {listed(foreign)}.")
-    order = sorted_input(looked.pool)
-    hint = looked.rows.hint
-    if hint and not any(e.group for e in looked.all):
-        told.append(f"Rows with the same {hint!r} may belong together: --group-column {hint!r}.")
-    if told or order:
-        yield made("Rows", "look" if told else "good", " ".join([*told, *order]))
-
-
-_TELLERS: tuple[Callable[[Facts], Iterator[Line]], ...] = (
-    _size,
-    _wrong_labels,
-    _overlap,
-    _conflicts,
-    _across,
-    _within,
-    _balance,
-    _agreement,
-    _time,
-    _languages,
-    _tokens,
-    _lengths,
-    _personal,
-    _rows,
-)
+def _rows(facts: Facts) -> Line | None:
+    read = facts.rows
+    problems = left_out_rows(read.pool, "the file" if read.test is None else "the pool")
+    problems += left_out_rows(read.test or (), "the test file")
+    if facts.test is not None:
+        unseen = {e.target for e in facts.test} - {e.target for e in facts.pool}
+        if unseen:
+            problems.append(f"Test labels that no training row has: {listed(sorted(unseen))}.")
+    if read.hint and not any(e.group for e in facts.all):
+        problems.append(
+            f"Rows with the same {read.hint!r} may belong together: --group-column {read.hint!r}."
+        )
+    says = " ".join([*problems, *sorted_input(facts.pool)])
+    return _line("Rows", _look(bool(problems)), says) if says else None
