@@ -165,6 +165,7 @@ def test_version(choose) -> None:  # type: ignore[no-untyped-def]
     assert choose("--version").out.startswith("choose ")
 
 
+@pytest.mark.slow
 def test_help_starts_quickly() -> None:
     times = []
     for _ in range(3):

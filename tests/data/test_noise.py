@@ -25,7 +25,7 @@ def flips(before: list[Example], after: list[Example]) -> dict[str, str]:
     }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(KINDS),
     st.floats(0, 0.95),

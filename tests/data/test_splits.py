@@ -69,7 +69,7 @@ GROUPS = st.none() | st.integers(0, 12).map(str)
 ROWS = st.lists(st.tuples(TEXTS, st.sampled_from("ab"), GROUPS), min_size=12, max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, st.integers(2, 5))
 def test_groups_and_repeated_texts_never_straddle(
     drawn: list[tuple[str, str, str | None]], folds: int
@@ -341,7 +341,7 @@ def test_smaller_pools_are_prefixes_and_draws_differ(toy: Dataset) -> None:
 # --- near-duplicates
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.lists(st.sampled_from(WORDS), min_size=1, max_size=8).map(" ".join),
@@ -362,6 +362,7 @@ def test_the_prefix_filter_finds_exactly_what_brute_force_finds(texts: list[str]
         )
 
 
+@pytest.mark.slow
 def test_ten_thousand_rows_are_compared_quickly() -> None:
     random = np.random.default_rng(0)
     vocabulary = np.array([f"word{i}" for i in range(3_000)])

@@ -230,6 +230,7 @@ def test_the_pair_that_is_confused_is_named_first():
     assert all(first.doubted >= other.doubted for other in others)
 
 
+@pytest.mark.slow
 def test_ten_thousand_rows_in_77_labels_take_seconds():
     rng = np.random.default_rng(0)
     given = rng.integers(0, 77, 10_000)

@@ -4,7 +4,7 @@ import pickle
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -88,11 +88,10 @@ def test_unusable_answers_stay_unusable(tmp_path: Path) -> None:
 def test_what_exists_is_not_run_again(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", "slow"))
     run_jobs(jobs, Pools(data), store, Limits(), Seen())
-    again, start = Seen(), process_time()
+    again = Seen()
     outcome = run_jobs(jobs, Pools(data), store, Limits(), again)
     assert not again.ran()
     assert not outcome.left_out
-    assert process_time() - start < 0.5
 
 
 def test_a_view_that_is_missing_is_asked(tmp_path: Path) -> None:
@@ -106,9 +105,8 @@ def test_a_view_that_is_missing_is_asked(tmp_path: Path) -> None:
 
 def test_a_budget_leaves_repetitions_out_but_no_candidate(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", "slow", seeds=3))
-    seen, start = Seen(), perf_counter()
+    seen = Seen()
     outcome = run_jobs(jobs, Pools(data), store, Limits(1.0), seen)
-    assert perf_counter() - start < 2.0
     assert {"majority", "tfidf", "slow"} <= set(seen.ran())
     assert any(s.startswith("slow: ") and "budget" in s for s in left_out_sentences(outcome))
 

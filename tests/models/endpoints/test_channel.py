@@ -420,13 +420,11 @@ def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
     async def handle(request: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
-            await asyncio.sleep(5)
+            await asyncio.Event().wait()
         return as_response(RIGHT, request)
 
     with line(RIGHT, concurrency=1, timeout=0.2) as session:
         session.resources.transport.handler = handle
-        start = time.monotonic()
         assert set(fitted().predict(questions(1)).status) == {"ok"}
-        assert time.monotonic() - start < 4
         assert session.ledger.maybe_billed == 0  # it has no prices
     assert len(calls) == 3

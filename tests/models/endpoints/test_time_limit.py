@@ -1,8 +1,9 @@
-"""An endpoint heeds the time: nothing is asked once it is over, and what was paid for comes in."""
+"""Time limits of requests to an endpoint: no request starts late, paid answers are received."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -21,20 +22,19 @@ from support.chat_server import Http, by_words, error, serving
 from support.endpoint_sessions import RIGHT, as_response, fitted, line, right, rows
 from support.studies import compare, write_csv
 
-# What a busy machine may take for what takes no time.
-SLACK = 2.0
-
 
 class Slow:
-    """Answers rightly after so many seconds; the first request, which tries it out, at once."""
+    """Replies after some seconds, or when `gate` is set; to the first request at once."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.asked = seconds, 0
+    def __init__(self, seconds: float, gate: threading.Event | None = None) -> None:
+        self.seconds, self.gate, self.asked = seconds, gate, 0
 
     async def __call__(self, request: Any) -> Any:
         self.asked += 1
         if self.asked > 1:
             await asyncio.sleep(self.seconds)
+            while self.gate is not None and not self.gate.is_set():
+                await asyncio.sleep(0.001)
         return as_response(RIGHT, request)
 
 
@@ -45,12 +45,10 @@ def tried() -> Strategy:
     return strategy
 
 
-def timed(work: Callable[[], object], seconds: float) -> float:
-    """Do work that its time ends, and return how long it took."""
-    start = time.monotonic()
+def stopped(work: Callable[[], object], seconds: float) -> None:
+    """Check that a time limit of so many seconds ends the work."""
     with pytest.raises(TimeLimitReached), time_limit(seconds):
         work()
-    return time.monotonic() - start
 
 
 def test_no_request_starts_after_the_time_and_those_on_their_way_come_in() -> None:
@@ -58,7 +56,7 @@ def test_no_request_starts_after_the_time_and_those_on_their_way_come_in() -> No
     with line(RIGHT, concurrency=4) as session:
         session.resources.transport.handler = slow
         strategy = tried()
-        assert timed(lambda: strategy.predict(rows(100)), 0.5) < 0.5 + 0.2 + SLACK
+        stopped(lambda: strategy.predict(rows(100)), 0.5)
         asked = slow.asked
         assert 1 < asked < 40
         assert session.ledger.requests == asked
@@ -84,19 +82,22 @@ def test_what_takes_longer_is_waited_for_no_longer_and_is_kept_when_it_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sessions, "DRAIN", 0.1)
-    slow = Slow(1.0)
+    slow = Slow(0.0, gate=threading.Event())
     with line(RIGHT, concurrency=2) as session:
         session.resources.transport.handler = slow
         strategy = tried()
-        assert timed(lambda: strategy.predict(rows(30)), 0.1) < 0.9
+        stopped(lambda: strategy.predict(rows(30)), 0.1)
+        assert session.ledger.in_flight > 0, "it did not wait for the replies"
         monkeypatch.setattr(sessions, "DRAIN", 10.0)
-        time.sleep(1.2)
+        slow.gate.set()
+        while session.ledger.in_flight:
+            time.sleep(0.001)
         assert slow.asked == session.ledger.requests == 3
-        slow.seconds = 0.0
         assert right(strategy.predict(rows(30)), 30)
         assert slow.asked == 31
 
 
+@pytest.mark.slow  # it is about time, so nothing else should run
 @pytest.mark.parametrize(
     ("settings", "retry_policy", "failure"),
     [
@@ -117,8 +118,9 @@ def test_every_pause_is_cut_short(
         return RIGHT(body) if len(calls) == 1 or failure is None else failure
 
     with line(respond, retry_policy=retry_policy, **settings) as session:
-        strategy = tried()
-        assert timed(lambda: strategy.predict(rows(20)), 0.5) < 0.5 + SLACK
+        strategy, start = tried(), time.monotonic()
+        stopped(lambda: strategy.predict(rows(20)), 0.5)
+        assert time.monotonic() - start < 2.5
         assert session.ledger.reserved == session.ledger.in_flight == 0
         assert not session.channel("big").in_flight
 
@@ -126,13 +128,13 @@ def test_every_pause_is_cut_short(
 def test_without_time_nothing_is_asked_and_what_is_on_disk_is_answered() -> None:
     asked: list[dict[str, Any]] = []
     with line(RIGHT, asked=asked) as session:
-        assert timed(lambda: fitted().predict(rows(3)), 0.0) < SLACK
+        stopped(lambda: fitted().predict(rows(3)), 0.0)
         assert not asked
         fitted().predict(rows(3))
         with time_limit(0.0):
             assert right(fitted().predict(rows(3)), 3)
         assert len(asked) == session.ledger.requests == 4
-        assert timed(lambda: fitted().predict(rows(4)), 0.0) < SLACK
+        stopped(lambda: fitted().predict(rows(4)), 0.0)
         assert len(asked) == 4
 
 
@@ -150,7 +152,7 @@ def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(
         tried()
         with monkeypatch.context() as patch:
             patch.setattr("choose.models.endpoints.session.asyncio.run_coroutine_threadsafe", done)
-            assert timed(lambda: fitted().predict(rows(3)), 0.0) < SLACK
+            stopped(lambda: fitted().predict(rows(3)), 0.0)
         assert session.ledger.requests == 1
 
 
@@ -159,10 +161,8 @@ def test_an_outer_stop_holds() -> None:
         session.resources.transport.handler = Slow(0.2)
         with time_limit(60):
             assert right(fitted().predict(rows(8)), 8)
-        start = time.monotonic()
         with pytest.raises(TimeLimitReached), time_limit(0.3), time_limit(60):
             tried().predict(rows(200))
-        assert time.monotonic() - start < 0.5 + SLACK
 
 
 def test_what_is_wrong_is_said_even_where_the_time_is_over() -> None:
