@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from choose.errors import ChooseError, StoreError, StudyError
 from choose.export.card import licence_of
 from choose.export.folder import whole_folder
 from choose.models.saving import usage
+from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.store.store import Store
 from choose.strategy import build
@@ -163,6 +165,13 @@ def test_every_kind_of_base_is_found_in_the_card_s_code() -> None:
         code = usage(base, "x/model")
         compile(code, "card", "exec")
         assert says in code
+
+
+def test_the_card_s_code_imports_a_function_that_locates_the_base() -> None:
+    (line,) = [x for x in usage(DEFAULT_LM, "x/model").splitlines() if x.startswith("from choose")]
+    names: dict[str, Any] = {}
+    exec(line, names)
+    assert names["resolve"] is resolve
 
 
 def test_licences_of_the_defaults_and_of_folders(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def usage(base: str, folder: str) -> str:
     code = f"BASE = {base!r}"
     if parse_wheel(base) is not None:
         code = (
-            "from choose.models.weights import resolve  # only to find the base; a copy will do\n"
+            "from choose.models.weights.resolve import resolve  # only to locate the base\n"
             f"\nBASE = resolve({base!r})"
         )
     elif "@" in base:
