@@ -1,4 +1,4 @@
-"""The contract every strategy must pass, for first and third parties alike.
+"""Checks that every strategy must pass, built-in or third-party.
 
 In your tests::
 
@@ -9,7 +9,7 @@ In your tests::
     def test_contract(check):
         check(lambda seed: MyStrategy(seed=seed))
 
-Each check raises AssertionError with what was expected. Models should be small: a check fits a
+Each check raises AssertionError if the strategy breaks a rule. Use small models: a check fits a
 few times on about thirty short rows.
 """
 
@@ -76,28 +76,26 @@ HOSTILE = (
 )
 
 
-# Scores of one item asked alone and asked in a batch may differ by rounding, no more.
+# Largest difference of probabilities between an item predicted alone and in a batch: rounding.
 TOLERANCE = 2e-3
 
 
-# Endings of formats that run code when they are read.
+# Suffixes of formats that can run code when loaded.
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin")
 
 
 def pool(seed: int = 0, rows: int = 24) -> list[Example]:
-    """Return short labelled rows that anything can learn."""
-    chooser = random.Random(f"conformance-{seed}")
+    """Return short labelled rows that are easy to learn."""
+    rng = random.Random(f"conformance-{seed}")
     targets = [TASK.labels[i % 3] for i in range(rows)]
     return [
-        Example(
-            id=f"p{i}", target=target, text=f"{' '.join(chooser.sample(_WORDS[target], 3))} {i}"
-        )
+        Example(id=f"p{i}", target=target, text=f"{' '.join(rng.sample(_WORDS[target], 3))} {i}")
         for i, target in enumerate(targets)
     ]
 
 
 def questions(rows: int = 15) -> list[Item]:
-    """Return items that no pool holds."""
+    """Return test rows that are not in the training pool."""
     return [replace(e, id=f"q{i}").item() for i, e in enumerate(pool(seed=1, rows=rows))]
 
 
@@ -113,7 +111,7 @@ def init_only_stores(make: Factory) -> None:
 
 
 def declares_itself(make: Factory) -> None:
-    """Class attributes say what the strategy is, and variants only name hyperparameters."""
+    """Class attributes are set and valid, and variants override existing hyperparameters."""
     cls = type(make(0))
     assert cls.family in FAMILIES
     assert isinstance(cls.revision, int)
@@ -124,7 +122,7 @@ def declares_itself(make: Factory) -> None:
 
 
 def one_answer_an_item(make: Factory) -> None:
-    """Every item gets one answer, a label or None with a reason, in the order asked."""
+    """Every item gets one answer, in order: a label, or None with a status."""
     answers = _fitted(make).predict(questions())
     assert len(answers) == len(answers.status) == len(questions())
     for output, status in zip(answers.outputs, answers.status, strict=True):
@@ -133,19 +131,21 @@ def one_answer_an_item(make: Factory) -> None:
 
 
 def same_seed_same_answers(make: Factory) -> None:
-    """Two fits with one seed and one pool answer alike."""
-    _alike(_fitted(make).predict(questions()), _fitted(make).predict(questions()))
+    """Two fits with the same seed and training pool give the same answers."""
+    _assert_same_answers(_fitted(make).predict(questions()), _fitted(make).predict(questions()))
 
 
 def unseeded_means_unseeded(make: Factory) -> None:
-    """A strategy that says the seed changes nothing is right about it."""
+    """If `seeded` is False, the seed does not change any answer."""
     if type(make(0)).seeded:
         return
-    _alike(_fitted(make, seed=0).predict(questions()), _fitted(make, seed=1).predict(questions()))
+    _assert_same_answers(
+        _fitted(make, seed=0).predict(questions()), _fitted(make, seed=1).predict(questions())
+    )
 
 
 def order_and_batch_do_not_matter(make: Factory) -> None:
-    """One by one, batched and shuffled give the same answer to each item."""
+    """An item gets the same answer alone, in a batch and in a shuffled batch."""
     strategy, items = _fitted(make), questions()
     together = strategy.predict(items)
     alone = [strategy.predict([item]) for item in items]
@@ -158,43 +158,43 @@ def order_and_batch_do_not_matter(make: Factory) -> None:
 
 
 def survives_an_absent_class(make: Factory) -> None:
-    """A label that the pool lacks breaks nothing."""
+    """A label without training rows raises no error."""
     strategy = make(0)
     strategy.fit(TASK, [e for e in pool() if e.target != "weather"])
     assert len(strategy.predict(questions())) == len(questions())
 
 
 def survives_one_class(make: Factory) -> None:
-    """A pool of one label breaks nothing."""
+    """Training rows of a single label raise no error."""
     strategy = make(0)
     strategy.fit(TASK, [e for e in pool() if e.target == "fruit"])
     assert len(strategy.predict(questions())) == len(questions())
 
 
 def answers_nothing_with_nothing(make: Factory) -> None:
-    """An empty list in gives an empty list out."""
+    """No items give no answers."""
     assert len(_fitted(make).predict([])) == 0
 
 
 def keeps_nothing_between_fits(make: Factory) -> None:
-    """A second fit gives what a fresh strategy would have given."""
+    """A second fit gives the same answers as a new strategy."""
     used = make(0)
     other = Task(labels=("a", "b"), names=("a", "b"))
     used.fit(other, [Example(id=f"o{i}", text=f"word {i}", target="ab"[i % 2]) for i in range(12)])
     used.predict(questions(3))
     used.fit(TASK, pool())
-    _alike(used.predict(questions()), _fitted(make).predict(questions()))
+    _assert_same_answers(used.predict(questions()), _fitted(make).predict(questions()))
 
 
 def leaves_the_pool_alone(make: Factory) -> None:
-    """Fitting changes neither the examples nor their order."""
+    """Fitting does not modify the list of examples."""
     rows = pool()
     make(0).fit(TASK, rows)
     assert rows == pool()
 
 
 def leaves_global_randomness_alone(make: Factory) -> None:
-    """Fitting draws from generators of its own, so that nothing run beside it changes."""
+    """Fitting does not change the state of the global random generators."""
     random.seed(5)
     np.random.seed(5)
     expected = (random.random(), np.random.random())
@@ -205,7 +205,7 @@ def leaves_global_randomness_alone(make: Factory) -> None:
 
 
 def survives_hostile_text(make: Factory) -> None:
-    """Control characters, markup, chat tokens and very long texts are learnt from and answered."""
+    """Control characters, markup, chat tokens and very long texts raise no error."""
     rows = [
         Example(id=f"h{i}", text=text, target=TASK.labels[i % 3]) for i, text in enumerate(HOSTILE)
     ]
@@ -217,7 +217,7 @@ def survives_hostile_text(make: Factory) -> None:
 
 
 def saved_and_loaded_answers_alike(make: Factory) -> None:
-    """Where it can be saved, what is read back answers as before, and no file can run code."""
+    """A saved strategy gives the same answers when loaded, and no file can run code."""
     rows = [
         Example(id=f"h{i}", text=text, target=TASK.labels[i % 3]) for i, text in enumerate(HOSTILE)
     ]
@@ -227,11 +227,11 @@ def saved_and_loaded_answers_alike(make: Factory) -> None:
             return
         strategy.fit(TASK, examples)
         with TemporaryDirectory() as folder:
-            strategy.save(Path(folder) / "kept")
-            running = [f.name for f in Path(folder).rglob("*") if f.suffix in PICKLES]
-            assert not running, f"pickled files can run code: {', '.join(running)}"
-            again.load(Path(folder) / "kept")
-            _alike(strategy.predict(questions()), again.predict(questions()))
+            strategy.save(Path(folder) / "saved")
+            pickles = [f.name for f in Path(folder).rglob("*") if f.suffix in PICKLES]
+            assert not pickles, f"pickled files can run code: {', '.join(pickles)}"
+            again.load(Path(folder) / "saved")
+            _assert_same_answers(strategy.predict(questions()), again.predict(questions()))
 
 
 CHECKS: tuple[Callable[[Factory], None], ...] = (
@@ -258,7 +258,7 @@ def _fitted(make: Factory, seed: int = 0) -> Strategy:
     return strategy
 
 
-def _alike(first: Answers, second: Answers) -> None:
+def _assert_same_answers(first: Answers, second: Answers) -> None:
     assert len(first) == len(second)
     for i in range(len(first)):
         _same_row(first, i, second, i)

@@ -1,4 +1,4 @@
-"""One error tree: every message is written for the person at the terminal."""
+"""Exceptions of choose; the command line shows their messages."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from difflib import get_close_matches
 
 
 class ChooseError(Exception):
-    """What is wrong, what is allowed, what to do; shown as one red line, exit code 2."""
+    """Base of all errors: what is wrong, what is allowed, what to do; exit code 2."""
 
 
 class DataError(ChooseError):
-    """The labelled set cannot be read or cannot be used."""
+    """The labelled data cannot be read or used."""
 
 
 class StudyError(ChooseError):
-    """A study file or a flag asks for something that does not exist."""
+    """A study file or a flag has an invalid value."""
 
 
 class StrategyError(ChooseError):
-    """A strategy is unknown, is missing a package or refuses its hyperparameters."""
+    """A strategy is unknown, lacks a package or rejects its hyperparameters."""
 
 
 class ModelError(ChooseError):
-    """Weights cannot be found, fetched, verified or loaded."""
+    """Weights cannot be found, downloaded, verified or loaded."""
 
 
 class EndpointError(ModelError):
-    """An endpoint cannot be reached, refuses us or cannot do what is asked of it."""
+    """An endpoint cannot be reached, rejects requests or lacks a feature."""
 
 
 class MoneySpent(ChooseError):
-    """The next request could cost more than is left; what was not asked stays unasked."""
+    """The next request could exceed the spending limit; the remaining rows are not predicted."""
 
 
 class StoreError(ChooseError):
-    """A study on disk cannot be read, written or is not the one that was asked for."""
+    """A stored study cannot be read or written, or is a different study."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

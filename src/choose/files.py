@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Digests, and atomic writes of files."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ def digest(value: Any) -> str:
 
 
 def digest_rows(rows: Iterable[tuple[str | None, ...]]) -> str:
-    """Return 32 hex digits of SHA-256 over rows of strings, order and boundaries included."""
+    """Return 32 hex digits of SHA-256 over rows of strings; order and row boundaries count."""
     sha = hashlib.sha256()
     for row in rows:
         sha.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
     return sha.hexdigest()[:32]
 
 
-# Names of files that are being written, and seconds after which nobody is writing them any more.
-_LEFT = re.compile(r"\..+\.[0-9a-f]{8}")
+# Temporary names of files being written, and the age in seconds after which they are abandoned.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 
 
-YOUNG = 60.0
+ABANDONED_AFTER = 60.0
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, then rename it into place.
+    """Let `write` create a temporary file next to `path`, then rename it to `path`.
 
     Raises:
-        StoreError: if the folder cannot be written or the disk is full; nothing is left behind.
+        StoreError: if the folder cannot be written or the disk is full; `path` is unchanged.
     """
-    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(beside)
-        os.replace(beside, path)
+        write(temporary)
+        os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise StoreError(
@@ -55,27 +55,28 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         ) from error
     finally:
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers left below a folder that were killed between writing and renaming.
+    """Remove temporary files in a folder and below whose writers were killed.
 
-    Another process may be writing right now, so that what is younger than a minute stays.
+    Files younger than a minute stay: another process may be writing them.
     """
-    for beside in folder.rglob(".*"):
+    for temporary in folder.rglob(".*"):
         with suppress(OSError):
-            if _LEFT.fullmatch(beside.name) and time.time() - beside.stat().st_mtime > YOUNG:
-                beside.unlink()
+            age = time.time() - temporary.stat().st_mtime
+            if _TEMPORARY.fullmatch(temporary.name) and age > ABANDONED_AFTER:
+                temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
-    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    """Write UTF-8 text atomically."""
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON, whole or not at all; NaN is refused, since a gap is null."""
+    """Write indented JSON atomically; raise ValueError for NaN, since missing values are null."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 

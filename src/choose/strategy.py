@@ -1,9 +1,9 @@
-"""The seam: what a strategy is, which ones are installed, and how one is built.
+"""The interface of strategies, and how installed ones are found and built.
 
-Hyperparameters named `model` (a prompted causal LM), `base` (the model that is tuned) and
-`encoder` hold model specs; the command line's ``--model``, ``--tune`` and ``--encoder`` fill them
-wherever a strategy's ``__init__`` names them. `max_tokens` is the length to which every text is
-cut before a model reads it; the forecast of what endpoints are sent counts on it.
+Hyperparameters named `model` (a prompted causal LM), `base` (the model that is fine-tuned) and
+`encoder` hold model specs; ``--model``, ``--tune`` and ``--encoder`` set them in every strategy
+whose ``__init__`` has them. `max_tokens` is the length to which a strategy cuts every text; the
+forecast of tokens for endpoints relies on it.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ def __getattr__(name: str) -> Any:
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A way to answer a labelled task.
+    """A way to classify texts.
 
-    ``__init__(*, seed, **hyperparameters)`` only stores. A strategy keeps no state between fits,
-    and the answer to an item never depends on its neighbours.
+    ``__init__(*, seed, **hyperparameters)`` only stores its arguments. A fit starts from scratch,
+    and the answer to an item must not depend on the other items of a call.
 
     Attributes:
-        family: where the strategy stands in the decision.
-        revision: an integer to raise whenever answers change for the same input.
+        family: how the decision groups strategies.
+        revision: raise it whenever answers change for the same input.
         learns: False only if neither examples nor seed can change an answer.
-        seeded: False if the seed cannot change an answer given the same pool.
-        cheap: True if a fit takes a second or so on a laptop without a GPU.
-        variants: named alternative settings (wordings, k, rank): hyperparameters to override.
-        warning: optional; what a reader must know of every figure of it, as a sentence.
+        seeded: False if the seed cannot change an answer given the same training pool.
+        cheap: True if a fit takes about a second on a laptop without a GPU.
+        variants: named alternative settings (wording, k, rank): hyperparameters to override.
+        warning: optional; a sentence shown with every figure of the strategy.
     """
 
     family: ClassVar[Family]
@@ -57,94 +57,94 @@ class Strategy(Protocol):
     variants: ClassVar[Mapping[str, Mapping[str, Any]]]
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Learn from the examples, choosing whatever is to be chosen on them alone."""
+        """Train on the examples; select thresholds, prompts and the like on them alone."""
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer the items."""
+        """Return one answer for each item, in order."""
 
 
 @runtime_checkable
 class Saves(Protocol):
-    """Optional: a fitted strategy that can be written to a folder and read back."""
+    """Optional: a fitted strategy can be written to a folder and read back."""
 
     def save(self, folder: Path) -> None:
-        """Write everything `load` needs; safetensors or JSON, never pickle."""
+        """Write everything `load` needs, as safetensors or JSON, never pickle."""
 
     def load(self, folder: Path) -> None:
-        """Become the fitted strategy that was saved."""
+        """Restore the fitted strategy from a folder."""
 
 
 @runtime_checkable
 class Portable(Protocol):
-    """Optional: a strategy whose saved folder can be used without `choose`."""
+    """Optional: a saved folder can be used without `choose`."""
 
     def usage(self, folder: str) -> str:
-        """Return Python that loads a saved folder and defines ``label(text)``; a card shows it."""
+        """Return Python code for the model card that loads a folder and defines ``label(text)``."""
 
 
 @runtime_checkable
 class Weighted(Protocol):
-    """Optional: a strategy that loads weights."""
+    """Optional: the strategy loads model weights."""
 
     def weights(self) -> str:
-        """Return a digest of the weights it would load, without loading them."""
+        """Return a digest of the weights, without loading them."""
 
 
 @runtime_checkable
 class Prepares(Protocol):
-    """Optional: a strategy with something to load that is not part of a fit."""
+    """Optional: the strategy loads weights or libraries before its first fit."""
 
     def prepare(self) -> None:
-        """Load weights and libraries, once a process; called before the clock starts."""
+        """Load them, once a process; the time is not counted as part of a fit."""
 
 
 @runtime_checkable
 class Groups(Protocol):
-    """Optional: a strategy that can learn several trials side by side for less than one by one."""
+    """Optional: the strategy can fit several trials together, faster than one by one."""
 
     def side_by_side(self) -> bool:
-        """Return whether that pays as this one is set up; called after `prepare`."""
+        """Return whether fitting together is faster with these hyperparameters; after `prepare`."""
 
     @classmethod
     def fit_group(
         cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
     ) -> Sequence[int] | None:
-        """Fit each strategy on its pool; each answers as if alone, within the seeds' spread.
+        """Fit each strategy on its training pool, equal to single fits up to seed variance.
 
-        Return the places of those that did not learn, if any: they will be fitted alone, and say
-        why they cannot be. An exception is one of all of them.
+        Return indices of strategies that failed to train; they are retried individually. Raising
+        fails the whole group.
         """
 
 
 @runtime_checkable
 class Refuses(Protocol):
-    """Optional: a strategy that cannot answer every task."""
+    """Optional: the strategy cannot answer every task."""
 
     def refuses(self, task: Task) -> str | None:
-        """Return why the task cannot be answered, as a sentence, or None."""
+        """Return a sentence on why the task cannot be answered, or None."""
 
 
 @runtime_checkable
 class Puts(Protocol):
-    """Optional: a strategy that can put its questions to an endpoint."""
+    """Optional: the strategy can send requests to an endpoint."""
 
     def shows(self, task: Task) -> int:
-        """Return how many labelled rows each request shows, for the forecast of its price."""
+        """Return how many demonstrations each request shows, for the cost forecast."""
 
     def check(self, task: Task) -> None:
-        """Ask one question that holds no row, and raise where nothing can work.
+        """Send one request without a row of the data; raise EndpointError if none can work.
 
-        It is called before anything is run or written, and does nothing for a local model.
+        Called before anything is run or written. Does nothing for a local model.
         """
 
 
 @runtime_checkable
 class Reports(Protocol):
-    """Optional: a fitted strategy that says how it was computed.
+    """Optional: a fitted strategy reports how its answers were computed.
 
-    Keys understood: ``threads``, ``dtype``, ``artefact_mb`` (what a fit adds to keep), ``base_mb``
-    (weights that other tasks can share), ``notes`` (a list of sentences) and ``cached_seconds``
-    (what the cached work it used had cost when it was first done).
+    Known keys: ``threads``, ``dtype``, ``artefact_mb`` (size of a fitted model), ``base_mb`` (size
+    of weights that other tasks can share), ``notes`` (a list of sentences) and ``cached_seconds``
+    (the original cost of cached results that were used).
     """
 
     def facts(self) -> Mapping[str, Any]:
@@ -153,31 +153,31 @@ class Reports(Protocol):
 
 @runtime_checkable
 class Prompts(Protocol):
-    """Optional: a strategy that puts a task to a model in words."""
+    """Optional: the strategy prompts a language model."""
 
     def prompt(self, task: Task) -> str:
-        """Return what the model reads, for a person to check; no model is loaded."""
+        """Return the prompt for display, without loading a model."""
 
 
 @cache
 def available() -> dict[str, EntryPoint]:
-    """Return every installed strategy by name, importing none."""
+    """Return the entry points of installed strategies by name, without importing them."""
     return {entry.name: entry for entry in sorted(entry_points(group=GROUP))}
 
 
 def find(name: str) -> type[Strategy]:
-    """Import one strategy's class.
+    """Import a strategy's class.
 
     Raises:
         StrategyError: if it is not installed or a package it needs is missing.
     """
-    found = available()
-    if name not in found:
-        installed = ", ".join(found)
-        hint = did_you_mean(name, found)
+    entries = available()
+    if name not in entries:
+        installed = ", ".join(entries)
+        hint = did_you_mean(name, entries)
         raise StrategyError(f"No strategy {name!r}.{hint} Installed: {installed}.")
     try:
-        loaded: type[Strategy] = found[name].load()
+        loaded: type[Strategy] = entries[name].load()
     except ModuleNotFoundError as missing:
         raise StrategyError(
             f"Strategy {name!r} needs the package {missing.name!r}: pip install {missing.name}."
@@ -186,7 +186,7 @@ def find(name: str) -> type[Strategy]:
 
 
 def hyperparameters(name: str) -> dict[str, Any]:
-    """Return a strategy's hyperparameters with their defaults, as its ``__init__`` states them."""
+    """Return a strategy's hyperparameters with their defaults, from its ``__init__``."""
     signature = inspect.signature(find(name).__init__)
     return {
         parameter.name: parameter.default
@@ -197,9 +197,9 @@ def hyperparameters(name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """An installed strategy, or why it cannot be loaded; then only its name and origin are known.
+    """An installed strategy; if it cannot be loaded, only `name`, `origin` and `error` are set.
 
-    `origin` is the distribution that brought it, with its version.
+    `origin` is its distribution with the version.
     """
 
     name: str
@@ -216,7 +216,7 @@ class Description:
 
 
 def describe(name: str) -> Description:
-    """Describe an installed strategy; one that is broken is described by its error."""
+    """Describe an installed strategy; does not raise if it cannot be loaded."""
     entry = available()[name]
     origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
     try:
@@ -233,12 +233,12 @@ def describe(name: str) -> Description:
             hyperparameters=hyperparameters(name),
             variants={variant: dict(changed) for variant, changed in cls.variants.items()},
         )
-    except Exception as error:  # a stranger's module may raise whatever it likes
+    except Exception as error:  # third-party modules may raise anything
         return Description(name=name, origin=origin, error=f"{type(error).__name__}: {error}")
 
 
 def build(name: str, *, seed: int, **params: Any) -> Strategy:
-    """Build a strategy that has learnt nothing yet.
+    """Build a strategy that is not fitted yet.
 
     Raises:
         StrategyError: if it is not installed or does not know a hyperparameter.

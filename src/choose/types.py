@@ -1,4 +1,4 @@
-"""The frozen nouns that every other module speaks in."""
+"""Data types that all modules share: tasks, rows, answers, trials, runs and datasets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuni
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """What a strategy may see of a question. It never holds the target."""
+    """A row to predict, without its label."""
 
     id: str
     text: str
@@ -48,15 +48,15 @@ class Example:
     annotator: str | None = None
 
     def item(self) -> Item:
-        """Return the question without its answer."""
+        """Return the row without its label."""
         return Item(id=self.id, text=self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What is asked: the labels in a fixed order, how they read, and the metric.
+    """The labels in a fixed order, with readable names, descriptions and an instruction.
 
-    `names` are the labels as a person would read them, aligned with `labels`.
+    `names` are aligned with `labels`; `descriptions` are by label.
     """
 
     labels: tuple[str, ...]
@@ -65,13 +65,9 @@ class Task:
     instruction: str | None = None
     kind: Literal["classification"] = "classification"
 
-    def score(self, output: str | None, target: str) -> float:
-        """Return 1.0 for the right label and 0.0 otherwise; an unusable output is wrong."""
-        return float(output == target)
-
     @property
     def digest(self) -> str:
-        """Identify everything about the task that a strategy can see."""
+        """Return the digest of everything that a strategy can see of the task."""
         return digest(
             [self.kind, self.labels, self.names, dict(self.descriptions), self.instruction]
         )
@@ -88,24 +84,24 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """How the pool and the questions are drawn.
+    """How training pool and test rows are drawn.
 
-    ``inner`` asks the pool itself: each of its rows is answered by a fit on other rows of it.
-    ``time`` asks the rows that follow a cut, after a fit on earlier rows or, to compare with, on
-    as many rows of any time. ``new-class`` withholds a class and gives some of its rows back. In
-    ``inner`` and ``time`` a trial's `fold` is one of `parts`, not a fold of the data's division.
+    ``noise`` replaces labels of training rows. ``inner`` is cross-validation inside the training
+    pool. ``time`` tests on the rows after a cut, with training rows before it or, for comparison,
+    as many rows of any time. ``new-class`` withholds a class except for some of its rows. In
+    ``inner`` and ``time`` a trial's `fold` is one of `parts`, not a fold of the dataset.
 
     Attributes:
         noise: which labels replace which.
-        rate: of label noise.
-        rows: most rows that are learnt from, so that a pool is no larger than the one that is
-            compared; 0 is no limit.
-        ask: most rows that are asked, all parts together; 0 is no limit.
-        parts: how many parts the asked rows are divided into, each asked of a fit of its own.
-        cut: the share of the rows, by time, that come before the ones asked.
-        learns_from: the rows before the cut, or any rows but those asked.
+        rate: share of labels replaced.
+        rows: most training rows, so that a pool is no larger than the one it is compared with; 0
+            is no limit.
+        ask: most test rows of all parts together; 0 is no limit.
+        parts: number of parts of the test rows; each is predicted by its own fit.
+        cut: share of the rows, by time, before the test rows.
+        learns_from: training rows from before the cut, or any except the test rows.
         label: the class withheld.
-        examples: how many of its rows are given back.
+        examples: training rows of that class.
     """
 
     kind: Literal["standard", "noise", "time", "new-class", "inner"] = "standard"
@@ -135,17 +131,17 @@ STANDARD = Scenario()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """The answers to n items, one row an item, in the order of the items.
+    """The answers to n items, in the order of the items.
 
     Attributes:
-        outputs: the label, or None where the answer is unusable.
-        status: why an output is usable or not.
+        outputs: the label, or None if the answer is unusable.
+        status: ``ok``, or why the output is None.
         scores: (n, labels) log-probabilities normalised over the labels, or None.
-        evidence: ids retrieved for each item, nearest first, or None.
-        tokens_in: (n,) tokens read, cached ones included, or None where nothing counts tokens.
-        tokens_cached: (n,) the part of `tokens_in` that was served from a cached prefix.
-        tokens_out: (n,) tokens written.
-        latency: (n,) seconds an item, or None where it was not measured.
+        evidence: ids of rows retrieved for each item, nearest first, or None.
+        tokens_in: (n,) input tokens, cached ones included, or None if tokens are not counted.
+        tokens_cached: (n,) the part of `tokens_in` that came from a cached prefix.
+        tokens_out: (n,) output tokens.
+        latency: (n,) seconds, or None if it was not measured.
     """
 
     outputs: tuple[str | None, ...]
@@ -163,7 +159,7 @@ class Answers:
 
     @classmethod
     def from_scores(cls, labels: Sequence[str], scores: Floats, **facts: Any) -> Answers:
-        """Answer with the best label of each row of (n, labels) log-probabilities."""
+        """Return the best label of each row of (n, labels) log-probabilities."""
         best = scores.argmax(axis=1) if len(scores) else []
         outputs = tuple(labels[i] for i in best)
         status: tuple[Status, ...] = tuple("ok" for _ in outputs)
@@ -172,11 +168,11 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """Everything that decides what is learnt and what is asked: one fit.
+    """One fit and its predictions: everything that determines the answers.
 
-    `candidate`, `scenario`, `fold`, `draw`, `train_size` and `noise` say where in the grid the
-    trial stands; the digests say what a strategy really receives, and make up the key. `seed` is
-    0 for strategies whose answers no seed can change, so that they are fitted once.
+    `candidate`, `scenario`, `fold`, `draw` and `train_size` are its place in the grid; the digests
+    (`weights`, `task`, `pool`, `questions`) identify what the strategy receives, and are part of
+    the key. `seed` is 0 for strategies whose answers no seed can change: they are fitted once.
     """
 
     candidate: str
@@ -196,7 +192,7 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Return the primary key in the store; the candidate's name is not in it."""
+        """Return the key in the store, which does not depend on the candidate's name."""
         return digest(
             {
                 "strategy": [self.strategy, self.revision, dict(self.params), self.weights],
@@ -208,14 +204,14 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The facts of one trial; never a metric.
+    """The answers and facts of one trial; metrics are computed from them.
 
-    `answers` and `asked` (the ids, in the order of the answers) are by view and repeat.
-    `fit_seconds`, `predict_seconds` (of the clean rows) and `seconds_alone` (of all) are what the
-    trial would have cost with nothing cached or shared, `seconds_spent` is what it did cost.
-    `artefact_mb` is what a fit adds to keep, `base_mb` the weights it needs beside that.
-    `unasked` counts clean questions that a deadline left. `error` is set, and `answers` empty,
-    where it failed.
+    `answers` and `asked` (row ids in the order of the answers) are by view and repeat.
+    `fit_seconds`, `predict_seconds` (clean test rows) and `seconds_alone` (everything) exclude
+    gains from caches and shared work; `seconds_spent` is the actual time. `artefact_mb` is the
+    size of the fitted model, `base_mb` that of the weights it needs in addition. `unasked` counts
+    clean test rows that a deadline left out. If the trial failed, `error` is set and `answers` is
+    empty.
     """
 
     trial: Trial
@@ -238,7 +234,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """Which rows may be learnt from and which are asked; ids in a fixed order."""
+    """The ids of the training pool and of the test rows, in a fixed order."""
 
     pool: tuple[str, ...]
     questions: tuple[str, ...]
@@ -248,9 +244,9 @@ class Fold:
 class Dataset:
     """Labelled rows with their division into folds.
 
-    `division` is ``held-out`` (one fold) or ``cross-fit`` (every row is asked once, by a fit that
-    never saw it). `clusters` maps an id to its group or near-duplicate cluster; ids missing there
-    stand alone. `findings` are what a careful reader should know, most serious first.
+    `division` is ``held-out`` (one fold) or ``cross-fit`` (every row is a test row once, of a fit
+    that never saw it). `clusters` maps an id to its group or near-duplicate cluster; other rows
+    are independent. `findings` are problems of the data, most serious first.
     """
 
     name: str
@@ -263,7 +259,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Identify content and division together."""
+        """Return the digest of the rows and their division."""
         rows = [
             (e.id, e.text, e.target, str(e.timestamp), e.group, e.annotator)
             for e in self.examples.values()
@@ -273,5 +269,5 @@ class Dataset:
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """Return the ids of all rows that are asked, fold by fold."""
+        """Return the ids of all test rows, fold by fold."""
         return tuple(id for fold in self.folds for id in fold.questions)

@@ -195,7 +195,7 @@ def test_from_python(folder: Path) -> None:
     assert found["status"].to_list() == ["ok", "no text", "unsure"]
     assert model.predict([]).height == 0
     assert model.labels == ("fruit", "tool", "weather")
-    with pytest.raises(StudyError, match="share"):
+    with pytest.raises(StudyError, match="between 0 and 1"):
         model.predict(["a"], min_confidence=-1)
 
 

@@ -1,4 +1,4 @@
-"""Fit what was chosen and write its folder, whole or not at all."""
+"""Fit a candidate and write it to a folder, atomically, with its model card."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from choose.types import Example, Item
 
 @contextmanager
 def whole_folder(folder: Path, force: bool) -> Iterator[Path]:
-    """Give a new folder beside `folder` to be filled, and rename it into place at the end.
+    """Yield a temporary folder next to `folder`, and rename it to `folder` at the end.
 
     Raises:
-        StoreError: if there is something that may not be replaced, or no folder can be made.
+        StoreError: if `folder` may not be replaced, or the folder cannot be written.
     """
     place = folder.resolve()
     check_free(place, folder, force)
-    beside = place.with_name(f".{place.name}.{uuid4().hex[:8]}")
+    temporary = place.with_name(f".{place.name}.{uuid4().hex[:8]}")
     try:
         try:
-            beside.mkdir(parents=True)
-            yield beside
-            _put(beside, place)
+            temporary.mkdir(parents=True)
+            yield temporary
+            _move(temporary, place)
         except OSError as error:
             reason = error.strerror or str(error)
             raise StoreError(
                 f"Cannot write {str(folder)!r}: {reason}. Free some space or choose another place."
             ) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_free(place: Path, named: Path, force: bool) -> None:
-    """Refuse a folder with something in it; with `force`, one with anything but an export.
+    """Refuse a folder that is not empty; with `force`, one that holds anything but an export.
 
     Raises:
         StoreError: before anything is computed.
@@ -65,31 +65,31 @@ def check_free(place: Path, named: Path, force: bool) -> None:
         return
     if not (place / NAME).is_file():
         raise StoreError(
-            f"{str(named)!r} holds files that are no export, so it is left alone. "
+            f"{str(named)!r} holds files that are not an export, so it is not replaced. "
             "Name a new folder."
         )
     if not force:
         raise StoreError(
-            f"{str(named)!r} holds an export already. "
+            f"{str(named)!r} already holds an export. "
             "Name a new folder, or replace it with --force."
         )
 
 
-def _put(beside: Path, place: Path) -> None:
+def _move(temporary: Path, place: Path) -> None:
     if not place.exists():
-        os.replace(beside, place)
+        os.replace(temporary, place)
         return
-    old = place.with_name(f"{beside.name}.old")
+    old = place.with_name(f"{temporary.name}.old")
     os.replace(place, old)
     try:
-        os.replace(beside, place)
+        os.replace(temporary, place)
     except OSError:
         os.replace(old, place)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
 
-# Module -> distribution; only those that the fit has really loaded are listed.
+# Distribution by module; only modules that the fit has loaded are listed.
 _PACKAGES = {
     "numpy": "numpy",
     "sklearn": "scikit-learn",
@@ -107,7 +107,7 @@ _PACKAGES = {
 
 
 def requirements(strategy: str) -> list[str]:
-    """Return pinned requirements: the strategy's own package, and what is loaded now."""
+    """Return pinned requirements: the strategy's own package and the libraries loaded now."""
     names = {"choose-llm"}
     entry = available().get(strategy)
     if entry is not None and entry.dist is not None:
@@ -116,25 +116,25 @@ def requirements(strategy: str) -> list[str]:
     pinned = []
     for name in sorted(names):
         try:
-            # What follows the plus sign is one index's own build and cannot be asked of another.
+            # The part after a plus sign names a local build, which other indexes do not have.
             pinned.append(f"{name}=={version(name).partition('+')[0]}")
         except PackageNotFoundError:
             continue
     return pinned
 
 
-# Texts that are looked for at most.
-SOUGHT = 500
+# Most texts to search for in a folder.
+MAX_TEXTS = 500
 
 
 def rows_inside(folder: Path, rows: Sequence[Example]) -> int:
-    """Return how many of up to 500 rows can be read in a folder's files.
+    """Return how many of the first 500 texts occur in a folder's files.
 
-    Texts of fewer than three words are not looked for: they are found in any vocabulary.
+    Texts of fewer than three words are skipped: they occur in any vocabulary.
     """
-    sought = [_forms(row.text) for row in rows if len(row.text.split()) >= 3][:SOUGHT]
+    searched = [_forms(row.text) for row in rows if len(row.text.split()) >= 3][:MAX_TEXTS]
     files = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
-    return sum(any(form in data for form in forms for data in files) for forms in sought)
+    return sum(any(form in data for form in forms for data in files) for forms in searched)
 
 
 def _forms(text: str) -> tuple[bytes, ...]:
@@ -144,13 +144,13 @@ def _forms(text: str) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys((plain, escaped, unescaped)))
 
 
-# Rows that the folder is asked before it is handed over.
-PROOF = 20
+# Rows to predict with the saved model before the export is complete.
+VERIFIED_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written where; `rows_inside` counts the labelled texts that can be read in it."""
+    """An export; `rows_inside` is the number of labelled texts found in its files."""
 
     folder: Path
     manifest: Manifest
@@ -160,22 +160,22 @@ class Exported:
 def write_export(
     store: Store, decision: Decision, choice: Choice, folder: Path, force: bool = False
 ) -> Exported:
-    """Fit, save, read back, compare, describe; then put the folder in its place.
+    """Fit, save, verify that the loaded model predicts the same, and write the model card.
 
     Raises:
-        StudyError: if the strategy cannot be saved or is not the study's any more.
+        StudyError: if the strategy cannot be saved or has changed since the study.
         StoreError: if the folder is not empty, or cannot be written.
-        StrategyError: if what is read back answers otherwise than what was saved.
+        StrategyError: if the loaded model predicts differently from the fitted one.
     """
     manifest = _manifest(store, decision, choice)
-    with whole_folder(folder, force) as beside:
+    with whole_folder(folder, force) as temporary:
         strategy = fit(choice, store.dataset.task)
         assert isinstance(strategy, Saves)
-        strategy.save(beside / MODEL)
-        write_text(beside / NAME, manifest.model_dump_json(by_alias=True, indent=1) + "\n")
-        _prove(strategy, beside, manifest, [row.item() for row in choice.rows[:PROOF]])
-        inside = rows_inside(beside / MODEL, choice.rows)
-        _describe(beside, folder, decision, choice, strategy, inside)
+        strategy.save(temporary / MODEL)
+        write_text(temporary / NAME, manifest.model_dump_json(by_alias=True, indent=1) + "\n")
+        _verify(strategy, temporary, manifest, [row.item() for row in choice.rows[:VERIFIED_ROWS]])
+        inside = rows_inside(temporary / MODEL, choice.rows)
+        _describe(temporary, folder, decision, choice, strategy, inside)
     return Exported(folder, manifest, inside)
 
 
@@ -201,31 +201,36 @@ def _manifest(store: Store, decision: Decision, choice: Choice) -> Manifest:
     )
 
 
-def _prove(fitted: Strategy, folder: Path, manifest: Manifest, items: Sequence[Item]) -> None:
-    again = load_strategy(folder, manifest)
-    before, after = (predict(s, items, manifest.task).outputs for s in (fitted, again))
+def _verify(fitted: Strategy, folder: Path, manifest: Manifest, items: Sequence[Item]) -> None:
+    loaded = load_strategy(folder, manifest)
+    before, after = (predict(s, items, manifest.task).outputs for s in (fitted, loaded))
     if before != after:
-        wrong = sum(a != b for a, b in zip(before, after, strict=True))
+        different = sum(a != b for a, b in zip(before, after, strict=True))
         raise StrategyError(
-            f"Read back, {manifest.candidate!r} answers {wrong} of {len(items)} rows otherwise "
-            "than before it was saved, so nothing was exported. The save or load of the strategy "
+            f"After saving and loading, {manifest.candidate!r} answers {different} of {len(items)} "
+            "rows differently, so nothing was exported. The save or load method of the strategy "
             f"{manifest.strategy!r} has a bug."
         )
 
 
 def _describe(
-    beside: Path, folder: Path, decision: Decision, choice: Choice, strategy: Strategy, inside: int
+    temporary: Path,
+    folder: Path,
+    decision: Decision,
+    choice: Choice,
+    strategy: Strategy,
+    inside: int,
 ) -> None:
-    needed = requirements(choice.strategy)
+    packages = requirements(choice.strategy)
     usage = strategy.usage(f"{folder.name}/{MODEL}") if isinstance(strategy, Portable) else None
-    facts = Facts(decision, choice, _labels(choice, decision), needed, inside, folder.name, usage)
-    write_json(beside / "labels.json", list(decision.dataset.labels))
+    facts = Facts(decision, choice, _labels(choice, decision), packages, inside, folder.name, usage)
+    write_json(temporary / "labels.json", list(decision.dataset.labels))
     write_text(
-        beside / "decision.json",
+        temporary / "decision.json",
         json.dumps(decision.model_dump(mode="json", by_alias=True), indent=1) + "\n",
     )
-    write_text(beside / "requirements.txt", "\n".join(needed) + "\n")
-    write_text(beside / "README.md", card(facts))
+    write_text(temporary / "requirements.txt", "\n".join(packages) + "\n")
+    write_text(temporary / "README.md", card(facts))
 
 
 def _labels(choice: Choice, decision: Decision) -> dict[str, int]:
@@ -236,6 +241,6 @@ def _labels(choice: Choice, decision: Decision) -> dict[str, int]:
 
 
 def as_plain(exported: Exported) -> dict[str, Any]:
-    """Return what was exported as values for JSON."""
+    """Return the manifest, the folder and `rows_inside` for JSON."""
     about = exported.manifest.model_dump(mode="json", by_alias=True)
     return {"folder": str(exported.folder), **about, "rows_inside": exported.rows_inside}

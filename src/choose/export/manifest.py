@@ -1,4 +1,4 @@
-"""`export.json`: what a folder holds and how it is read back."""
+"""`export.json`: what an exported folder contains, and loading its strategy."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Manifest(BaseModel):
     """What was exported.
 
     Attributes:
-        why: recommended by the study, to use meanwhile, named by the user, or a trial's own fit.
-        text_column: the columns that the study read its texts from, where it named them.
-        fingerprint: of the labelled set.
-        rows: labelled rows learnt from.
-        trial: the key of the study's trial, or null where it learnt from all labels.
+        why: recommended by the study, to use meanwhile, named by the user, or a fit of the study.
+        text_column: the columns with the study's texts, if they were named.
+        fingerprint: the digest of the labelled data.
+        rows: number of training rows.
+        trial: the key of the study's trial, or null if it was fitted on all labelled rows.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -61,20 +61,20 @@ class Manifest(BaseModel):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read what a folder holds.
+    """Read the manifest of an exported folder.
 
     Raises:
-        StoreError: if it is no export, or one that this version cannot read.
+        StoreError: if it is no export, or this version cannot read it.
     """
     try:
         text = (folder / NAME).read_text(encoding="utf-8")
     except OSError as error:
         raise StoreError(
-            f"{str(folder)!r} is no export: it holds no {NAME} that can be read. "
+            f"{str(folder)!r} is not an export: it has no readable {NAME}. "
             "Make one with choose export STORE FOLDER."
         ) from error
     except UnicodeDecodeError as error:
-        raise StoreError(_unreadable(folder, "it is no text")) from error
+        raise StoreError(_unreadable(folder, "it is not UTF-8 text")) from error
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as invalid:
@@ -84,21 +84,24 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
-    """Build the strategy and let it become the one that was saved.
+    """Load the fitted strategy of an exported folder.
 
     Raises:
         StrategyError: if it is not installed, has changed since, or cannot read its files.
-        ModelError: if weights that it names are not there.
+        ModelError: if its weights are missing.
     """
     if find(manifest.strategy).revision != manifest.revision:
         raise StrategyError(
             f"{str(folder)!r} was written by revision {manifest.revision} of "
             f"{manifest.strategy!r}; revision {find(manifest.strategy).revision} is installed and "
-            "may answer otherwise. Install what its requirements.txt lists, or export it again."
+            "may answer differently. Install what its requirements.txt lists, or export it again."
         )
     strategy = build(manifest.strategy, seed=manifest.seed, **manifest.params)
     if not isinstance(strategy, Saves):
-        raise StrategyError(f"Strategy {manifest.strategy!r} cannot load what was saved.")
+        raise StrategyError(
+            f"Strategy {manifest.strategy!r} has no load method. Install what its requirements.txt "
+            "lists."
+        )
     try:
         strategy.load(folder / MODEL)
     except (OSError, KeyError, TypeError, ValueError) as error:

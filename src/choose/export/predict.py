@@ -1,4 +1,4 @@
-"""Answer texts with an exported folder, a chunk at a time."""
+"""Predict texts with an exported model, and write the predictions as CSV or JSON Lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from choose.run.timed_predict import predict
 from choose.strategy import Strategy
 from choose.types import Answers, Item
 
-# Rows answered at a time; the first ones come in smaller chunks, so that a person sees something.
+# Rows predicted at a time; the first chunks are smaller, so that output starts early.
 CHUNK = 256
 
 
@@ -30,11 +30,10 @@ NO_TEXT, UNSURE = "no text", "unsure"
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer to one text.
+    """The prediction for one text.
 
-    `label` is None where there is none: `status` says why (`no text`, `unsure`, or what the
-    strategy says). `confidence` is the probability of the best label, or None where the strategy
-    gives none.
+    If `label` is None, `status` says why: `no text`, `unsure`, or a status of the strategy.
+    `confidence` is the probability of the best label, or None if the strategy gives none.
     """
 
     id: str
@@ -45,11 +44,11 @@ class Prediction:
 
 
 class Model:
-    """An exported candidate, loaded and ready to answer.
+    """An exported candidate, loaded for prediction.
 
     Attributes:
-        folder: where it was loaded from.
-        manifest: what it is.
+        folder: the exported folder.
+        manifest: its content.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, strategy: Strategy) -> None:
@@ -57,13 +56,12 @@ class Model:
 
     @classmethod
     def load(cls, folder: str | Path) -> Model:
-        """Load what `choose export` wrote.
+        """Load a folder that `choose export` wrote.
 
         Raises:
             StoreError: if the folder is no export.
             StrategyError: if its strategy is not installed or cannot read its files.
-            ModelError: if weights that it names are not there, or CHOOSE_THREADS or CHOOSE_DTYPE
-                say what cannot be.
+            ModelError: if its weights are missing, or CHOOSE_THREADS or CHOOSE_DTYPE is invalid.
         """
         check_environment()
         path = Path(folder)
@@ -72,7 +70,7 @@ class Model:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels it answers."""
+        """The labels that it predicts."""
         return self.manifest.labels
 
     def predict(self, texts: Sequence[str], min_confidence: float | None = None) -> pl.DataFrame:
@@ -81,24 +79,23 @@ class Model:
         Below `min_confidence` the label is null and the status ``unsure``.
         """
         items = [Item(id=str(i), text=text) for i, text in enumerate(texts, start=1)]
-        found = list(self.stream(items, min_confidence))
+        predictions = list(self.stream(items, min_confidence))
         schema = {"label": pl.String, "confidence": pl.Float64, "status": pl.String}
-        columns = {name: [getattr(p, name) for p in found] for name in schema}
+        columns = {name: [getattr(p, name) for p in predictions] for name in schema}
         return pl.DataFrame(columns, schema=schema)
 
     def stream(
         self, items: Iterable[Item], min_confidence: float | None = None
     ) -> Iterator[Prediction]:
-        """Return an answer for each item, in order, as it is asked for; a chunk is held in memory.
+        """Yield a prediction for each item, in order, holding one chunk in memory.
 
         Raises:
-            StudyError: if a confidence is asked for that is no share.
-            StrategyError: if one is asked of a strategy that gives none.
+            StudyError: if `min_confidence` is not between 0 and 1.
+            StrategyError: if it is set and the strategy gives no confidence.
         """
         if min_confidence is not None and not 0 <= min_confidence <= 1:
             raise StudyError(
-                f"A confidence of {min_confidence:g} cannot be asked for. Write a share from 0 to "
-                "1, such as 0.8."
+                f"The smallest confidence is {min_confidence:g}; it must be between 0 and 1."
             )
         return self._stream(iter(items), min_confidence)
 
@@ -108,15 +105,15 @@ class Model:
             yield from self._chunk(chunk, min_confidence)
             size = min(2 * size, CHUNK)
 
-    def _chunk(self, chunk: Sequence[Item], least: float | None) -> Iterator[Prediction]:
-        # Ids of strangers may be those of rows learnt from, which never retrieve themselves.
-        worth = [item for item in chunk if item.text.strip()]
-        asked = [Item(id=f"asked {i}", text=item.text) for i, item in enumerate(worth)]
+    def _chunk(self, chunk: Sequence[Item], threshold: float | None) -> Iterator[Prediction]:
+        # New ids, because training rows are never retrieved for an item with their own id.
+        with_text = [item for item in chunk if item.text.strip()]
+        asked = [Item(id=f"asked {i}", text=item.text) for i, item in enumerate(with_text)]
         answers = predict(self._strategy, asked, self.manifest.task)
-        if answers.scores is None and least is not None and asked:
+        if answers.scores is None and threshold is not None and asked:
             raise StrategyError(
                 f"{self.manifest.candidate!r} gives labels without a confidence, so it cannot "
-                "abstain. Leave the smallest confidence out."
+                "abstain. Predict without a smallest confidence."
             )
         chances = _confidences(answers, self.labels)
         place = 0
@@ -125,7 +122,8 @@ class Model:
                 yield Prediction(item.id, item.text, None, None, NO_TEXT)
                 continue
             label, status, chance = answers.outputs[place], answers.status[place], chances[place]
-            if label is not None and least is not None and chance is not None and chance < least:
+            unsure = threshold is not None and chance is not None and chance < threshold
+            if label is not None and unsure:
                 label, status = None, UNSURE  # type: ignore[assignment]
             yield Prediction(item.id, item.text, label, chance, status)
             place += 1
@@ -145,10 +143,7 @@ Write = Callable[[TextIO, Iterable[Prediction], bool], None]
 
 
 def write_csv(out: TextIO, predictions: Iterable[Prediction], with_text: bool) -> None:
-    """Write rows as they come; a cell that could be a formula gets an apostrophe before it.
-
-    Control characters go, and line ends become spaces: one row is one line.
-    """
+    """Write one line for each prediction, as they come, with cells from `csv_cell`."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["id", *(["text"] if with_text else []), "label", "confidence", "status"])
     for p in predictions:
@@ -159,7 +154,7 @@ def write_csv(out: TextIO, predictions: Iterable[Prediction], with_text: bool) -
 
 
 def write_jsonl(out: TextIO, predictions: Iterable[Prediction], with_text: bool) -> None:
-    """Write one object a line as they come, every label and id exactly as it is."""
+    """Write one JSON object a line, as they come, with ids and labels unchanged."""
     for p in predictions:
         chance = None if p.confidence is None else round(p.confidence, 6)
         text = {"text": p.text} if with_text else {}

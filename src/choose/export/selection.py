@@ -1,4 +1,4 @@
-"""Which fit is exported: a candidate on all labels of its study, or one of the study's own."""
+"""Select and repeat the fit to export: a candidate on all labelled rows, or a stored trial."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Why = Literal["recommended", "meanwhile", "named", "trial"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A fit to be made: of what, on which rows, and why this one.
+    """The fit to export: strategy, training rows, and why it was selected.
 
-    `weights` and `revision` are those of the study's trials; what is installed must match them.
+    `weights` and `revision` are those of the study's trials; the installed ones must match.
     """
 
     candidate: str
@@ -38,13 +38,13 @@ class Choice:
 
 
 def choose_candidate(store: Store, verdict: Verdict, name: str | None) -> Choice:
-    """Choose a candidate by name, else the recommended one, else the one to use meanwhile.
+    """Select a candidate by name, else the recommended one, else the one to use meanwhile.
 
-    It is to learn from every labelled row of the study.
+    Its training rows are all labelled rows of the study.
 
     Raises:
         StudyError: if the study has no such candidate.
-        StoreError: if the study kept no texts.
+        StoreError: if the study was stored without texts.
     """
     why: Why = "named" if name else "recommended" if verdict.recommended else "meanwhile"
     wanted = name or verdict.recommended or verdict.use_meanwhile
@@ -70,26 +70,26 @@ def choose_candidate(store: Store, verdict: Verdict, name: str | None) -> Choice
 
 
 def choose_trial(store: Store, key: str) -> Choice:
-    """Choose one fit of the study by its key, or the beginning of it.
+    """Select a trial of the study by its key or a prefix of it.
 
     Raises:
-        StudyError: if no trial, or several, have keys that begin so.
-        StoreError: if the rows it learnt from cannot be had any more.
+        StudyError: if no trial or several match.
+        StoreError: if its training rows are not available any more.
     """
     candidates, trials = store.grid()
-    found = {t.key: t for t in trials if key and t.key.startswith(key)}
-    if len(found) != 1:
-        what = "No trial" if not found else f"{len(found)} trials"
+    matches = {t.key: t for t in trials if key and t.key.startswith(key)}
+    if len(matches) != 1:
+        what = "No trial" if not matches else f"{len(matches)} trials"
         raise StudyError(
             f"{what} of this study has a key that begins with {key!r}. "
             f"The keys are the names of the folders in {str(store.path / 'trials')!r}."
         )
-    trial = next(iter(found.values()))
+    trial = next(iter(matches.values()))
     rows = Pools(_with_texts(store).dataset).of(trial).pool
     if digest_rows((row.id, row.text, row.target) for row in rows) != trial.pool:
         raise StoreError(
-            f"The rows in {str(store.path)!r} are not those that trial {trial.key} learnt from, so "
-            "it cannot be made again. Run choose compare again."
+            f"The rows in {str(store.path)!r} are not the training rows of trial {trial.key}, "
+            "so it cannot be repeated. Run choose compare again."
         )
     return Choice(
         candidate=trial.candidate,
@@ -106,10 +106,10 @@ def choose_trial(store: Store, key: str) -> Choice:
 
 
 def fit(choice: Choice, task: Task) -> Strategy:
-    """Fit what was chosen.
+    """Fit the selected candidate or trial.
 
     Raises:
-        StrategyError: if the strategy cannot be saved, or is not the one of the study any more.
+        StudyError: if the strategy cannot be saved, or has changed since the study.
     """
     strategy = build(choice.strategy, seed=choice.seed, **choice.params)
     _check_same(choice, strategy)
@@ -122,19 +122,19 @@ def fit(choice: Choice, task: Task) -> Strategy:
 def _check_same(choice: Choice, strategy: Strategy) -> None:
     if not isinstance(strategy, Saves):
         raise StudyError(
-            f"Strategy {choice.strategy!r} cannot be exported: it has no save and load. Name "
-            "another candidate with --candidate, or ask its author for them."
+            f"Strategy {choice.strategy!r} cannot be exported: it has no save and load methods. "
+            "Choose another candidate with --candidate."
         )
     if find(choice.strategy).revision != choice.revision:
         raise StudyError(
             f"Strategy {choice.strategy!r} has changed since the study (revision "
             f"{choice.revision} then, {find(choice.strategy).revision} now), so the study's "
-            "figures would not be about it. Run choose compare again."
+            "figures do not apply to it. Run choose compare again."
         )
     if isinstance(strategy, Weighted) and strategy.weights() != choice.weights:
         raise StudyError(
-            f"The weights that {choice.candidate!r} names have changed since the study, so its "
-            "figures would not be about them. Put them back, or run choose compare again."
+            f"The weights of {choice.candidate!r} have changed since the study, so its figures do "
+            "not apply to them. Restore the weights, or run choose compare again."
         )
 
 
@@ -147,7 +147,7 @@ def _all_rows(store: Store) -> list[Example]:
 def _with_texts(store: Store) -> Store:
     if not any(e.text for e in store.dataset.examples.values()):
         raise StoreError(
-            f"{str(store.path)!r} kept no texts, so nothing can be trained from it. Run choose "
-            "compare again, keeping them."
+            f"{str(store.path)!r} was stored without texts, so nothing can be trained from it. "
+            "Run choose compare again and store them."
         )
     return store
