@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from choose.judge.decision.breakeven import Stake, breakevens, requests
+from choose.judge.decision.breakeven import Balance, breakeven_requests, breakevens
 from choose.judge.measures.cost_ranking import break_even_gain, extra_usd
 from choose.judge.measures.cost_sheet import AnswerCost, LifetimeCost
 from choose.judge.stats.intervals import Estimate
@@ -34,7 +34,7 @@ def difference(value: float, half: float = 0.0) -> Difference:
     )
 
 
-def stake(**facts: object) -> Stake:
+def stake(**facts: object) -> Balance:
     known = {
         "extra": 4000.0,
         "saves": Estimate(value=-0.001, low=-0.001, high=-0.001),
@@ -43,13 +43,13 @@ def stake(**facts: object) -> Stake:
         "months": 12.0,
         "answers": 2_000_000.0,
     }
-    return Stake(**{**known, **facts})
+    return Balance(**{**known, **facts})
 
 
 def test_golden_value():
     # 4,000 / (-0.001 + 0.1 x 0.05) = 1,000,000; ends of the gain 0.03 and 0.07.
     at = stake()
-    found = requests(at.extra, at.worth)
+    found = breakeven_requests(at.extra, at.per_answer)
     assert found.value == pytest.approx(1_000_000)
     assert found.low == pytest.approx(4000 / 0.006)
     assert found.high == pytest.approx(4000 / 0.002)
@@ -63,8 +63,8 @@ def test_golden_value():
 def test_the_error_of_throughput_adds_in_quadrature():
     saving = Estimate(value=-0.001, low=-0.0025, high=-0.0005)
     at = stake(saves=saving)
-    assert at.worth.low == pytest.approx(0.004 - np.hypot(0.002, 0.0015))
-    assert at.worth.high == pytest.approx(0.004 + np.hypot(0.002, 0.0005))
+    assert at.per_answer.low == pytest.approx(0.004 - np.hypot(0.002, 0.0015))
+    assert at.per_answer.high == pytest.approx(0.004 + np.hypot(0.002, 0.0005))
     assert stake().probability > at.probability > 0.5
 
 
@@ -80,7 +80,7 @@ def test_the_error_of_throughput_adds_in_quadrature():
     ],
 )
 def test_never_is_null_and_at_once_is_zero(extra_usd, worth, expected):
-    found = requests(extra_usd, Estimate(value=worth[0], low=worth[1], high=worth[2]))
+    found = breakeven_requests(extra_usd, Estimate(value=worth[0], low=worth[1], high=worth[2]))
     assert (found.value, found.low, found.high) == pytest.approx(expected)
 
 
@@ -97,11 +97,11 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
             (level + shared + rng.standard_normal(rows) > 0).astype(float) for level in (1.5, 1.0)
         ]
         clocks = [c * np.exp(0.4 * rng.standard_normal(runs)) for c in cost.values()]
-        found = requests(
+        found = breakeven_requests(
             extra_usd,
             stake(
                 extra=extra_usd, value=value, saves=_saves(*clocks), gain=paired_difference(*right)
-            ).worth,
+            ).per_answer,
         )
         above = found.low is not None and found.low <= wanted
         held += above and (found.high is None or wanted <= found.high)
@@ -146,7 +146,7 @@ def test_a_gain_of_just_the_margin_breaks_even_just_at_the_end():
         value=0.05,
         answers=pair.expected,
     )
-    assert requests(at.extra, at.worth).value == pytest.approx(pair.expected)
+    assert breakeven_requests(at.extra, at.per_answer).value == pytest.approx(pair.expected)
     assert at.net.value == pytest.approx(0, abs=1e-6)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cleanlab.count import compute_confident_joint, estimate_joint
 
-from choose.judge.diagnosis.label_noise import NONE, counted_as, joint
+from choose.judge.diagnosis.label_noise import NONE, confident_labels, joint_distribution
 
 
 def noisy(seed: int, rows: int = 400, labels: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +23,7 @@ def noisy(seed: int, rows: int = 400, labels: int = 5) -> tuple[np.ndarray, np.n
 @pytest.mark.parametrize("seed", range(5))
 def test_counts_and_joint_distribution_are_those_of_cleanlab(seed: int) -> None:
     given, probabilities = noisy(seed)
-    counted = counted_as(given, probabilities)
+    counted = confident_labels(given, probabilities)
     sure = counted != NONE
     counts = np.zeros((5, 5), dtype=int)
     np.add.at(counts, (given[sure], counted[sure]), 1)
@@ -31,4 +31,4 @@ def test_counts_and_joint_distribution_are_those_of_cleanlab(seed: int) -> None:
     assert (counts == theirs).all()
     # cleanlab rounds the joint counts to whole rows.
     theirs = estimate_joint(given, probabilities)
-    assert joint(given, counted, 5) == pytest.approx(theirs, abs=1 / len(given))
+    assert joint_distribution(given, counted, 5) == pytest.approx(theirs, abs=1 / len(given))

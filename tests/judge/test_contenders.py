@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from choose.judge.decision.contenders import _means
-from choose.judge.decision.rows_needed import asked_too_few, more_rows
+from choose.judge.decision.rows_needed import answered_too_few, more_rows
 from choose.judge.stats.paired import paired_difference
 
 
@@ -30,9 +30,9 @@ def test_rows_that_were_not_asked_come_before_rows_that_are_not_labelled() -> No
     worse = (chooser.random(25) < 0.72).astype(float)[:, None]
     found = paired_difference(better, worse)
     assert found.luck < 0.5
-    assert asked_too_few(found, 0.02, labelled=5_000)
+    assert answered_too_few(found, 0.02, labelled=5_000)
     assert more_rows(found, 0.02, labelled=5_000) is None
-    assert not asked_too_few(found, 0.02, labelled=25), "all that are labelled were asked"
+    assert not answered_too_few(found, 0.02, labelled=25), "all that are labelled were asked"
     more = more_rows(found, 0.02, labelled=25)
     assert more is not None
     less = more_rows(found, 0.02, labelled=25 + more.even - 1)

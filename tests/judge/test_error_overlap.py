@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from choose.judge.decision.contenders import field_of
+from choose.judge.decision.contenders import contenders_of
 from choose.judge.diagnosis.error_overlap import Pairing, overlap_of, route, threshold
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.evidence import Rule
@@ -37,7 +37,7 @@ def test_errors_in_common_by_hand():
         player("probe", "abababbb"),
         player("prompt", "baabacab", "prompting", cheap=False),
     ]
-    found = overlap_of(field_of(panel(answered.study("abc", targets, players)), Rule()))
+    found = overlap_of(contenders_of(panel(answered.study("abc", targets, players)), Rule()))
     assert set(found.candidates) == {"tfidf", "probe", "prompt"}
     assert (found.wrong_in_all, found.agreed) == (2, 2)
     assert found.oracle.value == pytest.approx(6 / 8)
@@ -54,7 +54,7 @@ def test_errors_in_common_by_hand():
 
 def test_overlap_needs_two_candidates_that_read():
     players = [player("majority", "aaaa"), player("tfidf", "abab")]
-    assert overlap_of(field_of(panel(answered.study("ab", "abba", players)), Rule())) is None
+    assert overlap_of(contenders_of(panel(answered.study("ab", "abba", players)), Rule())) is None
 
 
 def test_a_threshold_by_hand():
@@ -88,7 +88,7 @@ def cascade_of(cheap, strong, sure, targets, rule=None, **more):
         ),
     ]
     study = answered.study(LABELS, [LABELS[t] for t in targets], players, **more)
-    return overlap_of(field_of(panel(study), rule or Rule())).cascade
+    return overlap_of(contenders_of(panel(study), rule or Rule())).cascade
 
 
 def answers(rng, targets, right):

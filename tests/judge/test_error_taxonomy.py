@@ -7,9 +7,9 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.judge.decision.contenders import field_of
-from choose.judge.decision.label_gates import data_driven
-from choose.judge.diagnosis.error_signs import bench, low_self_confidence
+from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.label_gates import failures_data_driven
+from choose.judge.diagnosis.error_signs import error_sample, low_self_confidence
 from choose.judge.diagnosis.error_taxonomy import KINDS, failures_of
 from choose.judge.evidence import Rule
 from choose.judge.panel.score_tables import panel
@@ -97,8 +97,8 @@ def test_a_kind_that_nothing_can_tell_is_null():
         "learnable",
     }
     assert found.fixable is None
-    assert data_driven(found, 0.02).status == "unknown"
-    assert data_driven(None, 0.02).status == "unknown"
+    assert failures_data_driven(found, 0.02).status == "unknown"
+    assert failures_data_driven(None, 0.02).status == "unknown"
 
 
 def test_low_self_confidence_needs_a_likelier_label_and_less_than_usual():
@@ -108,7 +108,7 @@ def test_low_self_confidence_needs_a_likelier_label_and_less_than_usual():
     targets = "aaaaabb"
     probe = player("probe", said, scores=answered.scores("ab", said, sure))
     study = answered.study("ab", targets, [player("prompt", "baabbab", "prompting"), probe])
-    laid = bench(study)
+    laid = error_sample(study)
     assert laid is not None
     assert low_self_confidence(laid).tolist() == [False, False, True, *[False] * 4]
 
@@ -190,7 +190,7 @@ def play(world, studies=STUDIES, **more):
     """Return what was found in each study, and how the gate stood."""
     found = [failures_of(world(np.random.default_rng(seed), **more)) for seed in range(studies)]
     assert all(f is not None for f in found)
-    return found, [data_driven(f, 0.02).status for f in found]
+    return found, [failures_data_driven(f, 0.02).status for f in found]
 
 
 def error_of(values):
@@ -247,7 +247,7 @@ def test_a_label_that_is_never_answered_is_data_driven_if_others_know_it():
     found = failures_of(answered.study(LABELS, text(targets), players))
     assert found is not None
     assert found.fixable.low <= 0.9 <= found.fixable.high
-    assert data_driven(found, 0.02).status == "pass"
+    assert failures_data_driven(found, 0.02).status == "pass"
 
 
 def test_fixes_that_asking_again_makes_as_well_count_in_the_upper_end_only():
@@ -345,7 +345,7 @@ def test_a_forecast_is_held_against_what_fine_tuning_did():
     evidence = worlds.study(players, 400, 3, folds=5)
     found = judge(evidence, Rule()).failures
     forecast = found.forecast
-    gain = field_of(panel(evidence), Rule()).gain("lora", "prompt")
+    gain = contenders_of(panel(evidence), Rule()).gain("lora", "prompt")
     assert forecast.candidate == "lora"
     assert forecast.measured.value == gain.value
     assert forecast.fixes - forecast.breaks == pytest.approx(found.rows * gain.value)
@@ -357,7 +357,7 @@ def test_sentences_cite_the_record():
     (step,) = failure_steps(record, 0.02)
     assert f"{record.count('suspect label'):,} of {record.errors:,} errors" in step
     (reason,) = failure_reasons(record)
-    assert f"{record.fixes:,} right and breaks {record.breaks:,}" in reason
+    assert f"{record.fixes:,} of those right and {record.breaks:,} others wrong" in reason
     assert not list(failure_steps(record, 0.5))
     assert not list(failure_reasons(None))
 

@@ -8,7 +8,7 @@ import pytest
 
 from choose.formatting import dollars, rough
 from choose.judge.evidence import Rule
-from choose.judge.prose.advice import buys_most
+from choose.judge.prose.advice import best_buy
 from choose.judge.verdict import judge
 from choose.schema.base import Interval
 from choose.schema.costs import Move
@@ -148,13 +148,13 @@ def test_the_best_buy_comes_first_and_the_unpriced_last():
             points_per_100_usd=40,
         ),
     ]
-    said = buys_most(tuple(moves[:0:-1]))
+    said = best_buy(tuple(moves[:0:-1]))
     assert said == (
         "The next $100 buys the most if you check 20 suspected labels: about 2 points (0 if the "
         "fewest are wrong, 3 if all are) for $5.00; then label 900 more test rows: about 1 point "
         "(on average; 0 to 2) for $900, 0.1 per $100."
     )
-    assert buys_most((moves[0],)) == ""
+    assert best_buy((moves[0],)) == ""
 
 
 def priced(action: str, found: Interval, labels: int, usd: float, each: float) -> Move:

@@ -10,13 +10,18 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.judge.decision.label_gates import clean_labels
-from choose.judge.diagnosis.label_audit import agreement_of, alpha, audit, pairwise
+from choose.judge.decision.label_gates import labels_clean_enough
+from choose.judge.diagnosis.label_audit import (
+    annotator_agreement,
+    audit_labels,
+    krippendorff_alpha,
+    pairwise_agreement,
+)
 from choose.judge.diagnosis.label_noise import (
     NONE,
     auditor_of,
-    counted_as,
-    joint,
+    confident_labels,
+    joint_distribution,
     log_odds,
     wrong_share,
 )
@@ -53,7 +58,7 @@ def world(seed, kind, rate, *, rows=600, labels=6, apart=1.4):
 def audited(features, given, labels=6, **more):
     label = names(labels)
     found = evidence([label[g] for g in given], {"a": out_of_fold(features, given)}, label, **more)
-    return audit(found)
+    return audit_labels(found)
 
 
 # --- who audits --------------------------------------------------------------------------------
@@ -79,7 +84,7 @@ def test_nobody_audits_without_scores_of_a_cheap_candidate():
         [names(6)[g] for g in given], {"a": out_of_fold(features, given)}, names(6), cheap=False
     )
     assert auditor_of(dear) is None
-    assert audit(dear) is None
+    assert audit_labels(dear) is None
     assert judge(dear, Rule()).audit is None
 
 
@@ -98,9 +103,9 @@ def test_confident_counts_by_hand():
     zero = np.array([0.9, 0.8, 0.1, 0.2, 0.3, 0.7])
     p = np.stack([zero, 1 - zero], axis=1)
     # Thresholds: mean of .9 .8 .1 = .6 for label 0, mean of .8 .7 .3 = .6 for label 1.
-    counted = counted_as(targets, p)
+    counted = confident_labels(targets, p)
     assert counted.tolist() == [0, 0, 1, 1, 1, 0]
-    found = joint(targets, counted, 2)
+    found = joint_distribution(targets, counted, 2)
     assert found == pytest.approx(np.array([[2, 1], [1, 2]]) / 6)
     assert wrong_share(found) == pytest.approx(1 / 3)
     assert log_odds(targets, p)[2] == pytest.approx(np.log(0.901 / 0.101))
@@ -108,9 +113,9 @@ def test_confident_counts_by_hand():
 
 def test_a_row_below_every_threshold_is_not_counted():
     p = np.array([[0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.5, 0.5, 0.0]])
-    assert counted_as(np.array([0, 1, 0]), p).tolist() == [0, 1, NONE]
+    assert confident_labels(np.array([0, 1, 0]), p).tolist() == [0, 1, NONE]
     # A label that no row carries is never what a row is counted as.
-    assert wrong_share(joint(np.array([0, 1, 0]), np.array([0, 1, NONE]), 3)) == 0
+    assert wrong_share(joint_distribution(np.array([0, 1, 0]), np.array([0, 1, NONE]), 3)) == 0
 
 
 # --- the band ----------------------------------------------------------------------------------
@@ -157,7 +162,7 @@ def test_a_weak_auditor_gives_no_estimate_where_confident_learning_would():
         found = audited(features, given)
         refused.append(found.noise is None)
         p = out_of_fold(features, given)
-        claimed.append(wrong_share(joint(given, counted_as(given, p), 6)))
+        claimed.append(wrong_share(joint_distribution(given, confident_labels(given, p), 6)))
         assert found.accuracy.value < 0.85
     assert all(refused)
     assert np.mean(claimed) > 0.1  # ten per cent and more "wrong labels" where there is none
@@ -183,7 +188,7 @@ def test_twins_do_not_pass_for_independent_labels():
     alone = evidence([label[g] for g in given], {"a": out_of_fold(features, given)}, label)
     pairs = tuple(f"c{i // 4}" for i in range(len(given)))
     joined = replace(alone, items=replace(alone.items, clusters=pairs))
-    wide, narrow = audit(joined).noise, audit(alone).noise
+    wide, narrow = audit_labels(joined).noise, audit_labels(alone).noise
     assert wide.low < narrow.low
     assert wide.high > narrow.high
 
@@ -213,7 +218,7 @@ def test_candidates_are_counted_where_they_agree():
     found = evidence(
         [label[g] for g in given], {"a": p, "b": contrary, "majority": constant}, label
     )
-    first = audit(found).suspects[0]
+    first = audit_labels(found).suspects[0]
     assert (first.agree, first.answered) == (1, 2)
 
 
@@ -239,7 +244,7 @@ def test_ten_thousand_rows_in_77_labels_take_seconds():
     q = np.roll(p, 1, axis=0)
     found = evidence([names(77)[g] for g in given], {"a": p, "b": q}, names(77))
     start = time.perf_counter()
-    audit(found)
+    audit_labels(found)
     assert time.perf_counter() - start < 5
 
 
@@ -256,7 +261,7 @@ GAPS = (
 def test_alpha_of_the_published_example():
     units = [[v for v in unit if v != "*"] for unit in zip(*map(str.split, GAPS), strict=True)]
     counts = np.array([[u.count(str(k)) for k in (1, 2, 3, 4)] for u in units if len(u) > 1], float)
-    assert alpha(counts)[0] == pytest.approx(0.691, abs=5e-4)
+    assert krippendorff_alpha(counts)[0] == pytest.approx(0.691, abs=5e-4)
 
 
 def test_agreement_by_text_and_annotator():
@@ -271,13 +276,13 @@ def test_agreement_by_text_and_annotator():
     questions, who, targets = zip(*rows, strict=True)
     ids = tuple(f"r{i}" for i in range(len(rows)))
     items = Items(ids=ids, targets=targets, clusters=ids, annotators=who, questions=questions)
-    found = agreement_of((items,), labels)
+    found = annotator_agreement((items,), labels)
     assert (found.annotators, found.questions) == (2, 2)
     assert found.pairwise.value == 0.5
     assert found.pairwise.low < 0.5 < found.pairwise.high
-    assert agreement_of((replace(items, annotators=(), questions=()),), labels) is None
+    assert annotator_agreement((replace(items, annotators=(), questions=()),), labels) is None
     same = replace(items, targets=("x",) * len(rows))
-    assert agreement_of((same,), labels).alpha is None
+    assert annotator_agreement((same,), labels).alpha is None
 
 
 def test_annotators_reach_the_judge_and_texts_do_not_have_to_match_to_the_letter():
@@ -290,7 +295,7 @@ def test_annotators_reach_the_judge_and_texts_do_not_have_to_match_to_the_letter
     task = Task(labels=("x", "y"), names=("x", "y"))
     fold = Fold(pool=(), questions=ids)
     dataset = Dataset(name="d", task=task, examples=examples, folds=(fold,), division="cross-fit")
-    found = agreement_of((items_of(dataset, ids),), task.labels)
+    found = annotator_agreement((items_of(dataset, ids),), task.labels)
     assert (found.questions, found.pairwise.value) == (1, 0.0)
     unsigned = {id: replace(e, annotator=None) for id, e in examples.items()}
     assert items_of(replace(dataset, examples=unsigned), ids).annotators == ()
@@ -304,7 +309,7 @@ def test_agreement_intervals_cover():
         truth = rng.integers(0, 3, (120, 1))
         given = np.where(rng.random((120, 3)) < 0.9, truth, rng.integers(0, 3, (120, 3)))
         counts = (given[:, :, None] == np.arange(3)).sum(axis=1).astype(float)
-        values = pairwise(counts)
+        values = pairwise_agreement(counts)
         half = 1.98 * values.std(ddof=1) / sqrt(120)
         held.append(abs(values.mean() - true) <= half)
     assert np.mean(held) >= 0.95 - 3 * sqrt(0.95 * 0.05 / 200)
@@ -333,7 +338,7 @@ def band(low, high):
     ],
 )
 def test_the_gate_needs_the_whole_band_on_one_side(found, conflicting, status):
-    gate = clean_labels(found, conflicting, 100)
+    gate = labels_clean_enough(found, conflicting, 100)
     assert gate.status == status
     assert gate.evidence.endswith(".")
 

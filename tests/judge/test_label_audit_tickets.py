@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from choose.judge.diagnosis.label_audit import agreement_of, audit
+from choose.judge.diagnosis.label_audit import annotator_agreement, audit_labels
 from choose.judge.evidence import Items
 from support.audited_studies import evidence
 
@@ -33,7 +33,7 @@ def tickets():
 def found_in(tickets, probabilities):
     """Return the audit and, suspect by suspect, whether its label was planted."""
     given, truth = tickets["label"].to_list(), tickets["truth"].to_list()
-    found = audit(evidence(given, probabilities, sorted(set(given))))
+    found = audit_labels(evidence(given, probabilities, sorted(set(given))))
     wrong = {f"r{i}" for i, (a, b) in enumerate(zip(given, truth, strict=True)) if a != b}
     return found, np.array([s.id in wrong for s in found.suspects]), len(wrong)
 
@@ -117,7 +117,7 @@ def test_the_three_annotators_agree_as_the_card_says():
         annotators=tuple(rows["annotator"]),
         questions=tuple(rows["id"]),
     )
-    found = agreement_of((items,), sorted(set(rows["label"])))
+    found = annotator_agreement((items,), sorted(set(rows["label"])))
     assert (found.annotators, found.questions) == (3, 150)
     # The pairs agree on 86, 87 and 80 % of 150 tickets.
     alike = [

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from choose.cli.app import app
 from choose.errors import StudyError
-from choose.judge.decision.contenders import field_of
-from choose.judge.decision.robust_choice import halves
+from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.robust_choice import share_of_half_samples
 from choose.judge.evidence import ACCURACY, Measure, Rule, evened
 from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.panel.families import match
@@ -221,13 +221,13 @@ def test_the_best_of_a_kind_and_halves_heed_weights() -> None:
     recalls = {"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7), "low": (0.5, 0.5, 0.5)}
     evidence = study_of(recalls, 3000)
     for measure, best in ((ACCURACY, "common"), (BALANCED, "even")):
-        field = field_of(panel(evidence, measure), Rule(measure=measure))
+        field = contenders_of(panel(evidence, measure), Rule(measure=measure))
         assert field.leader == best
         found = match(field.pairs, field.order[:2], field.order[2:])
         assert found is not None
         assert found.a == best
-        assert halves(field, best) > 0.95
-        assert halves(field, "low") == 0.0
+        assert share_of_half_samples(field, best) > 0.95
+        assert share_of_half_samples(field, "low") == 0.0
 
 
 def test_figures_of_rows_stay_figures_of_rows() -> None:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.decision.contenders import field_of
-from choose.judge.decision.more_labels import rise
-from choose.judge.decision.robust_choice import halves, under_noise, under_views
-from choose.judge.decision.rows_needed import rows_to_settle
+from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.more_labels import gain_from_labels
+from choose.judge.decision.robust_choice import share_of_half_samples, under_noise, under_views
+from choose.judge.decision.rows_needed import rows_to_decide
 from choose.judge.evidence import Rule
 from choose.judge.panel.pairs import ASSUMED_SD, compare, estimand_of_sides, full_pool, other_pool
 from choose.judge.panel.score_tables import ARTEFACT, panel
@@ -58,7 +58,7 @@ def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, wh
 
 def test_a_rise_from_single_fits_says_what_it_assumes() -> None:
     laid = panel(study([lora(0.85, seeds=1, at={200: 0.8}), probe(0.8, at={200: 0.79})], 800, 1))
-    found = rise(laid["lora"])
+    found = gain_from_labels(laid["lora"])
     assert found is not None
     assert found.gained.few
     assert found.estimand.startswith("a new pool of either size (fitted once")
@@ -80,13 +80,13 @@ def test_a_choice_that_noise_turns_round_is_not_robust() -> None:
     gate = next(gate for gate in found.gates if gate.name == "robust")
     assert gate.status == "fail"
     assert "With 20 % of the training labels made wrong" in gate.evidence
-    field = field_of(panel(world), Rule())
+    field = contenders_of(panel(world), Rule())
     rate, reversal = under_noise(field, "lora")
     assert rate == 0.2
     assert reversal is not None
     assert (reversal.rival, reversal.found.value > 0.1) == ("probe", True)
-    assert halves(field, "lora") == 1.0
-    assert halves(field, "probe") < 0.05, "lora is ahead in nearly every half"
+    assert share_of_half_samples(field, "lora") == 1.0
+    assert share_of_half_samples(field, "probe") < 0.05, "lora is ahead in nearly every half"
 
 
 def with_typos(world, right: dict[str, float]):  # type: ignore[no-untyped-def]
@@ -108,7 +108,7 @@ def test_views_turn_a_choice_round_only_by_more_than_luck() -> None:
 
     def turned(lora_right: float) -> bool:
         seen = with_typos(world, {"probe": 0.8, "lora": lora_right})
-        views, reversal = under_views(field_of(panel(seen), Rule()), "lora")
+        views, reversal = under_views(contenders_of(panel(seen), Rule()), "lora")
         assert views == ("typos",)
         return reversal is not None
 
@@ -140,7 +140,7 @@ def test_rows_that_hang_together_are_worth_less() -> None:
     copied = [np.repeat(side[:100], 4).astype(float) for side in (a, b)]
     alone = paired_difference(*copied, [str(i) for i in range(400)])
     together = paired_difference(*copied, [str(i // 4) for i in range(400)])
-    few, many = rows_to_settle(alone, 0.02), rows_to_settle(together, 0.02)
+    few, many = rows_to_decide(alone, 0.02), rows_to_decide(together, 0.02)
     assert few is not None
     assert many is not None
     assert many.even > 1.5 * few.even

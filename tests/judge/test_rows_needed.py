@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from choose.judge.decision.contenders import relation
-from choose.judge.decision.rows_needed import chance_to_settle, more_rows, rows_to_settle
+from choose.judge.decision.rows_needed import chance_to_decide, more_rows, rows_to_decide
 from choose.judge.decision.rule import SPREAD
 from choose.judge.stats.paired import paired_difference
 
@@ -34,7 +34,7 @@ def test_a_chance_that_is_named_comes_true() -> None:
         found = paired_difference(*whole[:, :rows])
         if relation(found, MARGIN) != "open":
             continue
-        needed = rows_to_settle(found, MARGIN)
+        needed = rows_to_decide(found, MARGIN)
         for name in came:
             count = getattr(needed, name) if needed else None
             if count is not None:
@@ -50,17 +50,17 @@ def test_more_rows_settle_more_surely_unless_luck_is_the_doubt() -> None:
     rng = np.random.default_rng(3)
     found = paired_difference(*scores(rng, 0.05, 200, 0.25))
     times = np.array([1.1, 2.0, 5.0, 15.0, 1e6])
-    chances = chance_to_settle(found, MARGIN, times)
+    chances = chance_to_decide(found, MARGIN, times)
     assert (np.diff(chances) > 0).all()
     assert chances[0] < 0.3
     assert chances[-1] == pytest.approx(1, abs=0.01)
     few = paired_difference(*scores(rng, 0.05, 20_000, 0.25))
-    assert rows_to_settle(few, 0.5) is not None, "that it is below such a margin is seen at once"
+    assert rows_to_decide(few, 0.5) is not None, "that it is below such a margin is seen at once"
 
 
 def test_rows_at_hand_are_not_labelled_again() -> None:
     found = paired_difference(*scores(np.random.default_rng(3), 0.05, 200, 0.25))
-    needed, more = rows_to_settle(found, MARGIN), more_rows(found, MARGIN, labelled=200)
+    needed, more = rows_to_decide(found, MARGIN), more_rows(found, MARGIN, labelled=200)
     assert needed is not None
     assert more is not None
     assert more.even == needed.even - 200

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from choose.judge.decision.contenders import field_of
-from choose.judge.decision.rule import Law, least_loss
+from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.rule import NormalLaw, least_loss
 from choose.judge.evidence import Rule
 from choose.judge.panel.score_tables import panel
 from support.simulated_studies import lora, majority, probe, study
 
 
 def test_the_expected_excess_is_that_of_the_normal_law():
-    law = Law(0.03, 0.02)
+    law = NormalLaw(0.03, 0.02)
     draws = norm(0.03, 0.02).rvs(400_000, random_state=1)
     assert law.excess(0.02) == pytest.approx(np.maximum(draws - 0.02, 0).mean(), rel=0.01)
     assert law.below(0.02) == pytest.approx((draws < 0.02).mean(), abs=0.003)
@@ -24,7 +24,7 @@ def test_the_expected_excess_is_that_of_the_normal_law():
 def test_the_dear_one_is_used_only_where_it_seems_worth_it(dear, wanted):
     used = []
     for seed in range(30):
-        field = field_of(panel(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule())
+        field = contenders_of(panel(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule())
         used.append(least_loss(field.pairs, field.names, field.accuracies, field.margin))
     assert used.count(wanted) >= 18  # about 23 expected, standard error 2.3
     assert "majority" not in used

@@ -8,9 +8,9 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.judge.decision.contenders import field_of
+from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.rows_needed import Case
-from choose.judge.decision.rule import settle
+from choose.judge.decision.rule import select
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.evidence import Rule
 from choose.judge.panel.families import match
@@ -39,11 +39,11 @@ def play(players, rows, studies=STUDIES, rule=None, **more):
     """Count what is chosen, and the kinds, over simulated studies."""
     chosen, kinds, meanwhile = Counter(), Counter(), Counter()
     for seed in range(studies):
-        field = field_of(panel(study(players, rows, 1000 + seed, **more)), rule or Rule())
-        settlement = settle(field)
-        chosen[settlement.chosen] += 1
-        kinds[kind_of(Case(field, settlement))] += 1
-        meanwhile[settlement.meanwhile] += 1
+        field = contenders_of(panel(study(players, rows, 1000 + seed, **more)), rule or Rule())
+        selection = select(field)
+        chosen[selection.chosen] += 1
+        kinds[kind_of(Case(field, selection))] += 1
+        meanwhile[selection.interim] += 1
     return chosen, kinds, meanwhile
 
 
@@ -107,12 +107,12 @@ def test_a_chosen_candidate_is_the_right_one():
             probe(truth["probe"]),
             lora(truth["lora"], luck=rng.uniform(0.02, 0.2)),
         ]
-        field = field_of(panel(study(players, 600, seed)), Rule())
-        name = settle(field).chosen
+        field = contenders_of(panel(study(players, 600, seed)), Rule())
+        name = select(field).chosen
         if name is not None:
             chosen += 1
             wrong += any(truth[c] >= truth[name] for c in field.cheaper(name))
-            wrong += any(truth[d] - truth[name] > 0.02 for d in field.dearer(name))
+            wrong += any(truth[d] - truth[name] > 0.02 for d in field.costlier(name))
     assert chosen >= STUDIES / 4
     assert wrong / chosen <= 0.05 + slack(0.05, chosen)
 
@@ -133,9 +133,9 @@ def test_meanwhile_gives_up_little():
             prompt(truth["prompt"]),
             lora(truth["lora"], luck=0.1),
         ]
-        field = field_of(panel(study(players, 300, seed)), Rule())
+        field = contenders_of(panel(study(players, 300, seed)), Rule())
         best = max(truth.values())
-        mine.append(best - truth[settle(field).meanwhile])
+        mine.append(best - truth[select(field).interim])
         naive.append(best - truth[field.leader])
     lost = np.array(mine) - np.array(naive)
     assert lost.mean() <= 0.003 + 2 * lost.std() / sqrt(STUDIES)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.decision.label_gates import stable
+from choose.judge.decision.label_gates import task_stable
 from choose.judge.evidence import Evidence, Items, Rule
 from choose.judge.measures.robustness import accuracy_rows
 from choose.judge.measures.task_change import drop_of, new_class_of, origins_of
@@ -91,14 +91,14 @@ def test_the_interval_of_the_drop_covers_the_truth(drop: float, draws: int, seed
 def test_the_gate_is_wrong_seldom_and_says_its_figure() -> None:
     margin, kinds = 0.04, {"pass": 0, "fail": 0, "unknown": 0}
     for seed in range(120):
-        gate = stable(panel(drifting(margin, seed)), "tfidf", margin)
+        gate = task_stable(panel(drifting(margin, seed)), "tfidf", margin)
         kinds[gate.status] += 1
     # At the limit itself either answer is wrong: 2.5 % a side, so 3 of 120, give or take 1.7.
     assert kinds["pass"] <= 8
     assert kinds["fail"] <= 8
     for drop, status in ((0.0, "pass"), (0.3, "fail")):
         laid = panel(drifting(drop, 1, rows=2_000))
-        gate = stable(laid, "tfidf", 0.05)
+        gate = task_stable(laid, "tfidf", 0.05)
         assert gate.status == status
         found = drop_of(laid["tfidf"])
         assert found is not None
@@ -135,7 +135,9 @@ def test_time_splits_leave_every_other_figure_as_it_was() -> None:
 
 def test_without_dates_or_splits_the_gate_says_so() -> None:
     bare = worlds.study([worlds.majority(), worlds.tfidf(0.7)], 200, 1)
-    said = {dated: stable(panel(replace(bare, dated=dated)), "tfidf", 0.02) for dated in (0, 150)}
+    said = {
+        dated: task_stable(panel(replace(bare, dated=dated)), "tfidf", 0.02) for dated in (0, 150)
+    }
     assert {gate.status for gate in said.values()} == {"unknown"}
     assert said[0].evidence == (
         "The rows have no timestamps, so drift over time cannot be measured."
@@ -143,7 +145,7 @@ def test_without_dates_or_splits_the_gate_says_so() -> None:
     assert "150 of 600 rows have a timestamp" in said[150].evidence
     drifts = panel(drifting(0.1, 1))
     assert "no time split of majority finished; tfidf" in (
-        stable(drifts, "majority", 0.02).evidence
+        task_stable(drifts, "majority", 0.02).evidence
     )
 
 

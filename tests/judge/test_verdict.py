@@ -11,8 +11,8 @@ import pytest
 from choose.errors import StudyError
 from choose.formatting import duration, gain, of_100, points, right, rounded, short_model
 from choose.judge.decision.contenders import relation
-from choose.judge.decision.rows_needed import rows_to_settle
-from choose.judge.decision.rule import reaches
+from choose.judge.decision.rows_needed import rows_to_decide
+from choose.judge.decision.rule import target_status
 from choose.judge.evidence import RULE, CandidateInfo, Rule, billions_of, strong
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import Blend
@@ -401,18 +401,18 @@ def test_relations(value, low, high, shown):
 
 def test_a_target_needs_the_whole_interval():
     accuracy = decide([probe(0.8)]).scorecards[0].accuracy
-    assert reaches(accuracy, accuracy.low) == "met"
-    assert reaches(accuracy, accuracy.high + 1e-9) == "missed"
-    assert reaches(accuracy, accuracy.value) == "open"
-    assert reaches(accuracy, None) == "none"
+    assert target_status(accuracy, accuracy.low) == "met"
+    assert target_status(accuracy, accuracy.high + 1e-9) == "missed"
+    assert target_status(accuracy, accuracy.value) == "open"
+    assert target_status(accuracy, None) == "none"
 
 
 def test_rows_to_settle():
-    found = rows_to_settle(made(0.05, -0.01, 0.11), 0.02)
+    found = rows_to_decide(made(0.05, -0.01, 0.11), 0.02)
     assert found is not None
     assert found.likely is not None
     assert 400 < found.even < found.likely
-    assert rows_to_settle(made(0.03, -0.02, 0.08, luck=0.7), 0.02) is None
+    assert rows_to_decide(made(0.03, -0.02, 0.08, luck=0.7), 0.02) is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-from choose.judge.decision.contenders import Field, field_of
+from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.evidence import Deployment, Evidence, Rule
 from choose.judge.panel.score_tables import panel
 from support.simulated_studies import lora, majority, probe, study
@@ -37,8 +37,8 @@ def world(dear: float = 0.85, cheap: float = 0.8, rows: int = 2000, seed: int = 
     return study([majority(), probe(cheap), lora(dear, luck=0.05, own=0.4)], rows, seed)
 
 
-def field(evidence: Evidence, prices: Rule) -> Field:
-    return field_of(panel(evidence), prices)
+def field(evidence: Evidence, prices: Rule) -> Contenders:
+    return contenders_of(panel(evidence), prices)
 
 
 def retiring(evidence: Evidence, name: str, day: date) -> Evidence:

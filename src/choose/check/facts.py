@@ -28,7 +28,7 @@ from choose.data.personal_data import hints_by_row
 from choose.data.profile import balance_of, lengths_of
 from choose.data.splits import usable_rows
 from choose.data.stratify import sampling_order, stratified_folds
-from choose.judge.diagnosis.label_audit import audit
+from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of
 from choose.judge.sample_size import reach_of
 from choose.schema.check import Balance, Drift, Languages, Lengths, Repeats, TextChange, TokenCounts
@@ -141,7 +141,7 @@ class Facts:
         data = self.dataset
         settings = settings_for(data.examples.values(), self.languages.unspaced)
         runs = out_of_fold_runs(data.task, data.examples, data.clusters, settings)
-        return audit(evidence_of(data, runs))
+        return audit_labels(evidence_of(data, runs))
 
     @cached_property
     def drift(self) -> Drift | None:

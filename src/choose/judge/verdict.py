@@ -6,18 +6,18 @@ from importlib.metadata import version
 
 from choose.errors import StudyError
 from choose.judge.decision.breakeven import breakevens
-from choose.judge.decision.contenders import Field, field_of
+from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.decision.curve_crossings import crossings_of
 from choose.judge.decision.gates import gates_of
-from choose.judge.decision.label_gates import audited
-from choose.judge.decision.more_labels import rises_of
-from choose.judge.decision.next_steps import moves_of
+from choose.judge.decision.label_gates import audit_with_gain
+from choose.judge.decision.more_labels import label_gains
+from choose.judge.decision.next_steps import next_actions
 from choose.judge.decision.rows_needed import Case
-from choose.judge.decision.rule import settle
+from choose.judge.decision.rule import select
 from choose.judge.decision.verdict_kind import confidence_of, kind_of
 from choose.judge.diagnosis.error_overlap import overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
-from choose.judge.diagnosis.label_audit import audit
+from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.evidence import RULE, Evidence, Rule
 from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.panel.families import pair_records
@@ -48,42 +48,43 @@ def judge(
     laid = panel(evidence, rule.measure)
     if not laid.scored:
         raise StudyError(_nothing(laid))
-    field = field_of(laid, rule)
-    case = _case(evidence, field)
-    gates, moves = gates_of(case), moves_of(case)
+    contenders = contenders_of(laid, rule)
+    case = _case(evidence, contenders)
+    gates, moves = gates_of(case), next_actions(case)
     return Decision(
         choose=version("choose-llm"),
         rule=rule.version,
         dataset=_dataset(evidence, laid),
-        goal=field.rule.record(),
+        goal=contenders.rule.record(),
         verdict=_verdict(case, gates, looks, next_steps(case, gates, moves, left_out)),
         gates=gates,
         scorecards=tuple(
-            scorecard(c, field.costs[c.info.name].record, field.rule) for c in laid.candidates
+            scorecard(c, contenders.costs[c.info.name].record, contenders.rule)
+            for c in laid.candidates
         ),
-        pairs=pair_records(field.pairs, field.order),
+        pairs=pair_records(contenders.pairs, contenders.order),
         failures=case.failures,
         overlap=case.overlap,
-        crossings=crossings_of(field),
-        forecasts=tuple(field.curves.forecasts.values()),
-        rises=rises_of(field),
-        breakeven=breakevens(field),
+        crossings=crossings_of(contenders),
+        forecasts=tuple(contenders.curves.forecasts.values()),
+        rises=label_gains(contenders),
+        breakeven=breakevens(contenders),
         moves=moves,
         looks=looks,
         left_out=left_out,
-        audit=audited(case),
+        audit=audit_with_gain(case),
         machine=dict(evidence.machine),
     )
 
 
-def _case(evidence: Evidence, field: Field) -> Case:
-    labels = audit(evidence)
+def _case(evidence: Evidence, contenders: Contenders) -> Case:
+    labels = audit_labels(evidence)
     # Where the auditor is too weak to estimate, its list is no evidence against single rows.
     suspects = None
     if labels is not None and labels.noise is not None:
         suspects = frozenset(s.id for s in labels.suspects[: labels.suspected])
-    failures = failures_of(evidence, field, suspects)
-    return Case(field, settle(field), labels, failures, overlap_of(field))
+    failures = failures_of(evidence, contenders, suspects)
+    return Case(contenders, select(contenders), labels, failures, overlap_of(contenders))
 
 
 def _nothing(laid: Panel) -> str:
@@ -101,17 +102,17 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[str, 
     recommended = _recommended(case, kind)
     said = [
         *reasons(case),
-        *failure_reasons(case.failures, case.field.rule.measure.by_rows),
+        *failure_reasons(case.failures, case.contenders.rule.measure.by_rows),
         doubts(limits, confidence),
     ]
     return Verdict(
         kind=kind,
         recommended=recommended,
         use_meanwhile=case.name,
-        family=case.field.family(recommended) if recommended else None,
+        family=case.contenders.family(recommended) if recommended else None,
         confidence=confidence,
-        probability_best=case.field.outlook.probability_best[case.name],
-        expected_regret=case.field.outlook.expected_regret[case.name],
+        probability_best=case.contenders.outlook.probability_best[case.name],
+        expected_regret=case.contenders.outlook.expected_regret[case.name],
         headline=headline(case, kind),
         reasons=tuple(sentence for sentence in said if sentence),
         rejected=rejected(case),
@@ -122,7 +123,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[str, 
 
 def _recommended(case: Case, kind: Kind) -> str | None:
     """Name a candidate only where the verdict is to use one."""
-    return case.settlement.chosen if kind in ("adopt", "baseline-is-enough") else None
+    return case.selection.chosen if kind in ("adopt", "baseline-is-enough") else None
 
 
 def _dataset(evidence: Evidence, laid: Panel) -> DatasetRecord:

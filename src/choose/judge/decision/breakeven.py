@@ -1,4 +1,4 @@
-"""From how many answers on a candidate that costs more to build pays for itself.
+"""The number of answers from which a candidate that costs more to build pays for itself.
 
 N* = F / (c_b - c_a + v gain), where F is what a costs more to build and refresh, c are dollars an
 answer and v is what a right answer is worth. The error of the denominator is that of a sum of
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import hypot
 
-from choose.judge.decision.contenders import Field
+from choose.judge.decision.contenders import Contenders
 from choose.judge.measures.cost_ranking import break_even_gain, extra_usd, payback_months
 from choose.judge.measures.cost_sheet import LifetimeCost
 from choose.judge.stats.intervals import Estimate
@@ -25,8 +25,8 @@ WINDOW = "answers within the window"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stake:
-    """What sets two candidates apart in money: all that a break-even follows from.
+class Balance:
+    """The costs and gains of one candidate over another, from which a break-even follows.
 
     Attributes:
         extra: dollars that the first costs more to build and refresh in the window, F.
@@ -45,8 +45,8 @@ class Stake:
     answers: float
 
     @property
-    def worth(self) -> Estimate:
-        """Return dollars that an answer of the first brings more."""
+    def per_answer(self) -> Estimate:
+        """Return the net dollars per answer of the first over the second."""
         middle = self.saves.value + self.value * self.gain.value
         down = hypot(
             self.value * (self.gain.value - self.gain.low), self.saves.value - self.saves.low
@@ -58,10 +58,10 @@ class Stake:
 
     @property
     def net(self) -> Estimate:
-        """Return dollars that the first brings more in the window."""
+        """Return the net dollars in the window of the first over the second."""
         value, low, high = (
             self.answers * each - self.extra
-            for each in (self.worth.value, self.worth.low, self.worth.high)
+            for each in (self.per_answer.value, self.per_answer.low, self.per_answer.high)
         )
         return Estimate(value=value, low=low, high=high)
 
@@ -76,23 +76,27 @@ class Stake:
         return 1 - tail if spare > 0 else tail
 
 
-def requests(extra: float, worth: Estimate) -> Requests:
-    """Return N* with its interval; a null end is never."""
+def breakeven_requests(extra: float, per_answer: Estimate) -> Requests:
+    """Return N* with its interval; a null end means never."""
 
-    def from_(each: float) -> float | None:
+    def answers_at(each: float) -> float | None:
         if extra <= 0 <= each:
             return 0.0
         return extra / each if each > 0 else None
 
-    return Requests(value=from_(worth.value), low=from_(worth.high), high=from_(worth.low))
+    return Requests(
+        value=answers_at(per_answer.value),
+        low=answers_at(per_answer.high),
+        high=answers_at(per_answer.low),
+    )
 
 
-def stake(field: Field, a: str, b: str) -> Stake | None:
-    """Return what sets a apart from b, in the window of the pair; None where it is not known."""
-    costs, plan = field.margins.costs, field.rule.deployment
+def balance_of(contenders: Contenders, a: str, b: str) -> Balance | None:
+    """Return the balance of a over b in the window of the pair; None where a term is unknown."""
+    costs, plan = contenders.margins.costs, contenders.rule.deployment
     if plan.value_per_right_answer is None or not {a, b} <= set(costs):
         return None
-    found = field.gain(a, b)
+    found = contenders.gain(a, b)
     if found is None:
         return None
     first, second = costs[a], costs[b]
@@ -100,7 +104,7 @@ def stake(field: Field, a: str, b: str) -> Stake | None:
     assert plan.volume_per_month is not None
     if not months:
         return None
-    return Stake(
+    return Balance(
         extra=first.fixed(plan, months) - second.fixed(plan, months),
         saves=_saving(first, second),
         gain=found,
@@ -120,27 +124,27 @@ def _saving(a: LifetimeCost, b: LifetimeCost) -> Estimate:
     )
 
 
-def breakevens(field: Field) -> tuple[Breakeven, ...]:
-    """Return the break-even of every two candidates, dearer to build first; none if unpriced."""
+def breakevens(contenders: Contenders) -> tuple[Breakeven, ...]:
+    """Return the break-even of every pair, costlier to build first; none if unpriced."""
     found = []
-    for first, second in combinations(field.names, 2):
-        turned = stake(field, second, first)
+    for first, second in combinations(contenders.names, 2):
+        turned = balance_of(contenders, second, first)
         if turned is None:
             continue
         a, b = (second, first) if turned.extra >= 0 else (first, second)
-        found.append(breakeven(field, a, b))
+        found.append(breakeven(contenders, a, b))
     return tuple(filter(None, found))
 
 
-def breakeven(field: Field, a: str, b: str) -> Breakeven | None:
+def breakeven(contenders: Contenders, a: str, b: str) -> Breakeven | None:
     """Return the record of one pair."""
-    at = stake(field, a, b)
+    at = balance_of(contenders, a, b)
     if at is None:
         return None
-    costs = field.margins.costs
-    needed = requests(at.extra, at.worth)
+    costs = contenders.margins.costs
+    needed = breakeven_requests(at.extra, at.per_answer)
     carries = [f"dollars an answer of {n}" for n in (a, b) if costs[n].answer.measured]
-    more = extra_usd(costs[a], costs[b], field.rule.deployment, at.months)
+    more = extra_usd(costs[a], costs[b], contenders.rule.deployment, at.months)
     return Breakeven(
         a=a,
         b=b,
@@ -149,19 +153,19 @@ def breakeven(field: Field, a: str, b: str) -> Breakeven | None:
         extra_usd=at.extra,
         saves_per_1k=Interval.of(at.saves, "1,000 answers", times=1000),
         gain=Interval.of(at.gain),
-        worth_per_1k=Interval.of(at.worth, "1,000 answers", times=1000),
+        worth_per_1k=Interval.of(at.per_answer, "1,000 answers", times=1000),
         requests=needed,
         requests_per_month=_by_month(needed, at.months),
         probability=at.probability,
         net_usd=Interval.of(at.net, WINDOW),
         value_needed=_value(at),
-        margin=break_even_gain(costs[a], costs[b], field.rule.deployment),
+        margin=break_even_gain(costs[a], costs[b], contenders.rule.deployment),
         margin_of=a if more >= 0 else b,
         carries=("gain in accuracy", *carries),
     )
 
 
-def _value(at: Stake) -> float | None:
+def _value(at: Balance) -> float | None:
     """Return the value of a right answer at which the gain as measured just pays."""
     unpaid = at.extra / at.answers - at.saves.value
     if unpaid <= 0:

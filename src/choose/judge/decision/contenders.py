@@ -1,8 +1,8 @@
-"""What choosing a candidate now is expected to cost: select in bag, score out of bag.
+"""The candidates that can be recommended, their order by cost, and the regret of choosing one now.
 
-Resampling that reselects and scores on the same rows makes the winner's curse worse. Each round
-draws rows (clusters) and repetitions with replacement, names the best on what was drawn, and
-measures it and everybody else on the rows that were left out.
+The regret is resampled: select in bag, score out of bag. Selecting and scoring on the same rows
+would make the winner's curse worse. Each round draws rows (clusters) and repetitions with
+replacement, selects the best on them, and scores every candidate on the rows not drawn.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ ROUNDS = 400
 class Outlook:
     """By candidate: chance of being the best, and accuracy given up against choosing the best.
 
-    Both by resampling; the chance is that of being best on rows left out, which is not sharpened
-    by choosing on them, and so errs towards doubt.
+    The chance is that of being best on out-of-bag rows. The selection did not use them, so the
+    chance errs towards doubt.
     """
 
     probability_best: dict[str, float]
@@ -43,43 +43,42 @@ class Outlook:
 
 
 def outlook(rows: Rows, candidates: Sequence[Measured], seed: int = 0) -> Outlook:
-    """Resample the candidates that answered; those that answered fewer rows are put on a level.
+    """Resample rows and repetitions; correct the means of candidates that answered fewer rows.
 
-    A candidate's mean is taken as its difference to the one with the most rows, on the rows both
-    have, plus that one's mean on all its rows. Of several, it is the most accurate one: what is
-    right on the same rows as the others tells best whether theirs were easy.
+    The mean of a candidate is its difference to a reference on common rows plus the mean of the
+    reference on all rows. The reference has the most rows, and of several such the best accuracy.
     """
     rng = np.random.default_rng(seed)
     names = [candidate.info.name for candidate in candidates]
     scores, place = _scores(candidates), _places(rows)
     clusters = int(place.max()) + 1
-    drawn = _drawn(rng, clusters)
+    counts = _draw_counts(rng, clusters)
     weights = np.ones(len(place)) if rows.weights is None else rows.weights
     # Single precision: the resampling error is ten thousand times that of the rounding.
     even = rows.clusters is None and rows.weights is None
-    spread = drawn if even else drawn[:, place] * weights
-    inside = spread.astype(np.float32)
-    outside = ((spread == 0) * weights).astype(np.float32)
-    usable = (outside @ ~np.isnan(scores[0]).all(axis=1)) > 0
+    by_row = counts if even else counts[:, place] * weights
+    drawn = by_row.astype(np.float32)
+    left_out = ((by_row == 0) * weights).astype(np.float32)
+    usable = (left_out @ ~np.isnan(scores[0]).all(axis=1)) > 0
     if not usable.any():
-        outside, usable = inside, np.ones(ROUNDS, dtype=np.bool_)
-    bag, rest = _means(scores, inside, rng), _means(scores, outside, rng)
-    bag, rest = bag[usable], rest[usable]
-    best = bag.argmax(axis=1)
-    lost = rest[np.arange(len(rest)), best][:, None] - rest
-    top = rest == rest.max(axis=1, keepdims=True)
+        left_out, usable = drawn, np.ones(ROUNDS, dtype=np.bool_)
+    in_bag, out_of_bag = _means(scores, drawn, rng), _means(scores, left_out, rng)
+    in_bag, out_of_bag = in_bag[usable], out_of_bag[usable]
+    best = in_bag.argmax(axis=1)
+    shortfall = out_of_bag[np.arange(len(out_of_bag)), best][:, None] - out_of_bag
+    top = out_of_bag == out_of_bag.max(axis=1, keepdims=True)
     chance = (top / top.sum(axis=1, keepdims=True)).mean(axis=0)
-    regret = np.maximum(np.nanmean(lost, axis=0), 0.0)
+    regret = np.maximum(np.nanmean(shortfall, axis=0), 0.0)
     return Outlook(
         probability_best=dict(zip(names, chance.tolist(), strict=True)),
         expected_regret=dict(zip(names, regret.tolist(), strict=True)),
     )
 
 
-def _drawn(rng: np.random.Generator, clusters: int) -> npt.NDArray[np.int64]:
-    """Return (rounds, clusters) how often each is drawn in as many draws as there are clusters.
+def _draw_counts(rng: np.random.Generator, clusters: int) -> npt.NDArray[np.int64]:
+    """Return (rounds, clusters) how often each cluster is drawn, as many draws as clusters.
 
-    Counting draws is several times faster than numpy's multinomial, and the same law.
+    Counting draws has the law of numpy's multinomial and is several times faster.
     """
     picks = rng.integers(0, clusters, size=(ROUNDS, clusters), dtype=np.int32)
     picks += np.arange(ROUNDS, dtype=np.int32)[:, None] * np.int32(clusters)
@@ -97,7 +96,7 @@ def _places(rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 
 def _standing(side: Floats) -> tuple[int, float]:
-    """Return the rows it answered, and the share of them that are right."""
+    """Return the number of answered rows, and the share of them that are right."""
     return int((~np.isnan(side).any(axis=1)).sum()), float(np.nanmean(side))
 
 
@@ -128,27 +127,27 @@ def _means(
 Relation = Literal["better", "equivalent", "worse", "not better", "open"]
 
 
-def relation(found: Difference | None, margin: float) -> Relation:
-    """Say what an interval shows of a against b.
+def relation(difference: Difference | None, margin: float) -> Relation:
+    """Classify what the interval of a - b shows.
 
     ``better``: above 0 for certain, and by the margin as estimated. ``equivalent``: within the
     margin for certain. ``worse``: below 0 for certain, and by the margin as estimated. ``not
-    better``: whatever it is, a does not gain the margin. ``open``: none of these.
+    better``: a does not gain the margin for certain. ``open``: none of these.
     """
-    if found is None:
+    if difference is None:
         return "open"
-    if found.low > 0 and found.value >= margin:
+    if difference.low > 0 and difference.value >= margin:
         return "better"
-    if -margin < found.low and found.high < margin:
+    if -margin < difference.low and difference.high < margin:
         return "equivalent"
-    if found.high < 0 and found.value <= -margin:
+    if difference.high < 0 and difference.value <= -margin:
         return "worse"
-    return "not better" if found.high < margin else "open"
+    return "not better" if difference.high < margin else "open"
 
 
 @dataclass(frozen=True)
-class Field:
-    """The candidates that may be recommended, cheapest first, with everything about them."""
+class Contenders:
+    """The candidates that can be recommended, cheapest first, with their accuracies and costs."""
 
     panel: Panel
     costs: Mapping[str, CostSheet]
@@ -159,12 +158,12 @@ class Field:
 
     @property
     def rule(self) -> Rule:
-        """Return what the study states, with the margin between candidates that cost alike."""
+        """Return the rule of the study, with the margin between candidates of equal cost."""
         return self.margins.rule
 
     @cached_property
     def outlook(self) -> Outlook:
-        """Return the chances and regrets of the candidates."""
+        """Return the chance of being best and the expected regret of every candidate."""
         return outlook(self.panel.rows, self.order)
 
     @cached_property
@@ -182,18 +181,18 @@ class Field:
         return self.pairs.difference(a, b)
 
     def relation(self, a: str, b: str) -> Relation:
-        """Say what is shown of a against b."""
+        """Classify what is shown of a against b."""
         return relation(self.gain(a, b), self.margin(a, b))
 
     def margin(self, a: str, b: str) -> float:
-        """Return the smallest gain of the dearer over the cheaper that matters."""
+        """Return the smallest gain of the costlier candidate over the cheaper that matters."""
         return self.margins.between(a, b)
 
     def cheaper(self, name: str) -> tuple[str, ...]:
         """Return the candidates that cost less."""
         return self.names[: self.names.index(name)]
 
-    def dearer(self, name: str) -> tuple[str, ...]:
+    def costlier(self, name: str) -> tuple[str, ...]:
         """Return the candidates that cost more."""
         return self.names[self.names.index(name) + 1 :]
 
@@ -207,21 +206,21 @@ class Field:
         return max(self.names, key=lambda name: self.accuracies[name].value)
 
 
-def field_of(panel: Panel, rule: Rule) -> Field:
-    """Gather the candidates that can be recommended.
+def contenders_of(panel: Panel, rule: Rule) -> Contenders:
+    """Return the candidates that can be recommended.
 
-    One with a failed trial in the main cell cannot be: its users would meet that failure. Where
-    every candidate failed somewhere, those that answered anything are taken.
+    A candidate with a failed trial in the main cell cannot: its users would meet that failure. If
+    every candidate failed somewhere, all that answered anything are kept.
     """
     sound = [c for c in panel.scored if not c.failures] or list(panel.scored)
     costs = {c.info.name: cost_sheet(c, rule) for c in panel.candidates}
     margins = margins_of({c.info.name: costs[c.info.name] for c in sound}, rule)
     order = cheapest_first(sound, costs, rule, totals=bool(margins.costs))
     found = {c.info.name: interval for c in order if (interval := accuracy(c)) is not None}
-    return Field(panel, costs, margins, Pairs(panel), tuple(order), found)
+    return Contenders(panel, costs, margins, Pairs(panel), tuple(order), found)
 
 
-def best_of(field: Field, families: Sequence[str]) -> str | None:
+def best_of(contenders: Contenders, families: Sequence[str]) -> str | None:
     """Return the candidate of these families with the highest measured accuracy."""
-    among = [name for name in field.names if field.family(name) in families]
-    return max(among, key=lambda name: field.accuracies[name].value, default=None)
+    among = [name for name in contenders.names if contenders.family(name) in families]
+    return max(among, key=lambda name: contenders.accuracies[name].value, default=None)

@@ -1,7 +1,7 @@
 """The number of labels at which one candidate overtakes another.
 
-Inside the data it is read off paired differences at the measured sizes, and shown only where the
-leader is certain on both sides. Beyond the data it comes from curves fitted to common resamples.
+Inside the data it follows from paired differences at the measured sizes, if the leader is certain
+on both sides. Beyond the data it follows from curves fitted to common resamples.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from choose.judge.decision.contenders import Field
+from choose.judge.decision.contenders import Contenders
 from choose.judge.measures.curve_fit import Points
 from choose.judge.measures.curve_forecast import LIKELY, Ensemble, horizon, when
 from choose.judge.panel.pairs import Side, compare, full_pool, other_pool
@@ -26,7 +26,7 @@ from choose.types import Floats
 MEASURED = "between sizes where the leader is certain"
 
 
-FORETOLD = "labels learnt from, mean over draws, on rows like these"
+FORECAST = "labels learnt from, mean over draws, on rows like these"
 
 
 # A candidate overtakes another later only if it is behind now in at least this share of resamples.
@@ -43,26 +43,30 @@ class _Gap(NamedTuple):
         return int(self.found.low > 0) - int(self.found.high < 0)
 
 
-def crossings_of(field: Field) -> tuple[Crossing, ...]:
-    """Return where the order of two candidates changes, the measured changes first."""
-    inside = [measured_crossing(field, a, b) for a, b in _pairs(field)]
-    return (*filter(None, inside), *foretold_crossings(field))
+def crossings_of(contenders: Contenders) -> tuple[Crossing, ...]:
+    """Return where the order of two candidates changes, measured crossings first."""
+    inside = [measured_crossing(contenders, a, b) for a, b in _pairs(contenders)]
+    return (*filter(None, inside), *forecast_crossings(contenders))
 
 
-def foretold_crossings(field: Field) -> tuple[Crossing, ...]:
-    """Return the changes of order that are likely beyond the data, the likeliest first."""
-    found = [crossing for a, b in _pairs(field) for crossing in _foretold(field, a, b)]
+def forecast_crossings(contenders: Contenders) -> tuple[Crossing, ...]:
+    """Return the likely crossings beyond the data, most probable first."""
+    found = [
+        crossing
+        for a, b in _pairs(contenders)
+        for crossing in _forecast_crossings_of(contenders, a, b)
+    ]
     return tuple(sorted(found, key=lambda c: -(c.probability or 0.0)))
 
 
-def _pairs(field: Field) -> Iterator[tuple[Measured, Measured]]:
+def _pairs(contenders: Contenders) -> Iterator[tuple[Measured, Measured]]:
     # Against a constant answer nearly everything crosses at the first few labels.
-    return combinations([c for c in field.order if c.info.strategy != "majority"], 2)
+    return combinations([c for c in contenders.order if c.info.strategy != "majority"], 2)
 
 
-def measured_crossing(field: Field, a: Measured, b: Measured) -> Crossing | None:
+def measured_crossing(contenders: Contenders, a: Measured, b: Measured) -> Crossing | None:
     """Return the last change of leader between two measured sizes, if it is certain."""
-    gaps = list(_gaps(field, a, b))
+    gaps = list(_gaps(contenders, a, b))
     certain = [i for i, gap in enumerate(gaps) if gap.sign]
     turns = [(i, j) for i, j in pairwise(certain) if gaps[i].sign != gaps[j].sign]
     if not turns:
@@ -82,7 +86,7 @@ def measured_crossing(field: Field, a: Measured, b: Measured) -> Crossing | None
     )
 
 
-def _gaps(field: Field, a: Measured, b: Measured) -> Iterator[_Gap]:
+def _gaps(contenders: Contenders, a: Measured, b: Measured) -> Iterator[_Gap]:
     """Yield the paired differences at the sizes that both were measured with, ascending."""
     mine, theirs = _tables(a), _tables(b)
     flat = not a.info.learns, not b.info.learns
@@ -117,14 +121,14 @@ def _zero(gaps: Sequence[_Gap]) -> float:
     return float(left.labels * (right.labels / left.labels) ** share)
 
 
-def _foretold(field: Field, a: Measured, b: Measured) -> Iterator[Crossing]:
-    """Yield that the one behind is more likely than not to overtake within reach."""
-    curves = field.curves.general
+def _forecast_crossings_of(contenders: Contenders, a: Measured, b: Measured) -> Iterator[Crossing]:
+    """Yield the crossing if the candidate behind is likely to overtake within reach."""
+    curves = contenders.curves.general
     known = [curves[c.info.name].points for c in (a, b) if c.info.name in curves]
     if not known or any(points.labels != known[0].labels for points in known):
         return
     labels = horizon(known[0])
-    sides = [_members(field, c, known[0], labels) for c in (a, b)]
+    sides = [_members(contenders, c, known[0], labels) for c in (a, b)]
     if sides[0] is None or sides[1] is None:
         return
     gap = sides[0] - sides[1]
@@ -135,23 +139,25 @@ def _foretold(field: Field, a: Measured, b: Measured) -> Iterator[Crossing]:
                 a=first.info.name,
                 b=second.info.name,
                 labels=Interval(
-                    value=found.labels, low=found.low, high=found.high, estimand=FORETOLD
+                    value=found.labels, low=found.low, high=found.high, estimand=FORECAST
                 ),
                 probability=found.probability,
             )
 
 
-def _members(field: Field, candidate: Measured, like: Points, labels: Floats) -> Floats | None:
-    """Return (replicates, sizes) accuracies; what learns nothing stays where it is."""
-    fitted = field.curves.general.get(candidate.info.name)
+def _members(
+    contenders: Contenders, candidate: Measured, like: Points, labels: Floats
+) -> Floats | None:
+    """Return (replicates, sizes) accuracies; constant for a candidate without training."""
+    fitted = contenders.curves.general.get(candidate.info.name)
     if isinstance(fitted, Ensemble):
-        return field.curves.ahead[candidate.info.name]
+        return contenders.curves.ahead[candidate.info.name]
     if candidate.info.learns or candidate.main is None:
         return None
     right = candidate.main.right[like.place]
     if np.isnan(right).any():
         return None
-    weights = field.curves.luck.row_weights[:, like.place]
+    weights = contenders.curves.luck.row_weights[:, like.place]
     weights = weights if like.weights is None else weights * like.weights
     level = weights @ right.mean(axis=1) / weights.sum(axis=1)
     found: Floats = np.repeat(level[:, None], len(labels), axis=1)

@@ -21,11 +21,11 @@ from choose.formatting import (
     rough,
     short_model,
 )
-from choose.judge.decision.breakeven import Stake, stake
-from choose.judge.decision.contenders import Field, relation
-from choose.judge.decision.label_gates import clean_labels, data_driven, stable
+from choose.judge.decision.breakeven import Balance, balance_of
+from choose.judge.decision.contenders import Contenders, relation
+from choose.judge.decision.label_gates import failures_data_driven, labels_clean_enough, task_stable
 from choose.judge.decision.robust_choice import robust
-from choose.judge.decision.rows_needed import Case, contest
+from choose.judge.decision.rows_needed import Case, deciding_difference
 from choose.judge.evidence import BILLIONS, UNSAID, strong
 from choose.judge.measures.cost_ranking import fit_and_1k_answers, in_dollars
 from choose.judge.panel.families import Match
@@ -33,21 +33,25 @@ from choose.judge.stats.paired import Difference
 from choose.schema.decision import Gate
 from choose.types import FAMILIES, Family
 
-NAME = "worth its cost"
+WORTH_ITS_COST = "worth its cost"
 
 
-def worth(field: Field, name: str) -> Gate:
+def worth_its_cost(contenders: Contenders, name: str) -> Gate:
     """Judge the candidate against every cheaper one: what it brings must exceed what it costs more.
 
     PASS and FAIL need the whole interval of that on their side, against each and against one.
     """
-    lacks = lacking(field)
+    lacks = missing_prices(contenders)
     if lacks:
-        return _gate("unknown", f"{_takes(field, name)}. {lacks}")
-    if not field.cheaper(name):
-        return _gate("pass", _cheapest(field, name))
-    found = {other: at for other in field.cheaper(name) if (at := stake(field, name, other))}
-    if len(found) < len(field.cheaper(name)):
+        return _gate("unknown", f"{_takes(contenders, name)}. {lacks}")
+    if not contenders.cheaper(name):
+        return _gate("pass", _cheapest(contenders, name))
+    found = {
+        other: at
+        for other in contenders.cheaper(name)
+        if (at := balance_of(contenders, name, other))
+    }
+    if len(found) < len(contenders.cheaper(name)):
         return _gate("unknown", f"Some cheaper candidates share no test row with {name}.")
     other = min(found, key=lambda n: found[n].net.low)
     losing = [n for n in found if found[n].net.high < 0]
@@ -58,12 +62,12 @@ def worth(field: Field, name: str) -> Gate:
     return _gate("pass" if paid else "unknown", _balance(name, other, found[other]))
 
 
-def lacking(field: Field) -> str:
+def missing_prices(contenders: Contenders) -> str:
     """Say which prices the study file lacks; empty if it has all."""
-    if field.rule.deployment == UNSAID and field.rule.usd_per_machine_hour is None:
+    if contenders.rule.deployment == UNSAID and contenders.rule.usd_per_machine_hour is None:
         return "Add prices under [costs] in choose.toml to see whether it pays off."
-    keys = [key for name in field.names for key in field.costs[name].record.missing]
-    if field.rule.deployment.value_per_right_answer is None:
+    keys = [key for name in contenders.names for key in contenders.costs[name].record.missing]
+    if contenders.rule.deployment.value_per_right_answer is None:
         keys.append("costs.value_per_right_answer")
     keys = list(dict.fromkeys(keys))
     if not keys:
@@ -72,11 +76,11 @@ def lacking(field: Field) -> str:
 
 
 def _gate(status: str, evidence: str) -> Gate:
-    return Gate.model_validate({"name": NAME, "status": status, "evidence": evidence})
+    return Gate.model_validate({"name": WORTH_ITS_COST, "status": status, "evidence": evidence})
 
 
-def _takes(field: Field, name: str) -> str:
-    costs = {n: field.costs[n] for n in field.names}
+def _takes(contenders: Contenders, name: str) -> str:
+    costs = {n: contenders.costs[n] for n in contenders.names}
     cost = fit_and_1k_answers(costs)[name]
     if cost is None:
         return f"The cost of {name} was not measured"
@@ -84,9 +88,9 @@ def _takes(field: Field, name: str) -> str:
     return f"Training {name} and answering 1,000 rows {amount}"
 
 
-def _cheapest(field: Field, name: str) -> str:
-    plan = field.rule.deployment
-    total = field.margins.costs[name].total(plan)
+def _cheapest(contenders: Contenders, name: str) -> str:
+    plan = contenders.rule.deployment
+    total = contenders.margins.costs[name].total(plan)
     assert plan.horizon_months is not None
     return (
         f"{name} is the cheapest candidate ({dollars(total)} over {months(plan.horizon_months)}), "
@@ -94,7 +98,7 @@ def _cheapest(field: Field, name: str) -> str:
     )
 
 
-def _balance(name: str, other: str, at: Stake) -> str:
+def _balance(name: str, other: str, at: Balance) -> str:
     """State the net value of a candidate over another, with the terms of the break-even."""
     net, chance = at.net, number(min(max(at.probability, 0.01), 0.99), 2)
     return (
@@ -127,12 +131,12 @@ def gates_of(case: Case) -> tuple[Gate, ...]:
         _measurable(case),
         _adequate(case),
         _beaten(case),
-        credible(case),
+        contenders_credible(case),
         _clean(case),
-        stable(case.field.panel, case.name, case.margin),
-        data_driven(case.failures, case.margin, case.field.rule.measure.by_rows),
+        task_stable(case.contenders.panel, case.name, case.margin),
+        failures_data_driven(case.failures, case.margin, case.contenders.rule.measure.by_rows),
         _gap(case),
-        worth(case.field, case.name),
+        worth_its_cost(case.contenders, case.name),
         robust(case),
     )
 
@@ -142,7 +146,7 @@ def _unmeasured(name: str, why: str) -> Gate:
 
 
 def _measurable(case: Case) -> Gate:
-    rows = case.field.panel.rows
+    rows = case.contenders.panel.rows
     support = np.bincount(rows.targets, minlength=len(rows.labels))
     rare = [label for label, n in zip(rows.labels, support, strict=True) if n < SUPPORT]
     name, count = "task closed and measurable", len(rows.labels)
@@ -166,7 +170,7 @@ def _measurable(case: Case) -> Gate:
 
 def _adequate(case: Case) -> Gate:
     name = "labelled set adequate"
-    found = contest(case.field, case.settlement)
+    found = deciding_difference(case.contenders, case.selection)
     if found is None:
         return _unmeasured(name, "Only one candidate was measured.")
     detectable = case.detectable
@@ -175,10 +179,10 @@ def _adequate(case: Case) -> Gate:
         if detectable is not None
         else f"{_rows_and_fits(found)} are too few to detect the measured differences"
     )
-    matters = f"the margin is {points(case.stake)}"
-    if detectable is not None and detectable <= case.stake:
+    matters = f"the margin is {points(case.deciding_margin)}"
+    if detectable is not None and detectable <= case.deciding_margin:
         return Gate(name=name, status="pass", evidence=f"{finds}; {matters}.")
-    if case.settlement.chosen:
+    if case.selection.chosen:
         return Gate(
             name=name,
             status="pass",
@@ -193,9 +197,9 @@ def _rows_and_fits(found: Difference) -> str:
 
 
 def _judged(name: str, case: Case, match: Match, evidence: str) -> Gate:
-    margin = case.field.margin(match.a, match.b)
+    margin = case.contenders.margin(match.a, match.b)
     shown = relation(match.found, margin)
-    if case.field.margins.derived:
+    if case.contenders.margins.derived:
         evidence = f"{evidence} At your prices, the margin is {points(margin)}."
     if shown == "better":
         return Gate(name=name, status="pass", evidence=evidence)
@@ -232,10 +236,10 @@ def _gap(case: Case) -> Gate:
     return _judged(name, case, found, _sentence(found, kinds))
 
 
-def credible(case: Case) -> Gate:
+def contenders_credible(case: Case) -> Gate:
     """Say whether a verdict against prompting is more than a verdict against a small model."""
-    name, field = "contenders credible", case.field
-    prompted = [m for m in field.order if m.info.family in ("prompting", "retrieval")]
+    name, contenders = "contenders credible", case.contenders
+    prompted = [m for m in contenders.order if m.info.family in ("prompting", "retrieval")]
     if not prompted:
         return _unmeasured(
             name, "No prompted model was measured, so prompting and retrieval are unknown."
@@ -250,12 +254,15 @@ def credible(case: Case) -> Gate:
             ),
         )
     best = max(
-        (m.info.name for m in prompted if strong(m.info)), key=lambda n: field.accuracies[n].value
+        (m.info.name for m in prompted if strong(m.info)),
+        key=lambda n: contenders.accuracies[n].value,
     )
-    floor = [n for n in field.names if field.panel[n].info.strategy in ("majority", "knn")]
-    short_of = [n for n in floor if field.relation(best, n) != "better"]
+    floor = [
+        n for n in contenders.names if contenders.panel[n].info.strategy in ("majority", "knn")
+    ]
+    short_of = [n for n in floor if contenders.relation(best, n) != "better"]
     if short_of:
-        found = field.gain(best, short_of[0])
+        found = contenders.gain(best, short_of[0])
         said = gain(best, short_of[0], found) if found else f"{best} shares no row with it"
         return _unmeasured(name, f"{said}. The model {models} may not have understood the task.")
     return Gate(
@@ -266,5 +273,5 @@ def credible(case: Case) -> Gate:
 
 
 def _clean(case: Case) -> Gate:
-    rows = case.field.panel.rows
-    return clean_labels(case.audit, int(rows.conflicting.sum()), len(rows.targets))
+    rows = case.contenders.panel.rows
+    return labels_clean_enough(case.audit, int(rows.conflicting.sum()), len(rows.targets))

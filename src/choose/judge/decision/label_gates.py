@@ -18,7 +18,7 @@ from choose.schema.diagnosis import Audit, Failures, RelabelGain
 DATA_DRIVEN = "failures data-driven"
 
 
-def data_driven(failures: Failures | None, margin: float, by_rows: bool = True) -> Gate:
+def failures_data_driven(failures: Failures | None, margin: float, by_rows: bool = True) -> Gate:
     """Judge the gain that data can reach: PASS or FAIL with its whole interval, else UNKNOWN.
 
     Errors are sorted and counted row by row, which says nothing of a gain that counts otherwise.
@@ -58,7 +58,7 @@ def _share(failures: Failures) -> float:
     return failures.fixable.value
 
 
-def stable(panel: Panel, name: str, margin: float) -> Gate:
+def task_stable(panel: Panel, name: str, margin: float) -> Gate:
     """Say whether the task holds still over time, by the drop of the candidate at issue.
 
     The limit is the smallest gain that matters: what drifts by less than that is left alone.
@@ -103,7 +103,7 @@ CONFLICTS = 0.05
 WRONG = 0.05
 
 
-ENOUGH_LABELS = "labels clean enough"
+LABELS_CLEAN_ENOUGH = "labels clean enough"
 
 
 def conflicts_fail(conflicting: int, rows: int) -> bool:
@@ -111,7 +111,7 @@ def conflicts_fail(conflicting: int, rows: int) -> bool:
     return bool(conflicting) and wilson(conflicting, rows)[0] > CONFLICTS
 
 
-def clean_labels(audit: Audit | None, conflicting: int, rows: int) -> Gate:
+def labels_clean_enough(audit: Audit | None, conflicting: int, rows: int) -> Gate:
     """Judge the labels: pass and fail need the whole band of wrong labels on that side."""
     band = audit.noise if audit else None
     said = [_conflicting(conflicting, rows), _audited(audit)]
@@ -122,7 +122,7 @@ def clean_labels(audit: Audit | None, conflicting: int, rows: int) -> Gate:
         status = "pass"
     return Gate.model_validate(
         {
-            "name": ENOUGH_LABELS,
+            "name": LABELS_CLEAN_ENOUGH,
             "status": status,
             "evidence": " ".join(part for part in said if part),
         }
@@ -176,14 +176,14 @@ def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:
     """
     noise = case.audit.noise if case.audit else None
     # A share of wrong labels is one of rows: it bounds no other measure.
-    if noise is None or not case.field.rule.measure.by_rows:
+    if noise is None or not case.contenders.rule.measure.by_rows:
         return None
-    best, target = case.field.accuracies[case.field.leader], case.field.rule.target
+    best, target = case.contenders.accuracies[case.contenders.leader], case.contenders.rule.target
     assert best.low is not None
     assert best.high is not None
     if target is not None and target > 1 - noise.low and best.high >= 1 - noise.high:
         return "target"
-    if not case.settlement.reachable and target is not None and best.value + noise.low >= target:
+    if not case.selection.reachable and target is not None and best.value + noise.low >= target:
         return "short"
     return "errors" if noise.low > (1 - best.low) / 2 else None
 
@@ -194,12 +194,12 @@ def may_hide_success(case: Case) -> bool:
     By right labels the best gets at most as much more right as labels are wrong; where rows count
     otherwise, nothing bounds it.
     """
-    target = case.field.rule.target
-    if case.settlement.reachable or target is None:
+    target = case.contenders.rule.target
+    if case.selection.reachable or target is None:
         return False
-    if not case.field.rule.measure.by_rows:
+    if not case.contenders.rule.measure.by_rows:
         return True
-    high = max(found.high or 0.0 for found in case.field.accuracies.values())
+    high = max(found.high or 0.0 for found in case.contenders.accuracies.values())
     return high + _most_wrong(case.audit) >= target
 
 
@@ -212,7 +212,7 @@ def _most_wrong(audit: Audit | None) -> float:
     return wilson(audit.contradicted, audit.rows)[1]
 
 
-def audited(case: Case) -> Audit | None:
+def audit_with_gain(case: Case) -> Audit | None:
     """Return the audit, with what settling the suspected rows would gain."""
     return case.audit and case.audit.model_copy(update={"gain": _gain(case.audit, case)})
 
@@ -223,10 +223,10 @@ def _gain(audit: Audit, case: Case) -> RelabelGain | None:
     At most every suggestion is right; as a rule `CONFIRMED` of them are; at least the band's low
     end of all labels is wrong.
     """
-    rows, table = case.field.panel.rows, case.field.panel[case.name].main
+    rows, table = case.contenders.panel.rows, case.contenders.panel[case.name].main
     code = {label: i for i, label in enumerate(rows.labels)}
     suspects = [s for s in audit.suspects[: audit.suspected] if s.id in rows.index]
-    by_rows = case.field.rule.measure.by_rows
+    by_rows = case.contenders.rule.measure.by_rows
     if audit.noise is None or table is None or not suspects or not by_rows:
         return None
     place = [rows.index[s.id] for s in suspects]

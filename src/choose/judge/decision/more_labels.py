@@ -1,11 +1,11 @@
-"""Whether more labels would settle or change a decision, from what was measured."""
+"""What more training labels gain: measured gains, and forecasts from fitted curves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from choose.judge.decision.contenders import Field
+from choose.judge.decision.contenders import Contenders
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.panel.pairs import compare, estimand_of_sides, full_pool, other_pool
 from choose.judge.panel.score_tables import Measured
@@ -14,43 +14,43 @@ from choose.schema.base import Interval
 from choose.schema.scorecard import CurveForecast, RiseRecord
 
 
-def nearest(field: Field) -> CurveForecast | None:
+def forecast_nearest_target(contenders: Contenders) -> CurveForecast | None:
     """Return the forecast that most probably reaches the target."""
-    found = [f for name in field.names if (f := field.curves.forecasts[name]).target]
+    found = [f for name in contenders.names if (f := contenders.curves.forecasts[name]).target]
     return max(found, key=lambda f: f.target.probability if f.target else 0.0, default=None)
 
 
-def steepest(field: Field, names: Sequence[str]) -> CurveForecast | None:
+def forecast_of_margin(contenders: Contenders, names: Sequence[str]) -> CurveForecast | None:
     """Return the forecast that most probably gains the margin, if that is likely."""
-    found = [f for name in names if likely((f := field.curves.forecasts[name]).margin)]
+    found = [f for name in names if likely((f := contenders.curves.forecasts[name]).margin)]
     return max(found, key=lambda f: f.margin.probability if f.margin else 0.0, default=None)
 
 
-def flattens(field: Field, name: str) -> bool:
-    """Return whether a curve was fitted and says that more labels hardly gain the margin."""
-    found = field.curves.forecasts[name].margin
+def flattens(contenders: Contenders, name: str) -> bool:
+    """Return whether a fitted curve says that more labels are unlikely to gain the margin."""
+    found = contenders.curves.forecasts[name].margin
     return found is not None and not likely(found)
 
 
-def unknown(field: Field) -> tuple[str, ...]:
-    """Return the candidates that may learn from more labels but have no fitted curve."""
+def without_forecast(contenders: Contenders) -> tuple[str, ...]:
+    """Return the candidates that train on labels but have no fitted curve."""
     return tuple(
         c.info.name
-        for c in field.order
+        for c in contenders.order
         if c.info.learns
         and c.info.strategy != "majority"
-        and field.curves.forecasts[c.info.name].refused
+        and contenders.curves.forecasts[c.info.name].refused
     )
 
 
-# Above this many margins, the smallest detectable gain says that the rows are too few; below, that
-# the candidates are too close.
+# If the smallest detectable gain exceeds this many margins, rows are too few; else candidates are
+# too close.
 COARSE = 2.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rise:
-    """What a candidate gained between a smaller pool and the compared one."""
+class LabelGain:
+    """The gain of a candidate between a smaller training pool and the compared one."""
 
     candidate: str
     fewer: int
@@ -59,7 +59,7 @@ class Rise:
     estimand: str
 
 
-def rise(candidate: Measured) -> Rise | None:
+def gain_from_labels(candidate: Measured) -> LabelGain | None:
     """Return the gain since the largest measured pool of at most 3/4 of the compared size."""
     sizes = [size for size in candidate.sizes if size <= 0.75 * candidate.pool]
     if candidate.main is None or not sizes or not candidate.info.learns:
@@ -68,7 +68,7 @@ def rise(candidate: Measured) -> Rise | None:
     gained = compare(*sides)
     if gained is None:
         return None
-    return Rise(
+    return LabelGain(
         candidate=candidate.info.name,
         fewer=max(sizes),
         labels=candidate.pool,
@@ -77,25 +77,25 @@ def rise(candidate: Measured) -> Rise | None:
     )
 
 
-def rising(field: Field, names: tuple[str, ...]) -> Rise | None:
-    """Return the steepest rise among these that is certain and at least the margin.
+def steepest_gain(contenders: Contenders, names: tuple[str, ...]) -> LabelGain | None:
+    """Return the largest gain among these that is certain and at least the margin.
 
-    A candidate whose fitted curve says that it will hardly gain the margin again has risen before.
+    A candidate whose fitted curve flattens is left out: its gain lies behind it.
     """
     found = [
         r
         for name in names
-        if not flattens(field, name)
-        and (r := rise(field.panel[name])) is not None
+        if not flattens(contenders, name)
+        and (r := gain_from_labels(contenders.panel[name])) is not None
         and r.gained.low > 0
-        and r.gained.value >= field.rule.margin
+        and r.gained.value >= contenders.rule.margin
     ]
     return max(found, key=lambda r: r.gained.value, default=None)
 
 
-def rises_of(field: Field) -> tuple[RiseRecord, ...]:
-    """Return every candidate's rise, as it stands in the decision record."""
-    found = [rise(candidate) for candidate in field.order]
+def label_gains(contenders: Contenders) -> tuple[RiseRecord, ...]:
+    """Return the gain of every candidate for the decision record."""
+    found = [gain_from_labels(candidate) for candidate in contenders.order]
     return tuple(
         RiseRecord(
             candidate=r.candidate,

@@ -1,8 +1,8 @@
-"""What could be done next, what it is expected to gain, and what it takes.
+"""The next steps with their expected gain and cost.
 
-Gains are in accuracy of what would be used then over what is used now. Settling a contest gains
-only where the rival turns out to be ahead: the expectation of that part, under the law by which
-`meanwhile` chooses.
+A gain is the accuracy of the candidate used then minus that of the one used now. Deciding a
+comparison gains only if the rival turns out to be ahead: the expectation of that part, under the
+law that `least_loss` uses.
 """
 
 from __future__ import annotations
@@ -13,10 +13,18 @@ from math import ceil
 import numpy as np
 
 from choose.formatting import rounded
-from choose.judge.decision.gates import credible
-from choose.judge.decision.label_gates import audited
-from choose.judge.decision.rows_needed import EVEN, LIKELY, Case, contest, lead, more_rows, opponent
-from choose.judge.decision.rule import law_of
+from choose.judge.decision.gates import contenders_credible
+from choose.judge.decision.label_gates import audit_with_gain
+from choose.judge.decision.rows_needed import (
+    EVEN,
+    LIKELY,
+    Case,
+    deciding_difference,
+    deciding_rival,
+    lead_of_costlier,
+    more_rows,
+)
+from choose.judge.decision.rule import law_of_difference
 from choose.judge.measures.cost_sheet import label_hours, label_usd
 from choose.judge.measures.curve_forecast import REACH
 from choose.judge.panel.score_tables import Measured
@@ -30,101 +38,115 @@ TIMES = 2.0
 HUNDRED = 100
 
 
-# Repetitions that a study needs before retraining luck is measured well.
-ENOUGH = 5
+# Runs that a study needs to measure the variance between runs well.
+ENOUGH_RUNS = 5
 
 
-def moves_of(case: Case) -> tuple[Move, ...]:
-    """Return what can be done next, what buys most for a dollar first and the unpriced last."""
-    found = [*_learn(case), *_check(case), *_ask(case), *_repeat(case), *_stronger(case)]
+def next_actions(case: Case) -> tuple[Move, ...]:
+    """Return the next steps, most gain per dollar first, unpriced ones last."""
+    found = [
+        *_label_training_rows(case),
+        *_check_labels(case),
+        *_label_test_rows(case),
+        *_repeat_runs(case),
+        *_stronger_model(case),
+    ]
     order = sorted(
         found, key=lambda m: -m.points_per_100_usd if m.points_per_100_usd is not None else 1.0
     )
     return tuple(order)
 
 
-def _learn(case: Case) -> Iterator[Move]:
-    """Weigh twice the labels for whoever would gain most by them over the one in use."""
-    field = case.field
+def _label_training_rows(case: Case) -> Iterator[Move]:
+    """Weigh twice the labels for the candidate that would gain most over the interim one."""
+    contenders = case.contenders
     best: tuple[str, Interval] | None = None
-    for name, ahead in field.curves.ahead.items():
-        if name not in field.names:
+    for name, ahead in contenders.curves.ahead.items():
+        if name not in contenders.names:
             continue
         column = round((ahead.shape[1] - 1) * np.log(TIMES) / np.log(REACH))
-        now = field.curves.ahead.get(case.name)
-        base = now[:, 0] if now is not None else field.accuracies[case.name].value
+        now = contenders.curves.ahead.get(case.name)
+        base = now[:, 0] if now is not None else contenders.accuracies[case.name].value
         low, value, high = np.quantile(ahead[:, column] - base, (0.025, 0.5, 0.975)).tolist()
         found = Interval(value=value, low=low, high=high, estimand=f"{TIMES:g} times the labels")
-        dearer = name in field.dearer(case.name)
-        if dearer and value < field.margin(name, case.name):
-            continue  # it would not be used then either
+        costlier = name in contenders.costlier(case.name)
+        if costlier and value < contenders.margin(name, case.name):
+            continue  # even then it would not be used
         if best is None or value > best[1].value:
             best = name, found
     if best is not None:
-        labels = ceil((TIMES - 1) * field.panel[best[0]].pool)
-        yield _labelled(case, "learn from more labels", best[0], best[1], labels)
+        labels = ceil((TIMES - 1) * contenders.panel[best[0]].pool)
+        yield _labelling(case, "learn from more labels", best[0], best[1], labels)
 
 
-def _check(case: Case) -> Iterator[Move]:
-    found = audited(case)
+def _check_labels(case: Case) -> Iterator[Move]:
+    found = audit_with_gain(case)
     if found is not None and found.gain is not None:
         gain = found.gain
-        yield _labelled(case, "check doubted labels", gain.candidate, gain.gain, gain.rows)
+        yield _labelling(case, "check doubted labels", gain.candidate, gain.gain, gain.rows)
 
 
-def _ask(case: Case) -> Iterator[Move]:
-    found = lead(case.field, case.settlement)
-    if case.settlement.chosen or found is None:
+def _label_test_rows(case: Case) -> Iterator[Move]:
+    found = lead_of_costlier(case.contenders, case.selection)
+    if case.selection.chosen or found is None:
         return
-    more = more_rows(found, case.stake, len(case.field.panel.rows.targets))
+    more = more_rows(found, case.deciding_margin, len(case.contenders.panel.rows.targets))
     if more is not None:
-        rival = opponent(case.field, case.settlement)
+        rival = deciding_rival(case.contenders, case.selection)
         even, most = rounded(more.even), rounded(more.likely or more.even)
         chance = LIKELY if more.likely is not None else EVEN
-        move = _labelled(case, "ask more rows", rival, _settled(case, chance), most)
+        move = _labelling(case, "ask more rows", rival, _expected_switch(case, chance), most)
         yield move.model_copy(update={"labels_low": even})
 
 
-def _repeat(case: Case) -> Iterator[Move]:
-    """Weigh more seeds where retraining luck is most of the doubt."""
-    found = contest(case.field, case.settlement)
-    if case.settlement.chosen or found is None or found.luck < 0.5:
+def _repeat_runs(case: Case) -> Iterator[Move]:
+    """Weigh more seeds where variance between runs is most of the error."""
+    found = deciding_difference(case.contenders, case.selection)
+    if case.selection.chosen or found is None or found.luck < 0.5:
         return
-    few = few_repetitions(case)
+    few = with_few_runs(case)
     if not few:
         return
-    parts = [_a_repetition(c) for c in few]
+    parts = [_seconds_of_run(c) for c in few]
     known = [
-        (ENOUGH - c.repetitions) * each
+        (ENOUGH_RUNS - c.repetitions) * each
         for c, each in zip(few, parts, strict=True)
         if each is not None
     ]
     hours = sum(known) / 3600 if len(known) == len(few) else None
-    price = case.field.rule.usd_per_machine_hour
+    price = case.contenders.rule.usd_per_machine_hour
     usd = hours * price if hours is not None and price is not None else None
     name = few[0].info.name if len(few) == 1 else None
-    yield _weighed(
-        Move(action="repeat", candidate=name, gain=_settled(case), machine_hours=hours, usd=usd)
+    yield _priced(
+        Move(
+            action="repeat",
+            candidate=name,
+            gain=_expected_switch(case),
+            machine_hours=hours,
+            usd=usd,
+        )
     )
 
 
-def _stronger(case: Case) -> Iterator[Move]:
-    """Name what nothing measured here can weigh: a model that was not tried."""
-    prompted = case.field.family(case.name) in ("prompting", "retrieval")
-    if not prompted and credible(case).status == "unknown":
+def _stronger_model(case: Case) -> Iterator[Move]:
+    """Suggest a stronger model, whose gain nothing measured here can estimate."""
+    prompted = case.contenders.family(case.name) in ("prompting", "retrieval")
+    if not prompted and contenders_credible(case).status == "unknown":
         yield Move(action="try a stronger model")
 
 
-def few_repetitions(case: Case) -> list[Measured]:
-    """Return who of the contest was repeated less than would measure its luck well."""
-    names = (case.name, *case.settlement.rivals)
+def with_few_runs(case: Case) -> list[Measured]:
+    """Return the interim candidate and rivals with fewer than `ENOUGH_RUNS` runs."""
+    names = (case.name, *case.selection.rivals)
     return [
-        c for c in case.field.order if c.repeats and c.repetitions < ENOUGH and c.info.name in names
+        c
+        for c in case.contenders.order
+        if c.repeats and c.repetitions < ENOUGH_RUNS and c.info.name in names
     ]
 
 
-def _a_repetition(candidate: Measured) -> float | None:
-    """Return the seconds of one repetition, folds together."""
+def _seconds_of_run(candidate: Measured) -> float | None:
+    """Return the seconds of one run, all folds together."""
     if candidate.main is None or not candidate.repetitions:
         return None
     spent = [run.seconds_alone for run in candidate.main.runs]
@@ -132,18 +154,18 @@ def _a_repetition(candidate: Measured) -> float | None:
     return sum(known) / candidate.repetitions if len(known) == len(spent) else None
 
 
-def _settled(case: Case, chance: float = 1.0) -> Interval | None:
-    """Return what the rival is expected to gain over the one in use, where it would be used then.
+def _expected_switch(case: Case, chance: float = 1.0) -> Interval | None:
+    """Return the expected gain from switching to the rival once the comparison is decided.
 
-    A dearer one is used from the margin on, a cheaper one wherever it is ahead; either only if the
-    question is settled, which it is with this chance.
+    A costlier rival is used if it gains the margin, a cheaper one if it is ahead; `chance` is the
+    probability of a decision.
     """
-    rival = opponent(case.field, case.settlement)
-    found = contest(case.field, case.settlement)
+    rival = deciding_rival(case.contenders, case.selection)
+    found = deciding_difference(case.contenders, case.selection)
     if rival is None or found is None:
         return None
-    least = case.stake if rival in case.field.dearer(case.name) else 0.0
-    law = law_of(case.field.pairs, rival, case.name, case.field.accuracies)
+    least = case.deciding_margin if rival in case.contenders.costlier(case.name) else 0.0
+    law = law_of_difference(case.contenders.pairs, rival, case.name, case.contenders.accuracies)
     value = chance * (law.excess(least) + least * (1 - law.below(least)))
     high = found.high if found.high > least else value
     return Interval(
@@ -151,16 +173,16 @@ def _settled(case: Case, chance: float = 1.0) -> Interval | None:
     )
 
 
-def _labelled(
+def _labelling(
     case: Case, action: str, candidate: str | None, gain: Interval | None, labels: int
 ) -> Move:
-    rule = case.field.rule
+    rule = case.contenders.rule
     hours = label_hours(labels, rule)
     facts = {"action": action, "candidate": candidate, "gain": gain, "labels": labels}
-    return _weighed(Move.model_validate({**facts, "hours": hours, "usd": label_usd(labels, rule)}))
+    return _priced(Move.model_validate({**facts, "hours": hours, "usd": label_usd(labels, rule)}))
 
 
-def _weighed(move: Move) -> Move:
+def _priced(move: Move) -> Move:
     if move.gain is None or not move.usd:
         return move
     bought = 100 * move.gain.value * HUNDRED / move.usd

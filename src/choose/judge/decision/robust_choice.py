@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from choose.formatting import gain, listed
-from choose.judge.decision.contenders import Field
+from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rows_needed import Case
 from choose.judge.evidence import evened
 from choose.judge.panel.pairs import compare, compare_scores, other_pool
@@ -17,7 +17,7 @@ from choose.judge.stats.two_way import row_means
 from choose.schema.decision import Gate
 from choose.types import Floats
 
-HALVES = 200
+HALF_SAMPLES = 200
 
 
 # Sums are in single precision: level candidates may seem this far ahead.
@@ -33,14 +33,14 @@ class Reversal:
     found: Difference
 
 
-def halves(field: Field, name: str, seed: int = 0) -> float:
+def share_of_half_samples(contenders: Contenders, name: str, seed: int = 0) -> float:
     """Return the share of random halves of the rows in which the choice would stand.
 
     It stands where no cheaper candidate is level or ahead and no dearer one is ahead by the margin.
     """
-    scores = {n: row_means(_right(field.panel[n])) for n in field.names}
-    clusters = field.panel.rows.clusters
-    n = len(field.panel.rows.targets)
+    scores = {n: row_means(_right(contenders.panel[n])) for n in contenders.names}
+    clusters = contenders.panel.rows.clusters
+    n = len(contenders.panel.rows.targets)
     place = (
         np.arange(n)
         if clusters is None
@@ -48,20 +48,20 @@ def halves(field: Field, name: str, seed: int = 0) -> float:
     )
     rng = np.random.default_rng(seed)
     count = int(place.max()) + 1
-    order = rng.permuted(np.tile(np.arange(count, dtype=np.int32), (HALVES, 1)), axis=1)
+    order = rng.permuted(np.tile(np.arange(count, dtype=np.int32), (HALF_SAMPLES, 1)), axis=1)
     inside = (order < count // 2)[:, place].astype(np.float32)
     # Labels are evened over all rows and not in each half, where a rare one may not occur.
-    if (weights := field.panel.rows.weights) is not None:
+    if (weights := contenders.panel.rows.weights) is not None:
         inside *= weights.astype(np.float32)
-    stands = np.ones(HALVES, dtype=np.bool_)
-    for other in field.names:
+    stands = np.ones(HALF_SAMPLES, dtype=np.bool_)
+    for other in contenders.names:
         if other != name:
             gap = scores[name] - scores[other]
             known = ~np.isnan(gap)
             total = inside @ np.where(known, gap, 0.0).astype(np.float32)
             mean = total / np.maximum(inside @ known.astype(np.float32), 1e-6)
-            cheaper = other in field.cheaper(name)
-            stands &= mean > ROUNDING if cheaper else mean > -field.margin(name, other)
+            cheaper = other in contenders.cheaper(name)
+            stands &= mean > ROUNDING if cheaper else mean > -contenders.margin(name, other)
     return float(stands.mean())
 
 
@@ -70,65 +70,71 @@ def _right(candidate: Measured) -> Floats:
     return candidate.main.right
 
 
-def under_noise(field: Field, name: str) -> tuple[float | None, Reversal | None]:
+def under_noise(contenders: Contenders, name: str) -> tuple[float | None, Reversal | None]:
     """Return the highest rate at which the choice and a rival were both noised, and a reversal."""
     highest, worst = None, None
-    mine = field.panel[name].noise
-    for other in field.names:
-        shared = sorted(set(mine) & set(field.panel[other].noise), key=lambda key: key[::-1])
+    mine = contenders.panel[name].noise
+    for other in contenders.names:
+        shared = sorted(set(mine) & set(contenders.panel[other].noise), key=lambda key: key[::-1])
         if other == name or not shared:
             continue
         key = shared[-1]
         highest = max(highest or 0.0, key[1])
-        rival, chosen = field.panel[other], field.panel[name]
+        rival, chosen = contenders.panel[other], contenders.panel[name]
         found = compare(other_pool(rival, rival.noise[key]), other_pool(chosen, mine[key]))
         where = f"with {100 * key[1]:g} % of the training labels made wrong"
-        worst = _worse(field.margin(other, name), worst, other, where, found)
+        worst = _worse(contenders.margin(other, name), worst, other, where, found)
     return highest, worst
 
 
-def under_views(field: Field, name: str) -> tuple[tuple[str, ...], Reversal | None]:
+def under_views(contenders: Contenders, name: str) -> tuple[tuple[str, ...], Reversal | None]:
     """Return the views that the choice and a rival both answered, and a reversal."""
     seen, worst = set(), None
-    mine = _views(field.panel[name])
-    for other in field.names:
-        theirs = _views(field.panel[other]) if other != name else {}
+    mine = _views(contenders.panel[name])
+    for other in contenders.names:
+        theirs = _views(contenders.panel[other]) if other != name else {}
         for view in sorted(set(mine) & set(theirs)):
             seen.add(view)
-            found = _compare(field, (other, theirs[view]), (name, mine[view]))
+            found = _compare(contenders, (other, theirs[view]), (name, mine[view]))
             where = f"on test rows with {view}"
-            worst = _worse(field.margin(other, name), worst, other, where, found)
+            worst = _worse(contenders.margin(other, name), worst, other, where, found)
     return tuple(sorted(seen)), worst
 
 
-def under_even_labels(field: Field, name: str) -> tuple[bool, Reversal | None]:
+def under_even_labels(contenders: Contenders, name: str) -> tuple[bool, Reversal | None]:
     """Return whether labels differ in their say, and a reversal were it otherwise.
 
     Where every row counts the same, common labels outvote rare ones; so every label is given the
     same say, or, where the study does that, every row.
     """
-    rows = field.panel.rows
+    rows = contenders.panel.rows
     even = evened(rows.targets)
     if even is None:
         return False, None
     other_way = replace(rows, weights=None if rows.even else even, even=not rows.even)
-    worst, level = None, 1 - 0.05 / max(1, len(field.names) - 1)
-    for other in field.names:
-        found = field.pairs.reweighted(other, name, other_way) if other != name else None
+    worst, level = None, 1 - 0.05 / max(1, len(contenders.names) - 1)
+    for other in contenders.names:
+        found = contenders.pairs.reweighted(other, name, other_way) if other != name else None
         # Each rival is another chance to see a reversal where there is none (Bonferroni).
         if found is not None and found.bounds(level)[0] > 0:
-            worst = _worse(field.margin(other, name), worst, other, other_weights(field), found)
+            worst = _worse(
+                contenders.margin(other, name), worst, other, other_weights(contenders), found
+            )
     return True, worst
 
 
-def other_weights(field: Field) -> str:
+def other_weights(contenders: Contenders) -> str:
     """Name the weights of the rows that the study does not use."""
-    return f"with every {'row' if field.panel.rows.even else 'label'} weighted equally"
+    return f"with every {'row' if contenders.panel.rows.even else 'label'} weighted equally"
 
 
-def _compare(field: Field, a: tuple[str, Floats], b: tuple[str, Floats]) -> Difference | None:
-    fitted_once = sum(field.panel[name].repeats and scores.shape[1] < 2 for name, scores in (a, b))
-    return compare_scores(a[1], b[1], field.panel.rows, fitted_once=fitted_once)
+def _compare(
+    contenders: Contenders, a: tuple[str, Floats], b: tuple[str, Floats]
+) -> Difference | None:
+    fitted_once = sum(
+        contenders.panel[name].repeats and scores.shape[1] < 2 for name, scores in (a, b)
+    )
+    return compare_scores(a[1], b[1], contenders.panel.rows, fitted_once=fitted_once)
 
 
 def _worse(
@@ -160,16 +166,16 @@ def _views(candidate: Measured) -> dict[str, Floats]:
 def robust(case: Case) -> Gate:
     """Say whether the choice stands in halves of the rows, under noise, in views, reweighted."""
     name = "robust"
-    if len(case.field.names) < 2:
+    if len(case.contenders.names) < 2:
         return Gate(
             name=name,
             status="unknown",
             evidence="Only one candidate was measured, so there is nothing to compare.",
         )
-    share = halves(case.field, case.name)
-    rate, noisy = under_noise(case.field, case.name)
-    views, viewed = under_views(case.field, case.name)
-    uneven, evened = under_even_labels(case.field, case.name)
+    share = share_of_half_samples(case.contenders, case.name)
+    rate, noisy = under_noise(case.contenders, case.name)
+    views, viewed = under_views(case.contenders, case.name)
+    uneven, evened = under_even_labels(case.contenders, case.name)
     for found in (noisy, viewed, evened):
         if found is not None:
             return Gate(
@@ -185,7 +191,7 @@ def robust(case: Case) -> Gate:
     ]
     held = [f"with {100 * rate:g} % of the training labels made wrong"] if rate else []
     held += [f"on test rows with {listed(views)}"] if views else []
-    held += [other_weights(case.field)] if uneven else []
+    held += [other_weights(case.contenders)] if uneven else []
     parts += [f"no other candidate is clearly ahead {' or '.join(held)}"] if held else []
     missing = [what for what, there in (("label noise", rate), ("views", views)) if not there]
     parts += [f"not measured: {listed(missing)}"] if missing else []

@@ -1,9 +1,9 @@
-"""How many more test rows would settle the question, with which chance.
+"""The comparison that decides a verdict, and how many more test rows would decide it.
 
-A contest is settled if the dearer of two is shown to gain, by the margin as estimated, or not to
-gain the margin. Whether so many rows will show it is not known, since the difference is not: its
-chance is taken over what the difference may be, given what was measured, and over what the rows
-still to come may say of it (predictive power: Spiegelhalter, Freedman and Blackburn 1986).
+A comparison is decided if the costlier of two is shown to gain, by the margin as estimated, or
+shown not to gain the margin. The chance that more rows show either is taken over the true
+difference, given what was measured, and over the new rows (predictive power: Spiegelhalter,
+Freedman and Blackburn 1986).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from choose.judge.decision.contenders import Field
-from choose.judge.decision.rule import SPREAD, Settlement, Z
+from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.rule import SPREAD, Selection, Z
 from choose.judge.panel.families import Match, match
 from choose.judge.stats.intervals import smallest_detectable_gain
 from choose.judge.stats.paired import Difference
@@ -26,18 +26,18 @@ from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.types import Family, Floats
 
 
-def contest(field: Field, settlement: Settlement) -> Difference | None:
-    """Return the difference on which the decision hangs: first rival, or nearest other."""
-    other = opponent(field, settlement)
-    return field.gain(other, settlement.meanwhile) if other else None
+def deciding_difference(contenders: Contenders, selection: Selection) -> Difference | None:
+    """Return the difference of the deciding rival over the interim candidate."""
+    other = deciding_rival(contenders, selection)
+    return contenders.gain(other, selection.interim) if other else None
 
 
-def opponent(field: Field, settlement: Settlement) -> str | None:
-    """Return against whom the decision hangs."""
-    others = settlement.rivals or tuple(
+def deciding_rival(contenders: Contenders, selection: Selection) -> str | None:
+    """Return the first rival, else the most accurate other candidate."""
+    others = selection.rivals or tuple(
         sorted(
-            (n for n in field.names if n != settlement.meanwhile),
-            key=lambda n: -field.accuracies[n].value,
+            (n for n in contenders.names if n != selection.interim),
+            key=lambda n: -contenders.accuracies[n].value,
         )
     )
     return others[0] if others else None
@@ -45,62 +45,63 @@ def opponent(field: Field, settlement: Settlement) -> str | None:
 
 @dataclass(frozen=True)
 class Case:
-    """A decided field, and what several gates need of it."""
+    """The decided contenders with the diagnosis, as gates and sentences need them."""
 
-    field: Field
-    settlement: Settlement
+    contenders: Contenders
+    selection: Selection
     audit: Audit | None = None
     failures: Failures | None = None
     overlap: ErrorOverlap | None = None
 
     @property
     def name(self) -> str:
-        """Return the candidate that is chosen, or used meanwhile."""
-        return self.settlement.meanwhile
+        """Return the candidate that is adopted, or used in the interim."""
+        return self.selection.interim
 
     @property
     def margin(self) -> float:
-        """Return the smallest gain that matters where nothing sets two candidates apart in cost."""
-        return self.field.rule.margin
+        """Return the smallest gain that matters between candidates of equal cost."""
+        return self.contenders.rule.margin
 
     @cached_property
-    def stake(self) -> float:
-        """Return the smallest gain that matters in the contest that decides."""
-        other = opponent(self.field, self.settlement)
-        return self.field.margin(other, self.name) if other else self.margin
+    def deciding_margin(self) -> float:
+        """Return the smallest gain that matters in the comparison that decides."""
+        other = deciding_rival(self.contenders, self.selection)
+        return self.contenders.margin(other, self.name) if other else self.margin
 
     @cached_property
     def detectable(self) -> float | None:
-        """Return the gain that is found four times in five, in the contest that decides.
+        """Return the gain that the deciding comparison detects with 80 % power.
 
-        Repetitions limit it as well as rows do.
+        The number of runs limits it as much as the number of rows.
         """
-        return self._finds(with_luck=True)
+        return self._detects(run_variance=True)
 
     @cached_property
     def detectable_by_rows(self) -> float | None:
-        """Return the gain that these rows would find if retraining brought no luck."""
-        return self._finds(with_luck=False)
+        """Return the gain that these rows would detect if all runs were alike."""
+        return self._detects(run_variance=False)
 
-    def _finds(self, with_luck: bool) -> float | None:
-        found = contest(self.field, self.settlement)
+    def _detects(self, run_variance: bool) -> float | None:
+        found = deciding_difference(self.contenders, self.selection)
         if found is None:
             return None
-        luck = found.error.second / found.largest**2 if with_luck else 0.0
+        variance = found.error.second / found.largest**2 if run_variance else 0.0
         gain = smallest_detectable_gain(
-            found.independent * found.rows, found.discordance, repetition_variance=luck
+            found.independent * found.rows, found.discordance, repetition_variance=variance
         )
         return gain * found.largest if gain is not None else None
 
     def versus(self, families: Sequence[Family], others: Sequence[Family]) -> Match | None:
         """Compare the best of some families with the best of others."""
         sides = [
-            [m for m in self.field.order if m.info.family in part] for part in (families, others)
+            [m for m in self.contenders.order if m.info.family in part]
+            for part in (families, others)
         ]
-        return match(self.field.pairs, sides[0], sides[1])
+        return match(self.contenders.pairs, sides[0], sides[1])
 
 
-# Chances of settling a question that are spoken of.
+# Chances of a decision for which the number of rows is given.
 EVEN, LIKELY = 0.5, 0.8
 
 
@@ -113,30 +114,30 @@ _STEP = 1.02
 
 
 class RowsNeeded(NamedTuple):
-    """Rows with which a question is settled in one case in two, and in four of five.
+    """Rows that decide a comparison with a chance of `EVEN`, and of `LIKELY`.
 
-    `likely` is None where even `FARTHEST` times the rows at hand would not do.
+    `likely` is None where even `FARTHEST` times the rows at hand would not be enough.
     """
 
     even: int
     likely: int | None
 
 
-def rows_to_settle(found: Difference, margin: float) -> RowsNeeded | None:
-    """Return how many test rows would settle a contest, those at hand included.
+def rows_to_decide(found: Difference, margin: float) -> RowsNeeded | None:
+    """Return how many test rows would decide a comparison, those at hand included.
 
-    None where nothing was measured of how often rows differ, where retraining luck, which rows do
-    not reduce, makes up half of the error or more, and where the chance is never even.
+    None where discordance was not measured, where variance between runs, which rows do not reduce,
+    makes up half of the error or more, and where the chance never reaches `EVEN`.
 
     Args:
-        found: the lead of the dearer of two.
+        found: the lead of the costlier of two.
         margin: the smallest lead that matters.
     """
     if found.luck >= 0.5 or found.discordance <= 0:
         return None
     steps = np.arange(1, 2 + int(np.log(FARTHEST + 1) / np.log(_STEP)))
     times: Floats = np.power(_STEP, steps, dtype=np.float64)
-    chances = chance_to_settle(found, margin, times)
+    chances = chance_to_decide(found, margin, times)
 
     def first(chance: float) -> int | None:
         reached = np.flatnonzero(chances >= chance)
@@ -146,20 +147,20 @@ def rows_to_settle(found: Difference, margin: float) -> RowsNeeded | None:
     return RowsNeeded(even, first(LIKELY)) if even is not None else None
 
 
-def chance_to_settle(found: Difference, margin: float, times: Floats) -> Floats:
-    """Return (n,) the chance that so many times the rows settle a contest.
+def chance_to_decide(found: Difference, margin: float, times: Floats) -> Floats:
+    """Return (n,) the chance that so many times the rows decide a comparison.
 
-    The rows at hand are part of them. What the rows say varies normally around the lead that these
-    very fits have; that lead is, before anything was measured, around 0 with a standard deviation
-    of `SPREAD` between candidates and the luck of the fits.
+    The rows at hand are part of them. Means over rows vary normally around the lead of these very
+    fits. The prior of that lead has mean 0 and the standard deviation `SPREAD`, plus the variance
+    between runs.
     """
     half = (found.high - found.low) / 2
     error = (half / Z) ** 2
-    by_luck, by_rows = found.luck * error, (1 - found.luck) * error
-    kept = (SPREAD**2 + by_luck) / (SPREAD**2 + error)
-    new = 1 - 1 / times  # share of the rows that are still to come
-    center = found.value * (1 - new + new * kept)
-    spread = new * np.sqrt(kept * by_rows + by_rows / np.maximum(times - 1, 1e-9))
+    by_runs, by_rows = found.luck * error, (1 - found.luck) * error
+    shrinkage = (SPREAD**2 + by_runs) / (SPREAD**2 + error)
+    new = 1 - 1 / times  # share of new rows
+    center = found.value * (1 - new + new * shrinkage)
+    spread = new * np.sqrt(shrinkage * by_rows + by_rows / np.maximum(times - 1, 1e-9))
     halves = half * np.sqrt((1 - found.luck) / times + found.luck)
     shown = 1 - ndtr((np.maximum(margin, halves) - center) / spread)
     refuted = ndtr((margin - halves - center) / spread)
@@ -167,11 +168,11 @@ def chance_to_settle(found: Difference, margin: float, times: Floats) -> Floats:
 
 
 def more_rows(found: Difference, margin: float, labelled: int) -> RowsNeeded | None:
-    """Return how many more rows to label, or None where that is not what would help.
+    """Return how many more rows to label; None where other steps would help more.
 
-    Of the `labelled` test rows, those that were not asked of both come first.
+    Of the `labelled` test rows, those that not both answered come first.
     """
-    needed = rows_to_settle(found, margin)
+    needed = rows_to_decide(found, margin)
     at_hand = max(labelled, found.rows)
     if needed is None or needed.even <= at_hand:
         return None
@@ -179,15 +180,15 @@ def more_rows(found: Difference, margin: float, labelled: int) -> RowsNeeded | N
     return RowsNeeded(needed.even - at_hand, likely)
 
 
-def asked_too_few(found: Difference, margin: float, labelled: int) -> bool:
-    """Return whether rows that are labelled, and were not asked of both, may well settle it."""
-    needed = rows_to_settle(found, margin)
+def answered_too_few(found: Difference, margin: float, labelled: int) -> bool:
+    """Return whether labelled rows that not both answered yet may decide the comparison."""
+    needed = rows_to_decide(found, margin)
     return needed is not None and found.rows < needed.even <= labelled
 
 
-def lead(field: Field, settlement: Settlement) -> Difference | None:
-    """Return the contest on which the decision hangs, as the lead of the dearer of the two."""
-    found, other = contest(field, settlement), opponent(field, settlement)
+def lead_of_costlier(contenders: Contenders, selection: Selection) -> Difference | None:
+    """Return the deciding difference as the lead of the costlier of the two."""
+    found, other = deciding_difference(contenders, selection), deciding_rival(contenders, selection)
     if found is None or other is None:
         return None
-    return found if other in field.dearer(settlement.meanwhile) else found.turned()
+    return found if other in contenders.costlier(selection.interim) else found.turned()

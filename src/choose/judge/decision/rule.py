@@ -1,10 +1,10 @@
-"""The decision proper: superiority, equivalence, and what to use meanwhile.
+"""The decision: which candidate is adopted, or used in the interim, and which are its rivals.
 
 A candidate is adopted if it beats every cheaper one (lower bound of the gain above 0, estimate at
-or above the margin) and no dearer one is left that could beat it by the margin (upper bound of
-the gain below the margin). At most one candidate can satisfy both. Since it must pass every
-comparison, no adjustment for their number is needed: a wrong adoption needs the luck to last
-through all of them. What falls short of this is undecided, never "equal".
+or above the margin) and no costlier one can beat it by the margin (upper bound of the gain below
+the margin). At most one candidate satisfies both. It must pass every comparison, so their number
+needs no correction: a wrong adoption needs an error in all of them. Otherwise the comparison is
+undecided, never "equal".
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from scipy.special import ndtr
 
-from choose.judge.decision.contenders import Field
+from choose.judge.decision.contenders import Contenders
 from choose.judge.panel.pairs import Pairs
 from choose.schema.base import Interval
 
@@ -29,8 +29,8 @@ SPREAD = 0.1
 Z = 1.96
 
 
-class Law(NamedTuple):
-    """A normal law of what a true difference may be."""
+class NormalLaw(NamedTuple):
+    """A normal law of a true difference."""
 
     mean: float
     sd: float
@@ -57,16 +57,17 @@ def least_loss(
         pairs: differences between candidates.
         names: the candidates, cheapest first.
         accuracies: of the candidates, for those that share no row.
-        margin: the smallest gain of the dearer of two that matters.
+        margin: the smallest gain of the costlier of two that matters.
     """
 
     def loss(place: int) -> float:
         name = names[place]
         over = (
-            law_of(pairs, other, name, accuracies).excess(margin(other, name)) for other in names
+            law_of_difference(pairs, other, name, accuracies).excess(margin(other, name))
+            for other in names
         )
         needless = (
-            margin(name, c) * law_of(pairs, name, c, accuracies).below(margin(name, c))
+            margin(name, c) * law_of_difference(pairs, name, c, accuracies).below(margin(name, c))
             for c in names[:place]
         )
         return max(over) + max(needless, default=0.0)
@@ -74,18 +75,20 @@ def least_loss(
     return names[min(range(len(names)), key=loss)]
 
 
-def law_of(pairs: Pairs, a: str, b: str, accuracies: Mapping[str, Interval]) -> Law:
-    """Return what accuracy of a minus b may truly be."""
+def law_of_difference(
+    pairs: Pairs, a: str, b: str, accuracies: Mapping[str, Interval]
+) -> NormalLaw:
+    """Return the posterior law of accuracy of a minus b, shrunk toward 0 by the prior `SPREAD`."""
     if a == b:
-        return Law(0.0, 1e-9)
+        return NormalLaw(0.0, 1e-9)
     found = pairs.difference(a, b)
     if found is not None:
         value, error = found.value, (found.high - found.low) / (2 * Z)
     else:
         value = accuracies[a].value - accuracies[b].value
         error = hypot(_error(accuracies[a]), _error(accuracies[b]))
-    kept = SPREAD**2 / (SPREAD**2 + error**2)
-    return Law(kept * value, max(sqrt(kept) * error, 1e-9))
+    shrinkage = SPREAD**2 / (SPREAD**2 + error**2)
+    return NormalLaw(shrinkage * value, max(sqrt(shrinkage) * error, 1e-9))
 
 
 def _error(interval: Interval) -> float:
@@ -98,56 +101,57 @@ Target = Literal["met", "missed", "open", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
-    """What is decided, before it is put into words.
+class Selection:
+    """Which candidate is adopted or used in the interim, and what keeps the question open.
 
     Attributes:
-        chosen: the candidate shown to be the right one, or None.
-        meanwhile: the candidate to use until more is known; the chosen one if there is one.
-        rivals: candidates that keep the question open, the most promising first.
-        target: whether the chosen or meanwhile candidate reaches the study's target.
+        chosen: the adopted candidate, or None.
+        interim: the candidate to use until more is known; the adopted one if there is one.
+        rivals: candidates that keep the question open, the most accurate first.
+        target: whether the interim candidate reaches the study's target.
         reachable: whether any candidate may reach it.
     """
 
     chosen: str | None
-    meanwhile: str
+    interim: str
     rivals: tuple[str, ...]
     target: Target
     reachable: bool
 
 
-def settle(field: Field) -> Settlement:
-    """Decide."""
-    chosen = next((name for name in field.names if _adoptable(field, name)), None)
-    meanwhile = chosen or least_loss(field.pairs, _usable(field), field.accuracies, field.margin)
-    target = field.rule.target
-    reachable = target is None or any(
-        (interval.high or 0) >= target for interval in field.accuracies.values()
+def select(contenders: Contenders) -> Selection:
+    """Adopt a candidate, or choose the one of least expected loss for the interim."""
+    chosen = next((name for name in contenders.names if _adoptable(contenders, name)), None)
+    interim = chosen or least_loss(
+        contenders.pairs, _usable(contenders), contenders.accuracies, contenders.margin
     )
-    return Settlement(
+    target = contenders.rule.target
+    reachable = target is None or any(
+        (interval.high or 0) >= target for interval in contenders.accuracies.values()
+    )
+    return Selection(
         chosen=chosen,
-        meanwhile=meanwhile,
-        rivals=() if chosen else _rivals(field, meanwhile),
-        target=reaches(field.accuracies[meanwhile], target),
+        interim=interim,
+        rivals=() if chosen else _rivals(contenders, interim),
+        target=target_status(contenders.accuracies[interim], target),
         reachable=reachable,
     )
 
 
-def _usable(field: Field) -> Sequence[str]:
-    """Return who may be used meanwhile: not the constant answer if any other gets more right.
+def _usable(contenders: Contenders) -> Sequence[str]:
+    """Return the candidates for the interim: no constant answer if another is more accurate.
 
-    It costs nothing and is often within the margin where one label is common; and it finds none of
-    the others.
+    With one common label a constant answer is often within the margin, but it never gives another.
     """
-    constant = [n for n in field.names if field.panel[n].info.strategy == "majority"]
-    floor = max((field.accuracies[n].value for n in constant), default=0.0)
-    if all(field.accuracies[n].value <= floor for n in field.names):
-        return field.names
-    return [name for name in field.names if name not in constant]
+    constant = [n for n in contenders.names if contenders.panel[n].info.strategy == "majority"]
+    floor = max((contenders.accuracies[n].value for n in constant), default=0.0)
+    if all(contenders.accuracies[n].value <= floor for n in contenders.names):
+        return contenders.names
+    return [name for name in contenders.names if name not in constant]
 
 
-def reaches(accuracy: Interval, target: float | None) -> Target:
-    """Say whether an accuracy reaches a target with its whole interval."""
+def target_status(accuracy: Interval, target: float | None) -> Target:
+    """Say whether the whole interval of an accuracy reaches a target."""
     if target is None:
         return "none"
     assert accuracy.low is not None
@@ -157,18 +161,22 @@ def reaches(accuracy: Interval, target: float | None) -> Target:
     return "missed" if accuracy.high < target else "open"
 
 
-def _adoptable(field: Field, name: str) -> bool:
-    beats = all(field.relation(name, cheaper) == "better" for cheaper in field.cheaper(name))
-    return beats and all(_cannot_gain(field, dearer, name) for dearer in field.dearer(name))
+def _adoptable(contenders: Contenders, name: str) -> bool:
+    beats = all(
+        contenders.relation(name, cheaper) == "better" for cheaper in contenders.cheaper(name)
+    )
+    return beats and all(
+        _cannot_gain(contenders, costlier, name) for costlier in contenders.costlier(name)
+    )
 
 
-def _cannot_gain(field: Field, a: str, b: str) -> bool:
-    return field.relation(a, b) in ("equivalent", "worse", "not better")
+def _cannot_gain(contenders: Contenders, a: str, b: str) -> bool:
+    return contenders.relation(a, b) in ("equivalent", "worse", "not better")
 
 
-def _rivals(field: Field, name: str) -> tuple[str, ...]:
-    """Return who keeps `name` from being adopted: cheaper and not beaten, dearer and not out."""
-    rivals = [n for n in field.cheaper(name) if field.relation(name, n) != "better"]
-    rivals += [n for n in field.dearer(name) if not _cannot_gain(field, n, name)]
-    rivals = rivals or [n for n in field.names if n != name]
-    return tuple(sorted(rivals, key=lambda n: -field.accuracies[n].value))
+def _rivals(contenders: Contenders, name: str) -> tuple[str, ...]:
+    """Return what bars `name`: cheaper candidates not beaten, costlier ones not ruled out."""
+    rivals = [n for n in contenders.cheaper(name) if contenders.relation(name, n) != "better"]
+    rivals += [n for n in contenders.costlier(name) if not _cannot_gain(contenders, n, name)]
+    rivals = rivals or [n for n in contenders.names if n != name]
+    return tuple(sorted(rivals, key=lambda n: -contenders.accuracies[n].value))

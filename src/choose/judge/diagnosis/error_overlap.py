@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from choose.judge.decision.contenders import Field
+from choose.judge.decision.contenders import Contenders
 from choose.judge.panel.score_tables import ARTEFACT, CLEAN, MISSING, Measured, Table
 from choose.judge.stats.intervals import AGRESTI_COULL, deal, two_way_interval
 from choose.judge.stats.metrics import Codes
@@ -43,20 +43,22 @@ class Pairing:
     weights: Floats | None = None
 
 
-def cascade(field: Field, cheap: str, strong: str) -> Cascade | None:
+def cascade(contenders: Contenders, cheap: str, strong: str) -> Cascade | None:
     """Return what the two would reach together, or None where the cheap one states no confidence.
 
     The threshold lets the cheap one answer as much as costs at most a quarter of the margin
     against the best threshold on the rows that it is chosen on.
     """
-    pair = _pairing(field.panel[cheap], field.panel[strong])
+    pair = _pairing(contenders.panel[cheap], contenders.panel[strong])
     if pair is None or len(pair.cheap) < FEWEST_FOR_CASCADE:
         return None
-    rows = field.panel.rows
+    rows = contenders.panel.rows
     clusters, weights = rows.clusters_of(pair.kept), rows.weights_of(pair.kept)
     if weights is not None:
         pair = replace(pair, weights=weights)
-    sent, thresholds = route(pair, deal(len(pair.cheap), clusters, PARTS), field.rule.margin / 4)
+    sent, thresholds = route(
+        pair, deal(len(pair.cheap), clusters, PARTS), contenders.rule.margin / 4
+    )
     right = np.where(sent, pair.strong, pair.cheap)
     gains = [
         paired_difference(right, side, clusters, weights) for side in (pair.cheap, pair.strong)
@@ -65,7 +67,7 @@ def cascade(field: Field, cheap: str, strong: str) -> Cascade | None:
     # What is sent on is a share of what comes in, whatever labels count.
     plain = rows.plain_weights_of(pair.kept)
     share = two_way_interval(sent.astype(np.float64), clusters, plain, AGRESTI_COULL)
-    about = field.panel[strong].estimand
+    about = contenders.panel[strong].estimand
     over = [Interval.of(gain, about) for gain in gains]
     return Cascade(
         cheap=cheap,
@@ -76,7 +78,7 @@ def cascade(field: Field, cheap: str, strong: str) -> Cascade | None:
         sent_on=Interval.of(share, about),
         over_cheap=over[0],
         over_strong=over[1],
-        **_costs(field, cheap, strong, share.value),
+        **_costs(contenders, cheap, strong, share.value),
     )
 
 
@@ -148,8 +150,8 @@ def _confidence(table: Table) -> Floats | None:
     return found
 
 
-def _costs(field: Field, cheap: str, strong: str, sent: float) -> dict[str, float | None]:
-    first, second = (field.costs[name].record for name in (cheap, strong))
+def _costs(contenders: Contenders, cheap: str, strong: str, sent: float) -> dict[str, float | None]:
+    first, second = (contenders.costs[name].record for name in (cheap, strong))
     # A millisecond an item is a second for a thousand items.
     return {
         "cheap_seconds_per_1k": first.ms_per_item,
@@ -191,25 +193,25 @@ class _Common(NamedTuple):
         return np.asarray(~self.right.any(axis=0), dtype=np.bool_)
 
 
-def overlap_of(field: Field) -> ErrorOverlap | None:
+def overlap_of(contenders: Contenders) -> ErrorOverlap | None:
     """Return how errors overlap on the asked rows, or None with fewer than two candidates."""
-    common = _common(field)
+    common = _common(contenders)
     if common is None:
         return None
-    clusters = field.panel.rows.clusters_of(common.kept)
+    clusters = contenders.panel.rows.clusters_of(common.kept)
     reached = two_way_interval((~common.lost).astype(np.float64), clusters)
     return ErrorOverlap(
         candidates=tuple(c.info.name for c in common.among),
         rows=int(common.kept.sum()),
         wrong_in_all=int(common.lost.sum()),
-        **_doubtful(field, common),
+        **_doubtful(contenders, common),
         oracle=Interval.of(reached, ARTEFACT),
-        **_pair(field, common),
+        **_pair(contenders, common),
     )
 
 
-def _common(field: Field) -> _Common | None:
-    among = tuple(c for c in field.order if _reads(c) and _asked(c) >= ASKED)
+def _common(contenders: Contenders) -> _Common | None:
+    among = tuple(c for c in contenders.order if _reads(c) and _asked(c) >= ASKED)
     if len(among) < 2:
         return None
     scores = np.stack([_row_scores(c) for c in among])
@@ -235,9 +237,9 @@ def _row_scores(candidate: Measured) -> Floats:
     return row_means(np.where(table.outputs == MISSING, np.nan, exact.astype(np.float64)))
 
 
-def _pair(field: Field, common: _Common) -> dict[str, Any]:
+def _pair(contenders: Contenders, common: _Common) -> dict[str, Any]:
     """Return how the best cheap and the best other candidate stand to each other."""
-    cheap, strong = (_best(field, common.among, is_cheap) for is_cheap in (True, False))
+    cheap, strong = (_best(contenders, common.among, is_cheap) for is_cheap in (True, False))
     if cheap is None or strong is None:
         return {}
     names = [c.info.name for c in common.among]
@@ -249,18 +251,18 @@ def _pair(field: Field, common: _Common) -> dict[str, Any]:
         "both_expected": float(first.sum() * second.sum() / len(first)),
         "only_cheap_wrong": int((first & ~second).sum()),
         "only_strong_wrong": int((second & ~first).sum()),
-        "cascade": cascade(field, cheap, strong),
+        "cascade": cascade(contenders, cheap, strong),
     }
 
 
-def _best(field: Field, among: Sequence[Measured], is_cheap: bool) -> str | None:
+def _best(contenders: Contenders, among: Sequence[Measured], is_cheap: bool) -> str | None:
     names = [c.info.name for c in among if c.info.cheap is is_cheap]
-    return max(names, key=lambda name: field.accuracies[name].value, default=None)
+    return max(names, key=lambda name: contenders.accuracies[name].value, default=None)
 
 
-def _doubtful(field: Field, common: _Common) -> dict[str, Any]:
+def _doubtful(contenders: Contenders, common: _Common) -> dict[str, Any]:
     """Return the rows that all get wrong, and how many of them most give the same other label."""
-    rows, place = field.panel.rows, np.flatnonzero(common.kept)[common.lost]
+    rows, place = contenders.panel.rows, np.flatnonzero(common.kept)[common.lost]
     ids, targets = list(rows.index), rows.targets[place]
     votes = np.zeros((len(place), len(rows.labels)), dtype=np.int64)
     for candidate in common.among:

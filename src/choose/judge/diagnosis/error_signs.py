@@ -1,6 +1,6 @@
-"""Who is analysed for errors and who is asked about them, on common rows.
+"""The rows on which errors are classified, the candidates that answered them, and the criteria.
 
-Fine-tuned candidates stand outside, so that what is found is the same before and after they run.
+Fine-tuned candidates take no part, so that the result is the same before and after they run.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ JURORS = 3
 
 
 @dataclass(frozen=True)
-class Voice:
-    """A candidate's out-of-fold answers laid on the rows of the analysis.
+class CandidateAnswers:
+    """Out-of-fold answers of a candidate, aligned with the rows of the sample.
 
     Attributes:
         outputs: (n,) codes of the first repetition's answers, `UNUSABLE` or `MISSING`.
@@ -40,25 +40,25 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """The rows, the candidate whose errors are analysed, and the others' answers to these rows.
+class ErrorSample:
+    """The rows, the candidate whose errors are classified, and the others' answers to these rows.
 
     Attributes:
-        target_of: label codes by id of every row, for what was retrieved.
-        right: (n,) whether most of the supervised candidate's repetitions are right, or None.
-        again: (n,) share of the subject's other repetitions and settings that are right, or None
-            where it was asked only once.
+        target_of: label codes by id of every row, retrieved ones included.
+        supervised_right: (n,) whether most runs of the supervised candidate are right, or None.
+        repeat_accuracy: (n,) share of the subject's other runs and settings that are right, or
+            None where it answered only once.
     """
 
     ids: tuple[str, ...]
     targets: Codes
     labels: int
     target_of: Mapping[str, int]
-    subject: Voice
-    others: tuple[Voice, ...]
-    supervised: Voice | None
-    right: Mask | None
-    again: Floats | None
+    subject: CandidateAnswers
+    others: tuple[CandidateAnswers, ...]
+    supervised: CandidateAnswers | None
+    supervised_right: Mask | None
+    repeat_accuracy: Floats | None
 
     @property
     def wrong(self) -> Mask:
@@ -66,25 +66,25 @@ class Bench:
         return np.asarray(self.subject.outputs != self.targets, dtype=np.bool_)
 
     @cached_property
-    def jurors(self) -> tuple[Voice, ...]:
-        """Return up to three others that read differently: by other models, or by none."""
-        ranked = sorted(self.others, key=lambda voice: -self._accuracy(voice))
-        first: dict[str, Voice] = {}
-        for voice in ranked:
-            first.setdefault(voice.info.model or voice.info.strategy, voice)
+    def jurors(self) -> tuple[CandidateAnswers, ...]:
+        """Return up to three other candidates, with different models where possible."""
+        ranked = sorted(self.others, key=lambda candidate: -self._accuracy(candidate))
+        first: dict[str, CandidateAnswers] = {}
+        for candidate in ranked:
+            first.setdefault(candidate.info.model or candidate.info.strategy, candidate)
         chosen = list(first.values())
-        chosen += [voice for voice in ranked if voice not in chosen]
+        chosen += [candidate for candidate in ranked if candidate not in chosen]
         return tuple(chosen[:JURORS])
 
-    def _accuracy(self, voice: Voice) -> float:
-        asked = voice.outputs != MISSING
-        return float((voice.outputs == self.targets)[asked].mean()) if asked.any() else 0.0
+    def _accuracy(self, candidate: CandidateAnswers) -> float:
+        asked = candidate.outputs != MISSING
+        return float((candidate.outputs == self.targets)[asked].mean()) if asked.any() else 0.0
 
 
-def bench(evidence: Evidence) -> Bench | None:
-    """Choose the best prompted or retrieving candidate, else the best cheap one, and its bench.
+def error_sample(evidence: Evidence) -> ErrorSample | None:
+    """Gather the answers of the best prompted candidate, else the best baseline, and of the others.
 
-    None where no candidate answered labelled rows out of fold.
+    None where no candidate has out-of-fold answers to labelled rows.
     """
     infos = {info.name: info for info in evidence.candidates if info.family != "fine-tuning"}
     first = {name: found for name in infos if (found := unseen(evidence, name)) is not None}
@@ -93,33 +93,33 @@ def bench(evidence: Evidence) -> Bench | None:
     subject = _best(first, prompted) or _best(first, reading) or _best(first, list(first))
     if subject is None:
         return None
-    learnt = [n for n in reading if infos[n].family == "baseline" and n != subject]
-    supervised = _best(first, learnt)
+    trained = [n for n in reading if infos[n].family == "baseline" and n != subject]
+    supervised = _best(first, trained)
     asked = set(first[supervised].ids) if supervised else set(first[subject].ids)
     ids = tuple(id for id in first[subject].ids if id in asked)
     if not ids:
         return None
     code = {label: i for i, label in enumerate(evidence.labels)}
     target_of = {id: code[target] for id, target in targets(evidence).items()}
-    voices = {
-        name: _voice(infos[name], first[name], ids, len(code)) for name in {subject, *reading}
+    answers = {
+        name: _aligned(infos[name], first[name], ids, len(code)) for name in {subject, *reading}
     }
     goals = np.array([target_of[id] for id in ids], dtype=np.int64)
-    return Bench(
+    return ErrorSample(
         ids=ids,
         targets=goals,
         labels=len(code),
         target_of=target_of,
-        subject=voices[subject],
-        others=tuple(voices[name] for name in reading if name != subject),
-        supervised=voices[supervised] if supervised else None,
-        right=_mostly_right(evidence, supervised, ids, goals) if supervised else None,
-        again=_again(evidence, subject, ids, goals),
+        subject=answers[subject],
+        others=tuple(answers[name] for name in reading if name != subject),
+        supervised=answers[supervised] if supervised else None,
+        supervised_right=_mostly_right(evidence, supervised, ids, goals) if supervised else None,
+        repeat_accuracy=_repeat_accuracy(evidence, subject, ids, goals),
     )
 
 
 def right_in(evidence: Evidence, name: str, ids: Sequence[str], goals: Codes) -> Mask | None:
-    """Return (n,) whether most repetitions of a candidate are right; None unless all were asked."""
+    """Return (n,) whether most runs of a candidate are right; None unless it answered all ids."""
     found = unseen(evidence, name)
     if found is None or not set(ids) <= set(found.ids):
         return None
@@ -130,7 +130,9 @@ def _best(first: Mapping[str, Unseen], names: Sequence[str]) -> str | None:
     return max(names, key=lambda name: float(first[name].right.mean()), default=None)
 
 
-def _voice(info: CandidateInfo, found: Unseen, ids: Sequence[str], labels: int) -> Voice:
+def _aligned(
+    info: CandidateInfo, found: Unseen, ids: Sequence[str], labels: int
+) -> CandidateAnswers:
     place, there = _places(found, ids)
     outputs = np.full(len(ids), MISSING, dtype=np.int64)
     outputs[there] = found.outputs[place]
@@ -139,7 +141,7 @@ def _voice(info: CandidateInfo, found: Unseen, ids: Sequence[str], labels: int) 
         scores = np.full((len(ids), labels), np.nan)
         scores[there] = found.scores[place]
     seen = dict(zip(found.ids, found.evidence, strict=True))
-    return Voice(info, outputs, scores, tuple(seen.get(id, ()) for id in ids))
+    return CandidateAnswers(info, outputs, scores, tuple(seen.get(id, ()) for id in ids))
 
 
 def _places(found: Unseen, ids: Sequence[str]) -> tuple[Codes, Codes]:
@@ -149,7 +151,7 @@ def _places(found: Unseen, ids: Sequence[str]) -> tuple[Codes, Codes]:
 
 
 def _share_right(runs: Sequence[Unseen], ids: Sequence[str], goals: Codes) -> Floats:
-    """Return (n,) the share of these runs that are right, NaN where none was asked."""
+    """Return (n,) the share of these runs that are right, NaN where none has an answer."""
     right, asked = np.zeros(len(ids)), np.zeros(len(ids))
     for found in runs:
         place, there = _places(found, ids)
@@ -167,7 +169,9 @@ def _mostly_right(evidence: Evidence, name: str, ids: Sequence[str], goals: Code
     return np.asarray(_share_right(runs, ids, goals) >= 0.5, dtype=np.bool_)
 
 
-def _again(evidence: Evidence, name: str, ids: Sequence[str], goals: Codes) -> Floats | None:
+def _repeat_accuracy(
+    evidence: Evidence, name: str, ids: Sequence[str], goals: Codes
+) -> Floats | None:
     runs = [
         found
         for draw, variant in settings(evidence, name)
@@ -190,105 +194,105 @@ OVERLAP = 0.1
 AGREE = 2
 
 
-def low_self_confidence(bench: Bench) -> Mask | None:
-    """Return rows whose label as given is doubted by candidates that learn from labels.
+def low_self_confidence(sample: ErrorSample) -> Mask | None:
+    """Return rows whose label the trained baselines find improbable.
 
     Their mean probability of the label as given is below its mean over all rows with that label
     (the threshold of confident learning, Northcutt, Jiang and Chuang 2021), and another label is
     the most probable one.
     """
-    scored = [v.scores for v in bench.others if _learns(v) and v.scores is not None]
+    scored = [
+        other.scores
+        for other in sample.others
+        if other.info.family == "baseline" and other.scores is not None
+    ]
     if not scored:
         return None
     known = np.asarray(~np.isnan(np.stack(scored)).any(axis=(0, 2)), dtype=np.bool_)
     mean = np.where(known[:, None], np.nan_to_num(np.mean(scored, axis=0)), 0.0)
-    given = mean[np.arange(len(bench.targets)), bench.targets]
-    support = np.bincount(bench.targets, weights=known, minlength=bench.labels)
-    total = np.bincount(bench.targets, weights=given, minlength=bench.labels)
+    given = mean[np.arange(len(sample.targets)), sample.targets]
+    support = np.bincount(sample.targets, weights=known, minlength=sample.labels)
+    total = np.bincount(sample.targets, weights=given, minlength=sample.labels)
     usual = total / np.maximum(support, 1)
-    other = mean.argmax(axis=1) != bench.targets
-    return np.asarray(known & other & (given < usual[bench.targets]), dtype=np.bool_)
+    other = mean.argmax(axis=1) != sample.targets
+    return np.asarray(known & other & (given < usual[sample.targets]), dtype=np.bool_)
 
 
-def listed(bench: Bench, suspects: Collection[str]) -> Mask:
-    """Return the rows whose ids an audit of the labels has named."""
-    return np.array([id in suspects for id in bench.ids], dtype=np.bool_)
+def rows_with_ids(sample: ErrorSample, suspects: Collection[str]) -> Mask:
+    """Return (n,) which rows have one of these ids."""
+    return np.array([id in suspects for id in sample.ids], dtype=np.bool_)
 
 
-def agreed_otherwise(bench: Bench) -> Mask | None:
-    """Return rows for which two of three jurors give one and the same other label."""
-    if len(bench.jurors) < AGREE:
+def agreed_otherwise(sample: ErrorSample) -> Mask | None:
+    """Return rows for which two of three jurors agree on another label."""
+    if len(sample.jurors) < AGREE:
         return None
-    return np.asarray(_other_votes(bench).max(axis=1) >= AGREE, dtype=np.bool_)
+    return np.asarray(_other_votes(sample).max(axis=1) >= AGREE, dtype=np.bool_)
 
 
-def jurors_split(bench: Bench) -> Mask | None:
+def jurors_split(sample: ErrorSample) -> Mask | None:
     """Return rows for which jurors give both the label and the subject's answer."""
-    if len(bench.jurors) < 2:
+    if len(sample.jurors) < 2:
         return None
-    said = np.stack([voice.outputs for voice in bench.jurors])
-    for_label = (said == bench.targets).any(axis=0)
-    for_answer = (said == bench.subject.outputs).any(axis=0)
-    return np.asarray(for_label & for_answer & bench.wrong, dtype=np.bool_)
+    outputs = np.stack([candidate.outputs for candidate in sample.jurors])
+    for_label = (outputs == sample.targets).any(axis=0)
+    for_answer = (outputs == sample.subject.outputs).any(axis=0)
+    return np.asarray(for_label & for_answer & sample.wrong, dtype=np.bool_)
 
 
-def labels_overlap(bench: Bench) -> Mask | None:
+def labels_overlap(sample: ErrorSample) -> Mask | None:
     """Return rows whose label and answer the supervised candidate confuses in both directions."""
-    if bench.supervised is None:
+    if sample.supervised is None:
         return None
-    counts = confusion(bench.targets, bench.supervised.outputs, bench.labels)[:, : bench.labels]
-    support = np.bincount(bench.targets, minlength=bench.labels)
-    often = np.zeros((bench.labels, bench.labels), dtype=np.bool_)
+    counts = confusion(sample.targets, sample.supervised.outputs, sample.labels)[:, : sample.labels]
+    support = np.bincount(sample.targets, minlength=sample.labels)
+    often = np.zeros((sample.labels, sample.labels), dtype=np.bool_)
     for i, j in np.argwhere(counts > OVERLAP * support[:, None]).tolist():
         often[i, j] = i != j and wilson(int(counts[i, j]), int(support[i]))[0] > OVERLAP
     both = often & often.T
-    said = bench.subject.outputs
-    found = np.zeros(len(said), dtype=np.bool_)
-    usable = said >= 0
-    found[usable] = both[bench.targets[usable], said[usable]]
+    outputs = sample.subject.outputs
+    found = np.zeros(len(outputs), dtype=np.bool_)
+    usable = outputs >= 0
+    found[usable] = both[sample.targets[usable], outputs[usable]]
     return found
 
 
-def neighbours_mixed(bench: Bench) -> Mask | None:
-    """Return rows whose retrieved rows disagree, the row's own label being among theirs."""
-    source = retrieving(bench)
+def neighbours_mixed(sample: ErrorSample) -> Mask | None:
+    """Return rows whose retrieved examples have mixed labels, the row's own label included."""
+    source = retrieving(sample)
     if source is None:
         return None
     found = []
-    for target, ids in zip(bench.targets.tolist(), source.evidence, strict=True):
-        near = [bench.target_of[id] for id in ids]
+    for target, ids in zip(sample.targets.tolist(), source.evidence, strict=True):
+        near = [sample.target_of[id] for id in ids]
         found.append(target in near and _entropy(near) >= MIXED)
     return np.array(found, dtype=np.bool_)
 
 
-def uncovered(bench: Bench) -> Mask | None:
-    """Return rows for which something was retrieved and nothing of it has the row's label."""
-    source = retrieving(bench)
+def uncovered(sample: ErrorSample) -> Mask | None:
+    """Return rows with retrieved examples of which none has the row's label."""
+    source = retrieving(sample)
     if source is None:
         return None
     found = [
-        bool(ids) and all(bench.target_of[id] != target for id in ids)
-        for target, ids in zip(bench.targets.tolist(), source.evidence, strict=True)
+        bool(ids) and all(sample.target_of[id] != target for id in ids)
+        for target, ids in zip(sample.targets.tolist(), source.evidence, strict=True)
     ]
     return np.array(found, dtype=np.bool_)
 
 
-def retrieving(bench: Bench) -> Voice | None:
-    """Return the subject if it retrieves, else another that does, or None."""
-    voices = (bench.subject, *bench.jurors, *bench.others)
-    return next((voice for voice in voices if any(voice.evidence)), None)
+def retrieving(sample: ErrorSample) -> CandidateAnswers | None:
+    """Return the subject if it retrieves examples, else another candidate that does, or None."""
+    answers = (sample.subject, *sample.jurors, *sample.others)
+    return next((candidate for candidate in answers if any(candidate.evidence)), None)
 
 
-def _learns(voice: Voice) -> bool:
-    return voice.info.family == "baseline"
-
-
-def _other_votes(bench: Bench) -> Floats:
-    votes = np.zeros((len(bench.targets), bench.labels))
-    for voice in bench.jurors:
-        usable = np.flatnonzero(voice.outputs >= 0)
-        votes[usable, voice.outputs[usable]] += 1
-    votes[np.arange(len(votes)), bench.targets] = 0
+def _other_votes(sample: ErrorSample) -> Floats:
+    votes = np.zeros((len(sample.targets), sample.labels))
+    for candidate in sample.jurors:
+        usable = np.flatnonzero(candidate.outputs >= 0)
+        votes[usable, candidate.outputs[usable]] += 1
+    votes[np.arange(len(votes)), sample.targets] = 0
     return votes
 
 

@@ -15,11 +15,11 @@ from choose.judge.diagnosis.label_noise import (
     NONE,
     Auditor,
     auditor_of,
-    bounds,
-    counted_as,
-    joint,
+    confident_labels,
+    joint_distribution,
     log_odds,
-    refusal,
+    noise_bounds,
+    why_no_estimate,
     wrong_share,
 )
 from choose.judge.evidence import Evidence, Items
@@ -36,7 +36,7 @@ _REPLICATES = 2000
 _ESTIMAND = "these annotators, other rows"
 
 
-def agreement_of(parts: Sequence[Items], labels: Sequence[str]) -> Agreement | None:
+def annotator_agreement(parts: Sequence[Items], labels: Sequence[str]) -> Agreement | None:
     """Return the agreement on questions that two annotators or more labelled, or None."""
     code = {label: i for i, label in enumerate(labels)}
     given: dict[str, dict[str, int]] = defaultdict(dict)
@@ -52,7 +52,7 @@ def agreement_of(parts: Sequence[Items], labels: Sequence[str]) -> Agreement | N
     counts = np.zeros((len(shared), len(labels)))
     for row, by_whom in enumerate(shared):
         np.add.at(counts[row], list(by_whom.values()), 1.0)
-    pairs = two_way_interval(pairwise(counts))
+    pairs = two_way_interval(pairwise_agreement(counts))
     return Agreement(
         annotators=len({who for by_whom in shared for who in by_whom}),
         questions=len(shared),
@@ -61,7 +61,7 @@ def agreement_of(parts: Sequence[Items], labels: Sequence[str]) -> Agreement | N
     )
 
 
-def pairwise(counts: Floats) -> Floats:
+def pairwise_agreement(counts: Floats) -> Floats:
     """Return (n,) the share of pairs of annotators that agree, from (n, labels) counts of labels.
 
     Each row needs two annotators or more.
@@ -71,7 +71,7 @@ def pairwise(counts: Floats) -> Floats:
     return agreeing
 
 
-def alpha(counts: Floats, weights: Floats | None = None) -> Floats:
+def krippendorff_alpha(counts: Floats, weights: Floats | None = None) -> Floats:
     """Return Krippendorff's nominal alpha, (replicates,) for (replicates, n) weights of questions.
 
     NaN where every label given is the same, which leaves nothing to agree on.
@@ -79,7 +79,7 @@ def alpha(counts: Floats, weights: Floats | None = None) -> Floats:
     by = np.ones((1, len(counts))) if weights is None else weights
     size = counts.sum(axis=1)
     total = by @ size
-    observed = by @ (size * (1 - pairwise(counts))) / total
+    observed = by @ (size * (1 - pairwise_agreement(counts))) / total
     margins = by @ counts
     expected = (total**2 - (margins**2).sum(axis=1)) / (total * (total - 1))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -87,13 +87,13 @@ def alpha(counts: Floats, weights: Floats | None = None) -> Floats:
 
 
 def _alpha_interval(counts: Floats) -> Interval | None:
-    value = float(alpha(counts)[0])
+    value = float(krippendorff_alpha(counts)[0])
     if not np.isfinite(value):
         return None
     rng = np.random.default_rng(0)
     n = len(counts)
     drawn = rng.multinomial(n, np.full(n, 1 / n), size=min(_REPLICATES, 4_000_000 // n + 100))
-    spread = alpha(counts, drawn.astype(np.float64))
+    spread = krippendorff_alpha(counts, drawn.astype(np.float64))
     low, high = np.nanquantile(spread, (0.025, 0.975))
     return Interval(
         value=value, low=min(float(low), value), high=max(float(high), value), estimand=_ESTIMAND
@@ -107,28 +107,28 @@ MOST_SUSPECTS = 200
 MOST_OVERLAPS = 10
 
 
-NOBODY = "No cheap candidate with probabilities has out-of-fold answers."
+NO_AUDITOR = "No cheap candidate with probabilities has out-of-fold answers."
 
 
 # One doubted row makes no overlap.
 FEWEST = 2
 
 
-def audit(evidence: Evidence) -> Audit | None:
+def audit_labels(evidence: Evidence) -> Audit | None:
     """Hold the labels against out-of-fold answers; None where there is nothing to hold them to."""
-    agreement = agreement_of((evidence.items, evidence.pool), evidence.labels)
+    agreement = annotator_agreement((evidence.items, evidence.pool), evidence.labels)
     auditor = auditor_of(evidence) if len(evidence.labels) > 1 else None
     if auditor is None:
-        return Audit(agreement=agreement, no_estimate=NOBODY) if agreement else None
+        return Audit(agreement=agreement, no_estimate=NO_AUDITOR) if agreement else None
     labels = len(evidence.labels)
-    counted = counted_as(auditor.targets, auditor.probabilities)
+    counted = confident_labels(auditor.targets, auditor.probabilities)
     sure = auditor.contradicts & (counted != NONE) & (counted != auditor.targets)
     doubtful = _most_doubtful(auditor)
     suspected = doubtful[: int(sure.sum())]
-    found = bounds(auditor, _clusters(evidence, auditor))
-    why = refusal(auditor, found)
+    found = noise_bounds(auditor, _clusters(evidence, auditor))
+    why = why_no_estimate(auditor, found)
     low, high = wilson(auditor.accuracy * found.units, found.units)
-    share = wrong_share(joint(auditor.targets, counted, labels))
+    share = wrong_share(joint_distribution(auditor.targets, counted, labels))
     return Audit(
         auditors=auditor.names,
         rows=len(auditor.ids),

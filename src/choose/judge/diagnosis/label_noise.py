@@ -107,7 +107,7 @@ def _joined(a: Auditor, b: Auditor) -> Auditor:
 NONE = -1
 
 
-def counted_as(targets: Codes, probabilities: Floats) -> Codes:
+def confident_labels(targets: Codes, probabilities: Floats) -> Codes:
     """Return (n,) the label that each row is confidently counted as, `NONE` where there is none.
 
     A row counts as the likeliest of the labels whose probability reaches their threshold: the mean
@@ -130,7 +130,7 @@ def counted_as(targets: Codes, probabilities: Floats) -> Codes:
     return np.where(reached.any(axis=1), likeliest, NONE)
 
 
-def joint(targets: Codes, counted: Codes, labels: int) -> Floats:
+def joint_distribution(targets: Codes, counted: Codes, labels: int) -> Floats:
     """Return (labels, labels) the estimated joint distribution of given and true labels.
 
     The rows' shares of the confident counts, scaled to how often each label is given; at least one
@@ -167,7 +167,7 @@ ACCURATE = 0.85
 
 
 # Below this accuracy on the labels as given, none of the auditor's confidence is believed.
-PLAIN = 0.70
+ACCURATE_AS_GIVEN = 0.70
 
 
 # An accurate auditor's error rate on its confident half, of its error rate on all rows.
@@ -182,7 +182,7 @@ ASSUMPTION = (
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class NoiseBounds:
     """The rate of wrong labels: bounds, the middle they are drawn around, and net accuracy.
 
     `units` is the number of clusters, which is what the intervals count.
@@ -195,7 +195,7 @@ class Bounds:
     units: int
 
 
-def bounds(auditor: Auditor, clusters: Sequence[str]) -> Bounds:
+def noise_bounds(auditor: Auditor, clusters: Sequence[str]) -> NoiseBounds:
     """Return bounds on the rate of wrong labels from one auditor's contradictions.
 
     With D the share of contradictions, d that on the confident half and q = `HALF`, evenly spread
@@ -212,16 +212,16 @@ def bounds(auditor: Auditor, clusters: Sequence[str]) -> Bounds:
     sure, _ = wilson(confident * inside, inside)
     _, high = wilson(everywhere * units, units)
     net = min((1 - everywhere) / max(1 - middle, 1e-9), 1.0)
-    return Bounds(max(sure - own, 0.0), high, middle, net, units)
+    return NoiseBounds(max(sure - own, 0.0), high, middle, net, units)
 
 
-def refusal(auditor: Auditor, found: Bounds) -> str | None:
+def why_no_estimate(auditor: Auditor, found: NoiseBounds) -> str | None:
     """Say why there is no estimate, or None where there is one.
 
     The limit is on accuracy net of the confident contradictions, since wrong labels themselves
     pull down the accuracy on labels as given: with 15 % of them no auditor could reach it.
     """
-    if auditor.accuracy >= PLAIN and found.net_accuracy >= ACCURATE:
+    if auditor.accuracy >= ACCURATE_AS_GIVEN and found.net_accuracy >= ACCURATE:
         return None
     return (
         f"The best out-of-fold answers agree with {in_percent(auditor.accuracy)} of the labels, "

@@ -18,14 +18,18 @@ from choose.formatting import (
 )
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import conflicts_fail, labels_limit
-from choose.judge.decision.more_labels import nearest, rising, steepest
-from choose.judge.decision.next_steps import ENOUGH, HUNDRED, few_repetitions
+from choose.judge.decision.more_labels import (
+    forecast_nearest_target,
+    forecast_of_margin,
+    steepest_gain,
+)
+from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED, with_few_runs
 from choose.judge.decision.robust_choice import under_noise
 from choose.judge.decision.rows_needed import (
     Case,
-    asked_too_few,
-    contest,
-    lead,
+    answered_too_few,
+    deciding_difference,
+    lead_of_costlier,
     more_rows,
 )
 from choose.judge.evidence import strong
@@ -42,14 +46,14 @@ from choose.judge.prose.labels import (
     toward_target,
 )
 from choose.judge.prose.prices import price_flips
-from choose.judge.prose.reasons import nearest_dearer
+from choose.judge.prose.reasons import closest_costlier
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import Gate
 from choose.schema.scorecard import CurveForecast, Needed
 
 
-def buys_most(moves: tuple[Move, ...]) -> str:
+def best_buy(moves: tuple[Move, ...]) -> str:
     """Say where the next hundred dollars buys most; empty where nothing that gains is priced."""
     priced = [m for m in moves if (m.points_per_100_usd or 0.0) > 0]
     if not priced:
@@ -65,7 +69,7 @@ def _said(move: Move) -> str:
         "learn from more labels": f"label {plural(move.labels or 0, 'row')} for {move.candidate}",
         "check doubted labels": f"check {plural(move.labels or 0, 'suspected label')}",
         "ask more rows": f"label {plural(move.labels or 0, 'more test row')}",
-        "repeat": f"repeat {move.candidate or 'the contenders'} up to {ENOUGH} times",
+        "repeat": f"repeat {move.candidate or 'the contenders'} up to {ENOUGH_RUNS} times",
     }[move.action]
     each = f", {number(move.points_per_100_usd or 0.0, 2)} per $100" if move.usd > HUNDRED else ""
     return (
@@ -92,7 +96,7 @@ def flips(case: Case) -> tuple[str, ...]:
         *price_flips(case),
         *_model(case),
         *_fewer_labels(case),
-        *overtaken(case.field, case.name),
+        *overtaken(case.contenders, case.name),
         *filter(None, [_unreached(case)]),
         *_noise(case),
         *_wording(case),
@@ -100,19 +104,21 @@ def flips(case: Case) -> tuple[str, ...]:
 
 
 def _margin(case: Case) -> Iterator[str]:
-    if case.settlement.chosen is None:
+    if case.selection.chosen is None:
         return
-    most = nearest_dearer(case)
-    found = case.field.gain(most, case.name) if most else None
+    most = closest_costlier(case)
+    found = case.contenders.gain(most, case.name) if most else None
     if most and found and found.high > 0:
         yield f"With a margin of {points(found.high)} or less, {most} could not be ruled out."
 
 
 def _model(case: Case) -> Iterator[str]:
-    prompted = [m.info for m in case.field.order if m.info.family in ("prompting", "retrieval")]
+    prompted = [
+        m.info for m in case.contenders.order if m.info.family in ("prompting", "retrieval")
+    ]
     if any(strong(info) for info in prompted):
         return
-    needed = case.field.accuracies[case.name].value + case.margin
+    needed = case.contenders.accuracies[case.name].value + case.margin
     if needed > 1:
         return
     yield (
@@ -123,8 +129,8 @@ def _model(case: Case) -> Iterator[str]:
 
 def _fewer_labels(case: Case) -> Iterator[str]:
     """Say who was ahead for certain with the fewest labels that both were measured with."""
-    chosen = case.field.panel[case.name]
-    for other in map(case.field.panel.__getitem__, case.field.names):
+    chosen = case.contenders.panel[case.name]
+    for other in map(case.contenders.panel.__getitem__, case.contenders.names):
         shared = sorted(set(chosen.sizes) & set(other.sizes))
         if not shared or other is chosen:
             continue
@@ -137,16 +143,16 @@ def _fewer_labels(case: Case) -> Iterator[str]:
 
 
 def _noise(case: Case) -> Iterator[str]:
-    _, reversal = under_noise(case.field, case.name)
+    _, reversal = under_noise(case.contenders, case.name)
     if reversal is not None:
         said = gain(reversal.rival, case.name, reversal.found)
         yield f"{reversal.where[0].upper()}{reversal.where[1:]}, {said}."
 
 
 def _wording(case: Case) -> Iterator[str]:
-    for candidate in case.field.order:
+    for candidate in case.contenders.order:
         tables = candidate.wordings
-        if len(tables) > 1 and candidate.info.name in (case.name, *case.settlement.rivals[:1]):
+        if len(tables) > 1 and candidate.info.name in (case.name, *case.selection.rivals[:1]):
             values = [estimate(table).value for table in tables.values()]
             if max(values) - min(values) >= case.margin:
                 yield (
@@ -160,7 +166,7 @@ def next_steps(
     case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...], left_out: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Return what to do next, the most useful first."""
-    worth = [said] if (said := buys_most(moves)) else []
+    worth = [said] if (said := best_buy(moves)) else []
     steps = [*_repeat(case), *_unused(case), *_label(case), *_grow(case)]
     steps += [*_stronger(case, gates), *_clean(case)]
     steps = [*relabel(case), *steps] if labels_limit(case) else [*steps, *relabel(case)]
@@ -170,26 +176,29 @@ def next_steps(
             f"Finish what was left out ({plural(len(left_out), 'item')}): rerun the same command "
             "with a larger --budget; it resumes from here."
         )
-        hung, labelled = lead(case.field, case.settlement), len(case.field.panel.rows.targets)
-        first = hung is not None and asked_too_few(hung, case.stake, labelled)
+        hung, labelled = (
+            lead_of_costlier(case.contenders, case.selection),
+            len(case.contenders.panel.rows.targets),
+        )
+        first = hung is not None and answered_too_few(hung, case.deciding_margin, labelled)
         steps = [finish, *steps] if first else [*steps, finish]
     return (*worth, *steps)
 
 
 def _repeat(case: Case) -> Iterator[str]:
-    found = contest(case.field, case.settlement)
-    if case.settlement.chosen or found is None or found.luck < 0.5:
+    found = deciding_difference(case.contenders, case.selection)
+    if case.selection.chosen or found is None or found.luck < 0.5:
         return
-    few = [candidate.info.name for candidate in few_repetitions(case)]
+    few = [candidate.info.name for candidate in with_few_runs(case)]
     if few:
         yield (
-            f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH}): variation between training "
-            f"runs causes {100 * found.luck:.0f} % of the uncertainty."
+            f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH_RUNS}): variation between "
+            f"training runs causes {100 * found.luck:.0f} % of the uncertainty."
         )
 
 
 def _unused(case: Case) -> Iterator[str]:
-    panel = case.field.panel
+    panel = case.contenders.panel
     if panel.learnt < panel.pool:
         yield (
             f"Train on all {panel.pool:,} labelled rows of the pool: this study trained on "
@@ -198,29 +207,29 @@ def _unused(case: Case) -> Iterator[str]:
 
 
 def _label(case: Case) -> Iterator[str]:
-    found = lead(case.field, case.settlement)
-    if case.settlement.chosen or found is None or not case.settlement.reachable:
+    found = lead_of_costlier(case.contenders, case.selection)
+    if case.selection.chosen or found is None or not case.selection.reachable:
         return
-    more = more_rows(found, case.stake, len(case.field.panel.rows.targets))
+    more = more_rows(found, case.deciding_margin, len(case.contenders.panel.rows.targets))
     if more is None:
         return
     counts = [rounded(count) for count in more if count is not None]
     likely = f", {counts[1]:,} for 80 %" if len(counts) > 1 else ""
     yield (
-        f"Separating {case.name} from {case.settlement.rivals[0]} needs about {counts[0]:,} more "
-        f"labelled rows for a 50 % chance{likely}{priced(case.field.rule, counts[-1])}."
+        f"Separating {case.name} from {case.selection.rivals[0]} needs about {counts[0]:,} more "
+        f"labelled rows for a 50 % chance{likely}{priced(case.contenders.rule, counts[-1])}."
     )
 
 
 def _grow(case: Case) -> Iterator[str]:
-    if case.settlement.target in ("missed", "open") and (said := toward_target(case.field)):
-        forecast = nearest(case.field)
+    if case.selection.target in ("missed", "open") and (said := toward_target(case.contenders)):
+        forecast = forecast_nearest_target(case.contenders)
         yield said + _hours(case, forecast, forecast.target if forecast else None)
-    forecast = steepest(case.field, (case.name, *case.settlement.rivals))
+    forecast = forecast_of_margin(case.contenders, (case.name, *case.selection.rivals))
     if forecast is not None:
         yield toward_margin(forecast) + _hours(case, forecast, forecast.margin)
         return
-    found = rising(case.field, case.field.names)
+    found = steepest_gain(case.contenders, case.contenders.names)
     if found is not None:
         yield (
             f"More labels still help {found.candidate}: from {found.fewer:,} to "
@@ -230,19 +239,22 @@ def _grow(case: Case) -> Iterator[str]:
 
 
 def _unreached(case: Case) -> str:
-    return "" if case.settlement.target == "met" else out_of_reach(case.field)
+    return "" if case.selection.target == "met" else out_of_reach(case.contenders)
 
 
 def _hours(case: Case, forecast: CurveForecast | None, needed: Needed | None) -> str:
     ends = more(forecast, needed) if forecast and needed else None
-    price = priced(case.field.rule, *ends) if ends else ""
+    price = priced(case.contenders.rule, *ends) if ends else ""
     return f" That is{price.replace(' (', ' ', 1).removesuffix(')')}." if price else ""
 
 
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:
     gate = next(gate for gate in gates if gate.name == "contenders credible")
-    if gate.status == "unknown" and case.field.family(case.name) not in ("prompting", "retrieval"):
-        prompted = best_of(case.field, ("prompting", "retrieval"))
+    if gate.status == "unknown" and case.contenders.family(case.name) not in (
+        "prompting",
+        "retrieval",
+    ):
+        prompted = best_of(case.contenders, ("prompting", "retrieval"))
         what = "a stronger LLM" if prompted else "an LLM"
         so_far = f"{prompted} scored {_percent(case, prompted)} and " if prompted else ""
         yield (
@@ -252,11 +264,11 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:
 
 
 def _percent(case: Case, name: str) -> str:
-    return in_percent(case.field.accuracies[name].value)
+    return in_percent(case.contenders.accuracies[name].value)
 
 
 def _clean(case: Case) -> Iterator[str]:
-    rows = case.field.panel.rows
+    rows = case.contenders.panel.rows
     conflicting = int(rows.conflicting.sum())
     if conflicts_fail(conflicting, len(rows.targets)):
         yield (

@@ -13,8 +13,8 @@ from choose.formatting import (
     rounded,
     short_model,
 )
-from choose.judge.decision.more_labels import nearest, rising
-from choose.judge.decision.rows_needed import Case, asked_too_few, lead, more_rows
+from choose.judge.decision.more_labels import forecast_nearest_target, steepest_gain
+from choose.judge.decision.rows_needed import Case, answered_too_few, lead_of_costlier, more_rows
 from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.evidence import strong
 from choose.judge.measures.curve_forecast import likely
@@ -39,29 +39,29 @@ def headline(case: Case, kind: Kind) -> str:
         "fix-labels": _fix,
         "too-close": _close,
     }[kind](case)
-    counted = COUNTED.get(case.field.rule.measure.metric)
+    counted = COUNTED.get(case.contenders.rule.measure.metric)
     return text + _prompted(case) + (f" {counted}" if counted else "")
 
 
 def score(case: Case, name: str) -> str:
     """Return ``probe gets 82 of 100 right``."""
-    return f"{name} gets {of_100(case.field.accuracies[name].value)} right"
+    return f"{name} gets {of_100(case.contenders.accuracies[name].value)} right"
 
 
 def best_cheaper(case: Case) -> str | None:
     """Return the most accurate candidate that costs less than the one at issue."""
     return max(
-        case.field.cheaper(case.name),
-        key=lambda name: case.field.accuracies[name].value,
+        case.contenders.cheaper(case.name),
+        key=lambda name: case.contenders.accuracies[name].value,
         default=None,
     )
 
 
 def _adopt(case: Case) -> str:
-    do = _DO[case.field.family(case.name)]
+    do = _DO[case.contenders.family(case.name)]
     rival = best_cheaper(case)
-    found = case.field.gain(case.name, rival) if rival else None
-    if len(case.field.names) == 1:
+    found = case.contenders.gain(case.name, rival) if rival else None
+    if len(case.contenders.names) == 1:
         text = f"{do}: {score(case, case.name)}; no other candidate was measured."
     elif found is None:
         text = f"{do}: {score(case, case.name)}, and no more expensive candidate {_gains(case)}."
@@ -70,37 +70,37 @@ def _adopt(case: Case) -> str:
             f"{do}: {score(case, case.name)}, {points(found.value)} more than {rival}, the best "
             "cheaper candidate."
         )
-    if case.settlement.target == "open":
-        assert case.field.rule.target is not None
-        text += f" Whether it reaches the target of {of_100(case.field.rule.target)} is open."
+    if case.selection.target == "open":
+        assert case.contenders.rule.target is not None
+        text += f" Whether it reaches the target of {of_100(case.contenders.rule.target)} is open."
     return text
 
 
 def _baseline(case: Case) -> str:
     return (
         f"A cheap classifier is enough: {score(case, case.name)}, and no more expensive candidate "
-        f"{_gains(case)}{'' if case.field.margins.derived else ' or more'}."
+        f"{_gains(case)}{'' if case.contenders.margins.derived else ' or more'}."
     )
 
 
 def _gains(case: Case) -> str:
-    if case.field.margins.derived:
+    if case.contenders.margins.derived:
         return "gains enough to pay for itself"
     return f"gains {points(case.margin)}"
 
 
 def _none(case: Case) -> str:
-    target, leader = case.field.rule.target, case.field.leader
-    if target is not None and not case.settlement.reachable:
+    target, leader = case.contenders.rule.target, case.contenders.leader
+    if target is not None and not case.selection.reachable:
         return (
             f"No candidate reaches {of_100(target)} yet: the best, {leader}, gets "
-            f"{of_100(case.field.accuracies[leader].value)} right."
+            f"{of_100(case.contenders.accuracies[leader].value)} right."
         )
-    if len(case.field.names) == 1:
+    if len(case.contenders.names) == 1:
         return f"No candidate works yet: only {case.name} finished, and it ignores the text."
     return (
         f"No candidate works yet: none {_gains(case)} over always guessing the most common label, "
-        f"which is right for {of_100(case.field.accuracies[case.name].value)} rows."
+        f"which is right for {of_100(case.contenders.accuracies[case.name].value)} rows."
     )
 
 
@@ -109,21 +109,25 @@ def _collect(case: Case) -> str:
 
 
 def _why_more(case: Case) -> str:
-    best = nearest(case.field)
-    if not case.settlement.reachable and best is not None and likely(best.target):
-        return toward_target(case.field)
-    found = rising(case.field, (case.name, *case.settlement.rivals)) or rising(
-        case.field, case.field.names
+    best = forecast_nearest_target(case.contenders)
+    if not case.selection.reachable and best is not None and likely(best.target):
+        return toward_target(case.contenders)
+    found = steepest_gain(case.contenders, (case.name, *case.selection.rivals)) or steepest_gain(
+        case.contenders, case.contenders.names
     )
     if found is not None:
         return (
             f"{found.candidate} still gained {points(found.gained.value)} between "
             f"{found.fewer:,} and {plural(found.labels, 'label')}."
         )
-    hung = lead(case.field, case.settlement)
-    more = more_rows(hung, case.stake, len(case.field.panel.rows.targets)) if hung else None
-    rows = plural(len(case.field.panel.rows.targets), "test row")
-    text = f"{rows} cannot separate {case.name} from {case.settlement.rivals[0]}"
+    hung = lead_of_costlier(case.contenders, case.selection)
+    more = (
+        more_rows(hung, case.deciding_margin, len(case.contenders.panel.rows.targets))
+        if hung
+        else None
+    )
+    rows = plural(len(case.contenders.panel.rows.targets), "test row")
+    text = f"{rows} cannot separate {case.name} from {case.selection.rivals[0]}"
     if more is None:
         return f"{text}."
     surer = f", about {rounded(more.likely):,} with 80 %" if more.likely is not None else ""
@@ -141,16 +145,19 @@ def _fix(case: Case) -> str:
 
 
 def _close(case: Case) -> str:
-    if case.settlement.chosen and case.settlement.target == "missed":
-        assert case.field.rule.target is not None
+    if case.selection.chosen and case.selection.target == "missed":
+        assert case.contenders.rule.target is not None
         return (
             f"Too close to call: {case.name} is the best choice but stays below the target of "
-            f"{of_100(case.field.rule.target)}, which another candidate may reach. "
+            f"{of_100(case.contenders.rule.target)}, which another candidate may reach. "
             f"{_meanwhile(case)}"
         )
-    rival = case.settlement.rivals[0]
-    hung, labelled = lead(case.field, case.settlement), len(case.field.panel.rows.targets)
-    if hung and asked_too_few(hung, case.stake, labelled):
+    rival = case.selection.rivals[0]
+    hung, labelled = (
+        lead_of_costlier(case.contenders, case.selection),
+        len(case.contenders.panel.rows.targets),
+    )
+    if hung and answered_too_few(hung, case.deciding_margin, labelled):
         return (
             f"Too close to call between {case.name} and {rival} on the {plural(hung.rows, 'row')} "
             f"of {labelled:,} that both answered; the same command with a larger budget evaluates "
@@ -160,12 +167,12 @@ def _close(case: Case) -> str:
 
 
 def _meanwhile(case: Case) -> str:
-    correct = in_percent(case.field.accuracies[case.name].value)
+    correct = in_percent(case.contenders.accuracies[case.name].value)
     text = f"Until then use {case.name} ({correct} correct)."
-    leader = case.field.leader
-    found = case.field.gain(leader, case.name)
+    leader = case.contenders.leader
+    found = case.contenders.gain(leader, case.name)
     # A reader who looks for the highest score should see here why it was not taken.
-    if found is None or leader not in case.field.dearer(case.name) or found.low > 0:
+    if found is None or leader not in case.contenders.costlier(case.name) or found.low > 0:
         return text
     if found.value <= 0:
         return f"{text} No more expensive candidate scored higher on the same rows."
@@ -174,7 +181,9 @@ def _meanwhile(case: Case) -> str:
 
 def _prompted(case: Case) -> str:
     """Name the model where a small one stands for all of prompting."""
-    prompted = [m.info for m in case.field.order if m.info.family in ("prompting", "retrieval")]
+    prompted = [
+        m.info for m in case.contenders.order if m.info.family in ("prompting", "retrieval")
+    ]
     if not prompted or any(strong(info) for info in prompted):
         return ""
     models = sorted({short_model(info.model) for info in prompted if info.model})

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from choose.formatting import listed, number, of_100, per_cent, plural, points, rounded
-from choose.judge.decision.contenders import Field
-from choose.judge.decision.curve_crossings import foretold_crossings
+from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.curve_crossings import forecast_crossings
 from choose.judge.decision.label_gates import NAMED, _gain, labels_limit
-from choose.judge.decision.more_labels import nearest, unknown
+from choose.judge.decision.more_labels import forecast_nearest_target, without_forecast
 from choose.judge.decision.rows_needed import Case
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.curve_forecast import likely
@@ -21,20 +21,20 @@ def limit_sentence(case: Case) -> str:
     assert shown is not None
     assert case.audit is not None
     assert case.audit.noise is not None
-    noise, leader = case.audit.noise, case.field.leader
+    noise, leader = case.audit.noise, case.contenders.leader
     wrong = f"{per_cent(noise.low)} % to {per_cent(noise.high)} % of the labels seem wrong"
     if shown == "target":
-        assert case.field.rule.target is not None
+        assert case.contenders.rule.target is not None
         return (
             f"{wrong}, so perfect answers would get at most {of_100(1 - noise.low)} right, and the "
-            f"target is {of_100(case.field.rule.target)}."
+            f"target is {of_100(case.contenders.rule.target)}."
         )
-    best = case.field.accuracies[leader].value
+    best = case.contenders.accuracies[leader].value
     if shown == "short":
-        assert case.field.rule.target is not None
+        assert case.contenders.rule.target is not None
         return (
             f"{wrong}; the best candidate, {leader}, gets {of_100(best)} right with these labels "
-            f"and may get {of_100(case.field.rule.target)} right with corrected ones."
+            f"and may get {of_100(case.contenders.rule.target)} right with corrected ones."
         )
     return f"{wrong}, and the best candidate, {leader}, gets only {of_100(1 - best)} wrong."
 
@@ -57,7 +57,7 @@ def relabel(case: Case) -> Iterator[str]:
     )
     yield (
         f"Check the labels of the {plural(len(suspects), 'most suspicious row')} "
-        f"({listed([*named, *more])}): {worth}{priced(case.field.rule, len(suspects))}."
+        f"({listed([*named, *more])}): {worth}{priced(case.contenders.rule, len(suspects))}."
     )
 
 
@@ -90,9 +90,9 @@ def chance(probability: float) -> str:
     return number(min(max(probability, 0.01), 0.99), 2)
 
 
-def toward_target(field: Field) -> str:
+def toward_target(contenders: Contenders) -> str:
     """Say what it takes to reach the target; empty if that is not known, or not likely."""
-    forecast = nearest(field)
+    forecast = forecast_nearest_target(contenders)
     if forecast is None or forecast.target is None or not likely(forecast.target):
         return ""
     assert forecast.target.accuracy is not None
@@ -100,13 +100,13 @@ def toward_target(field: Field) -> str:
     return f"{forecast.candidate} would reach {of_100(forecast.target.accuracy)} with {needs}."
 
 
-def out_of_reach(field: Field) -> str:
+def out_of_reach(contenders: Contenders) -> str:
     """Say that more labels will hardly reach the target; empty if not known, or if they may."""
-    forecast = nearest(field)
+    forecast = forecast_nearest_target(contenders)
     if forecast is None or forecast.target is None or likely(forecast.target):
         return ""
     assert forecast.target.accuracy is not None
-    missing = unknown(field)
+    missing = without_forecast(contenders)
     but = f"; for {listed(missing)} it is unknown" if missing else ""
     return (
         f"More labels are unlikely to reach {of_100(forecast.target.accuracy)}: with up to "
@@ -125,9 +125,9 @@ def toward_margin(forecast: CurveForecast) -> str:
     )
 
 
-def overtaken(field: Field, name: str) -> Iterator[str]:
+def overtaken(contenders: Contenders, name: str) -> Iterator[str]:
     """Yield who is likely to overtake a candidate with more labels."""
-    for found in foretold_crossings(field):
+    for found in forecast_crossings(contenders):
         if found.b == name and found.labels and found.probability:
             yield (
                 f"With about {plural(rounded(found.labels.value), 'label')}, {found.a} is likely "

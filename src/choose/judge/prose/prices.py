@@ -15,11 +15,11 @@ FAR = 100
 
 def price_flips(case: Case) -> Iterator[str]:
     """Yield from which volume, value or day on another candidate would be the one to use."""
-    pairs = [found for found in breakevens(case.field) if case.name in (found.a, found.b)]
+    pairs = [found for found in breakevens(case.contenders) if case.name in (found.a, found.b)]
     yield from _volume(
         [p for p in pairs if p.a != case.name], [p for p in pairs if p.a == case.name]
     )
-    now = case.field.rule.deployment.value_per_right_answer or 0.0
+    now = case.contenders.rule.deployment.value_per_right_answer or 0.0
     near = [p for p in pairs if p.value_needed and now / FAR < p.value_needed < FAR * now]
     yield from _value(near, case.name)
     yield from _retirement(case)
@@ -83,9 +83,12 @@ def _ends(found: Breakeven) -> str:
 
 
 def _retirement(case: Case) -> Iterator[str]:
-    plan = case.field.rule.deployment
-    for name in (case.name, *case.settlement.rivals[:1]):
-        day, cost = case.field.panel[name].info.retires, case.field.margins.costs.get(name)
+    plan = case.contenders.rule.deployment
+    for name in (case.name, *case.selection.rivals[:1]):
+        day, cost = (
+            case.contenders.panel[name].info.retires,
+            case.contenders.margins.costs.get(name),
+        )
         if day is None:
             continue
         if cost is None or plan.horizon_months is None:

@@ -24,11 +24,11 @@ COARSE = 4
 
 
 def reasons(case: Case) -> tuple[str, ...]:
-    """Return what speaks for the candidate that is chosen or used meanwhile."""
+    """Return what speaks for the candidate that is chosen or used interim."""
     found = [
         _measured(case),
         _over_cheaper(case),
-        _under_dearer(case),
+        _under_costlier(case),
         _target(case),
         _open(case),
         _cost(case),
@@ -38,19 +38,19 @@ def reasons(case: Case) -> tuple[str, ...]:
 
 
 def _measured(case: Case) -> str:
-    candidate = case.field.panel[case.name]
+    candidate = case.contenders.panel[case.name]
     assert candidate.main is not None
     rows = plural(int(candidate.main.kept.sum()), "row")
     times = (
         f" (mean of {plural(candidate.repetitions, 'run')})" if candidate.repetitions > 1 else ""
     )
-    return f"{case.name}: {right(case.field.accuracies[case.name])}, on {rows}{times}."
+    return f"{case.name}: {right(case.contenders.accuracies[case.name])}, on {rows}{times}."
 
 
 def _over_cheaper(case: Case) -> str:
     rival = best_cheaper(case)
-    found = case.field.gain(case.name, rival) if rival else None
-    if rival is None or found is None or case.field.relation(case.name, rival) != "better":
+    found = case.contenders.gain(case.name, rival) if rival else None
+    if rival is None or found is None or case.contenders.relation(case.name, rival) != "better":
         return ""
     return (
         f"{case.name} beats {rival}, the best cheaper candidate, by {points(found.value)} "
@@ -58,15 +58,15 @@ def _over_cheaper(case: Case) -> str:
     )
 
 
-def _under_dearer(case: Case) -> str:
-    most = nearest_dearer(case)
-    found = case.field.gain(most, case.name) if most else None
-    if case.settlement.chosen is None or most is None or found is None:
+def _under_costlier(case: Case) -> str:
+    most = closest_costlier(case)
+    found = case.contenders.gain(most, case.name) if most else None
+    if case.selection.chosen is None or most is None or found is None:
         return ""
     what = f"at most {points(found.high)}" if found.high > 0 else "nothing"
     closest = f"the closest, {most}, gains {what} (upper 95 % bound)"
-    needed = case.field.margin(most, case.name)
-    if not case.field.margins.derived:
+    needed = case.contenders.margin(most, case.name)
+    if not case.contenders.margins.derived:
         return f"No more expensive candidate can beat it by {points(needed)}: {closest}."
     return (
         f"No more expensive candidate can gain enough to pay for itself: {closest}, and "
@@ -78,49 +78,49 @@ def _pays(needed: float) -> str:
     return f"{points(needed)} would pay for it" if needed < 1 else "no gain would pay for it"
 
 
-def nearest_dearer(case: Case) -> str | None:
+def closest_costlier(case: Case) -> str | None:
     """Return the dearer candidate that comes nearest to a gain that matters."""
     spare = {
-        n: found.high - case.field.margin(n, case.name)
-        for n in case.field.dearer(case.name)
-        if (found := case.field.gain(n, case.name))
+        n: found.high - case.contenders.margin(n, case.name)
+        for n in case.contenders.costlier(case.name)
+        if (found := case.contenders.gain(n, case.name))
     }
     return max(spare, key=lambda n: spare[n], default=None)
 
 
 def _target(case: Case) -> str:
-    target = case.field.rule.target
+    target = case.contenders.rule.target
     if target is None:
         return ""
     text = {
         "met": f"reaches the target of {of_100(target)}: its whole 95 % CI lies above it",
         "missed": f"stays below the target of {of_100(target)}: its whole 95 % CI lies below it",
         "open": f"may or may not reach the target of {of_100(target)}: its 95 % CI contains it",
-    }[case.settlement.target]
+    }[case.selection.target]
     return f"{case.name} {text}."
 
 
 def _open(case: Case) -> str:
-    if case.settlement.chosen is not None or not case.settlement.rivals:
+    if case.selection.chosen is not None or not case.selection.rivals:
         return ""
-    rival = case.settlement.rivals[0]
-    found = case.field.gain(rival, case.name)
+    rival = case.selection.rivals[0]
+    found = case.contenders.gain(rival, case.name)
     if found is None:
         return f"{rival} and {case.name} share no test row."
     real = "whether that is real, or " if found.low <= 0 <= found.high else ""
     return (
         f"{gain(rival, case.name, found)}. {plural(found.rows, 'row')} cannot show {real}whether "
-        f"it reaches the margin of {points(case.stake)}."
+        f"it reaches the margin of {points(case.deciding_margin)}."
     )
 
 
 def coarse(case: Case) -> str:
     """Warn of a margin that is large beside what is left to gain; empty if it is not."""
-    field = case.field
-    baseline = best_of(field, ("baseline",))
+    contenders = case.contenders
+    baseline = best_of(contenders, ("baseline",))
     if baseline is None:
         return ""
-    errors = 1 - field.accuracies[baseline].value
+    errors = 1 - contenders.accuracies[baseline].value
     if errors <= 0 or case.margin <= errors / COARSE:
         return ""
     return (
@@ -131,15 +131,15 @@ def coarse(case: Case) -> str:
 
 
 def _cost(case: Case) -> str:
-    rival = best_cheaper(case) if case.settlement.chosen else None
-    rival = rival or (case.settlement.rivals[0] if case.settlement.rivals else None)
+    rival = best_cheaper(case) if case.selection.chosen else None
+    rival = rival or (case.selection.rivals[0] if case.selection.rivals else None)
     names = [case.name] + ([rival] if rival else [])
     said = [text for name in names if (text := _clock(case, name))]
     return f"{'; '.join(said)}." if said else ""
 
 
 def _clock(case: Case, name: str) -> str:
-    cost = case.field.costs[name].record
+    cost = case.contenders.costs[name].record
     if cost.fit_seconds is None or cost.ms_per_item is None:
         return ""
     priced = f" (${number(cost.usd_per_1k, 4)} per 1,000)" if cost.usd_per_1k is not None else ""
@@ -152,12 +152,16 @@ def _clock(case: Case, name: str) -> str:
 def rejected(case: Case) -> tuple[Rejected, ...]:
     """Return every other candidate with why it was not recommended, the best of them first."""
     others = sorted(
-        (n for n in case.field.names if n != case.name),
-        key=lambda n: -case.field.accuracies[n].value,
+        (n for n in case.contenders.names if n != case.name),
+        key=lambda n: -case.contenders.accuracies[n].value,
     )
     found = [Rejected(candidate=n, why=_against(case, n)) for n in others]
-    outside = [c for c in case.field.panel.candidates if c.info.name not in case.field.names]
-    nothing = f"It answered none of the {plural(len(case.field.panel.rows.targets), 'test row')}."
+    outside = [
+        c for c in case.contenders.panel.candidates if c.info.name not in case.contenders.names
+    ]
+    nothing = (
+        f"It answered none of the {plural(len(case.contenders.panel.rows.targets), 'test row')}."
+    )
     return (
         *found,
         *(
@@ -171,23 +175,23 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
 
 
 def _against(case: Case, name: str) -> str:
-    found = case.field.gain(name, case.name)
+    found = case.contenders.gain(name, case.name)
     if found is None:
         return f"It shares no test row with {case.name}."
-    shown = case.field.relation(name, case.name)
+    shown = case.contenders.relation(name, case.name)
     if shown == "worse":
         return f"{gain(name, case.name, found)}."
-    dearer = name in case.field.dearer(case.name)
+    dearer = name in case.contenders.costlier(case.name)
     if dearer and shown in ("equivalent", "not better"):
         gains = (
             f"gains at most {points(found.high)}"
             if found.high > 0
             else f"gains nothing ({interval(found)})"
         )
-        pays = f"; {_pays(case.field.margin(name, case.name))}"
+        pays = f"; {_pays(case.contenders.margin(name, case.name))}"
         return (
             f"It costs more and {gains} over {case.name}"
-            f"{pays if case.field.margins.derived else ''}."
+            f"{pays if case.contenders.margins.derived else ''}."
         )
     return f"{gain(name, case.name, found)} on {plural(found.rows, 'shared row')}. Undecided."
 
