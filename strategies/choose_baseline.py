@@ -24,6 +24,9 @@ class Majority:
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = True
+    constant: ClassVar[bool] = True
+    reference: ClassVar[bool] = True
+    always_compared: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(self, *, seed: int) -> None:
@@ -58,6 +61,7 @@ class Tfidf:
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = True
+    always_compared: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "words-only": {"characters": False},
         "regularised": {"C": 1.0},
@@ -175,6 +179,7 @@ class Probe(Encoded):
 class Knn(Encoded):
     """A vote of the nearest labelled neighbours: `retrieval` without its language model."""
 
+    reference: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"k=1": {"k": 1}, "k=15": {"k": 15}}
 
     def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, k: int = 5) -> None:

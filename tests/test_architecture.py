@@ -12,6 +12,8 @@ import pytest
 from choose.errors import ModelError
 from choose.models.lora.model import load_base
 from choose.models.saving import usage
+from choose.strategy import available
+from choose.types import FAMILIES
 from support import tiny_models as tiny
 
 ROOT = Path(__file__).parent.parent
@@ -68,6 +70,22 @@ def test_the_core_imports_heavy_libraries_in_models_only(path: Path) -> None:
 def test_the_core_never_asks_which_strategy_it_has(path: Path) -> None:
     modules = {p.stem for p in STRATEGIES}
     assert not {n.split(".")[0] for n in imports(path, top_only=False)} & modules
+
+
+# Where a literal may equal the name of a strategy: `choose check` trains one by its name, since it
+# sets hyperparameters of it. "retrieval" is the name of a family too.
+NAMED = {("facts.py", "tfidf")}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_the_core_names_no_strategy(path: Path) -> None:
+    names = set(available()) - set(FAMILIES)
+    literals = {
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert {(path.name, name) for name in literals & names} <= NAMED
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items
-from choose.strategy import find
+from choose.strategy import find, traits
 from choose.types import STANDARD, Answers, Run, Status, Trial
 from replay.answers import Answered, Bits, Fitted
 from replay.candidates import KINDS
@@ -148,7 +148,7 @@ def evidence(occasion: Occasion) -> Evidence:
 def info(name: str) -> CandidateInfo:
     """Return what the judge is told of a candidate."""
     kind = KINDS[name]
-    cls = find(kind.strategy)
+    cls, facts = find(kind.strategy), traits(kind.strategy)
     return CandidateInfo(
         name=name,
         strategy=kind.strategy,
@@ -157,6 +157,8 @@ def info(name: str) -> CandidateInfo:
         cheap=cls.cheap,
         seeded=cls.seeded,
         learns=cls.learns,
+        constant=facts["constant"],
+        reference=facts["reference"],
     )
 
 

@@ -125,6 +125,8 @@ class SimulatedCandidate:
             cheap=self.seconds < 10,
             seeded=self.seeds > 0,
             learns=self.family != "prompting",
+            constant=self.name == "majority",
+            reference=self.name in ("majority", "knn"),
         )
 
     @property

@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from choose.strategy import Saves, Strategy
+from choose.strategy import TRAITS, Saves, Strategy
 from choose.types import FAMILIES, Answers, Example, Item, Task
 
 Factory = Callable[[int], Strategy]
@@ -116,6 +116,7 @@ def declares_itself(make: Factory) -> None:
     assert cls.family in FAMILIES
     assert isinstance(cls.revision, int)
     assert all(isinstance(getattr(cls, name), bool) for name in ("learns", "seeded", "cheap"))
+    assert all(isinstance(getattr(cls, name, False), bool) for name in TRAITS)
     known = inspect.signature(cls.__init__).parameters
     for name, override in cls.variants.items():
         assert set(override) <= set(known), f"variant {name!r} overrides unknown hyperparameters"

@@ -24,6 +24,8 @@ from choose.types import Answers, Example, Family, Item, Task
 
 GROUP = "choose.strategies"
 
+TRAITS = ("constant", "reference", "always_compared")
+
 
 def __getattr__(name: str) -> Any:
     """Import `read_fitted` and `write_fitted` on first use: they need packages that load slowly."""
@@ -47,6 +49,9 @@ class Strategy(Protocol):
         cheap: True if a fit takes about a second on a laptop without a GPU.
         variants: named alternative settings (wording, k, rank): hyperparameters to override.
         warning: optional; a sentence shown with every figure of the strategy.
+        constant: optional; True if every item gets the same answer.
+        reference: optional; True if a prompted model that understands the task must be better.
+        always_compared: optional; True to take part in every study.
     """
 
     family: ClassVar[Family]
@@ -183,6 +188,12 @@ def find(name: str) -> type[Strategy]:
             f"Strategy {name!r} needs the package {missing.name!r}: pip install {missing.name}."
         ) from missing
     return loaded
+
+
+def traits(name: str) -> dict[str, bool]:
+    """Return the optional class attributes of a strategy; False where it does not state them."""
+    cls = find(name)
+    return {key: bool(getattr(cls, key, False)) for key in TRAITS}
 
 
 def hyperparameters(name: str) -> dict[str, Any]:

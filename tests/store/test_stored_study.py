@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 import choose
+from choose.api.study_evidence import evidence_of
 from choose.run import local
+from choose.store.store import Store
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -83,3 +85,13 @@ def test_it_resumes_without_running_a_finished_trial(
     assert json.loads((store / "grid.json").read_text("utf-8"))["trials"] == trials
     assert {path: path.stat().st_mtime_ns for path in store.glob("trials/*/*")} == written
     check_same(decision)
+
+
+def test_facts_that_it_does_not_state_are_those_of_the_installed_strategies(store: Path) -> None:
+    grid = json.loads((store / "grid.json").read_text("utf-8"))
+    assert all("constant" not in candidate for candidate in grid["candidates"])
+    facts = {c.name: (c.constant, c.reference) for c in evidence_of(Store(store)).candidates}
+    assert facts == {"majority": (True, True), "tfidf": (False, False)}
+    grid["candidates"][0]["strategy"] = "gone"
+    (store / "grid.json").write_text(json.dumps(grid), "utf-8")
+    assert not evidence_of(Store(store)).candidates[0].constant

@@ -82,6 +82,8 @@ def _info(p: Player) -> CandidateInfo:
         model=p.model,
         cheap=p.cheap,
         seeded=len(p.said) > 1,
+        constant=p.name == "majority",
+        reference=p.name in ("majority", "knn"),
     )
 
 

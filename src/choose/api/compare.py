@@ -137,7 +137,7 @@ def _plain(study: Study) -> dict[str, Any]:
 
 
 def _described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-    from choose.strategy import find
+    from choose.strategy import find, traits
     from choose.study.candidates import model_of
 
     return [
@@ -147,6 +147,7 @@ def _described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
             "cheap": cls.cheap,
             "seeded": cls.seeded,
             "learns": cls.learns,
+            **traits(c.strategy),
             "model": model_of(c),
             "warning": getattr(cls, "warning", None),
         }

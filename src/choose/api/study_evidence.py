@@ -27,10 +27,14 @@ from choose.models.weights.spec import endpoint_name
 from choose.schema.costs import TokenPrices
 from choose.schema.decision import Look, Method, Note, PromptText
 from choose.store.store import Store
-from choose.strategy import Prompts, build, find
+from choose.strategy import Prompts, build, find, traits
 from choose.types import Dataset, Run
 
 _INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
+
+
+# Missing in stores that were written before the strategies stated them.
+_TRAITS = ("constant", "reference")
 
 
 def evidence_of(store: Store) -> Evidence:
@@ -80,7 +84,9 @@ def rule_of(study: Mapping[str, Any]) -> Rule:
 
 
 def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> CandidateInfo:
-    info = CandidateInfo(**{k: planned[k] for k in _INFO}, warning=planned.get("warning"))
+    info = CandidateInfo(
+        **{key: planned[key] for key in _INFO}, **_traits(planned), warning=planned.get("warning")
+    )
     days = study.get("models", {}).get("retirement", {})
     day = days.get(info.name, days.get(info.model or ""))
     return replace(
@@ -88,6 +94,16 @@ def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> Candidat
         retires=date.fromisoformat(str(day)) if day is not None else None,
         **_endpoint_info(study.get("endpoints", {}).get(endpoint_name(info.model) or "")),
     )
+
+
+def _traits(planned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the traits in the store, or for a store without them those of the strategy."""
+    if all(key in planned for key in _TRAITS):
+        return {key: planned[key] for key in _TRAITS}
+    try:
+        return {key: traits(planned["strategy"])[key] for key in _TRAITS}
+    except Exception:  # not installed any more, or a plugin that cannot be imported
+        return dict.fromkeys(_TRAITS, False)
 
 
 def _endpoint_info(section: Mapping[str, Any] | None) -> dict[str, Any]:

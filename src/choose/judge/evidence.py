@@ -100,6 +100,8 @@ class CandidateInfo:
         cheap: whether a fit takes a second or so without a GPU.
         seeded: whether the seed can change an answer given the same pool.
         learns: whether examples or seed can change an answer at all.
+        constant: whether every row gets the same answer.
+        reference: whether a prompted model that understands the task must be better.
         billions: parameters of the model in billions where known; else read off its name.
         behind: the model and the server, where it is behind an endpoint.
         concurrency: requests that were in flight at once there.
@@ -115,6 +117,8 @@ class CandidateInfo:
     cheap: bool = True
     seeded: bool = False
     learns: bool = True
+    constant: bool = False
+    reference: bool = False
     billions: float | None = None
     behind: str | None = None
     concurrency: int | None = None

@@ -10,7 +10,7 @@ from typing import Any
 from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
-from choose.strategy import Refuses, available, build, find, hyperparameters
+from choose.strategy import Refuses, available, build, find, hyperparameters, traits
 from choose.study.config import CandidateSection, Models, Specs, Study
 from choose.types import FAMILIES, Candidate, Task
 
@@ -57,10 +57,6 @@ def check_constraints(study: Study, candidates: Iterable[Candidate]) -> None:
                 )
 
 
-# Without these beside it, no figure of a dearer candidate can be read.
-ALWAYS = ("majority", "tfidf")
-
-
 # Which hyperparameter each field of the [models] section fills.
 ROLES = {"model": "model", "tune": "base", "encoder": "encoder"}
 
@@ -100,7 +96,16 @@ def _sections(study: Study) -> tuple[CandidateSection, ...]:
         CandidateSection(strategy=s) for s in available() if not _lacking(hyperparameters(s))
     )
     named = {section.strategy for section in sections}
-    return sections + tuple(CandidateSection(strategy=s) for s in ALWAYS if s not in named)
+    # Figures of expensive candidates mean little without those of the baselines.
+    missing = [name for name in available() if name not in named and _always_compared(name)]
+    return sections + tuple(CandidateSection(strategy=name) for name in missing)
+
+
+def _always_compared(strategy: str) -> bool:
+    try:
+        return traits(strategy)["always_compared"]
+    except Exception:  # a plugin that cannot be imported matters only to studies that name it
+        return False
 
 
 def _candidate(section: CandidateSection, models: Models) -> Candidate:
@@ -140,11 +145,12 @@ def _refusal(candidate: Candidate, task: Task) -> str | None:
     return strategy.refuses(task) if isinstance(strategy, Refuses) else None
 
 
-def _order(candidate: Candidate) -> tuple[bool, int, str]:
+def _order(candidate: Candidate) -> tuple[bool, int, bool, bool, str]:
     cls = find(candidate.strategy)
     order = ("baseline", "prompting", "retrieval", "fine-tuning")
-    first = ALWAYS.index(candidate.name) if candidate.name in ALWAYS else len(ALWAYS)
-    return (not cls.cheap, order.index(cls.family) * 10 + first, candidate.name)
+    facts = traits(candidate.strategy)
+    place = (order.index(cls.family), not facts["constant"], not facts["always_compared"])
+    return (not cls.cheap, *place, candidate.name)
 
 
 def model_of(candidate: Candidate) -> str | None:

@@ -61,7 +61,7 @@ def forecast_crossings(contenders: Contenders) -> tuple[Crossing, ...]:
 
 def _pairs(contenders: Contenders) -> Iterator[tuple[Measured, Measured]]:
     # Against a constant answer nearly everything crosses at the first few labels.
-    return combinations([c for c in contenders.order if c.info.strategy != "majority"], 2)
+    return combinations([c for c in contenders.order if not c.info.constant], 2)
 
 
 def measured_crossing(contenders: Contenders, a: Measured, b: Measured) -> Crossing | None:

@@ -258,7 +258,7 @@ def contenders_credible(case: Case) -> Gate:
         key=lambda n: contenders.accuracies[n].value,
     )
     floor = [
-        n for n in contenders.names if contenders.panel[n].info.strategy in ("majority", "knn")
+        n for n in contenders.names if contenders.panel[n].info.reference
     ]
     short_of = [n for n in floor if contenders.relation(best, n) != "better"]
     if short_of:

@@ -38,7 +38,7 @@ def without_forecast(contenders: Contenders) -> tuple[str, ...]:
         c.info.name
         for c in contenders.order
         if c.info.learns
-        and c.info.strategy != "majority"
+        and not c.info.constant
         and contenders.curves.forecasts[c.info.name].refused
     )
 

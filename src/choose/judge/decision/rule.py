@@ -143,7 +143,7 @@ def _usable(contenders: Contenders) -> Sequence[str]:
 
     With one common label a constant answer is often within the margin, but it never gives another.
     """
-    constant = [n for n in contenders.names if contenders.panel[n].info.strategy == "majority"]
+    constant = [n for n in contenders.names if contenders.panel[n].info.constant]
     floor = max((contenders.accuracies[n].value for n in constant), default=0.0)
     if all(contenders.accuracies[n].value <= floor for n in contenders.names):
         return contenders.names

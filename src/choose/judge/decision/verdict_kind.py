@@ -186,7 +186,7 @@ def kind_of(case: Case) -> Kind:
         return "collect-labels" if may_grow(case) else "none-works"
     if selection.chosen is None:
         return "collect-labels" if _too_few_labels(case) else "too-close"
-    if case.contenders.panel[selection.chosen].info.strategy == "majority":
+    if case.contenders.panel[selection.chosen].info.constant:
         grows = steepest_gain(case.contenders, case.contenders.names) is not None
         return "collect-labels" if grows else "none-works"
     if selection.target == "missed":

@@ -67,7 +67,7 @@ def auditor_of(evidence: Evidence) -> Auditor | None:
         for info in evidence.candidates
         # Who learns nothing from a text can only blur an average.
         if info.cheap
-        and info.strategy != "majority"
+        and not info.constant
         and (answers := unseen(evidence, info.name))
         and answers.scores is not None
     ]

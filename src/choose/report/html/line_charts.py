@@ -24,6 +24,7 @@ from choose.report.html.style import (
 )
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
+from choose.strategy import available, traits
 
 
 def curves(decision: Decision) -> Figure | None:
@@ -141,7 +142,11 @@ def _line_ends(rows: Sequence[dict[str, object]]) -> tuple[float, float]:
 
 def learning(decision: Decision) -> list[Scorecard]:
     """Return the candidates whose lines can move; a flat one would only squeeze the others."""
-    return [card for card in ranked(decision) if card.strategy != "majority"]
+    return [card for card in ranked(decision) if not _constant(card.strategy)]
+
+
+def _constant(strategy: str) -> bool:
+    return strategy in available() and traits(strategy)["constant"]
 
 
 # Times the study's volume at which the lines begin and end.
