@@ -257,9 +257,7 @@ def contenders_credible(case: Case) -> Gate:
         (m.info.name for m in prompted if strong(m.info)),
         key=lambda n: contenders.accuracies[n].value,
     )
-    floor = [
-        n for n in contenders.names if contenders.panel[n].info.reference
-    ]
+    floor = [n for n in contenders.names if contenders.panel[n].info.reference]
     short_of = [n for n in floor if contenders.relation(best, n) != "better"]
     if short_of:
         found = contenders.gain(best, short_of[0])
