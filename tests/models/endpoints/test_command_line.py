@@ -358,9 +358,9 @@ def test_a_served_model_is_compared_as_it_is_with_a_warning(
     assert card(tmp_path / "st", "in-house")["accuracy"]["value"] == 1.0
     warnings = record(tmp_path / "st")["dataset"]["findings"]
     assert any(
-        "in-house: What is served may have learnt from these very rows" in w for w in warnings
+        "in-house: The served model may have been trained on these very rows" in w for w in warnings
     )
-    assert "may have learnt from these very rows" in " ".join(out.split())
+    assert "may have been trained on these very rows" in " ".join(out.split())
 
 
 def test_served_runs_only_where_it_is_named_and_needs_a_model(choose: Run) -> None:

@@ -63,23 +63,23 @@ class Endpoint(BaseModel):
     Attributes:
         base_url: what ``/chat/completions`` is appended to; it usually ends in ``/v1``.
         model: its name on the server.
-        api_key_env: the environment variable, or line of ``.env``, that holds the key.
+        api_key_env: the environment variable, or line of ``.env``, that holds the API key.
         api_key_header: the header that carries the bare key, such as ``api-key``; by default it
-            goes as ``Authorization: Bearer``.
-        usd_per_million_in: dollars for a million prompt tokens.
-        usd_per_million_cached: the same for prompt tokens that the server has cached.
-        usd_per_million_out: dollars for a million tokens of answers.
+            is sent as ``Authorization: Bearer``.
+        usd_per_million_in: dollars for a million input tokens.
+        usd_per_million_cached: the same for input tokens that the server has cached.
+        usd_per_million_out: dollars for a million output tokens.
         requests_per_minute: rate limit in requests.
         tokens_per_minute: rate limit in tokens.
         concurrency: requests in flight at once.
         timeout: seconds for one request.
-        max_output_tokens: most tokens of one answer, hidden reasoning included; found out by the
-            first request where it is not given.
-        context: tokens that the model reads at most, where the server would not say so.
-        structured: whether a JSON schema of the labels is asked for where the server takes it.
-        logprobs: whether log-probabilities are asked for where the server gives them.
-        reuse_days: how long an answer that was paid for may stand in for a new request.
-        extra_body: what else each request holds, such as ``reasoning_effort``.
+        max_output_tokens: longest answer in tokens, hidden reasoning included; by default the
+            first request finds out how much is needed.
+        context: the model's context in tokens, for servers that do not reject longer prompts.
+        structured: whether to request a JSON schema of the labels if the server supports it.
+        logprobs: whether to request log-probabilities if the server supports them.
+        reuse_days: days for which a paid answer is reused instead of a new request.
+        extra_body: further fields of each request, such as ``reasoning_effort``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

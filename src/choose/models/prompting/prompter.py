@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from choose.models.prompting.endpoint_model import EndpointPrompter
 
 SERVICE_WARNING = (
-    "What is served may have learnt from these very rows, which nobody here can know; its figures "
-    "are then too good. Believe them on rows that are newer than the model."
+    "The served model may have been trained on these very rows, which cannot be checked; its "
+    "figures are then too optimistic. Trust them on rows that are newer than the model."
 )
 
 
