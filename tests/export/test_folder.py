@@ -87,7 +87,7 @@ def test_a_trial_on_rows_that_changed_is_not_made_again(
 
     key = Store.open(study).grid()[1][0].key
     monkeypatch.setattr(choice, "digest_rows", lambda rows: "0" * 32)
-    with pytest.raises(StoreError, match="not those that trial"):
+    with pytest.raises(StoreError, match="not the training rows of trial"):
         export(study, tmp_path / "out", trial=key)
 
 
@@ -207,7 +207,7 @@ def test_a_folder_is_whole_or_not_there(study: Path, tmp_path: Path) -> None:
 def test_what_is_no_export_is_never_replaced(study: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").write_text("all of it")
-    with pytest.raises(StoreError, match="no export"):
+    with pytest.raises(StoreError, match="not an export"):
         export(study, tmp_path / "home", candidate="majority", force=True)
     with pytest.raises(StoreError, match="is a file"):
         export(study, tmp_path / "home" / "thesis.txt", candidate="majority", force=True)
@@ -278,5 +278,5 @@ def test_the_command_says_what_it_did(choose, study: Path) -> None:  # type: ign
     assert result.code == 0
     about = json.loads(result.out)
     assert (about["candidate"], about["why"], about["rows_inside"]) == ("knn", "named", 60)
-    assert "word for word" in result.err
+    assert "labelled texts" in result.err
     assert choose("export", "out", "again").code == 2

@@ -155,7 +155,7 @@ def test_bad_input_is_one_red_line(choose, folder: Path, arguments: list[str], s
 
 def test_a_folder_that_is_no_export_or_a_broken_one(choose, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     Path("t.csv").write_text("text\napple\n")
-    assert "no export" in choose("predict", tmp_path, "t.csv").err
+    assert "not an export" in choose("predict", tmp_path, "t.csv").err
     for name, content, says in (
         ("export.json", "{", "export.json"),
         ("export.json", '{"schema": 2}', "schema"),
