@@ -1,36 +1,30 @@
-"""From messages to tokens under a tokenizer's own chat template."""
+"""Chat messages as tokens under a tokenizer's own template, safe against marks in texts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from choose.errors import ModelError
 
-if TYPE_CHECKING:
-    pass
-
-
-# Added tokens that are words or blanks: vocabulary, which no chat's layout is made of.
+# Added tokens that are words or blanks: vocabulary, which is no part of a chat template.
 _WORDS = re.compile(r"[\w\s'▁-]*")
 
-
-# Texts encoded at once; what a tokenizer notes of each takes many times its size.
+# Texts encoded at a time; a tokenizer's record of each takes many times its size.
 _TEXTS_AT_ONCE = 500
 
 
 class ContentTokenizer:
-    """Encodes texts; none becomes a mark such as ``<|im_end|>``, be it flagged special or not.
+    """Encodes texts so that none becomes a mark such as ``<|im_end|>``, flagged special or not.
 
-    Tokenizers look for special tokens only where they are let. Other added tokens (DeepSeek's
-    ``<|User|>``) they find in any text; a text that holds one is encoded in two parts there, so
-    that the same characters stand for themselves. Any other text has its usual tokens.
+    Tokenizers can be told not to look for special tokens, but find other added tokens (DeepSeek's
+    ``<|User|>``) in any text. A text that holds one is encoded in two parts, cut inside the mark,
+    so that its characters are encoded as text. Any other text has its usual tokens.
 
     Attributes:
-        marks: ids that no text may have. Not among them are the one for what is unknown, which
-            says nothing, and what is a word or a single character.
+        marks: ids that no text may have; without the unknown token, words and single characters.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -41,29 +35,29 @@ class ContentTokenizer:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each text."""
-        found: list[list[int]] = []
+        ids: list[list[int]] = []
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             some = texts[start : start + _TEXTS_AT_ONCE]
-            found += [
+            ids += [
                 list(row) if self.marks.isdisjoint(row) else self.tokens(text)[0]
                 for text, row in zip(some, self._encode(some)["input_ids"], strict=True)
             ]
-        return found
+        return ids
 
     def tokens(self, text: str) -> tuple[list[int], list[int]]:
-        """Return a text's tokens, and the place in the text where each ends."""
+        """Return a text's tokens, and the character at which each ends."""
         encoded = self._encode(text, return_offsets_mapping=True)
         ids, spans = list(encoded["input_ids"]), list(encoded["offset_mapping"])
-        found = [span for token, span in zip(ids, spans, strict=True) if token in self.marks]
-        # Halves, since blanks around a mark can belong to it and may outnumber its characters.
-        cuts = sorted({sum(span) // 2 for span in found} - {0, len(text)})
+        marks = [span for token, span in zip(ids, spans, strict=True) if token in self.marks]
+        # In the middle, since blanks around a mark can belong to it and outnumber its characters.
+        cuts = sorted({sum(span) // 2 for span in marks} - {0, len(text)})
         if not cuts:
             return ids, [end for _, end in spans]
         ids, ends = [], []
         for start, stop in zip([0, *cuts], [*cuts, len(text)], strict=True):
-            some, places = self.tokens(text[start:stop])
-            ids += some
-            ends += [start + place for place in places]
+            part, part_ends = self.tokens(text[start:stop])
+            ids += part
+            ends += [start + end for end in part_ends]
         return ids, ends
 
     def _encode(self, texts: str | Sequence[str], **more: Any) -> Any:
@@ -83,25 +77,20 @@ def _is_mark(token: Any) -> bool:
     return token.special or not (len(text) < 2 or _WORDS.fullmatch(text))
 
 
-# A tokenizer's time grows with what it is given, so texts are cut before it sees them; hardly any
-# text has tokens this long on average.
+# A tokenizer's time grows with the text, so texts are truncated to this before; hardly any text
+# has tokens this long on average.
 CHARACTERS_PER_TOKEN = 32
-
 
 Message = tuple[str, str]
 
-
 Roles = tuple[str, ...]
 
-
-# Stands for a message's content while the template is laid out; no template writes this itself.
+# Represents a message's content while the template is rendered; no template writes this itself.
 _SLOT = "CONTENT{}GOES0HERE"
-
 
 _CACHED_CONTENTS = 5_000
 
-
-# Words that scaffold is encoded behind, for tokenizers that begin every text in their own way.
+# Texts that scaffold is encoded behind, for tokenizers that put a blank before every text.
 _ANCHORS = ("a", ".")
 
 
@@ -115,43 +104,43 @@ class Prompt(NamedTuple):
 class ChatTemplate:
     """A chat's scaffold as tokens, with contents that cannot become part of it.
 
-    The template writes the scaffold only. Contents are encoded apart, marks taken literally, so
-    that a text holding ``<|im_end|>`` stays a text. What is plain text to the tokenizer
-    (``[INST]``) cannot be told from a text's own words. A tokenizer without a chat template (a
-    base model) gets one content a paragraph.
+    The template renders the scaffold only. Contents are encoded apart, marks taken literally, so
+    that a text holding ``<|im_end|>`` stays a text. Marks that are plain text to the tokenizer
+    (``[INST]``) cannot be distinguished from a text's own words. Without a chat template (a base
+    model), each content is a paragraph.
 
     Attributes:
         end: the token that closes an answer.
-        system: whether the template takes a system message.
+        system: whether the template accepts a system message.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.contents = ContentTokenizer(tokenizer)
-        self.chat = bool(getattr(tokenizer, "chat_template", None)) and self._lays_out()
-        self.system = self._takes_system() if self.chat else True
+        self.chat = bool(getattr(tokenizer, "chat_template", None)) and self._renders_chat()
+        self.system = self._accepts_system() if self.chat else True
         self.end = self._end()
         self.content = lru_cache(_CACHED_CONTENTS)(self._content)
         self.scaffold = lru_cache(64)(self._scaffold)
 
     def prompt(self, messages: Sequence[Message], shared: int) -> Prompt:
-        """Return the tokens up to the answer; the first `shared` messages are the prefix's."""
+        """Return the tokens up to the answer; the first `shared` messages form the prefix."""
         pieces = self.scaffold(tuple(role for role, _ in messages))
         prefix: list[int] = list(pieces[0])
         rest: list[int] = []
         for number, (_, content) in enumerate(messages):
             part = prefix if number < shared else rest
             part.extend(self.content(content))
-            # The scaffold up to the first text of its own still belongs to the prefix.
+            # The scaffold up to the first message that is not shared still belongs to the prefix.
             part.extend(pieces[number + 1])
         return Prompt(tuple(prefix), tuple(rest))
 
     def cut(self, text: str, limit: int) -> tuple[str, bool]:
-        """Return the beginning of a text that has at most `limit` tokens, and whether it is cut."""
+        """Return a text's beginning of at most `limit` tokens, and whether it was truncated."""
         ids, ends = self.contents.tokens(text)
         if len(ids) <= limit:
             return text, False
-        # A character may have several tokens, and a beginning other ones than the whole.
+        # A character may have several tokens, and a beginning other tokens than the whole.
         for end in reversed(ends[:limit]):
             if len(self._content(text[:end])) <= limit:
                 return text[:end], True
@@ -172,9 +161,9 @@ class ChatTemplate:
         return tokens
 
     def _within(self, text: str) -> tuple[int, ...]:
-        """Return the tokens of what stands in the middle of a text.
+        """Return the tokens of scaffold in the middle of a text.
 
-        SentencePiece's tokenizers put a blank before a text, which must not stand here.
+        SentencePiece tokenizers put a blank before a text, which must not occur here.
         """
         for anchor in _ANCHORS if self._opens_texts() else ():
             before, both = self._trusted(anchor), self._trusted(anchor + text)
@@ -190,7 +179,7 @@ class ChatTemplate:
         return [bos] if bos is not None and encoded[:1] == [bos] else []
 
     def _split(self, roles: Roles, generate: bool) -> list[str]:
-        """Return the scaffold's strings: before the first content, between two, after the last."""
+        """Return the scaffold's strings before, between and after the contents."""
         slots = [_SLOT.format(number) for number in range(len(roles))]
         rest: str = self.tokenizer.apply_chat_template(
             [{"role": role, "content": slot} for role, slot in zip(roles, slots, strict=True)],
@@ -200,26 +189,26 @@ class ChatTemplate:
         )
         pieces = []
         for slot in slots:
-            piece, found, rest = rest.partition(slot)
-            if not found:
+            piece, separator, rest = rest.partition(slot)
+            if not separator:
                 raise ValueError(f"the chat template leaves out a message of {roles}")
             pieces.append(piece)
         return [*pieces, rest]
 
-    def _lays_out(self) -> bool:
-        return self._tries(("user", "assistant", "user"))
+    def _renders_chat(self) -> bool:
+        return self._accepts(("user", "assistant", "user"))
 
-    def _takes_system(self) -> bool:
-        # Mistral's templates put it into the last question, wherever that stands.
+    def _accepts_system(self) -> bool:
+        # Mistral's templates put it into the last question, so a longer chat is tried too.
         return all(
-            self._tries(roles)
+            self._accepts(roles)
             for roles in (("system", "user"), ("system", "user", "assistant", "user"))
         )
 
-    def _tries(self, roles: Roles) -> bool:
+    def _accepts(self, roles: Roles) -> bool:
         try:
             self._split(roles, generate=True)
-        except Exception:  # templates raise whatever their authors wrote
+        except Exception:  # a template can raise anything
             return False
         return True
 

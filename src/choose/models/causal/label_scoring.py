@@ -30,22 +30,30 @@ if TYPE_CHECKING:
 
 Ints = npt.NDArray[np.int64]
 
-
 Bools = npt.NDArray[np.bool_]
+
+# Rows of logits that are normalised at a time, so that they stay in the processor's cache.
+NORMALISED_ROWS = 16
+
+# Prefixes whose keys and values stay in memory.
+MAX_PREFIXES = 4
+
+# Most answers in memory; studies have fewer, a stream can have millions.
+MAX_ANSWERS_IN_MEMORY = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelTrie:
-    """Every distinct beginning of a label is a node; the root is the end of the prompt.
+    """A trie of the labels' tokens: a node per distinct beginning, the root after the prompt.
 
     A label's log-probability is the sum over its steps of log p(token | position), the last step
-    being `end`, the token that closes an answer: without it, a label that another one begins
-    with would always look better. Positions count from the root (0), so node i stands at i + 1.
+    being `end`, the token that closes an answer: without it, a label that is the beginning of
+    another would always score higher. Positions count from the root (0), so node i has i + 1.
 
     Attributes:
         tokens: (nodes,) the token of each node.
-        depth: (nodes,) how many tokens lie between the root and the node, itself included.
-        sees: (nodes, nodes) True where a row's node has the column's node on its path.
+        depth: (nodes,) tokens from the root to the node, itself included.
+        sees: (nodes, nodes) True where the column's node is on the path to the row's.
         step_label, step_position, step_token: (steps,) all labels' steps, one after another.
         lengths: (labels,) tokens of each label, the end included.
     """
@@ -60,28 +68,28 @@ class LabelTrie:
 
     @classmethod
     def build(cls, labels: Sequence[Sequence[int]], end: int) -> LabelTrie:
-        """Grow the tree from the labels' tokens, each label closed by `end`."""
+        """Build the trie of the labels' tokens, each label closed by `end`."""
         return cls.of([(*label, end) for label in labels])
 
     @classmethod
     def of(cls, answers: Sequence[Sequence[int]]) -> LabelTrie:
-        """Grow the tree from whole answers: the last token of each is scored and is no node."""
-        places: dict[tuple[int, ...], int] = {}
+        """Build the trie of whole answers: the last token of each is scored and is no node."""
+        nodes: dict[tuple[int, ...], int] = {}
         steps: list[tuple[int, int, int]] = []
         for number, answer in enumerate(answers):
             position = 0
             for length, token in enumerate(answer, start=1):
                 steps.append((number, position, token))
                 if length < len(answer):
-                    position = 1 + places.setdefault(tuple(answer[:length]), len(places))
-        sees = np.zeros((len(places), len(places)), dtype=np.bool_)
-        for path, place in places.items():
+                    position = 1 + nodes.setdefault(tuple(answer[:length]), len(nodes))
+        sees = np.zeros((len(nodes), len(nodes)), dtype=np.bool_)
+        for path, node in nodes.items():
             for length in range(1, len(path) + 1):
-                sees[place, places[path[:length]]] = True
+                sees[node, nodes[path[:length]]] = True
         columns = np.array(steps, dtype=np.int64).reshape(-1, 3).T
         return cls(
-            tokens=np.array([path[-1] for path in places], dtype=np.int64),
-            depth=np.array([len(path) for path in places], dtype=np.int64),
+            tokens=np.array([path[-1] for path in nodes], dtype=np.int64),
+            depth=np.array([len(path) for path in nodes], dtype=np.int64),
             sees=sees,
             step_label=columns[0],
             step_position=columns[1],
@@ -90,9 +98,9 @@ class LabelTrie:
         )
 
     def mask(self, prefix: int, rest: int) -> Bools:
-        """Return (rest + nodes, prefix + rest + nodes): which token may look at which.
+        """Return (rest + nodes, prefix + rest + nodes): which token attends to which.
 
-        Prompt tokens look back as usual; a node looks at the whole prompt and its own path.
+        Prompt tokens attend to earlier ones; a node to the whole prompt and its own path.
         """
         rows = rest + len(self.tokens)
         mask = np.zeros((rows, prefix + rows), dtype=np.bool_)
@@ -103,24 +111,20 @@ class LabelTrie:
         return mask
 
     def positions(self, prefix: int, rest: int) -> Ints:
-        """Return (rest + nodes,) the place of each token in the text it belongs to."""
+        """Return (rest + nodes,) the position of each token in its text."""
         return np.concatenate([np.arange(prefix, prefix + rest), prefix + rest - 1 + self.depth])
-
-
-# Rows of logits that are normalised at a time, so that they stay in the processor's cache.
-NORMALISED_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredPrompts:
-    """What a model makes of n prompts.
+    """The log-probabilities of n prompts' labels, with their cost.
 
     Attributes:
         logprobs: (n, labels) log-probability of each label as the whole answer.
         tokens_in: (n,) tokens of the prompt.
         tokens_cached: (n,) the part of them that came from the shared prefix.
-        latency: (n,) seconds when it was computed, a pass shared out by tokens.
-        cached_seconds: what the rows that were known already had cost, equal ones counted once.
+        latency: (n,) seconds when it was computed, a pass divided by tokens.
+        cached_seconds: what answers in memory or in the cache had taken, equal prompts once.
     """
 
     logprobs: Floats
@@ -140,22 +144,22 @@ def added_length(prompt: Prompt, trie: LabelTrie) -> int:
     return len(prompt.rest) + len(trie.tokens)
 
 
-def label_logprobs(found: torch.Tensor, trie: LabelTrie, prompts: int) -> Floats:
+def label_logprobs(rows: torch.Tensor, trie: LabelTrie, prompts: int) -> Floats:
     """Return (prompts, labels) from the (prompts * (1 + nodes), vocabulary) logits."""
     import torch
 
-    norms = torch.cat([rows.float().logsumexp(-1) for rows in torch.split(found, NORMALISED_ROWS)])
+    norms = torch.cat([part.float().logsumexp(-1) for part in torch.split(rows, NORMALISED_ROWS)])
     at = np.arange(prompts)[:, None] * (1 + len(trie.tokens)) + trie.step_position
-    places = torch.from_numpy(at).to(found.device)
-    tokens = torch.from_numpy(trie.step_token).to(found.device)
-    steps = (found[places, tokens].float() - norms[places]).cpu().double().numpy()
+    places = torch.from_numpy(at).to(rows.device)
+    tokens = torch.from_numpy(trie.step_token).to(rows.device)
+    steps = (rows[places, tokens].float() - norms[places]).cpu().double().numpy()
     logprobs = np.zeros((len(trie.lengths), prompts), dtype=np.float64)
     np.add.at(logprobs, trie.step_label, steps.T)
     return np.ascontiguousarray(logprobs.T)
 
 
 def answer_keys(prompts: Sequence[Prompt], trie: LabelTrie) -> list[bytes]:
-    """Return what identifies the answer to each prompt: its tokens, its parts, the labels."""
+    """Return a key of each prompt's answer: its tokens, their division, and the labels."""
     sha = hashlib.sha256(trie.step_label.tobytes())
     sha.update(trie.step_token.tobytes())
     labels = sha.digest()
@@ -167,23 +171,14 @@ def _identity(prompt: Prompt) -> bytes:
     return hashlib.sha256(len(parts[0]).to_bytes(8, "big") + b"".join(parts)).digest()
 
 
-MAX_PREFIXES = 4
-
-
-# Answers remembered at most: what is left of a stream of millions; studies have fewer.
-MAX_ANSWERS_IN_MEMORY = 100_000
-
-
 @dataclass(eq=False)
 class CausalLM:
-    """A loaded model, the prefixes it holds in memory and the answers it has given.
-
-    `cache` holds the answers of earlier processes.
+    """A loaded model with its prefixes and answers in memory, and earlier processes' in `cache`.
 
     A pass holds several prompts: of each the rest after the shared prefix, whose keys and values
-    are kept, and all labels as one tree. They share the products of the layers but no attention,
-    so an answer does not depend on what else is asked: to the bit where the rows of a product do
-    not depend on their number, as bfloat16's here, and within rounding elsewhere.
+    are saved, and all labels as one trie. Prompts share the products of the layers but no
+    attention, so an answer does not depend on the others: to the bit where the rows of a product
+    do not depend on their number, as bfloat16's here, and within rounding elsewhere.
     """
 
     model: Any
@@ -200,12 +195,12 @@ class CausalLM:
         return int(getattr(self.model.config, "max_position_embeddings", None) or 1 << 20)
 
     @cached_property
-    def reach(self) -> int:
-        """Return the longest prompt with labels whose places mean the same in any company."""
+    def max_batched_length(self) -> int:
+        """Return the longest prompt with labels whose positions do not depend on the batch."""
         return max_stable_length(self.model.config)
 
     def score(self, prompts: Sequence[Prompt], trie: LabelTrie) -> ScoredPrompts:
-        """Return what the model makes of each prompt, each distinct one computed once a process.
+        """Return the labels' log-probabilities, each distinct prompt computed once a process.
 
         Raises:
             ModelError: if a prompt does not fit the model.
@@ -219,11 +214,11 @@ class CausalLM:
         for some in self._passes(new, trie):
             set_threads()
             start = perf_counter()
-            asked = [new[key] for key in some]
-            if self._in_company(asked[0], trie):
-                rows = self.tree_pass(asked, trie)
+            batch = [new[key] for key in some]
+            if self._can_batch(batch[0], trie):
+                rows = self.tree_pass(batch, trie)
             else:
-                rows = self.plain(asked[0], trie)[None]
+                rows = self.plain(batch[0], trie)[None]
             pace = (perf_counter() - start) / sum(added_length(new[key], trie) for key in some)
             for key, row in zip(some, rows, strict=True):
                 self.answers[key] = row, pace * added_length(new[key], trie)
@@ -231,26 +226,26 @@ class CausalLM:
                 self.cache.put({key: self.answers[key] for key in some})
             done += sum(added_length(new[key], trie) for key in some)
             report_progress(done, tokens, "scoring")
-        found = [self.answers[key] for key in keys]
+        answers = [self.answers[key] for key in keys]
         while len(self.answers) > MAX_ANSWERS_IN_MEMORY:
             del self.answers[next(iter(self.answers))]
         return ScoredPrompts(
-            logprobs=np.array([r for r, _ in found]).reshape(len(prompts), len(trie.lengths)),
+            logprobs=np.array([r for r, _ in answers]).reshape(len(prompts), len(trie.lengths)),
             tokens_in=np.array([len(p.prefix) + len(p.rest) for p in prompts], dtype=np.int64),
             tokens_cached=np.array([len(p.prefix) for p in prompts], dtype=np.int64),
-            latency=np.array([seconds for _, seconds in found], dtype=np.float64),
+            latency=np.array([seconds for _, seconds in answers], dtype=np.float64),
             cached_seconds=known,
         )
 
     def _passes(self, new: dict[bytes, Prompt], trie: LabelTrie) -> Iterator[list[bytes]]:
-        """Yield the prompts that go into a pass together: so many tokens and logits at most."""
+        """Yield the keys of the prompts of a pass, within the limits of tokens and logits."""
         limits, rows = limits_of(self.model.device.type), 1 + len(trie.tokens)
         size = self.model.config.get_text_config().vocab_size
         most_rows = limits.scoring_rows(size, self.model.dtype.itemsize)
         some: list[bytes] = []
         tokens = 0
         for key, prompt in new.items():
-            if not self._in_company(prompt, trie):
+            if not self._can_batch(prompt, trie):
                 yield [key]
                 continue
             full = tokens + added_length(prompt, trie) > limits.scoring_tokens
@@ -262,21 +257,21 @@ class CausalLM:
         if some:
             yield some
 
-    def _in_company(self, prompt: Prompt, trie: LabelTrie) -> bool:
-        """Return whether a prompt can be asked with others, its labels as a tree."""
-        return self.tree and total_length(prompt, trie) <= self.reach
+    def _can_batch(self, prompt: Prompt, trie: LabelTrie) -> bool:
+        """Return whether a prompt can share a pass with others, its labels as a trie."""
+        return self.tree and total_length(prompt, trie) <= self.max_batched_length
 
     def tree_pass(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Floats:
-        """Return (n, labels) log-probabilities from one pass over the rests and the label trees."""
+        """Return (n, labels) log-probabilities from one pass over the rests and the label tries."""
         for prompt in prompts:
             self._check_fits(total_length(prompt, trie))
         pieces = [self._piece(prompt, trie) for prompt in prompts]
-        found = logits(self.model, Pack(pieces))
-        return label_logprobs(found, trie, len(prompts))
+        rows = logits(self.model, Pack(pieces))
+        return label_logprobs(rows, trie, len(prompts))
 
     def _piece(self, prompt: Prompt, trie: LabelTrie) -> Piece:
         prefix, rest = len(prompt.prefix), len(prompt.rest)
-        if not rest:  # the answer begins after a token of the pass
+        if not rest:  # the pass needs a token before the answer
             return self._piece(Prompt(prompt.prefix[:-1], prompt.prefix[-1:]), trie)
         return Piece(
             tokens=np.concatenate([np.array(prompt.rest, dtype=np.int64), trie.tokens]),
@@ -290,8 +285,8 @@ class CausalLM:
     def plain(self, prompt: Prompt, trie: LabelTrie) -> Floats:
         """Return (labels,) log-probabilities from one ordinary pass a label.
 
-        The slow way, for models that do not honour a tree-shaped mask, and the reference that
-        the fast one is tested against.
+        The slow path, for models that ignore a tree-shaped mask, and the reference that the fast
+        path is tested against.
         """
         import torch
 
@@ -319,9 +314,9 @@ class CausalLM:
                 past_tokens=0,
                 wanted=np.array([count - 1]),
             )
-            pack = Pack([whole], keeps=True)
+            pack = Pack([whole], saves_past=True)
             logits(self.model, pack)
-            self.prefixes[tokens] = pack.kept
+            self.prefixes[tokens] = pack.past
         self.prefixes.move_to_end(tokens)
         while len(self.prefixes) > MAX_PREFIXES:
             self.prefixes.popitem(last=False)

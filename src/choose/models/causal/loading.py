@@ -1,4 +1,4 @@
-"""Load a causal language model, and try whether it can be asked the fast way."""
+"""Load a causal language model, and test whether it supports label tries in packed passes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from choose.models.hardware.memory import share_weights
 from choose.models.results.cache import ResultCache
 from choose.models.weights.resolve import resolve, weights_digest
 
+# Longest prompt of the test, in tokens.
 MAX_TRIAL_TOKENS = 1024
 
-
-# Nats that a label's score may be from the slow way's: rounding of float32, and of two bytes.
+# Nats by which a label's score may differ from the slow path's, by rounding.
 FLOAT32_TOLERANCE, BFLOAT16_TOLERANCE = 2e-3, 1.0
 
 
 def load_causal(spec: str) -> CausalLM:
-    """Load a causal language model once a process, and anew when its folder holds another by now.
+    """Load a causal language model once a process, and again when its folder has changed.
 
     Raises:
-        ModelError: if it is not there or is no causal language model.
+        ModelError: if it is missing or is no causal language model.
     """
     return _loaded(spec, weights_digest(spec))
 
@@ -76,18 +76,17 @@ def _load(folder: Path) -> Any:
 
 
 def supports_tree_attention(lm: CausalLM) -> bool:
-    """Try whether an architecture keeps to places and attention that are not its own.
+    """Test whether an architecture respects given positions and attention masks.
 
-    A word that others cannot see must change nothing, nor may what else is in the pass; places
-    must matter, and the outcome must be near that of the slow way. All but the last hold to the
-    bit, whatever the number type. Where attention reaches back a limited way, the prompt is longer
-    than that.
+    A masked token and the other prompts of a pass must change nothing; positions must matter; and
+    the scores must be near the slow path's. All but the last are checked to the bit, whatever the
+    number type. The prompt is longer than an attention window, if the model has one.
     """
     content = lm.layout.content
-    told = content("Sort the text: apple, pear tree or pear.")
+    instruction = content("Sort the text: apple, pear tree or pear.")
     turn = content("A pear\n")
-    prompt = Prompt(told, turn * (1 + _padding_tokens(lm, len(told)) // len(turn)))
-    others = [Prompt(told, (token,) * 9) for token in prompt.rest[:2]]
+    prompt = Prompt(instruction, turn * (1 + _padding_tokens(lm, len(instruction)) // len(turn)))
+    others = [Prompt(instruction, (token,) * 9) for token in prompt.rest[:2]]
     trie = LabelTrie.build([content(w) for w in ("apple", "pear tree", "pear")], lm.layout.end)
     hidden = trie.tokens.copy()
     hidden[0] = lm.layout.end
@@ -96,15 +95,17 @@ def supports_tree_attention(lm: CausalLM) -> bool:
         scores = lm.tree_pass([prompt], trie)[0]
         unseen = lm.tree_pass([prompt], replace(trie, tokens=hidden))[0]
         moved = lm.tree_pass([prompt], replace(trie, depth=trie.depth + 9))[0]
-        apart = np.abs(scores - lm.plain(prompt, trie)).max()
-    except Exception:  # what an architecture raises when it cannot is not ours to know
+        difference = np.abs(scores - lm.plain(prompt, trie)).max()
+    except Exception:  # an architecture without support can raise anything
         return False
     same = (first == second).all() and (scores[1:] == unseen[1:]).all()
-    near = FLOAT32_TOLERANCE if lm.model.dtype.itemsize == 4 else BFLOAT16_TOLERANCE
-    return bool(same and (scores != moved).any() and apart < near)
+    tolerance = FLOAT32_TOLERANCE if lm.model.dtype.itemsize == 4 else BFLOAT16_TOLERANCE
+    return bool(same and (scores != moved).any() and difference < tolerance)
 
 
-def _padding_tokens(lm: CausalLM, told: int) -> int:
-    """Return how many tokens more a prompt needs to reach the end of a window of attention."""
+def _padding_tokens(lm: CausalLM, length: int) -> int:
+    """Return how many more tokens a prompt of `length` needs to exceed an attention window."""
     window = getattr(lm.model.config.get_text_config(), "sliding_window", None) or 0
-    return max(0, min(window, MAX_TRIAL_TOKENS, lm.context // 2, lm.reach // 2) - told)
+    return max(
+        0, min(window, MAX_TRIAL_TOKENS, lm.context // 2, lm.max_batched_length // 2) - length
+    )

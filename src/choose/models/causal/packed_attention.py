@@ -1,4 +1,4 @@
-"""Several texts in one pass of a causal model, none of which sees another."""
+"""Several texts in one pass of a causal model, each attending to itself and its past only."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     Past = dict[int, torch.Tensor]
 
 
-# Rows of a block: smaller ones leave out more and compute in smaller products.
+# Rows of a block: smaller blocks skip more masked columns, but make smaller products.
 ROWS = 128
+
+ATTENTION_NAME = "choose_packed"
+
+# Arguments that change a model's attention and that this one does not implement.
+_UNSUPPORTED = ("softcap", "s_aux", "position_bias", "head_mask")
+
+# Rotations of keys that depend on the length of a pass.
+_LENGTH_DEPENDENT_ROPE = ("longrope", "dynamic")
 
 
 class Block(NamedTuple):
@@ -28,9 +36,9 @@ class Block(NamedTuple):
 
     Attributes:
         rows: which rows.
-        end: the columns from here on are seen by none of them.
-        all: the columns up to here are seen by all of them.
-        bias: (groups * rows, end) 0 where a row sees a column, and minus infinity elsewhere.
+        end: no row attends to the columns from here on.
+        all: every row attends to the columns up to here.
+        bias: (groups * rows, end) 0 where a row attends to a column, else minus infinity.
     """
 
     rows: slice
@@ -40,9 +48,9 @@ class Block(NamedTuple):
 
 
 def in_blocks(sees: Bools, groups: int, like: torch.Tensor) -> list[Block]:
-    """Return the blocks of (n, columns): which row sees which column.
+    """Return the blocks of a mask (n, columns).
 
-    `groups` query heads share a key head: they stand below each other, so that no key is copied.
+    `groups` query heads share a key head: their rows are stacked, so that no key is copied.
     """
     import torch
 
@@ -70,8 +78,8 @@ def attention(
     for block in blocks:
         some = query if len(blocks) == 1 else query[:, block.rows]
         folded = some.reshape(seen.shape[1], -1, query.shape[-1])
-        found = _attend_block(folded, seen[:, :, : block.end], factor, block)
-        yield found.reshape(query.shape[0], -1, query.shape[-1])
+        attended = _attend_block(folded, seen[:, :, : block.end], factor, block)
+        yield attended.reshape(query.shape[0], -1, query.shape[-1])
 
 
 def _attend_block(
@@ -80,7 +88,7 @@ def _attend_block(
     import torch
 
     # Measured on a CPU with bfloat16 products: from about a hundred rows on, two of them with a
-    # softmax between take half the time of the fused kernel, which is the faster one elsewhere.
+    # softmax between take half the time of the fused kernel, which is faster elsewhere.
     if query.device.type == "cpu" and query.dtype is torch.bfloat16 and query.shape[1] >= ROWS:
         scores = torch.bmm(query * scale, seen[0].transpose(1, 2))
         if block.all < block.end:
@@ -92,28 +100,17 @@ def _attend_block(
     )[0]
 
 
-ATTENTION_NAME = "choose_packed"
-
-
-# What a model may hand to its attention that this one would have to heed and does not.
-_UNSUPPORTED = ("softcap", "s_aux", "position_bias", "head_mask")
-
-
-# Rotations of keys that depend on how long a pass is.
-_LENGTH_DEPENDENT_ROPE = ("longrope", "dynamic")
-
-
 @dataclass(eq=False)
 class Piece:
     """Tokens of one text in a pass.
 
     Attributes:
         tokens: (n,) ids.
-        positions: (n,) the place of each in its text.
-        sees: (n, past + n) which token looks at which, the past ones first.
-        past: keys and values of the tokens before it; None where there are none.
-        past_tokens: how many those are; they stand at the places 0, 1, …
-        wanted: (m,) the rows whose logits are asked for.
+        positions: (n,) the position of each in its text.
+        sees: (n, past + n) which token attends to which, the past ones first.
+        past: keys and values of the tokens before it; None without any.
+        past_tokens: how many they are; their positions are 0, 1, …
+        wanted: (m,) the rows whose logits are returned.
     """
 
     tokens: Ints
@@ -125,7 +122,7 @@ class Piece:
     blocks: dict[tuple[int | None, int], list[Block]] = field(default_factory=dict)
 
     def in_blocks(self, window: int | None, groups: int, like: torch.Tensor) -> list[Block]:
-        """Return the parts of its attention, for all layers with that window and those groups."""
+        """Return its blocks for all layers with that window and number of groups."""
         if (window, groups) not in self.blocks:
             sees = self.sees
             if window is not None:
@@ -137,30 +134,30 @@ class Piece:
 
 @dataclass(eq=False)
 class Pack:
-    """The pieces of a pass; with `keeps`, what they leave for those that come after them."""
+    """The pieces of a pass; with `saves_past`, their keys and values in `past`."""
 
     pieces: Sequence[Piece]
-    keeps: bool = False
-    kept: Past = field(default_factory=dict)
+    saves_past: bool = False
+    past: Past = field(default_factory=dict)
 
 
 _PACK: ContextVar[Pack | None] = ContextVar("pack", default=None)
 
 
 def max_stable_length(config: Any) -> int:
-    """Return up to how many tokens a text's places do not depend on the longest text in a pass.
+    """Return the most tokens at which positions do not depend on the longest text in a pass.
 
-    LongRoPE turns all keys of a pass one way or another, as that one is within the length that
-    the model was first trained on or beyond it; dynamic scaling does by how far it is beyond.
+    LongRoPE rotates all keys of a pass by whether the longest text exceeds the length of the
+    first training; dynamic scaling by how far it exceeds it.
     """
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or {}
-    found = [part for part in (rope, *rope.values()) if isinstance(part, dict)]
+    settings = [part for part in (rope, *rope.values()) if isinstance(part, dict)]
     # An absent length is the model's own, which no prompt may exceed.
     return min(
         (
             int(part.get("original_max_position_embeddings") or 1 << 20)
-            for part in found
+            for part in settings
             if part.get("rope_type") in _LENGTH_DEPENDENT_ROPE
         ),
         default=1 << 20,
@@ -168,7 +165,7 @@ def max_stable_length(config: Any) -> int:
 
 
 def logits(model: Any, pack: Pack) -> torch.Tensor:
-    """Return (m, vocabulary) logits of the m rows that the pieces want, piece by piece."""
+    """Return (m, vocabulary) logits of the pieces' wanted rows, piece by piece."""
     import torch
 
     device = model.device
@@ -180,7 +177,7 @@ def logits(model: Any, pack: Pack) -> torch.Tensor:
         output = model(
             input_ids=torch.from_numpy(tokens)[None].to(device),
             position_ids=torch.from_numpy(positions)[None].to(device),
-            # Anything that is a mask already: the library makes none of its own then.
+            # Any mask will do: transformers then makes none of its own.
             attention_mask=torch.zeros(1, 1, 1, 1, dtype=model.dtype, device=device),
             use_cache=False,
             logits_to_keep=torch.from_numpy(wanted).to(device),
@@ -191,7 +188,7 @@ def logits(model: Any, pack: Pack) -> torch.Tensor:
 
 @contextmanager
 def _packed(model: Any, pack: Pack) -> Iterator[None]:
-    """Let a model attend by pieces, and as it did before afterwards."""
+    """Let a model attend by pieces inside the block."""
     _register()
     config = model.config.get_text_config()
     before = config._attn_implementation
@@ -221,9 +218,9 @@ def attend(
     sliding_window: int | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Return (1, n, heads, width): each piece looks at its own past and itself only.
+    """Return (1, n, heads, width): each piece attends to its own past and itself only.
 
-    With nothing else in a product of its own, what a piece gets cannot depend on its company.
+    Each piece has products of its own, so its result cannot depend on the others.
 
     Raises:
         NotImplementedError: if the model's attention has a part that this one lacks.
@@ -231,20 +228,19 @@ def attend(
     import torch
 
     pack = _PACK.get()
-    strange = [name for name in _UNSUPPORTED if more.get(name) is not None]
-    if pack is None or strange:
-        raise NotImplementedError(f"attention with {', '.join(strange) or 'no pack'}")
+    unsupported = [name for name in _UNSUPPORTED if more.get(name) is not None]
+    if pack is None or unsupported:
+        raise NotImplementedError(f"attention with {', '.join(unsupported) or 'no pack'}")
     layer = int(module.layer_idx)
     both = torch.cat([key, value])
-    if pack.keeps:
-        pack.kept[layer] = both
+    if pack.saves_past:
+        pack.past[layer] = both
     groups = query.shape[1] // key.shape[1]
     lengths = [len(piece.tokens) for piece in pack.pieces]
     parts: list[torch.Tensor] = []
-    asked_own = torch.split(query[0], lengths, 1), torch.split(both, lengths, 2)
-    cut = zip(pack.pieces, *asked_own, strict=True)
-    for piece, asked, own in cut:
+    split = torch.split(query[0], lengths, 1), torch.split(both, lengths, 2)
+    for piece, queries, own in zip(pack.pieces, *split, strict=True):
         seen = own if piece.past is None else torch.cat([piece.past[layer], own], dim=2)
         blocks = piece.in_blocks(sliding_window, groups, query)
-        parts += attention(asked, seen, scaling, blocks)
+        parts += attention(queries, seen, scaling, blocks)
     return torch.cat(parts, dim=1).transpose(0, 1)[None], None
