@@ -1,4 +1,4 @@
-"""The cheap baselines that keep the others honest: majority, tfidf, probe, knn."""
+"""Baselines without a language model: majority, tfidf, probe, knn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from choose.types import Answers, Example, Family, Item, Task
 
 
 class Majority:
-    """Answer the most common label of the pool, whatever is asked."""
+    """Answer the most common label of the pool for every item."""
 
     family: ClassVar[Family] = "baseline"
     revision: ClassVar[int] = 1
@@ -48,13 +48,13 @@ class Majority:
         write_fitted(folder, self, {"labels": self.labels}, {"row": self.row})
 
     def load(self, folder: Path) -> None:
-        """Become the fitted strategy that was saved."""
+        """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
         self.labels, self.row = tuple(facts["labels"]), arrays["row"]
 
 
 class Tfidf:
-    """Words, word pairs and character n-grams, weighted by rarity, under logistic regression."""
+    """TF-IDF of words, word pairs and character n-grams under logistic regression."""
 
     family: ClassVar[Family] = "baseline"
     revision: ClassVar[int] = 3
@@ -91,14 +91,14 @@ class Tfidf:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the n-grams, their rarities and a weight for each; no row of the pool."""
+        """Write the n-grams, their IDF and their weights; no row of the pool."""
         facts, arrays = self.features.state()
         head, weights = self.head.state()
         facts |= {"labels": self.labels, "head": head}
         write_fitted(folder, self, facts, {**arrays, **weights})
 
     def load(self, folder: Path) -> None:
-        """Become the fitted strategy that was saved."""
+        """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
         self.labels = tuple(facts["labels"])
         self.features = TfidfFeatures.restored(facts, arrays)
@@ -106,7 +106,7 @@ class Tfidf:
 
 
 class Encoded:
-    """What `probe` and `knn` share: a frozen encoder."""
+    """The base of `probe` and `knn`: a frozen sentence encoder."""
 
     family: ClassVar[Family] = "baseline"
     revision: ClassVar[int] = 1
@@ -155,7 +155,7 @@ class Probe(Encoded):
         )
 
     def facts(self) -> Mapping[str, Any]:
-        """Return what the embeddings that were there already had cost."""
+        """Return the seconds that cached embeddings had taken."""
         return {"cached_seconds": self.cached}
 
     def save(self, folder: Path) -> None:
@@ -164,7 +164,7 @@ class Probe(Encoded):
         write_fitted(folder, self, {"labels": self.labels, "head": head}, weights)
 
     def load(self, folder: Path) -> None:
-        """Become the fitted strategy that was saved."""
+        """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
         self.labels, self.cached = tuple(facts["labels"]), 0.0
         self.head = LogisticHead.restored(facts["head"], arrays)
@@ -204,7 +204,7 @@ class Knn(Encoded):
         return Answers.from_scores(self.labels, scores, evidence=tuple(evidence))
 
     def facts(self) -> Mapping[str, Any]:
-        """Return what the embeddings that were there already had cost."""
+        """Return the seconds that cached embeddings had taken."""
         return {"cached_seconds": self.retriever.cached_seconds}
 
     def save(self, folder: Path) -> None:
@@ -213,7 +213,7 @@ class Knn(Encoded):
         write_fitted(folder, self, {"labels": self.labels, "rows": rows}, vectors)
 
     def load(self, folder: Path) -> None:
-        """Become the fitted strategy that was saved."""
+        """Restore the fitted strategy that was saved."""
         from choose.models.embeddings import Retriever
 
         facts, arrays = read_fitted(folder, self)

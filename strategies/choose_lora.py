@@ -230,10 +230,10 @@ class Lora:
         (folder / "lora.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
-        """Become the fitted strategy that was saved.
+        """Restore the fitted strategy that was saved.
 
         Raises:
-            StrategyError: if the base's weights are not those it was trained on.
+            StrategyError: if the base's weights have changed since training.
         """
         from peft import set_peft_model_state_dict
         from safetensors.torch import load_file

@@ -52,10 +52,10 @@ def fetch(
 ) -> None:
     """Download, verify and cache weights, so that later runs need no network."""
     from choose.cli.console import say
-    from choose.models.weights.inventory import EMBEDDED
+    from choose.models.weights.inventory import DEFAULTS
     from choose.models.weights.resolve import resolve
 
-    for spec in specs or [model.spec for model in EMBEDDED]:
+    for spec in specs or [model.spec for model in DEFAULTS]:
         resolve(spec)
         say(f"Cached: {spec}")
 

