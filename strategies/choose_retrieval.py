@@ -15,7 +15,7 @@ from choose.types import Answers, Example, Family, Item, Task
 
 
 class Retrieval(PromptedStrategy):
-    """Demonstrations fetched for each question from the labelled pool, the nearest one last."""
+    """The nearest training rows as demonstrations for each text, the nearest one last."""
 
     family: ClassVar[Family] = "retrieval"
     revision: ClassVar[int] = 3

@@ -13,7 +13,7 @@ from choose.types import Answers, Example, Family, Item, Task
 
 
 class Served:
-    """A text goes out as it is and a label comes back; nothing is learnt or explained here."""
+    """An existing classifier behind an endpoint: texts are sent unchanged, nothing is trained."""
 
     family: ClassVar[Family] = "fine-tuning"
     revision: ClassVar[int] = 1

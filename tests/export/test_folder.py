@@ -1,4 +1,4 @@
-"""Exported folders answer as the study did, in a fresh process, and say what they are."""
+"""Exported folders predict as the study did, in a new process, and have a model card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exported folders answer files and pipes: in bounded memory, defused, or in one red line."""
+"""Predictions of exported folders for files and pipes: memory, safe CSV cells, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stranger's package: installed as a user would, found, compared, exported, held to contract."""
+"""A third-party package: installed, compared, exported and checked for conformance."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ PRICED = {"usd_per_million_in": 1.0, "usd_per_million_out": 10.0}
 
 
 @contextmanager
-def line(
+def endpoint_session(
     respond: Callable[[dict[str, Any]], Http],
     *,
     asked: list[dict[str, Any]] | None = None,

@@ -1,4 +1,4 @@
-"""Traffic: failures are borne as they should be, nothing is paid twice, no limit is broken."""
+"""Retries, reuse of paid answers, rate limits and the circuit breaker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ from choose.models.endpoints.retry import CircuitBreaker, RateLimit, TokenBucket
 from choose.models.endpoints.session import Session, repeated_requests
 from choose.types import Item
 from support.chat_server import Http, broken, error
-from support.endpoint_sessions import PRICED, RIGHT, as_response, fitted, line, right, rows
+from support.endpoint_sessions import (
+    PRICED,
+    RIGHT,
+    as_response,
+    endpoint_session,
+    fitted,
+    right,
+    rows,
+)
 
 
 class Faulty:
@@ -64,7 +72,7 @@ FAULTS: list[Callable[[], Http]] = [
 
 def test_a_fifth_of_faults_changes_no_answer_and_pays_for_nothing_twice() -> None:
     server = Faulty(0.2, FAULTS)
-    with line(server, **PRICED) as session:
+    with endpoint_session(server, **PRICED) as session:
         answers = fitted().predict(rows(120))
         assert right(answers, 120)
         assert len(set(server.paid)) == len(server.paid)
@@ -76,7 +84,7 @@ def test_a_fifth_of_faults_changes_no_answer_and_pays_for_nothing_twice() -> Non
 
 def test_the_same_question_is_asked_once_even_at_the_same_time() -> None:
     asked: list[dict[str, Any]] = []
-    with line(RIGHT, asked=asked):
+    with endpoint_session(RIGHT, asked=asked):
         answers = fitted().predict([Item(id=f"r{i}", text="a ripe plum") for i in range(30)])
     assert set(answers.outputs) == {"fruit"}
     assert len(asked) == 2  # the first one tries the connection
@@ -84,10 +92,10 @@ def test_the_same_question_is_asked_once_even_at_the_same_time() -> None:
 
 def test_what_was_paid_for_is_not_asked_again_by_another_process() -> None:
     asked: list[dict[str, Any]] = []
-    with line(RIGHT, asked=asked):
+    with endpoint_session(RIGHT, asked=asked):
         first = fitted().predict(questions())
     count = len(asked)
-    with line(lambda body: error(500, "down"), asked=asked) as session:
+    with endpoint_session(lambda body: error(500, "down"), asked=asked) as session:
         strategy = fitted()
         again = strategy.predict(questions())
         assert session.ledger.requests == 0
@@ -110,9 +118,9 @@ def test_what_was_paid_for_is_not_asked_again_by_another_process() -> None:
 )
 def test_another_model_url_or_parameter_is_asked_anew(changed: dict[str, Any]) -> None:
     asked: list[dict[str, Any]] = []
-    with line(RIGHT, asked=asked):
+    with endpoint_session(RIGHT, asked=asked):
         fitted().predict(questions(3))
-    with line(RIGHT, asked=asked, **changed):
+    with endpoint_session(RIGHT, asked=asked, **changed):
         fitted().predict(questions(3))
     assert len(asked) == 8
 
@@ -120,16 +128,16 @@ def test_another_model_url_or_parameter_is_asked_anew(changed: dict[str, Any]) -
 def test_another_key_price_or_pace_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
     monkeypatch.setenv("ANOTHER", "key")
-    with line(RIGHT, asked=asked):
+    with endpoint_session(RIGHT, asked=asked):
         fitted().predict(questions(3))
-    with line(RIGHT, asked=asked, api_key_env="ANOTHER", concurrency=1, **PRICED):
+    with endpoint_session(RIGHT, asked=asked, api_key_env="ANOTHER", concurrency=1, **PRICED):
         fitted().predict(questions(3))
     assert len(asked) == 4
 
 
 def test_a_repeat_is_asked_anew_and_kept_apart() -> None:
     asked: list[dict[str, Any]] = []
-    with line(RIGHT, asked=asked):
+    with endpoint_session(RIGHT, asked=asked):
         strategy = fitted()
         for repeat in (0, 1, 0, 1):
             with repeated_requests(repeat):
@@ -140,7 +148,7 @@ def test_a_repeat_is_asked_anew_and_kept_apart() -> None:
 def test_old_answers_are_asked_anew() -> None:
     asked: list[dict[str, Any]] = []
     for _ in range(2):
-        with line(RIGHT, asked=asked, reuse_days=0):
+        with endpoint_session(RIGHT, asked=asked, reuse_days=0):
             fitted().predict(questions(3))
     assert len(asked) == 8
 
@@ -152,29 +160,29 @@ def journal(folder: Path) -> Path:
 
 def test_a_torn_line_is_skipped_and_does_not_swallow_the_next(tmp_path: Path) -> None:
     asked: list[dict[str, Any]] = []
-    with line(RIGHT, asked=asked):
+    with endpoint_session(RIGHT, asked=asked):
         fitted().predict(questions(3))
     path = journal(tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])  # the last answer was being written when the power went
-    with line(RIGHT, asked=asked):
+    with endpoint_session(RIGHT, asked=asked):
         fitted().predict(questions(5))
     assert len(asked) == 4 + 3
-    with line(RIGHT, asked=asked):
+    with endpoint_session(RIGHT, asked=asked):
         fitted().predict(questions(5))
     assert len(asked) == 7
     assert path.stat().st_mode & 0o077 == 0
 
 
 def test_the_journal_holds_no_text_of_the_rows(tmp_path: Path) -> None:
-    with line(RIGHT):
+    with endpoint_session(RIGHT):
         fitted("few-shot").predict([Item(id="q", text="unmistakable plum sentence")])
     assert "unmistakable" not in journal(tmp_path).read_text()
 
 
 def test_an_answer_is_on_disk_before_it_is_counted(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    with line(RIGHT, concurrency=1) as session:
+    with endpoint_session(RIGHT, concurrency=1) as session:
 
         def respond(body: dict[str, Any]) -> Http:
             path = tmp_path / "cache" / "paid"
@@ -193,20 +201,20 @@ def test_an_answer_is_on_disk_before_it_is_counted(tmp_path: Path) -> None:
 def test_the_limit_of_dollars_is_never_passed_and_what_is_paid_is_kept() -> None:
     asked: list[dict[str, Any]] = []
     # A request costs 100 millionths and 1,200 at worst.
-    with line(RIGHT, asked=asked, max_usd=0.005, **PRICED) as session:
+    with endpoint_session(RIGHT, asked=asked, max_usd=0.005, **PRICED) as session:
         with pytest.raises(MoneySpent, match="max-usd 0\\.005"):
             fitted().predict(rows(200))
         assert 0 < session.ledger.spent <= 0.005
         assert session.ledger.reserved == 0
         first = len(asked)
-    with line(RIGHT, asked=asked, max_usd=0.5, **PRICED):
+    with endpoint_session(RIGHT, asked=asked, max_usd=0.5, **PRICED):
         assert right(fitted().predict(rows(200)), 200)
     assert len(asked) == 201
     assert first > 20
 
 
 def test_the_worst_case_is_set_aside_before_a_request_goes() -> None:
-    with line(RIGHT, max_usd=0.000_1, **PRICED) as session:
+    with endpoint_session(RIGHT, max_usd=0.000_1, **PRICED) as session:
         with pytest.raises(MoneySpent):
             fitted().predict(questions(1))
         assert session.ledger.requests == 0
@@ -221,7 +229,7 @@ def test_requests_that_broke_off_count_against_the_limit_and_not_as_spent() -> N
             raise broken("ReadTimeout")
         return RIGHT(body)
 
-    with line(respond, **PRICED) as session:
+    with endpoint_session(respond, **PRICED) as session:
         fitted().predict(questions(1))
         assert session.ledger.spent == pytest.approx(2 * 100 / 1e6)
         assert session.ledger.maybe_billed > 100 / 1e6
@@ -234,7 +242,7 @@ def test_retry_after_is_honoured() -> None:
         times.append(time.monotonic())
         return error(429, "wait", **{"retry-after": "0.3"}) if len(times) == 2 else RIGHT(body)
 
-    with line(respond, concurrency=1):
+    with endpoint_session(respond, concurrency=1):
         fitted().predict(questions(2))
     assert times[2] - times[1] >= 0.3
 
@@ -248,7 +256,7 @@ def test_a_server_that_wants_too_long_a_wait_ends_the_trial() -> None:
         return limited if len(calls) > 2 else RIGHT(body)
 
     with (
-        line(respond, concurrency=1),
+        endpoint_session(respond, concurrency=1),
         pytest.raises(EndpointError, match="wait too long"),
     ):
         fitted().predict(questions(5))
@@ -270,7 +278,7 @@ def test_a_dead_server_is_given_up_and_the_candidate_can_go_on_later() -> None:
         calls.append(1)
         return RIGHT(body) if len(calls) <= 11 else error(503, "down")
 
-    with line(respond, concurrency=2) as session:
+    with endpoint_session(respond, concurrency=2) as session:
         session.channel("big").breaker.pauses = (0.001, 0.001)
         with pytest.raises(EndpointError, match="has stopped answering"):
             fitted().predict(rows(100))
@@ -290,7 +298,7 @@ def test_one_row_that_always_breaks_the_server_is_a_finding_and_no_failure() -> 
             return error(500, "boom")
         return RIGHT(body)
 
-    with line(respond):
+    with endpoint_session(respond):
         strategy = fitted()
         answers = strategy.predict([*rows(20), Item(id="bad", text="poison plum")])
         notes = " ".join(strategy.facts()["notes"])  # type: ignore[attr-defined]
@@ -310,7 +318,7 @@ def test_no_more_requests_are_in_flight_than_allowed() -> None:
         now[0] -= 1
         return as_response(RIGHT, request)
 
-    with line(RIGHT, concurrency=3) as session:
+    with endpoint_session(RIGHT, concurrency=3) as session:
         session.resources.transport.handler = handle
         with lock:
             fitted().predict(questions(15))
@@ -384,7 +392,7 @@ def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPat
             await asyncio.sleep(0.2)
         return as_response(RIGHT, request)
 
-    with line(RIGHT, concurrency=4) as session:
+    with endpoint_session(RIGHT, concurrency=4) as session:
         session.resources.transport.handler = slowly
         strategy = fitted()
 
@@ -423,7 +431,7 @@ def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
             await asyncio.Event().wait()
         return as_response(RIGHT, request)
 
-    with line(RIGHT, concurrency=1, timeout=0.2) as session:
+    with endpoint_session(RIGHT, concurrency=1, timeout=0.2) as session:
         session.resources.transport.handler = handle
         assert set(fitted().predict(questions(1)).status) == {"ok"}
         assert session.ledger.maybe_billed == 0  # it has no prices

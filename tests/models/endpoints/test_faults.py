@@ -1,4 +1,4 @@
-"""A model behind a server that fails: the same answers, nothing paid twice, no key anywhere."""
+"""A server that fails: the same answers, nothing paid twice, no key in any output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What failures may be billed is held against the limit of dollars; the worst case is the worst."""
+"""Requests that may be billed count against the limit; the cache reads files of old versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from choose.models.endpoints.requests import Capabilities, request_body, worst_c
 from choose.models.endpoints.session import connect_endpoints
 from choose.models.endpoints.settings import PROTOCOL, Endpoint
 from support.chat_server import Http, broken, error, transport
-from support.endpoint_sessions import FAST, PRICED, RIGHT, fitted, line, right, rows
+from support.endpoint_sessions import FAST, PRICED, RIGHT, endpoint_session, fitted, right, rows
 
 # Dollars of one request that the model worked on, as the server counts its tokens.
 COST = (50 * 1.0 + 5 * 10.0) / 1e6
@@ -45,13 +45,13 @@ class Gateway:
 @pytest.mark.parametrize("status", [408, 500, 502, 504, 520, 521, 522, 523, 524])
 def test_a_gateway_that_fails_after_the_work_cannot_bill_more_than_the_limit(status: int) -> None:
     gateway = Gateway(lambda: error(status, "upstream request timeout"))
-    with line(gateway, max_usd=0.006, **PRICED) as session:
+    with endpoint_session(gateway, max_usd=0.006, **PRICED) as session:
         with pytest.raises(MoneySpent) as caught:
             fitted().predict(rows(200))
         assert COST < gateway.billed <= session.ledger.committed <= 0.006
         assert "may be billed for failed requests" in str(caught.value)
     # With more money it goes on, and a failure is tried again as before.
-    with line(gateway, max_usd=6.0, **PRICED) as session:
+    with endpoint_session(gateway, max_usd=6.0, **PRICED) as session:
         assert right(fitted().predict(rows(60)), 60)
         assert session.traffic(0).retried > 20
 
@@ -65,11 +65,11 @@ def test_a_text_that_is_turned_down_after_it_was_read_counts_against_the_limit(
     failure: Http,
 ) -> None:
     gateway = Gateway(lambda: failure)
-    with line(gateway, max_usd=0.006, **PRICED) as session:
+    with endpoint_session(gateway, max_usd=0.006, **PRICED) as session:
         with pytest.raises(MoneySpent):
             fitted().predict(rows(200))
         assert COST < gateway.billed <= session.ledger.committed <= 0.006
-    with line(gateway, max_usd=6.0, **PRICED):
+    with endpoint_session(gateway, max_usd=6.0, **PRICED):
         gateway.seen.clear()
         assert set(fitted().predict(rows(5)).status) == {"refused"}
 
@@ -89,14 +89,15 @@ def unconnected() -> Http:
     ids=["429", "503", "529", "no connection"],
 )
 def test_what_was_turned_away_at_the_door_is_not_held(failure: Callable[[], Http]) -> None:
-    with line(Gateway(failure), max_usd=0.1, **PRICED) as session:
+    with endpoint_session(Gateway(failure), max_usd=0.1, **PRICED) as session:
         assert right(fitted().predict(rows(20)), 20)
         assert session.traffic(0).retried >= 20
         assert session.ledger.maybe_billed == 0
 
 
 def test_a_body_that_is_not_read_is_not_held() -> None:
-    with line(Gateway(lambda: error(413, "entity too large")), max_usd=0.1, **PRICED) as session:
+    gateway = Gateway(lambda: error(413, "entity too large"))
+    with endpoint_session(gateway, max_usd=0.1, **PRICED) as session:
         assert set(fitted().predict(rows(5)).status) == {"refused"}
         assert session.ledger.maybe_billed == 0
 

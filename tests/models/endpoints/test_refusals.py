@@ -1,4 +1,4 @@
-"""An endpoint that cannot work: one red line that says why, exit 2, nothing half-written."""
+"""An endpoint that cannot work: one error line with the reason, exit code 2, no files left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From text to a label: strictly, and every kind of unusable answer under its own name."""
+"""Matching answers to labels: strict, with a status for every kind of unusable answer."""
 
 from __future__ import annotations
 

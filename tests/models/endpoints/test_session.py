@@ -1,4 +1,4 @@
-"""Answers: what a server takes is found out once, what it writes becomes columns."""
+"""The handshake with a server, and its responses as columns of answers."""
 
 from __future__ import annotations
 

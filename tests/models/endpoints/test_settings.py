@@ -1,4 +1,4 @@
-"""An endpoint's section: what is refused, what changes a trial, and where the key never shows."""
+"""Settings of an endpoint: validation, digest, and the API key in no output."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from choose.models.endpoints.retry import RetryPolicy
 from choose.progress import TimeLimitReached, time_limit
 from choose.strategy import Strategy
 from support.chat_server import Http, by_words, error, serving
-from support.endpoint_sessions import RIGHT, as_response, fitted, line, right, rows
+from support.endpoint_sessions import RIGHT, as_response, endpoint_session, fitted, right, rows
 from support.studies import compare, write_csv
 
 
@@ -53,7 +53,7 @@ def stopped(work: Callable[[], object], seconds: float) -> None:
 
 def test_no_request_starts_after_the_time_and_those_on_their_way_come_in() -> None:
     slow = Slow(0.2)
-    with line(RIGHT, concurrency=4) as session:
+    with endpoint_session(RIGHT, concurrency=4) as session:
         session.resources.transport.handler = slow
         strategy = tried()
         stopped(lambda: strategy.predict(rows(100)), 0.5)
@@ -71,7 +71,7 @@ def test_no_request_starts_after_the_time_and_those_on_their_way_come_in() -> No
 
 def test_answers_that_all_come_in_are_given() -> None:
     slow = Slow(0.4)
-    with line(RIGHT, concurrency=20) as session:
+    with endpoint_session(RIGHT, concurrency=20) as session:
         session.resources.transport.handler = slow
         strategy = tried()
         with time_limit(0.1):
@@ -83,7 +83,7 @@ def test_what_takes_longer_is_waited_for_no_longer_and_is_kept_when_it_comes(
 ) -> None:
     monkeypatch.setattr(sessions, "DRAIN", 0.1)
     slow = Slow(0.0, gate=threading.Event())
-    with line(RIGHT, concurrency=2) as session:
+    with endpoint_session(RIGHT, concurrency=2) as session:
         session.resources.transport.handler = slow
         strategy = tried()
         stopped(lambda: strategy.predict(rows(30)), 0.1)
@@ -117,7 +117,7 @@ def test_every_pause_is_cut_short(
         calls.append(1)
         return RIGHT(body) if len(calls) == 1 or failure is None else failure
 
-    with line(respond, retry_policy=retry_policy, **settings) as session:
+    with endpoint_session(respond, retry_policy=retry_policy, **settings) as session:
         strategy, start = tried(), time.monotonic()
         stopped(lambda: strategy.predict(rows(20)), 0.5)
         assert time.monotonic() - start < 2.5
@@ -127,7 +127,7 @@ def test_every_pause_is_cut_short(
 
 def test_without_time_nothing_is_asked_and_what_is_on_disk_is_answered() -> None:
     asked: list[dict[str, Any]] = []
-    with line(RIGHT, asked=asked) as session:
+    with endpoint_session(RIGHT, asked=asked) as session:
         stopped(lambda: fitted().predict(rows(3)), 0.0)
         assert not asked
         fitted().predict(rows(3))
@@ -148,7 +148,7 @@ def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(
         wait([future], 10)
         return future
 
-    with line(RIGHT) as session:
+    with endpoint_session(RIGHT) as session:
         tried()
         with monkeypatch.context() as patch:
             patch.setattr("choose.models.endpoints.session.asyncio.run_coroutine_threadsafe", done)
@@ -157,7 +157,7 @@ def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(
 
 
 def test_an_outer_stop_holds() -> None:
-    with line(RIGHT) as session:
+    with endpoint_session(RIGHT) as session:
         session.resources.transport.handler = Slow(0.2)
         with time_limit(60):
             assert right(fitted().predict(rows(8)), 8)
@@ -172,7 +172,7 @@ def test_what_is_wrong_is_said_even_where_the_time_is_over() -> None:
             broke = error(401, "no such key")
             return as_response(RIGHT if self.asked == 1 else lambda body: broke, request)
 
-    with line(RIGHT) as session:
+    with endpoint_session(RIGHT) as session:
         session.resources.transport.handler = Refusing(0.4)
         strategy = tried()
         with pytest.raises(EndpointError, match="no such key"), time_limit(0.1):

@@ -141,14 +141,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        payload = json.loads(text)
     except ValueError:
         html = text.lstrip()[:1] == "<"
         what = "HTML instead of JSON" if html else "text that is not JSON"
         raise RequestFault("unsure", f"it answered with {what}") from None
-    if not isinstance(found, dict):
+    if not isinstance(payload, dict):
         raise RequestFault("unsure", "it answered with JSON that is no chat completion")
-    return found
+    return payload
 
 
 def _error_in(payload: Mapping[str, Any]) -> Any:

@@ -68,7 +68,7 @@ def fit_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
     truth = np.asarray(targets)
     raw = int((logprobs.argmax(axis=1) == truth).sum())
     shifted = int(((logprobs - mean).argmax(axis=1) == truth).sum())
-    figures = f"{shifted} of {len(truth)} of its own rows right with it, {raw} without"
+    figures = f"{shifted} of {len(truth)} training rows correct with it, {raw} without"
     if shifted >= raw:
         return Calibration(mean, f"Batch calibration is on: {figures}.")
     return Calibration(neutral, f"Batch calibration is off: {figures}.")
@@ -76,7 +76,7 @@ def fit_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
 
 def no_calibration(labels: int) -> Calibration:
     """Return a calibration that changes nothing."""
-    return Calibration(np.zeros(labels), "Batch calibration is off, as asked.")
+    return Calibration(np.zeros(labels), "Batch calibration is switched off.")
 
 
 class LocalPrompter:
