@@ -1,4 +1,4 @@
-"""Write figures, times, money, model names and text from outside for a person to read.
+"""Write figures, times, money, model names and text from outside for a person; normalise text.
 
 What was not measured is a dash, never a zero.
 """
@@ -321,3 +321,14 @@ def _harmless(char: str) -> str:
     if category == "Cc" or (category == "Cf" and char not in _JOINERS):
         return ""
     return char
+
+
+def normalised(text: str, punctuation: bool = False) -> str:
+    """Return a text in lower case with single spaces, by default without punctuation.
+
+    A text of punctuation alone keeps it.
+    """
+    if punctuation:
+        return " ".join(text.casefold().split())
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(re.findall(r"\w+", folded)) or " ".join(folded.split())

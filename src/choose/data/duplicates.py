@@ -1,9 +1,7 @@
-"""Find texts that are the same or nearly the same."""
+"""Find texts that are the same or nearly the same, and cluster their rows."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,82 +10,68 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from choose.formatting import normalised
 from choose.schema.check import Conflicts, Repeats
 from choose.types import Example
 
+# The cosine from which two texts are near-duplicates.
+NEAR = 0.9
+
+# Templates make millions of pairs. To bound memory: rows whose pairs are sought at a time, pairs
+# whose cosines are computed at a time, and edges that are added to the graph at a time.
+_ROWS = 500
+_PAIRS = 50_000
+_EDGES = 1_000_000
+
+Pairs = npt.NDArray[np.int32]
+Likeness = Literal["exact", "normalised", "near"]
+
 
 def conflicting_texts(rows: Sequence[Example]) -> list[list[Example]]:
-    """Return the rows of each text that has several labels, case and spaces set aside."""
+    """Return the rows of each text that has several labels; case and spaces do not matter."""
     by_text: dict[str, list[Example]] = {}
     for example in rows:
-        by_text.setdefault(" ".join(example.text.casefold().split()), []).append(example)
+        by_text.setdefault(normalised(example.text, punctuation=True), []).append(example)
     return [same for same in by_text.values() if len({e.target for e in same}) > 1]
 
 
-def unavoidable_errors(found: Sequence[Sequence[Example]]) -> int:
-    """Return how many rows even the best answer to each such text gets wrong."""
-    return sum(len(same) - max(Counter(e.target for e in same).values()) for same in found)
-
-
-def count_conflicts(found: Sequence[Sequence[Example]]) -> Conflicts:
-    """Count what `torn` found."""
-    return Conflicts(texts=len(found), rows=sum(map(len, found)), lost=unavoidable_errors(found))
-
-
-NEAR = 0.9
-
-
-# Where most texts are alike there are millions of pairs: rows whose pairs are looked for at a time,
-# pairs whose cosines are computed at a time, and pairs that are joined to clusters at a time.
-_BLOCK = 500
-
-
-_PAIRS = 50_000
-
-
-_JOINED = 1_000_000
-
-
-Pairs = npt.NDArray[np.int32]
+def count_conflicts(texts: Sequence[Sequence[Example]]) -> Conflicts:
+    """Count conflicting texts, their rows, and the rows that the best answers still get wrong."""
+    lost = sum(len(same) - max(Counter(e.target for e in same).values()) for same in texts)
+    return Conflicts(texts=len(texts), rows=sum(map(len, texts)), lost=lost)
 
 
 @dataclass(frozen=True, slots=True)
 class TextIndex:
     """Which rows have the same text, and which texts are nearly the same.
 
-    `text_of` gives the number of a row's text once case, spaces and punctuation are set aside;
-    `pairs` is (m, 2), numbers of texts whose cosine is at least `ALIKE`.
+    `text_of` gives the number of a row's normalised text; `pairs` is (m, 2), the numbers of texts
+    whose cosine is at least `NEAR`.
     """
 
     text_of: Mapping[str, int]
     pairs: Pairs
 
     def near(self, ids: Collection[str]) -> set[int]:
-        """Return the texts of the rows and all texts nearly the same as one of them."""
+        """Return the numbers of these rows' texts and of all texts nearly the same as one."""
         own = {self.text_of[id] for id in ids}
-        concerned = np.isin(self.pairs, list(own)).any(axis=1)
-        return own | set(np.unique(self.pairs[concerned]).tolist())
+        touching = np.isin(self.pairs, list(own)).any(axis=1)
+        return own | set(np.unique(self.pairs[touching]).tolist())
 
 
 def index_texts(examples: Sequence[Example]) -> TextIndex:
-    """Compare all texts with one another; see `alike` for what nearly the same means."""
+    """Compare all texts with one another."""
     numbers: dict[str, int] = {}
     text_of = {e.id: numbers.setdefault(normalised(e.text), len(numbers)) for e in examples}
     return TextIndex(text_of, similar_pairs(list(numbers)))
 
 
-def normalised(text: str) -> str:
-    """Return the words of a text in small letters, without punctuation; all of it if wordless."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.findall(r"\w+", folded)) or " ".join(folded.split())
-
-
 def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:
-    """Return all pairs i < j, (m, 2), of texts whose TF-IDF vectors of words have that cosine.
+    """Return all pairs i < j, (m, 2), of texts whose TF-IDF vectors have at least this cosine.
 
-    Exact, by prefix filtering (Bayardo et al. 2007): words stand in one order, the rarest first,
-    and two texts that share none of the words up to where the rest of each vector is shorter than
-    the threshold cannot reach it.
+    Exact, by prefix filtering (Bayardo et al. 2007): order the words from rare to common, and call
+    the prefix of a text its words up to where the rest of its vector is shorter than the
+    threshold. Two texts whose prefixes share no word cannot reach the threshold.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -98,23 +82,25 @@ def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:
     by_rarity = np.argsort(-vectorizer.idf_, kind="stable")
     vectors = vectors[:, by_rarity].tocsr()
     vectors.sort_indices()
-    heads = _heads(vectors, threshold)
-    found = [pairs[_cosines(vectors, pairs) >= threshold - 1e-9] for pairs in _candidates(heads)]
-    return np.concatenate(found) if found else np.empty((0, 2), dtype=np.int32)
+    prefixes = _prefixes(vectors, threshold)
+    similar = [
+        pairs[_cosines(vectors, pairs) >= threshold - 1e-9] for pairs in _candidates(prefixes)
+    ]
+    return np.concatenate(similar) if similar else np.empty((0, 2), dtype=np.int32)
 
 
-def clusters_of(examples: Sequence[Example], twins: TextIndex) -> dict[str, str]:
-    """Map each row that has company to its cluster: a shared group, the same text or a near one.
+def clusters_of(examples: Sequence[Example], index: TextIndex) -> dict[str, str]:
+    """Map rows that share a group, a text or a near-duplicate to their cluster, by row id.
 
-    A cluster is named after its first row; rows that stand alone are left out.
+    A cluster is named after its first row; rows in no cluster are left out.
     """
     rows = len(examples)
-    texts = np.array([twins.text_of[e.id] for e in examples], dtype=np.int32)
-    # Nodes are rows, then texts, then groups; a text that no row has joins nothing.
-    place = np.full(1 + max(twins.text_of.values(), default=0), -1, dtype=np.int32)
+    texts = np.array([index.text_of[e.id] for e in examples], dtype=np.int32)
+    # The nodes of the graph are rows, then texts, then groups. A text that no row has has no node.
+    place = np.full(1 + max(index.text_of.values(), default=0), -1, dtype=np.int32)
     used = np.unique(texts)
     place[used] = rows + np.arange(len(used))
-    near = place[twins.pairs]
+    near = place[index.pairs]
     groups: dict[str, int] = {}
     named = [
         (i, groups.setdefault(e.group, rows + len(used) + len(groups)))
@@ -131,21 +117,21 @@ def clusters_of(examples: Sequence[Example], twins: TextIndex) -> dict[str, str]
 
 
 def _components(edges: Pairs, nodes: int) -> Pairs:
-    """Return (nodes,) the number of the component that each node is in."""
+    """Return the connected component of each node, (nodes,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     found = np.arange(nodes, dtype=np.int32)
-    for start in range(0, len(edges), _JOINED):
-        ends = found[edges[start : start + _JOINED]]
+    for start in range(0, len(edges), _EDGES):
+        ends = found[edges[start : start + _EDGES]]
         ones = np.ones(len(ends), dtype=np.int8)
         graph = coo_array((ones, (ends[:, 0], ends[:, 1])), (nodes, nodes))
         found = connected_components(graph, directed=False)[1][found]
     return found
 
 
-def _heads(vectors: Any, threshold: float) -> Any:
-    """Keep of each row the rarest words, until what is left is shorter than the threshold."""
+def _prefixes(vectors: Any, threshold: float) -> Any:
+    """Keep the rarest words of each row, until the rest is shorter than the threshold."""
     from scipy.sparse import csr_array
 
     row_of = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
@@ -158,11 +144,11 @@ def _heads(vectors: Any, threshold: float) -> Any:
     return csr_array((ones, (row_of[kept], vectors.indices[kept])), vectors.shape)
 
 
-def _candidates(heads: Any) -> Iterator[Pairs]:
-    """Yield the pairs i < j of rows that share a word of their heads, in bounded portions."""
-    across = heads.T.tocsr()
-    for start in range(0, heads.shape[0], _BLOCK):
-        shared = (heads[start : start + _BLOCK] @ across).tocoo()
+def _candidates(prefixes: Any) -> Iterator[Pairs]:
+    """Yield the pairs i < j of rows whose prefixes share a word, in bounded portions."""
+    transposed = prefixes.T.tocsr()
+    for start in range(0, prefixes.shape[0], _ROWS):
+        shared = (prefixes[start : start + _ROWS] @ transposed).tocoo()
         first, second = shared.coords[0] + start, shared.coords[1]
         pairs = np.stack([first, second], axis=1, dtype=np.int32)[first < second]
         for portion in range(0, len(pairs), _PAIRS):
@@ -174,57 +160,55 @@ def _cosines(vectors: Any, pairs: Pairs) -> npt.NDArray[np.float64]:
     return np.asarray(products.sum(axis=1), dtype=np.float64).ravel()
 
 
-Likeness = Literal["exact", "normalised", "near"]
-
-
 class Duplicate(NamedTuple):
-    """A row, how alike its nearest twin is, and the first such twin."""
+    """A row, its closest likeness to another row, and the first row it is so like."""
 
     id: str
     likeness: Likeness
     of: str
 
 
-def duplicates_within(rows: Sequence[Example], twins: TextIndex) -> list[Duplicate]:
-    """Return the rows that repeat another of these rows, in their order; the first one too."""
-    return _repeats(rows, rows, twins)
+def duplicates_within(rows: Sequence[Example], index: TextIndex) -> list[Duplicate]:
+    """Return the rows that repeat another of these rows, the first of them included."""
+    return _duplicates(rows, rows, index)
 
 
 def duplicates_across(
-    asked: Sequence[Example], pool: Sequence[Example], twins: TextIndex
+    test: Sequence[Example], pool: Sequence[Example], index: TextIndex
 ) -> list[Duplicate]:
-    """Return the rows that are asked although a row to learn from is the same or nearly so."""
-    return _repeats(asked, pool, twins)
+    """Return the test rows that repeat a pool row."""
+    return _duplicates(test, pool, index)
 
 
-def count_duplicates(found: Sequence[Duplicate], chain: int) -> Repeats:
-    """Count repeats by likeness."""
-    by = Counter(repeat.likeness for repeat in found)
+def count_duplicates(duplicates: Sequence[Duplicate], chain: int) -> Repeats:
+    """Count duplicates by likeness; `chain` is the size of the largest cluster."""
+    by = Counter(duplicate.likeness for duplicate in duplicates)
     return Repeats(exact=by["exact"], normalised=by["normalised"], near=by["near"], chain=chain)
 
 
-def _repeats(
-    asked: Sequence[Example], others: Sequence[Example], twins: TextIndex
+def _duplicates(
+    rows: Sequence[Example], others: Sequence[Example], index: TextIndex
 ) -> list[Duplicate]:
-    by_letter: dict[str, list[str]] = defaultdict(list)
-    by_words: dict[int, list[str]] = defaultdict(list)
+    """Return the rows that repeat one of the others, each under its closest likeness."""
+    exact: dict[str, list[str]] = defaultdict(list)
+    same_text: dict[int, list[str]] = defaultdict(list)
     for e in others:
-        by_letter[e.text].append(e.id)
-        by_words[twins.text_of[e.id]].append(e.id)
+        exact[e.text].append(e.id)
+        same_text[index.text_of[e.id]].append(e.id)
     near: dict[int, list[int]] = defaultdict(list)
-    for a, b in twins.pairs.tolist():
+    for a, b in index.pairs.tolist():
         near[a].append(b)
         near[b].append(a)
-    found = []
-    for e in asked:
-        words = twins.text_of[e.id]
+    duplicates = []
+    for e in rows:
+        text = index.text_of[e.id]
         steps: tuple[tuple[Likeness, list[str]], ...] = (
-            ("exact", by_letter.get(e.text, [])),
-            ("normalised", by_words.get(words, [])),
-            ("near", [id for text in near.get(words, ()) for id in by_words.get(text, ())[:1]]),
+            ("exact", exact.get(e.text, [])),
+            ("normalised", same_text.get(text, [])),
+            ("near", [id for t in near.get(text, ()) for id in same_text.get(t, ())[:1]]),
         )
         for likeness, ids in steps:
-            if twin := next((id for id in ids if id != e.id), None):
-                found.append(Duplicate(e.id, likeness, twin))
+            if other := next((id for id in ids if id != e.id), None):
+                duplicates.append(Duplicate(e.id, likeness, other))
                 break
-    return found
+    return duplicates

@@ -1,176 +1,29 @@
-"""What a careful reader should know about a labelled set, in plain sentences."""
+"""Describe a labelled set: findings in plain sentences, label counts and text lengths."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from math import exp, log
 
 import numpy as np
 
-from choose.data.duplicates import TextIndex, conflicting_texts, unavoidable_errors
+from choose.data.duplicates import TextIndex, conflicting_texts, count_conflicts
 from choose.data.readers.delimited import listed, rows_named, short
+from choose.formatting import plural
 from choose.schema.check import Balance, LabelCount, Lengths
 from choose.types import Example
 
+# A label with fewer rows is rare.
 FEW = 5
 
-
+# Words that models read of a text.
 LONG = 256
 
 
-def left_out_rows(rows: Sequence[Example], origin: str) -> list[str]:
-    """Say how many rows have no text or no label."""
-    found = []
-    for what, missing in (
-        ("text", [e.id for e in rows if not e.text.strip()]),
-        ("label", [e.id for e in rows if e.text.strip() and not e.target]),
-    ):
-        if missing:
-            found.append(
-                f"{_rows(len(missing))} of {origin} without a {what} left out: "
-                f"{rows_named(missing)}."
-            )
-    return found
-
-
-def absent_labels(unlearnable: Sequence[Example]) -> list[str]:
-    """Name the labels of the rows that are asked of a fold with no row of theirs to learn from."""
-    if not unlearnable:
-        return []
-    labels = sorted({e.target for e in unlearnable})
-    return [
-        f"{_counted(len(labels), 'label')} {_has(len(labels))} no row to learn from where "
-        f"{'it is' if len(labels) == 1 else 'they are'} asked ({listed(labels, 5)}): whatever "
-        f"learns answers {_rows(len(unlearnable))} wrongly."
-    ]
-
-
-def shared_with_test(
-    removed: Sequence[Example], concerned: Collection[str], asked: int
-) -> list[str]:
-    """Say which pool rows were left out because a test row is the same or nearly so."""
-    if not removed:
-        return []
-    return [
-        f"{_counted(len(concerned), 'test row')} of {asked:,} can be found in the pool, with the "
-        f"same or nearly the same text or in the same group; {_rows(len(removed))} of the pool "
-        f"left out for that: {rows_named(e.id for e in removed)}."
-    ]
-
-
-def unused_test_rows(labelled: int, asked: int) -> list[str]:
-    """Say how many labelled rows a limit keeps from being asked: no labelling is needed for them.
-
-    `labelled` counts those that could be asked.
-    """
-    if asked >= labelled:
-        return []
-    return [
-        f"{asked:,} of {labelled:,} labelled rows are asked, as --test-rows says; asking the other "
-        f"{labelled - asked:,} needs no labelling."
-    ]
-
-
-def conflicts(rows: Sequence[Example]) -> list[str]:
-    """Say which texts stand under more than one label, case and spaces set aside."""
-    found = conflicting_texts(rows)
-    if not found:
-        return []
-    ids = [e.id for same in found for e in same]
-    return [
-        f"{_counted(len(found), 'text')} {_has(len(found))} more than one label "
-        f"({rows_named(ids)}): no answer is right for at "
-        f"least {_rows(unavoidable_errors(found))}."
-    ]
-
-
-def duplicate_rows(rows: Sequence[Example], twins: TextIndex) -> list[str]:
-    """Count the rows whose text another row has, or nearly has."""
-    counts = Counter(twins.text_of[e.id] for e in rows)
-    same = sum(n for n in counts.values() if n > 1)
-    among = twins.pairs[np.isin(twins.pairs, list(counts)).all(axis=1)]
-    near = np.unique(among).tolist()
-    close = sum(counts[text] for text in near)
-    found = []
-    if same:
-        found.append(f"{_rows(same)} share their text with another row")
-    if close:
-        found.append(f"{_rows(close)} have a text that is nearly another row's")
-    if not found:
-        return []
-    return [f"{' and '.join(found)}; such rows stay on one side of the division."]
-
-
-def broken_chain(count: int) -> list[str]:
-    """Say that near-duplicates were too many to be kept together."""
-    return [
-        f"{_rows(count)} are near-duplicates of one another in a chain (a template?), too many to "
-        "keep on one side: only those with the same text stay together, so figures flatter."
-    ]
-
-
-def rare_labels(rows: Sequence[Example]) -> list[str]:
-    """Name the labels with too few rows to say anything about them."""
-    counts = Counter(e.target for e in rows)
-    few = sorted((n, label) for label, n in counts.items() if n < FEW)
-    if not few:
-        return []
-    shown = listed([label for _, label in few], 5)
-    return [
-        f"{_counted(len(few), 'label')} {_has(len(few))} fewer than {FEW} rows ({shown}): kept "
-        "as they are, but no figure about them means much."
-    ]
-
-
-def imbalance(rows: Sequence[Example]) -> list[str]:
-    """Say how far one label dominates, where that flatters accuracy."""
-    (label, most), *_, (_, least) = (counts := Counter(e.target for e in rows)).most_common()
-    share = most / len(rows)
-    if share < 0.6 and (most < 20 * least or len(counts) < 2):
-        return []
-    return [
-        f"The labels are uneven: {short(label)} has {share:.0%} of the rows, the rarest label "
-        f"{_rows(least)}; read macro-F1 beside accuracy."
-    ]
-
-
-def long_texts(rows: Iterable[Example]) -> list[str]:
-    """Count the texts that models will not read to their end."""
-    lengths = [len(e.text.split()) for e in rows]
-    long = sum(length > LONG for length in lengths)
-    if not long:
-        return []
-    return [
-        f"{_counted(long, 'text')} {'is' if long == 1 else 'are'} longer than {LONG} words (the "
-        f"longest {max(lengths):,}): models cut them and do not see the rest."
-    ]
-
-
-def sorted_input(rows: Sequence[Example]) -> list[str]:
-    """Say that the file is sorted by label, which would bias any reading of its first rows."""
-    labels = len({e.target for e in rows})
-    changes = sum(a.target != b.target for a, b in pairwise(rows))
-    if len(rows) < 4 * labels or changes >= 2 * labels:
-        return []
-    return ["The file is sorted by label; rows are drawn in a shuffled, stratified order."]
-
-
-def _rows(count: int) -> str:
-    return _counted(count, "row")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def _has(count: int) -> str:
-    return "has" if count == 1 else "have"
-
-
 def balance_of(rows: Sequence[Example]) -> Balance:
-    """Count the labels of the rows."""
+    """Count the rows of each label."""
     counts = sorted(Counter(e.target for e in rows).items(), key=lambda c: (-c[1], c[0]))
     shares = [n / len(rows) for _, n in counts]
     return Balance(
@@ -192,3 +45,135 @@ def lengths_of(rows: Sequence[Example]) -> Lengths:
         long=int((words > LONG).sum()),
         short=int((words < 2).sum()),
     )
+
+
+def left_out_rows(rows: Sequence[Example], origin: str) -> list[str]:
+    """Count the rows without a text or without a label."""
+    missing = (
+        ("text", [e.id for e in rows if not e.text.strip()]),
+        ("label", [e.id for e in rows if e.text.strip() and not e.target]),
+    )
+    return [
+        f"{plural(len(ids), 'row')} of {origin} without a {what} left out: {rows_named(ids)}."
+        for what, ids in missing
+        if ids
+    ]
+
+
+def absent_labels(unlearnable: Sequence[Example]) -> list[str]:
+    """Name the labels of test rows that no training row of their fold has."""
+    if not unlearnable:
+        return []
+    labels = sorted({e.target for e in unlearnable})
+    return [
+        f"{plural(len(labels), 'label')} without a training row in a fold that tests them "
+        f"({listed(labels, 5)}): trained candidates get {plural(len(unlearnable), 'row')} wrong."
+    ]
+
+
+def shared_with_test(
+    removed: Sequence[Example], concerned: Collection[str], test_rows: int
+) -> list[str]:
+    """Count the pool rows that were removed because they repeat a test row or share its group."""
+    if not removed:
+        return []
+    return [
+        f"{len(concerned):,} of {plural(test_rows, 'test row')} also occur in the pool, with the "
+        f"same or nearly the same text or in the same group; {plural(len(removed), 'row')} of the "
+        f"pool left out for that: {rows_named(e.id for e in removed)}."
+    ]
+
+
+def unused_test_rows(available: int, used: int) -> list[str]:
+    """Say how many labelled rows the limit on test rows leaves out."""
+    if used >= available:
+        return []
+    return [
+        f"{used:,} of {available:,} labelled rows are evaluated, as --test-rows says; evaluating "
+        f"the other {available - used:,} needs no labelling."
+    ]
+
+
+def conflicts(rows: Sequence[Example]) -> list[str]:
+    """Name the rows whose text has more than one label."""
+    texts = conflicting_texts(rows)
+    if not texts:
+        return []
+    counts = count_conflicts(texts)
+    return [
+        f"{plural(counts.texts, 'text')} with more than one label "
+        f"({rows_named(e.id for same in texts for e in same)}): whatever the answers, at least "
+        f"{plural(counts.lost, 'row')} of these will count as wrong."
+    ]
+
+
+def duplicate_rows(rows: Sequence[Example], index: TextIndex) -> list[str]:
+    """Count the rows whose text another row has, or nearly has."""
+    counts = Counter(index.text_of[e.id] for e in rows)
+    same = sum(n for n in counts.values() if n > 1)
+    among = index.pairs[np.isin(index.pairs, list(counts)).all(axis=1)]
+    near = sum(counts[text] for text in np.unique(among).tolist())
+    parts = [
+        f"{plural(n, 'row')} with {what}"
+        for n, what in (
+            (same, "the same text as another row"),
+            (near, "nearly the same text as another row"),
+        )
+        if n
+    ]
+    if not parts:
+        return []
+    return [f"{' and '.join(parts)}; such rows are never split between training and test."]
+
+
+def broken_chain(count: int) -> list[str]:
+    """Say that a chain of near-duplicates was too long to keep together."""
+    return [
+        f"{plural(count, 'row')} form chains of near-duplicates (a template?), too long to keep on "
+        "one side of the split: only rows with the same text stay together, so accuracies are "
+        "optimistic."
+    ]
+
+
+def rare_labels(rows: Sequence[Example]) -> list[str]:
+    """Name the labels with too few rows to evaluate."""
+    few = balance_of(rows).few
+    if not few:
+        return []
+    return [
+        f"{plural(len(few), 'label')} with fewer than {FEW} rows ({listed(few, 5)}): they stay in, "
+        "but figures about them mean little."
+    ]
+
+
+def imbalance(rows: Sequence[Example]) -> list[str]:
+    """Say that one label dominates, where that inflates accuracy."""
+    counts = balance_of(rows).counts
+    most, least = counts[0], counts[-1]
+    share = most.rows / len(rows)
+    if share < 0.6 and (most.rows < 20 * least.rows or len(counts) < 2):
+        return []
+    return [
+        f"The labels are uneven: {short(most.label)} has {share:.0%} of the rows, the rarest label "
+        f"{plural(least.rows, 'row')}; read macro-F1 along with accuracy."
+    ]
+
+
+def long_texts(rows: Sequence[Example]) -> list[str]:
+    """Count the texts that models truncate."""
+    lengths = lengths_of(rows)
+    if not lengths.long:
+        return []
+    return [
+        f"{plural(lengths.long, 'text')} of more than {LONG} words (the longest "
+        f"{lengths.longest:,}): models truncate them."
+    ]
+
+
+def sorted_input(rows: Sequence[Example]) -> list[str]:
+    """Say that the file is sorted by label, so that its first rows are no fair sample."""
+    labels = len({e.target for e in rows})
+    changes = sum(a.target != b.target for a, b in pairwise(rows))
+    if len(rows) < 4 * labels or changes >= 2 * labels:
+        return []
+    return ["The file is sorted by label; rows are sampled in a shuffled, stratified order."]

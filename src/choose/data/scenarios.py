@@ -1,4 +1,4 @@
-"""What a strategy learns from and what it is asked, at any place of the grid."""
+"""Choose the training pool and the test rows of every trial: standard, noise, time, new class."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ from choose.data.stratify import (
 )
 from choose.types import Dataset, Example, Scenario, Trial
 
-# Rolling origins: each is asked the tenth of the rows that follows it.
+# Rolling origins, as shares of the dated rows; the tenth that follows each is its test set.
 ORIGINS = (0.5, 0.6, 0.7, 0.8)
-
-
 TEST_SHARE = 0.1
 
-
-# Rows without a date are left out, but they must be few, or what is left says little of the rest.
+# The share of rows that must have a date, and the rows needed on either side of an origin.
 MIN_DATED = 0.95
-
-
 MIN_ROWS = 20
+
+# A class is late if nine tenths of its rows come after the first third of all rows; the first tenth
+# allows for rows with its label by mistake.
+EARLY, LATE = 0.1, 1 / 3
+
+# Rows that the withheld class must have in every pool and among the test rows.
+MIN_POOL_ROWS, MIN_TEST_ROWS = 20, 10
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSplit:
-    """The dated rows in order, those strictly before a cut, and those that follow it."""
+    """The dated rows in order, those strictly before an origin, and those that follow it."""
 
     rows: Sequence[Example]
     past: Sequence[Example]
-    asked: Sequence[Example]
+    test: Sequence[Example]
 
 
 def timeline(dataset: Dataset) -> list[Example]:
-    """Return the dated rows by time; with a test part, only rows that are learnt from."""
+    """Return the dated rows by time; without the test rows where they are held out."""
     if dataset.division == "held-out":
         rows = [dataset.examples[id] for id in dataset.folds[0].pool]
     else:
@@ -50,7 +52,7 @@ def timeline(dataset: Dataset) -> list[Example]:
 
 
 def time_split(dataset: Dataset, cut: float) -> TimeSplit:
-    """Return the rows before and after a cut; rows of the cut's own moment come after it."""
+    """Return the rows before and after an origin; rows of the same moment come after it."""
     rows = timeline(dataset)
     start = _when(rows[round(cut * len(rows))])[0]
     end = round((cut + TEST_SHARE) * len(rows))
@@ -63,7 +65,7 @@ def time_split(dataset: Dataset, cut: float) -> TimeSplit:
 
 
 def origins(dataset: Dataset) -> tuple[float, ...]:
-    """Return the cuts that leave enough rows on either side; none where rows have no dates."""
+    """Return the origins with enough rows on either side; none where rows have no dates."""
     dated = len(timeline(dataset))
     total = len(dataset.folds[0].pool if dataset.division == "held-out" else dataset.examples)
     if dated < MIN_DATED * total or dated * TEST_SHARE < MIN_ROWS:
@@ -72,10 +74,10 @@ def origins(dataset: Dataset) -> tuple[float, ...]:
 
 
 def _enough(dataset: Dataset, cut: float) -> bool:
-    found = time_split(dataset, cut)
-    past = disjoint_from(found.past, {e.id for e in found.asked}, dataset.clusters)
-    apart = {dataset.clusters.get(e.id, f"alone {e.id}") for e in found.asked}
-    return min(len(past), len(apart)) >= MIN_ROWS and len({e.target for e in past}) > 1
+    split = time_split(dataset, cut)
+    past = disjoint_from(split.past, {e.id for e in split.test}, dataset.clusters)
+    units = {dataset.clusters.get(e.id, f"alone {e.id}") for e in split.test}
+    return min(len(past), len(units)) >= MIN_ROWS and len({e.target for e in past}) > 1
 
 
 def _when(example: Example) -> tuple[datetime, str]:
@@ -83,76 +85,68 @@ def _when(example: Example) -> tuple[datetime, str]:
     return example.timestamp, example.id
 
 
-# A class is late if nine tenths of its rows come after a third of all rows. The tenth allows for
-# rows that bear its label by mistake.
-EARLY, LATE = 0.1, 1 / 3
-
-
-MIN_POOL_ROWS, MIN_TEST_ROWS = 20, 10
-
-
 def new_class(dataset: Dataset, besides: str | None = None) -> str | None:
-    """Choose the class to withhold by a rule that looks at no score; None if none is fit for it.
+    """Choose the class to withhold by a rule that looks at no score; None if no class is eligible.
 
-    The class that appears last where timestamps show that one does, else the one of median size.
-    Only classes count that leave two others, have 20 rows in every pool and 10 that are asked.
+    It is the class that appears last, where the dates show one to be late, else the class of median
+    size. A class needs two others, 20 rows in every pool and 10 test rows; `besides` is excluded.
     """
-    fit = _fit(dataset, besides)
-    if not fit or len(dataset.task.labels) < 3:
+    eligible = _eligible(dataset, besides)
+    if not eligible or len(dataset.task.labels) < 3:
         return None
-    late = {label: start for label, start in _starts(dataset).items() if label in fit}
+    late = {label: start for label, start in _starts(dataset).items() if label in eligible}
     last = max(late, key=lambda label: (late[label], label), default=None)
     if last is not None and late[last] >= LATE:
         return last
     rows = Counter(e.target for e in dataset.examples.values())
-    by_size = sorted(fit, key=lambda label: (rows[label], label))
+    by_size = sorted(eligible, key=lambda label: (rows[label], label))
     return by_size[len(by_size) // 2]
 
 
-def limit_class(pool: Sequence[Example], scenario: Scenario, draw: int) -> list[Example]:
-    """Return the pool with only `examples` rows of the scenario's class, nested, in its order."""
-    theirs = {e.id: e.target for e in pool if e.target == scenario.label}
-    kept = set(sampling_order(theirs, theirs, draw)[: scenario.examples])
+def _limit_class(pool: Sequence[Example], scenario: Scenario, draw: int) -> list[Example]:
+    """Return the pool with only `scenario.examples` rows of its class, nested in that number."""
+    own = {e.id: e.target for e in pool if e.target == scenario.label}
+    kept = set(sampling_order(own, own, draw)[: scenario.examples])
     return [e for e in pool if e.target != scenario.label or e.id in kept]
 
 
-def test_rows_with(dataset: Dataset, ids: Sequence[str], scenario: Scenario) -> tuple[str, ...]:
-    """Return the questions; with a limit, up to half of them are of the scenario's class."""
+def _class_test_rows(dataset: Dataset, ids: Sequence[str], scenario: Scenario) -> tuple[str, ...]:
+    """Return the ids of the test rows; with a limit, up to half are of the scenario's class."""
     if not scenario.ask:
         return tuple(ids)
     targets = {id: dataset.examples[id].target for id in ids}
-    theirs = [id for id in ids if targets[id] == scenario.label]
+    own = [id for id in ids if targets[id] == scenario.label]
     others = [id for id in ids if targets[id] != scenario.label]
-    few = stratified_sample(theirs, targets, scenario.ask // 2, "new-class")
+    few = stratified_sample(own, targets, scenario.ask // 2, "new-class")
     chosen = {*few, *stratified_sample(others, targets, scenario.ask - len(few), "new-class")}
     return tuple(id for id in ids if id in chosen)
 
 
-def _fit(dataset: Dataset, besides: str | None) -> set[str]:
+def _eligible(dataset: Dataset, besides: str | None) -> set[str]:
     rows = dataset.examples
-    asked = Counter(rows[id].target for id in dataset.asked)
+    tested = Counter(rows[id].target for id in dataset.asked)
     pools = [Counter(rows[id].target for id in fold.pool) for fold in dataset.folds]
     return {
         label
         for label in dataset.task.labels
         if label != besides
-        and asked[label] >= MIN_TEST_ROWS
+        and tested[label] >= MIN_TEST_ROWS
         and min(pool[label] for pool in pools) >= MIN_POOL_ROWS
     }
 
 
 def _starts(dataset: Dataset) -> dict[str, float]:
-    """Return the share of all dated rows that comes before each class does."""
+    """Return the share of the dated rows that precedes each class."""
     rows = timeline(dataset)
-    places: dict[str, list[int]] = {}
-    for place, example in enumerate(rows):
-        places.setdefault(example.target, []).append(place)
-    return {label: at[int(EARLY * len(at))] / len(rows) for label, at in places.items()}
+    positions: dict[str, list[int]] = {}
+    for position, example in enumerate(rows):
+        positions.setdefault(example.target, []).append(position)
+    return {label: at[int(EARLY * len(at))] / len(rows) for label, at in positions.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class SplitSpec:
-    """A fold (or a scenario's part), a draw, a size of the pool (None: all) and a scenario."""
+    """A fold (or part of a scenario), a draw, a pool size (None: all) and a scenario."""
 
     fold: int
     draw: int
@@ -162,45 +156,43 @@ class SplitSpec:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The rows that are handed over, in that order, and the ids that are asked."""
+    """The training pool in order, and the ids of the test rows."""
 
     pool: list[Example]
     questions: tuple[str, ...]
 
 
-def make_split(dataset: Dataset, place: SplitSpec) -> Split:
-    """Return the pool and the questions of a place; the candidate has no part in it.
+def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
+    """Return the training pool and the test rows; they do not depend on the candidate.
 
-    The whole pool stands in one order whatever the draw, so that a draw only decides which rows a
-    smaller pool holds and a strategy without a seed is fitted once.
+    The draw decides which rows a smaller pool holds. The whole pool has the same order in every
+    draw, so that a strategy without a seed is trained on it only once.
     """
-    kind = place.scenario.kind
+    kind = spec.scenario.kind
     if kind == "inner":
-        return _inner(dataset, place)
+        return _inner(dataset, spec)
     if kind == "time":
-        return _time(dataset, place)
+        return _time(dataset, spec)
     if kind == "new-class":
-        return _new_class(dataset, place)
-    size, draw = place.size, place.draw
-    pool = training_pool(dataset, place.fold, draw if size is not None else 0, size)
+        return _new_class(dataset, spec)
+    size, draw = spec.size, spec.draw
+    pool = training_pool(dataset, spec.fold, draw if size is not None else 0, size)
     if kind == "noise":
-        pool = add_noise(pool, dataset.task.labels, place.scenario.noise, place.scenario.rate, draw)
-    return Split(pool, _asked(dataset, place))
+        pool = add_noise(pool, dataset.task.labels, spec.scenario.noise, spec.scenario.rate, draw)
+    return Split(pool, _test_rows(dataset, spec))
 
 
-def _asked(dataset: Dataset, place: SplitSpec) -> tuple[str, ...]:
-    """Return a fold's questions, or a stratified sample of them where few are to be asked."""
-    questions = dataset.folds[place.fold].questions
-    if not place.scenario.ask:
-        return questions
-    targets = {id: dataset.examples[id].target for id in questions}
-    return stratified_sample(
-        questions, targets, max(1, place.scenario.ask // len(dataset.folds)), "few"
-    )
+def _test_rows(dataset: Dataset, spec: SplitSpec) -> tuple[str, ...]:
+    """Return a fold's test rows, or a stratified sample of them with a limit."""
+    ids = dataset.folds[spec.fold].questions
+    if not spec.scenario.ask:
+        return ids
+    targets = {id: dataset.examples[id].target for id in ids}
+    return stratified_sample(ids, targets, max(1, spec.scenario.ask // len(dataset.folds)), "few")
 
 
 def split_spec(trial: Trial, dataset: Dataset) -> SplitSpec:
-    """Return the place that a trial stands at."""
+    """Return the split that a trial uses."""
     size = None
     if trial.scenario.kind in ("standard", "noise"):
         whole = len(dataset.folds[trial.fold].pool)
@@ -208,39 +200,39 @@ def split_spec(trial: Trial, dataset: Dataset) -> SplitSpec:
     return SplitSpec(trial.fold, trial.draw, size, trial.scenario)
 
 
-def _inner(dataset: Dataset, place: SplitSpec) -> Split:
-    """Ask a part of the pool of draw 0 after a fit on the rest of it."""
-    pool = training_pool(dataset, 0, 0, place.scenario.rows or None)
-    asked = _parts(pool, dataset.clusters, place.scenario)[place.fold]
-    return Split(disjoint_from(pool, set(asked), dataset.clusters), tuple(asked))
+def _inner(dataset: Dataset, spec: SplitSpec) -> Split:
+    """Test on a part of the pool of draw 0, train on the rest of it."""
+    pool = training_pool(dataset, 0, 0, spec.scenario.rows or None)
+    test = _parts(pool, dataset.clusters, spec.scenario)[spec.fold]
+    return Split(disjoint_from(pool, set(test), dataset.clusters), tuple(test))
 
 
-def _time(dataset: Dataset, place: SplitSpec) -> Split:
-    """Ask the rows after a cut; learn from those before it, or from as many of any time."""
-    scenario, clusters = place.scenario, dataset.clusters
-    found = time_split(dataset, scenario.cut)
-    ids = [e.id for e in found.asked]
-    targets = {e.id: e.target for e in found.rows}
-    asked = stratified_sample(ids, targets, scenario.ask or len(ids), "time")
-    past = disjoint_from(found.past, set(asked), clusters)
+def _time(dataset: Dataset, spec: SplitSpec) -> Split:
+    """Test on the rows after an origin; train on rows before it, or on as many of any time."""
+    scenario, clusters = spec.scenario, dataset.clusters
+    split = time_split(dataset, scenario.cut)
+    ids = [e.id for e in split.test]
+    targets = {e.id: e.target for e in split.rows}
+    test = stratified_sample(ids, targets, scenario.ask or len(ids), "time")
+    past = disjoint_from(split.past, set(test), clusters)
     size = min(scenario.rows or len(past), len(past))
     if scenario.learns_from == "past":
-        return Split(_first(past, size, place.draw), tuple(asked))
-    part = stratified_folds(asked, targets, clusters, scenario.parts, seed=0)[place.fold]
-    others = disjoint_from(found.rows, set(part), clusters)
-    return Split(_first(others, size, place.draw), tuple(part))
+        return Split(_first(past, size, spec.draw), tuple(test))
+    part = stratified_folds(test, targets, clusters, scenario.parts, seed=0)[spec.fold]
+    others = disjoint_from(split.rows, set(part), clusters)
+    return Split(_first(others, size, spec.draw), tuple(part))
 
 
-def _new_class(dataset: Dataset, place: SplitSpec) -> Split:
-    """Ask as always, after a fit on a pool in which one class has a few rows or none."""
-    scenario = place.scenario
-    pool = training_pool(dataset, place.fold, 0, scenario.rows or None)
-    asked = test_rows_with(dataset, dataset.folds[place.fold].questions, scenario)
-    return Split(limit_class(pool, scenario, place.draw), asked)
+def _new_class(dataset: Dataset, spec: SplitSpec) -> Split:
+    """Test on the usual rows; train on a pool in which one class has few rows or none."""
+    scenario = spec.scenario
+    pool = training_pool(dataset, spec.fold, 0, scenario.rows or None)
+    test = _class_test_rows(dataset, dataset.folds[spec.fold].questions, scenario)
+    return Split(_limit_class(pool, scenario, spec.draw), test)
 
 
 def _first(rows: Sequence[Example], size: int, draw: int) -> list[Example]:
-    """Return `size` rows as a draw takes them; all of them in one order whatever the draw."""
+    """Return the first `size` rows of a draw; all rows come in the order of draw 0."""
     by_id = {e.id: e for e in rows}
     targets = {id: e.target for id, e in by_id.items()}
     order = sampling_order(by_id, targets, draw if size < len(rows) else 0)
@@ -250,9 +242,9 @@ def _first(rows: Sequence[Example], size: int, draw: int) -> list[Example]:
 def _parts(
     rows: Sequence[Example], clusters: Mapping[str, str], scenario: Scenario
 ) -> list[list[str]]:
-    """Divide rows into stratified parts; with a limit, a stratified sample of them is asked.
+    """Return the test ids of each stratified part; with a limit, a stratified sample of them.
 
-    A single part is asked half of the rows at most, since the others are what is learnt from.
+    A single part tests half of the rows at most, since the others are for training.
     """
     targets = {e.id: e.target for e in rows}
     ids = list(targets)

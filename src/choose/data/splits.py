@@ -1,4 +1,4 @@
-"""The three ways to divide: by a test file, by a held-out part, by cross-fitting."""
+"""Split labelled rows into training pools and test rows: test file, held-out part or folds."""
 
 from __future__ import annotations
 
@@ -30,143 +30,28 @@ from choose.types import Dataset, Example, Fold
 
 FOLDS = 5
 
-
+# From so many rows on, a part is held out instead of cross-validating; its share and its limit.
+HOLD_OUT_FROM = 5_000
 HELD_OUT_SHARE = 0.2
-
-
 HELD_OUT_MOST = 3_000
 
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """Rows, and for each fold the ids that are asked and those that are kept from the pool."""
+    """Rows, and for each fold the ids of its test rows and the ids that its pool must not hold."""
 
     kind: Literal["held-out", "cross-fit"]
     rows: Sequence[Example]
-    asked: Sequence[Sequence[str]]
-    kept: Sequence[Collection[str]]
+    test: Sequence[Sequence[str]]
+    excluded: Sequence[Collection[str]]
     clusters: Mapping[str, str]
-    twins: TextIndex
+    index: TextIndex
     findings: Sequence[str]
-
-
-def split_by_test_file(
-    pool: Sequence[Example], test: Sequence[Example], limit: int | None, seed: int
-) -> Division:
-    """Ask a stratified sample of the test rows; leave out pool rows that one of them shadows.
-
-    Raises:
-        DataError: if nothing is left to learn from.
-    """
-    targets = {e.id: e.target for e in test}
-    chosen = set(stratified_sample(list(targets), targets, limit or len(test), f"test-{seed}"))
-    asked = [e for e in test if e.id in chosen]
-    twins = index_texts([*pool, *asked])
-    kept, removed, concerned = _unshadowed(pool, asked, twins)
-    if len({e.target for e in kept}) < 2:
-        raise DataError(
-            f"{len(removed):,} of {len(pool):,} rows to learn from stand in the test file too, so "
-            "nothing is left to learn. Give a test file that holds other rows."
-        )
-    rows = [*kept, *asked]
-    finding = unused_test_rows(len(test), len(asked))
-    finding += shared_with_test(removed, concerned, len(asked))
-    ids = [e.id for e in asked]
-    return Division("held-out", rows, [ids], [chosen], clusters_of(rows, twins), twins, finding)
-
-
-def hold_out_part(rows: Sequence[Example], limit: int | None, seed: int) -> Division:
-    """Hold out one stratified part: 20 % but at most 3,000 rows, or `limit` rows.
-
-    Raises:
-        DataError: if rows belong together in a way that leaves nothing to ask.
-        StudyError: if the part would be larger than the rest.
-    """
-    count = limit or min(HELD_OUT_MOST, round(HELD_OUT_SHARE * len(rows)))
-    if 2 * count > len(rows):
-        raise StudyError(
-            f"{count:,} test rows of {len(rows):,} leave too little to learn from. "
-            f"Allowed here: 2 to {len(rows) // 2:,}."
-        )
-    twins, clusters, finding = _together(rows, len(rows) // 2)
-    targets = {e.id: e.target for e in rows}
-    asked = hold_out(list(targets), targets, clusters, count, seed)
-    if len(asked) < 2:
-        raise _indivisible(rows, clusters, "a held-out part")
-    return Division("held-out", rows, [asked], [set(asked)], clusters, twins, finding)
-
-
-def cross_fit(rows: Sequence[Example], folds: int | None, limit: int | None, seed: int) -> Division:
-    """Divide into folds, each asked once; with a limit, a stratified sample of the rows is asked.
-
-    Raises:
-        DataError: if rows belong together in a way that folds cannot divide.
-    """
-    count = folds or FOLDS
-    twins, clusters, finding = _together(rows, len(rows) // count)
-    if len({clusters.get(e.id, f"alone {e.id}") for e in rows}) < count:
-        raise _indivisible(rows, clusters, f"{count} folds")
-    targets = {e.id: e.target for e in rows}
-    ids = list(targets)
-    chosen = set(stratified_sample(ids, targets, limit or len(ids), f"test-{seed}"))
-    parts = [
-        part
-        for part in stratified_folds(ids, targets, clusters, count, seed)
-        if not chosen.isdisjoint(part)
-    ]
-    asked = [[id for id in part if id in chosen] for part in parts]
-    finding = [*finding, *unused_test_rows(len(ids), len(chosen))]
-    return Division(
-        "cross-fit", rows, asked, [set(part) for part in parts], clusters, twins, finding
-    )
-
-
-def _unshadowed(
-    pool: Sequence[Example], asked: Sequence[Example], twins: TextIndex
-) -> tuple[list[Example], list[Example], list[str]]:
-    """Split the pool by whether a test row is nearly the same or of the same group.
-
-    Also returns the ids of the test rows concerned.
-    """
-    texts = twins.near([e.id for e in asked])
-    groups = {e.group for e in asked} - {None}
-    removed = [e for e in pool if twins.text_of[e.id] in texts or e.group in groups]
-    out = {e.id for e in removed}
-    shadows = twins.near(out)
-    theirs = {e.group for e in removed} - {None}
-    concerned = [e.id for e in asked if twins.text_of[e.id] in shadows or e.group in theirs]
-    return [e for e in pool if e.id not in out], removed, concerned
-
-
-def _together(rows: Sequence[Example], limit: int) -> tuple[TextIndex, dict[str, str], list[str]]:
-    """Find what belongs together; near-duplicates that chain up to over `limit` rows do not."""
-    twins = index_texts(rows)
-    clusters = clusters_of(rows, twins)
-    big = {cluster for cluster, n in Counter(clusters.values()).items() if n > limit}
-    texts = {twins.text_of[id] for id, cluster in clusters.items() if cluster in big}
-    loose = ~np.isin(twins.pairs[:, 0], list(texts))
-    if loose.all():
-        return twins, clusters, []
-    apart = replace(twins, pairs=twins.pairs[loose])
-    count = sum(cluster in big for cluster in clusters.values())
-    return twins, clusters_of(rows, apart), broken_chain(count)
-
-
-def _indivisible(rows: Sequence[Example], clusters: Mapping[str, str], into: str) -> DataError:
-    units = len({clusters.get(e.id, f"alone {e.id}") for e in rows})
-    return DataError(
-        f"{len(rows):,} rows fall into {units:,} sets that belong together, by group or because "
-        f"they repeat a text, and {into} cannot divide them. Name another --group-column, ask for "
-        "fewer --folds, or give a test file with --test."
-    )
-
-
-HOLD_OUT_FROM = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitOptions:
-    """How to divide, and what the task says; None means the design's default."""
+    """How to split, and the texts of the task; None means the default."""
 
     test_rows: int | None = None
     folds: int | None = None
@@ -182,26 +67,26 @@ def build_dataset(
     test: Sequence[Example] | None = None,
     options: SplitOptions | None = None,
 ) -> Dataset:
-    """Divide labelled rows: by the test rows given, a held-out part, or cross-fitting.
+    """Split labelled rows by the given test rows, a held-out part, or folds.
 
     With test rows, or from 5,000 rows on unless `folds` is given, there is one fold. Otherwise
-    every row is asked once. Rows of one group and near-duplicates never straddle: pool rows that
-    a test row shadows are left out, test rows never are. `test_rows` limits how many are asked.
+    every row is tested once. Rows of one group and near-duplicates are never on both sides of a
+    split; with a test file, the pool rows are removed. `test_rows` limits the test rows.
 
     Raises:
-        DataError: if the rows cannot be used, or not be divided.
+        DataError: if the rows cannot be used or split.
         StudyError: if the options contradict the rows.
     """
     options = options or SplitOptions()
-    kept, asked = usable_rows(pool, test)
-    if asked is not None and options.folds is not None:
+    usable, usable_test = usable_rows(pool, test)
+    if usable_test is not None and options.folds is not None:
         raise StudyError(
-            "Folds are made where there is no test file. Leave out --folds, or leave out --test."
+            "--folds cannot be combined with --test: a test file needs no folds. Leave one out."
         )
-    check_rows(kept, asked)
-    everything = [*kept, *(asked or ())]
+    check_rows(usable, usable_test)
+    everything = [*usable, *(usable_test or ())]
     task = task_from(everything, options.names, options.descriptions, options.instruction)
-    division = _divided(kept, asked, options)
+    division = _split(usable, usable_test, options)
     folds = _folds(division)
     dropped = left_out_rows(pool, "the pool" if test is not None else "the file")
     dropped += left_out_rows(test or (), "the test file")
@@ -216,7 +101,7 @@ def build_dataset(
     )
 
 
-def _divided(
+def _split(
     pool: Sequence[Example], test: Sequence[Example] | None, options: SplitOptions
 ) -> Division:
     if test is not None:
@@ -227,22 +112,21 @@ def _divided(
 
 
 def _folds(division: Division) -> tuple[Fold, ...]:
-    """Order every pool as draw 0 takes it.
+    """Return the folds, each pool in the order of draw 0.
 
     Raises:
-        DataError: if some pool has only one class.
+        DataError: if a pool has only one class.
     """
     targets = {e.id: e.target for e in division.rows}
     folds = []
-    for asked, kept in zip(division.asked, division.kept, strict=True):
-        pool = sampling_order((id for id in targets if id not in kept), targets, draw=0)
+    for test_ids, excluded in zip(division.test, division.excluded, strict=True):
+        pool = sampling_order((id for id in targets if id not in excluded), targets, draw=0)
         if len({targets[id] for id in pool}) < 2:
             raise DataError(
-                "Once rows that belong together (by group, or by repeating a text) are kept on one "
-                "side, a fold has only one label to learn from. Name another --group-column, or "
-                "label more rows."
+                "With rows of the same group or text kept together, a fold has only one label to "
+                "train on. Name another --group-column, or label more rows."
             )
-        folds.append(Fold(pool=pool, questions=tuple(asked)))
+        folds.append(Fold(pool=pool, questions=tuple(test_ids)))
     return tuple(folds)
 
 
@@ -259,7 +143,7 @@ def _findings(division: Division, folds: Sequence[Fold], dropped: Sequence[str])
         *division.findings,
         *conflicts(division.rows),
         *dropped,
-        *duplicate_rows(division.rows, division.twins),
+        *duplicate_rows(division.rows, division.index),
         *rare_labels(pool),
         *imbalance(division.rows),
         *long_texts(division.rows),
@@ -270,17 +154,128 @@ def _findings(division: Division, folds: Sequence[Fold], dropped: Sequence[str])
 def usable_rows(
     pool: Sequence[Example], test: Sequence[Example] | None
 ) -> tuple[list[Example], list[Example] | None]:
-    """Return the rows with a text and a label, under ids that no other row has."""
+    """Return the rows with a text and a label, with unique ids."""
     kept = _usable(pool)
-    return kept, None if test is None else _apart(_usable(test), kept)
+    return kept, None if test is None else _with_other_ids(_usable(test), kept)
 
 
 def _usable(rows: Sequence[Example]) -> list[Example]:
     return [e for e in rows if e.text.strip() and e.target]
 
 
-def _apart(test: list[Example], pool: Sequence[Example]) -> list[Example]:
-    """Give test rows other ids where any of them is also the id of a pool row."""
+def _with_other_ids(test: list[Example], pool: Sequence[Example]) -> list[Example]:
+    """Prefix the ids of test rows if any is also the id of a pool row."""
     if {e.id for e in test}.isdisjoint(e.id for e in pool):
         return test
     return [replace(e, id=f"test:{e.id}") for e in test]
+
+
+def split_by_test_file(
+    pool: Sequence[Example], test: Sequence[Example], limit: int | None, seed: int
+) -> Division:
+    """Test on a stratified sample of the test file; remove pool rows that repeat a test row.
+
+    Raises:
+        DataError: if too few pool rows remain.
+    """
+    targets = {e.id: e.target for e in test}
+    chosen = set(stratified_sample(list(targets), targets, limit or len(test), f"test-{seed}"))
+    asked = [e for e in test if e.id in chosen]
+    index = index_texts([*pool, *asked])
+    kept, removed, concerned = _without_leaks(pool, asked, index)
+    if len({e.target for e in kept}) < 2:
+        raise DataError(
+            f"{len(removed):,} of {len(pool):,} training rows also occur in the test file; without "
+            "them, fewer than two labels remain. Give a test file with other rows."
+        )
+    rows = [*kept, *asked]
+    finding = unused_test_rows(len(test), len(asked))
+    finding += shared_with_test(removed, concerned, len(asked))
+    ids = [e.id for e in asked]
+    return Division("held-out", rows, [ids], [chosen], clusters_of(rows, index), index, finding)
+
+
+def hold_out_part(rows: Sequence[Example], limit: int | None, seed: int) -> Division:
+    """Hold out one stratified part: 20 % but at most 3,000 rows, or `limit` rows.
+
+    Raises:
+        DataError: if clusters are too large to hold any out.
+        StudyError: if the part would be larger than the rest.
+    """
+    count = limit or min(HELD_OUT_MOST, round(HELD_OUT_SHARE * len(rows)))
+    if 2 * count > len(rows):
+        raise StudyError(
+            f"{count:,} test rows of {len(rows):,} leave too few training rows. "
+            f"Allowed here: 2 to {len(rows) // 2:,}."
+        )
+    index, clusters, finding = _cluster(rows, len(rows) // 2)
+    targets = {e.id: e.target for e in rows}
+    asked = hold_out(list(targets), targets, clusters, count, seed)
+    if len(asked) < 2:
+        raise _indivisible(rows, clusters, "a held-out part")
+    return Division("held-out", rows, [asked], [set(asked)], clusters, index, finding)
+
+
+def cross_fit(rows: Sequence[Example], folds: int | None, limit: int | None, seed: int) -> Division:
+    """Split into folds for cross-validation; with a limit, test on a stratified sample.
+
+    Raises:
+        DataError: if there are fewer clusters than folds.
+    """
+    count = folds or FOLDS
+    index, clusters, finding = _cluster(rows, len(rows) // count)
+    if len({clusters.get(e.id, f"alone {e.id}") for e in rows}) < count:
+        raise _indivisible(rows, clusters, f"{count} folds")
+    targets = {e.id: e.target for e in rows}
+    ids = list(targets)
+    chosen = set(stratified_sample(ids, targets, limit or len(ids), f"test-{seed}"))
+    parts = [
+        part
+        for part in stratified_folds(ids, targets, clusters, count, seed)
+        if not chosen.isdisjoint(part)
+    ]
+    asked = [[id for id in part if id in chosen] for part in parts]
+    finding = [*finding, *unused_test_rows(len(ids), len(chosen))]
+    return Division(
+        "cross-fit", rows, asked, [set(part) for part in parts], clusters, index, finding
+    )
+
+
+def _without_leaks(
+    pool: Sequence[Example], asked: Sequence[Example], index: TextIndex
+) -> tuple[list[Example], list[Example], list[str]]:
+    """Return the pool without rows that repeat a test row or share its group, and those rows.
+
+    Also returns the ids of the test rows concerned.
+    """
+    texts = index.near([e.id for e in asked])
+    groups = {e.group for e in asked} - {None}
+    removed = [e for e in pool if index.text_of[e.id] in texts or e.group in groups]
+    out = {e.id for e in removed}
+    shadows = index.near(out)
+    theirs = {e.group for e in removed} - {None}
+    concerned = [e.id for e in asked if index.text_of[e.id] in shadows or e.group in theirs]
+    return [e for e in pool if e.id not in out], removed, concerned
+
+
+def _cluster(rows: Sequence[Example], limit: int) -> tuple[TextIndex, dict[str, str], list[str]]:
+    """Cluster the rows; chains of near-duplicates of over `limit` rows are broken up."""
+    index = index_texts(rows)
+    clusters = clusters_of(rows, index)
+    big = {cluster for cluster, n in Counter(clusters.values()).items() if n > limit}
+    texts = {index.text_of[id] for id, cluster in clusters.items() if cluster in big}
+    loose = ~np.isin(index.pairs[:, 0], list(texts))
+    if loose.all():
+        return index, clusters, []
+    apart = replace(index, pairs=index.pairs[loose])
+    count = sum(cluster in big for cluster in clusters.values())
+    return index, clusters_of(rows, apart), broken_chain(count)
+
+
+def _indivisible(rows: Sequence[Example], clusters: Mapping[str, str], into: str) -> DataError:
+    units = len({clusters.get(e.id, f"alone {e.id}") for e in rows})
+    return DataError(
+        f"{len(rows):,} rows form only {units:,} sets that must stay together (same group or same "
+        f"text), too few for {into}. Name another --group-column, ask for fewer --folds, or give "
+        "a test file with --test."
+    )

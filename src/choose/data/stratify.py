@@ -1,4 +1,4 @@
-"""Deal rows into parts that are stratified and never separate a cluster."""
+"""Stratified folds, samples and orders of rows; folds never separate a cluster."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def stratified_folds(
     count: int,
     seed: int,
 ) -> list[list[str]]:
-    """Deal all rows into `count` parts that are alike in size and in classes.
+    """Deal all rows into `count` parts of similar size and classes.
 
-    Large clusters are dealt first, each to the part that has least of its classes; single rows
-    then even the parts out. No part stays empty if there are at least `count` clusters.
+    Large clusters come first, each to the part with the smallest share of its classes; single
+    rows then even the parts out. No part is empty if there are at least `count` clusters.
     """
     totals = Counter(targets[id] for id in ids)
     have = {target: [0] * count for target in totals}
@@ -44,12 +44,12 @@ def stratified_folds(
 def _least(
     classes: Counter[str], have: Mapping[str, list[int]], totals: Counter[str], sizes: list[int]
 ) -> int:
-    """Return the part that has least of these classes; of equal ones the smallest."""
+    """Return the part with the smallest share of these classes; of equal ones the smallest part."""
 
-    def had(part: int) -> tuple[float, int]:
+    def load(part: int) -> tuple[float, int]:
         return sum(n * have[c][part] / totals[c] for c, n in classes.items()), sizes[part]
 
-    return min(range(len(sizes)), key=had)
+    return min(range(len(sizes)), key=load)
 
 
 def hold_out(
@@ -59,7 +59,7 @@ def hold_out(
     count: int,
     seed: int,
 ) -> list[str]:
-    """Choose at most `count` rows, stratified, so that every cluster is in whole or out whole."""
+    """Choose at most `count` rows, stratified, without separating a cluster."""
     quota = _quotas(Counter(targets[id] for id in ids), count)
     chosen: set[str] = set()
     for unit in _units(ids, clusters, Random(f"held-out-{seed}")):
@@ -71,7 +71,7 @@ def hold_out(
 
 
 def _units(ids: Sequence[str], clusters: Mapping[str, str], random: Random) -> list[list[str]]:
-    """Return the clusters, rows that stand alone being one each, in random order."""
+    """Return the clusters in random order; a row in no cluster is one of its own."""
     units: dict[tuple[str, str], list[str]] = {}
     for id in ids:
         key = ("cluster", clusters[id]) if id in clusters else ("row", id)
@@ -82,7 +82,7 @@ def _units(ids: Sequence[str], clusters: Mapping[str, str], random: Random) -> l
 
 
 def _quotas(totals: Counter[str], count: int) -> Counter[str]:
-    """Share `count` among the classes in proportion, by the largest remainders."""
+    """Allocate `count` rows to the classes in proportion, by the largest remainders."""
     rows = sum(totals.values())
     exact = {c: n * count / rows for c, n in totals.items()}
     quota = Counter({c: int(share) for c, share in exact.items()})
@@ -94,7 +94,7 @@ def _quotas(totals: Counter[str], count: int) -> Counter[str]:
 def sampling_order(
     pool_ids: Iterable[str], targets: Mapping[str, str], draw: int
 ) -> tuple[str, ...]:
-    """Return the ids in the order in which draw number `draw` takes them.
+    """Return the ids in the order in which a draw takes them.
 
     One row of each class comes first, then the classes interleave in proportion to their rows, so
     that every prefix is stratified. The order of `pool_ids` does not matter.
@@ -112,14 +112,14 @@ def training_pool(dataset: Dataset, fold: int, draw: int, size: int | None) -> l
 
 
 def stratified_order(ids: Sequence[str], targets: Mapping[str, str], seed: str) -> tuple[str, ...]:
-    """Return the ids so that any prefix holds each class close to its share of the rows."""
-    return tuple(id for _, _, id in _places(ids, [targets[id] for id in ids], seed))
+    """Order the ids so that every prefix holds each class close to its share of the rows."""
+    return tuple(id for _, _, id in _positions(ids, [targets[id] for id in ids], seed))
 
 
 def stratified_sample(
     ids: Sequence[str], targets: Mapping[str, str], limit: int, seed: str
 ) -> tuple[str, ...]:
-    """Return at most `limit` ids, stratified, in the order in which they came."""
+    """Return at most `limit` ids, stratified, in the given order."""
     if len(ids) <= limit:
         return tuple(ids)
     chosen = set(stratified_order(sorted(ids), targets, seed)[:limit])
@@ -127,11 +127,11 @@ def stratified_sample(
 
 
 def disjoint_from(
-    rows: Iterable[Example], asked: Collection[str], clusters: Mapping[str, str]
+    rows: Iterable[Example], test: Collection[str], clusters: Mapping[str, str]
 ) -> list[Example]:
-    """Return the rows that are neither asked nor of one cluster with a row that is."""
-    taken = {clusters[id] for id in asked if id in clusters}
-    return [e for e in rows if e.id not in asked and clusters.get(e.id) not in taken]
+    """Return the rows that are no test row and in no cluster with one."""
+    excluded = {clusters[id] for id in test if id in clusters}
+    return [e for e in rows if e.id not in test and clusters.get(e.id) not in excluded]
 
 
 @lru_cache(maxsize=128)
@@ -140,25 +140,27 @@ def _order_of_pool(pool: tuple[str, ...], targets: tuple[str, ...], draw: int) -
 
 
 def _ordered(ids: tuple[str, ...], targets: tuple[str, ...], draw: int) -> tuple[str, ...]:
-    places = _places(ids, targets, f"pool-{draw}")
-    head = [id for _, first, id in places if first]
+    positions = _positions(ids, targets, f"pool-{draw}")
+    head = [id for _, first, id in positions if first]
     Random(f"head-{draw}").shuffle(head)
-    return (*head, *(id for _, first, id in places if not first))
+    return (*head, *(id for _, first, id in positions if not first))
 
 
-def _places(ids: Sequence[str], targets: Sequence[str], seed: str) -> list[tuple[float, bool, str]]:
-    """Give each id a place in [0, 1) and say whether it is the first of its class, in order.
+def _positions(
+    ids: Sequence[str], targets: Sequence[str], seed: str
+) -> list[tuple[float, bool, str]]:
+    """Return (position, is first of its class, id), sorted by position in [0, 1).
 
-    The j-th of a class's n shuffled rows stands at (j + u) / n, one random u in [0, 1) a class.
+    The j-th of a class's n shuffled rows is at (j + u) / n, with one random u in [0, 1) per class.
     """
     rows: dict[str, list[str]] = {}
     for id, target in zip(ids, targets, strict=True):
         rows.setdefault(target, []).append(id)
-    places = []
+    positions = []
     for target in sorted(rows):
         random = Random(f"{seed}-{target}")
         random.shuffle(rows[target])
         start = random.random()
         count = len(rows[target])
-        places += [((j + start) / count, j == 0, id) for j, id in enumerate(rows[target])]
-    return sorted(places)
+        positions += [((j + start) / count, j == 0, id) for j, id in enumerate(rows[target])]
+    return sorted(positions)

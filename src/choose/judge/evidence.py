@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from choose.formatting import normalised
 from choose.judge.stats.metrics import Codes
 from choose.schema.costs import TokenPrices
 from choose.types import Dataset, Family, Floats, Run
@@ -313,18 +314,16 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
     """Return what the judge may know of these rows: never their texts."""
     targets_of_text: dict[str, set[str]] = defaultdict(set)
     for example in dataset.examples.values():
-        targets_of_text[_normal(example.text)].add(example.target)
+        targets_of_text[normalised(example.text, punctuation=True)].add(example.target)
     asked = [dataset.examples[id] for id in ids]
     signed = any(e.annotator is not None for e in asked)
     return Items(
         ids=tuple(e.id for e in asked),
         targets=tuple(e.target for e in asked),
         clusters=tuple(dataset.clusters.get(e.id, e.id) for e in asked),
-        conflicting=frozenset(e.id for e in asked if len(targets_of_text[_normal(e.text)]) > 1),
+        conflicting=frozenset(
+            e.id for e in asked if len(targets_of_text[normalised(e.text, punctuation=True)]) > 1
+        ),
         annotators=tuple(e.annotator for e in asked) if signed else (),
-        questions=tuple(_normal(e.text) for e in asked) if signed else (),
+        questions=tuple(normalised(e.text, punctuation=True) for e in asked) if signed else (),
     )
-
-
-def _normal(text: str) -> str:
-    return " ".join(text.casefold().split())
