@@ -37,7 +37,7 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 ABANDONED_AFTER = 60.0
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` create a temporary file next to `path`, then rename it to `path`.
 
     Raises:
@@ -58,7 +58,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
+def remove_temporary_files(folder: Path) -> None:
     """Remove temporary files in a folder and below whose writers were killed.
 
     Files younger than a minute stay: another process may be writing them.
@@ -72,7 +72,7 @@ def sweep(folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -17,7 +17,7 @@ from choose.api.export import export
 from choose.conformance import PICKLES, TASK, pool, questions
 from choose.errors import ChooseError, StoreError, StudyError
 from choose.export.card import licence_of
-from choose.export.folder import whole_folder
+from choose.export.folder import atomic_folder
 from choose.models.saving import usage
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
@@ -183,7 +183,7 @@ def test_licences_of_the_defaults_and_of_folders(tmp_path: Path) -> None:
 
 
 def half_filled(place: Path) -> None:
-    with whole_folder(place, force=False) as beside:
+    with atomic_folder(place, force=False) as beside:
         (beside / "half").write_text("x")
         (beside / "broken").write_text(str(1 / 0))
 

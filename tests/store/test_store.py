@@ -12,7 +12,7 @@ import pytest
 
 from choose.data.pools import Pools
 from choose.errors import StoreError
-from choose.files import write_whole
+from choose.files import write_atomic
 from choose.run.trial import run_trial
 from choose.store.store import Store
 from choose.types import Answers, Run
@@ -104,8 +104,8 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
         real(path, half)
 
-    real = write_whole
-    monkeypatch.setattr("choose.store.store.write_whole", full)
+    real = write_atomic
+    monkeypatch.setattr("choose.store.store.write_atomic", full)
     with pytest.raises(StoreError, match="No space left"):
         store.add(run)
     assert not [p for p in store.path.rglob("*") if p.is_file() and p.read_bytes() == b"half"]

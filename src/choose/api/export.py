@@ -36,18 +36,18 @@ def export(
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
     """
-    from choose.export.folder import check_free, write_export
-    from choose.export.selection import choose_candidate, choose_trial
+    from choose.export.folder import check_replaceable, write_export
+    from choose.export.selection import select_candidate, select_trial
 
     check_environment()
     place = Path(folder)
-    check_free(place.resolve(), place, force)
+    check_replaceable(place.resolve(), place, force)
     opened = Store.open(Path(store))
     decision = decide(opened)
     choice = (
-        choose_trial(opened, trial)
+        select_trial(opened, trial)
         if trial is not None
-        else choose_candidate(opened, decision.verdict, candidate)
+        else select_candidate(opened, decision.verdict, candidate)
     )
     asked = [spec for spec in choice.params.values() if endpoint_name(spec) is not None]
     if asked:

@@ -37,7 +37,7 @@ def export(
     from choose.api.export import export as export_candidate
     from choose.cli.console import say, working
     from choose.errors import StudyError
-    from choose.export.folder import as_plain
+    from choose.export.folder import export_record
 
     if candidate is not None and trial is not None:
         raise StudyError("--trial determines the candidate. Leave out --candidate or --trial.")
@@ -46,7 +46,7 @@ def export(
         exported = export_candidate(store, folder, candidate=candidate, trial=trial, force=force)
     manifest = exported.manifest
     if as_json:
-        typer.echo(json.dumps(as_plain(exported), indent=1))
+        typer.echo(json.dumps(export_record(exported), indent=1))
     if manifest.why == "meanwhile":
         say(f"The study recommends no candidate; {manifest.candidate} is the interim choice.")
     say(f"Exported {manifest.candidate}, trained on {manifest.rows:,} rows: {folder}")
@@ -81,7 +81,7 @@ def predict(
 ) -> None:
     """Label texts with an exported candidate: id, label, confidence, status."""
     from choose.export.predict import Model, write_csv, write_jsonl
-    from choose.files import write_whole
+    from choose.files import write_atomic
 
     write = write_jsonl if as_json else write_csv
     with _items(file, text_column, as_json, folder) as items:
@@ -94,7 +94,7 @@ def predict(
             with path.open("w", encoding="utf-8", newline="") as out:
                 write(out, predictions, with_text)
 
-        write_whole(output, fill)
+        write_atomic(output, fill)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from choose.export.selection import Choice
+from choose.export.selection import Selection
 from choose.formatting import DASH, percent, plural, span
 from choose.report.format import KINDS
 from choose.report.markdown import literal, sentence
@@ -50,11 +50,11 @@ WHY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CardFacts:
     """The content of a card; `labels` are training rows by label."""
 
     decision: Decision
-    choice: Choice
+    choice: Selection
     labels: Mapping[str, int]
     requirements: Sequence[str]
     rows_inside: int
@@ -74,13 +74,13 @@ class Facts:
         return {role: str(params[role]) for role in ROLES.values() if role in params}
 
 
-def card(facts: Facts) -> str:
+def model_card(facts: CardFacts) -> str:
     """Return the card as Markdown; text from data is escaped."""
     parts = (_front_matter, _opening, _evaluation, _use, _labels, _usage, _provenance)
     return "\n".join(line for part in parts for line in part(facts)).rstrip() + "\n"
 
 
-def _front_matter(facts: Facts) -> Iterator[str]:
+def _front_matter(facts: CardFacts) -> Iterator[str]:
     licences = {licence_of(spec) for spec in facts.models.values()}
     yield "---"
     yield "pipeline_tag: text-classification"
@@ -90,7 +90,7 @@ def _front_matter(facts: Facts) -> Iterator[str]:
     yield "---"
 
 
-def _opening(facts: Facts) -> Iterator[str]:
+def _opening(facts: CardFacts) -> Iterator[str]:
     choice, data = facts.choice, facts.decision.dataset
     yield f"# {literal(choice.candidate)} for {literal(data.name)}"
     yield ""
@@ -102,7 +102,7 @@ def _opening(facts: Facts) -> Iterator[str]:
     )
 
 
-def _evaluation(facts: Facts) -> Iterator[str]:
+def _evaluation(facts: CardFacts) -> Iterator[str]:
     verdict, measured, choice = facts.decision.verdict, facts.measured, facts.choice
     yield from ("", "## Evaluation", "")
     if measured is None or measured.accuracy is None:
@@ -132,7 +132,7 @@ def _evaluation(facts: Facts) -> Iterator[str]:
     )
 
 
-def _use(facts: Facts) -> Iterator[str]:
+def _use(facts: CardFacts) -> Iterator[str]:
     yield from ("", "## Intended use", "")
     yield (
         f"Texts like those of {literal(facts.decision.dataset.name)}, with these labels only. It "
@@ -152,7 +152,7 @@ def _use(facts: Facts) -> Iterator[str]:
         )
 
 
-def _labels(facts: Facts) -> Iterator[str]:
+def _labels(facts: CardFacts) -> Iterator[str]:
     measured = {row.label: row for row in facts.measured.per_class} if facts.measured else {}
     yield from ("", "## Labels", "", "| label | training rows | precision | recall |")
     yield "| --- | --- | --- | --- |"
@@ -164,7 +164,7 @@ def _labels(facts: Facts) -> Iterator[str]:
     yield from ("", "Precision and recall, in per cent, are from the study.")
 
 
-def _usage(facts: Facts) -> Iterator[str]:
+def _usage(facts: CardFacts) -> Iterator[str]:
     yield from ("", "## Usage", "", "```")
     yield "pip install -r requirements.txt"
     yield f'echo "a text" | choose predict {shlex.quote(facts.folder)} -'
@@ -177,7 +177,7 @@ def _usage(facts: Facts) -> Iterator[str]:
         yield from (*facts.usage.rstrip().splitlines(), "```")
 
 
-def _provenance(facts: Facts) -> Iterator[str]:
+def _provenance(facts: CardFacts) -> Iterator[str]:
     choice, data = facts.choice, facts.decision.dataset
     yield from ("", "## Provenance", "")
     yield f"- data: {literal(data.name)}, fingerprint `{data.fingerprint}`"

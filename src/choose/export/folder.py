@@ -15,9 +15,9 @@ from typing import Any
 from uuid import uuid4
 
 from choose.errors import StoreError, StrategyError
-from choose.export.card import Facts, card
-from choose.export.manifest import MODEL, NAME, Manifest, load_strategy
-from choose.export.selection import Choice, fit
+from choose.export.card import CardFacts, model_card
+from choose.export.manifest import MANIFEST_FILE, MODEL_FOLDER, Manifest, load_strategy
+from choose.export.selection import Selection, fit_selection
 from choose.files import write_json, write_text
 from choose.run.timed_predict import predict
 from choose.run.trial import versions
@@ -28,14 +28,14 @@ from choose.types import Example, Item
 
 
 @contextmanager
-def whole_folder(folder: Path, force: bool) -> Iterator[Path]:
+def atomic_folder(folder: Path, force: bool) -> Iterator[Path]:
     """Yield a temporary folder next to `folder`, and rename it to `folder` at the end.
 
     Raises:
         StoreError: if `folder` may not be replaced, or the folder cannot be written.
     """
     place = folder.resolve()
-    check_free(place, folder, force)
+    check_replaceable(place, folder, force)
     temporary = place.with_name(f".{place.name}.{uuid4().hex[:8]}")
     try:
         try:
@@ -51,7 +51,7 @@ def whole_folder(folder: Path, force: bool) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_free(place: Path, named: Path, force: bool) -> None:
+def check_replaceable(place: Path, named: Path, force: bool) -> None:
     """Refuse a folder that is not empty; with `force`, one that holds anything but an export.
 
     Raises:
@@ -63,7 +63,7 @@ def check_free(place: Path, named: Path, force: bool) -> None:
         raise StoreError(f"{str(named)!r} is a file. Name a new folder.")
     if not any(place.iterdir()):
         return
-    if not (place / NAME).is_file():
+    if not (place / MANIFEST_FILE).is_file():
         raise StoreError(
             f"{str(named)!r} holds files that are not an export, so it is not replaced. "
             "Name a new folder."
@@ -158,7 +158,7 @@ class Exported:
 
 
 def write_export(
-    store: Store, decision: Decision, choice: Choice, folder: Path, force: bool = False
+    store: Store, decision: Decision, choice: Selection, folder: Path, force: bool = False
 ) -> Exported:
     """Fit, save, verify that the loaded model predicts the same, and write the model card.
 
@@ -168,18 +168,20 @@ def write_export(
         StrategyError: if the loaded model predicts differently from the fitted one.
     """
     manifest = _manifest(store, decision, choice)
-    with whole_folder(folder, force) as temporary:
-        strategy = fit(choice, store.dataset.task)
+    with atomic_folder(folder, force) as temporary:
+        strategy = fit_selection(choice, store.dataset.task)
         assert isinstance(strategy, Saves)
-        strategy.save(temporary / MODEL)
-        write_text(temporary / NAME, manifest.model_dump_json(by_alias=True, indent=1) + "\n")
+        strategy.save(temporary / MODEL_FOLDER)
+        write_text(
+            temporary / MANIFEST_FILE, manifest.model_dump_json(by_alias=True, indent=1) + "\n"
+        )
         _verify(strategy, temporary, manifest, [row.item() for row in choice.rows[:VERIFIED_ROWS]])
-        inside = rows_inside(temporary / MODEL, choice.rows)
+        inside = rows_inside(temporary / MODEL_FOLDER, choice.rows)
         _describe(temporary, folder, decision, choice, strategy, inside)
     return Exported(folder, manifest, inside)
 
 
-def _manifest(store: Store, decision: Decision, choice: Choice) -> Manifest:
+def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
     task = store.dataset.task
     return Manifest(
         choose=versions()["choose-llm"],
@@ -217,30 +219,34 @@ def _describe(
     temporary: Path,
     folder: Path,
     decision: Decision,
-    choice: Choice,
+    choice: Selection,
     strategy: Strategy,
     inside: int,
 ) -> None:
     packages = requirements(choice.strategy)
-    usage = strategy.usage(f"{folder.name}/{MODEL}") if isinstance(strategy, Portable) else None
-    facts = Facts(decision, choice, _labels(choice, decision), packages, inside, folder.name, usage)
+    usage = (
+        strategy.usage(f"{folder.name}/{MODEL_FOLDER}") if isinstance(strategy, Portable) else None
+    )
+    facts = CardFacts(
+        decision, choice, _labels(choice, decision), packages, inside, folder.name, usage
+    )
     write_json(temporary / "labels.json", list(decision.dataset.labels))
     write_text(
         temporary / "decision.json",
         json.dumps(decision.model_dump(mode="json", by_alias=True), indent=1) + "\n",
     )
     write_text(temporary / "requirements.txt", "\n".join(packages) + "\n")
-    write_text(temporary / "README.md", card(facts))
+    write_text(temporary / "README.md", model_card(facts))
 
 
-def _labels(choice: Choice, decision: Decision) -> dict[str, int]:
+def _labels(choice: Selection, decision: Decision) -> dict[str, int]:
     counts: dict[str, int] = dict.fromkeys(decision.dataset.labels, 0)
     for row in choice.rows:
         counts[row.target] += 1
     return counts
 
 
-def as_plain(exported: Exported) -> dict[str, Any]:
+def export_record(exported: Exported) -> dict[str, Any]:
     """Return the manifest, the folder and `rows_inside` for JSON."""
     about = exported.manifest.model_dump(mode="json", by_alias=True)
     return {"folder": str(exported.folder), **about, "rows_inside": exported.rows_inside}

@@ -12,10 +12,10 @@ from choose.errors import StoreError, StrategyError
 from choose.strategy import Saves, Strategy, build, find
 from choose.types import Task
 
-NAME = "export.json"
+MANIFEST_FILE = "export.json"
 
 
-MODEL = "model"
+MODEL_FOLDER = "model"
 
 
 class Manifest(BaseModel):
@@ -67,10 +67,10 @@ def read_manifest(folder: Path) -> Manifest:
         StoreError: if it is no export, or this version cannot read it.
     """
     try:
-        text = (folder / NAME).read_text(encoding="utf-8")
+        text = (folder / MANIFEST_FILE).read_text(encoding="utf-8")
     except OSError as error:
         raise StoreError(
-            f"{str(folder)!r} is not an export: it has no readable {NAME}. "
+            f"{str(folder)!r} is not an export: it has no readable {MANIFEST_FILE}. "
             "Make one with choose export STORE FOLDER."
         ) from error
     except UnicodeDecodeError as error:
@@ -103,10 +103,10 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
             "lists."
         )
     try:
-        strategy.load(folder / MODEL)
+        strategy.load(folder / MODEL_FOLDER)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise StrategyError(
-            f"Cannot read the files in {str(folder / MODEL)!r} "
+            f"Cannot read the files in {str(folder / MODEL_FOLDER)!r} "
             f"({type(error).__name__}: {error}). Export it again."
         ) from error
     loaded: Strategy = strategy
@@ -115,6 +115,6 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
 
 def _unreadable(folder: Path, why: str) -> str:
     return (
-        f"Cannot read {str(folder / NAME)!r}: {why}. Install the choose that wrote it (see "
-        "requirements.txt), or export it again."
+        f"Cannot read {str(folder / MANIFEST_FILE)!r}: {why}. Install the version of choose that "
+        "wrote it (see requirements.txt), or export it again."
     )

@@ -19,7 +19,7 @@ Why = Literal["recommended", "meanwhile", "named", "trial"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Selection:
     """The fit to export: strategy, training rows, and why it was selected.
 
     `weights` and `revision` are those of the study's trials; the installed ones must match.
@@ -37,7 +37,7 @@ class Choice:
     trial: Trial | None = None
 
 
-def choose_candidate(store: Store, verdict: Verdict, name: str | None) -> Choice:
+def select_candidate(store: Store, verdict: Verdict, name: str | None) -> Selection:
     """Select a candidate by name, else the recommended one, else the one to use meanwhile.
 
     Its training rows are all labelled rows of the study.
@@ -56,7 +56,7 @@ def choose_candidate(store: Store, verdict: Verdict, name: str | None) -> Choice
             f"It has {', '.join(known)}."
         )
     own = next(t for t in trials if t.candidate == wanted and not t.variant)
-    return Choice(
+    return Selection(
         candidate=wanted,
         strategy=own.strategy,
         family=known[wanted]["family"],
@@ -69,7 +69,7 @@ def choose_candidate(store: Store, verdict: Verdict, name: str | None) -> Choice
     )
 
 
-def choose_trial(store: Store, key: str) -> Choice:
+def select_trial(store: Store, key: str) -> Selection:
     """Select a trial of the study by its key or a prefix of it.
 
     Raises:
@@ -91,7 +91,7 @@ def choose_trial(store: Store, key: str) -> Choice:
             f"The rows in {str(store.path)!r} are not the training rows of trial {trial.key}, "
             "so it cannot be repeated. Run choose compare again."
         )
-    return Choice(
+    return Selection(
         candidate=trial.candidate,
         strategy=trial.strategy,
         family=next(c["family"] for c in candidates if c["name"] == trial.candidate),
@@ -105,7 +105,7 @@ def choose_trial(store: Store, key: str) -> Choice:
     )
 
 
-def fit(choice: Choice, task: Task) -> Strategy:
+def fit_selection(choice: Selection, task: Task) -> Strategy:
     """Fit the selected candidate or trial.
 
     Raises:
@@ -119,7 +119,7 @@ def fit(choice: Choice, task: Task) -> Strategy:
     return strategy
 
 
-def _check_same(choice: Choice, strategy: Strategy) -> None:
+def _check_same(choice: Selection, strategy: Strategy) -> None:
     if not isinstance(strategy, Saves):
         raise StudyError(
             f"Strategy {choice.strategy!r} cannot be exported: it has no save and load methods. "

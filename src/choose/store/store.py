@@ -19,7 +19,7 @@ import polars as pl
 import tomli_w
 
 from choose.errors import StoreError
-from choose.files import digest, sweep, write_json, write_text, write_whole
+from choose.files import digest, remove_temporary_files, write_atomic, write_json, write_text
 from choose.store.tables import answers_from, answers_table, dataset_from, dataset_tables
 from choose.types import Dataset, Run, Scenario, Trial
 
@@ -70,9 +70,9 @@ class Store:
 
     def begin(self, study: Mapping[str, Any], dataset: Dataset) -> None:
         """Write what is fixed before the run: the study with its rule, and the data."""
-        sweep(self.path)
+        remove_temporary_files(self.path)
         rows, facts = dataset_tables(dataset)
-        write_whole(self.path / "data.parquet", rows.write_parquet)
+        write_atomic(self.path / "data.parquet", rows.write_parquet)
         write_json(self.path / "data.json", facts)
         write_text(self.path / MARK, tomli_w.dumps(study))
 
@@ -99,7 +99,7 @@ class Store:
         folder = self.path / "trials" / run.trial.key
         for (view, repeat), answers in run.answers.items():
             table = answers_table(answers, run.asked[view, repeat])
-            write_whole(folder / f"{view}-{repeat}.parquet", table.write_parquet)
+            write_atomic(folder / f"{view}-{repeat}.parquet", table.write_parquet)
         facts = {name: value for name, value in _facts(run).items() if name != "answers"}
         write_json(folder / "trial.json", {**facts, "traceback": traceback})
         return True

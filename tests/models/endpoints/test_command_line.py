@@ -167,7 +167,7 @@ def test_without_a_terminal_nothing_is_sent_unless_yes_is_said(
     assert code == 2
     assert out == ""
     assert "about $" in err
-    assert "Error: Nothing was sent: there is no terminal" in err
+    assert "Error: Nothing was sent:" in err
     assert not server.asked
     assert not (tmp_path / "st").exists()
 
@@ -215,7 +215,7 @@ def test_at_a_terminal_a_person_is_asked(
     if agreed:
         Consent(False)(SPENDING)
     else:
-        with pytest.raises(StudyError, match="as you wished"):
+        with pytest.raises(StudyError, match="you declined"):
             Consent(False)(SPENDING)
     said = capsys.readouterr().err
     assert "up to 10 requests to api.example" in said
@@ -272,12 +272,12 @@ def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
     ("arguments", "says"),
     [
         (["--base-url", "http://x/v1"], "--base-url needs --model"),
-        (["--api-key-env", "X"], "--api-key-env belongs to an endpoint"),
+        (["--api-key-env", "X"], "--api-key-env needs --base-url"),
         (["--model", "endpoint:nowhere"], "No endpoint 'nowhere'"),
         (["--model", "m", "--base-url", "x"], "write it as https://HOST/v1"),
         (["--model", "m", "--base-url", "http://x/v1", "--api-key-env", KEY], "not the key itself"),
         (["--model", "m", "--base-url", "http://x/v1", "--max-usd", "1"], "has no prices"),
-        (["--model", "m", "--base-url", "http://x/v1", "--usd-per-million", "1"], "is no price"),
+        (["--model", "m", "--base-url", "http://x/v1", "--usd-per-million", "1"], "is not a price"),
         (["--model", "m", "--base-url", "http://x/v1", "--api-key-env", "UNSET_"], "is not set"),
     ],
 )
