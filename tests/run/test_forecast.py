@@ -32,7 +32,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pace(fit: float, ask: float | None) -> Speed:
-    return Speed(load=0.0, fits=((100, fit),), ask=ask)
+    return Speed(load=0.0, fits=((100, fit),), per_row=ask)
 
 
 # --- shares of a budget ------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def test_an_unknown_need_gets_an_even_share() -> None:
     found = allocate({"a": None, "b": PassCost(0, 1.0, 300)}, 100)
     assert found == pytest.approx({"a": 50, "b": 50})
     assert allocate({"a": None, "b": None}, 100) == pytest.approx({"a": 50, "b": 50})
-    assert pace(0, None).need(300) is None
+    assert pace(0, None).first_pass(300) is None
 
 
 def test_where_hardly_a_row_would_be_left_the_dearest_waits_for_what_is_left() -> None:
@@ -79,14 +79,14 @@ def waiting_three(budget: float) -> FirstPassBudget:
         if job.trial.candidate in ("steady", "sluggish", "slow"):
             waiting.setdefault(job.trial.candidate, job)
     pacing = FirstPassBudget(Pools(data), budget, waiting)
-    pacing.paces = {"steady": pace(50, 0.1), "sluggish": pace(0, 0.2), "slow": pace(0, 0.1)}
+    pacing.speeds = {"steady": pace(50, 0.1), "sluggish": pace(0, 0.2), "slow": pace(0, 0.1)}
     return pacing
 
 
 def test_first_passes_go_by_cost_and_unknown_ones_first() -> None:
     pacing = waiting_three(60.0)
-    pacing.paces["slow"] = None
-    assert [j.trial.candidate for j in pacing.ordered()] == ["slow", "sluggish", "steady"]
+    pacing.speeds["slow"] = None
+    assert [j.trial.candidate for j in pacing.fastest_first()] == ["slow", "sluggish", "steady"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_trial_made_again_for_its_views_costs_what_is_not_remembered_of_it() -
     assert first.trial.key == views.trial.key
     rows, asked = len(data.folds[0].questions), views.view_rows // len(data.folds) * 3
     for same, again in ((0.1, 0.0), (0.0, 5.0 + 0.1 * rows)):
-        one = Speed(load=0.0, fits=((240, 5.0),), ask=0.1, same=same)
+        one = Speed(load=0.0, fits=((240, 5.0),), per_row=0.1, same=same)
         sums = ForecastSums(Pools(data), {"steady": one})
         sums.add(first)
         assert sums.seconds["steady"] == pytest.approx(5.0 + 0.1 * rows)
@@ -144,16 +144,16 @@ def test_a_fit_is_forecast_from_its_first_steps() -> None:
     assert perf_counter() - start < 1.5
     assert found.fit(240) == pytest.approx(0.96, rel=0.25)
     assert found.fit(120) == pytest.approx(0.48, rel=0.3)
-    assert found.ask == pytest.approx(0.002, rel=0.4)
-    assert found.met < 0.001
+    assert found.per_row == pytest.approx(0.002, rel=0.4)
+    assert found.saved < 0.001
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_what_is_remembered_is_told_apart() -> None:
     data, jobs = planned("remembers")
     found = measure_speed(jobs[0], Pools(data), seconds=0.2)
-    assert found.ask == pytest.approx(0.002, rel=0.4)
-    assert found.met == pytest.approx(0.002, rel=0.4)
+    assert found.per_row == pytest.approx(0.002, rel=0.4)
+    assert found.saved == pytest.approx(0.002, rel=0.4)
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run
@@ -271,7 +271,7 @@ def test_a_cheap_fit_is_never_stopped_half_way(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(fakes.Steady, "cheap", True)
     data, jobs = planned("steady", rows=300)
     found = measure_speed(jobs[0], Pools(data), seconds=0.05)
-    assert found.ask is not None
+    assert found.per_row is not None
     assert found.fits[-1][0] < 240  # no more rows than the time allows
     assert found.fit(240) == pytest.approx(0.96, rel=0.4)
 

@@ -97,31 +97,31 @@ def run(name: str, share: float | None) -> Run:
 
 def test_a_race_knows_which_rows_hang_together() -> None:
     right = {"good": 0.8, "behind": 0.6}
-    assert race(right).drop("behind")
-    assert race(right, {id: str(int(id) // 5) for id in IDS}).drop("behind")
-    assert not race(right, {id: str(int(id) // 30) for id in IDS}).drop("behind")
+    assert race(right).drops("behind")
+    assert race(right, {id: str(int(id) // 5) for id in IDS}).drops("behind")
+    assert not race(right, {id: str(int(id) // 30) for id in IDS}).drops("behind")
 
 
 def test_whom_a_failed_candidate_alone_put_out_is_in_again() -> None:
     found = race({"best": 0.9, "good": 0.7, "poor": 0.3})
-    assert found.drop("good")
-    assert found.drop("poor")
+    assert found.drops("good")
+    assert found.drops("poor")
     assert found.add(run("best", None)) == ("good",)
-    assert set(found.out) == {"poor"}
-    assert "points behind good" in found.out["poor"]
-    assert not found.drop("good")
+    assert set(found.dropped) == {"poor"}
+    assert "points behind good" in found.dropped["poor"]
+    assert not found.drops("good")
 
 
 def test_a_candidate_that_failed_once_puts_nobody_out_later() -> None:
     found = race({"good": 0.7})
     found.add(run("best", None))
     found.add(run("best", 0.9))
-    assert not found.drop("good")
+    assert not found.drops("good")
     found.add(run("better", 0.9))
-    assert found.drop("good")
+    assert found.drops("good")
 
 
 def test_a_candidate_that_failed_can_still_be_dropped() -> None:
     found = race({"good": 0.9, "poor": 0.3})
     found.add(run("poor", None))
-    assert found.drop("poor")
+    assert found.drops("poor")

@@ -93,32 +93,32 @@ def test_a_plan_says_how_many_rows_the_dollars_reach(server: Server) -> None:
 
 def test_what_is_seen_takes_the_place_of_what_was_forecast() -> None:
     ledger = Ledger(limit=10.0)
-    purse = DollarShare(ledger, 0.0, 0, DollarCost(0.01, 200), {"other": DollarCost(0.1, 200)})
-    assert purse.covers(0, 25)
+    share = DollarShare(ledger, 0.0, 0, DollarCost(0.01, 200), {"other": DollarCost(0.1, 200)})
+    assert share.covers(0, 25)
     # A row costs 0.1 and not 0.01: fifty for each is what ten dollars buy.
     ledger.spent, ledger.requests = 2.5, 25
-    assert purse.covers(25, 25)
+    assert share.covers(25, 25)
     ledger.spent, ledger.requests = 5.0, 50
-    assert not purse.covers(50, 25)
+    assert not share.covers(50, 25)
 
 
 def test_rows_from_disk_do_not_make_the_others_cheaper() -> None:
     ledger = Ledger(limit=10.0)
-    purse = DollarShare(ledger, 0.0, 0, DollarCost(0.1, 200), {"other": DollarCost(0.1, 200)})
+    share = DollarShare(ledger, 0.0, 0, DollarCost(0.1, 200), {"other": DollarCost(0.1, 200)})
     ledger.spent, ledger.requests = 1.0, 10  # ninety more were paid for by an earlier command
     # What is left pays for 95 rows between a hundred and nothing: the other one's turn.
-    assert not purse.covers(100, 25)
+    assert not share.covers(100, 25)
 
 
 def test_requests_that_may_be_billed_count_against_the_share() -> None:
     ledger = Ledger(limit=10.0)
-    purse = DollarShare(ledger, 0.0, 0, DollarCost(0.1, 200), {"other": DollarCost(0.1, 200)})
+    share = DollarShare(ledger, 0.0, 0, DollarCost(0.1, 200), {"other": DollarCost(0.1, 200)})
     ledger.maybe_billed = 5.0
-    assert not purse.covers(50, 25)
+    assert not share.covers(50, 25)
 
 
 def test_answers_without_counts_are_taken_at_what_is_held_for_them() -> None:
     ledger = Ledger(limit=1.0)
-    purse = DollarShare(ledger, 0.0, 0, DollarCost(0.01, 200), {"other": DollarCost(0.01, 200)})
+    share = DollarShare(ledger, 0.0, 0, DollarCost(0.01, 200), {"other": DollarCost(0.01, 200)})
     ledger.maybe_billed, ledger.requests = 0.5, 50
-    assert not purse.covers(50, 25)
+    assert not share.covers(50, 25)

@@ -70,7 +70,7 @@ def test_it_resumes_without_running_a_finished_trial(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a finished trial was run again")
 
-    monkeypatch.setattr(local, "run_group", refuse)
+    monkeypatch.setattr(local, "run_trials", refuse)
     trials = json.loads((store / "grid.json").read_text("utf-8"))["trials"]
     written = {path: path.stat().st_mtime_ns for path in store.glob("trials/*/*")}
     decision = choose.compare(

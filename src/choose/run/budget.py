@@ -1,4 +1,4 @@
-"""How the seconds of a budget are shared among the first passes of dear candidates."""
+"""Share the time budget among the first passes of slow candidates, then spend the leftover."""
 
 from __future__ import annotations
 
@@ -15,168 +15,178 @@ from choose.run.trial import Fitted, cached_seconds
 from choose.study.grid import Job
 from choose.types import Run
 
-# Of the time left, the part that first passes of dear candidates share; the rest is for what cheap
-# ones still add in seconds: noise, sizes, the pool asked of itself.
+# Share of the remaining time for first passes of slow candidates; the rest is for trials that fast
+# candidates run in seconds: noise, sizes, cross-validation inside the training pool.
 FIRST_PASS_SHARE = 0.75
 
-
-# Seconds that beginning a trial may take for its fit, and again for its questions: so many, but no
-# more than this part of the budget.
+# Seconds that a probe may spend on its fit, and again on predictions, and the share of the budget
+# that bounds both.
 PROBE_SECONDS, PROBE_SHARE = 2.0, 0.01
 
-
-# Before a candidate is left out, it is begun once more for `BEGIN`, or this part of what is left.
+# Share of the remaining time that bounds a second probe, before a candidate is left out.
 SECOND_PROBE_SHARE = 0.1
 
-
-# Most forecasts are good to this factor (`benchmarks/timings.py`), so that a fit that is forecast
-# to take more than so many times what is left will hardly end in time.
+# Most forecasts are within this factor of the measured time (`benchmarks/timings.py`), so a fit
+# with a forecast above it times the remaining time will hardly finish.
 FORECAST_FACTOR = 1.5
 
 
 @dataclass
 class FirstPassBudget:
-    """Who has not had a first pass yet, and what it will take.
+    """The slow candidates that wait for their first pass, and how fast they are.
 
-    Where the time does not suffice for all rows, everybody is asked the same number of them, but
-    those to whom all rows take little: dear candidates are compared on the rows that both were
-    asked. It is forecast from the beginning of each trial.
+    Where the time is too short for all test rows, these candidates answer the same number of rows,
+    because they are compared on the rows that both answered. Candidates that need little time for
+    all rows answer all of them.
+
+    Attributes:
+        waiting: candidate -> job of its first pass.
+        speeds: candidate -> probed speed; None where it is unknown.
+        fitted: candidate -> strategy whose fit the probe finished.
+        until: `perf_counter` at which the time for first passes ends.
     """
 
     pools: Pools
     budget: float
     waiting: dict[str, Job]
-    paces: dict[str, Speed | None] = field(default_factory=dict)
+    speeds: dict[str, Speed | None] = field(default_factory=dict)
     fitted: dict[str, Fitted] = field(default_factory=dict)
     until: float = inf
 
-    def look(self, left: float) -> None:
-        """Begin the first pass of all who wait, once; an endpoint is not asked for this."""
+    def probe_all(self, left: float) -> None:
+        """Probe every waiting candidate once, except those that call an endpoint."""
         self.until = perf_counter() + FIRST_PASS_SHARE * left
         seconds = min(PROBE_SECONDS, PROBE_SHARE * self.budget)
         for name, job in self.waiting.items():
-            self.paces[name] = (
-                None if names_endpoint(job.trial.params) else self._begun(job, seconds)
+            self.speeds[name] = (
+                None if names_endpoint(job.trial.params) else self._probe(job, seconds)
             )
 
-    def _begun(self, job: Job, seconds: float) -> Speed | None:
+    def _probe(self, job: Job, seconds: float) -> Speed | None:
         try:
-            begun = probe(job, self.pools, seconds)
+            result = probe(job, self.pools, seconds)
         except Exception:
-            return None  # the trial itself will fail, and be recorded
-        if begun.fitted is not None:
-            self.fitted[job.trial.candidate] = begun.fitted
-        return begun.pace
+            return None  # the trial itself will fail and record the error
+        if result.fitted is not None:
+            self.fitted[job.trial.candidate] = result.fitted
+        return result.speed
 
-    def ordered(self) -> list[Job]:
-        """Return the trials that wait, those first that a hundred rows cost least.
+    def fastest_first(self) -> list[Job]:
+        """Return the waiting jobs by the time that a fit and 100 test rows take.
 
-        Whose pace is not known comes first: an endpoint's, or one that will fail soon.
+        Candidates of unknown speed come first: endpoints, and those that will soon fail.
         """
 
-        def cost(name: str) -> float:
-            pace = self.paces.get(name)
-            return pace.fits[-1][1] + MIN_ROWS * pace.ask if pace and pace.ask is not None else 0.0
+        def seconds(name: str) -> float:
+            speed = self.speeds.get(name)
+            if speed is None or speed.per_row is None:
+                return 0.0
+            return speed.fits[-1][1] + MIN_ROWS * speed.per_row
 
-        return [self.waiting[name] for name in sorted(self.waiting, key=cost)]
+        return [self.waiting[name] for name in sorted(self.waiting, key=seconds)]
 
-    def start(self, name: str) -> dict[str, Fitted]:
-        """Take a candidate from those who wait; return its fit, by key, if there is one already."""
+    def take(self, name: str) -> dict[str, Fitted]:
+        """Remove a waiting candidate; return its fit by trial key, if the probe finished one."""
         job, fitted = self.waiting.pop(name), self.fitted.pop(name, None)
         return {} if fitted is None else {job.trial.key: fitted}
 
     def deadline(self, name: str, left: float) -> Deadline:
-        """Return when a candidate whose first pass begins now should stop asking.
+        """Return when the first pass of a waiting candidate should stop.
 
-        Seconds that nobody is forecast to need are its own, should it take longer than forecast.
+        It also gets the seconds that no candidate is forecast to need, in case it takes longer.
         """
         now = perf_counter()
-        needs = {waits: self._need(waits, job) for waits, job in self.waiting.items()}
-        found = allocate(needs, self.until - now)
-        share = found[name] + max(0.0, self.until - now - sum(found.values()))
-        need = needs[name]
-        least = CHUNK if need is None else min(MIN_ROWS, max(CHUNK, int(need.reaches(share))))
+        costs = {waiting: self._cost(waiting, job) for waiting, job in self.waiting.items()}
+        allotted = allocate(costs, self.until - now)
+        share = allotted[name] + max(0.0, self.until - now - sum(allotted.values()))
+        cost = costs[name]
+        least = CHUNK if cost is None else min(MIN_ROWS, max(CHUNK, int(cost.rows_for(share))))
         return Deadline(now + share, now + left, least)
 
-    def _need(self, name: str, job: Job) -> PassCost | None:
-        pace = self.paces.get(name)
-        if pace is None:
+    def _cost(self, name: str, job: Job) -> PassCost | None:
+        speed = self.speeds.get(name)
+        if speed is None:
             return None
-        rows = len(self.pools.dataset.folds[job.trial.fold].questions)
-        return (_fitted(pace) if name in self.fitted else pace).need(rows)
+        if name in self.fitted:
+            speed = replace(speed, fits=((speed.fits[-1][0], 0.0),))
+        return speed.first_pass(len(self.pools.dataset.folds[job.trial.fold].questions))
 
-    def too_long(self, name: str, left: float) -> float | None:
-        """Return the seconds that a fit would take if that is surely more than is left."""
-        pace = self.paces.get(name)
-        if pace is None or name in self.fitted or pace.fits[-1][1] <= FORECAST_FACTOR * left:
+    def overrun(self, name: str, left: float) -> float | None:
+        """Return the forecast seconds of a fit if two probes say that it will not finish."""
+        speed = self.speeds.get(name)
+        if self._finishes(name, speed, left):
             return None
-        # Two steps of a short beginning tell little, and nobody is left out for a hiccup.
-        pace = self.paces[name] = self._begun(
-            self.waiting[name], min(PROBE_SECONDS, SECOND_PROBE_SHARE * left)
-        )
-        if pace is None or name in self.fitted or pace.fits[-1][1] <= FORECAST_FACTOR * left:
+        # A short probe sees two steps, and one slow step should not leave a candidate out.
+        seconds = min(PROBE_SECONDS, SECOND_PROBE_SHARE * left)
+        speed = self.speeds[name] = self._probe(self.waiting[name], seconds)
+        if speed is None or self._finishes(name, speed, left):
             return None
-        return pace.fits[-1][1]
+        return speed.fits[-1][1]
 
-
-def _fitted(pace: Speed) -> Speed:
-    return replace(pace, fits=((pace.fits[-1][0], 0.0),))
+    def _finishes(self, name: str, speed: Speed | None, left: float) -> bool:
+        return speed is None or name in self.fitted or speed.fits[-1][1] <= FORECAST_FACTOR * left
 
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedPass:
-    """A first pass that was not asked all its rows, with what was fitted if it may be asked on."""
+    """A first pass without answers to all its test rows; `fitted` is None if it may not go on."""
 
     job: Job
     run: Run
     fitted: Fitted | None
 
     @property
-    def asked(self) -> int:
-        """Return how many rows it was asked."""
+    def answered(self) -> int:
+        """Return how many test rows it answered."""
         return len(self.run.asked["clean", 0])
 
     @property
-    def chunk(self) -> float:
-        """Return the seconds that a few more rows take."""
-        return CHUNK * (self.run.predict_seconds or 0.0) / self.asked
+    def chunk_seconds(self) -> float:
+        """Return the seconds that one more chunk of rows takes."""
+        return CHUNK * (self.run.predict_seconds or 0.0) / self.answered
 
 
 @dataclass
 class UnfinishedPasses:
-    """First passes that were cut, by the trial's key."""
+    """First passes that stopped early, by trial key."""
 
     pools: Pools
-    cut: dict[str, UnfinishedPass] = field(default_factory=dict)
+    passes: dict[str, UnfinishedPass] = field(default_factory=dict)
 
-    def note(self, job: Job, run: Run, fitted: Fitted | None) -> None:
-        """Remember a trial that left rows unasked, or forget one that has been asked all."""
-        self.cut.pop(run.trial.key, None)
+    def record(self, job: Job, run: Run, fitted: Fitted | None) -> None:
+        """Add a first pass with unanswered rows, or remove one that has answered them all."""
+        self.passes.pop(run.trial.key, None)
         if run.unasked:
-            self.cut[run.trial.key] = UnfinishedPass(job, run, fitted)
+            self.passes[run.trial.key] = UnfinishedPass(job, run, fitted)
 
-    def ask_on(self, left: Callable[[], float], hopeless: Callable[[Job], bool]) -> Iterator[Run]:
-        """Yield runs with more rows than they had, whoever has fewest first, while time is left."""
-        spent: set[str] = set()
+    def extend(self, left: Callable[[], float], skip: Callable[[Job], bool]) -> Iterator[Run]:
+        """Yield runs with more answers than before, fewest answers first, while time is left."""
+        ended: set[str] = set()
         while True:
-            going = [c for key, c in self.cut.items() if c.fitted is not None and key not in spent]
-            fit = [cut for cut in going if cut.chunk < left() and not hopeless(cut.job)]
-            if not fit:
+            open_passes = [
+                one
+                for key, one in self.passes.items()
+                if one.fitted is not None
+                and key not in ended
+                and one.chunk_seconds < left()
+                and not skip(one.job)
+            ]
+            if not open_passes:
                 return
-            cut = min(fit, key=lambda c: c.asked)
+            shortest = min(open_passes, key=lambda one: one.answered)
             try:
-                run = self._more(cut, left())
+                run = self._extended(shortest, left())
             except Exception:
-                run = cut.run  # a failure now: what it had answered before stands
-            if run.unasked == cut.run.unasked:
-                spent.add(run.trial.key)
+                run = shortest.run  # its earlier answers stand
+            if run.unasked == shortest.run.unasked:
+                ended.add(run.trial.key)
                 continue
-            self.note(cut.job, run, cut.fitted)
+            self.record(shortest.job, run, shortest.fitted)
             yield run
 
-    def _more(self, cut: UnfinishedPass, left: float) -> Run:
-        assert cut.fitted is not None
-        trial, strategy, run = cut.job.trial, cut.fitted.strategy, cut.run
+    def _extended(self, one: UnfinishedPass, left: float) -> Run:
+        assert one.fitted is not None
+        trial, strategy, run = one.job.trial, one.fitted.strategy, one.run
         dataset, rows = self.pools.dataset, self.pools.of(trial)
         questions = [dataset.examples[id].item() for id in rows.questions]
         start, before = perf_counter(), cached_seconds(strategy)

@@ -1,4 +1,4 @@
-"""What a run came to: what was left out, and why, as sentences."""
+"""Events of a run, its summary, and the sentences on trials that did not run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from choose.formatting import plural
 from choose.models.endpoints.session import Traffic
 from choose.study.grid import Job
 from choose.types import Dataset, Run
 
 
 class Observer(Protocol):
-    """Hears what happens while a study runs."""
+    """Receives the events of a run."""
 
     def sending(self, traffic: Traffic) -> None:
-        """Requests will go to endpoints; `traffic` counts them as they do."""
+        """Handle that requests will go to endpoints; `traffic` keeps counting them."""
+        return
 
     def planned(
         self,
@@ -25,41 +27,32 @@ class Observer(Protocol):
         refusals: Sequence[str],
         budget: float | None,
     ) -> None:
-        """The grid stands; nothing has run yet."""
+        """Handle the plan, before anything runs."""
+        return
 
     def job(self, job: Job, run: Run | None) -> None:
-        """A job starts (no run) or has ended."""
+        """Handle the start of a job (no run) or its end."""
+        return
 
 
-class Silent:
-    """Hears and says nothing."""
-
-    def sending(self, traffic: Traffic) -> None:
-        """Ignore the traffic."""
-
-    def planned(
-        self,
-        dataset: Dataset,
-        jobs: Sequence[Job],
-        refusals: Sequence[str],
-        budget: float | None,
-    ) -> None:
-        """Ignore the plan."""
-
-    def job(self, job: Job, run: Run | None) -> None:
-        """Ignore the job."""
+class Silent(Observer):
+    """Ignores every event."""
 
 
 @dataclass
 class RunSummary:
-    """What was not run, who was dropped and why, and whether the user stopped it.
+    """Trials that did not run, and why.
 
-    `stopped` is what was still to come when the user stopped it. `skipped` are trials of a
-    candidate that had only failed; `failed_again` is what went wrong in a second attempt at a
-    trial, whose first one stands. `unasked` counts the first-pass rows that a candidate's share of
-    the budget did not reach; `unpaid` is what the limit of dollars left; `too_long` are seconds
-    that one fit was forecast to take where that was far more than was left, so that it was not
-    begun.
+    Attributes:
+        left_out: jobs that did not fit into the time budget.
+        stopped: jobs that were still to come when the user stopped the run.
+        unpaid: jobs that did not fit into --max-usd.
+        skipped: jobs of candidates whose earlier trials all failed.
+        failed_again: candidate -> error of a second attempt; the first attempt counts.
+        unasked: candidate -> test rows of its first pass without an answer.
+        too_long: candidate -> forecast seconds of a fit that the remaining time could not hold.
+        dropped: candidate -> why it left the race.
+        limited_dollars: whether --max-usd was set.
     """
 
     left_out: list[Job] = field(default_factory=list)
@@ -71,38 +64,40 @@ class RunSummary:
     too_long: dict[str, float] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
-    money: bool = False
+    limited_dollars: bool = False
     seconds: float = 0.0
 
 
-def left_out_sentences(outcome: RunSummary) -> list[str]:
+def left_out_sentences(summary: RunSummary) -> list[str]:
     """Say by candidate what was planned and not run, and why."""
-    dropped = [f"{candidate}: {reason}." for candidate, reason in outcome.dropped.items()]
-    cut = [
-        f"{candidate}: {n} rows of its first pass were not asked: its share of the budget"
-        f"{' or of --max-usd' if outcome.money else ''} was used up. Whoever is asked fewer rows "
-        "is compared on those."
-        for candidate, n in outcome.unasked.items()
-        if n
+    or_dollars = " or of --max-usd" if summary.limited_dollars else ""
+    return [
+        *(f"{candidate}: {reason}." for candidate, reason in summary.dropped.items()),
+        *(
+            f"{candidate}: its first pass left {plural(n, 'test row')} unanswered: it ran out of "
+            f"time{or_dollars}. Candidates are compared on the rows both answered."
+            for candidate, n in summary.unasked.items()
+            if n
+        ),
+        *(
+            f"{candidate}: one fit would take about {seconds:,.0f} s, far more than the remaining "
+            "budget."
+            for candidate, seconds in summary.too_long.items()
+        ),
+        *(
+            f"{candidate}: a second attempt at a trial failed ({error}); the answers of the first "
+            "attempt count."
+            for candidate, error in summary.failed_again.items()
+        ),
+        *_by_candidate(summary.skipped, "all its trials until then had failed"),
+        *_by_candidate(summary.left_out, "the budget was used up"),
+        *_by_candidate(summary.stopped, "stopped by you"),
+        *_by_candidate(
+            summary.unpaid,
+            "--max-usd was used up; run again with a higher limit to continue, no answer is paid "
+            "for twice",
+        ),
     ]
-    unpaid = "--max-usd was used up; run again with more to go on, nothing is paid for twice"
-    long = [
-        f"{candidate}: one fit would take about {seconds:,.0f} s, far more than was left of "
-        "the budget."
-        for candidate, seconds in outcome.too_long.items()
-    ]
-    again = [
-        f"{candidate}: a second attempt at a trial failed ({error}); what the first one answered "
-        "counts."
-        for candidate, error in outcome.failed_again.items()
-    ]
-    left = [
-        *_by_candidate(outcome.skipped, "it had only failed until then"),
-        *_by_candidate(outcome.left_out, "the budget was used up"),
-        *_by_candidate(outcome.stopped, "stopped by you"),
-        *_by_candidate(outcome.unpaid, unpaid),
-    ]
-    return [*dropped, *cut, *long, *again, *left]
 
 
 def _by_candidate(jobs: Sequence[Job], why: str) -> list[str]:
@@ -116,4 +111,4 @@ def _by_candidate(jobs: Sequence[Job], why: str) -> list[str]:
 
 
 def _trials(part: str, count: int) -> str:
-    return f"{part} ({count} {'trial' if count == 1 else 'trials'})"
+    return f"{part} ({plural(count, 'trial')})"

@@ -53,7 +53,7 @@ def measure_speed(job: Job, pools: Pools, seconds: float) -> Speed:
     The second one has another seed and other labels: what it does not do again is shared.
 
     Raises:
-        Exception: whatever the strategy raises; such a candidate has no pace.
+        Exception: whatever the strategy raises; such a candidate has no speed.
     """
     started = prepare_trial(job, pools)
     way = _measure_fast if find(job.trial.strategy).cheap else _measure_slow
@@ -74,9 +74,9 @@ def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     return Speed(
         load=started.load,
         fits=((few, small.spent), (rows, found.spent)),
-        text=_seconds_per_text(small, few, found, rows),
-        ask=asked.each,
-        met=_saved(asked, again),
+        per_text=_seconds_per_text(small, few, found, rows),
+        per_row=asked.each,
+        saved=_saved(asked, again),
         tokens=asked.tokens,
     )
 
@@ -92,7 +92,7 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
         answering, asked = little, time_predict(little, started.items, seconds)
     few_items = started.items[: min(REPEATED_ITEMS, asked.rows)]
     same = _saved(asked, time_predict(answering, few_items, seconds))
-    other = prepared(job, again=1)
+    other = prepared(job, seed_offset=1)
     time_fit(other, dataset, _relabelled(pool[:SECOND_FIT_ROWS], dataset), seconds / 2, reports=1)
     met = _saved(asked, time_predict(other, few_items, seconds))
     fits, text = ((few, _seconds_at_same_pace(small, whole)), (len(pool), whole.spent)), 0.0
@@ -106,16 +106,16 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     return Speed(
         load=started.load,
         fits=fits,
-        text=text,
-        ask=asked.each,
-        met=met,
-        same=same,
+        per_text=text,
+        per_row=asked.each,
+        saved=met,
+        saved_same_fit=same,
         tokens=asked.tokens,
     )
 
 
 def _seconds_at_same_pace(small: FitTiming, whole: FitTiming) -> float:
-    """Return seconds of the small fit: its loop's share of the whole one's, at the same pace."""
+    """Return seconds of the small fit: its loop's share of the whole one's, at the same speed."""
     if small.loop and small.loop == whole.loop:
         return whole.spent * small.total / whole.total
     return small.spent
@@ -137,7 +137,7 @@ def _fit_twice(
 ) -> tuple[FitTiming, Strategy]:
     """Fit, then fit another on the same texts; return that one, to which nothing is new."""
     time_fit(first, dataset, pool, inf)
-    second = prepared(job, again=1)
+    second = prepared(job, seed_offset=1)
     return time_fit(second, dataset, _relabelled(pool, dataset), inf), second
 
 
@@ -165,21 +165,21 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
     of: dict[str, list[Job]] = {}
     for job in jobs:
         of.setdefault(job.trial.candidate, []).append(job)
-    paces: dict[str, Speed] = {}
+    speeds: dict[str, Speed] = {}
     found: dict[str, TimeForecast] = {}
     for name, own in of.items():
         why = _why_not(own[0])
         if why is None:
             try:
-                paces[name] = measure_speed(own[0], pools, MEASURE_SECONDS)
+                speeds[name] = measure_speed(own[0], pools, MEASURE_SECONDS)
             except Exception as error:
                 why = str(error) if isinstance(error, ChooseError) else f"It failed: {error}"
         found[name] = TimeForecast(candidate=name, trials=len(own), why_not=why)
-    sums = ForecastSums(pools, paces)
+    sums = ForecastSums(pools, speeds)
     for job in jobs:
         sums.add(job)
-    for name, pace in paces.items():
-        found[name] = _with_sums(found[name], sums, pace)
+    for name, speed in speeds.items():
+        found[name] = _with_sums(found[name], sums, speed)
     if budget is not None:
         for name, rows in _rows_within_budget(jobs, sums, budget).items():
             found[name] = replace(found[name], rows=rows)
@@ -237,11 +237,11 @@ def _why_not(job: Job) -> str | None:
     return None
 
 
-def _with_sums(one: TimeForecast, sums: ForecastSums, pace: Speed) -> TimeForecast:
+def _with_sums(one: TimeForecast, sums: ForecastSums, speed: Speed) -> TimeForecast:
     name = one.candidate
-    if pace.ask is None:
+    if speed.per_row is None:
         return replace(one, why_not="Its fit was stopped, and could not be asked.")
-    rows, tokens = sums.asked[name], pace.tokens
+    rows, tokens = sums.asked[name], speed.tokens
     return replace(
         one,
         first=sums.first.get(name),
@@ -260,7 +260,7 @@ class ForecastSums:
     """
 
     pools: Pools
-    paces: Mapping[str, Speed]
+    speeds: Mapping[str, Speed]
     seconds: dict[str, float] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
@@ -272,16 +272,16 @@ class ForecastSums:
         name = job.trial.candidate
         if self.early is None and not find(job.trial.strategy).cheap:
             self.early = sum(self.seconds.values())
-        pace = self.paces.get(name)
-        if pace is None:
+        speed = self.speeds.get(name)
+        if speed is None:
             return
-        before = pace.load if name not in self.seconds else 0.0
-        took = before + self._took(job, pace)
+        before = speed.load if name not in self.seconds else 0.0
+        took = before + self._took(job, speed)
         self.seconds[name] = self.seconds.get(name, 0.0) + took
         if job.part == FIRST_PASS:
             self.first[name] = self.first.get(name, 0.0) + took
 
-    def _took(self, job: Job, pace: Speed) -> float:
+    def _took(self, job: Job, speed: Speed) -> float:
         trial = job.trial
         rows = self.pools.of(trial)
         encoder = trial.params.get("encoder")
@@ -290,20 +290,20 @@ class ForecastSums:
         # A job that only adds views makes its trial again, and whoever remembers prompts remembers
         # those of its fit too.
         known = not self._new((trial.candidate,), ("trial",), [trial.key])
-        same = pace.same if known else 0.0
-        took = 0.0 if pace.remembers(same) else pace.fit(len(rows.pool)) + pace.text * new
+        same = speed.saved_same_fit if known else 0.0
+        took = 0.0 if speed.caches(same) else speed.fit(len(rows.pool)) + speed.per_text * new
         few = max(1, job.view_rows // len(self.pools.dataset.folds))
         views = [("clean", len(rows.questions)), *((view, few) for view in job.views)]
         for view, most in views:
             ids = rows.questions[:most]
             place = ("pool",) if encoder and view == "clean" else ("asked", view)
             met = len(ids) - self._new(memory, place, ids)
-            saved = max(pace.met, same if view == "clean" else 0.0)
-            took += max(0.0, (pace.ask or 0.0) * len(ids) - saved * met)
+            saved = max(speed.saved, same if view == "clean" else 0.0)
+            took += max(0.0, (speed.per_row or 0.0) * len(ids) - saved * met)
             again = len(ids) if known and view == "clean" else 0
             self.asked[trial.candidate] = self.asked.get(trial.candidate, 0) + len(ids) - again
         again = min(few, len(rows.questions)) * (job.repeats - 1)
-        return took + (pace.ask or 0.0) * again
+        return took + (speed.per_row or 0.0) * again
 
     def _new(self, memory: tuple[Hashable, ...], place: tuple[str, ...], ids: Sequence[str]) -> int:
         keys = {(*memory, *place, id) for id in ids} - self.seen
@@ -317,9 +317,9 @@ def _rows_within_budget(jobs: Sequence[Job], sums: ForecastSums, budget: float) 
     for job in jobs:
         name, fold = job.trial.candidate, job.trial.fold
         if job.part == FIRST_PASS and fold == 0 and not find(job.trial.strategy).cheap:
-            pace, rows = sums.paces.get(name), len(sums.pools.dataset.folds[fold].questions)
-            needs[name] = None if pace is None else pace.need(rows)
+            speed, rows = sums.speeds.get(name), len(sums.pools.dataset.folds[fold].questions)
+            needs[name] = None if speed is None else speed.first_pass(rows)
     share = allocate(needs, FIRST_PASS_SHARE * max(0.0, budget - (sums.early or 0.0)))
     known = {name: need for name, need in needs.items() if need is not None}
-    reached = {name: max(0, round(need.reaches(share[name]))) for name, need in known.items()}
+    reached = {name: max(0, round(need.rows_for(share[name]))) for name, need in known.items()}
     return {name: rows for name, rows in reached.items() if rows < known[name].rows}

@@ -1,8 +1,8 @@
-"""Run jobs one after another in this process, within a budget of seconds."""
+"""Run jobs one after another in this process, within the limits on time and dollars."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import perf_counter
@@ -23,50 +23,49 @@ from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Run
 
-# Trials learnt side by side; more would save little and risk more at an interruption.
+# Trials that are fitted together at most; more would save little and lose more if interrupted.
 MAX_BATCH = 10
 
-
-def next_batch(jobs: Sequence[Job], done: Callable[[Job], bool], most: float) -> list[Job]:
-    """Return the first job, and those right after it that can be learnt beside it, at most `most`.
-
-    The first is always among them.
-    """
-    first = jobs[0]
-    if not issubclass(find(first.trial.strategy), Groups):
-        return [first]
-    found: list[Job] = []
-    keys: set[str] = set()
-    for job in jobs:
-        if _batch_key(job) != _batch_key(first) or job.trial.key in keys or done(job):
-            break
-        found.append(job)
-        keys.add(job.trial.key)
-    return found[: max(1, int(min(MAX_BATCH, most)))]
-
-
-def _batch_key(job: Job) -> tuple[str, str, str]:
-    return job.trial.candidate, job.trial.strategy, job.part
-
-
-# A fit or a question that is still going at the end of the budget may go on for this part of it.
+# Share of the budget by which a fit or prediction may overrun its end.
 GRACE = 0.05
-
 
 OnJob = Callable[[Job, Run | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to run, and whether candidates that can no longer win are spared.
+    """Limits of a run.
 
-    `money` is whether dollars are limited, so that a first pass may end early.
+    Attributes:
+        seconds: time budget, None for no limit.
+        racing: whether candidates that can no longer win are dropped.
+        margin: smallest gain that matters, for the race.
+        money: whether dollars are limited, so that a first pass may end early.
     """
 
     seconds: float | None = None
     racing: bool = False
     margin: float = 0.02
     money: bool = False
+
+
+def next_batch(jobs: Sequence[Job], done: Callable[[Job], bool], most: float) -> list[Job]:
+    """Return the first job and those right after it to fit together with it, at most `most`."""
+    first = jobs[0]
+    if not issubclass(find(first.trial.strategy), Groups):
+        return [first]
+    batch: list[Job] = []
+    keys: set[str] = set()
+    for job in jobs:
+        if _batch_key(job) != _batch_key(first) or job.trial.key in keys or done(job):
+            break
+        batch.append(job)
+        keys.add(job.trial.key)
+    return batch[: max(1, int(min(MAX_BATCH, most)))]
+
+
+def _batch_key(job: Job) -> tuple[str, str, str]:
+    return job.trial.candidate, job.trial.strategy, job.part
 
 
 def run_jobs(
@@ -78,12 +77,12 @@ def run_jobs(
 ) -> RunSummary:
     """Run what the store does not hold yet and the limits allow.
 
-    A candidate that has not answered anything yet is given one trial unless its fit alone is
-    forecast to take far more than is left, so that a small budget leaves out repetitions and not
-    candidates. Dear ones answer as many rows of that trial as fit three quarters of the time left,
-    all the same number of rows. `watch` is called before (without a run) and after each job.
+    A candidate without any answers gets one trial unless its fit alone is forecast to overrun the
+    remaining time, so that a small budget leaves out repetitions rather than candidates. Slow
+    candidates share three quarters of the remaining time, so that all answer the same number of
+    test rows. `watch` is called before (without a run) and after each job.
     """
-    return _Runner(jobs, pools, store, limits, watch).go()
+    return _Runner(jobs, pools, store, limits, watch).run()
 
 
 class _Runner:
@@ -93,156 +92,159 @@ class _Runner:
         self, jobs: Sequence[Job], pools: Pools, store: Store, limits: Limits, watch: OnJob
     ) -> None:
         self.jobs, self.pools, self.store = list(jobs), pools, store
-        self.limits, self.watch = limits, watch
-        self.outcome, self.start = RunSummary(money=limits.money), perf_counter()
-        dataset = pools.dataset
-        targets = {id: e.target for id, e in dataset.examples.items()}
-        race = Race(targets, limits.margin, dataset.clusters)
-        self.standing, self.outcome.dropped = TrialHistory(race, limits.racing), race.out
-        self.grouped: set[int] = set()
-        self.going: Sequence[Job] = ()
+        self.limits, self.watch, self.start = limits, watch, perf_counter()
+        targets = {id: e.target for id, e in pools.dataset.examples.items()}
+        race = Race(targets, limits.margin, pools.dataset.clusters)
+        self.history = TrialHistory(race, limits.racing)
+        self.summary = RunSummary(limited_dollars=limits.money, dropped=race.dropped)
+        self.batched: set[int] = set()
+        self.current: Sequence[Job] = ()
         firsts: dict[str, Job] = {}
         for job in jobs:
             if not find(job.trial.strategy).cheap:
                 firsts.setdefault(job.trial.candidate, job)
         waiting = {name: job for name, job in firsts.items() if not self._done(job)}
-        self.purses = DollarBudget(pools)
-        self.unasked = UnfinishedPasses(pools)
-        self.pacing = FirstPassBudget(pools, limits.seconds or inf, waiting)
+        self.dollars = DollarBudget(pools)
+        self.unfinished = UnfinishedPasses(pools)
+        self.first_passes = FirstPassBudget(pools, limits.seconds or inf, waiting)
 
-    def go(self) -> RunSummary:
-        for number, _ in enumerate(self.jobs):  # grows where a dropped candidate is in again
-            if number in self.grouped:
+    def run(self) -> RunSummary:
+        for number, _ in enumerate(self.jobs):  # grows when a dropped candidate rejoins
+            if number in self.batched:
                 continue
             try:
                 self._step(number)
             except MoneySpent:
-                self.outcome.unpaid += [j for j in self.going if not self._done(j)]
+                self.summary.unpaid += [j for j in self.current if not self._done(j)]
             except TimeLimitReached:
-                self.outcome.left_out += [j for j in self.going if not self._done(j)]
+                self.summary.left_out += [j for j in self.current if not self._done(j)]
             except KeyboardInterrupt:
-                self._interrupted(number)
+                self._interrupt(number)
                 break
         else:
-            self._ask_on()
-        for cut in self.unasked.cut.values():
-            self.outcome.unasked[cut.job.trial.candidate] += cut.run.unasked
-        self.outcome.seconds = perf_counter() - self.start
-        return self.outcome
-
-    def _step(self, number: int) -> None:
-        job = self.jobs[number]
-        if self._done(job):
-            self._known(job)
-        elif self.standing.only_fails(job):
-            self.outcome.skipped.append(job)
-        elif self.standing.hopeless(job):
-            self.standing.spare(job)
-        else:
-            self._put_dearest_last(number)
-            self._run(number, self.jobs[number])
-
-    def _interrupted(self, number: int) -> None:
-        self.outcome.stopped += [j for j in self.jobs[number:] if not self._done(j)]
-        self.outcome.interrupted = True
-
-    def _ask_on(self) -> None:
-        """Ask what shares of the time did not reach, where time is left when all else is done."""
-        try:
-            with time_limit(self._left):
-                for run in self.unasked.ask_on(lambda: self._left, self._not_asked_on):
-                    self.store.add(run)
-        except KeyboardInterrupt:
-            self._interrupted(len(self.jobs))
-
-    def _put_dearest_last(self, number: int) -> None:
-        """Before the first of the first passes of dear candidates, put them in order of cost.
-
-        Where time runs short, the one that takes most is then the one that is asked least.
-        """
-        waiting = list(self.pacing.waiting.values())
-        if self.limits.seconds is None or self.pacing.paces or self.jobs[number] not in waiting:
-            return
-        self.pacing.look(self._left)
-        places = [i for i, job in enumerate(self.jobs) if job in waiting]
-        for place, job in zip(places, self.pacing.ordered(), strict=True):
-            self.jobs[place] = job
-
-    def _done(self, job: Job) -> bool:
-        return self.store.done(job.trial, job.all_views, job.repeats)
-
-    def _known(self, job: Job) -> None:
-        run, name = self.store.get(job.trial), job.trial.candidate
-        if run is not None:
-            self.jobs += self.standing.add(job, run, earlier=True)
-        if self.pacing.waiting.get(name) is job:
-            self.pacing.start(name)
-        self.watch(job, run)
+            self._spend_leftover_time()
+        for cut in self.unfinished.passes.values():
+            self.summary.unasked[cut.job.trial.candidate] += cut.run.unasked
+        self.summary.seconds = perf_counter() - self.start
+        return self.summary
 
     @property
     def _left(self) -> float:
+        """Seconds until the budget ends."""
         if self.limits.seconds is None:
             return inf
         return self.limits.seconds - (perf_counter() - self.start)
 
-    def _run(self, number: int, job: Job) -> None:
-        name = job.trial.candidate
-        first = name not in self.standing.cost
-        cheap = find(job.trial.strategy).cheap
-        # The cheap ones that keep the dear ones honest get a first trial whatever it takes.
-        fits = self.standing.cost.get(name, 0.0) < self._left or name in self.pacing.fitted
-        if not (first and cheap) and not fits:
-            self.outcome.left_out.append(job)
+    def _done(self, job: Job) -> bool:
+        return self.store.done(job.trial, job.all_views, job.repeats)
+
+    def _step(self, number: int) -> None:
+        job = self.jobs[number]
+        if self._done(job):
+            self._count_stored(job)
+        elif self.history.only_fails(job):
+            self.summary.skipped.append(job)
+        elif self.history.futile(job):
+            self.history.skip(job)
+        else:
+            self._order_first_passes(number)
+            self._run_next(number, self.jobs[number])
+
+    def _interrupt(self, number: int) -> None:
+        self.summary.stopped += [j for j in self.jobs[number:] if not self._done(j)]
+        self.summary.interrupted = True
+
+    def _spend_leftover_time(self) -> None:
+        """Predict test rows that first passes had no time for."""
+        try:
+            with time_limit(self._left):
+                for run in self.unfinished.extend(lambda: self._left, self._not_extended):
+                    self.store.add(run)
+        except KeyboardInterrupt:
+            self._interrupt(len(self.jobs))
+
+    def _order_first_passes(self, number: int) -> None:
+        """Before the first of the slow candidates' first passes, sort them by cost.
+
+        Where time runs short, the slowest candidate then answers the fewest rows.
+        """
+        waiting = list(self.first_passes.waiting.values())
+        known = self.limits.seconds is None or self.first_passes.speeds
+        if known or self.jobs[number] not in waiting:
+            return
+        self.first_passes.probe_all(self._left)
+        places = [i for i, job in enumerate(self.jobs) if job in waiting]
+        for place, job in zip(places, self.first_passes.fastest_first(), strict=True):
+            self.jobs[place] = job
+
+    def _count_stored(self, job: Job) -> None:
+        run, name = self.store.get(job.trial), job.trial.candidate
+        if run is not None:
+            self.jobs += self.history.add(job, run, earlier=True)
+        if self.first_passes.waiting.get(name) is job:
+            self.first_passes.take(name)
+        self.watch(job, run)
+
+    def _run_next(self, number: int, job: Job) -> None:
+        name, timed = job.trial.candidate, self.limits.seconds is not None
+        first, fast = name not in self.history.cost, find(job.trial.strategy).cheap
+        # Baselines get a first trial whatever it takes: other candidates are compared with them.
+        fits = self.history.cost.get(name, 0.0) < self._left or name in self.first_passes.fitted
+        if not (first and fast) and not fits:
+            self.summary.left_out.append(job)
             return
         self.watch(job, None)
-        self.going = [job]
-        purse = self._purse(number)
-        deadline, together = None, [job]
+        self.current = batch = [job]
+        dollars = self._dollar_share(number)
+        deadline = None
         fitted: dict[str, Fitted] = {}
-        if self.limits.seconds is not None and name in self.pacing.waiting:
-            if (fit := self.pacing.too_long(name, self._left)) is not None:
-                self.outcome.too_long[name] = self.standing.cost[name] = fit
-                self.outcome.left_out.append(job)
-                self.pacing.start(name)
+        if timed and name in self.first_passes.waiting:
+            if (fit := self.first_passes.overrun(name, self._left)) is not None:
+                self.summary.too_long[name] = self.history.cost[name] = fit
+                self.summary.left_out.append(job)
+                self.first_passes.take(name)
                 return
-            deadline = self.pacing.deadline(name, self._left)._replace(purse=purse)
-            fitted = self.pacing.start(name)
-        elif purse is not None:  # in parts, so that what is paid for counts
-            deadline = Deadline(end=perf_counter() + self._left, purse=purse)
+            deadline = self.first_passes.deadline(name, self._left)._replace(dollars=dollars)
+            fitted = self.first_passes.take(name)
+        elif dollars is not None:  # predicts in chunks, so that paid answers count
+            deadline = Deadline(end=perf_counter() + self._left, dollars=dollars)
         elif not first:
-            cost = self.standing.cost[name]
-            most = self._left / cost if cost > 0 and self._left < inf else inf
-            together = next_batch(self.jobs[number:], self._done, most)
-            self.grouped |= set(range(number + 1, number + len(together)))
-        self.going = together
+            self.current = batch = self._batch(number)
         with time_limit(self._left + GRACE * (self.limits.seconds or 0.0)):
-            for run, traceback in run_trials(together, self.pools, deadline, fitted):
-                own = next(j for j in together if j.trial.key == run.trial.key)
-                kept = self._keep(own, run, traceback)
-                again = self.limits.seconds is not None and not self._not_asked_on(own)
-                self.unasked.note(own, kept, fitted.get(run.trial.key) if again else None)
+            for run, traceback in run_trials(batch, self.pools, deadline, fitted):
+                self._finish(
+                    next(j for j in batch if j.trial.key == run.trial.key), run, traceback, fitted
+                )
 
-    def _keep(self, job: Job, run: Run, traceback: str | None) -> Run:
-        """Store a run, take note of it, and return what the store holds of its trial now."""
+    def _batch(self, number: int) -> list[Job]:
+        cost = self.history.cost[self.jobs[number].trial.candidate]
+        most = self._left / cost if cost > 0 and self._left < inf else inf
+        batch = next_batch(self.jobs[number:], self._done, most)
+        self.batched |= set(range(number + 1, number + len(batch)))
+        return batch
+
+    def _finish(
+        self, job: Job, run: Run, traceback: str | None, fitted: Mapping[str, Fitted]
+    ) -> None:
+        """Store a run and record what the store then holds of its trial."""
         if not self.store.add(run, traceback):
             if run.error is not None:
-                self.outcome.failed_again[run.trial.candidate] = run.error
+                self.summary.failed_again[run.trial.candidate] = run.error
             run = self.store.get(job.trial) or run
-        self.jobs += self.standing.add(job, run)
+        self.jobs += self.history.add(job, run)
         self.watch(job, run)
-        return run
+        extend = self.limits.seconds is not None and not self._not_extended(job)
+        self.unfinished.record(job, run, fitted.get(run.trial.key) if extend else None)
 
-    def _not_asked_on(self, job: Job) -> bool:
-        # Dollars were shared so that all had as many rows, and none are left for more.
-        return self.standing.hopeless(job) or (
-            self.limits.money and names_endpoint(job.trial.params)
-        )
+    def _not_extended(self, job: Job) -> bool:
+        # The dollar budget is already fully allocated.
+        return self.history.futile(job) or (self.limits.money and names_endpoint(job.trial.params))
 
-    def _purse(self, number: int) -> DollarShare | None:
+    def _dollar_share(self, number: int) -> DollarShare | None:
         job = self.jobs[number]
         if not self.limits.money or job.part != FIRST_PASS or not names_endpoint(job.trial.params):
             return None
         with time_limit(self._left):
             later = [j for j in self.jobs[number + 1 :] if j.part == FIRST_PASS]
-            waiting = [j for j in later if not (self.standing.hopeless(j) or self._done(j))]
-            return self.purses.deal(job, waiting)
+            waiting = [j for j in later if not (self.history.futile(j) or self._done(j))]
+            return self.dollars.share_of(job, waiting)

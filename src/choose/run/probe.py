@@ -1,4 +1,4 @@
-"""Begin a trial, to see at what pace it goes."""
+"""Run a few seconds of a trial to measure how fast its candidate fits and predicts."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ from choose.strategy import Strategy
 from choose.study.grid import Job
 from choose.types import Answers, Dataset, Example, Item
 
-# Rows of a small fit.
+# Training rows of a small fit.
 SMALL_POOL = 64
 
 
-# Questions asked between two looks at the clock: one, which may take long, then enough to fill a
-# pass of a language model.
+# Rows between two checks of the clock: one, which may take long, then enough to fill a batch of a
+# language model.
 CHUNKS = (1, 12, 50, 100)
 
 
-# Where asking a question again saves this part of it, its answer is remembered.
+# An answer counts as cached where predicting the row again saves this share of the time.
 CACHED_SHARE = 0.9
 
 
-# Reports of a loop before it is stopped: the first step sets things up, another gives a pace.
+# Progress reports of a loop before it stops: the first step includes set-up.
 MIN_REPORTS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """What a candidate takes, in seconds; None where it could not be found out.
+    """Seconds that a candidate takes.
 
     Attributes:
-        load: to be ready, once a process.
-        fits: (rows, seconds) of fits at two sizes, ascending, texts known already.
-        text: for each text of a pool that nobody has met in this study, on top.
-        ask: for each question.
-        met: the part of `ask` that the same question does not cost again after another fit.
-        same: the part of it that the same question does not cost again after the same fit.
-        tokens: read and written for each question, or None where nothing counts tokens.
+        load: to load what it needs, once a process.
+        fits: (rows, seconds) of fits at two pool sizes, ascending, with texts cached.
+        per_text: for each training text that the study has not computed before, on top.
+        per_row: for each test row; None where it could not be measured.
+        saved: seconds of `per_row` that a row saves when another fit predicts it again.
+        saved_same_fit: the same for the same fit.
+        tokens: tokens read and written for each row, None where nothing counts them.
     """
 
     load: float
     fits: tuple[tuple[int, float], ...]
-    ask: float | None
-    text: float = 0.0
-    met: float = 0.0
-    same: float = 0.0
+    per_row: float | None
+    per_text: float = 0.0
+    saved: float = 0.0
+    saved_same_fit: float = 0.0
     tokens: tuple[float, float] | None = None
 
     def fit(self, rows: int) -> float:
-        """Return seconds of a fit on so many rows, along a power of the rows between 0 and 2."""
+        """Return seconds of a fit on `rows` rows: a power law with an exponent between 0 and 2."""
         (small, little), (large, much) = self.fits[0], self.fits[-1]
         if large == small or min(little, much) <= 0:
             return much * rows / max(1, large)
@@ -64,49 +64,55 @@ class Speed:
         grown: float = (rows / large) ** power
         return much * grown
 
-    def remembers(self, saved: float) -> bool:
-        """Return whether so much saved of a question is nearly all of it."""
-        return self.ask is not None and saved > CACHED_SHARE * self.ask
+    def caches(self, saved: float) -> bool:
+        """Return whether saving these seconds of a row means that its answer is cached."""
+        return self.per_row is not None and saved > CACHED_SHARE * self.per_row
 
-    def need(self, rows: int) -> PassCost | None:
-        """Return what a first pass of so many rows takes, of a whole pool; None where unknown."""
-        learnt, fit = self.fits[-1]
-        return None if self.ask is None else PassCost(fit + self.text * learnt, self.ask, rows)
+    def first_pass(self, rows: int) -> PassCost | None:
+        """Return the seconds of a first pass with the whole pool; None where unknown."""
+        if self.per_row is None:
+            return None
+        pool_rows, fit = self.fits[-1]
+        return PassCost(fit + self.per_text * pool_rows, self.per_row, rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The pace of a trial that was begun, and its fit if that came to an end."""
+    """The speed of a trial, and its fit if that finished."""
 
-    pace: Speed
+    speed: Speed
     fitted: Fitted | None
 
 
 def probe(job: Job, pools: Pools, seconds: float) -> Probe:
-    """Begin a trial: its fit stops after so many seconds, and so do its questions, after one.
+    """Begin a trial: stop its fit after `seconds`, then its predictions, after at least one row.
 
-    The questions are those that the trial asks first, so that a strategy which remembers its work
-    loses nothing. What a second trial would save is not looked at.
+    It predicts the rows that the trial predicts first, so a strategy that caches loses no work.
 
     Raises:
-        Exception: whatever the strategy raises; such a candidate has no pace.
+        Exception: whatever the strategy raises.
     """
     dataset, started = pools.dataset, prepare_trial(job, pools)
     strategy, pool, items = started.strategy, started.pool, started.items
     fit = time_fit(strategy, dataset, pool, seconds)
-    asked, spent = time_predict(strategy, items, seconds), fit.spent
-    if asked.each is None:  # it was stopped too early, in a loop that a smaller one soon leaves
-        little = prepared(job)
-        more = time_fit(little, dataset, pool[:SMALL_POOL], seconds)
-        asked = time_predict(little, items, seconds)
+    predicted, spent = time_predict(strategy, items, seconds), fit.spent
+    if predicted.each is None:  # the fit stopped too early to predict; a small fit gets further
+        small = prepared(job)
+        more = time_fit(small, dataset, pool[:SMALL_POOL], seconds)
+        predicted = time_predict(small, items, seconds)
         spent += more.spent if more.loop != fit.loop else 0.0
-    pace = Speed(load=started.load, fits=((len(pool), spent),), ask=asked.each, tokens=asked.tokens)
-    return Probe(pace, Fitted(strategy, fit.spent, fit.alone) if fit.complete else None)
+    speed = Speed(
+        load=started.load,
+        fits=((len(pool), spent),),
+        per_row=predicted.each,
+        tokens=predicted.tokens,
+    )
+    return Probe(speed, Fitted(strategy, fit.spent, fit.alone) if fit.complete else None)
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedTrial:
-    """A strategy ready for a trial, what getting it ready took, and the trial's rows in order."""
+    """A strategy with everything loaded, the seconds that took, and the trial's rows in order."""
 
     strategy: Strategy
     load: float
@@ -115,7 +121,7 @@ class PreparedTrial:
 
 
 def prepare_trial(job: Job, pools: Pools) -> PreparedTrial:
-    """Load what a trial needs; the questions come in the order in which a budget asks them."""
+    """Load what a trial needs; test rows come in the stratified order of `predict_until`."""
     dataset, rows = pools.dataset, pools.of(job.trial)
     targets = {id: dataset.examples[id].target for id in rows.questions}
     order = stratified_order(sorted(targets), targets, "asked")
@@ -127,9 +133,13 @@ def prepare_trial(job: Job, pools: Pools) -> PreparedTrial:
 
 @dataclass(frozen=True, slots=True)
 class FitTiming:
-    """A fit: what it took or, where it was stopped, would have taken; what others had done.
+    """Seconds of a fit; extrapolated where it was stopped.
 
-    `loop` is the one in which it was stopped, and `total` its length in the loop's own unit.
+    Attributes:
+        spent: seconds that it took, or would have taken.
+        cached: seconds of cached work that it reused.
+        loop: the loop in which it was stopped, empty if it finished.
+        total: the length of that loop, in its own unit.
     """
 
     spent: float
@@ -139,12 +149,12 @@ class FitTiming:
 
     @property
     def complete(self) -> bool:
-        """Return whether it came to its end."""
+        """Return whether the fit finished."""
         return not self.loop
 
     @property
     def alone(self) -> float:
-        """Return what it takes with nothing cached."""
+        """Return the seconds it takes with nothing cached."""
         return self.spent + self.cached
 
 
@@ -155,7 +165,7 @@ def time_fit(
     seconds: float,
     reports: int = MIN_REPORTS,
 ) -> FitTiming:
-    """Fit; after so many seconds, and so many reports of a loop, stop and tell from its pace."""
+    """Fit, but stop after `seconds` and `reports` progress reports, and extrapolate."""
     start = perf_counter()
     with time_limit(seconds, reports) as progress:
         try:
@@ -168,7 +178,7 @@ def time_fit(
 
 @dataclass(frozen=True, slots=True)
 class PredictTiming:
-    """How many questions were asked, what each takes alone, and what it took now."""
+    """Predicted rows, and seconds a row: with nothing cached (`each`) and as spent."""
 
     rows: int
     each: float | None = None
@@ -177,7 +187,7 @@ class PredictTiming:
 
 
 def time_predict(strategy: Strategy, items: Sequence[Item], seconds: float) -> PredictTiming:
-    """Ask in the run's own order until the time is over; the last questions set the pace."""
+    """Predict in the run's own order until the time is over; the last chunk gives the speed."""
     end, done, each, spent = perf_counter() + seconds, 0, None, None
     answers: Answers | None = None
     for few in CHUNKS:
@@ -190,7 +200,7 @@ def time_predict(strategy: Strategy, items: Sequence[Item], seconds: float) -> P
         except Exception:
             if done:
                 raise
-            return PredictTiming(0)  # one whose fit was stopped may not be able to answer
+            return PredictTiming(0)  # a strategy whose fit was stopped may be unable to predict
         spent = (perf_counter() - start) / len(chunk)
         each = spent + (cached_seconds(strategy) - before) / len(chunk)
         done += len(chunk)

@@ -1,4 +1,4 @@
-"""Spare the time of candidates that can no longer win, on a bound that is declared beforehand."""
+"""Early stopping of candidates that can no longer win, and the history of each candidate."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Run
 
-# One side: a candidate is looked at after each of its folds, so the bound must be strict.
+# One-sided. A candidate is tested after each of its folds, so the bound must be strict.
 CONFIDENCE = 0.999
 
 
 MIN_COMMON_ROWS = 100
 
 
-# With fewer clusters chance alone can put all of them on one side.
+# With fewer clusters, chance alone can put all of them on one side.
 MIN_CLUSTERS = 20
 
 
 @dataclass
 class Race:
-    """Who is right where, on clean rows of the first pass, and who is out.
+    """Correct answers by candidate on clean rows of the first pass, and who is dropped.
 
-    A candidate is out when, on at least 100 rows that both answered, worth at least 20 clusters,
-    the upper 99.9 % bound of its paired difference to another candidate lies below minus the
-    margin: it can neither win nor be shown to be as good. One with a failed trial cannot be chosen,
-    so nobody is out on its account.
+    A candidate is dropped when, on at least 100 rows that both answered, worth at least 20
+    clusters, the upper 99.9 % bound of its paired difference to a rival lies below minus the
+    margin: it can neither win nor be shown to be as good. A candidate with a failed trial cannot
+    be chosen, so it is no rival.
 
     Attributes:
-        targets: id -> the label that is right.
-        margin: the smallest difference that matters, as a share of the rows.
-        clusters: id -> the group or near-duplicates of a row; ids missing here stand alone.
-        right: candidate -> id -> whether it was right there.
-        out: candidate -> why.
+        targets: id -> true label.
+        margin: smallest gain that matters, as a share of the rows.
+        clusters: id -> group or near-duplicates of a row; other rows are clusters of their own.
+        right: candidate -> id -> whether its answer was right.
+        dropped: candidate -> why.
     """
 
     targets: Mapping[str, str]
     margin: float
     clusters: Mapping[str, str] = field(default_factory=dict)
     right: dict[str, dict[str, bool]] = field(default_factory=dict)
-    out: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
     _behind: dict[str, str] = field(default_factory=dict)
     _failed: set[str] = field(default_factory=set)
 
     def add(self, run: Run) -> tuple[str, ...]:
-        """Count the clean answers of a run; return who is in again because its candidate failed."""
+        """Count the clean answers of a run; return candidates that rejoin: their rival failed."""
         name = run.trial.candidate
         if run.error is not None:
             return self._fail(name)
@@ -61,29 +61,29 @@ class Race:
             rows[id] = output == self.targets[id]
         return ()
 
-    def drop(self, name: str) -> bool:
-        """Return whether a candidate is out by now, and remember why."""
-        if name not in self.out:
-            for rival in self._sound():
+    def drops(self, name: str) -> bool:
+        """Return whether a candidate is dropped by now, and record why."""
+        if name not in self.dropped:
+            for rival in self._rivals():
                 difference, bound, rows = self._against(name, rival)
                 if bound < -self.margin:
                     self._behind[name] = rival
-                    self.out[name] = (
+                    self.dropped[name] = (
                         f"dropped after {rows} rows, {-100 * difference:.0f} points behind {rival} "
                         f"(at least {-100 * bound:.0f} behind with 99.9 % certainty)"
                     )
                     break
-        return name in self.out
+        return name in self.dropped
 
-    def _sound(self) -> list[str]:
+    def _rivals(self) -> list[str]:
         return [name for name in self.right if name not in self._failed]
 
     def _fail(self, name: str) -> tuple[str, ...]:
         self._failed.add(name)
         freed = [other for other, rival in self._behind.items() if rival == name]
         for other in freed:
-            del self.out[other], self._behind[other]
-        return tuple(other for other in freed if not self.drop(other))
+            del self.dropped[other], self._behind[other]
+        return tuple(other for other in freed if not self.drops(other))
 
     def _against(self, name: str, rival: str) -> tuple[float, float, int]:
         """Return the difference on common rows, its upper bound (1 if too few), and their count."""
@@ -99,35 +99,35 @@ class Race:
 def upper_bound(gains: Sequence[int], clusters: Sequence[str]) -> float:
     """Return the upper 99.9 % bound of a mean of paired differences of -1, 0 or 1 by row.
 
-    Bonett and Price's (2012), with an imaginary row for either side, over the sums of clusters: t
-    with one degree of freedom less than the clusters of one size that the rows are worth (Kish),
-    since a few large ones may decide the spread of many. 1 where that is fewer than 20 clusters.
+    Bonett and Price (2012) with one imaginary row for either side, over the sums of clusters, with
+    t on one degree of freedom less than the effective number of clusters (Kish): a few large
+    clusters may decide the spread. Returns 1 where that number is below 20.
     """
     names, places = np.unique(np.asarray(clusters), return_inverse=True)
     sizes = np.bincount(places)
     rows, count = len(gains), len(names)
-    worth = rows**2 / float(sizes @ sizes)
-    if worth < MIN_CLUSTERS:
+    effective = rows**2 / float(sizes @ sizes)
+    if effective < MIN_CLUSTERS:
         return 1.0
     center = sum(gains) / (rows + 2)
-    apart = np.bincount(places, weights=gains) - center * sizes
+    deviations = np.bincount(places, weights=gains) - center * sizes
     imaginary = 2 * (1 + center**2)
-    few = count / (count - 1) if count < rows else 1.0
-    spread = sqrt(few * (float(apart @ apart) + imaginary)) / (rows + 2)
-    return center + float(stdtrit(worth - 1, CONFIDENCE)) * spread
+    correction = count / (count - 1) if count < rows else 1.0
+    spread = sqrt(correction * (float(deviations @ deviations) + imaginary)) / (rows + 2)
+    return center + float(stdtrit(effective - 1, CONFIDENCE)) * spread
 
 
 @dataclass
 class TrialHistory:
-    """Candidates by what their trials have shown, those of earlier commands included.
+    """What the trials of each candidate have shown, including those of earlier commands.
 
     Attributes:
-        race: who is out, as far as candidates are raced.
-        racing: whether they are.
-        cost: seconds that a whole trial took lately, by candidate.
-        failed: who has had a trial that failed.
-        worked: who has had one that did not.
-        spared: trials that were not run because their candidate was out.
+        race: the early-stopping test.
+        racing: whether candidates are dropped by it.
+        cost: candidate -> seconds that a full trial took lately.
+        failed: candidates with a failed trial.
+        worked: candidates with a successful trial.
+        skipped: candidate -> jobs that did not run because it was dropped.
     """
 
     race: Race
@@ -135,40 +135,41 @@ class TrialHistory:
     cost: dict[str, float] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     worked: set[str] = field(default_factory=set)
-    spared: dict[str, list[Job]] = field(default_factory=dict)
+    skipped: dict[str, list[Job]] = field(default_factory=dict)
 
     def add(self, job: Job, run: Run, earlier: bool = False) -> list[Job]:
-        """Take note of a run; return what was spared of candidates that are in again for it.
+        """Record a run; return the skipped jobs of candidates that rejoin the race because of it.
 
-        One of an `earlier` command may have loaded and embedded what is here by now: half counts.
+        Half the time of a run of an `earlier` command counts: its models and embeddings may be
+        cached by now.
         """
-        name, again = run.trial.candidate, []
+        name, rejoined = run.trial.candidate, list[Job]()
         cost = full_trial_seconds(run) * (0.5 if earlier else 1.0)
         self.cost[name] = max(cost, 0.5 * self.cost.get(name, 0.0))
         (self.failed if run.error else self.worked).add(name)
         if run.error or job.part == FIRST_PASS:
             for freed in self.race.add(run):
-                again += self.spared.pop(freed, [])
-        return again
+                rejoined += self.skipped.pop(freed, [])
+        return rejoined
 
-    def hopeless(self, job: Job) -> bool:
-        """Return whether a trial is not worth its time: its candidate only fails, or is out."""
-        dear = not find(job.trial.strategy).cheap
+    def futile(self, job: Job) -> bool:
+        """Return whether a job is not worth its time: its candidate only fails or is dropped."""
+        slow = not find(job.trial.strategy).cheap
         return self.only_fails(job) or (
-            self.racing and dear and self.race.drop(job.trial.candidate)
+            self.racing and slow and self.race.drops(job.trial.candidate)
         )
 
     def only_fails(self, job: Job) -> bool:
-        """Return whether a trial's candidate has only failed so far, and so has said it all."""
+        """Return whether all trials of a job's candidate have failed so far."""
         return job.trial.candidate in self.failed - self.worked
 
-    def spare(self, job: Job) -> None:
-        """Remember a trial that is not run because its candidate is out."""
-        self.spared.setdefault(job.trial.candidate, []).append(job)
+    def skip(self, job: Job) -> None:
+        """Record a job that does not run because its candidate is dropped."""
+        self.skipped.setdefault(job.trial.candidate, []).append(job)
 
 
 def full_trial_seconds(run: Run) -> float:
-    """Return the seconds that a trial takes when all its questions are asked."""
+    """Return the seconds that a trial takes when it answers all its test rows."""
     spent, asked = run.seconds_spent or 0.0, len(run.asked.get(("clean", 0), ()))
     asking = min(run.predict_seconds or 0.0, spent)
     return spent + asking * run.unasked / asked if asked else spent

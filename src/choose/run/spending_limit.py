@@ -1,4 +1,4 @@
-"""How the dollars of --max-usd are shared among first passes at endpoints."""
+"""Consent before requests are sent, and the shares of --max-usd for first passes at endpoints."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Approve = Callable[[Spending], None]
 
 
 def refuse(spending: Spending) -> None:
-    """Refuse to send anything, since nobody was asked."""
+    """Refuse to send anything without consent."""
     hosts = ", ".join(sorted({bill.host for bill in spending.bills}))
     raise StudyError(
-        f"Rows would be sent to {hosts}, and nobody has confirmed it. Pass --yes, or in Python "
+        f"Rows would be sent to {hosts}, which needs your consent. Pass --yes, or in Python "
         "approve=lambda spending: None."
     )
 
@@ -44,10 +44,10 @@ def before_sending(
     store: Store,
     approve: Approve,
 ) -> Spending:
-    """Have the requests that are still to be made confirmed, then try each endpoint once.
+    """Ask for consent to the requests still to be made, then try each endpoint once.
 
     Raises:
-        StudyError: if the study forbids them or nobody confirms them.
+        StudyError: if the study forbids the requests or `approve` refuses them.
         EndpointError: if an endpoint cannot be used at all.
     """
     check_constraints(study, candidates)
@@ -70,9 +70,9 @@ def before_sending(
 
 @dataclass(frozen=True, slots=True)
 class DollarCost:
-    """What a first pass costs in dollars a row, and how many of its rows are paid for already.
+    """Dollars a row of a first pass, and how many of its rows are paid for already.
 
-    `requests` are those that a row takes, one for each endpoint.
+    `requests` is the number of requests a row takes, one for each endpoint.
     """
 
     each: float
@@ -81,20 +81,20 @@ class DollarCost:
     requests: int = 1
 
     @property
-    def need(self) -> PassCost:
-        """Return what it takes; what is paid for counts as if it brought its price along."""
+    def first_pass(self) -> PassCost:
+        """Return what it costs; rows that are paid for count as a credit."""
         return PassCost(-self.each * self.paid, self.each, self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class DollarShare:
-    """The dollars that a first pass may spend, so that those which wait can be asked as many rows.
+    """The dollars that a first pass may spend, so that waiting candidates can answer as many rows.
 
     Attributes:
-        spent: dollars that were spent, or held for failures, when it began.
-        requests: answers that had been paid for.
-        own: of the pass itself; what its rows are seen to cost corrects their price.
-        others: of those which wait.
+        spent: dollars spent, or held for failures, when the pass began.
+        requests: number of paid answers when it began.
+        own: cost of this pass; measured costs correct its price.
+        others: candidate -> cost of a waiting pass.
     """
 
     ledger: Ledger
@@ -104,106 +104,106 @@ class DollarShare:
     others: Mapping[str, DollarCost]
 
     def covers(self, asked: int, more: int) -> bool:
-        """Return whether so many more rows, after so many asked, are within its share."""
+        """Return whether its share pays for `more` rows after `asked`."""
         ledger, each = self.ledger, self.own.each
-        # Rows that are answered from disk cost nothing and tell nothing of the price.
+        # Rows answered from the cache cost nothing, so they say nothing about the price.
         if paid := (ledger.requests - self.requests) / self.own.requests:
             before = self.own.paid
             each = (each * before + ledger.committed - self.spent) / (before + paid)
-        needs = {name: one.need for name, one in self.others.items()}
-        needs[""] = DollarCost(each, self.own.rows, asked).need
+        costs = {name: one.first_pass for name, one in self.others.items()}
+        costs[""] = DollarCost(each, self.own.rows, asked).first_pass
         left = (ledger.limit or 0.0) - ledger.committed - ledger.reserved
-        return each * more <= allocate(needs, left)[""] + 1e-9 * each
+        return each * more <= allocate(costs, left)[""] + 1e-9 * each
 
 
 @dataclass
 class DollarBudget:
-    """Deals out the dollars.
+    """Divides the dollars among first passes.
 
-    A forecast counts the tokens of a text by its length and knows of no hidden reasoning, so
-    everybody who waits is asked its first rows before dollars are shared. What they cost is seen
-    then, and as they are kept, its own first pass does not pay for them again.
+    A forecast estimates tokens from the length of a text and ignores hidden reasoning. So each
+    waiting candidate predicts its first rows before dollars are divided, to measure their price.
+    Answers are cached, so its own first pass does not pay for them again.
 
     Attributes:
-        seen: dollars a row by candidate; None where asking failed.
-        paid: keys of the trials whose first rows were asked for that.
+        measured: candidate -> dollars a row; None where predicting failed.
+        paid: keys of the trials whose first rows are paid for.
     """
 
     pools: Pools
-    seen: dict[str, float | None] = field(default_factory=dict)
+    measured: dict[str, float | None] = field(default_factory=dict)
     paid: set[str] = field(default_factory=set)
 
-    def deal(self, job: Job, later: Sequence[Job]) -> DollarShare | None:
-        """Return the purse of a first pass; None where it costs nothing or nothing is limited.
+    def share_of(self, job: Job, later: Sequence[Job]) -> DollarShare | None:
+        """Return the share of a first pass; None where it costs nothing or nothing is limited.
 
-        It is shared with those of the `later` first passes that are on the same fold.
+        `later` first passes on the same fold get a share too.
         """
         session = current_session()
         if session.ledger.limit is None:
             return None
         same = [j for j in later if j.trial.fold == job.trial.fold]
-        found = first_pass_costs([job, *same], self.pools, session.endpoints)
-        if job.trial.candidate not in found:
+        costs = first_pass_costs([job, *same], self.pools, session.endpoints)
+        if job.trial.candidate not in costs:
             return None
-        if len(found) > 1 and _affords_first_chunks(
-            found, session.ledger.limit - session.ledger.committed
+        if len(costs) > 1 and _affords_first_chunks(
+            costs, session.ledger.limit - session.ledger.committed
         ):
             for one in (job, *same):
-                self._sound(one, found)
-        own = found.pop(job.trial.candidate)
+                self._correct_price(one, costs)
+        own = costs.pop(job.trial.candidate)
         ledger = session.ledger
-        return DollarShare(ledger, ledger.committed, ledger.requests, own, found)
+        return DollarShare(ledger, ledger.committed, ledger.requests, own, costs)
 
-    def _sound(self, job: Job, found: dict[str, DollarCost]) -> None:
+    def _correct_price(self, job: Job, costs: dict[str, DollarCost]) -> None:
         name = job.trial.candidate
-        if name not in found:
+        if name not in costs:
             return
-        if name not in self.seen:
-            self.seen[name] = _dollars_a_row(job, self.pools)
+        if name not in self.measured:
+            self.measured[name] = _dollars_a_row(job, self.pools)
             self.paid.add(job.trial.key)
-        if (each := self.seen[name]) is not None:
-            paid = min(CHUNK, found[name].rows) if job.trial.key in self.paid else 0
-            found[name] = replace(found[name], each=each, paid=paid)
+        if (each := self.measured[name]) is not None:
+            paid = min(CHUNK, costs[name].rows) if job.trial.key in self.paid else 0
+            costs[name] = replace(costs[name], each=each, paid=paid)
 
 
-def _affords_first_chunks(found: Mapping[str, DollarCost], left: float) -> bool:
-    """Return whether all could be asked twice the first rows, so that none asks them in vain."""
-    return 2 * CHUNK * sum(one.each for one in found.values()) <= left
+def _affords_first_chunks(costs: Mapping[str, DollarCost], left: float) -> bool:
+    """Return whether all can pay for their first rows twice, so that none are bought in vain."""
+    return 2 * CHUNK * sum(one.each for one in costs.values()) <= left
 
 
 def _dollars_a_row(job: Job, pools: Pools) -> float | None:
-    """Return what its first rows cost by the server's own counts; None where they cannot tell."""
+    """Return the dollars a row by the server's own token counts; None where they are missing."""
     (endpoint, *more) = endpoints_named(job.trial.params, current_session().endpoints).values()
     try:
         started = prepare_trial(job, pools)
         started.strategy.fit(pools.dataset.task, started.pool)
-        found = predict(started.strategy, started.items[:CHUNK], pools.dataset.task)
+        answers = predict(started.strategy, started.items[:CHUNK], pools.dataset.task)
     except TimeLimitReached:
         raise
     except Exception:
-        return None  # the trial itself will fail, and be recorded
+        return None  # the trial itself will fail and record the error
     if more or endpoint.prices is None:
         return None
-    costs = dollars(endpoint.prices, found.tokens_in, found.tokens_cached, found.tokens_out)
+    costs = dollars(endpoint.prices, answers.tokens_in, answers.tokens_cached, answers.tokens_out)
     return None if costs is None else float(costs.mean())
 
 
 def affordable_rows(
     jobs: Sequence[Job], pools: Pools, endpoints: Mapping[str, Endpoint], limit: float
 ) -> dict[str, int]:
-    """Return rows of the first pass that the dollars reach, of whom they do not reach all."""
+    """Return how many first-pass rows the dollars pay for, by candidate that they do not cover."""
     first = [job for job in jobs if job.part == FIRST_PASS and job.trial.fold == 0]
-    found = first_pass_costs(first, pools, endpoints)
-    share = allocate({name: one.need for name, one in found.items()}, limit)
-    rows = {name: int(share[name] / one.each) for name, one in found.items()}
-    return {name: count for name, count in rows.items() if count < found[name].rows}
+    costs = first_pass_costs(first, pools, endpoints)
+    share = allocate({name: one.first_pass for name, one in costs.items()}, limit)
+    rows = {name: int(share[name] / one.each) for name, one in costs.items()}
+    return {name: count for name, count in rows.items() if count < costs[name].rows}
 
 
 def first_pass_costs(
     jobs: Iterable[Job], pools: Pools, endpoints: Mapping[str, Endpoint]
 ) -> dict[str, DollarCost]:
-    """Return what first passes cost as forecast, by candidate, of those that cost anything."""
-    found = {}
+    """Return the forecast dollars of first passes that cost anything, by candidate."""
+    costs = {}
     for job in jobs:
         trial = job.trial
         if not endpoints_named(trial.params, endpoints):
@@ -213,5 +213,5 @@ def first_pass_costs(
         usd = sum(bill.usd or 0.0 for bill in bills)
         rows = max((bill.requests for bill in bills), default=0)
         if usd > 0 and rows:
-            found[trial.candidate] = DollarCost(usd / rows, rows, requests=len(bills))
-    return found
+            costs[trial.candidate] = DollarCost(usd / rows, rows, requests=len(bills))
+    return costs

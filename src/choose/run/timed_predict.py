@@ -1,4 +1,4 @@
-"""Ask a fitted strategy its questions, all of them or as many as a deadline allows."""
+"""Predict test rows in chunks until a deadline, and share an amount of time or dollars fairly."""
 
 from __future__ import annotations
 
@@ -15,37 +15,39 @@ from choose.progress import TimeLimitReached
 from choose.strategy import Strategy
 from choose.types import Answers, Dataset, Item, Task
 
-# While the study has time, so many questions are asked whatever a candidate's share of it is, if
-# all can be asked as many: fewer say little, and the race that spares the hopeless needs them.
+# Minimum rows per candidate, where all can answer as many: the early-stopping test needs them.
 MIN_ROWS = 100
 
 
-# Questions asked between two looks at the clock, and the fewest that are asked however late it is.
+# Rows between two checks of the clock, and the fewest that are predicted however late it is.
 CHUNK = 25
 
 
 class SpendingShare(Protocol):
-    """A share of the dollars."""
+    """A share of the dollar budget."""
 
     def covers(self, asked: int, more: int) -> bool:
-        """Return whether so many more rows, after so many asked, are within it."""
+        """Return whether it pays for `more` rows after `asked`."""
 
 
 class Deadline(NamedTuple):
-    """When a candidate's share of the time is used up, and when all of it is (`perf_counter`).
+    """When a candidate should stop predicting.
 
-    `least` rows are asked whatever its share is; `purse` is its share of the dollars, where they
-    are limited.
+    Attributes:
+        share: `perf_counter` at which its share of the time ends.
+        end: `perf_counter` at which the budget of the run ends.
+        least: rows to predict even after its share has ended.
+        dollars: its share of the dollar budget, None for no limit.
     """
 
     share: float = inf
     end: float = inf
     least: int = MIN_ROWS
-    purse: SpendingShare | None = None
+    dollars: SpendingShare | None = None
 
 
 def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
-    """Return the answers, checked.
+    """Return the answers of a strategy, checked.
 
     Raises:
         StrategyError: if they do not fit the items or the labels.
@@ -74,13 +76,11 @@ def predict_until(
     deadline: Deadline,
     known: Answers | None = None,
 ) -> tuple[list[Item], Answers]:
-    """Return what was asked by the deadline, and the answers.
+    """Return the items that were predicted by the deadline, and their answers.
 
-    Questions come in a stratified order that depends on the rows alone, so that candidates cut
-    short share their rows. As many as the deadline says at least are asked, unless the study's time
-    or money runs out, and 25 then. What was answered before they ran out counts. An answer does
-    not depend on its neighbours. `known` are the answers to the first ones, where they have been
-    asked before.
+    The stratified order depends on the rows alone, so that candidates that stop early share their
+    rows. Answers do not depend on their neighbours, so chunks can be joined. `known` are earlier
+    answers to the first items of that order.
     """
     targets = {item.id: dataset.examples[item.id].target for item in items}
     by_id = {item.id: item for item in items}
@@ -101,13 +101,13 @@ def predict_until(
         if now + (now - start) > (deadline.share if done >= deadline.least else deadline.end):
             break
         more = min(CHUNK, len(order) - done)
-        if deadline.purse is not None and not deadline.purse.covers(done, more):
+        if deadline.dollars is not None and not deadline.dollars.covers(done, more):
             break
     return order[:done], concatenated(parts)
 
 
 def concatenated(parts: Sequence[Answers]) -> Answers:
-    """Return the answers one behind the other; a column that a part lacks is None."""
+    """Join answers; a column that one part lacks is None."""
 
     def column(name: str) -> np.ndarray | None:
         values = [getattr(part, name) for part in parts]
@@ -128,51 +128,51 @@ def concatenated(parts: Sequence[Answers]) -> Answers:
     )
 
 
-# Whoever can be asked all rows for this part of what is shared, after its fit, is: against cheap
-# candidates, which all rows were asked of, every row counts.
+# Candidates that can answer all rows for less than this share, after the fit, always do: every row
+# counts in the comparison with fast candidates, which answer all.
 SMALL_SHARE = 0.05
 
 
 class PassCost(NamedTuple):
-    """What a first pass takes: for its fit, for each row, and how many rows it has."""
+    """Seconds or dollars of a first pass: for the fit and for each of its rows."""
 
     fit: float
     each: float
     rows: int
 
-    def reaches(self, amount: float) -> float:
-        """Return how many rows an amount suffices for, after the fit."""
+    def rows_for(self, amount: float) -> float:
+        """Return how many rows an amount pays for, after the fit."""
         return (amount - self.fit) / self.each if self.each > 0 else self.rows
 
 
-def allocate(needs: Mapping[str, PassCost | None], amount: float) -> dict[str, float]:
-    """Return shares of an amount so that all can be asked the same number of their rows.
+def allocate(costs: Mapping[str, PassCost | None], amount: float) -> dict[str, float]:
+    """Divide an amount so that each candidate can answer the same number of its rows.
 
-    Those to whom all their rows take little are asked all of them. Those whose need is not
-    known get an even share. Where not even 25 rows would be left to ask, whoever takes most waits
-    for what the others leave, and so on; the last one gets it all.
+    Candidates that cost little for all their rows answer all of them; those of unknown cost get an
+    even share. Where fewer than 25 rows each would fit, the most expensive candidate runs last with
+    whatever remains, and so on.
     """
-    even = dict.fromkeys(needs, amount / max(1, len(needs)))
-    known = {name: need for name, need in needs.items() if need is not None}
-    rest = amount - sum(even[name] for name in needs if name not in known)
-    for name, need in known.items():
-        if need.each * need.rows <= SMALL_SHARE * amount:
-            known[name] = PassCost(need.fit + need.each * need.rows, 0.0, need.rows)
+    even = dict.fromkeys(costs, amount / max(1, len(costs)))
+    known = {name: cost for name, cost in costs.items() if cost is not None}
+    rest = amount - sum(even[name] for name in costs if name not in known)
+    for name, cost in known.items():
+        if cost.each * cost.rows <= SMALL_SHARE * amount:
+            known[name] = PassCost(cost.fit + cost.each * cost.rows, 0.0, cost.rows)
     within = sorted(known, key=lambda n: known[n].fit + MIN_ROWS * known[n].each)
     while len(within) > 1 and _equal_rows([known[n] for n in within], rest) < CHUNK:
         within.pop()
-    asked = _equal_rows([known[n] for n in within], rest)
-    shared = {n: known[n].fit + known[n].each * min(known[n].rows, asked) for n in within}
+    rows = _equal_rows([known[n] for n in within], rest)
+    shared = {n: known[n].fit + known[n].each * min(known[n].rows, rows) for n in within}
     last = max(0.0, rest - sum(shared.values()))
     return even | dict.fromkeys(known, last) | shared
 
 
-def _equal_rows(needs: Sequence[PassCost], amount: float) -> float:
-    """Return r so that fits, and asking all the smaller of r and their rows, take an amount."""
-    left, asked = amount - sum(need.fit for need in needs), 0.0
-    ends = sorted({need.rows for need in needs})
+def _equal_rows(costs: Sequence[PassCost], amount: float) -> float:
+    """Return r such that the fits and min(r, rows) rows of each candidate use up an amount."""
+    left, asked = amount - sum(cost.fit for cost in costs), 0.0
+    ends = sorted({cost.rows for cost in costs})
     for end in ends:
-        going = sum(need.each for need in needs if need.rows >= end)
+        going = sum(cost.each for cost in costs if cost.rows >= end)
         if going <= 0:
             asked = end
             continue

@@ -1,4 +1,4 @@
-"""Run a group of trials: pure, picklable, and the only place where strategies meet data."""
+"""Run trials: the only place where strategies see data; inputs and results can be pickled."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from choose.types import Dataset, Example, Item, Run
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A strategy that was fitted before, alone or beside others.
+    """A fitted strategy.
 
     Attributes:
-        seconds: what its fit took, or its share of that.
-        alone: what it would take with nothing cached; not known of one of several.
-        group: how many were fitted side by side.
+        seconds: seconds of its fit, or its share of a joint fit.
+        alone: seconds with nothing cached; None for a joint fit.
+        group: number of strategies that were fitted together.
     """
 
     strategy: Strategy
@@ -39,9 +39,9 @@ class Fitted:
 
 
 def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
-    """Return strategies by the trial's key, fitted side by side; none where that cannot be done.
+    """Fit strategies together and return them by trial key; empty where that is impossible.
 
-    Those that did not learn are left out, to be fitted alone and to say why they cannot be.
+    Strategies that failed to train are left out: they are retried individually.
     """
     trials = [job.trial for job in jobs]
     strategies = [build(trial.strategy, seed=trial.seed, **trial.params) for trial in trials]
@@ -60,7 +60,7 @@ def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
         raise
     except Exception:
         return {}
-    # What those took that did not learn is spent all the same.
+    # The time of failed strategies is spent all the same.
     seconds = (perf_counter() - start) / max(1, len(jobs) - len(failed))
     return {
         trial.key: Fitted(strategy, seconds, group=len(jobs))
@@ -70,7 +70,7 @@ def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
 
 
 def fit_alone(job: Job, dataset: Dataset, pool: Sequence[Example]) -> Fitted:
-    """Return a strategy fitted on its own."""
+    """Fit the strategy of one trial."""
     strategy = prepared(job)
     start = perf_counter()
     strategy.fit(dataset.task, pool)
@@ -78,22 +78,22 @@ def fit_alone(job: Job, dataset: Dataset, pool: Sequence[Example]) -> Fitted:
     return Fitted(strategy, spent, spent + cached_seconds(strategy))
 
 
-def prepared(job: Job, again: int = 0) -> Strategy:
-    """Build a trial's strategy, with its seed or a later one, and load what it needs."""
+def prepared(job: Job, seed_offset: int = 0) -> Strategy:
+    """Build a trial's strategy and load what it needs."""
     trial = job.trial
-    strategy = build(trial.strategy, seed=trial.seed + again, **trial.params)
+    strategy = build(trial.strategy, seed=trial.seed + seed_offset, **trial.params)
     if isinstance(strategy, Prepares):
         strategy.prepare()
     return strategy
 
 
 def facts_of(strategy: Strategy) -> dict[str, Any]:
-    """Return what a strategy reports about its work, if it does."""
+    """Return what a strategy reports about its fit; empty if it does not."""
     return dict(strategy.facts()) if isinstance(strategy, Reports) else {}
 
 
 def cached_seconds(strategy: Strategy) -> float:
-    """Return what work that was there already had cost."""
+    """Return the seconds that reused, cached work had taken."""
     return float(facts_of(strategy).get("cached_seconds") or 0.0)
 
 
@@ -114,13 +114,17 @@ def run_trials(
     deadline: Deadline | None = None,
     fitted: dict[str, Fitted] | None = None,
 ) -> Iterator[tuple[Run, str | None]]:
-    """Yield each job's run, with a traceback where the strategy broke.
+    """Yield each job's run, with a traceback where the strategy raised.
 
-    A strategy that raises is a finding, not an abort; only an interruption and the end of
-    the money or of the time go through. After the `deadline`, clean questions that are left
-    stay unasked. Several jobs of a strategy that can learn several trials side by side are fitted
-    so; where that breaks, each is fitted alone and breaks alone. `fitted` holds strategies by the
-    trial's key: those that have been fitted before, and after this those that this has.
+    A strategy that raises makes a failed run; interruptions and spent budgets propagate. Several
+    jobs of a strategy that can fit a group are fitted together; where that fails, each is fitted
+    alone.
+
+    Args:
+        jobs: of one strategy if there are several.
+        pools: the pools of the study.
+        deadline: when to stop predicting clean test rows.
+        fitted: fitted strategies by trial key; this call adds its own.
     """
     fitted = {} if fitted is None else fitted
     fitted |= fit_group(jobs, pools) if len(jobs) > 1 else {}
@@ -146,17 +150,14 @@ def run_trials(
 
 
 def run_trial(job: Job, pools: Pools, deadline: Deadline | None = None) -> Run:
-    """Fit once and answer every view; how much a deadline leaves unasked is all that can vary."""
+    """Fit once and answer every view."""
     return _trial(job, pools, deadline, {})[0]
 
 
 def _trial(
     job: Job, pools: Pools, deadline: Deadline | None, fitted: dict[str, Fitted]
 ) -> tuple[Run, Exception | None]:
-    """Return a trial's run, and what ended it before all its views were answered, if anything did.
-
-    What a fit beside others would have cost alone is not known, so it is not given.
-    """
+    """Return a trial's run, and the exception that stopped it before all views were answered."""
     trial, dataset, rows = job.trial, pools.dataset, pools.of(job.trial)
     if trial.key not in fitted:
         fitted[trial.key] = fit_alone(job, dataset, rows.pool)
@@ -177,15 +178,14 @@ def _trial(
                 answers[name, repeat] = predict(strategy, items, dataset.task)
             asked[name, repeat] = items
     except (MoneySpent, TimeLimitReached) as end:
-        stopped = end  # the views that were answered until then count
+        stopped = end  # the views answered until then count
     spent = perf_counter() - start
     more = spent + cached_seconds(strategy) - fit_cached
     run = Run(
         trial=trial,
         answers=answers,
         asked={key: tuple(item.id for item in items) for key, items in asked.items()},
-        # Work that an earlier trial had done and this one used counts, or a cost would depend on
-        # the order of the trials.
+        # Cached work counts too, or the cost would depend on the order of the trials.
         fit_seconds=fit.alone,
         predict_seconds=answered - start + all_cached - fit_cached,
         seconds_spent=spent + fit.seconds,
@@ -201,7 +201,7 @@ def _trial(
 def _other_views(
     job: Job, questions: Sequence[str], dataset: Dataset
 ) -> Iterator[tuple[tuple[str, int], list[Item]]]:
-    """Yield what is asked beside the clean rows: views, then the clean ones again."""
+    """Yield the views other than the clean rows, then the repeats of the clean rows."""
     for name in job.views:
         yield (name, 0), list(view(name, _sampled_items(questions, dataset, job.view_rows), seed=0))
     for repeat in range(1, job.repeats):
@@ -226,7 +226,7 @@ def _sampled_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions of what answers can depend on."""
+    """Return the versions of the packages that answers can depend on."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
