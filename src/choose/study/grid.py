@@ -1,4 +1,4 @@
-"""From candidates and data to the trials to run, the most telling first."""
+"""Lay out the trials of a study, the most informative first."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ from choose.types import STANDARD, Candidate, Dataset, Trial
 VIEWS = ("typos", "casing", "spacing")
 
 
-# A view beside the clean one is asked of so many rows in all; where rows cost, everything but the
-# clean rows at full size is asked of so few.
+# Test rows of a view other than the clean one, and of everything but the first pass where rows cost
+# money; folds together.
 VIEW_ROWS, PRICED_ROWS = 200, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A trial and the views it answers beside the clean one.
+    """A trial and the views that it answers besides the clean rows.
 
     Attributes:
-        repeats: how often the clean view is asked, on at most as many rows as a view.
-        view_rows: most rows that a view beside the clean one is asked of, folds together.
+        part: the part of the study, in words.
+        repeats: how often the clean rows are answered; repetitions have `view_rows` at most.
+        view_rows: most rows of another view, folds together.
     """
 
     trial: Trial
@@ -55,8 +56,8 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnPlace:
-    """What a strategy receives at a place: digests of the pool and the questions, rows learnt."""
+class SplitDigests:
+    """Digests of the training pool and the test rows of a split, and the size of the pool."""
 
     pool: str
     questions: str
@@ -65,11 +66,11 @@ class DrawnPlace:
 
 @dataclass(frozen=True)
 class Planner:
-    """Lays out one study's trials on one dataset."""
+    """Lays out the trials of one study."""
 
     study: Study
     pools: Pools
-    places: dict[SplitSpec, DrawnPlace] = field(default_factory=dict)
+    drawn: dict[SplitSpec, SplitDigests] = field(default_factory=dict)
 
     @property
     def dataset(self) -> Dataset:
@@ -77,11 +78,11 @@ class Planner:
         return self.pools.dataset
 
     def jobs(self, candidates: tuple[Candidate, ...]) -> list[Job]:
-        """Return all jobs in the order in which they tell most.
+        """Return all jobs, the most informative first.
 
-        Cheap candidates on clean rows, seed after seed; every other candidate on the first fold;
-        noise, sizes and scenarios of cheap candidates; the other folds; more seeds; views and
-        wordings; noise; sizes; scenarios.
+        Fast candidates on clean rows, seed after seed; slow candidates on the first fold; noise,
+        sizes and scenarios of fast candidates; then the slow candidates' other folds, seeds, views,
+        wordings, noise, sizes and scenarios.
 
         Raises:
             StudyError: if a size cannot be used, or a label that the study names does not exist.
@@ -97,41 +98,40 @@ class Planner:
         return [job for *_, job in placed]
 
     def points(self, candidate: Candidate) -> Iterator[Point]:
-        """Yield a candidate's places in the grid; where rows cost, with few rows asked."""
+        """Yield a candidate's points in the grid; with few test rows where rows cost money."""
         priced = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         for point in self._points(candidate):
             full = point.part in (FIRST_PASS, "views", "repetitions")
-            yield point if full or not priced else point.asking(PRICED_ROWS)
+            yield point if full or not priced else point.with_rows(PRICED_ROWS)
 
     def _points(self, candidate: Candidate) -> Iterator[Point]:
         cls = find(candidate.strategy)
-        grid, cheap = self.study.grid, cls.cheap
-        repetitions = grid.seeds or (5 if cheap else 3)
-        few = min(repetitions, 3) if cheap or grid.thorough else 1
+        grid, fast = self.study.grid, cls.cheap
+        repetitions = grid.seeds or (5 if fast else 3)
+        few = min(repetitions, 3) if fast or grid.thorough else 1
         views = grid.views if grid.views is not None else VIEWS
-        # Views cost a prompted model as much as the clean rows do, so it answers them later; the
-        # clean answers are known by then.
-        first = Stage.CHEAP if cheap else Stage.DEAR
-        yield Point(first, FIRST_PASS, views=views if cheap else ())
+        # Views cost a prompted model as much as the clean rows do, so they come later.
+        first = Stage.FAST if fast else Stage.SLOW
+        yield Point(first, FIRST_PASS, views=views if fast else ())
         repeats = grid.repeats if endpoints_of(candidate, self.study.endpoints) else 1
-        if not cheap and (views or repeats > 1):
-            yield Point(Stage.DEAR_VIEWS, "views", views=views, repeats=repeats)
-        # With the whole pool in hand, nothing differs between repetitions but the seed.
+        if not fast and (views or repeats > 1):
+            yield Point(Stage.SLOW_VIEWS, "views", views=views, repeats=repeats)
+        # With the whole pool, repetitions differ by the seed alone.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
-            stage = Stage.CHEAP_SEEDS if cheap else Stage.REPETITIONS
+            stage = Stage.FAST_SEEDS if fast else Stage.REPETITIONS
             yield Point(stage, "repetitions", repetition=repetition)
         for variant in cls.variants if grid.wordings else ():
-            stage = Stage.REPETITIONS if cheap else Stage.DEAR_VIEWS
+            stage = Stage.REPETITIONS if fast else Stage.SLOW_VIEWS
             yield Point(stage, "other settings", variant=variant)
         for repetition in range(few):
-            again = Stage.REPETITIONS if repetition else Stage.CHEAP_GRID
-            for scenario in noise_scenarios(grid, cheap):
-                stage = again if cheap else Stage.DEAR_NOISE
+            again = Stage.REPETITIONS if repetition else Stage.FAST_GRID
+            for scenario in noise_scenarios(grid, fast):
+                stage = again if fast else Stage.SLOW_NOISE
                 yield Point(stage, "added label noise", "", scenario, None, repetition)
             for size in self.sizes[:-1]:
-                stage = again if cheap else Stage.DEAR_SIZES
+                stage = again if fast else Stage.SLOW_SIZES
                 yield Point(stage, "smaller pools", "", STANDARD, size, repetition)
-        yield from scenario_points(cls, self._scenes, few)
+        yield from scenario_points(cls, self._options, few)
 
     def _varies(self, cls: type[Strategy]) -> bool:
         return cls.seeded or self._compared_size is not None
@@ -143,14 +143,14 @@ class Planner:
         return sizes_in_rows(self.study.grid, largest)
 
     @cached_property
-    def _scenes(self) -> ScenarioOptions:
+    def _options(self) -> ScenarioOptions:
         return ScenarioOptions.of(self.study, self.dataset, self._compared_size)
 
     def _job(self, candidate: Candidate, point: Point, fold: int) -> Job:
         cls = find(candidate.strategy)
         override = cls.variants[point.variant] if point.variant else {}
         params = {**candidate.params, **override}
-        received = self._received(self._place(point, fold))
+        digests = self._digests(self._place(point, fold))
         trial = Trial(
             candidate=candidate.name,
             strategy=candidate.strategy,
@@ -160,12 +160,12 @@ class Planner:
             scenario=point.scenario,
             fold=fold,
             draw=point.repetition,
-            train_size=received.rows,
+            train_size=digests.rows,
             seed=point.repetition if cls.seeded else 0,
             weights=self._weights(candidate.strategy, params),
             task=self._task,
-            pool=received.pool,
-            questions=received.questions,
+            pool=digests.pool,
+            questions=digests.questions,
         )
         few = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         rows = PRICED_ROWS if few else VIEW_ROWS
@@ -183,16 +183,16 @@ class Planner:
             size = self._compared_size
         return SplitSpec(fold, point.repetition, size, point.scenario)
 
-    def _received(self, place: SplitSpec) -> DrawnPlace:
-        if place not in self.places:
+    def _digests(self, place: SplitSpec) -> SplitDigests:
+        if place not in self.drawn:
             rows = self.pools.at(place)
             texts = self.dataset.examples
-            self.places[place] = DrawnPlace(
+            self.drawn[place] = SplitDigests(
                 digest_rows((e.id, e.text, e.target) for e in rows.pool),
                 digest_rows((id, texts[id].text) for id in rows.questions),
                 len(rows.pool),
             )
-        return self.places[place]
+        return self.drawn[place]
 
     def _weights(self, strategy: str, params: Mapping[str, Any]) -> str:
         built = build(strategy, seed=0, **params)
@@ -204,7 +204,7 @@ class Planner:
 
 
 def _stage(point: Point, fold: int) -> Stage:
-    return Stage.DEAR_FOLDS if point.stage == Stage.DEAR and fold else point.stage
+    return Stage.SLOW_FOLDS if point.stage == Stage.SLOW and fold else point.stage
 
 
 def check_labels(study: Study, labels: Sequence[str]) -> None:
