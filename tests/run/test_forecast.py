@@ -118,7 +118,7 @@ def test_a_trial_made_again_for_its_views_costs_what_is_not_remembered_of_it() -
     assert first.trial.key == views.trial.key
     rows, asked = len(data.folds[0].questions), views.view_rows // len(data.folds) * 3
     for same, again in ((0.1, 0.0), (0.0, 5.0 + 0.1 * rows)):
-        one = Speed(load=0.0, fits=((240, 5.0),), per_row=0.1, same=same)
+        one = Speed(load=0.0, fits=((240, 5.0),), per_row=0.1, saved_same_fit=same)
         sums = ForecastSums(Pools(data), {"steady": one})
         sums.add(first)
         assert sums.seconds["steady"] == pytest.approx(5.0 + 0.1 * rows)

@@ -133,12 +133,12 @@ def test_a_trial_that_cannot_fit_is_not_begun_again(
 ) -> None:
     store, data, jobs = prepare(tmp_path, study("steady", wordings=False, seeds=1, sizes=(1.0,)))
     first = firsts(jobs, "steady")[0]
-    store.add(replace(run_trial(first, Pools(data)), seconds_spent=30.0))
+    store.add(replace(run_trial(first, Pools(data)), seconds_spent=300.0))
     begun: list[str] = []
     monkeypatch.setattr(
         fakes.Steady, "fit", lambda self, task, pool: begun.append("steady") or 1 / 0
     )
-    outcome = run_jobs(jobs, Pools(data), store, Limits(seconds=5.0), unheard)
+    outcome = run_jobs(jobs, Pools(data), store, Limits(seconds=20.0), unheard)
     assert not begun
     assert {j.trial.candidate for j in outcome.left_out} == {"steady"}
 

@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from choose.schema.decision import Versus
 
 
-# Raise when a record says more of the same evidence, so that older ones are written again.
+# Raise when a record derives more from the same evidence, so that older records are rewritten.
 RECORD = 4
 
 
 def report(store: str | Path) -> Decision:
-    """Judge a stored study again, without any model; from the record where nothing changed."""
+    """Judge a stored study without running a model; reuse the record if nothing changed."""
     return decide(Store.open(Path(store)))
 
 
 def compare_stores(before: str | Path, after: str | Path) -> Versus:
-    """Compare two stored studies in pairs, on the rows that both asked; needs no model.
+    """Compare two stored studies in pairs, on their common test rows, without running a model.
 
     Raises:
-        StoreError: if either is no study, or too few rows are common.
+        StoreError: if either folder is no study, or too few rows are common.
     """
     from choose.api.compare_studies import JudgedStore, compare_judged
 
@@ -46,7 +46,7 @@ def compare_stores(before: str | Path, after: str | Path) -> Versus:
 
 
 def texts(store: str | Path) -> dict[str, str]:
-    """Return the texts of a study's rows by id; empty where none were kept."""
+    """Return the texts of a study's rows by id; empty if the study did not store them."""
     rows = Store.open(Path(store)).dataset.examples
     return {id: example.text for id, example in rows.items() if example.text}
 
@@ -71,7 +71,7 @@ def decide(store: Store) -> Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A decision, where it lies, and whether the study was interrupted."""
+    """A decision, the folder of its study, and whether the study was interrupted."""
 
     decision: Decision
     store: Path
@@ -86,7 +86,7 @@ def run_study(
     observer: Observer | None = None,
     approve: Approve = refuse,
 ) -> Outcome:
-    """Run a resolved study and decide; `rows` are its data where they lie in no file.
+    """Run a resolved study and decide; `rows` are data that come from no file.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.
@@ -127,7 +127,7 @@ def _run(plan: TrialPlan, store: Store, watch: Observer) -> Outcome:
 
 
 def default_store(dataset: Dataset) -> Path:
-    """Return where a study goes when nobody says: by the data's name and content."""
+    """Return the default folder of a study, from the name and content of its data."""
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")
     return Path(".choose") / f"{safe or 'study'}-{dataset.fingerprint[:8]}"
 

@@ -1,10 +1,10 @@
-"""Two stores side by side: which rows both asked, what differs, and what the judge says of it."""
+"""Compare two stored studies: common test rows, differing settings, paired differences."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -20,14 +20,14 @@ from choose.schema.decision import Change, CommonRows, Decision, Side, Versus
 from choose.store.store import Store
 from choose.types import Dataset, Example
 
-# Said elsewhere: which rows and labels meet, and which rule judged.
+# Settings that the comparison reports elsewhere.
 _REPORTED_ELSEWHERE = ("rule",)
 
 
 def differences(
     before: Store, first: Decision, after: Store, second: Decision
 ) -> tuple[Change, ...]:
-    """Return what differs: data, settings, prices, models, prompts, versions; in that order."""
+    """Return differing data, settings, prices, models, prompts and versions, in that order."""
     old, new = dict(_facts(before, first)), dict(_facts(after, second))
     return tuple(
         Change(what=what, before=old.get(what), after=new.get(what))
@@ -40,7 +40,7 @@ def _facts(store: Store, decision: Decision) -> Iterator[tuple[str, str]]:
     data = decision.dataset
     yield "data: fingerprint", data.fingerprint
     yield "data: labelled rows", f"{data.rows:,}"
-    yield "data: rows asked", f"{data.test_rows:,}"
+    yield "data: test rows", f"{data.test_rows:,}"
     yield "data: division", data.division
     task = store.dataset.task
     yield "task: instruction", task.instruction or "none"
@@ -78,7 +78,7 @@ def _flat(values: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
             yield f"{place}{key}", value if isinstance(value, str) else json.dumps(value)
 
 
-# With fewer common rows an interval on a difference covers most of what could be.
+# With fewer common rows, an interval on a difference covers nearly every possible value.
 MIN_COMMON_ROWS = 30
 
 
@@ -91,32 +91,23 @@ class JudgedStore:
 
 
 def compare_judged(before: JudgedStore, after: JudgedStore) -> Versus:
-    """Compare two studies in pairs, on the rows that both asked.
+    """Compare two studies in pairs, on their common test rows.
 
     Raises:
-        StoreError: if too few rows, or none, are common.
+        StoreError: if fewer than 30 rows are common.
     """
     first, second = before.store.dataset, after.store.dataset
-    rows, meeting = match_rows(first, second)
+    rows, pairs = match_rows(first, second)
     if rows.common < MIN_COMMON_ROWS:
         raise StoreError(_too_few(before, after, rows))
-    # What counts now counts for both.
-    measure = rule_of(after.store.study).measure
-    one, two = (panel(evidence_of(side.store), measure) for side in (before, after))
-    index = one.rows.index, two.rows.index
-    met = Meeting(
-        one,
-        two,
-        np.array([index[0][a] for a, _ in meeting], dtype=np.int64),
-        np.array([index[1][b] for _, b in meeting], dtype=np.int64),
-    )
-    old, new = ([c.info.name for c in side.scored] for side in (one, two))
+    common = _common_scores(before, after, pairs)
+    old, new = ([c.info.name for c in side.scored] for side in (common.first, common.second))
     margin = float(after.decision.goal["margin"])
     named = [(name, name) for name in new if name in old]
     picks = summary_of(before.decision).pick, summary_of(after.decision).pick
     if picks[0] in old and picks[1] in new and picks not in named:
         named.insert(0, picks)
-    found, missing = shifts(met, named, margin)
+    found, missing = shifts(common, named, margin)
     changes = differences(before.store, before.decision, after.store, after.decision)
     return Versus(
         choose=version("choose-llm"),
@@ -136,8 +127,22 @@ def compare_judged(before: JudgedStore, after: JudgedStore) -> Versus:
     )
 
 
+def _common_scores(
+    before: JudgedStore, after: JudgedStore, pairs: Sequence[tuple[str, str]]
+) -> Meeting:
+    """Score both studies on their common rows, by the measure of the later one."""
+    measure = rule_of(after.store.study).measure
+    one, two = (panel(evidence_of(side.store), measure) for side in (before, after))
+    return Meeting(
+        one,
+        two,
+        np.array([one.rows.index[a] for a, _ in pairs], dtype=np.int64),
+        np.array([two.rows.index[b] for _, b in pairs], dtype=np.int64),
+    )
+
+
 def summary_of(decision: Decision) -> Side:
-    """Return what a study decided, in brief."""
+    """Return the decision of a study in brief."""
     verdict = decision.verdict
     return Side(
         name=decision.dataset.name,
@@ -151,13 +156,13 @@ def summary_of(decision: Decision) -> Side:
 
 
 def match_rows(first: Dataset, second: Dataset) -> tuple[CommonRows, list[tuple[str, str]]]:
-    """Return how the asked rows meet, and the pairs of ids that are the same question."""
-    old, new = _asked(first), _asked(second)
+    """Count common, changed, new and gone test rows, and pair the ids of the common ones."""
+    old, new = _test_rows(first), _test_rows(second)
     by_text = all(row.text for rows in (old, new) for row in rows.values())
     pairs = [(id, id) for id in old if id in new and _content(old[id]) == _content(new[id])]
     moved = _moved(old, new, {id for id, _ in pairs}) if by_text else []
-    met = {id for pair in pairs + moved for id in pair}
-    left = [id for id in old if id in new and id not in met]
+    matched = {id for pair in pairs + moved for id in pair}
+    left = [id for id in old if id in new and id not in matched]
     relabelled = sum(old[id].text == new[id].text for id in left)
     common = len(pairs) + len(moved)
     rows = CommonRows(
@@ -174,7 +179,7 @@ def match_rows(first: Dataset, second: Dataset) -> tuple[CommonRows, list[tuple[
     return rows, pairs + moved
 
 
-def _asked(dataset: Dataset) -> dict[str, Example]:
+def _test_rows(dataset: Dataset) -> dict[str, Example]:
     return {id: dataset.examples[id] for id in dataset.asked}
 
 
@@ -185,7 +190,7 @@ def _content(row: Example) -> str:
 def _moved(
     old: Mapping[str, Example], new: Mapping[str, Example], met: set[str]
 ) -> list[tuple[str, str]]:
-    """Match, over other ids, the questions whose text and label stand once in either study."""
+    """Match rows under other ids whose text and label occur once in each study."""
     sides = []
     for rows in (old, new):
         content = {id: _content(row) for id, row in rows.items()}

@@ -1,4 +1,4 @@
-"""Make a usable artefact of a study's candidate."""
+"""Export a candidate of a study as a folder that predicts."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def export(
 
     Args:
         store: the folder of a study.
-        folder: a new folder; with `force`, one that holds an export.
-        candidate: by default the recommended one, else the one to use meanwhile.
-        trial: the key of one of the study's fits, or its beginning.
-        force: replace an export that is there.
+        folder: a new folder; with `force`, also one that holds an export.
+        candidate: by default the recommended one, else the interim choice.
+        trial: the key of one of the study's trials, or its beginning.
+        force: replace an existing export.
 
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
@@ -40,20 +40,19 @@ def export(
     from choose.export.selection import select_candidate, select_trial
 
     check_environment()
-    place = Path(folder)
-    check_replaceable(place.resolve(), place, force)
+    target = Path(folder)
+    check_replaceable(target.resolve(), target, force)
     opened = Store.open(Path(store))
     decision = decide(opened)
-    choice = (
-        select_trial(opened, trial)
-        if trial is not None
-        else select_candidate(opened, decision.verdict, candidate)
-    )
-    asked = [spec for spec in choice.params.values() if endpoint_name(spec) is not None]
-    if asked:
+    if trial is not None:
+        choice = select_trial(opened, trial)
+    else:
+        choice = select_candidate(opened, decision.verdict, candidate)
+    remote = [spec for spec in choice.params.values() if endpoint_name(spec) is not None]
+    if remote:
         raise StudyError(
-            f"{choice.candidate!r} asks {asked[0]}, which is not here to be exported. Ask the "
-            "endpoint itself, or name a candidate that runs here with --candidate."
+            f"{choice.candidate!r} calls {remote[0]}, which cannot be exported. Call the endpoint "
+            "itself, or name a candidate that runs on this machine with --candidate."
         )
     with caching():
-        return write_export(opened, decision, choice, place, force)
+        return write_export(opened, decision, choice, target, force)

@@ -1,4 +1,4 @@
-"""The Python interface: `choose.compare` and what it returns, for notebooks and programs."""
+"""The Python interface for notebooks and programs: `choose.compare`, `read`, `load`, `Decision`."""
 
 from __future__ import annotations
 
@@ -19,22 +19,20 @@ from choose.study.study_file import keywords, overrides_of
 if TYPE_CHECKING:
     import polars as pl
 
+    from choose.data.load import Tables
     from choose.export.folder import Exported
     from choose.export.predict import Model
 
 
 class Decision(record.Decision):
-    """A decision, with the study that it was made from.
-
-    All of the record is here: `verdict`, `scorecards`, `gates`, `pairs` and more.
-    """
+    """A decision record (`verdict`, `scorecards`, `gates`, `pairs`, ...) with its study."""
 
     _store: Path = PrivateAttr(default=Path())
     _interrupted: bool = PrivateAttr(default=False)
 
     @classmethod
     def of(cls, decision: record.Decision, store: Path, interrupted: bool = False) -> Self:
-        """Add to a record where it lies."""
+        """Attach the folder of the study to a record."""
         fields = {name: getattr(decision, name) for name in type(decision).model_fields}
         made = cls.model_construct(**fields)
         made._store, made._interrupted = store, interrupted
@@ -47,17 +45,17 @@ class Decision(record.Decision):
 
     @property
     def interrupted(self) -> bool:
-        """Whether the study was stopped before its end; the same call goes on."""
+        """Whether the study was stopped before its end; the same call continues it."""
         return self._interrupted
 
     def frame(self) -> pl.DataFrame:
-        """Return one row a candidate, the most accurate first; null was not measured."""
+        """Return one row a candidate, the most accurate first; null means not measured."""
         from choose.report.dataframe import frame
 
         return frame(self)
 
     def write(self, path: str | Path) -> Path:
-        """Write the report as the ending says: .html, .md, .json or .xml."""
+        """Write the report as .html, .md, .json or .xml, by the ending of the path."""
         from choose.report.write import write
 
         write("decision", self, Path(path), texts(self.store))
@@ -71,7 +69,7 @@ class Decision(record.Decision):
         trial: str | None = None,
         force: bool = False,
     ) -> Exported:
-        """Fit the recommended candidate, or another one, on all labels and write it."""
+        """Fit the recommended candidate, or another one, on all labels and export it."""
         return export_candidate(self.store, folder, candidate=candidate, trial=trial, force=force)
 
     def __repr__(self) -> str:
@@ -110,36 +108,28 @@ def compare(
     progress: bool = True,
     **settings: Any,
 ) -> Decision:
-    """Run every strategy on a labelled set and decide which one to bet on.
+    """Run every strategy on a labelled set and decide which one to use.
 
-    Each key of a study file's sections is a keyword too: `text_column`, `label_column`, `target`,
-    `margin`, `seeds`, `sizes`, `noise`, `model`, `tune`, `encoder`, ... `budget` is a time such as
-    "10m", or seconds. ``help(choose.compare)`` lists them. An interrupted call returns what was
-    finished (`Decision.interrupted`), and the same call with the same `out` goes on.
+    Keys of a study file are keywords too, such as `target`, `margin`, `seeds` or `model`;
+    ``help(choose.compare)`` lists them. `budget` is a time such as "10m", or seconds. An
+    interrupted call returns a decision on the finished trials; the same call with the same `out`
+    continues.
 
     Args:
         data: a CSV, TSV, JSONL or Parquet file, ``sample:tickets``, a polars or pandas DataFrame,
             or a list of dictionaries; else the study names it.
-        test: the rows to ask, likewise.
-        strategies: compare only these candidates, beside the baselines that always run.
+        test: test rows, likewise.
+        strategies: compare only these candidates, and the baselines that always run.
         study: a study file, or its sections as dictionaries.
         out: the study's folder; by default ``.choose/NAME-FINGERPRINT`` below the working folder.
-        name: what to call rows that come from no file.
-        progress: show on standard error what happens.
+        name: name of rows that come from no file.
+        progress: show progress on standard error.
         settings: keys of the study file.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
-    from choose.data.load import Tables
-    from choose.data.readers.records import is_rows, table_of
-
-    overrides = overrides_of(settings)
-    rows = Tables(
-        pool=table_of(data) if is_rows(data) else None,
-        test=table_of(test) if is_rows(test) else None,
-        name=name,
-    )
+    overrides, rows = overrides_of(settings), _tables(data, test, name)
     if test is not None and rows.test is None:
         overrides.setdefault("data", {})["test"] = str(test)
     file = None if rows.pool is not None else data
@@ -149,8 +139,20 @@ def compare(
     return Decision.of(done.decision, done.store, done.interrupted)
 
 
+def _tables(data: Any, test: Any, name: str) -> Tables:
+    """Return rows that were passed in memory; None for files."""
+    from choose.data.load import Tables
+    from choose.data.readers.records import is_rows, table_of
+
+    return Tables(
+        pool=table_of(data) if is_rows(data) else None,
+        test=table_of(test) if is_rows(test) else None,
+        name=name,
+    )
+
+
 def read(store: str | Path) -> Decision:
-    """Judge a stored study again, without any model.
+    """Judge a stored study without running a model.
 
     Raises:
         StoreError: if the folder is no study.
@@ -159,7 +161,7 @@ def read(store: str | Path) -> Decision:
 
 
 def load(folder: str | Path) -> Model:
-    """Load what `choose export` wrote; ``load(folder).predict(texts)`` answers.
+    """Load an export; ``load(folder).predict(texts)`` predicts.
 
     Raises:
         ChooseError: if the folder is no export, or something it needs is missing.

@@ -38,14 +38,14 @@ def resolve(
     study = load_study(base, settings)
     study = only(study, strategies) if strategies else study
     if study.models.retirement and study.costs.start is None:
-        # Fixed with the study, so that judging it later counts the same months.
+        # Stored with the study, so that judging it later counts the same months.
         costs = study.costs.model_copy(update={"start": date.today()})
         study = study.model_copy(update={"costs": costs})
     return study.model_copy(update={"rule": RULE})
 
 
 def names(study: Study) -> tuple[str, ...]:
-    """Return how a study's candidates are called."""
+    """Return the names of a study's candidates."""
     from choose.study.candidates import names_of
 
     return names_of(study)
@@ -127,7 +127,7 @@ def plan_trials(study: Study, pools: Pools) -> TrialPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planning:
-    """What `compare` would run, in order."""
+    """The jobs that `compare` would run, in order, with forecasts."""
 
     dataset: Dataset
     candidates: tuple[Candidate, ...]

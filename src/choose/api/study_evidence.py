@@ -1,4 +1,4 @@
-"""From a store to what the judge reads: the one place where the two meet."""
+"""Read a store as evidence for the judge, and the method section of its record."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _TRAITS = ("constant", "reference")
 
 
 def evidence_of(store: Store) -> Evidence:
-    """Read everything that has been measured of a study's grid."""
+    """Read all measurements of a study's grid."""
     dataset = store.dataset
     candidates, trials = store.grid()
     study = store.study
-    # A trial that answers views after the clean rows stands in the grid twice; two scenarios can
-    # hand over the same rows and are two places still.
+    # A trial that answers views after the clean rows is in the grid twice. Two scenarios with the
+    # same rows share a key and still count as two.
     places = {(t.candidate, t.variant, t.scenario, t.draw, t.key): t for t in trials}
     runs = tuple(run for trial in places.values() if (run := store.get(trial)) is not None)
     return Evidence(
@@ -64,7 +64,7 @@ def evidence_of(store: Store) -> Evidence:
 
 
 def rule_of(study: Mapping[str, Any]) -> Rule:
-    """Return the rule that a study fixed before it ran."""
+    """Return the decision rule that a study fixed before it ran."""
     goal, costs = study.get("goal", {}), study.get("costs", {})
     names = {field.name for field in fields(Deployment)}
     return Rule(
@@ -107,7 +107,7 @@ def _traits(planned: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _endpoint_info(section: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what the judge is told of the endpoint that a candidate asks, if it asks one."""
+    """Return facts about the endpoint of a candidate, if it has one."""
     if section is None:
         return {}
     endpoint = Endpoint.model_validate(section)
@@ -140,16 +140,16 @@ def _machine(runs: tuple[Run, ...]) -> dict[str, Any]:
     return facts
 
 
-# A number that stands by itself; digits in a name are part of it.
+# A number on its own; digits in a name do not count.
 _NUMBER = re.compile(r"(?<![\w.])(?<!\d,)\d(?:\d|,(?=\d))*(?:\.\d+)?(?!\w)")
 
 
-# A server may find new words for each failure.
+# Most notes of a candidate: a server may word every failure differently.
 _MAX_NOTES = 12
 
 
 def notes_of(runs: Iterable[Run]) -> Iterator[Note]:
-    """Yield what the fits behind each candidate's accuracy noted, notes of one form as one."""
+    """Yield the notes of the fits behind each candidate's accuracy, merging those of one form."""
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
     for run in runs:
         trial = run.trial
@@ -164,7 +164,7 @@ def notes_of(runs: Iterable[Run]) -> Iterator[Note]:
 
 
 def merge_numbers(texts: Sequence[str]) -> str:
-    """Say once what differs in numbers only, each number that differs as a range."""
+    """Merge notes that differ in numbers only, with ranges for the numbers."""
     found = [_NUMBER.findall(text) for text in texts]
     ranges = iter([_range(numbers) for numbers in zip(*found, strict=True)])
     return _NUMBER.sub(lambda _: next(ranges), texts[0])
@@ -175,14 +175,14 @@ def _range(numbers: Sequence[str]) -> str:
     return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
 
 
-# User and password of an address, and whatever it asks for.
+# User, password and query of an address.
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@|(?<=\S)\?\S+=\S*")
 
 
 def method_of(store: Store, runs: Iterable[Run] = ()) -> Method:
-    """Read how a study was measured; a candidate that is no longer installed shows no prompt.
+    """Read how a study was measured; candidates that are no longer installed show no prompt.
 
-    `runs` are what the store holds of its grid.
+    `runs` are the stored runs of its grid.
     """
     _, trials = store.grid()
     return Method(
@@ -195,7 +195,7 @@ def method_of(store: Store, runs: Iterable[Run] = ()) -> Method:
 
 
 def settings(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a study's settings as they may be passed on: no folders, no passwords."""
+    """Return a study's settings without folders and credentials, for sharing."""
     shown = {
         key: value for key, value in _without_credentials(study).items() if value not in ({}, [])
     }

@@ -1,4 +1,4 @@
-"""Forecast what every candidate's trials will take, from a rehearsal of each."""
+"""Forecast seconds, tokens and dollars of every candidate's trials from a short measurement."""
 
 from __future__ import annotations
 
@@ -35,33 +35,33 @@ from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Candidate, Dataset, Example
 
-# Share of labels changed to make another trial on the same texts.
+# Share of labels changed, so that a second fit on the same texts is another trial.
 RELABELLED_SHARE = 0.3
 
 
-# Questions that a second fit of a dear candidate is asked.
+# Test rows that a second fit of a slow candidate predicts.
 REPEATED_ITEMS = 5
 
 
-# Rows that a second fit of a dear candidate gets: so few that it is soon able to answer.
+# Training rows of a second fit of a slow candidate: so few that it can soon predict.
 SECOND_FIT_ROWS = 8
 
 
 def measure_speed(job: Job, pools: Pools, seconds: float) -> Speed:
-    """Begin two trials on the same texts, at two sizes, so that all trials can be forecast.
+    """Begin two trials on the same texts, at two pool sizes.
 
-    The second one has another seed and other labels: what it does not do again is shared.
+    The second one has another seed and other labels, so that only shared work is cached for it.
 
     Raises:
-        Exception: whatever the strategy raises; such a candidate has no speed.
+        Exception: whatever the strategy raises.
     """
     started = prepare_trial(job, pools)
-    way = _measure_fast if find(job.trial.strategy).cheap else _measure_slow
-    return way(job, pools.dataset, started, seconds)
+    measure = _measure_fast if find(job.trial.strategy).cheap else _measure_slow
+    return measure(job, pools.dataset, started, seconds)
 
 
 def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
-    """Fit a small and a larger pool, each twice and to the end: half a fit could not be asked."""
+    """Fit a small and a larger pool, each twice and to the end: half a fit cannot predict."""
     pool, few = started.pool, min(SMALL_POOL, len(started.pool))
     small, second = _fit_twice(job, started.strategy, dataset, pool[:few])
     rows = _rows_for_second_fit(small, few, len(pool), seconds)
@@ -82,26 +82,26 @@ def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
 
 
 def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
-    """Begin a whole fit, and as much of a small one as shows how long it is."""
+    """Begin a fit of the whole pool, and enough of a small one to show how long it is."""
     pool, few = started.pool, min(SMALL_POOL, len(started.pool))
     whole = time_fit(started.strategy, dataset, pool, seconds)
-    little = prepared(job)
-    small = time_fit(little, dataset, pool[:few], seconds / 2, reports=1)
-    answering, asked = started.strategy, time_predict(started.strategy, started.items, seconds)
+    partial = prepared(job)
+    small = time_fit(partial, dataset, pool[:few], seconds / 2, reports=1)
+    predicting, asked = started.strategy, time_predict(started.strategy, started.items, seconds)
     if asked.each is None:
-        answering, asked = little, time_predict(little, started.items, seconds)
+        predicting, asked = partial, time_predict(partial, started.items, seconds)
     few_items = started.items[: min(REPEATED_ITEMS, asked.rows)]
-    same = _saved(asked, time_predict(answering, few_items, seconds))
+    same = _saved(asked, time_predict(predicting, few_items, seconds))
     other = prepared(job, seed_offset=1)
     time_fit(other, dataset, _relabelled(pool[:SECOND_FIT_ROWS], dataset), seconds / 2, reports=1)
     met = _saved(asked, time_predict(other, few_items, seconds))
     fits, text = ((few, _seconds_at_same_pace(small, whole)), (len(pool), whole.spent)), 0.0
     if whole.loop and small.loop != whole.loop:
-        # It was stopped in a loop that the small one has behind it, as embedding is; what follows
-        # is taken to cost what it costs the small one.
+        # It stopped in a loop that the small fit has finished, such as embedding; the later loops
+        # are assumed to cost what they cost the small fit.
         fits, text = ((few, small.spent), (len(pool), small.spent)), whole.spent / len(pool)
     elif asked.each is not None and met > CACHED_SHARE * asked.each:
-        # What is remembered of a question is remembered of a row that is calibrated on.
+        # If test rows are cached, so are training rows that calibrate.
         fits, text = ((few, 0.0), (len(pool), 0.0)), whole.spent / len(pool)
     return Speed(
         load=started.load,
@@ -115,14 +115,14 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
 
 
 def _seconds_at_same_pace(small: FitTiming, whole: FitTiming) -> float:
-    """Return seconds of the small fit: its loop's share of the whole one's, at the same speed."""
+    """Return seconds of the small fit: the share of its loop in the whole fit's, at one speed."""
     if small.loop and small.loop == whole.loop:
         return whole.spent * small.total / whole.total
     return small.spent
 
 
 def _seconds_per_text(small: FitTiming, few: int, found: FitTiming, rows: int) -> float:
-    """Return what a text costs once: of those after the first ones, which warm up."""
+    """Return seconds of a new text; the first ones, which warm up, do not count."""
     if rows > few:
         return max(0.0, found.cached - small.cached) / (rows - few)
     return found.cached / max(1, rows)
@@ -135,7 +135,7 @@ def _saved(asked: PredictTiming, again: PredictTiming) -> float:
 def _fit_twice(
     job: Job, first: Strategy, dataset: Dataset, pool: Sequence[Example]
 ) -> tuple[FitTiming, Strategy]:
-    """Fit, then fit another on the same texts; return that one, to which nothing is new."""
+    """Fit twice on the same texts; return the second strategy, for which all texts are cached."""
     time_fit(first, dataset, pool, inf)
     second = prepared(job, seed_offset=1)
     return time_fit(second, dataset, _relabelled(pool, dataset), inf), second
@@ -146,21 +146,22 @@ def _relabelled(pool: Sequence[Example], dataset: Dataset) -> list[Example]:
 
 
 def _rows_for_second_fit(small: FitTiming, few: int, rows: int, seconds: float) -> int:
-    """Return how many rows to fit next: all, unless the small fit says that it takes too long."""
+    """Return how many rows to fit next: all, unless the small fit shows that it takes too long."""
     whole = small.alone * rows / few
     if whole <= 2 * seconds:
         return rows
     return min(rows, max(2 * few, round(rows * 2 * seconds / whole)))
 
 
-# Seconds that a fit may take in the rehearsal, and again its questions.
+# Seconds that a fit may take in the measurement, and again its predictions.
 MEASURE_SECONDS = 2.0
 
 
 def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[TimeForecast]:
-    """Rehearse every candidate that runs here and add up its trials; endpoints are not asked.
+    """Measure the speed of every candidate that runs on this machine and add up its trials.
 
-    Nothing is fetched: a candidate whose weights are not here yet has no seconds.
+    Nothing is sent or downloaded: candidates at endpoints, or without their weights, have no
+    forecast.
     """
     of: dict[str, list[Job]] = {}
     for job in jobs:
@@ -194,9 +195,9 @@ def add_prices(
     endpoints: Mapping[str, Endpoint],
     limit: float | None = None,
 ) -> list[TimeForecast]:
-    """Add tokens and dollars to the forecasts of candidates that ask endpoints.
+    """Add tokens and dollars to the forecasts of candidates at endpoints.
 
-    With a `limit` of dollars, also the rows that they reach.
+    With a `limit` of dollars, also the rows that it pays for.
     """
     by_name = {c.name: c for c in candidates}
     rows = {} if limit is None else affordable_rows(jobs, pools, endpoints, limit)
@@ -230,7 +231,7 @@ def _with_prices(
 
 def _why_not(job: Job) -> str | None:
     if names_endpoint(job.trial.params):
-        return "How fast an endpoint answers is only known once it is asked."
+        return "The speed of an endpoint is unknown until the first request."
     for spec in job.trial.params.values():
         if isinstance(spec, str) and (why := missing_weights(spec)):
             return why
@@ -240,7 +241,9 @@ def _why_not(job: Job) -> str | None:
 def _with_sums(one: TimeForecast, sums: ForecastSums, speed: Speed) -> TimeForecast:
     name = one.candidate
     if speed.per_row is None:
-        return replace(one, why_not="Its fit was stopped, and could not be asked.")
+        return replace(
+            one, why_not="Its fit did not finish in the measurement, so it could not predict."
+        )
     rows, tokens = sums.asked[name], speed.tokens
     return replace(
         one,
@@ -253,10 +256,10 @@ def _with_sums(one: TimeForecast, sums: ForecastSums, speed: Speed) -> TimeForec
 
 @dataclass
 class ForecastSums:
-    """Seconds by candidate, in the order of the run: what is met again costs less.
+    """Seconds by candidate, summed in the order of the run because cached work costs less.
 
-    Candidates with one encoder share what it has embedded; other work is remembered by each alone.
-    `early` is what runs before the first trial of a dear candidate; None while none was added.
+    Candidates share the embeddings of an encoder; other caches are their own. `early` is the time
+    before the first trial of a slow candidate, None while there is none.
     """
 
     pools: Pools
@@ -287,8 +290,7 @@ class ForecastSums:
         encoder = trial.params.get("encoder")
         memory: tuple[Hashable, ...] = (encoder,) if encoder else (trial.candidate, trial.variant)
         new = self._new(memory, ("pool",), [e.id for e in rows.pool])
-        # A job that only adds views makes its trial again, and whoever remembers prompts remembers
-        # those of its fit too.
+        # A job that only adds views fits its trial again; cached prompts include those of the fit.
         known = not self._new((trial.candidate,), ("trial",), [trial.key])
         same = speed.saved_same_fit if known else 0.0
         took = 0.0 if speed.caches(same) else speed.fit(len(rows.pool)) + speed.per_text * new
@@ -312,14 +314,14 @@ class ForecastSums:
 
 
 def _rows_within_budget(jobs: Sequence[Job], sums: ForecastSums, budget: float) -> dict[str, int]:
-    """Return rows of the first pass by dear candidate, where the budget does not reach all."""
-    needs: dict[str, PassCost | None] = {}
+    """Return first-pass rows by slow candidate, where the budget does not cover all."""
+    costs: dict[str, PassCost | None] = {}
     for job in jobs:
         name, fold = job.trial.candidate, job.trial.fold
         if job.part == FIRST_PASS and fold == 0 and not find(job.trial.strategy).cheap:
             speed, rows = sums.speeds.get(name), len(sums.pools.dataset.folds[fold].questions)
-            needs[name] = None if speed is None else speed.first_pass(rows)
-    share = allocate(needs, FIRST_PASS_SHARE * max(0.0, budget - (sums.early or 0.0)))
-    known = {name: need for name, need in needs.items() if need is not None}
-    reached = {name: max(0, round(need.rows_for(share[name]))) for name, need in known.items()}
-    return {name: rows for name, rows in reached.items() if rows < known[name].rows}
+            costs[name] = None if speed is None else speed.first_pass(rows)
+    share = allocate(costs, FIRST_PASS_SHARE * max(0.0, budget - (sums.early or 0.0)))
+    known = {name: cost for name, cost in costs.items() if cost is not None}
+    rows_by_name = {name: max(0, round(cost.rows_for(share[name]))) for name, cost in known.items()}
+    return {name: rows for name, rows in rows_by_name.items() if rows < known[name].rows}

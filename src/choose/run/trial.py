@@ -163,20 +163,19 @@ def _trial(
         fitted[trial.key] = fit_alone(job, dataset, rows.pool)
     fit = fitted[trial.key]
     strategy, start, fit_cached = fit.strategy, perf_counter(), cached_seconds(fit.strategy)
-    questions = [dataset.examples[id].item() for id in rows.questions]
-    clean, found = (
-        (questions, predict(strategy, questions, dataset.task))
-        if deadline is None
-        else predict_until(strategy, questions, dataset, deadline)
-    )
-    asked, answers = {("clean", 0): clean}, {("clean", 0): found}
+    items = [dataset.examples[id].item() for id in rows.questions]
+    if deadline is None:
+        clean, clean_answers = items, predict(strategy, items, dataset.task)
+    else:
+        clean, clean_answers = predict_until(strategy, items, dataset, deadline)
+    asked, answers = {("clean", 0): clean}, {("clean", 0): clean_answers}
     answered, all_cached = perf_counter(), cached_seconds(strategy)
     stopped: Exception | None = None
     try:
-        for (name, repeat), items in _other_views(job, rows.questions, dataset):
+        for (name, repeat), seen in _other_views(job, rows.questions, dataset):
             with repeated_requests(repeat):
-                answers[name, repeat] = predict(strategy, items, dataset.task)
-            asked[name, repeat] = items
+                answers[name, repeat] = predict(strategy, seen, dataset.task)
+            asked[name, repeat] = seen
     except (MoneySpent, TimeLimitReached) as end:
         stopped = end  # the views answered until then count
     spent = perf_counter() - start
@@ -191,7 +190,7 @@ def _trial(
         seconds_spent=spent + fit.seconds,
         seconds_alone=None if fit.alone is None else fit.alone + more,
         group_size=fit.group,
-        unasked=len(questions) - len(clean),
+        unasked=len(items) - len(clean),
         versions=versions(),
         **_run_facts(facts_of(strategy)),
     )

@@ -41,13 +41,13 @@ class Store:
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
-            strange = any(path.iterdir()) and not (path / MARK).exists()
+            foreign = any(path.iterdir()) and not (path / MARK).exists()
         except OSError as error:
             raise StoreError(
                 f"Cannot use {str(path)!r} as a store: {error.strerror}. "
                 "Name a folder that can be written with --out."
             ) from error
-        if strange:
+        if foreign:
             raise StoreError(
                 f"{str(path)!r} holds files that are not a study. Name an empty or new folder "
                 "with --out."
@@ -84,8 +84,8 @@ class Store:
     def add(self, run: Run, traceback: str | None = None) -> bool:
         """Write a run over what an earlier attempt left, and return whether it was written.
 
-        An attempt that failed, or was asked fewer clean rows, does not replace one that got
-        further; where both were asked the same, views of the earlier one are kept beside.
+        A failed attempt, or one with fewer clean rows, does not replace one that got further. With
+        the same clean rows, views of the earlier attempt are kept.
         """
         before = self._before(run.trial)
         if before is not None and _reached(run) < _reached(before):
@@ -108,7 +108,7 @@ class Store:
         try:
             return self.get(trial)
         except (OSError, pl.exceptions.PolarsError):
-            return None  # torn, so that there is nothing to keep
+            return None  # unreadable, so there is nothing to keep
 
     def get(self, trial: Trial) -> Run | None:
         """Return the run of a trial, failed or not, or None where it has not been run."""
@@ -126,7 +126,7 @@ class Store:
         )
 
     def done(self, trial: Trial, views: Iterable[str], repeats: int = 1) -> bool:
-        """Return whether a trial succeeded, left no question unasked and answered these views."""
+        """Return whether a trial succeeded and answered all its rows and these views."""
         folder = self.path / "trials" / trial.key
         if not (folder / "trial.json").exists():
             return False
@@ -134,8 +134,8 @@ class Store:
         if facts["error"] or facts.get("unasked"):
             return False
         wanted = [(view, 0) for view in views] + [("clean", r) for r in range(1, repeats)]
-        told = {(view, repeat) for view, repeat in facts["views"]}
-        return told.issuperset(wanted) and all(
+        answered = {(view, repeat) for view, repeat in facts["views"]}
+        return answered.issuperset(wanted) and all(
             (folder / f"{view}-{repeat}.parquet").exists() for view, repeat in wanted
         )
 
@@ -192,7 +192,7 @@ class Store:
         return len(seen | {grid})
 
     def looks(self) -> list[dict[str, str]]:
-        """Return every judging of these test rows, on another grid or for another goal, in turn."""
+        """Return every judging of these test rows on another grid or for another goal, in order."""
         path = self.path / "looks.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [json.loads(line) for line in lines]
@@ -245,7 +245,7 @@ _RUN_FACTS = (
 
 
 def _reached(run: Run) -> tuple[bool, int]:
-    """Return how far a run came: whether it succeeded, and its clean questions."""
+    """Return whether a run succeeded, and how many clean rows it answered."""
     return run.error is None, len(run.asked.get(("clean", 0), ()))
 
 

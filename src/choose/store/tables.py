@@ -10,6 +10,8 @@ import polars as pl
 
 from choose.types import Answers, Dataset, Example, Fold, Task
 
+_COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "annotator", "cluster")
+
 _COUNTS = ("tokens_in", "tokens_cached", "tokens_out")
 
 
@@ -49,7 +51,7 @@ def answers_from(table: pl.DataFrame) -> tuple[Answers, tuple[str, ...]]:
 
 
 def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """Return the rows (``fold`` is null for rows that are only learnt from) and the facts."""
+    """Return the rows (``fold`` is null for rows that are only used for training) and the facts."""
     fold_of = {id: f for f, fold in enumerate(dataset.folds) for id in fold.questions}
     rows = list(dataset.examples.values())
     table = pl.DataFrame(
@@ -63,16 +65,7 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
             "annotator": [e.annotator for e in rows],
             "cluster": [dataset.clusters.get(e.id) for e in rows],
         },
-        schema={
-            "id": pl.String,
-            "text": pl.String,
-            "target": pl.String,
-            "fold": pl.Int64,
-            "group": pl.String,
-            "timestamp": pl.String,
-            "annotator": pl.String,
-            "cluster": pl.String,
-        },
+        schema={column: pl.Int64 if column == "fold" else pl.String for column in _COLUMNS},
     )
     task = dataset.task
     facts = {

@@ -1,4 +1,4 @@
-"""From the study to the candidates that can answer the task, and why the others cannot."""
+"""Resolve the candidates of a study, their models and endpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from choose.types import FAMILIES, Candidate, Task
 
 
 def endpoints_of(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
-    """Return the endpoints that a candidate asks, by name; any hyperparameter may name one."""
+    """Return the endpoints that a candidate calls, by name; any hyperparameter may name one."""
     return endpoints_named(candidate.params, endpoints)
 
 
@@ -29,17 +29,17 @@ def endpoints_named(
 
 
 def costs_per_row(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> bool:
-    """Return whether asking more rows costs more: priced, or a server that is not this machine."""
+    """Return whether more test rows cost money: the endpoint has prices or is another machine."""
     asked = endpoints_of(candidate, endpoints).values()
     return any(e.prices is not None or not e.is_local for e in asked)
 
 
 def check_constraints(study: Study, candidates: Iterable[Candidate]) -> None:
-    """Refuse what the study forbids or cannot keep, before anything is asked.
+    """Check the constraints of the study before anything is sent.
 
     Raises:
-        StudyError: if rows would leave where they may not, or a limit of dollars meets a model
-            without prices.
+        StudyError: if rows would leave the machine against the constraints, or --max-usd applies to
+            an endpoint without prices.
     """
     for candidate in candidates:
         for name, endpoint in endpoints_of(candidate, study.endpoints).items():
@@ -63,14 +63,14 @@ ROLES = {"model": "model", "tune": "base", "encoder": "encoder"}
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCandidates:
-    """The candidates that run, in order, and the sentences on those that cannot."""
+    """The candidates that run, in order, and why others cannot."""
 
     candidates: tuple[Candidate, ...]
     refusals: tuple[str, ...]
 
 
 def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
-    """Resolve every candidate with all its hyperparameters, cheap ones first.
+    """Resolve every candidate with all its hyperparameters, fast ones first.
 
     Raises:
         StudyError: if two candidates have one name, or a hyperparameter is unknown.
@@ -81,13 +81,13 @@ def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
         if names.count(name) > 1:
             raise StudyError(f"Two candidates are named {name!r}. Give each its own name.")
     reasons = {c.name: _refusal(c, task) for c in candidates}
-    fit = sorted((c for c in candidates if reasons[c.name] is None), key=_order)
+    able = sorted((c for c in candidates if reasons[c.name] is None), key=_order)
     refusals = tuple(f"{name}: {why}" for name, why in reasons.items() if why)
-    return ResolvedCandidates(candidates=tuple(fit), refusals=refusals)
+    return ResolvedCandidates(candidates=tuple(able), refusals=refusals)
 
 
 def names_of(study: Study) -> tuple[str, ...]:
-    """Return how the candidates of a study are called, those that cannot take part included."""
+    """Return the names of all candidates, including those that cannot run."""
     return tuple(section.name or section.strategy for section in _sections(study))
 
 
@@ -121,7 +121,7 @@ def _candidate(section: CandidateSection, models: Models) -> Candidate:
             f"The candidate {name!r} needs {', '.join(lacking)}: name it under [[candidates]] in "
             f'the study file, for example {lacking[0]} = "endpoint:NAME".'
         )
-    build(section.strategy, seed=0, **params)  # says so where a hyperparameter is unknown
+    build(section.strategy, seed=0, **params)  # raises for unknown hyperparameters
     return Candidate(name=name, strategy=section.strategy, params=params)
 
 
@@ -154,7 +154,7 @@ def _order(candidate: Candidate) -> tuple[bool, int, bool, bool, str]:
 
 
 def model_of(candidate: Candidate) -> str | None:
-    """Return the model that a report names for a candidate: what it prompts, tunes or embeds."""
+    """Return the model that a candidate tunes, prompts or embeds with, for reports."""
     for role in ("base", "model", "encoder"):
         if role in candidate.params:
             return str(candidate.params[role])

@@ -1,4 +1,4 @@
-"""What a study would send to endpoints, and what that costs at most; nothing is sent for it."""
+"""Forecast the requests, tokens and dollars of a study at endpoints, without sending anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from choose.study.candidates import endpoints_of
 from choose.study.grid import Job
 from choose.types import Candidate, Dataset
 
-# Tokens of a request beside texts and labels: the wording, the schema, the frame of messages.
+# Tokens of a request besides texts and labels: wording, schema, message format.
 FRAME_TOKENS, MESSAGE_TOKENS = 60, 8
 
 
@@ -26,7 +26,7 @@ ANSWER_TOKENS = 12
 
 
 class Request(NamedTuple):
-    """A row that is asked, how many demonstrations it shows, and the most tokens of a text."""
+    """A test row, the number of demonstrations in its prompt, and the token limit of a text."""
 
     id: str
     shown: int
@@ -40,7 +40,7 @@ def spending_of(
     endpoints: Mapping[str, Endpoint],
     limit: float | None = None,
 ) -> Spending:
-    """Forecast the requests of some jobs, and look for personal data in what is sent."""
+    """Forecast the requests of some jobs, and look for personal data in the rows to send."""
     bills, sent = _count_requests(jobs, candidates, pools, endpoints)
     counted = hints_of(hints_by_row([pools.dataset.examples[id] for id in sorted(sent)]))
     hints = {hint.kind: hint.rows for hint in counted if hint.rows}
@@ -53,7 +53,7 @@ def bills_of(
     pools: Pools,
     endpoints: Mapping[str, Endpoint],
 ) -> list[Bill]:
-    """Forecast what each endpoint is sent by some jobs, the same requests counted once."""
+    """Forecast the bill of each endpoint for some jobs; equal requests count once."""
     return _count_requests(jobs, candidates, pools, endpoints)[0]
 
 
@@ -84,9 +84,9 @@ def _count_job(
     shown = strategy.shows(pools.dataset.task) if isinstance(strategy, Puts) else 0
     most = (hyperparameters(trial.strategy) | dict(trial.params)).get("max_tokens") or inf
     place = pools.of(trial)
-    # Without demonstrations, the same question is the same request whatever was learnt from.
-    learnt = (trial.pool, trial.seed) if shown else ()
-    how = (trial.strategy, str(sorted(trial.params.items(), key=str)), *learnt)
+    # Without demonstrations, the request does not depend on the training rows.
+    training = (trial.pool, trial.seed) if shown else ()
+    how = (trial.strategy, str(sorted(trial.params.items(), key=str)), *training)
     few = max(1, job.view_rows // len(pools.dataset.folds))
     views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
     for view, repeat in [("clean", 0), *views]:

@@ -14,24 +14,25 @@ from choose.data.task import readable
 from choose.study.config import DataSection
 from choose.types import Dataset
 
-# A file with more labels than this is not read label by label.
+# With more labels than this, the file does not list them one by one.
 MAX_LABELS = 200
 
 
-# A label with so many times the rows of another outvotes it.
+# Ratio of rows from which the draft suggests balanced accuracy.
 IMBALANCE = 4
 
 
-# Words of labels that stand for what fits no other label.
+# Words in the names of labels for rows that fit no other label.
 _OTHER_WORDS = {"other", "others", "none", "oos", "unknown", "misc", "miscellaneous"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftFacts:
-    """What the rows show, and what they can show, for the reasons in the file.
+    """Facts about the rows that the comments of the draft mention.
 
-    `detectable` is the smallest gain that the asked rows find, None for none; `needed` the rows at
-    which the default margin is found.
+    Attributes:
+        detectable: smallest gain that the test rows can detect, None for none.
+        needed: number of test rows that detect the default margin.
     """
 
     data: DataSection
@@ -43,14 +44,14 @@ class DraftFacts:
 
 
 def draft(found: DraftFacts) -> str:
-    """Return the study file; whatever comes from the data is escaped or quoted."""
+    """Return the study file; text from the data is escaped or quoted."""
     parts = (_head(found), _data(found), _task(found), _goal(found), _costs(), _rest())
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 def _head(found: DraftFacts) -> Iterator[str]:
     yield f"# A study of {short(found.dataset.name)}, drafted by choose {found.version}."
-    yield "# Lines behind a # are suggestions. Flags override what stands here. Then:"
+    yield "# Lines that start with # are suggestions. Flags override this file. Next:"
     yield "#     choose check -c THIS-FILE       what the labels are worth, in seconds"
     yield "#     choose compare -c THIS-FILE"
 
@@ -63,19 +64,19 @@ def _data(found: DraftFacts) -> Iterator[str]:
     if data.test is not None:
         yield _pair("test", data.test)
     else:
-        yield '# test = "test.csv"          # rows that only get asked, if you keep some apart'
+        yield '# test = "test.csv"          # your own test rows, if you have some'
     yield _pair("text_column", ",".join(roles.text))
     yield _pair("label_column", roles.label)
     if roles.time is not None:
         dated = sum(e.timestamp is not None for e in examples)
         yield f"{_pair('time_column', roles.time)}  # {dated:,} of {len(examples):,} dated"
     else:
-        yield '# time_column = "..."        # none was found; with one, drift can be measured'
+        yield '# time_column = "..."        # none found; with one, choose measures drift'
     if roles.group is not None:
         groups = len({e.group for e in examples})
-        yield f"{_pair('group_column', roles.group)}  # {groups:,} groups, none is ever divided"
+        yield f"{_pair('group_column', roles.group)}  # {groups:,} groups, none is ever split"
     elif found.rows.hint is not None:
-        yield f"# {_pair('group_column', found.rows.hint)}  # if rows of one belong together"
+        yield f"# {_pair('group_column', found.rows.hint)}  # if rows of a group belong together"
     if roles.annotator is not None:
         yield _pair("annotator_column", roles.annotator)
     for key in ("test_rows", "folds"):
@@ -90,9 +91,9 @@ def _task(found: DraftFacts) -> Iterator[str]:
     yield '# instruction = "..."        # a sentence for prompted models: what to do with a text'
     unsure = [n for n in task.labels if _OTHER_WORDS & set(readable(n).casefold().split())][:1]
     if unsure:
-        yield f"# {_pair('out_of_scope', unsure[0])}  # if this is for what fits none of the others"
+        yield f"# {_pair('out_of_scope', unsure[0])}  # if it holds rows that fit no other label"
     yield ""
-    yield "[task.names]                 # as models are told them; mend what does not read well"
+    yield "[task.names]                 # label names in prompts; correct them if needed"
     if len(task.labels) > MAX_LABELS:
         yield f"# {len(task.labels):,} labels are too many to list; they are made readable by rule."
         return
@@ -109,18 +110,18 @@ def _goal(found: DraftFacts) -> Iterator[str]:
     label, most = counts.most_common(1)[0]
     floor = most / sum(counts.values())
     asked = len(found.dataset.asked)
-    yield "[goal]                       # fix it before the run, or it is no goal"
+    yield "[goal]                       # set it before the run"
     target = max(0.9, (1 + floor) / 2)
-    yield f"# target = {target:.2f}              # good enough to ship: yours to say;"
+    yield f"# target = {target:.2f}              # good enough to ship: your decision;"
     yield f"#                            # always answering {short(label, 28)} gets {floor:.2f}"
     yield "margin = 0.02                # the smallest gain that matters to you"
     if found.detectable is None:
-        yield f"# {asked:,} rows to ask are too few to show any gain."
+        yield f"# {asked:,} test rows are too few to detect any gain."
     elif found.detectable <= 0.02:
-        yield f"# {asked:,} rows to ask can show {found.detectable:.3f}, so this one can be found."
+        yield f"# {asked:,} test rows can detect a gain of {found.detectable:.3f}."
     else:
-        yield f"# {asked:,} rows to ask can show a gain of {found.detectable:.3f}; 0.02 takes about"
-        yield f"# {found.needed:,} rows. If smaller gains do not matter to you, write what does."
+        yield f"# {asked:,} test rows can detect a gain of {found.detectable:.3f}; 0.02 takes about"
+        yield f"# {found.needed:,} rows. Raise the margin if smaller gains do not matter to you."
     rarest, least = counts.most_common()[-1]
     if most > IMBALANCE * least:
         yield f'# metric = "balanced"        # if {short(rarest, 28)} ({_rows(least)}) matters as'
@@ -128,30 +129,30 @@ def _goal(found: DraftFacts) -> Iterator[str]:
 
 
 def _costs() -> Iterator[str]:
-    yield "# [costs]                    # nothing is built in; what is missing stays unknown"
+    yield "# [costs]                    # there are no defaults; missing prices stay unknown"
     yield "# minutes_per_label = 1.0"
-    yield "# hourly_rate = 30.0         # dollars an hour of whoever labels"
+    yield "# hourly_rate = 30.0         # dollars for an hour of labelling"
     yield "# usd_per_machine_hour = 0.5"
 
 
 def _rest() -> Iterator[str]:
     yield "[grid]"
-    yield "budget_seconds = 600         # ten minutes; what that leaves out is listed"
+    yield "budget_seconds = 600         # ten minutes; the report lists what did not run"
     yield ""
     yield "# [models]                   # a folder, a hub id or a pypi: spec; the default is small"
     yield '# model = "..."              # prompted'
     yield '# tune = "..."               # fine-tuned'
     yield '# encoder = "..."            # embeds'
     yield ""
-    yield "# All installed strategies take part unless some are named (choose strategies):"
+    yield "# All installed strategies run unless you name some (see: choose strategies):"
     yield "# [[candidates]]"
     yield '# strategy = "tfidf"'
 
 
 def _pair(key: str, value: str | int) -> str:
-    """Write one key and its value as TOML on one line, whatever either holds.
+    """Write one key and its value as TOML on one line.
 
-    What an editor would hide or obey, such as a change of direction, is written as its number.
+    Control characters, such as a change of text direction, are written as escapes.
     """
     written = tomli_w.dumps({key: value}).rstrip("\n")
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in written)
