@@ -85,7 +85,7 @@ def test_a_draft_loads_and_says_what_was_found(choose, tmp_path: Path) -> None: 
     assert study.goal.margin == 0.02
     assert study.task.names["billing"] == "billing"
     assert "89 rows" in written
-    assert "can show a gain of 0.051" in written
+    assert "a gain of 0.051" in written
     assert "# minutes_per_label" in written
     planned = choose("plan", "-c", "choose.toml", "-s", "tfidf", "--json")
     assert json.loads(planned.out)["rows"] == 602

@@ -158,10 +158,10 @@ def _trial(
     job: Job, pools: Pools, deadline: Deadline | None, fitted: dict[str, Fitted]
 ) -> tuple[Run, Exception | None]:
     """Return a trial's run, and the exception that stopped it before all views were answered."""
-    trial, dataset, rows = job.trial, pools.dataset, pools.of(job.trial)
-    if trial.key not in fitted:
-        fitted[trial.key] = fit_alone(job, dataset, rows.pool)
-    fit = fitted[trial.key]
+    dataset, rows, key = pools.dataset, pools.of(job.trial), job.trial.key
+    if key not in fitted:
+        fitted[key] = fit_alone(job, dataset, rows.pool)
+    fit = fitted[key]
     strategy, start, fit_cached = fit.strategy, perf_counter(), cached_seconds(fit.strategy)
     items = [dataset.examples[id].item() for id in rows.questions]
     if deadline is None:
@@ -169,8 +169,7 @@ def _trial(
     else:
         clean, clean_answers = predict_until(strategy, items, dataset, deadline)
     asked, answers = {("clean", 0): clean}, {("clean", 0): clean_answers}
-    answered, all_cached = perf_counter(), cached_seconds(strategy)
-    stopped: Exception | None = None
+    answered, all_cached, stopped = perf_counter(), cached_seconds(strategy), None
     try:
         for (name, repeat), seen in _other_views(job, rows.questions, dataset):
             with repeated_requests(repeat):
@@ -179,16 +178,16 @@ def _trial(
     except (MoneySpent, TimeLimitReached) as end:
         stopped = end  # the views answered until then count
     spent = perf_counter() - start
-    more = spent + cached_seconds(strategy) - fit_cached
+    uncached = spent + cached_seconds(strategy) - fit_cached
     run = Run(
-        trial=trial,
+        trial=job.trial,
         answers=answers,
-        asked={key: tuple(item.id for item in items) for key, items in asked.items()},
+        asked={view: tuple(item.id for item in seen) for view, seen in asked.items()},
         # Cached work counts too, or the cost would depend on the order of the trials.
         fit_seconds=fit.alone,
         predict_seconds=answered - start + all_cached - fit_cached,
         seconds_spent=spent + fit.seconds,
-        seconds_alone=None if fit.alone is None else fit.alone + more,
+        seconds_alone=None if fit.alone is None else fit.alone + uncached,
         group_size=fit.group,
         unasked=len(items) - len(clean),
         versions=versions(),
