@@ -73,7 +73,7 @@ class Lora:
         """Train; a pool with one class, or none, sets the head's bias and nothing else.
 
         Raises:
-            StrategyError: if a hyperparameter is out of range, or training learnt nothing.
+            StrategyError: if a hyperparameter is out of range, or training changed nothing.
             ModelError: if the base cannot be loaded.
         """
         from choose.models.lora.fit import verify_learning
@@ -195,7 +195,7 @@ class Lora:
 
         start = perf_counter()
         rows = tokenise(self._model.base.tokenizer, [item.text for item in items], self._limit)
-        logits = self._model.predict_logits(rows.ids, "asking")
+        logits = self._model.predict_logits(rows.ids, "predicting")
         scores = torch.log_softmax(logits.double(), dim=1).numpy()
         lengths = np.array(rows.lengths, dtype=np.int64)
         share = lengths / max(1, lengths.sum())

@@ -102,6 +102,11 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_strategies_and_benchmarks_use_the_fused_engine_through_the_fit_only() -> None:
+    for path in [*STRATEGIES, *(ROOT / "benchmarks").rglob("*.py")]:
+        assert "choose.models.lora.fused" not in path.read_text("utf-8"), path
+
+
 def untrusting(call: ast.Call) -> bool:
     told = {word.arg: word.value for word in call.keywords}
     said = told.get("trust_remote_code")

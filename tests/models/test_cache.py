@@ -122,7 +122,7 @@ def test_a_size_that_is_none_is_refused(size: str, monkeypatch: pytest.MonkeyPat
         pass
 
 
-def test_no_text_can_be_read_in_it_and_nobody_else_may_read_it(spec: str, folder: Path) -> None:
+def test_it_holds_no_text_and_only_its_owner_may_read_it(spec: str, folder: Path) -> None:
     secret = "the-patient-is-called-Xanthippe"
     with caching():
         anew(spec).embed([secret])
@@ -254,7 +254,7 @@ LIMITED = """
 """
 
 
-def test_a_write_that_the_system_refuses_leaves_what_others_kept(tmp_path: Path) -> None:
+def test_a_refused_write_leaves_the_entries_of_others(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     keys = [b"%d" % n for n in range(200)]
     file(path).put({key: (os.urandom(2_000), 1.0) for key in keys})
@@ -382,7 +382,7 @@ def test_a_kill_loses_no_written_entry(tmp_path: Path) -> None:
     assert found[b"a 7"][1] == 7.0
 
 
-def test_models_tells_how_much_is_kept_and_clears_it(choose, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_models_shows_the_size_of_the_cache_and_clears_it(choose, folder: Path) -> None:  # type: ignore[no-untyped-def]
     with caching():
         ResultCache(("a",)).put({b"%d" % n: (ROW, 1.0) for n in range(9)})
     told = choose("models")

@@ -1,4 +1,4 @@
-"""The fit in the space of the rows is the fit on the features."""
+"""A fit in row space, or on merged columns, is the fit on the features."""
 
 import numpy as np
 import pytest
@@ -28,14 +28,14 @@ def test_few_rows_with_many_features_give_the_same_probabilities(
     )
 
 
-def test_inner_products_are_kept() -> None:
+def test_row_space_preserves_inner_products() -> None:
     rows = random_sparse(40, 900, density=0.05, format="csr", rng=np.random.default_rng(1))
     space = RowSpace(rows)
     inside = space(rows)
     np.testing.assert_allclose(inside @ inside.T, (rows @ rows.T).toarray(), atol=1e-9)
 
 
-def test_repeated_rows_and_dense_or_many_rows_are_no_trouble() -> None:
+def test_repeated_dense_or_many_rows_are_fitted() -> None:
     rows = random_sparse(30, 900, density=0.05, format="csr", rng=np.random.default_rng(2))
     twice = rows[[*range(30), *range(30)]]
     head = LogisticHead(10.0)
@@ -46,7 +46,7 @@ def test_repeated_rows_and_dense_or_many_rows_are_no_trouble() -> None:
     assert not row_space_is_faster(random_sparse(900, 901, density=0.01, format="csr"), 3)
 
 
-def test_many_short_rows_are_fitted_as_they_are() -> None:
+def test_many_short_rows_are_not_fitted_in_row_space() -> None:
     short = random_sparse(
         1360, 20_000, density=128 / 20_000, format="csr", rng=np.random.default_rng(3)
     )
@@ -54,7 +54,7 @@ def test_many_short_rows_are_fitted_as_they_are() -> None:
     assert row_space_is_faster(short[:340], 6)
 
 
-def test_columns_that_come_together_are_fitted_as_one_to_the_same_end() -> None:
+def test_parallel_columns_are_merged_without_changing_the_fit() -> None:
     from scipy.sparse import csr_matrix, hstack
     from sklearn.linear_model import LogisticRegression
 

@@ -1,4 +1,4 @@
-"""What is different on an accelerator, with torch's answers put in its mouth: no test has one."""
+"""Behaviour on an accelerator, with torch's functions replaced: no test machine has one."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_processor_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime.synchronise("cpu")
 
 
-def test_what_is_kept_names_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_keys_name_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
     cards = {0: "Tesla T4", 1: "NVIDIA A100"}
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: cards[device.index])
     assert runtime.device_name(torch.device("cuda:0")) == "cuda:0 Tesla T4"
@@ -77,9 +77,7 @@ def test_what_is_kept_names_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runtime.device_name(torch.device("cpu")) == "cpu"
 
 
-def test_both_shelves_are_those_of_the_named_device(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_both_cache_keys_name_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("causal.loading", "embeddings"):
         monkeypatch.setattr(
             f"choose.models.{module}.device_name", lambda device: f"{device} Tesla T4"

@@ -1,4 +1,4 @@
-"""Embeddings: unit vectors, made once a text, at a cost that is remembered."""
+"""Embeddings: unit vectors, computed once a text, with their cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the environment says of how models compute is checked before anything is run."""
+"""Settings in environment variables are checked before anything is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label scores: exact, the same alone and in company, and no text can break the layout."""
+"""Label scores: exact, the same alone and in a batch, and no text can break the template."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_other_labels_are_other_answers(lm: CausalLM) -> None:
     assert not np.allclose(one[:, 1], other[:, 1], atol=1e-4)
 
 
-def test_nothing_asked_nothing_scored(lm: CausalLM) -> None:
+def test_no_prompts_no_scores(lm: CausalLM) -> None:
     assert lm.score([], trie(lm)).logprobs.shape == (0, len(LABELS))
 
 
@@ -510,7 +510,7 @@ def test_half_precision_stays_near_the_whole(tmp_path: Path) -> None:
     assert np.abs(apart).max() < 0.1
 
 
-def test_a_model_that_misplaces_tokens_by_little_is_asked_the_slow_way(
+def test_a_model_that_misplaces_tokens_slightly_is_scored_the_slow_way(
     lm: CausalLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a nat would change answers; rounding of float32 is a thousandth of that."""

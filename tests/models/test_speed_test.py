@@ -1,4 +1,4 @@
-"""The number type is measured once by a fresh process, and kept."""
+"""The number type is measured once by a fresh process, and cached."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-def test_a_fresh_process_measures_and_what_it_found_is_kept(
+def test_a_fresh_process_measures_and_the_result_is_cached(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = machine.bfloat16_is_fast()

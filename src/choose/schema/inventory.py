@@ -34,8 +34,8 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What the kept work takes and may take, in megabytes, and where it lies if that was asked."""
+class CacheUsage:
+    """The size and the limit of the result cache in megabytes; `path` where it is shown."""
 
     mb: float
     limit_mb: float

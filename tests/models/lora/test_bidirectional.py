@@ -1,4 +1,4 @@
-"""Decoders that a switch made into encoders: nobody's answer depends on its company."""
+"""Decoders that a switch makes into encoders: answers do not depend on the batch."""
 
 from __future__ import annotations
 

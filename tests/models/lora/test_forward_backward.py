@@ -1,4 +1,4 @@
-"""What a training pass keeps is what is counted, and no part of a batch keeps too much."""
+"""The memory of a training pass is counted rightly, and bounds the parts of a batch."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def tensors(kept: Any) -> Iterator[torch.Tensor]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 @pytest.mark.parametrize("targets", ["attention", "all"])
-def test_what_is_counted_is_what_is_kept(targets: str, dropout: float, dtype: torch.dtype) -> None:
+def test_the_counted_bytes_are_the_saved_bytes(
+    targets: str, dropout: float, dtype: torch.dtype
+) -> None:
     found = adapters(targets, dropout, dtype, num_hidden_layers=2)
     decoder, rows = found.decoder, [[1] * 40] * 3
     noise = [(3, (0,))]
@@ -71,7 +73,7 @@ def test_what_is_counted_is_what_is_kept(targets: str, dropout: float, dtype: to
 
 
 @pytest.mark.slow
-def test_parts_are_smaller_where_more_is_kept() -> None:
+def test_parts_are_smaller_where_more_is_saved() -> None:
     usual, every = adapters("attention", 0.05), adapters("all", 0.05)
     assert 550 <= max_part_tokens(usual, 128, "cpu") < 600
     assert max_part_tokens(usual, 128, "cuda") == MAX_PART_TOKENS

@@ -1,4 +1,4 @@
-"""Rows that are only checked on: as many as planned, each class in its share, and told rightly."""
+"""Validation rows: as many as scheduled, stratified, and reported in the notes."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""LoRA strategies train, save, load and refuse as they should, on both kinds of base."""
+
 from __future__ import annotations
 
 import csv

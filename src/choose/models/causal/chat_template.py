@@ -19,7 +19,7 @@ _TEXTS_AT_ONCE = 500
 class ContentTokenizer:
     """Encodes texts so that none becomes a mark such as ``<|im_end|>``, flagged special or not.
 
-    Tokenizers can be told not to look for special tokens, but find other added tokens (DeepSeek's
+    Tokenizers have an option to ignore special tokens, but recognise other added tokens (DeepSeek's
     ``<|User|>``) in any text. A text that holds one is encoded in two parts, cut inside the mark,
     so that its characters are encoded as text. Any other text has its usual tokens.
 

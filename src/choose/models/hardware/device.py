@@ -106,7 +106,7 @@ def set_threads() -> int:
 
 
 class _ThreadTuner:
-    """The choice of a number of threads up to all cores, with the time it was made."""
+    """The chosen number of threads, up to all cores, with the time of the measurement."""
 
     fresh_seconds = 10.0
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from choose.errors import ModelError
 from choose.models.hardware.environment import cache_dir, processor
 from choose.models.results.sqlite import CacheFile
-from choose.schema.inventory import Kept
+from choose.schema.inventory import CacheUsage
 
 # The variable sets the limit in gigabytes; 0 switches caching off.
 SETTING, DEFAULT_GB = "CHOOSE_KEEP_GB", 2.0
@@ -120,10 +120,10 @@ def size_limit() -> int:
     return int(size * 1e9)
 
 
-def cache_usage(paths: bool = False) -> Kept:
+def cache_usage(paths: bool = False) -> CacheUsage:
     """Return the size of the cache and its limit in MB."""
     path, most = _path(), size_limit()
-    return Kept(_file(path, most).bytes() / 1e6, most / 1e6, str(path) if paths else None)
+    return CacheUsage(_file(path, most).bytes() / 1e6, most / 1e6, str(path) if paths else None)
 
 
 def clear_cache() -> None:

@@ -1,1 +1,1 @@
-"""Model specs, and how weights are found, downloaded and verified."""
+"""Model specs, and how weights are located, downloaded and verified."""

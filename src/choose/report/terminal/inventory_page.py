@@ -12,7 +12,7 @@ from rich.text import Text
 from choose.formatting import clean, figure
 from choose.report.format import literal
 from choose.report.terminal.layout import Fitted, note, pairs, section
-from choose.schema.inventory import Entry, Kept
+from choose.schema.inventory import CacheUsage, Entry
 from choose.strategy import Description
 from choose.types import FAMILIES
 
@@ -63,7 +63,7 @@ def _default(value: object) -> str:
     return repr(value)
 
 
-def models_page(found: Sequence[Entry], work: Kept) -> Fitted:
+def models_page(found: Sequence[Entry], work: CacheUsage) -> Fitted:
     """Show the embedded weights, what is here of them, what else is cached, and kept work."""
     here = sum(entry.cached_mb or 0.0 for entry in found)
     parts = (
@@ -89,7 +89,7 @@ def _model(entry: Entry) -> tuple[Text, Text]:
     return literal(entry.name, "bold"), told
 
 
-def _work(kept: Kept) -> tuple[Text, Text]:
+def _work(kept: CacheUsage) -> tuple[Text, Text]:
     told = literal(f"{figure(kept.mb)} of at most {figure(kept.limit_mb)} MB (CHOOSE_KEEP_GB)")
     told.append("; embeddings and scores, for later studies of the same texts; no text is in it")
     told.append("\nto empty it: choose models clear", style="dim")

@@ -141,7 +141,7 @@ class FusedEngine:
         gradients = [each for some in pool.map(self._pass, passes) for each in some]
         for run, _ in batches:
             pairs = zip(owned, gradients, strict=True)
-            self._set_gradients(run, [found for (owner, _), found in pairs if owner is run])
+            self._set_gradients(run, [own for (owner, _), own in pairs if owner is run])
 
     def _tokens_in_memory(self, run: TrainingRun, indices: list[int]) -> int:
         longest = max(len(run.rows[i]) for i in indices)
