@@ -26,9 +26,9 @@ from tempfile import gettempdir
 import numpy as np
 
 from choose.data.stratify import sampling_order
-from choose.judge.measures.curve_fit import Points
+from choose.judge.measures.curve_fit import CurvePoints
 from choose.judge.measures.curve_forecast import ensemble
-from choose.judge.stats.intervals import Luck, wilson
+from choose.judge.stats.intervals import Resamples, wilson
 from choose.types import Example, Item, Task
 from choose_baseline import LogisticHead, Tfidf
 
@@ -130,17 +130,17 @@ def _forecasts(options: argparse.Namespace) -> Iterator[Forecasted]:
 
 
 def _band(measured: Fits, mode: str, grid: str, name: str) -> tuple[float, float, float, bool]:
-    curves = ensemble(_points(measured, mode, grid), name, Luck(len(measured.full)))
+    curves = ensemble(_points(measured, mode, grid), name, Resamples(len(measured.full)))
     band = curves.band(np.array([measured.labels], dtype=np.float64))
     return float(band.low[0]), float(band.value[0]), float(band.high[0]), band.apart
 
 
-def _points(measured: Fits, mode: str, grid: str) -> Points:
+def _points(measured: Fits, mode: str, grid: str) -> CurvePoints:
     places = [FRACTIONS.index(fraction) for fraction in GRIDS[grid]]
     source = measured.inside if mode == "inside" else measured.drawn
     scores = [source[i].T for i in places]
     scores.append(measured.quarter[:, None] if mode == "inside" else measured.drawn[-1].T)
-    return Points(
+    return CurvePoints(
         sizes=np.array([measured.sizes[i] for i in (*places, -1)], dtype=np.float64),
         scores=tuple(right.astype(np.float64) for right in scores),
         draws=tuple(tuple(range(right.shape[1])) for right in scores),

@@ -10,7 +10,7 @@ import numpy as np
 from choose.judge.evidence import Rule
 from choose.judge.measures.cost_ranking import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -111,7 +111,7 @@ def play(answered: Answered, number: int) -> Grade:
     occasion = draw(answered, rng)
     rule = Rule()
     known = evidence(occasion)
-    scored = panel(known).scored
+    scored = study_scores(known).scored
     costs = {c.info.name: cost_sheet(c, rule) for c in scored}
     names = tuple(c.info.name for c in cheapest_first(scored, costs, rule, totals=False))
     found = judge(known, rule)

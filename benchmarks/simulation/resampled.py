@@ -11,7 +11,7 @@ import numpy as np
 from choose.judge.evidence import Evidence, Rule
 from choose.judge.measures.cost_ranking import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from choose.types import Floats
 from replay import studies as occasions
 from replay.answers import Answered, read_all
@@ -50,7 +50,7 @@ def _truth(occasion: Occasion, study: Evidence, margin: float) -> Truth:
     p, q = means[best], means[second]
     discordance = float((p * (1 - q) + q * (1 - p)).mean())
     needed = decisive_from(len(study.items.ids), discordance, margin)
-    scored, rule = panel(study).scored, Rule()
+    scored, rule = study_scores(study).scored, Rule()
     costs = {c.info.name: cost_sheet(c, rule) for c in scored}
     order = cheapest_first(scored, costs, rule, totals=False)
     return Truth(

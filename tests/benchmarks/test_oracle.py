@@ -16,7 +16,7 @@ from choose.api.study_evidence import rule_of
 from choose.judge.evidence import RULE
 from choose.judge.measures.cost_ranking import margins_of
 from choose.judge.measures.cost_sheet import cost_sheet
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from choose.judge.verdict import judge
 from simulation.evidence import evidence, log_probabilities
 from simulation.grading import RESAMPLED, AskedMore, ask_more, differences, judged_on_disk, play
@@ -32,7 +32,7 @@ def test_what_is_measured_is_what_is_said_to_be_true(world):
     for number in range(25):
         rng = np.random.default_rng([number, 77])
         setting = draw(world, "report", rng)
-        laid = panel(evidence(setting, rng))
+        laid = study_scores(evidence(setting, rng))
         truth = truth_of(setting).measured
         gaps += [
             float(c.main.block.mean()) - truth[c.info.name]
@@ -54,7 +54,7 @@ def test_a_collapsing_fit_has_the_accuracy_it_is_asked_to_have():
         collapse=(0.2, 3.0),
     )
     setting = Setting(candidates=(unstable,), rows=400)
-    main = panel(evidence(setting, np.random.default_rng(1)))["lora"].main
+    main = study_scores(evidence(setting, np.random.default_rng(1)))["lora"].main
     by_fit = main.right.mean(axis=0)
     assert abs(by_fit.mean() - 0.8) < 0.03 + 2 * by_fit.std() / sqrt(400)
     assert 0.12 < (by_fit < 0.6).mean() < 0.28
@@ -66,7 +66,7 @@ def test_racing_drops_the_hopeless_after_a_fold():
     slow = SimulatedCandidate(name="prompt", family="prompting", accuracy=0.4, seconds=50.0)
     quick = SimulatedCandidate(name="probe", family="baseline", accuracy=0.8, seconds=1.0)
     setting = Setting(candidates=(quick, slow), rows=1000, folds=5, racing=True)
-    laid = panel(evidence(setting, np.random.default_rng(2)))
+    laid = study_scores(evidence(setting, np.random.default_rng(2)))
     assert laid["probe"].main.kept.all()
     assert laid["prompt"].main.kept.sum() < 500
 
@@ -112,7 +112,7 @@ def test_prices_set_the_margins_that_the_judge_derives():
     for number in range(5):
         rng = np.random.default_rng([number, 78])
         setting = draw("prices", "report", rng)
-        truth, laid = truth_of(setting), panel(evidence(setting, rng))
+        truth, laid = truth_of(setting), study_scores(evidence(setting, rng))
         rule = rule_of(setting.study)
         derived = margins_of({c.info.name: cost_sheet(c, rule) for c in laid.scored}, rule)
         assert derived.derived

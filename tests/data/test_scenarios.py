@@ -19,8 +19,8 @@ from choose.data.stratify import training_pool
 from choose.errors import StudyError
 from choose.files import digest_rows
 from choose.judge.measures.task_change import drop_of
-from choose.judge.panel.out_of_fold import unseen
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.out_of_fold import out_of_fold
+from choose.judge.panel.score_tables import study_scores
 from choose.run.trial import run_trial
 from choose.schema.decision import Decision
 from choose.store.store import Store
@@ -310,7 +310,7 @@ def test_an_out_of_scope_label_must_be_one_of_the_data() -> None:
 def test_the_pool_asked_of_itself_reaches_the_audit(tmp_path: Path) -> None:
     what = data(test=True)
     store = run_all(what, tmp_path / "st", ("inner",))
-    found = unseen(evidence_of(store), "tfidf")
+    found = out_of_fold(evidence_of(store), "tfidf")
     assert found is not None
     assert sorted(found.ids) == sorted(what.folds[0].pool)
     assert found.right.mean() > 0.9
@@ -345,7 +345,7 @@ def test_a_world_that_renames_its_things_drifts_and_one_that_does_not_holds_stil
     drops = {}
     for name, some in (("still", still), ("renamed", renamed)):
         store = run_all(build_dataset(name, some), tmp_path / name, ("time",))
-        found = drop_of(panel(evidence_of(store))["tfidf"])
+        found = drop_of(study_scores(evidence_of(store))["tfidf"])
         assert found is not None
         assert found.rows == 160
         drops[name] = found

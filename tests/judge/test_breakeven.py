@@ -12,7 +12,7 @@ from choose.judge.measures.cost_ranking import break_even_gain, extra_usd
 from choose.judge.measures.cost_sheet import AnswerCost, LifetimeCost
 from choose.judge.stats.intervals import Estimate
 from choose.judge.stats.paired import Difference, paired_difference
-from choose.judge.stats.two_way import Blend
+from choose.judge.stats.two_way import BehrensFisher
 from choose.judge.verdict import judge
 from support.priced_studies import HOURS, PLAN, field, retiring, rule, world
 
@@ -30,7 +30,7 @@ def difference(value: float, half: float = 0.0) -> Difference:
         luck=0.0,
         few=False,
         center=value,
-        error=Blend((half / norm.ppf(0.975)) ** 2, np.inf),
+        error=BehrensFisher((half / norm.ppf(0.975)) ** 2, np.inf),
     )
 
 

@@ -12,7 +12,7 @@ from choose.judge.evidence import CandidateInfo, Evidence, Items, Rule
 from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.measures.cost_ranking import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
-from choose.judge.panel.score_tables import CLEAN, panel
+from choose.judge.panel.score_tables import CLEAN, study_scores
 from choose.judge.stats.intervals import wilson
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
 
@@ -90,7 +90,7 @@ def evidence(*runs, candidates=None, pool=20, folds=1, clusters=IDS, weights=())
 
 
 def card(*runs, rule=None, **more):
-    return card_of(panel(evidence(*runs, **more)), rule or Rule())
+    return card_of(study_scores(evidence(*runs, **more)), rule or Rule())
 
 
 def card_of(laid, rule):
@@ -276,7 +276,7 @@ def test_costs_are_those_of_a_trial_alone():
         seconds_alone=9.0,
         artefact_mb=2.0,
     )
-    laid = panel(evidence(made))
+    laid = study_scores(evidence(made))
     cost = cost_sheet(laid.candidates[0], Rule(usd_per_machine_hour=3.6)).record
     assert cost.fit_seconds == pytest.approx(1.0)
     assert cost.ms_per_item == pytest.approx(1000 * 3.0 / 30)
@@ -318,7 +318,7 @@ def test_cheapness_is_measured_and_families_break_ties():
         info("unknown"),
         info("asked", family="prompting"),
     )
-    laid = panel(
+    laid = study_scores(
         evidence(
             timed("slow", 500),
             timed("tuned", 40),
@@ -347,6 +347,6 @@ def test_hostile_labels_and_ids_stay_data():
         pool_rows=(20,),
         runs=(made,),
     )
-    found = card_of(panel(held), Rule())
+    found = card_of(study_scores(held), Rule())
     assert found.accuracy.value == 1.0
     assert [record.label for record in found.per_class] == list(nasty)

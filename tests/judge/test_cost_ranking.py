@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from choose.judge.measures.cost_sheet import serving
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from support.priced_studies import rule, world
 
 
 def runs(adapter: float | None = 4.0, base: float | None = 300.0):
-    lora = panel(world(rows=200))["lora"]
+    lora = study_scores(world(rows=200))["lora"]
     return [replace(run, artefact_mb=adapter, base_mb=base) for run in lora.main.runs]
 
 

@@ -10,7 +10,7 @@ import pytest
 from choose.judge.evidence import UNSAID, Deployment, Rule
 from choose.judge.measures.cost_ranking import cheapest_first
 from choose.judge.measures.cost_sheet import AnswerCost, CostSheet, LifetimeCost, cost_sheet
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.costs import Cost, TokenPrices
 from choose.types import Answers
@@ -18,7 +18,7 @@ from support.priced_studies import HOURS, retiring, rule, world
 
 
 def measured(name: str = "lora", evidence=None):
-    return panel(evidence or world())[name]
+    return study_scores(evidence or world())[name]
 
 
 def test_a_bill_is_the_sum_of_its_parts():
@@ -135,7 +135,7 @@ def test_throughput_carries_the_spread_of_its_runs():
 
 
 def test_totals_set_the_order_where_everything_is_priced():
-    laid = panel(world())
+    laid = study_scores(world())
 
     def order(**totals):
         costs = {n: CostSheet(record=Cost(total_usd=usd)) for n, usd in totals.items()}

@@ -15,7 +15,7 @@ from choose.judge.decision.curve_crossings import (
     forecast_crossings,
 )
 from choose.judge.evidence import Rule
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.report.findings import forecast_lines
 from choose.schema.decision import Crossing, Decision
@@ -33,7 +33,9 @@ def lora(accuracy: float = 0.82, at: Any = RISING, **more: Any) -> SimulatedCand
 def crossings(
     *players: SimulatedCandidate, rows: int = 1500, seed: int = 3
 ) -> tuple[Crossing, ...]:
-    return crossings_of(contenders_of(panel(worlds.study(list(players), rows, seed)), Rule()))
+    return crossings_of(
+        contenders_of(study_scores(worlds.study(list(players), rows, seed)), Rule())
+    )
 
 
 def test_a_crossing_between_measured_sizes_is_shown_with_its_labels():
@@ -55,7 +57,7 @@ def test_what_learns_nothing_is_crossed_as_a_flat_line():
     """A prompted model answers alike at every size; lora passes its 0.6 between 50 and 100."""
     study = worlds.study([worlds.prompt(0.6), lora()], 1500, 3)
     infos = tuple(replace(c, learns=c.name != "prompt") for c in study.candidates)
-    found = crossings_of(contenders_of(panel(replace(study, candidates=infos)), Rule()))
+    found = crossings_of(contenders_of(study_scores(replace(study, candidates=infos)), Rule()))
     assert [(c.a, c.b) for c in found] == [("lora", "prompt")]
     assert found[0].labels is not None
     assert 50 <= found[0].labels.value <= 100
@@ -86,7 +88,7 @@ def test_a_candidate_behind_but_rising_is_foretold_to_overtake():
 def test_nothing_is_foretold_of_two_sizes():
     ahead = worlds.tfidf(0.78, at={200: 0.78}, seeds=3, luck=0.05)
     study = worlds.study([ahead, lora(0.74, at={200: 0.67})], 800, 3)
-    assert forecast_crossings(contenders_of(panel(study), Rule())) == ()
+    assert forecast_crossings(contenders_of(study_scores(study), Rule())) == ()
 
 
 def decide(rule: Rule, *players: SimulatedCandidate) -> Decision:

@@ -10,15 +10,28 @@ import pytest
 from scipy.special import ndtri
 
 from choose.judge.evidence import Rule
-from choose.judge.measures.curve_fit import FAMILIES, Fitted, Points, fit, points_of
-from choose.judge.measures.curve_forecast import REACH, Curves, Ensemble, ensemble, horizon, when
-from choose.judge.panel.score_tables import panel
-from choose.judge.stats.intervals import REPLICATES, Luck
+from choose.judge.measures.curve_fit import (
+    CURVE_SHAPES,
+    CurvePoints,
+    FittedCurves,
+    fit_curves,
+    points_of,
+)
+from choose.judge.measures.curve_forecast import (
+    REACH,
+    CurveForecasts,
+    Ensemble,
+    ensemble,
+    horizon,
+    labels_to_reach,
+)
+from choose.judge.panel.score_tables import study_scores
+from choose.judge.stats.intervals import REPLICATES, Resamples
 from simulation.setting import SimulatedCandidate
 from support import simulated_studies as worlds
 
 SIZES = np.array([50.0, 100.0, 200.0, 400.0, 800.0])
-EXP3, POW3, LOGARITHM = FAMILIES
+EXP3, POW3, LOGARITHM = CURVE_SHAPES
 
 Curve = Callable[[float], float]
 
@@ -33,11 +46,11 @@ CURVES: dict[str, Curve] = {
 }
 
 
-def points(rng: np.random.Generator, curve: Curve, rows: int = 500, draws: int = 3) -> Points:
+def points(rng: np.random.Generator, curve: Curve, rows: int = 500, draws: int = 3) -> CurvePoints:
     """Simulate scores whose population accuracy is the curve, plus each draw's own luck."""
     difficulty = rng.standard_normal(rows)
     scores = tuple(answers(rng, difficulty, curve(n), n, draws) for n in SIZES)
-    return Points(SIZES, scores, (tuple(range(draws)),) * len(SIZES), drawn=True)
+    return CurvePoints(SIZES, scores, (tuple(range(draws)),) * len(SIZES), drawn=True)
 
 
 def answers(
@@ -58,7 +71,7 @@ def test_a_family_recovers_its_own_curve(family, a, b, rate):
         return a - b * family.shape(np.array([rate]), x)[0]
 
     x = SIZES / SIZES[-1]
-    found = fit(family, x, truth(x)[None, :], np.ones(len(x)))
+    found = fit_curves(family, x, truth(x)[None, :], np.ones(len(x)))
     beyond = np.array([1.0, 2.0, 4.0])
     assert found.at(beyond)[0] == pytest.approx(truth(beyond), abs=0.006)
 
@@ -71,7 +84,7 @@ def test_fits_equal_a_general_optimiser_within_the_bounds():
     x, w = SIZES / SIZES[-1], np.array([1.0, 1.0, 2.0, 3.0, 4.0])
     for _ in range(10):
         y = np.sort(rng.uniform(0.3, 0.99, 5))
-        mine = fit(POW3, x, y[None, :], w)
+        mine = fit_curves(POW3, x, y[None, :], w)
         loss = float((w * (mine.at(x)[0] - y) ** 2).sum())
         theirs = min(
             least_squares(
@@ -87,8 +100,8 @@ def test_fits_equal_a_general_optimiser_within_the_bounds():
 
 def test_a_falling_curve_is_fitted_as_flat_and_never_above_1():
     y = np.array([[0.9, 0.85, 0.8, 0.75, 0.7], [0.5, 0.75, 0.9, 0.97, 0.999]])
-    for family in FAMILIES[:2]:
-        found = fit(family, SIZES / SIZES[-1], y, np.ones(5))
+    for family in CURVE_SHAPES[:2]:
+        found = fit_curves(family, SIZES / SIZES[-1], y, np.ones(5))
         assert found.b[0] == 0
         assert found.a[0] == pytest.approx(0.8)
         assert found.a.max() <= 1
@@ -104,8 +117,8 @@ def test_bands_cover_one_new_draw_at_four_times_the_labels(name):
     for _ in range(studies):
         difficulty = rng.standard_normal(500)
         scores = tuple(answers(rng, difficulty, curve(n), n, 3) for n in SIZES)
-        found = Points(SIZES, scores, ((0, 1, 2),) * 5, drawn=True)
-        band = ensemble(found, "a", Luck(500)).band(np.array([far]))
+        found = CurvePoints(SIZES, scores, ((0, 1, 2),) * 5, drawn=True)
+        band = ensemble(found, "a", Resamples(500)).band(np.array([far]))
         new = answers(rng, difficulty, curve(far), far, 1).mean()
         covered += band.low[0] <= new <= band.high[0]
     assert covered / studies >= 0.88, covered / studies
@@ -117,7 +130,9 @@ def test_bands_are_narrower_near_the_data_and_with_more_draws():
     widths = np.zeros((2, 3))
     for _ in range(20):
         for i, draws in enumerate((3, 20)):
-            band = ensemble(points(rng, CURVES["pow3"], draws=draws), "a", Luck(500)).band(labels)
+            band = ensemble(points(rng, CURVES["pow3"], draws=draws), "a", Resamples(500)).band(
+                labels
+            )
             widths[i] += (band.high - band.low) / 20
     assert (np.diff(widths[0]) > 0).all()
     assert (widths[1] < widths[0]).all()
@@ -126,12 +141,12 @@ def test_bands_are_narrower_near_the_data_and_with_more_draws():
 def test_families_that_exclude_each_other_give_the_union_of_their_bands():
     """One is sure of 0.6 and one of 0.9; where only one has a say, its band stands alone."""
     ones = np.ones(REPLICATES)
-    flat = Fitted(EXP3, 0.6 * ones, 0 * ones, ones)
-    steep = Fitted(LOGARITHM, 0.6 * ones, 0.15 * ones, ones)
+    flat = FittedCurves(EXP3, 0.6 * ones, 0 * ones, ones)
+    steep = FittedCurves(LOGARITHM, 0.6 * ones, 0.15 * ones, ones)
     base = points(np.random.default_rng(0), CURVES["flat"])
     for share, low, high in ((0.5, 0.6, 0.9), (0.97, 0.6, 0.6)):
         weights = np.array([share, 1 - share])
-        found = Ensemble(base, (flat, steep), weights, 0.004, "a", Luck(500))
+        found = Ensemble(base, (flat, steep), weights, 0.004, "a", Resamples(500))
         band = found.band(np.array([3200.0]))
         assert band.apart == (share == 0.5)
         assert band.low[0] == pytest.approx(low, abs=0.03)
@@ -142,12 +157,12 @@ def test_families_that_exclude_each_other_give_the_union_of_their_bands():
 def test_labels_for_a_target_are_found_and_the_impossible_is_unlikely():
     """The curve reaches 0.84 at 1,613 labels and ends at 0.9 at most."""
     curve, rng = (lambda n: 0.9 - 1.0 * n**-0.381), np.random.default_rng(2)
-    found = ensemble(points(rng, curve, rows=20_000, draws=10), "a", Luck(20_000), rows=True)
+    found = ensemble(points(rng, curve, rows=20_000, draws=10), "a", Resamples(20_000), rows=True)
     labels = horizon(found.points)
-    reached = when(found.members(labels) >= 0.84, labels)
+    reached = labels_to_reach(found.members(labels) >= 0.84, labels)
     assert reached.probability > 0.8
     assert reached.low < 1613 < (reached.high or np.inf)
-    never = when(found.members(labels) >= 0.95, labels)
+    never = labels_to_reach(found.members(labels) >= 0.95, labels)
     assert never.probability < 0.05
     assert never.labels is None
 
@@ -156,9 +171,11 @@ def test_a_flat_curve_promises_no_gain():
     rng = np.random.default_rng(9)
     chances = []
     for _ in range(30):
-        found = ensemble(points(rng, CURVES["flat"]), "a", Luck(500), rows=True)
+        found = ensemble(points(rng, CURVES["flat"]), "a", Resamples(500), rows=True)
         members = found.members(horizon(found.points))
-        chances.append(when(members - members[:, :1] >= 0.04, horizon(found.points)).probability)
+        chances.append(
+            labels_to_reach(members - members[:, :1] >= 0.04, horizon(found.points)).probability
+        )
     assert np.mean(chances) < 0.35
 
 
@@ -178,17 +195,17 @@ FOUR = {25: 0.5, 50: 0.57, 100: 0.64, 200: 0.7}
     ],
 )
 def test_too_few_sizes_or_draws_are_refused_with_the_reason(player, reason):
-    laid = panel(worlds.study([player], 200, 1))
+    laid = study_scores(worlds.study([player], 200, 1))
     assert reason in str(points_of(laid.candidates[0]))
-    forecast = Curves(laid, Rule()).forecasts[player.name]
+    forecast = CurveForecasts(laid, Rule()).forecasts[player.name]
     assert reason in (forecast.refused or "")
     assert forecast.points == ()
     assert forecast.margin is None
 
 
 def test_a_forecast_states_its_estimand_and_reaches_four_times_the_labels():
-    laid = panel(worlds.study([grown(FOUR, 0.75)], 400, 1))
-    found = Curves(laid, Rule(target=0.8)).forecasts["lora"]
+    laid = study_scores(worlds.study([grown(FOUR, 0.75)], 400, 1))
+    found = CurveForecasts(laid, Rule(target=0.8)).forecasts["lora"]
     assert [point.labels for point in found.points] == [800, 1600]
     assert found.points[1].accuracy.estimand == (
         "one new draw of 1600 labels, on the same test rows"
@@ -207,8 +224,8 @@ def test_one_pool_counts_as_one_draw_however_often_it_is_fitted():
     for repetitions in (1, 3):
         last = base.scores[-1][:, :1].repeat(repetitions, axis=1)
         draws = (*base.draws[:-1], tuple(range(repetitions)))
-        found = Points(SIZES, (*base.scores[:-1], last), draws, drawn=False)
-        band = ensemble(found, "a", Luck(500)).band(np.array([1600.0]))
+        found = CurvePoints(SIZES, (*base.scores[:-1], last), draws, drawn=False)
+        band = ensemble(found, "a", Resamples(500)).band(np.array([1600.0]))
         widths.append(band.high[0] - band.low[0])
     assert widths[0] == pytest.approx(widths[1])
 
@@ -216,10 +233,10 @@ def test_one_pool_counts_as_one_draw_however_often_it_is_fitted():
 def test_clustered_rows_widen_what_is_said_about_rows_like_these():
     rng = np.random.default_rng(6)
     base = points(rng, CURVES["flat"], rows=100)
-    copied = Points(SIZES, tuple(s.repeat(5, axis=0) for s in base.scores), base.draws)
+    copied = CurvePoints(SIZES, tuple(s.repeat(5, axis=0) for s in base.scores), base.draws)
     names = [f"c{i // 5}" for i in range(500)]
     spread = [
-        ensemble(copied, "a", Luck(500, clusters), rows=True).members(SIZES[-1:]).std()
+        ensemble(copied, "a", Resamples(500, clusters), rows=True).members(SIZES[-1:]).std()
         for clusters in (None, names)
     ]
     assert spread[1] > 1.2 * spread[0]
@@ -237,9 +254,9 @@ def test_eight_candidates_take_less_than_half_a_second():
         )
         for i in range(8)
     ]
-    laid = panel(worlds.study(players, 1000, 1))
+    laid = study_scores(worlds.study(players, 1000, 1))
     [c.main.right for c in laid.candidates if c.main]
-    curves = Curves(laid, Rule(target=0.9))
+    curves = CurveForecasts(laid, Rule(target=0.9))
     start = process_time()
     assert len(curves.forecasts) == 8
     assert process_time() - start < 0.5

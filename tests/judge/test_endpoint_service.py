@@ -9,7 +9,7 @@ import pytest
 
 from choose.judge.evidence import ACCURACY, CandidateInfo, Evidence, Items, billions_in, strong
 from choose.judge.measures.build_scorecard import service_of
-from choose.judge.panel.score_tables import Measured, _rows, table_of
+from choose.judge.panel.score_tables import CandidateScores, _rows, score_table
 from choose.types import STANDARD, Answers, Run, Status, Trial
 
 IDS = tuple(f"r{i}" for i in range(10))
@@ -34,14 +34,14 @@ def answers(outputs: tuple[str | None, ...], status: tuple[Status, ...], **more:
     return Answers(outputs=outputs, status=status, **more)  # type: ignore[arg-type]
 
 
-def measured(*runs: Run) -> Measured:
+def measured(*runs: Run) -> CandidateScores:
     items = Items(ids=IDS, targets=("a",) * 10, clusters=IDS)
     evidence = Evidence(
         name="d", fingerprint="f", rows=10, labels=("a", "b"), division="held-out", items=items,
         candidates=(INFO,), pool_rows=(5,), runs=runs,
     )  # fmt: skip
-    table = table_of(runs, _rows(evidence, items, ACCURACY))
-    return Measured(info=INFO, main=table, drawn=False, pool=5)
+    table = score_table(runs, _rows(evidence, items, ACCURACY))
+    return CandidateScores(info=INFO, main=table, drawn=False, pool=5)
 
 
 STATUS: tuple[Status, ...] = ("ok",) * 6 + ("refused", "empty", "cut", "off-list")

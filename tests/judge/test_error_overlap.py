@@ -13,9 +13,9 @@ from choose.judge.decision.contenders import contenders_of
 from choose.judge.diagnosis.error_overlap import Pairing, overlap_of, route, threshold
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.evidence import Rule
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from choose.judge.prose.failures import overlap_steps, pays
-from choose.judge.stats.intervals import deal
+from choose.judge.stats.intervals import random_parts
 from choose.judge.verdict import judge
 from choose.report.terminal.decision_page import render
 from choose.schema.base import Interval
@@ -37,7 +37,7 @@ def test_errors_in_common_by_hand():
         player("probe", "abababbb"),
         player("prompt", "baabacab", "prompting", cheap=False),
     ]
-    found = overlap_of(contenders_of(panel(answered.study("abc", targets, players)), Rule()))
+    found = overlap_of(contenders_of(study_scores(answered.study("abc", targets, players)), Rule()))
     assert set(found.candidates) == {"tfidf", "probe", "prompt"}
     assert (found.wrong_in_all, found.agreed) == (2, 2)
     assert found.oracle.value == pytest.approx(6 / 8)
@@ -54,7 +54,10 @@ def test_errors_in_common_by_hand():
 
 def test_overlap_needs_two_candidates_that_read():
     players = [player("majority", "aaaa"), player("tfidf", "abab")]
-    assert overlap_of(contenders_of(panel(answered.study("ab", "abba", players)), Rule())) is None
+    assert (
+        overlap_of(contenders_of(study_scores(answered.study("ab", "abba", players)), Rule()))
+        is None
+    )
 
 
 def test_a_threshold_by_hand():
@@ -88,7 +91,7 @@ def cascade_of(cheap, strong, sure, targets, rule=None, **more):
         ),
     ]
     study = answered.study(LABELS, [LABELS[t] for t in targets], players, **more)
-    return overlap_of(contenders_of(panel(study), rule or Rule())).cascade
+    return overlap_of(contenders_of(study_scores(study), rule or Rule())).cascade
 
 
 def answers(rng, targets, right):
@@ -159,7 +162,7 @@ def test_no_row_helps_to_choose_its_own_threshold():
     rng = np.random.default_rng(3)
     cheap, strong = (rng.integers(0, 2, (300, 2)).astype(float) for _ in range(2))
     sure, kept = rng.random((300, 2)), np.ones(300, dtype=bool)
-    parts = deal(300, None, 5)
+    parts = random_parts(300, None, 5)
     sent, _ = route(Pairing(cheap, strong, sure, kept), parts, 0.0)
     turned = np.where((parts == 2)[:, None], 1 - cheap, cheap)
     again, _ = route(Pairing(turned, strong, sure, kept), parts, 0.0)
@@ -168,7 +171,7 @@ def test_no_row_helps_to_choose_its_own_threshold():
 
 
 def test_clusters_stay_in_one_part():
-    parts = deal(100, [f"c{i // 4}" for i in range(100)], 5)
+    parts = random_parts(100, [f"c{i // 4}" for i in range(100)], 5)
     assert all(len(set(parts[i : i + 4])) == 1 for i in range(0, 100, 4))
     assert set(parts) == set(range(5))
 

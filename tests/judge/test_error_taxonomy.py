@@ -12,7 +12,7 @@ from choose.judge.decision.label_gates import failures_data_driven
 from choose.judge.diagnosis.error_signs import error_sample, low_self_confidence
 from choose.judge.diagnosis.error_taxonomy import KINDS, failures_of
 from choose.judge.evidence import Rule
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from choose.judge.prose.failures import failure_reasons, failure_steps
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
@@ -345,7 +345,7 @@ def test_a_forecast_is_held_against_what_fine_tuning_did():
     evidence = worlds.study(players, 400, 3, folds=5)
     found = judge(evidence, Rule()).failures
     forecast = found.forecast
-    gain = contenders_of(panel(evidence), Rule()).gain("lora", "prompt")
+    gain = contenders_of(study_scores(evidence), Rule()).gain("lora", "prompt")
     assert forecast.candidate == "lora"
     assert forecast.measured.value == gain.value
     assert forecast.fixes - forecast.breaks == pytest.approx(found.rows * gain.value)

@@ -18,8 +18,8 @@ from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.robust_choice import share_of_half_samples
 from choose.judge.evidence import ACCURACY, Measure, Rule, evened
 from choose.judge.measures.build_scorecard import accuracy
-from choose.judge.panel.families import match
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.families import compare_families
+from choose.judge.panel.score_tables import study_scores
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.paired import paired_difference
 from choose.judge.study_comparison import Meeting, shifts
@@ -93,12 +93,12 @@ def test_every_figure_is_of_the_measure() -> None:
     for run in evidence.runs:
         name, answers = run.trial.candidate, run.answers["clean", 0].outputs
         codes = np.array([LABELS.index(str(a)) for a in answers])
-        laid = panel(evidence, BALANCED)
+        laid = study_scores(evidence, BALANCED)
         (found,) = [accuracy(c) for c in laid.candidates if c.info.name == name]
         assert found is not None
         assert found.value == pytest.approx(balanced_accuracy_score(given, codes), abs=1e-12)
     costs = {"a": {"b": 10.0}}
-    laid = panel(evidence, Measure(metric="cost", error_costs=costs))
+    laid = study_scores(evidence, Measure(metric="cost", error_costs=costs))
     outputs = np.array([LABELS.index(str(a)) for a in evidence.runs[0].answers["clean", 0].outputs])
     paid = np.where(given == outputs, 0.0, np.where((given == 0) & (outputs == 1), 10.0, 1.0))
     one = accuracy(laid.candidates[0])
@@ -221,9 +221,9 @@ def test_the_best_of_a_kind_and_halves_heed_weights() -> None:
     recalls = {"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7), "low": (0.5, 0.5, 0.5)}
     evidence = study_of(recalls, 3000)
     for measure, best in ((ACCURACY, "common"), (BALANCED, "even")):
-        field = contenders_of(panel(evidence, measure), Rule(measure=measure))
+        field = contenders_of(study_scores(evidence, measure), Rule(measure=measure))
         assert field.leader == best
-        found = match(field.pairs, field.order[:2], field.order[2:])
+        found = compare_families(field.pairs, field.order[:2], field.order[2:])
         assert found is not None
         assert found.a == best
         assert share_of_half_samples(field, best) > 0.95
@@ -251,7 +251,7 @@ def test_even_labels_of_which_one_was_asked_less_are_evened() -> None:
     outputs = tuple(letters(np.where(right, given, 1 - given)[asked]))
     answers = replace(run.answers["clean", 0], outputs=outputs, status=("ok",) * len(ids))
     cut = replace(run, asked={("clean", 0): ids}, answers={("clean", 0): answers})
-    laid = panel(replace(evidence, runs=(cut,)), BALANCED)
+    laid = study_scores(replace(evidence, runs=(cut,)), BALANCED)
     found = accuracy(laid.candidates[0])
     assert found is not None
     wanted = np.mean([right[asked & (given == label)].mean() for label in (0, 1)])
@@ -260,7 +260,7 @@ def test_even_labels_of_which_one_was_asked_less_are_evened() -> None:
 
 def test_a_part_of_the_rows_is_evened_anew() -> None:
     evidence = study_of({"x": (1.0, 0.0, 0.0)}, 600)
-    rows = panel(evidence, BALANCED).rows
+    rows = study_scores(evidence, BALANCED).rows
     kept = np.arange(600) % 2 == 0
     kept[rows.targets == 2] = False
     weights = rows.weights_of(kept)
@@ -277,7 +277,7 @@ def test_two_studies_are_compared_by_the_measure_of_the_second() -> None:
     before, after = (
         study_of({"x": recalls}, 2000) for recalls in ((0.95, 0.2, 0.2), (0.7, 0.7, 0.7))
     )
-    one, two = (panel(evidence, BALANCED) for evidence in (before, after))
+    one, two = (study_scores(evidence, BALANCED) for evidence in (before, after))
     place = np.arange(2000)
     (shift,), _ = shifts(Meeting(one, two, place, place), [("x", "x")], 0.02)
     found = [accuracy(laid.candidates[0]) for laid in (one, two)]

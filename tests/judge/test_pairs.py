@@ -13,7 +13,7 @@ from choose.judge.decision.robust_choice import share_of_half_samples, under_noi
 from choose.judge.decision.rows_needed import rows_to_decide
 from choose.judge.evidence import Rule
 from choose.judge.panel.pairs import ASSUMED_SD, compare, estimand_of_sides, full_pool, other_pool
-from choose.judge.panel.score_tables import ARTEFACT, panel
+from choose.judge.panel.score_tables import ARTEFACT, study_scores
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import independent_rows
 from choose.judge.verdict import judge
@@ -38,7 +38,7 @@ def tied(seeds: int) -> list[SimulatedCandidate]:
 def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, what: str) -> None:
     certain, blind = 0, 0
     for seed in range(STUDIES):
-        laid = panel(study(tied(seeds), 800, seed))
+        laid = study_scores(study(tied(seeds), 800, seed))
         one, other = laid["lora"], laid["other"]
         first, second = (
             (one.noise["symmetric", 0.2], other.noise["symmetric", 0.2])
@@ -57,7 +57,9 @@ def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, wh
 
 
 def test_a_rise_from_single_fits_says_what_it_assumes() -> None:
-    laid = panel(study([lora(0.85, seeds=1, at={200: 0.8}), probe(0.8, at={200: 0.79})], 800, 1))
+    laid = study_scores(
+        study([lora(0.85, seeds=1, at={200: 0.8}), probe(0.8, at={200: 0.79})], 800, 1)
+    )
     found = gain_from_labels(laid["lora"])
     assert found is not None
     assert found.gained.few
@@ -80,7 +82,7 @@ def test_a_choice_that_noise_turns_round_is_not_robust() -> None:
     gate = next(gate for gate in found.gates if gate.name == "robust")
     assert gate.status == "fail"
     assert "With 20 % of the training labels made wrong" in gate.evidence
-    field = contenders_of(panel(world), Rule())
+    field = contenders_of(study_scores(world), Rule())
     rate, reversal = under_noise(field, "lora")
     assert rate == 0.2
     assert reversal is not None
@@ -108,7 +110,7 @@ def test_views_turn_a_choice_round_only_by_more_than_luck() -> None:
 
     def turned(lora_right: float) -> bool:
         seen = with_typos(world, {"probe": 0.8, "lora": lora_right})
-        views, reversal = under_views(contenders_of(panel(seen), Rule()), "lora")
+        views, reversal = under_views(contenders_of(study_scores(seen), Rule()), "lora")
         assert views == ("typos",)
         return reversal is not None
 

@@ -9,7 +9,7 @@ from scipy.stats import norm
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.rule import NormalLaw, least_loss
 from choose.judge.evidence import Rule
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from support.simulated_studies import lora, majority, probe, study
 
 
@@ -24,7 +24,9 @@ def test_the_expected_excess_is_that_of_the_normal_law():
 def test_the_dear_one_is_used_only_where_it_seems_worth_it(dear, wanted):
     used = []
     for seed in range(30):
-        field = contenders_of(panel(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule())
+        field = contenders_of(
+            study_scores(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule()
+        )
         used.append(least_loss(field.pairs, field.names, field.accuracies, field.margin))
     assert used.count(wanted) >= 18  # about 23 expected, standard error 2.3
     assert "majority" not in used

@@ -8,7 +8,7 @@ from scipy.stats import mannwhitneyu
 from statsmodels.stats.power import NormalIndPower
 
 from choose.check.drift import label_drift, text_drift
-from choose.judge.sample_size import TRAINING, before_data, reach_of, rows_for_target
+from choose.judge.sample_size import TRAINING, before_data, detectable_gains, rows_for_target
 from choose.judge.stats.paired import mcnemar_midp
 from choose.judge.stats.two_way import independent_rows
 from choose.schema.plan import LEARNT, Wishes
@@ -16,7 +16,7 @@ from choose.schema.plan import LEARNT, Wishes
 
 def test_reach_golden() -> None:
     """methods.md, Connor's closed form: 500 rows at 20 % discordance find 5.6 points."""
-    found = reach_of([str(i) for i in range(500)], margin=0.02)
+    found = detectable_gains([str(i) for i in range(500)], margin=0.02)
     assert [round(100 * g, 1) for g in found.smallest if g] == [4.0, 5.6, 6.8]
     assert found.usual == found.smallest[1]
     assert found.margin_rows == pytest.approx(3923, abs=1)
@@ -27,14 +27,14 @@ def test_reach_golden() -> None:
 def test_the_rows_needed_have_the_power_that_is_claimed() -> None:
     """Paired answers with 20 % discordance and a true gain of 5 points, tested by mid-p."""
     rng = np.random.default_rng(0)
-    rows = next(r.rows[1] for r in reach_of(["a"], 0.02).needed if r.gain == 0.05)
+    rows = next(r.rows[1] for r in detectable_gains(["a"], 0.02).needed if r.gain == 0.05)
     draws = rng.multinomial(rows, [0.125, 0.075, 0.8], size=2000)
     found = np.mean([b > c and mcnemar_midp(int(b), int(c)) < 0.05 for b, c, _ in draws])
     assert 0.77 <= found <= 0.84
 
 
 def test_too_few_rows_show_nothing() -> None:
-    assert reach_of(["a", "b", "c"], 0.02).usual is None
+    assert detectable_gains(["a", "b", "c"], 0.02).usual is None
 
 
 def test_clusters_are_worth_less_than_their_rows() -> None:

@@ -13,9 +13,9 @@ from choose.judge.decision.rows_needed import Case
 from choose.judge.decision.rule import select
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.evidence import Rule
-from choose.judge.panel.families import match
+from choose.judge.panel.families import compare_families
 from choose.judge.panel.pairs import Pairs
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from support.simulated_studies import (
     candidate,
     lora,
@@ -39,7 +39,9 @@ def play(players, rows, studies=STUDIES, rule=None, **more):
     """Count what is chosen, and the kinds, over simulated studies."""
     chosen, kinds, meanwhile = Counter(), Counter(), Counter()
     for seed in range(studies):
-        field = contenders_of(panel(study(players, rows, 1000 + seed, **more)), rule or Rule())
+        field = contenders_of(
+            study_scores(study(players, rows, 1000 + seed, **more)), rule or Rule()
+        )
         selection = select(field)
         chosen[selection.chosen] += 1
         kinds[kind_of(Case(field, selection))] += 1
@@ -107,7 +109,7 @@ def test_a_chosen_candidate_is_the_right_one():
             probe(truth["probe"]),
             lora(truth["lora"], luck=rng.uniform(0.02, 0.2)),
         ]
-        field = contenders_of(panel(study(players, 600, seed)), Rule())
+        field = contenders_of(study_scores(study(players, 600, seed)), Rule())
         name = select(field).chosen
         if name is not None:
             chosen += 1
@@ -133,7 +135,7 @@ def test_meanwhile_gives_up_little():
             prompt(truth["prompt"]),
             lora(truth["lora"], luck=0.1),
         ]
-        field = contenders_of(panel(study(players, 300, seed)), Rule())
+        field = contenders_of(study_scores(study(players, 300, seed)), Rule())
         best = max(truth.values())
         mine.append(best - truth[select(field).interim])
         naive.append(best - truth[field.leader])
@@ -150,9 +152,9 @@ def test_the_best_of_many_gains_nothing_by_being_many(rivals):
     others = [tied(f"l{i}", "fine-tuning") for i in range(rivals)]
     gains, naive, called = [], [], []
     for seed in range(STUDIES):
-        laid = panel(study([*crowd, *others], 250, seed))
+        laid = study_scores(study([*crowd, *others], 250, seed))
         pairs = Pairs(laid)
-        found = match(pairs, laid.candidates[:6], laid.candidates[6:])
+        found = compare_families(pairs, laid.candidates[:6], laid.candidates[6:])
         gains.append(found.found.value)
         called.append(found.found.low > 0 or found.found.high < 0)
         naive.append(pairs.difference(found.a, found.b).value)
@@ -165,9 +167,9 @@ def test_the_best_of_many_gains_nothing_by_being_many(rivals):
 def test_a_kind_that_is_better_is_found_among_many():
     crowd = [tied(f"b{i}", "baseline") for i in range(4)]
     found = [
-        match(Pairs(laid), laid.candidates[4:], laid.candidates[:4]).found
+        compare_families(Pairs(laid), laid.candidates[4:], laid.candidates[:4]).found
         for seed in range(40)
-        for laid in [panel(study([*crowd, tied("l", "fine-tuning", 0.9)], 600, seed))]
+        for laid in [study_scores(study([*crowd, tied("l", "fine-tuning", 0.9)], 600, seed))]
     ]
     assert np.mean([f.low > 0 and f.p < 0.05 for f in found]) >= 0.9
 

@@ -24,7 +24,7 @@ from choose.judge.stats.metrics import (
     per_label,
 )
 from choose.judge.stats.paired import mcnemar_midp, paired_difference
-from choose.judge.stats.two_way import Blend, crossed, moderated
+from choose.judge.stats.two_way import BehrensFisher, moderated, two_way
 from support.resampling import paired_bootstrap, permutation_test
 
 
@@ -115,7 +115,7 @@ def test_crossed_matches_the_mean_squares():
     ms_items = s * (row**2).sum() / (n - 1)
     ms_columns = n * (column**2).sum() / (s - 1)
     ms_rest = (rest**2).sum() / ((n - 1) * (s - 1))
-    parts = crossed(y)
+    parts = two_way(y)
     assert parts.items == pytest.approx(ms_items / (n * s))
     assert parts.columns == pytest.approx(ms_columns / (n * s))
     assert parts.residual == pytest.approx(ms_rest / (n * s))
@@ -149,7 +149,7 @@ def test_clusters_agree_with_statsmodels():
         cov_type="cluster", cov_kwds={"groups": names, "use_correction": True}
     )
     # statsmodels also multiplies by (n - 1) / (n - k), which is 1 here.
-    assert crossed(y, [str(c) for c in names]).items == pytest.approx(fit.bse[0] ** 2, rel=1e-6)
+    assert two_way(y, [str(c) for c in names]).items == pytest.approx(fit.bse[0] ** 2, rel=1e-6)
 
 
 def test_own_clusters_change_nothing():
@@ -177,16 +177,18 @@ def test_equal_weights_change_nothing_and_doubled_rows_pull():
 def test_blend_reduces_to_student_and_normal():
     from scipy.stats import norm, t
 
-    assert Blend(1.0, np.inf).half_width() == pytest.approx(norm.ppf(0.975), abs=1e-4)
-    assert Blend(0.0, 50, 4.0, 2).half_width() == pytest.approx(2 * t.ppf(0.975, 2), abs=1e-3)
-    assert Blend(1.0, 9).p(2.262157) == pytest.approx(0.05, abs=1e-5)
-    assert Blend(0.0, 3).half_width() == 0.0
+    assert BehrensFisher(1.0, np.inf).half_width() == pytest.approx(norm.ppf(0.975), abs=1e-4)
+    assert BehrensFisher(0.0, 50, 4.0, 2).half_width() == pytest.approx(
+        2 * t.ppf(0.975, 2), abs=1e-3
+    )
+    assert BehrensFisher(1.0, 9).p(2.262157) == pytest.approx(0.05, abs=1e-5)
+    assert BehrensFisher(0.0, 3).half_width() == 0.0
 
 
 def test_blend_matches_simulation():
     rng = np.random.default_rng(7)
     draws = sqrt(0.6) * rng.standard_t(60, 400_000) + sqrt(0.4) * rng.standard_t(2, 400_000)
-    blend = Blend(0.6, 60, 0.4, 2)
+    blend = BehrensFisher(0.6, 60, 0.4, 2)
     assert blend.half_width() == pytest.approx(np.quantile(np.abs(draws), 0.95), rel=0.01)
     assert blend.p(2.0) == pytest.approx((np.abs(draws) >= 2.0).mean(), abs=0.003)
 
@@ -248,9 +250,9 @@ def test_fewer_than_three_repetitions_are_flagged():
 
 def test_an_expected_variance_moderates_golden():
     # Smyth 2004: (d0 s0^2 + d s^2) / (d0 + d), with d0 = 4.
-    found = moderated(Blend(1e-4, 99, 5e-4, 1), 1e-3)
-    assert found == Blend(1e-4, 99, pytest.approx((4 * 1e-3 + 5e-4) / 5), 5)
-    unseen = moderated(Blend(1e-4, 99), 1e-3)
+    found = moderated(BehrensFisher(1e-4, 99, 5e-4, 1), 1e-3)
+    assert found == BehrensFisher(1e-4, 99, pytest.approx((4 * 1e-3 + 5e-4) / 5), 5)
+    unseen = moderated(BehrensFisher(1e-4, 99), 1e-3)
     assert (unseen.second, unseen.df_second) == (1e-3, 4)
 
 

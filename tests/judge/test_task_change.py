@@ -11,7 +11,7 @@ from choose.judge.decision.label_gates import task_stable
 from choose.judge.evidence import Evidence, Items, Rule
 from choose.judge.measures.robustness import accuracy_rows
 from choose.judge.measures.task_change import drop_of, new_class_of, origins_of
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.verdict import judge
 from choose.types import Answers, Run, Scenario, Trial
@@ -78,7 +78,7 @@ def trial(name: str, scenario: Scenario, draw: int = 0) -> Trial:
 def test_the_interval_of_the_drop_covers_the_truth(drop: float, draws: int, seeded: bool) -> None:
     studies, inside, values = 120, 0, []
     for seed in range(studies):
-        found = drop_of(panel(drifting(drop, seed, draws=draws, seeded=seeded))["tfidf"])
+        found = drop_of(study_scores(drifting(drop, seed, draws=draws, seeded=seeded))["tfidf"])
         assert found is not None
         inside += found.low <= drop <= found.high
         values.append(found.value)
@@ -91,13 +91,13 @@ def test_the_interval_of_the_drop_covers_the_truth(drop: float, draws: int, seed
 def test_the_gate_is_wrong_seldom_and_says_its_figure() -> None:
     margin, kinds = 0.04, {"pass": 0, "fail": 0, "unknown": 0}
     for seed in range(120):
-        gate = task_stable(panel(drifting(margin, seed)), "tfidf", margin)
+        gate = task_stable(study_scores(drifting(margin, seed)), "tfidf", margin)
         kinds[gate.status] += 1
     # At the limit itself either answer is wrong: 2.5 % a side, so 3 of 120, give or take 1.7.
     assert kinds["pass"] <= 8
     assert kinds["fail"] <= 8
     for drop, status in ((0.0, "pass"), (0.3, "fail")):
-        laid = panel(drifting(drop, 1, rows=2_000))
+        laid = study_scores(drifting(drop, 1, rows=2_000))
         gate = task_stable(laid, "tfidf", 0.05)
         assert gate.status == status
         found = drop_of(laid["tfidf"])
@@ -136,21 +136,22 @@ def test_time_splits_leave_every_other_figure_as_it_was() -> None:
 def test_without_dates_or_splits_the_gate_says_so() -> None:
     bare = worlds.study([worlds.majority(), worlds.tfidf(0.7)], 200, 1)
     said = {
-        dated: task_stable(panel(replace(bare, dated=dated)), "tfidf", 0.02) for dated in (0, 150)
+        dated: task_stable(study_scores(replace(bare, dated=dated)), "tfidf", 0.02)
+        for dated in (0, 150)
     }
     assert {gate.status for gate in said.values()} == {"unknown"}
     assert said[0].evidence == (
         "The rows have no timestamps, so drift over time cannot be measured."
     )
     assert "150 of 600 rows have a timestamp" in said[150].evidence
-    drifts = panel(drifting(0.1, 1))
+    drifts = study_scores(drifting(0.1, 1))
     assert "no time split of majority finished; tfidf" in (
         task_stable(drifts, "majority", 0.02).evidence
     )
 
 
 def test_a_past_that_no_seed_changes_is_paired_with_every_draw_of_any_time() -> None:
-    laid = panel(drifting(0.1, 2, seeded=False))
+    laid = study_scores(drifting(0.1, 2, seeded=False))
     found = drop_of(laid["tfidf"])
     assert found is not None
     assert sorted(found.repetitions) == [1, 3]
@@ -187,7 +188,7 @@ def arriving(answers: dict[int, str]) -> Evidence:
 
 def test_recall_of_the_new_class_and_the_loss_of_the_others_by_hand() -> None:
     evidence = arriving({0: "xxyyxxxyyy", 1: "nxyyxxxyyy", 5: "nnnyxnxyyn"})
-    found = new_class_of(panel(evidence)["tfidf"])
+    found = new_class_of(study_scores(evidence)["tfidf"])
     assert found is not None
     assert found.label == "new"
     assert [p.examples for p in found.points] == [0, 1, 5]
@@ -201,10 +202,10 @@ def test_recall_of_the_new_class_and_the_loss_of_the_others_by_hand() -> None:
 
 
 def test_without_a_fit_that_had_no_example_the_loss_is_unknown_and_not_zero() -> None:
-    found = new_class_of(panel(arriving({5: "nnnnxxxyyy"}))["tfidf"])
+    found = new_class_of(study_scores(arriving({5: "nnnnxxxyyy"}))["tfidf"])
     assert found is not None
     assert found.points[0].loss is None
-    assert new_class_of(panel(arriving({}))["tfidf"]) is None
+    assert new_class_of(study_scores(arriving({}))["tfidf"]) is None
 
 
 def test_the_study_names_the_out_of_scope_label() -> None:

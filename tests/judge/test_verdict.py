@@ -15,7 +15,7 @@ from choose.judge.decision.rows_needed import rows_to_decide
 from choose.judge.decision.rule import target_status
 from choose.judge.evidence import RULE, CandidateInfo, Rule, billions_of, strong
 from choose.judge.stats.paired import Difference
-from choose.judge.stats.two_way import Blend
+from choose.judge.stats.two_way import BehrensFisher
 from choose.judge.verdict import judge
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
@@ -377,7 +377,7 @@ def made(value, low, high, **more):
             "luck": 0.1,
             "few": False,
             "center": value,
-            "error": Blend(1e-4, 300.0),
+            "error": BehrensFisher(1e-4, 300.0),
             **more,
         }
     )

@@ -7,7 +7,7 @@ from datetime import date
 
 from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.evidence import Deployment, Evidence, Rule
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from support.simulated_studies import lora, majority, probe, study
 
 HOURS = {"baseline": 2.0, "prompting": 8.0, "retrieval": 10.0, "fine-tuning": 40.0}
@@ -38,7 +38,7 @@ def world(dear: float = 0.85, cheap: float = 0.8, rows: int = 2000, seed: int = 
 
 
 def field(evidence: Evidence, prices: Rule) -> Contenders:
-    return contenders_of(panel(evidence), prices)
+    return contenders_of(study_scores(evidence), prices)
 
 
 def retiring(evidence: Evidence, name: str, day: date) -> Evidence:

@@ -14,7 +14,7 @@ import numpy as np
 from choose.api.study_evidence import evidence_of, method_of, rule_of, settings
 from choose.errors import StoreError
 from choose.files import digest
-from choose.judge.panel.score_tables import panel
+from choose.judge.panel.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, same_verdict, shifts, why
 from choose.schema.decision import Change, CommonRows, Decision, Side, Versus
 from choose.store.store import Store
@@ -132,7 +132,7 @@ def _common_scores(
 ) -> Meeting:
     """Score both studies on their common rows, by the measure of the later one."""
     measure = rule_of(after.store.study).measure
-    one, two = (panel(evidence_of(side.store), measure) for side in (before, after))
+    one, two = (study_scores(evidence_of(side.store), measure) for side in (before, after))
     return Meeting(
         one,
         two,

@@ -83,7 +83,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     """
     from choose.data.load import dataset_from, read_rows
     from choose.judge.evidence import USUAL_MARGIN
-    from choose.judge.sample_size import reach_of
+    from choose.judge.sample_size import detectable_gains
     from choose.study.draft import DraftFacts
     from choose.study.draft import draft as drafted
 
@@ -91,7 +91,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     rows = read_rows(study.data)
     dataset = dataset_from(rows, study.data, study.task)
     clusters = [dataset.clusters.get(id, f"alone {id}") for id in dataset.asked]
-    reach = reach_of(clusters, study.goal.margin or USUAL_MARGIN)
+    reach = detectable_gains(clusters, study.goal.margin or USUAL_MARGIN)
     return drafted(
         DraftFacts(
             data=study.data,

@@ -14,7 +14,7 @@ from choose.data.personal_data import hints_of
 from choose.formatting import plural, points
 from choose.judge.evidence import USUAL_MARGIN
 from choose.schema.check import Check
-from choose.schema.plan import Reach
+from choose.schema.plan import DetectableGains
 from choose.study.config import Study
 
 
@@ -63,7 +63,7 @@ def _record(facts: Facts, start: float) -> Check:
     )
 
 
-def _headline(reach: Reach, steps: int) -> str:
+def _headline(reach: DetectableGains, steps: int) -> str:
     rows = plural(reach.rows, "test row")
     first = f"Fix {plural(steps, 'thing')} first." if steps else "Nothing needs fixing first."
     if reach.usual is None:

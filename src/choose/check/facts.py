@@ -30,10 +30,10 @@ from choose.data.splits import usable_rows
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of
-from choose.judge.sample_size import reach_of
+from choose.judge.sample_size import detectable_gains
 from choose.schema.check import Balance, Drift, Languages, Lengths, Repeats, TextChange, TokenCounts
 from choose.schema.diagnosis import Audit
-from choose.schema.plan import Reach
+from choose.schema.plan import DetectableGains
 from choose.strategy import build, find
 from choose.types import STANDARD, Dataset, Example, Run, Task, Trial
 
@@ -129,11 +129,11 @@ class Facts:
         return token_counts([e.text for e in self.all])
 
     @cached_property
-    def reach(self) -> Reach:
+    def reach(self) -> DetectableGains:
         """Return the differences that the test rows can detect."""
         data = self.dataset
         clusters = [data.clusters.get(id, f"alone {id}") for id in data.asked]
-        return reach_of(clusters, self.margin)
+        return detectable_gains(clusters, self.margin)
 
     @cached_property
     def audit(self) -> Audit | None:

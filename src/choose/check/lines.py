@@ -14,7 +14,7 @@ from choose.data.readers.delimited import listed, short
 from choose.formatting import number, per_cent, plural, points, rounded
 from choose.schema.check import Drift, Languages, Line, Repeats, Status, TokenCounts
 from choose.schema.diagnosis import Audit
-from choose.schema.plan import Reach
+from choose.schema.plan import DetectableGains
 
 # A line has the status "look" above these shares of the rows: repeated, too long, of the most
 # common label, strongly doubted, or between two labels (of the rows of these two).
@@ -71,7 +71,7 @@ def _look(condition: bool) -> Status:
     return "look" if condition else "good"
 
 
-def _size(reach: Reach, test_rows: int, division: str) -> Line:
+def _size(reach: DetectableGains, test_rows: int, division: str) -> Line:
     how = "cross-validation" if division == "cross-fit" else "held out"
     if reach.independent < 0.98 * test_rows:
         how += f"; worth {reach.independent:,.0f} independent rows"

@@ -16,7 +16,7 @@ from choose.schema.plan import (
     USUAL,
     Affordable,
     BeforeData,
-    Reach,
+    DetectableGains,
     RowsFor,
     Three,
     Training,
@@ -29,10 +29,10 @@ GAINS = (0.01, 0.02, 0.03, 0.05, 0.10)
 POWER = 0.8
 
 
-def reach_of(clusters: Sequence[str], margin: float) -> Reach:
+def detectable_gains(clusters: Sequence[str], margin: float) -> DetectableGains:
     """Return what rows with these clusters can show; a row that stands alone is its own cluster."""
     worth = independent_rows(clusters)
-    return Reach(
+    return DetectableGains(
         rows=len(clusters),
         independent=worth,
         smallest=tuple(smallest_detectable_gain(worth, d, POWER) for d in DISCORDANCES),

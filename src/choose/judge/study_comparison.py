@@ -10,7 +10,7 @@ import numpy as np
 from choose.formatting import number, of_100, plural, points
 from choose.judge.decision.contenders import relation
 from choose.judge.panel.pairs import ASSUMED_SD, estimand_fitted_once
-from choose.judge.panel.score_tables import Measured, Panel, Table
+from choose.judge.panel.score_tables import CandidateScores, ScoreTable, StudyScores
 from choose.judge.stats.intervals import holm
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.paired import Difference, aligned, paired_difference
@@ -29,8 +29,8 @@ ROWS = "rows like the common ones"
 class Meeting:
     """Two panels and the numbers of their common rows, aligned: row `before[i]` is `after[i]`."""
 
-    first: Panel
-    second: Panel
+    first: StudyScores
+    second: StudyScores
     before: Codes
     after: Codes
 
@@ -79,7 +79,9 @@ class _Found:
     alone: int = 0
 
 
-def _shift(meeting: Meeting, old: Measured, new: Measured, margin: float) -> Shift | None:
+def _shift(
+    meeting: Meeting, old: CandidateScores, new: CandidateScores, margin: float
+) -> Shift | None:
     if old.main is None or new.main is None:
         return None
     y, x = old.main.right[meeting.before], new.main.right[meeting.after]
@@ -114,7 +116,7 @@ def _part(weights: Floats | None, kept: Mask) -> Floats | None:
     return None if weights is None else weights[kept]
 
 
-def _record(old: Measured, new: Measured, found: _Found, margin: float) -> Shift:
+def _record(old: CandidateScores, new: CandidateScores, found: _Found, margin: float) -> Shift:
     gap = found.difference
     interval = Interval(value=0.0, low=0.0, high=0.0, estimand=SAME)
     if gap is not None:
@@ -135,7 +137,7 @@ def _record(old: Measured, new: Measured, found: _Found, margin: float) -> Shift
     )
 
 
-def _about(old: Measured, new: Measured, found: Difference, alone: int) -> str:
+def _about(old: CandidateScores, new: CandidateScores, found: Difference, alone: int) -> str:
     """Return what else the interval is about, beside the rows."""
     drawn = old.drawn or new.drawn
     again = "a new pool in either study" if drawn else "retraining in either study"
@@ -144,7 +146,7 @@ def _about(old: Measured, new: Measured, found: Difference, alone: int) -> str:
     return again if max(found.repetitions) > 1 else "the two fits as they are"
 
 
-def _same(meeting: Meeting, old: Table, new: Table) -> bool:
+def _same(meeting: Meeting, old: ScoreTable, new: ScoreTable) -> bool:
     """Return whether the same fits gave the same answers to the same rows."""
     x, y = old.outputs[meeting.before], new.outputs[meeting.after]
     # Codes follow the order of the labels, which must therefore be the same too.
@@ -153,7 +155,7 @@ def _same(meeting: Meeting, old: Table, new: Table) -> bool:
     return bool((x == y).all())
 
 
-def _fits(table: Table) -> frozenset[str]:
+def _fits(table: ScoreTable) -> frozenset[str]:
     return frozenset(run.trial.key for run in table.runs)
 
 

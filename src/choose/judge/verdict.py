@@ -21,7 +21,7 @@ from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.evidence import RULE, Evidence, Rule
 from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.panel.families import pair_records
-from choose.judge.panel.score_tables import Panel, panel
+from choose.judge.panel.score_tables import StudyScores, study_scores
 from choose.judge.prose.advice import flips, next_steps
 from choose.judge.prose.failures import failure_reasons
 from choose.judge.prose.headline import headline
@@ -45,7 +45,7 @@ def judge(
     Raises:
         StudyError: if no candidate answered a single row.
     """
-    laid = panel(evidence, rule.measure)
+    laid = study_scores(evidence, rule.measure)
     if not laid.scored:
         raise StudyError(_nothing(laid))
     contenders = contenders_of(laid, rule)
@@ -87,7 +87,7 @@ def _case(evidence: Evidence, contenders: Contenders) -> Case:
     return Case(contenders, select(contenders), labels, failures, overlap_of(contenders))
 
 
-def _nothing(laid: Panel) -> str:
+def _nothing(laid: StudyScores) -> str:
     errors = [f"{c.info.name}: {c.errors[0]}" for c in laid.candidates if c.errors]
     why = f" First failure: {errors[0]}" if errors else " No trial has finished yet."
     return (
@@ -126,7 +126,7 @@ def _recommended(case: Case, kind: Kind) -> str | None:
     return case.selection.chosen if kind in ("adopt", "baseline-is-enough") else None
 
 
-def _dataset(evidence: Evidence, laid: Panel) -> DatasetRecord:
+def _dataset(evidence: Evidence, laid: StudyScores) -> DatasetRecord:
     return DatasetRecord(
         name=evidence.name,
         fingerprint=evidence.fingerprint,

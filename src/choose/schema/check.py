@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
 from choose.schema.diagnosis import Audit
-from choose.schema.plan import Reach
+from choose.schema.plan import DetectableGains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +242,7 @@ class Check(Record):
     headline: str
     first: tuple[Step, ...]
     lines: tuple[Line, ...]
-    reach: Reach
+    reach: DetectableGains
     balance: Balance
     within: Repeats
     across: Repeats | None

@@ -160,7 +160,7 @@ class RowsFor(Record):
     rows: tuple[int, int, int]
 
 
-class Reach(Record):
+class DetectableGains(Record):
     """What the asked rows can show.
 
     `independent` is what the rows are worth once clusters of rows that belong together are taken

@@ -19,9 +19,9 @@ from choose.judge.evidence import Rule
 from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.measures.cost_ranking import Margins, cheapest_first, margins_of
 from choose.judge.measures.cost_sheet import CostSheet, cost_sheet
-from choose.judge.measures.curve_forecast import Curves
+from choose.judge.measures.curve_forecast import CurveForecasts
 from choose.judge.panel.pairs import Pairs
-from choose.judge.panel.score_tables import Measured, Panel, Rows
+from choose.judge.panel.score_tables import CandidateScores, ScoredRows, StudyScores
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval
@@ -42,7 +42,7 @@ class Outlook:
     expected_regret: dict[str, float]
 
 
-def outlook(rows: Rows, candidates: Sequence[Measured], seed: int = 0) -> Outlook:
+def outlook(rows: ScoredRows, candidates: Sequence[CandidateScores], seed: int = 0) -> Outlook:
     """Resample rows and repetitions; correct the means of candidates that answered fewer rows.
 
     The mean of a candidate is its difference to a reference on common rows plus the mean of the
@@ -85,11 +85,11 @@ def _draw_counts(rng: np.random.Generator, clusters: int) -> npt.NDArray[np.int6
     return np.bincount(picks.ravel(), minlength=ROUNDS * clusters).reshape(ROUNDS, clusters)
 
 
-def _scores(candidates: Sequence[Measured]) -> list[Floats]:
+def _scores(candidates: Sequence[CandidateScores]) -> list[Floats]:
     return [c.main.right[:, c.main.whole] for c in candidates if c.main is not None]
 
 
-def _places(rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _places(rows: ScoredRows) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     if rows.clusters is None:
         return np.arange(len(rows.targets), dtype=np.int64)
     return np.asarray(np.unique(np.asarray(rows.clusters), return_inverse=True)[1], dtype=np.int64)
@@ -149,11 +149,11 @@ def relation(difference: Difference | None, margin: float) -> Relation:
 class Contenders:
     """The candidates that can be recommended, cheapest first, with their accuracies and costs."""
 
-    panel: Panel
+    panel: StudyScores
     costs: Mapping[str, CostSheet]
     margins: Margins
     pairs: Pairs
-    order: tuple[Measured, ...]
+    order: tuple[CandidateScores, ...]
     accuracies: dict[str, Interval]
 
     @property
@@ -167,9 +167,9 @@ class Contenders:
         return outlook(self.panel.rows, self.order)
 
     @cached_property
-    def curves(self) -> Curves:
+    def curves(self) -> CurveForecasts:
         """Return the learning curves beyond the data."""
-        return Curves(self.panel, self.rule)
+        return CurveForecasts(self.panel, self.rule)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -206,7 +206,7 @@ class Contenders:
         return max(self.names, key=lambda name: self.accuracies[name].value)
 
 
-def contenders_of(panel: Panel, rule: Rule) -> Contenders:
+def contenders_of(panel: StudyScores, rule: Rule) -> Contenders:
     """Return the candidates that can be recommended.
 
     A candidate with a failed trial in the main cell cannot: its users would meet that failure. If

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.measures.curve_fit import Points
-from choose.judge.measures.curve_forecast import LIKELY, Ensemble, horizon, when
+from choose.judge.measures.curve_fit import CurvePoints
+from choose.judge.measures.curve_forecast import LIKELY, Ensemble, horizon, labels_to_reach
 from choose.judge.panel.pairs import Side, compare, full_pool, other_pool
-from choose.judge.panel.score_tables import Measured, Table
+from choose.judge.panel.score_tables import CandidateScores, ScoreTable
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval
@@ -59,12 +59,14 @@ def forecast_crossings(contenders: Contenders) -> tuple[Crossing, ...]:
     return tuple(sorted(found, key=lambda c: -(c.probability or 0.0)))
 
 
-def _pairs(contenders: Contenders) -> Iterator[tuple[Measured, Measured]]:
+def _pairs(contenders: Contenders) -> Iterator[tuple[CandidateScores, CandidateScores]]:
     # Against a constant answer nearly everything crosses at the first few labels.
     return combinations([c for c in contenders.order if not c.info.constant], 2)
 
 
-def measured_crossing(contenders: Contenders, a: Measured, b: Measured) -> Crossing | None:
+def measured_crossing(
+    contenders: Contenders, a: CandidateScores, b: CandidateScores
+) -> Crossing | None:
     """Return the last change of leader between two measured sizes, if it is certain."""
     gaps = list(_gaps(contenders, a, b))
     certain = [i for i, gap in enumerate(gaps) if gap.sign]
@@ -86,7 +88,7 @@ def measured_crossing(contenders: Contenders, a: Measured, b: Measured) -> Cross
     )
 
 
-def _gaps(contenders: Contenders, a: Measured, b: Measured) -> Iterator[_Gap]:
+def _gaps(contenders: Contenders, a: CandidateScores, b: CandidateScores) -> Iterator[_Gap]:
     """Yield the paired differences at the sizes that both were measured with, ascending."""
     mine, theirs = _tables(a), _tables(b)
     flat = not a.info.learns, not b.info.learns
@@ -102,12 +104,12 @@ def _gaps(contenders: Contenders, a: Measured, b: Measured) -> Iterator[_Gap]:
             yield _Gap(n, found)
 
 
-def _tables(candidate: Measured) -> dict[int, Side]:
+def _tables(candidate: CandidateScores) -> dict[int, Side]:
     smaller = {n: other_pool(candidate, table) for n, table in candidate.sizes.items()}
     return {**smaller, candidate.pool: full_pool(candidate)}
 
 
-def _level(table: Table) -> float:
+def _level(table: ScoreTable) -> float:
     scores = row_means(table.right[table.kept])
     return float(np.average(scores, weights=table.rows.weights_of(table.kept)))
 
@@ -121,7 +123,9 @@ def _zero(gaps: Sequence[_Gap]) -> float:
     return float(left.labels * (right.labels / left.labels) ** share)
 
 
-def _forecast_crossings_of(contenders: Contenders, a: Measured, b: Measured) -> Iterator[Crossing]:
+def _forecast_crossings_of(
+    contenders: Contenders, a: CandidateScores, b: CandidateScores
+) -> Iterator[Crossing]:
     """Yield the crossing if the candidate behind is likely to overtake within reach."""
     curves = contenders.curves.general
     known = [curves[c.info.name].points for c in (a, b) if c.info.name in curves]
@@ -133,7 +137,7 @@ def _forecast_crossings_of(contenders: Contenders, a: Measured, b: Measured) -> 
         return
     gap = sides[0] - sides[1]
     for first, second, ahead in ((a, b, gap > 0), (b, a, gap < 0)):
-        found = when(ahead, labels)
+        found = labels_to_reach(ahead, labels)
         if 1 - ahead[:, 0].mean() >= BEHIND and found.probability >= LIKELY and found.labels:
             yield Crossing(
                 a=first.info.name,
@@ -146,7 +150,7 @@ def _forecast_crossings_of(contenders: Contenders, a: Measured, b: Measured) -> 
 
 
 def _members(
-    contenders: Contenders, candidate: Measured, like: Points, labels: Floats
+    contenders: Contenders, candidate: CandidateScores, like: CurvePoints, labels: Floats
 ) -> Floats | None:
     """Return (replicates, sizes) accuracies; constant for a candidate without training."""
     fitted = contenders.curves.general.get(candidate.info.name)

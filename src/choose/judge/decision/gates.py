@@ -28,7 +28,7 @@ from choose.judge.decision.robust_choice import robust
 from choose.judge.decision.rows_needed import Case, deciding_difference
 from choose.judge.evidence import BILLIONS, UNSAID, strong
 from choose.judge.measures.cost_ranking import fit_and_1k_answers, in_dollars
-from choose.judge.panel.families import Match
+from choose.judge.panel.families import FamilyComparison
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Gate
 from choose.types import FAMILIES, Family
@@ -196,7 +196,7 @@ def _rows_and_fits(found: Difference) -> str:
     return f"{rows} and so few training runs" if found.luck >= LUCKY else rows
 
 
-def _judged(name: str, case: Case, match: Match, evidence: str) -> Gate:
+def _judged(name: str, case: Case, match: FamilyComparison, evidence: str) -> Gate:
     margin = case.contenders.margin(match.a, match.b)
     shown = relation(match.found, margin)
     if case.contenders.margins.derived:
@@ -207,7 +207,7 @@ def _judged(name: str, case: Case, match: Match, evidence: str) -> Gate:
     return Gate(name=name, status="fail" if failed else "unknown", evidence=evidence)
 
 
-def _sentence(found: Match, kinds: tuple[str, str]) -> str:
+def _sentence(found: FamilyComparison, kinds: tuple[str, str]) -> str:
     if not found.chosen:
         return f"{gain(found.a, found.b, found.found)}."
     return (

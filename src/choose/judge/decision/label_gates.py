@@ -9,7 +9,7 @@ import numpy as np
 from choose.formatting import in_percent, interval, number, per_cent, plural, points
 from choose.judge.decision.rows_needed import Case
 from choose.judge.measures.task_change import drop_of
-from choose.judge.panel.score_tables import MISSING, Panel
+from choose.judge.panel.score_tables import MISSING, StudyScores
 from choose.judge.stats.intervals import wilson
 from choose.schema.base import Interval
 from choose.schema.decision import Gate
@@ -58,7 +58,7 @@ def _share(failures: Failures) -> float:
     return failures.fixable.value
 
 
-def task_stable(panel: Panel, name: str, margin: float) -> Gate:
+def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
     """Say whether the task holds still over time, by the drop of the candidate at issue.
 
     The limit is the smallest gain that matters: what drifts by less than that is left alone.
@@ -79,7 +79,7 @@ def task_stable(panel: Panel, name: str, margin: float) -> Gate:
     )
 
 
-def _drift_unknown(panel: Panel, name: str) -> str:
+def _drift_unknown(panel: StudyScores, name: str) -> str:
     if panel.dated == 0:
         return "The rows have no timestamps, so drift over time cannot be measured."
     if panel.dated is not None and panel.dated < panel.labelled:

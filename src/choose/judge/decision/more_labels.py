@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from choose.judge.decision.contenders import Contenders
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.panel.pairs import compare, estimand_of_sides, full_pool, other_pool
-from choose.judge.panel.score_tables import Measured
+from choose.judge.panel.score_tables import CandidateScores
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
 from choose.schema.scorecard import CurveForecast, RiseRecord
@@ -59,7 +59,7 @@ class LabelGain:
     estimand: str
 
 
-def gain_from_labels(candidate: Measured) -> LabelGain | None:
+def gain_from_labels(candidate: CandidateScores) -> LabelGain | None:
     """Return the gain since the largest measured pool of at most 3/4 of the compared size."""
     sizes = [size for size in candidate.sizes if size <= 0.75 * candidate.pool]
     if candidate.main is None or not sizes or not candidate.info.learns:

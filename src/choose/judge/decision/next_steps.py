@@ -27,7 +27,7 @@ from choose.judge.decision.rows_needed import (
 from choose.judge.decision.rule import law_of_difference
 from choose.judge.measures.cost_sheet import label_hours, label_usd
 from choose.judge.measures.curve_forecast import REACH
-from choose.judge.panel.score_tables import Measured
+from choose.judge.panel.score_tables import CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 
@@ -135,7 +135,7 @@ def _stronger_model(case: Case) -> Iterator[Move]:
         yield Move(action="try a stronger model")
 
 
-def with_few_runs(case: Case) -> list[Measured]:
+def with_few_runs(case: Case) -> list[CandidateScores]:
     """Return the interim candidate and rivals with fewer than `ENOUGH_RUNS` runs."""
     names = (case.name, *case.selection.rivals)
     return [
@@ -145,7 +145,7 @@ def with_few_runs(case: Case) -> list[Measured]:
     ]
 
 
-def _seconds_of_run(candidate: Measured) -> float | None:
+def _seconds_of_run(candidate: CandidateScores) -> float | None:
     """Return the seconds of one run, all folds together."""
     if candidate.main is None or not candidate.repetitions:
         return None

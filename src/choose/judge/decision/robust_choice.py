@@ -11,7 +11,7 @@ from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rows_needed import Case
 from choose.judge.evidence import evened
 from choose.judge.panel.pairs import compare, compare_scores, other_pool
-from choose.judge.panel.score_tables import CLEAN, Measured, coded
+from choose.judge.panel.score_tables import CLEAN, CandidateScores, label_codes
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.decision import Gate
@@ -65,7 +65,7 @@ def share_of_half_samples(contenders: Contenders, name: str, seed: int = 0) -> f
     return float(stands.mean())
 
 
-def _right(candidate: Measured) -> Floats:
+def _right(candidate: CandidateScores) -> Floats:
     assert candidate.main is not None
     return candidate.main.right
 
@@ -147,7 +147,7 @@ def _worse(
     return Reversal(rival=rival, where=where, found=found)
 
 
-def _views(candidate: Measured) -> dict[str, Floats]:
+def _views(candidate: CandidateScores) -> dict[str, Floats]:
     """Return (rows, repetitions) scores by view, of the repetitions that answered it."""
     table = candidate.main
     if table is None:
@@ -156,7 +156,7 @@ def _views(candidate: Measured) -> dict[str, Floats]:
     for run in table.runs:
         for view, repeat in run.answers:
             if (view, repeat) != CLEAN and view != CLEAN[0]:
-                place, codes = coded(run, (view, repeat), table.rows)
+                place, codes = label_codes(run, (view, repeat), table.rows)
                 scores = parts.setdefault(view, np.full(table.right.shape, np.nan))
                 right = table.rows.scored(place, codes)
                 scores[place, table.draws.index(run.trial.draw)] = right

@@ -19,7 +19,7 @@ from scipy.special import ndtr
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import SPREAD, Selection, Z
-from choose.judge.panel.families import Match, match
+from choose.judge.panel.families import FamilyComparison, compare_families
 from choose.judge.stats.intervals import smallest_detectable_gain
 from choose.judge.stats.paired import Difference
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
@@ -92,13 +92,15 @@ class Case:
         )
         return gain * found.largest if gain is not None else None
 
-    def versus(self, families: Sequence[Family], others: Sequence[Family]) -> Match | None:
+    def versus(
+        self, families: Sequence[Family], others: Sequence[Family]
+    ) -> FamilyComparison | None:
         """Compare the best of some families with the best of others."""
         sides = [
             [m for m in self.contenders.order if m.info.family in part]
             for part in (families, others)
         ]
-        return match(self.contenders.pairs, sides[0], sides[1])
+        return compare_families(self.contenders.pairs, sides[0], sides[1])
 
 
 # Chances of a decision for which the number of rows is given.

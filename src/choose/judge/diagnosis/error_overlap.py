@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.panel.score_tables import ARTEFACT, CLEAN, MISSING, Measured, Table
-from choose.judge.stats.intervals import AGRESTI_COULL, deal, two_way_interval
+from choose.judge.panel.score_tables import ARTEFACT, CLEAN, MISSING, CandidateScores, ScoreTable
+from choose.judge.stats.intervals import AGRESTI_COULL, random_parts, two_way_interval
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import Mask, row_means
@@ -57,7 +57,7 @@ def cascade(contenders: Contenders, cheap: str, strong: str) -> Cascade | None:
     if weights is not None:
         pair = replace(pair, weights=weights)
     sent, thresholds = route(
-        pair, deal(len(pair.cheap), clusters, PARTS), contenders.rule.margin / 4
+        pair, random_parts(len(pair.cheap), clusters, PARTS), contenders.rule.margin / 4
     )
     right = np.where(sent, pair.strong, pair.cheap)
     gains = [
@@ -120,7 +120,7 @@ def threshold(
     return float(sure[answered - 1]) if answered else 2.0
 
 
-def _pairing(cheap: Measured, strong: Measured) -> Pairing | None:
+def _pairing(cheap: CandidateScores, strong: CandidateScores) -> Pairing | None:
     if cheap.main is None or strong.main is None:
         return None
     stated = _confidence(cheap.main)
@@ -138,7 +138,7 @@ def _pairing(cheap: Measured, strong: Measured) -> Pairing | None:
     return Pairing(right, strong_right, sure, kept)
 
 
-def _confidence(table: Table) -> Floats | None:
+def _confidence(table: ScoreTable) -> Floats | None:
     """Return (rows, repetitions) the probability of the answer given; None without scores."""
     found = np.full(table.outputs.shape, np.nan)
     for run in table.runs:
@@ -183,7 +183,7 @@ ASKED = 0.5
 class _Common(NamedTuple):
     """Candidates on the rows that all of them answered: `right` is (candidates, rows kept)."""
 
-    among: tuple[Measured, ...]
+    among: tuple[CandidateScores, ...]
     kept: Mask
     right: Mask
 
@@ -219,18 +219,18 @@ def _common(contenders: Contenders) -> _Common | None:
     return _Common(among, kept, scores[:, kept] >= 0.5) if kept.any() else None
 
 
-def _reads(candidate: Measured) -> bool:
+def _reads(candidate: CandidateScores) -> bool:
     """Return whether it does anything but give every row the same answer."""
     assert candidate.main is not None
     outputs = candidate.main.outputs
     return len(np.unique(outputs[outputs >= 0])) > 1
 
 
-def _asked(candidate: Measured) -> float:
+def _asked(candidate: CandidateScores) -> float:
     return float((~np.isnan(_row_scores(candidate))).mean())
 
 
-def _row_scores(candidate: Measured) -> Floats:
+def _row_scores(candidate: CandidateScores) -> Floats:
     assert candidate.main is not None
     table = candidate.main
     exact = table.outputs == table.rows.targets[:, None]
@@ -255,7 +255,7 @@ def _pair(contenders: Contenders, common: _Common) -> dict[str, Any]:
     }
 
 
-def _best(contenders: Contenders, among: Sequence[Measured], is_cheap: bool) -> str | None:
+def _best(contenders: Contenders, among: Sequence[CandidateScores], is_cheap: bool) -> str | None:
     names = [c.info.name for c in among if c.info.cheap is is_cheap]
     return max(names, key=lambda name: contenders.accuracies[name].value, default=None)
 

@@ -13,7 +13,7 @@ from math import log2
 import numpy as np
 
 from choose.judge.evidence import CandidateInfo, Evidence
-from choose.judge.panel.out_of_fold import Unseen, settings, targets, unseen
+from choose.judge.panel.out_of_fold import OutOfFold, out_of_fold, settings, targets
 from choose.judge.panel.score_tables import MISSING
 from choose.judge.stats.intervals import wilson
 from choose.judge.stats.metrics import Codes, confusion
@@ -87,7 +87,7 @@ def error_sample(evidence: Evidence) -> ErrorSample | None:
     None where no candidate has out-of-fold answers to labelled rows.
     """
     infos = {info.name: info for info in evidence.candidates if info.family != "fine-tuning"}
-    first = {name: found for name in infos if (found := unseen(evidence, name)) is not None}
+    first = {name: found for name in infos if (found := out_of_fold(evidence, name)) is not None}
     reading = [name for name, found in first.items() if len(np.unique(found.outputs)) > 1]
     prompted = [n for n in first if infos[n].family in ("prompting", "retrieval")]
     subject = _best(first, prompted) or _best(first, reading) or _best(first, list(first))
@@ -120,18 +120,18 @@ def error_sample(evidence: Evidence) -> ErrorSample | None:
 
 def right_in(evidence: Evidence, name: str, ids: Sequence[str], goals: Codes) -> Mask | None:
     """Return (n,) whether most runs of a candidate are right; None unless it answered all ids."""
-    found = unseen(evidence, name)
+    found = out_of_fold(evidence, name)
     if found is None or not set(ids) <= set(found.ids):
         return None
     return _mostly_right(evidence, name, ids, goals)
 
 
-def _best(first: Mapping[str, Unseen], names: Sequence[str]) -> str | None:
+def _best(first: Mapping[str, OutOfFold], names: Sequence[str]) -> str | None:
     return max(names, key=lambda name: float(first[name].right.mean()), default=None)
 
 
 def _aligned(
-    info: CandidateInfo, found: Unseen, ids: Sequence[str], labels: int
+    info: CandidateInfo, found: OutOfFold, ids: Sequence[str], labels: int
 ) -> CandidateAnswers:
     place, there = _places(found, ids)
     outputs = np.full(len(ids), MISSING, dtype=np.int64)
@@ -144,13 +144,13 @@ def _aligned(
     return CandidateAnswers(info, outputs, scores, tuple(seen.get(id, ()) for id in ids))
 
 
-def _places(found: Unseen, ids: Sequence[str]) -> tuple[Codes, Codes]:
+def _places(found: OutOfFold, ids: Sequence[str]) -> tuple[Codes, Codes]:
     row = {id: i for i, id in enumerate(found.ids)}
     there = [i for i, id in enumerate(ids) if id in row]
     return np.array([row[ids[i]] for i in there], dtype=np.int64), np.array(there, dtype=np.int64)
 
 
-def _share_right(runs: Sequence[Unseen], ids: Sequence[str], goals: Codes) -> Floats:
+def _share_right(runs: Sequence[OutOfFold], ids: Sequence[str], goals: Codes) -> Floats:
     """Return (n,) the share of these runs that are right, NaN where none has an answer."""
     right, asked = np.zeros(len(ids)), np.zeros(len(ids))
     for found in runs:
@@ -164,7 +164,7 @@ def _mostly_right(evidence: Evidence, name: str, ids: Sequence[str], goals: Code
     runs = [
         found
         for draw, variant in settings(evidence, name)
-        if not variant and (found := unseen(evidence, name, draw)) is not None
+        if not variant and (found := out_of_fold(evidence, name, draw)) is not None
     ]
     return np.asarray(_share_right(runs, ids, goals) >= 0.5, dtype=np.bool_)
 
@@ -176,7 +176,7 @@ def _repeat_accuracy(
         found
         for draw, variant in settings(evidence, name)
         if (draw, variant) != (0, "")
-        and (found := unseen(evidence, name, draw, variant)) is not None
+        and (found := out_of_fold(evidence, name, draw, variant)) is not None
     ]
     if not runs:
         return None

@@ -23,7 +23,7 @@ from choose.judge.diagnosis.label_noise import (
     wrong_share,
 )
 from choose.judge.evidence import Evidence, Items
-from choose.judge.panel.out_of_fold import unseen
+from choose.judge.panel.out_of_fold import out_of_fold
 from choose.judge.stats.intervals import two_way_interval, wilson
 from choose.judge.stats.metrics import Codes
 from choose.schema.base import Interval
@@ -198,7 +198,7 @@ def _votes(evidence: Evidence, auditor: Auditor) -> Codes:
     place = {id: row for row, id in enumerate(auditor.ids)}
     columns = [np.empty((len(place), 0), dtype=np.int64)]
     for info in evidence.candidates:
-        answers = unseen(evidence, info.name)
+        answers = out_of_fold(evidence, info.name)
         if answers is None or len(set(answers.outputs.tolist())) < 2:
             continue
         column = np.full((len(place), 1), NONE, dtype=np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 
 from choose.formatting import in_percent
 from choose.judge.evidence import Evidence
-from choose.judge.panel.out_of_fold import Unseen, unseen
+from choose.judge.panel.out_of_fold import OutOfFold, out_of_fold
 from choose.judge.stats.intervals import wilson
 from choose.judge.stats.metrics import Codes
 from choose.types import Floats
@@ -68,7 +68,7 @@ def auditor_of(evidence: Evidence) -> Auditor | None:
         # Who learns nothing from a text can only blur an average.
         if info.cheap
         and not info.constant
-        and (answers := unseen(evidence, info.name))
+        and (answers := out_of_fold(evidence, info.name))
         and answers.scores is not None
     ]
     most = max((len(answers.ids) for _, answers in found), default=0)
@@ -86,7 +86,7 @@ def auditor_of(evidence: Evidence) -> Auditor | None:
     return best
 
 
-def _alone(name: str, answers: Unseen) -> Auditor:
+def _alone(name: str, answers: OutOfFold) -> Auditor:
     order = np.argsort(answers.ids, kind="stable")
     assert answers.scores is not None
     return Auditor(

@@ -12,7 +12,7 @@ from choose.judge.evidence import Rule
 from choose.judge.measures.robustness import curve_of, estimate, noise_of, selective, stability_of
 from choose.judge.measures.task_change import drop_of, new_class_of, origins_of
 from choose.judge.panel.pairs import accuracy_loss, accuracy_on, interval_of
-from choose.judge.panel.score_tables import CLEAN, Measured, Table, coded
+from choose.judge.panel.score_tables import CLEAN, CandidateScores, ScoreTable, label_codes
 from choose.judge.stats.intervals import (
     AGRESTI_COULL,
     Estimate,
@@ -27,7 +27,7 @@ from choose.judge.stats.metrics import (
     macro_f1_rows,
     per_label,
 )
-from choose.judge.stats.two_way import crossed
+from choose.judge.stats.two_way import two_way
 from choose.schema.base import Interval
 from choose.schema.costs import Cost
 from choose.schema.scorecard import (
@@ -42,7 +42,7 @@ from choose.schema.scorecard import (
 from choose.types import Answers, Run
 
 
-def service_of(candidate: Measured) -> Service | None:
+def service_of(candidate: CandidateScores) -> Service | None:
     """Return what was seen of the service, None where there is none or nothing was answered."""
     info = candidate.info
     if candidate.main is None or info.behind is None:
@@ -102,7 +102,7 @@ def _instability(runs: Sequence[Run]) -> tuple[float | None, int, int]:
     return float(np.mean([len(set(outputs)) > 1 for outputs in rows])), repeats, len(rows)
 
 
-def stability(candidate: Measured) -> Stability:
+def stability(candidate: CandidateScores) -> Stability:
     """Return how a candidate holds under views, over time and when a class is new.
 
     Recall on the new class and the others' loss are those at the most examples given back.
@@ -120,14 +120,14 @@ def stability(candidate: Measured) -> Stability:
     )
 
 
-def noise(candidate: Measured) -> Noise:
+def noise(candidate: CandidateScores) -> Noise:
     """Return how accuracy answers to added label noise, other kinds than symmetric beside it."""
     kinds = {kind for kind, _ in candidate.noise}
     points = _kinds(candidate) if kinds - {"symmetric"} else ()
     return noise_of(candidate).model_copy(update={"kinds": points})
 
 
-def _kinds(candidate: Measured) -> tuple[NoiseKindPoint, ...]:
+def _kinds(candidate: CandidateScores) -> tuple[NoiseKindPoint, ...]:
     points = []
     for (kind, rate), table in sorted(candidate.noise.items()):
         assert candidate.main is not None
@@ -144,7 +144,7 @@ def out_of_scope_recall(per_class: tuple[LabelRecord, ...], label: str | None) -
     return next((row.recall for row in per_class if row.label == label), None)
 
 
-def scorecard(candidate: Measured, cost: Cost, rule: Rule) -> Scorecard:
+def scorecard(candidate: CandidateScores, cost: Cost, rule: Rule) -> Scorecard:
     """Return a candidate's card; one that never finished a fit has errors and no figures."""
     info, table = candidate.info, candidate.main
     bare = Scorecard(
@@ -178,7 +178,7 @@ def scorecard(candidate: Measured, cost: Cost, rule: Rule) -> Scorecard:
     )
 
 
-def accuracy(candidate: Measured) -> Interval | None:
+def accuracy(candidate: CandidateScores) -> Interval | None:
     """Return accuracy, by Wilson for one artefact on rows that stand alone, else two-way."""
     table = candidate.main
     if table is None:
@@ -194,7 +194,7 @@ def accuracy(candidate: Measured) -> Interval | None:
     return Interval.of(found, candidate.estimand)
 
 
-def _macro_f1(candidate: Measured, table: Table) -> Interval:
+def _macro_f1(candidate: CandidateScores, table: ScoreTable) -> Interval:
     targets, labels, rows = table.rows.targets[table.kept], len(table.rows.labels), table.rows
     values = np.stack([macro_f1_rows(targets, column, labels) for column in table.answers.T], 1)
     found = two_way_interval(
@@ -203,7 +203,7 @@ def _macro_f1(candidate: Measured, table: Table) -> Interval:
     return Interval.of(found, candidate.estimand, within=(0.0, 1.0))
 
 
-def _per_class(table: Table) -> tuple[LabelRecord, ...]:
+def _per_class(table: ScoreTable) -> tuple[LabelRecord, ...]:
     answers = table.answers
     targets = np.repeat(table.rows.targets[table.kept], answers.shape[1])
     found = per_label(targets, answers.ravel(), len(table.rows.labels))
@@ -222,14 +222,14 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _variance(candidate: Measured, table: Table) -> Variance:
+def _variance(candidate: CandidateScores, table: ScoreTable) -> Variance:
     """Return standard deviations of accuracy; repetitions of a drawn pool vary draw and seed.
 
     A candidate that no seed can change has no seed variance to measure: null, like any source
     that was not varied.
     """
     clusters, weights = table.rows.clusters_of(table.kept), table.rows.weights_of(table.kept)
-    parts = crossed(table.block, clusters, weights)
+    parts = two_way(table.block, clusters, weights)
     repetition = variance_components(table.block, clusters, weights).repetition
     return Variance(
         test_rows=float(np.sqrt(parts.items)),
@@ -239,7 +239,7 @@ def _variance(candidate: Measured, table: Table) -> Variance:
     )
 
 
-def _wording(candidate: Measured) -> float | None:
+def _wording(candidate: CandidateScores) -> float | None:
     """Return the standard deviation over wordings on the rows and repetition that all have.
 
     A spread, never a maximum: the best wording on reported rows is not what a user would get.
@@ -264,13 +264,13 @@ def _churn(answers: Codes) -> float | None:
     return float(np.mean(pairs)) if pairs else None
 
 
-def _calibration(table: Table) -> float | None:
+def _calibration(table: ScoreTable) -> float | None:
     stated, right = [], []
     for run in table.runs:
         scores = run.answers[CLEAN].scores
         if scores is None:
             return None
-        place, codes = coded(run, CLEAN, table.rows)
+        place, codes = label_codes(run, CLEAN, table.rows)
         given = codes != UNUSABLE
         stated.append(np.exp(scores[given, codes[given]]))
         right.append(codes[given] == table.rows.targets[place[given]])

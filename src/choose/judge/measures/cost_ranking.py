@@ -8,7 +8,7 @@ from itertools import combinations
 
 from choose.judge.evidence import Deployment, Rule
 from choose.judge.measures.cost_sheet import CostSheet, LifetimeCost
-from choose.judge.panel.score_tables import Measured
+from choose.judge.panel.score_tables import CandidateScores
 from choose.types import FAMILIES
 
 # Costs that differ by less than this factor pass for equal: clocks are not exact, and of a total
@@ -25,8 +25,12 @@ SMALLEST_MARGIN = 0.001
 
 
 def cheapest_first(
-    candidates: Sequence[Measured], costs: Mapping[str, CostSheet], rule: Rule, *, totals: bool
-) -> list[Measured]:
+    candidates: Sequence[CandidateScores],
+    costs: Mapping[str, CostSheet],
+    rule: Rule,
+    *,
+    totals: bool,
+) -> list[CandidateScores]:
     """Order candidates by total cost, or by that of a fit and 1,000 answers.
 
     Costs within a factor of the least that is not yet placed pass for equal (`EQUAL_COST`); among
@@ -48,18 +52,18 @@ def cheapest_first(
 
 
 def _in_tiers(
-    candidates: Sequence[Measured],
+    candidates: Sequence[CandidateScores],
     figures: Mapping[str, float | None],
     factor: float,
     least: float,
-) -> list[Measured]:
+) -> list[CandidateScores]:
     known = sorted(figure for figure in figures.values() if figure is not None)
     tiers: list[float] = []
     for figure in known:
         if not tiers or figure > factor * tiers[-1]:
             tiers.append(max(figure, least))
 
-    def place(candidate: Measured) -> tuple[int, int, float, str]:
+    def place(candidate: CandidateScores) -> tuple[int, int, float, str]:
         figure, name = figures[candidate.info.name], candidate.info.name
         family = FAMILIES.index(candidate.info.family)
         if figure is None:

@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 
 from choose.formatting import number
 from choose.judge.evidence import DAYS, CandidateInfo, Deployment, Rule, hours_of
-from choose.judge.panel.score_tables import CLEAN, Measured
+from choose.judge.panel.score_tables import CLEAN, CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Cost, Serving, TokenPrices, dollars
 from choose.types import Floats, Run
@@ -76,7 +76,7 @@ class CostSheet:
     lifetime: LifetimeCost | None = None
 
 
-def cost_sheet(candidate: Measured, rule: Rule) -> CostSheet:
+def cost_sheet(candidate: CandidateScores, rule: Rule) -> CostSheet:
     """Return a candidate's costs, those of a fit and an answer as if nothing had been cached."""
     if candidate.main is None:
         return CostSheet()

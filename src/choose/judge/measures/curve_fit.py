@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.formatting import plural
-from choose.judge.panel.score_tables import Measured, Rows, Table
+from choose.judge.panel.score_tables import CandidateScores, ScoredRows, ScoreTable
 from choose.judge.stats.two_way import Mask
 from choose.types import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class CurveShape:
     """Accuracy ``a - b g(n)`` with b >= 0 and, where it has an asymptote, a <= 1.
 
     `shape` returns g as (rates, sizes) from (rates,) and (sizes,); sizes are multiples of the
@@ -44,18 +44,18 @@ def _logarithm(rates: Floats, sizes: Floats) -> Floats:
 
 # Slowest saturation first. exp3 is nearly flat from where the data end, the logarithm (what pow3
 # becomes as its rate goes to 0) never bends: what a curve does next lies between the two.
-FAMILIES = (
-    Family("exp3", np.geomspace(0.3, 30.0, 40), _exponential),
-    Family("pow3", np.geomspace(0.05, 2.0, 40), _power),
-    Family("logarithm", np.ones(1), _logarithm, asymptote=False),
+CURVE_SHAPES = (
+    CurveShape("exp3", np.geomspace(0.3, 30.0, 40), _exponential),
+    CurveShape("pow3", np.geomspace(0.05, 2.0, 40), _power),
+    CurveShape("logarithm", np.ones(1), _logarithm, asymptote=False),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedCurves:
     """Curves of one family: (R,) asymptotes, drops and rates."""
 
-    family: Family
+    family: CurveShape
     a: Floats
     b: Floats
     rate: Floats
@@ -66,7 +66,9 @@ class Fitted:
         return np.clip(self.a[:, None] - self.b[:, None] * drop, 0.0, 1.0)
 
 
-def fit(family: Family, sizes: Floats, accuracies: Floats, weights: Floats) -> Fitted:
+def fit_curves(
+    family: CurveShape, sizes: Floats, accuracies: Floats, weights: Floats
+) -> FittedCurves:
     """Return the weighted least-squares fits.
 
     Args:
@@ -90,7 +92,7 @@ def fit(family: Family, sizes: Floats, accuracies: Floats, weights: Floats) -> F
     loss = a * (a - 2 * mean_y[:, None]) + 2 * b * gy - 2 * a * b * mean_g + b * b * gg
     best = loss.argmin(axis=1)
     row = np.arange(len(accuracies))
-    return Fitted(family, a[row, best], b[row, best], family.rates[best])
+    return FittedCurves(family, a[row, best], b[row, best], family.rates[best])
 
 
 # Below these nothing is extrapolated: three parameters would be fitted to too little.
@@ -98,7 +100,7 @@ SIZES, DRAWS = 5, 3
 
 
 @dataclass(frozen=True)
-class Points:
+class CurvePoints:
     """Scores at ascending sizes; the last size is the one that is compared.
 
     Attributes:
@@ -145,7 +147,7 @@ class Points:
         return 0.75 * repetitions
 
 
-def points_of(candidate: Measured) -> Points | str:
+def points_of(candidate: CandidateScores) -> CurvePoints | str:
     """Return a candidate's points, or in a sentence why no curve may be fitted to them."""
     if candidate.main is None:
         return "It was not measured with all labels."
@@ -164,7 +166,9 @@ def points_of(candidate: Measured) -> Points | str:
     return found
 
 
-def _on_common_rows(tables: list[tuple[int, Table]], drawn: bool, rows: Rows) -> Points | None:
+def _on_common_rows(
+    tables: list[tuple[int, ScoreTable]], drawn: bool, rows: ScoredRows
+) -> CurvePoints | None:
     kept: Mask = np.asarray(np.stack([t.kept for _, t in tables]).all(axis=0), dtype=np.bool_)
     if not kept.any():
         return None
@@ -172,7 +176,7 @@ def _on_common_rows(tables: list[tuple[int, Table]], drawn: bool, rows: Rows) ->
     few = [w.sum() < DRAWS for w in whole[: len(whole) - (not drawn)]]
     if any(few) or not whole[-1].any():
         return None
-    return Points(
+    return CurvePoints(
         sizes=np.array([size for size, _ in tables], dtype=np.float64),
         scores=tuple(t.right[kept][:, w] for (_, t), w in zip(tables, whole, strict=True)),
         draws=tuple(

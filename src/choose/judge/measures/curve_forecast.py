@@ -12,9 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.judge.evidence import Rule
-from choose.judge.measures.curve_fit import FAMILIES, Fitted, Points, fit, points_of
-from choose.judge.panel.score_tables import Measured, Panel
-from choose.judge.stats.intervals import Luck
+from choose.judge.measures.curve_fit import (
+    CURVE_SHAPES,
+    CurvePoints,
+    FittedCurves,
+    fit_curves,
+    points_of,
+)
+from choose.judge.panel.score_tables import CandidateScores, StudyScores
+from choose.judge.stats.intervals import Resamples
 from choose.schema.base import Interval
 from choose.schema.scorecard import CurveFamily, CurveForecast, ForecastPoint, Needed
 from choose.types import Floats
@@ -58,12 +64,12 @@ class Ensemble:
         luck: the resampling.
     """
 
-    points: Points
-    fits: tuple[Fitted, ...]
+    points: CurvePoints
+    fits: tuple[FittedCurves, ...]
     weights: Floats
     draw: float
     name: str
-    luck: Luck
+    luck: Resamples
 
     def means(self, labels: Floats) -> Floats:
         """Return (families, replicates, sizes) accuracies averaged over draws."""
@@ -106,7 +112,7 @@ class Ensemble:
 
 
 @dataclass(frozen=True)
-class Reach:
+class LabelsToReach:
     """When a mean accuracy is reached.
 
     Attributes:
@@ -122,19 +128,19 @@ class Reach:
     high: float | None
 
 
-def horizon(points: Points) -> Floats:
+def horizon(points: CurvePoints) -> Floats:
     """Return the sizes at which it is looked for a change, from the largest to `REACH` times it."""
     found: Floats = points.sizes[-1] * np.geomspace(1.0, REACH, STEPS)
     return found
 
 
-def when(reached: npt.NDArray[np.bool_], labels: Floats) -> Reach:
+def labels_to_reach(reached: npt.NDArray[np.bool_], labels: Floats) -> LabelsToReach:
     """Sum up from which size on each of (replicates, sizes) members has reached something."""
     first = np.where(reached.any(axis=1), labels[reached.argmax(axis=1)], np.inf)
     middle, low, high = (
         float(q) for q in np.quantile(first, (0.5, 0.025, 0.975), method="inverted_cdf")
     )
-    return Reach(
+    return LabelsToReach(
         probability=float(np.isfinite(first).mean()),
         labels=middle if np.isfinite(middle) else None,
         low=low if np.isfinite(low) else None,
@@ -151,7 +157,7 @@ LOOSE, ALIKE = 0.01, 0.01
 STILL = 0.003
 
 
-def ensemble(points: Points, name: str, luck: Luck, rows: bool = False) -> Ensemble:
+def ensemble(points: CurvePoints, name: str, luck: Resamples, rows: bool = False) -> Ensemble:
     """Fit a candidate's points.
 
     Args:
@@ -171,7 +177,7 @@ def ensemble(points: Points, name: str, luck: Luck, rows: bool = False) -> Ensem
     resampled = _resampled(points, errors, name, luck, rows)
     return Ensemble(
         points=points,
-        fits=tuple(fit(family, sizes, resampled, weights) for family in FAMILIES),
+        fits=tuple(fit_curves(family, sizes, resampled, weights) for family in CURVE_SHAPES),
         weights=shares / shares.sum(),
         draw=draw,
         name=name,
@@ -179,7 +185,7 @@ def ensemble(points: Points, name: str, luck: Luck, rows: bool = False) -> Ensem
     )
 
 
-def _draw_deviation(points: Points, sizes: Floats) -> float:
+def _draw_deviation(points: CurvePoints, sizes: Floats) -> float:
     """Return the standard deviation of a draw at the largest size, pooled over all sizes."""
     variances = [
         float(points.mean(points.scores[i]).var(ddof=1)) * sizes[i] ** FALL for i in points.repeated
@@ -187,7 +193,7 @@ def _draw_deviation(points: Points, sizes: Floats) -> float:
     return max(sqrt(float(np.mean(variances))), STILL)
 
 
-def _errors(points: Points, sizes: Floats, draw: float) -> Floats:
+def _errors(points: CurvePoints, sizes: Floats, draw: float) -> Floats:
     """Return the (k,) standard errors of the mean accuracies; one pool counts as one draw."""
     counts = np.array([scores.shape[1] for scores in points.scores], dtype=np.float64)
     counts[len(points.repeated) :] = 1.0
@@ -198,11 +204,15 @@ def _errors(points: Points, sizes: Floats, draw: float) -> Floats:
 def _missed(sizes: Floats, accuracies: Floats, weights: Floats) -> Floats:
     """Return by how much each family, fitted without the largest size, is off there."""
     before, last = sizes[:-1] / sizes[-2], sizes[-1:] / sizes[-2]
-    fits = [fit(family, before, accuracies[None, :-1], weights[:-1]) for family in FAMILIES]
+    fits = [
+        fit_curves(family, before, accuracies[None, :-1], weights[:-1]) for family in CURVE_SHAPES
+    ]
     return np.array([float(f.at(last)[0, 0]) - accuracies[-1] for f in fits])
 
 
-def _resampled(points: Points, errors: Floats, name: str, luck: Luck, rows: bool) -> Floats:
+def _resampled(
+    points: CurvePoints, errors: Floats, name: str, luck: Resamples, rows: bool
+) -> Floats:
     """Return (replicates, k) accuracies with the luck of draws, and of rows if asked for."""
     scale = luck.scale(points.freedom)
     columns = []
@@ -219,7 +229,7 @@ def _resampled(points: Points, errors: Floats, name: str, luck: Luck, rows: bool
     return np.stack(columns, axis=1)
 
 
-def _by_rows(points: Points, scores: Floats, luck: Luck) -> Floats:
+def _by_rows(points: CurvePoints, scores: Floats, luck: Resamples) -> Floats:
     weights = luck.row_weights
     weights = weights if points.place is None else weights[:, points.place]
     weights = weights if points.weights is None else weights * points.weights
@@ -235,19 +245,19 @@ LIKELY = 0.5
 
 
 @dataclass(frozen=True)
-class Curves:
+class CurveForecasts:
     """The curves of a study's candidates on one resampling of rows and draws."""
 
-    panel: Panel
+    panel: StudyScores
     rule: Rule
 
     @cached_property
-    def luck(self) -> Luck:
+    def luck(self) -> Resamples:
         """Return the resampling that all candidates share."""
-        return Luck(len(self.panel.rows.targets), self.panel.rows.clusters)
+        return Resamples(len(self.panel.rows.targets), self.panel.rows.clusters)
 
     @cached_property
-    def points(self) -> Mapping[str, Points | str]:
+    def points(self) -> Mapping[str, CurvePoints | str]:
         """Return by candidate what a curve may be fitted to, or why none may."""
         return {c.info.name: points_of(c) for c in self.panel.scored}
 
@@ -257,7 +267,7 @@ class Curves:
         return {
             name: ensemble(points, name, self.luck, rows=True)
             for name, points in self.points.items()
-            if isinstance(points, Points)
+            if isinstance(points, CurvePoints)
         }
 
     @cached_property
@@ -270,7 +280,7 @@ class Curves:
         """Return the record of every candidate that answered something."""
         return {c.info.name: self._forecast(c) for c in self.panel.scored}
 
-    def _forecast(self, candidate: Measured) -> CurveForecast:
+    def _forecast(self, candidate: CandidateScores) -> CurveForecast:
         name = candidate.info.name
         points = self.points[name]
         if isinstance(points, str):
@@ -295,27 +305,27 @@ class Curves:
             ),
             families=tuple(
                 CurveFamily(name=family.name, weight=float(weight))
-                for family, weight in zip(FAMILIES, same.weights, strict=True)
+                for family, weight in zip(CURVE_SHAPES, same.weights, strict=True)
             ),
             apart=band.apart,
             target=self._target(name, points),
             margin=self._margin(name, points),
         )
 
-    def _target(self, name: str, points: Points) -> Needed | None:
+    def _target(self, name: str, points: CurvePoints) -> Needed | None:
         target = self.rule.target
         if target is None:
             return None
-        found = when(self.ahead[name] >= target, horizon(points))
+        found = labels_to_reach(self.ahead[name] >= target, horizon(points))
         return needed(found, points, accuracy=target)
 
-    def _margin(self, name: str, points: Points) -> Needed:
+    def _margin(self, name: str, points: CurvePoints) -> Needed:
         members = self.ahead[name]
-        found = when(members - members[:, :1] >= self.rule.margin, horizon(points))
+        found = labels_to_reach(members - members[:, :1] >= self.rule.margin, horizon(points))
         return needed(found, points, gain=self.rule.margin)
 
 
-def needed(found: Reach, points: Points, **what: float) -> Needed:
+def needed(found: LabelsToReach, points: CurvePoints, **what: float) -> Needed:
     """Return the record of when something is reached."""
     labels = None
     if found.labels is not None:

@@ -14,11 +14,11 @@ from choose.judge.panel.pairs import compare, full_pool, other_pool
 from choose.judge.panel.score_tables import (
     CLEAN,
     MISSING,
-    Measured,
-    Rows,
-    Table,
-    coded,
+    CandidateScores,
+    ScoredRows,
+    ScoreTable,
     estimand_of,
+    label_codes,
 )
 from choose.judge.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval
 from choose.judge.stats.metrics import UNUSABLE, Codes
@@ -37,13 +37,13 @@ from choose.types import Floats
 BREAKDOWN = 0.05
 
 
-def estimate(table: Table) -> Estimate:
+def estimate(table: ScoreTable) -> Estimate:
     """Return the accuracy of a table with its interval."""
     rows = table.rows
     return two_way_interval(table.block, rows.clusters_of(table.kept), rows.weights_of(table.kept))
 
 
-def noise_of(candidate: Measured) -> Noise:
+def noise_of(candidate: CandidateScores) -> Noise:
     """Return how accuracy answers to added symmetric label noise.
 
     The slope is the mean over rows and repetitions of each one's own least-squares slope, so its
@@ -62,7 +62,7 @@ def noise_of(candidate: Measured) -> Noise:
     return Noise(slope=slope, area=area, breakdown=_breakdown(candidate, tables), curve=curve)
 
 
-def _slope(tables: dict[float, Table], fixed: bool) -> Interval | None:
+def _slope(tables: dict[float, ScoreTable], fixed: bool) -> Interval | None:
     """Return the slope; a clean table that no repetition can change stands beside each of them."""
     varied = [set(table.draws) for rate, table in tables.items() if rate or not fixed]
     draws = sorted(set.intersection(*varied))
@@ -92,7 +92,7 @@ def _slope(tables: dict[float, Table], fixed: bool) -> Interval | None:
     return Interval.of(found, estimand_of(len(draws)))
 
 
-def _breakdown(candidate: Measured, tables: dict[float, Table]) -> float | None:
+def _breakdown(candidate: CandidateScores, tables: dict[float, ScoreTable]) -> float | None:
     for rate, table in tables.items():
         if rate:
             lost = compare(full_pool(candidate), other_pool(candidate, table))
@@ -101,11 +101,11 @@ def _breakdown(candidate: Measured, tables: dict[float, Table]) -> float | None:
     return None
 
 
-def _interval(table: Table) -> Interval:
+def _interval(table: ScoreTable) -> Interval:
     return Interval.of(estimate(table), estimand_of(int(table.whole.sum())))
 
 
-def curve_of(candidate: Measured) -> tuple[CurvePoint, ...]:
+def curve_of(candidate: CandidateScores) -> tuple[CurvePoint, ...]:
     """Return accuracy by number of labels, the compared size last; nothing is extrapolated."""
     if candidate.main is None:
         return ()
@@ -117,7 +117,7 @@ def curve_of(candidate: Measured) -> tuple[CurvePoint, ...]:
     )
 
 
-def stability_of(candidate: Measured) -> Stability:
+def stability_of(candidate: CandidateScores) -> Stability:
     """Return how answers hold under views, each against the clean view of the same fit."""
     if candidate.main is None:
         return Stability()
@@ -126,7 +126,7 @@ def stability_of(candidate: Measured) -> Stability:
     for run in table.runs:
         for view, repeat in run.answers:
             if view != CLEAN[0]:
-                place, codes = coded(run, (view, repeat), table.rows)
+                place, codes = label_codes(run, (view, repeat), table.rows)
                 clean = table.outputs[place, table.draws.index(run.trial.draw)]
                 seen[view].append(_kept(clean, codes, place, table.rows))
     views = tuple(_noise_point(view, parts, table.rows) for view, parts in sorted(seen.items()))
@@ -142,7 +142,7 @@ class _Seen(NamedTuple):
     place: Codes
 
 
-def _kept(clean: Codes, codes: Codes, place: Codes, rows: Rows) -> _Seen:
+def _kept(clean: Codes, codes: Codes, place: Codes, rows: ScoredRows) -> _Seen:
     asked = clean != MISSING
     return _Seen(
         np.asarray(codes == clean, dtype=np.float64)[asked],
@@ -151,7 +151,7 @@ def _kept(clean: Codes, codes: Codes, place: Codes, rows: Rows) -> _Seen:
     )
 
 
-def _noise_point(view: str, parts: Sequence[_Seen], rows: Rows) -> ViewPoint:
+def _noise_point(view: str, parts: Sequence[_Seen], rows: ScoredRows) -> ViewPoint:
     same, right = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
     place = np.concatenate([part.place for part in parts])
     there = np.zeros(len(rows.targets), dtype=np.bool_)
@@ -174,7 +174,7 @@ COVERAGES = (0.8,)
 NEAR = 0.05
 
 
-def selective(table: Table) -> tuple[CoveragePoint, ...]:
+def selective(table: ScoreTable) -> tuple[CoveragePoint, ...]:
     """Return accuracy at fixed coverage; nothing for a candidate that gives no scores.
 
     Rows count the same here, since a share of them is answered.
@@ -189,7 +189,9 @@ def selective(table: Table) -> tuple[CoveragePoint, ...]:
     return tuple(_selective_point(table, stated, right, coverage) for coverage in COVERAGES)
 
 
-def _selective_point(table: Table, stated: Floats, right: Floats, coverage: float) -> CoveragePoint:
+def _selective_point(
+    table: ScoreTable, stated: Floats, right: Floats, coverage: float
+) -> CoveragePoint:
     columns = [accuracy_rows(s, r, coverage) for s, r in zip(stated.T, right.T, strict=True)]
     found = two_way_interval(
         np.stack(columns, axis=1),
@@ -226,14 +228,14 @@ def accuracy_rows(stated: Floats, right: Floats, coverage: float) -> Floats:
     return values
 
 
-def _confidence(table: Table) -> Floats | None:
+def _confidence(table: ScoreTable) -> Floats | None:
     """Return (rows, repetitions) probabilities of the answers given, 0 where one is unusable."""
     stated = np.zeros(table.outputs.shape)
     for run in table.runs:
         scores = run.answers[CLEAN].scores
         if scores is None:
             return None
-        place, codes = coded(run, CLEAN, table.rows)
+        place, codes = label_codes(run, CLEAN, table.rows)
         given = np.where(codes == UNUSABLE, 0, codes)
         found = np.exp(scores[np.arange(len(codes)), given])
         found = np.where((codes == UNUSABLE) | ~np.isfinite(found), 0.0, found)

@@ -11,13 +11,13 @@ from choose.judge.panel.pairs import (
     interval_of,
     scenario_table,
 )
-from choose.judge.panel.score_tables import Measured, Table
+from choose.judge.panel.score_tables import CandidateScores, ScoreTable
 from choose.judge.stats.paired import Difference
-from choose.judge.stats.two_way import Mask, answered, crossed
+from choose.judge.stats.two_way import Mask, answered, two_way
 from choose.schema.scorecard import NewClass, NewClassPoint, Origin
 
 
-def drop_of(candidate: Measured) -> Difference | None:
+def drop_of(candidate: CandidateScores) -> Difference | None:
     """Return accuracy after learning from any time minus after learning from the past.
 
     Paired: the same rows, asked at every cut, after fits on the same number of rows. There is one
@@ -31,13 +31,13 @@ def drop_of(candidate: Measured) -> Difference | None:
     return accuracy_loss(any_time, past, assumed=_assumed(any_time, past))
 
 
-def origins_of(candidate: Measured) -> tuple[Origin, ...]:
+def origins_of(candidate: CandidateScores) -> tuple[Origin, ...]:
     """Return the drop at each cut."""
     cuts = sorted({run.trial.scenario.cut for run in candidate.scenes} - {0.0})
     return tuple(found for cut in cuts if (found := _origin(candidate, cut)) is not None)
 
 
-def _origin(candidate: Measured, cut: float) -> Origin | None:
+def _origin(candidate: CandidateScores, cut: float) -> Origin | None:
     any_time, past = _sides(candidate, cut)
     if any_time is None or past is None:
         return None
@@ -56,10 +56,12 @@ def _origin(candidate: Measured, cut: float) -> Origin | None:
     )
 
 
-def _sides(candidate: Measured, cut: float | None = None) -> tuple[Table | None, Table | None]:
+def _sides(
+    candidate: CandidateScores, cut: float | None = None
+) -> tuple[ScoreTable | None, ScoreTable | None]:
     """Return the answers after learning from any time and from the past, at one cut or all."""
 
-    def side(name: str) -> Table | None:
+    def side(name: str) -> ScoreTable | None:
         return scenario_table(
             candidate,
             lambda s: s.kind == "time" and s.learns_from == name and cut in (None, s.cut),
@@ -68,22 +70,22 @@ def _sides(candidate: Measured, cut: float | None = None) -> tuple[Table | None,
     return side("any"), side("past")
 
 
-def _assumed(any_time: Table, past: Table) -> float:
+def _assumed(any_time: ScoreTable, past: ScoreTable) -> float:
     """Return the variance that one fit a side leaves unseen."""
     cuts = {run.trial.scenario.cut for run in past.runs}
     variance = ASSUMED_SD**2 / len(cuts)
     if any_time.block.shape[1] > 1:
-        parts = crossed(any_time.block, any_time.rows.clusters_of(any_time.kept))
+        parts = two_way(any_time.block, any_time.rows.clusters_of(any_time.kept))
         # Not freed from the residual: with few repetitions the difference is often 0.
         variance = parts.columns * parts.repetitions
     return variance * sum(len(table.draws) == 1 for table in (any_time, past))
 
 
-def _labels(table: Table) -> float:
+def _labels(table: ScoreTable) -> float:
     return float(np.mean([run.trial.train_size for run in table.runs]))
 
 
-def new_class_of(candidate: Measured) -> NewClass | None:
+def new_class_of(candidate: CandidateScores) -> NewClass | None:
     """Return recall on the withheld class, and the loss on all others, by examples given back."""
     scenarios = {r.trial.scenario for r in candidate.scenes if r.trial.scenario.kind == "new-class"}
     if not scenarios:
@@ -99,7 +101,7 @@ def new_class_of(candidate: Measured) -> NewClass | None:
     return NewClass(label=label, points=kept) if kept else None
 
 
-def _point(label: str, examples: int, tables: dict[int, Table]) -> NewClassPoint | None:
+def _point(label: str, examples: int, tables: dict[int, ScoreTable]) -> NewClassPoint | None:
     table = tables[examples]
     theirs = _of(table, label)
     recall = accuracy_on(table, theirs)
@@ -118,5 +120,5 @@ def _point(label: str, examples: int, tables: dict[int, Table]) -> NewClassPoint
     )
 
 
-def _of(table: Table, label: str) -> Mask:
+def _of(table: ScoreTable, label: str) -> Mask:
     return np.asarray(table.rows.targets == table.rows.labels.index(label), dtype=np.bool_)

@@ -22,8 +22,8 @@ from itertools import combinations
 import numpy as np
 
 from choose.judge.panel.pairs import Pairs, pair_record
-from choose.judge.panel.score_tables import Measured, Panel, Rows
-from choose.judge.stats.intervals import deal, holm
+from choose.judge.panel.score_tables import CandidateScores, ScoredRows, StudyScores
+from choose.judge.stats.intervals import holm, random_parts
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.decision import Pair
@@ -37,7 +37,7 @@ BEHIND = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class FamilyComparison:
     """The best of one kind (a) against the best of another (b).
 
     `chosen` tells whether more than one member stood for a side; the figures of `found` then
@@ -50,7 +50,9 @@ class Match:
     chosen: bool
 
 
-def match(pairs: Pairs, a: Sequence[Measured], b: Sequence[Measured]) -> Match | None:
+def compare_families(
+    pairs: Pairs, a: Sequence[CandidateScores], b: Sequence[CandidateScores]
+) -> FamilyComparison | None:
     """Compare two kinds, or return None where one has no member that answered."""
     sides = [{m.info.name: row_means(m.main.right) for m in side if m.main} for side in (a, b)]
     if not all(sides):
@@ -59,7 +61,7 @@ def match(pairs: Pairs, a: Sequence[Measured], b: Sequence[Measured]) -> Match |
     found = pairs.difference(first, second)
     alive = [_alive(pairs, side, best) for side, best in zip(sides, (first, second), strict=True)]
     if found is None or max(len(side) for side in alive) == 1:
-        return Match(first, second, found, False) if found else None
+        return FamilyComparison(first, second, found, False) if found else None
     low, up = _bound(pairs, *alive)
     minus_high, down = _bound(pairs, *reversed(alive))
     value = _out_of_bag(pairs.panel, sides[0]) - _out_of_bag(pairs.panel, sides[1])
@@ -72,7 +74,7 @@ def match(pairs: Pairs, a: Sequence[Measured], b: Sequence[Measured]) -> Match |
         high=max(-minus_high, gap),
         p=min(1.0, 2 * min(up, down)),
     )
-    return Match(first, second, found, True)
+    return FamilyComparison(first, second, found, True)
 
 
 def _alive(pairs: Pairs, side: dict[str, Floats], best: str) -> list[str]:
@@ -99,9 +101,9 @@ def _bound(pairs: Pairs, a: list[str], b: list[str]) -> tuple[float, float]:
     return max(lows), min(1.0, len(a) * min(ps))
 
 
-def _out_of_bag(panel: Panel, members: dict[str, Floats]) -> Floats:
+def _out_of_bag(panel: StudyScores, members: dict[str, Floats]) -> Floats:
     """Return (rows,) scores of the kind, each row by the member that is best on other parts."""
-    parts = deal(len(panel.rows.targets), panel.rows.clusters, PARTS)
+    parts = random_parts(len(panel.rows.targets), panel.rows.clusters, PARTS)
     scores = np.stack(list(members.values()))
     even = np.ones(len(parts)) if panel.rows.weights is None else panel.rows.weights
     known = ~np.isnan(scores) * even
@@ -113,7 +115,7 @@ def _out_of_bag(panel: Panel, members: dict[str, Floats]) -> Floats:
     return chosen
 
 
-def _best(members: dict[str, Floats], rows: Rows) -> str:
+def _best(members: dict[str, Floats], rows: ScoredRows) -> str:
     """Return the name with the highest mean; the first of equals."""
 
     def level(name: str) -> float:
@@ -123,13 +125,13 @@ def _best(members: dict[str, Floats], rows: Rows) -> str:
     return max(members, key=level)
 
 
-def pair_records(pairs: Pairs, members: Sequence[Measured]) -> tuple[Pair, ...]:
+def pair_records(pairs: Pairs, members: Sequence[CandidateScores]) -> tuple[Pair, ...]:
     """Return the declared pairs, then every other pair of candidates that answered."""
     matches = [
         found
         for first, second in combinations(FAMILIES, 2)
         if (
-            found := match(
+            found := compare_families(
                 pairs,
                 [m for m in members if m.info.family == second],
                 [m for m in members if m.info.family == first],
@@ -150,7 +152,7 @@ def pair_records(pairs: Pairs, members: Sequence[Measured]) -> tuple[Pair, ...]:
     return declared + others
 
 
-def _declared(pairs: Pairs, found: Match, p_holm: float) -> Pair:
+def _declared(pairs: Pairs, found: FamilyComparison, p_holm: float) -> Pair:
     record = pair_record(found.a, found.b, found.found, pairs.panel[found.a].drawn)
     method = f"{record.method}, best of its kind" if found.chosen else record.method
     return record.model_copy(update={"declared": True, "p_holm": p_holm, "method": method})

@@ -18,7 +18,7 @@ CLEAN = ("clean", 0)
 
 
 @dataclass(frozen=True)
-class Unseen:
+class OutOfFold:
     """Out-of-fold answers of one candidate, one row a labelled row, one repetition only.
 
     Attributes:
@@ -41,7 +41,9 @@ class Unseen:
         return np.asarray(self.outputs == self.targets, dtype=np.bool_)
 
 
-def unseen(evidence: Evidence, candidate: str, draw: int = 0, variant: str = "") -> Unseen | None:
+def out_of_fold(
+    evidence: Evidence, candidate: str, draw: int = 0, variant: str = ""
+) -> OutOfFold | None:
     """Return a candidate's out-of-fold answers, or None where it has none.
 
     Args:
@@ -63,7 +65,7 @@ def unseen(evidence: Evidence, candidate: str, draw: int = 0, variant: str = "")
     answers = [run.answers[CLEAN] for run in runs]
     scored = [a.scores for a in answers if a.scores is not None]
     found = [e for a in answers for e in (a.evidence or ((),) * len(a))]
-    return Unseen(
+    return OutOfFold(
         ids=tuple(ids),
         targets=np.array([code[target_of[id]] for id in ids], dtype=np.int64),
         outputs=np.array(

@@ -11,12 +11,12 @@ import numpy as np
 from choose.judge.panel.score_tables import (
     ARTEFACT,
     RETRAINING,
-    Measured,
-    Panel,
-    Rows,
-    Table,
+    CandidateScores,
+    ScoredRows,
+    ScoreTable,
+    StudyScores,
     estimand_of,
-    table_of,
+    score_table,
 )
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.paired import Difference, aligned, paired_difference
@@ -33,7 +33,7 @@ ASSUMED_SD = 0.03
 class Side(NamedTuple):
     """One side of a comparison: scores, and whether another seed or draw could change them."""
 
-    table: Table
+    table: ScoreTable
     varies: bool
 
     @property
@@ -42,7 +42,7 @@ class Side(NamedTuple):
         return self.varies and int(self.table.whole.sum()) < 2
 
 
-def full_pool(candidate: Measured) -> Side:
+def full_pool(candidate: CandidateScores) -> Side:
     """Return the clean answers after training on the compared pool.
 
     Raises:
@@ -53,13 +53,13 @@ def full_pool(candidate: Measured) -> Side:
     return Side(candidate.main, candidate.repeats)
 
 
-def other_pool(candidate: Measured, table: Table) -> Side:
+def other_pool(candidate: CandidateScores, table: ScoreTable) -> Side:
     """Return answers after training on a smaller or noised pool, which depends on the draw."""
     return Side(table, candidate.info.learns)
 
 
 def compare(
-    a: Side, b: Side, rows: Rows | None = None, *, shared_draws: bool = False
+    a: Side, b: Side, rows: ScoredRows | None = None, *, shared_draws: bool = False
 ) -> Difference | None:
     """Return the accuracy of a minus that of b, or None where they share no row.
 
@@ -73,7 +73,9 @@ def compare(
     return compare_scores(x, y, rows or a.table.rows, fitted_once=a.fitted_once + b.fitted_once)
 
 
-def compare_scores(x: Floats, y: Floats, rows: Rows, *, fitted_once: int) -> Difference | None:
+def compare_scores(
+    x: Floats, y: Floats, rows: ScoredRows, *, fitted_once: int
+) -> Difference | None:
     """Compare (rows, repetitions) scores; the variance between fits is assumed for some sides.
 
     Args:
@@ -87,7 +89,7 @@ def compare_scores(x: Floats, y: Floats, rows: Rows, *, fitted_once: int) -> Dif
 
 
 def accuracy_loss(
-    before: Table, after: Table, mask: Mask | None = None, assumed: float = 0.0
+    before: ScoreTable, after: ScoreTable, mask: Mask | None = None, assumed: float = 0.0
 ) -> Difference | None:
     """Return accuracy of `before` minus that of `after`, or None where they share no row.
 
@@ -103,7 +105,7 @@ def accuracy_loss(
     return _difference(x, y, before.rows, assumed)
 
 
-def side_by_side(a: Table, b: Table, shared_draws: bool = False) -> tuple[Floats, Floats]:
+def side_by_side(a: ScoreTable, b: ScoreTable, shared_draws: bool = False) -> tuple[Floats, Floats]:
     """Return the scores of two tables with one column per repetition of either, NaN where missing.
 
     A table with one repetition keeps it, so that it is compared with each one of the other.
@@ -117,7 +119,7 @@ def side_by_side(a: Table, b: Table, shared_draws: bool = False) -> tuple[Floats
 
 
 def _difference(
-    x: Floats, y: Floats, rows: Rows, assumed: float, expected: float = 0.0
+    x: Floats, y: Floats, rows: ScoredRows, assumed: float, expected: float = 0.0
 ) -> Difference | None:
     if not (answered(x) & answered(y)).any():
         return None
@@ -143,7 +145,7 @@ def estimand_fitted_once(repeated: str) -> str:
 class Pairs:
     """Differences between the candidates of one panel, each computed once."""
 
-    panel: Panel
+    panel: StudyScores
     known: dict[tuple[str, str], Difference | None] = field(default_factory=dict)
 
     def difference(self, a: str, b: str) -> Difference | None:
@@ -154,7 +156,7 @@ class Pairs:
             self.known[b, a] = difference.turned() if difference else None
         return self.known[a, b]
 
-    def reweighted(self, a: str, b: str, rows: Rows) -> Difference | None:
+    def reweighted(self, a: str, b: str, rows: ScoredRows) -> Difference | None:
         """Return the difference with other weights of the rows."""
         first, second = self.panel[a], self.panel[b]
         if first.main is None or second.main is None:
@@ -182,15 +184,17 @@ def interval_of(difference: Difference, repeated: str = RETRAINING) -> Interval:
     return Interval.of(difference, estimand_of(max(difference.repetitions), repeated))
 
 
-def scenario_table(candidate: Measured, wanted: Callable[[Scenario], bool]) -> Table | None:
+def scenario_table(
+    candidate: CandidateScores, wanted: Callable[[Scenario], bool]
+) -> ScoreTable | None:
     """Return a candidate's answers in the scenarios wanted, over their parts and repetitions."""
     if candidate.everywhere is None:
         return None
     runs = [run for run in candidate.scenes if wanted(run.trial.scenario)]
-    return table_of(runs, candidate.everywhere)
+    return score_table(runs, candidate.everywhere)
 
 
-def accuracy_on(table: Table, mask: Mask) -> tuple[Interval, int] | None:
+def accuracy_on(table: ScoreTable, mask: Mask) -> tuple[Interval, int] | None:
     """Return the accuracy on some of the rows, and how many of them were answered."""
     base = answered(table.right) & mask
     if not base.any():

@@ -21,7 +21,7 @@ CLEAN = ("clean", 0)
 
 
 @dataclass(frozen=True)
-class Rows:
+class ScoredRows:
     """The asked rows as arrays.
 
     `clusters` and `weights` are None where every row stands alone and counts the same, `credit`
@@ -73,7 +73,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Table:
+class ScoreTable:
     """The answers of one candidate at one place of the grid, over folds and repetitions.
 
     `outputs` holds (rows, repetitions) label codes, `UNUSABLE` or `MISSING`; `draws` names the
@@ -83,7 +83,7 @@ class Table:
     outputs: Codes
     draws: tuple[int, ...]
     runs: tuple[Run, ...]
-    rows: Rows
+    rows: ScoredRows
 
     @cached_property
     def right(self) -> Floats:
@@ -127,18 +127,18 @@ class Table:
         return self.right[:, [self.draws.index(draw) for draw in draws]]
 
 
-def table_of(runs: Sequence[Run], rows: Rows) -> Table | None:
+def score_table(runs: Sequence[Run], rows: ScoredRows) -> ScoreTable | None:
     """Lay out the clean answers of some runs, one column a repetition; None where there is none."""
     done = tuple(run for run in runs if run.error is None and CLEAN in run.answers)
     draws = tuple(sorted({run.trial.draw for run in done}))
     outputs = np.full((len(rows.targets), len(draws)), MISSING, dtype=np.int64)
     for run in done:
-        place, codes = coded(run, CLEAN, rows)
+        place, codes = label_codes(run, CLEAN, rows)
         outputs[place, draws.index(run.trial.draw)] = codes
-    return Table(outputs, draws, done, rows) if (outputs != MISSING).any() else None
+    return ScoreTable(outputs, draws, done, rows) if (outputs != MISSING).any() else None
 
 
-def coded(run: Run, view: tuple[str, int], rows: Rows) -> tuple[Codes, Codes]:
+def label_codes(run: Run, view: tuple[str, int], rows: ScoredRows) -> tuple[Codes, Codes]:
     """Return the row numbers and label codes of one view of a run."""
     code: dict[str | None, int] = {label: i for i, label in enumerate(rows.labels)}
     place = np.array([rows.index[id] for id in run.asked[view]], dtype=np.int64)
@@ -158,7 +158,7 @@ def estimand_of(repetitions: int, repeated: str = RETRAINING) -> str:
 
 
 @dataclass(frozen=True)
-class Measured:
+class CandidateScores:
     """Everything that was measured of one candidate.
 
     Attributes:
@@ -175,16 +175,16 @@ class Measured:
     """
 
     info: CandidateInfo
-    main: Table | None
+    main: ScoreTable | None
     drawn: bool
     pool: int
-    wordings: Mapping[str, Table] = field(default_factory=dict)
-    noise: Mapping[tuple[str, float], Table] = field(default_factory=dict)
-    sizes: Mapping[int, Table] = field(default_factory=dict)
+    wordings: Mapping[str, ScoreTable] = field(default_factory=dict)
+    noise: Mapping[tuple[str, float], ScoreTable] = field(default_factory=dict)
+    sizes: Mapping[int, ScoreTable] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
     failures: int = 0
     scenes: tuple[Run, ...] = ()
-    everywhere: Rows | None = None
+    everywhere: ScoredRows | None = None
 
     @property
     def repeats(self) -> bool:
@@ -204,7 +204,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Panel:
+class StudyScores:
     """All candidates of a study on the same rows.
 
     `labelled` is how many labelled rows there are, `dated` how many of them have a timestamp;
@@ -212,24 +212,24 @@ class Panel:
     largest of the folds.
     """
 
-    rows: Rows
-    candidates: tuple[Measured, ...]
+    rows: ScoredRows
+    candidates: tuple[CandidateScores, ...]
     labelled: int = 0
     dated: int | None = None
     learnt: int = 0
     pool: int = 0
 
-    def __getitem__(self, name: str) -> Measured:
+    def __getitem__(self, name: str) -> CandidateScores:
         """Return a candidate by name."""
         return next(c for c in self.candidates if c.info.name == name)
 
     @property
-    def scored(self) -> tuple[Measured, ...]:
+    def scored(self) -> tuple[CandidateScores, ...]:
         """Return the candidates that answered something."""
         return tuple(c for c in self.candidates if c.main is not None)
 
 
-def panel(evidence: Evidence, measure: Measure = ACCURACY) -> Panel:
+def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores:
     """Lay a study's runs out as matrices, scored by what its answers count."""
     rows = _rows(evidence, evidence.items, measure)
     everywhere = _rows(evidence, _joined(evidence), measure)
@@ -241,7 +241,7 @@ def panel(evidence: Evidence, measure: Measure = ACCURACY) -> Panel:
     for run in evidence.runs:
         by_candidate[run.trial.candidate].append(run)
     drawn = any(size < evidence.pool_rows[fold] for fold, size in full.items())
-    return Panel(
+    return StudyScores(
         rows,
         tuple(
             replace(
@@ -274,13 +274,13 @@ def _joined(evidence: Evidence) -> Items:
     )
 
 
-def _rows(evidence: Evidence, items: Items, measure: Measure) -> Rows:
+def _rows(evidence: Evidence, items: Items, measure: Measure) -> ScoredRows:
     code = {label: i for i, label in enumerate(evidence.labels)}
     alone = len(set(items.clusters)) == len(items.ids)
     even = len(set(items.weights)) <= 1
     targets = np.array([code[target] for target in items.targets], dtype=np.int64)
     stated = None if even else np.array(items.weights, dtype=np.float64)
-    return Rows(
+    return ScoredRows(
         index={id: i for i, id in enumerate(items.ids)},
         targets=targets,
         labels=evidence.labels,
@@ -293,8 +293,8 @@ def _rows(evidence: Evidence, items: Items, measure: Measure) -> Rows:
 
 
 def _measured(
-    info: CandidateInfo, runs: Sequence[Run], full: Mapping[int, int], drawn: bool, rows: Rows
-) -> Measured:
+    info: CandidateInfo, runs: Sequence[Run], full: Mapping[int, int], drawn: bool, rows: ScoredRows
+) -> CandidateScores:
     cells: dict[tuple[str, str, str, float, int], list[Run]] = defaultdict(list)
     for run in filter(_plain, runs):
         trial = run.trial
@@ -302,9 +302,9 @@ def _measured(
         noise = (trial.scenario.noise, trial.scenario.rate)
         added = noise if trial.scenario.kind == "noise" else ("", 0.0)
         cells[(trial.variant, trial.scenario.kind, *added, size)].append(run)
-    tables = {cell: found for cell, part in cells.items() if (found := table_of(part, rows))}
+    tables = {cell: found for cell, part in cells.items() if (found := score_table(part, rows))}
     main = ("", "standard", "", 0.0, 0)
-    return Measured(
+    return CandidateScores(
         info=info,
         main=tables.get(main),
         drawn=drawn,

@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from choose.judge.stats.metrics import Codes
-from choose.judge.stats.two_way import Crossed, crossed
+from choose.judge.stats.two_way import TwoWay, two_way
 from choose.types import Floats
 
 # Two imaginary right and two imaginary wrong rows (Agresti and Coull 1998).
@@ -78,14 +78,14 @@ def two_way_interval(
     """
     y = np.asarray(scores, dtype=np.float64)
     unit = pseudo is None and bool(y.min() >= 0 and y.max() <= 1)
-    parts = crossed(y, clusters, weights, AGRESTI_COULL if unit else pseudo or ())
-    low, high = span(parts, level)
+    parts = two_way(y, clusters, weights, AGRESTI_COULL if unit else pseudo or ())
+    low, high = two_way_bounds(parts, level)
     if unit:
         low, high = max(low, 0.0), min(high, 1.0)
     return Estimate(value=parts.mean, low=low, high=high)
 
 
-def span(parts: Crossed, level: float = 0.95) -> tuple[float, float]:
+def two_way_bounds(parts: TwoWay, level: float = 0.95) -> tuple[float, float]:
     """Return the interval of an analysed matrix."""
     half = parts.error.half_width(level)
     return parts.center - half, parts.center + half
@@ -100,7 +100,7 @@ def variance_components(
 
     The usual estimators s_item^2 = (MSi - MSr)/S and s_rep^2 = (MSs - MSr)/n, floored at 0.
     """
-    parts = crossed(scores, clusters, weights)
+    parts = two_way(scores, clusters, weights)
     n, repetitions = parts.rows, parts.repetitions
     if repetitions < 2:
         return Components(item=None, repetition=None, residual=None)
@@ -160,7 +160,7 @@ REPLICATES = 400
 
 
 @dataclass(frozen=True)
-class Luck:
+class Resamples:
     """Resamples of rows and of draws, the same for every candidate.
 
     Rows are resampled by the Bayesian bootstrap (Rubin 1981), clusters as one; draws by normal
@@ -205,7 +205,7 @@ class Luck:
         )
 
 
-def deal(rows: int, clusters: Sequence[str] | None, parts: int) -> Codes:
+def random_parts(rows: int, clusters: Sequence[str] | None, parts: int) -> Codes:
     """Return (rows,) the part of each row; whole clusters are dealt, and chance depends on them."""
     names = np.arange(rows).astype(str) if clusters is None else np.asarray(clusters)
     dealt, place = np.unique(names, return_inverse=True)

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from scipy.special import bdtr
 
 from choose.judge.stats.two_way import (
-    Blend,
+    BehrensFisher,
     Mask,
     answered,
-    crossed,
     independent_rows,
     moderated,
+    two_way,
     whole_rows,
 )
 from choose.types import Floats
@@ -66,7 +66,7 @@ class Difference:
     luck: float
     few: bool
     center: float
-    error: Blend
+    error: BehrensFisher
     independent: float = 1.0
     largest: float = 1.0
 
@@ -175,7 +175,7 @@ def _assume(found: _Moments, variance: float) -> _Moments:
     second = error.second + variance
     df = error.df_second * (second / error.second) ** 2 if error.second else inf
     return found._replace(
-        error=Blend(error.first, error.df_first, second, df),
+        error=BehrensFisher(error.first, error.df_first, second, df),
         assumed=True,
         method="items x repetitions",
     )
@@ -184,7 +184,7 @@ def _assume(found: _Moments, variance: float) -> _Moments:
 class _Moments(NamedTuple):
     mean: float
     center: float
-    error: Blend
+    error: BehrensFisher
     method: Method
     assumed: bool = False
 
@@ -194,7 +194,7 @@ def _analyse(
 ) -> _Moments:
     if 1 not in (x.shape[1], y.shape[1]):
         return _two_sided(x, y, common, names, w)
-    parts = crossed(x - y, names, w, BONETT_PRICE)
+    parts = two_way(x - y, names, w, BONETT_PRICE)
     moments = _Moments(parts.mean, parts.center, parts.error, "items x repetitions")
     if parts.repetitions > 1:
         return moments
@@ -204,21 +204,21 @@ def _analyse(
         return moments._replace(method="clustered" if grouped else "weighted")
     if not binary:
         return moments._replace(method="paired t")
-    return moments._replace(method=MCNEMAR, error=Blend(parts.items, inf))
+    return moments._replace(method=MCNEMAR, error=BehrensFisher(parts.items, inf))
 
 
 def _two_sided(
     x: Floats, y: Floats, common: bool, names: Sequence[str] | None, w: Floats | None
 ) -> _Moments:
-    means = crossed(x.mean(axis=1) - y.mean(axis=1), names, w, BONETT_PRICE)
-    sides = [crossed(side, names, w) for side in (x, y)]
+    means = two_way(x.mean(axis=1) - y.mean(axis=1), names, w, BONETT_PRICE)
+    sides = [two_way(side, names, w) for side in (x, y)]
     own = [side.repetition for side in sides]
     spread = sum(v**2 / (side.repetitions - 1) for v, side in zip(own, sides, strict=True))
     df = sum(own) ** 2 / spread if spread else inf
     # Fits of two candidates share a repetition's draw at most, which correlates them positively;
     # should the common repetitions show a larger variance than the sides do, that one counts.
-    shared = crossed(x - y, names, w).repetition if common else 0.0
-    error = Blend(means.items, max(means.clusters - 1, 1), max(sum(own), shared), df)
+    shared = two_way(x - y, names, w).repetition if common else 0.0
+    error = BehrensFisher(means.items, max(means.clusters - 1, 1), max(sum(own), shared), df)
     method: Method = "items x repetitions" if common else "variances added"
     return _Moments(means.mean, means.center, error, method)
 

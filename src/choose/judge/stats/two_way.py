@@ -28,7 +28,7 @@ TRUST = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Blend:
+class BehrensFisher:
     """The law of ``sqrt(first) T(df_first) + sqrt(second) T(df_second)``; df may be infinite."""
 
     first: float
@@ -58,7 +58,7 @@ class Blend:
         return round(share, 4), round(self.df_first, 2), round(self.df_second, 2)
 
 
-def moderated(error: Blend, expected: float) -> Blend:
+def moderated(error: BehrensFisher, expected: float) -> BehrensFisher:
     """Return the law with its second variance drawn toward what is expected (Smyth 2004).
 
     The variance of two repetitions has one degree of freedom, with which no difference short of
@@ -66,7 +66,7 @@ def moderated(error: Blend, expected: float) -> Blend:
     """
     df = TRUST + error.df_second if np.isfinite(error.df_second) else TRUST
     seen = error.second * (df - TRUST) if df > TRUST else 0.0
-    return Blend(error.first, error.df_first, (TRUST * expected + seen) / df, df)
+    return BehrensFisher(error.first, error.df_first, (TRUST * expected + seen) / df, df)
 
 
 @lru_cache(maxsize=4096)
@@ -111,7 +111,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crossed:
+class TwoWay:
     """A weighted mean and the parts of its variance, each as a variance of the mean.
 
     With MS for the mean squares of the two-way layout of n items and S repetitions, `items` is
@@ -136,18 +136,18 @@ class Crossed:
         return max(0.0, self.columns - self.residual)
 
     @property
-    def error(self) -> Blend:
+    def error(self) -> BehrensFisher:
         """Return the law of the error of the mean; variance floored at MSi/(nS)."""
         rows = max(self.clusters - 1, 1)
-        return Blend(self.items, rows, self.repetition, max(self.repetitions - 1, 1))
+        return BehrensFisher(self.items, rows, self.repetition, max(self.repetitions - 1, 1))
 
 
-def crossed(
+def two_way(
     scores: npt.ArrayLike,
     clusters: Sequence[str] | None = None,
     weights: npt.ArrayLike | None = None,
     pseudo: Sequence[float] = (),
-) -> Crossed:
+) -> TwoWay:
     """Analyse a complete (items, repetitions) matrix.
 
     Args:
@@ -175,7 +175,7 @@ def crossed(
     groups = len(rows) if grouped else n + len(pseudo)
     bessel = 1.0 if pseudo and not grouped else groups / max(groups - 1, 1)
     spare = max(repetitions - 1, 1) * repetitions
-    return Crossed(
+    return TwoWay(
         mean=mean,
         center=center,
         items=bessel * (float(rows @ rows) * (worth / n) ** 2 + extra) / total**2,
