@@ -150,7 +150,7 @@ def test_exit_code_3_and_one_line(choose, tmp_path: Path, monkeypatch: pytest.Mo
     assert again.code == 0
     under = choose("report", "st", "--fail-under", "1.0", "--expect", "none-works")
     assert under.code == 3
-    assert "expect none-works" in under.err
+    assert "Expected none-works" in under.err
     assert choose("report", "st", "--expect", "tfdif").code == 2
     assert len(written) == len(summary.read_text(encoding="utf-8"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")

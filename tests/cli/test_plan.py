@@ -22,7 +22,7 @@ def test_a_plan_without_data_says_rows_hours_and_dollars(choose) -> None:  # typ
     out = choose("plan", "--no-data", *flags, "--target", "0.9").out
     assert out.startswith("Label about 1,800 rows (870 to 2,700)")
     assert "29 hours, about $871" in " ".join(out.split())
-    assert "$500 buy 1,000 labels, which show a gain of 4 points" in out
+    assert "$500 buy 1,000 labels, which usually detect a gain of 4 points" in out
     assert "a guess: time twenty of your own" in " ".join(out.split())
     record = json.loads(choose("plan", "--no-data", *flags, "--json").out)
     assert record["test"]["usual"] == 1742
@@ -63,7 +63,7 @@ def test_a_plan_is_the_grid_that_compare_runs(choose, tmp_path: Path) -> None:  
     assert by_name["tfidf"]["seconds"] > by_name["tfidf"]["first"] > 0
     assert by_name["tfidf"]["usd"] is None
     plain = choose("plan", data, *flags, "--no-forecast")
-    assert "Nothing was run or fetched" in " ".join(plain.out.split())
+    assert "Nothing was run or downloaded" in " ".join(plain.out.split())
 
 
 def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -184,7 +184,7 @@ def test_models_say_what_is_here_without_paths(  # type: ignore[no-untyped-def]
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
     first = {m["name"]: m for m in json.loads(choose("models", "--json").out)["models"]}
     assert first["all-MiniLM-L6-v2"]["cached_mb"] is None
-    assert "not here yet (83.5 MB to fetch)" in choose("models").out
+    assert "not cached yet (83.5 MB to download)" in choose("models").out
     wheel = parse_wheel(DEFAULT_ENCODER)
     assert wheel is not None
     cache_folder(wheel).mkdir(parents=True)

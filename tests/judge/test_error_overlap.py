@@ -220,13 +220,13 @@ def test_the_report_shows_kinds_overlap_and_cascade():
     decision = judge(answered.study(LABELS, [LABELS[t] for t in targets], players), Rule())
     text = " ".join(shown(decision).split())
     assert decision.failures is not None
-    assert "What goes wrong with retrieval" in text
-    assert f"{decision.overlap.wrong_in_all} of 400 rows are wrong in all of 2 candidates" in text
+    assert "Errors of retrieval" in text
+    assert f"All 2 candidates are wrong on {decision.overlap.wrong_in_all} of 400 rows" in text
     (step,) = (s for s in decision.verdict.next if s.startswith("Try a cascade: "))
     assert decision.overlap.cascade.sentence in step
     assert list(overlap_steps(decision.overlap, 0.02)) == [step]
     assert decision.overlap.agreed is None  # two candidates are too few to agree
-    assert "What goes wrong" not in shown(decisions.decision())
+    assert "Errors of" not in shown(decisions.decision())
 
 
 def test_rows_that_most_give_another_label_are_to_be_read_again():

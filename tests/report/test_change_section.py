@@ -67,7 +67,7 @@ def changing(label: str) -> Decision:
 
 def test_every_figure_that_was_measured_is_shown() -> None:
     text = shown(changing("frontdesk"))
-    assert "When the world changes" in text
+    assert "Changing data" in text
     for figure in ("+8.3 (+6.3 to +10.3)", "61.3", "+1.7", "95.7", "44.4", "+12.3", "frontdesk"):
         assert figure in text
     assert "5 rows" in text
@@ -75,15 +75,15 @@ def test_every_figure_that_was_measured_is_shown() -> None:
 
 
 def test_nothing_is_said_where_nothing_was_measured() -> None:
-    assert "When the world changes" not in shown(bare())
-    assert "When the world changes" not in shown(decision())
+    assert "Changing data" not in shown(bare())
+    assert "Changing data" not in shown(decision())
 
 
 def test_a_label_from_the_data_cannot_write_to_the_terminal() -> None:
     text = shown(changing(HOSTILE), width=80)
     assert "\x1b" not in text
     assert "\u202e" not in text
-    assert "The new class is [bold red]x[/]" in text
+    assert "The new label is [bold red]x[/]" in text
 
 
 def test_old_records_still_load_and_new_ones_come_back() -> None:

@@ -43,10 +43,10 @@ def test_every_report_says_what_it_costs_and_when_it_pays(priced, form):
     text = " ".join(form(priced).replace("\\", "").split())
     pair = next(b for b in priced.breakeven if (b.a, b.b) == ("lora", "probe"))
     assert f"costs {dollars(pair.extra_usd)} more to build and refresh" in text
-    assert f"pays from about {rough(pair.requests.value)} answers on" in text
-    assert "The model of lora is retired on 2027-06-01, 6 months into its use." in text
+    assert f"pays off after about {rough(pair.requests.value)} answers" in text
+    assert "The model of lora is retired on 2027-06-01, 6 months after the start." in text
     assert "10 tasks on one base take 340 MB" in text
-    assert "$3.60 against $14.40 an hour" in text
+    assert "$3.60 instead of $14.40 an hour" in text
     assert "Counted over 12 months at 10,000 answers a month" in text
 
 
@@ -55,7 +55,7 @@ def test_unpriced_there_is_no_dollar(form):
     found = judge(world(rows=300), Rule())
     text = form(found)
     assert "retired" not in text
-    assert "pays from" not in text
+    assert "pays off after" not in text
     if form is not render_markdown:
         assert "Dollars and break-even need prices" in " ".join(text.split())
     else:

@@ -94,7 +94,7 @@ def test_a_served_model_shows_its_speed_and_the_fits_what_they_noted(
     text = re.sub(r"<[^>]+>|\\\\", " ", render(decisions.served()))
     for said in ("Behind endpoints", "0.81", "2.4", "62.0", "gpt-x at api.example.com"):
         assert said in text
-    assert "asked 100 rows 3 times" in text
+    assert "answered 100 rows 3 times" in text
     assert "58 to 61 texts were cut to 96 tokens. (5 fits)" in text
     assert "no early stopping. (" not in text
     assert "Behind endpoints" not in render(decisions.decision())

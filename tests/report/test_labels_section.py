@@ -75,12 +75,12 @@ def test_the_section_says_what_the_record_holds(width):
 
 def test_a_refusal_is_said_with_its_reason():
     said = shown(found(noise=None, ceiling=None, gain=None, no_estimate="Too weak an auditor."))
-    assert "How many labels are wrong is not known. Too weak an auditor." in said
+    assert "The share of wrong labels is unknown. Too weak an auditor." in said
     assert "would add about" not in said
 
 
 def test_no_audit_no_section():
-    assert "Labels to look at" not in shown(None)
+    assert "Labels to check" not in shown(None)
 
 
 def test_hostile_text_is_shown_and_not_obeyed():

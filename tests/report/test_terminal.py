@@ -28,7 +28,7 @@ from choose.formatting import (
 from choose.report.format import KINDS, shorten
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
-from choose.report.terminal.candidate_table import Band, axis_for
+from choose.report.terminal.candidate_table import Bar, axis_for
 from choose.report.terminal.decision_page import render
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, Kind
@@ -104,7 +104,7 @@ def test_everything_in_the_record_is_said(width: int) -> None:
         "3.9",
         "900 labels (500 to 2,400)",
         "2 other pairs, exploratory",
-        "judge again choose report 'some",
+        "show again choose report 'some",
         "data 9f2c1ab04de85a77",
     ):
         assert figures in said
@@ -118,7 +118,7 @@ def test_what_was_not_measured_is_a_dash_and_never_a_zero() -> None:
     assert "lora failed: OutOfMemoryError: 3 GB wanted, 1 GB free" in said
     # Columns without any figure are named and not drawn.
     said = " ".join(said.split())
-    assert "Not measured: 95 % interval." in said
+    assert "Not measured: 95 % CI." in said
     assert "answers kept, weakest view, sd of rows, sd of draw, sd of seed, sd of wording" in said
 
 
@@ -216,7 +216,7 @@ def test_letters_that_the_encoding_knows_are_kept() -> None:
 def band(interval: Interval | None, width: int = 21, target: float | None = None) -> str:
     axis = axis_for([Interval(value=0.8, low=0.6, high=1.0)], target)
     console = Console(file=io.StringIO(), width=width)
-    console.print(Band(axis, interval))
+    console.print(Bar(axis, interval))
     return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
 
 
@@ -247,10 +247,10 @@ def test_labels_that_were_left_unused_are_said_in_every_report() -> None:
     whole = decisions.decision("adopt")
     data = whole.dataset.model_copy(update={"learnt": 300, "pool": 9928})
     part = whole.model_copy(update={"dataset": data})
-    said = "300 of 9,928 labels of the pool learnt from"
+    said = "trained on 300 of the 9,928 labels"
     for report in (shown, render_markdown, render_html):
         assert said in " ".join(report(part).split())
-        assert "of the pool learnt from" not in " ".join(report(whole).split())
+        assert "trained on 300" not in " ".join(report(whole).split())
 
 
 def test_figures_read_as_a_person_would_write_them() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from choose.export.selection import Selection
 from choose.formatting import DASH, percent, plural, span
-from choose.report.format import KINDS
+from choose.report.findings import KINDS
 from choose.report.markdown import literal, sentence
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard

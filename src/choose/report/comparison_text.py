@@ -1,18 +1,18 @@
-"""The sentences and rows that every form of a comparison of two studies shares."""
+"""Sentences and rows that every form of a comparison of two studies shares."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from choose.formatting import difference, listed, p_value, percent, plural, signed_points
-from choose.report.format import KINDS
+from choose.report.findings import KINDS, covered_by
 from choose.schema.decision import CommonRows, Shift, Side, Versus
 
 COMPARISON_HEADS = (
     "candidate",
     "before",
     "now",
-    "difference (95 % interval)",
+    "difference (95 % CI)",
     "p (Holm)",
     "p",
     "rows",
@@ -20,15 +20,6 @@ COMPARISON_HEADS = (
 
 
 CHANGE_HEADS = ("what", "before", "now")
-
-
-SHOWN = {
-    "better": "better, by the margin",
-    "worse": "worse, by the margin",
-    "equivalent": "as good as equal",
-    "not better": "no gain of the margin",
-    "open": "open",
-}
 
 
 def headline(versus: Versus) -> str:
@@ -45,24 +36,23 @@ def headline(versus: Versus) -> str:
 def _moved(versus: Versus) -> str:
     common = f"the {plural(versus.rows.common, 'common row')}"
     if versus.shifts and all(shift.same_fits for shift in versus.shifts):
-        return f"Every candidate in both gives the very same answers to {common}."
+        return f"Every candidate in both studies gives identical answers to {common}."
     found = [shift for shift in versus.shifts if shift.significant]
     if not found:
-        return f"No candidate is shown to have changed on {common}."
-    said = [f"{who(s)} ({signed_points(s.difference.value)} points)" for s in found]
-    return f"Shown to have changed on {common}: {listed(said)}."
+        return f"No candidate changed significantly on {common}."
+    changes = [f"{who(s)} ({signed_points(s.difference.value)} points)" for s in found]
+    return f"Changed significantly on {common}: {listed(changes)}."
 
 
 def verdict(side: Side) -> str:
     """Return a verdict in a few words."""
-    kind = KINDS[side.kind]
-    return (
-        f"{kind}: {side.recommended}" if side.recommended else f"{kind}; use {side.use_meanwhile}"
-    )
+    if side.recommended:
+        return f"{KINDS[side.kind]}: {side.recommended}"
+    return f"{KINDS[side.kind]}; interim choice {side.use_meanwhile}"
 
 
 def who(shift: Shift) -> str:
-    """Return whom a shift compares: one name, or two where the picks differ."""
+    """Return the candidate of a shift, or both where the two studies chose different ones."""
     return shift.after if shift.before == shift.after else f"{shift.before} → {shift.after}"
 
 
@@ -73,7 +63,7 @@ def cells(shift: Shift) -> list[str]:
         who(shift),
         percent(shift.accuracy_before),
         percent(shift.accuracy_after),
-        "0.0 (the very same fits)" if same else difference(shift.difference),
+        "0.0 (identical)" if same else difference(shift.difference),
         p_value(shift.p_holm),
         p_value(shift.p),
         f"{shift.rows:,}",
@@ -81,35 +71,35 @@ def cells(shift: Shift) -> list[str]:
 
 
 def rows(common: CommonRows) -> Iterator[str]:
-    """Say how many rows meet, and what became of the others."""
+    """Yield how many rows are compared, and why others are not."""
     how = "with the same text and label" if common.by_text else "with the same id and label"
     yield (
-        f"{common.common:,} rows were asked in both studies, {how} ({common.before:,} asked "
-        f"before, {common.after:,} now); only these are compared."
+        f"{common.common:,} test rows are in both studies, {how} ({common.before:,} before, "
+        f"{common.after:,} now); only these are compared."
     )
     if not common.by_text:
-        yield "Texts were not kept, so a row whose text changed under its id could not be told."
+        yield "Texts were not stored, so a changed text under the same id could not be detected."
     for count, what in (
-        (common.moved, "of these stand under another id now"),
-        (common.relabelled, "bear another label now, and are not compared"),
-        (common.reworded, "bear another text under the same id, and are not compared"),
-        (common.new, "are asked now only"),
-        (common.gone, "were asked before only"),
+        (common.moved, "of these have another id now"),
+        (common.relabelled, "have another label now and are not compared"),
+        (common.reworded, "have another text under the same id and are not compared"),
+        (common.new, "are test rows only now"),
+        (common.gone, "were test rows only before"),
     ):
         if count:
             yield f"{count:,} {what}."
 
 
 def others(versus: Versus) -> Iterator[str]:
-    """Say who and what stands in one study only."""
+    """Yield candidates and labels that are in one study only."""
     for what, where, names in (
-        ("Candidates", "new", versus.candidates_new),
-        ("Candidates", "gone", versus.candidates_gone),
-        ("Labels", "new", versus.labels_new),
-        ("Labels", "gone", versus.labels_gone),
+        ("candidates", "New", versus.candidates_new),
+        ("candidates", "Removed", versus.candidates_gone),
+        ("labels", "New", versus.labels_new),
+        ("labels", "Removed", versus.labels_gone),
     ):
         if names:
-            yield f"{what} that are {where}: {listed(names[:20])}{_more(len(names) - 20)}."
+            yield f"{where} {what}: {listed(names[:20])}{_more(len(names) - 20)}."
     yield from versus.not_compared
 
 
@@ -118,14 +108,9 @@ def _more(count: int) -> str:
 
 
 def about(versus: Versus) -> str:
-    """Say what the intervals are about."""
-    found = {s.difference.estimand for s in versus.shifts if not s.same_fits}
-    what = (
-        "Of 100 right on the common rows; differences in points, the second study minus the first."
-    )
-    if not found:
-        return f"{what} Where the fits are the very same, nothing is estimated."
-    return (
-        f"{what} Intervals are 95 % and are about: {'; '.join(sorted(filter(None, found)))}. "
-        "P (Holm) is corrected for all candidates in the table."
-    )
+    """Say what the figures and intervals mean."""
+    covered = covered_by(s.difference for s in versus.shifts if not s.same_fits)
+    what = "Accuracy in % on the common rows; differences in points, second study minus first."
+    if not covered:
+        return f"{what} Identical runs need no estimate."
+    return f"{what} {covered} P (Holm) is corrected for all candidates in the table."

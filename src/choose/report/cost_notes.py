@@ -1,9 +1,8 @@
-"""Sentences and rows on money that every report shares; where nothing is priced there are none."""
+"""Sentences and rows on money and endpoints that every form of a report shares."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from choose.formatting import (
     DASH,
@@ -13,17 +12,16 @@ from choose.formatting import (
     figure,
     months,
     number,
-    points,
+    percent,
+    plural,
     rough,
 )
-from choose.report.format import quantity
+from choose.report.findings import chosen, quantity, ranked
 from choose.schema.costs import Breakeven, Move, Requests, Serving
 from choose.schema.decision import Decision
+from choose.schema.scorecard import Scorecard, Service
 
-NO_DATE = DASH
-
-
-MOVE_HEADS = ["next", "points of accuracy", "labels", "hours", "$", "points for $100"]
+MOVE_HEADS = ["next step", "points of accuracy", "labels", "hours", "$", "points for $100"]
 
 
 ACTIONS = {
@@ -35,14 +33,14 @@ ACTIONS = {
 }
 
 
-def totals(decision: Decision) -> bool:
-    """Return whether some candidate is priced from its building on."""
+def has_totals(decision: Decision) -> bool:
+    """Return whether the cost of building is known for some candidate."""
     return any(card.cost.build_usd is not None for card in decision.scorecards)
 
 
 def breakevens(decision: Decision) -> Iterator[str]:
-    """Yield when the one in use pays against each other one, or the other one against it."""
-    pick = decision.verdict.recommended or decision.verdict.use_meanwhile
+    """Yield when the chosen candidate pays off against each other one, or the other way round."""
+    pick = chosen(decision.verdict)
     for found in decision.breakeven:
         if pick in (found.a, found.b):
             yield _breakeven(found)
@@ -53,40 +51,40 @@ def _breakeven(found: Breakeven) -> str:
     expected = f"{rough(found.expected)} are expected in {months(found.months)}"
     costs = f"{a} costs {dollars(found.extra_usd)} more to build and refresh than {b}"
     if needed.value is None and needed.low is None:
-        return f"{costs} and never pays for it: it neither gains nor saves enough an answer."
+        return f"{costs} and never pays off: it gains and saves too little per answer."
     if needed.high is not None and needed.high < 1:
-        return f"{a} pays against {b} from the first answer on."
-    when = f"about {rough(needed.value)}" if needed.value is not None else "no number of"
+        return f"{a} pays off against {b} from the first answer."
+    when = f"about {rough(needed.value)}" if needed.value is not None else "an unknown number of"
     chance = number(min(max(found.probability, 0.01), 0.99), 2)
     return (
-        f"{costs} and pays from {when} answers on{_ends(needed)}; {expected} (probability that it "
-        f"pays {chance})."
+        f"{costs} and pays off after {when} answers{_bounds(needed)}; {expected} (probability "
+        f"that it pays off: {chance})."
     )
 
 
-def _ends(needed: Requests) -> str:
+def _bounds(needed: Requests) -> str:
     low = rough(needed.low) if needed.low is not None else DASH
-    high = rough(needed.high) if needed.high is not None else "no end"
-    return f" (95 % interval {low} to {high})"
+    high = rough(needed.high) if needed.high is not None else "unbounded"
+    return f" (95 % CI {low} to {high})"
 
 
 def shelf_life(decision: Decision) -> Iterator[str]:
-    """Yield which models retire, and what building again costs."""
+    """Yield when models retire and what building a candidate again costs."""
     for card in decision.scorecards:
         cost = card.cost
         if cost.retires is None:
             continue
-        after = f", {months(cost.months)} into its use" if cost.months is not None else ""
+        after = f", {months(cost.months)} after the start" if cost.months is not None else ""
         again = f" Building it again costs {dollars(cost.build_usd)}." if cost.build_usd else ""
         yield f"The model of {clean(card.candidate)} is retired on {cost.retires}{after}.{again}"
 
 
 def serving(decision: Decision) -> Iterator[str]:
-    """Yield what several tasks take on one base, or what one more task would take."""
+    """Yield the memory of several tasks on one base model, or of one more task."""
     for card in decision.scorecards:
         cost, name = card.cost, clean(card.candidate)
         if cost.serving is not None:
-            yield f"{name}: {_served(cost.serving)}"
+            yield f"{name}: {_serving(cost.serving)}"
         elif cost.artefact_mb is not None and cost.base_mb is not None:
             yield (
                 f"{name}: on one base of {figure(cost.base_mb)} MB, each further task adds "
@@ -94,21 +92,21 @@ def serving(decision: Decision) -> Iterator[str]:
             )
 
 
-def _served(found: Serving) -> str:
+def _serving(found: Serving) -> str:
     text = (
-        f"{found.tasks} tasks on one base take {figure(found.on_one_base_mb)} MB of weights, a "
-        f"model each {figure(found.one_each_mb)} MB"
+        f"{found.tasks} tasks on one base take {figure(found.on_one_base_mb)} MB of weights, "
+        f"separate models {figure(found.one_each_mb)} MB"
     )
     if found.machines is not None and found.machines_one_each is not None:
-        text += f"; that is {found.machines} against {found.machines_one_each} machines"
+        text += f"; that is {found.machines} instead of {found.machines_one_each} machines"
     if found.usd_per_hour is not None and found.usd_per_hour_one_each is not None:
         apart = dollars(found.usd_per_hour_one_each)
-        text += f", {dollars(found.usd_per_hour)} against {apart} an hour"
+        text += f", {dollars(found.usd_per_hour)} instead of {apart} an hour"
     return f"{text}."
 
 
 def moves(decision: Decision) -> list[list[str]]:
-    """Return a row for each thing to do next whose gain or price is known."""
+    """Return a row for each next step with a known gain or price."""
     known = [m for m in decision.moves if m.gain is not None or m.hours is not None]
     return [_move(move) for move in known]
 
@@ -127,19 +125,19 @@ def _move(move: Move) -> list[str]:
 
 
 def notes(decision: Decision) -> Iterator[str]:
-    """Yield how the money was counted, or what the study file lacks."""
+    """Yield how costs were counted, or which prices the study file lacks."""
     if decision.breakeven:
         yield _counted(decision)
     lacks = list(dict.fromkeys(key for card in decision.scorecards for key in card.cost.missing))
     if not decision.breakeven and lacks:
-        if not totals(decision) and len(lacks) > 3:
+        if not has_totals(decision) and len(lacks) > 3:
             yield (
                 "Dollars and break-even need prices: usd_per_machine_hour, engineer_hours, "
                 "volume_per_month, value_per_right_answer and others in [costs] of the study file."
             )
         else:
             yield f"No break-even: the study file lacks {', '.join(map(clean, lacks))}."
-    elif not decision.breakeven and totals(decision):
+    elif not decision.breakeven and has_totals(decision):
         yield "No break-even: the study file lacks costs.value_per_right_answer."
 
 
@@ -149,7 +147,7 @@ def _counted(decision: Decision) -> str:
         quantity(plan, key)
         for key in ("value_per_right_answer", "volume_per_month", "horizon_months")
     )
-    text = "The labels of this study count as paid for."
+    text = "The labels of this study count as already paid."
     if value is None or volume is None or horizon is None:
         return text
     return (
@@ -158,9 +156,78 @@ def _counted(decision: Decision) -> str:
     )
 
 
-def margin_of(goal: Mapping[str, Any]) -> str:
-    """Say from where on a gain matters if prices say so; else empty."""
-    margin = quantity(goal, "margin")
-    if goal.get("margin_from") != "derived" or margin is None:
-        return ""
-    return f"from {points(margin)} on, and of a dearer candidate from what pays for it (prices)"
+_FAILED = ("refused", "empty", "cut", "off_list")
+
+
+ENDPOINT_NOTE = (
+    "Seconds from request to answer, without queueing and failed requests. Change: a different "
+    "answer to the same question."
+)
+
+
+ENDPOINT_HEADS = (
+    "candidate",
+    "seconds, median",
+    "seconds, 95th percentile",
+    "concurrent requests",
+    "tokens in",
+    "tokens out",
+    "% of tokens cached",
+    "% of answers unusable",
+    "% of answers that change",
+)
+
+
+def endpoint_rows(decision: Decision) -> list[list[str]]:
+    """Return a row of cells under `ENDPOINT_HEADS` for each candidate behind an endpoint."""
+    return [_cells(card) for card in ranked(decision, is_served)]
+
+
+def endpoint_sentences(decision: Decision) -> list[str]:
+    """Return the sentences on candidates behind endpoints."""
+    cards = ranked(decision, is_served)
+    return [*dict.fromkeys(sentence for card in cards for sentence in _sentences(card))]
+
+
+def is_served(card: Scorecard) -> bool:
+    """Return whether an endpoint answers for a candidate."""
+    return card.service is not None
+
+
+def _cells(card: Scorecard) -> list[str]:
+    found = service_of(card)
+    unusable = sum(getattr(found, kind) for kind in _FAILED)
+    return [
+        card.candidate,
+        figure(found.latency_p50),
+        figure(found.latency_p95),
+        str(found.concurrency or DASH),
+        figure(card.cost.tokens_in),
+        figure(card.cost.tokens_out),
+        percent(found.cached_share),
+        percent(unusable),
+        percent(found.instability),
+    ]
+
+
+def service_of(card: Scorecard) -> Service:
+    """Return the measurements of a candidate's endpoint."""
+    assert card.service is not None
+    return card.service
+
+
+def _sentences(card: Scorecard) -> Iterator[str]:
+    name, found = clean(card.candidate), service_of(card)
+    yield f"{name} uses {clean(found.behind)}."
+    parts = [
+        f"{percent(share)} % {kind.replace('_', '-')}"
+        for kind in _FAILED
+        if (share := getattr(found, kind))
+    ]
+    if parts:
+        yield f"{name}: unusable answers count as wrong ({', '.join(parts)})."
+    if found.instability is not None:
+        yield (
+            f"{name} answered {plural(found.repeated_rows, 'row')} {found.repeats} times; "
+            f"{percent(found.instability)} % of them got different answers."
+        )

@@ -1,58 +1,192 @@
-"""The label audit: how many labels may be wrong, and which rows to look at first."""
+"""Sentences and rows that every form of a report shares: the verdict, the data, errors, labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
-from choose.formatting import DASH, clean, figure, per_cent, percent, plural, span
+from choose.formatting import COUNTED, clean, per_cent, percent, plural, points, span
 from choose.report.format import shorten
-from choose.report.terminal.candidate_table import Field
 from choose.schema.base import Interval
-from choose.schema.decision import Decision
-from choose.schema.diagnosis import (
-    Agreement,
-    Audit,
-    ErrorOverlap,
-    LabelOverlap,
-    RelabelGain,
-)
+from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
+from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap, RelabelGain
 from choose.schema.plan import ASSUMPTION
-from choose.schema.scorecard import CurveForecast, ForecastPoint, Needed, Scorecard, Service
+from choose.schema.scorecard import CurveForecast, ForecastPoint, Needed, Scorecard
 
-DIVISIONS = {
-    "cross-fit": "compare asks each row once, by a fit that never saw it",
-    "held-out": "compare learns from one part and asks another",
+KINDS: dict[Kind, str] = {
+    "adopt": "Adopt",
+    "baseline-is-enough": "A baseline is enough",
+    "none-works": "None of these works yet",
+    "collect-labels": "Label more first",
+    "fix-labels": "Fix the labels first",
+    "too-close": "Too close to call",
 }
 
+COLOURS: dict[Kind, str] = {
+    "adopt": "green",
+    "baseline-is-enough": "green",
+    "none-works": "red",
+    "collect-labels": "yellow",
+    "fix-labels": "yellow",
+    "too-close": "yellow",
+}
 
-LIMITS = (
-    f"Gains assume {ASSUMPTION}. No label was changed and no row left out: only a person can tell "
-    "a wrong label from a hard row. Languages are identified by py3langid; names and "
-    "postal addresses have no pattern and were not looked for."
+DIVISIONS = {
+    "cross-fit": "compare predicts each row with a model that was not trained on it",
+    "held-out": "compare trains on one part of the rows and tests on the other",
+}
+
+UNEVEN = (
+    "Candidates answered different numbers of test rows, and some rows are harder. Compare "
+    "candidates by their differences below, which use common rows."
 )
 
+LIMITS = (
+    f"Gains assume {ASSUMPTION}. No label was changed and no row removed: only a person can tell "
+    "a wrong label from a hard row. Languages are guessed from scripts and common words; names "
+    "and postal addresses are not searched for."
+)
 
+# What an interval covers, by its estimand.
+COVERS = {
+    "this artefact": "the choice of test rows, not retraining",
+    "retraining on this pool": "the choice of test rows and retraining on the same training pool",
+}
+
+# The kinds of errors.
 MEANING = {
     "format": "no usable answer",
-    "suspect label": "the label is doubted by several",
+    "suspect label": "several candidates doubt the label",
     "ambiguous": "two labels fit",
-    "not covered": "nothing of this label retrieved",
-    "learnable": "learnt from the labels",
+    "not covered": "no example of this label was retrieved",
+    "learnable": "a classifier trained on the labels is right",
     "unknown": "none of these",
 }
 
+OVERLAPS = 3
 
-def shared(found: ErrorOverlap) -> Iterator[str]:
-    """Yield which errors candidates share, a sentence each."""
+LABEL_WIDTH = 28
+
+
+def ranked(
+    decision: Decision, include: Callable[[Scorecard], bool] = lambda card: True
+) -> list[Scorecard]:
+    """Return the candidates, the most accurate first and those without an accuracy last."""
+    return sorted(
+        filter(include, decision.scorecards),
+        key=lambda card: -card.accuracy.value if card.accuracy else 1.0,
+    )
+
+
+def measured(decision: Decision) -> list[Scorecard]:
+    """Return the candidates that have an accuracy, the most accurate first."""
+    return ranked(decision, lambda card: card.accuracy is not None)
+
+
+def chosen(verdict: Verdict) -> str:
+    """Return the recommended candidate, or the interim choice where none is recommended."""
+    return verdict.recommended or verdict.use_meanwhile
+
+
+def uneven(decision: Decision) -> bool:
+    """Return whether candidates answered different numbers of test rows."""
+    return len({card.rows for card in decision.scorecards if card.accuracy}) > 1
+
+
+def quantity(facts: Mapping[str, Any], key: str) -> float | None:
+    """Return a number from a mapping without a schema, or None."""
+    value = facts.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def counted_by(goal: Mapping[str, Any]) -> str:
+    """Say what "right" means where not every row counts the same; else empty."""
+    return COUNTED.get((goal.get("measure") or {}).get("metric", ""), "")
+
+
+def goal_line(goal: Mapping[str, Any]) -> str:
+    """Return the target and the margin of a study; empty without either."""
+    parts = []
+    if (target := quantity(goal, "target")) is not None:
+        parts.append(f"at least {per_cent(target)} % right")
+    if (margin := quantity(goal, "margin")) is not None:
+        parts.append(f"smallest gain that matters: {points(margin)}{_priced(goal)}")
+    line = "; ".join(parts)
+    return f"{line}. {counted}" if (counted := counted_by(goal)) else line
+
+
+def _priced(goal: Mapping[str, Any]) -> str:
+    if goal.get("margin_from") != "derived":
+        return ""
+    return ", and for a more expensive candidate the gain that covers its price (from [costs])"
+
+
+def division_line(data: DatasetRecord) -> str:
+    """Return how many rows were tested, and how training rows were kept apart from them."""
+    tested = plural(data.test_rows, "test row")
+    if data.division == "cross-fit":
+        how = "each predicted by a model that was not trained on it (cross-fit)"
+    else:
+        how = f"none of them used for training ({clean(data.division)})"
+    return f"{tested}, {how}{pool_note(data)}"
+
+
+def pool_note(data: DatasetRecord) -> str:
+    """Say how much of its pool a study trained on, to be added to a sentence; empty for all."""
+    if data.learnt is None or data.pool is None or data.learnt >= data.pool:
+        return ""
+    return f"; trained on {data.learnt:,} of the {data.pool:,} labels of the training pool"
+
+
+def looks_line(decision: Decision) -> str:
+    """Say how often these test rows were judged, and what follows from several times."""
+    if decision.looks <= 1:
+        return "These test rows have been judged once."
+    return (
+        f"These test rows have been judged {decision.looks} times with different settings or "
+        "goals. Each additional look makes a lucky winner more likely."
+    )
+
+
+def chance_line(verdict: Verdict) -> str:
+    """Return the probability that the choice is the best one, and its expected regret."""
+    pick, sentences = clean(chosen(verdict)), []
+    if verdict.probability_best is not None:
+        chance = f"{100 * verdict.probability_best:.0f} %"
+        sentences.append(f"{pick} has a {chance} chance of being the most accurate.")
+    if verdict.expected_regret is not None:
+        regret = points(verdict.expected_regret)
+        sentences.append(f"Choosing it costs an expected {regret} against the best candidate.")
+    return " ".join(sentences)
+
+
+def coverage_line(decision: Decision) -> str:
+    """Say what the intervals of the scorecards cover; empty where there are none."""
+    return covered_by(card.accuracy for card in decision.scorecards)
+
+
+def covered_by(intervals: Iterable[Interval | None]) -> str:
+    """Say what these intervals cover; empty where no estimand is known."""
+    estimands = {clean(found.estimand) for found in intervals if found and found.estimand}
+    parts = sorted(COVERS.get(estimand, estimand) for estimand in estimands)
+    return f"Intervals cover {'; '.join(parts)}." if parts else ""
+
+
+def noted(note: Note) -> str:
+    """Return a note, with the number of training runs that made it where there are several."""
+    return note.text if note.fits == 1 else f"{note.text} ({plural(note.fits, 'fit')})"
+
+
+def shared_errors(found: ErrorOverlap) -> Iterator[str]:
+    """Yield sentences on the errors that candidates share."""
     yield (
-        f"{found.wrong_in_all:,} of {found.rows:,} rows are wrong in all of "
-        f"{len(found.candidates)} candidates; at least one is right on "
-        f"{_with_span(found.oracle)} of 100."
+        f"All {len(found.candidates)} candidates are wrong on {found.wrong_in_all:,} of "
+        f"{found.rows:,} rows; at least one is right on {with_span(found.oracle)} %."
     )
     if found.both_wrong is not None and found.both_expected is not None:
         yield (
             f"{found.cheap} and {found.strong} are both wrong on {found.both_wrong:,} rows "
-            f"({found.both_expected:,.0f} if their errors had nothing to do with each other); "
+            f"({found.both_expected:,.0f} expected if their errors were independent); "
             f"only {found.cheap} on {found.only_cheap_wrong:,}, only {found.strong} on "
             f"{found.only_strong_wrong:,}."
         )
@@ -60,12 +194,13 @@ def shared(found: ErrorOverlap) -> Iterator[str]:
         yield f"A cascade would {found.cascade.sentence}."
 
 
-def _with_span(interval: Interval) -> str:
+def with_span(interval: Interval) -> str:
+    """Return a share out of 100 with its interval: ``82.0 (79.1 to 84.9)``."""
     return f"{percent(interval.value)} ({span(interval)})"
 
 
 def forecast_lines(decision: Decision) -> Iterator[str]:
-    """Yield a sentence for each candidate that a curve was fitted to, and why others have none."""
+    """Yield a sentence for each extrapolated learning curve, or why there is none."""
     fitted = [forecast for forecast in decision.forecasts if forecast.points]
     for forecast in fitted:
         yield f"{clean(forecast.candidate)}: {_line(forecast)}"
@@ -75,7 +210,7 @@ def forecast_lines(decision: Decision) -> Iterator[str]:
             if f.refused and "learns nothing" not in f.refused:
                 refused.setdefault(clean(f.refused), []).append(clean(f.candidate))
         for why, names in refused.items():
-            yield f"Not extrapolated: {', '.join(names)}. {why}"
+            yield f"No forecast for {', '.join(names)}. {why}"
 
 
 def _line(forecast: CurveForecast) -> str:
@@ -83,7 +218,7 @@ def _line(forecast: CurveForecast) -> str:
     if forecast.target is not None:
         parts.append(_needed(forecast.target))
     if forecast.apart:
-        parts.append("ways to extend the curve exclude each other, so this holds all of them")
+        parts.append("the ways to extend the curve disagree, so the range includes all of them")
     return f"{'; '.join(parts)}."
 
 
@@ -94,11 +229,11 @@ def _point(point: ForecastPoint) -> str:
         if found.low is not None and found.high is not None
         else ""
     )
-    return f"{percent(found.value)} right of 100{ends} with {point.labels:,} labels"
+    return f"{percent(found.value)} % right{ends} with {point.labels:,} labels"
 
 
 def _needed(needed: Needed) -> str:
-    target = f"{per_cent(needed.accuracy)} of 100" if needed.accuracy is not None else "the goal"
+    target = f"{per_cent(needed.accuracy)} %" if needed.accuracy is not None else "the goal"
     chance = f"{needed.probability:.2f}" if needed.probability >= 0.01 else "below 0.01"
     sure = f"probability {chance}"
     if needed.labels is None:
@@ -106,137 +241,52 @@ def _needed(needed: Needed) -> str:
     return f"{target} from about {needed.labels.value:,.0f} ({sure} within {needed.within:,})"
 
 
-OVERLAPS = 3
-
-
-LABEL_WIDTH = 28
-
-
-def label_sentences(found: Audit) -> Iterator[str]:
-    """Yield what the audit says, a sentence each."""
-    if found.noise is not None and found.ceiling is not None:
+def label_sentences(audit: Audit) -> Iterator[str]:
+    """Yield the findings of the label audit, a sentence each."""
+    if audit.noise is not None and audit.ceiling is not None:
+        noise = audit.noise
         yield (
-            f"Between {per_cent(found.noise.low)} and {per_cent(found.noise.high)} of 100 labels "
-            f"may be wrong; confident learning says {per_cent(found.noise.confident_learning)}, "
-            "and it takes the auditor's own mistakes for wrong labels. Perfect answers would get "
-            f"{span(found.ceiling)} of 100 right on labels like these. {found.noise.assumption}"
+            f"Between {per_cent(noise.low)} % and {per_cent(noise.high)} % of the labels may be "
+            f"wrong. (Confident learning estimates {per_cent(noise.confident_learning)} %, but "
+            "counts the auditing model's own mistakes.) On labels like these, perfect answers "
+            f"would score {span(audit.ceiling)} %. {noise.assumption}"
         )
-    elif found.no_estimate:
-        yield f"How many labels are wrong is not known. {found.no_estimate}"
-    if found.gain is not None:
-        yield _worth(found.gain)
-    yield from map(_overlap, found.overlaps[:OVERLAPS])
-    if found.agreement is not None:
-        yield _agreement(found.agreement)
+    elif audit.no_estimate:
+        yield f"The share of wrong labels is unknown. {audit.no_estimate}"
+    if audit.gain is not None:
+        yield _relabel_gain(audit.gain)
+    yield from map(_label_overlap, audit.overlaps[:OVERLAPS])
+    if audit.agreement is not None:
+        yield _agreement(audit.agreement)
 
 
-def _worth(found: RelabelGain) -> str:
+def _relabel_gain(found: RelabelGain) -> str:
     return (
-        f"Settling the {plural(found.rows, 'most doubted row')} would add about "
-        f"{per_cent(found.gain.value)} points ({span(found.gain)}) to what {found.candidate} gets "
-        "right."
+        f"Correcting the {plural(found.rows, 'most doubted row')} would add about "
+        f"{per_cent(found.gain.value)} points ({span(found.gain)}) to the accuracy of "
+        f"{found.candidate}."
     )
 
 
-def _overlap(found: LabelOverlap) -> str:
+def _label_overlap(found: LabelOverlap) -> str:
     names = f"{shorten(clean(found.a), LABEL_WIDTH)} and {shorten(clean(found.b), LABEL_WIDTH)}"
-    return (
-        f"{names} are taken for each other: {plural(found.doubted, 'doubted row')} of "
-        f"{found.rows:,}."
-    )
+    return f"{names} are confused: {plural(found.doubted, 'doubted row')} of {found.rows:,}."
 
 
 def _agreement(found: Agreement) -> str:
-    beyond = (
-        f"; beyond chance, Krippendorff's alpha is {found.alpha.value:.2f}" if found.alpha else ""
-    )
+    alpha = f"; Krippendorff's alpha is {found.alpha.value:.2f}" if found.alpha else ""
     return (
-        f"Two of {found.annotators:,} annotators agree on {per_cent(found.pairwise.value)} of 100 "
-        f"({span(found.pairwise)}), on {plural(found.questions, 'row')}{beyond}."
+        f"Two of {found.annotators:,} annotators agree on {per_cent(found.pairwise.value)} % "
+        f"({span(found.pairwise)}) of {plural(found.questions, 'row')}{alpha}."
     )
 
 
-def source(found: Audit) -> str:
-    """Say where the suspects come from, and that nothing was done about them."""
-    accuracy = percent(found.accuracy.value) if found.accuracy else ""
+def suspects_note(audit: Audit) -> str:
+    """Say how the doubted labels were selected, and that none was changed."""
+    accuracy = f" ({percent(audit.accuracy.value)} % accurate)" if audit.accuracy else ""
+    first = f"; check these {audit.suspected:,} first" if audit.suspected else ""
     return (
-        f"The out-of-fold answers of {' + '.join(found.auditors)} ({accuracy} of 100 right) "
-        f"contradict {found.contradicted:,} labels; {found.suspected:,} are worth a look, these "
-        "first. No row was left out and no label changed: only a "
-        "person can tell a wrong label from a hard row. The others are in decision.json."
+        f"The cross-validated answers of {' + '.join(audit.auditors)}{accuracy} disagree with "
+        f"{plural(audit.contradicted, 'label')}{first}. No row was removed and no label changed: "
+        "only a person can tell a wrong label from a hard row. All are in decision.json."
     )
-
-
-_FAILED = ("refused", "empty", "cut", "off_list")
-
-
-ABOUT = (
-    "From a request to its answer; waits for one's turn and requests that failed are left "
-    "out. Change: another answer to the very same question."
-)
-
-
-ENDPOINT_HEADS = (
-    "candidate",
-    "seconds, median",
-    "seconds, 95 of 100",
-    "in flight at once",
-    "tokens in",
-    "tokens out",
-    "of 100 tokens from a cache",
-    "of 100 answers unusable",
-    "of 100 answers that change",
-)
-
-
-def rows(decision: Decision) -> list[list[str]]:
-    """Return a row of cells under `HEADS` for each candidate that asks an endpoint."""
-    return [_cells(card) for card in Field(decision, _served).cards]
-
-
-def endpoint_sentences(decision: Decision) -> list[str]:
-    """Return what is said of the candidates that ask endpoints."""
-    cards = Field(decision, _served).cards
-    return [*dict.fromkeys(sentence for card in cards for sentence in _sentences(card))]
-
-
-def _served(card: Scorecard) -> bool:
-    return card.service is not None
-
-
-def _cells(card: Scorecard) -> list[str]:
-    found = _of(card)
-    unusable = sum(getattr(found, kind) for kind in _FAILED)
-    return [
-        card.candidate,
-        figure(found.latency_p50),
-        figure(found.latency_p95),
-        str(found.concurrency or DASH),
-        figure(card.cost.tokens_in),
-        figure(card.cost.tokens_out),
-        percent(found.cached_share),
-        percent(unusable),
-        percent(found.instability),
-    ]
-
-
-def _of(card: Scorecard) -> Service:
-    assert card.service is not None
-    return card.service
-
-
-def _sentences(card: Scorecard) -> Iterator[str]:
-    name, found = clean(card.candidate), _of(card)
-    yield f"{name} asks {clean(found.behind)}."
-    parts = [
-        f"{percent(share)} {kind.replace('_', '-')}"
-        for kind in _FAILED
-        if (share := getattr(found, kind))
-    ]
-    if parts:
-        yield f"{name}: of 100 answers {', '.join(parts)}; they count as wrong."
-    if found.instability is not None:
-        yield (
-            f"{name} was asked {plural(found.repeated_rows, 'row')} {found.repeats} times; "
-            f"{percent(found.instability)} of 100 got different answers."
-        )

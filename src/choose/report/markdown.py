@@ -1,4 +1,7 @@
-"""The decision as Markdown, short enough for a pull request."""
+"""A decision, an audit and a comparison as Markdown, short enough for a pull request.
+
+Text from data is escaped everywhere.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +21,43 @@ from choose.formatting import (
     short_models,
     span,
 )
-from choose.report import comparison_text, cost_notes, findings
-from choose.report.comparison_text import (
-    CHANGE_HEADS,
-    COMPARISON_HEADS,
-    about,
-    cells,
-    headline,
-    others,
-    verdict,
+from choose.report import comparison_text, cost_notes
+from choose.report.comparison_text import CHANGE_HEADS, COMPARISON_HEADS
+from choose.report.cost_notes import (
+    ENDPOINT_HEADS,
+    ENDPOINT_NOTE,
+    breakevens,
+    endpoint_rows,
+    endpoint_sentences,
+    has_totals,
+    serving,
+    shelf_life,
 )
-from choose.report.cost_notes import breakevens, serving, shelf_life, totals
-from choose.report.findings import ABOUT, DIVISIONS, ENDPOINT_HEADS, LIMITS, endpoint_sentences
-from choose.report.format import KINDS, WARNING, learnt, noted, shorten, uneven
+from choose.report.findings import (
+    DIVISIONS,
+    KINDS,
+    LIMITS,
+    UNEVEN,
+    noted,
+    pool_note,
+    ranked,
+    uneven,
+)
+from choose.report.format import shorten
 from choose.schema.check import Check
 from choose.schema.costs import Cost
 from choose.schema.decision import Decision, Expectation, Versus
 from choose.schema.scorecard import Scorecard
 
-# Whatever Markdown or the HTML inside it could obey.
+STATUS = {"good": "good", "look": "**look**", "unknown": "not measured"}
+
+# The most doubted rows that an audit lists.
+SUSPECTS = 20
+
+# Characters of a value that changed.
+LONGEST = 200
+
+# Characters with a meaning in Markdown or in HTML inside it.
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:-])")
 
 
@@ -44,10 +65,7 @@ _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 def render_markdown(decision: Decision, checks: Sequence[Expectation] = ()) -> str:
-    """Return the report as GitHub-flavoured Markdown; text from data is escaped.
-
-    `checks` are what a build expected.
-    """
+    """Return a decision as Markdown; `checks` are the gates of a build."""
     return "\n".join(_decision_lines(decision, checks)).rstrip() + "\n"
 
 
@@ -57,9 +75,9 @@ def literal(text: object) -> str:
 
 
 def sentence(text: str) -> str:
-    """Escape a sentence of the judge's, in which only names come from outside.
+    """Escape a sentence that choose wrote, in which only names come from outside.
 
-    Hyphens, brackets and colons inside a sentence do nothing, so they stay readable.
+    Hyphens, parentheses and colons have no meaning inside a sentence, so they stay readable.
     """
     return re.sub(
         r"([\\`*_\[\]<>#|~&@])",
@@ -73,37 +91,38 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     yield f"## {sentence(verdict.headline)}"
     yield ""
     which = f": **{literal(verdict.recommended)}**" if verdict.recommended else ""
-    meanwhile = (
-        f" · use meanwhile: **{literal(verdict.use_meanwhile)}**"
+    interim = (
+        f" · interim choice: **{literal(verdict.use_meanwhile)}**"
         if verdict.use_meanwhile != verdict.recommended
         else ""
     )
-    yield f"{KINDS[verdict.kind]}{which} · confidence {verdict.confidence}{meanwhile}"
+    yield f"{KINDS[verdict.kind]}{which} · confidence {verdict.confidence}{interim}"
     yield ""
     yield (
         f"{literal(data.name)}: {plural(data.rows, 'labelled row')}, "
-        f"{plural(len(data.labels), 'label')}, {data.test_rows:,} rows asked "
-        f"({literal(data.division)}){learnt(data)}."
+        f"{plural(len(data.labels), 'label')}, {plural(data.test_rows, 'test row')} "
+        f"({literal(data.division)}){pool_note(data)}."
     )
     marks = [f"{'met' if check.met else 'NOT MET'}: {check.sentence}" for check in checks]
-    yield from _list("What the build expected", marks)
+    yield from _list("Gates of the build", marks)
     yield from _list("Why", verdict.reasons)
     yield from _list("What would change this", verdict.flips)
-    yield from _list("Where the next hour buys most", verdict.next)
+    yield from _list("What to do next", verdict.next)
     yield from _section("Candidates", _candidates(decision))
     yield from _section("What it costs", _costs(decision))
     yield from _section("Behind endpoints", _services(decision))
-    yield from _section("Declared differences", _pairs(decision))
+    yield from _section("Planned comparisons", _pairs(decision))
     yield from _list(
         "Checks", [f"{gate.status}: {gate.name}. {gate.evidence}" for gate in decision.gates]
     )
     yield from _list("Left out", decision.left_out)
     notes = decision.method.notes if decision.method else ()
-    yield from _list("What the fits noted", [f"{n.candidate}: {noted(n)}" for n in notes])
+    yield from _list("Notes from training", [f"{n.candidate}: {noted(n)}" for n in notes])
     yield ""
     yield (
         f"choose {literal(decision.choose)}, rule {literal(decision.rule)}, data "
-        f"`{clean(data.fingerprint)}`, looks {decision.looks}. {DASH} was not measured."
+        f"`{clean(data.fingerprint)}`, judged {plural(decision.looks, 'time')}. "
+        f"{DASH}: not measured."
     )
 
 
@@ -118,12 +137,12 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
 
 
 def _candidates(decision: Decision) -> list[str]:
-    cards = sorted(decision.scorecards, key=lambda c: -c.accuracy.value if c.accuracy else 1.0)
+    cards = ranked(decision)
     models = short_models(card.model for card in cards)
-    heads = ["candidate", "family", "model", "right of 100", "95 % interval", "rows", "seeds"]
-    heads += ["ms an item", "fit seconds"]
+    heads = ["candidate", "family", "model", "% right", "95 % CI", "rows", "seeds"]
+    heads += ["ms per item", "training seconds"]
     rows = table(heads, (_row(card, models[card.model]) for card in cards))
-    return [*rows, "", WARNING] if uneven(decision) else rows
+    return [*rows, "", UNEVEN] if uneven(decision) else rows
 
 
 def _row(card: Scorecard, model: str) -> list[str]:
@@ -141,27 +160,28 @@ def _row(card: Scorecard, model: str) -> list[str]:
 
 
 def _costs(decision: Decision) -> list[str]:
-    """Return the section on money, only where something is priced."""
-    if not totals(decision):
+    """Return the section on costs; empty without prices."""
+    if not has_totals(decision):
         return []
-    heads = ["candidate", "$ per 1,000", "engineer hours", "$ to build", "$ a refresh", "$ in all"]
+    heads = ["candidate", "$ per 1,000", "engineer hours", "$ to build"]
+    heads += ["$ per refresh", "$ in total"]
     rows = (
         [literal(card.candidate), *(figure(value) for value in _dollars(card.cost))]
         for card in decision.scorecards
     )
-    said = [*breakevens(decision), *shelf_life(decision), *serving(decision)]
+    sentences = [*breakevens(decision), *shelf_life(decision), *serving(decision)]
     notes = [sentence(text) for text in cost_notes.notes(decision)]
-    return [*table(heads, rows), "", *(f"- {sentence(text)}" for text in said), "", *notes]
+    return [*table(heads, rows), "", *(f"- {sentence(text)}" for text in sentences), "", *notes]
 
 
 def _services(decision: Decision) -> list[str]:
-    """Return the section on endpoints, where there are any."""
-    rows = findings.rows(decision)
+    """Return the section on endpoints; empty without any."""
+    rows = endpoint_rows(decision)
     if not rows:
         return []
-    said = [f"- {sentence(text)}" for text in endpoint_sentences(decision)]
+    sentences = [f"- {sentence(text)}" for text in endpoint_sentences(decision)]
     cells = ([literal(name), *figures] for name, *figures in rows)
-    return [*table(ENDPOINT_HEADS, cells), "", *said, "", ABOUT]
+    return [*table(ENDPOINT_HEADS, cells), "", *sentences, "", ENDPOINT_NOTE]
 
 
 def _dollars(cost: Cost) -> tuple[float | None, ...]:
@@ -180,7 +200,7 @@ def _pairs(decision: Decision) -> list[str]:
         for p in decision.pairs
         if p.declared
     ]
-    return table(("pair", "points (95 % interval)", "p (Holm)"), rows) if rows else []
+    return table(("pair", "points (95 % CI)", "p (Holm)"), rows) if rows else []
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -192,14 +212,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
-_STATUS = {"good": "good", "look": "**look**", "unknown": "not measured"}
-
-
-SUSPECTS = 20
-
-
 def render_check_markdown(check: Check) -> str:
-    """Return GitHub-flavoured Markdown; text from data is escaped."""
+    """Return an audit as Markdown."""
     return "\n".join(_check_lines(check)).rstrip() + "\n"
 
 
@@ -213,9 +227,9 @@ def _check_lines(check: Check) -> Iterator[str]:
     if check.first:
         yield from ("", "### Do first", "")
         yield from (f"{i}. {sentence(step.says)}" for i, step in enumerate(check.first, 1))
-    yield from ("", "### What was looked at", "", "| | | |", "| --- | --- | --- |")
+    yield from ("", "### Checks", "", "| | | |", "| --- | --- | --- |")
     for line in check.lines:
-        yield f"| {sentence(line.topic)} | {_STATUS[line.status]} | {sentence(line.says)} |"
+        yield f"| {sentence(line.topic)} | {STATUS[line.status]} | {sentence(line.says)} |"
     yield from _suspects(check)
     yield from _needed(check)
     yield from ("", sentence(LIMITS), "", f"choose {check.choose}, data `{check.fingerprint}`.")
@@ -224,55 +238,44 @@ def _check_lines(check: Check) -> Iterator[str]:
 def _suspects(check: Check) -> Iterator[str]:
     if not check.audit or not check.audit.suspected:
         return
-    yield from ("", "### Labels to look at first", "")
-    yield from ("| row | label as given | rather |", "| --- | --- | --- |")
+    yield from ("", "### Labels to check first", "")
+    yield from ("| row | given label | suggested label |", "| --- | --- | --- |")
     for s in check.audit.suspects[: min(SUSPECTS, check.audit.suspected)]:
         yield f"| {literal(s.id)} | {literal(s.label)} | {literal(s.suggested)} |"
 
 
 def _needed(check: Check) -> Iterator[str]:
-    heads = [f"differ on {number(100 * d)} of 100" for d in check.reach.discordances]
-    yield from ("", "### Rows that a gain takes", "")
+    heads = [f"differ on {number(100 * d)} %" for d in check.reach.discordances]
+    yield from ("", "### Rows needed to detect a gain", "")
     yield f"| gain | {' | '.join(heads)} |"
     yield "| --- | ---: | ---: | ---: |"
     for row in check.reach.needed:
         yield f"| {points(row.gain)} | {' | '.join(f'{n:,}' for n in row.rows)} |"
 
 
-LONGEST = 200
-
-
 def render_versus_markdown(versus: Versus) -> str:
-    """Return the comparison as GitHub-flavoured Markdown; text from data is escaped."""
+    """Return a comparison of two studies as Markdown."""
     return "\n".join(_comparison_lines(versus)).rstrip() + "\n"
 
 
 def _comparison_lines(versus: Versus) -> Iterator[str]:
-    yield f"## {sentence(headline(versus))}"
+    yield f"## {sentence(comparison_text.headline(versus))}"
     yield ""
     for name, side in (("Before", versus.before), ("Now", versus.after)):
         data = f"{literal(side.name)}, data {literal(side.fingerprint)}"
-        yield f"- {name}: {literal(verdict(side))}, confidence {side.confidence} ({data})"
-    rows = [[literal(cell) for cell in cells(shift)] for shift in versus.shifts]
-    yield from _comparison_section(
+        verdict = literal(comparison_text.verdict(side))
+        yield f"- {name}: {verdict}, confidence {side.confidence} ({data})"
+    rows = [[literal(cell) for cell in comparison_text.cells(shift)] for shift in versus.shifts]
+    yield from _section(
         "Candidates on the common rows", table(COMPARISON_HEADS, rows) if rows else []
     )
-    yield from ("", sentence(about(versus)))
-    yield from _comparison_list("Why", versus.why)
-    yield from _comparison_list("Rows", list(comparison_text.rows(versus.rows)))
-    yield from _comparison_list("In one study only", list(others(versus)))
+    yield from ("", sentence(comparison_text.about(versus)))
+    yield from _list("Why", versus.why)
+    yield from _list("Rows", list(comparison_text.rows(versus.rows)))
+    yield from _list("In one study only", list(comparison_text.others(versus)))
     changed = [[literal(_cut(v)) for v in (c.what, c.before, c.after)] for c in versus.changes]
-    yield from _comparison_section("What changed", table(CHANGE_HEADS, changed) if changed else [])
+    yield from _section("What changed", table(CHANGE_HEADS, changed) if changed else [])
 
 
 def _cut(value: str | None) -> str:
     return DASH if value is None else shorten(clean(value), LONGEST)
-
-
-def _comparison_list(title: str, sentences: Sequence[str]) -> Iterator[str]:
-    yield from _comparison_section(title, [f"- {sentence(text)}" for text in sentences])
-
-
-def _comparison_section(title: str, lines: Sequence[str]) -> Iterator[str]:
-    if lines:
-        yield from ("", f"### {title}", "", *lines)

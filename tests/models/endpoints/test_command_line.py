@@ -104,7 +104,7 @@ def test_a_model_by_flags_is_compared_end_to_end(
     )  # fmt: skip
     assert code == 0
     assert "Behind endpoints" in out
-    assert "prompt asks gpt-x at 127.0.0.1" in out
+    assert "prompt uses gpt-x at 127.0.0.1" in out
     assert "requests to 127.0.0.1" in err
     assert "60 rows of the data" in err
     assert "Endpoints:" in err
@@ -128,7 +128,7 @@ def test_a_plan_says_what_would_be_sent_and_sends_nothing(choose: Run, server: S
     code, out, _ = choose("plan", "words.csv", *flags, *prices)
     said = " ".join(out.split())
     assert code == 0
-    assert "What would be sent" in said
+    assert "Requests to endpoints" in said
     assert "gpt-x: up to 360 requests to 127.0.0.1" in said
     assert "about $" in said
     assert "No more than $1.00 is spent" in said
@@ -219,7 +219,7 @@ def test_at_a_terminal_a_person_is_asked(
             Consent(False)(SPENDING)
     said = capsys.readouterr().err
     assert "up to 10 requests to api.example" in said
-    assert "dollars unknown, since it has no prices" in said
+    assert "dollars unknown: it has no prices" in said
     assert "e-mail address in 3 rows" in said
     assert "No more than $2.50 is spent" in said
     assert "\x1b[31m" not in said

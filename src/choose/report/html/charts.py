@@ -1,4 +1,4 @@
-"""Charts of candidates and pairs, each with the one sentence that says what to see in it."""
+"""Charts of candidates and pairs, each with a sentence on what to see in it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 import altair as alt
 
 from choose.formatting import clean, per_cent, plural
-from choose.report.format import quantity, shorten
-from choose.report.html.line_charts import learning, plotted
+from choose.report.findings import measured, quantity
+from choose.report.format import shorten
+from choose.report.html.line_charts import plotted, trainable
 from choose.report.html.style import (
     INK,
     Figure,
+    axis_name,
+    candidate_facts,
     chart_of,
     colour,
     decades,
@@ -19,11 +22,8 @@ from choose.report.html.style import (
     mark_at,
     names_beside,
     out_of_100,
-    ranked,
     shape,
     shares,
-    short,
-    who,
 )
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -31,13 +31,13 @@ from choose.schema.scorecard import Scorecard
 
 
 def accuracy(decision: Decision) -> Figure | None:
-    """Draw what each candidate got right, with its interval."""
-    cards = ranked(decision)
+    """Draw the accuracy of each candidate, with its interval."""
+    cards = measured(decision)
     if not cards:
         return None
     rows = [
         {
-            **who(card),
+            **candidate_facts(card),
             "value": 100 * card.accuracy.value,
             "low": 100 * (card.accuracy.low if card.accuracy.low is not None else value),
             "high": 100 * (card.accuracy.high if card.accuracy.high is not None else value),
@@ -48,7 +48,7 @@ def accuracy(decision: Decision) -> Figure | None:
     ]
     y = alt.Y("candidate:N", sort=None, title=None)
     base = chart_of(rows).encode(y=y)
-    x = alt.X("low:Q", title="right of 100", scale=alt.Scale(zero=False, nice=True))
+    x = alt.X("low:Q", title="accuracy in %", scale=alt.Scale(zero=False, nice=True))
     layers = [
         base.mark_rule(strokeWidth=3, opacity=0.55).encode(x=x, x2="high:Q", color=colour()),
         base.mark_point(filled=True, size=110, opacity=1).encode(
@@ -68,7 +68,7 @@ def _leader(cards: Sequence[Scorecard]) -> str:
     """Name the most accurate candidate and how many intervals overlap its own."""
     first = cards[0]
     assert first.accuracy is not None
-    best = f"{clean(first.candidate)} is the most accurate, {per_cent(first.accuracy.value)} of 100"
+    best = f"{clean(first.candidate)} is the most accurate ({per_cent(first.accuracy.value)} %)"
     overlapping = sum(
         (card.accuracy.high or 0.0) > (first.accuracy.low or 0.0)
         for card in cards[1:]
@@ -83,7 +83,7 @@ def _leader(cards: Sequence[Scorecard]) -> str:
 
 
 def differences(decision: Decision) -> Figure | None:
-    """Draw the declared paired differences against zero and the margin."""
+    """Draw the planned paired differences against zero and the margin."""
     pairs = [p for p in decision.pairs if p.declared and p.difference.low is not None]
     if not pairs:
         return None
@@ -91,10 +91,10 @@ def differences(decision: Decision) -> Figure | None:
     clear = sum(p.difference.low > 0 or (p.difference.high or 0) < 0 for p in pairs)  # type: ignore[operator]
     caption = (
         "Right of the line the first of the two is better, left of it the second. "
-        f"Clear of zero: {clear} of {plural(len(pairs), 'range')}. A range wholly inside the "
-        f"shaded band (± {per_cent(margin)} points) would show that the two are as good as equal."
+        f"{clear} of {plural(len(pairs), 'range')} exclude zero. A range inside the shaded band "
+        f"(± {per_cent(margin)} points) would show that the two are practically equal."
     )
-    named = [(f"{short(p.a)} against {short(p.b)}", p.difference) for p in pairs]
+    named = [(f"{axis_name(p.a)} against {axis_name(p.b)}", p.difference) for p in pairs]
     return intervals(named, margin, "Paired differences", caption)
 
 
@@ -104,7 +104,7 @@ def intervals(
     """Draw differences with their intervals against zero and the margin."""
     rows = [
         {
-            "pair": short(name),
+            "pair": axis_name(name),
             "value": 100 * found.value,
             "low": 100 * (found.value if found.low is None else found.low),
             "high": 100 * (found.value if found.high is None else found.high),
@@ -124,31 +124,31 @@ def intervals(
 
 
 def price(decision: Decision) -> Figure | None:
-    """Draw what an answer costs against what it is worth in accuracy."""
-    priced = all(c.cost.usd_per_1k is not None for c in ranked(decision))
+    """Draw accuracy against the price of an answer, or against its time without prices."""
+    priced = all(c.cost.usd_per_1k is not None for c in measured(decision))
     unit: Callable[[Scorecard], float | None] = (
         (lambda c: c.cost.usd_per_1k) if priced else (lambda c: c.cost.ms_per_item)
     )
-    cards = [c for c in ranked(decision) if (unit(c) or 0) > 0]
+    cards = [c for c in measured(decision) if (unit(c) or 0) > 0]
     if len(cards) < 2:
         return None
     least = 1e-6 if priced else 0.01
     rows = [
         {
-            **who(c),
+            **candidate_facts(c),
             "x": max(unit(c) or 0.0, least),
             "value": 100 * c.accuracy.value,
         }
         for c in cards
         if c.accuracy is not None
     ]
-    title = "dollars for 1,000 answers" if priced else "milliseconds an answer"
+    title = "dollars for 1,000 answers" if priced else "milliseconds per answer"
     x = decades([float(str(row["x"])) for row in rows])
     y = shares([float(str(row["value"])) for row in rows])
     across = alt.Scale(type="log", domain=list(x), nice=False)
     base = chart_of(rows).encode(
         x=alt.X("x:Q", title=title, scale=across, axis=alt.Axis(grid=False, tickCount=4)),
-        y=alt.Y("value:Q", title="right of 100", scale=alt.Scale(domain=list(y), nice=False)),
+        y=alt.Y("value:Q", title="accuracy in %", scale=alt.Scale(domain=list(y), nice=False)),
     )
     layers = [
         base.mark_point(filled=True, size=130, opacity=1).encode(color=colour(), shape=shape()),
@@ -156,8 +156,8 @@ def price(decision: Decision) -> Figure | None:
     ]
     on_edge = [c for c in cards if not any(_dominates(o, c, unit) for o in cards)]
     caption = (
-        f"Up and to the left is better. Nobody is both cheaper and more accurate than "
-        f"{_or([clean(c.candidate) for c in on_edge])}."
+        f"Up and to the left is better. No candidate is both {'cheaper' if priced else 'faster'} "
+        f"and more accurate than {_or([clean(c.candidate) for c in on_edge])}."
     )
     return drawn(layers, 300, "Cost against accuracy", caption, rows, beside=True)
 
@@ -173,10 +173,10 @@ def _or(names: Sequence[str]) -> str:
 
 
 def views(decision: Decision) -> Figure | None:
-    """Draw the answers kept under each view of the questions."""
-    cards = [card for card in learning(decision) if len(card.stability.views) > 1]
+    """Draw the share of answers kept under each perturbation of the test rows."""
+    cards = [card for card in trainable(decision) if len(card.stability.views) > 1]
     rows = [
-        {**who(card), "x": shorten(clean(view.view), 20), "value": 100 * view.agreement}
+        {**candidate_facts(card), "x": shorten(clean(view.view), 20), "value": 100 * view.agreement}
         for card in cards
         for view in card.stability.views
     ]
@@ -186,25 +186,25 @@ def views(decision: Decision) -> Figure | None:
         (v.agreement, clean(c.candidate), clean(v.view)) for c in cards for v in c.stability.views
     )
     caption = (
-        f"The lowest point is the weakest spot: {name} keeps {per_cent(kept)} of 100 answers under "
-        f"{view}. The lower a point, the more answers change when a question is typed that way."
+        f"The lowest point is the weakest: {name} keeps {per_cent(kept)} % of its answers under "
+        f"{view}. The lower a point, the more answers change under that perturbation."
     )
     x = alt.X("x:N", sort=None, title=None, axis=alt.Axis(labelAngle=0))
     return plotted(
         rows,
         x,
-        "Answers kept when the question is typed differently",
+        "Answers kept under perturbation",
         caption,
-        "answers kept, of 100",
+        "answers kept in %",
     )
 
 
 def new_label(decision: Decision) -> Figure | None:
-    """Draw how much of a withheld label is found, by the examples given back."""
-    found = [(c, c.stability.new_class) for c in learning(decision) if c.stability.new_class]
+    """Draw the recall of a withheld label, by the number of its examples added."""
+    found = [(c, c.stability.new_class) for c in trainable(decision) if c.stability.new_class]
     rows = [
         {
-            **who(card),
+            **candidate_facts(card),
             "x": point.examples,
             "value": 100 * point.recall.value,
             "low": out_of_100(point.recall.low),
@@ -218,13 +218,14 @@ def new_label(decision: Decision) -> Figure | None:
         return None
     most = max(rows, key=lambda row: (row["x"], row["value"]))
     caption = (
-        f"Given {most['x']} examples, {most['candidate']} finds most rows of the new label, "
-        f"{float(str(most['value'])):.0f} of 100; a line that rises early learns a new label fast."
+        f"With {most['x']} examples, {most['candidate']} finds most rows of the new label "
+        f"({float(str(most['value'])):.0f} %). A line that rises early means that few examples "
+        "suffice."
     )
     x = alt.X(
         "x:Q",
-        title="examples of the new label given back",
+        title="examples of the new label",
         scale=alt.Scale(type="symlog"),
         axis=alt.Axis(values=[float(tick) for tick in ticks], grid=False),
     )
-    return plotted(rows, x, "A new label", caption, "found of 100")
+    return plotted(rows, x, "A new label", caption, "recall in %")

@@ -1,4 +1,4 @@
-"""Charts of accuracy along an axis: the labels learnt from, the share of wrong labels."""
+"""Charts along an axis: training labels, wrong labels, volume of answers."""
 
 from __future__ import annotations
 
@@ -8,33 +8,31 @@ import altair as alt
 import numpy as np
 
 from choose.formatting import clean, difference, dollars, rough, signed_points
-from choose.report.format import quantity
+from choose.report.findings import measured, quantity
 from choose.report.html.style import (
     Figure,
+    axis_name,
+    candidate_facts,
     chart_of,
     colour,
     dash,
     drawn,
     mark_at,
     out_of_100,
-    ranked,
     shape,
-    short,
-    who,
 )
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
-from choose.strategy import available, traits
 
 
 def curves(decision: Decision) -> Figure | None:
-    """Draw accuracy by number of labels."""
-    cards = [c for c in learning(decision) if len(c.curve) > 1]
+    """Draw accuracy by number of training labels."""
+    cards = [c for c in trainable(decision) if len(c.curve) > 1]
     if not cards:
         return None
     rows = [
         {
-            **who(card),
+            **candidate_facts(card),
             "x": point.labels,
             "value": 100 * point.value,
             "low": out_of_100(point.low),
@@ -46,31 +44,31 @@ def curves(decision: Decision) -> Figure | None:
     sizes = sorted({point.labels for card in cards for point in card.curve})
     x = alt.X(
         "x:Q",
-        title="labels learnt from",
+        title="training labels",
         scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(values=sizes, grid=False),
     )
     rises = {c.candidate: c.curve[-1].value - c.curve[-2].value for c in cards}
     steepest = max(rises, key=lambda name: rises[name])
     last = next(c for c in cards if c.candidate == steepest).curve[-2:]
-    step = f"etween {last[0].labels:,} and {last[1].labels:,} labels"
-    moved = (
-        f"B{step} {clean(steepest)} still rose most: {signed_points(rises[steepest])} points."
+    step = f"between {last[0].labels:,} and {last[1].labels:,} labels"
+    rise = (
+        f"{clean(steepest)} rises most {step}: {signed_points(rises[steepest])} points."
         if rises[steepest] >= 0.0005
-        else f"Nothing rose any more b{step}."
+        else f"No candidate rises {step}."
     )
-    caption = f"{moved} A line that still rises at its right end asks for more labels."
+    caption = f"{rise} A line that still rises at its right end means that more labels help."
     return plotted(rows, x, "Accuracy by number of labels", caption)
 
 
 def noise(decision: Decision) -> Figure | None:
-    """Draw accuracy by share of labels made wrong on purpose."""
-    cards = [c for c in learning(decision) if len(c.noise.curve) > 1]
+    """Draw accuracy by rate of added label noise."""
+    cards = [c for c in trainable(decision) if len(c.noise.curve) > 1]
     if not cards:
         return None
     rows = [
         {
-            **who(card),
+            **candidate_facts(card),
             "x": 100 * point.rate,
             "value": 100 * point.accuracy.value,
             "low": out_of_100(point.accuracy.low),
@@ -80,13 +78,13 @@ def noise(decision: Decision) -> Figure | None:
         for point in card.noise.curve
     ]
     ticks = sorted({100 * point.rate for card in cards for point in card.noise.curve})
-    x = alt.X("x:Q", title="% of the labels made wrong", axis=alt.Axis(values=ticks, grid=False))
+    x = alt.X("x:Q", title="added label noise in %", axis=alt.Axis(values=ticks, grid=False))
     slopes = {c.candidate: c.noise.slope for c in cards if c.noise.slope}
     if slopes:
         worst = min(slopes, key=lambda name: slopes[name].value)
         caption = (
-            f"{clean(worst)} suffers most: {difference(slopes[worst])} points for each further "
-            "10 % of wrong labels. The data set's own wrong labels add to these."
+            f"{clean(worst)} loses most: {difference(slopes[worst])} points for each further "
+            "10 % of added label noise. The data set's own wrong labels add to these."
         )
     else:
         caption = "A line that falls steeply needs clean labels."
@@ -98,13 +96,13 @@ def plotted(
     x: alt.X,
     title: str,
     caption: str,
-    share: str = "right of 100",
+    share: str = "accuracy in %",
 ) -> Figure:
-    """Draw one line a candidate, with its band where `low` and `high` are known."""
+    """Draw one line for each candidate, with a band where `low` and `high` are known."""
     scale = alt.Scale(domain=list(_line_ends(rows)), nice=False)
     y = alt.Y("value:Q", title=share, scale=scale)
     base = chart_of(rows).encode(x=x)
-    ends = chart_of(_last_of_each(rows)).encode(x=x)
+    names = chart_of(_last_of_each(rows)).encode(x=x)
     band = base.mark_area(opacity=0.13).encode(
         y=alt.Y("low:Q"), y2="high:Q", color=colour(), detail="candidate:N"
     )
@@ -114,13 +112,13 @@ def plotted(
         base.mark_point(filled=True, size=60, opacity=1).encode(
             y=y, color=colour(), shape=shape(), detail="candidate:N"
         ),
-        ends.mark_text(align="left", dx=9).encode(y=alt.Y("shown:Q"), text="candidate:N"),
+        names.mark_text(align="left", dx=9).encode(y=alt.Y("label:Q"), text="candidate:N"),
     ]
     return drawn(layers, 320, title, caption, rows, beside=True)
 
 
 def _last_of_each(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
-    """Return the right end of each line, its label moved where it would cover another."""
+    """Return the last point of each line, with its label moved where labels would overlap."""
     ends = list({row["candidate"]: row for row in rows}.values())
     ends.sort(key=lambda row: -float(str(row["value"])))
     lowest, highest = _line_ends(rows)
@@ -128,72 +126,75 @@ def _last_of_each(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
     shown, above = [], float("inf")
     for row in ends:
         above = min(float(str(row["value"])), above - gap)
-        shown.append({**row, "shown": above})
+        shown.append({**row, "label": above})
     return shown
 
 
 def _line_ends(rows: Sequence[dict[str, object]]) -> tuple[float, float]:
-    """Return the ends of an axis out of 100 that leaves room for a name below the lowest line."""
+    """Return the bounds of an axis out of 100, with room for a name below the lowest line."""
     heights = [row.get(key) for row in rows for key in ("value", "low", "high")]
     values = [float(str(value)) for value in heights if value is not None]
     room = (max(values) - min(values) or 10.0) / 12
     return max(0.0, min(values) - room), min(100.0, max(values) + room / 4)
 
 
-def learning(decision: Decision) -> list[Scorecard]:
-    """Return the candidates whose lines can move; a flat one would only squeeze the others."""
-    return [card for card in ranked(decision) if not _constant(card.strategy)]
+def trainable(decision: Decision) -> list[Scorecard]:
+    """Return the candidates whose lines can rise; a constant answer would squeeze the others.
+
+    A candidate that finds at most one label gives the same answer to every row.
+    """
+    return [
+        card
+        for card in measured(decision)
+        if not card.per_class or sum(bool(row.recall) for row in card.per_class) > 1
+    ]
 
 
-def _constant(strategy: str) -> bool:
-    return strategy in available() and traits(strategy)["constant"]
-
-
-# Times the study's volume at which the lines begin and end.
+# The lines span the study's volume divided and multiplied by this.
 SPAN, STEPS = 30.0, 61
 
 
 def volumes(decision: Decision) -> Figure | None:
-    """Draw dollars of 1,000 answers, building and wrong answers included, against volume."""
+    """Draw the total cost of 1,000 answers, wrong answers included, against volume."""
     plan = decision.goal.get("deployment") or {}
     value, volume, months = (
         quantity(plan, key)
         for key in ("value_per_right_answer", "volume_per_month", "horizon_months")
     )
-    cards = [c for c in ranked(decision) if c.cost.total_usd is not None]
+    cards = [c for c in measured(decision) if c.cost.total_usd is not None]
     if value is None or volume is None or months is None:
         return None
-    asked = np.geomspace(volume / SPAN, volume * SPAN, STEPS)
-    lines = {c.candidate: _dollars(c, asked, volume, months, value) for c in cards}
+    volumes_drawn = np.geomspace(volume / SPAN, volume * SPAN, STEPS)
+    lines = {c.candidate: _dollars(c, volumes_drawn, volume, months, value) for c in cards}
     cards = [c for c in cards if min(lines[c.candidate]) > 0]
     if len(cards) < 2:
         return None
     rows = [
-        {**who(c), "x": float(x), "y": float(y)}
+        {**candidate_facts(c), "x": float(x), "y": float(y)}
         for c in cards
-        for x, y in zip(asked, lines[c.candidate], strict=True)
+        for x, y in zip(volumes_drawn, lines[c.candidate], strict=True)
     ]
     x = alt.X(
         "x:Q",
-        title="answers a month",
+        title="answers per month",
         scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(grid=False, tickCount=4),
     )
     y = alt.Y(
         "y:Q",
-        title="$ for 1,000 answers, all in",
+        title="$ per 1,000 answers, total",
         scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(tickCount=5),
     )
     base = chart_of(rows).encode(x=x)
-    names = chart_of(_volume_ends(cards, lines, float(asked[-1])))
+    names = chart_of(_volume_ends(cards, lines, float(volumes_drawn[-1])))
     layers = [
         mark_at(volume),
         base.mark_line(strokeWidth=2).encode(y=y, color=colour(), strokeDash=dash()),
         names.mark_text(align="left", dx=9).encode(x="x:Q", y="y:Q", text="candidate:N"),
     ]
-    caption = _caption(cards, lines, asked, volume, value)
-    return drawn(layers, 320, "Dollars of 1,000 answers by volume", caption, rows, beside=True)
+    caption = _caption(cards, lines, volumes_drawn, volume, value)
+    return drawn(layers, 320, "Total cost of 1,000 answers by volume", caption, rows, beside=True)
 
 
 def _dollars(
@@ -218,7 +219,7 @@ def _volume_ends(
     step = (float(everything.max()) / float(everything[everything > 0].min())) ** (1 / 17)
     for card in sorted(cards, key=lambda c: float(lines[c.candidate][-1])):
         below = max(float(lines[card.candidate][-1]), below * step)
-        shown.append({"candidate": short(card.candidate), "x": right, "y": below})
+        shown.append({"candidate": axis_name(card.candidate), "x": right, "y": below})
     return shown
 
 
@@ -234,7 +235,7 @@ def _caption(
     best = table.argmin(axis=0)
     now = names[int(best[int(np.abs(np.log(asked / volume)).argmin())])]
     text = (
-        f"Everything is in: building, refreshing, running, and wrong answers at {dollars(value)} "
+        f"Total: building, refreshing, running, and wrong answers at {dollars(value)} "
         f"each. As measured, {clean(now)} costs least at {rough(volume)} answers a month (dashed "
         "line)"
     )

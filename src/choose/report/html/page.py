@@ -1,4 +1,4 @@
-"""Lay a decision out as one page that needs nothing else: no script, no request, no font."""
+"""A decision or a comparison as one self-contained HTML page: no script, request or font."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from choose.formatting import (
     figure,
     moment,
     p_value,
-    per_cent,
     percent,
     plural,
     short_models,
@@ -26,34 +25,36 @@ from choose.formatting import (
 )
 from choose.report import comparison_text as words
 from choose.report.cost_notes import (
+    ENDPOINT_HEADS,
+    ENDPOINT_NOTE,
     MOVE_HEADS,
     breakevens,
-    margin_of,
+    endpoint_rows,
+    endpoint_sentences,
+    has_totals,
     moves,
     notes,
     serving,
     shelf_life,
-    totals,
 )
 from choose.report.findings import (
-    ABOUT,
-    ENDPOINT_HEADS,
-    MEANING,
-    endpoint_sentences,
-    forecast_lines,
-    label_sentences,
-    rows,
-    shared,
-    source,
-)
-from choose.report.format import (
     COLOURS,
     KINDS,
-    WARNING,
-    counted_by,
-    learnt,
+    MEANING,
+    UNEVEN,
+    chance_line,
+    chosen,
+    coverage_line,
+    division_line,
+    forecast_lines,
+    goal_line,
+    label_sentences,
+    looks_line,
     noted,
-    quantity,
+    pool_note,
+    ranked,
+    shared_errors,
+    suspects_note,
     uneven,
 )
 from choose.report.html import line_charts as lines
@@ -67,8 +68,8 @@ from choose.schema.scorecard import Scorecard
 _LETTERS = re.compile(r"\b(?!(?:to|of)\b)[^\W\d_]+")
 
 
-class Kept(NamedTuple):
-    """What is left of a table, which of its columns hold figures, and the names of what is not."""
+class MeasuredTable(NamedTuple):
+    """The measured part of a table, which columns hold figures, and the names of the rest."""
 
     heads: list[str]
     rows: list[list[object]]
@@ -76,18 +77,18 @@ class Kept(NamedTuple):
     missing: list[str]
 
 
-def measured(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Kept:
-    """Leave out columns and rows of dashes; the first column names the rows and stays.
+def measured(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> MeasuredTable:
+    """Remove columns and rows of dashes, except for the first column, which names the rows.
 
-    Where nothing is left there is nothing to name: the section says that it was not measured.
+    Without any measurement nothing is listed as missing: the section says so itself.
     """
     places = [i for i in range(1, len(heads)) if any(row[i] != DASH for row in rows)]
     known = [row for row in rows if any(row[i] != DASH for i in places)]
     if not known:
-        return Kept([], [], [], [])
+        return MeasuredTable([], [], [], [])
     missing = [str(head) for i, head in enumerate(heads) if i and i not in places]
     missing += [str(row[0]) for row in rows if row not in known]
-    return Kept(
+    return MeasuredTable(
         [heads[i] for i in (0, *places)],
         [[row[i] for i in (0, *places)] for row in known],
         [False, *(all(_is_figure(row[i]) for row in known) for i in places)],
@@ -96,17 +97,17 @@ def measured(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Kept:
 
 
 def _is_figure(cell: object) -> bool:
-    """Return whether a cell holds a figure, a range or a dash, which line up on the right."""
+    """Return whether a cell holds a figure, a range or a dash, which are right-aligned."""
     text = str(cell)
     return text == DASH or (any(map(str.isdigit, text)) and not _LETTERS.search(text))
 
 
 def anchor(caption: str) -> str:
-    """Return an id for a table from its caption, which we wrote."""
+    """Return an id for a table from its caption, which never comes from data."""
     return "table-" + "-".join(re.findall(r"[a-z0-9]+", caption.lower())[:8])
 
 
-# What a label or an error may take of the page; the record has the whole.
+# Characters of a row's text on the page; the record has all of it.
 LONGEST = 300
 
 
@@ -116,7 +117,7 @@ _RANGE = re.compile(r"95 % (?:interval|CI) (\S+) to (?=\S*\d|more than)")
 STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "unknown")}
 
 
-# What the sections are called in the list that leads to them.
+# Names of the sections in the table of contents.
 CONTENTS = {
     "candidates": "Candidates",
     "differences": "Differences",
@@ -124,13 +125,13 @@ CONTENTS = {
     "endpoints": "Endpoints",
     "labels": "Label by label",
     "curves": "More labels",
-    "noise": "Wrong labels",
-    "stability": "Change",
-    "suspects": "Labels to look at",
+    "noise": "Label noise",
+    "stability": "Stability",
+    "suspects": "Labels to check",
     "errors": "Errors",
     "checks": "Checks",
-    "method": "How it was measured",
-    "again": "Do it again",
+    "method": "Method",
+    "again": "Reproduce",
 }
 
 
@@ -150,65 +151,59 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
     """Return the report as a self-contained HTML page.
 
     Args:
-        decision: the record; everything on the page stands in it.
-        texts: row id -> text, for the sections that show rows; None where no text was kept.
+        decision: the record with everything on the page.
+        texts: row id -> text, for the sections that show rows; None where no text was stored.
     """
     template = environment().get_template("page.html.j2")
     return template.render(
         d=decision,
         v=decision.verdict,
         doubt=next((r for r in decision.verdict.reasons if r.startswith("Confidence is")), None),
-        cards=_ranked(decision),
+        cards=ranked(decision),
         models=short_models(card.model for card in decision.scorecards),
         pick=_pick(decision),
         figures={name: draw(decision) for name, draw in CHARTS.items()},
         texts=texts or {},
         service={
             "heads": ENDPOINT_HEADS,
-            "rows": rows(decision),
-            "said": endpoint_sentences(decision),
-            "about": ABOUT,
+            "rows": endpoint_rows(decision),
+            "sentences": endpoint_sentences(decision),
+            "note": ENDPOINT_NOTE,
         },
-        uneven=WARNING if uneven(decision) else "",
+        uneven=UNEVEN if uneven(decision) else "",
         audited=list(label_sentences(decision.audit)) if decision.audit else [],
-        audit_source=source(decision.audit) if decision.audit else "",
-        common=list(shared(decision.overlap)) if decision.overlap else [],
+        suspects_note=suspects_note(decision.audit) if decision.audit else "",
+        shared_errors=list(shared_errors(decision.overlap)) if decision.overlap else [],
         forecasts=list(forecast_lines(decision)),
         money=_money(decision),
         meanings=MEANING,
-        target=quantity(decision.goal, "target"),
-        margin=quantity(decision.goal, "margin"),
-        counted=counted_by(decision.goal),
+        coverage=coverage_line(decision),
+        division=division_line(decision.dataset),
+        goal=goal_line(decision.goal),
+        looks=looks_line(decision),
+        chance=chance_line(decision.verdict),
     )
 
 
 def _money(decision: Decision) -> dict[str, Any]:
     return {
-        "priced": totals(decision),
+        "priced": has_totals(decision),
         "breakevens": list(breakevens(decision)),
         "serving": [*shelf_life(decision), *serving(decision)],
         "heads": MOVE_HEADS,
         "moves": moves(decision),
         "notes": list(notes(decision)),
-        "margin": margin_of(decision.goal),
     }
 
 
-def _ranked(decision: Decision) -> list[Scorecard]:
-    return sorted(
-        decision.scorecards,
-        key=lambda card: -card.accuracy.value if card.accuracy else 1.0,
-    )
-
-
 def _pick(decision: Decision) -> Scorecard | None:
-    name = decision.verdict.recommended or decision.verdict.use_meanwhile
+    name = chosen(decision.verdict)
     return next((card for card in decision.scorecards if card.candidate == name), None)
 
 
 @cache
 def environment() -> Environment:
-    """Return an environment that escapes whatever it prints."""
+    """Return an environment that escapes everything it prints."""
     environment = Environment(
         loader=PackageLoader("choose.report.html"),
         autoescape=True,
@@ -221,13 +216,12 @@ def environment() -> Environment:
     environment.filters.update(
         prompt=prompt,
         percent=percent,
-        number=per_cent,
         points=signed_points,
         span=span,
-        change=difference,
+        difference=difference,
         figure=figure,
-        chance=p_value,
-        learnt=learnt,
+        p_value=p_value,
+        pool_note=pool_note,
         plural=plural,
         plainly=plainly,
         cut=cut,
@@ -262,13 +256,13 @@ def cut(text: str) -> str:
 
 
 def prompt(text: str) -> Markup:
-    """Show a text of several lines as it is, each line made harmless and escaped."""
+    """Return a text of several lines, each one cleaned and escaped."""
     lines = text.split("\n")
     return Markup("\n").join(escape(clean(line)) for line in lines)
 
 
 def plainly(sentence: str) -> str:
-    """Say a sentence without the statistician's word; the page explains what a range is."""
+    """Replace statistical terms in a sentence by plain ones."""
     between = _RANGE.sub(r"likely between \1 and ", sentence)
     between = between.replace("upper 95 % bound", "upper end of the likely range")
     return re.sub("95 % (?:interval|CI)", "likely range", between)
@@ -283,12 +277,12 @@ def render_versus_html(versus: Versus) -> str:
 
 
 def _figure(versus: Versus) -> Figure | None:
-    """Draw what every candidate gained, against zero and the margin."""
+    """Draw the change of each candidate against zero and the margin."""
     rows = [(words.who(s), s.difference) for s in versus.shifts if not s.same_fits]
     if not rows:
         return None
     caption = (
-        "Right of the line is better now, left of it worse; a range that touches the line shows no "
-        "change, and one wholly inside the shaded band shows that there is none that matters."
+        "Right of the line is better now, left of it worse. A range that contains zero shows no "
+        "change; one inside the shaded band shows that no change matters."
     )
-    return intervals(rows, versus.margin, "What each candidate gained", caption)
+    return intervals(rows, versus.margin, "Change of each candidate", caption)

@@ -1,4 +1,4 @@
-"""How every chart looks: no background, the page's own ink, a shape and a colour a family."""
+"""Style of the charts: colours and shapes by family, static SVG, placement of names."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from markupsafe import Markup
 
 from choose.formatting import clean
 from choose.report.format import shorten
-from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 
-# Told apart without colour by their shapes, and by the colour-blind (Okabe and Ito 2008) by
-# colour; each reads on white and on near-black.
+# Families also differ by shape. The colours are safe for the colour-blind (Okabe and Ito 2008) and
+# legible on white and on near-black.
 FAMILY_COLOURS = {
     "baseline": "#808080",
     "prompting": "#b8609a",
@@ -37,7 +36,7 @@ FAMILY_SHAPES = {
 INK = "currentColor"
 
 
-# The whole drawing keeps its width, whatever its names take of it.
+# The drawing keeps its width, however long its names are.
 FIT = alt.AutoSizeParams(type="fit-x", contains="padding")
 
 
@@ -53,7 +52,7 @@ _OPENING = re.compile(r"<svg\b[^>]*?\bviewBox=\"([^\"]+)\"[^>]*>")
 
 
 def colour() -> alt.Color:
-    """Encode the family by colour, without a legend: names stand beside the marks."""
+    """Encode the family by colour, without a legend: names are next to the marks."""
     scale = alt.Scale(domain=list(FAMILY_COLOURS), range=list(FAMILY_COLOURS.values()))
     return alt.Color("family:N", scale=scale, legend=None)
 
@@ -73,7 +72,7 @@ def dash() -> alt.StrokeDash:
 def svg(chart: alt.LayerChart, title: str, kind: str) -> Markup:
     """Draw a chart as static SVG: nothing in it can run, and it scales with the page.
 
-    `kind` says for which of `WIDTHS` it was laid out; the style sheet shows one.
+    `kind` is the key of `WIDTHS` that it was laid out for; the style sheet shows one of them.
 
     Text from data reaches Vega as data values only, never as a field name or an expression.
     """
@@ -92,7 +91,7 @@ def svg(chart: alt.LayerChart, title: str, kind: str) -> Markup:
 
 
 def styled(chart: alt.LayerChart) -> alt.LayerChart:
-    """Lay the page's ink over a chart."""
+    """Apply the page's colours and fonts to a chart."""
     axis: dict[str, Any] = {
         "labelColor": INK,
         "titleColor": INK,
@@ -126,7 +125,7 @@ NAME = 28
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn chart with its caption; `families` are those whose signs need a key."""
+    """A drawn chart with its caption; `families` need a key for their signs."""
 
     drawing: Markup
     caption: str
@@ -134,14 +133,14 @@ class Figure:
 
 
 def mark_at(x: float, dash: bool = True) -> alt.Chart:
-    """Return an upright line."""
+    """Return a vertical line."""
     rule = chart_of([{"at": x}]).mark_rule(color=INK, strokeDash=[4, 4] if dash else [1, 0])
     marked: alt.Chart = rule.encode(x="at:Q")
     return marked
 
 
 def chart_of(rows: Sequence[Mapping[str, object]]) -> alt.Chart:
-    """Return a chart of rows; text stands in values only."""
+    """Return a chart of rows; text occurs in values only."""
     return alt.Chart(alt.InlineData(values=[dict(row) for row in rows]))
 
 
@@ -155,8 +154,7 @@ def drawn(
 ) -> Figure:
     """Draw layers as one figure, for a desktop and for a phone.
 
-    `rows` say which families are drawn and, where names stand `beside` their marks, how long these
-    are.
+    `rows` hold the families and, if names are drawn `beside` the marks, the names.
     """
     names = [str(row["candidate"]) for row in rows] if beside else []
     # A reader's font may be wider than the one the drawing was measured with.
@@ -171,29 +169,23 @@ def drawn(
         )
         for kind, width in WIDTHS.items()
     ]
-    shown = {str(row["family"]) for row in rows if "family" in row}
-    families = tuple(family for family in FAMILY_SIGNS if family in shown)
+    present = {str(row["family"]) for row in rows if "family" in row}
+    families = tuple(family for family in FAMILY_SIGNS if family in present)
     return Figure(Markup("").join(drawings), caption, families)
 
 
 def room_for(names: Sequence[str]) -> int:
-    """Return the pixels kept free right of the axes for names beside marks."""
+    """Return the pixels to keep free right of the axes for names."""
     return 14 + 3 * min(max(map(len, names), default=0), NAME)
 
 
-def ranked(decision: Decision) -> list[Scorecard]:
-    """Return the candidates that were measured, the most accurate first."""
-    known = [card for card in decision.scorecards if card.accuracy is not None]
-    return sorted(known, key=lambda card: -card.accuracy.value if card.accuracy else 0.0)
+def candidate_facts(card: Scorecard) -> dict[str, object]:
+    """Return the name and the family of a candidate, as a row of a chart."""
+    return {"candidate": axis_name(card.candidate), "family": card.family}
 
 
-def who(card: Scorecard) -> dict[str, object]:
-    """Return how a candidate is named and marked."""
-    return {"candidate": short(card.candidate), "family": card.family}
-
-
-def short(name: str) -> str:
-    """Return a name as short as an axis needs."""
+def axis_name(name: str) -> str:
+    """Return a name cut to the length that fits an axis."""
     return shorten(clean(name), NAME)
 
 
@@ -209,7 +201,7 @@ PLOT = (230.0, 300.0)
 MARK, LETTER, LINE = 7.0, 6.6, 13.0
 
 
-# How a name can stand beside its mark, the best first: alignment, shift right, shift down.
+# Places of a name next to its mark, the best first: alignment, shift right, shift down.
 PLACES: Mapping[str, tuple[Literal["left", "center", "right"], int, int]] = {
     "right": ("left", 9, 0),
     "left": ("right", -9, 0),
@@ -226,8 +218,8 @@ class Box(NamedTuple):
     right: float
     bottom: float
 
-    def meets(self, other: Box) -> bool:
-        """Return whether two rectangles cover a common place."""
+    def overlaps(self, other: Box) -> bool:
+        """Return whether two rectangles overlap."""
         return (
             self.left < other.right
             and other.left < self.right
@@ -243,7 +235,7 @@ def decades(values: Sequence[float]) -> tuple[float, float]:
 
 
 def shares(values: Sequence[float]) -> tuple[float, float]:
-    """Return round ends for figures out of 100, with room above and below."""
+    """Return round bounds for figures out of 100, with room above and below."""
     return max(0.0, 10 * floor(min(values) / 10 - 0.3)), min(100.0, 10 * ceil(max(values) / 10))
 
 
@@ -253,19 +245,19 @@ def names_beside(
     """Yield a layer of names for each place that is used; `x` is on a scale of logarithms."""
     marks = [_mark(row, x, y) for row in rows]
     taken = list(marks)
-    stand: dict[str, list[Mapping[str, object]]] = {}
+    placed: dict[str, list[Mapping[str, object]]] = {}
     edge = PLOT[0] + room_for([str(row["candidate"]) for row in rows])
     for row, mark in zip(rows, marks, strict=True):
         boxes = {place: _name(str(row["candidate"]), mark, place) for place in PLACES}
         others = [box for box in taken if box is not mark]
-        clear = (p for p, box in boxes.items() if not any(map(box.meets, others)))
+        clear = (p for p, box in boxes.items() if not any(map(box.overlaps, others)))
         free = [place for place in clear if _inside(boxes[place], edge)]
         place = free[0] if free else "right"
         taken.append(boxes[place])
-        stand.setdefault(place, []).append(row)
-    for place, at in stand.items():
+        placed.setdefault(place, []).append(row)
+    for place, members in placed.items():
         align, dx, dy = PLACES[place]
-        text = chart_of(at).mark_text(align=align, dx=dx, dy=dy)
+        text = chart_of(members).mark_text(align=align, dx=dx, dy=dy)
         yield text.encode(x="x:Q", y="value:Q", text="candidate:N")
 
 
@@ -284,5 +276,5 @@ def _name(name: str, mark: Box, place: str) -> Box:
 
 
 def _inside(box: Box, edge: float) -> bool:
-    """Return whether a name stays on the drawing, which goes on to the right of its axes."""
+    """Return whether a name stays on the drawing, which extends to the right of its axes."""
     return box.left > 0 and box.top > -10 and box.right < edge

@@ -1,4 +1,4 @@
-"""The audit for a terminal: what to do first, then a line for each thing that was looked at."""
+"""An audit for the terminal: what to do first, then a line for each check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.text import Text
 from choose.formatting import clean, duration, number, plural, points
 from choose.report.findings import DIVISIONS, LIMITS
 from choose.report.format import literal, shorten
-from choose.report.terminal.layout import Column, Fitted, note, pairs, section, sheet
+from choose.report.terminal.layout import Column, Page, note, pairs, section, split_table
 from choose.schema.check import Check, Status
 from choose.schema.diagnosis import Suspect
 
@@ -21,12 +21,13 @@ MARKS: dict[Status, tuple[str, str]] = {
 }
 
 
+# The most doubted rows to list, and the characters of a label.
 SUSPECTS, LABEL = 5, 28
 
 
-def check_page(check: Check) -> Fitted:
-    """Return the audit; it fits the console that it is printed on."""
-    return Fitted(lambda width: _parts(check, width))
+def check_page(check: Check) -> Page:
+    """Return the audit as a page."""
+    return Page(lambda width: _parts(check, width))
 
 
 def _parts(check: Check, width: int) -> Iterator[RenderableType]:
@@ -39,18 +40,18 @@ def _parts(check: Check, width: int) -> Iterator[RenderableType]:
     if check.first:
         steps = ((f"{i}.", step.says) for i, step in enumerate(check.first, 1))
         yield section("Do first", pairs(steps, gap=1))
-    yield section("What was looked at", pairs(_lines(check)))
+    yield section("Checks", pairs(_lines(check)))
     if check.audit and check.audit.suspected:
         found = check.audit.suspects[: min(SUSPECTS, check.audit.suspected)]
-        yield section("Labels to look at first", *sheet(_suspects(found), width))
+        yield section("Labels to check first", *split_table(_suspects(found), width))
     if check.reach.usual is None or check.reach.usual > check.reach.margin:
-        yield section("Rows that a gain takes", *sheet(_needed(check), width))
+        yield section("Rows needed to detect a gain", *split_table(_needed(check), width))
     yield Text()
     yield note(_closing(check))
 
 
 def _lines(check: Check) -> Iterator[tuple[Text, Text]]:
-    # What a person should look at comes first; within that, the order stays.
+    # Findings come first; otherwise the order stays.
     for line in sorted(check.lines, key=lambda line: list(MARKS).index(line.status)):
         mark, style = MARKS[line.status]
         topic = Text(f"{mark} {line.topic}", style=style)
@@ -63,8 +64,8 @@ def _suspects(found: tuple[Suspect, ...]) -> list[Column]:
 
     return [
         Column("row", cells(s.id for s in found), figures=False),
-        Column("label as given", cells(s.label for s in found), figures=False),
-        Column("rather", cells(s.suggested for s in found), figures=False),
+        Column("given label", cells(s.label for s in found), figures=False),
+        Column("suggested label", cells(s.suggested for s in found), figures=False),
     ]
 
 
@@ -73,7 +74,7 @@ def _needed(check: Check) -> list[Column]:
         return [literal(f"{row.rows[place]:,}") for row in check.reach.needed]
 
     gains: list[RenderableType] = [literal(points(row.gain)) for row in check.reach.needed]
-    shares = [f"differ on\n{number(100 * d)} of 100" for d in check.reach.discordances]
+    shares = [f"differ on\n{number(100 * d)} %" for d in check.reach.discordances]
     return [
         Column("gain", gains, figures=False),
         *(Column(head, cells(place)) for place, head in enumerate(shares)),
@@ -82,8 +83,8 @@ def _needed(check: Check) -> list[Column]:
 
 def _closing(check: Check) -> str:
     listed = (
-        f" -o issues.csv lists all {plural(len(check.issues), 'row')} with something to look at."
+        f" -o issues.csv lists all {plural(len(check.issues), 'row')} with issues."
         if check.issues
         else ""
     )
-    return f"{LIMITS}{listed} {duration(check.seconds)}, no model loaded."
+    return f"{LIMITS}{listed} Took {duration(check.seconds)}; no model was loaded."

@@ -1,4 +1,4 @@
-"""Two studies side by side, for a terminal."""
+"""A comparison of two studies for the terminal."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from choose.report import comparison_text
 from choose.report.comparison_text import COMPARISON_HEADS, about, cells, headline, others, verdict
 from choose.report.format import literal, shorten
 from choose.report.terminal.candidate_table import NAME
-from choose.report.terminal.layout import Column, Fitted, bullets, note, pairs, section, sheet
+from choose.report.terminal.layout import Column, Page, bullets, note, pairs, section, split_table
 from choose.schema.decision import Versus
 
+# The most changes to list, and the characters of a value.
 MOST, LONGEST = 20, 60
 
 
-def versus_page(versus: Versus) -> Fitted:
-    """Return the comparison; it fits the console that it is printed on."""
-    return Fitted(lambda width: _parts(versus, width))
+def versus_page(versus: Versus) -> Page:
+    """Return the comparison as a page."""
+    return Page(lambda width: _parts(versus, width))
 
 
 def _parts(versus: Versus, width: int) -> Iterator[RenderableType]:
@@ -31,7 +32,7 @@ def _parts(versus: Versus, width: int) -> Iterator[RenderableType]:
     )
     yield section(
         "Candidates on the common rows",
-        *sheet(_table(versus), width),
+        *split_table(_table(versus), width),
         note(about(versus)),
     )
     if versus.why:

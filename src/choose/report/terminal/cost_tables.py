@@ -1,4 +1,4 @@
-"""What would be sent to endpoints, to be confirmed, and what has been, in plain lines."""
+"""Costs of candidates, and requests to endpoints: planned, in progress and in total."""
 
 from __future__ import annotations
 
@@ -9,34 +9,37 @@ from typing import Any, Protocol
 from rich.console import RenderableType
 from rich.text import Text
 
-from choose.formatting import clean, compact, dollars, duration, figure, plural
+from choose.formatting import DASH, clean, compact, dollars, duration, figure, percent, plural
 from choose.report.cost_notes import (
+    ENDPOINT_NOTE,
     MOVE_HEADS,
-    NO_DATE,
     breakevens,
+    endpoint_sentences,
+    has_totals,
+    is_served,
     moves,
     notes,
+    service_of,
     serving,
     shelf_life,
-    totals,
 )
 from choose.report.format import literal
-from choose.report.terminal.candidate_table import Field
-from choose.report.terminal.layout import Column, bullets, note, section, sheet
+from choose.report.terminal.candidate_table import CandidateRows
+from choose.report.terminal.layout import Column, bullets, note, section, split_table
 from choose.schema.decision import Decision
 from choose.schema.plan import Bill, Spending
 
 
 def costs(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield what each candidate takes, what it costs in all, and when a dearer one pays."""
-    field = Field(decision)
-    parts: list[RenderableType] = [*sheet([field.names(), *_taken(field)], width)]
-    if totals(decision):
-        parts += [Text(), *sheet([field.names(), *_priced(field)], width)]
-    said = [*breakevens(decision), *shelf_life(decision), *serving(decision)]
-    parts += [bullets(said)] if said else []
-    if rows := moves(decision):
-        parts += [Text(), *sheet(_moves(rows), width)]
+    """Yield time and memory of each candidate, its cost, and when a more expensive one pays off."""
+    rows = CandidateRows(decision)
+    parts: list[RenderableType] = [*split_table([rows.names(), *_measured(rows)], width)]
+    if has_totals(decision):
+        parts += [Text(), *split_table([rows.names(), *_priced(rows)], width)]
+    sentences = [*breakevens(decision), *shelf_life(decision), *serving(decision)]
+    parts += [bullets(sentences)] if sentences else []
+    if steps := moves(decision):
+        parts += [Text(), *split_table(_moves(steps), width)]
     parts += [note(sentence) for sentence in notes(decision)]
     machine = ", ".join(
         f"{clean(k)} {clean(v)}"
@@ -47,28 +50,28 @@ def costs(decision: Decision, width: int) -> Iterator[RenderableType]:
     yield section("What it costs", *parts)
 
 
-def _taken(field: Field) -> list[Column]:
-    column = field.column
+def _measured(rows: CandidateRows) -> list[Column]:
+    column = rows.column
     return [
-        column("fit\nseconds", lambda card: figure(card.cost.fit_seconds)),
+        column("training\nseconds", lambda card: figure(card.cost.fit_seconds)),
         column("seconds after a\nchanged label", lambda card: figure(card.cost.turnaround_seconds)),
         column("ms per\nitem", lambda card: figure(card.cost.ms_per_item)),
         column("tokens in\nper item", lambda card: figure(card.cost.tokens_in)),
         column("tokens out\nper item", lambda card: figure(card.cost.tokens_out)),
         column("$ per\n1,000", lambda card: figure(card.cost.usd_per_1k)),
-        column("MB to\nkeep", lambda card: figure(card.cost.artefact_mb)),
+        column("MB on\ndisk", lambda card: figure(card.cost.artefact_mb)),
     ]
 
 
-def _priced(field: Field) -> list[Column]:
-    column = field.column
+def _priced(rows: CandidateRows) -> list[Column]:
+    column = rows.column
     return [
         column("engineer\nhours", lambda card: figure(card.cost.engineer_hours)),
         column("labelling\nhours", lambda card: figure(card.cost.labelling_hours)),
         column("$ to\nbuild", lambda card: figure(card.cost.build_usd)),
-        column("$ a\nrefresh", lambda card: figure(card.cost.refresh_usd)),
-        column("$ in\nall", lambda card: figure(card.cost.total_usd)),
-        column("retires", lambda card: card.cost.retires or NO_DATE, figures=False),
+        column("$ per\nrefresh", lambda card: figure(card.cost.refresh_usd)),
+        column("$ in\ntotal", lambda card: figure(card.cost.total_usd)),
+        column("retires", lambda card: card.cost.retires or DASH, figures=False),
     ]
 
 
@@ -80,8 +83,31 @@ def _moves(rows: list[list[str]]) -> list[Column]:
     ]
 
 
+def endpoints(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield the section on endpoints; empty without any."""
+    rows = CandidateRows(decision, is_served)
+    if not rows.cards:
+        return
+    columns = [
+        rows.names(),
+        rows.column("seconds\nmedian", lambda card: figure(service_of(card).latency_p50)),
+        rows.column("seconds\n95th pct.", lambda card: figure(service_of(card).latency_p95)),
+        rows.column("concurrent\nrequests", lambda card: str(service_of(card).concurrency or DASH)),
+        rows.column("% of tokens\ncached", lambda card: percent(service_of(card).cached_share)),
+        rows.column(
+            "% of answers\nthat change", lambda card: percent(service_of(card).instability)
+        ),
+    ]
+    yield section(
+        "Behind endpoints",
+        *split_table(columns, width),
+        bullets(endpoint_sentences(decision)),
+        note(ENDPOINT_NOTE),
+    )
+
+
 class Counted(Protocol):
-    """The counts of a ledger."""
+    """Counts of requests, tokens and dollars so far."""
 
     limit: float | None
     spent: float
@@ -94,11 +120,11 @@ class Counted(Protocol):
 
 
 class Sent(Protocol):
-    """Requests as they stand."""
+    """Requests to endpoints so far."""
 
     @property
     def planned(self) -> int:
-        """Return how many are forecast at most."""
+        """Return the most requests that are forecast."""
 
     @property
     def ledger(self) -> Counted:
@@ -106,19 +132,19 @@ class Sent(Protocol):
 
     @property
     def reused(self) -> int:
-        """Return how many answers had been paid for before."""
+        """Return the number of answers from the cache."""
 
     @property
     def retried(self) -> int:
-        """Return how many requests were put again."""
+        """Return the number of retries."""
 
 
 def plan_lines(spending: Spending) -> Iterator[str]:
-    """Yield the plan that is confirmed before the first request."""
+    """Yield the plan of requests that a user confirms before the first one."""
     for bill in spending.bills:
         yield _bill(bill)
     if len(spending.bills) > 1:
-        yield f"All together: {_price(spending.usd, len(spending.bills))}."
+        yield f"In total: {_price(spending.usd, len(spending.bills))}."
     if spending.limit is not None:
         yield (
             f"No more than {dollars(spending.limit)} is spent: the highest possible price of each "
@@ -126,13 +152,13 @@ def plan_lines(spending: Spending) -> Iterator[str]:
         )
     if spending.hints:
         found = ", ".join(f"{kind} in {plural(n, 'row')}" for kind, n in spending.hints.items())
-        yield f"In what is sent, something looks like: {found}."
+        yield f"The requests seem to contain: {found}."
     elif spending.bills:
-        yield "Nothing in what is sent looks like an e-mail address, a number of a person or a key."
+        yield "The requests seem to contain no e-mail address, personal number or key."
 
 
 def sending_record(spending: Spending) -> dict[str, Any] | None:
-    """Return the same for a program; None where nothing would be sent."""
+    """Return the plan of requests as a record; None without requests."""
     if not spending.bills:
         return None
     return {
@@ -144,10 +170,10 @@ def sending_record(spending: Spending) -> dict[str, Any] | None:
 
 
 def _bill(bill: Bill) -> str:
-    stays = " (this machine)" if bill.here else ""
+    where = " (this machine)" if bill.here else ""
     return (
         f"{clean(bill.name)}: up to {plural(bill.requests, 'request')} to {clean(bill.host)}"
-        f"{stays} for {clean(bill.model)}, about {compact(bill.read)} tokens in and "
+        f"{where} for {clean(bill.model)}, about {compact(bill.read)} tokens in and "
         f"{compact(bill.written)} "
         f"out, {_price(bill.usd, 1)}; {plural(bill.rows, 'row')} of the data, for "
         f"{clean(', '.join(bill.candidates))}."
@@ -157,12 +183,12 @@ def _bill(bill: Bill) -> str:
 def _price(usd: float | None, bills: int) -> str:
     if usd is None:
         why = "it has no prices" if bills == 1 else "not all of them have prices"
-        return f"dollars unknown, since {why}"
-    return f"about {dollars(usd)} and hidden reasoning on top, if the model reasons"
+        return f"dollars unknown: {why}"
+    return f"about {dollars(usd)} plus hidden reasoning, if the model reasons"
 
 
 def traffic_line(sent: Sent, seconds: float) -> str:
-    """Return one line on requests, tokens, dollars and the time left."""
+    """Return requests, tokens, dollars and the remaining time on one line."""
     ledger = sent.ledger
     parts = [f"{ledger.requests:,} of up to {sent.planned:,} requests"]
     parts.append(f"{compact(ledger.read)} tokens in, {compact(ledger.written)} out")
@@ -175,7 +201,7 @@ def traffic_line(sent: Sent, seconds: float) -> str:
 
 
 def spent(ledger: Counted) -> str:
-    """Return the dollars spent, or that they are not known."""
+    """Return the dollars spent so far."""
     if ledger.unpriced:
         return "dollars unknown"
     of = f" of {dollars(ledger.limit)}" if ledger.limit is not None else ""
@@ -188,10 +214,10 @@ def spent(ledger: Counted) -> str:
 
 
 def traffic_summary(sent: Sent) -> str:
-    """Return what was sent in all, as a sentence."""
+    """Return the total of requests, tokens and dollars as a sentence."""
     ledger = sent.ledger
-    again = f", {plural(sent.retried, 'request')} put again" if sent.retried else ""
-    before = f"; {plural(sent.reused, 'answer')} had been paid for before" if sent.reused else ""
+    again = f", {sent.retried:,} retried" if sent.retried else ""
+    before = f"; {plural(sent.reused, 'answer')} from the cache" if sent.reused else ""
     cached = f" ({compact(ledger.cached)} cached)" if ledger.cached else ""
     return (
         f"Endpoints: {plural(ledger.requests, 'request')}{again}, {compact(ledger.read)} tokens "

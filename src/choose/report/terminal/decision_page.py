@@ -1,59 +1,64 @@
-"""The decision for a terminal: the answer first, then all that stands behind it."""
+"""A decision for the terminal: the answer first, then the evidence for it."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from choose.formatting import clean, per_cent, plural
-from choose.report.cost_notes import margin_of
-from choose.report.format import COLOURS, KINDS, counted_by, learnt, literal, noted, quantity
-from choose.report.terminal import details as failures
+from choose.formatting import clean, plural
+from choose.report.findings import (
+    COLOURS,
+    KINDS,
+    chance_line,
+    division_line,
+    goal_line,
+    looks_line,
+    noted,
+)
+from choose.report.format import literal
 from choose.report.terminal.candidate_table import candidates
-from choose.report.terminal.cost_tables import costs
+from choose.report.terminal.cost_tables import costs, endpoints
 from choose.report.terminal.details import (
     curves,
     differences,
+    failures,
     labels,
-    scenes,
-    services,
-    steadiness,
+    scenarios,
+    shared,
+    stability,
     weakest,
 )
 from choose.report.terminal.layout import bullets, encodable, note, pairs, section, trimmed
-from choose.schema.decision import DatasetRecord, Decision, Gate, Verdict
+from choose.schema.decision import Decision, Gate, Verdict
 
-# A list longer than this hides the sections behind it.
+# A longer list would hide the sections after it.
 MOST = 12
 
-
 Fact = tuple[str, Text]
-
 
 GATES = {"pass": ("✓ pass", "green"), "fail": ("✗ fail", "red"), "unknown": ("? unknown", "yellow")}
 
 
 def render(decision: Decision, store: Path | None = None) -> RenderableType:
-    """Return the report; it fits the console that it is printed on, and its encoding."""
+    """Return the report, laid out for the width and encoding of the console that prints it."""
     return Report(decision, store)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A decision and the folder that its files are in."""
+    """A decision and the folder of its study."""
 
     decision: Decision
     store: Path | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Lay the report out for the console's width; repeat the verdict if it scrolls away."""
+        """Lay the report out; repeat the verdict at the end if it would scroll off the screen."""
         parts = list(_parts(self.decision, self.store, options.max_width))
         lines = console.render_lines(Group(*parts), options, pad=False)
         if console.is_terminal and len(lines) >= options.size.height:
@@ -66,33 +71,33 @@ class Report:
 
 def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[RenderableType]:
     verdict = decision.verdict
-    yield _head(decision, *_frame(decision))
+    yield _head(decision, *_context(decision))
     yield from candidates(decision, width)
     yield from _list("Why", verdict.reasons)
     if verdict.rejected:
         yield section("Rejected", pairs((r.candidate, r.why) for r in verdict.rejected))
     yield from _list("What would change this", verdict.flips)
-    yield from _list("Where the next hour buys most", verdict.next)
+    yield from _list("What to do next", verdict.next)
     if decision.gates:
         yield section("Checks", pairs(map(_gate, decision.gates)))
     for detail in (
         weakest,
         labels,
-        failures.failures,
-        failures.overlap,
-        steadiness,
-        scenes,
+        failures,
+        shared,
+        stability,
+        scenarios,
         curves,
         differences,
         costs,
-        services,
+        endpoints,
     ):
         yield from detail(decision, width)
     yield from _list("Left out", decision.left_out)
     yield from _list("About the data", decision.dataset.findings)
     notes = decision.method.notes if decision.method else ()
-    yield from _list("What the fits noted", tuple(f"{n.candidate}: {noted(n)}" for n in notes))
-    yield section("Files", *_replay(decision, store))
+    yield from _list("Notes from training", tuple(f"{n.candidate}: {noted(n)}" for n in notes))
+    yield section("Files", *_files(decision, store))
 
 
 def _head(decision: Decision, *more: Fact) -> RenderableType:
@@ -101,71 +106,33 @@ def _head(decision: Decision, *more: Fact) -> RenderableType:
 
 
 def _answer(verdict: Verdict) -> Iterator[Fact]:
-    told = verdict.family is None or verdict.kind == "baseline-is-enough"
-    family = "" if told else f" ({clean(verdict.family)})"
+    implied = verdict.family is None or verdict.kind == "baseline-is-enough"
+    family = "" if implied else f" ({clean(verdict.family)})"
     which = f": {clean(verdict.recommended)}{family}" if verdict.recommended else ""
     kind = Text(KINDS[verdict.kind] + which, style=COLOURS[verdict.kind])
     yield "Verdict", kind.append(f"; confidence {verdict.confidence}", style="default")
     if verdict.use_meanwhile != verdict.recommended:
-        yield "Meanwhile", literal(f"use {clean(verdict.use_meanwhile)}")
+        yield "Until then", literal(f"use {clean(verdict.use_meanwhile)}")
     if verdict.next:
         yield "Next", literal(verdict.next[0])
 
 
-def _frame(decision: Decision) -> Iterator[Fact]:
+def _context(decision: Decision) -> Iterator[Fact]:
     data = decision.dataset
-    if odds := _odds(decision.verdict):
-        yield "Odds", literal(odds, "dim")
+    if chance := chance_line(decision.verdict):
+        yield "Chance", literal(chance, "dim")
     yield (
         "Data",
         literal(
             f"{clean(data.name)}, {plural(data.rows, 'row')}, "
-            f"{plural(len(data.labels), 'label')}; {_division(data)}",
+            f"{plural(len(data.labels), 'label')}; {division_line(data)}",
             "dim",
         ),
     )
-    if goal := _goal(decision.goal):
+    if goal := goal_line(decision.goal):
         yield "Goal", literal(goal, "dim")
     if decision.looks > 1:
-        yield (
-            "Looks",
-            literal(
-                f"these rows have been judged {decision.looks} times, each time on "
-                "another grid or for another goal: a lucky winner grows likelier with each",
-                "yellow",
-            ),
-        )
-
-
-def _goal(goal: Mapping[str, Any]) -> str:
-    parts = []
-    if (target := quantity(goal, "target")) is not None:
-        parts.append(f"at least {per_cent(target)} of 100 right")
-    if derived := margin_of(goal):
-        parts.append(f"a gain matters {derived}")
-    elif (margin := quantity(goal, "margin")) is not None:
-        parts.append(f"a gain matters from {per_cent(margin)} points on")
-    said = "; ".join(parts)
-    return f"{said}. {counted}" if (counted := counted_by(goal)) else said
-
-
-def _odds(verdict: Verdict) -> str:
-    pick = clean(verdict.recommended or verdict.use_meanwhile)
-    parts = []
-    if verdict.probability_best is not None:
-        parts.append(f"{verdict.probability_best:.2f} that {pick} is the best of these")
-    if verdict.expected_regret is not None:
-        parts.append(
-            f"using it costs {per_cent(verdict.expected_regret)} points against the best on average"
-        )
-    return "; ".join(parts)
-
-
-def _division(data: DatasetRecord) -> str:
-    asked = f"{data.test_rows:,} answered"
-    if data.division == "cross-fit":
-        return f"{asked}, each by a fit that never saw it (cross-fit){learnt(data)}"
-    return f"{asked}, none learnt from ({clean(data.division)}){learnt(data)}"
+        yield "Test rows", literal(looks_line(decision), "yellow")
 
 
 def _list(title: str, sentences: tuple[str, ...]) -> Iterator[RenderableType]:
@@ -180,13 +147,13 @@ def _gate(gate: Gate) -> tuple[Text, str]:
     return Text(mark, style=style), f"{gate.name}: {gate.evidence}"
 
 
-def _replay(decision: Decision, store: Path | None) -> Iterator[RenderableType]:
+def _files(decision: Decision, store: Path | None) -> Iterator[RenderableType]:
     if store is not None:
         folder = clean(shlex.quote(str(store)))
         yield pairs(
             [
                 ("files", f"{folder} (decision.json, study.toml, trials/)"),
-                ("judge again", f"choose report {folder}"),
+                ("show again", f"choose report {folder}"),
                 ("as JSON", f"choose report {folder} --json"),
             ]
         )

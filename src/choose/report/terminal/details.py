@@ -1,4 +1,4 @@
-"""What an engineer reads after the candidates: noise, stability, curves, differences, cost."""
+"""Sections of the decision page: noise, stability, curves, differences, errors, labels."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from rich.text import Text
 
 from choose.formatting import DASH, MINUS, clean, difference, figure, p_value, percent, plural, span
 from choose.report.findings import (
-    ABOUT,
     LABEL_WIDTH,
     MEANING,
-    _of,
-    _served,
-    _with_span,
-    endpoint_sentences,
+    chosen,
+    covered_by,
     forecast_lines,
     label_sentences,
-    shared,
-    source,
+    shared_errors,
+    suspects_note,
+    with_span,
 )
 from choose.report.format import literal, shorten
-from choose.report.terminal.candidate_table import NAME, Field
-from choose.report.terminal.layout import Column, bullets, note, section, sheet
+from choose.report.terminal.candidate_table import NAME, CandidateRows
+from choose.report.terminal.layout import Column, bullets, note, section, split_table
 from choose.schema.base import Interval
 from choose.schema.decision import Crossing, Decision, Pair
 from choose.schema.diagnosis import (
@@ -33,39 +31,37 @@ from choose.schema.diagnosis import (
 )
 from choose.schema.scorecard import LabelRecord, NewClassPoint, Scorecard
 
+# Most columns of a learning curve, rows of weakest labels and doubted labels.
 SIZES = 6
-
-
 WEAKEST = 5
+SUSPECTS = 10
 
-
+# Characters of a label and of a method.
 LABEL = 40
-
-
 METHOD = 36
 
 
-def steadiness(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield how accuracy moves with label noise, with the question's form and by chance."""
-    field = Field(decision)
+def stability(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield how accuracy varies with label noise, perturbed test rows and chance."""
+    rows = CandidateRows(decision)
     columns = [
-        field.names(),
-        field.column("with 10 % more\nwrong labels", lambda card: difference(card.noise.slope)),
-        field.column("answers\nkept", lambda card: percent(card.stability.agreement)),
-        field.column("weakest\nview", _worst_view),
-        field.column("sd of\nrows", lambda card: percent(card.variance.test_rows)),
-        field.column("sd of\ndraw", lambda card: percent(card.variance.draw)),
-        field.column("sd of\nseed", lambda card: percent(card.variance.seed)),
-        field.column("sd of\nwording", lambda card: percent(card.variance.wording)),
-        field.column("churn", lambda card: percent(card.churn)),
+        rows.names(),
+        rows.column("per 10 % more\nwrong labels", lambda card: difference(card.noise.slope)),
+        rows.column("answers\nkept", lambda card: percent(card.stability.agreement)),
+        rows.column("weakest\nview", _worst_view),
+        rows.column("sd of\nrows", lambda card: percent(card.variance.test_rows)),
+        rows.column("sd of\ndraw", lambda card: percent(card.variance.draw)),
+        rows.column("sd of\nseed", lambda card: percent(card.variance.seed)),
+        rows.column("sd of\nwording", lambda card: percent(card.variance.wording)),
+        rows.column("churn", lambda card: percent(card.churn)),
     ]
     yield section(
         "Noise and stability",
-        *sheet(columns, width),
+        *split_table(columns, width),
         note(
-            "In points or of 100. Kept: the same answer when the question is typed differently. "
-            "Sd: how much accuracy moves with that source alone. Churn: answers that change on "
-            f"retraining. {DASH} is not measured, never zero."
+            "In points or %. Kept: the same answer to a perturbed test row. Sd: standard deviation "
+            "of accuracy from that source alone. Churn: answers that change on retraining. "
+            f"{DASH}: not measured."
         ),
     )
 
@@ -78,23 +74,22 @@ def _worst_view(card: Scorecard) -> str:
 
 
 def curves(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield accuracy by number of labels, and where one candidate overtakes another."""
-    field = Field(decision, lambda card: len(card.curve) > 1)
-    sizes = sorted({point.labels for card in field.cards for point in card.curve})
+    """Yield accuracy by number of training labels, and where one candidate overtakes another."""
+    rows = CandidateRows(decision, lambda card: len(card.curve) > 1)
+    sizes = sorted({point.labels for card in rows.cards for point in card.curve})
     if len(sizes) < 2:
         return
     if len(sizes) > SIZES:
         sizes = [sizes[round(i * (len(sizes) - 1) / (SIZES - 1))] for i in range(SIZES)]
     columns = [
-        field.column(f"{size:,}\nlabels", lambda card, size=size: _at(card, size))  # type: ignore[misc]
+        rows.column(f"{size:,}\nlabels", lambda card, size=size: _at(card, size))  # type: ignore[misc]
         for size in sizes
     ]
-    said = [*map(_crossing, decision.crossings), *forecast_lines(decision)]
-    crossings = [bullets([sentence]) for sentence in said]
+    sentences = [*map(_crossing, decision.crossings), *forecast_lines(decision)]
     yield section(
-        "Right of 100, by number of labels learnt from",
-        *sheet([field.names(), *columns], width),
-        *crossings,
+        "Accuracy in % by number of training labels",
+        *split_table([rows.names(), *columns], width),
+        bullets(sentences),
     )
 
 
@@ -104,27 +99,25 @@ def _at(card: Scorecard, size: int) -> str:
 
 def _crossing(crossing: Crossing) -> str:
     labels = crossing.labels
-    where = f"at about {labels.value:,.0f} labels" if labels else "at a number that is not known"
+    where = f"at about {labels.value:,.0f} labels" if labels else "at an unknown number of labels"
     if labels and labels.low is not None and labels.high is not None:
         where += f" ({labels.low:,.0f} to {labels.high:,.0f})"
-    sure = f", probability {crossing.probability:.2f}" if crossing.probability is not None else ""
-    return f"{crossing.a} overtakes {crossing.b} {where}{sure}."
+    chance = f", probability {crossing.probability:.2f}" if crossing.probability is not None else ""
+    return f"{crossing.a} overtakes {crossing.b} {where}{chance}."
 
 
 def differences(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield the declared paired differences, corrected together, and count the others."""
+    """Yield the planned paired differences, corrected together, and count the others."""
     declared = [pair for pair in decision.pairs if pair.declared]
     others = len(decision.pairs) - len(declared)
     parts: list[RenderableType] = []
     if declared:
-        parts += sheet(_differences(declared), width)
-        about = sorted({clean(p.difference.estimand) for p in declared if p.difference.estimand})
-        estimand = f" Intervals are about: {'; '.join(about)}." if about else ""
+        parts += split_table(_differences(declared), width)
+        covered = covered_by(pair.difference for pair in declared)
         parts.append(
             note(
-                "Points of accuracy, on the same rows, between candidates fixed before "
-                "the test rows were looked at. P (Holm) is corrected for all of them "
-                f"together.{estimand}"
+                "Points of accuracy on the same rows, between candidates fixed before the test "
+                f"rows were evaluated. P (Holm) is corrected for all of them. {covered}"
             )
         )
     if others:
@@ -139,7 +132,7 @@ def _differences(pairs: list[Pair]) -> list[Column]:
     ]
     return [
         Column("pair", names, figures=False),
-        Column("95 % interval", [literal(difference(p.difference)) for p in pairs]),
+        Column("difference (95 % CI)", [literal(difference(p.difference)) for p in pairs]),
         Column("p (Holm)", [literal(p_value(p.p_holm)) for p in pairs]),
         Column("p", [literal(p_value(p.p)) for p in pairs]),
         Column("rows", [literal(f"{p.rows:,}") for p in pairs]),
@@ -148,8 +141,8 @@ def _differences(pairs: list[Pair]) -> list[Column]:
 
 
 def weakest(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield the labels that the candidate in use finds least often."""
-    name = decision.verdict.recommended or decision.verdict.use_meanwhile
+    """Yield the labels that the chosen candidate finds least often."""
+    name = chosen(decision.verdict)
     card = next((card for card in decision.scorecards if card.candidate == name), None)
     found = [(row.recall, row) for row in card.per_class if row.recall is not None] if card else []
     if len(found) < 2 or all(recall == 1 for recall, _ in found):
@@ -157,15 +150,15 @@ def weakest(decision: Decision, width: int) -> Iterator[RenderableType]:
     rows: list[LabelRecord] = [row for _, row in sorted(found, key=lambda pair: pair[0])[:WEAKEST]]
     columns = [
         Column("label", [literal(shorten(clean(row.label), LABEL)) for row in rows], figures=False),
-        Column("found\nof 100", [literal(percent(row.recall)) for row in rows]),
-        Column("right of 100\nso labelled", [literal(percent(row.precision)) for row in rows]),
+        Column("% found\n(recall)", [literal(percent(row.recall)) for row in rows]),
+        Column("% right\n(precision)", [literal(percent(row.precision)) for row in rows]),
         Column("rows", [literal(f"{row.support:,}") for row in rows]),
     ]
-    yield section(f"Where {shorten(clean(name), NAME)} errs most", *sheet(columns, width))
+    yield section(f"Weakest labels of {shorten(clean(name), NAME)}", *split_table(columns, width))
 
 
 def failures(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield the kinds of errors of the analysed candidate, and what data can fix of them."""
+    """Yield the kinds of errors of the analysed candidate, and how many training can fix."""
     found = decision.failures
     if found is None or not found.errors:
         return
@@ -173,40 +166,37 @@ def failures(decision: Decision, width: int) -> Iterator[RenderableType]:
     columns = [
         Column("kind", [literal(kind.name) for kind in kinds], figures=False),
         Column("errors", [literal(_count(kind.count)) for kind in kinds]),
-        Column("of 100\nerrors", [literal(_share(kind)) for kind in kinds]),
-        Column("95 %\ninterval", [literal(span(kind.share)) for kind in kinds]),
-        Column("fixed by\nlearning", [literal(_count(kind.fixed)) for kind in kinds]),
+        Column("% of\nerrors", [literal(_share(kind)) for kind in kinds]),
+        Column("95 %\nCI", [literal(span(kind.share)) for kind in kinds]),
+        Column("fixed by\ntraining", [literal(_count(kind.fixed)) for kind in kinds]),
         Column("meaning", [literal(MEANING.get(kind.name, "")) for kind in kinds], figures=False),
     ]
     name = shorten(clean(found.candidate), NAME)
-    yield section(f"What goes wrong with {name}", *sheet(columns, width), *_fixable(found))
+    yield section(f"Errors of {name}", *split_table(columns, width), *_fixable(found))
 
 
-def overlap(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield which errors candidates share, and what a cascade of two would reach."""
+def shared(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield which errors candidates share, and what a cascade of two would score."""
     found = decision.overlap
     if found is None:
         return
-    parts: list[RenderableType] = [bullets(shared(found))]
+    parts: list[RenderableType] = [bullets(shared_errors(found))]
     if found.cascade is not None:
         parts.append(
-            note(
-                "From which confidence on the cheap one answers was chosen on other rows than "
-                "those it is measured on."
-            )
+            note("The confidence threshold was chosen on other rows than those it is measured on.")
         )
     yield section("Errors in common", *parts)
 
 
 def _fixable(found: Failures) -> Iterator[RenderableType]:
     if found.fixable is None or found.reachable is None:
-        yield note("Nothing that learns from the labels was asked the same rows.")
+        yield note("No trained candidate answered the same rows: what training can fix is unknown.")
         return
     by = shorten(clean(found.supervised), NAME)
     yield note(
-        f"Fixed by learning: {by}, which learns from the labels, has the row right. Data can fix "
-        f"{_with_span(found.fixable)} of 100 errors, chance fixes taken out; that is up to "
-        f"{_with_span(found.reachable)} of 100 rows."
+        f"Fixed by training: {by}, which is trained on the labels, is right. Beyond chance, "
+        f"training can fix {with_span(found.fixable)} % of the errors, up to "
+        f"{with_span(found.reachable)} % of the rows."
     )
 
 
@@ -218,18 +208,18 @@ def _count(count: int | None) -> str:
     return DASH if count is None else f"{count:,}"
 
 
-SUSPECTS = 10
-
-
 def labels(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield the band of wrong labels, overlapping labels, agreement and the top suspects."""
+    """Yield the share of wrong labels, confused labels, agreement and the most doubted rows."""
     found = decision.audit
     if found is None:
         return
     parts: list[RenderableType] = [bullets(label_sentences(found))]
     if found.suspects:
-        parts += [*sheet(_columns(found.suspects[:SUSPECTS]), width), note(source(found))]
-    yield section("Labels to look at", *parts)
+        parts += [
+            *split_table(_columns(found.suspects[:SUSPECTS]), width),
+            note(suspects_note(found)),
+        ]
+    yield section("Labels to check", *parts)
 
 
 def _columns(suspects: tuple[Suspect, ...]) -> list[Column]:
@@ -238,79 +228,87 @@ def _columns(suspects: tuple[Suspect, ...]) -> list[Column]:
 
     return [
         Column("row", cells(s.id for s in suspects), figures=False),
-        Column("label as given", cells(s.label for s in suspects), figures=False),
-        Column("rather", cells(s.suggested for s in suspects), figures=False),
-        Column("candidates\nthat say so", cells(f"{s.agree} of {s.answered}" for s in suspects)),
+        Column("given label", cells(s.label for s in suspects), figures=False),
+        Column("suggested label", cells(s.suggested for s in suspects), figures=False),
+        Column("candidates\nthat agree", cells(f"{s.agree} of {s.answered}" for s in suspects)),
     ]
 
 
-def scenes(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield the section on scenarios, as far as any was measured."""
-    field = Field(decision)
-    later = field.column(
-        "lost when asked\nwhat comes later", lambda card: difference(card.stability.temporal_drop)
+def scenarios(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield the measured scenarios: later rows, kinds of noise, a new label, abstaining."""
+    rows = CandidateRows(decision)
+    later = rows.column(
+        "lost on\nlater rows", lambda card: difference(card.stability.temporal_drop)
     )
-    topics = ([later, *_noise(field)], _arrival(field), _abstaining(field))
+    topics = ([later, *_noise(rows)], _arrival(rows), _abstaining(rows))
     tables: list[RenderableType] = []
     for columns in topics:
-        if known := [column for column in columns if column.known]:
-            tables += [*([Text()] if tables else []), *sheet([field.names(), *known], width)]
+        if measured := [column for column in columns if column.measured]:
+            tables += [
+                *([Text()] if tables else []),
+                *split_table([rows.names(), *measured], width),
+            ]
     if tables:
-        yield section("When the world changes", *tables, *map(note, _notes(field)))
+        yield section("Changing data", *tables, *map(note, _notes(rows)))
 
 
-def _noise(field: Field) -> list[Column]:
-    kinds = {(p.kind, p.rate) for c in field.cards for p in c.noise.kinds}
+def _noise(rows: CandidateRows) -> list[Column]:
+    kinds = {(p.kind, p.rate) for c in rows.cards for p in c.noise.kinds}
     return [
-        field.column(
+        rows.column(
             f"lost to {100 * rate:g} %\n{kind} noise",
             lambda card, at=(kind, rate): difference(_noisy(card, *at)),  # type: ignore[misc]
         )
-        # Symmetric noise stands beside the others where these were tried.
+        # Symmetric noise is listed only where other kinds were measured too.
         for kind, rate in sorted(kinds)
         if rate == max(other for _, other in kinds)
     ]
 
 
-def _arrival(field: Field) -> list[Column]:
-    counts = sorted({p.examples for c in field.cards for p in _points(c)})
+def _arrival(rows: CandidateRows) -> list[Column]:
+    counts = sorted({p.examples for c in rows.cards for p in _points(c)})
     columns = [
-        field.column(
-            f"after\n{plural(count, 'row')}",
+        rows.column(
+            f"% found after\n{plural(count, 'row')}",
             lambda card, count=count: _recall(card, count),  # type: ignore[misc]
         )
         for count in counts
     ]
-    columns.append(field.column("lost on\nothers", _others))
-    columns.append(field.column("seconds to\ntake it up", _seconds))
+    columns.append(rows.column("lost on\nothers", _others))
+    columns.append(rows.column("training\nseconds", _seconds))
     return columns
 
 
-def _abstaining(field: Field) -> list[Column]:
-    coverages = sorted({p.coverage for c in field.cards for p in c.selective})
+def _abstaining(rows: CandidateRows) -> list[Column]:
+    coverages = sorted({p.coverage for c in rows.cards for p in c.selective})
     columns = [
-        field.column(
-            f"right of 100 in\nits surest {100 * coverage:g} %",
-            lambda card, coverage=coverage: _surest(card, coverage),  # type: ignore[misc]
+        rows.column(
+            f"% right in the\nsurest {100 * coverage:g} %",
+            lambda card, coverage=coverage: next(  # type: ignore[misc]
+                (percent(p.accuracy.value) for p in card.selective if p.coverage == coverage), DASH
+            ),
         )
         for coverage in coverages
     ]
-    return [*columns, field.column("none of\nthese found", _out_of_scope)]
+    return [
+        *columns,
+        rows.column("out of scope\nfound", lambda card: percent(card.out_of_scope_recall)),
+    ]
 
 
-def _notes(field: Field) -> Iterator[str]:
-    cards = field.cards
+def _notes(rows: CandidateRows) -> Iterator[str]:
+    cards = rows.cards
     if any(card.stability.origins for card in cards):
         yield (
-            "Lost over time: accuracy after learning from as many rows of any time, minus after "
-            "learning from the past only, on the same later rows; with its 95 % interval."
+            "Lost on later rows: accuracy after training on rows of any time, minus accuracy after "
+            "training on as many earlier rows, on the same later rows (95 % CI)."
         )
     labels = {c.stability.new_class.label for c in cards if c.stability.new_class is not None}
     for label in sorted(labels):
         yield (
-            f"The new class is {shorten(clean(label), LABEL)}, withheld before; after so many of "
-            "its rows, how many of 100 are found. Lost on others: against none of its rows, at "
-            "the most rows."
+            f"The new label is {shorten(clean(label), LABEL)}, withheld at first; % found is its "
+            "recall after so many of its rows. Lost on others: points lost on the other labels, "
+            "at the most rows."
         )
 
 
@@ -334,33 +332,3 @@ def _others(card: Scorecard) -> str:
 
 def _seconds(card: Scorecard) -> str:
     return figure(_points(card)[-1].fit_seconds) if _points(card) else DASH
-
-
-def _surest(card: Scorecard, coverage: float) -> str:
-    found = (percent(p.accuracy.value) for p in card.selective if p.coverage == coverage)
-    return next(found, DASH)
-
-
-def _out_of_scope(card: Scorecard) -> str:
-    return percent(card.out_of_scope_recall)
-
-
-def services(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield the section on endpoints, where there are any."""
-    field = Field(decision, _served)
-    if not field.cards:
-        return
-    columns = [
-        field.names(),
-        field.column("seconds\nmedian", lambda card: figure(_of(card).latency_p50)),
-        field.column("seconds\n95 of 100", lambda card: figure(_of(card).latency_p95)),
-        field.column("in flight\nat once", lambda card: str(_of(card).concurrency or DASH)),
-        field.column("of 100 tokens\nfrom a cache", lambda card: percent(_of(card).cached_share)),
-        field.column("of 100 answers\nthat change", lambda card: percent(_of(card).instability)),
-    ]
-    yield section(
-        "Behind endpoints",
-        *sheet(columns, width),
-        bullets(endpoint_sentences(decision)),
-        note(ABOUT),
-    )

@@ -1,4 +1,4 @@
-"""Strategies and models that are here, for a terminal."""
+"""Installed strategies and models for the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from choose.formatting import clean, figure
 from choose.report.format import literal
-from choose.report.terminal.layout import Fitted, note, pairs, section
+from choose.report.terminal.layout import Page, note, pairs, section
 from choose.schema.inventory import CacheUsage, Entry
 from choose.strategy import Description
 from choose.types import FAMILIES
@@ -19,8 +19,8 @@ from choose.types import FAMILIES
 FIRST_PARTY = "choose-llm"
 
 
-def strategies_page(found: Sequence[Description]) -> Fitted:
-    """Show what is installed, family by family; what cannot be loaded comes last."""
+def strategies_page(found: Sequence[Description]) -> Page:
+    """Return the installed strategies by family; those that fail to load come last."""
     order = {family: place for place, family in enumerate(FAMILIES)}
     rows = sorted(found, key=lambda d: order.get(d.family, len(order)) if d.family else len(order))
     parts: list[RenderableType] = []
@@ -29,31 +29,31 @@ def strategies_page(found: Sequence[Description]) -> Fitted:
     parts.append(Text())
     parts.append(
         note(
-            "All that need no endpoint take part in compare unless some are named: -s NAME, or "
-            "[[candidates]] in the study file, where params set the hyperparameters. Variants are "
-            "measured beside."
+            "compare runs all that need no endpoint, unless you name some: -s NAME, or "
+            "[[candidates]] in the study file, where params set hyperparameters. "
+            "Variants are measured as well."
         )
     )
-    return Fitted(lambda width: parts)
+    return Page(lambda width: parts)
 
 
 def _strategy(found: Description) -> tuple[Text, Text]:
     name = literal(found.name, "bold")
     if found.error is not None:
         return name, literal(f"{found.error} (from {found.origin})", "red")
-    told = literal(found.summary)
+    text = literal(found.summary)
     if found.hyperparameters:
         params = (f"{k} = {_default(v)}" for k, v in found.hyperparameters.items())
-        told.append(f"\n{clean(', '.join(params))}", style="dim")
+        text.append(f"\n{clean(', '.join(params))}", style="dim")
     if found.variants:
-        told.append(f"\nvariants: {clean(', '.join(found.variants))}", style="dim")
+        text.append(f"\nvariants: {clean(', '.join(found.variants))}", style="dim")
     if not found.origin.startswith(f"{FIRST_PARTY} "):
-        told.append(f"\nfrom {clean(found.origin)}", style="yellow")
-    return name, told
+        text.append(f"\nfrom {clean(found.origin)}", style="yellow")
+    return name, text
 
 
 def _default(value: object) -> str:
-    """Write a default; of a wheel's model only the name, which is what a person looks for."""
+    """Return a default as text; a model in a wheel by its package name."""
     if value is Parameter.empty:
         return "(must be given)"
     if value is None:
@@ -63,39 +63,39 @@ def _default(value: object) -> str:
     return repr(value)
 
 
-def models_page(found: Sequence[Entry], work: CacheUsage) -> Fitted:
-    """Show the embedded weights, what is here of them, what else is cached, and kept work."""
-    here = sum(entry.cached_mb or 0.0 for entry in found)
+def models_page(found: Sequence[Entry], work: CacheUsage) -> Page:
+    """Return the embedded and cached weights, and the size of the result cache."""
+    cached = sum(entry.cached_mb or 0.0 for entry in found)
     parts = (
         pairs([*(_model(entry) for entry in found), _work(work)]),
         Text(),
         note(
-            f"{figure(here)} MB are cached. Fetch what is missing: choose models fetch. Any folder "
-            "with safetensors, hub id or pypi: spec serves as --model, --tune or --encoder."
+            f"{figure(cached)} MB are cached. Download the others: choose models fetch. --model, "
+            "--tune and --encoder also take a folder with safetensors, a hub id or a pypi: spec."
         ),
     )
-    return Fitted(lambda width: parts)
+    return Page(lambda width: parts)
 
 
 def _model(entry: Entry) -> tuple[Text, Text]:
     if entry.cached_mb is not None:
-        told = literal(f"✓ here, {figure(entry.cached_mb)} MB", "green")
+        text = literal(f"✓ cached, {figure(entry.cached_mb)} MB", "green")
     else:
-        size = f" ({figure(entry.download_mb)} MB to fetch)" if entry.download_mb else ""
-        told = literal(f"not here yet{size}", "yellow")
-    told.append("".join(f"; {clean(part)}" for part in _facts(entry)), style="default")
+        size = f" ({figure(entry.download_mb)} MB to download)" if entry.download_mb else ""
+        text = literal(f"not cached yet{size}", "yellow")
+    text.append("".join(f"; {clean(part)}" for part in _facts(entry)), style="default")
     for line in filter(None, (entry.spec, entry.path)):
-        told.append(f"\n{clean(line)}", style="dim")
-    return literal(entry.name, "bold"), told
+        text.append(f"\n{clean(line)}", style="dim")
+    return literal(entry.name, "bold"), text
 
 
 def _work(kept: CacheUsage) -> tuple[Text, Text]:
-    told = literal(f"{figure(kept.mb)} of at most {figure(kept.limit_mb)} MB (CHOOSE_KEEP_GB)")
-    told.append("; embeddings and scores, for later studies of the same texts; no text is in it")
-    told.append("\nto empty it: choose models clear", style="dim")
+    text = literal(f"{figure(kept.mb)} of at most {figure(kept.limit_mb)} MB (CHOOSE_KEEP_GB)")
+    text.append("; embeddings and scores for later studies of the same texts; contains no text")
+    text.append("\nto empty it: choose models clear", style="dim")
     if kept.path:
-        told.append(f"\n{clean(kept.path)}", style="dim")
-    return literal("kept work", "bold"), told
+        text.append(f"\n{clean(kept.path)}", style="dim")
+    return literal("result cache", "bold"), text
 
 
 def _facts(entry: Entry) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The few shapes that the report is laid out in."""
+"""Building blocks of pages for the terminal: sections, lists, tables that fit, ASCII fallback."""
 
 from __future__ import annotations
 
@@ -16,103 +16,100 @@ from choose.formatting import DASH, clean
 from choose.report.format import literal
 
 INDENT = 2
-
-
 GAP = 2
 
-
-# The least room in which a drawn interval can still be read.
-DRAWN = 22
+# The least width of a column of drawn intervals.
+CHART = 22
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of one-line cells under a head of one or more lines; figures stand right."""
+    """A column of one-line cells under a head of one or more lines; figures align right."""
 
     head: RenderableType
     cells: Sequence[RenderableType]
     figures: bool = True
-    drawn: bool = False
+    chart: bool = False
 
     @property
     def width(self) -> int:
-        """Return how many columns of the screen it needs."""
+        """Return the width in columns of the screen."""
         lines = [line for cell in (self.head, *self.cells) for line in str(cell).splitlines()]
-        return DRAWN if self.drawn else max(map(cell_len, lines), default=0)
+        return CHART if self.chart else max(map(cell_len, lines), default=0)
 
     @property
-    def known(self) -> bool:
+    def measured(self) -> bool:
         """Return whether anything was measured."""
-        return self.drawn or any(str(cell) != DASH for cell in self.cells)
+        return self.chart or any(str(cell) != DASH for cell in self.cells)
 
 
 def section(title: str, *parts: RenderableType) -> RenderableType:
-    """Put parts, indented, under a title and after an empty line."""
+    """Return parts, indented, under a title and after an empty line."""
     heading = literal(title, style="bold")
     return Group(Text(), heading, *(Padding(part, (0, 0, 0, INDENT)) for part in parts))
 
 
 def bullets(sentences: Iterable[str]) -> RenderableType:
-    """List sentences; what does not fit on a line hangs below its beginning."""
+    """Return a bulleted list with hanging indents."""
     return pairs((("•", sentence) for sentence in sentences), gap=1)
 
 
 def pairs(rows: Iterable[tuple[str | Text, str | Text]], gap: int = GAP) -> RenderableType:
-    """Lay out two columns: a short name, and what there is to say."""
+    """Lay out two columns: short names and texts."""
     grid = Table.grid(padding=(0, gap))
     grid.add_column(overflow="fold", max_width=24)
     grid.add_column(overflow="fold", ratio=1)
-    for name, said in rows:
-        grid.add_row(_text(name), _text(said))
+    for name, text in rows:
+        grid.add_row(_text(name), _text(text))
     return grid
 
 
-def sheet(columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
-    """Lay columns out as one table, or as several below each other where one would not fit.
+def split_table(columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
+    """Lay columns out as one table, or as several balanced ones where one would not fit.
 
-    The first column names the rows and stands in every table. A column in which nothing was
-    measured is left out, and named in a note where its head is plain text.
+    The first column names the rows and is repeated in every table. A column without measurements
+    is left out, and named in a note where its head is text.
     """
     name, *others = columns
-    known = [column for column in others if column.known]
+    known = [column for column in others if column.measured]
     room = width - INDENT
     for number, chunk in enumerate(_balanced(name, known, room) if known else ()):
         if number:
             yield Text()
-        yield table([name, *chunk])
+        yield _table([name, *chunk])
     missing = [
         " ".join(str(column.head).split())
         for column in others
-        if column.figures and not column.known
+        if column.figures and not column.measured
     ]
     if missing:
         yield note(f"Not measured: {', '.join(missing)}.")
 
 
-def table(columns: Sequence[Column]) -> Table:
-    """Lay columns out beside each other, without lines."""
-    made = Table(
+def _table(columns: Sequence[Column]) -> Table:
+    """Return one table without lines."""
+    grid = Table(
         box=None,
         padding=(0, GAP, 0, 0),
         pad_edge=False,
         header_style="dim",
-        expand=any(column.drawn for column in columns),
+        expand=any(column.chart for column in columns),
     )
     for column in columns:
-        made.add_column(
+        grid.add_column(
             column.head,
             justify="right" if column.figures else "left",
             vertical="bottom",
-            ratio=1 if column.drawn else None,
+            ratio=1 if column.chart else None,
             no_wrap=True,
         )
     for row in zip(*(column.cells for column in columns), strict=True):
-        made.add_row(*row)
-    return made
+        grid.add_row(*row)
+    return grid
 
 
 def note(sentence: str) -> Text:
-    """Say something in passing."""
+    """Return a dimmed remark."""
     return literal(sentence, style="dim")
 
 
@@ -138,11 +135,11 @@ def _chunks(name: Column, columns: Sequence[Column], room: int) -> list[list[Col
     return chunks
 
 
-def _text(said: str | Text) -> Text:
-    return said if isinstance(said, Text) else Text(clean(said))
+def _text(text: str | Text) -> Text:
+    return text if isinstance(text, Text) else Text(clean(text))
 
 
-# One column each, so that what was laid out stays aligned.
+# Substitutes of the same width, so that tables stay aligned.
 _ASCII = str.maketrans(
     {
         "\u2013": "-",
@@ -171,22 +168,22 @@ _ASCII = str.maketrans(
 
 
 def encodable(segments: Iterable[Segment], encoding: str) -> Iterator[Segment]:
-    """Replace, column by column, what `encoding` cannot express."""
+    """Replace characters that `encoding` lacks by others of the same width."""
     for text, style, control in segments:
-        yield Segment(text if control else _fit(text, encoding), style, control)
+        yield Segment(text if control else _encodable_text(text, encoding), style, control)
 
 
 def trimmed(line: Sequence[Segment]) -> list[Segment]:
-    """Drop the white space that a line ends in."""
-    kept = list(line)
-    while kept and not kept[-1].control:
-        text, style, control = kept.pop()
+    """Drop white space at the end of a line."""
+    segments = list(line)
+    while segments and not segments[-1].control:
+        text, style, control = segments.pop()
         if text := text.rstrip(" "):
-            return [*kept, Segment(text, style, control)]
-    return kept
+            return [*segments, Segment(text, style, control)]
+    return segments
 
 
-def _fit(text: str, encoding: str) -> str:
+def _encodable_text(text: str, encoding: str) -> str:
     if text.isascii() or encoding.startswith("utf"):
         return text
     return "".join(_replace(char, encoding) for char in text)
@@ -196,30 +193,30 @@ def _replace(char: str, encoding: str) -> str:
     try:
         char.encode(encoding)
     except UnicodeEncodeError:
-        known = char.translate(_ASCII)
-        return known if known.isascii() else "?" * cell_len(char)
+        substitute = char.translate(_ASCII)
+        return substitute if substitute.isascii() else "?" * cell_len(char)
     return char
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
-    """Anything rich can print, with what the console cannot show replaced."""
+class Encodable:
+    """A renderable whose characters the console's encoding can express."""
 
-    what: RenderableType
+    content: RenderableType
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render and replace."""
-        yield from encodable(console.render(self.what, options), options.encoding)
+        """Render, then replace characters."""
+        yield from encodable(console.render(self.content, options), options.encoding)
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """What a function lays out for a width."""
+class Page:
+    """A page whose parts are laid out for the width of the console that prints it."""
 
     parts: Callable[[int], Iterable[RenderableType]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Lay out, line by line, without white space at the ends."""
+        """Lay out line by line, without white space at the ends of lines."""
         laid_out = Group(*self.parts(options.max_width))
         for line in console.render_lines(laid_out, options, pad=False):
             yield from encodable(trimmed(line), options.encoding)

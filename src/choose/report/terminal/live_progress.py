@@ -17,7 +17,7 @@ from rich.text import Text
 from choose.formatting import clean, clock, duration, percent, plural
 from choose.report.format import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
-from choose.report.terminal.layout import Plain
+from choose.report.terminal.layout import Encodable
 from choose.types import Dataset, Run, Trial
 
 CLEAN = ("clean", 0)
@@ -196,14 +196,14 @@ class LiveProgress:
             self._live = None
 
     def _say(self, sentence: str, style: str = "") -> None:
-        self._console.print(Plain(Text(sentence, style=style)), soft_wrap=True)
+        self._console.print(Encodable(Text(sentence, style=style)), soft_wrap=True)
 
     def _screen(self) -> RenderableType:
         traffic = []
         if self._sent is not None:
             line = traffic_line(self._sent, perf_counter() - self._start)
             traffic = [Text(line, no_wrap=True, overflow="ellipsis")]
-        return Plain(Group(*self._pending(), *traffic, self._bar()))
+        return Encodable(Group(*self._pending(), *traffic, self._bar()))
 
     def _pending(self) -> Iterator[RenderableType]:
         for standing in self._standings.of.values():

@@ -1,4 +1,4 @@
-"""The trials that a comparison would run, for a terminal."""
+"""Plans for the terminal: the trials that compare would run, and what to label before data."""
 
 from __future__ import annotations
 
@@ -15,60 +15,60 @@ from choose.formatting import (
     dollars,
     duration,
     figure,
+    in_percent,
     number,
-    of_100,
     plural,
     points,
     rounded,
 )
 from choose.report.format import literal, shorten
 from choose.report.terminal.cost_tables import plan_lines
-from choose.report.terminal.layout import Column, Fitted, bullets, note, section, sheet
+from choose.report.terminal.layout import Column, Page, bullets, note, section, split_table
 from choose.report.terminal.live_progress import Planned
 from choose.schema.plan import LEARNT, BeforeData, Spending, Three, TimeForecast
 from choose.types import Candidate, Dataset
 
 
-def before_data_page(plan: BeforeData) -> Fitted:
-    """Return the plan; it fits the console that it is printed on."""
-    return Fitted(lambda width: _before_data_parts(plan, width))
+def before_data_page(plan: BeforeData) -> Page:
+    """Return the plan of labelling as a page."""
+    return Page(lambda width: _before_data_parts(plan, width))
 
 
 def _before_data_parts(plan: BeforeData, width: int) -> Iterator[RenderableType]:
     yield literal(headline(plan), style="bold")
     yield Text()
-    yield from sheet(_before_data_table(plan), width)
+    yield from split_table(_before_data_table(plan), width)
     if plan.affordable is not None:
         found = plan.affordable
-        shows = f"show a gain of {points(found.gain)}" if found.gain else "show no gain at all"
+        detects = f"detect a gain of {points(found.gain)}" if found.gain else "detect no gain"
         yield Text()
         yield literal(
-            f"${figure(found.usd)} buy {plural(found.rows, 'label')}, which {shows} as a rule."
+            f"${figure(found.usd)} buy {plural(found.rows, 'label')}, which usually {detects}."
         )
     yield section("Assumed", bullets(plan.assumptions))
     first = rounded(plan.training.low / LEARNT)
     yield section(
-        "Then",
+        "Next steps",
         bullets(
             (
-                f"Label about {first:,} rows, drawn at random from real traffic, and run "
-                "choose check: it knows the rows that your own data need.",
-                "Have a second person label the same first 100 rows: where the two differ, no "
-                "model can be right, and the guideline is what to work on.",
+                f"Label about {first:,} rows, sampled at random from real traffic, and run "
+                "choose check: it estimates the rows that your data need.",
+                "Have a second person label the same first 100 rows. Where the two disagree, no "
+                "model can be right: clarify the labelling guide first.",
             )
         ),
     )
     yield Text()
-    yield note("Nothing was measured: these figures come from formulas and published studies.")
+    yield note("Nothing was measured: the figures come from formulas and published studies.")
 
 
 def headline(plan: BeforeData) -> str:
-    """Say rows, hours and dollars in one sentence."""
+    """Return rows, hours and dollars as one sentence."""
     rows = plan.rows
     cost = f", about ${figure(plan.usd.usual)}" if plan.usd else ""
     return (
         f"Label about {rounded(rows.usual):,} rows ({rounded(rows.low):,} to "
-        f"{rounded(rows.high):,}) to tell candidates apart that differ by "
+        f"{rounded(rows.high):,}) to distinguish candidates that differ by "
         f"{points(plan.wishes.gain)}: about {_hours(plan.hours.usual)}{cost}."
     )
 
@@ -76,19 +76,19 @@ def headline(plan: BeforeData) -> str:
 def _before_data_table(plan: BeforeData) -> list[Column]:
     wishes = plan.wishes
     lines: list[tuple[str, tuple[str, str, str]]] = [
-        (f"to show a gain of {points(wishes.gain)}", _cells(plan.test))
+        (f"to detect a gain of {points(wishes.gain)}", _cells(plan.test))
     ]
     if wishes.target is not None and plan.target_rows is not None:
-        told = f"{plan.target_rows:,}"
-        lines.append((f"to show that {of_100(wishes.target)} are reached", (told, told, told)))
+        rows = f"{plan.target_rows:,}"
+        lines.append((f"to show an accuracy of {in_percent(wishes.target)}", (rows, rows, rows)))
     lines += [
-        (f"to learn {wishes.classes} classes from", _cells(plan.training)),
+        (f"to train on {wishes.classes} labels", _cells(plan.training)),
         ("rows to label", _cells(plan.rows)),
         ("hours", _amounts(plan.hours)),
     ]
     if plan.usd is not None:
         lines.append(("dollars", _amounts(plan.usd)))
-    heads = ("if all\ngoes well", "as a rule", "to be\nsafe")
+    heads = ("best\ncase", "usual", "worst\ncase")
     return [
         Column("", [literal(name) for name, _ in lines], figures=False),
         *(
@@ -113,18 +113,18 @@ def _hours(hours: float) -> str:
 NAME = 24
 
 
-# Columns whose sum is more where a candidate is not forecast.
-SECONDS = ("first pass", "all of it")
+# Columns whose sum is a lower bound if a candidate has no forecast.
+SECONDS = ("first pass", "all")
 
 
 def forecast_table(found: Sequence[TimeForecast]) -> list[Column]:
     """Return trials, seconds, tokens and dollars by candidate."""
     names = [literal(shorten(clean(one.candidate), NAME)) for one in found]
     return [
-        Column("candidate", [*names, literal("all", "bold")], figures=False),
+        Column("candidate", [*names, literal("total", "bold")], figures=False),
         _column("trials", found, lambda one: one.trials, lambda n: f"{n:,.0f}"),
         _column("first pass", found, lambda one: one.first, duration),
-        _column("all of it", found, lambda one: one.seconds, duration),
+        _column("all", found, lambda one: one.seconds, duration),
         _column("tokens in", found, lambda one: one.read, lambda n: f"{n:,.0f}"),
         _column("tokens out", found, lambda one: one.written, lambda n: f"{n:,.0f}"),
         _column("dollars", found, lambda one: one.usd, dollars),
@@ -132,30 +132,30 @@ def forecast_table(found: Sequence[TimeForecast]) -> list[Column]:
 
 
 def forecast_lines(found: Sequence[TimeForecast], budget: float | None) -> Iterator[str]:
-    """Yield what the figures mean, and what a budget leaves out."""
+    """Yield what the forecasts mean, and what exceeds the budget."""
     known = [one.seconds for one in found if one.seconds is not None]
     unknown = [clean(one.candidate) for one in found if one.seconds is None]
     if budget is not None and sum(known) > budget:
-        yield f"The budget of {duration(budget)} ends it early, in the order above."
+        yield f"The run exceeds the budget of {duration(budget)}: the last trials above are cut."
     elif budget is not None:
-        others = f"; what {', '.join(unknown)} take is not known" if unknown else ""
-        what = "what was forecast" if unknown else "all of it"
+        others = f"; the time of {', '.join(unknown)} is unknown" if unknown else ""
+        what = "all candidates with a forecast" if unknown else "all trials"
         yield f"The budget of {duration(budget)} suffices for {what}{others}."
     for one in found:
         if one.rows is not None:
             yield (
-                f"{clean(one.candidate)}: about {plural(one.rows, 'row')} of its first pass can be "
-                "asked before the budget or --max-usd is used up."
+                f"{clean(one.candidate)}: the budget or --max-usd covers about "
+                f"{plural(one.rows, 'row')} of its first pass."
             )
     reasons: dict[str, list[str]] = {}
     for one in found:
         if one.why_not:
             reasons.setdefault(clean(one.why_not), []).append(clean(one.candidate))
     for reason, names in reasons.items():
-        yield f"{', '.join(names)}: seconds are not forecast. {reason}"
+        yield f"{', '.join(names)}: no forecast of seconds. {reason}"
     yield (
-        "Seconds are for this machine, as busy as it is now. Where they were held against runs, "
-        "whole studies were right to a factor of 1.5, and most candidates."
+        "Seconds are for this machine at its current load. In tests, forecasts were within 1.5 "
+        "times the measured time for whole studies and for most candidates."
     )
 
 
@@ -174,7 +174,7 @@ def _column(
 
 
 class Plan(Protocol):
-    """What would run, in the order in which it would."""
+    """The trials of a study, in the order in which they would run."""
 
     @property
     def dataset(self) -> Dataset:
@@ -182,11 +182,11 @@ class Plan(Protocol):
 
     @property
     def candidates(self) -> Sequence[Candidate]:
-        """Return who takes part."""
+        """Return the candidates that take part."""
 
     @property
     def refusals(self) -> Sequence[str]:
-        """Return why others do not."""
+        """Return why other candidates do not."""
 
     @property
     def jobs(self) -> Sequence[Planned]:
@@ -194,20 +194,20 @@ class Plan(Protocol):
 
     @property
     def budget(self) -> float | None:
-        """Return the seconds that may be spent."""
+        """Return the time limit in seconds."""
 
     @property
     def spending(self) -> Spending:
-        """Return what endpoints would be sent."""
+        """Return the requests to endpoints."""
 
     @property
     def forecasts(self) -> Sequence[TimeForecast]:
-        """Return what each candidate would take, if that was rehearsed."""
+        """Return the forecast of each candidate, if candidates were timed."""
 
 
-def grid_page(plan: Plan) -> Fitted:
-    """Return the trials by part and candidate; it fits the console that it is printed on."""
-    return Fitted(lambda width: _grid_parts(plan, width))
+def grid_page(plan: Plan) -> Page:
+    """Return the trials by part and candidate as a page."""
+    return Page(lambda width: _grid_parts(plan, width))
 
 
 def trials_by_part(jobs: Sequence[Planned]) -> dict[str, dict[str, int]]:
@@ -223,31 +223,35 @@ def _grid_parts(plan: Plan, width: int) -> Iterator[RenderableType]:
     data, jobs = plan.dataset, plan.jobs
     yield literal(
         f"{clean(data.name)}: compare would run {plural(len(jobs), 'trial')} of "
-        f"{plural(len(plan.candidates), 'candidate')} on {plural(len(data.asked), 'row')} to ask.",
+        f"{plural(len(plan.candidates), 'candidate')} on {plural(len(data.asked), 'test row')}.",
         style="bold",
     )
     yield literal(_division(data), "dim")
     yield Text()
-    yield from sheet(_grid_table(plan), width)
+    yield from split_table(_grid_table(plan), width)
     if plan.forecasts:
         yield Text()
-        yield from sheet(forecast_table(plan.forecasts), width)
+        yield from split_table(forecast_table(plan.forecasts), width)
         yield Text()
         yield bullets(forecast_lines(plan.forecasts, plan.budget))
     if plan.spending.bills:
-        yield section("What would be sent", bullets(plan_lines(plan.spending)))
+        yield section("Requests to endpoints", bullets(plan_lines(plan.spending)))
     if plan.refusals:
         yield section("Left out", bullets(plan.refusals))
     yield Text()
-    budget = f"a budget of {duration(plan.budget)} may cut" if plan.budget else "no budget cuts"
-    rehearsed = (
-        "Each candidate was rehearsed for some seconds, and nothing of that is kept."
+    budget = (
+        f"a budget of {duration(plan.budget)} may stop them early"
+        if plan.budget
+        else "no budget stops them early"
+    )
+    timed = (
+        "Each candidate was timed for a few seconds; nothing was stored."
         if plan.forecasts
-        else "Nothing was run or fetched."
+        else "Nothing was run or downloaded."
     )
     yield note(
-        f"Parts run about in this order, cheap candidates first; {budget} it short. A trial is one "
-        f"fit and its answers. {rehearsed}"
+        f"Parts run roughly in this order, fast candidates first; {budget}. A trial trains one "
+        f"candidate and evaluates test rows. {timed}"
     )
 
 
@@ -256,7 +260,7 @@ def _division(data: Dataset) -> str:
     how = f"{len(data.folds)} folds" if data.division == "cross-fit" else "a held-out part"
     return (
         f"{plural(len(data.examples), 'row')}, {plural(len(data.task.labels), 'label')}; {how}, "
-        f"each fit on up to {plural(max(pools), 'row')}"
+        f"each trained on up to {plural(max(pools), 'row')}"
     )
 
 
