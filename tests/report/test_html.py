@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from choose.report.format import KINDS
+from choose.report.findings import KINDS
 from choose.report.html.page import plainly, render_html
 from choose.report.markdown import render_markdown
 from choose.schema.decision import Decision, Method, Note, PromptText

@@ -107,14 +107,14 @@ def test_a_log_gets_one_plain_line_when_a_first_pass_ends() -> None:
         (jobs[1], run(data, jobs[1])),
         (jobs[2], run(data, jobs[2], wrong=5)),
     )
-    assert said.splitlines() == ["tfidf         90.0 of 100 right on 10 rows, 3 s"]
+    assert said.splitlines() == ["tfidf         90.0 % right on 10 rows, 3 s"]
 
 
 def test_a_candidate_that_was_cut_short_is_called_unfinished() -> None:
     data = dataset()
     jobs = [job("lora", 0), job("lora", 1)]
     said = log(jobs, (jobs[0], run(data, jobs[0], wrong=2)))
-    assert "60.0 of 100 right on 5 rows" in said
+    assert "60.0 % right on 5 rows" in said
     assert "so far; 1 of 2 runs" in said
 
 
@@ -124,14 +124,14 @@ def test_a_failed_run_is_one_line_and_no_accuracy() -> None:
     lines = said.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("lora failed (the first pass, fold 1): ValueError: no room xxx")
-    assert "of 100" not in said
+    assert "% right" not in said
 
 
 def test_failures_beside_successes_are_counted() -> None:
     data = dataset()
     jobs = [job("lora", 0), job("lora", 1)]
     said = log(jobs, (jobs[0], run(data, jobs[0])), (jobs[1], run(data, jobs[1], error="E: x")))
-    assert "100.0 of 100 right on 5 rows, 2 s; 1 run failed" in said
+    assert "100.0 % right on 5 rows, 2 s; 1 run failed" in said
 
 
 def test_a_terminal_gets_a_bar_the_job_and_the_plan() -> None:
@@ -154,7 +154,7 @@ def test_runs_that_the_store_held_are_told_apart() -> None:
     with LiveProgress(Console(file=out, force_terminal=True, width=80)) as progress:
         progress.planned(data, [one], [])
         progress.job(one, run(data, one))
-    assert "1 of them from before" in out.getvalue()
+    assert "1 of them reused" in out.getvalue()
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -25,7 +25,8 @@ from choose.formatting import (
     signed_points,
     span,
 )
-from choose.report.format import KINDS, shorten
+from choose.report.findings import KINDS
+from choose.report.format import shorten
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.report.terminal.candidate_table import Bar, axis_for

@@ -1,17 +1,15 @@
-"""Say on stderr what happens while a study runs: much on a terminal, little in a log."""
+"""Progress of a study on stderr: a live bar on a terminal, a line per candidate in a log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from choose.formatting import clean, clock, duration, percent, plural
@@ -24,7 +22,7 @@ CLEAN = ("clean", 0)
 
 
 class Planned(Protocol):
-    """A job of the grid, as far as a watcher needs to know it."""
+    """A planned trial and the part of the study that it belongs to."""
 
     @property
     def trial(self) -> Trial:
@@ -32,12 +30,12 @@ class Planned(Protocol):
 
     @property
     def part(self) -> str:
-        """Return which part of the study the job belongs to."""
+        """Return the part of the study."""
 
 
 @dataclass
 class Standing:
-    """The first pass of one candidate: how much of it has ended, and how well it went."""
+    """The first pass of one candidate: its finished runs and their raw accuracy."""
 
     name: str
     part: str
@@ -55,7 +53,7 @@ class Standing:
 
     @property
     def accuracy(self) -> float | None:
-        """Return the raw share of right answers so far, or None before the first answer."""
+        """Return the raw share of right answers so far; None before the first answer."""
         return self.right / self.rows if self.rows else None
 
 
@@ -68,7 +66,7 @@ class Standings:
 
     @classmethod
     def planned(cls, dataset: Dataset, jobs: Iterable[Planned]) -> Standings:
-        """Lay out an empty standing for each candidate: its first part is its first pass."""
+        """Return an empty standing for each candidate; its first part is its first pass."""
         standings = cls({id: example.target for id, example in dataset.examples.items()})
         for job in jobs:
             name = job.trial.candidate
@@ -77,7 +75,7 @@ class Standings:
         return standings
 
     def add(self, job: Planned, run: Run) -> Standing | None:
-        """Count a run in; return the standing if the run belongs to a first pass."""
+        """Add a run; return the standing if the run belongs to a first pass."""
         standing = self.of.get(job.trial.candidate)
         if standing is None or job.part != standing.part:
             return None
@@ -93,32 +91,58 @@ class Standings:
         return standing
 
 
+# Columns of the screen.
 NAME = 24
-
-
 BAR = 20
 
 
-class LiveProgress:
-    """Hears a study run; a context manager, so that the terminal is always left in order.
+class StatusColumn(ProgressColumn):
+    """A column of text that a function returns anew at each refresh."""
 
-    On a terminal a bar, the run in hand and the standings of unfinished first passes stay at the
+    def __init__(self, status: Callable[[], Text]) -> None:
+        super().__init__()
+        self._status = status
+
+    def render(self, task: Task) -> Text:
+        """Return the text."""
+        return self._status()
+
+
+class StudyBar(Progress):
+    """A bar with a status, below other lines, in characters that the console can express."""
+
+    def __init__(
+        self, console: Console, lines: Callable[[], Iterable[Text]], status: Callable[[], Text]
+    ) -> None:
+        self._lines = lines
+        columns = BarColumn(BAR), StatusColumn(status)
+        super().__init__(*columns, console=console, transient=True, refresh_per_second=2)
+
+    def get_renderable(self) -> RenderableType:
+        """Return the lines and the bar."""
+        return Encodable(Group(*self._lines(), *self.get_renderables()))
+
+
+class LiveProgress:
+    """Observer that shows progress; a context manager, which always restores the terminal.
+
+    On a terminal a bar, the current run and the standings of unfinished first passes stay at the
     bottom; elsewhere each candidate gets one line when its first pass ends. Failures always show.
-    Accuracy here is the raw share of right answers to clean questions, and provisional.
+    Accuracy is the raw share of right answers to unperturbed test rows, and provisional.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._budget: float | None = None
         self._standings = Standings({})
-        self._live: Live | None = None
-        self._in_hand: Planned | None = None
+        self._bar: StudyBar | None = None
+        self._current: Planned | None = None
         self._planned = self._ended = self._from_before = 0
         self._start = perf_counter()
         self._sent: Sent | None = None
 
     def __enter__(self) -> Self:
-        """Start the clock; nothing is shown before the plan stands."""
+        """Start the clock."""
         self._start = perf_counter()
         return self
 
@@ -128,7 +152,7 @@ class LiveProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take the bar away and say how far the candidates came that were cut short."""
+        """Remove the bar and print the standings of unfinished candidates."""
         self._stop()
         for standing in self._standings.of.values():
             if standing.rows and not standing.complete:
@@ -139,7 +163,7 @@ class LiveProgress:
             self._say(traffic_summary(self._sent))
 
     def sending(self, traffic: Sent) -> None:
-        """Show the requests to endpoints from now on, and their sum at the end."""
+        """Show requests to endpoints from now on, and their total at the end."""
         self._sent = traffic
 
     def planned(
@@ -149,7 +173,7 @@ class LiveProgress:
         refusals: Sequence[str],
         budget: float | None = None,
     ) -> None:
-        """Say what will run, and show the bar against a budget of seconds."""
+        """Print what will run, and show the bar; `budget` is in seconds."""
         self._budget = budget
         self._standings = Standings.planned(dataset, jobs)
         self._planned = len(jobs)
@@ -158,27 +182,25 @@ class LiveProgress:
                 f"{clean(dataset.name)}: {plural(len(dataset.examples), 'row')}, "
                 f"{plural(len(dataset.task.labels), 'label')}; "
                 f"{plural(len(self._standings.of), 'candidate')}, "
-                f"{plural(len(jobs), 'run')}. Figures below are provisional.",
+                f"{plural(len(jobs), 'run')}. Accuracies below are provisional.",
                 style="dim",
             )
             for refusal in refusals:
                 self._say(f"Left out: {clean(refusal)}", style="yellow")
-            self._live = Live(
-                get_renderable=self._screen,
-                console=self._console,
-                transient=True,
-                refresh_per_second=2,
-            )
-            self._live.start()
+            self._bar = StudyBar(self._console, self._lines, self._status)
+            self._bar.add_task("runs", total=max(1, len(jobs)))
+            self._bar.start()
 
     def job(self, job: Planned, run: Run | None) -> None:
-        """Note that a run starts (None) or has ended."""
+        """Show that a run starts (`run` is None) or has ended."""
         if run is None:
-            self._in_hand = job
+            self._current = job
             return
         self._ended += 1
-        self._from_before += self._in_hand is not job
-        self._in_hand = None
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self._ended)
+        self._from_before += self._current is not job
+        self._current = None
         name = shorten(clean(job.trial.candidate), NAME)
         if run.error is not None:
             self._say(
@@ -191,44 +213,35 @@ class LiveProgress:
             self._say(_sentence(standing))
 
     def _stop(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
     def _say(self, sentence: str, style: str = "") -> None:
         self._console.print(Encodable(Text(sentence, style=style)), soft_wrap=True)
 
-    def _screen(self) -> RenderableType:
-        traffic = []
-        if self._sent is not None:
-            line = traffic_line(self._sent, perf_counter() - self._start)
-            traffic = [Text(line, no_wrap=True, overflow="ellipsis")]
-        return Encodable(Group(*self._pending(), *traffic, self._bar()))
-
-    def _pending(self) -> Iterator[RenderableType]:
+    def _lines(self) -> Iterator[Text]:
         for standing in self._standings.of.values():
             if standing.ended and standing.rows and not standing.complete:
                 yield Text(_sentence(standing), style="dim", no_wrap=True, overflow="ellipsis")
+        if self._sent is not None:
+            line = traffic_line(self._sent, perf_counter() - self._start)
+            yield Text(line, no_wrap=True, overflow="ellipsis")
 
-    def _bar(self) -> RenderableType:
-        spent = clock(perf_counter() - self._start)
+    def _status(self) -> Text:
+        elapsed = clock(perf_counter() - self._start)
         limit = f" of {clock(self._budget)}" if self._budget is not None else ""
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(width=BAR)
-        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        doing = (
-            f" · {clean(self._in_hand.trial.candidate)}: {clean(self._in_hand.part)}"
-            if self._in_hand is not None
+        current = (
+            f" · {clean(self._current.trial.candidate)}: {clean(self._current.part)}"
+            if self._current is not None
             else ""
         )
-        grid.add_row(
-            ProgressBar(total=max(1, self._planned), completed=self._ended, width=BAR),
-            literal(f"{self._ended} of {self._planned} runs · {spent}{limit}{doing}"),
-        )
-        return grid
+        text = literal(f"{self._ended} of {self._planned} runs · {elapsed}{limit}{current}")
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
 
     def _summary(self) -> str:
-        before = f", {self._from_before} of them from before" if self._from_before else ""
+        before = f", {self._from_before} of them reused" if self._from_before else ""
         return (
             f"{self._ended} of {plural(self._planned, 'run')} done{before}, "
             f"{duration(perf_counter() - self._start)}."
@@ -237,12 +250,12 @@ class LiveProgress:
 
 def _sentence(standing: Standing) -> str:
     name = shorten(clean(standing.name), NAME)
-    said = (
-        f"{name:<12} {percent(standing.accuracy):>5} of 100 right on "
+    line = (
+        f"{name:<12} {percent(standing.accuracy):>5} % right on "
         f"{plural(standing.rows, 'row')}, {duration(standing.seconds)}"
     )
     if not standing.complete:
-        said += f" so far; {standing.ended} of {standing.planned} runs"
+        line += f" so far; {standing.ended} of {standing.planned} runs"
     if standing.failed:
-        said += f"; {plural(standing.failed, 'run')} failed"
-    return said
+        line += f"; {plural(standing.failed, 'run')} failed"
+    return line
