@@ -57,15 +57,15 @@ def shown(audit, width=100):
 def test_the_section_says_what_the_record_holds(width):
     said = shown(found(), width)
     for part in (
-        "Between 1.8 and 17.3 of 100 labels may be wrong; confident learning says 7.8",
+        "Between 1.8 % and 17.3 % of the labels may be wrong.",
         "So it is.",
-        "Perfect answers would get 82.7–98.2 of 100 right",  # noqa: RUF001
-        "billing and payouts are taken for each other: 12 doubted rows of 150.",
-        "Two of 3 annotators agree on 94.7 of 100",
+        "perfect answers would score 82.7–98.2 %",  # noqa: RUF001
+        "billing and payouts are confused: 12 doubted rows of 150.",
+        "Two of 3 annotators agree on 94.7 %",
         "alpha is 0.94",
         "the 28 most doubted rows would add about 1.9 points",
-        "contradict 86 labels; 28 are worth a look",
-        "No row was left out and no label changed",
+        "disagree with 86 labels; check these 28 first",
+        "No row was removed and no label changed",
         "T009",
         "2 of 3",
     ):

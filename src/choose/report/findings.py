@@ -156,7 +156,9 @@ def chance_line(verdict: Verdict) -> str:
         sentences.append(f"{pick} has a {chance} chance of being the most accurate.")
     if verdict.expected_regret is not None:
         regret = points(verdict.expected_regret)
-        sentences.append(f"Choosing it costs an expected {regret} against the best candidate.")
+        if verdict.expected_regret < 0.0005:
+            regret = "less than 0.1 points"
+        sentences.append(f"Choosing it loses {regret} to the best candidate on average.")
     return " ".join(sentences)
 
 
