@@ -51,7 +51,7 @@ def test_names_descriptions_and_instruction_are_taken_over() -> None:
     [
         (("card_arrival", "cardArrival"), {}, "'card_arrival'"),
         (("Billing", "billing"), {}, "'Billing' and 'billing'"),
-        (("a", "b"), {"a": "b"}, "both read"),
+        (("a", "b"), {"a": "b"}, "the same name"),
         (("refund", "b"), {"refnud": "x"}, "Did you mean 'refund'?"),
         (("a", "b"), {"a": " "}, "is empty"),
     ],

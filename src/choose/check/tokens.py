@@ -1,6 +1,6 @@
-"""How many tokens a model needs for a domain's words, against plain English.
+"""Count the tokens per word of a set, compared with plain English.
 
-Only the `tokenizers` package is loaded, never torch, and nothing is fetched.
+Only the `tokenizers` package is loaded, never torch, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -38,27 +38,25 @@ everyone.
 """
 
 
-# Texts that are counted, characters of each, and words that are named.
+# Texts that are counted, characters of each, and words that the record names.
 TEXTS, HEAD, NAMED = 2_000, 2_000, 8
 
-
-# A word in so many pieces is one that the model was hardly taught.
-SHATTERED = 4
-
+# A word of so many tokens was rare in the model's training data.
+BROKEN = 4
 
 # Whole words of letters; longer runs, and parts of runs with digits, are names or even keys.
 _WORD = re.compile(r"(?<![^\W_])[^\W\d_]{2,18}(?![^\W_])")
 
 
 def token_counts(texts: Sequence[str]) -> TokenCounts | None:
-    """Count with the embedded language model's tokenizer, else the encoder's; None if neither is.
+    """Count with the tokenizer of the default language model, or else of the default encoder.
 
-    Of many texts, evenly spread ones are counted.
+    Of many texts, an evenly spread sample is counted. None if no tokenizer is installed.
     """
-    found = _tokenizer()
-    if found is None or not texts:
+    loaded = _tokenizer()
+    if loaded is None or not texts:
         return None
-    model, tokenizer = found
+    model, tokenizer = loaded
     step = -(-len(texts) // TEXTS)
     heads = [text[:HEAD] for text in texts[::step]]
     lengths = sorted(_lengths(tokenizer, heads))
@@ -91,18 +89,18 @@ def _tokenizer() -> tuple[str, Any] | None:
 
 
 def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
-    found = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-    return [len(encoding.ids) for encoding in found]
+    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    return [len(encoding.ids) for encoding in encodings]
 
 
 def _broken(tokenizer: Any, texts: Sequence[str]) -> tuple[BrokenWord, ...]:
     rows = Counter(word for text in texts for word in set(_WORD.findall(text.casefold())))
-    # Too rare words say nothing of the domain, and there may be very many.
+    # Rare words say little about the domain, and there may be very many.
     common = [(word, n) for word, n in rows.most_common(5_000) if n >= 3]
     pieces = _lengths(tokenizer, [f" {word}" for word, _ in common])
     broken = [
         BrokenWord(word=word, tokens=tokens, rows=n)
         for (word, n), tokens in zip(common, pieces, strict=True)
-        if tokens >= SHATTERED
+        if tokens >= BROKEN
     ]
     return tuple(broken[:NAMED])

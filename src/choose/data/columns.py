@@ -1,4 +1,4 @@
-"""Turn a table into labelled rows."""
+"""Find the columns of a table by name and turn its rows into examples."""
 
 from __future__ import annotations
 
@@ -19,25 +19,20 @@ from choose.types import Example
 # In the order of preference; compared without regard to case.
 TEXT = ("text", "utterance", "sentence", "query", "input")
 
-
 LABEL = ("label", "labels", "intent", "target", "category")
 
-
 TIME = ("timestamp", "time", "date", "created_at", "datetime")
-
 
 # Authors and users are not here: they often are few, and only the user knows whether they matter.
 GROUP = ("group", "group_id", "conversation", "conversation_id", "thread", "thread_id")
 
-
 ANNOTATOR = ("annotator", "annotator_id")
-
 
 MAYBE_GROUP = ("author", "author_id", "user", "user_id", "customer", "customer_id", "session_id")
 
 
 class Columns(Protocol):
-    """Names of columns, None where they are to be found by their usual names."""
+    """Names of columns; None means to find one by its usual names."""
 
     @property
     def text_column(self) -> str | None:
@@ -49,20 +44,20 @@ class Columns(Protocol):
 
     @property
     def time_column(self) -> str | None:
-        """When the text was written."""
+        """The time at which the text was written."""
 
     @property
     def group_column(self) -> str | None:
-        """What rows that belong together share."""
+        """The group, which is never on both sides of a split."""
 
     @property
     def annotator_column(self) -> str | None:
-        """Who labelled the row."""
+        """The annotator of the row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """Which column plays which part; several text columns are joined with a blank line."""
+    """The columns by role; several text columns are joined with a blank line."""
 
     text: tuple[str, ...]
     label: str
@@ -73,10 +68,10 @@ class Roles:
 
 
 def roles_of(table: pl.DataFrame, section: Columns) -> Roles:
-    """Decide which column plays which part.
+    """Find the column of each role.
 
     Raises:
-        DataError: naming the columns there are, if one that is needed or named is missing.
+        DataError: if a column that is needed or named is missing.
     """
     columns = [name for name in table.columns if name != ROW]
     label = _named(columns, section.label_column, "label") or _usual(columns, LABEL)
@@ -90,7 +85,9 @@ def roles_of(table: pl.DataFrame, section: Columns) -> Roles:
             f"{', '.join(usual)}. Name it with {flag}."
         )
     if label in text:
-        raise DataError(f"The column {label!r} cannot be both the text and the label.")
+        raise DataError(
+            f"The column {label!r} is both the text and the label. Name another --label-column."
+        )
     time = _named(columns, section.time_column, "time")
     return Roles(
         text=text,
@@ -106,10 +103,10 @@ def roles_of(table: pl.DataFrame, section: Columns) -> Roles:
 def text_and_id_columns(
     columns: Sequence[str], text_column: str | None
 ) -> tuple[tuple[str, ...], str | None]:
-    """Decide which columns hold the text and the id of rows that have no label.
+    """Find the columns of the text and the id, for rows without labels.
 
     Raises:
-        DataError: if none is the text.
+        DataError: if there is no text column.
     """
     id = _usual(columns, ("id",))
     text = _text_columns(columns, text_column)
@@ -122,7 +119,7 @@ def text_and_id_columns(
 
 
 def group_hint(table: pl.DataFrame) -> str | None:
-    """Return a column that might say which rows belong together, though nobody said so."""
+    """Return a column that may say which rows belong together, such as an author."""
     return _usual([name for name in table.columns if name != ROW], MAYBE_GROUP)
 
 
@@ -161,7 +158,7 @@ def _text_columns(columns: Sequence[str], wanted: str | None) -> tuple[str, ...]
 
 
 def _usual_time(table: pl.DataFrame, columns: Sequence[str]) -> str | None:
-    """Take a column for the time only if at least half of its cells read as dates."""
+    """Return the usual time column if at least half of its cells are dates."""
     name = _usual(columns, TIME)
     if name is None or table.schema[name] != pl.String:
         return None
@@ -171,10 +168,10 @@ def _usual_time(table: pl.DataFrame, columns: Sequence[str]) -> str | None:
 
 
 def examples_from(table: pl.DataFrame, section: Columns) -> list[Example]:
-    """Return every row, those without text or label too, as an example.
+    """Return every row as an example, those without text or label included.
 
-    Ids come from a column ``id`` whose cells are unique, else they are the row numbers. Labels
-    lose the spaces around them, texts stay as they are.
+    Ids come from a column ``id`` with unique cells, or else are row numbers. Labels are stripped,
+    texts are not.
 
     Raises:
         DataError: if a column is missing, or a row holds several labels, nested values, labels of
@@ -238,10 +235,10 @@ def _cells(table: pl.DataFrame, name: str, rows: Sequence[int]) -> list[str]:
 
 
 def cell_text(value: Any, name: str, row: int) -> str:
-    """Return one value as text, null as an empty one.
+    """Return a value as text, null as an empty string.
 
     Raises:
-        DataError: if it is no scalar.
+        DataError: if it is not a scalar.
     """
     if isinstance(value, list | dict | bytes):
         what = "bytes" if isinstance(value, bytes) else type_name(value)

@@ -1,4 +1,4 @@
-"""From the study file's data section to a divided labelled set."""
+"""Load the labelled set that a study names, and split it."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ _GENERIC = frozenset({"train", "training", "data", "dataset", "all", "labels", "
 
 
 class DataSettings(Columns, Protocol):
-    """Where the rows are and how to divide them."""
+    """Where the rows are and how to split them."""
 
     @property
     def path(self) -> str | None:
-        """The rows to learn from, or all rows."""
+        """The training pool, or all rows."""
 
     @property
     def test(self) -> str | None:
-        """The rows to ask."""
+        """The test rows."""
 
     @property
     def test_rows(self) -> int | None:
-        """How many rows to ask at most."""
+        """The most test rows."""
 
     @property
     def folds(self) -> int | None:
-        """How many folds to make."""
+        """The number of folds."""
 
 
 class TaskSettings(Protocol):
-    """What a model is told about the task."""
+    """What prompts say about the task."""
 
     @property
     def instruction(self) -> str | None:
-        """What to do, in a sentence."""
+        """The instruction, in a sentence."""
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -52,14 +52,14 @@ class TaskSettings(Protocol):
 
     @property
     def descriptions(self) -> Mapping[str, str]:
-        """What labels mean."""
+        """What each label means."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """All rows as they were read, those without text or label too; `test` is None without a file.
+    """All rows as read, with those that lack a text or label; `test` is None without a test file.
 
-    `roles` are the columns of the pool; `hint` names one that might say which rows belong together.
+    `roles` are the columns of the pool; `hint` is a column that may say which rows belong together.
     """
 
     name: str
@@ -71,10 +71,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Tables that lie in no file, as `read_table` returns them, and what to call them.
-
-    `test` are rows to ask; a file can be named in the study beside a table here.
-    """
+    """Tables in memory, as `read_table` returns them, that replace the files of a study."""
 
     pool: pl.DataFrame | None = None
     test: pl.DataFrame | None = None
@@ -82,7 +79,7 @@ class Tables:
 
 
 def read_rows(section: DataSettings, tables: Tables | None = None) -> Rows:
-    """Read the files of a study; `tables` stand in for them.
+    """Read the files of a study, or take `tables` instead.
 
     Raises:
         DataError: if one cannot be read.
@@ -109,11 +106,11 @@ def _pool_table(section: DataSettings, given: Tables) -> pl.DataFrame:
     if given.pool is not None:
         return given.pool
     if section.path is None:
-        raise StudyError("No labelled set was named (DATA). Give a file, or sample:tickets.")
+        raise StudyError("No labelled set is named (DATA). Give a file, or sample:tickets.")
     if section.test is not None and _same(section.path, section.test):
         raise DataError(
-            f"{section.test!r} is both the labelled set and the test file. Leave out --test to "
-            "have it divided."
+            f"{section.test!r} is both the labelled set and the test file. Leave out --test, "
+            "and choose splits it."
         )
     return read_table(section.path)
 
@@ -121,7 +118,7 @@ def _pool_table(section: DataSettings, given: Tables) -> pl.DataFrame:
 def load_dataset(
     section: DataSettings, task: TaskSettings, tables: Tables | None = None
 ) -> Dataset:
-    """Read, check and divide the labelled set of a study; `tables` stand in for its files.
+    """Read, check and split the labelled set of a study; `tables` replace its files.
 
     Raises:
         DataError: if it cannot be read or used.
@@ -131,7 +128,7 @@ def load_dataset(
 
 
 def dataset_from(rows: Rows, section: DataSettings, task: TaskSettings) -> Dataset:
-    """Check and divide rows that were read.
+    """Check and split rows that were read.
 
     Raises:
         DataError: if they cannot be used.
@@ -148,7 +145,7 @@ def dataset_from(rows: Rows, section: DataSettings, task: TaskSettings) -> Datas
 
 
 def dataset_name(path: str) -> str:
-    """Return what to call a labelled set: its file, or its folder where the file says nothing."""
+    """Return the name of a file, or of its folder where the file's name is generic."""
     if path.startswith("sample:"):
         return path.removeprefix("sample:")
     stem = Path(path).stem
@@ -179,6 +176,6 @@ def _with_hint(dataset: Dataset, hint: str | None) -> Dataset:
         return dataset
     finding = (
         f"Rows with the same {hint!r} may belong together; if so, keep them on one side of the "
-        f"division with --group-column {hint!r}."
+        f"split with --group-column {hint!r}."
     )
     return replace(dataset, findings=(*dataset.findings, finding))

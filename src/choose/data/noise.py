@@ -1,4 +1,4 @@
-"""Label noise added to a pool, nested by rate and shared between pools of any size."""
+"""Add label noise to a training pool, nested by rate and equal in pools of any size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_noise(
     seed: int,
     confusion: Floats | None = None,
 ) -> list[Example]:
-    """Flip the labels of some rows and leave the order as it is.
+    """Flip the labels of some rows and keep the order.
 
     Whether a row flips, and to what, depends on its id, its label and the seed alone, so a higher
     rate flips a superset to the same labels. Replacements are uniform (``symmetric``), the label
@@ -58,9 +58,9 @@ def add_noise(
 
 
 def label_similarity(examples: Sequence[Example], task_labels: Sequence[str]) -> Floats:
-    """Return how alike the labels' texts are, as a (K, K) matrix with rows summing to 1.
+    """Return the similarity of the labels' texts, (K, K), with rows summing to 1.
 
-    Cosine between the mean TF-IDF vectors of the labels; a label without rows is like no other.
+    It is the cosine of the labels' mean TF-IDF vectors, 0 for a label without rows.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -99,7 +99,7 @@ def _weights(
     kind: Kind,
     confusion: Floats | None,
 ) -> Floats:
-    """Return how the flips of each label (rows) are shared among the others; the diagonal is 0."""
+    """Return the weights of the replacements (columns) of each label (rows); the diagonal is 0."""
     count = len(task_labels)
     if kind == "symmetric":
         weights = np.ones((count, count))
@@ -117,7 +117,7 @@ def _weights(
 
 
 def _rates(weights: Floats, rate: float) -> Floats:
-    """Return the labels' flip rates: in proportion to their confusion, at most 1, mean `rate`."""
+    """Return the flip rate of each label: proportional to its confusion, at most 1, mean `rate`."""
     # A label that is never confused can still flip once all others flip always.
     shares = np.maximum(weights.sum(axis=1), 1e-12)
     rates = np.zeros(len(shares))
@@ -152,9 +152,9 @@ def _flip(
     row = position[example.target]
     if _uniform("flip", seed, example.id) >= rates[row]:
         return example
-    # Searching from the right never picks the diagonal, whose step has no height.
-    drawn = _uniform("label", seed, example.id) * steps[row, -1]
-    return replace(example, target=task_labels[int(np.searchsorted(steps[row], drawn, "right"))])
+    # The diagonal has weight 0, and a search from the right never picks it.
+    quantile = _uniform("label", seed, example.id) * steps[row, -1]
+    return replace(example, target=task_labels[int(np.searchsorted(steps[row], quantile, "right"))])
 
 
 def _uniform(purpose: str, seed: int, id: str) -> float:

@@ -1,14 +1,13 @@
-"""Hints of personal data and secrets: how many rows hold what looks like some.
+"""Detect personal data and secrets by patterns.
 
-A pattern that matches is a hint and no proof, and names and addresses have no pattern at all. What
-was matched is never kept.
+A match is a hint, not a proof; names and postal addresses have no pattern. Matches are not stored.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from choose.schema.check import Hint
 from choose.types import Example
@@ -16,12 +15,9 @@ from choose.types import Example
 # Every repetition is bounded, so that no text can make a search slow.
 _EMAIL = re.compile(r"[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 
-
 _DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ ()./-]{0,2}\d){6,24}(?![\w])")
 
-
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
-
 
 _KEY = re.compile(
     r"\bAKIA[0-9A-Z]{16}\b"
@@ -34,30 +30,22 @@ _KEY = re.compile(
     r"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----"
 )
 
-
 _NETWORK = re.compile(
     r"4\d{15}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3[068]\d{12}|6(?:011|5\d\d|4[4-9]\d)\d{12}"
 )
-
 
 _DATE = re.compile(r"\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
 
 
 def hints_by_row(rows: Sequence[Example]) -> list[tuple[str, str]]:
-    """Return (id, kind) for every row and every kind that its text hints at."""
-    return [(e.id, kind) for e in rows for kind in _kinds(e.text)]
+    """Return (id, kind) for every row and every kind of personal data that its text may hold."""
+    return [(e.id, kind) for e in rows for kind, holds in KINDS.items() if holds(e.text)]
 
 
-def hints_of(found: Sequence[tuple[str, str]]) -> tuple[Hint, ...]:
-    """Count the rows of every kind that was looked for, those without any too."""
-    counts = Counter(kind for _, kind in found)
+def hints_of(hints: Sequence[tuple[str, str]]) -> tuple[Hint, ...]:
+    """Count the rows of every kind, zeros included."""
+    counts = Counter(kind for _, kind in hints)
     return tuple(Hint(kind=kind, rows=counts[kind]) for kind in KINDS)
-
-
-def _kinds(text: str) -> Iterator[str]:
-    for kind, holds in KINDS.items():
-        if holds(text):
-            yield kind
 
 
 def _email(text: str) -> bool:
@@ -69,7 +57,7 @@ def _phone(text: str) -> bool:
 
 
 def _is_phone(written: str) -> bool:
-    """Tell a phone number from an order number: a plus, or groups; neither a date nor a card."""
+    """Return whether digits are a phone number: with a plus or in groups, and no date or card."""
     digits = re.sub(r"\D", "", written)
     if not 8 <= len(digits) <= 15 or _DATE.match(written) or _is_card(digits):
         return False
@@ -82,7 +70,7 @@ def _card(text: str) -> bool:
 
 
 def _is_card(digits: str) -> bool:
-    """Return whether a network gives out such numbers and the check digit (Luhn) is right."""
+    """Return whether a card network issues such numbers and the check digit (Luhn) is right."""
     if not _NETWORK.fullmatch(digits) or len(set(digits)) < 2:
         return False
     doubled = [sum(divmod(2 * int(d), 10)) for d in digits[-2::-2]]

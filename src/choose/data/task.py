@@ -1,4 +1,4 @@
-"""From labelled rows to the task that strategies see."""
+"""Validate labelled rows and build the task that strategies see."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from choose.errors import DataError, StudyError, did_you_mean
 from choose.types import Example, Task
 
 _SEPARATORS = (";", "|", ",")
-
 
 _LIST = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)
 
@@ -34,7 +33,7 @@ def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> Non
 
 
 def check_classes(labels: Sequence[str]) -> None:
-    """Refuse labels among which nothing can be chosen.
+    """Refuse labels that make no classification task.
 
     Raises:
         DataError: if there is one class, or nearly as many classes as rows.
@@ -67,7 +66,6 @@ def _is_joined(label: str, known: Collection[str]) -> bool:
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
-
 _CAMEL = re.compile(r"[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z][A-Z][a-z])[A-Za-z0-9]*")
 
 
@@ -77,11 +75,11 @@ def task_from(
     descriptions: Mapping[str, str] | None = None,
     instruction: str | None = None,
 ) -> Task:
-    """Collect the labels, numbers by value and the rest by alphabet, and make them readable.
+    """Return the task with sorted labels (numbers by value) and readable names.
 
     Raises:
-        StudyError: if a name or a description is for a label that does not occur, or if two
-            labels would read alike.
+        StudyError: if a name or description is for an unknown label, or if two labels get the
+            same name.
     """
     labels = tuple(sorted({e.target for e in examples}, key=_natural))
     given, described = dict(names or {}), dict(descriptions or {})
@@ -119,7 +117,7 @@ def _check_known(given: Mapping[str, str], labels: tuple[str, ...], section: str
             some = ", ".join(repr(known) for known in labels[:10])
             more = f" and {len(labels) - 10} more" if len(labels) > 10 else ""
             raise StudyError(
-                f"[task.{section}] is about a label {label!r} that no row has."
+                f"[task.{section}] has a label {label!r} that no row has."
                 f"{did_you_mean(label, labels)} The labels are {some}{more}."
             )
         if not text.strip():
@@ -134,9 +132,9 @@ def _check_distinct(labels: tuple[str, ...], shown: tuple[str, ...]) -> None:
         other = seen.setdefault(name.casefold(), label)
         if other != label:
             raise StudyError(
-                f"The labels {other!r} and {label!r} both read {name!r}, so a model could not "
-                "tell them apart. If they are one label, write it in one way in the data; if not, "
-                "give one of them another name in [task.names]."
+                f"The labels {other!r} and {label!r} have the same name {name!r}: a model cannot "
+                "distinguish them. If they are one label, write it in one way in the data; if "
+                "not, give one of them another name in [task.names]."
             )
 
 
@@ -144,18 +142,18 @@ MINIMUM = 8
 
 
 def check_rows(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    """Refuse too few rows or classes, repeated ids, and test labels foreign to the pool.
+    """Refuse too few rows or classes, repeated ids, and a test file with other labels.
 
     Raises:
-        DataError: saying what is needed.
+        DataError: naming what is needed.
     """
     ids = Counter(e.id for e in [*pool, *(test or ())])
     if twice := [id for id, n in ids.items() if n > 1]:
         raise DataError(f"More than one row has the id {twice[0]!r}. Ids must be unique.")
     if len(pool) < MINIMUM:
         raise DataError(
-            f"Rows with a text and a label to learn from: {len(pool)}. At least "
-            f"{MINIMUM} are needed, and a verdict takes a few hundred."
+            f"Training rows with a text and a label: {len(pool)}. At least {MINIMUM} are needed, "
+            "and a verdict takes a few hundred."
         )
     _check_numbers({e.target for e in [*pool, *(test or ())]})
     if len({e.target for e in pool}) == 1:
@@ -166,7 +164,7 @@ def check_rows(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
 
 
 def _check_numbers(labels: Collection[str]) -> None:
-    """Refuse one number that is written in two ways."""
+    """Refuse a number written in two ways, such as ``1`` and ``1.0``."""
     written: dict[float, str] = {}
     for label in sorted(labels):
         try:
@@ -182,7 +180,7 @@ def _check_numbers(labels: Collection[str]) -> None:
 def _check_test(pool: Sequence[Example], test: Sequence[Example]) -> None:
     if len(test) < 2:
         raise DataError(
-            f"Rows of the test file with a text and a label: {len(test)}. At least 2 are needed, "
+            f"Test rows with a text and a label: {len(test)}. At least 2 are needed, "
             "and a verdict takes a few hundred."
         )
     known, asked = {e.target for e in pool}, {e.target for e in test}

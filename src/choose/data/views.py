@@ -1,4 +1,4 @@
-"""Views: the question written differently, its answer unchanged."""
+"""Perturb texts without changing their label: typos, casing, spacing, fillers, contractions."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ from choose.types import Item
 
 _NEGATED = "are|could|did|do|does|had|has|have|is|must|need|should|was|were|would"
 
-
 _STARTS = "how|here|that|there|what|when|where|who"
 
-
-# Possessives and 'd are left alone: what they stand for cannot be told from the word.
+# Possessives and 'd are left alone, because the word alone does not say what they abbreviate.
 _LONG = re.compile(
     rf"\b(?P<not>{_NEGATED})n['\u2019]t\b|\b(?P<can>can|wo)[n]?['\u2019]t\b"
     r"|\b(?P<who>i)['\u2019]m\b|\b(?P<are>we|you|they)['\u2019]re\b"
     r"|\b(?P<verb>i|we|you|they)['\u2019](?P<end>ve|ll)\b",
     re.IGNORECASE,
 )
-
 
 _SHORT = re.compile(
     rf"\b(?P<not>{_NEGATED}) not\b|\b(?P<can>cannot|will not)\b"
@@ -37,13 +34,13 @@ _SHORT = re.compile(
 
 
 def contraction(text: str, random: Random) -> str:
-    """Write contractions out or, where there are none, draw words together; else change nothing."""
+    """Expand contractions or, where there are none, contract words."""
     if _LONG.search(text):
-        return _LONG.sub(_keeping_capitals(_written_out), text)
-    return _SHORT.sub(_keeping_capitals(_drawn_together), text)
+        return _LONG.sub(_keeping_capitals(_expanded), text)
+    return _SHORT.sub(_keeping_capitals(_contracted), text)
 
 
-def _written_out(match: re.Match[str]) -> str:
+def _expanded(match: re.Match[str]) -> str:
     if match["not"]:
         return f"{match['not']} not"
     if match["can"]:
@@ -55,7 +52,7 @@ def _written_out(match: re.Match[str]) -> str:
     return f"{match['verb']} {'have' if match['end'].lower() == 've' else 'will'}"
 
 
-def _drawn_together(match: re.Match[str]) -> str:
+def _contracted(match: re.Match[str]) -> str:
     if match["not"]:
         return f"{match['not']}n't"
     if match["can"]:
@@ -87,18 +84,15 @@ _KEPT = re.compile(
     re.IGNORECASE,
 )
 
-
 _WORD = re.compile(r"(?<![\w@#/.'-])[^\W\d_]{4,}(?![\w@/'-]|\.\w|:/)")
 
-
 _GAP = re.compile(r"(?<=\S) (?=\S)")
-
 
 _OPENERS = ("Hi, ", "Hello, ", "So, ", "Okay, ", "Um, ", "Hi there, ", "Well, ")
 
 
 def view(name: str, items: Sequence[Item], seed: int) -> list[Item]:
-    """Return the items as a view shows them; each depends on its id, its text and the seed alone.
+    """Return the items under a view; each depends on its id, its text and the seed alone.
 
     Raises:
         StudyError: if there is no such view.
@@ -116,7 +110,7 @@ def view(name: str, items: Sequence[Item], seed: int) -> list[Item]:
 def sample_rows(
     ids: Sequence[str], targets: Mapping[str, str], limit: int, seed: int
 ) -> tuple[str, ...]:
-    """Return the at most `limit` rows that views are asked of: stratified, in the given order."""
+    """Return at most `limit` rows to evaluate under views: stratified, in the given order."""
     return stratified_sample(ids, targets, limit, f"views-{seed}")
 
 
@@ -156,7 +150,7 @@ def spacing(text: str, random: Random) -> str:
 
 
 def filler(text: str, random: Random) -> str:
-    """Open with a greeting or a filled pause that says nothing about the matter."""
+    """Start with a greeting or a filled pause."""
     return random.choice(_OPENERS) + text
 
 

@@ -1,4 +1,4 @@
-"""Read CSV and TSV in bounded memory and say which row is broken."""
+"""Read CSV and TSV in bounded memory; quote cells and name rows in messages."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ from choose.errors import DataError
 # The number of each row, as a spreadsheet or an editor shows it: the header of a CSV is row 1.
 ROW = "__row__"
 
-
 # Characters of one cell and of one line; a page of text has about 3,000.
 FIELD_LIMIT = 1_000_000
 
-
 LINE_LIMIT = 8_000_000
 
-
 TOO_LONG = (
-    f"holds a cell of more than {FIELD_LIMIT:,} characters. No model here reads that much: cut "
+    f"holds a cell of more than {FIELD_LIMIT:,} characters. Truncate "
     "the text, or look for a quote that is never closed."
 )
 
@@ -73,20 +70,19 @@ def _plain(id: str) -> str:
 
 _DELIMITERS = (",", ";", "\t")
 
-
 # Bytes that are not UTF-8 are read as lone surrogates, so that the row can be named.
 _UNREADABLE = re.compile("[\ud800-\udfff]")
 
 
 class _Unusable(Exception):
-    """A line that no row may hold; the message completes ``row N ...``."""
+    """An invalid line; the message completes ``Row N ...``."""
 
 
 def read_delimited(path: Path) -> pl.DataFrame:
-    """Read a CSV or TSV file; quoted cells may hold line breaks, the delimiter is found.
+    """Read a CSV or TSV file; quoted cells may hold line breaks, the delimiter is detected.
 
     Raises:
-        DataError: naming the row that is broken.
+        DataError: naming a broken row.
     """
     rows = delimited_rows(path)
     header = next(rows)[1]
@@ -107,7 +103,7 @@ def delimited_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the header, then each row that is not empty, with its number, one at a time.
 
     Raises:
-        DataError: naming the row that is broken, when it is reached.
+        DataError: naming a broken row, when it is reached.
     """
     with (
         path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file,

@@ -183,9 +183,8 @@ def _class_names(path: Path) -> dict[str, list[str]]:
         return {}
 
 
-# How messages call them.
+# The name of rows in memory in messages.
 GIVEN = Path("the rows given")
-
 
 _ALLOWED = (
     "Give a file's name, a polars or pandas DataFrame, or a list of dictionaries such as "
@@ -194,15 +193,15 @@ _ALLOWED = (
 
 
 def is_rows(data: object) -> bool:
-    """Return whether this is rows and not the name of a file."""
+    """Return whether this is a table in memory, not the name of a file."""
     return data is not None and not isinstance(data, str | Path)
 
 
 def table_of(data: object) -> pl.DataFrame:
-    """Return rows as `read_table` returns a file's.
+    """Return rows in memory as `read_table` returns those of a file.
 
     Raises:
-        DataError: if it is nothing that holds rows, or holds none.
+        DataError: if the object holds no rows.
     """
     if isinstance(data, pl.LazyFrame):
         data = data.collect()

@@ -1,4 +1,4 @@
-"""Read a table of labelled rows from a file, whatever a person may hand over."""
+"""Read a table of labelled rows from a CSV, TSV, JSONL or Parquet file."""
 
 from __future__ import annotations
 
@@ -25,16 +25,12 @@ _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".pq": read_parquet,
 }
 
-
 # Bytes; tables are held in memory.
 LARGEST = 2_000_000_000
 
-
 _ALLOWED = "CSV, TSV, JSONL or Parquet"
 
-
 _SAVE = "Save it as CSV (UTF-8) and give that file."
-
 
 _UNPACK = "Unpack it and give the file inside."
 
@@ -63,11 +59,10 @@ _SIGNS = (
 def read_table(path: str | Path) -> pl.DataFrame:
     """Read CSV, TSV, JSONL, Parquet or ``sample:NAME`` as columns of strings, and `ROW`.
 
-    A JSONL or Parquet column that holds nested values or values of several types keeps them as
-    they are: it may be one that nobody asks for.
+    A JSONL or Parquet column of nested or mixed values keeps them, since it may not be needed.
 
     Raises:
-        DataError: naming the row where there is one.
+        DataError: if the file cannot be read, naming the row if there is one.
     """
     name = str(path)
     with checked_file(name, LARGEST) as found:
@@ -84,10 +79,10 @@ def read_table(path: str | Path) -> pl.DataFrame:
 
 @contextmanager
 def checked_file(name: str, largest: float = float("inf")) -> Iterator[Path]:
-    """Give the path of a file whose ending is known and whose first bytes are what it says.
+    """Give the path of a file after checking its ending, its first bytes and its size.
 
     Raises:
-        DataError: if it is none, or has more than `largest` bytes.
+        DataError: if they do not fit, or if it has more than `largest` bytes.
     """
     if name.startswith("hf:"):
         raise DataError(
@@ -136,7 +131,7 @@ def _neighbours(path: Path) -> list[str]:
 
 
 def _check_content(path: Path, largest: float = LARGEST) -> None:
-    """Refuse a file that is too large or whose first bytes are not what its ending says."""
+    """Refuse a file that is too large or whose first bytes contradict its ending."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -146,7 +141,7 @@ def _check_content(path: Path, largest: float = LARGEST) -> None:
     if size > largest:
         raise DataError(
             f"{str(path)!r} has {size / 1e9:.1f} GB. Files of up to {LARGEST / 1e9:g} GB are read: "
-            "give a sample of the rows; more than 100,000 decide nothing."
+            "give a sample of the rows; more than 100,000 add nothing."
         )
     if not head.strip(b"\xef\xbb\xbf \t\r\n"):
         raise DataError(f"{str(path)!r} is empty. It must hold a header and labelled rows.")
@@ -156,7 +151,7 @@ def _check_content(path: Path, largest: float = LARGEST) -> None:
     is_parquet = path.suffix.lower() in {".parquet", ".pq"}
     if head.startswith(b"PAR1") != is_parquet:
         is_now = "is not Parquet" if is_parquet else "is Parquet"
-        raise DataError(f"{str(path)!r} {is_now}, whatever its ending says. Rename it to fit.")
+        raise DataError(f"{str(path)!r} {is_now}, contrary to its ending. Rename it.")
     if not is_parquet and path.suffix.lower() not in {".jsonl", ".ndjson"}:
         _check_not_json(path, head.removeprefix(b"\xef\xbb\xbf").lstrip())
 
@@ -164,11 +159,11 @@ def _check_content(path: Path, largest: float = LARGEST) -> None:
 def _check_not_json(path: Path, head: bytes) -> None:
     if head.startswith((b'{"', b"{ ")) and b":" in head[:200]:
         raise DataError(
-            f"{str(path)!r} holds JSON objects. If there is one a line, rename it to .jsonl."
+            f"{str(path)!r} holds JSON objects. If there is one per line, rename it to .jsonl."
         )
     if head.startswith((b"[{", b"[\n", b"[ ", b"[\r")):
         raise DataError(
-            f"{str(path)!r} is one JSON array. Write one object a line and name the file .jsonl."
+            f"{str(path)!r} is one JSON array. Write one object per line and name the file .jsonl."
         )
 
 

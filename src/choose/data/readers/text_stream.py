@@ -1,4 +1,4 @@
-"""Read texts to be labelled, one at a time, from a file of any size or a pipe."""
+"""Read texts without labels, one at a time, from a file of any size or a pipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from choose.types import Item
 # Rows of a Parquet file held at a time.
 CHUNK = 1_000
 
-
 STDIN = Path("standard input")
 
 
@@ -34,7 +33,7 @@ def file_items(name: str, text_column: str | None) -> Iterator[Iterator[Item]]:
     Ids come from a column ``id``, else they are the row numbers.
 
     Raises:
-        DataError: if there is no such file or no text column; later, if a row is broken.
+        DataError: if there is no such file or no text column, or later at a broken row.
     """
     with checked_file(name) as path:
         suffix = path.suffix.lower()
@@ -48,7 +47,7 @@ def file_items(name: str, text_column: str | None) -> Iterator[Iterator[Item]]:
 
 
 def line_items(stream: BinaryIO) -> Iterator[Item]:
-    """Yield one item a line, empty ones too, so that answers stay beside their lines."""
+    """Yield one item per line, empty lines included, so that answers match the lines."""
     number = 0
     while line := stream.readline(LINE_LIMIT):
         number += 1
@@ -66,7 +65,7 @@ def line_items(stream: BinaryIO) -> Iterator[Item]:
 
 
 def json_items(stream: BinaryIO, text_column: str | None) -> Iterator[Item]:
-    """Yield one item an object, read from a pipe of JSON Lines."""
+    """Yield one item per object from a pipe of JSON Lines."""
     return _items(*_peeked(records_in(stream, STDIN)), text_column)
 
 
@@ -106,7 +105,7 @@ def _items(columns: Sequence[str], records: Records, text_column: str | None) ->
 
 def _item(number: int, record: dict[str, Any], texts: Sequence[str], id: str | None) -> Item:
     parts = [cell_text(record.get(name), name, number) for name in texts]
-    # As the study joined them.
+    # The same join as in `columns`.
     text = parts[0] if len(parts) == 1 else "\n\n".join(part for part in parts if part.strip())
     named = cell_text(record.get(id), id, number).strip() if id else ""
     return Item(id=named or str(number), text=text)
