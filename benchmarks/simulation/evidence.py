@@ -299,7 +299,7 @@ def _raced(setting: Setting, items: Items, runs: list[Run]) -> Iterator[Run]:
     seconds = {c.name: c.seconds for c in setting.candidates}
     standard = [c.name for c in setting.candidates if c.info.cheap]
     for run in sorted(runs, key=lambda r: (r.trial.draw, r.trial.fold, seconds[r.trial.candidate])):
-        if run.trial.candidate not in standard and race.drop(run.trial.candidate):
+        if run.trial.candidate not in standard and race.drops(run.trial.candidate):
             continue
         if not run.trial.draw:
             race.add(run)
