@@ -1,10 +1,14 @@
-"""The conditions of a verdict, each with the figure it was judged on.
+"""The gates of a verdict: conditions that pass, fail or are unknown, each with its figure.
 
 PASS and FAIL need the whole interval on that side; anything else is UNKNOWN, and so is what was
-not measured, with the reason.
+not measured, with the reason. `GATES` lists them with the kinds of tasks that each applies to.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -31,35 +35,211 @@ from choose.judge.measures.cost_ranking import fit_and_1k_answers, in_dollars
 from choose.judge.panel.families import FamilyComparison
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Gate
-from choose.types import FAMILIES, Family
+from choose.types import FAMILIES
 
 WORTH_ITS_COST = "worth its cost"
 
+# With fewer test rows, the figures of a label are unreliable.
+SUPPORT = 5
 
-def worth_its_cost(contenders: Contenders, name: str) -> Gate:
-    """Judge the candidate against every cheaper one: what it brings must exceed what it costs more.
+# From this share of the error on, variance between runs matters as much as the number of rows.
+HALF_OF_ERROR = 0.5
 
-    PASS and FAIL need the whole interval of that on their side, against each and against one.
+Status = Literal["pass", "fail", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class GateRule:
+    """A gate: how to judge it, and whether it needs a task with labels."""
+
+    judge: Callable[[Case], Gate]
+    needs_labels: bool = False
+
+    def applies(self, kind: str) -> bool:
+        """Return whether the gate applies to tasks of this kind."""
+        return kind == "classification" or not self.needs_labels
+
+
+def gates_of(case: Case, kind: str = "classification") -> tuple[Gate, ...]:
+    """Judge every gate that applies to the kind of task, most important first."""
+    return tuple(gate.judge(case) for gate in GATES if gate.applies(kind))
+
+
+def _gate(name: str, status: Status, evidence: str) -> Gate:
+    return Gate(name=name, status=status, evidence=evidence)
+
+
+def _measurable(case: Case) -> Gate:
+    """Judge whether the test rows have several labels, and enough rows of each."""
+    rows = case.contenders.panel.rows
+    support = np.bincount(rows.targets, minlength=len(rows.labels))
+    rare = [label for label, n in zip(rows.labels, support, strict=True) if n < SUPPORT]
+    name, count = "task closed and measurable", len(rows.labels)
+    if (support > 0).sum() < 2:
+        return _gate(name, "fail", "All test rows have the same label.")
+    if rare:
+        return _gate(
+            name,
+            "unknown",
+            f"{len(rare)} of {count} labels have fewer than {SUPPORT} test rows, so their "
+            "per-label figures are unreliable.",
+        )
+    return _gate(
+        name,
+        "pass",
+        f"All {count} labels have at least {plural(int(support.min()), 'test row')}.",
+    )
+
+
+def _adequate(case: Case) -> Gate:
+    """Judge whether the test rows detect a gain of the margin, or detected the one that decided."""
+    name = "labelled set adequate"
+    difference = deciding_difference(case.contenders, case.selection)
+    if difference is None:
+        return _gate(name, "unknown", "Only one candidate was measured.")
+    detectable, rows = case.detectable, _rows_and_fits(difference)
+    detects = (
+        f"{rows} detect differences of {points(detectable)} or more (80 % power)"
+        if detectable is not None
+        else f"{rows} are too few to detect the measured differences"
+    )
+    margin = f"the margin is {points(case.deciding_margin)}"
+    if detectable is not None and detectable <= case.deciding_margin:
+        return _gate(name, "pass", f"{detects}; {margin}.")
+    if case.selection.chosen:
+        return _gate(
+            name,
+            "pass",
+            f"{detects}; {margin}. The measured difference was large enough to decide.",
+        )
+    return _gate(name, "fail", f"{detects}; {margin}.")
+
+
+def _rows_and_fits(difference: Difference) -> str:
+    rows = plural(difference.rows, "test row")
+    return f"{rows} and so few training runs" if difference.luck >= HALF_OF_ERROR else rows
+
+
+def _beaten(case: Case) -> Gate:
+    """Compare the best candidate of the other families with the best baseline."""
+    best = case.versus(("prompting", "retrieval", "fine-tuning"), ("baseline",))
+    name = "baselines beaten"
+    if best is None:
+        return _gate(name, "unknown", "This needs a baseline and another candidate with answers.")
+    kinds = ("candidate other than a baseline", "baseline")
+    return _compared(name, case, best, kinds)
+
+
+def _gap(case: Case) -> Gate:
+    """Compare the best fine-tuned candidate with the best of the rest."""
+    name = "gap closed"
+    others = tuple(family for family in FAMILIES if family != "fine-tuning")
+    best = case.versus(("fine-tuning",), others)
+    if best is None:
+        return _gate(
+            name, "unknown", "This needs a fine-tuned candidate and another one with answers."
+        )
+    kinds = ("fine-tuned candidate", "other candidate")
+    return _compared(name, case, best, kinds)
+
+
+def _compared(name: str, case: Case, match: FamilyComparison, kinds: tuple[str, str]) -> Gate:
+    """Pass if the first of a match is better than the second, fail if shown not to be."""
+    evidence = _match_sentence(match, kinds)
+    margin = case.contenders.margin(match.a, match.b)
+    shown = relation(match.found, margin)
+    if case.contenders.margins.derived:
+        evidence = f"{evidence} At your prices, the margin is {points(margin)}."
+    if shown == "better":
+        return _gate(name, "pass", evidence)
+    failed = shown in ("equivalent", "worse", "not better")
+    return _gate(name, "fail" if failed else "unknown", evidence)
+
+
+def _match_sentence(match: FamilyComparison, kinds: tuple[str, str]) -> str:
+    if not match.chosen:
+        return f"{gain(match.a, match.b, match.found)}."
+    return (
+        f"Best {kinds[0]} ({match.a}) minus best {kinds[1]} ({match.b}): "
+        f"{points(match.found.value)} ({interval(match.found)}, widened because which candidate is "
+        "best is itself uncertain)."
+    )
+
+
+def contenders_credible(case: Case) -> Gate:
+    """Judge whether a prompted model was strong enough to represent prompting."""
+    name, contenders = "contenders credible", case.contenders
+    prompted = [m for m in contenders.order if m.info.family in ("prompting", "retrieval")]
+    if not prompted:
+        return _gate(name, "unknown", "No prompted model was measured.")
+    models = listed(sorted({short_model(m.info.model) for m in prompted if m.info.model}))
+    credible = [m.info.name for m in prompted if strong(m.info)]
+    if not credible:
+        return _gate(
+            name,
+            "unknown",
+            f"Prompting and retrieval used {models or 'an unnamed model'} only; a model with "
+            f"{number(BILLIONS)} billion parameters or more, or an endpoint, may do better.",
+        )
+    best = max(credible, key=lambda n: contenders.accuracies[n].value)
+    floor = [n for n in contenders.names if contenders.panel[n].info.reference]
+    short_of = [n for n in floor if contenders.relation(best, n) != "better"]
+    if short_of:
+        lead = contenders.gain(best, short_of[0])
+        shown = gain(best, short_of[0], lead) if lead else f"{best} and {short_of[0]} share no row"
+        return _gate(
+            name, "unknown", f"{shown}. The model {models} may not have understood the task."
+        )
+    return _gate(
+        name,
+        "pass",
+        f"{best} ({models}) beats {listed(floor) or 'no simple baseline: none ran'}.",
+    )
+
+
+def _clean(case: Case) -> Gate:
+    rows = case.contenders.panel.rows
+    return labels_clean_enough(case.audit, int(rows.conflicting.sum()), len(rows.targets))
+
+
+def _stable(case: Case) -> Gate:
+    return task_stable(case.contenders.panel, case.name, case.margin)
+
+
+def _data_driven(case: Case) -> Gate:
+    by_rows = case.contenders.rule.measure.by_rows
+    return failures_data_driven(case.failures, case.margin, by_rows)
+
+
+def worth_its_cost(case: Case) -> Gate:
+    """Judge the net value of the candidate over every cheaper one.
+
+    PASS needs the whole interval above 0 against each, FAIL the whole interval below 0 against one.
     """
+    contenders, name = case.contenders, case.name
     lacks = missing_prices(contenders)
     if lacks:
-        return _gate("unknown", f"{_takes(contenders, name)}. {lacks}")
+        return _gate(WORTH_ITS_COST, "unknown", f"{_takes(contenders, name)}. {lacks}")
     if not contenders.cheaper(name):
-        return _gate("pass", _cheapest(contenders, name))
-    found = {
+        return _gate(WORTH_ITS_COST, "pass", _cheapest(contenders, name))
+    balances = {
         other: at
         for other in contenders.cheaper(name)
         if (at := balance_of(contenders, name, other))
     }
-    if len(found) < len(contenders.cheaper(name)):
-        return _gate("unknown", f"Some cheaper candidates share no test row with {name}.")
-    other = min(found, key=lambda n: found[n].net.low)
-    losing = [n for n in found if found[n].net.high < 0]
+    if len(balances) < len(contenders.cheaper(name)):
+        return _gate(
+            WORTH_ITS_COST, "unknown", f"Some cheaper candidates share no test row with {name}."
+        )
+    other = min(balances, key=lambda n: balances[n].net.low)
+    losing = [n for n in balances if balances[n].net.high < 0]
     if losing:
-        other = min(losing, key=lambda n: found[n].net.high)
-        return _gate("fail", _balance(name, other, found[other]))
-    paid = all(at.net.low >= 0 for at in found.values())
-    return _gate("pass" if paid else "unknown", _balance(name, other, found[other]))
+        other = min(losing, key=lambda n: balances[n].net.high)
+        return _gate(WORTH_ITS_COST, "fail", _balance(name, other, balances[other]))
+    paid = all(at.net.low >= 0 for at in balances.values())
+    return _gate(
+        WORTH_ITS_COST, "pass" if paid else "unknown", _balance(name, other, balances[other])
+    )
 
 
 def missing_prices(contenders: Contenders) -> str:
@@ -73,10 +253,6 @@ def missing_prices(contenders: Contenders) -> str:
     if not keys:
         return ""
     return f"Whether it pays off is unknown, because the study file lacks {listed(keys)}."
-
-
-def _gate(status: str, evidence: str) -> Gate:
-    return Gate.model_validate({"name": WORTH_ITS_COST, "status": status, "evidence": evidence})
 
 
 def _takes(contenders: Contenders, name: str) -> str:
@@ -114,162 +290,15 @@ def _more(extra: float) -> str:
     return f"{dollars(abs(extra))} {'more' if extra >= 0 else 'less'}"
 
 
-# Fewer asked rows than this say nothing about a label.
-SUPPORT = 5
-
-
-# From this share of the error on, repetitions are as much to blame for it as rows are.
-LUCKY = 0.5
-
-
-_OTHERS: tuple[Family, ...] = ("prompting", "retrieval", "fine-tuning")
-
-
-def gates_of(case: Case) -> tuple[Gate, ...]:
-    """Return every gate, in the order in which they matter."""
-    return (
-        _measurable(case),
-        _adequate(case),
-        _beaten(case),
-        contenders_credible(case),
-        _clean(case),
-        task_stable(case.contenders.panel, case.name, case.margin),
-        failures_data_driven(case.failures, case.margin, case.contenders.rule.measure.by_rows),
-        _gap(case),
-        worth_its_cost(case.contenders, case.name),
-        robust(case),
-    )
-
-
-def _unmeasured(name: str, why: str) -> Gate:
-    return Gate(name=name, status="unknown", evidence=why)
-
-
-def _measurable(case: Case) -> Gate:
-    rows = case.contenders.panel.rows
-    support = np.bincount(rows.targets, minlength=len(rows.labels))
-    rare = [label for label, n in zip(rows.labels, support, strict=True) if n < SUPPORT]
-    name, count = "task closed and measurable", len(rows.labels)
-    if (support > 0).sum() < 2:
-        return Gate(name=name, status="fail", evidence="All test rows have the same label.")
-    if rare:
-        return Gate(
-            name=name,
-            status="unknown",
-            evidence=(
-                f"{len(rare)} of {count} labels have fewer than {SUPPORT} test rows, so their "
-                "per-label figures are unreliable."
-            ),
-        )
-    return Gate(
-        name=name,
-        status="pass",
-        evidence=f"All {count} labels have at least {plural(int(support.min()), 'test row')}.",
-    )
-
-
-def _adequate(case: Case) -> Gate:
-    name = "labelled set adequate"
-    found = deciding_difference(case.contenders, case.selection)
-    if found is None:
-        return _unmeasured(name, "Only one candidate was measured.")
-    detectable = case.detectable
-    finds = (
-        f"{_rows_and_fits(found)} detect differences of {points(detectable)} or more (80 % power)"
-        if detectable is not None
-        else f"{_rows_and_fits(found)} are too few to detect the measured differences"
-    )
-    matters = f"the margin is {points(case.deciding_margin)}"
-    if detectable is not None and detectable <= case.deciding_margin:
-        return Gate(name=name, status="pass", evidence=f"{finds}; {matters}.")
-    if case.selection.chosen:
-        return Gate(
-            name=name,
-            status="pass",
-            evidence=f"{finds}; {matters}. The measured difference was large enough to decide.",
-        )
-    return Gate(name=name, status="fail", evidence=f"{finds}; {matters}.")
-
-
-def _rows_and_fits(found: Difference) -> str:
-    rows = plural(found.rows, "test row")
-    return f"{rows} and so few training runs" if found.luck >= LUCKY else rows
-
-
-def _judged(name: str, case: Case, match: FamilyComparison, evidence: str) -> Gate:
-    margin = case.contenders.margin(match.a, match.b)
-    shown = relation(match.found, margin)
-    if case.contenders.margins.derived:
-        evidence = f"{evidence} At your prices, the margin is {points(margin)}."
-    if shown == "better":
-        return Gate(name=name, status="pass", evidence=evidence)
-    failed = shown in ("equivalent", "worse", "not better")
-    return Gate(name=name, status="fail" if failed else "unknown", evidence=evidence)
-
-
-def _sentence(found: FamilyComparison, kinds: tuple[str, str]) -> str:
-    if not found.chosen:
-        return f"{gain(found.a, found.b, found.found)}."
-    return (
-        f"Best {kinds[0]} ({found.a}) minus best {kinds[1]} ({found.b}): "
-        f"{points(found.found.value)} ({interval(found.found)}, widened because which candidate is "
-        "best is itself uncertain)."
-    )
-
-
-def _beaten(case: Case) -> Gate:
-    found = case.versus(_OTHERS, ("baseline",))
-    name = "baselines beaten"
-    if found is None:
-        return _unmeasured(name, "This needs a baseline and another candidate with answers.")
-    kinds = ("candidate other than a baseline", "baseline")
-    return _judged(name, case, found, _sentence(found, kinds))
-
-
-def _gap(case: Case) -> Gate:
-    name = "gap closed"
-    others = tuple(family for family in FAMILIES if family != "fine-tuning")
-    found = case.versus(("fine-tuning",), others)
-    if found is None:
-        return _unmeasured(name, "This needs a fine-tuned candidate and another one with answers.")
-    kinds = ("fine-tuned candidate", "other candidate")
-    return _judged(name, case, found, _sentence(found, kinds))
-
-
-def contenders_credible(case: Case) -> Gate:
-    """Say whether a verdict against prompting is more than a verdict against a small model."""
-    name, contenders = "contenders credible", case.contenders
-    prompted = [m for m in contenders.order if m.info.family in ("prompting", "retrieval")]
-    if not prompted:
-        return _unmeasured(
-            name, "No prompted model was measured, so prompting and retrieval are unknown."
-        )
-    models = listed(sorted({short_model(m.info.model) for m in prompted if m.info.model}))
-    if not any(strong(m.info) for m in prompted):
-        return _unmeasured(
-            name,
-            (
-                f"Prompting and retrieval used {models or 'an unnamed model'} only; a model with "
-                f"{number(BILLIONS)} billion parameters or more, or an endpoint, may do better."
-            ),
-        )
-    best = max(
-        (m.info.name for m in prompted if strong(m.info)),
-        key=lambda n: contenders.accuracies[n].value,
-    )
-    floor = [n for n in contenders.names if contenders.panel[n].info.reference]
-    short_of = [n for n in floor if contenders.relation(best, n) != "better"]
-    if short_of:
-        found = contenders.gain(best, short_of[0])
-        said = gain(best, short_of[0], found) if found else f"{best} shares no row with it"
-        return _unmeasured(name, f"{said}. The model {models} may not have understood the task.")
-    return Gate(
-        name=name,
-        status="pass",
-        evidence=f"{best} ({models}) beats {listed(floor) or 'no simple baseline: none ran'}.",
-    )
-
-
-def _clean(case: Case) -> Gate:
-    rows = case.contenders.panel.rows
-    return labels_clean_enough(case.audit, int(rows.conflicting.sum()), len(rows.targets))
+GATES = (
+    GateRule(_measurable, needs_labels=True),
+    GateRule(_adequate),
+    GateRule(_beaten),
+    GateRule(contenders_credible),
+    GateRule(_clean, needs_labels=True),
+    GateRule(_stable),
+    GateRule(_data_driven, needs_labels=True),
+    GateRule(_gap),
+    GateRule(worth_its_cost),
+    GateRule(robust),
+)

@@ -1,4 +1,4 @@
-"""Whether the labels are what limits the candidates, and what settling the doubtful ones gains."""
+"""The gates on labels, drift and errors; whether and how labels limit the result."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ DATA_DRIVEN = "failures data-driven"
 
 
 def failures_data_driven(failures: Failures | None, margin: float, by_rows: bool = True) -> Gate:
-    """Judge the gain that data can reach: PASS or FAIL with its whole interval, else UNKNOWN.
+    """Judge the gain that training can reach against the margin.
 
-    Errors are sorted and counted row by row, which says nothing of a gain that counts otherwise.
+    Errors are counted row by row; with a metric that weights rows differently the gate is UNKNOWN.
     """
     if failures is None:
         return _failures_unknown(
@@ -59,10 +59,7 @@ def _share(failures: Failures) -> float:
 
 
 def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
-    """Say whether the task holds still over time, by the drop of the candidate at issue.
-
-    The limit is the smallest gain that matters: what drifts by less than that is left alone.
-    """
+    """Judge the drop in accuracy over time of one candidate against the margin."""
     found = drop_of(panel[name])
     if found is None:
         return Gate(name="task stable", status="unknown", evidence=_drift_unknown(panel, name))
@@ -91,8 +88,8 @@ def _drift_unknown(panel: StudyScores, name: str) -> str:
         for other in panel.scored
         if other.info.name != name and (found := drop_of(other)) is not None
     ]
-    beside = f"; {others[-1]}" if others else ""
-    return f"Drift of {name} is unknown: {missing}{beside}."
+    example = f"; {others[-1]}" if others else ""
+    return f"Drift of {name} is unknown: {missing}{example}."
 
 
 # Conflicting labels above this share, for certain, limit what can be reached.
@@ -107,14 +104,14 @@ LABELS_CLEAN_ENOUGH = "labels clean enough"
 
 
 def conflicts_fail(conflicting: int, rows: int) -> bool:
-    """Return whether too many texts stand under two labels, for certain."""
+    """Return whether the share of texts with two labels certainly exceeds `CONFLICTS`."""
     return bool(conflicting) and wilson(conflicting, rows)[0] > CONFLICTS
 
 
 def labels_clean_enough(audit: Audit | None, conflicting: int, rows: int) -> Gate:
-    """Judge the labels: pass and fail need the whole band of wrong labels on that side."""
+    """Judge the share of wrong labels, and of texts with two labels, against their limits."""
     band = audit.noise if audit else None
-    said = [_conflicting(conflicting, rows), _audited(audit)]
+    sentences = [_conflicting(conflicting, rows), _audited(audit)]
     status = "unknown"
     if conflicts_fail(conflicting, rows) or (band is not None and band.low > WRONG):
         status = "fail"
@@ -124,7 +121,7 @@ def labels_clean_enough(audit: Audit | None, conflicting: int, rows: int) -> Gat
         {
             "name": LABELS_CLEAN_ENOUGH,
             "status": status,
-            "evidence": " ".join(part for part in said if part),
+            "evidence": " ".join(part for part in sentences if part),
         }
     )
 
@@ -156,26 +153,25 @@ def _audited(audit: Audit | None) -> str:
 CONFIRMED = 0.51
 
 
-# Ids that a sentence names.
+# Row ids that a sentence lists.
 NAMED = 5
 
 
-# Where nobody checked the labels, as many as this may be wrong: far above the 3.3 % that public
+# Share of labels that may be wrong without an audit: far above the 3.3 % that public
 # test sets average (Northcutt et al. 2021).
 UNCHECKED = 0.2
 
 
 def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:
-    """Say whether the labels limit the best candidate, and what shows it.
+    """Return in which way the labels limit the best candidate, if they do.
 
     ``target``: the target lies above the whole band of what such labels allow, and the best
-    candidate is already up to that band. ``short``: none reaches the target by the labels as given,
-    and with as few wrong labels as can be, settled in its favour, the best would. ``errors``: the
-    wrong labels are more than half of the best candidate's errors, both at the ends that speak
-    against it.
+    candidate already reaches that band. ``short``: no candidate reaches the target with these
+    labels, and the best one would if the fewest possible wrong labels were corrected. ``errors``:
+    wrong labels are more than half of the errors of the best candidate, at conservative bounds.
     """
     noise = case.audit.noise if case.audit else None
-    # A share of wrong labels is one of rows: it bounds no other measure.
+    # A share of wrong labels counts rows: it bounds no other metric.
     if noise is None or not case.contenders.rule.measure.by_rows:
         return None
     best, target = case.contenders.accuracies[case.contenders.leader], case.contenders.rule.target
@@ -189,10 +185,10 @@ def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:
 
 
 def may_hide_success(case: Case) -> bool:
-    """Return whether none reaches the target as measured, and wrong labels may be the reason.
+    """Return whether wrong labels may be why no candidate reaches the target.
 
-    By right labels the best gets at most as much more right as labels are wrong; where rows count
-    otherwise, nothing bounds it.
+    Correct labels raise an accuracy by at most the share of wrong ones; other metrics have no
+    such bound.
     """
     target = case.contenders.rule.target
     if case.selection.reachable or target is None:
@@ -204,7 +200,7 @@ def may_hide_success(case: Case) -> bool:
 
 
 def _most_wrong(audit: Audit | None) -> float:
-    """Return how many labels may be wrong at most; contradictions bound it where nothing else."""
+    """Return the largest share of labels that may be wrong."""
     if audit is None or not audit.auditors:
         return UNCHECKED
     if audit.noise is not None:
@@ -213,11 +209,11 @@ def _most_wrong(audit: Audit | None) -> float:
 
 
 def audit_with_gain(case: Case) -> Audit | None:
-    """Return the audit, with what settling the suspected rows would gain."""
-    return case.audit and case.audit.model_copy(update={"gain": _gain(case.audit, case)})
+    """Return the audit, with the gain of correcting the suspected rows."""
+    return case.audit and case.audit.model_copy(update={"gain": relabelling_gain(case.audit, case)})
 
 
-def _gain(audit: Audit, case: Case) -> RelabelGain | None:
+def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     """Return the change in measured accuracy of the candidate in use, if it can be estimated.
 
     At most every suggestion is right; as a rule `CONFIRMED` of them are; at least the band's low

@@ -1,4 +1,4 @@
-"""Whether the same candidate would be chosen in halves of the rows, under noise, under views."""
+"""The gate ``robust``: the choice in half samples, with label noise, in views, reweighted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from choose.types import Floats
 HALF_SAMPLES = 200
 
 
-# Sums are in single precision: level candidates may seem this far ahead.
+# Sums are in single precision: equal candidates may differ by this much.
 ROUNDING = 1e-6
 
 
@@ -34,9 +34,9 @@ class Reversal:
 
 
 def share_of_half_samples(contenders: Contenders, name: str, seed: int = 0) -> float:
-    """Return the share of random halves of the rows in which the choice would stand.
+    """Return the share of random halves of the rows in which the choice stays the same.
 
-    It stands where no cheaper candidate is level or ahead and no dearer one is ahead by the margin.
+    It stays if no cheaper candidate is level or ahead and no costlier one is ahead by the margin.
     """
     scores = {n: row_means(_right(contenders.panel[n])) for n in contenders.names}
     clusters = contenders.panel.rows.clusters
@@ -50,10 +50,10 @@ def share_of_half_samples(contenders: Contenders, name: str, seed: int = 0) -> f
     count = int(place.max()) + 1
     order = rng.permuted(np.tile(np.arange(count, dtype=np.int32), (HALF_SAMPLES, 1)), axis=1)
     inside = (order < count // 2)[:, place].astype(np.float32)
-    # Labels are evened over all rows and not in each half, where a rare one may not occur.
+    # Weights even the labels over all rows, not in each half, where a rare label may be missing.
     if (weights := contenders.panel.rows.weights) is not None:
         inside *= weights.astype(np.float32)
-    stands = np.ones(HALF_SAMPLES, dtype=np.bool_)
+    stays = np.ones(HALF_SAMPLES, dtype=np.bool_)
     for other in contenders.names:
         if other != name:
             gap = scores[name] - scores[other]
@@ -61,8 +61,8 @@ def share_of_half_samples(contenders: Contenders, name: str, seed: int = 0) -> f
             total = inside @ np.where(known, gap, 0.0).astype(np.float32)
             mean = total / np.maximum(inside @ known.astype(np.float32), 1e-6)
             cheaper = other in contenders.cheaper(name)
-            stands &= mean > ROUNDING if cheaper else mean > -contenders.margin(name, other)
-    return float(stands.mean())
+            stays &= mean > ROUNDING if cheaper else mean > -contenders.margin(name, other)
+    return float(stays.mean())
 
 
 def _right(candidate: CandidateScores) -> Floats:
@@ -71,7 +71,7 @@ def _right(candidate: CandidateScores) -> Floats:
 
 
 def under_noise(contenders: Contenders, name: str) -> tuple[float | None, Reversal | None]:
-    """Return the highest rate at which the choice and a rival were both noised, and a reversal."""
+    """Return the highest noise rate that the choice shares with a rival, and the worst reversal."""
     highest, worst = None, None
     mine = contenders.panel[name].noise
     for other in contenders.names:
@@ -88,7 +88,7 @@ def under_noise(contenders: Contenders, name: str) -> tuple[float | None, Revers
 
 
 def under_views(contenders: Contenders, name: str) -> tuple[tuple[str, ...], Reversal | None]:
-    """Return the views that the choice and a rival both answered, and a reversal."""
+    """Return the views that the choice shares with a rival, and the worst reversal."""
     seen, worst = set(), None
     mine = _views(contenders.panel[name])
     for other in contenders.names:
@@ -102,10 +102,10 @@ def under_views(contenders: Contenders, name: str) -> tuple[tuple[str, ...], Rev
 
 
 def under_even_labels(contenders: Contenders, name: str) -> tuple[bool, Reversal | None]:
-    """Return whether labels differ in their say, and a reversal were it otherwise.
+    """Return whether the other weighting differs, and the worst reversal under it.
 
-    Where every row counts the same, common labels outvote rare ones; so every label is given the
-    same say, or, where the study does that, every row.
+    With equal weights of rows, common labels dominate; so every label gets equal weight here, or
+    every row where the study weights labels equally.
     """
     rows = contenders.panel.rows
     even = evened(rows.targets)
@@ -115,7 +115,7 @@ def under_even_labels(contenders: Contenders, name: str) -> tuple[bool, Reversal
     worst, level = None, 1 - 0.05 / max(1, len(contenders.names) - 1)
     for other in contenders.names:
         found = contenders.pairs.reweighted(other, name, other_way) if other != name else None
-        # Each rival is another chance to see a reversal where there is none (Bonferroni).
+        # Bonferroni: each rival is another chance of a false reversal.
         if found is not None and found.bounds(level)[0] > 0:
             worst = _worse(
                 contenders.margin(other, name), worst, other, other_weights(contenders), found
@@ -164,7 +164,7 @@ def _views(candidate: CandidateScores) -> dict[str, Floats]:
 
 
 def robust(case: Case) -> Gate:
-    """Say whether the choice stands in halves of the rows, under noise, in views, reweighted."""
+    """Judge whether the choice stays in half samples, with label noise, in views, reweighted."""
     name = "robust"
     if len(case.contenders.names) < 2:
         return Gate(
@@ -189,10 +189,12 @@ def robust(case: Case) -> Gate:
     parts = [
         f"{case.name} stays the choice in {100 * share:.0f} of 100 random halves of the test rows"
     ]
-    held = [f"with {100 * rate:g} % of the training labels made wrong"] if rate else []
-    held += [f"on test rows with {listed(views)}"] if views else []
-    held += [other_weights(case.contenders)] if uneven else []
-    parts += [f"no other candidate is clearly ahead {' or '.join(held)}"] if held else []
+    conditions = [f"with {100 * rate:g} % of the training labels made wrong"] if rate else []
+    conditions += [f"on test rows with {listed(views)}"] if views else []
+    conditions += [other_weights(case.contenders)] if uneven else []
+    parts += (
+        [f"no other candidate is clearly ahead {' or '.join(conditions)}"] if conditions else []
+    )
     missing = [what for what, there in (("label noise", rate), ("views", views)) if not there]
     parts += [f"not measured: {listed(missing)}"] if missing else []
     passed = share >= 0.8 and not missing

@@ -1,7 +1,7 @@
-"""A cheap candidate that answers where it is sure, and a strong one for everything else.
+"""Errors that candidates share, and a cascade of a cheap candidate and a strong one.
 
-From which confidence on the cheap one answers is chosen on four fifths of the rows and measured on
-the last, in turn, so that no row helps to choose the threshold that it is reported under.
+The confidence from which the cheap one answers is chosen on four fifths of the rows and measured on
+the last fifth, in turn, so that no row helps to choose the threshold that it is scored with.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def threshold(
     order = np.argsort(-confidence.ravel(), kind="stable")
     sure = confidence.ravel()[order]
     gained = np.concatenate(([0.0], np.cumsum(gains.ravel()[order]))) / len(order)
-    # Rows of equal confidence cannot be told apart, so a cut stands between different ones only.
+    # Only a cut between different confidences separates rows.
     cuts = np.concatenate(([True], sure[1:] < sure[:-1], [True]))
     good = np.flatnonzero(cuts & (gained >= gained[cuts].max() - tolerance))
     answered = int(good.max())
@@ -168,7 +168,7 @@ def _both(first: float | None, second: float | None, sent: float) -> float | Non
     return None if first is None or second is None else first + sent * second
 
 
-# The list is for a person to read; the count beside it is of all.
+# Doubtful rows that the record lists; `wrong_in_all` counts them all.
 LISTED = 200
 
 
@@ -176,8 +176,8 @@ LISTED = 200
 FEWEST_FOR_OVERLAP = 3
 
 
-# Candidates asked less than this share of the rows would leave too few rows in common.
-ASKED = 0.5
+# Candidates that answered a smaller share of the rows would leave too few in common.
+ANSWERED = 0.5
 
 
 class _Common(NamedTuple):
@@ -188,22 +188,22 @@ class _Common(NamedTuple):
     right: Mask
 
     @property
-    def lost(self) -> Mask:
+    def wrong_in_all(self) -> Mask:
         """Return (rows kept,) which rows all get wrong."""
         return np.asarray(~self.right.any(axis=0), dtype=np.bool_)
 
 
 def overlap_of(contenders: Contenders) -> ErrorOverlap | None:
-    """Return how errors overlap on the asked rows, or None with fewer than two candidates."""
+    """Return how errors overlap on common rows, or None with fewer than two candidates."""
     common = _common(contenders)
     if common is None:
         return None
     clusters = contenders.panel.rows.clusters_of(common.kept)
-    reached = two_way_interval((~common.lost).astype(np.float64), clusters)
+    reached = two_way_interval((~common.wrong_in_all).astype(np.float64), clusters)
     return ErrorOverlap(
         candidates=tuple(c.info.name for c in common.among),
         rows=int(common.kept.sum()),
-        wrong_in_all=int(common.lost.sum()),
+        wrong_in_all=int(common.wrong_in_all.sum()),
         **_doubtful(contenders, common),
         oracle=Interval.of(reached, ARTEFACT),
         **_pair(contenders, common),
@@ -211,7 +211,7 @@ def overlap_of(contenders: Contenders) -> ErrorOverlap | None:
 
 
 def _common(contenders: Contenders) -> _Common | None:
-    among = tuple(c for c in contenders.order if _reads(c) and _asked(c) >= ASKED)
+    among = tuple(c for c in contenders.order if _reads(c) and _answered_share(c) >= ANSWERED)
     if len(among) < 2:
         return None
     scores = np.stack([_row_scores(c) for c in among])
@@ -226,7 +226,7 @@ def _reads(candidate: CandidateScores) -> bool:
     return len(np.unique(outputs[outputs >= 0])) > 1
 
 
-def _asked(candidate: CandidateScores) -> float:
+def _answered_share(candidate: CandidateScores) -> float:
     return float((~np.isnan(_row_scores(candidate))).mean())
 
 
@@ -262,7 +262,7 @@ def _best(contenders: Contenders, among: Sequence[CandidateScores], is_cheap: bo
 
 def _doubtful(contenders: Contenders, common: _Common) -> dict[str, Any]:
     """Return the rows that all get wrong, and how many of them most give the same other label."""
-    rows, place = contenders.panel.rows, np.flatnonzero(common.kept)[common.lost]
+    rows, place = contenders.panel.rows, np.flatnonzero(common.kept)[common.wrong_in_all]
     ids, targets = list(rows.index), rows.targets[place]
     votes = np.zeros((len(place), len(rows.labels)), dtype=np.int64)
     for candidate in common.among:
@@ -289,6 +289,6 @@ def _doubtful(contenders: Contenders, common: _Common) -> dict[str, Any]:
 
 
 def _first_answers(outputs: Codes) -> Codes:
-    """Return (rows,) the answer of each row's first repetition that was asked."""
+    """Return (rows,) the first run's answer to each row."""
     first = (outputs != MISSING).argmax(axis=1)
     return np.asarray(outputs[np.arange(len(outputs)), first], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The label audit: which labels out-of-fold answers doubt, and how many may be wrong.
+"""The label audit: which labels out-of-fold answers contradict, and how many may be wrong.
 
 It removes no row and changes no label; it says where a person should look.
 """
@@ -100,7 +100,7 @@ def _alpha_interval(counts: Floats) -> Interval | None:
     )
 
 
-# As many suspects as a person may look through; the counts beside them are of all.
+# Suspects that the record lists; its counts are of all.
 MOST_SUSPECTS = 200
 
 
@@ -110,12 +110,12 @@ MOST_OVERLAPS = 10
 NO_AUDITOR = "No cheap candidate with probabilities has out-of-fold answers."
 
 
-# One doubted row makes no overlap.
+# One suspected row makes no overlap.
 FEWEST = 2
 
 
 def audit_labels(evidence: Evidence) -> Audit | None:
-    """Hold the labels against out-of-fold answers; None where there is nothing to hold them to."""
+    """Compare the labels with out-of-fold answers; None without an auditor or annotators."""
     agreement = annotator_agreement((evidence.items, evidence.pool), evidence.labels)
     auditor = auditor_of(evidence) if len(evidence.labels) > 1 else None
     if auditor is None:

@@ -1,4 +1,4 @@
-"""Whose out-of-fold answers the labels are held against."""
+"""The auditor of the labels, confident learning, and bounds on the share of wrong labels."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def auditor_of(evidence: Evidence) -> Auditor | None:
     found = [
         (info.name, answers)
         for info in evidence.candidates
-        # Who learns nothing from a text can only blur an average.
+        # A constant candidate can only blur an average.
         if info.cheap
         and not info.constant
         and (answers := out_of_fold(evidence, info.name))

@@ -1,4 +1,4 @@
-"""What would change the verdict, and where the next hour buys most."""
+"""Sentences on what would change the verdict, and on the next steps."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ from choose.schema.scorecard import CurveForecast, Needed
 
 
 def best_buy(moves: tuple[Move, ...]) -> str:
-    """Say where the next hundred dollars buys most; empty where nothing that gains is priced."""
+    """Say where the next $100 buys the most; empty if no priced step gains."""
     priced = [m for m in moves if (m.points_per_100_usd or 0.0) > 0]
     if not priced:
         return ""
@@ -79,7 +79,7 @@ def _said(move: Move) -> str:
 
 
 def _ends(action: str, gain: Interval) -> str:
-    """Say what the ends of an expected gain are: those of one move alone are an interval."""
+    """Explain the bounds of an expected gain; only those of more labels are an interval."""
     assert gain.low is not None
     assert gain.high is not None
     if action == "learn from more labels":
@@ -128,7 +128,7 @@ def _model(case: Case) -> Iterator[str]:
 
 
 def _fewer_labels(case: Case) -> Iterator[str]:
-    """Say who was ahead for certain with the fewest labels that both were measured with."""
+    """Yield the candidates that were certainly ahead with the fewest labels measured."""
     chosen = case.contenders.panel[case.name]
     for other in map(case.contenders.panel.__getitem__, case.contenders.names):
         shared = sorted(set(chosen.sizes) & set(other.sizes))

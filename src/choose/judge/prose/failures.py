@@ -1,4 +1,4 @@
-"""Whether two candidates together pay, and which rows nobody gets right, in sentences."""
+"""Sentences on errors: what training can fix, what to do about them, whether a cascade pays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from choose.schema.diagnosis import Cascade, ErrorOverlap, Failures
 
 
 def failure_reasons(failures: Failures | None, by_rows: bool = True) -> Iterator[str]:
-    """Say what data can fix, and what fine-tuning then did."""
+    """Say what training can fix, and what fine-tuning did."""
     if failures is None or failures.reachable is None or not failures.errors:
         return
     assert failures.fixable is not None
@@ -35,7 +35,7 @@ def _chance(failures: Failures) -> str:
 
 
 def failure_steps(failures: Failures | None, margin: float) -> Iterator[str]:
-    """Say what to do about kinds of errors that make up the margin or more."""
+    """Yield a step for each kind of error that makes up the margin or more."""
     if failures is None or not failures.errors:
         return
     name, of = failures.candidate, f"of {plural(failures.errors, 'error')}"
@@ -69,7 +69,7 @@ SAVES = 0.7
 
 
 def overlap_steps(overlap: ErrorOverlap | None, margin: float) -> Iterator[str]:
-    """Say which rows to read again, and whether a cascade pays."""
+    """Yield which rows to re-read, and a cascade if it pays."""
     if overlap is None:
         return
     if overlap.agreed and overlap.agreed >= margin * overlap.rows:

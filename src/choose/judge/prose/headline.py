@@ -49,7 +49,7 @@ def score(case: Case, name: str) -> str:
 
 
 def best_cheaper(case: Case) -> str | None:
-    """Return the most accurate candidate that costs less than the one at issue."""
+    """Return the most accurate candidate that costs less."""
     return max(
         case.contenders.cheaper(case.name),
         key=lambda name: case.contenders.accuracies[name].value,
@@ -180,7 +180,7 @@ def _meanwhile(case: Case) -> str:
 
 
 def _prompted(case: Case) -> str:
-    """Name the model where a small one stands for all of prompting."""
+    """Name the model if prompting was tried with a small one only."""
     prompted = [
         m.info for m in case.contenders.order if m.info.family in ("prompting", "retrieval")
     ]

@@ -1,4 +1,4 @@
-"""What more labels would buy, in sentences that cite the forecasts."""
+"""Sentences on labels: how they limit, which to check, what more of them would gain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from choose.formatting import listed, number, of_100, per_cent, plural, points, rounded
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.curve_crossings import forecast_crossings
-from choose.judge.decision.label_gates import NAMED, _gain, labels_limit
+from choose.judge.decision.label_gates import NAMED, labels_limit, relabelling_gain
 from choose.judge.decision.more_labels import forecast_nearest_target, without_forecast
 from choose.judge.decision.rows_needed import Case
 from choose.judge.measures.cost_sheet import priced
@@ -16,7 +16,7 @@ from choose.schema.scorecard import CurveForecast, Needed
 
 
 def limit_sentence(case: Case) -> str:
-    """Say in what way the labels limit; only where they do."""
+    """Say in which way the labels limit the result; call only where they do."""
     shown = labels_limit(case)
     assert shown is not None
     assert case.audit is not None
@@ -40,7 +40,7 @@ def limit_sentence(case: Case) -> str:
 
 
 def relabel(case: Case) -> Iterator[str]:
-    """Yield which rows to look at first, and what that is worth."""
+    """Yield which labels to check first, and the gain of correcting them."""
     if case.audit is None:
         return
     suspects = case.audit.suspects[: case.audit.suspected]
@@ -48,7 +48,7 @@ def relabel(case: Case) -> Iterator[str]:
         return
     named = [s.id for s in suspects[:NAMED]]
     more = ["others"] if len(suspects) > NAMED else []
-    found = _gain(case.audit, case)
+    found = relabelling_gain(case.audit, case)
     worth = (
         f"correcting them would add about {points(found.gain.value)} to the measured accuracy of "
         f"{found.candidate}, {points(found.gain.high)} at most"
@@ -62,7 +62,7 @@ def relabel(case: Case) -> Iterator[str]:
 
 
 def more(forecast: CurveForecast, found: Needed) -> tuple[int, int] | None:
-    """Return between how many more labels it is; the upper end may be all that is spoken of."""
+    """Return the interval of additional labels, at most the reach of the forecast."""
     if found.labels is None or found.labels.low is None:
         return None
     high = found.labels.high if found.labels.high is not None else found.within
@@ -86,12 +86,12 @@ def amount(forecast: CurveForecast, found: Needed) -> str:
 
 
 def chance(probability: float) -> str:
-    """Return a share of resamples, which never proves anything impossible or certain."""
+    """Return a share of resamples, kept between 0.01 and 0.99."""
     return number(min(max(probability, 0.01), 0.99), 2)
 
 
 def toward_target(contenders: Contenders) -> str:
-    """Say what it takes to reach the target; empty if that is not known, or not likely."""
+    """Say how many more labels reach the target; empty if unknown or unlikely."""
     forecast = forecast_nearest_target(contenders)
     if forecast is None or forecast.target is None or not likely(forecast.target):
         return ""
@@ -101,7 +101,7 @@ def toward_target(contenders: Contenders) -> str:
 
 
 def out_of_reach(contenders: Contenders) -> str:
-    """Say that more labels will hardly reach the target; empty if not known, or if they may."""
+    """Say that more labels are unlikely to reach the target; empty if unknown or likely."""
     forecast = forecast_nearest_target(contenders)
     if forecast is None or forecast.target is None or likely(forecast.target):
         return ""
@@ -126,7 +126,7 @@ def toward_margin(forecast: CurveForecast) -> str:
 
 
 def overtaken(contenders: Contenders, name: str) -> Iterator[str]:
-    """Yield who is likely to overtake a candidate with more labels."""
+    """Yield the candidates that are likely to overtake this one with more labels."""
     for found in forecast_crossings(contenders):
         if found.b == name and found.labels and found.probability:
             yield (

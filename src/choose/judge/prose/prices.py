@@ -1,4 +1,4 @@
-"""At which price, volume or date the verdict would be another."""
+"""Sentences on money: the volume, value or date that would change the verdict."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from choose.judge.decision.breakeven import breakevens
 from choose.judge.decision.rows_needed import Case
 from choose.schema.costs import Breakeven
 
-# A volume or worth further than this many times from the study's is no news.
+# A volume or value more than this many times away from the study's is not reported.
 FAR = 100
 
 
 def price_flips(case: Case) -> Iterator[str]:
-    """Yield from which volume, value or day on another candidate would be the one to use."""
+    """Yield the volumes, values and dates from which another candidate would be used."""
     pairs = [found for found in breakevens(case.contenders) if case.name in (found.a, found.b)]
     yield from _volume(
         [p for p in pairs if p.a != case.name], [p for p in pairs if p.a == case.name]
@@ -26,9 +26,9 @@ def price_flips(case: Case) -> Iterator[str]:
 
 
 def _volume(others: Sequence[Breakeven], own: Sequence[Breakeven]) -> Iterator[str]:
-    """Say from where on another pays that costs more to build, and below where a cheaper one does.
+    """Yield the volumes above and below which another candidate would pay off.
 
-    Of several, the one whose break-even is nearest to the volume of the study.
+    Of several break-evens, the one closest to the volume of the study.
     """
     above = {
         p.requests.value: p
@@ -57,7 +57,7 @@ def _volume(others: Sequence[Breakeven], own: Sequence[Breakeven]) -> Iterator[s
 
 
 def _value(pairs: Sequence[Breakeven], name: str) -> Iterator[str]:
-    """Say from which worth of a right answer on the other one of a pair is the better buy."""
+    """Yield the values of a right answer from which the other of a pair pays off."""
     dear = [p for p in pairs if p.a != name and p.net_usd.value < 0]
     if dear:
         found = min(dear, key=lambda p: p.value_needed or 0.0)

@@ -19,12 +19,12 @@ from choose.judge.decision.rows_needed import Case
 from choose.judge.prose.headline import best_cheaper
 from choose.schema.decision import Rejected
 
-# A margin above this part of the best baseline's errors is said to be coarse.
+# A margin above this fraction of the errors of the best baseline is called coarse.
 COARSE = 4
 
 
 def reasons(case: Case) -> tuple[str, ...]:
-    """Return what speaks for the candidate that is chosen or used interim."""
+    """Return the reasons for the candidate that is adopted or used in the interim."""
     found = [
         _measured(case),
         _over_cheaper(case),
@@ -52,10 +52,9 @@ def _over_cheaper(case: Case) -> str:
     found = case.contenders.gain(case.name, rival) if rival else None
     if rival is None or found is None or case.contenders.relation(case.name, rival) != "better":
         return ""
-    return (
-        f"{case.name} beats {rival}, the best cheaper candidate, by {points(found.value)} "
-        f"({interval(found)})."
-    )
+    constant = case.contenders.panel[rival].info.constant
+    what = "always guessing the most common label" if constant else "the best cheaper candidate"
+    return f"{case.name} beats {rival}, {what}, by {points(found.value)} ({interval(found)})."
 
 
 def _under_costlier(case: Case) -> str:
@@ -79,7 +78,7 @@ def _pays(needed: float) -> str:
 
 
 def closest_costlier(case: Case) -> str | None:
-    """Return the dearer candidate that comes nearest to a gain that matters."""
+    """Return the costlier candidate that comes closest to a gain that matters."""
     spare = {
         n: found.high - case.contenders.margin(n, case.name)
         for n in case.contenders.costlier(case.name)
@@ -115,7 +114,7 @@ def _open(case: Case) -> str:
 
 
 def coarse(case: Case) -> str:
-    """Warn of a margin that is large beside what is left to gain; empty if it is not."""
+    """Warn of a margin that is large compared with the remaining errors; else empty."""
     contenders = case.contenders
     baseline = best_of(contenders, ("baseline",))
     if baseline is None:
@@ -181,8 +180,8 @@ def _against(case: Case, name: str) -> str:
     shown = case.contenders.relation(name, case.name)
     if shown == "worse":
         return f"{gain(name, case.name, found)}."
-    dearer = name in case.contenders.costlier(case.name)
-    if dearer and shown in ("equivalent", "not better"):
+    costlier = name in case.contenders.costlier(case.name)
+    if costlier and shown in ("equivalent", "not better"):
         gains = (
             f"gains at most {points(found.high)}"
             if found.high > 0
@@ -197,5 +196,5 @@ def _against(case: Case, name: str) -> str:
 
 
 def doubts(limits: tuple[str, ...], confidence: str) -> str:
-    """Say what holds the confidence down."""
+    """Say what limits the confidence."""
     return f"Confidence is {confidence}: {listed(limits)}." if limits else ""
