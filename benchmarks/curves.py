@@ -2,11 +2,11 @@
 
     python benchmarks/curves.py [--quick] [--json]
 
-Curves of `tfidf` and `probe` are fitted on each real set to sizes up to a quarter of a pool and
-foretell the accuracy, on the same test rows, of a fit on the whole pool, four times as many labels.
-A team has one quarter: smaller pools are drawn from it (`inside`). The same is done with pools
-drawn from the whole (`drawn`). The constants of the fits were tuned on four sets; the target is
-asked of the others, and of all. Answers are kept in a cache, so that a second run takes seconds.
+On each real set, learning curves of `tfidf` and `probe` are fitted to sizes up to a quarter of a
+pool. They forecast the accuracy, on the same test rows, of a fit on the whole pool: four times as
+many labels. Smaller pools are drawn from the quarter (`inside`), as a team would do, or from the
+whole pool (`drawn`). The constants of the fits were tuned on four sets; the target is for the other
+sets, and for all. Answers are cached, so that a second run takes seconds.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _VECTORS: dict[str, np.ndarray] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class Forecasted:
-    """One forecast against what came: accuracies as fractions."""
+    """One forecast and the accuracy that was then measured, as fractions."""
 
     name: str
     candidate: str
@@ -149,7 +149,7 @@ def _points(measured: Fits, mode: str, grid: str) -> CurvePoints:
 
 
 def _rates(found: list[Forecasted]) -> list[float]:
-    """Return the coverage that is asked for: the default grid on the other sets, and on all."""
+    """Return the coverage rates with a target: default grid, on the other sets and on all."""
     chosen = [f for f in found if f.grid == DEFAULT]
     parts = [
         [f for f in chosen if f.mode == mode and (every or f.name not in TUNED_ON)]
@@ -197,7 +197,7 @@ def _line(what: str, rows: list[Forecasted]) -> str:
 
 @dataclass(frozen=True)
 class Fits:
-    """Whether each test row was answered rightly, by what was learnt from.
+    """Whether each test row was answered correctly, by training pool.
 
     Attributes:
         sizes: labels in the smaller pools, the quarter last.
@@ -233,7 +233,7 @@ def _rows(path: Path, part: str) -> list[Example]:
 
 
 def fits(data: Path, cache: Path, name: str, candidate: str, replication: int) -> Fits:
-    """Return a replication's answers, from the cache where they are there."""
+    """Return a replication's answers, from the cache if it has them."""
     path = cache / f"{name}-{candidate}-{replication}.npz"
     if path.exists():
         return Fits(**{k: _plain(v) for k, v in np.load(path).items()})
@@ -277,7 +277,7 @@ def _measure(
 
 
 class _Learner:
-    """Fits one kind of candidate to rows and says which of the asked ones it gets right."""
+    """Fit a candidate to training rows and tell which test rows it gets right."""
 
     def __init__(self, candidate: str, cache: Path, asked: Sequence[Example]) -> None:
         self.candidate, self.cache, self.asked = candidate, cache, asked
@@ -300,7 +300,7 @@ class _Learner:
 
 
 def vectors(cache: Path, rows: Sequence[Example]) -> np.ndarray:
-    """Return (n, d) embeddings of rows, read from the cache or embedded and kept there."""
+    """Return (n, d) embeddings of rows, read from the cache or computed and saved there."""
     if not _VECTORS:
         for path in cache.glob("embedded-*.npz"):
             stored = np.load(path)

@@ -4,9 +4,9 @@
     python benchmarks/growth.py --quick       small sizes, no memory: some minutes
     python benchmarks/growth.py --json        the figures as JSON
 
-Costs are processor seconds of one thread, so that other programs matter little. The dear candidates
-are scaled down to random models of two layers: what grows is the same, at a price that can be paid.
-Nothing that other studies kept is used. Exits with 1 and the list of missed targets, if any.
+Costs are processor seconds of one thread, so that other programs matter little. Slow candidates use
+random models of two layers: the growth is the same, in a time that one can wait for. Caches of
+other studies are not used. Exits with 1 and the list of missed targets, if any.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 from growth_point import LONG, examples, write
 from machine import machine
 
-# A point is labels to learn from, rows to ask, classes; one of the three varies.
+# A point is a number of training rows, of test rows and of classes; one of the three varies.
 USUAL = {"labels": 500, "rows": 200, "classes": 8}
 
 CHEAP = {"labels": (500, 1000, 2000, 4000), "rows": (500, 1000, 2000, 4000)}
@@ -83,7 +83,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def candidates(folder: Path) -> Iterator[tuple[str, dict[str, Any], bool]]:
-    """Yield strategies with their parameters, and whether they are cheap."""
+    """Yield strategies with their parameters, and whether they are fast."""
     sys.path.insert(0, str(HERE.parent / "tests"))
     from choose.models.weights.spec import DEFAULT_ENCODER
     from support.tiny_models import causal_lm
@@ -98,7 +98,7 @@ def candidates(folder: Path) -> Iterator[tuple[str, dict[str, Any], bool]]:
 
 
 def fits(folder: Path, quick: bool) -> Iterator[Series]:
-    """Yield the cost of a fit with its questions along each axis."""
+    """Yield the cost of a fit and its predictions along each axis."""
     for strategy, params, cheap in candidates(folder):
         axes = {**(CHEAP if cheap else DEAR), "classes": CLASSES}
         for axis, at in axes.items():
@@ -132,7 +132,7 @@ def studies(folder: Path, quick: bool) -> Iterator[Series]:
 def memories(folder: Path) -> Iterator[Memory]:
     """Yield the largest memory of studies of 10,000 rows, each of about 128 tokens of SmolLM2.
 
-    Budgets stop them: what is largest is a pass, and all kinds of passes are made by then.
+    Budgets stop them: memory peaks in a forward or backward pass, and all kinds have run by then.
     """
     data = str(write(folder / "large.csv", examples(LARGE, 20, "large", LONG)))
     for number, (what, names, how) in enumerate(STUDIES):
@@ -154,7 +154,7 @@ class Took:
 
 
 def run(arguments: Sequence[str], threads: int = 1) -> Took:
-    """Run Python with these arguments, nothing kept from or for other runs.
+    """Run Python with these arguments, without caches of other runs.
 
     Raises:
         RuntimeError: if it fails.
@@ -194,12 +194,14 @@ class Series:
 
     @property
     def power(self) -> float:
-        """Return p of cost ~ size^p over the upper half of the points, where starts weigh least.
+        """Return p of cost ~ size^p over the upper half of the points.
+
+        The start of a process matters least there.
 
         Half or fewer points would make it the slope of noise, so three are taken at least.
         """
         first = min(len(self.at) // 2, max(len(self.at) - 3, 0))
-        if self.axis == "seeds":  # the start is what repetitions share
+        if self.axis == "seeds":  # repetitions share the start
             first = 0
         xs = [log(x) for x in self.at[first:]]
         ys = [log(max(y, 1e-6)) for y in self.seconds[first:]]
@@ -210,7 +212,7 @@ class Series:
 
     @property
     def most(self) -> float:
-        """Return the power that is allowed."""
+        """Return the largest power that meets the target."""
         return MOST_SEED_POWER if self.axis == "seeds" else MOST_POWER
 
     def record(self) -> dict[str, Any]:

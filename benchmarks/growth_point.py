@@ -17,7 +17,7 @@ from typing import Any
 
 from choose.types import Example, Task
 
-# Words of a text, at least and at most, beside two that hint at its class.
+# Words of a text, at least and at most, besides two that hint at its class.
 SHORT, LONG = (8, 14), (85, 105)
 
 _SYLLABLES = [c + v for c in "bcdfghklmnprstvz" for v in "aeiou"]
@@ -56,7 +56,7 @@ def write(path: Path, rows: Sequence[Example]) -> Path:
 
 
 def _text(kind: int, random: Random, length: tuple[int, int]) -> str:
-    # Common words are drawn often and rare ones seldom, as in any language.
+    # Word frequencies follow a power law, as in any language.
     common = [
         _word(int(random.paretovariate(0.8)) % 20_000) for _ in range(random.randint(*length))
     ]
@@ -72,7 +72,7 @@ def _word(number: int) -> str:
 
 
 def cost(strategy: str, params: dict[str, Any], labels: int, rows: int, classes: int) -> float:
-    """Return the processor seconds of one fit on `labels` rows and of asking `rows` others."""
+    """Return the processor seconds of one fit on `labels` rows and of predicting `rows` others."""
     from choose.strategy import build
 
     built = build(strategy, seed=0, **params)
@@ -85,7 +85,7 @@ def cost(strategy: str, params: dict[str, Any], labels: int, rows: int, classes:
 
 
 def main() -> None:
-    """Write the cost of each point, the first of which is asked twice, since it warms up."""
+    """Print the cost of each point; measure the first twice, since it warms up."""
     parser = argparse.ArgumentParser()
     parser.add_argument("job", help="JSON: strategy, params, points")
     job = json.loads(parser.parse_args().job)
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def _alone(job: dict[str, Any], point: dict[str, int]) -> float:
-    """Return the cost where nothing is known yet; of a short one the least of three."""
+    """Return the cost without caches: the least of three where it is short."""
     found: list[float] = []
     while len(found) < 3 and sum(found) < ENOUGH:
         if encoder := job["params"].get("encoder"):

@@ -46,7 +46,7 @@ SUFFIXES = (300, 600)
 
 BATCHES = (1, 8, 32)
 
-# Questions that each side is asked in a turn: some seconds' work. The first set is also asked
+# Questions of a turn for each side: some seconds of work. The first set is also scored
 # without the token that ends a label: no study does, but the harness then answers all labels of one
 # token from one pass.
 OURS = {"trec6": 150, "banking77": 20, "trec6 open": 150}
@@ -77,22 +77,22 @@ class Compared:
 
 
 class Processes:
-    """Processes of either side, run one after another."""
+    """Run processes of either side one after another."""
 
     def __init__(self, folder: Path, peers: Path, dtype: str, threads: int) -> None:
         self.folder, self.dtype, self.threads = folder, dtype, threads
         self.peer_python = python(peers)
 
     def ours(self, asked: Questions, first: int, last: int) -> dict[str, Any]:
-        """Return what choose makes of some of the questions."""
+        """Return seconds and log-probabilities of choose for some of the questions."""
         return self._run(Path(sys.executable), "choose", asked, first=first, last=last)
 
     def peer(self, asked: Questions, first: int, last: int, batch: int) -> dict[str, Any]:
-        """Return what the harness makes of some of the questions."""
+        """Return seconds and log-probabilities of the harness for some of the questions."""
         return self._run(self.peer_python, "peer", asked, first=first, last=last, batch=batch)
 
     def peak(self, asked: Questions) -> dict[str, Any]:
-        """Return the speed of products, and of scoring in their terms."""
+        """Return GFLOP/s of matrix products and of scoring."""
         return self._run(Path(sys.executable), "choose", asked, suffixes=SUFFIXES)
 
     def _run(self, interpreter: Path, side: str, asked: Questions, **how: Any) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class Processes:
 
 
 def compare(processes: Processes, asked: Questions, rounds: int) -> Compared:
-    """Let both sides answer in turns, and return the medians."""
+    """Time both sides in turns, and return the medians."""
     ours, peers = OURS[asked.name], PEERS[asked.name]
     tried = {b: processes.peer(asked, 0, peers, b)["seconds"] for b in BATCHES}
     batch = min(tried, key=lambda size: tried[size])
@@ -220,7 +220,7 @@ class Questions:
 
 
 def questions(data: Path, name: str, count: int) -> Questions:
-    """Return zero-shot questions of a set, as `choose compare` asks them."""
+    """Return zero-shot questions of a set, as `choose compare` prompts them."""
     train, test = (_rows(data / name / f"{part}.csv") for part in ("train", "test"))
     settings = PromptSettings(model=DEFAULT_LM, wording="labels", calibrate=False, max_tokens=256)
     prompter = LocalPrompter(settings, task_from(train))
@@ -244,7 +244,7 @@ def _rows(path: Path) -> tuple[Example, ...]:
 
 
 def python(folder: Path) -> Path:
-    """Return the interpreter of an environment that has the peer; make it where there is none."""
+    """Return the interpreter of an environment with the peer; create it if there is none."""
     home = folder / PEER.split("=")[0]
     interpreter = home / "bin" / "python"
     ready = home / "ready"
@@ -252,7 +252,7 @@ def python(folder: Path) -> Path:
         return interpreter
     venv.create(home, with_pip=True)
     packages = next((home / "lib").glob("python*/site-packages"))
-    # What is here already is what both sides compute with; pip adds only what the peer lacks.
+    # Both sides compute with the packages installed here; pip adds only what the peer lacks.
     shared = [path for path in sys.path if Path(path).name == "site-packages"]
     (packages / "shared.pth").write_text("\n".join(shared) + "\n", encoding="utf-8")
     command = [

@@ -3,13 +3,12 @@
     python benchmarks/lora.py [--quick] [--json] [--keep FILE]
 
 Both sides take the same model, labels, learning rate, rank, targets, dropout, batch size, steps,
-schedule and seeds, in turns, each turn in a process of its own; loading is not timed. Time is taken
-over some steps of a trial, whose number is the same on both sides; accuracy over whole trials on
-all test rows. A trial of a grid costs the peer what a trial alone does. In float32 the peer draws
-its batches at random, as Trainer does unasked, and once more with lengths grouped, as ours are:
-that form has no target and tells how much of a ratio is padding. `--keep` holds finished
-measurements, so that the slow ones need not share a quiet hour with the timed ones. `--upper 0.5`
-gives our side adapters in the upper half of the layers only, and the peer in all of them as before.
+schedule and seeds, in turns, each turn in a process of its own; loading is not timed. Speed is
+measured over the same number of steps on both sides, accuracy over whole trials on all test rows.
+A trial of a grid costs the peer as much as a single trial. In float32 the peer draws its batches at
+random, Trainer's default, and once more with lengths grouped, as choose does: that form has no
+target and shows how much of a ratio is padding. `--keep` saves finished measurements in a file.
+With `--upper 0.5` choose adapts the upper half of the layers only; the peer always adapts all.
 Exits with 1 where a target is missed.
 """
 
@@ -41,7 +40,7 @@ HERE = Path(__file__).resolve().parent
 # Trials of the grid that choose trains together.
 GRID = 10
 
-# Ratios asked for: of one trial, and of each of a grid of ten, by the form of the peer.
+# Target ratios of one trial, and of each of a grid of ten, by the form of the peer.
 TARGETS = {
     ("one", "fp32"): 4.0,
     ("one", "fp32 grouped"): None,
@@ -58,8 +57,8 @@ PER_CLASS, ROWS, CLASSES, RATE = 50, 300, 6, 1e-3
 
 PACKAGES = ("torch", "transformers", "peft")
 
-# How the peer trains. With lengths grouped, as ours are, a step has 101 tokens with padding, with
-# batches at random, as Trainer draws them unasked, 148: the second form tells what that costs.
+# How the peer trains. A step has 101 tokens with padding where lengths are grouped, as in choose,
+# and 148 with random batches, Trainer's default: "fp32 grouped" shows what that costs.
 PEERS = {
     "fp32": {"bf16": False, "grouped": False},
     "fp32 grouped": {"bf16": False, "grouped": True},
@@ -70,7 +69,7 @@ PEERS = {
 def timed(processes: Processes, rounds: int, steps: int) -> dict[str, list[float]]:
     """Return seconds a step and trial of each side, round by round.
 
-    Where the machine does not multiply bfloat16 fast, nobody would train in it: it is left out.
+    The peer in bfloat16 is left out where the machine does not multiply bfloat16 fast.
     """
     kinds = [kind for kind, how in PEERS.items() if bfloat16_is_fast() or not how["bf16"]]
     found: dict[str, list[float]] = {kind: [] for kind in (*kinds, "one", "grid")}
@@ -86,9 +85,9 @@ def timed(processes: Processes, rounds: int, steps: int) -> dict[str, list[float
 
 
 def whole(processes: Processes, seeds: int, peer_seeds: int) -> dict[str, list[float]]:
-    """Return accuracies on the test rows, ours trained together.
+    """Return accuracies on the test rows, those of choose trained together.
 
-    The peer computes in bfloat16 where this machine multiplies it faster, as ours does.
+    The peer computes in bfloat16 where this machine multiplies it faster, as choose does.
     """
     how = PEERS["bf16" if bfloat16_is_fast() else "fp32"]
     ours = processes.run("accuracy ours", "choose", 0, list(range(seeds)))["accuracy"]

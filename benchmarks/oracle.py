@@ -1,7 +1,7 @@
 """How often the judge is right on simulated studies whose truth is known.
 
     python benchmarks/oracle.py                     2,000 studies of each world
-    python benchmarks/oracle.py --quick             about a minute
+    python benchmarks/oracle.py --quick             about five minutes of one core
     python benchmarks/oracle.py --split tune        the split on which thresholds were chosen
 
 Exits with 1 and the list of missed targets where there are any.
@@ -138,7 +138,7 @@ def processor() -> str:
 
 
 def header(choice: argparse.Namespace, studies: int, seconds: float, stored: int) -> Iterator[str]:
-    """Yield what ran where and how long it took."""
+    """Yield lines on the run: worlds, studies, seconds, machine."""
     total = studies * len(choice.worlds)
     yield (
         f"{len(choice.worlds)} known worlds, split {choice.split!r}: {studies:,} studies of each, "

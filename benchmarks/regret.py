@@ -1,10 +1,10 @@
-"""What a team gives up by heeding the judge on five real sets, against rules of thumb.
+"""What a team gives up by following the judge on five real sets, against rules of thumb.
 
     python benchmarks/regret.py               thousands of small-budget decisions
     python benchmarks/regret.py --quick       some seconds
     python benchmarks/regret.py --json        the figures as JSON
 
-No model runs: which candidate answered which row rightly is stored (regret_answers.py gathers it).
+No model runs: the correct answers of each candidate are stored (regret_answers.py gathers them).
 Exits with 1 and the list of missed targets where there are any.
 """
 
@@ -57,7 +57,7 @@ def _chunk(job: tuple[Path, int, int]) -> list[Grade]:
 
 
 def replay(folder: Path, decisions: int, processes: int) -> list[Grade]:
-    """Judge and grade decisions, set after set in turn."""
+    """Judge and grade decisions, taking the sets in turn."""
     jobs = [(folder, n, min(n + CHUNK, decisions)) for n in range(0, decisions, CHUNK)]
     if processes == 1:
         parts = list(map(_chunk, jobs))

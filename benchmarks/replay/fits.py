@@ -25,7 +25,7 @@ CLEAN = ("clean", 0)
 
 
 def trial_of(fit: Fit) -> Trial:
-    """Return the trial that a study would run; the draw is its seed, where a seed matters."""
+    """Return the trial that a study would run; the draw is its seed, if it has one."""
     kind = KINDS[fit.candidate]
     return Trial(
         candidate=fit.candidate,
@@ -48,9 +48,9 @@ def trial_of(fit: Fit) -> Trial:
 def measure(fit: Fit, dataset: Dataset, deadline: float) -> Mapping[str, Any] | None:
     """Return the record of a fit, or None if the deadline (of `perf_counter`) came before its end.
 
-    The record says who was fitted to what, which answers were right and what it took.
+    The record holds the candidate, the pool, the correct answers and the cost.
     """
-    # Looking at the clock between questions would cost the cheap ones more than they take.
+    # Checking the clock between questions would take fast candidates longer than the answers.
     until = None if KINDS[fit.candidate].every_row else Deadline(deadline, deadline)
     start, worked = perf_counter(), process_time()
     run = run_trial(Job(trial=trial_of(fit)), Pools(dataset), until)
@@ -75,7 +75,7 @@ def measure(fit: Fit, dataset: Dataset, deadline: float) -> Mapping[str, Any] | 
 
 
 def _took(run: Run, rows: int, share: float) -> dict[str, Any]:
-    """Return what a fit took of one core, for other programs may have had it for a while."""
+    """Return the cost of a fit on one core, without the time that other programs used it."""
     assert run.fit_seconds is not None
     assert run.predict_seconds is not None
     return {
@@ -97,7 +97,7 @@ class Worker:
     sources: dict[str, Source] = field(default_factory=dict)
 
     def work(self) -> Iterator[str]:
-        """Make what is not yet there and yield a line on each; skip what cannot end in time."""
+        """Run the missing fits and yield a line on each; skip those that cannot end in time."""
         forecast = Forecast()
         left = [fit for fit in self.fits if self.place.finished(fit) is None]
         while left:
@@ -111,7 +111,7 @@ class Worker:
             if isinstance(record, str):
                 yield f"{fit.name}: {record}"
                 continue
-            # Loading a model is no part of a fit, and would make a first one look slow.
+            # Loading a model is not part of a fit, and would make the first one look slow.
             forecast.learn(fit, expected, record["seconds_spent"])
             spent = perf_counter() - start
             rest = sum(self._expected(forecast, other) for other in left)
@@ -127,7 +127,7 @@ class Worker:
     def _make(self, fit: Fit, source: Source) -> Mapping[str, Any] | str:
         try:
             record = measure(fit, self._dataset(fit, source), self.ends)
-        except Exception as error:  # what a strategy raises stops that fit and no other
+        except Exception as error:  # an error of a strategy must not stop other fits
             return f"failed: {type(error).__name__}: {error}"
         if record is None:
             return "stopped, the time is over"

@@ -26,7 +26,7 @@ JUDGE = "choose"
 
 @dataclass(frozen=True)
 class Seen:
-    """What a rule may look at: the candidates, cheapest first, and their measured accuracies."""
+    """The input of a rule: the candidates, cheapest first, and their measured accuracies."""
 
     names: Sequence[str]
     accuracy: Mapping[str, Interval]
@@ -36,12 +36,12 @@ Choose = Callable[[Seen], str | None]
 
 
 def seen(found: Decision, names: Sequence[str]) -> Seen:
-    """Return what a decision shows to everybody."""
+    """Return the candidates and their measured accuracies of a decision."""
     return Seen(names, {c.candidate: c.accuracy for c in found.scorecards if c.accuracy})
 
 
 def highest(what: Seen) -> str:
-    """Return the highest score, the cheapest of equals."""
+    """Return the candidate with the highest score, the cheapest of equals."""
     return max(what.names, key=lambda name: what.accuracy[name].value)
 
 
@@ -55,7 +55,7 @@ def one_error(what: Seen) -> str:
 
 
 def always(name: str) -> Choose:
-    """Return the rule that takes one candidate, whatever the figures; None where it is missing."""
+    """Return the rule that always takes one candidate; it returns None where that is missing."""
     return lambda what: name if name in what.names else None
 
 
@@ -71,7 +71,7 @@ RULES: dict[str, Choose] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What using one candidate costs; fractions of the rows."""
+    """The cost of using one candidate, as fractions of the rows."""
 
     candidate: str
     regret: float
@@ -82,14 +82,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
-    """How one decision went.
+    """The grade of one decision.
 
     Attributes:
-        rows: test rows that were asked.
-        unseen: unseen rows that both what is used and the best of the others have answered.
+        rows: number of test rows.
+        unseen: unseen rows that both the chosen candidate and the best of the others answered.
         right: whether a recommendation is neither needless nor behind by more than the margin, or,
-            where the question is left open, what is used meanwhile is not behind by more.
-        choices: by rule, the judge's own among them; rules that cannot apply are missing.
+            for an open verdict, the candidate used meanwhile is not behind by more.
+        choices: by rule, including the judge; rules that cannot apply are missing.
     """
 
     set: str
@@ -119,7 +119,7 @@ def play(answered: Answered, number: int) -> Grade:
 
 
 def grade(occasion: Occasion, found: Decision, truth: Truth) -> Grade:
-    """Hold a decision, and what the rules of thumb would have done, against the truth."""
+    """Grade a decision, and the choices of the rules of thumb, against the truth."""
     verdict = found.verdict
     chosen = {JUDGE: verdict.recommended or verdict.use_meanwhile}
     shown = seen(found, truth.names)

@@ -23,8 +23,8 @@ CHEAP = tuple(name for name, kind in KINDS.items() if kind.every_row)
 
 LM_LORA = "lora on the LM"
 
-# Rows asked of candidates with a model to tune or prompt, part by part, since a fit that is stopped
-# leaves nothing. Clauses are four times as long as the texts of other sets, and their labels six
+# Test rows of candidates with a model to tune or prompt, in parts, since an interrupted fit leaves
+# nothing. Clauses are four times as long as the texts of other sets, and their labels six
 # times as many.
 ROWS = (300, 800)
 
@@ -33,7 +33,7 @@ MOST = {"cuad_clauses": 400}
 Cell = tuple[str, int, int, int]
 
 # Seconds on one core of a busy AMD EPYC with AVX-512: a pass of the LM, over a token, over a pair
-# of tokens; training on a token of an encoder and of the LM; cheap ones on a row.
+# of tokens; training on a token of an encoder and of the LM; fast candidates on a row.
 PASS, TOKEN, PAIR = 0.06, 0.0017, 1e-6
 
 TRAINED = {"lora": 0.00013, "lora on the LM": 0.0017}
@@ -45,9 +45,9 @@ CALIBRATED, LABEL_TOKENS = 64, 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """What is fitted and asked: a candidate on the first `size` labels of a draw of a set's pool.
+    """A candidate to fit to the first `size` rows of a draw of a set's pool.
 
-    `part` is the part of the asked rows; the same fit may be made again to ask it another.
+    `part` is the part of the test rows to predict; the fit is repeated for another part.
     """
 
     set: str
@@ -58,21 +58,21 @@ class Fit:
 
     @property
     def name(self) -> str:
-        """Return what its file is called."""
+        """Return the stem of its file."""
         return f"{self.set}-{self.candidate.replace(' ', '_')}-{self.size}-{self.draw}"
 
 
 def rounds(draws: int, parts: int) -> Iterator[list[Cell]]:
     """Yield (candidate, size, draw, part) round by round.
 
-    All that is cheap, as often as dear ones are; every candidate at the middle size, all parts of
-    the rows, since a study asks only rows that all its candidates can be asked; the other sizes;
-    the same with the next draws; more draws of what is cheap; LoRA on the language model.
+    First fast candidates, with as many draws as slow ones. Then for each draw every candidate at
+    the middle size on all parts of the rows, since a study uses only rows that all its candidates
+    answered, and the other sizes. Last more draws of fast candidates, then LoRA on the LM.
     """
     yield _cheap(range(draws))
     for draw in range(draws):
         for part in range(parts):
-            # More draws of zero-shot prompting only calibrate anew while its answers are known.
+            # More draws of zero-shot prompting only calibrate again: its scores are cached.
             zero_shot = [] if draw else [("prompt", SMALLEST, n, part) for n in range(draws)]
             yield [*zero_shot, *_middle(draw, part)]
         for part in range(parts):
@@ -111,12 +111,12 @@ def plan(sets: Sequence[str], draws: int = DRAWS, rows: Sequence[int] = ROWS) ->
 
 
 def ends(name: str, rows: Sequence[int]) -> list[int]:
-    """Return where each part of a set's asked rows ends."""
+    """Return where each part of a set's test rows ends."""
     return [min(last, MOST.get(name, last)) for last in rows]
 
 
 def bounds(fit: Fit, rows: Sequence[int]) -> tuple[int, int]:
-    """Return the first row that a fit is asked and the one after the last."""
+    """Return the first test row of a fit and the one after the last."""
     last = ends(fit.set, rows)
     if KINDS[fit.candidate].at_once:
         return 0, last[-1]
@@ -125,26 +125,26 @@ def bounds(fit: Fit, rows: Sequence[int]) -> tuple[int, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the sets lie, where finished fits are kept, and where the parts of the rows end."""
+    """Folders of the sets and of finished fits, and where the parts of the test rows end."""
 
     data: Path
     kept: Path
     rows: tuple[int, ...]
 
     def asked(self, fit: Fit, source: Source) -> tuple[str, ...]:
-        """Return the ids of the test rows that are asked."""
+        """Return the ids of a fit's test rows."""
         if KINDS[fit.candidate].every_row:
             return tuple(row.id for row in source.test)
         return source.sample(*bounds(fit, self.rows))
 
     def path(self, fit: Fit) -> Path:
-        """Return the file of a fit; to ask it other rows is another fit."""
+        """Return the file of a fit; the same fit has another file for other test rows."""
         first, last = bounds(fit, self.rows)
         few = "" if KINDS[fit.candidate].every_row else f"-{first}-{last}"
         return self.kept / f"{fit.name}{few}.json"
 
     def finished(self, fit: Fit) -> dict[str, Any] | None:
-        """Return the record of a fit that was made before, by the strategy as it is now."""
+        """Return the record of a finished fit of the strategy's current revision, or None."""
         try:
             found: dict[str, Any] = json.loads(self.path(fit).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -154,17 +154,17 @@ class Place:
 
 
 class Forecast:
-    """Seconds a fit, learnt from the fits made so far, the latest most: a machine gets busy."""
+    """Forecast the seconds of a fit from earlier fits, the latest of which weigh most."""
 
     def __init__(self) -> None:
         self.expected, self.spent = 0.0, 0.0
 
     def seconds(self, fit: Fit, source: Source, rows: int) -> float:
-        """Return how long a fit that is asked so many rows is expected to take."""
+        """Return the expected seconds of a fit that predicts this many rows."""
         return work(fit, source, rows) * self._pace()
 
     def learn(self, fit: Fit, expected: float, spent: float) -> None:
-        """Take note of a fit that was made; cheap ones say little about the pace."""
+        """Update the forecast with a finished fit; fast candidates are ignored."""
         if not KINDS[fit.candidate].every_row:
             self.expected = self.expected / 2 + expected / self._pace()
             self.spent = self.spent / 2 + spent
@@ -187,7 +187,7 @@ def work(fit: Fit, source: Source, rows: int) -> float:
 
 
 def _pass(fit: Fit, source: Source, tokens: float) -> float:
-    """Return the seconds of one prompt; fixed demonstrations are cached but looked at."""
+    """Return the seconds of one prompt; fixed demonstrations are cached but attended to."""
     shown = NEIGHBOURS if fit.candidate == "retrieval" else 0
     read = tokens * (1 + shown) + LABEL_TOKENS * source.classes
     cached = tokens * max(8, source.classes) if fit.candidate == "few-shot" else 0.0

@@ -1,4 +1,4 @@
-"""The real sets on disk, as the datasets that strategies are asked about."""
+"""The real sets on disk, as datasets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTS = ("train", "test")
 
 @dataclass(frozen=True)
 class Source:
-    """A set with its official division, and the SHA-256 of each of its files."""
+    """A set with its official split, and the SHA-256 of each of its files."""
 
     name: str
     train: tuple[Example, ...]
@@ -38,7 +38,7 @@ class Source:
         return stratified_order(list(targets), targets, "asked")
 
     def dataset(self, asked: Sequence[str]) -> Dataset:
-        """Return the set with these test rows as its questions."""
+        """Return the dataset with these test rows."""
         fold = Fold(pool=tuple(row.id for row in self.train), questions=tuple(asked))
         return Dataset(
             name=self.name,

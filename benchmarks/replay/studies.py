@@ -26,7 +26,7 @@ FREE = tuple(name for name, kind in KINDS.items() if kind.every_row)
 
 DEAR = tuple(name for name, kind in KINDS.items() if not kind.every_row)
 
-# How often a team compares everything there is, and how often only what needs no language model.
+# How often a team compares all candidates, and how often only those without a language model.
 EVERYTHING, FREE_ONLY = 0.5, 0.15
 
 CLEAN = ("clean", 0)
@@ -36,17 +36,15 @@ OK: tuple[Status, ...] = ("ok",)
 
 @dataclass(frozen=True, eq=False)
 class Occasion:
-    """One decision.
+    """A small-budget study.
 
     Attributes:
-        rows: the test rows that are asked.
-        common: all rows that every candidate has answered; those that are asked are among them.
-        unseen: rows that nobody looks at before the decision, whoever has answered them; they tell
-            what was true.
+        rows: its test rows.
+        common: all rows that every candidate has answered, including the test rows.
+        unseen: rows that the decision does not use; they measure the truth.
         size: labels in the pool that is compared.
         smaller: labels in the smaller pools that are tried as well.
-        draws: the repetitions of each candidate, which are pools drawn anew where there are
-            several.
+        draws: the repetitions of each candidate; several repetitions have several pools.
     """
 
     answered: Answered
@@ -59,7 +57,7 @@ class Occasion:
 
     @property
     def drawn(self) -> bool:
-        """Return whether pools were drawn from a larger one, or the pool is all the team has."""
+        """Return whether pools were drawn from a larger one, or are all the rows of the team."""
         return max(len(draws) for draws in self.draws.values()) > 1
 
 
@@ -91,7 +89,7 @@ def _asked_of_all(answered: Answered, names: Sequence[str], sizes: Sequence[int]
 
 
 def _candidates(answered: Answered, size: int, rng: Rng) -> list[str]:
-    """Choose candidates, the baselines always among them."""
+    """Choose candidates, always including the baselines."""
     there = [name for name in KINDS if answered.fitted(name, size)]
     luck = rng.random()
     if luck < EVERYTHING:
@@ -106,7 +104,7 @@ def _candidates(answered: Answered, size: int, rng: Rng) -> list[str]:
 def _draws(
     answered: Answered, names: Sequence[str], size: int, rng: Rng
 ) -> dict[str, tuple[int, ...]]:
-    """Repeat candidates as a small budget allows: dear ones less often than cheap ones."""
+    """Draw repetitions as a small budget allows: fewer of slow candidates."""
     stored = {name: sorted(answered.fitted(name, size)) for name in names}
     dear = [len(draws) for name, draws in stored.items() if name in DEAR]
     free = min(len(draws) for name, draws in stored.items() if name in FREE)
@@ -120,16 +118,15 @@ def _draws(
 
 
 def evidence(occasion: Occasion) -> Evidence:
-    """Rebuild a study.
+    """Rebuild the evidence of a study.
 
-    No label is stored. Stand-ins are dealt out evenly over the rows, and a wrong answer is the
-    stand-in after the right one. So macro-F1, recall by class and whatever else looks at classes
-    means nothing here. No recommendation depends on it; that a choice would fall if every label
-    counted the same cannot be seen here, which at most would lower a confidence.
+    Labels are not stored. Placeholder labels are spread evenly over the rows, and a wrong answer is
+    the placeholder after the right one. So figures by class, such as macro-F1, mean nothing here.
+    No recommendation depends on them; they could only lower a confidence.
     """
     answered, rows = occasion.answered, occasion.rows
     labels = tuple(f"label {i}" for i in range(answered.labels))
-    # A row that is drawn twice is asked twice.
+    # A row that is drawn twice counts twice.
     ids = tuple(f"row {n}" for n in range(len(rows)))
     return Evidence(
         name=answered.name,
@@ -146,7 +143,7 @@ def evidence(occasion: Occasion) -> Evidence:
 
 
 def info(name: str) -> CandidateInfo:
-    """Return what the judge is told of a candidate."""
+    """Return a candidate as evidence describes it."""
     kind = KINDS[name]
     cls, facts = find(kind.strategy), traits(kind.strategy)
     return CandidateInfo(
@@ -171,7 +168,7 @@ def _runs(occasion: Occasion, ids: tuple[str, ...], labels: tuple[str, ...]) -> 
         for size in (occasion.size, *occasion.smaller):
             fits = occasion.answered.fitted(name, size)
             for draw in draws:
-                # A smaller pool may not have been tried as often.
+                # A smaller pool may have fewer repetitions.
                 if draw in fits:
                     trial = _trial(name, size, draw)
                     yield _run(trial, fits[draw], fits[draw].right[occasion.rows], ids, labels)
@@ -193,7 +190,7 @@ def _trial(name: str, size: int, draw: int) -> Trial:
         seed=draw if cls.seeded else 0,
         weights="",
         task="",
-        # Every fit has a pool of its own, and so a key of its own.
+        # Every fit has its own pool and so its own key.
         pool=f"{size} {draw}",
         questions="",
     )

@@ -25,7 +25,7 @@ NAMES = 22
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean over decisions, each set weighing the same, with a 95 % interval over the sets.
+    """A mean over decisions, with equal weight for each set and a 95 % interval over the sets.
 
     Decisions on one set share its rows and its fits, so they are one cluster. `low` and `high` are
     None where there are fewer than two sets; `value` is None over no decision.
@@ -63,7 +63,7 @@ def mean(values: Sequence[tuple[str, float]]) -> Mean:
 
 @dataclass(frozen=True, slots=True)
 class RuleTally:
-    """What a rule costs, and what the judge costs on the same decisions.
+    """The cost of a rule, and of the judge on the same decisions.
 
     Attributes:
         applies: share of the decisions in which the rule can choose.
@@ -82,7 +82,7 @@ class RuleTally:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Everything that is reported of some decisions."""
+    """The figures of some decisions."""
 
     decisions: int
     right: Mean
@@ -97,7 +97,7 @@ class Tally:
 
 
 def tally(grades: Sequence[Grade]) -> Tally:
-    """Count."""
+    """Summarise grades."""
     return Tally(
         decisions=len(grades),
         right=_over(grades, lambda g: g.right),
@@ -203,7 +203,7 @@ def _by_set(grades: Sequence[Grade]) -> Iterator[str]:
 
 
 def _band(rows: int) -> str:
-    """Return how many rows tell the truth: the fewer, the more its noise adds to every rule."""
+    """Return a range of the number of unseen rows: fewer rows make the truth noisier."""
     if rows < 400:
         return "under 400"
     return "from 400" if rows < 800 else "from 800"

@@ -1,8 +1,8 @@
-"""What was true of a decision, by rows that nobody had looked at.
+"""The truth of a decision, measured on rows that it did not use.
 
-Among candidates that are all the same, the best of eight on 300 rows looks 2.3 points better than
-any one of them. So one half of the unseen rows names the best and the other half measures it, both
-ways and over many halvings: equal candidates then have no regret on average.
+Of eight equal candidates, the best on 300 rows looks 2.3 points better than it is. So one half of
+the unseen rows selects the best and the other half measures it, both ways and over many random
+halvings: equal candidates then have no regret on average.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Truth:
     measurer: Floats
 
     def gap(self, name: str, others: tuple[str, ...] | None = None) -> Floats:
-        """Return (halvings,) by how much the best of the others, itself among them, is ahead.
+        """Return (halvings,) leads of the best of the others, or of itself.
 
-        Negative values are luck: what one half named is behind on the other.
+        Negative values are chance: the best of one half is behind on the other.
         """
         among = [self.names.index(n) for n in self.names if others is None or n in (*others, name)]
         best = np.array(among)[self.namer[:, among].argmax(axis=1)]
@@ -54,14 +54,14 @@ class Truth:
         return float(self.gap(name).mean())
 
     def excess(self, name: str) -> float:
-        """Return the accuracy given up beyond the margin; the noise of the truth raises it."""
+        """Return the accuracy given up beyond the margin; noise of the truth raises it."""
         return max(0.0, self.regret(name) - self.margin)
 
     def strict_excess(self, name: str) -> float:
-        """Return the same with no part of it chosen on the rows that measure it.
+        """Return the excess with selection and measurement on separate rows.
 
-        One half names the best and says whether it is ahead by more than the margin, the other
-        says by how much more. Where that is in doubt, this errs downwards.
+        One half selects the best and tells whether it leads by more than the margin; the other
+        measures the excess. In doubt, the estimate is too low.
         """
         here = self.names.index(name)
         ahead = self.namer.max(axis=1) - self.namer[:, here] > self.margin
@@ -98,17 +98,16 @@ def truth_of(
 
 
 def told_by(occasion: Occasion, a: str, b: str) -> int:
-    """Return how many unseen rows both have answered."""
+    """Return how many unseen rows both candidates have answered."""
     return int(_on(occasion, (a, b))[1].all(axis=0).sum())
 
 
 def _accuracies(halves: Floats, scores: Floats, asked: Floats) -> Floats:
     """Return (halvings, candidates) accuracies on all rows of a half.
 
-    Not every candidate has answered every row. What it gets right of the rows it was asked, less
-    what those who were asked every row get right of the same rows, is added to what they get right
-    of the whole half: two that answered the same rows are still compared in pairs on these, and
-    two that answered all of them on all of them (a control variate with coefficient 1).
+    Not every candidate has answered every row. Those that answered all rows serve as a control
+    variate with coefficient 1: a candidate's accuracy is their accuracy on the half, plus its lead
+    over them on the rows it answered. Two candidates are so compared in pairs on their common rows.
     """
     everywhere = asked.all(axis=1)
     control = scores[everywhere].mean(axis=0)
@@ -119,10 +118,10 @@ def _accuracies(halves: Floats, scores: Floats, asked: Floats) -> Floats:
 
 
 def _on(occasion: Occasion, names: tuple[str, ...]) -> tuple[Floats, Floats]:
-    """Return (candidates, unseen rows) how often each is right, and whether it was asked.
+    """Return (candidates, unseen rows) how often each is right, and whether it answered.
 
-    Where the team's pool is all it has, of the very fit it compared; where pools were drawn, of
-    all fits of this size that there are.
+    Of the fits in the study where its pool is fixed; of all stored fits of the size where pools
+    were drawn.
     """
     scores, asked = [], []
     for name in names:

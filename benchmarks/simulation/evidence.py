@@ -21,11 +21,11 @@ from simulation.setting import (
     difficulties,
 )
 
-# How far a wrong answer is as sure as a right one would be, drawn anew for each fit: from one that
-# nearly knows its mistakes to one that is surer of them.
+# Confidence in a wrong answer relative to a right one, drawn for each fit: from fits that nearly
+# know their mistakes to fits that are more confident in them.
 CONFIDENCE_IN_WRONG = (0.3, 1.2)
 
-# On the latent scale: half as sure as can be at about this distance.
+# Distance on the latent scale at which confidence is about half of its range.
 CONFIDENCE_SCALE = 1.5
 
 LABELS = tuple("abcdefghijkl")
@@ -33,7 +33,7 @@ LABELS = tuple("abcdefghijkl")
 
 @dataclass(frozen=True)
 class Rows:
-    """The asked rows: what is true of them, what their labels say, and what candidates learn."""
+    """The test rows: true labels, given labels, and the labels that candidates learn."""
 
     truth: Codes
     labelled: Codes
@@ -69,7 +69,7 @@ def draw_rows(setting: Setting, rng: np.random.Generator) -> Rows:
             learnt = np.where(rng.random(n) < setting.taught, labelled, truth)
     # Groups stay whole, as they do in a real division.
     fold = rng.permutation(int(group.max()) + 1)[group] % setting.folds
-    # Rows lie in the order in which they are asked, fold by fold, as in a store.
+    # Rows are in order of their folds, as in a store.
     order = np.argsort(fold, kind="stable")
     found = (truth, labelled, learnt, difficulty, fold, group, rng.random(n) - 0.5)
     return Rows(*(part[order] for part in found))
@@ -80,8 +80,8 @@ def log_probabilities(
 ) -> Floats:
     """Return (n, labels) log-probabilities whose likeliest label is the answer.
 
-    How sure it is grows with the distance from where it would have answered otherwise. What is left
-    is dealt out at random, to the true label of a wrong answer first.
+    Confidence grows with the distance from the decision boundary. The remaining probability is
+    divided at random, with a bonus for the true label of a wrong answer.
     """
     wrong = codes != truth
     distance = np.abs(ahead) * np.where(wrong, rng.uniform(*CONFIDENCE_IN_WRONG), 1.0)
@@ -191,7 +191,7 @@ def _own(candidate: SimulatedCandidate, rows: Rows, rng: np.random.Generator) ->
 def _luck(
     setting: Setting, candidate: SimulatedCandidate, common: Floats, rng: np.random.Generator
 ) -> Floats:
-    """Return (folds, repetitions) what each fit has in ability over the expected one."""
+    """Return (folds, repetitions) differences of each fit's ability from the expected one."""
     if not candidate.seeds:
         return np.zeros((setting.folds, 1))
     shape = (setting.folds, candidate.seeds)
@@ -218,7 +218,7 @@ def _ahead(
     level: float,
     rng: np.random.Generator,
 ) -> Floats:
-    """Return by how much a fit is above what each of its questions asks for; right above 0."""
+    """Return by how much a fit's ability exceeds the difficulty of each row; right above 0."""
     n, sd = len(place), np.hypot(candidate.interaction, EACH)
     by_label = np.array(candidate.by_label)
     more = by_label[rows.truth[place]] if candidate.by_label else 0.0
@@ -249,7 +249,7 @@ def _trial(
         seed=draw if c.seeds else 0,
         weights="",
         task="",
-        # Every fit has a pool of its own, and so a key of its own.
+        # Every fit has its own pool and so its own key.
         pool=f"{scenario.kind} {share} {fold} {draw}",
         questions="",
     )
@@ -290,7 +290,7 @@ def _words(labels: tuple[str, ...], codes: Codes) -> tuple[str, ...]:
 
 
 def _raced(setting: Setting, items: Items, runs: list[Run]) -> Iterator[Run]:
-    """Yield the runs that racing lets happen: folds one by one, then the repetitions."""
+    """Yield the runs that early stopping does not drop: folds one by one, then repetitions."""
     if not setting.racing:
         yield from runs
         return

@@ -34,34 +34,33 @@ SPLITS = ("tune", "report")
 
 RESAMPLED = "resampled"
 
-# A world's place decides what is drawn in it; the later ones stand behind.
+# A world's place seeds its draws, so that new worlds are appended.
 _PLACES = list(WORLDS)
 
 _PLACES.insert(20, RESAMPLED)
 
 NAMES = tuple(_PLACES)
 
-# Of so many studies, one is also judged from a store on disk, and one is made again with the test
-# rows that it asks for.
+# One study of 20 is also judged from a store on disk; one of 10 is simulated again with the
+# additional test rows of its verdict.
 STORED, ASKED_MORE = 20, 10
 
 # More test rows than this take too long to simulate.
 MOST_ROWS = 10_000
 
-# What a store knows of a study and its evidence alone does not, or the other way round: the names
-# and texts of the data, how it was run, and the versions that it was run with.
+# Fields that differ between a store and evidence alone: texts, method and versions.
 ELSEWHERE = {"dataset", "method", "machine"}
 
 
 @dataclass(frozen=True, slots=True)
 class AskedMore:
-    """What came of asking more rows; None where the verdict names no such number.
+    """Whether the additional test rows of a verdict suffice; None where it names no number.
 
     Attributes:
-        even: whether the rows of an even chance tell the two apart that the verdict names.
-        likely: whether those of a chance of four in five do.
-        recommends: whether the verdict on the latter recommends something, all rivals considered.
-        skipped: numbers of rows that are named and too large to be simulated.
+        even: whether the rows of an even chance distinguish the two candidates of the verdict.
+        likely: whether the rows of a chance of four in five do.
+        recommends: whether the verdict on the latter recommends a candidate.
+        skipped: how many of the numbers are too large to be simulated.
     """
 
     even: bool | None = None
@@ -75,7 +74,7 @@ NOT_TRIED = AskedMore()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What using one candidate costs: points given up, and whether a cheaper one would do."""
+    """The cost of using one candidate: accuracy given up, and whether a cheaper one would do."""
 
     regret: float
     excess: float
@@ -84,13 +83,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
-    """How one verdict did.
+    """The grade of one verdict.
 
-    `covered` are shares of the intervals of a study that hold the truth, NaN where it has none.
-    `limited` is whether the labels are what limits the best, `noise_covered` whether the band of
-    wrong labels holds their share, None where there is no band; `stored` whether the study was also
-    judged from a store; `more` what the test rows showed that the verdict asks for, where somebody
-    asked them.
+    `covered_*` are shares of a study's intervals that hold the truth, NaN without intervals.
+    `limited` is whether label errors limit the best candidate, `noise_covered` whether the interval
+    of the label error rate holds the truth (None without interval), `stored` whether the study was
+    also judged from a store, `more` the result of the additional test rows, where they were drawn.
     """
 
     kind: str
@@ -114,7 +112,7 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the plan of a study says: who depends on a seed, and whether "high" is open to it."""
+    """The plan of a study: candidates that vary with a seed, and whether it allows "high"."""
 
     varying: frozenset[str]
     may_be_high: bool
@@ -124,13 +122,13 @@ def play(world: str, split: Split, number: int) -> Grade:
     """Draw, judge and grade one study; the same arguments give the same grade.
 
     Raises:
-        ValueError: if a study that is also judged from a store is judged otherwise there.
+        ValueError: if the decision from a store differs from the one from memory.
     """
     rng = np.random.default_rng([number, NAMES.index(world), SPLITS.index(split)])
     if world == RESAMPLED:
         study, truth = resample(rng)
         stated: dict[str, Any] = {"goal": {"margin": truth.margin}, "costs": {}}
-        # Prompting was stored with a small model alone.
+        # The stored prompted candidates all use a small model.
         plan = Plan(frozenset(c.name for c in study.candidates if c.learns), may_be_high=False)
         return _with_store(grade(_judged(study, stated, number), truth, plan), number)
     setting = draw(world, split, rng)
@@ -157,7 +155,7 @@ def _with_store(graded: Grade, number: int) -> Grade:
 
 
 def grade(found: Decision, truth: Truth, plan: Plan) -> Grade:
-    """Hold a decision against the truth."""
+    """Grade a decision against the truth."""
     verdict = found.verdict
     chosen = verdict.recommended
     measured = {c.candidate: c.accuracy for c in found.scorecards if c.accuracy}
@@ -190,10 +188,10 @@ def _noise_covered(found: Decision, truth: Truth) -> bool | None:
 def _right(found: Decision, truth: Truth) -> bool:
     """Return whether the verdict is right.
 
-    One that recommends is right if what it recommends is no false winner, and reaches the target
-    where it says so. "None works" is right if none reaches the target. "Fix the labels" is right if
-    they are what limits the best. One that leaves the question open is right if what it says to use
-    meanwhile is within the margin of the best.
+    A recommendation is right if it is no false winner, and reaches the target where it claims to.
+    "None works" is right if no candidate reaches the target, "fix the labels" if label errors limit
+    the best candidate. An open verdict is right if the candidate to use meanwhile is within the
+    margin of the best.
     """
     verdict, target = found.verdict, truth.target
     if verdict.kind == "none-works":
@@ -208,7 +206,7 @@ def _right(found: Decision, truth: Truth) -> bool:
 
 
 def _may_be_high(setting: Setting) -> bool:
-    """Return whether nothing in the plan of the study bars high confidence."""
+    """Return whether the plan of the study allows high confidence."""
     credible = all(c.info.model != "SmolLM2-135M" for c in setting.candidates)
     repeated = all(c.seeds in (0, 3, 4, 5) for c in setting.candidates)
     return credible and repeated and not setting.folds_done
@@ -224,7 +222,7 @@ def _covered_pairs(found: Decision, truth: Truth) -> float:
 
 
 def _covered_accuracies(found: Decision, truth: Truth, plan: Plan) -> float:
-    """Leave out single fits that a seed can change: their interval is about that very fit."""
+    """Leave out candidates with a single seed: their interval is about that one fit."""
     held = [
         _holds(card.accuracy, truth.measured[card.candidate])
         for card in found.scorecards
@@ -256,15 +254,15 @@ def _choice(truth: Truth, name: str) -> Choice:
 
 
 def ask_more(found: Decision, setting: Setting, rng: np.random.Generator) -> AskedMore:
-    """Make the study again with as many more rows as its verdict asks for; fits and rows are new.
+    """Simulate the study again with the additional test rows of its verdict; fits and rows are new.
 
-    Not where prices set another margin for each pair.
+    Skipped where prices set another margin for each pair.
     """
     move = next((move for move in found.moves if move.action == "ask more rows"), None)
     if move is None or setting.costs:
         return NOT_TRIED
     even = _again(setting, move.labels_low, rng)
-    # Where no number would do with four chances in five, the move names the even one alone.
+    # The move names only the even chance where no number of rows gives four in five.
     surer = move.labels if move.labels != move.labels_low else None
     likely = _again(setting, surer, rng)
     named = [more for more in (move.labels_low, surer) if more is not None]
@@ -284,7 +282,7 @@ def _again(setting: Setting, more: int | None, rng: np.random.Generator) -> Deci
 
 
 def _told_apart(again: Decision, found: Decision, move: Move, setting: Setting) -> bool:
-    """Return whether the dearer of two is shown to gain, or shown not to gain the margin."""
+    """Return whether the more expensive of two shows a gain, or shows less than the margin."""
     names = [c.name for c in setting.candidates]
     assert move.candidate is not None
     a, b = sorted((move.candidate, found.verdict.use_meanwhile), key=names.index)
@@ -300,10 +298,10 @@ def _told_apart(again: Decision, found: Decision, move: Move, setting: Setting) 
 
 
 def judged_on_disk(study: Evidence, stated: Mapping[str, Any]) -> Decision:
-    """Write a study into a store, and judge what is read back.
+    """Write a study into a store, and judge it from there.
 
     Args:
-        study: what was measured.
+        study: its evidence.
         stated: the ``goal`` and ``costs`` of the study file.
     """
     with TemporaryDirectory() as folder:
@@ -316,7 +314,7 @@ def judged_on_disk(study: Evidence, stated: Mapping[str, Any]) -> Decision:
 
 
 def differences(a: Decision, b: Decision) -> list[str]:
-    """Return the parts of two decisions that are not the same."""
+    """Return the names of the fields in which two decisions differ."""
     left, right = (decision.model_dump(exclude=ELSEWHERE) for decision in (a, b))
     return [part for part, value in left.items() if value != right[part]]
 
@@ -327,7 +325,7 @@ def _planned(candidate: CandidateInfo) -> dict[str, Any]:
 
 
 def _dataset(study: Evidence) -> Dataset:
-    """Return rows whose texts say nothing, in the folds that were asked."""
+    """Return the rows with dummy texts, in the folds of the study."""
     items = study.items
     asked = {
         id: Example(id=id, text=f"text of {id}", target=target)
@@ -353,7 +351,7 @@ def _dataset(study: Evidence) -> Dataset:
 
 
 def _questions(study: Evidence) -> Iterator[tuple[str, ...]]:
-    """Yield the ids that each fold asks: those of the fold's fits that asked most."""
+    """Yield the test rows of each fold: those of the fit that evaluated most."""
     for fold in range(len(study.pool_rows)):
         asked = [run.asked["clean", 0] for run in study.runs if run.trial.fold == fold]
         yield max(asked, key=len)

@@ -1,4 +1,4 @@
-"""A world resampled from stored answers: real candidates on real sets, their rows drawn anew."""
+"""A world resampled from stored answers: real candidates on real sets, their rows resampled."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ MARGINS = (0.01, 0.02, 0.03)
 def resample(rng: np.random.Generator) -> tuple[Evidence, Truth]:
     """Return a study and its truth.
 
-    A decision is drawn as `regret.py` draws it. All rows that its candidates answered are then the
-    population, and the study asks rows of it drawn with replacement; so the truth is known exactly:
-    the mean over those rows, of all stored fits of the size.
+    A study is drawn as in `regret.py`. All rows that its candidates answered are the population,
+    and the test rows are drawn from it with replacement. So the truth is known exactly: the mean
+    over the population, of all stored fits of the size.
     """
     sets = _sets()
     occasion = occasions.draw(sets[int(rng.integers(len(sets)))], rng)
@@ -64,6 +64,6 @@ def _truth(occasion: Occasion, study: Evidence, margin: float) -> Truth:
 
 
 def _means(occasion: Occasion, name: str, population: Places) -> Floats:
-    """Return (rows,) the mean over the stored fits of whether each row is answered rightly."""
+    """Return (rows,) the mean over the stored fits of whether each row is answered correctly."""
     fits = occasion.answered.fitted(name, occasion.size).values()
     return np.mean([fit.right[population] for fit in fits], axis=0)

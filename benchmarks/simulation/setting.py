@@ -27,7 +27,7 @@ QUANTILES = 200
 # Ability lies between these on the latent scale for any accuracy between 1 and 99.9 %.
 LOWEST, HIGHEST = -15.0, 40.0
 
-# What every answer has of chance in it, on the latent scale.
+# Standard deviation of the noise of every answer, on the latent scale.
 EACH = 0.5
 
 
@@ -40,7 +40,7 @@ def difficulties(rng: np.random.Generator, n: int) -> Floats:
 
 @cache
 def grid() -> tuple[Floats, Floats]:
-    """Return difficulties and weights that stand for the population."""
+    """Return difficulties and weights that represent the population."""
     q = (np.arange(QUANTILES) + 0.5) / QUANTILES
     values = np.concatenate([HARD_MEAN + ndtri(q), SCALE * stdtrit(TAIL, q)])
     share = np.repeat([HARD_SHARE, 1 - HARD_SHARE], QUANTILES)
@@ -54,7 +54,7 @@ def right_by_difficulty(ability: float, spread: float) -> Floats:
 
 
 def accuracy(ability: float, spread: float) -> float:
-    """Return the share of the population that is got right."""
+    """Return the expected accuracy over the population."""
     return float(grid()[1] @ right_by_difficulty(ability, spread))
 
 
@@ -63,7 +63,7 @@ def ability_for(wanted: float, spread: float, chance: float = 0.0, depth: float 
 
     Args:
         wanted: expected accuracy.
-        spread: standard deviation of everything normal: own difficulty, luck, interaction.
+        spread: standard deviation of everything normal: own difficulty, fits, interaction.
         chance: how often a fit collapses.
         depth: by how much its ability falls then.
     """
@@ -82,18 +82,18 @@ class SimulatedCandidate:
     """A candidate whose expected accuracy is known.
 
     Attributes:
-        accuracy: expected over items and fits, in the period that is asked.
+        accuracy: expected over items and fits, in the period of the test rows.
         seconds: of a fit; sets the order of costs.
         seeds: repetitions; 0 where no seed can change an answer.
         luck: standard deviation of a fit's ability.
         own: standard deviation of how hard it finds each item.
         interaction: standard deviation of item by fit.
         collapse: chance that a fit collapses, and by how much its ability falls then.
-        decline: ability lost over the period that is asked.
+        decline: ability lost over the period of the test rows.
         at: change of accuracy on smaller pools, by size as a share.
         noised: change of accuracy with part of the pool's labels made wrong, by that part.
         viewed: change of accuracy on perturbed questions, or None.
-        by_label: what its ability is more than usual on the rows of each label.
+        by_label: difference of its ability on the rows of each label.
         error: why every fit fails, or None.
     """
 
@@ -116,7 +116,7 @@ class SimulatedCandidate:
 
     @property
     def info(self) -> CandidateInfo:
-        """Return what the judge is told of it."""
+        """Return the candidate as evidence describes it."""
         return CandidateInfo(
             name=self.name,
             strategy=self.name,
@@ -131,12 +131,12 @@ class SimulatedCandidate:
 
     @property
     def fixed_spread(self) -> float:
-        """Return the spread of an answer of one given fit."""
+        """Return the standard deviation on the latent scale within one fit."""
         return sqrt(self.own**2 + self.interaction**2 + EACH**2)
 
     @property
     def spread(self) -> float:
-        """Return the spread of an answer of a fit not yet made."""
+        """Return the standard deviation on the latent scale over fits."""
         return sqrt(self.fixed_spread**2 + self.luck**2)
 
     @cached_property
@@ -186,15 +186,15 @@ class Setting:
 
     Attributes:
         candidates: cheapest first.
-        cluster: rows that hang together.
-        together: correlation of the luck of different candidates in one repetition.
-        mislabelled: share of the asked rows whose label is wrong.
+        cluster: rows in a cluster, which share their difficulty.
+        together: correlation between candidates of their fits' abilities in one repetition.
+        mislabelled: share of the test rows whose label is wrong.
         hard_only: whether only hard items are mislabelled.
         taught: share of the wrong labels that follow a rule, which all candidates learn.
         folds_done: by name, folds finished before the budget was used up; all where not named.
         last_cut: by name, whether the last repetition stopped half way through the folds.
-        racing: whether dear candidates that can no longer win are dropped after a fold.
-        scored: whether cheap candidates say how probable each label is.
+        racing: whether slow candidates that can no longer win are dropped after a fold.
+        scored: whether fast candidates give the probability of each label.
         costs: the ``[costs]`` of the study file; the margin follows from them where they are given.
         shares: of the rows, by label; the first has twice the rows of the last where not given.
         metric: what "right" means.
@@ -228,13 +228,13 @@ class Setting:
 
     @property
     def say(self) -> Floats:
-        """Return (labels,) what each label counts in the metric."""
+        """Return (labels,) the weight of each label in the metric."""
         even = np.full(self.labels, 1 / self.labels)
         return even if self.metric == "balanced" else self.share
 
     @property
     def worth(self) -> float:
-        """Return what a row is worth where rows count more or less (Kish)."""
+        """Return the effective share of the rows under unequal weights (Kish)."""
         return float(1 / (self.say**2 / self.share).sum())
 
     @property

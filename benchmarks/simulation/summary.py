@@ -28,10 +28,10 @@ NEEDLESS_OF_HIGHEST = 0.5
 
 EXCESS, REGRET = 0.003, 0.003
 
-# A verdict of any kind is right at least this often, and a band of wrong labels holds their share.
+# Least share of right verdicts of each kind, and of intervals that hold the label error rate.
 KIND_RIGHT, NOISE_COVERED = 0.75, 0.90
 
-# Chances that are named may be off by so much.
+# Stated chances may be off by this much.
 SLACK = 0.05
 
 WIDTH = 22
@@ -57,7 +57,7 @@ class Share:
 
 
 def share(hits: Sequence[bool]) -> Share:
-    """Return how many of these are true."""
+    """Return the share of hits that are true."""
     if not hits:
         return Share(None, None, None, 0)
     low, high = wilson(sum(hits), len(hits))
@@ -65,7 +65,7 @@ def share(hits: Sequence[bool]) -> Share:
 
 
 def mean(values: Sequence[float]) -> Share:
-    """Return the mean of what is known."""
+    """Return the mean, NaN left out."""
     known = [value for value in values if not isnan(value)]
     if len(known) < 2:
         return Share(None, None, None, len(known))
@@ -76,7 +76,7 @@ def mean(values: Sequence[float]) -> Share:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one rule for choosing a candidate costs."""
+    """The cost of one rule for choosing a candidate."""
 
     needless: Share
     excess: Share
@@ -85,12 +85,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Everything that is reported of a world, or of all of them.
+    """The figures of a world, or of all worlds.
 
     `high_given` and `abstained` are over studies whose true gap is at least twice the detectable
     one, the first only over those whose plan does not bar high confidence. `fix_given` is over
     studies whose labels limit the best and that recommend nothing; `even`, `likely` and
-    `recommends` are of what came of the test rows that verdicts ask for.
+    `recommends` are about the additional test rows of verdicts.
     """
 
     studies: int
@@ -125,7 +125,7 @@ class Tally:
 
 
 def tally(grades: Sequence[Grade]) -> Tally:
-    """Count."""
+    """Summarise grades."""
     chosen = [g for g in grades if g.recommends]
     decisive = [g for g in grades if g.decisive]
     return Tally(
@@ -189,7 +189,7 @@ def _missed_by_world(worlds: Mapping[str, Tally]) -> Iterator[str]:
             if covered.value is not None and covered.value < COVERED:
                 yield _sentence(f"{name}: coverage of {what}", covered, "at least", COVERED)
         high = found.right_by_confidence["high"]
-        # Where it is given seldom, chance alone would miss the target.
+        # Few cases would miss the target by chance alone.
         if high.high is not None and high.high < HIGH_RIGHT:
             yield _sentence(f"{name}: right where confidence is high", high, "at least", HIGH_RIGHT)
 

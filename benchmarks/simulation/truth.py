@@ -13,19 +13,19 @@ from choose.judge.stats.intervals import smallest_detectable_gain
 from simulation.evidence import flip_chance
 from simulation.setting import Setting, SimulatedCandidate, grid
 
-# Gains below this no study can measure, so that no margin is smaller.
+# No study can measure gains below this, so no margin is smaller.
 LEAST = 0.001
 
-# The age of a row runs from -0.5 to 0.5; what is decided for comes half a period later.
+# The age of a row runs from -0.5 to 0.5; the decision is for a time half a period later.
 NEXT = 0.75
 
 AGES = (-0.4, -0.2, 0.0, 0.2, 0.4)
 
 
 def priced(setting: Setting) -> tuple[dict[str, float], float]:
-    """Return what each costs as accuracy that pays for it, and the smallest gain that matters.
+    """Return each candidate's price in accuracy, and the smallest gain that matters.
 
-    Nothing is priced, and the margin is what the study states, where no costs are given.
+    Without costs there are no prices, and the margin is the stated one.
     """
     if not setting.costs:
         return {}, setting.margin
@@ -51,16 +51,15 @@ class Truth:
     Attributes:
         names: cheapest first.
         value: expected accuracy by clean labels, after any drift: what a decision is about.
-        measured: expected accuracy by the labels at hand in the period asked: what intervals are
-            about.
+        measured: expected accuracy by the given labels in the period of the test rows: what
+            intervals are about.
         decisive: whether the best leads the runner-up by at least twice the gain that the study
             can detect, and by at least the margin. Never where prices set the margins.
         margin: the smallest gain that matters, whatever it costs.
-        price: what each costs more than nothing, as the accuracy that pays for it; empty where
-            nothing is priced.
-        limited: whether the labels are what limits the best: they are wrong more often than it is,
-            perfect answers would miss the target, or it reaches the target by right labels only.
-        wrong: share of the labels that are wrong; None where nobody knows.
+        price: cost of each candidate as the accuracy that pays for it; empty without costs.
+        limited: whether label errors limit the best candidate: they are more frequent than its own,
+            perfect answers would miss the target, or it reaches the target by true labels only.
+        wrong: share of the labels that are wrong; None if unknown.
     """
 
     names: tuple[str, ...]
@@ -79,11 +78,11 @@ class Truth:
         return max(self.value.values())
 
     def cheaper(self, name: str) -> tuple[str, ...]:
-        """Return who costs less."""
+        """Return the cheaper candidates."""
         return self.names[: self.names.index(name)]
 
     def matters(self, a: str, b: str) -> float:
-        """Return the smallest gain of the dearer of two that matters."""
+        """Return the smallest gain of the more expensive of two that matters."""
         return max(abs(self.price.get(a, 0.0) - self.price.get(b, 0.0)), self.margin)
 
     def false_winner(self, name: str) -> bool:
@@ -113,7 +112,7 @@ class Truth:
 
 
 def truth_of(setting: Setting) -> Truth:
-    """Work out the truth."""
+    """Compute the truth of a setting."""
     candidates = setting.candidates
     assert all(a.seconds <= b.seconds for a, b in pairwise(candidates))
     price, least = priced(setting)
@@ -138,7 +137,7 @@ def _wrong(setting: Setting) -> float:
 
 
 def _limited(setting: Setting, measured: float, right: float) -> bool:
-    """Say so of the best, from its accuracy by the labels at hand and by right ones."""
+    """Return whether label errors limit the best, by its accuracy on given and on true labels."""
     wrong, target = _wrong(setting), setting.target
     missed = target is not None and (target > 1 - wrong or measured < target <= right)
     return bool(wrong) and (missed or wrong > (1 - measured) / 2)
@@ -161,7 +160,7 @@ def _measured(setting: Setting, candidate: SimulatedCandidate) -> float:
 
 
 def _right(setting: Setting, candidate: SimulatedCandidate) -> float:
-    """Return the accuracy by right labels, where a rule of the wrong ones may have been learnt."""
+    """Return the accuracy on true labels; candidates may have learned systematic label errors."""
     if candidate.by_label:
         return _by_label(setting, candidate)
     if not setting.taught:
@@ -172,7 +171,7 @@ def _right(setting: Setting, candidate: SimulatedCandidate) -> float:
 
 
 def _by_label(setting: Setting, candidate: SimulatedCandidate) -> float:
-    """Return the mean over labels, as much as each has a say."""
+    """Return the mean over labels, weighted as in the metric."""
     found = [float(grid()[1] @ candidate.right(-more)) for more in candidate.by_label]
     return float(setting.say @ found)
 
@@ -203,6 +202,6 @@ def _discordance(setting: Setting, a: SimulatedCandidate, b: SimulatedCandidate)
 
 
 def decisive_from(rows: float, discordance: float, margin: float, luck: float = 0.0) -> float:
-    """Return the gap from which a study is decisive: twice what it detects, and the margin."""
+    """Return the gap from which a study is decisive: twice the detectable gain, and the margin."""
     found = smallest_detectable_gain(rows, discordance, repetition_variance=luck)
     return max(2 * found, margin) if found is not None else 1.0

@@ -32,7 +32,7 @@ UNSEEN = (0.01, 0.03)
 
 @dataclass(frozen=True, kw_only=True)
 class Ranges:
-    """Where a split draws from."""
+    """The ranges of a split's random draws."""
 
     base: tuple[float, float]
     own: tuple[float, float]
@@ -63,7 +63,7 @@ RANGES: dict[Split, Ranges] = {
 
 
 def draw_base(rng: Rng, ranges: Ranges) -> Setting:
-    """Draw candidates whose best leads the runner-up by 0 to 10 points, whoever they are."""
+    """Draw candidates whose best leads the runner-up by 0 to 10 points."""
     runner_up = rng.uniform(*ranges.base)
     names = ["tfidf", "probe", "prompt", "retrieval", "lora"]
     behind = np.minimum(rng.exponential(0.04, len(names)), 0.3)
@@ -235,7 +235,7 @@ def _racing(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
 
 
 def _crowd(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    """Give every kind a second member that is level with the first: selection is rewarded."""
+    """Add a near-equal second candidate of each family, so that picking the best is optimistic."""
     twins = [
         replace(
             c,
@@ -259,7 +259,7 @@ def _target(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
 
 
 def _wrong_labels(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    """Make labels wrong where somebody is good enough to say so; half the studies have a target.
+    """Make labels wrong where candidates are good enough to show it; half of them have a target.
 
     In a third of them only hard rows are mislabelled, in another the candidates learn the mistakes.
     """
