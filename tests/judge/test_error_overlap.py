@@ -221,7 +221,7 @@ def test_the_report_shows_kinds_overlap_and_cascade():
     text = " ".join(shown(decision).split())
     assert decision.failures is not None
     assert "Errors of retrieval" in text
-    assert f"All 2 candidates are wrong on {decision.overlap.wrong_in_all} of 400 rows" in text
+    assert f"Both candidates are wrong on {decision.overlap.wrong_in_all} of 400 rows" in text
     (step,) = (s for s in decision.verdict.next if s.startswith("Try a cascade: "))
     assert decision.overlap.cascade.sentence in step
     assert list(overlap_steps(decision.overlap, 0.02)) == [step]

@@ -181,9 +181,11 @@ def noted(note: Note) -> str:
 
 def shared_errors(found: ErrorOverlap) -> Iterator[str]:
     """Yield sentences on the errors that candidates share."""
+    count = len(found.candidates)
+    everyone = "Both candidates" if count == 2 else f"All {count} candidates"
     yield (
-        f"All {len(found.candidates)} candidates are wrong on {found.wrong_in_all:,} of "
-        f"{found.rows:,} rows; at least one is right on {with_span(found.oracle)} %."
+        f"{everyone} are wrong on {found.wrong_in_all:,} of "
+        f"{found.rows:,} rows; at least one is right on {with_span(found.oracle)}."
     )
     if found.both_wrong is not None and found.both_expected is not None:
         yield (
@@ -197,8 +199,8 @@ def shared_errors(found: ErrorOverlap) -> Iterator[str]:
 
 
 def with_span(interval: Interval) -> str:
-    """Return a share out of 100 with its interval: ``82.0 (79.1 to 84.9)``."""
-    return f"{percent(interval.value)} ({span(interval)})"
+    """Return a share in percent with its interval: ``82.0 % (79.1 to 84.9)``."""
+    return f"{percent(interval.value)} % ({span(interval)})"
 
 
 def forecast_lines(decision: Decision) -> Iterator[str]:

@@ -195,8 +195,8 @@ def _fixable(found: Failures) -> Iterator[RenderableType]:
     by = shorten(clean(found.supervised), NAME)
     yield note(
         f"Fixed by training: {by}, which is trained on the labels, is right. Beyond chance, "
-        f"training can fix {with_span(found.fixable)} % of the errors, up to "
-        f"{with_span(found.reachable)} % of the rows."
+        f"training can fix {with_span(found.fixable)} of the errors, up to "
+        f"{with_span(found.reachable)} of the rows."
     )
 
 
