@@ -77,13 +77,7 @@ def roles_of(table: pl.DataFrame, section: Columns) -> Roles:
     label = _named(columns, section.label_column, "label") or _usual(columns, LABEL)
     text = _text_columns(columns, section.text_column)
     if not text or label is None:
-        what, flag, usual = (
-            ("label", "--label-column", LABEL) if text else ("text", "--text-column", TEXT)
-        )
-        raise DataError(
-            f"No {what} column: none of the columns {listed(columns)} is called "
-            f"{', '.join(usual)}. Name it with {flag}."
-        )
+        raise _missing("label", columns, LABEL) if text else _missing("text", columns, TEXT)
     if label in text:
         raise DataError(
             f"The column {label!r} is both the text and the label. Name another --label-column."
@@ -114,7 +108,7 @@ def text_and_id_columns(
     if not text and len(others) == 1:
         text = others
     if not text:
-        raise _none_usual("text", columns, TEXT)
+        raise _missing("text", columns, TEXT)
     return text, id
 
 
@@ -123,7 +117,7 @@ def group_hint(table: pl.DataFrame) -> str | None:
     return _usual([name for name in table.columns if name != ROW], MAYBE_GROUP)
 
 
-def _none_usual(role: str, columns: Sequence[str], usual: Sequence[str]) -> DataError:
+def _missing(role: str, columns: Sequence[str], usual: Sequence[str]) -> DataError:
     return DataError(
         f"No {role} column: none of the columns {listed(columns)} is called {', '.join(usual)}. "
         f"Name it with --{role}-column."

@@ -180,19 +180,19 @@ def split_by_test_file(
     """
     targets = {e.id: e.target for e in test}
     chosen = set(stratified_sample(list(targets), targets, limit or len(test), f"test-{seed}"))
-    asked = [e for e in test if e.id in chosen]
-    index = index_texts([*pool, *asked])
-    kept, removed, concerned = _without_leaks(pool, asked, index)
+    test_part = [e for e in test if e.id in chosen]
+    index = index_texts([*pool, *test_part])
+    kept, removed, concerned = _without_leaks(pool, test_part, index)
     if len({e.target for e in kept}) < 2:
         raise DataError(
             f"{len(removed):,} of {len(pool):,} training rows also occur in the test file; without "
             "them, fewer than two labels remain. Give a test file with other rows."
         )
-    rows = [*kept, *asked]
-    finding = unused_test_rows(len(test), len(asked))
-    finding += shared_with_test(removed, concerned, len(asked))
-    ids = [e.id for e in asked]
-    return Division("held-out", rows, [ids], [chosen], clusters_of(rows, index), index, finding)
+    rows = [*kept, *test_part]
+    findings = unused_test_rows(len(test), len(test_part))
+    findings += shared_with_test(removed, concerned, len(test_part))
+    ids = [e.id for e in test_part]
+    return Division("held-out", rows, [ids], [chosen], clusters_of(rows, index), index, findings)
 
 
 def hold_out_part(rows: Sequence[Example], limit: int | None, seed: int) -> Division:
@@ -208,12 +208,12 @@ def hold_out_part(rows: Sequence[Example], limit: int | None, seed: int) -> Divi
             f"{count:,} test rows of {len(rows):,} leave too few training rows. "
             f"Allowed here: 2 to {len(rows) // 2:,}."
         )
-    index, clusters, finding = _cluster(rows, len(rows) // 2)
+    index, clusters, findings = _cluster(rows, len(rows) // 2)
     targets = {e.id: e.target for e in rows}
-    asked = hold_out(list(targets), targets, clusters, count, seed)
-    if len(asked) < 2:
+    test_part = hold_out(list(targets), targets, clusters, count, seed)
+    if len(test_part) < 2:
         raise _indivisible(rows, clusters, "a held-out part")
-    return Division("held-out", rows, [asked], [set(asked)], clusters, index, finding)
+    return Division("held-out", rows, [test_part], [set(test_part)], clusters, index, findings)
 
 
 def cross_fit(rows: Sequence[Example], folds: int | None, limit: int | None, seed: int) -> Division:
@@ -223,7 +223,7 @@ def cross_fit(rows: Sequence[Example], folds: int | None, limit: int | None, see
         DataError: if there are fewer clusters than folds.
     """
     count = folds or FOLDS
-    index, clusters, finding = _cluster(rows, len(rows) // count)
+    index, clusters, findings = _cluster(rows, len(rows) // count)
     if len({clusters.get(e.id, f"alone {e.id}") for e in rows}) < count:
         raise _indivisible(rows, clusters, f"{count} folds")
     targets = {e.id: e.target for e in rows}
@@ -234,28 +234,30 @@ def cross_fit(rows: Sequence[Example], folds: int | None, limit: int | None, see
         for part in stratified_folds(ids, targets, clusters, count, seed)
         if not chosen.isdisjoint(part)
     ]
-    asked = [[id for id in part if id in chosen] for part in parts]
-    finding = [*finding, *unused_test_rows(len(ids), len(chosen))]
+    test_ids = [[id for id in part if id in chosen] for part in parts]
+    findings = [*findings, *unused_test_rows(len(ids), len(chosen))]
     return Division(
-        "cross-fit", rows, asked, [set(part) for part in parts], clusters, index, finding
+        "cross-fit", rows, test_ids, [set(part) for part in parts], clusters, index, findings
     )
 
 
 def _without_leaks(
-    pool: Sequence[Example], asked: Sequence[Example], index: TextIndex
+    pool: Sequence[Example], test_part: Sequence[Example], index: TextIndex
 ) -> tuple[list[Example], list[Example], list[str]]:
     """Return the pool without rows that repeat a test row or share its group, and those rows.
 
     Also returns the ids of the test rows concerned.
     """
-    texts = index.near([e.id for e in asked])
-    groups = {e.group for e in asked} - {None}
+    texts = index.near([e.id for e in test_part])
+    groups = {e.group for e in test_part} - {None}
     removed = [e for e in pool if index.text_of[e.id] in texts or e.group in groups]
-    out = {e.id for e in removed}
-    shadows = index.near(out)
-    theirs = {e.group for e in removed} - {None}
-    concerned = [e.id for e in asked if index.text_of[e.id] in shadows or e.group in theirs]
-    return [e for e in pool if e.id not in out], removed, concerned
+    removed_ids = {e.id for e in removed}
+    removed_texts = index.near(removed_ids)
+    removed_groups = {e.group for e in removed} - {None}
+    concerned = [
+        e.id for e in test_part if index.text_of[e.id] in removed_texts or e.group in removed_groups
+    ]
+    return [e for e in pool if e.id not in removed_ids], removed, concerned
 
 
 def _cluster(rows: Sequence[Example], limit: int) -> tuple[TextIndex, dict[str, str], list[str]]:

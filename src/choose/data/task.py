@@ -183,9 +183,9 @@ def _check_test(pool: Sequence[Example], test: Sequence[Example]) -> None:
             f"Test rows with a text and a label: {len(test)}. At least 2 are needed, "
             "and a verdict takes a few hundred."
         )
-    known, asked = {e.target for e in pool}, {e.target for e in test}
-    if not known & asked:
+    known, tested = {e.target for e in pool}, {e.target for e in test}
+    if not known & tested:
         raise DataError(
-            f"No label of the test file occurs in the pool: {sorted(asked)[0]!r} there, "
+            f"No label of the test file occurs in the pool: {sorted(tested)[0]!r} there, "
             f"{sorted(known)[0]!r} here. Write the labels of both files in one way."
         )
