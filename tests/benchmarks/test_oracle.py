@@ -1,4 +1,4 @@
-"""The simulated studies by which the judge is judged: their truth is the truth."""
+"""Simulated studies of the oracle: their truth, their grades and the command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ from simulation.truth import truth_of
 from simulation.worlds import RANGES, UNSEEN, WORLDS, draw
 
 
-@pytest.mark.parametrize("world", WORLDS)
+def slow_but(worlds, quick):
+    """Return all worlds as parameters; all but the named ones are slow."""
+    return [
+        world if world in quick else pytest.param(world, marks=pytest.mark.slow) for world in worlds
+    ]
+
+
+@pytest.mark.parametrize("world", slow_but(WORLDS, {"plain", "clusters", "wrong labels"}))
 def test_what_is_measured_is_what_is_said_to_be_true(world):
     """Over studies, mean measured minus true accuracy is 0 within three standard errors."""
     gaps = []
@@ -96,7 +103,13 @@ def test_the_splits_are_apart():
     assert play("plain", "tune", 3) != play("plain", "report", 3)
 
 
-@pytest.mark.parametrize("world", ["cross-fit", "clusters", "full grid", "budget cuts", "prices"])
+@pytest.mark.parametrize(
+    "world",
+    slow_but(
+        ["cross-fit", "clusters", "full grid", "budget cuts", "prices"],
+        {"cross-fit", "budget cuts"},
+    ),
+)
 def test_a_study_judged_from_a_store_on_disk_is_judged_alike(world):
     rng = np.random.default_rng([5, 77])
     setting = draw(world, "report", rng)
@@ -160,6 +173,7 @@ def test_rows_that_are_asked_for_are_asked():
     assert ask_more(found, far, rng) == AskedMore(skipped=2)
 
 
+@pytest.mark.slow
 def test_stored_answers_are_resampled_and_graded():
     grades = [play(RESAMPLED, "report", number) for number in range(60)]
     covered = [g.covered_pairs for g in grades if not np.isnan(g.covered_pairs)]

@@ -63,6 +63,7 @@ def test_what_learns_nothing_is_crossed_as_a_flat_line():
     assert 50 <= found[0].labels.value <= 100
 
 
+@pytest.mark.slow
 def test_two_equal_candidates_hardly_ever_cross():
     """40 studies of a tie at every size: a crossing needs two certain signs, each by luck."""
     shown = 0

@@ -75,14 +75,14 @@ def test_a_threshold_by_hand():
 def cascade_of(cheap, strong, sure, targets, rule=None, **more):
     said = [LABELS[c] for c in cheap]
     players = [
-        answered.Player(
+        answered.ScriptedCandidate(
             name="probe",
             family="baseline",
             said=[said],
             scores=answered.scores(LABELS, said, sure),
             seconds=1.0,
         ),
-        answered.Player(
+        answered.ScriptedCandidate(
             name="retrieval",
             family="retrieval",
             said=[[LABELS[c] for c in strong]],

@@ -145,12 +145,16 @@ def sure(codes, labels=LABELS):
 
 
 def baseline(name, codes, labels=LABELS):
-    return answered.Player(name=name, family="baseline", model=name, **sure(codes, labels))
+    return answered.ScriptedCandidate(
+        name=name, family="baseline", model=name, **sure(codes, labels)
+    )
 
 
 def prompt(*codes, labels=LABELS, **more):
     said = [text(c, labels) for c in codes]
-    return answered.Player(name="prompt", family="prompting", said=said, cheap=False, **more)
+    return answered.ScriptedCandidate(
+        name="prompt", family="prompting", said=said, cheap=False, **more
+    )
 
 
 def learnt(rng, rows=500, error=0.15, share=0.9):

@@ -118,6 +118,7 @@ def test_views_turn_a_choice_round_only_by_more_than_luck() -> None:
     assert not turned(0.75), "five points are within the luck of a single fit"
 
 
+@pytest.mark.slow
 def test_few_clusters_are_not_taken_for_many() -> None:
     """A tie over eight groups is called different in about 5 % of samples."""
     rng, certain, count = np.random.default_rng(5), 0, 1500

@@ -1,4 +1,4 @@
-"""How often the rule is right on worlds whose truth is known, with Monte-Carlo error."""
+"""How often the decision rule is right on simulated studies, with Monte-Carlo errors."""
 
 from __future__ import annotations
 

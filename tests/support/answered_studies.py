@@ -1,4 +1,4 @@
-"""Studies whose every answer is given: rows, labels and what each candidate says, by hand."""
+"""Studies with scripted answers: rows, labels and the outputs of each candidate, by hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Said = Sequence[str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Player:
+class ScriptedCandidate:
     """A candidate and its answers, one sequence a repetition."""
 
     name: str
@@ -28,15 +28,15 @@ class Player:
     seconds: float = 1.0
 
 
-def player(name: str, said: Said, family: Family = "baseline", **more: object) -> Player:
+def player(name: str, said: Said, family: Family = "baseline", **more: object) -> ScriptedCandidate:
     """Return a candidate that answers once."""
-    return Player(name=name, family=family, said=[said], model=name, **more)  # type: ignore[arg-type]
+    return ScriptedCandidate(name=name, family=family, said=[said], model=name, **more)  # type: ignore[arg-type]
 
 
 def study(
     labels: str,
     targets: Said,
-    players: Sequence[Player],
+    players: Sequence[ScriptedCandidate],
     *,
     conflicting: Sequence[str] = (),
     clusters: Sequence[str] | None = None,
@@ -74,7 +74,7 @@ def scores(labels: str, said: Said, sure: Sequence[float]) -> np.ndarray:
     return np.log(found)
 
 
-def _info(p: Player) -> CandidateInfo:
+def _info(p: ScriptedCandidate) -> CandidateInfo:
     return CandidateInfo(
         name=p.name,
         strategy=p.name,
@@ -87,7 +87,7 @@ def _info(p: Player) -> CandidateInfo:
     )
 
 
-def _runs(p: Player, ids: tuple[str, ...], scenario: Scenario) -> list[Run]:
+def _runs(p: ScriptedCandidate, ids: tuple[str, ...], scenario: Scenario) -> list[Run]:
     places = [(draw, "", said) for draw, said in enumerate(p.said)]
     places += [(0, f"wording {i}", said) for i, said in enumerate(p.wordings)]
     return [
@@ -117,7 +117,7 @@ def _runs(p: Player, ids: tuple[str, ...], scenario: Scenario) -> list[Run]:
     ]
 
 
-def _answers(p: Player, said: Said) -> Answers:
+def _answers(p: ScriptedCandidate, said: Said) -> Answers:
     return Answers(
         outputs=tuple(said),
         status=tuple("ok" if s is not None else "off-list" for s in said),

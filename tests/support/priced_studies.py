@@ -1,4 +1,4 @@
-"""Priced studies: the simulated worlds, with a rule that says what everything costs."""
+"""Priced studies: simulated studies with a rule that gives costs and prices."""
 
 from __future__ import annotations
 
