@@ -65,7 +65,7 @@ def points(share: float) -> str:
     return f"{text} point" if text in ("1", "-1") else f"{text} points"
 
 
-def per_cent(part: float) -> str:
+def per_100(part: float) -> str:
     """Return a share out of 100 as a bare figure: ``2.5``."""
     return number(100 * part)
 

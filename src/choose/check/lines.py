@@ -11,7 +11,7 @@ from choose.data.languages import SAMPLE
 from choose.data.personal_data import KINDS
 from choose.data.profile import left_out_rows, sorted_input
 from choose.data.readers.delimited import listed, short
-from choose.formatting import number, per_cent, plural, points, rounded
+from choose.formatting import number, per_100, plural, points, rounded
 from choose.schema.check import Drift, Languages, Line, Repeats, Status, TokenCounts
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
@@ -93,12 +93,12 @@ def _wrong_labels(audit: Audit | None) -> Line:
         return _line("Wrong labels", "unknown", "Not measured: no row could be cross-validated.")
     status = _look(audit.suspected > DOUBTED * audit.rows)
     baseline = (
-        f"text baseline ({per_cent(audit.accuracy.value)} % accurate in cross-validation) "
+        f"text baseline ({per_100(audit.accuracy.value)} % accurate in cross-validation) "
         f"disagrees with {plural(audit.contradicted, 'label')}, strongly with {audit.suspected:,}."
     )
     if audit.noise is None:
         return _line("Wrong labels", status, f"How many is unknown. A {baseline}")
-    low, high = per_cent(audit.noise.low), per_cent(audit.noise.high)
+    low, high = per_100(audit.noise.low), per_100(audit.noise.high)
     says = f"Between {low} % and {high} % of labels may be wrong. A {baseline}"
     return _line("Wrong labels", status, says)
 
@@ -196,7 +196,7 @@ def _balance(facts: Facts) -> Line:
     if balance.majority >= MAJORITY:
         says += (
             f" Always predicting {short(first.label, LABEL)} is right for "
-            f"{per_cent(balance.majority)} % of rows."
+            f"{per_100(balance.majority)} % of rows."
         )
     return _line("Balance", _look(bool(balance.few) or balance.majority >= MAJORITY), says)
 
@@ -216,8 +216,8 @@ def _annotators(audit: Audit | None, named: bool) -> Line:
         "Annotators",
         _look(share.value < AGREEMENT),
         f"Two of {agreement.annotators:,} annotators give the same label to "
-        f"{per_cent(share.value)} % of texts (95 % interval {per_cent(share.low or 0)} to "
-        f"{per_cent(share.high or 1)}; {plural(agreement.questions, 'text')}{alpha}).",
+        f"{per_100(share.value)} % of texts (95 % interval {per_100(share.low or 0)} to "
+        f"{per_100(share.high or 1)}; {plural(agreement.questions, 'text')}{alpha}).",
     )
 
 
@@ -234,7 +234,7 @@ def _time(drift: Drift | None, dated: int, rows: int) -> Line:
     separated = texts is not None and texts.p < LEVEL and texts.auc.value >= TEXT_AUC
     says = (
         f"First third (from {drift.early_from}) against last third (to {drift.late_to}): the "
-        f"label mix shifted by {points(labels.distance)} ({per_cent(labels.expected)} by chance)"
+        f"label mix shifted by {points(labels.distance)} ({per_100(labels.expected)} by chance)"
     )
     if texts is not None:
         says += f"; a classifier separates their texts with AUC {texts.auc.value:.2f} (chance: 0.5)"
@@ -252,7 +252,7 @@ def _languages(languages: Languages, rows: int) -> Line:
     others = sum(x.rows for x in languages.found) - sum(x.rows for x in named)
     parts = [(x.name, x.rows) for x in named]
     parts += [("other languages", others), ("too short to tell", languages.unknown)]
-    shares = ", ".join(f"{name} {per_cent(n / rows)} %" for name, n in parts if n)
+    shares = ", ".join(f"{name} {per_100(n / rows)} %" for name, n in parts if n)
     sample = f" Estimated from a sample of {plural(SAMPLE, 'text')}." if rows > SAMPLE else ""
     return _line("Languages", _look(len(named) > 1), f"Texts: {shares}.{sample}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from choose.formatting import COUNTED, clean, per_cent, percent, plural, points, span
+from choose.formatting import COUNTED, clean, per_100, percent, plural, points, span
 from choose.report.format import shorten
 from choose.schema.base import Interval
 from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
@@ -108,7 +108,7 @@ def goal_line(goal: Mapping[str, Any]) -> str:
     """Return the target and the margin of a study; empty without either."""
     parts = []
     if (target := quantity(goal, "target")) is not None:
-        parts.append(f"at least {per_cent(target)} % right")
+        parts.append(f"at least {per_100(target)} % right")
     if (margin := quantity(goal, "margin")) is not None:
         parts.append(f"smallest gain that matters: {points(margin)}{_priced(goal)}")
     line = "; ".join(parts)
@@ -237,7 +237,7 @@ def _point(point: ForecastPoint) -> str:
 
 
 def _needed(needed: Needed) -> str:
-    target = f"{per_cent(needed.accuracy)} %" if needed.accuracy is not None else "the goal"
+    target = f"{per_100(needed.accuracy)} %" if needed.accuracy is not None else "the goal"
     chance = f"{needed.probability:.2f}" if needed.probability >= 0.01 else "below 0.01"
     sure = f"probability {chance}"
     if needed.labels is None:
@@ -250,8 +250,8 @@ def label_sentences(audit: Audit) -> Iterator[str]:
     if audit.noise is not None and audit.ceiling is not None:
         noise = audit.noise
         yield (
-            f"Between {per_cent(noise.low)} % and {per_cent(noise.high)} % of the labels may be "
-            f"wrong. (Confident learning estimates {per_cent(noise.confident_learning)} %, but "
+            f"Between {per_100(noise.low)} % and {per_100(noise.high)} % of the labels may be "
+            f"wrong. (Confident learning estimates {per_100(noise.confident_learning)} %, but "
             "counts the auditing model's own mistakes.) On labels like these, perfect answers "
             f"would score {span(audit.ceiling)} %. {noise.assumption}"
         )
@@ -267,7 +267,7 @@ def label_sentences(audit: Audit) -> Iterator[str]:
 def _relabel_gain(found: RelabelGain) -> str:
     return (
         f"Correcting the {plural(found.rows, 'most doubted row')} would add about "
-        f"{per_cent(found.gain.value)} points ({span(found.gain)}) to the accuracy of "
+        f"{per_100(found.gain.value)} points ({span(found.gain)}) to the accuracy of "
         f"{found.candidate}."
     )
 
@@ -280,7 +280,7 @@ def _label_overlap(found: LabelOverlap) -> str:
 def _agreement(found: Agreement) -> str:
     alpha = f"; Krippendorff's alpha is {found.alpha.value:.2f}" if found.alpha else ""
     return (
-        f"Two of {found.annotators:,} annotators agree on {per_cent(found.pairwise.value)} % "
+        f"Two of {found.annotators:,} annotators agree on {per_100(found.pairwise.value)} % "
         f"({span(found.pairwise)}) of {plural(found.questions, 'row')}{alpha}."
     )
 

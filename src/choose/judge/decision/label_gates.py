@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from choose.formatting import in_percent, interval, number, per_cent, plural, points
+from choose.formatting import in_percent, interval, number, per_100, plural, points
 from choose.judge.decision.rows_needed import Case
 from choose.judge.measures.task_change import drop_of
 from choose.judge.panel.score_tables import MISSING, StudyScores
@@ -143,8 +143,8 @@ def _audited(audit: Audit | None) -> str:
         return f"The share of wrong labels is unknown. {audit.no_estimate}"
     band = audit.noise
     return (
-        f"Between {per_cent(band.low)} % and {per_cent(band.high)} % of "
-        f"{plural(audit.rows, 'label')} may be wrong; the limit is {per_cent(WRONG)} %. The audit "
+        f"Between {per_100(band.low)} % and {per_100(band.high)} % of "
+        f"{plural(audit.rows, 'label')} may be wrong; the limit is {per_100(WRONG)} %. The audit "
         f"suspects {audit.suspected:,}."
     )
 

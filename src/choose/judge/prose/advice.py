@@ -11,7 +11,7 @@ from choose.formatting import (
     interval,
     listed,
     number,
-    per_cent,
+    per_100,
     plural,
     points,
     rounded,
@@ -85,8 +85,8 @@ def _ends(action: str, gain: Interval) -> str:
     if action == "learn from more labels":
         return interval(gain)
     if action == "check doubted labels":
-        return f"{per_cent(gain.low)} if the fewest are wrong, {per_cent(gain.high)} if all are"
-    return f"on average; 0 to {per_cent(gain.high)}"
+        return f"{per_100(gain.low)} if the fewest are wrong, {per_100(gain.high)} if all are"
+    return f"on average; 0 to {per_100(gain.high)}"
 
 
 def flips(case: Case) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from choose.formatting import listed, number, of_100, per_cent, plural, points, rounded
+from choose.formatting import listed, number, of_100, per_100, plural, points, rounded
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.curve_crossings import forecast_crossings
 from choose.judge.decision.label_gates import NAMED, labels_limit, relabelling_gain
@@ -22,7 +22,7 @@ def limit_sentence(case: Case) -> str:
     assert case.audit is not None
     assert case.audit.noise is not None
     noise, leader = case.audit.noise, case.contenders.leader
-    wrong = f"{per_cent(noise.low)} % to {per_cent(noise.high)} % of the labels seem wrong"
+    wrong = f"{per_100(noise.low)} % to {per_100(noise.high)} % of the labels seem wrong"
     if shown == "target":
         assert case.contenders.rule.target is not None
         return (

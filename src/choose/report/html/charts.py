@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import altair as alt
 
-from choose.formatting import clean, per_cent, plural
+from choose.formatting import clean, per_100, plural
 from choose.report.findings import measured, quantity
 from choose.report.format import shorten
 from choose.report.html.line_charts import plotted, trainable
@@ -68,7 +68,7 @@ def _leader(cards: Sequence[Scorecard]) -> str:
     """Name the most accurate candidate and how many intervals overlap its own."""
     first = cards[0]
     assert first.accuracy is not None
-    best = f"{clean(first.candidate)} is the most accurate ({per_cent(first.accuracy.value)} %)"
+    best = f"{clean(first.candidate)} is the most accurate ({per_100(first.accuracy.value)} %)"
     overlapping = sum(
         (card.accuracy.high or 0.0) > (first.accuracy.low or 0.0)
         for card in cards[1:]
@@ -92,7 +92,7 @@ def differences(decision: Decision) -> Figure | None:
     caption = (
         "Right of the line the first of the two is better, left of it the second. "
         f"{clear} of {plural(len(pairs), 'range')} exclude zero. A range inside the shaded band "
-        f"(± {per_cent(margin)} points) would show that the two are practically equal."
+        f"(± {per_100(margin)} points) would show that the two are practically equal."
     )
     named = [(f"{axis_name(p.a)} against {axis_name(p.b)}", p.difference) for p in pairs]
     return intervals(named, margin, "Paired differences", caption)
@@ -186,7 +186,7 @@ def views(decision: Decision) -> Figure | None:
         (v.agreement, clean(c.candidate), clean(v.view)) for c in cards for v in c.stability.views
     )
     caption = (
-        f"The lowest point is the weakest: {name} keeps {per_cent(kept)} % of its answers under "
+        f"The lowest point is the weakest: {name} keeps {per_100(kept)} % of its answers under "
         f"{view}. The lower a point, the more answers change under that perturbation."
     )
     x = alt.X("x:N", sort=None, title=None, axis=alt.Axis(labelAngle=0))
