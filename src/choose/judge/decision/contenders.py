@@ -30,6 +30,9 @@ from choose.types import Floats
 ROUNDS = 400
 
 
+Relation = Literal["better", "equivalent", "worse", "not better", "open"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """By candidate: chance of being the best, and accuracy given up against choosing the best.
@@ -122,9 +125,6 @@ def _means(
         total = ((weights @ gap.astype(np.float32)) * picks).sum(axis=1)
         columns.append(level + total / np.maximum(weights @ both.astype(np.float32), 1e-12))
     return np.stack(columns, axis=1)
-
-
-Relation = Literal["better", "equivalent", "worse", "not better", "open"]
 
 
 def relation(difference: Difference | None, margin: float) -> Relation:

@@ -17,6 +17,24 @@ from choose.schema.diagnosis import Audit, Failures, RelabelGain
 
 DATA_DRIVEN = "failures data-driven"
 
+# Conflicting labels above this share, for certain, limit what can be reached.
+CONFLICTS = 0.05
+
+# Wrong labels in public test sets average above 3 % (Northcutt et al. 2021); more than this is bad.
+WRONG = 0.05
+
+LABELS_CLEAN_ENOUGH = "labels clean enough"
+
+# Of rows flagged in ten public sets, people found this share to be wrong (Northcutt et al. 2021).
+CONFIRMED = 0.51
+
+# Row ids that a sentence lists.
+NAMED = 5
+
+# Share of labels that may be wrong without an audit: far above the 3.3 % that public
+# test sets average (Northcutt et al. 2021).
+UNCHECKED = 0.2
+
 
 def failures_data_driven(failures: Failures | None, margin: float, by_rows: bool = True) -> Gate:
     """Judge the gain that training can reach against the margin.
@@ -92,17 +110,6 @@ def _drift_unknown(panel: StudyScores, name: str) -> str:
     return f"Drift of {name} is unknown: {missing}{example}."
 
 
-# Conflicting labels above this share, for certain, limit what can be reached.
-CONFLICTS = 0.05
-
-
-# Wrong labels in public test sets average above 3 % (Northcutt et al. 2021); more than this is bad.
-WRONG = 0.05
-
-
-LABELS_CLEAN_ENOUGH = "labels clean enough"
-
-
 def conflicts_fail(conflicting: int, rows: int) -> bool:
     """Return whether the share of texts with two labels certainly exceeds `CONFLICTS`."""
     return bool(conflicting) and wilson(conflicting, rows)[0] > CONFLICTS
@@ -147,19 +154,6 @@ def _audited(audit: Audit | None) -> str:
         f"{plural(audit.rows, 'label')} may be wrong; the limit is {per_100(WRONG)} %. The audit "
         f"suspects {audit.suspected:,}."
     )
-
-
-# Of rows flagged in ten public sets, people found this share to be wrong (Northcutt et al. 2021).
-CONFIRMED = 0.51
-
-
-# Row ids that a sentence lists.
-NAMED = 5
-
-
-# Share of labels that may be wrong without an audit: far above the 3.3 % that public
-# test sets average (Northcutt et al. 2021).
-UNCHECKED = 0.2
 
 
 def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:

@@ -13,6 +13,10 @@ from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
 from choose.schema.scorecard import CurveForecast, RiseRecord
 
+# If the smallest detectable gain exceeds this many margins, rows are too few; else candidates are
+# too close.
+COARSE = 2.5
+
 
 def forecast_nearest_target(contenders: Contenders) -> CurveForecast | None:
     """Return the forecast that most probably reaches the target."""
@@ -41,11 +45,6 @@ def without_forecast(contenders: Contenders) -> tuple[str, ...]:
         and not c.info.constant
         and contenders.curves.forecasts[c.info.name].refused
     )
-
-
-# If the smallest detectable gain exceeds this many margins, rows are too few; else candidates are
-# too close.
-COARSE = 2.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,9 +34,7 @@ from choose.schema.costs import Move
 # More labels are weighed by what twice as many would gain.
 TIMES = 2.0
 
-
 HUNDRED = 100
-
 
 # Runs that a study needs to measure the variance between runs well.
 ENOUGH_RUNS = 5

@@ -19,7 +19,6 @@ from choose.types import Floats
 
 HALF_SAMPLES = 200
 
-
 # Sums are in single precision: equal candidates may differ by this much.
 ROUNDING = 1e-6
 

@@ -25,6 +25,15 @@ from choose.judge.stats.paired import Difference
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.types import Family, Floats
 
+# Chances of a decision for which the number of rows is given.
+EVEN, LIKELY = 0.5, 0.8
+
+# Beyond this multiple of the rows at hand, more rows are not advice.
+FARTHEST = 20
+
+# Numbers of rows that are tried, two per cent apart.
+_STEP = 1.02
+
 
 def deciding_difference(contenders: Contenders, selection: Selection) -> Difference | None:
     """Return the difference of the deciding rival over the interim candidate."""
@@ -101,18 +110,6 @@ class Case:
             for part in (families, others)
         ]
         return compare_families(self.contenders.pairs, sides[0], sides[1])
-
-
-# Chances of a decision for which the number of rows is given.
-EVEN, LIKELY = 0.5, 0.8
-
-
-# Beyond this multiple of the rows at hand, more rows are not advice.
-FARTHEST = 20
-
-
-# Numbers of rows that are tried, two per cent apart.
-_STEP = 1.02
 
 
 class RowsNeeded(NamedTuple):

@@ -23,10 +23,12 @@ from choose.schema.base import Interval
 # Standard deviation of true differences between candidates, as a fraction of the rows.
 SPREAD = 0.1
 
-
 # Half the width of a normal 95 % interval in standard errors; few repetitions widen an interval
 # beyond its standard error, and here they count as if the error were that much larger.
 Z = 1.96
+
+
+Target = Literal["met", "missed", "open", "none"]
 
 
 class NormalLaw(NamedTuple):
@@ -95,9 +97,6 @@ def _error(interval: Interval) -> float:
     assert interval.low is not None
     assert interval.high is not None
     return (interval.high - interval.low) / (2 * Z)
-
-
-Target = Literal["met", "missed", "open", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,10 @@ _SOUND = ("labels clean enough", "task stable")
 ROUGH, TINY = 100, 30
 
 
+# Doublings of the labels within which a rising curve may be hoped to reach a target.
+DOUBLINGS = 2
+
+
 def confidence_of(
     case: Case, gates: Sequence[Gate], looks: int
 ) -> tuple[Confidence, tuple[str, ...]]:
@@ -170,10 +174,6 @@ def _study_limits(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[i
     if any(gate.name == "robust" and gate.status == "fail" for gate in gates):
         limits.append((1, "the choice does not hold under all conditions"))
     return limits
-
-
-# Doublings of the labels within which a rising curve may be hoped to reach a target.
-DOUBLINGS = 2
 
 
 def kind_of(case: Case) -> Kind:

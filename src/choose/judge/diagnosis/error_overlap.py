@@ -24,9 +24,17 @@ from choose.types import Floats
 
 PARTS = 5
 
-
 # Fewer rows than this cannot choose a threshold.
 FEWEST_FOR_CASCADE = 50
+
+# Doubtful rows that the record lists; `wrong_in_all` counts them all.
+LISTED = 200
+
+# With two candidates, that both are wrong in the same way says little.
+FEWEST_FOR_OVERLAP = 3
+
+# Candidates that answered a smaller share of the rows would leave too few in common.
+ANSWERED = 0.5
 
 
 @dataclass(frozen=True)
@@ -166,18 +174,6 @@ def _costs(contenders: Contenders, cheap: str, strong: str, sent: float) -> dict
 def _both(first: float | None, second: float | None, sent: float) -> float | None:
     """Return the cost of asking the first always and the second for the share sent on."""
     return None if first is None or second is None else first + sent * second
-
-
-# Doubtful rows that the record lists; `wrong_in_all` counts them all.
-LISTED = 200
-
-
-# With two candidates, that both are wrong in the same way says little.
-FEWEST_FOR_OVERLAP = 3
-
-
-# Candidates that answered a smaller share of the rows would leave too few in common.
-ANSWERED = 0.5
 
 
 class _Common(NamedTuple):

@@ -22,6 +22,14 @@ from choose.types import Floats
 
 JURORS = 3
 
+# Bits of entropy from which on retrieved labels disagree: 3 to 2 has 0.97, 4 to 1 has 0.72.
+MIXED = 0.9
+
+# Labels overlap if each is taken for the other more often than this, for certain.
+OVERLAP = 0.1
+
+AGREE = 2
+
 
 @dataclass(frozen=True)
 class CandidateAnswers:
@@ -181,17 +189,6 @@ def _repeat_accuracy(
     if not runs:
         return None
     return np.nan_to_num(_share_right(runs, ids, goals), nan=0.0)
-
-
-# Bits of entropy from which on retrieved labels disagree: 3 to 2 has 0.97, 4 to 1 has 0.72.
-MIXED = 0.9
-
-
-# Labels overlap if each is taken for the other more often than this, for certain.
-OVERLAP = 0.1
-
-
-AGREE = 2
 
 
 def low_self_confidence(sample: ErrorSample) -> Mask | None:

@@ -42,6 +42,11 @@ from choose.schema.base import Interval
 from choose.schema.diagnosis import ErrorClass, Failures, GainForecast
 from choose.types import Floats
 
+KINDS = ("format", "suspect label", "ambiguous", "not covered", "learnable", "unknown")
+
+# Kinds that no amount of training data mends.
+BEYOND = KINDS[:3]
+
 
 class Fixable(NamedTuple):
     """The share of errors that training fixes, and the gain in accuracy from fixing them.
@@ -130,13 +135,6 @@ def _between(low: Floats, highs: Sequence[Floats], clusters: Sequence[str] | Non
         high=max(min(max(ends), 1.0), value),
         estimand=ARTEFACT,
     )
-
-
-KINDS = ("format", "suspect label", "ambiguous", "not covered", "learnable", "unknown")
-
-
-# Kinds that no amount of training data mends.
-BEYOND = KINDS[:3]
 
 
 def failures_of(

@@ -32,8 +32,17 @@ from choose.types import Floats
 
 _REPLICATES = 2000
 
-
 _ESTIMAND = "these annotators, other rows"
+
+# Suspects that the record lists; its counts are of all.
+MOST_SUSPECTS = 200
+
+MOST_OVERLAPS = 10
+
+NO_AUDITOR = "No cheap candidate with probabilities has out-of-fold answers."
+
+# One suspected row makes no overlap.
+FEWEST = 2
 
 
 def annotator_agreement(parts: Sequence[Items], labels: Sequence[str]) -> Agreement | None:
@@ -98,20 +107,6 @@ def _alpha_interval(counts: Floats) -> Interval | None:
     return Interval(
         value=value, low=min(float(low), value), high=max(float(high), value), estimand=_ESTIMAND
     )
-
-
-# Suspects that the record lists; its counts are of all.
-MOST_SUSPECTS = 200
-
-
-MOST_OVERLAPS = 10
-
-
-NO_AUDITOR = "No cheap candidate with probabilities has out-of-fold answers."
-
-
-# One suspected row makes no overlap.
-FEWEST = 2
 
 
 def audit_labels(evidence: Evidence) -> Audit | None:

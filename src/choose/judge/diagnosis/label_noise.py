@@ -15,6 +15,24 @@ from choose.judge.stats.intervals import wilson
 from choose.judge.stats.metrics import Codes
 from choose.types import Floats
 
+# What no row is counted as.
+NONE = -1
+
+# Below this accuracy, confident learning takes the auditor's mistakes for the labels'.
+ACCURATE = 0.85
+
+# Below this accuracy on the labels as given, none of the auditor's confidence is believed.
+ACCURATE_AS_GIVEN = 0.70
+
+# An accurate auditor's error rate on its confident half, of its error rate on all rows.
+HALF = 0.25
+
+ASSUMPTION = (
+    "The low end assumes that wrong labels are at least as frequent on hard rows as on easy ones; "
+    "rows that read like another label count as wrong. The high end misses wrong labels that "
+    "follow a rule which the auditor learned."
+)
+
 
 @dataclass(frozen=True)
 class Auditor:
@@ -103,10 +121,6 @@ def _joined(a: Auditor, b: Auditor) -> Auditor:
     return Auditor((*a.names, *b.names), a.ids, a.targets, mean)
 
 
-# What no row is counted as.
-NONE = -1
-
-
 def confident_labels(targets: Codes, probabilities: Floats) -> Codes:
     """Return (n,) the label that each row is confidently counted as, `NONE` where there is none.
 
@@ -160,25 +174,6 @@ def log_odds(targets: Codes, probabilities: Floats) -> Floats:
     others[rows, targets] = 0.0
     odds: Floats = np.log((others.max(axis=1) + 1e-3) / (probabilities[rows, targets] + 1e-3))
     return odds
-
-
-# Below this accuracy, confident learning takes the auditor's mistakes for the labels'.
-ACCURATE = 0.85
-
-
-# Below this accuracy on the labels as given, none of the auditor's confidence is believed.
-ACCURATE_AS_GIVEN = 0.70
-
-
-# An accurate auditor's error rate on its confident half, of its error rate on all rows.
-HALF = 0.25
-
-
-ASSUMPTION = (
-    "The low end assumes that wrong labels are at least as frequent on hard rows as on easy ones; "
-    "rows that read like another label count as wrong. The high end misses wrong labels that "
-    "follow a rule which the auditor learned."
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ from choose.formatting import in_percent, interval, number, plural, points
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Cascade, ErrorOverlap, Failures
 
+# A cascade that takes at least this share of the strong candidate's time saves too little.
+SAVES = 0.7
+
 
 def failure_reasons(failures: Failures | None, by_rows: bool = True) -> Iterator[str]:
     """Say what training can fix, and what fine-tuning did."""
@@ -62,10 +65,6 @@ def failure_steps(failures: Failures | None, margin: float) -> Iterator[str]:
             f"Label more rows of the kind for which {name} retrieves no fitting example: in "
             f"{count:,} {of}, no retrieved row has the right label."
         )
-
-
-# A cascade that takes at least this share of the strong candidate's time saves too little.
-SAVES = 0.7
 
 
 def overlap_steps(overlap: ErrorOverlap | None, margin: float) -> Iterator[str]:
