@@ -107,16 +107,16 @@ def compare_judged(before: JudgedStore, after: JudgedStore) -> Versus:
     picks = summary_of(before.decision).pick, summary_of(after.decision).pick
     if picks[0] in old and picks[1] in new and picks not in named:
         named.insert(0, picks)
-    found, missing = shifts(common, named, margin)
+    paired, missing = shifts(common, named, margin)
     changes = differences(before.store, before.decision, after.store, after.decision)
     return Versus(
         choose=version("choose-llm"),
         before=summary_of(before.decision),
         after=summary_of(after.decision),
         verdict_changed=not same_verdict(before.decision, after.decision),
-        why=why(before.decision, after.decision, found, changes),
+        why=why(before.decision, after.decision, paired, changes),
         rows=rows,
-        shifts=found,
+        shifts=paired,
         not_compared=missing,
         changes=changes,
         labels_new=_difference(second.task.labels, first.task.labels),
@@ -205,7 +205,7 @@ def _difference(these: Iterable[str], those: Iterable[str]) -> tuple[str, ...]:
 
 
 def _too_few(before: JudgedStore, after: JudgedStore, rows: CommonRows) -> str:
-    how = "same text and label" if rows.by_text else "same id and label; texts were not kept"
+    how = "same text and label" if rows.by_text else "same id and label; texts were not stored"
     also = [f"{rows.relabelled} have another label"] if rows.relabelled else []
     also += [f"{rows.reworded} another text"] if rows.reworded else []
     more = f" ({' and '.join(also)} under the same id)" if also else ""

@@ -165,8 +165,8 @@ def notes_of(runs: Iterable[Run]) -> Iterator[Note]:
 
 def merge_numbers(texts: Sequence[str]) -> str:
     """Merge notes that differ in numbers only, with ranges for the numbers."""
-    found = [_NUMBER.findall(text) for text in texts]
-    ranges = iter([_range(numbers) for numbers in zip(*found, strict=True)])
+    numbers_by_text = [_NUMBER.findall(text) for text in texts]
+    ranges = iter([_range(numbers) for numbers in zip(*numbers_by_text, strict=True)])
     return _NUMBER.sub(lambda _: next(ranges), texts[0])
 
 

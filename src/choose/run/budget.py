@@ -191,14 +191,14 @@ class UnfinishedPasses:
         questions = [dataset.examples[id].item() for id in rows.questions]
         start, before = perf_counter(), cached_seconds(strategy)
         deadline = Deadline(share=start, end=start + left, least=0)
-        asked, found = predict_until(
+        asked, answers = predict_until(
             strategy, questions, dataset, deadline, run.answers["clean", 0]
         )
         spent = perf_counter() - start
         alone = spent + cached_seconds(strategy) - before
         return replace(
             run,
-            answers={**run.answers, ("clean", 0): found},
+            answers={**run.answers, ("clean", 0): answers},
             asked={**run.asked, ("clean", 0): tuple(item.id for item in asked)},
             predict_seconds=(run.predict_seconds or 0.0) + alone,
             seconds_spent=(run.seconds_spent or 0.0) + spent,

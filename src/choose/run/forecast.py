@@ -65,16 +65,16 @@ def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     pool, few = started.pool, min(SMALL_POOL, len(started.pool))
     small, second = _fit_twice(job, started.strategy, dataset, pool[:few])
     rows = _rows_for_second_fit(small, few, len(pool), seconds)
-    strategy, found = started.strategy, small
+    strategy, larger = started.strategy, small
     if rows > few:
         strategy = prepared(job)
-        found, second = _fit_twice(job, strategy, dataset, pool[:rows])
+        larger, second = _fit_twice(job, strategy, dataset, pool[:rows])
     asked = time_predict(strategy, started.items, seconds)
     again = time_predict(second, started.items[: asked.rows], seconds)
     return Speed(
         load=started.load,
-        fits=((few, small.spent), (rows, found.spent)),
-        per_text=_seconds_per_text(small, few, found, rows),
+        fits=((few, small.spent), (rows, larger.spent)),
+        per_text=_seconds_per_text(small, few, larger, rows),
         per_row=asked.each,
         saved=_saved(asked, again),
         tokens=asked.tokens,
@@ -121,11 +121,11 @@ def _seconds_at_same_pace(small: FitTiming, whole: FitTiming) -> float:
     return small.spent
 
 
-def _seconds_per_text(small: FitTiming, few: int, found: FitTiming, rows: int) -> float:
+def _seconds_per_text(small: FitTiming, few: int, larger: FitTiming, rows: int) -> float:
     """Return seconds of a new text; the first ones, which warm up, do not count."""
     if rows > few:
-        return max(0.0, found.cached - small.cached) / (rows - few)
-    return found.cached / max(1, rows)
+        return max(0.0, larger.cached - small.cached) / (rows - few)
+    return larger.cached / max(1, rows)
 
 
 def _saved(asked: PredictTiming, again: PredictTiming) -> float:
@@ -167,7 +167,7 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
     for job in jobs:
         of.setdefault(job.trial.candidate, []).append(job)
     speeds: dict[str, Speed] = {}
-    found: dict[str, TimeForecast] = {}
+    forecasts: dict[str, TimeForecast] = {}
     for name, own in of.items():
         why = _why_not(own[0])
         if why is None:
@@ -175,20 +175,20 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
                 speeds[name] = measure_speed(own[0], pools, MEASURE_SECONDS)
             except Exception as error:
                 why = str(error) if isinstance(error, ChooseError) else f"It failed: {error}"
-        found[name] = TimeForecast(candidate=name, trials=len(own), why_not=why)
+        forecasts[name] = TimeForecast(candidate=name, trials=len(own), why_not=why)
     sums = ForecastSums(pools, speeds)
     for job in jobs:
         sums.add(job)
     for name, speed in speeds.items():
-        found[name] = _with_sums(found[name], sums, speed)
+        forecasts[name] = _with_sums(forecasts[name], sums, speed)
     if budget is not None:
         for name, rows in _rows_within_budget(jobs, sums, budget).items():
-            found[name] = replace(found[name], rows=rows)
-    return list(found.values())
+            forecasts[name] = replace(forecasts[name], rows=rows)
+    return list(forecasts.values())
 
 
 def add_prices(
-    found: Sequence[TimeForecast],
+    forecasts: Sequence[TimeForecast],
     jobs: Sequence[Job],
     candidates: Sequence[Candidate],
     pools: Pools,
@@ -206,7 +206,7 @@ def add_prices(
             _with_prices(one, jobs, by_name[one.candidate], pools, endpoints),
             rows=rows.get(one.candidate, one.rows),
         )
-        for one in found
+        for one in forecasts
     ]
 
 

@@ -225,10 +225,10 @@ def _sampled_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of the packages that answers can depend on."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -164,8 +164,8 @@ class Store:
 
     def state(self) -> str:
         """Identify everything that a verdict depends on, by names, sizes and times of files."""
-        kept = [self.path / name for name in (MARK, "grid.json", "data.json", "left_out.json")]
-        files = [*kept, *sorted(self.path.glob("trials/*/trial.json"))]
+        named = [self.path / name for name in (MARK, "grid.json", "data.json", "left_out.json")]
+        files = [*named, *sorted(self.path.glob("trials/*/trial.json"))]
         stats = [
             (str(f.relative_to(self.path)), f.stat().st_size, f.stat().st_mtime_ns)
             for f in files

@@ -63,7 +63,7 @@ def _count_requests(
     pools: Pools,
     endpoints: Mapping[str, Endpoint],
 ) -> tuple[list[Bill], set[str]]:
-    asking = {c.name: found for c in candidates if (found := endpoints_of(c, endpoints))}
+    asking = {c.name: own for c in candidates if (own := endpoints_of(c, endpoints))}
     requests: dict[str, dict[tuple[object, ...], Request]] = {}
     rows: dict[str, set[str]] = {}
     for job in jobs:
@@ -131,7 +131,7 @@ def _bill(
         written=written,
         usd=token_cost(prices, read, 0, written) if prices else None,
         rows=len(rows),
-        candidates=tuple(c for c, found in asking.items() if name in found),
+        candidates=tuple(c for c, own in asking.items() if name in own),
     )
 
 

@@ -43,22 +43,22 @@ class DraftFacts:
     version: str
 
 
-def draft(found: DraftFacts) -> str:
+def draft(facts: DraftFacts) -> str:
     """Return the study file; text from the data is escaped or quoted."""
-    parts = (_head(found), _data(found), _task(found), _goal(found), _costs(), _rest())
+    parts = (_head(facts), _data(facts), _task(facts), _goal(facts), _costs(), _rest())
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def _head(found: DraftFacts) -> Iterator[str]:
-    yield f"# A study of {short(found.dataset.name)}, drafted by choose {found.version}."
+def _head(facts: DraftFacts) -> Iterator[str]:
+    yield f"# A study of {short(facts.dataset.name)}, drafted by choose {facts.version}."
     yield "# Lines that start with # are suggestions. Flags override this file. Next:"
     yield "#     choose check -c THIS-FILE       what the labels are worth, in seconds"
     yield "#     choose compare -c THIS-FILE"
 
 
-def _data(found: DraftFacts) -> Iterator[str]:
-    data, roles = found.data, found.rows.roles
-    examples = found.dataset.examples.values()
+def _data(facts: DraftFacts) -> Iterator[str]:
+    data, roles = facts.data, facts.rows.roles
+    examples = facts.dataset.examples.values()
     yield "[data]"
     yield _pair("path", data.path or "")
     if data.test is not None:
@@ -75,8 +75,8 @@ def _data(found: DraftFacts) -> Iterator[str]:
     if roles.group is not None:
         groups = len({e.group for e in examples})
         yield f"{_pair('group_column', roles.group)}  # {groups:,} groups, none is ever split"
-    elif found.rows.hint is not None:
-        yield f"# {_pair('group_column', found.rows.hint)}  # if rows of a group belong together"
+    elif facts.rows.hint is not None:
+        yield f"# {_pair('group_column', facts.rows.hint)}  # if rows of a group belong together"
     if roles.annotator is not None:
         yield _pair("annotator_column", roles.annotator)
     for key in ("test_rows", "folds"):
@@ -84,9 +84,9 @@ def _data(found: DraftFacts) -> Iterator[str]:
             yield _pair(key, value)
 
 
-def _task(found: DraftFacts) -> Iterator[str]:
-    task = found.dataset.task
-    counts = Counter(e.target for e in found.dataset.examples.values())
+def _task(facts: DraftFacts) -> Iterator[str]:
+    task = facts.dataset.task
+    counts = Counter(e.target for e in facts.dataset.examples.values())
     yield "[task]"
     yield '# instruction = "..."        # a sentence for prompted models: what to do with a text'
     unsure = [n for n in task.labels if _OTHER_WORDS & set(readable(n).casefold().split())][:1]
@@ -105,23 +105,23 @@ def _task(found: DraftFacts) -> Iterator[str]:
         yield f'# {_key(label)} = "..."'
 
 
-def _goal(found: DraftFacts) -> Iterator[str]:
-    counts = Counter(e.target for e in found.dataset.examples.values())
+def _goal(facts: DraftFacts) -> Iterator[str]:
+    counts = Counter(e.target for e in facts.dataset.examples.values())
     label, most = counts.most_common(1)[0]
     floor = most / sum(counts.values())
-    asked = len(found.dataset.asked)
+    asked = len(facts.dataset.asked)
     yield "[goal]                       # set it before the run"
     target = max(0.9, (1 + floor) / 2)
     yield f"# target = {target:.2f}              # good enough to ship: your decision;"
     yield f"#                            # always answering {short(label, 28)} gets {floor:.2f}"
     yield "margin = 0.02                # the smallest gain that matters to you"
-    if found.detectable is None:
+    if facts.detectable is None:
         yield f"# {asked:,} test rows are too few to detect any gain."
-    elif found.detectable <= 0.02:
-        yield f"# {asked:,} test rows can detect a gain of {found.detectable:.3f}."
+    elif facts.detectable <= 0.02:
+        yield f"# {asked:,} test rows can detect a gain of {facts.detectable:.3f}."
     else:
-        yield f"# {asked:,} test rows can detect a gain of {found.detectable:.3f}; 0.02 takes about"
-        yield f"# {found.needed:,} rows. Raise the margin if smaller gains do not matter to you."
+        yield f"# {asked:,} test rows can detect a gain of {facts.detectable:.3f}; 0.02 takes about"
+        yield f"# {facts.needed:,} rows. Raise the margin if smaller gains do not matter to you."
     rarest, least = counts.most_common()[-1]
     if most > IMBALANCE * least:
         yield f'# metric = "balanced"        # if {short(rarest, 28)} ({_rows(least)}) matters as'

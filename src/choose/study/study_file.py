@@ -119,15 +119,15 @@ _ELSEWHERE = {("data", "path")}
 
 def keywords() -> dict[str, tuple[str, inspect.Parameter]]:
     """Return each keyword with its section and the parameter it makes."""
-    found = {"budget": ("grid", _parameter("budget", "float | str | None"))}
+    known = {"budget": ("grid", _parameter("budget", "float | str | None"))}
     for section, field in Study.model_fields.items():
         model = field.annotation
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             continue
         for name, inner in model.model_fields.items():
             if (section, name) not in _ELSEWHERE and name != "budget_seconds":
-                found[name] = (section, _parameter(name, inner.annotation))
-    return found
+                known[name] = (section, _parameter(name, inner.annotation))
+    return known
 
 
 def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -136,15 +136,15 @@ def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         StudyError: for one that does not exist, with the closest that does.
     """
-    known, found = keywords(), dict[str, dict[str, Any]]()
+    known, sections = keywords(), dict[str, dict[str, Any]]()
     for name, value in given.items():
         if name not in known:
             raise StudyError(
                 f"Unknown keyword {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
             )
         key, value = _budget(value) if name == "budget" else (name, value)
-        found.setdefault(known[name][0], {})[key] = value
-    return found
+        sections.setdefault(known[name][0], {})[key] = value
+    return sections
 
 
 def _budget(value: Any) -> tuple[str, float | None]:
