@@ -261,8 +261,8 @@ def test_the_plan_shows_what_it_will_take(choose, tmp_path: Path) -> None:  # ty
     data = write_csv(tmp_path / "words.csv")
     flags = ("-s", "tfidf", "--seeds", "2", "--sizes", "1", "--noise", "0")
     said = " ".join(choose("plan", data, *flags).out.split())
-    assert "all of it" in said
-    assert "suffices for all of it" in said
+    assert "first pass" in said
+    assert "suffices for all trials" in said
     assert not Path(".choose").exists()
 
 
