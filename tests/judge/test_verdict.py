@@ -407,7 +407,7 @@ def test_a_target_needs_the_whole_interval():
     assert target_status(accuracy, None) == "none"
 
 
-def test_rows_to_settle():
+def test_rows_to_decide():
     found = rows_to_decide(made(0.05, -0.01, 0.11), 0.02)
     assert found is not None
     assert found.likely is not None

@@ -27,6 +27,7 @@ from choose.judge.prose.failures import failure_reasons
 from choose.judge.prose.headline import headline
 from choose.judge.prose.reasons import doubts, reasons, rejected
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Verdict
+from choose.schema.scorecard import Scorecard
 
 __all__ = ["RULE", "judge"]
 
@@ -37,7 +38,7 @@ def judge(
     """Decide from the facts of finished trials alone; the same facts give the same decision.
 
     Args:
-        evidence: what was measured.
+        evidence: the facts of finished trials.
         rule: what the study fixed before it ran.
         looks: how many different grids have been judged on these test rows, this one included.
         left_out: what was planned but not measured.
@@ -45,23 +46,20 @@ def judge(
     Raises:
         StudyError: if no candidate answered a single row.
     """
-    laid = study_scores(evidence, rule.measure)
-    if not laid.scored:
-        raise StudyError(_nothing(laid))
-    contenders = contenders_of(laid, rule)
+    scores = study_scores(evidence, rule.measure)
+    if not scores.scored:
+        raise StudyError(_nothing(scores))
+    contenders = contenders_of(scores, rule)
     case = _case(evidence, contenders)
     gates, moves = gates_of(case), next_actions(case)
     return Decision(
         choose=version("choose-llm"),
         rule=rule.version,
-        dataset=_dataset(evidence, laid),
+        dataset=_dataset(evidence, scores),
         goal=contenders.rule.record(),
         verdict=_verdict(case, gates, looks, next_steps(case, gates, moves, left_out)),
         gates=gates,
-        scorecards=tuple(
-            scorecard(c, contenders.costs[c.info.name].record, contenders.rule)
-            for c in laid.candidates
-        ),
+        scorecards=_scorecards(contenders),
         pairs=pair_records(contenders.pairs, contenders.order),
         failures=case.failures,
         overlap=case.overlap,
@@ -87,8 +85,13 @@ def _case(evidence: Evidence, contenders: Contenders) -> Case:
     return Case(contenders, select(contenders), labels, failures, overlap_of(contenders))
 
 
-def _nothing(laid: StudyScores) -> str:
-    errors = [f"{c.info.name}: {c.errors[0]}" for c in laid.candidates if c.errors]
+def _scorecards(contenders: Contenders) -> tuple[Scorecard, ...]:
+    costs, rule = contenders.costs, contenders.rule
+    return tuple(scorecard(c, costs[c.info.name].record, rule) for c in contenders.panel.candidates)
+
+
+def _nothing(scores: StudyScores) -> str:
+    errors = [f"{c.info.name}: {c.errors[0]}" for c in scores.candidates if c.errors]
     why = f" First failure: {errors[0]}" if errors else " No trial has finished yet."
     return (
         f"No candidate answered a single row, so there is nothing to judge.{why} "
@@ -100,7 +103,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[str, 
     kind = kind_of(case)
     confidence, limits = confidence_of(case, gates, looks)
     recommended = _recommended(case, kind)
-    said = [
+    sentences = [
         *reasons(case),
         *failure_reasons(case.failures, case.contenders.rule.measure.by_rows),
         doubts(limits, confidence),
@@ -114,7 +117,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[str, 
         probability_best=case.contenders.outlook.probability_best[case.name],
         expected_regret=case.contenders.outlook.expected_regret[case.name],
         headline=headline(case, kind),
-        reasons=tuple(sentence for sentence in said if sentence),
+        reasons=tuple(sentence for sentence in sentences if sentence),
         rejected=rejected(case),
         flips=flips(case),
         next=steps,
@@ -126,14 +129,14 @@ def _recommended(case: Case, kind: Kind) -> str | None:
     return case.selection.chosen if kind in ("adopt", "baseline-is-enough") else None
 
 
-def _dataset(evidence: Evidence, laid: StudyScores) -> DatasetRecord:
+def _dataset(evidence: Evidence, scores: StudyScores) -> DatasetRecord:
     return DatasetRecord(
         name=evidence.name,
         fingerprint=evidence.fingerprint,
         rows=evidence.rows,
         test_rows=len(evidence.items.ids),
-        learnt=laid.learnt,
-        pool=laid.pool,
+        learnt=scores.learnt,
+        pool=scores.pool,
         labels=evidence.labels,
         division=evidence.division,
         findings=evidence.findings,
