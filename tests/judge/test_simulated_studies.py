@@ -158,9 +158,9 @@ def test_the_best_of_many_gains_nothing_by_being_many(rivals):
         gains.append(found.found.value)
         called.append(found.found.low > 0 or found.found.high < 0)
         naive.append(pairs.difference(found.a, found.b).value)
-    error = 2 * np.std(gains) / sqrt(STUDIES)
-    assert abs(np.mean(gains)) <= error
-    assert rivals > 1 or np.mean(naive) > 2 * error
+    error = np.std(gains) / sqrt(STUDIES)
+    assert abs(np.mean(gains)) <= 3 * error
+    assert rivals > 1 or np.mean(naive) > 4 * error
     assert np.mean(called) <= 0.05 + slack(0.05)
 
 

@@ -97,7 +97,7 @@ def test_the_gate_is_wrong_seldom_and_says_its_figure() -> None:
     assert kinds["pass"] <= 8
     assert kinds["fail"] <= 8
     for drop, status in ((0.0, "pass"), (0.3, "fail")):
-        laid = study_scores(drifting(drop, 1, rows=2_000))
+        laid = study_scores(drifting(drop, 2, rows=2_000))
         gate = task_stable(laid, "tfidf", 0.05)
         assert gate.status == status
         found = drop_of(laid["tfidf"])
