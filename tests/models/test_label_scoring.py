@@ -51,13 +51,13 @@ def forgetful(lm: CausalLM) -> Iterator[None]:
 
 
 def trie(lm: CausalLM, labels: tuple[str, ...] = LABELS) -> LabelTrie:
-    return LabelTrie.build([lm.layout.content(label) for label in labels], lm.layout.end)
+    return LabelTrie.build([lm.template.content(label) for label in labels], lm.template.end)
 
 
 def prompts(lm: CausalLM) -> list[Prompt]:
     told = ("system", "Sort: " + ", ".join(LABELS))
     texts = ["ripe", "", "a much longer question about the rate of exchange " * 4, "a pear?"]
-    return [lm.layout.prompt([told, ("user", text)], 1) for text in texts]
+    return [lm.template.prompt([told, ("user", text)], 1) for text in texts]
 
 
 def test_one_pass_over_the_tree_agrees_with_one_pass_a_label(lm: CausalLM) -> None:
@@ -73,7 +73,7 @@ def test_the_slow_way_agrees_with_the_definition(lm: CausalLM) -> None:
     import torch
 
     prompt, grown = prompts(lm)[0], trie(lm)
-    label = [*lm.layout.content("a pear"), lm.layout.end]
+    label = [*lm.template.content("a pear"), lm.template.end]
     with torch.inference_mode():
         ids = [*prompt.prefix, *prompt.rest, *label]
         logprobs = lm.model(torch.tensor([ids])).logits[0].log_softmax(-1)
@@ -84,8 +84,8 @@ def test_the_slow_way_agrees_with_the_definition(lm: CausalLM) -> None:
 
 def test_a_label_that_begins_another_is_closed(lm: CausalLM) -> None:
     grown = trie(lm, ("a pear", "a pear tree"))
-    assert (grown.step_token == lm.layout.end).sum() == 2
-    open_ended = grown.step_token != lm.layout.end
+    assert (grown.step_token == lm.template.end).sum() == 2
+    open_ended = grown.step_token != lm.template.end
     short, long = (grown.step_position[(grown.step_label == i) & open_ended] for i in (0, 1))
     assert long[: len(short)].tolist() == short.tolist()
 
@@ -241,10 +241,10 @@ def test_added_words_keep_their_tokens(marked: ChatTemplate) -> None:
 def test_a_text_cannot_become_layout(
     lm: CausalLM, marked: ChatTemplate, way: str, text: str
 ) -> None:
-    layout = lm.layout if way == "special" else marked
-    calm = layout.prompt([("system", "s"), ("user", "calm")], 1)
-    hostile = layout.prompt([("system", "s"), ("user", single_line(text))], 1)
-    special = {*layout.tokenizer.all_special_ids, layout.tokenizer.convert_tokens_to_ids(MARK)}
+    template = lm.template if way == "special" else marked
+    calm = template.prompt([("system", "s"), ("user", "calm")], 1)
+    hostile = template.prompt([("system", "s"), ("user", single_line(text))], 1)
+    special = {*template.tokenizer.all_special_ids, template.tokenizer.convert_tokens_to_ids(MARK)}
 
     def marks(prompt: Prompt) -> list[int]:
         return [token for token in prompt.rest if token in special]
@@ -258,7 +258,7 @@ def test_padding_side_and_bos_change_nothing(folder: Path, lm: CausalLM) -> None
 
     other = AutoTokenizer.from_pretrained(folder, padding_side="left", add_bos_token=True)
     chat = [("system", "s"), ("user", "q")]
-    assert ChatTemplate(other).prompt(chat, 1) == lm.layout.prompt(chat, 1)
+    assert ChatTemplate(other).prompt(chat, 1) == lm.template.prompt(chat, 1)
 
 
 @pytest.mark.parametrize("template", ["none", "writes it", "leaves it out"])
@@ -329,12 +329,12 @@ def test_templates_that_tell_a_system_message_last(folder: Path) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = MISTRAL
-    layout = ChatTemplate(tokenizer)
-    assert layout.chat
-    assert not layout.system
-    assert layout.end == tokenizer.eos_token_id
+    template = ChatTemplate(tokenizer)
+    assert template.chat
+    assert not template.system
+    assert template.end == tokenizer.eos_token_id
     chat = [("user", "Sort."), ("assistant", "Understood."), ("user", "x"), ("assistant", "a")]
-    prompt = layout.prompt([*chat, ("user", "y")], 4)
+    prompt = template.prompt([*chat, ("user", "y")], 4)
     assert tokenizer.decode(prompt.prefix + prompt.rest) == (
         "<|im_start|>[INST] Sort.[/INST] Understood.<|im_end|>"
         "[INST] x[/INST] a<|im_end|>[INST] y[/INST]"
@@ -346,10 +346,10 @@ def test_a_base_model_is_prompted_without_a_chat(folder: Path) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = None
-    layout = ChatTemplate(tokenizer)
-    prompt = layout.prompt([("system", "Sort."), ("user", "Text: x\nLabel:")], 1)
+    template = ChatTemplate(tokenizer)
+    prompt = template.prompt([("system", "Sort."), ("user", "Text: x\nLabel:")], 1)
     assert tokenizer.decode(prompt.prefix + prompt.rest) == "Sort.\n\nText: x\nLabel:\n"
-    assert tokenizer.decode([layout.end])[0] == "\n"
+    assert tokenizer.decode([template.end])[0] == "\n"
 
 
 def test_a_tokenizer_that_opens_every_text_does_not_open_the_scaffold() -> None:
@@ -357,11 +357,11 @@ def test_a_tokenizer_that_opens_every_text_does_not_open_the_scaffold() -> None:
     tokenizer = tiny.sentencepiece()
     blank, newline = tokenizer.convert_tokens_to_ids(["▁", "<0x0A>"])
     assert tokenizer("\n\n")["input_ids"] == [blank, newline, newline]
-    layout = ChatTemplate(tokenizer)
-    assert layout.end == newline
-    prompt = layout.prompt([("system", "Sort."), ("user", "Text: x")], 1)
-    assert prompt.prefix == (*layout.content("Sort."), newline, newline)
-    assert prompt.rest == (*layout.content("Text: x"), newline)
+    template = ChatTemplate(tokenizer)
+    assert template.end == newline
+    prompt = template.prompt([("system", "Sort."), ("user", "Text: x")], 1)
+    assert prompt.prefix == (*template.content("Sort."), newline, newline)
+    assert prompt.rest == (*template.content("Text: x"), newline)
     tokenizer.chat_template = MISTRAL
     chat = ChatTemplate(tokenizer)
     assert chat.end == tokenizer.eos_token_id
@@ -379,22 +379,22 @@ def test_a_tokenizer_that_cannot_end_an_answer_is_refused(tmp_path: Path) -> Non
 
 def test_long_texts_are_cut_at_a_token(lm: CausalLM) -> None:
     text = "how does the exchange work " * 50
-    short, cut = lm.layout.cut(text, 20)
+    short, cut = lm.template.cut(text, 20)
     assert cut
     assert text.startswith(short)
-    assert len(lm.layout.content(short)) <= 20
-    assert lm.layout.cut("fine", 20) == ("fine", False)
+    assert len(lm.template.content(short)) <= 20
+    assert lm.template.cut("fine", 20) == ("fine", False)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 4, 9, 10])
 def test_characters_of_several_tokens_are_cut_whole(lm: CausalLM, limit: int) -> None:
     pears = "🍐" * 50
-    each = len(lm.layout.content("🍐"))
+    each = len(lm.template.content("🍐"))
     assert each > 1
-    short, cut = lm.layout.cut(pears, limit)
+    short, cut = lm.template.cut(pears, limit)
     assert cut
     assert short == "🍐" * (limit // each)
-    assert len(lm.layout.content(short)) <= limit
+    assert len(lm.template.content(short)) <= limit
 
 
 SMALL = {
@@ -428,13 +428,13 @@ def test_any_architecture_is_scored_right(
 
     text = {"Gemma3": "Gemma3Text"}.get(name, name)
     config = getattr(transformers, f"{text}Config")(
-        vocab_size=len(lm.layout.tokenizer), initializer_range=0.5, **settings
+        vocab_size=len(lm.template.tokenizer), initializer_range=0.5, **settings
     )
     cls = getattr(transformers, f"{name}LMHeadModel", None)
     with torch.random.fork_rng():
         torch.manual_seed(1)
         (cls or getattr(transformers, f"{name}ForCausalLM"))(config).save_pretrained(tmp_path)
-    lm.layout.tokenizer.save_pretrained(tmp_path)
+    lm.template.tokenizer.save_pretrained(tmp_path)
     other = load_causal(str(tmp_path))
     assert other.tree is tree, "what places tokens or attends in its own way takes the slow way"
     other.model.float()
@@ -462,7 +462,7 @@ def test_a_long_prompt_does_not_turn_the_others(
     turning = {"rope_type": rope, "rope_theta": 10_000.0}
     config = getattr(transformers, f"{name}Config")(
         **SMALL,
-        vocab_size=len(lm.layout.tokenizer),
+        vocab_size=len(lm.template.tokenizer),
         initializer_range=0.5,
         max_position_embeddings=2048,
         original_max_position_embeddings=512,
@@ -473,7 +473,7 @@ def test_a_long_prompt_does_not_turn_the_others(
     with torch.random.fork_rng():
         torch.manual_seed(1)
         getattr(transformers, f"{name}ForCausalLM")(config).save_pretrained(tmp_path)
-    lm.layout.tokenizer.save_pretrained(tmp_path)
+    lm.template.tokenizer.save_pretrained(tmp_path)
     other = load_causal(str(tmp_path))
     assert other.tree, "prompts of the usual length are asked the fast way"
     other.model.float()

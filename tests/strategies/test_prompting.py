@@ -34,7 +34,7 @@ def fitted(name: str, model: str, seed: int = 0, **params: Any) -> Any:
 
 def shown(strategy: Any, item: Item) -> str:
     prompt = strategy.prompter._build(item, ())
-    text: str = strategy.prompter.lm.layout.tokenizer.decode(prompt.prefix + prompt.rest)
+    text: str = strategy.prompter.lm.template.tokenizer.decode(prompt.prefix + prompt.rest)
     return text
 
 
@@ -130,9 +130,9 @@ def test_a_field_of_megabytes_is_cut_before_it_is_encoded(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strategy = fitted("prompt", model, max_tokens=8)
-    layout, seen = strategy.prompter.lm.layout, []
-    straight = layout.cut
-    monkeypatch.setattr(layout, "cut", lambda text, limit: seen.append(text) or straight(text, 8))
+    template, seen = strategy.prompter.lm.template, []
+    straight = template.cut
+    monkeypatch.setattr(template, "cut", lambda text, limit: seen.append(text) or straight(text, 8))
     strategy.predict([Item(id="q", text="rain " * 500_000)])
     assert max(map(len, seen)) <= 8 * 32
     assert "1 texts were cut to 8 tokens." in strategy.facts()["notes"]

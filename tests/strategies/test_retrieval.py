@@ -42,7 +42,7 @@ def test_the_nearest_stands_last(models: dict[str, str]) -> None:
     rows = strategy._demonstrations([item])[0]
     assert rows[-1].id == pool()[5].id
     prompt = strategy.prompter._build(item, rows)
-    text = strategy.prompter.lm.layout.tokenizer.decode(prompt.rest)
+    text = strategy.prompter.lm.template.tokenizer.decode(prompt.rest)
     places = [text.index(row.text) for row in rows]
     assert places == sorted(places)
     assert strategy.predict([item]).evidence[0][0] == pool()[5].id

@@ -182,7 +182,7 @@ class CausalLM:
     """
 
     model: Any
-    layout: ChatTemplate
+    template: ChatTemplate
     digest: str
     tree: bool = True
     prefixes: OrderedDict[tuple[int, ...], Past] = field(default_factory=OrderedDict)

@@ -82,14 +82,14 @@ def supports_tree_attention(lm: CausalLM) -> bool:
     the scores must be near the slow path's. All but the last are checked to the bit, whatever the
     number type. The prompt is longer than an attention window, if the model has one.
     """
-    content = lm.layout.content
+    content = lm.template.content
     instruction = content("Sort the text: apple, pear tree or pear.")
     turn = content("A pear\n")
     prompt = Prompt(instruction, turn * (1 + _padding_tokens(lm, len(instruction)) // len(turn)))
     others = [Prompt(instruction, (token,) * 9) for token in prompt.rest[:2]]
-    trie = LabelTrie.build([content(w) for w in ("apple", "pear tree", "pear")], lm.layout.end)
+    trie = LabelTrie.build([content(w) for w in ("apple", "pear tree", "pear")], lm.template.end)
     hidden = trie.tokens.copy()
-    hidden[0] = lm.layout.end
+    hidden[0] = lm.template.end
     try:
         first, second = (lm.tree_pass([other, prompt], trie)[1] for other in others)
         scores = lm.tree_pass([prompt], trie)[0]

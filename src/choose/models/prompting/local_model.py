@@ -96,10 +96,10 @@ class LocalPrompter:
         self.settings, self.task = settings, task
         self.lm = load_causal(settings.model)
         self.wording = WORDINGS[settings.wording]
-        layout = self.lm.layout
-        self.opening = opening_messages(task, self.wording, layout.system)
-        names = [layout.content(single_line(name)) for name in task.names]
-        self.trie = LabelTrie.build(names, layout.end)
+        template = self.lm.template
+        self.opening = opening_messages(task, self.wording, template.system)
+        names = [template.content(single_line(name)) for name in task.names]
+        self.trie = LabelTrie.build(names, template.end)
         self.cut_ids: set[str] = set()
         self.shortened_ids: set[str] = set()
         self.left_out = 0
@@ -196,10 +196,10 @@ class LocalPrompter:
             own.pop(0)  # the least similar row
             self.left_out += 1
             prompt = self._prompt([*self.shown, *own], question, len(self.shown))
-        room = len(self.lm.layout.content(question.text))
+        room = len(self.lm.template.content(question.text))
         while (excess := self._length(prompt) - self.lm.context) > 0 and room > excess:
             room -= excess
-            short, _ = self.lm.layout.cut(question.text, room)
+            short, _ = self.lm.template.cut(question.text, room)
             prompt = self._prompt(self.shown, Turn(short), len(self.shown))
             self.shortened_ids.add(item.id)
         return prompt
@@ -208,7 +208,7 @@ class LocalPrompter:
         limit = self.settings.max_tokens
         # A token covers a few characters at most, so a longer text need not be tokenized whole.
         most, whole = limit * CHARACTERS_PER_TOKEN, single_line(row.text)
-        text, cut = self.lm.layout.cut(whole[:most], limit)
+        text, cut = self.lm.template.cut(whole[:most], limit)
         if cut or len(whole) > most:
             self.cut_ids.add(row.id)
         if isinstance(row, Item):
@@ -219,7 +219,7 @@ class LocalPrompter:
         chat = list(self.opening)
         for turn in (*turns, question):
             chat.extend(turn_messages(self.wording, turn))
-        return self.lm.layout.prompt(chat, len(self.opening) + 2 * shared)
+        return self.lm.template.prompt(chat, len(self.opening) + 2 * shared)
 
     def _length(self, prompt: Prompt) -> int:
         return len(prompt.prefix) + len(prompt.rest) + int(self.trie.depth.max(initial=0))
