@@ -228,12 +228,12 @@ def _line(forecast: CurveForecast) -> str:
 
 def _point(point: ForecastPoint) -> str:
     found = point.accuracy
-    ends = (
+    bounds = (
         f" ({percent(found.low)} to {percent(found.high)})"
         if found.low is not None and found.high is not None
         else ""
     )
-    return f"{percent(found.value)} % right{ends} with {point.labels:,} labels"
+    return f"{percent(found.value)} % right{bounds} with {point.labels:,} labels"
 
 
 def _needed(needed: Needed) -> str:

@@ -20,7 +20,7 @@ from choose.report.html.style import (
     decades,
     drawn,
     mark_at,
-    names_beside,
+    mark_names,
     out_of_100,
     shape,
     shares,
@@ -152,14 +152,14 @@ def price(decision: Decision) -> Figure | None:
     )
     layers = [
         base.mark_point(filled=True, size=130, opacity=1).encode(color=colour(), shape=shape()),
-        *names_beside(rows, x, y),
+        *mark_names(rows, x, y),
     ]
     on_edge = [c for c in cards if not any(_dominates(o, c, unit) for o in cards)]
     caption = (
         f"Up and to the left is better. No candidate is both {'cheaper' if priced else 'faster'} "
         f"and more accurate than {_or([clean(c.candidate) for c in on_edge])}."
     )
-    return drawn(layers, 300, "Cost against accuracy", caption, rows, beside=True)
+    return drawn(layers, 300, "Cost against accuracy", caption, rows, named=True)
 
 
 def _dominates(a: Scorecard, b: Scorecard, unit: Callable[[Scorecard], float | None]) -> bool:

@@ -99,10 +99,10 @@ def plotted(
     share: str = "accuracy in %",
 ) -> Figure:
     """Draw one line for each candidate, with a band where `low` and `high` are known."""
-    scale = alt.Scale(domain=list(_line_ends(rows)), nice=False)
+    scale = alt.Scale(domain=list(_bounds(rows)), nice=False)
     y = alt.Y("value:Q", title=share, scale=scale)
     base = chart_of(rows).encode(x=x)
-    names = chart_of(_last_of_each(rows)).encode(x=x)
+    names = chart_of(_labelled_points(rows)).encode(x=x)
     band = base.mark_area(opacity=0.13).encode(
         y=alt.Y("low:Q"), y2="high:Q", color=colour(), detail="candidate:N"
     )
@@ -114,23 +114,23 @@ def plotted(
         ),
         names.mark_text(align="left", dx=9).encode(y=alt.Y("label:Q"), text="candidate:N"),
     ]
-    return drawn(layers, 320, title, caption, rows, beside=True)
+    return drawn(layers, 320, title, caption, rows, named=True)
 
 
-def _last_of_each(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+def _labelled_points(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
     """Return the last point of each line, with its label moved where labels would overlap."""
-    ends = list({row["candidate"]: row for row in rows}.values())
-    ends.sort(key=lambda row: -float(str(row["value"])))
-    lowest, highest = _line_ends(rows)
+    points = list({row["candidate"]: row for row in rows}.values())
+    points.sort(key=lambda row: -float(str(row["value"])))
+    lowest, highest = _bounds(rows)
     gap = (highest - lowest) / 16
-    shown, above = [], float("inf")
-    for row in ends:
+    placed, above = [], float("inf")
+    for row in points:
         above = min(float(str(row["value"])), above - gap)
-        shown.append({**row, "label": above})
-    return shown
+        placed.append({**row, "label": above})
+    return placed
 
 
-def _line_ends(rows: Sequence[dict[str, object]]) -> tuple[float, float]:
+def _bounds(rows: Sequence[dict[str, object]]) -> tuple[float, float]:
     """Return the bounds of an axis out of 100, with room for a name below the lowest line."""
     heights = [row.get(key) for row in rows for key in ("value", "low", "high")]
     values = [float(str(value)) for value in heights if value is not None]
@@ -164,41 +164,34 @@ def volumes(decision: Decision) -> Figure | None:
     cards = [c for c in measured(decision) if c.cost.total_usd is not None]
     if value is None or volume is None or months is None:
         return None
-    volumes_drawn = np.geomspace(volume / SPAN, volume * SPAN, STEPS)
-    lines = {c.candidate: _dollars(c, volumes_drawn, volume, months, value) for c in cards}
+    monthly = np.geomspace(volume / SPAN, volume * SPAN, STEPS)
+    lines = {c.candidate: _dollars(c, monthly, volume, months, value) for c in cards}
     cards = [c for c in cards if min(lines[c.candidate]) > 0]
     if len(cards) < 2:
         return None
     rows = [
         {**candidate_facts(c), "x": float(x), "y": float(y)}
         for c in cards
-        for x, y in zip(volumes_drawn, lines[c.candidate], strict=True)
+        for x, y in zip(monthly, lines[c.candidate], strict=True)
     ]
-    x = alt.X(
-        "x:Q",
-        title="answers per month",
-        scale=alt.Scale(type="log", nice=False),
-        axis=alt.Axis(grid=False, tickCount=4),
-    )
-    y = alt.Y(
-        "y:Q",
-        title="$ per 1,000 answers, total",
-        scale=alt.Scale(type="log", nice=False),
-        axis=alt.Axis(tickCount=5),
-    )
+    log = alt.Scale(type="log", nice=False)
+    axis = alt.Axis(grid=False, tickCount=4)
+    x = alt.X("x:Q", title="answers per month", scale=log, axis=axis)
+    axis = alt.Axis(tickCount=5)
+    y = alt.Y("y:Q", title="$ per 1,000 answers, total", scale=log, axis=axis)
     base = chart_of(rows).encode(x=x)
-    names = chart_of(_volume_ends(cards, lines, float(volumes_drawn[-1])))
+    names = chart_of(_last_points(cards, lines, float(monthly[-1])))
     layers = [
         mark_at(volume),
         base.mark_line(strokeWidth=2).encode(y=y, color=colour(), strokeDash=dash()),
         names.mark_text(align="left", dx=9).encode(x="x:Q", y="y:Q", text="candidate:N"),
     ]
-    caption = _caption(cards, lines, volumes_drawn, volume, value)
-    return drawn(layers, 320, "Total cost of 1,000 answers by volume", caption, rows, beside=True)
+    caption = _caption(cards, lines, monthly, volume, value)
+    return drawn(layers, 320, "Total cost of 1,000 answers by volume", caption, rows, named=True)
 
 
 def _dollars(
-    card: Scorecard, asked: np.ndarray, volume: float, months: float, value: float
+    card: Scorecard, monthly: np.ndarray, volume: float, months: float, value: float
 ) -> np.ndarray:
     """Return (n,) dollars of 1,000 answers at each volume, wrong ones at their worth."""
     assert card.cost.total_usd is not None
@@ -206,34 +199,34 @@ def _dollars(
     assert card.accuracy is not None
     fixed = card.cost.total_usd - volume * months * card.cost.usd_per_1k / 1000
     wrong = 1000 * value * (1 - card.accuracy.value)
-    spread: np.ndarray = 1000 * max(fixed, 0.0) / (asked * months) + card.cost.usd_per_1k + wrong
+    spread: np.ndarray = 1000 * max(fixed, 0.0) / (monthly * months) + card.cost.usd_per_1k + wrong
     return spread
 
 
-def _volume_ends(
+def _last_points(
     cards: Sequence[Scorecard], lines: dict[str, np.ndarray], right: float
 ) -> list[dict[str, object]]:
     """Return the right end of each line, names moved up where they would cover each other."""
-    shown, below = [], 0.0
+    placed, below = [], 0.0
     everything = np.concatenate(list(lines.values()))
     step = (float(everything.max()) / float(everything[everything > 0].min())) ** (1 / 17)
     for card in sorted(cards, key=lambda c: float(lines[c.candidate][-1])):
         below = max(float(lines[card.candidate][-1]), below * step)
-        shown.append({"candidate": axis_name(card.candidate), "x": right, "y": below})
-    return shown
+        placed.append({"candidate": axis_name(card.candidate), "x": right, "y": below})
+    return placed
 
 
 def _caption(
     cards: Sequence[Scorecard],
     lines: dict[str, np.ndarray],
-    asked: np.ndarray,
+    monthly: np.ndarray,
     volume: float,
     value: float,
 ) -> str:
     names = [c.candidate for c in cards]
     table = np.stack([lines[name] for name in names])
     best = table.argmin(axis=0)
-    now = names[int(best[int(np.abs(np.log(asked / volume)).argmin())])]
+    now = names[int(best[int(np.abs(np.log(monthly / volume)).argmin())])]
     text = (
         f"Total: building, refreshing, running, and wrong answers at {dollars(value)} "
         f"each. As measured, {clean(now)} costs least at {rough(volume)} answers a month (dashed "
@@ -242,5 +235,7 @@ def _caption(
     changes = [i for i in range(1, len(best)) if best[i] != best[i - 1]]
     if not changes:
         return f"{text}, as it does at every volume drawn."
-    said = [f"{clean(names[int(best[i])])} from about {rough(float(asked[i]))} on" for i in changes]
+    said = [
+        f"{clean(names[int(best[i])])} from about {rough(float(monthly[i]))} on" for i in changes
+    ]
     return f"{text}; from left to right {clean(names[int(best[0])])} does, then {', '.join(said)}."

@@ -150,13 +150,13 @@ def drawn(
     title: str,
     caption: str,
     rows: Sequence[Mapping[str, object]] = (),
-    beside: bool = False,
+    named: bool = False,
 ) -> Figure:
     """Draw layers as one figure, for a desktop and for a phone.
 
-    `rows` hold the families and, if names are drawn `beside` the marks, the names.
+    `rows` hold the families and, if the marks are `named`, the names.
     """
-    names = [str(row["candidate"]) for row in rows] if beside else []
+    names = [str(row["candidate"]) for row in rows] if named else []
     # A reader's font may be wider than the one the drawing was measured with.
     room = {"left": 26, "right": room_for(names), "top": 5, "bottom": 5}
     drawings = [
@@ -239,7 +239,7 @@ def shares(values: Sequence[float]) -> tuple[float, float]:
     return max(0.0, 10 * floor(min(values) / 10 - 0.3)), min(100.0, 10 * ceil(max(values) / 10))
 
 
-def names_beside(
+def mark_names(
     rows: Sequence[Mapping[str, object]], x: tuple[float, float], y: tuple[float, float]
 ) -> Iterator[alt.Chart]:
     """Yield a layer of names for each place that is used; `x` is on a scale of logarithms."""
