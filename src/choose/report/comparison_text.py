@@ -28,7 +28,7 @@ def headline(versus: Versus) -> str:
     first = (
         f"The verdict changed from “{before}” to “{after}”."
         if versus.verdict_changed
-        else f"The verdict stands: {after}."
+        else f"The verdict is unchanged: {after}."
     )
     return f"{first} {_moved(versus)}"
 

@@ -235,7 +235,7 @@ def _caption(
     changes = [i for i in range(1, len(best)) if best[i] != best[i - 1]]
     if not changes:
         return f"{text}, as it does at every volume drawn."
-    said = [
+    later = [
         f"{clean(names[int(best[i])])} from about {rough(float(monthly[i]))} on" for i in changes
     ]
-    return f"{text}; from left to right {clean(names[int(best[0])])} does, then {', '.join(said)}."
+    return f"{text}; from left to right {clean(names[int(best[0])])} does, then {', '.join(later)}."

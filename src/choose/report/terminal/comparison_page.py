@@ -36,7 +36,9 @@ def _parts(versus: Versus, width: int) -> Iterator[RenderableType]:
         note(about(versus)),
     )
     if versus.why:
-        title = "Why the verdict changed" if versus.verdict_changed else "Why the verdict stands"
+        title = (
+            "Why the verdict changed" if versus.verdict_changed else "Why the verdict is unchanged"
+        )
         yield section(title, bullets(versus.why))
     yield section("Rows", bullets(comparison_text.rows(versus.rows)))
     if only := list(others(versus)):
