@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from choose.report.html.style import decades, names_beside, shares
+from choose.report.html.style import decades, mark_names, shares
 
 
 def placed(*marks: tuple[str, float, float]) -> dict[str, tuple[str, int, int]]:
     rows = [{"candidate": name, "x": x, "value": value} for name, x, value in marks]
     found = {}
-    for layer in names_beside(rows, (0.01, 1000.0), (0.0, 100.0)):
+    for layer in mark_names(rows, (0.01, 1000.0), (0.0, 100.0)):
         where = layer.mark
         for row in layer.data.values:
             assert (row["candidate"], row["x"], row["value"]) in marks
