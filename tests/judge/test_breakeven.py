@@ -27,8 +27,8 @@ def difference(value: float, half: float = 0.0) -> Difference:
         rows=100,
         repetitions=(1, 1),
         discordance=0.1,
-        luck=0.0,
-        few=False,
+        run_share=0.0,
+        few_runs=False,
         center=value,
         error=BehrensFisher((half / norm.ppf(0.975)) ** 2, np.inf),
     )

@@ -29,7 +29,7 @@ def test_rows_that_were_not_asked_come_before_rows_that_are_not_labelled() -> No
     better = (chooser.random(25) < 0.84).astype(float)[:, None]
     worse = (chooser.random(25) < 0.72).astype(float)[:, None]
     found = paired_difference(better, worse)
-    assert found.luck < 0.5
+    assert found.run_share < 0.5
     assert answered_too_few(found, 0.02, labelled=5_000)
     assert more_rows(found, 0.02, labelled=5_000) is None
     assert not answered_too_few(found, 0.02, labelled=25), "all that are labelled were asked"

@@ -62,7 +62,7 @@ def test_a_rise_from_single_fits_says_what_it_assumes() -> None:
     )
     found = gain_from_labels(laid["lora"])
     assert found is not None
-    assert found.gained.few
+    assert found.gained.few_runs
     assert found.estimand.startswith("a new pool of either size (fitted once")
     sides = full_pool(laid["probe"]), other_pool(laid["probe"], laid["probe"].sizes[200])
     # No seed changes it, and its pool is whole.

@@ -374,8 +374,8 @@ def made(value, low, high, **more):
             "method": "items x repetitions",
             "repetitions": (3, 3),
             "discordance": 0.16,
-            "luck": 0.1,
-            "few": False,
+            "run_share": 0.1,
+            "few_runs": False,
             "center": value,
             "error": BehrensFisher(1e-4, 300.0),
             **more,
@@ -412,7 +412,7 @@ def test_rows_to_decide():
     assert found is not None
     assert found.likely is not None
     assert 400 < found.even < found.likely
-    assert rows_to_decide(made(0.03, -0.02, 0.08, luck=0.7), 0.02) is None
+    assert rows_to_decide(made(0.03, -0.02, 0.08, run_share=0.7), 0.02) is None
 
 
 @pytest.mark.parametrize(

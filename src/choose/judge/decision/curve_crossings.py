@@ -159,7 +159,7 @@ def _members(
     right = candidate.main.right[like.place]
     if np.isnan(right).any():
         return None
-    weights = contenders.curves.luck.row_weights[:, like.place]
+    weights = contenders.curves.resamples.row_weights[:, like.place]
     weights = weights if like.weights is None else weights * like.weights
     level = weights @ right.mean(axis=1) / weights.sum(axis=1)
     found: Floats = np.repeat(level[:, None], len(labels), axis=1)

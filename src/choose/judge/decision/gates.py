@@ -117,7 +117,7 @@ def _adequate(case: Case) -> Gate:
 
 def _rows_and_fits(difference: Difference) -> str:
     rows = plural(difference.rows, "test row")
-    return f"{rows} and so few training runs" if difference.luck >= HALF_OF_ERROR else rows
+    return f"{rows} and so few training runs" if difference.run_share >= HALF_OF_ERROR else rows
 
 
 def _beaten(case: Case) -> Gate:

@@ -82,7 +82,7 @@ def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
     if found is None:
         return Gate(name="task stable", status="unknown", evidence=_drift_unknown(panel, name))
     status = "pass" if found.high < margin else "fail" if found.low > margin else "unknown"
-    change = found.turned()
+    change = found.negated()
     return Gate(
         name="task stable",
         status=status,  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def _drift_unknown(panel: StudyScores, name: str) -> str:
     else:
         missing = f"no time split of {name} finished"
     others = [
-        f"{other.info.name} changes by {points(-found.value)} ({interval(found.turned())})"
+        f"{other.info.name} changes by {points(-found.value)} ({interval(found.negated())})"
         for other in panel.scored
         if other.info.name != name and (found := drop_of(other)) is not None
     ]

@@ -100,7 +100,7 @@ def _label_test_rows(case: Case) -> Iterator[Move]:
 def _repeat_runs(case: Case) -> Iterator[Move]:
     """Weigh more seeds where variance between runs is most of the error."""
     found = deciding_difference(case.contenders, case.selection)
-    if case.selection.chosen or found is None or found.luck < 0.5:
+    if case.selection.chosen or found is None or found.run_share < 0.5:
         return
     few = with_few_runs(case)
     if not few:

@@ -132,7 +132,7 @@ def rows_to_decide(found: Difference, margin: float) -> RowsNeeded | None:
         found: the lead of the costlier of two.
         margin: the smallest lead that matters.
     """
-    if found.luck >= 0.5 or found.discordance <= 0:
+    if found.run_share >= 0.5 or found.discordance <= 0:
         return None
     steps = np.arange(1, 2 + int(np.log(FARTHEST + 1) / np.log(_STEP)))
     times: Floats = np.power(_STEP, steps, dtype=np.float64)
@@ -155,12 +155,12 @@ def chance_to_decide(found: Difference, margin: float, times: Floats) -> Floats:
     """
     half = (found.high - found.low) / 2
     error = (half / Z) ** 2
-    by_runs, by_rows = found.luck * error, (1 - found.luck) * error
+    by_runs, by_rows = found.run_share * error, (1 - found.run_share) * error
     shrinkage = (SPREAD**2 + by_runs) / (SPREAD**2 + error)
     new = 1 - 1 / times  # share of new rows
     center = found.value * (1 - new + new * shrinkage)
     spread = new * np.sqrt(shrinkage * by_rows + by_rows / np.maximum(times - 1, 1e-9))
-    halves = half * np.sqrt((1 - found.luck) / times + found.luck)
+    halves = half * np.sqrt((1 - found.run_share) / times + found.run_share)
     shown = 1 - ndtr((np.maximum(margin, halves) - center) / spread)
     refuted = ndtr((margin - halves - center) / spread)
     return np.asarray(np.minimum(shown + refuted, 1.0))
@@ -190,4 +190,4 @@ def lead_of_costlier(contenders: Contenders, selection: Selection) -> Difference
     found, other = deciding_difference(contenders, selection), deciding_rival(contenders, selection)
     if found is None or other is None:
         return None
-    return found if other in contenders.costlier(selection.interim) else found.turned()
+    return found if other in contenders.costlier(selection.interim) else found.negated()

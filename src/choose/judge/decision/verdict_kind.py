@@ -75,7 +75,7 @@ def with_too_few_runs(case: Case) -> list[str]:
     names = []
     for other in case.contenders.names:
         found = case.contenders.gain(case.name, other) if other != case.name else None
-        if found is None or not found.few or _sure(case, other, found):
+        if found is None or not found.few_runs or _sure(case, other, found):
             continue
         names += [n for n in (case.name, other) if _repeats_little(case, n)]
     return list(dict.fromkeys(names))
@@ -237,7 +237,7 @@ def _too_few_labels(case: Case) -> bool:
     if steepest_gain(case.contenders, contenders) is not None:
         return True
     found = lead_of_costlier(case.contenders, case.selection)
-    if found is None or found.luck >= 0.5:
+    if found is None or found.run_share >= 0.5:
         return False
     if answered_too_few(found, case.deciding_margin, len(case.contenders.panel.rows.targets)):
         return False  # what is missing is time, not labels

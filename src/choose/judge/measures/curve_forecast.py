@@ -1,4 +1,4 @@
-"""Learning curves beyond the data: an ensemble of fits, and what may be said with it."""
+"""Learning curves beyond the data: ensembles of fitted curves and the forecasts from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from choose.schema.base import Interval
 from choose.schema.scorecard import CurveFamily, CurveForecast, ForecastPoint, Needed
 from choose.types import Floats
 
-# Nothing is said about more than this multiple of the largest size.
+# Forecasts end at this multiple of the largest size.
 REACH = 4.0
 
 
@@ -33,12 +33,12 @@ STEPS = 81
 
 
 # Tuned on four of the real sets, reported on the others (benchmarks/curves.py): the variance of a
-# draw falls with about this power of the size, and curves stray from every family by this much a
-# doubling.
+# draw falls with about this power of the size, and curves deviate from every family by this much
+# per doubling.
 FALL, STRAY = 0.5, 0.005
 
 
-# A family below this weight has no say in whether families disagree.
+# Families below this weight are ignored when families are checked for disagreement.
 VOICE = 0.1
 
 
@@ -60,8 +60,8 @@ class Ensemble:
         fits: by family, one curve a resample.
         weights: (families,) shares that add up to 1.
         draw: standard deviation of one draw's accuracy at the largest size.
-        name: the candidate, for luck that is its own.
-        luck: the resampling.
+        name: the candidate, whose random numbers differ from those of others.
+        resamples: shared random numbers.
     """
 
     points: CurvePoints
@@ -69,12 +69,12 @@ class Ensemble:
     weights: Floats
     draw: float
     name: str
-    luck: Resamples
+    resamples: Resamples
 
     def means(self, labels: Floats) -> Floats:
         """Return (families, replicates, sizes) accuracies averaged over draws."""
         sizes = np.asarray(labels, dtype=np.float64) / self.points.sizes[-1]
-        tilt = STRAY * self.luck.own(self.name, "stray")[:, None]
+        tilt = STRAY * self.resamples.normal(self.name, "stray")[:, None]
         stray = tilt * np.maximum(np.log2(sizes), 0.0)
         found: Floats = np.stack([fitted.at(sizes) for fitted in self.fits]) + stray
         return np.clip(found, 0.0, 1.0)
@@ -84,7 +84,7 @@ class Ensemble:
         return self._mix(self.means(labels))
 
     def _mix(self, each: Floats) -> Floats:
-        chosen = np.searchsorted(np.cumsum(self.weights)[:-1], self.luck.pick)
+        chosen = np.searchsorted(np.cumsum(self.weights)[:-1], self.resamples.family_quantiles)
         found: Floats = each[chosen, np.arange(len(chosen))]
         return found
 
@@ -107,8 +107,8 @@ class Ensemble:
 
     @property
     def _new_draw(self) -> Floats:
-        scale = self.luck.scale(self.points.freedom)
-        return self.luck.own(self.name, "new draw") * scale
+        scale = self.resamples.scale(self.points.freedom)
+        return self.resamples.normal(self.name, "new draw") * scale
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ class LabelsToReach:
 
 
 def horizon(points: CurvePoints) -> Floats:
-    """Return the sizes at which it is looked for a change, from the largest to `REACH` times it."""
-    found: Floats = points.sizes[-1] * np.geomspace(1.0, REACH, STEPS)
-    return found
+    """Return the sizes of a forecast, from the largest measured to `REACH` times it."""
+    sizes: Floats = points.sizes[-1] * np.geomspace(1.0, REACH, STEPS)
+    return sizes
 
 
 def labels_to_reach(reached: npt.NDArray[np.bool_], labels: Floats) -> LabelsToReach:
@@ -153,18 +153,18 @@ def labels_to_reach(reached: npt.NDArray[np.bool_], labels: Floats) -> LabelsToR
 LOOSE, ALIKE = 0.01, 0.01
 
 
-# Smallest standard deviation of a draw that is believed.
+# Lower bound of the standard deviation of a draw.
 STILL = 0.003
 
 
-def ensemble(points: CurvePoints, name: str, luck: Resamples, rows: bool = False) -> Ensemble:
+def ensemble(points: CurvePoints, name: str, resamples: Resamples, rows: bool = False) -> Ensemble:
     """Fit a candidate's points.
 
     Args:
         points: what was measured.
         name: of the candidate.
-        luck: the resampling, shared with the candidates that it is compared with.
-        rows: whether asked rows are resampled too, so that the curves are about rows like these.
+        resamples: random numbers, shared with the candidates that it is compared with.
+        rows: whether to resample test rows too, so that the curves are about rows like these.
     """
     sizes = points.sizes / points.sizes[-1]
     draw = _draw_deviation(points, sizes)
@@ -174,14 +174,14 @@ def ensemble(points: CurvePoints, name: str, luck: Resamples, rows: bool = False
     # Weights by likelihood would be sharper, and too sure: on simulated curves of exp3 and of a
     # late rise their bands covered 0.87, these 0.99.
     shares = 1 / (missed + errors[-1] ** 2 + errors[-2] ** 2 + ALIKE**2)
-    resampled = _resampled(points, errors, name, luck, rows)
+    resampled = _resampled(points, errors, name, resamples, rows)
     return Ensemble(
         points=points,
         fits=tuple(fit_curves(family, sizes, resampled, weights) for family in CURVE_SHAPES),
         weights=shares / shares.sum(),
         draw=draw,
         name=name,
-        luck=luck,
+        resamples=resamples,
     )
 
 
@@ -211,26 +211,26 @@ def _missed(sizes: Floats, accuracies: Floats, weights: Floats) -> Floats:
 
 
 def _resampled(
-    points: CurvePoints, errors: Floats, name: str, luck: Resamples, rows: bool
+    points: CurvePoints, errors: Floats, name: str, resamples: Resamples, rows: bool
 ) -> Floats:
-    """Return (replicates, k) accuracies with the luck of draws, and of rows if asked for."""
-    scale = luck.scale(points.freedom)
+    """Return (replicates, k) accuracies from resampled draws and, if `rows`, resampled rows."""
+    scale = resamples.scale(points.freedom)
     columns = []
     for i, scores in enumerate(points.scores):
         means = points.mean(scores)
         if i in points.repeated:
             count = len(means)
-            luck_of = np.stack([luck.draw(d) for d in points.draws[i]], axis=1)
-            error = luck_of @ (means - means.mean()) / np.sqrt(count * (count - 1))
+            multipliers = np.stack([resamples.draw(d) for d in points.draws[i]], axis=1)
+            error = multipliers @ (means - means.mean()) / np.sqrt(count * (count - 1))
         else:
-            error = errors[i] * luck.own(name, "pool")
-        center = _by_rows(points, scores, luck) if rows else means.mean()
+            error = errors[i] * resamples.normal(name, "pool")
+        center = _by_rows(points, scores, resamples) if rows else means.mean()
         columns.append(center + scale * error)
     return np.stack(columns, axis=1)
 
 
-def _by_rows(points: CurvePoints, scores: Floats, luck: Resamples) -> Floats:
-    weights = luck.row_weights
+def _by_rows(points: CurvePoints, scores: Floats, resamples: Resamples) -> Floats:
+    weights = resamples.row_weights
     weights = weights if points.place is None else weights[:, points.place]
     weights = weights if points.weights is None else weights * points.weights
     found: Floats = weights @ scores.mean(axis=1) / weights.sum(axis=1)
@@ -252,7 +252,7 @@ class CurveForecasts:
     rule: Rule
 
     @cached_property
-    def luck(self) -> Resamples:
+    def resamples(self) -> Resamples:
         """Return the resampling that all candidates share."""
         return Resamples(len(self.panel.rows.targets), self.panel.rows.clusters)
 
@@ -265,7 +265,7 @@ class CurveForecasts:
     def general(self) -> Mapping[str, Ensemble]:
         """Return the curves that may be fitted, with rows resampled: about rows like these."""
         return {
-            name: ensemble(points, name, self.luck, rows=True)
+            name: ensemble(points, name, self.resamples, rows=True)
             for name, points in self.points.items()
             if isinstance(points, CurvePoints)
         }
@@ -285,7 +285,7 @@ class CurveForecasts:
         points = self.points[name]
         if isinstance(points, str):
             return CurveForecast(candidate=name, labels=candidate.pool, refused=points)
-        same = ensemble(points, name, self.luck)
+        same = ensemble(points, name, self.resamples)
         labels = np.round(points.sizes[-1] * np.array(MULTIPLES))
         band = same.band(labels)
         return CurveForecast(

@@ -33,7 +33,7 @@ def drop_of(candidate: CandidateScores) -> Difference | None:
 
 def origins_of(candidate: CandidateScores) -> tuple[Origin, ...]:
     """Return the drop at each cut."""
-    cuts = sorted({run.trial.scenario.cut for run in candidate.scenes} - {0.0})
+    cuts = sorted({run.trial.scenario.cut for run in candidate.scenario_runs} - {0.0})
     return tuple(found for cut in cuts if (found := _origin(candidate, cut)) is not None)
 
 
@@ -87,7 +87,9 @@ def _labels(table: ScoreTable) -> float:
 
 def new_class_of(candidate: CandidateScores) -> NewClass | None:
     """Return recall on the withheld class, and the loss on all others, by examples given back."""
-    scenarios = {r.trial.scenario for r in candidate.scenes if r.trial.scenario.kind == "new-class"}
+    scenarios = {
+        r.trial.scenario for r in candidate.scenario_runs if r.trial.scenario.kind == "new-class"
+    }
     if not scenarios:
         return None
     label = next(iter(scenarios)).label

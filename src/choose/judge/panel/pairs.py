@@ -153,7 +153,7 @@ class Pairs:
         if (a, b) not in self.known:
             difference = self.reweighted(a, b, self.panel.rows)
             self.known[a, b] = difference
-            self.known[b, a] = difference.turned() if difference else None
+            self.known[b, a] = difference.negated() if difference else None
         return self.known[a, b]
 
     def reweighted(self, a: str, b: str, rows: ScoredRows) -> Difference | None:
@@ -188,10 +188,10 @@ def scenario_table(
     candidate: CandidateScores, wanted: Callable[[Scenario], bool]
 ) -> ScoreTable | None:
     """Return a candidate's answers in the scenarios wanted, over their parts and repetitions."""
-    if candidate.everywhere is None:
+    if candidate.all_rows is None:
         return None
-    runs = [run for run in candidate.scenes if wanted(run.trial.scenario)]
-    return score_table(runs, candidate.everywhere)
+    runs = [run for run in candidate.scenario_runs if wanted(run.trial.scenario)]
+    return score_table(runs, candidate.all_rows)
 
 
 def accuracy_on(table: ScoreTable, mask: Mask) -> tuple[Interval, int] | None:

@@ -170,8 +170,8 @@ class CandidateScores:
         sizes: by number of labels, smaller pools only.
         errors: one sentence for each way in which it failed.
         failures: failed trials of the main cell.
-        scenes: trials of the scenarios that have pools and questions of their own.
-        everywhere: all labelled rows, which those scenarios may ask.
+        scenario_runs: trials of the scenarios that have pools and questions of their own.
+        all_rows: all labelled rows, which those scenarios may ask.
     """
 
     info: CandidateInfo
@@ -183,8 +183,8 @@ class CandidateScores:
     sizes: Mapping[int, ScoreTable] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
     failures: int = 0
-    scenes: tuple[Run, ...] = ()
-    everywhere: ScoredRows | None = None
+    scenario_runs: tuple[Run, ...] = ()
+    all_rows: ScoredRows | None = None
 
     @property
     def repeats(self) -> bool:
@@ -232,7 +232,7 @@ class StudyScores:
 def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores:
     """Lay a study's runs out as matrices, scored by what its answers count."""
     rows = _rows(evidence, evidence.items, measure)
-    everywhere = _rows(evidence, _joined(evidence), measure)
+    all_rows = _rows(evidence, _joined(evidence), measure)
     standard = [run for run in evidence.runs if run.trial.scenario.kind == "standard"]
     full: dict[int, int] = {}
     for run in standard:
@@ -246,8 +246,8 @@ def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores
         tuple(
             replace(
                 _measured(info, by_candidate[info.name], full, drawn, rows),
-                scenes=tuple(run for run in by_candidate[info.name] if not _plain(run)),
-                everywhere=everywhere,
+                scenario_runs=tuple(run for run in by_candidate[info.name] if not _plain(run)),
+                all_rows=all_rows,
             )
             for info in evidence.candidates
         ),

@@ -187,13 +187,13 @@ def next_steps(
 
 def _repeat(case: Case) -> Iterator[str]:
     found = deciding_difference(case.contenders, case.selection)
-    if case.selection.chosen or found is None or found.luck < 0.5:
+    if case.selection.chosen or found is None or found.run_share < 0.5:
         return
     few = [candidate.info.name for candidate in with_few_runs(case)]
     if few:
         yield (
             f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH_RUNS}): variation between "
-            f"training runs causes {100 * found.luck:.0f} % of the uncertainty."
+            f"training runs causes {100 * found.run_share:.0f} % of the uncertainty."
         )
 
 

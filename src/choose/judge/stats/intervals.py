@@ -1,4 +1,4 @@
-"""Intervals for one mean score, their parts, and what a number of rows can detect."""
+"""Intervals of one mean score, variance components, power, Holm and resampling weights."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def two_way_interval(
 
     Args:
         scores: (n, S) or (n,) scores without gaps; the interval of scores in [0, 1] stays there.
-        clusters: rows that hang together.
+        clusters: cluster of each row.
         weights: (n,) weights of the rows.
         pseudo: scores of imaginary rows that keep the interval open where all answers are alike;
             Agresti and Coull's for scores in [0, 1] unless given.
@@ -115,16 +115,16 @@ def variance_components(
 def smallest_detectable_gain(
     n: float, discordance: float, power: float = 0.8, repetition_variance: float = 0.0
 ) -> float | None:
-    """Return the gain a two-sided 5 % test on n paired rows finds with this power (Connor 1987).
+    """Return the gain that a two-sided 5 % test on n paired rows detects (Connor 1987).
 
     Args:
         n: test rows.
         discordance: share of rows that exactly one of the two candidates gets right.
-        power: chance of finding the gain.
-        repetition_variance: what repetitions add to the variance of the difference.
+        power: probability of detecting the gain.
+        repetition_variance: variance of the difference due to repetitions.
 
     Returns:
-        The gain as a fraction, or None where even one as large as the discordance is not found.
+        The gain as a fraction, or None if not even one as large as the discordance is detected.
     """
     z, needed = float(ndtri(0.975)), float(ndtri(power))
 
@@ -139,7 +139,7 @@ def smallest_detectable_gain(
 
 
 def rows_needed(gain: float, discordance: float, power: float = 0.8) -> int:
-    """Return the test rows at which a gain is found with this power; Connor's formula inverted."""
+    """Return the test rows that detect a gain with this power; Connor's formula inverted."""
     gain = min(max(gain, 1e-6), max(discordance, 1e-6))
     z, needed = float(ndtri(0.975)), float(ndtri(power))
     root = z * sqrt(discordance) + needed * sqrt(max(discordance - gain**2, 0.0))
@@ -161,14 +161,14 @@ REPLICATES = 400
 
 @dataclass(frozen=True)
 class Resamples:
-    """Resamples of rows and of draws, the same for every candidate.
+    """Random numbers of the resamples of rows and draws, the same for every candidate.
 
-    Rows are resampled by the Bayesian bootstrap (Rubin 1981), clusters as one; draws by normal
-    multipliers, since three draws drawn again with replacement show too little spread.
+    Rows are resampled by the Bayesian bootstrap (Rubin 1981), whole clusters at once; draws by
+    normal multipliers, since a bootstrap of three draws shows too little spread.
 
     Attributes:
-        rows: asked rows.
-        clusters: rows that hang together, or None.
+        rows: number of test rows.
+        clusters: cluster of each row, or None.
     """
 
     rows: int
@@ -184,30 +184,30 @@ class Resamples:
         return rng.exponential(size=(REPLICATES, len(names)))[:, place]
 
     @cached_property
-    def pick(self) -> Floats:
-        """Return (replicates,) uniform numbers that pick a family of curves."""
+    def family_quantiles(self) -> Floats:
+        """Return (replicates,) uniform numbers that select a family of curves."""
         places = (np.arange(REPLICATES) + 0.5) / REPLICATES
         return np.random.default_rng(1).permutation(places)
 
     def draw(self, name: int) -> Floats:
-        """Return the (replicates,) standard normal multipliers of a repetition."""
+        """Return (replicates,) standard normal multipliers of a repetition."""
         return np.random.default_rng((2, name)).standard_normal(REPLICATES)
 
     def scale(self, df: float) -> Floats:
-        """Return the (replicates,) factors that turn normal errors into Student's."""
-        found: Floats = np.sqrt(df / np.random.default_rng(3).chisquare(df, REPLICATES))
-        return found
+        """Return (replicates,) factors that turn normal errors into Student's."""
+        factors: Floats = np.sqrt(df / np.random.default_rng(3).chisquare(df, REPLICATES))
+        return factors
 
-    def own(self, *names: str) -> Floats:
-        """Return (replicates,) standard normal numbers of one candidate alone."""
+    def normal(self, *names: str) -> Floats:
+        """Return (replicates,) standard normal numbers that depend on the names only."""
         return np.random.default_rng((4, crc32(" ".join(names).encode()))).standard_normal(
             REPLICATES
         )
 
 
 def random_parts(rows: int, clusters: Sequence[str] | None, parts: int) -> Codes:
-    """Return (rows,) the part of each row; whole clusters are dealt, and chance depends on them."""
+    """Return (rows,) a random part for each row, the same for all rows of a cluster."""
     names = np.arange(rows).astype(str) if clusters is None else np.asarray(clusters)
-    dealt, place = np.unique(names, return_inverse=True)
-    order = np.random.default_rng(len(dealt)).permutation(len(dealt)) % parts
+    distinct, place = np.unique(names, return_inverse=True)
+    order = np.random.default_rng(len(distinct)).permutation(len(distinct)) % parts
     return np.asarray(order[place], dtype=np.int64)

@@ -35,9 +35,9 @@ def per_label(targets: Codes, outputs: Codes, labels: int) -> PerLabel:
     """Return precision, recall and support of each label."""
     counts = confusion(targets, outputs, labels)
     right = counts.diagonal().astype(np.float64)
-    said, support = counts[:, :labels].sum(axis=0), counts.sum(axis=1)
+    predicted, support = counts[:, :labels].sum(axis=0), counts.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return PerLabel(right / said, right / support, support)
+        return PerLabel(right / predicted, right / support, support)
 
 
 def macro_f1(targets: Codes, outputs: Codes, labels: int) -> float:
@@ -60,24 +60,24 @@ def macro_f1_rows(targets: Codes, outputs: Codes, labels: int) -> Floats:
     n, kept = len(targets), place >= 0
     counts = confusion(targets, outputs, labels)
     size = counts.sum(axis=1) + counts[:, :labels].sum(axis=0)
-    # F1 = 2 right / (support + said): its derivative to a right answer, an occurrence, an answer.
+    # F1 = 2 right / (support + predicted), differentiated by each of the three counts.
     by_label = np.zeros(labels)
     by_label[kept] = f1
     weight = np.where(kept, 1.0 / np.maximum(size, 1), 0.0) * n / len(f1)
     values = np.full(n, f1.mean())
     values += 2 * (targets == outputs) * weight[targets]
     values -= by_label[targets] * weight[targets]
-    said = outputs != UNUSABLE
-    values[said] -= (by_label * weight)[outputs[said]]
+    usable = outputs != UNUSABLE
+    values[usable] -= (by_label * weight)[outputs[usable]]
     return values
 
 
 def _f1(targets: Codes, outputs: Codes, labels: int) -> tuple[Floats, Codes]:
     counts = confusion(targets, outputs, labels)
-    support, said = counts.sum(axis=1), counts[:, :labels].sum(axis=0)
+    support, predicted = counts.sum(axis=1), counts[:, :labels].sum(axis=0)
     occurs = support > 0
     place = np.where(occurs, np.cumsum(occurs) - 1, -1)
-    return 2.0 * counts.diagonal()[occurs] / (support + said)[occurs], place
+    return 2.0 * counts.diagonal()[occurs] / (support + predicted)[occurs], place
 
 
 def expected_calibration_error(

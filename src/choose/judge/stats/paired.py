@@ -1,4 +1,4 @@
-"""The difference of two candidates on the same rows."""
+"""The paired difference of two score matrices: estimate, interval and p-value."""
 
 from __future__ import annotations
 
@@ -47,12 +47,11 @@ class Difference:
         discordance: mean squared difference of a row's scores within a repetition, as a share of
             `largest` squared: where answers are right or wrong, how often two differ.
         largest: the largest difference of a row's scores.
-        luck: share of the error's variance that repetitions make up, the rest being the rows.
-        few: whether a repeated side has fewer than three repetitions.
+        run_share: share of the error's variance due to repetitions; the rest is due to the rows.
+        few_runs: whether a repeated side has fewer than three repetitions.
         center: where the interval sits, a little nearer to 0 than the value.
-        error: the law of the error around it.
-        independent: what a row is worth where rows hang together or some count more than others:
-            Kish's share, 1 where neither is so.
+        error: distribution of the error around the center.
+        independent: effective rows per row (Kish), 1 without clusters and weights.
     """
 
     value: float
@@ -63,8 +62,8 @@ class Difference:
     rows: int
     repetitions: tuple[int, int]
     discordance: float
-    luck: float
-    few: bool
+    run_share: float
+    few_runs: bool
     center: float
     error: BehrensFisher
     independent: float = 1.0
@@ -75,7 +74,7 @@ class Difference:
         half = self.error.half_width(level)
         return max(self.center - half, -1.0), min(self.center + half, 1.0)
 
-    def turned(self) -> Difference:
+    def negated(self) -> Difference:
         """Return the difference of b minus a."""
         first, second = self.repetitions
         return replace(
@@ -122,11 +121,11 @@ def paired_difference(
     Args:
         a: (n, S) or (n,) scores.
         b: (n, S) or (n,) scores.
-        clusters: rows that hang together.
+        clusters: cluster of each row.
         weights: (n,) weights of the rows.
         assumed: variance to add for repetitions that should have been varied and were not.
-        expected: variance of one repetition of a side, as known from elsewhere; where a side has
-            only two, theirs is drawn toward it.
+        expected: variance between repetitions known from other candidates; the estimate from two
+            repetitions is shrunk toward it.
 
     Raises:
         ValueError: if no row was answered by both.
@@ -134,47 +133,47 @@ def paired_difference(
     x, y, kept, common = aligned(_columns(a), _columns(b))
     names = None if clusters is None else [clusters[i] for i in np.flatnonzero(kept).tolist()]
     w = None if weights is None else np.asarray(weights, dtype=np.float64)[kept]
-    found = _analyse(x, y, common, names, w)
+    moments = _analyse(x, y, common, names, w)
     repetitions = [n for n in (x.shape[1], y.shape[1]) if n > 1]
     if expected and repetitions and min(repetitions) < FEW:
         usual = expected * sum(1 / n for n in repetitions)
-        found = found._replace(error=moderated(found.error, usual))
-    alike = names is None and w is None
-    worth = 1.0 if alike else independent_rows(names, w) / len(x)
-    return replace(_difference(x, y, _assume(found, assumed), w), independent=worth)
+        moments = moments._replace(error=moderated(moments.error, usual))
+    equal = names is None and w is None
+    independent = 1.0 if equal else independent_rows(names, w) / len(x)
+    return replace(_difference(x, y, _assume(moments, assumed), w), independent=independent)
 
 
-def _difference(x: Floats, y: Floats, found: _Moments, w: Floats | None) -> Difference:
-    half = found.error.half_width()
-    p = found.error.p(found.center)
+def _difference(x: Floats, y: Floats, moments: _Moments, w: Floats | None) -> Difference:
+    half = moments.error.half_width()
+    p = moments.error.p(moments.center)
     discordance, largest = _discordance(x, y, w)
-    if found.method == MCNEMAR:
+    if moments.method == MCNEMAR:
         p = mcnemar_midp(int((x > y).sum()), int((x < y).sum()))
     return Difference(
-        value=found.mean,
-        low=max(found.center - half, -1.0),
-        high=min(found.center + half, 1.0),
+        value=moments.mean,
+        low=max(moments.center - half, -1.0),
+        high=min(moments.center + half, 1.0),
         p=p,
-        method=found.method,
+        method=moments.method,
         rows=len(x),
         repetitions=(x.shape[1], y.shape[1]),
         discordance=discordance,
         largest=largest,
-        luck=found.error.second / found.error.variance,
-        few=found.assumed or 1 < max(x.shape[1], y.shape[1]) < FEW,
-        center=found.center,
-        error=found.error,
+        run_share=moments.error.second / moments.error.variance,
+        few_runs=moments.assumed or 1 < max(x.shape[1], y.shape[1]) < FEW,
+        center=moments.center,
+        error=moments.error,
     )
 
 
-def _assume(found: _Moments, variance: float) -> _Moments:
+def _assume(moments: _Moments, variance: float) -> _Moments:
     if not variance:
-        return found
+        return moments
     # Known by assumption, so it brings no degrees of freedom of its own.
-    error = found.error
+    error = moments.error
     second = error.second + variance
     df = error.df_second * (second / error.second) ** 2 if error.second else inf
-    return found._replace(
+    return moments._replace(
         error=BehrensFisher(error.first, error.df_first, second, df),
         assumed=True,
         method="items x repetitions",

@@ -1,8 +1,8 @@
-"""Items crossed with repetitions: where the variance of a mean score comes from.
+"""Two-way analysis of scores by row and repetition, and the distribution of the error of a mean.
 
 Scores form an (items, repetitions) matrix. Treating its cells as independent, or looking at one
 repetition alone, calls true ties different in 20 to 50 % of studies; the two-way analysis does
-not, since it counts a repetition's luck once and an item's difficulty once.
+not, since it counts each repetition and each item once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ TRUST = 4.0
 
 @dataclass(frozen=True, slots=True)
 class BehrensFisher:
-    """The law of ``sqrt(first) T(df_first) + sqrt(second) T(df_second)``; df may be infinite."""
+    """Distribution of ``sqrt(first) T(df_first) + sqrt(second) T(df_second)``.
+
+    The degrees of freedom may be infinite.
+    """
 
     first: float
     df_first: float
@@ -54,15 +57,15 @@ class BehrensFisher:
     @property
     def _shape(self) -> tuple[float, float, float]:
         share = self.second / self.variance
-        # Rounded far below any digit shown, so that equal laws share one root search.
+        # Rounded far below any digit shown, so that equal distributions share one root search.
         return round(share, 4), round(self.df_first, 2), round(self.df_second, 2)
 
 
 def moderated(error: BehrensFisher, expected: float) -> BehrensFisher:
-    """Return the law with its second variance drawn toward what is expected (Smyth 2004).
+    """Return the distribution with its second variance shrunk toward `expected` (Smyth 2004).
 
-    The variance of two repetitions has one degree of freedom, with which no difference short of
-    fifty points can be told from luck, though nobody believes in luck of that size.
+    The variance of two repetitions has one degree of freedom, so that without a prior only
+    differences above fifty points would be significant.
     """
     df = TRUST + error.df_second if np.isfinite(error.df_second) else TRUST
     seen = error.second * (df - TRUST) if df > TRUST else 0.0
@@ -94,7 +97,7 @@ def _two_sided(ratio: float, share: float, df_first: float, df_second: float) ->
 
 @cache
 def _nodes(df: float) -> Floats:
-    # The law is symmetric, so half of the quantiles give the other half.
+    # The distribution is symmetric, so half of the quantiles give the other half.
     upper = _inverse(df, 0.5 + (np.arange(_NODES // 2) + 0.5) / _NODES)
     return np.concatenate([-upper[::-1], upper])
 
@@ -137,7 +140,7 @@ class TwoWay:
 
     @property
     def error(self) -> BehrensFisher:
-        """Return the law of the error of the mean; variance floored at MSi/(nS)."""
+        """Return the distribution of the error of the mean; variance floored at MSi/(nS)."""
         rows = max(self.clusters - 1, 1)
         return BehrensFisher(self.items, rows, self.repetition, max(self.repetitions - 1, 1))
 
@@ -152,11 +155,11 @@ def two_way(
 
     Args:
         scores: (n, S) or (n,) scores without gaps.
-        clusters: rows that hang together; they count as one item for the variance.
+        clusters: cluster of each row; one counts as one item for the variance.
         weights: (n,) weights of the rows.
         pseudo: scores of imaginary rows that are added to the variance but not to the mean, so
-            that a sample in which nothing varies does not pass for certainty. They stand beside
-            as many rows as weighted ones are worth (Kish's effective number).
+            that a sample without variation still has an interval. Real rows count with Kish's
+            effective number.
     """
     y = _matrix(scores)
     n, repetitions = y.shape
@@ -188,7 +191,7 @@ def two_way(
 
 
 def _alike(weights: Floats, clusters: Sequence[str] | None) -> float:
-    """Return how many clusters of one weight would vary in variance as these do."""
+    """Return the effective number of clusters (Satterthwaite 1946)."""
     squares = _by_cluster(weights, clusters) ** 2
     return float(squares.sum() ** 2 / (squares @ squares))
 
