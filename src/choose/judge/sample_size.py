@@ -1,4 +1,4 @@
-"""What to label before there is any data: rows, hours and dollars from stated assumptions."""
+"""Sample size: the gains that rows can detect, and what to label before there is any data."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ TRAINING = (
 
 ELSEWHERE = (
     "When tuned small models caught up with prompted large ones, it took about 100 labels in all "
-    "on average, far more with two classes, and two to three times as many once luck was allowed "
-    "for (Pecher, Srba and Bielikova 2025, eight sets)."
+    "on average, far more with two classes, and two to three times as many when retraining was "
+    "repeated (Pecher, Srba and Bielikova 2025, eight sets)."
 )
 
 

@@ -40,14 +40,13 @@ def judge(
     Args:
         evidence: the facts of finished trials.
         rule: what the study fixed before it ran.
-        looks: how many different grids have been judged on these test rows, this one included.
+        looks: grids judged on these test rows so far, including this one.
         left_out: what was planned but not measured.
 
     Raises:
         StudyError: if no candidate answered a single row.
     """
-    scores = study_scores(evidence, rule.measure)
-    if not scores.scored:
+    if not (scores := study_scores(evidence, rule.measure)).scored:
         raise StudyError(_nothing(scores))
     contenders = contenders_of(scores, rule)
     case = _case(evidence, contenders)

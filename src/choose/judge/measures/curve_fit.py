@@ -1,4 +1,4 @@
-"""What a curve is fitted to: one candidate's scores at several sizes, on the same rows."""
+"""Learning-curve families, their least-squares fits, and the points that they are fitted to."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class CurvePoints:
 
     @property
     def freedom(self) -> float:
-        """Return the degrees of freedom of the draws' variance; nested pools share some luck."""
+        """Return the degrees of freedom of the draws' variance; nested pools are correlated."""
         repetitions = sum(len(self.draws[i]) - 1 for i in self.repeated)
         return 0.75 * repetitions
 

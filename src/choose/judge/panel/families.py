@@ -1,16 +1,16 @@
-"""The best of one kind against the best of another, and the pairs declared beforehand.
+"""The best candidate of one family against the best of another, and the declared pairs.
 
 The declared family is fixed before any study: the representatives of baseline, prompting,
 retrieval and fine-tuning, six pairs, adjusted by Holm. All other pairs are exploratory and their
 p-values are not adjusted.
 
-Choosing representatives on the rows on which they are compared favours the kind with more members.
-So the estimate is made out of bag: for each fifth of the rows, each kind is represented by its best
-candidate on the other fifths. That estimate is unbiased, but its plain interval is too narrow where
-members are level (simulated ties were called different in 12 % of studies), so the interval is
-simultaneous instead. Whoever is truly best among b, the best of a beats it by at least what any one
-a beats all b by: the largest over a of the smallest over b of their lower bounds, each at the level
-divided by the members of a that can still be the best, is a lower bound.
+Choosing representatives on the rows on which they are compared favours the family with more
+members. So the estimate is cross-fitted: for each fifth of the rows, each family is represented by
+its best candidate on the other fifths. That estimate is unbiased, but its plain interval is too
+narrow where members tie (simulated ties were called different in 12 % of studies), so the interval
+is simultaneous instead. The best of a beats the true best of b by at least the margin by which any
+single member of a beats all of b. A lower bound is therefore the largest over a of the smallest
+over b of their lower bounds, each at the level divided by the members of a that may be the best.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from choose.types import FAMILIES, Floats
 PARTS = 5
 
 
-# A member this surely behind the best of its kind is no longer counted as a possible best.
+# A member behind the best of its family at this p-value does not count as a possible best.
 BEHIND = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class FamilyComparison:
-    """The best of one kind (a) against the best of another (b).
+    """The best of one family (a) against the best of another (b).
 
-    `chosen` tells whether more than one member stood for a side; the figures of `found` then
-    are not those of the pair of names, which are the best on all rows.
+    `chosen` tells whether a side had more than one possible best; the difference is then not that
+    of the two named candidates, which are the best on all rows.
     """
 
     a: str
@@ -53,18 +53,20 @@ class FamilyComparison:
 def compare_families(
     pairs: Pairs, a: Sequence[CandidateScores], b: Sequence[CandidateScores]
 ) -> FamilyComparison | None:
-    """Compare two kinds, or return None where one has no member that answered."""
+    """Compare two families, or return None where one has no member that answered."""
     sides = [{m.info.name: row_means(m.main.right) for m in side if m.main} for side in (a, b)]
     if not all(sides):
         return None
     first, second = (_best(side, pairs.panel.rows) for side in sides)
     found = pairs.difference(first, second)
-    alive = [_alive(pairs, side, best) for side, best in zip(sides, (first, second), strict=True)]
+    alive = [
+        _possible_best(pairs, side, best) for side, best in zip(sides, (first, second), strict=True)
+    ]
     if found is None or max(len(side) for side in alive) == 1:
         return FamilyComparison(first, second, found, False) if found else None
     low, up = _bound(pairs, *alive)
     minus_high, down = _bound(pairs, *reversed(alive))
-    value = _out_of_bag(pairs.panel, sides[0]) - _out_of_bag(pairs.panel, sides[1])
+    value = _cross_fitted(pairs.panel, sides[0]) - _cross_fitted(pairs.panel, sides[1])
     known = ~np.isnan(value)
     gap = float(np.average(value[known], weights=pairs.panel.rows.weights_of(known)))
     found = replace(
@@ -77,8 +79,8 @@ def compare_families(
     return FamilyComparison(first, second, found, True)
 
 
-def _alive(pairs: Pairs, side: dict[str, Floats], best: str) -> list[str]:
-    """Return the members that may be the best of their kind."""
+def _possible_best(pairs: Pairs, side: dict[str, Floats], best: str) -> list[str]:
+    """Return the members that may be the best of their family."""
     behind = {
         name
         for name in side
@@ -101,8 +103,8 @@ def _bound(pairs: Pairs, a: list[str], b: list[str]) -> tuple[float, float]:
     return max(lows), min(1.0, len(a) * min(ps))
 
 
-def _out_of_bag(panel: StudyScores, members: dict[str, Floats]) -> Floats:
-    """Return (rows,) scores of the kind, each row by the member that is best on other parts."""
+def _cross_fitted(panel: StudyScores, members: dict[str, Floats]) -> Floats:
+    """Return (rows,) scores of a family, each row by the member that is best on other parts."""
     parts = random_parts(len(panel.rows.targets), panel.rows.clusters, PARTS)
     scores = np.stack(list(members.values()))
     even = np.ones(len(parts)) if panel.rows.weights is None else panel.rows.weights

@@ -1,7 +1,7 @@
-"""What candidates answer to labelled rows that their fit never saw, for audits of the labels.
+"""Out-of-fold answers to labelled rows, for audits of the labels.
 
-In a cross-fit division these are the clean answers themselves. With a test part they are the
-``inner`` trials, which ask the pool in folds, so that nothing learnt here was chosen on test rows.
+In a cross-fit division these are the clean answers. With a test part they come from the ``inner``
+trials, cross-validation inside the training pool, so that no test row is used.
 """
 
 from __future__ import annotations

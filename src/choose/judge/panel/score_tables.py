@@ -1,4 +1,4 @@
-"""From runs to matrices: what each candidate answered at each place of the grid."""
+"""Score tables: a study's runs as (rows, repetitions) matrices of answers and scores."""
 
 from __future__ import annotations
 
@@ -22,11 +22,18 @@ CLEAN = ("clean", 0)
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """The asked rows as arrays.
+    """The test rows as arrays.
 
-    `clusters` and `weights` are None where every row stands alone and counts the same, `credit`
-    (labels, labels + 1) where an answer is right or counts nothing; its last column is for unusable
-    ones. `even` says that every label has the same say, on any part of the rows too.
+    Attributes:
+        index: place of each row by id.
+        targets: (rows,) label codes.
+        labels: in the order of their codes.
+        clusters: of each row; None if every row is its own cluster.
+        weights: (rows,) or None if all count the same.
+        conflicting: rows whose text has two labels.
+        credit: (labels, labels + 1) score of each answer to each label, the last column for
+            unusable ones; None where an answer scores 1 or 0.
+        even: whether every label gets the same total weight, in any subset of the rows too.
     """
 
     index: Mapping[str, int]
@@ -39,12 +46,12 @@ class ScoredRows:
     even: bool = False
 
     def scored(self, place: Codes, codes: Codes) -> Floats:
-        """Return what answers to some rows count: 1 right, 0 wrong or unusable, or by `credit`."""
+        """Return the scores of answers to some rows: 1 right, 0 wrong or unusable, or `credit`."""
         targets = self.targets[place]
         if self.credit is None:
             return np.asarray(codes == targets, dtype=np.float64)
-        found: Floats = self.credit[targets, np.where(codes == UNUSABLE, len(self.labels), codes)]
-        return found
+        scores: Floats = self.credit[targets, np.where(codes == UNUSABLE, len(self.labels), codes)]
+        return scores
 
     def clusters_of(self, kept: Mask) -> list[str] | None:
         """Return the clusters of the rows kept."""
@@ -59,17 +66,17 @@ class ScoredRows:
         return None if self.weights is None else self.weights[kept]
 
     def plain_weights_of(self, kept: Mask) -> Floats | None:
-        """Return the weights for figures of rows as they come, whatever labels count."""
+        """Return the stated weights of the rows, without the balancing of labels."""
         return None if self.even or self.weights is None else self.weights[kept]
 
     def weights_on(self, kept: Mask) -> Floats | None:
-        """Return (n,) the weights where only the rows kept count; 0 elsewhere."""
+        """Return (rows,) the weights of the rows kept, 0 elsewhere."""
         own = self.weights_of(kept)
         if own is None:
             return None
-        found = np.zeros(len(self.targets))
-        found[kept] = own
-        return found
+        weights = np.zeros(len(self.targets))
+        weights[kept] = own
+        return weights
 
 
 @dataclass(frozen=True)
@@ -87,33 +94,33 @@ class ScoreTable:
 
     @cached_property
     def right(self) -> Floats:
-        """Return (rows, repetitions) scores: 1 right, 0 wrong or unusable, NaN not asked.
+        """Return (rows, repetitions) scores: 1 right, 0 wrong or unusable, NaN not evaluated.
 
-        Where errors have costs, a wrong answer counts what these leave of it.
+        Where errors have costs, a wrong answer scores its credit.
         """
-        asked = self.outputs != MISSING
-        found = np.full(self.outputs.shape, np.nan)
-        found[asked] = self.rows.scored(np.nonzero(asked)[0], self.outputs[asked])
-        return found
+        evaluated = self.outputs != MISSING
+        scores = np.full(self.outputs.shape, np.nan)
+        scores[evaluated] = self.rows.scored(np.nonzero(evaluated)[0], self.outputs[evaluated])
+        return scores
 
     @cached_property
     def kept(self) -> Mask:
-        """Return the rows on which whole repetitions stand."""
+        """Return the rows that the complete repetitions share (see `whole_rows`)."""
         return whole_rows(self.right, answered(self.right))
 
     @cached_property
     def whole(self) -> Mask:
-        """Return the repetitions that answered every row kept."""
+        """Return the repetitions that answered all those rows."""
         return np.asarray(~np.isnan(self.right[self.kept]).any(axis=0), dtype=np.bool_)
 
     @property
     def block(self) -> Floats:
-        """Return the scores on the rows kept in whole repetitions, without gaps."""
+        """Return the scores of complete repetitions on the rows kept, without gaps."""
         return self.right[self.kept][:, self.whole]
 
     @property
     def answers(self) -> Codes:
-        """Return the label codes on the rows kept in whole repetitions."""
+        """Return the label codes of complete repetitions on the rows kept."""
         return self.outputs[self.kept][:, self.whole]
 
     def spread(self, draws: Sequence[int]) -> Floats:
@@ -128,7 +135,7 @@ class ScoreTable:
 
 
 def score_table(runs: Sequence[Run], rows: ScoredRows) -> ScoreTable | None:
-    """Lay out the clean answers of some runs, one column a repetition; None where there is none."""
+    """Return the clean answers of some runs, one column a repetition, or None without any."""
     done = tuple(run for run in runs if run.error is None and CLEAN in run.answers)
     draws = tuple(sorted({run.trial.draw for run in done}))
     outputs = np.full((len(rows.targets), len(draws)), MISSING, dtype=np.int64)
@@ -159,7 +166,7 @@ def estimand_of(repetitions: int, repeated: str = RETRAINING) -> str:
 
 @dataclass(frozen=True)
 class CandidateScores:
-    """Everything that was measured of one candidate.
+    """All score tables of one candidate.
 
     Attributes:
         main: clean, default setting, the pool size that is compared; None if nothing finished.
@@ -207,9 +214,13 @@ class CandidateScores:
 class StudyScores:
     """All candidates of a study on the same rows.
 
-    `labelled` is how many labelled rows there are, `dated` how many of them have a timestamp;
-    `learnt` how many labels the compared fits learnt from, of `pool` that they could have; the
-    largest of the folds.
+    Attributes:
+        rows: the test rows.
+        candidates: their score tables.
+        labelled: labelled rows in all.
+        dated: labelled rows with a timestamp; None if not counted.
+        learnt: training rows of the compared fits, the largest of the folds.
+        pool: rows of the training pool, the largest of the folds.
     """
 
     rows: ScoredRows
@@ -230,7 +241,7 @@ class StudyScores:
 
 
 def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores:
-    """Lay a study's runs out as matrices, scored by what its answers count."""
+    """Return the score tables of a study."""
     rows = _rows(evidence, evidence.items, measure)
     all_rows = _rows(evidence, _joined(evidence), measure)
     standard = [run for run in evidence.runs if run.trial.scenario.kind == "standard"]
@@ -259,7 +270,7 @@ def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores
 
 
 def _plain(run: Run) -> bool:
-    """Return whether a run asks the study's rows, as the division has them."""
+    """Return whether a run predicts the study's own test rows."""
     return run.trial.scenario.kind in ("standard", "noise")
 
 

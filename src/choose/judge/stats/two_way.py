@@ -161,8 +161,7 @@ def two_way(
             that a sample without variation still has an interval. Real rows count with Kish's
             effective number.
     """
-    y = _matrix(scores)
-    n, repetitions = y.shape
+    n, repetitions = (y := _matrix(scores)).shape
     w = np.ones(n) if weights is None else np.asarray(weights, float) * n / np.sum(weights)
     mean = float(w @ y.mean(axis=1) / n)
     worth = n if weights is None else n / float((w**2).mean())
@@ -170,10 +169,9 @@ def two_way(
     rows = w * (y.mean(axis=1) - center)
     column = w @ y / n - mean
     rest = w[:, None] * (y - y.mean(axis=1, keepdims=True) - column)
-    rows, rest = _by_cluster(rows, clusters), _by_cluster(rest, clusters)
+    rows, rest = (_by_cluster(values, clusters) for values in (rows, rest))
     extra = sum((value - center) ** 2 for value in pseudo)
-    # With imaginary rows the divisor is Bonett and Price's, without them the unbiased one. Clusters
-    # may be few, and imaginary rows are none of them.
+    # Bonett and Price's divisor with imaginary rows, except for clusters, which may be few.
     grouped = len(rows) < n
     groups = len(rows) if grouped else n + len(pseudo)
     bessel = 1.0 if pseudo and not grouped else groups / max(groups - 1, 1)
