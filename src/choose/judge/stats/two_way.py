@@ -157,29 +157,29 @@ def two_way(
         scores: (n, S) or (n,) scores without gaps.
         clusters: cluster of each row; one counts as one item for the variance.
         weights: (n,) weights of the rows.
-        pseudo: scores of imaginary rows that are added to the variance but not to the mean, so
-            that a sample without variation still has an interval. Real rows count with Kish's
-            effective number.
+        pseudo: scores of imaginary rows, which count for the variance but not for the mean, so
+            that a sample without variation has an interval.
     """
     n, repetitions = (y := _matrix(scores)).shape
     w = np.ones(n) if weights is None else np.asarray(weights, float) * n / np.sum(weights)
     mean = float(w @ y.mean(axis=1) / n)
-    worth = n if weights is None else n / float((w**2).mean())
-    center, total = _center(mean, worth, pseudo)
+    effective = n if weights is None else n / float((w**2).mean())
+    total = effective + len(pseudo)
+    center = (mean * effective + sum(pseudo)) / total
     rows = w * (y.mean(axis=1) - center)
     column = w @ y / n - mean
     rest = w[:, None] * (y - y.mean(axis=1, keepdims=True) - column)
     rows, rest = (_by_cluster(values, clusters) for values in (rows, rest))
     extra = sum((value - center) ** 2 for value in pseudo)
-    # Bonett and Price's divisor with imaginary rows, except for clusters, which may be few.
     grouped = len(rows) < n
     groups = len(rows) if grouped else n + len(pseudo)
+    # Bonett and Price's divisor with imaginary rows, except for clusters, which may be few.
     bessel = 1.0 if pseudo and not grouped else groups / max(groups - 1, 1)
     spare = max(repetitions - 1, 1) * repetitions
     return TwoWay(
         mean=mean,
         center=center,
-        items=bessel * (float(rows @ rows) * (worth / n) ** 2 + extra) / total**2,
+        items=bessel * (float(rows @ rows) * (effective / n) ** 2 + extra) / total**2,
         columns=float(column @ column) / spare,
         residual=len(rows) / max(len(rows) - 1, 1) * float((rest**2).sum()) / (spare * n**2),
         rows=n,
@@ -227,11 +227,6 @@ def _matrix(scores: npt.ArrayLike) -> Floats:
     if y.size == 0 or np.isnan(y).any():
         raise ValueError("scores must be a non-empty (items, repetitions) matrix without gaps")
     return y
-
-
-def _center(mean: float, rows: float, pseudo: Sequence[float]) -> tuple[float, float]:
-    total = rows + len(pseudo)
-    return (mean * rows + sum(pseudo)) / total, total
 
 
 def independent_rows(clusters: Sequence[str] | None, weights: npt.ArrayLike | None = None) -> float:
