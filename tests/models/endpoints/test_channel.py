@@ -268,6 +268,11 @@ def test_retry_after_is_read_as_seconds_milliseconds_or_a_date() -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=10))
     assert retry_after({"retry-after": later}) == pytest.approx(10, abs=1.5)
     assert retry_after({"retry-after": "soon"}) is None
+    # M10: a date beyond all calendars ended the study with a traceback.
+    assert retry_after({"retry-after": "Mon, 1 Jan 99999999999 00:00:00 GMT"}) is None
+    for absurd in ("nan", "inf", "-5", "9" * 4_000, "Mon, 1 Jan 2024 00:00:00 +9999999999999"):
+        assert retry_after({"retry-after": absurd}) is None
+        assert retry_after({"retry-after-ms": absurd}) in (None, 0.0)
     assert retry_after({}) is None
 
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -19,6 +18,7 @@ from choose.models.endpoints.retry import (
     fault_from_status,
 )
 from choose.models.endpoints.settings import Endpoint, redact
+from choose.untrusted import finite, http_date
 
 Body = Mapping[str, Any]
 
@@ -125,18 +125,14 @@ class EndpointClient:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds in ``Retry-After``, given as a number or as a date."""
-    try:
-        if (millis := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(millis) / 1000)
-        if (text := headers.get("retry-after")) is None:
-            return None
-        if text.strip().replace(".", "", 1).isdigit():
-            return float(text)
-        when = parsedate_to_datetime(text)
-        return max(0.0, (when - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
+    """Return the seconds in ``Retry-After``, given as a number or as a date; None if unreadable."""
+    if (millis := finite(headers.get("retry-after-ms"))) is not None:
+        return max(0.0, millis / 1000)
+    text = headers.get("retry-after")
+    if text is None or (seconds := finite(text)) is not None:
+        return None if text is None or seconds < 0 else seconds
+    when = http_date(text)
+    return None if when is None else max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
 def _object(text: str) -> dict[str, Any]:

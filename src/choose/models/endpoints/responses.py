@@ -16,6 +16,7 @@ import numpy as np
 from choose.models.endpoints.client import Reply
 from choose.models.endpoints.ledger import PaidAnswer, TokenLogprobs, Usage
 from choose.types import Answers, Counts, Floats, Status, Task
+from choose.untrusted import count, finite
 
 # A label mentioned in a longer text is not counted as an answer.
 MAX_WORDS = 25
@@ -212,15 +213,15 @@ def parse_reply(reply: Reply) -> PaidAnswer:
 def parse_usage(given: Any) -> Usage:
     """Read the token counts; adds reasoning that `completion_tokens` leaves out."""
     counts = _mapping(given)
-    read, written = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
-    hidden = _count(_mapping(counts.get("completion_tokens_details")).get("reasoning_tokens"))
-    total = _count(counts.get("total_tokens"))
+    read, written = count(counts.get("prompt_tokens")), count(counts.get("completion_tokens"))
+    hidden = count(_mapping(counts.get("completion_tokens_details")).get("reasoning_tokens"))
+    total = count(counts.get("total_tokens"))
     if hidden and None not in (read, written, total):
         written = max(written or 0, (total or 0) - (read or 0))
     details = _mapping(counts.get("prompt_tokens_details"))
-    cached = _count(details.get("cached_tokens"))
+    cached = count(details.get("cached_tokens"))
     if cached is None:
-        cached = _count(counts.get("prompt_cache_hit_tokens"))
+        cached = count(counts.get("prompt_cache_hit_tokens"))
     if cached is not None and read is not None:
         cached = min(cached, read)
     return Usage(read=read, cached=cached, written=written, hidden=hidden)
@@ -242,9 +243,12 @@ def _logprobs(given: Any) -> TokenLogprobs | None:
 
 def _pair(given: Any) -> tuple[str, float] | None:
     token, logprob = _mapping(given).get("token"), _mapping(given).get("logprob")
-    if not isinstance(token, str) or not isinstance(logprob, int | float) or math.isnan(logprob):
+    if logprob == -math.inf:  # some servers write it for impossible tokens
+        logprob = -100.0
+    value = finite(logprob)
+    if not isinstance(token, str) or isinstance(logprob, str) or value is None:
         return None
-    return token, max(min(float(logprob), 0.0), -100.0)
+    return token, max(min(value, 0.0), -100.0)
 
 
 def _text(content: Any) -> str:
@@ -261,11 +265,6 @@ def _first(choices: Any) -> Mapping[str, Any]:
 
 def _mapping(given: Any) -> Mapping[str, Any]:
     return given if isinstance(given, Mapping) else {}
-
-
-def _count(given: Any) -> int | None:
-    whole = isinstance(given, int) and not isinstance(given, bool) and 0 <= given < 1 << 40
-    return int(given) if whole else None
 
 
 class RowAnswer(NamedTuple):

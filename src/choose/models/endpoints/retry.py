@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from choose.untrusted import finite
+
 Kind = Literal["wait", "unsure", "fatal", "rejected", "too-long", "refused"]
 
 
@@ -183,7 +185,7 @@ class TokenBucket:
 
     def update(self, limit: float | None, remaining: float | None) -> None:
         """Lower the limit per minute and the level to what the server reports."""
-        if limit is not None and limit > 0 and (self.per_minute is None or limit < self.per_minute):
+        if limit is not None and (self.per_minute is None or limit < self.per_minute):
             self._refill()
             self.per_minute = limit
             self._level = min(self._level, self._capacity)
@@ -217,10 +219,11 @@ class RateLimit:
     def update(self, headers: Mapping[str, str]) -> None:
         """Apply the rate-limit headers of a response, in any of the usual spellings."""
         for what, bucket in (("requests", self.requests), ("tokens", self.tokens)):
-            remaining = _number(headers, f"x-ratelimit-remaining-{what}")
-            bucket.update(_number(headers, f"x-ratelimit-limit-{what}"), remaining)
+            remaining = finite(headers.get(f"x-ratelimit-remaining-{what}"), low=0.0)
+            # A limit below one a minute would stop the run for good, so it is not believed.
+            bucket.update(finite(headers.get(f"x-ratelimit-limit-{what}"), low=1.0), remaining)
             self._hold_if_spent(remaining, headers.get(f"x-ratelimit-reset-{what}"))
-        remaining = _number(headers, "ratelimit-remaining")
+        remaining = finite(headers.get("ratelimit-remaining"), low=0.0)
         self._hold_if_spent(remaining, headers.get("ratelimit-reset"))
 
     def _hold_if_spent(self, remaining: float | None, reset: str | None) -> None:
@@ -235,20 +238,11 @@ class RateLimit:
 def parse_duration(text: str) -> float | None:
     """Read ``1s``, ``6m0s``, ``120ms`` or ``12.5`` as seconds."""
     text = text.strip().lower()
-    parts = _SPAN.findall(text)
+    parts = _SPAN.findall(text) if len(text) <= 40 else []
     if parts and "".join(a + b for a, b in parts) == text:
         return sum(float(count) * _UNITS[unit] for count, unit in parts)
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return None
-
-
-def _number(headers: Mapping[str, str], name: str) -> float | None:
-    try:
-        return float(headers[name])
-    except (KeyError, ValueError):
-        return None
+    seconds = finite(text)
+    return None if seconds is None else max(0.0, seconds)
 
 
 class CircuitOpen(Exception):

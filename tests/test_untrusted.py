@@ -1,0 +1,52 @@
+"""Numbers from outside pass one place, which never raises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from choose.untrusted import LARGEST, count, finite, http_date
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["nan", "inf", "-inf", "1e999", "9" * 5_000, 10**400, True, None, [], {}, b"1", "", "1 2"],
+)
+def test_what_is_no_finite_number_is_none(value: Any) -> None:
+    assert finite(value) is None
+
+
+def test_numbers_within_bounds_are_returned() -> None:
+    assert finite("12.5") == 12.5
+    assert finite(3) == 3.0
+    assert finite(-1, low=0) is None
+    assert finite(2 * LARGEST) is None
+
+
+@given(st.one_of(st.text(), st.integers(), st.floats(), st.binary(), st.booleans()))
+def test_it_never_raises(value: Any) -> None:
+    number = finite(value, 0.0, 100.0)
+    assert number is None or 0.0 <= number <= 100.0
+    whole = count(value)
+    assert whole is None or whole == value
+    if isinstance(value, str):
+        http_date(value)
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 41, 1.0, "1", True, None])
+def test_counts_are_whole_and_bounded(value: Any) -> None:
+    assert count(value) is None
+
+
+def test_dates_beyond_all_calendars_are_no_dates() -> None:
+    """M10, C1: such a date ended a study with a traceback."""
+    assert http_date("Mon, 1 Jan 99999999999 00:00:00 GMT") is None
+    assert http_date("Mon, 1 Jan 2024 00:00:00 +99999999999999") is None
+    assert http_date("Fri, 31 Dec 9999 23:59:59 -2300") is None
+    assert http_date("Mon, 1 Jan 2024 99:00:00 GMT") is None
+    moment = http_date("Mon, 01 Jan 2024 00:00:00 -0100")
+    assert moment is not None
+    assert moment.isoformat() == "2024-01-01T01:00:00+00:00"
