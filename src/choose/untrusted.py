@@ -1,4 +1,4 @@
-"""Numbers from outside: servers, headers, dates, files. NaN, infinity and absurd sizes never pass."""
+"""Numbers and dates from outside: NaN, infinity, overflow and absurd sizes never pass."""
 
 from __future__ import annotations
 

@@ -128,10 +128,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds in ``Retry-After``, given as a number or as a date; None if unreadable."""
     if (millis := finite(headers.get("retry-after-ms"))) is not None:
         return max(0.0, millis / 1000)
-    text = headers.get("retry-after")
-    if text is None or (seconds := finite(text)) is not None:
-        return None if text is None or seconds < 0 else seconds
-    when = http_date(text)
+    if (seconds := finite(headers.get("retry-after"))) is not None:
+        return seconds if seconds >= 0 else None
+    when = http_date(headers.get("retry-after", ""))
     return None if when is None else max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
