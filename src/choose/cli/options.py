@@ -7,6 +7,7 @@ here is what the command line adds: panels, short names, and lists and times tha
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from functools import wraps
@@ -17,6 +18,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError
+from choose.schema.untrusted import shown
 from choose.study import study_file
 from choose.study.config import Flag, Study
 
@@ -35,9 +37,11 @@ def sizes(text: str | None) -> tuple[float | int, ...] | None:
 
 def _size(part: str) -> float | int:
     wrong = StudyError(
-        f"--sizes {part!r} is not a size. Write rows (300) or shares (1/8, 0.5, 1), "
+        f"--sizes {shown(part)} is not a size. Write rows (300) or shares (1/8, 0.5, 1), "
         "separated by commas."
     )
+    if len(part) > 20 or re.search(r"[eE][+-]?\d\d", part):  # a fraction of a billion digits
+        raise wrong
     try:
         share = Fraction(part)
     except (ValueError, ZeroDivisionError) as error:
@@ -59,7 +63,7 @@ def rates(text: str | None) -> tuple[float, ...] | None:
             rate = -1.0
         if not 0 <= rate < 1:
             raise StudyError(
-                f"--noise {part!r} is not a rate of wrong labels. Write shares from 0 "
+                f"--noise {shown(part)} is not a rate of wrong labels. Write shares from 0 "
                 "to below 1, such as 0,0.1,0.2."
             )
         found.append(rate)
@@ -92,7 +96,7 @@ def _prices(text: str | None) -> dict[str, float]:
         figures = []
     if len(figures) not in (2, 3) or not all(0 <= figure < float("inf") for figure in figures):
         raise StudyError(
-            f"--usd-per-million {text!r} is not a price. Write dollars for a million tokens, "
+            f"--usd-per-million {shown(text)} is not a price. Write dollars for a million tokens, "
             "IN,OUT or IN,CACHED,OUT, such as 0.15,0.6."
         )
     names = ("in", "cached", "out") if len(figures) == 3 else ("in", "out")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from choose.models.endpoints.settings import Endpoint
+from choose.schema.untrusted import Settings
 
 Price = Annotated[float, Field(ge=0)]
 
@@ -39,13 +40,7 @@ class Flag:
     name: str = ""
 
 
-class Section(BaseModel):
-    """A frozen section that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class DataSection(Section):
+class DataSection(Settings):
     """Where the labelled rows are and how to read them."""
 
     path: str | None = Field(
@@ -81,7 +76,7 @@ class DataSection(Section):
     )
 
 
-class TaskSection(Section):
+class TaskSection(Settings):
     """How prompts describe the task."""
 
     instruction: str | None = Field(
@@ -97,7 +92,7 @@ class TaskSection(Section):
     )
 
 
-class Goal(Section):
+class Goal(Settings):
     """What counts as good enough, fixed before the run; fractions, so 0.02 is two points."""
 
     target: Annotated[float | None, Flag()] = Field(
@@ -121,7 +116,7 @@ class Goal(Section):
     )
 
 
-class Constraints(Section):
+class Constraints(Settings):
     """What no candidate may break."""
 
     data_may_leave: bool = Field(
@@ -129,7 +124,7 @@ class Constraints(Section):
     )
 
 
-class Costs(Section):
+class Costs(Settings):
     """Prices, times and the use that a model is meant for.
 
     Hours are by family ("baseline", "prompting", "retrieval", "fine-tuning") or by candidate, whose
@@ -190,7 +185,7 @@ class Costs(Section):
         return None not in known
 
 
-class Grid(Section):
+class Grid(Settings):
     """What varies between trials; a key that is left out means the standard study."""
 
     seeds: Annotated[int | None, Flag()] = Field(
@@ -238,7 +233,7 @@ class Grid(Section):
     )
 
 
-class Specs(Section):
+class Specs(Settings):
     """Model specs by role."""
 
     model: Annotated[str | None, Flag()] = Field(default=None, description="Model to prompt.")
@@ -264,7 +259,7 @@ class CandidateSection(Specs):
     params: Mapping[str, Any] = Field(default={}, description="Hyperparameters.")
 
 
-class Study(Section):
+class Study(Settings):
     """One comparison, as resolved: the study file with the flags laid over it."""
 
     rule: str | None = Field(default=None, description="Version of the decision rule.")

@@ -12,7 +12,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from choose.errors import StudyError, did_you_mean
+from choose.schema.untrusted import check_text, check_values, number, shown
 from choose.study.config import CandidateSection, Study
+
+# Bytes of a study file; one that describes 1,000 labels has about 100,000.
+LARGEST = 1_000_000
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -25,10 +29,10 @@ def seconds(text: str | None, what: str) -> float | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
-    if not match or not float(match[1]):
-        raise StudyError(f"{what} {text!r} is no time. Write it like 90s, 10m or 2h.")
-    return float(match[1]) * _UNITS[match[2] or "s"]
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smh]?)", text.strip().lower())
+    if not match or not any(digit in "123456789" for digit in match[1]):
+        raise StudyError(f"{what} {shown(text)} is no time. Write it like 90s, 10m or 2h.")
+    return number(match[1], what, high=1e9) * _UNITS[match[2] or "s"]
 
 
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -47,8 +51,9 @@ def load_study(
     settings = _read(path) if isinstance(path, Path) else dict(path or {})
     for section, values in (overrides or {}).items():
         given = {key: value for key, value in values.items() if value is not None}
-        if given:
-            settings[section] = {**settings.get(section, {}), **given}
+        base = settings.get(section, {})
+        if given and isinstance(base, Mapping):  # anything else is refused below
+            settings[section] = {**base, **given}
     return check(settings, str(path) if isinstance(path, Path) else "the settings")
 
 
@@ -61,6 +66,7 @@ def only(study: Study, names: Sequence[str]) -> Study:
 
 def check(settings: Mapping[str, Any], origin: str) -> Study:
     """Turn plain settings into a study or say what is wrong with the first bad key."""
+    check_values(settings, "")
     try:
         return Study.model_validate(settings)
     except ValidationError as invalid:
@@ -68,14 +74,30 @@ def check(settings: Mapping[str, Any], origin: str) -> Study:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    name = str(path)
+    check_text(name, "The name of the study file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Devices and pipes may never end.
+        if path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "not a regular file"
+            raise StudyError(f"The study file {name!r} is {what}. Name a TOML file with -c.")
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise StudyError(
+                f"The study file {name!r} has more than {LARGEST:,} bytes. It holds settings; "
+                "name the rows under [data] path."
+            )
+        return tomllib.loads(content.decode("utf-8"))
     except FileNotFoundError as error:
+        raise StudyError(f"No study file {name!r}. Name one with -c, or leave -c out.") from error
+    except RecursionError as error:
         raise StudyError(
-            f"No study file {str(path)!r}. Name one with -c, or leave -c out."
+            f"Cannot read the study file {name!r}: it is nested too deeply. Write it flat."
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StudyError(f"Cannot read the study file {str(path)!r}: {error}.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise StudyError(f"Cannot read the study file {name!r}: {reason or error}.") from error
 
 
 def _sentence(invalid: ValidationError, origin: str) -> str:
@@ -90,7 +112,8 @@ def _sentence(invalid: ValidationError, origin: str) -> str:
         return f"{key} in {origin} cannot be used: {error['msg'].removeprefix('Value error, ')}."
     if not where:  # two sections that do not go together
         return f"In {origin}: {error['msg'].removeprefix('Value error, ')}."
-    return f"{key} = {error['input']!r} in {origin} cannot be used: {error['msg']}."
+    reason = error["msg"].removeprefix("Value error, ")
+    return f"{key} = {shown(error['input'])} in {origin} cannot be used: {reason}."
 
 
 def _keys(where: list[str]) -> list[str]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from choose.errors import ModelError
 from choose.files import digest
 from choose.schema.costs import TokenPrices
+from choose.schema.untrusted import Settings
 
 # Raise whenever requests for the same prompt are written or read differently.
 PROTOCOL = 1
@@ -57,7 +58,7 @@ _HARMLESS = re.compile(r"tokens|tokeni[sz]er|cache_key|key_?words", re.I)
 Usd = Field(default=None, ge=0)
 
 
-class Endpoint(BaseModel):
+class Endpoint(Settings):
     """One model behind one URL, with its prices and limits.
 
     Attributes:
@@ -81,8 +82,6 @@ class Endpoint(BaseModel):
         reuse_days: days for which a paid answer is reused instead of a new request.
         extra_body: further fields of each request, such as ``reasoning_effort``.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     base_url: str
     model: str = Field(min_length=1)

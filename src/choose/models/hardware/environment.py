@@ -7,15 +7,32 @@ import platform
 from pathlib import Path
 
 from choose.errors import ModelError
+from choose.schema.untrusted import check_text, finite, shown
 
 DTYPES = ("float32", "bfloat16")
+MOST_THREADS = 10_000
 
 
 def cache_dir() -> Path:
-    """Return the user's cache; CHOOSE_CACHE overrides where it is."""
+    """Return the user's cache; CHOOSE_CACHE overrides where it is.
+
+    Raises:
+        ModelError: if CHOOSE_CACHE names the home of an unknown user, or a file.
+    """
     override = os.environ.get("CHOOSE_CACHE")
     if override:
-        return Path(override).expanduser()
+        check_text(override, "CHOOSE_CACHE", ModelError)
+        reason = "it is not a folder"
+        try:
+            folder = Path(override).expanduser()
+            if folder.is_dir() or not folder.exists():
+                return folder
+        except (RuntimeError, OSError) as error:
+            reason = str(error)
+        raise ModelError(
+            f"CHOOSE_CACHE is {shown(override)}, which cannot be used: {reason}. Name a folder "
+            "that can be written, or leave it unset."
+        )
     from platformdirs import user_cache_dir
 
     return Path(user_cache_dir("choose", appauthor=False))
@@ -25,10 +42,12 @@ def check_environment() -> None:
     """Refuse settings that cannot be computed with, before anything is run.
 
     Raises:
-        ModelError: if CHOOSE_THREADS is not a positive integer or CHOOSE_DTYPE names another type.
+        ModelError: if CHOOSE_THREADS is not a positive integer, CHOOSE_DTYPE names another type or
+            CHOOSE_CACHE is no folder.
     """
     threads_setting()
     dtype_setting()
+    cache_dir()
 
 
 def threads_setting() -> int | None:
@@ -40,9 +59,10 @@ def threads_setting() -> int | None:
     value = os.environ.get("CHOOSE_THREADS")
     if not value:
         return None
-    if not value.isdecimal() or int(value) < 1:
-        raise ModelError(f"CHOOSE_THREADS is {value!r}; it must be a positive integer.")
-    return int(value)
+    threads = finite(value) if value.isdecimal() else None
+    if threads is None or not 1 <= threads <= MOST_THREADS:
+        raise ModelError(f"CHOOSE_THREADS is {shown(value)}; it must be a positive integer.")
+    return int(threads)
 
 
 def dtype_setting() -> str | None:
@@ -55,7 +75,7 @@ def dtype_setting() -> str | None:
     if not value:
         return None
     if value not in DTYPES:
-        raise ModelError(f"CHOOSE_DTYPE is {value!r}; it can be {' or '.join(DTYPES)}.")
+        raise ModelError(f"CHOOSE_DTYPE is {shown(value)}; it can be {' or '.join(DTYPES)}.")
     return value
 
 
@@ -68,7 +88,7 @@ def cores() -> int:
     if (setting := threads_setting()) is not None:
         return setting
     limit = os.environ.get("OMP_NUM_THREADS", "")
-    if limit.isdecimal() and int(limit) > 0:
+    if limit.isdecimal() and 1 <= (finite(limit) or 0) <= MOST_THREADS:
         return int(limit)
     from joblib import cpu_count
 

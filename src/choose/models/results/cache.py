@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,10 @@ from choose.errors import ModelError
 from choose.models.hardware.environment import cache_dir, processor
 from choose.models.results.sqlite import CacheFile
 from choose.schema.inventory import CacheUsage
+from choose.schema.untrusted import finite, shown
 
 # The variable sets the limit in gigabytes; 0 switches caching off.
-SETTING, DEFAULT_GB = "CHOOSE_KEEP_GB", 2.0
+SETTING, DEFAULT_GB, MOST_GB = "CHOOSE_KEEP_GB", 2.0, 1e6
 
 
 # An array of one dimension, and the seconds it took to compute.
@@ -108,15 +108,12 @@ def size_limit() -> int:
         ModelError: if CHOOSE_KEEP_GB is not a size.
     """
     setting = os.environ.get(SETTING)
-    try:
-        size = float(setting) if setting else DEFAULT_GB
-        if not (isfinite(size) and size >= 0):
-            raise ValueError
-    except ValueError:
+    size = finite(setting) if setting else DEFAULT_GB
+    if size is None or not 0 <= size <= MOST_GB:
         raise ModelError(
-            f"{SETTING} is {setting!r}; it must be a number of gigabytes, such as 2, or 0 to "
+            f"{SETTING} is {shown(setting)}; it must be a number of gigabytes, such as 2, or 0 to "
             "switch the cache off."
-        ) from None
+        )
     return int(size * 1e9)
 
 

@@ -1,0 +1,143 @@
+"""Numbers and settings from outside are refused with the name of their key (issue 16, point 2)."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.cli.options import rates, seconds, sizes
+from choose.errors import ChooseError, ModelError, StudyError
+from choose.models.hardware.environment import cache_dir, threads_setting
+from choose.models.results.cache import size_limit
+from choose.schema.untrusted import check_values, finite, number, whole
+from choose.study.study_file import load_study
+
+NO_NUMBERS = (float("nan"), float("inf"), -float("inf"), 10**400, 1e300, 1e-300)
+
+
+@pytest.mark.parametrize(
+    "value", [*NO_NUMBERS[:5], "nan", "inf", "1e999", "9" * 5_000, "1_0", True, None, "x", [1]]
+)
+def test_what_is_no_usual_number_is_none(value: object) -> None:
+    assert finite(value) is None
+    with pytest.raises(StudyError, match="a key"):
+        number(value, "a key")
+    with pytest.raises(ModelError, match="a key"):
+        whole(value, "a key", 0, 9, ModelError)
+
+
+def test_usual_numbers_pass() -> None:
+    assert finite("2.5") == 2.5
+    assert number(3, "a", low=0, high=3) == 3
+    assert whole("7", "a", 0, 9) == 7
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        (lambda x: {"goal": {"target": x}}, "goal.target"),
+        (lambda x: {"data": {"test_rows": x}}, "data.test_rows"),
+        (lambda x: {"grid": {"sizes": [0.5, x]}}, "grid.sizes.1"),
+        (lambda x: {"costs": {"engineer_hours": {"prompting": x}}}, "costs.engineer_hours"),
+        (lambda x: {"candidates": [{"strategy": "tfidf", "params": {"C": x}}]}, "params.C"),
+        (
+            lambda x: {"endpoints": {"e": {"base_url": "http://h/v1", "model": "m", "timeout": x}}},
+            "endpoints.e.timeout",
+        ),
+    ],
+)
+def test_a_study_names_the_key_of_a_number_that_is_none(
+    settings: Any, key: str, value: float
+) -> None:
+    """C6: NaN in `params` was a traceback that left half a store behind."""
+    with pytest.raises(StudyError) as error:
+        load_study(settings(value))
+    assert key in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("place", ["params", "extra_body"])
+@pytest.mark.parametrize("value", [date(2024, 1, 1), object(), "half \udcff"])
+def test_what_no_request_and_no_store_can_hold_is_refused(place: str, value: object) -> None:
+    """C8: a date in `extra_body`."""
+    with pytest.raises(StudyError, match=f"{place}.d"):
+        check_values({place: {"d": value}}, "")
+
+
+def test_a_large_seed_may_stand_in_a_request() -> None:
+    check_values({"extra_body": {"seed": 2**63 - 1}}, "")
+
+
+@pytest.mark.parametrize("key", ["target", "margin"])
+def test_true_is_no_number(key: str) -> None:
+    """L4: `target = true` was 1.0."""
+    with pytest.raises(StudyError, match=f"goal.{key}"):
+        load_study({"goal": {key: True}})
+
+
+def test_deep_settings_are_refused(tmp_path: Path) -> None:
+    """C9: a list 5,000 deep overflowed the stack."""
+    file = tmp_path / "deep.toml"
+    for text in (f"[data]\nx = {'[' * 5_000}{']' * 5_000}", f"x = {'[' * 90}{']' * 90}"):
+        file.write_text(text)
+        with pytest.raises(StudyError, match="nested"):
+            load_study(file)
+
+
+def test_a_study_file_is_a_small_regular_file(tmp_path: Path) -> None:
+    """M7, C12: `-c /dev/zero` took all memory, `-c FIFO` waited for ever."""
+    fifo, large = tmp_path / "fifo", tmp_path / "large.toml"
+    os.mkfifo(fifo)
+    large.write_text("# " + "x" * 1_000_000)
+    for path in (Path("/dev/zero"), fifo, large, tmp_path):
+        with pytest.raises(StudyError, match="study file"):
+            load_study(path)
+
+
+@pytest.mark.parametrize("text", ["goal = 3", "candidates = 3", "x = " + "9" * 5_000, "\xff"])
+def test_a_broken_study_file_is_one_line_even_below_flags(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "s.toml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(StudyError):
+        load_study(file, {"goal": {"target": 0.9}})
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "1e300", "nan", "inf", "0", "٣"])
+def test_times_on_the_command_line(text: str) -> None:
+    with pytest.raises(StudyError, match="--budget"):
+        seconds(text)
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "9" * 30, "nan", "-1", "1/0"])
+def test_sizes_and_rates_on_the_command_line(text: str) -> None:
+    """A fraction of a billion digits was computed."""
+    for read in (sizes, rates):
+        with pytest.raises(StudyError):
+            read(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("CHOOSE_KEEP_GB", "1e308", size_limit),
+        ("CHOOSE_KEEP_GB", "nan", size_limit),
+        ("CHOOSE_KEEP_GB", "-1", size_limit),
+        ("CHOOSE_THREADS", "9" * 5_000, threads_setting),
+        ("CHOOSE_THREADS", "0", threads_setting),
+        ("CHOOSE_CACHE", "~nosuchuser/x", cache_dir),
+        ("CHOOSE_CACHE", "/dev/null", cache_dir),
+    ],
+)
+def test_variables_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, read: Any
+) -> None:
+    """C10, C11: OverflowError and RuntimeError."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ChooseError, match=name) as error:
+        read()
+    assert len(str(error.value)) < 300
