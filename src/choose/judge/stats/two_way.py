@@ -162,9 +162,8 @@ def two_way(
     """
     n, repetitions = (y := _matrix(scores)).shape
     w = np.ones(n) if weights is None else np.asarray(weights, float) * n / np.sum(weights)
-    mean = float(w @ y.mean(axis=1) / n)
     effective = n if weights is None else n / float((w**2).mean())
-    total = effective + len(pseudo)
+    mean, total = float(w @ y.mean(axis=1) / n), effective + len(pseudo)
     center = (mean * effective + sum(pseudo)) / total
     rows = w * (y.mean(axis=1) - center)
     column = w @ y / n - mean
