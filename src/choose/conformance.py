@@ -28,10 +28,7 @@ from choose.strategy import TRAITS, Saves, Strategy
 from choose.types import FAMILIES, Answers, Example, Item, Task
 
 Factory = Callable[[int], Strategy]
-
-
 TASK = Task(labels=("fruit", "tool", "weather"), names=("fruit", "tool", "weather"))
-
 
 _WORDS = {
     "fruit": [
@@ -61,7 +58,6 @@ _WORDS = {
     "weather": ["rain", "snow", "fog", "hail", "wind", "storm", "frost", "sun", "cloud", "thunder"],
 }
 
-
 HOSTILE = (
     "",
     " ",
@@ -75,10 +71,8 @@ HOSTILE = (
     "\u202eevil\u202c",
 )
 
-
 # Largest difference of probabilities between an item predicted alone and in a batch: rounding.
 TOLERANCE = 2e-3
-
 
 # Suffixes of formats that can run code when loaded.
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin")

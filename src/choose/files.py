@@ -32,8 +32,6 @@ def digest_rows(rows: Iterable[tuple[str | None, ...]]) -> str:
 
 # Temporary names of files being written, and the age in seconds after which they are abandoned.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
-
-
 ABANDONED_AFTER = 60.0
 
 

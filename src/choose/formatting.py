@@ -298,8 +298,6 @@ def clean(text: object) -> str:
 
 # Beginnings of a cell that spreadsheets take for a formula, full-width forms included.
 _FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
-
-
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
 
 

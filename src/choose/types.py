@@ -13,17 +13,9 @@ import numpy.typing as npt
 from choose.files import digest, digest_rows
 
 Family = Literal["baseline", "prompting", "retrieval", "fine-tuning"]
-
-
 Status = Literal["ok", "off-list", "refused", "empty", "cut"]
-
-
 Floats = npt.NDArray[np.float64]
-
-
 Counts = npt.NDArray[np.int64]
-
-
 FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
 
 

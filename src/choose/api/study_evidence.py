@@ -32,7 +32,6 @@ from choose.types import Dataset, Run
 
 _INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
 
-
 # Missing in stores that were written before the strategies stated them.
 _TRAITS = ("constant", "reference")
 
@@ -142,7 +141,6 @@ def _machine(runs: tuple[Run, ...]) -> dict[str, Any]:
 
 # A number on its own; digits in a name do not count.
 _NUMBER = re.compile(r"(?<![\w.])(?<!\d,)\d(?:\d|,(?=\d))*(?:\.\d+)?(?!\w)")
-
 
 # Most notes of a candidate: a server may word every failure differently.
 _MAX_NOTES = 12

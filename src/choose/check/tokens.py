@@ -37,7 +37,6 @@ hear what they have in mind for the older pupils, and whether there will be enou
 everyone.
 """
 
-
 # Texts that are counted, characters of each, and words that the record names.
 TEXTS, HEAD, NAMED = 2_000, 2_000, 8
 

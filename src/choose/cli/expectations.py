@@ -28,7 +28,6 @@ Expect = Annotated[
     ),
 ]
 
-
 FailUnder = Annotated[
     float | None,
     typer.Option(
@@ -36,7 +35,6 @@ FailUnder = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
-
 
 GithubSummary = Annotated[
     bool,

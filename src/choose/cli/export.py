@@ -59,15 +59,13 @@ def export(
 def predict(
     folder: Annotated[Path, typer.Argument(help="Folder that choose export wrote.")],
     file: Annotated[
-        str,
-        typer.Argument(help="CSV, TSV, JSONL or Parquet file, or - for one text a line."),
+        str, typer.Argument(help="CSV, TSV, JSONL or Parquet file, or - for one text a line.")
     ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File to write. Default: print.")
     ] = None,
     as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Write JSON Lines, and read them where FILE is -."),
+        bool, typer.Option("--json", help="Write JSON Lines, and read them where FILE is -.")
     ] = False,
     min_confidence: Annotated[
         float | None, typer.Option(help="Leave out labels below this probability, such as 0.8.")

@@ -13,8 +13,6 @@ from choose.errors import StudyError, did_you_mean
 from choose.types import Example, Floats
 
 Kind = Literal["symmetric", "confused-pair", "class-dependent"]
-
-
 KINDS: tuple[Kind, ...] = ("symmetric", "confused-pair", "class-dependent")
 
 
@@ -94,10 +92,7 @@ def _check(kind: str, rate: float) -> None:
 
 
 def _weights(
-    examples: Sequence[Example],
-    task_labels: Sequence[str],
-    kind: Kind,
-    confusion: Floats | None,
+    examples: Sequence[Example], task_labels: Sequence[str], kind: Kind, confusion: Floats | None
 ) -> Floats:
     """Return the weights of the replacements (columns) of each label (rows); the diagonal is 0."""
     count = len(task_labels)

@@ -170,7 +170,6 @@ class Evidence:
 
 Metric = Literal["accuracy", "balanced", "cost"]
 
-
 # What an error costs that the study gives no cost of.
 USUAL_COST = 1.0
 
@@ -239,8 +238,6 @@ def evened(targets: Codes, stated: Floats | None = None) -> Floats | None:
 
 # "Several billion parameters": below this, prompting poorly says little about prompting.
 BILLIONS = 3.0
-
-
 _SIZE = re.compile(r"(?<![A-Za-z0-9.])(?:\d+x)?(\d+(?:\.\d+)?)([bBmM])(?![A-Za-z0-9])")
 
 
@@ -270,7 +267,6 @@ def strong(info: CandidateInfo) -> bool:
 
 # Raise whenever the same evidence can lead to another verdict.
 RULE = "8"
-
 
 # The smallest gain that matters where neither the study nor its prices say.
 USUAL_MARGIN = 0.02

@@ -24,8 +24,6 @@ from choose.schema.plan import (
 )
 
 GAINS = (0.01, 0.02, 0.03, 0.05, 0.10)
-
-
 POWER = 0.8
 
 
@@ -50,7 +48,6 @@ def _reach_rows(gain: float) -> tuple[int, int, int]:
 # Minutes a label where nobody says; short texts and few labels take less, contracts far more.
 MINUTES = 1.0
 
-
 TRAINING = (
     Training(
         per_class=8,
@@ -68,7 +65,6 @@ TRAINING = (
         source="Tunstall et al. 2022 (SetFit)",
     ),
 )
-
 
 ELSEWHERE = (
     "When tuned small models caught up with prompted large ones, it took about 100 labels in all "

@@ -20,8 +20,6 @@ from choose.schema.decision import Change, Decision, Shift
 from choose.types import Floats
 
 SAME = "the very same fits"
-
-
 ROWS = "rows like the common ones"
 
 

@@ -8,16 +8,7 @@ from choose.formatting import difference, listed, p_value, percent, plural, sign
 from choose.report.findings import KINDS, covered_by
 from choose.schema.decision import CommonRows, Shift, Side, Versus
 
-COMPARISON_HEADS = (
-    "candidate",
-    "before",
-    "now",
-    "difference (95 % CI)",
-    "p (Holm)",
-    "p",
-    "rows",
-)
-
+COMPARISON_HEADS = ("candidate", "before", "now", "difference (95 % CI)", "p (Holm)", "p", "rows")
 
 CHANGE_HEADS = ("what", "before", "now")
 

@@ -23,7 +23,6 @@ from choose.schema.scorecard import Scorecard, Service
 
 MOVE_HEADS = ["next step", "points of accuracy", "labels", "hours", "$", "points for $100"]
 
-
 ACTIONS = {
     "learn from more labels": "twice the labels",
     "check doubted labels": "check doubted labels",
@@ -158,12 +157,10 @@ def _counted(decision: Decision) -> str:
 
 _FAILED = ("refused", "empty", "cut", "off_list")
 
-
 ENDPOINT_NOTE = (
     "Seconds from request to answer, without queueing and failed requests. Change: a different "
     "answer to the same question."
 )
-
 
 ENDPOINT_HEADS = (
     "candidate",

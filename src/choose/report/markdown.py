@@ -59,8 +59,6 @@ LONGEST = 200
 
 # Characters with a meaning in Markdown or in HTML inside it.
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:-])")
-
-
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
@@ -185,13 +183,7 @@ def _services(decision: Decision) -> list[str]:
 
 
 def _dollars(cost: Cost) -> tuple[float | None, ...]:
-    return (
-        cost.usd_per_1k,
-        cost.engineer_hours,
-        cost.build_usd,
-        cost.refresh_usd,
-        cost.total_usd,
-    )
+    return (cost.usd_per_1k, cost.engineer_hours, cost.build_usd, cost.refresh_usd, cost.total_usd)
 
 
 def _pairs(decision: Decision) -> list[str]:

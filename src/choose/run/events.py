@@ -21,11 +21,7 @@ class Observer(Protocol):
         return
 
     def planned(
-        self,
-        dataset: Dataset,
-        jobs: Sequence[Job],
-        refusals: Sequence[str],
-        budget: float | None,
+        self, dataset: Dataset, jobs: Sequence[Job], refusals: Sequence[str], budget: float | None
     ) -> None:
         """Handle the plan, before anything runs."""
         return

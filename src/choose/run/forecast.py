@@ -38,10 +38,8 @@ from choose.types import Candidate, Dataset, Example
 # Share of labels changed, so that a second fit on the same texts is another trial.
 RELABELLED_SHARE = 0.3
 
-
 # Test rows that a second fit of a slow candidate predicts.
 REPEATED_ITEMS = 5
-
 
 # Training rows of a second fit of a slow candidate: so few that it can soon predict.
 SECOND_FIT_ROWS = 8

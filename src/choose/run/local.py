@@ -69,11 +69,7 @@ def _batch_key(job: Job) -> tuple[str, str, str]:
 
 
 def run_jobs(
-    jobs: Sequence[Job],
-    pools: Pools,
-    store: Store,
-    limits: Limits,
-    watch: OnJob,
+    jobs: Sequence[Job], pools: Pools, store: Store, limits: Limits, watch: OnJob
 ) -> RunSummary:
     """Run what the store does not hold yet and the limits allow.
 

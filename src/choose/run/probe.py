@@ -19,15 +19,12 @@ from choose.types import Answers, Dataset, Example, Item
 # Training rows of a small fit.
 SMALL_POOL = 64
 
-
 # Rows between two checks of the clock: one, which may take long, then enough to fill a batch of a
 # language model.
 CHUNKS = (1, 12, 50, 100)
 
-
 # An answer counts as cached where predicting the row again saves this share of the time.
 CACHED_SHARE = 0.9
-
 
 # Progress reports of a loop before it stops: the first step includes set-up.
 MIN_REPORTS = 2

@@ -16,10 +16,7 @@ from choose.types import Run
 
 # One-sided. A candidate is tested after each of its folds, so the bound must be strict.
 CONFIDENCE = 0.999
-
-
 MIN_COMMON_ROWS = 100
-
 
 # With fewer clusters, chance alone can put all of them on one side.
 MIN_CLUSTERS = 20

@@ -18,7 +18,6 @@ from choose.types import Answers, Dataset, Item, Task
 # Minimum rows per candidate, where all can answer as many: the early-stopping test needs them.
 MIN_ROWS = 100
 
-
 # Rows between two checks of the clock, and the fewest that are predicted however late it is.
 CHUNK = 25
 

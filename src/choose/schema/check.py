@@ -178,7 +178,6 @@ class TextChange(Record):
 
 Status = Literal["good", "look", "unknown"]
 
-
 IssueKind = Literal[
     "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label", "personal"
 ]

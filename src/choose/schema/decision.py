@@ -11,11 +11,7 @@ from pydantic import ConfigDict, Field
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
-from choose.schema.scorecard import (
-    CurveForecast,
-    RiseRecord,
-    Scorecard,
-)
+from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
 
 
 class PromptText(Record):
@@ -62,7 +58,6 @@ class Method(Record):
 Kind = Literal[
     "adopt", "baseline-is-enough", "none-works", "collect-labels", "fix-labels", "too-close"
 ]
-
 
 Confidence = Literal["high", "medium", "low"]
 

@@ -9,16 +9,12 @@ from choose.schema.base import Record
 
 # Shares of rows that exactly one of two candidates gets right: alike, usual, very unlike ones.
 DISCORDANCES = (0.1, 0.2, 0.3)
-
-
 USUAL = 0.2
-
 
 ASSUMPTION = (
     "two candidates that differ on 20 of 100 rows (10 if they are much alike, 30 if very unlike), "
     "a paired test at 5 %, found four times in five; retraining luck comes on top"
 )
-
 
 # Of the rows, this share is learnt from when the others are asked (five folds).
 LEARNT = 0.8

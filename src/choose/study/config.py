@@ -13,23 +13,11 @@ from choose.models.endpoints.settings import Endpoint
 from choose.schema.untrusted import Settings
 
 Price = Annotated[float, Field(ge=0)]
-
-
 Rate = Annotated[float, Field(ge=0, lt=1)]
-
-
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
-
-
 NoiseKind = Literal["symmetric", "confused-pair", "class-dependent"]
-
-
 Metric = Literal["accuracy", "balanced", "cost"]
-
-
 ScenarioKind = Literal["inner", "time", "new-class"]
 
 
@@ -59,8 +47,7 @@ class DataSection(Settings):
         default=None, description="Column of the timestamp."
     )
     group_column: Annotated[str | None, Flag()] = Field(
-        default=None,
-        description="Column of a group, such as the customer; a group is never split.",
+        default=None, description="Column of a group, such as the customer; a group is never split."
     )
     annotator_column: Annotated[str | None, Flag()] = Field(
         default=None, description="Column of the annotator."

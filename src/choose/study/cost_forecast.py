@@ -20,7 +20,6 @@ from choose.types import Candidate, Dataset
 # Tokens of a request besides texts and labels: wording, schema, message format.
 FRAME_TOKENS, MESSAGE_TOKENS = 60, 8
 
-
 # Tokens of a labelled answer in JSON.
 ANSWER_TOKENS = 12
 

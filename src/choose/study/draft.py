@@ -17,10 +17,8 @@ from choose.types import Dataset
 # With more labels than this, the file does not list them one by one.
 MAX_LABELS = 200
 
-
 # Ratio of rows from which the draft suggests balanced accuracy.
 IMBALANCE = 4
-
 
 # Words in the names of labels for rows that fit no other label.
 _OTHER_WORDS = {"other", "others", "none", "oos", "unknown", "misc", "miscellaneous"}

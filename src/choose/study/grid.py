@@ -27,7 +27,6 @@ from choose.types import STANDARD, Candidate, Dataset, Trial
 
 VIEWS = ("typos", "casing", "spacing")
 
-
 # Test rows of a view other than the clean one, and of everything but the first pass where rows cost
 # money; folds together.
 VIEW_ROWS, PRICED_ROWS = 200, 100

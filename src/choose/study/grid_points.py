@@ -108,10 +108,8 @@ EXAMPLES = (0, 1, 5, 20)
 
 SLOW_EXAMPLES = (0, 5)
 
-
 # Most test rows: inside the pool, in a slice of time, and for a slow candidate.
 POOL_ROWS, SLICE_ROWS, SLOW_ROWS = 3_000, 500, 100
-
 
 # A slice is tested in two parts where training rows may be of any time, so that rows of the same
 # time, those of the other part, can be among them.

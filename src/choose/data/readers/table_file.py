@@ -33,10 +33,7 @@ _ALLOWED = "CSV, TSV, JSONL or Parquet"
 _SAVE = "Save it as CSV (UTF-8) and give that file."
 
 _UNPACK = "Unpack it and give the file inside."
-
-
 _UTF16 = "UTF-16 text. Save it again as UTF-8 ('CSV UTF-8' in Excel)."
-
 
 _SIGNS = (
     (b"PK\x03\x04", f"an Excel workbook or another ZIP archive. {_SAVE}"),

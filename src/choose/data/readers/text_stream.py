@@ -21,8 +21,6 @@ from choose.types import Item
 CHUNK = 1_000
 
 STDIN = Path("standard input")
-
-
 Records = Iterator[tuple[int, dict[str, Any]]]
 
 

@@ -28,8 +28,6 @@ from choose.schema.base import Interval
 from choose.types import Floats
 
 ROUNDS = 400
-
-
 Relation = Literal["better", "equivalent", "worse", "not better", "open"]
 
 

@@ -85,9 +85,7 @@ def _measurable(case: Case) -> Gate:
             "per-label figures are unreliable.",
         )
     return _gate(
-        name,
-        "pass",
-        f"All {count} labels have at least {plural(int(support.min()), 'test row')}.",
+        name, "pass", f"All {count} labels have at least {plural(int(support.min()), 'test row')}."
     )
 
 
@@ -191,9 +189,7 @@ def contenders_credible(case: Case) -> Gate:
             name, "unknown", f"{shown}. The model {models} may not have understood the task."
         )
     return _gate(
-        name,
-        "pass",
-        f"{best} ({models}) beats {listed(floor) or 'no simple baseline: none ran'}.",
+        name, "pass", f"{best} ({models}) beats {listed(floor) or 'no simple baseline: none ran'}."
     )
 
 

@@ -26,8 +26,6 @@ SPREAD = 0.1
 # Half the width of a normal 95 % interval in standard errors; few repetitions widen an interval
 # beyond its standard error, and here they count as if the error were that much larger.
 Z = 1.96
-
-
 Target = Literal["met", "missed", "open", "none"]
 
 

@@ -24,15 +24,12 @@ from choose.schema.decision import Confidence, Gate, Kind
 
 _LEVELS: tuple[Confidence, ...] = ("low", "medium", "high")
 
-
 # Where one of these gates fails, a right comparison may still be the wrong decision. An unknown
 # gate caps nothing: confidence is about the comparison made, and simulations calibrate it so.
 _SOUND = ("labels clean enough", "task stable")
 
-
 # Below these numbers of test rows, intervals themselves are rough.
 ROUGH, TINY = 100, 30
-
 
 # Doublings of the labels within which a rising curve may be hoped to reach a target.
 DOUBLINGS = 2
@@ -105,12 +102,7 @@ def _contender_limits(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]
     if against and any(g.name == "contenders credible" and g.status != "pass" for g in gates):
         limits.append((1, _no_strong_model(case)))
     if not any(case.contenders.family(name) == "fine-tuning" for name in case.contenders.names):
-        limits.append(
-            (
-                1,
-                f"fine-tuning is not among the {plural(count, 'candidate')} judged",
-            )
-        )
+        limits.append((1, f"fine-tuning is not among the {plural(count, 'candidate')} judged"))
     failed = [
         c.info.name
         for c in case.contenders.panel.candidates

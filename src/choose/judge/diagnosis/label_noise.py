@@ -135,9 +135,7 @@ def confident_labels(targets: Codes, probabilities: Floats) -> Codes:
     given = probabilities[np.arange(len(targets)), targets]
     support = np.bincount(targets, minlength=labels)
     threshold = np.where(
-        support > 0,
-        np.bincount(targets, given, minlength=labels) / np.maximum(support, 1),
-        np.inf,
+        support > 0, np.bincount(targets, given, minlength=labels) / np.maximum(support, 1), np.inf
     )
     reached = probabilities >= threshold
     likeliest = np.where(reached, probabilities, -1.0).argmax(axis=1)

@@ -15,10 +15,8 @@ from choose.types import FAMILIES
 # over the horizon, which is mostly hours and prices that the study states, they are a small part.
 EQUAL_COST, EQUAL_TOTAL = 3.0, 1.1
 
-
 # Totals over the horizon below this many dollars pass for equal.
 NEGLIGIBLE_USD = 1.0
-
 
 # The smallest margin that prices may set: a thousand rows do not hold one answer for less.
 SMALLEST_MARGIN = 0.001

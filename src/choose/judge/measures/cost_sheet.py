@@ -246,11 +246,7 @@ def _training_usd(seconds: float | None, rule: Rule) -> float | None:
 
 
 def _work_usd(
-    info: CandidateInfo,
-    rule: Rule,
-    training: float | None,
-    labels: int | None,
-    hours: float | None,
+    info: CandidateInfo, rule: Rule, training: float | None, labels: int | None, hours: float | None
 ) -> float | None:
     """Return dollars of a build or refresh: one fit, new labels, engineering."""
     if labels is None or hours is None:

@@ -27,16 +27,12 @@ from choose.types import Floats
 
 # Forecasts end at this multiple of the largest size.
 REACH = 4.0
-
-
 STEPS = 81
-
 
 # Tuned on four of the real sets, reported on the others (benchmarks/curves.py): the variance of a
 # draw falls with about this power of the size, and curves deviate from every family by this much
 # per doubling.
 FALL, STRAY = 0.5, 0.005
-
 
 # Families below this weight are ignored when families are checked for disagreement.
 VOICE = 0.1
@@ -152,7 +148,6 @@ def labels_to_reach(reached: npt.NDArray[np.bool_], labels: Floats) -> LabelsToR
 # a family that misses the largest size by less than this is as good as any.
 LOOSE, ALIKE = 0.01, 0.01
 
-
 # Lower bound of the standard deviation of a draw.
 STILL = 0.003
 
@@ -239,8 +234,6 @@ def _by_rows(points: CurvePoints, scores: Floats, resamples: Resamples) -> Float
 
 # Multiples of the largest size that are reported.
 MULTIPLES = (2.0, REACH)
-
-
 LIKELY = 0.5
 
 

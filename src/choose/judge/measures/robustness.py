@@ -169,7 +169,6 @@ def _noise_point(view: str, parts: Sequence[_Seen], rows: ScoredRows) -> ViewPoi
 
 COVERAGES = (0.8,)
 
-
 # How accurate answers at the threshold are is read off this share of the rows on either side.
 NEAR = 0.05
 

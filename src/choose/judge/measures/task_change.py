@@ -63,8 +63,7 @@ def _sides(
 
     def side(name: str) -> ScoreTable | None:
         return scenario_table(
-            candidate,
-            lambda s: s.kind == "time" and s.learns_from == name and cut in (None, s.cut),
+            candidate, lambda s: s.kind == "time" and s.learns_from == name and cut in (None, s.cut)
         )
 
     return side("any"), side("past")

@@ -31,7 +31,6 @@ from choose.types import FAMILIES, Floats
 
 PARTS = 5
 
-
 # A member behind the best of its family at this p-value does not count as a possible best.
 BEHIND = 0.001
 

@@ -15,8 +15,6 @@ from choose.judge.stats.two_way import Mask, answered, whole_rows
 from choose.types import Floats, Run
 
 MISSING = -2
-
-
 CLEAN = ("clean", 0)
 
 
@@ -154,8 +152,6 @@ def label_codes(run: Run, view: tuple[str, int], rows: ScoredRows) -> tuple[Code
 
 
 ARTEFACT = "this artefact"
-
-
 RETRAINING = "retraining on this pool"
 
 

@@ -164,10 +164,7 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
     return (
         *found,
         *(
-            Rejected(
-                candidate=c.info.name,
-                why=c.errors[0] if c.errors else nothing,
-            )
+            Rejected(candidate=c.info.name, why=c.errors[0] if c.errors else nothing)
             for c in outside
         ),
     )

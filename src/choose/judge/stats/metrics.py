@@ -11,7 +11,6 @@ from choose.types import Floats
 
 Codes = npt.NDArray[np.int64]
 
-
 # A row whose answer was unusable: wrong whatever its label.
 UNUSABLE = -1
 

@@ -26,14 +26,10 @@ Method = Literal[
     "McNemar mid-p", "clustered", "weighted", "paired t", "items x repetitions", "variances added"
 ]
 
-
 MCNEMAR: Method = "McNemar mid-p"
-
 
 # One imaginary row for either side (Bonett and Price 2012).
 BONETT_PRICE = (-1.0, 1.0)
-
-
 FEW = 3
 
 

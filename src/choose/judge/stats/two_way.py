@@ -22,7 +22,6 @@ from choose.types import Floats
 
 _NODES = 400
 
-
 # How many degrees of freedom an expectation of a variance is worth.
 TRUST = 4.0
 

@@ -134,11 +134,7 @@ def price(decision: Decision) -> Figure | None:
         return None
     least = 1e-6 if priced else 0.01
     rows = [
-        {
-            **candidate_facts(c),
-            "x": max(unit(c) or 0.0, least),
-            "value": 100 * c.accuracy.value,
-        }
+        {**candidate_facts(c), "x": max(unit(c) or 0.0, least), "value": 100 * c.accuracy.value}
         for c in cards
         if c.accuracy is not None
     ]
@@ -190,13 +186,7 @@ def views(decision: Decision) -> Figure | None:
         f"{view}. The lower a point, the more answers change under that perturbation."
     )
     x = alt.X("x:N", sort=None, title=None, axis=alt.Axis(labelAngle=0))
-    return plotted(
-        rows,
-        x,
-        "Answers kept under perturbation",
-        caption,
-        "answers kept in %",
-    )
+    return plotted(rows, x, "Answers kept under perturbation", caption, "answers kept in %")
 
 
 def new_label(decision: Decision) -> Figure | None:

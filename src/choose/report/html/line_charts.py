@@ -92,11 +92,7 @@ def noise(decision: Decision) -> Figure | None:
 
 
 def plotted(
-    rows: list[dict[str, object]],
-    x: alt.X,
-    title: str,
-    caption: str,
-    share: str = "accuracy in %",
+    rows: list[dict[str, object]], x: alt.X, title: str, caption: str, share: str = "accuracy in %"
 ) -> Figure:
     """Draw one line for each candidate, with a band where `low` and `high` are known."""
     scale = alt.Scale(domain=list(_bounds(rows)), nice=False)

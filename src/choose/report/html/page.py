@@ -109,13 +109,8 @@ def anchor(caption: str) -> str:
 
 # Characters of a row's text on the page; the record has all of it.
 LONGEST = 300
-
-
 _RANGE = re.compile(r"95 % (?:interval|CI) (\S+) to (?=\S*\d|more than)")
-
-
 STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "unknown")}
-
 
 # Names of the sections in the table of contents.
 CONTENTS = {
@@ -133,7 +128,6 @@ CONTENTS = {
     "method": "Method",
     "again": "Reproduce",
 }
-
 
 CHARTS: dict[str, Callable[[Decision], Figure | None]] = {
     "accuracy": accuracy,

@@ -24,7 +24,6 @@ FAMILY_COLOURS = {
     "fine-tuning": "#d55e00",
 }
 
-
 FAMILY_SHAPES = {
     "baseline": "circle",
     "prompting": "square",
@@ -32,22 +31,16 @@ FAMILY_SHAPES = {
     "fine-tuning": "diamond",
 }
 
-
 INK = "currentColor"
-
 
 # The drawing keeps its width, however long its names are.
 FIT = alt.AutoSizeParams(type="fit-x", contains="padding")
 
-
 # Pixels that a drawing takes on a desktop and on a phone; text keeps its size on both.
 WIDTHS = {"wide": 960, "narrow": 350}
 
-
 # Signs of the shapes, for the key in the page.
 FAMILY_SIGNS = {"baseline": "●", "prompting": "■", "retrieval": "▲", "fine-tuning": "◆"}
-
-
 _OPENING = re.compile(r"<svg\b[^>]*?\bviewBox=\"([^\"]+)\"[^>]*>")
 
 
@@ -196,10 +189,7 @@ def out_of_100(value: float | None) -> float | None:
 
 # Pixels: the smallest drawing's plot, half a mark, a letter's width and height.
 PLOT = (230.0, 300.0)
-
-
 MARK, LETTER, LINE = 7.0, 6.6, 13.0
-
 
 # Places of a name next to its mark, the best first: alignment, shift right, shift down.
 PLACES: Mapping[str, tuple[Literal["left", "center", "right"], int, int]] = {

@@ -20,7 +20,6 @@ MARKS: dict[Status, tuple[str, str]] = {
     "unknown": ("?", "dim"),
 }
 
-
 # The most doubted rows to list, and the characters of a label.
 SUSPECTS, LABEL = 5, 28
 

@@ -31,9 +31,7 @@ def _parts(versus: Versus, width: int) -> Iterator[RenderableType]:
         for name, side in sides
     )
     yield section(
-        "Candidates on the common rows",
-        *split_table(_table(versus), width),
-        note(about(versus)),
+        "Candidates on the common rows", *split_table(_table(versus), width), note(about(versus))
     )
     if versus.why:
         title = (

@@ -24,11 +24,7 @@ from choose.report.terminal.candidate_table import NAME, CandidateRows
 from choose.report.terminal.layout import Column, bullets, note, section, split_table
 from choose.schema.base import Interval
 from choose.schema.decision import Crossing, Decision, Pair
-from choose.schema.diagnosis import (
-    ErrorClass,
-    Failures,
-    Suspect,
-)
+from choose.schema.diagnosis import ErrorClass, Failures, Suspect
 from choose.schema.scorecard import LabelRecord, NewClassPoint, Scorecard
 
 # Most columns of a learning curve, rows of weakest labels and doubted labels.

@@ -112,7 +112,6 @@ def _hours(hours: float) -> str:
 
 NAME = 24
 
-
 # Columns whose sum is a lower bound if a candidate has no forecast.
 SECONDS = ("first pass", "all")
 
