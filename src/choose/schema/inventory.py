@@ -18,6 +18,7 @@ class Entry:
         download_mb: what fetching it takes, in megabytes.
         cached_mb: its size here; None where it is not here.
         path: its folder, where that was asked for.
+        damage: what is wrong with its cached files; None where nothing is known to be.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Entry:
     download_mb: float | None = None
     cached_mb: float | None = None
     path: str | None = None
+    damage: str | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the entry as plain values."""

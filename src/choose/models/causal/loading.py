@@ -15,7 +15,9 @@ from choose.models.causal.label_scoring import CausalLM, LabelTrie
 from choose.models.hardware.device import device, device_name, dtype, quiet_loading
 from choose.models.hardware.memory import share_weights
 from choose.models.results.cache import ResultCache
+from choose.models.weights.loaded_weights import check_complete, check_finite, loading_error
 from choose.models.weights.resolve import resolve, weights_digest
+from choose.models.weights.verification import content_digest
 
 # Longest prompt of the test, in tokens.
 MAX_TRIAL_TOKENS = 1024
@@ -42,18 +44,18 @@ def _loaded(spec: str, digest: str) -> CausalLM:
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model = _load(folder)
-        except Exception as error:
-            raise ModelError(
-                f"Cannot load {spec!r} as a causal language model: {error} "
-                "Name another one, or another folder."
-            ) from error
+        except ModelError:
+            raise
+        except Exception as error:  # damaged files can raise anything
+            raise loading_error("a causal language model", folder, error) from error
+    check_finite(model, folder)
     model.requires_grad_(False).eval().to(device())
     share_weights(model, digest)
     lm = CausalLM(model, ChatTemplate(tokenizer), digest)
     lm.tree = supports_tree_attention(lm)
     lm.prefixes.clear()
     way = "tree" if lm.tree else "plain"
-    made_by = ("labels", lm.digest, str(model.dtype), device_name(model.device), way)
+    made_by = ("labels", content_digest(folder), str(model.dtype), device_name(model.device), way)
     lm.cache = ResultCache(made_by, np.float64)
     return lm
 
@@ -70,8 +72,7 @@ def _load(folder: Path) -> Any:
     )
     model, loading = loaded
     # An encoder loads too, with a head of random numbers in place of the one it lacks.
-    if loading["missing_keys"]:
-        raise ValueError(f"it has no weights for {', '.join(sorted(loading['missing_keys'])[:3])}.")
+    check_complete(folder, loading["missing_keys"])
     return model
 
 

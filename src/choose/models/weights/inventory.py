@@ -8,6 +8,7 @@ from pathlib import Path
 
 from choose.models.hardware.environment import cache_dir
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, cached, parse_wheel
+from choose.models.weights.verification import damage
 from choose.schema.inventory import Entry
 
 
@@ -46,6 +47,7 @@ def _defaults(paths: bool) -> Iterator[Entry]:
             licence=model.licence,
             download_mb=None if size is None else size / 1e6,
             cached_mb=None if folder is None else _megabytes(folder),
+            damage=damage(wheel),
             path=str(folder) if paths and folder else None,
         )
 

