@@ -30,9 +30,15 @@ def digest_rows(rows: Iterable[tuple[str | None, ...]]) -> str:
     return sha.hexdigest()[:32]
 
 
-# Temporary names of files being written, and the age in seconds after which they are abandoned.
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
+# Temporary names of files being written, which no other program makes, and the age in seconds after
+# which they are abandoned.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.choose-tmp")
 ABANDONED_AFTER = 60.0
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a new name next to `path` for a file or folder while it is written."""
+    return path.with_name(f".{path.name[:80]}.{uuid4().hex[:8]}.choose-tmp")
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -41,7 +47,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         StoreError: if the folder cannot be written or the disk is full; `path` is unchanged.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
@@ -56,15 +62,20 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def is_temporary(path: Path) -> bool:
+    """Return whether a file has a name that only our temporary files have."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
 def remove_temporary_files(folder: Path) -> None:
-    """Remove temporary files in a folder and below whose writers were killed.
+    """Remove our temporary files in a folder, not below, whose writers were killed.
 
     Files younger than a minute stay: another process may be writing them.
     """
-    for temporary in folder.rglob(".*"):
+    for temporary in folder.glob(".*.choose-tmp"):
         with suppress(OSError):
-            age = time.time() - temporary.stat().st_mtime
-            if _TEMPORARY.fullmatch(temporary.name) and age > ABANDONED_AFTER:
+            age = time.time() - temporary.lstat().st_mtime
+            if is_temporary(temporary) and age > ABANDONED_AFTER:
                 temporary.unlink()
 
 

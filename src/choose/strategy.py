@@ -248,7 +248,7 @@ def describe(name: str) -> Description:
         return Description(name=name, origin=origin, error=f"{type(error).__name__}: {error}")
 
 
-def build(name: str, *, seed: int, **params: Any) -> Strategy:
+def build(name: str, /, *, seed: int, **params: Any) -> Strategy:
     """Build a strategy that is not fitted yet.
 
     Raises:

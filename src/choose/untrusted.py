@@ -1,14 +1,33 @@
-"""Numbers and dates from outside: NaN, infinity, overflow and absurd sizes never pass."""
+"""The boundary for numbers, dates and settings from outside: flags, TOML, environment, servers.
+
+NaN, infinity, overflow and absurd sizes never pass: `finite`, `count` and `http_date` return None
+for them, `number`, `whole` and `check_values` refuse them with the name of the key.
+"""
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from choose.errors import ChooseError, StudyError
 
 # The largest figure that anything here measures: larger ones are mistakes or attacks.
 LARGEST = 1e12
+
+# The smallest above zero, and the largest integer of hyperparameters and request bodies, where a
+# seed may take 64 bits.
+SMALLEST, INTEGER = 1e-12, 2**64
+
+# Most levels of lists and tables in settings, and most characters of a text in them.
+DEPTH, LETTERS = 20, 100_000
+
+_LONE = re.compile("[\ud800-\udfff]")
 
 # More characters than any number needs.
 _LONGEST = 40
@@ -19,7 +38,7 @@ def finite(value: Any, low: float = -LARGEST, high: float = LARGEST) -> float | 
 
     Never raises. Booleans are no numbers.
     """
-    if isinstance(value, str) and len(value) > _LONGEST:
+    if isinstance(value, str) and (len(value) > _LONGEST or "_" in value):
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -27,7 +46,7 @@ def finite(value: Any, low: float = -LARGEST, high: float = LARGEST) -> float | 
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) and low <= number <= high else None
+    return number if isfinite(number) and low <= number <= high else None
 
 
 def count(value: Any, high: int = 1 << 40) -> int | None:
@@ -48,3 +67,133 @@ def http_date(text: str) -> datetime | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def number(
+    value: object,
+    key: str,
+    low: float = -LARGEST,
+    high: float = LARGEST,
+    error: type[ChooseError] = StudyError,
+) -> float:
+    """Return a finite number between `low` and `high`, both included; `key` names it in messages.
+
+    Raises:
+        ChooseError: of the type `error`, naming the key and what is allowed.
+    """
+    figure = finite(value, low, high)
+    if figure is None or 0 < abs(figure) < SMALLEST:
+        allowed = f"a number from {low:g} to {high:g}"
+        raise error(f"{key} is {shown(value)}; it must be {allowed}.")
+    return figure
+
+
+def whole(
+    value: object, key: str, low: int, high: int, error: type[ChooseError] = StudyError
+) -> int:
+    """Return a whole number between `low` and `high`, both included; `key` names it in messages.
+
+    Raises:
+        ChooseError: of the type `error`, naming the key and what is allowed.
+    """
+    figure = finite(value, low, high)
+    if figure is None or not figure.is_integer():
+        raise error(f"{key} is {shown(value)}; it must be a whole number from {low:,} to {high:,}.")
+    return int(figure)
+
+
+def check_values(value: object, key: str, free: bool = False, depth: int = 0) -> None:
+    """Refuse what no setting may hold, at any depth; `key` is where it stands, such as ``[grid]``.
+
+    Args:
+        value: settings as read from TOML, JSON or flags.
+        key: the name in messages.
+        free: whether it is passed on as it is (hyperparameters, request bodies): integers may take
+            64 bits, and dates, which neither takes, are refused.
+        depth: levels above.
+
+    Raises:
+        StudyError: for NaN, infinity, absurd sizes, nesting, lone surrogates, and objects that no
+            study file can hold.
+    """
+    if depth > DEPTH:
+        raise StudyError(f"{key} is nested more than {DEPTH} levels deep. Write it flat.")
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            path = f"{key}.{shown_key(name)}" if key else shown_key(name)
+            check_values(name, path, free, depth + 1)
+            inside = free or name in ("params", "extra_body")
+            check_values(inner, path, inside, depth + 1)
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            check_values(inner, f"{key}.{place}", free, depth + 1)
+    else:
+        _check_scalar(value, key, free)
+
+
+def _check_scalar(value: object, key: str, free: bool) -> None:
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, str):
+        if len(value) > LETTERS:
+            raise StudyError(f"{key} has {len(value):,} characters; at most {LETTERS:,} are read.")
+        check_text(value, key)
+    elif isinstance(value, int):
+        if abs(value) > (INTEGER if free else LARGEST):
+            raise StudyError(f"{key} is {shown(value)}, which is too large. Write a usual number.")
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise StudyError(f"{key} is {value}, which is no number. Write one, or leave it out.")
+        if abs(value) > LARGEST or 0 < abs(value) < SMALLEST:
+            size = "large" if abs(value) > 1 else "small"
+            raise StudyError(f"{key} is {value:g}, which is too {size}. Write a usual number.")
+    elif not isinstance(value, date | time) or free:
+        kind = "a date or a time" if isinstance(value, date | time) else type(value).__name__
+        raise StudyError(
+            f"{key} is {shown(value)} ({kind}). Allowed: text, numbers, true, false, lists and "
+            "tables of these; write a date as text in quotes."
+        )
+
+
+def check_text(text: str, what: str, error: type[ChooseError] = StudyError) -> str:
+    """Return a text that UTF-8 can hold.
+
+    Raises:
+        ChooseError: of the type `error`, for half characters (bytes that are not UTF-8).
+    """
+    if not text.isascii() and _LONE.search(text):
+        raise error(f"{what} {shown(text)} is not UTF-8. Rename it, or write it in UTF-8.")
+    return text
+
+
+def shown(value: object) -> str:
+    """Quote a value for a message: short, on one line, printable."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 100:
+        return f"a number of about {value.bit_length() * 3 // 10:,} digits"
+    text = repr(value[:60]) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def shown_key(name: object) -> str:
+    """Return the name of a key for a message: short and printable."""
+    text = str(name)
+    return text if text.isprintable() and len(text) <= 60 else shown(text)
+
+
+class Settings(BaseModel):
+    """Base of settings from outside: frozen, no unknown keys, no true or false as a number."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = str(cls.model_fields[info.field_name or ""].annotation)
+        inner = value.values() if isinstance(value, Mapping) else value
+        values = inner if isinstance(inner, Iterable) and not isinstance(inner, str) else (inner,)
+        numeric = re.search(r"\b(?:int|float)\b", annotation) and "bool" not in annotation
+        if numeric and any(isinstance(v, bool) for v in values):
+            raise ValueError("true and false are allowed for switches only")
+        return value

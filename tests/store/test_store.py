@@ -12,7 +12,7 @@ import pytest
 
 from choose.data.pools import Pools
 from choose.errors import StoreError
-from choose.files import write_atomic
+from choose.files import temporary_name, write_atomic
 from choose.run.trial import run_trial
 from choose.store.store import Store
 from choose.types import Answers, Run
@@ -170,16 +170,15 @@ def test_the_state_changes_with_the_trials(tmp_path: Path) -> None:
 
 def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "st")
-    old, new, own = (
-        tmp_path / "st" / "trials" / name
-        for name in (".trial.json.0a1b2c3d", ".trial.json.4e5f6a7b", ".mine")
-    )
-    old.parent.mkdir(parents=True, exist_ok=True)
-    for path in (old, new, own):
+    trial = tmp_path / "st" / "trials" / "key"
+    old, new = temporary_name(trial / "trial.json"), temporary_name(trial / "trial.json")
+    # M12: files of these names are the user's, wherever they lie.
+    own = [trial / ".mine", trial / ".keep.12345678", store.path / ".git" / old.name]
+    for path in (old, new, *own):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")
-    for path in (old, own):
+    for path in (old, *own):
         os.utime(path, (0, 0))
     store.begin({}, dataset())
     assert not old.exists()
-    assert new.exists()
-    assert own.exists()
+    assert all(path.exists() for path in (new, *own))

@@ -15,6 +15,7 @@ from choose.models.results.cache import caching
 from choose.run.events import Observer, Silent
 from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
+from choose.store.destination import check_folder
 from choose.store.store import Store
 from choose.study.config import Study
 from choose.types import Candidate, Dataset
@@ -99,6 +100,7 @@ def run_study(
     watch = observer or Silent()
     pools = Pools(load_dataset(study.data, study.task, rows))
     path = Path(out) if out else default_store(pools.dataset)
+    check_store(path, study)
     where, limit = str(path.absolute()), study.grid.max_usd
     with caching(), connect_endpoints(study.endpoints, max_usd=limit, study=where) as session:
         plan = plan_trials(study, pools)
@@ -124,6 +126,16 @@ def _run(plan: TrialPlan, store: Store, watch: Observer) -> Outcome:
     outcome = run_jobs(jobs, plan.pools, store, limits, watch.job)
     store.leave_out([*plan.refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
+
+
+def check_store(path: Path, study: Study) -> None:
+    """Refuse a folder that cannot become the study's store, or is in use for something else.
+
+    Raises:
+        ChooseError: before anything is run or written.
+    """
+    Store.check(path)
+    check_folder(path, (study.data.path, study.data.test))
 
 
 def default_store(dataset: Dataset) -> Path:

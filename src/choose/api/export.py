@@ -10,6 +10,7 @@ from choose.errors import StudyError
 from choose.models.hardware.environment import check_environment
 from choose.models.results.cache import caching
 from choose.models.weights.spec import endpoint_name
+from choose.store.destination import check_folder
 from choose.store.store import Store
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def export(
 
     check_environment()
     target = Path(folder)
-    check_replaceable(target.resolve(), target, force)
     opened = Store.open(Path(store))
+    check_replaceable(target.resolve(), target, force)
+    check_folder(target, flag="The folder", stores=(opened.path,))
     decision = decide(opened)
     if trial is not None:
         choice = select_trial(opened, trial)

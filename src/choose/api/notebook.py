@@ -57,7 +57,9 @@ class Decision(record.Decision):
     def write(self, path: str | Path) -> Path:
         """Write the report as .html, .md, .json or .xml, by the ending of the path."""
         from choose.report.write import write
+        from choose.store.destination import check_destination
 
+        check_destination(Path(path), flag="The file")
         write("decision", self, Path(path), texts(self.store))
         return Path(path)
 

@@ -32,14 +32,14 @@ def check(
 ) -> None:
     """Audit a labelled set before any model runs: size, labels, leaks, drift, what to do first."""
     from choose.api.plan import check as audit
-    from choose.cli.console import check_outputs, say, stdout, working
+    from choose.api.plan import resolve
+    from choose.cli.console import check_outputs, inputs_of, say, stdout, working
     from choose.report.write import write
 
-    check_outputs("check", output)
+    config, settings = config or default_study_file(), overrides(context)
+    check_outputs("check", output, inputs_of(resolve(data, config, settings), config))
     with working("Auditing the rows"):
-        result = audit(
-            data, study_file=config or default_study_file(), overrides=overrides(context)
-        )
+        result = audit(data, study_file=config, overrides=settings)
     if as_json:
         typer.echo(result.record.model_dump_json(by_alias=True, indent=1))
     else:
@@ -65,11 +65,14 @@ def init(
     from choose.cli.console import say
     from choose.errors import StudyError
     from choose.files import write_text
+    from choose.store.destination import check_destination
 
     if out.suffix != ".toml" or out.is_dir():
         raise StudyError(f"{str(out)!r} cannot be a study file. Write --out NAME.toml.")
     if out.exists() and not force:
         raise StudyError(f"{str(out)!r} exists. Add --force to overwrite it, or name another.")
-    write_text(out, draft(data, overrides=overrides(context)))
+    settings = overrides(context)
+    check_destination(out, (data, settings["data"].get("test")), "--out")
+    write_text(out, draft(data, overrides=settings))
     flag = "" if out == Path("choose.toml") else f" -c {out}"
     say(f"Written: {out}. Read it, then run: choose check{flag}, choose compare{flag}")

@@ -82,6 +82,7 @@ def run(
     from choose.cli.console import (
         Consent,
         check_outputs,
+        inputs_of,
         print_decision,
         say,
         stderr,
@@ -89,8 +90,8 @@ def run(
     )
     from choose.report.terminal.live_progress import LiveProgress
 
-    check_outputs("decision", results.outputs)
     study = resolve(data, config, settings, strategies or ())
+    check_outputs("decision", results.outputs, inputs_of(study, config), out)
     results.gates.check(names(study))
     with LiveProgress(stderr()) as observer:
         outcome = run_study(study, out=out, observer=observer, approve=Consent(results.yes))

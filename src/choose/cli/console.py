@@ -18,6 +18,7 @@ from choose.schema.decision import Decision, Expectation
 if TYPE_CHECKING:
     from choose.report.write import Kind
     from choose.schema.plan import Spending
+    from choose.study.config import Study
 
 
 def stdout() -> Console:
@@ -74,12 +75,30 @@ class Consent:
             raise StudyError("Nothing was sent: you declined.")
 
 
-def check_outputs(kind: Kind, outputs: Sequence[Path] | None) -> None:
-    """Refuse a file that could not be written, before anything runs."""
+def check_outputs(
+    kind: Kind,
+    outputs: Sequence[Path] | None,
+    inputs: Sequence[str | Path | None] = (),
+    out: Path | None = None,
+) -> None:
+    """Refuse a file that may not or cannot be written, before anything runs.
+
+    `inputs` are what the command reads; `out` is the store that it will write.
+    """
     from choose.report.write import check_output
+    from choose.store.destination import check_destination
 
     for path in outputs or ():
-        check_output(kind, path)
+        check_destination(check_output(kind, path), inputs, stores=(out,))
+
+
+def inputs_of(study: Study, config: Path | None) -> list[str | Path | None]:
+    """Return the files and folders that a study reads: rows, settings and local models."""
+    from choose.study.candidates import ROLES
+
+    models = [getattr(specs, role) for specs in (study.models, *study.candidates) for role in ROLES]
+    local = [spec for spec in models if spec is not None and Path(spec).exists()]
+    return [study.data.path, study.data.test, config, *local]
 
 
 def print_decision(decision: Decision, store: Path, as_json: bool) -> None:

@@ -80,7 +80,10 @@ def predict(
     """Label texts with an exported candidate: id, label, confidence, status."""
     from choose.export.predict import Model, write_csv, write_jsonl
     from choose.files import write_atomic
+    from choose.store.destination import check_destination
 
+    if output is not None:
+        check_destination(output, (None if file == "-" else file, folder))
     write = write_jsonl if as_json else write_csv
     with _items(file, text_column, as_json, folder) as items:
         predictions = Model.load(folder).stream(items, min_confidence)

@@ -18,9 +18,9 @@ import typer
 from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError
-from choose.schema.untrusted import shown
 from choose.study import study_file
 from choose.study.config import Flag, Study
+from choose.untrusted import shown
 
 
 def seconds(text: str | None) -> float | None:

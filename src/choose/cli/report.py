@@ -36,7 +36,7 @@ def report_study(store: Path, output: list[Path] | None, as_json: bool, gates: G
     from choose.api.compare import report
     from choose.cli.console import check_outputs, print_decision, write_reports
 
-    check_outputs("decision", output)
+    check_outputs("decision", output, out=store)
     decision = report(store)
     gates.check([card.candidate for card in decision.scorecards])
     checks = gates.evaluate(decision)
@@ -60,7 +60,8 @@ def report_change(
             "--expect, --fail-under and --github-summary are about one study. "
             f"Leave them out, or name one folder: choose report {stores[1]} …"
         )
-    check_outputs("comparison", output)
+    for store in stores:
+        check_outputs("comparison", output, out=store)
     versus = compare_stores(*stores)
     for path in output or ():
         write("comparison", versus, path)

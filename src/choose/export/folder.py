@@ -12,13 +12,19 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from choose.errors import StoreError, StrategyError
 from choose.export.card import CardFacts, model_card
-from choose.export.manifest import MANIFEST_FILE, MODEL_FOLDER, Manifest, load_strategy
+from choose.export.manifest import (
+    MANIFEST_FILE,
+    MODEL_FOLDER,
+    Manifest,
+    digests_of,
+    foreign_files,
+    load_strategy,
+)
 from choose.export.selection import Selection, fit_selection
-from choose.files import write_json, write_text
+from choose.files import temporary_name, write_json, write_text
 from choose.run.timed_predict import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision
@@ -36,7 +42,7 @@ def atomic_folder(folder: Path, force: bool) -> Iterator[Path]:
     """
     place = folder.resolve()
     check_replaceable(place, folder, force)
-    temporary = place.with_name(f".{place.name}.{uuid4().hex[:8]}")
+    temporary = temporary_name(place)
     try:
         try:
             temporary.mkdir(parents=True)
@@ -72,6 +78,12 @@ def check_replaceable(place: Path, named: Path, force: bool) -> None:
         raise StoreError(
             f"{str(named)!r} already holds an export. "
             "Name a new folder, or replace it with --force."
+        )
+    if foreign := foreign_files(place):
+        more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
+        raise StoreError(
+            f"{str(named)!r} also holds {foreign[0]!r}{more}, which the export did not write and "
+            "--force would delete. Move it elsewhere, or name a new folder."
         )
 
 
@@ -172,12 +184,13 @@ def write_export(
         strategy = fit_selection(choice, store.dataset.task)
         assert isinstance(strategy, Saves)
         strategy.save(temporary / MODEL_FOLDER)
-        write_text(
-            temporary / MANIFEST_FILE, manifest.model_dump_json(by_alias=True, indent=1) + "\n"
-        )
         _verify(strategy, temporary, manifest, [row.item() for row in choice.rows[:VERIFIED_ROWS]])
         inside = rows_inside(temporary / MODEL_FOLDER, choice.rows)
         _describe(temporary, folder, decision, choice, strategy, inside)
+        manifest = manifest.model_copy(update={"files": digests_of(temporary)})
+        write_text(
+            temporary / MANIFEST_FILE, manifest.model_dump_json(by_alias=True, indent=1) + "\n"
+        )
     return Exported(folder, manifest, inside)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from choose.errors import StoreError, StrategyError
+from choose.files import file_sha256
 from choose.strategy import Saves, Strategy, build, find
 from choose.types import Task
 
@@ -27,6 +29,7 @@ class Manifest(BaseModel):
         fingerprint: the digest of the labelled data.
         rows: number of training rows.
         trial: the key of the study's trial, or null if it was fitted on all labelled rows.
+        files: the SHA-256 of every other file of the folder, by its path in it.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -48,6 +51,7 @@ class Manifest(BaseModel):
     fingerprint: str
     rows: int
     trial: str | None = None
+    files: Mapping[str, str] = {}
 
     @property
     def task(self) -> Task:
@@ -83,6 +87,37 @@ def read_manifest(folder: Path) -> Manifest:
         raise StoreError(_unreadable(folder, f"{where}: {first['msg']}")) from invalid
 
 
+# What earlier versions wrote, whose manifest does not list the files.
+_UNLISTED = {"README.md", "decision.json", "labels.json", "requirements.txt"}
+_UNLISTED_MODEL = {".json", ".safetensors"}
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file in a folder and below, by its path in it."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file_sha256(file) for file in files}
+
+
+def foreign_files(folder: Path) -> list[str]:
+    """Return the files and folders in an exported folder that the export did not write, sorted."""
+    try:
+        listed = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))["files"]
+        ours = {str(name) for name in listed}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        ours = set()
+    names = {file.relative_to(folder) for file in folder.rglob("*")}
+    if not ours:
+        model = Path(MODEL_FOLDER)
+        ours = _UNLISTED | {
+            name.as_posix()
+            for name in names
+            if model in name.parents and name.suffix in _UNLISTED_MODEL
+        }
+    folders = {parent.as_posix() for name in ours for parent in Path(name).parents}
+    known = {MANIFEST_FILE, MODEL_FOLDER, *ours, *folders}
+    return sorted(name.as_posix() for name in names if name.as_posix() not in known)
+
+
 def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
     """Load the fitted strategy of an exported folder.
 
@@ -96,6 +131,8 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
             f"{manifest.strategy!r}; revision {find(manifest.strategy).revision} is installed and "
             "may answer differently. Install what its requirements.txt lists, or export it again."
         )
+    if "seed" in manifest.params:  # it has a field of its own
+        raise StoreError(_unreadable(folder, "params: 'seed' is no hyperparameter"))
     strategy = build(manifest.strategy, seed=manifest.seed, **manifest.params)
     if not isinstance(strategy, Saves):
         raise StrategyError(

@@ -19,11 +19,24 @@ import polars as pl
 import tomli_w
 
 from choose.errors import StoreError
-from choose.files import digest, remove_temporary_files, write_atomic, write_json, write_text
+from choose.files import (
+    digest,
+    is_temporary,
+    remove_temporary_files,
+    write_atomic,
+    write_json,
+    write_text,
+)
+from choose.store.destination import MARK, STUDY, is_store
 from choose.store.tables import answers_from, answers_table, dataset_from, dataset_tables
 from choose.types import Dataset, Run, Scenario, Trial
 
-MARK = "study.toml"
+_FOREIGN = (
+    "{} holds files that are not a study. Name an empty or new folder with --out, such as "
+    "--out .choose/NAME."
+)
+
+_NAME_IT = "Name the folder that choose compare wrote (its --out)"
 
 
 class Store:
@@ -34,47 +47,58 @@ class Store:
 
     @classmethod
     def create(cls, path: Path) -> Store:
-        """Open a folder for writing, made if need be.
+        """Open a folder for writing, made if need be; its mark is written before all else.
 
         Raises:
             StoreError: if it cannot be written, or holds something that is not a study.
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
-            foreign = any(path.iterdir()) and not (path / MARK).exists()
+            cls.check(path)
         except OSError as error:
             raise StoreError(
                 f"Cannot use {str(path)!r} as a store: {error.strerror}. "
                 "Name a folder that can be written with --out."
             ) from error
-        if foreign:
-            raise StoreError(
-                f"{str(path)!r} holds files that are not a study. Name an empty or new folder "
-                "with --out."
-            )
-        store = cls(path)
-        probe = path / ".writable"
-        write_text(probe, "")
-        probe.unlink(missing_ok=True)
-        return store
+        write_text(path / MARK, "The folder of a study by choose. It alone writes here.\n")
+        return cls(path)
+
+    @classmethod
+    def check(cls, path: Path) -> None:
+        """Refuse a folder that `create` would refuse for what it holds, without writing.
+
+        Raises:
+            StoreError: if it holds something that is not a study.
+        """
+        if not path.is_dir() or is_store(path):
+            return
+        # A writer that was killed before the mark stood leaves a temporary file.
+        if not all(map(is_temporary, path.iterdir())):
+            raise StoreError(_FOREIGN.format(repr(str(path))))
 
     @classmethod
     def open(cls, path: Path) -> Store:
-        """Open a finished or interrupted study for reading."""
-        if not (path / MARK).exists():
-            raise StoreError(
-                f"{str(path)!r} is not a study: it holds no {MARK}. "
-                "Name the folder that choose compare wrote (its --out)."
-            )
+        """Open a finished or interrupted study for reading.
+
+        Raises:
+            StoreError: if it is no study, or one that was broken off before its settings were kept.
+        """
+        if not (path / STUDY).exists() or not is_store(path):
+            begun = is_store(path)
+            why = "was broken off as it began" if begun else f"is not a study: it holds no {STUDY}"
+            what = "Run choose compare again with it as --out" if begun else _NAME_IT
+            raise StoreError(f"{str(path)!r} {why}. {what}.")
         return cls(path)
 
     def begin(self, study: Mapping[str, Any], dataset: Dataset) -> None:
         """Write what is fixed before the run: the study with its rule, and the data."""
-        remove_temporary_files(self.path)
+        settings = tomli_w.dumps(study)
+        for folder in (self.path, *self.path.glob("trials/*")):
+            remove_temporary_files(folder)
         rows, facts = dataset_tables(dataset)
         write_atomic(self.path / "data.parquet", rows.write_parquet)
         write_json(self.path / "data.json", facts)
-        write_text(self.path / MARK, tomli_w.dumps(study))
+        write_text(self.path / STUDY, settings)
 
     def plan(self, trials: Iterable[Trial], candidates: Iterable[Mapping[str, Any]]) -> None:
         """Write the grid: which trials, at which coordinates, of which candidates."""
@@ -149,7 +173,7 @@ class Store:
     @property
     def study(self) -> dict[str, Any]:
         """The study as resolved, with the rule and its version."""
-        return tomllib.loads((self.path / MARK).read_text(encoding="utf-8"))
+        return tomllib.loads((self.path / STUDY).read_text(encoding="utf-8"))
 
     def grid(self) -> tuple[list[dict[str, Any]], list[Trial]]:
         """Return the candidates and the trials of the grid, in the order they were planned."""
@@ -164,7 +188,7 @@ class Store:
 
     def state(self) -> str:
         """Identify everything that a verdict depends on, by names, sizes and times of files."""
-        named = [self.path / name for name in (MARK, "grid.json", "data.json", "left_out.json")]
+        named = [self.path / name for name in (STUDY, "grid.json", "data.json", "left_out.json")]
         files = [*named, *sorted(self.path.glob("trials/*/trial.json"))]
         stats = [
             (str(f.relative_to(self.path)), f.stat().st_size, f.stat().st_mtime_ns)

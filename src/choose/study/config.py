@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
-from choose.schema.untrusted import Settings
+from choose.schema.decision import Kind
+from choose.types import FAMILIES
+from choose.untrusted import Settings
+
+# Verdicts and families, which --expect names as it does candidates.
+RESERVED: tuple[str, ...] = (*get_args(Kind), *FAMILIES)
 
 Price = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -244,6 +250,24 @@ class CandidateSection(Specs):
     strategy: str = Field(description="Name of an installed [strategy](strategies.md).")
     name: str | None = Field(default=None, description="Name in the report.")
     params: Mapping[str, Any] = Field(default={}, description="Hyperparameters.")
+
+    @field_validator("name")
+    @classmethod
+    def _usable_name(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is None or name == info.data.get("strategy"):
+            return name
+        if not clean(name) or clean(name) != name:
+            raise ValueError("write a name that can be read, without blanks around it")
+        if name in RESERVED:
+            raise ValueError(f"it is a word of --expect ({', '.join(RESERVED)}); give another name")
+        return name
+
+    @field_validator("params")
+    @classmethod
+    def _no_seed(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "seed" in params:
+            raise ValueError("'seed' is set by choose for each trial; grid.seeds is their number")
+        return params
 
 
 class Study(Settings):

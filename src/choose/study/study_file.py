@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from choose.errors import StudyError, did_you_mean
-from choose.schema.untrusted import check_text, check_values, number, shown
 from choose.study.config import CandidateSection, Study
+from choose.untrusted import check_text, check_values, number, shown
 
 # Bytes of a study file; one that describes 1,000 labels has about 100,000.
 LARGEST = 1_000_000

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from choose.errors import ModelError
 from choose.files import digest
 from choose.schema.costs import TokenPrices
-from choose.schema.untrusted import Settings
+from choose.untrusted import Settings
 
 # Raise whenever requests for the same prompt are written or read differently.
 PROTOCOL = 1

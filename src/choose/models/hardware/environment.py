@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 
 from choose.errors import ModelError
-from choose.schema.untrusted import check_text, finite, shown
+from choose.untrusted import check_text, finite, shown
 
 DTYPES = ("float32", "bfloat16")
 MOST_THREADS = 10_000

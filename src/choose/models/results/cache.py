@@ -25,7 +25,7 @@ from choose.errors import ModelError
 from choose.models.hardware.environment import cache_dir, processor
 from choose.models.results.sqlite import CacheFile
 from choose.schema.inventory import CacheUsage
-from choose.schema.untrusted import finite, shown
+from choose.untrusted import finite, shown
 
 # The variable sets the limit in gigabytes; 0 switches caching off.
 SETTING, DEFAULT_GB, MOST_GB = "CHOOSE_KEEP_GB", 2.0, 1e6

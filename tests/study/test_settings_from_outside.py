@@ -13,8 +13,8 @@ from choose.cli.options import rates, seconds, sizes
 from choose.errors import ChooseError, ModelError, StudyError
 from choose.models.hardware.environment import cache_dir, threads_setting
 from choose.models.results.cache import size_limit
-from choose.schema.untrusted import check_values, finite, number, whole
 from choose.study.study_file import load_study
+from choose.untrusted import check_values, finite, number, whole
 
 NO_NUMBERS = (float("nan"), float("inf"), -float("inf"), 10**400, 1e300, 1e-300)
 
