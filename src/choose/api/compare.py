@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 4
+RECORD = 5
 
 
 def report(store: str | Path) -> Decision:
