@@ -105,13 +105,14 @@ def run_study(
     with caching(), connect_endpoints(study.endpoints, max_usd=limit, study=where) as session:
         plan = plan_trials(study, pools)
         check_names(study, plan.candidates)
-        spending = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)
-        if spending.bills:
-            watch.sending(session.traffic(sum(bill.requests for bill in spending.bills)))
-        return _run(plan, Store.create(path), watch)
+        ready = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)
+        if ready.spending.bills:
+            watch.sending(session.traffic(sum(bill.requests for bill in ready.spending.bills)))
+        return _run(plan, Store.create(path), watch, ready.seconds)
 
 
-def _run(plan: TrialPlan, store: Store, watch: Observer) -> Outcome:
+def _run(plan: TrialPlan, store: Store, watch: Observer, spent: float) -> Outcome:
+    """Run the trials; `spent` seconds of the budget went into the endpoints' first requests."""
     from choose.run.events import left_out_sentences
     from choose.run.local import Limits, run_jobs
 
@@ -122,7 +123,8 @@ def _run(plan: TrialPlan, store: Store, watch: Observer) -> Outcome:
     watch.planned(dataset, jobs, plan.refusals, budget)
     racing = budget is not None and not study.grid.thorough and study.races
     margin, money = study.goal.margin or Limits().margin, study.grid.max_usd is not None
-    limits = Limits(budget, racing, margin, money)
+    left = None if budget is None else max(0.0, budget - spent)
+    limits = Limits(left, racing, margin, money)
     outcome = run_jobs(jobs, plan.pools, store, limits, watch.job)
     store.leave_out([*plan.refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)

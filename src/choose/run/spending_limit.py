@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
+from time import perf_counter
+from typing import NamedTuple
 
 from choose.data.pools import Pools
-from choose.errors import StudyError
+from choose.errors import EndpointError, StudyError
 from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.session import current_session
 from choose.models.endpoints.settings import Endpoint
-from choose.progress import TimeLimitReached
+from choose.progress import TimeLimitReached, time_limit
 from choose.run.probe import prepare_trial
 from choose.run.timed_predict import CHUNK, PassCost, allocate, predict
 from choose.schema.costs import dollars
@@ -36,6 +39,13 @@ def refuse(spending: Spending) -> None:
     )
 
 
+class Preparation(NamedTuple):
+    """The requests that were approved, and the seconds that the first ones took."""
+
+    spending: Spending
+    seconds: float
+
+
 def before_sending(
     study: Study,
     pools: Pools,
@@ -43,12 +53,14 @@ def before_sending(
     jobs: Sequence[Job],
     store: Store,
     approve: Approve,
-) -> Spending:
+) -> Preparation:
     """Ask for consent to the requests still to be made, then try each endpoint once.
+
+    The time budget holds for the first requests too; the time that consent takes is not counted.
 
     Raises:
         StudyError: if the study forbids the requests or `approve` refuses them.
-        EndpointError: if an endpoint cannot be used at all.
+        EndpointError: if an endpoint cannot be used at all, or does not answer within the budget.
     """
     check_constraints(study, candidates)
     asking = {c.name for c in candidates if endpoints_of(c, study.endpoints)}
@@ -60,12 +72,27 @@ def before_sending(
     spending = spending_of(left, candidates, pools, study.endpoints, study.grid.max_usd)
     if spending.needs_consent:
         approve(spending)
-    for candidate in candidates:
-        if any(job.trial.candidate == candidate.name for job in left):
-            strategy = build(candidate.strategy, seed=0, **candidate.params)
-            if isinstance(strategy, Puts):
-                strategy.check(pools.dataset.task)
-    return spending
+    start, budget = perf_counter(), study.grid.budget_seconds
+    with time_limit(inf if budget is None else budget):
+        for candidate in candidates:
+            if any(job.trial.candidate == candidate.name for job in left):
+                _try_endpoint(study, candidate, pools)
+    return Preparation(spending, perf_counter() - start)
+
+
+def _try_endpoint(study: Study, candidate: Candidate, pools: Pools) -> None:
+    strategy = build(candidate.strategy, seed=0, **candidate.params)
+    if not isinstance(strategy, Puts):
+        return
+    try:
+        strategy.check(pools.dataset.task)
+    except TimeLimitReached:
+        names = endpoints_of(candidate, study.endpoints)
+        hosts = ", ".join(f"{name!r} ({study.endpoints[name].host})" for name in names)
+        raise EndpointError(
+            f"The endpoint {hosts} did not answer its first request within the time limit of "
+            f"{study.grid.budget_seconds:g} s. Check the server, or allow more time with --budget."
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +139,7 @@ class DollarShare:
             each = (each * before + ledger.committed - self.spent) / (before + paid)
         costs = {name: one.first_pass for name, one in self.others.items()}
         costs[""] = DollarCost(each, self.own.rows, asked).first_pass
-        left = (ledger.limit or 0.0) - ledger.committed - ledger.reserved
+        left = (ledger.limit or 0.0) - ledger.total - ledger.others
         return each * more <= allocate(costs, left)[""] + 1e-9 * each
 
 
@@ -146,7 +173,7 @@ class DollarBudget:
         if job.trial.candidate not in costs:
             return None
         if len(costs) > 1 and _affords_first_chunks(
-            costs, session.ledger.limit - session.ledger.committed
+            costs, session.ledger.limit - session.ledger.committed - session.ledger.others
         ):
             for one in (job, *same):
                 self._correct_price(one, costs)

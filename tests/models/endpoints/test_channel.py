@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import wait
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from choose.conformance import questions
 from choose.errors import EndpointError, MoneySpent
 from choose.models.endpoints.client import retry_after
 from choose.models.endpoints.retry import CircuitBreaker, RateLimit, TokenBucket, parse_duration
-from choose.models.endpoints.session import Session, repeated_requests
+from choose.models.endpoints.session import repeated_requests
 from choose.types import Item
 from support.chat_server import Http, broken, error
 from support.endpoint_sessions import (
@@ -187,7 +188,9 @@ def test_an_answer_is_on_disk_before_it_is_counted(tmp_path: Path) -> None:
         def respond(body: dict[str, Any]) -> Http:
             path = tmp_path / "cache" / "paid"
             kept = (
-                sum(len(f.read_text().splitlines()) for f in path.glob("*")) if path.exists() else 0
+                sum(len(f.read_text().splitlines()) for f in path.glob("*.jsonl"))
+                if path.exists()
+                else 0
             )
             seen.append((kept, session.ledger.requests))
             return RIGHT(body)
@@ -401,26 +404,17 @@ def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPat
         session.resources.transport.handler = slowly
         strategy = fitted()
 
-        class Interrupted:
-            """Behaves like a future until a person presses Ctrl-C with requests in flight."""
+        pressed: list[bool] = []
 
-            def __init__(self, future: Any) -> None:
-                self.future = future
-
-            def result(self, timeout: float | None = None) -> Any:
-                if strategy.prompter.accepts is None:  # type: ignore[attr-defined]
-                    return self.future.result()
-                while len(asked) < 5:
-                    time.sleep(0.001)
+        def interrupted(futures: Any, seconds: float) -> Any:
+            """Behave like a wait until a person presses Ctrl-C once with requests in flight."""
+            if len(asked) >= 5 and not pressed:
+                pressed.append(True)
                 raise KeyboardInterrupt
+            return wait(futures, min(seconds, 0.001))
 
-        submit = asyncio.run_coroutine_threadsafe
         with monkeypatch.context() as patch:
-            patch.setattr(session, "_drain", lambda f: Session._drain(session, f.future))
-            patch.setattr(
-                "choose.models.endpoints.session.asyncio.run_coroutine_threadsafe",
-                lambda work, loop: Interrupted(submit(work, loop)),
-            )
+            patch.setattr("choose.models.endpoints.session.wait", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 strategy.predict(rows(50))
         assert session.ledger.requests == len(asked) == 1 + 4

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from support.serving.wire import Reply
+from support.serving.wire import DRIP, Reply
 
 # Nothing was answered in full, and asking again may help.
 PASSING = (
@@ -22,6 +24,22 @@ PASSING = (
     "half-json",
     "drip",
     "error-200",
+)
+
+# A server that means harm; nothing that it sends may cost much time, memory or money.
+HOSTILE = (
+    "redirect",
+    "endless-body",
+    "endless-error",
+    "endless-events",
+    "endless-head",
+    "gzip-bomb",
+    "deflate-bomb",
+    "unknown-encoding",
+    "deep-json",
+    "absurd-date",
+    "absurd-pause",
+    "absurd-limits",
 )
 
 STALL = 60.0
@@ -72,7 +90,48 @@ def spoilt(fault: str, whole: Reply) -> Reply:
     return _instead(fault)
 
 
+@cache
+def bomb(encoding: str, megabytes: int = 1_000) -> bytes:
+    """Return JSON that unpacks to so many megabytes of one text."""
+    packer = zlib.compressobj(9, wbits=31 if encoding == "gzip" else 15)
+    parts = [packer.compress(b'{"choices": [{"message": {"content": "')]
+    parts += [packer.compress(b"x" * (1 << 20)) for _ in range(megabytes)]
+    return b"".join([*parts, packer.compress(b'"}}]}'), packer.flush()])
+
+
+def hostile(fault: str) -> Reply:
+    """Return a reply that means harm."""
+    limited = error(429, "Rate limit reached").body
+    absurd = {
+        "x-ratelimit-limit-requests": "1e-300",
+        "x-ratelimit-remaining-requests": "-1e300",
+        "x-ratelimit-reset-requests": "nan",
+    }
+    return {
+        "redirect": lambda: Reply(307, headers={"location": "http://127.0.0.1:9/v1/elsewhere"}),
+        "endless-body": lambda: Reply(body=b'{"a": "', endless=b"x" * 65_536),
+        "endless-error": lambda: Reply(500, body=b'{"error": "', endless=b"x" * 65_536),
+        "endless-events": lambda: Reply(
+            kind="text/event-stream", endless=b": keep-alive\n\n", every=DRIP
+        ),
+        "endless-head": lambda: Reply(endless_head=True, every=DRIP),
+        "gzip-bomb": lambda: Reply(body=bomb("gzip"), headers={"content-encoding": "gzip"}),
+        "deflate-bomb": lambda: Reply(
+            body=bomb("deflate"), headers={"content-encoding": "deflate"}
+        ),
+        "unknown-encoding": lambda: Reply(body=b"zip", headers={"content-encoding": "zstd"}),
+        "deep-json": lambda: Reply(body=b"[" * 500_000),
+        "absurd-date": lambda: Reply(
+            429, limited, headers={"retry-after": "Mon, 1 Jan 99999999999 00:00:00 GMT"}
+        ),
+        "absurd-pause": lambda: Reply(429, limited, headers={"retry-after": "1e308"}),
+        "absurd-limits": lambda: Reply(503, limited, headers=absurd),
+    }[fault]()
+
+
 def _instead(fault: str) -> Reply:
+    if fault in HOSTILE:
+        return hostile(fault)
     limited = error(429, "Rate limit reached for requests", "rate_limit_exceeded").body
     replies = {
         "429": Reply(429, limited),

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from support.serving.chat import Rule, completion, content, logprobs, pieces, prompt_pieces
 from support.serving.faults import Mix, error, html, spoilt
 from support.serving.ledger import Ledger, Receipt
-from support.serving.lies import LIES, told, usage_as_said
+from support.serving.lies import LIES, SPELLINGS, told, usage_as_said
 from support.serving.prefixes import Prefixes
 from support.serving.wire import Listener, Reply, Request
 
@@ -26,7 +26,11 @@ Taken = Literal["taken", "ignored", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What this server can and cannot do; tokens are pieces of at most four letters."""
+    """What this server can and cannot do; tokens are pieces of at most four letters.
+
+    `counts` is ``true``, ``none``, ``absurd`` or a key of `ABSURD`. After `refuse_after` answers
+    the key is refused. `echo` is the spelling of the key that `echo_in` a field is repeated.
+    """
 
     model: str = "big-model"
     key: str | None = None
@@ -38,7 +42,10 @@ class Habits:
     context: int | None = None
     seconds: float = 0.0
     per_minute: int | None = None
-    counts: Literal["true", "none", "absurd"] = "true"
+    counts: str = "true"
+    refuse_after: int | None = None
+    echo: str = ""
+    echo_in: str = ""
     page: bool = False
     faults: Mix = field(default_factory=Mix)
     lies: Mix = field(default_factory=lambda: Mix(kinds=LIES))
@@ -55,6 +62,7 @@ class FaultyServer:
         self.bodies: list[Mapping[str, Any]] = []
         self.listener = Listener(self._handle, self._ended, tls)
         self._prefixes, self._times = Prefixes(), deque[float]()
+        self.refused, self.given = 0, ""
         self._scheme = "http" if tls is None else "https"
 
     def __enter__(self) -> FaultyServer:
@@ -84,6 +92,13 @@ class FaultyServer:
         if key is not None and request.headers.get("authorization") != f"Bearer {key}":
             given = request.headers.get("authorization", "").removeprefix("Bearer ")
             return error(401, f"Incorrect API key provided: {given}.", "invalid_api_key")
+        limit = self.habits.refuse_after
+        if limit is not None and len(self.ledger.receipts) >= limit:
+            self.refused += 1
+            return error(401, "Incorrect API key provided.", "invalid_api_key")
+        self.given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if self.habits.echo_in == "error":
+            return error(400, f"bad key {self._echo()}")
         if request.path == "/v1/models":
             known = {"id": self.habits.model, "object": "model", "created": 0, "owned_by": "us"}
             return Reply(body=json.dumps({"object": "list", "data": [known]}).encode())
@@ -172,8 +187,17 @@ class FaultyServer:
             more["logprobs"] = logprobs(text, chances, int(body.get("top_logprobs") or 0))
         receipt.usage = self._usage(prompt_pieces(body["messages"]), len(pieces(text)))
         usage = usage_as_said(receipt.usage, self.habits.counts)
+        if (place := self.habits.echo_in) in message:
+            message[place] = f"you sent {self._echo()}"
         answer = completion(self.habits.model, message, finish, usage, more)
+        if place == "model":
+            answer["model"] = f"model for {self._echo()}"
+        if place == "finish_reason":
+            answer["choices"][0]["finish_reason"] = self._echo()
         return Reply(body=json.dumps(answer).encode(), tag=receipt)
+
+    def _echo(self) -> str:
+        return SPELLINGS[self.habits.echo](self.given)
 
     def _usage(self, prompt: Sequence[str], written: int) -> dict[str, int]:
         return {

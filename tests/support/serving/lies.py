@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 # What a lie says, and the status that a client should file it under.
@@ -18,6 +19,12 @@ FILED = {
 }
 
 LIES = tuple(FILED)
+
+# Token counts that no request has; NaN and infinity are written as Python writes them.
+ABSURD = {"negative": -(10**9), "huge": 10**30, "nan": float("nan"), "infinite": float("inf")}
+
+# Where a server may repeat the key that it was sent.
+PLACES = ("model", "finish_reason", "refusal", "content", "error")
 
 
 def told(lie: str | None, label: str, labels: Sequence[str], text: str) -> tuple[str, str, str]:
@@ -49,6 +56,8 @@ def usage_as_said(usage: Mapping[str, int], counts: str) -> Any:
         return None
     if counts == "absurd":
         return {"prompt_tokens": -7, "completion_tokens": "many", "total_tokens": 1e300}
+    if counts in ABSURD:
+        return dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), ABSURD[counts])
     return {
         "prompt_tokens": usage["in"],
         "completion_tokens": usage["out"],
@@ -56,3 +65,24 @@ def usage_as_said(usage: Mapping[str, int], counts: str) -> Any:
         "prompt_tokens_details": {"cached_tokens": usage["cached"]},
         "completion_tokens_details": {"reasoning_tokens": usage["reasoning"]},
     }
+
+
+# How a server may spell the key that it was sent.
+SPELLINGS: Mapping[str, Callable[[str], str]] = {
+    "raw": str,
+    "upper": str.upper,
+    "blanks": lambda key: " ".join([key[: len(key) // 2], key[len(key) // 2 :]]),
+    "spaced": " ".join,
+    "zero-width": "\u200b".join,
+    "dashes": "-".join,
+    "url": lambda key: "".join(f"%{ord(char):02X}" for char in key),
+    "json": lambda key: "".join(f"\\u{ord(char):04x}" for char in key),
+    "html": lambda key: "".join(f"&#{ord(char)};" for char in key),
+    "base64": lambda key: base64.b64encode(key.encode()).decode(),
+    "base64-url": lambda key: base64.urlsafe_b64encode(key.encode()).decode().rstrip("="),
+    "basic": lambda key: base64.b64encode(f"user:{key}".encode()).decode(),
+    "hex": lambda key: key.encode().hex(),
+    "bytes": lambda key: str(list(key.encode())),
+    "reversed": lambda key: key[::-1],
+    "wide": lambda key: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in key),
+}

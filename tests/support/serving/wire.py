@@ -29,7 +29,8 @@ class Reply:
 
     `wait` is in seconds; `cut` sends half of the body and hangs up; `drop` hangs up at once;
     `drip` sends blanks for so many seconds before the body, as gateways do to keep a line open.
-    `tag` is handed back when the reply has ended.
+    `endless` is sent after the body for as long as the other side listens, `every` so many seconds;
+    `endless_head` never ends the headers. `tag` is handed back when the reply has ended.
     """
 
     status: int = 200
@@ -40,6 +41,9 @@ class Reply:
     drip: float = 0.0
     cut: bool = False
     drop: bool = False
+    endless: bytes = b""
+    every: float = 0.0
+    endless_head: bool = False
     tag: Any = None
 
 
@@ -135,6 +139,8 @@ async def send(writer: asyncio.StreamWriter, reply: Reply) -> bool:
     """Write a reply; return whether all of it went out."""
     if reply.drop:
         return False
+    if reply.endless or reply.endless_head:
+        return await send_forever(writer, reply)
     lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
     blanks = int(reply.drip / DRIP)
     lines += [f"content-type: {reply.kind}", f"content-length: {len(reply.body) + blanks}"]
@@ -151,3 +157,18 @@ async def send(writer: asyncio.StreamWriter, reply: Reply) -> bool:
         writer.write_eof()
         await asyncio.sleep(STEP)
     return not reply.cut
+
+
+async def send_forever(writer: asyncio.StreamWriter, reply: Reply) -> bool:
+    """Write headers that never end, or a body that never ends."""
+    lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
+    lines += [f"content-type: {reply.kind}", "connection: close"]
+    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+    head = "\r\n".join(lines).encode("latin-1")
+    writer.write(head if reply.endless_head else head + b"\r\n\r\n" + reply.body)
+    number = 0
+    while True:
+        number += 1
+        writer.write(b"\r\nx-%d: y" % number if reply.endless_head else reply.endless)
+        await writer.drain()
+        await asyncio.sleep(reply.every)

@@ -8,13 +8,13 @@ import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from choose.errors import EndpointError
 from choose.files import digest
 from choose.models.endpoints.client import EndpointClient
 from choose.models.endpoints.ledger import AnswerCache, Ledger, PaidAnswer, WorstCase
+from choose.models.endpoints.peers import Peers
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.retry import (
     CircuitBreaker,
@@ -29,6 +29,12 @@ from choose.models.endpoints.settings import PROTOCOL, Endpoint, api_key
 # Number of the repeat of a question; part of the key under which an answer is cached.
 REPEAT: ContextVar[int] = ContextVar("choose_endpoint_repeat", default=0)
 
+# Statuses that refuse a key or an account, so that no later request can work.
+_REFUSALS = frozenset({401, 402, 403, 429})
+
+# Seconds between two looks at a question that another command has sent.
+_PEER_PAUSE = 0.2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionResources:
@@ -40,7 +46,7 @@ class SessionResources:
     """
 
     ledger: Ledger
-    folder: Path
+    peers: Peers
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     transport: Any = None
     study: str = ""
@@ -63,6 +69,7 @@ class RequestChannel:
         retried: requests sent again after a failure.
         has_answered: whether the server has answered any request.
         stopped: whether nothing more is sent; requests in flight may still be answered.
+        refusal: the answer that refused the key, after which nothing is sent in this session.
         in_flight: tasks by the key of their request, queued ones included.
     """
 
@@ -72,6 +79,7 @@ class RequestChannel:
     reused: int = 0
     retried: int = 0
     stopped: bool = False
+    refusal: RequestFault | None = None
     has_answered: bool = False
     in_flight: dict[str, asyncio.Task[PaidAnswer]] = field(default_factory=dict)
 
@@ -87,8 +95,10 @@ class RequestChannel:
         self.breaker = CircuitBreaker(max(10, 2 * endpoint.concurrency))
         study = self.resources.study if endpoint.is_local else ""
         account = digest([endpoint.base_url, endpoint.model, study])
-        path = self.resources.folder / f"{account[:16]}.jsonl"
+        self.account = account[:16]
+        path = self.resources.peers.folder / f"{self.account}.jsonl"
         self.cache = AnswerCache(path, endpoint.reuse_days)
+        self.resources.peers.accounts.add(self.account)
 
     def key(self, body: Mapping[str, Any]) -> str:
         """Identify a request by its URL, its body and the number of the repeat."""
@@ -110,6 +120,8 @@ class RequestChannel:
             self.reused += 1
             return cached
         task = self.in_flight.get(key)
+        if task is None and self.refusal is not None:
+            raise self.refusal
         if task is None and self.stopped:
             raise ChannelStopped
         if task is None:
@@ -156,13 +168,41 @@ class RequestChannel:
     async def _attempt(self, key: str, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
         async with self.breaker.passage():
             await self.rate_limit.acquire(worst.read / 4 + worst.written)
-            reserved = await self.resources.ledger.reserve(worst.usd(self.endpoint.prices))
-            task = asyncio.current_task()
+            claimed = await self._claim(key, worst.usd(self.endpoint.prices))
+            if isinstance(claimed, PaidAnswer):
+                self.reused += 1
+                return claimed
+            task, resources = asyncio.current_task(), self.resources
             self._sent.add(task)
             try:
-                return await self._pay(key, body, reserved)
+                return await self._pay(key, body, claimed)
             finally:
                 self._sent.discard(task)
+                resources.peers.release(self._claim_name(key), resources.ledger.total)
+
+    async def _claim(self, key: str, usd: float) -> PaidAnswer | float:
+        """Reserve the worst case of a question, so that no other command sends it meanwhile.
+
+        Return its answer instead if another command has paid for it by now.
+        """
+        peers, ledger, name = self.resources.peers, self.resources.ledger, self._claim_name(key)
+
+        def claim() -> PaidAnswer | float | None:
+            others = peers.others()
+            self.cache.refresh()  # after the claims, since an answer is written before its release
+            if key in self.cache.answers:
+                return self.cache.answers[key]
+            if name in others.claims or not ledger.try_reserve(usd, others):
+                return None
+            peers.claim(name, self.endpoint.timeout, ledger.total)
+            return usd
+
+        while (claimed := await peers.exclusively(claim)) is None:
+            await ledger.wait_for_release(_PEER_PAUSE)
+        return claimed
+
+    def _claim_name(self, key: str) -> str:
+        return f"{self.account}:{key}"
 
     async def _pay(self, key: str, body: Mapping[str, Any], reserved: float) -> PaidAnswer:
         """Send a request, write the answer to disk, and replace the reservation by the bill."""
@@ -174,6 +214,8 @@ class RequestChannel:
             reply = await self._client.post(body)
         except RequestFault as fault:
             ledger.release(reserved, maybe_billed=fault.may_be_billed)
+            if fault.kind == "fatal" and fault.status in _REFUSALS:
+                self.refusal = fault
             if fault.kind in ("wait", "unsure") and fault.status != 429:
                 self.breaker.failed()
             else:
@@ -185,7 +227,7 @@ class RequestChannel:
         self.has_answered = True
         self.breaker.answered()
         self.rate_limit.update(reply.headers)
-        paid = parse_reply(reply)
+        paid = parse_reply(reply, [self._api_key] if self._api_key else ())
         try:
             await asyncio.shield(asyncio.to_thread(self.cache.add, key, paid))
         finally:

@@ -4,23 +4,78 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from choose.models.endpoints.redaction import redact
 from choose.models.endpoints.retry import (
     RequestFault,
     fault_from_connection,
     fault_from_payload,
     fault_from_status,
 )
-from choose.models.endpoints.settings import Endpoint, redact
+from choose.models.endpoints.settings import LIMITS, Endpoint
 from choose.untrusted import finite, http_date
 
 Body = Mapping[str, Any]
+
+
+# Most bytes of an answer, after decompression, and more for each token with its alternatives.
+MAX_BYTES = 4 << 20
+_BYTES_PER_TOKEN = 4 << 10
+
+# Encodings that are decoded here, a bounded piece at a time, though none is requested.
+_ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+# Most bytes of the response that the current task waits for.
+_LIMIT: ContextVar[int] = ContextVar("choose_response_bytes", default=MAX_BYTES)
+
+
+def _most_bytes(body: Body) -> int:
+    if not body.get("logprobs"):
+        return MAX_BYTES
+    return MAX_BYTES + _BYTES_PER_TOKEN * max(int(body.get(name, 0)) for name in LIMITS)
+
+
+async def bound_response(response: Any) -> None:
+    """Replace the stream of a response by one that ends at `MAX_BYTES`, whatever it unpacks to.
+
+    Raises:
+        RequestFault: if the response has an encoding that cannot be unpacked piece by piece.
+    """
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "", *_ENCODINGS):
+        raise RequestFault("unsure", f"it answered with the encoding {encoding[:40]!r}")
+    if encoding in _ENCODINGS:
+        del response.headers["content-encoding"]
+    stream, limit = response.stream, _LIMIT.get()
+    (base,) = (kind for kind in type(stream).__mro__ if kind.__name__ == "AsyncByteStream")
+    methods = {
+        "__aiter__": lambda _: _bounded(stream, _ENCODINGS.get(encoding), limit),
+        "aclose": lambda _: stream.aclose(),
+    }
+    # httpx has two names (openai 3 ships httpx2), and accepts streams of its own class only.
+    response.stream = type("BoundedStream", (base,), methods)()
+
+
+async def _bounded(stream: Any, window: int | None, limit: int) -> AsyncIterator[bytes]:
+    """Yield the decoded bytes of a stream; `window` is zlib's, None for no encoding."""
+    decoder, size = None if window is None else zlib.decompressobj(window), 0
+    async for chunk in stream:
+        try:
+            piece = chunk if decoder is None else decoder.decompress(chunk, limit - size + 1)
+        except zlib.error:
+            raise RequestFault("unsure", "it answered with damaged gzip or deflate") from None
+        size += len(piece)
+        if size > limit:
+            raise RequestFault("unsure", f"its answer is longer than {limit >> 20} MB")
+        yield piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +102,7 @@ class EndpointClient:
         # Rows go to the confirmed host only: redirects are not followed, and a server on this
         # machine is never reached through a proxy.
         network |= {"follow_redirects": False, "trust_env": not endpoint.is_local}
+        network["event_hooks"] = {"response": [bound_response]}
         self._client = AsyncOpenAI(
             base_url=parts._replace(query="").geturl(),
             api_key=key or "none",
@@ -55,10 +111,10 @@ class EndpointClient:
             timeout=endpoint.timeout,
             http_client=DefaultAsyncHttpxClient(**network),
         )
-        self._headers: dict[str, Any] = {}
+        self._headers: dict[str, Any] = {"Accept-Encoding": "identity"}
         if parts.hostname != "api.openai.com":
             # The openai client reads these from the environment; other servers must not see them.
-            self._headers = dict.fromkeys(("OpenAI-Organization", "OpenAI-Project"), Omit())
+            self._headers |= dict.fromkeys(("OpenAI-Organization", "OpenAI-Project"), Omit())
         if key is None or endpoint.api_key_header:
             self._headers["Authorization"] = Omit()
         if key is not None and endpoint.api_key_header:
@@ -73,6 +129,7 @@ class EndpointClient:
         import openai
 
         start = perf_counter()
+        _LIMIT.set(_most_bytes(body))
         try:
             # The client's own timeout is between bytes, so a slow stream would never reach it.
             async with asyncio.timeout(self._timeout):
@@ -86,6 +143,8 @@ class EndpointClient:
             raise fault_from_connection("it did not answer in time", sent=not unsent) from None
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
+            if isinstance(cause, RequestFault):
+                raise cause from None
             message = redact(str(cause) or type(cause).__name__, self._secrets)
             unsent = type(cause).__name__ in ("ConnectError", "ProxyError", "UnsupportedProtocol")
             raise fault_from_connection(message, sent=not unsent) from None
@@ -137,7 +196,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def _object(text: str) -> dict[str, Any]:
     try:
         payload = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         html = text.lstrip()[:1] == "<"
         what = "HTML instead of JSON" if html else "text that is not JSON"
         raise RequestFault("unsure", f"it answered with {what}") from None
@@ -170,7 +229,7 @@ def _error_text(text: str) -> str:
         return "an HTML page"
     try:
         return _message(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

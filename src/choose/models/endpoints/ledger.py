@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from choose.errors import ModelError, MoneySpent
+from choose.models.endpoints.peers import Others
 from choose.schema.costs import TokenPrices, dollars
+from choose.untrusted import count, finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Usage:
 
 def token_cost(prices: TokenPrices, read: float, cached: float, written: float) -> float:
     """Return the cost of tokens in dollars; 0 unless input and output have a price."""
-    counts = (np.array([round(count)], dtype=np.int64) for count in (read, cached, written))
+    counts = (np.array([round(tokens)], dtype=np.int64) for tokens in (read, cached, written))
     cost = dollars(prices, *counts)
     return 0.0 if cost is None else float(cost[0])
 
@@ -62,6 +65,7 @@ class Ledger:
         maybe_billed: worst case of requests that failed after they were sent, and of answers
             without token counts; counts against the limit.
         reserved: worst case of the requests in flight.
+        others: what commands that run at the same time have spent; counts against the limit.
         unpriced: whether an endpoint without prices answered, so that the cost is unknown.
     """
 
@@ -69,6 +73,7 @@ class Ledger:
     spent: float = 0.0
     maybe_billed: float = 0.0
     reserved: float = 0.0
+    others: float = 0.0
     in_flight: int = 0
     requests: int = 0
     read: int = 0
@@ -82,30 +87,52 @@ class Ledger:
         """Return dollars that are spent or may be billed."""
         return self.spent + self.maybe_billed
 
+    @property
+    def total(self) -> float:
+        """Return dollars that are spent, may be billed, or are reserved."""
+        return self.committed + self.reserved
+
     async def reserve(self, usd: float) -> float:
         """Reserve the worst case of a request; wait while others in flight may free money.
 
         Raises:
             MoneySpent: if the limit leaves no room for it.
         """
-        while self.limit is not None and self.committed + self.reserved + usd > (
-            self.limit * (1 + 1e-9)
-        ):
-            if not self.in_flight:
-                raise MoneySpent(
-                    f"--max-usd {self.limit:g} leaves no room for another request: "
-                    f"${self.spent:.4f} is spent"
-                    + (
-                        f", up to ${self.maybe_billed:.4f} may be billed for failed requests"
-                        * (self.maybe_billed > 0)
-                    )
-                    + f", and the next one could cost ${usd:.4f}."
-                )
-            self._released.clear()
-            await self._released.wait()
+        while not self.try_reserve(usd):
+            await self.wait_for_release(None)
+        return usd
+
+    def try_reserve(self, usd: float, others: Others = Others()) -> bool:  # noqa: B008
+        """Reserve the worst case of a request; False while requests in flight may free money.
+
+        `others` are the commands that run at the same time and share the limit.
+
+        Raises:
+            MoneySpent: if the limit leaves no room for it.
+        """
+        self.others = others.usd
+        if self.limit is not None and self.total + others.usd + usd > self.limit * (1 + 1e-9):
+            if not self.in_flight and not others.claims:
+                raise MoneySpent(self._no_room(usd))
+            return False
         self.reserved += usd
         self.in_flight += 1
-        return usd
+        return True
+
+    async def wait_for_release(self, seconds: float | None) -> None:
+        """Wait until a reservation is released, at most some seconds."""
+        self._released.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._released.wait(), seconds)
+
+    def _no_room(self, usd: float) -> str:
+        held = f", up to ${self.maybe_billed:.4f} may be billed for failed requests"
+        others = f", other commands that run now have spent up to ${self.others:.4f}"
+        return (
+            f"--max-usd {self.limit:g} leaves no room for another request: ${self.spent:.4f} is "
+            f"spent{held * (self.maybe_billed > 0)}{others * (self.others > 0)}, and the next one "
+            f"could cost ${usd:.4f}."
+        )
 
     def settle(self, reserved: float, usage: Usage, prices: TokenPrices | None) -> None:
         """Replace a reservation by the bill of an answer."""
@@ -164,10 +191,30 @@ class AnswerCache:
 
     def __init__(self, path: Path, days: float) -> None:
         self.path, self.days = path, days
-        self._lock = threading.Lock()
+        self._lock, self._read_to = threading.Lock(), 0
         self.answers: dict[str, PaidAnswer] = {}
         self.facts: dict[str, Any] = {}
-        for line in self._lines():
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what was appended since the last time, by this command or another.
+
+        Raises:
+            ModelError: if the file cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size < self._read_to:  # it was replaced
+                    self._read_to = 0
+                file.seek(self._read_to)
+                whole, newline, _ = file.read(size - self._read_to).rpartition(b"\n")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ModelError(f"Cannot read {self.path}: {error.strerror}.") from error
+        self._read_to += len(whole) + len(newline)
+        for line in whole.splitlines():
             self._load(line)
 
     def add(self, key: str, paid: PaidAnswer) -> None:
@@ -184,26 +231,18 @@ class AnswerCache:
         self._write({"fact": key, "facts": dict(facts), "when": when})
         self.facts[key] = dict(facts)
 
-    def _lines(self) -> list[str]:
-        try:
-            return self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise ModelError(f"Cannot read {self.path}: {error.strerror}.") from error
-
-    def _load(self, line: str) -> None:
+    def _load(self, line: bytes) -> None:
         try:
             row = json.loads(line)
-            if time.time() - float(row.pop("when")) > self.days * 86_400:
+            when = finite(row["when"])
+            if when is None or time.time() - when > self.days * 86_400:
                 return
-            when = float(json.loads(line)["when"])
             if "fact" in row:
                 self.facts[str(row["fact"])] = dict(row["facts"])
-            else:
-                self.answers[str(row.pop("key"))] = _paid(row, when)
-        except (ValueError, KeyError, TypeError):  # a line cut short by a crash was never counted
-            return
+            elif row["key"] not in self.answers:
+                self.answers[str(row["key"])] = _paid(row, when)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return  # a line that a crash cut short was never counted; others are damaged
 
     def _write(self, row: Mapping[str, Any]) -> None:
         line = json.dumps(row, ensure_ascii=True, separators=(",", ":")) + "\n"
@@ -232,8 +271,8 @@ def _paid(row: Mapping[str, Any], when: float) -> PaidAnswer:
         content=str(row["content"]),
         finish=str(row["finish"]),
         refusal=row.get("refusal"),
-        usage=Usage(**row["usage"]),
-        seconds=float(row["seconds"]),
+        usage=Usage(**{name: count(number) for name, number in row["usage"].items()}),
+        seconds=finite(row["seconds"], low=0.0) or 0.0,
         odds=None if odds is None else tuple((t, p, tuple(map(tuple, o))) for t, p, o in odds),
         when=when,
         model=row.get("model"),

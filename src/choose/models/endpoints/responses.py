@@ -15,6 +15,7 @@ import numpy as np
 
 from choose.models.endpoints.client import Reply
 from choose.models.endpoints.ledger import PaidAnswer, TokenLogprobs, Usage
+from choose.models.endpoints.redaction import hide_keys
 from choose.types import Answers, Counts, Floats, Status, Task
 from choose.untrusted import count, finite
 
@@ -188,26 +189,46 @@ def _continuations(text: str, head: str, names: Sequence[str]) -> list[int]:
 # Longer than any label; the rest of an answer is not stored.
 MAX_CHARACTERS = 4_000
 
+# Longer than the names of models and the reasons why they stop.
+MAX_NAME = 200
+
 
 # Alternatives below this log-probability do not change a score noticeably.
 MIN_LOGPROB = math.log(1e-6)
 
 
-def parse_reply(reply: Reply) -> PaidAnswer:
-    """Read the first choice and the token counts; missing or invalid values become None."""
+def parse_reply(reply: Reply, keys: Sequence[str] = ()) -> PaidAnswer:
+    """Read the first choice and the token counts; missing or invalid values become None.
+
+    `keys` are API keys, which are replaced wherever the server repeats them.
+    """
     choice = _first(reply.payload.get("choices"))
     message = _mapping(choice.get("message"))
-    finish, refusal = choice.get("finish_reason"), message.get("refusal")
+    finish = _hidden(choice.get("finish_reason"), keys, MAX_NAME) or "stop"
     return PaidAnswer(
-        content=_text(message.get("content")),
-        refusal=refusal[:MAX_CHARACTERS] if isinstance(refusal, str) and refusal else None,
-        finish=finish if isinstance(finish, str) else "stop",
+        content=_hidden(_text(message.get("content")), keys),
+        refusal=_hidden(message.get("refusal"), keys) or None,
+        finish=finish,
         usage=parse_usage(reply.payload.get("usage")),
         seconds=reply.seconds,
-        odds=_logprobs(choice.get("logprobs")),
+        odds=_without_keys(_logprobs(choice.get("logprobs")), keys),
         when=time.time(),
-        model=str(reply.payload.get("model") or "")[:200] or None,
+        model=_hidden(reply.payload.get("model"), keys, MAX_NAME) or None,
     )
+
+
+def _hidden(text: Any, keys: Sequence[str], most: int = MAX_CHARACTERS) -> str:
+    """Return a server's text without API keys, cut after they are found."""
+    return hide_keys(text[: 2 * most], keys)[:most] if isinstance(text, str) else ""
+
+
+def _without_keys(odds: TokenLogprobs | None, keys: Sequence[str]) -> TokenLogprobs | None:
+    """Return log-probabilities, or None if their tokens spell an API key."""
+    if not odds or not keys:
+        return odds
+    answer = "".join(token for token, _, _ in odds)
+    others = "".join(other for _, _, rest in odds for other, _ in rest)
+    return odds if all(hide_keys(text, keys) == text for text in (answer, others)) else None
 
 
 def parse_usage(given: Any) -> Usage:
@@ -255,7 +276,7 @@ def _text(content: Any) -> str:
     """Return the text of a message; some servers split it into parts."""
     if isinstance(content, list):
         content = "".join(str(_mapping(part).get("text") or "") for part in content)
-    return content[:MAX_CHARACTERS] if isinstance(content, str) else ""
+    return content if isinstance(content, str) else ""
 
 
 def _first(choices: Any) -> Mapping[str, Any]:

@@ -9,13 +9,14 @@ from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 from choose.errors import ModelError, did_you_mean
 from choose.models.endpoints.channel import REPEAT, ChannelStopped, RequestChannel, SessionResources
 from choose.models.endpoints.ledger import Ledger
+from choose.models.endpoints.peers import Peers
 from choose.models.endpoints.retry import RetryPolicy
 from choose.models.endpoints.settings import Endpoint
 from choose.models.hardware.environment import cache_dir
@@ -27,6 +28,13 @@ T = TypeVar("T")
 
 # Seconds to wait for requests in flight after an interruption or the time limit: they are paid for.
 DRAIN = 10.0
+
+# The same after Ctrl-C, and for what is not paid for: the user wants to have the terminal back.
+SHORT_DRAIN = 1.0
+
+# Seconds of one wait in the main thread. polars installs a SIGINT handler that restarts system
+# calls, so a longer wait would be woken by the server only, never by Ctrl-C.
+SLICE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +105,12 @@ class Session:
         """Return a live view of the requests, with the forecast of their number."""
         return Traffic(self, planned)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Coroutine[Any, Any, T], drain: float | None = None) -> T:
         """Run `work` in the event loop and wait for it, until the caller's time limit.
 
-        At the limit or an interruption nothing more is sent, and requests in flight have `DRAIN`
-        seconds to finish. Cached answers are returned even if no time is left.
+        At the limit nothing more is sent, and requests in flight have `drain` seconds to finish
+        (`DRAIN` by default); after an interruption they have `SHORT_DRAIN`. Cached answers are
+        returned even if no time is left.
 
         Raises:
             TimeLimitReached: if the limit passed before every request was answered.
@@ -111,24 +120,26 @@ class Session:
             channel.stopped = left <= 0
         future = asyncio.run_coroutine_threadsafe(work, self._running())
         try:
-            return future.result(None if left == inf else min(left, threading.TIMEOUT_MAX))
+            if not wait_in_slices(future, left):
+                return self._finish_late(future, DRAIN if drain is None else drain)
+            return future.result()
         except KeyboardInterrupt:
-            self._drain(future)
+            self._drain(future, SHORT_DRAIN)
             raise
-        except TimeoutError:
-            return self._finish_late(future)
         except ChannelStopped:  # no time was left at the start
             raise TimeLimitReached from None
 
     def close(self) -> None:
-        """Close all connections and the loop."""
+        """Close all connections and the loop; wait for neither longer than `SHORT_DRAIN`."""
         if self._loop is None or self._thread is None:
             return
-        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result(DRAIN)
+        wait_in_slices(asyncio.run_coroutine_threadsafe(self._finish(), self._loop), SHORT_DRAIN)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(DRAIN)
-        self._loop.close()
+        self._thread.join(SHORT_DRAIN)
+        if not self._thread.is_alive():
+            self._loop.close()
         self._loop = None
+        self.resources.peers.close()
 
     async def _finish(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -138,18 +149,18 @@ class Session:
         for channel in self.channels.values():
             await channel.close()
 
-    def _finish_late(self, future: Future[T]) -> T:
-        self._drain(future)
+    def _finish_late(self, future: Future[T], drain: float) -> T:
+        self._drain(future, drain)
         try:
             return future.result()
         except (ChannelStopped, CancelledError):
             raise TimeLimitReached from None
 
-    def _drain(self, future: Future[T]) -> None:
+    def _drain(self, future: Future[T], seconds: float) -> None:
         for channel in self.channels.values():
             self._running().call_soon_threadsafe(channel.stop)
         try:
-            wait([future], DRAIN)
+            wait_in_slices(future, seconds)
         finally:
             future.cancel()
 
@@ -161,6 +172,17 @@ class Session:
             )
             self._thread.start()
         return self._loop
+
+
+def wait_in_slices(future: Future[Any], seconds: float) -> bool:
+    """Wait for a future so that Ctrl-C is heeded; return whether it is done."""
+    end = monotonic() + seconds
+    while not future.done():
+        left = end - monotonic()
+        if left <= 0:
+            return False
+        wait([future], min(left, SLICE))
+    return True
 
 
 _CURRENT: ContextVar[Session | None] = ContextVar("choose_endpoints", default=None)
@@ -186,7 +208,7 @@ def connect_endpoints(
     """
     resources = SessionResources(
         ledger=Ledger(max_usd),
-        folder=cache_dir() / "paid",
+        peers=Peers(cache_dir() / "paid"),
         retry_policy=retry_policy or RetryPolicy(),
         transport=transport,
         study=study,
@@ -213,7 +235,7 @@ def repeated_requests(repeat: int) -> Iterator[None]:
 def current_session() -> Session:
     """Return the session that a strategy runs in; without one, a session without endpoints."""
     session = _CURRENT.get()
-    return session or Session({}, SessionResources(ledger=Ledger(), folder=Path("paid")))
+    return session or Session({}, SessionResources(ledger=Ledger(), peers=Peers(Path("paid"))))
 
 
 def endpoint_digest(spec: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -14,15 +14,12 @@ from pydantic import Field, field_validator
 
 from choose.errors import ModelError
 from choose.files import digest
+from choose.models.endpoints.redaction import KEYLIKE
 from choose.schema.costs import TokenPrices
 from choose.untrusted import Settings
 
 # Raise whenever requests for the same prompt are written or read differently.
 PROTOCOL = 1
-
-
-# What looks like an API key or an authorisation header.
-KEYLIKE = re.compile(r"(?i)(bearer\s+)[^\s\"',;]+|\b(sk|pk|gsk|hf|xai|key)[-_][A-Za-z0-9*_\-.]{6,}")
 
 
 _SECRET = re.compile(r"key|token|secret|password|passwd|signature|^sig$|auth|credential", re.I)
@@ -55,7 +52,7 @@ _PASTED_KEY = re.compile(r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9]{16,}")
 _HARMLESS = re.compile(r"tokens|tokeni[sz]er|cache_key|key_?words", re.I)
 
 
-Usd = Field(default=None, ge=0)
+Usd = Field(default=None, ge=0, le=1e9)
 
 
 class Endpoint(Settings):
@@ -90,15 +87,15 @@ class Endpoint(Settings):
     usd_per_million_in: float | None = Usd
     usd_per_million_cached: float | None = Usd
     usd_per_million_out: float | None = Usd
-    requests_per_minute: float | None = Field(default=None, gt=0)
-    tokens_per_minute: float | None = Field(default=None, gt=0)
+    requests_per_minute: float | None = Field(default=None, ge=0.1, le=1e9)
+    tokens_per_minute: float | None = Field(default=None, ge=1, le=1e12)
     concurrency: int = Field(default=8, ge=1, le=256)
-    timeout: float = Field(default=60.0, gt=0)
-    max_output_tokens: int | None = Field(default=None, ge=1)
-    context: int | None = Field(default=None, ge=64)
+    timeout: float = Field(default=60.0, gt=0, le=86_400)
+    max_output_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
+    context: int | None = Field(default=None, ge=64, le=1_000_000_000)
     structured: Literal["auto", "off"] = "auto"
     logprobs: Literal["auto", "off"] = "auto"
-    reuse_days: float = Field(default=30.0, ge=0)
+    reuse_days: float = Field(default=30.0, ge=0, le=36_500)
     extra_body: Mapping[str, Any] = {}
 
     @field_validator("base_url")
@@ -184,9 +181,6 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:
             yield name
 
 
-HIDDEN = "[key]"
-
-
 def api_key(name: str, endpoint: Endpoint) -> str | None:
     """Return an endpoint's API key from the environment or ``.env``; None if it needs none.
 
@@ -208,14 +202,6 @@ def api_key(name: str, endpoint: Endpoint) -> str | None:
             "characters that are not ASCII. Copy the key again."
         )
     return key
-
-
-def redact(text: str, keys: Iterable[str]) -> str:
-    """Return a text on one line of at most 300 characters, with API keys replaced."""
-    for key in keys:
-        text = text.replace(key, HIDDEN)
-    text = KEYLIKE.sub(lambda m: f"{m[1] or ''}{HIDDEN}", text)
-    return " ".join(text.split())[:300]
 
 
 def _dotenv() -> dict[str, str | None]:

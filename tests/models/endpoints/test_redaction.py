@@ -1,0 +1,106 @@
+"""A key that a server repeats is hidden in any spelling (H10), and nothing else is."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import urllib.parse
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from choose.models.endpoints.client import Reply
+from choose.models.endpoints.redaction import HIDDEN, hide_keys, redact
+from choose.models.endpoints.responses import parse_reply
+from support.serving.lies import SPELLINGS
+
+KEY = "Zq7Xv.TOPSEC-RET/88+aa"
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("key", [KEY, "sk-proj-0123456789abcdefgh", "plain9key8without7marks"])
+def test_a_key_is_hidden_in_any_spelling(spelling: str, key: str) -> None:
+    spelled = SPELLINGS[spelling](key)
+    hidden = hide_keys(f"you sent {spelled} to us", [key])
+    assert spelled not in hidden
+    assert hidden.startswith("you sent ")
+    assert hidden.endswith(" to us")
+    assert HIDDEN in hidden
+
+
+@given(st.integers(0, 2), st.text(max_size=5), st.text(max_size=5))
+def test_base64_of_a_longer_text_hides_it_too(shift: int, before: str, after: str) -> None:
+    encoded = base64.b64encode(f"{before}{'x' * shift}{KEY}{after}".encode()).decode()
+    hidden = hide_keys(f"authorization {encoded} refused", [KEY])
+    assert hidden == f"authorization {HIDDEN} refused"
+
+
+def test_a_key_escaped_twice_is_hidden() -> None:
+    twice = urllib.parse.quote(urllib.parse.quote(KEY, safe=""), safe="")
+    assert twice not in hide_keys(twice, [KEY])
+    escaped = json.dumps("".join(f"\\u{ord(char):04x}" for char in KEY))
+    assert HIDDEN in hide_keys(escaped, [KEY])
+
+
+@pytest.mark.parametrize(
+    "text", ["refund", "The answer is card_arrival.", "100 % é \\u00e9 &#233;"]
+)
+def test_other_texts_stay(text: str) -> None:
+    assert hide_keys(text, [KEY]) == text
+
+
+def test_a_short_key_hides_no_word_of_an_answer() -> None:
+    """Local servers take words such as EMPTY for a key, which answers may hold."""
+    assert hide_keys("e-m-p-t-y or empty", ["EMPTY"]) == "e-m-p-t-y or empty"
+
+
+def test_every_occurrence_is_hidden_and_texts_between_stay() -> None:
+    text = f"{KEY} and {KEY[::-1]} and {KEY.upper()}"
+    assert hide_keys(text, [KEY]) == f"{HIDDEN} and {HIDDEN} and {HIDDEN}"
+
+
+def test_an_error_with_lone_surrogates_can_be_written() -> None:
+    redact("bad \ud800 key", [KEY]).encode("utf-8")
+
+
+def test_long_texts_take_no_time() -> None:
+    start = time.monotonic()
+    hide_keys("%41" * 3_000, [KEY])
+    redact("&#65;" * 1_000_000, [KEY])
+    hide_keys(" ".join(KEY) + "x" * 8_000, [KEY])
+    assert time.monotonic() - start < 2
+
+
+def answer(**fields: Any) -> Reply:
+    message = {"content": fields.pop("content", "a"), "refusal": fields.pop("refusal", None)}
+    choice = {"message": message, **fields.pop("choice", {})}
+    return Reply({"choices": [choice], **fields}, {}, 0.1)
+
+
+TOKENS = [{"token": KEY[i : i + 3], "logprob": -0.1, "top_logprobs": []} for i in range(0, 22, 3)]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(content=f"it is {KEY}"),
+        answer(refusal=f"not with {KEY}"),
+        answer(model=f"model-{KEY}"),
+        answer(choice={"finish_reason": KEY}),
+        answer(choice={"logprobs": {"content": TOKENS}}),
+        answer(content="x" * 3_990 + KEY),
+        answer(content=[{"text": KEY[:9]}, {"text": KEY[9:]}]),
+    ],
+    ids=["content", "refusal", "model", "finish", "tokens", "cut", "parts"],
+)
+def test_no_field_of_an_answer_keeps_a_key(reply: Reply) -> None:
+    assert KEY[:9] not in repr(parse_reply(reply, [KEY]))
+    assert "TOP" not in repr(parse_reply(reply, [KEY]))
+
+
+def test_names_from_a_server_are_bounded() -> None:
+    paid = parse_reply(answer(model="m" * 10_000, choice={"finish_reason": "f" * 10_000}))
+    assert len(paid.finish) == len(paid.model or "") == 200
