@@ -14,8 +14,7 @@ from choose.files import write_json
 from choose.run.timed_predict import Deadline
 from choose.run.trial import run_trial
 from choose.strategy import find
-from choose.study.grid import Job
-from choose.types import STANDARD, Dataset, Run, Trial
+from choose.types import STANDARD, Dataset, Job, Run, Trial
 from replay.answers import pack, unpack
 from replay.candidates import KINDS
 from replay.plan import Fit, Forecast, Place

@@ -11,7 +11,7 @@ from choose.data.columns import examples_from, group_hint
 from choose.data.readers.dates import parse_dates
 from choose.data.readers.table_file import read_table
 from choose.errors import DataError
-from choose.study.config import DataSection
+from choose.schema.sections import DataSection
 from choose.types import Example
 
 

@@ -23,8 +23,9 @@ from choose.judge.panel.out_of_fold import out_of_fold
 from choose.judge.panel.score_tables import study_scores
 from choose.run.trial import run_trial
 from choose.schema.decision import Decision
+from choose.schema.sections import TaskSection
 from choose.store.store import Store
-from choose.study.config import CandidateSection, Grid, Study, TaskSection
+from choose.study.config import CandidateSection, Grid, Study
 from choose.study.grid_points import ScenarioOptions, scenario_points
 from choose.types import Dataset, Example, Scenario
 from support import fake_strategies as fakes

@@ -17,9 +17,8 @@ from choose.run.local import Limits, run_jobs
 from choose.run.probe import Speed, probe, time_predict
 from choose.run.timed_predict import PassCost, allocate
 from choose.store.store import Store
-from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Answers, Item
+from choose.types import Answers, Item, Job
 from support import fake_strategies as fakes
 from support.studies import dataset, jobs_of, study, write_csv
 

@@ -18,8 +18,7 @@ from choose.run.timed_predict import CHUNK, Deadline
 from choose.run.trial import run_trial, run_trials
 from choose.store.store import Store
 from choose.study.config import Study
-from choose.study.grid import Job
-from choose.types import Dataset, Run
+from choose.types import Dataset, Job, Run
 from support import fake_strategies as fakes
 from support.studies import dataset, jobs_of, study
 

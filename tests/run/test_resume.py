@@ -17,9 +17,8 @@ from choose.run.timed_predict import Deadline
 from choose.run.trial import run_trial
 from choose.store.store import Store
 from choose.study.config import Study
-from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Dataset, Run
+from choose.types import Dataset, Job, Run
 from support import fake_strategies as fakes
 from support.studies import dataset, jobs_of, study
 

@@ -12,9 +12,8 @@ from choose.conformance import pool
 from choose.data.pools import Pools
 from choose.data.splits import build_dataset
 from choose.study.config import CandidateSection, Grid, Study
-from choose.study.grid import Job
 from choose.study.study_file import Overrides
-from choose.types import Dataset
+from choose.types import Dataset, Job
 
 # A study file with rows held out and first passes alone; [grid] is open at its end.
 HELD_OUT = """

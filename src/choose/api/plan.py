@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from choose.models.endpoints.session import connect_endpoints
 from choose.models.hardware.environment import check_environment
-from choose.schema.plan import Spending, TimeForecast
+from choose.schema.plan import Planning
 from choose.study.config import Study
-from choose.study.grid import Job
 from choose.study.study_file import Overrides, load_study, only
-from choose.types import Candidate, Dataset
+from choose.types import Candidate, Job
 
 if TYPE_CHECKING:
     from choose.data.pools import Pools
@@ -123,19 +122,6 @@ def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     field = candidates_of(study, pools.dataset.task)
     jobs = Planner(study, pools).jobs(field.candidates)
     return TrialPlan(study, pools, field.candidates, field.refusals, jobs)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planning:
-    """The jobs that `compare` would run, in order, with forecasts."""
-
-    dataset: Dataset
-    candidates: tuple[Candidate, ...]
-    refusals: tuple[str, ...]
-    jobs: list[Job]
-    budget: float | None
-    spending: Spending
-    forecasts: tuple[TimeForecast, ...] = ()
 
 
 def plan_study(

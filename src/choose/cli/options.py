@@ -18,8 +18,9 @@ import typer
 from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError
+from choose.schema.sections import Flag
 from choose.study import study_file
-from choose.study.config import Flag, Study
+from choose.study.config import Study
 from choose.untrusted import shown
 
 

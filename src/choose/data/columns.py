@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 
@@ -14,6 +14,7 @@ from choose.data.readers.delimited import ROW, listed, rows_named, short
 from choose.data.readers.records import scalar_text, type_name
 from choose.data.task import check_labels
 from choose.errors import DataError, did_you_mean
+from choose.schema.sections import DataSection
 from choose.types import Example
 
 # In the order of preference; compared without regard to case.
@@ -31,30 +32,6 @@ ANNOTATOR = ("annotator", "annotator_id")
 MAYBE_GROUP = ("author", "author_id", "user", "user_id", "customer", "customer_id", "session_id")
 
 
-class Columns(Protocol):
-    """Names of columns; None means to find one by its usual names."""
-
-    @property
-    def text_column(self) -> str | None:
-        """One column, or several joined by commas."""
-
-    @property
-    def label_column(self) -> str | None:
-        """The label."""
-
-    @property
-    def time_column(self) -> str | None:
-        """The time at which the text was written."""
-
-    @property
-    def group_column(self) -> str | None:
-        """The group, which is never on both sides of a split."""
-
-    @property
-    def annotator_column(self) -> str | None:
-        """The annotator of the row."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
     """The columns by role; several text columns are joined with a blank line."""
@@ -67,7 +44,7 @@ class Roles:
     id: str | None
 
 
-def roles_of(table: pl.DataFrame, section: Columns) -> Roles:
+def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     """Find the column of each role.
 
     Raises:
@@ -161,7 +138,7 @@ def _usual_time(table: pl.DataFrame, columns: Sequence[str]) -> str | None:
     return name if cells and 2 * len(read) >= len(cells) else None
 
 
-def examples_from(table: pl.DataFrame, section: Columns) -> list[Example]:
+def examples_from(table: pl.DataFrame, section: DataSection) -> list[Example]:
     """Return every row as an example, those without text or label included.
 
     Ids come from a column ``id`` with unique cells, or else are row numbers. Labels are stripped,

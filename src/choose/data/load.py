@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import polars as pl
 
-from choose.data.columns import Columns, Roles, examples_from, group_hint, roles_of
+from choose.data.columns import Roles, examples_from, group_hint, roles_of
 from choose.data.readers.table_file import read_table
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError
+from choose.schema.sections import DataSection, TaskSection
 from choose.types import Dataset, Example
 
 # Names of files that say nothing about what is in them; the folder then names the set.
 _GENERIC = frozenset({"train", "training", "data", "dataset", "all", "labels", "labelled", "pool"})
-
-
-class DataSettings(Columns, Protocol):
-    """Where the rows are and how to split them."""
-
-    @property
-    def path(self) -> str | None:
-        """The training pool, or all rows."""
-
-    @property
-    def test(self) -> str | None:
-        """The test rows."""
-
-    @property
-    def test_rows(self) -> int | None:
-        """The most test rows."""
-
-    @property
-    def folds(self) -> int | None:
-        """The number of folds."""
-
-
-class TaskSettings(Protocol):
-    """What prompts say about the task."""
-
-    @property
-    def instruction(self) -> str | None:
-        """The instruction, in a sentence."""
-
-    @property
-    def names(self) -> Mapping[str, str]:
-        """Readable names by label."""
-
-    @property
-    def descriptions(self) -> Mapping[str, str]:
-        """What each label means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +41,7 @@ class Tables:
     name: str = "rows"
 
 
-def read_rows(section: DataSettings, tables: Tables | None = None) -> Rows:
+def read_rows(section: DataSection, tables: Tables | None = None) -> Rows:
     """Read the files of a study, or take `tables` instead.
 
     Raises:
@@ -102,7 +65,7 @@ def read_rows(section: DataSettings, tables: Tables | None = None) -> Rows:
     )
 
 
-def _pool_table(section: DataSettings, given: Tables) -> pl.DataFrame:
+def _pool_table(section: DataSection, given: Tables) -> pl.DataFrame:
     if given.pool is not None:
         return given.pool
     if section.path is None:
@@ -115,9 +78,7 @@ def _pool_table(section: DataSettings, given: Tables) -> pl.DataFrame:
     return read_table(section.path)
 
 
-def load_dataset(
-    section: DataSettings, task: TaskSettings, tables: Tables | None = None
-) -> Dataset:
+def load_dataset(section: DataSection, task: TaskSection, tables: Tables | None = None) -> Dataset:
     """Read, check and split the labelled set of a study; `tables` replace its files.
 
     Raises:
@@ -127,7 +88,7 @@ def load_dataset(
     return dataset_from(read_rows(section, tables), section, task)
 
 
-def dataset_from(rows: Rows, section: DataSettings, task: TaskSettings) -> Dataset:
+def dataset_from(rows: Rows, section: DataSection, task: TaskSection) -> Dataset:
     """Check and split rows that were read.
 
     Raises:
@@ -153,7 +114,7 @@ def dataset_name(path: str) -> str:
 
 
 def _examples(
-    path: str | None, table: pl.DataFrame, section: DataSettings, given: Tables
+    path: str | None, table: pl.DataFrame, section: DataSection, given: Tables
 ) -> list[Example]:
     try:
         return examples_from(table, section)

@@ -12,8 +12,7 @@ from choose.models.weights.spec import names_endpoint
 from choose.run.probe import Speed, probe
 from choose.run.timed_predict import CHUNK, MIN_ROWS, Deadline, PassCost, allocate, predict_until
 from choose.run.trial import Fitted, cached_seconds
-from choose.study.grid import Job
-from choose.types import Run
+from choose.types import Job, Run
 
 # Share of the remaining time for first passes of slow candidates; the rest is for trials that fast
 # candidates run in seconds: noise, sizes, cross-validation inside the training pool.

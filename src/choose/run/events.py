@@ -9,8 +9,7 @@ from typing import Protocol
 
 from choose.formatting import plural
 from choose.models.endpoints.session import Traffic
-from choose.study.grid import Job
-from choose.types import Dataset, Run
+from choose.types import Dataset, Job, Run
 
 
 class Observer(Protocol):

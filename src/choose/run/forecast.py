@@ -31,9 +31,8 @@ from choose.schema.plan import TimeForecast, total_usd
 from choose.strategy import Strategy, find
 from choose.study.candidates import endpoints_of
 from choose.study.cost_forecast import bills_of
-from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Candidate, Dataset, Example
+from choose.types import Candidate, Dataset, Example, Job
 
 # Share of labels changed, so that a second fit on the same texts is another trial.
 RELABELLED_SHARE = 0.3

@@ -19,9 +19,8 @@ from choose.run.timed_predict import Deadline
 from choose.run.trial import Fitted, run_trials
 from choose.store.store import Store
 from choose.strategy import Groups, find
-from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Run
+from choose.types import Job, Run
 
 # Trials that are fitted together at most; more would save little and lose more if interrupted.
 MAX_BATCH = 10

@@ -13,8 +13,7 @@ from choose.progress import TimeLimitReached, time_limit
 from choose.run.timed_predict import PassCost
 from choose.run.trial import Fitted, cached_seconds, prepared
 from choose.strategy import Strategy
-from choose.study.grid import Job
-from choose.types import Answers, Dataset, Example, Item
+from choose.types import Answers, Dataset, Example, Item, Job
 
 # Training rows of a small fit.
 SMALL_POOL = 64

@@ -10,9 +10,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 from choose.strategy import find
-from choose.study.grid import Job
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Run
+from choose.types import Job, Run
 
 # One-sided. A candidate is tested after each of its folds, so the bound must be strict.
 CONFIDENCE = 0.999

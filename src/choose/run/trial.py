@@ -18,8 +18,7 @@ from choose.models.endpoints.session import repeated_requests
 from choose.progress import TimeLimitReached
 from choose.run.timed_predict import Deadline, predict, predict_until
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
-from choose.study.grid import Job
-from choose.types import Dataset, Example, Item, Run
+from choose.types import Dataset, Example, Item, Job, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
-"""What would be sent to endpoints: the plan that a person confirms."""
+"""Records of plans: labelling before there are data, trials, their time, and their requests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from choose.schema.base import Record
+from choose.types import Candidate, Dataset, Job
 
 # Shares of rows that exactly one of two candidates gets right: alike, usual, very unlike ones.
 DISCORDANCES = (0.1, 0.2, 0.3)
@@ -147,6 +148,19 @@ class TimeForecast:
     written: int | None = None
     usd: float | None = None
     why_not: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planning:
+    """The jobs that `compare` would run, in order, with forecasts."""
+
+    dataset: Dataset
+    candidates: tuple[Candidate, ...]
+    refusals: tuple[str, ...]
+    jobs: Sequence[Job]
+    budget: float | None
+    spending: Spending
+    forecasts: tuple[TimeForecast, ...] = ()
 
 
 class RowsFor(Record):

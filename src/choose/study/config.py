@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -12,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.decision import Kind
+from choose.schema.sections import DataSection, Flag, TaskSection
 from choose.types import FAMILIES
 from choose.untrusted import Settings
 
@@ -25,64 +25,6 @@ View = Literal["typos", "casing", "spacing", "filler", "contraction"]
 NoiseKind = Literal["symmetric", "confused-pair", "class-dependent"]
 Metric = Literal["accuracy", "balanced", "cost"]
 ScenarioKind = Literal["inner", "time", "new-class"]
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """Marks a field that the command line sets too; the flag has the field's name or this one."""
-
-    name: str = ""
-
-
-class DataSection(Settings):
-    """Where the labelled rows are and how to read them."""
-
-    path: str | None = Field(
-        default=None, description="CSV, TSV, JSONL or Parquet file, or `sample:NAME`."
-    )
-    test: Annotated[str | None, Flag()] = Field(
-        default=None, description="File with the test rows."
-    )
-    text_column: Annotated[str | None, Flag()] = Field(
-        default=None, description="Column of the text; several are joined: subject,body."
-    )
-    label_column: Annotated[str | None, Flag()] = Field(
-        default=None, description="Column of the label."
-    )
-    time_column: Annotated[str | None, Flag()] = Field(
-        default=None, description="Column of the timestamp."
-    )
-    group_column: Annotated[str | None, Flag()] = Field(
-        default=None, description="Column of a group, such as the customer; a group is never split."
-    )
-    annotator_column: Annotated[str | None, Flag()] = Field(
-        default=None, description="Column of the annotator."
-    )
-    test_rows: Annotated[int | None, Flag()] = Field(
-        default=None, ge=2, description="Use only N test rows, a stratified sample."
-    )
-    folds: Annotated[int | None, Flag()] = Field(
-        default=None,
-        ge=2,
-        le=20,
-        description="Number of cross-validation folds where there is no test file.",
-    )
-
-
-class TaskSection(Settings):
-    """How prompts describe the task."""
-
-    instruction: str | None = Field(
-        default=None, description="What a prompted model should do with a text."
-    )
-    names: Mapping[str, str] = Field(default={}, description="Readable names, by label.")
-    descriptions: Mapping[str, str] = Field(
-        default={}, description="What belongs under a label, by label."
-    )
-    out_of_scope: str | None = Field(
-        default=None,
-        description="The label of rows that fit no other label; prompts do not mention its role.",
-    )
 
 
 class Goal(Settings):

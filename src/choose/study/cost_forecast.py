@@ -14,8 +14,7 @@ from choose.models.endpoints.settings import Endpoint
 from choose.schema.plan import Bill, Spending
 from choose.strategy import Puts, build, hyperparameters
 from choose.study.candidates import endpoints_of
-from choose.study.grid import Job
-from choose.types import Candidate, Dataset
+from choose.types import Candidate, Dataset, Job
 
 # Tokens of a request besides texts and labels: wording, schema, message format.
 FRAME_TOKENS, MESSAGE_TOKENS = 60, 8

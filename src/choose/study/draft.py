@@ -11,7 +11,7 @@ import tomli_w
 from choose.data.load import Rows
 from choose.data.readers.delimited import short
 from choose.data.task import readable
-from choose.study.config import DataSection
+from choose.schema.sections import DataSection
 from choose.types import Dataset
 
 # With more labels than this, the file does not list them one by one.

@@ -23,35 +23,12 @@ from choose.study.grid_points import (
     scenario_points,
     sizes_in_rows,
 )
-from choose.types import STANDARD, Candidate, Dataset, Trial
+from choose.types import STANDARD, VIEW_ROWS, Candidate, Dataset, Job, Trial
 
 VIEWS = ("typos", "casing", "spacing")
 
-# Test rows of a view other than the clean one, and of everything but the first pass where rows cost
-# money; folds together.
-VIEW_ROWS, PRICED_ROWS = 200, 100
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A trial and the views that it answers besides the clean rows.
-
-    Attributes:
-        part: the part of the study, in words.
-        repeats: how often the clean rows are answered; repetitions have `view_rows` at most.
-        view_rows: most rows of another view, folds together.
-    """
-
-    trial: Trial
-    views: tuple[str, ...] = ()
-    part: str = ""
-    repeats: int = 1
-    view_rows: int = VIEW_ROWS
-
-    @property
-    def all_views(self) -> tuple[str, ...]:
-        """Return every view, the clean one first."""
-        return ("clean", *self.views)
+# Test rows of everything but the first pass where rows cost money; folds together.
+PRICED_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)

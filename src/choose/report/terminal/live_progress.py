@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
@@ -16,21 +16,9 @@ from choose.formatting import clean, clock, duration, percent, plural
 from choose.report.format import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Encodable
-from choose.types import Dataset, Run, Trial
+from choose.types import Dataset, Job, Run
 
 CLEAN = ("clean", 0)
-
-
-class Planned(Protocol):
-    """A planned trial and the part of the study that it belongs to."""
-
-    @property
-    def trial(self) -> Trial:
-        """Return the trial."""
-
-    @property
-    def part(self) -> str:
-        """Return the part of the study."""
 
 
 @dataclass
@@ -65,7 +53,7 @@ class Standings:
     of: dict[str, Standing] = field(default_factory=dict)
 
     @classmethod
-    def planned(cls, dataset: Dataset, jobs: Iterable[Planned]) -> Standings:
+    def planned(cls, dataset: Dataset, jobs: Iterable[Job]) -> Standings:
         """Return an empty standing for each candidate; its first part is its first pass."""
         standings = cls({id: example.target for id, example in dataset.examples.items()})
         for job in jobs:
@@ -74,7 +62,7 @@ class Standings:
             standing.planned += job.part == standing.part
         return standings
 
-    def add(self, job: Planned, run: Run) -> Standing | None:
+    def add(self, job: Job, run: Run) -> Standing | None:
         """Add a run; return the standing if the run belongs to a first pass."""
         standing = self.of.get(job.trial.candidate)
         if standing is None or job.part != standing.part:
@@ -136,7 +124,7 @@ class LiveProgress:
         self._budget: float | None = None
         self._standings = Standings({})
         self._bar: StudyBar | None = None
-        self._current: Planned | None = None
+        self._current: Job | None = None
         self._planned = self._ended = self._from_before = 0
         self._start = perf_counter()
         self._sent: Sent | None = None
@@ -169,7 +157,7 @@ class LiveProgress:
     def planned(
         self,
         dataset: Dataset,
-        jobs: Sequence[Planned],
+        jobs: Sequence[Job],
         refusals: Sequence[str],
         budget: float | None = None,
     ) -> None:
@@ -191,7 +179,7 @@ class LiveProgress:
             self._bar.add_task("runs", total=max(1, len(jobs)))
             self._bar.start()
 
-    def job(self, job: Planned, run: Run | None) -> None:
+    def job(self, job: Job, run: Run | None) -> None:
         """Show that a run starts (`run` is None) or has ended."""
         if run is None:
             self._current = job

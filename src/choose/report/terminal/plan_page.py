@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -24,9 +23,8 @@ from choose.formatting import (
 from choose.report.format import literal, shorten
 from choose.report.terminal.cost_tables import plan_lines
 from choose.report.terminal.layout import Column, Page, bullets, note, section, split_table
-from choose.report.terminal.live_progress import Planned
-from choose.schema.plan import LEARNT, BeforeData, Spending, Three, TimeForecast
-from choose.types import Candidate, Dataset
+from choose.schema.plan import LEARNT, BeforeData, Planning, Three, TimeForecast
+from choose.types import Dataset, Job
 
 
 def before_data_page(plan: BeforeData) -> Page:
@@ -172,44 +170,12 @@ def _column(
     return Column(head, [*cells, total])
 
 
-class Plan(Protocol):
-    """The trials of a study, in the order in which they would run."""
-
-    @property
-    def dataset(self) -> Dataset:
-        """Return the rows and their division."""
-
-    @property
-    def candidates(self) -> Sequence[Candidate]:
-        """Return the candidates that take part."""
-
-    @property
-    def refusals(self) -> Sequence[str]:
-        """Return why other candidates do not."""
-
-    @property
-    def jobs(self) -> Sequence[Planned]:
-        """Return the trials in order."""
-
-    @property
-    def budget(self) -> float | None:
-        """Return the time limit in seconds."""
-
-    @property
-    def spending(self) -> Spending:
-        """Return the requests to endpoints."""
-
-    @property
-    def forecasts(self) -> Sequence[TimeForecast]:
-        """Return the forecast of each candidate, if candidates were timed."""
-
-
-def grid_page(plan: Plan) -> Page:
+def grid_page(plan: Planning) -> Page:
     """Return the trials by part and candidate as a page."""
     return Page(lambda width: _grid_parts(plan, width))
 
 
-def trials_by_part(jobs: Sequence[Planned]) -> dict[str, dict[str, int]]:
+def trials_by_part(jobs: Sequence[Job]) -> dict[str, dict[str, int]]:
     """Return the trials by part of the study, in order, and by candidate."""
     found: dict[str, dict[str, int]] = {}
     for job in jobs:
@@ -218,7 +184,7 @@ def trials_by_part(jobs: Sequence[Planned]) -> dict[str, dict[str, int]]:
     return found
 
 
-def _grid_parts(plan: Plan, width: int) -> Iterator[RenderableType]:
+def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
     data, jobs = plan.dataset, plan.jobs
     yield literal(
         f"{clean(data.name)}: compare would run {plural(len(jobs), 'trial')} of "
@@ -263,7 +229,7 @@ def _division(data: Dataset) -> str:
     )
 
 
-def _grid_table(plan: Plan) -> list[Column]:
+def _grid_table(plan: Planning) -> list[Column]:
     parts = trials_by_part(plan.jobs)
     totals = Counter(job.trial.candidate for job in plan.jobs)
     columns = [Column("part", [*map(literal, parts), literal("all", "bold")], figures=False)]
