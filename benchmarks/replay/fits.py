@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.files import write_json
 from choose.run.timed_predict import Deadline
 from choose.run.trial import run_trial

@@ -9,9 +9,8 @@ import pytest
 
 from choose.api.compare import run_study
 from choose.api.plan import resolve
-from choose.data import pools as module
-from choose.data.pools import Pools
-from choose.data.scenarios import Split, SplitSpec, make_split
+from choose.data import scenarios as module
+from choose.data.scenarios import Pools, Split, SplitSpec, make_split
 from choose.types import STANDARD, Dataset
 from support.studies import dataset, write_csv
 

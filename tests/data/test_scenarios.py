@@ -12,8 +12,15 @@ import pytest
 from choose.api.plan import plan_trials
 from choose.api.study_evidence import evidence_of
 from choose.data.noise import add_noise
-from choose.data.pools import Pools
-from choose.data.scenarios import ORIGINS, SplitSpec, make_split, new_class, origins, timeline
+from choose.data.scenarios import (
+    ORIGINS,
+    Pools,
+    SplitSpec,
+    make_split,
+    new_class,
+    origins,
+    timeline,
+)
 from choose.data.splits import build_dataset
 from choose.data.stratify import training_pool
 from choose.errors import StudyError

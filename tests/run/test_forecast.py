@@ -9,7 +9,7 @@ from time import perf_counter
 
 import pytest
 
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.run.budget import FIRST_PASS_SHARE, FirstPassBudget
 from choose.run.events import left_out_sentences
 from choose.run.forecast import ForecastSums, forecast, measure_speed

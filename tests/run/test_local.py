@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.progress import TimeLimitReached
 from choose.run.events import left_out_sentences
 from choose.run.local import Limits, run_jobs

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import pytest
 
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.errors import StrategyError
 from choose.progress import TimeLimitReached
 from choose.run.events import left_out_sentences

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.errors import StoreError
 from choose.files import temporary_name, write_atomic
 from choose.run.trial import run_trial

@@ -9,7 +9,7 @@ from typing import Any
 from choose.api.compare import Outcome, run_study
 from choose.api.plan import plan_trials, resolve
 from choose.conformance import pool
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.data.splits import build_dataset
 from choose.study.config import CandidateSection, Grid, Study
 from choose.study.study_file import Overrides

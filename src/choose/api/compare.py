@@ -93,7 +93,7 @@ def run_study(
         ChooseError: on bad input, before anything is run or written.
     """
     from choose.data.load import load_dataset
-    from choose.data.pools import Pools
+    from choose.data.scenarios import Pools
     from choose.study.candidates import check_names
 
     check_environment()

@@ -17,7 +17,7 @@ from choose.study.study_file import Overrides, load_study, only
 from choose.types import Candidate, Job
 
 if TYPE_CHECKING:
-    from choose.data.pools import Pools
+    from choose.data.scenarios import Pools
     from choose.schema.check import Check
 
 
@@ -140,7 +140,7 @@ def plan_study(
         ChooseError: where `compare` would refuse to start.
     """
     from choose.data.load import load_dataset
-    from choose.data.pools import Pools
+    from choose.data.scenarios import Pools
     from choose.run.forecast import add_prices, forecast
     from choose.study.candidates import check_constraints
     from choose.study.cost_forecast import spending_of

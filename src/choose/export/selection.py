@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.data.stratify import sampling_order
 from choose.errors import StoreError, StudyError, did_you_mean
 from choose.files import digest_rows

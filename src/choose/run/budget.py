@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from time import perf_counter
 
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.models.weights.spec import names_endpoint
 from choose.run.probe import Speed, probe
 from choose.run.timed_predict import CHUNK, MIN_ROWS, Deadline, PassCost, allocate, predict_until

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from choose.data.noise import add_noise
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.errors import ChooseError
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.resolve import missing_weights

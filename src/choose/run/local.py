@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.errors import MoneySpent
 from choose.models.weights.spec import names_endpoint
 from choose.progress import TimeLimitReached, time_limit

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log
 from time import perf_counter
 
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.data.stratify import stratified_order
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.timed_predict import PassCost

@@ -8,7 +8,7 @@ from math import inf
 from time import perf_counter
 from typing import NamedTuple
 
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.errors import EndpointError, StudyError
 from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.session import current_session

@@ -11,7 +11,7 @@ from time import perf_counter
 from traceback import format_exc
 from typing import Any
 
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.data.views import sample_rows, view
 from choose.errors import MoneySpent
 from choose.models.endpoints.session import repeated_requests

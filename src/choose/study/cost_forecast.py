@@ -7,7 +7,7 @@ from math import inf
 from typing import NamedTuple
 
 from choose.data.personal_data import hints_by_row, hints_of
-from choose.data.pools import Pools
+from choose.data.scenarios import Pools
 from choose.models.endpoints.ledger import token_cost
 from choose.models.endpoints.requests import BYTES_PER_TOKEN
 from choose.models.endpoints.settings import Endpoint

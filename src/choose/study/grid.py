@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from choose.data.pools import Pools
-from choose.data.scenarios import SplitSpec
+from choose.data.scenarios import Pools, SplitSpec
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest_rows
 from choose.strategy import Strategy, Weighted, build, find
