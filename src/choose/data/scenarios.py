@@ -1,4 +1,4 @@
-"""Training pool and test rows of every trial (standard, noise, time, new class), and their cache."""
+"""Training pool and test rows of every trial: standard, noise, time, new class; and their cache."""
 
 from __future__ import annotations
 
