@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from choose.models.classical import FLOOR, LogisticHead, TfidfFeatures, log_scores
-from choose.models.saving import read_fitted, write_fitted
+from choose.models.saving import floats, read_fitted, read_labels, write_fitted
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.types import Answers, Example, Family, Item, Task
@@ -50,7 +50,8 @@ class Majority:
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
-        self.labels, self.row = tuple(facts["labels"]), arrays["row"]
+        self.labels = read_labels(facts)
+        self.row = floats(arrays, "row", 1, len(self.labels))
 
 
 class Tfidf:
@@ -100,7 +101,10 @@ class Tfidf:
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
-        self.labels = tuple(facts["labels"])
+        self.labels = read_labels(facts)
+        for name, terms in facts["terms"].items():
+            floats(arrays, f"idf {name}", len(terms))
+        _check_head(facts["head"], arrays, self.labels, sum(map(len, facts["terms"].values())))
         self.features = TfidfFeatures.restored(facts, arrays)
         self.head = LogisticHead.restored(facts["head"], arrays)
 
@@ -166,7 +170,8 @@ class Probe(Encoded):
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
-        self.labels, self.cached = tuple(facts["labels"]), 0.0
+        self.labels, self.cached = read_labels(facts), 0.0
+        _check_head(facts["head"], arrays, self.labels)
         self.head = LogisticHead.restored(facts["head"], arrays)
 
     def _embed(self, texts: Sequence[str]) -> Any:
@@ -217,5 +222,20 @@ class Knn(Encoded):
         from choose.models.embeddings import Retriever
 
         facts, arrays = read_fitted(folder, self)
-        self.labels = tuple(facts["labels"])
+        self.labels = read_labels(facts)
         self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)
+        if not {row.target for row in self.retriever.examples} <= set(self.labels):
+            raise ValueError("a row has a label that is not in the list of labels")
+
+
+def _check_head(
+    facts: Mapping[str, Any], arrays: Mapping[str, Any], labels: Sequence[str], features: int = -1
+) -> None:
+    """Refuse a saved head whose weights do not fit its labels and features."""
+    seen = facts["seen"]
+    if not seen or len(set(seen)) < len(seen) or not set(seen) <= set(labels):
+        raise ValueError("the labels of the head are not in the list of labels")
+    if len(seen) > 1:
+        rows = 1 if len(seen) == 2 else len(seen)
+        floats(arrays, "weights", rows, features)
+        floats(arrays, "bias", rows)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from choose.errors import StrategyError
-from choose.models.saving import read_json
+from choose.models.saving import read_json, read_labels, read_tensors
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
@@ -233,21 +233,21 @@ class Lora:
         """Restore the fitted strategy that was saved.
 
         Raises:
-            StrategyError: if the base's weights have changed since training.
+            StrategyError: if the base's weights have changed since training, or a file is damaged.
         """
-        from peft import set_peft_model_state_dict
-        from safetensors.torch import load_file
+        from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
         # Adapters saved before `upper` existed are in every layer.
         about = {"upper": 1.0, **read_json(folder / "lora.json")}
         for name in _SETTINGS:
             setattr(self, name, about[name])
+        self._check()
         if about["weights"] != self.weights():
             raise StrategyError(
                 f"The adapter in {folder} was trained on other weights than those "
                 f"of {self.base!r} now; train it again."
             )
-        self.labels, self._notes = tuple(about["labels"]), about["notes"]
+        self.labels, self._notes = read_labels(about), list(about["notes"])
         self._cached_seconds = 0.0
         model = self._untrained()
         if about["pooling"] != model.base.pooling:
@@ -255,9 +255,17 @@ class Lora:
                 f"The adapter in {folder} reads texts as an older version of choose did. "
                 "Export it again."
             )
+        if type(about["limit"]) is not int or not 1 <= about["limit"] <= model.base.max_tokens:
+            raise StrategyError(
+                f"The adapter in {folder} reads texts of {about['limit']!r} tokens; its base reads "
+                f"1 to {model.base.max_tokens}. Export it again."
+            )
         self._limit = about["limit"]
-        set_peft_model_state_dict(model.adapter, load_file(folder / "adapter_model.safetensors"))
-        model.head.load_state_dict(load_file(folder / "head.safetensors"))
+        wanted = get_peft_model_state_dict(model.adapter, save_embedding_layers=False)
+        tensors = read_tensors(folder / "adapter_model.safetensors", wanted)
+        set_peft_model_state_dict(model.adapter, tensors)
+        head = read_tensors(folder / "head.safetensors", model.head.state_dict())
+        model.head.load_state_dict(head)
 
     def usage(self, folder: str) -> str:
         """Return Python that loads a saved folder with PEFT and transformers alone."""

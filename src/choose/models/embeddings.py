@@ -15,7 +15,7 @@ from choose.errors import ModelError
 from choose.models.hardware.device import device, device_name, quiet_loading, set_threads
 from choose.models.hardware.memory import limits_of
 from choose.models.results.cache import CachedArray, ResultCache
-from choose.models.saving import row_facts, rows_from
+from choose.models.saving import floats, row_facts, rows_from
 from choose.models.weights.loaded_weights import (
     check_complete,
     check_finite,
@@ -193,8 +193,13 @@ class Retriever:
     def restored(
         cls, encoder: str, rows: Sequence[Sequence[str]], arrays: Mapping[str, Any]
     ) -> Retriever:
-        """Rebuild the index from what `state` returned, without embedding."""
-        return cls(encoder, rows_from(rows), np.ascontiguousarray(arrays["vectors"], np.float32))
+        """Rebuild the index from what `state` returned, without embedding.
+
+        Raises:
+            ValueError: if there is not one vector for each row.
+        """
+        vectors = floats(arrays, "vectors", len(rows), -1)
+        return cls(encoder, rows_from(rows), np.ascontiguousarray(vectors, np.float32))
 
     def search(self, items: Sequence[Item], k: int) -> list[list[Neighbour]]:
         """Return each item's k nearest rows, nearest first; a row never retrieves itself.

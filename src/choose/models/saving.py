@@ -97,15 +97,18 @@ def read_fitted(folder: Path, strategy: Any) -> tuple[dict[str, Any], dict[str, 
     """Set a strategy's saved hyperparameters and return the facts and the arrays.
 
     Raises:
-        StrategyError: if the files cannot be read, or its model now has other weights.
+        StrategyError: if the files cannot be read or hold NaN, or its model now has other weights.
     """
     facts = read_json(folder / FACTS)
     try:
-        for name in _settings(strategy):
-            setattr(strategy, name, facts["settings"][name])
+        for name, default in _defaults(strategy).items():
+            value = facts["settings"][name]
+            if _kind(default) != _kind(value) and None not in (default, value):
+                raise _damaged(folder / FACTS, f"the setting {name} is {value!r}")
+            setattr(strategy, name, value)
         known = facts["weights"]
-    except KeyError as missing:
-        raise _damaged(folder / FACTS, f"it lacks {missing}") from missing
+    except (KeyError, TypeError) as error:
+        raise _damaged(folder / FACTS, f"it lacks {error}") from error
     if known != _weights(strategy):
         raise StrategyError(
             f"{str(folder)!r} goes with other weights than those its model names lead to now. Put "
@@ -129,14 +132,76 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_labels(facts: Facts) -> tuple[str, ...]:
+    """Return the saved labels.
+
+    Raises:
+        ValueError: if they are no distinct texts.
+    """
+    labels = tuple(facts["labels"])
+    if not labels or len(set(labels)) < len(labels) or not all(isinstance(x, str) for x in labels):
+        raise ValueError("the labels are no list of different texts")
+    return labels
+
+
+def floats(arrays: Arrays, name: str, *shape: int) -> npt.NDArray[Any]:
+    """Return a saved array of that shape; -1 stands for any length.
+
+    Raises:
+        ValueError: if it has another shape or type, or a number that is not finite.
+    """
+    array = np.asarray(arrays[name])
+    fits = len(array.shape) == len(shape) and all(
+        wanted in (-1, length) for wanted, length in zip(shape, array.shape, strict=True)
+    )
+    if not fits or array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise ValueError(
+            f"{name!r} holds {array.dtype} of shape {array.shape}; finite floats of shape {shape} "
+            "are needed"
+        )
+    return array
+
+
+def read_tensors(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tensors in a safetensors file that has the names and shapes of `expected`.
+
+    Raises:
+        StrategyError: if the file is missing or damaged, lacks a tensor, or has others.
+    """
+    from safetensors.torch import load_file
+
+    from choose.models.weights.loaded_weights import is_finite
+
+    try:
+        tensors = dict(load_file(path))
+    except Exception as error:  # damaged files can raise anything
+        raise _damaged(path, " ".join(str(error).split())) from error
+    if different := sorted(tensors.keys() ^ expected.keys()):
+        what = "lacks" if different[0] in expected else "should not hold"
+        raise _damaged(path, f"it {what} {different[0]}")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape or not tensor.is_floating_point():
+            raise _damaged(path, f"{name} has the shape {tuple(tensor.shape)} or type of another")
+        if not is_finite(tensor):
+            raise _damaged(path, f"{name} holds NaN or infinity")
+    return tensors
+
+
 def task_facts(task: Task) -> dict[str, Any]:
     """Return a task as plain values."""
     return {**asdict(task), "descriptions": dict(task.descriptions)}
 
 
 def task_from(facts: Facts) -> Task:
-    """Return the task that `task_facts` described."""
-    return Task(**{**facts, "labels": tuple(facts["labels"]), "names": tuple(facts["names"])})
+    """Return the task that `task_facts` described.
+
+    Raises:
+        ValueError: if it has not one name for each label.
+    """
+    task = Task(**{**facts, "labels": read_labels(facts), "names": tuple(facts["names"])})
+    if len(task.names) != len(task.labels):
+        raise ValueError("the task has not one name for each label")
+    return task
 
 
 def row_facts(rows: Sequence[Example]) -> list[list[str]]:
@@ -145,13 +210,28 @@ def row_facts(rows: Sequence[Example]) -> list[list[str]]:
 
 
 def rows_from(facts: Sequence[Sequence[str]]) -> list[Example]:
-    """Return the rows that `row_facts` described."""
+    """Return the rows that `row_facts` described.
+
+    Raises:
+        ValueError: if one is not an id, a text and a label.
+    """
+    if not all(len(row) == 3 and all(isinstance(part, str) for part in row) for row in facts):
+        raise ValueError("a row is not an id, a text and a label")
     return [Example(id=id, text=text, target=target) for id, text, target in facts]
 
 
 def _settings(strategy: Any) -> dict[str, Any]:
-    named = list(inspect.signature(type(strategy).__init__).parameters)[1:]
-    return {name: getattr(strategy, name) for name in named}
+    return {name: getattr(strategy, name) for name in _defaults(strategy)}
+
+
+def _defaults(strategy: Any) -> dict[str, Any]:
+    named = list(inspect.signature(type(strategy).__init__).parameters.values())[1:]
+    empty = inspect.Parameter.empty
+    return {one.name: None if one.default is empty else one.default for one in named}
+
+
+def _kind(value: Any) -> type:
+    return float if isinstance(value, int | float) else type(value)
 
 
 def _weights(strategy: Any) -> str:
@@ -165,9 +245,13 @@ def _arrays(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return dict(load_file(path))
-    except (OSError, SafetensorError) as error:
+        arrays = dict(load_file(path))
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise _damaged(path, str(error)) from error
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise _damaged(path, f"{name} holds NaN")
+    return arrays
 
 
 def _damaged(path: Path, why: str) -> StrategyError:

@@ -65,6 +65,8 @@ def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
             f"Its scores have the shape {answers.scores.shape} instead of "
             f"({len(items)}, {len(task.labels)})."
         )
+    if answers.scores is not None and np.isnan(answers.scores).any():
+        raise StrategyError("Its scores hold NaN; scores must be log-probabilities.")
     return answers
 
 

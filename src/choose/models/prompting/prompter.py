@@ -133,6 +133,7 @@ class PromptedStrategy:
         from choose.models.prompting.local_model import LocalPrompter
 
         self.prompter = LocalPrompter.from_state(self._prompt_settings(), facts, arrays)
+        self.labels = self.prompter.task.labels
 
     def _prompt_settings(self) -> PromptSettings:
         return PromptSettings(
