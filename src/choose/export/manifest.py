@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from choose.errors import StoreError, StrategyError
+from choose.errors import ChooseError, StoreError, StrategyError
 from choose.files import file_sha256
 from choose.strategy import Saves, Strategy, build, find
 from choose.types import Task
@@ -122,7 +122,8 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
     """Load the fitted strategy of an exported folder.
 
     Raises:
-        StrategyError: if it is not installed, has changed since, or cannot read its files.
+        StrategyError: if it is not installed, has changed since, or cannot read its files, or one
+            is not what was exported.
         ModelError: if its weights are missing.
     """
     if find(manifest.strategy).revision != manifest.revision:
@@ -139,15 +140,48 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
             f"Strategy {manifest.strategy!r} has no load method. Install what its requirements.txt "
             "lists."
         )
+    _check_files(folder, manifest)
     try:
         strategy.load(folder / MODEL_FOLDER)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except ChooseError:
+        raise
+    except Exception as error:  # damaged files can raise anything
+        reason = " ".join(str(error).split())
         raise StrategyError(
             f"Cannot read the files in {str(folder / MODEL_FOLDER)!r} "
-            f"({type(error).__name__}: {error}). Export it again."
+            f"({type(error).__name__}: {reason}). Export it again."
         ) from error
+    labels = getattr(strategy, "labels", None)
+    if labels is not None and tuple(labels) != manifest.labels:
+        raise StrategyError(
+            f"The labels in {MANIFEST_FILE} are not those of the files in "
+            f"{str(folder / MODEL_FOLDER)!r}. Export it again."
+        )
     loaded: Strategy = strategy
     return loaded
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    """Compare the files that a strategy loads with their digests; older exports have none."""
+    prefix = f"{MODEL_FOLDER}/"
+    listed = {name: sha for name, sha in manifest.files.items() if name.startswith(prefix)}
+    if not listed:
+        return
+    present = {
+        file.relative_to(folder).as_posix(): file
+        for file in (folder / MODEL_FOLDER).rglob("*")
+        if file.is_file() and not file.name.startswith(".")
+    }
+    for name in sorted(listed.keys() | present.keys()):
+        if name not in present:
+            wrong = "is missing"
+        elif name not in listed:
+            wrong = "was not written by the export"
+        elif file_sha256(present[name]) != listed[name]:
+            wrong = f"is not the file that {MANIFEST_FILE} lists: its SHA-256 differs"
+        else:
+            continue
+        raise StrategyError(f"{str(folder / name)!r} {wrong}. Put it right, or export it again.")
 
 
 def _unreadable(folder: Path, why: str) -> str:

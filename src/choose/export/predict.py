@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import numpy as np
 import polars as pl
 
-from choose.errors import StrategyError, StudyError
+from choose.errors import ChooseError, StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
 from choose.formatting import csv_cell
 from choose.models.hardware.environment import check_environment
@@ -109,7 +109,7 @@ class Model:
         # New ids, because training rows are never retrieved for an item with their own id.
         with_text = [item for item in chunk if item.text.strip()]
         asked = [Item(id=f"asked {i}", text=item.text) for i, item in enumerate(with_text)]
-        answers = predict(self._strategy, asked, self.manifest.task)
+        answers = self._answers(asked)
         if answers.scores is None and threshold is not None and asked:
             raise StrategyError(
                 f"{self.manifest.candidate!r} gives labels without a confidence, so it cannot "
@@ -127,6 +127,18 @@ class Model:
                 label, status = None, UNSURE  # type: ignore[assignment]
             yield Prediction(item.id, item.text, label, chance, status)
             place += 1
+
+    def _answers(self, items: Sequence[Item]) -> Answers:
+        try:
+            return predict(self._strategy, items, self.manifest.task)
+        except ChooseError:
+            raise
+        except Exception as error:  # files that do not fit together can raise anything
+            reason = " ".join(str(error).split())
+            raise StrategyError(
+                f"The model in {str(self.folder)!r} cannot predict ({type(error).__name__}: "
+                f"{reason}). Export it again."
+            ) from error
 
 
 def _confidences(answers: Answers, labels: Sequence[str]) -> list[Any]:
