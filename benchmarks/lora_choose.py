@@ -16,7 +16,7 @@ from typing import Any
 from choose.models.lora.batching import tokenise
 from choose.models.lora.fit import train_together, training_step
 from choose.models.lora.model import AdaptedModel, AdapterSpec, load_base, seeded, untrained_model
-from choose.models.lora.training import Schedule, TrainingRun
+from choose.models.lora.training_run import Schedule, TrainingRun
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.models.classical import FLOOR, LogisticHead, TfidfFeatures, log_scores
 from choose.models.saving import floats, read_fitted, read_labels, write_fitted
+from choose.models.tfidf_logistic import FLOOR, LogisticHead, TfidfFeatures, log_scores
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.types import Answers, Example, Family, Item, Task

@@ -17,7 +17,7 @@ from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
 if TYPE_CHECKING:
-    from choose.models.lora.training import TrainingRun
+    from choose.models.lora.training_run import TrainingRun
 
 RATE = 1e-3
 
@@ -133,7 +133,7 @@ class Lora:
     def _prepare_run(self, task: Task, examples: Sequence[Example]) -> TrainingRun | None:
         """Return a run that is ready to train, or None where the pool holds one class."""
         from choose.models.lora.batching import tokenise
-        from choose.models.lora.training import TrainingRun, schedule_for
+        from choose.models.lora.training_run import TrainingRun, schedule_for
 
         self._check()
         self.labels = task.labels

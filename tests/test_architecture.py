@@ -74,7 +74,7 @@ def test_the_core_never_asks_which_strategy_it_has(path: Path) -> None:
 
 # Where a literal may equal the name of a strategy: `choose check` trains one by its name, since it
 # sets hyperparameters of it. "retrieval" is the name of a family too.
-NAMED = {("facts.py", "tfidf")}
+NAMED = {("measurements.py", "tfidf")}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)

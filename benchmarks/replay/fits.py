@@ -11,7 +11,7 @@ import numpy as np
 
 from choose.data.scenarios import Pools
 from choose.files import write_json
-from choose.run.timed_predict import Deadline
+from choose.run.predict import Deadline
 from choose.run.trial import run_trial
 from choose.strategy import find
 from choose.types import STANDARD, Dataset, Job, Run, Trial

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from choose.api.notebook import load as load
     from choose.api.notebook import read as read
     from choose.errors import ChooseError as ChooseError
-    from choose.export.predict import Model as Model
+    from choose.export.exported_model import Model as Model
 
 # Loaded when first asked for, so that `import choose` takes milliseconds.
 _WHERE = {
     "ChooseError": "choose.errors",
     "Decision": "choose.api.notebook",
-    "Model": "choose.export.predict",
+    "Model": "choose.export.exported_model",
     "compare": "choose.api.notebook",
     "load": "choose.api.notebook",
     "read": "choose.api.notebook",

@@ -287,8 +287,8 @@ def test_known_leaks_of_a_real_set(shared_data: Path) -> None:
     """Its card: 6 test texts stand in the pool to the letter, 4 texts repeat in the pool."""
     folder = shared_data / "banking77"
     overrides = {"data": {"test": str(folder / "test.csv")}}
-    from choose.check.facts import Facts
-    from choose.data.load import dataset_from, read_rows
+    from choose.check.measurements import Facts
+    from choose.data.dataset import dataset_from, read_rows
 
     study = resolve(folder / "train.csv", None, overrides)
     rows = read_rows(study.data)

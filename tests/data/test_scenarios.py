@@ -11,7 +11,7 @@ import pytest
 
 from choose.api.plan import plan_trials
 from choose.api.study_evidence import evidence_of
-from choose.data.noise import add_noise
+from choose.data.noise_injection import add_noise
 from choose.data.scenarios import (
     ORIGINS,
     Pools,

@@ -14,7 +14,7 @@ import pytest
 from choose.api.export import export
 from choose.conformance import questions
 from choose.errors import ChooseError
-from choose.export.predict import Model
+from choose.export.exported_model import Model
 from support.exported_studies import STRATEGIES, small_study
 
 Change = Callable[[Path], object]

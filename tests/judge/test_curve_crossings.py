@@ -17,7 +17,7 @@ from choose.judge.decision.curve_crossings import (
 from choose.judge.evidence import Rule
 from choose.judge.panel.score_tables import study_scores
 from choose.judge.verdict import judge
-from choose.report.findings import forecast_lines
+from choose.report.decision_text import forecast_lines
 from choose.schema.decision import Crossing, Decision
 from simulation.setting import SimulatedCandidate
 from support import simulated_studies as worlds

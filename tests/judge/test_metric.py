@@ -18,7 +18,7 @@ from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.robust_choice import share_of_half_samples
 from choose.judge.evidence import ACCURACY, Measure, Rule, evened
 from choose.judge.measures.build_scorecard import accuracy
-from choose.judge.panel.families import compare_families
+from choose.judge.panel.family_comparison import compare_families
 from choose.judge.panel.score_tables import study_scores
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.paired import paired_difference

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 from statsmodels.stats.power import NormalIndPower
 
-from choose.check.drift import label_drift, text_drift
+from choose.check.drift_over_time import label_drift, text_drift
 from choose.judge.sample_size import TRAINING, before_data, detectable_gains, rows_for_target
 from choose.judge.stats.paired import mcnemar_midp
 from choose.judge.stats.two_way import independent_rows

@@ -11,7 +11,7 @@ import pytest
 from choose.errors import StudyError
 from choose.formatting import duration, gain, of_100, points, right, rounded, short_model
 from choose.judge.decision.contenders import relation
-from choose.judge.decision.rows_needed import rows_to_decide
+from choose.judge.decision.rows_to_decide import rows_to_decide
 from choose.judge.decision.rule import target_status
 from choose.judge.evidence import RULE, CandidateInfo, Rule, billions_of, strong
 from choose.judge.stats.paired import Difference

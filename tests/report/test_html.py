@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from choose.report.findings import KINDS
+from choose.report.decision_text import KINDS
 from choose.report.html.page import plainly, render_html
 from choose.report.markdown import render_markdown
 from choose.schema.decision import Decision, Method, Note, PromptText

@@ -25,7 +25,7 @@ from choose.formatting import (
     signed_points,
     span,
 )
-from choose.report.findings import KINDS
+from choose.report.decision_text import KINDS
 from choose.report.format import shorten
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown

@@ -12,10 +12,10 @@ import pytest
 from choose.data.scenarios import Pools
 from choose.run.budget import FIRST_PASS_SHARE, FirstPassBudget
 from choose.run.events import left_out_sentences
+from choose.run.executor import Limits, run_jobs
 from choose.run.forecast import ForecastSums, forecast, measure_speed
-from choose.run.local import Limits, run_jobs
-from choose.run.probe import Speed, probe, time_predict
-from choose.run.timed_predict import PassCost, allocate
+from choose.run.predict import PassCost, allocate
+from choose.run.speed_probe import Speed, probe, time_predict
 from choose.store.store import Store
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Answers, Item, Job

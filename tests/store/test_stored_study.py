@@ -16,7 +16,7 @@ import pytest
 
 import choose
 from choose.api.study_evidence import evidence_of
-from choose.run import local
+from choose.run import executor as local
 from choose.store.store import Store
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from choose.api.plan import TrialPlan, plan_trials
 from choose.models.endpoints.session import connect_endpoints
 from choose.models.hardware.environment import check_environment
-from choose.models.results.cache import caching
+from choose.models.results.output_cache import caching
 from choose.run.events import Observer, Silent
 from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
@@ -21,7 +21,7 @@ from choose.study.config import Study
 from choose.types import Candidate, Dataset
 
 if TYPE_CHECKING:
-    from choose.data.load import Tables
+    from choose.data.dataset import Tables
     from choose.schema.decision import Versus
 
 
@@ -92,7 +92,7 @@ def run_study(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
-    from choose.data.load import load_dataset
+    from choose.data.dataset import load_dataset
     from choose.data.scenarios import Pools
     from choose.study.candidates import check_names
 
@@ -114,7 +114,7 @@ def run_study(
 def _run(plan: TrialPlan, store: Store, watch: Observer, spent: float) -> Outcome:
     """Run the trials; `spent` seconds of the budget went into the endpoints' first requests."""
     from choose.run.events import left_out_sentences
-    from choose.run.local import Limits, run_jobs
+    from choose.run.executor import Limits, run_jobs
 
     study, dataset, jobs = plan.study, plan.pools.dataset, plan.jobs
     store.begin(_plain(study), dataset)

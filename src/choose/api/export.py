@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from choose.api.compare import decide
 from choose.errors import StudyError
 from choose.models.hardware.environment import check_environment
-from choose.models.results.cache import caching
+from choose.models.results.output_cache import caching
 from choose.models.weights.spec import endpoint_name
 from choose.store.destination import check_folder
 from choose.store.store import Store
 
 if TYPE_CHECKING:
-    from choose.export.folder import Exported
+    from choose.export.write_folder import Exported
 
 
 def export(
@@ -37,8 +37,8 @@ def export(
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
     """
-    from choose.export.folder import check_replaceable, write_export
-    from choose.export.selection import select_candidate, select_trial
+    from choose.export.fit_selection import select_candidate, select_trial
+    from choose.export.write_folder import check_replaceable, write_export
 
     check_environment()
     target = Path(folder)

@@ -19,9 +19,9 @@ from choose.study.study_file import keywords, overrides_of
 if TYPE_CHECKING:
     import polars as pl
 
-    from choose.data.load import Tables
-    from choose.export.folder import Exported
-    from choose.export.predict import Model
+    from choose.data.dataset import Tables
+    from choose.export.exported_model import Model
+    from choose.export.write_folder import Exported
 
 
 class Decision(record.Decision):
@@ -143,7 +143,7 @@ def compare(
 
 def _tables(data: Any, test: Any, name: str) -> Tables:
     """Return rows that were passed in memory; None for files."""
-    from choose.data.load import Tables
+    from choose.data.dataset import Tables
     from choose.data.readers.records import is_rows, table_of
 
     return Tables(
@@ -168,7 +168,7 @@ def load(folder: str | Path) -> Model:
     Raises:
         ChooseError: if the folder is no export, or something it needs is missing.
     """
-    from choose.export.predict import Model
+    from choose.export.exported_model import Model
 
     return Model.load(folder)
 

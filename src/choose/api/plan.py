@@ -80,7 +80,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     Raises:
         ChooseError: if the rows cannot be read, used or divided.
     """
-    from choose.data.load import dataset_from, read_rows
+    from choose.data.dataset import dataset_from, read_rows
     from choose.judge.evidence import USUAL_MARGIN
     from choose.judge.sample_size import detectable_gains
     from choose.study.draft import DraftFacts
@@ -139,7 +139,7 @@ def plan_study(
     Raises:
         ChooseError: where `compare` would refuse to start.
     """
-    from choose.data.load import load_dataset
+    from choose.data.dataset import load_dataset
     from choose.data.scenarios import Pools
     from choose.run.forecast import add_prices, forecast
     from choose.study.candidates import check_constraints

@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib.metadata import version
 from time import perf_counter
 
-from choose.check.facts import Facts
 from choose.check.lines import lines_of
+from choose.check.measurements import Facts
 from choose.check.steps import issues_of, steps_of
+from choose.data.dataset import dataset_from, read_rows
 from choose.data.duplicates import count_conflicts
-from choose.data.load import dataset_from, read_rows
 from choose.data.personal_data import hints_of
 from choose.formatting import plural, points
 from choose.judge.evidence import USUAL_MARGIN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from choose.check.facts import Facts
+from choose.check.measurements import Facts
 from choose.data.duplicates import count_conflicts
 from choose.data.languages import SAMPLE
 from choose.data.personal_data import KINDS

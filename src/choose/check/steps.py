@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from choose.check.facts import Facts
+from choose.check.measurements import Facts
 from choose.data.duplicates import count_conflicts
 from choose.data.readers.delimited import listed, rows_named, short
 from choose.formatting import plural, points, rounded

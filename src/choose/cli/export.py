@@ -37,7 +37,7 @@ def export(
     from choose.api.export import export as export_candidate
     from choose.cli.console import say, working
     from choose.errors import StudyError
-    from choose.export.folder import export_record
+    from choose.export.write_folder import export_record
 
     if candidate is not None and trial is not None:
         raise StudyError("--trial determines the candidate. Leave out --candidate or --trial.")
@@ -78,7 +78,7 @@ def predict(
     ] = False,
 ) -> None:
     """Label texts with an exported candidate: id, label, confidence, status."""
-    from choose.export.predict import Model, write_csv, write_jsonl
+    from choose.export.exported_model import Model, write_csv, write_jsonl
     from choose.files import write_atomic
     from choose.store.destination import check_destination
 

@@ -27,7 +27,7 @@ def listing(
     if context.invoked_subcommand is not None:
         return
     from choose.cli.console import stdout
-    from choose.models.results.cache import cache_usage
+    from choose.models.results.output_cache import cache_usage
     from choose.models.weights.inventory import inventory
 
     entries, results = inventory(paths), cache_usage(paths)
@@ -69,7 +69,7 @@ def fetch(
 def clear() -> None:
     """Delete cached embeddings and scores of earlier studies; weights stay."""
     from choose.cli.console import say
-    from choose.models.results.cache import cache_usage, clear_cache
+    from choose.models.results.output_cache import cache_usage, clear_cache
 
     before = cache_usage().mb
     clear_cache()

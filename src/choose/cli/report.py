@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from choose.cli.expectations import Expect, FailUnder, Gates, GithubSummary
+from choose.cli.ci_expectations import Expect, FailUnder, Gates, GithubSummary
 from choose.cli.options import AsJson, Output, Store
 
 
@@ -52,7 +52,7 @@ def report_change(
     from choose.api.compare import compare_stores
     from choose.cli.console import check_outputs, say, stdout
     from choose.errors import StudyError
-    from choose.report.terminal.comparison_page import versus_page
+    from choose.report.terminal.study_comparison_page import versus_page
     from choose.report.write import write
 
     if gates != Gates():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from choose.data.noise import add_noise
+from choose.data.noise_injection import add_noise
 from choose.data.stratify import (
     disjoint_from,
     sampling_order,

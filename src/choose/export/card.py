@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from choose.export.selection import Selection
+from choose.export.fit_selection import Selection
 from choose.formatting import DASH, percent, plural, span
-from choose.report.findings import KINDS
+from choose.report.decision_text import KINDS
 from choose.report.markdown import literal, sentence
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from choose.errors import ModelError
 from choose.models.hardware.device import device, device_name, quiet_loading, set_threads
 from choose.models.hardware.memory import limits_of
-from choose.models.results.cache import CachedArray, ResultCache
+from choose.models.results.output_cache import CachedArray, ResultCache
 from choose.models.saving import floats, row_facts, rows_from
 from choose.models.weights.loaded_weights import (
     check_complete,

@@ -21,8 +21,8 @@ from choose.formatting import (
     short_models,
     span,
 )
-from choose.report import comparison_text, cost_notes
-from choose.report.comparison_text import CHANGE_HEADS, COMPARISON_HEADS
+from choose.report import cost_notes
+from choose.report import study_comparison_text as comparison_text
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
@@ -33,7 +33,7 @@ from choose.report.cost_notes import (
     serving,
     shelf_life,
 )
-from choose.report.findings import (
+from choose.report.decision_text import (
     DIVISIONS,
     KINDS,
     LIMITS,
@@ -44,6 +44,7 @@ from choose.report.findings import (
     uneven,
 )
 from choose.report.format import shorten
+from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
 from choose.schema.check import Check
 from choose.schema.costs import Cost
 from choose.schema.decision import Decision, Expectation, Versus

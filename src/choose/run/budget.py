@@ -9,8 +9,8 @@ from time import perf_counter
 
 from choose.data.scenarios import Pools
 from choose.models.weights.spec import names_endpoint
-from choose.run.probe import Speed, probe
-from choose.run.timed_predict import CHUNK, MIN_ROWS, Deadline, PassCost, allocate, predict_until
+from choose.run.predict import CHUNK, MIN_ROWS, Deadline, PassCost, allocate, predict_until
+from choose.run.speed_probe import Speed, probe
 from choose.run.trial import Fitted, cached_seconds
 from choose.types import Job, Run
 

@@ -6,14 +6,15 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from choose.data.noise import add_noise
+from choose.data.noise_injection import add_noise
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.resolve import missing_weights
 from choose.models.weights.spec import names_endpoint
 from choose.run.budget import FIRST_PASS_SHARE
-from choose.run.probe import (
+from choose.run.predict import PassCost, allocate
+from choose.run.speed_probe import (
     CACHED_SHARE,
     SMALL_POOL,
     FitTiming,
@@ -25,7 +26,6 @@ from choose.run.probe import (
     time_predict,
 )
 from choose.run.spending_limit import affordable_rows
-from choose.run.timed_predict import PassCost, allocate
 from choose.run.trial import prepared
 from choose.schema.plan import TimeForecast, total_usd
 from choose.strategy import Strategy, find

@@ -14,8 +14,8 @@ from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.session import current_session
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.probe import prepare_trial
-from choose.run.timed_predict import CHUNK, PassCost, allocate, predict
+from choose.run.predict import CHUNK, PassCost, allocate, predict
+from choose.run.speed_probe import prepare_trial
 from choose.schema.costs import dollars
 from choose.schema.plan import Spending
 from choose.store.store import Store

@@ -16,7 +16,7 @@ from choose.data.views import sample_rows, view
 from choose.errors import MoneySpent
 from choose.models.endpoints.session import repeated_requests
 from choose.progress import TimeLimitReached
-from choose.run.timed_predict import Deadline, predict, predict_until
+from choose.run.predict import Deadline, predict, predict_until
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
 from choose.types import Dataset, Example, Item, Job, Run
 

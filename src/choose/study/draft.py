@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import tomli_w
 
-from choose.data.load import Rows
+from choose.data.dataset import Rows
 from choose.data.readers.delimited import short
 from choose.data.task import readable
 from choose.schema.sections import DataSection

@@ -10,9 +10,9 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from choose.models.hardware.memory import limits_of
-from choose.models.lora.fused.adapters import FlatAdapters
 from choose.models.lora.fused.attention import ragged_batch
 from choose.models.lora.fused.decoder import Decoder
+from choose.models.lora.fused.flat_adapters import FlatAdapters
 from choose.models.lora.fused.forward_backward import (
     MAX_PART_TOKENS,
     RunPart,

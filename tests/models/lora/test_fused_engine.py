@@ -13,9 +13,9 @@ from choose.models.lora.autograd import AutogradEngine
 from choose.models.lora.batching import pad
 from choose.models.lora.fit import train, train_together, training_step
 from choose.models.lora.fused import engine, linear
-from choose.models.lora.fused.adapters import FlatAdapters, first_adapted_layer
 from choose.models.lora.fused.attention import ragged_batch
 from choose.models.lora.fused.decoder import Decoder, supports_model
+from choose.models.lora.fused.flat_adapters import FlatAdapters, first_adapted_layer
 from choose.models.lora.fused.forward_backward import (
     RunPart,
     _dropout_masks,
@@ -34,7 +34,7 @@ from choose.models.lora.model import (
     trained_state,
     untrained_model,
 )
-from choose.models.lora.training import Schedule, TrainingRun
+from choose.models.lora.training_run import Schedule, TrainingRun
 from support import tiny_models as tiny
 
 KINDS = ("llama", "qwen2", "mistral")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from choose.conformance import TASK, pool
-from choose.models.lora import training as schedule
-from choose.models.lora.training import split_validation
+from choose.models.lora import training_run as schedule
+from choose.models.lora.training_run import split_validation
 from choose.strategy import build
 from choose.types import Task
 from support import tiny_models as tiny

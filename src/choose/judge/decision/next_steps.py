@@ -15,7 +15,7 @@ import numpy as np
 from choose.formatting import rounded
 from choose.judge.decision.gates import contenders_credible
 from choose.judge.decision.label_gates import audit_with_gain
-from choose.judge.decision.rows_needed import (
+from choose.judge.decision.rows_to_decide import (
     EVEN,
     LIKELY,
     Case,

@@ -25,7 +25,7 @@ from choose.judge.decision.more_labels import (
 )
 from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED, with_few_runs
 from choose.judge.decision.robust_choice import under_noise
-from choose.judge.decision.rows_needed import (
+from choose.judge.decision.rows_to_decide import (
     Case,
     answered_too_few,
     deciding_difference,

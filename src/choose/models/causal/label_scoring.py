@@ -18,7 +18,7 @@ from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.packed_attention import Pack, Piece, logits, max_stable_length
 from choose.models.hardware.device import set_threads
 from choose.models.hardware.memory import limits_of
-from choose.models.results.cache import ResultCache
+from choose.models.results.output_cache import ResultCache
 from choose.progress import report_progress
 from choose.types import Counts, Floats
 

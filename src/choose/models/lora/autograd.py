@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from choose.models.hardware.device import set_threads, trains_in_bfloat16
 from choose.models.lora.batching import pad
 from choose.models.lora.model import Base, seeded
-from choose.models.lora.training import RunBatches, Step, TrainingRun
+from choose.models.lora.training_run import RunBatches, Step, TrainingRun
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import altair as alt
 
 from choose.formatting import clean, per_100, plural
-from choose.report.findings import measured, quantity
+from choose.report.decision_text import measured, quantity
 from choose.report.format import shorten
 from choose.report.html.line_charts import plotted, trainable
 from choose.report.html.style import (

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 
 from choose.formatting import clean, difference, dollars, rough, signed_points
-from choose.report.findings import measured, quantity
+from choose.report.decision_text import measured, quantity
 from choose.report.html.style import (
     Figure,
     axis_name,

@@ -23,7 +23,7 @@ from choose.formatting import (
     signed_points,
     span,
 )
-from choose.report import comparison_text as words
+from choose.report import study_comparison_text as words
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
@@ -37,7 +37,7 @@ from choose.report.cost_notes import (
     serving,
     shelf_life,
 )
-from choose.report.findings import (
+from choose.report.decision_text import (
     COLOURS,
     KINDS,
     MEANING,

@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from choose.formatting import DASH, clean, figure, percent, short_models, span
-from choose.report.findings import UNEVEN, chosen, coverage_line, quantity, ranked, uneven
+from choose.report.decision_text import UNEVEN, chosen, coverage_line, quantity, ranked, uneven
 from choose.report.format import literal, shorten
 from choose.report.terminal.layout import Column, note, section, split_table
 from choose.schema.base import Interval

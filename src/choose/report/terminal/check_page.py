@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.formatting import clean, duration, number, plural, points
-from choose.report.findings import DIVISIONS, LIMITS
+from choose.report.decision_text import DIVISIONS, LIMITS
 from choose.report.format import literal, shorten
 from choose.report.terminal.layout import Column, Page, note, pairs, section, split_table
 from choose.schema.check import Check, Status

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from choose.formatting import clean, plural
-from choose.report.findings import (
+from choose.report.decision_text import (
     COLOURS,
     KINDS,
     chance_line,

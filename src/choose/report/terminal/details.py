@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.formatting import DASH, MINUS, clean, difference, figure, p_value, percent, plural, span
-from choose.report.findings import (
+from choose.report.decision_text import (
     LABEL_WIDTH,
     MEANING,
     chosen,

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from choose.models.lora.fused.adapters import LoraMatrices
 from choose.models.lora.fused.attention import (
     AttentionHeads,
     AttentionLayout,
@@ -20,6 +19,7 @@ from choose.models.lora.fused.attention import (
     attention_forward,
     attention_layout,
 )
+from choose.models.lora.fused.flat_adapters import LoraMatrices
 from choose.models.lora.fused.linear import NORMS, PRODUCTS, PackedLinear
 from choose.models.lora.model import is_causal
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from choose.models.hardware.device import trains_in_bfloat16
 from choose.models.hardware.environment import cores
 from choose.models.hardware.memory import limits_of
-from choose.models.lora.fused.adapters import FlatAdapters, first_adapted_layer
 from choose.models.lora.fused.decoder import Decoder, supports_model
+from choose.models.lora.fused.flat_adapters import FlatAdapters, first_adapted_layer
 from choose.models.lora.fused.forward_backward import (
     PARTS_PER_BATCH,
     RunGradients,
@@ -24,7 +24,7 @@ from choose.models.lora.fused.forward_backward import (
 )
 from choose.models.lora.fused.lower_layers import LowerLayers
 from choose.models.lora.model import Base
-from choose.models.lora.training import PROGRESS_LABEL, RunBatches, Step, TrainingRun
+from choose.models.lora.training_run import PROGRESS_LABEL, RunBatches, Step, TrainingRun
 from choose.progress import report_progress
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from choose.models.hardware.memory import limits_of
-from choose.models.lora.fused.adapters import FlatAdapters, LoraMatrices
 from choose.models.lora.fused.attention import RaggedBatch, ragged_batch
 from choose.models.lora.fused.decoder import AdaptedRun, Decoder
+from choose.models.lora.fused.flat_adapters import FlatAdapters, LoraMatrices
 from choose.models.lora.fused.linear import NORMS
 from choose.models.lora.fused.lower_layers import LowerLayers
 from choose.models.lora.model import head_logits

@@ -14,7 +14,7 @@ import pytest
 
 from choose.api.export import export
 from choose.errors import StrategyError, StudyError
-from choose.export.predict import CHUNK, Model
+from choose.export.exported_model import CHUNK, Model
 from choose.types import Answers, Item
 from support.exported_studies import small_study
 

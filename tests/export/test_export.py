@@ -17,7 +17,7 @@ from choose.api.export import export
 from choose.conformance import PICKLES, TASK, pool, questions
 from choose.errors import ChooseError, StoreError, StudyError
 from choose.export.card import licence_of
-from choose.export.folder import atomic_folder
+from choose.export.write_folder import atomic_folder
 from choose.models.saving import usage
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
@@ -38,7 +38,7 @@ def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[
     """Return {folder: {row id: [label, confidence]}}."""
     code = (
         "import json, sys\n"
-        "from choose.export.predict import Model\n"
+        "from choose.export.exported_model import Model\n"
         "from choose.data.readers.text_stream import file_items\n"
         "found = {}\n"
         "for folder in sys.argv[2:]:\n"
@@ -83,7 +83,7 @@ def test_a_trial_made_again_answers_as_stored_in_a_fresh_process(
 def test_a_trial_on_rows_that_changed_is_not_made_again(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose.export import selection as choice
+    from choose.export import fit_selection as choice
 
     key = Store.open(study).grid()[1][0].key
     monkeypatch.setattr(choice, "digest_rows", lambda rows: "0" * 32)

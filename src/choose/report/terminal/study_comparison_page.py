@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 
 from choose.formatting import DASH, clean
-from choose.report import comparison_text
-from choose.report.comparison_text import COMPARISON_HEADS, about, cells, headline, others, verdict
+from choose.report import study_comparison_text as comparison_text
 from choose.report.format import literal, shorten
+from choose.report.study_comparison_text import (
+    COMPARISON_HEADS,
+    about,
+    cells,
+    headline,
+    others,
+    verdict,
+)
 from choose.report.terminal.candidate_table import NAME
 from choose.report.terminal.layout import Column, Page, bullets, note, pairs, section, split_table
 from choose.schema.decision import Versus

@@ -13,9 +13,9 @@ from choose.models.weights.spec import names_endpoint
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.budget import FirstPassBudget, UnfinishedPasses
 from choose.run.events import RunSummary
+from choose.run.predict import Deadline
 from choose.run.race import Race, TrialHistory
 from choose.run.spending_limit import DollarBudget, DollarShare
-from choose.run.timed_predict import Deadline
 from choose.run.trial import Fitted, run_trials
 from choose.store.store import Store
 from choose.strategy import Groups, find

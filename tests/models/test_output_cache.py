@@ -18,9 +18,9 @@ from choose.conformance import TASK, pool
 from choose.errors import ModelError
 from choose.models.causal.loading import load_causal
 from choose.models.embeddings import Encoder, embed, load_encoder
-from choose.models.results import cache
+from choose.models.results import output_cache as cache
 from choose.models.results import sqlite as cache_file
-from choose.models.results.cache import ResultCache, _file, caching
+from choose.models.results.output_cache import ResultCache, _file, caching
 from choose.models.results.sqlite import CacheFile
 from choose.strategy import build
 from support import tiny_models as tiny
@@ -32,7 +32,9 @@ ROW = np.arange(8, dtype=np.float32)
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
-    monkeypatch.setattr("choose.models.results.cache.cache_dir", lambda: tmp_path / "kept-here")
+    monkeypatch.setattr(
+        "choose.models.results.output_cache.cache_dir", lambda: tmp_path / "kept-here"
+    )
     _file.cache_clear()
     return tmp_path / "kept-here" / "kept"
 

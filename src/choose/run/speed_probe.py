@@ -10,7 +10,7 @@ from time import perf_counter
 from choose.data.scenarios import Pools
 from choose.data.stratify import stratified_order
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.timed_predict import PassCost
+from choose.run.predict import PassCost
 from choose.run.trial import Fitted, cached_seconds, prepared
 from choose.strategy import Strategy
 from choose.types import Answers, Dataset, Example, Item, Job

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from choose.models.hardware import speed_test as machine
+from choose.models.hardware import bfloat16_speed as machine
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from choose.check.drift import label_drift, periods_of, text_drift
+from choose.check.drift_over_time import label_drift, periods_of, text_drift
 from choose.check.tokens import token_counts
+from choose.data.dataset import Rows
 from choose.data.duplicates import (
     Duplicate,
     TextIndex,
@@ -23,7 +24,6 @@ from choose.data.duplicates import (
     index_texts,
 )
 from choose.data.languages import languages_of
-from choose.data.load import Rows
 from choose.data.personal_data import hints_by_row
 from choose.data.profile import balance_of, lengths_of
 from choose.data.splits import usable_rows

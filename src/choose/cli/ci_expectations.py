@@ -57,14 +57,14 @@ class Gates:
     def check(self, candidates: Sequence[str]) -> None:
         """Refuse expectations that can never be met, before anything runs."""
         if self.expect or self.fail_under is not None:
-            from choose.judge.expectations import check_share, check_words
+            from choose.judge.ci_expectations import check_share, check_words
 
             check_share(self.fail_under)
             check_words(self.expect, candidates)
 
     def evaluate(self, decision: Decision) -> tuple[Expectation, ...]:
         """Return each expectation with the actual result."""
-        from choose.judge.expectations import expect, not_under
+        from choose.judge.ci_expectations import expect, not_under
 
         checks = [expect(decision, expected) for expected in self.expect]
         if self.fail_under is not None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from choose.data.noise import KINDS, Kind, add_noise, label_similarity
+from choose.data.noise_injection import KINDS, Kind, add_noise, label_similarity
 from choose.data.stratify import training_pool
 from choose.errors import StudyError
 from choose.types import Dataset, Example

@@ -19,7 +19,7 @@ from scipy.special import ndtr
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import SPREAD, Selection, Z
-from choose.judge.panel.families import FamilyComparison, compare_families
+from choose.judge.panel.family_comparison import FamilyComparison, compare_families
 from choose.judge.stats.intervals import smallest_detectable_gain
 from choose.judge.stats.paired import Difference
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures

@@ -15,6 +15,7 @@ from typing import Any
 
 from choose.errors import StoreError, StrategyError
 from choose.export.card import CardFacts, model_card
+from choose.export.fit_selection import Selection, fit_selection
 from choose.export.manifest import (
     MANIFEST_FILE,
     MODEL_FOLDER,
@@ -23,9 +24,8 @@ from choose.export.manifest import (
     foreign_files,
     load_strategy,
 )
-from choose.export.selection import Selection, fit_selection
 from choose.files import temporary_name, write_json, write_text
-from choose.run.timed_predict import predict
+from choose.run.predict import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision
 from choose.store.store import Store

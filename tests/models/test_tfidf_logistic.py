@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.sparse import random as random_sparse
 
-from choose.models import classical as logistic
-from choose.models.classical import LogisticHead, MergedColumns, RowSpace, row_space_is_faster
+from choose.models import tfidf_logistic as logistic
+from choose.models.tfidf_logistic import LogisticHead, MergedColumns, RowSpace, row_space_is_faster
 
 
 @pytest.mark.parametrize("C", [1.0, 10.0])

@@ -21,8 +21,8 @@ from choose.models.lora.batching import (
     tokenise,
 )
 from choose.models.lora.fit import train
-from choose.models.lora.fused.adapters import first_adapted_layer
-from choose.models.lora.training import Schedule, class_weights, schedule_for
+from choose.models.lora.fused.flat_adapters import first_adapted_layer
+from choose.models.lora.training_run import Schedule, class_weights, schedule_for
 from choose.strategy import Saves, build
 from choose.types import Answers, Example, Item, Task
 from support import tiny_models as tiny
