@@ -99,11 +99,11 @@ class Peers:
             ended = file.stat().st_mtime
             if not lives and ended < self._started:
                 continue  # it ended before this command began, so it had a limit of its own
-            if self.accounts.isdisjoint(facts.get("accounts") or ()):
+            accounts, claimed = facts.get("accounts"), facts.get("claims")
+            if not isinstance(accounts, list) or self.accounts.isdisjoint(map(str, accounts)):
                 continue
             usd += finite(facts.get("usd"), low=0.0) or 0.0
-            if lives:
-                claimed = facts.get("claims") or {}
+            if lives and isinstance(claimed, dict):
                 claims |= {key for key, until in claimed.items() if (finite(until) or 0.0) > now}
         return Others(frozenset(claims), usd)
 
@@ -163,8 +163,7 @@ class Peers:
                 lives = _is_held(file.with_suffix(".lock"))
             except (OSError, ValueError, RecursionError):
                 continue
-            if isinstance(facts, dict):
-                yield file, lives, facts
+            yield file, lives, facts if isinstance(facts, dict) else {}
 
     def _sweep(self) -> None:
         """Delete the files of commands that ended before every running one began."""

@@ -1,0 +1,150 @@
+"""Servers that mean harm: what they send costs little time, memory and money, and keeps no key."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.conformance import TASK, questions
+from choose.errors import EndpointError, MoneySpent
+from choose.models.endpoints.retry import RateLimit
+from choose.models.endpoints.session import Session, connect_endpoints
+from choose.models.endpoints.settings import Endpoint
+from choose.progress import TimeLimitReached, time_limit
+from support.endpoint_sessions import FAST, PRICED, fitted, rows
+from support.serving.faults import HOSTILE, hostile
+from support.serving.faulty import FaultyServer, Habits
+from support.serving.lies import ABSURD, PLACES, SPELLINGS
+from support.serving.studies import words_rule
+
+KEY = "Zq7Xv.TOPSEC-RET/88+aa"
+
+
+@contextmanager
+def session_with(
+    server: FaultyServer, max_usd: float | None = None, **more: Any
+) -> Iterator[Session]:
+    settings = {"base_url": server.url, "model": "big-model", "timeout": 1.0, **more}
+    with connect_endpoints(
+        {"big": Endpoint(**settings)}, max_usd=max_usd, retry_policy=FAST
+    ) as session:
+        yield session
+
+
+@pytest.mark.parametrize("fault", HOSTILE)
+def test_a_hostile_reply_costs_little_time_and_memory(fault: str) -> None:
+    """H8, M10: a bomb of 1 GB, bodies without an end, and dates beyond all calendars."""
+    with FaultyServer(words_rule) as server, session_with(server) as session:
+        strategy = fitted()
+        strategy.check(TASK)  # type: ignore[attr-defined]
+        hostile(fault)  # a bomb takes time to pack
+        server.cue(fault)
+        tracemalloc.start()
+        start = time.monotonic()
+        try:
+            if fault == "redirect":
+                with pytest.raises(EndpointError, match="redirects"):
+                    strategy.predict(questions(1))
+            else:
+                assert strategy.predict(questions(1)).status == ("ok",)
+                assert session.traffic(0).retried == 1
+        finally:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert time.monotonic() - start < 6
+        assert peak < 60e6
+    assert {receipt.fault for receipt in server.ledger.receipts} == {None, fault}
+
+
+def test_limits_that_a_server_reports_cannot_stop_the_run() -> None:
+    limit = RateLimit(None, None)
+    for absurd in ("1e-300", "0", "-1e300", "nan", "inf", "9" * 400):
+        headers = {f"x-ratelimit-{what}-requests": absurd for what in ("limit", "remaining")}
+        limit.update(headers | {"x-ratelimit-reset-requests": absurd})
+    assert limit._wait(1e6) <= 60
+
+
+@pytest.mark.parametrize("counts", ABSURD)
+def test_absurd_token_counts_are_held_as_worst_cases(counts: str) -> None:
+    habits = Habits(counts=counts)
+    with (
+        FaultyServer(words_rule, habits) as server,
+        session_with(server, max_usd=0.02, **PRICED) as session,
+    ):
+        assert fitted().predict(rows(3)).tokens_in is None
+        assert session.ledger.spent == 0
+        assert 0 < session.ledger.maybe_billed <= 0.02
+        with pytest.raises(MoneySpent):
+            fitted().predict(rows(100))
+        assert session.ledger.committed <= 0.02
+
+
+def test_a_key_refused_midway_ends_all_requests() -> None:
+    """M11: each later trial sent the refused key again."""
+    habits = Habits(key=KEY, refuse_after=20)
+    with FaultyServer(words_rule, habits) as server, key_set() as named:
+        with session_with(server, concurrency=2, **named):
+            with pytest.raises(EndpointError, match="refuses the key in HOSTILE_KEY"):
+                fitted().predict(rows(200))
+            refused = server.refused
+            assert 1 <= refused <= 2
+            for _ in range(3):
+                with pytest.raises(EndpointError, match="refuses the key"):
+                    fitted().predict(rows(200))
+            # Answers that are paid for can still be had.
+            assert len(server.ledger.paid) == 20
+        assert server.refused == refused
+
+
+@contextmanager
+def key_set() -> Iterator[dict[str, str]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOSTILE_KEY", KEY)
+        yield {"api_key_env": "HOSTILE_KEY"}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_key_that_a_server_repeats_is_kept_nowhere(
+    place: str, spelling: str, tmp_path: Path
+) -> None:
+    """H10: the cache of answers, notes and errors held it."""
+    habits = Habits(key=KEY, echo=spelling, echo_in=place)
+    with (
+        FaultyServer(words_rule, habits) as server,
+        key_set() as named,
+        session_with(server, **named),
+    ):
+        strategy = fitted()
+        try:
+            answers = strategy.predict(rows(2))
+            said = [repr(answers), repr(strategy.facts())]  # type: ignore[attr-defined]
+        except EndpointError as error:
+            said = [str(error)]
+    said += [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    said += [json.dumps(text) for text in said]
+    spelled = SPELLINGS[spelling](KEY)
+    assert server.ledger.receipts or place == "error"
+    for form in (spelled, KEY, json.dumps(spelled)[1:-1], spelled[:12]):
+        assert not [text for text in said if form in text]
+
+
+def test_the_first_request_heeds_the_time_limit() -> None:
+    """H5: it took 308 s at a budget of 15 s."""
+    with FaultyServer(words_rule) as server, session_with(server, timeout=60) as session:
+        server.cue(*["endless-events"] * 9)
+        start = time.monotonic()
+        with pytest.raises(TimeLimitReached), time_limit(0.5):
+            fitted().check(TASK)  # type: ignore[attr-defined]
+        assert time.monotonic() - start < 3
+        asked = len(server.ledger.receipts)
+        assert asked == 1
+    assert session.ledger.in_flight == 0
+    assert len(server.ledger.receipts) == asked
