@@ -67,6 +67,7 @@ class Tfidf:
         "words-only": {"characters": False},
         "regularised": {"C": 1.0},
     }
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"C": (1e-6, 1e6)}
 
     def __init__(
         self, *, seed: int, C: float = 10.0, pairs: bool = True, characters: bool = True
@@ -138,6 +139,7 @@ class Probe(Encoded):
         "regularised": {"C": 1.0},
         "free": {"C": 100.0},
     }
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"C": (1e-6, 1e6)}
 
     def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, C: float = 10.0) -> None:
         self.seed, self.encoder, self.C = seed, encoder, C
@@ -186,6 +188,7 @@ class Knn(Encoded):
 
     reference: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"k=1": {"k": 1}, "k=15": {"k": 15}}
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 1_000)}
 
     def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, k: int = 5) -> None:
         self.seed, self.encoder, self.k = seed, encoder, k

@@ -43,6 +43,13 @@ class Lora:
         "rank 4": {"rank": 4},
         "all layers": {"targets": "all"},
     }
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "rank": (1, 4_096),
+        "dropout": (0, 0.99),
+        "learning_rate": (1e-9, 10),
+        "epochs": (1e-3, 10_000),
+        "max_tokens": (1, 1_000_000),
+    }
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ class Prompt(PromptedStrategy):
     family: ClassVar[Family] = "prompting"
     revision: ClassVar[int] = 3
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = _WORDINGS
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (1, 1_000_000)}
 
     def __init__(
         self,
@@ -68,6 +69,10 @@ class FewShot(Prompt):
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         {**_WORDINGS, "shots=16": {"shots": 16}}
     )
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "shots": (0, 1_000),
+        "max_tokens": (1, 1_000_000),
+    }
 
     def __init__(
         self,

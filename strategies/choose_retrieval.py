@@ -26,6 +26,10 @@ class Retrieval(PromptedStrategy):
             "k=3": {"k": 3},
         }
     )
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "k": (0, 1_000),
+        "max_tokens": (1, 1_000_000),
+    }
 
     def __init__(
         self,

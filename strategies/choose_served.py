@@ -22,6 +22,7 @@ class Served:
     cheap: ClassVar[bool] = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
     warning: ClassVar[str] = SERVICE_WARNING
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (1, 10_000_000)}
 
     def __init__(self, *, seed: int, model: str, system: str = "", max_tokens: int = 8192) -> None:
         self.seed, self.model = seed, model

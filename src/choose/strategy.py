@@ -21,6 +21,7 @@ from choose.errors import StrategyError, did_you_mean
 from choose.progress import TimeLimitReached as TimeLimitReached
 from choose.progress import report_progress as report_progress
 from choose.types import Answers, Example, Family, Item, Task
+from choose.untrusted import number, shown, whole
 
 GROUP = "choose.strategies"
 
@@ -52,6 +53,7 @@ class Strategy(Protocol):
         constant: optional; True if every item gets the same answer.
         reference: optional; True if a prompted model that understands the task must be better.
         always_compared: optional; True to take part in every study.
+        limits: optional; the smallest and largest values of numeric hyperparameters, by name.
     """
 
     family: ClassVar[Family]
@@ -252,7 +254,7 @@ def build(name: str, /, *, seed: int, **params: Any) -> Strategy:
     """Build a strategy that is not fitted yet.
 
     Raises:
-        StrategyError: if it is not installed or does not know a hyperparameter.
+        StrategyError: if it is not installed, does not know a hyperparameter or cannot use a value.
     """
     known = hyperparameters(name)
     for param in params:
@@ -263,5 +265,34 @@ def build(name: str, /, *, seed: int, **params: Any) -> Strategy:
                 f"{did_you_mean(param, known)} It takes: {allowed}."
             )
     cls: Any = find(name)
+    _check_hyperparameters(name, cls, params)
     strategy: Strategy = cls(seed=seed, **params)
     return strategy
+
+
+# Plain annotations of hyperparameters, and the types of value that each takes.
+_TYPES: dict[object, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "bool": (bool,),
+}
+
+
+def _check_hyperparameters(name: str, cls: Any, params: Mapping[str, Any]) -> None:
+    """Refuse values of another type than the annotation, or outside the class's `limits`."""
+    limits: Mapping[str, tuple[float, float]] = getattr(cls, "limits", {})
+    signature = inspect.signature(cls.__init__).parameters
+    for param, value in params.items():
+        annotation = signature[param].annotation
+        annotation = getattr(annotation, "__name__", annotation)
+        types = _TYPES.get(annotation)
+        truth = isinstance(value, bool) and annotation != "bool"
+        if types is not None and (truth or not isinstance(value, types)):
+            raise StrategyError(
+                f"Strategy {name!r}: {param} is {shown(value)}; it must be of the type "
+                f"{annotation}, such as {signature[param].default!r}."
+            )
+        if param in limits and value is not None:
+            check = whole if annotation == "int" else number
+            check(value, f"Strategy {name!r}: {param}", *limits[param], error=StrategyError)

@@ -5,6 +5,7 @@ import io
 import json
 import tracemalloc
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from choose.data.readers import table_file as read
+from choose.data.readers.dates import parse_dates
 from choose.data.readers.delimited import ROW
 from choose.data.readers.table_file import read_table
 from choose.errors import DataError
@@ -201,3 +203,74 @@ def test_the_real_sets_are_read_whole(shared_data: Path) -> None:
     issues = read_table(shared_data / "gh_issues" / "train.csv")
     assert issues.columns == [ROW, "text", "label", "timestamp", "id"]
     assert sum("\n" in text for text in issues["text"]) > 1_000
+
+
+def test_a_header_is_checked_in_one_pass() -> None:
+    """M3: each name was counted, 126 seconds for 100,000 columns."""
+    names = [f"c{i}" for i in range(100_000)]
+    assert "100,000 columns" in refused(write("a.csv", ",".join(names) + "\n"))
+    wide = ["text", "label", *names[:1_900]]
+    lines = [",".join(wide), ",".join("x" for _ in wide), ",".join("y" for _ in wide)]
+    assert read_table(write("b.csv", "\n".join(lines))).height == 2
+    twice = ",".join([*wide, "c7"])
+    assert "more than one column 'c7'" in refused(write("c.csv", f"{twice}\n{twice}\n"))
+
+
+def test_lines_with_keys_of_their_own_take_bounded_memory() -> None:
+    """M3: a megabyte of 20,000 rows with a key each took 10 GB."""
+    rows = ({"text": "x", "label": "y", f"k{i}": 1} for i in range(20_000))
+    path = write("a.jsonl", "\n".join(map(json.dumps, rows)))
+    tracemalloc.start()
+    assert "different keys" in refused(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6
+
+
+def test_sparse_lines_are_refused_before_they_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("choose.data.readers.records.EMPTY", 1_000)
+    rows = [{f"k{i % 90}": 1} for i in range(2_000)]
+    assert "different keys" in refused(write("a.jsonl", "\n".join(map(json.dumps, rows))))
+
+
+@pytest.mark.parametrize(
+    "line", ['{"text": "a", "label": "b", "\\ud800": 1}', '{"a": ' + "9" * 5000]
+)
+def test_a_key_or_a_number_that_cannot_be_read_is_one_line(line: str) -> None:
+    """C3: half a character in a key was a UnicodeEncodeError."""
+    refused(write("a.jsonl", line + "\n"))
+
+
+def test_a_column_of_durations_is_text() -> None:
+    """C4: polars cannot cast it."""
+    table = pl.DataFrame({"text": ["a"], "label": ["b"], "took": [timedelta(seconds=90)]})
+    table.write_parquet("a.parquet")
+    assert read_table("a.parquet")["took"].to_list() == ["0:01:30"]
+
+
+def test_a_file_name_that_is_not_utf8_is_refused() -> None:
+    """C5: the store could not hold it, and was left half-written."""
+    assert "UTF-8" in refused("bad\udcff.csv")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Mon, 1 Jan 99999999999 00:00:00 +0000",
+        "Mon, 1 Jan 2024 00:00:00 +99999999999999",
+        "1 Jan 2024 1.5:" + "9" * 40,
+        "0:0" + "9" * 5_000 + " Jan",
+        "9" * 13,
+    ],
+)
+def test_dates_beyond_all_calendars_are_no_dates(cell: str) -> None:
+    """C1."""
+    assert parse_dates([cell, "2024-01-01"])[1] is not None
+
+
+@given(st.lists(st.sampled_from(["Jan", "1", "2024", "9" * 30, ":", "+", " ", ",", "Z", "1.5"])))
+@settings(deadline=None)
+def test_no_cell_makes_the_reader_of_dates_fail(parts: list[str]) -> None:
+    parse_dates(["".join(parts)])

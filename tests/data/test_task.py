@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from choose.data.task import readable, task_from
-from choose.errors import StudyError
+from choose.data.task import check_rows, readable, task_from
+from choose.errors import DataError, StudyError
 from choose.types import Example
 
 
@@ -72,3 +74,62 @@ def test_a_collision_is_settled_by_a_name() -> None:
 def test_a_description_for_an_unknown_label_is_refused() -> None:
     with pytest.raises(StudyError, match=r"\[task.descriptions\].*The labels are 'a', 'b'"):
         task_from(labelled("a", "b"), descriptions={"c": "x"})
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        "cafe\u0301",
+        "caf\u00e9\u200b",
+        "\u202ecaf\u00e9",
+        "caf\u00e9\U000e0041",
+        "\uff43\uff41\uff46\u00e9",
+        "\u0441\u0430f\u00e9",
+        "CAF\u00c9",
+        "c\u03b1f\u00e9",
+        "caf\u00e9\ufe0f",
+    ],
+)
+def test_labels_that_look_the_same_are_one_label(twin: str) -> None:
+    """L1: Unicode form, invisible characters, width and look-alikes, as case and blanks are."""
+    with pytest.raises(StudyError, match="same name") as error:
+        task_from(labelled("caf\u00e9", twin))
+    assert "\n" not in str(error.value)
+    task_from(labelled("caf\u00e9", twin), {twin: "another"})
+
+
+def test_labels_of_another_script_stay_apart() -> None:
+    labels = (
+        "\u0442\u043e\u043a",
+        "tok",
+        "0",
+        "O",
+        "1",
+        "I",
+        "a-b-c",
+        "\U0001f44d",
+        "\u65e5\u672c",
+    )
+    assert len(task_from(labelled(*labels)).labels) == len(labels)
+
+
+@pytest.mark.parametrize("label", ["\x07", "\u200b", "\U000e0041\u2060", "\u3164"])
+def test_a_label_that_shows_nothing_is_refused(label: str) -> None:
+    """L1."""
+    with pytest.raises(StudyError, match="invisible"):
+        task_from(labelled("a", label))
+
+
+def test_labels_of_thousands_of_digits_are_ordered_by_value() -> None:
+    """C2: the value was computed."""
+    long = "9" * 5_000
+    assert task_from(labelled(long, "1" + long, "2", "010", "9")).labels == (
+        "2", "9", "010", long, "1" + long,
+    )  # fmt: skip
+
+
+def test_long_ids_are_not_taken_for_one_number() -> None:
+    rows = labelled(*["1" * 400, "2" * 400, "12345678901234567", "12345678901234568"] * 3)
+    check_rows([replace(row, id=str(i)) for i, row in enumerate(rows)], None)
+    with pytest.raises(DataError, match="same number"):
+        check_rows(labelled(*["1", "1.0"] * 6), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from choose.api.compare import report
 from choose.api.export import export
+from choose.cli.app import app
 from choose.conformance import PICKLES, TASK, pool, questions
 from choose.errors import ChooseError, StoreError, StudyError
 from choose.export.card import licence_of
@@ -280,3 +283,48 @@ def test_the_command_says_what_it_did(choose, study: Path) -> None:  # type: ign
     assert (about["candidate"], about["why"], about["rows_inside"]) == ("knn", "named", 60)
     assert "labelled texts" in result.err
     assert choose("export", "out", "again").code == 2
+
+
+@pytest.mark.parametrize("name", ["my-notes.txt", "model/notes.md", "mine/README.md", "empty/"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_force_deletes_only_what_the_export_wrote(
+    study: Path, tmp_path: Path, name: str, listed: bool
+) -> None:
+    """M12: files of the user's in the folder were deleted; older exports list no files."""
+    place = tmp_path / "out"
+    export(study, place, candidate="majority")
+    if not listed:
+        about = json.loads((place / "export.json").read_text())
+        assert set(about.pop("files")) >= {"README.md", "labels.json"}
+        (place / "export.json").write_text(json.dumps(about))
+    own = place / name
+    own.parent.mkdir(exist_ok=True)
+    if name.endswith("/"):
+        own.mkdir()
+    else:
+        own.write_text("precious")
+    with pytest.raises(StoreError, match="did not write"):
+        export(study, place, candidate="majority", force=True)
+    assert own.exists()
+    if name in ("mine/README.md", "empty/"):
+        shutil.rmtree(place / name.partition("/")[0])
+    else:
+        own.unlink()
+    assert export(study, place, candidate="majority", force=True).folder == place
+
+
+def test_an_export_neither_overwrites_nor_fills_a_store(study: Path, tmp_path: Path) -> None:
+    """H2: nor does predict overwrite its rows or the export."""
+    before = sorted(study.rglob("*"))
+    for place in (study, study / "export", study / "trials" / "x"):
+        with pytest.raises(ChooseError):
+            export(study, place, candidate="majority", force=True)
+    assert sorted(study.rglob("*")) == before
+    out, rows = tmp_path / "out", tmp_path / "a.csv"
+    export(study, out, candidate="majority")
+    rows.write_text("text\na\n")
+    for output in (rows, out / "export.json", out / "new.csv"):
+        result = CliRunner().invoke(app, ["predict", str(out), str(rows), "-o", str(output)])
+        assert isinstance(result.exception, ChooseError)
+    assert rows.read_text() == "text\na\n"
+    assert not (out / "new.csv").exists()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from choose.data.readers.delimited import rows_named, short
 from choose.errors import DataError, StudyError, did_you_mean
@@ -108,7 +110,15 @@ def _split(word: str) -> str:
 
 def _natural(label: str) -> tuple[list[tuple[int, int, str]], str]:
     parts = re.findall(r"[0-9]+|[^0-9]+", label)
-    return [(0, int(p), "") if p[0] in "0123456789" else (1, 0, p) for p in parts], label
+    return [_order(part) for part in parts], label
+
+
+def _order(part: str) -> tuple[int, int, str]:
+    """Order digits by value, without computing it: labels may have thousands of digits."""
+    if part[0] not in "0123456789":
+        return 1, 0, part
+    digits = part.lstrip("0")
+    return 0, len(digits), digits
 
 
 def _check_known(given: Mapping[str, str], labels: tuple[str, ...], section: str) -> None:
@@ -128,17 +138,61 @@ def _check_known(given: Mapping[str, str], labels: tuple[str, ...], section: str
 
 def _check_distinct(labels: tuple[str, ...], shown: tuple[str, ...]) -> None:
     seen: dict[str, str] = {}
+    alike: dict[str, str] = {}
     for label, name in zip(labels, shown, strict=True):
-        other = seen.setdefault(name.casefold(), label)
-        if other != label:
+        look = skeleton(name)
+        if not look or not skeleton(label):
             raise StudyError(
-                f"The labels {other!r} and {label!r} have the same name {name!r}: a model cannot "
-                "distinguish them. If they are one label, write it in one way in the data; if "
-                "not, give one of them another name in [task.names]."
+                f"The label {label!a} shows nothing: its characters are invisible. Write a "
+                "label that can be read."
             )
+        other = seen.setdefault(name.casefold(), label)
+        twin = alike.setdefault(look, label)
+        if other == label == twin:
+            continue
+        # Where the names differ in look-alike characters alone, these are spelt out.
+        same = other != label
+        nearly = "" if same else " but for look-alike characters"
+        one, two = (repr(other), repr(label)) if same else (ascii(twin), ascii(label))
+        raise StudyError(
+            f"The labels {_cut(one)} and {_cut(two)} have the same name {short(name)}"
+            f"{nearly}: a model cannot distinguish them. If they are one "
+            "label, write it in one way in the data; if not, give one of them another name in "
+            "[task.names]."
+        )
+
+
+def _cut(quoted: str) -> str:
+    return quoted if len(quoted) <= 80 else f"{quoted[:79]}…"
+
+
+# Letters of other scripts (Cyrillic, Greek, Armenian and Latin with a twin), and signs, that look
+# like ASCII ones; from Unicode's confusables.
+_ALIKE = str.maketrans(
+    "АВЕКМНОРСТУХІЈЅԌԚԜ"
+    "аеорсухіјѕԁһԛԝӏѵ"  # noqa: RUF001
+    "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυϲ"
+    "օսհɑɡı‐‑‒–—−‘’“”",  # noqa: RUF001
+    "ABEKMHOPCTYXIJSGQWaeopcyxijsdhqwlvABEZHIKMNOPTYXaiknopucouhagi------''\"\"",
+)
+
+# Signs without a glyph that are letters or marks by category.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+
+def skeleton(text: str) -> str:
+    """Return what the eye sees of a text: the same for Unicode forms, widths and look-alikes."""
+    visible = (c for c in text if unicodedata.category(c) not in ("Cc", "Cf") or c.isspace())
+    normal = unicodedata.normalize("NFKD", _BLANK.sub("", "".join(visible)))
+    return " ".join(normal.translate(_ALIKE).casefold().translate(_ALIKE).split())
 
 
 MINIMUM = 8
+
+# A number as a label; longer ones and those in powers of ten are ids.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,60}\.?[0-9]{0,60}|\.[0-9]{1,60})")
 
 
 def check_rows(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
@@ -165,12 +219,11 @@ def check_rows(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
 
 def _check_numbers(labels: Collection[str]) -> None:
     """Refuse a number written in two ways, such as ``1`` and ``1.0``."""
-    written: dict[float, str] = {}
+    written: dict[Decimal, str] = {}
     for label in sorted(labels):
-        try:
-            other = written.setdefault(float(label), label)
-        except ValueError:
+        if not _NUMBER.fullmatch(label):
             continue
+        other = written.setdefault(Decimal(label), label)
         if other != label:
             raise DataError(
                 f"The labels {other!r} and {label!r} are the same number. Write it in one way."

@@ -13,6 +13,8 @@ _NUMERIC = re.compile(
 _EPOCH = re.compile(r"\d{9,10}(?:\.\d+)?|\d{12,13}")
 _YEAR_FIRST = re.compile(r"(\d{4})/(\d\d?)/(\d\d?)")
 _MONTH = re.compile(r"(?<![a-z])(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
+# Characters of the longest date, with the names of its day and zone.
+LONGEST = 80
 _TIME = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?:\s*[+-]\d\d:?\d\d)?")
 
 # Hours from UTC of the zones that RFC 5322 names; `dateutil` would take other names for UTC.
@@ -26,7 +28,8 @@ def parse_dates(cells: Sequence[str]) -> list[datetime | None]:
     and day-month-year or month-day-year where some cell of the column shows which of the two it is.
     """
     day_first = _day_first(cells)
-    return [_parse(cell.strip(), day_first) for cell in cells]
+    stripped = (cell.strip() for cell in cells)
+    return [_parse(cell, day_first) if len(cell) <= LONGEST else None for cell in stripped]
 
 
 def _day_first(cells: Sequence[str]) -> bool | None:
@@ -47,7 +50,7 @@ def _parse(cell: str, day_first: bool | None) -> datetime | None:
         else:
             moment = _written(cell) if _MONTH.search(cell) else _iso(cell)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
+    except (ValueError, ArithmeticError):  # years and zones beyond all calendars
         return None
 
 

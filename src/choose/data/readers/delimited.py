@@ -12,6 +12,7 @@ from typing import TextIO
 import polars as pl
 
 from choose.errors import DataError
+from choose.untrusted import check_text
 
 # The number of each row, as a spreadsheet or an editor shows it: the header of a CSV is row 1.
 ROW = "__row__"
@@ -20,6 +21,9 @@ ROW = "__row__"
 FIELD_LIMIT = 1_000_000
 
 LINE_LIMIT = 8_000_000
+
+# Columns of a table; wide exports have some hundreds.
+MOST_COLUMNS = 2_000
 
 TOO_LONG = (
     f"holds a cell of more than {FIELD_LIMIT:,} characters. Truncate "
@@ -31,14 +35,22 @@ def check_header(path: Path, names: Sequence[str]) -> list[str]:
     """Return the column names, those without one numbered.
 
     Raises:
-        DataError: if two columns have the same name.
+        DataError: if two columns have the same name, or there are too many.
     """
+    if len(names) > MOST_COLUMNS:
+        raise DataError(
+            f"{str(path)!r} has {len(names):,} columns; at most {MOST_COLUMNS:,} are read. Keep "
+            "those of the text, the label and what else the study needs."
+        )
+    seen = {ROW}
     named = [name or f"column {i + 1}" for i, name in enumerate(names)]
     for name in named:
-        if named.count(name) > 1 or name == ROW:
+        if name in seen:
             raise DataError(
-                f"{str(path)!r} has more than one column {name!r}. Give each its own name."
+                f"{str(path)!r} has more than one column {short(name)}. Give each its own name."
             )
+        check_text(name, f"In {str(path)!r} the column name", DataError)
+        seen.add(name)
     return named
 
 

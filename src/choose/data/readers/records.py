@@ -10,8 +10,18 @@ from typing import Any, BinaryIO
 
 import polars as pl
 
-from choose.data.readers.delimited import FIELD_LIMIT, LINE_LIMIT, ROW, TOO_LONG, check_header
+from choose.data.readers.delimited import (
+    FIELD_LIMIT,
+    LINE_LIMIT,
+    MOST_COLUMNS,
+    ROW,
+    TOO_LONG,
+    check_header,
+)
 from choose.errors import DataError
+
+# Cells that may be empty because a line lacks a key: so many, and so many times the others.
+EMPTY, SPARSE = 20_000_000, 20
 
 _LONE = re.compile("[\ud800-\udfff]")
 
@@ -29,9 +39,17 @@ def table_from(path: Path, records: Iterable[tuple[int, dict[str, Any]]]) -> pl.
     """Lay numbered records out as columns of strings; `path` names them in messages."""
     numbers: list[int] = []
     columns: dict[str, list[Any]] = {}
+    filled = 0
     for number, record in records:
         for key in record.keys() - columns.keys():
             columns[key] = [None] * len(numbers)
+        filled += len(record)
+        if len(columns) > MOST_COLUMNS or len(columns) * len(numbers) > EMPTY + SPARSE * filled:
+            raise DataError(
+                f"Line {number} of {str(path)!r}: {len(columns):,} different keys so far, most of "
+                f"them in few lines. At most {MOST_COLUMNS:,} are read, if most lines have most of "
+                "them. Keep the text, the label and what else the study needs."
+            )
         numbers.append(number)
         for key, column in columns.items():
             column.append(record.get(key))
@@ -66,6 +84,7 @@ def table_of_frame(
     """Lay a typed table out as columns of strings; `names` are class labels by column."""
     if ROW in table.columns:
         table = table.drop(ROW)
+    check_header(path, table.columns)
     numbers = list(range(1, table.height + 1))
     columns = [_strings(path, column, (names or {}).get(column.name)) for column in table]
     return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *columns])
@@ -113,7 +132,10 @@ def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise DataError(f"{where} is not UTF-8 text. Save the file again as UTF-8.") from error
     except (ValueError, RecursionError) as error:
-        reason = getattr(error, "msg", "it is nested too deeply")
+        deep = isinstance(error, RecursionError)
+        reason = (
+            "it is nested too deeply" if deep else getattr(error, "msg", "a number is too long")
+        )
         raise DataError(
             f"{where} is not JSON: {reason}. Each line must be one whole object, such as "
             '{"text": "...", "label": "..."}.'
@@ -160,6 +182,8 @@ def _strings(path: Path, column: pl.Series, names: list[str] | None) -> pl.Serie
     if kind.is_nested() or kind in (pl.Object, pl.Binary):
         return column
     if kind.is_float() or kind == pl.Boolean:
+        return pl.Series(column.name, [scalar_text(value) for value in column], dtype=pl.String)
+    if kind == pl.Duration:  # has no text of its own in polars
         return pl.Series(column.name, [scalar_text(value) for value in column], dtype=pl.String)
     strings = column.cast(pl.String)
     lengths = strings.str.len_chars()

@@ -14,6 +14,7 @@ import polars as pl
 from choose.data.readers.delimited import read_delimited, short
 from choose.data.readers.records import read_jsonl, read_parquet
 from choose.errors import DataError, did_you_mean
+from choose.untrusted import check_text
 
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".csv": read_delimited,
@@ -81,6 +82,7 @@ def checked_file(name: str, largest: float = float("inf")) -> Iterator[Path]:
     Raises:
         DataError: if they do not fit, or if it has more than `largest` bytes.
     """
+    check_text(name, "The file name", DataError)
     if name.startswith("hf:"):
         raise DataError(
             f"{name!r} cannot be read: data sets on the Hugging Face hub need an extra that is not "
