@@ -294,5 +294,8 @@ def _check_hyperparameters(name: str, cls: Any, params: Mapping[str, Any]) -> No
                 f"{annotation}, such as {signature[param].default!r}."
             )
         if param in limits and value is not None:
-            check = whole if annotation == "int" else number
-            check(value, f"Strategy {name!r}: {param}", *limits[param], error=StrategyError)
+            (low, high), key = limits[param], f"Strategy {name!r}: {param}"
+            if annotation == "int":
+                whole(value, key, int(low), int(high), StrategyError)
+            else:
+                number(value, key, low, high, StrategyError)
