@@ -77,7 +77,7 @@ def test_a_cache_that_cannot_be_written_only_costs_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setattr(
         machine, "_measure_in_subprocess", lambda: {"float32": 2.0, "bfloat16": 1.0}
     )

@@ -388,7 +388,7 @@ def test_models_shows_the_size_of_the_cache_and_clears_it(choose, folder: Path) 
     with caching():
         ResultCache(("a",)).put({b"%d" % n: (ROW, 1.0) for n in range(9)})
     told = choose("models")
-    assert "kept work" in told.out
+    assert "result cache" in told.out
     assert "choose models clear" in told.out
     assert choose("models", "clear").code == 0
     assert not (folder / "work-1.sqlite").exists()
