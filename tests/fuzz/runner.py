@@ -1,0 +1,220 @@
+"""Run one malformed input through the command line in this process and judge what it did.
+
+A case passes if the command accepts the input (exit 0, or 3 for a gate that is not met) and changes
+no file that was there before, or refuses it: exit 2, one line on stderr that names what is wrong,
+nothing on stdout and nothing written. Warnings of libraries on stderr count as failures.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from unittest.mock import patch
+
+from choose.cli import main
+from choose.conformance import pool
+from support.studies import write_csv
+
+LIMIT_SECONDS = 30.0
+
+# Text of an exception that was meant for a programmer.
+RAW = re.compile(
+    r"Traceback|NoneType|object has no attribute|not supported between|AssertionError|no message"
+    r"|unhashable|invalid literal|could not convert|codec can't|\[Errno|Error\(|has no len|'str'"
+    r"|positional argument|keyword argument|pydantic|errors\.pydantic|type=|KeyError"
+)
+
+
+class TooLong(BaseException):
+    """The command ran past the limit of a case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One malformed input.
+
+    `names` are texts of which a refusal must contain one: the flag, key, column or file at fault.
+    """
+
+    table: str
+    name: str
+    arguments: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return f"{self.table}: {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`kind` is accepted, refused or failed; `why` says what a failure violates."""
+
+    kind: str
+    why: str = ""
+    err: str = ""
+    seconds: float = 0.0
+
+
+def prepare(folder: Path) -> Path:
+    """Write what the cases start from: a labelled set, a stored study and an export of it."""
+    template = folder / "template"
+    template.mkdir()
+    rows = [(e.text, e.target) for e in pool(seed=3, rows=36)]
+    write_csv(template / "words.csv", rows)
+    write_csv(template / "test.csv", [(f"{text} again", label) for text, label in rows[:12]])
+    quick = ("--seeds", "1", "--sizes", "1", "--noise", "0")
+    with _inside(template, {}):
+        for arguments in (
+            ("compare", "words.csv", "-s", "majority", *quick, "--out", "st"),
+            ("export", "st", "ex", "--candidate", "majority"),
+        ):
+            code, _, err = _call(arguments)
+            assert code == 0, err
+    return template
+
+
+def run(case: Case, template: Path, folder: Path) -> Outcome:
+    """Run a case in a copy of the template."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(template, folder)
+    for name, content in case.files.items():
+        path = os.fsencode(folder) + b"/" + os.fsencode(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+    before = _contents(folder)
+    start = time.monotonic()
+    with _inside(folder, case.environment):
+        try:
+            code, out, err = _call(case.arguments)
+        except TooLong:
+            return Outcome("failed", f"ran for more than {LIMIT_SECONDS:.0f} s")
+        except BaseException as error:
+            last = "".join(traceback.format_exception(error)).strip().splitlines()
+            return Outcome("failed", f"traceback: {last[-1][:200]} | {_innermost(error)}")
+    seconds = time.monotonic() - start
+    why = _wrong(case, code, out, err, before, _contents(folder))
+    kind = "failed" if why else "refused" if code == 2 else "accepted"
+    return Outcome(kind, why, err, seconds)
+
+
+def _innermost(error: BaseException) -> str:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "choose" in f.filename]
+    return " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames[-3:]))
+
+
+def _wrong(
+    case: Case,
+    code: int,
+    out: str,
+    err: str,
+    before: Mapping[str, bytes],
+    after: Mapping[str, bytes],
+) -> str:
+    """Return what an outcome violates, or an empty text."""
+    changed = sorted(name for name in before if after.get(name) != before[name])
+    new = sorted(after.keys() - before.keys())
+    lines = err.strip("\n").split("\n")
+    if re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", err + out):
+        return "control characters reach the terminal"
+    if changed:
+        return f"changed {changed}"
+    if code in (0, 3):
+        return f"warned: {err[:200]}" if re.search(r"Warning\b", err) else ""
+    if code != 2:
+        return f"exit code {code}: {err[:200]}"
+    if new:
+        return f"refused ({err[:120]!r}), but wrote {new[:3]}"
+    if len(lines) != 1 or not lines[0].startswith("Error: "):
+        return f"not one line: {err[:300]!r}"
+    if out:
+        return f"refused after printing {out[:80]!r}"
+    if RAW.search(err):
+        return f"shows an exception: {err[:300]}"
+    if case.names and not any(name in err for name in case.names):
+        return f"names none of {list(case.names)[:4]}: {err[:300]}"
+    return ""
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    found = {}
+    for root, folders, files in os.walk(os.fsencode(folder)):
+        for name in [*folders, *files]:
+            path = os.path.join(root, name)
+            shown = os.path.relpath(path, os.fsencode(folder)).decode("utf-8", "backslashreplace")
+            with suppress(OSError):
+                found[shown] = Path(os.fsdecode(path)).read_bytes() if os.path.isfile(path) else b""
+    return found
+
+
+@contextmanager
+def _inside(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """Work in a folder, without the user's settings and with a limit of time."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("CHOOSE_")}
+    # Beside the folder: what is cached is no output. The limits keep runs short and offline.
+    settings = {
+        "CHOOSE_CACHE": str(folder.parent / "cache"),
+        "CHOOSE_KEEP_GB": "0",
+        "HF_HUB_OFFLINE": "1",
+        "COLUMNS": "100",
+        **environment,
+    }
+    old = Path.cwd()
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise TooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    os.chdir(folder)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+    try:
+        with (
+            patch.dict(os.environ, {**kept, **settings}, clear=True),
+            # The baselines that every study gets cost seconds and read nothing from outside.
+            patch("choose.study.candidates._always_compared", lambda name: False),
+        ):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        os.chdir(old)
+
+
+def _call(arguments: Sequence[str]) -> tuple[int, str, str]:
+    """Return the exit code, stdout and stderr of a command, with the encodings of a terminal."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    err = io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", write_through=True)
+    code = 0
+    with (
+        patch.multiple(
+            sys, argv=["choose", *arguments], stdout=out, stderr=err, stdin=io.StringIO()
+        ),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("default")
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    return code, _text(out), _text(err)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode("utf-8")

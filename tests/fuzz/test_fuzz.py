@@ -1,0 +1,108 @@
+"""Every malformed input is accepted, or refused in one line with nothing written.
+
+The cases are rows of tables: files and their readers in `fuzz.files`; flags, environment variables
+and keys of the study file, with their bad values, in `fuzz.settings`. A new kind of file, command,
+variable or bad value is one more row; new flags and keys are found by themselves. What counts as a
+pass is in `fuzz.runner`. The fast tests run a fixed sample, the slow ones every case; counts
+without pytest: ``cd tests && python -m fuzz``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuzz.cases import TABLES, all_cases, sample
+from fuzz.files import QUICK, jsonl, parquet, rows
+from fuzz.runner import Case, prepare, run
+
+# Parts of each table, so that several processes share the work.
+PARTS = 8
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield prepare(Path(folder))
+
+
+def check(cases: Sequence[Case], template: Path) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    failures = []
+    for case in cases:
+        outcome = run(case, template, template.parent / "work")
+        counts[outcome.kind] += 1
+        if outcome.kind == "failed":
+            failures.append(f"{case.id}: {outcome.why}")
+    assert not failures, "\n".join(failures)
+    return counts
+
+
+def test_there_are_hundreds_of_cases_with_names_of_their_own() -> None:
+    names = [case.id for case in all_cases()]
+    assert len(names) >= 500
+    assert len(set(names)) == len(names)
+
+
+def test_a_sample_is_accepted_or_refused_in_one_line(template: Path) -> None:
+    counts = check(sample(), template)
+    assert min(counts["accepted"], counts["refused"]) >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
+def test_every_input_is_accepted_or_refused_in_one_line(table, part: int, template: Path) -> None:  # type: ignore[no-untyped-def]
+    counts = check(list(table())[part::PARTS], template)
+    label = f"{table.__name__} {part + 1} of {PARTS}"
+    sys.stdout.write(f"\n{label}: tried {counts.total()}, {dict(counts)}\n")
+
+
+GOOD = {"a.csv": rows().encode(), "a.jsonl": jsonl(), "a.parquet": parquet()}
+EDITS = st.lists(
+    st.tuples(st.floats(0, 1), st.integers(0, 12), st.binary(max_size=12)), min_size=1, max_size=4
+)
+
+
+def edited(content: bytes, edits: Sequence[tuple[float, int, bytes]]) -> bytes:
+    """Replace a few bytes at some places by others."""
+    for where, gone, new in edits:
+        at = int(where * len(content))
+        content = content[:at] + new + content[at + gone :]
+    return content
+
+
+def damaged_file(name: str, edits: Sequence[tuple[float, int, bytes]], template: Path) -> None:
+    content = edited(GOOD[name], edits)
+    arguments = ("plan", name, *QUICK, "--no-forecast")
+    check([Case("edited", name, arguments, (), {name: content})], template)
+
+
+@settings(max_examples=8, derandomize=True)
+@given(name=st.sampled_from(sorted(GOOD)), edits=EDITS)
+def test_a_damaged_file_is_accepted_or_refused(template, name, edits) -> None:  # type: ignore[no-untyped-def]
+    damaged_file(name, edits, template)
+
+
+@pytest.mark.slow
+@settings(max_examples=400)
+@given(name=st.sampled_from(sorted(GOOD)), edits=EDITS)
+def test_many_damaged_files_are_accepted_or_refused(template, name, edits) -> None:  # type: ignore[no-untyped-def]
+    damaged_file(name, edits, template)
+
+
+def test_a_case_that_writes_warns_or_prints_too_much_fails(template: Path) -> None:
+    def outcome(*arguments: str, names: tuple[str, ...] = ()) -> str:
+        return run(Case("t", "n", arguments, names), template, template.parent / "work").why
+
+    assert "names none of" in outcome("report", "nowhere", names=("somewhere",))
+    assert outcome("report", "nowhere", names=("nowhere",)) == ""
+    assert os.environ.get("CHOOSE_CACHE") != str(template.parent / "cache")
