@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from choose.errors import StoreError
+from choose.formatting import harmless_json
 
 
 def digest(value: Any) -> str:
@@ -86,7 +87,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON atomically; raise ValueError for NaN, since missing values are null."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, harmless_json(text) + "\n")
 
 
 def file_sha256(path: Path) -> str:

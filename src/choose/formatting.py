@@ -296,6 +296,16 @@ def clean(text: object) -> str:
     return "".join(map(_harmless, str(text))).strip()
 
 
+def harmless_json(text: str) -> str:
+    """Return JSON with everything that a terminal could obey or hide as escapes; same content."""
+    return "".join(c if c == "\n" or c.isprintable() else _json_escape(c) for c in text)
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
 # Beginnings of a cell that spreadsheets take for a formula, full-width forms included.
 _FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
@@ -317,6 +327,8 @@ def _harmless(char: str) -> str:
     if category == "Cs":
         return "\ufffd"
     if category == "Cc" or (category == "Cf" and char not in _JOINERS):
+        return ""
+    if category == "Cn" and "\U000e0000" <= char <= "\U000e0fff":  # invisible by default
         return ""
     return char
 

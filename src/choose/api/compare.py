@@ -142,7 +142,7 @@ def check_store(path: Path, study: Study) -> None:
 
 def default_store(dataset: Dataset) -> Path:
     """Return the default folder of a study, from the name and content of its data."""
-    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")[:60]
     return Path(".choose") / f"{safe or 'study'}-{dataset.fingerprint[:8]}"
 
 

@@ -33,7 +33,7 @@ def check(
     """Audit a labelled set before any model runs: size, labels, leaks, drift, what to do first."""
     from choose.api.plan import check as audit
     from choose.api.plan import resolve
-    from choose.cli.console import check_outputs, inputs_of, say, stdout, working
+    from choose.cli.console import check_outputs, inputs_of, print_record, say, stdout, working
     from choose.report.write import write
 
     config, settings = config or default_study_file(), overrides(context)
@@ -41,7 +41,7 @@ def check(
     with working("Auditing the rows"):
         result = audit(data, study_file=config, overrides=settings)
     if as_json:
-        typer.echo(result.record.model_dump_json(by_alias=True, indent=1))
+        print_record(result.record.model_dump_json(by_alias=True, indent=1))
     else:
         from choose.report.terminal.check_page import check_page
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from choose.formatting import clean
+from choose.formatting import clean, harmless_json
 from choose.schema.decision import Decision, Expectation
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ def say_error(message: str) -> None:
 def say(message: str) -> None:
     """Print one line to stderr, without control characters."""
     stderr().print(Text(clean(message)), soft_wrap=True)
+
+
+def print_record(record: str) -> None:
+    """Print a record in JSON to stdout, without control characters."""
+    typer.echo(harmless_json(record))
 
 
 class Consent:
@@ -104,7 +109,7 @@ def inputs_of(study: Study, config: Path | None) -> list[str | Path | None]:
 def print_decision(decision: Decision, store: Path, as_json: bool) -> None:
     """Print a decision to stdout, as its record or as text for the console's width."""
     if as_json:
-        typer.echo(decision.model_dump_json(by_alias=True, indent=1))
+        print_record(decision.model_dump_json(by_alias=True, indent=1))
         return
     from choose.report.terminal.decision_page import render
 

@@ -35,7 +35,7 @@ def export(
     import json
 
     from choose.api.export import export as export_candidate
-    from choose.cli.console import say, working
+    from choose.cli.console import print_record, say, working
     from choose.errors import StudyError
     from choose.export.write_folder import export_record
 
@@ -46,7 +46,7 @@ def export(
         exported = export_candidate(store, folder, candidate=candidate, trial=trial, force=force)
     manifest = exported.manifest
     if as_json:
-        typer.echo(json.dumps(export_record(exported), indent=1))
+        print_record(json.dumps(export_record(exported), indent=1))
     if manifest.why == "meanwhile":
         say(f"The study recommends no candidate; {manifest.candidate} is the interim choice.")
     say(f"Exported {manifest.candidate}, trained on {manifest.rows:,} rows: {folder}")

@@ -26,7 +26,7 @@ def listing(
     """List the embedded weights and which of them are cached."""
     if context.invoked_subcommand is not None:
         return
-    from choose.cli.console import stdout
+    from choose.cli.console import print_record, stdout
     from choose.models.results.output_cache import cache_usage
     from choose.models.weights.inventory import inventory
 
@@ -37,7 +37,7 @@ def listing(
             "models": [entry.record() for entry in entries],
             "kept": results.record(),
         }
-        typer.echo(json.dumps(record, indent=1, ensure_ascii=False))
+        print_record(json.dumps(record, indent=1, ensure_ascii=False))
         return
     from choose.report.terminal.inventory_page import models_page
 
@@ -78,13 +78,13 @@ def clear() -> None:
 
 def strategies(as_json: AsJson = False) -> None:
     """List the installed strategies with their hyperparameters, defaults and variants."""
-    from choose.cli.console import stdout
+    from choose.cli.console import print_record, stdout
     from choose.strategy import available, describe
 
     descriptions = [describe(name) for name in available()]
     if as_json:
         record = {"schema": 1, "strategies": [asdict(each) for each in descriptions]}
-        typer.echo(json.dumps(record, indent=1, ensure_ascii=False, default=_jsonable))
+        print_record(json.dumps(record, indent=1, ensure_ascii=False, default=_jsonable))
         return
     from choose.report.terminal.inventory_page import strategies_page
 

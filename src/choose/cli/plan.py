@@ -103,13 +103,13 @@ def wishes(flags: Mapping[str, float | int | None], data: str | None) -> Wishes:
 
 def plan_before_data(assumptions: Wishes, as_json: bool) -> None:
     """Print the rows, hours and dollars that labelling takes."""
-    from choose.cli.console import stdout
+    from choose.cli.console import print_record, stdout
     from choose.judge.sample_size import before_data
     from choose.report.terminal.plan_page import before_data_page
 
     labelling = before_data(assumptions)
     if as_json:
-        typer.echo(labelling.model_dump_json(indent=1))
+        print_record(labelling.model_dump_json(indent=1))
     else:
         stdout().print(before_data_page(labelling))
 
@@ -122,7 +122,7 @@ def plan_trials(
     from dataclasses import asdict
 
     from choose.api.plan import plan_study
-    from choose.cli.console import stdout, working
+    from choose.cli.console import print_record, stdout, working
     from choose.report.terminal.cost_tables import sending_record
     from choose.report.terminal.plan_page import grid_page, trials_by_part
 
@@ -144,4 +144,4 @@ def plan_trials(
         "forecast": [asdict(forecast) for forecast in grid.forecasts] or None,
         "sending": sending_record(grid.spending),
     }
-    typer.echo(json.dumps(record, indent=1, ensure_ascii=False))
+    print_record(json.dumps(record, indent=1, ensure_ascii=False))

@@ -50,7 +50,7 @@ def report_change(
 ) -> None:
     """Print what changed between two studies, on the rows that both evaluated."""
     from choose.api.compare import compare_stores
-    from choose.cli.console import check_outputs, say, stdout
+    from choose.cli.console import check_outputs, print_record, say, stdout
     from choose.errors import StudyError
     from choose.report.terminal.study_comparison_page import versus_page
     from choose.report.write import write
@@ -67,6 +67,6 @@ def report_change(
         write("comparison", versus, path)
         say(f"Report written: {path}")
     if as_json:
-        typer.echo(versus.model_dump_json(by_alias=True, indent=1))
+        print_record(versus.model_dump_json(by_alias=True, indent=1))
     else:
         stdout().print(versus_page(versus))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from choose.export.fit_selection import Selection
-from choose.formatting import DASH, percent, plural, span
+from choose.formatting import DASH, clean, percent, plural, span
 from choose.report.decision_text import KINDS
-from choose.report.markdown import literal, sentence
+from choose.report.markdown import code, literal, sentence
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 from choose.study.candidates import ROLES
@@ -122,7 +122,7 @@ def _evaluation(facts: CardFacts) -> Iterator[str]:
     else:
         yield (
             f"**The figure is for all of the study's fits.** This one is trial "
-            f"`{choice.trial.key}` ({literal(choice.trial.scenario.name)}, fold "
+            f"{code(choice.trial.key)} ({literal(choice.trial.scenario.name)}, fold "
             f"{choice.trial.fold}, seed {choice.seed}); its own answers are in the stored study."
         )
     yield ""
@@ -143,7 +143,9 @@ def _use(facts: CardFacts) -> Iterator[str]:
     failed = [gate for gate in facts.decision.gates if gate.status != "pass"]
     if failed:
         yield from ("", "Checks that the study did not pass:", "")
-        yield from (f"- {gate.status}: {gate.name}. {sentence(gate.evidence)}" for gate in failed)
+        yield from (
+            f"- {gate.status}: {sentence(gate.name)}. {sentence(gate.evidence)}" for gate in failed
+        )
     if facts.rows_inside:
         yield ""
         yield (
@@ -167,7 +169,7 @@ def _labels(facts: CardFacts) -> Iterator[str]:
 def _usage(facts: CardFacts) -> Iterator[str]:
     yield from ("", "## Usage", "", "```")
     yield "pip install -r requirements.txt"
-    yield f'echo "a text" | choose predict {shlex.quote(facts.folder)} -'
+    yield f'echo "a text" | choose predict {shlex.quote(clean(facts.folder))} -'
     yield from ("```", "", "```python", "import choose", "")
     yield f"model = choose.load({facts.folder!r})"
     yield 'print(model.predict(["a text"]))'
@@ -180,7 +182,7 @@ def _usage(facts: CardFacts) -> Iterator[str]:
 def _provenance(facts: CardFacts) -> Iterator[str]:
     choice, data = facts.choice, facts.decision.dataset
     yield from ("", "## Provenance", "")
-    yield f"- data: {literal(data.name)}, fingerprint `{data.fingerprint}`"
+    yield f"- data: {literal(data.name)}, fingerprint {code(data.fingerprint)}"
     yield f"- strategy: {literal(choice.strategy)}, revision {choice.revision}, seed {choice.seed}"
     for name, value in choice.params.items():
         yield f"- {literal(name)}: {literal(value)}"
@@ -188,5 +190,5 @@ def _provenance(facts: CardFacts) -> Iterator[str]:
         licence = licence_of(spec) or "not stated; check it before you distribute the model"
         yield f"- licence of the {role}: {literal(licence)}"
     if choice.weights:
-        yield f"- weights: `{choice.weights}`"
+        yield f"- weights: {code(choice.weights)}"
     yield f"- packages: {', '.join(facts.requirements)}"

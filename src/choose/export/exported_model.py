@@ -161,7 +161,9 @@ def write_csv(out: TextIO, predictions: Iterable[Prediction], with_text: bool) -
     for p in predictions:
         chance = "" if p.confidence is None else f"{p.confidence:.4f}"
         text = [csv_cell(p.text)] if with_text else []
-        writer.writerow([csv_cell(p.id), *text, csv_cell(p.label or ""), chance, p.status])
+        writer.writerow(
+            [csv_cell(p.id), *text, csv_cell(p.label or ""), chance, csv_cell(p.status)]
+        )
         out.flush()
 
 

@@ -188,9 +188,7 @@ def write_export(
         inside = rows_inside(temporary / MODEL_FOLDER, choice.rows)
         _describe(temporary, folder, decision, choice, strategy, inside)
         manifest = manifest.model_copy(update={"files": digests_of(temporary)})
-        write_text(
-            temporary / MANIFEST_FILE, manifest.model_dump_json(by_alias=True, indent=1) + "\n"
-        )
+        write_json(temporary / MANIFEST_FILE, manifest.model_dump(mode="json", by_alias=True))
     return Exported(folder, manifest, inside)
 
 

@@ -60,7 +60,17 @@ LONGEST = 200
 
 # Characters with a meaning in Markdown or in HTML inside it.
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:-])")
+
+# The same, but for what a sentence needs and is harmless inside one.
+_ACTIVE_IN_SENTENCE = re.compile(r"([\\`*_\[\]<>#|~&@])")
+
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+
+# Beginnings of what GitHub links without any markup: www.a.b, http://a.b, a@b.c, @user, #1, GH-1.
+_LINKED = re.compile(r"www(?=\.)|:(?=//)|@|#(?=\w)|\bGH(?=-\d)|(?:mailto|xmpp)(?=:)", re.IGNORECASE)
+
+# Invisible; it breaks what renderers link even where the characters themselves are escaped.
+_BREAK = "\u200b"
 
 
 def render_markdown(decision: Decision, checks: Sequence[Expectation] = ()) -> str:
@@ -69,8 +79,12 @@ def render_markdown(decision: Decision, checks: Sequence[Expectation] = ()) -> s
 
 
 def literal(text: object) -> str:
-    """Return text that Markdown shows and does not follow: no link, no mention, no HTML."""
-    return _ACTIVE.sub(lambda found: _ENTITIES.get(found[1], f"\\{found[1]}"), clean(text))
+    """Return text that Markdown shows and does not follow: no link, no mention, no HTML.
+
+    A backslash does not keep GitHub from linking what it finds in the rendered text, so names of
+    hosts, addresses and mentions are also broken by an invisible character.
+    """
+    return _escaped(text, _ACTIVE)
 
 
 def sentence(text: str) -> str:
@@ -78,11 +92,17 @@ def sentence(text: str) -> str:
 
     Hyphens, parentheses and colons have no meaning inside a sentence, so they stay readable.
     """
-    return re.sub(
-        r"([\\`*_\[\]<>#|~&@])",
-        lambda found: _ENTITIES.get(found[1], f"\\{found[1]}"),
-        clean(text).replace("://", ":\u200b//"),
-    )
+    return _escaped(text, _ACTIVE_IN_SENTENCE)
+
+
+def code(text: object) -> str:
+    """Return text as a code span, which ends where it should."""
+    return f"`{clean(text).replace('`', chr(39))}`"
+
+
+def _escaped(text: object, active: re.Pattern[str]) -> str:
+    broken = _LINKED.sub(lambda found: found[0] + _BREAK, clean(text))
+    return active.sub(lambda found: _ENTITIES.get(found[1], f"\\{found[1]}"), broken)
 
 
 def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
@@ -120,7 +140,7 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     yield ""
     yield (
         f"choose {literal(decision.choose)}, rule {literal(decision.rule)}, data "
-        f"`{clean(data.fingerprint)}`, judged {plural(decision.looks, 'time')}. "
+        f"{code(data.fingerprint)}, judged {plural(decision.looks, 'time')}. "
         f"{DASH}: not measured."
     )
 
@@ -225,7 +245,8 @@ def _check_lines(check: Check) -> Iterator[str]:
         yield f"| {sentence(line.topic)} | {STATUS[line.status]} | {sentence(line.says)} |"
     yield from _suspects(check)
     yield from _needed(check)
-    yield from ("", sentence(LIMITS), "", f"choose {check.choose}, data `{check.fingerprint}`.")
+    about = f"choose {literal(check.choose)}, data {code(check.fingerprint)}."
+    yield from ("", sentence(LIMITS), "", about)
 
 
 def _suspects(check: Check) -> Iterator[str]:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as Xml
 
 from choose.errors import StudyError
 from choose.files import write_text
-from choose.formatting import clean, csv_cell
+from choose.formatting import clean, csv_cell, harmless_json
 from choose.report.markdown import render_check_markdown, render_markdown, render_versus_markdown
 from choose.schema.check import Check
 from choose.schema.decision import Decision, Expectation, Gate, Versus
@@ -124,7 +124,7 @@ def _legal(text: str) -> str:
 
 
 def _json(record: Decision | Check | Versus, texts: Texts, checks: Checks) -> str:
-    return record.model_dump_json(by_alias=True, indent=1) + "\n"
+    return harmless_json(record.model_dump_json(by_alias=True, indent=1)) + "\n"
 
 
 def _decision_html(decision: Decision, texts: Texts, checks: Checks) -> str:

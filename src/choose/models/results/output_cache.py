@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.errors import ModelError
+from choose.formatting import clean
 from choose.models.hardware.environment import cache_dir, processor
 from choose.models.results.sqlite import CacheFile
 from choose.schema.inventory import CacheUsage
@@ -135,10 +136,11 @@ def _path() -> Path:
 @cache
 def _file(path: Path, most: int) -> CacheFile:
     def unusable(why: str) -> None:
-        sys.stderr.write(
+        message = (
             f"Results are not cached: cannot use {str(path)!r}: {why}. Free some space, name "
-            f"another folder in CHOOSE_CACHE, or set {SETTING}=0.\n"
+            f"another folder in CHOOSE_CACHE, or set {SETTING}=0."
         )
+        sys.stderr.write(f"{clean(message)}\n")
 
     return CacheFile(path, most, unusable)
 

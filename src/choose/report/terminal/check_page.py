@@ -53,7 +53,7 @@ def _lines(check: Check) -> Iterator[tuple[Text, Text]]:
     # Findings come first; otherwise the order stays.
     for line in sorted(check.lines, key=lambda line: list(MARKS).index(line.status)):
         mark, style = MARKS[line.status]
-        topic = Text(f"{mark} {line.topic}", style=style)
+        topic = Text(f"{mark} {clean(line.topic)}", style=style)
         yield topic, literal(line.says, "" if line.status != "unknown" else "dim")
 
 
