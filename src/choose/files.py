@@ -53,8 +53,9 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except Exception as error:
+        if (reason := system_reason(error)) is None:
+            raise
         raise StoreError(
             f"Cannot write {str(path)!r}: {reason}. Free some space or choose another place."
         ) from error
@@ -66,6 +67,18 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 def is_temporary(path: Path) -> bool:
     """Return whether a file has a name that only our temporary files have."""
     return _TEMPORARY.fullmatch(path.name) is not None
+
+
+# How libraries written in Rust (polars, safetensors) quote an error of the system.
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+def system_reason(error: Exception) -> str | None:
+    """Return why the system refused to read or write, or None for an error of another kind."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    quoted = _SYSTEM_ERROR.search(str(error))
+    return os.strerror(int(quoted[1])) if quoted else None
 
 
 def remove_temporary_files(folder: Path) -> None:

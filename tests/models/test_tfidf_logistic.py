@@ -1,11 +1,22 @@
 """A fit in row space, or on merged columns, is the fit on the features."""
 
+from time import perf_counter
+
 import numpy as np
 import pytest
 from scipy.sparse import random as random_sparse
 
+from choose.models import logistic as bounded
 from choose.models import tfidf_logistic as logistic
-from choose.models.tfidf_logistic import LogisticHead, MergedColumns, RowSpace, row_space_is_faster
+from choose.models.logistic import BoundedLogistic
+from choose.models.tfidf_logistic import (
+    LogisticHead,
+    MergedColumns,
+    RowSpace,
+    TfidfFeatures,
+    row_space_is_faster,
+)
+from choose.progress import TimeLimitReached, time_limit
 
 
 @pytest.mark.parametrize("C", [1.0, 10.0])
@@ -73,3 +84,53 @@ def test_parallel_columns_are_merged_without_changing_the_fit() -> None:
     np.testing.assert_allclose(head.probabilities(rows), plain.predict_proba(rows), atol=1e-6)
     _, arrays = head.state()
     np.testing.assert_allclose(arrays["weights"], plain.coef_, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_fit_in_bounded_memory_is_the_fit_of_scikit_learn(classes: int) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(5)
+    rows = random_sparse(400, 300, density=0.05, format="csr", rng=rng)
+    targets = [f"c{i}" for i in rng.integers(0, classes, 400)]
+    plain = LogisticRegression(C=10.0, max_iter=1000, tol=1e-6).fit(rows, targets)
+    for features in (rows, rows.toarray()):
+        model = BoundedLogistic(10.0)
+        model.fit(features, targets)
+        assert list(model.classes_) == list(plain.classes_)
+        np.testing.assert_allclose(
+            model.predict_proba(features), plain.predict_proba(features), atol=0.02
+        )
+
+
+def test_a_large_fit_leaves_out_the_rarest_features_and_can_be_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """M1: what many classes with many features take in memory is bounded."""
+    monkeypatch.setattr(bounded, "MAX_PLAIN_WEIGHTS", 100)
+    monkeypatch.setattr(bounded, "MAX_WEIGHTS", 400)
+    rows = random_sparse(60, 200, density=0.1, format="csr", rng=np.random.default_rng(6))
+    rows[:, 0] = 1.0
+    head = LogisticHead(10.0)
+    head.fit(rows, [f"c{i % 4}" for i in range(60)])
+    assert isinstance(head.model, BoundedLogistic)
+    facts, arrays = head.state()
+    again = LogisticHead.restored(facts, arrays)
+    np.testing.assert_allclose(
+        head.probabilities(rows), again.probabilities(rows), rtol=1e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("classes", [3, 300])
+def test_a_budget_stops_a_fit_at_its_next_pass(classes: int) -> None:
+    """M2: vectorising and both solvers report their progress."""
+    rng = np.random.default_rng(7)
+    rows = random_sparse(3000, 20_000, density=0.003, format="csr", rng=rng)
+    targets = [f"c{i % classes}" for i in range(3000)]
+    texts = [f"word{i} and word{i * i % 977}" for i in range(3000)]
+    with time_limit(0.0), pytest.raises(TimeLimitReached):
+        TfidfFeatures("words").fit(texts)
+    start = perf_counter()
+    with time_limit(0.0), pytest.raises(TimeLimitReached):
+        LogisticHead(10.0).fit(rows, targets)
+    assert perf_counter() - start < 5

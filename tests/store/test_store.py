@@ -52,7 +52,8 @@ def test_everything_measured_of_answers_survives(tmp_path: Path) -> None:
         tokens_out=np.array([0, 0]),
         latency=np.array([0.5, 0.25]),
     )
-    odd = Run(trial=run.trial, answers={("clean", 0): answers}, asked={("clean", 0): ("a", "b")})
+    ids = run.asked["clean", 0][:2]
+    odd = Run(trial=run.trial, answers={("clean", 0): answers}, asked={("clean", 0): ids})
     store.add(odd)
     back = store.get(run.trial)
     assert back is not None
@@ -130,12 +131,14 @@ def test_opening_what_is_no_study(tmp_path: Path) -> None:
         Store.open(tmp_path)
 
 
-def test_a_broken_trial_file_is_named(tmp_path: Path) -> None:
+def test_a_broken_trial_file_is_named_and_its_trial_runs_again(tmp_path: Path) -> None:
     store, (run, *_) = fresh(tmp_path)
     store.add(run)
     (store.path / "trials" / run.trial.key / "trial.json").write_text("{")
-    with pytest.raises(StoreError, match=r"trial\.json"):
-        store.get(run.trial)
+    again = Store.open(store.path)
+    assert again.get(run.trial) is None
+    assert not again.done(run.trial, ["clean"])
+    assert list(again.damage) == [f"trials/{run.trial.key}/trial.json"]
 
 
 def test_the_same_grid_judged_twice_is_one_look(tmp_path: Path) -> None:

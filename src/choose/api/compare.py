@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ from choose.models.results.output_cache import caching
 from choose.run.events import Observer, Silent
 from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
-from choose.store.destination import check_folder
+from choose.store.destination import STUDY, check_folder
 from choose.store.store import Store
 from choose.study.config import Study
 from choose.types import Candidate, Dataset
@@ -58,13 +59,19 @@ def decide(store: Store) -> Decision:
 
     state = f"{version('choose-llm')} {RULE} {RECORD} {store.state()}"
     if (text := store.decided(state)) is not None:
-        return Decision.model_validate_json(text)
+        with suppress(ValueError):  # damaged, or of a later version: it is judged again
+            return Decision.model_validate_json(text)
     from choose.api.study_evidence import evidence_of, method_of, rule_of
     from choose.judge.verdict import judge
 
+    study = store.study
+    with store.reading(store.path / STUDY):
+        rule = rule_of(study)
+    store.grid()
+    with store.reading(store.path / "grid.json"):
+        evidence = evidence_of(store)
     looks = store.look(RULE)
-    evidence = evidence_of(store)
-    judged = judge(evidence, rule_of(store.study), looks=looks, left_out=tuple(store.left_out()))
+    judged = judge(evidence, rule, looks=looks, left_out=tuple(store.left_out()))
     decision = judged.model_copy(update={"method": method_of(store, evidence.runs)})
     store.decide(state, decision.model_dump(mode="json", by_alias=True))
     return decision

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import warnings
+from contextlib import suppress
 from typing import Any, NoReturn
+
+# What the system says of stdout on a full disk.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def main() -> None:
@@ -13,13 +19,25 @@ def main() -> None:
     from choose.errors import ChooseError
 
     try:
-        sys.exit(app(prog_name="choose", standalone_mode=False) or 0)
+        with warnings.catch_warnings():
+            if not sys.warnoptions:  # a user who asks for warnings with -W sees them
+                warnings.simplefilter("ignore")
+            code = app(prog_name="choose", standalone_mode=False) or 0
+        sys.stdout.flush()
+        sys.exit(code)
     except ChooseError as error:
         _exit_with_error(str(error))
     except BrokenPipeError:
         # The reader of stdout has closed it; a traceback would not help.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _discard_stdout()
+        _exit_with_error(
+            f"Cannot write the output: {error.strerror}. Free some space, or write elsewhere."
+        )
     except Exception as error:
         # The parser's errors have no public class to catch them by.
         if not hasattr(error, "format_message"):
@@ -30,8 +48,14 @@ def main() -> None:
 def _exit_with_error(message: str) -> NoReturn:
     from choose.cli.console import say_error
 
-    say_error(message)
+    with suppress(OSError):  # stderr may be on the full disk too
+        say_error(message)
     sys.exit(2)
+
+
+def _discard_stdout() -> None:
+    """Let what is still buffered go nowhere, so that Python does not fail on it at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage_error(error: Any) -> str:

@@ -24,7 +24,7 @@ from choose.export.manifest import (
     foreign_files,
     load_strategy,
 )
-from choose.files import temporary_name, write_json, write_text
+from choose.files import system_reason, temporary_name, write_json, write_text
 from choose.run.predict import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision
@@ -48,8 +48,9 @@ def atomic_folder(folder: Path, force: bool) -> Iterator[Path]:
             temporary.mkdir(parents=True)
             yield temporary
             _move(temporary, place)
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except Exception as error:
+            if (reason := system_reason(error)) is None:
+                raise
             raise StoreError(
                 f"Cannot write {str(folder)!r}: {reason}. Free some space or choose another place."
             ) from error

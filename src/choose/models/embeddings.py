@@ -30,6 +30,9 @@ from choose.types import Example, Item
 # Texts of similar length embedded between two measurements of the best number of threads.
 TEXTS_PER_CHUNK = 256
 
+# Items searched at once, as many as faiss itself takes in a block; then progress is reported.
+ITEMS_PER_SEARCH = 4_096
+
 # Most texts in memory; studies have fewer, a stream can have millions.
 MAX_TEXTS_IN_MEMORY = 100_000
 
@@ -210,12 +213,19 @@ class Retriever:
         if not items:
             return []
         vectors = self._embed([item.text for item in items])
-        # One more than k, for the row itself where the item is a row of the pool.
-        nearest = self.index.search(vectors, min(k + 1, len(self.examples)))
-        return [
-            self._nearest(item.id, similarities, places, k)
-            for item, similarities, places in zip(items, *nearest, strict=True)
-        ]
+        neighbours: list[list[Neighbour]] = []
+        for first in range(0, len(items), ITEMS_PER_SEARCH):
+            part = items[first : first + ITEMS_PER_SEARCH]
+            # One more than k, for the row itself where the item is a row of the pool.
+            nearest = self.index.search(
+                vectors[first : first + len(part)], min(k + 1, len(self.examples))
+            )
+            neighbours += [
+                self._nearest(item.id, similarities, places, k)
+                for item, similarities, places in zip(part, *nearest, strict=True)
+            ]
+            report_progress(len(neighbours), len(items), "search")
+        return neighbours
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         self.cached_seconds += embed_seconds(texts, self.encoder)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from choose.models.logistic import MAX_PASSES, BoundedLogistic, is_large
+from choose.progress import report_progress
 from choose.types import Floats
 
 # The probability of a label that the pool lacks, since 0 has no logarithm.
@@ -15,6 +18,9 @@ FLOOR = 1e-9
 
 # Beyond this many rows the products of all with all would take too much memory.
 MAX_ROW_SPACE_ROWS = 2_000
+
+# Texts, or columns, between two reports of progress.
+_REPORT_EVERY = 1_000
 
 # Options of scikit-learn's vectoriser by name; saved strategies hold these names. Single-character
 # words and digits carry meaning in short texts, and the default pattern drops them.
@@ -56,7 +62,7 @@ class TfidfFeatures:
 
     def __call__(self, texts: Sequence[str]) -> Any:
         """Return the (m, d) matrix of other texts."""
-        return self.union.transform(texts)
+        return self.union.transform(_Reported(texts))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the terms of each vectoriser, in order, and their IDF weights."""
@@ -86,7 +92,17 @@ class TfidfFeatures:
         self.union = FeatureUnion(
             [(name, TfidfVectorizer(**VECTORISERS[name])) for name in self.vectorisers]
         )
-        return self.union.fit_transform(texts)
+        return self.union.fit_transform(_Reported(texts))
+
+
+class _Reported(list[str]):
+    """Texts that report progress while a vectoriser reads them."""
+
+    def __iter__(self) -> Iterator[str]:
+        for number, text in enumerate(super().__iter__()):
+            if number % _REPORT_EVERY == 0:
+                report_progress(number, len(self), "vectorising")
+            yield text
 
 
 class MergedColumns:
@@ -127,14 +143,13 @@ def _parallel_columns(columns: Any, directions: Floats) -> Any:
     # Rounded, since the same ratios are computed in different ways.
     rounded, ends = np.round(directions, 10), columns.indptr.tolist()
     numbers: dict[bytes, int] = {}
-    return np.array(
-        [
-            numbers.setdefault(
-                columns.indices[a:b].tobytes() + rounded[a:b].tobytes(), len(numbers)
-            )
-            for a, b in pairwise(ends)
-        ]
-    )
+    groups = []
+    for column, (a, b) in enumerate(pairwise(ends)):
+        if column % _REPORT_EVERY == 0:
+            report_progress(column, len(ends), "merging columns")
+        content = columns.indices[a:b].tobytes() + rounded[a:b].tobytes()
+        groups.append(numbers.setdefault(content, len(numbers)))
+    return np.array(groups)
 
 
 def log_scores(labels: Sequence[str], seen: Sequence[str], probabilities: Floats) -> Floats:
@@ -153,16 +168,26 @@ class LogisticHead:
 
     def fit(self, features: Any, targets: Sequence[str]) -> None:
         """Learn from (n, d) features, dense or sparse."""
+        from scipy.sparse import issparse
         from sklearn.linear_model import LogisticRegression
 
         self.seen = sorted(set(targets))
-        self.model = None
+        self.model: Any = None
         self.coordinates = fastest_space(features, len(self.seen))
         features = self.coordinates(features) if self.coordinates else features
-        if len(self.seen) > 1:
-            self.model = LogisticRegression(C=self.C, max_iter=1000)
-            self.model.fit(features, list(targets))
-            self.seen = list(self.model.classes_)
+        if len(self.seen) < 2:
+            return
+        if is_large(features, len(self.seen)):
+            self.model = BoundedLogistic(self.C)
+            self.model.fit(features, targets)
+        else:
+            self.model = LogisticRegression(C=self.C, max_iter=MAX_PASSES)
+            features = _reporting(features) if issparse(features) else features
+            # A fit that stops at its last pass is used as it is.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.model.fit(features, list(targets))
+        self.seen = list(self.model.classes_)
 
     def probabilities(self, features: Any) -> Floats:
         """Return (n, seen) probabilities."""
@@ -198,6 +223,21 @@ class LogisticHead:
             head.model.coef_, head.model.intercept_ = arrays["weights"], arrays["bias"]
             head.model.n_features_in_ = head.model.coef_.shape[1]
         return head
+
+
+def _reporting(rows: Any) -> Any:
+    """Return sparse rows that report progress whenever the solver multiplies by them."""
+    from scipy.sparse import csr_matrix
+
+    class Reporting(csr_matrix):  # type: ignore[misc]
+        passes = 0
+
+        def __matmul__(self, other: Any) -> Any:
+            Reporting.passes += 1
+            report_progress(min(Reporting.passes, MAX_PASSES - 1), MAX_PASSES, "logistic fit")
+            return super().__matmul__(other)
+
+    return Reporting(rows)
 
 
 def fastest_space(features: Any, classes: int) -> RowSpace | MergedColumns | None:

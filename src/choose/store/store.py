@@ -1,14 +1,16 @@
 """A study on disk: its data, its grid, its trials, its looks and its decision.
 
 Identity of a trial is its key; what exists is never computed again. `trial.json` is written after
-the answers, so its presence means that the trial is complete.
+the answers, so its presence means that the trial is complete. A trial whose files are damaged
+counts as missing, so that the next run repeats it; `Store.damage` names the files.
 """
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -28,7 +30,17 @@ from choose.files import (
     write_text,
 )
 from choose.store.destination import MARK, STUDY, is_store
-from choose.store.tables import answers_from, answers_table, dataset_from, dataset_tables
+from choose.store.tables import (
+    RUN_FACTS,
+    answers_from,
+    answers_table,
+    check_answers,
+    check_facts,
+    check_study,
+    dataset_from,
+    dataset_tables,
+    run_facts,
+)
 from choose.types import Dataset, Run, Scenario, Trial
 
 _FOREIGN = (
@@ -38,12 +50,23 @@ _FOREIGN = (
 
 _NAME_IT = "Name the folder that choose compare wrote (its --out)"
 
+# polars panics on some damaged files; a panic is no Exception.
+_UNREADABLE = (Exception, pl.exceptions.PanicException)
+
 
 class Store:
-    """The folder of one study."""
+    """The folder of one study.
+
+    Attributes:
+        path: the folder.
+        damage: file, relative to `path` -> why it could not be read; of files that the report and
+            the next run go on without.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.damage: dict[str, str] = {}
+        self._intact: set[str] = set()
 
     @classmethod
     def create(cls, path: Path) -> Store:
@@ -99,6 +122,7 @@ class Store:
         write_atomic(self.path / "data.parquet", rows.write_parquet)
         write_json(self.path / "data.json", facts)
         write_text(self.path / STUDY, settings)
+        self.__dict__.pop("dataset", None)
 
     def plan(self, trials: Iterable[Trial], candidates: Iterable[Mapping[str, Any]]) -> None:
         """Write the grid: which trials, at which coordinates, of which candidates."""
@@ -111,7 +135,7 @@ class Store:
         A failed attempt, or one with fewer clean rows, does not replace one that got further. With
         the same clean rows, views of the earlier attempt are kept.
         """
-        before = self._before(run.trial)
+        before = self.get(run.trial)
         if before is not None and _reached(run) < _reached(before):
             return False
         if before is not None and run.error is None and _reached(run) == _reached(before):
@@ -124,56 +148,85 @@ class Store:
         for (view, repeat), answers in run.answers.items():
             table = answers_table(answers, run.asked[view, repeat])
             write_atomic(folder / f"{view}-{repeat}.parquet", table.write_parquet)
-        facts = {name: value for name, value in _facts(run).items() if name != "answers"}
+        facts = {name: value for name, value in run_facts(run).items() if name != "answers"}
         write_json(folder / "trial.json", {**facts, "traceback": traceback})
         return True
 
-    def _before(self, trial: Trial) -> Run | None:
-        try:
-            return self.get(trial)
-        except (OSError, pl.exceptions.PolarsError):
-            return None  # unreadable, so there is nothing to keep
-
     def get(self, trial: Trial) -> Run | None:
-        """Return the run of a trial, failed or not, or None where it has not been run."""
+        """Return the run of a trial, failed or not; None if it has not been run or is damaged."""
         folder = self.path / "trials" / trial.key
         if not (folder / "trial.json").exists():
             return None
-        facts = self._json(folder / "trial.json")
+        file = folder / "trial.json"
         answers, asked = {}, {}
-        for view, repeat in facts["views"]:
-            table = pl.read_parquet(folder / f"{view}-{repeat}.parquet")
-            answers[view, repeat], asked[view, repeat] = answers_from(table)
-        known = {name: facts[name] for name in _RUN_FACTS if name in facts}
-        return Run(
-            trial=trial, answers=answers, asked=asked, **known | {"notes": tuple(facts["notes"])}
-        )
+        dataset = self._readable_dataset()
+        try:
+            facts = json.loads(file.read_text(encoding="utf-8"))
+            known = {name: facts[name] for name in RUN_FACTS if name in facts}
+            for view, repeat in facts["views"]:
+                file = folder / f"{view}-{repeat}.parquet"
+                table = pl.read_parquet(file)
+                answers[view, repeat], asked[view, repeat] = answers_from(table)
+                if dataset is not None:
+                    check_answers(answers[view, repeat], asked[view, repeat], dataset)
+            file = folder / "trial.json"
+            run = Run(
+                trial=trial,
+                answers=answers,
+                asked=asked,
+                **known | {"notes": tuple(facts["notes"])},
+            )
+            check_facts(run)
+        except _UNREADABLE as error:
+            self._note(file, error)
+            return None
+        if dataset is not None:
+            self._intact.add(trial.key)
+        return run
+
+    def _readable_dataset(self) -> Dataset | None:
+        """Return the dataset, or None where it is damaged: the next run writes it anew."""
+        try:
+            return self.dataset
+        except StoreError:
+            return None
 
     def done(self, trial: Trial, views: Iterable[str], repeats: int = 1) -> bool:
         """Return whether a trial succeeded and answered all its rows and these views."""
-        folder = self.path / "trials" / trial.key
-        if not (folder / "trial.json").exists():
+        file = self.path / "trials" / trial.key / "trial.json"
+        if not file.exists():
             return False
-        facts = self._json(folder / "trial.json")
+        if trial.key not in self._intact and self.get(trial) is None:
+            return False
+        facts = json.loads(file.read_text(encoding="utf-8"))
         if facts["error"] or facts.get("unasked"):
             return False
         wanted = [(view, 0) for view in views] + [("clean", r) for r in range(1, repeats)]
         answered = {(view, repeat) for view, repeat in facts["views"]}
-        return answered.issuperset(wanted) and all(
-            (folder / f"{view}-{repeat}.parquet").exists() for view, repeat in wanted
-        )
+        return answered.issuperset(wanted)
+
+    def _note(self, file: Path, error: BaseException) -> None:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        self.damage[file.relative_to(self.path).as_posix()] = reason
 
     @cached_property
     def dataset(self) -> Dataset:
         """The labelled set as divided when the study began."""
-        return dataset_from(
-            pl.read_parquet(self.path / "data.parquet"), self._json(self.path / "data.json")
-        )
+        file = self.path / "data.json"
+        with self.reading(file):
+            facts = json.loads(file.read_text(encoding="utf-8"))
+        with self.reading(self.path / "data.parquet"):
+            table = pl.read_parquet(self.path / "data.parquet")
+        with self.reading(file):
+            return dataset_from(table, facts)
 
     @property
     def study(self) -> dict[str, Any]:
         """The study as resolved, with the rule and its version."""
-        return tomllib.loads((self.path / STUDY).read_text(encoding="utf-8"))
+        with self.reading(self.path / STUDY):
+            study = tomllib.loads((self.path / STUDY).read_text(encoding="utf-8"))
+            check_study(study)
+            return study
 
     def grid(self) -> tuple[list[dict[str, Any]], list[Trial]]:
         """Return the candidates and the trials of the grid, in the order they were planned."""
@@ -182,14 +235,19 @@ class Store:
                 f"{str(self.path)!r} stopped before its trials were planned. "
                 "Run choose compare again with the same --out."
             )
-        grid = self._json(self.path / "grid.json")
-        trials = [Trial(**{**t, "scenario": Scenario(**t["scenario"])}) for t in grid["trials"]]
-        return grid["candidates"], trials
+        with self.reading(self.path / "grid.json"):
+            grid = json.loads((self.path / "grid.json").read_text(encoding="utf-8"))
+            trials = [Trial(**{**t, "scenario": Scenario(**t["scenario"])}) for t in grid["trials"]]
+            for trial in trials:
+                hash((trial.candidate, trial.variant, trial.scenario, trial.draw, trial.key))
+            return [
+                {**candidate, "name": candidate["name"]} for candidate in grid["candidates"]
+            ], trials
 
     def state(self) -> str:
         """Identify everything that a verdict depends on, by names, sizes and times of files."""
         named = [self.path / name for name in (STUDY, "grid.json", "data.json", "left_out.json")]
-        files = [*named, *sorted(self.path.glob("trials/*/trial.json"))]
+        files = [*named, *sorted(self.path.glob("trials/*/[!.]*"))]
         stats = [
             (str(f.relative_to(self.path)), f.stat().st_size, f.stat().st_mtime_ns)
             for f in files
@@ -218,8 +276,15 @@ class Store:
     def looks(self) -> list[dict[str, str]]:
         """Return every judging of these test rows on another grid or for another goal, in order."""
         path = self.path / "looks.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines]
+        looks = []
+        try:
+            lines = path.read_bytes().splitlines() if path.exists() else []
+            for line in lines:
+                look = json.loads(line)
+                looks.append({key: str(look[key]) for key in ("when", "rule", "grid")})
+        except _UNREADABLE as error:
+            self._note(path, error)
+        return looks
 
     def leave_out(self, sentences: Iterable[str]) -> None:
         """Record what was planned but not measured."""
@@ -228,7 +293,19 @@ class Store:
     def left_out(self) -> list[str]:
         """Return what was planned but not measured."""
         path = self.path / "left_out.json"
-        return list(self._json(path)) if path.exists() else []
+        try:
+            known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+            return [*map(str, known), *self._damage_sentences()]
+        except _UNREADABLE as error:
+            self._note(path, error)
+            return list(self._damage_sentences())
+
+    def _damage_sentences(self) -> Iterator[str]:
+        """Name the damaged files, at most five."""
+        for file, reason in list(self.damage.items())[:5]:
+            yield f"{file} cannot be read ({reason}); the same command with --out repeats its trial"
+        if len(self.damage) > 5:
+            yield f"{len(self.damage) - 5} more files cannot be read"
 
     def decide(self, state: str, decision: Mapping[str, Any]) -> None:
         """Write the decision of a state of the store."""
@@ -237,42 +314,32 @@ class Store:
 
     def decided(self, state: str) -> str | None:
         """Return the decision's JSON text if it was made from this very state."""
-        mark, path = self.path / "decision.state", self.path / "decision.json"
-        if not (mark.exists() and path.exists()) or mark.read_text(encoding="utf-8") != state:
-            return None
-        return path.read_text(encoding="utf-8")
-
-    def _json(self, path: Path) -> Any:
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            if (self.path / "decision.state").read_text(encoding="utf-8") != state:
+                return None
+            return (self.path / "decision.json").read_text(encoding="utf-8")
+        except (OSError, ValueError):  # judged again
+            return None
+
+    @contextmanager
+    def reading(self, file: Path) -> Iterator[None]:
+        """Turn what a damaged file raises into one line.
+
+        Raises:
+            StoreError: if reading or interpreting `file` fails.
+        """
+        try:
+            yield
+        except StoreError:
+            raise
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise StoreError(
-                f"Cannot read {str(path)!r}: {error}. Run choose compare again, with another --out."
+                f"Cannot read {str(file)!r}: {reason}. Run choose compare again with the same data "
+                "and --out: it writes this file anew and repeats no finished trial."
             ) from error
-
-
-_RUN_FACTS = (
-    "fit_seconds",
-    "predict_seconds",
-    "seconds_alone",
-    "seconds_spent",
-    "group_size",
-    "versions",
-    "threads",
-    "dtype",
-    "artefact_mb",
-    "base_mb",
-    "notes",
-    "unasked",
-    "error",
-)
 
 
 def _reached(run: Run) -> tuple[bool, int]:
     """Return whether a run succeeded, and how many clean rows it answered."""
     return run.error is None, len(run.asked.get(("clean", 0), ()))
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    facts = {name: getattr(run, name) for name in _RUN_FACTS}
-    return {"trial": asdict(run.trial), "views": [list(view) for view in run.answers], **facts}

@@ -1,14 +1,16 @@
-"""Answers and labelled rows as Parquet tables that any tool can query."""
+"""Answers and labelled rows as Parquet tables that any tool can query, and checks of both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 
-from choose.types import Answers, Dataset, Example, Fold, Task
+from choose.types import Answers, Dataset, Example, Fold, Run, Status, Task
 
 _COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "annotator", "cluster")
 
@@ -50,6 +52,73 @@ def answers_from(table: pl.DataFrame) -> tuple[Answers, tuple[str, ...]]:
     return answers, tuple(table["id"])
 
 
+def check_answers(answers: Answers, asked: Sequence[str], dataset: Dataset) -> None:
+    """Check stored answers against the rows and the labels of a study.
+
+    Raises:
+        ValueError: if rows are absent, repeated or foreign, or answers are none of the labels.
+    """
+    if not asked:
+        raise ValueError("it holds no rows")
+    if len(set(asked)) < len(asked) or not all(id in dataset.examples for id in asked):
+        raise ValueError("it holds rows of another study")
+    if not {*answers.outputs} <= {None, *dataset.task.labels}:
+        raise ValueError("it holds labels of another study")
+    if not {*answers.status} <= set(get_args(Status)):
+        raise ValueError("it holds an unknown status")
+    width = len(dataset.task.labels)
+    if answers.scores is not None and answers.scores.shape != (len(asked), width):
+        raise ValueError(f"its scores are not of {width} labels")
+
+
+def check_study(study: Mapping[str, Any]) -> None:
+    """Raise ValueError if a stored study lacks its rule, or holds text for a number of it."""
+    for section in ("goal", "grid"):
+        if not isinstance(study.get(section), dict):
+            raise ValueError(f"it lacks [{section}]")
+    for key in ("margin", "target"):
+        if not isinstance(study["goal"].get(key, 0), int | float):
+            raise ValueError(f"goal.{key} is not a number")
+    if not isinstance(study["goal"].get("metric", ""), str):
+        raise ValueError("goal.metric is not a text")
+
+
+RUN_FACTS = (
+    "fit_seconds",
+    "predict_seconds",
+    "seconds_alone",
+    "seconds_spent",
+    "group_size",
+    "versions",
+    "threads",
+    "dtype",
+    "artefact_mb",
+    "base_mb",
+    "notes",
+    "unasked",
+    "error",
+)
+
+
+def run_facts(run: Run) -> dict[str, Any]:
+    """Return what `trial.json` holds of a run."""
+    facts = {name: getattr(run, name) for name in RUN_FACTS}
+    return {"trial": asdict(run.trial), "views": [list(view) for view in run.answers], **facts}
+
+
+def check_facts(run: Run) -> None:
+    """Raise ValueError if the stored facts of a run are of the wrong kind."""
+    seconds = (run.fit_seconds, run.predict_seconds, run.seconds_alone, run.seconds_spent)
+    numbers = (*seconds, run.artefact_mb, run.base_mb, run.threads, run.unasked, run.group_size)
+    if not all(isinstance(n, int | float | None) for n in numbers):
+        raise ValueError("a number is of another type")
+    texts = (run.error, run.dtype)
+    if not all(isinstance(t, str | None) for t in texts) or not isinstance(run.versions, dict):
+        raise ValueError("a text is of another type")
+    if run.error is None and ("clean", 0) not in run.answers:
+        raise ValueError("it names no answers")
+
+
 def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Return the rows (``fold`` is null for rows that are only used for training) and the facts."""
     fold_of = {id: f for f, fold in enumerate(dataset.folds) for id in fold.questions}
@@ -86,9 +155,11 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
 
 
 def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
-    """Read back what `dataset_tables` wrote; texts are empty where they were left out."""
-    from datetime import datetime
+    """Read back what `dataset_tables` wrote; texts are empty where they were left out.
 
+    Raises:
+        ValueError: if the facts name rows or labels that the table or the task lacks.
+    """
     examples = {
         row["id"]: Example(
             id=row["id"],
@@ -101,6 +172,11 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
         for row in table.iter_rows(named=True)
     }
     task = facts["task"]
+    named = {id for fold in facts["folds"] for part in fold.values() for id in part}
+    if not facts["folds"] or not named <= examples.keys():
+        raise ValueError("its folds name rows that data.parquet lacks")
+    if not {example.target for example in examples.values()} <= set(task["labels"]):
+        raise ValueError("it lacks labels that data.parquet holds")
     return Dataset(
         name=facts["name"],
         task=Task(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
@@ -11,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import altair as alt
 from markupsafe import Markup
 
+from choose.errors import StudyError
 from choose.formatting import clean
 from choose.report.format import shorten
 from choose.schema.scorecard import Scorecard
@@ -69,9 +73,7 @@ def svg(chart: alt.LayerChart, title: str, kind: str) -> Markup:
 
     Text from data reaches Vega as data values only, never as a field name or an expression.
     """
-    import vl_convert
-
-    drawn = vl_convert.vegalite_to_svg(styled(chart).to_dict())
+    drawn = _vegalite_to_svg(styled(chart).to_dict())
     opening = (
         '<svg class="chart {kind}" role="img" aria-label="{title}" '
         'xmlns="http://www.w3.org/2000/svg" viewBox="{box}">'
@@ -81,6 +83,46 @@ def svg(chart: alt.LayerChart, title: str, kind: str) -> Markup:
     head = Markup(opening).format(title=title, box=found[1], kind=kind)
     # The rest was escaped by the SVG writer.
     return head + Markup(drawn[found.end() :])
+
+
+def _vegalite_to_svg(spec: dict[str, Any]) -> str:
+    """Draw a chart; in a process of its own where the address space is limited (`ulimit -v`).
+
+    The engine of vl-convert ends the whole process where it cannot reserve its heap.
+
+    Raises:
+        StudyError: if it cannot.
+    """
+    if not _address_space_is_limited():
+        import vl_convert
+
+        return vl_convert.vegalite_to_svg(spec)
+    code = (
+        "import json, sys, vl_convert\n"
+        "sys.stdout.write(vl_convert.vegalite_to_svg(json.load(sys.stdin)))"
+    )
+    drawn = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        input=json.dumps(spec),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if drawn.returncode:
+        raise StudyError(
+            "Charts cannot be drawn in the memory that is allowed here. The study is complete: "
+            "raise the limit (ulimit -v unlimited) and run choose report, or write a report that "
+            "ends in .md or .json."
+        )
+    return drawn.stdout
+
+
+def _address_space_is_limited() -> bool:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def styled(chart: alt.LayerChart) -> alt.LayerChart:
