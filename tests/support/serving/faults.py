@@ -135,6 +135,7 @@ def _instead(fault: str) -> Reply:
     limited = error(429, "Rate limit reached for requests", "rate_limit_exceeded").body
     replies = {
         "429": Reply(429, limited),
+        "429-minute": Reply(429, limited, headers={"retry-after": "60"}),
         "429-after": Reply(429, limited, headers={"retry-after": "1"}),
         "500": error(500, "The server had an error while processing your request"),
         "503": Reply(503, b"upstream connect error", "text/plain"),

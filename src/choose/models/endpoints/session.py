@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
@@ -29,8 +30,8 @@ T = TypeVar("T")
 # Seconds to wait for requests in flight after an interruption or the time limit: they are paid for.
 DRAIN = 10.0
 
-# The same after Ctrl-C, and for what is not paid for: the user wants to have the terminal back.
-SHORT_DRAIN = 1.0
+# The same after Ctrl-C: the user wants to have the terminal back.
+SHORT_DRAIN = 0.5
 
 # Seconds of one wait in the main thread. polars installs a SIGINT handler that restarts system
 # calls, so a longer wait would be woken by the server only, never by Ctrl-C.
@@ -105,12 +106,12 @@ class Session:
         """Return a live view of the requests, with the forecast of their number."""
         return Traffic(self, planned)
 
-    def run(self, work: Coroutine[Any, Any, T], drain: float | None = None) -> T:
+    def run(self, work: Coroutine[Any, Any, T], drain: float = inf) -> T:
         """Run `work` in the event loop and wait for it, until the caller's time limit.
 
-        At the limit nothing more is sent, and requests in flight have `drain` seconds to finish
-        (`DRAIN` by default); after an interruption they have `SHORT_DRAIN`. Cached answers are
-        returned even if no time is left.
+        At the limit nothing more is sent, and requests in flight have `DRAIN` seconds to finish,
+        after an interruption `SHORT_DRAIN`, and `drain` at most. Cached answers are returned even
+        if no time is left.
 
         Raises:
             TimeLimitReached: if the limit passed before every request was answered.
@@ -121,10 +122,10 @@ class Session:
         future = asyncio.run_coroutine_threadsafe(work, self._running())
         try:
             if not wait_in_slices(future, left):
-                return self._finish_late(future, DRAIN if drain is None else drain)
+                return self._finish_late(future, min(DRAIN, drain))
             return future.result()
         except KeyboardInterrupt:
-            self._drain(future, SHORT_DRAIN)
+            self._drain(future, min(SHORT_DRAIN, drain))
             raise
         except ChannelStopped:  # no time was left at the start
             raise TimeLimitReached from None

@@ -22,7 +22,7 @@ from choose.models.endpoints.requests import (
 )
 from choose.models.endpoints.responses import LabelParser, RowAnswer, collect_answers
 from choose.models.endpoints.retry import RequestFault
-from choose.models.endpoints.session import SHORT_DRAIN, current_session
+from choose.models.endpoints.session import current_session
 from choose.models.prompting.prompts import Turn, single_line
 from choose.models.weights.spec import endpoint_name
 from choose.types import Answers, Example, Item, Task
@@ -91,7 +91,7 @@ class EndpointPrompter:
         """
         first = Capabilities.initial(self.channel.endpoint, self.names, self.form.plain)
         probe = Probe(self.names, lambda a: self.form.messages(a, [Turn(PROBE_TEXT)]), first)
-        self.accepts = self.session.run(handshake(self.channel, probe), SHORT_DRAIN)
+        self.accepts = self.session.run(handshake(self.channel, probe), drain=0.1)
         return self.accepts
 
     def calibrate(

@@ -1,0 +1,109 @@
+"""Ctrl-C and the time budget end a command wherever it waits for a server; processes share."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from choose.models.endpoints.settings import Endpoint
+from support.endpoint_sessions import RIGHT, endpoint_session
+from support.serving.faults import Mix
+from support.serving.faulty import FaultyServer, Habits
+from support.serving.studies import bench, words_rule
+
+WAITS = {
+    "handshake": Habits(faults=Mix(1.0, ("endless-events",))),
+    "headers": Habits(faults=Mix(1.0, ("endless-head",))),
+    "stall": Habits(faults=Mix(1.0, ("stall",))),
+    "pause": Habits(faults=Mix(1.0, ("429-minute",))),
+    "rows": Habits(seconds=1.5),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", WAITS)
+def test_ctrl_c_ends_the_command_soon(tmp_path: Path, wait: str) -> None:
+    """H4: polars restarts system calls after a signal, so that Ctrl-C did nothing."""
+    with FaultyServer(words_rule, WAITS[wait]) as server:
+        study = bench(tmp_path, server.url, rows=60, endpoint={"concurrency": 2})
+        process = study.start("compare", "--yes", "--out", "st")
+        asked = 4 if wait == "rows" else 1
+        until(lambda: len(server.ledger.receipts) >= asked, process)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        sent = len(server.ledger.receipts)
+        _, err = process.communicate(timeout=20)
+        took = time.monotonic() - start
+    assert process.returncode in (130, 2)
+    assert "Traceback" not in err
+    assert len(server.ledger.receipts) <= sent + (2 if wait == "rows" else 0)
+    # Within two seconds where nothing else runs; finished rows are judged first.
+    assert took < (8 if wait == "rows" else 4), f"{took:.1f} s"
+
+
+def until(met: Callable[[], bool], process: Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not met():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_the_budget_holds_for_the_first_request(tmp_path: Path) -> None:
+    """H5: a budget of 15 s took 308 s where a server sends bytes without an end."""
+    with FaultyServer(words_rule, WAITS["handshake"]) as server:
+        study = bench(tmp_path, server.url, grid={"budget_seconds": 2.0})
+        start = time.monotonic()
+        _, err = study.run("compare", "--yes", "--out", "st", code=2)
+        assert time.monotonic() - start < 20
+    assert "first request within the time limit of 2 s" in err
+    assert len(server.ledger.receipts) == 1
+
+
+@pytest.mark.slow
+def test_two_processes_pay_for_no_question_twice_and_share_the_cap(tmp_path: Path) -> None:
+    """H9: 121 of 242 requests were duplicates, and each process had a limit of its own."""
+    with FaultyServer(words_rule, Habits(seconds=0.02)) as server:
+        study = bench(tmp_path, server.url, rows=40, endpoint={"max_output_tokens": 64})
+        both = [study.start("compare", "--yes", "--out", "st", "--max-usd", "5") for _ in range(2)]
+        for process in both:
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == 0, err
+    assert server.ledger.twice == []
+    assert len(server.ledger.paid) == 41
+
+
+def test_an_impossible_pace_is_refused() -> None:
+    for pace in (1e-300, float("nan"), float("inf"), 0.0):
+        with pytest.raises(ValueError):
+            Endpoint(base_url="http://h/v1", model="m", requests_per_minute=pace)
+
+
+def test_a_second_interruption_is_heeded_while_requests_come_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[float] = []
+
+    def pressed(futures: Any, seconds: float) -> Any:
+        calls.append(seconds)
+        time.sleep(min(seconds, 0.01))
+        raise KeyboardInterrupt
+
+    with endpoint_session(RIGHT) as session:
+        monkeypatch.setattr("choose.models.endpoints.session.wait", pressed)
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            session.run(asyncio.sleep(30))
+        assert time.monotonic() - start < 2
+        assert len(calls) == 2
+        assert max(calls) <= 0.2
+        monkeypatch.undo()
