@@ -30,7 +30,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import choose
 from choose.files import digest_rows
-from choose.judge.evidence import RULE
+from choose.judge.goal import RULE
 from simulation.grading import NAMES, AskedMore, Choice, Grade, play
 from simulation.summary import Tally, lines, missed, tally
 

@@ -12,7 +12,7 @@ COMMANDS = {"check", "ci_expectations", "compare", "export", "inventory", "plan"
 
 
 def test_there_are_few_modules_and_none_is_long() -> None:
-    assert len(HOUSE.lines) <= 190
+    assert len(HOUSE.lines) <= 195
     assert {name: n for name, n in HOUSE.lines.items() if n > 350} == {}
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from choose.api.compare import report
 from choose.api.study_evidence import rule_of
-from choose.judge.evidence import RULE, CandidateInfo, Evidence
+from choose.judge.evidence import CandidateInfo, Evidence
+from choose.judge.goal import RULE
 from choose.judge.verdict import judge
 from choose.schema.base import Interval
 from choose.schema.costs import Move

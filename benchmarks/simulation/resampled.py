@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from choose.judge.evidence import Evidence, Rule
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Rule
 from choose.judge.measures.cost_ranking import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
 from choose.judge.panel.score_tables import study_scores

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtrit
 
-from choose.judge.evidence import CandidateInfo, Metric
+from choose.judge.evidence import CandidateInfo
+from choose.judge.goal import Metric
 from choose.types import Family
 
 Floats = NDArray[np.float64]

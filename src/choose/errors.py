@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -42,3 +42,29 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the closest known word, or an empty string."""
     close = get_close_matches(word, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def quoted(text: str, limit: int = 40) -> str:
+    """Quote a cell for a message, cut and with control characters escaped."""
+    return repr(text if len(text) <= limit else f"{text[: limit - 1]}…")
+
+
+def quoted_list(names: Sequence[str], limit: int = 12) -> str:
+    """Enumerate quoted names, the first few where there are many."""
+    shown = ", ".join(quoted(name) for name in names[:limit])
+    return f"{shown} and {len(names) - limit:,} more" if len(names) > limit else shown
+
+
+def rows_named(rows: Iterable[object], limit: int = 3) -> str:
+    """Name a few rows in words: ``row 4``, ``rows 4 and 9`` or ``rows 4, 9, 12 and 31 more``."""
+    all_rows = [_plain(str(row)) for row in rows]
+    shown, more = all_rows[:limit], len(all_rows) - limit
+    if more > 0:
+        return f"rows {', '.join(shown)} and {more:,} more"
+    if len(shown) < 2:
+        return f"row {shown[0]}" if shown else "no row"
+    return f"rows {', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _plain(id: str) -> str:
+    return id if id.isprintable() and len(id) <= 40 else quoted(id)

@@ -13,7 +13,7 @@ import pytest
 
 import oracle
 from choose.api.study_evidence import rule_of
-from choose.judge.evidence import RULE
+from choose.judge.goal import RULE
 from choose.judge.measures.cost_ranking import margins_of
 from choose.judge.measures.cost_sheet import cost_sheet
 from choose.judge.panel.score_tables import study_scores

@@ -12,7 +12,7 @@ import pytest
 
 import regret
 import regret_answers
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.strategy import build
 from replay.answers import changed, pack, read_all, restore_packed, unpack, write_packed

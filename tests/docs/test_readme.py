@@ -16,7 +16,7 @@ import typer
 
 from choose.cli.app import app
 from choose.cli.ci_expectations import PANEL
-from choose.judge.evidence import RULE
+from choose.judge.goal import RULE
 from support.studies import write_csv
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from choose.cli.app import app
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.schema.decision import Kind
 from choose.strategy import available, describe

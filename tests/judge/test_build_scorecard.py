@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from choose.judge.evidence import CandidateInfo, Evidence, Items, Rule
+from choose.judge.evidence import CandidateInfo, Evidence, Items
+from choose.judge.goal import Rule
 from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.measures.cost_ranking import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet

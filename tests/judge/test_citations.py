@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from simulation.setting import SimulatedCandidate
 from support.citations import misattributed, uncited

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from choose.judge.evidence import UNSAID, Deployment, Rule
+from choose.judge.goal import UNSAID, Deployment, Rule
 from choose.judge.measures.cost_ranking import cheapest_first
 from choose.judge.measures.cost_sheet import AnswerCost, CostSheet, LifetimeCost, cost_sheet
 from choose.judge.panel.score_tables import study_scores

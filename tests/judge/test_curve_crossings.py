@@ -14,7 +14,7 @@ from choose.judge.decision.curve_crossings import (
     crossings_of,
     forecast_crossings,
 )
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.panel.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.report.decision_text import forecast_lines

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.measures.curve_fit import (
     CURVE_SHAPES,
     CurvePoints,

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.evidence import ACCURACY, CandidateInfo, Evidence, Items, billions_in, strong
+from choose.judge.evidence import CandidateInfo, Evidence, Items, billions_in, strong
+from choose.judge.goal import ACCURACY
 from choose.judge.measures.build_scorecard import service_of
 from choose.judge.panel.score_tables import CandidateScores, _rows, score_table
 from choose.types import STANDARD, Answers, Run, Status, Trial

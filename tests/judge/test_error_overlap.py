@@ -10,9 +10,10 @@ import pytest
 from rich.console import Console
 
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.diagnosis.error_overlap import Pairing, overlap_of, route, threshold
+from choose.judge.diagnosis.cascade import Pairing, route, threshold
+from choose.judge.diagnosis.error_overlap import overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.panel.score_tables import study_scores
 from choose.judge.prose.failures import overlap_steps, pays
 from choose.judge.stats.intervals import random_parts

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from choose.formatting import dollars, rough
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.prose.advice import best_buy
 from choose.judge.verdict import judge
 from choose.schema.base import Interval

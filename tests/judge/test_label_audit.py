@@ -25,7 +25,8 @@ from choose.judge.diagnosis.label_noise import (
     log_odds,
     wrong_share,
 )
-from choose.judge.evidence import Items, Rule, items_of
+from choose.judge.evidence import Items, items_of
+from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit, NoiseBand

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.measures.cost_ranking import SMALLEST_MARGIN
 from choose.judge.verdict import judge
 from support.priced_studies import field, rule, world

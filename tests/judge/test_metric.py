@@ -16,7 +16,7 @@ from choose.cli.app import app
 from choose.errors import StudyError
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.robust_choice import share_of_half_samples
-from choose.judge.evidence import ACCURACY, Measure, Rule, evened
+from choose.judge.goal import ACCURACY, Measure, Rule, evened
 from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.panel.family_comparison import compare_families
 from choose.judge.panel.score_tables import study_scores

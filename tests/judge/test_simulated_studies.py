@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.decision.rows_to_decide import Case
-from choose.judge.decision.rule import select
+from choose.judge.decision.rule import Case, select
 from choose.judge.decision.verdict_kind import kind_of
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.panel.family_comparison import compare_families
 from choose.judge.panel.pairs import Pairs
 from choose.judge.panel.score_tables import study_scores

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from choose.judge.decision.label_gates import task_stable
-from choose.judge.evidence import Evidence, Items, Rule
+from choose.judge.evidence import Evidence, Items
+from choose.judge.goal import Rule
 from choose.judge.measures.robustness import accuracy_rows
 from choose.judge.measures.task_change import drop_of, new_class_of, origins_of
 from choose.judge.panel.score_tables import study_scores

@@ -13,7 +13,8 @@ from choose.formatting import duration, gain, of_100, points, right, rounded, sh
 from choose.judge.decision.contenders import relation
 from choose.judge.decision.rows_to_decide import rows_to_decide
 from choose.judge.decision.rule import target_status
-from choose.judge.evidence import RULE, CandidateInfo, Rule, billions_of, strong
+from choose.judge.evidence import CandidateInfo, billions_of, strong
+from choose.judge.goal import RULE, Rule
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import BehrensFisher
 from choose.judge.verdict import judge

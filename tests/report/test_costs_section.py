@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from choose.formatting import dollars, months, rough
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report.html.line_charts import volumes
 from choose.report.html.page import render_html

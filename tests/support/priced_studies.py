@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import date
 
 from choose.judge.decision.contenders import Contenders, contenders_of
-from choose.judge.evidence import Deployment, Evidence, Rule
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Deployment, Rule
 from choose.judge.panel.score_tables import study_scores
 from support.simulated_studies import lora, majority, probe, study
 

@@ -55,7 +55,7 @@ def texts(store: str | Path) -> dict[str, str]:
 
 def decide(store: Store) -> Decision:
     """Judge what the store holds and write the decision into it."""
-    from choose.judge.evidence import RULE
+    from choose.judge.goal import RULE
 
     state = f"{version('choose-llm')} {RULE} {RECORD} {store.state()}"
     if (text := store.decided(state)) is not None:

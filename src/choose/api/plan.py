@@ -28,7 +28,7 @@ def resolve(
     strategies: Sequence[str] = (),
 ) -> Study:
     """Return the study that these settings make, the decision rule included."""
-    from choose.judge.evidence import RULE
+    from choose.judge.goal import RULE
 
     settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}
     if data is not None:
@@ -81,7 +81,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
         ChooseError: if the rows cannot be read, used or divided.
     """
     from choose.data.dataset import dataset_from, read_rows
-    from choose.judge.evidence import USUAL_MARGIN
+    from choose.judge.goal import USUAL_MARGIN
     from choose.judge.sample_size import detectable_gains
     from choose.study.draft import DraftFacts
     from choose.study.draft import draft as drafted

@@ -13,15 +13,8 @@ from typing import Any
 import tomli_w
 
 from choose.errors import ChooseError
-from choose.judge.evidence import (
-    CandidateInfo,
-    Deployment,
-    Evidence,
-    Measure,
-    Rule,
-    billions_in,
-    items_of,
-)
+from choose.judge.evidence import CandidateInfo, Evidence, billions_in, items_of
+from choose.judge.goal import Deployment, Measure, Rule
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
 from choose.schema.costs import TokenPrices

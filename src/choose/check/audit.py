@@ -12,7 +12,7 @@ from choose.data.dataset import dataset_from, read_rows
 from choose.data.duplicates import count_conflicts
 from choose.data.personal_data import hints_of
 from choose.formatting import plural, points
-from choose.judge.evidence import USUAL_MARGIN
+from choose.judge.goal import USUAL_MARGIN
 from choose.schema.check import Check
 from choose.schema.plan import DetectableGains
 from choose.study.config import Study

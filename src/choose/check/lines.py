@@ -10,7 +10,7 @@ from choose.data.duplicates import count_conflicts
 from choose.data.languages import SAMPLE
 from choose.data.personal_data import KINDS
 from choose.data.profile import left_out_rows, sorted_input
-from choose.data.readers.delimited import listed, short
+from choose.errors import quoted, quoted_list
 from choose.formatting import number, per_100, plural, points, rounded
 from choose.schema.check import Drift, Languages, Line, Repeats, Status, TokenCounts
 from choose.schema.diagnosis import Audit
@@ -111,7 +111,7 @@ def _overlap(facts: Facts) -> Line | None:
     if not audit.overlaps:
         return _line("Overlap", "good", "No two labels are confused more than once.")
     pairs = "; ".join(
-        f"{short(o.a, LABEL)} and {short(o.b, LABEL)} ({o.doubted:,} of {o.rows:,} rows)"
+        f"{quoted(o.a, LABEL)} and {quoted(o.b, LABEL)} ({o.doubted:,} of {o.rows:,} rows)"
         for o in audit.overlaps[:3]
     )
     first = audit.overlaps[0]
@@ -189,13 +189,13 @@ def _balance(facts: Facts) -> Line:
     first, last = balance.counts[0], balance.counts[-1]
     says = (
         f"{plural(len(balance.counts), 'label')}, from {plural(first.rows, 'row')} "
-        f"({short(first.label, LABEL)}) to {last.rows:,} ({short(last.label, LABEL)})."
+        f"({quoted(first.label, LABEL)}) to {last.rows:,} ({quoted(last.label, LABEL)})."
     )
     if balance.few:
-        says += f" Fewer than 5 rows: {listed(balance.few, 5)}."
+        says += f" Fewer than 5 rows: {quoted_list(balance.few, 5)}."
     if balance.majority >= MAJORITY:
         says += (
-            f" Always predicting {short(first.label, LABEL)} is right for "
+            f" Always predicting {quoted(first.label, LABEL)} is right for "
             f"{per_100(balance.majority)} % of rows."
         )
     return _line("Balance", _look(bool(balance.few) or balance.majority >= MAJORITY), says)
@@ -240,9 +240,9 @@ def _time(drift: Drift | None, dated: int, rows: int) -> Line:
         says += f"; a classifier separates their texts with AUC {texts.auc.value:.2f} (chance: 0.5)"
     says += "."
     if drift.appeared:
-        says += f" Labels only in the last third: {listed(drift.appeared, 5)}."
+        says += f" Labels only in the last third: {quoted_list(drift.appeared, 5)}."
     if drift.vanished:
-        says += f" Labels only in the first third: {listed(drift.vanished, 5)}."
+        says += f" Labels only in the first third: {quoted_list(drift.vanished, 5)}."
     changed = shifted or separated or bool(drift.appeared or drift.vanished)
     return _line("Time", _look(changed), says)
 
@@ -304,7 +304,7 @@ def _rows(facts: Facts) -> Line | None:
     if facts.test is not None:
         unseen = {e.target for e in facts.test} - {e.target for e in facts.pool}
         if unseen:
-            problems.append(f"Test labels that no training row has: {listed(sorted(unseen))}.")
+            problems.append(f"Test labels that no training row has: {quoted_list(sorted(unseen))}.")
     if read.hint and not any(e.group for e in facts.all):
         problems.append(
             f"Rows with the same {read.hint!r} may belong together: --group-column {read.hint!r}."

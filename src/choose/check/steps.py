@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from choose.check.measurements import Facts
 from choose.data.duplicates import count_conflicts
-from choose.data.readers.delimited import listed, rows_named, short
+from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import plural, points, rounded
 from choose.judge.decision.label_gates import CONFIRMED
 from choose.schema.check import Issue, Step
@@ -92,8 +92,8 @@ def _review_labels(facts: Facts) -> Iterator[Step]:
     if audit.overlaps and len(facts.balance.counts) > 2:
         pair = audit.overlaps[0]
         boundary = (
-            f" First define the boundary between {short(pair.a, LABEL)} and "
-            f"{short(pair.b, LABEL)}, which {plural(pair.doubted, 'doubted row')} may confuse."
+            f" First define the boundary between {quoted(pair.a, LABEL)} and "
+            f"{quoted(pair.b, LABEL)}, which {plural(pair.doubted, 'doubted row')} may confuse."
         )
     yield Step(
         says=(
@@ -142,7 +142,7 @@ def _add_rare_labels(facts: Facts) -> Iterator[Step]:
     yield Step(
         says=(
             f"Label more rows of the rare labels, up to about {ROWS_PER_LABEL} each "
-            f"({listed(rare, 5)}), or merge them: they are too rare to learn or to evaluate."
+            f"({quoted_list(rare, 5)}), or merge them: they are too rare to learn or to evaluate."
         ),
         points=max(rows / len(facts.all), LEAST),
     )

@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 
 from choose.data.readers.dates import parse_dates
-from choose.data.readers.delimited import ROW, listed, rows_named, short
+from choose.data.readers.delimited import ROW
 from choose.data.readers.records import scalar_text, type_name
 from choose.data.task import check_labels
-from choose.errors import DataError, did_you_mean
+from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named
 from choose.schema.sections import DataSection
 from choose.types import Example
 
@@ -96,8 +96,8 @@ def group_hint(table: pl.DataFrame) -> str | None:
 
 def _missing(role: str, columns: Sequence[str], usual: Sequence[str]) -> DataError:
     return DataError(
-        f"No {role} column: none of the columns {listed(columns)} is called {', '.join(usual)}. "
-        f"Name it with --{role}-column."
+        f"No {role} column: none of the columns {quoted_list(columns)} is called "
+        f"{', '.join(usual)}. Name it with --{role}-column."
     )
 
 
@@ -113,7 +113,7 @@ def _named(columns: Sequence[str], wanted: str | None, role: str) -> str | None:
     if found is None:
         raise DataError(
             f"No {role} column {wanted!r}.{did_you_mean(wanted, columns)} "
-            f"The columns are {listed(columns)}."
+            f"The columns are {quoted_list(columns)}."
         )
     return found
 
@@ -230,7 +230,7 @@ def _times(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[d
         found = [rows[i] for i in bad]
         raise DataError(
             f"The column {name!r} holds dates that cannot be read ({rows_named(found)}), such as "
-            f"{short(cells[bad[0]])}. Write them like 2026-03-31 or 2026-03-31T14:05:00Z."
+            f"{quoted(cells[bad[0]])}. Write them like 2026-03-31 or 2026-03-31T14:05:00Z."
         )
     return times
 

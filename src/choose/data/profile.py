@@ -10,7 +10,7 @@ from math import exp, log
 import numpy as np
 
 from choose.data.duplicates import TextIndex, conflicting_texts, count_conflicts
-from choose.data.readers.delimited import listed, rows_named, short
+from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import plural
 from choose.schema.check import Balance, LabelCount, Lengths
 from choose.types import Example
@@ -67,7 +67,8 @@ def absent_labels(unlearnable: Sequence[Example]) -> list[str]:
     labels = sorted({e.target for e in unlearnable})
     return [
         f"{plural(len(labels), 'label')} without a training row in a fold that tests them "
-        f"({listed(labels, 5)}): trained candidates get {plural(len(unlearnable), 'row')} wrong."
+        f"({quoted_list(labels, 5)}): trained candidates get "
+        f"{plural(len(unlearnable), 'row')} wrong."
     ]
 
 
@@ -141,8 +142,8 @@ def rare_labels(rows: Sequence[Example]) -> list[str]:
     if not few:
         return []
     return [
-        f"{plural(len(few), 'label')} with fewer than {FEW} rows ({listed(few, 5)}): they stay in, "
-        "but figures about them mean little."
+        f"{plural(len(few), 'label')} with fewer than {FEW} rows ({quoted_list(few, 5)}): they "
+        "stay in, but figures about them mean little."
     ]
 
 
@@ -154,8 +155,8 @@ def imbalance(rows: Sequence[Example]) -> list[str]:
     if share < 0.6 and (most.rows < 20 * least.rows or len(counts) < 2):
         return []
     return [
-        f"The labels are uneven: {short(most.label)} has {share:.0%} of the rows, the rarest label "
-        f"{plural(least.rows, 'row')}; read macro-F1 along with accuracy."
+        f"The labels are uneven: {quoted(most.label)} has {share:.0%} of the rows, the rarest "
+        f"label {plural(least.rows, 'row')}; read macro-F1 along with accuracy."
     ]
 
 

@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from choose.data.readers.delimited import rows_named, short
-from choose.errors import DataError, StudyError, did_you_mean
+from choose.errors import DataError, StudyError, did_you_mean, quoted, rows_named
 from choose.types import Example, Task
 
 _SEPARATORS = (";", "|", ",")
@@ -29,7 +28,7 @@ def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> Non
         found = [row for row, label in zip(rows, labels, strict=True) if label in several]
         raise DataError(
             f"The label column {column!r} holds several labels in one cell ({rows_named(found)}), "
-            f"such as {short(min(several))}. Each row must have one label: choose compares "
+            f"such as {quoted(min(several))}. Each row must have one label: choose compares "
             "single-label classification. Keep the main label, or make the pair a label of its own."
         )
 
@@ -43,7 +42,7 @@ def check_classes(labels: Sequence[str]) -> None:
     distinct = set(labels)
     if len(distinct) == 1:
         raise DataError(
-            f"All {len(labels):,} labelled rows have the label {short(labels[0])}. "
+            f"All {len(labels):,} labelled rows have the label {quoted(labels[0])}. "
             "There must be at least two labels."
         )
     if 2 * len(distinct) > len(labels):
@@ -155,7 +154,7 @@ def _check_distinct(labels: tuple[str, ...], shown: tuple[str, ...]) -> None:
         nearly = "" if same else " but for look-alike characters"
         one, two = (repr(other), repr(label)) if same else (ascii(twin), ascii(label))
         raise StudyError(
-            f"The labels {_cut(one)} and {_cut(two)} have the same name {short(name)}"
+            f"The labels {_cut(one)} and {_cut(two)} have the same name {quoted(name)}"
             f"{nearly}: a model cannot distinguish them. If they are one "
             "label, write it in one way in the data; if not, give one of them another name in "
             "[task.names]."

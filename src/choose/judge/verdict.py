@@ -12,13 +12,13 @@ from choose.judge.decision.gates import gates_of
 from choose.judge.decision.label_gates import audit_with_gain
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
-from choose.judge.decision.rows_to_decide import Case
-from choose.judge.decision.rule import select
+from choose.judge.decision.rule import Case, select
 from choose.judge.decision.verdict_kind import confidence_of, kind_of
 from choose.judge.diagnosis.error_overlap import overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.diagnosis.label_audit import audit_labels
-from choose.judge.evidence import RULE, Evidence, Rule
+from choose.judge.evidence import Evidence
+from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.panel.family_comparison import pair_records
 from choose.judge.panel.score_tables import StudyScores, study_scores

@@ -1,4 +1,4 @@
-"""Two studies side by side, as a record: what changed between them, and what it did."""
+"""`decision.json`, schema 1: the verdict with its evidence, and the comparison of two studies."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
+from choose.schema.curves import CurveForecast, RiseRecord
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
-from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
+from choose.schema.scorecard import Scorecard
 
 
 class PromptText(Record):

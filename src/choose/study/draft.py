@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import tomli_w
 
 from choose.data.dataset import Rows
-from choose.data.readers.delimited import short
 from choose.data.task import readable
+from choose.errors import quoted
 from choose.schema.sections import DataSection
 from choose.types import Dataset
 
@@ -48,7 +48,7 @@ def draft(facts: DraftFacts) -> str:
 
 
 def _head(facts: DraftFacts) -> Iterator[str]:
-    yield f"# A study of {short(facts.dataset.name)}, drafted by choose {facts.version}."
+    yield f"# A study of {quoted(facts.dataset.name)}, drafted by choose {facts.version}."
     yield "# Lines that start with # are suggestions. Flags override this file. Next:"
     yield "#     choose check -c THIS-FILE       what the labels are worth, in seconds"
     yield "#     choose compare -c THIS-FILE"
@@ -111,7 +111,7 @@ def _goal(facts: DraftFacts) -> Iterator[str]:
     yield "[goal]                       # set it before the run"
     target = max(0.9, (1 + floor) / 2)
     yield f"# target = {target:.2f}              # good enough to ship: your decision;"
-    yield f"#                            # always answering {short(label, 28)} gets {floor:.2f}"
+    yield f"#                            # always answering {quoted(label, 28)} gets {floor:.2f}"
     yield "margin = 0.02                # the smallest gain that matters to you"
     if facts.detectable is None:
         yield f"# {asked:,} test rows are too few to detect any gain."
@@ -122,8 +122,8 @@ def _goal(facts: DraftFacts) -> Iterator[str]:
         yield f"# {facts.needed:,} rows. Raise the margin if smaller gains do not matter to you."
     rarest, least = counts.most_common()[-1]
     if most > IMBALANCE * least:
-        yield f'# metric = "balanced"        # if {short(rarest, 28)} ({_rows(least)}) matters as'
-        yield f"#                            # much as {short(label, 28)} ({_rows(most)})"
+        yield f'# metric = "balanced"        # if {quoted(rarest, 28)} ({_rows(least)}) matters as'
+        yield f"#                            # much as {quoted(label, 28)} ({_rows(most)})"
 
 
 def _costs() -> Iterator[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 import polars as pl
 
-from choose.errors import DataError
+from choose.errors import DataError, quoted
 from choose.untrusted import check_text
 
 # The number of each row, as a spreadsheet or an editor shows it: the header of a CSV is row 1.
@@ -47,37 +47,11 @@ def check_header(path: Path, names: Sequence[str]) -> list[str]:
     for name in named:
         if name in seen:
             raise DataError(
-                f"{str(path)!r} has more than one column {short(name)}. Give each its own name."
+                f"{str(path)!r} has more than one column {quoted(name)}. Give each its own name."
             )
         check_text(name, f"In {str(path)!r} the column name", DataError)
         seen.add(name)
     return named
-
-
-def short(text: str, limit: int = 40) -> str:
-    """Quote a cell for a message, cut and with control characters escaped."""
-    return repr(text if len(text) <= limit else f"{text[: limit - 1]}…")
-
-
-def listed(names: Sequence[str], limit: int = 12) -> str:
-    """Enumerate quoted names, the first few where there are many."""
-    shown = ", ".join(short(name) for name in names[:limit])
-    return f"{shown} and {len(names) - limit:,} more" if len(names) > limit else shown
-
-
-def rows_named(rows: Iterable[object], limit: int = 3) -> str:
-    """Name a few rows in words: ``row 4``, ``rows 4 and 9`` or ``rows 4, 9, 12 and 31 more``."""
-    all_rows = [_plain(str(row)) for row in rows]
-    shown, more = all_rows[:limit], len(all_rows) - limit
-    if more > 0:
-        return f"rows {', '.join(shown)} and {more:,} more"
-    if len(shown) < 2:
-        return f"row {shown[0]}" if shown else "no row"
-    return f"rows {', '.join(shown[:-1])} and {shown[-1]}"
-
-
-def _plain(id: str) -> str:
-    return id if id.isprintable() and len(id) <= 40 else short(id)
 
 
 _DELIMITERS = (",", ";", "\t")

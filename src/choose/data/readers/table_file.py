@@ -11,9 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
-from choose.data.readers.delimited import read_delimited, short
+from choose.data.readers.delimited import read_delimited
 from choose.data.readers.records import read_jsonl, read_parquet
-from choose.errors import DataError, did_you_mean
+from choose.errors import DataError, did_you_mean, quoted
 from choose.untrusted import check_text
 
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
@@ -99,7 +99,7 @@ def checked_file(name: str, largest: float = float("inf")) -> Iterator[Path]:
 def _check_suffix(path: Path) -> str:
     if not _exists(path):
         near = did_you_mean(path.name, _neighbours(path))
-        raise DataError(f"No file {short(str(path), 200)}.{near} Give a {_ALLOWED} file.")
+        raise DataError(f"No file {quoted(str(path), 200)}.{near} Give a {_ALLOWED} file.")
     if not path.is_file():
         what = "a folder" if path.is_dir() else "not a regular file"
         raise DataError(f"{str(path)!r} is {what}. Give one {_ALLOWED} file.")

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.measures.cost_ranking import Margins, cheapest_first, margins_of
 from choose.judge.measures.cost_sheet import CostSheet, cost_sheet

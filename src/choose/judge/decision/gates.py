@@ -29,8 +29,9 @@ from choose.judge.decision.breakeven import Balance, balance_of
 from choose.judge.decision.contenders import Contenders, relation
 from choose.judge.decision.label_gates import failures_data_driven, labels_clean_enough, task_stable
 from choose.judge.decision.robust_choice import robust
-from choose.judge.decision.rows_to_decide import Case, deciding_difference
-from choose.judge.evidence import BILLIONS, UNSAID, strong
+from choose.judge.decision.rule import Case, deciding_difference
+from choose.judge.evidence import BILLIONS, strong
+from choose.judge.goal import UNSAID
 from choose.judge.measures.cost_ranking import fit_and_1k_answers, in_dollars
 from choose.judge.panel.family_comparison import FamilyComparison
 from choose.judge.stats.paired import Difference

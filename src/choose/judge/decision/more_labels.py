@@ -11,7 +11,7 @@ from choose.judge.panel.pairs import compare, estimand_of_sides, full_pool, othe
 from choose.judge.panel.score_tables import CandidateScores
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
-from choose.schema.scorecard import CurveForecast, RiseRecord
+from choose.schema.curves import CurveForecast, RiseRecord
 
 # If the smallest detectable gain exceeds this many margins, rows are too few; else candidates are
 # too close.

@@ -8,8 +8,8 @@ import numpy as np
 
 from choose.formatting import gain, listed
 from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.rows_to_decide import Case
-from choose.judge.evidence import evened
+from choose.judge.decision.rule import Case
+from choose.judge.goal import evened
 from choose.judge.panel.pairs import compare, compare_scores, other_pool
 from choose.judge.panel.score_tables import CLEAN, CandidateScores, label_codes
 from choose.judge.stats.paired import Difference

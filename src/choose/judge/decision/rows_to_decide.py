@@ -8,9 +8,6 @@ Freedman and Blackburn 1986).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from math import ceil
 from typing import NamedTuple
 
@@ -18,12 +15,9 @@ import numpy as np
 from scipy.special import ndtr
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.rule import SPREAD, Selection, Z
-from choose.judge.panel.family_comparison import FamilyComparison, compare_families
-from choose.judge.stats.intervals import smallest_detectable_gain
+from choose.judge.decision.rule import SPREAD, Selection, Z, deciding_difference, deciding_rival
 from choose.judge.stats.paired import Difference
-from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
-from choose.types import Family, Floats
+from choose.types import Floats
 
 # Chances of a decision for which the number of rows is given.
 EVEN, LIKELY = 0.5, 0.8
@@ -33,83 +27,6 @@ FARTHEST = 20
 
 # Numbers of rows that are tried, two per cent apart.
 _STEP = 1.02
-
-
-def deciding_difference(contenders: Contenders, selection: Selection) -> Difference | None:
-    """Return the difference of the deciding rival over the interim candidate."""
-    other = deciding_rival(contenders, selection)
-    return contenders.gain(other, selection.interim) if other else None
-
-
-def deciding_rival(contenders: Contenders, selection: Selection) -> str | None:
-    """Return the first rival, else the most accurate other candidate."""
-    others = selection.rivals or tuple(
-        sorted(
-            (n for n in contenders.names if n != selection.interim),
-            key=lambda n: -contenders.accuracies[n].value,
-        )
-    )
-    return others[0] if others else None
-
-
-@dataclass(frozen=True)
-class Case:
-    """The decided contenders with the diagnosis, as gates and sentences need them."""
-
-    contenders: Contenders
-    selection: Selection
-    audit: Audit | None = None
-    failures: Failures | None = None
-    overlap: ErrorOverlap | None = None
-
-    @property
-    def name(self) -> str:
-        """Return the candidate that is adopted, or used in the interim."""
-        return self.selection.interim
-
-    @property
-    def margin(self) -> float:
-        """Return the smallest gain that matters between candidates of equal cost."""
-        return self.contenders.rule.margin
-
-    @cached_property
-    def deciding_margin(self) -> float:
-        """Return the smallest gain that matters in the comparison that decides."""
-        other = deciding_rival(self.contenders, self.selection)
-        return self.contenders.margin(other, self.name) if other else self.margin
-
-    @cached_property
-    def detectable(self) -> float | None:
-        """Return the gain that the deciding comparison detects with 80 % power.
-
-        The number of runs limits it as much as the number of rows.
-        """
-        return self._detects(run_variance=True)
-
-    @cached_property
-    def detectable_by_rows(self) -> float | None:
-        """Return the gain that these rows would detect if all runs were alike."""
-        return self._detects(run_variance=False)
-
-    def _detects(self, run_variance: bool) -> float | None:
-        found = deciding_difference(self.contenders, self.selection)
-        if found is None:
-            return None
-        variance = found.error.second / found.largest**2 if run_variance else 0.0
-        gain = smallest_detectable_gain(
-            found.independent * found.rows, found.discordance, repetition_variance=variance
-        )
-        return gain * found.largest if gain is not None else None
-
-    def versus(
-        self, families: Sequence[Family], others: Sequence[Family]
-    ) -> FamilyComparison | None:
-        """Compare the best of some families with the best of others."""
-        sides = [
-            [m for m in self.contenders.order if m.info.family in part]
-            for part in (families, others)
-        ]
-        return compare_families(self.contenders.pairs, sides[0], sides[1])
 
 
 class RowsNeeded(NamedTuple):

@@ -16,7 +16,8 @@ from choose.judge.decision.more_labels import (
     steepest_gain,
     without_forecast,
 )
-from choose.judge.decision.rows_to_decide import Case, answered_too_few, lead_of_costlier
+from choose.judge.decision.rows_to_decide import answered_too_few, lead_of_costlier
+from choose.judge.decision.rule import Case
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.stats.intervals import wilson
 from choose.judge.stats.paired import Difference

@@ -7,25 +7,19 @@ the last fifth, in turn, so that no row helps to choose the threshold that it is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.panel.score_tables import ARTEFACT, CLEAN, MISSING, CandidateScores, ScoreTable
-from choose.judge.stats.intervals import AGRESTI_COULL, random_parts, two_way_interval
+from choose.judge.diagnosis.cascade import cascade
+from choose.judge.panel.score_tables import ARTEFACT, MISSING, CandidateScores
+from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.metrics import Codes
-from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import Mask, row_means
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Cascade, Doubtful, ErrorOverlap
+from choose.schema.diagnosis import Doubtful, ErrorOverlap
 from choose.types import Floats
-
-PARTS = 5
-
-# Fewer rows than this cannot choose a threshold.
-FEWEST_FOR_CASCADE = 50
 
 # Doubtful rows that the record lists; `wrong_in_all` counts them all.
 LISTED = 200
@@ -35,145 +29,6 @@ FEWEST_FOR_OVERLAP = 3
 
 # Candidates that answered a smaller share of the rows would leave too few in common.
 ANSWERED = 0.5
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """Two candidates on common rows and repetitions: arrays are (rows, repetitions).
-
-    `weights` (rows,) are what the rows kept count, None where all count the same.
-    """
-
-    cheap: Floats
-    strong: Floats
-    confidence: Floats
-    kept: Mask
-    weights: Floats | None = None
-
-
-def cascade(contenders: Contenders, cheap: str, strong: str) -> Cascade | None:
-    """Return what the two would reach together, or None where the cheap one states no confidence.
-
-    The threshold lets the cheap one answer as much as costs at most a quarter of the margin
-    against the best threshold on the rows that it is chosen on.
-    """
-    pair = _pairing(contenders.panel[cheap], contenders.panel[strong])
-    if pair is None or len(pair.cheap) < FEWEST_FOR_CASCADE:
-        return None
-    rows = contenders.panel.rows
-    clusters, weights = rows.clusters_of(pair.kept), rows.weights_of(pair.kept)
-    if weights is not None:
-        pair = replace(pair, weights=weights)
-    sent, thresholds = route(
-        pair, random_parts(len(pair.cheap), clusters, PARTS), contenders.rule.margin / 4
-    )
-    right = np.where(sent, pair.strong, pair.cheap)
-    gains = [
-        paired_difference(right, side, clusters, weights) for side in (pair.cheap, pair.strong)
-    ]
-    reached = two_way_interval(right, clusters, weights)
-    # What is sent on is a share of what comes in, whatever labels count.
-    plain = rows.plain_weights_of(pair.kept)
-    share = two_way_interval(sent.astype(np.float64), clusters, plain, AGRESTI_COULL)
-    about = contenders.panel[strong].estimand
-    over = [Interval.of(gain, about) for gain in gains]
-    return Cascade(
-        cheap=cheap,
-        strong=strong,
-        rows=len(right),
-        threshold=(min(thresholds), max(thresholds)),
-        accuracy=Interval.of(reached, about),
-        sent_on=Interval.of(share, about),
-        over_cheap=over[0],
-        over_strong=over[1],
-        **_costs(contenders, cheap, strong, share.value),
-    )
-
-
-def route(pair: Pairing, parts: np.ndarray, tolerance: float) -> tuple[Mask, list[float]]:
-    """Return (rows, repetitions) what goes to the strong one, and each part's threshold."""
-    sent = np.zeros(pair.cheap.shape, dtype=np.bool_)
-    thresholds = []
-    for part in range(PARTS):
-        out = parts == part
-        own = None if pair.weights is None else pair.weights[~out]
-        sides = pair.cheap[~out], pair.strong[~out], pair.confidence[~out]
-        thresholds.append(threshold(*sides, tolerance, own))
-        sent[out] = pair.confidence[out] < thresholds[-1]
-    return sent, thresholds
-
-
-def threshold(
-    cheap: Floats,
-    strong: Floats,
-    confidence: Floats,
-    tolerance: float,
-    weights: Floats | None = None,
-) -> float:
-    """Return the lowest confidence to accept that costs at most `tolerance` on these rows.
-
-    Above 1 where the cheap candidate should answer nothing. Arrays are (rows, repetitions); scores
-    are from 0 to 1, and `weights` (rows,) what rows count.
-    """
-    gains = cheap - strong
-    if weights is not None:
-        gains = gains * (weights / weights.mean())[:, None]
-    order = np.argsort(-confidence.ravel(), kind="stable")
-    sure = confidence.ravel()[order]
-    gained = np.concatenate(([0.0], np.cumsum(gains.ravel()[order]))) / len(order)
-    # Only a cut between different confidences separates rows.
-    cuts = np.concatenate(([True], sure[1:] < sure[:-1], [True]))
-    good = np.flatnonzero(cuts & (gained >= gained[cuts].max() - tolerance))
-    answered = int(good.max())
-    return float(sure[answered - 1]) if answered else 2.0
-
-
-def _pairing(cheap: CandidateScores, strong: CandidateScores) -> Pairing | None:
-    if cheap.main is None or strong.main is None:
-        return None
-    stated = _confidence(cheap.main)
-    if stated is None:
-        return None
-    asked = (~np.isnan(strong.main.right)).sum(axis=0)
-    columns = [i for i, count in enumerate(asked) if count == asked.max()]
-    draws = [strong.main.draws[i] for i in columns]
-    mine = [cheap.main.draws.index(d) if d in cheap.main.draws else 0 for d in draws]
-    sides = (cheap.main.right[:, mine], strong.main.right[:, columns], stated[:, mine])
-    kept = np.asarray(~np.isnan(np.concatenate(sides, axis=1)).any(axis=1), dtype=np.bool_)
-    if not kept.any():
-        return None
-    right, strong_right, sure = (side[kept] for side in sides)
-    return Pairing(right, strong_right, sure, kept)
-
-
-def _confidence(table: ScoreTable) -> Floats | None:
-    """Return (rows, repetitions) the probability of the answer given; None without scores."""
-    found = np.full(table.outputs.shape, np.nan)
-    for run in table.runs:
-        scores = run.answers[CLEAN].scores
-        if scores is None:
-            return None
-        place = [table.rows.index[id] for id in run.asked[CLEAN]]
-        found[place, table.draws.index(run.trial.draw)] = np.exp(scores.max(axis=1))
-    return found
-
-
-def _costs(contenders: Contenders, cheap: str, strong: str, sent: float) -> dict[str, float | None]:
-    first, second = (contenders.costs[name].record for name in (cheap, strong))
-    # A millisecond an item is a second for a thousand items.
-    return {
-        "cheap_seconds_per_1k": first.ms_per_item,
-        "strong_seconds_per_1k": second.ms_per_item,
-        "seconds_per_1k": _both(first.ms_per_item, second.ms_per_item, sent),
-        "cheap_usd_per_1k": first.usd_per_1k,
-        "strong_usd_per_1k": second.usd_per_1k,
-        "usd_per_1k": _both(first.usd_per_1k, second.usd_per_1k, sent),
-    }
-
-
-def _both(first: float | None, second: float | None, sent: float) -> float | None:
-    """Return the cost of asking the first always and the second for the share sent on."""
-    return None if first is None or second is None else first + sent * second
 
 
 class _Common(NamedTuple):

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.measures.robustness import curve_of, estimate, noise_of, selective, stability_of
 from choose.judge.measures.task_change import drop_of, new_class_of, origins_of
 from choose.judge.panel.pairs import accuracy_loss, accuracy_on, interval_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from choose.judge.evidence import Deployment, Rule
+from choose.judge.goal import Deployment, Rule
 from choose.judge.measures.cost_sheet import CostSheet, LifetimeCost
 from choose.judge.panel.score_tables import CandidateScores
 from choose.types import FAMILIES

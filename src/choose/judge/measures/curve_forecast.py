@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from choose.judge.evidence import Rule
+from choose.judge.goal import Rule
 from choose.judge.measures.curve_fit import (
     CURVE_SHAPES,
     CurvePoints,
@@ -22,7 +22,7 @@ from choose.judge.measures.curve_fit import (
 from choose.judge.panel.score_tables import CandidateScores, StudyScores
 from choose.judge.stats.intervals import Resamples
 from choose.schema.base import Interval
-from choose.schema.scorecard import CurveFamily, CurveForecast, ForecastPoint, Needed
+from choose.schema.curves import CurveFamily, CurveForecast, ForecastPoint, Needed
 from choose.types import Floats
 
 # Forecasts end at this multiple of the largest size.

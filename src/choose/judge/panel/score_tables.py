@@ -9,7 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from choose.judge.evidence import ACCURACY, CandidateInfo, Evidence, Items, Measure, evened
+from choose.judge.evidence import CandidateInfo, Evidence, Items
+from choose.judge.goal import ACCURACY, Measure, evened
 from choose.judge.stats.metrics import UNUSABLE, Codes
 from choose.judge.stats.two_way import Mask, answered, whole_rows
 from choose.types import Floats, Run

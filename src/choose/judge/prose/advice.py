@@ -25,13 +25,8 @@ from choose.judge.decision.more_labels import (
 )
 from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED, with_few_runs
 from choose.judge.decision.robust_choice import under_noise
-from choose.judge.decision.rows_to_decide import (
-    Case,
-    answered_too_few,
-    deciding_difference,
-    lead_of_costlier,
-    more_rows,
-)
+from choose.judge.decision.rows_to_decide import answered_too_few, lead_of_costlier, more_rows
+from choose.judge.decision.rule import Case, deciding_difference
 from choose.judge.evidence import strong
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.robustness import estimate
@@ -49,8 +44,8 @@ from choose.judge.prose.prices import price_flips
 from choose.judge.prose.reasons import closest_costlier
 from choose.schema.base import Interval
 from choose.schema.costs import Move
+from choose.schema.curves import CurveForecast, Needed
 from choose.schema.decision import Gate
-from choose.schema.scorecard import CurveForecast, Needed
 
 
 def best_buy(moves: tuple[Move, ...]) -> str:

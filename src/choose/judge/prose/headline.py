@@ -14,7 +14,8 @@ from choose.formatting import (
     short_model,
 )
 from choose.judge.decision.more_labels import forecast_nearest_target, steepest_gain
-from choose.judge.decision.rows_to_decide import Case, answered_too_few, lead_of_costlier, more_rows
+from choose.judge.decision.rows_to_decide import answered_too_few, lead_of_costlier, more_rows
+from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.evidence import strong
 from choose.judge.measures.curve_forecast import likely

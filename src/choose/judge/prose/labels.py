@@ -9,10 +9,10 @@ from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.curve_crossings import forecast_crossings
 from choose.judge.decision.label_gates import NAMED, labels_limit, relabelling_gain
 from choose.judge.decision.more_labels import forecast_nearest_target, without_forecast
-from choose.judge.decision.rows_to_decide import Case
+from choose.judge.decision.rule import Case
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.curve_forecast import likely
-from choose.schema.scorecard import CurveForecast, Needed
+from choose.schema.curves import CurveForecast, Needed
 
 
 def limit_sentence(case: Case) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from choose.formatting import dollars, months, points, rough
 from choose.judge.decision.breakeven import breakevens
-from choose.judge.decision.rows_to_decide import Case
+from choose.judge.decision.rule import Case
 from choose.schema.costs import Breakeven
 
 # A volume or value more than this many times away from the study's is not reported.

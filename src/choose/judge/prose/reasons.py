@@ -15,7 +15,7 @@ from choose.formatting import (
     right,
 )
 from choose.judge.decision.contenders import best_of
-from choose.judge.decision.rows_to_decide import Case
+from choose.judge.decision.rule import Case
 from choose.judge.prose.headline import best_cheaper
 from choose.schema.decision import Rejected
 
