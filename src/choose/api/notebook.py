@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +14,7 @@ from choose.api.export import export as export_candidate
 from choose.api.plan import resolve
 from choose.errors import StoreError
 from choose.schema import decision as record
+from choose.schema.scorecard import Scorecard
 from choose.study.study_file import keywords, overrides_of
 
 if TYPE_CHECKING:
@@ -50,9 +51,18 @@ class Decision(record.Decision):
 
     def frame(self) -> pl.DataFrame:
         """Return one row a candidate, the most accurate first; null means not measured."""
-        from choose.report.dataframe import frame
+        import polars as pl
 
-        return frame(self)
+        columns = _columns(self.verdict.recommended)
+        table = pl.DataFrame(
+            [
+                {name: value(card) for name, (_, value) in columns.items()}
+                for card in self.scorecards
+            ],
+            # Columns that are null throughout keep their types.
+            schema={name: getattr(pl, kind) for name, (kind, _) in columns.items()},
+        )
+        return table.sort("accuracy", descending=True, nulls_last=True, maintain_order=True)
 
     def write(self, path: str | Path) -> Path:
         """Write the report as .html, .md, .json or .xml, by the ending of the path."""
@@ -97,6 +107,32 @@ class Decision(record.Decision):
             f'<iframe srcdoc="{page}" sandbox style="width: 100%; height: 40rem; border: 0" '
             'title="Report of choose"></iframe>'
         )
+
+
+def _columns(recommended: str | None) -> dict[str, tuple[str, Callable[[Scorecard], Any]]]:
+    """Return the polars type and the value of each column of `Decision.frame`."""
+    return {
+        "candidate": ("String", lambda card: card.candidate),
+        "strategy": ("String", lambda card: card.strategy),
+        "family": ("String", lambda card: card.family),
+        "model": ("String", lambda card: card.model),
+        "recommended": ("Boolean", lambda card: card.candidate == recommended),
+        "accuracy": ("Float64", lambda card: card.accuracy and card.accuracy.value),
+        "low": ("Float64", lambda card: card.accuracy and card.accuracy.low),
+        "high": ("Float64", lambda card: card.accuracy and card.accuracy.high),
+        "estimand": ("String", lambda card: card.accuracy and card.accuracy.estimand),
+        "macro_f1": ("Float64", lambda card: card.macro_f1 and card.macro_f1.value),
+        "rows": ("Int64", lambda card: card.rows),
+        "repetitions": ("Int64", lambda card: card.repetitions),
+        "churn": ("Float64", lambda card: card.churn),
+        "noise_slope": ("Float64", lambda card: card.noise.slope and card.noise.slope.value),
+        "format_valid": ("Float64", lambda card: card.format_valid),
+        "calibration_error": ("Float64", lambda card: card.calibration_error),
+        "fit_seconds": ("Float64", lambda card: card.cost.fit_seconds),
+        "ms_per_item": ("Float64", lambda card: card.cost.ms_per_item),
+        "usd_per_1k": ("Float64", lambda card: card.cost.usd_per_1k),
+        "errors": ("Int64", lambda card: len(card.errors)),
+    }
 
 
 def compare(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from math import sqrt
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from choose.data.profile import FEW
-from choose.data.scenarios import MIN_DATED, MIN_ROWS
+from choose.data.scenarios import MIN_DATED, MIN_ROWS, moment_of
 from choose.judge.stats.intervals import wilson
 from choose.schema.base import Interval
 from choose.schema.check import MixChange, TextChange
@@ -37,13 +36,13 @@ class Periods:
 
 def periods_of(rows: Collection[Example]) -> Periods | None:
     """Return the first and the last third; None where dates are too few or too coarse."""
-    dated = sorted((e for e in rows if e.timestamp is not None), key=_when)
+    dated = sorted((e for e in rows if e.timestamp is not None), key=moment_of)
     if len(dated) < max(MIN_DATED * len(rows), 3 * MIN_ROWS):
         return None
     size = len(dated) // 3
-    last, first = _when(dated[size])[0], _when(dated[-size - 1])[0]
-    early = [e for e in dated[: size + 1] if _when(e)[0] < last]
-    late = [e for e in dated[-size - 1 :] if _when(e)[0] > first]
+    last, first = moment_of(dated[size])[0], moment_of(dated[-size - 1])[0]
+    early = [e for e in dated[: size + 1] if moment_of(e)[0] < last]
+    late = [e for e in dated[-size - 1 :] if moment_of(e)[0] > first]
     if min(len(early), len(late)) < MIN_ROWS:
         return None
     return Periods(early, late, _labels_only_in(late, early), _labels_only_in(early, late))
@@ -53,11 +52,6 @@ def _labels_only_in(rows: list[Example], others: list[Example]) -> tuple[str, ..
     known = {e.target for e in others}
     counts = Counter(e.target for e in rows)
     return tuple(sorted(label for label, n in counts.items() if n >= FEW and label not in known))
-
-
-def _when(example: Example) -> tuple[datetime, str]:
-    assert example.timestamp is not None
-    return example.timestamp, example.id
 
 
 def label_drift(before: Sequence[str], after: Sequence[str]) -> MixChange:

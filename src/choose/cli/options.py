@@ -151,28 +151,12 @@ Strategies = Annotated[
     ),
 ]
 
-BaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        help="Endpoint that serves --model: https://HOST/v1.", rich_help_panel=PANELS["models"]
-    ),
-]
-
-ApiKeyEnv = Annotated[
-    str | None,
-    typer.Option(
-        help="Variable, in the environment or .env, with the endpoint's key.",
-        rich_help_panel=PANELS["models"],
-    ),
-]
-
-UsdPerMillion = Annotated[
-    str | None,
-    typer.Option(
-        help="Price of the endpoint's tokens: IN,OUT or IN,CACHED,OUT.",
-        rich_help_panel=PANELS["models"],
-    ),
-]
+# Each flag of one endpoint, with its help.
+ENDPOINT_FLAGS = {
+    "base_url": "Endpoint that serves --model: https://HOST/v1.",
+    "api_key_env": "Variable, in the environment or .env, with the endpoint's key.",
+    "usd_per_million": "Price of the endpoint's tokens: IN,OUT or IN,CACHED,OUT.",
+}
 
 Config = Annotated[
     Path | None,
@@ -201,9 +185,10 @@ STUDY_FLAGS = {
     **DATA_FLAGS,
     "strategy": Strategies,
     **flags_of("models"),
-    "base_url": BaseUrl,
-    "api_key_env": ApiKeyEnv,
-    "usd_per_million": UsdPerMillion,
+    **{
+        name: Annotated[str | None, typer.Option(help=text, rich_help_panel=PANELS["models"])]
+        for name, text in ENDPOINT_FLAGS.items()
+    },
     **flags_of("grid"),
     **GOAL_FLAGS,
 }

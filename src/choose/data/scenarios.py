@@ -52,19 +52,19 @@ def timeline(dataset: Dataset) -> list[Example]:
         rows = [dataset.examples[id] for id in dataset.folds[0].pool]
     else:
         rows = list(dataset.examples.values())
-    return sorted((e for e in rows if e.timestamp is not None), key=_when)
+    return sorted((e for e in rows if e.timestamp is not None), key=moment_of)
 
 
 def time_split(dataset: Dataset, cut: float) -> TimeSplit:
     """Return the rows before and after an origin; rows of the same moment come after it."""
     rows = timeline(dataset)
-    start = _when(rows[round(cut * len(rows))])[0]
+    start = moment_of(rows[round(cut * len(rows))])[0]
     end = round((cut + TEST_SHARE) * len(rows))
-    last = _when(rows[end])[0] if end < len(rows) else None
+    last = moment_of(rows[end])[0] if end < len(rows) else None
     return TimeSplit(
         rows,
-        [e for e in rows if _when(e)[0] < start],
-        [e for e in rows if start <= (when := _when(e)[0]) and (last is None or when < last)],
+        [e for e in rows if moment_of(e)[0] < start],
+        [e for e in rows if start <= (when := moment_of(e)[0]) and (last is None or when < last)],
     )
 
 
@@ -84,7 +84,8 @@ def _enough(dataset: Dataset, cut: float) -> bool:
     return min(len(past), len(units)) >= MIN_ROWS and len({e.target for e in past}) > 1
 
 
-def _when(example: Example) -> tuple[datetime, str]:
+def moment_of(example: Example) -> tuple[datetime, str]:
+    """Return the timestamp of a dated row, and its id, which orders rows of the same moment."""
     assert example.timestamp is not None
     return example.timestamp, example.id
 

@@ -60,6 +60,7 @@ Kind = Literal[
     "adopt", "baseline-is-enough", "none-works", "collect-labels", "fix-labels", "too-close"
 ]
 
+GateStatus = Literal["pass", "fail", "unknown"]
 Confidence = Literal["high", "medium", "low"]
 
 
@@ -80,7 +81,7 @@ class Gate(Record):
     """A condition of the verdict with the figure it was judged on."""
 
     name: str
-    status: Literal["pass", "fail", "unknown"]
+    status: GateStatus
     evidence: str
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -35,7 +34,7 @@ from choose.judge.goal import UNSAID
 from choose.judge.measures.cost_ranking import fit_and_1k_answers, in_dollars
 from choose.judge.panel.family_comparison import FamilyComparison
 from choose.judge.stats.paired import Difference
-from choose.schema.decision import Gate
+from choose.schema.decision import Gate, GateStatus
 from choose.types import FAMILIES
 
 WORTH_ITS_COST = "worth its cost"
@@ -45,8 +44,6 @@ SUPPORT = 5
 
 # From this share of the error on, variance between runs matters as much as the number of rows.
 HALF_OF_ERROR = 0.5
-
-Status = Literal["pass", "fail", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ def gates_of(case: Case, kind: str = "classification") -> tuple[Gate, ...]:
     return tuple(gate.judge(case) for gate in GATES if gate.applies(kind))
 
 
-def _gate(name: str, status: Status, evidence: str) -> Gate:
+def _gate(name: str, status: GateStatus, evidence: str) -> Gate:
     return Gate(name=name, status=status, evidence=evidence)
 
 

@@ -12,7 +12,7 @@ from choose.judge.measures.task_change import drop_of
 from choose.judge.panel.score_tables import MISSING, StudyScores
 from choose.judge.stats.intervals import wilson
 from choose.schema.base import Interval
-from choose.schema.decision import Gate
+from choose.schema.decision import Gate, GateStatus
 from choose.schema.diagnosis import Audit, Failures, RelabelGain
 
 DATA_DRIVEN = "failures data-driven"
@@ -81,11 +81,10 @@ def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
     found = drop_of(panel[name])
     if found is None:
         return Gate(name="task stable", status="unknown", evidence=_drift_unknown(panel, name))
-    status = "pass" if found.high < margin else "fail" if found.low > margin else "unknown"
     change = found.negated()
     return Gate(
         name="task stable",
-        status=status,  # type: ignore[arg-type]
+        status="pass" if found.high < margin else "fail" if found.low > margin else "unknown",
         evidence=(
             f"On {plural(found.rows, 'row')} that are later than its training rows, the accuracy "
             f"of {name} changes by {points(change.value)} ({interval(change)}) compared with "
@@ -119,18 +118,12 @@ def labels_clean_enough(audit: Audit | None, conflicting: int, rows: int) -> Gat
     """Judge the share of wrong labels, and of texts with two labels, against their limits."""
     band = audit.noise if audit else None
     sentences = [_conflicting(conflicting, rows), _audited(audit)]
-    status = "unknown"
+    status: GateStatus = "unknown"
     if conflicts_fail(conflicting, rows) or (band is not None and band.low > WRONG):
         status = "fail"
     elif band is not None and band.high < WRONG:
         status = "pass"
-    return Gate.model_validate(
-        {
-            "name": LABELS_CLEAN_ENOUGH,
-            "status": status,
-            "evidence": " ".join(part for part in sentences if part),
-        }
-    )
+    return Gate(name=LABELS_CLEAN_ENOUGH, status=status, evidence=" ".join(sentences))
 
 
 def _conflicting(count: int, rows: int) -> str:

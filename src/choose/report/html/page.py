@@ -207,22 +207,12 @@ def environment() -> Environment:
         # Text of data and models is made one harmless line before it is escaped.
         finalize=_harmless,
     )
-    environment.filters.update(
-        prompt=prompt,
-        percent=percent,
-        points=signed_points,
-        span=span,
-        difference=difference,
-        figure=figure,
-        p_value=p_value,
-        pool_note=pool_note,
-        plural=plural,
-        plainly=plainly,
-        cut=cut,
-        anchor=anchor,
-        moment=moment,
-        noted=noted,
+    filters: tuple[Callable[..., object], ...] = (
+        *(prompt, plainly, cut, percent, span, difference, figure, p_value, plural),
+        *(pool_note, anchor, moment, noted),
     )
+    environment.filters.update({function.__name__: function for function in filters})
+    environment.filters["points"] = signed_points
     environment.globals.update(
         kinds=KINDS,
         colours=COLOURS,

@@ -63,8 +63,16 @@ def axis_for(intervals: Iterable[Interval | None], target: float | None = None) 
     return Axis(low=round(low, 4), high=round(high, 4), step=step, target=target)
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class FullWidth:
+    """A column that takes the whole width, at least 18 columns of the screen."""
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Return the least and the most columns."""
+        return Measurement(min(18, options.max_width), options.max_width)
+
+
+@dataclass(frozen=True)
+class Scale(FullWidth):
     """The tick labels of an axis, out of 100, above a column of intervals."""
 
     axis: Axis
@@ -82,13 +90,9 @@ class Scale:
                 free = start + len(label) + 1
         yield Text("".join(cells), no_wrap=True)
 
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Take the whole width, at least 18 columns."""
-        return _measure(options)
 
-
-@dataclass(frozen=True, slots=True)
-class Bar:
+@dataclass(frozen=True)
+class Bar(FullWidth):
     """One interval, from low to high, with a point at its value."""
 
     axis: Axis
@@ -127,14 +131,6 @@ class Bar:
             cells[stop] = "┤"
         cells[min(point, width - 1)] = "●"
         return first, last + 1
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Take the whole width, at least 18 columns."""
-        return _measure(options)
-
-
-def _measure(options: ConsoleOptions) -> Measurement:
-    return Measurement(min(18, options.max_width), options.max_width)
 
 
 @dataclass(frozen=True)
