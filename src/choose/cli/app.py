@@ -12,7 +12,7 @@ from choose.cli.plan import plan
 from choose.cli.report import report
 
 app = typer.Typer(
-    help="Prompt, retrieve or fine-tune? Evidence for your labelled task.",
+    help="Prompt, retrieve or fine-tune? Compare text classifiers on your labelled data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -29,7 +29,7 @@ app.command()(demo)
 def root(
     version: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
-    """Prompt, retrieve or fine-tune? Evidence for your labelled task."""
+    """Prompt, retrieve or fine-tune? Compare text classifiers on your labelled data."""
     if version:
         from importlib.metadata import version as installed
 

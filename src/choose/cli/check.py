@@ -30,7 +30,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Audit a labelled set before any model runs: size, labels, leaks, drift, what to do first."""
+    """Find label errors, duplicates, leaks and drift in a dataset."""
     from choose.api.plan import check as audit
     from choose.api.plan import resolve
     from choose.cli.console import check_outputs, inputs_of, print_record, say, stdout, working
@@ -60,7 +60,7 @@ def init(
     ),
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a commented study file from the columns, labels and dates of your rows."""
+    """Write a commented study file for a dataset."""
     from choose.api.plan import draft
     from choose.cli.console import say
     from choose.errors import StudyError

@@ -120,7 +120,7 @@ def demo(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare strategies of every family on the support tickets that ship with choose."""
+    """Run every strategy on the bundled support tickets."""
     from choose.cli.console import write_reports
 
     settings = {"grid": {"budget_seconds": seconds(budget)}}

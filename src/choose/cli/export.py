@@ -31,7 +31,7 @@ def export(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a candidate on all labels and write it with its model card."""
+    """Train a candidate on all rows and write it to a folder."""
     import json
 
     from choose.api.export import export as export_candidate
@@ -77,7 +77,10 @@ def predict(
         bool, typer.Option("--with-text", help="Write the texts next to the labels.")
     ] = False,
 ) -> None:
-    """Label texts with an exported candidate: id, label, confidence, status."""
+    """Label texts with an exported candidate.
+
+    Each row of the output has id, label, confidence and status.
+    """
     from choose.export.exported_model import Model, write_csv, write_jsonl
     from choose.files import write_atomic
     from choose.store.destination import check_destination

@@ -12,7 +12,7 @@ import typer
 from choose.cli.options import AsJson
 
 models = typer.Typer(
-    help="List the weights that choose ships, fetch them, or clear the result cache.",
+    help="List or fetch model weights, or clear the result cache.",
     rich_markup_mode=None,
 )
 
@@ -77,7 +77,7 @@ def clear() -> None:
 
 
 def strategies(as_json: AsJson = False) -> None:
-    """List the installed strategies with their hyperparameters, defaults and variants."""
+    """List the installed strategies and their hyperparameters."""
     from choose.cli.console import print_record, stdout
     from choose.strategy import available, describe
 

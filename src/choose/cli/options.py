@@ -146,7 +146,7 @@ Strategies = Annotated[
     typer.Option(
         "--strategy",
         "-s",
-        help="Strategy to compare; repeatable. Default: all that need no endpoint.",
+        help="Strategy to compare; repeatable. Default: all except served.",
         rich_help_panel=PANELS["models"],
     ),
 ]
@@ -154,7 +154,7 @@ Strategies = Annotated[
 # Each flag of one endpoint, with its help.
 ENDPOINT_FLAGS = {
     "base_url": "Endpoint that serves --model: https://HOST/v1.",
-    "api_key_env": "Variable, in the environment or .env, with the endpoint's key.",
+    "api_key_env": "Name of the environment variable (or .env entry) with the API key.",
     "usd_per_million": "Price of the endpoint's tokens: IN,OUT or IN,CACHED,OUT.",
 }
 
@@ -172,7 +172,7 @@ Output = Annotated[
     typer.Option("-o", "--output", help="Also write report.html, .md, .json or .xml; repeatable."),
 ]
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print only the record, as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 Store = Annotated[Path, typer.Argument(help="Folder that choose compare wrote.")]
 

@@ -55,7 +55,10 @@ def plan(
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Show what compare would run and how long it would take, or with --no-data what to label."""
+    """Show what compare would run, for how long and what it costs.
+
+    With --no-data, show how many rows to label.
+    """
     assumptions = {name: context.params[name] for name in ASSUMPTIONS}
     if no_data:
         plan_before_data(wishes({**assumptions, "target": context.params["target"]}, data), as_json)

@@ -23,7 +23,7 @@ def report(
     fail_under: FailUnder = None,
     github_summary: GithubSummary = False,
 ) -> None:
-    """Show the decision of a study again, or compare two studies; needs no model."""
+    """Show a stored decision again, or compare two studies."""
     gates = Gates(tuple(expect or ()), fail_under, github_summary)
     if other is None:
         report_study(store, output, as_json, gates)

@@ -47,7 +47,8 @@ class Goal(Settings):
         default=None,
         gt=0,
         lt=0.5,
-        description="Smallest gain that matters, as a share. Default: from prices, or 0.02.",
+        description="Smallest accuracy gain that matters, such as 0.02. Default: from prices, "
+        "or 0.02.",
     )
 
 
@@ -128,7 +129,7 @@ class Grid(Settings):
     )
     sizes: Annotated[tuple[float | int, ...] | None, Flag()] = Field(
         default=None,
-        description="Training pool sizes: rows, or shares of the pool up to 1, such as 100 or 0.5.",
+        description="Training set sizes, comma-separated: row counts or shares, such as 100,0.5.",
     )
     noise: Annotated[tuple[Rate, ...] | None, Flag()] = Field(
         default=None, description="Rates of added label noise, such as 0, 0.1 and 0.2."
@@ -149,12 +150,12 @@ class Grid(Settings):
         default=True, description="Whether to measure other settings, such as prompt wordings, too."
     )
     thorough: Annotated[bool, Flag()] = Field(
-        default=False, description="Run the full grid for slow candidates as well."
+        default=False, description="Run all sizes, seeds and noise levels for slow candidates, too."
     )
     budget_seconds: Annotated[float | None, Flag("budget")] = Field(
         default=600.0,
         gt=0,
-        description="Time limit of the run, in seconds; --budget also takes 90s, 10m or 2h.",
+        description="Time limit of the run in seconds; --budget also takes 90s, 10m or 2h.",
     )
     repeats: Annotated[int, Flag()] = Field(
         default=1,
@@ -164,7 +165,7 @@ class Grid(Settings):
         "changes.",
     )
     max_usd: Annotated[float | None, Flag()] = Field(
-        default=None, gt=0, description="Most dollars that one command may spend at endpoints."
+        default=None, gt=0, description="Spending limit of one command at endpoints, in US dollars."
     )
 
 

@@ -29,7 +29,7 @@ def strategies_page(found: Sequence[Description]) -> Page:
     parts.append(Text())
     parts.append(
         note(
-            "compare runs all that need no endpoint, unless you name some: -s NAME, or "
+            "compare runs all of them except served, unless you name some: -s NAME, or "
             "[[candidates]] in the study file, where params set hyperparameters. "
             "Variants are measured as well."
         )
