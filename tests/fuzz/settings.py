@@ -144,7 +144,8 @@ def _flag(command: str, param: Any) -> Iterator[Case]:
         return
     kinds = {"int": NUMBERS, "float": NUMBERS, "Path": PATHS}
     word = long.removeprefix("--").replace("-", "_")
-    names = (long, word, word.replace("_", " "))
+    more = {"test": "file", "encoder": "model", "tune": "model", "min_confidence": "confidence"}
+    names = (long, word, word.replace("_", " "), more.get(word, word))
     kind = _type(param)
     for value in kinds.get(kind, TEXTS):
         loose = kind == "Path" or value == ""
@@ -242,7 +243,8 @@ def _key(key: str, value: str, study: bytes, strategy: str = "") -> Iterator[Cas
     last = key.removesuffix(".majority").split(".")[-1]
     label = f"{key}{f' of {strategy}' if strategy else ''} = {shown(value)}"
     # A column or model that is not there is named by its value.
-    names = (last, last.replace("_", " "), *(("file",) if last in ("path", "test") else ()))
+    more = {"path": "file", "test": "file", "encoder": "model", "base": "model", "data": "DATA"}
+    names = (last, last.replace("_", " "), more.get(last, last))
     names += (value.strip('"'),) if len(value) > 4 else ()
     yield Case("study keys", label, PLAN, names, {"study.toml": study})
     if value in DEEP and strategy in ("", "majority", "tfidf"):

@@ -32,12 +32,9 @@ def main() -> None:
         _discard_stdout()
         sys.exit(1)
     except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        _discard_stdout()
-        _exit_with_error(
-            f"Cannot write the output: {error.strerror}. Free some space, or write elsewhere."
-        )
+        if error.errno in _FULL:
+            _discard_stdout()
+        _exit_with_error(_system_error(error))
     except Exception as error:
         # The parser's errors have no public class to catch them by.
         if not hasattr(error, "format_message"):
@@ -56,6 +53,15 @@ def _exit_with_error(message: str) -> NoReturn:
 def _discard_stdout() -> None:
     """Let what is still buffered go nowhere, so that Python does not fail on it at its exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _system_error(error: OSError) -> str:
+    """Return one line for a path that no file can have, or a disk that fails."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return f"Cannot write the output: {reason}. Free some space, or write elsewhere."
+    name = str(error.filename)[:80]
+    return f"Cannot use the file {name!r}: {reason}. Name another path, or free some space."
 
 
 def _usage_error(error: Any) -> str:
