@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -298,6 +300,36 @@ def test_templates_that_refuse_a_system_message(folder: Path) -> None:
     )
     assert not ChatTemplate(tokenizer).system
     assert ChatTemplate(tokenizer).chat
+
+
+LOOP = "{%% for %s in range(100000) %%}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "".join(LOOP % name for name in "ijk") + "{% endfor %}" * 3,
+        "{% macro f(n) %}{% if n %}{{ f(n - 1) * 2 }}{{ f(n - 1) }}{% endif %}{% endmacro %}"
+        "{{ f(60) }}",
+    ],
+    ids=["loops", "macro"],
+)
+def test_a_template_that_never_ends_is_one_line(
+    folder: Path, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M13: three nested loops held a run over its budget."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = tiny.CHAT
+    ChatTemplate(tokenizer)
+    monkeypatch.setattr("choose.models.causal.chat_template.RENDER_SECONDS", 0.2)
+    tokenizer.chat_template = template
+    before, outer = process_time(), sys.gettrace()
+    with pytest.raises(ModelError, match="chat template"):
+        ChatTemplate(tokenizer)
+    assert process_time() - before < 2
+    assert sys.gettrace() is outer
 
 
 # As Mistral-7B-Instruct-v0.3's, which says the system's message before the last question.

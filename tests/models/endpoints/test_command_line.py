@@ -389,6 +389,8 @@ def test_a_trial_that_fails_midway_is_a_recorded_failure(
     assert code == 0
     found = card(tmp_path / "st", "prompt-big")
     assert any("refuses a request without a key" in e for e in found["errors"])
+    # M11: only requests in flight meet the refusal, in whichever trial.
+    assert count[0] <= 30 + 8
     assert KEY not in out + err
     for file in (tmp_path / "st").rglob("*.json"):
         assert KEY not in file.read_text()

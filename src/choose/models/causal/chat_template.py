@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
+from time import thread_time
+from types import FrameType
 from typing import Any, NamedTuple
 
 from choose.errors import ModelError
@@ -87,6 +91,9 @@ Roles = tuple[str, ...]
 
 # Represents a message's content while the template is rendered; no template writes this itself.
 _SLOT = "CONTENT{}GOES0HERE"
+
+# Seconds of computing for one rendering, which takes milliseconds.
+RENDER_SECONDS = 3.0
 
 _CACHED_CONTENTS = 5_000
 
@@ -181,12 +188,13 @@ class ChatTemplate:
     def _split(self, roles: Roles, generate: bool) -> list[str]:
         """Return the scaffold's strings before, between and after the contents."""
         slots = [_SLOT.format(number) for number in range(len(roles))]
-        rest: str = self.tokenizer.apply_chat_template(
-            [{"role": role, "content": slot} for role, slot in zip(roles, slots, strict=True)],
-            tokenize=False,
-            add_generation_prompt=generate,
-            enable_thinking=False,
-        )
+        with _bounded_rendering():
+            rest: str = self.tokenizer.apply_chat_template(
+                [{"role": role, "content": slot} for role, slot in zip(roles, slots, strict=True)],
+                tokenize=False,
+                add_generation_prompt=generate,
+                enable_thinking=False,
+            )
         pieces = []
         for slot in slots:
             piece, separator, rest = rest.partition(slot)
@@ -208,6 +216,8 @@ class ChatTemplate:
     def _accepts(self, roles: Roles) -> bool:
         try:
             self._split(roles, generate=True)
+        except ModelError:
+            raise
         except Exception:  # a template can raise anything
             return False
         return True
@@ -225,6 +235,30 @@ class ChatTemplate:
                 "The model's tokenizer has no token that could end an answer. Name another model."
             )
         return int(end)
+
+
+@contextmanager
+def _bounded_rendering() -> Iterator[None]:
+    """Stop a template, which is a stranger's code and may loop for ever, after `RENDER_SECONDS`.
+
+    Raises:
+        ModelError: if it is not done by then.
+    """
+    end, outer = thread_time() + RENDER_SECONDS, sys.gettrace()
+
+    def trace(frame: FrameType, event: str, arg: Any) -> Any:
+        if thread_time() > end:
+            raise ModelError(
+                f"The model's chat template runs for more than {RENDER_SECONDS:g} s, which no "
+                "honest template does. Name another model."
+            )
+        return trace if frame.f_code.co_filename == "<template>" else None
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(outer)
 
 
 def _paragraphs(roles: Roles) -> list[str]:
