@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -309,3 +310,63 @@ def test_missing_or_non_finite_weights_are_one_line(
         with pytest.raises(ModelError, match=re.escape(str(folder))) as raised:
             load(str(folder))  # type: ignore[operator]
         assert "\n" not in str(raised.value)
+
+
+LOOP, END = "{% for i in range(99999) %}", "{% endfor %}"
+GROWING = "{% set ns = namespace(x=9, y='aaaaaaaa') %}" + LOOP
+
+TEMPLATES = {
+    "loops": (3 * LOOP + "{% set x = i %}" + 3 * END, "seconds"),
+    "later": ("{% if messages|length > 3 %}" + 3 * LOOP + 3 * END + "{% endif %}", "seconds"),
+    "doubling": (GROWING + "{% set ns.y = ns.y ~ ns.y %}" + END, "memory|seconds"),
+    "long": ("{{ 'a' * 99999999999 }}", "memory"),
+    "wide": ("{{ '%099999999999d' % 1 }}", "memory"),
+    "power": ("{{ 3 ** 99999999 }}", "powers"),
+    "squaring": (GROWING + "{% set ns.x = ns.x * ns.x %}" + END, "multiplies"),
+    "text": ("x" * 600_000, "characters"),
+    "output": (LOOP + "abcdef" + END, "characters"),
+}
+
+
+def render(folder: Path) -> None:
+    load_causal(str(folder)).template.prompt([("user", "a"), ("assistant", "b")] * 3, 0)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_malicious_chat_template_is_bounded_and_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M13: a template is a stranger's program; its time, memory and output have limits."""
+    monkeypatch.setattr("choose.models.causal.template_limits.MAX_SECONDS", 0.5)
+    template, says = TEMPLATES[name]
+    folder = tiny.causal_lm(tmp_path / "lm")
+    (folder / "chat_template.jinja").write_text(template + tiny.CHAT)
+    start = time.thread_time()
+    with pytest.raises(ModelError, match=says) as raised:
+        render(folder)
+    assert "chat template" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert time.thread_time() - start < 10
+
+
+def test_a_template_that_multiplies_by_a_number_is_fine() -> None:
+    """M13: only growth without bounds is refused."""
+    from choose.models.causal.template_limits import _multiplies
+
+    for fine in ("{{ '-' * 10 }}", "{{ 2 * x }}{{ y * 3 }}", tiny.CHAT, "{{ a % 2 }} * b * c {{"):
+        assert not _multiplies(fine)
+    for wild in ("{{ x * x }}", "{{ x * 2 * x }}", "{{ 2 ** 9 }}", "{% set x = x * y %}"):
+        assert _multiplies(wild)
+
+
+def test_limits_leave_the_process_as_it_was() -> None:
+    """M13: neither tracing nor the limit of memory outlives a template."""
+    import resource
+    import sys
+
+    from choose.models.causal.template_limits import rendering_limits
+
+    before = resource.getrlimit(resource.RLIMIT_AS), sys.gettrace()
+    with pytest.raises(ModelError, match="seconds"), rendering_limits(0.05):
+        list(iter(lambda: sum(range(9)), None))  # type: ignore[arg-type]
+    assert (resource.getrlimit(resource.RLIMIT_AS), sys.gettrace()) == before

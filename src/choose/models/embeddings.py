@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.errors import ModelError
+from choose.models.causal.template_limits import limit_rendering
 from choose.models.hardware.device import device, device_name, quiet_loading, set_threads
 from choose.models.hardware.memory import limits_of
 from choose.models.results.output_cache import CachedArray, ResultCache
@@ -127,7 +128,9 @@ def _loaded(spec: str, digest: str) -> Encoder:
             )
     except Exception as error:  # damaged files can raise anything
         raise loading_error("an encoder", folder, error) from error
-    check_complete(folder, missing)
+    for module in model.modules():  # some render texts as chats
+        limit_rendering(getattr(module, "processor", None))
+    check_complete(folder, missing, "encoder")
     check_finite(model, folder)
     made_by = ("embedding", content_digest(folder), str(model.dtype), device_name(model.device))
     return Encoder(model, ResultCache(made_by))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
-from time import thread_time
-from types import FrameType
 from typing import Any, NamedTuple
 
 from choose.errors import ModelError
+from choose.models.causal.template_limits import limit_rendering
 
 # Added tokens that are words or blanks: vocabulary, which is no part of a chat template.
 _WORDS = re.compile(r"[\w\s'▁-]*")
@@ -92,9 +89,6 @@ Roles = tuple[str, ...]
 # Represents a message's content while the template is rendered; no template writes this itself.
 _SLOT = "CONTENT{}GOES0HERE"
 
-# Seconds of computing for one rendering, which takes milliseconds.
-RENDER_SECONDS = 3.0
-
 _CACHED_CONTENTS = 5_000
 
 # Texts that scaffold is encoded behind, for tokenizers that put a blank before every text.
@@ -122,6 +116,7 @@ class ChatTemplate:
     """
 
     def __init__(self, tokenizer: Any) -> None:
+        limit_rendering(tokenizer)
         self.tokenizer = tokenizer
         self.contents = ContentTokenizer(tokenizer)
         self.chat = bool(getattr(tokenizer, "chat_template", None)) and self._renders_chat()
@@ -188,13 +183,12 @@ class ChatTemplate:
     def _split(self, roles: Roles, generate: bool) -> list[str]:
         """Return the scaffold's strings before, between and after the contents."""
         slots = [_SLOT.format(number) for number in range(len(roles))]
-        with _bounded_rendering():
-            rest: str = self.tokenizer.apply_chat_template(
-                [{"role": role, "content": slot} for role, slot in zip(roles, slots, strict=True)],
-                tokenize=False,
-                add_generation_prompt=generate,
-                enable_thinking=False,
-            )
+        rest: str = self.tokenizer.apply_chat_template(
+            [{"role": role, "content": slot} for role, slot in zip(roles, slots, strict=True)],
+            tokenize=False,
+            add_generation_prompt=generate,
+            enable_thinking=False,
+        )
         pieces = []
         for slot in slots:
             piece, separator, rest = rest.partition(slot)
@@ -216,7 +210,7 @@ class ChatTemplate:
     def _accepts(self, roles: Roles) -> bool:
         try:
             self._split(roles, generate=True)
-        except ModelError:
+        except ModelError:  # it takes too long
             raise
         except Exception:  # a template can raise anything
             return False
@@ -235,30 +229,6 @@ class ChatTemplate:
                 "The model's tokenizer has no token that could end an answer. Name another model."
             )
         return int(end)
-
-
-@contextmanager
-def _bounded_rendering() -> Iterator[None]:
-    """Stop a template, which is a stranger's code and may loop for ever, after `RENDER_SECONDS`.
-
-    Raises:
-        ModelError: if it is not done by then.
-    """
-    end, outer = thread_time() + RENDER_SECONDS, sys.gettrace()
-
-    def trace(frame: FrameType, event: str, arg: Any) -> Any:
-        if thread_time() > end:
-            raise ModelError(
-                f"The model's chat template runs for more than {RENDER_SECONDS:g} s, which no "
-                "honest template does. Name another model."
-            )
-        return trace if frame.f_code.co_filename == "<template>" else None
-
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(outer)
 
 
 def _paragraphs(roles: Roles) -> list[str]:

@@ -72,7 +72,7 @@ def _load(folder: Path) -> Any:
     )
     model, loading = loaded
     # An encoder loads too, with a head of random numbers in place of the one it lacks.
-    check_complete(folder, loading["missing_keys"])
+    check_complete(folder, loading["missing_keys"], "causal language model")
     return model
 
 

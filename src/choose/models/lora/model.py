@@ -130,7 +130,7 @@ def _loaded(spec: str, digest: str) -> Base:
             )
     except Exception as error:  # damaged files can raise anything
         raise loading_error("a base model", folder, error) from error
-    check_complete(folder, missing_keys(loading))
+    check_complete(folder, missing_keys(loading), "base model")
     check_finite(model, folder)
     if model.config.is_encoder_decoder:
         raise ModelError(

@@ -51,8 +51,8 @@ def missing_keys(report: Any) -> set[str]:
     return {key for key in report["missing_keys"] if "pooler" not in key}
 
 
-def check_complete(folder: Path, missing: Iterable[str]) -> None:
-    """Refuse a model with weights that no file of its folder holds.
+def check_complete(folder: Path, missing: Iterable[str], kind: str) -> None:
+    """Refuse a model of some kind with weights that no file of its folder holds.
 
     Raises:
         ModelError: naming the file and some of the weights.
@@ -61,7 +61,7 @@ def check_complete(folder: Path, missing: Iterable[str]) -> None:
     if names:
         raise ModelError(
             f"{_weights_file(folder)} has no weights for {', '.join(names[:3])} "
-            f"({len(names)} in all): it is damaged, or another kind of model."
+            f"({len(names)} in all): it is damaged, or is no {kind}."
         )
 
 
