@@ -151,13 +151,11 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
             f"Cannot read the files in {str(folder / MODEL_FOLDER)!r} "
             f"({type(error).__name__}: {reason}). Export it again."
         ) from error
-    labels = getattr(strategy, "labels", None)
-    if labels is not None and tuple(labels) != manifest.labels:
-        raise StrategyError(
-            f"The labels in {MANIFEST_FILE} are not those of the files in "
-            f"{str(folder / MODEL_FOLDER)!r}. Export it again."
-        )
     loaded: Strategy = strategy
+    labels = getattr(loaded, "labels", manifest.labels)
+    if tuple(labels) != manifest.labels:
+        where = str(folder / MODEL_FOLDER)
+        raise StrategyError(f"{MANIFEST_FILE} has other labels than {where!r}. Export it again.")
     return loaded
 
 

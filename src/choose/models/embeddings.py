@@ -17,14 +17,14 @@ from choose.models.hardware.device import device, device_name, quiet_loading, se
 from choose.models.hardware.memory import limits_of
 from choose.models.results.output_cache import CachedArray, ResultCache
 from choose.models.saving import floats, row_facts, rows_from
-from choose.models.weights.loaded_weights import (
+from choose.models.weights.inventory import content_digest
+from choose.models.weights.model_folder import (
     check_complete,
     check_finite,
     loading_error,
     recorded_missing,
 )
 from choose.models.weights.resolve import resolve, weights_digest
-from choose.models.weights.verification import content_digest
 from choose.progress import report_progress
 from choose.types import Example, Item
 

@@ -170,7 +170,7 @@ def read_tensors(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
     """
     from safetensors.torch import load_file
 
-    from choose.models.weights.loaded_weights import is_finite
+    from choose.models.weights.model_folder import is_finite
 
     try:
         tensors = dict(load_file(path))

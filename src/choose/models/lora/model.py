@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from choose.errors import ModelError, StrategyError
 from choose.models.hardware.memory import limits_of
 from choose.models.lora.batching import batches_by_length, pad
-from choose.models.weights.loaded_weights import (
+from choose.models.weights.model_folder import (
     check_complete,
     check_finite,
     loading_error,

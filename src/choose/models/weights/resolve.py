@@ -8,9 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from choose.errors import ModelError
-from choose.models.weights.model_folder import FILES, check_folder, content_files
-from choose.models.weights.spec import ALLOWED, PREFIX, cached, parse_wheel
-from choose.models.weights.verification import (
+from choose.models.weights.inventory import (
     Stamp,
     check_blobs,
     check_cached,
@@ -19,6 +17,8 @@ from choose.models.weights.verification import (
     sha256_of,
     stamp,
 )
+from choose.models.weights.model_folder import FILES, check_folder, content_files
+from choose.models.weights.spec import ALLOWED, PREFIX, cached, parse_wheel
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 
