@@ -54,12 +54,18 @@ class Gates:
     fail_under: float | None = None
     github_summary: bool = False
 
-    def check(self, candidates: Sequence[str]) -> None:
-        """Refuse expectations that can never be met, before anything runs."""
-        if self.expect or self.fail_under is not None:
-            from choose.judge.ci_expectations import check_share, check_words
+    def __post_init__(self) -> None:
+        """Refuse an accuracy that is no share."""
+        if self.fail_under is not None:
+            from choose.judge.ci_expectations import check_share
 
             check_share(self.fail_under)
+
+    def check(self, candidates: Sequence[str]) -> None:
+        """Refuse expectations that can never be met, before anything runs."""
+        if self.expect:
+            from choose.judge.ci_expectations import check_words
+
             check_words(self.expect, candidates)
 
     def evaluate(self, decision: Decision) -> tuple[Expectation, ...]:

@@ -13,6 +13,7 @@ import typer
 from choose.cli.options import AsJson, Store
 
 if TYPE_CHECKING:
+    from choose.export.exported_model import Prediction, Write
     from choose.types import Item
 
 
@@ -83,22 +84,31 @@ def predict(
     """
     from choose.export.exported_model import Model, write_csv, write_jsonl
     from choose.files import write_atomic
-    from choose.store.destination import check_destination
 
-    if output is not None:
-        check_destination(output, (None if file == "-" else file, folder))
+    _check(folder, file, output, min_confidence)
     write = write_jsonl if as_json else write_csv
     with _items(file, text_column, as_json, folder) as items:
         predictions = Model.load(folder).stream(items, min_confidence)
         if output is None:
             write(sys.stdout, predictions, with_text)
-            return
+        else:
+            write_atomic(output, lambda path: _fill(path, write, predictions, with_text))
 
-        def fill(path: Path) -> None:
-            with path.open("w", encoding="utf-8", newline="") as out:
-                write(out, predictions, with_text)
 
-        write_atomic(output, fill)
+def _fill(path: Path, write: Write, predictions: Iterator[Prediction], with_text: bool) -> None:
+    with path.open("w", encoding="utf-8", newline="") as out:
+        write(out, predictions, with_text)
+
+
+def _check(folder: Path, file: str, output: Path | None, min_confidence: float | None) -> None:
+    """Refuse what could not be done, before the model is loaded."""
+    from choose.store.destination import check_destination
+    from choose.untrusted import number
+
+    if min_confidence is not None:
+        number(min_confidence, "--min-confidence", 0, 1)
+    if output is not None:
+        check_destination(output, (None if file == "-" else file, folder))
 
 
 @contextmanager

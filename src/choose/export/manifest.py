@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from choose.errors import ChooseError, StoreError, StrategyError
 from choose.files import file_sha256
@@ -52,6 +52,13 @@ class Manifest(BaseModel):
     rows: int
     trial: str | None = None
     files: Mapping[str, str] = {}
+
+    @field_validator("params")
+    @classmethod
+    def _no_seed(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "seed" in params:
+            raise ValueError("'seed' has a field of its own")
+        return params
 
     @property
     def task(self) -> Task:
@@ -132,8 +139,6 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
             f"{manifest.strategy!r}; revision {find(manifest.strategy).revision} is installed and "
             "may answer differently. Install what its requirements.txt lists, or export it again."
         )
-    if "seed" in manifest.params:  # it has a field of its own
-        raise StoreError(_unreadable(folder, "params: 'seed' is no hyperparameter"))
     strategy = build(manifest.strategy, seed=manifest.seed, **manifest.params)
     if not isinstance(strategy, Saves):
         raise StrategyError(

@@ -1,0 +1,133 @@
+"""No number gets round the boundary: each flag, each key of a study, each variable (issue 16)."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from choose.cli.app import app
+from choose.errors import ChooseError, StudyError
+from choose.study.config import Study
+from choose.study.study_file import load_study
+from choose.untrusted import Settings
+
+SOURCE = Path(__file__).parents[2] / "src" / "choose"
+
+# What is read of the environment; a new variable adds itself here, with a test of its values in
+# tests/study/test_settings_from_outside.py.
+ENVIRONMENT = {
+    "**os.environ",  # passed on to pip
+    "SETTING",  # CHOOSE_KEEP_GB
+    "CHOOSE_CACHE",
+    "CHOOSE_THREADS",
+    "CHOOSE_DTYPE",
+    "OMP_NUM_THREADS",
+    "GITHUB_STEP_SUMMARY",
+    "variable",  # the key of an endpoint
+}
+
+
+def number_flags() -> Iterator[tuple[str, str]]:
+    group: Any = get_command(app)
+    for name, command in group.commands.items():
+        for option in getattr(command, "params", ()):
+            if option.type_descriptor.annotation in (int, float):
+                yield name, option.opts[0]
+
+
+@pytest.mark.parametrize(("command", "flag"), [*number_flags()])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400", "1e300", "9" * 400])
+def test_each_flag_that_takes_a_number_refuses_what_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, flag: str, value: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("text,label\n" + "a,b\nc,d\n" * 9)
+    arguments = {"predict": ["none", "a.csv"], "report": ["none"]}.get(command, ["a.csv"])
+    given = flag in ("--classes", "--gain", "--minutes-per-label", "--hourly-rate", "--usd")
+    if given:
+        arguments = ["--no-data", *(["--classes", "3"] if flag != "--classes" else [])]
+    result = CliRunner().invoke(app, [command, *arguments, flag, value])
+    assert result.exit_code != 0
+    if isinstance(result.exception, ChooseError):
+        message = str(result.exception)
+    else:  # refused by the parser, such as 1e400 for a whole number
+        assert result.exit_code == 2
+        message = result.output
+    assert flag.lstrip("-").split("-")[0] in message or "--no-data" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def numeric_keys(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of each field that holds numbers, in models below too; `*` is any key."""
+    for name, field in model.model_fields.items():
+        inner = [a for a in parts(field.annotation) if isinstance(a, type)]
+        for part in inner:
+            if issubclass(part, BaseModel):
+                many = ("0",) if "tuple" in str(field.annotation) else ()
+                many = ("*",) if "Mapping" in str(field.annotation) else many
+                yield from numeric_keys(part, (*path, name, *many))
+        if {int, float} & set(inner) and bool not in inner:
+            yield (*path, name)
+
+
+def parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from parts(part)
+
+
+@pytest.mark.parametrize("path", [*numeric_keys(Study)], ids=".".join)
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e300, 10**400, True])
+def test_each_key_of_a_study_that_takes_a_number_refuses_what_is_none(
+    path: tuple[str, ...], value: object
+) -> None:
+    *outer, last = path
+    endpoint = {"base_url": "http://h/v1", "model": "m"} if path[0] == "endpoints" else {}
+    inner: Any = {**endpoint, last: value}
+    for part in reversed(outer):
+        inner = [inner] if part == "0" else {"e" if part == "*" else part: inner}
+    with pytest.raises(StudyError, match=last):
+        load_study(inner)
+
+
+def test_every_model_of_settings_passes_the_boundary() -> None:
+    models = {part for part in walk(Study) if part is not Study}
+    assert len(models) > 6
+    assert all(issubclass(model, Settings) for model in models)
+
+
+def walk(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    yield model
+    for field in model.model_fields.values():
+        for part in parts(field.annotation):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from walk(part)
+
+
+def test_the_environment_is_read_in_known_places() -> None:
+    found = set()
+    for file in SOURCE.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        for match in re.finditer(r"(\*\*)?os\.(?:environ|getenv)(?:\.get\(|\[|\()?\"?(\w*)", text):
+            found.add("**os.environ" if match[1] else match[2])
+    assert found <= ENVIRONMENT
+
+
+def test_toml_is_read_in_two_places() -> None:
+    """The study file, within its limits, and our own store."""
+    readers = {
+        str(file.relative_to(SOURCE))
+        for file in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("loads", "load")
+        if isinstance(node.value, ast.Name) and node.value.id == "tomllib"
+    }
+    assert readers <= {"study/study_file.py", "store/store.py"}
