@@ -1,0 +1,26 @@
+"""The crash tests run, in a small number, with the slow tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_no_crash_loses_a_trial_or_changes_a_decision() -> None:
+    """A few kills, full disks, read-only stores, two writers, clocks and damaged stores."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "crashes.py"), "--quick"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "benchmarks"), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 cases lost" in done.stdout
