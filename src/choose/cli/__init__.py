@@ -71,4 +71,5 @@ def _usage_error(error: Any) -> str:
         error.show()
         sys.exit(2)
     command = context.command_path if context is not None else "choose"
-    return f"{' '.join(error.format_message().split())} See {command} --help."
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{message}. See {command} --help."

@@ -63,6 +63,8 @@ class Gates:
 
     def check(self, candidates: Sequence[str]) -> None:
         """Refuse expectations that can never be met, before anything runs."""
+        if self.github_summary:
+            check_summary()
         if self.expect:
             from choose.judge.ci_expectations import check_words
 
@@ -88,6 +90,19 @@ class Gates:
             say_error(check.sentence)
         if unmet:
             raise typer.Exit(3)
+
+
+def check_summary() -> None:
+    """Refuse a job summary that cannot be written, before anything runs; devices are not tried.
+
+    Raises:
+        StudyError: naming the variable.
+    """
+    from choose.store.destination import check_destination
+
+    path = Path(os.environ.get("GITHUB_STEP_SUMMARY", ""))
+    if path != Path() and (path.is_file() or path.is_dir() or not path.exists()):
+        check_destination(path, flag="GITHUB_STEP_SUMMARY")
 
 
 def summarise(decision: Decision, checks: Sequence[Expectation]) -> None:

@@ -21,14 +21,25 @@ if TYPE_CHECKING:
     from choose.study.config import Study
 
 
+# Columns of the widest page.
+WIDEST = 1_000
+
+
 def stdout() -> Console:
     """Return the console for results."""
-    return Console(highlight=False)
+    return _bounded(Console(highlight=False))
 
 
 def stderr() -> Console:
     """Return the console for messages and progress."""
-    return Console(stderr=True, highlight=False)
+    return _bounded(Console(stderr=True, highlight=False))
+
+
+def _bounded(console: Console) -> Console:
+    """Keep what COLUMNS says from asking for lines without end."""
+    if console.width > WIDEST:
+        console.width = WIDEST
+    return console
 
 
 def working(task: str) -> AbstractContextManager[object]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from choose.untrusted import Settings
 
@@ -51,6 +51,13 @@ class DataSection(Settings):
         le=20,
         description="Number of cross-validation folds where there is no test file.",
     )
+
+    @field_validator("path", "test")
+    @classmethod
+    def _file_is_named(cls, name: str | None) -> str | None:
+        if name is not None and not name.strip():
+            raise ValueError("write the name of a file")
+        return name
 
 
 class TaskSection(Settings):

@@ -78,7 +78,7 @@ def check_folder(
     """
     _check_place(path, inputs, flag, stores)
     place = _real(path)
-    for source in (source for source in inputs if source is not None):
+    for source in (source for source in inputs if source):
         if Path(source).is_file() and place in _real(source).parents and is_store(path):
             raise StudyError(
                 f"{flag} {str(path)!r} is a study and holds the input {str(source)!r}, which would "
@@ -94,7 +94,7 @@ def _check_place(path: Path, inputs: Sources, flag: str, stores: Iterable[Path |
     name = repr(check_text(str(path), flag))
     # Both where a link stands and where it leads.
     places = {_real(path), _real(path.parent) / path.name}
-    for source in (source for source in inputs if source is not None):
+    for source in (source for source in inputs if source):
         inside = {_real(source)} & {parent for place in places for parent in place.parents}
         if _same(path, source) or _real(source) in places or inside:
             raise StudyError(

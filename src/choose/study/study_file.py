@@ -88,7 +88,7 @@ def _read(path: Path) -> dict[str, Any]:
                 f"The study file {name!r} has more than {LARGEST:,} bytes. It holds settings; "
                 "name the rows under [data] path."
             )
-        return tomllib.loads(content.decode("utf-8"))
+        return tomllib.loads(content.decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise StudyError(f"No study file {name!r}. Name one with -c, or leave -c out.") from error
     except RecursionError as error:
@@ -96,8 +96,15 @@ def _read(path: Path) -> dict[str, Any]:
             f"Cannot read the study file {name!r}: it is nested too deeply. Write it flat."
         ) from error
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise StudyError(f"Cannot read the study file {name!r}: {reason or error}.") from error
+        raise StudyError(f"Cannot read the study file {name!r}: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text. Save it again as UTF-8"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error) if isinstance(error, tomllib.TOMLDecodeError) else "a number is too long"
 
 
 def _sentence(invalid: ValidationError, origin: str) -> str:
@@ -113,6 +120,8 @@ def _sentence(invalid: ValidationError, origin: str) -> str:
     if not where:  # two sections that do not go together
         return f"In {origin}: {error['msg'].removeprefix('Value error, ')}."
     reason = error["msg"].removeprefix("Value error, ")
+    if error["type"] in ("model_type", "mapping_type", "dict_type"):
+        reason = f"it must be a section, [{key}], with keys of its own"
     return f"{key} = {shown(error['input'])} in {origin} cannot be used: {reason}."
 
 

@@ -23,6 +23,9 @@ from choose.errors import DataError
 # Cells that may be empty because a line lacks a key: so many, and so many times the others.
 EMPTY, SPARSE = 20_000_000, 20
 
+# What polars raises for a Parquet file that is damaged.
+DAMAGED = (pl.exceptions.PolarsError, OSError, ValueError)
+
 _LONE = re.compile("[\ud800-\udfff]")
 
 
@@ -70,12 +73,17 @@ def read_parquet(path: Path) -> pl.DataFrame:
     try:
         table = pl.read_parquet(path, glob=False)
         names = _class_names(path)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is damaged"
-        raise DataError(
-            f"{str(path)!r} cannot be read as Parquet: {reason}. Write it again, or use CSV."
-        ) from error
+    except DAMAGED as error:
+        raise not_parquet(path, error) from error
     return table_of_frame(path, table, names)
+
+
+def not_parquet(path: Path, error: Exception) -> DataError:
+    """Return the error for a Parquet file that is damaged at its beginning or later."""
+    reason = str(error).splitlines()[0] if str(error) else "it is damaged"
+    return DataError(
+        f"{str(path)!r} cannot be read as Parquet: {reason}. Write it again, or use CSV."
+    )
 
 
 def table_of_frame(

@@ -12,7 +12,7 @@ import polars as pl
 
 from choose.data.columns import cell_text, text_and_id_columns
 from choose.data.readers.delimited import LINE_LIMIT, TOO_LONG, delimited_rows
-from choose.data.readers.records import jsonl_records, records_in
+from choose.data.readers.records import DAMAGED, jsonl_records, not_parquet, records_in
 from choose.data.readers.table_file import checked_file
 from choose.errors import DataError
 from choose.types import Item
@@ -84,15 +84,17 @@ def _parquet(path: Path) -> tuple[list[str], Records]:
     try:
         columns = list(pl.read_parquet_schema(path))
         rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is damaged"
-        raise DataError(f"{str(path)!r} cannot be read as Parquet: {reason}.") from error
+    except DAMAGED as error:
+        raise not_parquet(path, error) from error
     return columns, _parquet_records(path, rows)
 
 
 def _parquet_records(path: Path, rows: int) -> Records:
     for first in range(0, rows, CHUNK):
-        part = pl.scan_parquet(path, glob=False).slice(first, CHUNK).collect()
+        try:
+            part = pl.scan_parquet(path, glob=False).slice(first, CHUNK).collect()
+        except DAMAGED as error:
+            raise not_parquet(path, error) from error
         yield from enumerate(part.iter_rows(named=True), start=first + 1)
 
 

@@ -28,7 +28,7 @@ def cache_dir() -> Path:
             if folder.is_dir() or not folder.exists():
                 return folder
         except (RuntimeError, OSError) as error:
-            reason = str(error).rstrip(".")
+            reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
         raise ModelError(
             f"CHOOSE_CACHE is {shown(override)}, which cannot be used: {reason}. Name a folder "
             "that can be written, or leave it unset."

@@ -145,7 +145,10 @@ def _folder(spec: str) -> Path | None:
         )
     if spec.startswith("pypi:"):
         return None
-    path = Path(spec).expanduser()
+    try:
+        path = Path(spec).expanduser()
+    except RuntimeError as error:
+        raise ModelError(f"{spec!r} names a user that is not there. {ALLOWED}") from error
     return path if path.exists() or not _HUB.fullmatch(spec) else None
 
 
