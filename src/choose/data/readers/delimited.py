@@ -23,7 +23,7 @@ FIELD_LIMIT = 1_000_000
 LINE_LIMIT = 8_000_000
 
 # Columns of a table; wide exports have some hundreds.
-MOST_COLUMNS = 2_000
+MOST_COLUMNS = 10_000
 
 TOO_LONG = (
     f"holds a cell of more than {FIELD_LIMIT:,} characters. Truncate "

@@ -21,7 +21,7 @@ from choose.data.readers.delimited import (
 from choose.errors import DataError
 
 # Cells that may be empty because a line lacks a key: so many, and so many times the others.
-EMPTY, SPARSE = 20_000_000, 20
+EMPTY, SPARSE = 10_000_000, 20
 
 # What polars raises for a Parquet file that is damaged.
 DAMAGED = (pl.exceptions.PolarsError, OSError, ValueError)
