@@ -14,6 +14,7 @@ from choose.report.html.style import (
     INK,
     Figure,
     axis_name,
+    bounds_of,
     candidate_facts,
     chart_of,
     colour,
@@ -21,7 +22,6 @@ from choose.report.html.style import (
     drawn,
     mark_at,
     mark_names,
-    out_of_100,
     shape,
     shares,
 )
@@ -36,15 +36,9 @@ def accuracy(decision: Decision) -> Figure | None:
     if not cards:
         return None
     rows = [
-        {
-            **candidate_facts(card),
-            "value": 100 * card.accuracy.value,
-            "low": 100 * (card.accuracy.low if card.accuracy.low is not None else value),
-            "high": 100 * (card.accuracy.high if card.accuracy.high is not None else value),
-        }
+        {**candidate_facts(card), **_drawn_bounds(card.accuracy)}
         for card in cards
         if card.accuracy is not None
-        for value in [card.accuracy.value]
     ]
     y = alt.Y("candidate:N", sort=None, title=None)
     base = chart_of(rows).encode(y=y)
@@ -62,6 +56,14 @@ def accuracy(decision: Decision) -> Figure | None:
     if target is not None:
         layers.append(mark_at(100 * target))
     return drawn(layers, len(rows) * 30, "Accuracy by candidate", _leader(cards), rows)
+
+
+def _drawn_bounds(interval: Interval) -> dict[str, float]:
+    """Return value and bounds out of 100; an unknown bound is drawn at the value."""
+    return {
+        name: 100 * interval.value if share is None else share
+        for name, share in bounds_of(interval).items()
+    }
 
 
 def _leader(cards: Sequence[Scorecard]) -> str:
@@ -102,15 +104,7 @@ def intervals(
     named: Sequence[tuple[str, Interval]], margin: float, title: str, caption: str
 ) -> Figure:
     """Draw differences with their intervals against zero and the margin."""
-    rows = [
-        {
-            "pair": axis_name(name),
-            "value": 100 * found.value,
-            "low": 100 * (found.value if found.low is None else found.low),
-            "high": 100 * (found.value if found.high is None else found.high),
-        }
-        for name, found in named
-    ]
+    rows = [{"pair": axis_name(name), **_drawn_bounds(interval)} for name, interval in named]
     base = chart_of(rows).encode(y=alt.Y("pair:N", sort=None, title=None))
     x = alt.X("low:Q", title="points of accuracy")
     band = chart_of([{"from": -100 * margin, "to": 100 * margin}])
@@ -193,13 +187,7 @@ def new_label(decision: Decision) -> Figure | None:
     """Draw the recall of a withheld label, by the number of its examples added."""
     found = [(c, c.stability.new_class) for c in trainable(decision) if c.stability.new_class]
     rows = [
-        {
-            **candidate_facts(card),
-            "x": point.examples,
-            "value": 100 * point.recall.value,
-            "low": out_of_100(point.recall.low),
-            "high": out_of_100(point.recall.high),
-        }
+        {**candidate_facts(card), "x": point.examples, **bounds_of(point.recall)}
         for card, new in found
         for point in new.points
     ]

@@ -12,13 +12,13 @@ from choose.report.decision_text import measured, quantity
 from choose.report.html.style import (
     Figure,
     axis_name,
+    bounds_of,
     candidate_facts,
     chart_of,
     colour,
     dash,
     drawn,
     mark_at,
-    out_of_100,
     shape,
 )
 from choose.schema.decision import Decision
@@ -31,13 +31,7 @@ def curves(decision: Decision) -> Figure | None:
     if not cards:
         return None
     rows = [
-        {
-            **candidate_facts(card),
-            "x": point.labels,
-            "value": 100 * point.value,
-            "low": out_of_100(point.low),
-            "high": out_of_100(point.high),
-        }
+        {**candidate_facts(card), "x": point.labels, **bounds_of(point)}
         for card in cards
         for point in card.curve
     ]
@@ -67,13 +61,7 @@ def noise(decision: Decision) -> Figure | None:
     if not cards:
         return None
     rows = [
-        {
-            **candidate_facts(card),
-            "x": 100 * point.rate,
-            "value": 100 * point.accuracy.value,
-            "low": out_of_100(point.accuracy.low),
-            "high": out_of_100(point.accuracy.high),
-        }
+        {**candidate_facts(card), "x": 100 * point.rate, **bounds_of(point.accuracy)}
         for card in cards
         for point in card.noise.curve
     ]

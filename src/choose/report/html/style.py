@@ -15,7 +15,7 @@ import altair as alt
 from markupsafe import Markup
 
 from choose.errors import StudyError
-from choose.formatting import clean
+from choose.formatting import Estimate, clean
 from choose.report.format import shorten
 from choose.schema.scorecard import Scorecard
 
@@ -224,9 +224,10 @@ def axis_name(name: str) -> str:
     return shorten(clean(name), NAME)
 
 
-def out_of_100(value: float | None) -> float | None:
-    """Return a share out of 100."""
-    return None if value is None else 100 * value
+def bounds_of(estimate: Estimate) -> dict[str, float | None]:
+    """Return a value and its bounds out of 100; None for an unknown bound."""
+    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {name: None if share is None else 100 * share for name, share in ends.items()}
 
 
 # Pixels: the smallest drawing's plot, half a mark, a letter's width and height.

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from choose.formatting import clean, duration, number, plural, points
 from choose.report.decision_text import DIVISIONS, LIMITS
-from choose.report.format import literal, shorten
+from choose.report.format import literal
+from choose.report.terminal.details import suspect_columns
 from choose.report.terminal.layout import Column, Page, note, pairs, section, split_table
 from choose.schema.check import Check, Status
-from choose.schema.diagnosis import Suspect
 
 MARKS: dict[Status, tuple[str, str]] = {
     "look": ("!", "yellow"),
@@ -20,8 +20,8 @@ MARKS: dict[Status, tuple[str, str]] = {
     "unknown": ("?", "dim"),
 }
 
-# The most doubted rows to list, and the characters of a label.
-SUSPECTS, LABEL = 5, 28
+# The most doubted rows to list.
+SUSPECTS = 5
 
 
 def check_page(check: Check) -> Page:
@@ -42,7 +42,7 @@ def _parts(check: Check, width: int) -> Iterator[RenderableType]:
     yield section("Checks", pairs(_lines(check)))
     if check.audit and check.audit.suspected:
         found = check.audit.suspects[: min(SUSPECTS, check.audit.suspected)]
-        yield section("Labels to check first", *split_table(_suspects(found), width))
+        yield section("Labels to check first", *split_table(suspect_columns(found), width))
     if check.reach.usual is None or check.reach.usual > check.reach.margin:
         yield section("Rows needed to detect a gain", *split_table(_needed(check), width))
     yield Text()
@@ -55,17 +55,6 @@ def _lines(check: Check) -> Iterator[tuple[Text, Text]]:
         mark, style = MARKS[line.status]
         topic = Text(f"{mark} {clean(line.topic)}", style=style)
         yield topic, literal(line.says, "" if line.status != "unknown" else "dim")
-
-
-def _suspects(found: tuple[Suspect, ...]) -> list[Column]:
-    def cells(values: Iterator[str]) -> list[RenderableType]:
-        return [literal(shorten(clean(value), LABEL)) for value in values]
-
-    return [
-        Column("row", cells(s.id for s in found), figures=False),
-        Column("given label", cells(s.label for s in found), figures=False),
-        Column("suggested label", cells(s.suggested for s in found), figures=False),
-    ]
 
 
 def _needed(check: Check) -> list[Column]:

@@ -211,14 +211,16 @@ def labels(decision: Decision, width: int) -> Iterator[RenderableType]:
         return
     parts: list[RenderableType] = [bullets(label_sentences(found))]
     if found.suspects:
-        parts += [
-            *split_table(_columns(found.suspects[:SUSPECTS]), width),
-            note(suspects_note(found)),
-        ]
+        listed = found.suspects[:SUSPECTS]
+        agree = [literal(f"{s.agree} of {s.answered}") for s in listed]
+        columns = [*suspect_columns(listed), Column("candidates\nthat agree", agree)]
+        parts += [*split_table(columns, width), note(suspects_note(found))]
     yield section("Labels to check", *parts)
 
 
-def _columns(suspects: tuple[Suspect, ...]) -> list[Column]:
+def suspect_columns(suspects: tuple[Suspect, ...]) -> list[Column]:
+    """Return doubted rows with the label as given and the one suggested."""
+
     def cells(values: Iterator[str]) -> list[RenderableType]:
         return [literal(shorten(clean(value), LABEL_WIDTH)) for value in values]
 
@@ -226,7 +228,6 @@ def _columns(suspects: tuple[Suspect, ...]) -> list[Column]:
         Column("row", cells(s.id for s in suspects), figures=False),
         Column("given label", cells(s.label for s in suspects), figures=False),
         Column("suggested label", cells(s.suggested for s in suspects), figures=False),
-        Column("candidates\nthat agree", cells(f"{s.agree} of {s.answered}" for s in suspects)),
     ]
 
 
