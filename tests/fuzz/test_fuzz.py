@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.cases import TABLES, all_cases, sample
-from fuzz.files import QUICK, jsonl, parquet, rows
+from fuzz.files import QUICK, file_cases, jsonl, parquet, rows, study_file_cases
 from fuzz.runner import Case, prepare, run
+from fuzz.settings import environment_cases, flag_cases, key_cases
 
 # Parts of each table, so that several processes share the work.
 PARTS = 8
@@ -58,13 +59,41 @@ def test_a_sample_is_accepted_or_refused_in_one_line(template: Path) -> None:
     assert counts["refused"] >= 10
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
-def test_every_input_is_accepted_or_refused_in_one_line(table, part: int, template: Path) -> None:  # type: ignore[no-untyped-def]
+def check_part(table: Callable[[], Iterator[Case]], part: int, template: Path) -> None:
     counts = check(list(table())[part::PARTS], template)
     label = f"{table.__name__} {part + 1} of {PARTS}"
     sys.stdout.write(f"\n{label}: tried {counts.total()}, {dict(counts)}\n")
+
+
+# A class each, since pytest-xdist gives a class to one process.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+class TestFiles:
+    @pytest.mark.parametrize("table", [file_cases, study_file_cases], ids=lambda t: t.__name__)
+    def test_every_file_is_accepted_or_refused_in_one_line(self, table, part, template) -> None:  # type: ignore[no-untyped-def]
+        check_part(table, part, template)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+class TestFlags:
+    @pytest.mark.parametrize("table", [flag_cases, environment_cases], ids=lambda t: t.__name__)
+    def test_every_flag_is_accepted_or_refused_in_one_line(self, table, part, template) -> None:  # type: ignore[no-untyped-def]
+        check_part(table, part, template)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+class TestKeys:
+    def test_every_key_is_accepted_or_refused_in_one_line(self, part: int, template: Path) -> None:
+        check_part(key_cases, part, template)
+
+
+def test_every_table_is_tried() -> None:
+    tried = {file_cases, study_file_cases, flag_cases, environment_cases, key_cases}
+    assert set(TABLES) == tried
 
 
 GOOD = {"a.csv": rows().encode(), "a.jsonl": jsonl(), "a.parquet": parquet()}
