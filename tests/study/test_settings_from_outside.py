@@ -83,7 +83,12 @@ def test_true_is_no_number(key: str) -> None:
 def test_deep_settings_are_refused(tmp_path: Path) -> None:
     """C9: a list 5,000 deep overflowed the stack."""
     file = tmp_path / "deep.toml"
-    for text in (f"[data]\nx = {'[' * 5_000}{']' * 5_000}", f"x = {'[' * 90}{']' * 90}"):
+    for text in (
+        "a." * 400_000 + "b = 1",
+        f"[{'a . ' * 60}b]",
+        f"[data]\nx = {'[' * 5_000}{']' * 5_000}",
+        f"x = {'[' * 90}{']' * 90}",
+    ):
         file.write_text(text)
         with pytest.raises(StudyError, match="nested"):
             load_study(file)

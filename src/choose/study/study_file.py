@@ -18,6 +18,9 @@ from choose.untrusted import check_text, check_values, number, shown
 # Bytes of a study file; one that describes 1,000 labels has about 100,000.
 LARGEST = 1_000_000
 
+# A dotted key of 50 parts and more; parsing takes the square of their number.
+_LONG_KEY = re.compile(r"(?:[\w\"'-]{1,100}[ \t]{0,9}\.[ \t]{0,9}){50}")
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -88,7 +91,10 @@ def _read(path: Path) -> dict[str, Any]:
                 f"The study file {name!r} has more than {LARGEST:,} bytes. It holds settings; "
                 "name the rows under [data] path."
             )
-        return tomllib.loads(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
+        if _LONG_KEY.search(text):
+            raise RecursionError
+        return tomllib.loads(text)
     except FileNotFoundError as error:
         raise StudyError(f"No study file {name!r}. Name one with -c, or leave -c out.") from error
     except RecursionError as error:

@@ -22,12 +22,9 @@ from choose.untrusted import count, finite
 # A label mentioned in a longer text is not counted as an answer.
 MAX_WORDS = 25
 
-
 _THINKING = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.S | re.I)
 
-
 _OPEN_THINKING = re.compile(r"\s*<(think|thinking|reasoning)>", re.I)
-
 
 _PREFIX = re.compile(
     r"^(the )?(best |correct |right )?"
@@ -35,12 +32,10 @@ _PREFIX = re.compile(
     re.I,
 )
 
-
 _NEGATION = re.compile(
     r"\b(not|no|nor|never|neither|either|or|unless|except|without|rather|instead)\b|n['\u2019]t\b",
     re.I,
 )
-
 
 _REFUSAL = re.compile(
     r"^\W*(i['\u2019]?m sorry|sorry,|i am sorry|i apologi[sz]e|as an ai"
@@ -49,9 +44,7 @@ _REFUSAL = re.compile(
     re.I,
 )
 
-
 _MARKS = r"\s\"'\u201c\u201d\u2018\u2019\u00ab\u00bb`*_\-\u2013\u2014"
-
 
 _EDGE = re.compile(rf"^[{_MARKS}#>(\[{{.,:;!?]+|[{_MARKS})\]}}.,:;!?]+$")
 
