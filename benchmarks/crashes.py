@@ -26,9 +26,10 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
+from traceback import format_exc, print_exc
 from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
@@ -80,9 +81,10 @@ usd_per_million_out = 1.0
 class Bench:
     """A folder for studies, the figures of undisturbed ones, and what came of each case."""
 
-    def __init__(self, folder: Path, seed: int, server: str, asked: Path) -> None:
+    def __init__(self, folder: Path, seed: str, server: str, asked: Path) -> None:
         self.folder, self.random, self.asked = folder, random.Random(seed), asked
         self.url, self.number = server, 0
+        self.worker, self.jobs = 0, 1
         self.counts: dict[str, Counter[str]] = {}
         self.expected: dict[str, Any] = {}
 
@@ -96,6 +98,10 @@ class Bench:
         (place / "local.toml").write_text(LOCAL)
         (place / "served.toml").write_text(SERVED.replace("URL", self.url))
         return place
+
+    def share(self, cases: Sequence[Any]) -> Sequence[Any]:
+        """Return the cases of this worker."""
+        return cases[self.worker :: self.jobs]
 
     def count(self, part: str, outcome: str, note: object = "") -> None:
         """Record the outcome of a case."""
@@ -165,8 +171,6 @@ def start(job: Job, place: Path, before: Callable[[], None] = lambda: None) -> i
 
 def ended(job: Job, place: Path, before: Callable[[], None]) -> dict[str, Any]:
     """Run a job; return its result, the one line of an error that is ours, or a traceback."""
-    from traceback import format_exc
-
     try:
         before()
         return {"result": job(place)}
@@ -303,7 +307,7 @@ def kill_at_moments(bench: Bench, kills: int, moments: list[str]) -> None:
     by_name: dict[str, list[int]] = {}
     for number, name in enumerate(moments):
         by_name.setdefault(name, []).append(number)
-    for turn in range(kills):
+    for turn in bench.share(range(kills)):
         name = sorted(by_name)[turn % len(by_name)]
         number = bench.random.choice(by_name[name])
         place = bench.place()
@@ -316,7 +320,7 @@ def kill_at_times(bench: Bench, kills: int, kind: str, part: str) -> None:
     began, place = time.perf_counter(), bench.place()
     wait(start(compare(kind), place), place)
     whole, paid = time.perf_counter() - began, requests(bench)
-    for _ in range(kills):
+    for _ in bench.share(range(kills)):
         place, moment = bench.place(), bench.random.uniform(0.02, whole)
         bench.asked.write_text("")
         wait(start(compare(kind), place), place, moment)
@@ -350,7 +354,7 @@ def kill_the_cache(bench: Bench, kills: int) -> None:
         wrong = [key for key, (array, _) in found.items() if not (array == float(key)).all()]
         return [len(found), len(wrong)]
 
-    for _ in range(kills):
+    for _ in bench.share(range(kills)):
         place, moment = bench.place(), bench.random.uniform(0.02, 1.0)
         wait(start(keep, place), place, moment)
         result = wait(start(read, place), place)
@@ -360,7 +364,7 @@ def kill_the_cache(bench: Bench, kills: int) -> None:
 
 def fail_at_moments(bench: Bench, moments: list[str], code: int, part: str, step: int) -> None:
     """Let the system refuse one write, rename or deletion after another."""
-    for number in range(0, len(moments), step):
+    for number in bench.share(range(0, len(moments), step)):
         if "judge" in moments[number]:
             continue
         place = bench.place()
@@ -374,7 +378,7 @@ def fail_at_moments(bench: Bench, moments: list[str], code: int, part: str, step
 
 def limit_files(bench: Bench, sizes: list[int]) -> None:
     """Let no file grow beyond a size, as on a disk that is full after so many bytes."""
-    for size in sizes:
+    for size in bench.share(sizes):
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 
         def limit(size: int = size, hard: int = hard) -> None:
@@ -401,7 +405,7 @@ def read_only(bench: Bench, finished: Path, times: int) -> None:
 
         hook(moment)
 
-    for _ in range(times):
+    for _ in bench.share(range(times)):
         for job in (report, compare("local")):
             place = copied(bench, finished)
             (place / "store" / "decision.state").unlink(missing_ok=True)
@@ -421,7 +425,7 @@ def copied(bench: Bench, finished: Path) -> Path:
 
 def two_processes(bench: Bench, times: int) -> None:
     """Run the same command twice at once on one store."""
-    for _ in range(times):
+    for _ in bench.share(range(times)):
         place = bench.place()
         children = []
         for name in ("one", "two"):
@@ -450,7 +454,7 @@ def odd_clocks(bench: Bench) -> None:
         "jumps": lambda: real() + random.uniform(-1e8, 1e8),
         "backwards": lambda: 4e9 - real(),
     }
-    for name, clock in clocks.items():
+    for name, clock in bench.share(list(clocks.items())):
 
         def set_clock(clock: Callable[[], float] = clock) -> None:
             time.time = clock
@@ -478,7 +482,7 @@ def damaged(bench: Bench, finished: Path, step: int) -> None:
         f"trials/{key}/clean-0.parquet": cases.ANSWERS,
     }
     edits = [(file, name, edit) for file, all_ in places.items() for name, edit in all_.items()]
-    for file, name, edit in edits[::step]:
+    for file, name, edit in bench.share(edits[::step]):
         place = copied(bench, finished)
 
         def spoil(_: Path, edit: Any = edit, file: str = file, place: Path = place) -> None:
@@ -547,17 +551,17 @@ def run(bench: Bench, kills: int, quick: bool) -> None:
     damaged(bench, finished, step)
 
 
-def table(bench: Bench, seconds: float) -> str:
+def table(all_counts: dict[str, Counter[str]], kills: int, seconds: float) -> str:
     """Return the outcomes as a table."""
     lines = [f"{'case':48}{'cases':>7}  outcome"]
-    for part, counts in bench.counts.items():
+    for part, counts in all_counts.items():
         outcome = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
         if part.startswith(" "):
             outcome = ", ".join(f"{name} in {count}" for name, count in sorted(counts.items()))
         lines.append(f"{part:48}{sum(counts.values()):>7}  {outcome}")
-    killed = sum(sum(c.values()) for part, c in bench.counts.items() if part.startswith("kill"))
-    lost = sum(counts["lost"] for counts in bench.counts.values())
-    total = f"{killed} kills, {lost} cases lost, {seconds / 60:.0f} minutes"
+    killed = sum(sum(c.values()) for part, c in all_counts.items() if part.startswith("kill"))
+    lost = sum(counts["lost"] for counts in all_counts.values())
+    total = f"{killed} of {kills} kills, {lost} cases lost, {seconds / 60:.0f} minutes"
     return "\n".join([f"Machine: {machine(1)}", "", *lines, "", total])
 
 
@@ -567,16 +571,46 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="20 kills and a sample of the rest")
     parser.add_argument("--kills", type=int, help="default: 300, or 20 with --quick")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="default: the cores")
     given = parser.parse_args()
     kills = given.kills or (20 if given.quick else 300)
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (url, asked):
-        bench = Bench(Path(folder), given.seed, url, asked)
-        try:
-            run(bench, kills, given.quick)
-        finally:
-            print(table(bench, time.perf_counter() - began))
-    sys.exit(any(counts["lost"] for counts in bench.counts.values()))
+    with tempfile.TemporaryDirectory() as folder:
+        parts = [Path(folder) / str(worker) for worker in range(given.jobs)]
+        children = [start_worker(part, given, kills) for part in parts]
+        codes = [os.waitpid(child, 0)[1] for child in children]
+        counts = merged([json.loads((part / "counts").read_text()) for part in parts])
+    print(table(counts, kills, time.perf_counter() - began))
+    sys.exit(any(codes) or any(part["lost"] for part in counts.values()))
+
+
+def start_worker(folder: Path, given: argparse.Namespace, kills: int) -> int:
+    """Fork a process that runs its share of the cases and writes what came of them."""
+    folder.mkdir()
+    if child := os.fork():
+        return child
+    code = 1
+    try:
+        with served(folder) as (url, asked):
+            bench = Bench(folder, f"{given.seed} {folder.name}", url, asked)
+            bench.worker, bench.jobs = int(folder.name), given.jobs
+            try:
+                run(bench, kills, given.quick)
+                code = 0
+            finally:
+                (folder / "counts").write_text(json.dumps(bench.counts))
+    except BaseException:
+        print_exc()
+    os._exit(code)
+
+
+def merged(parts: Sequence[dict[str, dict[str, int]]]) -> dict[str, Counter[str]]:
+    """Add the counts of all workers."""
+    counts: dict[str, Counter[str]] = {}
+    for part in parts:
+        for name, outcomes in part.items():
+            counts.setdefault(name, Counter()).update(outcomes)
+    return counts
 
 
 if __name__ == "__main__":
