@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +14,11 @@ from typing import Any
 
 import pytest
 
+from choose.conformance import TASK
+from choose.models.endpoints.session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
-from support.endpoint_sessions import RIGHT, endpoint_session
+from choose.progress import TimeLimitReached, time_limit
+from support.endpoint_sessions import RIGHT, endpoint_session, fitted
 from support.serving.faults import Mix
 from support.serving.faulty import FaultyServer, Habits
 from support.serving.studies import bench, words_rule
@@ -99,11 +104,31 @@ def test_a_second_interruption_is_heeded_while_requests_come_in(
         raise KeyboardInterrupt
 
     with endpoint_session(RIGHT) as session:
-        monkeypatch.setattr("choose.models.endpoints.session.wait", pressed)
         start = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("choose.models.endpoints.session.wait", pressed)
             session.run(asyncio.sleep(30))
         assert time.monotonic() - start < 2
         assert len(calls) == 2
         assert max(calls) <= 0.2
-        monkeypatch.undo()
+
+
+def test_a_name_server_that_hangs_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that are no daemons are waited for at the end of the program."""
+    hanging, real = threading.Event(), socket.getaddrinfo
+
+    def resolve(host: Any, *more: Any, **hints: Any) -> Any:
+        if host != "hangs.example":
+            return real(host, *more, **hints)
+        hanging.wait(30)
+        raise socket.gaierror("no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    end = Endpoint(base_url="http://hangs.example/v1", model="m")
+    start = time.monotonic()
+    with connect_endpoints({"big": end}), pytest.raises(TimeLimitReached), time_limit(0.3):
+        fitted().check(TASK)  # type: ignore[attr-defined]
+    assert time.monotonic() - start < 3
+    names = {thread.name for thread in threading.enumerate() if not thread.daemon}
+    assert not {name for name in names if "asyncio" in name or "resolver" in name}
+    hanging.set()

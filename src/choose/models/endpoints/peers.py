@@ -95,9 +95,8 @@ class Peers:
         """Return what other commands have claimed; call it in `exclusively`."""
         claims: set[str] = set()
         usd, now = 0.0, time.time()
-        for file, lives, facts in self._files():
-            ended = file.stat().st_mtime
-            if not lives and ended < self._started:
+        for _, last, lives, facts in self._files():
+            if not lives and last < self._started:
                 continue  # it ended before this command began, so it had a limit of its own
             accounts, claimed = facts.get("accounts"), facts.get("claims")
             if not isinstance(accounts, list) or self.accounts.isdisjoint(map(str, accounts)):
@@ -153,24 +152,24 @@ class Peers:
             self.update(self._usd)
             self._sweep()
 
-    def _files(self) -> Iterator[tuple[Path, bool, dict[str, Any]]]:
-        """Yield the file of each other command, whether it still runs, and what the file says."""
+    def _files(self) -> Iterator[tuple[Path, float, bool, dict[str, Any]]]:
+        """Yield each other command's file, when it was written, if the command runs, and facts."""
         for file in self._path("").glob("*.json"):
             if file.stem == self._name:
                 continue
             try:
                 facts = json.loads(file.read_text(encoding="utf-8"))
-                lives = _is_held(file.with_suffix(".lock"))
+                last, lives = file.stat().st_mtime, _is_held(file.with_suffix(".lock"))
             except (OSError, ValueError, RecursionError):
                 continue
-            yield file, lives, facts if isinstance(facts, dict) else {}
+            yield file, last, lives, facts if isinstance(facts, dict) else {}
 
     def _sweep(self) -> None:
         """Delete the files of commands that ended before every running one began."""
         files = list(self._files())
-        running = [finite(facts.get("started")) or 0.0 for _, lives, facts in files if lives]
+        running = [finite(facts.get("started")) or 0.0 for _, _, lives, facts in files if lives]
         oldest = min([*running, self._started if self._alive else time.time()])
-        ended = [(file, file.stat().st_mtime) for file, lives, _ in files if not lives]
+        ended = [(file, last) for file, last, lives, _ in files if not lives]
         if self._alive is None and not running:
             ended.append((self._path(f"{self._name}.json"), 0.0))
         for file, when in ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, wait
@@ -33,9 +34,15 @@ DRAIN = 10.0
 # The same after Ctrl-C: the user wants to have the terminal back.
 SHORT_DRAIN = 0.5
 
+# Seconds to wait for connections to close, which takes none unless the machine is overloaded.
+CLOSING = 1.5
+
 # Seconds of one wait in the main thread. polars installs a SIGINT handler that restarts system
 # calls, so a longer wait would be woken by the server only, never by Ctrl-C.
 SLICE = 0.2
+
+# Seconds between two looks at a name that is being resolved.
+_RESOLVER_POLL = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +138,12 @@ class Session:
             raise TimeLimitReached from None
 
     def close(self) -> None:
-        """Close all connections and the loop; wait for neither longer than `SHORT_DRAIN`."""
+        """Close all connections and the loop; give up either after `CLOSING` seconds."""
         if self._loop is None or self._thread is None:
             return
-        wait_in_slices(asyncio.run_coroutine_threadsafe(self._finish(), self._loop), SHORT_DRAIN)
+        wait_in_slices(asyncio.run_coroutine_threadsafe(self._finish(), self._loop), CLOSING)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(SHORT_DRAIN)
+        self._thread.join(CLOSING)
         if not self._thread.is_alive():
             self._loop.close()
         self._loop = None
@@ -167,12 +174,38 @@ class Session:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+            self._loop = _new_loop()
             self._thread = threading.Thread(
                 target=self._loop.run_forever, name="choose-endpoints", daemon=True
             )
             self._thread.start()
         return self._loop
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop that resolves names in daemon threads.
+
+    The threads of asyncio's executor are waited for when the program ends, and a name server that
+    does not answer would hold up Ctrl-C for as long as the system asks it again.
+    """
+    loop = asyncio.new_event_loop()
+
+    async def getaddrinfo(*address: Any, **hints: Any) -> Any:
+        resolved = Future[Any]()
+
+        def resolve() -> None:
+            try:
+                resolved.set_result(socket.getaddrinfo(*address, **hints))
+            except (OSError, UnicodeError) as error:
+                resolved.set_exception(error)
+
+        threading.Thread(target=resolve, name="choose-resolver", daemon=True).start()
+        while not resolved.done():
+            await asyncio.sleep(_RESOLVER_POLL)
+        return resolved.result()
+
+    loop.getaddrinfo = getaddrinfo  # type: ignore[method-assign]
+    return loop
 
 
 def wait_in_slices(future: Future[Any], seconds: float) -> bool:
