@@ -136,7 +136,7 @@ def test_a_file_is_written_whole_or_not_at_all(choose, folder: Path) -> None:  #
         (["t.xlsx"], "ending"),
         (["two.csv"], "--text-column"),
         (["two.csv", "--text-column", "alhpa"], "alpha"),
-        (["t.csv", "--min-confidence", "80"], "between 0 and 1"),
+        (["t.csv", "--min-confidence", "80"], "from 0 to 1"),
         (["t.csv", "-o", "no/such/../../t.csv/x"], "t.csv"),
         (["binary.csv"], "NUL"),
     ],
