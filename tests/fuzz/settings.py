@@ -246,7 +246,7 @@ def _key(key: str, value: str, study: bytes, strategy: str = "") -> Iterator[Cas
     more = {"path": "file", "test": "file", "encoder": "model", "base": "model", "data": "DATA"}
     more["params"] = "hyperparameter"
     names = (last, last.replace("_", " "), more.get(last, last))
-    names += (value.strip('"'),) if len(value) > 4 else ()
+    names += (value.strip('"')[:40],) if len(value) > 4 else ()
     yield Case("study keys", label, PLAN, names, {"study.toml": study})
     if value in DEEP and strategy in ("", "majority", "tfidf"):
         yield Case("study keys", f"compare: {label}", COMPARE, names, {"study.toml": study})

@@ -129,6 +129,7 @@ class Grid(Settings):
     )
     sizes: Annotated[tuple[float | int, ...] | None, Flag()] = Field(
         default=None,
+        min_length=1,
         description="Training set sizes, comma-separated: row counts or shares, such as 100,0.5.",
     )
     noise: Annotated[tuple[Rate, ...] | None, Flag()] = Field(
