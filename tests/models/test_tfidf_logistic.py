@@ -134,3 +134,15 @@ def test_a_budget_stops_a_fit_at_its_next_pass(classes: int) -> None:
     with time_limit(0.0), pytest.raises(TimeLimitReached):
         LogisticHead(10.0).fit(rows, targets)
     assert perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_both_solvers_report_every_pass(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M2: scikit-learn's solver reports as it multiplies by the sparse rows."""
+    if large:
+        monkeypatch.setattr(bounded, "MAX_PLAIN_WEIGHTS", 0)
+    rows = random_sparse(300, 400, density=0.03, format="csr", rng=np.random.default_rng(8))
+    with time_limit() as progress:
+        LogisticHead(10.0).fit(rows, [f"c{i % 3}" for i in range(300)])
+    assert progress.loop == "logistic fit"
+    assert progress.reports > 3
