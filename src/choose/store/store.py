@@ -165,7 +165,7 @@ class Store:
             known = {name: facts[name] for name in RUN_FACTS if name in facts}
             for view, repeat in facts["views"]:
                 file = folder / f"{view}-{repeat}.parquet"
-                table = pl.read_parquet(file)
+                table = pl.read_parquet(file, glob=False)
                 answers[view, repeat], asked[view, repeat] = answers_from(table)
                 if dataset is not None:
                     check_answers(answers[view, repeat], asked[view, repeat], dataset)
@@ -216,7 +216,7 @@ class Store:
         with self.reading(file):
             facts = json.loads(file.read_text(encoding="utf-8"))
         with self.reading(self.path / "data.parquet"):
-            table = pl.read_parquet(self.path / "data.parquet")
+            table = pl.read_parquet(self.path / "data.parquet", glob=False)
         with self.reading(file):
             return dataset_from(table, facts)
 
