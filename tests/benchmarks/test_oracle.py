@@ -74,8 +74,8 @@ def test_racing_drops_the_hopeless_after_a_fold():
     quick = SimulatedCandidate(name="probe", family="baseline", accuracy=0.8, seconds=1.0)
     setting = Setting(candidates=(quick, slow), rows=1000, folds=5, racing=True)
     laid = study_scores(evidence(setting, np.random.default_rng(2)))
-    assert laid["probe"].main.kept.all()
-    assert laid["prompt"].main.kept.sum() < 500
+    assert laid["probe"].main.complete.all()
+    assert laid["prompt"].main.complete.sum() < 500
 
 
 def test_false_winners_are_told_from_right_ones():

@@ -86,7 +86,7 @@ def test_a_choice_that_noise_turns_round_is_not_robust() -> None:
     rate, reversal = under_noise(field, "lora")
     assert rate == 0.2
     assert reversal is not None
-    assert (reversal.rival, reversal.found.value > 0.1) == ("probe", True)
+    assert (reversal.rival, reversal.difference.value > 0.1) == ("probe", True)
     assert share_of_half_samples(field, "lora") == 1.0
     assert share_of_half_samples(field, "probe") < 0.05, "lora is ahead in nearly every half"
 

@@ -154,8 +154,8 @@ def test_the_best_of_many_gains_nothing_by_being_many(rivals):
         laid = study_scores(study([*crowd, *others], 250, seed))
         pairs = Pairs(laid)
         found = compare_families(pairs, laid.candidates[:6], laid.candidates[6:])
-        gains.append(found.found.value)
-        called.append(found.found.low > 0 or found.found.high < 0)
+        gains.append(found.difference.value)
+        called.append(found.difference.low > 0 or found.difference.high < 0)
         naive.append(pairs.difference(found.a, found.b).value)
     error = np.std(gains) / sqrt(STUDIES)
     assert abs(np.mean(gains)) <= 3 * error
@@ -166,7 +166,7 @@ def test_the_best_of_many_gains_nothing_by_being_many(rivals):
 def test_a_kind_that_is_better_is_found_among_many():
     crowd = [tied(f"b{i}", "baseline") for i in range(4)]
     found = [
-        compare_families(Pairs(laid), laid.candidates[4:], laid.candidates[:4]).found
+        compare_families(Pairs(laid), laid.candidates[4:], laid.candidates[:4]).difference
         for seed in range(40)
         for laid in [study_scores(study([*crowd, tied("l", "fine-tuning", 0.9)], 600, seed))]
     ]

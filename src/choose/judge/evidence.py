@@ -127,8 +127,8 @@ def billions_of(info: CandidateInfo) -> float | None:
 
 def billions_in(name: str) -> float | None:
     """Return the parameters in billions that a model's name states, or None if it states none."""
-    found = [float(count) / (1000 if unit in "mM" else 1) for count, unit in _SIZE.findall(name)]
-    return max(found, default=None)
+    sizes = [float(count) / (1000 if unit in "mM" else 1) for count, unit in _SIZE.findall(name)]
+    return max(sizes, default=None)
 
 
 def strong(info: CandidateInfo) -> bool:
@@ -147,15 +147,15 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
     targets_of_text: dict[str, set[str]] = defaultdict(set)
     for example in dataset.examples.values():
         targets_of_text[normalised(example.text, punctuation=True)].add(example.target)
-    asked = [dataset.examples[id] for id in ids]
-    signed = any(e.annotator is not None for e in asked)
+    rows = [dataset.examples[id] for id in ids]
+    signed = any(e.annotator is not None for e in rows)
     return Items(
-        ids=tuple(e.id for e in asked),
-        targets=tuple(e.target for e in asked),
-        clusters=tuple(dataset.clusters.get(e.id, e.id) for e in asked),
+        ids=tuple(e.id for e in rows),
+        targets=tuple(e.target for e in rows),
+        clusters=tuple(dataset.clusters.get(e.id, e.id) for e in rows),
         conflicting=frozenset(
-            e.id for e in asked if len(targets_of_text[normalised(e.text, punctuation=True)]) > 1
+            e.id for e in rows if len(targets_of_text[normalised(e.text, punctuation=True)]) > 1
         ),
-        annotators=tuple(e.annotator for e in asked) if signed else (),
-        questions=tuple(normalised(e.text, punctuation=True) for e in asked) if signed else (),
+        annotators=tuple(e.annotator for e in rows) if signed else (),
+        questions=tuple(normalised(e.text, punctuation=True) for e in rows) if signed else (),
     )

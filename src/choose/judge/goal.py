@@ -108,8 +108,8 @@ class Measure:
         costs = np.concatenate([costs, costs.max(axis=1, keepdims=True)], axis=1)
         stated = (cost for row in self.error_costs.values() for cost in row.values())
         # Not the dearest of these labels: another study may have others, and the unit must stay.
-        found: Floats = 1.0 - costs / max(USUAL_COST, *stated)
-        return found
+        credits: Floats = 1.0 - costs / max(USUAL_COST, *stated)
+        return credits
 
     def weights(self, targets: Codes, stated: Floats | None) -> Floats | None:
         """Return (n,) the weights of rows of these labels, given those that the data states."""
@@ -125,12 +125,12 @@ def evened(targets: Codes, stated: Floats | None = None) -> Floats | None:
     An interval takes the weights for given, so part of what labels differ in passes for chance.
     """
     own = np.ones(len(targets)) if stated is None else stated
-    said = np.bincount(targets, weights=own)
-    occurs = said[said > 0]
+    totals = np.bincount(targets, weights=own)
+    occurs = totals[totals > 0]
     if stated is None and np.allclose(occurs, occurs[0]):
         return None
-    found: Floats = own / said[targets] * own.sum() / len(occurs)
-    return found
+    balanced: Floats = own / totals[targets] * own.sum() / len(occurs)
+    return balanced
 
 
 # Raise whenever the same evidence can lead to another verdict.

@@ -81,8 +81,8 @@ def before_data(wishes: Wishes) -> BeforeData:
     """
     low, usual, high = (rows_needed(wishes.gain, d, POWER) for d in DISCORDANCES)
     test = Three(low=low, usual=usual, high=high)
-    learnt = [t.per_class * wishes.classes for t in TRAINING]
-    training = Three(low=learnt[0], usual=learnt[1], high=learnt[2])
+    needed = [t.per_class * wishes.classes for t in TRAINING]
+    training = Three(low=needed[0], usual=needed[1], high=needed[2])
     target = rows_for_target(wishes.target, wishes.gain) if wishes.target is not None else None
     rows = Three(
         low=_rows_for_margin(test.low, target, training.low),

@@ -48,18 +48,18 @@ def shifts(
 
     The p-values of all that could are corrected together (Holm).
     """
-    found, missing = [], []
+    measured, missing = [], []
     for old, new in named:
         shift = _shift(meeting, meeting.first[old], meeting.second[new], margin)
         if shift is None:
             missing.append(f"{new}: no common row was answered in both studies.")
         else:
-            found.append(shift)
-    tested = [shift.p for shift in found if shift.p is not None]
+            measured.append(shift)
+    tested = [shift.p for shift in measured if shift.p is not None]
     corrected = iter(holm(tested))
     return tuple(
         shift if shift.p is None else shift.model_copy(update={"p_holm": next(corrected)})
-        for shift in found
+        for shift in measured
     ), tuple(missing)
 
 
@@ -92,56 +92,56 @@ def _shift(
         return _record(old, new, _Found(value, value, int(both.sum())), margin)
     refitted = _fits(old.main) != _fits(new.main)
     alone = sum(side.repeats and side.repetitions < 2 for side in (old, new)) if refitted else 0
-    after, before, kept, _ = aligned(x, y)
-    weights = _weights(meeting, kept)
-    found = paired_difference(
+    after, before, complete, _ = aligned(x, y)
+    weights = _weights(meeting, complete)
+    difference = paired_difference(
         x, y, meeting.clusters, weights, assumed=ASSUMED_SD**2 * alone, expected=ASSUMED_SD**2
     )
-    own = _part(weights, kept)
+    own = _part(weights, complete)
     means = tuple(float(np.average(side.mean(axis=1), weights=own)) for side in (before, after))
-    return _record(old, new, _Found(means[0], means[1], found.rows, found, alone), margin)
+    return _record(old, new, _Found(means[0], means[1], difference.rows, difference, alone), margin)
 
 
-def _weights(meeting: Meeting, kept: Mask) -> Floats | None:
+def _weights(meeting: Meeting, complete: Mask) -> Floats | None:
     """Return (common rows,) the weights that the second study gives the rows kept, or None."""
     there = np.zeros(len(meeting.second.rows.targets), dtype=np.bool_)
-    there[meeting.after[kept]] = True
+    there[meeting.after[complete]] = True
     own = meeting.second.rows.weights_on(there)
     return None if own is None else own[meeting.after]
 
 
-def _part(weights: Floats | None, kept: Mask) -> Floats | None:
-    return None if weights is None else weights[kept]
+def _part(weights: Floats | None, complete: Mask) -> Floats | None:
+    return None if weights is None else weights[complete]
 
 
-def _record(old: CandidateScores, new: CandidateScores, found: _Found, margin: float) -> Shift:
-    gap = found.difference
+def _record(old: CandidateScores, new: CandidateScores, paired: _Found, margin: float) -> Shift:
+    gap = paired.difference
     interval = Interval(value=0.0, low=0.0, high=0.0, estimand=SAME)
     if gap is not None:
-        about = f"{_about(old, new, gap, found.alone)}, {ROWS}"
+        about = f"{_about(old, new, gap, paired.alone)}, {ROWS}"
         interval = Interval.of(gap, about)
     return Shift(
         before=old.info.name,
         after=new.info.name,
-        accuracy_before=found.before,
-        accuracy_after=found.after,
+        accuracy_before=paired.before,
+        accuracy_after=paired.after,
         difference=interval,
         p=gap.p if gap else None,
         method=gap.method if gap else SAME,
-        rows=found.rows,
+        rows=paired.rows,
         repetitions=gap.repetitions if gap else (old.repetitions, new.repetitions),
         same_fits=gap is None,
         shown=relation(gap, margin) if gap else "equivalent",
     )
 
 
-def _about(old: CandidateScores, new: CandidateScores, found: Difference, alone: int) -> str:
+def _about(old: CandidateScores, new: CandidateScores, difference: Difference, alone: int) -> str:
     """Return what else the interval is about, beside the rows."""
     drawn = old.drawn or new.drawn
     again = "a new pool in either study" if drawn else "retraining in either study"
     if alone:
         return estimand_fitted_once(again)
-    return again if max(found.repetitions) > 1 else "the two fits as they are"
+    return again if max(difference.repetitions) > 1 else "the two fits as they are"
 
 
 def _same(meeting: Meeting, old: ScoreTable, new: ScoreTable) -> bool:

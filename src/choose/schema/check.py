@@ -89,8 +89,8 @@ class Languages:
     @property
     def unspaced(self) -> bool:
         """Return whether most rows whose script is told are written without spaces."""
-        told = sum(language.rows for language in self.found)
-        return 2 * sum(x.rows for x in self.found if x.name in UNSPACED) > told
+        known = sum(language.rows for language in self.found)
+        return 2 * sum(x.rows for x in self.found if x.name in UNSPACED) > known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

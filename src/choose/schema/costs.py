@@ -180,16 +180,20 @@ def dollars(
         cached: (n,) those of them that were cached; None is none.
         written: (n,) tokens written; None is unknown, which is nothing only if nothing was.
     """
-    dear, cheap, out = (
+    input_price, cached_price, output_price = (
         prices.usd_per_million_in,
         prices.usd_per_million_cached,
         prices.usd_per_million_out,
     )
-    if read is None or written is None or dear is None:
+    if read is None or written is None or input_price is None:
         return None
-    if out is None and written.any():
+    if output_price is None and written.any():
         return None
-    kept = np.zeros(len(read)) if cached is None else cached
-    cheap = dear if cheap is None else cheap
-    paid = (read - kept) * dear + kept * cheap + written * (out or 0.0)
+    from_cache = np.zeros(len(read)) if cached is None else cached
+    cached_price = input_price if cached_price is None else cached_price
+    paid = (
+        (read - from_cache) * input_price
+        + from_cache * cached_price
+        + written * (output_price or 0.0)
+    )
     return np.asarray(paid / _MILLION, dtype=np.float64)

@@ -96,8 +96,8 @@ def balance_of(contenders: Contenders, a: str, b: str) -> Balance | None:
     costs, plan = contenders.margins.costs, contenders.rule.deployment
     if plan.value_per_right_answer is None or not {a, b} <= set(costs):
         return None
-    found = contenders.gain(a, b)
-    if found is None:
+    difference = contenders.gain(a, b)
+    if difference is None:
         return None
     first, second = costs[a], costs[b]
     months = payback_months(first, second, plan)
@@ -107,7 +107,7 @@ def balance_of(contenders: Contenders, a: str, b: str) -> Balance | None:
     return Balance(
         extra=first.fixed(plan, months) - second.fixed(plan, months),
         saves=_saving(first, second),
-        gain=found,
+        gain=difference,
         value=plan.value_per_right_answer,
         months=months,
         answers=plan.volume_per_month * months,
@@ -126,14 +126,14 @@ def _saving(a: LifetimeCost, b: LifetimeCost) -> Estimate:
 
 def breakevens(contenders: Contenders) -> tuple[Breakeven, ...]:
     """Return the break-even of every pair, costlier to build first; none if unpriced."""
-    found = []
+    records = []
     for first, second in combinations(contenders.names, 2):
         turned = balance_of(contenders, second, first)
         if turned is None:
             continue
         a, b = (second, first) if turned.extra >= 0 else (first, second)
-        found.append(breakeven(contenders, a, b))
-    return tuple(filter(None, found))
+        records.append(breakeven(contenders, a, b))
+    return tuple(filter(None, records))
 
 
 def breakeven(contenders: Contenders, a: str, b: str) -> Breakeven | None:

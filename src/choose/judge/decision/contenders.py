@@ -214,8 +214,8 @@ def contenders_of(panel: StudyScores, rule: Rule) -> Contenders:
     costs = {c.info.name: cost_sheet(c, rule) for c in panel.candidates}
     margins = margins_of({c.info.name: costs[c.info.name] for c in sound}, rule)
     order = cheapest_first(sound, costs, rule, totals=bool(margins.costs))
-    found = {c.info.name: interval for c in order if (interval := accuracy(c)) is not None}
-    return Contenders(panel, costs, margins, Pairs(panel), tuple(order), found)
+    accuracies = {c.info.name: interval for c in order if (interval := accuracy(c)) is not None}
+    return Contenders(panel, costs, margins, Pairs(panel), tuple(order), accuracies)
 
 
 def best_of(contenders: Contenders, families: Sequence[str]) -> str | None:

@@ -33,12 +33,12 @@ BEHIND = 0.75
 
 class _Gap(NamedTuple):
     labels: int
-    found: Difference
+    difference: Difference
 
     @property
     def sign(self) -> int:
         """Return which side leads for certain, 0 if neither does."""
-        return int(self.found.low > 0) - int(self.found.high < 0)
+        return int(self.difference.low > 0) - int(self.difference.high < 0)
 
 
 def crossings_of(contenders: Contenders) -> tuple[Crossing, ...]:
@@ -49,12 +49,12 @@ def crossings_of(contenders: Contenders) -> tuple[Crossing, ...]:
 
 def forecast_crossings(contenders: Contenders) -> tuple[Crossing, ...]:
     """Return the likely crossings beyond the data, most probable first."""
-    found = [
+    crossings = [
         crossing
         for a, b in _pairs(contenders)
         for crossing in _forecast_crossings_of(contenders, a, b)
     ]
-    return tuple(sorted(found, key=lambda c: -(c.probability or 0.0)))
+    return tuple(sorted(crossings, key=lambda c: -(c.probability or 0.0)))
 
 
 def _pairs(contenders: Contenders) -> Iterator[tuple[CandidateScores, CandidateScores]]:
@@ -97,9 +97,9 @@ def _gaps(contenders: Contenders, a: CandidateScores, b: CandidateScores) -> Ite
     if len(leads) < 2:
         return
     for n, first, second in pairs:
-        found = compare(first, second)
-        if found is not None:
-            yield _Gap(n, found)
+        difference = compare(first, second)
+        if difference is not None:
+            yield _Gap(n, difference)
 
 
 def _tables(candidate: CandidateScores) -> dict[int, Side]:
@@ -108,13 +108,13 @@ def _tables(candidate: CandidateScores) -> dict[int, Side]:
 
 
 def _level(table: ScoreTable) -> float:
-    scores = row_means(table.right[table.kept])
-    return float(np.average(scores, weights=table.rows.weights_of(table.kept)))
+    scores = row_means(table.right[table.complete])
+    return float(np.average(scores, weights=table.rows.weights_of(table.complete)))
 
 
 def _zero(gaps: Sequence[_Gap]) -> float:
     """Return where the difference first crosses 0 for good, between sizes on a log scale."""
-    values = np.array([gap.found.value for gap in gaps]) * gaps[-1].sign
+    values = np.array([gap.difference.value for gap in gaps]) * gaps[-1].sign
     before = int(np.flatnonzero(values <= 0)[-1])
     (x, y), (left, right) = values[before : before + 2], (gaps[before], gaps[before + 1])
     share = -x / (y - x) if y > x else 0.5
@@ -135,15 +135,15 @@ def _forecast_crossings_of(
         return
     gap = sides[0] - sides[1]
     for first, second, ahead in ((a, b, gap > 0), (b, a, gap < 0)):
-        found = labels_to_reach(ahead, labels)
-        if 1 - ahead[:, 0].mean() >= BEHIND and found.probability >= LIKELY and found.labels:
+        reached = labels_to_reach(ahead, labels)
+        if 1 - ahead[:, 0].mean() >= BEHIND and reached.probability >= LIKELY and reached.labels:
             yield Crossing(
                 a=first.info.name,
                 b=second.info.name,
                 labels=Interval(
-                    value=found.labels, low=found.low, high=found.high, estimand=FORECAST
+                    value=reached.labels, low=reached.low, high=reached.high, estimand=FORECAST
                 ),
-                probability=found.probability,
+                probability=reached.probability,
             )
 
 
@@ -162,5 +162,5 @@ def _members(
     weights = contenders.curves.resamples.row_weights[:, like.place]
     weights = weights if like.weights is None else weights * like.weights
     level = weights @ right.mean(axis=1) / weights.sum(axis=1)
-    found: Floats = np.repeat(level[:, None], len(labels), axis=1)
-    return found
+    level_curves: Floats = np.repeat(level[:, None], len(labels), axis=1)
+    return level_curves

@@ -143,7 +143,7 @@ def _compared(name: str, case: Case, match: FamilyComparison, kinds: tuple[str, 
     """Pass if the first of a match is better than the second, fail if shown not to be."""
     evidence = _match_sentence(match, kinds)
     margin = case.contenders.margin(match.a, match.b)
-    shown = relation(match.found, margin)
+    shown = relation(match.difference, margin)
     if case.contenders.margins.derived:
         evidence = f"{evidence} At your prices, the margin is {points(margin)}."
     if shown == "better":
@@ -154,10 +154,10 @@ def _compared(name: str, case: Case, match: FamilyComparison, kinds: tuple[str, 
 
 def _match_sentence(match: FamilyComparison, kinds: tuple[str, str]) -> str:
     if not match.chosen:
-        return f"{gain(match.a, match.b, match.found)}."
+        return f"{gain(match.a, match.b, match.difference)}."
     return (
         f"Best {kinds[0]} ({match.a}) minus best {kinds[1]} ({match.b}): "
-        f"{points(match.found.value)} ({interval(match.found)}, widened because which candidate is "
+        f"{points(match.difference.value)} ({interval(match.difference)}, widened because which candidate is "
         "best is itself uncertain)."
     )
 

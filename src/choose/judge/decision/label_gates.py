@@ -78,15 +78,15 @@ def _share(failures: Failures) -> float:
 
 def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
     """Judge the drop in accuracy over time of one candidate against the margin."""
-    found = drop_of(panel[name])
-    if found is None:
+    drop = drop_of(panel[name])
+    if drop is None:
         return Gate(name="task stable", status="unknown", evidence=_drift_unknown(panel, name))
-    change = found.negated()
+    change = drop.negated()
     return Gate(
         name="task stable",
-        status="pass" if found.high < margin else "fail" if found.low > margin else "unknown",
+        status="pass" if drop.high < margin else "fail" if drop.low > margin else "unknown",
         evidence=(
-            f"On {plural(found.rows, 'row')} that are later than its training rows, the accuracy "
+            f"On {plural(drop.rows, 'row')} that are later than its training rows, the accuracy "
             f"of {name} changes by {points(change.value)} ({interval(change)}) compared with "
             f"training on as many rows of any date. The margin is {points(margin)}."
         ),
@@ -101,9 +101,9 @@ def _drift_unknown(panel: StudyScores, name: str) -> str:
     else:
         missing = f"no time split of {name} finished"
     others = [
-        f"{other.info.name} changes by {points(-found.value)} ({interval(found.negated())})"
+        f"{other.info.name} changes by {points(-drop.value)} ({interval(drop.negated())})"
         for other in panel.scored
-        if other.info.name != name and (found := drop_of(other)) is not None
+        if other.info.name != name and (drop := drop_of(other)) is not None
     ]
     example = f"; {others[-1]}" if others else ""
     return f"Drift of {name} is unknown: {missing}{example}."
@@ -182,7 +182,7 @@ def may_hide_success(case: Case) -> bool:
         return False
     if not case.contenders.rule.measure.by_rows:
         return True
-    high = max(found.high or 0.0 for found in case.contenders.accuracies.values())
+    high = max(interval.high or 0.0 for interval in case.contenders.accuracies.values())
     return high + _most_wrong(case.audit) >= target
 
 
@@ -217,7 +217,7 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     better = outputs == np.array([[code[s.suggested]] for s in suspects])
     worse = outputs == np.array([[code[s.label]] for s in suspects])
     each = better.mean(axis=1).filled(0.0) - worse.mean(axis=1).filled(0.0)
-    most = float(each.sum()) / int(table.kept.sum())
+    most = float(each.sum()) / int(table.complete.sum())
     if most <= 0:
         return None
     likely = CONFIRMED * most

@@ -20,20 +20,20 @@ COARSE = 2.5
 
 def forecast_nearest_target(contenders: Contenders) -> CurveForecast | None:
     """Return the forecast that most probably reaches the target."""
-    found = [f for name in contenders.names if (f := contenders.curves.forecasts[name]).target]
-    return max(found, key=lambda f: f.target.probability if f.target else 0.0, default=None)
+    forecasts = [f for name in contenders.names if (f := contenders.curves.forecasts[name]).target]
+    return max(forecasts, key=lambda f: f.target.probability if f.target else 0.0, default=None)
 
 
 def forecast_of_margin(contenders: Contenders, names: Sequence[str]) -> CurveForecast | None:
     """Return the forecast that most probably gains the margin, if that is likely."""
-    found = [f for name in names if likely((f := contenders.curves.forecasts[name]).margin)]
-    return max(found, key=lambda f: f.margin.probability if f.margin else 0.0, default=None)
+    forecasts = [f for name in names if likely((f := contenders.curves.forecasts[name]).margin)]
+    return max(forecasts, key=lambda f: f.margin.probability if f.margin else 0.0, default=None)
 
 
 def flattens(contenders: Contenders, name: str) -> bool:
     """Return whether a fitted curve says that more labels are unlikely to gain the margin."""
-    found = contenders.curves.forecasts[name].margin
-    return found is not None and not likely(found)
+    forecast = contenders.curves.forecasts[name].margin
+    return forecast is not None and not likely(forecast)
 
 
 def without_forecast(contenders: Contenders) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def steepest_gain(contenders: Contenders, names: tuple[str, ...]) -> LabelGain |
 
     A candidate whose fitted curve flattens is left out: its gain lies behind it.
     """
-    found = [
+    gains = [
         r
         for name in names
         if not flattens(contenders, name)
@@ -89,12 +89,12 @@ def steepest_gain(contenders: Contenders, names: tuple[str, ...]) -> LabelGain |
         and r.gained.low > 0
         and r.gained.value >= contenders.rule.margin
     ]
-    return max(found, key=lambda r: r.gained.value, default=None)
+    return max(gains, key=lambda r: r.gained.value, default=None)
 
 
 def label_gains(contenders: Contenders) -> tuple[RiseRecord, ...]:
     """Return the gain of every candidate for the decision record."""
-    found = [gain_from_labels(candidate) for candidate in contenders.order]
+    gains = [gain_from_labels(candidate) for candidate in contenders.order]
     return tuple(
         RiseRecord(
             candidate=r.candidate,
@@ -102,6 +102,6 @@ def label_gains(contenders: Contenders) -> tuple[RiseRecord, ...]:
             labels=r.labels,
             gained=Interval.of(r.gained, r.estimand),
         )
-        for r in found
+        for r in gains
         if r is not None
     )

@@ -34,7 +34,7 @@ ENOUGH_RUNS = 5
 
 def next_actions(case: Case) -> tuple[Move, ...]:
     """Return the next steps, most gain per dollar first, unpriced ones last."""
-    found = [
+    moves = [
         *_label_training_rows(case),
         *_check_labels(case),
         *_label_test_rows(case),
@@ -42,7 +42,7 @@ def next_actions(case: Case) -> tuple[Move, ...]:
         *_stronger_model(case),
     ]
     order = sorted(
-        found, key=lambda m: -m.points_per_100_usd if m.points_per_100_usd is not None else 1.0
+        moves, key=lambda m: -m.points_per_100_usd if m.points_per_100_usd is not None else 1.0
     )
     return tuple(order)
 
@@ -58,29 +58,31 @@ def _label_training_rows(case: Case) -> Iterator[Move]:
         now = contenders.curves.ahead.get(case.name)
         base = now[:, 0] if now is not None else contenders.accuracies[case.name].value
         low, value, high = np.quantile(ahead[:, column] - base, (0.025, 0.5, 0.975)).tolist()
-        found = Interval(value=value, low=low, high=high, estimand=f"{TIMES:g} times the labels")
+        forecast_gain = Interval(
+            value=value, low=low, high=high, estimand=f"{TIMES:g} times the labels"
+        )
         costlier = name in contenders.costlier(case.name)
         if costlier and value < contenders.margin(name, case.name):
             continue  # even then it would not be used
         if best is None or value > best[1].value:
-            best = name, found
+            best = name, forecast_gain
     if best is not None:
         labels = ceil((TIMES - 1) * contenders.panel[best[0]].pool)
         yield _labelling(case, "learn from more labels", best[0], best[1], labels)
 
 
 def _check_labels(case: Case) -> Iterator[Move]:
-    found = audit_with_gain(case)
-    if found is not None and found.gain is not None:
-        gain = found.gain
+    relabelling = audit_with_gain(case)
+    if relabelling is not None and relabelling.gain is not None:
+        gain = relabelling.gain
         yield _labelling(case, "check doubted labels", gain.candidate, gain.gain, gain.rows)
 
 
 def _label_test_rows(case: Case) -> Iterator[Move]:
-    found = lead_of_costlier(case.contenders, case.selection)
-    if case.selection.chosen or found is None:
+    difference = lead_of_costlier(case.contenders, case.selection)
+    if case.selection.chosen or difference is None:
         return
-    more = more_rows(found, case.deciding_margin, len(case.contenders.panel.rows.targets))
+    more = more_rows(difference, case.deciding_margin, len(case.contenders.panel.rows.targets))
     if more is not None:
         rival = deciding_rival(case.contenders, case.selection)
         even, most = rounded(more.even), rounded(more.likely or more.even)
@@ -91,8 +93,8 @@ def _label_test_rows(case: Case) -> Iterator[Move]:
 
 def _repeat_runs(case: Case) -> Iterator[Move]:
     """Weigh more seeds where variance between runs is most of the error."""
-    found = deciding_difference(case.contenders, case.selection)
-    if case.selection.chosen or found is None or found.run_share < 0.5:
+    difference = deciding_difference(case.contenders, case.selection)
+    if case.selection.chosen or difference is None or difference.run_share < 0.5:
         return
     few = with_few_runs(case)
     if not few:
@@ -151,13 +153,13 @@ def _expected_switch(case: Case, chance: float = 1.0) -> Interval | None:
     probability of a decision.
     """
     rival = deciding_rival(case.contenders, case.selection)
-    found = deciding_difference(case.contenders, case.selection)
-    if rival is None or found is None:
+    difference = deciding_difference(case.contenders, case.selection)
+    if rival is None or difference is None:
         return None
     least = case.deciding_margin if rival in case.contenders.costlier(case.name) else 0.0
     law = law_of_difference(case.contenders.pairs, rival, case.name, case.contenders.accuracies)
     value = chance * (law.excess(least) + least * (1 - law.below(least)))
-    high = found.high if found.high > least else value
+    high = difference.high if difference.high > least else value
     return Interval(
         value=value, low=0.0, high=max(high, value), estimand=f"0 unless {rival} is to be used"
     )

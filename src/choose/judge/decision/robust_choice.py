@@ -29,7 +29,7 @@ class Reversal:
 
     rival: str
     where: str
-    found: Difference
+    difference: Difference
 
 
 def share_of_half_samples(contenders: Contenders, name: str, seed: int = 0) -> float:
@@ -80,9 +80,9 @@ def under_noise(contenders: Contenders, name: str) -> tuple[float | None, Revers
         key = shared[-1]
         highest = max(highest or 0.0, key[1])
         rival, chosen = contenders.panel[other], contenders.panel[name]
-        found = compare(other_pool(rival, rival.noise[key]), other_pool(chosen, mine[key]))
+        difference = compare(other_pool(rival, rival.noise[key]), other_pool(chosen, mine[key]))
         where = f"with {100 * key[1]:g} % of the training labels made wrong"
-        worst = _worse(contenders.margin(other, name), worst, other, where, found)
+        worst = _worse(contenders.margin(other, name), worst, other, where, difference)
     return highest, worst
 
 
@@ -94,9 +94,9 @@ def under_views(contenders: Contenders, name: str) -> tuple[tuple[str, ...], Rev
         theirs = _views(contenders.panel[other]) if other != name else {}
         for view in sorted(set(mine) & set(theirs)):
             seen.add(view)
-            found = _compare(contenders, (other, theirs[view]), (name, mine[view]))
+            difference = _compare(contenders, (other, theirs[view]), (name, mine[view]))
             where = f"on test rows with {view}"
-            worst = _worse(contenders.margin(other, name), worst, other, where, found)
+            worst = _worse(contenders.margin(other, name), worst, other, where, difference)
     return tuple(sorted(seen)), worst
 
 
@@ -113,11 +113,11 @@ def under_even_labels(contenders: Contenders, name: str) -> tuple[bool, Reversal
     other_way = replace(rows, weights=None if rows.even else even, even=not rows.even)
     worst, level = None, 1 - 0.05 / max(1, len(contenders.names) - 1)
     for other in contenders.names:
-        found = contenders.pairs.reweighted(other, name, other_way) if other != name else None
+        difference = contenders.pairs.reweighted(other, name, other_way) if other != name else None
         # Bonferroni: each rival is another chance of a false reversal.
-        if found is not None and found.bounds(level)[0] > 0:
+        if difference is not None and difference.bounds(level)[0] > 0:
             worst = _worse(
-                contenders.margin(other, name), worst, other, other_weights(contenders), found
+                contenders.margin(other, name), worst, other, other_weights(contenders), difference
             )
     return True, worst
 
@@ -137,13 +137,13 @@ def _compare(
 
 
 def _worse(
-    margin: float, worst: Reversal | None, rival: str, where: str, found: Difference | None
+    margin: float, worst: Reversal | None, rival: str, where: str, difference: Difference | None
 ) -> Reversal | None:
-    if found is None or found.low <= 0 or found.value < margin:
+    if difference is None or difference.low <= 0 or difference.value < margin:
         return worst
-    if worst is not None and worst.found.value >= found.value:
+    if worst is not None and worst.difference.value >= difference.value:
         return worst
-    return Reversal(rival=rival, where=where, found=found)
+    return Reversal(rival=rival, where=where, difference=difference)
 
 
 def _views(candidate: CandidateScores) -> dict[str, Floats]:
@@ -175,14 +175,14 @@ def robust(case: Case) -> Gate:
     rate, noisy = under_noise(case.contenders, case.name)
     views, viewed = under_views(case.contenders, case.name)
     uneven, evened = under_even_labels(case.contenders, case.name)
-    for found in (noisy, viewed, evened):
-        if found is not None:
+    for reversal in (noisy, viewed, evened):
+        if reversal is not None:
             return Gate(
                 name=name,
                 status="fail",
                 evidence=(
-                    f"{found.where[0].upper()}{found.where[1:]}, "
-                    f"{gain(found.rival, case.name, found.found)}."
+                    f"{reversal.where[0].upper()}{reversal.where[1:]}, "
+                    f"{gain(reversal.rival, case.name, reversal.difference)}."
                 ),
             )
     parts = [

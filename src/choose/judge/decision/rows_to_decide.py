@@ -39,7 +39,7 @@ class RowsNeeded(NamedTuple):
     likely: int | None
 
 
-def rows_to_decide(found: Difference, margin: float) -> RowsNeeded | None:
+def rows_to_decide(difference: Difference, margin: float) -> RowsNeeded | None:
     """Return how many test rows would decide a comparison, those at hand included.
 
     None where discordance was not measured, where variance between runs, which rows do not reduce,
@@ -49,62 +49,65 @@ def rows_to_decide(found: Difference, margin: float) -> RowsNeeded | None:
         found: the lead of the costlier of two.
         margin: the smallest lead that matters.
     """
-    if found.run_share >= 0.5 or found.discordance <= 0:
+    if difference.run_share >= 0.5 or difference.discordance <= 0:
         return None
     steps = np.arange(1, 2 + int(np.log(FARTHEST + 1) / np.log(_STEP)))
     times: Floats = np.power(_STEP, steps, dtype=np.float64)
-    chances = chance_to_decide(found, margin, times)
+    chances = chance_to_decide(difference, margin, times)
 
     def first(chance: float) -> int | None:
         reached = np.flatnonzero(chances >= chance)
-        return ceil(found.rows * float(times[reached[0]])) if len(reached) else None
+        return ceil(difference.rows * float(times[reached[0]])) if len(reached) else None
 
     even = first(EVEN)
     return RowsNeeded(even, first(LIKELY)) if even is not None else None
 
 
-def chance_to_decide(found: Difference, margin: float, times: Floats) -> Floats:
+def chance_to_decide(difference: Difference, margin: float, times: Floats) -> Floats:
     """Return (n,) the chance that so many times the rows decide a comparison.
 
     The rows at hand are part of them. Means over rows vary normally around the lead of these very
     fits. The prior of that lead has mean 0 and the standard deviation `SPREAD`, plus the variance
     between runs.
     """
-    half = (found.high - found.low) / 2
+    half = (difference.high - difference.low) / 2
     error = (half / Z) ** 2
-    by_runs, by_rows = found.run_share * error, (1 - found.run_share) * error
+    by_runs, by_rows = difference.run_share * error, (1 - difference.run_share) * error
     shrinkage = (SPREAD**2 + by_runs) / (SPREAD**2 + error)
     new = 1 - 1 / times  # share of new rows
-    center = found.value * (1 - new + new * shrinkage)
+    center = difference.value * (1 - new + new * shrinkage)
     spread = new * np.sqrt(shrinkage * by_rows + by_rows / np.maximum(times - 1, 1e-9))
-    halves = half * np.sqrt((1 - found.run_share) / times + found.run_share)
+    halves = half * np.sqrt((1 - difference.run_share) / times + difference.run_share)
     shown = 1 - ndtr((np.maximum(margin, halves) - center) / spread)
     refuted = ndtr((margin - halves - center) / spread)
     return np.asarray(np.minimum(shown + refuted, 1.0))
 
 
-def more_rows(found: Difference, margin: float, labelled: int) -> RowsNeeded | None:
+def more_rows(difference: Difference, margin: float, labelled: int) -> RowsNeeded | None:
     """Return how many more rows to label; None where other steps would help more.
 
     Of the `labelled` test rows, those that not both answered come first.
     """
-    needed = rows_to_decide(found, margin)
-    at_hand = max(labelled, found.rows)
+    needed = rows_to_decide(difference, margin)
+    at_hand = max(labelled, difference.rows)
     if needed is None or needed.even <= at_hand:
         return None
     likely = needed.likely - at_hand if needed.likely is not None else None
     return RowsNeeded(needed.even - at_hand, likely)
 
 
-def answered_too_few(found: Difference, margin: float, labelled: int) -> bool:
+def answered_too_few(difference: Difference, margin: float, labelled: int) -> bool:
     """Return whether labelled rows that not both answered yet may decide the comparison."""
-    needed = rows_to_decide(found, margin)
-    return needed is not None and found.rows < needed.even <= labelled
+    needed = rows_to_decide(difference, margin)
+    return needed is not None and difference.rows < needed.even <= labelled
 
 
 def lead_of_costlier(contenders: Contenders, selection: Selection) -> Difference | None:
     """Return the deciding difference as the lead of the costlier of the two."""
-    found, other = deciding_difference(contenders, selection), deciding_rival(contenders, selection)
-    if found is None or other is None:
+    difference, other = (
+        deciding_difference(contenders, selection),
+        deciding_rival(contenders, selection),
+    )
+    if difference is None or other is None:
         return None
-    return found if other in contenders.costlier(selection.interim) else found.negated()
+    return difference if other in contenders.costlier(selection.interim) else difference.negated()

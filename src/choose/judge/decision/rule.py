@@ -87,9 +87,9 @@ def law_of_difference(
     """Return the posterior law of accuracy of a minus b, shrunk toward 0 by the prior `SPREAD`."""
     if a == b:
         return NormalLaw(0.0, 1e-9)
-    found = pairs.difference(a, b)
-    if found is not None:
-        value, error = found.value, (found.high - found.low) / (2 * Z)
+    difference = pairs.difference(a, b)
+    if difference is not None:
+        value, error = difference.value, (difference.high - difference.low) / (2 * Z)
     else:
         value = accuracies[a].value - accuracies[b].value
         error = hypot(_error(accuracies[a]), _error(accuracies[b]))
@@ -242,14 +242,16 @@ class Case:
         return self._detects(run_variance=False)
 
     def _detects(self, run_variance: bool) -> float | None:
-        found = deciding_difference(self.contenders, self.selection)
-        if found is None:
+        difference = deciding_difference(self.contenders, self.selection)
+        if difference is None:
             return None
-        variance = found.error.second / found.largest**2 if run_variance else 0.0
+        variance = difference.error.second / difference.largest**2 if run_variance else 0.0
         gain = smallest_detectable_gain(
-            found.independent * found.rows, found.discordance, repetition_variance=variance
+            difference.independent * difference.rows,
+            difference.discordance,
+            repetition_variance=variance,
         )
-        return gain * found.largest if gain is not None else None
+        return gain * difference.largest if gain is not None else None
 
     def versus(
         self, families: Sequence[Family], others: Sequence[Family]

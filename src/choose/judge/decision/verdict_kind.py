@@ -72,8 +72,8 @@ def with_too_few_runs(case: Case) -> list[str]:
     """
     names = []
     for other in case.contenders.names:
-        found = case.contenders.gain(case.name, other) if other != case.name else None
-        if found is None or not found.few_runs or _sure(case, other, found):
+        difference = case.contenders.gain(case.name, other) if other != case.name else None
+        if difference is None or not difference.few_runs or _sure(case, other, difference):
             continue
         names += [n for n in (case.name, other) if _repeats_little(case, n)]
     return list(dict.fromkeys(names))
@@ -88,12 +88,12 @@ def _repeats_little(case: Case, name: str) -> bool:
     return candidate.repeats and candidate.repetitions < 3
 
 
-def _sure(case: Case, other: str, found: Difference) -> bool:
+def _sure(case: Case, other: str, difference: Difference) -> bool:
     assumed = case.contenders.panel[other].repetitions < 2 and not _repeats_little(case, case.name)
-    half = 0.0 if assumed else (found.high - found.low) / 2
+    half = 0.0 if assumed else (difference.high - difference.low) / 2
     if other in case.contenders.cheaper(case.name):
-        return found.low - half > 0
-    return -(found.low - half) < case.contenders.margin(case.name, other)
+        return difference.low - half > 0
+    return -(difference.low - half) < case.contenders.margin(case.name, other)
 
 
 def _contender_limits(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]]:
@@ -132,8 +132,10 @@ def _no_strong_model(case: Case) -> str:
 
 def _answered(case: Case, name: str) -> str:
     table = case.contenders.panel[name].main
-    asked = int(table.kept.sum()) if table else 0
-    return f"{name} answered {asked:,} of {plural(len(case.contenders.panel.rows.targets), 'row')}"
+    answered = int(table.complete.sum()) if table else 0
+    return (
+        f"{name} answered {answered:,} of {plural(len(case.contenders.panel.rows.targets), 'row')}"
+    )
 
 
 def _partly(case: Case, name: str) -> bool:
@@ -142,7 +144,7 @@ def _partly(case: Case, name: str) -> bool:
     The rows that a stopped candidate did answer may be enough to rule it out.
     """
     table = case.contenders.panel[name].main
-    if table is None or table.kept.all():
+    if table is None or table.complete.all():
         return False
     return name == case.name or name in case.selection.rivals
 
@@ -199,9 +201,12 @@ def conflicts_limit(case: Case) -> tuple[int, int] | None:
     """Return (errors on texts with two labels, errors) if those are most errors for certain."""
     table = case.contenders.panel[case.name].main
     assert table is not None
-    exact = table.answers == table.rows.targets[table.kept][:, None]
+    exact = table.answers == table.rows.targets[table.complete][:, None]
     wrong = exact.mean(axis=1) < 0.5
-    errors, conflicting = int(wrong.sum()), int((wrong & table.rows.conflicting[table.kept]).sum())
+    errors, conflicting = (
+        int(wrong.sum()),
+        int((wrong & table.rows.conflicting[table.complete]).sum()),
+    )
     if not errors or wilson(conflicting, errors)[0] <= 0.5:
         return None
     return conflicting, errors
@@ -216,12 +221,12 @@ def may_grow(case: Case) -> bool:
     target, best = case.contenders.rule.target, forecast_nearest_target(case.contenders)
     if best is not None and likely(best.target):
         return True
-    found = steepest_gain(case.contenders, without_forecast(case.contenders))
-    if target is None or found is None:
+    growth = steepest_gain(case.contenders, without_forecast(case.contenders))
+    if target is None or growth is None:
         return False
-    a_doubling = found.gained.value / np.log2(found.labels / found.fewer)
+    a_doubling = growth.gained.value / np.log2(growth.labels / growth.fewer)
     return bool(
-        case.contenders.accuracies[found.candidate].value + DOUBLINGS * a_doubling >= target
+        case.contenders.accuracies[growth.candidate].value + DOUBLINGS * a_doubling >= target
     )
 
 
@@ -229,10 +234,10 @@ def _too_few_labels(case: Case) -> bool:
     contenders = (case.name, *case.selection.rivals)
     if steepest_gain(case.contenders, contenders) is not None:
         return True
-    found = lead_of_costlier(case.contenders, case.selection)
-    if found is None or found.run_share >= 0.5:
+    difference = lead_of_costlier(case.contenders, case.selection)
+    if difference is None or difference.run_share >= 0.5:
         return False
-    if answered_too_few(found, case.deciding_margin, len(case.contenders.panel.rows.targets)):
+    if answered_too_few(difference, case.deciding_margin, len(case.contenders.panel.rows.targets)):
         return False  # what is missing is time, not labels
     by_rows = case.detectable_by_rows
     return by_rows is None or by_rows > COARSE * case.deciding_margin

@@ -32,7 +32,7 @@ class Pairing:
     cheap: Floats
     strong: Floats
     confidence: Floats
-    kept: Mask
+    complete: Mask
     weights: Floats | None = None
 
 
@@ -46,7 +46,7 @@ def cascade(contenders: Contenders, cheap: str, strong: str) -> Cascade | None:
     if pair is None or len(pair.cheap) < FEWEST_FOR_CASCADE:
         return None
     rows = contenders.panel.rows
-    clusters, weights = rows.clusters_of(pair.kept), rows.weights_of(pair.kept)
+    clusters, weights = rows.clusters_of(pair.complete), rows.weights_of(pair.complete)
     if weights is not None:
         pair = replace(pair, weights=weights)
     sent, thresholds = route(
@@ -58,7 +58,7 @@ def cascade(contenders: Contenders, cheap: str, strong: str) -> Cascade | None:
     ]
     reached = two_way_interval(right, clusters, weights)
     # What is sent on is a share of what comes in, whatever labels count.
-    plain = rows.plain_weights_of(pair.kept)
+    plain = rows.plain_weights_of(pair.complete)
     share = two_way_interval(sent.astype(np.float64), clusters, plain, AGRESTI_COULL)
     about = contenders.panel[strong].estimand
     over = [Interval.of(gain, about) for gain in gains]
@@ -119,28 +119,28 @@ def _pairing(cheap: CandidateScores, strong: CandidateScores) -> Pairing | None:
     stated = _confidence(cheap.main)
     if stated is None:
         return None
-    asked = (~np.isnan(strong.main.right)).sum(axis=0)
-    columns = [i for i, count in enumerate(asked) if count == asked.max()]
+    answered = (~np.isnan(strong.main.right)).sum(axis=0)
+    columns = [i for i, count in enumerate(answered) if count == answered.max()]
     draws = [strong.main.draws[i] for i in columns]
     mine = [cheap.main.draws.index(d) if d in cheap.main.draws else 0 for d in draws]
     sides = (cheap.main.right[:, mine], strong.main.right[:, columns], stated[:, mine])
-    kept = np.asarray(~np.isnan(np.concatenate(sides, axis=1)).any(axis=1), dtype=np.bool_)
-    if not kept.any():
+    complete = np.asarray(~np.isnan(np.concatenate(sides, axis=1)).any(axis=1), dtype=np.bool_)
+    if not complete.any():
         return None
-    right, strong_right, sure = (side[kept] for side in sides)
-    return Pairing(right, strong_right, sure, kept)
+    right, strong_right, sure = (side[complete] for side in sides)
+    return Pairing(right, strong_right, sure, complete)
 
 
 def _confidence(table: ScoreTable) -> Floats | None:
     """Return (rows, repetitions) the probability of the answer given; None without scores."""
-    found = np.full(table.outputs.shape, np.nan)
+    confidence = np.full(table.outputs.shape, np.nan)
     for run in table.runs:
         scores = run.answers[CLEAN].scores
         if scores is None:
             return None
         place = [table.rows.index[id] for id in run.asked[CLEAN]]
-        found[place, table.draws.index(run.trial.draw)] = np.exp(scores.max(axis=1))
-    return found
+        confidence[place, table.draws.index(run.trial.draw)] = np.exp(scores.max(axis=1))
+    return confidence
 
 
 def _costs(contenders: Contenders, cheap: str, strong: str, sent: float) -> dict[str, float | None]:

@@ -35,7 +35,7 @@ class _Common(NamedTuple):
     """Candidates on the rows that all of them answered: `right` is (candidates, rows kept)."""
 
     among: tuple[CandidateScores, ...]
-    kept: Mask
+    complete: Mask
     right: Mask
 
     @property
@@ -49,11 +49,11 @@ def overlap_of(contenders: Contenders) -> ErrorOverlap | None:
     common = _common(contenders)
     if common is None:
         return None
-    clusters = contenders.panel.rows.clusters_of(common.kept)
+    clusters = contenders.panel.rows.clusters_of(common.complete)
     reached = two_way_interval((~common.wrong_in_all).astype(np.float64), clusters)
     return ErrorOverlap(
         candidates=tuple(c.info.name for c in common.among),
-        rows=int(common.kept.sum()),
+        rows=int(common.complete.sum()),
         wrong_in_all=int(common.wrong_in_all.sum()),
         **_doubtful(contenders, common),
         oracle=Interval.of(reached, ARTEFACT),
@@ -66,8 +66,8 @@ def _common(contenders: Contenders) -> _Common | None:
     if len(among) < 2:
         return None
     scores = np.stack([_row_scores(c) for c in among])
-    kept = np.asarray(~np.isnan(scores).any(axis=0), dtype=np.bool_)
-    return _Common(among, kept, scores[:, kept] >= 0.5) if kept.any() else None
+    answered = np.asarray(~np.isnan(scores).any(axis=0), dtype=np.bool_)
+    return _Common(among, answered, scores[:, answered] >= 0.5) if answered.any() else None
 
 
 def _reads(candidate: CandidateScores) -> bool:
@@ -113,14 +113,14 @@ def _best(contenders: Contenders, among: Sequence[CandidateScores], is_cheap: bo
 
 def _doubtful(contenders: Contenders, common: _Common) -> dict[str, Any]:
     """Return the rows that all get wrong, and how many of them most give the same other label."""
-    rows, place = contenders.panel.rows, np.flatnonzero(common.kept)[common.wrong_in_all]
+    rows, place = contenders.panel.rows, np.flatnonzero(common.complete)[common.wrong_in_all]
     ids, targets = list(rows.index), rows.targets[place]
     votes = np.zeros((len(place), len(rows.labels)), dtype=np.int64)
     for candidate in common.among:
         assert candidate.main is not None
-        said = _first_answers(candidate.main.outputs[place])
-        usable = np.flatnonzero(said >= 0)
-        votes[usable, said[usable]] += 1
+        answers = _first_answers(candidate.main.outputs[place])
+        usable = np.flatnonzero(answers >= 0)
+        votes[usable, answers[usable]] += 1
     agree = votes.max(axis=1, initial=0)
     order = np.argsort(-agree, kind="stable")[:LISTED]
     listed = tuple(

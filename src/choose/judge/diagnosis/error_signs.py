@@ -85,8 +85,10 @@ class ErrorSample:
         return tuple(chosen[:JURORS])
 
     def _accuracy(self, candidate: CandidateAnswers) -> float:
-        asked = candidate.outputs != MISSING
-        return float((candidate.outputs == self.targets)[asked].mean()) if asked.any() else 0.0
+        answered = candidate.outputs != MISSING
+        return (
+            float((candidate.outputs == self.targets)[answered].mean()) if answered.any() else 0.0
+        )
 
 
 def error_sample(evidence: Evidence) -> ErrorSample | None:
@@ -95,16 +97,22 @@ def error_sample(evidence: Evidence) -> ErrorSample | None:
     None where no candidate has out-of-fold answers to labelled rows.
     """
     infos = {info.name: info for info in evidence.candidates if info.family != "fine-tuning"}
-    first = {name: found for name in infos if (found := out_of_fold(evidence, name)) is not None}
-    reading = [name for name, found in first.items() if len(np.unique(found.outputs)) > 1]
+    first = {
+        name: predictions
+        for name in infos
+        if (predictions := out_of_fold(evidence, name)) is not None
+    }
+    reading = [
+        name for name, predictions in first.items() if len(np.unique(predictions.outputs)) > 1
+    ]
     prompted = [n for n in first if infos[n].family in ("prompting", "retrieval")]
     subject = _best(first, prompted) or _best(first, reading) or _best(first, list(first))
     if subject is None:
         return None
     trained = [n for n in reading if infos[n].family == "baseline" and n != subject]
     supervised = _best(first, trained)
-    asked = set(first[supervised].ids) if supervised else set(first[subject].ids)
-    ids = tuple(id for id in first[subject].ids if id in asked)
+    predicted = set(first[supervised].ids) if supervised else set(first[subject].ids)
+    ids = tuple(id for id in first[subject].ids if id in predicted)
     if not ids:
         return None
     code = {label: i for i, label in enumerate(evidence.labels)}
@@ -128,8 +136,8 @@ def error_sample(evidence: Evidence) -> ErrorSample | None:
 
 def right_in(evidence: Evidence, name: str, ids: Sequence[str], goals: Codes) -> Mask | None:
     """Return (n,) whether most runs of a candidate are right; None unless it answered all ids."""
-    found = out_of_fold(evidence, name)
-    if found is None or not set(ids) <= set(found.ids):
+    predictions = out_of_fold(evidence, name)
+    if predictions is None or not set(ids) <= set(predictions.ids):
         return None
     return _mostly_right(evidence, name, ids, goals)
 
@@ -139,40 +147,40 @@ def _best(first: Mapping[str, OutOfFold], names: Sequence[str]) -> str | None:
 
 
 def _aligned(
-    info: CandidateInfo, found: OutOfFold, ids: Sequence[str], labels: int
+    info: CandidateInfo, predictions: OutOfFold, ids: Sequence[str], labels: int
 ) -> CandidateAnswers:
-    place, there = _places(found, ids)
+    place, there = _places(predictions, ids)
     outputs = np.full(len(ids), MISSING, dtype=np.int64)
-    outputs[there] = found.outputs[place]
+    outputs[there] = predictions.outputs[place]
     scores = None
-    if found.scores is not None:
+    if predictions.scores is not None:
         scores = np.full((len(ids), labels), np.nan)
-        scores[there] = found.scores[place]
-    seen = dict(zip(found.ids, found.evidence, strict=True))
+        scores[there] = predictions.scores[place]
+    seen = dict(zip(predictions.ids, predictions.evidence, strict=True))
     return CandidateAnswers(info, outputs, scores, tuple(seen.get(id, ()) for id in ids))
 
 
-def _places(found: OutOfFold, ids: Sequence[str]) -> tuple[Codes, Codes]:
-    row = {id: i for i, id in enumerate(found.ids)}
+def _places(predictions: OutOfFold, ids: Sequence[str]) -> tuple[Codes, Codes]:
+    row = {id: i for i, id in enumerate(predictions.ids)}
     there = [i for i, id in enumerate(ids) if id in row]
     return np.array([row[ids[i]] for i in there], dtype=np.int64), np.array(there, dtype=np.int64)
 
 
 def _share_right(runs: Sequence[OutOfFold], ids: Sequence[str], goals: Codes) -> Floats:
     """Return (n,) the share of these runs that are right, NaN where none has an answer."""
-    right, asked = np.zeros(len(ids)), np.zeros(len(ids))
-    for found in runs:
-        place, there = _places(found, ids)
-        right[there] += found.outputs[place] == goals[there]
-        asked[there] += 1
-    return np.where(asked > 0, right / np.maximum(asked, 1), np.nan)
+    right, answers = np.zeros(len(ids)), np.zeros(len(ids))
+    for predictions in runs:
+        place, there = _places(predictions, ids)
+        right[there] += predictions.outputs[place] == goals[there]
+        answers[there] += 1
+    return np.where(answers > 0, right / np.maximum(answers, 1), np.nan)
 
 
 def _mostly_right(evidence: Evidence, name: str, ids: Sequence[str], goals: Codes) -> Mask:
     runs = [
-        found
+        predictions
         for draw, variant in settings(evidence, name)
-        if not variant and (found := out_of_fold(evidence, name, draw)) is not None
+        if not variant and (predictions := out_of_fold(evidence, name, draw)) is not None
     ]
     return np.asarray(_share_right(runs, ids, goals) >= 0.5, dtype=np.bool_)
 
@@ -181,10 +189,10 @@ def _repeat_accuracy(
     evidence: Evidence, name: str, ids: Sequence[str], goals: Codes
 ) -> Floats | None:
     runs = [
-        found
+        predictions
         for draw, variant in settings(evidence, name)
         if (draw, variant) != (0, "")
-        and (found := out_of_fold(evidence, name, draw, variant)) is not None
+        and (predictions := out_of_fold(evidence, name, draw, variant)) is not None
     ]
     if not runs:
         return None
@@ -248,10 +256,10 @@ def labels_overlap(sample: ErrorSample) -> Mask | None:
         often[i, j] = i != j and wilson(int(counts[i, j]), int(support[i]))[0] > OVERLAP
     both = often & often.T
     outputs = sample.subject.outputs
-    found = np.zeros(len(outputs), dtype=np.bool_)
+    overlapping = np.zeros(len(outputs), dtype=np.bool_)
     usable = outputs >= 0
-    found[usable] = both[sample.targets[usable], outputs[usable]]
-    return found
+    overlapping[usable] = both[sample.targets[usable], outputs[usable]]
+    return overlapping
 
 
 def neighbours_mixed(sample: ErrorSample) -> Mask | None:
@@ -259,11 +267,11 @@ def neighbours_mixed(sample: ErrorSample) -> Mask | None:
     source = retrieving(sample)
     if source is None:
         return None
-    found = []
+    mixed = []
     for target, ids in zip(sample.targets.tolist(), source.evidence, strict=True):
         near = [sample.target_of[id] for id in ids]
-        found.append(target in near and _entropy(near) >= MIXED)
-    return np.array(found, dtype=np.bool_)
+        mixed.append(target in near and _entropy(near) >= MIXED)
+    return np.array(mixed, dtype=np.bool_)
 
 
 def uncovered(sample: ErrorSample) -> Mask | None:
@@ -271,11 +279,11 @@ def uncovered(sample: ErrorSample) -> Mask | None:
     source = retrieving(sample)
     if source is None:
         return None
-    found = [
+    missing = [
         bool(ids) and all(sample.target_of[id] != target for id in ids)
         for target, ids in zip(sample.targets.tolist(), source.evidence, strict=True)
     ]
-    return np.array(found, dtype=np.bool_)
+    return np.array(missing, dtype=np.bool_)
 
 
 def retrieving(sample: ErrorSample) -> CandidateAnswers | None:

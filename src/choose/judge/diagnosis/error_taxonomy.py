@@ -151,11 +151,11 @@ def failures_of(
     if sample is None:
         return None
     masks = error_kinds(sample, evidence, suspects)
-    found = _recorded(sample, evidence, masks)
+    failures = _recorded(sample, evidence, masks)
     forecast = (
-        _forecast(sample, masks, found, evidence, contenders) if contenders is not None else None
+        _forecast(sample, masks, failures, evidence, contenders) if contenders is not None else None
     )
-    return found.model_copy(update={"forecast": forecast})
+    return failures.model_copy(update={"forecast": forecast})
 
 
 def error_kinds(
@@ -203,19 +203,19 @@ def _recorded(sample: ErrorSample, evidence: Evidence, masks: dict[str, Mask | N
     open_ = sample.wrong & ~beyond
     uncovered = masks["not covered"]
     unproved = np.zeros_like(open_) if uncovered is None or right is None else uncovered & ~right
-    found = fixable(sample, open_, unproved, _clusters(sample, evidence))
+    estimate = fixable(sample, open_, unproved, _clusters(sample, evidence))
     known: dict[str, Any] = {}
-    if right is not None and found is not None:
+    if right is not None and estimate is not None:
         fixes, breaks = int((right & sample.wrong).sum()), int((~right & ~sample.wrong).sum())
         known = {
             "fixes": fixes,
             "breaks": breaks,
             "difference": (fixes - breaks) / len(sample.ids),
             "fixed_otherwise": int((right & beyond).sum()),
-            "chance": found.chance,
-            "again": found.again,
-            "fixable": found.share,
-            "reachable": found.gain,
+            "chance": estimate.chance,
+            "again": estimate.again,
+            "fixable": estimate.share,
+            "reachable": estimate.gain,
         }
     suspect = masks["suspect label"]
     return Failures(
@@ -232,12 +232,12 @@ def _recorded(sample: ErrorSample, evidence: Evidence, masks: dict[str, Mask | N
 
 
 def _any(sample: ErrorSample, masks: dict[str, Mask | None], names: tuple[str, ...]) -> Mask:
-    found = np.zeros(len(sample.ids), dtype=np.bool_)
+    union = np.zeros(len(sample.ids), dtype=np.bool_)
     for name in names:
         mask = masks[name]
         if mask is not None:
-            found |= mask
-    return found
+            union |= mask
+    return union
 
 
 def _class(sample: ErrorSample, kind: str, mask: Mask | None) -> ErrorClass:
@@ -279,14 +279,14 @@ def _contested(
 def _forecast(
     sample: ErrorSample,
     masks: dict[str, Mask | None],
-    found: Failures,
+    failures: Failures,
     evidence: Evidence,
     contenders: Contenders,
 ) -> GainForecast | None:
     tuned = best_of(contenders, ("fine-tuning",))
-    if tuned is None or found.reachable is None or found.candidate not in contenders.names:
+    if tuned is None or failures.reachable is None or failures.candidate not in contenders.names:
         return None
-    gain = contenders.gain(tuned, found.candidate)
+    gain = contenders.gain(tuned, failures.candidate)
     if gain is None:
         return None
     measured = Interval.of(gain)

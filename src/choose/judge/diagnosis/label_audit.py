@@ -120,22 +120,22 @@ def audit_labels(evidence: Evidence) -> Audit | None:
     sure = auditor.contradicts & (counted != NONE) & (counted != auditor.targets)
     doubtful = _most_doubtful(auditor)
     suspected = doubtful[: int(sure.sum())]
-    found = noise_bounds(auditor, _clusters(evidence, auditor))
-    why = why_no_estimate(auditor, found)
-    low, high = wilson(auditor.accuracy * found.units, found.units)
+    bounds = noise_bounds(auditor, _clusters(evidence, auditor))
+    why = why_no_estimate(auditor, bounds)
+    low, high = wilson(auditor.accuracy * bounds.units, bounds.units)
     share = wrong_share(joint_distribution(auditor.targets, counted, labels))
     return Audit(
         auditors=auditor.names,
         rows=len(auditor.ids),
         accuracy=Interval(value=auditor.accuracy, low=low, high=high),
-        net_accuracy=found.net_accuracy,
+        net_accuracy=bounds.net_accuracy,
         noise=None
         if why
         else NoiseBand(
-            low=found.low, high=found.high, confident_learning=share, assumption=ASSUMPTION
+            low=bounds.low, high=bounds.high, confident_learning=share, assumption=ASSUMPTION
         ),
         no_estimate=why,
-        ceiling=None if why else _ceiling(found.low, found.high, found.middle),
+        ceiling=None if why else _ceiling(bounds.low, bounds.high, bounds.middle),
         contradicted=int(auditor.contradicts.sum()),
         suspected=len(suspected),
         suspects=tuple(_suspects(evidence, auditor, doubtful[:MOST_SUSPECTS])),

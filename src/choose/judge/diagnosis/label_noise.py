@@ -80,7 +80,7 @@ def auditor_of(evidence: Evidence) -> Auditor | None:
     more accurate out of fold (greedy ensemble selection, Caruana et al. 2004). Averages of unlike
     candidates rank planted errors better than the best of them, and weak ones are not let in.
     """
-    found = [
+    auditors = [
         (info.name, answers)
         for info in evidence.candidates
         # A constant candidate can only blur an average.
@@ -89,8 +89,8 @@ def auditor_of(evidence: Evidence) -> Auditor | None:
         and (answers := out_of_fold(evidence, info.name))
         and answers.scores is not None
     ]
-    most = max((len(answers.ids) for _, answers in found), default=0)
-    rest = [_alone(name, answers) for name, answers in found if len(answers.ids) == most]
+    most = max((len(answers.ids) for _, answers in auditors), default=0)
+    rest = [_alone(name, answers) for name, answers in auditors if len(answers.ids) == most]
     if not most:
         return None
     rest.sort(key=lambda auditor: -auditor.accuracy)
@@ -157,9 +157,9 @@ def joint_distribution(targets: Codes, counted: Codes, labels: int) -> Floats:
     return scaled
 
 
-def wrong_share(found: Floats) -> float:
+def wrong_share(joint: Floats) -> float:
     """Return the share of wrong labels in a joint distribution; mistakes of the auditor count."""
-    return float(1.0 - np.trace(found))
+    return float(1.0 - np.trace(joint))
 
 
 def log_odds(targets: Codes, probabilities: Floats) -> Floats:
@@ -208,17 +208,17 @@ def noise_bounds(auditor: Auditor, clusters: Sequence[str]) -> NoiseBounds:
     return NoiseBounds(max(sure - own, 0.0), high, middle, net, units)
 
 
-def why_no_estimate(auditor: Auditor, found: NoiseBounds) -> str | None:
+def why_no_estimate(auditor: Auditor, bounds: NoiseBounds) -> str | None:
     """Say why there is no estimate, or None where there is one.
 
     The limit is on accuracy net of the confident contradictions, since wrong labels themselves
     pull down the accuracy on labels as given: with 15 % of them no auditor could reach it.
     """
-    if auditor.accuracy >= ACCURATE_AS_GIVEN and found.net_accuracy >= ACCURATE:
+    if auditor.accuracy >= ACCURATE_AS_GIVEN and bounds.net_accuracy >= ACCURATE:
         return None
     return (
         f"The best out-of-fold answers agree with {in_percent(auditor.accuracy)} of the labels, "
-        f"and with {in_percent(found.net_accuracy)} at best if their confident disagreements are "
+        f"and with {in_percent(bounds.net_accuracy)} at best if their confident disagreements are "
         f"wrong labels. Below {in_percent(ACCURATE)}, their mistakes cannot be distinguished from "
         "label errors."
     )

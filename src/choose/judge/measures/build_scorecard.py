@@ -48,7 +48,7 @@ def service_of(candidate: CandidateScores) -> Service | None:
     if candidate.main is None or info.behind is None:
         return None
     answers = [run.answers[CLEAN] for run in candidate.main.runs]
-    counts = Counter(status for found in answers for status in found.status)
+    counts = Counter(status for answer in answers for status in answer.status)
     rows = max(1, counts.total())
     p50, p95 = _latency(answers)
     instability, repeats, repeated = _instability(candidate.main.runs)
@@ -69,7 +69,7 @@ def service_of(candidate: CandidateScores) -> Service | None:
 
 
 def _latency(answers: Sequence[Answers]) -> tuple[float | None, float | None]:
-    measured = [found.latency for found in answers if found.latency is not None]
+    measured = [answer.latency for answer in answers if answer.latency is not None]
     seconds = np.concatenate(measured) if measured else np.zeros(0)
     seconds = seconds[np.isfinite(seconds)]
     if not len(seconds):
@@ -131,7 +131,7 @@ def _kinds(candidate: CandidateScores) -> tuple[NoiseKindPoint, ...]:
     points = []
     for (kind, rate), table in sorted(candidate.noise.items()):
         assert candidate.main is not None
-        loss, noisy = accuracy_loss(candidate.main, table), accuracy_on(table, table.kept)
+        loss, noisy = accuracy_loss(candidate.main, table), accuracy_on(table, table.complete)
         if loss is not None and noisy is not None:
             points.append(
                 NoiseKindPoint(kind=kind, rate=rate, accuracy=noisy[0], loss=interval_of(loss))
@@ -158,7 +158,7 @@ def scorecard(candidate: CandidateScores, cost: Cost, rule: Rule) -> Scorecard:
         return bare
     return bare.model_copy(
         update={
-            "rows": int(table.kept.sum()),
+            "rows": int(table.complete.sum()),
             "repetitions": candidate.repetitions,
             "accuracy": accuracy(candidate),
             "macro_f1": _macro_f1(candidate, table),
@@ -184,35 +184,38 @@ def accuracy(candidate: CandidateScores) -> Interval | None:
     if table is None:
         return None
     right, rows = table.block, table.rows
-    even = rows.weights_of(table.kept) is None
+    even = rows.weights_of(table.complete) is None
     alike = rows.clusters is None and even and rows.credit is None
     if right.shape[1] == 1 and alike:
         low, high = wilson(float(right.sum()), len(right))
-        found = Estimate(value=float(right.mean()), low=low, high=high)
+        point = Estimate(value=float(right.mean()), low=low, high=high)
     else:
-        found = estimate(table)
-    return Interval.of(found, candidate.estimand)
+        point = estimate(table)
+    return Interval.of(point, candidate.estimand)
 
 
 def _macro_f1(candidate: CandidateScores, table: ScoreTable) -> Interval:
-    targets, labels, rows = table.rows.targets[table.kept], len(table.rows.labels), table.rows
+    targets, labels, rows = table.rows.targets[table.complete], len(table.rows.labels), table.rows
     values = np.stack([macro_f1_rows(targets, column, labels) for column in table.answers.T], 1)
-    found = two_way_interval(
-        values, rows.clusters_of(table.kept), rows.plain_weights_of(table.kept), AGRESTI_COULL
+    point = two_way_interval(
+        values,
+        rows.clusters_of(table.complete),
+        rows.plain_weights_of(table.complete),
+        AGRESTI_COULL,
     )
-    return Interval.of(found, candidate.estimand, within=(0.0, 1.0))
+    return Interval.of(point, candidate.estimand, within=(0.0, 1.0))
 
 
 def _per_class(table: ScoreTable) -> tuple[LabelRecord, ...]:
     answers = table.answers
-    targets = np.repeat(table.rows.targets[table.kept], answers.shape[1])
-    found = per_label(targets, answers.ravel(), len(table.rows.labels))
+    targets = np.repeat(table.rows.targets[table.complete], answers.shape[1])
+    scores = per_label(targets, answers.ravel(), len(table.rows.labels))
     return tuple(
         LabelRecord(
             label=label,
-            precision=_known(found.precision[i]),
-            recall=_known(found.recall[i]),
-            support=int(found.support[i]) // answers.shape[1],
+            precision=_known(scores.precision[i]),
+            recall=_known(scores.recall[i]),
+            support=int(scores.support[i]) // answers.shape[1],
         )
         for i, label in enumerate(table.rows.labels)
     )
@@ -228,7 +231,10 @@ def _variance(candidate: CandidateScores, table: ScoreTable) -> Variance:
     A candidate that no seed can change has no seed variance to measure: null, like any source
     that was not varied.
     """
-    clusters, weights = table.rows.clusters_of(table.kept), table.rows.weights_of(table.kept)
+    clusters, weights = (
+        table.rows.clusters_of(table.complete),
+        table.rows.weights_of(table.complete),
+    )
     parts = two_way(table.block, clusters, weights)
     repetition = variance_components(table.block, clusters, weights).repetition
     return Variance(
@@ -251,10 +257,10 @@ def _wording(candidate: CandidateScores) -> float | None:
     if not draws:
         return None
     scores = np.concatenate([table.of_draws([min(draws)]) for table in tables], axis=1)
-    kept = np.asarray(~np.isnan(scores).any(axis=1), dtype=np.bool_)
-    if not kept.any():
+    complete = np.asarray(~np.isnan(scores).any(axis=1), dtype=np.bool_)
+    if not complete.any():
         return None
-    means = np.average(scores[kept], axis=0, weights=tables[0].rows.weights_of(kept))
+    means = np.average(scores[complete], axis=0, weights=tables[0].rows.weights_of(complete))
     return float(means.std(ddof=1))
 
 

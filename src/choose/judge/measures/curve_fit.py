@@ -29,13 +29,13 @@ class CurveShape:
 
 
 def _power(rates: Floats, sizes: Floats) -> Floats:
-    found: Floats = sizes[None, :] ** -rates[:, None]
-    return found
+    curves: Floats = sizes[None, :] ** -rates[:, None]
+    return curves
 
 
 def _exponential(rates: Floats, sizes: Floats) -> Floats:
-    found: Floats = np.exp(-rates[:, None] * sizes[None, :])
-    return found
+    curves: Floats = np.exp(-rates[:, None] * sizes[None, :])
+    return curves
 
 
 def _logarithm(rates: Floats, sizes: Floats) -> Floats:
@@ -132,8 +132,8 @@ class CurvePoints:
 
     def mean(self, scores: Floats) -> Floats:
         """Return the (repetitions,) weighted means of (rows, repetitions) scores."""
-        found: Floats = np.average(scores, axis=0, weights=self.weights)
-        return found
+        means: Floats = np.average(scores, axis=0, weights=self.weights)
+        return means
 
     @property
     def repeated(self) -> tuple[int, ...]:
@@ -160,30 +160,34 @@ def points_of(candidate: CandidateScores) -> CurvePoints | str:
         unused = f", not counting {few} with fewer than {DRAWS} draws" if few else ""
         sizes = plural(len(tables), "size")
         return f"It was measured at {sizes}{unused}; a forecast needs {SIZES}."
-    found = _on_common_rows(tables, candidate.drawn, candidate.main.rows)
-    if found is None:
+    points = _on_common_rows(tables, candidate.drawn, candidate.main.rows)
+    if points is None:
         return f"Fewer than {DRAWS} draws answered the same rows at every size."
-    return found
+    return points
 
 
 def _on_common_rows(
     tables: list[tuple[int, ScoreTable]], drawn: bool, rows: ScoredRows
 ) -> CurvePoints | None:
-    kept: Mask = np.asarray(np.stack([t.kept for _, t in tables]).all(axis=0), dtype=np.bool_)
-    if not kept.any():
+    complete: Mask = np.asarray(
+        np.stack([t.complete for _, t in tables]).all(axis=0), dtype=np.bool_
+    )
+    if not complete.any():
         return None
-    whole = [np.asarray(~np.isnan(t.right[kept]).any(axis=0), dtype=np.bool_) for _, t in tables]
+    whole = [
+        np.asarray(~np.isnan(t.right[complete]).any(axis=0), dtype=np.bool_) for _, t in tables
+    ]
     few = [w.sum() < DRAWS for w in whole[: len(whole) - (not drawn)]]
     if any(few) or not whole[-1].any():
         return None
     return CurvePoints(
         sizes=np.array([size for size, _ in tables], dtype=np.float64),
-        scores=tuple(t.right[kept][:, w] for (_, t), w in zip(tables, whole, strict=True)),
+        scores=tuple(t.right[complete][:, w] for (_, t), w in zip(tables, whole, strict=True)),
         draws=tuple(
             tuple(d for d, k in zip(t.draws, w, strict=True) if k)
             for (_, t), w in zip(tables, whole, strict=True)
         ),
         drawn=drawn,
-        weights=rows.weights_of(kept),
-        place=np.flatnonzero(kept),
+        weights=rows.weights_of(complete),
+        place=np.flatnonzero(complete),
     )

@@ -72,8 +72,8 @@ class Ensemble:
         sizes = np.asarray(labels, dtype=np.float64) / self.points.sizes[-1]
         tilt = STRAY * self.resamples.normal(self.name, "stray")[:, None]
         stray = tilt * np.maximum(np.log2(sizes), 0.0)
-        found: Floats = np.stack([fitted.at(sizes) for fitted in self.fits]) + stray
-        return np.clip(found, 0.0, 1.0)
+        curves: Floats = np.stack([fitted.at(sizes) for fitted in self.fits]) + stray
+        return np.clip(curves, 0.0, 1.0)
 
     def members(self, labels: Floats) -> Floats:
         """Return (replicates, sizes) accuracies averaged over draws, families mixed."""
@@ -81,8 +81,8 @@ class Ensemble:
 
     def _mix(self, each: Floats) -> Floats:
         chosen = np.searchsorted(np.cumsum(self.weights)[:-1], self.resamples.family_quantiles)
-        found: Floats = each[chosen, np.arange(len(chosen))]
-        return found
+        mixed: Floats = each[chosen, np.arange(len(chosen))]
+        return mixed
 
     def band(self, labels: Floats) -> Band:
         """Return where one new draw's accuracy lies, with 95 %.
@@ -192,8 +192,8 @@ def _errors(points: CurvePoints, sizes: Floats, draw: float) -> Floats:
     """Return the (k,) standard errors of the mean accuracies; one pool counts as one draw."""
     counts = np.array([scores.shape[1] for scores in points.scores], dtype=np.float64)
     counts[len(points.repeated) :] = 1.0
-    found: Floats = draw * sizes ** (-FALL / 2) / np.sqrt(counts)
-    return found
+    errors: Floats = draw * sizes ** (-FALL / 2) / np.sqrt(counts)
+    return errors
 
 
 def _missed(sizes: Floats, accuracies: Floats, weights: Floats) -> Floats:
@@ -228,8 +228,8 @@ def _by_rows(points: CurvePoints, scores: Floats, resamples: Resamples) -> Float
     weights = resamples.row_weights
     weights = weights if points.place is None else weights[:, points.place]
     weights = weights if points.weights is None else weights * points.weights
-    found: Floats = weights @ scores.mean(axis=1) / weights.sum(axis=1)
-    return found
+    means: Floats = weights @ scores.mean(axis=1) / weights.sum(axis=1)
+    return means
 
 
 # Multiples of the largest size that are reported.
@@ -309,30 +309,30 @@ class CurveForecasts:
         target = self.rule.target
         if target is None:
             return None
-        found = labels_to_reach(self.ahead[name] >= target, horizon(points))
-        return needed(found, points, accuracy=target)
+        reached = labels_to_reach(self.ahead[name] >= target, horizon(points))
+        return needed(reached, points, accuracy=target)
 
     def _margin(self, name: str, points: CurvePoints) -> Needed:
         members = self.ahead[name]
-        found = labels_to_reach(members - members[:, :1] >= self.rule.margin, horizon(points))
-        return needed(found, points, gain=self.rule.margin)
+        reached = labels_to_reach(members - members[:, :1] >= self.rule.margin, horizon(points))
+        return needed(reached, points, gain=self.rule.margin)
 
 
-def needed(found: LabelsToReach, points: CurvePoints, **what: float) -> Needed:
+def needed(reached: LabelsToReach, points: CurvePoints, **what: float) -> Needed:
     """Return the record of when something is reached."""
     labels = None
-    if found.labels is not None:
+    if reached.labels is not None:
         labels = Interval(
-            value=found.labels,
-            low=found.low,
-            high=found.high,
+            value=reached.labels,
+            low=reached.low,
+            high=reached.high,
             estimand="labels learnt from, mean over draws, on rows like these",
         )
     return Needed(
-        within=int(REACH * points.labels), probability=found.probability, labels=labels, **what
+        within=int(REACH * points.labels), probability=reached.probability, labels=labels, **what
     )
 
 
-def likely(found: Needed | None) -> bool:
+def likely(needs: Needed | None) -> bool:
     """Return whether it is more likely than not that enough labels can be collected."""
-    return found is not None and found.probability >= LIKELY
+    return needs is not None and needs.probability >= LIKELY

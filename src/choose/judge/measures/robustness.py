@@ -40,7 +40,9 @@ BREAKDOWN = 0.05
 def estimate(table: ScoreTable) -> Estimate:
     """Return the accuracy of a table with its interval."""
     rows = table.rows
-    return two_way_interval(table.block, rows.clusters_of(table.kept), rows.weights_of(table.kept))
+    return two_way_interval(
+        table.block, rows.clusters_of(table.complete), rows.weights_of(table.complete)
+    )
 
 
 def noise_of(candidate: CandidateScores) -> Noise:
@@ -76,20 +78,20 @@ def _slope(tables: dict[float, ScoreTable], fixed: bool) -> Interval | None:
             for rate, table in tables.items()
         ]
     )
-    kept = np.asarray(~np.isnan(stack).any(axis=(0, 2)), dtype=np.bool_)
-    if not kept.any():
+    complete = np.asarray(~np.isnan(stack).any(axis=(0, 2)), dtype=np.bool_)
+    if not complete.any():
         return None
     rates = np.array(list(tables)) - np.mean(list(tables))
     pull = rates / (rates @ rates) / 10
     rows = tables[0.0].rows
     # One imaginary row that loses its answer to the first noise, and one that gains it.
-    found = two_way_interval(
-        np.tensordot(pull, stack[:, kept], axes=1),
-        rows.clusters_of(kept),
-        rows.weights_of(kept),
+    slope = two_way_interval(
+        np.tensordot(pull, stack[:, complete], axes=1),
+        rows.clusters_of(complete),
+        rows.weights_of(complete),
         (float(pull[0]), float(-pull[0])),
     )
-    return Interval.of(found, estimand_of(len(draws)))
+    return Interval.of(slope, estimand_of(len(draws)))
 
 
 def _breakdown(candidate: CandidateScores, tables: dict[float, ScoreTable]) -> float | None:
@@ -110,10 +112,10 @@ def curve_of(candidate: CandidateScores) -> tuple[CurvePoint, ...]:
     if candidate.main is None:
         return ()
     tables = [*sorted(candidate.sizes.items()), (candidate.pool, candidate.main)]
-    found = [(size, estimate(table)) for size, table in tables]
+    estimates = [(size, estimate(table)) for size, table in tables]
     return tuple(
         CurvePoint(labels=size, value=point.value, low=point.low, high=point.high)
-        for size, point in found
+        for size, point in estimates
     )
 
 
@@ -128,7 +130,7 @@ def stability_of(candidate: CandidateScores) -> Stability:
             if view != CLEAN[0]:
                 place, codes = label_codes(run, (view, repeat), table.rows)
                 clean = table.outputs[place, table.draws.index(run.trial.draw)]
-                seen[view].append(_kept(clean, codes, place, table.rows))
+                seen[view].append(_unchanged(clean, codes, place, table.rows))
     views = tuple(_noise_point(view, parts, table.rows) for view, parts in sorted(seen.items()))
     agreement = float(np.mean([point.agreement for point in views])) if views else None
     return Stability(agreement=agreement, views=views)
@@ -142,12 +144,12 @@ class _Seen(NamedTuple):
     place: Codes
 
 
-def _kept(clean: Codes, codes: Codes, place: Codes, rows: ScoredRows) -> _Seen:
-    asked = clean != MISSING
+def _unchanged(clean: Codes, codes: Codes, place: Codes, rows: ScoredRows) -> _Seen:
+    answered = clean != MISSING
     return _Seen(
-        np.asarray(codes == clean, dtype=np.float64)[asked],
-        rows.scored(place, codes)[asked],
-        place[asked],
+        np.asarray(codes == clean, dtype=np.float64)[answered],
+        rows.scored(place, codes)[answered],
+        place[answered],
     )
 
 
@@ -184,7 +186,7 @@ def selective(table: ScoreTable) -> tuple[CoveragePoint, ...]:
     stated = _confidence(table)
     if stated is None:
         return ()
-    stated, right = stated[table.kept][:, table.whole], table.block
+    stated, right = stated[table.complete][:, table.whole], table.block
     return tuple(_selective_point(table, stated, right, coverage) for coverage in COVERAGES)
 
 
@@ -192,13 +194,13 @@ def _selective_point(
     table: ScoreTable, stated: Floats, right: Floats, coverage: float
 ) -> CoveragePoint:
     columns = [accuracy_rows(s, r, coverage) for s, r in zip(stated.T, right.T, strict=True)]
-    found = two_way_interval(
+    point = two_way_interval(
         np.stack(columns, axis=1),
-        table.rows.clusters_of(table.kept),
-        table.rows.plain_weights_of(table.kept),
+        table.rows.clusters_of(table.complete),
+        table.rows.plain_weights_of(table.complete),
         AGRESTI_COULL,
     )
-    accuracy = Interval.of(found, estimand_of(len(columns)), within=(0.0, 1.0))
+    accuracy = Interval.of(point, estimand_of(len(columns)), within=(0.0, 1.0))
     return CoveragePoint(coverage=coverage, accuracy=accuracy)
 
 
@@ -236,7 +238,7 @@ def _confidence(table: ScoreTable) -> Floats | None:
             return None
         place, codes = label_codes(run, CLEAN, table.rows)
         given = np.where(codes == UNUSABLE, 0, codes)
-        found = np.exp(scores[np.arange(len(codes)), given])
-        found = np.where((codes == UNUSABLE) | ~np.isfinite(found), 0.0, found)
-        stated[place, table.draws.index(run.trial.draw)] = found
+        confidence = np.exp(scores[np.arange(len(codes)), given])
+        confidence = np.where((codes == UNUSABLE) | ~np.isfinite(confidence), 0.0, confidence)
+        stated[place, table.draws.index(run.trial.draw)] = confidence
     return stated

@@ -34,7 +34,7 @@ def drop_of(candidate: CandidateScores) -> Difference | None:
 def origins_of(candidate: CandidateScores) -> tuple[Origin, ...]:
     """Return the drop at each cut."""
     cuts = sorted({run.trial.scenario.cut for run in candidate.scenario_runs} - {0.0})
-    return tuple(found for cut in cuts if (found := _origin(candidate, cut)) is not None)
+    return tuple(origin for cut in cuts if (origin := _origin(candidate, cut)) is not None)
 
 
 def _origin(candidate: CandidateScores, cut: float) -> Origin | None:
@@ -74,7 +74,7 @@ def _assumed(any_time: ScoreTable, past: ScoreTable) -> float:
     cuts = {run.trial.scenario.cut for run in past.runs}
     variance = ASSUMED_SD**2 / len(cuts)
     if any_time.block.shape[1] > 1:
-        parts = two_way(any_time.block, any_time.rows.clusters_of(any_time.kept))
+        parts = two_way(any_time.block, any_time.rows.clusters_of(any_time.complete))
         # Not freed from the residual: with few repetitions the difference is often 0.
         variance = parts.columns * parts.repetitions
     return variance * sum(len(table.draws) == 1 for table in (any_time, past))
@@ -98,8 +98,8 @@ def new_class_of(candidate: CandidateScores) -> NewClass | None:
         if (table := scenario_table(candidate, lambda other, s=s: other == s)) is not None  # type: ignore[misc]
     }
     points = [_point(label, examples, tables) for examples in tables]
-    kept = tuple(point for point in points if point is not None)
-    return NewClass(label=label, points=kept) if kept else None
+    measured = tuple(point for point in points if point is not None)
+    return NewClass(label=label, points=measured) if measured else None
 
 
 def _point(label: str, examples: int, tables: dict[int, ScoreTable]) -> NewClassPoint | None:

@@ -45,7 +45,7 @@ class FamilyComparison:
 
     a: str
     b: str
-    found: Difference
+    difference: Difference
     chosen: bool
 
 
@@ -57,25 +57,25 @@ def compare_families(
     if not all(sides):
         return None
     first, second = (_best(side, pairs.panel.rows) for side in sides)
-    found = pairs.difference(first, second)
+    difference = pairs.difference(first, second)
     alive = [
         _possible_best(pairs, side, best) for side, best in zip(sides, (first, second), strict=True)
     ]
-    if found is None or max(len(side) for side in alive) == 1:
-        return FamilyComparison(first, second, found, False) if found else None
+    if difference is None or max(len(side) for side in alive) == 1:
+        return FamilyComparison(first, second, difference, False) if difference else None
     low, up = _bound(pairs, *alive)
     minus_high, down = _bound(pairs, *reversed(alive))
     value = _cross_fitted(pairs.panel, sides[0]) - _cross_fitted(pairs.panel, sides[1])
     known = ~np.isnan(value)
     gap = float(np.average(value[known], weights=pairs.panel.rows.weights_of(known)))
-    found = replace(
-        found,
+    difference = replace(
+        difference,
         value=gap,
         low=min(low, gap),
         high=max(-minus_high, gap),
         p=min(1.0, 2 * min(up, down)),
     )
-    return FamilyComparison(first, second, found, True)
+    return FamilyComparison(first, second, difference, True)
 
 
 def _possible_best(pairs: Pairs, side: dict[str, Floats], best: str) -> list[str]:
@@ -84,9 +84,9 @@ def _possible_best(pairs: Pairs, side: dict[str, Floats], best: str) -> list[str
         name
         for name in side
         if name != best
-        and (found := pairs.difference(best, name))
-        and found.value > 0
-        and found.p < BEHIND
+        and (difference := pairs.difference(best, name))
+        and difference.value > 0
+        and difference.p < BEHIND
     }
     return [name for name in side if name not in behind]
 
@@ -96,9 +96,9 @@ def _bound(pairs: Pairs, a: list[str], b: list[str]) -> tuple[float, float]:
     level = 1 - 0.05 / len(a)
     lows, ps = [], []
     for name in a:
-        found = [d for other in b if (d := pairs.difference(name, other))]
-        lows.append(min((d.bounds(level)[0] for d in found), default=-1.0))
-        ps.append(max((d.p / 2 if d.value > 0 else 1 - d.p / 2 for d in found), default=1.0))
+        differences = [d for other in b if (d := pairs.difference(name, other))]
+        lows.append(min((d.bounds(level)[0] for d in differences), default=-1.0))
+        ps.append(max((d.p / 2 if d.value > 0 else 1 - d.p / 2 for d in differences), default=1.0))
     return max(lows), min(1.0, len(a) * min(ps))
 
 
@@ -129,10 +129,10 @@ def _best(members: dict[str, Floats], rows: ScoredRows) -> str:
 def pair_records(pairs: Pairs, members: Sequence[CandidateScores]) -> tuple[Pair, ...]:
     """Return the declared pairs, then every other pair of candidates that answered."""
     matches = [
-        found
+        match
         for first, second in combinations(FAMILIES, 2)
         if (
-            found := compare_families(
+            match := compare_families(
                 pairs,
                 [m for m in members if m.info.family == second],
                 [m for m in members if m.info.family == first],
@@ -140,8 +140,8 @@ def pair_records(pairs: Pairs, members: Sequence[CandidateScores]) -> tuple[Pair
         )
     ]
     declared = tuple(
-        _declared(pairs, found, p)
-        for found, p in zip(matches, holm([m.found.p for m in matches]), strict=True)
+        _declared(pairs, match, p)
+        for match, p in zip(matches, holm([m.difference.p for m in matches]), strict=True)
     )
     shown = {frozenset((m.a, m.b)) for m in matches if not m.chosen}
     names = [candidate.info.name for candidate in pairs.panel.scored]
@@ -153,7 +153,7 @@ def pair_records(pairs: Pairs, members: Sequence[CandidateScores]) -> tuple[Pair
     return declared + others
 
 
-def _declared(pairs: Pairs, found: FamilyComparison, p_holm: float) -> Pair:
-    record = pair_record(found.a, found.b, found.found, pairs.panel[found.a].drawn)
-    method = f"{record.method}, best of its kind" if found.chosen else record.method
+def _declared(pairs: Pairs, match: FamilyComparison, p_holm: float) -> Pair:
+    record = pair_record(match.a, match.b, match.difference, pairs.panel[match.a].drawn)
+    method = f"{record.method}, best of its kind" if match.chosen else record.method
     return record.model_copy(update={"declared": True, "p_holm": p_holm, "method": method})

@@ -64,7 +64,7 @@ def out_of_fold(
     ids = [id for run in runs for id in run.asked[CLEAN]]
     answers = [run.answers[CLEAN] for run in runs]
     scored = [a.scores for a in answers if a.scores is not None]
-    found = [e for a in answers for e in (a.evidence or ((),) * len(a))]
+    shown = [e for a in answers for e in (a.evidence or ((),) * len(a))]
     return OutOfFold(
         ids=tuple(ids),
         targets=np.array([code[target_of[id]] for id in ids], dtype=np.int64),
@@ -72,7 +72,7 @@ def out_of_fold(
             [code.get(output, UNUSABLE) for a in answers for output in a.outputs], dtype=np.int64
         ),
         scores=np.exp(np.concatenate(scored)) if len(scored) == len(answers) else None,
-        evidence=tuple(found),
+        evidence=tuple(shown),
     )
 
 
@@ -84,10 +84,10 @@ def settings(evidence: Evidence, candidate: str) -> tuple[tuple[int, str], ...]:
 
 def targets(evidence: Evidence) -> dict[str, str]:
     """Return the label as given of every row, asked or learnt from, by id."""
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for items in (evidence.items, evidence.pool):
-        found.update(zip(items.ids, items.targets, strict=True))
-    return found
+        labels.update(zip(items.ids, items.targets, strict=True))
+    return labels
 
 
 def _answered(evidence: Evidence, candidate: str) -> list[Run]:

@@ -199,8 +199,10 @@ def accuracy_on(table: ScoreTable, mask: Mask) -> tuple[Interval, int] | None:
     base = answered(table.right) & mask
     if not base.any():
         return None
-    kept = whole_rows(table.right, base) & base
-    scores = table.right[kept]
+    complete = whole_rows(table.right, base) & base
+    scores = table.right[complete]
     scores = scores[:, ~np.isnan(scores).any(axis=0)]
-    accuracy = two_way_interval(scores, table.rows.clusters_of(kept), table.rows.weights_of(kept))
-    return Interval.of(accuracy, estimand_of(scores.shape[1])), int(kept.sum())
+    accuracy = two_way_interval(
+        scores, table.rows.clusters_of(complete), table.rows.weights_of(complete)
+    )
+    return Interval.of(accuracy, estimand_of(scores.shape[1])), int(complete.sum())

@@ -52,29 +52,29 @@ class ScoredRows:
         scores: Floats = self.credit[targets, np.where(codes == UNUSABLE, len(self.labels), codes)]
         return scores
 
-    def clusters_of(self, kept: Mask) -> list[str] | None:
+    def clusters_of(self, mask: Mask) -> list[str] | None:
         """Return the clusters of the rows kept."""
         if self.clusters is None:
             return None
-        return [self.clusters[i] for i in np.flatnonzero(kept).tolist()]
+        return [self.clusters[i] for i in np.flatnonzero(mask).tolist()]
 
-    def weights_of(self, kept: Mask) -> Floats | None:
+    def weights_of(self, mask: Mask) -> Floats | None:
         """Return the weights of the rows kept."""
         if self.even:
-            return evened(self.targets[kept], None if self.weights is None else self.weights[kept])
-        return None if self.weights is None else self.weights[kept]
+            return evened(self.targets[mask], None if self.weights is None else self.weights[mask])
+        return None if self.weights is None else self.weights[mask]
 
-    def plain_weights_of(self, kept: Mask) -> Floats | None:
+    def plain_weights_of(self, mask: Mask) -> Floats | None:
         """Return the stated weights of the rows, without the balancing of labels."""
-        return None if self.even or self.weights is None else self.weights[kept]
+        return None if self.even or self.weights is None else self.weights[mask]
 
-    def weights_on(self, kept: Mask) -> Floats | None:
+    def weights_on(self, mask: Mask) -> Floats | None:
         """Return (rows,) the weights of the rows kept, 0 elsewhere."""
-        own = self.weights_of(kept)
+        own = self.weights_of(mask)
         if own is None:
             return None
         weights = np.zeros(len(self.targets))
-        weights[kept] = own
+        weights[mask] = own
         return weights
 
 
@@ -103,24 +103,24 @@ class ScoreTable:
         return scores
 
     @cached_property
-    def kept(self) -> Mask:
+    def complete(self) -> Mask:
         """Return the rows that the complete repetitions share (see `whole_rows`)."""
         return whole_rows(self.right, answered(self.right))
 
     @cached_property
     def whole(self) -> Mask:
         """Return the repetitions that answered all those rows."""
-        return np.asarray(~np.isnan(self.right[self.kept]).any(axis=0), dtype=np.bool_)
+        return np.asarray(~np.isnan(self.right[self.complete]).any(axis=0), dtype=np.bool_)
 
     @property
     def block(self) -> Floats:
         """Return the scores of complete repetitions on the rows kept, without gaps."""
-        return self.right[self.kept][:, self.whole]
+        return self.right[self.complete][:, self.whole]
 
     @property
     def answers(self) -> Codes:
         """Return the label codes of complete repetitions on the rows kept."""
-        return self.outputs[self.kept][:, self.whole]
+        return self.outputs[self.complete][:, self.whole]
 
     def spread(self, draws: Sequence[int]) -> Floats:
         """Return (rows, draws) scores, NaN for the repetitions that this table lacks."""
@@ -148,8 +148,8 @@ def label_codes(run: Run, view: tuple[str, int], rows: ScoredRows) -> tuple[Code
     """Return the row numbers and label codes of one view of a run."""
     code: dict[str | None, int] = {label: i for i, label in enumerate(rows.labels)}
     place = np.array([rows.index[id] for id in run.asked[view]], dtype=np.int64)
-    found = [code.get(output, UNUSABLE) for output in run.answers[view].outputs]
-    return place, np.array(found, dtype=np.int64)
+    codes = [code.get(output, UNUSABLE) for output in run.answers[view].outputs]
+    return place, np.array(codes, dtype=np.int64)
 
 
 ARTEFACT = "this artefact"
@@ -310,7 +310,7 @@ def _measured(
         noise = (trial.scenario.noise, trial.scenario.rate)
         added = noise if trial.scenario.kind == "noise" else ("", 0.0)
         cells[(trial.variant, trial.scenario.kind, *added, size)].append(run)
-    tables = {cell: found for cell, part in cells.items() if (found := score_table(part, rows))}
+    tables = {cell: table for cell, part in cells.items() if (table := score_table(part, rows))}
     main = ("", "standard", "", 0.0, 0)
     return CandidateScores(
         info=info,

@@ -53,8 +53,8 @@ def best_buy(moves: tuple[Move, ...]) -> str:
     priced = [m for m in moves if (m.points_per_100_usd or 0.0) > 0]
     if not priced:
         return ""
-    said = "; then ".join(_said(move) for move in priced)
-    return f"The next $100 buys the most if you {said}."
+    steps = "; then ".join(_said(move) for move in priced)
+    return f"The next $100 buys the most if you {steps}."
 
 
 def _said(move: Move) -> str:
@@ -102,9 +102,9 @@ def _margin(case: Case) -> Iterator[str]:
     if case.selection.chosen is None:
         return
     most = closest_costlier(case)
-    found = case.contenders.gain(most, case.name) if most else None
-    if most and found and found.high > 0:
-        yield f"With a margin of {points(found.high)} or less, {most} could not be ruled out."
+    difference = case.contenders.gain(most, case.name) if most else None
+    if most and difference and difference.high > 0:
+        yield f"With a margin of {points(difference.high)} or less, {most} could not be ruled out."
 
 
 def _model(case: Case) -> Iterator[str]:
@@ -130,18 +130,18 @@ def _fewer_labels(case: Case) -> Iterator[str]:
         if not shared or other is chosen:
             continue
         fewest = shared[0]
-        found = compare(
+        difference = compare(
             other_pool(other, other.sizes[fewest]), other_pool(chosen, chosen.sizes[fewest])
         )
-        if found and found.low > 0 and found.value >= case.margin:
-            yield f"With {plural(fewest, 'label')}, {gain(other.info.name, case.name, found)}."
+        if difference and difference.low > 0 and difference.value >= case.margin:
+            yield f"With {plural(fewest, 'label')}, {gain(other.info.name, case.name, difference)}."
 
 
 def _noise(case: Case) -> Iterator[str]:
     _, reversal = under_noise(case.contenders, case.name)
     if reversal is not None:
-        said = gain(reversal.rival, case.name, reversal.found)
-        yield f"{reversal.where[0].upper()}{reversal.where[1:]}, {said}."
+        text = gain(reversal.rival, case.name, reversal.difference)
+        yield f"{reversal.where[0].upper()}{reversal.where[1:]}, {text}."
 
 
 def _wording(case: Case) -> Iterator[str]:
@@ -161,7 +161,7 @@ def next_steps(
     case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...], left_out: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Return what to do next, the most useful first."""
-    worth = [said] if (said := best_buy(moves)) else []
+    worth = [text] if (text := best_buy(moves)) else []
     steps = [*_repeat(case), *_unused(case), *_label(case), *_grow(case)]
     steps += [*_stronger(case, gates), *_clean(case)]
     steps = [*relabel(case), *steps] if labels_limit(case) else [*steps, *relabel(case)]
@@ -181,14 +181,14 @@ def next_steps(
 
 
 def _repeat(case: Case) -> Iterator[str]:
-    found = deciding_difference(case.contenders, case.selection)
-    if case.selection.chosen or found is None or found.run_share < 0.5:
+    difference = deciding_difference(case.contenders, case.selection)
+    if case.selection.chosen or difference is None or difference.run_share < 0.5:
         return
     few = [candidate.info.name for candidate in with_few_runs(case)]
     if few:
         yield (
             f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH_RUNS}): variation between "
-            f"training runs causes {100 * found.run_share:.0f} % of the uncertainty."
+            f"training runs causes {100 * difference.run_share:.0f} % of the uncertainty."
         )
 
 
@@ -202,10 +202,10 @@ def _unused(case: Case) -> Iterator[str]:
 
 
 def _label(case: Case) -> Iterator[str]:
-    found = lead_of_costlier(case.contenders, case.selection)
-    if case.selection.chosen or found is None or not case.selection.reachable:
+    difference = lead_of_costlier(case.contenders, case.selection)
+    if case.selection.chosen or difference is None or not case.selection.reachable:
         return
-    more = more_rows(found, case.deciding_margin, len(case.contenders.panel.rows.targets))
+    more = more_rows(difference, case.deciding_margin, len(case.contenders.panel.rows.targets))
     if more is None:
         return
     counts = [rounded(count) for count in more if count is not None]
@@ -217,19 +217,19 @@ def _label(case: Case) -> Iterator[str]:
 
 
 def _grow(case: Case) -> Iterator[str]:
-    if case.selection.target in ("missed", "open") and (said := toward_target(case.contenders)):
+    if case.selection.target in ("missed", "open") and (text := toward_target(case.contenders)):
         forecast = forecast_nearest_target(case.contenders)
-        yield said + _hours(case, forecast, forecast.target if forecast else None)
+        yield text + _hours(case, forecast, forecast.target if forecast else None)
     forecast = forecast_of_margin(case.contenders, (case.name, *case.selection.rivals))
     if forecast is not None:
         yield toward_margin(forecast) + _hours(case, forecast, forecast.margin)
         return
-    found = steepest_gain(case.contenders, case.contenders.names)
-    if found is not None:
+    growth = steepest_gain(case.contenders, case.contenders.names)
+    if growth is not None:
         yield (
-            f"More labels still help {found.candidate}: from {found.fewer:,} to "
-            f"{plural(found.labels, 'label')} it gained {points(found.gained.value)} "
-            f"({interval(found.gained)})."
+            f"More labels still help {growth.candidate}: from {growth.fewer:,} to "
+            f"{plural(growth.labels, 'label')} it gained {points(growth.gained.value)} "
+            f"({interval(growth.gained)})."
         )
 
 

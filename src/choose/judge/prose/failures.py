@@ -81,17 +81,17 @@ def overlap_steps(overlap: ErrorOverlap | None, margin: float) -> Iterator[str]:
         yield f"Try a cascade: {overlap.cascade.sentence}."
 
 
-def pays(found: Cascade, margin: float) -> bool:
+def pays(cascade: Cascade, margin: float) -> bool:
     """Return whether a cascade is shown to beat both, or to keep the strong one's accuracy cheaper.
 
     It must gain the margin on the cheap candidate either way; else the cheap one alone will do.
     """
-    if not _gains(found.over_cheap, margin):
+    if not _gains(cascade.over_cheap, margin):
         return False
-    if _gains(found.over_strong, margin):
+    if _gains(cascade.over_strong, margin):
         return True
-    spent, alone = found.seconds_per_1k, found.strong_seconds_per_1k
-    low = found.over_strong.low
+    spent, alone = cascade.seconds_per_1k, cascade.strong_seconds_per_1k
+    low = cascade.over_strong.low
     saves = spent is not None and alone is not None and spent < SAVES * alone
     return saves and low is not None and low > -margin
 

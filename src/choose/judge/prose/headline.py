@@ -61,14 +61,14 @@ def best_cheaper(case: Case) -> str | None:
 def _adopt(case: Case) -> str:
     do = _DO[case.contenders.family(case.name)]
     rival = best_cheaper(case)
-    found = case.contenders.gain(case.name, rival) if rival else None
+    difference = case.contenders.gain(case.name, rival) if rival else None
     if len(case.contenders.names) == 1:
         text = f"{do}: {score(case, case.name)}; no other candidate was measured."
-    elif found is None:
+    elif difference is None:
         text = f"{do}: {score(case, case.name)}, and no more expensive candidate {_gains(case)}."
     else:
         text = (
-            f"{do}: {score(case, case.name)}, {points(found.value)} more than {rival}, the best "
+            f"{do}: {score(case, case.name)}, {points(difference.value)} more than {rival}, the best "
             "cheaper candidate."
         )
     if case.selection.target == "open":
@@ -113,13 +113,13 @@ def _why_more(case: Case) -> str:
     best = forecast_nearest_target(case.contenders)
     if not case.selection.reachable and best is not None and likely(best.target):
         return toward_target(case.contenders)
-    found = steepest_gain(case.contenders, (case.name, *case.selection.rivals)) or steepest_gain(
+    growth = steepest_gain(case.contenders, (case.name, *case.selection.rivals)) or steepest_gain(
         case.contenders, case.contenders.names
     )
-    if found is not None:
+    if growth is not None:
         return (
-            f"{found.candidate} still gained {points(found.gained.value)} between "
-            f"{found.fewer:,} and {plural(found.labels, 'label')}."
+            f"{growth.candidate} still gained {points(growth.gained.value)} between "
+            f"{growth.fewer:,} and {plural(growth.labels, 'label')}."
         )
     hung = lead_of_costlier(case.contenders, case.selection)
     more = (
@@ -171,13 +171,17 @@ def _meanwhile(case: Case) -> str:
     correct = in_percent(case.contenders.accuracies[case.name].value)
     text = f"Until then use {case.name} ({correct} correct)."
     leader = case.contenders.leader
-    found = case.contenders.gain(leader, case.name)
+    difference = case.contenders.gain(leader, case.name)
     # A reader who looks for the highest score should see here why it was not taken.
-    if found is None or leader not in case.contenders.costlier(case.name) or found.low > 0:
+    if (
+        difference is None
+        or leader not in case.contenders.costlier(case.name)
+        or difference.low > 0
+    ):
         return text
-    if found.value <= 0:
+    if difference.value <= 0:
         return f"{text} No more expensive candidate scored higher on the same rows."
-    return f"{text} {leader}'s {number(100 * found.value)}-point lead may be chance."
+    return f"{text} {leader}'s {number(100 * difference.value)}-point lead may be chance."
 
 
 def _prompted(case: Case) -> str:

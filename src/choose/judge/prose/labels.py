@@ -48,11 +48,11 @@ def relabel(case: Case) -> Iterator[str]:
         return
     named = [s.id for s in suspects[:NAMED]]
     more = ["others"] if len(suspects) > NAMED else []
-    found = relabelling_gain(case.audit, case)
+    relabelling = relabelling_gain(case.audit, case)
     worth = (
-        f"correcting them would add about {points(found.gain.value)} to the measured accuracy of "
-        f"{found.candidate}, {points(found.gain.high)} at most"
-        if found and found.gain.high is not None
+        f"correcting them would add about {points(relabelling.gain.value)} to the measured accuracy of "
+        f"{relabelling.candidate}, {points(relabelling.gain.high)} at most"
+        if relabelling and relabelling.gain.high is not None
         else "the gain is unknown"
     )
     yield (
@@ -61,27 +61,27 @@ def relabel(case: Case) -> Iterator[str]:
     )
 
 
-def more(forecast: CurveForecast, found: Needed) -> tuple[int, int] | None:
+def more(forecast: CurveForecast, needs: Needed) -> tuple[int, int] | None:
     """Return the interval of additional labels, at most the reach of the forecast."""
-    if found.labels is None or found.labels.low is None:
+    if needs.labels is None or needs.labels.low is None:
         return None
-    high = found.labels.high if found.labels.high is not None else found.within
+    high = needs.labels.high if needs.labels.high is not None else needs.within
     return (
-        rounded(max(found.labels.low - forecast.labels, 0)),
+        rounded(max(needs.labels.low - forecast.labels, 0)),
         rounded(max(high - forecast.labels, 1)),
     )
 
 
-def amount(forecast: CurveForecast, found: Needed) -> str:
+def amount(forecast: CurveForecast, needs: Needed) -> str:
     """Return ``about 700 more labels (95 % CI 400 to 1,500; probability 0.82)``."""
-    ends = more(forecast, found)
+    ends = more(forecast, needs)
     assert ends is not None
-    assert found.labels is not None
-    beyond = "" if found.labels.high is not None else "more than "
-    middle = rounded(max(found.labels.value - forecast.labels, 0))
+    assert needs.labels is not None
+    beyond = "" if needs.labels.high is not None else "more than "
+    middle = rounded(max(needs.labels.value - forecast.labels, 0))
     return (
         f"about {middle:,} more labels (95 % CI {ends[0]:,} to {beyond}{ends[1]:,}; "
-        f"probability {chance(found.probability)} within {plural(found.within, 'label')})"
+        f"probability {chance(needs.probability)} within {plural(needs.within, 'label')})"
     )
 
 
@@ -127,9 +127,9 @@ def toward_margin(forecast: CurveForecast) -> str:
 
 def overtaken(contenders: Contenders, name: str) -> Iterator[str]:
     """Yield the candidates that are likely to overtake this one with more labels."""
-    for found in forecast_crossings(contenders):
-        if found.b == name and found.labels and found.probability:
+    for crossing in forecast_crossings(contenders):
+        if crossing.b == name and crossing.labels and crossing.probability:
             yield (
-                f"With about {plural(rounded(found.labels.value), 'label')}, {found.a} is likely "
-                f"to overtake {found.b} (probability {chance(found.probability)})."
+                f"With about {plural(rounded(crossing.labels.value), 'label')}, {crossing.a} is likely "
+                f"to overtake {crossing.b} (probability {chance(crossing.probability)})."
             )

@@ -15,7 +15,7 @@ FAR = 100
 
 def price_flips(case: Case) -> Iterator[str]:
     """Yield the volumes, values and dates from which another candidate would be used."""
-    pairs = [found for found in breakevens(case.contenders) if case.name in (found.a, found.b)]
+    pairs = [pair for pair in breakevens(case.contenders) if case.name in (pair.a, pair.b)]
     yield from _volume(
         [p for p in pairs if p.a != case.name], [p for p in pairs if p.a == case.name]
     )
@@ -36,11 +36,11 @@ def _volume(others: Sequence[Breakeven], own: Sequence[Breakeven]) -> Iterator[s
         if p.requests.value and p.expected < p.requests.value < FAR * p.expected
     }
     if above:
-        found = above[min(above)]
+        pair = above[min(above)]
         yield (
-            f"Above about {rough(found.requests_per_month.value or 0.0)} answers a month"
-            f"{_ends(found)}, {found.a} would pay for itself within {months(found.months)} "
-            f"compared with {found.b}; the study assumes {rough(found.expected / found.months)}."
+            f"Above about {rough(pair.requests_per_month.value or 0.0)} answers a month"
+            f"{_ends(pair)}, {pair.a} would pay for itself within {months(pair.months)} "
+            f"compared with {pair.b}; the study assumes {rough(pair.expected / pair.months)}."
         )
     below = {
         p.requests.value: p
@@ -48,34 +48,34 @@ def _volume(others: Sequence[Breakeven], own: Sequence[Breakeven]) -> Iterator[s
         if p.requests.value and p.expected / FAR < p.requests.value <= p.expected
     }
     if below:
-        found = below[max(below)]
+        pair = below[max(below)]
         yield (
-            f"Below about {rough(found.requests_per_month.value or 0.0)} answers a month"
-            f"{_ends(found)}, {found.b} would be enough: {found.a} would not pay for itself within "
-            f"{months(found.months)}; the study assumes {rough(found.expected / found.months)}."
+            f"Below about {rough(pair.requests_per_month.value or 0.0)} answers a month"
+            f"{_ends(pair)}, {pair.b} would be enough: {pair.a} would not pay for itself within "
+            f"{months(pair.months)}; the study assumes {rough(pair.expected / pair.months)}."
         )
 
 
 def _value(pairs: Sequence[Breakeven], name: str) -> Iterator[str]:
     """Yield the values of a right answer from which the other of a pair pays off."""
-    dear = [p for p in pairs if p.a != name and p.net_usd.value < 0]
-    if dear:
-        found = min(dear, key=lambda p: p.value_needed or 0.0)
+    unprofitable = [p for p in pairs if p.a != name and p.net_usd.value < 0]
+    if unprofitable:
+        pair = min(unprofitable, key=lambda p: p.value_needed or 0.0)
         yield (
-            f"If a right answer were worth {dollars(found.value_needed or 0.0)} or more, {found.a} "
-            f"would pay off against {found.b}: it gains {points(found.gain.value)}."
+            f"If a right answer were worth {dollars(pair.value_needed or 0.0)} or more, {pair.a} "
+            f"would pay off against {pair.b}: it gains {points(pair.gain.value)}."
         )
     taken = [p for p in pairs if p.a == name and p.net_usd.value >= 0]
     if taken:
-        found = max(taken, key=lambda p: p.value_needed or 0.0)
+        pair = max(taken, key=lambda p: p.value_needed or 0.0)
         yield (
-            f"If a right answer were worth less than {dollars(found.value_needed or 0.0)}, "
-            f"{found.b} would be enough: {found.a} gains {points(found.gain.value)} over it."
+            f"If a right answer were worth less than {dollars(pair.value_needed or 0.0)}, "
+            f"{pair.b} would be enough: {pair.a} gains {points(pair.gain.value)} over it."
         )
 
 
-def _ends(found: Breakeven) -> str:
-    low, high = found.requests_per_month.low, found.requests_per_month.high
+def _ends(pair: Breakeven) -> str:
+    low, high = pair.requests_per_month.low, pair.requests_per_month.high
     if low is None:
         return ""
     upper = rough(high) if high is not None else "any number"

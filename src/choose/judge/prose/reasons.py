@@ -25,7 +25,7 @@ COARSE = 4
 
 def reasons(case: Case) -> tuple[str, ...]:
     """Return the reasons for the candidate that is adopted or used in the interim."""
-    found = [
+    sentences = [
         _measured(case),
         _over_cheaper(case),
         _under_costlier(case),
@@ -34,13 +34,13 @@ def reasons(case: Case) -> tuple[str, ...]:
         _cost(case),
         coarse(case),
     ]
-    return tuple(sentence for sentence in found if sentence)
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def _measured(case: Case) -> str:
     candidate = case.contenders.panel[case.name]
     assert candidate.main is not None
-    rows = plural(int(candidate.main.kept.sum()), "row")
+    rows = plural(int(candidate.main.complete.sum()), "row")
     times = (
         f" (mean of {plural(candidate.repetitions, 'run')})" if candidate.repetitions > 1 else ""
     )
@@ -49,20 +49,24 @@ def _measured(case: Case) -> str:
 
 def _over_cheaper(case: Case) -> str:
     rival = best_cheaper(case)
-    found = case.contenders.gain(case.name, rival) if rival else None
-    if rival is None or found is None or case.contenders.relation(case.name, rival) != "better":
+    difference = case.contenders.gain(case.name, rival) if rival else None
+    if (
+        rival is None
+        or difference is None
+        or case.contenders.relation(case.name, rival) != "better"
+    ):
         return ""
     constant = case.contenders.panel[rival].info.constant
     what = "always guessing the most common label" if constant else "the best cheaper candidate"
-    return f"{case.name} beats {rival}, {what}, by {points(found.value)} ({interval(found)})."
+    return f"{case.name} beats {rival}, {what}, by {points(difference.value)} ({interval(difference)})."
 
 
 def _under_costlier(case: Case) -> str:
     most = closest_costlier(case)
-    found = case.contenders.gain(most, case.name) if most else None
-    if case.selection.chosen is None or most is None or found is None:
+    difference = case.contenders.gain(most, case.name) if most else None
+    if case.selection.chosen is None or most is None or difference is None:
         return ""
-    what = f"at most {points(found.high)}" if found.high > 0 else "nothing"
+    what = f"at most {points(difference.high)}" if difference.high > 0 else "nothing"
     closest = f"the closest, {most}, gains {what} (upper 95 % bound)"
     needed = case.contenders.margin(most, case.name)
     if not case.contenders.margins.derived:
@@ -80,9 +84,9 @@ def _pays(needed: float) -> str:
 def closest_costlier(case: Case) -> str | None:
     """Return the costlier candidate that comes closest to a gain that matters."""
     spare = {
-        n: found.high - case.contenders.margin(n, case.name)
+        n: difference.high - case.contenders.margin(n, case.name)
         for n in case.contenders.costlier(case.name)
-        if (found := case.contenders.gain(n, case.name))
+        if (difference := case.contenders.gain(n, case.name))
     }
     return max(spare, key=lambda n: spare[n], default=None)
 
@@ -103,12 +107,12 @@ def _open(case: Case) -> str:
     if case.selection.chosen is not None or not case.selection.rivals:
         return ""
     rival = case.selection.rivals[0]
-    found = case.contenders.gain(rival, case.name)
-    if found is None:
+    difference = case.contenders.gain(rival, case.name)
+    if difference is None:
         return f"{rival} and {case.name} share no test row."
-    real = "whether that is real, or " if found.low <= 0 <= found.high else ""
+    real = "whether that is real, or " if difference.low <= 0 <= difference.high else ""
     return (
-        f"{gain(rival, case.name, found)}. {plural(found.rows, 'row')} cannot show {real}whether "
+        f"{gain(rival, case.name, difference)}. {plural(difference.rows, 'row')} cannot show {real}whether "
         f"it reaches the margin of {points(case.deciding_margin)}."
     )
 
@@ -133,8 +137,8 @@ def _cost(case: Case) -> str:
     rival = best_cheaper(case) if case.selection.chosen else None
     rival = rival or (case.selection.rivals[0] if case.selection.rivals else None)
     names = [case.name] + ([rival] if rival else [])
-    said = [text for name in names if (text := _clock(case, name))]
-    return f"{'; '.join(said)}." if said else ""
+    clocks = [text for name in names if (text := _clock(case, name))]
+    return f"{'; '.join(clocks)}." if clocks else ""
 
 
 def _clock(case: Case, name: str) -> str:
@@ -154,7 +158,7 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
         (n for n in case.contenders.names if n != case.name),
         key=lambda n: -case.contenders.accuracies[n].value,
     )
-    found = [Rejected(candidate=n, why=_against(case, n)) for n in others]
+    records = [Rejected(candidate=n, why=_against(case, n)) for n in others]
     outside = [
         c for c in case.contenders.panel.candidates if c.info.name not in case.contenders.names
     ]
@@ -162,7 +166,7 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
         f"It answered none of the {plural(len(case.contenders.panel.rows.targets), 'test row')}."
     )
     return (
-        *found,
+        *records,
         *(
             Rejected(candidate=c.info.name, why=c.errors[0] if c.errors else nothing)
             for c in outside
@@ -171,25 +175,25 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
 
 
 def _against(case: Case, name: str) -> str:
-    found = case.contenders.gain(name, case.name)
-    if found is None:
+    difference = case.contenders.gain(name, case.name)
+    if difference is None:
         return f"It shares no test row with {case.name}."
     shown = case.contenders.relation(name, case.name)
     if shown == "worse":
-        return f"{gain(name, case.name, found)}."
+        return f"{gain(name, case.name, difference)}."
     costlier = name in case.contenders.costlier(case.name)
     if costlier and shown in ("equivalent", "not better"):
         gains = (
-            f"gains at most {points(found.high)}"
-            if found.high > 0
-            else f"gains nothing ({interval(found)})"
+            f"gains at most {points(difference.high)}"
+            if difference.high > 0
+            else f"gains nothing ({interval(difference)})"
         )
         pays = f"; {_pays(case.contenders.margin(name, case.name))}"
         return (
             f"It costs more and {gains} over {case.name}"
             f"{pays if case.contenders.margins.derived else ''}."
         )
-    return f"{gain(name, case.name, found)} on {plural(found.rows, 'shared row')}. Undecided."
+    return f"{gain(name, case.name, difference)} on {plural(difference.rows, 'shared row')}. Undecided."
 
 
 def doubts(limits: tuple[str, ...], confidence: str) -> str:

@@ -56,13 +56,13 @@ def macro_f1_rows(targets: Codes, outputs: Codes, labels: int) -> Floats:
     the two-way analysis for means holds for macro-F1 as well.
     """
     f1, place = _f1(targets, outputs, labels)
-    n, kept = len(targets), place >= 0
+    n, known = len(targets), place >= 0
     counts = confusion(targets, outputs, labels)
     size = counts.sum(axis=1) + counts[:, :labels].sum(axis=0)
     # F1 = 2 right / (support + predicted), differentiated by each of the three counts.
     by_label = np.zeros(labels)
-    by_label[kept] = f1
-    weight = np.where(kept, 1.0 / np.maximum(size, 1), 0.0) * n / len(f1)
+    by_label[known] = f1
+    weight = np.where(known, 1.0 / np.maximum(size, 1), 0.0) * n / len(f1)
     values = np.full(n, f1.mean())
     values += 2 * (targets == outputs) * weight[targets]
     values -= by_label[targets] * weight[targets]

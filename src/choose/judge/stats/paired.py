@@ -126,9 +126,9 @@ def paired_difference(
     Raises:
         ValueError: if no row was answered by both.
     """
-    x, y, kept, common = aligned(_columns(a), _columns(b))
-    names = None if clusters is None else [clusters[i] for i in np.flatnonzero(kept).tolist()]
-    w = None if weights is None else np.asarray(weights, dtype=np.float64)[kept]
+    x, y, complete, common = aligned(_columns(a), _columns(b))
+    names = None if clusters is None else [clusters[i] for i in np.flatnonzero(complete).tolist()]
+    w = None if weights is None else np.asarray(weights, dtype=np.float64)[complete]
     moments = _analyse(x, y, common, names, w)
     repetitions = [n for n in (x.shape[1], y.shape[1]) if n > 1]
     if expected and repetitions and min(repetitions) < FEW:
@@ -227,12 +227,12 @@ def aligned(x: Floats, y: Floats) -> tuple[Floats, Floats, Mask, bool]:
     if len(x) != len(y):
         raise ValueError(f"both sides need the same rows, got {len(x)} and {len(y)}")
     both = answered(x) & answered(y)
-    kept = both & whole_rows(x, both) & whole_rows(y, both)
-    if not kept.any():
+    complete = both & whole_rows(x, both) & whole_rows(y, both)
+    if not complete.any():
         raise ValueError("no row was answered by both sides")
-    left, right = ~np.isnan(x[kept]).any(axis=0), ~np.isnan(y[kept]).any(axis=0)
+    left, right = ~np.isnan(x[complete]).any(axis=0), ~np.isnan(y[complete]).any(axis=0)
     common = left.shape == right.shape and bool((left == right).all())
-    return x[kept][:, left], y[kept][:, right], kept, common
+    return x[complete][:, left], y[complete][:, right], complete, common
 
 
 def _columns(scores: npt.ArrayLike) -> Floats:
