@@ -1,4 +1,4 @@
-"""What a build expects of a decision, and whether it was found."""
+"""Compare a decision with the expectations of a build (`--expect`, `--fail-under`)."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ from choose.types import Dataset, Family, Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Items:
-    """The rows that are asked, in a fixed order.
+    """The rows of one part of the data (test rows or training pool), in a fixed order.
 
     Attributes:
         ids: one id a row.
         targets: the label of each row.
         clusters: the group or near-duplicate cluster of each row; its own id where it stands alone.
         weights: the weight of each row, or empty where all count the same.
-        conflicting: ids of asked rows whose text also stands in the data under another label.
+        conflicting: ids of rows whose text also occurs in the data with another label.
         annotators: who gave each label, or empty where the data does not say.
         questions: the same for rows with the same text; empty where no annotator is known.
     """
@@ -83,18 +83,18 @@ class Evidence:
     """One study, measured.
 
     The repetition of a trial is its `draw`: candidates are paired on it. On a whole pool a draw
-    only carries the seed; on a smaller one it also decides which rows are learnt from.
+    only carries the seed; on a smaller one it also selects the training rows.
 
     Attributes:
         name: of the labelled set.
-        rows: labelled rows in all, asked or learnt from.
+        rows: number of labelled rows, test rows and training pool together.
         labels: the task's labels in order.
         division: ``held-out`` or ``cross-fit``.
         pool_rows: size of the whole pool of each fold; a trial with fewer rows was drawn.
-        pool: the rows that are only learnt from; none where every row is asked (cross-fit).
-        dated: labelled rows with a timestamp; None where nobody counted.
+        pool: training rows that are never test rows; none in a cross-fit study.
+        dated: labelled rows with a timestamp; None if not counted.
         runs: every finished or failed trial of the grid, in any order.
-        findings: what the reading of the data found, most serious first.
+        findings: problems in the data, most serious first.
         machine: what the study ran on.
     """
 

@@ -120,9 +120,9 @@ ACCURACY = Measure()
 
 
 def evened(targets: Codes, stated: Floats | None = None) -> Floats | None:
-    """Return (n,) weights by which every label that occurs has the same say; None if all do.
+    """Return (n,) weights that balance the labels; None if they are balanced already.
 
-    An interval takes the weights for given, so part of what labels differ in passes for chance.
+    Intervals treat the weights as fixed, so part of the variance between labels counts as chance.
     """
     own = np.ones(len(targets)) if stated is None else stated
     totals = np.bincount(targets, weights=own)
@@ -149,7 +149,8 @@ class Rule:
         target: accuracy that must be reached, or None.
         measure: what "right" means in every figure.
         margin: the smallest gain that matters.
-        margin_from: who says so: the study, nobody, or the prices of the study (see `margins`).
+        margin_from: the source of the margin: stated, default, or derived from prices
+            (see `margins`).
         minutes_per_label: what one more label takes, or None.
         hourly_rate: dollars for an hour of labelling, or None.
         qa_share: of the labels, that are given a second time to check them.

@@ -45,7 +45,7 @@ def _reach_rows(gain: float) -> tuple[int, int, int]:
     return alike, usual, unlike
 
 
-# Minutes a label where nobody says; short texts and few labels take less, contracts far more.
+# Default minutes a label; short texts and few labels take less, contracts far more.
 MINUTES = 1.0
 
 TRAINING = (
@@ -74,10 +74,10 @@ ELSEWHERE = (
 
 
 def before_data(wishes: Wishes) -> BeforeData:
-    """Work out what to label so that a gain can be shown, and learnt at all.
+    """Estimate how many rows to label, for training and for showing a gain.
 
-    Every row serves twice: it is asked once, by a fit on the other four fifths. So the rows to
-    label are the larger of those to ask and 5/4 of those to learn from.
+    Every row is a test row once, predicted by a fit on the other four fifths. So the rows to
+    label are the larger of the test rows and 5/4 of the training rows.
     """
     low, usual, high = (rows_needed(wishes.gain, d, POWER) for d in DISCORDANCES)
     test = Three(low=low, usual=usual, high=high)
@@ -134,8 +134,8 @@ def _affordable(wishes: Wishes, minutes: float) -> Affordable | None:
 def _assumptions(wishes: Wishes) -> Iterator[str]:
     yield (
         "To show a gain: a paired test at 5 % that finds it four times in five, between two "
-        "candidates of which exactly one is right on 10, 20 or 30 of 100 rows. Retraining luck "
-        "comes on top."
+        "candidates of which exactly one is right on 10, 20 or 30 of 100 rows. Variance "
+        "between training runs comes on top."
     )
     if wishes.target is not None:
         yield (
@@ -147,7 +147,7 @@ def _assumptions(wishes: Wishes) -> Iterator[str]:
         yield f"{training.per_class} rows a class: {training.says} ({training.source})."
     yield ELSEWHERE
     yield (
-        "Each row serves twice: it is asked once, by a fit on the other four fifths. The classes "
+        "Each row is a test row once, predicted by a fit on the other four fifths. The classes "
         "are taken to be about equally common; rare ones need more rows in all."
     )
     if wishes.minutes_per_label is None:

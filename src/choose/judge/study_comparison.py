@@ -1,4 +1,4 @@
-"""What a candidate gained or lost from one study to another, on the rows that both asked."""
+"""The change of a candidate's accuracy between two studies, on the test rows of both."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Meeting:
 
     @property
     def clusters(self) -> list[str] | None:
-        """Return which common rows hang together, as either study knows."""
+        """Return the clusters of the common rows, from the second study if it has them."""
         for panel, rows in ((self.second, self.after), (self.first, self.before)):
             if panel.rows.clusters is not None:
                 return [panel.rows.clusters[i] for i in rows.tolist()]
@@ -44,9 +44,9 @@ class Meeting:
 def shifts(
     meeting: Meeting, named: Sequence[tuple[str, str]], margin: float
 ) -> tuple[tuple[Shift, ...], tuple[str, ...]]:
-    """Compare pairs of candidates (first study, second study), and say who could not be.
+    """Compare pairs of candidates (first study, second study); list the pairs without a result.
 
-    The p-values of all that could are corrected together (Holm).
+    The p-values of all compared pairs are corrected together (Holm).
     """
     measured, missing = [], []
     for old, new in named:
@@ -103,7 +103,7 @@ def _shift(
 
 
 def _weights(meeting: Meeting, complete: Mask) -> Floats | None:
-    """Return (common rows,) the weights that the second study gives the rows kept, or None."""
+    """Return (common rows,) the weights of the complete rows in the second study, or None."""
     there = np.zeros(len(meeting.second.rows.targets), dtype=np.bool_)
     there[meeting.after[complete]] = True
     own = meeting.second.rows.weights_on(there)
@@ -136,7 +136,7 @@ def _record(old: CandidateScores, new: CandidateScores, paired: _Found, margin: 
 
 
 def _about(old: CandidateScores, new: CandidateScores, difference: Difference, alone: int) -> str:
-    """Return what else the interval is about, beside the rows."""
+    """Return what varies in the estimand apart from the rows."""
     drawn = old.drawn or new.drawn
     again = "a new pool in either study" if drawn else "retraining in either study"
     if alone:

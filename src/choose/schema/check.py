@@ -73,7 +73,7 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Language:
-    """The rows of one language, or of one script where the language is not told."""
+    """The rows of one language, or of one script if the language is unknown."""
 
     name: str
     rows: int
@@ -88,14 +88,14 @@ class Languages:
 
     @property
     def unspaced(self) -> bool:
-        """Return whether most rows whose script is told are written without spaces."""
+        """Return whether most rows of a known script are written without spaces."""
         known = sum(language.rows for language in self.found)
         return 2 * sum(x.rows for x in self.found if x.name in UNSPACED) > known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflicts:
-    """Texts with several labels, their rows, and the rows that nobody can answer right."""
+    """Texts with several labels, their rows, and the rows that no candidate can answer right."""
 
     texts: int
     rows: int
@@ -110,7 +110,7 @@ class Repeats:
         exact: the text is another row's to the letter.
         normalised: the words are, case, spaces and punctuation set aside.
         near: the cosine of the words, weighted by rarity, is at least 0.9.
-        chain: the most rows that hang together, each nearly the same as some other of them.
+        chain: size of the largest cluster of near-duplicates.
     """
 
     exact: int
@@ -184,7 +184,7 @@ IssueKind = Literal[
 
 
 class Line(Record):
-    """What was looked at, whether a person should look too, and what was found."""
+    """One check of the data: its topic, its status, and the finding."""
 
     topic: str
     status: Status

@@ -1,4 +1,4 @@
-"""The part of the decision on money: what each candidate costs, and when a dearer one pays."""
+"""Records of costs: what each candidate costs, and when a costlier one pays off."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Cost(Record):
             model retires before the end.
         retires: the day from which its model cannot be had any more, as an ISO date.
         months: of use until then, counted from the first day of use.
-        base_mb: the base that its artefact needs beside it.
+        base_mb: size of the base model that its artefact needs as well.
         missing: what the study file lacks for a total.
     """
 
@@ -121,13 +121,13 @@ class Move(Record):
     Attributes:
         action: what is done.
         candidate: to which candidate; null where it is about all.
-        gain: in accuracy of what is used then over what is used now; null where nothing that was
-            measured says so. Its ends are a 95 % interval where more labels are learnt from; for
-            doubted labels they are the gain if the fewest and if all of them are wrong, and for
-            what settles a contest nothing and the upper end of the difference.
+        gain: in accuracy of the candidate used then over the one used now; null if no measurement
+            supports a figure. For more training labels, the ends are a 95 % interval; for doubted
+            labels, the gains if the fewest and if all of them are wrong; for steps that decide a
+            comparison, zero and the upper end of the difference.
         labels: rows that a person looks at, at most; `labels_low` at least, where that is known.
-            Of test rows, `labels` settle the question in four cases of five, if any number that
-            is spoken of does, and `labels_low` in one of two.
+            For test rows, `labels` decide the comparison in four cases of five, if any number
+            considered does, and `labels_low` in one of two.
         hours: of labelling.
         machine_hours: of computing.
         usd: both, at the study's prices.

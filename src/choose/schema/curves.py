@@ -34,7 +34,7 @@ class CurveFamily(Record):
 
 
 class CurveForecast(Record):
-    """A candidate's learning curve beyond the data, or why nothing is said about it.
+    """A candidate's learning curve beyond the data, or why there is no forecast.
 
     `apart` says that families exclude each other; the intervals are then their union.
     """

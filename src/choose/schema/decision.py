@@ -119,10 +119,10 @@ class Verdict(Record):
 
 
 class DatasetRecord(Record):
-    """The labelled set that was judged on.
+    """The labelled set of the study.
 
-    `learnt` is how many labels the compared fits learnt from, of `pool` that were there for it; the
-    largest of the folds, and null in records of earlier versions.
+    `learnt` is the number of training rows of the compared fits, out of a training pool of `pool`
+    rows; the largest of the folds, and null in records of earlier versions.
     """
 
     name: str
@@ -182,13 +182,13 @@ class Side(Record):
 
 
 class CommonRows(Record):
-    """How the asked rows of the two studies meet.
+    """The test rows that two studies have in common.
 
     Rows meet where text and label are the same, by id or, where ids moved, by a text that stands
     once in either study; `moved` counts the latter. `relabelled` rows bear the same id and text
     under another label, `reworded` rows the same id with another text; neither is compared.
-    `new` rows are asked by the second study only, `gone` ones by the first only. `by_text` is
-    false where a study kept no texts, so that rows meet by id and label alone.
+    `new` rows are test rows of the second study only, `gone` ones of the first only. `by_text` is
+    false where a study stored no texts, so that rows meet by id and label alone.
     """
 
     before: int
@@ -211,7 +211,7 @@ class Change(Record):
 
 
 class Shift(Record):
-    """A candidate in the second study against one in the first, on the rows that both asked.
+    """A candidate in the second study against one in the first, on the test rows of both.
 
     `difference` is the second minus the first. `same_fits` says that both studies hold the very
     same fits with the same answers: then nothing is estimated, the difference is 0 and has no p.
@@ -262,7 +262,7 @@ class Versus(Record):
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One gate: its name, what was expected, what was found, and whether that meets it."""
+    """One expectation: its name, the expected and the actual value, and whether it is met."""
 
     name: str
     expected: str

@@ -102,11 +102,11 @@ class ErrorClass(Record):
 
 
 class GainForecast(Record):
-    """What a fine-tuned candidate did with the errors, against what was said before it ran.
+    """The effect of a fine-tuned candidate on the errors, against the forecast made before it ran.
 
-    `measured` is its gain on the asked rows. `called_fixed` is the share it gets right of the
-    errors that data was said to fix, `others_fixed` that of all other errors; null where it was
-    not asked these rows out of fold.
+    `measured` is its gain on the test rows. `called_fixed` is the share it gets right of the
+    errors forecast as fixable by data, `others_fixed` that of all other errors; null if it has no
+    out-of-fold predictions for these rows.
     """
 
     candidate: str
@@ -122,14 +122,14 @@ class Failures(Record):
 
     Attributes:
         candidate: whose errors they are.
-        supervised: the candidate that learns from the labels and is asked the same rows.
+        supervised: the candidate that learns from the labels and predicts the same rows.
         jurors: candidates whose answers point at suspect and ambiguous labels.
         fixes: rows that `supervised` gets right and `candidate` does not.
         breaks: rows the other way round; fixes - breaks = rows * difference.
         fixed_otherwise: fixes that are of kind format, suspect label or ambiguous.
         chance: fixes among the others that answers dealt to other rows would make as well.
-        again: share of the fixes that `candidate` itself gets right when asked again; null where
-            it was not asked again though a seed could change its answers.
+        again: share of the fixes that `candidate` itself gets right in another repetition; null if
+            there is none although a seed could change its answers.
         fixable: share of the errors that data fixes.
         reachable: gain in accuracy if it fixed just these.
         suspects: ids of the errors with a suspect label.
@@ -155,7 +155,7 @@ class Failures(Record):
     forecast: GainForecast | None = None
 
     def count(self, name: str) -> int:
-        """Return the errors of a kind; none where the kind could not be told."""
+        """Return the errors of a kind; 0 if the kind was not determined."""
         return next((c.count or 0 for c in self.classes if c.name == name), 0)
 
 

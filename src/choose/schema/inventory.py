@@ -17,7 +17,7 @@ class Entry:
         licence: of the weights.
         download_mb: what fetching it takes, in megabytes.
         cached_mb: its size here; None where it is not here.
-        path: its folder, where that was asked for.
+        path: its folder, if requested.
         damage: what is wrong with its cached files; None where nothing is known to be.
     """
 

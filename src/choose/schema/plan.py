@@ -14,10 +14,10 @@ USUAL = 0.2
 
 ASSUMPTION = (
     "two candidates that differ on 20 of 100 rows (10 if they are much alike, 30 if very unlike), "
-    "a paired test at 5 %, found four times in five; retraining luck comes on top"
+    "a paired test at 5 % with 80 % power; variance between training runs comes on top"
 )
 
-# Of the rows, this share is learnt from when the others are asked (five folds).
+# Share of training rows in each of five folds; the others are test rows.
 LEARNT = 0.8
 
 
@@ -110,7 +110,7 @@ class Spending:
 
     @property
     def needs_consent(self) -> bool:
-        """Return whether rows leave the machine or money may be asked for."""
+        """Return whether rows leave the machine or the study may cost money."""
         return any(not bill.here or bill.usd is not None for bill in self.bills)
 
     @property
@@ -164,17 +164,17 @@ class Planning:
 
 
 class RowsFor(Record):
-    """Test rows at which a gain is found, for alike, usual and very unlike candidates."""
+    """Test rows at which a gain can be shown, for alike, usual and very unlike candidates."""
 
     gain: float
     rows: tuple[int, int, int]
 
 
 class DetectableGains(Record):
-    """What the asked rows can show.
+    """The smallest gains that the test rows can show.
 
     `independent` is what the rows are worth once clusters of rows that belong together are taken
-    to be right or wrong as one (Kish's effective number). `smallest` are the gains found at each
+    to be right or wrong as one (Kish's effective number). `smallest` are the gains shown at each
     of `discordances`, null where none can be.
     """
 

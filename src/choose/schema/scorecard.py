@@ -20,9 +20,9 @@ class Service(Record):
         empty: share without an answer.
         cut: share whose answer was cut off.
         off_list: share answered with what is no label.
-        instability: share of rows that did not get the same answer each time they were asked.
-        repeats: how often they were.
-        repeated_rows: how many rows were.
+        instability: share of rows whose answer differs between repeated predictions.
+        repeats: number of predictions of each of these rows.
+        repeated_rows: number of rows predicted repeatedly.
     """
 
     behind: str
@@ -40,10 +40,10 @@ class Service(Record):
 
 
 class Origin(Record):
-    """One cut in time: the rows that follow it, asked after two fits on the same number of rows.
+    """One cut in time: the later rows, predicted after two fits on equally many rows.
 
-    `cut` is the share of the rows that come before, `labels` how many were learnt from (the mean
-    over fits), `past` and `any_time` the accuracy after learning from earlier rows and from rows
+    `cut` is the share of the rows that come before, `labels` the number of training rows (the
+    mean over fits), `past` and `any_time` the accuracy after training on earlier rows and on rows
     of any time, `drop` the second minus the first.
     """
 
@@ -112,7 +112,7 @@ class Variance(Record):
 
 
 class Overfit(Record):
-    """Accuracy on rows that were learnt from against rows that were not."""
+    """Accuracy on training rows against accuracy on test rows."""
 
     train: float | None = None
     test: float | None = None
@@ -137,7 +137,7 @@ class Noise(Record):
 
 
 class ViewPoint(Record):
-    """One view of the questions: answers kept, and kept while right, against the clean view."""
+    """One view of the rows: shares of answers unchanged, and unchanged and right, against clean."""
 
     view: str
     agreement: float

@@ -208,7 +208,7 @@ def contenders_of(panel: StudyScores, rule: Rule) -> Contenders:
     """Return the candidates that can be recommended.
 
     A candidate with a failed trial in the main cell cannot: its users would meet that failure. If
-    every candidate failed somewhere, all that answered anything are kept.
+    every candidate failed somewhere, every candidate with an answer remains.
     """
     sound = [c for c in panel.scored if not c.failures] or list(panel.scored)
     costs = {c.info.name: cost_sheet(c, rule) for c in panel.candidates}

@@ -157,8 +157,8 @@ def _match_sentence(match: FamilyComparison, kinds: tuple[str, str]) -> str:
         return f"{gain(match.a, match.b, match.difference)}."
     return (
         f"Best {kinds[0]} ({match.a}) minus best {kinds[1]} ({match.b}): "
-        f"{points(match.difference.value)} ({interval(match.difference)}, widened because which candidate is "
-        "best is itself uncertain)."
+        f"{points(match.difference.value)} ({interval(match.difference)}, "
+        "widened because which candidate is best is itself uncertain)."
     )
 
 

@@ -46,7 +46,7 @@ def rows_to_decide(difference: Difference, margin: float) -> RowsNeeded | None:
     makes up half of the error or more, and where the chance never reaches `EVEN`.
 
     Args:
-        found: the lead of the costlier of two.
+        difference: the lead of the costlier of two.
         margin: the smallest lead that matters.
     """
     if difference.run_share >= 0.5 or difference.discordance <= 0:

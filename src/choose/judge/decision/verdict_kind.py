@@ -111,7 +111,7 @@ def _contender_limits(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]
     ]
     if failed:
         trials = sum(c.failures for c in case.contenders.panel.candidates if c.info.name in failed)
-        # A candidate that the time limit kept from starting has no failed trial.
+        # A candidate that did not start before the time limit has no failed trial.
         why = plural(trials, "failed trial") if trials else "no trial finished in time"
         limits.append((1, f"{listed(failed)} did not finish ({why})"))
     partial = [_answered(case, name) for name in case.contenders.names if _partly(case, name)]

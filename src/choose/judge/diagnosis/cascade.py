@@ -26,7 +26,7 @@ FEWEST_FOR_CASCADE = 50
 class Pairing:
     """Two candidates on common rows and repetitions: arrays are (rows, repetitions).
 
-    `weights` (rows,) are what the rows kept count, None where all count the same.
+    `weights` (rows,) are the weights of the common rows, None if all are equal.
     """
 
     cheap: Floats

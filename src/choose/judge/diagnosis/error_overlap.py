@@ -32,7 +32,7 @@ ANSWERED = 0.5
 
 
 class _Common(NamedTuple):
-    """Candidates on the rows that all of them answered: `right` is (candidates, rows kept)."""
+    """Candidates on the rows that all of them answered: `right` is (candidates, rows)."""
 
     among: tuple[CandidateScores, ...]
     complete: Mask
@@ -40,7 +40,7 @@ class _Common(NamedTuple):
 
     @property
     def wrong_in_all(self) -> Mask:
-        """Return (rows kept,) which rows all get wrong."""
+        """Return (rows,) which rows all candidates get wrong."""
         return np.asarray(~self.right.any(axis=0), dtype=np.bool_)
 
 

@@ -37,7 +37,7 @@ class CandidateAnswers:
 
     Attributes:
         outputs: (n,) codes of the first repetition's answers, `UNUSABLE` or `MISSING`.
-        scores: (n, labels) probabilities, NaN where it was not asked; None without scores.
+        scores: (n, labels) probabilities, NaN for rows without a prediction; None without scores.
         evidence: ids retrieved by row.
     """
 

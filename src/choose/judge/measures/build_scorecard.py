@@ -88,7 +88,7 @@ def _cached(answers: Sequence[Answers]) -> float | None:
 
 
 def _instability(runs: Sequence[Run]) -> tuple[float | None, int, int]:
-    """Return the share of rows whose answer changed, how often they were asked, how many rows."""
+    """Return the share of rows whose answer changed, the repeats, and the number of rows."""
     given: dict[tuple[str, str], list[str | None]] = defaultdict(list)
     for run in runs:
         if ("clean", 1) in run.answers:
@@ -121,7 +121,7 @@ def stability(candidate: CandidateScores) -> Stability:
 
 
 def noise(candidate: CandidateScores) -> Noise:
-    """Return how accuracy answers to added label noise, other kinds than symmetric beside it."""
+    """Return how added label noise changes accuracy: symmetric noise and the other kinds."""
     kinds = {kind for kind, _ in candidate.noise}
     points = _kinds(candidate) if kinds - {"symmetric"} else ()
     return noise_of(candidate).model_copy(update={"kinds": points})

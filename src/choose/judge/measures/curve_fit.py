@@ -61,7 +61,7 @@ class FittedCurves:
     rate: Floats
 
     def at(self, sizes: Floats) -> Floats:
-        """Return (R, sizes) accuracies, kept within 0 and 1."""
+        """Return (R, sizes) accuracies, clipped to 0 and 1."""
         drop = self.family.shape(self.rate, sizes)
         return np.clip(self.a[:, None] - self.b[:, None] * drop, 0.0, 1.0)
 
@@ -104,13 +104,13 @@ class CurvePoints:
     """Scores at ascending sizes; the last size is the one that is compared.
 
     Attributes:
-        sizes: (k,) labels learnt from.
+        sizes: (k,) numbers of training rows.
         scores: for each size (rows, repetitions) without gaps, on the same rows.
         draws: for each size the names of the repetitions.
         drawn: whether the rows of the last size change with the repetition, as those of the
             smaller ones do; else all its repetitions stand on one pool.
         weights: (rows,) weights, or None where all count the same.
-        place: (rows,) places among all asked rows, or None where these are all of them.
+        place: (rows,) indices into all test rows, or None for all of them.
     """
 
     sizes: Floats
@@ -137,7 +137,7 @@ class CurvePoints:
 
     @property
     def repeated(self) -> tuple[int, ...]:
-        """Return the places of the sizes whose repetitions learnt from different rows."""
+        """Return the indices of the sizes whose repetitions have different training rows."""
         return tuple(range(len(self.sizes) - (not self.drawn)))
 
     @property

@@ -115,7 +115,7 @@ class LabelsToReach:
         probability: that it is within `REACH` times the largest size.
         labels: the median number of labels, None if it is more likely not reached at all.
         low: of the 95 % interval.
-        high: of the 95 % interval, None where that lies beyond what may be said.
+        high: of the 95 % interval, None if it lies beyond the horizon of the forecast.
     """
 
     probability: float

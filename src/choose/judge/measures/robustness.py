@@ -65,7 +65,7 @@ def noise_of(candidate: CandidateScores) -> Noise:
 
 
 def _slope(tables: dict[float, ScoreTable], fixed: bool) -> Interval | None:
-    """Return the slope; a clean table that no repetition can change stands beside each of them."""
+    """Return the slope; a clean table without repetitions is paired with every repetition."""
     varied = [set(table.draws) for rate, table in tables.items() if rate or not fixed]
     draws = sorted(set.intersection(*varied))
     if not draws:
@@ -137,7 +137,7 @@ def stability_of(candidate: CandidateScores) -> Stability:
 
 
 class _Seen(NamedTuple):
-    """Rows asked in a view: whether the answer stayed, what it counts, and which rows they are."""
+    """Rows of a view: whether the answer is unchanged, its score, and the indices of the rows."""
 
     same: Floats
     right: Floats

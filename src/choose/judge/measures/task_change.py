@@ -1,4 +1,4 @@
-"""What learning from the past costs when the future is asked, against learning from any time."""
+"""The accuracy on later rows after training on earlier rows, against rows of any time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from choose.schema.scorecard import NewClass, NewClassPoint, Origin
 
 
 def drop_of(candidate: CandidateScores) -> Difference | None:
-    """Return accuracy after learning from any time minus after learning from the past.
+    """Return accuracy after training on rows of any time minus that after earlier rows.
 
-    Paired: the same rows, asked at every cut, after fits on the same number of rows. There is one
+    Paired: the same test rows at every cut, after fits on the same number of rows. There is one
     past only, but another one of its size would give another fit: a side that was fitted once is
     taken to vary as fits on rows of any time do, or, where these were not repeated either, as is
     assumed of candidates.

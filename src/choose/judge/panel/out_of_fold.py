@@ -83,7 +83,7 @@ def settings(evidence: Evidence, candidate: str) -> tuple[tuple[int, str], ...]:
 
 
 def targets(evidence: Evidence) -> dict[str, str]:
-    """Return the label as given of every row, asked or learnt from, by id."""
+    """Return the given label of every row, test row or training pool, by id."""
     labels: dict[str, str] = {}
     for items in (evidence.items, evidence.pool):
         labels.update(zip(items.ids, items.targets, strict=True))

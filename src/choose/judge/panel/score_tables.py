@@ -53,13 +53,13 @@ class ScoredRows:
         return scores
 
     def clusters_of(self, mask: Mask) -> list[str] | None:
-        """Return the clusters of the rows kept."""
+        """Return the clusters of the rows in the mask."""
         if self.clusters is None:
             return None
         return [self.clusters[i] for i in np.flatnonzero(mask).tolist()]
 
     def weights_of(self, mask: Mask) -> Floats | None:
-        """Return the weights of the rows kept."""
+        """Return the weights of the rows in the mask."""
         if self.even:
             return evened(self.targets[mask], None if self.weights is None else self.weights[mask])
         return None if self.weights is None else self.weights[mask]
@@ -69,7 +69,7 @@ class ScoredRows:
         return None if self.even or self.weights is None else self.weights[mask]
 
     def weights_on(self, mask: Mask) -> Floats | None:
-        """Return (rows,) the weights of the rows kept, 0 elsewhere."""
+        """Return (rows,) the weights of the rows in the mask, 0 elsewhere."""
         own = self.weights_of(mask)
         if own is None:
             return None
@@ -109,17 +109,17 @@ class ScoreTable:
 
     @cached_property
     def whole(self) -> Mask:
-        """Return the repetitions that answered all those rows."""
+        """Return the repetitions that answered all complete rows."""
         return np.asarray(~np.isnan(self.right[self.complete]).any(axis=0), dtype=np.bool_)
 
     @property
     def block(self) -> Floats:
-        """Return the scores of complete repetitions on the rows kept, without gaps."""
+        """Return the scores of complete repetitions on complete rows, without gaps."""
         return self.right[self.complete][:, self.whole]
 
     @property
     def answers(self) -> Codes:
-        """Return the label codes of complete repetitions on the rows kept."""
+        """Return the label codes of complete repetitions on complete rows."""
         return self.outputs[self.complete][:, self.whole]
 
     def spread(self, draws: Sequence[int]) -> Floats:

@@ -68,8 +68,8 @@ def _adopt(case: Case) -> str:
         text = f"{do}: {score(case, case.name)}, and no more expensive candidate {_gains(case)}."
     else:
         text = (
-            f"{do}: {score(case, case.name)}, {points(difference.value)} more than {rival}, the best "
-            "cheaper candidate."
+            f"{do}: {score(case, case.name)}, {points(difference.value)} more than {rival}, "
+            "the best cheaper candidate."
         )
     if case.selection.target == "open":
         assert case.contenders.rule.target is not None

@@ -50,8 +50,8 @@ def relabel(case: Case) -> Iterator[str]:
     more = ["others"] if len(suspects) > NAMED else []
     relabelling = relabelling_gain(case.audit, case)
     worth = (
-        f"correcting them would add about {points(relabelling.gain.value)} to the measured accuracy of "
-        f"{relabelling.candidate}, {points(relabelling.gain.high)} at most"
+        f"correcting them would add about {points(relabelling.gain.value)} to the measured accuracy "
+        f"of {relabelling.candidate}, {points(relabelling.gain.high)} at most"
         if relabelling and relabelling.gain.high is not None
         else "the gain is unknown"
     )
@@ -86,7 +86,7 @@ def amount(forecast: CurveForecast, needs: Needed) -> str:
 
 
 def chance(probability: float) -> str:
-    """Return a share of resamples, kept between 0.01 and 0.99."""
+    """Return a share of resamples, clipped to 0.01 and 0.99."""
     return number(min(max(probability, 0.01), 0.99), 2)
 
 
@@ -130,6 +130,6 @@ def overtaken(contenders: Contenders, name: str) -> Iterator[str]:
     for crossing in forecast_crossings(contenders):
         if crossing.b == name and crossing.labels and crossing.probability:
             yield (
-                f"With about {plural(rounded(crossing.labels.value), 'label')}, {crossing.a} is likely "
-                f"to overtake {crossing.b} (probability {chance(crossing.probability)})."
+                f"With about {plural(rounded(crossing.labels.value), 'label')}, {crossing.a} is "
+                f"likely to overtake {crossing.b} (probability {chance(crossing.probability)})."
             )

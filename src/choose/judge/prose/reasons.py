@@ -58,7 +58,8 @@ def _over_cheaper(case: Case) -> str:
         return ""
     constant = case.contenders.panel[rival].info.constant
     what = "always guessing the most common label" if constant else "the best cheaper candidate"
-    return f"{case.name} beats {rival}, {what}, by {points(difference.value)} ({interval(difference)})."
+    by = f"{points(difference.value)} ({interval(difference)})"
+    return f"{case.name} beats {rival}, {what}, by {by}."
 
 
 def _under_costlier(case: Case) -> str:
@@ -112,8 +113,8 @@ def _open(case: Case) -> str:
         return f"{rival} and {case.name} share no test row."
     real = "whether that is real, or " if difference.low <= 0 <= difference.high else ""
     return (
-        f"{gain(rival, case.name, difference)}. {plural(difference.rows, 'row')} cannot show {real}whether "
-        f"it reaches the margin of {points(case.deciding_margin)}."
+        f"{gain(rival, case.name, difference)}. {plural(difference.rows, 'row')} cannot show "
+        f"{real}whether it reaches the margin of {points(case.deciding_margin)}."
     )
 
 
@@ -193,7 +194,8 @@ def _against(case: Case, name: str) -> str:
             f"It costs more and {gains} over {case.name}"
             f"{pays if case.contenders.margins.derived else ''}."
         )
-    return f"{gain(name, case.name, difference)} on {plural(difference.rows, 'shared row')}. Undecided."
+    rows = plural(difference.rows, "shared row")
+    return f"{gain(name, case.name, difference)} on {rows}. Undecided."
 
 
 def doubts(limits: tuple[str, ...], confidence: str) -> str:
