@@ -11,7 +11,7 @@ from choose.check.drift_over_time import label_drift, text_drift
 from choose.judge.sample_size import TRAINING, before_data, detectable_gains, rows_for_target
 from choose.judge.stats.paired import mcnemar_midp
 from choose.judge.stats.two_way import independent_rows
-from choose.schema.plan import LEARNT, Wishes
+from choose.schema.plan import TRAINING_SHARE, Wishes
 
 
 def test_reach_golden() -> None:
@@ -117,7 +117,7 @@ def test_a_plan_without_data_golden() -> None:
 
 def test_many_classes_need_rows_to_learn_from() -> None:
     found = before_data(Wishes(classes=500, gain=0.05))
-    assert found.rows.usual == round(20 * 500 / LEARNT)
+    assert found.rows.usual == round(20 * 500 / TRAINING_SHARE)
 
 
 def test_what_was_not_priced_is_null_and_what_was_guessed_is_said() -> None:

@@ -42,13 +42,13 @@ def expect(decision: Decision, wanted: str) -> Expectation:
     A family or a candidate is met by a recommendation of it, not by being used meanwhile.
     """
     verdict = decision.verdict
-    stands = {verdict.kind, verdict.family, verdict.recommended}
+    actual = {verdict.kind, verdict.family, verdict.recommended}
     words = _words(wanted)
     return Expectation(
         name=f"expect {', '.join(words)}",
         expected=" or ".join(words),
         found=_found(decision),
-        met=any(word in stands for word in words),
+        met=any(word in actual for word in words),
     )
 
 

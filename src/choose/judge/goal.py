@@ -21,11 +21,11 @@ DAYS = 30.436875
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """What a study says of the time after it; None is not said, and leaves dollars unknown.
+    """Assumptions about use after the study; None is unknown and leaves dollars unknown.
 
     Attributes:
         value_per_right_answer: dollars that a right answer is worth more than a wrong one.
-        volume_per_month: answers asked for in a month.
+        volume_per_month: answers needed per month.
         horizon_months: over how long costs and value are added up.
         start: the day on which use begins, as an ISO date.
         engineer_rate: dollars for an hour of engineering.
@@ -77,8 +77,8 @@ class Measure:
 
     Attributes:
         metric: ``accuracy``; ``balanced``, the mean of the labels' recalls (Brodersen et al. 2010);
-            or ``cost``, by which an error leaves of a right answer what it does not cost, as a
-            share of the dearest error that is named, or of 1 where none costs more.
+            or ``cost``: a right answer counts 1, an error 1 minus its cost relative to the most
+            expensive error in `error_costs` (at least 1).
         error_costs: by label, then by answer, what that error costs.
     """
 
@@ -91,10 +91,10 @@ class Measure:
         return self.metric == "accuracy"
 
     def credit(self, labels: Sequence[str]) -> Floats | None:
-        """Return (labels, labels + 1) what an answer to a row of a label counts, from 0 to 1.
+        """Return (labels, labels + 1) scores from 0 to 1 by true label and answer.
 
-        The last column is for unusable answers, which cost what the dearest error on that label
-        does. None where errors count alike.
+        The last column is for unusable answers, which cost as much as the most expensive error on
+        that label. None if all errors count alike.
         """
         if self.metric != "cost":
             return None
@@ -107,7 +107,7 @@ class Measure:
         np.fill_diagonal(costs, 0.0)
         costs = np.concatenate([costs, costs.max(axis=1, keepdims=True)], axis=1)
         stated = (cost for row in self.error_costs.values() for cost in row.values())
-        # Not the dearest of these labels: another study may have others, and the unit must stay.
+        # Not the maximum over these labels: the unit must not depend on which labels a study has.
         credits: Floats = 1.0 - costs / max(USUAL_COST, *stated)
         return credits
 

@@ -12,7 +12,7 @@ from choose.judge.stats.intervals import rows_needed, smallest_detectable_gain
 from choose.judge.stats.two_way import independent_rows
 from choose.schema.plan import (
     DISCORDANCES,
-    LEARNT,
+    TRAINING_SHARE,
     USUAL,
     Affordable,
     BeforeData,
@@ -117,7 +117,7 @@ def rows_for_target(target: float, gain: float, power: float = POWER) -> int:
 
 
 def _rows_for_margin(test: float, target: int | None, training: float) -> int:
-    return max(ceil(test), target or 0, ceil(training / LEARNT))
+    return max(ceil(test), target or 0, ceil(training / TRAINING_SHARE))
 
 
 def _times(rows: Three, factor: float) -> Three:

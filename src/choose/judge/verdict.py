@@ -134,7 +134,7 @@ def _dataset(evidence: Evidence, scores: StudyScores) -> DatasetRecord:
         fingerprint=evidence.fingerprint,
         rows=evidence.rows,
         test_rows=len(evidence.items.ids),
-        learnt=scores.learnt,
+        learnt=scores.training_rows,
         pool=scores.pool,
         labels=evidence.labels,
         division=evidence.division,

@@ -18,7 +18,7 @@ ASSUMPTION = (
 )
 
 # Share of training rows in each of five folds; the others are test rows.
-LEARNT = 0.8
+TRAINING_SHARE = 0.8
 
 
 class Three(Record):

@@ -216,7 +216,7 @@ class StudyScores:
         candidates: their score tables.
         labelled: labelled rows in all.
         dated: labelled rows with a timestamp; None if not counted.
-        learnt: training rows of the compared fits, the largest of the folds.
+        training_rows: training rows of the compared fits, the largest of the folds.
         pool: rows of the training pool, the largest of the folds.
     """
 
@@ -224,7 +224,7 @@ class StudyScores:
     candidates: tuple[CandidateScores, ...]
     labelled: int = 0
     dated: int | None = None
-    learnt: int = 0
+    training_rows: int = 0
     pool: int = 0
 
     def __getitem__(self, name: str) -> CandidateScores:
@@ -261,7 +261,7 @@ def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores
         ),
         labelled=evidence.rows,
         dated=evidence.dated,
-        learnt=max(full.values(), default=0),
+        training_rows=max(full.values(), default=0),
         pool=max(evidence.pool_rows, default=0),
     )
 

@@ -53,11 +53,11 @@ def best_buy(moves: tuple[Move, ...]) -> str:
     priced = [m for m in moves if (m.points_per_100_usd or 0.0) > 0]
     if not priced:
         return ""
-    steps = "; then ".join(_said(move) for move in priced)
+    steps = "; then ".join(_step(move) for move in priced)
     return f"The next $100 buys the most if you {steps}."
 
 
-def _said(move: Move) -> str:
+def _step(move: Move) -> str:
     assert move.gain is not None
     assert move.usd is not None
     what = {
@@ -194,10 +194,10 @@ def _repeat(case: Case) -> Iterator[str]:
 
 def _unused(case: Case) -> Iterator[str]:
     panel = case.contenders.panel
-    if panel.learnt < panel.pool:
+    if panel.training_rows < panel.pool:
         yield (
             f"Train on all {panel.pool:,} labelled rows of the pool: this study trained on "
-            f"{panel.learnt:,} of them (--sizes), so the value of the others is unknown."
+            f"{panel.training_rows:,} of them (--sizes), so the value of the others is unknown."
         )
 
 

@@ -50,8 +50,8 @@ def relabel(case: Case) -> Iterator[str]:
     more = ["others"] if len(suspects) > NAMED else []
     relabelling = relabelling_gain(case.audit, case)
     worth = (
-        f"correcting them would add about {points(relabelling.gain.value)} to the measured accuracy "
-        f"of {relabelling.candidate}, {points(relabelling.gain.high)} at most"
+        f"correcting them would add about {points(relabelling.gain.value)} to the measured "
+        f"accuracy of {relabelling.candidate}, {points(relabelling.gain.high)} at most"
         if relabelling and relabelling.gain.high is not None
         else "the gain is unknown"
     )

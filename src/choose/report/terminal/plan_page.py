@@ -23,7 +23,7 @@ from choose.formatting import (
 from choose.report.format import literal, shorten
 from choose.report.terminal.cost_tables import plan_lines
 from choose.report.terminal.layout import Column, Page, bullets, note, section, split_table
-from choose.schema.plan import LEARNT, BeforeData, Planning, Three, TimeForecast
+from choose.schema.plan import TRAINING_SHARE, BeforeData, Planning, Three, TimeForecast
 from choose.types import Dataset, Job
 
 
@@ -44,7 +44,7 @@ def _before_data_parts(plan: BeforeData, width: int) -> Iterator[RenderableType]
             f"${figure(found.usd)} buy {plural(found.rows, 'label')}, which usually {detects}."
         )
     yield section("Assumed", bullets(plan.assumptions))
-    first = rounded(plan.training.low / LEARNT)
+    first = rounded(plan.training.low / TRAINING_SHARE)
     yield section(
         "Next steps",
         bullets(
