@@ -64,7 +64,7 @@ def shifts(
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Comparison:
     """Mean scores on the rows compared; no difference where nothing had to be estimated.
 
     `alone` counts the sides that were fitted once though another fit could answer differently.
@@ -89,7 +89,7 @@ def _shift(
     if _same(meeting, old.main, new.main):
         scores = row_means(x)[both]
         value = float(np.average(scores, weights=_part(_weights(meeting, both), both)))
-        return _record(old, new, _Found(value, value, int(both.sum())), margin)
+        return _record(old, new, _Comparison(value, value, int(both.sum())), margin)
     refitted = _fits(old.main) != _fits(new.main)
     alone = sum(side.repeats and side.repetitions < 2 for side in (old, new)) if refitted else 0
     after, before, complete, _ = aligned(x, y)
@@ -99,7 +99,9 @@ def _shift(
     )
     own = _part(weights, complete)
     means = tuple(float(np.average(side.mean(axis=1), weights=own)) for side in (before, after))
-    return _record(old, new, _Found(means[0], means[1], difference.rows, difference, alone), margin)
+    return _record(
+        old, new, _Comparison(means[0], means[1], difference.rows, difference, alone), margin
+    )
 
 
 def _weights(meeting: Meeting, complete: Mask) -> Floats | None:
@@ -114,7 +116,9 @@ def _part(weights: Floats | None, complete: Mask) -> Floats | None:
     return None if weights is None else weights[complete]
 
 
-def _record(old: CandidateScores, new: CandidateScores, paired: _Found, margin: float) -> Shift:
+def _record(
+    old: CandidateScores, new: CandidateScores, paired: _Comparison, margin: float
+) -> Shift:
     gap = paired.difference
     interval = Interval(value=0.0, low=0.0, high=0.0, estimand=SAME)
     if gap is not None:

@@ -104,10 +104,8 @@ def answered_too_few(difference: Difference, margin: float, labelled: int) -> bo
 
 def lead_of_costlier(contenders: Contenders, selection: Selection) -> Difference | None:
     """Return the deciding difference as the lead of the costlier of the two."""
-    difference, other = (
-        deciding_difference(contenders, selection),
-        deciding_rival(contenders, selection),
-    )
+    difference = deciding_difference(contenders, selection)
+    other = deciding_rival(contenders, selection)
     if difference is None or other is None:
         return None
     return difference if other in contenders.costlier(selection.interim) else difference.negated()

@@ -203,10 +203,8 @@ def conflicts_limit(case: Case) -> tuple[int, int] | None:
     assert table is not None
     exact = table.answers == table.rows.targets[table.complete][:, None]
     wrong = exact.mean(axis=1) < 0.5
-    errors, conflicting = (
-        int(wrong.sum()),
-        int((wrong & table.rows.conflicting[table.complete]).sum()),
-    )
+    errors = int(wrong.sum())
+    conflicting = int((wrong & table.rows.conflicting[table.complete]).sum())
     if not errors or wilson(conflicting, errors)[0] <= 0.5:
         return None
     return conflicting, errors

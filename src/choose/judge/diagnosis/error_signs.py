@@ -86,25 +86,18 @@ class ErrorSample:
 
     def _accuracy(self, candidate: CandidateAnswers) -> float:
         answered = candidate.outputs != MISSING
-        return (
-            float((candidate.outputs == self.targets)[answered].mean()) if answered.any() else 0.0
-        )
+        right = candidate.outputs == self.targets
+        return float(right[answered].mean()) if answered.any() else 0.0
 
 
 def error_sample(evidence: Evidence) -> ErrorSample | None:
-    """Gather the answers of the best prompted candidate, else the best baseline, and of the others.
+    """Return the answers of the best prompted candidate, else the best baseline, and of the others.
 
-    None where no candidate has out-of-fold answers to labelled rows.
+    None if no candidate has out-of-fold predictions.
     """
     infos = {info.name: info for info in evidence.candidates if info.family != "fine-tuning"}
-    first = {
-        name: predictions
-        for name in infos
-        if (predictions := out_of_fold(evidence, name)) is not None
-    }
-    reading = [
-        name for name, predictions in first.items() if len(np.unique(predictions.outputs)) > 1
-    ]
+    first = {name: oof for name in infos if (oof := out_of_fold(evidence, name)) is not None}
+    reading = [name for name, oof in first.items() if len(np.unique(oof.outputs)) > 1]
     prompted = [n for n in first if infos[n].family in ("prompting", "retrieval")]
     subject = _best(first, prompted) or _best(first, reading) or _best(first, list(first))
     if subject is None:
