@@ -72,7 +72,7 @@ def test_across_counts_test_rows_only_and_names_the_pool_row() -> None:
     ]
 
 
-def test_conflicts_count_what_nobody_can_answer() -> None:
+def test_conflicts_count_rows_that_no_model_can_get_right() -> None:
     found = conflicting_texts(rows("a  b", "A b", "a B", "c", "c", "d", targets="xxyxyx"))
     counts = counted_conflicts(found)
     assert (counts.texts, counts.rows, counts.lost) == (2, 5, 2)

@@ -341,7 +341,7 @@ def run_all(what: Dataset, path: Path, scenarios: tuple[str, ...]) -> Store:
     return store
 
 
-def test_a_world_that_renames_its_things_drifts_and_one_that_does_not_holds_still(
+def test_renamed_terms_are_drift_and_stable_data_is_not(
     tmp_path: Path,
 ) -> None:
     still = rows(late=False)

@@ -52,7 +52,7 @@ def check_no_straddling(dataset: Dataset) -> None:
 # --- cross-fitting
 
 
-def test_every_row_is_asked_once_and_never_learnt_by_the_fold_that_asks_it(toy: Dataset) -> None:
+def test_every_row_is_tested_once_and_never_in_its_own_training_pool(toy: Dataset) -> None:
     assert toy.division == "cross-fit"
     assert len(toy.folds) == 5
     assert sorted(toy.asked) == sorted(toy.examples)

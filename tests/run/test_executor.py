@@ -53,7 +53,7 @@ def prepare(path: Path, what: Study) -> tuple[Store, Dataset, list[Job]]:
         ("short", "11 answers to 12 items"),
     ],
 )
-def test_a_strategy_that_misbehaves_is_recorded_and_stops_nobody(
+def test_a_failing_strategy_is_recorded_and_stops_no_other(
     tmp_path: Path, name: str, message: str
 ) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", name, wordings=False))
@@ -130,7 +130,7 @@ def test_a_group_can_be_sent_to_another_process_and_gives_the_same(tmp_path: Pat
         assert a.answers["clean", 0].outputs == b.answers["clean", 0].outputs
 
 
-def test_repetitions_are_learnt_side_by_side_and_each_is_kept(tmp_path: Path) -> None:
+def test_repetitions_are_fitted_together_and_stored_one_by_one(tmp_path: Path) -> None:
     fakes.Together.sizes.clear()
     store, data, jobs = prepare(tmp_path, study("together", seeds=4, wordings=False, views=()))
     seen = Seen()
@@ -152,7 +152,7 @@ def test_repetitions_are_learnt_side_by_side_and_each_is_kept(tmp_path: Path) ->
     assert not again.ran()
 
 
-def test_all_that_were_learnt_side_by_side_are_left_out_when_the_time_is_over(
+def test_a_group_is_left_out_as_a_whole_after_the_budget(
     tmp_path: Path,
 ) -> None:
     store, data, jobs = prepare(tmp_path, study("late", seeds=4, wordings=False, views=()))
@@ -200,7 +200,7 @@ def test_what_breaks_side_by_side_is_fitted_alone_and_breaks_alone(tmp_path: Pat
     assert all(run is None or run.group_size == 1 for run in runs.values())
 
 
-def test_what_learns_nothing_beside_others_costs_them_nothing(tmp_path: Path) -> None:
+def test_a_failed_fit_in_a_group_does_not_affect_the_others(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("halting", seeds=4, wordings=False, views=()))
     run_jobs(jobs, Pools(data), store, Limits(), Seen())
     runs = [run for job in jobs if (run := store.get(job.trial)) is not None]
@@ -228,7 +228,7 @@ def test_no_target_reaches_a_question(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(targets) > 1
 
 
-def test_no_question_is_in_the_pool_that_was_learnt_from(tmp_path: Path) -> None:
+def test_no_test_row_is_in_its_training_pool(tmp_path: Path) -> None:
     data = dataset()
     for fold in data.folds:
         assert not set(fold.pool) & set(fold.questions)
@@ -250,7 +250,7 @@ def test_a_candidate_far_behind_is_dropped_and_it_is_said_by_how_much(tmp_path: 
     assert sentence.startswith("slow: dropped after 120 rows, 67 points behind tfidf")
 
 
-def test_a_deadline_leaves_the_same_rows_unasked_for_everybody(
+def test_a_deadline_leaves_the_same_rows_unpredicted_for_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = dataset(rows=900)
@@ -294,7 +294,7 @@ def test_a_deadline_far_off_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_dear_candidate_takes_its_share_of_the_budget_and_says_so(
+def test_a_slow_candidate_uses_its_share_of_the_budget_and_reports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = dataset(rows=900)

@@ -37,7 +37,7 @@ def pace(fit: float, ask: float | None) -> Speed:
 # --- shares of a budget ------------------------------------------------------------------------
 
 
-def test_all_are_asked_the_same_number_of_rows() -> None:
+def test_all_candidates_get_the_same_number_of_rows() -> None:
     found = allocate(
         {"a": PassCost(10, 0.1, 300), "b": PassCost(0, 0.4, 300), "c": PassCost(40, 0.1, 300)}, 140
     )
@@ -46,19 +46,19 @@ def test_all_are_asked_the_same_number_of_rows() -> None:
     assert sum(found.values()) == pytest.approx(140)
 
 
-def test_who_has_fewer_rows_leaves_the_others_more() -> None:
+def test_a_candidate_with_fewer_rows_leaves_time_to_the_others() -> None:
     found = allocate({"a": PassCost(0, 1.0, 50), "b": PassCost(0, 1.0, 300)}, 200)
     assert found == pytest.approx({"a": 50, "b": 150})
 
 
-def test_an_unknown_need_gets_an_even_share() -> None:
+def test_a_candidate_of_unknown_cost_gets_an_even_share() -> None:
     found = allocate({"a": None, "b": PassCost(0, 1.0, 300)}, 100)
     assert found == pytest.approx({"a": 50, "b": 50})
     assert allocate({"a": None, "b": None}, 100) == pytest.approx({"a": 50, "b": 50})
     assert pace(0, None).first_pass(300) is None
 
 
-def test_where_hardly_a_row_would_be_left_the_dearest_waits_for_what_is_left() -> None:
+def test_with_too_few_rows_each_the_most_expensive_candidate_runs_last() -> None:
     needs = {
         "a": PassCost(140, 0.04, 300),
         "b": PassCost(135, 1.9, 300),
@@ -104,12 +104,12 @@ def test_a_longer_fit_gets_the_time_that_the_others_do_not_need(
     assert pacing.deadline("steady", 1000.0).share == pytest.approx(share)
 
 
-def test_time_enough_is_time_for_all() -> None:
+def test_enough_time_covers_all_rows() -> None:
     found = allocate({"a": PassCost(1, 0.1, 30), "b": PassCost(2, 0.1, 30)}, 1000)
     assert found == pytest.approx({"a": 4.0, "b": 5.0})
 
 
-def test_a_trial_made_again_for_its_views_costs_what_is_not_remembered_of_it() -> None:
+def test_a_trial_repeated_for_views_costs_only_uncached_work() -> None:
     data = dataset(rows=300)
     jobs = jobs_of(study("steady", wordings=False, seeds=1), data)
     own = [j for j in jobs if j.trial.candidate == "steady" and j.trial.fold == 0]
@@ -148,7 +148,7 @@ def test_a_fit_is_forecast_from_its_first_steps() -> None:
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run
-def test_what_is_remembered_is_told_apart() -> None:
+def test_cached_work_is_measured_separately() -> None:
     data, jobs = planned("remembers")
     found = measure_speed(jobs[0], Pools(data), seconds=0.2)
     assert found.per_row == pytest.approx(0.002, rel=0.4)
@@ -156,7 +156,7 @@ def test_what_is_remembered_is_told_apart() -> None:
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run
-def test_a_fit_that_came_to_its_end_is_not_done_twice(tmp_path: Path) -> None:
+def test_a_fit_finished_by_the_probe_is_reused(tmp_path: Path) -> None:
     data, jobs = planned("steady", rows=60)
     begun = probe(jobs[0], data, seconds=5.0)
     assert begun.fitted is not None
@@ -198,7 +198,7 @@ def test_a_run_takes_what_was_forecast(tmp_path: Path, monkeypatch: pytest.Monke
         assert 1 / 1.5 < seconds / spent[name] < 1.5
 
 
-def test_a_candidate_that_fails_is_forecast_to(tmp_path: Path) -> None:
+def test_a_failing_candidate_has_a_forecast_with_a_reason(tmp_path: Path) -> None:
     data, jobs = planned("broken", rows=60)
     (found,) = forecast(jobs, Pools(data), None)
     assert found.seconds is None
@@ -209,7 +209,7 @@ def test_a_candidate_that_fails_is_forecast_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run
-def test_a_budget_asks_dear_candidates_alike(
+def test_a_budget_gives_slow_candidates_the_same_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = dataset(rows=1500)
@@ -231,7 +231,7 @@ def test_a_budget_asks_dear_candidates_alike(
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run
-def test_a_fit_that_cannot_end_in_time_is_not_begun_and_said(tmp_path: Path) -> None:
+def test_a_fit_that_cannot_finish_is_left_out_and_reported(tmp_path: Path) -> None:
     data, jobs = planned("steady", rows=1500)
     start = perf_counter()
     outcome = run_jobs(

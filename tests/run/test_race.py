@@ -52,7 +52,7 @@ def test_the_bound_of_independent_rows_is_bonett_and_prices() -> None:
     assert bound == pytest.approx(p - q + 3.1317 * spread, abs=1e-5)  # t with 199 degrees
 
 
-def test_rows_that_hang_together_leave_the_bound_wider() -> None:
+def test_clustered_rows_widen_the_bound() -> None:
     drops = ([-1] * 5 + [0] * 5) * 30
     apart = upper_bound(drops, [str(i) for i in range(300)])
     fives = upper_bound(drops, [str(i // 5) for i in range(300)])
@@ -95,14 +95,14 @@ def run(name: str, share: float | None) -> Run:
     return Run(trial=trial, answers={("clean", 0): answers}, asked={("clean", 0): tuple(IDS)})
 
 
-def test_a_race_knows_which_rows_hang_together() -> None:
+def test_a_race_uses_the_clusters_of_rows() -> None:
     right = {"good": 0.8, "behind": 0.6}
     assert race(right).drops("behind")
     assert race(right, {id: str(int(id) // 5) for id in IDS}).drops("behind")
     assert not race(right, {id: str(int(id) // 30) for id in IDS}).drops("behind")
 
 
-def test_whom_a_failed_candidate_alone_put_out_is_in_again() -> None:
+def test_candidates_dropped_only_by_a_failed_rival_rejoin() -> None:
     found = race({"best": 0.9, "good": 0.7, "poor": 0.3})
     assert found.drops("good")
     assert found.drops("poor")
@@ -112,7 +112,7 @@ def test_whom_a_failed_candidate_alone_put_out_is_in_again() -> None:
     assert not found.drops("good")
 
 
-def test_a_candidate_that_failed_once_puts_nobody_out_later() -> None:
+def test_a_failed_candidate_drops_no_rival_later() -> None:
     found = race({"good": 0.7})
     found.add(run("best", None))
     found.add(run("best", 0.9))

@@ -87,7 +87,7 @@ def test_other_views_are_kept_beside_those_that_were_asked_before(tmp_path: Path
     assert {view for view, _ in kept.answers} == {"clean", "typos", "casing", "spacing"}
 
 
-def test_a_shorter_second_attempt_is_told_by_what_the_store_holds(tmp_path: Path) -> None:
+def test_a_shorter_second_attempt_reports_the_stored_run(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("steady", wordings=False, views=()))
     job = firsts(jobs, "steady")[0]
     rows = len(data.folds[0].questions)

@@ -65,7 +65,7 @@ def rows_asked(store: Path) -> dict[str, int]:
     return {name: asked[name] for name in PRICES}
 
 
-def test_all_are_asked_alike_whatever_they_cost(server: Server) -> None:
+def test_all_candidates_get_the_same_rows_at_any_price(server: Server) -> None:
     write(server, limit=0.1)
     found = compare(study_file="choose.toml", out="st", approve=lambda spending: None)
     asked = rows_asked(found.store)
@@ -74,7 +74,7 @@ def test_all_are_asked_alike_whatever_they_cost(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_enough_money_asks_all(server: Server) -> None:
+def test_enough_money_covers_all_rows(server: Server) -> None:
     write(server, limit=1.0)
     found = compare(study_file="choose.toml", out="st", approve=lambda spending: None)
     assert set(rows_asked(found.store).values()) == {200}
@@ -91,7 +91,7 @@ def test_a_plan_says_how_many_rows_the_dollars_reach(server: Server) -> None:
     assert reached["dear"] is not None
 
 
-def test_what_is_seen_takes_the_place_of_what_was_forecast() -> None:
+def test_measured_prices_replace_forecast_prices() -> None:
     ledger = Ledger(limit=10.0)
     share = DollarShare(ledger, 0.0, 0, DollarCost(0.01, 200), {"other": DollarCost(0.1, 200)})
     assert share.covers(0, 25)

@@ -120,8 +120,8 @@ def _warnings(candidates: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _training_rows(dataset: Dataset) -> tuple[str, ...]:
-    asked = set(dataset.asked)
-    return tuple(id for id in dataset.examples if id not in asked)
+    test_rows = set(dataset.asked)
+    return tuple(id for id in dataset.examples if id not in test_rows)
 
 
 def _machine(runs: tuple[Run, ...]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def rates(text: str | None) -> tuple[float, ...] | None:
     """Read ``0,0.1,0.2`` or ``0%,10%``: shares of labels to flip, 0 to below 1."""
     if text is None:
         return None
-    found = []
+    values = []
     for part in (part.strip() for part in text.split(",")):
         try:
             rate = float(part[:-1]) / 100 if part.endswith("%") else float(part)
@@ -67,8 +67,8 @@ def rates(text: str | None) -> tuple[float, ...] | None:
                 f"--noise {shown(part)} is not a rate of wrong labels. Write shares from 0 "
                 "to below 1, such as 0,0.1,0.2."
             )
-        found.append(rate)
-    return tuple(found)
+        values.append(rate)
+    return tuple(values)
 
 
 def endpoint(

@@ -109,13 +109,13 @@ def _usual(columns: Sequence[str], names: Iterable[str]) -> str | None:
 def _named(columns: Sequence[str], wanted: str | None, role: str) -> str | None:
     if wanted is None:
         return None
-    found = wanted if wanted in columns else _usual(columns, [wanted.strip().lower()])
-    if found is None:
+    column = wanted if wanted in columns else _usual(columns, [wanted.strip().lower()])
+    if column is None:
         raise DataError(
             f"No {role} column {wanted!r}.{did_you_mean(wanted, columns)} "
             f"The columns are {quoted_list(columns)}."
         )
-    return found
+    return column
 
 
 def _text_columns(columns: Sequence[str], wanted: str | None) -> tuple[str, ...]:
@@ -124,8 +124,8 @@ def _text_columns(columns: Sequence[str], wanted: str | None) -> tuple[str, ...]
         return (usual,) if usual else ()
     if wanted in columns:
         return (wanted,)
-    found = [_named(columns, part.strip(), "text") for part in wanted.split(",") if part.strip()]
-    return tuple(name for name in found if name is not None)
+    named = [_named(columns, part.strip(), "text") for part in wanted.split(",") if part.strip()]
+    return tuple(name for name in named if name is not None)
 
 
 def _usual_time(table: pl.DataFrame, columns: Sequence[str]) -> str | None:
@@ -227,9 +227,9 @@ def _times(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[d
     times = parse_dates(cells)
     bad = [i for i, cell in enumerate(cells) if cell.strip() and times[i] is None]
     if bad:
-        found = [rows[i] for i in bad]
+        undated = [rows[i] for i in bad]
         raise DataError(
-            f"The column {name!r} holds dates that cannot be read ({rows_named(found)}), such as "
+            f"The column {name!r} holds dates that cannot be read ({rows_named(undated)}), such as "
             f"{quoted(cells[bad[0]])}. Write them like 2026-03-31 or 2026-03-31T14:05:00Z."
         )
     return times

@@ -121,13 +121,13 @@ def _components(edges: Pairs, nodes: int) -> Pairs:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    found = np.arange(nodes, dtype=np.int32)
+    components = np.arange(nodes, dtype=np.int32)
     for start in range(0, len(edges), _EDGES):
-        ends = found[edges[start : start + _EDGES]]
+        ends = components[edges[start : start + _EDGES]]
         ones = np.ones(len(ends), dtype=np.int8)
         graph = coo_array((ones, (ends[:, 0], ends[:, 1])), (nodes, nodes))
-        found = connected_components(graph, directed=False)[1][found]
-    return found
+        components = connected_components(graph, directed=False)[1][components]
+    return components
 
 
 def _prefixes(vectors: Any, threshold: float) -> Any:
@@ -139,9 +139,9 @@ def _prefixes(vectors: Any, threshold: float) -> Any:
     total = np.cumsum(squares)
     before_row = np.concatenate(([0.0], total))[vectors.indptr[:-1]]
     before = total - squares - before_row[row_of]
-    kept = 1.0 - before >= threshold**2 - 1e-9
-    ones = np.ones(int(kept.sum()), dtype=np.int32)
-    return csr_array((ones, (row_of[kept], vectors.indices[kept])), vectors.shape)
+    in_prefix = 1.0 - before >= threshold**2 - 1e-9
+    ones = np.ones(int(in_prefix.sum()), dtype=np.int32)
+    return csr_array((ones, (row_of[in_prefix], vectors.indices[in_prefix])), vectors.shape)
 
 
 def _candidates(prefixes: Any) -> Iterator[Pairs]:

@@ -53,7 +53,7 @@ def _email(text: str) -> bool:
 
 
 def _phone(text: str) -> bool:
-    return any(_is_phone(found[0]) for found in _DIGITS.finditer(text))
+    return any(_is_phone(match[0]) for match in _DIGITS.finditer(text))
 
 
 def _is_phone(written: str) -> bool:
@@ -66,7 +66,7 @@ def _is_phone(written: str) -> bool:
 
 
 def _card(text: str) -> bool:
-    return any(_is_card(re.sub(r"\D", "", found[0])) for found in _DIGITS.finditer(text))
+    return any(_is_card(re.sub(r"\D", "", match[0])) for match in _DIGITS.finditer(text))
 
 
 def _is_card(digits: str) -> bool:
@@ -78,7 +78,7 @@ def _is_card(digits: str) -> bool:
 
 
 def _iban(text: str) -> bool:
-    return any(_is_iban(found[0].replace(" ", "")) for found in _IBAN.finditer(text))
+    return any(_is_iban(match[0].replace(" ", "")) for match in _IBAN.finditer(text))
 
 
 def _is_iban(written: str) -> bool:

@@ -111,8 +111,8 @@ def new_class(dataset: Dataset, besides: str | None = None) -> str | None:
 def _limit_class(pool: Sequence[Example], scenario: Scenario, draw: int) -> list[Example]:
     """Return the pool with only `scenario.examples` rows of its class, nested in that number."""
     own = {e.id: e.target for e in pool if e.target == scenario.label}
-    kept = set(sampling_order(own, own, draw)[: scenario.examples])
-    return [e for e in pool if e.target != scenario.label or e.id in kept]
+    sampled = set(sampling_order(own, own, draw)[: scenario.examples])
+    return [e for e in pool if e.target != scenario.label or e.id in sampled]
 
 
 def _class_test_rows(dataset: Dataset, ids: Sequence[str], scenario: Scenario) -> tuple[str, ...]:

@@ -155,8 +155,8 @@ def usable_rows(
     pool: Sequence[Example], test: Sequence[Example] | None
 ) -> tuple[list[Example], list[Example] | None]:
     """Return the rows with a text and a label, with unique ids."""
-    kept = _usable(pool)
-    return kept, None if test is None else _with_other_ids(_usable(test), kept)
+    usable_pool = _usable(pool)
+    return usable_pool, None if test is None else _with_other_ids(_usable(test), usable_pool)
 
 
 def _usable(rows: Sequence[Example]) -> list[Example]:
@@ -182,13 +182,13 @@ def split_by_test_file(
     chosen = set(stratified_sample(list(targets), targets, limit or len(test), f"test-{seed}"))
     test_part = [e for e in test if e.id in chosen]
     index = index_texts([*pool, *test_part])
-    kept, removed, concerned = _without_leaks(pool, test_part, index)
-    if len({e.target for e in kept}) < 2:
+    remaining, removed, concerned = _without_leaks(pool, test_part, index)
+    if len({e.target for e in remaining}) < 2:
         raise DataError(
             f"{len(removed):,} of {len(pool):,} training rows also occur in the test file; without "
             "them, fewer than two labels remain. Give a test file with other rows."
         )
-    rows = [*kept, *test_part]
+    rows = [*remaining, *test_part]
     findings = unused_test_rows(len(test), len(test_part))
     findings += shared_with_test(removed, concerned, len(test_part))
     ids = [e.id for e in test_part]

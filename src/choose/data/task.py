@@ -17,7 +17,7 @@ _LIST = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)
 
 
 def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> None:
-    """Refuse cells that hold several labels, such as ``a;b`` beside ``a`` and ``b``.
+    """Refuse cells that hold several labels, such as ``a;b`` where ``a`` and ``b`` are labels too.
 
     Raises:
         DataError: naming the rows.
@@ -25,9 +25,9 @@ def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> Non
     known = set(labels) - {""}
     several = {label for label in known if _is_list(label) or _is_joined(label, known)}
     if several:
-        found = [row for row, label in zip(rows, labels, strict=True) if label in several]
+        bad = [row for row, label in zip(rows, labels, strict=True) if label in several]
         raise DataError(
-            f"The label column {column!r} holds several labels in one cell ({rows_named(found)}), "
+            f"The label column {column!r} holds several labels in one cell ({rows_named(bad)}), "
             f"such as {quoted(min(several))}. Each row must have one label: choose compares "
             "single-label classification. Keep the main label, or make the pair a label of its own."
         )

@@ -68,10 +68,10 @@ def _contracted(match: re.Match[str]) -> str:
 
 def _keeping_capitals(change: Callable[[re.Match[str]], str]) -> Callable[[re.Match[str]], str]:
     def changed(match: re.Match[str]) -> str:
-        found, new = match[0], change(match)
-        if len(found) > 3 and found.isupper():
+        old, new = match[0], change(match)
+        if len(old) > 3 and old.isupper():
             return new.upper()
-        return found[0] + new[1:]
+        return old[0] + new[1:]
 
     return changed
 

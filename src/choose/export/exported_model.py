@@ -108,9 +108,9 @@ class Model:
     def _chunk(self, chunk: Sequence[Item], threshold: float | None) -> Iterator[Prediction]:
         # New ids, because training rows are never retrieved for an item with their own id.
         with_text = [item for item in chunk if item.text.strip()]
-        asked = [Item(id=f"asked {i}", text=item.text) for i, item in enumerate(with_text)]
-        answers = self._answers(asked)
-        if answers.scores is None and threshold is not None and asked:
+        items = [Item(id=f"asked {i}", text=item.text) for i, item in enumerate(with_text)]
+        answers = self._answers(items)
+        if answers.scores is None and threshold is not None and items:
             raise StrategyError(
                 f"{self.manifest.candidate!r} gives labels without a confidence, so it cannot "
                 "abstain. Predict without a smallest confidence."

@@ -40,21 +40,21 @@ def has_totals(decision: Decision) -> bool:
 def breakevens(decision: Decision) -> Iterator[str]:
     """Yield when the chosen candidate pays off against each other one, or the other way round."""
     pick = chosen(decision.verdict)
-    for found in decision.breakeven:
-        if pick in (found.a, found.b):
-            yield _breakeven(found)
+    for breakeven in decision.breakeven:
+        if pick in (breakeven.a, breakeven.b):
+            yield _breakeven(breakeven)
 
 
-def _breakeven(found: Breakeven) -> str:
-    a, b, needed = clean(found.a), clean(found.b), found.requests
-    expected = f"{rough(found.expected)} are expected in {months(found.months)}"
-    costs = f"{a} costs {dollars(found.extra_usd)} more to build and refresh than {b}"
+def _breakeven(breakeven: Breakeven) -> str:
+    a, b, needed = clean(breakeven.a), clean(breakeven.b), breakeven.requests
+    expected = f"{rough(breakeven.expected)} are expected in {months(breakeven.months)}"
+    costs = f"{a} costs {dollars(breakeven.extra_usd)} more to build and refresh than {b}"
     if needed.value is None and needed.low is None:
         return f"{costs} and never pays off: it gains and saves too little per answer."
     if needed.high is not None and needed.high < 1:
         return f"{a} pays off against {b} from the first answer."
     when = f"about {rough(needed.value)}" if needed.value is not None else "an unknown number of"
-    chance = number(min(max(found.probability, 0.01), 0.99), 2)
+    chance = number(min(max(breakeven.probability, 0.01), 0.99), 2)
     return (
         f"{costs} and pays off after {when} answers{_bounds(needed)}; {expected} (probability "
         f"that it pays off: {chance})."
@@ -91,16 +91,16 @@ def serving(decision: Decision) -> Iterator[str]:
             )
 
 
-def _serving(found: Serving) -> str:
+def _serving(serving: Serving) -> str:
     text = (
-        f"{found.tasks} tasks on one base take {figure(found.on_one_base_mb)} MB of weights, "
-        f"separate models {figure(found.one_each_mb)} MB"
+        f"{serving.tasks} tasks on one base take {figure(serving.on_one_base_mb)} MB of weights, "
+        f"separate models {figure(serving.one_each_mb)} MB"
     )
-    if found.machines is not None and found.machines_one_each is not None:
-        text += f"; that is {found.machines} instead of {found.machines_one_each} machines"
-    if found.usd_per_hour is not None and found.usd_per_hour_one_each is not None:
-        apart = dollars(found.usd_per_hour_one_each)
-        text += f", {dollars(found.usd_per_hour)} instead of {apart} an hour"
+    if serving.machines is not None and serving.machines_one_each is not None:
+        text += f"; that is {serving.machines} instead of {serving.machines_one_each} machines"
+    if serving.usd_per_hour is not None and serving.usd_per_hour_one_each is not None:
+        apart = dollars(serving.usd_per_hour_one_each)
+        text += f", {dollars(serving.usd_per_hour)} instead of {apart} an hour"
     return f"{text}."
 
 
@@ -192,18 +192,18 @@ def is_served(card: Scorecard) -> bool:
 
 
 def _cells(card: Scorecard) -> list[str]:
-    found = service_of(card)
-    unusable = sum(getattr(found, kind) for kind in _FAILED)
+    service = service_of(card)
+    unusable = sum(getattr(service, kind) for kind in _FAILED)
     return [
         card.candidate,
-        figure(found.latency_p50),
-        figure(found.latency_p95),
-        str(found.concurrency or DASH),
+        figure(service.latency_p50),
+        figure(service.latency_p95),
+        str(service.concurrency or DASH),
         figure(card.cost.tokens_in),
         figure(card.cost.tokens_out),
-        percent(found.cached_share),
+        percent(service.cached_share),
         percent(unusable),
-        percent(found.instability),
+        percent(service.instability),
     ]
 
 
@@ -214,17 +214,17 @@ def service_of(card: Scorecard) -> Service:
 
 
 def _sentences(card: Scorecard) -> Iterator[str]:
-    name, found = clean(card.candidate), service_of(card)
-    yield f"{name} uses {clean(found.behind)}."
+    name, service = clean(card.candidate), service_of(card)
+    yield f"{name} uses {clean(service.behind)}."
     parts = [
         f"{percent(share)} % {kind.replace('_', '-')}"
         for kind in _FAILED
-        if (share := getattr(found, kind))
+        if (share := getattr(service, kind))
     ]
     if parts:
         yield f"{name}: unusable answers count as wrong ({', '.join(parts)})."
-    if found.instability is not None:
+    if service.instability is not None:
         yield (
-            f"{name} answered {plural(found.repeated_rows, 'row')} {found.repeats} times; "
-            f"{percent(found.instability)} % of them got different answers."
+            f"{name} answered {plural(service.repeated_rows, 'row')} {service.repeats} times; "
+            f"{percent(service.instability)} % of them got different answers."
         )

@@ -123,7 +123,7 @@ def _priced(goal: Mapping[str, Any]) -> str:
 
 
 def division_line(data: DatasetRecord) -> str:
-    """Return how many rows were tested, and how training rows were kept apart from them."""
+    """Return the number of test rows, and how they were separated from training rows."""
     tested = plural(data.test_rows, "test row")
     if data.division == "cross-fit":
         how = "each predicted by a model that was not trained on it (cross-fit)"
@@ -170,7 +170,9 @@ def coverage_line(decision: Decision) -> str:
 
 def covered_by(intervals: Iterable[Interval | None]) -> str:
     """Say what these intervals cover; empty where no estimand is known."""
-    estimands = {clean(found.estimand) for found in intervals if found and found.estimand}
+    estimands = {
+        clean(interval.estimand) for interval in intervals if interval and interval.estimand
+    }
     parts = sorted(COVERS.get(estimand, estimand) for estimand in estimands)
     return f"Intervals cover {'; '.join(parts)}." if parts else ""
 
@@ -180,23 +182,23 @@ def noted(note: Note) -> str:
     return note.text if note.fits == 1 else f"{note.text} ({plural(note.fits, 'fit')})"
 
 
-def shared_errors(found: ErrorOverlap) -> Iterator[str]:
+def shared_errors(overlap: ErrorOverlap) -> Iterator[str]:
     """Yield sentences on the errors that candidates share."""
-    count = len(found.candidates)
+    count = len(overlap.candidates)
     everyone = "Both candidates" if count == 2 else f"All {count} candidates"
     yield (
-        f"{everyone} are wrong on {found.wrong_in_all:,} of "
-        f"{found.rows:,} rows; at least one is right on {with_span(found.oracle)}."
+        f"{everyone} are wrong on {overlap.wrong_in_all:,} of "
+        f"{overlap.rows:,} rows; at least one is right on {with_span(overlap.oracle)}."
     )
-    if found.both_wrong is not None and found.both_expected is not None:
+    if overlap.both_wrong is not None and overlap.both_expected is not None:
         yield (
-            f"{found.cheap} and {found.strong} are both wrong on {found.both_wrong:,} rows "
-            f"({found.both_expected:,.0f} expected if their errors were independent); "
-            f"only {found.cheap} on {found.only_cheap_wrong:,}, only {found.strong} on "
-            f"{found.only_strong_wrong:,}."
+            f"{overlap.cheap} and {overlap.strong} are both wrong on {overlap.both_wrong:,} rows "
+            f"({overlap.both_expected:,.0f} expected if their errors were independent); "
+            f"only {overlap.cheap} on {overlap.only_cheap_wrong:,}, only {overlap.strong} on "
+            f"{overlap.only_strong_wrong:,}."
         )
-    if found.cascade is not None:
-        yield f"A cascade would {found.cascade.sentence}."
+    if overlap.cascade is not None:
+        yield f"A cascade would {overlap.cascade.sentence}."
 
 
 def with_span(interval: Interval) -> str:
@@ -228,13 +230,13 @@ def _line(forecast: CurveForecast) -> str:
 
 
 def _point(point: ForecastPoint) -> str:
-    found = point.accuracy
+    accuracy = point.accuracy
     bounds = (
-        f" ({percent(found.low)} to {percent(found.high)})"
-        if found.low is not None and found.high is not None
+        f" ({percent(accuracy.low)} to {percent(accuracy.high)})"
+        if accuracy.low is not None and accuracy.high is not None
         else ""
     )
-    return f"{percent(found.value)} % right{bounds} with {point.labels:,} labels"
+    return f"{percent(accuracy.value)} % right{bounds} with {point.labels:,} labels"
 
 
 def _needed(needed: Needed) -> str:
@@ -265,24 +267,25 @@ def label_sentences(audit: Audit) -> Iterator[str]:
         yield _agreement(audit.agreement)
 
 
-def _relabel_gain(found: RelabelGain) -> str:
+def _relabel_gain(gain: RelabelGain) -> str:
     return (
-        f"Correcting the {plural(found.rows, 'most doubted row')} would add about "
-        f"{per_100(found.gain.value)} points ({span(found.gain)}) to the accuracy of "
-        f"{found.candidate}."
+        f"Correcting the {plural(gain.rows, 'most doubted row')} would add about "
+        f"{per_100(gain.gain.value)} points ({span(gain.gain)}) to the accuracy of "
+        f"{gain.candidate}."
     )
 
 
-def _label_overlap(found: LabelOverlap) -> str:
-    names = f"{shorten(clean(found.a), LABEL_WIDTH)} and {shorten(clean(found.b), LABEL_WIDTH)}"
-    return f"{names} are confused: {plural(found.doubted, 'doubted row')} of {found.rows:,}."
+def _label_overlap(pair: LabelOverlap) -> str:
+    names = f"{shorten(clean(pair.a), LABEL_WIDTH)} and {shorten(clean(pair.b), LABEL_WIDTH)}"
+    return f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."
 
 
-def _agreement(found: Agreement) -> str:
-    alpha = f"; Krippendorff's alpha is {found.alpha.value:.2f}" if found.alpha else ""
+def _agreement(agreement: Agreement) -> str:
+    alpha = f"; Krippendorff's alpha is {agreement.alpha.value:.2f}" if agreement.alpha else ""
     return (
-        f"Two of {found.annotators:,} annotators agree on {per_100(found.pairwise.value)} % "
-        f"({span(found.pairwise)}) of {plural(found.questions, 'row')}{alpha}."
+        f"Two of {agreement.annotators:,} annotators agree on "
+        f"{per_100(agreement.pairwise.value)} % ({span(agreement.pairwise)}) of "
+        f"{plural(agreement.questions, 'row')}{alpha}."
     )
 
 

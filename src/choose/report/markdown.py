@@ -101,8 +101,8 @@ def code(text: object) -> str:
 
 
 def _escaped(text: object, active: re.Pattern[str]) -> str:
-    broken = _LINKED.sub(lambda found: found[0] + _BREAK, clean(text))
-    return active.sub(lambda found: _ENTITIES.get(found[1], f"\\{found[1]}"), broken)
+    broken = _LINKED.sub(lambda match: match[0] + _BREAK, clean(text))
+    return active.sub(lambda match: _ENTITIES.get(match[1], f"\\{match[1]}"), broken)
 
 
 def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:

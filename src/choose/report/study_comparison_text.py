@@ -28,10 +28,10 @@ def _moved(versus: Versus) -> str:
     common = f"the {plural(versus.rows.common, 'common row')}"
     if versus.shifts and all(shift.same_fits for shift in versus.shifts):
         return f"Every candidate in both studies gives identical answers to {common}."
-    found = [shift for shift in versus.shifts if shift.significant]
-    if not found:
+    significant = [shift for shift in versus.shifts if shift.significant]
+    if not significant:
         return f"No candidate changed significantly on {common}."
-    changes = [f"{who(s)} ({signed_points(s.difference.value)} points)" for s in found]
+    changes = [f"{who(s)} ({signed_points(s.difference.value)} points)" for s in significant]
     return f"Changed significantly on {common}: {listed(changes)}."
 
 

@@ -115,7 +115,7 @@ class FirstPassBudget:
         speed = self.speeds.get(name)
         if self._finishes(name, speed, left):
             return None
-        # A short probe sees two steps, and one slow step should not leave a candidate out.
+        # A short probe measures two steps, and one slow step should not exclude a candidate.
         seconds = min(PROBE_SECONDS, SECOND_PROBE_SHARE * left)
         speed = self.speeds[name] = self._probe(self.waiting[name], seconds)
         if speed is None or self._finishes(name, speed, left):
@@ -176,7 +176,7 @@ class UnfinishedPasses:
             try:
                 run = self._extended(shortest, left())
             except Exception:
-                run = shortest.run  # its earlier answers stand
+                run = shortest.run  # its earlier answers still count
             if run.unasked == shortest.run.unasked:
                 ended.add(run.trial.key)
                 continue
@@ -190,7 +190,7 @@ class UnfinishedPasses:
         questions = [dataset.examples[id].item() for id in rows.questions]
         start, before = perf_counter(), cached_seconds(strategy)
         deadline = Deadline(share=start, end=start + left, least=0)
-        asked, answers = predict_until(
+        answered, answers = predict_until(
             strategy, questions, dataset, deadline, run.answers["clean", 0]
         )
         spent = perf_counter() - start
@@ -198,9 +198,9 @@ class UnfinishedPasses:
         return replace(
             run,
             answers={**run.answers, ("clean", 0): answers},
-            asked={**run.asked, ("clean", 0): tuple(item.id for item in asked)},
+            asked={**run.asked, ("clean", 0): tuple(item.id for item in answered)},
             predict_seconds=(run.predict_seconds or 0.0) + alone,
             seconds_spent=(run.seconds_spent or 0.0) + spent,
             seconds_alone=None if run.seconds_alone is None else run.seconds_alone + alone,
-            unasked=len(questions) - len(asked),
+            unasked=len(questions) - len(answered),
         )

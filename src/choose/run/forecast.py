@@ -40,7 +40,7 @@ RELABELLED_SHARE = 0.3
 # Test rows that a second fit of a slow candidate predicts.
 REPEATED_ITEMS = 5
 
-# Training rows of a second fit of a slow candidate: so few that it can soon predict.
+# Training rows of a second fit of a slow candidate: few, so that it can predict soon.
 SECOND_FIT_ROWS = 8
 
 
@@ -58,7 +58,7 @@ def measure_speed(job: Job, pools: Pools, seconds: float) -> Speed:
 
 
 def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
-    """Fit a small and a larger pool, each twice and to the end: half a fit cannot predict."""
+    """Fit a small and a larger pool, each twice and without a time limit."""
     pool, few = started.pool, min(SMALL_POOL, len(started.pool))
     small, second = _fit_twice(job, started.strategy, dataset, pool[:few])
     rows = _rows_for_second_fit(small, few, len(pool), seconds)
@@ -66,53 +66,53 @@ def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     if rows > few:
         strategy = prepared(job)
         larger, second = _fit_twice(job, strategy, dataset, pool[:rows])
-    asked = time_predict(strategy, started.items, seconds)
-    again = time_predict(second, started.items[: asked.rows], seconds)
+    predicted = time_predict(strategy, started.items, seconds)
+    repeated = time_predict(second, started.items[: predicted.rows], seconds)
     return Speed(
         load=started.load,
         fits=((few, small.spent), (rows, larger.spent)),
         per_text=_seconds_per_text(small, few, larger, rows),
-        per_row=asked.each,
-        saved=_saved(asked, again),
-        tokens=asked.tokens,
+        per_row=predicted.each,
+        saved=_saved(predicted, repeated),
+        tokens=predicted.tokens,
     )
 
 
 def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
-    """Begin a fit of the whole pool, and enough of a small one to show how long it is."""
+    """Begin a fit of the whole pool, and run a small fit until it reports its length."""
     pool, few = started.pool, min(SMALL_POOL, len(started.pool))
     whole = time_fit(started.strategy, dataset, pool, seconds)
     partial = prepared(job)
     small = time_fit(partial, dataset, pool[:few], seconds / 2, reports=1)
-    predicting, asked = started.strategy, time_predict(started.strategy, started.items, seconds)
-    if asked.each is None:
-        predicting, asked = partial, time_predict(partial, started.items, seconds)
-    few_items = started.items[: min(REPEATED_ITEMS, asked.rows)]
-    same = _saved(asked, time_predict(predicting, few_items, seconds))
+    predicting, predicted = started.strategy, time_predict(started.strategy, started.items, seconds)
+    if predicted.each is None:
+        predicting, predicted = partial, time_predict(partial, started.items, seconds)
+    few_items = started.items[: min(REPEATED_ITEMS, predicted.rows)]
+    same_fit = _saved(predicted, time_predict(predicting, few_items, seconds))
     other = prepared(job, seed_offset=1)
     time_fit(other, dataset, _relabelled(pool[:SECOND_FIT_ROWS], dataset), seconds / 2, reports=1)
-    met = _saved(asked, time_predict(other, few_items, seconds))
+    other_fit = _saved(predicted, time_predict(other, few_items, seconds))
     fits, text = ((few, _seconds_at_same_pace(small, whole)), (len(pool), whole.spent)), 0.0
     if whole.loop and small.loop != whole.loop:
         # It stopped in a loop that the small fit has finished, such as embedding; the later loops
         # are assumed to cost what they cost the small fit.
         fits, text = ((few, small.spent), (len(pool), small.spent)), whole.spent / len(pool)
-    elif asked.each is not None and met > CACHED_SHARE * asked.each:
+    elif predicted.each is not None and other_fit > CACHED_SHARE * predicted.each:
         # If test rows are cached, so are training rows that calibrate.
         fits, text = ((few, 0.0), (len(pool), 0.0)), whole.spent / len(pool)
     return Speed(
         load=started.load,
         fits=fits,
         per_text=text,
-        per_row=asked.each,
-        saved=met,
-        saved_same_fit=same,
-        tokens=asked.tokens,
+        per_row=predicted.each,
+        saved=other_fit,
+        saved_same_fit=same_fit,
+        tokens=predicted.tokens,
     )
 
 
 def _seconds_at_same_pace(small: FitTiming, whole: FitTiming) -> float:
-    """Return seconds of the small fit: the share of its loop in the whole fit's, at one speed."""
+    """Return the seconds of the small fit; at the speed of the whole one if their loops match."""
     if small.loop and small.loop == whole.loop:
         return whole.spent * small.total / whole.total
     return small.spent
@@ -125,8 +125,8 @@ def _seconds_per_text(small: FitTiming, few: int, larger: FitTiming, rows: int) 
     return larger.cached / max(1, rows)
 
 
-def _saved(asked: PredictTiming, again: PredictTiming) -> float:
-    return max(0.0, (asked.each or 0.0) - (again.spent or 0.0)) if again.rows else 0.0
+def _saved(first: PredictTiming, repeated: PredictTiming) -> float:
+    return max(0.0, (first.each or 0.0) - (repeated.spent or 0.0)) if repeated.rows else 0.0
 
 
 def _fit_twice(
@@ -143,7 +143,7 @@ def _relabelled(pool: Sequence[Example], dataset: Dataset) -> list[Example]:
 
 
 def _rows_for_second_fit(small: FitTiming, few: int, rows: int, seconds: float) -> int:
-    """Return how many rows to fit next: all, unless the small fit shows that it takes too long."""
+    """Return the rows of the second fit: all, unless the small fit forecasts too long a fit."""
     whole = small.alone * rows / few
     if whole <= 2 * seconds:
         return rows
@@ -241,7 +241,7 @@ def _with_sums(one: TimeForecast, sums: ForecastSums, speed: Speed) -> TimeForec
         return replace(
             one, why_not="Its fit did not finish in the measurement, so it could not predict."
         )
-    rows, tokens = sums.asked[name], speed.tokens
+    rows, tokens = sums.predicted_rows[name], speed.tokens
     return replace(
         one,
         first=sums.first.get(name),
@@ -256,14 +256,14 @@ class ForecastSums:
     """Seconds by candidate, summed in the order of the run because cached work costs less.
 
     Candidates share the embeddings of an encoder; other caches are their own. `early` is the time
-    before the first trial of a slow candidate, None while there is none.
+    before the first trial of a slow candidate, None before one is added.
     """
 
     pools: Pools
     speeds: Mapping[str, Speed]
     seconds: dict[str, float] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
-    asked: dict[str, int] = field(default_factory=dict)
+    predicted_rows: dict[str, int] = field(default_factory=dict)
     seen: set[Hashable] = field(default_factory=set)
     early: float | None = None
 
@@ -296,11 +296,13 @@ class ForecastSums:
         for view, most in views:
             ids = rows.questions[:most]
             place = ("pool",) if encoder and view == "clean" else ("asked", view)
-            met = len(ids) - self._new(memory, place, ids)
+            cached = len(ids) - self._new(memory, place, ids)
             saved = max(speed.saved, same if view == "clean" else 0.0)
-            took += max(0.0, (speed.per_row or 0.0) * len(ids) - saved * met)
+            took += max(0.0, (speed.per_row or 0.0) * len(ids) - saved * cached)
             again = len(ids) if known and view == "clean" else 0
-            self.asked[trial.candidate] = self.asked.get(trial.candidate, 0) + len(ids) - again
+            self.predicted_rows[trial.candidate] = (
+                self.predicted_rows.get(trial.candidate, 0) + len(ids) - again
+            )
         again = min(few, len(rows.questions)) * (job.repeats - 1)
         return took + (speed.per_row or 0.0) * again
 

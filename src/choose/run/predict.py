@@ -15,18 +15,18 @@ from choose.progress import TimeLimitReached
 from choose.strategy import Strategy
 from choose.types import Answers, Dataset, Item, Task
 
-# Minimum rows per candidate, where all can answer as many: the early-stopping test needs them.
+# Minimum rows per candidate, if all can answer that many: the early-stopping test needs them.
 MIN_ROWS = 100
 
-# Rows between two checks of the clock, and the fewest that are predicted however late it is.
+# Rows between two checks of the clock; at least so many are predicted after the deadline too.
 CHUNK = 25
 
 
 class SpendingShare(Protocol):
     """A share of the dollar budget."""
 
-    def covers(self, asked: int, more: int) -> bool:
-        """Return whether it pays for `more` rows after `asked`."""
+    def covers(self, done: int, more: int) -> bool:
+        """Return whether it pays for `more` rows after the first `done`."""
 
 
 class Deadline(NamedTuple):
@@ -150,8 +150,8 @@ def allocate(costs: Mapping[str, PassCost | None], amount: float) -> dict[str, f
     """Divide an amount so that each candidate can answer the same number of its rows.
 
     Candidates that cost little for all their rows answer all of them; those of unknown cost get an
-    even share. Where fewer than 25 rows each would fit, the most expensive candidate runs last with
-    whatever remains, and so on.
+    even share. If fewer than 25 rows each fit, the most expensive candidate runs last and gets the
+    remainder, and so on.
     """
     even = dict.fromkeys(costs, amount / max(1, len(costs)))
     known = {name: cost for name, cost in costs.items() if cost is not None}
@@ -169,16 +169,16 @@ def allocate(costs: Mapping[str, PassCost | None], amount: float) -> dict[str, f
 
 
 def _equal_rows(costs: Sequence[PassCost], amount: float) -> float:
-    """Return r such that the fits and min(r, rows) rows of each candidate use up an amount."""
-    left, asked = amount - sum(cost.fit for cost in costs), 0.0
+    """Return r such that the fits and min(r, cost.rows) rows of each candidate cost the amount."""
+    left, rows = amount - sum(cost.fit for cost in costs), 0.0
     ends = sorted({cost.rows for cost in costs})
     for end in ends:
-        going = sum(cost.each for cost in costs if cost.rows >= end)
-        if going <= 0:
-            asked = end
+        per_row = sum(cost.each for cost in costs if cost.rows >= end)
+        if per_row <= 0:
+            rows = end
             continue
-        more = min(end - asked, left / going)
+        more = min(end - rows, left / per_row)
         if more <= 0:
             break
-        asked, left = asked + more, left - more * going
-    return inf if ends and asked >= ends[-1] else asked
+        rows, left = rows + more, left - more * per_row
+    return inf if ends and rows >= ends[-1] else rows

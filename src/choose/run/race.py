@@ -52,8 +52,8 @@ class Race:
         if run.error is not None:
             return self._fail(name)
         rows = self.right.setdefault(name, {})
-        answers, asked = run.answers["clean", 0], run.asked["clean", 0]
-        for id, output in zip(asked, answers.outputs, strict=True):
+        answers, ids = run.answers["clean", 0], run.asked["clean", 0]
+        for id, output in zip(ids, answers.outputs, strict=True):
             rows[id] = output == self.targets[id]
         return ()
 
@@ -115,12 +115,12 @@ def upper_bound(gains: Sequence[int], clusters: Sequence[str]) -> float:
 
 @dataclass
 class TrialHistory:
-    """What the trials of each candidate have shown, including those of earlier commands.
+    """Costs and failures of each candidate's trials, including those of earlier commands.
 
     Attributes:
         race: the early-stopping test.
-        racing: whether candidates are dropped by it.
-        cost: candidate -> seconds that a full trial took lately.
+        racing: whether the test may drop candidates.
+        cost: candidate -> seconds of a recent full trial.
         failed: candidates with a failed trial.
         worked: candidates with a successful trial.
         skipped: candidate -> jobs that did not run because it was dropped.
@@ -166,6 +166,6 @@ class TrialHistory:
 
 def full_trial_seconds(run: Run) -> float:
     """Return the seconds that a trial takes when it answers all its test rows."""
-    spent, asked = run.seconds_spent or 0.0, len(run.asked.get(("clean", 0), ()))
-    asking = min(run.predict_seconds or 0.0, spent)
-    return spent + asking * run.unasked / asked if asked else spent
+    spent, answered = run.seconds_spent or 0.0, len(run.asked.get(("clean", 0), ()))
+    predicting = min(run.predict_seconds or 0.0, spent)
+    return spent + predicting * run.unasked / answered if answered else spent

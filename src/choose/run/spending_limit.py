@@ -129,15 +129,15 @@ class DollarShare:
     own: DollarCost
     others: Mapping[str, DollarCost]
 
-    def covers(self, asked: int, more: int) -> bool:
-        """Return whether its share pays for `more` rows after `asked`."""
+    def covers(self, done: int, more: int) -> bool:
+        """Return whether the share pays for `more` rows after the first `done`."""
         ledger, each = self.ledger, self.own.each
-        # Rows answered from the cache cost nothing, so they say nothing about the price.
+        # Rows answered from the cache cost nothing, so they do not show the price.
         if paid := (ledger.requests - self.requests) / self.own.requests:
             before = self.own.paid
             each = (each * before + ledger.committed - self.spent) / (before + paid)
         costs = {name: one.first_pass for name, one in self.others.items()}
-        costs[""] = DollarCost(each, self.own.rows, asked).first_pass
+        costs[""] = DollarCost(each, self.own.rows, done).first_pass
         left = (ledger.limit or 0.0) - ledger.total - ledger.others
         return each * more <= allocate(costs, left)[""] + 1e-9 * each
 

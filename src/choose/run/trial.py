@@ -149,7 +149,7 @@ def run_trials(
 
 
 def run_trial(job: Job, pools: Pools, deadline: Deadline | None = None) -> Run:
-    """Fit once and answer every view."""
+    """Fit once and predict every view."""
     return _trial(job, pools, deadline, {})[0]
 
 
@@ -167,13 +167,13 @@ def _trial(
         clean, clean_answers = items, predict(strategy, items, dataset.task)
     else:
         clean, clean_answers = predict_until(strategy, items, dataset, deadline)
-    asked, answers = {("clean", 0): clean}, {("clean", 0): clean_answers}
+    items_of, answers = {("clean", 0): clean}, {("clean", 0): clean_answers}
     answered, all_cached, stopped = perf_counter(), cached_seconds(strategy), None
     try:
         for (name, repeat), seen in _other_views(job, rows.questions, dataset):
             with repeated_requests(repeat):
                 answers[name, repeat] = predict(strategy, seen, dataset.task)
-            asked[name, repeat] = seen
+            items_of[name, repeat] = seen
     except (MoneySpent, TimeLimitReached) as end:
         stopped = end  # the views answered until then count
     spent = perf_counter() - start
@@ -181,7 +181,7 @@ def _trial(
     run = Run(
         trial=job.trial,
         answers=answers,
-        asked={view: tuple(item.id for item in seen) for view, seen in asked.items()},
+        asked={view: tuple(item.id for item in seen) for view, seen in items_of.items()},
         # Cached work counts too, or the cost would depend on the order of the trials.
         fit_seconds=fit.alone,
         predict_seconds=answered - start + all_cached - fit_cached,

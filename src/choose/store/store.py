@@ -60,7 +60,7 @@ class Store:
     Attributes:
         path: the folder.
         damage: file, relative to `path` -> why it could not be read; of files that the report and
-            the next run go on without.
+            the next run ignore.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +70,7 @@ class Store:
 
     @classmethod
     def create(cls, path: Path) -> Store:
-        """Open a folder for writing, made if need be; its mark is written before all else.
+        """Open a folder for writing, creating it if needed; its mark is written first.
 
         Raises:
             StoreError: if it cannot be written, or holds something that is not a study.
@@ -88,14 +88,14 @@ class Store:
 
     @classmethod
     def check(cls, path: Path) -> None:
-        """Refuse a folder that `create` would refuse for what it holds, without writing.
+        """Check that `create` would accept the content of a folder, without writing.
 
         Raises:
             StoreError: if it holds something that is not a study.
         """
         if not path.is_dir() or is_store(path):
             return
-        # A writer that was killed before the mark stood leaves a temporary file.
+        # A process killed before it wrote the mark leaves a temporary file.
         if not all(map(is_temporary, path.iterdir())):
             raise StoreError(_FOREIGN.format(repr(str(path))))
 
@@ -104,7 +104,7 @@ class Store:
         """Open a finished or interrupted study for reading.
 
         Raises:
-            StoreError: if it is no study, or one that was broken off before its settings were kept.
+            StoreError: if it is no study, or stopped before its settings were written.
         """
         if not (path / STUDY).exists() or not is_store(path):
             begun = is_store(path)
@@ -114,7 +114,7 @@ class Store:
         return cls(path)
 
     def begin(self, study: Mapping[str, Any], dataset: Dataset) -> None:
-        """Write what is fixed before the run: the study with its rule, and the data."""
+        """Write the study with its rule, and the data, before the run."""
         settings = tomli_w.dumps(study)
         for folder in (self.path, *self.path.glob("trials/*")):
             remove_temporary_files(folder)
@@ -125,15 +125,15 @@ class Store:
         self.__dict__.pop("dataset", None)
 
     def plan(self, trials: Iterable[Trial], candidates: Iterable[Mapping[str, Any]]) -> None:
-        """Write the grid: which trials, at which coordinates, of which candidates."""
+        """Write the grid: the candidates and their trials."""
         grid = {"candidates": list(candidates), "trials": [asdict(trial) for trial in trials]}
         write_json(self.path / "grid.json", grid)
 
     def add(self, run: Run, traceback: str | None = None) -> bool:
-        """Write a run over what an earlier attempt left, and return whether it was written.
+        """Write a run over an earlier attempt, and return whether it was written.
 
         A failed attempt, or one with fewer clean rows, does not replace one that got further. With
-        the same clean rows, views of the earlier attempt are kept.
+        the same clean rows, views of the earlier attempt stay.
         """
         before = self.get(run.trial)
         if before is not None and _reached(run) < _reached(before):
@@ -158,7 +158,7 @@ class Store:
         if not (folder / "trial.json").exists():
             return None
         file = folder / "trial.json"
-        answers, asked = {}, {}
+        answers, ids = {}, {}
         dataset = self._readable_dataset()
         try:
             facts = json.loads(file.read_text(encoding="utf-8"))
@@ -166,14 +166,14 @@ class Store:
             for view, repeat in facts["views"]:
                 file = folder / f"{view}-{repeat}.parquet"
                 table = pl.read_parquet(file, glob=False)
-                answers[view, repeat], asked[view, repeat] = answers_from(table)
+                answers[view, repeat], ids[view, repeat] = answers_from(table)
                 if dataset is not None:
-                    check_answers(answers[view, repeat], asked[view, repeat], dataset)
+                    check_answers(answers[view, repeat], ids[view, repeat], dataset)
             file = folder / "trial.json"
             run = Run(
                 trial=trial,
                 answers=answers,
-                asked=asked,
+                asked=ids,
                 **known | {"notes": tuple(facts["notes"])},
             )
             check_facts(run)
@@ -256,10 +256,10 @@ class Store:
         return digest(stats)
 
     def look(self, rule: str) -> int:
-        """Record that these test rows were judged and return how often by now.
+        """Record a look at the test rows and return the number of looks.
 
         The same grid judged again for the same goal and costs, after an interruption for example,
-        is the same look. A margin that is moved once the outcome is known is another.
+        is the same look. Changing the margin after the outcome is another look.
         """
         _, trials = self.grid()
         study = self.study
@@ -274,7 +274,7 @@ class Store:
         return len(seen | {grid})
 
     def looks(self) -> list[dict[str, str]]:
-        """Return every judging of these test rows on another grid or for another goal, in order."""
+        """Return all looks at these test rows: one for each grid and goal, in order."""
         path = self.path / "looks.jsonl"
         looks = []
         try:
@@ -313,7 +313,7 @@ class Store:
         write_text(self.path / "decision.state", state)
 
     def decided(self, state: str) -> str | None:
-        """Return the decision's JSON text if it was made from this very state."""
+        """Return the decision's JSON text if it was made from this state."""
         try:
             if (self.path / "decision.state").read_text(encoding="utf-8") != state:
                 return None
@@ -323,7 +323,7 @@ class Store:
 
     @contextmanager
     def reading(self, file: Path) -> Iterator[None]:
-        """Turn what a damaged file raises into one line.
+        """Turn any error of a damaged file into one line.
 
         Raises:
             StoreError: if reading or interpreting `file` fails.

@@ -17,10 +17,10 @@ _COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "annotator", "
 _COUNTS = ("tokens_in", "tokens_cached", "tokens_out")
 
 
-def answers_table(answers: Answers, asked: Sequence[str]) -> pl.DataFrame:
-    """Lay answers out, one row an item; what was not measured is a missing column."""
+def answers_table(answers: Answers, ids: Sequence[str]) -> pl.DataFrame:
+    """Return a table with one row for each item; columns that were not measured are absent."""
     columns: dict[str, Any] = {
-        "id": pl.Series(list(asked), dtype=pl.String),
+        "id": pl.Series(list(ids), dtype=pl.String),
         "output": pl.Series(list(answers.outputs), dtype=pl.String),
         "status": pl.Series(list(answers.status), dtype=pl.String),
     }
@@ -38,7 +38,7 @@ def answers_table(answers: Answers, asked: Sequence[str]) -> pl.DataFrame:
 
 
 def answers_from(table: pl.DataFrame) -> tuple[Answers, tuple[str, ...]]:
-    """Read back what `answers_table` wrote, with the ids that were asked."""
+    """Return the answers and row ids of a table that `answers_table` wrote."""
     facts: dict[str, Any] = {}
     if "scores" in table.columns:
         rows = table["scores"].to_list()
@@ -52,27 +52,27 @@ def answers_from(table: pl.DataFrame) -> tuple[Answers, tuple[str, ...]]:
     return answers, tuple(table["id"])
 
 
-def check_answers(answers: Answers, asked: Sequence[str], dataset: Dataset) -> None:
+def check_answers(answers: Answers, ids: Sequence[str], dataset: Dataset) -> None:
     """Check stored answers against the rows and the labels of a study.
 
     Raises:
-        ValueError: if rows are absent, repeated or foreign, or answers are none of the labels.
+        ValueError: if row ids are missing, repeated or unknown, or an answer is not a label.
     """
-    if not asked:
+    if not ids:
         raise ValueError("it holds no rows")
-    if len(set(asked)) < len(asked) or not all(id in dataset.examples for id in asked):
+    if len(set(ids)) < len(ids) or not all(id in dataset.examples for id in ids):
         raise ValueError("it holds rows of another study")
     if not {*answers.outputs} <= {None, *dataset.task.labels}:
         raise ValueError("it holds labels of another study")
     if not {*answers.status} <= set(get_args(Status)):
         raise ValueError("it holds an unknown status")
     width = len(dataset.task.labels)
-    if answers.scores is not None and answers.scores.shape != (len(asked), width):
+    if answers.scores is not None and answers.scores.shape != (len(ids), width):
         raise ValueError(f"its scores are not of {width} labels")
 
 
 def check_study(study: Mapping[str, Any]) -> None:
-    """Raise ValueError if a stored study lacks its rule, or holds text for a number of it."""
+    """Raise ValueError if a stored study lacks its goal or grid, or its goal has a wrong type."""
     for section in ("goal", "grid"):
         if not isinstance(study.get(section), dict):
             raise ValueError(f"it lacks [{section}]")
@@ -101,7 +101,7 @@ RUN_FACTS = (
 
 
 def run_facts(run: Run) -> dict[str, Any]:
-    """Return what `trial.json` holds of a run."""
+    """Return the content of a run's `trial.json`."""
     facts = {name: getattr(run, name) for name in RUN_FACTS}
     return {"trial": asdict(run.trial), "views": [list(view) for view in run.answers], **facts}
 
@@ -148,14 +148,14 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
             "descriptions": dict(task.descriptions),
             "instruction": task.instruction,
         },
-        # The order of a pool decides its prefixes, so it is kept with the division.
+        # The order of a pool decides its prefixes, so it is stored with the division.
         "folds": [{"pool": list(f.pool), "questions": list(f.questions)} for f in dataset.folds],
     }
     return table, facts
 
 
 def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
-    """Read back what `dataset_tables` wrote; texts are empty where they were left out.
+    """Return the dataset that `dataset_tables` wrote; texts that were left out are empty.
 
     Raises:
         ValueError: if the facts name rows or labels that the table or the task lacks.

@@ -30,8 +30,8 @@ def endpoints_named(
 
 def costs_per_row(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> bool:
     """Return whether more test rows cost money: the endpoint has prices or is another machine."""
-    asked = endpoints_of(candidate, endpoints).values()
-    return any(e.prices is not None or not e.is_local for e in asked)
+    own_endpoints = endpoints_of(candidate, endpoints).values()
+    return any(e.prices is not None or not e.is_local for e in own_endpoints)
 
 
 def check_constraints(study: Study, candidates: Iterable[Candidate]) -> None:

@@ -68,8 +68,8 @@ def _count_requests(
         for name in asking.get(job.trial.candidate, {}):
             _count_job(job, pools, requests.setdefault(name, {}), rows.setdefault(name, set()))
     bills = [
-        _bill(name, endpoints[name], asked, rows[name], pools.dataset, asking)
-        for name, asked in requests.items()
+        _bill(name, endpoints[name], own_requests, rows[name], pools.dataset, asking)
+        for name, own_requests in requests.items()
     ]
     return bills, set().union(*rows.values())
 

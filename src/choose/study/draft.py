@@ -107,18 +107,18 @@ def _goal(facts: DraftFacts) -> Iterator[str]:
     counts = Counter(e.target for e in facts.dataset.examples.values())
     label, most = counts.most_common(1)[0]
     floor = most / sum(counts.values())
-    asked = len(facts.dataset.asked)
+    rows = len(facts.dataset.asked)
     yield "[goal]                       # set it before the run"
     target = max(0.9, (1 + floor) / 2)
     yield f"# target = {target:.2f}              # good enough to ship: your decision;"
     yield f"#                            # always answering {quoted(label, 28)} gets {floor:.2f}"
     yield "margin = 0.02                # the smallest gain that matters to you"
     if facts.detectable is None:
-        yield f"# {asked:,} test rows are too few to detect any gain."
+        yield f"# {rows:,} test rows are too few to detect any gain."
     elif facts.detectable <= 0.02:
-        yield f"# {asked:,} test rows can detect a gain of {facts.detectable:.3f}."
+        yield f"# {rows:,} test rows can detect a gain of {facts.detectable:.3f}."
     else:
-        yield f"# {asked:,} test rows can detect a gain of {facts.detectable:.3f}; 0.02 takes about"
+        yield f"# {rows:,} test rows can detect a gain of {facts.detectable:.3f}; 0.02 takes about"
         yield f"# {facts.needed:,} rows. Raise the margin if smaller gains do not matter to you."
     rarest, least = counts.most_common()[-1]
     if most > IMBALANCE * least:

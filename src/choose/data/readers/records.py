@@ -185,8 +185,8 @@ def type_name(value: Any) -> str:
 def _strings(path: Path, column: pl.Series, names: list[str] | None) -> pl.Series:
     kind = column.dtype
     if names is not None and kind.is_integer():
-        found = [names[i] if i is not None and 0 <= i < len(names) else None for i in column]
-        return pl.Series(column.name, found, dtype=pl.String)
+        labels = [names[i] if i is not None and 0 <= i < len(names) else None for i in column]
+        return pl.Series(column.name, labels, dtype=pl.String)
     if kind.is_nested() or kind in (pl.Object, pl.Binary):
         return column
     if kind.is_float() or kind == pl.Boolean:

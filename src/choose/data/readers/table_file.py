@@ -63,9 +63,9 @@ def read_table(path: str | Path) -> pl.DataFrame:
         DataError: if the file cannot be read, naming the row if there is one.
     """
     name = str(path)
-    with checked_file(name, LARGEST) as found:
+    with checked_file(name, LARGEST) as file:
         try:
-            table = _READERS[found.suffix.lower()](found)
+            table = _READERS[file.suffix.lower()](file)
         except OSError as error:
             raise DataError(f"Cannot read {name!r}: {error.strerror or error}.") from error
     if table.is_empty():

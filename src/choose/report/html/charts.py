@@ -163,7 +163,7 @@ def _or(names: Sequence[str]) -> str:
 
 
 def views(decision: Decision) -> Figure | None:
-    """Draw the share of answers kept under each perturbation of the test rows."""
+    """Draw the share of unchanged answers under each perturbation of the test rows."""
     cards = [card for card in trainable(decision) if len(card.stability.views) > 1]
     rows = [
         {**candidate_facts(card), "x": shorten(clean(view.view), 20), "value": 100 * view.agreement}
@@ -172,11 +172,11 @@ def views(decision: Decision) -> Figure | None:
     ]
     if not rows:
         return None
-    kept, name, view = min(
+    share, name, view = min(
         (v.agreement, clean(c.candidate), clean(v.view)) for c in cards for v in c.stability.views
     )
     caption = (
-        f"The lowest point is the weakest: {name} keeps {per_100(kept)} % of its answers under "
+        f"The lowest point is the weakest: {name} keeps {per_100(share)} % of its answers under "
         f"{view}. The lower a point, the more answers change under that perturbation."
     )
     x = alt.X("x:N", sort=None, title=None, axis=alt.Axis(labelAngle=0))
@@ -185,13 +185,13 @@ def views(decision: Decision) -> Figure | None:
 
 def new_label(decision: Decision) -> Figure | None:
     """Draw the recall of a withheld label, by the number of its examples added."""
-    found = [(c, c.stability.new_class) for c in trainable(decision) if c.stability.new_class]
+    curves = [(c, c.stability.new_class) for c in trainable(decision) if c.stability.new_class]
     rows = [
         {**candidate_facts(card), "x": point.examples, **bounds_of(point.recall)}
-        for card, new in found
+        for card, new in curves
         for point in new.points
     ]
-    ticks = sorted({point.examples for _, new in found for point in new.points})
+    ticks = sorted({point.examples for _, new in curves for point in new.points})
     if len(ticks) < 2:
         return None
     most = max(rows, key=lambda row: (row["x"], row["value"]))

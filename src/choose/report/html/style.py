@@ -78,11 +78,11 @@ def svg(chart: alt.LayerChart, title: str, kind: str) -> Markup:
         '<svg class="chart {kind}" role="img" aria-label="{title}" '
         'xmlns="http://www.w3.org/2000/svg" viewBox="{box}">'
     )
-    found = _OPENING.search(drawn)
-    assert found is not None, "vl-convert wrote no viewBox"
-    head = Markup(opening).format(title=title, box=found[1], kind=kind)
+    opening_tag = _OPENING.search(drawn)
+    assert opening_tag is not None, "vl-convert wrote no viewBox"
+    head = Markup(opening).format(title=title, box=opening_tag[1], kind=kind)
     # The rest was escaped by the SVG writer.
-    return head + Markup(drawn[found.end() :])
+    return head + Markup(drawn[opening_tag.end() :])
 
 
 def _vegalite_to_svg(spec: dict[str, Any]) -> str:

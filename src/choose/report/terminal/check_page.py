@@ -41,8 +41,8 @@ def _parts(check: Check, width: int) -> Iterator[RenderableType]:
         yield section("Do first", pairs(steps, gap=1))
     yield section("Checks", pairs(_lines(check)))
     if check.audit and check.audit.suspected:
-        found = check.audit.suspects[: min(SUSPECTS, check.audit.suspected)]
-        yield section("Labels to check first", *split_table(suspect_columns(found), width))
+        suspects = check.audit.suspects[: min(SUSPECTS, check.audit.suspected)]
+        yield section("Labels to check first", *split_table(suspect_columns(suspects), width))
     if check.reach.usual is None or check.reach.usual > check.reach.margin:
         yield section("Rows needed to detect a gain", *split_table(_needed(check), width))
     yield Text()

@@ -151,8 +151,8 @@ def plan_lines(spending: Spending) -> Iterator[str]:
             "request is reserved before it is sent."
         )
     if spending.hints:
-        found = ", ".join(f"{kind} in {plural(n, 'row')}" for kind, n in spending.hints.items())
-        yield f"The requests seem to contain: {found}."
+        hints = ", ".join(f"{kind} in {plural(n, 'row')}" for kind, n in spending.hints.items())
+        yield f"The requests seem to contain: {hints}."
     elif spending.bills:
         yield "The requests seem to contain no e-mail address, personal number or key."
 

@@ -140,13 +140,17 @@ def weakest(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the labels that the chosen candidate finds least often."""
     name = chosen(decision.verdict)
     card = next((card for card in decision.scorecards if card.candidate == name), None)
-    found = [(row.recall, row) for row in card.per_class if row.recall is not None] if card else []
-    if len(found) < 2 or all(recall == 1 for recall, _ in found):
+    recalls = (
+        [(row.recall, row) for row in card.per_class if row.recall is not None] if card else []
+    )
+    if len(recalls) < 2 or all(recall == 1 for recall, _ in recalls):
         return
-    rows: list[LabelRecord] = [row for _, row in sorted(found, key=lambda pair: pair[0])[:WEAKEST]]
+    rows: list[LabelRecord] = [
+        row for _, row in sorted(recalls, key=lambda pair: pair[0])[:WEAKEST]
+    ]
     columns = [
         Column("label", [literal(shorten(clean(row.label), LABEL)) for row in rows], figures=False),
-        Column("% found\n(recall)", [literal(percent(row.recall)) for row in rows]),
+        Column("% recalls\n(recall)", [literal(percent(row.recall)) for row in rows]),
         Column("% right\n(precision)", [literal(percent(row.precision)) for row in rows]),
         Column("rows", [literal(f"{row.support:,}") for row in rows]),
     ]
@@ -155,10 +159,10 @@ def weakest(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 def failures(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the kinds of errors of the analysed candidate, and how many training can fix."""
-    found = decision.failures
-    if found is None or not found.errors:
+    failed = decision.failures
+    if failed is None or not failed.errors:
         return
-    kinds = found.classes
+    kinds = failed.classes
     columns = [
         Column("kind", [literal(kind.name) for kind in kinds], figures=False),
         Column("errors", [literal(_count(kind.count)) for kind in kinds]),
@@ -167,32 +171,32 @@ def failures(decision: Decision, width: int) -> Iterator[RenderableType]:
         Column("fixed by\ntraining", [literal(_count(kind.fixed)) for kind in kinds]),
         Column("meaning", [literal(MEANING.get(kind.name, "")) for kind in kinds], figures=False),
     ]
-    name = shorten(clean(found.candidate), NAME)
-    yield section(f"Errors of {name}", *split_table(columns, width), *_fixable(found))
+    name = shorten(clean(failed.candidate), NAME)
+    yield section(f"Errors of {name}", *split_table(columns, width), *_fixable(failed))
 
 
 def shared(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield which errors candidates share, and what a cascade of two would score."""
-    found = decision.overlap
-    if found is None:
+    overlap = decision.overlap
+    if overlap is None:
         return
-    parts: list[RenderableType] = [bullets(shared_errors(found))]
-    if found.cascade is not None:
+    parts: list[RenderableType] = [bullets(shared_errors(overlap))]
+    if overlap.cascade is not None:
         parts.append(
             note("The confidence threshold was chosen on other rows than those it is measured on.")
         )
     yield section("Errors in common", *parts)
 
 
-def _fixable(found: Failures) -> Iterator[RenderableType]:
-    if found.fixable is None or found.reachable is None:
+def _fixable(failed: Failures) -> Iterator[RenderableType]:
+    if failed.fixable is None or failed.reachable is None:
         yield note("No trained candidate answered the same rows: what training can fix is unknown.")
         return
-    by = shorten(clean(found.supervised), NAME)
+    by = shorten(clean(failed.supervised), NAME)
     yield note(
         f"Fixed by training: {by}, which is trained on the labels, is right. Beyond chance, "
-        f"training can fix {with_span(found.fixable)} of the errors, up to "
-        f"{with_span(found.reachable)} of the rows."
+        f"training can fix {with_span(failed.fixable)} of the errors, up to "
+        f"{with_span(failed.reachable)} of the rows."
     )
 
 
@@ -206,15 +210,15 @@ def _count(count: int | None) -> str:
 
 def labels(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the share of wrong labels, confused labels, agreement and the most doubted rows."""
-    found = decision.audit
-    if found is None:
+    audit = decision.audit
+    if audit is None:
         return
-    parts: list[RenderableType] = [bullets(label_sentences(found))]
-    if found.suspects:
-        listed = found.suspects[:SUSPECTS]
+    parts: list[RenderableType] = [bullets(label_sentences(audit))]
+    if audit.suspects:
+        listed = audit.suspects[:SUSPECTS]
         agree = [literal(f"{s.agree} of {s.answered}") for s in listed]
         columns = [*suspect_columns(listed), Column("candidates\nthat agree", agree)]
-        parts += [*split_table(columns, width), note(suspects_note(found))]
+        parts += [*split_table(columns, width), note(suspects_note(audit))]
     yield section("Labels to check", *parts)
 
 
@@ -310,8 +314,8 @@ def _notes(rows: CandidateRows) -> Iterator[str]:
 
 
 def _noisy(card: Scorecard, kind: str, rate: float) -> Interval | None:
-    found = (p.loss for p in card.noise.kinds if (p.kind, p.rate) == (kind, rate))
-    return next(found, None)
+    losses = (p.loss for p in card.noise.kinds if (p.kind, p.rate) == (kind, rate))
+    return next(losses, None)
 
 
 def _points(card: Scorecard) -> tuple[NewClassPoint, ...]:
@@ -319,8 +323,8 @@ def _points(card: Scorecard) -> tuple[NewClassPoint, ...]:
 
 
 def _recall(card: Scorecard, examples: int) -> str:
-    found = (percent(p.recall.value) for p in _points(card) if p.examples == examples)
-    return next(found, DASH)
+    recalls = (percent(p.recall.value) for p in _points(card) if p.examples == examples)
+    return next(recalls, DASH)
 
 
 def _others(card: Scorecard) -> str:

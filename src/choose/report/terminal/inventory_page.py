@@ -19,10 +19,12 @@ from choose.types import FAMILIES
 FIRST_PARTY = "choose-llm"
 
 
-def strategies_page(found: Sequence[Description]) -> Page:
+def strategies_page(strategies: Sequence[Description]) -> Page:
     """Return the installed strategies by family; those that fail to load come last."""
     order = {family: place for place, family in enumerate(FAMILIES)}
-    rows = sorted(found, key=lambda d: order.get(d.family, len(order)) if d.family else len(order))
+    rows = sorted(
+        strategies, key=lambda d: order.get(d.family, len(order)) if d.family else len(order)
+    )
     parts: list[RenderableType] = []
     for family, group in groupby(rows, key=lambda d: d.family):
         parts.append(section(family or "cannot be loaded", pairs(_strategy(d) for d in group)))
@@ -37,18 +39,18 @@ def strategies_page(found: Sequence[Description]) -> Page:
     return Page(lambda width: parts)
 
 
-def _strategy(found: Description) -> tuple[Text, Text]:
-    name = literal(found.name, "bold")
-    if found.error is not None:
-        return name, literal(f"{found.error} (from {found.origin})", "red")
-    text = literal(found.summary)
-    if found.hyperparameters:
-        params = (f"{k} = {_default(v)}" for k, v in found.hyperparameters.items())
+def _strategy(strategy: Description) -> tuple[Text, Text]:
+    name = literal(strategy.name, "bold")
+    if strategy.error is not None:
+        return name, literal(f"{strategy.error} (from {strategy.origin})", "red")
+    text = literal(strategy.summary)
+    if strategy.hyperparameters:
+        params = (f"{k} = {_default(v)}" for k, v in strategy.hyperparameters.items())
         text.append(f"\n{clean(', '.join(params))}", style="dim")
-    if found.variants:
-        text.append(f"\nvariants: {clean(', '.join(found.variants))}", style="dim")
-    if not found.origin.startswith(f"{FIRST_PARTY} "):
-        text.append(f"\nfrom {clean(found.origin)}", style="yellow")
+    if strategy.variants:
+        text.append(f"\nvariants: {clean(', '.join(strategy.variants))}", style="dim")
+    if not strategy.origin.startswith(f"{FIRST_PARTY} "):
+        text.append(f"\nfrom {clean(strategy.origin)}", style="yellow")
     return name, text
 
 
@@ -63,11 +65,11 @@ def _default(value: object) -> str:
     return repr(value)
 
 
-def models_page(found: Sequence[Entry], work: CacheUsage) -> Page:
+def models_page(entries: Sequence[Entry], work: CacheUsage) -> Page:
     """Return the embedded and cached weights, and the size of the result cache."""
-    cached = sum(entry.cached_mb or 0.0 for entry in found)
+    cached = sum(entry.cached_mb or 0.0 for entry in entries)
     parts = (
-        pairs([*(_model(entry) for entry in found), _work(work)]),
+        pairs([*(_model(entry) for entry in entries), _work(work)]),
         Text(),
         note(
             f"{figure(cached)} MB are cached. Download the others: choose models fetch. --model, "
@@ -93,12 +95,12 @@ def _model(entry: Entry) -> tuple[Text, Text]:
     return literal(entry.name, "bold"), text
 
 
-def _work(kept: CacheUsage) -> tuple[Text, Text]:
-    text = literal(f"{figure(kept.mb)} of at most {figure(kept.limit_mb)} MB (CHOOSE_KEEP_GB)")
+def _work(usage: CacheUsage) -> tuple[Text, Text]:
+    text = literal(f"{figure(usage.mb)} of at most {figure(usage.limit_mb)} MB (CHOOSE_KEEP_GB)")
     text.append("; embeddings and scores for later studies of the same texts; contains no text")
     text.append("\nto empty it: choose models clear", style="dim")
-    if kept.path:
-        text.append(f"\n{clean(kept.path)}", style="dim")
+    if usage.path:
+        text.append(f"\n{clean(usage.path)}", style="dim")
     return literal("result cache", "bold"), text
 
 

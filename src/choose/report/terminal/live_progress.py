@@ -71,10 +71,10 @@ class Standings:
         standing.failed += run.error is not None
         standing.seconds += run.seconds_spent or 0.0
         if run.error is None and CLEAN in run.answers:
-            outputs, asked = run.answers[CLEAN].outputs, run.asked[CLEAN]
-            standing.rows += len(asked)
+            outputs, ids = run.answers[CLEAN].outputs, run.asked[CLEAN]
+            standing.rows += len(ids)
             standing.right += sum(
-                output == self.targets.get(id) for id, output in zip(asked, outputs, strict=True)
+                output == self.targets.get(id) for id, output in zip(ids, outputs, strict=True)
             )
         return standing
 

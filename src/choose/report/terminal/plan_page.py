@@ -37,11 +37,14 @@ def _before_data_parts(plan: BeforeData, width: int) -> Iterator[RenderableType]
     yield Text()
     yield from split_table(_before_data_table(plan), width)
     if plan.affordable is not None:
-        found = plan.affordable
-        detects = f"detect a gain of {points(found.gain)}" if found.gain else "detect no gain"
+        affordable = plan.affordable
+        detects = (
+            f"detect a gain of {points(affordable.gain)}" if affordable.gain else "detect no gain"
+        )
         yield Text()
         yield literal(
-            f"${figure(found.usd)} buy {plural(found.rows, 'label')}, which usually {detects}."
+            f"${figure(affordable.usd)} buy {plural(affordable.rows, 'label')}, "
+            f"which usually {detects}."
         )
     yield section("Assumed", bullets(plan.assumptions))
     first = rounded(plan.training.low / TRAINING_SHARE)
@@ -96,12 +99,12 @@ def _before_data_table(plan: BeforeData) -> list[Column]:
     ]
 
 
-def _cells(found: Three) -> tuple[str, str, str]:
-    return (f"{found.low:,.0f}", f"{found.usual:,.0f}", f"{found.high:,.0f}")
+def _cells(interval: Three) -> tuple[str, str, str]:
+    return (f"{interval.low:,.0f}", f"{interval.usual:,.0f}", f"{interval.high:,.0f}")
 
 
-def _amounts(found: Three) -> tuple[str, str, str]:
-    return figure(found.low), figure(found.usual), figure(found.high)
+def _amounts(interval: Three) -> tuple[str, str, str]:
+    return figure(interval.low), figure(interval.usual), figure(interval.high)
 
 
 def _hours(hours: float) -> str:
@@ -114,38 +117,38 @@ NAME = 24
 SECONDS = ("first pass", "all")
 
 
-def forecast_table(found: Sequence[TimeForecast]) -> list[Column]:
+def forecast_table(forecasts: Sequence[TimeForecast]) -> list[Column]:
     """Return trials, seconds, tokens and dollars by candidate."""
-    names = [literal(shorten(clean(one.candidate), NAME)) for one in found]
+    names = [literal(shorten(clean(one.candidate), NAME)) for one in forecasts]
     return [
         Column("candidate", [*names, literal("total", "bold")], figures=False),
-        _column("trials", found, lambda one: one.trials, lambda n: f"{n:,.0f}"),
-        _column("first pass", found, lambda one: one.first, duration),
-        _column("all", found, lambda one: one.seconds, duration),
-        _column("tokens in", found, lambda one: one.read, lambda n: f"{n:,.0f}"),
-        _column("tokens out", found, lambda one: one.written, lambda n: f"{n:,.0f}"),
-        _column("dollars", found, lambda one: one.usd, dollars),
+        _column("trials", forecasts, lambda one: one.trials, lambda n: f"{n:,.0f}"),
+        _column("first pass", forecasts, lambda one: one.first, duration),
+        _column("all", forecasts, lambda one: one.seconds, duration),
+        _column("tokens in", forecasts, lambda one: one.read, lambda n: f"{n:,.0f}"),
+        _column("tokens out", forecasts, lambda one: one.written, lambda n: f"{n:,.0f}"),
+        _column("dollars", forecasts, lambda one: one.usd, dollars),
     ]
 
 
-def forecast_lines(found: Sequence[TimeForecast], budget: float | None) -> Iterator[str]:
+def forecast_lines(forecasts: Sequence[TimeForecast], budget: float | None) -> Iterator[str]:
     """Yield what the forecasts mean, and what exceeds the budget."""
-    known = [one.seconds for one in found if one.seconds is not None]
-    unknown = [clean(one.candidate) for one in found if one.seconds is None]
+    known = [one.seconds for one in forecasts if one.seconds is not None]
+    unknown = [clean(one.candidate) for one in forecasts if one.seconds is None]
     if budget is not None and sum(known) > budget:
         yield f"The run exceeds the budget of {duration(budget)}: the last trials above are cut."
     elif budget is not None:
         others = f"; the time of {', '.join(unknown)} is unknown" if unknown else ""
         what = "all candidates with a forecast" if unknown else "all trials"
         yield f"The budget of {duration(budget)} suffices for {what}{others}."
-    for one in found:
+    for one in forecasts:
         if one.rows is not None:
             yield (
                 f"{clean(one.candidate)}: the budget or --max-usd covers about "
                 f"{plural(one.rows, 'row')} of its first pass."
             )
     reasons: dict[str, list[str]] = {}
-    for one in found:
+    for one in forecasts:
         if one.why_not:
             reasons.setdefault(clean(one.why_not), []).append(clean(one.candidate))
     for reason, names in reasons.items():
@@ -158,11 +161,11 @@ def forecast_lines(found: Sequence[TimeForecast], budget: float | None) -> Itera
 
 def _column(
     head: str,
-    found: Sequence[TimeForecast],
+    forecasts: Sequence[TimeForecast],
     value: Callable[[TimeForecast], float | None],
     written: Callable[[float], str],
 ) -> Column:
-    values = [value(one) for one in found]
+    values = [value(one) for one in forecasts]
     known = [v for v in values if v is not None]
     cells = [literal(DASH if v is None else written(v)) for v in values]
     least = "> " if known and len(known) < len(values) and head in SECONDS else ""
@@ -177,11 +180,11 @@ def grid_page(plan: Planning) -> Page:
 
 def trials_by_part(jobs: Sequence[Job]) -> dict[str, dict[str, int]]:
     """Return the trials by part of the study, in order, and by candidate."""
-    found: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for job in jobs:
-        by = found.setdefault(job.part, {})
+        by = counts.setdefault(job.part, {})
         by[job.trial.candidate] = by.get(job.trial.candidate, 0) + 1
-    return found
+    return counts
 
 
 def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
