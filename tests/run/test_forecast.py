@@ -123,7 +123,7 @@ def test_a_trial_repeated_for_views_costs_only_uncached_work() -> None:
         assert sums.seconds["steady"] == pytest.approx(5.0 + 0.1 * rows)
         sums.add(views)
         assert sums.seconds["steady"] == pytest.approx(5.0 + 0.1 * rows + again + 0.1 * asked)
-        assert sums.asked["steady"] == rows + asked, "a store holds the clean rows once"
+        assert sums.predicted_rows["steady"] == rows + asked, "a store holds the clean rows once"
 
 
 # --- rehearsal ---------------------------------------------------------------------------------
