@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from choose.judge.goal import Rule
-from choose.judge.measures.cost_ranking import cheapest_first
+from choose.judge.measures.cost_comparison import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.base import Interval
 from choose.schema.decision import Decision

@@ -10,9 +10,9 @@ import numpy as np
 
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
-from choose.judge.measures.cost_ranking import cheapest_first
+from choose.judge.measures.cost_comparison import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.score_tables import study_scores
 from choose.types import Floats
 from replay import studies as occasions
 from replay.answers import Answered, read_all

@@ -14,9 +14,9 @@ import pytest
 import oracle
 from choose.api.study_evidence import rule_of
 from choose.judge.goal import RULE
-from choose.judge.measures.cost_ranking import margins_of
+from choose.judge.measures.cost_comparison import margins_of
 from choose.judge.measures.cost_sheet import cost_sheet
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from simulation.evidence import evidence, log_probabilities
 from simulation.grading import RESAMPLED, AskedMore, ask_more, differences, judged_on_disk, play

@@ -26,8 +26,8 @@ from choose.data.stratify import training_pool
 from choose.errors import StudyError
 from choose.files import digest_rows
 from choose.judge.measures.task_change import drop_of
-from choose.judge.panel.out_of_fold import out_of_fold
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.out_of_fold import out_of_fold
+from choose.judge.scores.score_tables import study_scores
 from choose.run.trial import run_trial
 from choose.schema.decision import Decision
 from choose.schema.sections import TaskSection

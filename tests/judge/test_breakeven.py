@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from choose.judge.decision.breakeven import Balance, breakeven_requests, breakevens
-from choose.judge.measures.cost_ranking import break_even_gain, extra_usd
+from choose.judge.measures.cost_comparison import break_even_gain, extra_usd
 from choose.judge.measures.cost_sheet import AnswerCost, LifetimeCost
 from choose.judge.stats.intervals import Estimate
 from choose.judge.stats.paired import Difference, paired_difference

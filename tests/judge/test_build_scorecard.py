@@ -11,9 +11,9 @@ from sklearn.metrics import f1_score
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Rule
 from choose.judge.measures.build_scorecard import scorecard
-from choose.judge.measures.cost_ranking import cheapest_first
+from choose.judge.measures.cost_comparison import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
-from choose.judge.panel.score_tables import CLEAN, study_scores
+from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.judge.stats.intervals import wilson
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from choose.judge.measures.cost_sheet import serving
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.score_tables import study_scores
 from support.priced_studies import rule, world
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from choose.judge.goal import UNSAID, Deployment, Rule
-from choose.judge.measures.cost_ranking import cheapest_first
+from choose.judge.measures.cost_comparison import cheapest_first
 from choose.judge.measures.cost_sheet import AnswerCost, CostSheet, LifetimeCost, cost_sheet
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.costs import Cost, TokenPrices
 from choose.types import Answers

@@ -15,7 +15,7 @@ from choose.judge.decision.curve_crossings import (
     forecast_crossings,
 )
 from choose.judge.goal import Rule
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.report.decision_text import forecast_lines
 from choose.schema.decision import Crossing, Decision

@@ -25,7 +25,7 @@ from choose.judge.measures.curve_forecast import (
     horizon,
     labels_to_reach,
 )
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import REPLICATES, Resamples
 from simulation.setting import SimulatedCandidate
 from support import simulated_studies as worlds

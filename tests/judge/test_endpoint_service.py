@@ -10,7 +10,7 @@ import pytest
 from choose.judge.evidence import CandidateInfo, Evidence, Items, billions_in, strong
 from choose.judge.goal import ACCURACY
 from choose.judge.measures.build_scorecard import service_of
-from choose.judge.panel.score_tables import CandidateScores, _rows, score_table
+from choose.judge.scores.score_tables import CandidateScores, _rows, score_table
 from choose.types import STANDARD, Answers, Run, Status, Trial
 
 IDS = tuple(f"r{i}" for i in range(10))

@@ -14,8 +14,8 @@ from choose.judge.diagnosis.cascade import Pairing, route, threshold
 from choose.judge.diagnosis.error_overlap import overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.goal import Rule
-from choose.judge.panel.score_tables import study_scores
 from choose.judge.prose.failures import overlap_steps, pays
+from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import random_parts
 from choose.judge.verdict import judge
 from choose.report.terminal.decision_page import render

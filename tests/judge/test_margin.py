@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from choose.judge.goal import Rule
-from choose.judge.measures.cost_ranking import SMALLEST_MARGIN
+from choose.judge.measures.cost_comparison import SMALLEST_MARGIN
 from choose.judge.verdict import judge
 from support.priced_studies import field, rule, world
 from support.simulated_studies import lora, majority, probe, study, tfidf

@@ -18,8 +18,8 @@ from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.robust_choice import share_of_half_samples
 from choose.judge.goal import ACCURACY, Measure, Rule, evened
 from choose.judge.measures.build_scorecard import accuracy
-from choose.judge.panel.family_comparison import compare_families
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.family_comparison import compare_families
+from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.paired import paired_difference
 from choose.judge.study_comparison import Meeting, shifts

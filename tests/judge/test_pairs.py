@@ -12,8 +12,14 @@ from choose.judge.decision.more_labels import gain_from_labels
 from choose.judge.decision.robust_choice import share_of_half_samples, under_noise, under_views
 from choose.judge.decision.rows_to_decide import rows_to_decide
 from choose.judge.goal import Rule
-from choose.judge.panel.pairs import ASSUMED_SD, compare, estimand_of_sides, full_pool, other_pool
-from choose.judge.panel.score_tables import ARTEFACT, study_scores
+from choose.judge.scores.paired_comparison import (
+    ASSUMED_SD,
+    compare,
+    estimand_of_sides,
+    full_pool,
+    other_pool,
+)
+from choose.judge.scores.score_tables import ARTEFACT, study_scores
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import independent_rows
 from choose.judge.verdict import judge

@@ -12,9 +12,9 @@ from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.rule import Case, select
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.goal import Rule
-from choose.judge.panel.family_comparison import compare_families
-from choose.judge.panel.pairs import Pairs
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.family_comparison import compare_families
+from choose.judge.scores.paired_comparison import Pairs
+from choose.judge.scores.score_tables import study_scores
 from support.simulated_studies import (
     candidate,
     lora,

@@ -8,14 +8,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.judge.stats.intervals import (
-    holm,
-    rows_needed,
-    smallest_detectable_gain,
-    two_way_interval,
-    variance_components,
-    wilson,
-)
+from choose.judge.stats.intervals import holm, two_way_interval, variance_components, wilson
 from choose.judge.stats.metrics import (
     UNUSABLE,
     expected_calibration_error,
@@ -24,6 +17,7 @@ from choose.judge.stats.metrics import (
     per_label,
 )
 from choose.judge.stats.paired import mcnemar_midp, paired_difference
+from choose.judge.stats.power import rows_needed, smallest_detectable_gain
 from choose.judge.stats.two_way import BehrensFisher, moderated, two_way
 from support.resampling import paired_bootstrap, permutation_test
 

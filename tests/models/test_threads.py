@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from choose.errors import ModelError
+from choose.models.environment_settings import cores
 from choose.models.hardware import device as runtime
-from choose.models.hardware.environment import cores
 
 
 @pytest.fixture

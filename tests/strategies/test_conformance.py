@@ -26,7 +26,7 @@ from choose.conformance import (
     saved_and_loaded_answers_alike,
 )
 from choose.errors import StrategyError
-from choose.models.endpoints.session import connect_endpoints
+from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Strategy, available, build, hyperparameters
 from choose.types import Answers, Example, Item, Task

@@ -11,7 +11,7 @@ import pytest
 
 from choose.cli.options import rates, seconds, sizes
 from choose.errors import ChooseError, ModelError, StudyError
-from choose.models.hardware.environment import cache_dir, threads_setting
+from choose.models.environment_settings import cache_dir, threads_setting
 from choose.models.results.output_cache import size_limit
 from choose.study.study_file import load_study
 from choose.untrusted import check_values, finite, number, whole

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from choose.conformance import _WORDS, TASK, pool
+from choose.models.endpoints.command_session import Session, connect_endpoints
 from choose.models.endpoints.retry import RetryPolicy
-from choose.models.endpoints.session import Session, connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Strategy, build
 from choose.types import Answers, Item

@@ -8,7 +8,7 @@ from datetime import date
 from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Deployment, Rule
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.score_tables import study_scores
 from support.simulated_studies import lora, majority, probe, study
 
 HOURS = {"baseline": 2.0, "prompting": 8.0, "retrieval": 10.0, "fine-tuning": 40.0}

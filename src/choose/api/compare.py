@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from choose.api.plan import TrialPlan, plan_trials
-from choose.models.endpoints.session import connect_endpoints
-from choose.models.hardware.environment import check_environment
+from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.environment_settings import check_environment
 from choose.models.results.output_cache import caching
-from choose.run.events import Observer, Silent
+from choose.run.run_summary import Observer, Silent
 from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
 from choose.store.destination import STUDY, check_folder
@@ -23,7 +23,7 @@ from choose.types import Candidate, Dataset
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
-    from choose.schema.decision import Versus
+    from choose.schema.comparison import Versus
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
@@ -120,8 +120,8 @@ def run_study(
 
 def _run(plan: TrialPlan, store: Store, watch: Observer, spent: float) -> Outcome:
     """Run the trials; `spent` seconds of the budget went into the endpoints' first requests."""
-    from choose.run.events import left_out_sentences
     from choose.run.executor import Limits, run_jobs
+    from choose.run.run_summary import left_out_sentences
 
     study, dataset, jobs = plan.study, plan.pools.dataset, plan.jobs
     store.begin(_plain(study), dataset)

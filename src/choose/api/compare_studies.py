@@ -14,9 +14,10 @@ import numpy as np
 from choose.api.study_evidence import evidence_of, method_of, rule_of, settings
 from choose.errors import StoreError
 from choose.files import digest
-from choose.judge.panel.score_tables import study_scores
+from choose.judge.scores.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, same_verdict, shifts, why
-from choose.schema.decision import Change, CommonRows, Decision, Side, Versus
+from choose.schema.comparison import Change, CommonRows, Side, Versus
+from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.types import Dataset, Example
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from choose.api.compare import decide
 from choose.errors import StudyError
-from choose.models.hardware.environment import check_environment
+from choose.models.environment_settings import check_environment
 from choose.models.results.output_cache import caching
 from choose.models.weights.spec import endpoint_name
 from choose.store.destination import check_folder

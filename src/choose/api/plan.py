@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from choose.models.endpoints.session import connect_endpoints
-from choose.models.hardware.environment import check_environment
+from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.environment_settings import check_environment
 from choose.schema.plan import Planning
 from choose.study.config import Study
 from choose.study.study_file import Overrides, load_study, only

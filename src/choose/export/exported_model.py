@@ -16,7 +16,7 @@ import polars as pl
 from choose.errors import ChooseError, StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
 from choose.formatting import csv_cell
-from choose.models.hardware.environment import check_environment
+from choose.models.environment_settings import check_environment
 from choose.run.predict import predict
 from choose.strategy import Strategy
 from choose.types import Answers, Item

@@ -9,14 +9,15 @@ import numpy as np
 
 from choose.formatting import number, of_100, plural, points
 from choose.judge.decision.contenders import relation
-from choose.judge.panel.pairs import ASSUMED_SD, estimand_fitted_once
-from choose.judge.panel.score_tables import CandidateScores, ScoreTable, StudyScores
+from choose.judge.scores.paired_comparison import ASSUMED_SD, estimand_fitted_once
+from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
 from choose.judge.stats.intervals import holm
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.paired import Difference, aligned, paired_difference
 from choose.judge.stats.two_way import Mask, answered, row_means
 from choose.schema.base import Interval
-from choose.schema.decision import Change, Decision, Shift
+from choose.schema.comparison import Change, Shift
+from choose.schema.decision import Decision
 from choose.types import Floats
 
 SAME = "the very same fits"

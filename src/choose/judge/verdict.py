@@ -20,12 +20,12 @@ from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import scorecard
-from choose.judge.panel.family_comparison import pair_records
-from choose.judge.panel.score_tables import StudyScores, study_scores
 from choose.judge.prose.advice import flips, next_steps
 from choose.judge.prose.failures import failure_reasons
 from choose.judge.prose.headline import headline
 from choose.judge.prose.reasons import doubts, reasons, rejected
+from choose.judge.scores.family_comparison import pair_records
+from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Verdict
 from choose.schema.scorecard import Scorecard
 

@@ -17,7 +17,7 @@ from choose.models.hardware.device import device, device_name, quiet_loading, se
 from choose.models.hardware.memory import limits_of
 from choose.models.results.output_cache import CachedArray, ResultCache
 from choose.models.saving import floats, row_facts, rows_from
-from choose.models.weights.inventory import content_digest
+from choose.models.weights.integrity import content_digest
 from choose.models.weights.model_folder import (
     check_complete,
     check_finite,

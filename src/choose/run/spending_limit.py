@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from choose.data.scenarios import Pools
 from choose.errors import EndpointError, StudyError
+from choose.models.endpoints.command_session import current_session
 from choose.models.endpoints.ledger import Ledger
-from choose.models.endpoints.session import current_session
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.predict import CHUNK, PassCost, allocate, predict

@@ -14,7 +14,7 @@ from typing import Any
 from choose.data.scenarios import Pools
 from choose.data.views import sample_rows, view
 from choose.errors import MoneySpent
-from choose.models.endpoints.session import repeated_requests
+from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached
 from choose.run.predict import Deadline, predict, predict_until
 from choose.strategy import Groups, Prepares, Reports, Strategy, build

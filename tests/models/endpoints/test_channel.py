@@ -19,8 +19,8 @@ import pytest
 from choose.conformance import questions
 from choose.errors import EndpointError, MoneySpent
 from choose.models.endpoints.client import retry_after
+from choose.models.endpoints.command_session import repeated_requests
 from choose.models.endpoints.retry import CircuitBreaker, RateLimit, TokenBucket, parse_duration
-from choose.models.endpoints.session import repeated_requests
 from choose.types import Item
 from support.chat_server import Http, broken, error
 from support.endpoint_sessions import (
@@ -414,7 +414,7 @@ def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPat
             return wait(futures, min(seconds, 0.001))
 
         with monkeypatch.context() as patch:
-            patch.setattr("choose.models.endpoints.session.wait", interrupted)
+            patch.setattr("choose.models.endpoints.command_session.wait", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 strategy.predict(rows(50))
         assert session.ledger.requests == len(asked) == 1 + 4

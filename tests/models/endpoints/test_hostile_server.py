@@ -14,8 +14,8 @@ import pytest
 
 from choose.conformance import TASK, questions
 from choose.errors import EndpointError, MoneySpent
+from choose.models.endpoints.command_session import Session, connect_endpoints
 from choose.models.endpoints.retry import RateLimit
-from choose.models.endpoints.session import Session, connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
 from support.endpoint_sessions import FAST, PRICED, fitted, rows

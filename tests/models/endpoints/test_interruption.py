@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from choose.conformance import TASK
-from choose.models.endpoints.session import connect_endpoints
+from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
 from support.endpoint_sessions import RIGHT, endpoint_session, fitted
@@ -106,7 +106,7 @@ def test_a_second_interruption_is_heeded_while_requests_come_in(
     with endpoint_session(RIGHT) as session:
         start = time.monotonic()
         with monkeypatch.context() as patch:
-            patch.setattr("choose.models.endpoints.session.wait", pressed)
+            patch.setattr("choose.models.endpoints.command_session.wait", pressed)
             with pytest.raises(KeyboardInterrupt):
                 session.run(asyncio.sleep(30))
         assert time.monotonic() - start < 2

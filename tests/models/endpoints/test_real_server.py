@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from choose.models.hardware.environment import cache_dir
+from choose.models.environment_settings import cache_dir
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_LM
 from support.serving.real import Served, transformers_serve

@@ -14,7 +14,7 @@ import pytest
 
 from choose.conformance import _WORDS, TASK, pool, questions
 from choose.errors import EndpointError
-from choose.models.endpoints import session as sessions
+from choose.models.endpoints import command_session as sessions
 from choose.models.endpoints.retry import RetryPolicy
 from choose.progress import TimeLimitReached, time_limit
 from choose.strategy import Strategy
@@ -151,7 +151,9 @@ def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(
     with endpoint_session(RIGHT) as session:
         tried()
         with monkeypatch.context() as patch:
-            patch.setattr("choose.models.endpoints.session.asyncio.run_coroutine_threadsafe", done)
+            patch.setattr(
+                "choose.models.endpoints.command_session.asyncio.run_coroutine_threadsafe", done
+            )
             stopped(lambda: fitted().predict(rows(3)), 0.0)
         assert session.ledger.requests == 1
 

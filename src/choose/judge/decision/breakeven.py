@@ -14,7 +14,7 @@ from itertools import combinations
 from math import hypot
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.measures.cost_ranking import break_even_gain, extra_usd, payback_months
+from choose.judge.measures.cost_comparison import break_even_gain, extra_usd, payback_months
 from choose.judge.measures.cost_sheet import LifetimeCost
 from choose.judge.stats.intervals import Estimate
 from choose.judge.stats.paired import Difference

@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from choose.judge.goal import Rule
 from choose.judge.measures.build_scorecard import accuracy
-from choose.judge.measures.cost_ranking import Margins, cheapest_first, margins_of
+from choose.judge.measures.cost_comparison import Margins, cheapest_first, margins_of
 from choose.judge.measures.cost_sheet import CostSheet, cost_sheet
 from choose.judge.measures.curve_forecast import CurveForecasts
-from choose.judge.panel.pairs import Pairs
-from choose.judge.panel.score_tables import CandidateScores, ScoredRows, StudyScores
+from choose.judge.scores.paired_comparison import Pairs
+from choose.judge.scores.score_tables import CandidateScores, ScoredRows, StudyScores
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval

@@ -15,8 +15,8 @@ import numpy as np
 from choose.judge.decision.contenders import Contenders
 from choose.judge.measures.curve_fit import CurvePoints
 from choose.judge.measures.curve_forecast import LIKELY, Ensemble, horizon, labels_to_reach
-from choose.judge.panel.pairs import Side, compare, full_pool, other_pool
-from choose.judge.panel.score_tables import CandidateScores, ScoreTable
+from choose.judge.scores.paired_comparison import Side, compare, full_pool, other_pool
+from choose.judge.scores.score_tables import CandidateScores, ScoreTable
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval

@@ -31,8 +31,8 @@ from choose.judge.decision.robust_choice import robust
 from choose.judge.decision.rule import Case, deciding_difference
 from choose.judge.evidence import BILLIONS, strong
 from choose.judge.goal import UNSAID
-from choose.judge.measures.cost_ranking import fit_and_1k_answers, in_dollars
-from choose.judge.panel.family_comparison import FamilyComparison
+from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
+from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Gate, GateStatus
 from choose.types import FAMILIES

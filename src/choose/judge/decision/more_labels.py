@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.measures.curve_forecast import likely
-from choose.judge.panel.pairs import compare, estimand_of_sides, full_pool, other_pool
-from choose.judge.panel.score_tables import CandidateScores
+from choose.judge.scores.paired_comparison import compare, estimand_of_sides, full_pool, other_pool
+from choose.judge.scores.score_tables import CandidateScores
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
 from choose.schema.curves import CurveForecast, RiseRecord

@@ -19,7 +19,7 @@ from choose.judge.decision.rows_to_decide import EVEN, LIKELY, lead_of_costlier,
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival, law_of_difference
 from choose.judge.measures.cost_sheet import label_hours, label_usd
 from choose.judge.measures.curve_forecast import REACH
-from choose.judge.panel.score_tables import CandidateScores
+from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 

@@ -10,8 +10,8 @@ from choose.formatting import gain, listed
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Case
 from choose.judge.goal import evened
-from choose.judge.panel.pairs import compare, compare_scores, other_pool
-from choose.judge.panel.score_tables import CLEAN, CandidateScores, label_codes
+from choose.judge.scores.paired_comparison import compare, compare_scores, other_pool
+from choose.judge.scores.score_tables import CLEAN, CandidateScores, label_codes
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.decision import Gate

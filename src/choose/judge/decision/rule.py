@@ -18,10 +18,10 @@ from typing import Literal, NamedTuple
 from scipy.special import ndtr
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.panel.family_comparison import FamilyComparison, compare_families
-from choose.judge.panel.pairs import Pairs
-from choose.judge.stats.intervals import smallest_detectable_gain
+from choose.judge.scores.family_comparison import FamilyComparison, compare_families
+from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.stats.paired import Difference
+from choose.judge.stats.power import smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.types import Family

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.panel.score_tables import CLEAN, CandidateScores, ScoreTable
+from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable
 from choose.judge.stats.intervals import AGRESTI_COULL, random_parts, two_way_interval
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import Mask

@@ -13,7 +13,7 @@ import numpy as np
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.diagnosis.cascade import cascade
-from choose.judge.panel.score_tables import ARTEFACT, MISSING, CandidateScores
+from choose.judge.scores.score_tables import ARTEFACT, MISSING, CandidateScores
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import Mask, row_means

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders, best_of
-from choose.judge.diagnosis import error_signs
-from choose.judge.diagnosis.error_signs import (
+from choose.judge.diagnosis import error_sample as error_signs
+from choose.judge.diagnosis.error_sample import (
     ErrorSample,
     agreed_otherwise,
     error_sample,
@@ -34,7 +34,7 @@ from choose.judge.diagnosis.error_signs import (
     rows_with_ids,
 )
 from choose.judge.evidence import Evidence
-from choose.judge.panel.score_tables import ARTEFACT
+from choose.judge.scores.score_tables import ARTEFACT
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval, wilson
 from choose.judge.stats.metrics import UNUSABLE
 from choose.judge.stats.two_way import Mask

@@ -23,7 +23,7 @@ from choose.judge.diagnosis.label_noise import (
     wrong_share,
 )
 from choose.judge.evidence import Evidence, Items
-from choose.judge.panel.out_of_fold import out_of_fold
+from choose.judge.scores.out_of_fold import out_of_fold
 from choose.judge.stats.intervals import two_way_interval, wilson
 from choose.judge.stats.metrics import Codes
 from choose.schema.base import Interval

@@ -10,7 +10,7 @@ import numpy as np
 
 from choose.formatting import in_percent
 from choose.judge.evidence import Evidence
-from choose.judge.panel.out_of_fold import OutOfFold, out_of_fold
+from choose.judge.scores.out_of_fold import OutOfFold, out_of_fold
 from choose.judge.stats.intervals import wilson
 from choose.judge.stats.metrics import Codes
 from choose.types import Floats

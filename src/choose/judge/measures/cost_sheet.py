@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 from choose.formatting import number
 from choose.judge.evidence import CandidateInfo
 from choose.judge.goal import DAYS, Deployment, Rule, hours_of
-from choose.judge.panel.score_tables import CLEAN, CandidateScores
+from choose.judge.scores.score_tables import CLEAN, CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Cost, Serving, TokenPrices, dollars
 from choose.types import Floats, Run

@@ -19,7 +19,7 @@ from choose.judge.measures.curve_fit import (
     fit_curves,
     points_of,
 )
-from choose.judge.panel.score_tables import CandidateScores, StudyScores
+from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.judge.stats.intervals import Resamples
 from choose.schema.base import Interval
 from choose.schema.curves import CurveFamily, CurveForecast, ForecastPoint, Needed

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.integrate import trapezoid
 
-from choose.judge.panel.pairs import compare, full_pool, other_pool
-from choose.judge.panel.score_tables import (
+from choose.judge.scores.paired_comparison import compare, full_pool, other_pool
+from choose.judge.scores.score_tables import (
     CLEAN,
     MISSING,
     CandidateScores,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from choose.judge.panel.pairs import (
+from choose.judge.scores.paired_comparison import (
     ASSUMED_SD,
     accuracy_loss,
     accuracy_on,
     interval_of,
     scenario_table,
 )
-from choose.judge.panel.score_tables import CandidateScores, ScoreTable
+from choose.judge.scores.score_tables import CandidateScores, ScoreTable
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import Mask, answered, two_way
 from choose.schema.scorecard import NewClass, NewClassPoint, Origin

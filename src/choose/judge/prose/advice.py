@@ -30,7 +30,6 @@ from choose.judge.decision.rule import Case, deciding_difference
 from choose.judge.evidence import strong
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.robustness import estimate
-from choose.judge.panel.pairs import compare, other_pool
 from choose.judge.prose.failures import failure_steps, overlap_steps
 from choose.judge.prose.labels import (
     more,
@@ -42,6 +41,7 @@ from choose.judge.prose.labels import (
 )
 from choose.judge.prose.prices import price_flips
 from choose.judge.prose.reasons import closest_costlier
+from choose.judge.scores.paired_comparison import compare, other_pool
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.curves import CurveForecast, Needed

@@ -12,7 +12,7 @@ from choose.errors import EndpointError
 from choose.files import digest
 from choose.models.endpoints.channel import RequestChannel, RetriesExhausted
 from choose.models.endpoints.ledger import PaidAnswer
-from choose.models.endpoints.requests import (
+from choose.models.endpoints.request_body import (
     OUTPUT_LIMITS,
     Capabilities,
     Message,

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 
 from choose.files import digest
-from choose.models.hardware.environment import cache_dir, processor
+from choose.models.environment_settings import cache_dir, processor
 
 # bfloat16 without hardware support is up to 500 times slower, so it is measured. Where the two are
 # close float32 is used, lest a small difference between measurements change the answers.

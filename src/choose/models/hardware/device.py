@@ -11,8 +11,8 @@ from contextlib import contextmanager, nullcontext, redirect_stderr
 from functools import cache
 from typing import TYPE_CHECKING
 
+from choose.models.environment_settings import cores, dtype_setting, threads_setting
 from choose.models.hardware.bfloat16_speed import bfloat16_is_fast
-from choose.models.hardware.environment import cores, dtype_setting, threads_setting
 
 if TYPE_CHECKING:
     import torch

@@ -11,9 +11,10 @@ from typing import Any
 
 from choose.errors import EndpointError, MoneySpent, StrategyError
 from choose.models.endpoints.channel import ChannelStopped, RetriesExhausted
+from choose.models.endpoints.command_session import current_session
 from choose.models.endpoints.handshake import PROBE_TEXT, Probe, fault_message, handshake
 from choose.models.endpoints.ledger import PaidAnswer
-from choose.models.endpoints.requests import (
+from choose.models.endpoints.request_body import (
     BYTES_PER_TOKEN,
     Capabilities,
     Message,
@@ -22,7 +23,6 @@ from choose.models.endpoints.requests import (
 )
 from choose.models.endpoints.responses import LabelParser, RowAnswer, collect_answers
 from choose.models.endpoints.retry import RequestFault
-from choose.models.endpoints.session import current_session
 from choose.models.prompting.prompts import Turn, single_line
 from choose.models.weights.spec import endpoint_name
 from choose.types import Answers, Example, Item, Task

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from choose.errors import ModelError
 from choose.formatting import clean
-from choose.models.hardware.environment import cache_dir, processor
+from choose.models.environment_settings import cache_dir, processor
 from choose.models.results.sqlite import CacheFile
 from choose.schema.inventory import CacheUsage
 from choose.untrusted import finite, shown

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.errors import ModelError
 from choose.files import file_sha256
-from choose.models.weights.inventory import damage, discard, record_digests
+from choose.models.weights.integrity import damage, discard, record_digests
 from choose.models.weights.model_folder import check_folder, is_unpacked
 from choose.models.weights.spec import Wheel, cache_folder, cached
 

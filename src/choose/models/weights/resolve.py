@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from choose.errors import ModelError
-from choose.models.weights.inventory import (
+from choose.models.weights.integrity import (
     Stamp,
     check_blobs,
     check_cached,
@@ -122,7 +122,7 @@ def weights_digest(spec: str) -> str:
         ModelError: if the spec is malformed or names a missing model.
     """
     if spec.startswith(PREFIX):
-        from choose.models.endpoints.session import endpoint_digest
+        from choose.models.endpoints.command_session import endpoint_digest
 
         return endpoint_digest(spec)
     folder = _folder(spec)

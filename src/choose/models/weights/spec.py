@@ -11,7 +11,7 @@ from typing import Any
 
 from choose.errors import ModelError
 from choose.files import digest
-from choose.models.hardware.environment import cache_dir
+from choose.models.environment_settings import cache_dir
 
 PREFIX = "endpoint:"
 

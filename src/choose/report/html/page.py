@@ -61,7 +61,8 @@ from choose.report.html import line_charts as lines
 from choose.report.html.charts import accuracy, differences, intervals, new_label, price, views
 from choose.report.html.line_charts import volumes
 from choose.report.html.style import FAMILY_COLOURS, FAMILY_SIGNS, Figure
-from choose.schema.decision import Decision, Versus
+from choose.schema.comparison import Versus
+from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 
 # Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``.

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from choose.judge.goal import Deployment, Rule
 from choose.judge.measures.cost_sheet import CostSheet, LifetimeCost
-from choose.judge.panel.score_tables import CandidateScores
+from choose.judge.scores.score_tables import CandidateScores
 from choose.types import FAMILIES
 
 # Costs that differ by less than this factor pass for equal: clocks are not exact, and of a total

@@ -12,7 +12,7 @@ from typing import Any
 
 from choose.errors import ModelError
 from choose.files import digest, file_sha256, write_json
-from choose.models.hardware.environment import cache_dir
+from choose.models.environment_settings import cache_dir
 from choose.models.weights.model_folder import content_files
 from choose.models.weights.spec import (
     DEFAULT_ENCODER,

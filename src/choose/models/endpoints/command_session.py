@@ -21,7 +21,7 @@ from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.peers import Peers
 from choose.models.endpoints.retry import RetryPolicy
 from choose.models.endpoints.settings import Endpoint
-from choose.models.hardware.environment import cache_dir
+from choose.models.environment_settings import cache_dir
 from choose.models.weights.spec import PREFIX
 from choose.progress import TimeLimitReached, seconds_left
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from choose.formatting import plural
-from choose.models.endpoints.session import Traffic
+from choose.models.endpoints.command_session import Traffic
 from choose.types import Dataset, Job, Run
 
 

@@ -21,8 +21,8 @@ from itertools import combinations
 
 import numpy as np
 
-from choose.judge.panel.pairs import Pairs, pair_record
-from choose.judge.panel.score_tables import CandidateScores, ScoredRows, StudyScores
+from choose.judge.scores.paired_comparison import Pairs, pair_record
+from choose.judge.scores.score_tables import CandidateScores, ScoredRows, StudyScores
 from choose.judge.stats.intervals import holm, random_parts
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from choose.judge.panel.score_tables import (
+from choose.judge.scores.score_tables import (
     ARTEFACT,
     RETRAINING,
     CandidateScores,

@@ -13,8 +13,8 @@ from math import log2
 import numpy as np
 
 from choose.judge.evidence import CandidateInfo, Evidence
-from choose.judge.panel.out_of_fold import OutOfFold, out_of_fold, settings, targets
-from choose.judge.panel.score_tables import MISSING
+from choose.judge.scores.out_of_fold import OutOfFold, out_of_fold, settings, targets
+from choose.judge.scores.score_tables import MISSING
 from choose.judge.stats.intervals import wilson
 from choose.judge.stats.metrics import Codes, confusion
 from choose.judge.stats.two_way import Mask

@@ -1,0 +1,106 @@
+"""Records of a comparison of two studies."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from choose.schema.base import Interval, Record
+from choose.schema.decision import Confidence, Kind
+
+
+class Side(Record):
+    """One of the two studies, and what it decided."""
+
+    name: str
+    fingerprint: str
+    kind: Kind
+    recommended: str | None
+    use_meanwhile: str
+    confidence: Confidence
+    headline: str
+
+    @property
+    def pick(self) -> str:
+        """Return who is to be used, for good or meanwhile."""
+        return self.recommended or self.use_meanwhile
+
+
+class CommonRows(Record):
+    """The test rows that two studies have in common.
+
+    Rows meet where text and label are the same, by id or, where ids moved, by a text that stands
+    once in either study; `moved` counts the latter. `relabelled` rows bear the same id and text
+    under another label, `reworded` rows the same id with another text; neither is compared.
+    `new` rows are test rows of the second study only, `gone` ones of the first only. `by_text` is
+    false where a study stored no texts, so that rows meet by id and label alone.
+    """
+
+    before: int
+    after: int
+    common: int
+    moved: int
+    relabelled: int
+    reworded: int
+    new: int
+    gone: int
+    by_text: bool
+
+
+class Change(Record):
+    """Something that was fixed before the run and differs; null where a study lacks it."""
+
+    what: str
+    before: str | None
+    after: str | None
+
+
+class Shift(Record):
+    """A candidate in the second study against one in the first, on the test rows of both.
+
+    `difference` is the second minus the first. `same_fits` says that both studies hold the very
+    same fits with the same answers: then nothing is estimated, the difference is 0 and has no p.
+    `shown` is what the interval shows against the margin of the second study, and `p_holm` is
+    corrected for all candidates compared.
+    """
+
+    before: str
+    after: str
+    accuracy_before: float
+    accuracy_after: float
+    difference: Interval
+    p: float | None
+    p_holm: float | None = None
+    method: str
+    rows: int
+    repetitions: tuple[int, int]
+    same_fits: bool
+    shown: Literal["better", "equivalent", "worse", "not better", "open"]
+
+    @property
+    def significant(self) -> bool:
+        """Whether the candidate changed, at 5 % after Holm's correction over all candidates."""
+        return self.p_holm is not None and self.p_holm < 0.05
+
+
+class Versus(Record):
+    """The whole comparison of two studies."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
+    choose: str
+    before: Side
+    after: Side
+    verdict_changed: bool
+    why: tuple[str, ...]
+    rows: CommonRows
+    shifts: tuple[Shift, ...]
+    not_compared: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    labels_new: tuple[str, ...] = ()
+    labels_gone: tuple[str, ...] = ()
+    candidates_new: tuple[str, ...] = ()
+    candidates_gone: tuple[str, ...] = ()
+    margin: float
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
