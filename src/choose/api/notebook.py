@@ -35,9 +35,9 @@ class Decision(record.Decision):
     def of(cls, decision: record.Decision, store: Path, interrupted: bool = False) -> Self:
         """Attach the folder of the study to a record."""
         fields = {name: getattr(decision, name) for name in type(decision).model_fields}
-        made = cls.model_construct(**fields)
-        made._store, made._interrupted = store, interrupted
-        return made
+        attached = cls.model_construct(**fields)
+        attached._store, attached._interrupted = store, interrupted
+        return attached
 
     @property
     def store(self) -> Path:

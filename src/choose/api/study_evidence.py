@@ -220,8 +220,8 @@ def _prompts(store: Store) -> Iterator[PromptText]:
             planned = {trial.variant for trial in trials if trial.candidate == name}
             seen: set[str] = set()
             for setting in [setting for setting in variants if setting in planned]:
-                made = build(strategy, seed=0, **{**candidate["params"], **variants[setting]})
-                text = made.prompt(store.dataset.task) if isinstance(made, Prompts) else ""
+                built = build(strategy, seed=0, **{**candidate["params"], **variants[setting]})
+                text = built.prompt(store.dataset.task) if isinstance(built, Prompts) else ""
                 if text and text not in seen:
                     seen.add(text)
                     yield PromptText(candidate=name, setting=setting, text=text)

@@ -51,7 +51,7 @@ def _exit_with_error(message: str) -> NoReturn:
 
 
 def _discard_stdout() -> None:
-    """Let what is still buffered go nowhere, so that Python does not fail on it at its exit."""
+    """Discard buffered output, so that Python does not fail to flush it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

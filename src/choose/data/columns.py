@@ -191,9 +191,9 @@ def _labels(table: pl.DataFrame, name: str, rows: Sequence[int]) -> list[str]:
         if value is not None:
             kinds.setdefault(type_name(value), row)
     if len(kinds) > 1:
-        seen = " and ".join(f"{kind} (row {row})" for kind, row in kinds.items())
+        types = " and ".join(f"{kind} (row {row})" for kind, row in kinds.items())
         raise DataError(
-            f"The labels in {name!r} are of mixed type: {seen}. Write all of them as text."
+            f"The labels in {name!r} are of mixed type: {types}. Write all of them as text."
         )
     return [cell.strip() for cell in _cells(table, name, rows)]
 

@@ -97,7 +97,7 @@ def sentence(text: str) -> str:
 
 
 def code(text: object) -> str:
-    """Return text as a code span, which ends where it should."""
+    """Return text as a code span that text cannot close."""
     return f"`{clean(text).replace('`', chr(39))}`"
 
 

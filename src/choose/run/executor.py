@@ -183,7 +183,7 @@ class _Runner:
     def _run_next(self, number: int, job: Job) -> None:
         name, timed = job.trial.candidate, self.limits.seconds is not None
         first, fast = name not in self.history.cost, find(job.trial.strategy).cheap
-        # Baselines get a first trial whatever it takes: other candidates are compared with them.
+        # Baselines always get a first trial: other candidates are compared with them.
         fits = self.history.cost.get(name, 0.0) < self._left or name in self.first_passes.fitted
         if not (first and fast) and not fits:
             self.summary.left_out.append(job)

@@ -276,35 +276,37 @@ class ForecastSums:
         if speed is None:
             return
         before = speed.load if name not in self.seconds else 0.0
-        took = before + self._took(job, speed)
-        self.seconds[name] = self.seconds.get(name, 0.0) + took
+        seconds = before + self._trial_seconds(job, speed)
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         if job.part == FIRST_PASS:
-            self.first[name] = self.first.get(name, 0.0) + took
+            self.first[name] = self.first.get(name, 0.0) + seconds
 
-    def _took(self, job: Job, speed: Speed) -> float:
+    def _trial_seconds(self, job: Job, speed: Speed) -> float:
         trial = job.trial
         rows = self.pools.of(trial)
         encoder = trial.params.get("encoder")
         memory: tuple[Hashable, ...] = (encoder,) if encoder else (trial.candidate, trial.variant)
-        new = self._new(memory, ("pool",), [e.id for e in rows.pool])
+        new_texts = self._new(memory, ("pool",), [e.id for e in rows.pool])
         # A job that only adds views fits its trial again; cached prompts include those of the fit.
         known = not self._new((trial.candidate,), ("trial",), [trial.key])
-        same = speed.saved_same_fit if known else 0.0
-        took = 0.0 if speed.caches(same) else speed.fit(len(rows.pool)) + speed.per_text * new
-        few = max(1, job.view_rows // len(self.pools.dataset.folds))
-        views = [("clean", len(rows.questions)), *((view, few) for view in job.views)]
+        saved_same_fit = speed.saved_same_fit if known else 0.0
+        seconds = 0.0
+        if not speed.caches(saved_same_fit):
+            seconds = speed.fit(len(rows.pool)) + speed.per_text * new_texts
+        view_rows = max(1, job.view_rows // len(self.pools.dataset.folds))
+        views = [("clean", len(rows.questions)), *((view, view_rows) for view in job.views)]
         for view, most in views:
             ids = rows.questions[:most]
             place = ("pool",) if encoder and view == "clean" else ("asked", view)
             cached = len(ids) - self._new(memory, place, ids)
-            saved = max(speed.saved, same if view == "clean" else 0.0)
-            took += max(0.0, (speed.per_row or 0.0) * len(ids) - saved * cached)
-            again = len(ids) if known and view == "clean" else 0
+            saved = max(speed.saved, saved_same_fit if view == "clean" else 0.0)
+            seconds += max(0.0, (speed.per_row or 0.0) * len(ids) - saved * cached)
+            stored = len(ids) if known and view == "clean" else 0
             self.predicted_rows[trial.candidate] = (
-                self.predicted_rows.get(trial.candidate, 0) + len(ids) - again
+                self.predicted_rows.get(trial.candidate, 0) + len(ids) - stored
             )
-        again = min(few, len(rows.questions)) * (job.repeats - 1)
-        return took + (speed.per_row or 0.0) * again
+        repeated = min(view_rows, len(rows.questions)) * (job.repeats - 1)
+        return seconds + (speed.per_row or 0.0) * repeated
 
     def _new(self, memory: tuple[Hashable, ...], place: tuple[str, ...], ids: Sequence[str]) -> int:
         keys = {(*memory, *place, id) for id in ids} - self.seen

@@ -92,7 +92,7 @@ def check_folder(
 
 def _check_place(path: Path, inputs: Sources, flag: str, stores: Iterable[Path | None]) -> None:
     name = repr(check_text(str(path), flag))
-    # Both where a link stands and where it leads.
+    # Both the location of a link and its target.
     places = {_real(path), _real(path.parent) / path.name}
     for source in (source for source in inputs if source):
         inside = {_real(source)} & {parent for place in places for parent in place.parents}

@@ -44,7 +44,7 @@ Overrides = Mapping[str, Mapping[str, Any]]
 def load_study(
     path: Path | Mapping[str, Any] | None = None, overrides: Overrides | None = None
 ) -> Study:
-    """Read a study file (or take what would stand in one), and lay `overrides` over it.
+    """Read a study file, or take its settings as a mapping, and apply `overrides`.
 
     `overrides` is section -> key -> value; None means that the flag was not given.
 
@@ -68,7 +68,7 @@ def only(study: Study, names: Sequence[str]) -> Study:
 
 
 def check(settings: Mapping[str, Any], origin: str) -> Study:
-    """Turn plain settings into a study or say what is wrong with the first bad key."""
+    """Validate plain settings as a study; the error names the first bad key."""
     check_values(settings, "")
     try:
         return Study.model_validate(settings)

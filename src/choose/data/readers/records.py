@@ -99,7 +99,7 @@ def table_of_frame(
 
 
 def scalar_text(value: Any) -> str | None:
-    """Return a scalar as it would stand in a CSV: 1.0 as ``1``, true as ``true``; null as None."""
+    """Return a scalar as a CSV would hold it: 1.0 as ``1``, true as ``true``; null as None."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

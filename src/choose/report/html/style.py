@@ -73,16 +73,16 @@ def svg(chart: alt.LayerChart, title: str, kind: str) -> Markup:
 
     Text from data reaches Vega as data values only, never as a field name or an expression.
     """
-    drawn = _vegalite_to_svg(styled(chart).to_dict())
+    image = _vegalite_to_svg(styled(chart).to_dict())
     opening = (
         '<svg class="chart {kind}" role="img" aria-label="{title}" '
         'xmlns="http://www.w3.org/2000/svg" viewBox="{box}">'
     )
-    opening_tag = _OPENING.search(drawn)
+    opening_tag = _OPENING.search(image)
     assert opening_tag is not None, "vl-convert wrote no viewBox"
     head = Markup(opening).format(title=title, box=opening_tag[1], kind=kind)
     # The rest was escaped by the SVG writer.
-    return head + Markup(drawn[opening_tag.end() :])
+    return head + Markup(image[opening_tag.end() :])
 
 
 def _vegalite_to_svg(spec: dict[str, Any]) -> str:
