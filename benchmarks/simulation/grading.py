@@ -307,7 +307,7 @@ def judged_on_disk(study: Evidence, stated: Mapping[str, Any]) -> Decision:
     """
     with TemporaryDirectory() as folder:
         store = Store.create(Path(folder) / "store")
-        store.begin({"rule": RULE, **stated}, _dataset(study))
+        store.begin({"rule": RULE, "grid": {}, **stated}, _dataset(study))
         store.plan((run.trial for run in study.runs), (_planned(c) for c in study.candidates))
         for run in study.runs:
             store.add(run)

@@ -47,7 +47,7 @@ def stored(folder: Path, wrong: dict[str, set[int]], rows: Dataset | None = None
     """Write a study in which each candidate is wrong on these rows and right elsewhere."""
     rows = rows or data()
     store = Store.create(folder)
-    store.begin({"rule": "4", "goal": {"margin": 0.02}}, rows)
+    store.begin({"rule": "4", "goal": {"margin": 0.02}, "grid": {}}, rows)
     trials = []
     for name, bad in wrong.items():
         trial = Trial(
