@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from choose.models.endpoints.client import Reply
-from choose.models.endpoints.redaction import HIDDEN, hide_keys, redact
+from choose.models.endpoints.redaction import HIDDEN, hide_keys, hide_keys_cut, redact
 from choose.models.endpoints.responses import parse_reply
 from support.serving.lies import SPELLINGS
 
@@ -71,7 +71,16 @@ def test_long_texts_take_no_time() -> None:
     hide_keys("%41" * 3_000, [KEY])
     redact("&#65;" * 1_000_000, [KEY])
     hide_keys(" ".join(KEY) + "x" * 8_000, [KEY])
+    hide_keys_cut("plain9key8without7marks" * 100_000, ["plain9key8without7marks"], 4_000)
     assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("before", [3_990, 7_990, 63_990])
+def test_a_cut_leaves_no_part_of_a_key(before: int) -> None:
+    """B2: texts are cut after their keys are replaced."""
+    spelled = "".join(f"&#x{ord(char):06x};" for char in KEY)
+    for text in ("." * before + spelled, spelled * before):
+        assert "&" not in hide_keys_cut(text, [KEY], 4_000) + redact(text, [KEY])
 
 
 def answer(**fields: Any) -> Reply:

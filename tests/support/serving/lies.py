@@ -83,6 +83,13 @@ SPELLINGS: Mapping[str, Callable[[str], str]] = {
     "basic": lambda key: base64.b64encode(f"user:{key}".encode()).decode(),
     "hex": lambda key: key.encode().hex(),
     "bytes": lambda key: str(list(key.encode())),
+    "marks": "\u0301".join,
+    "braces": lambda key: "".join(f"\\u{{{ord(char):x}}}" for char in key),
+    "octal": lambda key: "".join(f"\\{ord(char):03o}" for char in key),
+    "entities": "&NewLine;".join,
+    "base32": lambda key: base64.b32encode(f"u:{key}".encode()).decode(),
+    "utf-16": lambda key: key.encode("utf-16-le").hex(),
+    "utf-16-base64": lambda key: base64.b64encode(key.encode("utf-16-be")).decode(),
     "reversed": lambda key: key[::-1],
     "wide": lambda key: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in key),
 }

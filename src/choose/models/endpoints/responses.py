@@ -15,7 +15,7 @@ import numpy as np
 
 from choose.models.endpoints.client import Reply
 from choose.models.endpoints.ledger import PaidAnswer, TokenLogprobs, Usage
-from choose.models.endpoints.redaction import hide_keys
+from choose.models.endpoints.redaction import hide_keys, hide_keys_cut
 from choose.types import Answers, Counts, Floats, Status, Task
 from choose.untrusted import count, finite
 
@@ -212,7 +212,7 @@ def parse_reply(reply: Reply, keys: Sequence[str] = ()) -> PaidAnswer:
 
 def _hidden(text: Any, keys: Sequence[str], most: int = MAX_CHARACTERS) -> str:
     """Return a server's text without API keys, cut after they are found."""
-    return hide_keys(text[: 2 * most], keys)[:most] if isinstance(text, str) else ""
+    return hide_keys_cut(text, keys, most) if isinstance(text, str) else ""
 
 
 def _without_keys(odds: TokenLogprobs | None, keys: Sequence[str]) -> TokenLogprobs | None:
