@@ -20,7 +20,7 @@ from choose.models.embeddings import load_encoder
 from choose.models.lora.model import load_base
 from choose.models.weights import resolve as hub
 from choose.models.weights.integrity import inventory
-from choose.models.weights.model_folder import FILES, is_unpacked
+from choose.models.weights.model_folder import FILES, is_unpacked, loading_error
 from choose.models.weights.resolve import missing_weights, resolve, weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, cache_folder, parse_wheel
 from models.test_weights import SPEC, WEIGHTS, Index, index
@@ -198,6 +198,21 @@ def test_a_folder_loads_no_code_no_pickle_and_nothing_from_elsewhere(
             load(str(folder))  # type: ignore[operator]
         assert "\n" not in str(raised.value)
     assert not Path("ran").exists()
+
+
+def test_no_error_advises_to_run_code_of_a_folder(tmp_path: Path) -> None:
+    """U1: transformers' advice to pass trust_remote_code=True was shown."""
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config"}})
+    )
+    (tmp_path / "evil.py").write_text("open('ran', 'w').close()\n")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    for load in (load_base, load_causal):
+        with pytest.raises(ModelError) as raised:
+            load(str(tmp_path))
+        assert "trust_remote_code" not in str(raised.value)
+    advice = ValueError("Please pass the argument `trust_remote_code=True` to allow\nit.")
+    assert "code of its own" in str(loading_error("an encoder", tmp_path, advice))
 
 
 def test_a_dense_module_in_safetensors_is_loaded_and_digested(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from choose.errors import ModelError
 from choose.files import file_sha256
 from choose.models.weights.integrity import damage, discard, record_digests
-from choose.models.weights.model_folder import check_folder, is_unpacked
+from choose.models.weights.model_folder import check_folder, is_unpacked, loading_reason
 from choose.models.weights.spec import Wheel, cache_folder, cached
 
 
@@ -141,7 +141,7 @@ def convert(file: Path, folder: Path) -> Path:
                 file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
             )
         except Exception as error:
-            raise ModelError(f"Cannot read {file.name}: {error}") from error
+            raise ModelError(f"Cannot read {file.name}: {loading_reason(error)}.") from error
         settings = quantised.config.to_dict()
         settings.pop("quantization_config", None)
         config = type(quantised.config).from_dict(settings)

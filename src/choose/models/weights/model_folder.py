@@ -161,8 +161,17 @@ def recorded_missing() -> Iterator[set[str]]:
 
 def loading_error(what: str, folder: Path, error: Exception) -> ModelError:
     """Return a library's error on a damaged or foreign folder as one line."""
-    reason = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
-    return ModelError(f"Cannot load {what} from {str(folder)!r}: {reason}. Name another model.")
+    return ModelError(
+        f"Cannot load {what} from {str(folder)!r}: {loading_reason(error)}. Name another model."
+    )
+
+
+def loading_reason(error: Exception) -> str:
+    """Return a library's reason on one line, without its advice to run code of the folder."""
+    text = str(error)
+    if "trust_remote_code" in text or "custom code" in text:
+        return "the folder holds code of its own, which choose does not run"
+    return " ".join(text.split())[:300].rstrip(".") or type(error).__name__
 
 
 def missing_keys(report: Any) -> set[str]:
