@@ -8,6 +8,9 @@ from choose.data.task import check_rows, readable, task_from
 from choose.errors import DataError, StudyError
 from choose.types import Example
 
+# U3: U+2010 to U+2015 and the minus sign.
+DASHES = [chr(code) for code in (*range(0x2010, 0x2016), 0x2212)]
+
 
 def labelled(*labels: str) -> list[Example]:
     return [Example(id=str(i), text="t", target=label) for i, label in enumerate(labels)]
@@ -54,6 +57,7 @@ def test_names_descriptions_and_instruction_are_taken_over() -> None:
         (("card_arrival", "cardArrival"), {}, "'card_arrival'"),
         (("Billing", "billing"), {}, "'Billing' and 'billing'"),
         (("a", "b"), {"a": "b"}, "the same name"),
+        *(((f"x{dash}y", "x-y"), {"x-y": "x-y"}, "look-alike") for dash in DASHES),
         (("refund", "b"), {"refnud": "x"}, "Did you mean 'refund'?"),
         (("a", "b"), {"a": " "}, "is empty"),
     ],

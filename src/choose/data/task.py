@@ -171,8 +171,8 @@ _ALIKE = str.maketrans(
     "АВЕКМНОРСТУХІЈЅԌԚԜ"
     "аеорсухіјѕԁһԛԝӏѵ"  # noqa: RUF001
     "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυϲ"
-    "օսհɑɡı‐‑‒–—−‘’“”",  # noqa: RUF001
-    "ABEKMHOPCTYXIJSGQWaeopcyxijsdhqwlvABEZHIKMNOPTYXaiknopucouhagi------''\"\"",
+    "օսհɑɡı‐‑‒–—―−‘’“”",  # noqa: RUF001
+    "ABEKMHOPCTYXIJSGQWaeopcyxijsdhqwlvABEZHIKMNOPTYXaiknopucouhagi-------''\"\"",
 )
 
 # Signs without a glyph that are letters or marks by category.
