@@ -11,8 +11,12 @@ from choose.strategy import build
 from choose.study.config import RESERVED
 from choose.study.study_file import load_study
 
+# U4: names in another case or width, long ones, and parts of paths.
+NAMES = ["", "  ", "\u200b", " knn", "a\nb", *RESERVED, *map(str.title, RESERVED)]
+NAMES += ["\uff50rompting", "x" * 101, "../x", "a\\b"]
 
-@pytest.mark.parametrize("name", ["", "  ", "\u200b", " knn", "a\nb", *RESERVED])
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_candidate_has_a_name_that_can_be_told_from_verdicts(name: str) -> None:
     with pytest.raises(StudyError, match=r"candidates\.0\.name"):
         load_study({"candidates": [{"strategy": "knn", "name": name}]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal, Self, get_args
@@ -202,7 +203,11 @@ class CandidateSection(Specs):
             return name
         if not clean(name) or clean(name) != name:
             raise ValueError("write a name that can be read, without blanks around it")
-        if name in RESERVED:
+        if len(name) > 100:
+            raise ValueError("write a name of at most 100 characters")
+        if "/" in name or "\\" in name:
+            raise ValueError("write a name without slashes and backslashes")
+        if unicodedata.normalize("NFKC", name).casefold() in RESERVED:
             raise ValueError(f"it is a word of --expect ({', '.join(RESERVED)}); give another name")
         return name
 
