@@ -197,3 +197,35 @@ class Settings(BaseModel):
         if numeric and any(isinstance(v, bool) for v in values):
             raise ValueError("true and false are allowed for switches only")
         return value
+
+
+# What must stand instead, by the start of pydantic's type of error.
+_WANTED = {
+    "missing": "it is missing",
+    "int": "it must be a whole number",
+    "float": "it must be a number",
+    "finite": "it must be a finite number",
+    "bool": "it must be true or false",
+    "string_type": "it must be text",
+    "tuple": "it must be a list",
+    "list": "it must be a list",
+    "date": "it must be a date, such as 2025-01-31",
+    "json": "it is not JSON",
+    "literal": "it must be {expected}",
+    "greater_than_equal": "it must be at least {ge}",
+    "greater_than": "it must be more than {gt}",
+    "less_than_equal": "it must be at most {le}",
+    "less_than": "it must be less than {lt}",
+    "extra_forbidden": "it is no key that is known",
+    "model": "it must be a section with keys of its own",
+    "mapping": "it must be a section with keys of its own",
+    "dict": "it must be a section with keys of its own",
+}
+
+
+def plain_reason(error: Mapping[str, Any]) -> str:
+    """Return the reason of an error of pydantic in plain words."""
+    for start, words in _WANTED.items():
+        if error["type"].startswith(start):
+            return words.format(**error.get("ctx", {}))
+    return str(error["msg"]).removeprefix("Value error, ")

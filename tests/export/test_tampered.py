@@ -142,7 +142,15 @@ MANIFEST_CHANGES: dict[str, Callable[[Any], object]] = {
     "strategy": lambda c: c.update(strategy="../../evil"),
     "schema": lambda c: c.update(schema=2),
     "params a list": lambda c: c.update(params=[]),
+    "rows a word": lambda c: c.update(rows="many"),
 }
+# U6: names that are no file of the folder, a file that is not there, and no file of model/.
+FOREIGN = ("../x", "model/../../x", "/etc/passwd", "model/a\0b", "model\\x", "C:/x", "", ".")
+for _name in (*FOREIGN, "model/missing.json"):
+    MANIFEST_CHANGES[f"files: {_name!r}"] = (
+        lambda c, name=_name: c.setdefault("files", {}).update({name: "0" * 64})  # type: ignore[misc]
+    )
+MANIFEST_CHANGES["files: no model"] = lambda c: c.update(files={"README.md": "0" * 64})
 
 
 def damages(name: str) -> Iterator[tuple[str, str, Change]]:
@@ -222,6 +230,7 @@ def test_a_tampered_export_is_one_line(
     message = refused(folder)
     assert message is not None
     assert "\n" not in message
+    assert "Input should" not in message
 
 
 @pytest.mark.parametrize("kind", KINDS)

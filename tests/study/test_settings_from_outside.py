@@ -61,6 +61,23 @@ def test_a_study_names_the_key_of_a_number_that_is_none(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"goal": {"target": "x"}}, "it must be a number"),
+        ({"grid": {"seeds": 1.5}}, "it must be a whole number"),
+        ({"grid": {"seeds": -1}}, "it must be at least"),
+        ({"goal": {"metric": "x"}}, "it must be 'accuracy'"),
+        ({"candidates": [{}]}, "it is missing"),
+        ({"candidates": 7}, "it must be a list"),
+    ],
+)
+def test_a_wrong_type_is_said_in_plain_words(settings: Any, says: str) -> None:
+    """U5: pydantic's own words were shown."""
+    with pytest.raises(StudyError, match=says):
+        load_study(settings)
+
+
 @pytest.mark.parametrize("place", ["params", "extra_body"])
 @pytest.mark.parametrize("value", [date(2024, 1, 1), object(), "half \udcff"])
 def test_what_no_request_and_no_store_can_hold_is_refused(place: str, value: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -13,6 +13,7 @@ from choose.errors import ChooseError, StoreError, StrategyError
 from choose.files import file_sha256
 from choose.strategy import Saves, Strategy, build, find
 from choose.types import Task
+from choose.untrusted import plain_reason, shown
 
 MANIFEST_FILE = "export.json"
 
@@ -60,6 +61,17 @@ class Manifest(BaseModel):
             raise ValueError("'seed' has a field of its own")
         return params
 
+    @field_validator("files")
+    @classmethod
+    def _files_inside(cls, files: Mapping[str, str]) -> Mapping[str, str]:
+        for name in files:
+            drive = PureWindowsPath(name).anchor or "\0" in name or "\\" in name
+            if drive or ".." in name.split("/") or str(PurePosixPath(name)) != name or name == ".":
+                raise ValueError(f"{shown(name)} is no file of the folder")
+        if files and not any(name.startswith(f"{MODEL_FOLDER}/") for name in files):
+            raise ValueError(f"it lists no file of {MODEL_FOLDER}/")
+        return files
+
     @property
     def task(self) -> Task:
         """The task it answers."""
@@ -91,7 +103,7 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as invalid:
         first = invalid.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise StoreError(_unreadable(folder, f"{where}: {first['msg']}")) from invalid
+        raise StoreError(_unreadable(folder, f"{where}: {plain_reason(first)}")) from invalid
 
 
 # What earlier versions wrote, whose manifest does not list the files.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from choose.errors import StudyError, did_you_mean
 from choose.study.config import CandidateSection, Study
-from choose.untrusted import check_text, check_values, number, shown
+from choose.untrusted import check_text, check_values, number, plain_reason, shown
 
 # Bytes of a study file; one that describes 1,000 labels has about 100,000.
 LARGEST = 1_000_000
@@ -122,10 +122,10 @@ def _sentence(invalid: ValidationError, origin: str) -> str:
         hint = did_you_mean(where[-1], known)
         return f"Unknown key {key!r} in {origin}.{hint} Allowed here: {', '.join(known)}."
     if "endpoints" in where:  # what stands in the wrong place there can be a key
-        return f"{key} in {origin} cannot be used: {error['msg'].removeprefix('Value error, ')}."
+        return f"{key} in {origin} cannot be used: {plain_reason(error)}."
     if not where:  # two sections that do not go together
-        return f"In {origin}: {error['msg'].removeprefix('Value error, ')}."
-    reason = error["msg"].removeprefix("Value error, ")
+        return f"In {origin}: {plain_reason(error)}."
+    reason = plain_reason(error)
     if error["type"] in ("model_type", "mapping_type", "dict_type"):
         reason = f"it must be a section, [{key}], with keys of its own"
     return f"{key} = {shown(error['input'])} in {origin} cannot be used: {reason}."
