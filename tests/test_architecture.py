@@ -54,6 +54,20 @@ def test_strategies_see_only_the_seam(path: Path) -> None:
             assert any(name == ok or name.startswith(f"{ok}.") for ok in STRATEGY_MAY_IMPORT), name
 
 
+NETWORK = {
+    *("aiohttp", "anyio", "ftplib", "http", "httpcore", "httpx", "huggingface_hub", "openai"),
+    *("requests", "smtplib", "socket", "ssl", "urllib", "urllib3", "websockets", "xmlrpc"),
+}
+
+
+@pytest.mark.parametrize("path", SOURCES + STRATEGIES, ids=lambda p: p.stem)
+def test_only_endpoints_and_weights_import_a_network_client(path: Path) -> None:
+    """SECURITY.md: no telemetry of our own."""
+    names = imports(path, top_only=False) - {"urllib.parse"}
+    if not {"endpoints", "weights"} & set(path.relative_to(ROOT).parts):
+        assert not {name.split(".")[0] for name in names} & NETWORK
+
+
 @pytest.mark.parametrize("path", SOURCES + STRATEGIES, ids=lambda p: p.stem)
 def test_heavy_libraries_load_lazily(path: Path) -> None:
     top = {name.split(".")[0] for name in imports(path, top_only=True)}

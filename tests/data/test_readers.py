@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import tracemalloc
 import zipfile
 from datetime import timedelta
@@ -274,3 +275,9 @@ def test_dates_beyond_all_calendars_are_no_dates(cell: str) -> None:
 @settings(deadline=None)
 def test_no_cell_makes_the_reader_of_dates_fail(parts: list[str]) -> None:
     parse_dates(["".join(parts)])
+
+
+def test_labelled_data_is_a_regular_file(tmp_path: Path) -> None:
+    """SECURITY.md: a pipe would be waited for without end."""
+    os.mkfifo(tmp_path / "rows.csv")
+    assert "not a regular file" in refused(tmp_path / "rows.csv")
