@@ -1,11 +1,13 @@
-"""Digests, and atomic writes of files."""
+"""Digests, reads of regular files only, and atomic writes."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -31,6 +33,63 @@ def digest_rows(rows: Iterable[tuple[str | None, ...]]) -> str:
     return sha.hexdigest()[:32]
 
 
+# Bytes of the largest JSON, TOML or text file that is read whole.
+LARGEST_TEXT = 256_000_000
+
+
+class NotRegularError(OSError):
+    """A folder, pipe or device, or too large a file; reading it might never end."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(errno.EINVAL, why, str(path))
+
+    def __str__(self) -> str:
+        """Return the reason alone."""
+        return str(self.strerror)
+
+
+def check_regular(path: Path, limit: float = float("inf")) -> None:
+    """Refuse what is no regular file of at most `limit` bytes; links are followed.
+
+    Raises:
+        NotRegularError: with the reason.
+        OSError: if it does not exist or cannot be reached.
+    """
+    _check_status(path, os.stat(path), limit)
+
+
+def _check_status(path: Path, status: os.stat_result, limit: float) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise NotRegularError(path, "it is a folder, move it away")
+    if not stat.S_ISREG(status.st_mode):
+        raise NotRegularError(path, "it is a pipe or device, not a regular file")
+    if status.st_size > limit:
+        raise NotRegularError(path, f"it has more than {limit:,.0f} bytes")
+
+
+def read_regular(path: Path, limit: int = LARGEST_TEXT) -> bytes:
+    """Return the content of a regular file, without ever waiting for a pipe or device.
+
+    Raises:
+        NotRegularError: if it is none, or has more than `limit` bytes.
+        OSError: if it cannot be read.
+    """
+    check_regular(path, limit)  # before it is opened, since opening can move a device
+    with open(path, "rb", opener=_open_nonblocking) as file:
+        status = os.fstat(file.fileno())
+        _check_status(path, status, limit)
+        return file.read(status.st_size)
+
+
+def _open_nonblocking(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:
+    """Return the UTF-8 text of a regular file; raise as `read_regular`, or UnicodeDecodeError."""
+    return read_regular(path, limit).decode("utf-8")
+
+
 # Temporary names of files being written, which no other program makes, and the age in seconds after
 # which they are abandoned.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.choose-tmp")
@@ -50,6 +109,8 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = temporary_name(path)
     try:
+        if path.is_dir():
+            raise StoreError(f"Cannot write {str(path)!r}: it is a folder. Move it away.")
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         os.replace(temporary, path)
@@ -105,6 +166,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as stream:
+    """Return the SHA-256 of a regular file; raise as `read_regular`."""
+    check_regular(path)
+    with open(path, "rb", opener=_open_nonblocking) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

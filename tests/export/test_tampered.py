@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -268,3 +269,25 @@ def test_the_command_says_it_in_one_line(  # type: ignore[no-untyped-def]
     assert result.code == 2
     assert result.out == ""
     assert len(result.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_special_file_in_an_export_is_never_waited_for(
+    exports: dict[str, Path], tmp_path: Path, kind: str, listed: bool
+) -> None:
+    """B1: predicting hung on a pipe, and took all memory on a device."""
+    for name in (
+        "export.json",
+        *(f"model/{f.name}" for f in (exports["tfidf"] / "model").iterdir()),
+    ):
+        folder = Path(shutil.copytree(exports["tfidf"], tmp_path / name.replace("/", "-")))
+        if not listed:
+            edit("export.json", lambda content: content.pop("files"))(folder)
+        (folder / name).unlink()
+        if kind == "pipe":
+            os.mkfifo(folder / name)
+        else:
+            (folder / name).symlink_to("/dev/zero")
+        with pytest.raises(ChooseError, match="pipe or device"):
+            Model.load(folder)

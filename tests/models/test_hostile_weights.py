@@ -421,3 +421,26 @@ def test_a_damaged_tokenizer_does_not_stop_a_check(
     assert token_counts(["an apple"]) is not None
     file.write_bytes(file.read_bytes()[:50])
     assert token_counts(["an apple"]) is None
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "config.json", "more.safetensors", "modules.json", "vocab.txt"]
+)
+def test_a_special_file_in_a_model_folder_is_never_waited_for(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    """B1: libraries open what they find, and wait for a pipe or read a device for ever."""
+    for file in ("config.json", "modules.json", "model.safetensors"):
+        (tmp_path / file).write_text("[]")
+    file = tmp_path / name
+    file.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        file.mkdir()
+    for act in (resolve, weights_digest):
+        with pytest.raises(ModelError, match=re.escape(name)):
+            act(str(tmp_path))

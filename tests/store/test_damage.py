@@ -6,6 +6,7 @@ Each case damages one file of `tests/fixtures/stored_study` in one way.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -238,3 +239,58 @@ def test_the_same_command_mends_a_store(store: Path, undisturbed: str, case: str
     for part in ("kind", "recommended", "use_meanwhile"):
         assert mended["verdict"][part] == json.loads(undisturbed)["verdict"][part]
     assert not any(KEYS[0] in text for text in mended["gates"])
+
+
+def special(path: Path, kind: str) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("file", [*NEEDED, *EXTRAS, "decision.json", "decision.state"])
+def test_a_pipe_or_device_in_a_store_is_never_waited_for(store: Path, file: str, kind: str) -> None:
+    """B1: a report hung on a pipe, and took all memory on a device."""
+    if file.startswith("decision"):
+        choose.read(store)
+    special(store / file, kind)
+    if file in NEEDED:
+        with pytest.raises(StoreError, match="pipe or device"):
+            choose.read(store)
+    else:
+        assert choose.read(store).verdict.kind
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("file", ["trial.json", "clean-0.parquet"])
+def test_a_pipe_or_device_costs_the_trial_it_held(store: Path, file: str, kind: str) -> None:
+    """B1."""
+    special(store / "trials" / KEYS[0] / file, kind)
+    report = choose.read(store)
+    assert report.scorecards
+    assert KEYS[0] in report.model_dump_json()
+
+
+def test_a_huge_file_is_not_read(store: Path) -> None:
+    """B1: a file that is mostly a hole takes no disk, and would take all memory."""
+    os.truncate(store / "grid.json", 10**12)
+    with pytest.raises(StoreError, match="more than"):
+        choose.read(store)
+
+
+def test_a_folder_in_the_place_of_a_file_is_to_be_moved_away(store: Path) -> None:
+    """B3: running compare again, as was advised, failed too."""
+    folder(store / "grid.json")
+    for act in (choose.read, resumed):
+        with pytest.raises(StoreError, match=r"grid\.json'.*is a folder\. Move it away"):
+            act(store)
+    (store / "grid.json").rmdir()
+    folder(store / "trials" / KEYS[0] / "clean-0.parquet")
+    assert "it is a folder" in (text := resumed_report(store)), text
+
+
+def resumed_report(store: Path) -> str:
+    """Return the refusal or the decision of the next run."""
+    try:
+        return resumed(store).model_dump_json()
+    except StoreError as error:
+        return str(error)

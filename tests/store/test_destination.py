@@ -164,3 +164,27 @@ def test_settings_that_cannot_be_kept_leave_no_half_store(tmp_path: Path) -> Non
     with pytest.raises(TypeError):
         store.begin({"x": None}, dataset())
     assert [path.name for path in store.path.iterdir()] == [MARK]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (STUDY, '# mine\nrule = "1"\n'),
+        (STUDY, "[goal]\nmargin = 0.01\n[grid]\n"),
+        (STUDY, "no TOML"),
+        ("data.parquet", "id,text,target,fold\n"),
+    ],
+)
+def test_a_file_of_a_user_in_a_store_without_a_mark_is_not_replaced(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    """B4: keys of data.json alone made a folder ours, and its study.toml was overwritten."""
+    begin(tmp_path / "st")
+    (tmp_path / "st" / MARK).unlink()
+    file = tmp_path / "st" / name
+    file.write_text(text)
+    for act in (Store.check, Store.create):
+        with pytest.raises(StoreError, match="not as choose writes it"):
+            act(tmp_path / "st")
+    assert file.read_text() == text
+    assert not (tmp_path / "st" / MARK).exists()

@@ -18,6 +18,7 @@ from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
 from choose.store.destination import STUDY, check_folder
 from choose.store.store import Store
+from choose.store.tables import reading
 from choose.study.config import Study
 from choose.types import Candidate, Dataset
 
@@ -65,10 +66,10 @@ def decide(store: Store) -> Decision:
     from choose.judge.verdict import judge
 
     study = store.study
-    with store.reading(store.path / STUDY):
+    with reading(store.path / STUDY):
         rule = rule_of(study)
     store.grid()
-    with store.reading(store.path / "grid.json"):
+    with reading(store.path / "grid.json"):
         evidence = evidence_of(store)
     looks = store.look(RULE)
     judged = judge(evidence, rule, looks=looks, left_out=tuple(store.left_out()))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from choose.export.fit_selection import Selection
+from choose.files import read_regular
 from choose.formatting import DASH, clean, percent, plural, span
 from choose.report.decision_text import KINDS
 from choose.report.markdown import code, literal, sentence
@@ -33,7 +34,7 @@ def licence_of(spec: str) -> str | None:
         if spec.startswith(wheel):
             return licence
     try:
-        text = (Path(spec).expanduser() / "README.md").read_text("utf-8", "replace")
+        text = read_regular(Path(spec).expanduser() / "README.md").decode("utf-8", "replace")
     except (OSError, ValueError):
         return None
     front = _FRONT_MATTER.match(text)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from choose.errors import ChooseError, StoreError, StrategyError
-from choose.files import file_sha256
+from choose.files import NotRegularError, check_regular, file_sha256, read_text
 from choose.strategy import Saves, Strategy, build, find
 from choose.types import Task
 from choose.untrusted import plain_reason, shown
@@ -90,7 +90,9 @@ def read_manifest(folder: Path) -> Manifest:
         StoreError: if it is no export, or this version cannot read it.
     """
     try:
-        text = (folder / MANIFEST_FILE).read_text(encoding="utf-8")
+        text = read_text(folder / MANIFEST_FILE)
+    except NotRegularError as error:
+        raise StoreError(_unreadable(folder, str(error))) from error
     except OSError as error:
         raise StoreError(
             f"{str(folder)!r} is not an export: it has no readable {MANIFEST_FILE}. "
@@ -120,7 +122,7 @@ def digests_of(folder: Path) -> dict[str, str]:
 def foreign_files(folder: Path) -> list[str]:
     """Return the files and folders in an exported folder that the export did not write, sorted."""
     try:
-        listed = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))["files"]
+        listed = json.loads(read_text(folder / MANIFEST_FILE))["files"]
         ours = {str(name) for name in listed}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         ours = set()
@@ -179,6 +181,9 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
 def _check_files(folder: Path, manifest: Manifest) -> None:
     """Compare the files that a strategy loads with their digests; older exports have none."""
     prefix = f"{MODEL_FOLDER}/"
+    for file in sorted((folder / MODEL_FOLDER).rglob("*")):
+        if file.exists() and not file.is_dir():
+            _check_regular(file)
     listed = {name: sha for name, sha in manifest.files.items() if name.startswith(prefix)}
     if not listed:
         return
@@ -197,6 +202,16 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
         else:
             continue
         raise StrategyError(f"{str(folder / name)!r} {wrong}. Put it right, or export it again.")
+
+
+def _check_regular(file: Path) -> None:
+    try:
+        check_regular(file)
+    except OSError as error:
+        raise StrategyError(
+            f"Cannot read {str(file)!r}: {error.strerror or error}. Put it right, or export it "
+            "again."
+        ) from error
 
 
 def _unreadable(folder: Path, why: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.errors import StrategyError
+from choose.files import check_regular, read_text
 from choose.models.weights.spec import parse_wheel
 from choose.types import Example, Task
 
@@ -124,7 +125,7 @@ def read_json(path: Path) -> dict[str, Any]:
         StrategyError: if the file holds none.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(content, dict):
@@ -173,6 +174,7 @@ def read_tensors(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
     from choose.models.weights.model_folder import is_finite
 
     try:
+        check_regular(path)
         tensors = dict(load_file(path))
     except Exception as error:  # damaged files can raise anything
         raise _damaged(path, " ".join(str(error).split())) from error
@@ -245,6 +247,7 @@ def _arrays(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
+        check_regular(path)
         arrays = dict(load_file(path))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise _damaged(path, str(error)) from error

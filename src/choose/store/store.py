@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,16 +21,20 @@ import tomli_w
 
 from choose.errors import StoreError
 from choose.files import (
+    check_regular,
     digest,
     is_temporary,
+    read_regular,
+    read_text,
     remove_temporary_files,
     write_atomic,
     write_json,
     write_text,
 )
-from choose.store.destination import MARK, STUDY, is_store
+from choose.store.destination import MARK, STUDY, check_own_files, is_store
 from choose.store.tables import (
     RUN_FACTS,
+    UNREADABLE,
     answers_from,
     answers_table,
     check_answers,
@@ -39,6 +42,7 @@ from choose.store.tables import (
     check_study,
     dataset_from,
     dataset_tables,
+    reading,
     run_facts,
 )
 from choose.types import Dataset, Run, Scenario, Trial
@@ -49,9 +53,6 @@ _FOREIGN = (
 )
 
 _NAME_IT = "Name the folder that choose compare wrote (its --out)"
-
-# polars panics on some damaged files; a panic is no Exception.
-_UNREADABLE = (Exception, pl.exceptions.PanicException)
 
 
 class Store:
@@ -93,7 +94,10 @@ class Store:
         Raises:
             StoreError: if it holds something that is not a study.
         """
-        if not path.is_dir() or is_store(path):
+        if not path.is_dir():
+            return
+        if is_store(path):
+            check_own_files(path)
             return
         # A process killed before it wrote the mark leaves a temporary file.
         if not all(map(is_temporary, path.iterdir())):
@@ -161,10 +165,11 @@ class Store:
         answers, ids = {}, {}
         dataset = self._readable_dataset()
         try:
-            facts = json.loads(file.read_text(encoding="utf-8"))
+            facts = json.loads(read_text(file))
             known = {name: facts[name] for name in RUN_FACTS if name in facts}
             for view, repeat in facts["views"]:
                 file = folder / f"{view}-{repeat}.parquet"
+                check_regular(file)
                 table = pl.read_parquet(file, glob=False)
                 answers[view, repeat], ids[view, repeat] = answers_from(table)
                 if dataset is not None:
@@ -177,7 +182,7 @@ class Store:
                 **known | {"notes": tuple(facts["notes"])},
             )
             check_facts(run)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._note(file, error)
             return None
         if dataset is not None:
@@ -198,7 +203,7 @@ class Store:
             return False
         if trial.key not in self._intact and self.get(trial) is None:
             return False
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        facts = json.loads(read_text(file))
         if facts["error"] or facts.get("unasked"):
             return False
         wanted = [(view, 0) for view in views] + [("clean", r) for r in range(1, repeats)]
@@ -213,18 +218,19 @@ class Store:
     def dataset(self) -> Dataset:
         """The labelled set as divided when the study began."""
         file = self.path / "data.json"
-        with self.reading(file):
-            facts = json.loads(file.read_text(encoding="utf-8"))
-        with self.reading(self.path / "data.parquet"):
+        with reading(file):
+            facts = json.loads(read_text(file))
+        with reading(self.path / "data.parquet"):
+            check_regular(self.path / "data.parquet")
             table = pl.read_parquet(self.path / "data.parquet", glob=False)
-        with self.reading(file):
+        with reading(file):
             return dataset_from(table, facts)
 
     @property
     def study(self) -> dict[str, Any]:
         """The study as resolved, with the rule and its version."""
-        with self.reading(self.path / STUDY):
-            study = tomllib.loads((self.path / STUDY).read_text(encoding="utf-8"))
+        with reading(self.path / STUDY):
+            study = tomllib.loads(read_text(self.path / STUDY))
             check_study(study)
             return study
 
@@ -235,8 +241,8 @@ class Store:
                 f"{str(self.path)!r} stopped before its trials were planned. "
                 "Run choose compare again with the same --out."
             )
-        with self.reading(self.path / "grid.json"):
-            grid = json.loads((self.path / "grid.json").read_text(encoding="utf-8"))
+        with reading(self.path / "grid.json"):
+            grid = json.loads(read_text(self.path / "grid.json"))
             trials = [Trial(**{**t, "scenario": Scenario(**t["scenario"])}) for t in grid["trials"]]
             for trial in trials:
                 hash((trial.candidate, trial.variant, trial.scenario, trial.draw, trial.key))
@@ -278,11 +284,11 @@ class Store:
         path = self.path / "looks.jsonl"
         looks = []
         try:
-            lines = path.read_bytes().splitlines() if path.exists() else []
+            lines = read_regular(path).splitlines() if path.exists() else []
             for line in lines:
                 look = json.loads(line)
                 looks.append({key: str(look[key]) for key in ("when", "rule", "grid")})
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._note(path, error)
         return looks
 
@@ -294,9 +300,9 @@ class Store:
         """Return what was planned but not measured."""
         path = self.path / "left_out.json"
         try:
-            known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+            known = json.loads(read_text(path)) if path.exists() else []
             return [*map(str, known), *self._damage_sentences()]
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._note(path, error)
             return list(self._damage_sentences())
 
@@ -315,29 +321,11 @@ class Store:
     def decided(self, state: str) -> str | None:
         """Return the decision's JSON text if it was made from this state."""
         try:
-            if (self.path / "decision.state").read_text(encoding="utf-8") != state:
+            if read_text(self.path / "decision.state") != state:
                 return None
-            return (self.path / "decision.json").read_text(encoding="utf-8")
+            return read_text(self.path / "decision.json")
         except (OSError, ValueError):  # judged again
             return None
-
-    @contextmanager
-    def reading(self, file: Path) -> Iterator[None]:
-        """Turn any error of a damaged file into one line.
-
-        Raises:
-            StoreError: if reading or interpreting `file` fails.
-        """
-        try:
-            yield
-        except StoreError:
-            raise
-        except _UNREADABLE as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise StoreError(
-                f"Cannot read {str(file)!r}: {reason}. Run choose compare again with the same data "
-                "and --out: it writes this file anew and repeats no finished trial."
-            ) from error
 
 
 def _reached(run: Run) -> tuple[bool, int]:

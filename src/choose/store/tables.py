@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 
+from choose.errors import StoreError
 from choose.types import Answers, Dataset, Example, Fold, Run, Status, Task
 
 _COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "annotator", "cluster")
+
+# polars panics on some damaged files; a panic is no Exception.
+UNREADABLE = (Exception, pl.exceptions.PanicException)
 
 _COUNTS = ("tokens_in", "tokens_cached", "tokens_out")
 
@@ -193,3 +199,27 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
         clusters={r["id"]: r["cluster"] for r in table.iter_rows(named=True) if r["cluster"]},
         findings=tuple(facts["findings"]),
     )
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn any error of a damaged file of a store into one line.
+
+    Raises:
+        StoreError: if reading or interpreting `file` fails.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except UNREADABLE as error:
+        if file.is_dir():
+            raise StoreError(
+                f"{str(file)!r} is a folder. Move it away; then run choose compare again with the "
+                "same data and --out: it writes this file anew."
+            ) from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise StoreError(
+            f"Cannot read {str(file)!r}: {reason}. Run choose compare again with the same data "
+            "and --out: it writes this file anew and repeats no finished trial."
+        ) from error

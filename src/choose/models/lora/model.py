@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from choose.errors import ModelError, StrategyError
+from choose.files import read_text
 from choose.models.hardware.memory import limits_of
 from choose.models.lora.batching import batches_by_length, pad
 from choose.models.weights.model_folder import (
@@ -144,9 +145,8 @@ def _loaded(spec: str, digest: str) -> Base:
 
 def _pools_first_token(folder: Path) -> bool:
     config = folder / "1_Pooling" / "config.json"
-    return config.is_file() and bool(
-        json.loads(config.read_text()).get("pooling_mode_cls_token", False)
-    )
+    settings = json.loads(read_text(config)) if config.is_file() else {}
+    return bool(settings.get("pooling_mode_cls_token", False))
 
 
 def pooled_states(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

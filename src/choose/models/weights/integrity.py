@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from choose.errors import ModelError
-from choose.files import digest, file_sha256, write_json
+from choose.files import digest, file_sha256, read_text, write_json
 from choose.models.environment_settings import cache_dir
 from choose.models.weights.model_folder import content_files
 from choose.models.weights.spec import (
@@ -126,9 +126,9 @@ def _known(folder: Path) -> Mapping[str, Any] | None:
     if not record.is_file():
         return None
     try:
-        files = json.loads(record.read_text(encoding="utf-8"))["files"]
+        files = json.loads(read_text(record))["files"]
         return {str(name): (str(sha), tuple(seen)) for name, (sha, *seen) in files.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # every file counts as added
 
 

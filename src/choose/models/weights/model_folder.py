@@ -12,6 +12,7 @@ from threading import RLock
 from typing import Any
 
 from choose.errors import ModelError
+from choose.files import LARGEST_TEXT, check_regular, read_text
 
 # The files of a model folder that can change an answer. The tests hold them against the names of
 # vocabularies that transformers knows.
@@ -51,6 +52,7 @@ def check_folder(folder: Path) -> None:
     Raises:
         ModelError: naming the file and what is wrong with it.
     """
+    _check_regular_files(folder)
     modules = list(_modules(folder))
     for place in {folder, *(place for place, _ in modules)}:
         _check_place(place)
@@ -67,6 +69,21 @@ def check_folder(folder: Path) -> None:
                 "loaded. Convert them to safetensors (load the model with sentence-transformers "
                 "and save it again), or name another model."
             )
+
+
+def _check_regular_files(folder: Path) -> None:
+    """Refuse pipes, devices and huge texts, on which a library would wait or run out of memory."""
+    content = set(content_files(folder))
+    for file in sorted(folder.rglob("*")):
+        if file not in content and (file.is_dir() or not file.exists()):
+            continue
+        try:
+            check_regular(file, LARGEST_TEXT if file.suffix == ".json" else float("inf"))
+        except OSError as error:
+            raise ModelError(
+                f"Cannot read {str(file)!r}: {error.strerror or error}. Fetch or save the model "
+                "again."
+            ) from error
 
 
 def _check_place(place: Path) -> None:
@@ -125,7 +142,7 @@ def _inside(folder: Path, path: str) -> Path:
 
 def _read(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"Cannot read {str(file)!r}: {error}. Fetch or save the model again."
