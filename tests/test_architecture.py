@@ -5,6 +5,7 @@ import contextlib
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,14 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 STRATEGIES = sorted((ROOT / "strategies").glob("*.py"))
 
 
-def imports(path: Path, top_only: bool) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(path: Path, top_only: bool) -> frozenset[str]:
+    tree = parsed(path)
     nodes = tree.body if top_only else list(ast.walk(tree))
     found = set()
     for node in nodes:
@@ -33,7 +40,7 @@ def imports(path: Path, top_only: bool) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
-    return found
+    return frozenset(found)
 
 
 def test_there_is_something_to_check() -> None:
@@ -47,11 +54,12 @@ def test_there_is_something_to_check() -> None:
     }
 
 
-@pytest.mark.parametrize("path", STRATEGIES, ids=lambda p: p.stem)
-def test_strategies_see_only_the_seam(path: Path) -> None:
-    for name in imports(path, top_only=False):
-        if name.split(".")[0] == "choose":
-            assert any(name == ok or name.startswith(f"{ok}.") for ok in STRATEGY_MAY_IMPORT), name
+def test_strategies_see_only_the_seam() -> None:
+    for path in STRATEGIES:
+        for name in imports(path, top_only=False):
+            if name.split(".")[0] == "choose":
+                allowed = (name == ok or name.startswith(f"{ok}.") for ok in STRATEGY_MAY_IMPORT)
+                assert any(allowed), f"{path.name}: {name}"
 
 
 NETWORK = {
@@ -60,30 +68,32 @@ NETWORK = {
 }
 
 
-@pytest.mark.parametrize("path", SOURCES + STRATEGIES, ids=lambda p: p.stem)
-def test_only_endpoints_and_weights_import_a_network_client(path: Path) -> None:
+def packages(path: Path, top_only: bool = False) -> set[str]:
+    return {name.split(".")[0] for name in imports(path, top_only) - {"urllib.parse"}}
+
+
+def test_only_endpoints_and_weights_import_a_network_client() -> None:
     """SECURITY.md: no telemetry of our own."""
-    names = imports(path, top_only=False) - {"urllib.parse"}
-    if not {"endpoints", "weights"} & set(path.relative_to(ROOT).parts):
-        assert not {name.split(".")[0] for name in names} & NETWORK
+    for path in SOURCES + STRATEGIES:
+        if not {"endpoints", "weights"} & set(path.relative_to(ROOT).parts):
+            assert not packages(path) & NETWORK, path.name
 
 
-@pytest.mark.parametrize("path", SOURCES + STRATEGIES, ids=lambda p: p.stem)
-def test_heavy_libraries_load_lazily(path: Path) -> None:
-    top = {name.split(".")[0] for name in imports(path, top_only=True)}
-    assert not top & HEAVY
+def test_heavy_libraries_load_lazily() -> None:
+    for path in SOURCES + STRATEGIES:
+        assert not packages(path, top_only=True) & HEAVY, path.name
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
-def test_the_core_imports_heavy_libraries_in_models_only(path: Path) -> None:
-    if "models" not in path.parts:
-        assert not {n.split(".")[0] for n in imports(path, top_only=False)} & HEAVY
+def test_the_core_imports_heavy_libraries_in_models_only() -> None:
+    for path in SOURCES:
+        if "models" not in path.parts:
+            assert not packages(path) & HEAVY, path.name
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
-def test_the_core_never_asks_which_strategy_it_has(path: Path) -> None:
+def test_the_core_never_asks_which_strategy_it_has() -> None:
     modules = {p.stem for p in STRATEGIES}
-    assert not {n.split(".")[0] for n in imports(path, top_only=False)} & modules
+    for path in SOURCES:
+        assert not packages(path) & modules, path.name
 
 
 # Where a literal may equal the name of a strategy: `choose check` trains one by its name, since it
@@ -91,15 +101,15 @@ def test_the_core_never_asks_which_strategy_it_has(path: Path) -> None:
 NAMED = {("measurements.py", "tfidf")}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
-def test_the_core_names_no_strategy(path: Path) -> None:
+def test_the_core_names_no_strategy() -> None:
     names = set(available()) - set(FAMILIES)
-    literals = {
-        node.value
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    named = {
+        (path.name, node.value)
+        for path in SOURCES
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names
     }
-    assert {(path.name, name) for name in literals & names} <= NAMED
+    assert named <= NAMED
 
 
 @pytest.mark.parametrize(
@@ -142,7 +152,7 @@ def loads(tree: ast.AST) -> list[ast.Call]:
 
 
 def test_whatever_loads_a_model_runs_no_code_of_it() -> None:
-    trees = {path.name: ast.parse(path.read_text("utf-8")) for path in SOURCES + STRATEGIES}
+    trees = {path.name: parsed(path) for path in SOURCES + STRATEGIES}
     trees["the code on a card"] = ast.parse(usage("some/base", "out/model"))
     found = [(name, call) for name, tree in trees.items() for call in loads(tree)]
     assert {name for name, _ in found} >= {"model.py", "embeddings.py", "the code on a card"}

@@ -214,7 +214,10 @@ def refused(folder: Path) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("digests", [True, False], ids=["digests", "older"])
+@pytest.mark.parametrize(
+    "digests",
+    [pytest.param(True, id="digests", marks=pytest.mark.slow), pytest.param(False, id="older")],
+)
 @pytest.mark.parametrize(
     ("kind", "change"),
     [case[::2] for case in CASES],
