@@ -158,7 +158,7 @@ def test_cached_work_is_measured_separately() -> None:
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_a_fit_finished_by_the_probe_is_reused(tmp_path: Path) -> None:
     data, jobs = planned("steady", rows=60)
-    begun = probe(jobs[0], data, seconds=5.0)
+    begun = probe(jobs[0], Pools(data), seconds=5.0)
     assert begun.fitted is not None
     store = Store.create(tmp_path / "st")
     fakes.Steady.fits.clear()
