@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from choose.data.task import task_from
-from choose.models.prompting.local_model import LocalPrompter
+from choose.models.prompting.local_prompter import LocalPrompter
 from choose.models.prompting.prompts import PromptSettings
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_LM

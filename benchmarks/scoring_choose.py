@@ -61,7 +61,7 @@ def _peak(dtype: str) -> float:
     """Return the best GFLOP/s of any product tried."""
     import torch
 
-    from choose.models.hardware.device import set_threads
+    from choose.models.hardware.compute_settings import set_threads
 
     set_threads()
     best = 0.0

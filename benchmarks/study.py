@@ -27,7 +27,7 @@ from time import perf_counter
 from typing import Any
 
 from choose.data.scenarios import Split, make_split, split_spec
-from choose.models.prompting.local_model import calibration_rows
+from choose.models.prompting.local_prompter import calibration_rows
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.store.store import Store
@@ -263,7 +263,7 @@ def _schedule(trial: Trial, dataset: Dataset) -> Any:
 
 def _prompts(trial: Trial, dataset: Dataset, rows: Split, asked: Sequence[str]) -> dict[str, Any]:
     """Return the prompts of choose as tokens, and the log-probabilities that it gets."""
-    from choose.models.prompting.prompter import prompter_for
+    from choose.models.prompting.prompted_strategy import prompter_for
 
     strategy: Any = build(trial.strategy, seed=trial.seed, **trial.params)
     prompter: Any = prompter_for(strategy._prompt_settings(), dataset.task)

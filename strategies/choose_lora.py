@@ -286,7 +286,7 @@ class Lora:
 
     def facts(self) -> Mapping[str, Any]:
         """Return threads, the number type of training, sizes in MB, notes, and cached seconds."""
-        from choose.models.hardware.device import megabytes, trains_in_bfloat16
+        from choose.models.hardware.compute_settings import megabytes, trains_in_bfloat16
         from choose.models.lora.fit import training_threads
         from choose.models.lora.model import trained_state
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from choose.models.prompting.prompter import PromptedStrategy, prompter_for
+from choose.models.prompting.prompted_strategy import PromptedStrategy, prompter_for
 from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
@@ -46,7 +46,7 @@ class Prompt(PromptedStrategy):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Estimate the calibration on some training rows and freeze it."""
-        from choose.models.prompting.local_model import calibration_rows
+        from choose.models.prompting.local_prompter import calibration_rows
 
         shown = self._demonstrations(examples)
         self.prompter = prompter_for(self._prompt_settings(), task, shown)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from choose.models.prompting.prompter import PromptedStrategy, prompter_for
+from choose.models.prompting.prompted_strategy import PromptedStrategy, prompter_for
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
@@ -63,7 +63,7 @@ class Retrieval(PromptedStrategy):
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the training pool, and calibrate on rows of it that do not retrieve themselves."""
         from choose.models.embeddings import Retriever
-        from choose.models.prompting.local_model import calibration_rows
+        from choose.models.prompting.local_prompter import calibration_rows
 
         self.retriever = Retriever(self.encoder, examples)
         self.prompter = prompter_for(self._prompt_settings(), task)

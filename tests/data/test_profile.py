@@ -16,9 +16,9 @@ from choose.data.duplicates import (
     index_texts,
 )
 from choose.data.duplicates import count_conflicts as counted_conflicts
+from choose.data.findings import balance_of, lengths_of
 from choose.data.languages import NO_LETTERS, UNKNOWN, language_of, languages_of
 from choose.data.personal_data import hints_by_row, hints_of
-from choose.data.profile import balance_of, lengths_of
 from choose.types import Example
 
 

@@ -25,7 +25,7 @@ from choose.data.splits import build_dataset
 from choose.data.stratify import training_pool
 from choose.errors import StudyError
 from choose.files import digest_rows
-from choose.judge.measures.task_change import drop_of
+from choose.judge.measures.drift_and_new_class import drop_of
 from choose.judge.scores.out_of_fold import out_of_fold
 from choose.judge.scores.score_tables import study_scores
 from choose.run.trial import run_trial

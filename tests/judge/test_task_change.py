@@ -10,8 +10,8 @@ import pytest
 from choose.judge.decision.label_gates import task_stable
 from choose.judge.evidence import Evidence, Items
 from choose.judge.goal import Rule
+from choose.judge.measures.drift_and_new_class import drop_of, new_class_of, origins_of
 from choose.judge.measures.robustness import accuracy_rows
-from choose.judge.measures.task_change import drop_of, new_class_of, origins_of
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.verdict import judge

@@ -10,7 +10,7 @@ import torch
 
 from choose.models.causal.loading import load_causal
 from choose.models.embeddings import load_encoder
-from choose.models.hardware import device as runtime
+from choose.models.hardware import compute_settings as runtime
 from choose.models.lora.fused import lower_layers as lower
 from choose.models.lora.fused.lower_layers import LowerLayers
 from support import tiny_models as tiny

@@ -19,8 +19,8 @@ from choose.models.causal.loading import load_causal
 from choose.models.embeddings import load_encoder
 from choose.models.lora.model import load_base
 from choose.models.weights import resolve as hub
+from choose.models.weights.folder_checks import FILES, is_unpacked, loading_error
 from choose.models.weights.integrity import inventory
-from choose.models.weights.model_folder import FILES, is_unpacked, loading_error
 from choose.models.weights.resolve import missing_weights, resolve, weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, cache_folder, parse_wheel
 from models.test_weights import SPEC, WEIGHTS, Index, index

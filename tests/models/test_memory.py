@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from choose.conformance import TASK, pool, questions
 from choose.errors import ModelError
 from choose.models.causal import loading as causal_load
-from choose.models.hardware import device as runtime
+from choose.models.hardware import compute_settings as runtime
 from choose.models.hardware.memory import _malloc_trim, release_memory
 from choose.models.lora import model as adapters
 from choose.models.weights.resolve import weights_digest

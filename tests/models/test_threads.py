@@ -10,7 +10,7 @@ import torch
 
 from choose.errors import ModelError
 from choose.models.environment_settings import cores
-from choose.models.hardware import device as runtime
+from choose.models.hardware import compute_settings as runtime
 
 
 @pytest.fixture

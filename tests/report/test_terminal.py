@@ -26,9 +26,9 @@ from choose.formatting import (
     span,
 )
 from choose.report.decision_text import KINDS
-from choose.report.format import shorten
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
+from choose.report.screen_text import shorten
 from choose.report.terminal.candidate_table import Bar, axis_for
 from choose.report.terminal.decision_page import render
 from choose.schema.base import Interval

@@ -14,7 +14,11 @@ import pytest
 from choose.conformance import HOSTILE, TASK, pool, questions
 from choose.errors import ModelError, StrategyError
 from choose.models.causal.loading import load_causal
-from choose.models.prompting.local_model import CALIBRATION_ROWS, calibration_rows, fit_calibration
+from choose.models.prompting.local_prompter import (
+    CALIBRATION_ROWS,
+    calibration_rows,
+    fit_calibration,
+)
 from choose.models.prompting.prompts import WORDINGS, instruction, numeric_labels, single_line
 from choose.strategy import build
 from choose.types import Example, Item, Task
@@ -228,7 +232,7 @@ def test_calibration_rows_agree_between_pools_that_overlap() -> None:
 def test_few_shot_does_not_calibrate_on_what_it_shows(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose.models.prompting.local_model import LocalPrompter
+    from choose.models.prompting.local_prompter import LocalPrompter
 
     asked: list[str] = []
     monkeypatch.setattr(

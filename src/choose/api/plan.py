@@ -117,7 +117,7 @@ class TrialPlan:
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     """Resolve the candidates and lay out their trials."""
     from choose.study.candidates import candidates_of
-    from choose.study.grid import Planner
+    from choose.study.trial_plan import Planner
 
     field = candidates_of(study, pools.dataset.task)
     jobs = Planner(study, pools).jobs(field.candidates)

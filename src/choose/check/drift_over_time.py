@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from choose.data.profile import FEW
+from choose.data.findings import FEW
 from choose.data.scenarios import MIN_DATED, MIN_ROWS, moment_of
 from choose.judge.stats.intervals import wilson
 from choose.schema.base import Interval

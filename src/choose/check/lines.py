@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from choose.check.measurements import Facts
 from choose.data.duplicates import count_conflicts
+from choose.data.findings import left_out_rows, sorted_input
 from choose.data.languages import SAMPLE
 from choose.data.personal_data import KINDS
-from choose.data.profile import left_out_rows, sorted_input
 from choose.errors import quoted, quoted_list
 from choose.formatting import number, per_100, plural, points, rounded
 from choose.schema.check import Drift, Languages, Line, Repeats, Status, TokenCounts

@@ -23,9 +23,9 @@ from choose.data.duplicates import (
     duplicates_within,
     index_texts,
 )
+from choose.data.findings import balance_of, lengths_of
 from choose.data.languages import languages_of
 from choose.data.personal_data import hints_by_row
-from choose.data.profile import balance_of, lengths_of
 from choose.data.splits import usable_rows
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.label_audit import audit_labels

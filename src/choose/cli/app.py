@@ -7,7 +7,7 @@ import typer
 from choose.cli.check import check, init
 from choose.cli.compare import compare, demo
 from choose.cli.export import export, predict
-from choose.cli.inventory import models, strategies
+from choose.cli.models_and_strategies import models, strategies
 from choose.cli.plan import plan
 from choose.cli.report import report
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from choose.cli.ci_expectations import Expect, FailUnder, Gates, GithubSummary
+from choose.cli.build_expectations import Expect, FailUnder, Gates, GithubSummary
 from choose.cli.options import (
     STUDY_FLAGS,
     AsJson,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from choose.cli.ci_expectations import Expect, FailUnder, Gates, GithubSummary
+from choose.cli.build_expectations import Expect, FailUnder, Gates, GithubSummary
 from choose.cli.options import AsJson, Output, Store
 
 

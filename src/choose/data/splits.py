@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from choose.data.duplicates import TextIndex, clusters_of, index_texts
-from choose.data.profile import (
+from choose.data.findings import (
     absent_labels,
     broken_chain,
     conflicts,

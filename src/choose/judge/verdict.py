@@ -8,11 +8,11 @@ from choose.errors import StudyError
 from choose.judge.decision.breakeven import breakevens
 from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.decision.curve_crossings import crossings_of
-from choose.judge.decision.gates import gates_of
 from choose.judge.decision.label_gates import audit_with_gain
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
 from choose.judge.decision.rule import Case, select
+from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import confidence_of, kind_of
 from choose.judge.diagnosis.error_overlap import overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of

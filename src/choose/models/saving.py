@@ -171,7 +171,7 @@ def read_tensors(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
     """
     from safetensors.torch import load_file
 
-    from choose.models.weights.model_folder import is_finite
+    from choose.models.weights.folder_checks import is_finite
 
     try:
         check_regular(path)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from choose.formatting import COUNTED, clean, per_100, percent, plural, points, span
-from choose.report.format import shorten
+from choose.report.screen_text import shorten
 from choose.schema.base import Interval
 from choose.schema.curves import CurveForecast, ForecastPoint, Needed
 from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict

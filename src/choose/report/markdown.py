@@ -43,7 +43,7 @@ from choose.report.decision_text import (
     ranked,
     uneven,
 )
-from choose.report.format import shorten
+from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
 from choose.schema.check import Check
 from choose.schema.comparison import Versus

@@ -11,7 +11,7 @@ from choose.data.scenarios import Pools
 from choose.errors import MoneySpent
 from choose.models.weights.spec import names_endpoint
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.first_pass_budget import FirstPassBudget, UnfinishedPasses
+from choose.run.budget_sharing import FirstPassBudget, UnfinishedPasses
 from choose.run.predict import Deadline
 from choose.run.race import Race, TrialHistory
 from choose.run.run_summary import RunSummary

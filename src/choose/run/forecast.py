@@ -12,7 +12,7 @@ from choose.errors import ChooseError
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.resolve import missing_weights
 from choose.models.weights.spec import names_endpoint
-from choose.run.first_pass_budget import FIRST_PASS_SHARE
+from choose.run.budget_sharing import FIRST_PASS_SHARE
 from choose.run.predict import PassCost, allocate
 from choose.run.speed_probe import (
     CACHED_SHARE,

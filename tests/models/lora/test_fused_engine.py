@@ -12,7 +12,8 @@ import pytest
 from choose.models.lora.autograd import AutogradEngine
 from choose.models.lora.batching import pad
 from choose.models.lora.fit import train, train_together, training_step
-from choose.models.lora.fused import engine, linear
+from choose.models.lora.fused import linear
+from choose.models.lora.fused import training_step as engine
 from choose.models.lora.fused.attention import ragged_batch
 from choose.models.lora.fused.decoder import Decoder, supports_model
 from choose.models.lora.fused.flat_adapters import FlatAdapters, first_adapted_layer

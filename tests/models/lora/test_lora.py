@@ -209,7 +209,7 @@ def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(
     import torch
 
     from choose.models.lora import autograd
-    from choose.models.lora.fused import engine
+    from choose.models.lora.fused import training_step as engine
     from choose.models.lora.model import trained_state
 
     monkeypatch.setattr(engine, "trains_in_bfloat16", lambda _: True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from choose.formatting import in_percent, interval, number, per_100, plural, points
 from choose.judge.decision.rule import Case
-from choose.judge.measures.task_change import drop_of
+from choose.judge.measures.drift_and_new_class import drop_of
 from choose.judge.scores.score_tables import MISSING, StudyScores
 from choose.judge.stats.intervals import wilson
 from choose.schema.base import Interval

@@ -8,7 +8,6 @@ import numpy as np
 
 from choose.formatting import listed, of_100, plural, points
 from choose.judge.decision.contenders import best_of
-from choose.judge.decision.gates import WORTH_ITS_COST as WORTH
 from choose.judge.decision.label_gates import labels_limit, may_hide_success
 from choose.judge.decision.more_labels import (
     COARSE,
@@ -18,6 +17,7 @@ from choose.judge.decision.more_labels import (
 )
 from choose.judge.decision.rows_to_decide import answered_too_few, lead_of_costlier
 from choose.judge.decision.rule import Case
+from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.stats.intervals import wilson
 from choose.judge.stats.paired import Difference

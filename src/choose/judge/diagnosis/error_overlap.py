@@ -1,8 +1,4 @@
-"""Errors that candidates share, and a cascade of a cheap candidate and a strong one.
-
-The confidence from which the cheap one answers is chosen on four fifths of the rows and measured on
-the last fifth, in turn, so that no row helps to choose the threshold that it is scored with.
-"""
+"""Errors that candidates share: rows that all get wrong, and what any one gets right."""
 
 from __future__ import annotations
 

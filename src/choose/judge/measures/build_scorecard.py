@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from choose.judge.goal import Rule
+from choose.judge.measures.drift_and_new_class import drop_of, new_class_of, origins_of
 from choose.judge.measures.robustness import curve_of, estimate, noise_of, selective, stability_of
-from choose.judge.measures.task_change import drop_of, new_class_of, origins_of
 from choose.judge.scores.paired_comparison import accuracy_loss, accuracy_on, interval_of
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, label_codes
 from choose.judge.stats.intervals import (

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.packed_attention import Pack, Piece, logits, max_stable_length
-from choose.models.hardware.device import set_threads
+from choose.models.hardware.compute_settings import set_threads
 from choose.models.hardware.memory import limits_of
 from choose.models.results.output_cache import ResultCache
 from choose.progress import report_progress

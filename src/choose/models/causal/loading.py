@@ -12,11 +12,11 @@ import numpy as np
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.label_scoring import CausalLM, LabelTrie
-from choose.models.hardware.device import device, device_name, dtype, quiet_loading
+from choose.models.hardware.compute_settings import device, device_name, dtype, quiet_loading
 from choose.models.hardware.memory import share_weights
 from choose.models.results.output_cache import ResultCache
+from choose.models.weights.folder_checks import check_complete, check_finite, loading_error
 from choose.models.weights.integrity import content_digest
-from choose.models.weights.model_folder import check_complete, check_finite, loading_error
 from choose.models.weights.resolve import resolve, weights_digest
 
 # Longest prompt of the test, in tokens.

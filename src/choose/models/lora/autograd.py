@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from choose.models.hardware.device import set_threads, trains_in_bfloat16
+from choose.models.hardware.compute_settings import set_threads, trains_in_bfloat16
 from choose.models.lora.batching import pad
 from choose.models.lora.model import Base, seeded
 from choose.models.lora.training_run import RunBatches, Step, TrainingRun

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from choose.errors import StrategyError
 from choose.models.hardware.memory import release_memory
 from choose.models.lora import autograd
-from choose.models.lora.fused import engine as fused
+from choose.models.lora.fused import training_step as fused
 from choose.models.lora.model import AdaptedModel, Base, LearningCheck
 from choose.models.lora.training_run import PROGRESS_LABEL, Schedule, Step, TrainingRun
 from choose.progress import report_progress

@@ -16,7 +16,7 @@ from choose.errors import ModelError, StrategyError
 from choose.files import read_text
 from choose.models.hardware.memory import limits_of
 from choose.models.lora.batching import batches_by_length, pad
-from choose.models.weights.model_folder import (
+from choose.models.weights.folder_checks import (
     check_complete,
     check_finite,
     loading_error,
@@ -114,7 +114,7 @@ def load_base(spec: str) -> Base:
 def _loaded(spec: str, digest: str) -> Base:
     from transformers import AutoModel, AutoTokenizer
 
-    from choose.models.hardware.device import device, quiet_loading, set_threads
+    from choose.models.hardware.compute_settings import device, quiet_loading, set_threads
     from choose.models.hardware.memory import share_weights
 
     set_threads()
@@ -288,7 +288,7 @@ def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
     """
     from peft import LoraConfig, get_peft_model
 
-    from choose.models.hardware.device import quiet_loading
+    from choose.models.hardware.compute_settings import quiet_loading
 
     config = LoraConfig(
         r=spec.rank,

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.errors import ModelError
 from choose.files import file_sha256
+from choose.models.weights.folder_checks import check_folder, is_unpacked, loading_reason
 from choose.models.weights.integrity import damage, discard, record_digests
-from choose.models.weights.model_folder import check_folder, is_unpacked, loading_reason
 from choose.models.weights.spec import Wheel, cache_folder, cached
 
 
@@ -130,7 +130,7 @@ def convert(file: Path, folder: Path) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from choose.models.hardware.device import quiet_loading
+    from choose.models.hardware.compute_settings import quiet_loading
 
     with quiet_loading("Preparing the language model for its first use"):
         try:

@@ -13,7 +13,7 @@ from typing import Any
 from choose.errors import ModelError
 from choose.files import digest, file_sha256, read_text, write_json
 from choose.models.environment_settings import cache_dir
-from choose.models.weights.model_folder import content_files
+from choose.models.weights.folder_checks import content_files
 from choose.models.weights.spec import (
     DEFAULT_ENCODER,
     DEFAULT_LM,

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from choose.errors import ModelError
+from choose.models.weights.folder_checks import FILES, check_folder, content_files
 from choose.models.weights.integrity import (
     Stamp,
     check_blobs,
@@ -17,7 +18,6 @@ from choose.models.weights.integrity import (
     sha256_of,
     stamp,
 )
-from choose.models.weights.model_folder import FILES, check_folder, content_files
 from choose.models.weights.spec import ALLOWED, PREFIX, cached, parse_wheel
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")

@@ -8,7 +8,6 @@ import altair as alt
 
 from choose.formatting import clean, per_100, plural
 from choose.report.decision_text import measured, quantity
-from choose.report.format import shorten
 from choose.report.html.line_charts import plotted, trainable
 from choose.report.html.style import (
     INK,
@@ -25,6 +24,7 @@ from choose.report.html.style import (
     shape,
     shares,
 )
+from choose.report.screen_text import shorten
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard

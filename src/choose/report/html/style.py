@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from choose.errors import StudyError
 from choose.formatting import Estimate, clean
-from choose.report.format import shorten
+from choose.report.screen_text import shorten
 from choose.schema.scorecard import Scorecard
 
 # Families also differ by shape. The colours are safe for the colour-blind (Okabe and Ito 2008) and

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from choose.formatting import DASH, clean, figure, percent, short_models, span
 from choose.report.decision_text import UNEVEN, chosen, coverage_line, quantity, ranked, uneven
-from choose.report.format import literal, shorten
+from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Column, note, section, split_table
 from choose.schema.base import Interval
 from choose.schema.decision import Decision

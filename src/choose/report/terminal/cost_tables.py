@@ -23,7 +23,7 @@ from choose.report.cost_notes import (
     serving,
     shelf_life,
 )
-from choose.report.format import literal
+from choose.report.screen_text import literal
 from choose.report.terminal.candidate_table import CandidateRows
 from choose.report.terminal.layout import Column, bullets, note, section, split_table
 from choose.schema.decision import Decision

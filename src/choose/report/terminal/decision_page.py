@@ -21,7 +21,7 @@ from choose.report.decision_text import (
     looks_line,
     noted,
 )
-from choose.report.format import literal
+from choose.report.screen_text import literal
 from choose.report.terminal.candidate_table import candidates
 from choose.report.terminal.cost_tables import costs, endpoints
 from choose.report.terminal.details import (

@@ -19,7 +19,7 @@ from choose.report.decision_text import (
     suspects_note,
     with_span,
 )
-from choose.report.format import literal, shorten
+from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import NAME, CandidateRows
 from choose.report.terminal.layout import Column, bullets, note, section, split_table
 from choose.schema.base import Interval

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.formatting import clean, figure
-from choose.report.format import literal
+from choose.report.screen_text import literal
 from choose.report.terminal.layout import Page, note, pairs, section
 from choose.schema.inventory import CacheUsage, Entry
 from choose.strategy import Description

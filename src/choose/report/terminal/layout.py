@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from choose.formatting import DASH, clean
-from choose.report.format import literal
+from choose.report.screen_text import literal
 
 INDENT = 2
 GAP = 2

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from choose.formatting import clean, clock, duration, percent, plural
-from choose.report.format import literal, shorten
+from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Encodable
 from choose.types import Dataset, Job, Run

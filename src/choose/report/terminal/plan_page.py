@@ -20,7 +20,7 @@ from choose.formatting import (
     points,
     rounded,
 )
-from choose.report.format import literal, shorten
+from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import plan_lines
 from choose.report.terminal.layout import Column, Page, bullets, note, section, split_table
 from choose.schema.plan import TRAINING_SHARE, BeforeData, Planning, Three, TimeForecast

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from choose.formatting import DASH, clean
 from choose.report import study_comparison_text as comparison_text
-from choose.report.format import literal, shorten
+from choose.report.screen_text import literal, shorten
 from choose.report.study_comparison_text import (
     COMPARISON_HEADS,
     about,

@@ -8,7 +8,7 @@ from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from choose.models.hardware.device import synchronise
+from choose.models.hardware.compute_settings import synchronise
 from choose.models.hardware.memory import limits_of
 from choose.models.lora.fused.attention import RaggedBatch, ragged_batch
 from choose.models.lora.fused.decoder import Decoder

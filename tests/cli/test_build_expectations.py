@@ -9,7 +9,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from choose.errors import StudyError
-from choose.judge.ci_expectations import check_share, check_words, expect, not_under
+from choose.judge.build_expectations import check_share, check_words, expect, not_under
 from choose.report.markdown import render_markdown
 from choose.report.write import render_junit
 from choose.schema.decision import Decision, Gate
@@ -170,7 +170,7 @@ def test_a_wrong_gate_is_refused_before_anything_runs(choose, tmp_path: Path) ->
 def test_a_summary_larger_than_github_shows_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose.cli.ci_expectations import SUMMARY_LIMIT, summarise
+    from choose.cli.build_expectations import SUMMARY_LIMIT, summarise
 
     place = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from choose.models.environment_settings import cores
-from choose.models.hardware.device import trains_in_bfloat16
+from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.hardware.memory import limits_of
 from choose.models.lora.fused.decoder import Decoder, supports_model
 from choose.models.lora.fused.flat_adapters import FlatAdapters, first_adapted_layer

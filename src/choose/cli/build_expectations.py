@@ -57,7 +57,7 @@ class Gates:
     def __post_init__(self) -> None:
         """Refuse an accuracy that is no share."""
         if self.fail_under is not None:
-            from choose.judge.ci_expectations import check_share
+            from choose.judge.build_expectations import check_share
 
             check_share(self.fail_under)
 
@@ -66,13 +66,13 @@ class Gates:
         if self.github_summary:
             check_summary()
         if self.expect:
-            from choose.judge.ci_expectations import check_words
+            from choose.judge.build_expectations import check_words
 
             check_words(self.expect, candidates)
 
     def evaluate(self, decision: Decision) -> tuple[Expectation, ...]:
         """Return each expectation with the actual result."""
-        from choose.judge.ci_expectations import expect, not_under
+        from choose.judge.build_expectations import expect, not_under
 
         checks = [expect(decision, expected) for expected in self.expect]
         if self.fail_under is not None:

@@ -19,7 +19,7 @@ from choose.models.weights.spec import endpoint_name
 from choose.types import Example, Task
 
 if TYPE_CHECKING:
-    from choose.models.prompting.endpoint_model import EndpointPrompter
+    from choose.models.prompting.endpoint_prompter import EndpointPrompter
 
 SERVICE_WARNING = (
     "The served model may have been trained on these very rows, which cannot be checked; its "
@@ -31,7 +31,7 @@ def prompter_for(settings: PromptSettings, task: Task, shown: Sequence[Example] 
     """Return a prompter in this process or for an endpoint, as the model's spec says."""
     if endpoint_name(settings.model) is not None:
         return _endpoint_prompter(settings, task, shown)
-    from choose.models.prompting.local_model import LocalPrompter
+    from choose.models.prompting.local_prompter import LocalPrompter
 
     return LocalPrompter(settings, task, shown)
 
@@ -39,7 +39,7 @@ def prompter_for(settings: PromptSettings, task: Task, shown: Sequence[Example] 
 def _endpoint_prompter(
     settings: PromptSettings, task: Task, shown: Sequence[Example] = ()
 ) -> EndpointPrompter:
-    from choose.models.prompting.endpoint_model import EndpointPrompter, RequestFormat
+    from choose.models.prompting.endpoint_prompter import EndpointPrompter, RequestFormat
     from choose.models.prompting.prompts import chat_messages
 
     wording = WORDINGS[settings.wording]
@@ -60,7 +60,7 @@ class Service(NamedTuple):
 
     def prompter(self, task: Task) -> EndpointPrompter:
         """Return a prompter that sends texts unchanged and requests no JSON schema."""
-        from choose.models.prompting.endpoint_model import EndpointPrompter, RequestFormat
+        from choose.models.prompting.endpoint_prompter import EndpointPrompter, RequestFormat
         from choose.models.prompting.prompts import service_messages
 
         request_format = RequestFormat(
@@ -130,7 +130,7 @@ class PromptedStrategy:
         self._restore(*read_fitted(folder, self))
 
     def _restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        from choose.models.prompting.local_model import LocalPrompter
+        from choose.models.prompting.local_prompter import LocalPrompter
 
         self.prompter = LocalPrompter.from_state(self._prompt_settings(), facts, arrays)
         self.labels = self.prompter.task.labels

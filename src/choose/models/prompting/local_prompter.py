@@ -12,7 +12,7 @@ import numpy as np
 from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
 from choose.models.causal.label_scoring import LabelTrie, ScoredPrompts
 from choose.models.causal.loading import load_causal
-from choose.models.hardware.device import set_threads
+from choose.models.hardware.compute_settings import set_threads
 from choose.models.prompting.prompts import (
     WORDINGS,
     PromptSettings,
