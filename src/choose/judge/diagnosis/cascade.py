@@ -1,7 +1,7 @@
 """A cascade: a fast candidate answers where it is confident, a strong one answers the rest.
 
-The confidence threshold is chosen on four fifths of the rows and measured on the last fifth, in turn,
-so that no row helps to choose the threshold that it is scored with.
+The confidence threshold is chosen on four fifths of the rows and measured on the last fifth, in
+turn, so that no row helps to choose the threshold that it is scored with.
 """
 
 from __future__ import annotations
