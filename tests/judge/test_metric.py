@@ -355,7 +355,7 @@ def test_sections_that_do_not_go_together_are_refused(settings: dict[str, Any], 
         ({"metric": "f1"}, "'accuracy', 'balanced' or 'cost'"),
         ({"metric": "cost"}, "give both or neither"),
         ({"error_costs": {"a": {"b": 2}}}, "give both or neither"),
-        ({"metric": "cost", "error_costs": {"a": {"b": -1}}}, "greater than or equal to 0"),
+        ({"metric": "cost", "error_costs": {"a": {"b": -1}}}, "at least 0"),
     ],
 )
 def test_a_measure_that_cannot_be_is_refused(goal: dict[str, Any], wrong: str) -> None:
