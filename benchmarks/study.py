@@ -263,7 +263,7 @@ def _schedule(trial: Trial, dataset: Dataset) -> Any:
 
 def _prompts(trial: Trial, dataset: Dataset, rows: Split, asked: Sequence[str]) -> dict[str, Any]:
     """Return the prompts of choose as tokens, and the log-probabilities that it gets."""
-    from choose.models.prompting.prompted_strategy import prompter_for
+    from choose.models.prompting.base_strategy import prompter_for
 
     strategy: Any = build(trial.strategy, seed=trial.seed, **trial.params)
     prompter: Any = prompter_for(strategy._prompt_settings(), dataset.task)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from choose.models.prompting.prompted_strategy import PromptedStrategy, prompter_for
+from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 

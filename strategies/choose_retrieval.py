@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from choose.models.prompting.prompted_strategy import PromptedStrategy, prompter_for
+from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from choose.errors import StrategyError
-from choose.models.prompting.prompted_strategy import SERVICE_WARNING, Service
+from choose.models.prompting.base_strategy import SERVICE_WARNING, Service
 from choose.models.weights.resolve import weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 

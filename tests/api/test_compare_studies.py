@@ -15,7 +15,7 @@ from choose.judge.stats.paired import mcnemar_midp
 from choose.report.html.page import render_versus_html
 from choose.report.markdown import render_versus_markdown
 from choose.schema.base import Interval
-from choose.schema.comparison import Change, CommonRows, Shift, Side, Versus
+from choose.schema.study_changes import Change, CommonRows, Shift, Side, Versus
 from choose.store.store import Store
 from choose.types import STANDARD, Answers, Candidate, Dataset, Example, Fold, Run, Task, Trial
 from support import decisions

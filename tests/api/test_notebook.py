@@ -92,7 +92,7 @@ def test_rows_to_ask_may_be_given_too(tmp_path: Path) -> None:
 
 
 def test_missing_values_of_pandas_are_empty_cells(tmp_path: Path) -> None:
-    from choose.data.readers.records import table_of
+    from choose.data.readers.json_and_parquet import table_of
 
     pandas = pytest.importorskip("pandas")
     times = pandas.to_datetime(["2026-01-01", None])

@@ -231,7 +231,7 @@ def test_lines_with_keys_of_their_own_take_bounded_memory() -> None:
 def test_sparse_lines_are_refused_before_they_fill_the_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("choose.data.readers.records.EMPTY", 1_000)
+    monkeypatch.setattr("choose.data.readers.json_and_parquet.EMPTY", 1_000)
     rows = [{f"k{i % 90}": 1} for i in range(2_000)]
     assert "different keys" in refused(write("a.jsonl", "\n".join(map(json.dumps, rows))))
 

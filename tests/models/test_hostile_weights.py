@@ -19,8 +19,8 @@ from choose.models.causal.loading import load_causal
 from choose.models.embeddings import load_encoder
 from choose.models.lora.model import load_base
 from choose.models.weights import resolve as hub
+from choose.models.weights.cache_digests import inventory
 from choose.models.weights.folder_checks import FILES, is_unpacked, loading_error
-from choose.models.weights.integrity import inventory
 from choose.models.weights.resolve import missing_weights, resolve, weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, cache_folder, parse_wheel
 from models.test_weights import SPEC, WEIGHTS, Index, index
@@ -352,7 +352,7 @@ def test_a_malicious_chat_template_is_bounded_and_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """M13: a template is a stranger's program; its time, memory and output have limits."""
-    monkeypatch.setattr("choose.models.causal.template_limits.MAX_SECONDS", 0.5)
+    monkeypatch.setattr("choose.models.causal.template_sandbox.MAX_SECONDS", 0.5)
     template, says = TEMPLATES[name]
     folder = tiny.causal_lm(tmp_path / "lm")
     (folder / "chat_template.jinja").write_text(template + tiny.CHAT)
@@ -366,7 +366,7 @@ def test_a_malicious_chat_template_is_bounded_and_refused(
 
 def test_a_template_that_multiplies_by_a_number_is_fine() -> None:
     """M13: only growth without bounds is refused."""
-    from choose.models.causal.template_limits import _multiplies
+    from choose.models.causal.template_sandbox import _multiplies
 
     for fine in ("{{ '-' * 10 }}", "{{ 2 * x }}{{ y * 3 }}", tiny.CHAT, "{{ a % 2 }} * b * c {{"):
         assert not _multiplies(fine)
@@ -379,7 +379,7 @@ def test_limits_leave_the_process_as_it_was() -> None:
     import resource
     import sys
 
-    from choose.models.causal.template_limits import rendering_limits
+    from choose.models.causal.template_sandbox import rendering_limits
 
     before = resource.getrlimit(resource.RLIMIT_AS), sys.gettrace()
     with pytest.raises(ModelError, match="seconds"), rendering_limits(0.05):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.sparse import random as random_sparse
 
-from choose.models import logistic as bounded
-from choose.models import tfidf_logistic as logistic
-from choose.models.logistic import BoundedLogistic
+from choose.models import logistic_solver as bounded
+from choose.models import tfidf_logistic
+from choose.models.logistic_solver import BoundedLogistic
 from choose.models.tfidf_logistic import (
     LogisticHead,
     MergedColumns,
@@ -29,7 +29,7 @@ def test_few_rows_with_many_features_give_the_same_probabilities(
     fast = LogisticHead(C)
     fast.fit(rows[:120], targets)
     assert fast.coordinates is not None
-    monkeypatch.setattr(logistic, "MAX_ROW_SPACE_ROWS", 0)
+    monkeypatch.setattr(tfidf_logistic, "MAX_ROW_SPACE_ROWS", 0)
     plain = LogisticHead(C)
     plain.fit(rows[:120], targets)
     assert isinstance(plain.coordinates, MergedColumns)

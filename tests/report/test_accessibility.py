@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
+from choose.report.html.chart_style import FAMILY_COLOURS
 from choose.report.html.page import render_html
-from choose.report.html.style import FAMILY_COLOURS
 from choose.schema.diagnosis import Audit, Suspect
 from support import decisions
 from support.html import parsed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from choose.report.html.style import decades, mark_names, shares
+from choose.report.html.chart_style import decades, mark_names, shares
 
 
 def placed(*marks: tuple[str, float, float]) -> dict[str, tuple[str, int, int]]:

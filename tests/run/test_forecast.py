@@ -10,12 +10,12 @@ from time import perf_counter
 import pytest
 
 from choose.data.scenarios import Pools
-from choose.run.budget_sharing import FIRST_PASS_SHARE, FirstPassBudget
 from choose.run.executor import Limits, run_jobs
 from choose.run.forecast import ForecastSums, forecast, measure_speed
 from choose.run.predict import PassCost, allocate
 from choose.run.run_summary import left_out_sentences
 from choose.run.speed_probe import Speed, probe, time_predict
+from choose.run.time_budget import FIRST_PASS_SHARE, FirstPassBudget
 from choose.store.store import Store
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Answers, Item, Job
@@ -98,7 +98,7 @@ def test_first_passes_go_by_cost_and_unknown_ones_first() -> None:
 def test_a_longer_fit_gets_the_time_that_the_others_do_not_need(
     seconds: float, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("choose.run.budget_sharing.perf_counter", lambda: 0.0)
+    monkeypatch.setattr("choose.run.time_budget.perf_counter", lambda: 0.0)
     pacing = waiting_three(1000.0)
     pacing.until = seconds
     assert pacing.deadline("steady", 1000.0).share == pytest.approx(share)
@@ -247,7 +247,7 @@ def test_a_fit_that_cannot_finish_is_left_out_and_reported(tmp_path: Path) -> No
 def test_a_fit_that_is_forecast_wrong_is_stopped_with_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("choose.run.budget_sharing.FORECAST_FACTOR", inf)
+    monkeypatch.setattr("choose.run.time_budget.FORECAST_FACTOR", inf)
     data, jobs = planned("steady", rows=1500)
     start, store = perf_counter(), Store.create(tmp_path / "st")
     outcome = run_jobs(jobs[:1], Pools(data), store, Limits(1.0), lambda job, run: None)

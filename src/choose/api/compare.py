@@ -24,7 +24,7 @@ from choose.types import Candidate, Dataset
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
-    from choose.schema.comparison import Versus
+    from choose.schema.study_changes import Versus
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.

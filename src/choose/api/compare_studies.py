@@ -16,8 +16,8 @@ from choose.errors import StoreError
 from choose.files import digest
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, same_verdict, shifts, why
-from choose.schema.comparison import Change, CommonRows, Side, Versus
 from choose.schema.decision import Decision
+from choose.schema.study_changes import Change, CommonRows, Side, Versus
 from choose.store.store import Store
 from choose.types import Dataset, Example
 

@@ -180,7 +180,7 @@ def compare(
 def _tables(data: Any, test: Any, name: str) -> Tables:
     """Return rows that were passed in memory; None for files."""
     from choose.data.dataset import Tables
-    from choose.data.readers.records import is_rows, table_of
+    from choose.data.readers.json_and_parquet import is_rows, table_of
 
     return Tables(
         pool=table_of(data) if is_rows(data) else None,

@@ -143,7 +143,7 @@ def plan_study(
     from choose.data.scenarios import Pools
     from choose.run.forecast import add_prices, forecast
     from choose.study.candidates import check_constraints
-    from choose.study.cost_forecast import spending_of
+    from choose.study.spending_forecast import spending_of
 
     check_environment()
     study = resolve(data, study_file, overrides, strategies)

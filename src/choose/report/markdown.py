@@ -46,10 +46,10 @@ from choose.report.decision_text import (
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
 from choose.schema.check import Check
-from choose.schema.comparison import Versus
 from choose.schema.costs import Cost
 from choose.schema.decision import Decision, Expectation
 from choose.schema.scorecard import Scorecard
+from choose.schema.study_changes import Versus
 
 STATUS = {"good": "good", "look": "**look**", "unknown": "not measured"}
 

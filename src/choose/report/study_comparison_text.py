@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from choose.formatting import difference, listed, p_value, percent, plural, signed_points
 from choose.report.decision_text import KINDS, covered_by
-from choose.schema.comparison import CommonRows, Shift, Side, Versus
+from choose.schema.study_changes import CommonRows, Shift, Side, Versus
 
 COMPARISON_HEADS = ("candidate", "before", "now", "difference (95 % CI)", "p (Holm)", "p", "rows")
 

@@ -15,8 +15,8 @@ from choose.files import write_text
 from choose.formatting import clean, csv_cell, harmless_json
 from choose.report.markdown import render_check_markdown, render_markdown, render_versus_markdown
 from choose.schema.check import Check
-from choose.schema.comparison import Versus
 from choose.schema.decision import Decision, Expectation, Gate
+from choose.schema.study_changes import Versus
 
 Kind = Literal["decision", "check", "comparison"]
 Texts = Mapping[str, str]

@@ -11,11 +11,11 @@ from choose.data.scenarios import Pools
 from choose.errors import MoneySpent
 from choose.models.weights.spec import names_endpoint
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.budget_sharing import FirstPassBudget, UnfinishedPasses
 from choose.run.predict import Deadline
 from choose.run.race import Race, TrialHistory
 from choose.run.run_summary import RunSummary
 from choose.run.spending_limit import DollarBudget, DollarShare
+from choose.run.time_budget import FirstPassBudget, UnfinishedPasses
 from choose.run.trial import Fitted, run_trials
 from choose.store.store import Store
 from choose.strategy import Groups, find

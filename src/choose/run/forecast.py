@@ -12,7 +12,6 @@ from choose.errors import ChooseError
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.resolve import missing_weights
 from choose.models.weights.spec import names_endpoint
-from choose.run.budget_sharing import FIRST_PASS_SHARE
 from choose.run.predict import PassCost, allocate
 from choose.run.speed_probe import (
     CACHED_SHARE,
@@ -26,12 +25,13 @@ from choose.run.speed_probe import (
     time_predict,
 )
 from choose.run.spending_limit import affordable_rows
+from choose.run.time_budget import FIRST_PASS_SHARE
 from choose.run.trial import prepared
 from choose.schema.plan import TimeForecast, total_usd
 from choose.strategy import Strategy, find
 from choose.study.candidates import endpoints_of
-from choose.study.cost_forecast import bills_of
 from choose.study.grid_points import FIRST_PASS
+from choose.study.spending_forecast import bills_of
 from choose.types import Candidate, Dataset, Example, Job
 
 # Share of labels changed, so that a second fit on the same texts is another trial.

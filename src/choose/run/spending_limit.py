@@ -22,8 +22,8 @@ from choose.store.store import Store
 from choose.strategy import Puts, build
 from choose.study.candidates import check_constraints, endpoints_named, endpoints_of
 from choose.study.config import Study
-from choose.study.cost_forecast import bills_of, spending_of
 from choose.study.grid_points import FIRST_PASS
+from choose.study.spending_forecast import bills_of, spending_of
 from choose.types import Candidate, Job
 
 Approve = Callable[[Spending], None]

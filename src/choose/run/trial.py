@@ -12,7 +12,7 @@ from traceback import format_exc
 from typing import Any
 
 from choose.data.scenarios import Pools
-from choose.data.views import sample_rows, view
+from choose.data.text_perturbations import sample_rows, view
 from choose.errors import MoneySpent
 from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached

@@ -13,8 +13,8 @@ import pytest
 from choose.conformance import TASK
 from choose.errors import MoneySpent
 from choose.files import digest
+from choose.models.endpoints.answer_cache import AnswerCache
 from choose.models.endpoints.command_session import connect_endpoints
-from choose.models.endpoints.ledger import AnswerCache
 from choose.models.endpoints.request_body import Capabilities, request_body, worst_case
 from choose.models.endpoints.settings import PROTOCOL, Endpoint
 from support.chat_server import Http, broken, error, transport

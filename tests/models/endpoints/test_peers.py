@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from choose.errors import ModelError, MoneySpent
 from choose.models.endpoints import peers as module
-from choose.models.endpoints.ledger import AnswerCache
+from choose.models.endpoints.answer_cache import AnswerCache
 from choose.models.endpoints.peers import Peers
 from support.chat_server import Http
 from support.endpoint_sessions import PRICED, RIGHT, endpoint_session, fitted, right, rows

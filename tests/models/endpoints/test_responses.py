@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from choose.models.endpoints.ledger import PaidAnswer
+from choose.models.endpoints.answer_cache import PaidAnswer
 from choose.models.endpoints.responses import LabelParser
 from choose.types import Task
 

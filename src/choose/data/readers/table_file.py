@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from choose.data.readers.delimited import read_delimited
-from choose.data.readers.records import read_jsonl, read_parquet
+from choose.data.readers.json_and_parquet import read_jsonl, read_parquet
 from choose.errors import DataError, did_you_mean, quoted
 from choose.untrusted import check_text
 

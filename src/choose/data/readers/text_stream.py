@@ -12,7 +12,7 @@ import polars as pl
 
 from choose.data.columns import cell_text, text_and_id_columns
 from choose.data.readers.delimited import LINE_LIMIT, TOO_LONG, delimited_rows
-from choose.data.readers.records import DAMAGED, jsonl_records, not_parquet, records_in
+from choose.data.readers.json_and_parquet import DAMAGED, jsonl_records, not_parquet, records_in
 from choose.data.readers.table_file import checked_file
 from choose.errors import DataError
 from choose.types import Item

@@ -31,7 +31,7 @@ from choose.judge.evidence import strong
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.robustness import estimate
 from choose.judge.prose.failures import failure_steps, overlap_steps
-from choose.judge.prose.labels import (
+from choose.judge.prose.labelling_advice import (
     more,
     out_of_reach,
     overtaken,

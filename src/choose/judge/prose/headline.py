@@ -19,7 +19,7 @@ from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.evidence import strong
 from choose.judge.measures.curve_forecast import likely
-from choose.judge.prose.labels import limit_sentence, toward_target
+from choose.judge.prose.labelling_advice import limit_sentence, toward_target
 from choose.schema.decision import Kind
 
 _DO = {

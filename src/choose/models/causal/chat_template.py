@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from choose.errors import ModelError
-from choose.models.causal.template_limits import limit_rendering
+from choose.models.causal.template_sandbox import limit_rendering
 
 # Added tokens that are words or blanks: vocabulary, which is no part of a chat template.
 _WORDS = re.compile(r"[\w\s'▁-]*")

@@ -15,8 +15,8 @@ from choose.models.causal.label_scoring import CausalLM, LabelTrie
 from choose.models.hardware.compute_settings import device, device_name, dtype, quiet_loading
 from choose.models.hardware.memory import share_weights
 from choose.models.results.output_cache import ResultCache
+from choose.models.weights.cache_digests import content_digest
 from choose.models.weights.folder_checks import check_complete, check_finite, loading_error
-from choose.models.weights.integrity import content_digest
 from choose.models.weights.resolve import resolve, weights_digest
 
 # Longest prompt of the test, in tokens.

@@ -16,9 +16,14 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from choose.errors import ModelError, did_you_mean
-from choose.models.endpoints.channel import REPEAT, ChannelStopped, RequestChannel, SessionResources
 from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.peers import Peers
+from choose.models.endpoints.request_channel import (
+    REPEAT,
+    ChannelStopped,
+    RequestChannel,
+    SessionResources,
+)
 from choose.models.endpoints.retry import RetryPolicy
 from choose.models.endpoints.settings import Endpoint
 from choose.models.environment_settings import cache_dir

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from choose.errors import EndpointError
 from choose.files import digest
-from choose.models.endpoints.channel import RequestChannel, RetriesExhausted
-from choose.models.endpoints.ledger import PaidAnswer
+from choose.models.endpoints.answer_cache import PaidAnswer
 from choose.models.endpoints.request_body import (
     OUTPUT_LIMITS,
     Capabilities,
@@ -19,6 +18,7 @@ from choose.models.endpoints.request_body import (
     request_body,
     worst_case,
 )
+from choose.models.endpoints.request_channel import RequestChannel, RetriesExhausted
 from choose.models.endpoints.retry import RequestFault
 
 # Most requests, each with less in it than the one before.

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from choose.errors import EndpointError, MoneySpent, StrategyError
-from choose.models.endpoints.channel import ChannelStopped, RetriesExhausted
+from choose.models.endpoints.answer_cache import PaidAnswer
 from choose.models.endpoints.command_session import current_session
 from choose.models.endpoints.handshake import PROBE_TEXT, Probe, fault_message, handshake
-from choose.models.endpoints.ledger import PaidAnswer
 from choose.models.endpoints.request_body import (
     BYTES_PER_TOKEN,
     Capabilities,
@@ -21,6 +20,7 @@ from choose.models.endpoints.request_body import (
     request_body,
     worst_case,
 )
+from choose.models.endpoints.request_channel import ChannelStopped, RetriesExhausted
 from choose.models.endpoints.responses import LabelParser, RowAnswer, collect_answers
 from choose.models.endpoints.retry import RequestFault
 from choose.models.prompting.prompts import Turn, single_line

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.errors import ModelError
 from choose.files import file_sha256
+from choose.models.weights.cache_digests import damage, discard, record_digests
 from choose.models.weights.folder_checks import check_folder, is_unpacked, loading_reason
-from choose.models.weights.integrity import damage, discard, record_digests
 from choose.models.weights.spec import Wheel, cache_folder, cached
 
 

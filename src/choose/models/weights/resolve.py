@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from choose.errors import ModelError
-from choose.models.weights.folder_checks import FILES, check_folder, content_files
-from choose.models.weights.integrity import (
+from choose.models.weights.cache_digests import (
     Stamp,
     check_blobs,
     check_cached,
@@ -18,6 +17,7 @@ from choose.models.weights.integrity import (
     sha256_of,
     stamp,
 )
+from choose.models.weights.folder_checks import FILES, check_folder, content_files
 from choose.models.weights.spec import ALLOWED, PREFIX, cached, parse_wheel
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")

@@ -8,8 +8,7 @@ import altair as alt
 
 from choose.formatting import clean, per_100, plural
 from choose.report.decision_text import measured, quantity
-from choose.report.html.line_charts import plotted, trainable
-from choose.report.html.style import (
+from choose.report.html.chart_style import (
     INK,
     Figure,
     axis_name,
@@ -24,6 +23,7 @@ from choose.report.html.style import (
     shape,
     shares,
 )
+from choose.report.html.line_charts import plotted, trainable
 from choose.report.screen_text import shorten
 from choose.schema.base import Interval
 from choose.schema.decision import Decision

@@ -9,7 +9,7 @@ import numpy as np
 
 from choose.formatting import clean, difference, dollars, rough, signed_points
 from choose.report.decision_text import measured, quantity
-from choose.report.html.style import (
+from choose.report.html.chart_style import (
     Figure,
     axis_name,
     bounds_of,

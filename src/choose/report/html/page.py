@@ -58,12 +58,12 @@ from choose.report.decision_text import (
     uneven,
 )
 from choose.report.html import line_charts as lines
+from choose.report.html.chart_style import FAMILY_COLOURS, FAMILY_SIGNS, Figure
 from choose.report.html.charts import accuracy, differences, intervals, new_label, price, views
 from choose.report.html.line_charts import volumes
-from choose.report.html.style import FAMILY_COLOURS, FAMILY_SIGNS, Figure
-from choose.schema.comparison import Versus
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
+from choose.schema.study_changes import Versus
 
 # Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``.
 _LETTERS = re.compile(r"\b(?!(?:to|of)\b)[^\W\d_]+")

@@ -19,7 +19,7 @@ from choose.report.study_comparison_text import (
 )
 from choose.report.terminal.candidate_table import NAME
 from choose.report.terminal.layout import Column, Page, bullets, note, pairs, section, split_table
-from choose.schema.comparison import Versus
+from choose.schema.study_changes import Versus
 
 # The most changes to list, and the characters of a value.
 MOST, LONGEST = 20, 60

@@ -12,8 +12,9 @@ from typing import Any
 
 from choose.errors import EndpointError
 from choose.files import digest
+from choose.models.endpoints.answer_cache import AnswerCache, PaidAnswer
 from choose.models.endpoints.client import EndpointClient
-from choose.models.endpoints.ledger import AnswerCache, Ledger, PaidAnswer, WorstCase
+from choose.models.endpoints.ledger import Ledger, WorstCase
 from choose.models.endpoints.peers import Peers
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.retry import (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from choose.data.readers.table_file import read_table
-from choose.data.views import VIEWS, contraction, sample_rows, typos, view
+from choose.data.text_perturbations import VIEWS, contraction, sample_rows, typos, view
 from choose.errors import StudyError
 from choose.types import Dataset, Item
 
