@@ -12,6 +12,7 @@ from choose.judge.decision.label_gates import audit_with_gain
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
 from choose.judge.decision.rule import Case, select
+from choose.judge.decision.standings import standings_of
 from choose.judge.decision.verdict_confidence import confidence_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
@@ -60,6 +61,7 @@ def judge(
         verdict=_verdict(case, gates, looks, next_steps(case, gates, moves, left_out)),
         gates=gates,
         scorecards=_scorecards(contenders),
+        standings=standings_of(contenders, case.name),
         pairs=pair_records(contenders.pairs, contenders.order),
         failures=case.failures,
         overlap=case.overlap,

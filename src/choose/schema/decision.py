@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from choose.schema.answer import FamilyResult, Standing, Step
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
 from choose.schema.curves import CurveForecast, RiseRecord
@@ -102,9 +103,27 @@ class Crossing(Record):
 
 
 class Verdict(Record):
-    """The decision, its confidence, and what would change it."""
+    """The decision, its confidence, and what would change it.
+
+    Attributes:
+        answer: the answer to "prompt, retrieve or fine-tune?" in at most twelve words, about
+            families and without a statistical term; empty in records of earlier versions.
+        because: which member of the family, and why that one.
+        interim_reason: why `use_meanwhile` is the one to use; empty where it is recommended.
+        families: every family of the question, the chosen one first.
+        settled: what the evidence shows, a sentence each.
+        open: what it does not show yet, a sentence each.
+        steps: what to do next, the most valuable first; `next` holds their texts.
+    """
 
     kind: Kind
+    answer: str = ""
+    because: str = ""
+    interim_reason: str = ""
+    families: tuple[FamilyResult, ...] = ()
+    settled: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
     recommended: str | None
     use_meanwhile: str
     family: str | None
@@ -147,6 +166,7 @@ class Decision(Record):
     verdict: Verdict
     gates: tuple[Gate, ...]
     scorecards: tuple[Scorecard, ...]
+    standings: tuple[Standing, ...] = ()
     pairs: tuple[Pair, ...]
     crossings: tuple[Crossing, ...] = ()
     failures: Failures | None = None

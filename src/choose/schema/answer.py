@@ -1,0 +1,87 @@
+"""The answer on one screen: the families, every candidate against the chosen one, and the steps."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from choose.schema.base import Interval, Record
+
+FamilyStatus = Literal["chosen", "behind", "equivalent", "ahead", "open", "not measured"]
+
+StepKind = Literal[
+    "check-labels",
+    "evaluate-rest",
+    "label-more",
+    "add-candidate",
+    "stronger-model",
+    "more-runs",
+    "guideline",
+    "metric",
+    "cascade",
+    "other",
+]
+
+
+class FamilyResult(Record):
+    """One family against the chosen family, each standing for its best member.
+
+    Attributes:
+        best: the member that the verdict names for this family; null where none was measured.
+        members: the measured members, the cheapest first.
+        difference: accuracy of the best of this family minus the best of the chosen one, on common
+            rows, with the selection of both counted; null for the chosen family itself.
+        rows: the common rows of that difference.
+        status: what the difference shows against the margin.
+    """
+
+    family: str
+    best: str | None = None
+    members: tuple[str, ...] = ()
+    difference: Interval | None = None
+    rows: int = 0
+    status: FamilyStatus = "not measured"
+
+
+class Standing(Record):
+    """A candidate against the chosen one, on the rows that both answered.
+
+    Attributes:
+        title: the name for readers, such as "words + logistic regression"; empty if it has none.
+        chosen: whether this is the candidate that is recommended or used in the interim.
+        accuracy: on all rows that this candidate answered; comparable only at equal `rows`.
+        difference: accuracy of this candidate minus the chosen one on `common` rows; null for the
+            chosen one, and where the two share no row.
+        common: the rows that both answered.
+        rows: the rows that this candidate answered.
+        ms_per_answer: milliseconds per answer, null where not measured.
+        usd_per_1k: dollars per 1,000 answers, null without prices.
+    """
+
+    candidate: str
+    family: str
+    title: str = ""
+    chosen: bool = False
+    accuracy: Interval | None = None
+    difference: Interval | None = None
+    common: int = 0
+    rows: int = 0
+    ms_per_answer: float | None = None
+    usd_per_1k: float | None = None
+
+
+class Step(Record):
+    """Something to do next, the most valuable first.
+
+    Attributes:
+        question: the question that this step answers, in plain words; empty if it is evident.
+        value: the accuracy it is expected to add, with its interval; null where not known.
+        minutes: of a person's or the machine's time; null where not known.
+        command: what to type, without a prompt; null where nothing is to be typed.
+    """
+
+    kind: StepKind
+    text: str
+    question: str = ""
+    value: Interval | None = None
+    minutes: float | None = None
+    command: str | None = None
