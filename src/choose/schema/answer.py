@@ -77,6 +77,8 @@ class Step(Record):
         value: the accuracy it is expected to add, with its interval; null where not known.
         minutes: of a person's or the machine's time; null where not known.
         command: what to type, without a prompt; null where nothing is to be typed.
+        worth: false for a step that is named only to say that its effort is out of proportion;
+            such steps come last.
     """
 
     kind: StepKind
@@ -85,3 +87,35 @@ class Step(Record):
     value: Interval | None = None
     minutes: float | None = None
     command: str | None = None
+    worth: bool = True
+
+
+class RareFigure(Record):
+    """How well one candidate finds a rare label.
+
+    Attributes:
+        rows: test rows of the label that it answered, the same row once.
+        found: how many of them it got right, on average over its repetitions.
+        recall: the share, with a Wilson interval.
+        precision: share of its answers with this label that are right; null if it never gave it.
+    """
+
+    candidate: str
+    rows: int
+    found: float
+    recall: Interval
+    precision: float | None = None
+
+
+class RareLabel(Record):
+    """A label that accuracy hardly sees: missing all its rows costs a few points at most.
+
+    Attributes:
+        share: of the test rows.
+        figures: one for each candidate, the chosen one first, then as in `Decision.standings`.
+    """
+
+    label: str
+    rows: int
+    share: float
+    figures: tuple[RareFigure, ...] = ()

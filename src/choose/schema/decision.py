@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from choose.schema.answer import FamilyResult, Standing, Step
+from choose.schema.answer import FamilyResult, RareLabel, Standing, Step
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
 from choose.schema.curves import CurveForecast, RiseRecord
@@ -114,6 +114,7 @@ class Verdict(Record):
         settled: what the evidence shows, a sentence each.
         open: what it does not show yet, a sentence each.
         steps: what to do next, the most valuable first; `next` holds their texts.
+        rare: labels that accuracy hardly sees, the rarest first; empty where the metric sees them.
     """
 
     kind: Kind
@@ -124,6 +125,7 @@ class Verdict(Record):
     settled: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
+    rare: tuple[RareLabel, ...] = ()
     recommended: str | None
     use_meanwhile: str
     family: str | None

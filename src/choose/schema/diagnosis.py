@@ -70,8 +70,8 @@ class Audit(Record):
     `noise` and `ceiling` are null where the auditor is too weak to tell its own mistakes from the
     labels'; `no_estimate` then says why. `net_accuracy` is the auditor's accuracy if its confident
     contradictions are wrong labels. `contradicted` rows are likelier to be another label;
-    confident learning counts `suspected` of them as wrong, and as many of the most doubtful are
-    worth a look. `suspects` goes on behind those, as far as a person may want to read.
+    `suspected` of them are worth a look, and `suspects` lists these, the most doubtful first.
+    Both are empty where the auditor is too weak for a list; `no_list` then says why.
     """
 
     auditors: tuple[str, ...] = ()
@@ -80,6 +80,7 @@ class Audit(Record):
     net_accuracy: float | None = None
     noise: NoiseBand | None = None
     no_estimate: str | None = None
+    no_list: str | None = None
     ceiling: Interval | None = None
     contradicted: int = 0
     suspected: int = 0
@@ -87,6 +88,14 @@ class Audit(Record):
     overlaps: tuple[LabelOverlap, ...] = ()
     agreement: Agreement | None = None
     gain: RelabelGain | None = None
+
+    @property
+    def doubted(self) -> tuple[Suspect, ...]:
+        """Return the labels to check, the most doubtful first: the one list that is shown.
+
+        Records of earlier versions list more rows in `suspects`.
+        """
+        return self.suspects[: self.suspected]
 
 
 class ErrorClass(Record):
