@@ -50,8 +50,7 @@ def judge(
     """
     if not (scores := study_scores(evidence, rule.measure)).scored:
         raise StudyError(_nothing(scores))
-    contenders = contenders_of(scores, rule)
-    case = _case(evidence, contenders)
+    case = _case(evidence, contenders := contenders_of(scores, rule))
     gates, moves = gates_of(case), next_actions(case)
     return Decision(
         choose=version("choose-llm"),
