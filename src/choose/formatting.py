@@ -53,16 +53,16 @@ class Estimate(Protocol):
 
 
 def number(value: float, digits: int = 1) -> str:
-    """Return a number without needless zeros: 6.1, 3, 0.4; never -0."""
-    text = f"{value:.{digits}f}"
+    """Return a number without needless zeros and with a real minus sign; never minus zero."""
+    text = f"{abs(value):.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text
+    return f"{MINUS}{text}" if value < 0 and text != "0" else text
 
 
 def points(share: float) -> str:
     """Return a share as points with its unit: ``6.1 points``, ``1 point``."""
     text = number(100 * share)
-    return f"{text} point" if text in ("1", "-1") else f"{text} points"
+    return f"{text} point" if text in ("1", f"{MINUS}1") else f"{text} points"
 
 
 def per_100(part: float) -> str:
@@ -70,47 +70,49 @@ def per_100(part: float) -> str:
     return number(100 * part)
 
 
-def of_100(share: float) -> str:
-    """Return ``82 of 100``; with a decimal where rounding would claim all or none."""
+def in_percent(share: float) -> str:
+    """Return ``82 %``; with a decimal where rounding would claim all or none."""
     whole = f"{100 * share:.0f}"
     if (whole == "100" and share < 1) or (whole == "0" and share > 0):
         whole = number(100 * share, 1 if 0.0005 <= share < 0.9995 else 2)
-    return f"{whole} of 100"
+    return f"{whole} %"
+
+
+# The former name, while sentences move to the new one.
+of_100 = in_percent
 
 
 def right(accuracy: Estimate) -> str:
-    """Return ``82 of 100 right, give or take 3``."""
+    """Return ``82 % right (79 to 85)``."""
+    said = f"{in_percent(accuracy.value)} right"
     if accuracy.low is None or accuracy.high is None:
-        return f"{of_100(accuracy.value)} right"
-    give = max(accuracy.high - accuracy.value, accuracy.value - accuracy.low)
-    spread = f"{100 * give:.0f}" if give >= 0.01 else number(100 * give)
-    return f"{of_100(accuracy.value)} right, give or take {spread}"
-
-
-def in_percent(share: float) -> str:
-    """Return ``82 %``; with a decimal where rounding would claim all or none."""
-    return of_100(share).replace(" of 100", " %")
+        return said
+    low, high = (in_percent(bound).removesuffix(" %") for bound in (accuracy.low, accuracy.high))
+    return f"{said} ({low} to {high})"
 
 
 def interval(estimate: Estimate) -> str:
-    """Return ``95 % CI 3.2 to 9`` in points, ``95 % CI -1.4 to +5.1`` if it contains 0."""
+    """Return the bounds of a difference in points with their signs: ``+3.2 to +9.0``."""
     if estimate.low is None or estimate.high is None:
         return "no interval"
-    low, high = number(100 * estimate.low), number(100 * estimate.high)
-    return f"95 % CI {low} to {'+' if low.startswith('-') and float(high) > 0 else ''}{high}"
+    return f"{signed_points(estimate.low)} to {signed_points(estimate.high)}"
+
+
+def in_points(estimate: Estimate) -> str:
+    """Return a difference with its bounds: ``+6.1 points (+3.2 to +9.0)``."""
+    return f"{signed_points(estimate.value)} points ({interval(estimate)})"
 
 
 def gain(a: str, b: str, difference: Estimate) -> str:
-    """Return ``lora scores 6.1 points higher than probe (95 % CI 3.2 to 9)``.
+    """Return ``lora scores 6.1 points higher than probe (+3.2 to +9.0)``.
 
-    A loss is ``lora - probe: -1.7 points (95 % CI -9.1 to +5.8)``, so that the interval always has
-    the sign of the statement.
+    A loss is ``lora`` minus ``probe`` with its sign, so that statement and interval agree.
     """
     if round(100 * difference.value, 1) == 0:
         return f"{a} and {b} score the same ({interval(difference)} points)"
     if difference.value > 0:
         return f"{a} scores {points(difference.value)} higher than {b} ({interval(difference)})"
-    return f"{a} - {b}: {points(difference.value)} ({interval(difference)})"
+    return f"{a} {MINUS} {b}: {in_points(difference)}"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -140,13 +142,13 @@ def rough(count: float) -> str:
 
 
 def dollars(value: float) -> str:
-    """Return an amount of money: ``$4,100``, ``$12.50``, ``$0.0042``; a debt as ``-$3``."""
+    """Return an amount of money: ``$4,100``, ``$12.50``, ``$0.0042``; a debt with a minus sign."""
     size = abs(value)
     if size >= 100 or size == 0:
         text = f"{size:,.0f}"
     else:
         text = f"{size:.2f}" if size >= 0.1 else f"{size:.2g}"
-    return f"{'-' if value < 0 and text.strip('0.') else ''}${text}"
+    return f"{MINUS if value < 0 and text.strip('0.') else ''}${text}"
 
 
 # Times.
@@ -211,10 +213,10 @@ def signed_points(change: float | None) -> str:
 
 
 def span(estimate: Estimate | None) -> str:
-    """Return the bounds of a share out of 100: ``83.0`` and ``90.1`` with a dash between."""
+    """Return the bounds of a share out of 100: ``83.0 to 90.1``."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return DASH
-    return f"{percent(estimate.low)}{DASH}{percent(estimate.high)}"
+    return f"{percent(estimate.low)} to {percent(estimate.high)}"
 
 
 def difference(estimate: Estimate | None) -> str:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from choose.formatting import MINUS
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from simulation.setting import SimulatedCandidate
@@ -75,12 +76,14 @@ def test_a_made_up_figure_and_a_bare_claim_are_found() -> None:
 
 def test_figures_of_another_candidate_or_the_other_way_round_are_found() -> None:
     decision = judge(study(players(0.5, 0.9), 500, 0), Rule())
-    stated = [r.why for r in decision.verdict.rejected if " - " in r.why]
+    stated = [r.why for r in decision.verdict.rejected if f" {MINUS} " in r.why]
     assert len(stated) >= 4
     changes = (
-        lambda why: re.sub(r"(\S+) - (\S+): -", r"\2 - \1: -", why),
-        lambda why: re.sub(r": -([\d.]+)", lambda m: f": -{float(m[1]) + 0.3:.1f}", why),
-        lambda why: re.sub(r"CI -([\d.]+)", lambda m: f"CI -{float(m[1]) + 1:.1f}", why),
+        lambda why: re.sub(rf"(\S+) {MINUS} (\S+): {MINUS}", rf"\2 {MINUS} \1: {MINUS}", why),
+        lambda why: re.sub(
+            rf": {MINUS}([\d.]+)", lambda m: f": {MINUS}{float(m[1]) + 0.3:.1f}", why
+        ),
+        lambda why: re.sub(rf"\({MINUS}([\d.]+)", lambda m: f"({MINUS}{float(m[1]) + 1:.1f}", why),
         lambda why: why.replace(why.split()[0], "few-shot" if "tfidf" in why else "tfidf"),
     )
     names = {card.candidate for card in decision.scorecards}

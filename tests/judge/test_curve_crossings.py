@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -100,10 +101,10 @@ def test_a_target_in_reach_asks_for_labels_with_interval_and_probability():
     rising = lora(0.74, at={25: 0.46, 50: 0.53, 100: 0.6, 200: 0.67})
     found = decide(Rule(target=0.8, minutes_per_label=2.0), rising)
     assert found.verdict.kind == "collect-labels"
-    assert "lora would reach 80 of 100 with about" in found.verdict.headline
+    assert "lora would reach 80 % with about" in found.verdict.headline
     assert "probability" in found.verdict.headline
     step = next(s for s in found.verdict.next if "would reach" in s)
-    assert "95 % CI" in step
+    assert re.search(r"more labels \([\d,]+ to ", step)
     assert "hours" in step
     forecast = next(f for f in found.forecasts if f.candidate == "lora")
     assert forecast.target is not None
@@ -114,7 +115,7 @@ def test_a_target_out_of_reach_is_said_to_be():
     flat = lora(0.74, at={25: 0.7, 50: 0.72, 100: 0.73, 200: 0.735})
     found = decide(Rule(target=0.95), flat)
     assert found.verdict.kind == "none-works"
-    assert any("unlikely to reach 95 of 100" in s for s in found.verdict.flips)
+    assert any("unlikely to reach 95 %" in s for s in found.verdict.flips)
 
 
 def test_records_survive_the_file_and_each_candidate_has_a_line():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from choose.formatting import MINUS
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.diagnosis.cascade import Pairing, route, threshold
 from choose.judge.diagnosis.error_overlap import overlap_of
@@ -202,7 +203,10 @@ def test_an_equal_accuracy_pays_only_where_it_saves():
         update={"over_strong": Interval(value=-0.02, low=-0.031, high=-0.009)}
     )
     assert not pays(worse, 0.02)
-    assert "-2 points compared with retrieval alone (95 % CI -3.1 to -0.9)" in worse.sentence
+    assert (
+        f"{MINUS}2.0 points ({MINUS}3.1 to {MINUS}0.9) compared with retrieval alone"
+        in worse.sentence
+    )
 
 
 def shown(decision):

@@ -50,7 +50,7 @@ def test_it_passes_and_fails_with_the_whole_interval(value, margin, status):
     ends = (worst.net_usd.low, worst.net_usd.high)
     if status == "pass":
         assert all(b.net_usd.low >= 0 for b in pairs)
-    assert f"CI {dollars(ends[0])} to {dollars(ends[1])}" in found.evidence
+    assert f"({dollars(ends[0])} to {dollars(ends[1])})" in found.evidence
     if status == "fail":
         assert ends[1] < 0
         assert decision.verdict.confidence != "high"
@@ -70,7 +70,7 @@ def test_volume_and_worth_that_would_change_it_are_named():
     pair = next(b for b in decision.breakeven if (b.a, b.b) == ("lora", "probe"))
     needed = pair.requests_per_month
     assert f"Above about {rough(needed.value)} answers a month" in flips
-    assert f"(95 % CI {rough(needed.low)} to {rough(needed.high)})" in flips
+    assert f"({rough(needed.low)} to {rough(needed.high)})" in flips
     assert f"worth {dollars(pair.value_needed)} or more, lora would pay off against probe" in flips
 
 

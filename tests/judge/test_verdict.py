@@ -9,7 +9,16 @@ from dataclasses import replace
 import pytest
 
 from choose.errors import StudyError
-from choose.formatting import duration, gain, of_100, points, right, rounded, short_model
+from choose.formatting import (
+    MINUS,
+    duration,
+    gain,
+    in_percent,
+    points,
+    right,
+    rounded,
+    short_model,
+)
 from choose.judge.decision.contenders import relation
 from choose.judge.decision.rows_to_decide import rows_to_decide
 from choose.judge.decision.rule import target_status
@@ -121,7 +130,7 @@ def test_nobody_beats_majority():
 def test_nobody_reaches_the_target():
     found = decide(field(lora=0.85), rule=Rule(target=0.95))
     assert found.verdict.kind == "none-works"
-    assert found.verdict.headline.startswith("No candidate reaches 95 of 100 yet")
+    assert found.verdict.headline.startswith("No candidate reaches 95 % yet")
     assert found.verdict.use_meanwhile == "lora"
 
 
@@ -134,10 +143,10 @@ def test_a_target_in_reach_of_a_rising_curve_asks_for_labels():
 def test_a_target_that_is_met_or_open():
     met = decide(field(probe=0.9, lora=0.8), rows=2000, rule=Rule(target=0.8))
     assert (met.verdict.kind, met.verdict.recommended) == ("baseline-is-enough", "probe")
-    assert any("reaches the target of 80 of 100" in reason for reason in met.verdict.reasons)
+    assert any("reaches the target of 80 %" in reason for reason in met.verdict.reasons)
     open_ = decide(field(probe=0.9, lora=0.8), rows=2000, rule=Rule(target=0.905))
     assert (open_.verdict.kind, open_.verdict.recommended) == ("adopt", "probe")
-    assert "reaches the target of 90 of 100 is open" in open_.verdict.headline
+    assert "reaches the target of 90 % is open" in open_.verdict.headline
     assert open_.verdict.confidence == "medium"
 
 
@@ -435,24 +444,26 @@ def test_how_strong_a_model_is(model, billions, credible):
 
 
 def test_words():
-    assert of_100(0.82) == "82 of 100"
-    assert of_100(0.998) == "99.8 of 100"
-    assert of_100(1.0) == "100 of 100"
-    assert of_100(0.0) == "0 of 100"
+    assert in_percent(0.82) == "82 %"
+    assert in_percent(0.998) == "99.8 %"
+    assert in_percent(1.0) == "100 %"
+    assert in_percent(0.0) == "0 %"
+    assert right(made(0.824, 0.79, 0.996)) == "82 % right (79 to 99.6)"
     assert points(0.01) == "1 point"
     assert points(-0.0001) == "0 points"
+    assert points(-0.061) == f"{MINUS}6.1 points"
     assert gain("a", "b", made(0.061, 0.032, 0.09)) == (
-        "a scores 6.1 points higher than b (95 % CI 3.2 to 9)"
+        "a scores 6.1 points higher than b (+3.2 to +9.0)"
     )
     assert gain("a", "b", made(-0.061, -0.09, -0.032)) == (
-        "a - b: -6.1 points (95 % CI -9 to -3.2)"
+        f"a {MINUS} b: {MINUS}6.1 points ({MINUS}9.0 to {MINUS}3.2)"
     )
     # The interval has the sign of the statement, whichever candidate comes first.
     assert gain("a", "b", made(0.018, -0.014, 0.051)) == (
-        "a scores 1.8 points higher than b (95 % CI -1.4 to +5.1)"
+        f"a scores 1.8 points higher than b ({MINUS}1.4 to +5.1)"
     )
-    assert (
-        gain("a", "b", made(0.0, -0.01, 0.01)) == "a and b score the same (95 % CI -1 to +1 points)"
+    assert gain("a", "b", made(0.0, -0.01, 0.01)) == (
+        f"a and b score the same ({MINUS}1.0 to +1.0 points)"
     )
     assert rounded(1234) == 1300
     assert rounded(7) == 7

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from choose.formatting import dollars, months, rough
+from choose.formatting import MINUS, dollars, months, rough
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report.html.line_charts import volumes
@@ -136,7 +136,7 @@ def test_a_record_of_before_can_still_be_read():
         (0.5, "$0.50"),
         (0.0042, "$0.0042"),
         (0, "$0"),
-        (-3, "-$3.00"),
+        (-3, f"{MINUS}$3.00"),
     ],
 )
 def test_money_reads_as_money(value, text):

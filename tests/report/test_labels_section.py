@@ -59,7 +59,7 @@ def test_the_section_says_what_the_record_holds(width):
     for part in (
         "Between 1.8 % and 17.3 % of the labels may be wrong.",
         "So it is.",
-        "perfect answers would score 82.7–98.2 %",  # noqa: RUF001
+        "perfect answers would score 82.7 to 98.2 %",
         "billing and payouts are confused: 12 doubted rows of 150.",
         "Two of 3 annotators agree on 94.7 %",
         "alpha is 0.94",

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from choose.formatting import MINUS
 from choose.schema.decision import Decision
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 # What is written like a figure and is none: levels, units, flags, dates, lists of row ids.
 NO_FIGURE = re.compile(
-    r"95 % (CI|bound)|of 100|a 50 % chance|for 80 %|(next|per) \$100|--\w+ \d+|\d{4}-\d\d-\d\d"
+    r"95 % (CI|bound)|a 50 % chance|for 80 %|(next|per) \$100|--\w+ \d+|\d{4}-\d\d-\d\d"
     r"|of [\d,]+ billion|\(([^()]* and (\d+ )?others|decision.json[^()]*)\)"
 )
 
@@ -26,7 +27,6 @@ def uncited(decision: Decision) -> list[tuple[str, list[str]]]:
     verdict = record.pop("verdict")
     known = set(_numbers(record)) | set(_numbers(verdict["probability_best"]))
     known |= {n.within - f.labels for f in decision.forecasts for n in (f.target, f.margin) if n}
-    known |= {(a.high - a.low) / 2 for c in decision.scorecards if (a := c.accuracy)}
     names = sorted(_names(decision), key=len, reverse=True)
     found = []
     for sentence in _sentences(verdict):
@@ -35,7 +35,7 @@ def uncited(decision: Decision) -> list[tuple[str, list[str]]]:
             text = text.replace(name, "")
         figures = [n.replace(",", "") for n in NUMBER.findall(NO_FIGURE.sub("", text))]
         strange = [figure for figure in figures if not _holds(known, figure)]
-        if strange or not (figures or "of 100" in sentence):
+        if strange or not figures:
             found.append((sentence, strange))
     return found
 
@@ -78,11 +78,11 @@ def _holds(known: set[float], figure: str) -> bool:
     return near or rough or capped or any(abs(100 * (1 - k) - value) <= half for k in known)
 
 
-CI = r"\(95 % CI (-?[\d.]+) to ([+-]?[\d.]+)\)"
+CI = rf"\(([+{MINUS}]?[\d.]+) to ([+{MINUS}]?[\d.]+)\)"
 AHEAD = re.compile(rf"^(\S+) scores ([\d.]+) points? higher than (\S+) {CI}")
-BEHIND = re.compile(rf"^(\S+) - (\S+): (-[\d.]+) points? {CI}")
-RIGHT = re.compile(r"^(\S+): ([\d.]+) of 100 right, give or take [\d.]+, on ([\d,]+) rows?")
-HEADLINE = re.compile(r"(\S+) gets ([\d.]+) of 100 right(?:, ([\d.]+) points? more than (\S+?),)?")
+BEHIND = re.compile(rf"^(\S+) {MINUS} (\S+): ({MINUS}[\d.]+) points {CI}")
+RIGHT = re.compile(r"^(\S+): ([\d.]+) % right(?: \([\d.]+ to [\d.]+\))?, on ([\d,]+) rows?")
+HEADLINE = re.compile(r"(\S+) gets ([\d.]+) % right(?:, ([\d.]+) points? more than (\S+?),)?")
 INTERIM = re.compile(r"Until then use (\S+) \(([\d.]+) % correct\)()()")
 
 
@@ -125,4 +125,4 @@ def misattributed(decision: Decision) -> list[str]:
 
 def _told(share: float, figure: str) -> bool:
     half = 0.5 * 10 ** -len(figure.partition(".")[2]) + 1e-6
-    return abs(100 * share - float(figure)) <= half
+    return abs(100 * share - float(figure.replace(MINUS, "-"))) <= half

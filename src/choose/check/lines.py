@@ -216,7 +216,7 @@ def _annotators(audit: Audit | None, named: bool) -> Line:
         "Annotators",
         _look(share.value < AGREEMENT),
         f"Two of {agreement.annotators:,} annotators give the same label to "
-        f"{per_100(share.value)} % of texts (95 % interval {per_100(share.low or 0)} to "
+        f"{per_100(share.value)} % of texts ({per_100(share.low or 0)} to "
         f"{per_100(share.high or 1)}; {plural(agreement.questions, 'text')}{alpha}).",
     )
 

@@ -110,7 +110,7 @@ def _evaluation(facts: CardFacts) -> Iterator[str]:
         yield "The study has no accuracy for this candidate."
     else:
         yield (
-            f"Accuracy in the study: **{percent(measured.accuracy.value)} %** (95 % interval "
+            f"Accuracy in the study: **{percent(measured.accuracy.value)} %** (95 % CI "
             f"{span(measured.accuracy)}; estimand: {literal(measured.accuracy.estimand)})."
         )
     yield ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.formatting import number, of_100, plural, points
+from choose.formatting import in_points, of_100, plural, points
 from choose.judge.decision.contenders import relation
 from choose.judge.scores.paired_comparison import ASSUMED_SD, estimand_fitted_once
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
@@ -183,21 +183,14 @@ def why(
 
 
 def moved(shift: Shift) -> str:
-    """Return ``probe went from 70 to 77 of 100 right (7 points more, 95 % interval 2 to 12)``."""
+    """Return ``probe went from 70 % to 77 % right: +7.0 points (+2.0 to +12.0)``."""
     same = shift.before == shift.after
     name = shift.after if same else f"the pick ({shift.before} before, {shift.after} now)"
     start = f"{name} went from {of_100(shift.accuracy_before)} to {of_100(shift.accuracy_after)}"
     gap = shift.difference
     if shift.same_fits:
         return f"{name} is unchanged at {of_100(shift.accuracy_after)}: the very same fits"
-    word = "more" if gap.value >= 0 else "less"
-    return f"{start} right ({points(abs(gap.value))} {word}, 95 % interval {_ends(gap)})"
-
-
-def _ends(gap: Interval) -> str:
-    assert gap.low is not None
-    assert gap.high is not None
-    return f"{number(100 * gap.low)} to {number(100 * gap.high)}"
+    return f"{start} right: {in_points(gap)}"
 
 
 def _confidence(before: Decision, after: Decision) -> Iterator[str]:

@@ -64,7 +64,7 @@ def _breakeven(breakeven: Breakeven) -> str:
 def _bounds(needed: Requests) -> str:
     low = rough(needed.low) if needed.low is not None else DASH
     high = rough(needed.high) if needed.high is not None else "unbounded"
-    return f" (95 % CI {low} to {high})"
+    return f" ({low} to {high})"
 
 
 def shelf_life(decision: Decision) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from choose.formatting import duration, in_percent, interval, number, points
+from choose.formatting import duration, in_percent, in_points, number
 from choose.schema.base import Interval, Record
 
 
@@ -220,8 +220,7 @@ class Cascade(Record):
 
 
 def _against(change: Interval, name: str) -> str:
-    sign = "+" if change.value > 0 else ""
-    return f"{sign}{points(change.value)} compared with {name} alone ({interval(change)})"
+    return f"{in_points(change)} compared with {name} alone"
 
 
 class ErrorOverlap(Record):

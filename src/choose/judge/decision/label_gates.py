@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from choose.formatting import in_percent, interval, number, per_100, plural, points
+from choose.formatting import in_percent, in_points, interval, number, per_100, plural, points
 from choose.judge.decision.rule import Case
 from choose.judge.measures.drift_and_new_class import drop_of
 from choose.judge.scores.score_tables import MISSING, StudyScores
@@ -87,7 +87,7 @@ def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
         status="pass" if drop.high < margin else "fail" if drop.low > margin else "unknown",
         evidence=(
             f"On {plural(drop.rows, 'row')} that are later than its training rows, the accuracy "
-            f"of {name} changes by {points(change.value)} ({interval(change)}) compared with "
+            f"of {name} changes by {in_points(change)} compared with "
             f"training on as many rows of any date. The margin is {points(margin)}."
         ),
     )
@@ -101,7 +101,7 @@ def _drift_unknown(panel: StudyScores, name: str) -> str:
     else:
         missing = f"no time split of {name} finished"
     others = [
-        f"{other.info.name} changes by {points(-drop.value)} ({interval(drop.negated())})"
+        f"{other.info.name} changes by {in_points(drop.negated())}"
         for other in panel.scored
         if other.info.name != name and (drop := drop_of(other)) is not None
     ]

@@ -23,6 +23,7 @@ from choose.formatting import (
     points,
     rough,
     short_model,
+    signed_points,
 )
 from choose.judge.decision.breakeven import Balance, balance_of
 from choose.judge.decision.contenders import Contenders, relation
@@ -157,7 +158,7 @@ def _match_sentence(match: FamilyComparison, kinds: tuple[str, str]) -> str:
         return f"{gain(match.a, match.b, match.difference)}."
     return (
         f"Best {kinds[0]} ({match.a}) minus best {kinds[1]} ({match.b}): "
-        f"{points(match.difference.value)} ({interval(match.difference)}, "
+        f"{signed_points(match.difference.value)} points ({interval(match.difference)}, "
         "widened because which candidate is best is itself uncertain)."
     )
 
@@ -273,7 +274,7 @@ def _balance(name: str, other: str, at: Balance) -> str:
     net, chance = at.net, number(min(max(at.probability, 0.01), 0.99), 2)
     return (
         f"Net value of {name} over {other} in {months(at.months)} and {rough(at.answers)} answers: "
-        f"{dollars(net.value)} (95 % CI {dollars(net.low)} to {dollars(net.high)}). {name} costs "
+        f"{dollars(net.value)} ({dollars(net.low)} to {dollars(net.high)}). {name} costs "
         f"{_more(at.extra)} to build and refresh and {_more(-1000 * at.saves.value)} per 1,000 "
         f"answers, changes accuracy by {points(at.gain.value)}, and a right answer is worth "
         f"{dollars(at.value)}. It pays off with probability {chance}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from choose.formatting import in_percent, interval, number, plural, points
+from choose.formatting import in_percent, interval, number, plural, points, span
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Cascade, ErrorOverlap, Failures
 
@@ -21,7 +21,7 @@ def failure_reasons(failures: Failures | None, by_rows: bool = True) -> Iterator
         f"{failures.candidate} got {failures.errors:,} of {plural(failures.rows, 'row')} wrong. "
         f"{failures.supervised}, trained on your labels, gets {failures.fixes:,} of those right "
         f"and {failures.breaks:,} others wrong{_chance(failures)}, so training could remove about "
-        f"{in_percent(failures.fixable.value)} of these errors ({interval(failures.fixable)})."
+        f"{in_percent(failures.fixable.value)} of these errors ({span(failures.fixable)})."
     )
     if (forecast := failures.forecast) is not None and by_rows:
         yield (

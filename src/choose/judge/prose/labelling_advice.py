@@ -73,14 +73,14 @@ def more(forecast: CurveForecast, needs: Needed) -> tuple[int, int] | None:
 
 
 def amount(forecast: CurveForecast, needs: Needed) -> str:
-    """Return ``about 700 more labels (95 % CI 400 to 1,500; probability 0.82)``."""
+    """Return ``about 700 more labels (400 to 1,500; probability 0.82)``."""
     ends = more(forecast, needs)
     assert ends is not None
     assert needs.labels is not None
     beyond = "" if needs.labels.high is not None else "more than "
     middle = rounded(max(needs.labels.value - forecast.labels, 0))
     return (
-        f"about {middle:,} more labels (95 % CI {ends[0]:,} to {beyond}{ends[1]:,}; "
+        f"about {middle:,} more labels ({ends[0]:,} to {beyond}{ends[1]:,}; "
         f"probability {chance(needs.probability)} within {plural(needs.within, 'label')})"
     )
 

@@ -79,7 +79,7 @@ def _ends(pair: Breakeven) -> str:
     if low is None:
         return ""
     upper = rough(high) if high is not None else "any number"
-    return f" (95 % CI {rough(low)} to {upper})"
+    return f" ({rough(low)} to {upper})"
 
 
 def _retirement(case: Case) -> Iterator[str]:
