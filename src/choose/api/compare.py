@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 5
+RECORD = 6
 
 
 def report(store: str | Path) -> Decision:

@@ -16,12 +16,20 @@ class Record(BaseModel):
 
 
 class Interval(Record):
-    """A value with its 95 % interval and what the interval is about; null where not measured."""
+    """A value with its 95 % interval; null where not measured.
+
+    Attributes:
+        estimand: what the interval is about.
+        row_set: the labelled rows behind the figure, as their number and a digest of their ids
+            (``362:1cb1d2e3``); null where it does not rest on single rows, and in records of
+            earlier versions. Two figures are comparable only where it is the same.
+    """
 
     value: float
     low: float | None = None
     high: float | None = None
     estimand: str | None = None
+    row_set: str | None = None
 
     @classmethod
     def of(
@@ -31,6 +39,7 @@ class Interval(Record):
         *,
         times: float = 1.0,
         within: tuple[float, float] | None = None,
+        row_set: str | None = None,
     ) -> Self:
         """Return an estimate as it stands in the record.
 
@@ -39,9 +48,13 @@ class Interval(Record):
             estimand: what the interval is about.
             times: factor of all three.
             within: limits of the ends; the value is left as it is.
+            row_set: the rows behind it; those that the estimate itself names unless given.
         """
         low = None if estimate.low is None else times * estimate.low
         high = None if estimate.high is None else times * estimate.high
         if within is not None and low is not None and high is not None:
             low, high = max(low, within[0]), min(high, within[1])
-        return cls(value=times * estimate.value, low=low, high=high, estimand=estimand)
+        rows = row_set or getattr(estimate, "row_set", None)
+        return cls(
+            value=times * estimate.value, low=low, high=high, estimand=estimand, row_set=rows
+        )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from choose.judge.scores.score_tables import (
     ARTEFACT,
+    CLEAN,
+    MISSING,
     RETRAINING,
     CandidateScores,
     ScoredRows,
     ScoreTable,
     StudyScores,
     estimand_of,
+    label_codes,
     score_table,
 )
 from choose.judge.stats.intervals import two_way_interval
@@ -23,7 +26,7 @@ from choose.judge.stats.paired import Difference, aligned, paired_difference
 from choose.judge.stats.two_way import Mask, answered, whole_rows
 from choose.schema.base import Interval
 from choose.schema.decision import Pair
-from choose.types import Floats, Scenario
+from choose.types import Floats, Run, Scenario
 
 # Standard deviation of accuracy between fits that is assumed of a candidate that was fitted once
 # though its answers depend on a seed or a draw, and expected of one that was fitted twice.
@@ -105,6 +108,57 @@ def accuracy_loss(
     return _difference(x, y, before.rows, assumed)
 
 
+class Changed(NamedTuple):
+    """What a condition changes in one candidate's scores, on the same rows and fits.
+
+    `scores` (rows, repetitions) are from -1 to 1, NaN where either was not measured; `draws` name
+    the repetitions; `varies` tells whether another fit could give another change.
+    """
+
+    scores: Floats
+    draws: tuple[int, ...]
+    varies: bool
+
+
+def changed(before: ScoreTable, after: ScoreTable, varies: bool = False) -> Changed:
+    """Return the scores of `after` minus those of `before` in each repetition of `after`.
+
+    A `before` with one repetition is subtracted from each one of `after`.
+    """
+    if len(before.draws) == 1:
+        return Changed(after.right - before.right, after.draws, varies)
+    own = _spread(before.right, before.draws, after.draws)
+    return Changed(after.right - own, after.draws, varies)
+
+
+def compare_changes(a: Changed, b: Changed, rows: ScoredRows) -> Difference | None:
+    """Return the change of a minus the change of b on common rows: a difference of differences."""
+    x, y = a.scores, b.scores
+    if 1 not in (len(a.draws), len(b.draws)) and a.draws != b.draws:
+        draws = sorted({*a.draws, *b.draws})
+        x, y = _spread(x, a.draws, draws), _spread(y, b.draws, draws)
+    once = sum(side.varies and side.scores.shape[1] < 2 for side in (a, b))
+    return compare_scores(x, y, rows, fitted_once=once)
+
+
+def view_tables(table: ScoreTable) -> dict[str, ScoreTable]:
+    """Return the answers to perturbed test rows by view, over the repetitions that gave any."""
+    by_view: dict[str, list[Run]] = {}
+    for run in table.runs:
+        for view in dict.fromkeys(view for view, _ in run.answers if view != CLEAN[0]):
+            by_view.setdefault(view, []).append(run)
+    found = {}
+    for view, runs in sorted(by_view.items()):
+        draws = tuple(sorted({run.trial.draw for run in runs}))
+        outputs = np.full((len(table.rows.targets), len(draws)), MISSING, dtype=np.int64)
+        for run in runs:
+            for key in (key for key in run.answers if key[0] == view):
+                place, codes = label_codes(run, key, table.rows)
+                outputs[place, draws.index(run.trial.draw)] = codes
+        found[view] = ScoreTable(outputs, draws, tuple(runs), table.rows)
+    return found
+
+
 def side_by_side(a: ScoreTable, b: ScoreTable, shared_draws: bool = False) -> tuple[Floats, Floats]:
     """Return the scores of two tables with one column per repetition of either, NaN where missing.
 
@@ -115,7 +169,16 @@ def side_by_side(a: ScoreTable, b: ScoreTable, shared_draws: bool = False) -> tu
     if shared_draws and len(shared := sorted({*a.draws} & {*b.draws})) > 1:
         return a.of_draws(shared), b.of_draws(shared)
     draws = sorted({*a.draws, *b.draws})
-    return a.spread(draws), b.spread(draws)
+    return _spread(a.right, a.draws, draws), _spread(b.right, b.draws, draws)
+
+
+def _spread(scores: Floats, own: Sequence[int], draws: Sequence[int]) -> Floats:
+    """Return (rows, draws) scores, NaN for the repetitions that are not among their own."""
+    wide = np.full((len(scores), len(draws)), np.nan)
+    for column, draw in zip(scores.T, own, strict=True):
+        if draw in draws:
+            wide[:, draws.index(draw)] = column
+    return wide
 
 
 def _difference(
@@ -123,10 +186,10 @@ def _difference(
 ) -> Difference | None:
     if not (answered(x) & answered(y)).any():
         return None
-    weights = None
-    if rows.weights is not None or rows.even:
-        weights = rows.weights_on(aligned(x, y)[2])
-    return paired_difference(x, y, rows.clusters, weights, assumed, expected)
+    common = aligned(x, y)[2]
+    weights = rows.weights_on(common) if rows.weights is not None or rows.even else None
+    difference = paired_difference(x, y, rows.clusters, weights, assumed, expected)
+    return replace(difference, row_set=rows.row_set(common))
 
 
 def estimand_of_sides(repeated: str, *sides: Side) -> str:
@@ -205,4 +268,6 @@ def accuracy_on(table: ScoreTable, mask: Mask) -> tuple[Interval, int] | None:
     accuracy = two_way_interval(
         scores, table.rows.clusters_of(complete), table.rows.weights_of(complete)
     )
-    return Interval.of(accuracy, estimand_of(scores.shape[1])), int(complete.sum())
+    estimand = estimand_of(scores.shape[1])
+    rows = table.rows.row_set(complete)
+    return Interval.of(accuracy, estimand, row_set=rows), int(complete.sum())

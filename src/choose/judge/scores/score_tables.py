@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import blake2s
 
 import numpy as np
 
@@ -51,6 +52,16 @@ class ScoredRows:
             return np.asarray(codes == targets, dtype=np.float64)
         scores: Floats = self.credit[targets, np.where(codes == UNUSABLE, len(self.labels), codes)]
         return scores
+
+    def row_set(self, mask: Mask) -> str:
+        """Return the number of rows in the mask with a digest of their ids (see `Interval`)."""
+        return f"{int(mask.sum())}:{int(self._id_hashes[mask].sum()) & 0xFFFFFFFF:08x}"
+
+    @cached_property
+    def _id_hashes(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+        """Return (rows,) hashes whose sum does not depend on the order of the rows."""
+        hashes = (blake2s(id.encode("utf-8", "surrogatepass"), digest_size=8) for id in self.index)
+        return np.array([int.from_bytes(h.digest(), "big") for h in hashes], dtype=np.uint64)
 
     def clusters_of(self, mask: Mask) -> list[str] | None:
         """Return the clusters of the rows in the mask."""
@@ -121,12 +132,6 @@ class ScoreTable:
     def answers(self) -> Codes:
         """Return the label codes of complete repetitions on complete rows."""
         return self.outputs[self.complete][:, self.whole]
-
-    def spread(self, draws: Sequence[int]) -> Floats:
-        """Return (rows, draws) scores, NaN for the repetitions that this table lacks."""
-        scores = np.full((len(self.right), len(draws)), np.nan)
-        scores[:, [draws.index(draw) for draw in self.draws]] = self.right
-        return scores
 
     def of_draws(self, draws: Iterable[int]) -> Floats:
         """Return the scores of these repetitions, in their order."""

@@ -48,6 +48,7 @@ class Difference:
         center: where the interval sits, a little nearer to 0 than the value.
         error: distribution of the error around the center.
         independent: effective rows per row (Kish), 1 without clusters and weights.
+        row_set: which rows they are, as the record names them; None where not known.
     """
 
     value: float
@@ -64,6 +65,7 @@ class Difference:
     error: BehrensFisher
     independent: float = 1.0
     largest: float = 1.0
+    row_set: str | None = None
 
     def bounds(self, level: float) -> tuple[float, float]:
         """Return the interval at another confidence level."""
