@@ -139,9 +139,8 @@ def _fewer_labels(case: Case) -> Iterator[str]:
 
 def _noise(case: Case) -> Iterator[str]:
     _, reversal = under_noise(case.contenders, case.name)
-    if reversal is not None:
-        text = gain(reversal.rival, case.name, reversal.difference)
-        yield f"{reversal.where[0].upper()}{reversal.where[1:]}, {text}."
+    if reversal is not None and reversal.caused:
+        yield reversal.sentence(case.name)
 
 
 def _wording(case: Case) -> Iterator[str]:
