@@ -19,6 +19,10 @@ from choose.types import Answers, Example, Family, Item, Task
 class Majority:
     """Answer the most common label of the pool for every item."""
 
+    title: ClassVar[str] = "most common label"
+    good_for: ClassVar[str] = "the score that any other candidate must beat"
+    needs: ClassVar[str] = "labels"
+    takes: ClassVar[str] = "no time"
     family: ClassVar[Family] = "baseline"
     revision: ClassVar[int] = 1
     learns: ClassVar[bool] = True
@@ -57,6 +61,10 @@ class Majority:
 class Tfidf:
     """TF-IDF of words, word pairs and character n-grams under logistic regression."""
 
+    title: ClassVar[str] = "words + logistic regression"
+    good_for: ClassVar[str] = "labels that go with certain words, in any language"
+    needs: ClassVar[str] = "labelled rows; no model"
+    takes: ClassVar[str] = "seconds to train, under a millisecond an answer"
     family: ClassVar[Family] = "baseline"
     revision: ClassVar[int] = 3
     learns: ClassVar[bool] = True
@@ -135,6 +143,10 @@ class Encoded:
 class Probe(Encoded):
     """A frozen sentence encoder under logistic regression (a linear probe)."""
 
+    title: ClassVar[str] = "embeddings + logistic regression"
+    good_for: ClassVar[str] = "labels that go with meaning; few labelled rows"
+    needs: ClassVar[str] = "labelled rows; an encoder (the default reads English)"
+    takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "regularised": {"C": 1.0},
         "free": {"C": 100.0},
@@ -186,6 +198,10 @@ class Probe(Encoded):
 class Knn(Encoded):
     """A vote of the nearest labelled neighbours: `retrieval` without its language model."""
 
+    title: ClassVar[str] = "nearest neighbours"
+    good_for: ClassVar[str] = "many labels, labels that come and go: a new row counts at once"
+    needs: ClassVar[str] = "labelled rows; an encoder (the default reads English)"
+    takes: ClassVar[str] = "no training, milliseconds an answer"
     reference: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"k=1": {"k": 1}, "k=15": {"k": 15}}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 1_000)}

@@ -34,6 +34,10 @@ class Lora:
     layers below are computed once a text; docs/methods/speed.md has the loss of accuracy.
     """
 
+    title: ClassVar[str] = "LoRA fine-tuning"
+    good_for: ClassVar[str] = "a stable task with many clean labels, answered often"
+    needs: ClassVar[str] = "labelled rows, usually hundreds; a model to tune (--tune)"
+    takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
     family: ClassVar[Family] = "fine-tuning"
     revision: ClassVar[int] = 5
     learns: ClassVar[bool] = True

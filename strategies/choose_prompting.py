@@ -23,6 +23,10 @@ _WORDINGS = MappingProxyType(
 class Prompt(PromptedStrategy):
     """Zero-shot: instruction and labels, no examples; the pool serves calibration only."""
 
+    title: ClassVar[str] = "zero-shot prompt"
+    good_for: ClassVar[str] = "labels that a sentence explains; tasks that change often"
+    needs: ClassVar[str] = "a language model of several billion parameters (--model)"
+    takes: ClassVar[str] = "no training; one request a row, or a GPU"
     family: ClassVar[Family] = "prompting"
     revision: ClassVar[int] = 3
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = _WORDINGS
@@ -64,6 +68,10 @@ class Prompt(PromptedStrategy):
 class FewShot(Prompt):
     """A few fixed demonstrations, drawn by the seed, the same number from every class."""
 
+    title: ClassVar[str] = "prompt with examples"
+    good_for: ClassVar[str] = "conventions that are easier to show than to explain"
+    needs: ClassVar[str] = "a language model as for prompt, and a few labelled rows a label"
+    takes: ClassVar[str] = "no training; one longer request a row, or a GPU"
     revision: ClassVar[int] = 3
     seeded: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(

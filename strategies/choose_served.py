@@ -15,6 +15,10 @@ from choose.types import Answers, Example, Family, Item, Task
 class Served:
     """An existing classifier behind an endpoint: texts are sent unchanged, nothing is trained."""
 
+    title: ClassVar[str] = "your own served model"
+    good_for: ClassVar[str] = "a classifier that runs already: is it better than the alternatives?"
+    needs: ClassVar[str] = "an endpoint, named in the study file; runs only if you name it"
+    takes: ClassVar[str] = "no training; one request a row"
     family: ClassVar[Family] = "fine-tuning"
     revision: ClassVar[int] = 1
     learns: ClassVar[bool] = False

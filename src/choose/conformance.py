@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from choose.strategy import TRAITS, Saves, Strategy
+from choose.strategy import TRAITS, WORDS, Saves, Strategy
 from choose.types import FAMILIES, Answers, Example, Item, Task
 
 Factory = Callable[[int], Strategy]
@@ -111,6 +111,11 @@ def declares_itself(make: Factory) -> None:
     assert isinstance(cls.revision, int)
     assert all(isinstance(getattr(cls, name), bool) for name in ("learns", "seeded", "cheap"))
     assert all(isinstance(getattr(cls, name, False), bool) for name in TRAITS)
+    for name in WORDS:
+        said = getattr(cls, name, "")
+        assert isinstance(said, str), f"{name} must be text"
+        assert len(said) <= 100, f"{name} must fit on a line"
+        assert said.isprintable(), f"{name} must be printable"
     known = inspect.signature(cls.__init__).parameters
     for name, override in cls.variants.items():
         assert set(override) <= set(known), f"variant {name!r} overrides unknown hyperparameters"

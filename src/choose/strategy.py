@@ -27,6 +27,9 @@ GROUP = "choose.strategies"
 
 TRAITS = ("constant", "reference", "always_compared")
 
+# Optional class attributes with words for readers.
+WORDS = ("title", "good_for", "needs", "takes")
+
 
 def __getattr__(name: str) -> Any:
     """Import `read_fitted` and `write_fitted` on first use: they need packages that load slowly."""
@@ -49,6 +52,10 @@ class Strategy(Protocol):
         seeded: False if the seed cannot change an answer given the same training pool.
         cheap: True if a fit takes about a second on a laptop without a GPU.
         variants: named alternative settings (wording, k, rank): hyperparameters to override.
+        title: optional; the name for readers of a report, such as "nearest neighbours"; without
+            it they read the strategy's name.
+        good_for: optional; the tasks that it suits, for `choose strategies`, as are `needs` (rows,
+            models) and `takes` (time of a fit and of an answer).
         warning: optional; a sentence shown with every figure of the strategy.
         constant: optional; True if every item gets the same answer.
         reference: optional; True if a prompted model that understands the task must be better.
@@ -198,6 +205,12 @@ def traits(name: str) -> dict[str, bool]:
     return {key: bool(getattr(cls, key, False)) for key in TRAITS}
 
 
+def words(name: str) -> dict[str, str]:
+    """Return what a strategy says of itself to readers, `WORDS`; empty where it does not."""
+    cls = find(name)
+    return {key: str(getattr(cls, key, "") or "") for key in WORDS}
+
+
 def hyperparameters(name: str) -> dict[str, Any]:
     """Return a strategy's hyperparameters with their defaults, from its ``__init__``."""
     signature = inspect.signature(find(name).__init__)
@@ -219,6 +232,10 @@ class Description:
     origin: str
     family: Family | None = None
     summary: str = ""
+    title: str = ""
+    good_for: str = ""
+    needs: str = ""
+    takes: str = ""
     revision: int | None = None
     learns: bool | None = None
     seeded: bool | None = None
@@ -239,6 +256,7 @@ def describe(name: str) -> Description:
             origin=origin,
             family=cls.family,
             summary=((cls.__doc__ or "").strip().splitlines() or [""])[0],
+            **words(name),
             revision=cls.revision,
             learns=cls.learns,
             seeded=cls.seeded,

@@ -110,9 +110,21 @@ def test_every_label_is_learnt_and_the_card_says_what_was_measured(
     whole = json.loads((tmp_path / "out" / "decision.json").read_text(encoding="utf-8"))
     assert whole == decision.model_dump(mode="json", by_alias=True)
     assert json.loads((tmp_path / "out" / "labels.json").read_text()) == list(TASK.labels)
-    pinned = (tmp_path / "out" / "requirements.txt").read_text().split()
+
+
+def test_nothing_asks_a_package_index_for_choose_which_none_has(
+    study: Path, tmp_path: Path
+) -> None:
+    """D12: an export's requirements could not be installed, since choose is not published."""
+    export(study, tmp_path / "out", candidate="tfidf")
+    lines = (tmp_path / "out" / "requirements.txt").read_text().splitlines()
+    pinned = [line for line in lines if not line.startswith("#")]
     assert all(re.fullmatch(r"[a-z-]+==[\w.]+", line) for line in pinned)
-    assert any(line.startswith("choose-llm==") for line in pinned)
+    assert any(line.startswith("scikit-learn==") for line in pinned)
+    assert not any(line.startswith("choose-llm") for line in pinned)
+    assert any("pip install PATH-TO-CHOOSE" in line for line in lines)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert card.index("pip install PATH-TO-CHOOSE") < card.index("pip install -r requirements.txt")
 
 
 def test_a_folder_says_when_it_holds_the_rows(study: Path, tmp_path: Path) -> None:

@@ -95,3 +95,14 @@ def test_facts_that_it_does_not_state_are_those_of_the_installed_strategies(stor
     grid["candidates"][0]["strategy"] = "gone"
     (store / "grid.json").write_text(json.dumps(grid), "utf-8")
     assert not evidence_of(Store(store)).candidates[0].constant
+
+
+def test_candidates_of_an_old_store_carry_readable_names(store: Path) -> None:
+    titles = {each.candidate: each.title for each in choose.read(store).standings}
+    assert titles == {"tfidf": "words + logistic regression", "majority": "most common label"}
+    grid = json.loads((store / "grid.json").read_text("utf-8"))
+    for candidate in grid["candidates"]:
+        candidate["title"] = f"the stored {candidate['name']}"
+    (store / "grid.json").write_text(json.dumps(grid), "utf-8")
+    titles = {each.candidate: each.title for each in choose.read(store).standings}
+    assert titles == {"tfidf": "the stored tfidf", "majority": "the stored majority"}

@@ -159,7 +159,7 @@ def _plain(study: Study) -> dict[str, Any]:
 
 
 def _described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-    from choose.strategy import find, traits
+    from choose.strategy import find, traits, words
     from choose.study.candidates import model_of
 
     return [
@@ -170,6 +170,7 @@ def _described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
             "seeded": cls.seeded,
             "learns": cls.learns,
             **traits(c.strategy),
+            "title": words(c.strategy)["title"],
             "model": model_of(c),
             "warning": getattr(cls, "warning", None),
         }

@@ -20,7 +20,7 @@ from choose.models.weights.spec import endpoint_name
 from choose.schema.costs import TokenPrices
 from choose.schema.decision import Look, Method, Note, PromptText
 from choose.store.store import Store
-from choose.strategy import Prompts, build, find, traits
+from choose.strategy import Prompts, build, find, traits, words
 from choose.types import Dataset, Run
 
 _INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
@@ -77,7 +77,10 @@ def rule_of(study: Mapping[str, Any]) -> Rule:
 
 def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> CandidateInfo:
     info = CandidateInfo(
-        **{key: planned[key] for key in _INFO}, **_traits(planned), warning=planned.get("warning")
+        **{key: planned[key] for key in _INFO},
+        **_traits(planned),
+        title=_title(planned),
+        warning=planned.get("warning"),
     )
     days = study.get("models", {}).get("retirement", {})
     day = days.get(info.name, days.get(info.model or ""))
@@ -96,6 +99,16 @@ def _traits(planned: Mapping[str, Any]) -> dict[str, Any]:
         return {key: traits(planned["strategy"])[key] for key in _TRAITS}
     except Exception:  # not installed any more, or a plugin that cannot be imported
         return dict.fromkeys(_TRAITS, False)
+
+
+def _title(planned: Mapping[str, Any]) -> str:
+    """Return the title in the store, or for a store without one that of the strategy."""
+    if "title" in planned:
+        return str(planned["title"])
+    try:
+        return words(planned["strategy"])["title"]
+    except Exception:  # not installed any more, or a plugin that cannot be imported
+        return ""
 
 
 def _endpoint_info(section: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -169,6 +169,8 @@ def _labels(facts: CardFacts) -> Iterator[str]:
 
 def _usage(facts: CardFacts) -> Iterator[str]:
     yield from ("", "## Usage", "", "```")
+    made_by = facts.decision.choose
+    yield f"pip install PATH-TO-CHOOSE       # a checkout or wheel of choose {clean(made_by)}"
     yield "pip install -r requirements.txt"
     yield f'echo "a text" | choose predict {shlex.quote(clean(facts.folder))} -'
     yield from ("```", "", "```python", "import choose", "")

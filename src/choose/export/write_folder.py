@@ -120,11 +120,14 @@ _PACKAGES = {
 
 
 def requirements(strategy: str) -> list[str]:
-    """Return pinned requirements: the strategy's own package and the libraries loaded now."""
-    names = {"choose-llm"}
+    """Return pinned requirements: the strategy's own package and the libraries loaded now.
+
+    `choose` itself is in `install_note`: no package index has it.
+    """
+    names: set[str] = set()
     entry = available().get(strategy)
     if entry is not None and entry.dist is not None:
-        names.add(entry.dist.name)
+        names |= {entry.dist.name} - {"choose-llm"}
     names |= {package for module, package in _PACKAGES.items() if module in sys.modules}
     pinned = []
     for name in sorted(names):
@@ -134,6 +137,14 @@ def requirements(strategy: str) -> list[str]:
         except PackageNotFoundError:
             continue
     return pinned
+
+
+def install_note() -> str:
+    """Return how to install `choose` itself, as a comment of a requirements file."""
+    return (
+        f"# Install choose {version('choose-llm')} first, from a checkout or a wheel (no package "
+        "index has it):\n#     pip install PATH-TO-CHOOSE\n"
+    )
 
 
 # Most texts to search for in a folder.
@@ -247,7 +258,7 @@ def _describe(
         temporary / "decision.json",
         json.dumps(decision.model_dump(mode="json", by_alias=True), indent=1) + "\n",
     )
-    write_text(temporary / "requirements.txt", "\n".join(packages) + "\n")
+    write_text(temporary / "requirements.txt", install_note() + "\n".join(packages) + "\n")
     write_text(temporary / "README.md", model_card(facts))
 
 

@@ -42,6 +42,7 @@ class CandidateInfo:
     """A candidate as planned.
 
     Attributes:
+        title: the name for readers; empty where its strategy states none.
         model: what it prompts, tunes or embeds with, as a report names it; None without a model.
         cheap: whether a fit takes a second or so without a GPU.
         seeded: whether the seed can change an answer given the same pool.
@@ -59,6 +60,7 @@ class CandidateInfo:
     name: str
     strategy: str
     family: Family
+    title: str = ""
     model: str | None = None
     cheap: bool = True
     seeded: bool = False

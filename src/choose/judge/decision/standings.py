@@ -32,6 +32,7 @@ def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -
     return Standing(
         candidate=name,
         family=candidate.info.family,
+        title=candidate.info.title,
         chosen=name == chosen,
         accuracy=accuracy(candidate),
         difference=Interval.of(pair) if pair else None,
