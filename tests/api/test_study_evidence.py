@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from choose.api.study_evidence import merge_numbers, method_of, notes_of, settings
+from choose.api.study_evidence import evidence_of, merge_numbers, method_of, notes_of, settings
 from choose.formatting import DASH
+from choose.judge.goal import Rule
+from choose.judge.verdict import judge
 from choose.report.html.page import measured, render_html
 from choose.store.store import Store
 from choose.study.config import Study
 from choose.types import STANDARD, Run, Task, Trial
+from support import answered_studies as answered
+from support.answered_studies import player
 from support.studies import compare, write_csv
 
 
@@ -110,3 +115,31 @@ def run(notes: list[str], variant: str = "") -> Run:
         questions="q",
     )  # fmt: skip
     return Run(trial=trial, answers={}, asked={}, notes=tuple(notes))
+
+
+def test_rows_with_personal_data_are_counted_and_named_where_the_record_lists_them() -> None:
+    """A report lists doubted and differing rows; their text must not spread what it holds."""
+    said = [player("tfidf", "abababab"), player("probe", "aabbaabb")]
+    evidence = replace(
+        answered.study("ab", "aabbabab", said), personal=frozenset({"r1", "r6", "x"})
+    )
+    decision = judge(evidence, Rule())
+    assert decision.dataset.personal == 3
+    listed = {row.id for row in decision.disagreement.listed}
+    assert "r1" in decision.personal
+    assert set(decision.personal) <= {"r1", "r6"} & (
+        listed | {row.id for row in decision.overlap.doubtful}
+    )
+    unread = judge(replace(evidence, personal=None), Rule())
+    assert unread.dataset.personal is None
+    assert unread.personal == ()
+
+
+def test_texts_with_an_address_are_found_in_a_store(tmp_path: Path) -> None:
+    rows = [("refund to ann@example.com please", "a"), ("the app is slow", "b")] * 12
+    path = tmp_path / "mail.csv"
+    path.write_text("text,label\n" + "".join(f"{i} {t},{y}\n" for i, (t, y) in enumerate(rows)))
+    grid = {"seeds": 1, "sizes": (1.0,), "noise": (0.0,), "views": (), "scenarios": ()}
+    out = tmp_path / "st"
+    compare(path, overrides={"grid": grid}, strategies=["majority", "tfidf"], out=out)
+    assert len(evidence_of(Store.open(out)).personal or ()) == 12

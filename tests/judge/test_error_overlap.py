@@ -11,8 +11,9 @@ from rich.console import Console
 
 from choose.formatting import MINUS
 from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.standings import standings_of
 from choose.judge.diagnosis.cascade import Pairing, route, threshold
-from choose.judge.diagnosis.error_overlap import overlap_of
+from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.goal import Rule
 from choose.judge.prose.failures import overlap_steps, pays
@@ -279,3 +280,51 @@ def test_the_report_obeys_no_label_or_name():
     assert "\x07" not in text
     assert "\u202e" not in text
     assert "[bold red]" in text
+
+
+def _disagreement(targets, players):
+    contenders = contenders_of(study_scores(answered.study("abc", targets, players)), Rule())
+    return disagreement_of(contenders, standings_of(contenders, "tfidf"))
+
+
+def test_rows_that_the_chosen_one_and_its_rival_answer_differently_by_hand():
+    """Only common rows count; an unusable answer is null; a constant candidate is no rival."""
+    players = [
+        player("majority", "aaaaaaaa"),
+        player("tfidf", "aabbabba"),
+        player("probe", "aaaababb"),
+        player("prompt", "ccccccca", "prompting", cheap=False),
+    ]
+    found = _disagreement("aaaaaabb", players)
+    assert (found.chosen, found.rival, found.rows) == ("tfidf", "probe", 8)
+    assert [(r.id, r.label, r.chosen, r.rival) for r in found.listed] == [
+        ("r4", "a", "a", "b"),
+        ("r2", "a", "b", "a"),
+        ("r3", "a", "b", "a"),
+        ("r5", "a", "b", "a"),
+        ("r7", "b", "a", "b"),
+    ]
+    assert (found.differing, found.only_chosen_right, found.only_rival_right) == (5, 1, 4)
+
+
+def test_differences_balance_with_the_paired_difference_on_the_same_rows():
+    """rows * (rival - chosen) is the rows that only the rival gets right minus the others."""
+    rng = np.random.default_rng(4)
+    targets = "".join(rng.choice(list("abc"), 300))
+    said = [
+        "".join(t if rng.random() < share else rng.choice(list("abc")) for t in targets)
+        for share in (0.7, 0.75)
+    ]
+    players = [player("tfidf", said[0]), player("probe", said[1])]
+    contenders = contenders_of(study_scores(answered.study("abc", targets, players)), Rule())
+    found = disagreement_of(contenders, standings_of(contenders, "tfidf"))
+    gained = found.only_rival_right - found.only_chosen_right
+    assert gained / found.rows == pytest.approx(contenders.gain("probe", "tfidf").value)
+    assert len(found.listed) == 50 < found.differing
+    assert len({row.id for row in found.listed}) == 50
+    shown = sum(row.rival == row.label for row in found.listed)
+    assert shown / 50 == pytest.approx(found.only_rival_right / found.differing, abs=0.02)
+
+
+def test_there_is_no_rival_where_the_others_give_one_answer_to_every_row():
+    assert _disagreement("abba", [player("majority", "aaaa"), player("tfidf", "abab")]) is None

@@ -12,6 +12,7 @@ from typing import Any
 
 import tomli_w
 
+from choose.data.personal_data import hints_by_row
 from choose.errors import ChooseError
 from choose.judge.evidence import CandidateInfo, Evidence, billions_in, items_of
 from choose.judge.goal import Deployment, Measure, Rule
@@ -50,6 +51,7 @@ def evidence_of(store: Store) -> Evidence:
         pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
         runs=runs,
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),
+        personal=_personal(dataset),
         findings=(*dataset.findings, *_warnings(candidates)),
         machine=_machine(runs),
     )
@@ -135,6 +137,12 @@ def _warnings(candidates: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 def _training_rows(dataset: Dataset) -> tuple[str, ...]:
     test_rows = set(dataset.asked)
     return tuple(id for id in dataset.examples if id not in test_rows)
+
+
+def _personal(dataset: Dataset) -> frozenset[str] | None:
+    """Return the ids of rows that seem to hold personal data; None if no text was stored."""
+    rows = [example for example in dataset.examples.values() if example.text]
+    return frozenset(id for id, _ in hints_by_row(rows)) if rows else None
 
 
 def _machine(runs: tuple[Run, ...]) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class Evidence:
         pool: training rows that are never test rows; none in a cross-fit study.
         dated: labelled rows with a timestamp; None if not counted.
         runs: every finished or failed trial of the grid, in any order.
+        personal: ids of rows whose text seems to hold personal data; None if texts were not read.
         findings: problems in the data, most serious first.
         machine: what the study ran on.
     """
@@ -111,6 +112,7 @@ class Evidence:
     runs: tuple[Run, ...]
     pool: Items = Items(ids=(), targets=(), clusters=())
     dated: int | None = None
+    personal: frozenset[str] | None = None
     findings: tuple[str, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Any
 
 from choose.errors import StudyError
 from choose.judge.decision.breakeven import breakevens
@@ -16,7 +17,7 @@ from choose.judge.decision.standings import standings_of
 from choose.judge.decision.verdict_confidence import confidence_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
-from choose.judge.diagnosis.error_overlap import overlap_of
+from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.evidence import Evidence
@@ -28,6 +29,7 @@ from choose.judge.prose.headline import headline
 from choose.judge.prose.reasons import doubts, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.score_tables import StudyScores, study_scores
+from choose.schema.answer import Standing
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Verdict
 from choose.schema.scorecard import Scorecard
 
@@ -52,6 +54,7 @@ def judge(
         raise StudyError(_nothing(scores))
     case = _case(evidence, contenders := contenders_of(scores, rule))
     gates, moves = gates_of(case), next_actions(case)
+    standings = standings_of(contenders, case.name)
     return Decision(
         choose=version("choose-llm"),
         rule=rule.version,
@@ -60,10 +63,10 @@ def judge(
         verdict=_verdict(case, gates, looks, next_steps(case, gates, moves, left_out)),
         gates=gates,
         scorecards=_scorecards(contenders),
-        standings=standings_of(contenders, case.name),
+        standings=standings,
         pairs=pair_records(contenders.pairs, contenders.order),
         failures=case.failures,
-        overlap=case.overlap,
+        **_rows_to_read(evidence, case, standings),
         crossings=crossings_of(contenders),
         forecasts=tuple(contenders.curves.forecasts.values()),
         rises=label_gains(contenders),
@@ -71,7 +74,6 @@ def judge(
         moves=moves,
         looks=looks,
         left_out=left_out,
-        audit=audit_with_gain(case),
         machine=dict(evidence.machine),
     )
 
@@ -141,4 +143,22 @@ def _dataset(evidence: Evidence, scores: StudyScores) -> DatasetRecord:
         labels=evidence.labels,
         division=evidence.division,
         findings=evidence.findings,
+        personal=None if evidence.personal is None else len(evidence.personal),
     )
+
+
+def _rows_to_read(
+    evidence: Evidence, case: Case, standings: tuple[Standing, ...]
+) -> dict[str, Any]:
+    """Return the parts of the record that list rows, and which of these hold personal data."""
+    audit, overlap = audit_with_gain(case), case.overlap
+    disagreement = disagreement_of(case.contenders, standings)
+    ids = [row.id for row in audit.suspects] if audit else []
+    ids += [row.id for row in overlap.doubtful] if overlap else []
+    ids += [row.id for row in disagreement.listed] if disagreement else []
+    return {
+        "audit": audit,
+        "overlap": overlap,
+        "disagreement": disagreement,
+        "personal": tuple(id for id in dict.fromkeys(ids) if id in (evidence.personal or ())),
+    }

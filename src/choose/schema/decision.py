@@ -12,7 +12,7 @@ from choose.schema.answer import FamilyResult, RareLabel, Standing, Step
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
 from choose.schema.curves import CurveForecast, RiseRecord
-from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
+from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
 from choose.schema.scorecard import Scorecard
 
 
@@ -143,7 +143,8 @@ class DatasetRecord(Record):
     """The labelled set of the study.
 
     `learnt` is the number of training rows of the compared fits, out of a training pool of `pool`
-    rows; the largest of the folds, and null in records of earlier versions.
+    rows; the largest of the folds, and null in records of earlier versions. `personal` counts the
+    rows whose text seems to hold personal data or a key; null where the texts were not read.
     """
 
     name: str
@@ -155,10 +156,16 @@ class DatasetRecord(Record):
     findings: tuple[str, ...] = ()
     learnt: int | None = None
     pool: int | None = None
+    personal: int | None = None
 
 
 class Decision(Record):
-    """The whole decision record."""
+    """The whole decision record.
+
+    Attributes:
+        personal: ids of the rows listed in this record whose text seems to hold personal data or a
+            key; reports list these rows without their text.
+    """
 
     schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
     choose: str
@@ -173,6 +180,8 @@ class Decision(Record):
     crossings: tuple[Crossing, ...] = ()
     failures: Failures | None = None
     overlap: ErrorOverlap | None = None
+    disagreement: Disagreement | None = None
+    personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
     rises: tuple[RiseRecord, ...] = ()
     breakeven: tuple[Breakeven, ...] = ()

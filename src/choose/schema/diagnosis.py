@@ -223,6 +223,38 @@ def _against(change: Interval, name: str) -> str:
     return f"{in_points(change)} compared with {name} alone"
 
 
+class DifferingRow(Record):
+    """A row that two candidates answer differently; null is an unusable answer."""
+
+    id: str
+    label: str
+    chosen: str | None
+    rival: str | None
+
+
+class Disagreement(Record):
+    """The rows that the chosen candidate and its nearest rival answer differently.
+
+    Attributes:
+        chosen: the candidate that is recommended or used in the interim.
+        rival: the other candidate with the highest paired difference to it.
+        rows: the rows that both answered; a row counts with the first answer of each.
+        differing: the rows among them with two different answers.
+        only_chosen_right: of the differing rows, those that only the chosen candidate gets right.
+        only_rival_right: those that only the rival gets right.
+        listed: differing rows, first those that only the chosen one gets right, then those of the
+            rival, then those that both get wrong; evenly spread if not all are listed.
+    """
+
+    chosen: str
+    rival: str
+    rows: int
+    differing: int
+    only_chosen_right: int
+    only_rival_right: int
+    listed: tuple[DifferingRow, ...] = ()
+
+
 class ErrorOverlap(Record):
     """Which rows candidates get wrong together; a candidate's row is right if most fits say so.
 

@@ -1,4 +1,4 @@
-"""Errors that candidates share: rows that all get wrong, and what any one gets right."""
+"""Rows that candidates get wrong together, and rows that the chosen one and its rival differ on."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ import numpy as np
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.diagnosis.cascade import cascade
-from choose.judge.scores.score_tables import ARTEFACT, MISSING, CandidateScores
+from choose.judge.scores.score_tables import ARTEFACT, MISSING, CandidateScores, ScoredRows
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import Mask, row_means
+from choose.schema.answer import Standing
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Doubtful, ErrorOverlap
+from choose.schema.diagnosis import DifferingRow, Disagreement, Doubtful, ErrorOverlap
 from choose.types import Floats
 
 # Doubtful rows that the record lists; `wrong_in_all` counts them all.
 LISTED = 200
+
+# Rows with two different answers that the record lists; `differing` counts them all.
+LISTED_DIFFERING = 50
 
 # With two candidates, that both are wrong in the same way says little.
 FEWEST_FOR_OVERLAP = 3
@@ -114,7 +118,7 @@ def _doubtful(contenders: Contenders, common: _Common) -> dict[str, Any]:
     votes = np.zeros((len(place), len(rows.labels)), dtype=np.int64)
     for candidate in common.among:
         assert candidate.main is not None
-        answers = _first_answers(candidate.main.outputs[place])
+        answers = first_answers(candidate.main.outputs[place])
         usable = np.flatnonzero(answers >= 0)
         votes[usable, answers[usable]] += 1
     agree = votes.max(axis=1, initial=0)
@@ -135,7 +139,56 @@ def _doubtful(contenders: Contenders, common: _Common) -> dict[str, Any]:
     }
 
 
-def _first_answers(outputs: Codes) -> Codes:
+def first_answers(outputs: Codes) -> Codes:
     """Return (rows,) the first run's answer to each row."""
     first = (outputs != MISSING).argmax(axis=1)
     return np.asarray(outputs[np.arange(len(outputs)), first], dtype=np.int64)
+
+
+def disagreement_of(contenders: Contenders, standings: Sequence[Standing]) -> Disagreement | None:
+    """Return the rows that the chosen candidate and its nearest rival answer differently.
+
+    The rival has the highest paired difference to the chosen candidate. None without one: nothing
+    else answered the same rows, or only candidates that give every row the same answer.
+    """
+    order = [s.candidate for s in standings if s.difference is not None]
+    rival = next((name for name in order if _reads(contenders.panel[name])), None)
+    if rival is None:
+        return None
+    chosen = next(s.candidate for s in standings if s.chosen)
+    rows, sides = contenders.panel.rows, []
+    for name in (chosen, rival):
+        table = contenders.panel[name].main
+        assert table is not None
+        sides.append(first_answers(table.outputs))
+    ours, theirs = sides
+    right = np.where(ours == rows.targets, 0, np.where(theirs == rows.targets, 1, 2))
+    both = (ours != MISSING) & (theirs != MISSING)
+    differ = np.flatnonzero(both & (ours != theirs))
+    ordered = differ[np.argsort(right[differ], kind="stable")]
+    return Disagreement(
+        chosen=chosen,
+        rival=rival,
+        rows=int(both.sum()),
+        differing=len(differ),
+        only_chosen_right=int((right[differ] == 0).sum()),
+        only_rival_right=int((right[differ] == 1).sum()),
+        listed=tuple(_differing(rows, i, ours, theirs) for i in _spread(ordered)),
+    )
+
+
+def _spread(places: Codes) -> list[int]:
+    """Return at most `LISTED_DIFFERING` of some places, evenly spread over them."""
+    if len(places) > LISTED_DIFFERING:
+        places = places[np.linspace(0, len(places) - 1, LISTED_DIFFERING).round().astype(int)]
+    return [int(place) for place in places]
+
+
+def _differing(rows: ScoredRows, place: int, ours: Codes, theirs: Codes) -> DifferingRow:
+    names = dict(enumerate(rows.labels))
+    return DifferingRow(
+        id=list(rows.index)[place],
+        label=rows.labels[int(rows.targets[place])],
+        chosen=names.get(int(ours[place])),
+        rival=names.get(int(theirs[place])),
+    )
