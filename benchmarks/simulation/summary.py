@@ -14,7 +14,15 @@ from simulation.grading import Choice, Grade
 
 LEVELS = ("high", "medium", "low")
 
-KINDS = ("adopt", "baseline-is-enough", "none-works", "collect-labels", "fix-labels", "too-close")
+KINDS = (
+    "adopt",
+    "baseline-is-enough",
+    "none-works",
+    "nothing-compared",
+    "collect-labels",
+    "fix-labels",
+    "too-close",
+)
 
 FALSE_WINNER = 0.05
 

@@ -82,7 +82,7 @@ CI = rf"\(([+{MINUS}]?[\d.]+) to ([+{MINUS}]?[\d.]+)\)"
 AHEAD = re.compile(rf"^(\S+) scores ([\d.]+) points? higher than (\S+) {CI}")
 BEHIND = re.compile(rf"^(\S+) {MINUS} (\S+): ({MINUS}[\d.]+) points {CI}")
 RIGHT = re.compile(r"^(\S+): ([\d.]+) % right(?: \([\d.]+ to [\d.]+\))?, on ([\d,]+) rows?")
-HEADLINE = re.compile(r"(\S+) gets ([\d.]+) % right(?:, ([\d.]+) points? more than (\S+?),)?")
+HEADLINE = re.compile(r"(\S+) gets ([\d.]+) % right()()")
 INTERIM = re.compile(r"Until then use (\S+) \(([\d.]+) % correct\)()()")
 
 

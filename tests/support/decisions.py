@@ -190,6 +190,7 @@ HEADLINES: dict[Kind, str] = {
     "adopt": "Fine-tune with lora: 88 of 100 right, 4 more than the best cheaper candidate.",
     "baseline-is-enough": "Use probe: 88 of 100 right, and nothing dearer is shown to do better.",
     "none-works": "None reaches 95 of 100; the best, probe, has 88 of 100 right.",
+    "nothing-compared": "Baseline measured: probe gets 88 % right; nothing else was compared.",
     "collect-labels": "Label about 400 more rows: lora is still rising and would overtake probe.",
     "fix-labels": "Fix labels first: 31 rows are labelled against their twins.",
     "too-close": "probe and lora cannot be told apart: 88 of 100 right each.",

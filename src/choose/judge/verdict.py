@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from itertools import combinations
 from typing import Any
 
 from choose.errors import StudyError
@@ -13,7 +14,7 @@ from choose.judge.decision.label_gates import audit_with_gain
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
 from choose.judge.decision.rule import Case, select
-from choose.judge.decision.standings import standings_of
+from choose.judge.decision.standings import families_of, standings_of
 from choose.judge.decision.verdict_confidence import confidence_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
@@ -24,13 +25,14 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.prose.advice import flips, next_steps
+from choose.judge.prose.answer import answer, because, interim_reason, settled, still_open
 from choose.judge.prose.failures import failure_reasons
 from choose.judge.prose.headline import headline
 from choose.judge.prose.reasons import doubts, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.schema.answer import Standing
-from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Verdict
+from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
 from choose.schema.scorecard import Scorecard
 
 __all__ = ["RULE", "judge"]
@@ -64,7 +66,7 @@ def judge(
         gates=gates,
         scorecards=_scorecards(contenders),
         standings=standings,
-        pairs=pair_records(contenders.pairs, contenders.order),
+        pairs=_pairs(case),
         failures=case.failures,
         **_rows_to_read(evidence, case, standings),
         crossings=crossings_of(contenders),
@@ -103,28 +105,47 @@ def _nothing(scores: StudyScores) -> str:
 
 
 def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[str, ...]) -> Verdict:
-    kind = kind_of(case)
+    kind, families = kind_of(case), families_of(case)
     confidence, limits = confidence_of(case, gates, looks)
-    recommended = _recommended(case, kind)
+    recommended, compared = _recommended(case, kind), kind != "nothing-compared"
     sentences = [
-        *reasons(case),
+        *reasons(case, families),
         *failure_reasons(case.failures, case.contenders.rule.measure.by_rows),
         doubts(limits, confidence),
     ]
+    outlook = case.contenders.outlook
     return Verdict(
         kind=kind,
+        answer=answer(case, kind),
+        because=because(case, kind),
+        interim_reason=interim_reason(case, kind),
+        families=families,
+        settled=settled(case, families),
+        open=still_open(case, families),
         recommended=recommended,
         use_meanwhile=case.name,
         family=case.contenders.family(recommended) if recommended else None,
         confidence=confidence,
-        probability_best=case.contenders.outlook.probability_best[case.name],
-        expected_regret=case.contenders.outlook.expected_regret[case.name],
+        probability_best=outlook.probability_best[case.name] if compared else None,
+        expected_regret=outlook.expected_regret[case.name] if compared else None,
         headline=headline(case, kind),
         reasons=tuple(sentence for sentence in sentences if sentence),
         rejected=rejected(case),
         flips=flips(case),
         next=steps,
     )
+
+
+def _pairs(case: Case) -> tuple[Pair, ...]:
+    """Declare the comparisons of families, and that of the member named with the nearest other."""
+    contenders = case.contenders
+    matches = [
+        match
+        for first, second in combinations(contenders.families, 2)
+        if (match := contenders.versus(second, first))
+    ]
+    within = (case.selection.near[0], case.name) if case.selection.near else None
+    return pair_records(contenders.pairs, matches, within)
 
 
 def _recommended(case: Case, kind: Kind) -> str | None:

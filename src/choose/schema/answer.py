@@ -6,7 +6,7 @@ from typing import Literal
 
 from choose.schema.base import Interval, Record
 
-FamilyStatus = Literal["chosen", "behind", "equivalent", "ahead", "open", "not measured"]
+FamilyStatus = Literal["chosen", "behind", "no gain", "equivalent", "ahead", "open", "not measured"]
 
 StepKind = Literal[
     "check-labels",
@@ -26,12 +26,14 @@ class FamilyResult(Record):
     """One family against the chosen family, each standing for its best member.
 
     Attributes:
-        best: the member that the verdict names for this family; null where none was measured.
-        members: the measured members, the cheapest first.
+        best: the most accurate member; of the chosen family the one that the verdict names, which
+            may be a cheaper one; null where none was measured.
+        members: the measured members that read the text, the cheapest first.
         difference: accuracy of the best of this family minus the best of the chosen one, on common
             rows, with the selection of both counted; null for the chosen family itself.
         rows: the common rows of that difference.
-        status: what the difference shows against the margin.
+        status: what the difference shows: ``ahead`` or ``behind`` for certain, ``equivalent``
+            within the margin, ``no gain`` of the margin for certain, or ``open``.
     """
 
     family: str

@@ -58,7 +58,13 @@ class Method(Record):
 
 
 Kind = Literal[
-    "adopt", "baseline-is-enough", "none-works", "collect-labels", "fix-labels", "too-close"
+    "adopt",
+    "baseline-is-enough",
+    "none-works",
+    "nothing-compared",
+    "collect-labels",
+    "fix-labels",
+    "too-close",
 ]
 
 GateStatus = Literal["pass", "fail", "unknown"]

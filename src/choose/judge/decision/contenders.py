@@ -20,12 +20,14 @@ from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.measures.cost_comparison import Margins, cheapest_first, margins_of
 from choose.judge.measures.cost_sheet import CostSheet, cost_sheet
 from choose.judge.measures.curve_forecast import CurveForecasts
+from choose.judge.scores.expected_loss import least_loss
+from choose.judge.scores.family_comparison import FamilyComparison, compare_families
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows, StudyScores
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval
-from choose.types import Floats
+from choose.types import FAMILIES, Family, Floats
 
 ROUNDS = 400
 Relation = Literal["better", "equivalent", "worse", "not better", "open"]
@@ -174,6 +176,42 @@ class Contenders:
         """Return the names, cheapest first."""
         return tuple(candidate.info.name for candidate in self.order)
 
+    @cached_property
+    def constants(self) -> tuple[str, ...]:
+        """Return the candidates that ignore the text: the floor, and never rivals."""
+        return tuple(c.info.name for c in self.order if c.info.constant)
+
+    @cached_property
+    def families(self) -> dict[Family, tuple[str, ...]]:
+        """Return the members of every measured family, cheapest first; no constant answers."""
+        members = {
+            family: tuple(n for n in self.names if self.family(n) == family) for family in FAMILIES
+        }
+        readers = {f: tuple(n for n in m if n not in self.constants) for f, m in members.items()}
+        return {family: names for family, names in readers.items() if names}
+
+    def versus(self, a: Family, b: Family) -> FamilyComparison | None:
+        """Compare the best of family a with the best of b; None where they share no row."""
+        if (a, b) not in self._matches:
+            sides = [[self.panel[name] for name in self.families[family]] for family in (a, b)]
+            match = compare_families(self.pairs, *sides)
+            self._matches[a, b] = match
+            self._matches[b, a] = match.reversed() if match else None
+        return self._matches[a, b]
+
+    @cached_property
+    def named(self) -> dict[Family, str]:
+        """Return the member that is named for each family: the one of least expected loss."""
+        return {family: self.least_loss(members) for family, members in self.families.items()}
+
+    def least_loss(self, among: Sequence[str]) -> str:
+        """Return which of these to use until more is known, in the light of all candidates."""
+        return least_loss(self.pairs, self.names, self.accuracies, self.margin, among)
+
+    @cached_property
+    def _matches(self) -> dict[tuple[Family, Family], FamilyComparison | None]:
+        return {}
+
     def gain(self, a: str, b: str) -> Difference | None:
         """Return accuracy of a minus accuracy of b."""
         return self.pairs.difference(a, b)
@@ -194,7 +232,7 @@ class Contenders:
         """Return the candidates that cost more."""
         return self.names[self.names.index(name) + 1 :]
 
-    def family(self, name: str) -> str:
+    def family(self, name: str) -> Family:
         """Return a candidate's family."""
         return self.panel[name].info.family
 

@@ -15,10 +15,11 @@ import numpy as np
 from choose.formatting import rounded
 from choose.judge.decision.label_gates import audit_with_gain
 from choose.judge.decision.rows_to_decide import EVEN, LIKELY, lead_of_costlier, more_rows
-from choose.judge.decision.rule import Case, deciding_difference, deciding_rival, law_of_difference
+from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.measures.cost_sheet import label_hours, label_usd
 from choose.judge.measures.curve_forecast import REACH
+from choose.judge.scores.expected_loss import law_of_difference
 from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Move

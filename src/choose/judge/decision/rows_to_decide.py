@@ -15,7 +15,8 @@ import numpy as np
 from scipy.special import ndtr
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.rule import SPREAD, Selection, Z, deciding_difference, deciding_rival
+from choose.judge.decision.rule import Selection, deciding_difference, deciding_rival
+from choose.judge.scores.expected_loss import SPREAD, Z
 from choose.judge.stats.paired import Difference
 from choose.types import Floats
 

@@ -1,106 +1,33 @@
-"""The decision: which candidate is adopted, or used in the interim, and which are its rivals.
+"""The decision: first which family, then which member of it.
 
-A candidate is adopted if it beats every cheaper one (lower bound of the gain above 0, estimate at
-or above the margin) and no costlier one can beat it by the margin (upper bound of the gain below
-the margin). At most one candidate satisfies both. It must pass every comparison, so their number
-needs no correction: a wrong adoption needs an error in all of them. Otherwise the comparison is
-undecided, never "equal".
+The families are baseline, prompting, retrieval and fine-tuning; each stands for its best member,
+with the selection of that member counted. A family is adopted if it beats every cheaper one (lower
+bound of the gain above 0, estimate at or above the margin) and no costlier one can beat it by the
+margin (upper bound of the gain below the margin). At most one family satisfies both. It must pass
+every comparison, so their number needs no correction: a wrong adoption needs an error in all of
+them. Otherwise the comparison is undecided, never "equal".
+
+Constant answers are the floor, which the adopted family must beat, and no rivals. The member that
+is named is the one of least expected loss. Members that cannot be told apart never make the
+question open, because a family may have any number of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import exp, hypot, pi, sqrt
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from scipy.special import ndtr
-
-from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.contenders import Contenders, Relation, relation
 from choose.judge.scores.family_comparison import FamilyComparison, compare_families
-from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.power import smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.types import Family
 
-# Standard deviation of true differences between candidates, as a fraction of the rows.
-SPREAD = 0.1
-
-# Half the width of a normal 95 % interval in standard errors; few repetitions widen an interval
-# beyond its standard error, and here they count as if the error were that much larger.
-Z = 1.96
 Target = Literal["met", "missed", "open", "none"]
-
-
-class NormalLaw(NamedTuple):
-    """A normal law of a true difference."""
-
-    mean: float
-    sd: float
-
-    def excess(self, margin: float) -> float:
-        """Return the expected part of the difference that lies above the margin."""
-        z = (self.mean - margin) / self.sd
-        return float(self.sd * (exp(-z * z / 2) / sqrt(2 * pi) + z * ndtr(z)))
-
-    def below(self, margin: float) -> float:
-        """Return the chance that the difference is below the margin."""
-        return float(ndtr((margin - self.mean) / self.sd))
-
-
-def least_loss(
-    pairs: Pairs,
-    names: Sequence[str],
-    accuracies: Mapping[str, Interval],
-    margin: Callable[[str, str], float],
-) -> str:
-    """Return the candidate of least expected loss, the cheaper of equals.
-
-    Args:
-        pairs: differences between candidates.
-        names: the candidates, cheapest first.
-        accuracies: of the candidates, for those that share no row.
-        margin: the smallest gain of the costlier of two that matters.
-    """
-
-    def loss(place: int) -> float:
-        name = names[place]
-        over = (
-            law_of_difference(pairs, other, name, accuracies).excess(margin(other, name))
-            for other in names
-        )
-        needless = (
-            margin(name, c) * law_of_difference(pairs, name, c, accuracies).below(margin(name, c))
-            for c in names[:place]
-        )
-        return max(over) + max(needless, default=0.0)
-
-    return names[min(range(len(names)), key=loss)]
-
-
-def law_of_difference(
-    pairs: Pairs, a: str, b: str, accuracies: Mapping[str, Interval]
-) -> NormalLaw:
-    """Return the posterior law of accuracy of a minus b, shrunk toward 0 by the prior `SPREAD`."""
-    if a == b:
-        return NormalLaw(0.0, 1e-9)
-    difference = pairs.difference(a, b)
-    if difference is not None:
-        value, error = difference.value, (difference.high - difference.low) / (2 * Z)
-    else:
-        value = accuracies[a].value - accuracies[b].value
-        error = hypot(_error(accuracies[a]), _error(accuracies[b]))
-    shrinkage = SPREAD**2 / (SPREAD**2 + error**2)
-    return NormalLaw(shrinkage * value, max(sqrt(shrinkage) * error, 1e-9))
-
-
-def _error(interval: Interval) -> float:
-    assert interval.low is not None
-    assert interval.high is not None
-    return (interval.high - interval.low) / (2 * Z)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +37,9 @@ class Selection:
     Attributes:
         chosen: the adopted candidate, or None.
         interim: the candidate to use until more is known; the adopted one if there is one.
-        rivals: candidates that keep the question open, the most accurate first.
+        rivals: the best members of the families that keep the question open, and constant answers
+            that are not beaten; the most accurate first.
+        near: members of the same family that are not shown to be behind, the best first.
         target: whether the interim candidate reaches the study's target.
         reachable: whether any candidate may reach it.
     """
@@ -118,16 +47,18 @@ class Selection:
     chosen: str | None
     interim: str
     rivals: tuple[str, ...]
+    near: tuple[str, ...]
     target: Target
     reachable: bool
 
 
 def select(contenders: Contenders) -> Selection:
-    """Adopt a candidate, or choose the one of least expected loss for the interim."""
-    chosen = next((name for name in contenders.names if _adoptable(contenders, name)), None)
-    interim = chosen or least_loss(
-        contenders.pairs, _usable(contenders), contenders.accuracies, contenders.margin
+    """Adopt the member of a family, or choose the candidate of least expected loss."""
+    chosen = _standing_floor(contenders) or next(
+        (contenders.named[family] for family in contenders.families if _wins(contenders, family)),
+        None,
     )
+    interim = chosen or contenders.least_loss(_usable(contenders))
     target = contenders.rule.target
     reachable = target is None or any(
         (interval.high or 0) >= target for interval in contenders.accuracies.values()
@@ -136,6 +67,7 @@ def select(contenders: Contenders) -> Selection:
         chosen=chosen,
         interim=interim,
         rivals=() if chosen else _rivals(contenders, interim),
+        near=_near(contenders, interim),
         target=target_status(contenders.accuracies[interim], target),
         reachable=reachable,
     )
@@ -146,7 +78,7 @@ def _usable(contenders: Contenders) -> Sequence[str]:
 
     With one common label a constant answer is often within the margin, but it never gives another.
     """
-    constant = [n for n in contenders.names if contenders.panel[n].info.constant]
+    constant = contenders.constants
     floor = max((contenders.accuracies[n].value for n in constant), default=0.0)
     if all(contenders.accuracies[n].value <= floor for n in contenders.names):
         return contenders.names
@@ -164,42 +96,108 @@ def target_status(accuracy: Interval, target: float | None) -> Target:
     return "missed" if accuracy.high < target else "open"
 
 
-def _adoptable(contenders: Contenders, name: str) -> bool:
-    beats = all(
-        contenders.relation(name, cheaper) == "better" for cheaper in contenders.cheaper(name)
-    )
-    return beats and all(
-        _cannot_gain(contenders, costlier, name) for costlier in contenders.costlier(name)
+def _standing_floor(contenders: Contenders) -> str | None:
+    """Return the constant answer over which no candidate can gain the margin, if there is one."""
+    readers = [name for name in contenders.names if name not in contenders.constants]
+    for name in contenders.constants:
+        if all(_cannot_gain(contenders.relation(n, name)) for n in readers):
+            return name
+    return None
+
+
+def _wins(contenders: Contenders, family: Family) -> bool:
+    """Return whether a family is shown to be the one to use, and to beat the floor."""
+    return not _floors(contenders, contenders.named[family]) and all(
+        settled(contenders, family, other) for other in contenders.families if other != family
     )
 
 
-def _cannot_gain(contenders: Contenders, a: str, b: str) -> bool:
-    return contenders.relation(a, b) in ("equivalent", "worse", "not better")
+def _floors(contenders: Contenders, name: str) -> list[str]:
+    """Return the constant answers that a candidate is not shown to beat."""
+    return [c for c in contenders.constants if contenders.relation(name, c) != "better"]
+
+
+def settled(contenders: Contenders, family: Family, other: Family) -> bool:
+    """Return whether the first of two families is shown to be the one to use.
+
+    It must beat the other if that costs less; if that costs more, the other cannot gain the margin.
+    The best members are compared, with the selection of both counted.
+    """
+    shown = family_relation(contenders, other, family)
+    costlier = contenders.named[other] in contenders.costlier(contenders.named[family])
+    return _cannot_gain(shown) if costlier else shown == "worse"
+
+
+def family_relation(contenders: Contenders, a: Family, b: Family) -> Relation:
+    """Classify what is shown of the best of family a against the best of b."""
+    match = contenders.versus(a, b)
+    margin = contenders.margin(contenders.named[a], contenders.named[b])
+    return relation(match.difference, margin) if match else "open"
+
+
+def _cannot_gain(shown: Relation) -> bool:
+    return shown in ("equivalent", "worse", "not better")
 
 
 def _rivals(contenders: Contenders, name: str) -> tuple[str, ...]:
-    """Return what bars `name`: cheaper candidates not beaten, costlier ones not ruled out."""
-    rivals = [n for n in contenders.cheaper(name) if contenders.relation(name, n) != "better"]
-    rivals += [n for n in contenders.costlier(name) if not _cannot_gain(contenders, n, name)]
-    rivals = rivals or [n for n in contenders.names if n != name]
-    return tuple(sorted(rivals, key=lambda n: -contenders.accuracies[n].value))
+    """Return what bars `name`: families that are not settled, and the floor."""
+    if name in contenders.constants:
+        costlier = contenders.costlier(name)
+        rivals = [n for n in costlier if not _cannot_gain(contenders.relation(n, name))]
+        return tuple(sorted(rivals, key=lambda n: -_lead(contenders, n, name)))
+    own = contenders.family(name)
+    ahead: dict[str, float] = {}
+    for other in contenders.families:
+        if other != own and not settled(contenders, own, other):
+            match = contenders.versus(other, own)
+            ahead[match.a if match else contenders.named[other]] = (
+                match.difference.value if match else 0.0
+            )
+    floors = _floors(contenders, name)
+    return (*sorted(ahead, key=lambda n: -ahead[n]), *floors)
+
+
+def _near(contenders: Contenders, name: str) -> tuple[str, ...]:
+    """Return the members of the same family that may be as accurate, the best first."""
+    if name in contenders.constants:
+        return ()
+    others = [n for n in contenders.families[contenders.family(name)] if n != name]
+    near = [n for n in others if (gap := contenders.gain(n, name)) is None or gap.high > 0]
+    return tuple(sorted(near, key=lambda n: -_lead(contenders, n, name)))
+
+
+def _lead(contenders: Contenders, a: str, b: str) -> float:
+    difference = contenders.gain(a, b)
+    return difference.value if difference else -1.0
 
 
 def deciding_difference(contenders: Contenders, selection: Selection) -> Difference | None:
-    """Return the difference of the deciding rival over the interim candidate."""
+    """Return the difference of the deciding rival over the interim candidate.
+
+    Between families it is that of their best members, with the selection counted.
+    """
     other = deciding_rival(contenders, selection)
-    return contenders.gain(other, selection.interim) if other else None
+    if other is None:
+        return None
+    families = contenders.family(other), contenders.family(selection.interim)
+    constant = {other, selection.interim} & {*contenders.constants}
+    if families[0] == families[1] or constant:
+        return contenders.gain(other, selection.interim)
+    match = contenders.versus(*families)
+    return match.difference if match else None
 
 
 def deciding_rival(contenders: Contenders, selection: Selection) -> str | None:
-    """Return the first rival, else the most accurate other candidate."""
-    others = selection.rivals or tuple(
-        sorted(
-            (n for n in contenders.names if n != selection.interim),
-            key=lambda n: -contenders.accuracies[n].value,
-        )
-    )
-    return others[0] if others else None
+    """Return the first rival; else the best of the closest family; else the closest candidate."""
+    if selection.rivals:
+        return selection.rivals[0]
+    name = selection.interim
+    own = contenders.family(name)
+    matches = [m for f in contenders.families if f != own and (m := contenders.versus(f, own))]
+    if matches and name not in contenders.constants:
+        return max(matches, key=lambda match: match.difference.value).a
+    others = [n for n in contenders.names if n != name]
+    return max(others, key=lambda n: _lead(contenders, n, name), default=None)
 
 
 @dataclass(frozen=True)
@@ -252,6 +250,11 @@ class Case:
             repetition_variance=variance,
         )
         return gain * difference.largest if gain is not None else None
+
+    @property
+    def family(self) -> Family:
+        """Return the family that is adopted, or used in the interim."""
+        return self.contenders.family(self.name)
 
     def versus(
         self, families: Sequence[Family], others: Sequence[Family]

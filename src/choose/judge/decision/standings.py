@@ -1,12 +1,61 @@
-"""Every candidate against the chosen one, on the rows that both answered."""
+"""Every family against the chosen one, and every candidate against the chosen candidate."""
 
 from __future__ import annotations
 
-from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.contenders import Contenders, Relation
+from choose.judge.decision.rule import Case, family_relation
 from choose.judge.measures.build_scorecard import accuracy
+from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores
-from choose.schema.answer import Standing
+from choose.schema.answer import FamilyResult, FamilyStatus, Standing
 from choose.schema.base import Interval
+from choose.types import FAMILIES, Family
+
+_SHOWN: dict[Relation, FamilyStatus] = {
+    "better": "ahead",
+    "worse": "behind",
+    "equivalent": "equivalent",
+    "not better": "no gain",
+    "open": "open",
+}
+
+
+def families_of(case: Case) -> tuple[FamilyResult, ...]:
+    """Return every family of the question: the chosen one first, then the measured ones.
+
+    Where the constant answer is used, no family is the chosen one, and none has a difference.
+    """
+    contenders = case.contenders
+    reads = case.name not in contenders.constants
+    measured = [f for f in contenders.families if not (reads and f == case.family)]
+    missing = [f for f in FAMILIES if f not in contenders.families]
+    results = [_family(case, family, reads) for family in measured]
+    results.sort(key=lambda r: -r.difference.value if r.difference else 1.0)
+    chosen = [_result(case, case.family, case.name, "chosen")] if reads else []
+    return (*chosen, *results, *(FamilyResult(family=family) for family in missing))
+
+
+def _family(case: Case, family: Family, reads: bool) -> FamilyResult:
+    contenders = case.contenders
+    result = _result(case, family, contenders.named[family], "open")
+    match = contenders.versus(family, case.family) if reads else None
+    if match is None:
+        return result
+    shown = family_relation(contenders, family, case.family)
+    status = "behind" if match.difference.high < 0 else _SHOWN[shown]
+    return result.model_copy(
+        update={
+            "best": match.a,
+            "difference": interval_of(match.difference),
+            "rows": match.difference.rows,
+            "status": status,
+        }
+    )
+
+
+def _result(case: Case, family: Family, best: str, status: FamilyStatus) -> FamilyResult:
+    members = case.contenders.families[family]
+    return FamilyResult(family=family, best=best, members=members, status=status)
 
 
 def standings_of(contenders: Contenders, chosen: str) -> tuple[Standing, ...]:

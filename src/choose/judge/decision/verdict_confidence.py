@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from choose.formatting import listed, of_100, plural, points
+from choose.formatting import in_percent, listed, plural, points
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Confidence, Gate
+from choose.types import FAMILIES, Family
 
 _LEVELS: tuple[Confidence, ...] = ("low", "medium", "high")
 
@@ -26,22 +27,23 @@ ROUGH, TINY = 100, 30
 def confidence_of(
     case: Case, gates: Sequence[Gate], looks: int
 ) -> tuple[Confidence, tuple[str, ...]]:
-    """Return the confidence and a clause for each limit on it."""
+    """Return the confidence and a clause for each limit on it, the hardest first."""
     limits = [
         *_evidence_limits(case),
         *_contender_limits(case, gates),
         *_study_limits(case, gates, looks),
     ]
     level = min((cap for cap, _ in limits), default=2)
-    return _LEVELS[level], tuple(why for cap, why in limits if cap == level)
+    return _LEVELS[level], tuple(why for _, why in sorted(limits, key=lambda limit: limit[0]))
 
 
 def _evidence_limits(case: Case) -> list[tuple[int, str]]:
-    limits: list[tuple[int, str]] = []
+    limits = [*_incomplete(case)]
     if case.selection.chosen is None and case.selection.reachable:
-        chance = case.contenders.outlook.probability_best.get(case.name, 0.0)
-        shown = f"no candidate clearly leads by the margin of {points(case.deciding_margin)}"
-        limits.append((1 if chance >= 0.5 else 0, shown))
+        # An open question on part of the evidence is low: the rest may turn it.
+        cap = 1 if family_chance(case) >= 0.5 and not limits else 0
+        shown = f"no family clearly leads by the margin of {points(case.deciding_margin)}"
+        limits = [(cap, why) for _, why in limits] + [(cap, shown)]
     few = with_too_few_runs(case)
     if few:
         limits.append((0, f"{listed([_repeated(case, n) for n in few])} (3 needed)"))
@@ -49,6 +51,41 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
     if rows < ROUGH:
         limits.append((0 if rows < TINY else 1, f"there are only {plural(rows, 'test row')}"))
     return limits
+
+
+def family_chance(case: Case) -> float:
+    """Return the chance that the most accurate candidate is of the family that is used."""
+    chances = case.contenders.outlook.probability_best
+    return sum(chance for n, chance in chances.items() if case.contenders.family(n) == case.family)
+
+
+def _incomplete(case: Case) -> list[tuple[int, str]]:
+    """Return what was not measured and may still turn the answer; fewer of it never helps."""
+    limits: list[tuple[int, str]] = []
+    count = plural(len(case.contenders.names), "candidate")
+    missing = could_still_win(case)
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        limits.append((0, f"{listed(missing)} {verb} not among the {count} judged"))
+    partial = [_answered(case, name) for name in case.contenders.names if _partly(case, name)]
+    if partial:
+        limits.append((1, listed(partial)))
+    cheap = case.contenders.families.get("baseline", ())
+    if len(cheap) == 1 and case.family != "baseline":
+        limits.append((1, f"{cheap[0]} is the only cheap classifier among the {count} judged"))
+    return limits
+
+
+def could_still_win(case: Case) -> list[Family]:
+    """Return the families that were not measured and could gain the margin.
+
+    A candidate that leaves less than the margin to gain rules out what would cost more.
+    """
+    room = 1 - case.contenders.accuracies[case.name].value
+    left_out = [family for family in FAMILIES if family not in case.contenders.families]
+    if room >= case.margin:
+        return left_out
+    return [family for family in left_out if FAMILIES.index(family) < FAMILIES.index(case.family)]
 
 
 def with_too_few_runs(case: Case) -> list[str]:
@@ -59,7 +96,9 @@ def with_too_few_runs(case: Case) -> list[str]:
     """
     names = []
     for other in case.contenders.names:
-        difference = case.contenders.gain(case.name, other) if other != case.name else None
+        # Another member of the family does not change which family is the answer.
+        same = case.contenders.family(other) == case.family
+        difference = case.contenders.gain(case.name, other) if not same else None
         if difference is None or not difference.few_runs or _sure(case, other, difference):
             continue
         names += [n for n in (case.name, other) if _repeats_little(case, n)]
@@ -85,12 +124,14 @@ def _sure(case: Case, other: str, difference: Difference) -> bool:
 
 def _contender_limits(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]]:
     limits: list[tuple[int, str]] = []
-    count = len(case.contenders.names)
-    against = case.contenders.family(case.name) not in ("prompting", "retrieval")
-    if against and any(g.name == "contenders credible" and g.status != "pass" for g in gates):
+    against = case.family not in ("prompting", "retrieval")
+    prompted = {"prompting", "retrieval"} & {*case.contenders.families}
+    if (
+        against
+        and prompted
+        and any(g.name == "contenders credible" and g.status != "pass" for g in gates)
+    ):
         limits.append((1, _no_strong_model(case)))
-    if not any(case.contenders.family(name) == "fine-tuning" for name in case.contenders.names):
-        limits.append((1, f"fine-tuning is not among the {plural(count, 'candidate')} judged"))
     failed = [
         c.info.name
         for c in case.contenders.panel.candidates
@@ -101,20 +142,16 @@ def _contender_limits(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]
         # A candidate that did not start before the time limit has no failed trial.
         why = plural(trials, "failed trial") if trials else "no trial finished in time"
         limits.append((1, f"{listed(failed)} did not finish ({why})"))
-    partial = [_answered(case, name) for name in case.contenders.names if _partly(case, name)]
-    if partial:
-        limits.append((1, listed(partial)))
     if case.contenders.panel[case.name].info.warning:
         limits.append((1, f"{case.name} may have seen the test rows"))
     return limits
 
 
 def _no_strong_model(case: Case) -> str:
-    best, count = best_of(case.contenders, ("prompting", "retrieval")), len(case.contenders.names)
-    if best is None:
-        return f"prompting and retrieval are not among the {count} candidates judged"
-    right = of_100(case.contenders.accuracies[best].value)
-    return f"prompting and retrieval were tried with a small model only ({best}: {right} right)"
+    best = best_of(case.contenders, ("prompting", "retrieval"))
+    assert best is not None
+    right = in_percent(case.contenders.accuracies[best].value)
+    return f"prompting and retrieval were tried with a small model only ({best}: {right} correct)"
 
 
 def _answered(case: Case, name: str) -> str:
@@ -130,10 +167,15 @@ def _partly(case: Case, name: str) -> bool:
 
     The rows that a stopped candidate did answer may be enough to rule it out.
     """
-    table = case.contenders.panel[name].main
+    contenders = case.contenders
+    table = contenders.panel[name].main
     if table is None or table.complete.all():
         return False
-    return name == case.name or name in case.selection.rivals
+    if contenders.family(name) == case.family:
+        return name == case.name
+    gap = contenders.gain(name, case.name)
+    enough = contenders.margin(name, case.name) if name in contenders.costlier(case.name) else 0.0
+    return gap is None or gap.high >= enough
 
 
 def _study_limits(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[int, str]]:

@@ -29,18 +29,22 @@ def kind_of(case: Case) -> Kind:
         return "fix-labels"
     if not selection.reachable:
         return "collect-labels" if may_grow(case) else "none-works"
-    if selection.chosen is None:
-        return "collect-labels" if _too_few_labels(case) else "too-close"
-    if case.contenders.panel[selection.chosen].info.constant:
+    if selection.chosen in case.contenders.constants:
         grows = steepest_gain(case.contenders, case.contenders.names) is not None
         return "collect-labels" if grows else "none-works"
+    if alone(case):
+        return "nothing-compared"
+    if selection.chosen is None:
+        return "collect-labels" if _too_few_labels(case) else "too-close"
     if selection.target == "missed":
         return "too-close"
-    measured = {case.contenders.family(name) for name in case.contenders.names}
-    is_baseline = case.contenders.family(selection.chosen) == "baseline"
-    if is_baseline and selection.target != "open" and len(measured) > 1:
-        return "baseline-is-enough"
-    return "adopt"
+    several = len(case.contenders.families) > 1
+    return "baseline-is-enough" if several and case.family == "baseline" else "adopt"
+
+
+def alone(case: Case) -> bool:
+    """Return whether a single candidate reads the text, so that nothing was chosen."""
+    return len(case.contenders.names) - len(case.contenders.constants) == 1
 
 
 def _satisfied(case: Case) -> bool:

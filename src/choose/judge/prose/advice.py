@@ -102,9 +102,9 @@ def _margin(case: Case) -> Iterator[str]:
     if case.selection.chosen is None:
         return
     most = closest_costlier(case)
-    difference = case.contenders.gain(most, case.name) if most else None
-    if most and difference and difference.high > 0:
-        yield f"With a margin of {points(difference.high)} or less, {most} could not be ruled out."
+    if most and most.difference.high > 0:
+        high = points(most.difference.high)
+        yield f"With a margin of {high} or less, {most.a} could not be ruled out."
 
 
 def _model(case: Case) -> Iterator[str]:

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from choose.formatting import (
-    COUNTED,
-    in_percent,
-    listed,
-    number,
-    of_100,
-    plural,
-    points,
-    rounded,
-    short_model,
-)
+from choose.formatting import COUNTED, in_percent, listed, plural, points, rounded
 from choose.judge.decision.more_labels import forecast_nearest_target, steepest_gain
 from choose.judge.decision.rows_to_decide import answered_too_few, lead_of_costlier, more_rows
-from choose.judge.decision.rule import Case
+from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import conflicts_limit
-from choose.judge.evidence import strong
 from choose.judge.measures.curve_forecast import likely
+from choose.judge.prose.answer import DO, answer, called, small_models
 from choose.judge.prose.labelling_advice import limit_sentence, toward_target
 from choose.schema.decision import Kind
-
-_DO = {
-    "prompting": "Prompt",
-    "retrieval": "Retrieve examples",
-    "fine-tuning": "Fine-tune",
-    "baseline": "Use a cheap classifier",
-}
 
 
 def headline(case: Case, kind: Kind) -> str:
@@ -36,6 +19,7 @@ def headline(case: Case, kind: Kind) -> str:
         "adopt": _adopt,
         "baseline-is-enough": _baseline,
         "none-works": _none,
+        "nothing-compared": _alone,
         "collect-labels": _collect,
         "fix-labels": _fix,
         "too-close": _close,
@@ -45,42 +29,53 @@ def headline(case: Case, kind: Kind) -> str:
 
 
 def score(case: Case, name: str) -> str:
-    """Return ``probe gets 82 of 100 right``."""
-    return f"{name} gets {of_100(case.contenders.accuracies[name].value)} right"
+    """Return ``probe gets 82 % right``."""
+    return f"{name} gets {in_percent(case.contenders.accuracies[name].value)} right"
 
 
-def best_cheaper(case: Case) -> str | None:
-    """Return the most accurate candidate that costs less."""
-    return max(
-        case.contenders.cheaper(case.name),
-        key=lambda name: case.contenders.accuracies[name].value,
-        default=None,
-    )
+def closest_family(case: Case) -> tuple[str, str, float] | None:
+    """Return the best of the closest other family, the own best, and the lead of the own one."""
+    contenders = case.contenders
+    others = [family for family in contenders.families if family != case.family]
+    matches = [m for family in others if (m := contenders.versus(case.family, family))]
+    if not matches:
+        return None
+    match = min(matches, key=lambda m: m.difference.value)
+    return match.b, match.a, match.difference.value
 
 
 def _adopt(case: Case) -> str:
-    do = _DO[case.contenders.family(case.name)]
-    rival = best_cheaper(case)
-    difference = case.contenders.gain(case.name, rival) if rival else None
-    if len(case.contenders.names) == 1:
-        text = f"{do}: {score(case, case.name)}; no other candidate was measured."
-    elif difference is None:
-        text = f"{do}: {score(case, case.name)}, and no more expensive candidate {_gains(case)}."
+    closest = closest_family(case)
+    if closest is None:
+        text = f"{answer(case, 'adopt')} Of them, {score(case, case.name)}."
     else:
+        other, own, lead = closest
+        noun = called(case.contenders.family(other), other)
+        of = "" if own == case.name else f" {own}"
         text = (
-            f"{do}: {score(case, case.name)}, {points(difference.value)} more than {rival}, "
-            "the best cheaper candidate."
+            f"{DO[case.family]}: {score(case, case.name)}. The closest other family, {noun}, is "
+            f"{points(lead)} behind{of}."
         )
-    if case.selection.target == "open":
-        assert case.contenders.rule.target is not None
-        text += f" Whether it reaches the target of {of_100(case.contenders.rule.target)} is open."
-    return text
+    return text + _target(case)
+
+
+def _target(case: Case) -> str:
+    if case.selection.target != "open":
+        return ""
+    assert case.contenders.rule.target is not None
+    return f" Whether it reaches the target of {in_percent(case.contenders.rule.target)} is open."
 
 
 def _baseline(case: Case) -> str:
     return (
-        f"A cheap classifier is enough: {score(case, case.name)}, and no more expensive candidate "
-        f"{_gains(case)}{'' if case.contenders.margins.derived else ' or more'}."
+        f"A cheap classifier is enough: {score(case, case.name)}, and no more expensive family "
+        f"{_gains(case)}{'' if case.contenders.margins.derived else ' or more'}.{_target(case)}"
+    )
+
+
+def _alone(case: Case) -> str:
+    return (
+        f"{case.family.capitalize()} measured: {score(case, case.name)}; nothing else was compared."
     )
 
 
@@ -94,14 +89,14 @@ def _none(case: Case) -> str:
     target, leader = case.contenders.rule.target, case.contenders.leader
     if target is not None and not case.selection.reachable:
         return (
-            f"No candidate reaches {of_100(target)} yet: the best, {leader}, gets "
-            f"{of_100(case.contenders.accuracies[leader].value)} right."
+            f"No candidate reaches {in_percent(target)} yet: the best, {leader}, gets "
+            f"{in_percent(case.contenders.accuracies[leader].value)} right."
         )
     if len(case.contenders.names) == 1:
         return f"No candidate works yet: only {case.name} finished, and it ignores the text."
     return (
         f"No candidate works yet: none {_gains(case)} over always guessing the most common label, "
-        f"which is right for {of_100(case.contenders.accuracies[case.name].value)} rows."
+        f"which is right for {in_percent(case.contenders.accuracies[case.name].value)} of rows."
     )
 
 
@@ -128,7 +123,7 @@ def _why_more(case: Case) -> str:
         else None
     )
     rows = plural(len(case.contenders.panel.rows.targets), "test row")
-    text = f"{rows} cannot separate {case.name} from {case.selection.rivals[0]}"
+    text = f"{rows} cannot separate {_both(case)}"
     if more is None:
         return f"{text}."
     surer = f", about {rounded(more.likely):,} with 80 %" if more.likely is not None else ""
@@ -150,48 +145,45 @@ def _close(case: Case) -> str:
         assert case.contenders.rule.target is not None
         return (
             f"Too close to call: {case.name} is the best choice but stays below the target of "
-            f"{of_100(case.contenders.rule.target)}, which another candidate may reach. "
+            f"{in_percent(case.contenders.rule.target)}, which another candidate may reach. "
             f"{_meanwhile(case)}"
         )
-    rival = case.selection.rivals[0]
     hung, labelled = (
         lead_of_costlier(case.contenders, case.selection),
         len(case.contenders.panel.rows.targets),
     )
     if hung and answered_too_few(hung, case.deciding_margin, labelled):
         return (
-            f"Too close to call between {case.name} and {rival} on the {plural(hung.rows, 'row')} "
+            f"Too close to call between {_both(case)} on the {plural(hung.rows, 'row')} "
             f"of {labelled:,} that both answered; the same command with a larger budget evaluates "
             f"the rest. {_meanwhile(case)}"
         )
-    return f"Too close to call between {case.name} and {rival}. {_meanwhile(case)}"
+    return f"Too close to call between {_both(case)}. {_meanwhile(case)}"
+
+
+def _both(case: Case) -> str:
+    """Name the two whose comparison is open: the best of two families, or one and the floor."""
+    contenders, rival = case.contenders, deciding_rival(case.contenders, case.selection)
+    assert rival is not None
+    if {rival, case.name} & {*contenders.constants}:
+        return f"{case.name} and {rival}"
+    match = contenders.versus(contenders.family(rival), case.family)
+    own = match.b if match else case.name
+    return f"{called(case.family, own)} and {called(contenders.family(rival), rival)}"
 
 
 def _meanwhile(case: Case) -> str:
     correct = in_percent(case.contenders.accuracies[case.name].value)
     text = f"Until then use {case.name} ({correct} correct)."
-    leader = case.contenders.leader
-    difference = case.contenders.gain(leader, case.name)
     # A reader who looks for the highest score should see here why it was not taken.
-    if (
-        difference is None
-        or leader not in case.contenders.costlier(case.name)
-        or difference.low > 0
-    ):
-        return text
-    if difference.value <= 0:
-        return f"{text} No more expensive candidate scored higher on the same rows."
-    return f"{text} {leader}'s {number(100 * difference.value)}-point lead may be chance."
+    for other in case.selection.near[:1]:
+        lead = case.contenders.gain(other, case.name)
+        if lead and lead.value > 0 and other in case.contenders.costlier(case.name):
+            text += f" {other} leads it by {points(lead.value)} and costs more."
+    return text
 
 
 def _prompted(case: Case) -> str:
     """Name the model if prompting was tried with a small one only."""
-    prompted = [
-        m.info for m in case.contenders.order if m.info.family in ("prompting", "retrieval")
-    ]
-    if not prompted or any(strong(info) for info in prompted):
-        return ""
-    models = sorted({short_model(info.model) for info in prompted if info.model})
-    if not models:
-        return ""
-    return f" Prompting was tried with {listed(models)} only."
+    models = small_models(case.contenders)
+    return f" Prompting was tried with {listed(models)} only." if models else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from choose.formatting import (
     duration,
     gain,
-    interval,
     listed,
     milliseconds,
     number,
@@ -15,19 +14,22 @@ from choose.formatting import (
     right,
 )
 from choose.judge.decision.contenders import best_of
-from choose.judge.decision.rule import Case
-from choose.judge.prose.headline import best_cheaper
+from choose.judge.decision.rule import Case, deciding_difference
+from choose.judge.prose.answer import settled
+from choose.judge.scores.family_comparison import FamilyComparison
+from choose.judge.stats.paired import Difference
+from choose.schema.answer import FamilyResult
 from choose.schema.decision import Rejected
 
 # A margin above this fraction of the errors of the best baseline is called coarse.
 COARSE = 4
 
 
-def reasons(case: Case) -> tuple[str, ...]:
+def reasons(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
     """Return the reasons for the candidate that is adopted or used in the interim."""
     sentences = [
         _measured(case),
-        _over_cheaper(case),
+        *settled(case, families),
         _under_costlier(case),
         _target(case),
         _open(case),
@@ -47,33 +49,18 @@ def _measured(case: Case) -> str:
     return f"{case.name}: {right(case.contenders.accuracies[case.name])}, on {rows}{times}."
 
 
-def _over_cheaper(case: Case) -> str:
-    rival = best_cheaper(case)
-    difference = case.contenders.gain(case.name, rival) if rival else None
-    if (
-        rival is None
-        or difference is None
-        or case.contenders.relation(case.name, rival) != "better"
-    ):
-        return ""
-    constant = case.contenders.panel[rival].info.constant
-    what = "always guessing the most common label" if constant else "the best cheaper candidate"
-    by = f"{points(difference.value)} ({interval(difference)})"
-    return f"{case.name} beats {rival}, {what}, by {by}."
-
-
 def _under_costlier(case: Case) -> str:
     most = closest_costlier(case)
-    difference = case.contenders.gain(most, case.name) if most else None
-    if case.selection.chosen is None or most is None or difference is None:
+    if case.selection.chosen is None or most is None:
         return ""
-    what = f"at most {points(difference.high)}" if difference.high > 0 else "nothing"
-    closest = f"the closest, {most}, gains {what} (upper 95 % bound)"
-    needed = case.contenders.margin(most, case.name)
+    gap = most.difference
+    what = f"at most {points(gap.high)}" if gap.high > 0 else "nothing"
+    closest = f"the closest, {most.a}, gains {what} over {most.b} (upper 95 % bound)"
+    needed = case.contenders.margin(most.a, case.name)
     if not case.contenders.margins.derived:
-        return f"No more expensive candidate can beat it by {points(needed)}: {closest}."
+        return f"No more expensive family can gain {points(needed)}: {closest}."
     return (
-        f"No more expensive candidate can gain enough to pay for itself: {closest}, and "
+        f"No more expensive family can gain enough to pay for itself: {closest}, and "
         f"{_pays(needed)}."
     )
 
@@ -82,14 +69,22 @@ def _pays(needed: float) -> str:
     return f"{points(needed)} would pay for it" if needed < 1 else "no gain would pay for it"
 
 
-def closest_costlier(case: Case) -> str | None:
-    """Return the costlier candidate that comes closest to a gain that matters."""
-    spare = {
-        n: difference.high - case.contenders.margin(n, case.name)
-        for n in case.contenders.costlier(case.name)
-        if (difference := case.contenders.gain(n, case.name))
-    }
-    return max(spare, key=lambda n: spare[n], default=None)
+def closest_costlier(case: Case) -> FamilyComparison | None:
+    """Return the costlier family that comes closest to a gain that matters, against the chosen."""
+    contenders = case.contenders
+    if case.name in contenders.constants:
+        return None
+    costlier = [
+        match
+        for family, named in contenders.named.items()
+        if family != case.family and named in contenders.costlier(case.name)
+        if (match := contenders.versus(family, case.family))
+    ]
+    return max(
+        costlier,
+        key=lambda match: match.difference.high - contenders.margin(match.a, case.name),
+        default=None,
+    )
 
 
 def _target(case: Case) -> str:
@@ -107,13 +102,16 @@ def _target(case: Case) -> str:
 def _open(case: Case) -> str:
     if case.selection.chosen is not None or not case.selection.rivals:
         return ""
-    rival = case.selection.rivals[0]
-    difference = case.contenders.gain(rival, case.name)
+    rival, own = case.selection.rivals[0], case.name
+    difference = deciding_difference(case.contenders, case.selection)
     if difference is None:
         return f"{rival} and {case.name} share no test row."
+    if not {rival, own} & {*case.contenders.constants}:
+        match = case.contenders.versus(case.contenders.family(rival), case.family)
+        own = match.b if match else own
     real = "whether that is real, or " if difference.low <= 0 <= difference.high else ""
     return (
-        f"{gain(rival, case.name, difference)}. {plural(difference.rows, 'row')} cannot show "
+        f"{gain(rival, own, difference)}. {plural(difference.rows, 'row')} cannot show "
         f"{real}whether it reaches the margin of {points(case.deciding_margin)}."
     )
 
@@ -135,10 +133,8 @@ def coarse(case: Case) -> str:
 
 
 def _cost(case: Case) -> str:
-    rival = best_cheaper(case) if case.selection.chosen else None
-    rival = rival or (case.selection.rivals[0] if case.selection.rivals else None)
-    names = [case.name] + ([rival] if rival else [])
-    clocks = [text for name in names if (text := _clock(case, name))]
+    beside = (*case.selection.near[:1], *case.selection.rivals[:1])
+    clocks = [text for name in (case.name, *beside) if (text := _clock(case, name))]
     return f"{'; '.join(clocks)}." if clocks else ""
 
 
@@ -154,48 +150,41 @@ def _clock(case: Case, name: str) -> str:
 
 
 def rejected(case: Case) -> tuple[Rejected, ...]:
-    """Return every other candidate with why it was not recommended, the best of them first."""
-    others = sorted(
-        (n for n in case.contenders.names if n != case.name),
-        key=lambda n: -case.contenders.accuracies[n].value,
-    )
-    records = [Rejected(candidate=n, why=_against(case, n)) for n in others]
-    outside = [
-        c for c in case.contenders.panel.candidates if c.info.name not in case.contenders.names
+    """Return the candidates that were ruled out with the reason, the best of them first.
+
+    What is undecided is not rejected: the verdict lists it as open.
+    """
+    others = [
+        (difference.value, Rejected(candidate=name, why=why))
+        for name in case.contenders.names
+        if name != case.name and (difference := case.contenders.gain(name, case.name))
+        if (why := _against(case, name, difference))
     ]
+    others.sort(key=lambda other: -other[0])
     nothing = (
         f"It answered none of the {plural(len(case.contenders.panel.rows.targets), 'test row')}."
     )
-    return (
-        *records,
-        *(
-            Rejected(candidate=c.info.name, why=c.errors[0] if c.errors else nothing)
-            for c in outside
-        ),
-    )
+    outside = [
+        Rejected(candidate=c.info.name, why=c.errors[0] if c.errors else nothing)
+        for c in case.contenders.panel.candidates
+        if c.info.name not in case.contenders.names
+    ]
+    return (*(record for _, record in others), *outside)
 
 
-def _against(case: Case, name: str) -> str:
-    difference = case.contenders.gain(name, case.name)
-    if difference is None:
-        return f"It shares no test row with {case.name}."
+def _against(case: Case, name: str, difference: Difference) -> str:
+    """Say why a candidate was ruled out; empty where it was not."""
     shown = case.contenders.relation(name, case.name)
-    if shown == "worse":
+    if shown == "worse" or difference.high < 0:
         return f"{gain(name, case.name, difference)}."
     costlier = name in case.contenders.costlier(case.name)
-    if costlier and shown in ("equivalent", "not better"):
-        gains = (
-            f"gains at most {points(difference.high)}"
-            if difference.high > 0
-            else f"gains nothing ({interval(difference)})"
-        )
-        pays = f"; {_pays(case.contenders.margin(name, case.name))}"
-        return (
-            f"It costs more and {gains} over {case.name}"
-            f"{pays if case.contenders.margins.derived else ''}."
-        )
-    rows = plural(difference.rows, "shared row")
-    return f"{gain(name, case.name, difference)} on {rows}. Undecided."
+    if not costlier or shown not in ("equivalent", "not better"):
+        return ""
+    pays = f"; {_pays(case.contenders.margin(name, case.name))}"
+    return (
+        f"It costs more and gains at most {points(difference.high)} over {case.name}"
+        f"{pays if case.contenders.margins.derived else ''}."
+    )
 
 
 def doubts(limits: tuple[str, ...], confidence: str) -> str:

@@ -1,8 +1,8 @@
 """The best candidate of one family against the best of another, and the declared pairs.
 
-The declared family is fixed before any study: the representatives of baseline, prompting,
-retrieval and fine-tuning, six pairs, adjusted by Holm. All other pairs are exploratory and their
-p-values are not adjusted.
+The declared pairs are the comparisons of the families that were measured, six at most, and the two
+members of one family that the verdict names beside each other. They are adjusted by Holm. All
+other pairs are exploratory and their p-values are not adjusted.
 
 Choosing representatives on the rows on which they are compared favours the family with more
 members. So the estimate is cross-fitted: for each fifth of the rows, each family is represented by
@@ -22,12 +22,12 @@ from itertools import combinations
 import numpy as np
 
 from choose.judge.scores.paired_comparison import Pairs, pair_record
-from choose.judge.scores.score_tables import CandidateScores, ScoredRows, StudyScores
+from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.judge.stats.intervals import holm, random_parts
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.decision import Pair
-from choose.types import FAMILIES, Floats
+from choose.types import Floats
 
 PARTS = 5
 
@@ -48,6 +48,10 @@ class FamilyComparison:
     difference: Difference
     chosen: bool
 
+    def reversed(self) -> FamilyComparison:
+        """Return the comparison of b with a."""
+        return FamilyComparison(self.b, self.a, self.difference.negated(), self.chosen)
+
 
 def compare_families(
     pairs: Pairs, a: Sequence[CandidateScores], b: Sequence[CandidateScores]
@@ -56,7 +60,7 @@ def compare_families(
     sides = [{m.info.name: row_means(m.main.right) for m in side if m.main} for side in (a, b)]
     if not all(sides):
         return None
-    first, second = (_best(side, pairs.panel.rows) for side in sides)
+    first, second = _best(pairs, a), _best(pairs, b)
     difference = pairs.difference(first, second)
     alive = [
         _possible_best(pairs, side, best) for side, best in zip(sides, (first, second), strict=True)
@@ -67,7 +71,9 @@ def compare_families(
     minus_high, down = _bound(pairs, *reversed(alive))
     value = _cross_fitted(pairs.panel, sides[0]) - _cross_fitted(pairs.panel, sides[1])
     known = ~np.isnan(value)
-    gap = float(np.average(value[known], weights=pairs.panel.rows.weights_of(known)))
+    gap = difference.value
+    if known.any():
+        gap = float(np.average(value[known], weights=pairs.panel.rows.weights_of(known)))
     difference = replace(
         difference,
         value=gap,
@@ -116,29 +122,33 @@ def _cross_fitted(panel: StudyScores, members: dict[str, Floats]) -> Floats:
     return chosen
 
 
-def _best(members: dict[str, Floats], rows: ScoredRows) -> str:
-    """Return the name with the highest mean; the first of equals."""
+def _best(pairs: Pairs, side: Sequence[CandidateScores]) -> str:
+    """Return the most accurate member, each against the one with most rows on common rows."""
+    members = [m for m in side if m.main]
+    widest = max(members, key=lambda m: int(m.main.complete.sum()) if m.main else 0).info.name
 
-    def level(name: str) -> float:
-        known = ~np.isnan(members[name])
-        return float(np.average(members[name][known], weights=rows.weights_of(known)))
+    def lead(member: CandidateScores) -> float:
+        name = member.info.name
+        if name == widest:
+            return 0.0
+        difference = pairs.difference(name, widest)
+        return difference.value if difference else -1.0
 
-    return max(members, key=level)
+    return max(members, key=lead).info.name
 
 
-def pair_records(pairs: Pairs, members: Sequence[CandidateScores]) -> tuple[Pair, ...]:
-    """Return the declared pairs, then every other pair of candidates that answered."""
-    matches = [
-        match
-        for first, second in combinations(FAMILIES, 2)
-        if (
-            match := compare_families(
-                pairs,
-                [m for m in members if m.info.family == second],
-                [m for m in members if m.info.family == first],
-            )
-        )
-    ]
+def pair_records(
+    pairs: Pairs, matches: Sequence[FamilyComparison], within: tuple[str, str] | None = None
+) -> tuple[Pair, ...]:
+    """Return the declared pairs, then every other pair of candidates that answered.
+
+    Args:
+        pairs: differences between candidates.
+        matches: the comparisons of families.
+        within: two members of one family that the verdict names beside each other.
+    """
+    if within is not None and (difference := pairs.difference(*within)):
+        matches = [*matches, FamilyComparison(*within, difference, False)]
     declared = tuple(
         _declared(pairs, match, p)
         for match, p in zip(matches, holm([m.difference.p for m in matches]), strict=True)

@@ -1,0 +1,257 @@
+"""The answer on one screen: which family, which member and why, what is settled, what is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from choose.formatting import (
+    duration,
+    gain,
+    in_percent,
+    interval,
+    listed,
+    milliseconds,
+    plural,
+    points,
+    right,
+    short_model,
+)
+from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.rule import Case
+from choose.judge.decision.verdict_confidence import could_still_win
+from choose.judge.decision.verdict_gates import contenders_credible
+from choose.judge.evidence import strong
+from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
+from choose.judge.scores.family_comparison import FamilyComparison
+from choose.schema.answer import FamilyResult
+from choose.schema.decision import Kind
+from choose.types import Family
+
+DO: dict[Family, str] = {
+    "baseline": "Use a cheap classifier",
+    "prompting": "Prompt a language model",
+    "retrieval": "Retrieve examples",
+    "fine-tuning": "Fine-tune a model",
+}
+
+NOUN: dict[Family, str] = {
+    "baseline": "a cheap classifier",
+    "prompting": "prompting",
+    "retrieval": "retrieval",
+    "fine-tuning": "fine-tuning",
+}
+
+# Members of the chosen family that are named beside the chosen one.
+NEAR = 2
+
+
+def answer(case: Case, kind: Kind) -> str:
+    """Answer "prompt, retrieve or fine-tune?" in at most twelve words, about families."""
+    family, do = case.family, DO[case.family]
+    if kind == "nothing-compared":
+        correct = in_percent(case.contenders.accuracies[case.name].value)
+        return f"{family.capitalize()} measured: {correct}; nothing else was compared."
+    if kind == "none-works":
+        target = case.contenders.rule.target
+        if target is None or case.selection.reachable:
+            return "None of these works yet."
+        return f"None of these reaches {in_percent(target)} yet."
+    if kind in ("collect-labels", "fix-labels"):
+        first = "Label more first" if kind == "collect-labels" else "Fix the labels first"
+        if case.name in case.contenders.constants:
+            return f"{first}; nothing works yet."
+        return f"{first}; until then, {do[0].lower()}{do[1:]}."
+    if kind == "too-close":
+        return f"{do} for now; {_may_win(case)}."
+    if len(case.contenders.families) == 1:
+        what = "cheap classifiers were" if family == "baseline" else f"{NOUN[family]} was"
+        return f"Only {what} compared; the other families are open."
+    if kind == "adopt":
+        return f"{do}."
+    return f"A cheap classifier is enough{' for now' if _provisional(case) else ''}."
+
+
+def _may_win(case: Case) -> str:
+    """Say which families are not ruled out."""
+    if case.selection.chosen:
+        return "another family may reach the target"
+    rivals = [n for n in case.selection.rivals if n not in case.contenders.constants]
+    families = [case.contenders.family(name) for name in rivals]
+    if not families:
+        return "it may not beat plain guessing"
+    if families == ["baseline"]:
+        return f"{NOUN['baseline']} may be enough"
+    if len(families) > 2:
+        return "any family may win"
+    return f"{listed([NOUN[family] for family in families])} may win"
+
+
+def _provisional(case: Case) -> bool:
+    """Return whether a family that was not measured, or a stronger model, may still win."""
+    return bool(could_still_win(case)) or contenders_credible(case).status != "pass"
+
+
+def because(case: Case, kind: Kind) -> str:
+    """Say which member of the family it is, how accurate it is, and why that one."""
+    if kind == "none-works":
+        return ""
+    parts = [f"Use {case.name}, {right(case.contenders.accuracies[case.name])}."]
+    if case.name in case.contenders.constants:
+        parts = [f"{case.name} always gives the most common label."]
+    elif case.selection.near:
+        parts.append(_beside(case, case.selection.near[0]))
+    return " ".join(parts)
+
+
+def _beside(case: Case, other: str) -> str:
+    """Say why this member was named and not the best of the others that may be as accurate."""
+    contenders, name = case.contenders, case.name
+    difference = contenders.gain(other, name)
+    if difference is None:
+        return f"{other} shares no test row with it."
+    shown = gain(other, name, difference)
+    if other in contenders.cheaper(name):
+        cost = cheaper_by(contenders, other, name)
+        return f"{shown}; {name} is named although {other} costs less{cost}."
+    cost = cheaper_by(contenders, name, other)
+    if difference.value <= 0:
+        return f"{shown}, and {name} costs less{cost}."
+    if difference.low > 0:
+        return f"{shown}: that lead is real, and {name} is named because it costs less{cost}."
+    return f"{shown}, which may be chance; {name} is named because it costs less{cost}."
+
+
+def cheaper_by(contenders: Contenders, a: str, b: str) -> str:
+    """Return `` (0.75 ms against 14.5 ms per answer)``; empty where no figure shows it."""
+    costs = {name: contenders.costs[name] for name in (a, b)}
+    first, second = (costs[name].record.ms_per_item for name in (a, b))
+    if first is not None and second is not None and first < second:
+        return f" ({milliseconds(first)} against {milliseconds(second)} per answer)"
+    totals = fit_and_1k_answers(costs)
+    mine, other = totals[a], totals[b]
+    if mine is None or other is None or mine >= other or in_dollars(costs):
+        return ""
+    return f" ({duration(mine)} against {duration(other)} to train and answer 1,000 rows)"
+
+
+def interim_reason(case: Case, kind: Kind) -> str:
+    """Say why the interim candidate is the one to use; empty where it is recommended."""
+    if kind in ("adopt", "baseline-is-enough"):
+        return ""
+    if case.name in case.contenders.constants:
+        return f"No candidate is shown to gain {points(case.margin)} over guessing."
+    if kind == "nothing-compared":
+        return f"{case.name} is the only candidate that was measured."
+    regret = case.contenders.outlook.expected_regret[case.name]
+    why = "Of all candidates it has the least expected loss"
+    rivals = [n for n in case.selection.rivals if n not in case.contenders.constants]
+    if rivals and rivals[0] in case.contenders.costlier(case.name):
+        why = f"{rivals[0]} costs more and is not shown to gain {points(case.deciding_margin)}"
+    elif rivals:
+        why = (
+            f"it leads {rivals[0]}, which costs less, by more than a loss of the margin would cost"
+        )
+    return f"{why[0].upper()}{why[1:]}; using {case.name} costs {points(regret)} on average."
+
+
+def settled(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
+    """Return what the evidence shows about families, a sentence each."""
+    return tuple(filter(None, [*(_shown(case, family) for family in families), _floor(case)]))
+
+
+def _shown(case: Case, result: FamilyResult) -> str:
+    match = _match(case, result)
+    if match is None or result.status in ("open", "ahead"):
+        return ""
+    found = match[1]
+    own, other = called(case.family, found.b), called(match[0], found.a)
+    if result.status == "behind":
+        by = found.difference.negated()
+        return f"{_capital(own)} beats {other} by {points(by.value)} ({interval(by)})."
+    margin = case.contenders.margin(found.a, case.name)
+    return (
+        f"{_capital(other)} does not gain {points(margin)} over {own}: "
+        f"{points(found.difference.value)} ({interval(found.difference)})."
+    )
+
+
+def called(family: Family, member: str) -> str:
+    """Name a family with the member that stands for it: ``a cheap classifier (probe)``."""
+    return NOUN[family] if member == NOUN[family] else f"{NOUN[family]} ({member})"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _match(case: Case, result: FamilyResult) -> tuple[Family, FamilyComparison] | None:
+    family = next((f for f in case.contenders.families if f == result.family), None)
+    if family is None or result.difference is None:
+        return None
+    match = case.contenders.versus(family, case.family)
+    return (family, match) if match else None
+
+
+def _floor(case: Case) -> str:
+    for name in case.contenders.constants:
+        difference = case.contenders.gain(case.name, name)
+        if name != case.name and difference and difference.low > 0:
+            return (
+                f"{case.name} beats always giving the most common label by "
+                f"{points(difference.value)} ({interval(difference)})."
+            )
+    return ""
+
+
+def still_open(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
+    """Return what the evidence does not show yet, a sentence each."""
+    return (
+        *_open_families(case, families),
+        *_near(case),
+        *_small_model(case),
+        *_not_measured(case, families),
+    )
+
+
+def _open_families(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[str]:
+    for result in families:
+        match = _match(case, result)
+        if match is None or result.status not in ("open", "ahead"):
+            continue
+        family, found = match
+        yield (
+            f"{_capital(NOUN[family])}: {gain(found.a, found.b, found.difference)} on "
+            f"{plural(found.difference.rows, 'shared row')}."
+        )
+
+
+def _near(case: Case) -> Iterator[str]:
+    for other in case.selection.near[:NEAR]:
+        difference = case.contenders.gain(other, case.name)
+        if difference is not None:
+            yield (
+                f"{case.name} or {other}: {gain(other, case.name, difference)} on "
+                f"{plural(difference.rows, 'shared row')}."
+            )
+
+
+def _small_model(case: Case) -> Iterator[str]:
+    if models := small_models(case.contenders):
+        yield f"Prompting with a stronger model: only {listed(models)} was tried."
+
+
+def small_models(contenders: Contenders) -> list[str]:
+    """Return the models that were prompted if all of them are small."""
+    families = ("prompting", "retrieval")
+    prompted = [m.info for m in contenders.order if m.info.family in families]
+    if any(strong(info) for info in prompted):
+        return []
+    return sorted({short_model(info.model) for info in prompted if info.model})
+
+
+def _not_measured(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[str]:
+    missing = [NOUN[f] for f in DO if f in {r.family for r in families if not r.members}]
+    if missing:
+        names = listed(missing)
+        verb = "was" if len(missing) == 1 else "were"
+        yield f"{_capital(names)} {verb} not measured."
