@@ -25,8 +25,8 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.prose.advice import flips, next_steps
-from choose.judge.prose.answer import answer, because, interim_reason, settled, still_open
 from choose.judge.prose.failures import failure_reasons
+from choose.judge.prose.family_answer import answer, because, interim_reason, settled, still_open
 from choose.judge.prose.headline import headline
 from choose.judge.prose.reasons import doubts, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records

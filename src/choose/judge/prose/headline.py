@@ -8,7 +8,7 @@ from choose.judge.decision.rows_to_decide import answered_too_few, lead_of_costl
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.measures.curve_forecast import likely
-from choose.judge.prose.answer import DO, answer, called, small_models
+from choose.judge.prose.family_answer import DO, answer, called, small_models
 from choose.judge.prose.labelling_advice import limit_sentence, toward_target
 from choose.schema.decision import Kind
 

@@ -15,7 +15,7 @@ from choose.formatting import (
 )
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.rule import Case, deciding_difference
-from choose.judge.prose.answer import settled
+from choose.judge.prose.family_answer import settled
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.stats.paired import Difference
 from choose.schema.answer import FamilyResult
