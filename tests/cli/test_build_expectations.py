@@ -139,8 +139,9 @@ def test_exit_code_3_and_one_line(choose, tmp_path: Path, monkeypatch: pytest.Mo
     )
     assert result.code == 3
     assert json.loads(result.out)["schema"] == 1
-    last = result.err.strip().splitlines()[-1]
+    *_, last, page = result.err.strip().splitlines()
     assert last.startswith("Error: Expected fine-tuning, ")
+    assert page == "Report: st/report.html"
     failures = Xml.parse("junit.xml").getroot().attrib["failures"]
     assert failures == "1"
     written = summary.read_text(encoding="utf-8")

@@ -159,8 +159,8 @@ def test_the_lora_lines_of_the_tutorial_give_a_working_model(tmp_path: Path) -> 
     answers = (tmp_path / "answers.csv").read_text(encoding="utf-8").splitlines()
     assert answers[0] == "id,text,label,confidence,status"
     assert len(answers) == 603
-    assert (tmp_path / "tickets.html").read_text(encoding="utf-8").startswith("<!")
-    record = json.loads((tmp_path / "tickets" / "decision.json").read_text(encoding="utf-8"))
+    assert (tmp_path / "tuned" / "report.html").read_text(encoding="utf-8").startswith("<!")
+    record = json.loads((tmp_path / "tuned" / "decision.json").read_text(encoding="utf-8"))
     accuracy = {c["candidate"]: c["accuracy"]["value"] for c in record["scorecards"]}
     assert accuracy["lora"] > accuracy["majority"] + 0.2
     card_s_code_answers(tmp_path)

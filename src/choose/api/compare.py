@@ -17,10 +17,11 @@ from choose.run.run_summary import Observer, Silent
 from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
 from choose.store.destination import STUDY, check_folder
-from choose.store.store import Store
+from choose.store.store import PAGE, Store
 from choose.store.tables import reading
 from choose.study.config import Study
-from choose.types import Candidate, Dataset
+from choose.study.study_folder import check_same_study, default_folder, take_over
+from choose.types import Candidate
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
@@ -52,6 +53,23 @@ def texts(store: str | Path) -> dict[str, str]:
     """Return the texts of a study's rows by id; empty if the study did not store them."""
     rows = Store.open(Path(store)).dataset.examples
     return {id: example.text for id, example in rows.items() if example.text}
+
+
+def write_page(decision: Decision, store: Path) -> Path:
+    """Write the HTML report into the study's folder unless it is there, and return its path.
+
+    A store removes the page before it replaces the decision, so that a page that is there fits it;
+    one of an earlier version may be older, and is written anew.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    from choose.report.write import write
+
+    page, record = store / PAGE, store / "decision.json"
+    if not page.is_file() or page.stat().st_mtime_ns < record.stat().st_mtime_ns:
+        write("decision", decision, page, texts(store))
+    return page
 
 
 def decide(store: Store) -> Decision:
@@ -107,8 +125,9 @@ def run_study(
     check_environment()
     watch = observer or Silent()
     pools = Pools(load_dataset(study.data, study.task, rows))
-    path = Path(out) if out else default_store(pools.dataset)
+    path = Path(out) if out else default_folder(study, pools.dataset)
     check_store(path, study)
+    check_same_study(path, study, pools.dataset)
     where, limit = str(path.absolute()), study.grid.max_usd
     with caching(), connect_endpoints(study.endpoints, max_usd=limit, study=where) as session:
         plan = plan_trials(study, pools)
@@ -127,6 +146,7 @@ def _run(plan: TrialPlan, store: Store, watch: Observer, spent: float) -> Outcom
     study, dataset, jobs = plan.study, plan.pools.dataset, plan.jobs
     store.begin(_plain(study), dataset)
     store.plan((job.trial for job in jobs), _described(plan.candidates))
+    take_over(store)
     budget = study.grid.budget_seconds
     watch.planned(dataset, jobs, plan.refusals, budget)
     racing = budget is not None and not study.grid.thorough and study.races
@@ -146,12 +166,6 @@ def check_store(path: Path, study: Study) -> None:
     """
     Store.check(path)
     check_folder(path, (study.data.path, study.data.test))
-
-
-def default_store(dataset: Dataset) -> Path:
-    """Return the default folder of a study, from the name and content of its data."""
-    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")[:60]
-    return Path(".choose") / f"{safe or 'study'}-{dataset.fingerprint[:8]}"
 
 
 def _plain(study: Study) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def compare(
         test: test rows, likewise.
         strategies: compare only these candidates, and the baselines that always run.
         study: a study file, or its sections as dictionaries.
-        out: the study's folder; by default ``.choose/NAME-FINGERPRINT`` below the working folder.
+        out: the study's folder; by default ``.choose/NAME-ROWS-SETTINGS`` below the working folder.
         name: name of rows that come from no file.
         progress: show progress on standard error.
         settings: keys of the study file.

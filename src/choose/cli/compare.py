@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,9 +22,6 @@ from choose.cli.options import (
     seconds,
     takes,
 )
-
-if TYPE_CHECKING:
-    from choose.api.compare import Outcome
 
 
 @takes(STUDY_FLAGS)
@@ -75,7 +72,7 @@ def run(
     out: Path | None,
     strategies: list[str] | None = None,
     results: Results,
-) -> Outcome:
+) -> None:
     """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
     from choose.api.compare import run_study
     from choose.api.plan import names, resolve
@@ -85,6 +82,7 @@ def run(
         inputs_of,
         print_decision,
         say,
+        show_page,
         stderr,
         write_reports,
     )
@@ -104,9 +102,12 @@ def run(
             f"Interrupted. The decision above uses the finished trials. To continue, run the same "
             f"command again with --out {store}."
         )
-        raise typer.Exit(130)
-    results.gates.enforce(decision, checks)
-    return outcome
+    try:
+        if outcome.interrupted:
+            raise typer.Exit(130)
+        results.gates.enforce(decision, checks)
+    finally:
+        show_page(decision, store)
 
 
 def demo(
@@ -114,18 +115,11 @@ def demo(
     budget: Annotated[
         str | None, typer.Option(help="Time limit, such as 90s or 10m. Default: 285s.")
     ] = None,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option("-o", "--output", help="File for the report. Default: in the study's folder."),
-    ] = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Run every strategy on the bundled support tickets."""
-    from choose.cli.console import write_reports
-
     settings = {"grid": {"budget_seconds": seconds(budget)}}
     with as_file(files("choose.data") / "samples" / "tickets" / "choose.toml") as study:
         results = Results(as_json, tuple(output or ()))
-        outcome = run(None, study, settings, out=out, results=results)
-    if not output:
-        write_reports(outcome.decision, outcome.store, [outcome.store / "report.html"])
+        run(None, study, settings, out=out, results=results)

@@ -127,6 +127,20 @@ def print_decision(decision: Decision, store: Path, as_json: bool) -> None:
     stdout().print(render(decision, store))
 
 
+def show_page(decision: Decision, store: Path) -> None:
+    """Write the HTML report of a study if need be, and print its path: the last line.
+
+    The decision stands where the page cannot be drawn or written, on a full disk for example.
+    """
+    from choose.api.compare import write_page
+    from choose.errors import ChooseError
+
+    try:
+        say(f"Report: {write_page(decision, store)}")
+    except ChooseError as error:
+        say(f"No HTML report was written. {error}")
+
+
 def write_reports(
     decision: Decision,
     store: Path,

@@ -176,6 +176,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 Store = Annotated[Path, typer.Argument(help="Folder that choose compare wrote.")]
 
+NewestStore = Annotated[
+    Path | None,
+    typer.Argument(help="Folder that choose compare wrote. Default: the newest in .choose."),
+]
+
 DATA_FLAGS = flags_of("data")
 
 GOAL_FLAGS = flags_of("goal")

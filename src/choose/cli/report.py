@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from choose.cli.build_expectations import Expect, FailUnder, Gates, GithubSummary
-from choose.cli.options import AsJson, Output, Store
+from choose.cli.options import AsJson, NewestStore, Output
 
 
 def report(
-    store: Store,
+    store: NewestStore = None,
     other: Annotated[
         Path | None,
         typer.Argument(help="A second study: show what changed from the first to this one."),
@@ -23,26 +23,66 @@ def report(
     fail_under: FailUnder = None,
     github_summary: GithubSummary = False,
 ) -> None:
-    """Show a stored decision again, or compare two studies."""
+    """Show a stored decision again, or compare two studies.
+
+    A folder of studies, such as .choose, is listed.
+    """
     gates = Gates(tuple(expect or ()), fail_under, github_summary)
+    if store is None:
+        store = newest()
+    elif other is None and list_studies(store, as_json):
+        return
     if other is None:
         report_study(store, output, as_json, gates)
     else:
         report_change((store, other), output, as_json, gates)
 
 
+def newest() -> Path:
+    """Return the newest study in `.choose` and say which it is."""
+    from choose.cli.console import say
+    from choose.study.study_folder import newest_study
+
+    store = newest_study()
+    say(f"The newest study in .choose: {store}")
+    return store
+
+
+def list_studies(folder: Path, as_json: bool) -> bool:
+    """Print the studies in a folder that is none itself; return whether there are any."""
+    import json
+
+    from choose.cli.console import print_record, stdout
+    from choose.report.terminal.inventory_page import studies_page
+    from choose.store.destination import is_store
+    from choose.study.study_folder import stored_studies
+
+    studies = [] if is_store(folder) else stored_studies(folder)
+    if studies and as_json:
+        print_record(json.dumps([study.record() for study in studies], indent=1))
+    elif studies:
+        stdout().print(studies_page(studies))
+    return bool(studies)
+
+
 def report_study(store: Path, output: list[Path] | None, as_json: bool, gates: Gates) -> None:
     """Judge the finished trials of a study again and print the decision."""
     from choose.api.compare import report
-    from choose.cli.console import check_outputs, print_decision, write_reports
+    from choose.cli.console import check_outputs, print_decision, say, show_page, write_reports
+    from choose.store.store import Store
 
     check_outputs("decision", output, out=store)
     decision = report(store)
+    if broken_off := Store.open(store).broken_off():
+        say(f"{broken_off}.")
     gates.check([card.candidate for card in decision.scorecards])
     checks = gates.evaluate(decision)
     write_reports(decision, store, output, checks)
     print_decision(decision, store, as_json)
-    gates.enforce(decision, checks)
+    try:
+        gates.enforce(decision, checks)
+    finally:
+        show_page(decision, store)
 
 
 def report_change(

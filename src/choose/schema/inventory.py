@@ -1,8 +1,9 @@
-"""What lies in the user's cache: models, and cached embeddings and scores."""
+"""What is on this machine: models, cached embeddings and scores, and stored studies."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 
@@ -46,3 +47,16 @@ class CacheUsage:
     def record(self) -> dict[str, Any]:
         """Return it as plain values."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStudy:
+    """A study on disk; `says` is its verdict in a sentence, or why there is none."""
+
+    path: str
+    written: datetime
+    says: str
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {**asdict(self), "written": self.written.isoformat(timespec="seconds")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -31,6 +31,7 @@ from choose.files import (
     write_json,
     write_text,
 )
+from choose.formatting import plural
 from choose.store.destination import MARK, STUDY, check_own_files, is_store
 from choose.store.tables import (
     RUN_FACTS,
@@ -40,12 +41,16 @@ from choose.store.tables import (
     check_answers,
     check_facts,
     check_study,
+    damage_sentences,
     dataset_from,
     dataset_tables,
     reading,
     run_facts,
 )
 from choose.types import Dataset, Run, Scenario, Trial
+
+# The HTML report, and what was planned but not measured.
+PAGE, LEFT_OUT = "report.html", "left_out.json"
 
 _FOREIGN = (
     "{} holds files that are not a study. Name an empty or new folder with --out, such as "
@@ -126,6 +131,7 @@ class Store:
         write_atomic(self.path / "data.parquet", rows.write_parquet)
         write_json(self.path / "data.json", facts)
         write_text(self.path / STUDY, settings)
+        (self.path / LEFT_OUT).unlink(missing_ok=True)  # written again as the run ends
         self.__dict__.pop("dataset", None)
 
     def plan(self, trials: Iterable[Trial], candidates: Iterable[Mapping[str, Any]]) -> None:
@@ -199,9 +205,7 @@ class Store:
     def done(self, trial: Trial, views: Iterable[str], repeats: int = 1) -> bool:
         """Return whether a trial succeeded and answered all its rows and these views."""
         file = self.path / "trials" / trial.key / "trial.json"
-        if not file.exists():
-            return False
-        if trial.key not in self._intact and self.get(trial) is None:
+        if not file.exists() or (trial.key not in self._intact and self.get(trial) is None):
             return False
         facts = json.loads(read_text(file))
         if facts["error"] or facts.get("unasked"):
@@ -225,6 +229,14 @@ class Store:
             table = pl.read_parquet(self.path / "data.parquet", glob=False)
         with reading(file):
             return dataset_from(table, facts)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the rows; None where it cannot be read."""
+        try:
+            return str(json.loads(read_text(self.path / "data.json"))["fingerprint"])
+        except UNREADABLE:
+            return None
 
     @property
     def study(self) -> dict[str, Any]:
@@ -252,7 +264,7 @@ class Store:
 
     def state(self) -> str:
         """Identify everything that a verdict depends on, by names, sizes and times of files."""
-        named = [self.path / name for name in (STUDY, "grid.json", "data.json", "left_out.json")]
+        named = [self.path / name for name in (STUDY, "grid.json", "data.json", LEFT_OUT)]
         files = [*named, *sorted(self.path.glob("trials/*/[!.]*"))]
         stats = [
             (str(f.relative_to(self.path)), f.stat().st_size, f.stat().st_mtime_ns)
@@ -267,17 +279,19 @@ class Store:
         The same grid judged again for the same goal and costs, after an interruption for example,
         is the same look. Changing the margin after the outcome is another look.
         """
-        _, trials = self.grid()
-        study = self.study
+        trials, study = self.grid()[1], self.study
         ends = tomli_w.dumps({part: study.get(part, {}) for part in ("goal", "costs")})
         grid = digest([sorted({trial.key for trial in trials}), ends])
-        looks = self.looks()
-        seen = {look["grid"] for look in looks}
-        if grid not in seen:
-            when = datetime.now(UTC).isoformat(timespec="seconds")
-            lines = map(json.dumps, [*looks, {"when": when, "rule": rule, "grid": grid}])
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        self.add_looks([{"when": when, "rule": rule, "grid": grid}])
+        return len({look["grid"] for look in self.looks()})
+
+    def add_looks(self, more: Sequence[Mapping[str, str]]) -> None:
+        """Record looks, each grid and goal once."""
+        looks = {look["grid"]: look for look in self.looks()}
+        if any(look["grid"] not in looks for look in more):
+            lines = map(json.dumps, ({look["grid"]: look for look in more} | looks).values())
             write_text(self.path / "looks.jsonl", "\n".join(lines) + "\n")
-        return len(seen | {grid})
 
     def looks(self) -> list[dict[str, str]]:
         """Return all looks at these test rows: one for each grid and goal, in order."""
@@ -293,28 +307,31 @@ class Store:
         return looks
 
     def leave_out(self, sentences: Iterable[str]) -> None:
-        """Record what was planned but not measured."""
-        write_json(self.path / "left_out.json", list(sentences))
+        """Record what was planned but not measured, as a run ends."""
+        write_json(self.path / LEFT_OUT, list(sentences))
 
     def left_out(self) -> list[str]:
         """Return what was planned but not measured."""
-        path = self.path / "left_out.json"
+        path = self.path / LEFT_OUT
         try:
-            known = json.loads(read_text(path)) if path.exists() else []
-            return [*map(str, known), *self._damage_sentences()]
+            known = json.loads(read_text(path)) if path.exists() else [self.broken_off()]
+            return [*map(str, known), *damage_sentences(self.damage)]
         except UNREADABLE as error:
             self._note(path, error)
-            return list(self._damage_sentences())
+            return list(damage_sentences(self.damage))
 
-    def _damage_sentences(self) -> Iterator[str]:
-        """Name the damaged files, at most five."""
-        for file, reason in list(self.damage.items())[:5]:
-            yield f"{file} cannot be read ({reason}); the same command with --out repeats its trial"
-        if len(self.damage) > 5:
-            yield f"{len(self.damage) - 5} more files cannot be read"
+    def broken_off(self) -> str | None:
+        """Say how far a run got that never reached its end; None for a run that did."""
+        if (self.path / LEFT_OUT).exists():
+            return None
+        trials = self.grid()[1]
+        done = sum((self.path / "trials" / t.key / "trial.json").exists() for t in trials)
+        planned = plural(len(trials), "planned trial")
+        return f"The run was broken off after {done:,} of {planned}; the same command continues it"
 
     def decide(self, state: str, decision: Mapping[str, Any]) -> None:
-        """Write the decision of a state of the store."""
+        """Write the decision of a state of the store; a report of an earlier one goes first."""
+        (self.path / PAGE).unlink(missing_ok=True)
         write_json(self.path / "decision.json", decision)
         write_text(self.path / "decision.state", state)
 

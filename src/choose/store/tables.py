@@ -223,3 +223,11 @@ def reading(file: Path) -> Iterator[None]:
             f"Cannot read {str(file)!r}: {reason}. Run choose compare again with the same data "
             "and --out: it writes this file anew and repeats no finished trial."
         ) from error
+
+
+def damage_sentences(damage: Mapping[str, str]) -> Iterator[str]:
+    """Name the damaged files (file -> reason), at most five."""
+    for file, reason in list(damage.items())[:5]:
+        yield f"{file} cannot be read ({reason}); the same command with --out repeats its trial"
+    if len(damage) > 5:
+        yield f"{len(damage) - 5} more files cannot be read"

@@ -269,7 +269,8 @@ def decades(values: Sequence[float]) -> tuple[float, float]:
 
 def shares(values: Sequence[float]) -> tuple[float, float]:
     """Return round bounds for figures out of 100, with room above and below."""
-    return max(0.0, 10 * floor(min(values) / 10 - 0.3)), min(100.0, 10 * ceil(max(values) / 10))
+    low = max(0.0, 10 * floor(min(values) / 10 - 0.3))
+    return low, max(low + 10.0, min(100.0, 10 * ceil(max(values) / 10)))
 
 
 def mark_names(

@@ -1,4 +1,4 @@
-"""Installed strategies and models for the terminal."""
+"""Installed strategies, models and stored studies for the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from choose.formatting import clean, figure
 from choose.report.screen_text import literal
 from choose.report.terminal.layout import Page, note, pairs, section
-from choose.schema.inventory import CacheUsage, Entry
+from choose.schema.inventory import CacheUsage, Entry, StoredStudy
 from choose.strategy import Description
 from choose.types import FAMILIES
 
@@ -109,3 +109,13 @@ def _facts(entry: Entry) -> Iterator[str]:
         yield entry.role
     if entry.licence:
         yield entry.licence
+
+
+def studies_page(studies: Sequence[StoredStudy]) -> Page:
+    """Return the studies of a folder, in the order given."""
+    parts: list[RenderableType] = []
+    for study in studies:
+        parts.append(literal(study.path, "bold"))
+        parts.append(literal(f"{study.written:%Y-%m-%d %H:%M} UTC. {study.says}"))
+    parts += [Text(), note("choose report STORE shows one of them.")]
+    return Page(lambda width: parts)

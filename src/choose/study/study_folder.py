@@ -1,0 +1,188 @@
+"""Which folder a study belongs in, how it differs from the study there, and the newest one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from choose.errors import StoreError
+from choose.files import digest, read_text
+from choose.formatting import clean, plural
+from choose.schema.inventory import StoredStudy
+from choose.store.destination import STUDY, is_store
+from choose.store.store import Store
+from choose.study.config import Study
+from choose.types import Dataset
+from choose.untrusted import shown, shown_key
+
+# The folder of all studies that have no --out.
+HOME = Path(".choose")
+
+# Settings that make no other study: limits of one command, the version of the rule and dates that
+# choose adds. The rows are compared by their fingerprint, whatever their file and columns.
+_LIMITS: Any = {
+    "rule": True,
+    "data": True,
+    "grid": {"budget_seconds", "max_usd"},
+    "costs": {"start"},
+    "endpoints": {
+        "__all__": {
+            "api_key_env",
+            "api_key_header",
+            "requests_per_minute",
+            "tokens_per_minute",
+            "concurrency",
+            "timeout",
+            "reuse_days",
+        }
+    },
+}
+
+# Differences that a message lists.
+_LISTED = 3
+
+
+def default_folder(study: Study, dataset: Dataset) -> Path:
+    """Return the folder of a study without --out: one for each data set and settings.
+
+    A changed budget goes on in the same folder. A folder of an earlier version, named after the
+    data alone, is used where it holds this study.
+    """
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")[:60]
+    earlier = HOME / f"{safe or 'study'}-{dataset.fingerprint[:8]}"
+    folder = earlier.with_name(f"{earlier.name}-{digest(settings_of(study))[:6]}")
+    if is_store(folder) or not (earlier / STUDY).is_file() or not is_store(earlier):
+        return folder
+    return folder if differences(earlier, study, dataset) else earlier
+
+
+def settings_of(study: Study) -> dict[str, Any]:
+    """Return the settings that identify a study, by dotted key; defaults are left out."""
+    plain = study.model_dump(mode="json", exclude_defaults=True, exclude=_LIMITS)
+    plain["candidates"] = {c.get("name") or c["strategy"]: c for c in plain.pop("candidates", ())}
+    return dict(_flat(plain))
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        elif value is not None:
+            yield f"{above}{key}", value
+
+
+def differences(folder: Path, study: Study, dataset: Dataset) -> list[str]:
+    """Say how the study in a folder differs from this one; empty for the same or none.
+
+    What is missing or damaged there does not differ: a run writes it anew.
+    """
+    if not is_store(folder):
+        return []
+    store = Store(folder)
+    rows = store.fingerprint
+    found = [] if rows in (None, dataset.fingerprint) else ["other rows, or another division"]
+    try:
+        there = settings_of(Study.model_validate(store.study))
+    except StoreError:
+        return found
+    except ValidationError:
+        return [*found, "settings of another version of choose"]
+    here = settings_of(study)
+    names = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+    return [*found, *_described(names, there, here)]
+
+
+def _described(
+    names: list[str], there: Mapping[str, Any], here: Mapping[str, Any]
+) -> Iterator[str]:
+    named = [
+        sorted({key.split(".")[1] for key in side if key.startswith("candidates.")})
+        for side in (there, here)
+    ]
+    if named[0] != named[1]:
+        sides = [", ".join(map(clean, names)) or "the default" for names in named]
+        yield f"candidates: {sides[0]} there, {sides[1]} here"
+        names = [name for name in names if not name.startswith("candidates.")]
+    for name in names:
+        sides = [shown(side[name]) if name in side else "the default" for side in (there, here)]
+        yield f"{shown_key(name)}: {sides[0]} there, {sides[1]} here"
+
+
+def check_same_study(folder: Path, study: Study, dataset: Dataset) -> None:
+    """Refuse a folder that holds another study.
+
+    Raises:
+        StoreError: saying what differs, before anything is run or written.
+    """
+    found = differences(folder, study, dataset)
+    if found:
+        more = (
+            [f"{plural(len(found) - _LISTED, 'more difference')}"] if len(found) > _LISTED else []
+        )
+        raise StoreError(
+            f"{str(folder)!r} holds another study ({'; '.join([*found[:_LISTED], *more])}), which "
+            "is never overwritten. Name another folder with --out NAME, or leave --out out."
+        )
+
+
+def take_over(store: Store) -> None:
+    """Copy what studies of the same rows in `.choose` know: finished trials and looks.
+
+    A trial has the same key wherever its result would be the same, so that a study with a further
+    candidate or another margin repeats none. Looks are at the rows, whatever the folder.
+    """
+    if store.path.absolute().parent != HOME.absolute():
+        return
+    trials = [trial for trial in store.grid()[1] if store.get(trial) is None]
+    for study in stored_studies():
+        other = Store(Path(study.path))
+        if (
+            other.path.absolute() != store.path.absolute()
+            and other.fingerprint == store.fingerprint
+        ):
+            store.add_looks(other.looks())
+            for run in filter(None, map(other.get, trials)):
+                if run.error is None:
+                    store.add(run)
+
+
+def stored_studies(home: Path = HOME) -> list[StoredStudy]:
+    """Return the studies directly below a folder, the newest first.
+
+    A folder in which a study was begun and whose settings were never written is none.
+    """
+    found = []
+    for folder in home.iterdir() if home.is_dir() else ():
+        files = [folder / name for name in (STUDY, "grid.json", "decision.json")]
+        if is_store(folder) and (times := [f.stat().st_mtime for f in files if f.is_file()]):
+            written = datetime.fromtimestamp(max(times), UTC)
+            found.append(StoredStudy(str(folder), written, _verdict(folder)))
+    return sorted(found, key=lambda study: study.written, reverse=True)
+
+
+def _verdict(folder: Path) -> str:
+    try:
+        verdict = json.loads(read_text(folder / "decision.json"))["verdict"]
+        return str(verdict.get("answer") or verdict["headline"])
+    except (OSError, ValueError, RecursionError, LookupError, AttributeError):
+        return "Not decided: choose report reads its finished trials."
+
+
+def newest_study(home: Path = HOME) -> Path:
+    """Return the study that was written last.
+
+    Raises:
+        StoreError: if there is none.
+    """
+    studies = stored_studies(home)
+    if not studies:
+        raise StoreError(
+            f"There is no study in {str(home)!r}. Run choose compare DATA, or name the folder of "
+            "a study: choose report STORE."
+        )
+    return Path(studies[0].path)

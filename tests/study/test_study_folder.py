@@ -1,0 +1,229 @@
+"""No study is overwritten, and its HTML report is never older than its decision (D1)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.api import compare as api
+from choose.api.plan import resolve
+from choose.data.dataset import load_dataset
+from choose.store.store import PAGE, Store
+from choose.strategy import find
+from choose.study.study_folder import HOME, default_folder, settings_of, stored_studies
+from support.studies import compare, write_csv
+
+ONCE = ("--seeds", "1", "--sizes", "1", "--noise", "0")
+QUICK = ("-s", "majority", *ONCE, "--budget", "30s")
+
+
+@pytest.fixture(autouse=True)
+def without_other_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("choose.study.candidates._always_compared", lambda name: False)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "words.csv")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def studies() -> list[str]:
+    return sorted(study.path for study in stored_studies())
+
+
+def settings(**grid: Any) -> dict[str, dict[str, Any]]:
+    once = {"seeds": 1, "sizes": (1.0,), "noise": (0.0,), "views": (), "wordings": False}
+    return {"grid": {**once, "scenarios": (), **grid}}
+
+
+def test_a_quick_second_look_leaves_the_finished_study_alone(choose: Callable, data: Path) -> None:  # type: ignore[type-arg]
+    """D1: the second command replaced study.toml, grid.json and decision.json without a word."""
+    assert choose("compare", data, *QUICK).code == 0
+    [first] = studies()
+    before = contents(Path(first))
+    assert choose("compare", data, *QUICK, "--target", "0.5").code == 0
+    assert len(studies()) == 2
+    assert contents(Path(first)) == before
+
+
+def test_a_changed_budget_goes_on_in_the_same_folder(choose: Callable, data: Path) -> None:  # type: ignore[type-arg]
+    for more in (("--budget", "20s"), ("--budget", "5m"), ("--max-usd", "3", "-o", "r.md")):
+        assert choose("compare", data, *QUICK, *more).code == 0
+    [folder] = studies()
+    name, rows, digest = Path(folder).name.split("-")
+    assert (name, len(rows), len(digest)) == ("words", 8, 6)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--seeds", "2"), "grid.seeds: 1 there, 2 here"),
+        (("-s", "tfidf"), "candidates: majority there, majority, tfidf here"),
+        (("--test-rows", "30"), "other rows, or another division"),
+        (("--target", "0.9"), "goal.target: the default there, 0.9 here"),
+    ],
+)
+def test_an_out_that_holds_another_study_is_refused(
+    choose: Callable,  # type: ignore[type-arg]
+    data: Path,
+    more: tuple[str, ...],
+    says: str,
+) -> None:
+    """D1: the folder is named with what differs, exit 2, and nothing in it is touched."""
+    assert choose("compare", data, *QUICK, "--out", "mine").code == 0
+    before = contents(Path("mine"))
+    refused = choose("compare", data, *QUICK, *more, "--out", "mine")
+    assert refused.code == 2
+    assert "'mine' holds another study" in refused.err
+    assert says in refused.err
+    assert "--out NAME" in refused.err
+    assert len(refused.err.strip().splitlines()) == 1
+    assert contents(Path("mine")) == before
+    assert choose("compare", data, *QUICK, "--budget", "9s", "--out", "mine").code == 0
+
+
+def test_settings_that_cannot_change_a_result_make_no_other_study() -> None:
+    server = {"base_url": "http://localhost:1/v1", "model": "m"}
+    one = resolve("a.csv", {"endpoints": {"e": server}, "grid": {"budget_seconds": 3.0}})
+    fast = {**server, "concurrency": 2, "timeout": 5.0, "api_key_env": "MY_KEY"}
+    two = resolve("b.csv", {"endpoints": {"e": fast}, "data": {"text_column": "body"}})
+    assert settings_of(one) == settings_of(two)
+    other = resolve("a.csv", {"endpoints": {"e": {**server, "model": "n"}}})
+    assert settings_of(one) != settings_of(other)
+    assert settings_of(resolve("a.csv", {"models": {"retirement": {"a": "2030-01-01"}}})) == {
+        "models.retirement.a": "2030-01-01"
+    }
+
+
+def test_the_order_of_candidates_makes_no_other_study() -> None:
+    one, two = (
+        resolve("a.csv", None, None, names) for names in (["knn", "probe"], ["probe", "knn"])
+    )
+    assert settings_of(one) == settings_of(two)
+
+
+def test_a_folder_named_as_in_earlier_versions_is_resumed_if_it_is_the_same_study(
+    data: Path,
+) -> None:
+    study = resolve(data, None, settings(), ["majority"])
+    rows = load_dataset(study.data, study.task)
+    new = default_folder(study, rows)
+    earlier = HOME / f"words-{rows.fingerprint[:8]}"
+    compare(data, overrides=settings(), strategies=["majority"], out=earlier)
+    assert default_folder(study, rows) == earlier
+    other = resolve(data, None, settings(seeds=2), ["majority"])
+    assert default_folder(other, rows) not in (earlier, new)
+    shutil.copytree(earlier, new)  # the folder of this version comes first
+    assert default_folder(study, rows) == new
+
+
+def counted(name: str, fit: Callable[..., None], fitted: list[str]) -> Callable[..., None]:
+    def counting(self: object, *arguments: object, **more: object) -> None:
+        fitted.append(name)
+        fit(self, *arguments, **more)
+
+    return counting
+
+
+def test_finished_trials_and_looks_are_taken_over_from_studies_of_the_same_rows(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A further candidate repeats no trial; a look at the same rows counts in any folder."""
+    first = compare(data, overrides=settings(), strategies=["majority"]).store
+    fitted: list[str] = []
+    for name in ("majority", "tfidf"):
+        monkeypatch.setattr(find(name), "fit", counted(name, find(name).fit, fitted))
+    second = compare(data, overrides=settings(), strategies=["majority", "tfidf"])
+    assert second.store != first
+    assert set(fitted) == {"tfidf"}
+    assert {card.candidate for card in second.decision.scorecards} == {"majority", "tfidf"}
+    assert len(Store(first).looks()) == 1
+    assert len(Store(second.store).looks()) == 2
+    fitted.clear()
+    compare(data, overrides=settings(), strategies=["majority"], out="elsewhere")
+    assert set(fitted) == {"majority"}
+
+
+def test_the_page_is_written_and_its_path_is_the_last_line(choose: Callable, data: Path) -> None:  # type: ignore[type-arg]
+    ran = choose("compare", data, *QUICK, "-o", "also.md")
+    [folder] = studies()
+    page = Path(folder) / PAGE
+    assert page.read_text().startswith("<!doctype html>")
+    assert ran.err.splitlines()[-1] == f"Report: {page}"
+    page.unlink()
+    shown = choose("report", folder, "--expect", "fine-tuning")
+    assert shown.code == 3
+    assert shown.err.splitlines()[-1] == f"Report: {page}"
+    assert page.is_file()
+
+
+def test_a_page_is_never_older_than_the_decision(choose: Callable, data: Path) -> None:  # type: ignore[type-arg]
+    """D1: report.html kept the headline of the study that had been replaced."""
+    choose("compare", data, *QUICK, "--out", "st")
+    store = Store(Path("st"))
+    page, decision = store.path / PAGE, store.path / "decision.json"
+    store.leave_out(["something else was left out"])  # judged anew
+    api.report(store.path)  # as a crash between the decision and the page leaves it
+    assert decision.is_file()
+    assert not page.exists()
+    choose("report", "st")
+    assert "something else was left out" in page.read_text()
+    page.write_text("older")  # as earlier versions left it
+    os.utime(page, ns=(0, 0))
+    choose("report", "st")
+    assert page.read_text() != "older"
+
+
+def test_report_without_a_path_takes_the_newest_study_and_says_which(
+    choose: Callable,  # type: ignore[type-arg]
+    data: Path,
+) -> None:
+    none = choose("report")
+    assert none.code == 2
+    assert "no study in '.choose'" in none.err
+    choose("compare", data, *QUICK)
+    [old] = studies()
+    choose("compare", data, *QUICK, "--target", "0.9")
+    for name in ("study.toml", "grid.json", "decision.json"):
+        os.utime(Path(old) / name, (0, 0))
+    [new] = set(studies()) - {old}
+    shown = choose("report", "--json")
+    assert json.loads(shown.out)["goal"]["target"] == 0.9
+    assert shown.err.splitlines()[0] == f"The newest study in .choose: {new}"
+    listed = choose("report", ".choose", "--json")
+    assert [study["path"] for study in json.loads(listed.out)] == [new, old]
+    text = choose("report", ".choose").out
+    assert text.index(new) < text.index(old)
+
+
+def test_a_report_of_a_half_written_store_says_so_in_one_line(
+    choose: Callable,  # type: ignore[type-arg]
+    data: Path,
+) -> None:
+    choose("compare", data, *QUICK, "--out", "st")
+    (Path("st") / "left_out.json").unlink()  # written as a run ends
+    trials = sorted(Path("st/trials").iterdir())
+    for trial in trials[1:]:
+        shutil.rmtree(trial)
+    shown = choose("report", "st")
+    assert shown.code == 0
+    said = f"The run was broken off after 1 of {len(trials)} planned trials"
+    assert shown.err.splitlines()[0].startswith(said)
+    assert said in json.loads(Path("st/decision.json").read_text())["left_out"][0]
+    shutil.rmtree(trials[0])
+    assert choose("report", "st").code in (0, 2)
+    (Path("st") / "grid.json").unlink()
+    none = choose("report", "st")
+    assert none.code == 2
+    assert "stopped before its trials were planned" in none.err
+    assert len(none.err.strip().splitlines()) == 1
