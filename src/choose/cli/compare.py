@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,9 @@ from choose.cli.options import (
     seconds,
     takes,
 )
+
+if TYPE_CHECKING:
+    from choose.api.compare import Outcome
 
 
 @takes(STUDY_FLAGS)
@@ -76,16 +79,7 @@ def run(
     """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
     from choose.api.compare import run_study
     from choose.api.plan import names, resolve
-    from choose.cli.console import (
-        Consent,
-        check_outputs,
-        inputs_of,
-        print_decision,
-        say,
-        show_page,
-        stderr,
-        write_reports,
-    )
+    from choose.cli.console import Consent, check_outputs, inputs_of, stderr
     from choose.report.terminal.live_progress import LiveProgress
 
     study = resolve(data, config, settings, strategies or ())
@@ -93,6 +87,13 @@ def run(
     results.gates.check(names(study))
     with LiveProgress(stderr()) as observer:
         outcome = run_study(study, out=out, observer=observer, approve=Consent(results.yes))
+    show(outcome, results)
+
+
+def show(outcome: Outcome, results: Results) -> None:
+    """Print and write what a run found; the path of its page is the last line."""
+    from choose.cli.console import print_decision, say, show_page, write_reports
+
     decision, store = outcome.decision, outcome.store
     checks = results.gates.evaluate(decision)
     print_decision(decision, store, results.as_json)
