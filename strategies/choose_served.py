@@ -60,6 +60,7 @@ class Served:
     def _service(self) -> Service:
         if not self.model.startswith("endpoint:"):
             raise StrategyError(
-                f"The strategy 'served' needs an endpoint: write endpoint:NAME, not {self.model!r}."
+                "The strategy 'served' needs an endpoint: write endpoint:NAME or PROVIDER:MODEL, "
+                f"not {self.model!r}."
             )
         return Service(self.model, self.system, self.max_tokens)

@@ -281,7 +281,9 @@ def _model_forms(spec: str) -> tuple[str, str, str, str]:
     # Behind a generic folder stands the package, under its import name.
     inside_package = len(parts) == 2 and parts[1].replace("_", "-") == package
     tail = package if inside_package or not parts else parts[-1].split("==")[0]
-    stem = _WEIGHTS_FILE.sub("", tail)
+    # An API that serves models of others, as in together:ORG/NAME, is part of every name.
+    served = spec.startswith("endpoint:") and len(parts) > 1 and ":" in parts[0]
+    stem = (f"{parts[0].partition(':')[0]}:" if served else "") + _WEIGHTS_FILE.sub("", tail)
     bare = _QUANTISED.sub("", stem)
     return (_TUNED.sub("", bare), bare, stem, path)
 

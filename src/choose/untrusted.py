@@ -69,6 +69,21 @@ def http_date(text: str) -> datetime | None:
         return None
 
 
+def share(value: object) -> object:
+    """Return a share of 1 for a text in per cent, such as ``90%``; anything else as it is.
+
+    Raises:
+        ValueError: for a number above 1, saying what to write.
+    """
+    if isinstance(value, str) and value.strip().endswith("%"):
+        percent = finite(value.strip().removesuffix("%").strip(), 0.0, 100.0)
+        return value if percent is None else percent / 100
+    figure = finite(value, 0.0)
+    if figure is not None and figure > 1:
+        raise ValueError(f"it is a share of 1: write {figure / 100:g} or {figure:g}%")
+    return value
+
+
 def number(
     value: object,
     key: str,

@@ -18,15 +18,35 @@ import typer
 from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError
+from choose.models.endpoints.providers import endpoint_settings
 from choose.schema.sections import Flag
 from choose.study import study_file
 from choose.study.config import Study
-from choose.untrusted import shown
+from choose.untrusted import number, share, shown
 
 
 def seconds(text: str | None) -> float | None:
-    """Read ``90``, ``90s``, ``10m`` or ``2h`` as seconds."""
-    return study_file.seconds(text, "--budget")
+    """Read ``90``, ``90s``, ``10m`` or ``2h`` as seconds; say what a bare number was read as."""
+    read = study_file.seconds(text, "--budget")
+    if text is not None and text.strip()[-1].isdigit():
+        from choose.cli.console import say
+
+        say(f"--budget {text.strip()} is read as {text.strip()} seconds; write 10m for minutes.")
+    return read
+
+
+def _share(name: str) -> Callable[[str | None], float | None]:
+    """Return a reader of ``0.9`` or ``90%`` for a flag."""
+
+    def read(text: str | None) -> float | None:
+        if text is None:
+            return None
+        try:
+            return number(share(text), f"--{name}", 0, 1)
+        except ValueError as error:
+            raise StudyError(f"--{name} {shown(text)} cannot be used: {error}.") from error
+
+    return read
 
 
 def sizes(text: str | None) -> tuple[float | int, ...] | None:
@@ -71,44 +91,13 @@ def rates(text: str | None) -> tuple[float, ...] | None:
     return tuple(values)
 
 
-def endpoint(
-    model: str | None, base_url: str | None, api_key_env: str | None, prices: str | None
-) -> tuple[str | None, dict[str, dict[str, Any]]]:
-    """Turn the flags of one endpoint into a model spec and a section of the study."""
-    if base_url is None:
-        for flag, value in (("--api-key-env", api_key_env), ("--usd-per-million", prices)):
-            if value is not None:
-                raise StudyError(f"{flag} needs --base-url, the address of the endpoint.")
-        return model, {}
-    if not model or model.startswith("endpoint:"):
-        raise StudyError("--base-url needs --model with the model's name as the server calls it.")
-    section = {"base_url": base_url, "model": model, "api_key_env": api_key_env, **_prices(prices)}
-    given = {key: value for key, value in section.items() if value is not None}
-    return f"endpoint:{model}", {model: given}
-
-
-def _prices(text: str | None) -> dict[str, float]:
-    """Read ``IN,OUT`` or ``IN,CACHED,OUT``, dollars for a million tokens."""
-    if text is None:
-        return {}
-    try:
-        figures = [float(part) for part in text.split(",")]
-    except ValueError:
-        figures = []
-    if len(figures) not in (2, 3) or not all(0 <= figure < float("inf") for figure in figures):
-        raise StudyError(
-            f"--usd-per-million {shown(text)} is not a price. Write dollars for a million tokens, "
-            "IN,OUT or IN,CACHED,OUT, such as 0.15,0.6."
-        )
-    names = ("in", "cached", "out") if len(figures) == 3 else ("in", "out")
-    return {f"usd_per_million_{name}": figure for name, figure in zip(names, figures, strict=True)}
-
-
 # Typed as text: a reader for the flag, and what its help adds.
 READERS: dict[str, tuple[Callable[[str | None], Any], str]] = {
     "sizes": (sizes, " Write a list: 1/8,1/2,1."),
     "noise": (rates, " Write a list: 0,0.1,0.2."),
     "budget": (seconds, " Default: 10m."),
+    "target": (_share("target"), ""),
+    "margin": (_share("margin"), ""),
 }
 
 PANELS = {"data": "Data", "models": "Candidates", "grid": "Grid", "goal": "Grid"}
@@ -153,9 +142,9 @@ Strategies = Annotated[
 
 # Each flag of one endpoint, with its help.
 ENDPOINT_FLAGS = {
-    "base_url": "Endpoint that serves --model: https://HOST/v1.",
-    "api_key_env": "Name of the environment variable (or .env entry) with the API key.",
-    "usd_per_million": "Price of the endpoint's tokens: IN,OUT or IN,CACHED,OUT.",
+    "base_url": "Address of a server for --model, such as https://HOST/v1.",
+    "api_key_env": "Variable (or .env entry) that holds the API key. Default: the provider's.",
+    "usd_per_million": "Dollars for a million tokens: IN,OUT or IN,CACHED,OUT.",
 }
 
 Config = Annotated[
@@ -194,6 +183,16 @@ STUDY_FLAGS = {
         name: Annotated[str | None, typer.Option(help=text, rich_help_panel=PANELS["models"])]
         for name, text in ENDPOINT_FLAGS.items()
     },
+    "quick": Annotated[
+        bool | None,
+        typer.Option(
+            "--quick",
+            help="A first look in a minute: --budget 60s, each candidate fitted once on all rows, "
+            "fast ones first; no added noise, sizes, seeds, changed texts or other settings. Other "
+            "flags override it.",
+            rich_help_panel=PANELS["grid"],
+        ),
+    ],
     **flags_of("grid"),
     **GOAL_FLAGS,
 }
@@ -242,8 +241,11 @@ def overrides(context: typer.Context) -> dict[str, dict[str, Any]]:
         }
         for section in PANELS
     }
+    if flags.get("quick"):
+        given = {key: value for key, value in settings["grid"].items() if value is not None}
+        settings["grid"] = {**study_file.QUICK, **given}
     if "base_url" in flags:
-        model, settings["endpoints"] = endpoint(
+        model, settings["endpoints"] = endpoint_settings(
             *(flags[name] for name in ("model", "base_url", "api_key_env", "usd_per_million"))
         )
         settings["models"]["model"] = model

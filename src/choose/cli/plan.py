@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from choose.cli.options import (
+    READERS,
     STUDY_FLAGS,
     AsJson,
     Config,
@@ -61,7 +62,7 @@ def plan(
     """
     assumptions = {name: context.params[name] for name in ASSUMPTIONS}
     if no_data:
-        plan_before_data(wishes({**assumptions, "target": context.params["target"]}, data), as_json)
+        plan_before_data(wishes({**assumptions, "target": target_of(context)}, data), as_json)
         return
     for name, value in assumptions.items():
         if value is not None:
@@ -75,6 +76,12 @@ def plan(
         "rehearse": forecast,
     }
     plan_trials(data, settings, context.params["strategy"], as_json)
+
+
+def target_of(context: typer.Context) -> float | None:
+    """Return the value of --target."""
+    target: float | None = READERS["target"][0](context.params["target"])
+    return target
 
 
 def wishes(flags: Mapping[str, float | int | None], data: str | None) -> Wishes:

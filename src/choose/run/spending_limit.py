@@ -68,6 +68,9 @@ def before_sending(
         for job in jobs
         if job.trial.candidate in asking and not store.done(job.trial, job.all_views, job.repeats)
     ]
+    for candidate in candidates:
+        for name in endpoints_of(candidate, study.endpoints) if candidate.name in asking else ():
+            current_session().channel(name)  # refuses a missing key, before consent is asked
     spending = spending_of(left, candidates, pools, study.endpoints, study.grid.max_usd)
     if spending.needs_consent:
         approve(spending)

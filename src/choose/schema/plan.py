@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from choose.schema.base import Record
 from choose.types import Candidate, Dataset, Job
@@ -71,6 +71,10 @@ class BeforeData(Record):
     assumptions: tuple[str, ...]
 
 
+# The first of the reasons for requests.
+ONCE = "one answer for each row and candidate"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
     """What one endpoint would be sent.
@@ -81,6 +85,7 @@ class Bill:
         written: tokens out, about; hidden reasoning, which is not known before, comes on top.
         usd: dollars, about; None without prices.
         rows: rows of the data that are sent, as questions or as demonstrations.
+        parts: why so many: reason -> requests, the first answers first; they sum to `requests`.
     """
 
     name: str
@@ -93,6 +98,7 @@ class Bill:
     usd: float | None
     rows: int
     candidates: tuple[str, ...]
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

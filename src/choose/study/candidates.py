@@ -119,7 +119,7 @@ def _candidate(section: CandidateSection, models: Models) -> Candidate:
     if lacking := _lacking(params):
         raise StudyError(
             f"The candidate {name!r} needs {', '.join(lacking)}: name it under [[candidates]] in "
-            f'the study file, for example {lacking[0]} = "endpoint:NAME".'
+            f'the study file, for example {lacking[0]} = "openai:gpt-4o-mini" or "endpoint:NAME".'
         )
     build(section.strategy, seed=0, **params)  # raises for unknown hyperparameters
     return Candidate(name=name, strategy=section.strategy, params=params)

@@ -14,7 +14,7 @@ from choose.models.endpoints.settings import Endpoint
 from choose.schema.decision import Kind
 from choose.schema.sections import DataSection, Flag, TaskSection
 from choose.types import FAMILIES
-from choose.untrusted import Settings
+from choose.untrusted import Settings, share
 
 # Verdicts and families, which --expect names as it does candidates.
 RESERVED: tuple[str, ...] = (*get_args(Kind), *FAMILIES)
@@ -32,7 +32,7 @@ class Goal(Settings):
     """What counts as good enough, fixed before the run; fractions, so 0.02 is two points."""
 
     target: Annotated[float | None, Flag()] = Field(
-        default=None, gt=0, le=1, description="Accuracy that is good enough, such as 0.9."
+        default=None, gt=0, le=1, description="Accuracy that is good enough, such as 0.9 or 90%."
     )
     metric: Annotated[Metric, Flag()] = Field(
         default="accuracy",
@@ -48,9 +48,14 @@ class Goal(Settings):
         default=None,
         gt=0,
         lt=0.5,
-        description="Smallest accuracy gain that matters, such as 0.02. Default: from prices, "
-        "or 0.02.",
+        description="Smallest accuracy gain that matters, such as 0.02 or 2%. Default: from "
+        "prices, or 0.02.",
     )
+
+    @field_validator("target", "margin", mode="before")
+    @classmethod
+    def _per_cent(cls, value: object) -> object:
+        return share(value)
 
 
 class Constraints(Settings):
@@ -157,7 +162,7 @@ class Grid(Settings):
     budget_seconds: Annotated[float | None, Flag("budget")] = Field(
         default=600.0,
         gt=0,
-        description="Time limit of the run in seconds; --budget also takes 90s, 10m or 2h.",
+        description="Time limit of the run, in seconds; --budget takes 90s, 10m or 2h.",
     )
     repeats: Annotated[int, Flag()] = Field(
         default=1,

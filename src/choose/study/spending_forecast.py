@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
@@ -11,9 +12,10 @@ from choose.data.scenarios import Pools
 from choose.models.endpoints.ledger import token_cost
 from choose.models.endpoints.request_body import BYTES_PER_TOKEN
 from choose.models.endpoints.settings import Endpoint
-from choose.schema.plan import Bill, Spending
+from choose.schema.plan import ONCE, Bill, Spending
 from choose.strategy import Puts, build, hyperparameters
 from choose.study.candidates import endpoints_of
+from choose.study.grid_points import FIRST_PASS
 from choose.types import Candidate, Dataset, Job
 
 # Tokens of a request besides texts and labels: wording, schema, message format.
@@ -23,12 +25,28 @@ FRAME_TOKENS, MESSAGE_TOKENS = 60, 8
 ANSWER_TOKENS = 12
 
 
+# Why rows are sent, by the part of the study; a new label and a drift are named by their part.
+CHANGED, AGAIN = "changed texts", "repeats"
+_WHY = {
+    FIRST_PASS: ONCE,
+    "views": CHANGED,
+    "repetitions": "other examples in the prompt",
+    "other settings": "other prompts",
+    "added label noise": "wrong labels in the examples",
+    "smaller pools": "fewer rows to take examples from",
+}
+
+
 class Request(NamedTuple):
-    """A test row, the number of demonstrations in its prompt, and the token limit of a text."""
+    """A test row, the demonstrations in its prompt, the token limit of a text, and why it is sent.
+
+    `part` is one of the reasons that the user reads before consenting.
+    """
 
     id: str
     shown: int
     most: float
+    part: str = ONCE
 
 
 def spending_of(
@@ -89,8 +107,10 @@ def _count_job(
     views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
     for view, repeat in [("clean", 0), *views]:
         ids = place.questions if (view, repeat) == ("clean", 0) else place.questions[:few]
+        part = AGAIN if repeat else CHANGED if view != "clean" else _WHY.get(job.part, job.part)
         for id in ids:
-            requests[(*how, view, repeat, id)] = Request(id, shown, most)
+            # An equal request is sent once, for the first part that needs it.
+            requests.setdefault((*how, view, repeat, id), Request(id, shown, most, part))
     rows.update(place.questions)
     if shown:
         rows.update(e.id for e in place.pool)
@@ -115,7 +135,7 @@ def _bill(
     }
     read = sum(
         fixed + min(texts[id], most) + shown * (means[most] + label + 2 * MESSAGE_TOKENS)
-        for id, shown, most in requests.values()
+        for id, shown, most, _ in requests.values()
     )
     written = len(requests) * ANSWER_TOKENS
     prices = endpoint.prices
@@ -130,6 +150,7 @@ def _bill(
         usd=token_cost(prices, read, 0, written) if prices else None,
         rows=len(rows),
         candidates=tuple(c for c, own in asking.items() if name in own),
+        parts=dict(Counter(request.part for request in requests.values())),
     )
 
 

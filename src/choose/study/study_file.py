@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from choose.errors import StudyError, did_you_mean
+from choose.models.endpoints.providers import endpoint_settings, with_providers
 from choose.study.config import CandidateSection, Study
 from choose.untrusted import check_text, check_values, number, plain_reason, shown
 
@@ -37,6 +38,17 @@ def seconds(text: str | None, what: str) -> float | None:
         raise StudyError(f"{what} {shown(text)} is no time. Write it like 90s, 10m or 2h.")
     return number(match[1], what, high=1e9) * _UNITS[match[2] or "s"]
 
+
+# Settings of a study for a look in a minute: every candidate is fitted once on all training rows.
+QUICK: Mapping[str, Any] = {
+    "budget_seconds": 60.0,
+    "seeds": 1,
+    "sizes": (1.0,),
+    "noise": (0.0,),
+    "views": (),
+    "scenarios": (),
+    "wordings": False,
+}
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
@@ -71,7 +83,7 @@ def check(settings: Mapping[str, Any], origin: str) -> Study:
     """Validate plain settings as a study; the error names the first bad key."""
     check_values(settings, "")
     try:
-        return Study.model_validate(settings)
+        return Study.model_validate(with_providers(settings))
     except ValidationError as invalid:
         raise StudyError(_sentence(invalid, origin)) from invalid
 
@@ -151,6 +163,9 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
+# One endpoint, as flags.
+_ENDPOINT = ("base_url", "api_key_env", "usd_per_million")
+
 # Given as the call's own arguments instead.
 _ELSEWHERE = {("data", "path")}
 
@@ -158,6 +173,8 @@ _ELSEWHERE = {("data", "path")}
 def keywords() -> dict[str, tuple[str, inspect.Parameter]]:
     """Return each keyword with its section and the parameter it makes."""
     known = {"budget": ("grid", _parameter("budget", "float | str | None"))}
+    known["quick"] = ("grid", _parameter("quick", "bool | None"))
+    known |= {name: ("endpoints", _parameter(name, "str | None")) for name in _ENDPOINT}
     for section, field in Study.model_fields.items():
         model = field.annotation
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -181,7 +198,16 @@ def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 f"Unknown keyword {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
             )
         key, value = _budget(value) if name == "budget" else (name, value)
-        sections.setdefault(known[name][0], {})[key] = value
+        if name not in (*_ENDPOINT, "quick"):
+            sections.setdefault(known[name][0], {})[key] = value
+    if given.get("quick"):
+        grid = {k: v for k, v in sections.get("grid", {}).items() if v is not None}
+        sections["grid"] = {**QUICK, **grid}
+    if any(given.get(name) is not None for name in _ENDPOINT):
+        model, sections["endpoints"] = endpoint_settings(
+            given.get("model"), *(given.get(name) for name in _ENDPOINT)
+        )
+        sections.setdefault("models", {})["model"] = model
     return sections
 
 

@@ -142,6 +142,37 @@ def test_a_plan_says_what_would_be_sent_and_sends_nothing(choose: Run, server: S
     assert not server.asked
 
 
+def test_the_plan_says_why_there_are_so_many_requests(choose: Run, server: Server) -> None:
+    """D23: "up to 780 requests" for 60 rows, and nothing said why."""
+    flags = ["-s", "prompt", "-s", "few-shot", *QUICK, "--model", "m", "--base-url", server.url]
+    _, text, _ = choose("plan", "words.csv", *flags, "--json")
+    (bill,) = json.loads(text)["sending"]["endpoints"]
+    assert next(iter(bill["parts"].items())) == ("one answer for each row and candidate", 120)
+    assert {"changed texts", "other prompts"} < set(bill["parts"])
+    assert sum(bill["parts"].values()) == bill["requests"]
+    _, out, _ = choose("plan", "words.csv", *flags)
+    said = " ".join(out.split())
+    assert f"Why {bill['requests']:,}: 120 for one answer for each row and candidate, " in said
+    assert "--quick sends only the first 120." in said
+    _, text, _ = choose("plan", "words.csv", *flags, "--quick", "--json")
+    (bill,) = json.loads(text)["sending"]["endpoints"]
+    assert bill["requests"] == 120
+
+
+def test_a_first_run_does_not_say_that_answers_were_paid_for_before(
+    choose: Run, server: Server, tmp_path: Path
+) -> None:
+    """D23: equal questions of one run were called "paid for before"; a second run's are."""
+    flags = ["-s", "prompt", "--seeds", "1", "--sizes", "1", "--noise", "0,0.2", "--budget", "1m"]
+    address = ["--model", "m", "--base-url", server.url]
+    code, out, err = choose("compare", "words.csv", *flags, *address, "--yes", "--out", "a")
+    assert code == 0, err
+    assert "earlier runs" not in out + err
+    assert "equal to one of this run" in err
+    _, out, err = choose("compare", "words.csv", *flags, *address, "--yes", "--out", "a")
+    assert "equal to one of this run" not in err
+
+
 def test_two_candidates_of_one_strategy_have_a_model_each(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:
@@ -272,7 +303,7 @@ def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
     ("arguments", "says"),
     [
         (["--base-url", "http://x/v1"], "--base-url needs --model"),
-        (["--api-key-env", "X"], "--api-key-env needs --base-url"),
+        (["--api-key-env", "X"], "--api-key-env needs --model PROVIDER:MODEL"),
         (["--model", "endpoint:nowhere"], "No endpoint 'nowhere'"),
         (["--model", "m", "--base-url", "x"], "write it as https://HOST/v1"),
         (["--model", "m", "--base-url", "http://x/v1", "--api-key-env", KEY], "not the key itself"),

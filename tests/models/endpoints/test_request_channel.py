@@ -101,7 +101,7 @@ def test_what_was_paid_for_is_not_asked_again_by_another_process() -> None:
         again = strategy.predict(questions())
         assert session.ledger.requests == 0
         assert session.ledger.spent == 0
-        assert any("paid for before" in note for note in strategy.facts()["notes"])  # type: ignore[attr-defined]
+        assert any("paid for by earlier runs" in note for note in strategy.facts()["notes"])  # type: ignore[attr-defined]
         assert strategy.facts()["cached_seconds"] > 0  # type: ignore[attr-defined]
     assert len(asked) == count
     assert again.outputs == first.outputs

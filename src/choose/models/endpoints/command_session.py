@@ -68,8 +68,13 @@ class Traffic:
 
     @property
     def reused(self) -> int:
-        """Return how many answers came from the cache."""
+        """Return how many questions needed no request of their own."""
         return sum(channel.reused for channel in self.session.channels.values())
+
+    @property
+    def earlier(self) -> int:
+        """Return how many of them were paid for before this session began."""
+        return sum(channel.earlier for channel in self.session.channels.values())
 
     @property
     def retried(self) -> int:

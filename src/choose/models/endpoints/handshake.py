@@ -11,6 +11,7 @@ from typing import NamedTuple
 from choose.errors import EndpointError
 from choose.files import digest
 from choose.models.endpoints.answer_cache import PaidAnswer
+from choose.models.endpoints.providers import provider_at
 from choose.models.endpoints.request_body import (
     OUTPUT_LIMITS,
     Capabilities,
@@ -82,7 +83,7 @@ async def _try(channel: RequestChannel, probe: Probe, accepts: Capabilities) -> 
         # Some servers fail on an unknown parameter instead of rejecting it.
         if (less := accepts.without("")) is not None and "HTTP 5" in str(failure):
             return ProbeResult(less)
-        raise EndpointError(_unusable(channel, str(failure))) from None
+        raise EndpointError(_unusable(channel, str(failure), failure.unreachable)) from None
     except RequestFault as fault:
         less = accepts.without(fault.message) if fault.kind == "rejected" else None
         if less is None:
@@ -138,7 +139,10 @@ def fault_message(channel: RequestChannel, fault: RequestFault) -> str:
     return f"The endpoint {channel.name!r} ({endpoint.host}) {problem}"
 
 
-def _unusable(channel: RequestChannel, why: str) -> str:
+def _unusable(channel: RequestChannel, why: str, unreachable: bool = False) -> str:
     no_api = "HTML" in why or "no chat completion" in why
     hint = " Its base_url is probably no API; it often ends in /v1." if no_api else ""
+    provider = provider_at(channel.name, channel.endpoint.host)
+    if unreachable and channel.endpoint.is_local and provider and provider.start:
+        hint = f" Is {provider.name} running? Start it: {provider.start}."
     return f"The endpoint {channel.name!r} ({channel.endpoint.host}) cannot be used: {why}.{hint}"

@@ -42,6 +42,7 @@ class SessionResources:
     """What all channels of a session share.
 
     Attributes:
+        started: when the session began, in seconds since 1970.
         study: names the study to servers on this machine. What they serve can change under one URL
             and one name, so their answers are only reused in the study that requested them.
     """
@@ -51,10 +52,18 @@ class SessionResources:
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     transport: Any = None
     study: str = ""
+    started: float = field(default_factory=time.time)
 
 
 class RetriesExhausted(Exception):
-    """A request failed as often as the policy allows; other requests may succeed."""
+    """A request failed as often as the policy allows; other requests may succeed.
+
+    `unreachable` is whether no connection could be made.
+    """
+
+    def __init__(self, message: str, unreachable: bool = False) -> None:
+        super().__init__(message)
+        self.unreachable = unreachable
 
 
 class ChannelStopped(Exception):
@@ -67,6 +76,7 @@ class RequestChannel:
 
     Attributes:
         reused: requests answered from the cache, or by an equal request in flight.
+        earlier: those of them that were answered before this session began.
         retried: requests sent again after a failure.
         has_answered: whether the server has answered any request.
         stopped: whether nothing more is sent; requests in flight may still be answered.
@@ -78,6 +88,7 @@ class RequestChannel:
     endpoint: Endpoint
     resources: SessionResources
     reused: int = 0
+    earlier: int = 0
     retried: int = 0
     stopped: bool = False
     refusal: RequestFault | None = None
@@ -119,6 +130,7 @@ class RequestChannel:
         cached = self.cache.answers.get(key)
         if cached is not None:
             self.reused += 1
+            self.earlier += cached.when < self.resources.started
             return cached
         task = self.in_flight.get(key)
         if task is None and self.refusal is not None:
@@ -244,7 +256,7 @@ class RequestChannel:
         retries.failures += not rate_limited
         retries.attempts += 1
         if retries.failures >= self._max_failures(fault):
-            raise RetriesExhausted(fault.message) from None
+            raise RetriesExhausted(fault.message, fault.unreachable) from None
         pause = max(retries.policy.pause(retries.attempts, self._rng), fault.retry_after or 0.0)
         if time.monotonic() - retries.started + pause > retries.policy.max_total:
             raise EndpointError(

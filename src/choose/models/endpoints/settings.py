@@ -190,7 +190,7 @@ def api_key(name: str, endpoint: Endpoint) -> str | None:
     variable = endpoint.api_key_env
     if variable is None:
         return None
-    key = (os.environ.get(variable) or _dotenv().get(variable) or "").strip()
+    key = key_in(variable)
     if not key:
         raise ModelError(
             f"The endpoint {name!r} takes its key from {variable}, which is not set, neither in "
@@ -202,6 +202,11 @@ def api_key(name: str, endpoint: Endpoint) -> str | None:
             "characters that are not ASCII. Copy the key again."
         )
     return key
+
+
+def key_in(variable: str) -> str:
+    """Return what a variable holds in the environment or in ``.env``; empty where it is not set."""
+    return (os.environ.get(variable) or _dotenv().get(variable) or "").strip()
 
 
 def _dotenv() -> dict[str, str | None]:

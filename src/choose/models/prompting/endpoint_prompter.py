@@ -53,7 +53,8 @@ class PromptLog:
         cut: ids of texts that were cut.
         failed: the last error for each row that got no answer, by id.
         shown: requests by number of demonstrations, where not all fitted.
-        reused: answers taken from the cache.
+        reused: answers that an earlier run had paid for.
+        repeated: questions that equal one that this run had asked before.
         seconds: what those took when they were first requested.
     """
 
@@ -61,6 +62,7 @@ class PromptLog:
     failed: dict[str, str] = field(default_factory=dict)
     shown: Counter[int] = field(default_factory=Counter)
     reused: int = 0
+    repeated: int = 0
     seconds: float = 0.0
 
 
@@ -115,7 +117,9 @@ class EndpointPrompter:
             rows = self.session.run(self._predict_all(accepts, items, own))
         for row in rows:
             if row.paid is not None and row.paid.when < start:
-                self.log.reused += 1
+                before = row.paid.when < self.session.resources.started
+                self.log.reused += before
+                self.log.repeated += not before
                 self.log.seconds += row.paid.seconds / self.channel.endpoint.concurrency
         return collect_answers(rows, self.task.labels, self.names, **facts)
 
@@ -252,4 +256,9 @@ def _notes(accepts: Capabilities, log: PromptLog, shown: int, max_tokens: int) -
         reason = next(iter(log.failed.values()))
         yield f"{len(log.failed)} rows got no answer, which counts as wrong: {reason}."
     if log.reused:
-        yield f"{log.reused} answers had been paid for before and were not requested again."
+        yield f"{log.reused} answers were paid for by earlier runs and not requested again."
+    if log.repeated:
+        yield (
+            f"{log.repeated} questions equal earlier ones of this run and were not sent again: the "
+            "prompt does not change with what was varied."
+        )

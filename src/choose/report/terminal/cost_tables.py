@@ -27,7 +27,7 @@ from choose.report.screen_text import literal
 from choose.report.terminal.candidate_table import CandidateRows
 from choose.report.terminal.layout import Column, bullets, note, section, split_table
 from choose.schema.decision import Decision
-from choose.schema.plan import Bill, Spending
+from choose.schema.plan import ONCE, Bill, Spending
 
 
 def costs(decision: Decision, width: int) -> Iterator[RenderableType]:
@@ -132,7 +132,11 @@ class Sent(Protocol):
 
     @property
     def reused(self) -> int:
-        """Return the number of answers from the cache."""
+        """Return the number of answers that needed no request."""
+
+    @property
+    def earlier(self) -> int:
+        """Return how many of them were paid for by earlier commands."""
 
     @property
     def retried(self) -> int:
@@ -143,6 +147,8 @@ def plan_lines(spending: Spending) -> Iterator[str]:
     """Yield the plan of requests that a user confirms before the first one."""
     for bill in spending.bills:
         yield _bill(bill)
+        if len(bill.parts) > 1:
+            yield _why(bill)
     if len(spending.bills) > 1:
         yield f"In total: {_price(spending.usd, len(spending.bills))}."
     if spending.limit is not None:
@@ -178,6 +184,14 @@ def _bill(bill: Bill) -> str:
         f"out, {_price(bill.usd, 1)}; {plural(bill.rows, 'row')} of the data, for "
         f"{clean(', '.join(bill.candidates))}."
     )
+
+
+def _why(bill: Bill) -> str:
+    """Say what so many requests are for, and how to send fewer."""
+    parts = ", ".join(f"{count:,} for {clean(why)}" for why, count in bill.parts.items())
+    once = bill.parts.get(ONCE)
+    fewer = f" --quick sends only the first {once:,}." if once else ""
+    return f"Why {bill.requests:,}: {parts}.{fewer}"
 
 
 def _price(usd: float | None, bills: int) -> str:
@@ -217,7 +231,11 @@ def traffic_summary(sent: Sent) -> str:
     """Return the total of requests, tokens and dollars as a sentence."""
     ledger = sent.ledger
     again = f", {sent.retried:,} retried" if sent.retried else ""
-    before = f"; {plural(sent.reused, 'answer')} from the cache" if sent.reused else ""
+    repeated, before = sent.reused - sent.earlier, ""
+    if repeated:
+        before = f"; {plural(repeated, 'more question')} equal to one of this run, not sent again"
+    if sent.earlier:
+        before += f"; {plural(sent.earlier, 'answer')} from earlier runs, not paid for again"
     cached = f" ({compact(ledger.cached)} cached)" if ledger.cached else ""
     return (
         f"Endpoints: {plural(ledger.requests, 'request')}{again}, {compact(ledger.read)} tokens "

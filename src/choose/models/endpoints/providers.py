@@ -1,0 +1,299 @@
+"""Models by their usual names: ``openai:gpt-4o-mini``, ``ollama:qwen2.5:7b``, ``hf:org/name``.
+
+``PROVIDER:MODEL`` stands for an endpoint of that name whose address and key variable are in
+`PROVIDERS`; a section ``[endpoints."PROVIDER:MODEL"]`` of the study adds prices or changes them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from choose.errors import StudyError, did_you_mean
+from choose.models.endpoints.settings import key_in
+from choose.models.weights.spec import HUB, PREFIX
+from choose.untrusted import finite, shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A chat completions API that follows OpenAI's.
+
+    Attributes:
+        name: for readers.
+        base_url: what ``/chat/completions`` is appended to.
+        keys: variables that usually hold its key; the first one that is set is used.
+        needs_key: whether requests without a key are refused.
+        logprobs: whether to ask for log-probabilities; False where they are refused, ignored or of
+            another form than OpenAI's.
+        note: what its documentation says of them.
+        example: a model that it serves.
+        looks: how names of its models look, where no other provider's do.
+        start: how to start it, for servers on this machine.
+    """
+
+    name: str
+    base_url: str
+    keys: tuple[str, ...] = ()
+    needs_key: bool = True
+    logprobs: bool = True
+    note: str
+    example: str
+    looks: str | None = None
+    start: str | None = None
+
+
+PROVIDERS: dict[str, Provider] = {
+    "openai": Provider(
+        name="OpenAI",
+        base_url="https://api.openai.com/v1",
+        keys=("OPENAI_API_KEY",),
+        note="yes, except of reasoning models",
+        example="gpt-4o-mini",
+        looks=r"(gpt|chatgpt|o\d)\b.*",
+    ),
+    "anthropic": Provider(
+        name="Anthropic",
+        base_url="https://api.anthropic.com/v1",
+        keys=("ANTHROPIC_API_KEY",),
+        logprobs=False,
+        note="no: ignored, as are JSON schemas",
+        example="claude-haiku-4-5",
+        looks=r"claude-.*",
+    ),
+    "gemini": Provider(
+        name="Google Gemini",
+        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        note="some models; most refuse them",
+        example="gemini-2.5-flash",
+        looks=r"gemini-.*",
+    ),
+    "mistral": Provider(
+        name="Mistral",
+        base_url="https://api.mistral.ai/v1",
+        keys=("MISTRAL_API_KEY",),
+        logprobs=False,
+        note="no: not among its parameters",
+        example="mistral-small-latest",
+        looks=r"(mi|mini|code|pix|magi|dev)stral-.*-(latest|\d{4})",
+    ),
+    "openrouter": Provider(
+        name="OpenRouter",
+        base_url="https://openrouter.ai/api/v1",
+        keys=("OPENROUTER_API_KEY",),
+        note="depends on who serves the model",
+        example="qwen/qwen-2.5-7b-instruct",
+    ),
+    "together": Provider(
+        name="Together AI",
+        base_url="https://api.together.ai/v1",
+        keys=("TOGETHER_API_KEY",),
+        logprobs=False,
+        note="no: of another form than OpenAI's",
+        example="Qwen/Qwen2.5-7B-Instruct-Turbo",
+    ),
+    "groq": Provider(
+        name="Groq",
+        base_url="https://api.groq.com/openai/v1",
+        keys=("GROQ_API_KEY",),
+        logprobs=False,
+        note="no: refused",
+        example="llama-3.1-8b-instant",
+    ),
+    "ollama": Provider(
+        name="Ollama",
+        base_url="http://localhost:11434/v1",
+        needs_key=False,
+        note="yes, in recent versions",
+        example="qwen2.5:7b",
+        looks=r"[a-z][\w.-]*:(latest|\d+(\.\d+)?[bm]\b.*)",
+        start="ollama serve",
+    ),
+    "vllm": Provider(
+        name="vLLM",
+        base_url="http://localhost:8000/v1",
+        keys=("VLLM_API_KEY",),
+        needs_key=False,
+        note="yes",
+        example="Qwen/Qwen2.5-7B-Instruct",
+        start="vllm serve MODEL",
+    ),
+}
+
+# Hyperparameters and keys of a study that name a model.
+_PROMPTED, _LOADED = ("model",), ("tune", "base", "encoder")
+
+# A word before a colon; a drive of Windows has one letter.
+_SHORTHAND = re.compile(r"(?P<provider>[A-Za-z][A-Za-z0-9_-]+):(?P<model>.*)", re.DOTALL)
+
+# What stands before a colon in specs of other kinds.
+_OTHER_KINDS = ("endpoint", "pypi", "sample", "http", "https", "file")
+
+
+def provider_of(spec: str) -> str | None:
+    """Return the provider that ``PROVIDER:MODEL`` names, or None for any other spec."""
+    match = _SHORTHAND.fullmatch(spec)
+    return match["provider"] if match and match["provider"] in PROVIDERS else None
+
+
+def provider_at(name: str, host: str) -> Provider | None:
+    """Return the provider of an endpoint, by its name or by the port of its host."""
+    known = provider_of(name)
+    if known is not None:
+        return PROVIDERS[known]
+    port = host.rpartition(":")[2]
+    local = (p for p in PROVIDERS.values() if p.start is not None)
+    return next((p for p in local if p.base_url.endswith(f":{port}/v1")), None)
+
+
+def with_providers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain settings of a study with shorthands as endpoints, and hub ids without ``hf:``.
+
+    Values of another kind than a study takes stay as they are, for the study to refuse.
+
+    Raises:
+        StudyError: if a shorthand names no model, or one to be loaded is behind an API.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    endpoints = settings.get("endpoints", {})
+    endpoints = endpoints if isinstance(endpoints, Mapping) else {}
+    replaced = dict(settings)
+    if isinstance(models := settings.get("models"), Mapping):
+        replaced["models"] = _resolved(models, "models", found)
+        if isinstance(days := models.get("retirement"), Mapping):
+            replaced["models"]["retirement"] = {
+                _spec(name, "models.retirement", {}) if isinstance(name, str) else name: day
+                for name, day in days.items()
+            }
+    if isinstance(candidates := settings.get("candidates"), list | tuple):
+        replaced["candidates"] = [
+            _candidate(each, f"candidates.{place}", found) for place, each in enumerate(candidates)
+        ]
+    for name in endpoints:
+        if isinstance(name, str) and provider_of(name) is not None:
+            _spec(name, f"endpoints.{name}", found)
+    if not found:
+        return replaced
+    replaced["endpoints"] = {**endpoints, **{n: _merged(s, endpoints, n) for n, s in found.items()}}
+    return replaced
+
+
+def _candidate(section: Any, where: str, found: dict[str, dict[str, Any]]) -> Any:
+    if not isinstance(section, Mapping):
+        return section
+    resolved = _resolved(section, where, found)
+    if isinstance(params := section.get("params"), Mapping):
+        resolved["params"] = _resolved(params, f"{where}.params", found)
+    return resolved
+
+
+def _resolved(
+    section: Mapping[str, Any], where: str, found: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    resolved = dict(section)
+    for key in (*_PROMPTED, *_LOADED):
+        spec = section.get(key)
+        if isinstance(spec, str):
+            if key in _LOADED and provider_of(spec) is not None:
+                raise StudyError(
+                    f"{where}.{key} is {shown(spec)}, which is behind an API: it can be prompted, "
+                    "not loaded. Name a folder or a hub id, such as "
+                    "hf:Qwen/Qwen2.5-0.5B-Instruct."
+                )
+            resolved[key] = _spec(spec, f"{where}.{key}", found)
+    return resolved
+
+
+def _spec(spec: str, where: str, found: dict[str, dict[str, Any]]) -> str:
+    """Return the spec that a shorthand stands for; note its endpoint in `found`."""
+    if spec.startswith(HUB):
+        if "/" not in spec:
+            raise StudyError(f"{where} is {shown(spec)}, which is no hub id. Write hf:ORG/NAME.")
+        return spec.removeprefix(HUB)
+    name = provider_of(spec)
+    if name is None:
+        return spec
+    model, provider = spec.partition(":")[2].strip(), PROVIDERS[name]
+    if not model:
+        raise StudyError(
+            f"{where} is {shown(spec)}, without a model. Write {name}:{provider.example}, or the "
+            "name of another model."
+        )
+    found[spec] = _section(provider, model)
+    return f"{PREFIX}{spec}"
+
+
+def _section(provider: Provider, model: str) -> dict[str, Any]:
+    section: dict[str, Any] = {"base_url": provider.base_url, "model": model}
+    key = next((variable for variable in provider.keys if key_in(variable)), None)
+    if key is None and provider.needs_key:
+        key = provider.keys[0]
+    if key is not None:
+        section["api_key_env"] = key
+    if not provider.logprobs:
+        section["logprobs"] = "off"
+    return section
+
+
+def _merged(section: dict[str, Any], endpoints: Mapping[str, Any], name: str) -> Any:
+    own = endpoints.get(name, {})
+    return {**section, **own} if isinstance(own, Mapping) else own
+
+
+def what_to_type(spec: str) -> str | None:
+    """Return the advice for a spec that names no model here but reads like one of a provider."""
+    for name, provider in PROVIDERS.items():
+        if provider.looks and re.fullmatch(provider.looks, spec, re.IGNORECASE):
+            return f"To prompt it at {provider.name}, write {name}:{spec}."
+    match = _SHORTHAND.fullmatch(spec)
+    if match and match["provider"] not in _OTHER_KINDS:
+        providers = [*PROVIDERS, "hf"]
+        hint = did_you_mean(match["provider"], providers)
+        return f"No provider is called {match['provider']!r}.{hint} Known: {', '.join(providers)}."
+    return None
+
+
+def endpoint_settings(
+    model: str | None, base_url: str | None, api_key_env: str | None, prices: str | None
+) -> tuple[str | None, dict[str, dict[str, Any]]]:
+    """Turn the flags of one endpoint into a model spec and the sections ``[endpoints.NAME]``.
+
+    `prices` are dollars for a million tokens, ``IN,OUT`` or ``IN,CACHED,OUT``.
+
+    Raises:
+        StudyError: if flags are missing or cannot be read.
+    """
+    named = model is not None and provider_of(model) is not None
+    if base_url is None and not named:
+        for flag, value in (("--api-key-env", api_key_env), ("--usd-per-million", prices)):
+            if value is not None:
+                raise StudyError(
+                    f"{flag} needs --model PROVIDER:MODEL, such as openai:gpt-4o-mini, or "
+                    "--base-url, the address of the endpoint."
+                )
+        return model, {}
+    if not model or model.startswith(PREFIX):
+        raise StudyError("--base-url needs --model with the model's name as the server calls it.")
+    section = {"base_url": base_url, "api_key_env": api_key_env, **_prices(prices)}
+    given = {key: value for key, value in section.items() if value is not None}
+    if named:
+        return model, {model: given} if given else {}
+    return f"{PREFIX}{model}", {model: {**given, "model": model}}
+
+
+def _prices(text: str | None) -> dict[str, float]:
+    """Read ``IN,OUT`` or ``IN,CACHED,OUT``, dollars for a million tokens."""
+    if text is None:
+        return {}
+    figures = [finite(part.strip(), 0.0) for part in text.split(",")]
+    known = [figure for figure in figures if figure is not None]
+    if len(figures) not in (2, 3) or len(known) < len(figures):
+        raise StudyError(
+            f"--usd-per-million {shown(text)} is not a price. Write dollars for a million tokens, "
+            "IN,OUT or IN,CACHED,OUT, such as 0.15,0.6."
+        )
+    names = ("in", "cached", "out") if len(known) == 3 else ("in", "out")
+    return {f"usd_per_million_{name}": figure for name, figure in zip(names, known, strict=True)}

@@ -1,0 +1,238 @@
+"""Models by their usual names: the table of providers against the local server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.cli import main
+from choose.conformance import _WORDS
+from choose.errors import ModelError, StudyError
+from choose.models.endpoints import providers
+from choose.models.endpoints.providers import (
+    PROVIDERS,
+    endpoint_settings,
+    provider_of,
+    what_to_type,
+    with_providers,
+)
+from choose.models.endpoints.settings import Endpoint
+from choose.models.weights.resolve import resolve
+from choose.study.study_file import check, load_study
+from support.chat_server import Server, by_words, serving
+from support.studies import write_csv
+
+KEY = "sk-this-must-never-be-written-0815"
+QUICK = ("--seeds", "1", "--sizes", "1", "--noise", "0")
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["choose", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Point the whole table at a local server."""
+    with serving(by_words(_WORDS)) as running:
+        for name, provider in PROVIDERS.items():
+            monkeypatch.setitem(providers.PROVIDERS, name, replace(provider, base_url=running.url))
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for provider in PROVIDERS.values():
+        for variable in provider.keys:
+            monkeypatch.delenv(variable, raising=False)
+
+
+def names() -> list[str]:
+    return [f"{name}:{provider.example}" for name, provider in PROVIDERS.items()]
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_provider_is_an_endpoint_with_its_usual_address_and_key(name: str) -> None:
+    study = check({"models": {"model": name}}, "the settings")
+    assert study.models.model == f"endpoint:{name}"
+    endpoint, provider = study.endpoints[name], PROVIDERS[name.partition(":")[0]]
+    assert (endpoint.base_url, endpoint.model) == (provider.base_url, provider.example)
+    assert endpoint.is_local == (provider.start is not None)
+    assert endpoint.api_key_env == (provider.keys[0] if provider.needs_key else None)
+
+
+def test_the_addresses_are_those_that_the_providers_document() -> None:
+    assert {name: provider.base_url for name, provider in PROVIDERS.items()} == {
+        "openai": "https://api.openai.com/v1",
+        "anthropic": "https://api.anthropic.com/v1",
+        "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
+        "mistral": "https://api.mistral.ai/v1",
+        "openrouter": "https://openrouter.ai/api/v1",
+        "together": "https://api.together.ai/v1",
+        "groq": "https://api.groq.com/openai/v1",
+        "ollama": "http://localhost:11434/v1",
+        "vllm": "http://localhost:8000/v1",
+    }
+
+
+def test_a_shorthand_is_compared_and_its_key_lands_nowhere(
+    choose: Run, server: Server, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "words.csv")
+    (tmp_path / ".env").write_text(f"TOGETHER_API_KEY={KEY}\n")
+    flags = ["-s", "prompt", *QUICK, "--model", "together:Qwen/Qwen2.5-7B-Instruct-Turbo"]
+    prices = ["--usd-per-million", "1,2", "--max-usd", "1"]
+    code, out, err = choose("compare", "words.csv", *flags, *prices, "--yes", "--out", "st")
+    assert code == 0, err
+    assert "together:Qwen/Qwen2.5-7B-Instruct-Turbo: up to" in err  # the plan before consent
+    record = json.loads((tmp_path / "st" / "decision.json").read_text())
+    card = next(c for c in record["scorecards"] if c["candidate"] == "prompt")
+    assert card["model"] == "endpoint:together:Qwen/Qwen2.5-7B-Instruct-Turbo"
+    assert card["accuracy"]["value"] == 1.0
+    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+    assert server.asked[0]["model"] == "Qwen/Qwen2.5-7B-Instruct-Turbo"
+    assert not any("logprobs" in body for body in server.asked)
+    (tmp_path / ".env").unlink()
+    for file in (f for f in tmp_path.rglob("*") if f.is_file()):
+        assert KEY.encode() not in file.read_bytes(), file
+    assert KEY not in out + err
+
+
+def test_the_same_model_has_the_same_key_in_the_store_however_it_is_named(server: Server) -> None:
+    long = check({"endpoints": {"x": {"base_url": server.url, "model": "m"}}}, "it").endpoints["x"]
+    short = check({"models": {"model": "ollama:m"}}, "it").endpoints["ollama:m"]
+    assert short.digest == long.digest
+
+
+def test_a_study_file_adds_prices_and_an_address_to_a_shorthand() -> None:
+    settings: dict[str, Any] = {
+        "endpoints": {"vllm:a/b": {"usd_per_million_in": 0.1, "base_url": "http://gpu:8000/v1"}},
+        "candidates": [
+            {"strategy": "prompt", "model": "vllm:a/b"},
+            {"strategy": "served", "params": {"model": "ollama:tuned"}},
+            {"strategy": "lora", "tune": "hf:org/base"},
+        ],
+    }
+    study = load_study(settings)
+    assert study.endpoints["vllm:a/b"].usd_per_million_in == 0.1
+    assert study.endpoints["vllm:a/b"].base_url == "http://gpu:8000/v1"
+    assert study.candidates[0].model == "endpoint:vllm:a/b"
+    assert study.candidates[1].params["model"] == "endpoint:ollama:tuned"
+    assert study.candidates[2].tune == "org/base"
+    assert load_study(study.model_dump(mode="json", exclude_none=True)) == study
+
+
+def test_a_key_of_a_local_server_is_used_only_if_it_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def section() -> Endpoint:
+        return check({"models": {"model": "vllm:m"}}, "it").endpoints["vllm:m"]
+
+    assert section().api_key_env is None
+    monkeypatch.setenv("VLLM_API_KEY", "token-abc123")
+    assert section().api_key_env == "VLLM_API_KEY"
+    monkeypatch.setenv("GOOGLE_API_KEY", "abc")
+    gemini = check({"models": {"model": "gemini:g"}}, "it").endpoints["gemini:g"]
+    assert gemini.api_key_env == "GOOGLE_API_KEY"
+
+
+def test_without_its_key_a_shorthand_names_the_variable_before_consent_is_asked(
+    choose: Run, server: Server, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "words.csv")
+    code, _, err = choose("compare", "words.csv", "-s", "prompt", "--model", "openai:gpt-4o-mini")
+    assert code == 2
+    (line,) = err.splitlines()
+    assert "OPENAI_API_KEY" in line
+    assert "is not set" in line
+    assert not server.asked
+    assert not (tmp_path / ".choose").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [
+        ("gpt-4o-mini", "openai:gpt-4o-mini"),
+        ("o4-mini", "openai:o4-mini"),
+        ("claude-sonnet-4-5", "anthropic:claude-sonnet-4-5"),
+        ("gemini-2.5-flash", "gemini:gemini-2.5-flash"),
+        ("mistral-small-latest", "mistral:mistral-small-latest"),
+        ("qwen2.5:7b", "ollama:qwen2.5:7b"),
+        ("opnai:gpt-4o", "Did you mean 'openai'?"),
+    ],
+)
+def test_a_model_without_its_provider_says_what_to_type(typed: str, advice: str) -> None:
+    with pytest.raises(ModelError, match="is not there") as caught:
+        resolve(typed)
+    assert advice in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_paths_and_hub_ids_are_no_shorthands() -> None:
+    for spec in ("C:\\models\\x", "./folder", "org/name", "endpoint:big", "pypi:a==1/b"):
+        assert provider_of(spec) is None
+        assert what_to_type(spec) is None
+        assert with_providers({"models": {"model": spec}}) == {"models": {"model": spec}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"models": {"model": "openai:"}}, "Write openai:gpt-4o-mini"),
+        ({"models": {"tune": "openai:gpt-4o"}}, "can be prompted, not loaded"),
+        ({"models": {"model": "hf:gpt2"}}, "Write hf:ORG/NAME"),
+        ({"candidates": [{"strategy": "lora", "params": {"base": "groq:x"}}]}, "candidates.0"),
+        ({"endpoints": {"openai:x": 3}}, "endpoints.openai:x"),
+        ({"models": 3}, "models"),
+        ({"candidates": 3}, "candidates"),
+    ],
+)
+def test_a_wrong_shorthand_is_refused_in_one_line(settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        check(settings, "the settings")
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_prices_and_an_address_go_with_a_shorthand_on_the_command_line() -> None:
+    model, sections = endpoint_settings("openai:m", None, "MY_KEY", "1,2")
+    assert model == "openai:m"
+    own = {"api_key_env": "MY_KEY", "usd_per_million_in": 1.0, "usd_per_million_out": 2.0}
+    assert sections == {"openai:m": own}
+    assert endpoint_settings("ollama:m", "http://gpu:11434/v1", None, None)[1] == {
+        "ollama:m": {"base_url": "http://gpu:11434/v1"}
+    }
+    with pytest.raises(StudyError, match=r"openai:gpt-4o-mini, or --base-url"):
+        endpoint_settings("gpt-4o", None, None, "1,2")
+
+
+@pytest.mark.parametrize(("provider", "said"), [("ollama", "Is Ollama running?"), ("vllm", "vLLM")])
+def test_a_refused_connection_asks_whether_the_server_runs(
+    choose: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str, said: str
+) -> None:
+    closed = replace(PROVIDERS[provider], base_url="http://127.0.0.1:9/v1")
+    monkeypatch.setitem(providers.PROVIDERS, provider, closed)
+    write_csv(tmp_path / "words.csv")
+    flags = ["-s", "prompt", *QUICK, "--model", f"{provider}:m"]
+    code, _, err = choose("compare", "words.csv", *flags)
+    assert code == 2
+    assert said in err.splitlines()[-1]
+    assert f"Start it: {closed.start}" in err.splitlines()[-1]
