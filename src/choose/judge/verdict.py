@@ -82,10 +82,10 @@ def judge(
 
 def _case(evidence: Evidence, contenders: Contenders) -> Case:
     labels = audit_labels(evidence)
-    # Where the auditor is too weak to estimate, its list is no evidence against single rows.
+    # Where the auditor is too weak for a list, it is no evidence against single rows.
     suspects = None
-    if labels is not None and labels.noise is not None:
-        suspects = frozenset(s.id for s in labels.suspects[: labels.suspected])
+    if labels is not None and labels.auditors and labels.no_list is None:
+        suspects = frozenset(s.id for s in labels.doubted)
     failures = failures_of(evidence, contenders, suspects)
     return Case(contenders, select(contenders), labels, failures, overlap_of(contenders))
 

@@ -142,10 +142,10 @@ def _audited(audit: Audit | None) -> str:
     if audit.noise is None:
         return f"The share of wrong labels is unknown. {audit.no_estimate}"
     band = audit.noise
+    found = audit.no_list or f"{plural(audit.suspected, 'label')} should be checked."
     return (
         f"Between {per_100(band.low)} % and {per_100(band.high)} % of "
-        f"{plural(audit.rows, 'label')} may be wrong; the limit is {per_100(WRONG)} %. The audit "
-        f"suspects {audit.suspected:,}."
+        f"{plural(audit.rows, 'label')} may be wrong; the limit is {per_100(WRONG)} %. {found}"
     )
 
 
@@ -208,7 +208,7 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     """
     rows, table = case.contenders.panel.rows, case.contenders.panel[case.name].main
     code = {label: i for i, label in enumerate(rows.labels)}
-    suspects = [s for s in audit.suspects[: audit.suspected] if s.id in rows.index]
+    suspects = [s for s in audit.doubted if s.id in rows.index]
     by_rows = case.contenders.rule.measure.by_rows
     if audit.noise is None or table is None or not suspects or not by_rows:
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from math import ceil
 
 import numpy as np
 
@@ -14,12 +15,15 @@ from choose.judge.diagnosis.label_noise import (
     ASSUMPTION,
     NONE,
     Auditor,
+    NoiseBounds,
     auditor_of,
     confident_labels,
+    confirmed_labels,
     joint_distribution,
     log_odds,
     noise_bounds,
     why_no_estimate,
+    why_no_list,
     wrong_share,
 )
 from choose.judge.evidence import Evidence, Items
@@ -34,7 +38,7 @@ _REPLICATES = 2000
 
 _ESTIMAND = "these annotators, other rows"
 
-# Suspects that the record lists; its counts are of all.
+# Doubted labels that the record lists; its count is of all.
 MOST_SUSPECTS = 200
 
 MOST_OVERLAPS = 10
@@ -117,11 +121,9 @@ def audit_labels(evidence: Evidence) -> Audit | None:
         return Audit(agreement=agreement, no_estimate=NO_AUDITOR) if agreement else None
     labels = len(evidence.labels)
     counted = confident_labels(auditor.targets, auditor.probabilities)
-    sure = auditor.contradicts & (counted != NONE) & (counted != auditor.targets)
-    doubtful = _most_doubtful(auditor)
-    suspected = doubtful[: int(sure.sum())]
     bounds = noise_bounds(auditor, _clusters(evidence, auditor))
-    why = why_no_estimate(auditor, bounds)
+    why, silent = why_no_estimate(auditor, bounds), why_no_list(auditor, bounds.units)
+    suspected = most_doubtful(auditor)[: 0 if silent else list_length(auditor, counted, bounds)]
     low, high = wilson(auditor.accuracy * bounds.units, bounds.units)
     share = wrong_share(joint_distribution(auditor.targets, counted, labels))
     return Audit(
@@ -135,10 +137,11 @@ def audit_labels(evidence: Evidence) -> Audit | None:
             low=bounds.low, high=bounds.high, confident_learning=share, assumption=ASSUMPTION
         ),
         no_estimate=why,
+        no_list=silent,
         ceiling=None if why else _ceiling(bounds.low, bounds.high, bounds.middle),
         contradicted=int(auditor.contradicts.sum()),
         suspected=len(suspected),
-        suspects=tuple(_suspects(evidence, auditor, doubtful[:MOST_SUSPECTS])),
+        suspects=tuple(_suspects(evidence, auditor, suspected[:MOST_SUSPECTS])),
         overlaps=tuple(_overlaps(evidence, auditor, suspected)),
         agreement=agreement,
     )
@@ -161,13 +164,27 @@ def _ceiling(low: float, high: float, middle: float) -> Interval:
     )
 
 
-def _most_doubtful(auditor: Auditor) -> Codes:
+def list_length(auditor: Auditor, counted: Codes, bounds: NoiseBounds) -> int:
+    """Return how many of the most doubtful labels are worth a look.
+
+    As many as confident learning counts as wrong, but no more than the auditor's confident half
+    speaks for: that keeps the list of a clean set short, where confident learning counts the
+    auditor's own mistakes.
+    """
+    sure = auditor.contradicts & (counted != NONE) & (counted != auditor.targets)
+    return min(int(sure.sum()), ceil(bounds.shown * len(auditor.ids)))
+
+
+def most_doubtful(auditor: Auditor) -> Codes:
     """Return the contradicted rows, the most doubtful first.
 
-    Confident learning says how many labels are wrong, log-odds rank better which: of the planted
-    errors in the sample tickets they put 24 among the first 30, its own rows hold 16 of 28.
+    Rows of labels that the auditor does not know well enough are left out; see
+    `confirmed_labels`. Confident learning says how many labels are wrong, log-odds rank better
+    which: of the planted errors in the sample tickets they put 24 among the first 30, its own rows
+    hold 16 of 28.
     """
-    rows: Codes = np.flatnonzero(auditor.contradicts)
+    known = confirmed_labels(auditor)[auditor.targets]
+    rows: Codes = np.flatnonzero(auditor.contradicts & known)
     scores = log_odds(auditor.targets, auditor.probabilities)[rows]
     return rows[np.argsort(-scores, kind="stable")]
 

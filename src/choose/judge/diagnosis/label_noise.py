@@ -8,11 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from choose.formatting import in_percent
+from choose.formatting import in_percent, plural
 from choose.judge.evidence import Evidence
 from choose.judge.scores.out_of_fold import OutOfFold, out_of_fold
 from choose.judge.stats.intervals import wilson
 from choose.judge.stats.metrics import Codes
+from choose.judge.stats.two_way import Mask
 from choose.types import Floats
 
 # What no row is counted as.
@@ -23,6 +24,13 @@ ACCURATE = 0.85
 
 # Below this accuracy on the labels as given, none of the auditor's confidence is believed.
 ACCURATE_AS_GIVEN = 0.70
+
+# No list of doubted labels below this skill (accuracy above chance, over what was possible, at its
+# lower bound), and no doubt on a label of which the auditor confirms fewer rows, also at the lower
+# bound. At these floors half of a list or more was wrong labels in at least 79 % of simulated
+# studies with 3 to 10 % of them, and clean sets listed 3 rows in 1,000: benchmarks/label_audit.py.
+SKILLED = 0.65
+CONFIRMS = 0.4
 
 # An accurate auditor's error rate on its confident half, of its error rate on all rows.
 HALF = 0.25
@@ -178,12 +186,14 @@ def log_odds(targets: Codes, probabilities: Floats) -> Floats:
 class NoiseBounds:
     """The rate of wrong labels: bounds, the middle they are drawn around, and net accuracy.
 
-    `units` is the number of clusters, which is what the intervals count.
+    `units` is the number of clusters, which is what the intervals count. `shown` is the most wrong
+    labels that the confident half speaks for, as a share of all rows.
     """
 
     low: float
     high: float
     middle: float
+    shown: float
     net_accuracy: float
     units: int
 
@@ -202,10 +212,61 @@ def noise_bounds(auditor: Auditor, clusters: Sequence[str]) -> NoiseBounds:
     own = max(everywhere - confident, 0.0) * HALF / (1 - HALF)
     middle = max(confident - own, 0.0)
     units, inside = len(set(clusters)), len({clusters[i] for i in half.tolist()})
-    sure, _ = wilson(confident * inside, inside)
+    sure, most = wilson(confident * inside, inside)
     _, high = wilson(everywhere * units, units)
     net = min((1 - everywhere) / max(1 - middle, 1e-9), 1.0)
-    return NoiseBounds(max(sure - own, 0.0), high, middle, net, units)
+    return NoiseBounds(max(sure - own, 0.0), high, middle, max(most - own, 0.0), net, units)
+
+
+def chance_of(auditor: Auditor) -> float:
+    """Return the accuracy of an auditor that learned nothing.
+
+    It is the share of the most common label, or the agreement of answers dealt to other rows
+    (Cohen 1960) where that is higher.
+    """
+    labels, rows = auditor.probabilities.shape[1], len(auditor.targets)
+    given = np.bincount(auditor.targets, minlength=labels) / rows
+    answered = np.bincount(auditor.outputs, minlength=labels) / rows
+    return max(float(given.max()), float(given @ answered))
+
+
+def skill(auditor: Auditor, units: int) -> float:
+    """Return how far the auditor is from chance (0) to perfect (1), at its accuracy's lower bound.
+
+    `units` is the number of clusters, which is what the bound counts.
+    """
+    chance = chance_of(auditor)
+    low, _ = wilson(auditor.accuracy * units, units)
+    return (low - chance) / (1 - chance) if chance < 1 else 0.0
+
+
+def confirmed_labels(auditor: Auditor) -> Mask:
+    """Return (labels,) whether the auditor confirms enough of a label's rows to doubt others.
+
+    Without this, a weak auditor of a rare label doubts every row that has it.
+    """
+    labels = auditor.probabilities.shape[1]
+    rows = np.bincount(auditor.targets, minlength=labels)
+    right = np.bincount(auditor.targets[~auditor.contradicts], minlength=labels)
+    return np.array(
+        [n > 0 and wilson(k, n)[0] >= CONFIRMS for k, n in zip(right, rows, strict=True)],
+        dtype=np.bool_,
+    )
+
+
+def why_no_list(auditor: Auditor, units: int) -> str | None:
+    """Say why no label is called doubtful, or None where the auditor is skilled enough for that."""
+    if skill(auditor, units) >= SKILLED:
+        return None
+    chance = chance_of(auditor)
+    low, _ = wilson(auditor.accuracy * units, units)
+    return (
+        f"No label is called doubtful: {' + '.join(auditor.names)} predicts "
+        f"{in_percent(auditor.accuracy)} of {plural(len(auditor.ids), 'label')} (at least "
+        f"{in_percent(low)}; by chance {in_percent(chance)}). Below "
+        f"{in_percent(chance + SKILLED * (1 - chance))}, most of the labels that it disagrees with "
+        "are right."
+    )
 
 
 def why_no_estimate(auditor: Auditor, bounds: NoiseBounds) -> str | None:

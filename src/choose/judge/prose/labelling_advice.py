@@ -43,7 +43,7 @@ def relabel(case: Case) -> Iterator[str]:
     """Yield which labels to check first, and the gain of correcting them."""
     if case.audit is None:
         return
-    suspects = case.audit.suspects[: case.audit.suspected]
+    suspects = case.audit.doubted
     if not suspects:
         return
     named = [s.id for s in suspects[:NAMED]]
