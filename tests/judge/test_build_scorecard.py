@@ -11,6 +11,7 @@ from sklearn.metrics import f1_score
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Rule
 from choose.judge.measures.build_scorecard import scorecard
+from choose.judge.measures.common_rows import common_rows
 from choose.judge.measures.cost_comparison import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
 from choose.judge.scores.score_tables import CLEAN, study_scores
@@ -166,9 +167,31 @@ def test_churn_counts_answers_that_change():
 
 def test_wordings_are_a_spread_never_a_maximum():
     runs = [run(flipped(3)), run(TARGETS, variant="terse"), run(flipped(9), variant="long")]
-    found = card(*runs)
+    found = card(*runs, candidates=(info(family="prompting"),))
     assert found.variance.wording == pytest.approx(np.std([0.9, 1.0, 0.7], ddof=1))
+    assert found.variance.settings is None
     assert found.accuracy.value == pytest.approx(0.9)
+
+
+def test_a_candidate_without_a_prompt_has_settings_and_no_wordings():
+    runs = [run(flipped(3)), run(TARGETS, variant="C=1")]
+    variance = card(*runs).variance
+    assert variance.wording is None
+    assert variance.settings == pytest.approx(np.std([0.9, 1.0], ddof=1))
+
+
+def test_settings_are_compared_on_the_rows_that_the_candidates_own_setting_answered_too():
+    """D2: the 88 % of other settings on 121 rows stood beside the default's 81 % on all 602."""
+    first = IDS[:16]
+    runs = [
+        run(flipped(9, start=20)),
+        run(TARGETS[:1] + "z" + TARGETS[2:16], variant="C=1", ids=first),
+    ]
+    (point,) = card(*runs).settings
+    assert (point.setting, point.rows) == ("C=1", 16)
+    assert point.accuracy.value == pytest.approx(15 / 16)
+    assert point.change.value == pytest.approx(-1 / 16), "its own setting is right on all 16"
+    assert point.accuracy.row_set == point.change.row_set
 
 
 def test_noise_slope_area_and_breakdown():
@@ -195,7 +218,7 @@ def test_noise_that_changes_nothing_has_an_open_interval():
 
 
 def test_noise_of_a_seeded_candidate_is_read_on_its_common_repetitions():
-    noise = Scenario(kind="noise", rate=0.1)
+    noise = Scenario(kind="noise", noise="symmetric", rate=0.1)
     runs = [run(flipped(n), draw=d) for d, n in enumerate((3, 6, 9))]
     found = card(*runs, run(flipped(6), scenario=noise), candidates=(info(seeded=True),)).noise
     assert found.slope.value == pytest.approx(-0.1)
@@ -214,6 +237,49 @@ def test_views_are_compared_with_the_clean_answers_of_the_same_fit():
     changed = card(run(TARGETS, views={"typos": (said, rows)})).stability
     assert changed.agreement == pytest.approx(0.9)
     assert changed.views[0].consistent_and_correct == pytest.approx(0.9)
+    assert (changed.views[0].clean, changed.views[0].change.value) == (1.0, pytest.approx(-0.1))
+    assert changed.views[0].change.low < -0.1 < changed.views[0].change.high
+
+
+def test_noise_is_measured_against_clean_labels_on_the_same_rows():
+    """D10: the slope over other rows said -5.1 for 10 % of wrong labels where -1.8 was measured."""
+    noise = Scenario(kind="noise", noise="symmetric", rate=0.1)
+    pair = Scenario(kind="noise", noise="confused-pair", rate=0.1)
+    first = IDS[:20]
+    runs = [run(flipped(6, start=20))]
+    runs += [run(flipped(2)[:20], ids=first, scenario=noise, draw=d) for d in range(3)]
+    runs += [run(flipped(8)[:20], ids=first, scenario=pair, draw=d) for d in range(3)]
+    found = card(*runs).noise
+    assert [(p.kind, p.rate) for p in found.kinds] == [("confused-pair", 0.1), ("symmetric", 0.1)]
+    assert [p.loss.value for p in found.kinds] == pytest.approx([0.4, 0.1])
+    assert [p.accuracy.value for p in found.curve] == pytest.approx([1.0, 0.9])
+    assert len({p.accuracy.row_set for p in found.curve}) == 1
+    assert found.near(0.1).loss.value == pytest.approx(0.1)
+    assert found.near(0.3, "confused-pair").rate == 0.1, "the rate that was measured is told"
+    assert found.near(0.1, "class-dependent") is None
+
+
+def test_candidates_are_measured_under_noise_on_the_rows_that_they_share():
+    noise = Scenario(kind="noise", noise="symmetric", rate=0.1)
+    few = IDS[:20]
+    laid = study_scores(
+        evidence(
+            run(flipped(6, start=20)),
+            run(flipped(9, start=20), scenario=noise),
+            run(TARGETS, "b"),
+            run(TARGETS[:20], "b", ids=few, scenario=noise),
+            run(TARGETS, "c"),
+            run(TARGETS[:8], "c", ids=IDS[:8], scenario=noise),
+            candidates=(info("a"), info("b"), info("c")),
+        )
+    )
+    common = common_rows(laid.candidates)
+    assert common.noise.sum() == 20, "8 rows of c would cost the others too much"
+    a, b, c = (scorecard(x, cost_sheet(x, Rule()).record, Rule(), common) for x in laid.candidates)
+    assert [p.accuracy.value for p in a.noise.curve] == [1.0, 1.0], "its errors are on other rows"
+    rows = [card.noise.kinds[0].loss.row_set for card in (a, b, c)]
+    assert rows[0] == rows[1] != rows[2]
+    assert rows[2].startswith("8:")
 
 
 def test_the_curve_ends_at_the_compared_size():

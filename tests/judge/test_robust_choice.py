@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from choose.formatting import MINUS
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.paired_comparison import changed, compare_changes
@@ -76,7 +77,8 @@ def test_a_lead_that_was_there_without_typos_does_not_make_a_choice_fragile() ->
     assert (ahead, before) == (pytest.approx(7), pytest.approx(4))
     assert gate.status == "unknown"
     assert "probe scores 7 points higher than tfidf" in gate.evidence
-    assert "how much of that is there without is open: 3 points" in gate.evidence
+    assert f"adds +3.0 points ({MINUS}" in gate.evidence
+    assert gate.evidence.endswith("which may be chance.")
 
 
 def test_typos_that_turn_the_choice_round_fail_the_gate_and_say_by_how_much() -> None:
@@ -85,7 +87,8 @@ def test_typos_that_turn_the_choice_round_fail_the_gate_and_say_by_how_much() ->
     gate = robust(clean, typos, 200)
     assert gate.status == "fail"
     assert "probe scores 25 points higher than tfidf" in gate.evidence
-    assert "; 23 points (95 % CI" in gate.evidence
+    assert "the condition adds +23.0 points (+" in gate.evidence
+    assert "chance" not in gate.evidence
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.06])

@@ -24,6 +24,7 @@ from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import scorecard
+from choose.judge.measures.common_rows import common_rows
 from choose.judge.prose.advice import flips, next_steps
 from choose.judge.prose.failures import failure_reasons
 from choose.judge.prose.family_answer import answer, because, interim_reason, settled, still_open
@@ -92,7 +93,9 @@ def _case(evidence: Evidence, contenders: Contenders) -> Case:
 
 def _scorecards(contenders: Contenders) -> tuple[Scorecard, ...]:
     costs, rule = contenders.costs, contenders.rule
-    return tuple(scorecard(c, costs[c.info.name].record, rule) for c in contenders.panel.candidates)
+    candidates = contenders.panel.candidates
+    common = common_rows(candidates)
+    return tuple(scorecard(c, costs[c.info.name].record, rule, common) for c in candidates)
 
 
 def _nothing(scores: StudyScores) -> str:

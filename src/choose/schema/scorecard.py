@@ -78,7 +78,10 @@ class NewClass(Record):
 
 
 class NoiseKindPoint(Record):
-    """What accuracy loses to one kind of label noise at one rate, against clean labels."""
+    """What accuracy loses to one kind of label noise at one rate.
+
+    `loss` is accuracy with clean labels minus `accuracy`, on the same rows.
+    """
 
     kind: str
     rate: float
@@ -103,12 +106,17 @@ class LabelRecord(Record):
 
 
 class Variance(Record):
-    """Standard deviation of accuracy by source; a source that was not varied is null."""
+    """Standard deviation of accuracy by source; a source that was not varied is null.
+
+    `wording` is over wordings of the prompt, `settings` over other settings, each with the
+    candidate's own.
+    """
 
     test_rows: float | None = None
     draw: float | None = None
     seed: float | None = None
     wording: float | None = None
+    settings: float | None = None
 
 
 class Overfit(Record):
@@ -127,7 +135,16 @@ class NoisePoint(Record):
 
 
 class Noise(Record):
-    """Sensitivity to added label noise: change of accuracy for each 10 points of it."""
+    """Sensitivity to added label noise.
+
+    Attributes:
+        slope: change of accuracy for each 10 points of symmetric noise, a straight line through
+            all rates; what was measured at one rate stands in `kinds`.
+        area: under the curve of symmetric noise, as a share of what it would be without any loss.
+        breakdown: the lowest rate of symmetric noise that costs over 5 points for certain.
+        curve: accuracy with symmetric noise, all rates on the same rows.
+        kinds: the loss to every kind and rate that was measured.
+    """
 
     slope: Interval | None = None
     area: float | None = None
@@ -135,15 +152,32 @@ class Noise(Record):
     curve: tuple[NoisePoint, ...] = ()
     kinds: tuple[NoiseKindPoint, ...] = ()
 
+    def near(self, rate: float, kind: str = "symmetric") -> NoiseKindPoint | None:
+        """Return what was measured with a kind of noise at this rate, else at the nearest one."""
+        points = [point for point in self.kinds if point.kind == kind]
+        return min(points, key=lambda point: abs(point.rate - rate), default=None)
+
 
 class ViewPoint(Record):
-    """One view of the rows: shares of answers unchanged, and unchanged and right, against clean."""
+    """What one view of the rows, such as typos in their texts, changes.
+
+    Attributes:
+        agreement: share of the answers that stay the same.
+        accuracy: on the perturbed rows.
+        consistent_and_correct: share of the answers that stay the same and are right.
+        rows: the rows that were perturbed.
+        change: accuracy on them minus accuracy on the same rows as they are, by the same fits;
+            null in records of earlier versions.
+        clean: accuracy on the same rows as they are.
+    """
 
     view: str
     agreement: float
     accuracy: float
     consistent_and_correct: float
     rows: int
+    change: Interval | None = None
+    clean: float | None = None
 
 
 class Stability(Record):
@@ -159,12 +193,27 @@ class Stability(Record):
 
 
 class CurvePoint(Record):
-    """Accuracy at a number of labels."""
+    """Accuracy at a number of labels; all points of a curve are on the same rows (`row_set`)."""
 
     labels: int
     value: float
     low: float | None = None
     high: float | None = None
+    row_set: str | None = None
+
+
+class SettingPoint(Record):
+    """Another setting of a candidate, against its own setting on the same rows.
+
+    `wording` tells whether it is another wording of the prompt; `change` is the accuracy of this
+    setting minus that of the candidate's own.
+    """
+
+    setting: str
+    wording: bool = False
+    accuracy: Interval
+    change: Interval
+    rows: int
 
 
 class Scorecard(Record):
@@ -189,6 +238,7 @@ class Scorecard(Record):
     calibration_error: float | None = None
     selective: tuple[CoveragePoint, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
+    settings: tuple[SettingPoint, ...] = ()
     cost: Cost = Cost()
     service: Service | None = None
     errors: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from choose.formatting import gain, interval, listed, points
+from choose.formatting import gain, in_points, listed
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Case
 from choose.judge.goal import evened
@@ -56,10 +56,8 @@ class Reversal:
         text = f"{self.where[0].upper()}{self.where[1:]}, {gain(self.rival, name, self.difference)}"
         if self.change is None:
             return f"{text}."
-        adds = f"{points(self.change.value)} ({interval(self.change)})"
-        if self.caused:
-            return f"{text}; {adds} of that are not there without."
-        return f"{text}, but how much of that is there without is open: {adds} are added."
+        adds = f"the condition adds {in_points(self.change)} to the difference"
+        return f"{text}; {adds}{'' if self.caused else ', which may be chance'}."
 
 
 def share_of_half_samples(contenders: Contenders, name: str, seed: int = 0) -> float:

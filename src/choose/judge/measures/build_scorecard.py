@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 
 from choose.judge.goal import Rule
+from choose.judge.measures.common_rows import CommonRows, common_rows, on_rows, shared_rows
 from choose.judge.measures.drift_and_new_class import drop_of, new_class_of, origins_of
 from choose.judge.measures.robustness import curve_of, estimate, noise_of, selective, stability_of
-from choose.judge.scores.paired_comparison import accuracy_loss, accuracy_on, interval_of
+from choose.judge.scores.paired_comparison import Side, accuracy_on, compare, interval_of
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, label_codes
 from choose.judge.stats.intervals import (
     AGRESTI_COULL,
@@ -32,10 +33,9 @@ from choose.schema.base import Interval
 from choose.schema.costs import Cost
 from choose.schema.scorecard import (
     LabelRecord,
-    Noise,
-    NoiseKindPoint,
     Scorecard,
     Service,
+    SettingPoint,
     Stability,
     Variance,
 )
@@ -102,14 +102,14 @@ def _instability(runs: Sequence[Run]) -> tuple[float | None, int, int]:
     return float(np.mean([len(set(outputs)) > 1 for outputs in rows])), repeats, len(rows)
 
 
-def stability(candidate: CandidateScores) -> Stability:
+def stability(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> Stability:
     """Return how a candidate holds under views, over time and when a class is new.
 
     Recall on the new class and the others' loss are those at the most examples given back.
     """
     drop, new = drop_of(candidate), new_class_of(candidate)
     last = new.points[-1] if new is not None else None
-    return stability_of(candidate).model_copy(
+    return stability_of(candidate, views).model_copy(
         update={
             "temporal_drop": interval_of(drop) if drop is not None else None,
             "origins": origins_of(candidate),
@@ -120,32 +120,23 @@ def stability(candidate: CandidateScores) -> Stability:
     )
 
 
-def noise(candidate: CandidateScores) -> Noise:
-    """Return how added label noise changes accuracy: symmetric noise and the other kinds."""
-    kinds = {kind for kind, _ in candidate.noise}
-    points = _kinds(candidate) if kinds - {"symmetric"} else ()
-    return noise_of(candidate).model_copy(update={"kinds": points})
-
-
-def _kinds(candidate: CandidateScores) -> tuple[NoiseKindPoint, ...]:
-    points = []
-    for (kind, rate), table in sorted(candidate.noise.items()):
-        assert candidate.main is not None
-        loss, noisy = accuracy_loss(candidate.main, table), accuracy_on(table, table.complete)
-        if loss is not None and noisy is not None:
-            points.append(
-                NoiseKindPoint(kind=kind, rate=rate, accuracy=noisy[0], loss=interval_of(loss))
-            )
-    return tuple(points)
-
-
 def out_of_scope_recall(per_class: tuple[LabelRecord, ...], label: str | None) -> float | None:
     """Return recall on the label that the study calls out of scope; None where it names none."""
     return next((row.recall for row in per_class if row.label == label), None)
 
 
-def scorecard(candidate: CandidateScores, cost: Cost, rule: Rule) -> Scorecard:
-    """Return a candidate's card; one that never finished a fit has errors and no figures."""
+def scorecard(
+    candidate: CandidateScores, cost: Cost, rule: Rule, common: CommonRows | None = None
+) -> Scorecard:
+    """Return a candidate's card; one that never finished a fit has errors and no figures.
+
+    Args:
+        candidate: its answers.
+        cost: what they cost.
+        rule: what the study fixed before it ran.
+        common: the rows on which candidates are measured under noise and other conditions; its
+            own unless given.
+    """
     info, table = candidate.info, candidate.main
     bare = Scorecard(
         candidate=info.name,
@@ -156,6 +147,8 @@ def scorecard(candidate: CandidateScores, cost: Cost, rule: Rule) -> Scorecard:
     )
     if table is None:
         return bare
+    common = common or common_rows((candidate,))
+    settings = settings_of(candidate)
     return bare.model_copy(
         update={
             "rows": int(table.complete.sum()),
@@ -163,15 +156,16 @@ def scorecard(candidate: CandidateScores, cost: Cost, rule: Rule) -> Scorecard:
             "accuracy": accuracy(candidate),
             "macro_f1": _macro_f1(candidate, table),
             "per_class": _per_class(table),
-            "variance": _variance(candidate, table),
+            "variance": _variance(candidate, table, settings),
             "churn": _churn(table.answers),
-            "noise": noise(candidate),
-            "stability": stability(candidate),
+            "noise": noise_of(common.with_noise(candidate)),
+            "stability": stability(candidate, common.views_of(candidate)),
             "out_of_scope_recall": out_of_scope_recall(_per_class(table), rule.out_of_scope),
             "selective": selective(table),
             "format_valid": float((table.answers != UNUSABLE).mean()),
             "calibration_error": _calibration(table),
-            "curve": curve_of(candidate),
+            "curve": curve_of(common.with_sizes(candidate)),
+            "settings": settings,
             "cost": cost,
             "service": service_of(candidate),
         }
@@ -191,7 +185,7 @@ def accuracy(candidate: CandidateScores) -> Interval | None:
         point = Estimate(value=float(right.mean()), low=low, high=high)
     else:
         point = estimate(table)
-    return Interval.of(point, candidate.estimand)
+    return Interval.of(point, candidate.estimand, row_set=rows.row_set(table.complete))
 
 
 def _macro_f1(candidate: CandidateScores, table: ScoreTable) -> Interval:
@@ -203,7 +197,8 @@ def _macro_f1(candidate: CandidateScores, table: ScoreTable) -> Interval:
         rows.plain_weights_of(table.complete),
         AGRESTI_COULL,
     )
-    return Interval.of(point, candidate.estimand, within=(0.0, 1.0))
+    row_set = rows.row_set(table.complete)
+    return Interval.of(point, candidate.estimand, within=(0.0, 1.0), row_set=row_set)
 
 
 def _per_class(table: ScoreTable) -> tuple[LabelRecord, ...]:
@@ -225,7 +220,9 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _variance(candidate: CandidateScores, table: ScoreTable) -> Variance:
+def _variance(
+    candidate: CandidateScores, table: ScoreTable, settings: Sequence[SettingPoint]
+) -> Variance:
     """Return standard deviations of accuracy; repetitions of a drawn pool vary draw and seed.
 
     A candidate that no seed can change has no seed variance to measure: null, like any source
@@ -241,27 +238,51 @@ def _variance(candidate: CandidateScores, table: ScoreTable) -> Variance:
         test_rows=float(np.sqrt(parts.items)),
         draw=repetition if candidate.drawn else None,
         seed=None if candidate.drawn else repetition,
-        wording=_wording(candidate),
+        wording=_spread([point for point in settings if point.wording]),
+        settings=_spread([point for point in settings if not point.wording]),
     )
 
 
-def _wording(candidate: CandidateScores) -> float | None:
-    """Return the standard deviation over wordings on the rows and repetition that all have.
+def _spread(settings: Sequence[SettingPoint]) -> float | None:
+    """Return the standard deviation over settings and the candidate's own, on common rows.
 
     A spread, never a maximum: the best wording on reported rows is not what a user would get.
     """
-    tables = list(candidate.wordings.values())
-    if len(tables) < 2:
+    if not settings:
         return None
-    draws = set.intersection(*(set(table.draws) for table in tables))
-    if not draws:
-        return None
-    scores = np.concatenate([table.of_draws([min(draws)]) for table in tables], axis=1)
-    complete = np.asarray(~np.isnan(scores).any(axis=1), dtype=np.bool_)
-    if not complete.any():
-        return None
-    means = np.average(scores[complete], axis=0, weights=tables[0].rows.weights_of(complete))
-    return float(means.std(ddof=1))
+    return float(np.std([0.0, *(point.change.value for point in settings)], ddof=1))
+
+
+def settings_of(candidate: CandidateScores) -> tuple[SettingPoint, ...]:
+    """Return every other setting against the candidate's own, all on the same rows."""
+    shared = shared_rows(candidate.wordings.values())
+    tables = {name: on_rows(table, shared) for name, table in candidate.wordings.items()}
+    own = tables.pop("", None)
+    if own is None:
+        return ()
+    points = []
+    for name, table in tables.items():
+        change = compare(Side(table, candidate.repeats), Side(own, candidate.repeats))
+        accuracy = accuracy_on(table, table.complete)
+        if change is not None and accuracy is not None:
+            points.append(
+                SettingPoint(
+                    setting=name,
+                    wording=_is_wording(candidate, table, own),
+                    accuracy=accuracy[0],
+                    change=interval_of(change),
+                    rows=change.rows,
+                )
+            )
+    return tuple(points)
+
+
+def _is_wording(candidate: CandidateScores, table: ScoreTable, own: ScoreTable) -> bool:
+    """Return whether a setting differs from the candidate's own in the prompt's wording only."""
+    if candidate.info.family not in ("prompting", "retrieval"):
+        return False
+    first, second = (t.runs[0].trial.params for t in (table, own))
+    return all(first.get(k) == second.get(k) for k in {*first, *second} - {"wording"})
 
 
 def _churn(answers: Codes) -> float | None:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from math import ceil
-from typing import NamedTuple
 
 import numpy as np
 from scipy.integrate import trapezoid
 
-from choose.judge.scores.paired_comparison import compare, full_pool, other_pool
+from choose.judge.scores.paired_comparison import (
+    accuracy_on,
+    changed,
+    compare,
+    full_pool,
+    interval_of,
+    mean_change,
+    other_pool,
+)
 from choose.judge.scores.score_tables import (
     CLEAN,
     MISSING,
     CandidateScores,
-    ScoredRows,
     ScoreTable,
     estimand_of,
     label_codes,
 )
 from choose.judge.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval
-from choose.judge.stats.metrics import UNUSABLE, Codes
+from choose.judge.stats.metrics import UNUSABLE
 from choose.schema.base import Interval
 from choose.schema.scorecard import (
     CoveragePoint,
     CurvePoint,
     Noise,
+    NoiseKindPoint,
     NoisePoint,
     Stability,
     ViewPoint,
@@ -46,22 +52,42 @@ def estimate(table: ScoreTable) -> Estimate:
 
 
 def noise_of(candidate: CandidateScores) -> Noise:
-    """Return how accuracy answers to added symmetric label noise.
+    """Return how accuracy answers to added label noise: symmetric noise and every kind by rate.
 
     The slope is the mean over rows and repetitions of each one's own least-squares slope, so its
     interval counts both; rates are compared on the repetitions and rows that all of them have.
     """
+    kinds = _kinds(candidate)
     tables = {rate: t for (kind, rate), t in sorted(candidate.noise.items()) if kind == "symmetric"}
-    if candidate.main is None or not tables:
+    clean = candidate.main
+    if clean is None:
         return Noise()
-    tables = {0.0: candidate.main, **tables}
+    tables = {rate: t for rate, t in tables.items() if _covers(t, clean)}
+    if not tables:
+        return Noise(kinds=kinds)
+    tables = {0.0: clean, **tables}
     curve = tuple(NoisePoint(rate=rate, accuracy=_interval(t)) for rate, t in tables.items())
     rates, values = list(tables), [point.accuracy.value for point in curve]
     area = None
     if values[0] > 0:
         area = float(trapezoid(values, rates) / (rates[-1] * values[0]))
     slope = _slope(tables, not candidate.repeats)
-    return Noise(slope=slope, area=area, breakdown=_breakdown(candidate, tables), curve=curve)
+    breakdown = _breakdown(candidate, tables)
+    return Noise(slope=slope, area=area, breakdown=breakdown, curve=curve, kinds=kinds)
+
+
+def _kinds(candidate: CandidateScores) -> tuple[NoiseKindPoint, ...]:
+    points = []
+    for (kind, rate), table in sorted(candidate.noise.items()):
+        if candidate.main is None:
+            continue
+        loss = compare(full_pool(candidate), other_pool(candidate, table))
+        noisy = accuracy_on(table, table.complete)
+        if loss is not None and noisy is not None:
+            points.append(
+                NoiseKindPoint(kind=kind, rate=rate, accuracy=noisy[0], loss=interval_of(loss))
+            )
+    return tuple(points)
 
 
 def _slope(tables: dict[float, ScoreTable], fixed: bool) -> Interval | None:
@@ -104,7 +130,8 @@ def _breakdown(candidate: CandidateScores, tables: dict[float, ScoreTable]) -> f
 
 
 def _interval(table: ScoreTable) -> Interval:
-    return Interval.of(estimate(table), estimand_of(int(table.whole.sum())))
+    rows = table.rows.row_set(table.complete)
+    return Interval.of(estimate(table), estimand_of(int(table.whole.sum())), row_set=rows)
 
 
 def curve_of(candidate: CandidateScores) -> tuple[CurvePoint, ...]:
@@ -112,60 +139,45 @@ def curve_of(candidate: CandidateScores) -> tuple[CurvePoint, ...]:
     if candidate.main is None:
         return ()
     tables = [*sorted(candidate.sizes.items()), (candidate.pool, candidate.main)]
-    estimates = [(size, estimate(table)) for size, table in tables]
+    points = [(size, _interval(t)) for size, t in tables if _covers(t, candidate.main)]
     return tuple(
-        CurvePoint(labels=size, value=point.value, low=point.low, high=point.high)
-        for size, point in estimates
+        CurvePoint(
+            labels=size, value=point.value, low=point.low, high=point.high, row_set=point.row_set
+        )
+        for size, point in points
     )
 
 
-def stability_of(candidate: CandidateScores) -> Stability:
-    """Return how answers hold under views, each against the clean view of the same fit."""
+def _covers(table: ScoreTable, main: ScoreTable) -> bool:
+    return bool((table.complete == main.complete).all())
+
+
+def stability_of(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> Stability:
+    """Return how answers hold under views, each against the clean answers of the same fits."""
     if candidate.main is None:
         return Stability()
-    table = candidate.main
-    seen: dict[str, list[_Seen]] = defaultdict(list)
-    for run in table.runs:
-        for view, repeat in run.answers:
-            if view != CLEAN[0]:
-                place, codes = label_codes(run, (view, repeat), table.rows)
-                clean = table.outputs[place, table.draws.index(run.trial.draw)]
-                seen[view].append(_unchanged(clean, codes, place, table.rows))
-    views = tuple(_noise_point(view, parts, table.rows) for view, parts in sorted(seen.items()))
-    agreement = float(np.mean([point.agreement for point in views])) if views else None
-    return Stability(agreement=agreement, views=views)
+    points = tuple(_view(view, table, candidate.main) for view, table in views.items())
+    agreement = float(np.mean([point.agreement for point in points])) if points else None
+    return Stability(agreement=agreement, views=points)
 
 
-class _Seen(NamedTuple):
-    """Rows of a view: whether the answer is unchanged, its score, and the indices of the rows."""
-
-    same: Floats
-    right: Floats
-    place: Codes
-
-
-def _unchanged(clean: Codes, codes: Codes, place: Codes, rows: ScoredRows) -> _Seen:
-    answered = clean != MISSING
-    return _Seen(
-        np.asarray(codes == clean, dtype=np.float64)[answered],
-        rows.scored(place, codes)[answered],
-        place[answered],
-    )
-
-
-def _noise_point(view: str, parts: Sequence[_Seen], rows: ScoredRows) -> ViewPoint:
-    same, right = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    place = np.concatenate([part.place for part in parts])
-    there = np.zeros(len(rows.targets), dtype=np.bool_)
-    there[place] = True
-    on = rows.weights_on(there)
+def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:
+    clean = main.outputs[:, [main.draws.index(draw) for draw in table.draws]]
+    answered = (table.outputs != MISSING) & (clean != MISSING)
+    seen = np.asarray(answered.any(axis=1), dtype=np.bool_)
+    on = table.rows.weights_on(seen)
+    place = np.nonzero(answered)[0]
     weights = None if on is None else on[place]
+    same = (table.outputs == clean)[answered]
+    change = mean_change(changed(main, table), table.rows)
     return ViewPoint(
         view=view,
         agreement=float(same.mean()),
-        accuracy=float(np.average(right, weights=weights)),
-        consistent_and_correct=float(np.average(same * right, weights=weights)),
-        rows=len(same),
+        accuracy=float(np.average(table.right[answered], weights=weights)),
+        consistent_and_correct=float(np.average(same * table.right[answered], weights=weights)),
+        rows=int(seen.sum()),
+        change=change,
+        clean=float(np.average(table.rows.scored(place, clean[answered]), weights=weights)),
     )
 
 
@@ -200,7 +212,8 @@ def _selective_point(
         table.rows.plain_weights_of(table.complete),
         AGRESTI_COULL,
     )
-    accuracy = Interval.of(point, estimand_of(len(columns)), within=(0.0, 1.0))
+    rows = table.rows.row_set(table.complete)
+    accuracy = Interval.of(point, estimand_of(len(columns)), within=(0.0, 1.0), row_set=rows)
     return CoveragePoint(coverage=coverage, accuracy=accuracy)
 
 

@@ -22,7 +22,7 @@ from choose.judge.scores.score_tables import (
     score_table,
 )
 from choose.judge.stats.intervals import two_way_interval
-from choose.judge.stats.paired import Difference, aligned, paired_difference
+from choose.judge.stats.paired import BONETT_PRICE, Difference, aligned, paired_difference
 from choose.judge.stats.two_way import Mask, answered, whole_rows
 from choose.schema.base import Interval
 from choose.schema.decision import Pair
@@ -139,6 +139,18 @@ def compare_changes(a: Changed, b: Changed, rows: ScoredRows) -> Difference | No
         x, y = _spread(x, a.draws, draws), _spread(y, b.draws, draws)
     once = sum(side.varies and side.scores.shape[1] < 2 for side in (a, b))
     return compare_scores(x, y, rows, fitted_once=once)
+
+
+def mean_change(change: Changed, rows: ScoredRows) -> Interval:
+    """Return what a condition changes in a candidate's accuracy, over the rows of whole fits."""
+    complete = whole_rows(change.scores, answered(change.scores))
+    scores = change.scores[complete]
+    scores = scores[:, ~np.isnan(scores).any(axis=0)]
+    estimate = two_way_interval(
+        scores, rows.clusters_of(complete), rows.weights_of(complete), BONETT_PRICE
+    )
+    estimand = estimand_of(scores.shape[1])
+    return Interval.of(estimate, estimand, row_set=rows.row_set(complete))
 
 
 def view_tables(table: ScoreTable) -> dict[str, ScoreTable]:
