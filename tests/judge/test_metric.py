@@ -400,3 +400,17 @@ def test_compare_and_its_reports_say_what_counts(
 def test_nobody_is_dropped_from_a_race_that_rows_alone_do_not_decide() -> None:
     assert check({"goal": {"margin": 0.02}}, "choose.toml").races
     assert not check({"goal": {"metric": "balanced"}}, "choose.toml").races
+
+
+def test_balanced_accuracy_of_a_constant_answer_is_known_without_error() -> None:
+    """D22: always giving the most common of two labels was 50 with an interval of 34 to 66."""
+    given = "a" * 97 + "b" * 3
+    players = [answered.player("majority", "a" * 100), answered.player("tfidf", given)]
+    laid = study_scores(answered.study("ab", given, players), BALANCED)
+    found = accuracy(laid["majority"])
+    assert found is not None
+    assert (found.low, found.value, found.high) == (0.5, 0.5, 0.5)
+    by_rows = accuracy(study_scores(answered.study("ab", given, players))["majority"])
+    assert by_rows is not None
+    assert by_rows.low is not None
+    assert by_rows.low < by_rows.value == 0.97

@@ -130,12 +130,7 @@ def scorecard(
 ) -> Scorecard:
     """Return a candidate's card; one that never finished a fit has errors and no figures.
 
-    Args:
-        candidate: its answers.
-        cost: what they cost.
-        rule: what the study fixed before it ran.
-        common: the rows on which candidates are measured under noise and other conditions; its
-            own unless given.
+    Noise, views and smaller pools are measured on the `common` rows, or its own without any.
     """
     info, table = candidate.info, candidate.main
     bare = Scorecard(
@@ -173,14 +168,21 @@ def scorecard(
 
 
 def accuracy(candidate: CandidateScores) -> Interval | None:
-    """Return accuracy, by Wilson for one artefact on rows that stand alone, else two-way."""
+    """Return accuracy, by Wilson for one artefact on rows that stand alone, else two-way.
+
+    Balanced accuracy of a constant answer is known without error.
+    """
     table = candidate.main
     if table is None:
         return None
     right, rows = table.block, table.rows
     even = rows.weights_of(table.complete) is None
     alike = rows.clusters is None and even and rows.credit is None
-    if right.shape[1] == 1 and alike:
+    if rows.even and candidate.info.constant and len(np.unique(table.answers)) == 1:
+        # One label for every row: its recall is 1, that of every other label 0, on any rows.
+        recall = 1 / len(np.unique(rows.targets[table.complete]))
+        point = Estimate(value=recall, low=recall, high=recall)
+    elif right.shape[1] == 1 and alike:
         low, high = wilson(float(right.sum()), len(right))
         point = Estimate(value=float(right.mean()), low=low, high=high)
     else:
