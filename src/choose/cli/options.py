@@ -93,14 +93,32 @@ def rates(text: str | None) -> tuple[float, ...] | None:
 
 # Typed as text: a reader for the flag, and what its help adds.
 READERS: dict[str, tuple[Callable[[str | None], Any], str]] = {
-    "sizes": (sizes, " Write a list: 1/8,1/2,1."),
-    "noise": (rates, " Write a list: 0,0.1,0.2."),
+    "sizes": (sizes, ""),
+    "noise": (rates, ""),
     "budget": (seconds, " Default: 10m."),
     "target": (_share("target"), ""),
     "margin": (_share("margin"), ""),
 }
 
-PANELS = {"data": "Data", "models": "Candidates", "grid": "Grid", "goal": "Grid"}
+# What a flag takes, where the name of its type says too little.
+METAVARS = {
+    **dict.fromkeys(("model", "tune", "encoder"), "MODEL"),
+    **dict.fromkeys(("sizes", "noise"), "LIST"),
+    **dict.fromkeys(("target", "margin"), "SHARE"),
+    "budget": "TIME",
+    "test": "FILE",
+    "max_usd": "DOLLARS",
+    **dict.fromkeys(("seeds", "repeats", "folds", "test_rows"), "N"),
+    "metric": "NAME",
+    **dict.fromkeys(
+        ("text_column", "label_column", "time_column", "group_column", "annotator_column"), "COLUMN"
+    ),
+    "base_url": "URL",
+    "api_key_env": "VARIABLE",
+    "usd_per_million": "PRICES",
+}
+
+PANELS = {"data": "Data", "models": "Candidates", "grid": "Extent", "goal": "Goal"}
 
 
 def study_fields(section: str) -> Iterator[tuple[str, str, FieldInfo]]:
@@ -122,7 +140,12 @@ def _flag(name: str, field: FieldInfo, panel: str) -> Any:
     kind = str if name in READERS else next((t for t in (bool, int, float) if t in types), str)
     # A switch has no --no- form: leaving it out keeps what the study file says.
     names = [f"--{name.replace('_', '-')}"] if kind is bool else []
-    option = typer.Option(*names, help=f"{field.description}{hint}", rich_help_panel=panel)
+    option = typer.Option(
+        *names,
+        help=f"{field.description}{hint}",
+        metavar=None if kind is bool else METAVARS.get(name, kind.__name__.upper()),
+        rich_help_panel=panel,
+    )
     return Annotated[kind | None, option]
 
 
@@ -135,6 +158,7 @@ Strategies = Annotated[
     typer.Option(
         "--strategy",
         "-s",
+        metavar="NAME",
         help="Strategy to compare; repeatable. Default: all except served.",
         rich_help_panel=PANELS["models"],
     ),
@@ -158,7 +182,12 @@ Out = Annotated[Path | None, typer.Option(help="Folder of the study. Default: .c
 
 Output = Annotated[
     list[Path] | None,
-    typer.Option("-o", "--output", help="Also write report.html, .md, .json or .xml; repeatable."),
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Also write report.html, .md, .json or .xml; repeatable.",
+    ),
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -180,7 +209,10 @@ STUDY_FLAGS = {
     "strategy": Strategies,
     **flags_of("models"),
     **{
-        name: Annotated[str | None, typer.Option(help=text, rich_help_panel=PANELS["models"])]
+        name: Annotated[
+            str | None,
+            typer.Option(help=text, metavar=METAVARS[name], rich_help_panel=PANELS["models"]),
+        ]
         for name, text in ENDPOINT_FLAGS.items()
     },
     "quick": Annotated[

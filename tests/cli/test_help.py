@@ -1,0 +1,78 @@
+"""The help screens: commands by purpose, options in groups, no line cut at 80 columns."""
+
+from __future__ import annotations
+
+import pytest
+
+from choose.cli.app import GROUPS, app
+from choose.strategy import available, describe
+
+
+def test_commands_are_listed_by_purpose_and_no_line_is_cut(choose) -> None:  # type: ignore[no-untyped-def]
+    out = choose("--help").out
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "..." not in out.replace("[ARGS]...", "")
+    assert [line for line in lines if line in {f"{title}:" for title in GROUPS}] == [
+        "Start:", "Decide:", "Use:", "Know:",
+    ]  # fmt: skip
+    registered = {info.callback.__name__ for info in app.registered_commands if info.callback}
+    assert {name for names in GROUPS.values() for name in names} == registered | {"models"}
+    for name in registered | {"models"}:  # on one line with all that it says
+        assert sum(line.startswith(f"  {name} ") for line in lines) == 1
+    assert out.index("demo") < out.index("compare") < out.index("export") < out.index("plan")
+
+
+@pytest.mark.parametrize("name", sorted(n for names in GROUPS.values() for n in names))
+def test_the_help_of_every_command_fits_80_columns(choose, name: str) -> None:  # type: ignore[no-untyped-def]
+    out = choose(name, "--help").out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "..." not in out.replace("[ARGS]...", "").replace("...]", "")
+    assert "<list" not in out
+
+
+def test_options_of_compare_are_in_groups_and_examples_follow(choose) -> None:  # type: ignore[no-untyped-def]
+    lines = choose("compare", "--help").out.splitlines()
+    heads = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert heads == [
+        "Arguments:", "Data:", "Candidates:", "Extent:", "Goal:", "Builds:", "Options:",
+    ]  # fmt: skip
+    extent = lines[lines.index("Extent:") : lines.index("Goal:")]
+    assert any("--quick" in line for line in extent)
+    examples = [line.strip() for line in lines[lines.index("  Examples:") + 1 :]]
+    assert all(line.startswith("choose compare ") for line in examples)
+    assert any("--model openai:" in line for line in examples)
+
+
+def test_strategies_say_what_they_are_good_for_and_details_are_behind_a_name(choose) -> None:  # type: ignore[no-untyped-def]
+    out = choose("strategies").out
+    said = " ".join(out.split())
+    for name in available():
+        described = describe(name)
+        assert described.title
+        for words in (described.title, described.good_for, described.needs, described.takes):
+            assert words in said, name
+    assert "dropout" not in out
+    details = choose("strategies", "lora").out
+    assert "dropout" in details
+    assert "nearest neighbours" not in details
+    unknown = choose("strategies", "loar")
+    assert (unknown.code, len(unknown.err.splitlines())) == (2, 1)
+    assert "Did you mean 'lora'?" in unknown.err
+
+
+def test_a_target_in_per_cent_is_read_and_a_bare_number_explained(choose) -> None:  # type: ignore[no-untyped-def]
+    wrong = choose("plan", "--no-data", "--classes", "4", "--target", "90")
+    assert wrong.code == 2
+    assert "write 0.9 or 90%" in wrong.err
+    right = choose("plan", "--no-data", "--classes", "4", "--target", "90%", "--json")
+    assert '"target": 0.9' in right.out
+
+
+def test_a_bare_budget_says_what_it_was_read_as(choose, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from support.studies import write_csv
+
+    data = write_csv(tmp_path / "words.csv")
+    bare = choose("plan", data, "-s", "tfidf", "--budget", "10", "--no-forecast")
+    assert "--budget 10 is read as 10 seconds; write 10m for minutes." in bare.err
+    assert "read as" not in choose("plan", data, "--budget", "10s", "--no-forecast").err
