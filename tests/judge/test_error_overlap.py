@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from choose.formatting import MINUS
+from choose.formatting import MINUS, in_points
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.standings import standings_of
-from choose.judge.diagnosis.cascade import Pairing, route, threshold
+from choose.judge.diagnosis.cascade import Pairing, cascade, route, threshold
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.goal import Rule
@@ -233,6 +234,59 @@ def test_the_report_shows_kinds_overlap_and_cascade():
     assert list(overlap_steps(decision.overlap, 0.02)) == [step]
     assert decision.overlap.agreed is None  # two candidates are too few to agree
     assert "Errors of" not in shown(decisions.decision())
+
+
+def test_a_cascade_is_held_against_the_candidate_that_the_verdict_names():
+    """It was 5.5 points over lora, and nothing was said of tfidf, which was to be used."""
+    cheap, strong, sure, targets = world(np.random.default_rng(1))
+    said = [LABELS[c] for c in cheap]
+    best = np.where(
+        np.random.default_rng(2).random(len(targets)) < 0.99, targets, (targets + 1) % 4
+    )
+    players = [
+        player("probe", said, scores=answered.scores(LABELS, said, sure)),
+        player("retrieval", [LABELS[c] for c in strong], "retrieval", cheap=False, seconds=90.0),
+        player("lora", [LABELS[c] for c in best], "fine-tuning", seconds=2.0),
+    ]
+    study = answered.study(LABELS, [LABELS[t] for t in targets], players)
+    contenders = contenders_of(study_scores(study), Rule())
+    pair = cascade(contenders, "probe", "retrieval", "lora")
+    assert pays(cascade(contenders, "probe", "retrieval"), 0.02)
+    assert pair.over_chosen.value == pytest.approx(
+        pair.accuracy.value - contenders.accuracies["lora"].value
+    )
+    assert pair.over_chosen.value < 0
+    assert not pays(pair, 0.02), "the candidate named is better without it"
+    assert f"{in_points(pair.over_chosen)} compared with lora, the candidate named" in pair.sentence
+    assert "on the same 400 rows" in pair.sentence
+
+
+def test_the_best_of_a_kind_is_the_best_on_common_rows():
+    """A candidate that was asked the easy rows only looked better than one asked all."""
+    targets = ["a"] * 20 + ["b"] * 20
+    easy = ["a"] * 18 + ["b"] * 2
+    study = answered.study(
+        "ab",
+        targets,
+        [
+            player("tfidf", ["a"] * 19 + ["b"] * 11 + ["a"] * 10),
+            player("probe", easy + ["b"] * 20),
+            player("prompt", targets, "prompting", cheap=False),
+        ],
+    )
+    few = replace(
+        study.runs[1],
+        asked={("clean", 0): study.items.ids[:20]},
+        answers={
+            ("clean", 0): replace(
+                study.runs[1].answers["clean", 0], outputs=tuple(easy), status=("ok",) * 20
+            )
+        },
+    )
+    study = replace(study, runs=(study.runs[0], few, study.runs[2]))
+    found = overlap_of(contenders_of(study_scores(study), Rule()))
+    assert found.rows == 20
+    assert found.cheap == "tfidf", "95 of 100 against 90 on the 20 rows that both answered"
 
 
 def test_rows_that_most_give_another_label_are_to_be_read_again():

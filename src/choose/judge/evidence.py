@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from hashlib import blake2s
 from typing import Any
 
 from choose.formatting import normalised
@@ -144,6 +145,17 @@ def strong(info: CandidateInfo) -> bool:
         return info.billions is None or info.billions >= BILLIONS
     size = billions_of(info)
     return size is not None and size >= BILLIONS
+
+
+def row_set(ids: Collection[str]) -> str:
+    """Return the number of rows with a digest of their ids in any order (see `Interval`)."""
+    return f"{len(ids)}:{sum(map(id_hash, ids)) & 0xFFFFFFFF:08x}"
+
+
+def id_hash(id: str) -> int:
+    """Return a hash of a row's id, the same in every process; sums of them name sets of rows."""
+    digest = blake2s(id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
 
 
 def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:

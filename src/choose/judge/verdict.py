@@ -88,7 +88,8 @@ def _case(evidence: Evidence, contenders: Contenders) -> Case:
     if labels is not None and labels.auditors and labels.no_list is None:
         suspects = frozenset(s.id for s in labels.doubted)
     failures = failures_of(evidence, contenders, suspects)
-    return Case(contenders, select(contenders), labels, failures, overlap_of(contenders))
+    selection = select(contenders)
+    return Case(contenders, selection, labels, failures, overlap_of(contenders, selection.interim))
 
 
 def _scorecards(contenders: Contenders) -> tuple[Scorecard, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from choose.formatting import duration, in_percent, in_points, number
+from choose.formatting import duration, in_percent, in_points, number, plural
 from choose.schema.base import Interval, Record
 
 
@@ -182,6 +182,7 @@ class Cascade(Record):
 
     `threshold` holds the lowest and highest confidence from which on the cheap one answers, over
     the parts of the rows; each was chosen on the other parts. Costs are for 1,000 answers.
+    `over_chosen` is the gain over the candidate that the verdict names, on the same rows.
     """
 
     cheap: str
@@ -192,6 +193,8 @@ class Cascade(Record):
     sent_on: Interval
     over_cheap: Interval
     over_strong: Interval
+    chosen: str | None = None
+    over_chosen: Interval | None = None
     seconds_per_1k: float | None = None
     usd_per_1k: float | None = None
     cheap_seconds_per_1k: float | None = None
@@ -202,10 +205,14 @@ class Cascade(Record):
     @property
     def sentence(self) -> str:
         """Say what a cascade reaches and what it takes."""
+        against = [_against(self.over_strong, f"{self.strong} alone")]
+        if self.over_chosen is not None and self.chosen != self.strong:
+            against.insert(0, _against(self.over_chosen, f"{self.chosen}, the candidate named"))
         text = (
             f"let {self.cheap} answer when it is confident and send the other "
-            f"{in_percent(self.sent_on.value)} to {self.strong}; that reaches "
-            f"{in_percent(self.accuracy.value)}, {_against(self.over_strong, self.strong)}"
+            f"{in_percent(self.sent_on.value)} to {self.strong}; on the same "
+            f"{plural(self.rows, 'row')} that reaches {in_percent(self.accuracy.value)}, "
+            f"{' and '.join(against)}"
         )
         if self.seconds_per_1k is not None and self.strong_seconds_per_1k is not None:
             text += (
@@ -220,7 +227,7 @@ class Cascade(Record):
 
 
 def _against(change: Interval, name: str) -> str:
-    return f"{in_points(change)} compared with {name} alone"
+    return f"{in_points(change)} compared with {name}"
 
 
 class DifferingRow(Record):

@@ -40,41 +40,44 @@ class Pairing:
     weights: Floats | None = None
 
 
-def cascade(contenders: Contenders, cheap: str, strong: str) -> Cascade | None:
+def cascade(
+    contenders: Contenders, cheap: str, strong: str, chosen: str | None = None
+) -> Cascade | None:
     """Return what the two would reach together, or None where the cheap one states no confidence.
 
+    All figures are on the rows that the two and the chosen candidate answered.
     The threshold lets the cheap one answer as much as costs at most a quarter of the margin
     against the best threshold on the rows that it is chosen on.
     """
-    pair = _pairing(contenders.panel[cheap], contenders.panel[strong])
+    rival = contenders.panel[chosen].main if chosen is not None else None
+    pair = _pairing(contenders.panel[cheap], contenders.panel[strong], rival)
     if pair is None or len(pair.cheap) < FEWEST_FOR_CASCADE:
         return None
     rows = contenders.panel.rows
     clusters, weights = rows.clusters_of(pair.complete), rows.weights_of(pair.complete)
-    if weights is not None:
-        pair = replace(pair, weights=weights)
-    sent, thresholds = route(
-        pair, random_parts(len(pair.cheap), clusters, PARTS), contenders.rule.margin / 4
-    )
+    pair = replace(pair, weights=weights)
+    parts = random_parts(len(pair.cheap), clusters, PARTS)
+    sent, thresholds = route(pair, parts, contenders.rule.margin / 4)
     right = np.where(sent, pair.strong, pair.cheap)
-    gains = [
-        paired_difference(right, side, clusters, weights) for side in (pair.cheap, pair.strong)
-    ]
+    sides = (pair.cheap, pair.strong, *([rival.right[pair.complete]] if rival else []))
+    gains = (paired_difference(right, side, clusters, weights) for side in sides)
     reached = two_way_interval(right, clusters, weights)
     # What is sent on is a share of what comes in, whatever labels count.
     plain = rows.plain_weights_of(pair.complete)
     share = two_way_interval(sent.astype(np.float64), clusters, plain, AGRESTI_COULL)
-    about = contenders.panel[strong].estimand
-    over = [Interval.of(gain, about) for gain in gains]
+    about, on = contenders.panel[strong].estimand, rows.row_set(pair.complete)
+    over = [Interval.of(gain, about, row_set=on) for gain in gains]
     return Cascade(
         cheap=cheap,
         strong=strong,
         rows=len(right),
         threshold=(min(thresholds), max(thresholds)),
-        accuracy=Interval.of(reached, about),
-        sent_on=Interval.of(share, about),
+        accuracy=Interval.of(reached, about, row_set=on),
+        sent_on=Interval.of(share, about, row_set=on),
         over_cheap=over[0],
         over_strong=over[1],
+        chosen=chosen,
+        over_chosen=over[2] if rival else None,
         **_costs(contenders, cheap, strong, share.value),
     )
 
@@ -117,7 +120,9 @@ def threshold(
     return float(sure[answered - 1]) if answered else 2.0
 
 
-def _pairing(cheap: CandidateScores, strong: CandidateScores) -> Pairing | None:
+def _pairing(
+    cheap: CandidateScores, strong: CandidateScores, rival: ScoreTable | None
+) -> Pairing | None:
     if cheap.main is None or strong.main is None:
         return None
     stated = _confidence(cheap.main)
@@ -129,6 +134,8 @@ def _pairing(cheap: CandidateScores, strong: CandidateScores) -> Pairing | None:
     mine = [cheap.main.draws.index(d) if d in cheap.main.draws else 0 for d in draws]
     sides = (cheap.main.right[:, mine], strong.main.right[:, columns], stated[:, mine])
     complete = np.asarray(~np.isnan(np.concatenate(sides, axis=1)).any(axis=1), dtype=np.bool_)
+    if rival is not None:
+        complete &= rival.complete
     if not complete.any():
         return None
     right, strong_right, sure = (side[complete] for side in sides)

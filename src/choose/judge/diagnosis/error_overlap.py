@@ -44,8 +44,11 @@ class _Common(NamedTuple):
         return np.asarray(~self.right.any(axis=0), dtype=np.bool_)
 
 
-def overlap_of(contenders: Contenders) -> ErrorOverlap | None:
-    """Return how errors overlap on common rows, or None with fewer than two candidates."""
+def overlap_of(contenders: Contenders, chosen: str | None = None) -> ErrorOverlap | None:
+    """Return how errors overlap on common rows, or None with fewer than two candidates.
+
+    `chosen` is the candidate that a cascade has to beat.
+    """
     common = _common(contenders)
     if common is None:
         return None
@@ -56,8 +59,10 @@ def overlap_of(contenders: Contenders) -> ErrorOverlap | None:
         rows=int(common.complete.sum()),
         wrong_in_all=int(common.wrong_in_all.sum()),
         **_doubtful(contenders, common),
-        oracle=Interval.of(reached, ARTEFACT),
-        **_pair(contenders, common),
+        oracle=Interval.of(
+            reached, ARTEFACT, row_set=contenders.panel.rows.row_set(common.complete)
+        ),
+        **_pair(contenders, common, chosen),
     )
 
 
@@ -88,9 +93,9 @@ def _row_scores(candidate: CandidateScores) -> Floats:
     return row_means(np.where(table.outputs == MISSING, np.nan, exact.astype(np.float64)))
 
 
-def _pair(contenders: Contenders, common: _Common) -> dict[str, Any]:
+def _pair(contenders: Contenders, common: _Common, chosen: str | None) -> dict[str, Any]:
     """Return how the best cheap and the best other candidate stand to each other."""
-    cheap, strong = (_best(contenders, common.among, is_cheap) for is_cheap in (True, False))
+    cheap, strong = (_best(common, is_cheap) for is_cheap in (True, False))
     if cheap is None or strong is None:
         return {}
     names = [c.info.name for c in common.among]
@@ -102,13 +107,18 @@ def _pair(contenders: Contenders, common: _Common) -> dict[str, Any]:
         "both_expected": float(first.sum() * second.sum() / len(first)),
         "only_cheap_wrong": int((first & ~second).sum()),
         "only_strong_wrong": int((second & ~first).sum()),
-        "cascade": cascade(contenders, cheap, strong),
+        "cascade": cascade(contenders, cheap, strong, chosen),
     }
 
 
-def _best(contenders: Contenders, among: Sequence[CandidateScores], is_cheap: bool) -> str | None:
-    names = [c.info.name for c in among if c.info.cheap is is_cheap]
-    return max(names, key=lambda name: contenders.accuracies[name].value, default=None)
+def _best(common: _Common, is_cheap: bool) -> str | None:
+    """Return the candidate of a kind that gets most of the common rows right."""
+    right = {
+        c.info.name: int(right.sum())
+        for c, right in zip(common.among, common.right, strict=True)
+        if c.info.cheap is is_cheap
+    }
+    return max(right, key=lambda name: right[name], default=None)
 
 
 def _doubtful(contenders: Contenders, common: _Common) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class ErrorSample:
     @cached_property
     def jurors(self) -> tuple[CandidateAnswers, ...]:
         """Return up to three other candidates, with different models where possible."""
-        ranked = sorted(self.others, key=lambda candidate: -self._accuracy(candidate))
+        ranked = sorted(self.others, key=lambda candidate: -self._ahead(candidate))
         first: dict[str, CandidateAnswers] = {}
         for candidate in ranked:
             first.setdefault(candidate.info.model or candidate.info.strategy, candidate)
@@ -84,10 +84,11 @@ class ErrorSample:
         chosen += [candidate for candidate in ranked if candidate not in chosen]
         return tuple(chosen[:JURORS])
 
-    def _accuracy(self, candidate: CandidateAnswers) -> float:
+    def _ahead(self, candidate: CandidateAnswers) -> float:
+        """Return the accuracy of a candidate minus the subject's on the rows that it answered."""
         answered = candidate.outputs != MISSING
-        right = candidate.outputs == self.targets
-        return float(right[answered].mean()) if answered.any() else 0.0
+        gap = (candidate.outputs == self.targets) - (~self.wrong).astype(np.float64)
+        return float(gap[answered].mean()) if answered.any() else -1.0
 
 
 def error_sample(evidence: Evidence) -> ErrorSample | None:
@@ -136,7 +137,18 @@ def right_in(evidence: Evidence, name: str, ids: Sequence[str], goals: Codes) ->
 
 
 def _best(first: Mapping[str, OutOfFold], names: Sequence[str]) -> str | None:
-    return max(names, key=lambda name: float(first[name].right.mean()), default=None)
+    """Return the most accurate candidate, each against the one with most rows on common rows."""
+    if not names:
+        return None
+    most = max(names, key=lambda name: len(first[name].ids))
+    usual = dict(zip(first[most].ids, first[most].right.tolist(), strict=True))
+
+    def ahead(name: str) -> float:
+        rows = zip(first[name].ids, first[name].right.tolist(), strict=True)
+        gaps = [int(right) - int(usual[id]) for id, right in rows if id in usual]
+        return float(np.mean(gaps)) if gaps else -1.0
+
+    return max(names, key=ahead)
 
 
 def _aligned(

@@ -33,7 +33,7 @@ from choose.judge.diagnosis.error_sample import (
     right_in,
     rows_with_ids,
 )
-from choose.judge.evidence import Evidence
+from choose.judge.evidence import Evidence, row_set
 from choose.judge.scores.score_tables import ARTEFACT
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval, wilson
 from choose.judge.stats.metrics import UNUSABLE
@@ -205,6 +205,7 @@ def _recorded(sample: ErrorSample, evidence: Evidence, masks: dict[str, Mask | N
     unproved = np.zeros_like(open_) if uncovered is None or right is None else uncovered & ~right
     estimate = fixable(sample, open_, unproved, _clusters(sample, evidence))
     known: dict[str, Any] = {}
+    rows = {"row_set": row_set(sample.ids)}
     if right is not None and estimate is not None:
         fixes, breaks = int((right & sample.wrong).sum()), int((~right & ~sample.wrong).sum())
         known = {
@@ -214,8 +215,8 @@ def _recorded(sample: ErrorSample, evidence: Evidence, masks: dict[str, Mask | N
             "fixed_otherwise": int((right & beyond).sum()),
             "chance": estimate.chance,
             "again": estimate.again,
-            "fixable": estimate.share,
-            "reachable": estimate.gain,
+            "fixable": estimate.share.model_copy(update=rows),
+            "reachable": estimate.gain.model_copy(update=rows),
         }
     suspect = masks["suspect label"]
     return Failures(

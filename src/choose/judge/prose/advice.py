@@ -28,8 +28,8 @@ from choose.judge.decision.robust_choice import under_noise
 from choose.judge.decision.rows_to_decide import answered_too_few, lead_of_costlier, more_rows
 from choose.judge.decision.rule import Case, deciding_difference
 from choose.judge.evidence import strong
+from choose.judge.measures.build_scorecard import settings_of
 from choose.judge.measures.cost_sheet import priced
-from choose.judge.measures.robustness import estimate
 from choose.judge.prose.failures import failure_steps, overlap_steps
 from choose.judge.prose.labelling_advice import (
     more,
@@ -94,7 +94,7 @@ def flips(case: Case) -> tuple[str, ...]:
         *overtaken(case.contenders, case.name),
         *filter(None, [_unreached(case)]),
         *_noise(case),
-        *_wording(case),
+        *_settings(case),
     )
 
 
@@ -143,16 +143,20 @@ def _noise(case: Case) -> Iterator[str]:
         yield reversal.sentence(case.name)
 
 
-def _wording(case: Case) -> Iterator[str]:
+def _settings(case: Case) -> Iterator[str]:
+    """Yield the settings that are certainly better than a candidate's own, on the same rows."""
     for candidate in case.contenders.order:
-        tables = candidate.wordings
-        if len(tables) > 1 and candidate.info.name in (case.name, *case.selection.rivals[:1]):
-            values = [estimate(table).value for table in tables.values()]
-            if max(values) - min(values) >= case.margin:
+        name = candidate.info.name
+        if name not in (case.name, *case.selection.rivals[:1]):
+            continue
+        for other in settings_of(candidate):
+            change = other.change
+            if change.low is not None and change.low > 0 and change.value >= case.margin:
                 yield (
-                    f"The settings of {candidate.info.name} scored {in_percent(min(values))} to "
-                    f"{in_percent(max(values))}, each on the rows that it answered. No setting is "
-                    "chosen on test rows."
+                    f"With the setting {other.setting}, {name} scores {points(change.value)} "
+                    f"higher than with its own ({interval(change)}, on the same "
+                    f"{plural(other.rows, 'row')}). No setting is chosen on test rows: name it "
+                    "in the study file and confirm it on other rows."
                 )
 
 
@@ -250,11 +254,10 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[str]:
     ):
         prompted = best_of(case.contenders, ("prompting", "retrieval"))
         what = "a stronger LLM" if prompted else "an LLM"
-        so_far = f"{prompted} scored {_percent(case, prompted)} and " if prompted else ""
-        yield (
-            f"Try {what} (choose compare DATA --model SPEC): on these rows {so_far}{case.name} "
-            f"scored {_percent(case, case.name)}."
-        )
+        lead = case.contenders.gain(prompted, case.name) if prompted else None
+        so_far = f"so far {gain(prompted, case.name, lead)}" if prompted and lead else ""
+        level = f"on these rows {case.name} scored {_percent(case, case.name)}"
+        yield f"Try {what} (choose compare DATA --model SPEC): {so_far or level}."
 
 
 def _percent(case: Case, name: str) -> str:

@@ -23,12 +23,18 @@ def failure_reasons(failures: Failures | None, by_rows: bool = True) -> Iterator
         f"and {failures.breaks:,} others wrong{_chance(failures)}, so training could remove about "
         f"{in_percent(failures.fixable.value)} of these errors ({span(failures.fixable)})."
     )
-    if (forecast := failures.forecast) is not None and by_rows:
+    forecast = failures.forecast
+    if forecast is not None and by_rows and _same_rows(failures.reachable, forecast.measured):
         yield (
             f"These errors put the ceiling for fine-tuning at {points(failures.reachable.value)} "
             f"above {failures.candidate} ({interval(failures.reachable)}). {forecast.candidate} "
             f"reached {points(forecast.measured.value)} ({interval(forecast.measured)})."
         )
+
+
+def _same_rows(a: Interval, b: Interval) -> bool:
+    """Return whether two figures are known to rest on the same rows, so that they compare."""
+    return a.row_set is not None and a.row_set == b.row_set
 
 
 def _chance(failures: Failures) -> str:
@@ -85,8 +91,12 @@ def pays(cascade: Cascade, margin: float) -> bool:
     """Return whether a cascade is shown to beat both, or to keep the strong one's accuracy cheaper.
 
     It must gain the margin on the cheap candidate either way; else the cheap one alone will do.
+    If the verdict names a third candidate, it must gain the margin on that one too.
     """
     if not _gains(cascade.over_cheap, margin):
+        return False
+    third = cascade.chosen not in (None, cascade.cheap, cascade.strong)
+    if third and cascade.over_chosen is not None and not _gains(cascade.over_chosen, margin):
         return False
     if _gains(cascade.over_strong, margin):
         return True

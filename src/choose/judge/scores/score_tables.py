@@ -6,11 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import blake2s
 
 import numpy as np
 
-from choose.judge.evidence import CandidateInfo, Evidence, Items
+from choose.judge.evidence import CandidateInfo, Evidence, Items, id_hash
 from choose.judge.goal import ACCURACY, Measure, evened
 from choose.judge.stats.metrics import UNUSABLE, Codes
 from choose.judge.stats.two_way import Mask, answered, whole_rows
@@ -60,8 +59,7 @@ class ScoredRows:
     @cached_property
     def _id_hashes(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
         """Return (rows,) hashes whose sum does not depend on the order of the rows."""
-        hashes = (blake2s(id.encode("utf-8", "surrogatepass"), digest_size=8) for id in self.index)
-        return np.array([int.from_bytes(h.digest(), "big") for h in hashes], dtype=np.uint64)
+        return np.array([id_hash(id) for id in self.index], dtype=np.uint64)
 
     def clusters_of(self, mask: Mask) -> list[str] | None:
         """Return the clusters of the rows in the mask."""
