@@ -264,7 +264,9 @@ class Dataset:
 
     `division` is ``held-out`` (one fold) or ``cross-fit`` (every row is a test row once, of a fit
     that never saw it). `clusters` maps an id to its group or near-duplicate cluster; other rows
-    are independent. `findings` are problems of the data, most serious first.
+    are independent. `difficulty` says how hard a row is for a cheap baseline that did not learn
+    from it, 0 to 1 by id; studies of earlier versions have none. `findings` are problems of the
+    data, most serious first.
     """
 
     name: str
@@ -273,6 +275,7 @@ class Dataset:
     folds: tuple[Fold, ...]
     division: Literal["held-out", "cross-fit"]
     clusters: Mapping[str, str] = field(default_factory=dict)
+    difficulty: Mapping[str, float] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
 
     @property

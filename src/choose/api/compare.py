@@ -20,7 +20,12 @@ from choose.store.destination import STUDY, check_folder
 from choose.store.store import PAGE, Store
 from choose.store.tables import reading
 from choose.study.config import Study
-from choose.study.study_folder import check_same_study, default_folder, take_over
+from choose.study.study_folder import (
+    as_divided_before,
+    check_same_study,
+    default_folder,
+    take_over,
+)
 from choose.types import Candidate
 
 if TYPE_CHECKING:
@@ -124,8 +129,9 @@ def run_study(
 
     check_environment()
     watch = observer or Silent()
-    pools = Pools(load_dataset(study.data, study.task, rows))
-    path = Path(out) if out else default_folder(study, pools.dataset)
+    folder = Path(out) if out else None
+    pools = Pools(as_divided_before(study, load_dataset(study.data, study.task, rows), folder))
+    path = folder or default_folder(study, pools.dataset)
     check_store(path, study)
     check_same_study(path, study, pools.dataset)
     where, limit = str(path.absolute()), study.grid.max_usd

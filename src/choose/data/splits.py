@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from choose.data import difficulty
 from choose.data.duplicates import TextIndex, clusters_of, index_texts
 from choose.data.findings import (
     absent_labels,
@@ -38,7 +39,10 @@ HELD_OUT_MOST = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """Rows, and for each fold the ids of its test rows and the ids that its pool must not hold."""
+    """Rows, and for each fold the ids of its test rows and the ids that its pool must not hold.
+
+    `difficulty` is by id, of the test rows at least.
+    """
 
     kind: Literal["held-out", "cross-fit"]
     rows: Sequence[Example]
@@ -47,6 +51,7 @@ class Division:
     clusters: Mapping[str, str]
     index: TextIndex
     findings: Sequence[str]
+    difficulty: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,7 @@ def build_dataset(
         folds=folds,
         division=division.kind,
         clusters=division.clusters,
+        difficulty=division.difficulty,
         findings=tuple(_findings(division, folds, dropped)),
     )
 
@@ -192,7 +198,9 @@ def split_by_test_file(
     findings = unused_test_rows(len(test), len(test_part))
     findings += shared_with_test(removed, concerned, len(test_part))
     ids = [e.id for e in test_part]
-    return Division("held-out", rows, [ids], [chosen], clusters_of(rows, index), index, findings)
+    hard = difficulty.held_out(remaining, test_part)
+    clusters = clusters_of(rows, index)
+    return Division("held-out", rows, [ids], [chosen], clusters, index, findings, hard)
 
 
 def hold_out_part(rows: Sequence[Example], limit: int | None, seed: int) -> Division:
@@ -213,11 +221,18 @@ def hold_out_part(rows: Sequence[Example], limit: int | None, seed: int) -> Divi
     test_part = hold_out(list(targets), targets, clusters, count, seed)
     if len(test_part) < 2:
         raise _indivisible(rows, clusters, "a held-out part")
-    return Division("held-out", rows, [test_part], [set(test_part)], clusters, index, findings)
+    part = set(test_part)
+    hard = difficulty.held_out(
+        [e for e in rows if e.id not in part], [e for e in rows if e.id in part]
+    )
+    return Division("held-out", rows, [test_part], [part], clusters, index, findings, hard)
 
 
 def cross_fit(rows: Sequence[Example], folds: int | None, limit: int | None, seed: int) -> Division:
     """Split into folds for cross-validation; with a limit, test on a stratified sample.
+
+    The folds are balanced by how hard the rows are for a cheap baseline, cross-fitted on other
+    folds: a candidate that the time lets answer one fold is then asked rows like the others.
 
     Raises:
         DataError: if there are fewer clusters than folds.
@@ -229,16 +244,14 @@ def cross_fit(rows: Sequence[Example], folds: int | None, limit: int | None, see
     targets = {e.id: e.target for e in rows}
     ids = list(targets)
     chosen = set(stratified_sample(ids, targets, limit or len(ids), f"test-{seed}"))
-    parts = [
-        part
-        for part in stratified_folds(ids, targets, clusters, count, seed)
-        if not chosen.isdisjoint(part)
-    ]
+    first = stratified_folds(ids, targets, clusters, count, seed)
+    hard = difficulty.cross_fitted(rows, first)
+    balanced = stratified_folds(ids, targets, clusters, count, seed, hard)
+    parts = [part for part in balanced if not chosen.isdisjoint(part)]
     test_ids = [[id for id in part if id in chosen] for part in parts]
     findings = [*findings, *unused_test_rows(len(ids), len(chosen))]
-    return Division(
-        "cross-fit", rows, test_ids, [set(part) for part in parts], clusters, index, findings
-    )
+    outside = [set(part) for part in parts]
+    return Division("cross-fit", rows, test_ids, outside, clusters, index, findings, hard)
 
 
 def _without_leaks(

@@ -1,4 +1,7 @@
-"""Stratified folds, samples and orders of rows; folds never separate a cluster."""
+"""Stratified folds, samples and orders of rows; folds never separate a cluster.
+
+Strata are the classes and, where it is given, how hard each row is for a cheap baseline.
+"""
 
 from __future__ import annotations
 
@@ -16,40 +19,93 @@ def stratified_folds(
     clusters: Mapping[str, str],
     count: int,
     seed: int,
+    difficulty: Mapping[str, float] | None = None,
 ) -> list[list[str]]:
-    """Deal all rows into `count` parts of similar size and classes.
+    """Deal all rows into `count` parts of similar size, classes and difficulty.
 
     Large clusters come first, each to the part with the smallest share of its classes; single
-    rows then even the parts out. No part is empty if there are at least `count` clusters.
+    rows then even the parts out. With `difficulty`, the single rows of a class are dealt from the
+    hardest to the easiest, the hardest of each round to the part that has had the easiest rows. No
+    part is empty if there are at least `count` clusters.
     """
-    totals = Counter(targets[id] for id in ids)
-    have = {target: [0] * count for target in totals}
-    sizes = [0] * count
-    part_of: dict[str, int] = {}
-    for unit in sorted(_units(ids, clusters, Random(f"folds-{seed}")), key=len, reverse=True):
-        if len(unit) == 1:  # nearly all are, so they are dealt without counting classes
-            _, _, part = min(zip(have[targets[unit[0]]], sizes, range(count), strict=True))
-        else:
-            part = _least(Counter(targets[id] for id in unit), have, totals, sizes)
-        for id in unit:
-            have[targets[id]][part] += 1
-            part_of[id] = part
-        sizes[part] += len(unit)
-    parts: list[list[str]] = [[] for _ in range(count)]
+    parts = _Parts(Counter(targets[id] for id in ids), count, difficulty or {})
+    units = _units(ids, clusters, Random(f"folds-{seed}"))
+    for unit in sorted((u for u in units if len(u) > 1), key=len, reverse=True):
+        parts.add(unit, parts.least(unit, targets), targets)
+    singles = [unit[0] for unit in units if len(unit) == 1]
+    if difficulty is not None:
+        by_class: dict[str, list[str]] = {}
+        for id in singles:
+            by_class.setdefault(targets[id], []).append(id)
+        singles = [
+            id for target in sorted(by_class) for id in parts.in_rounds(target, by_class[target])
+        ]
+    to_come = Counter(targets[id] for id in singles)
+    for id in singles:
+        target = targets[id]
+        parts.add([id], parts.next(target, to_come[target]), targets)
+        to_come[target] -= 1
+    found: list[list[str]] = [[] for _ in range(count)]
     for id in ids:
-        parts[part_of[id]].append(id)
-    return parts
+        found[parts.of[id]].append(id)
+    return found
 
 
-def _least(
-    classes: Counter[str], have: Mapping[str, list[int]], totals: Counter[str], sizes: list[int]
-) -> int:
-    """Return the part with the smallest share of these classes; of equal ones the smallest part."""
+class _Parts:
+    """The rows that each part holds so far: by class, in number, and their summed difficulty."""
 
-    def load(part: int) -> tuple[float, int]:
-        return sum(n * have[c][part] / totals[c] for c, n in classes.items()), sizes[part]
+    def __init__(
+        self, totals: Mapping[str, int], count: int, difficulty: Mapping[str, float]
+    ) -> None:
+        self.totals, self.difficulty = totals, difficulty
+        self.hardness = sum(difficulty.values())
+        self.have = {target: [0] * count for target in totals}
+        self.sizes, self.hard = [0] * count, [0.0] * count
+        self.of: dict[str, int] = {}
 
-    return min(range(len(sizes)), key=load)
+    def add(self, unit: Sequence[str], part: int, targets: Mapping[str, str]) -> None:
+        """Add a cluster, or a single row, to a part."""
+        for id in unit:
+            self.have[targets[id]][part] += 1
+            self.hard[part] += self.difficulty.get(id, 0.0)
+            self.of[id] = part
+        self.sizes[part] += len(unit)
+
+    def in_rounds(self, target: str, ids: Sequence[str]) -> list[str]:
+        """Order the single rows of a class: those that even the parts out, then hard to easy.
+
+        The former are taken from all ranks alike, or the parts with few rows would get the hardest.
+        """
+        ranked = sorted(ids, key=lambda id: -self.difficulty[id])
+        have = self.have[target]
+        missing = min(len(ids), sum(max(have) - rows for rows in have))
+        chosen = {ranked[int((n + 0.5) * len(ranked) / missing)] for n in range(missing)}
+        first = _spread(sorted(chosen), self.difficulty, Random(f"even-{target}"))
+        return [*first, *(id for id in ranked if id not in chosen)]
+
+    def next(self, target: str, to_come: int) -> int:
+        """Return the part of the next single row of a class, of which `to_come` are left.
+
+        While every part gets one, the parts' sizes stay as they are; the last rows even them out.
+        """
+        have = self.have[target]
+        fewest = min(have)
+        tied = [part for part, rows in enumerate(have) if rows == fewest]
+        if to_come >= len(tied):
+            return min(tied, key=lambda part: (self.hard[part], self.sizes[part]))
+        return min(tied, key=lambda part: (self.sizes[part], self.hard[part]))
+
+    def least(self, unit: Sequence[str], targets: Mapping[str, str]) -> int:
+        """Return the part with the smallest share of a cluster's classes and of its difficulty."""
+        classes = Counter(targets[id] for id in unit)
+        own = sum(self.difficulty.get(id, 0.0) for id in unit)
+
+        def load(part: int) -> tuple[float, int]:
+            share = sum(n * self.have[c][part] / self.totals[c] for c, n in classes.items())
+            hard = own * self.hard[part] / self.hardness if self.hardness else 0.0
+            return share + hard, self.sizes[part]
+
+        return min(range(len(self.sizes)), key=load)
 
 
 def hold_out(
@@ -111,9 +167,18 @@ def training_pool(dataset: Dataset, fold: int, draw: int, size: int | None) -> l
     return [dataset.examples[id] for id in order[:size]]
 
 
-def stratified_order(ids: Sequence[str], targets: Mapping[str, str], seed: str) -> tuple[str, ...]:
-    """Order the ids so that every prefix holds each class close to its share of the rows."""
-    return tuple(id for _, _, id in _positions(ids, [targets[id] for id in ids], seed))
+def stratified_order(
+    ids: Sequence[str],
+    targets: Mapping[str, str],
+    seed: str,
+    difficulty: Mapping[str, float] | None = None,
+) -> tuple[str, ...]:
+    """Order the ids so that every prefix holds each class close to its share of the rows.
+
+    With `difficulty`, every prefix also holds easy and hard rows of each class in proportion.
+    """
+    found = _positions(ids, [targets[id] for id in ids], seed, difficulty)
+    return tuple(id for _, _, id in found)
 
 
 def stratified_sample(
@@ -147,7 +212,10 @@ def _ordered(ids: tuple[str, ...], targets: tuple[str, ...], draw: int) -> tuple
 
 
 def _positions(
-    ids: Sequence[str], targets: Sequence[str], seed: str
+    ids: Sequence[str],
+    targets: Sequence[str],
+    seed: str,
+    difficulty: Mapping[str, float] | None = None,
 ) -> list[tuple[float, bool, str]]:
     """Return (position, is first of its class, id), sorted by position in [0, 1).
 
@@ -160,7 +228,22 @@ def _positions(
     for target in sorted(rows):
         random = Random(f"{seed}-{target}")
         random.shuffle(rows[target])
+        if difficulty is not None:
+            rows[target] = _spread(rows[target], difficulty, random)
         start = random.random()
         count = len(rows[target])
         positions += [((j + start) / count, j == 0, id) for j, id in enumerate(rows[target])]
     return sorted(positions)
+
+
+def _spread(ids: Sequence[str], difficulty: Mapping[str, float], random: Random) -> list[str]:
+    """Order ids so that every prefix is spread over the difficulty, which a random one opens.
+
+    Ranks are taken in the order of their reversed bits (van der Corput), after a random shift of
+    the bits: the first two are of different halves, the first four of different quarters.
+    """
+    bits = max(1, (len(ids) - 1).bit_length())
+    shift = random.randrange(2**bits)
+    ranked = sorted(ids, key=lambda id: difficulty.get(id, 1.0))
+    reversed_bits = [int(f"{rank ^ shift:0{bits}b}"[::-1], 2) for rank in range(len(ids))]
+    return [ranked[rank] for rank in sorted(range(len(ids)), key=reversed_bits.__getitem__)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from time import perf_counter
 from typing import NamedTuple, Protocol
@@ -70,6 +70,16 @@ def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
     return answers
 
 
+def asking_order(ids: Iterable[str], dataset: Dataset) -> tuple[str, ...]:
+    """Order test rows so that those that a deadline lets through represent the others.
+
+    Every prefix is stratified by label and, within a label, by difficulty. The order depends on the
+    rows alone, so that candidates that stop early share their rows.
+    """
+    targets = {id: dataset.examples[id].target for id in ids}
+    return stratified_order(sorted(targets), targets, "asked", dataset.difficulty or None)
+
+
 def predict_until(
     strategy: Strategy,
     items: Sequence[Item],
@@ -79,13 +89,11 @@ def predict_until(
 ) -> tuple[list[Item], Answers]:
     """Return the items that were predicted by the deadline, and their answers.
 
-    The stratified order depends on the rows alone, so that candidates that stop early share their
-    rows. Answers do not depend on their neighbours, so chunks can be joined. `known` are earlier
-    answers to the first items of that order.
+    Answers do not depend on their neighbours, so chunks can be joined. `known` are earlier answers
+    to the first items in the order of `asking_order`.
     """
-    targets = {item.id: dataset.examples[item.id].target for item in items}
     by_id = {item.id: item for item in items}
-    order = [by_id[id] for id in stratified_order(sorted(by_id), targets, "asked")]
+    order = [by_id[id] for id in asking_order(by_id, dataset)]
     parts = [] if known is None else [known]
     done = sum(map(len, parts))
     while done < len(order):

@@ -8,9 +8,8 @@ from math import log
 from time import perf_counter
 
 from choose.data.scenarios import Pools
-from choose.data.stratify import stratified_order
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.predict import PassCost
+from choose.run.predict import PassCost, asking_order
 from choose.run.trial import Fitted, cached_seconds, prepared
 from choose.strategy import Strategy
 from choose.types import Answers, Dataset, Example, Item, Job
@@ -117,10 +116,9 @@ class PreparedTrial:
 
 
 def prepare_trial(job: Job, pools: Pools) -> PreparedTrial:
-    """Load what a trial needs; test rows come in the stratified order of `predict_until`."""
+    """Load what a trial needs; test rows come in the order of `predict_until`."""
     dataset, rows = pools.dataset, pools.of(job.trial)
-    targets = {id: dataset.examples[id].target for id in rows.questions}
-    order = stratified_order(sorted(targets), targets, "asked")
+    order = asking_order(rows.questions, dataset)
     began = perf_counter()
     strategy = prepared(job)
     items = [dataset.examples[id].item() for id in order]

@@ -156,6 +156,7 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
         },
         # The order of a pool decides its prefixes, so it is stored with the division.
         "folds": [{"pool": list(f.pool), "questions": list(f.questions)} for f in dataset.folds],
+        "difficulty": dict(dataset.difficulty),
     }
     return table, facts
 
@@ -192,13 +193,24 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
             instruction=task["instruction"],
         ),
         examples=examples,
-        folds=tuple(
-            Fold(pool=tuple(f["pool"]), questions=tuple(f["questions"])) for f in facts["folds"]
-        ),
+        folds=folds_from(facts),
         division=facts["division"],
         clusters={r["id"]: r["cluster"] for r in table.iter_rows(named=True) if r["cluster"]},
+        difficulty=difficulty_from(facts),
         findings=tuple(facts["findings"]),
     )
+
+
+def folds_from(facts: Mapping[str, Any]) -> tuple[Fold, ...]:
+    """Return the stored folds."""
+    return tuple(
+        Fold(pool=tuple(f["pool"]), questions=tuple(f["questions"])) for f in facts["folds"]
+    )
+
+
+def difficulty_from(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Return the stored difficulties by id; none in a store of an earlier version."""
+    return {str(id): float(value) for id, value in facts.get("difficulty", {}).items()}
 
 
 @contextmanager

@@ -61,6 +61,20 @@ def default_folder(study: Study, dataset: Dataset) -> Path:
     return folder if differences(earlier, study, dataset) else earlier
 
 
+def as_divided_before(study: Study, dataset: Dataset, folder: Path | None) -> Dataset:
+    """Return the rows as the stored study divides them; as they are where there is no such study.
+
+    Each study keeps its own folds, so that one begun by an earlier version, which divided the rows
+    in another way, goes on where it stopped. Without a `folder`, studies in `.choose` are looked
+    through for one with the same rows and settings.
+    """
+    for path in [folder] if folder else [Path(one.path) for one in stored_studies()]:
+        divided = Store(path).divide(dataset) if is_store(path) else None
+        if divided is not None and (folder or not differences(path, study, divided)):
+            return divided
+    return dataset
+
+
 def settings_of(study: Study) -> dict[str, Any]:
     """Return the settings that identify a study, by dotted key; defaults are left out."""
     plain = study.model_dump(mode="json", exclude_defaults=True, exclude=_LIMITS)
