@@ -44,8 +44,6 @@ from choose.store.tables import (
     damage_sentences,
     dataset_from,
     dataset_tables,
-    difficulty_from,
-    folds_from,
     reading,
     run_facts,
 )
@@ -239,23 +237,6 @@ class Store:
             return str(json.loads(read_text(self.path / "data.json"))["fingerprint"])
         except UNREADABLE:
             return None
-
-    def divide(self, dataset: Dataset) -> Dataset | None:
-        """Divide the same rows as this study does; None where it holds other rows or asks others.
-
-        Only data.json is read, so that a damaged table is written anew with the same folds.
-        """
-        try:
-            facts = json.loads(read_text(self.path / "data.json"))
-            folds, difficulty = folds_from(facts), difficulty_from(facts)
-            known, division = str(facts["fingerprint"]), facts["division"]
-        except UNREADABLE:
-            return None
-        found = replace(dataset, folds=folds, difficulty=difficulty)
-        if (division, len(folds)) != (dataset.division, len(dataset.folds)):
-            return None
-        same = {*found.asked} == {*dataset.asked} and found.fingerprint == known
-        return found if same else None
 
     @property
     def study(self) -> dict[str, Any]:

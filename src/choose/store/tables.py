@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from choose.errors import StoreError
+from choose.files import read_text
 from choose.types import Answers, Dataset, Example, Fold, Run, Status, Task
 
 _COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "annotator", "cluster")
@@ -193,22 +195,38 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
             instruction=task["instruction"],
         ),
         examples=examples,
-        folds=folds_from(facts),
+        folds=_folds(facts),
         division=facts["division"],
         clusters={r["id"]: r["cluster"] for r in table.iter_rows(named=True) if r["cluster"]},
-        difficulty=difficulty_from(facts),
+        difficulty=_difficulty(facts),
         findings=tuple(facts["findings"]),
     )
 
 
-def folds_from(facts: Mapping[str, Any]) -> tuple[Fold, ...]:
-    """Return the stored folds."""
+def divided_as(file: Path, dataset: Dataset) -> Dataset | None:
+    """Divide rows as the study of a data.json does; None where that holds other rows.
+
+    Its table is not read, so that a damaged one is written anew with the same folds.
+    """
+    try:
+        facts = json.loads(read_text(file))
+        known, division = str(facts["fingerprint"]), facts["division"]
+        found = replace(dataset, folds=_folds(facts), difficulty=_difficulty(facts))
+    except UNREADABLE:
+        return None
+    if (division, len(found.folds)) != (dataset.division, len(dataset.folds)):
+        return None
+    same = {*found.asked} == {*dataset.asked} and found.fingerprint == known
+    return found if same else None
+
+
+def _folds(facts: Mapping[str, Any]) -> tuple[Fold, ...]:
     return tuple(
         Fold(pool=tuple(f["pool"]), questions=tuple(f["questions"])) for f in facts["folds"]
     )
 
 
-def difficulty_from(facts: Mapping[str, Any]) -> dict[str, float]:
+def _difficulty(facts: Mapping[str, Any]) -> dict[str, float]:
     """Return the stored difficulties by id; none in a store of an earlier version."""
     return {str(id): float(value) for id, value in facts.get("difficulty", {}).items()}
 

@@ -16,6 +16,7 @@ from choose.formatting import clean, plural
 from choose.schema.inventory import StoredStudy
 from choose.store.destination import STUDY, is_store
 from choose.store.store import Store
+from choose.store.tables import divided_as
 from choose.study.config import Study
 from choose.types import Dataset
 from choose.untrusted import shown, shown_key
@@ -69,7 +70,7 @@ def as_divided_before(study: Study, dataset: Dataset, folder: Path | None) -> Da
     through for one with the same rows and settings.
     """
     for path in [folder] if folder else [Path(one.path) for one in stored_studies()]:
-        divided = Store(path).divide(dataset) if is_store(path) else None
+        divided = divided_as(path / "data.json", dataset) if is_store(path) else None
         if divided is not None and (folder or not differences(path, study, divided)):
             return divided
     return dataset
