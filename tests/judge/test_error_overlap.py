@@ -17,7 +17,7 @@ from choose.judge.diagnosis.cascade import Pairing, cascade, route, threshold
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.goal import Rule
-from choose.judge.prose.failures import overlap_steps, pays
+from choose.judge.prose.failures import pays
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import random_parts
 from choose.judge.verdict import judge
@@ -231,7 +231,8 @@ def test_the_report_shows_kinds_overlap_and_cascade():
     assert f"Both candidates are wrong on {decision.overlap.wrong_in_all} of 400 rows" in text
     (step,) = (s for s in decision.verdict.next if s.startswith("Try a cascade: "))
     assert decision.overlap.cascade.sentence in step
-    assert list(overlap_steps(decision.overlap, 0.02)) == [step]
+    (named,) = (s for s in decision.verdict.steps if s.kind == "cascade")
+    assert named.value == decision.overlap.cascade.over_chosen
     assert decision.overlap.agreed is None  # two candidates are too few to agree
     assert "Errors of" not in shown(decisions.decision())
 
@@ -287,20 +288,6 @@ def test_the_best_of_a_kind_is_the_best_on_common_rows():
     found = overlap_of(contenders_of(study_scores(study), Rule()))
     assert found.rows == 20
     assert found.cheap == "tfidf", "95 of 100 against 90 on the 20 rows that both answered"
-
-
-def test_rows_that_most_give_another_label_are_to_be_read_again():
-    found = ErrorOverlap(
-        candidates=("a", "b", "c"),
-        rows=100,
-        wrong_in_all=9,
-        agreed=4,
-        oracle=Interval(value=0.91),
-    )
-    (step,) = overlap_steps(found, 0.02)
-    assert step.startswith("Re-read 4 rows that every candidate got wrong")
-    assert "9 of 100" in step
-    assert not list(overlap_steps(found, 0.05))
 
 
 def test_the_report_obeys_no_label_or_name():

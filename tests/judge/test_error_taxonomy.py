@@ -358,8 +358,8 @@ def test_a_forecast_is_held_against_what_fine_tuning_did():
 
 def test_sentences_cite_the_record():
     record = failures_of(noisy(np.random.default_rng(1)))
-    (step,) = failure_steps(record, 0.02)
-    assert f"{record.count('suspect label'):,} of {record.errors:,} errors" in step
+    assert record.count("suspect label") > 0.02 * record.rows
+    assert not list(failure_steps(record, 0.02)), "doubted labels have one list: the audit's"
     (reason,) = failure_reasons(record)
     assert f"{record.fixes:,} of those right and {record.breaks:,} others wrong" in reason
     assert not list(failure_steps(record, 0.5))

@@ -10,7 +10,7 @@ from choose.errors import StudyError
 from choose.judge.decision.breakeven import breakevens
 from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.decision.curve_crossings import crossings_of
-from choose.judge.decision.label_gates import audit_with_gain
+from choose.judge.decision.label_gates import audit_with_gain, rare_labels
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
 from choose.judge.decision.rule import Case, select
@@ -25,14 +25,15 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.measures.common_rows import common_rows
-from choose.judge.prose.advice import flips, next_steps
+from choose.judge.prose.action_list import next_steps
+from choose.judge.prose.advice import flips
 from choose.judge.prose.failures import failure_reasons
 from choose.judge.prose.family_answer import answer, because, interim_reason, settled, still_open
 from choose.judge.prose.headline import headline
 from choose.judge.prose.reasons import doubts, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.score_tables import StudyScores, study_scores
-from choose.schema.answer import Standing
+from choose.schema.answer import Standing, Step
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
 from choose.schema.scorecard import Scorecard
 
@@ -108,7 +109,7 @@ def _nothing(scores: StudyScores) -> str:
     )
 
 
-def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[str, ...]) -> Verdict:
+def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[Step, ...]) -> Verdict:
     kind, families = kind_of(case), families_of(case)
     confidence, limits = confidence_of(case, gates, looks)
     recommended, compared = _recommended(case, kind), kind != "nothing-compared"
@@ -136,7 +137,9 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[str, 
         reasons=tuple(sentence for sentence in sentences if sentence),
         rejected=rejected(case),
         flips=flips(case),
-        next=steps,
+        steps=steps,
+        rare=rare_labels(case),
+        next=tuple(step.text for step in steps),
     )
 
 

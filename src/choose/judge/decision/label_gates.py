@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 
+from choose.errors import quoted
 from choose.formatting import in_percent, in_points, interval, number, per_100, plural, points
 from choose.judge.decision.rule import Case
 from choose.judge.measures.drift_and_new_class import drop_of
 from choose.judge.scores.score_tables import MISSING, StudyScores
 from choose.judge.stats.intervals import wilson
+from choose.schema.answer import RareFigure, RareLabel
 from choose.schema.base import Interval
 from choose.schema.decision import Gate, GateStatus
 from choose.schema.diagnosis import Audit, Failures, RelabelGain
 
 DATA_DRIVEN = "failures data-driven"
+
+# A label is rare, and accuracy hardly sees it, up to this share of the rows and up to this part of
+# an even share; `data.findings` says the same of rows without a study.
+RARE, PART_OF_EVEN = 0.1, 0.25
+
+# With fewer test rows, the figures of a label are unreliable.
+SUPPORT = 5
 
 # Conflicting labels above this share, for certain, limit what can be reached.
 CONFLICTS = 0.05
@@ -34,6 +44,97 @@ NAMED = 5
 # Share of labels that may be wrong without an audit: far above the 3.3 % that public
 # test sets average (Northcutt et al. 2021).
 UNCHECKED = 0.2
+
+
+def measurable(case: Case) -> Gate:
+    """Judge whether the test rows have several labels, enough rows of each, and a metric for each.
+
+    Accuracy hardly counts a rare label, so with one the gate is UNKNOWN and says what was found.
+    """
+    rows = case.contenders.panel.rows
+    support = np.bincount(rows.targets, minlength=len(rows.labels))
+    few = [label for label, n in zip(rows.labels, support, strict=True) if n < SUPPORT]
+    name, count = "task closed and measurable", len(rows.labels)
+    if (support > 0).sum() < 2:
+        return Gate(name=name, status="fail", evidence="All test rows have the same label.")
+    if rare := rare_labels(case):
+        return Gate(name=name, status="unknown", evidence=rare_sentence(case, rare))
+    if few:
+        evidence = (
+            f"{len(few)} of {count} labels have fewer than {SUPPORT} test rows, so their per-label "
+            "figures are unreliable."
+        )
+        return Gate(name=name, status="unknown", evidence=evidence)
+    evidence = f"All {count} labels have at least {plural(int(support.min()), 'test row')}."
+    return Gate(name=name, status="pass", evidence=evidence)
+
+
+def rare_labels(case: Case) -> tuple[RareLabel, ...]:
+    """Return the labels that the study's metric hardly counts, the rarest first.
+
+    Only plain accuracy overlooks them: with labels weighted equally, or errors by their costs,
+    there is none.
+    """
+    contenders = case.contenders
+    rows = contenders.panel.rows
+    if not contenders.rule.measure.by_rows:
+        return ()
+    support = np.bincount(rows.targets, minlength=len(rows.labels))
+    shares = support / len(rows.targets)
+    rare = np.flatnonzero((support > 0) & (shares <= min(RARE, PART_OF_EVEN / len(rows.labels))))
+    return tuple(
+        RareLabel(
+            label=rows.labels[code],
+            rows=int(support[code]),
+            share=float(shares[code]),
+            figures=tuple(_rare_figures(case, code)),
+        )
+        for code in sorted(rare.tolist(), key=lambda code: support[code])
+    )
+
+
+def _rare_figures(case: Case, code: int) -> Iterator[RareFigure]:
+    """Yield recall and precision of a label on the rows that the candidate in use answered.
+
+    Candidates that answered fewer rows are left out: their figures are of other rows.
+    """
+    chosen = case.contenders.panel[case.name]
+    assert chosen.main is not None
+    rows = chosen.main.complete
+    of_label = chosen.main.rows.targets[rows] == code
+    for candidate in (chosen, *(c for c in case.contenders.order if c is not chosen)):
+        table = candidate.main
+        if table is None or not of_label.any() or (rows & ~table.complete).any():
+            continue
+        said = table.outputs[rows][:, table.whole] == code
+        found, given = said[of_label].sum(axis=0).mean(), said.sum(axis=0).mean()
+        low, high = wilson(found, int(of_label.sum()))
+        yield RareFigure(
+            candidate=candidate.info.name,
+            rows=int(of_label.sum()),
+            found=float(found),
+            recall=Interval(value=float(found / of_label.sum()), low=low, high=high),
+            precision=float(found / given) if given else None,
+        )
+
+
+def rare_sentence(case: Case, rare: tuple[RareLabel, ...]) -> str:
+    """Say that accuracy hardly counts the rarest label, and how much of it was found."""
+    label, rows = rare[0], case.contenders.panel.rows
+    text = f"Accuracy hardly counts {quoted(label.label)} ({label.rows:,} of "
+    text += f"{plural(len(rows.targets), 'test row')})"
+    if len(rare) > 1:
+        text += f" and {plural(len(rare) - 1, 'other rare label')}"
+    first = next((f for f in label.figures if f.candidate == case.name), None)
+    if first is None:
+        return f"{text}; none of its rows was evaluated yet."
+    text += f": {case.name} finds {number(first.found)} of {first.rows:,}"
+    if first.precision is not None:
+        text += f" and is right in {in_percent(first.precision)} of the cases where it says so"
+    best = max(label.figures, key=lambda figure: figure.found)
+    if best.found >= first.found + 1:
+        text += f"; {best.candidate} finds {number(best.found)}"
+    return f"{text}."
 
 
 def failures_data_driven(failures: Failures | None, margin: float, by_rows: bool = True) -> Gate:

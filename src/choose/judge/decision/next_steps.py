@@ -53,7 +53,7 @@ def _label_training_rows(case: Case) -> Iterator[Move]:
     contenders = case.contenders
     best: tuple[str, Interval] | None = None
     for name, ahead in contenders.curves.ahead.items():
-        if name not in contenders.names:
+        if name not in contenders.names or name in contenders.constants:
             continue
         column = round((ahead.shape[1] - 1) * np.log(TIMES) / np.log(REACH))
         now = contenders.curves.ahead.get(case.name)
@@ -67,7 +67,7 @@ def _label_training_rows(case: Case) -> Iterator[Move]:
             continue  # even then it would not be used
         if best is None or value > best[1].value:
             best = name, forecast_gain
-    if best is not None:
+    if best is not None and best[1].value > 0:
         labels = ceil((TIMES - 1) * contenders.panel[best[0]].pool)
         yield _labelling(case, "learn from more labels", best[0], best[1], labels)
 

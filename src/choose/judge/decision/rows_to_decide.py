@@ -87,20 +87,18 @@ def chance_to_decide(difference: Difference, margin: float, times: Floats) -> Fl
 def more_rows(difference: Difference, margin: float, labelled: int) -> RowsNeeded | None:
     """Return how many more rows to label; None where other steps would help more.
 
-    Of the `labelled` test rows, those that not both answered come first.
+    As long as not both answered all of the `labelled` test rows, evaluating the rest comes first.
     """
     needed = rows_to_decide(difference, margin)
-    at_hand = max(labelled, difference.rows)
-    if needed is None or needed.even <= at_hand:
+    if answered_too_few(difference, labelled) or needed is None or needed.even <= difference.rows:
         return None
-    likely = needed.likely - at_hand if needed.likely is not None else None
-    return RowsNeeded(needed.even - at_hand, likely)
+    likely = needed.likely - difference.rows if needed.likely is not None else None
+    return RowsNeeded(needed.even - difference.rows, likely)
 
 
-def answered_too_few(difference: Difference, margin: float, labelled: int) -> bool:
-    """Return whether labelled rows that not both answered yet may decide the comparison."""
-    needed = rows_to_decide(difference, margin)
-    return needed is not None and difference.rows < needed.even <= labelled
+def answered_too_few(difference: Difference, labelled: int) -> bool:
+    """Return whether labelled rows are left that not both answered: these come before new ones."""
+    return difference.rows < labelled
 
 
 def lead_of_costlier(contenders: Contenders, selection: Selection) -> Difference | None:

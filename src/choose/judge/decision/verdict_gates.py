@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from choose.formatting import (
     dollars,
     duration,
@@ -27,7 +25,12 @@ from choose.formatting import (
 )
 from choose.judge.decision.breakeven import Balance, balance_of
 from choose.judge.decision.contenders import Contenders, relation
-from choose.judge.decision.label_gates import failures_data_driven, labels_clean_enough, task_stable
+from choose.judge.decision.label_gates import (
+    failures_data_driven,
+    labels_clean_enough,
+    measurable,
+    task_stable,
+)
 from choose.judge.decision.robust_choice import robust
 from choose.judge.decision.rule import Case, deciding_difference
 from choose.judge.evidence import BILLIONS, strong
@@ -39,9 +42,6 @@ from choose.schema.decision import Gate, GateStatus
 from choose.types import FAMILIES
 
 WORTH_ITS_COST = "worth its cost"
-
-# With fewer test rows, the figures of a label are unreliable.
-SUPPORT = 5
 
 # From this share of the error on, variance between runs matters as much as the number of rows.
 HALF_OF_ERROR = 0.5
@@ -66,26 +66,6 @@ def gates_of(case: Case, kind: str = "classification") -> tuple[Gate, ...]:
 
 def _gate(name: str, status: GateStatus, evidence: str) -> Gate:
     return Gate(name=name, status=status, evidence=evidence)
-
-
-def _measurable(case: Case) -> Gate:
-    """Judge whether the test rows have several labels, and enough rows of each."""
-    rows = case.contenders.panel.rows
-    support = np.bincount(rows.targets, minlength=len(rows.labels))
-    rare = [label for label, n in zip(rows.labels, support, strict=True) if n < SUPPORT]
-    name, count = "task closed and measurable", len(rows.labels)
-    if (support > 0).sum() < 2:
-        return _gate(name, "fail", "All test rows have the same label.")
-    if rare:
-        return _gate(
-            name,
-            "unknown",
-            f"{len(rare)} of {count} labels have fewer than {SUPPORT} test rows, so their "
-            "per-label figures are unreliable.",
-        )
-    return _gate(
-        name, "pass", f"All {count} labels have at least {plural(int(support.min()), 'test row')}."
-    )
 
 
 def _adequate(case: Case) -> Gate:
@@ -286,7 +266,7 @@ def _more(extra: float) -> str:
 
 
 GATES = (
-    GateRule(_measurable, needs_labels=True),
+    GateRule(measurable, needs_labels=True),
     GateRule(_adequate),
     GateRule(_beaten),
     GateRule(contenders_credible),

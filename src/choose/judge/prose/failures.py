@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from choose.formatting import in_percent, interval, number, plural, points, span
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Cascade, ErrorOverlap, Failures
+from choose.schema.diagnosis import Cascade, Failures
 
 # A cascade that takes at least this share of the strong candidate's time saves too little.
 SAVES = 0.7
@@ -55,36 +55,11 @@ def failure_steps(failures: Failures | None, margin: float) -> Iterator[str]:
     }
     if count := matter.get("format"):
         yield f"Constrain the output of {name}: {count:,} {of} are unusable answers."
-    if count := matter.get("suspect label"):
-        yield (
-            f"Check the labels of the {plural(count, 'row')} for which several candidates agree on "
-            f"another label ({count:,} {of} of {name}; decision.json lists them)."
-        )
-    if (count := matter.get("ambiguous")) and failures.contested:
-        first, second = failures.contested
-        yield (
-            f"Define the line between {first} and {second} in your labelling guide: {count:,} {of} "
-            f"of {name} are ambiguous, and these two labels are confused most often in them."
-        )
     if count := matter.get("not covered"):
         yield (
             f"Label more rows of the kind for which {name} retrieves no fitting example: in "
             f"{count:,} {of}, no retrieved row has the right label."
         )
-
-
-def overlap_steps(overlap: ErrorOverlap | None, margin: float) -> Iterator[str]:
-    """Yield which rows to re-read, and a cascade if it pays."""
-    if overlap is None:
-        return
-    if overlap.agreed and overlap.agreed >= margin * overlap.rows:
-        yield (
-            f"Re-read {overlap.agreed:,} rows that every candidate got wrong and most gave the "
-            f"same other label (every candidate got {overlap.wrong_in_all:,} of {overlap.rows:,} "
-            "wrong; decision.json lists them)."
-        )
-    if overlap.cascade is not None and pays(overlap.cascade, margin):
-        yield f"Try a cascade: {overlap.cascade.sentence}."
 
 
 def pays(cascade: Cascade, margin: float) -> bool:

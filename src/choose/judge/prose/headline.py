@@ -152,7 +152,7 @@ def _close(case: Case) -> str:
         lead_of_costlier(case.contenders, case.selection),
         len(case.contenders.panel.rows.targets),
     )
-    if hung and answered_too_few(hung, case.deciding_margin, labelled):
+    if hung and answered_too_few(hung, labelled):
         return (
             f"Too close to call between {_both(case)} on the {plural(hung.rows, 'row')} "
             f"of {labelled:,} that both answered; the same command with a larger budget evaluates "

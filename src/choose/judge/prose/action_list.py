@@ -1,0 +1,347 @@
+"""What to do next, the most valuable first: each step with its question, its worth and command.
+
+The order, from the top: what makes the other figures mislead (a rare label that accuracy overlooks,
+labels that contradict each other), doubted labels where correcting them is worth half the margin,
+rows that are labelled and were not evaluated, runs that would settle the comparison, a stronger
+model, a cascade that pays, and last what needs new labels. A step whose effort is out of proportion
+is named at the end as not worth it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from choose.errors import quoted
+from choose.formatting import gain, in_percent, interval, listed, plural, points, rounded
+from choose.judge.decision.contenders import best_of
+from choose.judge.decision.label_gates import (
+    conflicts_fail,
+    labels_limit,
+    rare_labels,
+    rare_sentence,
+    relabelling_gain,
+)
+from choose.judge.decision.more_labels import (
+    forecast_nearest_target,
+    forecast_of_margin,
+    steepest_gain,
+)
+from choose.judge.decision.next_steps import ENOUGH_RUNS, with_few_runs
+from choose.judge.decision.rows_to_decide import lead_of_costlier, more_rows
+from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
+from choose.judge.decision.verdict_kind import kind_of
+from choose.judge.measures.cost_sheet import label_hours, priced
+from choose.judge.prose.advice import best_buy
+from choose.judge.prose.failures import failure_steps, pays
+from choose.judge.prose.family_answer import small_models
+from choose.judge.prose.labelling_advice import more, relabel, toward_margin, toward_target
+from choose.schema.answer import Step
+from choose.schema.costs import Move
+from choose.schema.curves import CurveForecast, Needed
+from choose.schema.decision import Gate
+
+COMPARE = "choose compare DATA"
+
+# Minutes that `--budget` may name.
+BUDGETS = (5, 10, 15, 30, 60, 120, 240)
+
+# The rest of a study takes part of a larger budget too.
+SHARED = 3
+
+# Rows that are doubted between two labels before their boundary is worth defining.
+FEWEST = 3
+
+PROMPTED = ("prompting", "retrieval")
+
+
+def next_steps(
+    case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...], left_out: tuple[str, ...]
+) -> tuple[Step, ...]:
+    """Return what to do next, the most valuable first; see the order at the top."""
+    check = list(_check_labels(case))
+    worth_most = bool(check) and (
+        labels_limit(case) is not None
+        or (check[0].value is not None and check[0].value.value >= case.margin / 2)
+    )
+    unfinished = _unfinished(case, left_out)
+    steps = [
+        *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
+        *_metric(case),
+        *_conflicts(case),
+        *(check if worth_most else ()),
+        *_evaluate(case, unfinished),
+        *_repeat(case),
+        *_stronger(case, gates),
+        *_cascade(case),
+        *(() if worth_most else check),
+        *_unused(case),
+        *(() if unfinished else _finish(left_out)),
+        *_guideline(case),
+        *_grow(case),
+        *_separate(case),
+        *_errors(case),
+    ]
+    return tuple(sorted(steps, key=lambda step: not step.worth))
+
+
+def _metric(case: Case) -> Iterator[Step]:
+    if rare := rare_labels(case):
+        yield Step(
+            kind="metric",
+            text=f"{rare_sentence(case, rare)} Judge by a metric that counts it: every label "
+            "equally (--metric balanced), or errors by their costs ([goal.error_costs]).",
+            question="which candidate finds the rare label",
+            command=f"{COMPARE} --metric balanced",
+        )
+
+
+def _conflicts(case: Case) -> Iterator[Step]:
+    rows = case.contenders.panel.rows
+    conflicting = int(rows.conflicting.sum())
+    if conflicts_fail(conflicting, len(rows.targets)):
+        yield Step(
+            kind="check-labels",
+            text="Decide on one label for each text that has two "
+            f"({plural(conflicting, 'row')}); choose check DATA lists them.",
+            command="choose check DATA -o issues.csv",
+        )
+
+
+def _check_labels(case: Case) -> Iterator[Step]:
+    for text in relabel(case):
+        assert case.audit is not None
+        gain, rule = relabelling_gain(case.audit, case), case.contenders.rule
+        hours = label_hours(case.audit.suspected, rule)
+        yield Step(
+            kind="check-labels",
+            text=text,
+            question="which labels are wrong",
+            value=gain.gain if gain else None,
+            minutes=None if hours is None else 60 * hours,
+            command="choose check DATA -o issues.csv",
+        )
+
+
+def _unfinished(case: Case, left_out: Sequence[str]) -> dict[str, int]:
+    """Return the test rows that contenders have not answered; none of a dropped candidate."""
+    names = dict.fromkeys((case.name, *case.selection.rivals, *case.selection.near[:1]))
+    total = len(case.contenders.panel.rows.targets)
+    rest = {}
+    for name in names:
+        table = case.contenders.panel[name].main
+        dropped = any(text.startswith(f"{name}: dropped") for text in left_out)
+        if table is not None and not dropped and (missing := total - int(table.complete.sum())):
+            rest[name] = missing
+    return rest
+
+
+def _evaluate(case: Case, unfinished: dict[str, int]) -> Iterator[Step]:
+    """Yield the rows that are labelled and not evaluated, which come before new ones."""
+    if not unfinished:
+        return
+    total = len(case.contenders.panel.rows.targets)
+    seconds = [_seconds_of_rest(case, name, rows) for name, rows in unfinished.items()]
+    known = [s for s in seconds if s is not None]
+    needed = SHARED * sum(known) / 60 if len(known) == len(seconds) else BUDGETS[2]
+    minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
+    counts = listed([f"{name} has not answered {rows:,}" for name, rows in unfinished.items()])
+    yield Step(
+        kind="evaluate-rest",
+        text=f"Finish what was left out: of {total:,} labelled test rows, {counts}. The same "
+        f"command with --budget {minutes}m goes on from here and needs no new label.",
+        question=_between(case),
+        minutes=float(minutes),
+        command=f"{COMPARE} --budget {minutes}m",
+    )
+
+
+def _between(case: Case) -> str:
+    other = deciding_rival(case.contenders, case.selection)
+    near = case.selection.near
+    if not case.selection.rivals and near:
+        other = near[0]
+    return f"to tell {case.name} from {other}" if other else ""
+
+
+def _seconds_of_rest(case: Case, name: str, rows: int) -> float | None:
+    """Forecast the seconds of the rows that are left, at the pace of those that were answered."""
+    table = case.contenders.panel[name].main
+    assert table is not None
+    answered, spent = int(table.complete.sum()), [run.seconds_alone for run in table.runs]
+    known = [seconds for seconds in spent if seconds is not None]
+    return sum(known) * rows / answered if answered and len(known) == len(spent) else None
+
+
+def _finish(left_out: Sequence[str]) -> Iterator[Step]:
+    if left_out:
+        yield Step(
+            kind="evaluate-rest",
+            text=f"Finish what was left out ({plural(len(left_out), 'item')}): rerun the same "
+            "command with a larger --budget; it resumes from here.",
+            command=f"{COMPARE} --budget {BUDGETS[3]}m",
+        )
+
+
+def _repeat(case: Case) -> Iterator[Step]:
+    difference = deciding_difference(case.contenders, case.selection)
+    if case.selection.chosen or difference is None or difference.run_share < 0.5:
+        return
+    few = [candidate.info.name for candidate in with_few_runs(case)]
+    if few:
+        yield Step(
+            kind="more-runs",
+            text=f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH_RUNS}): variation between "
+            f"training runs causes {100 * difference.run_share:.0f} % of the uncertainty.",
+            question=_between(case),
+            command=f"{COMPARE} --seeds {ENOUGH_RUNS}",
+        )
+
+
+def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
+    gate = next(gate for gate in gates if gate.name == "contenders credible")
+    if gate.status != "unknown" or case.contenders.family(case.name) in PROMPTED:
+        return
+    needed = case.contenders.accuracies[case.name].value + case.margin
+    if needed > 1:
+        return
+    prompted = best_of(case.contenders, PROMPTED)
+    small = small_models(case.contenders)
+    lead = case.contenders.gain(prompted, case.name) if prompted else None
+    so_far = f" So far: {gain(prompted, case.name, lead)}" if prompted and lead else ""
+    tried = f"{so_far}{f' ({listed(small)})' if small else ''}{'.' if so_far else ''}"
+    yield Step(
+        kind="stronger-model",
+        text=f"Try {'a stronger' if prompted else 'an'} LLM (--model SPEC): one that gets more "
+        f"than {in_percent(needed)} of these rows right would become the recommendation.{tried}",
+        question="whether prompting a strong model is enough",
+        command=f"{COMPARE} --model openai:gpt-4o-mini",
+    )
+
+
+def _cascade(case: Case) -> Iterator[Step]:
+    cascade = case.overlap.cascade if case.overlap else None
+    if cascade is not None and pays(cascade, case.margin):
+        yield Step(
+            kind="cascade",
+            text=f"Try a cascade: {cascade.sentence}.",
+            question="whether two candidates together beat one",
+            value=cascade.over_chosen,
+        )
+
+
+def _unused(case: Case) -> Iterator[Step]:
+    panel = case.contenders.panel
+    if panel.training_rows < panel.pool:
+        yield Step(
+            kind="evaluate-rest",
+            text=f"Train on all {panel.pool:,} labelled rows of the pool: this study trained on "
+            f"{panel.training_rows:,} of them (--sizes), so the value of the others is unknown.",
+            question="what the other labels are worth",
+            command=f"{COMPARE} --sizes 1",
+        )
+
+
+def _guideline(case: Case) -> Iterator[Step]:
+    """Yield one boundary to define: that of the doubted labels, else that of ambiguous errors."""
+    audit, failures = case.audit, case.failures
+    if len(case.contenders.panel.rows.labels) < 3:
+        return
+    text = ""
+    if audit and audit.overlaps:
+        pair = audit.overlaps[0]
+        if pair.doubted >= FEWEST:
+            text = _line(pair.a, pair.b)
+            text += (
+                f": {pair.doubted:,} of the {audit.suspected:,} doubted labels lie between them."
+            )
+    elif failures and failures.contested and _in_question(case, failures.candidate):
+        count = failures.count("ambiguous")
+        if count >= case.margin * failures.rows:
+            text = _line(*failures.contested)
+            text += (
+                f": {count:,} of {plural(failures.errors, 'error')} of {failures.candidate} are "
+            )
+            text += "ambiguous, and these two are confused most often in them."
+    if text:
+        yield Step(kind="guideline", text=text)
+
+
+def _line(a: str, b: str) -> str:
+    return f"Define the line between {quoted(a)} and {quoted(b)} in your labelling guide"
+
+
+def _in_question(case: Case, name: str) -> bool:
+    """Return whether a candidate is one that may be used."""
+    return name in (case.name, *case.selection.rivals, *case.selection.near)
+
+
+def _grow(case: Case) -> Iterator[Step]:
+    """Yield what more training labels are likely to gain."""
+    if case.selection.target in ("missed", "open") and (text := toward_target(case.contenders)):
+        forecast = forecast_nearest_target(case.contenders)
+        hours = _hours(case, forecast, forecast.target if forecast else None)
+        yield Step(kind="label-more", text=text + hours, question="to reach the target")
+    forecast = forecast_of_margin(case.contenders, (case.name, *case.selection.rivals))
+    if forecast is not None:
+        yield Step(
+            kind="label-more",
+            text=toward_margin(forecast) + _hours(case, forecast, forecast.margin),
+            question="to gain accuracy by training on more labels",
+        )
+        return
+    growth = steepest_gain(case.contenders, case.contenders.names)
+    if growth is not None:
+        yield Step(
+            kind="label-more",
+            text=f"More labels still help {growth.candidate}: from {growth.fewer:,} to "
+            f"{plural(growth.labels, 'label')} it gained {points(growth.gained.value)} "
+            f"({interval(growth.gained)}).",
+            question="to gain accuracy by training on more labels",
+        )
+
+
+def _hours(case: Case, forecast: CurveForecast | None, needed: Needed | None) -> str:
+    ends = more(forecast, needed) if forecast and needed else None
+    price = priced(case.contenders.rule, *ends) if ends else ""
+    return f" That is{price.replace(' (', ' ', 1).removesuffix(')')}." if price else ""
+
+
+def _separate(case: Case) -> Iterator[Step]:
+    """Yield the rows to label so that two candidates can be told apart, with what that is worth.
+
+    Between members of one family, and where the set would have to double or more, it is not.
+    """
+    contenders, selection = case.contenders, case.selection
+    total = len(contenders.panel.rows.targets)
+    if selection.rivals and not selection.chosen and selection.reachable:
+        other, difference = selection.rivals[0], lead_of_costlier(contenders, selection)
+        margin, collect = case.deciding_margin, kind_of(case) == "collect-labels"
+    elif selection.near:
+        other, collect = selection.near[0], False
+        gap, margin = contenders.gain(other, case.name), contenders.margin(other, case.name)
+        costlier = other in contenders.costlier(case.name)
+        difference = gap if gap is None or costlier else gap.negated()
+    else:
+        return
+    needed = more_rows(difference, margin, total) if difference else None
+    if needed is None:
+        return
+    worth = collect or (bool(selection.rivals) and needed.even <= total)
+    likely = f", {rounded(needed.likely):,} for 80 %" if needed.likely is not None else ""
+    price = priced(contenders.rule, rounded(needed.likely or needed.even))
+    yield Step(
+        kind="label-more",
+        text=f"{'' if worth else 'Not worth it: '}"
+        f"{'S' if worth else 's'}eparating {case.name} from {other} needs about "
+        f"{rounded(needed.even):,} more labelled rows for a 50 % chance{likely}{price}.",
+        question=f"to tell {case.name} from {other}",
+        worth=worth,
+    )
+
+
+def _errors(case: Case) -> Iterator[Step]:
+    """Yield what the errors of a candidate ask for, if it is one that may be used."""
+    failures = case.failures
+    if failures and _in_question(case, failures.candidate):
+        for text in failure_steps(failures, case.margin):
+            yield Step(kind="other", text=text)
