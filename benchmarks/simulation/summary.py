@@ -8,7 +8,7 @@ from math import isnan, sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from choose.judge.decision.rows_to_decide import EVEN, LIKELY
+from choose.judge.decision.more_labels import EVEN, LIKELY
 from choose.judge.stats.intervals import wilson
 from simulation.grading import Choice, Grade
 

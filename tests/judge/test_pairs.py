@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.decision.more_labels import gain_from_labels
+from choose.judge.decision.more_labels import gain_from_labels, rows_to_decide
 from choose.judge.decision.robust_choice import share_of_half_samples, under_noise, under_views
-from choose.judge.decision.rows_to_decide import rows_to_decide
 from choose.judge.goal import Rule
 from choose.judge.scores.paired_comparison import (
     ASSUMED_SD,

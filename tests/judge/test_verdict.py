@@ -20,7 +20,7 @@ from choose.formatting import (
     short_model,
 )
 from choose.judge.decision.contenders import relation
-from choose.judge.decision.rows_to_decide import rows_to_decide
+from choose.judge.decision.more_labels import rows_to_decide
 from choose.judge.decision.rule import target_status
 from choose.judge.evidence import CandidateInfo, billions_of, strong
 from choose.judge.goal import RULE, Rule

@@ -14,7 +14,7 @@ import numpy as np
 
 from choose.formatting import rounded
 from choose.judge.decision.label_gates import audit_with_gain
-from choose.judge.decision.rows_to_decide import EVEN, LIKELY, lead_of_costlier, more_rows
+from choose.judge.decision.more_labels import EVEN, LIKELY, lead_of_costlier, more_rows
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.measures.cost_sheet import label_hours, label_usd

@@ -7,11 +7,12 @@ import numpy as np
 from choose.judge.decision.label_gates import labels_limit
 from choose.judge.decision.more_labels import (
     COARSE,
+    answered_too_few,
     forecast_nearest_target,
+    lead_of_costlier,
     steepest_gain,
     without_forecast,
 )
-from choose.judge.decision.rows_to_decide import answered_too_few, lead_of_costlier
 from choose.judge.decision.rule import Case
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.stats.intervals import wilson

@@ -24,10 +24,11 @@ from choose.judge.decision.label_gates import (
 from choose.judge.decision.more_labels import (
     forecast_nearest_target,
     forecast_of_margin,
+    lead_of_costlier,
+    more_rows,
     steepest_gain,
 )
 from choose.judge.decision.next_steps import ENOUGH_RUNS, with_few_runs
-from choose.judge.decision.rows_to_decide import lead_of_costlier, more_rows
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import label_hours, priced

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from choose.formatting import COUNTED, in_percent, listed, plural, points, rounded
-from choose.judge.decision.more_labels import forecast_nearest_target, steepest_gain
-from choose.judge.decision.rows_to_decide import answered_too_few, lead_of_costlier, more_rows
+from choose.judge.decision.more_labels import (
+    answered_too_few,
+    forecast_nearest_target,
+    lead_of_costlier,
+    more_rows,
+    steepest_gain,
+)
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.measures.curve_forecast import likely
