@@ -227,7 +227,7 @@ def test_hostile_text_is_shown_and_not_followed(evil: str) -> None:
 def test_nothing_hostile_reaches_the_terminal(width: int) -> None:
     from rich.console import Console
 
-    from choose.report.terminal.study_comparison_page import versus_page
+    from choose.report.terminal.decision_page import versus_page
 
     console = Console(width=width, force_terminal=False, record=True, file=StringIO())
     console.print(versus_page(poisoned(decisions.HOSTILE)))

@@ -21,7 +21,7 @@ from choose.judge.prose.failures import pays
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import random_parts
 from choose.judge.verdict import judge
-from choose.report.terminal.decision_page import render
+from choose.report.terminal.decision_page import render_full
 from choose.schema.base import Interval
 from choose.schema.diagnosis import ErrorOverlap
 from support import answered_studies as answered
@@ -213,7 +213,7 @@ def test_an_equal_accuracy_pays_only_where_it_saves():
 
 def shown(decision):
     out = io.StringIO()
-    Console(file=out, width=100).print(render(decision))
+    Console(file=out, width=100).print(render_full(decision))
     return out.getvalue()
 
 

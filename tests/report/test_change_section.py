@@ -6,7 +6,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from choose.report.terminal.decision_page import render
+from choose.report.terminal.decision_page import render_full
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.scorecard import CoveragePoint, NewClass, NewClassPoint, NoiseKindPoint, Origin
@@ -15,7 +15,7 @@ from support.decisions import HOSTILE, bare, decision
 
 def shown(what: Decision, width: int = 140) -> str:
     console = Console(file=StringIO(), width=width, height=500)
-    console.print(render(what))
+    console.print(render_full(what))
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 

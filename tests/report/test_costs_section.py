@@ -13,7 +13,7 @@ from choose.judge.verdict import judge
 from choose.report.html.line_charts import volumes
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
-from choose.report.terminal.decision_page import render
+from choose.report.terminal.decision_page import render_full
 from choose.schema.decision import Decision
 from support.decisions import HOSTILE, decision
 from support.priced_studies import HOURS, retiring, rule, world
@@ -34,7 +34,7 @@ def priced() -> Decision:
 
 def screen(found: Decision, width: int = 110) -> str:
     console = Console(width=width, record=True, file=StringIO())
-    console.print(render(found))
+    console.print(render_full(found))
     return console.export_text()
 
 

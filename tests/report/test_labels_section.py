@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from choose.report.terminal.decision_page import render
+from choose.report.terminal.decision_page import render_full
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Agreement, Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
 from support import decisions
@@ -47,7 +47,7 @@ def found(**facts):
 def shown(audit, width=100):
     out = io.StringIO()
     decision = decisions.decision().model_copy(update={"audit": audit})
-    Console(file=out, width=width, highlight=False).print(render(decision))
+    Console(file=out, width=width, highlight=False).print(render_full(decision))
     lines = out.getvalue().splitlines()
     assert max(map(cell_len, lines)) <= width
     return " ".join(out.getvalue().split())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from choose.formatting import MINUS
+from choose.schema.answer import FamilyResult, Standing, Step
 from choose.schema.base import Interval
 from choose.schema.costs import Cost
 from choose.schema.decision import (
@@ -361,5 +363,148 @@ def hostile() -> Decision:
                     "division": evil,
                 }
             ),
+        }
+    )
+
+
+def standing(
+    candidate: str, family: str, value: float, low: float, high: float, rows: int, ms: float
+) -> Standing:
+    gap = None if candidate == "tfidf" else Interval(value=value, low=low, high=high)
+    return Standing(
+        candidate=candidate,
+        family=family,
+        title=TITLES.get(candidate, ""),
+        chosen=gap is None,
+        accuracy=Interval(value=0.792 + value, low=0.758 + value, high=0.823 + value),
+        difference=gap,
+        common=rows,
+        rows=rows,
+        ms_per_answer=ms,
+    )
+
+
+TITLES = {"tfidf": "words + logistic regression", "probe": "embeddings + logistic regression"}
+
+# The figures of a finished study of the sample, as they stand in the record.
+STANDINGS = (
+    standing("probe", "baseline", 0.018, -0.014, 0.051, 602, 14.5),
+    standing("tfidf", "baseline", 0.0, 0.0, 0.0, 602, 0.75),
+    standing("knn", "baseline", -0.008, -0.041, 0.026, 602, 14.6),
+    standing("lora", "fine-tuning", -0.017, -0.091, 0.058, 362, 9.9),
+    standing("retrieval", "retrieval", -0.107, -0.19, -0.024, 121, 193.0),
+    standing("prompt", "prompting", -0.595, -0.68, -0.51, 121, 86.0),
+    standing("majority", "baseline", -0.645, -0.687, -0.598, 602, 0.002),
+)
+
+
+def answered() -> Decision:
+    """A decision with an answer by family, standings and steps with commands."""
+    base = decision("too-close")
+    families = (
+        FamilyResult(
+            family="baseline", best="tfidf", members=("tfidf", "probe", "knn"), status="chosen"
+        ),
+        FamilyResult(
+            family="fine-tuning",
+            best="lora",
+            members=("lora",),
+            difference=Interval(value=-0.017, low=-0.102, high=0.067),
+            rows=362,
+            status="open",
+        ),
+    )
+    steps = (
+        Step(
+            kind="check-labels",
+            text="Check 29 doubted labels (T157, T355, T560 and others): +2.3 points "
+            f"({MINUS}0.9 to +4.5).",
+            question="How many labels are wrong?",
+            minutes=20,
+            command="choose report tickets labels",
+        ),
+        Step(
+            kind="stronger-model",
+            text="Try a stronger LLM: only one of 135M parameters was tried.",
+            command="choose compare tickets.csv --model openai:gpt-4o-mini",
+        ),
+        Step(kind="evaluate-rest", text="Finish lora.", command="choose demo --budget 15m"),
+        Step(kind="more-runs", text="Repeat lora with 3 seeds.", command="choose demo --seeds 3"),
+        Step(kind="label-more", text="Label 960 rows for even odds.", worth=False),
+    )
+    changed = base.verdict.model_copy(
+        update={
+            "answer": "Use a cheap classifier for now; fine-tuning may win.",
+            "because": f"Use tfidf, 79 % right (76 to 82). probe {MINUS} tfidf: +1.8 points "
+            f"({MINUS}1.4 to +5.1), which may be chance; tfidf is named because it costs less "
+            "(0.75 ms against 14.5 ms per answer).",
+            "interim_reason": "lora costs more and is not shown to gain 2 points.",
+            "confidence": "low",
+            "use_meanwhile": "tfidf",
+            "family": "baseline",
+            "families": families,
+            "reasons": (*base.verdict.reasons, "Confidence is low: lora had 1 run (3 needed)."),
+            "settled": ("A cheap classifier beats prompting by 59.5 points (+51.0 to +68.0).",),
+            "open": (
+                f"Fine-tuning: lora {MINUS} tfidf: {MINUS}1.7 points ({MINUS}10.2 to +6.7) on "
+                "362 shared rows.",
+                f"tfidf or probe: +1.8 points ({MINUS}1.4 to +5.1) on 602 shared rows.",
+                "Prompting with a stronger model: only SmolLM2-135M-Instruct was tried.",
+            ),
+            "steps": steps,
+            "next": tuple(step.text for step in steps),
+        }
+    )
+    return base.model_copy(update={"verdict": changed, "standings": STANDINGS})
+
+
+def crowded() -> Decision:
+    """Twenty-five candidates with long names and titles, and long sentences."""
+    base = answered()
+    long = "a-candidate-with-a-very-long-name-"
+    many = tuple(
+        STANDINGS[0].model_copy(
+            update={
+                "candidate": f"{long}{n}",
+                "title": long * 3,
+                "family": ("baseline", "prompting", "retrieval", "fine-tuning")[n % 4],
+                "difference": Interval(value=-0.01 * n, low=-0.01 * n - 0.03, high=0.03 - 0.01 * n),
+                "usd_per_1k": 0.42,
+            }
+        )
+        for n in range(1, 25)
+    )
+    sentences = tuple(f"Sentence {n} that goes on {'and on ' * 60}." for n in range(6))
+    verdict = base.verdict.model_copy(
+        update={
+            "because": " ".join(sentences),
+            "settled": sentences,
+            "open": sentences,
+            "steps": tuple(
+                step.model_copy(update={"text": sentences[0]}) for step in base.verdict.steps
+            ),
+        }
+    )
+    return base.model_copy(update={"verdict": verdict, "standings": (STANDINGS[1], *many)})
+
+
+def alone() -> Decision:
+    """One candidate, no difference, no step."""
+    base = answered()
+    verdict = base.verdict.model_copy(
+        update={
+            "answer": "Baseline measured: 79 %; nothing else was compared.",
+            "because": "Use tfidf, 79 % right (76 to 82).",
+            "settled": (),
+            "open": ("Prompting, retrieval and fine-tuning were not measured.",),
+            "steps": (),
+            "next": (),
+        }
+    )
+    return base.model_copy(
+        update={
+            "verdict": verdict,
+            "standings": STANDINGS[1:2],
+            "scorecards": base.scorecards[1:2],
         }
     )

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from choose.study.config import Study
 
 
+# The part of a report that is all of it.
+FULL = "full"
+
 # Columns of the widest page.
 WIDEST = 1_000
 
@@ -117,14 +120,21 @@ def inputs_of(study: Study, config: Path | None) -> list[str | Path | None]:
     return [study.data.path, study.data.test, config, *local]
 
 
-def print_decision(decision: Decision, store: Path, as_json: bool) -> None:
-    """Print a decision to stdout, as its record or as text for the console's width."""
+def print_decision(decision: Decision, store: Path, as_json: bool, part: str = "") -> None:
+    """Print a decision to stdout, as its record or as text for the console's width.
+
+    `part` is the name of a section, ``full`` for all of them, or empty for the first screen.
+    """
     if as_json:
         print_record(decision.model_dump_json(by_alias=True, indent=1))
         return
-    from choose.report.terminal.decision_page import render
+    from choose.report.terminal.decision_page import render, render_full, render_section
 
-    stdout().print(render(decision, store))
+    if part and part != FULL:
+        stdout().print(render_section(decision, part))
+    else:
+        page = render_full if part else render
+        stdout().print(page(decision, store))
 
 
 def show_page(decision: Decision, store: Path) -> None:

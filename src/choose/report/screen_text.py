@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
@@ -21,6 +23,27 @@ def shorten(text: str, width: int) -> str:
     start = _longest_prefix(text, (width - 1) // 2)
     end = _longest_prefix(text[::-1], width - 1 - cell_len(start))[::-1]
     return f"{start}…{end}"
+
+
+def clip(text: str, width: int) -> str:
+    """Cut a sentence at a word so that it takes at most `width` columns of the screen."""
+    cleaned = clean(text)
+    if cell_len(cleaned) <= width:
+        return cleaned
+    kept = _longest_prefix(cleaned, width - 1)
+    start, space, _ = kept.rpartition(" ")
+    return f"{(start if space else kept).rstrip(' ,;:(')}…"
+
+
+def clip_sentences(text: str, width: int) -> str:
+    """Keep the sentences that fit into `width` columns; cut the first one if it does not fit."""
+    kept = ""
+    for sentence in re.split(r"(?<=[.!?]) (?=[A-Z])", clean(text)):
+        longer = f"{kept} {sentence}".strip()
+        if cell_len(longer) > width:
+            break
+        kept = longer
+    return kept or clip(text, width)
 
 
 def _longest_prefix(text: str, width: int) -> str:

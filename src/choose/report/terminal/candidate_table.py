@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.text import Text
 
-from choose.formatting import DASH, clean, figure, percent, short_models, span
+from choose.formatting import DASH, clean, figure, number, percent, short_models, span
 from choose.report.decision_text import UNEVEN, chosen, coverage_line, quantity, ranked, uneven
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Column, note, section, split_table
@@ -29,12 +29,18 @@ NAME = 24
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A range of accuracies with ticks, and the target where one was set."""
+    """A range of accuracies or differences with ticks, and the target where one was set."""
 
     low: float
     high: float
     step: float
     target: float | None = None
+    signed: bool = False
+
+    def label(self, tick: float) -> str:
+        """Return the label of a tick, out of 100."""
+        text = number(100 * tick)
+        return f"+{text}" if self.signed and tick > 0 else text
 
     @property
     def ticks(self) -> list[float]:
@@ -64,11 +70,11 @@ def axis_for(intervals: Iterable[Interval | None], target: float | None = None) 
 
 
 class FullWidth:
-    """A column that takes the whole width, at least 18 columns of the screen."""
+    """A column that takes the whole width, at least 15 columns of the screen."""
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """Return the least and the most columns."""
-        return Measurement(min(18, options.max_width), options.max_width)
+        return Measurement(min(15, options.max_width), options.max_width)
 
 
 @dataclass(frozen=True)
@@ -78,17 +84,26 @@ class Scale(FullWidth):
     axis: Axis
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Write the labels that do not overlap."""
+        """Write as many labels as do not overlap, equally far apart and around zero."""
         width = options.max_width
-        cells = [" "] * width
-        free = 0
+        for stride in range(1, len(self.axis.ticks) + 1):
+            cells = self._cells(stride, width)
+            if cells is not None:
+                yield Text("".join(cells), no_wrap=True)
+                return
+
+    def _cells(self, stride: int, width: int) -> list[str] | None:
+        cells, free = [" "] * width, 0
         for tick in self.axis.ticks:
-            label = f"{100 * tick:.0f}"
+            if round(tick / self.axis.step) % stride:
+                continue
+            label = self.axis.label(tick)
             start = min(max(0, self.axis.column(tick, width) - len(label) // 2), width - len(label))
-            if start >= free:
-                cells[start : start + len(label)] = label
-                free = start + len(label) + 1
-        yield Text("".join(cells), no_wrap=True)
+            if start < free:
+                return None
+            cells[start : start + len(label)] = label
+            free = start + len(label) + 1
+        return cells
 
 
 @dataclass(frozen=True)

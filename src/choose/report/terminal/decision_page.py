@@ -1,28 +1,30 @@
-"""A decision for the terminal: the answer first, then the evidence for it."""
+"""A decision for the terminal: one screen, one section or everything; and what changed since."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from choose.formatting import clean, plural
-from choose.report.decision_text import (
-    COLOURS,
-    KINDS,
-    chance_line,
-    division_line,
-    goal_line,
-    looks_line,
-    noted,
+from choose.formatting import DASH, clean, plural
+from choose.report import study_comparison_text as comparison_text
+from choose.report.decision_text import chance_line, division_line, goal_line, looks_line, noted
+from choose.report.screen_text import literal, shorten
+from choose.report.study_comparison_text import (
+    COMPARISON_HEADS,
+    about,
+    cells,
+    headline,
+    others,
+    verdict,
 )
-from choose.report.screen_text import literal
-from choose.report.terminal.candidate_table import candidates
+from choose.report.terminal.candidate_table import NAME, candidates
 from choose.report.terminal.cost_tables import costs, endpoints
 from choose.report.terminal.details import (
     curves,
@@ -34,105 +36,176 @@ from choose.report.terminal.details import (
     stability,
     weakest,
 )
-from choose.report.terminal.layout import bullets, encodable, note, pairs, section, trimmed
-from choose.schema.decision import Decision, Gate, Verdict
+from choose.report.terminal.first_screen import (
+    FirstScreen,
+    answer,
+    because,
+    rare_sentence,
+    steps,
+)
+from choose.report.terminal.layout import (
+    Column,
+    Page,
+    bullets,
+    encodable,
+    note,
+    pairs,
+    section,
+    split_table,
+    trimmed,
+)
+from choose.schema.answer import Step
+from choose.schema.decision import Decision, Gate
+from choose.schema.study_changes import Versus
 
 # A longer list would hide the sections after it.
 MOST = 12
 
-Fact = tuple[str, Text]
-
 GATES = {"pass": ("✓ pass", "green"), "fail": ("✗ fail", "red"), "unknown": ("? unknown", "yellow")}
+
+Part = Callable[[Decision, int], Iterable[RenderableType]]
+
+
+def why(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield the reasons, why other candidates were not chosen, and what would change this."""
+    verdict = decision.verdict
+    yield from _list("Why", verdict.reasons)
+    if verdict.rejected:
+        others = pairs((r.candidate, r.why) for r in verdict.rejected)
+        yield section("Other candidates", others)
+    yield from _list("What would change this", verdict.flips)
+
+
+def next_steps(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield everything that may be done next, with its question, value and command."""
+    every = steps(decision.verdict)
+    if every:
+        rows = ((f"{place}.", _step(step)) for place, step in enumerate(every, 1))
+        yield section("What to do next", pairs(rows, gap=1))
+
+
+def _step(step: Step) -> Text:
+    text = literal(step.text)
+    if step.question:
+        text.append(f"\nAnswers: {clean(step.question)}", "dim")
+    if step.command:
+        text.append(f"\n{clean(step.command)}", "cyan")
+    return text
+
+
+def checks(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield the conditions of the verdict with their figures."""
+    if decision.gates:
+        yield section("Checks", pairs(map(_gate, decision.gates)))
+
+
+def _gate(gate: Gate) -> tuple[Text, str]:
+    mark, style = GATES[gate.status]
+    return Text(mark, style=style), f"{gate.name}: {gate.evidence}"
+
+
+def rare(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield how often rare labels are found."""
+    yield from _list("Rare labels", tuple(map(rare_sentence, decision.verdict.rare)))
+
+
+def data(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield the data, the goal, what was left out and what the training runs noted."""
+    yield section("Data", pairs(_context(decision)))
+    yield from _list("Left out", decision.left_out)
+    yield from _list("About the data", decision.dataset.findings)
+    notes = decision.method.notes if decision.method else ()
+    yield from _list("Notes from training", tuple(f"{n.candidate}: {noted(n)}" for n in notes))
+
+
+def _context(decision: Decision) -> Iterator[tuple[str, Text]]:
+    about = decision.dataset
+    size = f"{plural(about.rows, 'row')}, {plural(len(about.labels), 'label')}"
+    yield "Data", literal(f"{clean(about.name)}, {size}; {division_line(about)}")
+    if goal := goal_line(decision.goal):
+        yield "Goal", literal(goal)
+    if chance := chance_line(decision.verdict):
+        yield "Chance", literal(chance)
+    if decision.looks > 1:
+        yield "Test rows", literal(looks_line(decision), "yellow")
+
+
+# The sections by the name that `choose report STORE SECTION` takes, in the order of the page.
+SECTIONS: dict[str, tuple[Part, ...]] = {
+    "candidates": (candidates,),
+    "why": (why,),
+    "next": (next_steps,),
+    "checks": (checks,),
+    "labels": (rare, weakest, labels),
+    "errors": (failures, shared),
+    "noise": (stability,),
+    "change": (scenarios,),
+    "curves": (curves,),
+    "differences": (differences,),
+    "cost": (costs, endpoints),
+    "data": (data,),
+}
 
 
 def render(decision: Decision, store: Path | None = None) -> RenderableType:
-    """Return the report, laid out for the width and encoding of the console that prints it."""
-    return Report(decision, store)
+    """Return the first screen, laid out for the console that prints it."""
+    return FirstScreen(decision, store)
+
+
+def render_full(decision: Decision, store: Path | None = None) -> RenderableType:
+    """Return the first screen and every section."""
+    return Full(decision, store)
+
+
+def render_section(decision: Decision, name: str) -> RenderableType:
+    """Return one of `SECTIONS`, or a line that says that the study has nothing for it."""
+    return OneSection(decision, name)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """A decision and the folder of its study."""
+class OneSection:
+    """One section of the page of a decision."""
+
+    decision: Decision
+    name: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay the section out, without the empty line before it."""
+        parts = _parts(self.decision, self.name, options.max_width)
+        lines = console.render_lines(Group(*parts), options, pad=False)
+        lines = lines[1:] or [[Segment(f"Nothing was measured for the section “{self.name}”.")]]
+        yield from _printable(lines, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The first screen of a decision and every section."""
 
     decision: Decision
     store: Path | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Lay the report out; repeat the verdict at the end if it would scroll off the screen."""
-        parts = list(_parts(self.decision, self.store, options.max_width))
-        lines = console.render_lines(Group(*parts), options, pad=False)
+        """Lay the page out; repeat the answer at the end if it would scroll off the screen."""
+        width = options.max_width
+        lines = FirstScreen(self.decision).lines(console, options)
+        parts = chain.from_iterable(_parts(self.decision, name, width) for name in SECTIONS)
+        files = section("Files", *_files(self.decision, self.store))
+        lines += console.render_lines(Group(*parts, files), options, pad=False)
         if console.is_terminal and len(lines) >= options.size.height:
-            closing = Group(Text(), _head(self.decision))
+            verdict = self.decision.verdict
+            closing = Group(Text(), literal(answer(verdict), "bold"), literal(because(verdict)))
             lines += console.render_lines(closing, options, pad=False)
-        for line in lines:
-            yield from encodable(trimmed(line), options.encoding)
-            yield Segment.line()
+        yield from _printable(lines, options)
 
 
-def _parts(decision: Decision, store: Path | None, width: int) -> Iterator[RenderableType]:
-    verdict = decision.verdict
-    yield _head(decision, *_context(decision))
-    yield from candidates(decision, width)
-    yield from _list("Why", verdict.reasons)
-    if verdict.rejected:
-        yield section("Rejected", pairs((r.candidate, r.why) for r in verdict.rejected))
-    yield from _list("What would change this", verdict.flips)
-    yield from _list("What to do next", verdict.next)
-    if decision.gates:
-        yield section("Checks", pairs(map(_gate, decision.gates)))
-    for detail in (
-        weakest,
-        labels,
-        failures,
-        shared,
-        stability,
-        scenarios,
-        curves,
-        differences,
-        costs,
-        endpoints,
-    ):
-        yield from detail(decision, width)
-    yield from _list("Left out", decision.left_out)
-    yield from _list("About the data", decision.dataset.findings)
-    notes = decision.method.notes if decision.method else ()
-    yield from _list("Notes from training", tuple(f"{n.candidate}: {noted(n)}" for n in notes))
-    yield section("Files", *_files(decision, store))
+def _printable(lines: Iterable[list[Segment]], options: ConsoleOptions) -> Iterator[Segment]:
+    for line in lines:
+        yield from encodable(trimmed(line), options.encoding)
+        yield Segment.line()
 
 
-def _head(decision: Decision, *more: Fact) -> RenderableType:
-    headline = literal(decision.verdict.headline, style="bold")
-    return Group(headline, pairs([*_answer(decision.verdict), *more]))
-
-
-def _answer(verdict: Verdict) -> Iterator[Fact]:
-    implied = verdict.family is None or verdict.kind == "baseline-is-enough"
-    family = "" if implied else f" ({clean(verdict.family)})"
-    which = f": {clean(verdict.recommended)}{family}" if verdict.recommended else ""
-    kind = Text(KINDS[verdict.kind] + which, style=COLOURS[verdict.kind])
-    yield "Verdict", kind.append(f"; confidence {verdict.confidence}", style="default")
-    if verdict.use_meanwhile != verdict.recommended:
-        yield "Until then", literal(f"use {clean(verdict.use_meanwhile)}")
-    if verdict.next:
-        yield "Next", literal(verdict.next[0])
-
-
-def _context(decision: Decision) -> Iterator[Fact]:
-    data = decision.dataset
-    if chance := chance_line(decision.verdict):
-        yield "Chance", literal(chance, "dim")
-    yield (
-        "Data",
-        literal(
-            f"{clean(data.name)}, {plural(data.rows, 'row')}, "
-            f"{plural(len(data.labels), 'label')}; {division_line(data)}",
-            "dim",
-        ),
-    )
-    if goal := goal_line(decision.goal):
-        yield "Goal", literal(goal, "dim")
-    if decision.looks > 1:
-        yield "Test rows", literal(looks_line(decision), "yellow")
+def _parts(decision: Decision, name: str, width: int) -> Iterator[RenderableType]:
+    return chain.from_iterable(part(decision, width) for part in SECTIONS[name])
 
 
 def _list(title: str, sentences: tuple[str, ...]) -> Iterator[RenderableType]:
@@ -142,18 +215,13 @@ def _list(title: str, sentences: tuple[str, ...]) -> Iterator[RenderableType]:
         yield section(title, bullets(sentences[:MOST]), *rest)
 
 
-def _gate(gate: Gate) -> tuple[Text, str]:
-    mark, style = GATES[gate.status]
-    return Text(mark, style=style), f"{gate.name}: {gate.evidence}"
-
-
 def _files(decision: Decision, store: Path | None) -> Iterator[RenderableType]:
     if store is not None:
         folder = clean(shlex.quote(str(store)))
         yield pairs(
             [
                 ("files", f"{folder} (decision.json, study.toml, trials/)"),
-                ("show again", f"choose report {folder}"),
+                ("one screen", f"choose report {folder}"),
                 ("as JSON", f"choose report {folder} --json"),
             ]
         )
@@ -161,3 +229,58 @@ def _files(decision: Decision, store: Path | None) -> Iterator[RenderableType]:
         f"choose {clean(decision.choose)} · rule {clean(decision.rule)} · "
         f"data {clean(decision.dataset.fingerprint)}"
     )
+
+
+# The most changes to list, and the characters of a value.
+CHANGES, LONGEST = 20, 60
+
+
+def versus_page(versus: Versus) -> Page:
+    """Return the comparison as a page."""
+    return Page(lambda width: _versus_parts(versus, width))
+
+
+def _versus_parts(versus: Versus, width: int) -> Iterator[RenderableType]:
+    yield literal(headline(versus), style="bold")
+    sides = (("before", versus.before), ("now", versus.after))
+    yield pairs(
+        (name, f"{side.name}: {verdict(side)}; confidence {side.confidence}")
+        for name, side in sides
+    )
+    yield section(
+        "Candidates on the common rows", *split_table(_table(versus), width), note(about(versus))
+    )
+    if versus.why:
+        title = (
+            "Why the verdict changed" if versus.verdict_changed else "Why the verdict is unchanged"
+        )
+        yield section(title, bullets(versus.why))
+    yield section("Rows", bullets(comparison_text.rows(versus.rows)))
+    if only := list(others(versus)):
+        yield section("In one study only", bullets(only))
+    if versus.changes:
+        yield section("What changed in the study", pairs(_changes(versus)))
+    if (more := len(versus.changes) - CHANGES) > 0:
+        yield note(f"{more:,} more: choose report A B --json.")
+
+
+def _table(versus: Versus) -> list[Column]:
+    rows = [cells(shift) for shift in versus.shifts]
+    columns = list(zip(*rows, strict=True)) or [() for _ in COMPARISON_HEADS]
+    return [
+        Column(
+            head.replace(" (95 %", "\n(95 %"),
+            [literal(shorten(clean(cell), 2 * NAME if place == 3 else NAME)) for cell in column],
+            figures=place > 0,
+        )
+        for place, (head, column) in enumerate(zip(COMPARISON_HEADS, columns, strict=True))
+    ]
+
+
+def _changes(versus: Versus) -> Iterator[tuple[str, str]]:
+    for change in versus.changes[:CHANGES]:
+        old, new = (
+            DASH if value is None else shorten(clean(value), LONGEST)
+            for value in (change.before, change.after)
+        )
+        yield shorten(clean(change.what), 2 * NAME), f"{old} → {new}"

@@ -18,24 +18,28 @@ from choose.report.screen_text import literal
 INDENT = 2
 GAP = 2
 
-# The least width of a column of drawn intervals.
+# The least width of a column of drawn intervals, unless the column says so.
 CHART = 22
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of one-line cells under a head of one or more lines; figures align right."""
+    """A column of one-line cells under a head of one or more lines; figures align right.
+
+    `least` is the least width of a chart.
+    """
 
     head: RenderableType
     cells: Sequence[RenderableType]
     figures: bool = True
     chart: bool = False
+    least: int = CHART
 
     @property
     def width(self) -> int:
         """Return the width in columns of the screen."""
         lines = [line for cell in (self.head, *self.cells) for line in str(cell).splitlines()]
-        return CHART if self.chart else max(map(cell_len, lines), default=0)
+        return self.least if self.chart else max(map(cell_len, lines), default=0)
 
     @property
     def measured(self) -> bool:
@@ -161,6 +165,7 @@ _ASCII = str.maketrans(
         "◂": "<",
         "▶": ">",
         "▷": ">",
+        "▸": ">",
         "✓": "+",
         "✗": "x",
     }

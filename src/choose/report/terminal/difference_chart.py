@@ -1,0 +1,256 @@
+"""The paired differences to the chosen candidate: as a chart, and as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.text import Text
+
+from choose.formatting import (
+    DASH,
+    MINUS,
+    clean,
+    figure,
+    in_percent,
+    in_points,
+    plural,
+    right,
+    signed_points,
+)
+from choose.report.decision_text import chosen, standings
+from choose.report.screen_text import literal, shorten
+from choose.report.terminal.candidate_table import Axis, FullWidth, Scale
+from choose.report.terminal.layout import INDENT, Column, note, split_table
+from choose.schema.answer import Standing
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
+
+# Names of what is compared, by the study's metric.
+SCORES = {"balanced": "Balanced accuracy", "cost": "Score by cost of errors"}
+
+# Columns of a name in a title.
+TITLE_NAME = 24
+
+# One colour a family, in every chart.
+FAMILY_COLOURS = {
+    "baseline": "cyan",
+    "prompting": "magenta",
+    "retrieval": "yellow",
+    "fine-tuning": "bright_blue",
+}
+
+# Shares: the least and the most that the axis reaches to either side.
+LEAST, MOST = 0.05, 0.25
+
+# Rows further away than so many times the reach of the undecided ones get an arrow.
+BREAK = 2.5
+
+# Steps between ticks, and the most ticks.
+STEPS, TICKS = (0.01, 0.02, 0.05, 0.1, 0.2), 6
+
+# Columns of the screen: a name, on a narrow screen, and with its title; the chart; from these
+# widths on, more columns are shown.
+NAME, SHORT_NAME, LONG_NAME = 16, 12, 46
+LEAST_CHART = 15
+FAMILIES, TITLES, INTERVALS = 64, 120, 100
+
+
+def score_name(decision: Decision) -> str:
+    """Return what the differences are differences of."""
+    return SCORES.get((decision.goal.get("measure") or {}).get("metric", ""), "Accuracy")
+
+
+def chart_title(decision: Decision) -> str:
+    """Say what the chart of differences shows, and what its intervals are."""
+    reference = shorten(clean(chosen(decision.verdict)), TITLE_NAME)
+    return f"{score_name(decision)} {MINUS} {reference}, same rows; points, 95 % CI"
+
+
+def shared_rows(standing: Standing, reference: Standing | None) -> str:
+    """Return the common rows of a difference: ``602``, or ``121 of 602`` where fewer."""
+    if not standing.common:
+        return ""
+    of = reference.rows if reference is not None else 0
+    return f"{standing.common:,}" + (f" of {of:,}" if standing.common < of else "")
+
+
+def family_name(decision: Decision, standing: Standing) -> str:
+    """Return a candidate's family in a reader's words.
+
+    A baseline that never reads the text, such as the most common label, is no classifier.
+    """
+    families = {family.family: family for family in decision.verdict.families}
+    known = families.get(standing.family)
+    if standing.family == "baseline" and known and standing.candidate in known.members:
+        return "classifier"
+    return clean(standing.family)
+
+
+def standing_line(decision: Decision, standing: Standing, reference: Standing | None) -> str:
+    """Return a candidate in a line of text, for readers and programs without a chart."""
+    name = f"{clean(standing.candidate)} ({family_name(decision, standing)})"
+    if standing.accuracy is None:
+        return f"{name}: not measured"
+    if standing.chosen or standing.difference is None:
+        rows = plural(standing.rows, "row")
+        apart = "" if standing.chosen else "; no row in common with the choice"
+        parts = [f"{right(standing.accuracy)} on {rows}{apart}"]
+    else:
+        rows = shared_rows(standing, reference)
+        parts = [f"{in_points(standing.difference)} on {rows} rows"]
+    if standing.ms_per_answer is not None:
+        parts.append(f"{figure(standing.ms_per_answer)} ms per answer")
+    if standing.usd_per_1k is not None:
+        parts.append(f"${figure(standing.usd_per_1k)} per 1,000 answers")
+    return f"{name}: {', '.join(parts)}"
+
+
+def difference_axis(differences: Iterable[Interval | None]) -> Axis:
+    """Choose an axis around zero that shows what is undecided, and what is not far from it."""
+    known = [d for d in differences if d is not None]
+    undecided = [d for d in known if d.high is None or d.high > 0]
+    reach = max((min(_reach(d), MOST) for d in undecided), default=0.0)
+    near = [d for d in known if abs(d.value) <= min(BREAK * max(reach, LEAST), MOST)]
+    bounds = [b for d in near for b in (d.low, d.value, d.high) if b is not None]
+    low = max(min([*bounds, -LEAST]), -MOST)
+    high = min(max([*bounds, LEAST]), MOST)
+    step = next((s for s in STEPS if (high - low) / s <= TICKS), STEPS[-1])
+    low, high = floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step
+    return Axis(low=round(low, 4), high=round(high, 4), step=step, signed=True)
+
+
+def _reach(difference: Interval) -> float:
+    bounds = (difference.low, difference.value, difference.high)
+    return max(abs(bound) for bound in bounds if bound is not None)
+
+
+@dataclass(frozen=True)
+class DifferenceBar(FullWidth):
+    """A difference with its interval beside a line at zero; an arrow where it is off the axis."""
+
+    axis: Axis
+    difference: Interval | None
+    style: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the bar over the line at zero."""
+        width = options.max_width
+        cells = [" "] * width
+        cells[self.axis.column(0.0, width)] = "┊"
+        extent = self._draw(cells) if self.difference is not None else (0, 0)
+        text = Text("".join(cells), no_wrap=True, style="dim")
+        text.stylize(f"not dim {self.style}", *extent)
+        yield text
+
+    def _draw(self, cells: list[str]) -> tuple[int, int]:
+        assert self.difference is not None
+        last = len(cells) - 1
+        value = self.difference.value
+        bounds = (self.difference.low, self.difference.high)
+        low, high = (value if bound is None else bound for bound in bounds)
+        start, point, stop = (self.axis.column(v, len(cells)) for v in (low, value, high))
+        if not 0 <= point <= last:
+            at = 0 if point < 0 else last
+            cells[at] = "◂" if point < 0 else "▸"
+            return at, at + 1
+        first, final = max(0, start), min(last, stop)
+        cells[first : final + 1] = "─" * (final + 1 - first)
+        cells[first] = "├" if start >= 0 else "◂"
+        cells[final] = "┤" if stop <= last else "▸"
+        cells[point] = "●"
+        return first, final + 1
+
+
+def difference_chart(decision: Decision, rows: int, width: int) -> Iterator[RenderableType]:
+    """Yield the chart with at most `rows` candidates, and say how many are left out."""
+    every = standings(decision)
+    listed = select_rows(every, rows)
+    known = [s.usd_per_1k is not None for s in listed]
+    columns = _columns(decision, listed, width, priced=any(known))
+    yield from split_table(columns, width + INDENT)  # it is not indented
+    if more := len(every) - len(listed):
+        yield Padding(note(f"and {plural(more, 'more candidate')}"), (0, 0, 0, INDENT))
+
+
+def select_rows(every: Sequence[Standing], rows: int) -> tuple[Standing, ...]:
+    """Return at most `rows` standings in their order.
+
+    The chosen candidate and the best of each family come before others.
+    """
+    best: dict[str, Standing] = {}
+    for standing in every:
+        best.setdefault(standing.family, standing)
+    first = [s for s in every if s.chosen] + [s for s in best.values() if not s.chosen]
+    rest = [s for s in every if s not in first]
+    kept = [*first, *rest][: max(rows, 1)]
+    return tuple(s for s in every if s in kept)
+
+
+def _columns(
+    decision: Decision, listed: Sequence[Standing], width: int, priced: bool
+) -> list[Column]:
+    reference = next((s for s in standings(decision) if s.chosen), None)
+    axis = difference_axis(s.difference for s in listed if not s.chosen)
+    styles = [_style(standing) for standing in listed]
+
+    def column(head: str, cells: Iterable[str], figures: bool = True) -> Column:
+        shown = [literal(c, s) for c, s in zip(cells, styles, strict=True)]
+        return Column(head, shown, figures=figures)
+
+    names = [_name(decision, s, width) for s in listed]
+    columns = [Column("  candidate", names, figures=False)]
+    if width >= FAMILIES:
+        columns.append(column("family", (family_name(decision, s) for s in listed), figures=False))
+    if len(listed) > 1:
+        bars = [DifferenceBar(axis, _drawn(s), _style(s)) for s in listed]
+        columns.append(Column(Scale(axis), bars, figures=False, chart=True, least=LEAST_CHART))
+    head = "difference" if width >= INTERVALS else "diff."
+    columns.append(column(head, (_figures(s, width) for s in listed)))
+    columns.append(column("rows", (shared_rows(s, reference) or DASH for s in listed)))
+    columns.append(column("ms", (figure(s.ms_per_answer) for s in listed)))
+    if priced:
+        columns.append(column("$/1,000", (figure(s.usd_per_1k) for s in listed)))
+    return columns
+
+
+def _style(standing: Standing) -> str:
+    colour = FAMILY_COLOURS.get(standing.family, "")
+    return f"bold {colour}".strip() if standing.chosen else colour
+
+
+def _name(decision: Decision, standing: Standing, width: int) -> Text:
+    mark = " "
+    if standing.chosen:
+        mark = "▶" if decision.verdict.recommended else "▷"
+    name, style = clean(standing.candidate), _style(standing)
+    if standing.title and width >= TITLES:
+        shown = shorten(f"{name}: {clean(standing.title)}", LONG_NAME)
+    else:
+        shown = shorten(name, NAME if width >= INTERVALS else SHORT_NAME)
+    return Text.assemble((f"{mark} ", style), (shown, style))
+
+
+def _drawn(standing: Standing) -> Interval | None:
+    """Return what is drawn: the chosen candidate is the point at zero."""
+    if standing.chosen:
+        return Interval(value=0.0) if standing.accuracy else None
+    return standing.difference
+
+
+def _figures(standing: Standing, width: int) -> str:
+    if standing.chosen:
+        return in_percent(standing.accuracy.value) if standing.accuracy else DASH
+    if standing.difference is None:
+        return DASH
+    if width >= INTERVALS:
+        return in_points(standing.difference)
+    return signed_points(standing.difference.value)
+
+
+def chart_heading(decision: Decision) -> Text:
+    """Return the title of the chart."""
+    return literal(chart_title(decision), "dim")

@@ -1,0 +1,292 @@
+"""The first screen: the answer, the differences, what is settled and open, what to do next.
+
+It fits 80 columns and 40 lines with the command above and the path of the report below it; on a
+smaller terminal it says less, in the same order.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.text import Text
+
+from choose.formatting import clean, in_percent, plural
+from choose.report.decision_text import COLOURS, KINDS, looks_line, standings
+from choose.report.screen_text import clip, clip_sentences, literal, shorten
+from choose.report.terminal.difference_chart import (
+    chart_heading,
+    chart_title,
+    difference_chart,
+    select_rows,
+    standing_line,
+)
+from choose.report.terminal.layout import bullets, encodable, note, pairs, trimmed
+from choose.schema.answer import RareFigure, RareLabel, Step
+from choose.schema.decision import Decision, Verdict
+
+# Lines of the screen, and lines that the shell's prompt and the path of the report take below it.
+LINES, BELOW = 36, 2
+
+QUESTION = "Prompt, retrieve or fine-tune?"
+
+CONFIDENCE = {"high": "bold green", "medium": "bold yellow", "low": "bold red"}
+
+# Columns of a label such as "Do next", and of a margin.
+LABEL, INDENT = 12, 2
+
+
+# What it says, for reports in other forms too. Records of earlier versions hold a headline, reasons
+# and next steps instead, which are shown in the same places.
+
+
+def answer(verdict: Verdict) -> str:
+    """Return the answer in a few words."""
+    if verdict.answer:
+        return verdict.answer
+    which = f": {verdict.recommended}" if verdict.recommended else ""
+    return f"{KINDS[verdict.kind]}{which}."
+
+
+def because(verdict: Verdict) -> str:
+    """Say which candidate to use and why that one."""
+    if not verdict.answer:
+        return verdict.headline
+    parts = [verdict.because]
+    if verdict.recommended is None:
+        parts.append(verdict.interim_reason)
+    return " ".join(filter(None, parts))
+
+
+def confidence_reason(verdict: Verdict) -> str:
+    """Return the sentence that says what limits the confidence; empty if nothing does."""
+    return next((r for r in verdict.reasons if r.startswith("Confidence is ")), "")
+
+
+def settled(verdict: Verdict) -> tuple[str, ...]:
+    """Return what the evidence shows, a sentence each."""
+    if verdict.answer:
+        return verdict.settled
+    limit = confidence_reason(verdict)
+    return tuple(reason for reason in verdict.reasons if reason != limit)
+
+
+def still_open(verdict: Verdict) -> tuple[str, ...]:
+    """Return what the evidence does not show, or what would change the answer."""
+    return verdict.open if verdict.answer else verdict.flips
+
+
+def steps(verdict: Verdict) -> tuple[Step, ...]:
+    """Return what to do next, the most valuable first."""
+    return verdict.steps or tuple(Step(kind="other", text=text) for text in verdict.next)
+
+
+def rare_sentence(rare: RareLabel) -> str:
+    """Say how often the chosen candidate finds a label that accuracy hardly sees."""
+    label = f"“{clean(rare.label)}” has {plural(rare.rows, 'row')} ({in_percent(rare.share)})"
+    found = "; ".join(_found(figure) for figure in rare.figures[:3])
+    return f"{label}. {found}." if found else f"{label}."
+
+
+def _found(rare: RareFigure) -> str:
+    precision = rare.precision
+    trust = f", {in_percent(precision)} of its alarms are right" if precision is not None else ""
+    return f"{clean(rare.candidate)} finds {rare.found:.3g} of {rare.rows:,}{trust}"
+
+
+def context(decision: Decision) -> str:
+    """Return the name and the size of the data."""
+    data = decision.dataset
+    return (
+        f"{clean(data.name)} · {plural(data.test_rows, 'test row')} · "
+        f"{plural(len(data.labels), 'label')}"
+    )
+
+
+# How it is laid out.
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many rows, sentences and steps are shown, and the lines that each may take.
+
+    `context` is whether the question and the data are named above the answer.
+    """
+
+    rows: int
+    settled: int
+    open: int
+    steps: int
+    lines: int
+    context: bool = True
+
+
+# Where lines cost nothing: in a file or for a screen reader.
+PLAIN = Room(25, 9, 9, 5, 99)
+
+# From generous to tight: the first that fits is shown.
+ROOMS = (
+    Room(9, 3, 4, 3, 4),
+    Room(8, 3, 3, 3, 3),
+    Room(8, 2, 3, 3, 3),
+    Room(7, 2, 2, 3, 2),
+    Room(6, 1, 2, 3, 2),
+    Room(5, 1, 2, 2, 2),
+    Room(5, 1, 1, 2, 2, context=False),
+    Room(4, 1, 1, 2, 1, context=False),
+    Room(3, 1, 1, 1, 1, context=False),
+    Room(2, 0, 1, 1, 1, context=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstScreen:
+    """The first screen of a decision; `store` is the folder of the study."""
+
+    decision: Decision
+    store: Path | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Show as much as fits, in lines that are no wider than the console."""
+        for line in self.lines(console, options):
+            yield from encodable(trimmed(line), options.encoding)
+            yield Segment.line()
+
+    def lines(self, console: Console, options: ConsoleOptions) -> list[list[Segment]]:
+        """Return the lines of the first layout that fits."""
+
+        def laid_out(room: Room, drawn: bool) -> list[list[Segment]]:
+            parts = first_screen(self.decision, self.store, options.max_width, room, drawn)
+            return console.render_lines(Group(*parts), options, pad=False)
+
+        if not console.is_terminal or console.is_dumb_terminal:
+            return laid_out(PLAIN, drawn=False)
+        limit = min(LINES, options.size.height - BELOW)
+        lines: list[list[Segment]] = []
+        for room in ROOMS:
+            lines = laid_out(room, drawn=True)
+            if len(lines) <= limit:
+                break
+        return lines
+
+
+def first_screen(
+    decision: Decision, store: Path | None, width: int, room: Room = ROOMS[0], drawn: bool = True
+) -> Iterator[RenderableType]:
+    """Yield the parts of the screen.
+
+    Args:
+        decision: the record.
+        store: the folder of the study, for the commands that show the rest.
+        width: columns of the screen.
+        room: how much is shown.
+        drawn: whether differences are drawn; a line of text each otherwise.
+    """
+    verdict = decision.verdict
+    if room.context:
+        yield note(clip(f"{QUESTION}   {context(decision)}", width))
+        yield Text()
+    yield _answer(verdict, width)
+    columns = room.lines * (width - INDENT)
+    for text in (clip_sentences(because(verdict), columns), confidence_reason(verdict)):
+        if text:
+            yield Padding(literal(clip(text, columns)), (0, 0, 0, INDENT))
+    if decision.looks > 1:
+        yield Padding(literal(looks_line(decision), "yellow"), (0, 0, 0, INDENT))
+    yield Text()
+    yield from _differences(decision, width, room, drawn)
+    yield from _failures(decision, min(room.lines, 2) * width)
+    yield Text()
+    yield pairs(_sentences(decision, width, room))
+    if store is not None:
+        yield Text()
+        yield note(rest(store))
+
+
+def _answer(verdict: Verdict, width: int) -> RenderableType:
+    """Return the answer with the confidence at the right, or below where it does not fit."""
+    said = literal(clip(answer(verdict), 2 * width), f"bold {COLOURS[verdict.kind]}")
+    sure = Text("confidence ", "dim").append(verdict.confidence, CONFIDENCE[verdict.confidence])
+    gap = width - cell_len(said.plain) - cell_len(sure.plain)
+    if gap < 2:
+        return Group(said, sure)
+    return Text.assemble(said, " " * gap, sure)
+
+
+def _differences(
+    decision: Decision, width: int, room: Room, drawn: bool
+) -> Iterator[RenderableType]:
+    every = standings(decision)
+    measured = [standing for standing in every if standing.accuracy is not None]
+    if not measured:
+        return
+    if drawn:
+        if len(measured) > 1:
+            yield chart_heading(decision)
+        yield from difference_chart(decision, room.rows, width)
+        return
+    reference = next((s for s in every if s.chosen), None)
+    listed = select_rows(measured, room.rows)
+    if len(measured) > 1:
+        yield note(f"{chart_title(decision)}:")
+    yield bullets(standing_line(decision, standing, reference) for standing in listed)
+    if more := len(measured) - len(listed):
+        yield note(f"and {plural(more, 'more candidate')}")
+
+
+def _failures(decision: Decision, columns: int) -> Iterator[RenderableType]:
+    failed = [card for card in decision.scorecards if card.errors]
+    if not failed:
+        return
+    first, others = failed[0], len(failed) - 1
+    more = f" ({others:,} other candidates failed too)" if others else ""
+    name = shorten(clean(first.candidate), 24)
+    text = f"{name} failed{more}: {clean(first.errors[0])}"
+    yield literal(clip(text, columns), "red")
+
+
+def _sentences(decision: Decision, width: int, room: Room) -> Iterator[tuple[str | Text, Text]]:
+    verdict = decision.verdict
+    columns = room.lines * max(width - LABEL - INDENT, 20)
+    for rare in verdict.rare[:1]:
+        yield Text("Rare", "bold"), literal(clip(rare_sentence(rare), columns))
+    names = ("Settled", "Open") if verdict.answer else ("Why", "Changes it")
+    for name, sentences, most in zip(
+        names, (settled(verdict), still_open(verdict)), (room.settled, room.open), strict=True
+    ):
+        yield from _listed(name, sentences, most, columns)
+    yield from _steps(steps(verdict), room.steps, columns)
+
+
+def _listed(
+    name: str, sentences: Sequence[str], most: int, columns: int
+) -> Iterator[tuple[Text, Text]]:
+    for place, sentence in enumerate(sentences[:most]):
+        text = literal(clip(sentence, columns))
+        if place == most - 1 and len(sentences) > most:
+            text.append(f" (+{len(sentences) - most})", "dim")
+        yield literal("" if place else name, "bold"), text
+
+
+def _steps(every: Sequence[Step], most: int, columns: int) -> Iterator[tuple[Text, Text]]:
+    worthy = [step for step in every if step.worth]
+    for place, step in enumerate(worthy[:most]):
+        text = literal(f"{place + 1}. {clip(step.text, columns)}")
+        if step.command:
+            text.append(f"\n   {clean(step.command)}", "cyan")
+        yield literal("" if place else "Do next", "bold"), text
+    if most > 2 and len(every) > len(worthy):
+        rest = next(step for step in every if not step.worth)
+        yield Text("Not worth", "bold"), literal(clip(rest.text, columns))
+
+
+def rest(store: Path) -> str:
+    """Say how to see the rest."""
+    folder = clean(shlex.quote(str(store)))
+    return f"More: choose report {folder} --full (or labels, cost …)"

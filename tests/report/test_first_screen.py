@@ -1,0 +1,288 @@
+"""The first screen: one screen, figures of the record, harmless at every size and encoding."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from choose.formatting import MINUS
+from choose.report.decision_text import KINDS, standings
+from choose.report.screen_text import clip, clip_sentences
+from choose.report.terminal.decision_page import render
+from choose.report.terminal.difference_chart import DifferenceBar, difference_axis, select_rows
+from choose.report.terminal.first_screen import steps
+from choose.schema.answer import RareFigure, RareLabel
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
+from support import decisions
+
+STORE = Path(".choose") / "tickets-9f2c1ab0-33a1b2"
+
+STYLE = r"\x1b\[[\d;]*m"
+
+Make = Callable[[], Decision]
+
+EVERY: list[Make] = [
+    decisions.answered,
+    decisions.crowded,
+    decisions.alone,
+    decisions.bare,
+    decisions.hostile,
+    decisions.served,
+    *(lambda kind=kind: decisions.decision(kind) for kind in decisions.HEADLINES),  # type: ignore[misc]
+]
+
+
+def shown(decision: Decision, width: int = 80, height: int = 40, **console: Any) -> str:
+    encoding = console.pop("encoding", "utf-8")
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding=encoding, newline="")
+    options = {"force_terminal": True, "color_system": None, "highlight": False, **console}
+    Console(file=out, width=width, height=height, _environ={}, **options).print(
+        render(decision, STORE)
+    )
+    out.flush()
+    return raw.getvalue().decode(encoding)
+
+
+@pytest.mark.parametrize("made", EVERY)
+@pytest.mark.parametrize(("width", "height"), [(80, 40), (80, 24), (160, 50), (100, 40)])
+def test_it_fits_the_screen_with_the_prompt_and_the_path_of_the_report(
+    made: Make, width: int, height: int
+) -> None:
+    lines = shown(made(), width, height).splitlines()
+    assert len(lines) <= min(height, 40) - 2
+    assert max(map(cell_len, lines)) <= width
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_answer_confidence_reason_chart_and_steps_stand_in_this_order() -> None:
+    said = shown(decisions.answered())
+    places = [
+        said.index(part)
+        for part in (
+            "Use a cheap classifier for now; fine-tuning may win.",
+            "confidence low",
+            "Use tfidf, 79 % right (76 to 82).",
+            "Confidence is low: lora had 1 run",
+            f"Accuracy {MINUS} tfidf, same rows; points, 95 % CI",
+            "Settled",
+            "Open",
+            "Do next",
+            "choose compare tickets.csv --model openai:gpt-4o-mini",
+            "Not worth",
+            f"More: choose report {STORE} --full",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_candidates_that_answered_fewer_rows_say_of_how_many() -> None:
+    """D9: a difference on fewer rows is marked, not ranked by its raw accuracy."""
+    said = shown(decisions.answered())
+    lines = {line.split()[0]: line for line in said.splitlines() if "┊" in line or "●" in line}
+    assert "121 of 602" in lines["retrieval"]
+    assert "362 of 602" in lines["lora"]
+    assert "of 602" not in lines["probe"]
+    order = [name for name in lines if name != "▷"]
+    assert order == ["probe", "knn", "lora", "retrieval", "prompt", "majority"]
+
+
+@pytest.mark.parametrize("made", [decisions.answered, decisions.alone])
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("width", [80, 160])
+def test_every_figure_on_the_screen_is_a_figure_of_the_record(
+    made: Make, terminal: bool, width: int
+) -> None:
+    decision = made()
+    said = shown(decision, width, force_terminal=terminal)
+    body = "".join(line for line in said.splitlines(True) if not is_axis(line))
+    known = set(figures(decision.model_dump(mode="json")))
+    plain = re.sub(r"95 % CI|choose report \S+", "", body)
+    strange = [f for f in re.findall(r"\d[\d,]*(?:\.\d+)?", plain) if not held(f, known)]
+    assert strange == []
+    assert len(re.findall(r"\d", plain)) > 20
+
+
+def is_axis(line: str) -> bool:
+    return line.lstrip().startswith("candidate ")
+
+
+def figures(node: Any) -> Iterator[float]:
+    if isinstance(node, dict):
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        yield float(len(node))
+        for value in node:
+            yield from figures(value)
+    elif isinstance(node, str):
+        yield from (float(n) for n in re.findall(r"\d+(?:\.\d+)?", node))
+    elif isinstance(node, int | float) and not isinstance(node, bool):
+        yield abs(float(node))
+
+
+def held(figure: str, known: set[float]) -> bool:
+    value = float(figure.replace(",", ""))
+    half = 0.5 * 10.0 ** -len(figure.partition(".")[2]) + 1e-9
+    listed = value in range(1, 6)  # the numbers of the steps
+    return listed or any(abs(k * scale - value) <= half for k in known for scale in (1, 100))
+
+
+def test_axis_labels_stand_at_equal_distances_around_zero() -> None:
+    head = next(line for line in shown(decisions.answered()).splitlines() if is_axis(line))
+    ticks = [int(t.replace(MINUS, "-")) for t in re.findall(rf"[{MINUS}+]?\d+", head)]
+    assert 0 in ticks
+    assert len({b - a for a, b in pairwise(ticks)}) == 1
+
+
+def bar(difference: Interval | None, width: int = 21) -> str:
+    axis = difference_axis([Interval(value=0.0, low=-0.1, high=0.1)])
+    console = Console(file=io.StringIO(), width=width)
+    console.print(DifferenceBar(axis, difference))
+    return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+
+
+def test_bars_stand_where_their_figures_say() -> None:
+    # From -10 to +10 in 21 columns: one point a column.
+    assert bar(Interval(value=0.02, low=-0.03, high=0.05)) == "       ├──┊─●──┤     ".replace(
+        "┊", "─"
+    )
+    assert bar(Interval(value=0.05)) == "          ┊    ●     "
+    assert bar(Interval(value=-0.6, low=-0.7, high=-0.5)) == "◂         ┊          "
+    assert bar(Interval(value=0.4)) == "          ┊         ▸"
+    assert bar(Interval(value=-0.09, low=-0.2, high=0.0)) == "◂●────────┤          "
+    assert bar(None) == "          ┊          "
+
+
+def test_the_axis_is_drawn_around_what_is_undecided() -> None:
+    """D7's reader: candidates far behind must not squeeze the contenders together."""
+    near = [Interval(value=0.018, low=-0.014, high=0.051)]
+    far = [Interval(value=-0.6, low=-0.7, high=-0.5)]
+    alone, both = difference_axis(near), difference_axis([*near, *far])
+    assert (alone.low, alone.high) == (both.low, both.high)
+    assert both.high - both.low <= 0.15
+    assert difference_axis([]).low < 0 < difference_axis([]).high
+    certain = difference_axis(far)
+    assert -0.1 < certain.low < 0 < certain.high < 0.1
+    wide = difference_axis([Interval(value=0.0, low=-0.9, high=0.9)])
+    assert wide.high <= 0.3
+
+
+def test_of_many_candidates_the_choice_and_the_best_of_each_family_stay() -> None:
+    every = decisions.crowded().standings
+    kept = select_rows(every, 5)
+    assert len(kept) == 5
+    assert any(s.chosen for s in kept)
+    assert {s.family for s in kept} == {"baseline", "prompting", "retrieval", "fine-tuning"}
+    assert list(kept) == [s for s in every if s in kept]
+    assert "more candidates" in shown(decisions.crowded())
+
+
+def test_a_single_candidate_has_no_chart_and_no_empty_list() -> None:
+    said = shown(decisions.alone())
+    assert "tfidf" in said
+    assert "79 %" in said
+    assert "95 % CI" not in said
+    assert "Settled" not in said
+    assert "Do next" not in said
+
+
+def test_differences_without_an_interval_are_points() -> None:
+    base = decisions.answered()
+    bare = tuple(
+        s.model_copy(update={"difference": s.difference and Interval(value=s.difference.value)})
+        for s in base.standings
+    )
+    said = shown(base.model_copy(update={"standings": bare}))
+    assert "├" not in said
+    assert "●" in said
+    plain = shown(base.model_copy(update={"standings": bare}), force_terminal=False)
+    assert "probe (classifier): +1.8 points (no interval) on 602 rows" in plain
+
+
+def test_a_file_and_a_screen_reader_get_lines_of_text() -> None:
+    for options in ({"force_terminal": False}, {"_environ": {"TERM": "dumb"}}):
+        raw = io.StringIO()
+        base = {"force_terminal": True, "width": 80, "highlight": False, "_environ": {}}
+        Console(file=raw, **{**base, **options}).print(render(decisions.answered(), STORE))  # type: ignore[arg-type]
+        said = " ".join(raw.getvalue().split())
+        assert not set("├┤─●┊◂▸▷") & set(said)
+        assert (
+            f"lora (fine-tuning): {MINUS}1.7 points ({MINUS}9.1 to +5.8) on 362 of 602 rows" in said
+        )
+        assert "tfidf (classifier): 79 % right (76 to 82) on 602 rows, 0.75 ms per answer" in said
+        assert "majority (baseline)" in said
+
+
+@pytest.mark.parametrize("made", [decisions.answered, decisions.crowded, decisions.hostile])
+def test_an_ascii_terminal_gets_the_same_shape(made: Make) -> None:
+    plain, ascii_only = shown(made()), shown(made(), encoding="ascii")
+    assert ascii_only.isascii()
+    assert [len(line) for line in ascii_only.splitlines()] == [
+        len(line) for line in plain.splitlines()
+    ]
+
+
+def test_colour_marks_families_and_adds_no_text() -> None:
+    coloured = shown(decisions.answered(), color_system="truecolor")
+    assert re.sub(STYLE, "", coloured) == shown(decisions.answered())
+    lines = [(re.sub(STYLE, "", line), re.findall(STYLE, line)) for line in coloured.splitlines()]
+    first = {
+        name: next(styles[0] for text, styles in lines if text.startswith(f"  {name} "))
+        for name in ("probe", "knn", "lora")
+    }
+    assert first["probe"] == first["knn"] != first["lora"]
+
+
+def test_records_of_earlier_versions_show_headline_reasons_and_next() -> None:
+    old = decisions.decision("adopt")
+    said = " ".join(shown(old).split())
+    assert "Adopt: lora." in said
+    assert decisions.HEADLINES["adopt"] in said
+    assert "1. Read the 29 rows of card_arrival" in said
+    assert {s.candidate for s in standings(old)} == {c.candidate for c in old.scorecards}
+    gap = next(s.difference for s in standings(old) if s.candidate == "retrieval")
+    assert gap is not None
+    assert (gap.value, gap.low, gap.high) == pytest.approx((-0.036, -0.056, -0.016))
+    assert [step.text for step in steps(old.verdict)] == list(old.verdict.next)
+
+
+def test_a_rare_label_is_named_with_recall_and_precision_before_all_else() -> None:
+    """D5: 98 % right with 2 of 12 frauds found must not read as good."""
+    rare = RareLabel(
+        label="fraud",
+        rows=12,
+        share=0.03,
+        figures=(
+            RareFigure(
+                candidate="tfidf", rows=12, found=2, recall=Interval(value=2 / 12), precision=0.5
+            ),
+        ),
+    )
+    base = decisions.answered()
+    verdict = base.verdict.model_copy(update={"rare": (rare,)})
+    said = " ".join(shown(base.model_copy(update={"verdict": verdict})).split())
+    sentence = "“fraud” has 12 rows (3 %). tfidf finds 2 of 12, 50 % of its alarms are right."
+    assert sentence in said
+    assert said.index(sentence) < said.index("Settled")
+
+
+def test_texts_are_cut_at_words_and_sentences() -> None:
+    assert clip("one two three", 13) == "one two three"
+    assert clip("one two three", 10) == "one two…"
+    assert cell_len(clip("名" * 30, 20)) <= 20
+    assert clip_sentences("First one. Second one. Third.", 24) == "First one. Second one."
+    assert clip_sentences("First sentence is long.", 10) == "First…"
+    assert clip_sentences("It costs 3.5 ms. More.", 20) == "It costs 3.5 ms."
+
+
+def test_every_kind_of_verdict_has_words_for_old_records() -> None:
+    assert set(decisions.HEADLINES) <= set(KINDS)
