@@ -12,7 +12,8 @@ from choose.api.study_evidence import evidence_of, merge_numbers, method_of, not
 from choose.formatting import DASH
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
-from choose.report.html.page import measured, render_html
+from choose.report.html.page import render_html
+from choose.report.html.page_tables import measured
 from choose.store.store import Store
 from choose.study.config import Study
 from choose.types import STANDARD, Run, Task, Trial

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from choose.report.html.chart_style import FAMILY_COLOURS
+from choose.report.html.chart_style import COLOURS, GREY
 from choose.report.html.page import render_html
 from choose.schema.diagnosis import Audit, Suspect
 from support import decisions
@@ -48,13 +48,13 @@ def test_contrast_is_measured_as_wcag_does() -> None:
 def test_text_and_marks_stand_out(scheme: dict[str, str]) -> None:
     for ground in (scheme["paper"], scheme["tint"]):
         assert min(contrast(scheme[name], ground) for name in TEXT) >= 4.5
-    assert min(contrast(c, scheme["paper"]) for c in FAMILY_COLOURS.values()) >= 3
+    assert min(contrast(c, scheme["paper"]) for c in (*COLOURS, GREY)) >= 3
 
 
 def page() -> str:
     """Return a page with a stacked table, an endpoint and notes on it."""
     suspect = Suspect(id="T1", label="a", suggested="b", score=3.0, agree=2, answered=3)
-    audit = Audit(auditors=("probe",), rows=600, suspects=(suspect,))
+    audit = Audit(auditors=("probe",), rows=600, suspected=1, suspects=(suspect,))
     return render_html(decisions.served().model_copy(update={"audit": audit}), {"T1": "words"})
 
 

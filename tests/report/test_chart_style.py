@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from choose.report.html.chart_style import decades, mark_names, shares
+from choose.report.html.chart_style import decades, powers
+from choose.report.html.name_placement import mark_names
 
 
 def placed(*marks: tuple[str, float, float]) -> dict[str, tuple[str, int, int]]:
@@ -34,8 +35,5 @@ def test_a_name_gives_way_to_a_mark_and_to_a_name() -> None:
 def test_axes_enclose_their_values() -> None:
     assert decades([0.092, 323]) == (0.01, 1000.0)
     assert decades([1.0, 1.0]) == (1.0, 10.0)
-    assert shares([18.7, 87.0]) == (10.0, 90.0)
-    assert shares([0.5, 100.0]) == (0.0, 100.0)
-    low, high = shares([50.0, 50.0])
-    assert low < 50 <= high
+    assert powers((0.01, 100.0)) == [0.01, 0.1, 1.0, 10.0, 100.0]
     assert decades([3e-7, 2]) == (pytest.approx(1e-7), 10.0)

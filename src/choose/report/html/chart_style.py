@@ -6,10 +6,10 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import altair as alt
 from markupsafe import Markup
@@ -19,15 +19,26 @@ from choose.formatting import Estimate, clean
 from choose.report.screen_text import shorten
 from choose.schema.scorecard import Scorecard
 
-# Families also differ by shape. The colours are safe for the colour-blind (Okabe and Ito 2008) and
-# legible on white and on near-black.
-FAMILY_COLOURS = {
-    "baseline": "#808080",
-    "prompting": "#b8609a",
-    "retrieval": "#009e73",
-    "fine-tuning": "#d55e00",
-}
+# One colour a candidate in all charts, legible on white and on near-black; the first eight stay
+# apart for the colour-blind. A candidate that gives every row the same answer is grey.
+COLOURS = (
+    "#2a78c8",
+    "#d55e00",
+    "#009e73",
+    "#b8609a",
+    "#a3790b",
+    "#7a68c9",
+    "#3a94b8",
+    "#9a6a4f",
+    "#c2464e",
+    "#5f8a2e",
+)
+GREY = "#808080"
 
+# Candidates also differ by the dash of their lines.
+DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [14, 3], [4, 1], [1, 3], [10, 2, 4, 2])
+
+# Families differ by shape.
 FAMILY_SHAPES = {
     "baseline": "circle",
     "prompting": "square",
@@ -40,18 +51,67 @@ INK = "currentColor"
 # The drawing keeps its width, however long its names are.
 FIT = alt.AutoSizeParams(type="fit-x", contains="padding")
 
-# Pixels that a drawing takes on a desktop and on a phone; text keeps its size on both.
-WIDTHS = {"wide": 960, "narrow": 350}
+# Pixels that a drawing takes on a desktop, where two are side by side, and on a phone; text keeps
+# its size on both.
+WIDTHS = {"wide": 520, "narrow": 350}
+
+HEIGHT = 250
+
+# Pixels of a line of text.
+LINE = 13.0
+
+# Labels of the axis: the sign of a difference, and none at zero.
+SIGNED = "datum.value == 0 ? '0' : format(datum.value, '+')"
 
 # Signs of the shapes, for the key in the page.
 FAMILY_SIGNS = {"baseline": "●", "prompting": "■", "retrieval": "▲", "fine-tuning": "◆"}
 _OPENING = re.compile(r"<svg\b[^>]*?\bviewBox=\"([^\"]+)\"[^>]*>")
 
 
-def colour() -> alt.Color:
-    """Encode the family by colour, without a legend: names are next to the marks."""
-    scale = alt.Scale(domain=list(FAMILY_COLOURS), range=list(FAMILY_COLOURS.values()))
-    return alt.Color("family:N", scale=scale, legend=None)
+@dataclass(frozen=True)
+class Palette:
+    """The colour and the dash of each candidate of a study, the same in all of its charts."""
+
+    looks: Mapping[str, tuple[str, str, list[int]]]
+
+    def facts(self, candidate: str, family: str) -> dict[str, object]:
+        """Return the name, key and family of a candidate, as part of a row of a chart.
+
+        The key, not the name, is what colours and lines go by: cut names could be the same.
+        """
+        key = self.looks[candidate][0]
+        return {"candidate": axis_name(candidate), "key": key, "family": family}
+
+    def colour(self, candidate: str) -> str:
+        """Return the colour of a candidate."""
+        return self.looks[candidate][1]
+
+    def colours(self) -> alt.Color:
+        """Encode the candidate by colour, without a legend: names are next to the marks."""
+        keys, colours, _ = zip(*self.looks.values(), strict=True)
+        scale = alt.Scale(domain=list(keys), range=list(colours))
+        return alt.Color("key:N", scale=scale, legend=None)
+
+    def dashes(self) -> alt.StrokeDash:
+        """Encode the candidate by the dash of its line."""
+        keys, _, dashes = zip(*self.looks.values(), strict=True)
+        scale = alt.Scale(domain=list(keys), range=list(dashes))
+        return alt.StrokeDash("key:N", scale=scale, legend=None)
+
+
+def palette(cards: Sequence[Scorecard]) -> Palette:
+    """Give each candidate of a study its colour and its dash."""
+    looks: dict[str, tuple[str, str, list[int]]] = {}
+    for place, card in enumerate(sorted(cards, key=answers_alike)):
+        colour = GREY if answers_alike(card) else COLOURS[place % len(COLOURS)]
+        looks[card.candidate] = f"c{place}", colour, list(DASHES[place % len(DASHES)])
+    return Palette(looks)
+
+
+def answers_alike(card: Scorecard) -> bool:
+    """Return whether a candidate gives the same answer to every row: it finds one label at most."""
+    found = sum(bool(row.recall) for row in card.per_class)
+    return bool(card.per_class) and found <= 1
 
 
 def shape() -> alt.Shape:
@@ -60,20 +120,15 @@ def shape() -> alt.Shape:
     return alt.Shape("family:N", scale=scale, legend=None)
 
 
-def dash() -> alt.StrokeDash:
-    """Encode the candidate by the dash of its line, since a family may have several."""
-    patterns = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 3], [4, 1], [1, 3], [10, 2, 4, 2]]
-    return alt.StrokeDash("candidate:N", scale=alt.Scale(range=patterns), sort=None, legend=None)
-
-
-def svg(chart: alt.LayerChart, title: str, kind: str) -> Markup:
+def svg(chart: alt.LayerChart, title: str, kind: str, fit: bool = True) -> Markup:
     """Draw a chart as static SVG: nothing in it can run, and it scales with the page.
 
-    `kind` is the key of `WIDTHS` that it was laid out for; the style sheet shows one of them.
+    `kind` is the key of `WIDTHS` that it was laid out for; the style sheet shows one of them. The
+    drawing keeps its width if it is to `fit`, else its plot does.
 
     Text from data reaches Vega as data values only, never as a field name or an expression.
     """
-    image = _vegalite_to_svg(styled(chart).to_dict())
+    image = _vegalite_to_svg(styled(chart, fit).to_dict())
     opening = (
         '<svg class="chart {kind}" role="img" aria-label="{title}" '
         'xmlns="http://www.w3.org/2000/svg" viewBox="{box}">'
@@ -125,7 +180,7 @@ def _address_space_is_limited() -> bool:
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
-def styled(chart: alt.LayerChart) -> alt.LayerChart:
+def styled(chart: alt.LayerChart, fit: bool = True) -> alt.LayerChart:
     """Apply the page's colours and fonts to a chart."""
     axis: dict[str, Any] = {
         "labelColor": INK,
@@ -147,7 +202,11 @@ def styled(chart: alt.LayerChart) -> alt.LayerChart:
         "labelFlush": False,
     }
     inked: alt.LayerChart = (
-        chart.configure(background="transparent", font="system-ui, sans-serif", autosize=FIT)
+        chart.configure(
+            background="transparent",
+            font="system-ui, sans-serif",
+            autosize=FIT if fit else alt.AutoSizeParams(type="none"),
+        )
         .configure_view(stroke=None)
         .configure_axis(**axis)
         .configure_text(color=INK, fontSize=12)
@@ -204,19 +263,23 @@ def drawn(
         )
         for kind, width in WIDTHS.items()
     ]
+    return Figure(joined(drawings), caption, families_of(rows))
+
+
+def joined(drawings: Sequence[Markup]) -> Markup:
+    """Return drawings of one figure for several widths."""
+    return Markup("").join(drawings)
+
+
+def families_of(rows: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    """Return the families in the rows of a chart, for the key."""
     present = {str(row["family"]) for row in rows if "family" in row}
-    families = tuple(family for family in FAMILY_SIGNS if family in present)
-    return Figure(Markup("").join(drawings), caption, families)
+    return tuple(family for family in FAMILY_SIGNS if family in present)
 
 
 def room_for(names: Sequence[str]) -> int:
     """Return the pixels to keep free right of the axes for names."""
     return 14 + 3 * min(max(map(len, names), default=0), NAME)
-
-
-def candidate_facts(card: Scorecard) -> dict[str, object]:
-    """Return the name and the family of a candidate, as a row of a chart."""
-    return {"candidate": axis_name(card.candidate), "family": card.family}
 
 
 def axis_name(name: str) -> str:
@@ -230,85 +293,13 @@ def bounds_of(estimate: Estimate) -> dict[str, float | None]:
     return {name: None if share is None else 100 * share for name, share in ends.items()}
 
 
-# Pixels: the smallest drawing's plot, half a mark, a letter's width and height.
-PLOT = (230.0, 300.0)
-MARK, LETTER, LINE = 7.0, 6.6, 13.0
-
-# Places of a name next to its mark, the best first: alignment, shift right, shift down.
-PLACES: Mapping[str, tuple[Literal["left", "center", "right"], int, int]] = {
-    "right": ("left", 9, 0),
-    "left": ("right", -9, 0),
-    "above": ("center", 0, -13),
-    "below": ("center", 0, 14),
-}
-
-
-class Box(NamedTuple):
-    """A rectangle in pixels."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    def overlaps(self, other: Box) -> bool:
-        """Return whether two rectangles overlap."""
-        return (
-            self.left < other.right
-            and other.left < self.right
-            and self.top < other.bottom
-            and other.top < self.bottom
-        )
-
-
 def decades(values: Sequence[float]) -> tuple[float, float]:
     """Return the powers of ten that enclose positive values."""
     low, high = floor(log10(min(values))), ceil(log10(max(values)))
     return 10.0**low, 10.0 ** max(high, low + 1)
 
 
-def shares(values: Sequence[float]) -> tuple[float, float]:
-    """Return round bounds for figures out of 100, with room above and below."""
-    low = max(0.0, 10 * floor(min(values) / 10 - 0.3))
-    return low, max(low + 10.0, min(100.0, 10 * ceil(max(values) / 10)))
-
-
-def mark_names(
-    rows: Sequence[Mapping[str, object]], x: tuple[float, float], y: tuple[float, float]
-) -> Iterator[alt.Chart]:
-    """Yield a layer of names for each place that is used; `x` is on a scale of logarithms."""
-    marks = [_mark(row, x, y) for row in rows]
-    taken = list(marks)
-    placed: dict[str, list[Mapping[str, object]]] = {}
-    edge = PLOT[0] + room_for([str(row["candidate"]) for row in rows])
-    for row, mark in zip(rows, marks, strict=True):
-        boxes = {place: _name(str(row["candidate"]), mark, place) for place in PLACES}
-        others = [box for box in taken if box is not mark]
-        clear = (p for p, box in boxes.items() if not any(map(box.overlaps, others)))
-        free = [place for place in clear if _inside(boxes[place], edge)]
-        place = free[0] if free else "right"
-        taken.append(boxes[place])
-        placed.setdefault(place, []).append(row)
-    for place, members in placed.items():
-        align, dx, dy = PLACES[place]
-        text = chart_of(members).mark_text(align=align, dx=dx, dy=dy)
-        yield text.encode(x="x:Q", y="value:Q", text="candidate:N")
-
-
-def _mark(row: Mapping[str, object], x: tuple[float, float], y: tuple[float, float]) -> Box:
-    across = log10(float(str(row["x"])) / x[0]) / log10(x[1] / x[0]) * PLOT[0]
-    down = (y[1] - float(str(row["value"]))) / (y[1] - y[0]) * PLOT[1]
-    return Box(across - MARK, down - MARK, across + MARK, down + MARK)
-
-
-def _name(name: str, mark: Box, place: str) -> Box:
-    align, dx, dy = PLACES[place]
-    middle, down = (mark.left + mark.right) / 2 + dx, (mark.top + mark.bottom) / 2 + dy
-    width = LETTER * len(name)
-    left = middle - {"left": 0.0, "center": width / 2, "right": width}[align]
-    return Box(left, down - LINE / 2, left + width, down + LINE / 2)
-
-
-def _inside(box: Box, edge: float) -> bool:
-    """Return whether a name stays on the drawing, which extends to the right of its axes."""
-    return box.left > 0 and box.top > -10 and box.right < edge
+def powers(domain: tuple[float, float]) -> list[float]:
+    """Return the powers of ten within bounds that are powers of ten themselves."""
+    low, high = (round(log10(end)) for end in domain)
+    return [10.0**power for power in range(low, high + 1)]

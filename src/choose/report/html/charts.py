@@ -2,60 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import floor
 
 import altair as alt
 
-from choose.formatting import clean, per_100, plural
-from choose.report.decision_text import measured, quantity
+from choose.formatting import clean, per_100
+from choose.report.candidate_order import points_ahead, standings_of
+from choose.report.decision_text import chosen
 from choose.report.html.chart_style import (
+    HEIGHT,
     INK,
+    SIGNED,
     Figure,
+    Palette,
     axis_name,
     bounds_of,
-    candidate_facts,
     chart_of,
-    colour,
     decades,
     drawn,
     mark_at,
-    mark_names,
+    palette,
+    powers,
     shape,
-    shares,
 )
-from choose.report.html.line_charts import plotted, trainable
+from choose.report.html.line_charts import drawable, few, plotted
+from choose.report.html.name_placement import mark_names
 from choose.report.screen_text import shorten
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
-
-
-def accuracy(decision: Decision) -> Figure | None:
-    """Draw the accuracy of each candidate, with its interval."""
-    cards = measured(decision)
-    if not cards:
-        return None
-    rows = [
-        {**candidate_facts(card), **_drawn_bounds(card.accuracy)}
-        for card in cards
-        if card.accuracy is not None
-    ]
-    y = alt.Y("candidate:N", sort=None, title=None)
-    base = chart_of(rows).encode(y=y)
-    x = alt.X("low:Q", title="accuracy in %", scale=alt.Scale(zero=False, nice=True))
-    layers = [
-        base.mark_rule(strokeWidth=3, opacity=0.55).encode(x=x, x2="high:Q", color=colour()),
-        base.mark_point(filled=True, size=110, opacity=1).encode(
-            x="value:Q", color=colour(), shape=shape()
-        ),
-        base.mark_text(align="left", dx=9).encode(
-            x="high:Q", text=alt.Text("value:Q", format=".0f")
-        ),
-    ]
-    target = quantity(decision.goal, "target")
-    if target is not None:
-        layers.append(mark_at(100 * target))
-    return drawn(layers, len(rows) * 30, "Accuracy by candidate", _leader(cards), rows)
 
 
 def _drawn_bounds(interval: Interval) -> dict[str, float]:
@@ -64,40 +40,6 @@ def _drawn_bounds(interval: Interval) -> dict[str, float]:
         name: 100 * interval.value if share is None else share
         for name, share in bounds_of(interval).items()
     }
-
-
-def _leader(cards: Sequence[Scorecard]) -> str:
-    """Name the most accurate candidate and how many intervals overlap its own."""
-    first = cards[0]
-    assert first.accuracy is not None
-    best = f"{clean(first.candidate)} is the most accurate ({per_100(first.accuracy.value)} %)"
-    overlapping = sum(
-        (card.accuracy.high or 0.0) > (first.accuracy.low or 0.0)
-        for card in cards[1:]
-        if card.accuracy is not None
-    )
-    if not overlapping:
-        return f"{best}; no other interval overlaps its own."
-    return (
-        f"{best}; its interval overlaps {plural(overlapping, 'other')}. The paired differences "
-        "below compare them more precisely."
-    )
-
-
-def differences(decision: Decision) -> Figure | None:
-    """Draw the planned paired differences against zero and the margin."""
-    pairs = [p for p in decision.pairs if p.declared and p.difference.low is not None]
-    if not pairs:
-        return None
-    margin = quantity(decision.goal, "margin") or 0.0
-    clear = sum(p.difference.low > 0 or (p.difference.high or 0) < 0 for p in pairs)  # type: ignore[operator]
-    caption = (
-        "Right of the line the first of the two is better, left of it the second. "
-        f"{clear} of {plural(len(pairs), 'range')} exclude zero. A range inside the shaded band "
-        f"(± {per_100(margin)} points) would show that the two are practically equal."
-    )
-    named = [(f"{axis_name(p.a)} against {axis_name(p.b)}", p.difference) for p in pairs]
-    return intervals(named, margin, "Paired differences", caption)
 
 
 def intervals(
@@ -118,44 +60,69 @@ def intervals(
 
 
 def price(decision: Decision) -> Figure | None:
-    """Draw accuracy against the price of an answer, or against its time without prices."""
-    priced = all(c.cost.usd_per_1k is not None for c in measured(decision))
+    """Draw the difference to the chosen candidate against the price of an answer, or its time."""
+    gaps = {s.candidate: s for s in standings_of(decision)}
+    cards = [c for c in drawable(decision) if c.candidate in gaps]
+    priced = all(c.cost.usd_per_1k is not None for c in cards)
     unit: Callable[[Scorecard], float | None] = (
         (lambda c: c.cost.usd_per_1k) if priced else (lambda c: c.cost.ms_per_item)
     )
-    cards = [c for c in measured(decision) if (unit(c) or 0) > 0]
+    cards = [c for c in cards if (unit(c) or 0) > 0]
     if len(cards) < 2:
         return None
-    least = 1e-6 if priced else 0.01
-    rows = [
-        {**candidate_facts(c), "x": max(unit(c) or 0.0, least), "value": 100 * c.accuracy.value}
+    least, colours = 1e-6 if priced else 0.01, palette(decision.scorecards)
+    ahead = {c.candidate: points_ahead(gaps[c.candidate]) for c in cards}
+    rows: list[dict[str, object]] = [
+        {
+            **colours.facts(c.candidate, c.family),
+            "x": max(unit(c) or 0.0, least),
+            "value": ahead[c.candidate],
+        }
         for c in cards
-        if c.accuracy is not None
     ]
-    title = "dollars for 1,000 answers" if priced else "milliseconds per answer"
-    x = decades([float(str(row["x"])) for row in rows])
-    y = shares([float(str(row["value"])) for row in rows])
-    across = alt.Scale(type="log", domain=list(x), nice=False)
-    base = chart_of(rows).encode(
-        x=alt.X("x:Q", title=title, scale=across, axis=alt.Axis(grid=False, tickCount=4)),
-        y=alt.Y("value:Q", title="accuracy in %", scale=alt.Scale(domain=list(y), nice=False)),
+    edge = [c for c in cards if not any(_beats(o, c, unit, ahead) for o in cards)]
+    caption = (
+        f"Up and to the left is better; accuracy is against {clean(chosen(decision.verdict))} on "
+        f"common rows. No candidate is both {'cheaper' if priced else 'faster'} and more accurate "
+        f"than {_or([clean(c.candidate) for c in edge])}."
     )
+    title = "dollars for 1,000 answers" if priced else "milliseconds per answer"
+    return _scattered(rows, colours, title, caption)
+
+
+def _scattered(
+    rows: Sequence[dict[str, object]], colours: Palette, title: str, caption: str
+) -> Figure:
+    """Draw differences against a cost on a scale of logarithms, with names beside the marks."""
+    x = decades([float(str(row["x"])) for row in rows])
+    values = [float(str(row["value"])) for row in rows]
+    y = min(values) - 2, max(values) + 2
+    across = alt.Scale(type="log", domain=list(x), nice=False)
+    down = alt.Scale(domain=list(y), nice=False)
+    base = chart_of(rows).encode(
+        x=alt.X("x:Q", title=title, scale=across, axis=alt.Axis(grid=False, values=powers(x))),
+        y=alt.Y(
+            "value:Q",
+            title="points against the chosen one",
+            scale=down,
+            axis=alt.Axis(tickCount=5, labelExpr=SIGNED),
+        ),
+    )
+    marks = base.mark_point(filled=True, size=130, opacity=1)
     layers = [
-        base.mark_point(filled=True, size=130, opacity=1).encode(color=colour(), shape=shape()),
+        marks.encode(color=colours.colours(), shape=shape()),
         *mark_names(rows, x, y),
     ]
-    on_edge = [c for c in cards if not any(_dominates(o, c, unit) for o in cards)]
-    caption = (
-        f"Up and to the left is better. No candidate is both {'cheaper' if priced else 'faster'} "
-        f"and more accurate than {_or([clean(c.candidate) for c in on_edge])}."
-    )
-    return drawn(layers, 300, "Cost against accuracy", caption, rows, named=True)
+    return drawn(layers, HEIGHT, "Cost against accuracy", caption, rows, named=True)
 
 
-def _dominates(a: Scorecard, b: Scorecard, unit: Callable[[Scorecard], float | None]) -> bool:
-    assert a.accuracy is not None
-    assert b.accuracy is not None
-    return (unit(a) or 0) < (unit(b) or 0) and a.accuracy.value > b.accuracy.value
+def _beats(
+    a: Scorecard,
+    b: Scorecard,
+    unit: Callable[[Scorecard], float | None],
+    ahead: Mapping[str, float],
+) -> bool:
+    return (unit(a) or 0) < (unit(b) or 0) and ahead[a.candidate] > ahead[b.candidate]
 
 
 def _or(names: Sequence[str]) -> str:
@@ -163,10 +130,15 @@ def _or(names: Sequence[str]) -> str:
 
 
 def views(decision: Decision) -> Figure | None:
-    """Draw the share of unchanged answers under each perturbation of the test rows."""
-    cards = [card for card in trainable(decision) if len(card.stability.views) > 1]
+    """Draw the share of unchanged answers under each perturbation; these have no order."""
+    cards = [card for card in drawable(decision) if card.stability.views]
+    colours = palette(decision.scorecards)
     rows = [
-        {**candidate_facts(card), "x": shorten(clean(view.view), 20), "value": 100 * view.agreement}
+        {
+            **colours.facts(card.candidate, card.family),
+            "view": shorten(clean(view.view), 20),
+            "value": 100 * view.agreement,
+        }
         for card in cards
         for view in card.stability.views
     ]
@@ -176,18 +148,50 @@ def views(decision: Decision) -> Figure | None:
         (v.agreement, clean(c.candidate), clean(v.view)) for c in cards for v in c.stability.views
     )
     caption = (
-        f"The lowest point is the weakest: {name} keeps {per_100(share)} % of its answers under "
-        f"{view}. The lower a point, the more answers change under that perturbation."
+        f"{name} changes most answers, under {view}: it keeps {per_100(share)} %. A changed answer "
+        "may have been wrong before; the table has the accuracy."
     )
-    x = alt.X("x:N", sort=None, title=None, axis=alt.Axis(labelAngle=0))
-    return plotted(rows, x, "Answers kept under perturbation", caption, "answers kept in %")
+    low = min(float(str(row["value"])) for row in rows)
+    return dots(rows, colours, (5 * floor(low / 5 - 0.2), 100.0), "Typos and casing", caption)
+
+
+def dots(
+    rows: Sequence[dict[str, object]],
+    colours: Palette,
+    domain: tuple[float, float],
+    title: str,
+    caption: str,
+) -> Figure:
+    """Draw a row of marks for each category, and a row of names that says whose they are.
+
+    Marks of one category are one below the other, so that none covers another.
+    """
+    keys = list(dict.fromkeys(str(row["key"]) for row in rows))
+    across = alt.Scale(domain=list(domain), nice=False)
+    base = chart_of(rows).encode(
+        y=alt.Y("view:N", sort=None, title=None),
+        yOffset=alt.YOffset("key:N", sort=keys),
+        color=colours.colours(),
+    )
+    x = alt.X("value:Q", title="answers kept, in %", scale=across, axis=alt.Axis(tickCount=5))
+    layers = [
+        base.mark_point(filled=True, size=80, opacity=1).encode(x=x, shape=shape()),
+        base.mark_text(align="right", dx=-9, fontSize=11).encode(x=x, text="candidate:N"),
+    ]
+    views = len({row["view"] for row in rows})
+    return drawn(layers, views * (16 * len(keys) + 10), title, caption, rows)
 
 
 def new_label(decision: Decision) -> Figure | None:
     """Draw the recall of a withheld label, by the number of its examples added."""
-    curves = [(c, c.stability.new_class) for c in trainable(decision) if c.stability.new_class]
+    curves = [(c, c.stability.new_class) for c in drawable(decision) if c.stability.new_class]
+    colours = palette(decision.scorecards)
     rows = [
-        {**candidate_facts(card), "x": point.examples, **bounds_of(point.recall)}
+        {
+            **colours.facts(card.candidate, card.family),
+            "x": point.examples,
+            **bounds_of(point.recall),
+        }
         for card, new in curves
         for point in new.points
     ]
@@ -204,6 +208,6 @@ def new_label(decision: Decision) -> Figure | None:
         "x:Q",
         title="examples of the new label",
         scale=alt.Scale(type="symlog"),
-        axis=alt.Axis(values=[float(tick) for tick in ticks], grid=False),
+        axis=alt.Axis(values=few(ticks), grid=False),
     )
-    return plotted(rows, x, "A new label", caption, "recall in %")
+    return plotted(rows, colours, x, "A new label", caption, "rows found, in %")

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import altair as alt
 import numpy as np
 
-from choose.formatting import clean, difference, dollars, rough, signed_points
+from choose.formatting import clean, dollars, rough, signed_points
+from choose.report.candidate_order import contending
 from choose.report.decision_text import measured, quantity
 from choose.report.html.chart_style import (
+    HEIGHT,
+    LINE,
     Figure,
+    Palette,
+    answers_alike,
     axis_name,
     bounds_of,
-    candidate_facts,
     chart_of,
-    colour,
-    dash,
     drawn,
     mark_at,
+    palette,
     shape,
 )
+from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
+
+# Ticks on an axis of measured sizes or rates, at most.
+TICKS = 6
 
 
 def curves(decision: Decision) -> Figure | None:
     """Draw accuracy by number of training labels."""
-    cards = [c for c in trainable(decision) if len(c.curve) > 1]
+    cards = [c for c in drawable(decision) if len(c.curve) > 1]
     if not cards:
         return None
+    colours = palette(decision.scorecards)
     rows = [
-        {**candidate_facts(card), "x": point.labels, **bounds_of(point)}
+        {**colours.facts(card.candidate, card.family), "x": point.labels, **bounds_of(point)}
         for card in cards
         for point in card.curve
     ]
@@ -40,7 +48,7 @@ def curves(decision: Decision) -> Figure | None:
         "x:Q",
         title="training labels",
         scale=alt.Scale(type="log", nice=False),
-        axis=alt.Axis(values=sizes, grid=False),
+        axis=alt.Axis(values=few(sizes), grid=False, format=",.0f"),
     )
     rises = {c.candidate: c.curve[-1].value - c.curve[-2].value for c in cards}
     steepest = max(rises, key=lambda name: rises[name])
@@ -52,86 +60,135 @@ def curves(decision: Decision) -> Figure | None:
         else f"No candidate rises {step}."
     )
     caption = f"{rise} A line that still rises at its right end means that more labels help."
-    return plotted(rows, x, "Accuracy by number of labels", caption)
+    return plotted(rows, colours, x, "Accuracy by number of labels", caption)
 
 
-def noise(decision: Decision) -> Figure | None:
-    """Draw accuracy by rate of added label noise."""
-    cards = [c for c in trainable(decision) if len(c.noise.curve) > 1]
-    if not cards:
-        return None
+def noise(decision: Decision) -> list[Figure]:
+    """Draw what accuracy changes by at each rate of added label noise, one chart a kind."""
+    cards = [c for c in drawable(decision) if c.noise.kinds]
+    kinds = dict.fromkeys(point.kind for card in cards for point in card.noise.kinds)
+    if kinds:
+        return [_noise_kind(decision, cards, kind) for kind in kinds]
+    cards = [c for c in drawable(decision) if len(c.noise.curve) > 1]
+    colours = palette(decision.scorecards)
     rows = [
-        {**candidate_facts(card), "x": 100 * point.rate, **bounds_of(point.accuracy)}
-        for card in cards
-        for point in card.noise.curve
+        {**colours.facts(c.candidate, c.family), "x": 100 * p.rate, **bounds_of(p.accuracy)}
+        for c in cards
+        for p in c.noise.curve
     ]
-    ticks = sorted({100 * point.rate for card in cards for point in card.noise.curve})
-    x = alt.X("x:Q", title="added label noise in %", axis=alt.Axis(values=ticks, grid=False))
-    slopes = {c.candidate: c.noise.slope for c in cards if c.noise.slope}
-    if slopes:
-        worst = min(slopes, key=lambda name: slopes[name].value)
-        caption = (
-            f"{clean(worst)} loses most: {difference(slopes[worst])} points for each further "
-            "10 % of added label noise. The data set's own wrong labels add to these."
-        )
-    else:
-        caption = "A line that falls steeply needs clean labels."
-    return plotted(rows, x, "Accuracy under added label noise", caption)
+    caption = "A line that falls steeply needs clean labels."
+    title = "Accuracy under added label noise"
+    return [plotted(rows, colours, _rates(rows), title, caption)] if rows else []
+
+
+def _noise_kind(decision: Decision, cards: Sequence[Scorecard], kind: str) -> Figure:
+    colours = palette(decision.scorecards)
+    rows: list[dict[str, object]] = []
+    for card in cards:
+        points = [point for point in card.noise.kinds if point.kind == kind]
+        facts = colours.facts(card.candidate, card.family)
+        start = [{**facts, "x": 0.0, "value": 0.0, "low": 0.0, "high": 0.0}] if points else []
+        rows += [*start, *({**facts, "x": 100 * p.rate, **_change(p.loss)} for p in points)]
+    last = max(float(str(row["x"])) for row in rows)
+    worst = min((r for r in rows if r["x"] == last), key=lambda row: float(str(row["value"])))
+    caption = (
+        f"With {last:.0f} % of the training labels wrong ({clean(kind)}), {worst['candidate']} "
+        f"changes most: {signed_points(float(str(worst['value'])) / 100)} points on the same rows."
+    )
+    title = f"Label noise: {clean(kind)}"
+    return plotted(rows, colours, _rates(rows), title, caption, "points of accuracy")
+
+
+def _change(loss: Interval) -> dict[str, float | None]:
+    """Return a loss as a change in points, with the bounds the other way round."""
+    ends = {"value": loss.value, "low": loss.high, "high": loss.low}
+    return {name: None if share is None else 0.0 - 100 * share for name, share in ends.items()}
+
+
+def _rates(rows: Sequence[Mapping[str, object]]) -> alt.X:
+    ticks = sorted({float(str(row["x"])) for row in rows})
+    axis = alt.Axis(values=few(ticks), grid=False)
+    return alt.X("x:Q", title="training labels made wrong, in %", axis=axis)
+
+
+def few(ticks: Sequence[float]) -> list[float]:
+    """Return at most `TICKS` of some ticks, the first and the last among them."""
+    if len(ticks) <= TICKS:
+        return [float(tick) for tick in ticks]
+    places = np.linspace(0, len(ticks) - 1, TICKS).round().astype(int)
+    return [float(ticks[place]) for place in places]
 
 
 def plotted(
-    rows: list[dict[str, object]], x: alt.X, title: str, caption: str, share: str = "accuracy in %"
+    rows: list[dict[str, object]],
+    colours: Palette,
+    x: alt.X,
+    title: str,
+    caption: str,
+    share: str = "accuracy in %",
 ) -> Figure:
     """Draw one line for each candidate, with a band where `low` and `high` are known."""
-    scale = alt.Scale(domain=list(_bounds(rows)), nice=False)
-    y = alt.Y("value:Q", title=share, scale=scale)
-    base = chart_of(rows).encode(x=x)
-    names = chart_of(_labelled_points(rows)).encode(x=x)
-    band = base.mark_area(opacity=0.13).encode(
-        y=alt.Y("low:Q"), y2="high:Q", color=colour(), detail="candidate:N"
+    bounds = _bounds(rows, share)
+    scale = alt.Scale(domain=list(bounds), nice=False, zero=False)
+    axis = alt.Axis(tickCount=5)
+    y = alt.Y("value:Q", title=share, scale=scale, axis=axis)
+    base = chart_of(rows).encode(x=x, detail="key:N")
+    names = chart_of(_labelled_points(rows, bounds)).encode(x=x)
+    band = base.mark_area(opacity=0.12).encode(
+        y=alt.Y("low:Q", title=share, scale=scale, axis=axis),
+        y2="high:Q",
+        color=colours.colours(),
     )
     layers = [
         *([band] if any(row.get("low") is not None for row in rows) else []),
-        base.mark_line(strokeWidth=2).encode(y=y, color=colour(), strokeDash=dash()),
-        base.mark_point(filled=True, size=60, opacity=1).encode(
-            y=y, color=colour(), shape=shape(), detail="candidate:N"
+        base.mark_line(strokeWidth=2).encode(
+            y=y, color=colours.colours(), strokeDash=colours.dashes()
         ),
-        names.mark_text(align="left", dx=9).encode(y=alt.Y("label:Q"), text="candidate:N"),
+        base.mark_point(filled=True, size=60, opacity=1).encode(
+            y=y, color=colours.colours(), shape=shape()
+        ),
+        names.mark_text(align="left", dx=9).encode(
+            y=alt.Y("label:Q", scale=scale), text="candidate:N"
+        ),
     ]
-    return drawn(layers, 320, title, caption, rows, named=True)
+    return drawn(layers, HEIGHT, title, caption, rows, named=True)
 
 
-def _labelled_points(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+def _labelled_points(
+    rows: Sequence[dict[str, object]], bounds: tuple[float, float]
+) -> list[dict[str, object]]:
     """Return the last point of each line, with its label moved where labels would overlap."""
-    points = list({row["candidate"]: row for row in rows}.values())
+    points = list({row["key"]: row for row in rows}.values())
     points.sort(key=lambda row: -float(str(row["value"])))
-    lowest, highest = _bounds(rows)
-    gap = (highest - lowest) / 16
-    placed, above = [], float("inf")
-    for row in points:
-        above = min(float(str(row["value"])), above - gap)
-        placed.append({**row, "label": above})
+    gap = (bounds[1] - bounds[0]) * LINE / HEIGHT * 1.2
+    heights = apart([float(str(row["value"])) for row in points], gap)
+    over = min(heights, default=0.0) - bounds[0] - gap / 2
+    lift = max(0.0, -over)
+    return [{**row, "label": at + lift} for row, at in zip(points, heights, strict=True)]
+
+
+def apart(heights: Sequence[float], gap: float) -> list[float]:
+    """Return heights, the highest first, moved down until each is `gap` below the one above."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(min(height, placed[-1] - gap) if placed else height)
     return placed
 
 
-def _bounds(rows: Sequence[dict[str, object]]) -> tuple[float, float]:
-    """Return the bounds of an axis out of 100, with room for a name below the lowest line."""
+def _bounds(rows: Sequence[dict[str, object]], share: str) -> tuple[float, float]:
+    """Return the bounds of an axis, with room for a name below the lowest line."""
     heights = [row.get(key) for row in rows for key in ("value", "low", "high")]
     values = [float(str(value)) for value in heights if value is not None]
     room = (max(values) - min(values) or 10.0) / 12
-    return max(0.0, min(values) - room), min(100.0, max(values) + room / 4)
+    low, high = min(values) - room, max(values) + room / 4
+    return (max(0.0, low), min(100.0, high)) if share.endswith("%") else (low, high)
 
 
-def trainable(decision: Decision) -> list[Scorecard]:
-    """Return the candidates whose lines can rise; a constant answer would squeeze the others.
-
-    A candidate that finds at most one label gives the same answer to every row.
-    """
-    return [
-        card
-        for card in measured(decision)
-        if not card.per_class or sum(bool(row.recall) for row in card.per_class) > 1
-    ]
+def drawable(decision: Decision) -> list[Scorecard]:
+    """Return the contenders, whose lines would be squeezed by candidates far behind them."""
+    near = contending(decision)
+    cards = [card for card in measured(decision) if card.candidate in near]
+    return [card for card in cards if not answers_alike(card)]
 
 
 # The lines span the study's volume divided and multiplied by this.
@@ -153,8 +210,9 @@ def volumes(decision: Decision) -> Figure | None:
     cards = [c for c in cards if min(lines[c.candidate]) > 0]
     if len(cards) < 2:
         return None
+    colours = palette(decision.scorecards)
     rows = [
-        {**candidate_facts(c), "x": float(x), "y": float(y)}
+        {**colours.facts(c.candidate, c.family), "x": float(x), "y": float(y)}
         for c in cards
         for x, y in zip(monthly, lines[c.candidate], strict=True)
     ]
@@ -167,11 +225,13 @@ def volumes(decision: Decision) -> Figure | None:
     names = chart_of(_last_points(cards, lines, float(monthly[-1])))
     layers = [
         mark_at(volume),
-        base.mark_line(strokeWidth=2).encode(y=y, color=colour(), strokeDash=dash()),
+        base.mark_line(strokeWidth=2).encode(
+            y=y, color=colours.colours(), strokeDash=colours.dashes()
+        ),
         names.mark_text(align="left", dx=9).encode(x="x:Q", y="y:Q", text="candidate:N"),
     ]
     caption = _caption(cards, lines, monthly, volume, value)
-    return drawn(layers, 320, "Total cost of 1,000 answers by volume", caption, rows, named=True)
+    return drawn(layers, HEIGHT, "Total cost of 1,000 answers by volume", caption, rows, named=True)
 
 
 def _dollars(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -14,6 +15,7 @@ from choose.formatting import (
     DASH,
     clean,
     difference,
+    duration,
     figure,
     moment,
     p_value,
@@ -24,6 +26,7 @@ from choose.formatting import (
     span,
 )
 from choose.report import study_comparison_text as words
+from choose.report.candidate_order import negated, standings_of, titles
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
@@ -38,7 +41,6 @@ from choose.report.cost_notes import (
     shelf_life,
 )
 from choose.report.decision_text import (
-    COLOURS,
     KINDS,
     MEANING,
     UNEVEN,
@@ -58,81 +60,66 @@ from choose.report.decision_text import (
     uneven,
 )
 from choose.report.html import line_charts as lines
-from choose.report.html.chart_style import FAMILY_COLOURS, FAMILY_SIGNS, Figure
-from choose.report.html.charts import accuracy, differences, intervals, new_label, price, views
+from choose.report.html.chart_style import FAMILY_SIGNS, Figure
+from choose.report.html.charts import intervals, new_label, price, views
 from choose.report.html.line_charts import volumes
+from choose.report.html.page_tables import (
+    COST_HEADS,
+    LABEL_HEADS,
+    PRICES,
+    anchor,
+    answered_line,
+    cost_rows,
+    data_risk,
+    differing,
+    label_rows,
+    measured,
+    rare_labels,
+    runs_line,
+)
+from choose.report.html.standings_chart import standings
+from choose.schema.answer import FamilyStatus, Step
+from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.scorecard import Scorecard
+from choose.schema.diagnosis import Failures
 from choose.schema.study_changes import Versus
-
-# Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``.
-_LETTERS = re.compile(r"\b(?!(?:to|of)\b)[^\W\d_]+")
-
-
-class MeasuredTable(NamedTuple):
-    """The measured part of a table, which columns hold figures, and the names of the rest."""
-
-    heads: list[str]
-    rows: list[list[object]]
-    figures: list[bool]
-    missing: list[str]
-
-
-def measured(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> MeasuredTable:
-    """Remove columns and rows of dashes, except for the first column, which names the rows.
-
-    Without any measurement nothing is listed as missing: the section says so itself.
-    """
-    places = [i for i in range(1, len(heads)) if any(row[i] != DASH for row in rows)]
-    known = [row for row in rows if any(row[i] != DASH for i in places)]
-    if not known:
-        return MeasuredTable([], [], [], [])
-    missing = [str(head) for i, head in enumerate(heads) if i and i not in places]
-    missing += [str(row[0]) for row in rows if row not in known]
-    return MeasuredTable(
-        [heads[i] for i in (0, *places)],
-        [[row[i] for i in (0, *places)] for row in known],
-        [False, *(all(_is_figure(row[i]) for row in known) for i in places)],
-        missing,
-    )
-
-
-def _is_figure(cell: object) -> bool:
-    """Return whether a cell holds a figure, a range or a dash, which are right-aligned."""
-    text = str(cell)
-    return text == DASH or (any(map(str.isdigit, text)) and not _LETTERS.search(text))
-
-
-def anchor(caption: str) -> str:
-    """Return an id for a table from its caption, which never comes from data."""
-    return "table-" + "-".join(re.findall(r"[a-z0-9]+", caption.lower())[:8])
-
 
 # Characters of a row's text on the page; the record has all of it.
 LONGEST = 300
 _RANGE = re.compile(r"95 % (?:interval|CI) (\S+) to (?=\S*\d|more than)")
 STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "unknown")}
 
-# Names of the sections in the table of contents.
+# The parts of the page in its contents, which stay in sight.
 CONTENTS = {
-    "candidates": "Candidates",
-    "differences": "Differences",
-    "cost": "Cost",
-    "endpoints": "Endpoints",
-    "labels": "Label by label",
-    "curves": "More labels",
-    "noise": "Label noise",
-    "stability": "Stability",
-    "suspects": "Labels to check",
-    "errors": "Errors",
-    "checks": "Checks",
+    "decision": "Decision",
+    "labels": "Labels",
+    "evidence": "Evidence",
     "method": "Method",
     "again": "Reproduce",
 }
 
-CHARTS: dict[str, Callable[[Decision], Figure | None]] = {
-    "accuracy": accuracy,
-    "differences": differences,
+FAMILIES = {
+    "baseline": "cheap classifier",
+    "prompting": "prompting",
+    "retrieval": "retrieval",
+    "fine-tuning": "fine-tuning",
+}
+
+# What is shown of a family, in a word.
+STATUSES: dict[FamilyStatus, str] = {
+    "chosen": "use this",
+    "behind": "behind",
+    "no gain": "no gain",
+    "equivalent": "as good",
+    "ahead": "ahead",
+    "open": "open",
+    "not measured": "not measured",
+}
+
+METERS = {"high": "●●●", "medium": "●●○", "low": "●○○"}
+
+CHARTS: dict[str, Callable[[Decision], Figure | list[Figure] | None]] = {
+    "standings": standings,
     "curves": lines.curves,
     "noise": lines.noise,
     "views": views,
@@ -153,31 +140,90 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
     return template.render(
         d=decision,
         v=decision.verdict,
-        doubt=next((r for r in decision.verdict.reasons if r.startswith("Confidence is")), None),
-        cards=ranked(decision),
-        models=short_models(card.model for card in decision.scorecards),
-        pick=_pick(decision),
         figures={name: draw(decision) for name, draw in CHARTS.items()},
-        texts=texts or {},
-        service={
+        **_first_screen(decision),
+        **_labels(decision, texts or {}),
+        **_evidence(decision, texts or {}),
+    )
+
+
+def _first_screen(decision: Decision) -> dict[str, Any]:
+    """Return the answer; records of earlier versions have a headline and reasons instead."""
+    verdict = decision.verdict
+    doubt = next((r for r in verdict.reasons if r.startswith("Confidence is")), None)
+    reasons = [reason for reason in verdict.reasons if reason != doubt]
+    return {
+        "answer": verdict.answer or KINDS[verdict.kind],
+        "because": verdict.because or verdict.headline,
+        "doubt": doubt,
+        "settled": verdict.settled or reasons[:3],
+        "open": verdict.open or verdict.flips[:2],
+        "steps": verdict.steps or [Step(kind="other", text=text) for text in verdict.next],
+        "rare": list(rare_labels(decision)),
+        "mark": chosen(verdict),
+        "titles": titles(decision),
+        "cost_heads": COST_HEADS,
+        "cost_rows": cost_rows(decision),
+        "data_risk": data_risk(decision),
+        "prices": PRICES,
+        "money": _money(decision),
+    }
+
+
+def _labels(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
+    audit, name = decision.audit, chosen(decision.verdict)
+    silent = "No label is doubted." if audit else "The labels were not audited."
+    return {
+        "labels": label_rows(decision, texts),
+        "label_heads": LABEL_HEADS,
+        "no_labels": (audit and (audit.no_list or audit.no_estimate)) or silent,
+        "suspects_note": suspects_note(audit) if audit else "",
+        "audited": list(label_sentences(audit)) if audit else [],
+        "shared_errors": list(shared_errors(decision.overlap)) if decision.overlap else [],
+        "pick": next((card for card in decision.scorecards if card.candidate == name), None),
+    }
+
+
+def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
+    counts = Counter(gate.status for gate in decision.gates)
+    return {
+        "cards": ranked(decision),
+        "models": short_models(card.model for card in decision.scorecards),
+        "differing": differing(decision, texts),
+        "service": {
             "heads": ENDPOINT_HEADS,
             "rows": endpoint_rows(decision),
             "sentences": endpoint_sentences(decision),
             "note": ENDPOINT_NOTE,
         },
-        uneven=UNEVEN if uneven(decision) else "",
-        audited=list(label_sentences(decision.audit)) if decision.audit else [],
-        suspects_note=suspects_note(decision.audit) if decision.audit else "",
-        shared_errors=list(shared_errors(decision.overlap)) if decision.overlap else [],
-        forecasts=list(forecast_lines(decision)),
-        money=_money(decision),
-        meanings=MEANING,
-        coverage=coverage_line(decision),
-        division=division_line(decision.dataset),
-        goal=goal_line(decision.goal),
-        looks=looks_line(decision),
-        chance=chance_line(decision.verdict),
-    )
+        "uneven": UNEVEN if uneven(decision) else "",
+        "failures": _failures(decision),
+        "forecasts": sorted(
+            forecast_lines(decision),
+            key=lambda line: not line.startswith(f"{clean(chosen(decision.verdict))}:"),
+        ),
+        "meanings": MEANING,
+        "coverage": coverage_line(decision),
+        "answered": answered_line(decision),
+        "runs": runs_line(decision),
+        "checks": ", ".join(f"{count} {name}" for name, count in counts.most_common()),
+        "division": division_line(decision.dataset),
+        "goal": goal_line(decision.goal),
+        "looks": looks_line(decision),
+        "chance": chance_line(decision.verdict),
+    }
+
+
+def _failures(decision: Decision) -> Failures | None:
+    """Return the errors of a candidate that matters: the chosen one, or the best prompted one."""
+    failures = decision.failures
+    if failures is None or not failures.errors:
+        return None
+    families = {card.candidate: card.family for card in decision.scorecards}
+    order = [standing.candidate for standing in standings_of(decision)]
+    prompted = [name for name in order if families.get(name) == "prompting"]
+    matters = failures.candidate in (chosen(decision.verdict), *prompted[:1])
+    return failures if matters else None
 
 
 def _money(decision: Decision) -> dict[str, Any]:
@@ -189,11 +235,6 @@ def _money(decision: Decision) -> dict[str, Any]:
         "moves": moves(decision),
         "notes": list(notes(decision)),
     }
-
-
-def _pick(decision: Decision) -> Scorecard | None:
-    name = chosen(decision.verdict)
-    return next((card for card in decision.scorecards if card.candidate == name), None)
 
 
 @cache
@@ -210,18 +251,18 @@ def environment() -> Environment:
     )
     filters: tuple[Callable[..., object], ...] = (
         *(prompt, plainly, cut, percent, span, difference, figure, p_value, plural),
-        *(pool_note, anchor, moment, noted),
+        *(pool_note, anchor, moment, noted, change, duration, lead),
     )
     environment.filters.update({function.__name__: function for function in filters})
     environment.filters["points"] = signed_points
     environment.globals.update(
-        kinds=KINDS,
-        colours=COLOURS,
+        meters=METERS,
+        statuses=STATUSES,
+        family_names=FAMILIES,
         status=STATUS,
         dash=DASH,
         measured=measured,
         contents=list(CONTENTS.items()),
-        family_colours=FAMILY_COLOURS,
         family_signs=FAMILY_SIGNS,
     )
     return environment
@@ -244,6 +285,16 @@ def prompt(text: str) -> Markup:
     """Return a text of several lines, each one cleaned and escaped."""
     lines = text.split("\n")
     return Markup("\n").join(escape(clean(line)) for line in lines)
+
+
+def lead(text: str) -> str:
+    """Return the first sentence of a text."""
+    return re.split(r"(?<=[^.\d]\.) (?=[A-Z(])", text, maxsplit=1)[0]
+
+
+def change(loss: Interval | None) -> str:
+    """Return a loss as a change with its interval, in points: a loss is negative."""
+    return difference(negated(loss) if loss else None)
 
 
 def plainly(sentence: str) -> str:

@@ -1,0 +1,83 @@
+"""Candidates as a report orders and names them: standings, readable names, contenders."""
+
+from __future__ import annotations
+
+from choose.formatting import clean, short_model
+from choose.report.decision_text import chosen, ranked
+from choose.schema.answer import Standing
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
+
+# Points behind the chosen candidate from which on a candidate is no contender: it is an arrow at
+# the edge of the chart.
+BEHIND = 15.0
+
+
+def standings_of(decision: Decision) -> tuple[Standing, ...]:
+    """Return the standings of a record; for records of earlier versions from its pairs."""
+    known = {card.candidate for card in decision.scorecards}
+    if stored := tuple(s for s in decision.standings if s.candidate in known):
+        return stored
+    pick = chosen(decision.verdict)
+    pairs = {(p.a, p.b): p for p in decision.pairs}
+    found = []
+    for card in ranked(decision):
+        name = card.candidate
+        pair, back = pairs.get((name, pick)), pairs.get((pick, name))
+        gap = pair.difference if pair else back and negated(back.difference)
+        common = card.rows if name == pick else (pair or back).rows if pair or back else 0  # type: ignore[union-attr]
+        found.append(
+            Standing(
+                candidate=name,
+                family=card.family,
+                chosen=name == pick,
+                accuracy=card.accuracy,
+                difference=gap or None,
+                common=common,
+                rows=card.rows,
+                ms_per_answer=card.cost.ms_per_item,
+                usd_per_1k=card.cost.usd_per_1k,
+            )
+        )
+    return tuple(sorted(found, key=_rank))
+
+
+def negated(interval: Interval) -> Interval:
+    """Return a difference the other way round."""
+    low = None if interval.high is None else -interval.high
+    high = None if interval.low is None else -interval.low
+    return Interval(value=-interval.value, low=low, high=high, estimand=interval.estimand)
+
+
+def _rank(standing: Standing) -> tuple[bool, float]:
+    if standing.chosen:
+        return False, 0.0
+    gap = standing.difference
+    return gap is None, -gap.value if gap else 0.0
+
+
+def titles(decision: Decision) -> dict[str, str]:
+    """Return the readable name of each candidate: ``words + logistic regression (tfidf)``."""
+    models = {card.candidate: card.model for card in decision.scorecards}
+    found = {}
+    for standing in standings_of(decision):
+        name, title = clean(standing.candidate), clean(standing.title)
+        if not title and (model := models.get(standing.candidate)):
+            title = short_model(model)
+        found[standing.candidate] = f"{title} ({name})" if title and title != name else name
+    return found
+
+
+def contending(decision: Decision) -> list[str]:
+    """Return the chosen candidate and those less than `BEHIND` points behind it, the best first.
+
+    If none is that close, the closest one stands in.
+    """
+    placed = [s for s in standings_of(decision) if s.chosen or s.difference is not None]
+    near = [s.candidate for s in placed if s.chosen or points_ahead(s) > -BEHIND]
+    return near if len(near) > 1 else [s.candidate for s in placed[:2]]
+
+
+def points_ahead(standing: Standing) -> float:
+    """Return the points by which a candidate is ahead of the chosen one, 0 for that one."""
+    return 100 * standing.difference.value if standing.difference else 0.0
