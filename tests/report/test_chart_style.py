@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from choose.report.html.chart_style import decades, powers
-from choose.report.html.name_placement import mark_names
+from choose.report.html.charts import mark_names
 
 
 def placed(*marks: tuple[str, float, float]) -> dict[str, tuple[str, int, int]]:
