@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from choose.data.readers import table_file as read
 from choose.data.readers.dates import parse_dates
 from choose.data.readers.delimited import ROW
-from choose.data.readers.table_file import read_table
+from choose.data.readers.table_file import read_source, read_table
 from choose.errors import DataError
 
 HOSTILE = [
@@ -63,6 +63,12 @@ def test_a_csv_gives_strings_and_the_rows_a_spreadsheet_shows() -> None:
         ("a.tsv", "text\tlabel\nä\tb\n"),
         ("a.jsonl", '{"text": "ä", "label": "b"}\n\n'),
         ("a.ndjson", '\ufeff{"label": "b", "text": "\\u00e4"}\n'),
+        ("a.json", '[{"text": "ä", "label": "b"}]'),
+        ("a.json", '\ufeff [ {"text": "ä",\n "label": "b"} ,\n]'),
+        ("a.json", '{"version": 1, "data": [{"text": "ä", "label": "b"}]}'),
+        ("a.json", '{"text": "ä", "label": "b"}\n'),
+        ("a.jsonl", '[{"text": "ä", "label": "b"}]'),
+        ("a.txt", "text\tlabel\nä\tb\n"),
     ],
 )
 def test_common_ways_to_write_the_same_table(name: str, content: str) -> None:
@@ -83,8 +89,12 @@ def test_common_ways_to_write_the_same_table(name: str, content: str) -> None:
         ("a.csv", 'text,label\n"a,b\nc,d\n', "Row 2 of 'a.csv' opens a quoted cell"),
         ("a.csv", 'text,label\n"a"b,c\n', "Row 2 of 'a.csv' has text after a closing quote"),
         ("a.csv", b"text,label\na,b\nc,d\0\n", "Row 3 of 'a.csv' holds a NUL byte"),
-        ("a.csv", "text,label\na,b\ncafé,d\n".encode("latin-1"), "Row 3 of 'a.csv' is not UTF-8"),
-        ("a.csv", "text,label\na,b\n".encode("utf-16"), "UTF-16"),
+        ("a.csv", "text,label\na,b\n日本,d\n".encode("shift-jis"), "Row 3 of 'a.csv' is neither"),
+        ("a.csv", "text,label\n\u043f\u0440\u0438\u0432\u0435\u0442,b\n".encode("cp1251"), "Row 2 of 'a.csv' is neither"),
+        ("a.csv", "text,label\na,b\n\n".encode() + b"caf\xe9,d\n" * 9 + "ä,b".encode(), "Row 4 of 'a.csv' is neither"),
+        ("a.csv", "text,label\na,b\n".encode("utf-16")[:-1], "UTF-16 text, and damaged"),
+        ("a.csv", b"\xff\xfea\x00\x00\xd8,\x00b\x00\n\x00", "UTF-16 text, and damaged"),
+        ("a.csv", "text,label\na,b\n".encode("utf-32"), "UTF-32"),
         ("a.csv", b"\x1f\x8b\x08\x00junk", "gzip"),
         ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Excel"),
         ("a.csv", b"\x00\x01\x02\xff" * 50, "NUL byte"),
@@ -92,7 +102,16 @@ def test_common_ways_to_write_the_same_table(name: str, content: str) -> None:
         ("a.csv", "<!DOCTYPE html><html>", "web page"),
         ("a.csv", "version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull"),
         ("a.csv", '{"text": "a", "label": "b"}\n', ".jsonl"),
-        ("a.csv", '[\n{"text": "a"}]\n', "JSON array"),
+        ("a.csv", '[\n{"text": "a"}]\n', "Rename it to .json"),
+        ("a.json", '[{"text": "a"}, {"text"]', "Item 2 of 'a.json' is not JSON"),
+        ("a.json", '[{"text": "a"} {"text": "b"}]', "Item 1 of 'a.json' is not JSON: a comma"),
+        ("a.json", '[{"text": "a"}, 3]', "Item 2 of 'a.json' is no JSON object"),
+        ("a.json", '[{"text": "a"}', "Item 1 of 'a.json' is not JSON"),
+        ("a.json", '[{"text": "a"}] x', "something follows its array"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.json", '{"a": [{"b": 1}], "c": [{"d": 1}]}', "one JSON object"),
+        ("a.json", '{"text": {"0": "a"}, "label": {"0": "b"}}', "one JSON object"),
+        ("a.json", "[]", "no rows"),
         ("a.csv", b"PAR1xxxxPAR1", "is Parquet"),
         ("a.parquet", b"PAR1xxxxPAR1", "cannot be read as Parquet"),
         ("a.parquet", "text,label\na,b\n", "is not Parquet"),
@@ -100,8 +119,9 @@ def test_common_ways_to_write_the_same_table(name: str, content: str) -> None:
         ("a.xlsx", b"PK\x03\x04rest", "Excel"),
         ("a.jsonl", '{"text": "a"}\n{"text": \n', "Line 2 of 'a.jsonl' is not JSON"),
         ("a.jsonl", '{"text": "a"}\n["a"]\n', "Line 2 of 'a.jsonl' is no JSON object"),
-        ("a.jsonl", "[" * 100_000 + "\n", "Line 1 of 'a.jsonl' is not JSON"),
-        ("a.jsonl", b'{"text": "caf\xe9"}\n', "Line 1 of 'a.jsonl' is not UTF-8"),
+        ("a.jsonl", "[" * 100_000 + "\n", "Item 1 of 'a.jsonl' is not JSON"),
+        ("a.jsonl", '{"text": ' + "[" * 100_000 + "\n", "Line 1 of 'a.jsonl' is not JSON"),
+        ("a.jsonl", b'{"text": "\x93\xfa\x96{"}\n', "Line 1 of 'a.jsonl' is not UTF-8"),
         ("a.jsonl", '{"text": "\\ud83d"}\n', "Line 1 of 'a.jsonl' holds half of a Unicode"),
         ("a.jsonl", b'{"text": "a\0"}\n', "Line 1 of 'a.jsonl' is not JSON"),
     ],
@@ -110,6 +130,52 @@ def test_what_cannot_be_read_is_named_with_its_row(
     name: str, content: str | bytes, says: str
 ) -> None:
     assert says in refused(write(name, content))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "says"),
+    [
+        ("utf-8", None),
+        ("utf-8-sig", None),
+        ("utf-16", "was read as UTF-16"),
+        ("utf-16-le", "was read as UTF-16"),
+        ("utf-16-be", "was read as UTF-16"),
+        ("cp1252", "read as Windows-1252, with words such as 'Grüße'"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.jsonl", "a.json"])
+def test_encodings_of_windows_are_read_with_a_note(name: str, encoding: str, says: str) -> None:
+    """German Excel saves CSV as Windows-1252 and "Unicode text" as UTF-16."""
+    rows = [("Grüße, „wo“ ist es? 5 €", "Wo"), ("naïve \u2013 ça va", "Ça")] * 40
+    if name.endswith("json"):
+        content = json.dumps([{"text": t, "label": c} for t, c in rows], ensure_ascii=False)
+    elif name.endswith("jsonl"):
+        lines = [json.dumps({"text": t, "label": c}, ensure_ascii=False) for t, c in rows]
+        content = "\n".join(lines)
+    else:
+        content = "\n".join(["text\tlabel", *("\t".join(row) for row in rows)])
+    source = read_source(write(name, content.encode(encoding)))
+    assert source.table.select("text", "label").rows() == rows
+    assert len(source.notes) == (says is not None)
+    assert all(says in note for note in source.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Привет, где моя посылка", "cp1251"),
+        ("Где счёт", "koi8-r"),
+        ("我的卡在哪里", "gbk"),
+        ("カードはどこですか", "shift-jis"),
+        ("내 카드는 어디에", "euc-kr"),
+        ("zażółć gęślą jaźń", "cp1250"),
+        ("où est ma carte reçue", "mac-roman"),
+        ("πού είναι η κάρτα", "cp1253"),
+    ],
+)
+def test_bytes_of_other_encodings_are_not_read_as_western_words(text: str, encoding: str) -> None:
+    lines = ["text,label", *(f"{text} {i},plain words" for i in range(30))]
+    assert "is neither UTF-8 text nor" in refused(write("a.csv", "\n".join(lines).encode(encoding)))
 
 
 def test_an_excel_workbook_saved_as_csv_is_recognised() -> None:

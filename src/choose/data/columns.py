@@ -1,28 +1,41 @@
-"""Find the columns of a table by name and turn its rows into examples."""
+"""Find the columns of a table by name or by content, and turn its rows into examples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from choose.data.column_guess import (
+    LABEL,
+    TEXT,
+    TIME,
+    WIDEST,
+    chat_of,
+    guess,
+    guess_time,
+    undecided,
+    usual,
+)
+from choose.data.readers.column_kinds import Column, column_of
 from choose.data.readers.dates import parse_dates
 from choose.data.readers.delimited import ROW
-from choose.data.readers.json_and_parquet import scalar_text, type_name
+from choose.data.readers.json_and_parquet import (
+    GIVEN,
+    nested_paths,
+    scalar_text,
+    type_name,
+    with_paths,
+)
+from choose.data.readers.json_objects import value_at
 from choose.data.task import check_labels
 from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named
 from choose.schema.sections import DataSection
 from choose.types import Example
-
-# In the order of preference; compared without regard to case.
-TEXT = ("text", "utterance", "sentence", "query", "input")
-
-LABEL = ("label", "labels", "intent", "target", "category")
-
-TIME = ("timestamp", "time", "date", "created_at", "datetime")
 
 # Authors and users are not here: they often are few, and only the user knows whether they matter.
 GROUP = ("group", "group_id", "conversation", "conversation_id", "thread", "thread_id")
@@ -31,10 +44,19 @@ ANNOTATOR = ("annotator", "annotator_id")
 
 MAYBE_GROUP = ("author", "author_id", "user", "user_id", "customer", "customer_id", "session_id")
 
+# Characters of a system turn that becomes the instruction of prompts.
+LONGEST_INSTRUCTION = 2_000
+
+# Share of dates in the cells of a time column that is found by content.
+DATED = 0.9
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """The columns by role; several text columns are joined with a blank line."""
+    """The columns by role; several text columns are joined with a blank line.
+
+    `by_content` are the roles that neither a flag nor a usual name determined.
+    """
 
     text: tuple[str, ...]
     label: str
@@ -42,33 +64,98 @@ class Roles:
     group: str | None
     annotator: str | None
     id: str | None
+    by_content: frozenset[str] = frozenset()
+
+    @property
+    def named(self) -> list[str]:
+        """Return the columns of all roles."""
+        others = (self.label, self.time, self.group, self.annotator, self.id)
+        return [*self.text, *(name for name in others if name)]
 
 
 def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     """Find the column of each role.
 
     Raises:
-        DataError: if a column that is needed or named is missing.
+        DataError: if a column that is needed or named is missing, or several are as likely.
     """
     columns = [name for name in table.columns if name != ROW]
-    label = _named(columns, section.label_column, "label") or _usual(columns, LABEL)
-    text = _text_columns(columns, section.text_column)
-    if not text or label is None:
-        raise _missing("label", columns, LABEL) if text else _missing("text", columns, TEXT)
-    if label in text:
-        raise DataError(
-            f"The column {label!r} is both the text and the label. Name another --label-column."
-        )
-    time = _named(columns, section.time_column, "time")
+    known = [*columns, *nested_paths(table)]
+    named = {
+        "time": _named(known, section.time_column, "time") or _usual_time(table, columns),
+        "group": _named(known, section.group_column, "group") or usual(columns, GROUP),
+        "annotator": _named(known, section.annotator_column, "annotator")
+        or usual(columns, ANNOTATOR),
+        "id": usual(columns, ("id",)),
+    }
+    text, label = _text_and_label(known, section)
+    by_content = {"text": not text, "label": label is None}
+    if (chat := chat_of(known)) and not text:
+        text, label = (f"{chat}.user",), label or f"{chat}.assistant"
+    settled = {*text, label, *named.values()}
+    free = _contents(table, [name for name in known if name not in settled], section)
+    found = guess(free, text, label)
+    if len(found.text) != 1 or len(found.label) != 1:
+        raise undecided(found, free, section)
+    [text], [label] = found.text, found.label
+    if named["time"] is None:
+        named["time"] = _dated(table, [c for c in free if c.name not in (*text, label)])
+        by_content["time"] = named["time"] is not None
     return Roles(
         text=text,
         label=label,
-        time=time or _usual_time(table, columns),
-        group=_named(columns, section.group_column, "group") or _usual(columns, GROUP),
-        annotator=_named(columns, section.annotator_column, "annotator")
-        or _usual(columns, ANNOTATOR),
-        id=_usual(columns, ("id",)),
+        by_content=frozenset(role for role, guessed in by_content.items() if guessed),
+        **named,
     )
+
+
+def _text_and_label(
+    known: Sequence[str], section: DataSection
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the columns that a flag or a usual name determines."""
+    text = _text_columns(known, section.text_column)
+    label = _named(known, section.label_column, "label")
+    usual_text = usual(known, TEXT)
+    if label is not None and label in (text or (usual_text,)):
+        raise DataError(
+            f"The column {label!r} is both the text and the label. Name another --label-column."
+        )
+    label = label or usual([name for name in known if name not in text], LABEL)
+    return text or ((usual_text,) if usual_text else ()), label
+
+
+def _contents(table: pl.DataFrame, names: Sequence[str], section: DataSection) -> list[Column]:
+    """Return what columns and dotted paths hold."""
+    names = names[:WIDEST]
+    wide = with_paths(_origin(section), table, names)
+    return [column_of(wide[name]) for name in names]
+
+
+def _origin(section: DataSection) -> Path:
+    return Path(section.path) if section.path else GIVEN
+
+
+def shared_instruction(table: pl.DataFrame, roles: Roles) -> tuple[str | None, list[str]]:
+    """Return the system turn that all chats begin with, and a sentence about it.
+
+    It becomes the instruction of prompts unless the study has one; turns that differ are no
+    instruction.
+    """
+    chat = roles.label.removesuffix(".assistant")
+    system = f"{chat}.system"
+    if chat == roles.label or system in roles.text or chat not in table.columns:
+        return None, []
+    said = {value_at({chat: cell}, system) for cell in table[chat].to_list()}
+    if said == {None}:
+        return None, []
+    [first, *others] = said
+    if others or first is None or len(first) > LONGEST_INSTRUCTION:
+        why = "differ between chats" if others else "are too long for an instruction"
+        return None, [
+            f"The system turns {why}, and are not used. To read them as part of the text: "
+            f"--text-column {system},{chat}.user"
+        ]
+    return first, ["The system turn of the chats is the instruction of prompts."]
 
 
 def text_and_id_columns(
@@ -79,37 +166,33 @@ def text_and_id_columns(
     Raises:
         DataError: if there is no text column.
     """
-    id = _usual(columns, ("id",))
-    text = _text_columns(columns, text_column)
+    id, name = usual(columns, ("id",)), usual(columns, TEXT)
+    text = _text_columns(columns, text_column) or ((name,) if name else ())
     others = tuple(name for name in columns if name != id)
-    if not text and len(others) == 1:
-        text = others
+    turns = tuple(name for name in columns if name.endswith(".user"))
     if not text:
-        raise _missing("text", columns, TEXT)
+        text = others if len(others) == 1 else turns
+    if len(text) < 1:
+        raise DataError(
+            f"No text column: none of the columns {quoted_list(columns)} is called "
+            f"{', '.join(TEXT)}. Name it with --text-column."
+        )
     return text, id
 
 
 def group_hint(table: pl.DataFrame) -> str | None:
     """Return a column that may say which rows belong together, such as an author."""
-    return _usual([name for name in table.columns if name != ROW], MAYBE_GROUP)
-
-
-def _missing(role: str, columns: Sequence[str], usual: Sequence[str]) -> DataError:
-    return DataError(
-        f"No {role} column: none of the columns {quoted_list(columns)} is called "
-        f"{', '.join(usual)}. Name it with --{role}-column."
-    )
-
-
-def _usual(columns: Sequence[str], names: Iterable[str]) -> str | None:
-    lower = {column.strip().lower(): column for column in reversed(columns)}
-    return next((lower[name] for name in names if name in lower), None)
+    return usual([name for name in table.columns if name != ROW], MAYBE_GROUP)
 
 
 def _named(columns: Sequence[str], wanted: str | None, role: str) -> str | None:
+    """Return the column that a flag names, or numbers from 1."""
     if wanted is None:
         return None
-    column = wanted if wanted in columns else _usual(columns, [wanted.strip().lower()])
+    column = wanted if wanted in columns else usual(columns, [wanted.strip().lower()])
+    number = wanted.strip()
+    if column is None and number.isascii() and number.isdigit() and len(number) < 6:
+        column = columns[int(number) - 1] if 0 < int(number) <= len(columns) else None
     if column is None:
         raise DataError(
             f"No {role} column {wanted!r}.{did_you_mean(wanted, columns)} "
@@ -120,8 +203,7 @@ def _named(columns: Sequence[str], wanted: str | None, role: str) -> str | None:
 
 def _text_columns(columns: Sequence[str], wanted: str | None) -> tuple[str, ...]:
     if wanted is None:
-        usual = _usual(columns, TEXT)
-        return (usual,) if usual else ()
+        return ()
     if wanted in columns:
         return (wanted,)
     named = [_named(columns, part.strip(), "text") for part in wanted.split(",") if part.strip()]
@@ -130,16 +212,30 @@ def _text_columns(columns: Sequence[str], wanted: str | None) -> tuple[str, ...]
 
 def _usual_time(table: pl.DataFrame, columns: Sequence[str]) -> str | None:
     """Return the usual time column if at least half of its cells are dates."""
-    name = _usual(columns, TIME)
-    if name is None or table.schema[name] != pl.String:
-        return None
-    cells = [cell for cell in table[name] if cell and cell.strip()]
-    read = [moment for moment in parse_dates(cells) if moment is not None]
-    return name if cells and 2 * len(read) >= len(cells) else None
+    name = usual(columns, TIME)
+    return name if name is not None and _share_of_dates(table[name]) >= 0.5 else None
 
 
-def examples_from(table: pl.DataFrame, section: DataSection) -> list[Example]:
+def _dated(table: pl.DataFrame, columns: Sequence[Column]) -> str | None:
+    """Return the first column of dates that can be read."""
+    names = (name for name in guess_time(columns) if name in table.columns)
+    return next((name for name in names if _share_of_dates(table[name]) >= DATED), None)
+
+
+def _share_of_dates(column: pl.Series) -> float:
+    if column.dtype != pl.String:
+        return 0.0
+    cells = [cell for cell in column if cell and cell.strip()]
+    read = sum(moment is not None for moment in parse_dates(cells))
+    return read / len(cells) if cells else 0.0
+
+
+def examples_from(
+    table: pl.DataFrame, section: DataSection, roles: Roles | None = None
+) -> list[Example]:
     """Return every row as an example, those without text or label included.
+
+    Dates that cannot be read are refused in a column that was named, and none in one that was not.
 
     Ids come from a column ``id`` with unique cells, or else are row numbers. Labels are stripped,
     texts are not.
@@ -148,11 +244,12 @@ def examples_from(table: pl.DataFrame, section: DataSection) -> list[Example]:
         DataError: if a column is missing, or a row holds several labels, nested values, labels of
             mixed type or a date that cannot be read.
     """
-    roles = roles_of(table, section)
+    roles = roles or roles_of(table, section)
+    table = with_paths(_origin(section), table, roles.named)
     rows = [int(number) for number in table[ROW]]
     labels = _labels(table, roles.label, rows)
     check_labels(labels, rows, roles.label)
-    times = _times(table, roles.time, rows)
+    times = _times(table, roles.time, rows, strict="time" not in roles.by_content)
     optional = {
         role: _cells(table, name, rows) if name else [""] * len(rows)
         for role, name in (("group", roles.group), ("annotator", roles.annotator))
@@ -220,13 +317,15 @@ def cell_text(value: Any, name: str, row: int) -> str:
     return scalar_text(value) or ""
 
 
-def _times(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[datetime | None]:
+def _times(
+    table: pl.DataFrame, name: str | None, rows: Sequence[int], strict: bool
+) -> list[datetime | None]:
     if name is None:
         return [None] * len(rows)
     cells = _cells(table, name, rows)
     times = parse_dates(cells)
     bad = [i for i, cell in enumerate(cells) if cell.strip() and times[i] is None]
-    if bad:
+    if bad and strict:
         undated = [rows[i] for i in bad]
         raise DataError(
             f"The column {name!r} holds dates that cannot be read ({rows_named(undated)}), such as "

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
-from choose.data.columns import Roles, examples_from, group_hint, roles_of
-from choose.data.readers.table_file import read_table
+from choose.data.column_guess import guess_notes, looks_headerless, naming, with_header
+from choose.data.columns import Roles, examples_from, group_hint, roles_of, shared_instruction
+from choose.data.readers.delimited import ROW
+from choose.data.readers.table_file import JSON, PARQUET, Source, read_source
 from choose.data.splits import SplitOptions, build_dataset
-from choose.errors import DataError, StudyError
+from choose.errors import DataError, StudyError, quoted_list
 from choose.schema.sections import DataSection, TaskSection
 from choose.types import Dataset, Example
 
@@ -23,6 +25,8 @@ class Rows:
     """All rows as read, with those that lack a text or label; `test` is None without a test file.
 
     `roles` are the columns of the pool; `hint` is a column that may say which rows belong together.
+    `notes` say how the files were read and which columns were guessed. `instruction` is what all
+    chats begin with.
     """
 
     name: str
@@ -30,6 +34,8 @@ class Rows:
     test: list[Example] | None
     roles: Roles
     hint: str | None
+    notes: tuple[str, ...] = ()
+    instruction: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +55,65 @@ def read_rows(section: DataSection, tables: Tables | None = None) -> Rows:
         StudyError: if none is named.
     """
     given = tables or Tables()
-    table = _pool_table(section, given)
-    test = given.test
-    if test is None and section.test is not None:
-        test = read_table(section.test)
+    pool, test = _pool(section, given), _test(section, given)
+    table = _headed(pool.table, section.path, section)
+    roles = roles_of(table, section)
     name = given.name
     if given.pool is None and section.path is not None:
         name = dataset_name(section.path)
+    guessed = guess_notes(roles.text, roles.label, roles.time, roles.by_content, section.path)
+    instruction, said = shared_instruction(table, roles)
     return Rows(
         name=name,
-        pool=_examples(section.path, table, section, given),
-        test=None if test is None else _examples(section.test, test, section, given),
-        roles=roles_of(table, section),
+        pool=_examples(section.path, table, section, given, roles),
+        test=None if test is None else _test_examples(test.table, section, given, roles),
+        roles=roles,
         hint=group_hint(table),
+        notes=(*pool.notes, *(test.notes if test else ()), *guessed, *said),
+        instruction=instruction,
     )
 
 
-def _pool_table(section: DataSection, given: Tables) -> pl.DataFrame:
+def _test(section: DataSection, given: Tables) -> Source | None:
+    if given.test is not None:
+        return Source(given.test)
+    return None if section.test is None else read_source(section.test)
+
+
+def _test_examples(
+    table: pl.DataFrame, section: DataSection, given: Tables, roles: Roles
+) -> list[Example]:
+    """Return the test rows, with the text and the label in the columns of the pool."""
+    columns = {"text_column": ",".join(roles.text), "label_column": roles.label}
+    same = section.model_copy(update=columns if roles.by_content else {})
+    return _examples(section.test, _headed(table, section.test, section), same, given)
+
+
+def _headed(table: pl.DataFrame, path: str | None, section: DataSection) -> pl.DataFrame:
+    """Return the table of a file; one without a header needs the numbers of its columns.
+
+    Raises:
+        DataError: saying so, with the command.
+    """
+    named = (section.text_column, section.label_column)
+    delimited = path is not None and not path.lower().endswith((*JSON, *PARQUET))
+    if not delimited or any(name in table.columns for name in named):
+        return table
+    if not looks_headerless(table):
+        return table
+    if any(name and name.replace(",", "").strip().isdigit() for name in named):
+        return with_header(table)
+    first = [name for name in table.columns if name != ROW]
+    raise DataError(
+        f"{path!r} has no header: its first row ({quoted_list(first, 4)}) looks like data. Add a "
+        "header, such as text,label, or number the columns: "
+        f"{naming(path, '1', '2' if len(first) < 3 else 'N')}"
+    )
+
+
+def _pool(section: DataSection, given: Tables) -> Source:
     if given.pool is not None:
-        return given.pool
+        return Source(given.pool)
     if section.path is None:
         raise StudyError("No labelled set is named (DATA). Give a file, or sample:tickets.")
     if section.test is not None and _same(section.path, section.test):
@@ -75,7 +121,7 @@ def _pool_table(section: DataSection, given: Tables) -> pl.DataFrame:
             f"{section.test!r} is both the labelled set and the test file. Leave out --test, "
             "and choose splits it."
         )
-    return read_table(section.path)
+    return read_source(section.path)
 
 
 def load_dataset(section: DataSection, task: TaskSection, tables: Tables | None = None) -> Dataset:
@@ -100,9 +146,11 @@ def dataset_from(rows: Rows, section: DataSection, task: TaskSection) -> Dataset
         folds=section.folds,
         names=task.names,
         descriptions=task.descriptions,
-        instruction=task.instruction,
+        instruction=task.instruction or rows.instruction,
     )
-    return _with_hint(build_dataset(rows.name, rows.pool, rows.test, options), rows.hint)
+    dataset = build_dataset(rows.name, rows.pool, rows.test, options)
+    noted = replace(dataset, findings=(*rows.notes, *dataset.findings))
+    return _with_hint(noted, rows.hint)
 
 
 def dataset_name(path: str) -> str:
@@ -114,10 +162,14 @@ def dataset_name(path: str) -> str:
 
 
 def _examples(
-    path: str | None, table: pl.DataFrame, section: DataSection, given: Tables
+    path: str | None,
+    table: pl.DataFrame,
+    section: DataSection,
+    given: Tables,
+    roles: Roles | None = None,
 ) -> list[Example]:
     try:
-        return examples_from(table, section)
+        return examples_from(table, section, roles)
     except DataError as error:
         if section.test is None and given.test is None:
             raise

@@ -93,3 +93,16 @@ def _zone(name: str | None, offset: int | None) -> timezone | None:
         raise ValueError(f"unknown time zone {name}")
     shift = timedelta(hours=_ZONES[name or ""]) if offset is None else timedelta(seconds=offset)
     return timezone(shift)
+
+
+def date_like(cell: str) -> bool:
+    """Return whether a cell is written as a date, though its day and month may be ambiguous.
+
+    Bare digits, which may be seconds since 1970, are as likely a number.
+    """
+    cell = cell.strip()
+    if len(cell) > LONGEST or cell.replace(".", "").isdigit():
+        return False
+    if match := _NUMERIC.fullmatch(cell):
+        return 1 <= int(match[1]) <= 31 and 1 <= int(match[2]) <= 31
+    return _parse(cell, None) is not None

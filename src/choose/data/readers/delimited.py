@@ -11,6 +11,7 @@ from typing import TextIO
 
 import polars as pl
 
+from choose.data.readers.encodings import UTF8, Encoding
 from choose.errors import DataError, quoted
 from choose.untrusted import check_text
 
@@ -64,13 +65,13 @@ class _Unusable(Exception):
     """An invalid line; the message completes ``Row N ...``."""
 
 
-def read_delimited(path: Path) -> pl.DataFrame:
+def read_delimited(path: Path, encoding: Encoding = UTF8) -> pl.DataFrame:
     """Read a CSV or TSV file; quoted cells may hold line breaks, the delimiter is detected.
 
     Raises:
         DataError: naming a broken row.
     """
-    rows = delimited_rows(path)
+    rows = delimited_rows(path, encoding)
     header = next(rows)[1]
     columns: list[list[str]] = [[] for _ in header]
     numbers = []
@@ -85,14 +86,14 @@ def read_delimited(path: Path) -> pl.DataFrame:
     return pl.DataFrame({ROW: pl.Series(numbers, dtype=pl.Int64), **data})
 
 
-def delimited_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def delimited_rows(path: Path, encoding: Encoding = UTF8) -> Iterator[tuple[int, list[str]]]:
     """Yield the header, then each row that is not empty, with its number, one at a time.
 
     Raises:
         DataError: naming a broken row, when it is reached.
     """
     with (
-        path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
+        path.open(encoding=encoding.name, errors=encoding.errors, newline="") as file,
         _field_limit(),
     ):
         delimiter = _delimiter(file, path)
@@ -131,8 +132,8 @@ def _lines(file: TextIO) -> Iterator[str]:
             )
         if not line.isascii() and _UNREADABLE.search(line):
             raise _Unusable(
-                "is not UTF-8 text. Save the file again as UTF-8 ('CSV UTF-8' in Excel), or "
-                "convert it: iconv -f WINDOWS-1252 -t UTF-8."
+                "is neither UTF-8 text nor plausible as Windows-1252. Save the file again as UTF-8 "
+                "('CSV UTF-8' in Excel), or convert it: iconv -f ITS-ENCODING -t UTF-8."
             )
         yield line
 

@@ -1,27 +1,31 @@
-"""Read JSON Lines and Parquet, keeping apart what a column of strings would blur."""
+"""Read JSON, JSON Lines and Parquet; keep apart what a column of strings would blur."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import polars as pl
 
 from choose.data.readers.delimited import (
     FIELD_LIMIT,
-    LINE_LIMIT,
     MOST_COLUMNS,
     ROW,
     TOO_LONG,
     check_header,
 )
+from choose.data.readers.encodings import UTF8, Encoding
+from choose.data.readers.json_objects import json_records, paths_in, unit, value_at
 from choose.errors import DataError
 
 # Cells that may be empty because a line lacks a key: so many, and so many times the others.
 EMPTY, SPARSE = 10_000_000, 20
+
+# Rows of which the paths of nested values are looked for.
+PATH_ROWS = 200
 
 # What polars raises for a Parquet file that is damaged.
 DAMAGED = (pl.exceptions.PolarsError, OSError, ValueError)
@@ -29,13 +33,13 @@ DAMAGED = (pl.exceptions.PolarsError, OSError, ValueError)
 _LONE = re.compile("[\ud800-\udfff]")
 
 
-def read_jsonl(path: Path) -> pl.DataFrame:
-    """Read one JSON object a line; a key that is missing or null is an empty cell.
+def read_json(path: Path, encoding: Encoding = UTF8) -> pl.DataFrame:
+    """Read JSON objects, one a line or in one array; a missing key or null is an empty cell.
 
     Raises:
-        DataError: naming the line that is no object.
+        DataError: naming the line or item that is no object.
     """
-    return table_from(path, jsonl_records(path))
+    return table_from(path, json_records(path, encoding))
 
 
 def table_from(path: Path, records: Iterable[tuple[int, dict[str, Any]]]) -> pl.DataFrame:
@@ -49,16 +53,16 @@ def table_from(path: Path, records: Iterable[tuple[int, dict[str, Any]]]) -> pl.
         filled += len(record)
         if len(columns) > MOST_COLUMNS or len(columns) * len(numbers) > EMPTY + SPARSE * filled:
             raise DataError(
-                f"Line {number} of {str(path)!r}: {len(columns):,} different keys so far, most of "
-                f"them in few lines. At most {MOST_COLUMNS:,} are read, if most lines have most of "
-                "them. Keep the text, the label and what else the study needs."
+                f"{unit(path)} {number} of {str(path)!r}: {len(columns):,} different keys so far, "
+                f"most of them in few lines. At most {MOST_COLUMNS:,} are read, if most lines have "
+                "most of them. Keep the text, the label and what else the study needs."
             )
         numbers.append(number)
         for key, column in columns.items():
             column.append(record.get(key))
     names = check_header(path, list(columns))
     series = [
-        _column(path, name, values, numbers)
+        series_of(path, name, values, numbers)
         for name, values in zip(names, columns.values(), strict=True)
     ]
     return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *series])
@@ -111,57 +115,15 @@ def scalar_text(value: Any) -> str | None:
     return str(value)
 
 
-def jsonl_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each object of a file with the number of its line, one at a time.
-
-    Raises:
-        DataError: naming the line that is no object, when it is reached.
-    """
-    with path.open("rb") as file:
-        yield from records_in(file, path)
-
-
-def records_in(file: BinaryIO, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each object of an open stream with the number of its line; `path` names it."""
-    number = 0
-    while line := file.readline(LINE_LIMIT):
-        number += 1
-        if len(line) == LINE_LIMIT:
-            raise DataError(f"Line {number} of {str(path)!r} {TOO_LONG}")
-        text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
-        if text:
-            yield number, _record(path, number, text)
-
-
-def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    where = f"Line {number} of {str(path)!r}"
-    try:
-        record = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where} is not UTF-8 text. Save the file again as UTF-8.") from error
-    except (ValueError, RecursionError) as error:
-        deep = isinstance(error, RecursionError)
-        reason = (
-            "it is nested too deeply" if deep else getattr(error, "msg", "a number is too long")
-        )
-        raise DataError(
-            f"{where} is not JSON: {reason}. Each line must be one whole object, such as "
-            '{"text": "...", "label": "..."}.'
-        ) from error
-    if not isinstance(record, dict):
-        raise DataError(f'{where} is no JSON object. It must look like {{"text": "...", ...}}.')
-    return record
-
-
-def _column(path: Path, name: str, values: list[Any], numbers: list[int]) -> pl.Series:
+def series_of(path: Path, name: str, values: list[Any], numbers: Sequence[int]) -> pl.Series:
     """Make strings of a column, unless it mixes types or holds nested values."""
     for number, value in zip(numbers, values, strict=True):
         if isinstance(value, str):
             if len(value) > FIELD_LIMIT:
-                raise DataError(f"Line {number} of {str(path)!r} {TOO_LONG}")
+                raise DataError(f"{unit(path)} {number} of {str(path)!r} {TOO_LONG}")
             if not value.isascii() and _LONE.search(value):
                 raise DataError(
-                    f"Line {number} of {str(path)!r} holds half of a Unicode character "
+                    f"{unit(path)} {number} of {str(path)!r} holds half of a Unicode character "
                     f"(a lone surrogate) in {name!r}. Write the whole character."
                 )
     if len({type_name(value) for value in values if value is not None}) > 1 or any(
@@ -169,6 +131,27 @@ def _column(path: Path, name: str, values: list[Any], numbers: list[int]) -> pl.
     ):
         return pl.Series(name, values, dtype=pl.Object)
     return pl.Series(name, [scalar_text(value) for value in values], dtype=pl.String)
+
+
+def nested_paths(table: pl.DataFrame) -> list[str]:
+    """Return the dotted paths of the scalars in nested columns, found in a sample of the rows."""
+    paths = []
+    for column in table:
+        if column.dtype == pl.Object or column.dtype.is_nested():
+            values = [value for value in column.to_list() if value is not None]
+            paths += paths_in(column.name, values[:: max(1, len(values) // PATH_ROWS)])
+    return [path for path in paths if path not in table.columns]
+
+
+def with_paths(path: Path, table: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """Add the columns of dotted paths to a table; `path` names it in messages."""
+    numbers = table[ROW].to_list()
+    added = []
+    for name in dict.fromkeys(name for name in names if name not in table.columns):
+        roots = [column for column in table.columns if name.startswith(f"{column}.")]
+        cells = table.select(roots).iter_rows(named=True)
+        added.append(series_of(path, name, [value_at(row, name) for row in cells], numbers))
+    return table.with_columns(added) if added else table
 
 
 def type_name(value: Any) -> str:

@@ -1,9 +1,10 @@
-"""Read a table of labelled rows from a CSV, TSV, JSONL or Parquet file."""
+"""Read a table of labelled rows from a CSV, TSV, JSON, JSON Lines or Parquet file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from errno import ENAMETOOLONG
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
@@ -12,29 +13,24 @@ from pathlib import Path
 import polars as pl
 
 from choose.data.readers.delimited import read_delimited
-from choose.data.readers.json_and_parquet import read_jsonl, read_parquet
+from choose.data.readers.encodings import encoding_of
+from choose.data.readers.json_and_parquet import read_json, read_parquet
 from choose.errors import DataError, did_you_mean, quoted
 from choose.untrusted import check_text
 
-_READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
-    ".csv": read_delimited,
-    ".tsv": read_delimited,
-    ".tab": read_delimited,
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
-    ".parquet": read_parquet,
-    ".pq": read_parquet,
-}
+JSON, PARQUET = (".jsonl", ".ndjson", ".json"), (".parquet", ".pq")
+
+# Excel saves "Unicode text" as .txt: cells between tabs.
+_ENDINGS = (".csv", ".tsv", ".tab", *JSON, *PARQUET)
 
 # Bytes; tables are held in memory.
 LARGEST = 2_000_000_000
 
-_ALLOWED = "CSV, TSV, JSONL or Parquet"
+_ALLOWED = "CSV, TSV, JSON, JSONL or Parquet"
 
 _SAVE = "Save it as CSV (UTF-8) and give that file."
 
 _UNPACK = "Unpack it and give the file inside."
-_UTF16 = "UTF-16 text. Save it again as UTF-8 ('CSV UTF-8' in Excel)."
 
 _SIGNS = (
     (b"PK\x03\x04", f"an Excel workbook or another ZIP archive. {_SAVE}"),
@@ -44,8 +40,6 @@ _SIGNS = (
     (b"\xfd7zXZ", f"compressed with xz. {_UNPACK}"),
     (b"\x28\xb5\x2f\xfd", f"compressed with zstd. {_UNPACK}"),
     (b"7z\xbc\xaf", f"a 7z archive. {_UNPACK}"),
-    (b"\xff\xfe", _UTF16),
-    (b"\xfe\xff", _UTF16),
     (b"%PDF", f"a PDF. {_SAVE}"),
     (b"SQLite format 3", f"a SQLite database. {_SAVE}"),
     (b"version https://git-lfs", "a Git LFS pointer, not the data. Run git lfs pull."),
@@ -54,25 +48,48 @@ _SIGNS = (
 )
 
 
-def read_table(path: str | Path) -> pl.DataFrame:
-    """Read CSV, TSV, JSONL, Parquet or ``sample:NAME`` as columns of strings, and `ROW`.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The rows of a file, and what was remarkable in reading it."""
 
-    A JSONL or Parquet column of nested or mixed values keeps them, since it may not be needed.
+    table: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def read_table(path: str | Path) -> pl.DataFrame:
+    """Read a file, or ``sample:NAME``, as columns of strings, and `ROW`.
+
+    A JSON or Parquet column of nested or mixed values keeps them, since it may not be needed.
 
     Raises:
         DataError: if the file cannot be read, naming the row if there is one.
     """
+    return read_source(path).table
+
+
+def read_source(path: str | Path) -> Source:
+    """Read a file as `read_table` does, with notes such as its encoding."""
     name = str(path)
     with checked_file(name, LARGEST) as file:
         try:
-            table = _READERS[file.suffix.lower()](file)
+            source = _read(file)
         except OSError as error:
             raise DataError(f"Cannot read {name!r}: {error.strerror or error}.") from error
-    if table.is_empty():
+    if source.table.is_empty():
         raise DataError(
             f"{name!r} holds no rows below its header. It must hold at least one labelled row."
         )
-    return table
+    return source
+
+
+def _read(file: Path) -> Source:
+    suffix = file.suffix.lower()
+    if suffix in PARQUET:
+        return Source(read_parquet(file))
+    encoding = encoding_of(file)
+    notes = () if encoding.note is None else (encoding.note,)
+    read = read_json if suffix in JSON else read_delimited
+    return Source(read(file, encoding), notes)
 
 
 @contextmanager
@@ -96,7 +113,7 @@ def checked_file(name: str, largest: float = float("inf")) -> Iterator[Path]:
         yield path
 
 
-def _check_suffix(path: Path) -> str:
+def _check_suffix(path: Path) -> None:
     if not _exists(path):
         near = did_you_mean(path.name, _neighbours(path))
         raise DataError(f"No file {quoted(str(path), 200)}.{near} Give a {_ALLOWED} file.")
@@ -104,13 +121,21 @@ def _check_suffix(path: Path) -> str:
         what = "a folder" if path.is_dir() else "not a regular file"
         raise DataError(f"{str(path)!r} is {what}. Give one {_ALLOWED} file.")
     suffix = path.suffix.lower()
-    if suffix not in _READERS:
+    if suffix not in _ENDINGS and not (suffix == ".txt" and _has_tabs(path)):
         _check_content(path)
         raise DataError(
             f"{str(path)!r} has the ending {suffix!r}, which says nothing about its format. "
-            f"Allowed: {', '.join(_READERS)}. Rename it, or export it as CSV."
+            f"Allowed: {', '.join(_ENDINGS)}. Rename it, or export it as CSV."
         )
-    return suffix
+
+
+def _has_tabs(path: Path) -> bool:
+    """Return whether the first line has cells between tabs, as Excel writes "Unicode text"."""
+    try:
+        with path.open("rb") as file:
+            return b"\t" in file.readline(100_000)
+    except OSError:
+        return False
 
 
 def _exists(path: Path) -> bool:
@@ -147,11 +172,11 @@ def _check_content(path: Path, largest: float = LARGEST) -> None:
     for sign, what in _SIGNS:
         if head.lower().startswith(sign.lower()):
             raise DataError(f"{str(path)!r} is {what}")
-    is_parquet = path.suffix.lower() in {".parquet", ".pq"}
+    is_parquet = path.suffix.lower() in PARQUET
     if head.startswith(b"PAR1") != is_parquet:
         is_now = "is not Parquet" if is_parquet else "is Parquet"
         raise DataError(f"{str(path)!r} {is_now}, contrary to its ending. Rename it.")
-    if not is_parquet and path.suffix.lower() not in {".jsonl", ".ndjson"}:
+    if not is_parquet and path.suffix.lower() not in JSON:
         _check_not_json(path, head.removeprefix(b"\xef\xbb\xbf").lstrip())
 
 
@@ -161,9 +186,7 @@ def _check_not_json(path: Path, head: bytes) -> None:
             f"{str(path)!r} holds JSON objects. If there is one per line, rename it to .jsonl."
         )
     if head.startswith((b"[{", b"[\n", b"[ ", b"[\r")):
-        raise DataError(
-            f"{str(path)!r} is one JSON array. Write one object per line and name the file .jsonl."
-        )
+        raise DataError(f"{str(path)!r} is a JSON array. Rename it to .json.")
 
 
 def _sample(name: str) -> Traversable:

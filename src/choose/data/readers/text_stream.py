@@ -12,8 +12,10 @@ import polars as pl
 
 from choose.data.columns import cell_text, text_and_id_columns
 from choose.data.readers.delimited import LINE_LIMIT, TOO_LONG, delimited_rows
-from choose.data.readers.json_and_parquet import DAMAGED, jsonl_records, not_parquet, records_in
-from choose.data.readers.table_file import checked_file
+from choose.data.readers.encodings import encoding_of
+from choose.data.readers.json_and_parquet import DAMAGED, not_parquet
+from choose.data.readers.json_objects import json_records, records_in, value_at
+from choose.data.readers.table_file import JSON, PARQUET, checked_file
 from choose.errors import DataError
 from choose.types import Item
 
@@ -26,7 +28,7 @@ Records = Iterator[tuple[int, dict[str, Any]]]
 
 @contextmanager
 def file_items(name: str, text_column: str | None) -> Iterator[Iterator[Item]]:
-    """Give the rows of a CSV, TSV, JSONL or Parquet file, or of ``sample:NAME``.
+    """Give the rows of a CSV, TSV, JSON, JSONL or Parquet file, or of ``sample:NAME``.
 
     Ids come from a column ``id``, else they are the row numbers.
 
@@ -35,10 +37,10 @@ def file_items(name: str, text_column: str | None) -> Iterator[Iterator[Item]]:
     """
     with checked_file(name) as path:
         suffix = path.suffix.lower()
-        if suffix in {".parquet", ".pq"}:
+        if suffix in PARQUET:
             columns, records = _parquet(path)
-        elif suffix in {".jsonl", ".ndjson"}:
-            columns, records = _peeked(jsonl_records(path))
+        elif suffix in JSON:
+            columns, records = _peeked(json_records(path, encoding_of(path)))
         else:
             columns, records = _delimited(path)
         yield _items(columns, records, text_column)
@@ -68,7 +70,7 @@ def json_items(stream: BinaryIO, text_column: str | None) -> Iterator[Item]:
 
 
 def _delimited(path: Path) -> tuple[list[str], Records]:
-    rows = delimited_rows(path)
+    rows = delimited_rows(path, encoding_of(path))
     _, header = next(rows)
     return header, ((number, dict(zip(header, cells, strict=True))) for number, cells in rows)
 
@@ -104,7 +106,7 @@ def _items(columns: Sequence[str], records: Records, text_column: str | None) ->
 
 
 def _item(number: int, record: dict[str, Any], texts: Sequence[str], id: str | None) -> Item:
-    parts = [cell_text(record.get(name), name, number) for name in texts]
+    parts = [cell_text(value_at(record, name), name, number) for name in texts]
     # The same join as in `columns`.
     text = parts[0] if len(parts) == 1 else "\n\n".join(part for part in parts if part.strip())
     named = cell_text(record.get(id), id, number).strip() if id else ""
