@@ -83,8 +83,8 @@ def test_texts_stay_as_they_are_and_labels_are_trimmed() -> None:
 @pytest.mark.parametrize(
     ("content", "columns", "says"),
     [
-        ("body,label\na,b\n", {}, "No text column: none of the columns 'body', 'label'"),
-        ("text,class\na,b\n", {}, "No label column"),
+        ("id,label\n1,b\n2,b\n", {}, "there is no column of texts"),
+        ("text,class\na,b\nc,d\n", {}, "there is no column of labels"),
         ("text,label\na,b\n", {"text_column": "txt"}, "Did you mean 'text'?"),
         ("text,label\na,b\n", {"text_column": "text,bdy"}, "No text column 'bdy'"),
         ("text,label\na,b\n", {"label_column": "text"}, "both the text and the label"),

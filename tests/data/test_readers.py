@@ -90,8 +90,16 @@ def test_common_ways_to_write_the_same_table(name: str, content: str) -> None:
         ("a.csv", 'text,label\n"a"b,c\n', "Row 2 of 'a.csv' has text after a closing quote"),
         ("a.csv", b"text,label\na,b\nc,d\0\n", "Row 3 of 'a.csv' holds a NUL byte"),
         ("a.csv", "text,label\na,b\n日本,d\n".encode("shift-jis"), "Row 3 of 'a.csv' is neither"),
-        ("a.csv", "text,label\n\u043f\u0440\u0438\u0432\u0435\u0442,b\n".encode("cp1251"), "Row 2 of 'a.csv' is neither"),
-        ("a.csv", "text,label\na,b\n\n".encode() + b"caf\xe9,d\n" * 9 + "ä,b".encode(), "Row 4 of 'a.csv' is neither"),
+        (
+            "a.csv",
+            "text,label\n\u043f\u0440\u0438\u0432\u0435\u0442,b\n".encode("cp1251"),
+            "Row 2 of 'a.csv' is neither",
+        ),
+        (
+            "a.csv",
+            b"text,label\na,b\n\n" + b"caf\xe9,d\n" * 9 + "ä,b".encode(),
+            "Row 4 of 'a.csv' is neither",
+        ),
         ("a.csv", "text,label\na,b\n".encode("utf-16")[:-1], "UTF-16 text, and damaged"),
         ("a.csv", b"\xff\xfea\x00\x00\xd8,\x00b\x00\n\x00", "UTF-16 text, and damaged"),
         ("a.csv", "text,label\na,b\n".encode("utf-32"), "UTF-32"),

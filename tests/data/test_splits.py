@@ -416,8 +416,8 @@ def test_one_file_is_not_both_pool_and_test() -> None:
 def test_an_error_says_in_which_of_two_files_it_is() -> None:
     lines = "\n".join(f"number{i} says word{i},l{i % 2}" for i in range(40))
     Path("a.csv").write_text(f"text,label\n{lines}\n")
-    Path("b.csv").write_text("words,label\na,l0\n")
-    with pytest.raises(DataError, match=r"In 'b.csv': No text column"):
+    Path("b.csv").write_text("text,when\na,2024-01-01\nb,2024-01-02\n")
+    with pytest.raises(DataError, match=r"In 'b.csv': .* there is no column of labels"):
         load(path="a.csv", test="b.csv")
 
 

@@ -14,9 +14,17 @@ from datetime import date, timedelta
 from itertools import cycle, islice
 
 SHOP = {
-    "shipping": ("where is my parcel {}", "track order {} from the shop", "parcel {} never arrived"),
+    "shipping": (
+        "where is my parcel {}",
+        "track order {} from the shop",
+        "parcel {} never arrived",
+    ),
     "billing": ("I was charged twice for order {}", "refund invoice {} please", "wrong sum on {}"),
-    "account": ("cannot sign in as user {}", "reset the password of account {}", "close account {}"),
+    "account": (
+        "cannot sign in as user {}",
+        "reset the password of account {}",
+        "close account {}",
+    ),
 }
 GERMAN = {
     "Lieferung": ("Wo bleibt mein Paket {}?", "Die „schnelle“ Lieferung {} kam nie an"),
@@ -40,11 +48,16 @@ REVIEWS = {
 def labelled(sentences: dict[str, Sequence[str]], rows: int) -> list[tuple[str, str]]:
     """Return pairs of a text and its label, the labels in turn."""
     pairs = [(text, label) for label, texts in sentences.items() for text in texts]
-    return [(text.format(100 + i), label) for i, (text, label) in enumerate(islice(cycle(pairs), rows))]
+    return [
+        (text.format(100 + i), label) for i, (text, label) in enumerate(islice(cycle(pairs), rows))
+    ]
 
 
 def delimited(
-    header: Sequence[str] | None, rows: Iterable[Sequence[str]], delimiter: str = ",", end: str = "\n"
+    header: Sequence[str] | None,
+    rows: Iterable[Sequence[str]],
+    delimiter: str = ",",
+    end: str = "\n",
 ) -> str:
     """Return a table with a delimiter, without a header where it is None."""
     out = io.StringIO()
@@ -83,13 +96,18 @@ def _files() -> dict[str, bytes]:
     german, shop = labelled(GERMAN, 60), labelled(SHOP, 60)
     numbered = [(str(i), text, label) for i, (text, label) in enumerate(german, 1)]
     header = ("Nr", "Nachricht", "Kategorie")
-    broken = 'text;label\n' + "".join(f'„{t}“;{c}\n' for t, c in german[:25]) + "„a; b“;Konto;\n"
+    broken = "text;label\n" + "".join(f"„{t}“;{c}\n" for t, c in german[:25]) + "„a; b“;Konto;\n"
     reviews = [(REVIEWS[str(i % 5 + 1)].format(i // 5), str(i % 5 + 1)) for i in range(150)]
-    payments = [(f"card payment {i} at a shop in town {i % 7}", str(int(i % 33 == 0))) for i in range(400)]
+    payments = [
+        (f"card payment {i} at a shop in town {i % 7}", str(int(i % 33 == 0))) for i in range(400)
+    ]
     dirty = [(t, {"billing": "CALLS", "account": "Calls"}.get(c, " ")) for t, c in shop[:24]]
     typo = [(t, "wether" if i == 5 else c) for i, (t, c) in enumerate(shop)]
-    nested = [{"ticket": {"body": t, "lang": "en"}, "meta": {"label": c, "n": i}} for i, (t, c) in enumerate(shop)]
-    several = [(t, f"{c};urgent" if i % 3 == 0 else c) for i, (t, c) in enumerate(shop)]
+    nested = [
+        {"ticket": {"body": t, "lang": "en"}, "meta": {"label": c, "n": i}}
+        for i, (t, c) in enumerate(shop)
+    ]
+    several = [(t, f"{c};billing" if i % 4 == 0 else c) for i, (t, c) in enumerate(shop)]
     return {
         "german.csv": delimited(header, numbered, ";").encode(),
         "quoted.csv": broken.encode(),

@@ -123,17 +123,21 @@ def run_study(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
-    from choose.data.dataset import load_dataset
+    from choose.data.dataset import dataset_from, read_rows
     from choose.data.scenarios import Pools
     from choose.study.candidates import check_names
 
     check_environment()
     watch = observer or Silent()
     folder = Path(out) if out else None
-    pools = Pools(as_divided_before(study, load_dataset(study.data, study.task, rows), folder))
+    read = read_rows(study.data, rows)
+    dataset = dataset_from(read, study.data, study.task)
+    pools = Pools(as_divided_before(study, dataset, folder))
+    study = study.model_copy(update={"data": read.roles.named_in(study.data)})
     path = folder or default_folder(study, pools.dataset)
     check_store(path, study)
     check_same_study(path, study, pools.dataset)
+    watch.noted(read.notes)
     where, limit = str(path.absolute()), study.grid.max_usd
     with caching(), connect_endpoints(study.endpoints, max_usd=limit, study=where) as session:
         plan = plan_trials(study, pools)

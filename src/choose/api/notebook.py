@@ -154,8 +154,8 @@ def compare(
     continues.
 
     Args:
-        data: a CSV, TSV, JSONL or Parquet file, ``sample:tickets``, a polars or pandas DataFrame,
-            or a list of dictionaries; else the study names it.
+        data: a CSV, TSV, JSON, JSONL or Parquet file, ``sample:tickets``, a polars or pandas
+            DataFrame, or a list of dictionaries; else the study names it.
         test: test rows, likewise.
         strategies: compare only these candidates, and the baselines that always run.
         study: a study file, or its sections as dictionaries.

@@ -59,6 +59,7 @@ def lines_of(facts: Facts) -> tuple[Line, ...]:
         _lengths(facts),
         _personal_data(facts.personal),
         _rows(facts),
+        _reading(facts.rows.notes),
     )
     return tuple(line for line in lines if line is not None)
 
@@ -226,7 +227,7 @@ def _time(drift: Drift | None, dated: int, rows: int) -> Line:
         why = (
             f"{dated:,} of {plural(rows, 'row')} have a date, or too few dates differ"
             if dated
-            else "the rows have no dates (--time-column)"
+            else "no column holds dates that can be read (--time-column names one)"
         )
         return _line("Time", "unknown", f"Change over time not measured: {why}.")
     labels, texts = drift.labels, drift.texts
@@ -295,6 +296,10 @@ def _personal_data(hints: Sequence[tuple[str, str]]) -> Line:
         return _line("Personal data", "good", f"No sign of any {', '.join(most)} or {last}.")
     kinds = ", ".join(f"{kind} in {plural(counts[kind], 'row')}" for kind in KINDS if counts[kind])
     return _line("Personal data", "look", f"Possible {kinds}.")
+
+
+def _reading(notes: Sequence[str]) -> Line | None:
+    return _line("Reading", "good", " ".join(notes)) if notes else None
 
 
 def _rows(facts: Facts) -> Line | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +58,38 @@ def check(
         say(f"Written: {path}")
 
 
+def only_data_file(folder: Path) -> str:
+    """Return the only file of labelled rows in a folder, or the one that the user picks.
+
+    Raises:
+        StudyError: naming the files, if there are several and no terminal to ask at.
+    """
+    from choose.cli.console import say
+    from choose.data.readers.table_file import data_files
+    from choose.errors import StudyError, quoted_list
+
+    files = data_files(folder)
+    if not files:
+        raise StudyError(
+            "No labelled set is named (DATA), and this folder holds no CSV, TSV, JSON, JSONL or "
+            "Parquet file. Name one: choose init FILE."
+        )
+    if len(files) == 1:
+        say(f"The only data file here: {files[0]}")
+        return files[0]
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise StudyError(
+            f"No labelled set is named (DATA), and there are several files: {quoted_list(files)}. "
+            f"Name one: {shlex.join(('choose', 'init', files[0]))}"
+        )
+    for place, name in enumerate(files, 1):
+        say(f"{place}. {name}")
+    number: int = typer.prompt("Which file?", type=int, err=True)
+    if not 1 <= number <= len(files):
+        raise StudyError(f"{number} is not the number of a file; allowed: 1 to {len(files)}.")
+    return files[number - 1]
+
+
 @takes(DATA_FLAGS)
 def init(
     context: typer.Context,
@@ -77,6 +111,7 @@ def init(
     if out.exists() and not force:
         raise StudyError(f"{str(out)!r} exists. Add --force to overwrite it, or name another.")
     settings = overrides(context)
+    data = data or only_data_file(Path())
     check_destination(out, (data, settings["data"].get("test")), "--out")
     write_text(out, draft(data, overrides=settings))
     flag = "" if out == Path("choose.toml") else f" -c {out}"

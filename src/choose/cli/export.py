@@ -60,7 +60,7 @@ def export(
 def predict(
     folder: Annotated[Path, typer.Argument(help="Folder that choose export wrote.")],
     file: Annotated[
-        str, typer.Argument(help="CSV, TSV, JSONL or Parquet file, or - for one text a line.")
+        str, typer.Argument(help="CSV, TSV, JSON, JSONL or Parquet file, or - for one text a line.")
     ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File to write. Default: print.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from functools import wraps
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args
 import typer
 from pydantic.fields import FieldInfo
 
-from choose.errors import StudyError
+from choose.errors import DataError, ModelError, StrategyError, StudyError
 from choose.models.endpoints.providers import endpoint_settings
 from choose.schema.sections import Flag
 from choose.study import study_file
@@ -150,7 +151,7 @@ def _flag(name: str, field: FieldInfo, panel: str) -> Any:
 
 
 Data = Annotated[
-    str | None, typer.Argument(help="CSV, TSV, JSONL or Parquet file, or sample:NAME.")
+    str | None, typer.Argument(help="CSV, TSV, JSON, JSONL or Parquet file, or sample:NAME.")
 ]
 
 Strategies = Annotated[
@@ -249,7 +250,10 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Command], Command]:
 
         @wraps(command)
         def run(*given: Any, **values: Any) -> Any:
-            return command(*given, **{n: v for n, v in values.items() if n in own.parameters})
+            named = "config" not in own.parameters or values.get("config") is not None
+            file = None if named else default_study_file()
+            with nullcontext() if file is None else errors_naming(file):
+                return command(*given, **{n: v for n, v in values.items() if n in own.parameters})
 
         run.__signature__ = own.replace(parameters=[context, data, *added, *after])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in (context, data, *added, *after)}
@@ -282,6 +286,19 @@ def overrides(context: typer.Context) -> dict[str, dict[str, Any]]:
         )
         settings["models"]["model"] = model
     return settings
+
+
+@contextmanager
+def errors_naming(file: Path) -> Iterator[None]:
+    """Name a study file that no flag named in the errors that its settings may cause."""
+    try:
+        yield
+    except (DataError, StudyError, StrategyError, ModelError) as error:
+        if str(file) in str(error):
+            raise
+        raise type(error)(
+            f"{error} Settings were also read from {file} in this folder; -c names another file."
+        ) from error
 
 
 def default_study_file() -> Path | None:

@@ -104,6 +104,7 @@ def _of_two(one: Column, two: Column) -> Guess:
     """Tell text and label of two columns apart: the label is what repeats, or repeats more."""
     readable = [c for c in (one, two) if c.kind in ("text", "words", "category", "id")]
     labels = [c for c in (one, two) if c.kind in ("category", "code")]
+    labels = labels or [c for c in (one, two) if c.kind == "constant"]
     pairs = [(t, c) for t in readable for c in labels if t is not c]
     named = [(t, c) for t, c in pairs if _is(t, _BODY | _TITLE) or _is(c, _LABEL)]
     clear = [(t, c) for t, c in pairs if t.distinct > 1.5 * c.distinct or t.words > c.words + 2]
@@ -224,14 +225,14 @@ def guess_notes(
     if time is not None:
         found["time"] = quoted(time)
     parts = [f"{role} {found[role]}" for role in ("text", "label", "time") if role in by_content]
-    if parts:
-        flags = "text_column=…, label_column=…" if path is None else "--text-column, --label-column"
-        yield f"Columns found by their content: {', '.join(parts)}. Name others with {flags}."
     if label.endswith(".assistant"):
         yield (
             "Of each chat, the last turn of the assistant is the label, and the turns of the user "
             "are the text; earlier turns of the assistant are not used."
         )
+    if parts:
+        command = naming(path, ",".join(text), label)
+        yield f"Columns found by their content: {', '.join(parts)}. To name others: {command}"
 
 
 def looks_headerless(table: pl.DataFrame) -> bool:

@@ -66,6 +66,12 @@ class Roles:
     id: str | None
     by_content: frozenset[str] = frozenset()
 
+    def named_in(self, section: DataSection) -> DataSection:
+        """Return the section with the text and the label that were found by content."""
+        named = {"text": ",".join(self.text), "label": self.label}
+        found = {f"{role}_column": name for role, name in named.items() if role in self.by_content}
+        return section.model_copy(update=found)
+
     @property
     def named(self) -> list[str]:
         """Return the columns of all roles."""

@@ -69,7 +69,7 @@ def read_rows(section: DataSection, tables: Tables | None = None) -> Rows:
         test=None if test is None else _test_examples(test.table, section, given, roles),
         roles=roles,
         hint=group_hint(table),
-        notes=(*pool.notes, *(test.notes if test else ()), *guessed, *said),
+        notes=(*pool.notes, *(test.notes if test else ()), *said, *guessed),
         instruction=instruction,
     )
 
@@ -84,8 +84,7 @@ def _test_examples(
     table: pl.DataFrame, section: DataSection, given: Tables, roles: Roles
 ) -> list[Example]:
     """Return the test rows, with the text and the label in the columns of the pool."""
-    columns = {"text_column": ",".join(roles.text), "label_column": roles.label}
-    same = section.model_copy(update=columns if roles.by_content else {})
+    same = roles.named_in(section)
     return _examples(section.test, _headed(table, section.test, section), same, given)
 
 

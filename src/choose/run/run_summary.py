@@ -19,6 +19,10 @@ class Observer(Protocol):
         """Handle that requests will go to endpoints; `traffic` keeps counting them."""
         return
 
+    def noted(self, sentences: Sequence[str]) -> None:
+        """Handle what was remarkable in reading the rows, such as guessed columns."""
+        return
+
     def planned(
         self, dataset: Dataset, jobs: Sequence[Job], refusals: Sequence[str], budget: float | None
     ) -> None:

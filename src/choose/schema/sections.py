@@ -22,7 +22,7 @@ class DataSection(Settings):
     """Where the labelled rows are and how to read them."""
 
     path: str | None = Field(
-        default=None, description="CSV, TSV, JSONL or Parquet file, or `sample:NAME`."
+        default=None, description="CSV, TSV, JSON, JSONL or Parquet file, or `sample:NAME`."
     )
     test: Annotated[str | None, Flag()] = Field(
         default=None, description="File with the test rows."

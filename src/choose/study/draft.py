@@ -67,7 +67,10 @@ def _data(facts: DraftFacts) -> Iterator[str]:
     yield _pair("label_column", roles.label)
     if roles.time is not None:
         dated = sum(e.timestamp is not None for e in examples)
-        yield f"{_pair('time_column', roles.time)}  # {dated:,} of {len(examples):,} dated"
+        # A column that is named must be dated throughout; one that was found need not.
+        unsure = "# " if "time" in roles.by_content and dated < len(examples) else ""
+        pair = _pair("time_column", roles.time)
+        yield f"{unsure}{pair}  # {dated:,} of {len(examples):,} dated"
     else:
         yield '# time_column = "..."        # none found; with one, choose measures drift'
     if roles.group is not None:

@@ -42,7 +42,7 @@ _WHOLE = re.compile(r"[-+]?\d{1,9}(?:\.0)?")
 _CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)?", re.IGNORECASE)
 _LINK = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _MAIL = re.compile(r"[^@\s]{1,100}@[^@\s]{1,100}\.[^@\s.]{1,30}")
-_ID = re.compile(r"(?=\S*\d)[\w#:./-]{1,80}")
+_ID = re.compile(r"(?=\S*\d)[\w#:./-]{1,80}", re.ASCII)
 _SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 # Longer cells have none of these shapes, and need not be searched.
 _SHORT = 200

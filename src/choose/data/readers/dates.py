@@ -11,6 +11,7 @@ _NUMERIC = re.compile(
     re.IGNORECASE,
 )
 _EPOCH = re.compile(r"\d{9,10}(?:\.\d+)?|\d{12,13}")
+_BARE = re.compile(r"\d+(?:\.\d+)?")
 _YEAR_FIRST = re.compile(r"(\d{4})/(\d\d?)/(\d\d?)")
 _MONTH = re.compile(r"(?<![a-z])(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
 # Characters of the longest date, with the names of its day and zone.
@@ -101,7 +102,7 @@ def date_like(cell: str) -> bool:
     Bare digits, which may be seconds since 1970, are as likely a number.
     """
     cell = cell.strip()
-    if len(cell) > LONGEST or cell.replace(".", "").isdigit():
+    if len(cell) > LONGEST or _BARE.fullmatch(cell):
         return False
     if match := _NUMERIC.fullmatch(cell):
         return 1 <= int(match[1]) <= 31 and 1 <= int(match[2]) <= 31

@@ -136,5 +136,5 @@ def _western(path: Path) -> str | None:
         return None
     if not words:
         signs = _SIGNS.findall(text)
-        return signs[0] if 2 * len(signs) >= high else None
-    return max(western, key=len)
+        return str(signs[0]) if 2 * len(signs) >= high else None
+    return str(max(western, key=len))

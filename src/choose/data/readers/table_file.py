@@ -147,6 +147,15 @@ def _exists(path: Path) -> bool:
         raise DataError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
 
 
+def data_files(folder: Path) -> list[str]:
+    """Return the names of the files in a folder whose ending is one of labelled rows."""
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
+    )
+
+
 def _neighbours(path: Path) -> list[str]:
     try:
         return [other.name for other in path.parent.iterdir()]

@@ -154,6 +154,11 @@ class LiveProgress:
         """Show requests to endpoints from now on, and their total at the end."""
         self._sent = traffic
 
+    def noted(self, sentences: Sequence[str]) -> None:
+        """Say how the rows were read."""
+        for sentence in sentences:
+            self._say(clean(sentence), style="dim")
+
     def planned(
         self,
         dataset: Dataset,
