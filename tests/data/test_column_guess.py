@@ -11,9 +11,9 @@ from time import perf_counter
 import polars as pl
 import pytest
 
-from choose.data.column_guess import looks_headerless
 from choose.data.columns import examples_from, roles_of
 from choose.data.dataset import dataset_from, read_rows
+from choose.data.readers.column_guess import looks_headerless
 from choose.data.readers.column_kinds import column_of
 from choose.data.readers.delimited import ROW
 from choose.data.readers.json_and_parquet import table_of

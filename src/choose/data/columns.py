@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from choose.data.column_guess import (
+from choose.data.readers.column_guess import (
     LABEL,
     TEXT,
     TIME,

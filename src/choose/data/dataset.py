@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from choose.data.column_guess import guess_notes, looks_headerless, naming, with_header
 from choose.data.columns import Roles, examples_from, group_hint, roles_of, shared_instruction
+from choose.data.readers.column_guess import guess_notes, looks_headerless, naming, with_header
 from choose.data.readers.delimited import ROW
 from choose.data.readers.table_file import JSON, PARQUET, Source, read_source
 from choose.data.splits import SplitOptions, build_dataset

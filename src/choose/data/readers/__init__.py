@@ -1,1 +1,1 @@
-"""Read tables and texts from files."""
+"""Read tables and texts from files, and tell what their columns hold."""
