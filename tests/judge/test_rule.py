@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.goal import Rule
-from choose.judge.scores.expected_loss import NormalLaw, least_loss
+from choose.judge.scores.expected_loss import NormalLaw, law_of_difference, least_loss
 from choose.judge.scores.score_tables import study_scores
 from support.simulated_studies import lora, majority, probe, study
 
@@ -27,6 +29,7 @@ def test_the_dear_one_is_used_only_where_it_seems_worth_it(dear, wanted):
         field = contenders_of(
             study_scores(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule()
         )
-        used.append(least_loss(field.pairs, field.names, field.accuracies, field.margin))
+        law = partial(law_of_difference, field.pairs, accuracies=field.accuracies)
+        used.append(least_loss(field.names, law, field.margin))
     assert used.count(wanted) >= 18  # about 23 expected, standard error 2.3
     assert "majority" not in used

@@ -28,7 +28,14 @@ from choose.judge.measures.common_rows import common_rows
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips
 from choose.judge.prose.failures import failure_reasons
-from choose.judge.prose.family_answer import answer, because, interim_reason, settled, still_open
+from choose.judge.prose.family_answer import (
+    answer,
+    because,
+    beside_the_named,
+    interim_reason,
+    settled,
+    still_open,
+)
 from choose.judge.prose.headline import headline
 from choose.judge.prose.reasons import doubts, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records
@@ -151,7 +158,8 @@ def _pairs(case: Case) -> tuple[Pair, ...]:
         for first, second in combinations(contenders.families, 2)
         if (match := contenders.versus(second, first))
     ]
-    within = (case.selection.near[0], case.name) if case.selection.near else None
+    beside = beside_the_named(case)
+    within = (beside, case.name) if beside else None
     return pair_records(contenders.pairs, matches, within)
 
 

@@ -20,8 +20,11 @@ from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.measures.cost_comparison import Margins, cheapest_first, margins_of
 from choose.judge.measures.cost_sheet import CostSheet, cost_sheet
 from choose.judge.measures.curve_forecast import CurveForecasts
-from choose.judge.scores.expected_loss import least_loss
-from choose.judge.scores.family_comparison import FamilyComparison, compare_families
+from choose.judge.scores.family_comparison import (
+    FamilyComparison,
+    compare_families,
+    most_accurate,
+)
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows, StudyScores
 from choose.judge.stats.paired import Difference
@@ -200,13 +203,27 @@ class Contenders:
         return self._matches[a, b]
 
     @cached_property
-    def named(self) -> dict[Family, str]:
-        """Return the member that is named for each family: the one of least expected loss."""
-        return {family: self.least_loss(members) for family, members in self.families.items()}
+    def best(self) -> dict[Family, str]:
+        """Return the most accurate member of each family, compared on common rows."""
+        return {
+            family: most_accurate(self.pairs, [self.panel[name] for name in names])
+            for family, names in self.families.items()
+        }
 
-    def least_loss(self, among: Sequence[str]) -> str:
-        """Return which of these to use until more is known, in the light of all candidates."""
-        return least_loss(self.pairs, self.names, self.accuracies, self.margin, among)
+    @cached_property
+    def named(self) -> dict[Family, str]:
+        """Return the cheapest member of each family that is behind its best by less than matters.
+
+        Members are often not told apart. As measured, this one gives up less than the margin.
+        """
+        return {
+            family: next(name for name in names if self._within_margin(name, self.best[family]))
+            for family, names in self.families.items()
+        }
+
+    def _within_margin(self, name: str, best: str) -> bool:
+        gap = self.gain(best, name) if name != best else None
+        return name == best or (gap is not None and gap.value < self.margin(best, name))
 
     @cached_property
     def _matches(self) -> dict[tuple[Family, Family], FamilyComparison | None]:

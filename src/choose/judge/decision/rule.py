@@ -8,18 +8,19 @@ every comparison, so their number needs no correction: a wrong adoption needs an
 them. Otherwise the comparison is undecided, never "equal".
 
 Constant answers are the floor, which the adopted family must beat, and no rivals. The member that
-is named is the one of least expected loss. Members that cannot be told apart never make the
-question open, because a family may have any number of them.
+is named is the cheapest one that is, as measured, behind the best of the family by less than the
+margin. Members that cannot be told apart never leave the question open.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 from choose.judge.decision.contenders import Contenders, Relation, relation
+from choose.judge.scores.expected_loss import law_of_difference, least_loss
 from choose.judge.scores.family_comparison import FamilyComparison, compare_families
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.power import smallest_detectable_gain
@@ -53,12 +54,12 @@ class Selection:
 
 
 def select(contenders: Contenders) -> Selection:
-    """Adopt the member of a family, or choose the candidate of least expected loss."""
+    """Adopt the member of a family, or choose that of the family of least expected loss."""
     chosen = _standing_floor(contenders) or next(
         (contenders.named[family] for family in contenders.families if _wins(contenders, family)),
         None,
     )
-    interim = chosen or contenders.least_loss(_usable(contenders))
+    interim = chosen or _interim(contenders)
     target = contenders.rule.target
     reachable = target is None or any(
         (interval.high or 0) >= target for interval in contenders.accuracies.values()
@@ -73,16 +74,19 @@ def select(contenders: Contenders) -> Selection:
     )
 
 
-def _usable(contenders: Contenders) -> Sequence[str]:
-    """Return the candidates for the interim: no constant answer if another is more accurate.
+def _interim(contenders: Contenders) -> str:
+    """Return what to use while the question is open: of the family of least expected loss.
 
-    With one common label a constant answer is often within the margin, but it never gives another.
+    With one common label a constant answer is often within the margin, but it never gives another;
+    so it is used only where no candidate is more accurate.
     """
-    constant = contenders.constants
-    floor = max((contenders.accuracies[n].value for n in constant), default=0.0)
-    if all(contenders.accuracies[n].value <= floor for n in contenders.names):
-        return contenders.names
-    return [name for name in contenders.names if name not in constant]
+    floor = max(contenders.constants, key=lambda n: contenders.accuracies[n].value, default=None)
+    families = {contenders.best[family]: family for family in contenders.families}
+    if floor and all(_lead(contenders, best, floor) <= 0 for best in families):
+        return floor
+    order = sorted(families, key=lambda n: contenders.names.index(contenders.named[families[n]]))
+    law = partial(law_of_difference, contenders.pairs, accuracies=contenders.accuracies)
+    return contenders.named[families[least_loss(order, law, contenders.margin)]]
 
 
 def target_status(accuracy: Interval, target: float | None) -> Target:

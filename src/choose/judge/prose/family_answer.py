@@ -17,7 +17,7 @@ from choose.formatting import (
     short_model,
 )
 from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.rule import Case
+from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_confidence import could_still_win
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.evidence import strong
@@ -95,30 +95,47 @@ def because(case: Case, kind: Kind) -> str:
     """Say which member of the family it is, how accurate it is, and why that one."""
     if kind == "none-works":
         return ""
-    parts = [f"Use {case.name}, {right(case.contenders.accuracies[case.name])}."]
     if case.name in case.contenders.constants:
-        parts = [f"{case.name} always gives the most common label."]
-    elif case.selection.near:
-        parts.append(_beside(case, case.selection.near[0]))
+        return f"{case.name} always gives the most common label, and nothing beats that yet."
+    parts = [f"Use {case.name}, {right(case.contenders.accuracies[case.name])}."]
+    if beside := beside_the_named(case):
+        parts.append(_beside(case, beside))
     return " ".join(parts)
 
 
+def beside_the_named(case: Case) -> str | None:
+    """Return the member that the verdict names beside the chosen one, if there is one.
+
+    It is the best of the family where a cheaper one was named, else the closest of those that are
+    not shown to be behind.
+    """
+    contenders = case.contenders
+    if case.name in contenders.constants:
+        return None
+    best = contenders.best[case.family]
+    if best != case.name:
+        return best
+    return case.selection.near[0] if case.selection.near else None
+
+
 def _beside(case: Case, other: str) -> str:
-    """Say why this member was named and not the best of the others that may be as accurate."""
+    """Say why this member was named and not the other, which may be as accurate."""
     contenders, name = case.contenders, case.name
     difference = contenders.gain(other, name)
     if difference is None:
         return f"{other} shares no test row with it."
-    shown = gain(other, name, difference)
-    if other in contenders.cheaper(name):
-        cost = cheaper_by(contenders, other, name)
-        return f"{shown}; {name} is named although {other} costs less{cost}."
-    cost = cheaper_by(contenders, name, other)
     if difference.value <= 0:
-        return f"{shown}, and {name} costs less{cost}."
-    if difference.low > 0:
-        return f"{shown}: that lead is real, and {name} is named because it costs less{cost}."
-    return f"{shown}, which may be chance; {name} is named because it costs less{cost}."
+        shown = f"{gain(other, name, difference)}"
+        if other in contenders.cheaper(name):
+            matters = points(contenders.margin(name, other))
+            return f"{shown}; {other} costs less, but what it gives up reaches {matters}."
+        return f"{shown}, and {other} does not cost less."
+    chance = ", which may be chance" if difference.low <= 0 else ""
+    matters = points(contenders.margin(other, name))
+    return (
+        f"{gain(other, name, difference)}{chance}. That is less than the {matters} that matter, "
+        f"and {name} costs less{cheaper_by(contenders, name, other)}."
+    )
 
 
 def cheaper_by(contenders: Contenders, a: str, b: str) -> str:
@@ -142,16 +159,25 @@ def interim_reason(case: Case, kind: Kind) -> str:
         return f"No candidate is shown to gain {points(case.margin)} over guessing."
     if kind == "nothing-compared":
         return f"{case.name} is the only candidate that was measured."
-    regret = case.contenders.outlook.expected_regret[case.name]
-    why = "Of all candidates it has the least expected loss"
-    rivals = [n for n in case.selection.rivals if n not in case.contenders.constants]
-    if rivals and rivals[0] in case.contenders.costlier(case.name):
-        why = f"{rivals[0]} costs more and is not shown to gain {points(case.deciding_margin)}"
-    elif rivals:
-        why = (
-            f"it leads {rivals[0]}, which costs less, by more than a loss of the margin would cost"
-        )
-    return f"{why[0].upper()}{why[1:]}; using {case.name} costs {points(regret)} on average."
+    rival = deciding_rival(case.contenders, case.selection)
+    families = case.contenders.families
+    other = case.contenders.family(rival) if rival else case.family
+    match = case.contenders.versus(other, case.family) if other in families else None
+    if rival is None or other == case.family or match is None:
+        return f"{case.name} is the one to use of the only family that was measured."
+    lead, costs = match.difference.value, "more"
+    if rival not in case.contenders.costlier(case.name):
+        costs = "less"
+    if lead <= 0 or costs == "less":
+        return f"{match.b} scores {points(abs(lead))} {_than(lead)} {match.a}, which costs {costs}."
+    return (
+        f"{match.a} scores {points(lead)} higher than {match.b} and costs more; these rows are not "
+        f"enough to expect the {points(case.deciding_margin)} that matter."
+    )
+
+
+def _than(lead: float) -> str:
+    return "higher than" if lead <= 0 else "lower than"
 
 
 def settled(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from choose.judge.decision.more_labels import (
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.measures.curve_forecast import likely
-from choose.judge.prose.family_answer import DO, answer, called, small_models
+from choose.judge.prose.family_answer import DO, answer, beside_the_named, called, small_models
 from choose.judge.prose.labelling_advice import limit_sentence, toward_target
 from choose.schema.decision import Kind
 
@@ -181,10 +181,10 @@ def _meanwhile(case: Case) -> str:
     correct = in_percent(case.contenders.accuracies[case.name].value)
     text = f"Until then use {case.name} ({correct} correct)."
     # A reader who looks for the highest score should see here why it was not taken.
-    for other in case.selection.near[:1]:
-        lead = case.contenders.gain(other, case.name)
-        if lead and lead.value > 0 and other in case.contenders.costlier(case.name):
-            text += f" {other} leads it by {points(lead.value)} and costs more."
+    other = beside_the_named(case)
+    lead = case.contenders.gain(other, case.name) if other else None
+    if other and lead and lead.value > 0:
+        text += f" {other} leads it by {points(lead.value)} and costs more."
     return text
 
 

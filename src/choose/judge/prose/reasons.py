@@ -15,7 +15,7 @@ from choose.formatting import (
 )
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.rule import Case, deciding_difference
-from choose.judge.prose.family_answer import settled
+from choose.judge.prose.family_answer import beside_the_named, settled
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.stats.paired import Difference
 from choose.schema.answer import FamilyResult
@@ -133,8 +133,8 @@ def coarse(case: Case) -> str:
 
 
 def _cost(case: Case) -> str:
-    beside = (*case.selection.near[:1], *case.selection.rivals[:1])
-    clocks = [text for name in (case.name, *beside) if (text := _clock(case, name))]
+    names = (case.name, beside_the_named(case), *case.selection.rivals[:1])
+    clocks = [text for name in names if name and (text := _clock(case, name))]
     return f"{'; '.join(clocks)}." if clocks else ""
 
 

@@ -60,7 +60,7 @@ def compare_families(
     sides = [{m.info.name: row_means(m.main.right) for m in side if m.main} for side in (a, b)]
     if not all(sides):
         return None
-    first, second = _best(pairs, a), _best(pairs, b)
+    first, second = most_accurate(pairs, a), most_accurate(pairs, b)
     difference = pairs.difference(first, second)
     alive = [
         _possible_best(pairs, side, best) for side, best in zip(sides, (first, second), strict=True)
@@ -73,7 +73,9 @@ def compare_families(
     known = ~np.isnan(value)
     gap = difference.value
     if known.any():
-        gap = float(np.average(value[known], weights=pairs.panel.rows.weights_of(known)))
+        rows = pairs.panel.rows
+        gap = float(np.average(value[known], weights=rows.weights_of(known)))
+        difference = replace(difference, rows=int(known.sum()), row_set=rows.row_set(known))
     difference = replace(
         difference,
         value=gap,
@@ -122,7 +124,7 @@ def _cross_fitted(panel: StudyScores, members: dict[str, Floats]) -> Floats:
     return chosen
 
 
-def _best(pairs: Pairs, side: Sequence[CandidateScores]) -> str:
+def most_accurate(pairs: Pairs, side: Sequence[CandidateScores]) -> str:
     """Return the most accurate member, each against the one with most rows on common rows."""
     members = [m for m in side if m.main]
     widest = max(members, key=lambda m: int(m.main.complete.sum()) if m.main else 0).info.name
