@@ -8,7 +8,13 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.judge.stats.intervals import holm, two_way_interval, variance_components, wilson
+from choose.judge.stats.intervals import (
+    AGRESTI_COULL,
+    holm,
+    two_way_interval,
+    variance_components,
+    wilson,
+)
 from choose.judge.stats.metrics import (
     UNUSABLE,
     expected_calibration_error,
@@ -359,6 +365,48 @@ def test_coverage_of_the_two_way_interval(repetitions, low, high, sd):
     ]
     slack = 2 * sqrt(0.95 * 0.05 / studies)
     assert low - slack <= np.mean(covered) <= high + slack
+
+
+@pytest.mark.parametrize("sd", [0.1, 0.2, 0.3])
+@pytest.mark.parametrize("repetitions", [2, 3])
+def test_one_candidate_is_covered_from_two_repetitions_on_by_an_interval_that_says_something(
+    repetitions, sd
+):
+    """On these worlds 0.1 to 0.3 in logits is 1.2 to 3.7 points of accuracy; 3 are expected."""
+    rng, studies, truth = np.random.default_rng(20), 400, _truth(sd)
+    found = [
+        two_way_interval(sides[0], expected=0.03**2)
+        for sides in _studies(rng, studies, 300, repetitions, sd, sides=1)
+    ]
+    slack = 2 * sqrt(0.95 * 0.05 / studies)
+    covered = np.mean([f.low <= truth <= f.high for f in found])
+    assert 0.91 - slack <= covered <= (1.0 if repetitions == 2 else 0.97 + slack)
+    assert max(f.high - f.low for f in found) < (0.3 if repetitions == 2 else 1.0)
+
+
+def test_two_unlike_repetitions_never_give_an_interval_of_everything():
+    """One degree of freedom alone says 0 to 100: seen where two fits got 60 and 80 of 100."""
+    rows = np.arange(300)
+    y = np.stack([rows % 10 < 6, rows % 10 < 8], axis=1).astype(float)
+    alone, expected = two_way_interval(y), two_way_interval(y, expected=0.03**2)
+    assert (alone.low, alone.high) == (0.0, 1.0)
+    # By hand: v2 = (4 * 0.03^2 / 2 + 0.1^2) / 5 = 0.00236 with 5 degrees of freedom.
+    assert two_way(y).repetition == pytest.approx(0.01, abs=2e-4)
+    half = moderated(two_way(y, pseudo=AGRESTI_COULL).error, 0.03**2 / 2).half_width()
+    assert half == pytest.approx(2.571 * sqrt(0.00236), rel=0.06)
+    assert expected.high - expected.low == pytest.approx(2 * half, abs=1e-9)
+
+
+@pytest.mark.parametrize("sd", [0.2, 0.4])
+def test_the_interval_of_one_fit_covers_that_fit(sd):
+    """One repetition is about the artefact: its accuracy on all rows, not that of another fit."""
+    rng, studies, covered = np.random.default_rng(28), 400, []
+    for _ in range(studies):
+        latent = 1.5 - 1.5 * rng.standard_t(4, 20_000) + rng.normal(0, sd)
+        right = (latent + rng.normal(0, sqrt(1.25), 20_000) > 0).astype(float)
+        low, high = wilson(float(right[:300].sum()), 300)
+        covered.append(low <= right.mean() <= high)
+    assert 0.93 - 2 * sqrt(0.95 * 0.05 / studies) <= np.mean(covered) <= 0.98
 
 
 @pytest.mark.parametrize(("left", "right"), [(3, 3), (5, 5), (5, 3), (3, 1), (1, 1)])

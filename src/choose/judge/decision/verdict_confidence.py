@@ -9,6 +9,7 @@ from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
+from choose.judge.scores.expected_loss import SPREAD
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Confidence, Gate
 from choose.types import FAMILIES, Family
@@ -72,7 +73,10 @@ def _incomplete(case: Case) -> list[tuple[int, str]]:
         limits.append((1, listed(partial)))
     cheap = case.contenders.families.get("baseline", ())
     if len(cheap) == 1 and case.family != "baseline":
-        limits.append((1, f"{cheap[0]} is the only cheap classifier among the {count} judged"))
+        lead = case.contenders.gain(case.name, cheap[0])
+        # Cheap classifiers often differ by ten points, so a smaller lead over one says little.
+        cap = 1 if lead is not None and lead.low >= SPREAD else 0
+        limits.append((cap, f"{cheap[0]} is the only cheap classifier among the {count} judged"))
     return limits
 
 
@@ -91,8 +95,8 @@ def could_still_win(case: Case) -> list[Family]:
 def with_too_few_runs(case: Case) -> list[str]:
     """Return candidates with too few runs whose comparison a wider interval would change.
 
-    A candidate far behind after one run needs no second one: its interval includes the assumed
-    variance between runs. A variance measured on two runs, or that of the choice, counts twice.
+    A candidate far behind after one run needs no second one. But a variance assumed, or measured on
+    two runs, may be off by much, so half of the interval counts twice.
     """
     names = []
     for other in case.contenders.names:
@@ -115,8 +119,7 @@ def _repeats_little(case: Case, name: str) -> bool:
 
 
 def _sure(case: Case, other: str, difference: Difference) -> bool:
-    assumed = case.contenders.panel[other].repetitions < 2 and not _repeats_little(case, case.name)
-    half = 0.0 if assumed else (difference.high - difference.low) / 2
+    half = (difference.high - difference.low) / 2
     if other in case.contenders.cheaper(case.name):
         return difference.low - half > 0
     return -(difference.low - half) < case.contenders.margin(case.name, other)

@@ -12,7 +12,13 @@ from choose.judge.goal import Rule
 from choose.judge.measures.common_rows import CommonRows, common_rows, on_rows, shared_rows
 from choose.judge.measures.drift_and_new_class import drop_of, new_class_of, origins_of
 from choose.judge.measures.robustness import curve_of, estimate, noise_of, selective, stability_of
-from choose.judge.scores.paired_comparison import Side, accuracy_on, compare, interval_of
+from choose.judge.scores.paired_comparison import (
+    ASSUMED_SD,
+    Side,
+    accuracy_on,
+    compare,
+    interval_of,
+)
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, label_codes
 from choose.judge.stats.intervals import (
     AGRESTI_COULL,
@@ -198,6 +204,7 @@ def _macro_f1(candidate: CandidateScores, table: ScoreTable) -> Interval:
         rows.clusters_of(table.complete),
         rows.plain_weights_of(table.complete),
         AGRESTI_COULL,
+        expected=ASSUMED_SD**2,
     )
     row_set = rows.row_set(table.complete)
     return Interval.of(point, candidate.estimand, within=(0.0, 1.0), row_set=row_set)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 from choose.judge.scores.paired_comparison import (
+    ASSUMED_SD,
     accuracy_on,
     changed,
     compare,
@@ -47,7 +48,10 @@ def estimate(table: ScoreTable) -> Estimate:
     """Return the accuracy of a table with its interval."""
     rows = table.rows
     return two_way_interval(
-        table.block, rows.clusters_of(table.complete), rows.weights_of(table.complete)
+        table.block,
+        rows.clusters_of(table.complete),
+        rows.weights_of(table.complete),
+        expected=ASSUMED_SD**2,
     )
 
 

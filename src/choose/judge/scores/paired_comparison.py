@@ -278,7 +278,10 @@ def accuracy_on(table: ScoreTable, mask: Mask) -> tuple[Interval, int] | None:
     scores = table.right[complete]
     scores = scores[:, ~np.isnan(scores).any(axis=0)]
     accuracy = two_way_interval(
-        scores, table.rows.clusters_of(complete), table.rows.weights_of(complete)
+        scores,
+        table.rows.clusters_of(complete),
+        table.rows.weights_of(complete),
+        expected=ASSUMED_SD**2,
     )
     estimand = estimand_of(scores.shape[1])
     rows = table.rows.row_set(complete)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from choose.judge.stats.metrics import Codes
-from choose.judge.stats.two_way import TwoWay, two_way
+from choose.judge.stats.two_way import FEW, moderated, two_way
 from choose.types import Floats
 
 # Two imaginary right and two imaginary wrong rows (Agresti and Coull 1998).
@@ -64,6 +64,7 @@ def two_way_interval(
     weights: npt.ArrayLike | None = None,
     pseudo: Sequence[float] | None = None,
     level: float = 0.95,
+    expected: float = 0.0,
 ) -> Estimate:
     """Return the mean of an (items, repetitions) matrix with an interval for both as random.
 
@@ -74,20 +75,20 @@ def two_way_interval(
         pseudo: scores of imaginary rows that keep the interval open where all answers are alike;
             Agresti and Coull's for scores in [0, 1] unless given.
         level: confidence level.
+        expected: variance between repetitions known from other candidates; the estimate from two
+            repetitions, which has one degree of freedom, is shrunk toward it.
     """
     y = np.asarray(scores, dtype=np.float64)
     unit = pseudo is None and bool(y.min() >= 0 and y.max() <= 1)
     parts = two_way(y, clusters, weights, AGRESTI_COULL if unit else pseudo or ())
-    low, high = two_way_bounds(parts, level)
+    error = parts.error
+    if expected and 1 < parts.repetitions < FEW:
+        error = moderated(error, expected / parts.repetitions)
+    half = error.half_width(level)
+    low, high = parts.center - half, parts.center + half
     if unit:
         low, high = max(low, 0.0), min(high, 1.0)
     return Estimate(value=parts.mean, low=low, high=high)
-
-
-def two_way_bounds(parts: TwoWay, level: float = 0.95) -> tuple[float, float]:
-    """Return the interval of an analysed matrix."""
-    half = parts.error.half_width(level)
-    return parts.center - half, parts.center + half
 
 
 def variance_components(

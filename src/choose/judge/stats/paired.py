@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.special import bdtr
 
 from choose.judge.stats.two_way import (
+    FEW,
     BehrensFisher,
     Mask,
     answered,
@@ -30,7 +31,6 @@ MCNEMAR: Method = "McNemar mid-p"
 
 # One imaginary row for either side (Bonett and Price 2012).
 BONETT_PRICE = (-1.0, 1.0)
-FEW = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

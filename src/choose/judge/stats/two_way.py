@@ -25,6 +25,9 @@ _NODES = 400
 # How many degrees of freedom an expectation of a variance is worth.
 TRUST = 4.0
 
+# From this many repetitions on, their variance is taken as measured.
+FEW = 3
+
 
 @dataclass(frozen=True, slots=True)
 class BehrensFisher:

@@ -1,0 +1,79 @@
+"""Confidence never rises when fewer rows, seeds or candidates are asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Rule
+from choose.judge.verdict import judge
+from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
+
+LEVELS = ("low", "medium", "high")
+STUDIES = 25
+
+
+def drawn(seed: int) -> Evidence:
+    """Return a whole study of five folds whose best two are 0 to 8 points apart."""
+    rng = np.random.default_rng(seed)
+    base = rng.uniform(0.65, 0.85)
+    a, b, c, d, e = base + rng.uniform(-0.08, 0.0, 5) + rng.permutation([0.08, 0.03, 0, 0, 0])
+    calm = {"luck": 0.08}
+    players = [majority(), tfidf(a), probe(b), prompt(c), retrieval(d, **calm), lora(e, **calm)]
+    return study(players, int(rng.integers(300, 1500)), seed, folds=5)
+
+
+def keep(evidence: Evidence, wanted: Callable[[str, int, int], bool]) -> Evidence:
+    """Return the study without the runs whose candidate, fold and draw are not wanted."""
+    runs = tuple(
+        run for run in evidence.runs if wanted(run.trial.candidate, run.trial.fold, run.trial.draw)
+    )
+    return replace(evidence, runs=runs)
+
+
+def without(evidence: Evidence, *names: str) -> Evidence:
+    candidates = tuple(c for c in evidence.candidates if c.name not in names)
+    kept = keep(evidence, lambda name, fold, draw: name not in names)
+    return replace(kept, candidates=candidates)
+
+
+THINNED: dict[str, Callable[[Evidence], Evidence]] = {
+    "a fifth of the rows": lambda e: keep(e, lambda name, fold, draw: fold == 0),
+    "three fifths of the rows": lambda e: keep(e, lambda name, fold, draw: fold < 3),
+    "dear ones a fifth": lambda e: keep(
+        e, lambda name, fold, draw: fold == 0 or name in ("majority", "tfidf", "probe")
+    ),
+    "one seed": lambda e: keep(e, lambda name, fold, draw: draw == 0),
+    "two seeds": lambda e: keep(e, lambda name, fold, draw: draw < 2),
+    "no fine-tuning": lambda e: without(e, "lora"),
+    "no retrieval": lambda e: without(e, "retrieval"),
+    "no prompting": lambda e: without(e, "prompt"),
+    "no baseline": lambda e: without(e, "tfidf", "probe"),
+    "one baseline": lambda e: without(e, "tfidf", "majority"),
+    "only baselines": lambda e: without(e, "prompt", "retrieval", "lora"),
+    "one candidate": lambda e: without(e, "probe", "prompt", "retrieval", "lora"),
+}
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[tuple[Evidence, int]]:
+    studies = [drawn(seed) for seed in range(STUDIES)]
+    return [(e, LEVELS.index(judge(e, Rule()).verdict.confidence)) for e in studies]
+
+
+def test_whole_studies_have_every_confidence(whole: list[tuple[Evidence, int]]) -> None:
+    assert {level for _, level in whole} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("how", THINNED)
+def test_confidence_does_not_rise(whole: list[tuple[Evidence, int]], how: str) -> None:
+    rises = Counter()
+    for evidence, before in whole:
+        after = LEVELS.index(judge(THINNED[how](evidence), Rule()).verdict.confidence)
+        rises[after > before] += 1
+    assert rises[True] == 0
