@@ -89,6 +89,7 @@ class Grade:
         unseen: unseen rows that both the chosen candidate and the best of the others answered.
         right: whether a recommendation is neither needless nor behind by more than the margin, or,
             for an open verdict, the candidate used meanwhile is not behind by more.
+        family_right: the same of its family, which stands for its best member.
         choices: by rule, including the judge; rules that cannot apply are missing.
     """
 
@@ -102,6 +103,7 @@ class Grade:
     confidence: str
     recommends: bool
     right: bool
+    family_right: bool
     choices: dict[str, Choice]
 
 
@@ -140,6 +142,8 @@ def grade(occasion: Occasion, found: Decision, truth: Truth) -> Grade:
         confidence=verdict.confidence,
         recommends=verdict.recommended is not None,
         right=mine.excess == 0 and not (verdict.recommended is not None and mine.needless),
+        family_right=truth.family_excess(mine.candidate) == 0
+        and not (verdict.recommended is not None and truth.needless_family(mine.candidate)),
         choices=choices,
     )
 

@@ -82,13 +82,14 @@ class RuleTally:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The figures of some decisions."""
+    """The figures of some decisions; shares of right ones by family and by candidate."""
 
     decisions: int
     right: Mean
+    family_right: Mean
     abstained: Mean
-    right_by_kind: dict[str, Mean]
-    right_by_confidence: dict[str, Mean]
+    right_by_kind: dict[str, tuple[Mean, Mean]]
+    right_by_confidence: dict[str, tuple[Mean, Mean]]
     rules: dict[str, RuleTally]
 
     def record(self) -> dict[str, Any]:
@@ -101,6 +102,7 @@ def tally(grades: Sequence[Grade]) -> Tally:
     return Tally(
         decisions=len(grades),
         right=_over(grades, lambda g: g.right),
+        family_right=_over(grades, lambda g: g.family_right),
         abstained=_over(grades, lambda g: not g.recommends),
         right_by_kind=_split(grades, lambda g: g.kind),
         right_by_confidence=_split(grades, lambda g: g.confidence),
@@ -108,9 +110,13 @@ def tally(grades: Sequence[Grade]) -> Tally:
     )
 
 
-def _split(grades: Sequence[Grade], of: Callable[[Grade], str]) -> dict[str, Mean]:
-    parts = sorted({of(grade) for grade in grades})
-    return {p: _over([g for g in grades if of(g) == p], lambda g: g.right) for p in parts}
+def _split(grades: Sequence[Grade], of: Callable[[Grade], str]) -> dict[str, tuple[Mean, Mean]]:
+    """Return by kind or confidence how often the family is right, and how often the candidate."""
+    parts = {p: [g for g in grades if of(g) == p] for p in sorted({of(grade) for grade in grades})}
+    return {
+        name: (_over(part, lambda g: g.family_right), _over(part, lambda g: g.right))
+        for name, part in parts.items()
+    }
 
 
 def _over(grades: Sequence[Grade], of: Callable[[Grade], float]) -> Mean:
@@ -159,14 +165,15 @@ def lines(found: Tally, grades: Sequence[Grade]) -> Iterator[str]:
     yield "Shares and needless cost in % of decisions, regret in points of accuracy; ± is half a"
     yield "95 % interval over the sets, each of which is one cluster."
     yield ""
-    yield f"{'right verdicts':{NAMES}}{found.right.text():>14}"
+    yield f"{'right families':{NAMES}}{found.family_right.text():>14}"
+    yield f"{'right candidates':{NAMES}}{found.right.text():>14}"
     yield f"{'nothing recommended':{NAMES}}{found.abstained.text():>14}"
     yield ""
-    yield f"{'':{NAMES}}{'given in':>14}{'right':>14}"
+    yield f"{'':{NAMES}}{'given in':>14}{'family right':>14}{'candidate':>14}"
     for split in (found.right_by_kind, found.right_by_confidence):
-        for name, right in split.items():
-            given = f"{100 * right.count / found.decisions:.1f}"
-            yield f"{name:{NAMES}}{given:>14}{right.text():>14}"
+        for name, (family, member) in split.items():
+            given = f"{100 * family.count / found.decisions:.1f}"
+            yield f"{name:{NAMES}}{given:>14}{family.text():>14}{member.text():>14}"
     yield ""
     yield from _rules(found)
     yield ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from choose.types import Floats
+from replay.candidates import KINDS
 from replay.studies import Occasion
 
 HALVINGS = 16
@@ -24,6 +25,7 @@ class Truth:
     Attributes:
         names: cheapest first.
         margin: the smallest gain that matters.
+        families: of the candidates, in their order; the constant answer has none.
         namer, measurer: (halvings, candidates) accuracy on the half that names the best and on
             the half that measures it.
     """
@@ -32,6 +34,7 @@ class Truth:
     margin: float
     namer: Floats
     measurer: Floats
+    families: tuple[str, ...] = ()
 
     def gap(self, name: str, others: tuple[str, ...] | None = None) -> Floats:
         """Return (halvings,) leads of the best of the others, or of itself.
@@ -67,6 +70,31 @@ class Truth:
         ahead = self.namer.max(axis=1) - self.namer[:, here] > self.margin
         return float(((self.gap(name) - self.margin) * ahead).mean())
 
+    def _family(self, name: str) -> tuple[list[int], list[int]]:
+        """Return the places of a candidate's family, and of the members of all others."""
+        family = self.families[self.names.index(name)]
+        own = [i for i, other in enumerate(self.families) if other == family]
+        return own, [i for i, other in enumerate(self.families) if other not in (family, "")]
+
+    def _best(self, among: list[int]) -> Floats:
+        """Return (halvings,) accuracy of the best of these, which the other half names."""
+        best = np.array(among)[self.namer[:, among].argmax(axis=1)]
+        return np.asarray(self.measurer[np.arange(len(best)), best])
+
+    def family_excess(self, name: str) -> float:
+        """Return by how much more than the margin another family is better, best against best."""
+        own, others = self._family(name)
+        if not others:
+            return 0.0
+        ahead = float((self._best(others) - self._best(own)).mean())
+        return max(0.0, ahead - self.margin)
+
+    def needless_family(self, name: str) -> bool:
+        """Return whether a cheaper member of another family is within the margin of the best."""
+        own, others = self._family(name)
+        cheaper = [i for i in others if i < self.names.index(name)]
+        return bool(cheaper) and bool((self._best(own) - self._best(cheaper)).mean() < self.margin)
+
     def needless(self, name: str) -> bool:
         """Return whether a cheaper one is within the margin."""
         cheaper = self.names[: self.names.index(name)]
@@ -94,6 +122,7 @@ def truth_of(
         margin=margin,
         namer=_accuracies(halves, scores, asked),
         measurer=_accuracies(1 - halves, scores, asked),
+        families=tuple("" if name == "majority" else KINDS[name].family for name in names),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -86,6 +86,8 @@ class Choice:
 class Grade:
     """The grade of one verdict.
 
+    `right` and `false_winner` are about the candidate that is named, `family_right` and
+    `false_family` about its family, each of which stands for its best member.
     `covered_*` are shares of a study's intervals that hold the truth, NaN without intervals.
     `limited` is whether label errors limit the best candidate, `noise_covered` whether the interval
     of the label error rate holds the truth (None without interval), `stored` whether the study was
@@ -97,6 +99,8 @@ class Grade:
     recommends: bool
     right: bool
     false_winner: bool
+    family_right: bool
+    false_family: bool
     not_better: bool
     decisive: bool
     may_be_high: bool
@@ -166,8 +170,10 @@ def grade(found: Decision, truth: Truth, plan: Plan) -> Grade:
         kind=verdict.kind,
         confidence=verdict.confidence,
         recommends=chosen is not None,
-        right=_right(found, truth),
+        right=_right(found, truth, truth.false_winner, truth.excess),
         false_winner=chosen is not None and truth.false_winner(chosen),
+        family_right=_right(found, truth, truth.false_family, truth.family_excess),
+        false_family=chosen is not None and truth.false_family(chosen),
         not_better=chosen is not None and truth.not_better(chosen),
         decisive=truth.decisive,
         may_be_high=plan.may_be_high,
@@ -186,10 +192,15 @@ def _noise_covered(found: Decision, truth: Truth) -> bool | None:
     return band.low <= truth.wrong <= band.high if band and truth.wrong is not None else None
 
 
-def _right(found: Decision, truth: Truth) -> bool:
-    """Return whether the verdict is right.
+def _right(
+    found: Decision,
+    truth: Truth,
+    is_false: Callable[[str], bool],
+    excess: Callable[[str], float],
+) -> bool:
+    """Return whether the verdict is right, about candidates or about families.
 
-    A recommendation is right if it is no false winner, and reaches the target where it claims to.
+    A recommendation is right if it is not false, and reaches the target where it is said to.
     "None works" is right if no candidate reaches the target, "fix the labels" if label errors limit
     the best candidate. An open verdict is right if the candidate to use meanwhile is within the
     margin of the best.
@@ -200,10 +211,13 @@ def _right(found: Decision, truth: Truth) -> bool:
     if verdict.kind == "fix-labels":
         return truth.limited
     if verdict.recommended is None:
-        return truth.excess(verdict.use_meanwhile) == 0
+        return excess(verdict.use_meanwhile) == 0
+    card = next(c for c in found.scorecards if c.candidate == verdict.recommended)
+    assert card.accuracy is not None
+    assert card.accuracy.low is not None
     reached = target is None or truth.value[verdict.recommended] >= target
-    claims = verdict.kind == "baseline-is-enough"
-    return not truth.false_winner(verdict.recommended) and (reached or not claims)
+    claims = target is not None and card.accuracy.low >= target
+    return not is_false(verdict.recommended) and (reached or not claims)
 
 
 def _may_be_high(setting: Setting) -> bool:

@@ -16,6 +16,7 @@ from choose.judge.scores.score_tables import study_scores
 from choose.types import Floats
 from replay import studies as occasions
 from replay.answers import Answered, read_all
+from replay.candidates import KINDS
 from replay.studies import Occasion, Places, evidence
 from simulation.truth import Truth, decisive_from
 
@@ -61,6 +62,7 @@ def _truth(occasion: Occasion, study: Evidence, margin: float) -> Truth:
         decisive=value[best] - value[second] >= needed,
         margin=margin,
         target=None,
+        families={name: KINDS[name].family for name in value if name != "majority"},
     )
 
 

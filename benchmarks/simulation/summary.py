@@ -24,7 +24,7 @@ KINDS = (
     "too-close",
 )
 
-FALSE_WINNER = 0.05
+FALSE_FAMILY = 0.05
 
 COVERED = 0.93
 
@@ -95,6 +95,9 @@ class Rule:
 class Tally:
     """The figures of a world, or of all worlds.
 
+    `false_winner`, `member_right_by_confidence` and the rules are about candidates, the others
+    about families.
+
     `high_given` and `abstained` are over studies whose true gap is at least twice the detectable
     one, the first only over those whose plan does not bar high confidence. `fix_given` is over
     studies whose labels limit the best and that recommend nothing; `even`, `likely` and
@@ -104,11 +107,13 @@ class Tally:
     studies: int
     coverage: Share
     coverage_of_accuracy: Share
+    false_family: Share
     false_winner: Share
     false_among_recommended: Share
     not_better: Share
     recommended: Share
     right_by_confidence: dict[str, Share]
+    member_right_by_confidence: dict[str, Share]
     right_by_kind: dict[str, Share]
     right_recommending: Share
     right_open: Share
@@ -140,16 +145,16 @@ def tally(grades: Sequence[Grade]) -> Tally:
         studies=len(grades),
         coverage=mean([g.covered_pairs for g in grades]),
         coverage_of_accuracy=mean([g.covered_accuracies for g in grades]),
+        false_family=share([g.false_family for g in grades]),
         false_winner=share([g.false_winner for g in grades]),
-        false_among_recommended=share([g.false_winner for g in chosen]),
+        false_among_recommended=share([g.false_family for g in chosen]),
         not_better=share([g.not_better for g in grades]),
         recommended=share([g.recommends for g in grades]),
-        right_by_confidence={
-            level: share([g.right for g in grades if g.confidence == level]) for level in LEVELS
-        },
-        right_by_kind={k: share([g.right for g in grades if g.kind == k]) for k in KINDS},
-        right_recommending=share([g.right for g in chosen]),
-        right_open=share([g.right for g in grades if not g.recommends]),
+        right_by_confidence=_by_confidence(grades, lambda g: g.family_right),
+        member_right_by_confidence=_by_confidence(grades, lambda g: g.right),
+        right_by_kind={k: share([g.family_right for g in grades if g.kind == k]) for k in KINDS},
+        right_recommending=share([g.family_right for g in chosen]),
+        right_open=share([g.family_right for g in grades if not g.recommends]),
         given={level: share([g.confidence == level for g in grades]) for level in LEVELS},
         high_given=share([g.confidence == "high" for g in decisive if g.may_be_high]),
         high_given_of_all=share([g.confidence == "high" for g in decisive]),
@@ -165,6 +170,10 @@ def tally(grades: Sequence[Grade]) -> Tally:
         noise_covered=_known(g.noise_covered for g in grades),
         stored=sum(g.stored for g in grades),
     )
+
+
+def _by_confidence(grades: Sequence[Grade], hit: Callable[[Grade], bool]) -> dict[str, Share]:
+    return {level: share([hit(g) for g in grades if g.confidence == level]) for level in LEVELS}
 
 
 def _known(hits: Iterable[bool | None]) -> Share:
@@ -187,9 +196,9 @@ def missed(worlds: Mapping[str, Tally], overall: Tally) -> tuple[str, ...]:
 
 def _missed_by_world(worlds: Mapping[str, Tally]) -> Iterator[str]:
     for name, found in worlds.items():
-        value = found.false_winner.value
-        if value is not None and value > FALSE_WINNER:
-            yield _sentence(f"{name}: false winners", found.false_winner, "at most", FALSE_WINNER)
+        value = found.false_family.value
+        if value is not None and value > FALSE_FAMILY:
+            yield _sentence(f"{name}: false families", found.false_family, "at most", FALSE_FAMILY)
         for what, covered in (
             ("differences", found.coverage),
             ("accuracies", found.coverage_of_accuracy),
@@ -199,7 +208,8 @@ def _missed_by_world(worlds: Mapping[str, Tally]) -> Iterator[str]:
         high = found.right_by_confidence["high"]
         # Few cases would miss the target by chance alone.
         if high.high is not None and high.high < HIGH_RIGHT:
-            yield _sentence(f"{name}: right where confidence is high", high, "at least", HIGH_RIGHT)
+            what = f"{name}: right family where confidence is high"
+            yield _sentence(what, high, "at least", HIGH_RIGHT)
 
 
 def _missed_overall(found: Tally) -> Iterator[str]:
@@ -247,7 +257,8 @@ def _sentence(what: str, found: Share, how: str, goal: float) -> str:
 
 
 COLUMNS: tuple[tuple[str, Callable[[Tally], Share]], ...] = (
-    ("false", lambda t: t.false_winner),
+    ("f.family", lambda t: t.false_family),
+    ("f.memb.", lambda t: t.false_winner),
     ("recom.", lambda t: t.recommended),
     ("f.of rec", lambda t: t.false_among_recommended),
     ("no gain", lambda t: t.not_better),
@@ -255,6 +266,7 @@ COLUMNS: tuple[tuple[str, Callable[[Tally], Share]], ...] = (
     ("cov.acc", lambda t: t.coverage_of_accuracy),
     ("high", lambda t: t.given["high"]),
     ("h.right", lambda t: t.right_by_confidence["high"]),
+    ("h.memb.", lambda t: t.member_right_by_confidence["high"]),
     ("m.right", lambda t: t.right_by_confidence["medium"]),
     ("2x.high", lambda t: t.high_given),
     ("2x.abst", lambda t: t.abstained),
@@ -263,7 +275,9 @@ COLUMNS: tuple[tuple[str, Callable[[Tally], Share]], ...] = (
 
 def lines(worlds: Mapping[str, Tally], overall: Tally) -> Iterator[str]:
     """Yield the report."""
-    yield "All figures in % of studies; (a to b) is the 95 % Monte-Carlo interval."
+    yield "All figures in % of studies; (a to b) is the 95 % Monte-Carlo interval. Families are"
+    yield "judged by their best members: one is false if a cheaper one is within the margin, or any"
+    yield "other is better by more. f.memb. and h.memb. ask the same of the candidate that is named."
     yield ""
     yield f"{'world':{WIDTH}}" + "".join(f"{name:>9}" for name, _ in COLUMNS)
     for name, found in (*worlds.items(), ("overall", overall)):
@@ -280,7 +294,8 @@ def _percent(found: Share) -> str:
 
 def _worst_lines(worlds: Mapping[str, Tally]) -> Iterator[str]:
     for what, of, highest in (
-        ("false winners", lambda t: t.false_winner, True),
+        ("false families", lambda t: t.false_family, True),
+        ("false members", lambda t: t.false_winner, True),
         ("coverage of differences", lambda t: t.coverage, False),
         ("coverage of accuracies", lambda t: t.coverage_of_accuracy, False),
         ("right where high", lambda t: t.right_by_confidence["high"], False),
@@ -296,11 +311,14 @@ def _worst_lines(worlds: Mapping[str, Tally]) -> Iterator[str]:
 def _overall_lines(found: Tally) -> Iterator[str]:
     yield f"coverage of differences    {found.coverage.text()}"
     yield f"coverage of accuracies     {found.coverage_of_accuracy.text()}"
-    yield f"false winners              {found.false_winner.text()} of all, "
+    yield f"false families             {found.false_family.text()} of all, "
     yield f"                           {found.false_among_recommended.text()} of recommended"
+    yield f"false members              {found.false_winner.text()} of all"
     for level in LEVELS:
         right, given = found.right_by_confidence[level], found.given[level]
-        yield f"confidence {level:15} given {given.text()}, right {right.text()}"
+        member = found.member_right_by_confidence[level]
+        yield f"confidence {level:15} given {given.text()}, right {right.text()},"
+        yield f"{'':27}right about the member too {member.text()}"
     for what, right in (
         ("recommend", found.right_recommending),
         ("leave it open", found.right_open),

@@ -60,6 +60,7 @@ class Truth:
         limited: whether label errors limit the best candidate: they are more frequent than its own,
             perfect answers would miss the target, or it reaches the target by true labels only.
         wrong: share of the labels that are wrong; None if unknown.
+        families: of the candidates; the constant answer has none.
     """
 
     names: tuple[str, ...]
@@ -71,6 +72,7 @@ class Truth:
     price: Mapping[str, float] = field(default_factory=dict)
     limited: bool = False
     wrong: float | None = None
+    families: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def best(self) -> float:
@@ -88,6 +90,35 @@ class Truth:
     def false_winner(self, name: str) -> bool:
         """Return whether a cheaper one is within the margin, or any one better by more than it."""
         return self.needless(name) or self.excess(name) > 0
+
+    def false_family(self, name: str) -> bool:
+        """Return whether another family is right: a cheaper one within the margin, or a better.
+
+        Each family stands for its best member. Its cost is that of its cheapest member within the
+        margin of the best.
+        """
+        best, cheapest = self._family(name)
+        cheaper = [n for n in self.cheaper(cheapest) if self._rivals(n, name)]
+        near = any(self.value[n] > self.value[best] - self.matters(best, n) for n in cheaper)
+        return near or self.family_excess(name) > 0
+
+    def family_excess(self, name: str) -> float:
+        """Return the accuracy beyond the margin by which another family is better."""
+        best = self._family(name)[0]
+        others = [n for n in self.names if self._rivals(n, name)]
+        ahead = [self.value[n] - self.value[best] - self.matters(n, best) for n in others]
+        return max(0.0, *ahead, 0.0)
+
+    def _family(self, name: str) -> tuple[str, str]:
+        """Return the best member of a candidate's family, and the cheapest one near it."""
+        own = [n for n in self.names if self.families.get(n) == self.families.get(name)]
+        best = max(own, key=lambda n: self.value[n])
+        within = (n for n in own if self.value[n] > self.value[best] - self.matters(best, n))
+        return best, next(within)
+
+    def _rivals(self, other: str, name: str) -> bool:
+        family = self.families.get(other)
+        return family is not None and family != self.families.get(name)
 
     def not_better(self, name: str) -> bool:
         """Return whether a cheaper one is as good or better: no gain at all."""
@@ -129,6 +160,7 @@ def truth_of(setting: Setting) -> Truth:
         price=price,
         limited=_limited(setting, max(measured.values()), max(value.values())),
         wrong=_wrong(setting),
+        families={c.name: c.family for c in candidates if c.name != "majority"},
     )
 
 
