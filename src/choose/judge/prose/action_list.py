@@ -32,7 +32,7 @@ from choose.judge.decision.next_steps import ENOUGH_RUNS, with_few_runs
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import label_hours, priced
-from choose.judge.prose.advice import best_buy
+from choose.judge.prose.advice import add_families, best_buy
 from choose.judge.prose.failures import failure_steps, pays
 from choose.judge.prose.family_answer import small_models
 from choose.judge.prose.labelling_advice import more, relabel, toward_margin, toward_target
@@ -67,6 +67,7 @@ def next_steps(
     unfinished = _unfinished(case, left_out)
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
+        *add_families(case),
         *_metric(case),
         *_conflicts(case),
         *(check if worth_most else ()),

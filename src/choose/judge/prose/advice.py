@@ -9,6 +9,7 @@ from choose.formatting import (
     gain,
     in_percent,
     interval,
+    listed,
     number,
     per_100,
     plural,
@@ -26,6 +27,7 @@ from choose.judge.prose.labelling_advice import (
 from choose.judge.prose.prices import price_flips
 from choose.judge.prose.reasons import closest_costlier
 from choose.judge.scores.paired_comparison import compare, other_pool
+from choose.schema.answer import Step
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 
@@ -64,6 +66,20 @@ def _ends(action: str, gain: Interval) -> str:
     if action == "check doubted labels":
         return f"{per_100(gain.low)} if the fewest are wrong, {per_100(gain.high)} if all are"
     return f"on average; 0 to {per_100(gain.high)}"
+
+
+def add_families(case: Case) -> Iterator[Step]:
+    """Yield the step that makes it a comparison, where only one family was measured."""
+    if len(case.contenders.families) != 1:
+        return
+    measured = in_percent(case.contenders.accuracies[case.name].value)
+    yield Step(
+        kind="add-candidate",
+        text=f"Compare it with the other families: so far only {listed(case.contenders.names)} ran "
+        f"({case.name}: {measured}). The same command without -s runs all that are installed.",
+        question="whether another family does better",
+        command="choose compare DATA",
+    )
 
 
 def flips(case: Case) -> tuple[str, ...]:
