@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from choose.api.compare import report
-from choose.api.export import export
+from choose.api.compare import export, report
 from choose.cli.app import app
 from choose.conformance import PICKLES, TASK, pool, questions
 from choose.errors import ChooseError, StoreError, StudyError

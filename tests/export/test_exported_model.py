@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from choose.api.export import export
+from choose.api.compare import export
 from choose.errors import StrategyError, StudyError
 from choose.export.exported_model import CHUNK, Model
 from choose.types import Answers, Item

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from choose.api.export import export
+from choose.api.compare import export
 from choose.conformance import questions
 from choose.errors import ChooseError
 from choose.export.exported_model import Model

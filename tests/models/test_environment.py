@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from choose.api.export import export
+from choose.api.compare import export
 from support.exported_studies import small_study
 from support.studies import write_csv
 

@@ -257,7 +257,13 @@ PRINTERS = {
     "sys.stdout.write": {"bfloat16_speed.py"},
     "sys.stderr.write": {"output_cache.py"},
     # The last three show a spinner or a bar.
-    "Console": {"console.py", "compute_settings.py", "fetch.py", "live_progress.py"},
+    "Console": {
+        "notebook_views.py",
+        "console.py",
+        "compute_settings.py",
+        "fetch.py",
+        "live_progress.py",
+    },
 }
 
 

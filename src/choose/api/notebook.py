@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from warnings import warn
 
 from pydantic import PrivateAttr
 
-from choose.api.compare import report, run_study, texts
-from choose.api.export import export as export_candidate
-from choose.api.plan import resolve
-from choose.errors import StoreError
+from choose.api.arguments import (
+    document,
+    keyword_errors,
+    label_column,
+    names_of,
+    tables_of,
+)
+from choose.api.compare import export as export_candidate
+from choose.api.compare import report as judge_store
+from choose.api.compare import run_study, texts, write_page
+from choose.api.notebook_views import (
+    Audited,
+    Page,
+    answers_frame,
+    candidates_frame,
+    differences_chart,
+    differences_frame,
+    labels_frame,
+    notebook_screen,
+)
+from choose.api.plan import check as check_rows
+from choose.api.plan import plan_study, resolve
+from choose.errors import ChooseError, StoreError
+from choose.run.spending_limit import refuse
 from choose.schema import decision as record
-from choose.schema.scorecard import Scorecard
-from choose.study.study_file import keywords, overrides_of
+from choose.study.study_file import overrides_of
 
 if TYPE_CHECKING:
+    import altair as alt
     import polars as pl
 
     from choose.data.dataset import Tables
     from choose.export.exported_model import Model
     from choose.export.write_folder import Exported
+    from choose.schema.plan import Spending
+    from choose.study.config import Study
 
 
 class Decision(record.Decision):
@@ -49,28 +71,58 @@ class Decision(record.Decision):
         """Whether the study was stopped before its end; the same call continues it."""
         return self._interrupted
 
+    @property
+    def best(self) -> str:
+        """The candidate that is recommended, or else the one to use in the interim."""
+        return self.verdict.recommended or self.verdict.use_meanwhile
+
     def frame(self) -> pl.DataFrame:
         """Return one row a candidate, the most accurate first; null means not measured."""
-        import polars as pl
+        return candidates_frame(self)
 
-        columns = _columns(self.verdict.recommended)
-        table = pl.DataFrame(
-            [
-                {name: value(card) for name, (_, value) in columns.items()}
-                for card in self.scorecards
-            ],
-            # Columns that are null throughout keep their types.
-            schema={name: getattr(pl, kind) for name, (kind, _) in columns.items()},
-        )
-        return table.sort("accuracy", descending=True, nulls_last=True, maintain_order=True)
+    def differences(self) -> pl.DataFrame:
+        """Return each candidate's accuracy minus that of `best`, on the rows that both answered.
+
+        Shares of 1 with 95 % intervals, the best candidate first.
+        """
+        return differences_frame(self)
+
+    def answers(self) -> pl.DataFrame:
+        """Return a row for each test row: id, text, label, and a column for each candidate.
+
+        Each answer is of a fit that had not seen the row; null where a candidate was not asked or
+        gave no usable answer.
+
+        Raises:
+            StoreError: if the study cannot be read.
+        """
+        return answers_frame(self.store)
+
+    @property
+    def labels_to_check(self) -> pl.DataFrame:
+        """The labels worth a look, the most doubtful first: id, text, label, suggested, score."""
+        return labels_frame(self.audit, self._texts())
+
+    def plot(self) -> alt.LayerChart:
+        """Draw `differences()`: an Altair chart, which notebooks show."""
+        return differences_chart(self)
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """Return the report as one HTML page without scripts; with `path`, also write it there."""
+        from choose.report.html.page import render_html
+
+        if path is not None:
+            self.write(path)
+        return render_html(self, self._texts())
 
     def write(self, path: str | Path) -> Path:
         """Write the report as .html, .md, .json or .xml, by the ending of the path."""
         from choose.report.write import write
         from choose.store.destination import check_destination
 
-        check_destination(Path(path), flag="The file")
-        write("decision", self, Path(path), texts(self.store))
+        with keyword_errors():
+            check_destination(Path(path), flag="The file")
+            write("decision", self, Path(path), self._texts())
         return Path(path)
 
     def export(
@@ -82,7 +134,10 @@ class Decision(record.Decision):
         force: bool = False,
     ) -> Exported:
         """Fit the recommended candidate, or another one, on all labels and export it."""
-        return export_candidate(self.store, folder, candidate=candidate, trial=trial, force=force)
+        with keyword_errors():
+            return export_candidate(
+                self.store, folder, candidate=candidate, trial=trial, force=force
+            )
 
     def __repr__(self) -> str:
         """Say the decision in a line."""
@@ -93,109 +148,161 @@ class Decision(record.Decision):
         return self.verdict.headline
 
     def _repr_html_(self) -> str:
-        """Return the whole report in a frame of its own, so that its style stays in it."""
-        from html import escape
-
-        from choose.report.html.page import render_html
-
+        """Return one screen and a link to the whole report."""
         try:
-            stored = texts(self.store)
+            page = write_page(self, self.store)
+        except (ChooseError, OSError):  # the folder has gone since, or cannot be written
+            page = None
+        return notebook_screen(self, page)
+
+    def _texts(self) -> dict[str, str]:
+        try:
+            return texts(self.store)
         except StoreError:  # the folder has gone since
-            stored = {}
-        page = escape(render_html(self, stored), quote=True)
-        return (
-            f'<iframe srcdoc="{page}" sandbox style="width: 100%; height: 40rem; border: 0" '
-            'title="Report of choose"></iframe>'
-        )
-
-
-def _columns(recommended: str | None) -> dict[str, tuple[str, Callable[[Scorecard], Any]]]:
-    """Return the polars type and the value of each column of `Decision.frame`."""
-    return {
-        "candidate": ("String", lambda card: card.candidate),
-        "strategy": ("String", lambda card: card.strategy),
-        "family": ("String", lambda card: card.family),
-        "model": ("String", lambda card: card.model),
-        "recommended": ("Boolean", lambda card: card.candidate == recommended),
-        "accuracy": ("Float64", lambda card: card.accuracy and card.accuracy.value),
-        "low": ("Float64", lambda card: card.accuracy and card.accuracy.low),
-        "high": ("Float64", lambda card: card.accuracy and card.accuracy.high),
-        "estimand": ("String", lambda card: card.accuracy and card.accuracy.estimand),
-        "macro_f1": ("Float64", lambda card: card.macro_f1 and card.macro_f1.value),
-        "rows": ("Int64", lambda card: card.rows),
-        "repetitions": ("Int64", lambda card: card.repetitions),
-        "churn": ("Float64", lambda card: card.churn),
-        "noise_slope": ("Float64", lambda card: card.noise.slope and card.noise.slope.value),
-        "format_valid": ("Float64", lambda card: card.format_valid),
-        "calibration_error": ("Float64", lambda card: card.calibration_error),
-        "fit_seconds": ("Float64", lambda card: card.cost.fit_seconds),
-        "ms_per_item": ("Float64", lambda card: card.cost.ms_per_item),
-        "usd_per_1k": ("Float64", lambda card: card.cost.usd_per_1k),
-        "errors": ("Int64", lambda card: len(card.errors)),
-    }
+            return {}
 
 
 def compare(
     data: Any = None,
+    labels: Any = None,
     *,
     test: Any = None,
-    strategies: Sequence[str] = (),
+    strategies: str | Sequence[str] = (),
     study: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     name: str = "rows",
+    yes: bool = False,
     progress: bool = True,
     **settings: Any,
 ) -> Decision:
     """Run every strategy on a labelled set and decide which one to use.
 
-    Keys of a study file are keywords too, such as `target`, `margin`, `seeds` or `model`;
-    ``help(choose.compare)`` lists them. `budget` is a time such as "10m", or seconds. An
-    interrupted call returns a decision on the finished trials; the same call with the same `out`
-    continues.
+    Keys of a study file are keywords too, listed below. The same call continues an interrupted one.
 
     Args:
-        data: a CSV, TSV, JSON, JSONL or Parquet file, ``sample:tickets``, a polars or pandas
-            DataFrame, or a list of dictionaries; else the study names it.
-        test: test rows, likewise.
+        data: a file, ``sample:tickets``, a polars or pandas DataFrame, a list of dictionaries, or
+            texts (a list, an array, a Series) with `labels`.
+        labels: the label of each text; with a table, the name of its label column.
+        test: test rows, likewise; texts and labels as a pair.
         strategies: compare only these candidates, and the baselines that always run.
         study: a study file, or its sections as dictionaries.
-        out: the study's folder; by default ``.choose/NAME-ROWS-SETTINGS`` below the working folder.
-        name: name of rows that come from no file.
+        out: the study's folder; by default one in ``.choose``.
+        name: of rows that come from no file.
+        yes: send requests to endpoints; without it an error says what would be sent.
         progress: show progress on standard error.
         settings: keys of the study file.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
-    overrides, rows = overrides_of(settings), _tables(data, test, name)
-    if test is not None and rows.test is None:
-        overrides.setdefault("data", {})["test"] = str(test)
-    file = None if rows.pool is not None else data
-    resolved = resolve(file, study, overrides, strategies)
-    with _shown(progress) as observer:
-        done = run_study(resolved, rows=rows, out=out, observer=observer)
+    with keyword_errors():
+        resolved, rows = _resolved(data, labels, test, strategies, study, name, settings)
+        with _shown(progress) as watch:
+            send = _send if yes else refuse
+            done = run_study(resolved, rows=rows, out=out, observer=watch, approve=send)
+    _warn_of_rows_left_out(done.decision)
     return Decision.of(done.decision, done.store, done.interrupted)
 
 
-def _tables(data: Any, test: Any, name: str) -> Tables:
-    """Return rows that were passed in memory; None for files."""
-    from choose.data.dataset import Tables
-    from choose.data.readers.json_and_parquet import is_rows, table_of
+def check(
+    data: Any = None,
+    labels: Any = None,
+    *,
+    test: Any = None,
+    study: str | Path | Mapping[str, Any] | None = None,
+    name: str = "rows",
+    **settings: Any,
+) -> Audited:
+    """Audit a labelled set before any model runs: label errors, duplicates, leaks and drift.
 
-    return Tables(
-        pool=table_of(data) if is_rows(data) else None,
-        test=table_of(test) if is_rows(test) else None,
-        name=name,
-    )
+    Arguments as for `compare`. The result prints as the page that ``choose check`` shows;
+    `labels_to_check` is a table, and the figures are attributes.
+
+    Raises:
+        ChooseError: if the rows cannot be read, used or divided.
+    """
+    with keyword_errors():
+        file, overrides, rows = _settings(data, labels, test, name, settings)
+        base = Path(study) if isinstance(study, str) else study
+        return Audited(check_rows(file, study_file=base, overrides=overrides, rows=rows))
 
 
-def read(store: str | Path) -> Decision:
-    """Judge a stored study without running a model.
+def plan(
+    data: Any = None,
+    labels: Any = None,
+    *,
+    test: Any = None,
+    strategies: str | Sequence[str] = (),
+    study: str | Path | Mapping[str, Any] | None = None,
+    name: str = "rows",
+    forecast: bool = True,
+    **settings: Any,
+) -> Page:
+    """Show what `compare` would run with the same arguments, how long it takes and what it costs.
+
+    With `forecast`, each candidate is run for a few seconds; nothing is stored or sent.
+
+    Raises:
+        ChooseError: where `compare` would refuse to start.
+    """
+    from choose.report.terminal.plan_page import grid_page
+
+    with keyword_errors():
+        file, overrides, rows = _settings(data, labels, test, name, settings)
+        planned = plan_study(
+            file,
+            study_file=Path(study) if isinstance(study, str) else study,
+            overrides=overrides,
+            strategies=names_of(strategies),
+            rehearse=forecast,
+            rows=rows,
+        )
+        return Page(planned, grid_page(planned))
+
+
+def _send(spending: Spending) -> None:
+    """Consent to what would be sent."""
+
+
+def _resolved(
+    data: Any, labels: Any, test: Any, strategies: Any, study: Any, name: str, settings: Any
+) -> tuple[Study, Tables]:
+    file, overrides, rows = _settings(data, labels, test, name, settings)
+    return resolve(file, study, overrides, names_of(strategies)), rows
+
+
+def _settings(
+    data: Any, labels: Any, test: Any, name: str, settings: Mapping[str, Any]
+) -> tuple[str | Path | None, dict[str, dict[str, Any]], Tables]:
+    """Return the file, the sections of the study, and rows in memory, of a call's arguments."""
+    overrides = overrides_of(settings)
+    if (column := label_column(labels)) is not None:
+        labels = None
+        overrides.setdefault("data", {})["label_column"] = column
+    rows = tables_of(data, labels, test, name)
+    if test is not None and rows.test is None:
+        overrides.setdefault("data", {})["test"] = str(test)
+    return (None if rows.pool is not None else data), overrides, rows
+
+
+def _warn_of_rows_left_out(decision: record.Decision) -> None:
+    """Warn of rows without a text or a label, which missing values in a table often are."""
+    for finding in decision.dataset.findings:
+        if " left out: " in finding:
+            warn(finding, stacklevel=3)
+
+
+def read(store: str | Path | None = None) -> Decision:
+    """Judge a stored study without running a model; by default the newest one in ``.choose``.
 
     Raises:
         StoreError: if the folder is no study.
     """
-    return Decision.of(report(store), Path(store))
+    from choose.study.study_folder import newest_study
+
+    with keyword_errors():
+        folder = newest_study() if store is None else Path(store)
+        return Decision.of(judge_store(folder), folder)
 
 
 def load(folder: str | Path) -> Model:
@@ -206,7 +313,8 @@ def load(folder: str | Path) -> Model:
     """
     from choose.export.exported_model import Model
 
-    return Model.load(folder)
+    with keyword_errors():
+        return Model.load(folder)
 
 
 def _shown(progress: bool) -> Any:
@@ -217,13 +325,6 @@ def _shown(progress: bool) -> Any:
     return LiveProgress() if progress else nullcontext()
 
 
-def _signed() -> inspect.Signature:
-    """Return the signature of `compare` with a keyword for each key of a study file."""
-    stated = inspect.signature(compare)
-    named = [p for p in stated.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    known = {p.name for p in named}
-    named += [parameter for name, (_, parameter) in keywords().items() if name not in known]
-    return stated.replace(parameters=named)
-
-
-compare.__signature__ = _signed()  # type: ignore[attr-defined]
+for function in (compare, check, plan):
+    document(function)
+report = read

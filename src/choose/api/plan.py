@@ -17,6 +17,7 @@ from choose.study.study_file import Overrides, load_study, only
 from choose.types import Candidate, Job
 
 if TYPE_CHECKING:
+    from choose.data.dataset import Tables
     from choose.data.scenarios import Pools
     from choose.schema.check import Check
 
@@ -61,17 +62,20 @@ class Checked:
 def check(
     data: str | Path | None = None,
     *,
-    study_file: str | Path | None = None,
+    study_file: str | Path | Mapping[str, Any] | None = None,
     overrides: Overrides | None = None,
+    rows: Tables | None = None,
 ) -> Checked:
     """Audit a labelled set before any model runs; arguments as for `compare`.
+
+    `rows` are data that come from no file.
 
     Raises:
         ChooseError: if the rows cannot be read, used or divided.
     """
     from choose.check.audit import check_set
 
-    return Checked(*check_set(resolve(data, study_file, overrides)))
+    return Checked(*check_set(resolve(data, study_file, overrides), rows))
 
 
 def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str:
@@ -127,10 +131,11 @@ def plan_trials(study: Study, pools: Pools) -> TrialPlan:
 def plan_study(
     data: str | Path | None = None,
     *,
-    study_file: str | Path | None = None,
+    study_file: str | Path | Mapping[str, Any] | None = None,
     overrides: Overrides | None = None,
     strategies: Sequence[str] = (),
     rehearse: bool = False,
+    rows: Tables | None = None,
 ) -> Planning:
     """Read the rows and lay out the trials without downloading; arguments as for `compare`.
 
@@ -147,7 +152,7 @@ def plan_study(
 
     check_environment()
     study = resolve(data, study_file, overrides, strategies)
-    pools = Pools(load_dataset(study.data, study.task))
+    pools = Pools(load_dataset(study.data, study.task, rows))
     budget, max_usd = study.grid.budget_seconds, study.grid.max_usd
     with connect_endpoints(study.endpoints):
         plan = plan_trials(study, pools)

@@ -8,7 +8,7 @@ from time import perf_counter
 from choose.check.lines import lines_of
 from choose.check.measurements import Facts
 from choose.check.steps import issues_of, steps_of
-from choose.data.dataset import dataset_from, read_rows
+from choose.data.dataset import Tables, dataset_from, read_rows
 from choose.data.duplicates import count_conflicts
 from choose.data.personal_data import hints_of
 from choose.formatting import plural, points
@@ -18,14 +18,16 @@ from choose.schema.plan import DetectableGains
 from choose.study.config import Study
 
 
-def check_set(study: Study) -> tuple[Check, dict[str, str]]:
+def check_set(study: Study, tables: Tables | None = None) -> tuple[Check, dict[str, str]]:
     """Audit a study's labelled set; also return the text of each row, which the record omits.
+
+    `tables` replace the files of the study.
 
     Raises:
         DataError: if the rows cannot be read, used or split.
     """
     start = perf_counter()
-    rows = read_rows(study.data)
+    rows = read_rows(study.data, tables)
     dataset = dataset_from(rows, study.data, study.task)
     facts = Facts(rows, dataset, study.goal.margin or USUAL_MARGIN)
     return _record(facts, start), {e.id: e.text for e in facts.all}

@@ -35,7 +35,7 @@ def export(
     """Train a candidate on all rows and write it to a folder."""
     import json
 
-    from choose.api.export import export as export_candidate
+    from choose.api.compare import export as export_candidate
     from choose.cli.console import print_record, say, working
     from choose.errors import StudyError
     from choose.export.write_folder import export_record

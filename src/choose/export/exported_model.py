@@ -15,7 +15,7 @@ import polars as pl
 
 from choose.errors import ChooseError, StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
-from choose.formatting import csv_cell
+from choose.formatting import clean, csv_cell, plural
 from choose.models.environment_settings import check_environment
 from choose.run.predict import predict
 from choose.strategy import Strategy
@@ -67,6 +67,14 @@ class Model:
         path = Path(folder)
         manifest = read_manifest(path)
         return cls(path, manifest, load_strategy(path, manifest))
+
+    def __repr__(self) -> str:
+        """Say what was exported, and what it predicts."""
+        labels = ", ".join(self.labels[:5]) + (", …" if len(self.labels) > 5 else "")
+        trained = (
+            f"trained on {plural(self.manifest.rows, 'row')} of {clean(self.manifest.dataset)}"
+        )
+        return f"<Model {clean(self.manifest.candidate)}, {trained}; labels: {clean(labels)}>"
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from choose.data.scenarios import Pools
 from choose.errors import EndpointError, StudyError
+from choose.formatting import dollars as money
 from choose.models.endpoints.command_session import current_session
 from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.settings import Endpoint
@@ -32,9 +33,11 @@ Approve = Callable[[Spending], None]
 def refuse(spending: Spending) -> None:
     """Refuse to send anything without consent."""
     hosts = ", ".join(sorted({bill.host for bill in spending.bills}))
+    requests = sum(bill.requests for bill in spending.bills)
+    cost = "at unknown cost" if spending.usd is None else f"for about {money(spending.usd)}"
     raise StudyError(
-        f"Rows would be sent to {hosts}, which needs your consent. Pass --yes, or in Python "
-        "approve=lambda spending: None."
+        f"Up to {requests:,} requests with your rows would be sent to {hosts}, {cost}, which needs "
+        "your consent. To send them, add --yes."
     )
 
 

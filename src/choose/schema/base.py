@@ -14,6 +14,12 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def __dir__(self) -> list[str]:
+        """List the fields and what subclasses add, without the methods of pydantic."""
+        added = {name for cls in type(self).__mro__ for name in vars(cls)} - set(dir(BaseModel))
+        public = {name for name in added if not name.startswith("_")}
+        return sorted(public - {"model_config"} | set(type(self).model_fields))
+
 
 class Interval(Record):
     """A value with its 95 % interval; null where not measured.

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from choose.data.personal_data import hints_by_row, hints_of
 from choose.data.scenarios import Pools
+from choose.models.endpoints.handshake import BYTES_PER_TOKEN
 from choose.models.endpoints.ledger import token_cost
-from choose.models.endpoints.request_body import BYTES_PER_TOKEN
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.plan import ONCE, Bill, Spending
 from choose.strategy import Puts, build, hyperparameters

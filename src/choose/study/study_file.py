@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -163,6 +163,9 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
+# Arguments of `choose.compare` that no study file has.
+_CALL = ("data", "labels", "test", "strategies", "study", "out", "name", "yes", "progress")
+
 # One endpoint, as flags.
 _ENDPOINT = ("base_url", "api_key_env", "usd_per_million")
 
@@ -172,16 +175,17 @@ _ELSEWHERE = {("data", "path")}
 
 def keywords() -> dict[str, tuple[str, inspect.Parameter]]:
     """Return each keyword with its section and the parameter it makes."""
-    known = {"budget": ("grid", _parameter("budget", "float | str | None"))}
-    known["quick"] = ("grid", _parameter("quick", "bool | None"))
-    known |= {name: ("endpoints", _parameter(name, "str | None")) for name in _ENDPOINT}
+    known = {"budget": ("grid", _parameter("budget", float | str | None))}
+    known["quick"] = ("grid", _parameter("quick", bool | None))
+    known |= {name: ("endpoints", _parameter(name, str | None)) for name in _ENDPOINT}
     for section, field in Study.model_fields.items():
         model = field.annotation
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             continue
-        for name, inner in model.model_fields.items():
+        types = get_type_hints(model)
+        for name in model.model_fields:
             if (section, name) not in _ELSEWHERE and name != "budget_seconds":
-                known[name] = (section, _parameter(name, inner.annotation))
+                known[name] = (section, _parameter(name, types[name]))
     return known
 
 
@@ -195,9 +199,10 @@ def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     for name, value in given.items():
         if name not in known:
             raise StudyError(
-                f"Unknown keyword {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
+                f"Unknown keyword {name!r}.{did_you_mean(name, [*known, *_CALL])} "
+                f"Known: {', '.join([*_CALL, *known])}."
             )
-        key, value = _budget(value) if name == "budget" else (name, value)
+        key, value = _budget(value) if name == "budget" else (name, _listed(known[name][1], value))
         if name not in (*_ENDPOINT, "quick"):
             sections.setdefault(known[name][0], {})[key] = value
     if given.get("quick"):
@@ -209,6 +214,13 @@ def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         )
         sections.setdefault("models", {})["model"] = model
     return sections
+
+
+def _listed(parameter: inspect.Parameter, value: Any) -> Any:
+    """Return a single value as a list where the keyword takes a list."""
+    takes_list = "tuple[" in str(parameter.annotation)
+    single = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return (value,) if takes_list and single else value
 
 
 def _budget(value: Any) -> tuple[str, float | None]:

@@ -15,7 +15,7 @@ from choose.errors import MoneySpent
 from choose.files import digest
 from choose.models.endpoints.answer_cache import AnswerCache
 from choose.models.endpoints.command_session import connect_endpoints
-from choose.models.endpoints.request_body import Capabilities, request_body, worst_case
+from choose.models.endpoints.handshake import Capabilities, request_body, worst_case
 from choose.models.endpoints.settings import PROTOCOL, Endpoint
 from support.chat_server import Http, broken, error, transport
 from support.endpoint_sessions import FAST, PRICED, RIGHT, endpoint_session, fitted, right, rows

@@ -12,11 +12,14 @@ from typing import Any
 from choose.errors import EndpointError, MoneySpent, StrategyError
 from choose.models.endpoints.answer_cache import PaidAnswer
 from choose.models.endpoints.command_session import current_session
-from choose.models.endpoints.handshake import PROBE_TEXT, Probe, fault_message, handshake
-from choose.models.endpoints.request_body import (
+from choose.models.endpoints.handshake import (
     BYTES_PER_TOKEN,
+    PROBE_TEXT,
     Capabilities,
     Message,
+    Probe,
+    fault_message,
+    handshake,
     request_body,
     worst_case,
 )

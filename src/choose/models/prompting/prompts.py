@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from choose.errors import StrategyError, did_you_mean
-from choose.models.endpoints.request_body import Capabilities, Message
+from choose.models.endpoints.handshake import Capabilities, Message
 from choose.types import Answers, Example, Item, Task
 
 # Whitespace, line ends of all kinds, and control characters.

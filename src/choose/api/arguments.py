@@ -1,0 +1,174 @@
+"""Arguments of Python calls: rows in memory, and errors that speak of keywords, not of flags."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from choose.errors import ChooseError, DataError, StudyError
+from choose.study.study_file import keywords
+
+if TYPE_CHECKING:
+    from choose.data.dataset import Tables
+
+# Flags with another name or another form in Python.
+_FLAGS = {"strategy": "strategies", "yes": "yes=True", "force": "force=True"}
+
+# Keywords that no study file has.
+_OWN = {"out", "test", "name", "study", "strategies", "candidate", "trial", "force", "yes", "quick"}
+
+_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]))?")
+
+
+@contextmanager
+def keyword_errors() -> Iterator[None]:
+    """Let errors of the calls inside name keywords (``out=``) where they name flags (``--out``)."""
+    try:
+        yield
+    except ChooseError as error:
+        error.args = tuple(in_keywords(a) if isinstance(a, str) else a for a in error.args)
+        raise
+
+
+def in_keywords(message: str) -> str:
+    """Return a message with keywords in place of the flags that they are called on a terminal."""
+    known = _OWN | set(keywords())
+
+    def keyword(flag: re.Match[str]) -> str:
+        name = _FLAGS.get(flag[1], flag[1].replace("-", "_"))
+        if name.partition("=")[0] not in known:
+            return flag[0]
+        return name if "=" in name else f"{name}="
+
+    message = re.sub(r"(?<![\w-])-s (?=NAME)", "strategies=", message)
+    message = re.sub(r"(?<![\w-])-c (?=[A-Z])|(?<![\w-])-c\b", "study=", message)
+    return _FLAG.sub(keyword, message)
+
+
+def names_of(strategies: object) -> tuple[str, ...]:
+    """Return the names of candidates; one text is one name.
+
+    Raises:
+        StudyError: for anything but a text or a list of texts.
+    """
+    if isinstance(strategies, str):
+        return (strategies,)
+    names = tuple(strategies) if isinstance(strategies, Sequence | set | frozenset) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise StudyError(
+            f"strategies is {strategies!r}; it must be a list of names, such as "
+            '["tfidf", "prompt"], or one name.'
+        )
+    return tuple(map(str, names))
+
+
+def tables_of(data: Any, labels: Any, test: Any, name: str) -> Tables:
+    """Return rows that were passed in memory; None for files.
+
+    Raises:
+        DataError: if texts and labels do not fit together, or the objects hold no rows.
+    """
+    from choose.data.dataset import Tables
+    from choose.data.readers.json_and_parquet import is_rows, table_of
+
+    if labels is not None:
+        data = _pairs(data, labels)
+    if isinstance(test, tuple) and len(test) == 2 and not isinstance(test[0], str | Mapping):
+        test = _pairs(*test)
+    return Tables(
+        pool=table_of(data) if is_rows(data) else None,
+        test=table_of(test) if is_rows(test) else None,
+        name=name,
+    )
+
+
+def label_column(labels: Any) -> str | None:
+    """Return the column that `labels` names; None where it holds the labels themselves."""
+    return labels if isinstance(labels, str) else None
+
+
+def _pairs(texts: Any, labels: Any) -> list[dict[str, Any]]:
+    """Return rows of aligned texts and labels: lists, arrays, Series of pandas or polars."""
+    for what, given in (("texts", texts), ("labels", labels)):
+        if isinstance(given, str | Mapping) or not hasattr(given, "__len__"):
+            raise DataError(
+                f"The {what} are {type(given).__name__}; they must be a list, an array or a "
+                "Series, as long as the other."
+            )
+    if getattr(texts, "ndim", 1) != 1 or hasattr(texts, "columns"):
+        raise DataError(
+            "The texts are a table. Name its columns, as in compare(table, "
+            'text_column="body", label_column="team"), or give one column.'
+        )
+    if len(texts) != len(labels):
+        raise DataError(
+            f"There are {len(texts):,} texts and {len(labels):,} labels. Give one label a text."
+        )
+    return [
+        {"text": _cell(text), "label": _cell(label)}
+        for text, label in zip(texts, labels, strict=True)
+    ]
+
+
+def _cell(value: Any) -> Any:
+    """Return a value; None for what pandas and numpy have for missing ones."""
+    if type(value).__name__ in ("NAType", "NaTType") or (
+        isinstance(value, float) and value != value
+    ):
+        return None
+    return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
+
+
+def document(function: Any) -> None:
+    """Give a function a keyword for each key of a study file, in its signature and its help."""
+    stated = inspect.signature(function, eval_str=True)
+    named = [p for p in stated.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    known = {p.name for p in named}
+    named += [parameter for name, (_, parameter) in keywords().items() if name not in known]
+    function.__signature__ = stated.replace(parameters=named)
+    function.__doc__ = _documented(function.__doc__ or "")
+
+
+def _documented(doc: str) -> str:
+    """Return a docstring with a list of the keywords that are keys of a study file."""
+    lines = [inspect.cleandoc(doc), "", "Keywords, by section of the study file:"]
+    section = ""
+    for name, (own, parameter) in keywords().items():
+        if own != section:
+            section = own
+            lines += ["", f"    [{section}]"]
+        text = _descriptions().get(name) or _WORDS.get(name, "")
+        kind = re.sub(
+            r"'|\b(collections\.abc|typing|datetime)\.",
+            "",
+            inspect.formatannotation(parameter.annotation),
+        )
+        lines.append(f"    {name}: {kind}" + (f"\n        {text}" if text else ""))
+    return "\n".join(lines)
+
+
+# Quotation marks, and modules in front of types.
+_MODULES = re.compile(r"'|\b(?:collections\.abc|typing|datetime)\.")
+
+_WORDS = {
+    "budget": 'Time limit, such as "90s", "10m" or 90 (seconds).',
+    "quick": "A first look in a minute: each candidate is fitted once on all rows.",
+    "base_url": "Address of a server for `model`, such as https://HOST/v1.",
+    "api_key_env": "Variable (or .env entry) that holds the API key; by default the provider's.",
+    "usd_per_million": 'Dollars for a million tokens: "IN,OUT" or "IN,CACHED,OUT".',
+}
+
+
+def _descriptions() -> dict[str, str]:
+    """Return what the study file says of each of its keys."""
+    from choose.study.config import Study
+
+    return {
+        name: field.description or ""
+        for section in Study.model_fields.values()
+        if hasattr(section.annotation, "model_fields")
+        for name, field in section.annotation.model_fields.items()  # type: ignore[union-attr]
+    }

@@ -1,0 +1,282 @@
+"""What notebooks show: tables and a chart of a decision, and the pages of audits and plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import polars as pl
+
+from choose.formatting import clean
+from choose.schema.decision import Decision
+from choose.schema.diagnosis import Audit
+from choose.schema.scorecard import Scorecard
+from choose.store.store import Store
+from choose.types import STANDARD, Run
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from choose.api.plan import Checked
+
+# Columns of `answers_frame` besides those of the candidates.
+_ROW = ("id", "text", "label")
+
+
+def candidates_frame(decision: Decision) -> pl.DataFrame:
+    """Return one row a candidate, the most accurate first; null means not measured."""
+    columns = _columns(decision.verdict.recommended)
+    table = pl.DataFrame(
+        [
+            {name: value(card) for name, (_, value) in columns.items()}
+            for card in decision.scorecards
+        ],
+        # Columns that are null throughout keep their types.
+        schema={name: getattr(pl, kind) for name, (kind, _) in columns.items()},
+    )
+    return table.sort("accuracy", descending=True, nulls_last=True, maintain_order=True)
+
+
+def _columns(recommended: str | None) -> dict[str, tuple[str, Callable[[Scorecard], Any]]]:
+    """Return the polars type and the value of each column of `candidates_frame`."""
+    return {
+        "candidate": ("String", lambda card: card.candidate),
+        "strategy": ("String", lambda card: card.strategy),
+        "family": ("String", lambda card: card.family),
+        "model": ("String", lambda card: card.model),
+        "recommended": ("Boolean", lambda card: card.candidate == recommended),
+        "accuracy": ("Float64", lambda card: card.accuracy and card.accuracy.value),
+        "low": ("Float64", lambda card: card.accuracy and card.accuracy.low),
+        "high": ("Float64", lambda card: card.accuracy and card.accuracy.high),
+        "estimand": ("String", lambda card: card.accuracy and card.accuracy.estimand),
+        "macro_f1": ("Float64", lambda card: card.macro_f1 and card.macro_f1.value),
+        "rows": ("Int64", lambda card: card.rows),
+        "repetitions": ("Int64", lambda card: card.repetitions),
+        "churn": ("Float64", lambda card: card.churn),
+        "noise_slope": ("Float64", lambda card: card.noise.slope and card.noise.slope.value),
+        "format_valid": ("Float64", lambda card: card.format_valid),
+        "calibration_error": ("Float64", lambda card: card.calibration_error),
+        "fit_seconds": ("Float64", lambda card: card.cost.fit_seconds),
+        "ms_per_item": ("Float64", lambda card: card.cost.ms_per_item),
+        "usd_per_1k": ("Float64", lambda card: card.cost.usd_per_1k),
+        "errors": ("Int64", lambda card: len(card.errors)),
+    }
+
+
+def differences_frame(decision: Decision) -> pl.DataFrame:
+    """Return each candidate's accuracy minus that of the chosen one, on their common rows.
+
+    Shares of 1 with 95 % intervals; null for the chosen one, and where nothing is common.
+    """
+    rows = [
+        {
+            "candidate": one.candidate,
+            "title": one.title or one.candidate,
+            "family": one.family,
+            "chosen": one.chosen,
+            "difference": one.difference.value if one.difference else None,
+            "low": one.difference.low if one.difference else None,
+            "high": one.difference.high if one.difference else None,
+            "common": one.common,
+            "accuracy": one.accuracy.value if one.accuracy else None,
+            "rows": one.rows,
+            "ms_per_answer": one.ms_per_answer,
+            "usd_per_1k": one.usd_per_1k,
+        }
+        for one in decision.standings
+    ]
+    texts = dict.fromkeys(("candidate", "title", "family"), pl.String)
+    counts = dict.fromkeys(("common", "rows"), pl.Int64)
+    figures = ("difference", "low", "high", "accuracy", "ms_per_answer", "usd_per_1k")
+    types = {**texts, "chosen": pl.Boolean, **counts, **dict.fromkeys(figures, pl.Float64)}
+    names = list(rows[0]) if rows else list(types)
+    return pl.DataFrame(rows, schema={name: types[name] for name in names})
+
+
+def labels_frame(audit: Audit | None, texts: Mapping[str, str]) -> pl.DataFrame:
+    """Return the labels that are worth a look, the most doubtful first.
+
+    Args:
+        audit: of the record; None where nothing was audited.
+        texts: the texts by row id.
+    """
+    columns = {
+        "id": pl.String,
+        "text": pl.String,
+        "label": pl.String,
+        "suggested": pl.String,
+        "score": pl.Float64,
+    }
+    rows = [
+        (s.id, texts.get(s.id), s.label, s.suggested, s.score)
+        for s in (audit.doubted if audit else ())
+    ]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def answers_frame(folder: Path) -> pl.DataFrame:
+    """Return a row for each test row, with its text, its label and what each candidate answers.
+
+    The answers are those of the first repetition on all training rows, each of a fit that had not
+    seen the row; null where a candidate was not asked or gave no usable answer.
+
+    Raises:
+        StoreError: if the study cannot be read.
+    """
+    store = Store.open(folder)
+    dataset = store.dataset
+    candidates, trials = store.grid()
+    main: dict[str, dict[int, list[Any]]] = {}
+    for trial in trials:
+        if not trial.variant and trial.scenario == STANDARD and trial.draw == 0:
+            sizes = main.setdefault(trial.candidate, {})
+            sizes.setdefault(trial.fold, []).append(trial)
+    table: dict[str, list[str | None]] = {
+        "id": list(dataset.asked),
+        "text": [dataset.examples[id].text for id in dataset.asked],
+        "label": [dataset.examples[id].target for id in dataset.asked],
+    }
+    for name in (str(each["name"]) for each in candidates):
+        largest = [max(f, key=lambda t: t.train_size) for f in main.get(name, {}).values()]
+        answers = _outputs(filter(None, map(store.get, largest)))
+        column = f"answer of {name}" if name in _ROW else name
+        table[column] = [answers.get(id) for id in dataset.asked]
+    return pl.DataFrame(table, schema=dict.fromkeys(table, pl.String))
+
+
+def _outputs(runs: Any) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    run: Run
+    for run in runs:
+        if ("clean", 0) in run.answers:
+            outputs = run.answers["clean", 0].outputs
+            found.update(zip(run.asked["clean", 0], outputs, strict=True))
+    return found
+
+
+def differences_chart(decision: Decision) -> alt.LayerChart:
+    """Draw the accuracy of each candidate minus the chosen one's, on their common rows."""
+    import altair as alt
+
+    rows = differences_frame(decision).filter(pl.col("chosen") | pl.col("difference").is_not_null())
+    values = [
+        {
+            "candidate": clean(row["title"]),
+            "points": 100 * (row["difference"] or 0.0),
+            "low": 100 * (row["low"] if row["low"] is not None else row["difference"] or 0.0),
+            "high": 100 * (row["high"] if row["high"] is not None else row["difference"] or 0.0),
+            "rows": row["common"],
+        }
+        for row in rows.iter_rows(named=True)
+    ]
+    base = alt.Chart(pl.DataFrame(values)).encode(
+        y=alt.Y("candidate:N", sort=[v["candidate"] for v in values], title=None)
+    )
+    chosen = next((clean(s.title or s.candidate) for s in decision.standings if s.chosen), "")
+    title = f"accuracy minus {chosen}, points on common rows (95 % interval)"
+    x = alt.X("low:Q", title=title)
+    tips = ["candidate:N", alt.Tooltip("points:Q", format="+.1f"), "rows:Q"]
+    chart = alt.layer(
+        base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=x, x2="high:Q"),
+        base.mark_point(filled=True, size=90, opacity=1).encode(x="points:Q", tooltip=tips),
+        alt.Chart(pl.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[4, 3]).encode(x="x:Q"),
+    )
+    sized = chart.properties(width=420, height=34 * max(1, len(values)))
+    return cast("alt.LayerChart", sized)
+
+
+def notebook_screen(decision: Decision, page: Path | None) -> str:
+    """Return one screen of a decision as HTML that runs nothing; `page` is the whole report."""
+    verdict = decision.verdict
+    lines = [f"<p><strong>{escape(clean(verdict.answer or verdict.headline))}</strong></p>"]
+    said = verdict.because or (verdict.headline if verdict.answer else "")
+    lines += [f"<p>{escape(clean(said))}</p>"] if said else []
+    lines.append(f"<p>Confidence: {escape(verdict.confidence)}.</p>")
+    lines.append(_table(differences_frame(decision)))
+    steps = [step.text for step in verdict.steps] or list(verdict.next)
+    if steps:
+        items = "".join(f"<li>{escape(clean(step))}</li>" for step in steps[:3])
+        lines.append(f"<p>Next:</p><ol>{items}</ol>")
+    if page is not None:
+        link = escape(page.absolute().as_uri(), quote=True)
+        lines.append(f'<p><a href="{link}">{escape(clean(page))}</a></p>')
+    return f"<div>{''.join(lines)}</div>"
+
+
+def _table(frame: pl.DataFrame) -> str:
+    rows = [_cells(row) for row in frame.iter_rows(named=True)]
+    heads = ("candidate", "family", "accuracy", "difference in points", "rows")
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    difference = "chosen" if row["chosen"] else "not measured"
+    if row["difference"] is not None:
+        ends = ""
+        if row["low"] is not None and row["high"] is not None:
+            ends = f" ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
+        difference = f"{100 * row['difference']:+.1f}{ends}".replace("-", "\u2212")
+    accuracy = "" if row["accuracy"] is None else f"{100 * row['accuracy']:.0f} %"
+    return (
+        escape(clean(row["title"])),
+        escape(clean(row["family"])),
+        accuracy,
+        difference,
+        f"{row['common']:,}",
+    )
+
+
+class Page:
+    """A record that a notebook or `print` shows as the page of the terminal.
+
+    Attributes:
+        record: what it holds; its fields are attributes of the page too.
+    """
+
+    def __init__(self, record: Any, page: Any) -> None:
+        self.record, self._page = record, page
+
+    def __repr__(self) -> str:
+        """Return the page as text of 80 columns."""
+        from io import StringIO
+
+        from rich.console import Console
+
+        text = StringIO()
+        Console(file=text, width=80, color_system=None, highlight=False).print(self._page)
+        return text.getvalue().rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(repr(self))}</pre>"
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a field of the record."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.record, name)
+
+    def __dir__(self) -> list[str]:
+        """List the fields of the record."""
+        own = [name for name in vars(type(self)) if not name.startswith("_")]
+        return sorted({"record", *own, *(n for n in dir(self.record) if not n.startswith("_"))})
+
+
+class Audited(Page):
+    """The audit of a labelled set."""
+
+    def __init__(self, checked: Checked) -> None:
+        from choose.report.terminal.check_page import check_page
+
+        super().__init__(checked.record, check_page(checked.record))
+        self._texts = checked.texts
+
+    @property
+    def labels_to_check(self) -> pl.DataFrame:
+        """The labels worth a look, the most doubtful first: id, text, label, suggested, score."""
+        return labels_frame(self.record.audit, self._texts)

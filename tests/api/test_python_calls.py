@@ -1,0 +1,224 @@
+"""Python as people expect it: texts and labels, tables of a decision, and errors in keywords."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import pydoc
+import shutil
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import choose
+from choose.api.arguments import in_keywords, names_of
+from choose.api.notebook import Decision
+from choose.conformance import pool
+from choose.store.store import Store
+from choose.study.study_file import overrides_of
+from support.studies import write_csv
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+ROWS = list(pool(seed=3, rows=60))
+TEXTS, LABELS = [e.text for e in ROWS], [e.target for e in ROWS]
+QUICK: dict[str, Any] = {"strategies": "tfidf", "quick": True, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def decision(tmp_path_factory: pytest.TempPathFactory) -> Decision:
+    return choose.compare(TEXTS, LABELS, **QUICK, out=tmp_path_factory.mktemp("py") / "st")
+
+
+def test_texts_and_labels_are_a_labelled_set(decision: Decision, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    forms = [
+        (pl.Series(TEXTS), pl.Series(LABELS)),
+        (pandas.Series(TEXTS, index=range(7, 67)), np.array(LABELS)),
+        (pandas.DataFrame({"body": TEXTS, "team": LABELS}), "team"),
+    ]
+    for place, (texts, labels) in enumerate(forms):
+        column = {"text_column": "body"} if isinstance(labels, str) else {}
+        made = choose.compare(texts, labels, **QUICK, **column, out=tmp_path / str(place))
+        rows = Store.open(made.store).dataset.examples.values()
+        assert sorted((e.text, e.target) for e in rows) == sorted(zip(TEXTS, LABELS, strict=True))
+    held = choose.compare(
+        TEXTS, LABELS, test=(TEXTS[:15], LABELS[:15]), **QUICK, out=tmp_path / "t"
+    )
+    assert (held.dataset.division, held.dataset.test_rows) == ("held-out", 15)
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "complaint"),
+    [
+        (TEXTS[:5], LABELS, "5 texts and 60 labels"),
+        ({"a": 1}, LABELS, "must be a list"),
+        ("rows.csv", LABELS, "must be a list"),
+        (pl.DataFrame({"text": TEXTS}), LABELS, "text_column="),
+    ],
+)
+def test_texts_and_labels_that_do_not_fit_are_refused(
+    texts: Any, labels: Any, complaint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(choose.ChooseError, match=complaint):
+        choose.compare(texts, labels, **QUICK, out=tmp_path / "st")
+
+
+def test_missing_values_are_left_out_and_said(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    labels = pandas.Series(LABELS)
+    labels[3] = float("nan")
+    texts = [None, *TEXTS[1:]]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = choose.compare(texts, labels, **QUICK, out=tmp_path / "st")
+    said = " ".join(str(warning.message) for warning in caught)
+    assert "1 row of the file without a label left out" in said
+    assert "1 row of the file without a text left out" in said
+    assert made.dataset.rows == 58
+
+
+def test_a_decision_has_its_tables(decision: Decision) -> None:
+    assert decision.best == "tfidf"
+    differences = decision.differences()
+    assert differences["candidate"][0] == "tfidf"
+    assert differences["title"].to_list() == ["words + logistic regression", "most common label"]
+    assert differences["difference"][0] is None
+    by = {s.candidate: s for s in decision.standings}
+    assert by["majority"].difference is not None
+    assert differences["difference"][1] == by["majority"].difference.value
+    answers = decision.answers()
+    assert answers.columns == ["id", "text", "label", "majority", "tfidf"]
+    assert answers.height == 60
+    for name in ("majority", "tfidf"):
+        card = next(c for c in decision.scorecards if c.candidate == name)
+        assert card.accuracy is not None
+        right = (answers[name] == answers["label"]).mean()
+        assert right == pytest.approx(card.accuracy.value)
+    assert decision.labels_to_check.columns == ["id", "text", "label", "suggested", "score"]
+
+
+def test_the_tables_of_a_stored_study_agree_with_its_record(tmp_path: Path) -> None:
+    stored = choose.read(shutil.copytree(FIXTURES / "stored_study", tmp_path / "st"))
+    assert stored.audit is not None
+    table = stored.labels_to_check
+    assert table["id"].to_list() == [s.id for s in stored.audit.doubted]
+    assert table["text"].null_count() == 0
+    answers = stored.answers()
+    asked = {s.candidate: s.rows for s in stored.standings}
+    for name, rows in asked.items():
+        assert answers[name].drop_nulls().len() == rows
+
+
+def test_the_plot_and_the_page_hold_the_differences(decision: Decision, tmp_path: Path) -> None:
+    chart = json.dumps(decision.plot().to_dict())
+    value = next(s for s in decision.standings if s.candidate == "majority").difference
+    assert value is not None
+    assert f"{100 * value.value:.6f}"[:6] in chart
+    page = decision.to_html(tmp_path / "page.html")
+    assert page.startswith("<!")
+    assert (tmp_path / "page.html").read_text("utf-8").startswith("<!")
+
+
+def test_tab_lists_no_method_of_pydantic(decision: Decision) -> None:
+    names = set(dir(decision))
+    wanted = {"best", "differences", "answers", "labels_to_check", "plot", "to_html", "verdict"}
+    assert wanted <= names
+    for record in (decision, decision.verdict, decision.scorecards[0]):
+        shown = set(dir(record))
+        assert not {n for n in shown if n.startswith(("model_", "parse_", "_"))}
+        assert not shown & {"construct", "from_orm", "schema_json", "dict", "json", "copy"}
+        assert set(type(record).model_fields) <= shown
+    assert dir(choose) == sorted(choose.__all__)
+
+
+def test_packages_that_share_a_name_with_a_function_are_called_and_imported(
+    tmp_path: Path,
+) -> None:
+    import choose.check.audit
+    import choose.report.write
+
+    assert choose.check.audit is sys.modules["choose.check.audit"]
+    assert "annotator_column" in inspect.signature(choose.check).parameters
+    checked = choose.check(TEXTS, LABELS)
+    assert checked.rows == 60
+    assert "60 test rows" in repr(checked)
+    assert "Wrong labels" in checked._repr_html_()
+    assert checked.labels_to_check.columns[0] == "id"
+    assert "headline" in dir(checked)
+    planned = choose.plan(TEXTS, LABELS, strategies="tfidf", forecast=False)
+    assert "2 candidates on 60 test rows" in repr(planned)
+    assert planned.budget == 600
+    assert "Audit a labelled set" in pydoc.render_doc(choose.check)
+    with pytest.raises(choose.ChooseError, match="is not a study"):
+        choose.report(tmp_path)
+
+
+def test_help_is_readable(decision: Decision) -> None:
+    text = pydoc.plain(pydoc.render_doc(choose.compare))
+    assert "Annotated" not in text
+    assert "FieldInfo" not in text
+    assert "Accuracy that is good enough" in text
+    assert "seeds: int | None" in text
+    assert repr(decision).startswith("<Decision ")
+
+
+def test_a_loaded_export_says_what_it_is(decision: Decision, tmp_path: Path) -> None:
+    decision.export(tmp_path / "out")
+    model = choose.load(tmp_path / "out")
+    assert repr(model) == "<Model tfidf, trained on 60 rows of rows; labels: fruit, tool, weather>"
+
+
+def test_a_text_where_a_list_is_expected_is_one_name(tmp_path: Path) -> None:
+    """D19: strategies="tfidf" gave "No strategy 't'", strategy= "Did you mean 'start'?"."""
+    assert names_of("tfidf") == ("tfidf",)
+    assert names_of(["a", "b"]) == ("a", "b")
+    assert overrides_of({"views": "typos", "sizes": 0.5})["grid"] == {
+        "views": ("typos",),
+        "sizes": (0.5,),
+    }
+    with pytest.raises(choose.ChooseError, match="No strategy 'tfdif'"):
+        choose.compare(TEXTS, LABELS, strategies="tfdif", out=tmp_path / "st")
+    with pytest.raises(choose.ChooseError, match="Did you mean 'strategies'"):
+        choose.compare(TEXTS, LABELS, strategy="tfidf", out=tmp_path / "st")
+    with pytest.raises(choose.ChooseError, match="must be a list of names"):
+        choose.compare(TEXTS, LABELS, strategies=3, out=tmp_path / "st")  # type: ignore[arg-type]
+
+
+def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
+    """D19: Python errors said "Name it with --text-column"."""
+    rows = [{"alpha": t, "beta": label} for t, label in zip(TEXTS, LABELS, strict=True)]
+    data = write_csv(tmp_path / "words.csv")
+    calls: list[tuple[Any, dict[str, Any]]] = [
+        (rows, {"text_column": "nowhere"}),
+        (data, {"out": data}),
+        (data, {"budget": "soon"}),
+        (data, {"target": 90}),
+        (data, {"test": data}),
+    ]
+    for given, settings in calls:
+        with pytest.raises(choose.ChooseError) as caught:
+            choose.compare(given, **{**QUICK, "out": tmp_path / "st", **settings})
+        assert "--" not in str(caught.value), settings
+    said = in_keywords("Give --out NAME, --yes or --text-column; run choose models fetch --paths.")
+    assert said == "Give out=NAME, yes=True or text_column=; run choose models fetch --paths."
+
+
+def test_rows_are_sent_from_python_only_with_consent(tmp_path: Path) -> None:
+    from choose.conformance import _WORDS
+    from support.chat_server import by_words, serving
+
+    with serving(by_words(_WORDS)) as server:
+        call: dict[str, Any] = {
+            **QUICK, "strategies": "prompt", "model": "m", "base_url": server.url,
+            "usd_per_million": "1,2",
+        }  # fmt: skip
+        with pytest.raises(choose.ChooseError, match=r"60 requests .* add yes=True"):
+            choose.compare(TEXTS, LABELS, **call, out=tmp_path / "st")
+        assert not server.asked
+        made = choose.compare(TEXTS, LABELS, **call, yes=True, out=tmp_path / "st")
+    assert made.answers()["prompt"].to_list() == made.answers()["label"].to_list()
