@@ -9,8 +9,9 @@ rows, and the record names them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -45,10 +46,11 @@ def _restricted(table: ScoreTable, rows: Mask) -> ScoreTable:
 
 
 def on_rows(table: ScoreTable, rows: Mask | None) -> ScoreTable:
-    """Return a table on these rows only; as it is where it covers too few of them."""
-    if rows is None or (table.complete & rows).sum() < LEAST * rows.sum():
+    """Return a table on these rows only; as it is where it does not cover them all."""
+    if rows is None:
         return table
-    return _restricted(table, rows)
+    restricted = _restricted(table, rows)
+    return restricted if (restricted.complete == rows).all() else table
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,12 @@ class CommonRows:
     def with_noise(self, candidate: CandidateScores) -> CandidateScores:
         """Return a candidate's clean and noised answers on the common rows."""
         noise = {key: on_rows(table, self.noise) for key, table in candidate.noise.items()}
-        return replace(candidate, noise=noise, main=_clean(candidate, noise.values()))
+        return replace(candidate, noise=noise, main=_clean(candidate, noise, self.noise))
 
     def with_sizes(self, candidate: CandidateScores) -> CandidateScores:
         """Return a candidate's answers after every pool on the common rows."""
         sizes = {size: on_rows(table, self.sizes) for size, table in candidate.sizes.items()}
-        return replace(candidate, sizes=sizes, main=_clean(candidate, sizes.values()))
+        return replace(candidate, sizes=sizes, main=_clean(candidate, sizes, self.sizes))
 
     def views_of(self, candidate: CandidateScores) -> dict[str, ScoreTable]:
         """Return a candidate's answers to perturbed rows, by view, on the common rows."""
@@ -75,9 +77,14 @@ class CommonRows:
         return {view: on_rows(table, self.views.get(view)) for view, table in tables.items()}
 
 
-def _clean(candidate: CandidateScores, others: Iterable[ScoreTable]) -> ScoreTable | None:
-    """Return the clean answers on the rows of the others."""
-    return None if candidate.main is None else on_rows(candidate.main, shared_rows(others))
+def _clean(
+    candidate: CandidateScores, others: Mapping[Any, ScoreTable], common: Mask | None
+) -> ScoreTable | None:
+    """Return the clean answers on the common rows, or on those of the others if none has these."""
+    if candidate.main is None or common is None:
+        return candidate.main
+    there = any((table.complete == common).all() for table in others.values())
+    return on_rows(candidate.main, common if there else shared_rows(others.values()))
 
 
 def common_rows(candidates: Sequence[CandidateScores]) -> CommonRows:

@@ -1,0 +1,211 @@
+"""Figures that stand beside each other are of the same rows, in every sentence and table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Measure, Rule
+from choose.judge.verdict import judge
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
+from choose.schema.scorecard import Scorecard, SettingPoint
+from choose.types import Answers, Run, Scenario
+from simulation.setting import SimulatedCandidate
+from support.decisions import decision
+from support.same_rows import figures, unlike_in_table, unlike_sentences
+from support.simulated_studies import LABELS, POOL, candidate, majority, study
+
+ROWS, FOLDS = 600, 5
+
+
+def players() -> list[SimulatedCandidate]:
+    """Return candidates of every family, two of them classifiers that cannot be told apart."""
+    noisy = {0.1: 0.77, 0.2: 0.73}
+    at = {50: 0.6, 100: 0.7, 200: 0.76}
+    lm = {"model": "SmolLM2-135M"}
+    return [
+        majority(),
+        candidate("tfidf", "baseline", 0.79, 0.5, at=at, noisy=noisy),
+        candidate("probe", "baseline", 0.81, 2.0, at=at, noisy=noisy),
+        candidate("prompt", "prompting", 0.5, 30.0, **lm),
+        candidate("retrieval", "retrieval", 0.72, 60.0, **lm),
+        candidate("lora", "fine-tuning", 0.8, 200.0, seeds=1, **lm),
+    ]
+
+
+def changed_answers(run: Run, wrong: float, rows: int | None = None) -> Answers:
+    """Return a run's answers with part of them made wrong, to its first rows."""
+    rng = np.random.default_rng(crc32(f"{run.trial.candidate} {run.trial.fold} {wrong}".encode()))
+    outputs = [
+        LABELS[(LABELS.index(str(said)) + 1) % len(LABELS)] if rng.random() < wrong else said
+        for said in run.answers["clean", 0].outputs[:rows]
+    ]
+    return Answers(outputs=tuple(outputs), status=("ok",) * len(outputs))
+
+
+def uneven(world: Evidence) -> Evidence:
+    """Let a budget end: models answered one fold or three, noise, views and settings some."""
+    done = {"prompt": 1, "retrieval": 1, "lora": 3}
+    noise_done = {("tfidf", 0.1): 3, ("probe", 0.2): 4, ("majority", 0.1): 2}
+    runs: list[Run] = []
+    for run in world.runs:
+        trial = run.trial
+        where = trial.candidate, trial.scenario.rate
+        if trial.fold >= done.get(trial.candidate, FOLDS):
+            continue
+        if trial.scenario.kind == "noise" and trial.fold >= noise_done.get(where, FOLDS):
+            continue
+        runs += _with_conditions(run)
+    return replace(world, runs=tuple(runs))
+
+
+def _with_conditions(run: Run) -> list[Run]:
+    trial, cheap = run.trial, run.trial.candidate in ("tfidf", "probe")
+    main = trial.scenario.kind == "standard" and trial.train_size == POOL
+    if not cheap or not main:
+        return [run]
+    made = [run]
+    if trial.fold < 4:
+        asked = {**run.asked, ("typos", 0): run.asked["clean", 0][:40]}
+        typos = {("typos", 0): changed_answers(run, 0.06, 40)}
+        made = [replace(run, asked=asked, answers={**run.answers, **typos})]
+    # Settings were measured on other folds: of tfidf on three, of probe on the first.
+    if trial.fold < (3 if trial.candidate == "tfidf" else 1):
+        for name, wrong in (("regularised", 0.02), ("free", 0.1)):
+            answers = {("clean", 0): changed_answers(run, wrong)}
+            made.append(replace(run, trial=replace(trial, variant=name), answers=answers))
+    pair = replace(trial, scenario=Scenario(kind="noise", noise="confused-pair", rate=0.2))
+    if trial.fold < 2:
+        made.append(replace(run, trial=pair, answers={("clean", 0): changed_answers(run, 0.15)}))
+    return made
+
+
+@cache
+def decided(kind: str, seed: int = 0) -> Decision:
+    """Return a decision with uneven rows; `kind` names what is different about it."""
+    world = uneven(study(players(), ROWS, seed, folds=FOLDS))
+    rule = {
+        "balanced": Rule(measure=Measure(metric="balanced")),
+        "target": Rule(target=0.85),
+        "margin": Rule(margin=0.1),
+    }.get(kind, Rule())
+    if kind == "even":
+        world = study(players(), ROWS, seed, folds=FOLDS)
+    if kind == "held-out":
+        world = study(players(), ROWS, seed)
+    return judge(
+        world, rule, left_out=("lora: the first pass (2 trials): the budget was used up.",)
+    )
+
+
+KINDS = ("uneven", "balanced", "target", "margin", "even", "held-out")
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_sentence_sets_figures_of_unlike_rows_beside_each_other(kind: str, seed: int) -> None:
+    decision = decided(kind, seed)
+    rows = {card.candidate: card.rows for card in decision.scorecards}
+    if kind not in ("even", "held-out"):
+        assert rows["probe"] == ROWS > rows["lora"] > rows["prompt"]
+        card = next(card for card in decision.scorecards if card.candidate == "probe")
+        assert card.noise.kinds
+        assert card.stability.views
+        assert card.settings
+    assert unlike_sentences(decision) == []
+
+
+def measured(name: str, value: float, row_set: str, **more: object) -> Scorecard:
+    """Return the card of a candidate as it stood in the review's demo."""
+    accuracy = Interval(value=value, low=value - 0.033, high=value + 0.031, row_set=row_set)
+    rows = int(row_set.partition(":")[0])
+    return Scorecard(
+        candidate=name, strategy=name, family="baseline", rows=rows, accuracy=accuracy, **more
+    )
+
+
+ALL, FIRST, MOST = "602:50d0476d", "121:f549b6fe", "362:1ea91363"
+
+
+def demo() -> Decision:
+    """Return the record of the review's demo: 602, 121 and 362 rows."""
+
+    def setting(name: str, value: float, change: float) -> SettingPoint:
+        own = Interval(value=value, row_set=FIRST)
+        return SettingPoint(
+            setting=name, accuracy=own, change=Interval(value=change, row_set=FIRST), rows=121
+        )
+
+    cards = (
+        measured("tfidf", 0.792, ALL),
+        measured(
+            "probe",
+            0.811,
+            ALL,
+            settings=(setting("regularised", 0.876, -0.008), setting("free", 0.868, -0.016)),
+        ),
+        measured("lora", 0.801, MOST),
+        measured("retrieval", 0.727, FIRST),
+    )
+    return decision("too-close").model_copy(
+        update={"scorecards": cards, "standings": (), "pairs": ()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "like"),
+    [
+        # D2: 81 on 602 rows, 88 on 121, where the candidate's own setting had 88.4.
+        ("Other settings of probe got 81 of 100 to 88 of 100 right; none was picked.", False),
+        ("The settings of probe scored 81 % to 88 %, each on the rows that it answered.", False),
+        # D9: 121 and 602 rows.
+        ("Try a stronger model: here retrieval got 73 of 100 right, tfidf got 79 of 100.", False),
+        ("Until then use tfidf (79 % correct). lora reached 80.1 %.", False),
+        ("Use tfidf, 79 % right (76 to 82), because probe gets 81 %.", True),
+        ("The settings regularised and free of probe scored 87.6 % and 86.8 %.", True),
+        ("retrieval got 73 % right.", True),
+    ],
+)
+def test_the_sentences_of_the_review_are_found(sentence: str, like: bool) -> None:
+    assert (unlike_sentences(demo(), (sentence,)) == []) is like
+
+
+def test_a_column_of_unlike_rows_is_found_unless_it_is_marked() -> None:
+    """D9: lora stood second with 80.1 on 362 rows, where tfidf has 81.8."""
+    table = [["", "% right"], ["probe", "81.1"], ["lora", "80.1"], ["tfidf", "79.2"]]
+    (fault,) = unlike_in_table(demo(), table)
+    assert fault.startswith("scorecard.accuracy of ['lora'] in column 1")
+    marked = [row[:] for row in table]
+    marked[2][0] = "lora (362 of 602)"
+    assert unlike_in_table(demo(), marked) == []
+    assert unlike_in_table(demo(), [row for row in table if row[0] != "lora"]) == []
+    other = [row[:] for row in table]
+    other[2][0] = "lora (121 of 602)"
+    assert unlike_in_table(demo(), other), "a mark of other rows is no mark"
+
+
+def test_every_measure_of_an_uneven_decision_knows_its_rows() -> None:
+    """Were figures without rows, the walk over sentences and tables would see nothing."""
+    known = figures(decided("uneven"))
+    paths = {figure.path for figure in known}
+    assert {
+        "scorecard.accuracy",
+        "scorecard.macro_f1",
+        "scorecard.noise.curve[0.1].accuracy",
+        "scorecard.noise.kinds[confused-pair/0.2].loss",
+        "scorecard.stability.views[typos].accuracy",
+        "scorecard.stability.views[typos].change",
+        "scorecard.curve[100].value",
+        "scorecard.settings[free].change",
+        "pair.difference",
+        "standing.difference",
+        "failures.reachable",
+    } <= paths
+    tfidf = {f.row_set.split(":")[0] for f in known if f.owners == {"tfidf"}}
+    assert len(tfidf) >= 4, "all rows, noise, typos and settings"
