@@ -24,9 +24,11 @@ from choose.report.terminal.decision_page import render
 from choose.schema.base import Interval, Record
 from choose.schema.decision import Decision
 
-# Shares and differences in a sentence; bounds stand in parentheses beside what they bound.
+# Shares and differences in a sentence; bounds stand in parentheses beside what they bound. A
+# paired difference that states the rows that both sides share needs no rows of its neighbours.
 SHARE = re.compile(r"(\d+(?:\.\d+)?)(?: %| of 100)")
 POINTS = re.compile(r"(\d+(?:\.\d+)?)(?:-point lead| points?)")
+SHARED = re.compile(r"[\d.]+ points?[^.;:()]*(?:\([^()]*\))?,? on ([\d,]+) shared rows?")
 BOUNDS = re.compile(r"\([^()]*\d to [^()]*\)")
 NUMBER = re.compile(rf"[+{MINUS}-]?(\d[\d,]*(?:\.\d+)?)")
 MARK = re.compile(r"(\d[\d,]*) of (\d[\d,]*)")
@@ -123,7 +125,7 @@ def _sentences(decision: Decision) -> tuple[str, ...]:
 def _unlike(sentence: str, known: list[Figure], names: set[str], goals: set[str]) -> bool:
     named = {name for name in names if _says(sentence, name)}
     own = [figure for figure in known if figure.owners and figure.owners <= named]
-    text = BOUNDS.sub("", sentence)
+    text = BOUNDS.sub("", SHARED.sub("", sentence))
     explained = []
     for pattern, changes in ((SHARE, False), (POINTS, True)):
         for figure in set(pattern.findall(text)) - goals:

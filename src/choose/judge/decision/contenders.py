@@ -255,8 +255,21 @@ class Contenders:
 
     @property
     def leader(self) -> str:
-        """Return the candidate with the highest measured accuracy, the cheaper of equals."""
-        return max(self.names, key=lambda name: self.accuracies[name].value)
+        """Return the candidate with the highest accuracy on common rows, the cheaper of equals."""
+        return max(self.names, key=lambda name: self.levels[name])
+
+    @cached_property
+    def levels(self) -> dict[str, float]:
+        """Return accuracies that can be ranked although candidates answered different rows.
+
+        That of the candidate with the most rows, plus the paired difference to it.
+        """
+        rows = {c.info.name: int(c.main.complete.sum()) for c in self.order if c.main is not None}
+        most = max(rows, key=lambda name: rows[name])
+        gaps = {name: self.gain(name, most) for name in self.names if name != most}
+        levels = {name: value.value for name, value in self.accuracies.items()}
+        known = {name: levels[most] + gap.value for name, gap in gaps.items() if gap}
+        return {**levels, **known}
 
 
 def contenders_of(panel: StudyScores, rule: Rule) -> Contenders:
@@ -274,6 +287,6 @@ def contenders_of(panel: StudyScores, rule: Rule) -> Contenders:
 
 
 def best_of(contenders: Contenders, families: Sequence[str]) -> str | None:
-    """Return the candidate of these families with the highest measured accuracy."""
+    """Return the candidate of these families with the highest accuracy on common rows."""
     among = [name for name in contenders.names if contenders.family(name) in families]
-    return max(among, key=lambda name: contenders.accuracies[name].value, default=None)
+    return max(among, key=lambda name: contenders.levels[name], default=None)

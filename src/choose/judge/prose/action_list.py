@@ -207,9 +207,10 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     if needed > 1:
         return
     prompted = best_of(case.contenders, PROMPTED)
-    small = small_models(case.contenders)
+    small, so_far = small_models(case.contenders), ""
     lead = case.contenders.gain(prompted, case.name) if prompted else None
-    so_far = f" So far: {gain(prompted, case.name, lead)}" if prompted and lead else ""
+    if prompted and lead:
+        so_far = f" So far: {gain(prompted, case.name, lead)} on {plural(lead.rows, 'shared row')}"
     tried = f"{so_far}{f' ({listed(small)})' if small else ''}{'.' if so_far else ''}"
     yield Step(
         kind="stronger-model",
