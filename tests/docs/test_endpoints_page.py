@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import tomli_w
 
+from choose.models.endpoints.providers import PROVIDERS
 from choose.study.config import Study
 from choose.study.study_file import check
 from support.serving.faulty import FaultyServer
@@ -27,8 +28,22 @@ def blocks(language: str) -> list[str]:
 
 def test_the_study_files_are_read() -> None:
     studies = [check(tomllib.loads(text), "the page") for text in blocks("toml")]
-    assert [list(study.endpoints) for study in studies] == [["big"], ["tuned"]]
+    assert [list(study.endpoints) for study in studies] == [
+        ["openai:gpt-4o-mini"],
+        ["big"],
+        ["tuned"],
+    ]
     assert all(isinstance(study, Study) for study in studies)
+
+
+def test_the_table_of_providers_is_the_one_in_use() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if re.match(r"\| `\w+:` \|", line)]
+    assert len(rows) == len(PROVIDERS)
+    for (name, provider), row in zip(PROVIDERS.items(), rows, strict=True):
+        assert row.startswith(f"| `{name}:` | {provider.name} | `{provider.base_url}` | ")
+        assert row.endswith(f"| {provider.note} |")
+        assert all(f"`{variable}`" in row for variable in provider.keys)
 
 
 def test_the_flags_exist() -> None:
@@ -49,7 +64,7 @@ def test_the_flags_exist() -> None:
 
 @pytest.mark.slow
 def test_the_study_runs(tmp_path: Path) -> None:
-    study: dict[str, Any] = tomllib.loads(blocks("toml")[0])
+    study: dict[str, Any] = tomllib.loads(blocks("toml")[1])
     with FaultyServer(words_rule) as server:
         here = bench(tmp_path, server.url, secret="k-0123456789")
         study["data"] = {"path": "rows.csv"}

@@ -23,25 +23,27 @@ def listing(
     paths: Annotated[bool, typer.Option("--paths", help="Show the folders too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the embedded weights and which of them are cached."""
+    """List the embedded weights, and the providers that --model PROVIDER:MODEL names."""
     if context.invoked_subcommand is not None:
         return
     from choose.cli.console import print_record, stdout
+    from choose.models.endpoints.providers import provider_entries
     from choose.models.results.output_cache import cache_usage
     from choose.models.weights.cache_digests import inventory
 
-    entries, results = inventory(paths), cache_usage(paths)
+    entries, results, served = inventory(paths), cache_usage(paths), provider_entries()
     if as_json:
         record = {
             "schema": 1,
             "models": [entry.record() for entry in entries],
             "kept": results.record(),
+            "providers": [asdict(entry) for entry in served],
         }
         print_record(json.dumps(record, indent=1, ensure_ascii=False))
         return
     from choose.report.terminal.inventory_page import models_page
 
-    stdout().print(models_page(entries, results))
+    stdout().print(models_page(entries, results, served))
 
 
 @models.command()

@@ -60,3 +60,15 @@ class StoredStudy:
     def record(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {**asdict(self), "written": self.written.isoformat(timespec="seconds")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderEntry:
+    """A provider of models behind an API; `key` is the variable that holds its key, or None."""
+
+    name: str
+    title: str
+    base_url: str
+    example: str
+    key: str | None
+    key_is_set: bool

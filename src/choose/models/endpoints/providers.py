@@ -14,6 +14,7 @@ from typing import Any
 from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.settings import key_in
 from choose.models.weights.spec import HUB, PREFIX
+from choose.schema.inventory import ProviderEntry
 from choose.untrusted import finite, shown
 
 
@@ -241,6 +242,24 @@ def _section(provider: Provider, model: str) -> dict[str, Any]:
 def _merged(section: dict[str, Any], endpoints: Mapping[str, Any], name: str) -> Any:
     own = endpoints.get(name, {})
     return {**section, **own} if isinstance(own, Mapping) else own
+
+
+def provider_entries() -> list[ProviderEntry]:
+    """Return the table for display, with the variable whose key would be sent."""
+    entries = []
+    for name, provider in PROVIDERS.items():
+        found = next((variable for variable in provider.keys if key_in(variable)), None)
+        entries.append(
+            ProviderEntry(
+                name=name,
+                title=provider.name,
+                base_url=provider.base_url,
+                example=f"{name}:{provider.example}",
+                key=found or (provider.keys[0] if provider.needs_key else None),
+                key_is_set=found is not None,
+            )
+        )
+    return entries
 
 
 def what_to_type(spec: str) -> str | None:

