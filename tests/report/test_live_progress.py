@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,6 +80,7 @@ def log(
     refusals: Sequence[str] = (),
     terminal: bool = False,
     encoding: str = "utf-8",
+    budget: float | None = 60,
 ) -> str:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding=encoding, newline="")
@@ -90,7 +92,7 @@ def log(
         color_system="standard" if terminal else None,
     )
     with LiveProgress(console) as progress:
-        progress.planned(dataset(), jobs, refusals, budget=60)
+        progress.planned(dataset(), jobs, refusals, budget=budget)
         for one, result in ended:
             progress.job(one, None)
             progress.job(one, result)
@@ -107,7 +109,7 @@ def test_a_log_gets_one_plain_line_when_a_first_pass_ends() -> None:
         (jobs[1], run(data, jobs[1])),
         (jobs[2], run(data, jobs[2], wrong=5)),
     )
-    assert said.splitlines() == ["tfidf         90.0 % right on 10 rows, 3 s"]
+    assert said.splitlines() == ["tfidf         90.0 % right on 10 rows in 3 s"]
 
 
 def test_a_candidate_that_was_cut_short_is_called_unfinished() -> None:
@@ -115,7 +117,7 @@ def test_a_candidate_that_was_cut_short_is_called_unfinished() -> None:
     jobs = [job("lora", 0), job("lora", 1)]
     said = log(jobs, (jobs[0], run(data, jobs[0], wrong=2)))
     assert "60.0 % right on 5 rows" in said
-    assert "so far; 1 of 2 runs" in said
+    assert "60.0 % right on 5 rows in 1.5 s so far" in said
 
 
 def test_a_failed_run_is_one_line_and_no_accuracy() -> None:
@@ -131,7 +133,7 @@ def test_failures_beside_successes_are_counted() -> None:
     data = dataset()
     jobs = [job("lora", 0), job("lora", 1)]
     said = log(jobs, (jobs[0], run(data, jobs[0])), (jobs[1], run(data, jobs[1], error="E: x")))
-    assert "100.0 % right on 5 rows, 2 s; 1 run failed" in said
+    assert "100.0 % right on 5 rows in 2 s; 1 run failed" in said
 
 
 def test_a_terminal_gets_a_bar_the_job_and_the_plan() -> None:
@@ -140,11 +142,37 @@ def test_a_terminal_gets_a_bar_the_job_and_the_plan() -> None:
     said = log(
         jobs, (jobs[0], run(data, jobs[0])), refusals=["prompt: labels are numbers."], terminal=True
     )
-    assert "10 rows, 2 labels; 1 candidate, 2 runs" in said
+    assert "10 rows, 2 labels; 1 candidate, at most 60 s" in said
     assert "Left out: prompt: labels are numbers." in said
-    assert "of 2 runs" in said
     assert "0:00 of 1:00" in said
-    assert "1 of 2 runs done" in said
+    assert "Finished in under 0.1 s: 1 run." in said
+
+
+@pytest.mark.parametrize("budget", [60, None])
+def test_the_bar_counts_time_or_runs_and_never_both(budget: float | None) -> None:
+    """9 of 662 runs beside a full bar of time reads as one per cent done."""
+    jobs = [job("tfidf", 0), job("tfidf", 1)]
+    said = log(jobs, (jobs[0], run(dataset(), jobs[0])), terminal=True, budget=budget)
+    assert ("of 1:00" in said) == (budget is not None)
+    assert ("of 2 runs" in said) == (budget is None)
+
+
+def test_a_candidate_gets_one_line_however_many_runs_its_first_pass_has() -> None:
+    data = dataset()
+    planned = [job("tfidf", 0), job("tfidf", 1)]
+    again = [*planned, job("tfidf", 0)]
+    said = log(planned, *((one, run(data, one)) for one in again))
+    assert said.count("tfidf") == 1
+
+
+def test_lines_wrap_between_words() -> None:
+    data = dataset()
+    said = log([job("tfidf")], terminal=True, refusals=["why " * 60])
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", said).replace("\r", "\n")
+    lines = [line for line in plain.splitlines() if "why" in line]
+    assert len(lines) > 2
+    assert all(set(line.split()) <= {"why", "Left", "out:"} for line in lines)
+    assert data.name in said
 
 
 def test_runs_that_the_store_held_are_told_apart() -> None:

@@ -53,12 +53,18 @@ def working(task: str) -> AbstractContextManager[object]:
 
 def say_error(message: str) -> None:
     """Print one red line to stderr, without control characters."""
-    stderr().print(Text(f"Error: {clean(message)}", style="bold red"), soft_wrap=True)
+    _print(Text(f"Error: {clean(message)}", style="bold red"))
 
 
 def say(message: str) -> None:
     """Print one line to stderr, without control characters."""
-    stderr().print(Text(clean(message)), soft_wrap=True)
+    _print(Text(clean(message)))
+
+
+def _print(line: Text) -> None:
+    """Print a line to stderr: on a terminal, which would cut words, it is wrapped between them."""
+    console = stderr()
+    console.print(line, soft_wrap=not console.is_terminal)
 
 
 def print_record(record: str) -> None:

@@ -70,11 +70,11 @@ def chart_title(decision: Decision) -> str:
     return f"{score_name(decision)} {MINUS} {reference}, same rows; points, 95 % CI"
 
 
-def shared_rows(standing: Standing, reference: Standing | None) -> str:
-    """Return the common rows of a difference: ``602``, or ``121 of 602`` where fewer."""
+def shared_rows(decision: Decision, standing: Standing) -> str:
+    """Return the rows of a figure: ``602``, or ``121 of 602`` where not all were answered."""
     if not standing.common:
         return ""
-    of = reference.rows if reference is not None else 0
+    of = decision.dataset.test_rows
     return f"{standing.common:,}" + (f" of {of:,}" if standing.common < of else "")
 
 
@@ -90,17 +90,17 @@ def family_name(decision: Decision, standing: Standing) -> str:
     return clean(standing.family)
 
 
-def standing_line(decision: Decision, standing: Standing, reference: Standing | None) -> str:
+def standing_line(decision: Decision, standing: Standing) -> str:
     """Return a candidate in a line of text, for readers and programs without a chart."""
     name = f"{clean(standing.candidate)} ({family_name(decision, standing)})"
     if standing.accuracy is None:
         return f"{name}: not measured"
-    if standing.chosen or standing.difference is None:
-        rows = plural(standing.rows, "row")
-        apart = "" if standing.chosen else "; no row in common with the choice"
-        parts = [f"{right(standing.accuracy)} on {rows}{apart}"]
+    rows = shared_rows(decision, standing)
+    if standing.chosen:
+        parts = [f"{right(standing.accuracy)} on {rows} rows"]
+    elif standing.difference is None:
+        parts = ["no row in common with the choice"]
     else:
-        rows = shared_rows(standing, reference)
         parts = [f"{in_points(standing.difference)} on {rows} rows"]
     if standing.ms_per_answer is not None:
         parts.append(f"{figure(standing.ms_per_answer)} ms per answer")
@@ -193,7 +193,6 @@ def select_rows(every: Sequence[Standing], rows: int) -> tuple[Standing, ...]:
 def _columns(
     decision: Decision, listed: Sequence[Standing], width: int, priced: bool
 ) -> list[Column]:
-    reference = next((s for s in standings(decision) if s.chosen), None)
     axis = difference_axis(s.difference for s in listed if not s.chosen)
     styles = [_style(standing) for standing in listed]
 
@@ -210,7 +209,7 @@ def _columns(
         columns.append(Column(Scale(axis), bars, figures=False, chart=True, least=LEAST_CHART))
     head = "difference" if width >= INTERVALS else "diff."
     columns.append(column(head, (_figures(s, width) for s in listed)))
-    columns.append(column("rows", (shared_rows(s, reference) or DASH for s in listed)))
+    columns.append(column("rows", (shared_rows(decision, s) or DASH for s in listed)))
     columns.append(column("ms", (figure(s.ms_per_answer) for s in listed)))
     if priced:
         columns.append(column("$/1,000", (figure(s.usd_per_1k) for s in listed)))

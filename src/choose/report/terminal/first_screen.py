@@ -231,11 +231,10 @@ def _differences(
             yield chart_heading(decision)
         yield from difference_chart(decision, room.rows, width)
         return
-    reference = next((s for s in every if s.chosen), None)
     listed = select_rows(measured, room.rows)
     if len(measured) > 1:
         yield note(f"{chart_title(decision)}:")
-    yield bullets(standing_line(decision, standing, reference) for standing in listed)
+    yield bullets(standing_line(decision, standing) for standing in listed)
     if more := len(measured) - len(listed):
         yield note(f"and {plural(more, 'more candidate')}")
 

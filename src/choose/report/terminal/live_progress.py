@@ -97,17 +97,28 @@ class StatusColumn(ProgressColumn):
 
 
 class StudyBar(Progress):
-    """A bar with a status, below other lines, in characters that the console can express."""
+    """A bar with a status, below other lines, in characters that the console can express.
+
+    `done` returns how much of `total` is done, in any unit.
+    """
 
     def __init__(
-        self, console: Console, lines: Callable[[], Iterable[Text]], status: Callable[[], Text]
+        self,
+        console: Console,
+        lines: Callable[[], Iterable[Text]],
+        status: Callable[[], Text],
+        done: Callable[[], float],
+        total: float,
     ) -> None:
-        self._lines = lines
+        self._lines, self._done, self._total = lines, done, max(total, 1e-9)
         columns = BarColumn(BAR), StatusColumn(status)
         super().__init__(*columns, console=console, transient=True, refresh_per_second=2)
+        self.add_task("study", total=self._total)
 
     def get_renderable(self) -> RenderableType:
         """Return the lines and the bar."""
+        for task in self.task_ids:
+            self.update(task, completed=min(self._done(), self._total))
         return Encodable(Group(*self._lines(), *self.get_renderables()))
 
 
@@ -116,7 +127,8 @@ class LiveProgress:
 
     On a terminal a bar, the current run and the standings of unfinished first passes stay at the
     bottom; elsewhere each candidate gets one line when its first pass ends. Failures always show.
-    Accuracy is the raw share of right answers to unperturbed test rows, and provisional.
+    Accuracy is the raw share of right answers to unperturbed test rows, and provisional. The bar
+    counts the time where there is a budget, and the runs where there is none.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -126,6 +138,7 @@ class LiveProgress:
         self._bar: StudyBar | None = None
         self._current: Job | None = None
         self._planned = self._ended = self._from_before = 0
+        self._said: set[str] = set()
         self._start = perf_counter()
         self._sent: Sent | None = None
 
@@ -174,14 +187,14 @@ class LiveProgress:
             self._say(
                 f"{clean(dataset.name)}: {plural(len(dataset.examples), 'row')}, "
                 f"{plural(len(dataset.task.labels), 'label')}; "
-                f"{plural(len(self._standings.of), 'candidate')}, "
-                f"{plural(len(jobs), 'run')}. Accuracies below are provisional.",
+                f"{plural(len(self._standings.of), 'candidate')}, {self._extent()}. "
+                "Accuracies below are provisional.",
                 style="dim",
             )
             for refusal in refusals:
                 self._say(f"Left out: {clean(refusal)}", style="yellow")
-            self._bar = StudyBar(self._console, self._lines, self._status)
-            self._bar.add_task("runs", total=max(1, len(jobs)))
+            total = len(jobs) if budget is None else budget
+            self._bar = StudyBar(self._console, self._lines, self._status, self._done, total)
             self._bar.start()
 
     def job(self, job: Job, run: Run | None) -> None:
@@ -190,8 +203,6 @@ class LiveProgress:
             self._current = job
             return
         self._ended += 1
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self._ended)
         self._from_before += self._current is not job
         self._current = None
         name = shorten(clean(job.trial.candidate), NAME)
@@ -203,7 +214,9 @@ class LiveProgress:
             )
         standing = self._standings.add(job, run)
         if standing is not None and standing.complete and standing.rows:
-            self._say(_sentence(standing))
+            if standing.name not in self._said:
+                self._say(_sentence(standing))
+            self._said.add(standing.name)
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -211,7 +224,9 @@ class LiveProgress:
             self._bar = None
 
     def _say(self, sentence: str, style: str = "") -> None:
-        self._console.print(Encodable(Text(sentence, style=style)), soft_wrap=True)
+        # A terminal wraps in the middle of words; a log has no width.
+        wide = not self._console.is_terminal
+        self._console.print(Encodable(Text(sentence, style=style)), soft_wrap=wide)
 
     def _lines(self) -> Iterator[Text]:
         for standing in self._standings.of.values():
@@ -221,34 +236,53 @@ class LiveProgress:
             line = traffic_line(self._sent, perf_counter() - self._start)
             yield Text(line, no_wrap=True, overflow="ellipsis")
 
+    def _elapsed(self) -> float:
+        return perf_counter() - self._start
+
+    def _done(self) -> float:
+        return self._ended if self._budget is None else self._elapsed()
+
+    def _extent(self) -> str:
+        if self._budget is None:
+            return plural(self._planned, "run")
+        return f"at most {duration(self._budget)}"
+
     def _status(self) -> Text:
-        elapsed = clock(perf_counter() - self._start)
-        limit = f" of {clock(self._budget)}" if self._budget is not None else ""
+        elapsed = clock(self._elapsed())
+        if self._budget is None:
+            done = f"{self._ended} of {plural(self._planned, 'run')} · {elapsed}"
+        elif self._elapsed() <= self._budget:
+            done = f"{elapsed} of {clock(self._budget)}"
+        else:
+            done = f"{elapsed}, budget {clock(self._budget)}"
         current = (
             f" · {clean(self._current.trial.candidate)}: {clean(self._current.part)}"
             if self._current is not None
             else ""
         )
-        text = literal(f"{self._ended} of {self._planned} runs · {elapsed}{limit}{current}")
+        text = literal(f"{done}{current}")
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
 
     def _summary(self) -> str:
-        before = f", {self._from_before} of them reused" if self._from_before else ""
-        return (
-            f"{self._ended} of {plural(self._planned, 'run')} done{before}, "
-            f"{duration(perf_counter() - self._start)}."
-        )
+        before = f", {self._from_before:,} of them reused" if self._from_before else ""
+        runs = plural(self._ended, "run")
+        took = duration(self._elapsed())
+        if self._ended < self._planned and self._budget is None:
+            return (
+                f"Stopped after {took}: {self._ended:,} of {plural(self._planned, 'run')}{before}."
+            )
+        return f"Finished in {took}: {runs}{before}."
 
 
 def _sentence(standing: Standing) -> str:
     name = shorten(clean(standing.name), NAME)
     line = (
         f"{name:<12} {percent(standing.accuracy):>5} % right on "
-        f"{plural(standing.rows, 'row')}, {duration(standing.seconds)}"
+        f"{plural(standing.rows, 'row')} in {duration(standing.seconds)}"
     )
     if not standing.complete:
-        line += f" so far; {standing.ended} of {standing.planned} runs"
+        line += " so far"
     if standing.failed:
         line += f"; {plural(standing.failed, 'run')} failed"
     return line
