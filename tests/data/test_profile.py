@@ -16,7 +16,13 @@ from choose.data.duplicates import (
     index_texts,
 )
 from choose.data.duplicates import count_conflicts as counted_conflicts
-from choose.data.findings import balance_of, lengths_of
+from choose.data.findings import (
+    balance_of,
+    hardly_counted,
+    lengths_of,
+    one_letter_apart,
+    ordered,
+)
 from choose.data.languages import NO_LETTERS, UNKNOWN, language_of, languages_of
 from choose.data.personal_data import hints_by_row, hints_of
 from choose.types import Example
@@ -252,3 +258,55 @@ def test_no_thirds_without_enough_dates() -> None:
     assert periods_of(dated(90, days=90)) is None
     few = dated(90)
     assert periods_of([*few, *rows(*["undated"] * 10)]) is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "alike"),
+    [
+        ("wether", "weather", True),  # left out
+        ("billling", "billing", True),  # put in
+        ("weahter", "weather", True),  # exchanged
+        ("abcxef", "abcdef", True),  # replaced
+        ("plan1", "plan2", False),  # digits tell them apart
+        ("valid", "invalid", False),
+        ("legal", "regal", False),  # the first letter is rarely wrong
+        ("male", "female", False),
+        ("yes", "yep", False),  # too short to tell
+    ],
+)
+def test_one_letter_apart(a: str, b: str, alike: bool) -> None:
+    assert one_letter_apart(a, b) is alike
+    assert one_letter_apart(b, a) is alike
+
+
+@pytest.mark.parametrize(
+    ("labels", "steps"),
+    [
+        ("5 1 2 4 3", ("1", "2", "3", "4", "5")),
+        ("High low medium", ("low", "medium", "High")),
+        ("0 1", ()),  # two labels have no order that matters
+        ("1 3 5", ()),
+        ("a b c", ()),
+        (" ".join(map(str, range(77))), ()),  # codes of classes
+    ],
+)
+def test_labels_that_are_steps_of_a_scale(labels: str, steps: tuple[str, ...]) -> None:
+    assert ordered(labels.split()) == steps
+
+
+def test_labels_that_accuracy_hardly_counts() -> None:
+    """At 3 % of two labels, 2 % of three; not one of 77 equally common ones, nor four rows."""
+
+    def hidden(**counts: int) -> list[str]:
+        rows = [
+            Example(id=f"{label}{i}", text="t", target=label)
+            for label, n in counts.items()
+            for i in range(n)
+        ]
+        return [count.label for count in hardly_counted(balance_of(rows))]
+
+    assert hidden(fraud=12, no=388) == ["fraud"]
+    assert hidden(a=60, b=38, c=8) == ["c"]
+    assert hidden(a=30, b=70) == []
+    assert hidden(**{f"l{i}": 10 for i in range(77)}) == []
+    assert hidden(rare=4, no=396) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.metadata import version
 from time import perf_counter
 
@@ -29,8 +30,21 @@ def check_set(study: Study, tables: Tables | None = None) -> tuple[Check, dict[s
     start = perf_counter()
     rows = read_rows(study.data, tables)
     dataset = dataset_from(rows, study.data, study.task)
-    facts = Facts(rows, dataset, study.goal.margin or USUAL_MARGIN)
+    facts = Facts(
+        rows, dataset, study.goal.margin or USUAL_MARGIN, study.goal.metric, compare_command(study)
+    )
     return _record(facts, start), {e.id: e.text for e in facts.all}
+
+
+def compare_command(study: Study) -> str:
+    """Return the command that compares on the rows of a study, with the columns it names."""
+    data, usual = study.data, Study().data
+    words = ["choose", "compare", str(data.path) if data.path is not None else "DATA"]
+    for flag in ("test", "text_column", "label_column"):
+        value = getattr(data, flag)
+        if value is not None and value != getattr(usual, flag):
+            words += [f"--{flag.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def _record(facts: Facts, start: float) -> Check:
@@ -45,7 +59,7 @@ def _record(facts: Facts, start: float) -> Check:
         left_out=read - len(facts.all),
         test_rows=len(dataset.asked),
         division=dataset.division,
-        headline=_headline(facts.reach, len(steps)),
+        headline=_headline(facts.reach, sum(step.first for step in steps)),
         first=steps,
         lines=lines_of(facts),
         reach=facts.reach,

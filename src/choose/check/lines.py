@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from choose.check.measurements import Facts
+from choose.check.tokens import many_tokens, tokens_in_words
 from choose.data.duplicates import count_conflicts
-from choose.data.findings import left_out_rows, sorted_input
-from choose.data.languages import SAMPLE
+from choose.data.findings import left_out_rows, ordered, rare_in_words, sorted_input
+from choose.data.languages import SAMPLE, encoder_warning, foreign
 from choose.data.personal_data import KINDS
 from choose.errors import quoted, quoted_list
-from choose.formatting import number, per_100, plural, points, rounded
+from choose.formatting import per_100, plural, points, rounded
 from choose.schema.check import Drift, Languages, Line, Repeats, Status, TokenCounts
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
@@ -19,15 +20,14 @@ from choose.schema.plan import DetectableGains
 # A line has the status "look" above these shares of the rows: repeated, too long, of the most
 # common label, strongly doubted, or between two labels (of the rows of these two).
 REPEATED = 0.02
+NEARLY_REPEATED = 0.2
 LONG = 0.02
 MAJORITY = 0.6
 DOUBTED = 0.01
 CONFUSED = 0.03
 
-# Below this share of texts on which two annotators agree, and above this many tokens per word
-# relative to plain English.
+# The same below this share of texts on which two annotators agree.
 AGREEMENT = 0.9
-TOKEN_RATIO = 1.5
 
 # A change over time has the status "look" if it is significant at this level and if the label mix
 # shifted by this share more than by chance, or if this AUC separates early from late texts.
@@ -52,6 +52,7 @@ def lines_of(facts: Facts) -> tuple[Line, ...]:
         _test_file(facts),
         _duplicates(facts),
         _balance(facts),
+        _order(facts),
         _annotators(facts.audit, any(e.annotator for e in facts.all)),
         _time(facts.drift, sum(e.timestamp is not None for e in facts.all), len(facts.all)),
         _languages(facts.languages, len(facts.all)),
@@ -92,10 +93,13 @@ def _size(reach: DetectableGains, test_rows: int, division: str) -> Line:
 def _wrong_labels(audit: Audit | None) -> Line:
     if audit is None or audit.accuracy is None:
         return _line("Wrong labels", "unknown", "Not measured: no row could be cross-validated.")
+    if audit.no_list is not None:
+        return _line("Wrong labels", "unknown", audit.no_list)
     status = _look(audit.suspected > DOUBTED * audit.rows)
     baseline = (
         f"text baseline ({per_100(audit.accuracy.value)} % accurate in cross-validation) "
-        f"disagrees with {plural(audit.contradicted, 'label')}, strongly with {audit.suspected:,}."
+        f"disagrees with {plural(audit.contradicted, 'label')}; {audit.suspected or 'none'} of "
+        "them should be checked."
     )
     if audit.noise is None:
         return _line("Wrong labels", status, f"How many is unknown. A {baseline}")
@@ -108,6 +112,8 @@ def _overlap(facts: Facts) -> Line | None:
     audit = facts.audit
     # With two labels, every doubted row lies between the two.
     if audit is None or audit.accuracy is None or len(facts.balance.counts) < 3:
+        return None
+    if audit.no_list is not None:
         return None
     if not audit.overlaps:
         return _line("Overlap", "good", "No two labels are confused more than once.")
@@ -170,9 +176,13 @@ def _duplicates(facts: Facts) -> Line:
     )
     return _line(
         "Duplicates",
-        _look(too_large or repeats.exact + repeats.normalised > REPEATED * len(facts.all)),
-        f"Rows that repeat another row: {repeats.all:,} ({_likeness(repeats)}). Repeated rows are "
-        f"never split between training and test.{chain}",
+        _look(
+            too_large
+            or repeats.exact + repeats.normalised > REPEATED * len(facts.all)
+            or repeats.all > NEARLY_REPEATED * len(facts.all)
+        ),
+        f"Rows that repeat another row: {repeats.all:,} of {len(facts.all):,} "
+        f"({_likeness(repeats)}). Repeated rows are never split between training and test.{chain}",
     )
 
 
@@ -199,7 +209,31 @@ def _balance(facts: Facts) -> Line:
             f" Always predicting {quoted(first.label, LABEL)} is right for "
             f"{per_100(balance.majority)} % of rows."
         )
-    return _line("Balance", _look(bool(balance.few) or balance.majority >= MAJORITY), says)
+    if facts.hidden:
+        says += f" Accuracy hardly counts {rare_in_words(facts.hidden)}."
+    look = balance.few or facts.hidden or balance.majority >= MAJORITY
+    return _line("Balance", _look(bool(look)), says)
+
+
+def _order(facts: Facts) -> Line | None:
+    """Say that labels look like steps of a scale, and how far the baseline's errors are off."""
+    steps = ordered({count.label for count in facts.balance.counts})
+    if not steps:
+        return None
+    place = {label: i for i, label in enumerate(steps)}
+    off = [
+        abs(place[facts.dataset.examples[id].target] - place[said])
+        for id, said in facts.predicted.items()
+        if said in place and said != facts.dataset.examples[id].target
+    ]
+    says = (
+        f"The labels look like steps of a scale ({quoted(steps[0], LABEL)} to "
+        f"{quoted(steps[-1], LABEL)}): choose counts an error of one step like any other."
+    )
+    if off:
+        near = sum(distance == 1 for distance in off)
+        says += f" Of {plural(len(off), 'error')} of the text baseline, {near:,} are off by one."
+    return _line("Order", "look", says)
 
 
 def _annotators(audit: Audit | None, named: bool) -> Line:
@@ -255,22 +289,17 @@ def _languages(languages: Languages, rows: int) -> Line:
     parts += [("other languages", others), ("too short to tell", languages.unknown)]
     shares = ", ".join(f"{name} {per_100(n / rows)} %" for name, n in parts if n)
     sample = f" Estimated from a sample of {plural(SAMPLE, 'text')}." if rows > SAMPLE else ""
-    return _line("Languages", _look(len(named) > 1), f"Texts: {shares}.{sample}")
+    unread = foreign(languages)
+    warning = f" {encoder_warning(unread)}" if unread else ""
+    look = _look(len(named) > 1 or bool(unread))
+    return _line("Languages", look, f"Texts: {shares}.{sample}{warning}")
 
 
 def _tokens(tokens: TokenCounts | None) -> Line:
     if tokens is None:
         why = "no tokenizer is installed (run choose models fetch)"
         return _line("Tokens", "unknown", f"Tokens per word not measured: {why}.")
-    says = (
-        f"{number(tokens.per_word, 2)} tokens per word (plain English: {number(tokens.plain, 2)}; "
-        f"{tokens.model}). Median {tokens.median:,.0f} tokens per text, longest "
-        f"{tokens.longest:,}."
-    )
-    if tokens.broken:
-        words = ", ".join(f"{word.word} ({word.tokens})" for word in tokens.broken[:5])
-        says += f" Frequent words of four tokens or more: {words}."
-    return _line("Tokens", _look(tokens.per_word >= TOKEN_RATIO * tokens.plain), says)
+    return _line("Tokens", _look(many_tokens(tokens)), tokens_in_words(tokens))
 
 
 def _lengths(facts: Facts) -> Line:
@@ -284,7 +313,7 @@ def _lengths(facts: Facts) -> Line:
         )
     if lengths.long:
         says += f" Texts of over 256 words, which models truncate: {lengths.long:,}."
-    if lengths.short:
+    if lengths.short and not facts.languages.unspaced:
         says += f" Texts of a single word: {lengths.short:,}."
     return _line("Lengths", _look(lengths.long > LONG * len(facts.all)), says)
 

@@ -23,15 +23,25 @@ from choose.data.duplicates import (
     duplicates_within,
     index_texts,
 )
-from choose.data.findings import balance_of, lengths_of
+from choose.data.findings import balance_of, hardly_counted, lengths_of
 from choose.data.languages import languages_of
 from choose.data.personal_data import hints_by_row
 from choose.data.splits import usable_rows
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of
+from choose.judge.goal import Metric
 from choose.judge.sample_size import detectable_gains
-from choose.schema.check import Balance, Drift, Languages, Lengths, Repeats, TextChange, TokenCounts
+from choose.schema.check import (
+    Balance,
+    Drift,
+    LabelCount,
+    Languages,
+    Lengths,
+    Repeats,
+    TextChange,
+    TokenCounts,
+)
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
 from choose.strategy import build, find
@@ -48,13 +58,27 @@ MAX_CHARACTERS = 300_000
 _PERIODS = Task(labels=("earlier", "later"), names=("earlier", "later"))
 
 
+@dataclass(frozen=True, slots=True)
+class FoundLabel:
+    """Of a label's rows, those that the baseline finds, and how often it says that label."""
+
+    rows: int
+    right: int
+    said: int
+
+
 @dataclass(frozen=True)
 class Facts:
-    """The rows as read and as split, and the facts about them; each is computed once."""
+    """The rows as read and as split, and the facts about them; each is computed once.
+
+    `margin` and `metric` are the goal's; `target` is the command that compares on these rows.
+    """
 
     rows: Rows
     dataset: Dataset
     margin: float
+    metric: Metric = "accuracy"
+    target: str = "choose compare DATA"
 
     @cached_property
     def pool(self) -> list[Example]:
@@ -109,6 +133,11 @@ class Facts:
         return balance_of(self.all)
 
     @cached_property
+    def hidden(self) -> tuple[LabelCount, ...]:
+        """Return the labels that the goal's metric hardly counts, the rarest first."""
+        return hardly_counted(self.balance) if self.metric == "accuracy" else ()
+
+    @cached_property
     def lengths(self) -> Lengths:
         """Measure the lengths of the texts."""
         return lengths_of(self.all)
@@ -126,7 +155,7 @@ class Facts:
     @cached_property
     def tokens(self) -> TokenCounts | None:
         """Count tokens per word; None where no tokenizer is installed."""
-        return token_counts([e.text for e in self.all])
+        return token_counts([e.text for e in self.all], self.languages.unspaced)
 
     @cached_property
     def reach(self) -> DetectableGains:
@@ -136,12 +165,35 @@ class Facts:
         return detectable_gains(clusters, self.margin)
 
     @cached_property
-    def audit(self) -> Audit | None:
-        """Compare the labels with out-of-fold predictions of the baseline."""
+    def baseline(self) -> tuple[Run, ...]:
+        """Return the baseline's out-of-fold predictions of all rows."""
         data = self.dataset
         settings = settings_for(data.examples.values(), self.languages.unspaced)
-        runs = out_of_fold_runs(data.task, data.examples, data.clusters, settings)
-        return audit_labels(evidence_of(data, runs))
+        return out_of_fold_runs(data.task, data.examples, data.clusters, settings)
+
+    @cached_property
+    def audit(self) -> Audit | None:
+        """Compare the labels with out-of-fold predictions of the baseline."""
+        return audit_labels(evidence_of(self.dataset, self.baseline))
+
+    @cached_property
+    def predicted(self) -> dict[str, str | None]:
+        """Return the baseline's out-of-fold prediction by row."""
+        return {
+            id: output
+            for run in self.baseline
+            for id, output in zip(
+                run.asked["clean", 0], run.answers["clean", 0].outputs, strict=True
+            )
+        }
+
+    @cached_property
+    def found(self) -> dict[str, FoundLabel]:
+        """Return by label how many of its rows the baseline finds."""
+        pairs = [(self.dataset.examples[id].target, said) for id, said in self.predicted.items()]
+        rows, said = Counter(target for target, _ in pairs), Counter(said for _, said in pairs)
+        right = Counter(target for target, said in pairs if target == said)
+        return {label: FoundLabel(n, right[label], said[label]) for label, n in rows.items()}
 
     @cached_property
     def drift(self) -> Drift | None:

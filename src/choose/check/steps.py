@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 from choose.check.measurements import Facts
 from choose.data.duplicates import count_conflicts
+from choose.data.findings import misspelled, rare_in_words
 from choose.errors import quoted, quoted_list, rows_named
-from choose.formatting import plural, points, rounded
+from choose.formatting import per_100, plural, points, rounded
 from choose.judge.decision.label_gates import CONFIRMED
+from choose.judge.stats.power import smallest_detectable_gain
 from choose.schema.check import Issue, Step
+from choose.schema.plan import USUAL
 
 MOST_STEPS = 3
 
@@ -22,22 +25,77 @@ SECRETS = ("key or token", "payment card number")
 # Rows that a label needs before its accuracy means anything.
 ROWS_PER_LABEL = 20
 
-# Characters of a label.
-LABEL = 28
+# Characters of a label, and misspelled labels that are named.
+LABEL, MOST_PAIRS = 28, 5
+
+# Numbers of rows whose worth is told.
+SIZES = (60, 200, 600, 2_000)
 
 
 def steps_of(facts: Facts) -> tuple[Step, ...]:
-    """Return at most three steps: secrets first, then by the accuracy that is affected."""
-    steps = [
-        *_fix_leaks(facts),
-        *_fix_conflicts(facts),
-        *_review_labels(facts),
-        *_add_test_rows(facts),
+    """Return at most three steps, the most valuable first.
+
+    Secrets come first, then labels that are misspelled or that the metric hides, which make other
+    figures mislead, then what costs accuracy, by how much. Labelling more comes last: it never
+    stands in the way of a first study.
+    """
+    costly = [*_fix_leaks(facts), *_fix_conflicts(facts), *_review_labels(facts)]
+    costly = [step for step in costly if step.points >= LEAST]
+    costly.sort(key=lambda step: -step.points)
+    steps = (
+        *_remove_secrets(facts),
+        *_merge_labels(facts),
+        *_change_metric(facts),
+        *costly,
         *_add_rare_labels(facts),
-    ]
-    steps = [step for step in steps if step.points >= LEAST]
-    steps.sort(key=lambda step: -step.points)
-    return (*_remove_secrets(facts), *steps)[:MOST_STEPS]
+        *_add_test_rows(facts),
+    )
+    return steps[:MOST_STEPS]
+
+
+def _merge_labels(facts: Facts) -> Iterator[Step]:
+    pairs = misspelled(facts.balance)
+    if not pairs:
+        return
+    named = "; ".join(
+        f"{quoted(rare.label, LABEL)} ({plural(rare.rows, 'row')}) for "
+        f"{quoted(common.label, LABEL)} ({common.rows:,})"
+        for rare, common in pairs[:MOST_PAIRS]
+    )
+    yield Step(
+        says=f"Merge labels that look misspelled: {named}.",
+        points=sum(rare.rows for rare, _ in pairs) / len(facts.all),
+    )
+
+
+def _change_metric(facts: Facts) -> Iterator[Step]:
+    """Say that accuracy hides the rare labels, and how to compare all the same."""
+    if not facts.hidden:
+        return
+    most, share = facts.balance.counts[0], facts.balance.majority
+    guess = f"always answering {quoted(most.label, LABEL)} is right for {per_100(share)} % of rows"
+    yield Step(
+        says=(
+            f"Judge by a metric that counts {rare_in_words(facts.hidden)}; accuracy hardly does: "
+            f"{guess}. {_recall(facts)}Run: {facts.target} --metric balanced (every label counts "
+            "the same), or state what each error costs ([goal.error_costs])."
+        ),
+        points=0.0,
+        question="whether a candidate finds the rare label",
+        command=f"{facts.target} --metric balanced",
+    )
+
+
+def _recall(facts: Facts) -> str:
+    """Say how many rows of the rarest label the text baseline finds."""
+    label = facts.hidden[0].label
+    found = facts.found.get(label)
+    if found is None:
+        return ""
+    text = f"The text baseline finds {found.right:,} of {found.rows:,}"
+    if not found.said:
+        return f"{text}. "
+    return f"{text}; {found.right:,} of the {found.said:,} that it reports are right. "
 
 
 def _remove_secrets(facts: Facts) -> Iterator[Step]:
@@ -84,10 +142,10 @@ def _fix_conflicts(facts: Facts) -> Iterator[Step]:
 
 def _review_labels(facts: Facts) -> Iterator[Step]:
     audit = facts.audit
-    if audit is None or not audit.suspected:
+    if audit is None or not audit.doubted:
         return
     share = CONFIRMED * audit.suspected / audit.rows
-    first = [s.id for s in audit.suspects[: min(audit.suspected, 3)]]
+    first = [s.id for s in audit.doubted[:3]]
     boundary = ""
     if audit.overlaps and len(facts.balance.counts) > 2:
         pair = audit.overlaps[0]
@@ -102,16 +160,17 @@ def _review_labels(facts: Facts) -> Iterator[Step]:
             f"{points(share)}.{boundary}"
         ),
         points=share,
+        question="which labels are wrong",
     )
 
 
 def _add_test_rows(facts: Facts) -> Iterator[Step]:
     reach = facts.reach
-    missing = (reach.usual if reach.usual is not None else 1.0) - reach.margin
-    if missing <= 0:
+    if reach.usual is not None and reach.usual <= reach.margin:
         return
     all_rows = len(facts.all)
     independent = reach.independent / max(reach.rows, 1) * all_rows
+    question = "how many rows tell two candidates apart"
     if facts.test is None and reach.rows < all_rows and independent >= reach.margin_rows:
         yield Step(
             says=(
@@ -119,23 +178,33 @@ def _add_test_rows(facts: Facts) -> Iterator[Step]:
                 f"{reach.rows:,} test rows detect no difference below {points(reach.usual or 1)}, "
                 f"all {all_rows:,} would detect your margin of {points(reach.margin)}."
             ),
-            points=missing,
+            points=0.0,
+            question=question,
+            command=f"{facts.target} --folds 5",
+            first=False,
         )
         return
-    rows = f"{rounded(reach.margin_rows - reach.independent):,} more "
-    rows += "rows" if facts.test is None else "test rows"
-    detect = f"no difference below {points(reach.usual)}" if reach.usual else "no difference at all"
-    yield Step(
-        says=(
-            f"Label about {rows}, or accept a larger margin: today's rows detect {detect}, and "
-            f"your margin is {points(reach.margin)}."
-        ),
-        points=missing,
+    yield Step(says=_rows_later(facts), points=0.0, question=question, first=False)
+
+
+def _rows_later(facts: Facts) -> str:
+    """Say what today's rows can show, what some more would, and what the margin takes."""
+    reach, noun = facts.reach, "rows" if facts.test is None else "test rows"
+    today = f"today's {reach.rows:,} {noun} are too few to compare candidates"
+    if reach.usual is not None:
+        today = f"today's {reach.rows:,} {noun} detect {points(reach.usual)} or more"
+    sizes = [n for n in SIZES if 1.5 * reach.independent <= n < reach.margin_rows][:2]
+    larger = [f", {n:,} {noun} {points(smallest_detectable_gain(n, USUAL) or 1)}" for n in sizes]
+    return (
+        f"To tell close candidates apart, label more later: {today}{''.join(larger)}; your margin "
+        f"of {points(reach.margin)} takes about {rounded(reach.margin_rows):,}. A first study does "
+        "not need them."
     )
 
 
 def _add_rare_labels(facts: Facts) -> Iterator[Step]:
-    rare = facts.balance.few
+    spelled = {rare.label for rare, _ in misspelled(facts.balance)}
+    rare = tuple(label for label in facts.balance.few if label not in spelled)
     if not rare:
         return
     rows = sum(c.rows for c in facts.balance.counts if c.label in rare)
@@ -144,7 +213,7 @@ def _add_rare_labels(facts: Facts) -> Iterator[Step]:
             f"Label more rows of the rare labels, up to about {ROWS_PER_LABEL} each "
             f"({quoted_list(rare, 5)}), or merge them: they are too rare to learn or to evaluate."
         ),
-        points=max(rows / len(facts.all), LEAST),
+        points=rows / len(facts.all),
     )
 
 
@@ -194,12 +263,11 @@ def _conflict_issues(facts: Facts) -> Iterator[Issue]:
 def _suspect_issues(facts: Facts) -> Iterator[Issue]:
     if facts.audit is None:
         return
-    for rank, suspect in enumerate(facts.audit.suspects):
-        doubt = "strongly doubted" if rank < facts.audit.suspected else "doubted"
+    for suspect in facts.audit.doubted:
         yield Issue(
             row=suspect.id,
             kind="suspected label",
             label=suspect.label,
             suggested=suspect.suggested,
-            says=f"{doubt} (log odds {suspect.score:.1f})",
+            says=f"doubted (log odds {suspect.score:.1f})",
         )

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from choose.formatting import number
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, cached, parse_wheel
 from choose.schema.check import BrokenWord, TokenCounts
 
@@ -47,10 +48,11 @@ BROKEN = 4
 _WORD = re.compile(r"(?<![^\W_])[^\W\d_]{2,18}(?![^\W_])")
 
 
-def token_counts(texts: Sequence[str]) -> TokenCounts | None:
+def token_counts(texts: Sequence[str], unspaced: bool = False) -> TokenCounts | None:
     """Count with the tokenizer of the default language model, or else of the default encoder.
 
-    Of many texts, an evenly spread sample is counted. None if no tokenizer is installed.
+    Of many texts, an evenly spread sample is counted. None if no tokenizer is installed. Without
+    spaces between words (`unspaced`), tokens are only counted by character.
     """
     loaded = _tokenizer()
     if loaded is None or not texts:
@@ -63,11 +65,12 @@ def token_counts(texts: Sequence[str]) -> TokenCounts | None:
     return TokenCounts(
         model=model,
         rows=len(heads),
-        per_word=sum(lengths) / max(words, 1),
+        per_word=None if unspaced else sum(lengths) / max(words, 1),
+        per_character=sum(lengths) / max(sum(map(len, heads)), 1),
         plain=_lengths(tokenizer, [PLAIN])[0] / len(PLAIN.split()),
         median=float(lengths[len(lengths) // 2]),
         longest=lengths[-1],
-        broken=_broken(tokenizer, heads),
+        broken=() if unspaced else _broken(tokenizer, heads),
     )
 
 
@@ -106,3 +109,29 @@ def _broken(tokenizer: Any, texts: Sequence[str]) -> tuple[BrokenWord, ...]:
         if tokens >= BROKEN
     ]
     return tuple(broken[:NAMED])
+
+
+# Tokens per word that are many, relative to plain English; from one token per character on, a model
+# reads a text without spaces byte by byte.
+TOKEN_RATIO, TOKENS_PER_CHARACTER = 1.5, 1.0
+
+
+def many_tokens(tokens: TokenCounts) -> bool:
+    """Return whether the texts take many more tokens than plain English does."""
+    if tokens.per_word is not None:
+        return tokens.per_word >= TOKEN_RATIO * tokens.plain
+    return (tokens.per_character or 0.0) >= TOKENS_PER_CHARACTER
+
+
+def tokens_in_words(tokens: TokenCounts) -> str:
+    """Say how many tokens the texts take, by word or, without spaces, by character."""
+    if tokens.per_word is not None:
+        each = f"{number(tokens.per_word, 2)} tokens per word (plain English: "
+        each += f"{number(tokens.plain, 2)}; {tokens.model})"
+    else:
+        each = f"{number(tokens.per_character or 0.0, 2)} tokens per character ({tokens.model})"
+    says = f"{each}. Median {tokens.median:,.0f} tokens per text, longest {tokens.longest:,}."
+    if not tokens.broken:
+        return says
+    words = ", ".join(f"{word.word} ({word.tokens})" for word in tokens.broken[:5])
+    return f"{says} Frequent words of four tokens or more: {words}."

@@ -12,6 +12,7 @@ import numpy as np
 from choose.data.duplicates import TextIndex, conflicting_texts, count_conflicts
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import plural
+from choose.schema.answer import PART_OF_EVEN, RARE
 from choose.schema.check import Balance, LabelCount, Lengths
 from choose.types import Example
 
@@ -20,6 +21,34 @@ FEW = 5
 
 # Words that models read of a text.
 LONG = 256
+
+# A label may be a misspelling of one that has so many times its rows.
+MISSPELLED = 5
+
+FEWEST_LETTERS = 4
+
+# Steps of an ordered scale.
+FEWEST_STEPS, MOST_STEPS = 3, 11
+
+# Scales whose steps have an order; digits are seen as such.
+SCALES = tuple(
+    tuple(scale.split())
+    for scale in (
+        "low medium high",
+        "low medium high critical",
+        "low moderate high",
+        "minor major critical",
+        "low normal high urgent",
+        "small medium large",
+        "bad neutral good",
+        "negative neutral positive",
+        "poor fair good excellent",
+        "bad ok good",
+        "never rarely sometimes often always",
+        "easy medium hard",
+        "beginner intermediate advanced",
+    )
+)
 
 
 def balance_of(rows: Sequence[Example]) -> Balance:
@@ -32,6 +61,64 @@ def balance_of(rows: Sequence[Example]) -> Balance:
         effective=exp(-sum(share * log(share) for share in shares)),
         few=tuple(label for label, n in counts if n < FEW),
     )
+
+
+def hardly_counted(balance: Balance) -> tuple[LabelCount, ...]:
+    """Return the labels that accuracy hardly counts, the rarest first.
+
+    Missing all rows of such a label costs little accuracy, in a set where others have many rows.
+    Labels with fewer than `FEW` rows are not among them: no metric can judge these.
+    """
+    rows = sum(count.rows for count in balance.counts)
+    most = min(RARE, PART_OF_EVEN / len(balance.counts)) * rows
+    return tuple(count for count in reversed(balance.counts) if FEW <= count.rows <= most)
+
+
+def misspelled(balance: Balance) -> tuple[tuple[LabelCount, LabelCount], ...]:
+    """Return pairs of labels, the first of which may be a misspelling of the second.
+
+    The first is rare beside the second, begins alike and differs by one letter: left out, put in,
+    replaced or exchanged with its neighbour. Digits must agree: `plan1` is not `plan2`.
+    """
+    pairs = []
+    for rare in balance.counts:
+        for common in balance.counts:
+            if common.rows >= MISSPELLED * rare.rows and one_letter_apart(rare.label, common.label):
+                pairs.append((rare, common))
+                break
+    return tuple(pairs)
+
+
+def one_letter_apart(a: str, b: str) -> bool:
+    """Return whether two words of four letters or more differ by one letter after the first."""
+    a, b = a.casefold(), b.casefold()
+    if a == b or a[:1] != b[:1] or min(len(a), len(b)) < FEWEST_LETTERS:
+        return False
+    if [c for c in a if c.isdigit()] != [c for c in b if c.isdigit()]:
+        return False
+    start = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
+    at = min(len(a), len(b)) if start is None else start
+    rest_a, rest_b = a[at:], b[at:]
+    swapped = rest_a[:2] == rest_b[:2][::-1] and rest_a[2:] == rest_b[2:]
+    return rest_a[1:] in (rest_b, rest_b[1:]) or rest_b[1:] == rest_a or swapped
+
+
+def ordered(labels: Collection[str]) -> tuple[str, ...]:
+    """Return the labels in their order, from the lowest on; empty where they have none.
+
+    Whole numbers from 0 or 1 on without a gap, up to ten, or the words of a known scale. Numbers
+    may be mere codes, so what is said of them must be a question.
+    """
+    if len(labels) < FEWEST_STEPS:
+        return ()
+    plain = {label.casefold().strip(): label for label in labels}
+    digits = sorted((int(text), label) for text, label in plain.items() if text.isdecimal())
+    if len(digits) == len(labels) <= MOST_STEPS:
+        values = [value for value, _ in digits]
+        whole = values[0] in (0, 1) and values == list(range(values[0], values[0] + len(values)))
+        return tuple(label for _, label in digits) if whole else ()
+    scale = next((scale for scale in SCALES if set(scale) == set(plain)), ())
+    return tuple(plain[step] for step in scale)
 
 
 def lengths_of(rows: Sequence[Example]) -> Lengths:
@@ -148,15 +235,46 @@ def rare_labels(rows: Sequence[Example]) -> list[str]:
 
 
 def imbalance(rows: Sequence[Example]) -> list[str]:
-    """Say that one label dominates, where that inflates accuracy."""
-    counts = balance_of(rows).counts
-    most, least = counts[0], counts[-1]
-    share = most.rows / len(rows)
-    if share < 0.6 and (most.rows < 20 * least.rows or len(counts) < 2):
+    """Say that one label dominates, where that inflates accuracy, and which labels that hides."""
+    balance = balance_of(rows)
+    most, least = balance.counts[0], balance.counts[-1]
+    if hidden := hardly_counted(balance):
+        return [
+            f"Accuracy hardly counts {rare_in_words(hidden)} of {plural(len(rows), 'row')}: always "
+            f"answering {quoted(most.label)} is right for {balance.majority:.0%}. Recall and "
+            "precision of the rare label tell more; --metric balanced counts every label equally."
+        ]
+    if balance.majority < 0.6 and (most.rows < 20 * least.rows or len(balance.counts) < 2):
         return []
     return [
-        f"The labels are uneven: {quoted(most.label)} has {share:.0%} of the rows, the rarest "
-        f"label {plural(least.rows, 'row')}; read macro-F1 along with accuracy."
+        f"The labels are uneven: {quoted(most.label)} has {balance.majority:.0%} of the rows, the "
+        f"rarest label {plural(least.rows, 'row')}; read macro-F1 along with accuracy."
+    ]
+
+
+def rare_in_words(hidden: Sequence[LabelCount]) -> str:
+    """Name the rarest label with its rows: ``'fraud' (12)`` or ``'fraud' (12) and 3 others``."""
+    first = f"{quoted(hidden[0].label)} ({hidden[0].rows:,})"
+    return first if len(hidden) == 1 else f"{first} and {plural(len(hidden) - 1, 'other label')}"
+
+
+def misspelled_labels(rows: Sequence[Example]) -> list[str]:
+    """Name the labels that may be misspellings of others."""
+    return [
+        f"The label {quoted(rare.label)} ({plural(rare.rows, 'row')}) may be a misspelling of "
+        f"{quoted(common.label)} ({plural(common.rows, 'row')})."
+        for rare, common in misspelled(balance_of(rows))
+    ]
+
+
+def ordered_labels(rows: Sequence[Example]) -> list[str]:
+    """Say that the labels look like steps of a scale, which accuracy does not see."""
+    steps = ordered({e.target for e in rows})
+    if not steps:
+        return []
+    return [
+        f"The labels look like steps of a scale ({quoted(steps[0])} to {quoted(steps[-1])}): here "
+        "every error counts alike, whether it is off by one step or by several."
     ]
 
 

@@ -66,6 +66,12 @@ SURE = 0.7
 # Texts that are identified, evenly spread over the rows, and characters of each that are read.
 SAMPLE, HEAD = 5_000, 400
 
+# Texts that are read to warn of a language; a share of them from which on it is said.
+WARNED, FOREIGN = 200, 0.3
+
+# The language that the default encoder was trained on.
+ENGLISH = "English"
+
 # Unicode's names of characters begin with these words in scripts that have another name.
 _SCRIPTS = {"CJK": "Han", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
 
@@ -82,6 +88,28 @@ def languages_of(rows: Sequence[Example]) -> Languages:
             for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0]))
         ),
         unknown=round(scale * unknown),
+    )
+
+
+def foreign(languages: Languages) -> tuple[Language, ...]:
+    """Return the languages that the default encoder does not know, if many texts are in them."""
+    others = tuple(x for x in languages.found if x.name != ENGLISH)
+    rows = sum(x.rows for x in languages.found) + languages.unknown
+    return others if sum(x.rows for x in others) >= FOREIGN * rows else ()
+
+
+def foreign_texts(rows: Sequence[Example]) -> list[str]:
+    """Say that the default encoder does not know the language of many texts."""
+    others = foreign(languages_of(rows[:: -(-len(rows) // WARNED) or 1]))
+    return [encoder_warning(others)] if others else []
+
+
+def encoder_warning(others: Sequence[Language]) -> str:
+    """Say which model does not know these languages, and what to do."""
+    names = " and ".join(x.name for x in others[:2])
+    return (
+        f"Many texts are in {names}. The default encoder (all-MiniLM-L6-v2, behind probe, knn and "
+        "retrieval) was trained on English: name a multilingual one with --encoder."
     )
 
 

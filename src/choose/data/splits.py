@@ -19,11 +19,14 @@ from choose.data.findings import (
     imbalance,
     left_out_rows,
     long_texts,
+    misspelled_labels,
+    ordered_labels,
     rare_labels,
     shared_with_test,
     sorted_input,
     unused_test_rows,
 )
+from choose.data.languages import foreign_texts
 from choose.data.stratify import hold_out, sampling_order, stratified_folds, stratified_sample
 from choose.data.task import check_rows, task_from
 from choose.errors import DataError, StudyError
@@ -152,6 +155,9 @@ def _findings(division: Division, folds: Sequence[Fold], dropped: Sequence[str])
         *duplicate_rows(division.rows, division.index),
         *rare_labels(pool),
         *imbalance(division.rows),
+        *misspelled_labels(division.rows),
+        *ordered_labels(division.rows),
+        *foreign_texts(division.rows),
         *long_texts(division.rows),
         *sorted_input(pool),
     ]

@@ -238,9 +238,11 @@ def _check_lines(check: Check) -> Iterator[str]:
         f"{literal(check.name)}: {plural(check.rows, 'row')}, "
         f"{plural(len(check.balance.counts), 'label')}; {DIVISIONS[check.division]}."
     )
-    if check.first:
-        yield from ("", "### Do first", "")
-        yield from (f"{i}. {sentence(step.says)}" for i, step in enumerate(check.first, 1))
+    for title, urgent in (("Do first", True), ("Can wait", False)):
+        says = [step.says for step in check.first if step.first is urgent]
+        if says:
+            yield from ("", f"### {title}", "")
+            yield from (f"{i}. {sentence(text)}" for i, text in enumerate(says, 1))
     yield from ("", "### Checks", "", "| | | |", "| --- | --- | --- |")
     for line in check.lines:
         yield f"| {sentence(line.topic)} | {STATUS[line.status]} | {sentence(line.says)} |"
@@ -251,11 +253,11 @@ def _check_lines(check: Check) -> Iterator[str]:
 
 
 def _suspects(check: Check) -> Iterator[str]:
-    if not check.audit or not check.audit.suspected:
+    if not check.audit or not check.audit.doubted:
         return
     yield from ("", "### Labels to check first", "")
     yield from ("| row | given label | suggested label |", "| --- | --- | --- |")
-    for s in check.audit.suspects[: min(SUSPECTS, check.audit.suspected)]:
+    for s in check.audit.doubted[:SUSPECTS]:
         yield f"| {literal(s.id)} | {literal(s.label)} | {literal(s.suggested)} |"
 
 

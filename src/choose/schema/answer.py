@@ -92,6 +92,10 @@ class Step(Record):
     worth: bool = True
 
 
+# Accuracy hardly sees a label up to this share of the rows and up to this part of an even share.
+RARE, PART_OF_EVEN = 0.1, 0.25
+
+
 class RareFigure(Record):
     """How well one candidate finds a rare label.
 

@@ -139,7 +139,9 @@ class TokenCounts:
 
     Attributes:
         model: whose tokenizer it is.
-        per_word: tokens for each word of the texts, words being what stands between spaces.
+        per_word: tokens for each word of the texts, words being what stands between spaces; null
+            for texts that are written without spaces.
+        per_character: tokens for each character of the texts.
         plain: the same for plain English.
         median: tokens of a text.
         longest: tokens of the longest text that was counted.
@@ -148,7 +150,8 @@ class TokenCounts:
 
     model: str
     rows: int
-    per_word: float
+    per_word: float | None
+    per_character: float | None = None
     plain: float
     median: float
     longest: int
@@ -192,10 +195,20 @@ class Line(Record):
 
 
 class Step(Record):
-    """Something to do first; `points` of accuracy, out of 1, are at stake at most."""
+    """Something to do first.
+
+    Attributes:
+        points: accuracy, out of 1, that is at stake at most; 0 where it is not accuracy that is.
+        question: the question that the step or its figures answer; empty if it is evident.
+        command: what to type, without a prompt; null where nothing is to be typed.
+        first: false for a step that need not be taken before a study.
+    """
 
     says: str
     points: float
+    question: str = ""
+    command: str | None = None
+    first: bool = True
 
 
 class Drift(Record):

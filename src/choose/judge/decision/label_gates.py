@@ -13,16 +13,12 @@ from choose.judge.decision.rule import Case
 from choose.judge.measures.drift_and_new_class import drop_of
 from choose.judge.scores.score_tables import MISSING, StudyScores
 from choose.judge.stats.intervals import wilson
-from choose.schema.answer import RareFigure, RareLabel
+from choose.schema.answer import PART_OF_EVEN, RARE, RareFigure, RareLabel
 from choose.schema.base import Interval
 from choose.schema.decision import Gate, GateStatus
 from choose.schema.diagnosis import Audit, Failures, RelabelGain
 
 DATA_DRIVEN = "failures data-driven"
-
-# A label is rare, and accuracy hardly sees it, up to this share of the rows and up to this part of
-# an even share; `data.findings` says the same of rows without a study.
-RARE, PART_OF_EVEN = 0.1, 0.25
 
 # With fewer test rows, the figures of a label are unreliable.
 SUPPORT = 5
@@ -73,7 +69,8 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
     """Return the labels that the study's metric hardly counts, the rarest first.
 
     Only plain accuracy overlooks them: with labels weighted equally, or errors by their costs,
-    there is none.
+    there is none. Labels with fewer than `SUPPORT` test rows are not among them: no metric can
+    judge these.
     """
     contenders = case.contenders
     rows = contenders.panel.rows
@@ -81,7 +78,9 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
         return ()
     support = np.bincount(rows.targets, minlength=len(rows.labels))
     shares = support / len(rows.targets)
-    rare = np.flatnonzero((support > 0) & (shares <= min(RARE, PART_OF_EVEN / len(rows.labels))))
+    rare = np.flatnonzero(
+        (support >= SUPPORT) & (shares <= min(RARE, PART_OF_EVEN / len(rows.labels)))
+    )
     return tuple(
         RareLabel(
             label=rows.labels[code],

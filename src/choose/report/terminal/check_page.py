@@ -36,12 +36,13 @@ def _parts(check: Check, width: int) -> Iterator[RenderableType]:
         f"{plural(len(check.balance.counts), 'label')}; {DIVISIONS[check.division]}",
         "dim",
     )
-    if check.first:
-        steps = ((f"{i}.", step.says) for i, step in enumerate(check.first, 1))
-        yield section("Do first", pairs(steps, gap=1))
+    for title, urgent in (("Do first", True), ("Can wait", False)):
+        says = [step.says for step in check.first if step.first is urgent]
+        if says:
+            yield section(title, pairs(((f"{i}.", text) for i, text in enumerate(says, 1)), gap=1))
     yield section("Checks", pairs(_lines(check)))
-    if check.audit and check.audit.suspected:
-        suspects = check.audit.suspects[: min(SUSPECTS, check.audit.suspected)]
+    if check.audit and check.audit.doubted:
+        suspects = check.audit.doubted[:SUSPECTS]
         yield section("Labels to check first", *split_table(suspect_columns(suspects), width))
     if check.reach.usual is None or check.reach.usual > check.reach.margin:
         yield section("Rows needed to detect a gain", *split_table(_needed(check), width))

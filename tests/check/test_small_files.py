@@ -1,0 +1,138 @@
+"""Small correct files: `check` calls no label doubtful that it cannot know, and sees the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from choose.api import plan
+from choose.schema.check import Check
+from support import small_files
+
+# Every label of these is right, and a text baseline is too weak to say so or otherwise.
+WEAK = ("stars", "japanese", "german", "twelve", "rare")
+
+
+def audited(name: str, folder: Path, **goal: str) -> Check:
+    text, label = small_files.FLAGS[name][1], small_files.FLAGS[name][3]
+    columns = {"text_column": text, "label_column": label}
+    overrides = {"data": columns, **({"goal": goal} if goal else {})}
+    return plan.check(small_files.write(name, folder), overrides=overrides).record
+
+
+def line(check: Check, topic: str) -> tuple[str, str]:
+    return next((x.status, x.says) for x in check.lines if x.topic == topic)
+
+
+def said(check: Check) -> str:
+    return " ".join(
+        [check.headline, *(s.says for s in check.first), *(x.says for x in check.lines)]
+    )
+
+
+@pytest.mark.parametrize("name", WEAK)
+def test_no_list_and_no_points_where_the_auditor_is_near_chance(name: str, tmp_path: Path) -> None:
+    """D4: 113 of 150 correct star ratings were the first thing to do, worth 38.4 points."""
+    check = audited(name, tmp_path)
+    audit = check.audit
+    assert audit is not None
+    assert audit.accuracy is not None
+    assert audit.doubted == ()
+    assert audit.suspects == ()
+    assert audit.suspected == 0
+    assert audit.overlaps == ()
+    assert audit.noise is None or name == "rare"
+    assert audit.no_list is not None
+    assert audit.no_list.startswith("No label is called doubtful")
+    assert line(check, "Wrong labels") == ("unknown", audit.no_list)
+    assert not any(issue.kind == "suspected label" for issue in check.issues)
+    assert "Review the" not in said(check)
+    assert not any(step.points for step in check.first if step.first and name != "twelve")
+
+
+def test_few_rows_are_told_what_they_can_do(tmp_path: Path) -> None:
+    """60 rows were told first to "label about 3,900 more rows"."""
+    check = audited("german", tmp_path)
+    assert check.headline.endswith("Nothing needs fixing first.")
+    (step,) = check.first
+    assert not step.first
+    assert step.question == "how many rows tell two candidates apart"
+    assert "60 rows detect 15.9 points or more, 200 rows 8.8 points" in step.says
+    assert "A first study does not need them" in step.says
+
+
+def test_rare_positives_are_seen(tmp_path: Path) -> None:
+    """D5: 3 % positives, and neither accuracy nor a word about it was said."""
+    check = audited("rare", tmp_path)
+    step = check.first[0]
+    assert "counts '1' (12); accuracy hardly does" in step.says
+    assert "always answering '0' is right for 97 % of rows" in step.says
+    assert "The text baseline finds 0 of 12." in step.says
+    assert step.command is not None
+    assert step.command.endswith(
+        "rare.csv --text-column message --label-column fraud --metric balanced"
+    )
+    assert step.command in step.says
+    assert line(check, "Balance")[0] == "look"
+    # Where the metric counts every label the same, there is nothing to say.
+    assert "--metric" not in said(audited("rare", tmp_path, metric="balanced"))
+
+
+def test_the_command_of_a_step_can_be_typed(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """The plan of the very command that the step names is the plan with that metric."""
+    check = audited("rare", tmp_path)
+    command = check.first[0].command
+    assert command is not None
+    words = command.split()
+    assert words[:2] == ["choose", "compare"]
+    result = choose("plan", *words[2:], "--no-forecast", "-s", "tfidf")
+    assert result.code == 0
+
+
+def test_ordered_labels_are_noticed(tmp_path: Path) -> None:
+    """Off by one star counts like off by four; nothing said so."""
+    status, says = line(audited("stars", tmp_path), "Order")
+    assert status == "look"
+    assert "steps of a scale ('1' to '5')" in says
+    assert "are off by one" in says
+    assert not [x for x in audited("german", tmp_path).lines if x.topic == "Order"]
+
+
+def test_a_set_in_which_every_row_repeats_another_is_no_pass(tmp_path: Path) -> None:
+    """D16: "150 rows repeat another one (150 nearly)" of 150 stood beside a pass."""
+    check = audited("stars", tmp_path)
+    status, says = line(check, "Duplicates")
+    assert check.within.near == 150
+    assert status == "look"
+    assert says.startswith("Rows that repeat another row: 150 of 150")
+
+
+@pytest.mark.parametrize(("name", "language"), [("japanese", "Japanese"), ("german", "German")])
+def test_a_language_that_the_encoder_does_not_know_is_noticed(
+    name: str, language: str, tmp_path: Path
+) -> None:
+    status, says = line(audited(name, tmp_path), "Languages")
+    assert status == "look"
+    assert f"Many texts are in {language}" in says
+    assert "was trained on English" in says
+    assert "--encoder" in says
+
+
+def test_no_words_are_counted_where_there_are_no_spaces(tmp_path: Path) -> None:
+    """D17: "19.54 tokens a word" and "48 texts of a single word" of a Japanese set."""
+    check = audited("japanese", tmp_path)
+    if check.tokens is not None:
+        assert check.tokens.per_word is None
+        assert check.tokens.broken == ()
+        assert "tokens per character" in line(check, "Tokens")[1]
+    assert "word" not in line(check, "Lengths")[1].replace("between words", "")
+
+
+def test_a_misspelled_label_is_recognised(tmp_path: Path) -> None:
+    """`wether` was to be labelled up to 20 times."""
+    check = audited("dirty", tmp_path)
+    assert check.first[0].says == (
+        "Merge labels that look misspelled: 'wether' (1 row) for 'weather' (14)."
+    )
+    assert "Label more rows of the rare labels" not in said(check)
