@@ -58,13 +58,13 @@ def _rank(standing: Standing) -> tuple[bool, float]:
 
 def titles(decision: Decision) -> dict[str, str]:
     """Return the readable name of each candidate: ``words + logistic regression (tfidf)``."""
-    models = {card.candidate: card.model for card in decision.scorecards}
+    stored = {s.candidate: clean(s.title) for s in decision.standings}
     found = {}
-    for standing in standings_of(decision):
-        name, title = clean(standing.candidate), clean(standing.title)
-        if not title and (model := models.get(standing.candidate)):
-            title = short_model(model)
-        found[standing.candidate] = f"{title} ({name})" if title and title != name else name
+    for card in decision.scorecards:
+        name, title = clean(card.candidate), stored.get(card.candidate, "")
+        if not title and card.model:
+            title = short_model(card.model)
+        found[card.candidate] = f"{title} ({name})" if title and title != name else name
     return found
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import floor, log10
+from math import log10
 from typing import Literal, NamedTuple
 
 import altair as alt
 
-from choose.formatting import clean, per_100
+from choose.formatting import clean, number, signed_points
 from choose.report.candidate_order import points_ahead, standings_of
 from choose.report.decision_text import chosen
 from choose.report.html.chart_style import (
@@ -132,53 +132,63 @@ def _or(names: Sequence[str]) -> str:
 
 
 def views(decision: Decision) -> Figure | None:
-    """Draw the share of unchanged answers under each perturbation; these have no order."""
+    """Draw what each perturbation of the test rows changes, a row each: they have no order.
+
+    Points of accuracy on the same rows; for records of earlier versions the share of answers kept.
+    """
     cards = [card for card in drawable(decision) if card.stability.views]
     colours = palette(decision.scorecards)
-    rows = [
+    changes = all(view.change for card in cards for view in card.stability.views)
+    rows: list[dict[str, object]] = [
         {
             **colours.facts(card.candidate, card.family),
             "view": shorten(clean(view.view), 20),
-            "value": 100 * view.agreement,
+            **(bounds_of(view.change) if view.change and changes else {}),
+            **({} if changes else {"value": 100 * view.agreement}),
         }
         for card in cards
         for view in card.stability.views
     ]
     if not rows:
         return None
-    share, name, view = min(
-        (v.agreement, clean(c.candidate), clean(v.view)) for c in cards for v in c.stability.views
-    )
+    worst = min(rows, key=lambda row: float(str(row["value"])))
+    lowest = float(str(worst["value"]))
     caption = (
-        f"{name} changes most answers, under {view}: it keeps {per_100(share)} %. A changed answer "
-        "may have been wrong before; the table has the accuracy."
+        f"{worst['candidate']} changes most, under {worst['view']}: {signed_points(lowest / 100)} "
+        "points of accuracy on the same rows."
+        if changes
+        else f"{worst['candidate']} changes most answers, under {worst['view']}: it keeps "
+        f"{number(lowest)} %. A changed answer may have been wrong before."
     )
-    low = min(float(str(row["value"])) for row in rows)
-    return dots(rows, colours, (5 * floor(low / 5 - 0.2), 100.0), "Typos and casing", caption)
+    share = "points of accuracy" if changes else "answers kept, in %"
+    return _dots(rows, colours, "Typos, casing and spacing", caption, share)
 
 
-def dots(
-    rows: Sequence[dict[str, object]],
-    colours: Palette,
-    domain: tuple[float, float],
-    title: str,
-    caption: str,
+def _dots(
+    rows: Sequence[dict[str, object]], colours: Palette, title: str, caption: str, share: str
 ) -> Figure:
-    """Draw a row of marks for each category, and a row of names that says whose they are.
-
-    Marks of one category are one below the other, so that none covers another.
-    """
+    """Draw a group of rows for each category, a mark with its range and its name in each."""
     keys = list(dict.fromkeys(str(row["key"]) for row in rows))
-    across = alt.Scale(domain=list(domain), nice=False)
+    ends = [row.get(key) for row in rows for key in ("value", "low", "high")]
+    values = [float(str(value)) for value in ends if value is not None]
+    room = max((max(values) - min(values)) / 4, 2.0)
+    across = alt.Scale(domain=[min(values) - room, max(values) + room / 4], nice=False)
+    signed = alt.Undefined if share.endswith("%") else SIGNED
+    axis = alt.Axis(tickCount=5, labelExpr=signed)
     base = chart_of(rows).encode(
-        y=alt.Y("view:N", sort=None, title=None),
-        yOffset=alt.YOffset("key:N", sort=keys),
-        color=colours.colours(),
+        y=alt.Y("view:N", sort=None, title=None), yOffset=alt.YOffset("key:N", sort=keys)
     )
-    x = alt.X("value:Q", title="answers kept, in %", scale=across, axis=alt.Axis(tickCount=5))
+    x = alt.X("value:Q", title=share, scale=across, axis=axis)
+    known = any(row.get("low") is not None for row in rows)
+    ranges = base.mark_rule(strokeWidth=2, opacity=0.55)
+    names = base.transform_calculate(start="isValid(datum.low) ? datum.low : datum.value")
     layers = [
-        base.mark_point(filled=True, size=80, opacity=1).encode(x=x, shape=shape()),
-        base.mark_text(align="right", dx=-9, fontSize=11).encode(x=x, text="candidate:N"),
+        *([] if share.endswith("%") else [mark_at(0.0, dash=False)]),
+        *([ranges.encode(x=alt.X("low:Q"), x2="high:Q", color=colours.colours())] if known else []),
+        base.mark_point(filled=True, size=80, opacity=1).encode(
+            x=x, shape=shape(), color=colours.colours()
+        ),
+        names.mark_text(align="right", dx=-9, fontSize=11).encode(x="start:Q", text="candidate:N"),
     ]
     views = len({row["view"] for row in rows})
     return drawn(layers, views * (16 * len(keys) + 10), title, caption, rows)

@@ -60,7 +60,7 @@ from choose.report.decision_text import (
     uneven,
 )
 from choose.report.html import line_charts as lines
-from choose.report.html.chart_style import FAMILY_SIGNS, Figure
+from choose.report.html.chart_style import FAMILY_SIGNS, Figure, answers_alike
 from choose.report.html.charts import intervals, new_label, price, views
 from choose.report.html.line_charts import volumes
 from choose.report.html.page_tables import (
@@ -186,8 +186,12 @@ def _labels(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
 
 def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
     counts = Counter(gate.status for gate in decision.gates)
+    cards = ranked(decision)
+    # What never changes says nothing of noise, typos or new labels.
+    readers = [card for card in cards if not answers_alike(card)]
+    alike = tuple(f"{clean(card.candidate)}:" for card in cards if card not in readers)
     return {
-        "cards": ranked(decision),
+        "cards": cards,
         "models": short_models(card.model for card in decision.scorecards),
         "differing": differing(decision, texts),
         "service": {
@@ -198,10 +202,8 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
         },
         "uneven": UNEVEN if uneven(decision) else "",
         "failures": _failures(decision),
-        "forecasts": sorted(
-            forecast_lines(decision),
-            key=lambda line: not line.startswith(f"{clean(chosen(decision.verdict))}:"),
-        ),
+        "readers": readers,
+        "forecasts": [line for line in forecast_lines(decision) if not line.startswith(alike)],
         "meanings": MEANING,
         "coverage": coverage_line(decision),
         "answered": answered_line(decision),

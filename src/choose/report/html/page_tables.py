@@ -18,6 +18,9 @@ from choose.schema.scorecard import Scorecard
 # Rows of the labels to check that are shown at once; the others are folded.
 SHOWN = 5
 
+# Characters of the texts that are shown at once.
+BRIEF = 140
+
 # Doubted rows on the page, ids to copy, and rows that every candidate gets wrong, at most.
 DOUBTED, COPIED, MISSED = 50, 500, 15
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import altair as alt
 
 from choose.formatting import clean, difference, figure, listed, points, right
-from choose.report.candidate_order import contending, points_ahead, standings_of, titles
+from choose.report.candidate_order import BEHIND, contending, points_ahead, standings_of, titles
 from choose.report.decision_text import quantity
 from choose.report.html.chart_style import (
     INK,
@@ -129,16 +129,19 @@ def _priced(layout: Layout, placed: Sequence[Standing]) -> Layout:
 
 
 def _domain(decision: Decision, placed: Sequence[Standing]) -> tuple[float, float]:
-    """Return the points that the axis spans: the contenders with their intervals, and zero."""
+    """Return the points that the axis spans: the contenders with their intervals, and zero.
+
+    Where no candidate is near the chosen one, all of them are on the axis.
+    """
     near = contending(decision)
-    gaps = [s.difference for s in placed if s.candidate in near and s.difference]
+    shown = [s for s in placed if s.candidate in near]
+    far = all(s.chosen or points_ahead(s) <= -BEHIND for s in shown)
+    gaps = [s.difference for s in (placed if far else shown) if s.difference]
     margin = 100 * (quantity(decision.goal, "margin") or 0.0)
     lows = [100 * (gap.value if gap.low is None else gap.low) for gap in gaps]
     highs = [100 * (gap.value if gap.high is None else gap.high) for gap in gaps]
-    furthest = min([-MOST, *(100 * gap.value - LEAST for gap in gaps)])
-    low = max(min([*lows, -LEAST, -margin]), furthest)
-    high = min(max([*highs, LEAST, margin]), MOST)
-    return low - 1, high + 1
+    low, high = min([*lows, -LEAST, -margin]), max([*highs, LEAST, margin])
+    return (low if far else max(low, -MOST)) - 1, min(high, MOST) + 1
 
 
 def _row(standing: Standing, domain: tuple[float, float]) -> dict[str, object]:

@@ -1,0 +1,296 @@
+"""The page in three screens: answer, labels to check, evidence; nothing stands there twice."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from itertools import pairwise
+
+import pytest
+
+from choose.formatting import MINUS
+from choose.report.candidate_order import contending, standings_of, titles
+from choose.report.html.chart_style import GREY, palette
+from choose.report.html.line_charts import TICKS, apart, drawable, few
+from choose.report.html.page import lead, render_html
+from choose.report.html.page_tables import (
+    PRICES,
+    answered_line,
+    data_risk,
+    label_rows,
+    runs_line,
+)
+from choose.report.html.standings_chart import MOST, _domain, standings
+from choose.schema.answer import FamilyResult, Standing, Step
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
+from choose.schema.diagnosis import (
+    Audit,
+    DifferingRow,
+    Disagreement,
+    Doubtful,
+    ErrorClass,
+    ErrorOverlap,
+    Failures,
+    Suspect,
+)
+from choose.schema.scorecard import SettingPoint
+from choose.study.config import Costs
+from support import decisions
+from support.html import parsed
+
+ANSWER = "A cheap classifier is enough for now."
+
+
+def standing(name: str, family: str, gap: float, common: int = 600, **more: object) -> Standing:
+    gaps = Interval(value=gap, low=gap - 0.03, high=gap + 0.03)
+    facts = {"rows": common, "ms_per_answer": 1.0, "difference": gaps, **more}
+    return Standing(candidate=name, family=family, common=common, **facts)  # type: ignore[arg-type]
+
+
+STANDINGS = (
+    standing("lora", "fine-tuning", 0.018, 121),
+    standing("probe", "baseline", 0.0, chosen=True, title="embeddings + logistic regression"),
+    standing("tfidf", "baseline", -0.06, title="words + logistic regression"),
+    standing("prompt", "prompting", -0.33, 121),
+    standing("majority", "baseline", -0.65),
+)
+
+
+def answered(**facts: object) -> Decision:
+    """Return a decision with the fields of rule 9."""
+    base = decisions.decision(**{"standings": STANDINGS, **facts})
+    families = (
+        FamilyResult(family="baseline", best="probe", status="chosen"),
+        FamilyResult(family="prompting", best="prompt", status="behind"),
+        FamilyResult(family="retrieval"),
+    )
+    steps = tuple(
+        Step(kind="other", text=f"Do thing {i}.", command=f"choose thing {i}") for i in range(5)
+    )
+    told = {
+        "answer": ANSWER,
+        "because": "Use probe, 88 % right.",
+        "families": families,
+        "settled": ("Prompting is behind.",),
+        "open": ("lora or probe.",),
+        "steps": steps,
+    }
+    return base.model_copy(update={"verdict": base.verdict.model_copy(update=told)})
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+def test_the_first_screen_answers_the_title_and_says_why_and_what_to_do() -> None:
+    page = render_html(answered())
+    assert re.findall(r"<h1[^>]*>(.*?)</h1>", page) == [ANSWER]
+    assert len(ANSWER.split()) <= 12
+    first = page[page.index('id="decision"') : page.index('id="labels"')]
+    said = text_of(first)
+    for part in (
+        "Use probe, 88 % right.",
+        "Confidence: medium",
+        "Prompting is behind.",
+        "choose thing 2",
+    ):
+        assert part in said
+    assert said.index("Confidence:") < said.index("Do next") < said.index("Money, time and data")
+    assert first.index('class="chart wide"') < first.index("Do next")
+    assert "<details><summary>2 more steps</summary>" in first
+
+
+def test_three_screens_and_everything_else_folded_without_a_script() -> None:
+    tags = parsed(render_html(answered())).seen
+    assert [a["id"] for tag, a in tags if tag == "section"] == ["decision", "labels", "evidence"]
+    assert not [a for tag, a in tags if tag == "details" and "open" in a]
+    assert not [tag for tag, _ in tags if tag == "script"]
+    assert sum(tag == "details" for tag, _ in tags) > 8
+
+
+def test_nothing_is_said_twice() -> None:
+    """The reasons, the rejected candidates and the errors of a dropped one stood there again."""
+    page = render_html(answered())
+    for gone in ("Why not the others", "All reasons", "800 times dearer", "Over time"):
+        assert gone not in page
+    assert len(re.findall(r"Not measured:[^<]*\$ per 1,000", page)) == 1
+
+
+def test_errors_are_shown_of_the_chosen_or_the_best_prompted_candidate_only() -> None:
+    def page(name: str) -> str:
+        kinds = (ErrorClass(name="learnable", count=3),)
+        failures = Failures(candidate=name, rows=100, errors=3, classes=kinds)
+        return render_html(answered(failures=failures))
+
+    assert "Errors of prompt" in page("prompt")
+    assert "Errors of probe" in page("probe")
+    assert "Errors of retrieval" not in page("retrieval")
+    assert "Errors of few-shot" not in page("few-shot")
+
+
+def test_names_are_readable_and_fewer_rows_are_marked() -> None:
+    """D9: a candidate that answered 121 of 602 rows stood second without a mark."""
+    decision = answered()
+    assert titles(decision)["tfidf"] == "words + logistic regression (tfidf)"
+    drawing = text_of(str(standings(decision).drawing))  # type: ignore[union-attr]
+    assert "words + logistic regression (tfidf)" in drawing
+    assert "121 of 600" in drawing
+    assert f"+1.8 ({MINUS}1.2 to +4.8)" in drawing
+    assert "Hollow: compared on fewer rows." in standings(decision).caption  # type: ignore[union-attr]
+
+
+def test_the_axis_is_around_the_contenders_and_the_rest_is_at_its_edge() -> None:
+    """The axis went from 10 to 90, and the contenders shared a twelfth of it."""
+    decision = answered()
+    assert contending(decision) == ["lora", "probe", "tfidf"]
+    low, high = _domain(decision, STANDINGS)
+    assert -MOST <= low < -9 < 4.8 < high < 8
+    assert "Arrow: beyond the left edge." in standings(decision).caption  # type: ignore[union-attr]
+    assert {c.candidate for c in drawable(decision)} <= {"lora", "probe", "tfidf"}
+
+
+def test_where_nobody_is_near_all_are_on_the_axis() -> None:
+    far = (STANDINGS[1], *STANDINGS[3:])
+    decision = answered(standings=far)
+    assert contending(decision) == ["probe", "prompt"]
+    assert _domain(decision, far)[0] < -68
+    assert "Arrow" not in standings(decision).caption  # type: ignore[union-attr]
+
+
+def test_a_record_without_standings_is_ordered_by_its_pairs() -> None:
+    """A pair stands the other way round where the chosen candidate is its first."""
+    found = {s.candidate: s for s in standings_of(decisions.decision())}
+    assert next(iter(found)) == "probe"
+    assert found["lora"].difference.value == pytest.approx(-0.005)  # type: ignore[union-attr]
+    assert found["lora"].difference.low == pytest.approx(-0.025)  # type: ignore[union-attr]
+    assert found["tfidf"].common == 600
+    assert found["few-shot"].difference is None
+    page = render_html(decisions.decision("too-close"))
+    assert re.findall(r"<h1[^>]*>(.*?)</h1>", page) == ["Too close to call"]
+
+
+def test_a_candidate_has_one_colour_and_one_dash_and_constants_are_grey() -> None:
+    """Four of seven candidates were the same grey."""
+    cards = decisions.cards()
+    one = cards[2].per_class[0], cards[2].per_class[1].model_copy(update={"recall": 0.0})
+    constant = cards[0].model_copy(update={"per_class": one})
+    colours = palette((constant, *cards[1:]))
+    names = [card.candidate for card in cards]
+    assert colours.colour("majority") == GREY
+    assert len({colours.colour(name) for name in names}) == len(names)
+    assert len({tuple(colours.looks[name][2]) for name in names}) == len(names)
+    assert palette((*cards[1:], constant)).looks == colours.looks
+
+
+def test_names_at_the_ends_of_lines_are_apart_and_ticks_are_few() -> None:
+    heights = apart([80.0, 79.8, 79.7, 50.0], 5.0)
+    assert heights[0] == 80.0
+    assert heights[-1] == 50.0
+    assert all(above - below >= 5.0 for above, below in pairwise(heights))
+    ticks = few([float(n) for n in range(27)])
+    assert len(ticks) == TICKS
+    assert (ticks[0], ticks[-1]) == (0.0, 26.0)
+    assert few([1, 2]) == [1.0, 2.0]
+
+
+def suspects(count: int) -> Audit:
+    rows = tuple(
+        Suspect(id=f"T{i}", label="a", suggested="b", score=3.0, agree=2, answered=3)
+        for i in range(count)
+    )
+    return Audit(auditors=("probe",), rows=600, suspected=count, suspects=rows)
+
+
+def test_the_labels_to_check_are_one_list_with_ids_to_copy() -> None:
+    """Nine of the fifteen rows that all get wrong stood in the list of doubted labels already."""
+    wrong = tuple(Doubtful(id=f"T{i}", label="a", instead="b", agree=3) for i in (2, 9, 99))
+    overlap = ErrorOverlap(
+        candidates=("probe", "tfidf", "knn"),
+        rows=600,
+        wrong_in_all=3,
+        doubtful=wrong,
+        oracle=Interval(value=0.9),
+    )
+    decision = answered(audit=suspects(12), overlap=overlap, personal=("T3",))
+    rows = label_rows(decision, {f"T{i}": f"text {i}" for i in range(100)})
+    assert len(rows.first) + len(rows.rest) == 12
+    assert [row[0] for row in rows.missed] == ["T99"]
+    assert rows.ids.split() == [f"T{i}" for i in range(12)]
+    assert rows.first[3][-1] == "(not shown: it may hold personal data)"
+    page = render_html(decision, {"T0": "text 0"})
+    assert page.index('id="labels"') < page.index('id="evidence"')
+    assert f'<pre class="copy"><code>{rows.ids}</code></pre>' in page
+
+
+def test_an_auditor_that_cannot_know_leaves_no_list_but_its_reason() -> None:
+    silent = Audit(auditors=("tfidf",), rows=60, no_list="The auditor is right on 52 % only.")
+    section = text_of(render_html(answered(audit=silent)))
+    assert "The auditor is right on 52 % only." in section
+    assert "most doubted" not in section
+
+
+def test_rows_where_the_contenders_differ_are_shown_escaped_and_cut() -> None:
+    listed = (
+        DifferingRow(id="T1", label="a", chosen="a", rival="<b>b</b>"),
+        DifferingRow(id="T2", label="a", chosen=None, rival="a"),
+        DifferingRow(id="T3", label="c", chosen="a", rival="b"),
+    )
+    found = Disagreement(
+        chosen="probe", rival="tfidf", rows=602, differing=114, only_chosen_right=54,
+        only_rival_right=44, listed=listed,
+    )  # fmt: skip
+    texts = {"T1": "<script>x</script>" + "y" * 900, "T2": "me@example.com", "T3": "third"}
+    page = render_html(answered(disagreement=found, personal=("T2",)), texts)
+    said = text_of(page)
+    assert "only probe is right on 54, only tfidf on 44, both are wrong on 16" in said
+    assert "3 of 114 are listed" in said
+    assert "no usable answer" in said
+    assert "me@example.com" not in page
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+    assert "y" * 301 not in page
+
+
+def test_money_time_and_data_say_where_texts_go_and_how_to_see_dollars() -> None:
+    assert "no text left it" in data_risk(answered())
+    served = decisions.served()
+    counted = served.dataset.model_copy(update={"personal": 5})
+    told = data_risk(served.model_copy(update={"dataset": counted}))
+    assert "prompt and few-shot send every text to api.example.com" in told
+    assert "5 rows of 600 may hold personal data" in told
+    page = render_html(answered())
+    assert "usd_per_machine_hour" in page
+    Costs.model_validate(tomllib.loads(PRICES)["costs"])
+
+
+def test_what_each_candidate_had_is_said_of_each() -> None:
+    """D21: "Seeds 0, 1, 2" and "602 answered" stood over candidates with one run on 121 rows."""
+    cards = tuple(
+        card.model_copy(update={"rows": 121, "repetitions": 1} if card.family != "baseline" else {})
+        for card in decisions.cards()
+    )
+    decision = answered(scorecards=cards)
+    assert answered_line(decision).startswith("600 by majority, tfidf, probe and knn; 121 by")
+    assert runs_line(decision).endswith("1 by prompt, few-shot, retrieval and lora")
+    assert "Seeds" not in render_html(decision)
+
+
+def test_other_settings_stand_against_the_own_setting_on_the_same_rows() -> None:
+    """D2: "other settings got 81 to 88" compared figures of different rows."""
+    point = SettingPoint(
+        setting="C = 1", accuracy=Interval(value=0.876),
+        change=Interval(value=-0.008, low=-0.03, high=0.014), rows=121,
+    )  # fmt: skip
+    cards = tuple(
+        card.model_copy(update={"settings": (point,)}) if card.candidate == "probe" else card
+        for card in decisions.cards()
+    )
+    said = text_of(render_html(answered(scorecards=cards)))
+    assert f"probe C = 1 {MINUS}0.8 ({MINUS}3.0 to +1.4) 121" in said
+
+
+def test_a_folded_part_says_its_finding_in_one_sentence() -> None:
+    text = "Between 0.9 % and 18.9 % may be wrong. (Confident learning says 7.8 %.) More."
+    assert lead(text) == "Between 0.9 % and 18.9 % may be wrong."
+    assert lead("gpt-4.1 at 3.5 s") == "gpt-4.1 at 3.5 s"
