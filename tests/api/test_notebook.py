@@ -57,10 +57,11 @@ def test_the_frame_has_a_row_a_candidate(decision: Decision) -> None:
 
 def test_a_notebook_shows_one_screen_and_a_link_and_nothing_in_it_runs(decision: Decision) -> None:
     shown = decision._repr_html_()
-    assert len(shown) < 5_000
+    assert shown.count("\n") < 40
     assert "<iframe" not in shown
     assert "<script" not in shown
-    assert "words + logistic regression" in shown
+    assert decision.verdict.answer in shown
+    assert "\x1b" not in shown
     page = decision.store / "report.html"
     assert f'href="{page.absolute().as_uri()}"' in shown
     assert page.is_file()

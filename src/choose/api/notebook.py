@@ -83,7 +83,7 @@ class Decision(record.Decision):
     def differences(self) -> pl.DataFrame:
         """Return each candidate's accuracy minus that of `best`, on the rows that both answered.
 
-        Shares of 1 with 95 % intervals, the best candidate first.
+        Shares of 1 with 95 % intervals, the largest first.
         """
         return differences_frame(self)
 
@@ -153,7 +153,7 @@ class Decision(record.Decision):
             page = write_page(self, self.store)
         except (ChooseError, OSError):  # the folder has gone since, or cannot be written
             page = None
-        return notebook_screen(self, page)
+        return notebook_screen(self, self.store, page)
 
     def _texts(self) -> dict[str, str]:
         try:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from html import escape
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
+from rich.console import Console
 
 from choose.formatting import clean
+from choose.report.terminal.decision_page import render
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit
 from choose.schema.scorecard import Scorecard
@@ -187,47 +190,22 @@ def differences_chart(decision: Decision) -> alt.LayerChart:
     return cast("alt.LayerChart", sized)
 
 
-def notebook_screen(decision: Decision, page: Path | None) -> str:
+def printed(page: Any) -> str:
+    """Return a page of the terminal as text, for a screen of 80 columns and 40 lines."""
+    text = StringIO()
+    # Pages draw for a terminal only.
+    size: dict[str, Any] = {"width": 80, "height": 40, "force_terminal": True}
+    Console(file=text, color_system=None, highlight=False, **size).print(page)
+    return text.getvalue().rstrip("\n")
+
+
+def notebook_screen(decision: Decision, store: Path, page: Path | None) -> str:
     """Return one screen of a decision as HTML that runs nothing; `page` is the whole report."""
-    verdict = decision.verdict
-    lines = [f"<p><strong>{escape(clean(verdict.answer or verdict.headline))}</strong></p>"]
-    said = verdict.because or (verdict.headline if verdict.answer else "")
-    lines += [f"<p>{escape(clean(said))}</p>"] if said else []
-    lines.append(f"<p>Confidence: {escape(verdict.confidence)}.</p>")
-    lines.append(_table(differences_frame(decision)))
-    steps = [step.text for step in verdict.steps] or list(verdict.next)
-    if steps:
-        items = "".join(f"<li>{escape(clean(step))}</li>" for step in steps[:3])
-        lines.append(f"<p>Next:</p><ol>{items}</ol>")
-    if page is not None:
-        link = escape(page.absolute().as_uri(), quote=True)
-        lines.append(f'<p><a href="{link}">{escape(clean(page))}</a></p>')
-    return f"<div>{''.join(lines)}</div>"
-
-
-def _table(frame: pl.DataFrame) -> str:
-    rows = [_cells(row) for row in frame.iter_rows(named=True)]
-    heads = ("candidate", "family", "accuracy", "difference in points", "rows")
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    difference = "chosen" if row["chosen"] else "not measured"
-    if row["difference"] is not None:
-        ends = ""
-        if row["low"] is not None and row["high"] is not None:
-            ends = f" ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
-        difference = f"{100 * row['difference']:+.1f}{ends}".replace("-", "\u2212")
-    accuracy = "" if row["accuracy"] is None else f"{100 * row['accuracy']:.0f} %"
-    return (
-        escape(clean(row["title"])),
-        escape(clean(row["family"])),
-        accuracy,
-        difference,
-        f"{row['common']:,}",
-    )
+    screen = f"<pre>{escape(printed(render(decision, store)))}</pre>"
+    if page is None:
+        return screen
+    link = escape(page.absolute().as_uri(), quote=True)
+    return f'{screen}<p>The whole report: <a href="{link}">{escape(clean(page))}</a></p>'
 
 
 class Page:
@@ -242,17 +220,9 @@ class Page:
 
     def __repr__(self) -> str:
         """Return the page as text of 80 columns."""
-        from io import StringIO
-
-        from rich.console import Console
-
-        text = StringIO()
-        Console(file=text, width=80, color_system=None, highlight=False).print(self._page)
-        return text.getvalue().rstrip("\n")
+        return printed(self._page)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         return f"<pre>{escape(repr(self))}</pre>"
 
     def __getattr__(self, name: str) -> Any:
