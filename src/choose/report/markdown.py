@@ -13,11 +13,13 @@ from choose.formatting import (
     clean,
     difference,
     figure,
+    in_points,
     number,
     p_value,
     percent,
     plural,
     points,
+    right,
     short_models,
     span,
 )
@@ -41,10 +43,20 @@ from choose.report.decision_text import (
     noted,
     pool_note,
     ranked,
+    standings,
     uneven,
 )
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
+from choose.report.terminal.difference_chart import chart_title, family_name, shared_rows
+from choose.report.terminal.first_screen import (
+    answer,
+    because,
+    confidence_reason,
+    rare_sentence,
+    steps,
+)
+from choose.schema.answer import Standing, Step
 from choose.schema.check import Check
 from choose.schema.costs import Cost
 from choose.schema.decision import Decision, Expectation
@@ -108,7 +120,9 @@ def _escaped(text: object, active: re.Pattern[str]) -> str:
 
 def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     verdict, data = decision.verdict, decision.dataset
-    yield f"## {sentence(verdict.headline)}"
+    yield f"## {sentence(answer(verdict))}"
+    yield ""
+    yield " ".join(map(sentence, filter(None, [because(verdict), confidence_reason(verdict)])))
     yield ""
     which = f": **{literal(verdict.recommended)}**" if verdict.recommended else ""
     interim = (
@@ -125,9 +139,14 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     )
     marks = [f"{'met' if check.met else 'NOT MET'}: {check.sentence}" for check in checks]
     yield from _list("Gates of the build", marks)
+    yield from _section(literal(chart_title(decision)), _differences(decision))
+    yield from _list("Rare labels", [rare_sentence(rare) for rare in verdict.rare])
+    if verdict.answer:
+        yield from _list("Settled", verdict.settled)
+        yield from _list("Open", verdict.open)
+    yield from _section("What to do next", _steps(steps(verdict)))
     yield from _list("Why", verdict.reasons)
     yield from _list("What would change this", verdict.flips)
-    yield from _list("What to do next", verdict.next)
     yield from _section("Candidates", _candidates(decision))
     yield from _section("What it costs", _costs(decision))
     yield from _section("Behind endpoints", _services(decision))
@@ -154,6 +173,37 @@ def _list(title: str, sentences: Sequence[str]) -> Iterator[str]:
 def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
     if lines:
         yield from ("", f"### {title}", "", *lines)
+
+
+def _differences(decision: Decision) -> list[str]:
+    """Return the differences to the chosen candidate; empty where there is no other."""
+    every = [s for s in standings(decision) if s.accuracy is not None]
+    if len(every) < 2:
+        return []
+    priced = any(s.usd_per_1k is not None for s in every)
+    heads = ["candidate", "family", "difference (95 % CI)", "rows", "ms per answer"]
+    rows = (_standing(decision, s, priced) for s in every)
+    return table([*heads, "$ per 1,000"] if priced else heads, rows)
+
+
+def _standing(decision: Decision, standing: Standing, priced: bool) -> list[str]:
+    gap = standing.difference
+    said = right(standing.accuracy) if standing.accuracy else DASH
+    cells = [
+        f"**{literal(standing.candidate)}**" if standing.chosen else literal(standing.candidate),
+        literal(family_name(decision, standing)),
+        said if standing.chosen else in_points(gap) if gap else DASH,
+        shared_rows(decision, standing) or DASH,
+        figure(standing.ms_per_answer),
+    ]
+    return [*cells, figure(standing.usd_per_1k)] if priced else cells
+
+
+def _steps(every: Sequence[Step]) -> list[str]:
+    return [
+        f"{place}. {sentence(step.text)}" + (f" {code(step.command)}" if step.command else "")
+        for place, step in enumerate(every, 1)
+    ]
 
 
 def _candidates(decision: Decision) -> list[str]:
