@@ -119,11 +119,32 @@ def _escaped(text: object, active: re.Pattern[str]) -> str:
 
 
 def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
+    yield from _first_screen(decision, checks)
+    verdict = decision.verdict
+    yield from _list("Why", verdict.reasons)
+    yield from _list("What would change this", verdict.flips)
+    yield from _section("Candidates", _candidates(decision))
+    yield from _section("What it costs", _costs(decision))
+    yield from _section("Behind endpoints", _services(decision))
+    yield from _section("Planned comparisons", _pairs(decision))
+    yield from _list(
+        "Checks", [f"{gate.status}: {gate.name}. {gate.evidence}" for gate in decision.gates]
+    )
+    yield from _list("Left out", decision.left_out)
+    notes = decision.method.notes if decision.method else ()
+    yield from _list("Notes from training", [f"{n.candidate}: {noted(n)}" for n in notes])
+    yield ""
+    yield (
+        f"choose {literal(decision.choose)}, rule {literal(decision.rule)}, data "
+        f"{code(decision.dataset.fingerprint)}, judged {plural(decision.looks, 'time')}. "
+        f"{DASH}: not measured."
+    )
+
+
+def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     verdict, data = decision.verdict, decision.dataset
-    yield f"## {sentence(answer(verdict))}"
-    yield ""
-    yield " ".join(map(sentence, filter(None, [because(verdict), confidence_reason(verdict)])))
-    yield ""
+    reason = filter(None, [because(verdict), confidence_reason(verdict)])
+    yield from (f"## {sentence(answer(verdict))}", "", " ".join(map(sentence, reason)), "")
     which = f": **{literal(verdict.recommended)}**" if verdict.recommended else ""
     interim = (
         f" · interim choice: **{literal(verdict.use_meanwhile)}**"
@@ -145,24 +166,6 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
         yield from _list("Settled", verdict.settled)
         yield from _list("Open", verdict.open)
     yield from _section("What to do next", _steps(steps(verdict)))
-    yield from _list("Why", verdict.reasons)
-    yield from _list("What would change this", verdict.flips)
-    yield from _section("Candidates", _candidates(decision))
-    yield from _section("What it costs", _costs(decision))
-    yield from _section("Behind endpoints", _services(decision))
-    yield from _section("Planned comparisons", _pairs(decision))
-    yield from _list(
-        "Checks", [f"{gate.status}: {gate.name}. {gate.evidence}" for gate in decision.gates]
-    )
-    yield from _list("Left out", decision.left_out)
-    notes = decision.method.notes if decision.method else ()
-    yield from _list("Notes from training", [f"{n.candidate}: {noted(n)}" for n in notes])
-    yield ""
-    yield (
-        f"choose {literal(decision.choose)}, rule {literal(decision.rule)}, data "
-        f"{code(data.fingerprint)}, judged {plural(decision.looks, 'time')}. "
-        f"{DASH}: not measured."
-    )
 
 
 def _list(title: str, sentences: Sequence[str]) -> Iterator[str]:
