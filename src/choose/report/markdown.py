@@ -162,9 +162,8 @@ def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator
     yield from _list("Gates of the build", marks)
     yield from _section(literal(chart_title(decision)), _differences(decision))
     yield from _list("Rare labels", [rare_sentence(rare) for rare in verdict.rare])
-    if verdict.answer:
-        yield from _list("Settled", verdict.settled)
-        yield from _list("Open", verdict.open)
+    yield from _list("Settled", verdict.settled)
+    yield from _list("Open", verdict.open)
     yield from _section("What to do next", _steps(steps(verdict)))
 
 
