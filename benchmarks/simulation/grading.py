@@ -325,13 +325,20 @@ def judged_on_disk(study: Evidence, stated: Mapping[str, Any]) -> Decision:
         store.plan((run.trial for run in study.runs), (_planned(c) for c in study.candidates))
         for run in study.runs:
             store.add(run)
+        store.leave_out([])
         return report(store.path)
 
 
 def differences(a: Decision, b: Decision) -> list[str]:
     """Return the names of the fields in which two decisions differ."""
-    left, right = (decision.model_dump(exclude=ELSEWHERE) for decision in (a, b))
+    left, right = (_comparable(decision) for decision in (a, b))
     return [part for part, value in left.items() if value != right[part]]
+
+
+def _comparable(decision: Decision) -> dict[str, Any]:
+    """Return the fields, without the names for readers: only a store knows the strategies."""
+    fields = decision.model_dump(exclude=ELSEWHERE)
+    return fields | {"standings": [{**s, "title": ""} for s in fields["standings"]]}
 
 
 def _planned(candidate: CandidateInfo) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from choose.formatting import (
     plural,
     points,
 )
+from choose.judge.decision.label_gates import labels_limit
 from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED
 from choose.judge.decision.robust_choice import under_noise
 from choose.judge.decision.rule import Case
@@ -69,8 +70,11 @@ def _ends(action: str, gain: Interval) -> str:
 
 
 def add_families(case: Case) -> Iterator[Step]:
-    """Yield the step that makes it a comparison, where only one family was measured."""
-    if len(case.contenders.families) != 1:
+    """Yield the step that makes it a comparison, where only one family was measured.
+
+    Not where labels limit the result: they would limit every other family too.
+    """
+    if len(case.contenders.families) != 1 or labels_limit(case) is not None:
         return
     measured = in_percent(case.contenders.accuracies[case.name].value)
     yield Step(

@@ -1,0 +1,197 @@
+"""The verdict is about families: which one, then which member, each with its reason."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from choose.judge.decision.contenders import contenders_of
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Rule
+from choose.judge.scores.score_tables import study_scores
+from choose.judge.verdict import judge
+from choose.schema.decision import Decision
+from choose.types import FAMILIES, Run
+from simulation.setting import SimulatedCandidate
+from support.simulated_studies import (
+    candidate,
+    lora,
+    majority,
+    probe,
+    prompt,
+    retrieval,
+    study,
+    tfidf,
+)
+
+CALM = {"luck": 0.05}
+STATISTICAL = re.compile(r"interval|confiden|signific|margin|p-value|posterior|\bCI\b|variance")
+
+
+def decide(players: list[SimulatedCandidate], rows: int = 800, seed: int = 1) -> Decision:
+    return judge(study(players, rows, seed), Rule())
+
+
+def few_shot(accuracy: float) -> SimulatedCandidate:
+    return candidate("few-shot", "prompting", accuracy, 90.0, model="Qwen3-8B")
+
+
+def test_beating_only_the_constant_answer_is_no_choice() -> None:
+    """D6: only tfidf and majority ran, and the report said adopt, with odds of 1.00."""
+    found = decide([majority(), tfidf(0.79)])
+    verdict = found.verdict
+    assert (verdict.kind, verdict.recommended, verdict.use_meanwhile) == (
+        "nothing-compared",
+        None,
+        "tfidf",
+    )
+    assert verdict.confidence == "low"
+    assert re.fullmatch(r"Baseline measured: \d+ %; nothing else was compared\.", verdict.answer)
+    assert verdict.probability_best is None
+    assert "without -s" in verdict.next[0]
+    assert verdict.steps[0].kind == "add-candidate"
+    assert [family.status for family in verdict.families] == ["chosen", *["not measured"] * 3]
+
+
+def test_a_family_settled_by_far_is_the_answer_whichever_member_is_better() -> None:
+    """D7: prompt 98.3, few-shot 98.3, tfidf 63.3 was "too close to call", confidence low."""
+    found = decide([majority(), tfidf(0.633), prompt(0.983), few_shot(0.983)], rows=600)
+    verdict = found.verdict
+    assert (verdict.kind, verdict.family) == ("adopt", "prompting")
+    assert verdict.answer == "Prompt a language model."
+    assert verdict.recommended == "prompt"
+    assert verdict.confidence != "low", "no other family could gain two points more"
+    assert "few-shot" in verdict.because
+    assert any(sentence.startswith("prompt or few-shot: ") for sentence in verdict.open)
+
+
+def test_a_baseline_that_wins_is_never_adopted_as_a_baseline() -> None:
+    """7.3: "Verdict: Adopt: tfidf (baseline)" stood under "Use a cheap classifier"."""
+    players = [majority(), tfidf(0.9), prompt(0.6), retrieval(0.6, **CALM), lora(0.6, **CALM)]
+    for rule in (Rule(), Rule(target=0.9)):
+        found = judge(study(players, 800, 1), rule).verdict
+        assert (found.kind, found.recommended) == ("baseline-is-enough", "tfidf")
+        assert found.answer == "A cheap classifier is enough."
+    alone = decide([majority(), tfidf(0.8), probe(0.9)]).verdict
+    assert (alone.kind, alone.recommended, alone.confidence) == ("adopt", "probe", "low")
+    assert alone.answer == "Only cheap classifiers were compared; the other families are open."
+
+
+def tied_baselines(seed: int) -> Decision:
+    players = [majority(), tfidf(0.8), probe(0.812), prompt(0.6), lora(0.5, **CALM)]
+    return decide(players, rows=500, seed=seed)
+
+
+def test_the_cheaper_of_two_members_within_the_margin_is_named_and_the_other_beside_it() -> None:
+    for seed in range(8):
+        found = tied_baselines(seed)
+        card = {c.candidate: c.accuracy for c in found.scorecards}
+        lead = card["probe"].value - card["tfidf"].value
+        assert found.verdict.kind == "baseline-is-enough"
+        assert found.verdict.recommended == ("tfidf" if lead < 0.02 else "probe")
+        if 0 < lead < 0.02:
+            assert "probe scores" in found.verdict.because
+            assert "tfidf costs less (" in found.verdict.because
+            assert "per answer" in found.verdict.because
+
+
+def test_the_pair_that_is_named_is_declared() -> None:
+    """7.3: the headline stood on an exploratory comparison."""
+    for seed in range(8):
+        found = tied_baselines(seed)
+        declared = {frozenset((p.a, p.b)) for p in found.pairs if p.declared}
+        named_together = re.search(r"probe.*tfidf|tfidf.*probe", found.verdict.because)
+        assert (frozenset(("tfidf", "probe")) in declared) == bool(named_together)
+        adjusted = [p for p in found.pairs if p.declared]
+        assert len(adjusted) == 3 + bool(named_together)  # of three families, and that one
+        assert all(p.p_holm is not None and p.p_holm >= p.p for p in adjusted)
+
+
+def test_what_is_undecided_is_not_listed_as_rejected() -> None:
+    """7.3: "Rejected: probe", and beside it "Undecided"."""
+    for seed in range(6):
+        found = decide(
+            [majority(), tfidf(0.79), probe(0.8), prompt(0.6), lora(0.81, **CALM)], 300, seed
+        )
+        for rejected in found.verdict.rejected:
+            pair = next(
+                p
+                for p in found.pairs
+                if {p.a, p.b} == {rejected.candidate, found.verdict.use_meanwhile}
+                and "best of its kind" not in p.method
+            )
+            ahead = pair.difference.high if pair.a == rejected.candidate else -pair.difference.low
+            assert ahead < 0.02
+            assert "ndecided" not in rejected.why
+
+
+def test_nothing_is_said_of_a_margin_at_which_the_constant_answer_would_do() -> None:
+    """D20: "If only gains above 46.7 points mattered, majority would do"."""
+    for seed in range(5):
+        found = decide([majority(), tfidf(0.8), lora(0.7, **CALM)], 200, seed)
+        assert not [flip for flip in found.verdict.flips if "majority" in flip]
+
+
+WORLDS: list[list[SimulatedCandidate]] = [
+    [majority(), tfidf(0.7), probe(0.8), prompt(0.7), retrieval(0.7, **CALM), lora(0.9, **CALM)],
+    [majority(), tfidf(0.8), probe(0.8), prompt(0.8), retrieval(0.8, **CALM), lora(0.8, **CALM)],
+    [majority(), tfidf(0.7), prompt(0.72), retrieval(0.9, **CALM), lora(0.7, **CALM)],
+    [majority(0.7), tfidf(0.6), prompt(0.6), lora(0.6, **CALM)],
+    [majority(), prompt(0.8), retrieval(0.8, **CALM)],
+    [majority(0.6), probe(0.61), lora(0.61, **CALM)],
+    [prompt(0.8)],
+]
+
+
+@pytest.mark.parametrize("players", WORLDS)
+@pytest.mark.parametrize(("rows", "target"), [(40, None), (400, None), (400, 0.97), (3000, None)])
+def test_the_answer_is_short_and_plain_and_every_family_has_a_place(
+    players: list[SimulatedCandidate], rows: int, target: float | None
+) -> None:
+    verdict = judge(study(players, rows, 3), Rule(target=target)).verdict
+    assert 0 < len(verdict.answer.split()) <= 12, verdict.answer
+    assert not STATISTICAL.search(verdict.answer)
+    assert sorted(family.family for family in verdict.families) == sorted(FAMILIES)
+    chosen = [family for family in verdict.families if family.status == "chosen"]
+    assert len(chosen) == (verdict.use_meanwhile != "majority")
+    if chosen:
+        assert verdict.families[0] == chosen[0]
+        assert chosen[0].best == verdict.use_meanwhile
+    for family in verdict.families:
+        assert (family.status == "not measured") == (not family.members)
+    assert bool(verdict.interim_reason) == (verdict.recommended is None)
+    assert verdict.because or verdict.kind == "none-works"
+
+
+def easiest(world: Evidence) -> Evidence:
+    """Return the study where tfidf answered only the fold on which it is best."""
+    scores = study_scores(world)
+    table, index = scores["tfidf"].main, scores.rows.index
+    assert table is not None
+
+    def share(run: Run) -> float:
+        return float(table.right[[index[i] for i in run.asked["clean", 0]], 0].mean())
+
+    folds = {run.trial.fold: share(run) for run in world.runs if run.trial.candidate == "tfidf"}
+    easy = max(folds, key=lambda fold: folds[fold])
+    runs = tuple(r for r in world.runs if r.trial.candidate != "tfidf" or r.trial.fold == easy)
+    return replace(world, runs=runs)
+
+
+def test_the_best_member_is_the_one_ahead_on_common_rows() -> None:
+    """D9: one that answered only the easy rows scored highest, and stood for its family."""
+    tried = 0
+    for seed in range(20):
+        world = study([tfidf(0.75), probe(0.8), lora(0.8, **CALM)], 600, seed, folds=5)
+        part = contenders_of(study_scores(easiest(world)), Rule())
+        lead = part.gain("tfidf", "probe")
+        assert lead is not None
+        if part.accuracies["tfidf"].value > part.accuracies["probe"].value and lead.value < 0:
+            tried += 1
+            assert part.best["baseline"] == "probe"
+            match = part.versus("fine-tuning", "baseline")
+            assert match is not None
+            assert match.b == "probe"
+    assert tried >= 2
