@@ -19,7 +19,7 @@ from choose.report.screen_text import clip, clip_sentences
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.difference_chart import DifferenceBar, difference_axis, select_rows
 from choose.report.terminal.first_screen import steps
-from choose.schema.answer import RareFigure, RareLabel
+from choose.schema.answer import RareFigure, RareLabel, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from support import decisions
@@ -281,7 +281,23 @@ def test_texts_are_cut_at_words_and_sentences() -> None:
     assert cell_len(clip("名" * 30, 20)) <= 20
     assert clip_sentences("First one. Second one. Third.", 24) == "First one. Second one."
     assert clip_sentences("First sentence is long.", 10) == "First…"
+    assert clip_sentences("Use a. b scores 3.5 points more. c is far.", 33) == (
+        "Use a. b scores 3.5 points more."
+    )
     assert clip_sentences("It costs 3.5 ms. More.", 20) == "It costs 3.5 ms."
+
+
+def test_a_cut_step_still_says_what_it_is_worth() -> None:
+    value = Interval(value=0.023, low=0.009, high=0.045)
+    text = "Check the labels of 29 rows: " + "they are doubted, " * 20
+    step = Step(kind="check-labels", text=text, value=value)
+    base = decisions.answered()
+    verdict = base.verdict.model_copy(update={"steps": (step, *base.verdict.steps[1:])})
+    said = shown(base.model_copy(update={"verdict": verdict}))
+    assert re.search(
+        r"1\. Check the labels of 29 rows: .*… \+2\.3 points \(\+0\.9 to \+4\.5\)",
+        " ".join(said.split()),
+    )
 
 
 def test_every_kind_of_verdict_has_words_for_old_records() -> None:

@@ -38,7 +38,7 @@ def clip(text: str, width: int) -> str:
 def clip_sentences(text: str, width: int) -> str:
     """Keep the sentences that fit into `width` columns; cut the first one if it does not fit."""
     kept = ""
-    for sentence in re.split(r"(?<=[.!?]) (?=[A-Z])", clean(text)):
+    for sentence in re.split(r"(?<=[.!?]) (?=\w)", clean(text)):
         longer = f"{kept} {sentence}".strip()
         if cell_len(longer) > width:
             break

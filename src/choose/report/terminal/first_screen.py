@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.segment import Segment
 from rich.text import Text
 
-from choose.formatting import clean, in_percent, plural
+from choose.formatting import clean, in_percent, in_points, plural
 from choose.report.decision_text import COLOURS, KINDS, looks_line, standings
 from choose.report.screen_text import clip, clip_sentences, literal, shorten
 from choose.report.terminal.difference_chart import (
@@ -114,12 +114,20 @@ def context(decision: Decision) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many rows, sentences and steps are shown, and the lines that each may take.
+    """How much is shown: rows, sentences and steps, and the lines that each may take.
 
-    `context` is whether the question and the data are named above the answer.
+    Attributes:
+        rows: of the chart.
+        because: lines of the reason.
+        settled: sentences.
+        open: sentences.
+        steps: what to do next.
+        lines: of one sentence or step.
+        context: whether the question and the data are named above the answer.
     """
 
     rows: int
+    because: int
     settled: int
     open: int
     steps: int
@@ -128,20 +136,25 @@ class Room:
 
 
 # Where lines cost nothing: in a file or for a screen reader.
-PLAIN = Room(25, 9, 9, 5, 99)
+PLAIN = Room(25, 99, 9, 9, 5, 99)
 
 # From generous to tight: the first that fits is shown.
 ROOMS = (
-    Room(9, 3, 4, 3, 4),
-    Room(8, 3, 3, 3, 3),
-    Room(8, 2, 3, 3, 3),
-    Room(7, 2, 2, 3, 2),
-    Room(6, 1, 2, 3, 2),
-    Room(5, 1, 2, 2, 2),
-    Room(5, 1, 1, 2, 2, context=False),
-    Room(4, 1, 1, 2, 1, context=False),
-    Room(3, 1, 1, 1, 1, context=False),
-    Room(2, 0, 1, 1, 1, context=False),
+    Room(9, 5, 3, 4, 3, 4),
+    Room(9, 5, 2, 3, 3, 3),
+    Room(8, 4, 2, 2, 3, 3),
+    Room(8, 4, 1, 2, 3, 3),
+    Room(8, 4, 1, 2, 3, 2),
+    Room(7, 4, 1, 2, 3, 2),
+    Room(7, 3, 1, 2, 3, 2),
+    Room(7, 3, 1, 1, 3, 2),
+    Room(6, 3, 1, 1, 2, 2),
+    Room(5, 3, 1, 1, 2, 2, context=False),
+    Room(5, 3, 1, 1, 2, 1, context=False),
+    Room(4, 2, 1, 1, 2, 1, context=False),
+    Room(4, 2, 1, 1, 1, 1, context=False),
+    Room(3, 1, 1, 1, 1, 1, context=False),
+    Room(2, 1, 0, 1, 1, 1, context=False),
 )
 
 
@@ -193,10 +206,11 @@ def first_screen(
         yield note(clip(f"{QUESTION}   {context(decision)}", width))
         yield Text()
     yield _answer(verdict, width)
-    columns = room.lines * (width - INDENT)
-    for text in (clip_sentences(because(verdict), columns), confidence_reason(verdict)):
-        if text:
-            yield Padding(literal(clip(text, columns)), (0, 0, 0, INDENT))
+    room_of = width - INDENT - 1
+    reason = clip_sentences(because(verdict), room.because * room_of)
+    doubt = clip(confidence_reason(verdict), min(room.because, room.lines) * room_of)
+    for text in filter(None, (reason, doubt)):
+        yield Padding(literal(text), (0, 0, 0, INDENT))
     if decision.looks > 1:
         yield Padding(literal(looks_line(decision), "yellow"), (0, 0, 0, INDENT))
     yield Text()
@@ -276,13 +290,22 @@ def _listed(
 def _steps(every: Sequence[Step], most: int, columns: int) -> Iterator[tuple[Text, Text]]:
     worthy = [step for step in every if step.worth]
     for place, step in enumerate(worthy[:most]):
-        text = literal(f"{place + 1}. {clip(step.text, columns)}")
+        text = literal(f"{place + 1}. {_within(step, columns)}")
         if step.command:
             text.append(f"\n   {clean(step.command)}", "cyan")
         yield literal("" if place else "Do next", "bold"), text
     if most > 2 and len(every) > len(worthy):
         rest = next(step for step in every if not step.worth)
         yield Text("Not worth", "bold"), literal(clip(rest.text, columns))
+
+
+def _within(step: Step, columns: int) -> str:
+    """Return the text of a step; where it is cut, what it is worth still stands behind it."""
+    cut = clip_sentences(step.text, columns)
+    if step.value is None or cut.endswith("."):
+        return cut
+    worth = f" {in_points(step.value)}"
+    return clip(step.text, columns - cell_len(worth)) + worth
 
 
 def rest(store: Path) -> str:
