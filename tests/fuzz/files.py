@@ -63,6 +63,25 @@ def parquet(**columns: object) -> bytes:
     return buffer.getvalue()
 
 
+def _array(n: int) -> bytes:
+    """Return a JSON array of usable rows."""
+    body = [{"text": f"{WORDS[i % 3][0]} {i}", "label": WORDS[i % 3][1]} for i in range(n)]
+    return json.dumps(body).encode()
+
+
+def _chats(*last: object) -> bytes:
+    """Return chats in OpenAI's format; the last one has these turns after its first."""
+    body = []
+    for i in range(18):
+        text, label = WORDS[i % 3]
+        body.append(
+            [{"role": "user", "content": f"{text} {i}"}, {"role": "assistant", "content": label}]
+        )
+    if last:
+        body.append([{"role": "user", "content": "alpha"}, *last])
+    return "".join(json.dumps({"messages": turns}) + "\n" for turns in body).encode()
+
+
 @cache
 def _files() -> dict[str, bytes]:
     good, n = rows().encode(), 18
@@ -192,6 +211,62 @@ def _files() -> dict[str, bytes]:
         "utf16.jsonl": jsonl().decode().encode("utf-16"),
         "latin.jsonl": '{"text": "caf\xe9", "label": "x"}\n'.encode("latin-1"),
         "long_line.jsonl": jsonl('{"text": "' + "a" * 1_200_000 + '", "label": "x"}'),
+        "utf16_odd.csv": ("\ufeff" + rows()).encode("utf-16-le") + b"a",
+        "utf16_half.csv": b"\xff\xfe" + rows().encode("utf-16-le") + b"\x00\xd8,\x00x\x00\n\x00",
+        "utf16_nul.csv": ("\ufeff" + rows("a\0b,x")).encode("utf-16-le"),
+        "utf16_bare_be.csv": rows().encode("utf-16-be"),
+        "utf16_jsonl.jsonl": ("\ufeff" + jsonl().decode()).encode("utf-16-be"),
+        "western.csv": rows(*[f"Gr\xfc\xdfe {i},x" for i in range(9)]).encode("cp1252"),
+        "western_undefined.csv": rows().encode() + b"caf\xe9 \x81\x8d,x\n",
+        "cyrillic.csv": rows("\u043f\u0440\u0438\u0432\u0435\u0442,x").encode("cp1251"),
+        "mixed_encodings.csv": rows("Gr\xfc\xdfe,x").encode() + "caf\xe9,x\n".encode("cp1252"),
+        "western.json": json.dumps(
+            [{"text": f"Gr\xfc\xdfe {i}", "label": "xy"[i % 2]} for i in range(18)],
+            ensure_ascii=False,
+        ).encode("cp1252"),
+        "tabs.txt": rows().replace(",", "\t").encode(),
+        "array_good.json": _array(18),
+        "array_bomb.json": b"[" + b"{}," * 300_000 + b"{}]",
+        "array_of_arrays.json": b"[[1, 2], [3, 4]]",
+        "array_deep.json": b"[" * 100_000,
+        "array_deep_item.json": b'[{"text": ' + b"[" * 50_000 + b"]" * 50_000 + b"}]",
+        "array_deep_objects.json": b'[{"text": ' + b'{"a": ' * 5_000 + b"1" + b"}" * 5_001 + b"]",
+        "array_open.json": _array(18)[:-1],
+        "array_cut.json": _array(18)[:-30],
+        "array_twice.json": _array(18) + _array(18),
+        "array_comma.json": _array(18)[:-1] + b",]",
+        "array_keys.json": json.dumps([{f"k{i}": 1} for i in range(3_000)]).encode(),
+        "array_empty.json": b"[]",
+        "array_null.json": b"[null]",
+        "array_nan.json": b'[{"text": "a", "label": NaN}]',
+        "array_huge_number.json": b"[" + b"9" * 5_000 + b"]",
+        "array_surrogate.json": b'[{"text": "\\ud800", "label": "x"}]',
+        "object.json": b'{"text": ["a", "b"], "label": ["x", "y"]}',
+        "object_of_rows.json": b'{"data": ' + _array(18) + b"}",
+        "object_of_columns.json": b'{"text": {"0": "a"}, "label": {"0": "x"}}',
+        "lines.json": jsonl(),
+        "scalar.json": b"1",
+        "blank.json": b" \n",
+        "csv.json": good,
+        "chats.jsonl": _chats(),
+        "chats_no_answer.jsonl": _chats({"role": "user", "content": "a"}),
+        "chats_null.jsonl": _chats({"role": "assistant", "content": None}),
+        "chats_no_role.jsonl": _chats({"content": "a"}),
+        "chats_number.jsonl": _chats({"role": "assistant", "content": 7}),
+        "chats_parts.jsonl": _chats({"role": "assistant", "content": [{"text": 7}, 8, None]}),
+        "chats_escape.jsonl": _chats({"role": "assistant", "content": "\x1b[31mred"}),
+        "chats_surrogate.jsonl": _chats({"role": "assistant", "content": "\ud800"}),
+        "chats_long.jsonl": _chats({"role": "user", "content": "a" * 1_200_000}),
+        "chats_many_turns.jsonl": _chats(*[{"role": "user", "content": "a"}] * 50_000),
+        "chats_not_turns.jsonl": b'{"messages": "a"}\n{"messages": [1]}\n{"messages": {}}\n' * 6,
+        "nested_many_keys.jsonl": b'{"a": {%s}, "b": {"c": 1}}\n'
+        % b",".join(b'"k%d": {"x": {"y": 1}}' % i for i in range(3_000)),
+        "nested_deep.jsonl": b'{"a": %s1%s, "label": "x"}\n' % (b'{"a": ' * 900, b"}" * 900) * 9,
+        "dotted_key.jsonl": b'{"a.b": "text of %d", "a": {"b": "x"}}\n' * 9,
+        "numbered_header.csv": good.replace(b"text,label", b"1,2"),
+        "escape_guess.csv": good.replace(b"text,label", b"\x1b[31mmessage,te\x1b[0mam"),
+        "quotes_header.csv": good.replace(b"text,label", b"my ' message,$(team)"),
+        "three_texts.csv": b"a,b,c\n" + b"one two three,four five six,x\n" * 9,
         "empty.parquet": b"",
         "magic.parquet": b"PAR1",
         "magic_twice.parquet": b"PAR1PAR1",
