@@ -173,12 +173,14 @@ def text_and_id_columns(
         DataError: if there is no text column.
     """
     id, name = usual(columns, ("id",)), usual(columns, TEXT)
-    text = _text_columns(columns, text_column) or ((name,) if name else ())
+    # Rows come one at a time, so that a dotted path is known by its column alone.
+    parts = [part.strip() for part in (text_column or "").split(",")]
+    paths = [part for part in parts if any(part.startswith(f"{root}.") for root in columns)]
+    text = _text_columns([*columns, *paths], text_column) or ((name,) if name else ())
     others = tuple(name for name in columns if name != id)
-    turns = tuple(name for name in columns if name.endswith(".user"))
+    if not text and len(others) == 1:
+        text = others
     if not text:
-        text = others if len(others) == 1 else turns
-    if len(text) < 1:
         raise DataError(
             f"No text column: none of the columns {quoted_list(columns)} is called "
             f"{', '.join(TEXT)}. Name it with --text-column."

@@ -1,0 +1,106 @@
+"""The command line reads a team's file as it is, and names a study file that it picked up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from choose.store.store import Store
+from support.user_files import FILES
+
+QUICK = ("-s", "majority", "--seeds", "1", "--sizes", "1", "--noise", "0", "--budget", "30s")
+
+
+def write(*names: str) -> None:
+    for name in names:
+        Path(name).write_bytes(FILES[name])
+
+
+def test_check_shows_its_guess_and_finds_the_dates(choose: Callable) -> None:  # type: ignore[type-arg]
+    """D15: the screen asserted that the rows bear no dates, when it had only not looked."""
+    write("crm.csv", "team.csv")
+    lines = {line["topic"]: line["says"] for line in checked(choose, "crm.csv")}
+    command = "choose check crm.csv --text-column Subject,Description --label-column Team"
+    assert lines["Reading"].endswith(command)
+    assert "'Created At'" in lines["Reading"]
+    assert "First third (from 2024-01-01)" in lines["Time"]
+    undated = {line["topic"]: line["says"] for line in checked(choose, "team.csv")}
+    assert "no column holds dates that can be read" in undated["Time"]
+
+
+def checked(choose: Callable, *arguments: str) -> list[dict[str, str]]:  # type: ignore[type-arg]
+    result = choose("check", *arguments, "--json")
+    assert result.code == 0, result.err
+    lines: list[dict[str, str]] = json.loads(result.out)["lines"]
+    return lines
+
+
+def test_a_study_and_its_export_remember_the_columns_that_were_found(choose: Callable) -> None:  # type: ignore[type-arg]
+    write("crm.csv", "messages.jsonl", "nested.jsonl")
+    for name, text in (
+        ("crm.csv", "Subject,Description"),
+        ("messages.jsonl", "messages.user"),
+        ("nested.jsonl", "ticket.body"),
+    ):
+        ran = choose("compare", name, *QUICK, "--out", f"{name}.study")
+        assert ran.code == 0, ran.err
+        assert "Columns found by their content: text" in ran.err
+        assert Store(Path(f"{name}.study")).study["data"]["text_column"] == text
+        exported = choose("export", f"{name}.study", f"{name}.model", "--candidate", "majority")
+        assert exported.code == 0, exported.err
+        labels = choose("predict", f"{name}.model", name)
+        assert labels.code == 0, labels.err
+        assert len(labels.out.splitlines()) >= 61
+
+
+def test_init_takes_the_only_data_file_and_uses_the_same_guesses(choose: Callable) -> None:  # type: ignore[type-arg]
+    none = choose("init")
+    assert none.code == 2
+    assert "this folder holds no CSV" in none.err
+    write("crm.csv")
+    made = choose("init")
+    assert made.code == 0
+    assert "The only data file here: crm.csv" in made.err
+    text = Path("choose.toml").read_text()
+    for line in ('path = "crm.csv"', 'text_column = "Subject,Description"', 'label_column = "Team"',
+                 'time_column = "Created At"'):  # fmt: skip
+        assert f"\n{line}" in text
+    write("team.csv")
+    several = choose("init", "--force")
+    assert several.code == 2
+    assert "'crm.csv', 'team.csv'" in several.err
+    assert choose("check").code == 0  # with the file that was drafted
+
+
+@pytest.mark.parametrize(
+    ("content", "file"),
+    [
+        ('[data]\nlabel_column = "label"\n', "intents.tsv"),
+        ('[data]\ntext_column = "body"\n', "team.csv"),
+        ("[data]\nfolds = 20\n", "twelve.csv"),
+        ('[data]\ntest = "nowhere.csv"\n', "team.csv"),
+        ('[data]\ntime_column = "team"\n', "team.csv"),
+        ("[data]\nunknown = 1\n", "team.csv"),
+        ('[task.names]\nnobody = "x"\n', "team.csv"),
+        ("no TOML", "team.csv"),
+    ],
+)
+def test_a_study_file_that_was_picked_up_is_named_in_the_error_that_it_causes(
+    choose: Callable,  # type: ignore[type-arg]
+    content: str,
+    file: str,
+) -> None:
+    """D18: "No label column 'label'", without the file that said so."""
+    write(file)
+    assert choose("check", file).code == 0
+    Path("choose.toml").write_text(content)
+    refused = choose("check", file)
+    assert refused.code == 2
+    assert refused.err.count("choose.toml") == 1
+    assert len(refused.err.strip().splitlines()) == 1
+    named = choose("check", file, "-c", "choose.toml")
+    assert named.code == 2
+    assert "Settings were also read" not in named.err
