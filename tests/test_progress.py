@@ -104,3 +104,27 @@ def forever() -> None:
 def test_a_time_limit_holds_on_the_real_clock() -> None:
     with pytest.raises(TimeLimitReached), time_limit(0.02):
         forever()
+
+
+def test_a_loop_that_says_its_length_first_can_be_stopped_before_a_step(clock: Clock) -> None:
+    with time_limit(0.0, min_reports=0) as tracker:
+        clock.now += 1.0
+        with pytest.raises(TimeLimitReached):
+            report_progress(0, 40, "work")
+    assert (tracker.total, tracker.seconds_remaining) == (40, None)
+    with time_limit(0.0) as tracker:
+        clock.now += 1.0
+        report_progress(0, 40, "work")  # no work was done, so the usual limit lets it begin
+        clock.now += 5.0
+        with pytest.raises(TimeLimitReached):
+            report_progress(1, 40, "work")
+
+
+def test_the_first_step_after_an_announcement_does_not_count_as_pace(clock: Clock) -> None:
+    with time_limit() as tracker:
+        report_progress(0, 11, "work")
+        clock.now += 20.0
+        report_progress(1, 11, "work")
+        clock.now += 1.0
+        report_progress(2, 11, "work")
+        assert tracker.seconds_remaining == pytest.approx(9.0)

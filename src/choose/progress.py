@@ -20,8 +20,8 @@ class LoopProgress:
 
     Attributes:
         deadline: when to stop, as a `perf_counter` reading.
-        min_reports: reports that a loop makes before it can be stopped.
-        reports: reports that the current loop has made.
+        min_reports: reports of work done that a loop makes before it can be stopped.
+        reports: such reports that the current loop has made.
         started: when the work started, as a `perf_counter` reading.
         loop: the name of the current loop.
         span: (when, done, total) at the first and at the latest report of the current loop.
@@ -44,8 +44,10 @@ class LoopProgress:
         if loop != self.loop or done <= self.span[-1][1] or total != self.span[-1][2]:
             self.loop, self.span, self.reports = loop, ((now, done, total),), 0
         else:
-            self.span = (self.span[0], (now, done, total))
-        self.reports += 1
+            # The first step includes set-up, so the pace is that of the steps after it.
+            begun = self.span[0] if self.span[0][1] > 0 else (now, done, total)
+            self.span = (begun, (now, done, total))
+        self.reports += done > 0
         if now > self.deadline and done < total and self.reports >= self.min_reports:
             raise TimeLimitReached
 
@@ -56,10 +58,12 @@ class LoopProgress:
 
     @property
     def seconds_remaining(self) -> float | None:
-        """Extrapolate the seconds until the current loop ends; None before its first report."""
+        """Extrapolate the seconds until the current loop ends; None before its first step."""
         if not self.span:
             return None
         (first, done, total), (now, at, _) = self.span[0], self.span[-1]
+        if at <= 0:  # a loop that has said how long it is, and not begun
+            return None
         # The time before the first report includes set-up, so it counts only if it is all there is.
         since, steps = (first, done) if at > done else (self.started, 0.0)
         return (total - at) * (now - since) / (at - steps)
@@ -70,6 +74,8 @@ _current: ContextVar[LoopProgress | None] = ContextVar("progress", default=None)
 
 def report_progress(done: float, total: float, loop: str) -> None:
     """Report how much of a long loop is done, in any unit; call it after every step.
+
+    A loop with long steps may also report 0 before the first: its length is then known at no cost.
 
     No-op unless a time limit is active. `loop` names the loop: one fit may run several.
 

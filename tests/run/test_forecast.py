@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 from time import perf_counter
+from typing import ClassVar
 
 import pytest
 
 from choose.data.scenarios import Pools
+from choose.progress import report_progress
+from choose.run.budget_reach import Reach, rows_reached
 from choose.run.executor import Limits, run_jobs
-from choose.run.forecast import ForecastSums, forecast, measure_speed
+from choose.run.forecast import ForecastSums, forecast
 from choose.run.predict import PassCost, allocate
 from choose.run.run_summary import left_out_sentences
+from choose.run.speed_measurement import measure_speed
 from choose.run.speed_probe import Speed, probe, time_predict
 from choose.run.time_budget import FIRST_PASS_SHARE, FirstPassBudget
 from choose.store.store import Store
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Answers, Item, Job
+from choose.types import Answers, Example, Item, Job, Task
 from support import fake_strategies as fakes
 from support.studies import dataset, jobs_of, study, write_csv
 
@@ -282,8 +287,119 @@ def test_one_question_may_take_all_of_a_beginning() -> None:
             return Answers(outputs=("a",) * len(items), status=("ok",) * len(items))
 
     items = [Item(id=f"r{i}", text="x") for i in range(20)]
-    asked = time_predict(Ponders(), items, 0.05)  # type: ignore[arg-type]
+    asked = time_predict(Ponders(), items, 0.02)  # type: ignore[arg-type]
     assert asked.rows == 1
     assert asked.each is not None
     assert asked.each >= 0.1
-    assert time_predict(Ponders(), items, 2.0).rows == 13  # type: ignore[arg-type]
+    assert time_predict(Ponders(), items, 0.1).rows == 4  # type: ignore[arg-type]
+    assert time_predict(Ponders(), items, 1.8).rows == 16  # type: ignore[arg-type]
+
+
+def test_a_slow_first_row_does_not_make_all_rows_slow() -> None:
+    """knn was forecast to take twelve minutes and took seconds."""
+
+    class Loads:
+        loaded = False
+
+        def predict(self, items: list[Item]) -> Answers:
+            time.sleep(0.01 * len(items) + (0.0 if self.loaded else 0.3))
+            self.loaded = True
+            return Answers(outputs=("a",) * len(items), status=("ok",) * len(items))
+
+    items = [Item(id=f"r{i}", text="x") for i in range(20)]
+    each = time_predict(Loads(), items, 0.1).each  # type: ignore[arg-type]
+    assert each is not None
+    assert each < 0.1
+
+
+class Announces(fakes.Steady):
+    """Says how many steps there are before it takes the first, which also sets up."""
+
+    set_up: ClassVar[float] = 0.2
+    steps: ClassVar[list[int]] = []
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        self.labels = task.labels
+        report_progress(0, len(examples), "learning")
+        time.sleep(self.set_up)
+        for done in range(1, len(examples) + 1):
+            self.steps.append(done)
+            time.sleep(self.fit_seconds)
+            report_progress(done, len(examples), "learning")
+
+
+def test_the_length_of_another_fit_costs_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan of the sample began three fits of each slow candidate and took three minutes."""
+    monkeypatch.setattr(fakes.Steady, "fit", Announces.fit)
+    monkeypatch.setattr(Announces, "steps", [])
+    monkeypatch.setattr(fakes.Steady, "set_up", 0.2, raising=False)
+    monkeypatch.setattr(fakes.Steady, "steps", Announces.steps, raising=False)
+    data, jobs = planned("steady")
+    found = measure_speed(jobs[0], Pools(data), seconds=0.0)
+    assert Announces.steps == [1, 2], (
+        "only the whole fit is begun: a step that sets up, and another"
+    )
+    assert found.fit(240) > 3 * found.fit(64) > 0
+
+
+# --- what a budget reaches ----------------------------------------------------------------------
+
+
+def reached(budget: float, **paces: tuple[float, float]) -> dict[str, Reach]:
+    data = dataset(rows=600)
+    names = ("tfidf", "steady", "sluggish")
+    jobs = [j for j in jobs_of(study(*names), data) if j.trial.candidate in names]
+    speeds = {
+        name: Speed(load=0.0, fits=((480, fit),), per_row=each)
+        for name, (fit, each) in {"tfidf": (0.5, 0.001), **paces}.items()
+    }
+    sums = ForecastSums(Pools(data), speeds)
+    seconds = [sums.add(job) for job in jobs]
+    return rows_reached(jobs, seconds, speeds, Pools(data), budget)
+
+
+def test_a_budget_reaches_rows_of_every_candidate_that_fits_it() -> None:
+    """A plan said "about 0 rows" where a run then asked 121 in half the time."""
+    found = reached(100.0, steady=(5.0, 0.1), sluggish=(5.0, 0.2))
+    assert found["tfidf"] == Reach(600, 600)
+    assert 120 <= found["steady"].rows < 600
+    assert 120 <= found["sluggish"].rows < 600
+
+
+def test_more_seconds_never_reach_fewer_rows_and_enough_reach_all() -> None:
+    # With less, too few rows each, the faster of the two is asked all that fit.
+    budgets = (40.0, 80.0, 160.0, 320.0, 640.0, 1280.0)
+    found = [reached(b, steady=(5.0, 0.1), sluggish=(5.0, 0.3)) for b in budgets]
+    for name in ("steady", "sluggish"):
+        rows = [one[name].rows for one in found]
+        assert rows == sorted(rows)
+        assert rows[-1] == 600
+
+
+def test_a_fit_that_the_budget_cannot_hold_reaches_no_rows() -> None:
+    found = reached(60.0, steady=(500.0, 0.1), sluggish=(1.0, 0.1))
+    assert found["steady"].rows == 0
+    assert found["sluggish"].rows >= 120
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_what_a_budget_reaches_is_what_a_run_then_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.001)
+    data = dataset(rows=600)
+    names = ("steady", "sluggish")
+    jobs = [
+        j
+        for j in jobs_of(study(*names, wordings=False, seeds=1, views=()), data)
+        if j.trial.candidate in names
+    ]
+    budget = 8.0
+    said = {one.candidate: one for one in forecast(jobs, Pools(data), budget)}
+    store = Store.create(tmp_path / "st")
+    run_jobs(jobs, Pools(data), store, Limits(budget), lambda job, run: None)
+    for name in names:
+        first = {j.trial.key: j.trial for j in jobs if j.trial.candidate == name}.values()
+        asked = sum(len(run.asked["clean", 0]) for run in map(store.get, first) if run is not None)
+        rows = said[name].rows
+        assert 0.5 < (600 if rows is None else rows) / asked < 2

@@ -4,154 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import inf
 
-from choose.data.noise_injection import add_noise
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.resolve import missing_weights
 from choose.models.weights.spec import names_endpoint
-from choose.run.predict import PassCost, allocate
-from choose.run.speed_probe import (
-    CACHED_SHARE,
-    SMALL_POOL,
-    FitTiming,
-    PredictTiming,
-    PreparedTrial,
-    Speed,
-    prepare_trial,
-    time_fit,
-    time_predict,
-)
+from choose.run.budget_reach import rows_reached
+from choose.run.speed_measurement import measure_speed
+from choose.run.speed_probe import Speed
 from choose.run.spending_limit import affordable_rows
-from choose.run.time_budget import FIRST_PASS_SHARE
-from choose.run.trial import prepared
 from choose.schema.plan import TimeForecast, total_usd
-from choose.strategy import Strategy, find
 from choose.study.candidates import endpoints_of
 from choose.study.grid_points import FIRST_PASS
 from choose.study.spending_forecast import bills_of
-from choose.types import Candidate, Dataset, Example, Job
-
-# Share of labels changed, so that a second fit on the same texts is another trial.
-RELABELLED_SHARE = 0.3
-
-# Test rows that a second fit of a slow candidate predicts.
-REPEATED_ITEMS = 5
-
-# Training rows of a second fit of a slow candidate: few, so that it can predict soon.
-SECOND_FIT_ROWS = 8
-
-
-def measure_speed(job: Job, pools: Pools, seconds: float) -> Speed:
-    """Begin two trials on the same texts, at two pool sizes.
-
-    The second one has another seed and other labels, so that only shared work is cached for it.
-
-    Raises:
-        Exception: whatever the strategy raises.
-    """
-    started = prepare_trial(job, pools)
-    measure = _measure_fast if find(job.trial.strategy).cheap else _measure_slow
-    return measure(job, pools.dataset, started, seconds)
-
-
-def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
-    """Fit a small and a larger pool, each twice and without a time limit."""
-    pool, few = started.pool, min(SMALL_POOL, len(started.pool))
-    small, second = _fit_twice(job, started.strategy, dataset, pool[:few])
-    rows = _rows_for_second_fit(small, few, len(pool), seconds)
-    strategy, larger = started.strategy, small
-    if rows > few:
-        strategy = prepared(job)
-        larger, second = _fit_twice(job, strategy, dataset, pool[:rows])
-    predicted = time_predict(strategy, started.items, seconds)
-    repeated = time_predict(second, started.items[: predicted.rows], seconds)
-    return Speed(
-        load=started.load,
-        fits=((few, small.spent), (rows, larger.spent)),
-        per_text=_seconds_per_text(small, few, larger, rows),
-        per_row=predicted.each,
-        saved=_saved(predicted, repeated),
-        tokens=predicted.tokens,
-    )
-
-
-def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
-    """Begin a fit of the whole pool, and run a small fit until it reports its length."""
-    pool, few = started.pool, min(SMALL_POOL, len(started.pool))
-    whole = time_fit(started.strategy, dataset, pool, seconds)
-    partial = prepared(job)
-    small = time_fit(partial, dataset, pool[:few], seconds / 2, reports=1)
-    predicting, predicted = started.strategy, time_predict(started.strategy, started.items, seconds)
-    if predicted.each is None:
-        predicting, predicted = partial, time_predict(partial, started.items, seconds)
-    few_items = started.items[: min(REPEATED_ITEMS, predicted.rows)]
-    same_fit = _saved(predicted, time_predict(predicting, few_items, seconds))
-    other = prepared(job, seed_offset=1)
-    time_fit(other, dataset, _relabelled(pool[:SECOND_FIT_ROWS], dataset), seconds / 2, reports=1)
-    other_fit = _saved(predicted, time_predict(other, few_items, seconds))
-    fits, text = ((few, _seconds_at_same_pace(small, whole)), (len(pool), whole.spent)), 0.0
-    if whole.loop and small.loop != whole.loop:
-        # It stopped in a loop that the small fit has finished, such as embedding; the later loops
-        # are assumed to cost what they cost the small fit.
-        fits, text = ((few, small.spent), (len(pool), small.spent)), whole.spent / len(pool)
-    elif predicted.each is not None and other_fit > CACHED_SHARE * predicted.each:
-        # If test rows are cached, so are training rows that calibrate.
-        fits, text = ((few, 0.0), (len(pool), 0.0)), whole.spent / len(pool)
-    return Speed(
-        load=started.load,
-        fits=fits,
-        per_text=text,
-        per_row=predicted.each,
-        saved=other_fit,
-        saved_same_fit=same_fit,
-        tokens=predicted.tokens,
-    )
-
-
-def _seconds_at_same_pace(small: FitTiming, whole: FitTiming) -> float:
-    """Return the seconds of the small fit; at the speed of the whole one if their loops match."""
-    if small.loop and small.loop == whole.loop:
-        return whole.spent * small.total / whole.total
-    return small.spent
-
-
-def _seconds_per_text(small: FitTiming, few: int, larger: FitTiming, rows: int) -> float:
-    """Return seconds of a new text; the first ones, which warm up, do not count."""
-    if rows > few:
-        return max(0.0, larger.cached - small.cached) / (rows - few)
-    return larger.cached / max(1, rows)
-
-
-def _saved(first: PredictTiming, repeated: PredictTiming) -> float:
-    return max(0.0, (first.each or 0.0) - (repeated.spent or 0.0)) if repeated.rows else 0.0
-
-
-def _fit_twice(
-    job: Job, first: Strategy, dataset: Dataset, pool: Sequence[Example]
-) -> tuple[FitTiming, Strategy]:
-    """Fit twice on the same texts; return the second strategy, for which all texts are cached."""
-    time_fit(first, dataset, pool, inf)
-    second = prepared(job, seed_offset=1)
-    return time_fit(second, dataset, _relabelled(pool, dataset), inf), second
-
-
-def _relabelled(pool: Sequence[Example], dataset: Dataset) -> list[Example]:
-    return add_noise(pool, dataset.task.labels, "symmetric", RELABELLED_SHARE, seed=1)
-
-
-def _rows_for_second_fit(small: FitTiming, few: int, rows: int, seconds: float) -> int:
-    """Return the rows of the second fit: all, unless the small fit forecasts too long a fit."""
-    whole = small.alone * rows / few
-    if whole <= 2 * seconds:
-        return rows
-    return min(rows, max(2 * few, round(rows * 2 * seconds / whole)))
-
+from choose.types import Candidate, Job
 
 # Seconds that a fit may take in the measurement, and again its predictions.
-MEASURE_SECONDS = 2.0
+MEASURE_SECONDS = 1.5
 
 
 def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[TimeForecast]:
@@ -174,13 +44,13 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
                 why = str(error) if isinstance(error, ChooseError) else f"It failed: {error}"
         forecasts[name] = TimeForecast(candidate=name, trials=len(own), why_not=why)
     sums = ForecastSums(pools, speeds)
-    for job in jobs:
-        sums.add(job)
+    seconds = [sums.add(job) for job in jobs]
     for name, speed in speeds.items():
         forecasts[name] = _with_sums(forecasts[name], sums, speed)
     if budget is not None:
-        for name, rows in _rows_within_budget(jobs, sums, budget).items():
-            forecasts[name] = replace(forecasts[name], rows=rows)
+        for name, reach in rows_reached(jobs, seconds, speeds, pools, budget).items():
+            if reach.rows < reach.all:
+                forecasts[name] = replace(forecasts[name], rows=reach.rows, all_rows=reach.all)
     return list(forecasts.values())
 
 
@@ -255,8 +125,7 @@ def _with_sums(one: TimeForecast, sums: ForecastSums, speed: Speed) -> TimeForec
 class ForecastSums:
     """Seconds by candidate, summed in the order of the run because cached work costs less.
 
-    Candidates share the embeddings of an encoder; other caches are their own. `early` is the time
-    before the first trial of a slow candidate, None before one is added.
+    Candidates share the embeddings of an encoder; other caches are their own.
     """
 
     pools: Pools
@@ -265,21 +134,19 @@ class ForecastSums:
     first: dict[str, float] = field(default_factory=dict)
     predicted_rows: dict[str, int] = field(default_factory=dict)
     seen: set[Hashable] = field(default_factory=set)
-    early: float | None = None
 
-    def add(self, job: Job) -> None:
-        """Add a trial."""
+    def add(self, job: Job) -> float | None:
+        """Add a trial and return its seconds; None where its candidate's speed is unknown."""
         name = job.trial.candidate
-        if self.early is None and not find(job.trial.strategy).cheap:
-            self.early = sum(self.seconds.values())
         speed = self.speeds.get(name)
         if speed is None:
-            return
+            return None
         before = speed.load if name not in self.seconds else 0.0
         seconds = before + self._trial_seconds(job, speed)
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         if job.part == FIRST_PASS:
             self.first[name] = self.first.get(name, 0.0) + seconds
+        return seconds
 
     def _trial_seconds(self, job: Job, speed: Speed) -> float:
         trial = job.trial
@@ -312,17 +179,3 @@ class ForecastSums:
         keys = {(*memory, *place, id) for id in ids} - self.seen
         self.seen |= keys
         return len(keys)
-
-
-def _rows_within_budget(jobs: Sequence[Job], sums: ForecastSums, budget: float) -> dict[str, int]:
-    """Return first-pass rows by slow candidate, where the budget does not cover all."""
-    costs: dict[str, PassCost | None] = {}
-    for job in jobs:
-        name, fold = job.trial.candidate, job.trial.fold
-        if job.part == FIRST_PASS and fold == 0 and not find(job.trial.strategy).cheap:
-            speed, rows = sums.speeds.get(name), len(sums.pools.dataset.folds[fold].questions)
-            costs[name] = None if speed is None else speed.first_pass(rows)
-    share = allocate(costs, FIRST_PASS_SHARE * max(0.0, budget - (sums.early or 0.0)))
-    known = {name: cost for name, cost in costs.items() if cost is not None}
-    rows_by_name = {name: max(0, round(cost.rows_for(share[name]))) for name, cost in known.items()}
-    return {name: rows for name, rows in rows_by_name.items() if rows < known[name].rows}

@@ -19,7 +19,11 @@ SMALL_POOL = 64
 
 # Rows between two checks of the clock: one, which may take long, then enough to fill a batch of a
 # language model.
-CHUNKS = (1, 12, 50, 100)
+CHUNKS = (1, 3, 12, 50, 100)
+
+# The first row warms up and fills no batch, so its pace is far from the run's: the next rows are
+# predicted too, unless they would take more than so many times the seconds that are given.
+SECOND_CHUNK = 10.0
 
 # An answer counts as cached where predicting the row again saves this share of the time.
 CACHED_SHARE = 0.9
@@ -182,11 +186,12 @@ class PredictTiming:
 
 def time_predict(strategy: Strategy, items: Sequence[Item], seconds: float) -> PredictTiming:
     """Predict in the run's own order until the time is over; the last chunk gives the speed."""
-    end, done, each, spent = perf_counter() + seconds, 0, None, None
+    begun, done, each, spent = perf_counter(), 0, None, None
     answers: Answers | None = None
-    for few in CHUNKS:
+    for number, few in enumerate(CHUNKS):
         chunk = items[done : done + few]
-        if not chunk or (each is not None and perf_counter() + each * len(chunk) > end):
+        most = SECOND_CHUNK * seconds if number == 1 else begun + seconds - perf_counter()
+        if not chunk or (each is not None and each * len(chunk) > most):
             break
         try:
             start, before = perf_counter(), cached_seconds(strategy)

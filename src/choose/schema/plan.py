@@ -138,7 +138,9 @@ class TimeForecast:
     Attributes:
         first: seconds of its trials of the first pass; None where they cannot be forecast.
         seconds: of all its trials.
-        rows: how many of the first pass's rows the budget reaches, or None where it reaches all.
+        rows: how many test rows of the first pass the budget reaches, or None where it reaches all;
+            a candidate that can no longer win by then is dropped with fewer.
+        all_rows: how many there are, None where `rows` is or where dollars limit them.
         read: tokens in.
         written: tokens out; of an endpoint, hidden reasoning comes on top.
         usd: dollars; None without prices, and for models that run here.
@@ -150,6 +152,7 @@ class TimeForecast:
     first: float | None = None
     seconds: float | None = None
     rows: int | None = None
+    all_rows: int | None = None
     read: int | None = None
     written: int | None = None
     usd: float | None = None

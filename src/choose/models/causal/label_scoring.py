@@ -211,6 +211,8 @@ class CausalLM:
         known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
         new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
         tokens, done = sum(added_length(prompt, trie) for prompt in new.values()), 0
+        if new:
+            report_progress(done, tokens, "scoring")
         for some in self._passes(new, trie):
             set_threads()
             start = perf_counter()

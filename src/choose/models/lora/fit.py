@@ -62,6 +62,7 @@ def train(
 
 def train_together(runs: Sequence[TrainingRun]) -> None:
     """Train several runs over one base, step by step; see `verify_learning`."""
+    report_progress(0, sum(run.schedule.steps for run in runs), PROGRESS_LABEL)
     samples = [_check_sample(run) for run in runs]
     before = [run.model.loss(*sample) for run, sample in zip(runs, samples, strict=True)]
     release_memory()  # of predictions by other models

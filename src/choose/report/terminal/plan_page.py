@@ -144,8 +144,8 @@ def forecast_lines(forecasts: Sequence[TimeForecast], budget: float | None) -> I
     for one in forecasts:
         if one.rows is not None:
             yield (
-                f"{clean(one.candidate)}: the budget or --max-usd covers about "
-                f"{plural(one.rows, 'row')} of its first pass."
+                f"{clean(one.candidate)}: the budget or --max-usd covers about {_reached(one)} of "
+                "its first pass."
             )
     reasons: dict[str, list[str]] = {}
     for one in forecasts:
@@ -157,6 +157,11 @@ def forecast_lines(forecasts: Sequence[TimeForecast], budget: float | None) -> I
         "Seconds are for this machine at its current load. In tests, forecasts were within 1.5 "
         "times the measured time for whole studies and for most candidates."
     )
+
+
+def _reached(one: TimeForecast) -> str:
+    rows = one.rows or 0
+    return plural(rows, "row") if one.all_rows is None else f"{rows:,} of {one.all_rows:,} rows"
 
 
 def _column(

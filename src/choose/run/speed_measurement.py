@@ -1,0 +1,165 @@
+"""Measure for a plan how fast a candidate fits and predicts, and what it caches: a few steps each.
+
+The first step of anything includes set-up (libraries are loaded, kernels compiled) and does not
+count. Every part stops after the same few seconds, so that a plan takes as long for a slow
+candidate as for a fast one, but for a single step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+from choose.data.noise_injection import add_noise
+from choose.data.scenarios import Pools
+from choose.run.speed_probe import (
+    CACHED_SHARE,
+    SMALL_POOL,
+    FitTiming,
+    PredictTiming,
+    PreparedTrial,
+    Speed,
+    prepare_trial,
+    time_fit,
+    time_predict,
+)
+from choose.run.trial import prepared
+from choose.strategy import Strategy, find
+from choose.types import Dataset, Example, Job
+
+# Share of labels changed, so that a second fit on the same texts is another trial.
+RELABELLED_SHARE = 0.3
+
+# Test rows that are predicted again to see whether their answers are cached.
+REPEATED_ITEMS = 2
+
+# Training rows that warm a fast candidate up, and those of a slow one's second fit.
+WARM_UP_ROWS, SECOND_FIT_ROWS = 8, 8
+
+# A strategy that saves less of a row's time when the same fit predicts it again caches nothing.
+MAYBE_CACHED = 0.5
+
+
+def measure_speed(job: Job, pools: Pools, seconds: float) -> Speed:
+    """Begin trials on the same texts, at two pool sizes; each part takes `seconds` or one step.
+
+    The second trial has another seed and other labels, so that only shared work is cached for it.
+
+    Raises:
+        Exception: whatever the strategy raises.
+    """
+    started = prepare_trial(job, pools)
+    measure = _measure_fast if find(job.trial.strategy).cheap else _measure_slow
+    return measure(job, pools.dataset, started, seconds)
+
+
+def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
+    """Fit a small and a larger pool, each twice where texts are cached, without a time limit."""
+    pool, few = started.pool, min(SMALL_POOL, len(started.pool))
+    time_fit(started.strategy, dataset, pool[:WARM_UP_ROWS], inf)
+    small, second = _fit_twice(job, started.strategy, dataset, pool[:few])
+    rows = _rows_for_second_fit(small, few, len(pool), seconds)
+    strategy, larger = started.strategy, small
+    if rows > few:
+        strategy = prepared(job)
+        if small.cached:
+            larger, second = _fit_twice(job, strategy, dataset, pool[:rows])
+        else:
+            second, larger = strategy, time_fit(strategy, dataset, pool[:rows], inf)
+    predicted = time_predict(strategy, started.items, seconds)
+    repeated = time_predict(second, started.items[: min(REPEATED_ITEMS, predicted.rows)], seconds)
+    return Speed(
+        load=started.load,
+        fits=((few, small.spent), (rows, larger.spent)),
+        per_text=_seconds_per_text(small, few, larger, rows),
+        per_row=predicted.each,
+        saved=_saved(predicted, repeated) if small.cached else 0.0,
+        tokens=predicted.tokens,
+    )
+
+
+def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
+    """Begin a fit of the whole pool; of a small one, only until its length is known."""
+    pool, few = started.pool, min(SMALL_POOL, len(started.pool))
+    whole = time_fit(started.strategy, dataset, pool, seconds)
+    small = time_fit(prepared(job), dataset, pool[:few], 0.0, reports=0)
+    if whole.loop and not small.complete and small.loop != whole.loop:
+        small = time_fit(prepared(job), dataset, pool[:few], seconds, reports=1)
+    predicting, predicted = started.strategy, time_predict(started.strategy, started.items, seconds)
+    if predicted.each is None:  # the fit stopped too early to predict; a small one gets further
+        predicting = prepared(job)
+        time_fit(predicting, dataset, pool[:few], seconds, reports=1)
+        predicted = time_predict(predicting, started.items, seconds)
+    again = started.items[: min(REPEATED_ITEMS, predicted.rows)]
+    same_fit = _saved(predicted, time_predict(predicting, again, seconds))
+    other_fit = 0.0
+    if predicted.each is not None and same_fit > MAYBE_CACHED * predicted.each:
+        other_fit = _saved_by_other_fit(job, dataset, started, predicted)
+    fits, text = ((few, _seconds_at_same_pace(small, whole)), (len(pool), whole.spent)), 0.0
+    if whole.loop and small.loop != whole.loop:
+        # It stopped in a loop that the small fit has finished, such as embedding; the later loops
+        # are assumed to cost what they cost the small fit.
+        fits, text = ((few, small.spent), (len(pool), small.spent)), whole.spent / len(pool)
+    elif predicted.each is not None and other_fit > CACHED_SHARE * predicted.each:
+        # If test rows are cached, so are training rows that calibrate.
+        fits, text = ((few, 0.0), (len(pool), 0.0)), whole.spent / len(pool)
+    return Speed(
+        load=started.load,
+        fits=fits,
+        per_text=text,
+        per_row=predicted.each,
+        saved=other_fit,
+        saved_same_fit=same_fit,
+        tokens=predicted.tokens,
+    )
+
+
+def _saved_by_other_fit(
+    job: Job, dataset: Dataset, started: PreparedTrial, predicted: PredictTiming
+) -> float:
+    """Return the seconds of a row that are saved when another fit predicts it again.
+
+    That fit is only begun: what it predicts with is ready before its first step.
+    """
+    other = prepared(job, seed_offset=1)
+    time_fit(other, dataset, _relabelled(started.pool[:SECOND_FIT_ROWS], dataset), 0.0, reports=0)
+    return _saved(predicted, time_predict(other, started.items[:1], 0.0))
+
+
+def _seconds_at_same_pace(small: FitTiming, whole: FitTiming) -> float:
+    """Return the seconds of the small fit at the pace of the whole one, if their loops match."""
+    if small.loop and small.loop == whole.loop and whole.total:
+        return whole.spent * min(1.0, small.total / whole.total)
+    return min(small.spent, whole.spent) if small.complete else whole.spent
+
+
+def _seconds_per_text(small: FitTiming, few: int, larger: FitTiming, rows: int) -> float:
+    """Return seconds of a new text; the first ones, which warm up, do not count."""
+    if rows > few:
+        return max(0.0, larger.cached - small.cached) / (rows - few)
+    return larger.cached / max(1, rows)
+
+
+def _saved(first: PredictTiming, repeated: PredictTiming) -> float:
+    return max(0.0, (first.each or 0.0) - (repeated.spent or 0.0)) if repeated.rows else 0.0
+
+
+def _fit_twice(
+    job: Job, first: Strategy, dataset: Dataset, pool: Sequence[Example]
+) -> tuple[FitTiming, Strategy]:
+    """Fit twice on the same texts; return the second strategy, for which all texts are cached."""
+    time_fit(first, dataset, pool, inf)
+    second = prepared(job, seed_offset=1)
+    return time_fit(second, dataset, _relabelled(pool, dataset), inf), second
+
+
+def _relabelled(pool: Sequence[Example], dataset: Dataset) -> list[Example]:
+    return add_noise(pool, dataset.task.labels, "symmetric", RELABELLED_SHARE, seed=1)
+
+
+def _rows_for_second_fit(small: FitTiming, few: int, rows: int, seconds: float) -> int:
+    """Return the rows of the second fit: all, unless the small fit forecasts too long a fit."""
+    whole = small.alone * rows / few
+    if whole <= 2 * seconds:
+        return rows
+    return min(rows, max(2 * few, round(rows * 2 * seconds / whole)))
