@@ -21,7 +21,7 @@ from choose.report.html.page_tables import (
     runs_line,
 )
 from choose.report.html.standings_chart import MOST, _domain, standings
-from choose.schema.answer import FamilyResult, Standing, Step
+from choose.schema.answer import FamilyResult, RareFigure, RareLabel, Standing, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import (
@@ -294,3 +294,18 @@ def test_a_folded_part_says_its_finding_in_one_sentence() -> None:
     text = "Between 0.9 % and 18.9 % may be wrong. (Confident learning says 7.8 %.) More."
     assert lead(text) == "Between 0.9 % and 18.9 % may be wrong."
     assert lead("gpt-4.1 at 3.5 s") == "gpt-4.1 at 3.5 s"
+
+
+def test_rare_labels_are_said_on_the_first_screen() -> None:
+    """D5: 98 % right, and two of twelve frauds found."""
+    figure = RareFigure(
+        candidate="probe", rows=12, found=2, recall=Interval(value=1 / 6, low=0.05, high=0.45),
+        precision=1.0,
+    )  # fmt: skip
+    rare = RareLabel(label="fraud", rows=12, share=0.03, figures=(figure,))
+    decision = answered()
+    verdict = decision.verdict.model_copy(update={"rare": (rare,)})
+    page = render_html(decision.model_copy(update={"verdict": verdict}))
+    first = text_of(page[page.index("<header>") : page.index("</header>")])
+    assert "Accuracy hardly sees fraud (12 rows): probe finds 2 of 12" in first
+    assert "fraud probe 12 2 16.7 5.0 to 45.0 100.0" in text_of(page)

@@ -67,6 +67,7 @@ from choose.report.html.page_tables import (
     COST_HEADS,
     LABEL_HEADS,
     PRICES,
+    RARE_HEADS,
     anchor,
     answered_line,
     cost_rows,
@@ -75,6 +76,7 @@ from choose.report.html.page_tables import (
     label_rows,
     measured,
     rare_labels,
+    rare_rows,
     runs_line,
 )
 from choose.report.html.standings_chart import standings
@@ -180,6 +182,8 @@ def _labels(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
         "suspects_note": suspects_note(audit) if audit else "",
         "audited": list(label_sentences(audit)) if audit else [],
         "shared_errors": list(shared_errors(decision.overlap)) if decision.overlap else [],
+        "rare_heads": RARE_HEADS,
+        "rare_rows": rare_rows(decision),
         "pick": next((card for card in decision.scorecards if card.candidate == name), None),
     }
 

@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from choose.formatting import DASH, clean, dollars, duration, listed, plural
+from choose.formatting import (
+    DASH,
+    clean,
+    dollars,
+    duration,
+    in_percent,
+    listed,
+    number,
+    percent,
+    plural,
+    span,
+)
 from choose.report.candidate_order import contending, standings_of, titles
-from choose.schema.answer import RareLabel
+from choose.schema.answer import RareFigure, RareLabel
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow
 from choose.schema.scorecard import Scorecard
@@ -102,7 +113,7 @@ def data_risk(decision: Decision) -> str:
     if found is not None:
         told.append(
             f"{plural(found, 'row')} of {decision.dataset.rows:,} may hold personal data "
-            "(e-mail addresses, phone or card numbers, keys; names are not searched for)."
+            "(addresses, numbers, keys; names are not searched for)."
         )
     return " ".join(told)
 
@@ -267,11 +278,35 @@ def rare_labels(decision: Decision) -> Iterator[str]:
 
 
 def _rare(rare: RareLabel) -> str:
-    found = ", ".join(
-        f"{clean(f.candidate)} finds {f.found:g} of {f.rows}" for f in rare.figures[:4]
-    )
-    rows = plural(rare.rows, "row")
-    return f"Accuracy hardly sees {clean(rare.label)} ({rows}): {found}."
+    found = listed([_found(figure) for figure in rare.figures[:3]])
+    return f"Accuracy hardly sees {clean(rare.label)} ({plural(rare.rows, 'row')}): {found}."
+
+
+def _found(figure: RareFigure) -> str:
+    text = f"{clean(figure.candidate)} finds {number(figure.found)} of {figure.rows}"
+    if figure.precision is None:
+        return text
+    return f"{text} ({in_percent(figure.precision)} of its answers with this label are right)"
+
+
+RARE_HEADS = ["rare label", "candidate", "rows", "found", "% found", "95 % CI", "precision, %"]
+
+
+def rare_rows(decision: Decision) -> list[list[str]]:
+    """Return a row of cells under `RARE_HEADS` for each rare label and candidate."""
+    return [
+        [
+            clean(rare.label),
+            clean(figure.candidate),
+            f"{figure.rows:,}",
+            number(figure.found),
+            percent(figure.recall.value),
+            span(figure.recall),
+            percent(figure.precision),
+        ]
+        for rare in decision.verdict.rare
+        for figure in rare.figures
+    ]
 
 
 def answered_line(decision: Decision) -> str:

@@ -280,12 +280,14 @@ def _caption(
     margin = quantity(decision.goal, "margin")
     parts = [f"Right of the line is better than {pick}; bars show the likely range (95 %)."]
     if margin:
-        parts.append(f"Shaded: less than your margin of {points(margin)}.")
+        parts.append(f"Shaded: less than the margin of {points(margin)}.")
     if any(row["part"] for row in rows):
         parts.append("Hollow: compared on fewer rows.")
     if any(not row["inside"] for row in rows):
         parts.append("Arrow: beyond the left edge.")
-    missing = [clean(s.candidate) for s in standings_of(decision) if s not in placed]
-    if missing:
-        parts.append(f"Not measured: {listed(missing)}.")
+    others = [s for s in standings_of(decision) if s not in placed]
+    for said, measured in (("Not measured", False), ("Not compared with it", True)):
+        names = [clean(s.candidate) for s in others if (s.accuracy is not None) is measured]
+        if names:
+            parts.append(f"{said}: {listed(names)}.")
     return " ".join(parts)
