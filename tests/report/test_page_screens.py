@@ -101,6 +101,17 @@ def test_the_first_screen_answers_the_title_and_says_why_and_what_to_do() -> Non
     assert "<details><summary>2 more steps</summary>" in first
 
 
+def test_a_step_that_is_not_worth_its_effort_is_no_step_to_do() -> None:
+    """ "Label 9,300 rows" stood first."""
+    decision = answered()
+    idle = Step(kind="label-more", text="Labelling 9,300 rows is out of proportion.", worth=False)
+    steps = (decision.verdict.steps[0], idle)
+    verdict = decision.verdict.model_copy(update={"steps": steps})
+    page = render_html(decision.model_copy(update={"verdict": verdict}))
+    assert page.count("<li>Do thing 0.") == 1
+    assert '<p class="note">Labelling 9,300 rows is out of proportion.</p>' in page
+
+
 def test_three_screens_and_everything_else_folded_without_a_script() -> None:
     tags = parsed(render_html(answered())).seen
     assert [a["id"] for tag, a in tags if tag == "section"] == ["decision", "labels", "evidence"]

@@ -154,13 +154,15 @@ def _first_screen(decision: Decision) -> dict[str, Any]:
     verdict = decision.verdict
     doubt = next((r for r in verdict.reasons if r.startswith("Confidence is")), None)
     reasons = [reason for reason in verdict.reasons if reason != doubt]
+    steps = verdict.steps or [Step(kind="other", text=text) for text in verdict.next]
     return {
         "answer": verdict.answer or KINDS[verdict.kind],
         "because": verdict.because or verdict.headline,
         "doubt": doubt,
         "settled": verdict.settled or reasons[:3],
         "open": verdict.open or verdict.flips[:2],
-        "steps": verdict.steps or [Step(kind="other", text=text) for text in verdict.next],
+        "steps": [step for step in steps if step.worth],
+        "not_worth": [step.text for step in steps if not step.worth],
         "rare": list(rare_labels(decision)),
         "mark": chosen(verdict),
         "titles": titles(decision),
