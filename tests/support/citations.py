@@ -22,20 +22,24 @@ SCALES = (1, 100, 1000, 1 / 60, 1 / 3600)
 
 
 def uncited(decision: Decision) -> list[tuple[str, list[str]]]:
-    """Return the sentences with no figure, or with figures that the record does not hold."""
+    """Return the sentences with no figure, or with figures that the record does not hold.
+
+    The answer, and what is said with it, need no figure; those that it has are in the record.
+    """
     record = decision.model_dump(mode="json", by_alias=True)
     verdict = record.pop("verdict")
     known = set(_numbers(record)) | set(_numbers(verdict["probability_best"]))
     known |= {n.within - f.labels for f in decision.forecasts for n in (f.target, f.margin) if n}
     names = sorted(_names(decision), key=len, reverse=True)
     found = []
-    for sentence in _sentences(verdict):
+    said = [*_sentences(verdict), *(answer := list(_answer(verdict)))]
+    for sentence in said:
         text = sentence
         for name in names:
             text = text.replace(name, "")
         figures = [n.replace(",", "") for n in NUMBER.findall(NO_FIGURE.sub("", text))]
         strange = [figure for figure in figures if not _holds(known, figure)]
-        if strange or not figures:
+        if strange or not (figures or sentence in answer):
             found.append((sentence, strange))
     return found
 
@@ -43,6 +47,11 @@ def uncited(decision: Decision) -> list[tuple[str, list[str]]]:
 def _sentences(verdict: dict[str, Any]) -> Iterator[str]:
     yield from (*verdict["reasons"], *verdict["flips"], *verdict["next"])
     yield from (rejected["why"] for rejected in verdict["rejected"])
+
+
+def _answer(verdict: dict[str, Any]) -> Iterator[str]:
+    yield from (verdict["answer"], verdict["because"], verdict["interim_reason"])
+    yield from (verdict["headline"], *verdict["settled"], *verdict["open"])
 
 
 def _names(decision: Decision) -> set[str]:
