@@ -78,10 +78,6 @@ def in_percent(share: float) -> str:
     return f"{whole} %"
 
 
-# The former name, while sentences move to the new one.
-of_100 = in_percent
-
-
 def right(accuracy: Estimate) -> str:
     """Return ``82 % right (79 to 85)``."""
     said = f"{in_percent(accuracy.value)} right"

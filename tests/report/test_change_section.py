@@ -6,6 +6,7 @@ from io import StringIO
 
 from rich.console import Console
 
+from choose.formatting import MINUS
 from choose.report.terminal.decision_page import render_full
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -68,7 +69,9 @@ def changing(label: str) -> Decision:
 def test_every_figure_that_was_measured_is_shown() -> None:
     text = shown(changing("frontdesk"))
     assert "Changing data" in text
-    for figure in ("+8.3 (+6.3 to +10.3)", "61.3", "+1.7", "95.7", "44.4", "+12.3", "frontdesk"):
+    # A loss is a change with a minus sign.
+    losses = (f"{MINUS}8.3 ({MINUS}10.3 to {MINUS}6.3)", f"{MINUS}1.7", f"{MINUS}12.3")
+    for figure in (*losses, "61.3", "95.7", "44.4", "frontdesk"):
         assert figure in text
     assert "5 rows" in text
     assert "20 rows" not in text

@@ -7,7 +7,7 @@ from math import ceil, sqrt
 
 from scipy.special import ndtri
 
-from choose.formatting import number, of_100, points
+from choose.formatting import in_percent, number, points
 from choose.judge.stats.power import rows_needed, smallest_detectable_gain
 from choose.judge.stats.two_way import independent_rows
 from choose.schema.plan import (
@@ -140,8 +140,8 @@ def _assumptions(wishes: Wishes) -> Iterator[str]:
     if wishes.target is not None:
         yield (
             f"To show a target: a candidate that truly gets {points(wishes.gain)} more than "
-            f"{of_100(wishes.target)} (but leaves a tenth of the errors) is shown to reach it four "
-            "times in five."
+            f"{in_percent(wishes.target)} (but leaves a tenth of the errors) is shown to reach it "
+            "four times in five."
         )
     for training in TRAINING:
         yield f"{training.per_class} rows a class: {training.says} ({training.source})."

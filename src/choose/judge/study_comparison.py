@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.formatting import in_points, of_100, plural, points
+from choose.formatting import in_percent, in_points, plural, points
 from choose.judge.decision.contenders import relation
 from choose.judge.scores.paired_comparison import ASSUMED_SD, estimand_fitted_once
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
@@ -186,10 +186,11 @@ def moved(shift: Shift) -> str:
     """Return ``probe went from 70 % to 77 % right: +7.0 points (+2.0 to +12.0)``."""
     same = shift.before == shift.after
     name = shift.after if same else f"the pick ({shift.before} before, {shift.after} now)"
-    start = f"{name} went from {of_100(shift.accuracy_before)} to {of_100(shift.accuracy_after)}"
+    shares = (shift.accuracy_before, shift.accuracy_after)
+    start = f"{name} went from {' to '.join(map(in_percent, shares))}"
     gap = shift.difference
     if shift.same_fits:
-        return f"{name} is unchanged at {of_100(shift.accuracy_after)}: the very same fits"
+        return f"{name} is unchanged at {in_percent(shift.accuracy_after)}: the very same fits"
     return f"{start} right: {in_points(gap)}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from choose.formatting import listed, number, of_100, per_100, plural, points, rounded
+from choose.formatting import in_percent, listed, number, per_100, plural, points, rounded
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.curve_crossings import forecast_crossings
 from choose.judge.decision.label_gates import NAMED, labels_limit, relabelling_gain
@@ -26,17 +26,17 @@ def limit_sentence(case: Case) -> str:
     if shown == "target":
         assert case.contenders.rule.target is not None
         return (
-            f"{wrong}, so perfect answers would get at most {of_100(1 - noise.low)} right, and the "
-            f"target is {of_100(case.contenders.rule.target)}."
+            f"{wrong}, so perfect answers would get at most {in_percent(1 - noise.low)} right, and "
+            f"the target is {in_percent(case.contenders.rule.target)}."
         )
     best = case.contenders.accuracies[leader].value
     if shown == "short":
         assert case.contenders.rule.target is not None
         return (
-            f"{wrong}; the best candidate, {leader}, gets {of_100(best)} right with these labels "
-            f"and may get {of_100(case.contenders.rule.target)} right with corrected ones."
+            f"{wrong}; the best candidate, {leader}, gets {in_percent(best)} right with these "
+            f"labels and may get {in_percent(case.contenders.rule.target)} with corrected ones."
         )
-    return f"{wrong}, and the best candidate, {leader}, gets only {of_100(1 - best)} wrong."
+    return f"{wrong}, and the best candidate, {leader}, gets only {in_percent(1 - best)} wrong."
 
 
 def relabel(case: Case) -> Iterator[str]:
@@ -97,7 +97,7 @@ def toward_target(contenders: Contenders) -> str:
         return ""
     assert forecast.target.accuracy is not None
     needs = amount(forecast, forecast.target)
-    return f"{forecast.candidate} would reach {of_100(forecast.target.accuracy)} with {needs}."
+    return f"{forecast.candidate} would reach {in_percent(forecast.target.accuracy)} with {needs}."
 
 
 def out_of_reach(contenders: Contenders) -> str:
@@ -109,7 +109,7 @@ def out_of_reach(contenders: Contenders) -> str:
     missing = without_forecast(contenders)
     but = f"; for {listed(missing)} it is unknown" if missing else ""
     return (
-        f"More labels are unlikely to reach {of_100(forecast.target.accuracy)}: with up to "
+        f"More labels are unlikely to reach {in_percent(forecast.target.accuracy)}: with up to "
         f"{plural(forecast.target.within, 'label')}, four times as many as now, the probability "
         f"is {chance(forecast.target.probability)} for the closest, {forecast.candidate}{but}."
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from choose.formatting import (
     duration,
     gain,
+    in_percent,
     listed,
     milliseconds,
     number,
-    of_100,
     plural,
     points,
     right,
@@ -92,9 +92,9 @@ def _target(case: Case) -> str:
     if target is None:
         return ""
     text = {
-        "met": f"reaches the target of {of_100(target)}: its whole 95 % CI lies above it",
-        "missed": f"stays below the target of {of_100(target)}: its whole 95 % CI lies below it",
-        "open": f"may or may not reach the target of {of_100(target)}: its 95 % CI contains it",
+        "met": f"reaches the target of {in_percent(target)}: its 95 % CI lies above it",
+        "missed": f"stays below the target of {in_percent(target)}: its 95 % CI lies below it",
+        "open": f"may or may not reach the target of {in_percent(target)}: its 95 % CI contains it",
     }[case.selection.target]
     return f"{case.name} {text}."
 
@@ -127,7 +127,7 @@ def coarse(case: Case) -> str:
         return ""
     return (
         f"The margin of {points(case.margin)} is more than a quarter of the errors of {baseline}, "
-        f"the best baseline ({of_100(errors)} wrong), so improvements that matter may be ignored; "
+        f"the best baseline ({in_percent(errors)} wrong), so gains that matter may be missed; "
         "lower it with --margin."
     )
 

@@ -238,9 +238,7 @@ def suspect_columns(suspects: tuple[Suspect, ...]) -> list[Column]:
 def scenarios(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the measured scenarios: later rows, kinds of noise, a new label, abstaining."""
     rows = CandidateRows(decision)
-    later = rows.column(
-        "lost on\nlater rows", lambda card: difference(card.stability.temporal_drop)
-    )
+    later = rows.column("change on\nlater rows", lambda card: _change(card.stability.temporal_drop))
     topics = ([later, *_noise(rows)], _arrival(rows), _abstaining(rows))
     tables: list[RenderableType] = []
     for columns in topics:
@@ -257,8 +255,8 @@ def _noise(rows: CandidateRows) -> list[Column]:
     kinds = {(p.kind, p.rate) for c in rows.cards for p in c.noise.kinds}
     return [
         rows.column(
-            f"lost to {100 * rate:g} %\n{kind} noise",
-            lambda card, at=(kind, rate): difference(_noisy(card, *at)),  # type: ignore[misc]
+            f"change with {100 * rate:g} %\n{kind} noise",
+            lambda card, at=(kind, rate): _change(_noisy(card, *at)),  # type: ignore[misc]
         )
         # Symmetric noise is listed only where other kinds were measured too.
         for kind, rate in sorted(kinds)
@@ -275,7 +273,7 @@ def _arrival(rows: CandidateRows) -> list[Column]:
         )
         for count in counts
     ]
-    columns.append(rows.column("lost on\nothers", _others))
+    columns.append(rows.column("change on\nothers", _others))
     columns.append(rows.column("training\nseconds", _seconds))
     return columns
 
@@ -301,16 +299,24 @@ def _notes(rows: CandidateRows) -> Iterator[str]:
     cards = rows.cards
     if any(card.stability.origins for card in cards):
         yield (
-            "Lost on later rows: accuracy after training on rows of any time, minus accuracy after "
-            "training on as many earlier rows, on the same later rows (95 % CI)."
+            "Change on later rows: accuracy after training on earlier rows, minus accuracy after "
+            "training on as many rows of any time, on the same later rows (95 % CI)."
         )
     labels = {c.stability.new_class.label for c in cards if c.stability.new_class is not None}
     for label in sorted(labels):
         yield (
             f"The new label is {shorten(clean(label), LABEL)}, withheld at first; % found is its "
-            "recall after so many of its rows. Lost on others: points lost on the other labels, "
+            "recall after so many of its rows. Change on others: of accuracy on the other labels, "
             "at the most rows."
         )
+
+
+def _change(loss: Interval | None) -> str:
+    """Return a loss as a change of accuracy: a minus sign means that accuracy falls."""
+    if loss is None:
+        return DASH
+    low, high = (None if bound is None else -bound for bound in (loss.high, loss.low))
+    return difference(Interval(value=-loss.value, low=low, high=high))
 
 
 def _noisy(card: Scorecard, kind: str, rate: float) -> Interval | None:
@@ -328,7 +334,7 @@ def _recall(card: Scorecard, examples: int) -> str:
 
 
 def _others(card: Scorecard) -> str:
-    return difference(_points(card)[-1].loss) if _points(card) else DASH
+    return _change(_points(card)[-1].loss) if _points(card) else DASH
 
 
 def _seconds(card: Scorecard) -> str:
