@@ -67,7 +67,7 @@ def answer(case: Case, kind: Kind) -> str:
         what = "cheap classifiers were" if family == "baseline" else f"{NOUN[family]} was"
         return f"Only {what} compared; the other families are open."
     if kind == "adopt":
-        return f"{do}."
+        return f"{do}{' for now' if could_still_win(case) else ''}."
     return f"A cheap classifier is enough{' for now' if _provisional(case) else ''}."
 
 
@@ -128,7 +128,7 @@ def _beside(case: Case, other: str) -> str:
         shown = f"{gain(other, name, difference)}"
         if other in contenders.cheaper(name):
             matters = points(contenders.margin(name, other))
-            return f"{shown}; {other} costs less, but what it gives up reaches {matters}."
+            return f"{shown}; {other} costs less, but is behind by {matters} or more."
         return f"{shown}, and {other} does not cost less."
     chance = ", which may be chance" if difference.low <= 0 else ""
     matters = points(contenders.margin(other, name))
