@@ -123,7 +123,7 @@ def audit_labels(evidence: Evidence) -> Audit | None:
     counted = confident_labels(auditor.targets, auditor.probabilities)
     bounds = noise_bounds(auditor, _clusters(evidence, auditor))
     why, silent = why_no_estimate(auditor, bounds), why_no_list(auditor, bounds.units)
-    suspected = most_doubtful(auditor)[: 0 if silent else list_length(auditor, counted, bounds)]
+    suspected = labels_to_check(auditor, bounds)
     low, high = wilson(auditor.accuracy * bounds.units, bounds.units)
     share = wrong_share(joint_distribution(auditor.targets, counted, labels))
     return Audit(
@@ -164,15 +164,19 @@ def _ceiling(low: float, high: float, middle: float) -> Interval:
     )
 
 
-def list_length(auditor: Auditor, counted: Codes, bounds: NoiseBounds) -> int:
-    """Return how many of the most doubtful labels are worth a look.
+def labels_to_check(auditor: Auditor, bounds: NoiseBounds) -> Codes:
+    """Return the rows whose labels are worth a look, the most doubtful first.
 
-    As many as confident learning counts as wrong, but no more than the auditor's confident half
-    speaks for: that keeps the list of a clean set short, where confident learning counts the
-    auditor's own mistakes.
+    There is none where the auditor is too weak (`why_no_list`). Otherwise they are as many as
+    confident learning counts as wrong, but no more than the auditor's confident half speaks for:
+    that keeps the list of a clean set short, where confident learning counts the auditor's own
+    mistakes.
     """
+    if why_no_list(auditor, bounds.units) is not None:
+        return np.zeros(0, dtype=np.int64)
+    counted = confident_labels(auditor.targets, auditor.probabilities)
     sure = auditor.contradicts & (counted != NONE) & (counted != auditor.targets)
-    return min(int(sure.sum()), ceil(bounds.shown * len(auditor.ids)))
+    return most_doubtful(auditor)[: min(int(sure.sum()), ceil(bounds.shown * len(auditor.ids)))]
 
 
 def most_doubtful(auditor: Auditor) -> Codes:

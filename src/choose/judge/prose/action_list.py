@@ -67,8 +67,8 @@ def next_steps(
     unfinished = _unfinished(case, left_out)
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
-        *add_families(case),
         *_metric(case),
+        *add_families(case),
         *_conflicts(case),
         *(check if worth_most else ()),
         *_evaluate(case, unfinished),

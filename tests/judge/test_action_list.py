@@ -1,0 +1,213 @@
+"""What to do next: the order by value, the question of each step, and what is not worth it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from choose.judge.diagnosis.label_audit import most_doubtful
+from choose.judge.diagnosis.label_noise import auditor_of, confirmed_labels
+from choose.judge.goal import Measure, Rule
+from choose.judge.verdict import judge
+from support import answered_studies as answered
+from support.answered_studies import player
+from support.audited_studies import blobs, evidence, out_of_fold
+from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
+
+
+def steps_of(decision, kind):
+    return [step for step in decision.verdict.steps if step.kind == kind]
+
+
+def cut(evidence, name, rows):
+    """Return the study in which a candidate answered the first rows only."""
+    kept = set(evidence.items.ids[:rows])
+
+    def shorter(run):
+        if run.trial.candidate != name:
+            return run
+        asked = run.asked["clean", 0]
+        places = [i for i, id in enumerate(asked) if id in kept]
+        answers = run.answers["clean", 0]
+        short = replace(
+            answers,
+            outputs=tuple(answers.outputs[i] for i in places),
+            status=tuple(answers.status[i] for i in places),
+            scores=None if answers.scores is None else answers.scores[places],
+        )
+        return replace(
+            run,
+            answers={("clean", 0): short},
+            asked={("clean", 0): tuple(asked[i] for i in places)},
+        )
+
+    return replace(evidence, runs=tuple(map(shorter, evidence.runs)))
+
+
+def test_labelled_rows_that_were_not_evaluated_come_before_rows_to_label():
+    """D3: "label about 430 more" while 360 of 602 labelled rows had not been asked."""
+    players = [majority(), tfidf(0.80), prompt(0.83)]
+    whole = study(players, 600, 4)
+    short = judge(cut(whole, "prompt", 240), Rule(), left_out=("prompt: the budget was used up.",))
+    assert short.verdict.kind != "collect-labels"
+    (step,) = [s for s in steps_of(short, "evaluate-rest") if "not answered" in s.text]
+    assert "of 600 labelled test rows, prompt has not answered 360" in step.text
+    assert step.command.startswith("choose compare DATA --budget ")
+    assert "needs no new label" in step.text
+    assert not [s for s in steps_of(short, "label-more") if s.worth and "eparating" in s.text]
+    order = [s.kind for s in short.verdict.steps]
+    assert "label-more" not in order[: order.index("evaluate-rest")]
+
+
+def test_a_dropped_candidate_is_not_to_be_finished():
+    players = [majority(), tfidf(0.80), prompt(0.83)]
+    found = judge(
+        cut(study(players, 600, 4), "prompt", 240),
+        Rule(),
+        left_out=("prompt: dropped after 240 rows, 20 points behind tfidf.",),
+    )
+    assert not any("has not answered" in step.text for step in found.verdict.steps)
+
+
+def test_next_holds_the_texts_and_what_is_not_worth_it_comes_last():
+    for seed in range(6):
+        players = [majority(), tfidf(0.80), probe(0.815), lora(0.81, seeds=3), retrieval(0.7)]
+        verdict = judge(study(players, 300, seed), Rule()).verdict
+        assert verdict.next == tuple(step.text for step in verdict.steps)
+        worth = [step.worth for step in verdict.steps]
+        assert worth == sorted(worth, reverse=True)
+        for step in verdict.steps:
+            assert step.worth is not step.text.startswith("Not worth it: ")
+            if step.kind == "label-more":
+                assert step.question.startswith("to ")
+
+
+def test_labelling_to_part_two_members_of_one_family_is_not_worth_it():
+    """ "Label 960 to 9,300 rows" to tell tfidf from probe was the first advice."""
+    said = 0
+    for seed in range(12):
+        found = judge(study([majority(), tfidf(0.80), probe(0.82)], 600, seed), Rule())
+        for step in steps_of(found, "label-more"):
+            if "eparating" in step.text:
+                said += 1
+                assert not step.worth
+                assert step.question in ("to tell tfidf from probe", "to tell probe from tfidf")
+    assert said >= 3
+
+
+def doubtful(rate, rows=1500):
+    rng = np.random.default_rng([0, rows, 6])
+    features, truth, _ = blobs(rng, rows, 6, 1.4)
+    given = truth.copy()
+    wrong = rng.choice(rows, round(rate * rows), replace=False)
+    given[wrong] = (truth[wrong] + rng.integers(1, 6, len(wrong))) % 6
+    labels = tuple(f"l{i}" for i in range(6))
+    p = {"good": out_of_fold(features, given), "poor": out_of_fold(features[:, :4], given)}
+    return evidence([labels[g] for g in given], p, labels)
+
+
+def test_doubted_labels_come_first_where_they_are_worth_most():
+    """On the tickets, 29 doubted labels worth 3.9 points stood third, behind labelling."""
+    found = judge(doubtful(0.08), Rule())
+    # Only one family ran here, and comparing it comes before everything else.
+    compare, first, *_ = found.verdict.steps
+    assert (compare.kind, first.kind) == ("add-candidate", "check-labels")
+    assert first.value == found.audit.gain.gain
+    assert first.value.value >= 0.01
+    assert f"{found.audit.suspected} most suspicious rows" in first.text
+    assert len(found.audit.doubted) == min(found.audit.suspected, 200)
+    (timed,) = steps_of(judge(doubtful(0.08), Rule(minutes_per_label=0.5)), "check-labels")
+    assert timed.minutes == pytest.approx(0.5 * found.audit.suspected)
+
+
+def test_clean_labels_are_not_to_be_checked_first():
+    found = judge(doubtful(0.0), Rule())
+    kinds = [step.kind for step in found.verdict.steps]
+    assert "check-labels" not in kinds[:2]
+
+
+# --- rare labels -------------------------------------------------------------------------------
+
+
+def fraud(hits=2, others=5):
+    """400 rows, 12 of them fraud; tfidf finds some and knn more; both reject all others."""
+    targets = ["f"] * 12 + ["n"] * 388
+    return answered.study(
+        "fn",
+        targets,
+        [
+            player("majority", ["n"] * 400),
+            player("tfidf", ["f"] * hits + ["n"] * (12 - hits) + ["f"] + ["n"] * 387),
+            player("knn", ["f"] * others + ["n"] * (12 - others) + ["f"] * 2 + ["n"] * 386),
+        ],
+    )
+
+
+def test_recall_of_a_rare_label_is_said_first():
+    """D5: "98 of 100 right" for a model that found 2 of 12 frauds, and a bare pass above it."""
+    found = judge(fraud(), Rule())
+    (rare,) = found.verdict.rare
+    assert (rare.label, rare.rows, rare.share) == ("f", 12, 0.03)
+    by = {figure.candidate: figure for figure in rare.figures}
+    assert by["tfidf"].found == 2
+    assert by["tfidf"].recall.value == pytest.approx(2 / 12)
+    # Wilson's interval of 2 in 12.
+    assert (by["tfidf"].recall.low, by["tfidf"].recall.high) == pytest.approx(
+        (0.047, 0.448), abs=5e-4
+    )
+    assert by["tfidf"].precision == pytest.approx(2 / 3)
+    assert by["knn"].precision == pytest.approx(5 / 7)
+    assert by["majority"].precision is None
+    first = found.verdict.steps[0]
+    assert first.kind == "metric"
+    assert first.command == "choose compare DATA --metric balanced"
+    name = found.verdict.use_meanwhile
+    assert rare.figures[0].candidate == name
+    assert f"{name} finds {by[name].found:g} of 12" in first.text
+    gate = next(g for g in found.gates if g.name == "task closed and measurable")
+    assert gate.status == "unknown"
+    assert "Accuracy hardly counts 'f' (12 of 400 test rows)" in gate.evidence
+
+
+def test_a_metric_that_counts_the_rare_label_needs_no_warning():
+    found = judge(fraud(), Rule(measure=Measure(metric="balanced")))
+    assert found.verdict.rare == ()
+    assert not steps_of(found, "metric")
+
+
+def test_figures_of_a_rare_label_are_of_the_same_rows():
+    """A candidate that answered half of the rare rows is not set beside one that answered all."""
+    found = judge(cut(fraud(), "knn", 6), Rule())
+    (rare,) = found.verdict.rare
+    assert len({figure.rows for figure in rare.figures}) == 1
+    assert "knn" not in {figure.candidate for figure in rare.figures} or rare.figures[0].rows == 6
+
+
+def test_no_rare_positive_is_called_rather_negative_on_a_weak_word():
+    """D5: five true fraud rows stood under "labels to look at", "rather 0"."""
+    rng = np.random.default_rng(0)
+    given = ["f"] * 12 + ["n"] * 388
+    p = np.tile([0.03, 0.97], (400, 1)) + rng.normal(0, 0.005, (400, 1)) * [1, -1]
+    p[:2] = [0.7, 0.3]
+    audit = judge(evidence(given, {"a": p}, ("f", "n")), Rule()).audit
+    assert audit.doubted == ()
+    assert audit.no_list is not None
+
+
+def test_a_label_that_the_auditor_does_not_know_is_not_doubted():
+    """Five labels are known well and the sixth not at all: its rows stay off the list."""
+    rng = np.random.default_rng(1)
+    features, truth, _ = blobs(rng, 900, 6, 1.6)
+    others, unknown = np.flatnonzero(truth != 5), truth == 5
+    features[unknown] = features[rng.permutation(others)[: unknown.sum()]]
+    given, wrong = truth.copy(), rng.choice(others, 45, replace=False)
+    given[wrong] = (truth[wrong] + 1 + rng.integers(0, 4, 45)) % 5
+    labels = tuple(f"l{i}" for i in range(6))
+    p = out_of_fold(features, given)
+    auditor = auditor_of(evidence([labels[g] for g in given], {"a": p}, labels))
+    assert confirmed_labels(auditor).tolist() == [True] * 5 + [False]
+    listed = most_doubtful(auditor)
+    assert 5 not in auditor.targets[listed]
+    assert len(listed) >= 30
