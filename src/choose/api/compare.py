@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 6
+RECORD = 7
 
 
 def report(store: str | Path) -> Decision:
@@ -88,7 +88,13 @@ def decide(store: Store) -> Decision:
     if (text := store.decided(state)) is not None:
         with suppress(ValueError):  # damaged, or of a later version: it is judged again
             return Decision.model_validate_json(text)
-    from choose.api.study_evidence import evidence_of, method_of, rule_of
+    from choose.api.study_evidence import (
+        evidence_of,
+        method_of,
+        rule_of,
+        settings,
+        with_commands,
+    )
     from choose.judge.verdict import judge
 
     study = store.study
@@ -99,7 +105,12 @@ def decide(store: Store) -> Decision:
         evidence = evidence_of(store)
     looks = store.look(RULE)
     judged = judge(evidence, rule, looks=looks, left_out=tuple(store.left_out()))
-    decision = judged.model_copy(update={"method": method_of(store, evidence.runs)})
+    decision = judged.model_copy(
+        update={
+            "method": method_of(store, evidence.runs),
+            "verdict": with_commands(judged.verdict, settings(study).get("data", {}), store.path),
+        }
+    )
     store.decide(state, decision.model_dump(mode="json", by_alias=True))
     return decision
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from choose.data.dataset import Tables
     from choose.data.scenarios import Pools
     from choose.schema.check import Check
+    from choose.schema.diagnosis import Audit
 
 
 def resolve(
@@ -68,14 +70,34 @@ def check(
 ) -> Checked:
     """Audit a labelled set before any model runs; arguments as for `compare`.
 
-    `rows` are data that come from no file.
+    `rows` are data that come from no file. Where a finished study of the same rows is in the usual
+    folder, its audit of the labels is shown, so that there is one list of doubted labels.
 
     Raises:
         ChooseError: if the rows cannot be read, used or divided.
     """
     from choose.check.audit import check_set
 
-    return Checked(*check_set(resolve(data, study_file, overrides), rows))
+    return Checked(*check_set(resolve(data, study_file, overrides), rows, audit_of_study))
+
+
+def audit_of_study(fingerprint: str) -> tuple[str, Audit] | None:
+    """Return the newest study of these rows under the present rule, with its audit of the labels.
+
+    Studies without an audit, of an earlier rule or with a damaged record are passed over.
+    """
+    from choose.files import read_text
+    from choose.judge.goal import RULE
+    from choose.schema.decision import Decision
+    from choose.study.study_folder import stored_studies
+
+    for stored in stored_studies():
+        with suppress(OSError, ValueError, RecursionError):
+            decision = Decision.model_validate_json(read_text(Path(stored.path, "decision.json")))
+            same = decision.dataset.fingerprint == fingerprint and decision.rule == RULE
+            if same and decision.audit is not None and decision.audit.auditors:
+                return stored.path, decision.audit
+    return None
 
 
 def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str:

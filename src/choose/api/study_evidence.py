@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import tomli_w
@@ -19,7 +21,8 @@ from choose.judge.goal import Deployment, Measure, Rule
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
 from choose.schema.costs import TokenPrices
-from choose.schema.decision import Look, Method, Note, PromptText
+from choose.schema.decision import Look, Method, Note, PromptText, Verdict
+from choose.store.destination import STUDY
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find, traits, words
 from choose.types import Dataset, Run
@@ -216,6 +219,38 @@ def settings(study: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(path := data.get(key), str) and not re.match(r"\w{2,}:", path):
             data[key] = PurePosixPath(PureWindowsPath(path).as_posix()).name
     return {**shown, "data": data} if data else shown
+
+
+def with_commands(verdict: Verdict, data: Mapping[str, Any], folder: Path) -> Verdict:
+    """Put the data, the settings and the folder of a study into the commands of its next steps.
+
+    Args:
+        verdict: its commands may hold the words `DATA`, `STUDY` and `FOLDER`.
+        data: the section of the shared settings; without a path, `DATA` stays.
+        folder: of the study; outside the working folder it is named by its last part, since the
+            record is meant to be shared.
+    """
+    here = Path.cwd()
+    inside = not folder.is_absolute() or folder.is_relative_to(here)
+    home = os.path.relpath(folder, here) if inside else folder.name
+    words = shlex.quote(str(data.get("path", "DATA")))
+    for key in ("test", "text_column", "label_column"):
+        if value := data.get(key):
+            words += f" --{key.replace('_', '-')} {shlex.quote(str(value))}"
+    places = {
+        "DATA": words,
+        "STUDY": shlex.quote(str(Path(home, STUDY))),
+        "FOLDER": shlex.quote(home),
+    }
+
+    def typed(command: str) -> str:
+        return " ".join(places.get(word, word) for word in command.split(" "))
+
+    steps = tuple(
+        step.model_copy(update={"command": typed(step.command)}) if step.command else step
+        for step in verdict.steps
+    )
+    return verdict.model_copy(update={"steps": steps})
 
 
 def _without_credentials(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from importlib.metadata import version
 from time import perf_counter
 
@@ -15,14 +16,20 @@ from choose.data.personal_data import hints_of
 from choose.formatting import plural, points
 from choose.judge.goal import USUAL_MARGIN
 from choose.schema.check import Check
+from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
 from choose.study.config import Study
 
 
-def check_set(study: Study, tables: Tables | None = None) -> tuple[Check, dict[str, str]]:
+def check_set(
+    study: Study,
+    tables: Tables | None = None,
+    audits: Callable[[str], tuple[str, Audit] | None] | None = None,
+) -> tuple[Check, dict[str, str]]:
     """Audit a study's labelled set; also return the text of each row, which the record omits.
 
-    `tables` replace the files of the study.
+    `tables` replace the files of the study. `audits` finds, by the fingerprint of the rows, a
+    finished study and its audit of the labels.
 
     Raises:
         DataError: if the rows cannot be read, used or split.
@@ -31,7 +38,12 @@ def check_set(study: Study, tables: Tables | None = None) -> tuple[Check, dict[s
     rows = read_rows(study.data, tables)
     dataset = dataset_from(rows, study.data, study.task)
     facts = Facts(
-        rows, dataset, study.goal.margin or USUAL_MARGIN, study.goal.metric, compare_command(study)
+        rows,
+        dataset,
+        study.goal.margin or USUAL_MARGIN,
+        study.goal.metric,
+        compare_command(study),
+        audits(dataset.fingerprint) if audits else None,
     )
     return _record(facts, start), {e.id: e.text for e in facts.all}
 
@@ -68,6 +80,7 @@ def _record(facts: Facts, start: float) -> Check:
         across=across,
         conflicts=count_conflicts(facts.conflicts),
         audit=facts.audit,
+        audited_in=facts.study[0] if facts.study else None,
         lengths=facts.lengths,
         languages=facts.languages,
         tokens=facts.tokens,

@@ -46,7 +46,7 @@ def lines_of(facts: Facts) -> tuple[Line, ...]:
     """Return one line a topic, the most frequent problems first."""
     lines = (
         _size(facts.reach, len(facts.dataset.asked), facts.dataset.division),
-        _wrong_labels(facts.audit),
+        _wrong_labels(facts.audit, facts.study[0] if facts.study else None),
         _overlap(facts),
         _conflicts(facts),
         _test_file(facts),
@@ -90,21 +90,22 @@ def _size(reach: DetectableGains, test_rows: int, division: str) -> Line:
     )
 
 
-def _wrong_labels(audit: Audit | None) -> Line:
+def _wrong_labels(audit: Audit | None, study: str | None) -> Line:
     if audit is None or audit.accuracy is None:
         return _line("Wrong labels", "unknown", "Not measured: no row could be cross-validated.")
     if audit.no_list is not None:
         return _line("Wrong labels", "unknown", audit.no_list)
     status = _look(audit.suspected > DOUBTED * audit.rows)
+    who = f"{' + '.join(audit.auditors)} of the study {study}" if study else "A text baseline"
     baseline = (
-        f"text baseline ({per_100(audit.accuracy.value)} % accurate in cross-validation) "
-        f"disagrees with {plural(audit.contradicted, 'label')}; {audit.suspected or 'none'} of "
-        "them should be checked."
+        f"{who} ({per_100(audit.accuracy.value)} % accurate in cross-validation) disagrees with "
+        f"{plural(audit.contradicted, 'label')}; {audit.suspected or 'none'} of them should be "
+        "checked."
     )
     if audit.noise is None:
-        return _line("Wrong labels", status, f"How many is unknown. A {baseline}")
+        return _line("Wrong labels", status, f"How many is unknown. {baseline}")
     low, high = per_100(audit.noise.low), per_100(audit.noise.high)
-    says = f"Between {low} % and {high} % of labels may be wrong. A {baseline}"
+    says = f"Between {low} % and {high} % of labels may be wrong. {baseline}"
     return _line("Wrong labels", status, says)
 
 

@@ -72,6 +72,8 @@ class Facts:
     """The rows as read and as split, and the facts about them; each is computed once.
 
     `margin` and `metric` are the goal's; `target` is the command that compares on these rows.
+    `study` is a finished study of the same rows with its audit, by candidates that know more than
+    the baseline: then there is one list of doubted labels, here and in its report.
     """
 
     rows: Rows
@@ -79,6 +81,7 @@ class Facts:
     margin: float
     metric: Metric = "accuracy"
     target: str = "choose compare DATA"
+    study: tuple[str, Audit] | None = None
 
     @cached_property
     def pool(self) -> list[Example]:
@@ -173,7 +176,9 @@ class Facts:
 
     @cached_property
     def audit(self) -> Audit | None:
-        """Compare the labels with out-of-fold predictions of the baseline."""
+        """Return the audit of the study, else that by out-of-fold predictions of the baseline."""
+        if self.study is not None:
+            return self.study[1]
         return audit_labels(evidence_of(self.dataset, self.baseline))
 
     @cached_property

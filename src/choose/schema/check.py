@@ -239,8 +239,9 @@ class Check(Record):
     """The audit; what could not be measured is null.
 
     `across` counts test rows that repeat a row to learn from, and is null where there is no test
-    file: the division then keeps such rows on one side. `personal` holds counts and nothing that
-    was matched. `issues` names rows, never their texts.
+    file: the division then keeps such rows on one side. `audited_in` is the folder of the study
+    whose audit of the labels this is; null where the text baseline audited them. `personal` holds
+    counts and nothing that was matched. `issues` names rows, never their texts.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
@@ -260,6 +261,7 @@ class Check(Record):
     across: Repeats | None
     conflicts: Conflicts
     audit: Audit | None
+    audited_in: str | None = None
     lengths: Lengths
     languages: Languages
     tokens: TokenCounts | None

@@ -41,7 +41,11 @@ from choose.schema.costs import Move
 from choose.schema.curves import CurveForecast, Needed
 from choose.schema.decision import Gate
 
+# What a command is about: the data with their columns, the stored study's settings, its folder;
+# whoever knows these puts them in.
 COMPARE = "choose compare DATA"
+STUDY = "choose compare -c STUDY"
+GOES_ON = f"{STUDY} --out FOLDER"
 
 # Minutes that `--budget` may name.
 BUDGETS = (5, 10, 15, 30, 60, 120, 240)
@@ -93,7 +97,7 @@ def _metric(case: Case) -> Iterator[Step]:
             text=f"{rare_sentence(case, rare)} Judge by a metric that counts it: every label "
             "equally (--metric balanced), or errors by their costs ([goal.error_costs]).",
             question="which candidate finds the rare label",
-            command=f"{COMPARE} --metric balanced",
+            command=f"{STUDY} --metric balanced",
         )
 
 
@@ -153,7 +157,7 @@ def _evaluate(case: Case, unfinished: dict[str, int]) -> Iterator[Step]:
         f"command with --budget {minutes}m goes on from here and needs no new label.",
         question=_between(case),
         minutes=float(minutes),
-        command=f"{COMPARE} --budget {minutes}m",
+        command=f"{GOES_ON} --budget {minutes}m",
     )
 
 
@@ -180,7 +184,7 @@ def _finish(left_out: Sequence[str]) -> Iterator[Step]:
             kind="evaluate-rest",
             text=f"Finish what was left out ({plural(len(left_out), 'item')}): rerun the same "
             "command with a larger --budget; it resumes from here.",
-            command=f"{COMPARE} --budget {BUDGETS[3]}m",
+            command=f"{GOES_ON} --budget {BUDGETS[3]}m",
         )
 
 
@@ -195,7 +199,7 @@ def _repeat(case: Case) -> Iterator[Step]:
             text=f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH_RUNS}): variation between "
             f"training runs causes {100 * difference.run_share:.0f} % of the uncertainty.",
             question=_between(case),
-            command=f"{COMPARE} --seeds {ENOUGH_RUNS}",
+            command=f"{STUDY} --seeds {ENOUGH_RUNS}",
         )
 
 
@@ -240,7 +244,7 @@ def _unused(case: Case) -> Iterator[Step]:
             text=f"Train on all {panel.pool:,} labelled rows of the pool: this study trained on "
             f"{panel.training_rows:,} of them (--sizes), so the value of the others is unknown.",
             question="what the other labels are worth",
-            command=f"{COMPARE} --sizes 1",
+            command=f"{STUDY} --sizes 1",
         )
 
 
