@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from choose.errors import quoted
-from choose.formatting import gain, in_percent, interval, listed, plural, points, rounded
+from choose.formatting import gain, in_percent, listed, plural
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import (
     conflicts_fail,
@@ -21,24 +21,15 @@ from choose.judge.decision.label_gates import (
     rare_sentence,
     relabelling_gain,
 )
-from choose.judge.decision.more_labels import (
-    forecast_nearest_target,
-    forecast_of_margin,
-    lead_of_costlier,
-    more_rows,
-    steepest_gain,
-)
 from choose.judge.decision.next_steps import ENOUGH_RUNS, with_few_runs
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
-from choose.judge.decision.verdict_kind import kind_of
-from choose.judge.measures.cost_sheet import label_hours, priced
+from choose.judge.measures.cost_sheet import label_hours
 from choose.judge.prose.advice import add_families, best_buy
 from choose.judge.prose.failures import failure_steps, pays
 from choose.judge.prose.family_answer import small_models
-from choose.judge.prose.labelling_advice import more, relabel, toward_margin, toward_target
+from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps
 from choose.schema.answer import Step
 from choose.schema.costs import Move
-from choose.schema.curves import CurveForecast, Needed
 from choose.schema.decision import Gate
 
 # What a command is about: the data with their columns, the stored study's settings, its folder;
@@ -83,8 +74,8 @@ def next_steps(
         *_unused(case),
         *(() if unfinished else _finish(left_out)),
         *_guideline(case),
-        *_grow(case),
-        *_separate(case),
+        *grow_steps(case),
+        *separate_steps(case),
         *_errors(case),
     ]
     return tuple(sorted(steps, key=lambda step: not step.worth))
@@ -280,70 +271,6 @@ def _line(a: str, b: str) -> str:
 def _in_question(case: Case, name: str) -> bool:
     """Return whether a candidate is one that may be used."""
     return name in (case.name, *case.selection.rivals, *case.selection.near)
-
-
-def _grow(case: Case) -> Iterator[Step]:
-    """Yield what more training labels are likely to gain."""
-    if case.selection.target in ("missed", "open") and (text := toward_target(case.contenders)):
-        forecast = forecast_nearest_target(case.contenders)
-        hours = _hours(case, forecast, forecast.target if forecast else None)
-        yield Step(kind="label-more", text=text + hours, question="to reach the target")
-    forecast = forecast_of_margin(case.contenders, (case.name, *case.selection.rivals))
-    if forecast is not None:
-        yield Step(
-            kind="label-more",
-            text=toward_margin(forecast) + _hours(case, forecast, forecast.margin),
-            question="to gain accuracy by training on more labels",
-        )
-        return
-    growth = steepest_gain(case.contenders, case.contenders.names)
-    if growth is not None:
-        yield Step(
-            kind="label-more",
-            text=f"More labels still help {growth.candidate}: from {growth.fewer:,} to "
-            f"{plural(growth.labels, 'label')} it gained {points(growth.gained.value)} "
-            f"({interval(growth.gained)}).",
-            question="to gain accuracy by training on more labels",
-        )
-
-
-def _hours(case: Case, forecast: CurveForecast | None, needed: Needed | None) -> str:
-    ends = more(forecast, needed) if forecast and needed else None
-    price = priced(case.contenders.rule, *ends) if ends else ""
-    return f" That is{price.replace(' (', ' ', 1).removesuffix(')')}." if price else ""
-
-
-def _separate(case: Case) -> Iterator[Step]:
-    """Yield the rows to label so that two candidates can be told apart, with what that is worth.
-
-    Between members of one family, and where the set would have to double or more, it is not.
-    """
-    contenders, selection = case.contenders, case.selection
-    total = len(contenders.panel.rows.targets)
-    if selection.rivals and not selection.chosen and selection.reachable:
-        other, difference = selection.rivals[0], lead_of_costlier(contenders, selection)
-        margin, collect = case.deciding_margin, kind_of(case) == "collect-labels"
-    elif selection.near:
-        other, collect = selection.near[0], False
-        gap, margin = contenders.gain(other, case.name), contenders.margin(other, case.name)
-        costlier = other in contenders.costlier(case.name)
-        difference = gap if gap is None or costlier else gap.negated()
-    else:
-        return
-    needed = more_rows(difference, margin, total) if difference else None
-    if needed is None:
-        return
-    worth = collect or (bool(selection.rivals) and needed.even <= total)
-    likely = f", {rounded(needed.likely):,} for 80 %" if needed.likely is not None else ""
-    price = priced(contenders.rule, rounded(needed.likely or needed.even))
-    yield Step(
-        kind="label-more",
-        text=f"{'' if worth else 'Not worth it: '}"
-        f"{'S' if worth else 's'}eparating {case.name} from {other} needs about "
-        f"{rounded(needed.even):,} more labelled rows for a 50 % chance{likely}{price}.",
-        question=f"to tell {case.name} from {other}",
-        worth=worth,
-    )
 
 
 def _errors(case: Case) -> Iterator[Step]:

@@ -1,17 +1,26 @@
-"""Sentences on labels: how they limit, which to check, what more of them would gain."""
+"""Labels: how they limit, which to check, and the steps that need more of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from choose.formatting import in_percent, listed, number, per_100, plural, points, rounded
+from choose.formatting import in_percent, interval, listed, number, per_100, plural, points, rounded
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.curve_crossings import forecast_crossings
 from choose.judge.decision.label_gates import NAMED, labels_limit, relabelling_gain
-from choose.judge.decision.more_labels import forecast_nearest_target, without_forecast
+from choose.judge.decision.more_labels import (
+    forecast_nearest_target,
+    forecast_of_margin,
+    lead_of_costlier,
+    more_rows,
+    steepest_gain,
+    without_forecast,
+)
 from choose.judge.decision.rule import Case
+from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.curve_forecast import likely
+from choose.schema.answer import Step
 from choose.schema.curves import CurveForecast, Needed
 
 
@@ -133,3 +142,67 @@ def overtaken(contenders: Contenders, name: str) -> Iterator[str]:
                 f"With about {plural(rounded(crossing.labels.value), 'label')}, {crossing.a} is "
                 f"likely to overtake {crossing.b} (probability {chance(crossing.probability)})."
             )
+
+
+def grow_steps(case: Case) -> Iterator[Step]:
+    """Yield what more training labels are likely to gain."""
+    if case.selection.target in ("missed", "open") and (text := toward_target(case.contenders)):
+        forecast = forecast_nearest_target(case.contenders)
+        hours = _hours(case, forecast, forecast.target if forecast else None)
+        yield Step(kind="label-more", text=text + hours, question="to reach the target")
+    forecast = forecast_of_margin(case.contenders, (case.name, *case.selection.rivals))
+    if forecast is not None:
+        yield Step(
+            kind="label-more",
+            text=toward_margin(forecast) + _hours(case, forecast, forecast.margin),
+            question="to gain accuracy by training on more labels",
+        )
+        return
+    growth = steepest_gain(case.contenders, case.contenders.names)
+    if growth is not None:
+        yield Step(
+            kind="label-more",
+            text=f"More labels still help {growth.candidate}: from {growth.fewer:,} to "
+            f"{plural(growth.labels, 'label')} it gained {points(growth.gained.value)} "
+            f"({interval(growth.gained)}).",
+            question="to gain accuracy by training on more labels",
+        )
+
+
+def _hours(case: Case, forecast: CurveForecast | None, needed: Needed | None) -> str:
+    ends = more(forecast, needed) if forecast and needed else None
+    price = priced(case.contenders.rule, *ends) if ends else ""
+    return f" That is{price.replace(' (', ' ', 1).removesuffix(')')}." if price else ""
+
+
+def separate_steps(case: Case) -> Iterator[Step]:
+    """Yield the rows to label so that two candidates can be told apart, with what that is worth.
+
+    Between members of one family, and where the set would have to double or more, it is not.
+    """
+    contenders, selection = case.contenders, case.selection
+    total = len(contenders.panel.rows.targets)
+    if selection.rivals and not selection.chosen and selection.reachable:
+        other, difference = selection.rivals[0], lead_of_costlier(contenders, selection)
+        margin, collect = case.deciding_margin, kind_of(case) == "collect-labels"
+    elif selection.near:
+        other, collect = selection.near[0], False
+        gap, margin = contenders.gain(other, case.name), contenders.margin(other, case.name)
+        costlier = other in contenders.costlier(case.name)
+        difference = gap if gap is None or costlier else gap.negated()
+    else:
+        return
+    needed = more_rows(difference, margin, total) if difference else None
+    if needed is None:
+        return
+    worth = collect or (bool(selection.rivals) and needed.even <= total)
+    likely = f", {rounded(needed.likely):,} for 80 %" if needed.likely is not None else ""
+    price = priced(contenders.rule, rounded(needed.likely or needed.even))
+    yield Step(
+        kind="label-more",
+        text=f"{'' if worth else 'Not worth it: '}"
+        f"{'S' if worth else 's'}eparating {case.name} from {other} needs about "
+        f"{rounded(needed.even):,} more labelled rows for a 50 % chance{likely}{price}.",
+        question=f"to tell {case.name} from {other}",
+        worth=worth,
+    )
