@@ -18,7 +18,7 @@ from choose.schema.scorecard import Scorecard, SettingPoint
 from choose.types import Answers, Run, Scenario
 from simulation.setting import SimulatedCandidate
 from support.decisions import decision
-from support.same_rows import figures, unlike_in_table, unlike_sentences
+from support.same_rows import figures, unlike_columns, unlike_in_table, unlike_sentences
 from support.simulated_studies import LABELS, POOL, candidate, majority, study
 
 ROWS, FOLDS = 600, 5
@@ -119,6 +119,11 @@ def test_no_sentence_sets_figures_of_unlike_rows_beside_each_other(kind: str, se
         assert card.stability.views
         assert card.settings
     assert unlike_sentences(decision) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_column_sets_figures_of_unlike_rows_below_each_other(kind: str) -> None:
+    assert unlike_columns(decided(kind)) == []
 
 
 def measured(name: str, value: float, row_set: str, **more: object) -> Scorecard:

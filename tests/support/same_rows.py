@@ -162,19 +162,27 @@ def unlike_columns(decision: Decision) -> list[str]:
 
 def unlike_in_table(decision: Decision, table: Table) -> list[str]:
     """Return the columns of one table (rows of cells) with figures of unlike rows, unmarked."""
-    known = figures(decision)
+    known, found = figures(decision), []
+    for rows in _by_candidate(decision, table):
+        columns = range(1, max(map(len, rows.values())))
+        faults = [(fault, c) for c in columns if (fault := _fault(c, rows, known))]
+        found += [f"{fault} in column {column} of {rows}" for fault, column in faults]
+    return found
+
+
+def _by_candidate(decision: Decision, table: Table) -> list[dict[str, list[str]]]:
+    """Return the rows by candidate; where one has several rows, by those and their next cells."""
     names = sorted({c.candidate for c in decision.scorecards}, key=len, reverse=True)
-    rows: dict[str, list[str]] = {}
-    for cells in table:
-        who = next((name for name in names if cells and _says(cells[0], name)), None)
-        if who is not None and who not in rows:
-            rows[who] = cells
-    width = max(map(len, rows.values()), default=0)
-    return [
-        f"{fault} in column {column} of {rows}"
-        for column in range(1, width)
-        if (fault := _fault(column, rows, known))
-    ]
+    rows = [(n, cells) for cells in table if cells for n in names if _says(cells[0], n)]
+    first = {id(cells): name for name, cells in reversed(rows)}
+    kept = [(first[id(cells)], cells) for cells in table if id(cells) in first]
+    for keys in range(3):
+        groups: dict[tuple[str, ...], dict[str, list[str]]] = {}
+        for name, cells in kept:
+            groups.setdefault(tuple(cells[1 : 1 + keys]), {}).setdefault(name, cells)
+        if sum(map(len, groups.values())) == len(kept):
+            break
+    return list(groups.values())
 
 
 def _fault(column: int, rows: dict[str, list[str]], known: list[Figure]) -> str:

@@ -46,6 +46,7 @@ from choose.report.decision_text import (
     standings,
     uneven,
 )
+from choose.report.row_marks import fewer_rows
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
 from choose.report.terminal.difference_chart import chart_title, family_name, shared_rows
@@ -213,18 +214,18 @@ def _candidates(decision: Decision) -> list[str]:
     models = short_models(card.model for card in cards)
     heads = ["candidate", "family", "model", "% right", "95 % CI", "rows", "seeds"]
     heads += ["ms per item", "training seconds"]
-    rows = table(heads, (_row(card, models[card.model]) for card in cards))
+    rows = table(heads, (_row(decision, card, models[card.model]) for card in cards))
     return [*rows, "", UNEVEN] if uneven(decision) else rows
 
 
-def _row(card: Scorecard, model: str) -> list[str]:
+def _row(decision: Decision, card: Scorecard, model: str) -> list[str]:
     return [
         literal(card.candidate),
         literal(card.family),
         literal(model),
         percent(card.accuracy.value) if card.accuracy else DASH,
         span(card.accuracy),
-        str(card.rows or DASH),
+        fewer_rows(decision, card) or str(card.rows or DASH),
         str(card.repetitions or DASH),
         figure(card.cost.ms_per_item),
         figure(card.cost.fit_seconds),

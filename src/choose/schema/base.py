@@ -64,3 +64,9 @@ class Interval(Record):
         return cls(
             value=times * estimate.value, low=low, high=high, estimand=estimand, row_set=rows
         )
+
+    def negated(self) -> Self:
+        """Return a difference the other way round, a loss as a change."""
+        low = None if self.high is None else -self.high
+        high = None if self.low is None else -self.low
+        return self.model_copy(update={"value": -self.value, "low": low, "high": high})

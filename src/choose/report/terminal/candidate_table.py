@@ -11,7 +11,15 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from choose.formatting import DASH, clean, figure, number, percent, short_models, span
-from choose.report.decision_text import UNEVEN, chosen, coverage_line, quantity, ranked, uneven
+from choose.report.decision_text import (
+    UNEVEN,
+    chosen,
+    coverage_line,
+    quantity,
+    ranked,
+    uneven,
+)
+from choose.report.row_marks import fewer_rows
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Column, note, section, split_table
 from choose.schema.base import Interval
@@ -168,11 +176,17 @@ class CandidateRows:
         """Return the column of names, with a mark before the chosen one."""
         return Column("  candidate", [self._name(card) for card in self.cards], figures=False)
 
-    def column(self, head: str, cell: Callable[[Scorecard], str], figures: bool = True) -> Column:
-        """Return a column with a cell for each candidate."""
+    def column(
+        self,
+        head: str,
+        cell: Callable[[Scorecard], str],
+        figures: bool = True,
+        width: int = NAME,
+    ) -> Column:
+        """Return a column with a cell of at most `width` characters for each candidate."""
         return Column(
             head,
-            [literal(shorten(clean(cell(card)), NAME), self.style(card)) for card in self.cards],
+            [literal(shorten(clean(cell(card)), width), self.style(card)) for card in self.cards],
             figures=figures,
         )
 
@@ -181,7 +195,10 @@ class CandidateRows:
         mark = " "
         if card.candidate == chosen(verdict):
             mark = "▶" if verdict.recommended else "▷"
-        return Text(f"{mark} {shorten(clean(card.candidate), NAME)}", style=self.style(card))
+        name = Text(f"{mark} {shorten(clean(card.candidate), NAME)}", style=self.style(card))
+        if few := fewer_rows(self.decision, card):
+            name.append(f" ({few})")
+        return name
 
 
 def candidates(decision: Decision, width: int) -> Iterator[RenderableType]:
@@ -202,7 +219,6 @@ def candidates(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 def _measured(rows: CandidateRows, axis: Axis, width: int) -> list[Column]:
     columns = [
-        *_rows(rows),
         rows.column(
             "%\nright", lambda card: percent(card.accuracy.value) if card.accuracy else DASH
         ),
@@ -210,13 +226,6 @@ def _measured(rows: CandidateRows, axis: Axis, width: int) -> list[Column]:
         Column(Scale(axis), _bars(rows, axis), figures=False, chart=True),
     ]
     return columns if width >= NARROW else [c for c in columns if c is not columns[-2]]
-
-
-def _rows(rows: CandidateRows) -> list[Column]:
-    """Return the column of test rows, where candidates answered different numbers of them."""
-    if not uneven(rows.decision):
-        return []
-    return [rows.column("test\nrows", lambda card: str(card.rows) if card.rows else DASH)]
 
 
 def _bars(rows: CandidateRows, axis: Axis) -> list[RenderableType]:

@@ -25,15 +25,14 @@ from choose.report.study_comparison_text import (
     verdict,
 )
 from choose.report.terminal.candidate_table import NAME, candidates
+from choose.report.terminal.changing_conditions import scenarios, stability
 from choose.report.terminal.cost_tables import costs, endpoints
 from choose.report.terminal.details import (
     curves,
     differences,
     failures,
     labels,
-    scenarios,
     shared,
-    stability,
     weakest,
 )
 from choose.report.terminal.first_screen import (

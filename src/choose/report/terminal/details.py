@@ -1,13 +1,12 @@
-"""Sections of the decision page: noise, stability, curves, differences, errors, labels."""
+"""Sections of the decision page: learning curves, differences, errors, labels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from rich.console import RenderableType
-from rich.text import Text
 
-from choose.formatting import DASH, MINUS, clean, difference, figure, p_value, percent, plural, span
+from choose.formatting import DASH, MINUS, clean, difference, p_value, percent, plural, span
 from choose.report.decision_text import (
     LABEL_WIDTH,
     MEANING,
@@ -19,13 +18,13 @@ from choose.report.decision_text import (
     suspects_note,
     with_span,
 )
+from choose.report.row_marks import with_rows
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import NAME, CandidateRows
 from choose.report.terminal.layout import Column, bullets, note, section, split_table
-from choose.schema.base import Interval
 from choose.schema.decision import Crossing, Decision, Pair
 from choose.schema.diagnosis import ErrorClass, Failures, Suspect
-from choose.schema.scorecard import LabelRecord, NewClassPoint, Scorecard
+from choose.schema.scorecard import LabelRecord, Scorecard
 
 # Most columns of a learning curve, rows of weakest labels and doubted labels.
 SIZES = 6
@@ -37,38 +36,6 @@ LABEL = 40
 METHOD = 36
 
 
-def stability(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield how accuracy varies with label noise, perturbed test rows and chance."""
-    rows = CandidateRows(decision)
-    columns = [
-        rows.names(),
-        rows.column("per 10 % more\nwrong labels", lambda card: difference(card.noise.slope)),
-        rows.column("answers\nkept", lambda card: percent(card.stability.agreement)),
-        rows.column("weakest\nview", _worst_view),
-        rows.column("sd of\nrows", lambda card: percent(card.variance.test_rows)),
-        rows.column("sd of\ndraw", lambda card: percent(card.variance.draw)),
-        rows.column("sd of\nseed", lambda card: percent(card.variance.seed)),
-        rows.column("sd of\nwording", lambda card: percent(card.variance.wording)),
-        rows.column("churn", lambda card: percent(card.churn)),
-    ]
-    yield section(
-        "Noise and stability",
-        *split_table(columns, width),
-        note(
-            "In points or %. Kept: the same answer to a perturbed test row. Sd: standard deviation "
-            "of accuracy from that source alone. Churn: answers that change on retraining. "
-            f"{DASH}: not measured."
-        ),
-    )
-
-
-def _worst_view(card: Scorecard) -> str:
-    if not card.stability.views:
-        return DASH
-    worst = min(card.stability.views, key=lambda view: view.agreement)
-    return f"{shorten(clean(worst.view), 16)} {percent(worst.agreement)}"
-
-
 def curves(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield accuracy by number of training labels, and where one candidate overtakes another."""
     rows = CandidateRows(decision, lambda card: len(card.curve) > 1)
@@ -78,19 +45,33 @@ def curves(decision: Decision, width: int) -> Iterator[RenderableType]:
     if len(sizes) > SIZES:
         sizes = [sizes[round(i * (len(sizes) - 1) / (SIZES - 1))] for i in range(SIZES)]
     columns = [
-        rows.column(f"{size:,}\nlabels", lambda card, size=size: _at(card, size))  # type: ignore[misc]
+        rows.column(f"{size:,}\nlabels", lambda card, size=size: _at(rows, card, size))  # type: ignore[misc]
         for size in sizes
     ]
     sentences = [*map(_crossing, decision.crossings), *forecast_lines(decision)]
     yield section(
         "Accuracy in % by number of training labels",
         *split_table([rows.names(), *columns], width),
+        *(note(text) for text in _rows_of_curves(rows)),
         bullets(sentences),
     )
 
 
-def _at(card: Scorecard, size: int) -> str:
-    return next((percent(point.value) for point in card.curve if point.labels == size), DASH)
+def _rows_of_curves(rows: CandidateRows) -> Iterator[str]:
+    """Say on how many rows the curves are measured, where it is not on all."""
+    sets = [card.curve[0].row_set for card in rows.cards if card.curve[0].row_set]
+    count = int(max(sets, key=sets.count).partition(":")[0]) if sets else 0
+    total = rows.decision.dataset.test_rows
+    if 0 < count < total:
+        yield f"On {count:,} of {total:,} test rows, those answered after training on every size."
+
+
+def _at(rows: CandidateRows, card: Scorecard, size: int) -> str:
+    points = {c.candidate: p for c in rows.cards for p in c.curve if p.labels == size}
+    beside = [p.row_set for p in points.values() if p.row_set]
+    if (point := points.get(card.candidate)) is None:
+        return DASH
+    return with_rows(rows.decision, percent(point.value), point.row_set, beside)
 
 
 def _crossing(crossing: Crossing) -> str:
@@ -233,109 +214,3 @@ def suspect_columns(suspects: tuple[Suspect, ...]) -> list[Column]:
         Column("given label", cells(s.label for s in suspects), figures=False),
         Column("suggested label", cells(s.suggested for s in suspects), figures=False),
     ]
-
-
-def scenarios(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield the measured scenarios: later rows, kinds of noise, a new label, abstaining."""
-    rows = CandidateRows(decision)
-    later = rows.column("change on\nlater rows", lambda card: _change(card.stability.temporal_drop))
-    topics = ([later, *_noise(rows)], _arrival(rows), _abstaining(rows))
-    tables: list[RenderableType] = []
-    for columns in topics:
-        if measured := [column for column in columns if column.measured]:
-            tables += [
-                *([Text()] if tables else []),
-                *split_table([rows.names(), *measured], width),
-            ]
-    if tables:
-        yield section("Changing data", *tables, *map(note, _notes(rows)))
-
-
-def _noise(rows: CandidateRows) -> list[Column]:
-    kinds = {(p.kind, p.rate) for c in rows.cards for p in c.noise.kinds}
-    return [
-        rows.column(
-            f"change with {100 * rate:g} %\n{kind} noise",
-            lambda card, at=(kind, rate): _change(_noisy(card, *at)),  # type: ignore[misc]
-        )
-        # Symmetric noise is listed only where other kinds were measured too.
-        for kind, rate in sorted(kinds)
-        if rate == max(other for _, other in kinds)
-    ]
-
-
-def _arrival(rows: CandidateRows) -> list[Column]:
-    counts = sorted({p.examples for c in rows.cards for p in _points(c)})
-    columns = [
-        rows.column(
-            f"% found after\n{plural(count, 'row')}",
-            lambda card, count=count: _recall(card, count),  # type: ignore[misc]
-        )
-        for count in counts
-    ]
-    columns.append(rows.column("change on\nothers", _others))
-    columns.append(rows.column("training\nseconds", _seconds))
-    return columns
-
-
-def _abstaining(rows: CandidateRows) -> list[Column]:
-    coverages = sorted({p.coverage for c in rows.cards for p in c.selective})
-    columns = [
-        rows.column(
-            f"% right in the\nsurest {100 * coverage:g} %",
-            lambda card, coverage=coverage: next(  # type: ignore[misc]
-                (percent(p.accuracy.value) for p in card.selective if p.coverage == coverage), DASH
-            ),
-        )
-        for coverage in coverages
-    ]
-    return [
-        *columns,
-        rows.column("out of scope\nfound", lambda card: percent(card.out_of_scope_recall)),
-    ]
-
-
-def _notes(rows: CandidateRows) -> Iterator[str]:
-    cards = rows.cards
-    if any(card.stability.origins for card in cards):
-        yield (
-            "Change on later rows: accuracy after training on earlier rows, minus accuracy after "
-            "training on as many rows of any time, on the same later rows (95 % CI)."
-        )
-    labels = {c.stability.new_class.label for c in cards if c.stability.new_class is not None}
-    for label in sorted(labels):
-        yield (
-            f"The new label is {shorten(clean(label), LABEL)}, withheld at first; % found is its "
-            "recall after so many of its rows. Change on others: of accuracy on the other labels, "
-            "at the most rows."
-        )
-
-
-def _change(loss: Interval | None) -> str:
-    """Return a loss as a change of accuracy: a minus sign means that accuracy falls."""
-    if loss is None:
-        return DASH
-    low, high = (None if bound is None else -bound for bound in (loss.high, loss.low))
-    return difference(Interval(value=-loss.value, low=low, high=high))
-
-
-def _noisy(card: Scorecard, kind: str, rate: float) -> Interval | None:
-    losses = (p.loss for p in card.noise.kinds if (p.kind, p.rate) == (kind, rate))
-    return next(losses, None)
-
-
-def _points(card: Scorecard) -> tuple[NewClassPoint, ...]:
-    return card.stability.new_class.points if card.stability.new_class is not None else ()
-
-
-def _recall(card: Scorecard, examples: int) -> str:
-    recalls = (percent(p.recall.value) for p in _points(card) if p.examples == examples)
-    return next(recalls, DASH)
-
-
-def _others(card: Scorecard) -> str:
-    return _change(_points(card)[-1].loss) if _points(card) else DASH
-
-
-def _seconds(card: Scorecard) -> str:
-    return figure(_points(card)[-1].fit_seconds) if _points(card) else DASH
