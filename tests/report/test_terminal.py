@@ -93,8 +93,8 @@ def test_everything_in_the_record_is_said(width: int) -> None:
         "SmolLM2-135M",
         "all-minilm",
         "97.0",
-        f"{MINUS}4.6 ({MINUS}7.0 to {MINUS}2.0)",
-        "typos 88.0",
+        f"{MINUS}4.6 ({MINUS}7.1 to {MINUS}2.1)",
+        f"{MINUS}12.0 ({MINUS}14.0 to {MINUS}10.0) typos",
         "2.2",
         "52.0",
         "78.0",
@@ -120,7 +120,7 @@ def test_what_was_not_measured_is_a_dash_and_never_a_zero() -> None:
     # Columns without any figure are named and not drawn.
     said = " ".join(said.split())
     assert "Not measured: 95 % CI." in said
-    assert "answers kept, weakest view, sd of rows, sd of draw, sd of seed, sd of wording" in said
+    assert "weakest view: change, answers kept, sd of rows, sd of draw, sd of seed" in said
 
 
 def test_a_zero_that_was_measured_is_shown() -> None:

@@ -22,6 +22,7 @@ from choose.schema.scorecard import (
     CurvePoint,
     LabelRecord,
     Noise,
+    NoiseKindPoint,
     Scorecard,
     Service,
     Stability,
@@ -57,10 +58,24 @@ def views(typos: float) -> Stability:
         agreement=sum(points.values()) / 3,
         views=tuple(
             ViewPoint(
-                view=v, agreement=a, accuracy=a - 0.1, consistent_and_correct=a - 0.12, rows=200
+                view=v,
+                agreement=a,
+                accuracy=a - 0.1,
+                consistent_and_correct=a - 0.12,
+                rows=200,
+                change=Interval(value=a - 1, low=a - 1.02, high=a - 0.98),
+                clean=0.9,
             )
             for v, a in points.items()
         ),
+    )
+
+
+def noise(lost: float, half: float) -> Noise:
+    loss = Interval(value=lost, low=lost - half, high=lost + half)
+    return Noise(
+        slope=loss.negated(),
+        kinds=(NoiseKindPoint(kind="symmetric", rate=0.1, accuracy=interval(0.8), loss=loss),),
     )
 
 
@@ -75,7 +90,7 @@ def cheap(name: str, value: float, ms: float, **facts: object) -> Scorecard:
         "macro_f1": interval(value - 0.02, 0.04),
         "variance": Variance(test_rows=0.015, draw=0.011, seed=0.004),
         "churn": 0.03,
-        "noise": Noise(slope=Interval(value=-0.021, low=-0.034, high=-0.008)),
+        "noise": noise(0.021, 0.013),
         "stability": views(0.93),
         "format_valid": 1.0,
         "curve": curve(value - 0.2, value - 0.12, value - 0.05, value),
@@ -140,7 +155,7 @@ def cards() -> tuple[Scorecard, ...]:
             51.0,
             repetitions=3,
             variance=Variance(test_rows=0.015, seed=0.013),
-            noise=Noise(slope=Interval(value=-0.046, low=-0.07, high=-0.02)),
+            noise=noise(0.046, 0.025),
             curve=curve(0.52, 0.71, 0.83, 0.879),
             cost=Cost(
                 fit_seconds=171.3, ms_per_item=51.0, turnaround_seconds=172.0, artefact_mb=3.9

@@ -80,6 +80,7 @@ from choose.report.html.page_tables import (
     runs_line,
 )
 from choose.report.html.standings_chart import standings
+from choose.report.row_marks import marked, of_rows
 from choose.schema.answer import FamilyStatus, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -198,6 +199,7 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
     alike = tuple(f"{clean(card.candidate)}:" for card in cards if card not in readers)
     return {
         "cards": cards,
+        "marked": {card.candidate: marked(decision, card) for card in cards},
         "models": short_models(card.model for card in decision.scorecards),
         "differing": differing(decision, texts),
         "service": {
@@ -260,6 +262,7 @@ def environment() -> Environment:
     filters: tuple[Callable[..., object], ...] = (
         *(prompt, plainly, cut, percent, span, difference, figure, p_value, plural),
         *(pool_note, anchor, moment, noted, change, duration, lead),
+        of_rows,
     )
     environment.filters.update({function.__name__: function for function in filters})
     environment.filters["points"] = signed_points
