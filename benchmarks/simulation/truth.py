@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from choose.judge.stats.power import smallest_detectable_gain
+from choose.judge.stats.paired import smallest_detectable_gain
 from simulation.evidence import flip_chance
 from simulation.setting import Setting, SimulatedCandidate, grid
 

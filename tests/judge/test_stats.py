@@ -22,8 +22,12 @@ from choose.judge.stats.metrics import (
     macro_f1_rows,
     per_label,
 )
-from choose.judge.stats.paired import mcnemar_midp, paired_difference
-from choose.judge.stats.power import rows_needed, smallest_detectable_gain
+from choose.judge.stats.paired import (
+    mcnemar_midp,
+    paired_difference,
+    rows_needed,
+    smallest_detectable_gain,
+)
 from choose.judge.stats.two_way import BehrensFisher, moderated, two_way
 from support.resampling import paired_bootstrap, permutation_test
 

@@ -10,7 +10,7 @@ from choose.data.findings import misspelled, rare_in_words
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import per_100, plural, points, rounded
 from choose.judge.decision.label_gates import CONFIRMED
-from choose.judge.stats.power import smallest_detectable_gain
+from choose.judge.stats.paired import smallest_detectable_gain
 from choose.schema.check import Issue, Step
 from choose.schema.plan import USUAL
 

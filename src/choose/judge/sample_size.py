@@ -8,7 +8,7 @@ from math import ceil, sqrt
 from scipy.special import ndtri
 
 from choose.formatting import in_percent, number, points
-from choose.judge.stats.power import rows_needed, smallest_detectable_gain
+from choose.judge.stats.paired import rows_needed, smallest_detectable_gain
 from choose.judge.stats.two_way import independent_rows
 from choose.schema.plan import (
     DISCORDANCES,

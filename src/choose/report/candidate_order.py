@@ -1,12 +1,15 @@
-"""Candidates as a report orders and names them: standings, readable names, contenders."""
+"""Candidates as a report orders, names and marks them: standings, titles, rows, contenders."""
 
 from __future__ import annotations
 
-from choose.formatting import clean, short_model
+from collections.abc import Iterable
+
+from choose.formatting import DASH, clean, short_model
 from choose.report.decision_text import chosen, ranked
 from choose.schema.answer import Standing
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
+from choose.schema.scorecard import Scorecard
 
 # Points behind the chosen candidate from which on a candidate is no contender: it is an arrow at
 # the edge of the chart.
@@ -81,3 +84,31 @@ def contending(decision: Decision) -> list[str]:
 def points_ahead(standing: Standing) -> float:
     """Return the points by which a candidate is ahead of the chosen one, 0 for that one."""
     return 100 * standing.difference.value if standing.difference else 0.0
+
+
+def fewer_rows(decision: Decision, card: Scorecard) -> str:
+    """Return ``121 of 602``, the test rows of a candidate that answered fewer than others."""
+    most = max((c.rows for c in decision.scorecards), default=0)
+    return f"{card.rows:,} of {most:,}" if 0 < card.rows < most else ""
+
+
+def marked(decision: Decision, card: Scorecard) -> str:
+    """Return a candidate's name, with the rows that it answered if they are fewer than others'."""
+    few = fewer_rows(decision, card)
+    return f"{clean(card.candidate)} ({few})" if few else clean(card.candidate)
+
+
+def of_rows(estimate: Interval, decision: Decision) -> str:
+    """Return the number of rows behind a figure: ``602``, or ``121 of 602`` if it is not all."""
+    if estimate.row_set is None:
+        return DASH
+    count, total = int(estimate.row_set.partition(":")[0]), decision.dataset.test_rows
+    return f"{count:,} of {total:,}" if count < total else f"{count:,}"
+
+
+def with_rows(decision: Decision, text: str, row_set: str | None, beside: Iterable[str]) -> str:
+    """Add ``(121 of 602)`` to a figure of other rows than most of those beside it."""
+    sets = list(beside)
+    if row_set is None or not sets or row_set == max(sets, key=lambda s: (sets.count(s), s)):
+        return text
+    return f"{text} ({row_set.partition(':')[0]} of {decision.dataset.test_rows:,})"

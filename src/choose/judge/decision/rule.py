@@ -22,8 +22,7 @@ from typing import Literal
 from choose.judge.decision.contenders import Contenders, Relation, relation
 from choose.judge.scores.expected_loss import law_of_difference, least_loss
 from choose.judge.scores.family_comparison import FamilyComparison, compare_families
-from choose.judge.stats.paired import Difference
-from choose.judge.stats.power import smallest_detectable_gain
+from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.types import Family

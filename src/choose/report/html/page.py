@@ -26,7 +26,7 @@ from choose.formatting import (
     span,
 )
 from choose.report import study_comparison_text as words
-from choose.report.candidate_order import negated, standings_of, titles
+from choose.report.candidate_order import marked, negated, of_rows, standings_of, titles
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
@@ -80,7 +80,6 @@ from choose.report.html.page_tables import (
     runs_line,
 )
 from choose.report.html.standings_chart import standings
-from choose.report.row_marks import marked, of_rows
 from choose.schema.answer import FamilyStatus, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision

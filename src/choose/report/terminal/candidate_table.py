@@ -11,6 +11,7 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from choose.formatting import DASH, clean, figure, number, percent, short_models, span
+from choose.report.candidate_order import fewer_rows
 from choose.report.decision_text import (
     UNEVEN,
     chosen,
@@ -19,7 +20,6 @@ from choose.report.decision_text import (
     ranked,
     uneven,
 )
-from choose.report.row_marks import fewer_rows
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Column, note, section, split_table
 from choose.schema.base import Interval

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.formatting import DASH, clean, difference, figure, percent, plural
-from choose.report.row_marks import with_rows
+from choose.report.candidate_order import with_rows
 from choose.report.screen_text import shorten
 from choose.report.terminal.candidate_table import CandidateRows
 from choose.report.terminal.layout import Column, note, section, split_table

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 
 from choose.formatting import DASH, MINUS, clean, difference, p_value, percent, plural, span
+from choose.report.candidate_order import with_rows
 from choose.report.decision_text import (
     LABEL_WIDTH,
     MEANING,
@@ -18,7 +19,6 @@ from choose.report.decision_text import (
     suspects_note,
     with_span,
 )
-from choose.report.row_marks import with_rows
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import NAME, CandidateRows
 from choose.report.terminal.layout import Column, bullets, note, section, split_table
