@@ -220,9 +220,7 @@ def _candidates(decision: Decision) -> list[str]:
 
 def _row(decision: Decision, card: Scorecard, model: str) -> list[str]:
     return [
-        literal(card.candidate),
-        literal(card.family),
-        literal(model),
+        *map(literal, (card.candidate, card.family, model)),
         percent(card.accuracy.value) if card.accuracy else DASH,
         span(card.accuracy),
         fewer_rows(decision, card) or str(card.rows or DASH),
