@@ -139,7 +139,8 @@ def test_hostile_labels_stay_labels(choose, tmp_path: Path) -> None:  # type: ig
     ],
 )
 def test_a_bad_draft_is_one_red_line(choose, tmp_path: Path, arguments, says: str) -> None:  # type: ignore[no-untyped-def]
-    write_csv(tmp_path / "words.csv")
+    for name in ("words.csv", "others.csv"):  # the only file would be taken
+        write_csv(tmp_path / name)
     result = choose("init", *arguments)
     assert result.code == 2
     assert says in result.err
