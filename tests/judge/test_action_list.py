@@ -61,6 +61,16 @@ def test_labelled_rows_that_were_not_evaluated_come_before_rows_to_label():
     assert "label-more" not in order[: order.index("evaluate-rest")]
 
 
+def test_candidates_with_as_many_rows_left_share_a_clause_and_constants_are_not_named():
+    whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
+    for name in ("majority", "tfidf", "prompt"):
+        whole = cut(whole, name, 240)
+    found = judge(whole, Rule(), left_out=("the budget was used up.",))
+    (step,) = [s for s in steps_of(found, "evaluate-rest") if "not answered" in s.text]
+    assert "have not answered 360" in step.text
+    assert "majority" not in step.text
+
+
 def test_a_dropped_candidate_is_not_to_be_finished():
     players = [majority(), tfidf(0.80), prompt(0.83)]
     found = judge(

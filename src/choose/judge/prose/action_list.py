@@ -127,7 +127,9 @@ def _unfinished(case: Case, left_out: Sequence[str]) -> dict[str, int]:
     for name in names:
         table = case.contenders.panel[name].main
         dropped = any(text.startswith(f"{name}: dropped") for text in left_out)
-        if table is not None and not dropped and (missing := total - int(table.complete.sum())):
+        if dropped or table is None or name in case.contenders.constants:
+            continue
+        if missing := total - int(table.complete.sum()):
             rest[name] = missing
     return rest
 
@@ -141,7 +143,7 @@ def _evaluate(case: Case, unfinished: dict[str, int]) -> Iterator[Step]:
     known = [s for s in seconds if s is not None]
     needed = SHARED * sum(known) / 60 if len(known) == len(seconds) else BUDGETS[2]
     minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
-    counts = listed([f"{name} has not answered {rows:,}" for name, rows in unfinished.items()])
+    counts = _counts_of_rest(unfinished)
     yield Step(
         kind="evaluate-rest",
         text=f"Finish what was left out: of {total:,} labelled test rows, {counts}. The same "
@@ -150,6 +152,16 @@ def _evaluate(case: Case, unfinished: dict[str, int]) -> Iterator[Step]:
         minutes=float(minutes),
         command=f"{GOES_ON} --budget {minutes}m",
     )
+
+
+def _counts_of_rest(unfinished: dict[str, int]) -> str:
+    """Return ``knn and tfidf have not answered 120``, with a clause for each number of rows."""
+    clauses = []
+    for rows in dict.fromkeys(unfinished.values()):
+        names = [name for name, missing in unfinished.items() if missing == rows]
+        have = "has" if len(names) == 1 else "have"
+        clauses.append(f"{listed(names)} {have} not answered {rows:,}")
+    return listed(clauses)
 
 
 def _between(case: Case) -> str:
