@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from choose.formatting import in_percent, listed, plural, points
 from choose.judge.decision.contenders import best_of
@@ -45,9 +45,9 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
         cap = 1 if family_chance(case) >= 0.5 and not limits else 0
         shown = f"no family clearly leads by the margin of {points(case.deciding_margin)}"
         limits = [(cap, why) for _, why in limits] + [(cap, shown)]
-    few = with_too_few_runs(case)
-    if few:
-        limits.append((0, f"{listed([_repeated(case, n) for n in few])} (3 needed)"))
+    for cap, few in ((0, with_too_few_runs(case)), (1, with_one_run(case))):
+        if few:
+            limits.append((cap, f"{listed([_repeated(case, n) for n in few])} (3 needed)"))
     rows = len(case.contenders.panel.rows.targets)
     if rows < ROUGH:
         limits.append((0 if rows < TINY else 1, f"there are only {plural(rows, 'test row')}"))
@@ -95,18 +95,42 @@ def could_still_win(case: Case) -> list[Family]:
 def with_too_few_runs(case: Case) -> list[str]:
     """Return candidates with too few runs whose comparison a wider interval would change.
 
-    A candidate far behind after one run needs no second one. But a variance assumed, or measured on
-    two runs, may be off by much, so half of the interval counts twice.
+    A candidate far behind after one run needs no second one: its interval includes the assumed
+    variance between runs. A variance measured on two runs, or that of the choice, counts twice.
     """
-    names = []
-    for other in case.contenders.names:
-        # Another member of the family does not change which family is the answer.
-        same = case.contenders.family(other) == case.family
-        difference = case.contenders.gain(case.name, other) if not same else None
-        if difference is None or not difference.few_runs or _sure(case, other, difference):
-            continue
-        names += [n for n in (case.name, other) if _repeats_little(case, n)]
+    names: list[str] = []
+    for other, difference in _of_few_runs(case):
+        once = _ran_once(case, other)
+        if not _sure(case, other, difference, 0.0 if once else 1.0):
+            names += [n for n in (case.name, other) if _repeats_little(case, n)]
     return list(dict.fromkeys(names))
+
+
+def with_one_run(case: Case) -> list[str]:
+    """Return candidates that one run rules out, but not if the assumed variance counted twice."""
+    few = with_too_few_runs(case)
+    return [
+        other
+        for other, difference in _of_few_runs(case)
+        if other not in few and _ran_once(case, other) and not _sure(case, other, difference, 1.0)
+    ]
+
+
+def _of_few_runs(case: Case) -> Iterator[tuple[str, Difference]]:
+    """Yield the candidates of other families, and what the chosen one gains, where runs are few.
+
+    Another member of the family does not change which family is the answer.
+    """
+    for other in case.contenders.names:
+        if case.contenders.family(other) != case.family:
+            difference = case.contenders.gain(case.name, other)
+            if difference is not None and difference.few_runs:
+                yield other, difference
+
+
+def _ran_once(case: Case, other: str) -> bool:
+    """Return whether the variance between runs of the other one is assumed, and only that."""
+    return case.contenders.panel[other].repetitions < 2 and not _repeats_little(case, case.name)
 
 
 def _repeated(case: Case, name: str) -> str:
@@ -118,11 +142,12 @@ def _repeats_little(case: Case, name: str) -> bool:
     return candidate.repeats and candidate.repetitions < 3
 
 
-def _sure(case: Case, other: str, difference: Difference) -> bool:
-    half = (difference.high - difference.low) / 2
+def _sure(case: Case, other: str, difference: Difference, more: float) -> bool:
+    """Return whether the comparison is decided with so many halves of the interval added to it."""
+    low = difference.low - more * (difference.high - difference.low) / 2
     if other in case.contenders.cheaper(case.name):
-        return difference.low - half > 0
-    return -(difference.low - half) < case.contenders.margin(case.name, other)
+        return low > 0
+    return -low < case.contenders.margin(case.name, other)
 
 
 def _contender_limits(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]]:
