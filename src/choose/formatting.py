@@ -23,6 +23,9 @@ COUNTED = {
     ),
 }
 
+# What a score is a percentage of, by the study's metric: 79 % right, 79 % mean recall.
+SCORED = {"accuracy": "right", "balanced": "mean recall", "cost": "of the best score"}
+
 # Joiners are invisible, but words of several scripts and emoji need them.
 _JOINERS = {"\u200c", "\u200d"}
 
@@ -78,9 +81,9 @@ def in_percent(share: float) -> str:
     return f"{whole} %"
 
 
-def right(accuracy: Estimate) -> str:
-    """Return ``82 % right (79 to 85)``."""
-    said = f"{in_percent(accuracy.value)} right"
+def right(accuracy: Estimate, noun: str = "right") -> str:
+    """Return ``82 % right (79 to 85)``, or ``82 % mean recall (79 to 85)`` (see `SCORED`)."""
+    said = f"{in_percent(accuracy.value)} {noun}"
     if accuracy.low is None or accuracy.high is None:
         return said
     low, high = (in_percent(bound).removesuffix(" %") for bound in (accuracy.low, accuracy.high))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 from zlib import crc32
@@ -12,6 +13,8 @@ import pytest
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
+from choose.report.html.page import render_html
+from choose.report.markdown import render_markdown
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard, SettingPoint
@@ -214,3 +217,16 @@ def test_every_measure_of_an_uneven_decision_knows_its_rows() -> None:
     } <= paths
     tfidf = {f.row_set.split(":")[0] for f in known if f.owners == {"tfidf"}}
     assert len(tfidf) >= 4, "all rows, noise, typos and settings"
+
+
+def test_scores_of_the_balanced_metric_are_called_mean_recall() -> None:
+    """D22: the report said "79 of 100 right" of a mean recall, where 98.8 of 100 were right."""
+    found = decided("balanced")
+    page, text = render_html(found), render_markdown(found)
+    said = " ".join([found.verdict.because, *found.verdict.reasons, found.verdict.headline])
+    assert "% mean recall" in said
+    assert not re.search(r"\d %?( of 100)? (right|correct)\b", said)
+    assert "% mean recall" in page
+    assert "% mean recall" in text
+    assert "% right |" not in text
+    assert "% mean recall" not in render_markdown(decided("uneven"))

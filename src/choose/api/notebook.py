@@ -197,7 +197,7 @@ def compare(
     """
     with keyword_errors():
         resolved, rows = _resolved(data, labels, test, strategies, study, name, settings)
-        with _shown(progress) as watch:
+        with _shown(progress, resolved.goal.metric) as watch:
             send = _send if yes else refuse
             done = run_study(resolved, rows=rows, out=out, observer=watch, approve=send)
     _warn_of_rows_left_out(done.decision)
@@ -317,12 +317,12 @@ def load(folder: str | Path) -> Model:
         return Model.load(folder)
 
 
-def _shown(progress: bool) -> Any:
+def _shown(progress: bool, metric: str) -> Any:
     from contextlib import nullcontext
 
     from choose.report.terminal.live_progress import LiveProgress
 
-    return LiveProgress() if progress else nullcontext()
+    return LiveProgress(metric=metric) if progress else nullcontext()
 
 
 for function in (compare, check, plan):

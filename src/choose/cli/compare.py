@@ -85,7 +85,7 @@ def run(
     study = resolve(data, config, settings, strategies or ())
     check_outputs("decision", results.outputs, inputs_of(study, config), out)
     results.gates.check(names(study))
-    with LiveProgress(stderr()) as observer:
+    with LiveProgress(stderr(), study.goal.metric) as observer:
         outcome = run_study(study, out=out, observer=observer, approve=Consent(results.yes))
     show(outcome, results)
 

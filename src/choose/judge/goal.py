@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from choose.formatting import SCORED
 from choose.judge.stats.metrics import Codes
 from choose.types import Floats
 
@@ -89,6 +90,11 @@ class Measure:
     def by_rows(self) -> bool:
         """Return whether figures are plain shares of rows."""
         return self.metric == "accuracy"
+
+    @property
+    def noun(self) -> str:
+        """Return what a score is a percentage of: ``right``, ``mean recall``."""
+        return SCORED[self.metric]
 
     def credit(self, labels: Sequence[str]) -> Floats | None:
         """Return (labels, labels + 1) scores from 0 to 1 by true label and answer.

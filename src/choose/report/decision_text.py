@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from choose.formatting import COUNTED, clean, per_100, percent, plural, points, span
+from choose.formatting import COUNTED, SCORED, clean, per_100, percent, plural, points, span
 from choose.report.screen_text import shorten
 from choose.schema.answer import Standing
 from choose.schema.base import Interval
@@ -147,11 +147,16 @@ def counted_by(goal: Mapping[str, Any]) -> str:
     return COUNTED.get((goal.get("measure") or {}).get("metric", ""), "")
 
 
+def score_noun(goal: Mapping[str, Any]) -> str:
+    """Return what a score of a study is a percentage of: ``right``, ``mean recall``."""
+    return SCORED.get((goal.get("measure") or {}).get("metric", ""), "right")
+
+
 def goal_line(goal: Mapping[str, Any]) -> str:
     """Return the target and the margin of a study; empty without either."""
     parts = []
     if (target := quantity(goal, "target")) is not None:
-        parts.append(f"at least {per_100(target)} % right")
+        parts.append(f"at least {per_100(target)} % {score_noun(goal)}")
     if (margin := quantity(goal, "margin")) is not None:
         parts.append(f"smallest gain that matters: {points(margin)}{_priced(goal)}")
     line = "; ".join(parts)

@@ -44,6 +44,7 @@ from choose.report.decision_text import (
     noted,
     pool_note,
     ranked,
+    score_noun,
     standings,
     uneven,
 )
@@ -191,7 +192,7 @@ def _differences(decision: Decision) -> list[str]:
 
 def _standing(decision: Decision, standing: Standing, priced: bool) -> list[str]:
     gap = standing.difference
-    said = right(standing.accuracy) if standing.accuracy else DASH
+    said = right(standing.accuracy, score_noun(decision.goal)) if standing.accuracy else DASH
     cells = [
         f"**{literal(standing.candidate)}**" if standing.chosen else literal(standing.candidate),
         literal(family_name(decision, standing)),
@@ -212,7 +213,8 @@ def _steps(every: Sequence[Step]) -> list[str]:
 def _candidates(decision: Decision) -> list[str]:
     cards = ranked(decision)
     models = short_models(card.model for card in cards)
-    heads = ["candidate", "family", "model", "% right", "95 % CI", "rows", "seeds"]
+    scored = f"% {score_noun(decision.goal)}"
+    heads = ["candidate", "family", "model", scored, "95 % CI", "rows", "seeds"]
     heads += ["ms per item", "training seconds"]
     rows = table(heads, (_row(decision, card, models[card.model]) for card in cards))
     return [*rows, "", UNEVEN] if uneven(decision) else rows
@@ -225,8 +227,7 @@ def _row(decision: Decision, card: Scorecard, model: str) -> list[str]:
         span(card.accuracy),
         fewer_rows(decision, card) or str(card.rows or DASH),
         str(card.repetitions or DASH),
-        figure(card.cost.ms_per_item),
-        figure(card.cost.fit_seconds),
+        *map(figure, (card.cost.ms_per_item, card.cost.fit_seconds)),
     ]
 
 

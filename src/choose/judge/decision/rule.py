@@ -219,6 +219,11 @@ class Case:
         return self.selection.interim
 
     @property
+    def noun(self) -> str:
+        """Return what a score is a percentage of, by the study's metric."""
+        return self.contenders.rule.measure.noun
+
+    @property
     def margin(self) -> float:
         """Return the smallest gain that matters between candidates of equal cost."""
         return self.contenders.rule.margin

@@ -178,8 +178,8 @@ def _contender_limits(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]
 def _no_strong_model(case: Case) -> str:
     best = best_of(case.contenders, ("prompting", "retrieval"))
     assert best is not None
-    right = in_percent(case.contenders.accuracies[best].value)
-    return f"prompting and retrieval were tried with a small model only ({best}: {right} correct)"
+    scored = f"{in_percent(case.contenders.accuracies[best].value)} {case.noun}"
+    return f"prompting and retrieval were tried with a small model only ({best}: {scored})"
 
 
 def _answered(case: Case, name: str) -> str:

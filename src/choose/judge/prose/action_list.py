@@ -221,8 +221,8 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     tried = f"{so_far}{f' ({listed(small)})' if small else ''}{'.' if so_far else ''}"
     yield Step(
         kind="stronger-model",
-        text=f"Try {'a stronger' if prompted else 'an'} LLM (--model SPEC): one that gets more "
-        f"than {in_percent(needed)} of these rows right would become the recommendation.{tried}",
+        text=f"Try {'a stronger' if prompted else 'an'} LLM (--model SPEC): one that gets over "
+        f"{in_percent(needed)} {case.noun} on these rows would become the recommendation.{tried}",
         question="whether prompting a strong model is enough",
         command=f"{COMPARE} --model openai:gpt-4o-mini",
     )

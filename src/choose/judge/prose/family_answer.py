@@ -97,7 +97,7 @@ def because(case: Case, kind: Kind) -> str:
         return ""
     if case.name in case.contenders.constants:
         return f"{case.name} always gives the most common label, and nothing beats that yet."
-    parts = [f"Use {case.name}, {right(case.contenders.accuracies[case.name])}."]
+    parts = [f"Use {case.name}, {right(case.contenders.accuracies[case.name], case.noun)}."]
     if beside := beside_the_named(case):
         parts.append(_beside(case, beside))
     return " ".join(parts)

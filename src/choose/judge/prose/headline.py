@@ -35,7 +35,7 @@ def headline(case: Case, kind: Kind) -> str:
 
 def score(case: Case, name: str) -> str:
     """Return ``probe gets 82 % right``."""
-    return f"{name} gets {in_percent(case.contenders.accuracies[name].value)} right"
+    return f"{name} gets {in_percent(case.contenders.accuracies[name].value)} {case.noun}"
 
 
 def closest_family(case: Case) -> tuple[str, str, float] | None:
@@ -95,13 +95,13 @@ def _none(case: Case) -> str:
     if target is not None and not case.selection.reachable:
         return (
             f"No candidate reaches {in_percent(target)} yet: the best, {leader}, gets "
-            f"{in_percent(case.contenders.accuracies[leader].value)} right."
+            f"{in_percent(case.contenders.accuracies[leader].value)} {case.noun}."
         )
     if len(case.contenders.names) == 1:
         return f"No candidate works yet: only {case.name} finished, and it ignores the text."
     return (
         f"No candidate works yet: none {_gains(case)} over always guessing the most common label, "
-        f"which is right for {in_percent(case.contenders.accuracies[case.name].value)} of rows."
+        f"which gets {in_percent(case.contenders.accuracies[case.name].value)} {case.noun}."
     )
 
 
@@ -179,7 +179,8 @@ def _both(case: Case) -> str:
 
 def _meanwhile(case: Case) -> str:
     correct = in_percent(case.contenders.accuracies[case.name].value)
-    text = f"Until then use {case.name} ({correct} correct)."
+    what = "correct" if case.contenders.rule.measure.by_rows else case.noun
+    text = f"Until then use {case.name} ({correct} {what})."
     # A reader who looks for the highest score should see here why it was not taken.
     other = beside_the_named(case)
     lead = case.contenders.gain(other, case.name) if other else None

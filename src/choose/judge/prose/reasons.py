@@ -46,7 +46,8 @@ def _measured(case: Case) -> str:
     times = (
         f" (mean of {plural(candidate.repetitions, 'run')})" if candidate.repetitions > 1 else ""
     )
-    return f"{case.name}: {right(case.contenders.accuracies[case.name])}, on {rows}{times}."
+    scored = right(case.contenders.accuracies[case.name], case.noun)
+    return f"{case.name}: {scored}, on {rows}{times}."
 
 
 def _under_costlier(case: Case) -> str:

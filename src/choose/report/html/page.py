@@ -55,6 +55,7 @@ from choose.report.decision_text import (
     noted,
     pool_note,
     ranked,
+    score_noun,
     shared_errors,
     suspects_note,
     uneven,
@@ -198,6 +199,7 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
     alike = tuple(f"{clean(card.candidate)}:" for card in cards if card not in readers)
     return {
         "cards": cards,
+        "noun": score_noun(decision.goal),
         "marked": {card.candidate: marked(decision, card) for card in cards},
         "models": short_models(card.model for card in decision.scorecards),
         "differing": differing(decision, texts),

@@ -9,7 +9,7 @@ import altair as alt
 
 from choose.formatting import clean, difference, figure, listed, points, right
 from choose.report.candidate_order import BEHIND, contending, points_ahead, standings_of, titles
-from choose.report.decision_text import quantity
+from choose.report.decision_text import quantity, score_noun
 from choose.report.html.chart_style import (
     INK,
     SIGNED,
@@ -96,8 +96,13 @@ def standings(decision: Decision) -> Figure | None:
         return None
     domain = _domain(decision, placed)
     names, colours = titles(decision), palette(decision.scorecards)
+    noun = score_noun(decision.goal)
     rows = [
-        {**colours.facts(s.candidate, s.family), "title": names[s.candidate], **_row(s, domain)}
+        {
+            **colours.facts(s.candidate, s.family),
+            "title": names[s.candidate],
+            **_row(s, domain, noun),
+        }
         for s in placed
     ]
     for row in rows:
@@ -144,14 +149,14 @@ def _domain(decision: Decision, placed: Sequence[Standing]) -> tuple[float, floa
     return (low if far else max(low, -MOST)) - 1, min(high, MOST) + 1
 
 
-def _row(standing: Standing, domain: tuple[float, float]) -> dict[str, object]:
+def _row(standing: Standing, domain: tuple[float, float], noun: str) -> dict[str, object]:
     """Return the mark and the texts of a candidate; what is outside the axis is at its edge."""
     gap, value = standing.difference, points_ahead(standing)
     low = 100 * gap.low if gap and gap.low is not None else value
     high = 100 * gap.high if gap and gap.high is not None else value
     told = difference(gap)
     if standing.chosen and standing.accuracy:
-        told = right(standing.accuracy)
+        told = right(standing.accuracy, noun)
     return {
         "chosen": standing.chosen,
         "value": max(value, domain[0]),

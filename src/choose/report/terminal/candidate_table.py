@@ -18,6 +18,7 @@ from choose.report.decision_text import (
     coverage_line,
     quantity,
     ranked,
+    score_noun,
     uneven,
 )
 from choose.report.screen_text import literal, shorten
@@ -220,7 +221,8 @@ def candidates(decision: Decision, width: int) -> Iterator[RenderableType]:
 def _measured(rows: CandidateRows, axis: Axis, width: int) -> list[Column]:
     columns = [
         rows.column(
-            "%\nright", lambda card: percent(card.accuracy.value) if card.accuracy else DASH
+            f"%\n{score_noun(rows.decision.goal)}",
+            lambda card: percent(card.accuracy.value) if card.accuracy else DASH,
         ),
         rows.column("95 %\nCI", lambda card: span(card.accuracy)),
         Column(Scale(axis), _bars(rows, axis), figures=False, chart=True),

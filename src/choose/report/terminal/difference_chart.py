@@ -21,7 +21,7 @@ from choose.formatting import (
     right,
     signed_points,
 )
-from choose.report.decision_text import chosen, standings
+from choose.report.decision_text import chosen, score_noun, standings
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import Axis, FullWidth, Scale
 from choose.report.terminal.layout import INDENT, Column, note, split_table
@@ -97,7 +97,7 @@ def standing_line(decision: Decision, standing: Standing) -> str:
         return f"{name}: not measured"
     rows = shared_rows(decision, standing)
     if standing.chosen:
-        parts = [f"{right(standing.accuracy)} on {rows} rows"]
+        parts = [f"{right(standing.accuracy, score_noun(decision.goal))} on {rows} rows"]
     elif standing.difference is None:
         parts = ["no row in common with the choice"]
     else:

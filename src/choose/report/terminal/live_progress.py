@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
-from choose.formatting import clean, clock, duration, percent, plural
+from choose.formatting import SCORED, clean, clock, duration, percent, plural
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Encodable
@@ -33,6 +33,7 @@ class Standing:
     right: int = 0
     rows: int = 0
     seconds: float = 0.0
+    by_label: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -43,6 +44,12 @@ class Standing:
     def accuracy(self) -> float | None:
         """Return the raw share of right answers so far; None before the first answer."""
         return self.right / self.rows if self.rows else None
+
+    @property
+    def mean_recall(self) -> float | None:
+        """Return the mean recall of the labels seen so far; None before the first answer."""
+        recalls = [right / rows for right, rows in self.by_label.values()]
+        return sum(recalls) / len(recalls) if recalls else None
 
 
 @dataclass
@@ -73,9 +80,11 @@ class Standings:
         if run.error is None and CLEAN in run.answers:
             outputs, ids = run.answers[CLEAN].outputs, run.asked[CLEAN]
             standing.rows += len(ids)
-            standing.right += sum(
-                output == self.targets.get(id) for id, output in zip(ids, outputs, strict=True)
-            )
+            for id, output in zip(ids, outputs, strict=True):
+                target = self.targets.get(id, "")
+                right, rows = standing.by_label.get(target, (0, 0))
+                standing.by_label[target] = right + (output == target), rows + 1
+                standing.right += output == target
         return standing
 
 
@@ -127,11 +136,13 @@ class LiveProgress:
 
     On a terminal a bar, the current run and the standings of unfinished first passes stay at the
     bottom; elsewhere each candidate gets one line when its first pass ends. Failures always show.
-    Accuracy is the raw share of right answers to unperturbed test rows, and provisional. The bar
+    Accuracy is the raw share of right answers to unperturbed test rows, or the mean recall where
+    the study's `metric` is ``balanced``, and provisional. The bar
     counts the time where there is a budget, and the runs where there is none.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, metric: str = "accuracy") -> None:
+        self._balanced = metric == "balanced"
         self._console = console or Console(stderr=True, highlight=False)
         self._budget: float | None = None
         self._standings = Standings({})
@@ -157,7 +168,7 @@ class LiveProgress:
         self._stop()
         for standing in self._standings.of.values():
             if standing.rows and not standing.complete:
-                self._say(_sentence(standing))
+                self._say(_sentence(standing, self._balanced))
         if self._planned and self._console.is_terminal:
             self._say(self._summary(), style="dim")
         if self._sent is not None:
@@ -215,7 +226,7 @@ class LiveProgress:
         standing = self._standings.add(job, run)
         if standing is not None and standing.complete and standing.rows:
             if standing.name not in self._said:
-                self._say(_sentence(standing))
+                self._say(_sentence(standing, self._balanced))
             self._said.add(standing.name)
 
     def _stop(self) -> None:
@@ -231,7 +242,12 @@ class LiveProgress:
     def _lines(self) -> Iterator[Text]:
         for standing in self._standings.of.values():
             if standing.ended and standing.rows and not standing.complete:
-                yield Text(_sentence(standing), style="dim", no_wrap=True, overflow="ellipsis")
+                yield Text(
+                    _sentence(standing, self._balanced),
+                    style="dim",
+                    no_wrap=True,
+                    overflow="ellipsis",
+                )
         if self._sent is not None:
             line = traffic_line(self._sent, perf_counter() - self._start)
             yield Text(line, no_wrap=True, overflow="ellipsis")
@@ -275,10 +291,11 @@ class LiveProgress:
         return f"Finished in {took}: {runs}{before}."
 
 
-def _sentence(standing: Standing) -> str:
+def _sentence(standing: Standing, balanced: bool) -> str:
     name = shorten(clean(standing.name), NAME)
+    score = standing.mean_recall if balanced else standing.accuracy
     line = (
-        f"{name:<12} {percent(standing.accuracy):>5} % right on "
+        f"{name:<12} {percent(score):>5} % {SCORED['balanced' if balanced else 'accuracy']} on "
         f"{plural(standing.rows, 'row')} in {duration(standing.seconds)}"
     )
     if not standing.complete:
