@@ -103,8 +103,9 @@ def test_a_model_by_flags_is_compared_end_to_end(
         "--usd-per-million", "1,2", "--max-usd", "1", "--yes", "--out", "st",
     )  # fmt: skip
     assert code == 0
-    assert "Behind endpoints" in out
-    assert "prompt uses gpt-x at 127.0.0.1" in out
+    full = choose("report", "st", "--full")[1]
+    assert "Behind endpoints" in full
+    assert "prompt uses gpt-x at 127.0.0.1" in full
     assert "requests to 127.0.0.1" in err
     assert "60 rows of the data" in err
     assert "Endpoints:" in err
@@ -119,7 +120,7 @@ def test_a_model_by_flags_is_compared_end_to_end(
     assert len(everywhere) > 10
     for file in everywhere:
         assert KEY.encode() not in file.read_bytes(), file
-    assert KEY not in out + err
+    assert KEY not in out + err + full
 
 
 def test_a_plan_says_what_would_be_sent_and_sends_nothing(choose: Run, server: Server) -> None:
@@ -326,9 +327,9 @@ def test_dollars_run_out_and_the_next_run_goes_on_where_it_stopped(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
-    code, out, _ = choose("compare", "--out", "st", "--yes", "--max-usd", "0.0012")
+    code, _, _ = choose("compare", "--out", "st", "--yes", "--max-usd", "0.0012")
     assert code == 0
-    assert "max-usd was used up" in " ".join(out.split())
+    assert "max-usd was used up" in " ".join(choose("report", "st", "--full")[1].split())
     first = len(server.asked)
     assert 5 < first < 61
     code, out, _ = choose("compare", "--out", "st", "--yes", "--max-usd", "1")
@@ -364,13 +365,13 @@ def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: 
 
     with serving(fickle) as server:
         (tmp_path / "choose.toml").write_text(study_file(server.url, grid="repeats = 3"))
-        code, out, _ = choose("compare", "--out", "st")
+        code, _out, _ = choose("compare", "--out", "st")
     assert code == 0
     found = card(tmp_path / "st", "prompt-big")["service"]
     assert found["repeats"] == 3
     assert found["repeated_rows"] == 60
     assert found["instability"] == pytest.approx(6 / 60)
-    assert "60 rows 3 times" in " ".join(out.split())
+    assert "60 rows 3 times" in " ".join(choose("report", "st", "--full")[1].split())
 
 
 def test_a_served_model_is_compared_as_it_is_with_a_warning(
@@ -380,7 +381,7 @@ def test_a_served_model_is_compared_as_it_is_with_a_warning(
     served = '[[candidates]]\nstrategy = "served"\nname = "in-house"\nmodel = "endpoint:tuned"\n'
     served += 'params = { system = "You know what to do." }'
     (tmp_path / "choose.toml").write_text(study_file(server.url, rest=rest, candidates=served))
-    code, out, _ = choose("compare", "--out", "st")
+    code, _out, _ = choose("compare", "--out", "st")
     assert code == 0
     ours = [body for body in server.asked if body["model"] == "ours"]
     assert [m["role"] for m in ours[-1]["messages"]] == ["system", "user"]
@@ -391,7 +392,8 @@ def test_a_served_model_is_compared_as_it_is_with_a_warning(
     assert any(
         "in-house: The served model may have been trained on these very rows" in w for w in warnings
     )
-    assert "may have been trained on these very rows" in " ".join(out.split())
+    full = " ".join(choose("report", "st", "--full")[1].split())
+    assert "may have been trained on these very rows" in full
 
 
 def test_served_runs_only_where_it_is_named_and_needs_a_model(choose: Run) -> None:
