@@ -109,8 +109,7 @@ def _sentences(decision: Decision) -> tuple[str, ...]:
     return (
         verdict.headline,
         verdict.answer,
-        verdict.because,
-        verdict.interim_reason,
+        f"{verdict.because} {verdict.interim_reason}",
         *verdict.settled,
         *verdict.open,
         *verdict.reasons,

@@ -166,13 +166,15 @@ def interim_reason(case: Case, kind: Kind) -> str:
     if rival is None or other == case.family or match is None:
         return f"{case.name} is the one to use of the only family that was measured."
     lead, costs = match.difference.value, "more"
+    shared = f"on {plural(match.difference.rows, 'shared row')}"
     if rival not in case.contenders.costlier(case.name):
         costs = "less"
     if lead <= 0 or costs == "less":
-        return f"{match.b} scores {points(abs(lead))} {_than(lead)} {match.a}, which costs {costs}."
+        scores = f"{match.b} scores {points(abs(lead))} {_than(lead)} {match.a} {shared}"
+        return f"{scores}; {match.a} costs {costs}."
     return (
-        f"{match.a} scores {points(lead)} higher than {match.b} and costs more; these rows are not "
-        f"enough to expect the {points(case.deciding_margin)} that matter."
+        f"{match.a} scores {points(lead)} higher than {match.b} {shared} and costs more; that is "
+        f"not enough to expect the {points(case.deciding_margin)} that matter."
     )
 
 
@@ -193,12 +195,18 @@ def _shown(case: Case, result: FamilyResult) -> str:
     own, other = called(case.family, found.b), called(match[0], found.a)
     if result.status == "behind":
         by = found.difference.negated()
-        return f"{_capital(own)} beats {other} by {points(by.value)} ({interval(by)})."
+        bounds = f"{interval(by)}{_counted(found)}"
+        return f"{_capital(own)} beats {other} by {points(by.value)} ({bounds})."
     margin = case.contenders.margin(found.a, case.name)
     return (
         f"{_capital(other)} does not gain {points(margin)} over {own}: "
-        f"{points(found.difference.value)} ({interval(found.difference)})."
+        f"{points(found.difference.value)} ({interval(found.difference)}{_counted(found)})."
     )
+
+
+def _counted(found: FamilyComparison) -> str:
+    """Say why this interval is wider than that of the two candidates alone, where it is."""
+    return ", with the choice of the best member counted" if found.chosen else ""
 
 
 def called(family: Family, member: str) -> str:
@@ -247,7 +255,7 @@ def _open_families(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[s
         family, found = match
         yield (
             f"{_capital(NOUN[family])}: {gain(found.a, found.b, found.difference)} on "
-            f"{plural(found.difference.rows, 'shared row')}."
+            f"{plural(found.difference.rows, 'shared row')}{_counted(found)}."
         )
 
 
