@@ -336,9 +336,13 @@ def differences(a: Decision, b: Decision) -> list[str]:
 
 
 def _comparable(decision: Decision) -> dict[str, Any]:
-    """Return the fields, without the names for readers: only a store knows the strategies."""
+    """Return the fields without what only a store knows: its path, and names for readers."""
     fields = decision.model_dump(exclude=ELSEWHERE)
-    return fields | {"standings": [{**s, "title": ""} for s in fields["standings"]]}
+    for standing in fields["standings"]:
+        standing["title"] = ""
+    for step in fields["verdict"]["steps"]:
+        step["command"] = None
+    return fields
 
 
 def _planned(candidate: CandidateInfo) -> dict[str, Any]:
