@@ -291,14 +291,14 @@ def test_other_settings_stand_against_the_own_setting_on_the_same_rows() -> None
     """D2: "other settings got 81 to 88" compared figures of different rows."""
     point = SettingPoint(
         setting="C = 1", accuracy=Interval(value=0.876),
-        change=Interval(value=-0.008, low=-0.03, high=0.014), rows=121,
+        change=Interval(value=-0.008, low=-0.03, high=0.014, row_set="121:1ea91363"), rows=121,
     )  # fmt: skip
     cards = tuple(
         card.model_copy(update={"settings": (point,)}) if card.candidate == "probe" else card
         for card in decisions.cards()
     )
     said = text_of(render_html(answered(scorecards=cards)))
-    assert f"probe C = 1 {MINUS}0.8 ({MINUS}3.0 to +1.4) 121" in said
+    assert f"probe C = 1 {MINUS}0.8 ({MINUS}3.0 to +1.4) 121 of 600" in said
 
 
 def test_a_folded_part_says_its_finding_in_one_sentence() -> None:

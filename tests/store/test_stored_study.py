@@ -51,11 +51,17 @@ def check_same(decision: choose.Decision) -> None:
     for part in ("dataset", "goal", "scorecards", "pairs", "crossings", "overlap", "verdict"):
         old, new = dict(figures(before[part])), dict(figures(after[part]))
         for path, figure in old.items():
+            # Since rule 9, a wording is varied only where there is a prompt, and where nothing but
+            # a constant answer was beaten no chance of being the best is given.
+            if path.endswith((".variance.wording", "probability_best", "expected_regret")):
+                continue
             assert new[path] == (pytest.approx(figure, rel=1e-9) if figure is not None else None), (
                 path
             )
-    for key in ("kind", "recommended", "use_meanwhile", "confidence"):
-        assert after["verdict"][key] == before["verdict"][key]
+    # Rule 9 recommends nothing where nothing but a constant answer was beaten.
+    assert before["verdict"]["recommended"] == "tfidf"
+    assert after["verdict"]["kind"] == "nothing-compared"
+    assert after["verdict"]["use_meanwhile"] == before["verdict"]["use_meanwhile"]
     statuses = [[gate["status"] for gate in record["gates"]] for record in (before, after)]
     assert statuses[0] == statuses[1]
 
