@@ -159,6 +159,7 @@ def test_a_study_may_be_given_as_dictionaries(tmp_path: Path) -> None:
     assert made.goal["target"] == 0.5
 
 
+@pytest.mark.slow
 def test_it_writes_and_exports(decision: Decision, tmp_path: Path) -> None:
     page = decision.write(tmp_path / "report.html")
     assert page.read_text(encoding="utf-8").startswith("<!")

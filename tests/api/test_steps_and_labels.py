@@ -47,11 +47,13 @@ def test_check_shows_the_list_of_the_study(studied: Decision) -> None:
     assert f"tfidf of the study {checked.audited_in}" in wrong
 
 
+@pytest.mark.slow
 def test_another_set_has_its_own_audit(studied: Decision, tmp_path: Path) -> None:
     rows = [(e.text, e.target) for e in pool(seed=2, rows=90)]
     assert plan.check(write_csv(tmp_path / "others.csv", rows)).record.audited_in is None
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_passed_over(studied: Decision) -> None:
     (folder,) = Path(".choose").iterdir()
     (folder / "decision.json").write_text("{", encoding="utf-8")

@@ -188,6 +188,7 @@ def test_the_committed_result_is_of_the_rule_that_decides():
     assert f"decision rule {RULE}" in text.splitlines()[0]
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_fails_on_a_missed_target(capsys, monkeypatch):
     few = ["--studies", "3", "--processes", "1", "--worlds", "plain", "target"]
     oracle.main([*few, "--json"])

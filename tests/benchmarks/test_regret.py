@@ -238,6 +238,7 @@ def test_a_cheaper_one_within_the_margin_makes_a_dearer_one_needless():
     assert not truth.needless("majority")
 
 
+@pytest.mark.slow
 def test_an_obviously_bad_rule_scores_badly():
     sets = [answered(SPREAD, seed=seed) for seed in range(2)]
     grades = [play(sets[number % 2], number) for number in range(30)]
@@ -273,6 +274,7 @@ def test_a_small_budget_is_what_is_drawn():
     assert {1, 2} <= repetitions
 
 
+@pytest.mark.slow
 def test_the_judge_sees_accuracies_as_stored_and_no_verdict_hangs_on_the_stand_in_labels():
     made = answered(SPREAD)
     for number in range(6):
@@ -315,6 +317,7 @@ def test_the_plan_is_told_before_anything_runs(data, tmp_path, capsys):
     assert "--data names them" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_fails_on_a_missed_target(tmp_path, capsys, monkeypatch):
     for seed in range(2):
         write(answered(SPREAD, seed=seed), tmp_path)

@@ -48,6 +48,7 @@ def planted() -> set[str]:
 # --- the bundled sample ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
     audit = tickets.record.audit
     assert audit is not None
@@ -62,6 +63,7 @@ def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
     assert line(tickets.record, "Wrong labels")[1].startswith("How many is unknown")
 
 
+@pytest.mark.slow
 def test_the_late_queue_of_the_sample_is_noticed(tickets: Checked) -> None:
     drift = tickets.record.drift
     assert drift is not None
@@ -72,6 +74,7 @@ def test_the_late_queue_of_the_sample_is_noticed(tickets: Checked) -> None:
     assert line(tickets.record, "Time")[0] == "look"
 
 
+@pytest.mark.slow
 def test_size_languages_and_what_was_not_measured(tickets: Checked) -> None:
     record = tickets.record
     assert (record.rows, record.left_out, record.test_rows) == (602, 0, 602)
@@ -86,6 +89,7 @@ def test_size_languages_and_what_was_not_measured(tickets: Checked) -> None:
     assert record.first[0].points >= record.first[-1].points
 
 
+@pytest.mark.slow
 def test_three_annotators_are_heard(tmp_path: Path) -> None:
     given = pl.read_csv((SAMPLE / "tickets.csv").read_bytes(), infer_schema=False)
     by = pl.read_csv((SAMPLE / "annotations.csv").read_bytes(), infer_schema=False)
@@ -171,6 +175,7 @@ def test_clean_rows_have_nothing_to_do_first(tmp_path: Path) -> None:
     assert record.headline.endswith("Nothing needs fixing first.")
 
 
+@pytest.mark.slow
 def test_asking_every_row_is_cheaper_than_labelling_more(tmp_path: Path) -> None:
     rows = [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(seed=1, rows=5100))]
     record = plan.check(write_csv(tmp_path / "many.csv", rows)).record
@@ -261,6 +266,7 @@ def test_bad_input_is_one_red_line(choose, tmp_path: Path, arguments, says: str)
     assert not Path("check.pdf").exists()
 
 
+@pytest.mark.slow
 def test_check_plan_and_lists_load_no_torch(tmp_path: Path) -> None:
     write_csv(tmp_path / "words.csv")
     code = """
@@ -283,6 +289,7 @@ print(sorted(heavy & set(sys.modules)))
     assert done.stdout.strip().endswith("[]")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_known_leaks_of_a_real_set(shared_data: Path) -> None:
     """Its card: 6 test texts stand in the pool to the letter, 4 texts repeat in the pool."""

@@ -38,6 +38,7 @@ def checked(choose: Callable, *arguments: str) -> list[dict[str, str]]:  # type:
     return lines
 
 
+@pytest.mark.slow
 def test_a_study_and_its_export_remember_the_columns_that_were_found(choose: Callable) -> None:  # type: ignore[type-arg]
     write("crm.csv", "messages.jsonl", "nested.jsonl")
     for name, text in (

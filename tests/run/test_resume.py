@@ -142,6 +142,7 @@ def test_a_trial_that_cannot_fit_is_not_begun_again(
     assert {j.trial.candidate for j in outcome.left_out} == {"steady"}
 
 
+@pytest.mark.slow
 def test_one_failure_of_a_candidate_that_worked_before_does_not_end_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +163,7 @@ def test_one_failure_of_a_candidate_that_worked_before_does_not_end_it(
     assert all(rows_of(store, job) for job in others)
 
 
+@pytest.mark.slow
 def test_trials_of_a_candidate_that_only_fails_are_said_to_be_left_out(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("broken", wordings=False))
     outcome = run_jobs(jobs, Pools(data), store, Limits(), unheard)

@@ -160,6 +160,7 @@ def test_the_plan_says_why_there_are_so_many_requests(choose: Run, server: Serve
     assert bill["requests"] == 120
 
 
+@pytest.mark.slow
 def test_a_first_run_does_not_say_that_answers_were_paid_for_before(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:
@@ -174,6 +175,7 @@ def test_a_first_run_does_not_say_that_answers_were_paid_for_before(
     assert "equal to one of this run" not in err
 
 
+@pytest.mark.slow
 def test_two_candidates_of_one_strategy_have_a_model_each(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_the_addresses_are_those_that_the_providers_document() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_shorthand_is_compared_and_its_key_lands_nowhere(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def test_a_key_is_hidden_in_any_spelling(spelling: str, key: str) -> None:
     assert HIDDEN in hidden
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2), st.text(max_size=5), st.text(max_size=5))
 def test_base64_of_a_longer_text_hides_it_too(shift: int, before: str, after: str) -> None:
     encoded = base64.b64encode(f"{before}{'x' * shift}{KEY}{after}".encode()).decode()

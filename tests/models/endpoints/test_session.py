@@ -252,6 +252,7 @@ def test_what_never_changes_stands_first() -> None:
     assert Counter(told) == dict.fromkeys(TASK.names, 2)
 
 
+@pytest.mark.slow
 def test_retrieved_examples_stand_behind_the_instruction(tmp_path: Path) -> None:
     encoder = str(tiny.encoder(tmp_path / "encoder"))
     with asked_of(RIGHT) as asked:

@@ -61,6 +61,7 @@ def test_shares_without_a_remainder_are_divided_as_they_were() -> None:
         assert set(checked) & set(half) == {of_class[9], of_class[19]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("distinct", "note"), [(False, "checked on 3 rows"), (True, "no early")])
 def test_the_note_names_the_rows_that_were_really_held_out(
     distinct: bool, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -61,6 +61,7 @@ def test_it_learns_on_both_kinds_of_base(bases: dict[str, str], kind: str) -> No
     assert effect > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upper", [1.0, 0.5])
 @pytest.mark.parametrize("kind", ["causal", "encoder"])
 def test_saved_and_loaded_it_answers_the_same(
@@ -103,6 +104,7 @@ def test_an_adapter_of_other_weights_is_refused(bases: dict[str, str], tmp_path:
         lora(bases["causal"]).load(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_shared_base_keeps_no_trace(bases: dict[str, str]) -> None:
     from choose.models.lora.model import load_base
 
