@@ -71,6 +71,18 @@ def test_candidates_with_as_many_rows_left_share_a_clause_and_constants_are_not_
     assert "majority" not in step.text
 
 
+def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added():
+    """A minute's run said "the same command without -s runs all" to somebody who had used no -s."""
+    whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
+    runs = tuple(run for run in whole.runs if run.trial.candidate != "prompt")
+    found = judge(replace(whole, runs=runs), Rule(), left_out=("prompt: the budget was used up.",))
+    first = found.verdict.steps[0]
+    assert first.kind == "evaluate-rest"
+    assert "the budget ended before prompt had finished" in first.text
+    assert first.command == "choose compare -c STUDY --out FOLDER --budget 15m"
+    assert not steps_of(found, "add-candidate")
+
+
 def test_a_dropped_candidate_is_not_to_be_finished():
     players = [majority(), tfidf(0.80), prompt(0.83)]
     found = judge(

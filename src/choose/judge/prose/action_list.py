@@ -59,11 +59,11 @@ def next_steps(
         labels_limit(case) is not None
         or (check[0].value is not None and check[0].value.value >= case.margin / 2)
     )
-    unfinished = _unfinished(case, left_out)
+    unfinished, begin = _unfinished(case, left_out), list(_begin(case))
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
         *_metric(case),
-        *add_families(case),
+        *(begin or add_families(case)),
         *_conflicts(case),
         *(check if worth_most else ()),
         *_evaluate(case, unfinished),
@@ -72,7 +72,7 @@ def next_steps(
         *_cascade(case),
         *(() if worth_most else check),
         *_unused(case),
-        *(() if unfinished else _finish(left_out)),
+        *(() if unfinished or begin else _finish(left_out)),
         *_guideline(case),
         *grow_steps(case),
         *separate_steps(case),
@@ -132,6 +132,22 @@ def _unfinished(case: Case, left_out: Sequence[str]) -> dict[str, int]:
         if missing := total - int(table.complete.sum()):
             rest[name] = missing
     return rest
+
+
+def _begin(case: Case) -> Iterator[Step]:
+    """Yield the candidates of which nothing was evaluated within the budget."""
+    waiting = [c for c in case.contenders.panel.candidates if c.main is None and not c.failures]
+    measured = case.contenders.families
+    if any(c.info.family not in measured for c in waiting):
+        names = listed([c.info.name for c in waiting])
+        yield Step(
+            kind="evaluate-rest",
+            text=f"Give the others time: the budget ended before {names} had finished a first pass. "
+            f"The same command with --budget {BUDGETS[2]}m goes on from here.",
+            question="whether another family does better",
+            minutes=float(BUDGETS[2]),
+            command=f"{GOES_ON} --budget {BUDGETS[2]}m",
+        )
 
 
 def _evaluate(case: Case, unfinished: dict[str, int]) -> Iterator[Step]:
