@@ -28,8 +28,9 @@ from choose.models.weights.resolve import resolve, weights_digest
 from choose.progress import report_progress
 from choose.types import Example, Item
 
-# Texts of similar length embedded between two measurements of the best number of threads.
-TEXTS_PER_CHUNK = 256
+# Texts of similar length embedded between two looks at the clock and at the number of threads: a
+# whole number of batches, and few enough that a busy machine ends them within seconds.
+TEXTS_PER_CHUNK = 64
 
 # Items searched at once, as many as faiss itself takes in a block; then progress is reported.
 ITEMS_PER_SEARCH = 4_096
@@ -56,8 +57,9 @@ class Encoder:
         """Return (n, d) unit vectors; the model truncates texts that are too long for it."""
         self.load_cached(texts)
         new = sorted(self._unknown(texts), key=lambda t: (len(t), t))
-        for first in range(0, len(new), TEXTS_PER_CHUNK):
-            chunk = new[first : first + TEXTS_PER_CHUNK]
+        size = max(TEXTS_PER_CHUNK, limits_of(self.model.device.type).embedding_texts)
+        for first in range(0, len(new), size):
+            chunk = new[first : first + size]
             set_threads()
             start = perf_counter()
             vectors = self._encode(chunk)
