@@ -142,8 +142,8 @@ def _begin(case: Case) -> Iterator[Step]:
         names = listed([c.info.name for c in waiting])
         yield Step(
             kind="evaluate-rest",
-            text=f"Give the others time: the budget ended before {names} had finished a first pass. "
-            f"The same command with --budget {BUDGETS[2]}m goes on from here.",
+            text=f"Give the others time: the budget ended before {names} had finished a first "
+            f"pass. The same command with --budget {BUDGETS[2]}m goes on from here.",
             question="whether another family does better",
             minutes=float(BUDGETS[2]),
             command=f"{GOES_ON} --budget {BUDGETS[2]}m",
