@@ -94,7 +94,7 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     same_fit = _saved(predicted, time_predict(predicting, again, seconds))
     other_fit = 0.0
     if predicted.each is not None and same_fit > MAYBE_CACHED * predicted.each:
-        other_fit = _saved_by_other_fit(job, dataset, started, predicted)
+        other_fit = _saved_by_other_fit(job, dataset, started, predicted, seconds)
     fits, text = ((few, _seconds_at_same_pace(small, whole)), (len(pool), whole.spent)), 0.0
     if whole.loop and small.loop != whole.loop:
         # It stopped in a loop that the small fit has finished, such as embedding; the later loops
@@ -115,7 +115,7 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
 
 
 def _saved_by_other_fit(
-    job: Job, dataset: Dataset, started: PreparedTrial, predicted: PredictTiming
+    job: Job, dataset: Dataset, started: PreparedTrial, predicted: PredictTiming, seconds: float
 ) -> float:
     """Return the seconds of a row that are saved when another fit predicts it again.
 
@@ -123,7 +123,7 @@ def _saved_by_other_fit(
     """
     other = prepared(job, seed_offset=1)
     time_fit(other, dataset, _relabelled(started.pool[:SECOND_FIT_ROWS], dataset), 0.0, reports=0)
-    return _saved(predicted, time_predict(other, started.items[:1], 0.0))
+    return _saved(predicted, time_predict(other, started.items[:REPEATED_ITEMS], seconds))
 
 
 def _seconds_at_same_pace(small: FitTiming, whole: FitTiming) -> float:
