@@ -12,6 +12,9 @@ from random import Random
 
 from choose.types import Dataset, Example
 
+# Levels of difficulty within a class.
+LEVELS = 3
+
 
 def stratified_folds(
     ids: Sequence[str],
@@ -24,9 +27,9 @@ def stratified_folds(
     """Deal all rows into `count` parts of similar size, classes and difficulty.
 
     Large clusters come first, each to the part with the smallest share of its classes; single
-    rows then even the parts out. With `difficulty`, the single rows of a class are dealt from the
-    hardest to the easiest, the hardest of each round to the part that has had the easiest rows. No
-    part is empty if there are at least `count` clusters.
+    rows then even the parts out. With `difficulty`, the hardest third of a class is dealt first,
+    then the next, each row to a part that has had the easiest rows. No part is empty if there are
+    at least `count` clusters.
     """
     parts = _Parts(Counter(targets[id] for id in ids), count, difficulty or {})
     units = _units(ids, clusters, Random(f"folds-{seed}"))
@@ -72,16 +75,19 @@ class _Parts:
         self.sizes[part] += len(unit)
 
     def in_rounds(self, target: str, ids: Sequence[str]) -> list[str]:
-        """Order the single rows of a class: those that even the parts out, then hard to easy.
+        """Order the single rows of a class: those that even the parts out, then third by third.
 
         The former are taken from all ranks alike, or the parts with few rows would get the hardest.
+        Within a third of the class, from the hardest to the easiest, rows keep their random order:
+        sorted rows would part like ones for certain, which raised accuracies by 0.2 points or so.
         """
         ranked = sorted(ids, key=lambda id: -self.difficulty[id])
         have = self.have[target]
         missing = min(len(ids), sum(max(have) - rows for rows in have))
         chosen = {ranked[int((n + 0.5) * len(ranked) / missing)] for n in range(missing)}
         first = _spread(sorted(chosen), self.difficulty, Random(f"even-{target}"))
-        return [*first, *(id for id in ranked if id not in chosen)]
+        third = {id: LEVELS * rank // len(ranked) for rank, id in enumerate(ranked)}
+        return [*first, *sorted((id for id in ids if id not in chosen), key=third.__getitem__)]
 
     def next(self, target: str, to_come: int) -> int:
         """Return the part of the next single row of a class, of which `to_come` are left.

@@ -1,0 +1,271 @@
+"""What balancing the folds by a cheap baseline's difficulty does to accuracies and intervals.
+
+    python benchmarks/folds.py --data DIR     the bundled tickets and three sets of DIR: 10 minutes
+    python benchmarks/folds.py --quick        fewer divisions and samples
+
+Spread: each set is divided many times with and without balancing, `tfidf`, `probe` and `knn` are
+cross-fitted, and the accuracies of the folds compared with the accuracy on all rows. Coverage:
+small samples are drawn from a set and divided either way; the intervals of fold 0 and of all rows
+are held against the accuracy of the same fits on the rest of the set. Exits with 1 if coverage is
+not between 93 and 97 %, or measured accuracy is off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import polars as pl
+
+from choose.data import difficulty
+from choose.data.dataset import load_dataset
+from choose.data.duplicates import clusters_of, index_texts
+from choose.data.stratify import stratified_folds
+from choose.judge.stats.intervals import wilson
+from choose.judge.stats.paired import paired_difference
+from choose.models.embeddings import embed
+from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.schema.sections import DataSection, TaskSection
+from choose.types import Example, Floats
+
+SETS = ("trec6", "sst2", "fin_phrasebank")
+
+ROWS, SAMPLE, FOLDS = 600, 300, 5
+
+KINDS = ("plain", "balanced")
+
+Codes = Any
+Classifier = Callable[[Any, Codes, Any], Codes]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Labelled rows as arrays, with the features that the classifiers learn from."""
+
+    examples: Sequence[Example]
+    codes: Codes
+    words: Any
+    vectors: Floats | None
+    clusters: Mapping[str, str]
+
+    def divided(self, kind: str, seed: int) -> list[Codes]:
+        """Return the places of the rows of each fold."""
+        ids = [row.id for row in self.examples]
+        targets = {row.id: row.target for row in self.examples}
+        parts = stratified_folds(ids, targets, self.clusters, FOLDS, seed)
+        if kind == "balanced":
+            hard = difficulty.cross_fitted(self.examples, parts)
+            parts = stratified_folds(ids, targets, self.clusters, FOLDS, seed, hard)
+        place = {id: number for number, id in enumerate(ids)}
+        return [np.array([place[id] for id in part]) for part in parts]
+
+
+def rows_of(examples: Sequence[Example], embedded: bool) -> Rows:
+    """Return rows with TF-IDF features and, where wanted, sentence embeddings."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = [row.text for row in examples]
+    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
+    vectors = np.asarray(embed(texts, DEFAULT_ENCODER), dtype=np.float64) if embedded else None
+    codes = np.unique([row.target for row in examples], return_inverse=True)[1]
+    clusters = clusters_of(examples, index_texts(examples))
+    return Rows(examples, codes, words.fit_transform(texts), vectors, clusters)
+
+
+def logistic(train: Any, codes: Codes, test: Any) -> Codes:
+    """Answer with logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return LogisticRegression(C=10, max_iter=100).fit(train, codes).predict(test)
+
+
+def nearest(train: Any, codes: Codes, test: Any) -> Codes:
+    """Answer with the label that most of the eight nearest rows have, weighted by likeness."""
+    likeness = np.asarray(
+        (test @ train.T).todense() if hasattr(test, "todense") else test @ train.T
+    )
+    near = np.argsort(-likeness, axis=1)[:, :8]
+    votes = np.zeros((len(near), codes.max() + 1))
+    for column in near.T:
+        weight = np.exp(10 * np.take_along_axis(likeness, column[:, None], axis=1)[:, 0])
+        np.add.at(votes, (np.arange(len(near)), codes[column]), weight)
+    return votes.argmax(axis=1)
+
+
+def bayes(train: Any, codes: Codes, test: Any) -> Codes:
+    """Answer with naive Bayes: the kind of baseline that difficulty itself is measured by."""
+    from sklearn.naive_bayes import MultinomialNB
+
+    return MultinomialNB(alpha=0.1).fit(train, codes).predict(test)
+
+
+def fold_accuracies(rows: Rows, features: Any, answer: Classifier, parts: list[Codes]) -> Floats:
+    """Return (folds,) accuracies of fits on the other folds."""
+    found = []
+    for part in parts:
+        others = np.setdiff1d(np.arange(len(rows.codes)), part)
+        said = answer(features[others], rows.codes[others], features[part])
+        found.append(np.mean(said == rows.codes[part]))
+    return np.array(found)
+
+
+def spreads(rows: Rows, divisions: int) -> Iterator[str]:
+    """Yield a line for each candidate: accuracy on all rows, and how the folds' differ."""
+    candidates = {
+        "tfidf": (rows.words, logistic),
+        "probe": (rows.vectors, logistic),
+        "knn": (rows.vectors, nearest),
+    }
+    for name, (features, answer) in candidates.items():
+        cells = []
+        for kind in KINDS:
+            found = np.array(
+                [
+                    fold_accuracies(rows, features, answer, rows.divided(kind, seed))
+                    for seed in range(divisions)
+                ]
+            )
+            spread = found.std(axis=1, ddof=1).mean()
+            off = np.sqrt(((found[:, 0] - found.mean(axis=1)) ** 2).mean())
+            cells.append((100 * found.mean(), 100 * spread, 100 * off))
+        (before, wide, far), (after, narrow, near) = cells
+        yield (
+            f"{name:10}{before:14.1f}{after:10.1f}{wide:16.1f}{narrow:10.1f}{far:16.1f}{near:10.1f}"
+        )
+
+
+@dataclass
+class Held:
+    """How often intervals held what they are about, and the accuracies that were measured."""
+
+    fold: list[bool]
+    all: list[bool]
+    pair: list[bool]
+    accuracy: list[float]
+
+
+def coverage(population: Rows, samples: int) -> dict[str, Held]:
+    """Return, by kind of division, what intervals of small samples held.
+
+    The truth of a fit is its accuracy on all rows of the population outside of the sample.
+    """
+    found = {kind: Held([], [], [], []) for kind in KINDS}
+    for seed in range(samples):
+        places = np.array(sorted(Random(seed).sample(range(len(population.codes)), SAMPLE)))
+        rest = np.setdiff1d(np.arange(len(population.codes)), places)
+        sample = Rows(
+            [population.examples[place] for place in places],
+            population.codes[places],
+            population.words[places],
+            None,
+            {},
+        )
+        for kind in KINDS:
+            _hold(found[kind], sample, sample.divided(kind, seed), population, (places, rest))
+    return found
+
+
+def _hold(
+    held: Held,
+    sample: Rows,
+    parts: list[Codes],
+    population: Rows,
+    places: tuple[Codes, Codes],
+) -> None:
+    """Add one sample; `places` are those of its rows and of all others in the population."""
+    right, truth = np.zeros((2, len(sample.codes))), np.zeros((2, len(parts)))
+    for fold, part in enumerate(parts):
+        others = np.setdiff1d(np.arange(len(sample.codes)), part)
+        for place, answer in enumerate((bayes, nearest)):
+            asked = np.concatenate([places[0][part], places[1]])
+            said = answer(sample.words[others], sample.codes[others], population.words[asked])
+            hit = said == population.codes[asked]
+            right[place, part], truth[place, fold] = hit[: len(part)], hit[len(part) :].mean()
+    first = parts[0]
+    held.fold.append(_inside(wilson(right[0, first].sum(), len(first)), truth[0, 0]))
+    held.all.append(_inside(wilson(right[0].sum(), right.shape[1]), truth[0].mean()))
+    pair = paired_difference(right[0, first][:, None], right[1, first][:, None])
+    held.pair.append(_inside((pair.low, pair.high), truth[0, 0] - truth[1, 0]))
+    held.accuracy.append(right[0].mean() - truth[0].mean())
+
+
+def _inside(interval: tuple[float, float], value: float) -> bool:
+    return bool(interval[0] <= value <= interval[1])
+
+
+def read(data: Path, name: str) -> list[Example]:
+    """Return the rows of a set's training file."""
+    table = pl.read_csv(data / name / "train.csv").select("text", "label")
+    rows = enumerate(table.iter_rows())
+    return [Example(id=f"r{n}", text=text, target=label) for n, (text, label) in rows]
+
+
+def main() -> int:
+    """Measure, print, and return 1 where a target is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    shared = Path(__file__).resolve().parents[2] / "shared" / "data"
+    parser.add_argument("--data", type=Path, default=shared, help="folder of the real sets")
+    parser.add_argument("--divisions", type=int, default=20)
+    parser.add_argument("--samples", type=int, default=400)
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    divisions, samples = (3, 40) if given.quick else (given.divisions, given.samples)
+    names = [name for name in SETS if (given.data / name / "train.csv").is_file()]
+    print(
+        f"Spread over {FOLDS} folds, points; {divisions} divisions each\n{'':10}"
+        f"{'accuracy':>14}{'balanced':>10}{'sd of folds':>16}{'balanced':>10}"
+        f"{'fold 0 is off':>16}{'balanced':>10}"
+    )
+    tickets = load_dataset(DataSection(path="sample:tickets"), TaskSection())
+    for name in ("tickets", *names):
+        examples = list(tickets.examples.values())
+        if name != "tickets":
+            examples = Random(0).sample(read(given.data, name), ROWS)
+        print(f"{name}, {len(examples)} rows", flush=True)
+        for line in spreads(rows_of(examples, embedded=True), divisions):
+            print(line, flush=True)
+    return cover(given.data, names, samples)
+
+
+def cover(data: Path, names: Sequence[str], samples: int) -> int:
+    """Print the coverage of intervals under either division; return 1 where it is wrong."""
+    print(
+        f"\nCoverage of 95 % intervals, %; {samples} samples of {SAMPLE} rows each\n{'':16}{'':10}"
+        f"{'fold 0':>9}{'all rows':>10}{'pair, fold 0':>14}{'accuracy less truth':>21}"
+    )
+    missed = []
+    pooled: dict[str, list[bool]] = {kind: [] for kind in KINDS}
+    for name in names:
+        for kind, held in coverage(rows_of(read(data, name), embedded=False), samples).items():
+            bias = 100 * np.mean(held.accuracy)
+            error = 100 * np.std(held.accuracy) / np.sqrt(len(held.accuracy))
+            cells = [100 * np.mean(part) for part in (held.fold, held.all, held.pair)]
+            print(
+                f"{name:16}{kind:10}{cells[0]:9.1f}{cells[1]:10.1f}{cells[2]:14.1f}"
+                f"{bias:13.2f} \u00b1 {1.96 * error:.2f}",
+                flush=True,
+            )
+            pooled[kind] += [*held.fold, *held.all, *held.pair]
+            if kind == "balanced" and abs(bias) > max(0.5, 2.6 * error):
+                missed.append(f"{name}: accuracy is off by {bias:.2f} points")
+    share = 100 * np.mean(pooled["balanced"]) if pooled["balanced"] else 95.0
+    if not 93 <= share <= 97:
+        missed.append(f"coverage {share:.1f} %, asked 93 to 97 %")
+    print("\n".join(["", "Missed targets:", *missed] if missed else ["", "All targets are met."]))
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
