@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pytest
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import itertools
 
 import budgets as bench
 from choose.judge.evidence import Evidence
@@ -44,10 +38,10 @@ def asked(study: Evidence, name: str) -> int:
 def test_a_smaller_budget_is_a_part_of_a_larger_one(study: Evidence) -> None:
     ladder = budgets(study)
     assert ladder[0] >= 3 * 25
-    assert all(abs(b - 2 * a) <= 1 for a, b in itertools.pairwise(ladder))
+    assert all(abs(b - 2 * a) <= 1 for a, b in pairwise(ladder))
     parts = [answers(thin(study, rows, np.random.default_rng(1))) for rows in ladder]
     assert parts[-1] == answers(study)
-    for small, large in itertools.pairwise(parts):
+    for small, large in pairwise(parts):
         for trial, rows in small.items():
             assert rows.items() <= large[trial].items()
 
