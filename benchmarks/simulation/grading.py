@@ -297,18 +297,28 @@ def _again(setting: Setting, more: int | None, rng: np.random.Generator) -> Deci
 
 
 def _told_apart(again: Decision, found: Decision, move: Move, setting: Setting) -> bool:
-    """Return whether the more expensive of two shows a gain, or shows less than the margin."""
+    """Return whether the more expensive of two shows a gain, or shows less than the margin.
+
+    Two families are compared by their best members, as the verdict compares them.
+    """
     names = [c.name for c in setting.candidates]
     assert move.candidate is not None
     a, b = sorted((move.candidate, found.verdict.use_meanwhile), key=names.index)
-    pair = next(
-        p for p in again.pairs if {p.a, p.b} == {a, b} and "best of its kind" not in p.method
-    )
+    family = {card.candidate: card.family for card in again.scorecards}
+    if family[a] == family[b] or "majority" in (a, b):
+        pair = next(
+            p for p in again.pairs if {p.a, p.b} == {a, b} and "best of its kind" not in p.method
+        )
+        costlier_first = pair.a == b
+    else:
+        both = {family[a], family[b]}
+        pair = next(p for p in again.pairs if p.declared and {family[p.a], family[p.b]} == both)
+        costlier_first = family[pair.a] == family[b]
     gain = pair.difference
     assert gain.low is not None
     assert gain.high is not None
-    ends = (gain.low, gain.high) if pair.a == b else (-gain.high, -gain.low)
-    value = gain.value if pair.a == b else -gain.value
+    ends = (gain.low, gain.high) if costlier_first else (-gain.high, -gain.low)
+    value = gain.value if costlier_first else -gain.value
     return (ends[0] > 0 and value >= setting.margin) or ends[1] < setting.margin
 
 
