@@ -83,7 +83,7 @@ def test_a_proven_tie_with_the_cheap_one_is_enough():
     )
     assert found.verdict.kind == "baseline-is-enough"
     assert found.verdict.recommended == "probe"
-    assert "no more expensive family gains 2 points or more" in found.verdict.headline
+    assert "no other measured family gains 2 points or more" in found.verdict.headline
     assert gate(found, "gap closed").status == "fail"
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from choose.data.scenarios import Pools
 from choose.progress import report_progress
+from choose.run import time_budget
 from choose.run.budget_reach import Reach, rows_reached
 from choose.run.executor import Limits, run_jobs
 from choose.run.forecast import ForecastSums, forecast
@@ -233,6 +234,29 @@ def test_a_budget_gives_slow_candidates_the_same_rows(
     # Even shares of the time would ask the slower one about 100 rows, and the other all 300.
     assert min(asked) >= 150
     assert not outcome.left_out
+
+
+def test_no_model_is_loaded_once_the_budget_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading every model to see how fast it is made a minute's budget last 100 seconds."""
+    data, jobs = planned("steady", rows=60)
+    loaded: list[Job] = []
+
+    def load(job: Job, *_: object) -> None:
+        loaded.append(job)
+
+    monkeypatch.setattr(time_budget, "probe", load)
+    waiting = {"steady": jobs[0]}
+    budget = FirstPassBudget(Pools(data), 60.0, waiting)
+    budget.probe_all(left=0.0)
+    assert budget.speeds == {"steady": None}
+    limits = Limits(-1.0)
+    outcome = run_jobs(
+        jobs[:1], Pools(data), Store.create(tmp_path / "st"), limits, lambda job, run: None
+    )
+    assert outcome.left_out == jobs[:1]
+    assert not loaded
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run

@@ -202,10 +202,9 @@ def chance_line(verdict: Verdict) -> str:
     if verdict.probability_best is not None:
         chance = f"{100 * verdict.probability_best:.0f} %"
         sentences.append(f"{pick} has a {chance} chance of being the most accurate.")
-    if verdict.expected_regret is not None:
+    # Below a twentieth of a point it is the noise of resampling, and no reason for anything.
+    if verdict.expected_regret is not None and verdict.expected_regret >= 0.0005:
         regret = points(verdict.expected_regret)
-        if verdict.expected_regret < 0.0005:
-            regret = "less than 0.1 points"
         sentences.append(f"Choosing it loses {regret} to the best candidate on average.")
     return " ".join(sentences)
 

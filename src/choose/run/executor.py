@@ -165,7 +165,8 @@ class _Runner:
         """
         waiting = list(self.first_passes.waiting.values())
         known = self.limits.seconds is None or self.first_passes.speeds
-        if known or self.jobs[number] not in waiting:
+        # After the budget has ended nothing is begun any more, so no speed is of use.
+        if known or self._left <= 0 or self.jobs[number] not in waiting:
             return
         self.first_passes.probe_all(self._left)
         places = [i for i, job in enumerate(self.jobs) if job in waiting]

@@ -53,13 +53,15 @@ class FirstPassBudget:
     until: float = inf
 
     def probe_all(self, left: float) -> None:
-        """Probe every waiting candidate once, except those that call an endpoint."""
+        """Probe every waiting candidate once, except those that call an endpoint.
+
+        Loading a model takes seconds, so none is probed once the time for first passes has ended.
+        """
         self.until = perf_counter() + FIRST_PASS_SHARE * left
         seconds = min(PROBE_SECONDS, PROBE_SHARE * self.budget)
         for name, job in self.waiting.items():
-            self.speeds[name] = (
-                None if names_endpoint(job.trial.params) else self._probe(job, seconds)
-            )
+            skipped = names_endpoint(job.trial.params) or perf_counter() > self.until
+            self.speeds[name] = None if skipped else self._probe(job, seconds)
 
     def _probe(self, job: Job, seconds: float) -> Speed | None:
         try:

@@ -178,8 +178,13 @@ def _contender_limits(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]
 def _no_strong_model(case: Case) -> str:
     best = best_of(case.contenders, ("prompting", "retrieval"))
     assert best is not None
+    tried = [family for family in ("prompting", "retrieval") if family in case.contenders.families]
     scored = f"{in_percent(case.contenders.accuracies[best].value)} {case.noun}"
-    return f"prompting and retrieval were tried with a small model only ({best}: {scored})"
+    table, total = case.contenders.panel[best].main, len(case.contenders.panel.rows.targets)
+    if table is not None and not table.complete.all():
+        scored += f" on {int(table.complete.sum()):,} of {total:,} rows"
+    verb = "was" if len(tried) == 1 else "were"
+    return f"{listed(tried)} {verb} tried with a small model only ({best}: {scored})"
 
 
 def _answered(case: Case, name: str) -> str:

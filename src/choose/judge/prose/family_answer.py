@@ -128,7 +128,7 @@ def _beside(case: Case, other: str) -> str:
         shown = f"{gain(other, name, difference)}"
         if other in contenders.cheaper(name):
             matters = points(contenders.margin(name, other))
-            return f"{shown}; {other} costs less, but is behind by {matters} or more."
+            return f"{shown}; {other} costs less, but scored {matters} or more lower."
         return f"{shown}, and {other} does not cost less."
     chance = ", which may be chance" if difference.low <= 0 else ""
     matters = points(contenders.margin(other, name))
@@ -158,24 +158,32 @@ def interim_reason(case: Case, kind: Kind) -> str:
     if case.name in case.contenders.constants:
         return f"No candidate is shown to gain {points(case.margin)} over guessing."
     if kind == "nothing-compared":
-        return f"{case.name} is the only candidate that was measured."
+        return f"Beside guessing the most common label, only {case.name} was measured."
     rival = deciding_rival(case.contenders, case.selection)
     families = case.contenders.families
     other = case.contenders.family(rival) if rival else case.family
     match = case.contenders.versus(other, case.family) if other in families else None
     if rival is None or other == case.family or match is None:
-        return f"{case.name} is the one to use of the only family that was measured."
-    lead, costs = match.difference.value, "more"
-    shared = f"on {plural(match.difference.rows, 'shared row')}"
-    if rival not in case.contenders.costlier(case.name):
-        costs = "less"
-    if lead <= 0 or costs == "less":
-        scores = f"{match.b} scores {points(abs(lead))} {_than(lead)} {match.a} {shared}"
-        return f"{scores}; {match.a} costs {costs}."
+        return f"No other family was measured; of this one, {case.name} is the one to use."
+    lead, shared = match.difference.value, plural(match.difference.rows, "shared row")
+    own, contenders = _best_of_kind(case, match.b), case.contenders
+    costs = f"costs more{cheaper_by(contenders, match.b, match.a)}"
+    if rival not in contenders.costlier(case.name):
+        costs = f"costs less{cheaper_by(contenders, match.a, match.b)}"
+    if lead <= 0 or costs.startswith("costs less"):
+        scores = f"{_capital(own)} scores {points(abs(lead))} {_than(lead)} {match.a}"
+        return f"{scores} on {shared}; {match.a} {costs}."
     return (
-        f"{match.a} scores {points(lead)} higher than {match.b} {shared} and costs more; that is "
+        f"{match.a} scores {points(lead)} higher than {own} on {shared} and {costs}; that is "
         f"not enough to expect the {points(case.deciding_margin)} that matter."
     )
+
+
+def _best_of_kind(case: Case, member: str) -> str:
+    """Name the chosen family by its most accurate member, which need not be the one to use."""
+    if member == case.name:
+        return called(case.family, member)
+    return f"the most accurate {NOUN[case.family].removeprefix('a ')} ({member})"
 
 
 def _than(lead: float) -> str:
@@ -192,7 +200,7 @@ def _shown(case: Case, result: FamilyResult) -> str:
     if match is None or result.status in ("open", "ahead"):
         return ""
     found = match[1]
-    own, other = called(case.family, found.b), called(match[0], found.a)
+    own, other = _best_of_kind(case, found.b), called(match[0], found.a)
     if result.status == "behind":
         by = found.difference.negated()
         bounds = f"{interval(by)}{_counted(found)}"

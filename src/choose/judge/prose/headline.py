@@ -73,7 +73,7 @@ def _target(case: Case) -> str:
 
 def _baseline(case: Case) -> str:
     return (
-        f"A cheap classifier is enough: {score(case, case.name)}, and no more expensive family "
+        f"A cheap classifier is enough: {score(case, case.name)}, and no other measured family "
         f"{_gains(case)}{'' if case.contenders.margins.derived else ' or more'}.{_target(case)}"
     )
 
