@@ -43,7 +43,7 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
     if case.selection.chosen is None and case.selection.reachable:
         # An open question on part of the evidence is low: the rest may turn it.
         cap = 1 if family_chance(case) >= 0.5 and not limits else 0
-        shown = f"no family clearly leads by the margin of {points(case.deciding_margin)}"
+        shown = f"no family is shown to win by the margin of {points(case.deciding_margin)}"
         limits = [(cap, why) for _, why in limits] + [(cap, shown)]
     for cap, few in ((0, with_too_few_runs(case)), (1, with_one_run(case))):
         if few:

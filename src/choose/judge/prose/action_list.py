@@ -66,7 +66,7 @@ def next_steps(
         *(begin or add_families(case)),
         *_conflicts(case),
         *(check if worth_most else ()),
-        *_evaluate(case, unfinished),
+        *(() if begin else _evaluate(case, unfinished)),
         *_repeat(case),
         *_stronger(case, gates),
         *_cascade(case),
@@ -238,7 +238,7 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     yield Step(
         kind="stronger-model",
         text=f"Try {'a stronger' if prompted else 'an'} LLM (--model SPEC): one that gets over "
-        f"{in_percent(needed)} {case.noun} on these rows would become the recommendation.{tried}",
+        f"{in_percent(needed)} {case.noun} on these rows may become the recommendation.{tried}",
         question="whether prompting a strong model is enough",
         command=f"{COMPARE} --model openai:gpt-4o-mini",
     )

@@ -119,7 +119,7 @@ def _model(case: Case) -> Iterator[str]:
     if needed > 1:
         return
     yield (
-        f"An LLM that scores above {in_percent(needed)} on these rows would become the "
+        f"An LLM that scores above {in_percent(needed)} on these rows may become the "
         "recommendation. Try one: choose compare DATA --model SPEC."
     )
 

@@ -16,7 +16,7 @@ from choose.formatting import (
     right,
     short_model,
 )
-from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.contenders import Contenders, relation
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_confidence import could_still_win
 from choose.judge.decision.verdict_gates import contenders_credible
@@ -133,22 +133,28 @@ def _beside(case: Case, other: str) -> str:
     chance = ", which may be chance" if difference.low <= 0 else ""
     matters = points(contenders.margin(other, name))
     return (
-        f"{gain(other, name, difference)}{chance}. That is less than the {matters} that matter, "
-        f"and {name} costs less{cheaper_by(contenders, name, other)}."
+        f"{gain(other, name, difference)}{chance}. The lead as measured is below the {matters} "
+        f"that matter, and {name} costs less{cheaper_by(contenders, name, other)}."
     )
 
 
-def cheaper_by(contenders: Contenders, a: str, b: str) -> str:
-    """Return `` (0.75 ms against 14.5 ms per answer)``; empty where no figure shows it."""
+def cheaper_by(contenders: Contenders, a: str, b: str, *, dearer_first: bool = False) -> str:
+    """Return `` (0.75 ms against 14.5 ms per answer)``; empty where no figure shows it.
+
+    `a` is the cheaper one; its figure comes second where the sentence is about the other.
+    """
+    order = -1 if dearer_first else 1
     costs = {name: contenders.costs[name] for name in (a, b)}
     first, second = (costs[name].record.ms_per_item for name in (a, b))
     if first is not None and second is not None and first < second:
-        return f" ({milliseconds(first)} against {milliseconds(second)} per answer)"
+        low, high = (milliseconds(first), milliseconds(second))[::order]
+        return f" ({low} against {high} per answer)"
     totals = fit_and_1k_answers(costs)
     mine, other = totals[a], totals[b]
     if mine is None or other is None or mine >= other or in_dollars(costs):
         return ""
-    return f" ({duration(mine)} against {duration(other)} to train and answer 1,000 rows)"
+    low, high = (duration(mine), duration(other))[::order]
+    return f" ({low} against {high} to train and answer 1,000 rows)"
 
 
 def interim_reason(case: Case, kind: Kind) -> str:
@@ -165,24 +171,39 @@ def interim_reason(case: Case, kind: Kind) -> str:
     match = case.contenders.versus(other, case.family) if other in families else None
     if rival is None or other == case.family or match is None:
         return f"No other family was measured; of this one, {case.name} is the one to use."
-    lead, shared = match.difference.value, plural(match.difference.rows, "shared row")
-    own, contenders = _best_of_kind(case, match.b), case.contenders
-    costs = f"costs more{cheaper_by(contenders, match.b, match.a)}"
+    contenders, found = case.contenders, _seen(case, match)
+    lead, shared = found.difference.value, plural(found.difference.rows, "shared row")
+    own = _best_of_kind(case, found.b)
+    costs = f"costs more{cheaper_by(contenders, found.b, found.a, dearer_first=True)}"
     if rival not in contenders.costlier(case.name):
-        costs = f"costs less{cheaper_by(contenders, match.a, match.b)}"
+        costs = f"costs less{cheaper_by(contenders, found.a, found.b)}"
     if lead <= 0 or costs.startswith("costs less"):
-        scores = f"{_capital(own)} scores {points(abs(lead))} {_than(lead)} {match.a}"
-        return f"{scores} on {shared}; {match.a} {costs}."
+        first = own if own == case.name else _capital(own)
+        scores = f"{first} scores {points(abs(lead))} {_than(lead)} {found.a}"
+        return f"{scores} on {shared}; {found.a} {costs}."
     return (
-        f"{match.a} scores {points(lead)} higher than {own} on {shared} and {costs}; that is "
+        f"{found.a} scores {points(lead)} higher than {own} on {shared} and {costs}; that is "
         f"not enough to expect the {points(case.deciding_margin)} that matter."
     )
+
+
+def _seen(case: Case, match: FamilyComparison) -> FamilyComparison:
+    """Return the comparison of the candidate to use with the other family's best, as charts show.
+
+    It stands for that of the families where both show the same. Elsewhere the comparison of the
+    families stays, whose interval counts the choice of their members.
+    """
+    pair = case.contenders.gain(match.a, case.name)
+    margin = case.contenders.margin(match.a, case.name)
+    if pair is None or relation(pair, margin) != relation(match.difference, margin):
+        return match
+    return FamilyComparison(match.a, case.name, pair, chosen=False)
 
 
 def _best_of_kind(case: Case, member: str) -> str:
     """Name the chosen family by its most accurate member, which need not be the one to use."""
     if member == case.name:
-        return called(case.family, member)
+        return member
     return f"the most accurate {NOUN[case.family].removeprefix('a ')} ({member})"
 
 
@@ -199,12 +220,14 @@ def _shown(case: Case, result: FamilyResult) -> str:
     match = _match(case, result)
     if match is None or result.status in ("open", "ahead"):
         return ""
-    found = match[1]
+    found = _seen(case, match[1])
     own, other = _best_of_kind(case, found.b), called(match[0], found.a)
     if result.status == "behind":
         by = found.difference.negated()
         bounds = f"{interval(by)}{_counted(found)}"
-        return f"{_capital(own)} beats {other} by {points(by.value)} ({bounds})."
+        rows = plural(found.difference.rows, "shared row")
+        first = own if own == case.name else _capital(own)
+        return f"{first} beats {other} by {points(by.value)} ({bounds}) on {rows}."
     margin = case.contenders.margin(found.a, case.name)
     return (
         f"{_capital(other)} does not gain {points(margin)} over {own}: "
@@ -214,7 +237,9 @@ def _shown(case: Case, result: FamilyResult) -> str:
 
 def _counted(found: FamilyComparison) -> str:
     """Say why this interval is wider than that of the two candidates alone, where it is."""
-    return ", with the choice of the best member counted" if found.chosen else ""
+    return (
+        "; wider because the best of each family was chosen on these rows" if found.chosen else ""
+    )
 
 
 def called(family: Family, member: str) -> str:
@@ -260,7 +285,7 @@ def _open_families(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[s
         match = _match(case, result)
         if match is None or result.status not in ("open", "ahead"):
             continue
-        family, found = match
+        family, found = match[0], _seen(case, match[1])
         yield (
             f"{_capital(NOUN[family])}: {gain(found.a, found.b, found.difference)} on "
             f"{plural(found.difference.rows, 'shared row')}{_counted(found)}."

@@ -196,12 +196,13 @@ def separate_steps(case: Case) -> Iterator[Step]:
     if needed is None:
         return
     worth = collect or (bool(selection.rivals) and needed.even <= total)
+    if not worth and needed.even <= total:
+        return  # a few rows would do, and which member of a family it is matters little
     likely = f", {rounded(needed.likely):,} for 80 %" if needed.likely is not None else ""
     price = priced(contenders.rule, rounded(needed.likely or needed.even))
     yield Step(
         kind="label-more",
-        text=f"{'' if worth else 'Not worth it: '}"
-        f"{'S' if worth else 's'}eparating {case.name} from {other} needs about "
+        text=f"Separating {case.name} from {other} needs about "
         f"{rounded(needed.even):,} more labelled rows for a 50 % chance{likely}{price}.",
         question=f"to tell {case.name} from {other}",
         worth=worth,

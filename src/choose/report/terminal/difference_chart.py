@@ -67,7 +67,8 @@ def score_name(decision: Decision) -> str:
 def chart_title(decision: Decision) -> str:
     """Say what the chart of differences shows, and what its intervals are."""
     reference = shorten(clean(chosen(decision.verdict)), TITLE_NAME)
-    return f"{score_name(decision)} {MINUS} {reference}, same rows; points, 95 % CI"
+    mark, use = ("▶", "recommended") if decision.verdict.recommended else ("▷", "use meanwhile")
+    return f"{score_name(decision)} {MINUS} {reference}, same rows; points, 95 % CI; {mark} {use}"
 
 
 def shared_rows(decision: Decision, standing: Standing) -> str:
@@ -81,11 +82,17 @@ def shared_rows(decision: Decision, standing: Standing) -> str:
 def family_name(decision: Decision, standing: Standing) -> str:
     """Return a candidate's family in a reader's words.
 
-    A baseline that never reads the text, such as the most common label, is no classifier.
+    A baseline that never reads the text, such as the most common label, is no classifier; it takes
+    no time, so it is never one of those that were not measured.
     """
     families = {family.family: family for family in decision.verdict.families}
     known = families.get(standing.family)
-    if standing.family == "baseline" and known and standing.candidate in known.members:
+    unmeasured = standing.accuracy is None
+    if (
+        standing.family == "baseline"
+        and known
+        and (standing.candidate in known.members or unmeasured)
+    ):
         return "classifier"
     return clean(standing.family)
 

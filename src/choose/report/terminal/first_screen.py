@@ -283,7 +283,7 @@ def _listed(
     for place, sentence in enumerate(sentences[:most]):
         text = literal(clip(sentence, columns))
         if place == most - 1 and len(sentences) > most:
-            text.append(f" (+{len(sentences) - most})", "dim")
+            text.append(f" (+{len(sentences) - most} more)", "dim")
         yield literal("" if place else name, "bold"), text
 
 
