@@ -67,8 +67,7 @@ def score_name(decision: Decision) -> str:
 def chart_title(decision: Decision) -> str:
     """Say what the chart of differences shows, and what its intervals are."""
     reference = shorten(clean(chosen(decision.verdict)), TITLE_NAME)
-    mark, use = ("▶", "recommended") if decision.verdict.recommended else ("▷", "use meanwhile")
-    return f"{score_name(decision)} {MINUS} {reference}, same rows; points, 95 % CI; {mark} {use}"
+    return f"{score_name(decision)} {MINUS} {reference}, same rows; points, 95 % CI"
 
 
 def shared_rows(decision: Decision, standing: Standing) -> str:
@@ -259,4 +258,5 @@ def _figures(standing: Standing, width: int) -> str:
 
 def chart_heading(decision: Decision) -> Text:
     """Return the title of the chart."""
-    return literal(chart_title(decision), "dim")
+    mark = "▶ recommended" if decision.verdict.recommended else "▷ use meanwhile"
+    return literal(f"{chart_title(decision)}; {mark}", "dim")
