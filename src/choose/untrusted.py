@@ -80,7 +80,9 @@ def share(value: object) -> object:
         return value if percent is None else percent / 100
     figure = finite(value, 0.0)
     if figure is not None and figure > 1:
-        raise ValueError(f"it is a share of 1: write {figure / 100:g} or {figure:g}%")
+        meant = f"write {figure / 100:g} or {figure:g}%"
+        allowed = "it must be between 0 and 1, or 0% and 100%"
+        raise ValueError(f"it is a share of 1: {meant}" if figure <= 100 else allowed)
     return value
 
 

@@ -14,6 +14,7 @@ from choose.errors import StoreError
 from choose.judge.stats.paired import mcnemar_midp
 from choose.report.html.page import render_versus_html
 from choose.report.markdown import render_versus_markdown
+from choose.report.study_comparison_text import headline
 from choose.schema.base import Interval
 from choose.schema.study_changes import Change, CommonRows, Shift, Side, Versus
 from choose.store.store import Store
@@ -208,6 +209,17 @@ def poisoned(evil: str) -> Versus:
         changes=(Change(what=evil, before=evil, after=None),),
         labels_new=(evil,), candidates_gone=(evil,), margin=0.02,
     )  # fmt: skip
+
+
+def test_the_headline_counts_the_rows_of_the_comparisons() -> None:
+    """It said "on the 602 common rows" above a table of 120."""
+    versus = poisoned("x")
+    shift = versus.shifts[0].model_copy(update={"rows": 20, "p_holm": 0.5})
+    alone = versus.model_copy(update={"shifts": (shift,)})
+    assert headline(alone).endswith("No candidate changed significantly on the 20 common rows.")
+    other = shift.model_copy(update={"rows": 50})
+    both = versus.model_copy(update={"shifts": (shift, other)})
+    assert "on the 20 to 50 common rows" in headline(both)
 
 
 @pytest.mark.parametrize("evil", [*VECTORS, decisions.HOSTILE])

@@ -204,6 +204,14 @@ def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
         with pytest.raises(choose.ChooseError) as caught:
             choose.compare(given, **{**QUICK, "out": tmp_path / "st", **settings})
         assert "--" not in str(caught.value), settings
+    with pytest.raises(choose.ChooseError) as caught:
+        choose.compare(data, nonsense=1)  # type: ignore[arg-type]
+    known = str(caught.value).partition("Known: ")[2].removesuffix(".").split(", ")
+    assert len(set(known)) == len(known) > 10
+    named = in_keywords(
+        "Name them: choose check 'my mt.csv' --text-column a,b --label-column 'the team'"
+    )
+    assert named == "Name them: check('my mt.csv', text_column='a,b', label_column='the team')"
     said = in_keywords("Give --out NAME, --yes or --text-column; run choose models fetch --paths.")
     assert said == "Give out=NAME, yes=True or text_column=; run choose models fetch --paths."
 

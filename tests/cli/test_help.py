@@ -65,6 +65,10 @@ def test_a_target_in_per_cent_is_read_and_a_bare_number_explained(choose) -> Non
     wrong = choose("plan", "--no-data", "--classes", "4", "--target", "90")
     assert wrong.code == 2
     assert "write 0.9 or 90%" in wrong.err
+    absurd = choose("plan", "--no-data", "--classes", "4", "--target", "900")
+    assert absurd.code == 2
+    assert "between 0 and 1, or 0% and 100%" in absurd.err
+    assert "write" not in absurd.err
     right = choose("plan", "--no-data", "--classes", "4", "--target", "90%", "--json")
     assert '"target": 0.9' in right.out
 

@@ -61,6 +61,9 @@ def test_init_takes_the_only_data_file_and_uses_the_same_guesses(choose: Callabl
     none = choose("init")
     assert none.code == 2
     assert "this folder holds no CSV" in none.err
+    issues = b"row,kind,label,suggested,other_row,says,text\r\n1,suspect,a,b,,x,y\r\n"
+    Path("issues.csv").write_bytes(issues)
+    assert "this folder holds no CSV" in choose("init").err, "a list of issues is no labelled set"
     write("crm.csv")
     made = choose("init")
     assert made.code == 0

@@ -67,8 +67,11 @@ def test_candidates_with_as_many_rows_left_share_a_clause_and_constants_are_not_
         whole = cut(whole, name, 240)
     found = judge(whole, Rule(), left_out=("the budget was used up.",))
     (step,) = [s for s in steps_of(found, "evaluate-rest") if "not answered" in s.text]
+    assert "tfidf" in step.text
     assert "have not answered 360" in step.text
     assert "majority" not in step.text
+    (stronger,) = steps_of(found, "stronger-model")
+    assert "on these 240 rows would become" in stronger.text
 
 
 def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,10 @@ _FLAGS = {"strategy": "strategies", "yes": "yes=True", "force": "force=True"}
 _OWN = {"out", "test", "name", "study", "strategies", "candidate", "trial", "force", "yes", "quick"}
 
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]))?")
+
+# A command that names columns, such as those that `column_guess.naming` writes.
+_WORD = r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+"
+_COMMAND = re.compile(rf"choose (check|compare) ({_WORD})((?: --[a-z]+-column {_WORD})+)")
 
 
 @contextmanager
@@ -43,9 +48,18 @@ def in_keywords(message: str) -> str:
             return flag[0]
         return name if "=" in name else f"{name}="
 
+    message = _COMMAND.sub(_call, message)
     message = re.sub(r"(?<![\w-])-s (?=NAME)", "strategies=", message)
     message = re.sub(r"(?<![\w-])-c (?=[A-Z])|(?<![\w-])-c\b", "study=", message)
     return _FLAG.sub(keyword, message)
+
+
+def _call(command: re.Match[str]) -> str:
+    """Return ``check('x.csv', text_column='body')`` for a command that names columns."""
+    [data], words = shlex.split(command[2]), shlex.split(command[3])
+    named = zip(words[::2], words[1::2], strict=True)
+    keys = (f"{flag[2:].replace('-', '_')}={value!r}" for flag, value in named)
+    return f"{command[1]}({', '.join((repr(data), *keys))})"
 
 
 def names_of(strategies: object) -> tuple[str, ...]:

@@ -67,8 +67,9 @@ def only_data_file(folder: Path) -> str:
     from choose.cli.console import say
     from choose.data.readers.table_file import data_files
     from choose.errors import StudyError, quoted_list
+    from choose.report.write import is_issue_list
 
-    files = data_files(folder)
+    files = [name for name in data_files(folder) if not is_issue_list(folder / name)]
     if not files:
         raise StudyError(
             "No labelled set is named (DATA), and this folder holds no CSV, TSV, JSON, JSONL or "

@@ -25,7 +25,7 @@ def headline(versus: Versus) -> str:
 
 
 def _moved(versus: Versus) -> str:
-    common = f"the {plural(versus.rows.common, 'common row')}"
+    common = f"the {_compared(versus)}"
     if versus.shifts and all(shift.same_fits for shift in versus.shifts):
         return f"Every candidate in both studies gives identical answers to {common}."
     significant = [shift for shift in versus.shifts if shift.significant]
@@ -33,6 +33,14 @@ def _moved(versus: Versus) -> str:
         return f"No candidate changed significantly on {common}."
     changes = [f"{who(s)} ({signed_points(s.difference.value)} points)" for s in significant]
     return f"Changed significantly on {common}: {listed(changes)}."
+
+
+def _compared(versus: Versus) -> str:
+    """Return ``120 common rows``: those that the comparisons in the table are about."""
+    counts = sorted({shift.rows for shift in versus.shifts}) or [versus.rows.common]
+    if len(counts) == 1:
+        return plural(counts[0], "common row")
+    return f"{counts[0]:,} to {plural(counts[-1], 'common row')} that each answered in both studies"
 
 
 def verdict(side: Side) -> str:

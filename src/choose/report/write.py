@@ -77,6 +77,16 @@ def render_issues(check: Check, texts: Mapping[str, str]) -> str:
     return out.getvalue()
 
 
+def is_issue_list(path: Path) -> bool:
+    """Return whether a file is a list of issues that `render_issues` wrote, by its header."""
+    header = f"{','.join(COLUMNS)}\r\n".encode()
+    try:
+        with path.open("rb") as file:
+            return file.readline(len(header)).strip() == header.strip()
+    except OSError:
+        return False
+
+
 def render_junit(decision: Decision, checks: Sequence[Expectation] = ()) -> str:
     """Return one test case for each expectation and each check of the verdict.
 

@@ -200,7 +200,7 @@ def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if name not in known:
             raise StudyError(
                 f"Unknown keyword {name!r}.{did_you_mean(name, [*known, *_CALL])} "
-                f"Known: {', '.join([*_CALL, *known])}."
+                f"Known: {', '.join(dict.fromkeys([*_CALL, *known]))}."
             )
         key, value = _budget(value) if name == "budget" else (name, _listed(known[name][1], value))
         if name not in (*_ENDPOINT, "quick"):

@@ -121,13 +121,13 @@ def _check_labels(case: Case) -> Iterator[Step]:
 
 def _unfinished(case: Case, left_out: Sequence[str]) -> dict[str, int]:
     """Return the test rows that contenders have not answered; none of a dropped candidate."""
-    names = dict.fromkeys((case.name, *case.selection.rivals, *case.selection.near[:1]))
+    names = dict.fromkeys((case.name, *case.selection.rivals, *case.selection.near))
     total = len(case.contenders.panel.rows.targets)
     rest = {}
     for name in names:
         table = case.contenders.panel[name].main
         dropped = any(text.startswith(f"{name}: dropped") for text in left_out)
-        if dropped or table is None or name in case.contenders.constants:
+        if (dropped and name != case.name) or table is None or name in case.contenders.constants:
             continue
         if missing := total - int(table.complete.sum()):
             rest[name] = missing
@@ -238,10 +238,20 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     yield Step(
         kind="stronger-model",
         text=f"Try {'a stronger' if prompted else 'an'} LLM (--model SPEC): one that gets over "
-        f"{in_percent(needed)} {case.noun} on these rows may become the recommendation.{tried}",
+        f"{in_percent(needed)} {case.noun} on {_answered(case)} may become the recommendation."
+        f"{tried}",
         question="whether prompting a strong model is enough",
         command=f"{COMPARE} --model openai:gpt-4o-mini",
     )
+
+
+def _answered(case: Case) -> str:
+    """Return ``these rows``, with their number where the chosen candidate answered only part."""
+    table = case.contenders.panel[case.name].main
+    assert table is not None
+    rows = int(table.complete.sum())
+    whole = rows == len(case.contenders.panel.rows.targets)
+    return "these rows" if whole else f"these {plural(rows, 'row')}"
 
 
 def _cascade(case: Case) -> Iterator[Step]:
