@@ -240,7 +240,6 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
         text=f"Try {'a stronger' if prompted else 'an'} LLM (--model SPEC): one that gets over "
         f"{in_percent(needed)} {case.noun} on {_answered(case)} may become the recommendation."
         f"{tried}",
-        f"{tried}",
         question="whether prompting a strong model is enough",
         command=f"{COMPARE} --model openai:gpt-4o-mini",
     )
