@@ -300,5 +300,21 @@ def test_a_cut_step_still_says_what_it_is_worth() -> None:
     )
 
 
+def test_commands_name_the_study_by_its_path_wherever_it_lies() -> None:
+    """The record holds no folder of the machine, so `-c demo/study.toml` failed elsewhere."""
+    store = Path("/studies of us/demo")
+    command = "choose compare -c demo/study.toml --out demo --budget 15m"
+    step = Step(kind="evaluate-rest", text="Finish what was left out.", command=command)
+    base = decisions.answered()
+    verdict = base.verdict.model_copy(update={"steps": (step,)})
+    out = io.StringIO()
+    Console(file=out, width=160, force_terminal=True, color_system=None, _environ={}).print(
+        render(base.model_copy(update={"verdict": verdict}), store)
+    )
+    said = " ".join(out.getvalue().split())
+    typed = "choose compare -c '/studies of us/demo/study.toml' --out '/studies of us/demo'"
+    assert f"{typed} --budget 15m" in said
+
+
 def test_every_kind_of_verdict_has_words_for_old_records() -> None:
     assert set(decisions.HEADLINES) <= set(KINDS)

@@ -217,10 +217,33 @@ def first_screen(
     yield from _differences(decision, width, room, drawn)
     yield from _failures(decision, min(room.lines, 2) * width)
     yield Text()
-    yield pairs(_sentences(decision, width, room))
+    yield pairs(_sentences(_typed_here(decision, store), width, room))
     if store is not None:
         yield Text()
         yield note(rest(store))
+
+
+def _typed_here(decision: Decision, store: Path | None) -> Decision:
+    """Put the path of the study into its commands; the record names its folder only.
+
+    The record is meant to be shared, so it holds no folder of this machine.
+    """
+    if store is None:
+        return decision
+    words = {
+        shlex.quote(f"{store.name}/study.toml"): shlex.quote(str(store / "study.toml")),
+        shlex.quote(store.name): shlex.quote(str(store)),
+    }
+    steps = tuple(
+        step.model_copy(
+            update={"command": " ".join(words.get(word, word) for word in step.command.split(" "))}
+        )
+        if step.command
+        else step
+        for step in decision.verdict.steps
+    )
+    verdict = decision.verdict.model_copy(update={"steps": steps})
+    return decision.model_copy(update={"verdict": verdict})
 
 
 def _answer(verdict: Verdict, width: int) -> RenderableType:
