@@ -75,6 +75,7 @@ def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:  #
 # --- init --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_draft_loads_and_says_what_was_found(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     result = choose("init", "sample:tickets")
     assert result.code == 0

@@ -184,6 +184,7 @@ def real(name: str, rows: int) -> Dataset:
     return build_dataset(name, [whole.examples[id] for id in ids])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tickets", "trec6", "sst2", "fin_phrasebank"])
 def test_folds_of_real_sets_are_more_alike_for_the_baseline(name: str) -> None:
     """What a neural candidate gains by it is less: benchmarks/folds.py prints how much."""
@@ -201,6 +202,7 @@ def test_folds_of_real_sets_are_more_alike_for_the_baseline(name: str) -> None:
         assert (clusters[0] & clusters[1]) <= {None}
 
 
+@pytest.mark.slow
 def test_ten_thousand_rows_are_divided_in_seconds() -> None:
     random = Random(0)
     words = [f"w{n}" for n in range(3_000)]

@@ -66,6 +66,7 @@ def whole() -> list[tuple[Evidence, int]]:
     return [(e, LEVELS.index(judge(e, Rule()).verdict.confidence)) for e in studies]
 
 
+@pytest.mark.slow
 def test_whole_studies_have_every_confidence(whole: list[tuple[Evidence, int]]) -> None:
     assert {level for _, level in whole} == {0, 1, 2}
 

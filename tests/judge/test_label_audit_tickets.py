@@ -56,6 +56,7 @@ def words_and_characters(tickets):
     }
 
 
+@pytest.mark.slow
 def test_words_alone_find_most_planted_errors(tickets):
     _, hits, planted = found_in(tickets, words_and_characters(tickets))
     assert planted == 30

@@ -128,6 +128,7 @@ def test_nothing_is_said_twice() -> None:
     assert len(re.findall(r"Not measured:[^<]*\$ per 1,000", page)) == 1
 
 
+@pytest.mark.slow
 def test_errors_are_shown_of_the_chosen_or_the_best_prompted_candidate_only() -> None:
     def page(name: str) -> str:
         kinds = (ErrorClass(name="learnable", count=3),)

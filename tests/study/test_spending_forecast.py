@@ -7,6 +7,8 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
+import pytest
+
 from choose.conformance import _WORDS, pool
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.schema.plan import Spending
@@ -41,6 +43,7 @@ def long(seed: str) -> str:
     return " ".join("".join(chooser.choices(ascii_lowercase, k=7)) for _ in range(1_000))
 
 
+@pytest.mark.slow
 def test_texts_that_are_cut_are_forecast_as_they_are_sent() -> None:
     sent: dict[str, list[int]] = {name: [] for name in ASKING}
     answer = by_words(_WORDS)

@@ -167,6 +167,7 @@ def test_the_page_is_written_and_its_path_is_the_last_line(choose: Callable, dat
     assert page.is_file()
 
 
+@pytest.mark.slow
 def test_a_page_is_never_older_than_the_decision(choose: Callable, data: Path) -> None:  # type: ignore[type-arg]
     """D1: report.html kept the headline of the study that had been replaced."""
     choose("compare", data, *QUICK, "--out", "st")
