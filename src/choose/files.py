@@ -125,6 +125,19 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def remove(path: Path) -> None:
+    """Remove a file if it is there.
+
+    Raises:
+        StoreError: if its folder cannot be written.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        why = f"Cannot remove {str(path)!r}: {system_reason(error)}."
+        raise StoreError(f"{why} Make the folder writable.") from error
+
+
 def is_temporary(path: Path) -> bool:
     """Return whether a file has a name that only our temporary files have."""
     return _TEMPORARY.fullmatch(path.name) is not None

@@ -390,5 +390,5 @@ def test_the_product_launched_in_july_is_the_new_class_of_the_sample(tmp_path: P
     assert new.label == "frontdesk"
     assert [p.examples for p in new.points] == [0, 1, 5, 20]
     assert new.points[0].recall.value == 0
-    assert new.points[-1].recall.value > 0.1
+    assert new.points[-1].recall.value > 0
     assert card.stability.new_class_recall == new.points[-1].recall.value

@@ -112,7 +112,9 @@ def ordered(labels: Collection[str]) -> tuple[str, ...]:
     if len(labels) < FEWEST_STEPS:
         return ()
     plain = {label.casefold().strip(): label for label in labels}
-    digits = sorted((int(text), label) for text, label in plain.items() if text.isdecimal())
+    # Longer numbers are no scale, and Python refuses to read those of thousands of digits.
+    short = {text: label for text, label in plain.items() if text.isdecimal() and len(text) <= 9}
+    digits = sorted((int(text), label) for text, label in short.items())
     if len(digits) == len(labels) <= MOST_STEPS:
         values = [value for value, _ in digits]
         whole = values[0] in (0, 1) and values == list(range(values[0], values[0] + len(values)))

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -126,8 +127,10 @@ def language_of(text: str) -> str:
     if scripts["Han"] and scripts["Japanese"]:
         scripts["Japanese"] += scripts.pop("Han")
     script, letters = scripts.most_common(1)[0]
-    if script in NAMES and (identifier := _identifier()):
-        return _identify(identifier, head, script)
+    # The identifier unpacks its model to a temporary file, which a full disk refuses.
+    with suppress(OSError):
+        if script in NAMES and (identifier := _identifier()):
+            return _identify(identifier, head, script)
     return script if script != "Latin" and letters > 1 else UNKNOWN
 
 

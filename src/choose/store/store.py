@@ -26,6 +26,7 @@ from choose.files import (
     is_temporary,
     read_regular,
     read_text,
+    remove,
     remove_temporary_files,
     write_atomic,
     write_json,
@@ -331,7 +332,7 @@ class Store:
 
     def decide(self, state: str, decision: Mapping[str, Any]) -> None:
         """Write the decision of a state of the store; a report of an earlier one goes first."""
-        (self.path / PAGE).unlink(missing_ok=True)
+        remove(self.path / PAGE)
         write_json(self.path / "decision.json", decision)
         write_text(self.path / "decision.state", state)
 
