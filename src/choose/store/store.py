@@ -1,8 +1,8 @@
 """A study on disk: its data, its grid, its trials, its looks and its decision.
 
-Identity of a trial is its key; what exists is never computed again. `trial.json` is written after
-the answers, so its presence means that the trial is complete. One with damaged files counts as
-missing and is repeated by the next run; `Store.damage` names the files."""
+`trial.json` is written after the answers, so its presence means that the trial is complete. A trial
+with damaged files is repeated by the next run; `Store.damage` names the files.
+"""
 
 from __future__ import annotations
 
