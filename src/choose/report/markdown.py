@@ -41,6 +41,7 @@ from choose.report.decision_text import (
     KINDS,
     LIMITS,
     UNEVEN,
+    goal_line,
     noted,
     pool_note,
     ranked,
@@ -153,13 +154,13 @@ def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator
         if verdict.use_meanwhile != verdict.recommended
         else ""
     )
-    yield f"{KINDS[verdict.kind]}{which} · confidence {verdict.confidence}{interim}"
-    yield ""
+    yield from (f"{KINDS[verdict.kind]}{which} · confidence {verdict.confidence}{interim}", "")
     yield (
         f"{literal(data.name)}: {plural(data.rows, 'labelled row')}, "
         f"{plural(len(data.labels), 'label')}, {plural(data.test_rows, 'test row')} "
         f"({literal(data.division)}){pool_note(data)}."
     )
+    yield from ("", sentence(goal_line(decision.goal)))
     marks = [f"{'met' if check.met else 'NOT MET'}: {check.sentence}" for check in checks]
     yield from _list("Gates of the build", marks)
     yield from _section(literal(chart_title(decision)), _differences(decision))
@@ -328,8 +329,7 @@ def render_versus_markdown(versus: Versus) -> str:
 
 
 def _comparison_lines(versus: Versus) -> Iterator[str]:
-    yield f"## {sentence(comparison_text.headline(versus))}"
-    yield ""
+    yield from (f"## {sentence(comparison_text.headline(versus))}", "")
     for name, side in (("Before", versus.before), ("Now", versus.after)):
         data = f"{literal(side.name)}, data {literal(side.fingerprint)}"
         verdict = literal(comparison_text.verdict(side))

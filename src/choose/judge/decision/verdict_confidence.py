@@ -9,6 +9,7 @@ from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
+from choose.judge.decision.verdict_kind import alone
 from choose.judge.scores.expected_loss import SPREAD
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Confidence, Gate
@@ -65,6 +66,8 @@ def _incomplete(case: Case) -> list[tuple[int, str]]:
     limits: list[tuple[int, str]] = []
     count = plural(len(case.contenders.names), "candidate")
     missing = could_still_win(case)
+    if alone(case):
+        limits.append((0, f"{case.name} is the only candidate that reads the text"))
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         limits.append((0, f"{listed(missing)} {verb} not among the {count} judged"))
