@@ -57,7 +57,7 @@ TIED = "ties"
 # Most flips of the family, as a share of the doublings of a budget; least right where confident.
 MOST_FLIPS, LEAST_RIGHT = 0.05, {"high": 0.95, "medium": 0.80}
 
-# Rows of each slow candidate at which rungs are told apart.
+# Numbers of rows per slow candidate that separate the bands of the table.
 BANDS = (25, 50, 100, 200, 400, 800)
 
 # Verdicts of one confidence that are needed to say how often they are right.

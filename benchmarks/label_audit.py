@@ -42,7 +42,7 @@ RATES = (0.0, 0.03, 0.05, 0.10)
 FULL, QUICK = 1000, 100
 
 # Targets: mean share of wrong labels in a list, lists with half or more, rows listed of clean sets,
-# and bounds of the skills that are told apart.
+# and bounds of the skill bands in the table.
 PRECISION, HALF, CLEAN = 0.5, 0.75, 0.01
 SKILLS = (-9.0, 0.0, 0.2, 0.4, SKILLED, 0.8, 1.01)
 

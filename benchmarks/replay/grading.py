@@ -89,7 +89,7 @@ class Grade:
         unseen: unseen rows that both the chosen candidate and the best of the others answered.
         right: whether a recommendation is neither needless nor behind by more than the margin, or,
             for an open verdict, the candidate used meanwhile is not behind by more.
-        family_right: the same of its family, which stands for its best member.
+        family_right: the same for its family, represented by its best member.
         choices: by rule, including the judge; rules that cannot apply are missing.
     """
 

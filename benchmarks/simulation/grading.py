@@ -87,7 +87,7 @@ class Grade:
     """The grade of one verdict.
 
     `right` and `false_winner` are about the candidate that is named, `family_right` and
-    `false_family` about its family, each of which stands for its best member.
+    `false_family` about its family, each represented by its best member.
     `covered_*` are shares of a study's intervals that hold the truth, NaN without intervals.
     `limited` is whether label errors limit the best candidate, `noise_covered` whether the interval
     of the label error rate holds the truth (None without interval), `stored` whether the study was
@@ -231,7 +231,7 @@ def _covered_pairs(found: Decision, truth: Truth) -> float:
     held = [
         _holds(pair.difference, truth.measured[pair.a] - truth.measured[pair.b])
         for pair in found.pairs
-        if "best of its kind" not in pair.method
+        if not pair.selected
     ]
     return fmean(held) if held else nan
 
@@ -306,9 +306,7 @@ def _told_apart(again: Decision, found: Decision, move: Move, setting: Setting) 
     a, b = sorted((move.candidate, found.verdict.use_meanwhile), key=names.index)
     family = {card.candidate: card.family for card in again.scorecards}
     if family[a] == family[b] or "majority" in (a, b):
-        pair = next(
-            p for p in again.pairs if {p.a, p.b} == {a, b} and "best of its kind" not in p.method
-        )
+        pair = next(p for p in again.pairs if {p.a, p.b} == {a, b} and not p.selected)
         costlier_first = pair.a == b
     else:
         both = {family[a], family[b]}

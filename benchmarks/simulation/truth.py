@@ -94,8 +94,8 @@ class Truth:
     def false_family(self, name: str) -> bool:
         """Return whether another family is right: a cheaper one within the margin, or a better.
 
-        Each family stands for its best member. Its cost is that of its cheapest member within the
-        margin of the best.
+        Each family is represented by its best member. Its cost is that of its cheapest member
+        within the margin of the best.
         """
         best, cheapest = self._family(name)
         cheaper = [n for n in self.cheaper(cheapest) if self._rivals(n, name)]

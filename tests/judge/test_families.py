@@ -120,7 +120,7 @@ def test_what_is_undecided_is_not_listed_as_rejected() -> None:
                 p
                 for p in found.pairs
                 if {p.a, p.b} == {rejected.candidate, found.verdict.use_meanwhile}
-                and "best of its kind" not in p.method
+                and not p.selected
             )
             ahead = pair.difference.high if pair.a == rejected.candidate else -pair.difference.low
             assert ahead < 0.02

@@ -99,7 +99,7 @@ def misattributed(decision: Decision) -> list[str]:
     """Return the sentences about one or two candidates whose figures are not theirs."""
     pairs = {}
     for pair in decision.pairs:
-        if "best of its kind" not in pair.method:
+        if not pair.selected:
             gap = pair.difference
             pairs[pair.a, pair.b] = (gap.value, gap.low, gap.high)
             pairs[pair.b, pair.a] = (-gap.value, -gap.high, -gap.low)

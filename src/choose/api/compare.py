@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 7
+RECORD = 8
 
 
 def report(store: str | Path) -> Decision:

@@ -23,7 +23,7 @@ StepKind = Literal[
 
 
 class FamilyResult(Record):
-    """One family against the chosen family, each standing for its best member.
+    """One family against the chosen family, each represented by its best member.
 
     Attributes:
         best: the most accurate member; of the chosen family the one that the verdict names, which

@@ -72,7 +72,11 @@ Confidence = Literal["high", "medium", "low"]
 
 
 class Pair(Record):
-    """The paired difference in accuracy of two candidates, a minus b."""
+    """The paired difference in accuracy of two candidates, a minus b.
+
+    `selected` tells whether a and b are the best members of their families, chosen on these rows:
+    the interval counts that choice, so it is not the one of the two candidates alone.
+    """
 
     a: str
     b: str
@@ -82,6 +86,7 @@ class Pair(Record):
     method: str
     rows: int
     declared: bool
+    selected: bool = False
 
 
 class Gate(Record):

@@ -214,7 +214,8 @@ class Contenders:
     def named(self) -> dict[Family, str]:
         """Return the cheapest member of each family that is behind its best by less than matters.
 
-        Members are often not told apart. As measured, this one gives up less than the margin.
+        The evidence often cannot separate members. As measured, this one gives up less than the
+        margin.
         """
         return {
             family: next(name for name in names if self._within_margin(name, self.best[family]))

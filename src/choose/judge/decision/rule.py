@@ -1,15 +1,15 @@
 """The decision: first which family, then which member of it.
 
-The families are baseline, prompting, retrieval and fine-tuning; each stands for its best member,
-with the selection of that member counted. A family is adopted if it beats every cheaper one (lower
-bound of the gain above 0, estimate at or above the margin) and no costlier one can beat it by the
-margin (upper bound of the gain below the margin). At most one family satisfies both. It must pass
-every comparison, so their number needs no correction: a wrong adoption needs an error in all of
-them. Otherwise the comparison is undecided, never "equal".
+The families are baseline, prompting, retrieval and fine-tuning; each is represented by its best
+member, with the selection of that member counted. A family is adopted if it beats every cheaper
+one (lower bound of the gain above 0, estimate at or above the margin) and no costlier one can beat
+it by the margin (upper bound of the gain below the margin). At most one family satisfies both. It
+must pass every comparison, so their number needs no correction: a wrong adoption needs an error in
+all of them. Otherwise the comparison is undecided, never "equal".
 
 Constant answers are the floor, which the adopted family must beat, and no rivals. The member that
 is named is the cheapest one that is, as measured, behind the best of the family by less than the
-margin. Members that cannot be told apart never leave the question open.
+margin. Members that the evidence cannot separate never leave the question open.
 """
 
 from __future__ import annotations

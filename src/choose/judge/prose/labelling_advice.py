@@ -176,7 +176,7 @@ def _hours(case: Case, forecast: CurveForecast | None, needed: Needed | None) ->
 
 
 def separate_steps(case: Case) -> Iterator[Step]:
-    """Yield the rows to label so that two candidates can be told apart, with what that is worth.
+    """Yield the rows to label to separate two candidates, with what that is worth.
 
     Between members of one family, and where the set would have to double or more, it is not.
     """

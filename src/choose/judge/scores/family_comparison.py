@@ -167,5 +167,6 @@ def pair_records(
 
 def _declared(pairs: Pairs, match: FamilyComparison, p_holm: float) -> Pair:
     record = pair_record(match.a, match.b, match.difference, pairs.panel[match.a].drawn)
-    method = f"{record.method}, best of its kind" if match.chosen else record.method
-    return record.model_copy(update={"declared": True, "p_holm": p_holm, "method": method})
+    method = f"{record.method}, best member of each family" if match.chosen else record.method
+    facts = {"declared": True, "selected": match.chosen, "p_holm": p_holm, "method": method}
+    return record.model_copy(update=facts)
