@@ -277,7 +277,7 @@ def lines(worlds: Mapping[str, Tally], overall: Tally) -> Iterator[str]:
     """Yield the report."""
     yield "All figures in % of studies; (a to b) is the 95 % Monte-Carlo interval."
     yield "A family is represented by its best member. It is false if a cheaper one is within the"
-    yield "margin or another is better by more. f.memb. and h.memb.: the same of the candidate named."
+    yield "margin or another is better by more. f.memb., h.memb.: the same of the candidate named."
     yield ""
     yield f"{'world':{WIDTH}}" + "".join(f"{name:>9}" for name, _ in COLUMNS)
     for name, found in (*worlds.items(), ("overall", overall)):
