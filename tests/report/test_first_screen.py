@@ -14,7 +14,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from choose.formatting import MINUS
-from choose.report.decision_text import KINDS, standings
+from choose.report.candidate_order import standings
+from choose.report.decision_text import KINDS
 from choose.report.screen_text import clip, clip_sentences
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.difference_chart import DifferenceBar, difference_axis, select_rows

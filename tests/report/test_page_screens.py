@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from choose.formatting import MINUS
-from choose.report.candidate_order import contending, standings_of, titles
+from choose.report.candidate_order import contending, standings, titles
 from choose.report.html.chart_style import GREY, palette
 from choose.report.html.line_charts import TICKS, apart, drawable, few
 from choose.report.html.page import lead, render_html
@@ -20,7 +20,7 @@ from choose.report.html.page_tables import (
     label_rows,
     runs_line,
 )
-from choose.report.html.standings_chart import MOST, _domain, standings
+from choose.report.html.standings_chart import MOST, _domain, standings_chart
 from choose.schema.answer import FamilyResult, RareFigure, RareLabel, Standing, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -145,11 +145,11 @@ def test_names_are_readable_and_fewer_rows_are_marked() -> None:
     """D9: a candidate that answered 121 of 602 rows stood second without a mark."""
     decision = answered()
     assert titles(decision)["tfidf"] == "words + logistic regression (tfidf)"
-    drawing = text_of(str(standings(decision).drawing))  # type: ignore[union-attr]
+    drawing = text_of(str(standings_chart(decision).drawing))  # type: ignore[union-attr]
     assert "words + logistic regression (tfidf)" in drawing
     assert "121 of 600" in drawing
     assert f"+1.8 ({MINUS}1.2 to +4.8)" in drawing
-    assert "Hollow: compared on fewer rows." in standings(decision).caption  # type: ignore[union-attr]
+    assert "Hollow: compared on fewer rows." in standings_chart(decision).caption  # type: ignore[union-attr]
 
 
 def test_the_axis_is_around_the_contenders_and_the_rest_is_at_its_edge() -> None:
@@ -158,7 +158,7 @@ def test_the_axis_is_around_the_contenders_and_the_rest_is_at_its_edge() -> None
     assert contending(decision) == ["lora", "probe", "tfidf"]
     low, high = _domain(decision, STANDINGS)
     assert -MOST <= low < -9 < 4.8 < high < 8
-    assert "Arrow: beyond the left edge." in standings(decision).caption  # type: ignore[union-attr]
+    assert "Arrow: beyond the left edge." in standings_chart(decision).caption  # type: ignore[union-attr]
     assert {c.candidate for c in drawable(decision)} <= {"lora", "probe", "tfidf"}
 
 
@@ -167,12 +167,12 @@ def test_where_nobody_is_near_all_are_on_the_axis() -> None:
     decision = answered(standings=far)
     assert contending(decision) == ["probe", "prompt"]
     assert _domain(decision, far)[0] < -68
-    assert "Arrow" not in standings(decision).caption  # type: ignore[union-attr]
+    assert "Arrow" not in standings_chart(decision).caption  # type: ignore[union-attr]
 
 
 def test_a_record_without_standings_is_ordered_by_its_pairs() -> None:
     """A pair stands the other way round where the chosen candidate is its first."""
-    found = {s.candidate: s for s in standings_of(decisions.decision())}
+    found = {s.candidate: s for s in standings(decisions.decision())}
     assert next(iter(found)) == "probe"
     assert found["lora"].difference.value == pytest.approx(-0.005)  # type: ignore[union-attr]
     assert found["lora"].difference.low == pytest.approx(-0.025)  # type: ignore[union-attr]

@@ -501,7 +501,12 @@ def crowded() -> Decision:
             ),
         }
     )
-    return base.model_copy(update={"verdict": verdict, "standings": (STANDINGS[1], *many)})
+    cards = tuple(
+        base.scorecards[0].model_copy(update={"candidate": s.candidate, "family": s.family})
+        for s in many
+    )
+    facts = {"standings": (STANDINGS[1], *many), "scorecards": (*base.scorecards, *cards)}
+    return base.model_copy(update={"verdict": verdict, **facts})
 
 
 def alone() -> Decision:

@@ -137,7 +137,7 @@ def print_decision(decision: Decision, store: Path, as_json: bool, part: str = "
     from choose.report.terminal.decision_page import render, render_full, render_section
 
     if part and part != FULL:
-        stdout().print(render_section(decision, part))
+        stdout().print(render_section(decision, part, store))
     else:
         page = render_full if part else render
         stdout().print(page(decision, store))

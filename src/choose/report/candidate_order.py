@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from choose.formatting import DASH, clean, short_model
-from choose.report.decision_text import chosen, ranked
+from choose.report.decision_text import chosen
 from choose.schema.answer import Standing
 from choose.schema.base import Interval
-from choose.schema.decision import Decision
+from choose.schema.decision import Decision, Pair
 from choose.schema.scorecard import Scorecard
 
 # Points behind the chosen candidate from which on a candidate is no contender: it is an arrow at
@@ -16,47 +16,64 @@ from choose.schema.scorecard import Scorecard
 BEHIND = 15.0
 
 
-def standings_of(decision: Decision) -> tuple[Standing, ...]:
-    """Return the standings of a record; for records of earlier versions from its pairs."""
+def ranked(
+    decision: Decision, include: Callable[[Scorecard], bool] = lambda card: True
+) -> list[Scorecard]:
+    """Return the candidates, ranked by their differences to the chosen one on common rows.
+
+    Those that share no row with it, and those without an accuracy, come last.
+    """
+    places = {s.candidate: place for place, s in enumerate(standings(decision))}
+    known = (card for card in decision.scorecards if include(card))
+    return sorted(known, key=lambda card: (card.accuracy is None, places.get(card.candidate, 0)))
+
+
+def standings(decision: Decision) -> tuple[Standing, ...]:
+    """Return every candidate against the chosen one, on the rows that both answered.
+
+    Ranked by that difference; candidates that share no row with the chosen one come last.
+    Records of earlier versions hold pairs instead.
+    """
     known = {card.candidate for card in decision.scorecards}
     if stored := tuple(s for s in decision.standings if s.candidate in known):
         return stored
     pick = chosen(decision.verdict)
-    pairs = {(p.a, p.b): p for p in decision.pairs}
-    found = []
-    for card in ranked(decision):
-        name = card.candidate
-        pair, back = pairs.get((name, pick)), pairs.get((pick, name))
-        gap = pair.difference if pair else back and negated(back.difference)
-        common = card.rows if name == pick else (pair or back).rows if pair or back else 0  # type: ignore[union-attr]
-        found.append(
-            Standing(
-                candidate=name,
-                family=card.family,
-                chosen=name == pick,
-                accuracy=card.accuracy,
-                difference=gap or None,
-                common=common,
-                rows=card.rows,
-                ms_per_answer=card.cost.ms_per_item,
-                usd_per_1k=card.cost.usd_per_1k,
-            )
-        )
+    pairs = {p.b if p.a == pick else p.a: p for p in decision.pairs if pick in (p.a, p.b)}
+    found = [_standing(card, pick, pairs.get(card.candidate)) for card in decision.scorecards]
     return tuple(sorted(found, key=_rank))
+
+
+def _standing(card: Scorecard, pick: str, pair: Pair | None) -> Standing:
+    gap = pair.difference if pair else None
+    if pair and gap and pair.a == pick:  # from the other candidate's side
+        gap = negated(gap)
+    return Standing(
+        candidate=card.candidate,
+        family=card.family,
+        chosen=card.candidate == pick,
+        accuracy=card.accuracy,
+        difference=gap,
+        common=pair.rows if pair else card.rows if card.candidate == pick else 0,
+        rows=card.rows,
+        ms_per_answer=card.cost.ms_per_item,
+        usd_per_1k=card.cost.usd_per_1k,
+    )
+
+
+def _rank(standing: Standing) -> tuple[bool, float]:
+    gap = standing.difference
+    return (gap is None and not standing.chosen), -gap.value if gap else 0.0
+
+
+def measured(decision: Decision) -> list[Scorecard]:
+    """Return the candidates that have an accuracy, in the order of `ranked`."""
+    return ranked(decision, lambda card: card.accuracy is not None)
 
 
 def negated(interval: Interval) -> Interval:
     """Return a difference the other way round."""
-    low = None if interval.high is None else -interval.high
-    high = None if interval.low is None else -interval.low
-    return Interval(value=-interval.value, low=low, high=high, estimand=interval.estimand)
-
-
-def _rank(standing: Standing) -> tuple[bool, float]:
-    if standing.chosen:
-        return False, 0.0
-    gap = standing.difference
-    return gap is None, -gap.value if gap else 0.0
+    low, high = (None if bound is None else -bound for bound in (interval.high, interval.low))
+    return interval.model_copy(update={"value": -interval.value, "low": low, "high": high})
 
 
 def titles(decision: Decision) -> dict[str, str]:
@@ -76,7 +93,7 @@ def contending(decision: Decision) -> list[str]:
 
     If none is that close, the closest one stands in.
     """
-    placed = [s for s in standings_of(decision) if s.chosen or s.difference is not None]
+    placed = [s for s in standings(decision) if s.chosen or s.difference is not None]
     near = [s.candidate for s in placed if s.chosen or points_ahead(s) > -BEHIND]
     return near if len(near) > 1 else [s.candidate for s in placed[:2]]
 

@@ -16,7 +16,8 @@ from choose.formatting import (
     plural,
     rough,
 )
-from choose.report.decision_text import chosen, quantity, ranked
+from choose.report.candidate_order import ranked
+from choose.report.decision_text import chosen, quantity
 from choose.schema.costs import Breakeven, Move, Requests, Serving
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard, Service

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from choose.formatting import COUNTED, SCORED, clean, per_100, percent, plural, points, span
 from choose.report.screen_text import shorten
-from choose.schema.answer import Standing
 from choose.schema.base import Interval
 from choose.schema.curves import CurveForecast, ForecastPoint, Needed
-from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Pair, Verdict
+from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap, RelabelGain
 from choose.schema.plan import ASSUMPTION
-from choose.schema.scorecard import Scorecard
 
 KINDS: dict[Kind, str] = {
     "adopt": "Adopt",
@@ -70,60 +68,6 @@ MEANING = {
 OVERLAPS = 3
 
 LABEL_WIDTH = 28
-
-
-def ranked(
-    decision: Decision, include: Callable[[Scorecard], bool] = lambda card: True
-) -> list[Scorecard]:
-    """Return the candidates, ranked by their differences to the chosen one on common rows.
-
-    Those that share no row with it, and those without an accuracy, come last.
-    """
-    places = {s.candidate: place for place, s in enumerate(standings(decision))}
-    known = (card for card in decision.scorecards if include(card))
-    return sorted(known, key=lambda card: (card.accuracy is None, places.get(card.candidate, 0)))
-
-
-def standings(decision: Decision) -> tuple[Standing, ...]:
-    """Return every candidate against the chosen one, on the rows that both answered.
-
-    Ranked by that difference; candidates that share no row with the chosen one come last.
-    Records of earlier versions hold pairs instead.
-    """
-    if decision.standings:
-        return decision.standings
-    pick = chosen(decision.verdict)
-    pairs = {p.b if p.a == pick else p.a: p for p in decision.pairs if pick in (p.a, p.b)}
-    found = [_standing(card, pick, pairs.get(card.candidate)) for card in decision.scorecards]
-    return tuple(sorted(found, key=_rank))
-
-
-def _standing(card: Scorecard, pick: str, pair: Pair | None) -> Standing:
-    gap = pair.difference if pair else None
-    if pair and gap and pair.a == pick:  # from the other candidate's side
-        low, high = (None if bound is None else -bound for bound in (gap.high, gap.low))
-        gap = gap.model_copy(update={"value": -gap.value, "low": low, "high": high})
-    return Standing(
-        candidate=card.candidate,
-        family=card.family,
-        chosen=card.candidate == pick,
-        accuracy=card.accuracy,
-        difference=gap,
-        common=pair.rows if pair else card.rows if card.candidate == pick else 0,
-        rows=card.rows,
-        ms_per_answer=card.cost.ms_per_item,
-        usd_per_1k=card.cost.usd_per_1k,
-    )
-
-
-def _rank(standing: Standing) -> tuple[bool, float]:
-    gap = standing.difference
-    return (gap is None and not standing.chosen), -gap.value if gap else 0.0
-
-
-def measured(decision: Decision) -> list[Scorecard]:
-    """Return the candidates that have an accuracy, in the order of `ranked`."""
-    return ranked(decision, lambda card: card.accuracy is not None)
 
 
 def chosen(verdict: Verdict) -> str:

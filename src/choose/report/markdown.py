@@ -25,7 +25,7 @@ from choose.formatting import (
 )
 from choose.report import cost_notes
 from choose.report import study_comparison_text as comparison_text
-from choose.report.candidate_order import fewer_rows
+from choose.report.candidate_order import fewer_rows, ranked, standings
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
@@ -44,9 +44,7 @@ from choose.report.decision_text import (
     goal_line,
     noted,
     pool_note,
-    ranked,
     score_noun,
-    standings,
     uneven,
 )
 from choose.report.screen_text import shorten

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import altair as alt
 
 from choose.formatting import clean, number, signed_points
-from choose.report.candidate_order import points_ahead, standings_of
+from choose.report.candidate_order import points_ahead, standings
 from choose.report.decision_text import chosen
 from choose.report.html.chart_style import (
     HEIGHT,
@@ -63,7 +63,7 @@ def intervals(
 
 def price(decision: Decision) -> Figure | None:
     """Draw the difference to the chosen candidate against the price of an answer, or its time."""
-    gaps = {s.candidate: s for s in standings_of(decision)}
+    gaps = {s.candidate: s for s in standings(decision)}
     cards = [c for c in drawable(decision) if c.candidate in gaps]
     priced = all(c.cost.usd_per_1k is not None for c in cards)
     unit: Callable[[Scorecard], float | None] = (

@@ -8,8 +8,8 @@ import altair as alt
 import numpy as np
 
 from choose.formatting import clean, dollars, rough, signed_points
-from choose.report.candidate_order import contending
-from choose.report.decision_text import measured, quantity
+from choose.report.candidate_order import contending, measured
+from choose.report.decision_text import quantity
 from choose.report.html.chart_style import (
     HEIGHT,
     LINE,

@@ -26,7 +26,7 @@ from choose.formatting import (
     span,
 )
 from choose.report import study_comparison_text as words
-from choose.report.candidate_order import marked, negated, of_rows, standings_of, titles
+from choose.report.candidate_order import marked, negated, of_rows, ranked, standings, titles
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
@@ -54,7 +54,6 @@ from choose.report.decision_text import (
     looks_line,
     noted,
     pool_note,
-    ranked,
     score_noun,
     shared_errors,
     suspects_note,
@@ -80,7 +79,7 @@ from choose.report.html.page_tables import (
     rare_rows,
     runs_line,
 )
-from choose.report.html.standings_chart import standings
+from choose.report.html.standings_chart import standings_chart
 from choose.schema.answer import FamilyStatus, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -122,7 +121,7 @@ STATUSES: dict[FamilyStatus, str] = {
 METERS = {"high": "●●●", "medium": "●●○", "low": "●○○"}
 
 CHARTS: dict[str, Callable[[Decision], Figure | list[Figure] | None]] = {
-    "standings": standings,
+    "standings": standings_chart,
     "curves": lines.curves,
     "noise": lines.noise,
     "views": views,
@@ -231,7 +230,7 @@ def _failures(decision: Decision) -> Failures | None:
     if failures is None or not failures.errors:
         return None
     families = {card.candidate: card.family for card in decision.scorecards}
-    order = [standing.candidate for standing in standings_of(decision)]
+    order = [standing.candidate for standing in standings(decision)]
     prompted = [name for name in order if families.get(name) == "prompting"]
     matters = failures.candidate in (chosen(decision.verdict), *prompted[:1])
     return failures if matters else None

@@ -20,7 +20,7 @@ from choose.formatting import (
     plural,
     span,
 )
-from choose.report.candidate_order import contending, standings_of, titles
+from choose.report.candidate_order import contending, standings, titles
 from choose.schema.answer import RareFigure, RareLabel
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow
@@ -67,7 +67,7 @@ def cost_rows(decision: Decision) -> list[list[str]]:
     cards = {card.candidate: card for card in decision.scorecards}
     named, near = titles(decision), set(contending(decision))
     shown, families = [], set()
-    for standing in standings_of(decision):
+    for standing in standings(decision):
         card = cards[standing.candidate]
         if card.accuracy and (standing.candidate in near or standing.family not in families):
             shown.append(card)

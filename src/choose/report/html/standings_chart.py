@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import altair as alt
 
 from choose.formatting import clean, difference, figure, listed, points, right
-from choose.report.candidate_order import BEHIND, contending, points_ahead, standings_of, titles
+from choose.report.candidate_order import BEHIND, contending, points_ahead, standings, titles
 from choose.report.decision_text import quantity, score_noun
 from choose.report.html.chart_style import (
     INK,
@@ -89,9 +89,9 @@ SIGN = 10
 PADDING = {"left": 2, "right": 2, "top": 24, "bottom": 26}
 
 
-def standings(decision: Decision) -> Figure | None:
+def standings_chart(decision: Decision) -> Figure | None:
     """Draw each candidate's difference to the chosen one, with rows, time and price beside it."""
-    placed = [s for s in standings_of(decision) if s.chosen or s.difference is not None]
+    placed = [s for s in standings(decision) if s.chosen or s.difference is not None]
     if not placed:
         return None
     domain = _domain(decision, placed)
@@ -290,7 +290,7 @@ def _caption(
         parts.append("Hollow: compared on fewer rows.")
     if any(not row["inside"] for row in rows):
         parts.append("Arrow: beyond the left edge.")
-    others = [s for s in standings_of(decision) if s not in placed]
+    others = [s for s in standings(decision) if s not in placed]
     for said, measured in (("Not measured", False), ("Not compared with it", True)):
         names = [clean(s.candidate) for s in others if (s.accuracy is not None) is measured]
         if names:

@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil, floor
+from typing import ClassVar
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.text import Text
 
 from choose.formatting import DASH, clean, figure, number, percent, short_models, span
-from choose.report.candidate_order import fewer_rows
-from choose.report.decision_text import (
-    UNEVEN,
-    chosen,
-    coverage_line,
-    quantity,
-    ranked,
-    score_noun,
-    uneven,
-)
+from choose.report.candidate_order import fewer_rows, ranked
+from choose.report.decision_text import UNEVEN, chosen, coverage_line, quantity, score_noun, uneven
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Column, note, section, split_table
 from choose.schema.base import Interval
@@ -117,44 +110,47 @@ class Scale(FullWidth):
 
 @dataclass(frozen=True)
 class Bar(FullWidth):
-    """One interval, from low to high, with a point at its value."""
+    """An interval from low to high with a point at its value; an arrow where it leaves the axis."""
 
     axis: Axis
     interval: Interval | None
     style: str = ""
 
+    # What is drawn where the interval goes on beyond the left or right edge.
+    beyond: ClassVar[tuple[str, str]] = ("─", "─")
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the interval over the ticks."""
-        width = options.max_width
-        cells = [" "] * width
-        for tick in self.axis.ticks:
-            cells[self.axis.column(tick, width)] = "·"
-        if self.axis.target is not None:
-            cells[self.axis.column(self.axis.target, width)] = "┊"
+        """Draw the interval over the background."""
+        cells = [" "] * options.max_width
+        self.draw_background(cells)
         extent = self._draw(cells) if self.interval is not None else (0, 0)
         text = Text("".join(cells), no_wrap=True, style="dim")
         text.stylize(f"not dim {self.style}", *extent)
         yield text
 
+    def draw_background(self, cells: list[str]) -> None:
+        """Mark the ticks and the target."""
+        for tick in self.axis.ticks:
+            cells[self.axis.column(tick, len(cells))] = "·"
+        if self.axis.target is not None:
+            cells[self.axis.column(self.axis.target, len(cells))] = "┊"
+
     def _draw(self, cells: list[str]) -> tuple[int, int]:
         assert self.interval is not None
-        width = len(cells)
-        value = self.interval.value
+        last, value = len(cells) - 1, self.interval.value
         bounds = (self.interval.low, self.interval.high)
         low, high = (value if bound is None else bound for bound in bounds)
-        start, point, stop = (self.axis.column(v, width) for v in (low, value, high))
-        if point < 0:
-            cells[0] = "◂"
-            return 0, 1
-        first, last = max(0, start), min(width - 1, stop)
-        for column in range(first, last + 1):
-            cells[column] = "─"
-        if start >= 0:
-            cells[start] = "├"
-        if stop < width:
-            cells[stop] = "┤"
-        cells[min(point, width - 1)] = "●"
-        return first, last + 1
+        start, point, stop = (self.axis.column(v, len(cells)) for v in (low, value, high))
+        if not 0 <= point <= last:
+            at = 0 if point < 0 else last
+            cells[at] = "◂" if point < 0 else "▸"
+            return at, at + 1
+        first, final = max(0, start), min(last, stop)
+        cells[first : final + 1] = "─" * (final + 1 - first)
+        cells[first] = "├" if start >= 0 else self.beyond[0]
+        cells[final] = "┤" if stop <= last else self.beyond[1]
+        cells[point] = "●"
+        return first, final + 1
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from choose.report.terminal.first_screen import (
     because,
     rare_sentence,
     steps,
+    typed_here,
 )
 from choose.report.terminal.layout import (
     Column,
@@ -148,17 +149,17 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
 
 def render(decision: Decision, store: Path | None = None) -> RenderableType:
     """Return the first screen, laid out for the console that prints it."""
-    return FirstScreen(decision, store)
+    return FirstScreen(typed_here(decision, store), store)
 
 
 def render_full(decision: Decision, store: Path | None = None) -> RenderableType:
     """Return the first screen and every section."""
-    return Full(decision, store)
+    return Full(typed_here(decision, store), store)
 
 
-def render_section(decision: Decision, name: str) -> RenderableType:
+def render_section(decision: Decision, name: str, store: Path | None = None) -> RenderableType:
     """Return one of `SECTIONS`, or a line that says that the study has nothing for it."""
-    return OneSection(decision, name)
+    return OneSection(typed_here(decision, store), name)
 
 
 @dataclass(frozen=True, slots=True)

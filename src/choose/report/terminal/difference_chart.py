@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from math import ceil, floor
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
@@ -21,9 +20,10 @@ from choose.formatting import (
     right,
     signed_points,
 )
-from choose.report.decision_text import chosen, score_noun, standings
+from choose.report.candidate_order import standings
+from choose.report.decision_text import chosen, score_noun
 from choose.report.screen_text import literal, shorten
-from choose.report.terminal.candidate_table import Axis, FullWidth, Scale
+from choose.report.terminal.candidate_table import Axis, Bar, Scale
 from choose.report.terminal.layout import INDENT, Column, note, split_table
 from choose.schema.answer import Standing
 from choose.schema.base import Interval
@@ -134,41 +134,14 @@ def _reach(difference: Interval) -> float:
     return max(abs(bound) for bound in bounds if bound is not None)
 
 
-@dataclass(frozen=True)
-class DifferenceBar(FullWidth):
-    """A difference with its interval beside a line at zero; an arrow where it is off the axis."""
+class DifferenceBar(Bar):
+    """A difference with its interval beside a line at zero."""
 
-    axis: Axis
-    difference: Interval | None
-    style: str = ""
+    beyond = ("◂", "▸")
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the bar over the line at zero."""
-        width = options.max_width
-        cells = [" "] * width
-        cells[self.axis.column(0.0, width)] = "┊"
-        extent = self._draw(cells) if self.difference is not None else (0, 0)
-        text = Text("".join(cells), no_wrap=True, style="dim")
-        text.stylize(f"not dim {self.style}", *extent)
-        yield text
-
-    def _draw(self, cells: list[str]) -> tuple[int, int]:
-        assert self.difference is not None
-        last = len(cells) - 1
-        value = self.difference.value
-        bounds = (self.difference.low, self.difference.high)
-        low, high = (value if bound is None else bound for bound in bounds)
-        start, point, stop = (self.axis.column(v, len(cells)) for v in (low, value, high))
-        if not 0 <= point <= last:
-            at = 0 if point < 0 else last
-            cells[at] = "◂" if point < 0 else "▸"
-            return at, at + 1
-        first, final = max(0, start), min(last, stop)
-        cells[first : final + 1] = "─" * (final + 1 - first)
-        cells[first] = "├" if start >= 0 else "◂"
-        cells[final] = "┤" if stop <= last else "▸"
-        cells[point] = "●"
-        return first, final + 1
+    def draw_background(self, cells: list[str]) -> None:
+        """Draw the line at zero."""
+        cells[self.axis.column(0.0, len(cells))] = "┊"
 
 
 def difference_chart(decision: Decision, rows: int, width: int) -> Iterator[RenderableType]:

@@ -18,7 +18,8 @@ from rich.segment import Segment
 from rich.text import Text
 
 from choose.formatting import clean, in_percent, in_points, plural
-from choose.report.decision_text import COLOURS, KINDS, looks_line, standings
+from choose.report.candidate_order import standings
+from choose.report.decision_text import COLOURS, KINDS, looks_line
 from choose.report.screen_text import clip, clip_sentences, literal, shorten
 from choose.report.terminal.difference_chart import (
     chart_heading,
@@ -217,13 +218,13 @@ def first_screen(
     yield from _differences(decision, width, room, drawn)
     yield from _failures(decision, min(room.lines, 2) * width)
     yield Text()
-    yield pairs(_sentences(_typed_here(decision, store), width, room))
+    yield pairs(_sentences(decision, width, room))
     if store is not None:
         yield Text()
         yield note(rest(store))
 
 
-def _typed_here(decision: Decision, store: Path | None) -> Decision:
+def typed_here(decision: Decision, store: Path | None) -> Decision:
     """Put the path of the study into its commands; the record names its folder only.
 
     The record is meant to be shared, so it holds no folder of this machine.
