@@ -301,10 +301,12 @@ def test_a_cut_step_still_says_what_it_is_worth() -> None:
     )
 
 
-def test_commands_name_the_study_by_its_path_wherever_it_lies() -> None:
+@pytest.mark.parametrize("written", ["demo", ".choose/tickets-1", "'an old name'"])
+def test_commands_name_the_study_by_its_path_wherever_it_lies(written: str) -> None:
     """The record holds no folder of the machine, so `-c demo/study.toml` failed elsewhere."""
     store = Path("/studies of us/demo")
-    command = "choose compare -c demo/study.toml --out demo --budget 15m"
+    file = "'an old name/study.toml'" if "'" in written else f"{written}/study.toml"
+    command = f"choose compare -c {file} --out {written} --budget 15m"
     step = Step(kind="evaluate-rest", text="Finish what was left out.", command=command)
     base = decisions.answered()
     verdict = base.verdict.model_copy(update={"steps": (step,)})

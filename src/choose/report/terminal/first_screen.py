@@ -225,22 +225,22 @@ def first_screen(
 
 
 def typed_here(decision: Decision, store: Path | None) -> Decision:
-    """Put the path of the study into its commands; the record names its folder only.
+    """Put the path of the study into its commands, which may have been written elsewhere.
 
     The record is meant to be shared, so it holds no folder of this machine.
     """
     if store is None:
         return decision
-    words = {
-        shlex.quote(f"{store.name}/study.toml"): shlex.quote(str(store / "study.toml")),
-        shlex.quote(store.name): shlex.quote(str(store)),
-    }
+
+    def typed(command: str) -> str:
+        words = shlex.split(command)
+        for place, flag in enumerate(words[:-1]):
+            if flag in ("-c", "--out"):
+                words[place + 1] = str(store / "study.toml" if flag == "-c" else store)
+        return shlex.join(words)
+
     steps = tuple(
-        step.model_copy(
-            update={"command": " ".join(words.get(word, word) for word in step.command.split(" "))}
-        )
-        if step.command
-        else step
+        step.model_copy(update={"command": typed(step.command)}) if step.command else step
         for step in decision.verdict.steps
     )
     verdict = decision.verdict.model_copy(update={"steps": steps})
