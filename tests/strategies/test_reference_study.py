@@ -87,7 +87,10 @@ def studied(folder: Path) -> Store:
 
 
 def answers(store: Store) -> dict[str, dict[str, Any]]:
-    """Return the log-probabilities of each candidate, a row a question, by its first fit."""
+    """Return the log-probabilities of each candidate by its first fit, in the order of row ids.
+
+    The order in which rows are asked is not part of an answer.
+    """
     found: dict[str, dict[str, Any]] = {}
     for trial in store.grid()[1]:
         run = store.get(trial)
@@ -97,6 +100,7 @@ def answers(store: Store) -> dict[str, dict[str, Any]]:
         scores = run.answers["clean", 0].scores
         assert scores is not None
         revision = find(trial.strategy).revision
-        rounded = np.maximum(scores, -20.0).round(3).tolist()
+        by_id = scores[np.argsort(run.asked["clean", 0])]
+        rounded = np.maximum(by_id, -20.0).round(3).tolist()
         found[trial.candidate] = {"revision": revision, "scores": rounded}
     return dict(sorted(found.items()))
