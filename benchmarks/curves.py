@@ -29,7 +29,8 @@ from choose.data.stratify import sampling_order
 from choose.judge.measures.curve_fit import CurvePoints
 from choose.judge.measures.curve_forecast import ensemble
 from choose.judge.stats.intervals import Resamples, wilson
-from choose.types import Example, Item, Task
+from choose.tasks.classification import Classification
+from choose.types import Example, Item
 from choose_baseline import LogisticHead, Tfidf
 
 TUNED_ON = ("banking77", "fin_phrasebank", "sst2", "trec6")
@@ -290,7 +291,7 @@ class _Learner:
         labels = tuple(sorted({row.target for row in rows}))
         if self.candidate == "tfidf":
             model = Tfidf(seed=0, characters=False)
-            model.fit(Task(labels=labels, names=labels), rows)
+            model.fit(Classification(labels=labels, names=labels), rows)
             items = [Item(id=row.id, text=row.text) for row in self.asked]
             return np.array(model.predict(items).outputs)
         head = LogisticHead(C=10.0)

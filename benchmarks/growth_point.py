@@ -15,6 +15,7 @@ from random import Random
 from time import process_time
 from typing import Any
 
+from choose.tasks.classification import Classification
 from choose.types import Example, Task
 
 # Words of a text, at least and at most, besides two that hint at its class.
@@ -29,7 +30,7 @@ ENOUGH = 2.0
 def task(classes: int) -> Task:
     """Return a task with so many labels."""
     labels = tuple(f"topic {number:03d}" for number in range(classes))
-    return Task(labels=labels, names=labels)
+    return Classification(labels=labels, names=labels)
 
 
 def examples(

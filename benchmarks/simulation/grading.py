@@ -21,7 +21,8 @@ from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import Decision
 from choose.store.store import Store
-from choose.types import Dataset, Example, Fold, Task
+from choose.tasks.classification import Classification
+from choose.types import Dataset, Example, Fold
 from simulation.evidence import evidence
 from simulation.resampled import resample
 from simulation.setting import Setting
@@ -373,7 +374,7 @@ def _dataset(study: Evidence) -> Dataset:
     pool = tuple(learnt)
     return Dataset(
         name=study.name,
-        task=Task(labels=study.labels, names=study.labels),
+        task=Classification(labels=study.labels, names=study.labels),
         examples={**asked, **learnt},
         folds=tuple(
             Fold(pool=pool[:size], questions=questions)

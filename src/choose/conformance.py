@@ -3,7 +3,8 @@
 In your tests::
 
     import pytest
-    from choose.conformance import CHECKS
+    from choose.tasks.classification import Classification
+from choose.conformance import CHECKS
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     def test_contract(check):
@@ -25,10 +26,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from choose.strategy import TRAITS, WORDS, Saves, Strategy
-from choose.types import FAMILIES, Answers, Example, Item, Task
+from choose.tasks.classification import Classification
+from choose.types import FAMILIES, Answers, Example, Item
 
 Factory = Callable[[int], Strategy]
-TASK = Task(labels=("fruit", "tool", "weather"), names=("fruit", "tool", "weather"))
+TASK = Classification(labels=("fruit", "tool", "weather"), names=("fruit", "tool", "weather"))
 
 _WORDS = {
     "fruit": [
@@ -179,7 +181,7 @@ def answers_nothing_with_nothing(make: Factory) -> None:
 def keeps_nothing_between_fits(make: Factory) -> None:
     """A second fit gives the same answers as a new strategy."""
     used = make(0)
-    other = Task(labels=("a", "b"), names=("a", "b"))
+    other = Classification(labels=("a", "b"), names=("a", "b"))
     used.fit(other, [Example(id=f"o{i}", text=f"word {i}", target="ab"[i % 2]) for i in range(12)])
     used.predict(questions(3))
     used.fit(TASK, pool())

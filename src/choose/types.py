@@ -1,11 +1,11 @@
-"""Data types that all modules share: tasks, rows, answers, trials, runs and datasets."""
+"""Data types that all modules share: the task protocol, rows, answers, trials, runs, datasets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from choose.files import digest, digest_rows
 
 Family = Literal["baseline", "prompting", "retrieval", "fine-tuning"]
-Status = Literal["ok", "off-list", "refused", "empty", "cut"]
+Status = Literal["ok", "off-list", "refused", "empty", "cut", "malformed", "abstained"]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
@@ -21,48 +21,114 @@ FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuni
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A row to predict, without its label."""
+    """A row to predict, without its target.
+
+    `fields` are further input columns by name.
+    """
 
     id: str
     text: str
     fields: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def content(self) -> tuple[str, ...]:
+        """Return what identifies the question: id and text, and its fields if it has any."""
+        return (self.id, self.text, *_flat("fields", self.fields))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One labelled row."""
+    """One labelled row.
+
+    `target` is a text in every kind of task: a label, a record as JSON with sorted keys, or the
+    text to write. The task reads it. `accepted` are further right answers.
+    """
 
     id: str
     text: str
     target: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    accepted: tuple[str, ...] = ()
     timestamp: datetime | None = None
     group: str | None = None
     annotator: str | None = None
 
     def item(self) -> Item:
-        """Return the row without its label."""
-        return Item(id=self.id, text=self.text)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """The labels in a fixed order, with readable names, descriptions and an instruction.
-
-    `names` are aligned with `labels`; `descriptions` are by label.
-    """
-
-    labels: tuple[str, ...]
-    names: tuple[str, ...]
-    descriptions: Mapping[str, str] = field(default_factory=dict)
-    instruction: str | None = None
-    kind: Literal["classification"] = "classification"
+        """Return the row without its target."""
+        return Item(id=self.id, text=self.text, fields=self.fields)
 
     @property
-    def digest(self) -> str:
-        """Return the digest of everything that a strategy can see of the task."""
-        return digest(
-            [self.kind, self.labels, self.names, dict(self.descriptions), self.instruction]
-        )
+    def targets(self) -> tuple[str, ...]:
+        """Return every right answer, the main one first."""
+        return (self.target, *self.accepted)
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """Return what a strategy may learn from: id, text and target, then fields and `accepted`.
+
+        A row without fields and further answers has three parts, as in stores of rule 8.
+        """
+        accepted = ("accepted", *self.accepted) if self.accepted else ()
+        return (self.id, self.text, self.target, *_flat("fields", self.fields), *accepted)
+
+
+def _flat(name: str, values: Mapping[str, str]) -> tuple[str, ...]:
+    return (name, *(part for pair in values.items() for part in pair)) if values else ()
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What the answers are, and how one is scored; `choose.tasks` has one class for each kind.
+
+    Attributes:
+        kind: such as ``classification``.
+        instruction: what to do, in the user's words.
+        labels: in a fixed order; empty where answers are no labels.
+        names: readable names of the labels, aligned with them.
+        descriptions: by label, or by field of a record.
+        metrics: names of the scores of an answer, the headline metric first.
+        digest: identifies everything that a strategy can see of the task.
+        scoring: identifies how answers are scored.
+    """
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+
+    @property
+    def instruction(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def names(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def descriptions(self) -> Mapping[str, str]: ...  # noqa: D102
+
+    @property
+    def metrics(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+
+    @property
+    def scoring(self) -> str: ...  # noqa: D102
+
+    def problem_with(self, output: str) -> str | None:
+        """Return why a text cannot be an answer, such as JSON that cannot be parsed; or None."""
+
+    def score(self, output: str | None, targets: Sequence[str]) -> Mapping[str, float]:
+        """Return each metric of an answer, in [0, 1], against the best of the right answers.
+
+        An answer that is None is unusable and scores 0.
+        """
+
+    def stratum(self, target: str) -> str:
+        """Return the class of rows, for stratified divisions, that a target belongs to."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return the task as plain values for JSON, from which `choose.tasks` builds it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +192,11 @@ class Answers:
     """The answers to n items, in the order of the items.
 
     Attributes:
-        outputs: the label, or None if the answer is unusable.
+        outputs: the answer as a text of the task's form, or None if it is unusable.
         status: ``ok``, or why the output is None.
+        raw: what the model wrote, where `outputs` cannot show it; None for other items.
         scores: (n, labels) log-probabilities normalised over the labels, or None.
+        confidence: (n,) in [0, 1], for answers that are no labels, or None.
         evidence: ids of rows retrieved for each item, nearest first, or None.
         tokens_in: (n,) input tokens, cached ones included, or None if tokens are not counted.
         tokens_cached: (n,) the part of `tokens_in` that came from a cached prefix.
@@ -138,7 +206,9 @@ class Answers:
 
     outputs: tuple[str | None, ...]
     status: tuple[Status, ...]
+    raw: tuple[str | None, ...] | None = None
     scores: Floats | None = None
+    confidence: Floats | None = None
     evidence: tuple[tuple[str, ...], ...] | None = None
     tokens_in: Counts | None = None
     tokens_cached: Counts | None = None
@@ -222,9 +292,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The answers and facts of one trial; metrics are computed from them.
+    """The answers and facts of one trial.
 
-    `answers` and `asked` (row ids in the order of the answers) are by view and repeat.
+    `answers` and `asked` (row ids in the order of the answers) are by view and repeat. `scores` are
+    (n,) by view and repeat, then by metric, for tasks whose answers are no labels; what is right of
+    labels the judge sees by itself.
     `fit_seconds`, `predict_seconds` (clean test rows) and `seconds_alone` (everything) exclude
     gains from caches and shared work; `seconds_spent` is the actual time. `artefact_mb` is the
     size of the fitted model, `base_mb` that of the weights it needs in addition. `unasked` counts
@@ -235,6 +307,7 @@ class Run:
     trial: Trial
     answers: Mapping[tuple[str, int], Answers] = field(default_factory=dict)
     asked: Mapping[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
+    scores: Mapping[tuple[str, int], Mapping[str, Floats]] = field(default_factory=dict)
     fit_seconds: float | None = None
     predict_seconds: float | None = None
     seconds_alone: float | None = None
@@ -282,8 +355,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """Return the digest of the rows and their division."""
         rows = [
-            (e.id, e.text, e.target, str(e.timestamp), e.group, e.annotator)
-            for e in self.examples.values()
+            (*e.content, str(e.timestamp), e.group, e.annotator) for e in self.examples.values()
         ]
         folds = [("fold", *fold.questions) for fold in self.folds]
         return digest_rows([*rows, *folds])

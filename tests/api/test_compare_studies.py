@@ -18,7 +18,8 @@ from choose.report.study_comparison_text import headline
 from choose.schema.base import Interval
 from choose.schema.study_changes import Change, CommonRows, Shift, Side, Versus
 from choose.store.store import Store
-from choose.types import STANDARD, Answers, Candidate, Dataset, Example, Fold, Run, Task, Trial
+from choose.tasks.classification import Classification
+from choose.types import STANDARD, Answers, Candidate, Dataset, Example, Fold, Run, Trial
 from support import decisions
 from support.html import VECTORS, parsed
 
@@ -37,7 +38,7 @@ def data(rows: int = ROWS, start: int = 0, **changed: Any) -> Dataset:
     examples.update(changed.get("examples", {}))
     return Dataset(
         name=changed.get("name", "made"),
-        task=Task(labels=LABELS, names=LABELS),
+        task=Classification(labels=LABELS, names=LABELS),
         examples=examples,
         folds=(Fold(pool=("pool",), questions=tuple(e.id for e in rows_)),),
         division="held-out",

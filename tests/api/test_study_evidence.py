@@ -16,7 +16,8 @@ from choose.report.html.page import render_html
 from choose.report.html.page_tables import measured
 from choose.store.store import Store
 from choose.study.config import Study
-from choose.types import STANDARD, Run, Task, Trial
+from choose.tasks.classification import Classification
+from choose.types import STANDARD, Run, Trial
 from support import answered_studies as answered
 from support.answered_studies import player
 from support.studies import compare, write_csv
@@ -59,7 +60,7 @@ def test_the_settings_of_a_record_are_a_study_file(tmp_path: Path) -> None:
 def test_prompts_are_what_the_strategies_say() -> None:
     from choose.strategy import Prompts, build
 
-    task = Task(labels=("a", "b"), names=("apple", "bread"), instruction="Sort <this>.")
+    task = Classification(labels=("a", "b"), names=("apple", "bread"), instruction="Sort <this>.")
     few, none = build("few-shot", seed=0, shots=8), build("tfidf", seed=0)
     assert isinstance(few, Prompts)
     assert not isinstance(none, Prompts)

@@ -30,7 +30,8 @@ from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit, NoiseBand
-from choose.types import Dataset, Example, Fold, Task
+from choose.tasks.classification import Classification
+from choose.types import Dataset, Example, Fold
 from support.audited_studies import blobs, evidence, hardness, out_of_fold
 
 STUDIES = 20
@@ -295,7 +296,7 @@ def test_annotators_reach_the_judge_and_texts_do_not_have_to_match_to_the_letter
         for id, text, target, who in rows
     }
     ids = tuple(examples)
-    task = Task(labels=("x", "y"), names=("x", "y"))
+    task = Classification(labels=("x", "y"), names=("x", "y"))
     fold = Fold(pool=(), questions=ids)
     dataset = Dataset(name="d", task=task, examples=examples, folds=(fold,), division="cross-fit")
     found = annotator_agreement((items_of(dataset, ids),), task.labels)

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from choose.judge.diagnosis.label_audit import annotator_agreement, audit_labels, most_doubtful
 from choose.judge.diagnosis.label_noise import auditor_of
 from choose.judge.evidence import Items
+from choose.tasks.classification import Classification
 from support.audited_studies import evidence
 
 FOLDER = files("choose.data") / "samples" / "tickets"
@@ -68,11 +69,11 @@ def test_words_alone_find_most_planted_errors(tickets):
 def answered(tickets):
     """What `choose demo` audits with: the strategies themselves, in five folds."""
     from choose.strategy import build
-    from choose.types import Example, Item, Task
+    from choose.types import Example, Item
 
     texts, given = tickets["text"].to_list(), tickets["label"].to_list()
     labels = tuple(sorted(set(given)))
-    task = Task(labels=labels, names=labels)
+    task = Classification(labels=labels, names=labels)
     scores = {n: np.zeros((len(texts), len(labels))) for n in ("tfidf", "probe", "knn")}
     for pool, asked in FOLDS.split(texts, given):
         examples = [Example(id=str(i), text=texts[i], target=given[i]) for i in pool]

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from choose.report.terminal.live_progress import LiveProgress, Standings
-from choose.types import STANDARD, Answers, Dataset, Example, Fold, Run, Task, Trial
+from choose.tasks.classification import Classification
+from choose.types import STANDARD, Answers, Dataset, Example, Fold, Run, Trial
 
 FIRST = "the first pass"
 
@@ -28,7 +29,7 @@ def dataset(rows: int = 10, folds: int = 2) -> Dataset:
     parts = tuple(Fold(pool=ids, questions=ids[f::folds]) for f in range(folds))
     return Dataset(
         name="toy",
-        task=Task(labels=("a", "b"), names=("a", "b")),
+        task=Classification(labels=("a", "b"), names=("a", "b")),
         examples=examples,
         folds=parts,
         division="cross-fit",

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from choose.strategy import build
-from choose.types import Example, Item, Task
+from choose.tasks.classification import Classification
+from choose.types import Example, Item
 
 
 @pytest.mark.slow
@@ -25,7 +26,7 @@ def test_cheap_baselines_of_all_rows(shared_data: Path, name: str, least: float)
     labels = tuple(sorted({label for _, label in rows}))
     strategy = build(name, seed=0)
     strategy.fit(
-        Task(labels=labels, names=labels),
+        Classification(labels=labels, names=labels),
         [Example(id=f"t{i}", text=text, target=label) for i, (text, label) in enumerate(rows)],
     )
     answers = strategy.predict([Item(id=f"q{i}", text=text) for i, (text, _) in enumerate(asked)])

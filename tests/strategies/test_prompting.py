@@ -21,7 +21,8 @@ from choose.models.prompting.local_prompter import (
 )
 from choose.models.prompting.prompts import WORDINGS, instruction, numeric_labels, single_line
 from choose.strategy import build
-from choose.types import Example, Item, Task
+from choose.tasks.classification import Classification
+from choose.types import Example, Item
 from support import tiny_models as tiny
 
 
@@ -186,12 +187,15 @@ def test_variants_only_change_wording_or_shots() -> None:
 
 
 def test_bare_numbers_are_refused_with_a_way_out() -> None:
-    numbers = Task(labels=("0", "1"), names=("0", "1"))
+    numbers = Classification(labels=("0", "1"), names=("0", "1"))
     for name in ("prompt", "few-shot", "retrieval"):
         reason = build(name, seed=0).refuses(numbers)  # type: ignore[attr-defined]
         assert "[task.names]" in reason
     assert numeric_labels(replace(numbers, names=("negative", "positive"))) is None
-    assert numeric_labels(Task(labels=("5 stars", "1 star"), names=("5 stars", "1 star"))) is None
+    assert (
+        numeric_labels(Classification(labels=("5 stars", "1 star"), names=("5 stars", "1 star")))
+        is None
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE)

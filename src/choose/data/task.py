@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from choose.errors import DataError, StudyError, did_you_mean, quoted, rows_named
+from choose.tasks.classification import Classification
 from choose.types import Example, Task
 
 _SEPARATORS = (";", "|", ",")
@@ -88,7 +89,9 @@ def task_from(
     _check_known(described, labels, "descriptions")
     shown = tuple(given[n].strip() if n in given else readable(n) for n in labels)
     _check_distinct(labels, shown)
-    return Task(labels=labels, names=shown, descriptions=described, instruction=instruction)
+    return Classification(
+        labels=labels, names=shown, descriptions=described, instruction=instruction
+    )
 
 
 def readable(label: str) -> str:

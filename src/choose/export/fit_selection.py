@@ -86,7 +86,7 @@ def select_trial(store: Store, key: str) -> Selection:
         )
     trial = next(iter(matches.values()))
     rows = Pools(_with_texts(store).dataset).of(trial).pool
-    if digest_rows((row.id, row.text, row.target) for row in rows) != trial.pool:
+    if digest_rows(row.content for row in rows) != trial.pool:
         raise StoreError(
             f"The rows in {str(store.path)!r} are not the training rows of trial {trial.key}, "
             "so it cannot be repeated. Run choose compare again."

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from choose.errors import ChooseError, StoreError, StrategyError
 from choose.files import NotRegularError, check_regular, file_sha256, read_text
 from choose.strategy import Saves, Strategy, build, find
+from choose.tasks.classification import Classification
 from choose.types import Task
 from choose.untrusted import plain_reason, shown
 
@@ -75,7 +76,7 @@ class Manifest(BaseModel):
     @property
     def task(self) -> Task:
         """The task it answers."""
-        return Task(
+        return Classification(
             labels=self.labels,
             names=self.names,
             descriptions=dict(self.descriptions),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -191,35 +190,39 @@ def read_tensors(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
 
 def task_facts(task: Task) -> dict[str, Any]:
     """Return a task as plain values."""
-    return {**asdict(task), "descriptions": dict(task.descriptions)}
+    return {"kind": task.kind, **task.facts()}
 
 
-def task_from(facts: Facts) -> Task:
-    """Return the task that `task_facts` described.
-
-    Raises:
-        ValueError: if it has not one name for each label.
-    """
-    task = Task(**{**facts, "labels": read_labels(facts), "names": tuple(facts["names"])})
-    if len(task.names) != len(task.labels):
-        raise ValueError("the task has not one name for each label")
-    return task
+def row_facts(rows: Sequence[Example]) -> list[list[Any]]:
+    """Return what a strategy may see of rows, as plain values: id, text, target, and the rest."""
+    return [
+        [row.id, row.text, row.target]
+        + ([dict(row.fields), list(row.accepted)] if row.fields or row.accepted else [])
+        for row in rows
+    ]
 
 
-def row_facts(rows: Sequence[Example]) -> list[list[str]]:
-    """Return what a strategy may see of rows, as plain values."""
-    return [[row.id, row.text, row.target] for row in rows]
-
-
-def rows_from(facts: Sequence[Sequence[str]]) -> list[Example]:
+def rows_from(facts: Sequence[Sequence[Any]]) -> list[Example]:
     """Return the rows that `row_facts` described.
 
     Raises:
-        ValueError: if one is not an id, a text and a label.
+        ValueError: if one is not an id, a text and a target, with fields and further answers.
     """
-    if not all(len(row) == 3 and all(isinstance(part, str) for part in row) for row in facts):
-        raise ValueError("a row is not an id, a text and a label")
-    return [Example(id=id, text=text, target=target) for id, text, target in facts]
+    for row in facts:
+        fields, accepted = row[3:] or ({}, ())
+        texts = [*row[:3], *fields, *fields.values(), *accepted]
+        if len(row) not in (3, 5) or not all(isinstance(part, str) for part in texts):
+            raise ValueError("a row is not an id, a text and a label")
+    return [
+        Example(
+            id=row[0],
+            text=row[1],
+            target=row[2],
+            fields=dict(row[3]) if row[3:] else {},
+            accepted=tuple(row[4]) if row[4:] else (),
+        )
+        for row in facts
+    ]
 
 
 def _settings(strategy: Any) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from math import inf
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -54,12 +55,9 @@ def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
     answers = strategy.predict(items)
     if len(answers) != len(items) or len(answers.status) != len(items):
         raise StrategyError(f"It gave {len(answers)} answers to {len(items)} items.")
-    strange = [o for o in answers.outputs if o is not None and o not in task.labels]
-    if strange:
-        raise StrategyError(
-            f"It answered {strange[0]!r}, which is no label; unusable answers "
-            "must be None with a status."
-        )
+    problems = [task.problem_with(o) for o in dict.fromkeys(answers.outputs) if o is not None]
+    if strange := next(filter(None, problems), None):
+        raise StrategyError(f"An answer: {strange}; unusable answers must be None with a status.")
     if answers.scores is not None and answers.scores.shape != (len(items), len(task.labels)):
         raise StrategyError(
             f"Its scores have the shape {answers.scores.shape} instead of "
@@ -118,21 +116,26 @@ def predict_until(
 def concatenated(parts: Sequence[Answers]) -> Answers:
     """Join answers; a column that one part lacks is None."""
 
-    def column(name: str) -> np.ndarray | None:
+    def column(name: str) -> Any:
         values = [getattr(part, name) for part in parts]
         return None if any(v is None for v in values) else np.concatenate(values)
 
+    def texts(name: str) -> Any:
+        values = [getattr(part, name) for part in parts]
+        return None if any(v is None for v in values) else tuple(chain.from_iterable(values))
+
     return Answers(
-        outputs=tuple(o for part in parts for o in part.outputs),
-        status=tuple(s for part in parts for s in part.status),
-        evidence=(
-            None
-            if any(part.evidence is None for part in parts)
-            else tuple(e for part in parts for e in part.evidence or ())
-        ),
+        **{name: texts(name) for name in ("outputs", "status", "raw", "evidence")},
         **{
             name: column(name)
-            for name in ("scores", "tokens_in", "tokens_cached", "tokens_out", "latency")
+            for name in (
+                "scores",
+                "confidence",
+                "tokens_in",
+                "tokens_cached",
+                "tokens_out",
+                "latency",
+            )
         },
     )
 

@@ -15,7 +15,8 @@ import polars as pl
 
 from choose.errors import StoreError
 from choose.files import read_text
-from choose.types import Answers, Dataset, Example, Fold, Run, Status, Task
+from choose.tasks.kinds import read_task
+from choose.types import Answers, Dataset, Example, Fold, Run, Status
 
 _COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "annotator", "cluster")
 
@@ -70,8 +71,10 @@ def check_answers(answers: Answers, ids: Sequence[str], dataset: Dataset) -> Non
         raise ValueError("it holds no rows")
     if len(set(ids)) < len(ids) or not all(id in dataset.examples for id in ids):
         raise ValueError("it holds rows of another study")
-    if not {*answers.outputs} <= {None, *dataset.task.labels}:
-        raise ValueError("it holds labels of another study")
+    if any(
+        dataset.task.problem_with(output) for output in {*answers.outputs} if output is not None
+    ):
+        raise ValueError("it holds answers of another study")
     if not {*answers.status} <= set(get_args(Status)):
         raise ValueError("it holds an unknown status")
     width = len(dataset.task.labels)
@@ -150,12 +153,7 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
         "fingerprint": dataset.fingerprint,
         "division": dataset.division,
         "findings": list(dataset.findings),
-        "task": {
-            "labels": list(task.labels),
-            "names": list(task.names),
-            "descriptions": dict(task.descriptions),
-            "instruction": task.instruction,
-        },
+        "task": {"kind": task.kind, **task.facts()},
         # The order of a pool decides its prefixes, so it is stored with the division.
         "folds": [{"pool": list(f.pool), "questions": list(f.questions)} for f in dataset.folds],
         "difficulty": dict(dataset.difficulty),
@@ -180,20 +178,15 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
         )
         for row in table.iter_rows(named=True)
     }
-    task = facts["task"]
+    task = read_task(facts["task"])
     named = {id for fold in facts["folds"] for part in fold.values() for id in part}
     if not facts["folds"] or not named <= examples.keys():
         raise ValueError("its folds name rows that data.parquet lacks")
-    if not {example.target for example in examples.values()} <= set(task["labels"]):
-        raise ValueError("it lacks labels that data.parquet holds")
+    if any(task.problem_with(target) for target in {e.target for e in examples.values()}):
+        raise ValueError("data.parquet holds other answers than those of its task")
     return Dataset(
         name=facts["name"],
-        task=Task(
-            labels=tuple(task["labels"]),
-            names=tuple(task["names"]),
-            descriptions=task["descriptions"],
-            instruction=task["instruction"],
-        ),
+        task=task,
         examples=examples,
         folds=_folds(facts),
         division=facts["division"],

@@ -163,8 +163,8 @@ class Planner:
             rows = self.pools.at(place)
             texts = self.dataset.examples
             self.drawn[place] = SplitDigests(
-                digest_rows((e.id, e.text, e.target) for e in rows.pool),
-                digest_rows((id, texts[id].text) for id in rows.questions),
+                digest_rows(e.content for e in rows.pool),
+                digest_rows(texts[id].item().content for id in rows.questions),
                 len(rows.pool),
             )
         return self.drawn[place]

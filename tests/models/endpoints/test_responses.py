@@ -6,9 +6,9 @@ import pytest
 
 from choose.models.endpoints.answer_cache import PaidAnswer
 from choose.models.endpoints.responses import LabelParser
-from choose.types import Task
+from choose.tasks.classification import Classification
 
-TASK = Task(
+TASK = Classification(
     labels=("card_arrival", "lost_card", "card", "refund", "no_answer"),
     names=("card arrival", "lost card", "card", "refund", "no answer"),
 )
@@ -88,6 +88,6 @@ def test_a_whole_object_is_an_answer_even_at_the_limit() -> None:
 
 
 def test_labels_that_differ_in_case_only_are_not_guessed_at() -> None:
-    task = Task(labels=("A", "a", "b"), names=("first", "second", "third"))
+    task = Classification(labels=("A", "a", "b"), names=("first", "second", "third"))
     assert LabelParser(task).parse(PaidAnswer(content="a")) == (None, "off-list")
     assert LabelParser(task).parse(PaidAnswer(content="Second")) == ("a", "ok")

@@ -13,7 +13,7 @@ from choose.conformance import TASK, pool
 from choose.models.lora import training_run as schedule
 from choose.models.lora.training_run import split_validation
 from choose.strategy import build
-from choose.types import Task
+from choose.tasks.classification import Classification
 from support import tiny_models as tiny
 
 
@@ -71,7 +71,7 @@ def test_the_note_names_the_rows_that_were_really_held_out(
     rows, task = pool(rows=30), TASK
     if distinct:  # each class has one row, so that none can be spared
         names = tuple(f"class {i}" for i in range(len(rows)))
-        task = Task(labels=names, names=names)
+        task = Classification(labels=names, names=names)
         rows = [replace(row, target=name) for row, name in zip(rows, names, strict=True)]
     strategy.fit(task, rows)
     assert note in strategy.facts()["notes"][0]

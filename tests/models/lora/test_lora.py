@@ -24,7 +24,8 @@ from choose.models.lora.fit import train
 from choose.models.lora.fused.flat_adapters import first_adapted_layer
 from choose.models.lora.training_run import Schedule, class_weights, schedule_for
 from choose.strategy import Saves, build
-from choose.types import Answers, Example, Item, Task
+from choose.tasks.classification import Classification
+from choose.types import Answers, Example, Item
 from support import tiny_models as tiny
 
 
@@ -315,7 +316,7 @@ def test_three_hundred_labels_of_trec6(shared_data: Path) -> None:
     drawn = [row for label in labels for row in [r for r in rows if r[1] == label][:50]]
     strategy = build("lora", seed=0)
     strategy.fit(
-        Task(labels=labels, names=labels),
+        Classification(labels=labels, names=labels),
         [Example(id=f"t{i}", text=text, target=label) for i, (text, label) in enumerate(drawn)],
     )
     answers = strategy.predict([Item(id=f"q{i}", text=text) for i, (text, _) in enumerate(asked)])

@@ -21,7 +21,8 @@ from choose.models.prompting.prompts import (
     single_line,
     turn_messages,
 )
-from choose.models.saving import floats, row_facts, rows_from, task_facts, task_from
+from choose.models.saving import floats, row_facts, rows_from, task_facts
+from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Floats, Item, Task
 
 CALIBRATION_ROWS = 64
@@ -127,7 +128,7 @@ class LocalPrompter:
         cls, settings: PromptSettings, facts: Mapping[str, Any], arrays: Mapping[str, Any]
     ) -> LocalPrompter:
         """Rebuild a prompter from what `state` returned, with its calibration."""
-        task = task_from(facts["task"])
+        task = read_task(facts["task"])
         shift = floats(arrays, "shift", len(task.labels))
         prompter = cls(settings, task, rows_from(facts["shown"]))
         prompter.calibration = Calibration(shift, facts["calibration"])
