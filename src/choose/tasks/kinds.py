@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from choose.tasks.classification import read_classification
+from choose.tasks.extraction import read_extraction
+from choose.tasks.writing import read_writing
 from choose.types import Task
 
 # Each kind with the function that reads its `facts`; the first is that of stores without a kind.
 KINDS: Mapping[str, Callable[[Mapping[str, Any]], Task]] = {
     "classification": read_classification,
+    "extraction": read_extraction,
+    "writing": read_writing,
 }
 
 

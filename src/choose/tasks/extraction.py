@@ -1,0 +1,212 @@
+"""Extraction: the answer is a record, a JSON object of fields with texts, numbers, dates or lists.
+
+An absent field, null, an empty text and an empty list are the same. Targets and answers are texts:
+JSON with sorted keys, so that equal records are equal texts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from choose.files import digest
+from choose.tasks.values import FieldType, canonical, type_of
+
+Record = Mapping[str, Any]
+
+# Characters of JSON that are read of one answer.
+LONGEST = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extraction:
+    """The fields of a record with their types, in a fixed order; `descriptions` are by field.
+
+    `day_first` says how 3/4/2025 is read.
+    """
+
+    fields: Mapping[str, FieldType]
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    instruction: str | None = None
+    day_first: bool = True
+    kind: Literal["extraction"] = "extraction"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return no labels: answers are records."""
+        return ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return no names of labels."""
+        return ()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the scores of an answer, the headline metric first."""
+        return ("field-f1", "exact-record")
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of everything that a strategy can see of the task."""
+        return digest([self.kind, self.facts()])
+
+    @property
+    def scoring(self) -> str:
+        """Return the digest of the rule by which an answer is scored."""
+        return digest([self.kind, *self.metrics, dict(self.fields), self.day_first])
+
+    def problem_with(self, output: str) -> str | None:
+        """Return why a text is no record, or None."""
+        try:
+            parse(output)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def score(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
+        """Return field-F1 and whether the whole record is right, against the best target."""
+        if output is None:
+            return dict.fromkeys(self.metrics, 0.0)
+        answered = self.pairs(parse(output))
+        scores = [_f1(answered, self.pairs(parse(target))) for target in targets]
+        return {"field-f1": max(scores), "exact-record": float(max(scores) == 1.0)}
+
+    def counts(self, output: str | None, target: str) -> dict[str, tuple[int, int, int]]:
+        """Return (right, answered, expected) values of each field that occurs, for micro-F1."""
+        answered = self.pairs({} if output is None else parse(output))
+        expected = self.pairs(parse(target))
+        right = answered & expected
+        found = {name for name, _ in (*answered, *expected)}
+        return {
+            name: (_of(right, name), _of(answered, name), _of(expected, name))
+            for name in sorted(found)
+        }
+
+    def pairs(self, record: Record) -> Counter[tuple[str, str]]:
+        """Return the (field, canonical value) pairs of a record; a list has one for each value."""
+        return Counter(
+            (name, canonical(one, self.fields.get(name, "text"), self.day_first))
+            for name, value in record.items()
+            for one in (value if isinstance(value, list) else [value])
+        )
+
+    def stratum(self, target: str) -> str:
+        """Return which fields are filled, for stratified divisions."""
+        return " ".join(sorted(parse(target))) or "nothing"
+
+    def facts(self) -> dict[str, Any]:
+        """Return the task as plain values for JSON."""
+        return {
+            "fields": dict(self.fields),
+            "descriptions": dict(self.descriptions),
+            "instruction": self.instruction,
+            "day_first": self.day_first,
+        }
+
+
+def read_extraction(facts: Mapping[str, Any]) -> Extraction:
+    """Return the task that `Extraction.facts` described."""
+    return Extraction(
+        fields=dict(facts["fields"]),
+        descriptions=dict(facts["descriptions"]),
+        instruction=facts["instruction"],
+        day_first=bool(facts["day_first"]),
+    )
+
+
+def fields_of(targets: Iterable[str]) -> dict[str, FieldType]:
+    """Return the fields that occur in some records with their types, in order of frequency.
+
+    Fields that are as frequent stand in the order of their names, so that rows in another order
+    make the same task.
+    """
+    values: dict[str, list[Any]] = {}
+    for target in targets:
+        for name, value in parse(target).items():
+            values.setdefault(name, []).append(value)
+    ordered = sorted(values, key=lambda name: (-len(values[name]), name))
+    return {name: type_of(values[name]) for name in ordered}
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Return the record in a text, strictly: one JSON object with flat values, empty ones left out.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    if len(text) > LONGEST:
+        raise ValueError(f"it has more than {LONGEST:,} characters")
+    try:
+        found = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("its JSON is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error.msg} at character {error.pos + 1}") from None
+    if not isinstance(found, dict):
+        raise ValueError("it is JSON, but no object")
+    return {name: value for name, value in found.items() if _filled(name, value)}
+
+
+def as_text(record: Record) -> str:
+    """Return a record as the text that stands for it: JSON with sorted keys, empty values left out.
+
+    Raises:
+        ValueError: if a value is neither text, number nor a list of these.
+    """
+    filled = {name: value for name, value in record.items() if _filled(name, value)}
+    return json.dumps(filled, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def lenient(text: str) -> str | None:
+    """Return the record that a repair would read of a malformed answer, or None.
+
+    It takes the first object that can be parsed, so Markdown fences and words around it do not
+    count. The score of it is shown beside the strict one, never instead.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_refuse)
+    start = text[:LONGEST].find("{")
+    for _ in range(20):
+        if start < 0:
+            return None
+        try:
+            found, _ = decoder.raw_decode(text[:LONGEST], start)
+            return as_text(found)
+        except (ValueError, RecursionError):
+            start = text[:LONGEST].find("{", start + 1)
+    return None
+
+
+def _filled(name: str, value: Any) -> bool:
+    """Return whether a field has a value.
+
+    Raises:
+        ValueError: if the value is an object, or a list of lists or objects.
+    """
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, list | dict) or (isinstance(value, list) and one in (None, "")):
+            raise ValueError(f"its field {name!r} is neither a text, a number nor a list of these")
+    return value is not None and value != "" and value != []
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it names a field twice")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"it holds {constant}, which is no JSON")
+
+
+def _f1(answered: Counter[tuple[str, str]], expected: Counter[tuple[str, str]]) -> float:
+    total = answered.total() + expected.total()
+    return 2 * (answered & expected).total() / total if total else 1.0
+
+
+def _of(pairs: Counter[tuple[str, str]], name: str) -> int:
+    return sum(count for (field_name, _), count in pairs.items() if field_name == name)

@@ -1,0 +1,105 @@
+"""Values of records: their types, and the form in which two that mean the same are equal."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal
+
+FieldType = Literal["text", "number", "date", "list"]
+
+# A field is of dates if so large a share of its values is written as 2025-01-31.
+DATES = 0.9
+
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+# A number inside a text, with its decimal, thousands, time or date marks.
+_NUMBERS = re.compile(r"\d+(?:[.,:/]\d+)*")
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+# A whole number of thousands with commas, or a plain one, with a sign and a currency.
+_NUMBER = re.compile(r"([+-]?)\W?((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\W?")
+
+_UNUSUAL = {"\u2212": "-", "\u2013": "-", "\u2014": "-", "\u2018": "'", "\u2019": "'"}
+
+
+def squad_normal(text: str) -> str:
+    """Return a text as the evaluation script of SQuAD 2.0 compares it.
+
+    It deletes punctuation, so "1.5 million" equals "15 million": `canonical` does not.
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def canonical(value: Any, kind: FieldType, day_first: bool = True) -> str:
+    """Return the form in which a value of a field is compared.
+
+    A number or date that cannot be read as one is compared as a text.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if kind == "number" or isinstance(value, int | float):
+        if (number := as_number(value)) is not None:
+            return f"{number.normalize():f}"
+    elif kind == "date" and (day := as_date(str(value), day_first)) is not None:
+        return day
+    return _text(str(value))
+
+
+def as_number(value: Any) -> Decimal | None:
+    """Return a number, also one written as ``$1,200.50``; None if it is none."""
+    written = unicodedata.normalize("NFKC", str(value)).strip()
+    written = "".join(_UNUSUAL.get(c, c) for c in written)
+    try:
+        if (match := _NUMBER.fullmatch(written)) is not None:
+            found = Decimal(match[1] + match[2].replace(",", ""))
+        else:
+            found = Decimal(written)
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() and abs(found.adjusted()) < 100 else None
+
+
+def as_date(text: str, day_first: bool = True) -> str | None:
+    """Return a complete date as 2025-01-31; None if it is none, or lacks its day, month or year."""
+    from dateutil import parser
+
+    written = text.strip()
+    if len(written) > 60 or not any(c.isdigit() for c in written):
+        return None
+    if _ISO.match(written):
+        day_first = False
+    try:
+        # Parts that are missing come from the default: two defaults give two dates.
+        found = {
+            parser.parse(written, dayfirst=day_first, default=default).date()
+            for default in (datetime(2000, 1, 1), datetime(2001, 2, 2))
+        }
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return found.pop().isoformat() if len(found) == 1 else None
+
+
+def type_of(values: Sequence[Any]) -> FieldType:
+    """Return the type of a field from the values that it takes."""
+    if any(isinstance(value, list) for value in values):
+        return "list"
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return "number"
+    dates = sum(isinstance(v, str) and bool(_ISO.fullmatch(v)) for v in values)
+    return "date" if dates and dates >= DATES * len(values) else "text"
+
+
+def _text(text: str) -> str:
+    """Return a text without case, punctuation and articles, but with its numbers as they stand."""
+    plain = "".join(_UNUSUAL.get(c, c) for c in unicodedata.normalize("NFKC", text))
+    numbers = " ".join(_NUMBERS.findall(plain))
+    words = squad_normal(plain) or " ".join(plain.casefold().split())
+    return f"{words}\x00{numbers}" if any(c in numbers for c in ".,:/") else words

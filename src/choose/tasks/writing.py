@@ -1,0 +1,114 @@
+"""Writing: the answer is a text, such as a summary or a rewriting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from choose.files import digest
+
+_WORDS = re.compile(r"[^\W_]+")
+
+# Words of a text that ROUGE-L compares: its time grows with the product of both lengths.
+MOST_WORDS = 3_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """A task whose answers are free texts, with what to do in the user's words."""
+
+    instruction: str | None = None
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["writing"] = "writing"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return no labels: answers are texts."""
+        return ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return no names of labels."""
+        return ()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the scores of an answer, the headline metric first."""
+        return ("chrf", "rouge-l")
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of everything that a strategy can see of the task."""
+        return digest([self.kind, self.facts()])
+
+    @property
+    def scoring(self) -> str:
+        """Return the digest of the rule by which an answer is scored."""
+        return digest([self.kind, *self.metrics, _chrf().get_signature().format()])
+
+    def problem_with(self, output: str) -> str | None:
+        """Return that an output is empty, or None."""
+        return None if output.strip() else "it is empty"
+
+    def score(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
+        """Return chrF and ROUGE-L of an answer, each against its best target."""
+        if output is None:
+            return dict.fromkeys(self.metrics, 0.0)
+        return {
+            "chrf": max(chrf(output, target) for target in targets),
+            "rouge-l": max(rouge_l(output, target) for target in targets),
+        }
+
+    def stratum(self, target: str) -> str:
+        """Return the length of a text as a power of two, for stratified divisions."""
+        return str(len(target).bit_length())
+
+    def facts(self) -> dict[str, Any]:
+        """Return the task as plain values for JSON."""
+        return {"instruction": self.instruction, "descriptions": dict(self.descriptions)}
+
+
+def read_writing(facts: Mapping[str, Any]) -> Writing:
+    """Return the task that `Writing.facts` described."""
+    return Writing(instruction=facts["instruction"], descriptions=dict(facts["descriptions"]))
+
+
+def chrf(output: str, target: str) -> float:
+    """Return the character n-gram F-score in [0, 1], as sacrebleu computes it."""
+    return float(_chrf().sentence_score(output, [target]).score) / 100
+
+
+def rouge_l(output: str, target: str) -> float:
+    """Return the F-score in [0, 1] of the longest common subsequence of words.
+
+    As rouge-score 0.1.2 without stemming, but words are of any script, and two texts without words
+    are equal.
+    """
+    a, b = (_WORDS.findall(text.lower())[:MOST_WORDS] for text in (output, target))
+    if not a or not b:
+        return float(a == b)
+    common = _longest_common(a, b)
+    return 2 * common / (len(a) + len(b))
+
+
+def _longest_common(a: Sequence[str], b: Sequence[str]) -> int:
+    """Return the length of the longest common subsequence, by bit vectors (Hyyrö 2004)."""
+    places: dict[str, int] = {}
+    for place, word in enumerate(a):
+        places[word] = places.get(word, 0) | 1 << place
+    every = (1 << len(a)) - 1
+    unmatched = every
+    for word in b:
+        matched = unmatched & places.get(word, 0)
+        unmatched = ((unmatched + matched) | (unmatched - matched)) & every
+    return len(a) - unmatched.bit_count()
+
+
+@cache
+def _chrf() -> Any:
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF()
