@@ -12,13 +12,13 @@ COMMANDS = {"check", "build_expectations", "compare", "export", "plan", "report"
 
 
 def test_there_are_few_modules_and_none_is_long() -> None:
-    assert len(HOUSE.lines) <= 215
+    assert len(HOUSE.lines) <= 220
     assert {name: n for name, n in HOUSE.lines.items() if n > 350} == {}
 
 
 def test_folders_have_about_a_dozen_entries() -> None:
     root = HOUSE.folders["choose"]
-    assert root <= 21
+    assert root <= 22
     assert {f: n for f, n in HOUSE.folders.items() if n > 14 and f != "choose"} == {}
 
 
