@@ -13,8 +13,9 @@ from choose.data.scenarios import Pools
 from choose.files import write_json
 from choose.run.predict import Deadline
 from choose.run.trial import run_trial
+from choose.schema.plan import Job
 from choose.strategy import find
-from choose.types import STANDARD, Dataset, Job, Run, Trial
+from choose.types import STANDARD, Dataset, Run, Trial
 from replay.answers import pack, unpack
 from replay.candidates import KINDS
 from replay.plan import Fit, Forecast, Place

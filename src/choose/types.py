@@ -264,32 +264,6 @@ class Trial:
         )
 
 
-# Test rows of a view other than the clean one; folds together.
-VIEW_ROWS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A trial and the views that it answers besides the clean rows.
-
-    Attributes:
-        part: the part of the study, in words.
-        repeats: how often the clean rows are answered; repetitions have `view_rows` at most.
-        view_rows: most rows of another view, folds together.
-    """
-
-    trial: Trial
-    views: tuple[str, ...] = ()
-    part: str = ""
-    repeats: int = 1
-    view_rows: int = VIEW_ROWS
-
-    @property
-    def all_views(self) -> tuple[str, ...]:
-        """Return every view, the clean one first."""
-        return ("clean", *self.views)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """The answers and facts of one trial.

@@ -16,9 +16,10 @@ from choose.run.predict import CHUNK, Deadline
 from choose.run.race import Race, full_trial_seconds
 from choose.run.run_summary import left_out_sentences
 from choose.run.trial import run_trial, run_trials
+from choose.schema.plan import Job
 from choose.store.store import Store
 from choose.study.config import Study
-from choose.types import Dataset, Job, Run
+from choose.types import Dataset, Run
 from support import fake_strategies as fakes
 from support.studies import dataset, jobs_of, study
 

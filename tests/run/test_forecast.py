@@ -22,9 +22,10 @@ from choose.run.run_summary import left_out_sentences
 from choose.run.speed_measurement import measure_speed
 from choose.run.speed_probe import Speed, probe, time_predict
 from choose.run.time_budget import FIRST_PASS_SHARE, FirstPassBudget
+from choose.schema.plan import Job
 from choose.store.store import Store
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Answers, Example, Item, Job, Task
+from choose.types import Answers, Example, Item, Task
 from support import fake_strategies as fakes
 from support.studies import dataset, jobs_of, study, write_csv
 

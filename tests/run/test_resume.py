@@ -15,10 +15,11 @@ from choose.run.executor import Limits, run_jobs
 from choose.run.predict import Deadline
 from choose.run.run_summary import left_out_sentences
 from choose.run.trial import run_trial
+from choose.schema.plan import Job
 from choose.store.store import Store
 from choose.study.config import Study
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Dataset, Job, Run
+from choose.types import Dataset, Run
 from support import fake_strategies as fakes
 from support.studies import dataset, jobs_of, study
 

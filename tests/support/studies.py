@@ -11,9 +11,10 @@ from choose.api.plan import plan_trials, resolve
 from choose.conformance import pool
 from choose.data.scenarios import Pools
 from choose.data.splits import build_dataset
+from choose.schema.plan import Job
 from choose.study.config import CandidateSection, Grid, Study
 from choose.study.study_file import Overrides
-from choose.types import Dataset, Job
+from choose.types import Dataset
 
 # A study file with rows held out and first passes alone; [grid] is open at its end.
 HELD_OUT = """

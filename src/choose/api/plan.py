@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.environment_settings import check_environment
-from choose.schema.plan import Planning
+from choose.schema.plan import Job, Planning
 from choose.study.config import Study
 from choose.study.study_file import Overrides, load_study, only
-from choose.types import Candidate, Job
+from choose.types import Candidate
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables

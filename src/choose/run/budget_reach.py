@@ -21,9 +21,9 @@ from choose.run.time_budget import (
     PROBE_SECONDS,
     PROBE_SHARE,
 )
+from choose.schema.plan import Job
 from choose.strategy import find
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Job
 
 
 @dataclass(frozen=True, slots=True)

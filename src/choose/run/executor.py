@@ -17,10 +17,11 @@ from choose.run.run_summary import RunSummary
 from choose.run.spending_limit import DollarBudget, DollarShare
 from choose.run.time_budget import FirstPassBudget, UnfinishedPasses
 from choose.run.trial import Fitted, run_trials
+from choose.schema.plan import Job
 from choose.store.store import Store
 from choose.strategy import Groups, find
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Job, Run
+from choose.types import Run
 
 # Trials that are fitted together at most; more would save little and lose more if interrupted.
 MAX_BATCH = 10

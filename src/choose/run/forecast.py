@@ -14,11 +14,11 @@ from choose.run.budget_reach import rows_reached
 from choose.run.speed_measurement import measure_speed
 from choose.run.speed_probe import Speed
 from choose.run.spending_limit import affordable_rows
-from choose.schema.plan import TimeForecast, total_usd
+from choose.schema.plan import Job, TimeForecast, total_usd
 from choose.study.candidates import endpoints_of
 from choose.study.grid_points import FIRST_PASS
 from choose.study.spending_forecast import bills_of
-from choose.types import Candidate, Job
+from choose.types import Candidate
 
 # Seconds that a fit may take in the measurement, and again its predictions.
 MEASURE_SECONDS = 1.5

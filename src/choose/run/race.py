@@ -9,9 +9,10 @@ from math import sqrt
 import numpy as np
 from scipy.special import stdtrit
 
+from choose.schema.plan import Job
 from choose.strategy import find
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Job, Run
+from choose.types import Run
 
 # One-sided. A candidate is tested after each of its folds, so the bound must be strict.
 CONFIDENCE = 0.999

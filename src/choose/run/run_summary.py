@@ -9,7 +9,8 @@ from typing import Protocol
 
 from choose.formatting import plural
 from choose.models.endpoints.command_session import Traffic
-from choose.types import Dataset, Job, Run
+from choose.schema.plan import Job
+from choose.types import Dataset, Run
 
 
 class Observer(Protocol):

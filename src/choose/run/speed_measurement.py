@@ -24,8 +24,9 @@ from choose.run.speed_probe import (
     time_predict,
 )
 from choose.run.trial import prepared
+from choose.schema.plan import Job
 from choose.strategy import Strategy, find
-from choose.types import Dataset, Example, Job
+from choose.types import Dataset, Example
 
 # Share of labels changed, so that a second fit on the same texts is another trial.
 RELABELLED_SHARE = 0.3

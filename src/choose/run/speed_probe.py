@@ -11,8 +11,9 @@ from choose.data.scenarios import Pools
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.predict import PassCost, asking_order
 from choose.run.trial import Fitted, cached_seconds, prepared
+from choose.schema.plan import Job
 from choose.strategy import Strategy
-from choose.types import Answers, Dataset, Example, Item, Job
+from choose.types import Answers, Dataset, Example, Item
 
 # Training rows of a small fit.
 SMALL_POOL = 64

@@ -18,14 +18,14 @@ from choose.progress import TimeLimitReached, time_limit
 from choose.run.predict import CHUNK, PassCost, allocate, predict
 from choose.run.speed_probe import prepare_trial
 from choose.schema.costs import dollars
-from choose.schema.plan import Spending
+from choose.schema.plan import Job, Spending
 from choose.store.store import Store
 from choose.strategy import Puts, build
 from choose.study.candidates import check_constraints, endpoints_named, endpoints_of
 from choose.study.config import Study
 from choose.study.grid_points import FIRST_PASS
 from choose.study.spending_forecast import bills_of, spending_of
-from choose.types import Candidate, Job
+from choose.types import Candidate
 
 Approve = Callable[[Spending], None]
 

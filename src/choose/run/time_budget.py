@@ -12,7 +12,8 @@ from choose.models.weights.spec import names_endpoint
 from choose.run.predict import CHUNK, MIN_ROWS, Deadline, PassCost, allocate, predict_until
 from choose.run.speed_probe import Speed, probe
 from choose.run.trial import Fitted, cached_seconds
-from choose.types import Job, Run
+from choose.schema.plan import Job
+from choose.types import Run
 
 # Share of the remaining time for first passes of slow candidates; the rest is for trials that fast
 # candidates run in seconds: noise, sizes, cross-validation inside the training pool.

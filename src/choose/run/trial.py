@@ -17,8 +17,9 @@ from choose.errors import MoneySpent
 from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached
 from choose.run.predict import Deadline, predict, predict_until
+from choose.schema.plan import Job
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
-from choose.types import Dataset, Example, Item, Job, Run
+from choose.types import Dataset, Example, Item, Run
 
 
 @dataclass(frozen=True, slots=True)

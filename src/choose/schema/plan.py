@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from choose.schema.base import Record
-from choose.types import Candidate, Dataset, Job
+from choose.types import Candidate, Dataset, Trial
 
 # Shares of rows that exactly one of two candidates gets right: alike, usual, very unlike ones.
 DISCORDANCES = (0.1, 0.2, 0.3)
@@ -19,6 +19,32 @@ ASSUMPTION = (
 
 # Share of training rows in each of five folds; the others are test rows.
 TRAINING_SHARE = 0.8
+
+
+# Test rows of a view other than the clean one; folds together.
+VIEW_ROWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A trial and the views that it answers besides the clean rows.
+
+    Attributes:
+        part: the part of the study, in words.
+        repeats: how often the clean rows are answered; repetitions have `view_rows` at most.
+        view_rows: most rows of another view, folds together.
+    """
+
+    trial: Trial
+    views: tuple[str, ...] = ()
+    part: str = ""
+    repeats: int = 1
+    view_rows: int = VIEW_ROWS
+
+    @property
+    def all_views(self) -> tuple[str, ...]:
+        """Return every view, the clean one first."""
+        return ("clean", *self.views)
 
 
 class Three(Record):

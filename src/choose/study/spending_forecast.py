@@ -12,11 +12,11 @@ from choose.data.scenarios import Pools
 from choose.models.endpoints.handshake import BYTES_PER_TOKEN
 from choose.models.endpoints.ledger import token_cost
 from choose.models.endpoints.settings import Endpoint
-from choose.schema.plan import ONCE, Bill, Spending
+from choose.schema.plan import ONCE, Bill, Job, Spending
 from choose.strategy import Puts, build, hyperparameters
 from choose.study.candidates import endpoints_of
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Candidate, Dataset, Job
+from choose.types import Candidate, Dataset
 
 # Tokens of a request besides texts and labels: wording, schema, message format.
 FRAME_TOKENS, MESSAGE_TOKENS = 60, 8

@@ -10,6 +10,7 @@ from typing import Any
 from choose.data.scenarios import Pools, SplitSpec
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest_rows
+from choose.schema.plan import VIEW_ROWS, Job
 from choose.strategy import Strategy, Weighted, build, find
 from choose.study.candidates import costs_per_row, endpoints_of
 from choose.study.config import Study
@@ -22,7 +23,7 @@ from choose.study.grid_points import (
     scenario_points,
     sizes_in_rows,
 )
-from choose.types import STANDARD, VIEW_ROWS, Candidate, Dataset, Job, Trial
+from choose.types import STANDARD, Candidate, Dataset, Trial
 
 VIEWS = ("typos", "casing", "spacing")
 

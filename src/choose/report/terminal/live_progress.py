@@ -16,7 +16,8 @@ from choose.formatting import SCORED, clean, clock, duration, percent, plural
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Encodable
-from choose.types import Dataset, Job, Run
+from choose.schema.plan import Job
+from choose.types import Dataset, Run
 
 CLEAN = ("clean", 0)
 

@@ -23,8 +23,8 @@ from choose.formatting import (
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import plan_lines
 from choose.report.terminal.layout import Column, Page, bullets, note, section, split_table
-from choose.schema.plan import TRAINING_SHARE, BeforeData, Planning, Three, TimeForecast
-from choose.types import Dataset, Job
+from choose.schema.plan import TRAINING_SHARE, BeforeData, Job, Planning, Three, TimeForecast
+from choose.types import Dataset
 
 
 def before_data_page(plan: BeforeData) -> Page:
