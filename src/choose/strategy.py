@@ -40,7 +40,7 @@ def __getattr__(name: str) -> Any:
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A way to classify texts.
+    """A way to answer rows of a task.
 
     ``__init__(*, seed, **hyperparameters)`` only stores its arguments. A fit starts from scratch,
     and the answer to an item must not depend on the other items of a call.
@@ -57,6 +57,8 @@ class Strategy(Protocol):
         good_for: optional; the tasks that it suits, for `choose strategies`, as are `needs` (rows,
             models) and `takes` (time of a fit and of an answer).
         warning: optional; a sentence shown with every figure of the strategy.
+        kinds: optional; the kinds of tasks that it answers, such as ``extraction``; without it
+            those whose answers are labels.
         constant: optional; True if every item gets the same answer.
         reference: optional; True if a prompted model that understands the task must be better.
         always_compared: optional; True to take part in every study.
@@ -203,6 +205,11 @@ def traits(name: str) -> dict[str, bool]:
     """Return the optional class attributes of a strategy; False where it does not state them."""
     cls = find(name)
     return {key: bool(getattr(cls, key, False)) for key in TRAITS}
+
+
+def kinds(name: str) -> tuple[str, ...]:
+    """Return the kinds of tasks that a strategy answers."""
+    return tuple(getattr(find(name), "kinds", ("classification",)))
 
 
 def words(name: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
-from choose.strategy import Refuses, available, build, find, hyperparameters, traits
+from choose.strategy import Refuses, available, build, find, hyperparameters, kinds, traits
 from choose.study.config import CandidateSection, Models, Specs, Study
 from choose.types import FAMILIES, Candidate, Task
 
@@ -72,6 +72,8 @@ class ResolvedCandidates:
 def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
     """Resolve every candidate with all its hyperparameters, fast ones first.
 
+    A strategy for other kinds of tasks is a refusal only if the study names it.
+
     Raises:
         StudyError: if two candidates have one name, or a hyperparameter is unknown.
     """
@@ -82,7 +84,11 @@ def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
             raise StudyError(f"Two candidates are named {name!r}. Give each its own name.")
     reasons = {c.name: _refusal(c, task) for c in candidates}
     able = sorted((c for c in candidates if reasons[c.name] is None), key=_order)
-    refusals = tuple(f"{name}: {why}" for name, why in reasons.items() if why)
+    named = {section.name or section.strategy for section in study.candidates}
+    fits = {c.name for c in candidates if task.kind in kinds(c.strategy)}
+    refusals = tuple(
+        f"{name}: {why}" for name, why in reasons.items() if why and name in named | fits
+    )
     return ResolvedCandidates(candidates=tuple(able), refusals=refusals)
 
 
@@ -141,6 +147,8 @@ def _lacking(params: Mapping[str, Any]) -> list[str]:
 
 
 def _refusal(candidate: Candidate, task: Task) -> str | None:
+    if task.kind not in (answers := kinds(candidate.strategy)):
+        return f"it answers {' and '.join(answers)}, and the task is {task.kind}."
     strategy = build(candidate.strategy, seed=0, **candidate.params)
     return strategy.refuses(task) if isinstance(strategy, Refuses) else None
 
