@@ -26,9 +26,9 @@ from tempfile import gettempdir
 import numpy as np
 
 from choose.data.stratify import sampling_order
-from choose.judge.measures.curve_fit import CurvePoints
+from choose.judge.measures.curve_fit import CurvePoints, Resamples
 from choose.judge.measures.curve_forecast import ensemble
-from choose.judge.stats.intervals import Resamples, wilson
+from choose.judge.stats.intervals import wilson
 from choose.tasks.classification import Classification
 from choose.types import Example, Item
 from choose_baseline import LogisticHead, Tfidf

@@ -12,8 +12,10 @@ from scipy.special import ndtri
 from choose.judge.goal import Rule
 from choose.judge.measures.curve_fit import (
     CURVE_SHAPES,
+    REPLICATES,
     CurvePoints,
     FittedCurves,
+    Resamples,
     fit_curves,
     points_of,
 )
@@ -26,7 +28,6 @@ from choose.judge.measures.curve_forecast import (
     labels_to_reach,
 )
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.stats.intervals import REPLICATES, Resamples
 from simulation.setting import SimulatedCandidate
 from support import simulated_studies as worlds
 

@@ -18,8 +18,8 @@ from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.goal import Rule
 from choose.judge.prose.failures import pays
+from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.stats.intervals import random_parts
 from choose.judge.verdict import judge
 from choose.report.terminal.decision_page import render_full
 from choose.schema.base import Interval

@@ -8,13 +8,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.judge.stats.intervals import (
-    AGRESTI_COULL,
-    holm,
-    two_way_interval,
-    variance_components,
-    wilson,
-)
+from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval, wilson
 from choose.judge.stats.metrics import (
     UNUSABLE,
     expected_calibration_error,
@@ -23,12 +17,13 @@ from choose.judge.stats.metrics import (
     per_label,
 )
 from choose.judge.stats.paired import (
+    holm,
     mcnemar_midp,
     paired_difference,
     rows_needed,
     smallest_detectable_gain,
 )
-from choose.judge.stats.two_way import BehrensFisher, moderated, two_way
+from choose.judge.stats.two_way import BehrensFisher, moderated, two_way, variance_components
 from support.resampling import paired_bootstrap, permutation_test
 
 

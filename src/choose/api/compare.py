@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.api.plan import TrialPlan, plan_trials
 from choose.errors import StudyError
@@ -15,7 +15,6 @@ from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.environment_settings import check_environment
 from choose.models.results.output_cache import caching
 from choose.models.weights.spec import endpoint_name
-from choose.run.run_summary import Observer, Silent
 from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
 from choose.store.destination import STUDY, check_folder
@@ -33,7 +32,36 @@ from choose.types import Candidate
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
     from choose.export.write_folder import Exported
+    from choose.models.endpoints.command_session import Traffic
+    from choose.schema.plan import Job
     from choose.schema.study_changes import Versus
+    from choose.types import Dataset, Run
+
+
+class Observer(Protocol):
+    """Receives the events of a run."""
+
+    def sending(self, traffic: Traffic) -> None:
+        """Handle that requests will go to endpoints; `traffic` keeps counting them."""
+        return
+
+    def noted(self, sentences: Sequence[str]) -> None:
+        """Handle what was remarkable in reading the rows, such as guessed columns."""
+        return
+
+    def planned(
+        self, dataset: Dataset, jobs: Sequence[Job], refusals: Sequence[str], budget: float | None
+    ) -> None:
+        """Handle the plan, before anything runs."""
+        return
+
+    def job(self, job: Job, run: Run | None) -> None:
+        """Handle the start of a job (no run) or its end."""
+        return
+
+
+class Silent(Observer):
+    """Ignores every event."""
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.

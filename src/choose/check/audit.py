@@ -9,7 +9,7 @@ from time import perf_counter
 
 from choose.check.lines import lines_of
 from choose.check.measurements import Facts
-from choose.check.steps import issues_of, steps_of
+from choose.check.what_to_fix import issues_of, steps_of
 from choose.data.dataset import Tables, dataset_from, read_rows
 from choose.data.duplicates import count_conflicts
 from choose.data.personal_data import hints_of

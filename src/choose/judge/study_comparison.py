@@ -11,9 +11,8 @@ from choose.formatting import in_percent, in_points, plural, points
 from choose.judge.decision.contenders import relation
 from choose.judge.scores.paired_comparison import ASSUMED_SD, estimand_fitted_once
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
-from choose.judge.stats.intervals import holm
 from choose.judge.stats.metrics import Codes
-from choose.judge.stats.paired import Difference, aligned, paired_difference
+from choose.judge.stats.paired import Difference, aligned, holm, paired_difference
 from choose.judge.stats.two_way import Mask, answered, row_means
 from choose.schema.base import Interval
 from choose.schema.decision import Decision

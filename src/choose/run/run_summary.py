@@ -1,42 +1,13 @@
-"""Events of a run, its summary, and the sentences on trials that did not run."""
+"""What a run left out: trials that did not run, and the sentences that say why."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from choose.formatting import plural
-from choose.models.endpoints.command_session import Traffic
 from choose.schema.plan import Job
-from choose.types import Dataset, Run
-
-
-class Observer(Protocol):
-    """Receives the events of a run."""
-
-    def sending(self, traffic: Traffic) -> None:
-        """Handle that requests will go to endpoints; `traffic` keeps counting them."""
-        return
-
-    def noted(self, sentences: Sequence[str]) -> None:
-        """Handle what was remarkable in reading the rows, such as guessed columns."""
-        return
-
-    def planned(
-        self, dataset: Dataset, jobs: Sequence[Job], refusals: Sequence[str], budget: float | None
-    ) -> None:
-        """Handle the plan, before anything runs."""
-        return
-
-    def job(self, job: Job, run: Run | None) -> None:
-        """Handle the start of a job (no run) or its end."""
-        return
-
-
-class Silent(Observer):
-    """Ignores every event."""
 
 
 @dataclass

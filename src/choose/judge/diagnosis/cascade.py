@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
+from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable
-from choose.judge.stats.intervals import AGRESTI_COULL, random_parts, two_way_interval
+from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import Mask
 from choose.schema.base import Interval

@@ -20,13 +20,7 @@ from choose.judge.scores.paired_comparison import (
     interval_of,
 )
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, label_codes
-from choose.judge.stats.intervals import (
-    AGRESTI_COULL,
-    Estimate,
-    two_way_interval,
-    variance_components,
-    wilson,
-)
+from choose.judge.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval, wilson
 from choose.judge.stats.metrics import (
     UNUSABLE,
     Codes,
@@ -34,7 +28,7 @@ from choose.judge.stats.metrics import (
     macro_f1_rows,
     per_label,
 )
-from choose.judge.stats.two_way import two_way
+from choose.judge.stats.two_way import two_way, variance_components
 from choose.schema.base import Interval
 from choose.schema.costs import Cost
 from choose.schema.scorecard import (

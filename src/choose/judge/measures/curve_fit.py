@@ -1,9 +1,11 @@
-"""Learning-curve families, their least-squares fits, and the points that they are fitted to."""
+"""Learning-curve families, their least-squares fits, the points fitted to, and their resamples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -191,3 +193,52 @@ def _on_common_rows(
         weights=rows.weights_of(complete),
         place=np.flatnonzero(complete),
     )
+
+
+REPLICATES = 400
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Random numbers of the resamples of rows and draws, the same for every candidate.
+
+    Rows are resampled by the Bayesian bootstrap (Rubin 1981), whole clusters at once; draws by
+    normal multipliers, since a bootstrap of three draws shows too little spread.
+
+    Attributes:
+        rows: number of test rows.
+        clusters: cluster of each row, or None.
+    """
+
+    rows: int
+    clusters: Sequence[str] | None = None
+
+    @cached_property
+    def row_weights(self) -> Floats:
+        """Return (replicates, rows) positive weights."""
+        rng = np.random.default_rng(0)
+        if self.clusters is None:
+            return rng.exponential(size=(REPLICATES, self.rows))
+        names, place = np.unique(np.asarray(self.clusters), return_inverse=True)
+        return rng.exponential(size=(REPLICATES, len(names)))[:, place]
+
+    @cached_property
+    def family_quantiles(self) -> Floats:
+        """Return (replicates,) uniform numbers that select a family of curves."""
+        places = (np.arange(REPLICATES) + 0.5) / REPLICATES
+        return np.random.default_rng(1).permutation(places)
+
+    def draw(self, name: int) -> Floats:
+        """Return (replicates,) standard normal multipliers of a repetition."""
+        return np.random.default_rng((2, name)).standard_normal(REPLICATES)
+
+    def scale(self, df: float) -> Floats:
+        """Return (replicates,) factors that turn normal errors into Student's."""
+        factors: Floats = np.sqrt(df / np.random.default_rng(3).chisquare(df, REPLICATES))
+        return factors
+
+    def normal(self, *names: str) -> Floats:
+        """Return (replicates,) standard normal numbers that depend on the names only."""
+        return np.random.default_rng((4, crc32(" ".join(names).encode()))).standard_normal(
+            REPLICATES
+        )

@@ -16,11 +16,11 @@ from choose.judge.measures.curve_fit import (
     CURVE_SHAPES,
     CurvePoints,
     FittedCurves,
+    Resamples,
     fit_curves,
     points_of,
 )
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
-from choose.judge.stats.intervals import Resamples
 from choose.schema.base import Interval
 from choose.schema.curves import CurveFamily, CurveForecast, ForecastPoint, Needed
 from choose.types import Floats

@@ -21,10 +21,10 @@ from itertools import combinations
 
 import numpy as np
 
+from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.paired_comparison import Pairs, pair_record
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
-from choose.judge.stats.intervals import holm, random_parts
-from choose.judge.stats.paired import Difference
+from choose.judge.stats.paired import Difference, holm
 from choose.judge.stats.two_way import row_means
 from choose.schema.decision import Pair
 from choose.types import Floats

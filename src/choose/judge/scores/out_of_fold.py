@@ -1,4 +1,4 @@
-"""Out-of-fold answers to labelled rows, for audits of the labels.
+"""Out-of-fold answers to labelled rows, for audits of the labels; random parts for cross-fitting.
 
 In a cross-fit division these are the clean answers. With a test part they come from the ``inner``
 trials, cross-validation inside the training pool, so that no test row is used.
@@ -6,6 +6,7 @@ trials, cross-validation inside the training pool, so that no test row is used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,3 +114,11 @@ def _largest(evidence: Evidence) -> dict[int, int]:
             fold = run.trial.fold
             sizes[fold] = max(sizes.get(fold, 0), run.trial.train_size)
     return sizes
+
+
+def random_parts(rows: int, clusters: Sequence[str] | None, parts: int) -> Codes:
+    """Return (rows,) a random part for each row, the same for all rows of a cluster."""
+    names = np.arange(rows).astype(str) if clusters is None else np.asarray(clusters)
+    distinct, place = np.unique(names, return_inverse=True)
+    order = np.random.default_rng(len(distinct)).permutation(len(distinct)) % parts
+    return np.asarray(order[place], dtype=np.int64)

@@ -281,3 +281,13 @@ def rows_needed(gain: float, discordance: float, power: float = 0.8) -> int:
     z, needed = float(ndtri(0.975)), float(ndtri(power))
     root = z * sqrt(discordance) + needed * sqrt(max(discordance - gain**2, 0.0))
     return int(np.ceil((root / gain) ** 2))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's step-down adjusted p-values in the order given."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return [float(value) for value in adjusted]

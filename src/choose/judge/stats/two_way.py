@@ -250,3 +250,36 @@ def _by_cluster(values: Floats, clusters: Sequence[str] | None) -> Floats:
     sums = np.zeros((len(names), *values.shape[1:]))
     np.add.at(sums, place, values)
     return sums
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """Standard deviations of one score by source; None where a source was not varied.
+
+    `item` and `residual` are of a single score, `repetition` is of the mean over all items.
+    """
+
+    item: float | None
+    repetition: float | None
+    residual: float | None
+
+
+def variance_components(
+    scores: npt.ArrayLike,
+    clusters: Sequence[str] | None = None,
+    weights: npt.ArrayLike | None = None,
+) -> Components:
+    """Return the standard deviations by source of an (items, repetitions) matrix.
+
+    The usual estimators s_item^2 = (MSi - MSr)/S and s_rep^2 = (MSs - MSr)/n, floored at 0.
+    """
+    parts = two_way(scores, clusters, weights)
+    n, repetitions = parts.rows, parts.repetitions
+    if repetitions < 2:
+        return Components(item=None, repetition=None, residual=None)
+    item = max(0.0, (parts.items - parts.residual) * n)
+    return Components(
+        item=sqrt(item),
+        repetition=sqrt(parts.repetition * repetitions),
+        residual=sqrt(parts.residual * n * repetitions),
+    )

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from choose.errors import ModelError, did_you_mean
 from choose.models.endpoints.ledger import Ledger
-from choose.models.endpoints.peers import Peers
+from choose.models.endpoints.parallel_commands import ParallelCommands
 from choose.models.endpoints.request_channel import (
     REPEAT,
     ChannelStopped,
@@ -157,7 +157,7 @@ class Session:
         if not self._thread.is_alive():
             self._loop.close()
         self._loop = None
-        self.resources.peers.close()
+        self.resources.commands.close()
 
     async def _finish(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -252,7 +252,7 @@ def connect_endpoints(
     """
     resources = SessionResources(
         ledger=Ledger(max_usd),
-        peers=Peers(cache_dir() / "paid"),
+        commands=ParallelCommands(cache_dir() / "paid"),
         retry_policy=retry_policy or RetryPolicy(),
         transport=transport,
         study=study,
@@ -279,7 +279,9 @@ def repeated_requests(repeat: int) -> Iterator[None]:
 def current_session() -> Session:
     """Return the session that a strategy runs in; without one, a session without endpoints."""
     session = _CURRENT.get()
-    return session or Session({}, SessionResources(ledger=Ledger(), peers=Peers(Path("paid"))))
+    return session or Session(
+        {}, SessionResources(ledger=Ledger(), commands=ParallelCommands(Path("paid")))
+    )
 
 
 def endpoint_digest(spec: str) -> str:

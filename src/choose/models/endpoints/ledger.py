@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from choose.errors import MoneySpent
-from choose.models.endpoints.peers import Others
+from choose.models.endpoints.parallel_commands import Others
 from choose.schema.costs import TokenPrices, dollars
 
 

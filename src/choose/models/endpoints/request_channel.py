@@ -15,7 +15,7 @@ from choose.files import digest
 from choose.models.endpoints.answer_cache import AnswerCache, PaidAnswer
 from choose.models.endpoints.client import EndpointClient
 from choose.models.endpoints.ledger import Ledger, WorstCase
-from choose.models.endpoints.peers import Peers
+from choose.models.endpoints.parallel_commands import ParallelCommands
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.retry import (
     CircuitBreaker,
@@ -48,7 +48,7 @@ class SessionResources:
     """
 
     ledger: Ledger
-    peers: Peers
+    commands: ParallelCommands
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     transport: Any = None
     study: str = ""
@@ -108,9 +108,9 @@ class RequestChannel:
         study = self.resources.study if endpoint.is_local else ""
         account = digest([endpoint.base_url, endpoint.model, study])
         self.account = account[:16]
-        path = self.resources.peers.folder / f"{self.account}.jsonl"
+        path = self.resources.commands.folder / f"{self.account}.jsonl"
         self.cache = AnswerCache(path, endpoint.reuse_days)
-        self.resources.peers.accounts.add(self.account)
+        self.resources.commands.accounts.add(self.account)
 
     def key(self, body: Mapping[str, Any]) -> str:
         """Identify a request by its URL, its body and the number of the repeat."""
@@ -191,26 +191,30 @@ class RequestChannel:
                 return await self._pay(key, body, claimed)
             finally:
                 self._sent.discard(task)
-                resources.peers.release(self._claim_name(key), resources.ledger.total)
+                resources.commands.release(self._claim_name(key), resources.ledger.total)
 
     async def _claim(self, key: str, usd: float) -> PaidAnswer | float:
         """Reserve the worst case of a question, so that no other command sends it meanwhile.
 
         Return its answer instead if another command has paid for it by now.
         """
-        peers, ledger, name = self.resources.peers, self.resources.ledger, self._claim_name(key)
+        commands, ledger, name = (
+            self.resources.commands,
+            self.resources.ledger,
+            self._claim_name(key),
+        )
 
         def claim() -> PaidAnswer | float | None:
-            others = peers.others()
+            others = commands.others()
             self.cache.refresh()  # after the claims, since an answer is written before its release
             if key in self.cache.answers:
                 return self.cache.answers[key]
             if name in others.claims or not ledger.try_reserve(usd, others):
                 return None
-            peers.claim(name, self.endpoint.timeout, ledger.total)
+            commands.claim(name, self.endpoint.timeout, ledger.total)
             return usd
 
-        while (claimed := await peers.exclusively(claim)) is None:
+        while (claimed := await commands.exclusively(claim)) is None:
             await ledger.wait_for_release(_PEER_PAUSE)
         return claimed
 

@@ -16,26 +16,26 @@ import pytest
 from filelock import FileLock
 
 from choose.errors import ModelError, MoneySpent
-from choose.models.endpoints import peers as module
+from choose.models.endpoints import parallel_commands as module
 from choose.models.endpoints.answer_cache import AnswerCache
-from choose.models.endpoints.peers import Peers
+from choose.models.endpoints.parallel_commands import ParallelCommands
 from support.chat_server import Http
 from support.endpoint_sessions import PRICED, RIGHT, endpoint_session, fitted, right, rows
 
 
-def claimed(folder: Path, key: str, usd: float = 0.0) -> Peers:
+def claimed(folder: Path, key: str, usd: float = 0.0) -> ParallelCommands:
     """Return another command that has claimed a question."""
-    other = Peers(folder, {"account"})
+    other = ParallelCommands(folder, {"account"})
     asyncio.run(other.exclusively(lambda: other.claim(key, 60.0, usd)))
     return other
 
 
-def seen(peers: Peers) -> module.Others:
-    return asyncio.run(peers.exclusively(peers.others))
+def seen(commands: ParallelCommands) -> module.Others:
+    return asyncio.run(commands.exclusively(commands.others))
 
 
 def test_claims_are_seen_until_they_are_released(tmp_path: Path) -> None:
-    other, mine = claimed(tmp_path, "k", 0.25), Peers(tmp_path, {"account"})
+    other, mine = claimed(tmp_path, "k", 0.25), ParallelCommands(tmp_path, {"account"})
     assert seen(mine) == module.Others(frozenset({"k"}), 0.25)
     assert not seen(other).claims
     other.release("k", 0.1)
@@ -44,17 +44,19 @@ def test_claims_are_seen_until_they_are_released(tmp_path: Path) -> None:
 
 def test_only_commands_with_a_common_account_count(tmp_path: Path) -> None:
     claimed(tmp_path, "k", 0.25)
-    assert seen(Peers(tmp_path, {"another"})) == module.Others()
+    assert seen(ParallelCommands(tmp_path, {"another"})) == module.Others()
 
 
 def test_what_a_command_spent_counts_for_those_that_ran_at_the_same_time(tmp_path: Path) -> None:
-    mine = Peers(tmp_path, {"account"})
+    mine = ParallelCommands(tmp_path, {"account"})
     seen(mine)
     other = claimed(tmp_path, "k", 0.25)
     other.close()
     assert seen(mine) == module.Others(frozenset(), 0.25)
     time.sleep(0.01)
-    assert seen(Peers(tmp_path, {"account"})) == module.Others(), "it ended before this one began"
+    assert seen(ParallelCommands(tmp_path, {"account"})) == module.Others(), (
+        "it ended before this one began"
+    )
     mine.close()
 
 
@@ -68,18 +70,18 @@ def test_nothing_stays_behind(tmp_path: Path) -> None:
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from choose.models.endpoints.peers import Peers
-peers = Peers(Path(sys.argv[1]), {"account"})
+from choose.models.endpoints.parallel_commands import ParallelCommands
+commands = ParallelCommands(Path(sys.argv[1]), {"account"})
 def claim():
-    peers.claim("k", 60.0, 0.5)
+    commands.claim("k", 60.0, 0.5)
     os.kill(os.getpid(), signal.SIGKILL)
-asyncio.run(peers.exclusively(claim))
+asyncio.run(commands.exclusively(claim))
 """
 
 
 def test_a_killed_command_holds_nothing(tmp_path: Path) -> None:
     """It is killed while it holds every lock; its money may be billed, so that still counts."""
-    mine = Peers(tmp_path, {"account"})
+    mine = ParallelCommands(tmp_path, {"account"})
     seen(mine)
     source = str(Path(module.__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": source}
@@ -96,8 +98,8 @@ def test_a_claim_ends_though_its_command_hangs(
 ) -> None:
     claimed(tmp_path, "k")
     later = time.time() + 60 + module._SLACK + 1
-    monkeypatch.setattr("choose.models.endpoints.peers.time.time", lambda: later)
-    mine = Peers(tmp_path, {"account"})
+    monkeypatch.setattr("choose.models.endpoints.parallel_commands.time.time", lambda: later)
+    mine = ParallelCommands(tmp_path, {"account"})
     mine._started = 0.0
     assert not seen(mine).claims
 
@@ -106,16 +108,16 @@ def test_a_lock_that_is_never_released_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_PATIENCE", 0.05)
-    asyncio.run(Peers(tmp_path).exclusively(lambda: None))
+    asyncio.run(ParallelCommands(tmp_path).exclusively(lambda: None))
     with FileLock(tmp_path / "running" / "all.lock"), pytest.raises(ModelError, match="holds"):
-        asyncio.run(Peers(tmp_path).exclusively(lambda: None))
+        asyncio.run(ParallelCommands(tmp_path).exclusively(lambda: None))
 
 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", '{"claims": 5}', '{"usd": "nan"}', "[" * 9**5]
 )
 def test_a_damaged_file_of_another_command_is_passed_over(tmp_path: Path, text: str) -> None:
-    mine = Peers(tmp_path, {"account"})
+    mine = ParallelCommands(tmp_path, {"account"})
     seen(mine)
     (tmp_path / "running" / "other.json").write_text(text)
     (tmp_path / "running" / "other.lock").touch()

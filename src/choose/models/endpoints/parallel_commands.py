@@ -40,7 +40,7 @@ class Others:
 
 
 @dataclass
-class Peers:
+class ParallelCommands:
     """One command among those that use a folder of paid answers.
 
     Each command writes its claims and dollars to a file of its own, and holds a lock as long as it
