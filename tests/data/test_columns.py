@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from choose.data.columns import examples_from, group_hint
-from choose.data.readers.dates import parse_dates
+from choose.data.readers.column_kinds import parse_dates
 from choose.data.readers.table_file import read_table
 from choose.errors import DataError
 from choose.schema.sections import DataSection
