@@ -9,10 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
-from choose.models.dates_in_text import date_in
+from choose.models.records.dates_in_text import date_in
+from choose.models.records.tagger import words_of, written
+from choose.models.records.values_in_text import aligned, places, squashed_value
 from choose.models.saving import read_fitted, task_facts, write_fitted
-from choose.models.tagger import words_of, written
-from choose.models.values_in_text import aligned, places, squashed_value
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
 from choose.tasks.values import as_number, canonical

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from choose.models.records.tagger import Span, Tagger, Word, words_of, written
+from choose.models.records.values_in_text import Rewriting, aligned, is_written_as
 from choose.models.saving import read_fitted, task_facts, write_fitted
-from choose.models.tagger import Span, Tagger, Word, words_of, written
 from choose.models.tfidf_logistic import LogisticHead, TfidfFeatures
-from choose.models.values_in_text import Rewriting, aligned, is_written_as
 from choose.tasks.extraction import parse
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task

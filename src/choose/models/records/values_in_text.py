@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from choose.models.tagger import Span, Word, words_of
+from choose.models.records.tagger import Span, Word, words_of
 
 # Words inside a value that people leave out when they write it down.
 SMALL_WORDS = frozenset({"of", "the", "a", "an", "x"})
