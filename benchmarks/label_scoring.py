@@ -28,11 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from choose.data.task import task_from
 from choose.models.prompting.local_prompter import LocalPrompter
 from choose.models.prompting.prompts import PromptSettings
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_LM
+from choose.tasks.labels import task_from
 from choose.types import Example, Item
 from machine import machine
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from choose.data.stratify import stratified_order
-from choose.data.task import task_from
+from choose.tasks.labels import task_from
 from choose.types import Dataset, Example, Fold
 
 SETS = ("trec6", "sst2", "fin_phrasebank", "tweet_emotion", "cuad_clauses")

@@ -11,8 +11,9 @@ from time import perf_counter
 import polars as pl
 import pytest
 
-from choose.data.columns import examples_from, roles_of
+from choose.data.columns import roles_of
 from choose.data.dataset import dataset_from, read_rows
+from choose.data.examples import examples_from
 from choose.data.readers.column_guess import looks_headerless
 from choose.data.readers.column_kinds import column_of
 from choose.data.readers.delimited import ROW

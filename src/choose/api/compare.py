@@ -172,7 +172,7 @@ def run_study(
     check_environment()
     watch = observer or Silent()
     folder = Path(out) if out else None
-    read = read_rows(study.data, rows)
+    read = read_rows(study.data, rows, study.task.kind)
     dataset = dataset_from(read, study.data, study.task)
     pools = Pools(as_divided_before(study, dataset, folder))
     study = study.model_copy(update={"data": read.roles.named_in(study.data)})
@@ -192,7 +192,8 @@ def run_study(
 
 def _run(plan: TrialPlan, store: Store, watch: Observer, spent: float) -> Outcome:
     """Run the trials; `spent` seconds of the budget went into the endpoints' first requests."""
-    from choose.run.executor import Limits, left_out_sentences, run_jobs
+    from choose.run.executor import Limits, run_jobs
+    from choose.run.run_summary import left_out_sentences
 
     study, dataset, jobs = plan.study, plan.pools.dataset, plan.jobs
     store.begin(_plain(study), dataset)

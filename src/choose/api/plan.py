@@ -113,7 +113,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     from choose.study.draft import draft as drafted
 
     study = resolve(data, None, overrides)
-    rows = read_rows(study.data)
+    rows = read_rows(study.data, kind=study.task.kind)
     dataset = dataset_from(rows, study.data, study.task)
     clusters = [dataset.clusters.get(id, f"alone {id}") for id in dataset.asked]
     reach = detectable_gains(clusters, study.goal.margin or USUAL_MARGIN)

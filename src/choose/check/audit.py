@@ -35,7 +35,7 @@ def check_set(
         DataError: if the rows cannot be read, used or split.
     """
     start = perf_counter()
-    rows = read_rows(study.data, tables)
+    rows = read_rows(study.data, tables, study.task.kind)
     dataset = dataset_from(rows, study.data, study.task)
     facts = Facts(
         rows,
@@ -61,6 +61,7 @@ def compare_command(study: Study) -> str:
 
 def _record(facts: Facts, start: float) -> Check:
     dataset, (within, across) = facts.dataset, facts.duplicate_counts
+    labelled = bool(dataset.task.labels)
     read = len(facts.rows.pool) + len(facts.rows.test or ())
     steps = steps_of(facts)
     return Check(
@@ -69,22 +70,23 @@ def _record(facts: Facts, start: float) -> Check:
         fingerprint=dataset.fingerprint,
         rows=len(facts.all),
         left_out=read - len(facts.all),
+        kind=dataset.task.kind,
         test_rows=len(dataset.asked),
         division=dataset.division,
         headline=_headline(facts.reach, sum(step.first for step in steps)),
         first=steps,
         lines=lines_of(facts),
         reach=facts.reach,
-        balance=facts.balance,
+        balance=facts.balance if labelled else None,
         within=within,
         across=across,
-        conflicts=count_conflicts(facts.conflicts),
-        audit=facts.audit,
+        conflicts=count_conflicts(facts.conflicts) if labelled else None,
+        audit=facts.audit if labelled else None,
         audited_in=facts.study[0] if facts.study else None,
         lengths=facts.lengths,
         languages=facts.languages,
         tokens=facts.tokens,
-        drift=facts.drift,
+        drift=facts.drift if labelled else None,
         personal=hints_of(facts.personal),
         findings=dataset.findings,
         issues=issues_of(facts),

@@ -23,10 +23,10 @@ from choose.data.duplicates import (
     duplicates_within,
     index_texts,
 )
+from choose.data.examples import usable_rows
 from choose.data.findings import balance_of, hardly_counted, lengths_of
 from choose.data.languages import languages_of
 from choose.data.personal_data import hints_by_row
-from choose.data.splits import usable_rows
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of

@@ -39,6 +39,8 @@ def steps_of(facts: Facts) -> tuple[Step, ...]:
     figures mislead, then what costs accuracy, by how much. Labelling more comes last: it never
     stands in the way of a first study.
     """
+    if not facts.dataset.task.labels:
+        return (*_remove_secrets(facts), *_fix_leaks(facts), *_add_test_rows(facts))[:MOST_STEPS]
     costly = [*_fix_leaks(facts), *_fix_conflicts(facts), *_review_labels(facts)]
     costly = [step for step in costly if step.points >= LEAST]
     costly.sort(key=lambda step: -step.points)
@@ -234,6 +236,8 @@ def issues_of(facts: Facts) -> tuple[Issue, ...]:
         )
         for r in facts.duplicates
     )
+    if not facts.dataset.task.labels:
+        return (*leaks, *duplicates)
     rare = (
         Issue(row=e.id, kind="rare label", label=e.target, says="fewer than 5 rows")
         for e in facts.all

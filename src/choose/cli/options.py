@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast, get_args
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
@@ -110,7 +110,8 @@ METAVARS = {
     "test": "FILE",
     "max_usd": "DOLLARS",
     **dict.fromkeys(("seeds", "repeats", "folds", "test_rows"), "N"),
-    "metric": "NAME",
+    **dict.fromkeys(("metric", "kind"), "NAME"),
+    "field": "COLUMN",
     **dict.fromkeys(
         ("text_column", "label_column", "time_column", "group_column", "annotator_column"), "COLUMN"
     ),
@@ -119,7 +120,7 @@ METAVARS = {
     "usd_per_million": "PRICES",
 }
 
-PANELS = {"data": "Data", "models": "Candidates", "grid": "Extent", "goal": "Goal"}
+PANELS = {"data": "Data", "task": "Data", "models": "Candidates", "grid": "Extent", "goal": "Goal"}
 
 
 def study_fields(section: str) -> Iterator[tuple[str, str, FieldInfo]]:
@@ -138,7 +139,9 @@ def flags_of(section: str) -> dict[str, Any]:
 def _flag(name: str, field: FieldInfo, panel: str) -> Any:
     hint = READERS[name][1] if name in READERS else ""
     types = get_args(field.annotation) or (field.annotation,)
-    kind = str if name in READERS else next((t for t in (bool, int, float) if t in types), str)
+    kind: Any = str if name in READERS else next((t for t in (bool, int, float) if t in types), str)
+    if get_origin(field.annotation) is tuple:
+        kind = list[str]
     # A switch has no --no- form: leaving it out keeps what the study file says.
     names = [f"--{name.replace('_', '-')}"] if kind is bool else []
     option = typer.Option(
@@ -200,7 +203,7 @@ NewestStore = Annotated[
     typer.Argument(help="Folder that choose compare wrote. Default: the newest in .choose."),
 ]
 
-DATA_FLAGS = flags_of("data")
+DATA_FLAGS = {**flags_of("data"), **flags_of("task")}
 
 GOAL_FLAGS = flags_of("goal")
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -21,20 +19,13 @@ from choose.data.readers.column_guess import (
     undecided,
     usual,
 )
-from choose.data.readers.column_kinds import Column, column_of, parse_dates
+from choose.data.readers.column_kinds import Column, column_of
+from choose.data.readers.dates import parse_dates
 from choose.data.readers.delimited import ROW
-from choose.data.readers.json_and_parquet import (
-    GIVEN,
-    nested_paths,
-    scalar_text,
-    type_name,
-    with_paths,
-)
+from choose.data.readers.json_and_parquet import GIVEN, nested_paths, with_paths
 from choose.data.readers.json_objects import value_at
-from choose.data.task import check_labels
-from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named
+from choose.errors import DataError, did_you_mean, quoted_list
 from choose.schema.sections import DataSection
-from choose.types import Example
 
 # Authors and users are not here: they often are few, and only the user knows whether they matter.
 GROUP = ("group", "group_id", "conversation", "conversation_id", "thread", "thread_id")
@@ -54,7 +45,8 @@ DATED = 0.9
 class Roles:
     """The columns by role; several text columns are joined with a blank line.
 
-    `by_content` are the roles that neither a flag nor a usual name determined.
+    `fields` are further input columns. `by_content` are the roles that neither a flag nor a usual
+    name determined.
     """
 
     text: tuple[str, ...]
@@ -63,6 +55,7 @@ class Roles:
     group: str | None
     annotator: str | None
     id: str | None
+    fields: tuple[str, ...] = ()
     by_content: frozenset[str] = frozenset()
 
     def named_in(self, section: DataSection) -> DataSection:
@@ -75,7 +68,7 @@ class Roles:
     def named(self) -> list[str]:
         """Return the columns of all roles."""
         others = (self.label, self.time, self.group, self.annotator, self.id)
-        return [*self.text, *(name for name in others if name)]
+        return [*self.text, *self.fields, *(name for name in others if name)]
 
 
 def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
@@ -97,7 +90,8 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     by_content = {"text": not text, "label": label is None}
     if (chat := chat_of(known)) and not text:
         text, label = (f"{chat}.user",), label or f"{chat}.assistant"
-    settled = {*text, label, *named.values()}
+    fields = _fields(known, section.fields, (*text, label))
+    settled = {*text, label, *fields, *named.values()}
     free = _contents(table, [name for name in known if name not in settled], section)
     found = guess(free, text, label)
     if len(found.text) != 1 or len(found.label) != 1:
@@ -109,6 +103,7 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     return Roles(
         text=text,
         label=label,
+        fields=fields,
         by_content=frozenset(role for role, guessed in by_content.items() if guessed),
         **named,
     )
@@ -129,14 +124,33 @@ def _text_and_label(
     return text or ((usual_text,) if usual_text else ()), label
 
 
+def _fields(
+    known: Sequence[str], wanted: Sequence[str], taken: Sequence[str | None]
+) -> tuple[str, ...]:
+    """Return the columns of further input.
+
+    Raises:
+        DataError: if one is missing, or is the text or the label.
+    """
+    named = [_named(known, name, "field") for name in wanted]
+    fields = tuple(dict.fromkeys(name for name in named if name is not None))
+    for name in fields:
+        if name in taken:
+            raise DataError(
+                f"The column {name!r} is the text or the label already. Leave out --field {name}."
+            )
+    return fields
+
+
 def _contents(table: pl.DataFrame, names: Sequence[str], section: DataSection) -> list[Column]:
     """Return what columns and dotted paths hold."""
     names = names[:WIDEST]
-    wide = with_paths(_origin(section), table, names)
+    wide = with_paths(origin(section), table, names)
     return [column_of(wide[name]) for name in names]
 
 
-def _origin(section: DataSection) -> Path:
+def origin(section: DataSection) -> Path:
+    """Return what rows are called in messages: their file."""
     return Path(section.path) if section.path else GIVEN
 
 
@@ -235,115 +249,3 @@ def _share_of_dates(column: pl.Series) -> float:
     cells = [cell for cell in column if cell and cell.strip()]
     read = sum(moment is not None for moment in parse_dates(cells))
     return read / len(cells) if cells else 0.0
-
-
-def examples_from(
-    table: pl.DataFrame, section: DataSection, roles: Roles | None = None
-) -> list[Example]:
-    """Return every row as an example, those without text or label included.
-
-    Dates that cannot be read are refused in a column that was named, and none in one that was not.
-
-    Ids come from a column ``id`` with unique cells, or else are row numbers. Labels are stripped,
-    texts are not.
-
-    Raises:
-        DataError: if a column is missing, or a row holds several labels, nested values, labels of
-            mixed type or a date that cannot be read.
-    """
-    roles = roles or roles_of(table, section)
-    table = with_paths(_origin(section), table, roles.named)
-    rows = [int(number) for number in table[ROW]]
-    labels = _labels(table, roles.label, rows)
-    check_labels(labels, rows, roles.label)
-    times = _times(table, roles.time, rows, strict="time" not in roles.by_content)
-    optional = {
-        role: _cells(table, name, rows) if name else [""] * len(rows)
-        for role, name in (("group", roles.group), ("annotator", roles.annotator))
-    }
-    return [
-        Example(id=id, text=text, target=label, timestamp=time, group=group, annotator=annotator)
-        for id, text, label, time, group, annotator in zip(
-            _ids(table, roles.id, rows),
-            _texts(table, roles.text, rows),
-            labels,
-            times,
-            (cell.strip() or None for cell in optional["group"]),
-            (cell.strip() or None for cell in optional["annotator"]),
-            strict=True,
-        )
-    ]
-
-
-def _texts(table: pl.DataFrame, names: Sequence[str], rows: Sequence[int]) -> list[str]:
-    parts = [_cells(table, name, rows) for name in names]
-    if len(parts) == 1:
-        return parts[0]
-    return ["\n\n".join(p for p in cells if p.strip()) for cells in zip(*parts, strict=True)]
-
-
-def _labels(table: pl.DataFrame, name: str, rows: Sequence[int]) -> list[str]:
-    values = table[name].to_list()
-    nested = [row for row, v in zip(rows, values, strict=True) if isinstance(v, list | dict)]
-    if nested:
-        raise DataError(
-            f"The label column {name!r} holds lists or objects ({rows_named(nested)}). Each row "
-            "must have one label: choose compares single-label classification."
-        )
-    kinds: dict[str, int] = {}
-    for row, value in zip(rows, values, strict=True):
-        if value is not None:
-            kinds.setdefault(type_name(value), row)
-    if len(kinds) > 1:
-        types = " and ".join(f"{kind} (row {row})" for kind, row in kinds.items())
-        raise DataError(
-            f"The labels in {name!r} are of mixed type: {types}. Write all of them as text."
-        )
-    return [cell.strip() for cell in _cells(table, name, rows)]
-
-
-def _cells(table: pl.DataFrame, name: str, rows: Sequence[int]) -> list[str]:
-    column = table[name]
-    if column.dtype == pl.String:
-        return [cell or "" for cell in column]
-    return [cell_text(value, name, row) for row, value in zip(rows, column.to_list(), strict=True)]
-
-
-def cell_text(value: Any, name: str, row: int) -> str:
-    """Return a value as text, null as an empty string.
-
-    Raises:
-        DataError: if it is not a scalar.
-    """
-    if isinstance(value, list | dict | bytes):
-        what = "bytes" if isinstance(value, bytes) else type_name(value)
-        raise DataError(
-            f"Row {row} holds {what} in the column {name!r}. It must be plain text: write it out, "
-            "or name another column."
-        )
-    return scalar_text(value) or ""
-
-
-def _times(
-    table: pl.DataFrame, name: str | None, rows: Sequence[int], strict: bool
-) -> list[datetime | None]:
-    if name is None:
-        return [None] * len(rows)
-    cells = _cells(table, name, rows)
-    times = parse_dates(cells)
-    bad = [i for i, cell in enumerate(cells) if cell.strip() and times[i] is None]
-    if bad and strict:
-        undated = [rows[i] for i in bad]
-        raise DataError(
-            f"The column {name!r} holds dates that cannot be read ({rows_named(undated)}), such as "
-            f"{quoted(cells[bad[0]])}. Write them like 2026-03-31 or 2026-03-31T14:05:00Z."
-        )
-    return times
-
-
-def _ids(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[str]:
-    if name is not None:
-        cells = [cell.strip() for cell in _cells(table, name, rows)]
-        if all(cells) and len(set(cells)) == len(cells):
-            return cells
-    return [str(row) for row in rows]

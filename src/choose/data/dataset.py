@@ -7,13 +7,21 @@ from pathlib import Path
 
 import polars as pl
 
-from choose.data.columns import Roles, examples_from, group_hint, roles_of, shared_instruction
-from choose.data.readers.column_guess import guess_notes, looks_headerless, naming, with_header
+from choose.data.columns import Roles, group_hint, roles_of, shared_instruction
+from choose.data.examples import examples_from, kind_of
+from choose.data.readers.column_guess import (
+    guess_notes,
+    kind_note,
+    looks_headerless,
+    naming,
+    with_header,
+)
 from choose.data.readers.delimited import ROW
 from choose.data.readers.table_file import JSON, PARQUET, Source, read_source
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError, quoted_list
 from choose.schema.sections import DataSection, TaskSection
+from choose.tasks.kinds import USUAL, check_kind
 from choose.types import Dataset, Example
 
 # Names of files that say nothing about what is in them; the folder then names the set.
@@ -26,7 +34,7 @@ class Rows:
 
     `roles` are the columns of the pool; `hint` is a column that may say which rows belong together.
     `notes` say how the files were read and which columns were guessed. `instruction` is what all
-    chats begin with.
+    chats begin with. `kind` is the kind of task that the targets make, as stated or as they look.
     """
 
     name: str
@@ -36,6 +44,7 @@ class Rows:
     hint: str | None
     notes: tuple[str, ...] = ()
     instruction: str | None = None
+    kind: str = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +56,14 @@ class Tables:
     name: str = "rows"
 
 
-def read_rows(section: DataSection, tables: Tables | None = None) -> Rows:
-    """Read the files of a study, or take `tables` instead.
+def read_rows(section: DataSection, tables: Tables | None = None, kind: str | None = None) -> Rows:
+    """Read the files of a study, or take `tables` instead; `kind` is that of the task, if stated.
 
     Raises:
         DataError: if one cannot be read.
-        StudyError: if none is named.
+        StudyError: if none is named, or there is no such kind.
     """
+    check_kind(kind)
     given = tables or Tables()
     pool, test = _pool(section, given), _test(section, given)
     table = _headed(pool.table, section.path, section)
@@ -61,16 +71,21 @@ def read_rows(section: DataSection, tables: Tables | None = None) -> Rows:
     name = given.name
     if given.pool is None and section.path is not None:
         name = dataset_name(section.path)
-    guessed = guess_notes(roles.text, roles.label, roles.time, roles.by_content, section.path)
+    guessed = [*guess_notes(roles.text, roles.label, roles.time, roles.by_content, section.path)]
     instruction, said = shared_instruction(table, roles)
+    looks, why = kind_of(table, section, roles)
+    if kind is None and looks != USUAL:
+        guessed.append(kind_note(looks, why, section.path))
+    kind = kind or looks
     return Rows(
         name=name,
-        pool=_examples(section.path, table, section, given, roles),
-        test=None if test is None else _test_examples(test.table, section, given, roles),
+        pool=_examples(section.path, table, section, given, kind, roles),
+        test=None if test is None else _test_examples(test.table, section, given, kind, roles),
         roles=roles,
         hint=group_hint(table),
         notes=(*pool.notes, *(test.notes if test else ()), *said, *guessed),
         instruction=instruction,
+        kind=kind,
     )
 
 
@@ -81,11 +96,11 @@ def _test(section: DataSection, given: Tables) -> Source | None:
 
 
 def _test_examples(
-    table: pl.DataFrame, section: DataSection, given: Tables, roles: Roles
+    table: pl.DataFrame, section: DataSection, given: Tables, kind: str, roles: Roles
 ) -> list[Example]:
     """Return the test rows, with the text and the label in the columns of the pool."""
     same = roles.named_in(section)
-    return _examples(section.test, _headed(table, section.test, section), same, given)
+    return _examples(section.test, _headed(table, section.test, section), same, given, kind)
 
 
 def _headed(table: pl.DataFrame, path: str | None, section: DataSection) -> pl.DataFrame:
@@ -130,7 +145,7 @@ def load_dataset(section: DataSection, task: TaskSection, tables: Tables | None 
         DataError: if it cannot be read or used.
         StudyError: if the settings contradict the data, or name none.
     """
-    return dataset_from(read_rows(section, tables), section, task)
+    return dataset_from(read_rows(section, tables, task.kind), section, task)
 
 
 def dataset_from(rows: Rows, section: DataSection, task: TaskSection) -> Dataset:
@@ -143,9 +158,8 @@ def dataset_from(rows: Rows, section: DataSection, task: TaskSection) -> Dataset
     options = SplitOptions(
         test_rows=section.test_rows,
         folds=section.folds,
-        names=task.names,
-        descriptions=task.descriptions,
-        instruction=task.instruction or rows.instruction,
+        kind=rows.kind,
+        task=task.model_copy(update={"instruction": task.instruction or rows.instruction}),
     )
     dataset = build_dataset(rows.name, rows.pool, rows.test, options)
     noted = replace(dataset, findings=(*rows.notes, *dataset.findings))
@@ -165,10 +179,11 @@ def _examples(
     table: pl.DataFrame,
     section: DataSection,
     given: Tables,
+    kind: str,
     roles: Roles | None = None,
 ) -> list[Example]:
     try:
-        return examples_from(table, section, roles)
+        return examples_from(table, section, roles, kind)
     except DataError as error:
         if section.test is None and given.test is None:
             raise

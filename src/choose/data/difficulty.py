@@ -3,7 +3,7 @@
 Folds are balanced by it, and rows are asked in an order that is spread over it, so that the part
 of the rows that a budget reaches is like the rest. It is about rows, never about candidates: no
 accuracy is computed from it. What it does to accuracies and their intervals is measured in
-`benchmarks/folds.py`.
+`benchmarks/folds.py`. Where targets are no labels, the rank of a row's length stands for it.
 """
 
 from __future__ import annotations
@@ -49,6 +49,13 @@ def held_out(pool: Sequence[Example], test: Sequence[Example]) -> dict[str, floa
     places = np.arange(len(rows))
     learnt, asked = places[: len(pool)], places[len(pool) :]
     return _by_id(test, _difficulty(_features(rows), _codes(rows), learnt, asked))
+
+
+def by_length(rows: Sequence[Example]) -> dict[str, float]:
+    """Return the rank, in [0, 1], of the characters of each row's text and target; ties by id."""
+    ranked = sorted(rows, key=lambda e: (len(e.text) + len(e.target), e.id))
+    rank = {e.id: n for n, e in enumerate(ranked)}
+    return _by_id(rows, np.array([rank[e.id] for e in rows]) / max(len(rows) - 1, 1))
 
 
 def _difficulty(matrices: Sequence[Any], codes: Any, learnt: Any, asked: Any) -> Floats:

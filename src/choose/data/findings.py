@@ -136,11 +136,11 @@ def lengths_of(rows: Sequence[Example]) -> Lengths:
     )
 
 
-def left_out_rows(rows: Sequence[Example], origin: str) -> list[str]:
-    """Count the rows without a text or without a label."""
+def left_out_rows(rows: Sequence[Example], origin: str, target: str) -> list[str]:
+    """Count the rows without a text or without a target, which is called `target`."""
     missing = (
         ("text", [e.id for e in rows if not e.text.strip()]),
-        ("label", [e.id for e in rows if e.text.strip() and not e.target]),
+        (target, [e.id for e in rows if e.text.strip() and not e.target]),
     )
     return [
         f"{plural(len(ids), 'row')} of {origin} without a {what} left out: {rows_named(ids)}."

@@ -11,6 +11,7 @@ from choose.data.noise_injection import add_noise
 from choose.data.stratify import (
     disjoint_from,
     sampling_order,
+    strata_of,
     stratified_folds,
     stratified_sample,
     training_pool,
@@ -197,7 +198,7 @@ def _test_rows(dataset: Dataset, spec: SplitSpec) -> tuple[str, ...]:
     ids = dataset.folds[spec.fold].questions
     if not spec.scenario.ask:
         return ids
-    targets = {id: dataset.examples[id].target for id in ids}
+    targets = strata_of(dataset.task, (dataset.examples[id] for id in ids))
     return stratified_sample(ids, targets, max(1, spec.scenario.ask // len(dataset.folds)), "few")
 
 
@@ -213,7 +214,8 @@ def split_spec(trial: Trial, dataset: Dataset) -> SplitSpec:
 def _inner(dataset: Dataset, spec: SplitSpec) -> Split:
     """Test on a part of the pool of draw 0, train on the rest of it."""
     pool = training_pool(dataset, 0, 0, spec.scenario.rows or None)
-    test = _parts(pool, dataset.clusters, spec.scenario)[spec.fold]
+    targets = strata_of(dataset.task, pool)
+    test = _parts(targets, dataset.clusters, spec.scenario)[spec.fold]
     return Split(disjoint_from(pool, set(test), dataset.clusters), tuple(test))
 
 
@@ -222,15 +224,15 @@ def _time(dataset: Dataset, spec: SplitSpec) -> Split:
     scenario, clusters = spec.scenario, dataset.clusters
     split = time_split(dataset, scenario.cut)
     ids = [e.id for e in split.test]
-    targets = {e.id: e.target for e in split.rows}
+    targets = strata_of(dataset.task, split.rows)
     test = stratified_sample(ids, targets, scenario.ask or len(ids), "time")
     past = disjoint_from(split.past, set(test), clusters)
     size = min(scenario.rows or len(past), len(past))
     if scenario.learns_from == "past":
-        return Split(_first(past, size, spec.draw), tuple(test))
+        return Split(_first(past, targets, size, spec.draw), tuple(test))
     part = stratified_folds(test, targets, clusters, scenario.parts, seed=0)[spec.fold]
     others = disjoint_from(split.rows, set(part), clusters)
-    return Split(_first(others, size, spec.draw), tuple(part))
+    return Split(_first(others, targets, size, spec.draw), tuple(part))
 
 
 def _new_class(dataset: Dataset, spec: SplitSpec) -> Split:
@@ -241,22 +243,22 @@ def _new_class(dataset: Dataset, spec: SplitSpec) -> Split:
     return Split(_limit_class(pool, scenario, spec.draw), test)
 
 
-def _first(rows: Sequence[Example], size: int, draw: int) -> list[Example]:
+def _first(
+    rows: Sequence[Example], targets: Mapping[str, str], size: int, draw: int
+) -> list[Example]:
     """Return the first `size` rows of a draw; all rows come in the order of draw 0."""
     by_id = {e.id: e for e in rows}
-    targets = {id: e.target for id, e in by_id.items()}
     order = sampling_order(by_id, targets, draw if size < len(rows) else 0)
     return [by_id[id] for id in order[:size]]
 
 
 def _parts(
-    rows: Sequence[Example], clusters: Mapping[str, str], scenario: Scenario
+    targets: Mapping[str, str], clusters: Mapping[str, str], scenario: Scenario
 ) -> list[list[str]]:
     """Return the test ids of each stratified part; with a limit, a stratified sample of them.
 
     A single part tests half of the rows at most, since the others are for training.
     """
-    targets = {e.id: e.target for e in rows}
     ids = list(targets)
     most = len(ids) if scenario.parts > 1 else len(ids) // 2
     chosen = set(stratified_sample(ids, targets, min(scenario.ask or most, most), scenario.kind))

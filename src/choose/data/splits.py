@@ -11,13 +11,13 @@ import numpy as np
 
 from choose.data import difficulty
 from choose.data.duplicates import TextIndex, clusters_of, index_texts
+from choose.data.examples import check_filled, check_rows, dropped_rows, usable_rows
 from choose.data.findings import (
     absent_labels,
     broken_chain,
     conflicts,
     duplicate_rows,
     imbalance,
-    left_out_rows,
     long_texts,
     misspelled_labels,
     ordered_labels,
@@ -27,10 +27,17 @@ from choose.data.findings import (
     unused_test_rows,
 )
 from choose.data.languages import foreign_texts
-from choose.data.stratify import hold_out, sampling_order, stratified_folds, stratified_sample
-from choose.data.task import check_rows, task_from
+from choose.data.stratify import (
+    hold_out,
+    sampling_order,
+    strata_of,
+    stratified_folds,
+    stratified_sample,
+)
 from choose.errors import DataError, StudyError
-from choose.types import Dataset, Example, Fold
+from choose.schema.sections import TaskSection
+from choose.tasks.kinds import KINDS, USUAL
+from choose.types import Dataset, Example, Fold, Task
 
 FOLDS = 5
 
@@ -59,14 +66,13 @@ class Division:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitOptions:
-    """How to split, and the texts of the task; None means the default."""
+    """How to split, the kind of the task, and what is said of it; None means the default."""
 
     test_rows: int | None = None
     folds: int | None = None
     seed: int = 0
-    names: Mapping[str, str] = field(default_factory=dict)
-    descriptions: Mapping[str, str] = field(default_factory=dict)
-    instruction: str | None = None
+    kind: str = USUAL
+    task: TaskSection = field(default_factory=TaskSection)
 
 
 def build_dataset(
@@ -86,18 +92,18 @@ def build_dataset(
         StudyError: if the options contradict the rows.
     """
     options = options or SplitOptions()
-    usable, usable_test = usable_rows(pool, test)
-    if usable_test is not None and options.folds is not None:
+    if test is not None and options.folds is not None:
         raise StudyError(
             "--folds cannot be combined with --test: a test file needs no folds. Leave one out."
         )
-    check_rows(usable, usable_test)
-    everything = [*usable, *(usable_test or ())]
-    task = task_from(everything, options.names, options.descriptions, options.instruction)
-    division = _split(usable, usable_test, options)
-    folds = _folds(division)
-    dropped = left_out_rows(pool, "the pool" if test is not None else "the file")
-    dropped += left_out_rows(test or (), "the test file")
+    kind = KINDS[options.kind]
+    check_filled(kind, [*pool, *(test or ())])
+    usable, usable_test = usable_rows(pool, test)
+    check_rows(usable, usable_test, kind)
+    kind.check(usable, usable_test)
+    task = kind.make(usable, usable_test or (), options.task)
+    division = _split(usable, usable_test, task, options)
+    folds = _folds(division, task)
     return Dataset(
         name=name,
         task=task,
@@ -106,31 +112,31 @@ def build_dataset(
         division=division.kind,
         clusters=division.clusters,
         difficulty=division.difficulty,
-        findings=tuple(_findings(division, folds, dropped)),
+        findings=tuple(_findings(division, folds, dropped_rows(pool, test, kind), task)),
     )
 
 
 def _split(
-    pool: Sequence[Example], test: Sequence[Example] | None, options: SplitOptions
+    pool: Sequence[Example], test: Sequence[Example] | None, task: Task, options: SplitOptions
 ) -> Division:
     if test is not None:
-        return split_by_test_file(pool, test, options.test_rows, options.seed)
+        return split_by_test_file(pool, test, task, options.test_rows, options.seed)
     if options.folds is None and len(pool) >= HOLD_OUT_FROM:
-        return hold_out_part(pool, options.test_rows, options.seed)
-    return cross_fit(pool, options.folds, options.test_rows, options.seed)
+        return hold_out_part(pool, task, options.test_rows, options.seed)
+    return cross_fit(pool, task, options.folds, options.test_rows, options.seed)
 
 
-def _folds(division: Division) -> tuple[Fold, ...]:
+def _folds(division: Division, task: Task) -> tuple[Fold, ...]:
     """Return the folds, each pool in the order of draw 0.
 
     Raises:
         DataError: if a pool has only one class.
     """
-    targets = {e.id: e.target for e in division.rows}
+    targets = strata_of(task, division.rows)
     folds = []
     for test_ids, excluded in zip(division.test, division.excluded, strict=True):
         pool = sampling_order((id for id in targets if id not in excluded), targets, draw=0)
-        if len({targets[id] for id in pool}) < 2:
+        if task.labels and len({targets[id] for id in pool}) < 2:
             raise DataError(
                 "With rows of the same group or text kept together, a fold has only one label to "
                 "train on. Name another --group-column, or label more rows."
@@ -139,7 +145,17 @@ def _folds(division: Division) -> tuple[Fold, ...]:
     return tuple(folds)
 
 
-def _findings(division: Division, folds: Sequence[Fold], dropped: Sequence[str]) -> list[str]:
+def _findings(
+    division: Division, folds: Sequence[Fold], dropped: Sequence[str], task: Task
+) -> list[str]:
+    if not task.labels:
+        return [
+            *division.findings,
+            *dropped,
+            *duplicate_rows(division.rows, division.index),
+            *foreign_texts(division.rows),
+            *long_texts(division.rows),
+        ]
     rows = {e.id: e for e in division.rows}
     held_out = set(folds[0].questions) if division.kind == "held-out" else set()
     pool = [e for e in division.rows if e.id not in held_out]
@@ -163,53 +179,35 @@ def _findings(division: Division, folds: Sequence[Fold], dropped: Sequence[str])
     ]
 
 
-def usable_rows(
-    pool: Sequence[Example], test: Sequence[Example] | None
-) -> tuple[list[Example], list[Example] | None]:
-    """Return the rows with a text and a label, with unique ids."""
-    usable_pool = _usable(pool)
-    return usable_pool, None if test is None else _with_other_ids(_usable(test), usable_pool)
-
-
-def _usable(rows: Sequence[Example]) -> list[Example]:
-    return [e for e in rows if e.text.strip() and e.target]
-
-
-def _with_other_ids(test: list[Example], pool: Sequence[Example]) -> list[Example]:
-    """Prefix the ids of test rows if any is also the id of a pool row."""
-    if {e.id for e in test}.isdisjoint(e.id for e in pool):
-        return test
-    return [replace(e, id=f"test:{e.id}") for e in test]
-
-
 def split_by_test_file(
-    pool: Sequence[Example], test: Sequence[Example], limit: int | None, seed: int
+    pool: Sequence[Example], test: Sequence[Example], task: Task, limit: int | None, seed: int
 ) -> Division:
     """Test on a stratified sample of the test file; remove pool rows that repeat a test row.
 
     Raises:
         DataError: if too few pool rows remain.
     """
-    targets = {e.id: e.target for e in test}
+    targets = strata_of(task, test)
     chosen = set(stratified_sample(list(targets), targets, limit or len(test), f"test-{seed}"))
     test_part = [e for e in test if e.id in chosen]
     index = index_texts([*pool, *test_part])
     remaining, removed, concerned = _without_leaks(pool, test_part, index)
     if len({e.target for e in remaining}) < 2:
+        what = "labels" if task.labels else "targets"
         raise DataError(
             f"{len(removed):,} of {len(pool):,} training rows also occur in the test file; without "
-            "them, fewer than two labels remain. Give a test file with other rows."
+            f"them, fewer than two {what} remain. Give a test file with other rows."
         )
     rows = [*remaining, *test_part]
     findings = unused_test_rows(len(test), len(test_part))
     findings += shared_with_test(removed, concerned, len(test_part))
     ids = [e.id for e in test_part]
-    hard = difficulty.held_out(remaining, test_part)
+    hard = _held_out(task, remaining, test_part)
     clusters = clusters_of(rows, index)
     return Division("held-out", rows, [ids], [chosen], clusters, index, findings, hard)
 
 
-def hold_out_part(rows: Sequence[Example], limit: int | None, seed: int) -> Division:
+def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None, seed: int) -> Division:
     """Hold out one stratified part: 20 % but at most 3,000 rows, or `limit` rows.
 
     Raises:
@@ -223,18 +221,18 @@ def hold_out_part(rows: Sequence[Example], limit: int | None, seed: int) -> Divi
             f"Allowed here: 2 to {len(rows) // 2:,}."
         )
     index, clusters, findings = _cluster(rows, len(rows) // 2)
-    targets = {e.id: e.target for e in rows}
+    targets = strata_of(task, rows)
     test_part = hold_out(list(targets), targets, clusters, count, seed)
     if len(test_part) < 2:
         raise _indivisible(rows, clusters, "a held-out part")
     part = set(test_part)
-    hard = difficulty.held_out(
-        [e for e in rows if e.id not in part], [e for e in rows if e.id in part]
-    )
+    hard = _held_out(task, [e for e in rows if e.id not in part], [e for e in rows if e.id in part])
     return Division("held-out", rows, [test_part], [part], clusters, index, findings, hard)
 
 
-def cross_fit(rows: Sequence[Example], folds: int | None, limit: int | None, seed: int) -> Division:
+def cross_fit(
+    rows: Sequence[Example], task: Task, folds: int | None, limit: int | None, seed: int
+) -> Division:
     """Split into folds for cross-validation; with a limit, test on a stratified sample.
 
     The folds are balanced by how hard the rows are for a cheap baseline, cross-fitted on other
@@ -247,17 +245,21 @@ def cross_fit(rows: Sequence[Example], folds: int | None, limit: int | None, see
     index, clusters, findings = _cluster(rows, len(rows) // count)
     if len({clusters.get(e.id, f"alone {e.id}") for e in rows}) < count:
         raise _indivisible(rows, clusters, f"{count} folds")
-    targets = {e.id: e.target for e in rows}
+    targets = strata_of(task, rows)
     ids = list(targets)
     chosen = set(stratified_sample(ids, targets, limit or len(ids), f"test-{seed}"))
     first = stratified_folds(ids, targets, clusters, count, seed)
-    hard = difficulty.cross_fitted(rows, first)
+    hard = difficulty.cross_fitted(rows, first) if task.labels else difficulty.by_length(rows)
     balanced = stratified_folds(ids, targets, clusters, count, seed, hard)
     parts = [part for part in balanced if not chosen.isdisjoint(part)]
     test_ids = [[id for id in part if id in chosen] for part in parts]
     findings = [*findings, *unused_test_rows(len(ids), len(chosen))]
     outside = [set(part) for part in parts]
     return Division("cross-fit", rows, test_ids, outside, clusters, index, findings, hard)
+
+
+def _held_out(task: Task, pool: Sequence[Example], test: Sequence[Example]) -> dict[str, float]:
+    return difficulty.held_out(pool, test) if task.labels else difficulty.by_length(test)
 
 
 def _without_leaks(

@@ -10,10 +10,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from random import Random
 
-from choose.types import Dataset, Example
+from choose.types import Dataset, Example, Task
 
 # Levels of difficulty within a class.
 LEVELS = 3
+
+
+def strata_of(task: Task, rows: Iterable[Example]) -> dict[str, str]:
+    """Return the class of each row by id: its label, or what its task says of other targets."""
+    return {e.id: task.stratum(e.target) for e in rows}
 
 
 def stratified_folds(
@@ -168,7 +173,7 @@ def sampling_order(
 def training_pool(dataset: Dataset, fold: int, draw: int, size: int | None) -> list[Example]:
     """Return the first `size` rows (None: all) of a fold's pool in the order of a draw."""
     pool = dataset.folds[fold].pool
-    targets = tuple(dataset.examples[id].target for id in pool)
+    targets = tuple(dataset.task.stratum(dataset.examples[id].target) for id in pool)
     order = _order_of_pool(pool, targets, draw)
     return [dataset.examples[id] for id in order[:size]]
 

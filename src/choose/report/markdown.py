@@ -287,7 +287,7 @@ def _check_lines(check: Check) -> Iterator[str]:
     yield ""
     yield (
         f"{literal(check.name)}: {plural(check.rows, 'row')}, "
-        f"{plural(len(check.balance.counts), 'label')}; {DIVISIONS[check.division]}."
+        f"{check.answers}; {DIVISIONS[check.division]}."
     )
     for title, urgent in (("Do first", True), ("Can wait", False)):
         says = [step.says for step in check.first if step.first is urgent]

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from choose.formatting import plural
 from choose.schema.base import Interval, Record
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
@@ -236,7 +237,7 @@ class Issue(Record):
 
 
 class Check(Record):
-    """The audit; what could not be measured is null.
+    """The audit; what could not be measured is null, as is what needs labels where there are none.
 
     `across` counts test rows that repeat a row to learn from, and is null where there is no test
     file: the division then keeps such rows on one side. `audited_in` is the folder of the study
@@ -250,16 +251,17 @@ class Check(Record):
     fingerprint: str
     rows: int
     left_out: int
+    kind: str = "classification"
     test_rows: int
     division: str
     headline: str
     first: tuple[Step, ...]
     lines: tuple[Line, ...]
     reach: DetectableGains
-    balance: Balance
+    balance: Balance | None
     within: Repeats
     across: Repeats | None
-    conflicts: Conflicts
+    conflicts: Conflicts | None
     audit: Audit | None
     audited_in: str | None = None
     lengths: Lengths
@@ -272,3 +274,8 @@ class Check(Record):
     seconds: float
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @property
+    def answers(self) -> str:
+        """Return what the answers are: the number of labels, or else the kind of task."""
+        return self.kind if self.balance is None else plural(len(self.balance.counts), "label")

@@ -33,6 +33,10 @@ class DataSection(Settings):
     label_column: Annotated[str | None, Flag()] = Field(
         default=None, description="Column of the label."
     )
+    fields: Annotated[tuple[str, ...], Flag("field")] = Field(
+        default=(),
+        description="Further input column, such as the date of an e-mail; repeatable.",
+    )
     time_column: Annotated[str | None, Flag()] = Field(
         default=None, description="Column of the timestamp."
     )
@@ -61,14 +65,28 @@ class DataSection(Settings):
 
 
 class TaskSection(Settings):
-    """How prompts describe the task."""
+    """What kind of task it is, and how prompts describe it."""
+
+    kind: Annotated[str | None, Flag()] = Field(
+        default=None,
+        description="Kind of task: classification, extraction (records) or writing. Default: what "
+        "the targets look like.",
+    )
 
     instruction: str | None = Field(
         default=None, description="What a prompted model should do with a text."
     )
     names: Mapping[str, str] = Field(default={}, description="Readable names, by label.")
     descriptions: Mapping[str, str] = Field(
-        default={}, description="What belongs under a label, by label."
+        default={}, description="What belongs under a label, by label; or in a field, by field."
+    )
+    fields: Mapping[str, str] = Field(
+        default={},
+        description="Type of each field of a record: text, number, date or list. Default: what its "
+        "values are.",
+    )
+    day_first: bool = Field(
+        default=True, description="Whether 3/4/2025 in a field of dates is the 3rd of April."
     )
     out_of_scope: str | None = Field(
         default=None,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import tomli_w
 
 from choose.data.dataset import Rows
-from choose.data.task import readable
 from choose.errors import quoted
 from choose.schema.sections import DataSection
+from choose.tasks.labels import readable
 from choose.types import Dataset
 
 # With more labels than this, the file does not list them one by one.

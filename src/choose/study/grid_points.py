@@ -65,12 +65,14 @@ SIZES = (0.0625, 0.125, 0.25, 0.5, 1.0)
 NOISE = (0.0, 0.1, 0.2)
 
 
-def noise_scenarios(grid: Grid, fast: bool) -> list[Scenario]:
-    """Return the kinds and rates of added label noise for a candidate.
+def noise_scenarios(grid: Grid, fast: bool, labelled: bool) -> list[Scenario]:
+    """Return the kinds and rates of added label noise for a candidate; none without labels.
 
     By default noise is symmetric; fast candidates also get the highest rate with flips between
     similar labels, which resemble human errors.
     """
+    if not labelled:
+        return []
     rates = [rate for rate in (grid.noise if grid.noise is not None else NOISE) if rate]
     kinds = grid.noise_kinds if grid.noise_kinds is not None else ("symmetric",)
     scenarios = [Scenario(kind="noise", noise=kind, rate=rate) for kind in kinds for rate in rates]

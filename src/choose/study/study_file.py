@@ -169,8 +169,8 @@ _CALL = ("data", "labels", "test", "strategies", "study", "out", "name", "yes", 
 # One endpoint, as flags.
 _ENDPOINT = ("base_url", "api_key_env", "usd_per_million")
 
-# Given as the call's own arguments instead.
-_ELSEWHERE = {("data", "path")}
+# Given as the call's own argument, or in a study file alone: `fields` are those of the data.
+_ELSEWHERE = {("data", "path"), ("task", "fields")}
 
 
 def keywords() -> dict[str, tuple[str, inspect.Parameter]]:

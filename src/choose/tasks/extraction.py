@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from choose.files import digest
@@ -96,7 +97,7 @@ class Extraction:
 
     def stratum(self, target: str) -> str:
         """Return which fields are filled, for stratified divisions."""
-        return " ".join(sorted(parse(target))) or "nothing"
+        return _stratum(target)
 
     def facts(self) -> dict[str, Any]:
         """Return the task as plain values for JSON."""
@@ -178,6 +179,11 @@ def lenient(text: str) -> str | None:
         except (ValueError, RecursionError):
             start = text[:LONGEST].find("{", start + 1)
     return None
+
+
+@lru_cache(maxsize=100_000)
+def _stratum(target: str) -> str:
+    return " ".join(sorted(parse(target))) or "nothing"
 
 
 def _filled(name: str, value: Any) -> bool:

@@ -1,21 +1,75 @@
-"""The kinds of tasks by name, and how a stored one is read."""
+"""The kinds of tasks by name: how targets are read, which kind they are, and how a task is made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
+from choose.errors import StudyError, did_you_mean
+from choose.formatting import plural
+from choose.schema.sections import TaskSection
 from choose.tasks.classification import read_classification
 from choose.tasks.extraction import read_extraction
-from choose.tasks.writing import read_writing
-from choose.types import Task
+from choose.tasks.labels import check_targets, classification_from, label_cells
+from choose.tasks.records import check_records, extraction_from, record_cells
+from choose.tasks.values import scalar_text
+from choose.tasks.writing import check_texts, read_writing, text_cells, writing_from
+from choose.types import Example, Task
 
-# Each kind with the function that reads its `facts`; the first is that of stores without a kind.
-KINDS: Mapping[str, Callable[[Mapping[str, Any]], Task]] = {
-    "classification": read_classification,
-    "extraction": read_extraction,
-    "writing": read_writing,
+# Words of a target, on average, from which targets that mostly differ are texts to write.
+WRITTEN = 2.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What is particular to a kind of task.
+
+    Attributes:
+        target: what a target is called.
+        read: makes a task again from its `facts`.
+        cells: gives the right answers of each cell of a column, from values, rows and its name.
+        check: refuses targets of a pool and test rows that make no such task.
+        make: makes the task of a pool and test rows from what the study file says.
+        unfilled: why a row with a text must have a target; None where it is left out.
+    """
+
+    target: str
+    read: Callable[[Mapping[str, Any]], Task]
+    cells: Callable[[Sequence[Any], Sequence[int], str], list[tuple[str, ...]]]
+    check: Callable[[Sequence[Example], Sequence[Example] | None], None]
+    make: Callable[[Sequence[Example], Sequence[Example], TaskSection], Task]
+    unfilled: str | None = None
+
+
+# The first is that of stores without a kind.
+KINDS: Mapping[str, Kind] = {
+    "classification": Kind(
+        target="label",
+        read=read_classification,
+        cells=label_cells,
+        check=check_targets,
+        make=classification_from,
+    ),
+    "extraction": Kind(
+        target="record",
+        read=read_extraction,
+        cells=record_cells,
+        check=check_records,
+        make=extraction_from,
+    ),
+    "writing": Kind(
+        target="target",
+        read=read_writing,
+        cells=text_cells,
+        check=check_texts,
+        make=writing_from,
+        unfilled="an empty text is no answer where answers are written",
+    ),
 }
+
+USUAL = next(iter(KINDS))
 
 
 def read_task(facts: Mapping[str, Any]) -> Task:
@@ -24,7 +78,56 @@ def read_task(facts: Mapping[str, Any]) -> Task:
     Raises:
         ValueError: if the kind is unknown, or the facts are not those of a task.
     """
-    kind = facts.get("kind", next(iter(KINDS)))
+    kind = facts.get("kind", USUAL)
     if kind not in KINDS:
         raise ValueError(f"its task is of the unknown kind {kind!r}")
-    return KINDS[kind](facts)
+    return KINDS[kind].read(facts)
+
+
+def check_kind(kind: str | None) -> None:
+    """Refuse a kind that does not exist.
+
+    Raises:
+        StudyError: naming those that do.
+    """
+    if kind is not None and kind not in KINDS:
+        raise StudyError(
+            f"There is no kind of task {kind!r}.{did_you_mean(kind, KINDS)} "
+            f"Allowed for --kind: {', '.join(KINDS)}."
+        )
+
+
+def guess_kind(values: Sequence[Any]) -> tuple[str, str]:
+    """Return the kind of task that the cells of a target column make, and why.
+
+    Objects make an extraction; lists of texts, and texts of which most occur once, are written.
+    """
+    filled = [value for value in values if value is not None and str(value).strip()]
+    objects = sum(_is_object(value) for value in filled)
+    if objects and 2 * objects >= len(filled):
+        return "extraction", "the targets are JSON objects"
+    lists = [value for value in filled if isinstance(value, list)]
+    texts = [text for text in map(scalar_text, _singles(filled)) if text is not None]
+    distinct, words = len(set(texts)), fmean(len(t.split()) for t in texts) if texts else 0.0
+    several = f"{plural(distinct, 'different target')} in {plural(len(filled), 'row')}"
+    differ = 2 * distinct > len(texts) and words >= WRITTEN
+    if differ and len(lists) in (0, len(filled)):
+        return "writing", f"{several}, of {words:.0f} words on average"
+    return USUAL, several
+
+
+def _is_object(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(one, Mapping) for one in value)
+    if isinstance(value, str):
+        text = value.strip()
+        return text.startswith("{") and (text.endswith("}") or '":' in text)
+    return isinstance(value, Mapping)
+
+
+def _singles(values: Sequence[Any]) -> list[Any]:
+    """Return the values, those in lists one by one."""
+    found: list[Any] = []
+    for value in values:
+        found += value if isinstance(value, list) else [value]
+    return [one for one in found if not isinstance(one, list | Mapping)]

@@ -1,4 +1,4 @@
-"""Values of records: their types, and the form in which two that mean the same are equal."""
+"""Values of cells and records: how they read, their types, and a form that equal ones share."""
 
 from __future__ import annotations
 
@@ -28,6 +28,30 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _NUMBER = re.compile(r"([+-]?)\W?((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\W?")
 
 _UNUSUAL = {"\u2212": "-", "\u2013": "-", "\u2014": "-", "\u2018": "'", "\u2019": "'"}
+
+
+def scalar_text(value: Any) -> str | None:
+    """Return a scalar as a CSV would hold it: 1.0 as ``1``, true as ``true``; null as None."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if value != value:
+            return None
+        return str(int(value)) if value.is_integer() else repr(value)
+    return str(value)
+
+
+def type_name(value: Any) -> str:
+    """Return how a person would call a JSON value's type."""
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list) else "an object"
 
 
 def squad_normal(text: str) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
+from choose.errors import DataError, StudyError, quoted
 from choose.files import digest
+from choose.schema.sections import TaskSection
+from choose.tasks.values import scalar_text, type_name
+from choose.types import Example
 
 _WORDS = re.compile(r"[^\W_]+")
 
@@ -74,6 +79,66 @@ class Writing:
 def read_writing(facts: Mapping[str, Any]) -> Writing:
     """Return the task that `Writing.facts` described."""
     return Writing(instruction=facts["instruction"], descriptions=dict(facts["descriptions"]))
+
+
+def text_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list[tuple[str, ...]]:
+    """Return the right texts of each cell, stripped; none of an empty cell.
+
+    A list of texts, or JSON of one, holds several right answers.
+
+    Raises:
+        DataError: naming the row and the column of a cell that holds something else.
+    """
+    found = []
+    for row, value in zip(rows, values, strict=True):
+        given = _listed(value) if isinstance(value, str) else value
+        texts = given if isinstance(given, list) else [given]
+        if wrong := [one for one in texts if isinstance(one, list | dict | bytes)]:
+            what = "bytes" if isinstance(wrong[0], bytes) else type_name(wrong[0])
+            raise DataError(
+                f"Row {row}, column {column!r}: the target is {what}. Where answers are written, "
+                'each target must be a text, or a list of right texts such as ["yes", "yes, it '
+                'is"].'
+            )
+        written = ((scalar_text(one) or "").strip() for one in texts)
+        found.append(tuple(dict.fromkeys(text for text in written if text)))
+    return found
+
+
+def _listed(text: str) -> Any:
+    """Return the list in a cell that holds JSON of a list of texts, else the text itself."""
+    if not text.lstrip().startswith('["'):
+        return text
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return found if all(isinstance(one, str) for one in found) else text
+
+
+def check_texts(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
+    """Refuse targets that are all the same.
+
+    Raises:
+        DataError: saying so.
+    """
+    if len({e.target for e in pool}) == 1:
+        raise DataError(
+            f"All {len(pool):,} rows have the same target {quoted(pool[0].target)}: there is "
+            "nothing to write. Name the right column with --label-column."
+        )
+
+
+def writing_from(pool: Sequence[Example], test: Sequence[Example], section: TaskSection) -> Writing:
+    """Return the task; the study file may give it an instruction and nothing else.
+
+    Raises:
+        StudyError: if the study file has names, fields or descriptions.
+    """
+    for key in ("names", "fields", "descriptions"):
+        if getattr(section, key):
+            raise StudyError(f"[task.{key}] is not for targets that are texts. Leave it out.")
+    return Writing(instruction=section.instruction)
 
 
 def chrf(output: str, target: str) -> float:

@@ -235,6 +235,12 @@ def guess_notes(
         yield f"Columns found by their content: {', '.join(parts)}. To name others: {command}"
 
 
+def kind_note(kind: str, why: str, path: str | None) -> str:
+    """Say which kind of task the targets make and why, and how to state another."""
+    command = shlex.join(("choose", "check", path, "--kind", "NAME")) if path else 'kind="NAME"'
+    return f"The task is {kind}: {why}. To state another kind: {command}"
+
+
 def looks_headerless(table: pl.DataFrame) -> bool:
     """Return whether the names of a table's columns look like a row of data.
 

@@ -20,6 +20,7 @@ from choose.data.readers.delimited import (
 from choose.data.readers.encodings import UTF8, Encoding
 from choose.data.readers.json_objects import json_records, paths_in, unit, value_at
 from choose.errors import DataError
+from choose.tasks.values import scalar_text, type_name
 
 # Cells that may be empty because a line lacks a key: so many, and so many times the others.
 EMPTY, SPARSE = 10_000_000, 20
@@ -102,19 +103,6 @@ def table_of_frame(
     return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *columns])
 
 
-def scalar_text(value: Any) -> str | None:
-    """Return a scalar as a CSV would hold it: 1.0 as ``1``, true as ``true``; null as None."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        if value != value:
-            return None
-        return str(int(value)) if value.is_integer() else repr(value)
-    return str(value)
-
-
 def series_of(path: Path, name: str, values: list[Any], numbers: Sequence[int]) -> pl.Series:
     """Make strings of a column, unless it mixes types or holds nested values."""
     for number, value in zip(numbers, values, strict=True):
@@ -152,17 +140,6 @@ def with_paths(path: Path, table: pl.DataFrame, names: Iterable[str]) -> pl.Data
         cells = table.select(roots).iter_rows(named=True)
         added.append(series_of(path, name, [value_at(row, name) for row in cells], numbers))
     return table.with_columns(added) if added else table
-
-
-def type_name(value: Any) -> str:
-    """Return how a person would call a JSON value's type."""
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int | float):
-        return "a number"
-    if isinstance(value, str):
-        return "text"
-    return "a list" if isinstance(value, list) else "an object"
 
 
 def _strings(path: Path, column: pl.Series, names: list[str] | None) -> pl.Series:

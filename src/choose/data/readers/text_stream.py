@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 import polars as pl
 
-from choose.data.columns import cell_text, text_and_id_columns
+from choose.data.columns import text_and_id_columns
+from choose.data.examples import cell_text
 from choose.data.readers.delimited import LINE_LIMIT, TOO_LONG, delimited_rows
 from choose.data.readers.encodings import encoding_of
 from choose.data.readers.json_and_parquet import DAMAGED, not_parquet

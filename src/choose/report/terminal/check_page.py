@@ -32,8 +32,8 @@ def check_page(check: Check) -> Page:
 def _parts(check: Check, width: int) -> Iterator[RenderableType]:
     yield literal(check.headline, style="bold")
     yield literal(
-        f"{clean(check.name)}: {plural(check.rows, 'row')}, "
-        f"{plural(len(check.balance.counts), 'label')}; {DIVISIONS[check.division]}",
+        f"{clean(check.name)}: {plural(check.rows, 'row')}, {check.answers}; "
+        f"{DIVISIONS[check.division]}",
         "dim",
     )
     for title, urgent in (("Do first", True), ("Can wait", False)):

@@ -1,20 +1,49 @@
-"""Validate labelled rows and build the task that strategies see."""
+"""Labels: read them from a column, refuse what makes no classification, and build its task."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from choose.errors import DataError, StudyError, did_you_mean, quoted, rows_named
+from choose.schema.sections import TaskSection
 from choose.tasks.classification import Classification
+from choose.tasks.values import scalar_text, type_name
 from choose.types import Example, Task
 
 _SEPARATORS = (";", "|", ",")
 
 _LIST = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)
+
+
+def label_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list[tuple[str, ...]]:
+    """Return the label of each cell of a column, stripped; none of an empty cell.
+
+    Raises:
+        DataError: for nested values, values of mixed type, and several labels in a cell.
+    """
+    nested = [row for row, v in zip(rows, values, strict=True) if isinstance(v, list | dict)]
+    if nested:
+        raise DataError(
+            f"The label column {column!r} holds lists or objects ({rows_named(nested)}). Each row "
+            "must have one label: choose compares single-label classification. Of records, every "
+            "row must hold one JSON object."
+        )
+    kinds: dict[str, int] = {}
+    for row, value in zip(rows, values, strict=True):
+        if value is not None:
+            kinds.setdefault(type_name(value), row)
+    if len(kinds) > 1:
+        types = " and ".join(f"{kind} (row {row})" for kind, row in kinds.items())
+        raise DataError(
+            f"The labels in {column!r} are of mixed type: {types}. Write all of them as text."
+        )
+    labels = [(scalar_text(value) or "").strip() for value in values]
+    check_labels(labels, rows, column)
+    return [(label,) if label else () for label in labels]
 
 
 def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> None:
@@ -50,7 +79,8 @@ def check_classes(labels: Sequence[str]) -> None:
         raise DataError(
             f"There are {len(distinct):,} different labels in {len(labels):,} labelled rows: the "
             "label column looks like an id or free text. There must be at least two rows a label "
-            "on average. Name the right column with --label-column."
+            "on average. Name the right column with --label-column. If these are texts that a "
+            "model should write, say so: --kind writing."
         )
 
 
@@ -92,6 +122,19 @@ def task_from(
     return Classification(
         labels=labels, names=shown, descriptions=described, instruction=instruction
     )
+
+
+def classification_from(
+    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
+) -> Task:
+    """Return the task of the labels of all rows.
+
+    Raises:
+        StudyError: as `task_from`, or if the study file has fields.
+    """
+    if section.fields:
+        raise StudyError("[task.fields] is for records; the targets are labels. Leave it out.")
+    return task_from([*pool, *test], section.names, section.descriptions, section.instruction)
 
 
 def readable(label: str) -> str:
@@ -191,32 +234,26 @@ def skeleton(text: str) -> str:
     return " ".join(normal.translate(_ALIKE).casefold().translate(_ALIKE).split())
 
 
-MINIMUM = 8
-
 # A number as a label; longer ones and those in powers of ten are ids.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,60}\.?[0-9]{0,60}|\.[0-9]{1,60})")
 
 
-def check_rows(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    """Refuse too few rows or classes, repeated ids, and a test file with other labels.
+def check_targets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
+    """Refuse rows that make no classification, and a test file with other labels.
 
     Raises:
         DataError: naming what is needed.
     """
-    ids = Counter(e.id for e in [*pool, *(test or ())])
-    if twice := [id for id, n in ids.items() if n > 1]:
-        raise DataError(f"More than one row has the id {twice[0]!r}. Ids must be unique.")
-    if len(pool) < MINIMUM:
-        raise DataError(
-            f"Training rows with a text and a label: {len(pool)}. At least {MINIMUM} are needed, "
-            "and a verdict takes a few hundred."
-        )
     _check_numbers({e.target for e in [*pool, *(test or ())]})
     if len({e.target for e in pool}) == 1:
         check_classes([e.target for e in pool])
     check_classes([e.target for e in [*pool, *(test or ())]])
-    if test is not None:
-        _check_test(pool, test)
+    known, tested = {e.target for e in pool}, {e.target for e in test or pool}
+    if not known & tested:
+        raise DataError(
+            f"No label of the test file occurs in the pool: {sorted(tested)[0]!r} there, "
+            f"{sorted(known)[0]!r} here. Write the labels of both files in one way."
+        )
 
 
 def _check_numbers(labels: Collection[str]) -> None:
@@ -230,17 +267,3 @@ def _check_numbers(labels: Collection[str]) -> None:
             raise DataError(
                 f"The labels {other!r} and {label!r} are the same number. Write it in one way."
             )
-
-
-def _check_test(pool: Sequence[Example], test: Sequence[Example]) -> None:
-    if len(test) < 2:
-        raise DataError(
-            f"Test rows with a text and a label: {len(test)}. At least 2 are needed, "
-            "and a verdict takes a few hundred."
-        )
-    known, tested = {e.target for e in pool}, {e.target for e in test}
-    if not known & tested:
-        raise DataError(
-            f"No label of the test file occurs in the pool: {sorted(tested)[0]!r} there, "
-            f"{sorted(known)[0]!r} here. Write the labels of both files in one way."
-        )

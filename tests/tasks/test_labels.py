@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from choose.data.task import check_rows, readable, task_from
 from choose.errors import DataError, StudyError
+from choose.tasks.labels import check_targets, readable, task_from
 from choose.types import Example
 
 # U3: U+2010 to U+2015 and the minus sign.
@@ -134,6 +134,6 @@ def test_labels_of_thousands_of_digits_are_ordered_by_value() -> None:
 
 def test_long_ids_are_not_taken_for_one_number() -> None:
     rows = labelled(*["1" * 400, "2" * 400, "12345678901234567", "12345678901234568"] * 3)
-    check_rows([replace(row, id=str(i)) for i, row in enumerate(rows)], None)
+    check_targets([replace(row, id=str(i)) for i, row in enumerate(rows)], None)
     with pytest.raises(DataError, match="same number"):
-        check_rows(labelled(*["1", "1.0"] * 6), None)
+        check_targets(labelled(*["1", "1.0"] * 6), None)

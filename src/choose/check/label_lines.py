@@ -1,0 +1,182 @@
+"""Describe in one line each what only a set of labels has: their mix, errors, order and drift."""
+
+from __future__ import annotations
+
+from choose.check.measurements import Facts
+from choose.data.duplicates import count_conflicts
+from choose.data.findings import ordered, rare_in_words
+from choose.errors import quoted, quoted_list
+from choose.formatting import per_100, plural, points
+from choose.schema.check import Drift, Line, Status
+from choose.schema.diagnosis import Audit
+
+# A line has the status "look" above these shares of the rows: of the most common label, strongly
+# doubted, or between two labels (of the rows of these two).
+MAJORITY = 0.6
+DOUBTED = 0.01
+CONFUSED = 0.03
+
+# The same below this share of texts on which two annotators agree.
+AGREEMENT = 0.9
+
+# A change over time has the status "look" if it is significant at this level and if the label mix
+# shifted by this share more than by chance, or if this AUC separates early from late texts.
+LEVEL = 0.01
+LABEL_SHIFT = 0.05
+TEXT_AUC = 0.6
+
+# Characters of a label.
+LABEL = 28
+
+
+def line(topic: str, status: Status, says: str) -> Line:
+    """Return a line of the audit."""
+    return Line(topic=topic, status=status, says=says)
+
+
+def look(condition: bool) -> Status:
+    """Return the status of a topic that needs a look, or of one that does not."""
+    return "look" if condition else "good"
+
+
+def wrong_labels(audit: Audit | None, study: str | None) -> Line:
+    """Say how many labels may be wrong."""
+    if audit is None or audit.accuracy is None:
+        return line("Wrong labels", "unknown", "Not measured: no row could be cross-validated.")
+    if audit.no_list is not None:
+        return line("Wrong labels", "unknown", audit.no_list)
+    status = look(audit.suspected > DOUBTED * audit.rows)
+    who = f"{' + '.join(audit.auditors)} of the study {study}" if study else "A text baseline"
+    baseline = (
+        f"{who} ({per_100(audit.accuracy.value)} % accurate in cross-validation) disagrees with "
+        f"{plural(audit.contradicted, 'label')}; {audit.suspected or 'none'} of them should be "
+        "checked."
+    )
+    if audit.noise is None:
+        return line("Wrong labels", status, f"How many is unknown. {baseline}")
+    low, high = per_100(audit.noise.low), per_100(audit.noise.high)
+    says = f"Between {low} % and {high} % of labels may be wrong. {baseline}"
+    return line("Wrong labels", status, says)
+
+
+def overlap(facts: Facts) -> Line | None:
+    """Name the labels that are confused most; None for two labels."""
+    audit = facts.audit
+    # With two labels, every doubted row lies between the two.
+    if audit is None or audit.accuracy is None or len(facts.balance.counts) < 3:
+        return None
+    if audit.no_list is not None:
+        return None
+    if not audit.overlaps:
+        return line("Overlap", "good", "No two labels are confused more than once.")
+    pairs = "; ".join(
+        f"{quoted(o.a, LABEL)} and {quoted(o.b, LABEL)} ({o.doubted:,} of {o.rows:,} rows)"
+        for o in audit.overlaps[:3]
+    )
+    first = audit.overlaps[0]
+    status = look(first.doubted > CONFUSED * first.rows)
+    return line("Overlap", status, f"Labels most often confused: {pairs}.")
+
+
+def conflicts(facts: Facts) -> Line:
+    """Count the texts with several labels."""
+    found = count_conflicts(facts.conflicts)
+    if not found.texts:
+        return line("Conflicts", "good", "No text has two different labels.")
+    return line(
+        "Conflicts",
+        "look",
+        f"{plural(found.texts, 'text')} with more than one label, in "
+        f"{plural(found.rows, 'row')}: whatever the answers, at least {found.lost:,} of "
+        "these rows count as errors.",
+    )
+
+
+def balance(facts: Facts) -> Line:
+    """Say how even the labels are."""
+    labels = facts.balance
+    first, last = labels.counts[0], labels.counts[-1]
+    says = (
+        f"{plural(len(labels.counts), 'label')}, from {plural(first.rows, 'row')} "
+        f"({quoted(first.label, LABEL)}) to {last.rows:,} ({quoted(last.label, LABEL)})."
+    )
+    if labels.few:
+        says += f" Fewer than 5 rows: {quoted_list(labels.few, 5)}."
+    if labels.majority >= MAJORITY:
+        says += (
+            f" Always predicting {quoted(first.label, LABEL)} is right for "
+            f"{per_100(labels.majority)} % of rows."
+        )
+    if facts.hidden:
+        says += f" Accuracy hardly counts {rare_in_words(facts.hidden)}."
+    doubtful = labels.few or facts.hidden or labels.majority >= MAJORITY
+    return line("Balance", look(bool(doubtful)), says)
+
+
+def order(facts: Facts) -> Line | None:
+    """Say that labels look like steps of a scale, and how far the baseline's errors are off."""
+    steps = ordered({count.label for count in facts.balance.counts})
+    if not steps:
+        return None
+    place = {label: i for i, label in enumerate(steps)}
+    off = [
+        abs(place[facts.dataset.examples[id].target] - place[said])
+        for id, said in facts.predicted.items()
+        if said in place and said != facts.dataset.examples[id].target
+    ]
+    says = (
+        f"The labels look like steps of a scale ({quoted(steps[0], LABEL)} to "
+        f"{quoted(steps[-1], LABEL)}): choose counts an error of one step like any other."
+    )
+    if off:
+        near = sum(distance == 1 for distance in off)
+        says += f" Of {plural(len(off), 'error')} of the text baseline, {near:,} are off by one."
+    return line("Order", "look", says)
+
+
+def annotators(audit: Audit | None, named: bool) -> Line:
+    """Say how often two annotators agree."""
+    if audit is None or audit.agreement is None:
+        why = (
+            "no text was labelled by two annotators"
+            if named
+            else "the data do not name the annotators (--annotator-column)"
+        )
+        return line("Annotators", "unknown", f"Agreement not measured: {why}.")
+    agreement = audit.agreement
+    share = agreement.pairwise
+    alpha = f"; Krippendorff's alpha {agreement.alpha.value:.2f}" if agreement.alpha else ""
+    return line(
+        "Annotators",
+        look(share.value < AGREEMENT),
+        f"Two of {agreement.annotators:,} annotators give the same label to "
+        f"{per_100(share.value)} % of texts ({per_100(share.low or 0)} to "
+        f"{per_100(share.high or 1)}; {plural(agreement.questions, 'text')}{alpha}).",
+    )
+
+
+def time(drift: Drift | None, dated: int, rows: int) -> Line:
+    """Compare the first third of the rows with the last."""
+    if drift is None:
+        why = (
+            f"{dated:,} of {plural(rows, 'row')} have a date, or too few dates differ"
+            if dated
+            else "no column holds dates that can be read (--time-column names one)"
+        )
+        return line("Time", "unknown", f"Change over time not measured: {why}.")
+    labels, texts = drift.labels, drift.texts
+    shifted = labels.p < LEVEL and labels.distance - labels.expected >= LABEL_SHIFT
+    separated = texts is not None and texts.p < LEVEL and texts.auc.value >= TEXT_AUC
+    says = (
+        f"First third (from {drift.early_from}) against last third (to {drift.late_to}): the "
+        f"label mix shifted by {points(labels.distance)} ({per_100(labels.expected)} by chance)"
+    )
+    if texts is not None:
+        says += f"; a classifier separates their texts with AUC {texts.auc.value:.2f} (chance: 0.5)"
+    says += "."
+    if drift.appeared:
+        says += f" Labels only in the last third: {quoted_list(drift.appeared, 5)}."
+    if drift.vanished:
+        says += f" Labels only in the first third: {quoted_list(drift.vanished, 5)}."
+    changed = shifted or separated or bool(drift.appeared or drift.vanished)
+    return line("Time", look(changed), says)

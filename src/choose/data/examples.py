@@ -1,0 +1,199 @@
+"""Turn the rows of a table into examples, and tell which of them can be used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from choose.data.columns import Roles, origin, roles_of
+from choose.data.findings import left_out_rows
+from choose.data.readers.dates import parse_dates
+from choose.data.readers.delimited import ROW
+from choose.data.readers.json_and_parquet import with_paths
+from choose.errors import DataError, quoted, rows_named
+from choose.schema.sections import DataSection
+from choose.tasks.kinds import KINDS, Kind, guess_kind
+from choose.tasks.values import scalar_text, type_name
+from choose.types import Example
+
+# Training rows; a verdict takes a few hundred.
+MINIMUM = 8
+
+
+def kind_of(table: pl.DataFrame, section: DataSection, roles: Roles) -> tuple[str, str]:
+    """Return the kind of task that the targets of a table make, and why."""
+    return guess_kind(with_paths(origin(section), table, [roles.label])[roles.label].to_list())
+
+
+def examples_from(
+    table: pl.DataFrame, section: DataSection, roles: Roles | None = None, kind: str | None = None
+) -> list[Example]:
+    """Return every row as an example, those without text or target included.
+
+    Dates that cannot be read are refused only in a column that was named. Ids come from a column
+    ``id`` with unique cells, or else are row numbers. Without a `kind`, it is what targets look
+    like.
+
+    Raises:
+        DataError: if a column is missing, or a row holds a target that is none of its kind, nested
+            values or a date that cannot be read.
+    """
+    roles = roles or roles_of(table, section)
+    table = with_paths(origin(section), table, roles.named)
+    rows = [int(number) for number in table[ROW]]
+    kind = kind or kind_of(table, section, roles)[0]
+    columns = (
+        _ids(table, roles.id, rows),
+        _texts(table, roles.text, rows),
+        KINDS[kind].cells(table[roles.label].to_list(), rows, roles.label),
+        _further(table, roles.fields, rows),
+        _times(table, roles.time, rows, strict="time" not in roles.by_content),
+        _optional(table, roles.group, rows),
+        _optional(table, roles.annotator, rows),
+    )
+    return [
+        Example(
+            id=id,
+            text=text,
+            target=right[0] if right else "",
+            fields=fields,
+            accepted=right[1:],
+            timestamp=time,
+            group=group,
+            annotator=annotator,
+        )
+        for id, text, right, fields, time, group, annotator in zip(*columns, strict=True)
+    ]
+
+
+def _optional(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[str | None]:
+    """Return the cells of a column, stripped; None for blank ones, and for no column."""
+    if name is None:
+        return [None] * len(rows)
+    return [cell.strip() or None for cell in _cells(table, name, rows)]
+
+
+def _further(
+    table: pl.DataFrame, names: Sequence[str], rows: Sequence[int]
+) -> list[dict[str, str]]:
+    """Return the further input of each row by column; blank cells are empty texts."""
+    columns = [_cells(table, name, rows) for name in names]
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)] or [
+        {} for _ in rows
+    ]
+
+
+def _texts(table: pl.DataFrame, names: Sequence[str], rows: Sequence[int]) -> list[str]:
+    parts = [_cells(table, name, rows) for name in names]
+    if len(parts) == 1:
+        return parts[0]
+    return ["\n\n".join(p for p in cells if p.strip()) for cells in zip(*parts, strict=True)]
+
+
+def _cells(table: pl.DataFrame, name: str, rows: Sequence[int]) -> list[str]:
+    column = table[name]
+    if column.dtype == pl.String:
+        return [cell or "" for cell in column]
+    return [cell_text(value, name, row) for row, value in zip(rows, column.to_list(), strict=True)]
+
+
+def cell_text(value: Any, name: str, row: int) -> str:
+    """Return a value as text, null as an empty string.
+
+    Raises:
+        DataError: if it is not a scalar.
+    """
+    if isinstance(value, list | dict | bytes):
+        what = "bytes" if isinstance(value, bytes) else type_name(value)
+        raise DataError(
+            f"Row {row} holds {what} in the column {name!r}. It must be plain text: write it out, "
+            "or name another column."
+        )
+    return scalar_text(value) or ""
+
+
+def _times(
+    table: pl.DataFrame, name: str | None, rows: Sequence[int], strict: bool
+) -> list[datetime | None]:
+    if name is None:
+        return [None] * len(rows)
+    cells = _cells(table, name, rows)
+    times = parse_dates(cells)
+    bad = [i for i, cell in enumerate(cells) if cell.strip() and times[i] is None]
+    if bad and strict:
+        undated = [rows[i] for i in bad]
+        raise DataError(
+            f"The column {name!r} holds dates that cannot be read ({rows_named(undated)}), such as "
+            f"{quoted(cells[bad[0]])}. Write them like 2026-03-31 or 2026-03-31T14:05:00Z."
+        )
+    return times
+
+
+def _ids(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[str]:
+    if name is not None:
+        cells = [cell.strip() for cell in _cells(table, name, rows)]
+        if all(cells) and len(set(cells)) == len(cells):
+            return cells
+    return [str(row) for row in rows]
+
+
+def usable_rows(
+    pool: Sequence[Example], test: Sequence[Example] | None
+) -> tuple[list[Example], list[Example] | None]:
+    """Return the rows with a text and a label, with unique ids."""
+    usable_pool = _usable(pool)
+    return usable_pool, None if test is None else _with_other_ids(_usable(test), usable_pool)
+
+
+def _usable(rows: Sequence[Example]) -> list[Example]:
+    return [e for e in rows if e.text.strip() and e.target]
+
+
+def _with_other_ids(test: list[Example], pool: Sequence[Example]) -> list[Example]:
+    """Prefix the ids of test rows if any is also the id of a pool row."""
+    if {e.id for e in test}.isdisjoint(e.id for e in pool):
+        return test
+    return [replace(e, id=f"test:{e.id}") for e in test]
+
+
+def check_filled(kind: Kind, rows: Sequence[Example]) -> None:
+    """Refuse rows with a text and no target, where such rows are not simply unlabelled.
+
+    Raises:
+        DataError: naming the rows.
+    """
+    empty = [e.id for e in rows if e.text.strip() and not e.target]
+    if empty and kind.unfilled is not None:
+        named = rows_named(empty)
+        raise DataError(
+            f"{named[0].upper()}{named[1:]} have a text and no {kind.target}: {kind.unfilled}. "
+            "Write it, or leave these rows out."
+        )
+
+
+def check_rows(pool: Sequence[Example], test: Sequence[Example] | None, kind: Kind) -> None:
+    """Refuse too few rows and repeated ids.
+
+    Raises:
+        DataError: naming what is needed.
+    """
+    ids = Counter(e.id for e in [*pool, *(test or ())])
+    if twice := [id for id, n in ids.items() if n > 1]:
+        raise DataError(f"More than one row has the id {twice[0]!r}. Ids must be unique.")
+    for what, rows, least in (("Training", pool, MINIMUM), ("Test", test, 2)):
+        if rows is not None and len(rows) < least:
+            raise DataError(
+                f"{what} rows with a text and a {kind.target}: {len(rows)}. At least {least} are "
+                "needed, and a verdict takes a few hundred."
+            )
+
+
+def dropped_rows(pool: Sequence[Example], test: Sequence[Example] | None, kind: Kind) -> list[str]:
+    """Count the rows of each file without a text or a target."""
+    found = left_out_rows(pool, "the pool" if test is not None else "the file", kind.target)
+    return found + left_out_rows(test or (), "the test file", kind.target)

@@ -1,1 +1,0 @@
-"""Values of records in texts: found, tagged and written, without a language model."""

@@ -1,0 +1,164 @@
+"""Records as users write them: the cells of a column read as records, and the task they make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, cast, get_args
+
+from choose.errors import DataError, StudyError, did_you_mean, quoted, rows_named
+from choose.schema.sections import TaskSection
+from choose.tasks.extraction import Extraction, as_text, fields_of, parse
+from choose.tasks.values import FieldType, type_name
+from choose.types import Example
+
+TYPES: tuple[FieldType, ...] = get_args(FieldType)
+
+# With more fields than this, the names of fields are values.
+MOST_FIELDS = 300
+
+_EXPECTED = (
+    'Each target must be one JSON object with flat values, such as {"day": "2025-01-31", "items": '
+    '["2 chairs"]}; {} is a right answer too.'
+)
+
+
+def record_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list[tuple[str, ...]]:
+    """Return the right records of each cell as texts; none of an empty cell.
+
+    A cell is an object or JSON of one; a list of objects holds several right answers.
+
+    Raises:
+        DataError: naming the rows and the column, what is wrong and what is expected.
+    """
+    found: list[tuple[str, ...]] = []
+    wrong: dict[int, str] = {}
+    for row, value in zip(rows, values, strict=True):
+        try:
+            found.append(_records(value))
+        except ValueError as error:
+            wrong[row] = str(error)
+    if wrong:
+        first, why = next(iter(wrong.items()))
+        more = f" {rows_named(list(wrong)[1:]).capitalize()} cannot be read either." * (
+            len(wrong) > 1
+        )
+        raise DataError(
+            f"Row {first}, column {column!r}: the target is no record: {why}.{more} {_EXPECTED}"
+        )
+    return found
+
+
+def _records(value: Any) -> tuple[str, ...]:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return ()
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError(_problem(str(value))) from None
+    if isinstance(value, list):
+        return tuple(dict.fromkeys(_record(one) for one in value))
+    return (_record(value),)
+
+
+def _record(value: Any) -> str:
+    """Return one record as the text that stands for it.
+
+    Raises:
+        ValueError: saying why it is none.
+    """
+    if isinstance(value, str):
+        return as_text(parse(value))
+    if not isinstance(value, Mapping):
+        raise ValueError(f"it is {type_name(value)}, not an object")
+    return as_text({str(name): _plain(one) for name, one in value.items()})
+
+
+def _problem(text: str) -> str:
+    try:
+        parse(text)
+    except ValueError as error:
+        return str(error)
+    return "it is JSON, but no object"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a table in memory or of Parquet as JSON has it."""
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        raise ValueError("a field of it holds bytes")
+    return value
+
+
+def check_records(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
+    """Refuse records that are all the same, and fields without end.
+
+    Raises:
+        DataError: saying what is needed.
+    """
+    everything = [*pool, *(test or ())]
+    if len({e.target for e in pool}) == 1:
+        raise DataError(
+            f"All {len(pool):,} rows have the same record {quoted(pool[0].target)}: there is "
+            "nothing to extract. Name the right column with --label-column."
+        )
+    names = {name for e in everything for target in e.targets for name in parse(target)}
+    if len(names) > MOST_FIELDS:
+        raise DataError(
+            f"The records name {len(names):,} different fields, such as "
+            f"{quoted(min(names))}; at most {MOST_FIELDS} are allowed. If these names are values, "
+            'write them as values: {"name": ..., "value": ...}.'
+        )
+
+
+def extraction_from(
+    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
+) -> Extraction:
+    """Return the task of the pool's records, with the types that the study file gives.
+
+    Raises:
+        StudyError: if the study file names a field that no record has, or an unknown type.
+    """
+    found = fields_of(target for e in pool for target in e.targets)
+    known = {*found, *fields_of(target for e in test for target in e.targets)}
+    _check_known("fields", section.fields, known)
+    _check_known("descriptions", section.descriptions, known)
+    if section.names:
+        raise StudyError("[task.names] is for labels; the targets are records. Leave it out.")
+    return Extraction(
+        fields={**found, **_types(section.fields)},
+        descriptions=dict(section.descriptions),
+        instruction=section.instruction,
+        day_first=section.day_first,
+    )
+
+
+def _types(given: Mapping[str, str]) -> dict[str, FieldType]:
+    for name, kind in given.items():
+        if kind not in TYPES:
+            raise StudyError(
+                f"[task.fields] gives {name!r} the unknown type {kind!r}."
+                f"{did_you_mean(kind, TYPES)} Allowed: {', '.join(TYPES)}."
+            )
+    return {name: cast("FieldType", kind) for name, kind in given.items()}
+
+
+def _check_known(where: str, given: Mapping[str, str], known: set[str]) -> None:
+    for name, text in given.items():
+        if name not in known:
+            raise StudyError(
+                f"[task.{where}] has a field {name!r} that no record has."
+                f"{did_you_mean(name, known)} The fields are {', '.join(sorted(known)[:12])}."
+            )
+        if not text.strip():
+            raise StudyError(
+                f"[task.{where}] is empty for the field {name!r}. Write it, or leave it out."
+            )

@@ -1,0 +1,179 @@
+"""Which kind of task a column of targets makes, and how its cells are read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from choose.data.dataset import load_dataset, read_rows
+from choose.errors import DataError, StudyError
+from choose.schema.sections import DataSection, TaskSection
+from choose.tasks.extraction import Extraction
+from choose.types import Dataset
+
+WORDS = ["oak", "pine", "elm", "ash", "fir", "yew", "lime", "plum", "pear", "beech", "box", "alder"]
+
+
+def booking(i: int) -> dict[str, Any]:
+    people, tree = i % 5 + 1, WORDS[i % 12]
+    record = {"people": people, "day": f"2025-03-{i % 28 + 1:02d}", "dishes": [f"{tree} cake"]}
+    if i % 3 == 0:
+        del record["day"]
+    return {
+        "text": f"Table {i} for {people} under the {tree}, number {i * 7919}",
+        "asked": tree,
+        "target": record if i % 7 else {},
+    }
+
+
+def lines(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return str(path)
+
+
+def load(path: str, task: dict[str, Any] | None = None, **data: Any) -> Dataset:
+    return load_dataset(DataSection(path=path, **data), TaskSection(**(task or {})))
+
+
+def test_objects_make_an_extraction_with_types_from_the_rows(tmp_path: Path) -> None:
+    data = load(lines(tmp_path / "a.jsonl", [booking(i) for i in range(40)]), fields=("asked",))
+    assert isinstance(data.task, Extraction)
+    assert data.task.fields == {"dishes": "list", "people": "number", "day": "date"}
+    row = data.examples["2"]
+    assert row.target == '{"day": "2025-03-02", "dishes": ["pine cake"], "people": 2}'
+    assert row.fields == row.item().fields == {"asked": "pine"}
+    assert data.examples["1"].target == "{}"
+    assert "The task is extraction: the targets are JSON objects." in data.findings[0]
+    assert "--kind" in data.findings[0]
+
+
+def test_csv_cells_parquet_and_json_lines_give_the_same_records(tmp_path: Path) -> None:
+    rows = [booking(i) for i in range(40)]
+    flat = [{**row, "target": json.dumps(row["target"])} for row in rows]
+    pl.DataFrame(flat).write_csv(tmp_path / "a.csv")
+    pl.DataFrame(rows).write_parquet(tmp_path / "a.parquet")
+    lines(tmp_path / "a.jsonl", rows)
+    found = [
+        [e.target for e in load(str(tmp_path / name)).examples.values()]
+        for name in ("a.csv", "a.parquet", "a.jsonl")
+    ]
+    assert found[0] == found[1] == found[2]
+
+
+def test_texts_that_differ_are_written_and_a_list_holds_several_right_ones(tmp_path: Path) -> None:
+    rows = [
+        {
+            "text": f"Question {i} of {WORDS[i % 12]}",
+            "target": [f"It is the {i}th tree", f"Tree {i}"],
+        }
+        for i in range(20)
+    ]
+    data = load(lines(tmp_path / "a.jsonl", rows))
+    assert data.task.kind == "writing"
+    assert data.examples["3"].targets == ("It is the 2th tree", "Tree 2")
+    flat = [{**row, "target": json.dumps(row["target"])} for row in rows]
+    pl.DataFrame(flat).write_csv(tmp_path / "a.csv")
+    assert load(str(tmp_path / "a.csv")).examples["3"].accepted == ("Tree 1",)
+
+
+def test_few_targets_are_labels_unless_another_kind_is_stated(tmp_path: Path) -> None:
+    rows = [{"text": f"Row {i} {WORDS[i % 12]}", "target": WORDS[i % 3]} for i in range(24)]
+    path = lines(tmp_path / "a.jsonl", rows)
+    assert load(path).task.labels == ("elm", "oak", "pine")
+    assert load(path, {"kind": "writing"}).task.kind == "writing"
+    with pytest.raises(StudyError, match=r"no kind of task 'extract'.*Did you mean 'extraction'"):
+        load(path, {"kind": "extract"})
+    with pytest.raises(DataError, match=r"Row 1, column 'target': the target is no record.*JSON"):
+        load(path, {"kind": "extraction"})
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ('{"people": 3', "it is not JSON: Expecting ',' delimiter at character 13"),
+        ("three people", "it is not JSON"),
+        (["three"], "it is not JSON"),
+        (3, "it is a number, not an object"),
+        ({"who": {"name": "Ann"}}, "its field 'who' is neither"),
+        ({"who": [["Ann"]]}, "its field 'who' is neither"),
+        ('{"a": 1, "a": 2}', "names a field twice"),
+        ('{"a": NaN}', "NaN"),
+        ("[" * 5_000, "nested too deeply"),
+    ],
+)
+def test_a_target_that_is_no_record_is_named(tmp_path: Path, target: Any, why: str) -> None:
+    rows = [booking(i) for i in range(20)]
+    rows[4]["target"] = rows[9]["target"] = target
+    with pytest.raises(DataError) as error:
+        load(lines(tmp_path / "a.jsonl", rows))
+    assert "Row 5, column 'target': the target is no record: " in str(error.value)
+    assert why in str(error.value)
+    assert "Row 10 cannot be read either. Each target must be one JSON object" in str(error.value)
+
+
+def test_an_empty_target_is_refused_where_answers_are_written(tmp_path: Path) -> None:
+    rows = [
+        {"text": f"Say {i} {WORDS[i % 12]}", "target": f"I say it {i} times"} for i in range(20)
+    ]
+    rows[6]["target"] = "  "
+    with pytest.raises(DataError, match="Row 7 have a text and no target: an empty text is no"):
+        load(lines(tmp_path / "a.jsonl", rows))
+
+
+def test_a_record_that_is_missing_is_left_out_and_an_empty_one_is_not(tmp_path: Path) -> None:
+    rows = [booking(i) for i in range(30)]
+    rows[3]["target"] = None
+    data = load(lines(tmp_path / "a.jsonl", rows))
+    assert len(data.examples) == 29
+    assert "1 row of the file without a record left out: row 4." in data.findings
+
+
+def test_the_study_file_states_types_and_descriptions(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", [booking(i) for i in range(20)])
+    said = {"fields": {"people": "text"}, "descriptions": {"day": "Day of the meal."}}
+    task = load(path, said).task
+    assert isinstance(task, Extraction)
+    assert (task.fields["people"], task.fields["day"]) == ("text", "date")
+    assert task.descriptions == {"day": "Day of the meal."}
+    for wrong, why in (
+        ({"fields": {"peple": "text"}}, "'peple' that no record has. Did you mean 'people'"),
+        ({"fields": {"people": "integer"}}, "unknown type 'integer'.*Allowed: text, number"),
+        ({"names": {"a": "b"}}, "names.* is for labels"),
+    ):
+        with pytest.raises(StudyError, match=why):
+            load(path, wrong)
+
+
+def test_a_field_must_be_another_column(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", [booking(i) for i in range(20)])
+    with pytest.raises(DataError, match="'text' is the text or the label already"):
+        read_rows(DataSection(path=path, fields=("text",)))
+    with pytest.raises(DataError, match=r"No field column 'askd'. Did you mean 'asked'"):
+        read_rows(DataSection(path=path, fields=("askd",)))
+
+
+def test_two_hundred_fields_are_read_and_fields_without_end_are_not(tmp_path: Path) -> None:
+    def rows(width: int) -> list[dict[str, Any]]:
+        return [
+            {"text": f"Row {i} {WORDS[i % 12]}", "target": {f"f{j}": "x" * i for j in range(width)}}
+            for i in range(1, 13)
+        ]
+
+    task = load(lines(tmp_path / "a.jsonl", rows(200))).task
+    assert isinstance(task, Extraction)
+    assert len(task.fields) == 200
+    with pytest.raises(DataError, match="name 301 different fields"):
+        load(lines(tmp_path / "b.jsonl", rows(301)))
+
+
+def test_parts_have_like_records_and_lengths(tmp_path: Path) -> None:
+    data = load(lines(tmp_path / "a.jsonl", [booking(i) for i in range(200)]))
+    for fold in data.folds:
+        empty = sum(data.examples[id].target == "{}" for id in fold.questions)
+        assert abs(empty - 29 / 5) <= 1.2
+    assert sorted(data.difficulty.values())[0] == 0.0
+    assert max(data.difficulty.values()) == 1.0
