@@ -29,7 +29,7 @@ from typing import Any
 
 import choose
 from choose.files import digest
-from choose.models.hardware.bfloat16_speed import bfloat16_is_fast
+from choose.models.hardware.compute_settings import bfloat16_is_fast
 from choose.models.lora.training_run import schedule_for
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.models.weights.spec import DEFAULT_LM

@@ -8,11 +8,11 @@ from house import SOURCE, survey
 HOUSE = survey()
 
 # A command's module, what it calls and the record it prints may share the command's name.
-COMMANDS = {"check", "build_expectations", "compare", "export", "plan", "report"}
+COMMANDS = {"check", "compare", "export", "plan", "report"}
 
 
 def test_there_are_few_modules_and_none_is_long() -> None:
-    assert len(HOUSE.lines) <= 226
+    assert len(HOUSE.lines) <= 227
     assert {name: n for name, n in HOUSE.lines.items() if n > 350} == {}
 
 

@@ -3,8 +3,7 @@
 In your tests::
 
     import pytest
-    from choose.tasks.classification import Classification
-from choose.conformance import CHECKS
+    from choose.conformance import CHECKS
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     def test_contract(check):

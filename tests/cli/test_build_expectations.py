@@ -8,8 +8,8 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
+from choose.cli.build_expectations import check_share, check_words, expect, not_under
 from choose.errors import StudyError
-from choose.judge.build_expectations import check_share, check_words, expect, not_under
 from choose.report.markdown import render_markdown
 from choose.report.write import render_junit
 from choose.schema.decision import Decision, Gate

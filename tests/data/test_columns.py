@@ -9,7 +9,7 @@ import pytest
 
 from choose.data.columns import group_hint
 from choose.data.examples import examples_from
-from choose.data.readers.dates import parse_dates
+from choose.data.readers.column_kinds import parse_dates
 from choose.data.readers.table_file import read_table
 from choose.errors import DataError
 from choose.schema.sections import DataSection

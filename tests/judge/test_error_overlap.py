@@ -17,7 +17,7 @@ from choose.judge.diagnosis.cascade import Pairing, cascade, route, threshold
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.goal import Rule
-from choose.judge.prose.failures import pays
+from choose.judge.prose.reasons import pays
 from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge

@@ -12,7 +12,7 @@ from choose.judge.decision.label_gates import failures_data_driven
 from choose.judge.diagnosis.error_sample import error_sample, low_self_confidence
 from choose.judge.diagnosis.error_taxonomy import KINDS, failures_of
 from choose.judge.goal import Rule
-from choose.judge.prose.failures import failure_reasons, failure_steps
+from choose.judge.prose.reasons import failure_reasons, failure_steps
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from choose.models.hardware import bfloat16_speed as machine
+from choose.models.hardware import compute_settings as machine
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def test_a_fresh_process_measures_and_the_result_is_cached(
     assert first == (machine.MIN_SPEEDUP * found["bfloat16"] < found["float32"])
     machine.bfloat16_is_fast.cache_clear()
     monkeypatch.setattr(subprocess, "run", None)  # it would fail to start another
-    monkeypatch.setattr(machine, "measure", None)
+    monkeypatch.setattr(machine, "measure_products", None)
     assert machine.bfloat16_is_fast() == first
 
 
@@ -38,7 +38,7 @@ def test_modules_of_the_working_folder_are_not_run(
 ) -> None:
     (tmp_path / "json.py").write_text("open('ran', 'w').close()\nraise SystemExit(1)\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(machine, "measure", None)  # the fresh process must do it
+    monkeypatch.setattr(machine, "measure_products", None)  # the fresh process must do it
     assert machine._measure_in_subprocess()["float32"] > 0
     assert not (tmp_path / "ran").exists()
 
@@ -48,7 +48,7 @@ def test_a_broken_note_is_measured_again(
     cache: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     cache.mkdir()
-    kept = cache / f"machine-{machine._identity()}.json"
+    kept = cache / f"machine-{machine._machine_identity()}.json"
     kept.write_text(content)
     monkeypatch.setattr(
         machine, "_measure_in_subprocess", lambda: {"float32": 2.0, "bfloat16": 1.0}

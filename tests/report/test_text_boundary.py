@@ -254,7 +254,7 @@ def modules(*folders: str) -> list[Path]:
 PRINTERS = {
     "typer.echo": {"console.py", "app.py"},
     "print": set(),
-    "sys.stdout.write": {"bfloat16_speed.py"},
+    "sys.stdout.write": {"compute_settings.py"},
     "sys.stderr.write": {"output_cache.py"},
     # The last three show a spinner or a bar.
     "Console": {

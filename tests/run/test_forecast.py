@@ -14,11 +14,9 @@ import pytest
 from choose.data.scenarios import Pools
 from choose.progress import report_progress
 from choose.run import time_budget
-from choose.run.budget_reach import Reach, rows_reached
-from choose.run.executor import Limits, run_jobs
-from choose.run.forecast import ForecastSums, forecast
+from choose.run.executor import Limits, left_out_sentences, run_jobs
+from choose.run.forecast import ForecastSums, Reach, forecast, rows_reached
 from choose.run.predict import PassCost, allocate
-from choose.run.run_summary import left_out_sentences
 from choose.run.speed_measurement import measure_speed
 from choose.run.speed_probe import Speed, probe, time_predict
 from choose.run.time_budget import FIRST_PASS_SHARE, FirstPassBudget

@@ -28,7 +28,7 @@ from choose.conformance import (
 from choose.errors import StrategyError
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
-from choose.strategy import Strategy, available, build, hyperparameters
+from choose.strategy import Strategy, available, build, hyperparameters, kinds
 from choose.types import Answers, Example, Item, Task
 from support import fake_strategies as fakes
 from support import tiny_models as tiny
@@ -52,6 +52,10 @@ def behind() -> Iterator[None]:
         yield
 
 
+# The contract is written for labels; records and texts: test_text_baselines.py.
+LABELLING = sorted(name for name in available() if "classification" in kinds(name))
+
+
 def factory(name: str, given: Mapping[str, object]) -> Factory:
     """Return what builds a strategy, with those of the settings given that it knows."""
     if name == "served":
@@ -61,7 +65,7 @@ def factory(name: str, given: Mapping[str, object]) -> Factory:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", sorted(available()))
+@pytest.mark.parametrize("name", LABELLING)
 def test_contract(name: str, check: Check, tiny_models: dict[str, str]) -> None:
     check(factory(name, tiny_models))
 
@@ -79,7 +83,7 @@ def test_contract_behind_an_endpoint(name: str, check: Check, tiny_models: dict[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", sorted(set(available()) - {"majority", "tfidf", "served"}))
+@pytest.mark.parametrize("name", sorted({*LABELLING} - {"majority", "tfidf", "served"}))
 def test_contract_with_the_default_models(name: str, check: Check) -> None:
     # The contract is not about accuracy: eight rounds over the pool teach enough to hold it.
     check(factory(name, {"epochs": 8.0}))

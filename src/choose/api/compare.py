@@ -192,8 +192,7 @@ def run_study(
 
 def _run(plan: TrialPlan, store: Store, watch: Observer, spent: float) -> Outcome:
     """Run the trials; `spent` seconds of the budget went into the endpoints' first requests."""
-    from choose.run.executor import Limits, run_jobs
-    from choose.run.run_summary import left_out_sentences
+    from choose.run.executor import Limits, left_out_sentences, run_jobs
 
     study, dataset, jobs = plan.study, plan.pools.dataset, plan.jobs
     store.begin(_plain(study), dataset)

@@ -19,8 +19,7 @@ from choose.data.readers.column_guess import (
     undecided,
     usual,
 )
-from choose.data.readers.column_kinds import Column, column_of
-from choose.data.readers.dates import parse_dates
+from choose.data.readers.column_kinds import Column, column_of, parse_dates
 from choose.data.readers.delimited import ROW
 from choose.data.readers.json_and_parquet import GIVEN, nested_paths, with_paths
 from choose.data.readers.json_objects import value_at

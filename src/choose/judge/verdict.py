@@ -27,7 +27,6 @@ from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.measures.common_rows import common_rows
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips
-from choose.judge.prose.failures import failure_reasons
 from choose.judge.prose.family_answer import (
     answer,
     because,
@@ -37,7 +36,7 @@ from choose.judge.prose.family_answer import (
     still_open,
 )
 from choose.judge.prose.headline import headline
-from choose.judge.prose.reasons import doubts, reasons, rejected
+from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.schema.answer import Standing, Step

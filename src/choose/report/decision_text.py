@@ -8,10 +8,10 @@ from typing import Any
 from choose.formatting import COUNTED, SCORED, clean, per_100, percent, plural, points, span
 from choose.report.screen_text import shorten
 from choose.schema.base import Interval
-from choose.schema.curves import CurveForecast, ForecastPoint, Needed
 from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap, RelabelGain
 from choose.schema.plan import ASSUMPTION
+from choose.schema.scorecard import CurveForecast, ForecastPoint, Needed
 
 KINDS: dict[Kind, str] = {
     "adopt": "Adopt",

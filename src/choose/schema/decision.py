@@ -11,9 +11,8 @@ from pydantic import ConfigDict, Field
 from choose.schema.answer import FamilyResult, RareLabel, Standing, Step
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
-from choose.schema.curves import CurveForecast, RiseRecord
 from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
-from choose.schema.scorecard import Scorecard
+from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
 
 
 class PromptText(Record):

@@ -24,7 +24,7 @@ from choose.judge.scores.paired_comparison import compare, estimand_of_sides, fu
 from choose.judge.scores.score_tables import CandidateScores
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
-from choose.schema.curves import CurveForecast, RiseRecord
+from choose.schema.scorecard import CurveForecast, RiseRecord
 from choose.types import Floats
 
 # If the smallest detectable gain exceeds this many margins, rows are too few; else candidates are

@@ -22,7 +22,7 @@ from choose.judge.measures.curve_fit import (
 )
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.schema.base import Interval
-from choose.schema.curves import CurveFamily, CurveForecast, ForecastPoint, Needed
+from choose.schema.scorecard import CurveFamily, CurveForecast, ForecastPoint, Needed
 from choose.types import Floats
 
 # Forecasts end at this multiple of the largest size.

@@ -25,9 +25,9 @@ from choose.judge.decision.next_steps import ENOUGH_RUNS, with_few_runs
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.measures.cost_sheet import label_hours
 from choose.judge.prose.advice import add_families, best_buy
-from choose.judge.prose.failures import failure_steps, pays
 from choose.judge.prose.family_answer import small_models
 from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps
+from choose.judge.prose.reasons import failure_steps, pays
 from choose.schema.answer import Step
 from choose.schema.costs import Move
 from choose.schema.decision import Gate

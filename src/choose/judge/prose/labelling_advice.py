@@ -21,7 +21,7 @@ from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.curve_forecast import likely
 from choose.schema.answer import Step
-from choose.schema.curves import CurveForecast, Needed
+from choose.schema.scorecard import CurveForecast, Needed
 
 
 def limit_sentence(case: Case) -> str:

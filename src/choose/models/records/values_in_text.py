@@ -1,0 +1,132 @@
+"""Where the values of a record stand in a text, and how they are written there."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from choose.models.records.tagger import Span, Word, words_of
+
+# Words inside a value that people leave out when they write it down.
+SMALL_WORDS = frozenset({"of", "the", "a", "an", "x"})
+
+# Words that stand for numbers, as values have them.
+NUMBER_WORDS = {
+    "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
+    "eight": "8", "nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "fifteen": "15",
+    "twenty": "20", "thirty": "30", "forty": "40", "fifty": "50", "hundred": "100",
+}  # fmt: skip
+
+# Words of the longest value that is looked for in a text.
+LONGEST_VALUE = 30
+
+
+def squashed(text: str) -> str:
+    """Return the letters and digits of a text, folded, to compare a value with what stands there.
+
+    Numbers in words are digits.
+    """
+    folded = "".join(c for c in text.casefold() if c.isalnum())
+    return NUMBER_WORDS.get(folded, folded)
+
+
+def places(words: Sequence[Word], longest: int = LONGEST_VALUE) -> dict[str, list[tuple[int, int]]]:
+    """Return where each run of words stands, as (first, after the last), by its squashed text.
+
+    A run begins and ends with a word of letters or digits; inside, small words may be left out.
+    """
+    parts = [squashed(word.text) for word in words]
+    small = [word.text.casefold() in SMALL_WORDS for word in words]
+    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for first, part in enumerate(parts):
+        whole = short = ""
+        for last in range(first, min(first + longest, len(parts)) if part else first):
+            whole += parts[last]
+            short += "" if small[last] and last > first else parts[last]
+            if parts[last]:
+                found[whole].append((first, last + 1))
+                if short != whole:
+                    found[short].append((first, last + 1))
+    return found
+
+
+def aligned(words: Sequence[Word], values: Sequence[tuple[str, str]]) -> list[Span]:
+    """Return the spans of (field, value) pairs that stand in a text, long values first.
+
+    A value that stands there without its beginning, such as 12345 for TS-12345, is found by its
+    digits. Values that do not stand there have no span.
+    """
+    runs, taken = places(words), [False] * len(words)
+    spans = []
+    for name, value in sorted(values, key=lambda pair: -len(pair[1])):
+        code = squashed(value.lstrip("".join(c for c in value if not c.isdigit())))
+        for wanted in (squashed_value(value), code if len(code) > 3 else ""):
+            free = [(a, b) for a, b in runs.get(wanted, ()) if not any(taken[a:b])]
+            if wanted and free:
+                first, last = free[0]
+                taken[first:last] = [True] * (last - first)
+                spans.append(Span(name, first, last))
+                break
+    return spans
+
+
+def squashed_value(value: str) -> str:
+    """Return a value as `places` has it: its words squashed one by one."""
+    return "".join(squashed(word.text) for word in words_of(value))
+
+
+def is_written_as(text: str, value: str) -> bool:
+    """Return whether a text is how a value is written: less its beginning, or with small words."""
+    words = [word for word in words_of(text) if word.text.casefold() not in SMALL_WORDS]
+    whole = squashed_value(value)
+    return whole.endswith((squashed_value(text), "".join(squashed(w.text) for w in words)))
+
+
+# Share of a field's values that begin with what is then added to those that lack it.
+USUAL = 0.9
+
+
+class Rewriting:
+    """How values of a field are written where the text has them otherwise: learnt from pairs.
+
+    A usual beginning that the text lacks is added (``TS-`` before a number), small words that
+    values of the field seldom have are left out, and numbers in words become digits where values
+    have them.
+    """
+
+    def __init__(self, prefixes: Mapping[str, str], dropped: Mapping[str, Sequence[str]]) -> None:
+        self.prefixes, self.dropped = dict(prefixes), {k: list(v) for k, v in dropped.items()}
+
+    @classmethod
+    def learnt(cls, pairs: Sequence[tuple[str, str, str]]) -> Rewriting:
+        """Learn from (field, as it stands in the text, value)."""
+        prefixes: dict[str, Counter[str]] = defaultdict(Counter)
+        dropped: dict[str, Counter[str]] = defaultdict(Counter)
+        for name, text, value in pairs:
+            short, whole = squashed_value(text), squashed_value(value)
+            if whole.endswith(short) and len(value) > len(text) and len(whole) > len(short):
+                prefixes[name][value[: len(value) - len(text)]] += 1
+            kept = {*value.casefold().split()}
+            for word in (SMALL_WORDS | {*NUMBER_WORDS}) & {*text.casefold().split()}:
+                dropped[name][word] += 1 if word not in kept else -1
+        common = {name: counts.most_common(1)[0][0] for name, counts in prefixes.items()}
+        return cls(
+            {name: text for name, text in common.items() if _is_usual(text, name, pairs)},
+            {name: sorted(w for w, n in c.items() if n > 0) for name, c in dropped.items()},
+        )
+
+    def __call__(self, name: str, text: str) -> str:
+        """Return a value as the pool writes values of its field."""
+        prefix, dropped = self.prefixes.get(name, ""), self.dropped.get(name, ())
+        words = [
+            NUMBER_WORDS.get(word.casefold(), "") if word.casefold() in dropped else word
+            for word in text.split()
+        ]
+        value = " ".join(filter(None, words)) or text
+        lacking = prefix and not squashed(value).startswith(squashed(prefix))
+        return prefix + value if lacking else value
+
+
+def _is_usual(prefix: str, name: str, pairs: Sequence[tuple[str, str, str]]) -> bool:
+    values = [value for field, _, value in pairs if field == name]
+    return sum(value.startswith(prefix) for value in values) >= USUAL * len(values)

@@ -1,0 +1,186 @@
+"""The cheap baselines of records and texts, alone and on real sets beside the project."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import cache
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+import pytest
+
+from choose.strategy import Strategy, build, kinds
+from choose.tasks.extraction import Extraction, as_text, fields_of
+from choose.tasks.writing import Writing
+from choose.types import Example, Item
+
+RECORDS = ("empty", "gazetteer", "pattern", "tagger", "nearest")
+TEXTS = ("copy", "lead", "nearest")
+
+
+def rows() -> list[Example]:
+    """Orders of which each says who, how many, which day and whether it hurries."""
+    people, goods = ["Ann Lee", "Bo Day", "Cy Orr", "Di Fox"], ["mops", "tape", "bolts"]
+    found = []
+    for n in range(48):
+        who, what, count = people[n % 4], goods[n % 3], n % 9 + 2
+        text = f"{who} here, please send {count} boxes of {what} by {n % 27 + 1} May"
+        record = {
+            "name": who,
+            "items": [f"{count} boxes {what}"],
+            "day": f"2025-05-{n % 27 + 1:02}",
+        }
+        if n % 4 == 1:
+            text, record["urgent"] = f"{text}, as soon as you can", "yes"
+        found.append(
+            Example(
+                id=f"r{n}", text=text, target=as_text(record), fields={"received": "2025-04-30"}
+            )
+        )
+    return found
+
+
+ROWS = rows()
+TASK = Extraction(fields=fields_of(row.target for row in ROWS))
+NEW = Item(
+    id="new",
+    text="Di Fox here, please send 5 boxes of bolts by 12 May, as soon as you can",
+    fields={"received": "2025-05-01"},
+)
+
+
+@cache
+def fitted(name: str) -> Strategy:
+    strategy = build(name, seed=0)
+    strategy.fit(TASK if name in RECORDS else Writing(), ROWS)
+    return strategy
+
+
+def answer(name: str, item: Item = NEW) -> dict[str, object]:
+    return dict(json.loads(str(fitted(name).predict([item]).outputs[0])))
+
+
+def test_the_tagger_finds_new_values_and_writes_them_as_the_pool_does() -> None:
+    assert answer("tagger") == {
+        "name": "Di Fox",
+        "items": ["5 boxes bolts"],
+        "day": "2025-05-12",
+        "urgent": "yes",
+    }
+
+
+def test_the_tagger_leaves_out_what_is_not_there() -> None:
+    quiet = Item(
+        id="q", text="Cy Orr here, please send 4 boxes of tape", fields={"received": "2025-05-01"}
+    )
+    assert answer("tagger", quiet) == {"name": "Cy Orr", "items": ["4 boxes tape"]}
+
+
+def test_a_pattern_fills_the_fields_whose_values_have_a_form() -> None:
+    assert answer("pattern")["day"] == "2025-05-12"
+
+
+def test_the_gazetteer_knows_values_of_the_pool_alone() -> None:
+    assert answer("gazetteer")["name"] == "Di Fox"
+    stranger = Item(id="s", text="Eve Moss here", fields={})
+    assert answer("gazetteer", stranger) == {}
+
+
+def test_empty_and_nearest() -> None:
+    assert answer("empty") == {}
+    assert answer("nearest", ROWS[5].item()) == json.loads(ROWS[5].target)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_an_answer_does_not_depend_on_its_neighbours(name: str) -> None:
+    strategy = fitted(name)
+    items = [row.item() for row in ROWS[40:]] + [
+        Item(id="e", text=""),
+        Item(id="h", text="\x00 \u202e\U0001f34f" * 500),
+    ]
+    together = strategy.predict(items)
+    alone = [strategy.predict([item]).outputs[0] for item in reversed(items)]
+    assert list(together.outputs) == alone[::-1]
+    assert all(output is None or TASK.problem_with(output) is None for output in together.outputs)
+    assert len(strategy.predict([])) == 0
+
+
+@pytest.mark.parametrize("name", [*RECORDS, *TEXTS])
+def test_a_saved_strategy_answers_as_before(name: str, tmp_path: Path) -> None:
+    strategy = fitted(name)
+    strategy.save(tmp_path)  # type: ignore[attr-defined]
+    loaded = build(name, seed=0)
+    loaded.load(tmp_path)  # type: ignore[attr-defined]
+    items = [NEW, *(row.item() for row in ROWS[:5])]
+    assert loaded.predict(items).outputs == strategy.predict(items).outputs
+    assert not [
+        file for file in tmp_path.rglob("*") if file.suffix not in (".json", ".safetensors")
+    ]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_pool_of_one_row_and_of_empty_records(name: str) -> None:
+    strategy = build(name, seed=0)
+    for pool in (ROWS[:1], [Example(id="a", text="", target="{}")]):
+        strategy.fit(Extraction(fields={"name": "text"}), pool)
+        assert len(strategy.predict([NEW])) == 1
+
+
+def test_lead_takes_as_many_sentences_as_score_best_on_the_pool() -> None:
+    examples = [
+        Example(id=str(n), text=f"One {n}. Two {n}! Three {n}? Four.", target=f"One {n}. Two {n}!")
+        for n in range(9)
+    ]
+    strategy = build("lead", seed=0)
+    strategy.fit(Writing(), examples)
+    assert strategy.predict([Item(id="q", text="A b. C d. E f.")]).outputs == ("A b. C d.",)
+    assert strategy.predict([Item(id="q", text=" ")]).status == ("empty",)
+
+
+def test_kinds_are_declared() -> None:
+    assert {name: kinds(name) for name in ("tfidf", "tagger", "nearest")} == {
+        "tfidf": ("classification",),
+        "tagger": ("extraction",),
+        "nearest": ("extraction", "writing"),
+    }
+
+
+def read(file: Path) -> list[Example]:
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    return [
+        Example(
+            id=row["id"],
+            text=row["text"],
+            target=as_text(row["target"]),
+            fields={"requested": row["requested"]},
+        )
+        for row in lines
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_300_rows_of_restaurant8k(shared_data: Path) -> None:
+    """Asked: item F1 of at least 0.80 in at most 6 s. Measured: .820, in 0.4 s."""
+    train, test = (
+        read(shared_data / "restaurant8k" / f"{part}.jsonl") for part in ("train", "test")
+    )
+    random.Random(0).shuffle(train)
+    task = Extraction(fields=fields_of(row.target for row in train[:300]))
+    scores = {}
+    for name in RECORDS:
+        strategy, began = build(name, seed=0), process_time()
+        strategy.fit(task, train[:300])
+        answers = strategy.predict([row.item() for row in test])
+        assert process_time() - began < 30
+        scores[name] = np.mean(
+            [
+                task.score(o, row.targets)["field-f1"]
+                for o, row in zip(answers.outputs, test, strict=True)
+            ]
+        )
+    assert scores["empty"] == pytest.approx(0.355, abs=0.001)  # the figure beside the data
+    assert scores["gazetteer"] > 0.5
+    assert scores["tagger"] >= 0.80
