@@ -124,6 +124,9 @@ class Task(Protocol):
         An answer that is None is unusable and scores 0.
         """
 
+    def lenient(self, raw: str) -> str | None:
+        """Return the answer that a repair would read of an unusable one; None if there is none."""
+
     def stratum(self, target: str) -> str:
         """Return the class of rows, for stratified divisions, that a target belongs to."""
 
@@ -269,8 +272,8 @@ class Run:
     """The answers and facts of one trial.
 
     `answers` and `asked` (row ids in the order of the answers) are by view and repeat. `scores` are
-    (n,) by view and repeat, then by metric, for tasks whose answers are no labels; what is right of
-    labels the judge sees by itself.
+    (n,) by view and repeat, then by metric (`choose.tasks.scoring`), for tasks whose answers are no
+    labels; what is right of labels the judge sees by itself.
     `fit_seconds`, `predict_seconds` (clean test rows) and `seconds_alone` (everything) exclude
     gains from caches and shared work; `seconds_spent` is the actual time. `artefact_mb` is the
     size of the fitted model, `base_mb` that of the weights it needs in addition. `unasked` counts

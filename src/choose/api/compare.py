@@ -113,6 +113,8 @@ def decide(store: Store) -> Decision:
     from choose.judge.goal import RULE
 
     state = f"{version('choose-llm')} {RULE} {RECORD} {store.state()}"
+    if not store.dataset.task.labels:  # the rule by which answers are scored may have changed
+        state += f" {store.dataset.task.scoring}"
     if (text := store.decided(state)) is not None:
         with suppress(ValueError):  # damaged, or of a later version: it is judged again
             return Decision.model_validate_json(text)
@@ -125,9 +127,9 @@ def decide(store: Store) -> Decision:
     )
     from choose.judge.verdict import judge
 
-    study = store.study
+    study, task = store.study, store.dataset.task
     with reading(store.path / STUDY):
-        rule = rule_of(study)
+        rule = rule_of(study, task)
     store.grid()
     with reading(store.path / "grid.json"):
         evidence = evidence_of(store)

@@ -25,7 +25,7 @@ from choose.schema.decision import Look, Method, Note, PromptText, Verdict
 from choose.store.destination import STUDY
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find, traits, words
-from choose.types import Dataset, Run
+from choose.types import Dataset, Item, Run, Task
 
 _INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
 
@@ -57,17 +57,27 @@ def evidence_of(store: Store) -> Evidence:
         personal=_personal(dataset),
         findings=(*dataset.findings, *_warnings(candidates)),
         machine=_machine(runs),
+        task=dataset.task,
+        inputs={} if dataset.task.labels else _inputs(dataset),
     )
 
 
-def rule_of(study: Mapping[str, Any]) -> Rule:
-    """Return the decision rule that a study fixed before it ran."""
+def _inputs(dataset: Dataset) -> dict[str, Item]:
+    return {id: example.item() for id, example in dataset.examples.items()}
+
+
+def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
+    """Return the decision rule that a study fixed before it ran.
+
+    Answers that are no labels are scored by the headline metric of their task.
+    """
     goal, costs = study.get("goal", {}), study.get("costs", {})
     names = {field.name for field in fields(Deployment)}
     return Rule(
         target=goal.get("target"),
         measure=Measure(
-            metric=goal.get("metric", "accuracy"), error_costs=goal.get("error_costs", {})
+            metric=task.metrics[0] if task and not task.labels else goal.get("metric", "accuracy"),
+            error_costs=goal.get("error_costs", {}),
         ),
         margin=goal.get("margin", Rule().margin),
         margin_from="stated" if "margin" in goal else "default",

@@ -12,7 +12,7 @@ from typing import Any
 
 from choose.formatting import normalised
 from choose.schema.costs import TokenPrices
-from choose.types import Dataset, Family, Run
+from choose.types import Dataset, Family, Item, Run, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Items:
 
     Attributes:
         ids: one id a row.
-        targets: the label of each row.
+        targets: the label of each row, or the text to answer.
         clusters: the group or near-duplicate cluster of each row; its own id where it stands alone.
         weights: the weight of each row, or empty where all count the same.
         conflicting: ids of rows whose text also occurs in the data with another label.
@@ -100,6 +100,9 @@ class Evidence:
         personal: ids of rows whose text seems to hold personal data; None if texts were not read.
         findings: problems in the data, most serious first.
         machine: what the study ran on.
+        task: what the answers are; None in studies without one, whose answers are labels.
+        inputs: by id, what was asked, for tasks whose answers are checked against it; no part of
+            the record.
     """
 
     name: str
@@ -116,6 +119,8 @@ class Evidence:
     personal: frozenset[str] | None = None
     findings: tuple[str, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)
+    task: Task | None = None
+    inputs: Mapping[str, Item] = field(default_factory=dict)
 
 
 # "Several billion parameters": below this, prompting poorly says little about prompting.

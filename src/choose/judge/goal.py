@@ -13,8 +13,8 @@ from choose.formatting import SCORED
 from choose.judge.stats.metrics import Codes
 from choose.types import Floats
 
+# The metrics of answers that are labels.
 Metric = Literal["accuracy", "balanced", "cost"]
-
 
 # A month in days: the mean of the Gregorian calendar.
 DAYS = 30.436875
@@ -78,12 +78,13 @@ class Measure:
 
     Attributes:
         metric: ``accuracy``; ``balanced``, the mean of the labels' recalls (Brodersen et al. 2010);
-            or ``cost``: a right answer counts 1, an error 1 minus its cost relative to the most
-            expensive error in `error_costs` (at least 1).
+            ``cost``: a right answer counts 1, an error 1 minus its cost relative to the most
+            expensive error in `error_costs` (at least 1); or, for answers that are no labels, the
+            headline metric of the task.
         error_costs: by label, then by answer, what that error costs.
     """
 
-    metric: Metric = "accuracy"
+    metric: str = "accuracy"
     error_costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
@@ -93,8 +94,8 @@ class Measure:
 
     @property
     def noun(self) -> str:
-        """Return what a score is a percentage of: ``right``, ``mean recall``."""
-        return SCORED[self.metric]
+        """Return what a score is a percentage of: ``right``, ``mean recall``; or the metric."""
+        return SCORED.get(self.metric, self.metric)
 
     def credit(self, labels: Sequence[str]) -> Floats | None:
         """Return (labels, labels + 1) scores from 0 to 1 by true label and answer.

@@ -150,11 +150,12 @@ def _about(old: CandidateScores, new: CandidateScores, difference: Difference, a
 
 def _same(meeting: Meeting, old: ScoreTable, new: ScoreTable) -> bool:
     """Return whether the same fits gave the same answers to the same rows."""
-    x, y = old.outputs[meeting.before], new.outputs[meeting.after]
+    x, y = (t.outputs if t.rows.labels else t.right for t in (old, new))
+    x, y = x[meeting.before], y[meeting.after]
     # Codes follow the order of the labels, which must therefore be the same too.
     if old.rows.labels != new.rows.labels or _fits(old) != _fits(new) or x.shape != y.shape:
         return False
-    return bool((x == y).all())
+    return bool(np.array_equal(x, y, equal_nan=True))
 
 
 def _fits(table: ScoreTable) -> frozenset[str]:

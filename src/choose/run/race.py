@@ -24,7 +24,7 @@ MIN_CLUSTERS = 20
 
 @dataclass
 class Race:
-    """Correct answers by candidate on clean rows of the first pass, and who is dropped.
+    """Scores by candidate on clean rows of the first pass, and who is dropped.
 
     A candidate is dropped when, on at least 100 rows that both answered, worth at least 20
     clusters, the upper 99.9 % bound of its paired difference to a rival lies below minus the
@@ -35,14 +35,14 @@ class Race:
         targets: id -> true label.
         margin: smallest gain that matters, as a share of the rows.
         clusters: id -> group or near-duplicates of a row; other rows are clusters of their own.
-        right: candidate -> id -> whether its answer was right.
+        right: candidate -> id -> the score of its answer: where answers are labels, 1 or 0.
         dropped: candidate -> why.
     """
 
     targets: Mapping[str, str]
     margin: float
     clusters: Mapping[str, str] = field(default_factory=dict)
-    right: dict[str, dict[str, bool]] = field(default_factory=dict)
+    right: dict[str, dict[str, float]] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     _behind: dict[str, str] = field(default_factory=dict)
     _failed: set[str] = field(default_factory=set)
@@ -54,8 +54,12 @@ class Race:
             return self._fail(name)
         rows = self.right.setdefault(name, {})
         answers, ids = run.answers["clean", 0], run.asked["clean", 0]
-        for id, output in zip(ids, answers.outputs, strict=True):
-            rows[id] = output == self.targets[id]
+        if scores := run.scores.get(("clean", 0)):
+            rows |= zip(ids, next(iter(scores.values())).tolist(), strict=True)
+        else:
+            rows |= {
+                i: float(o == self.targets[i]) for i, o in zip(ids, answers.outputs, strict=True)
+            }
         return ()
 
     def drops(self, name: str) -> bool:
@@ -93,8 +97,8 @@ class Race:
         return sum(gains) / len(common), upper_bound(gains, names), len(common)
 
 
-def upper_bound(gains: Sequence[int], clusters: Sequence[str]) -> float:
-    """Return the upper 99.9 % bound of a mean of paired differences of -1, 0 or 1 by row.
+def upper_bound(gains: Sequence[float], clusters: Sequence[str]) -> float:
+    """Return the upper 99.9 % bound of a mean of paired differences by row, from -1 to 1.
 
     Bonett and Price (2012) with one imaginary row for either side, over the sums of clusters, with
     t on one degree of freedom less than the effective number of clusters (Kish): a few large

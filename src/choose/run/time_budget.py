@@ -13,6 +13,7 @@ from choose.run.predict import CHUNK, MIN_ROWS, Deadline, PassCost, allocate, pr
 from choose.run.speed_probe import Speed, probe
 from choose.run.trial import Fitted, cached_seconds
 from choose.schema.plan import Job
+from choose.tasks.scoring import scored
 from choose.types import Run
 
 # Share of the remaining time for first passes of slow candidates; the rest is for trials that fast
@@ -198,7 +199,7 @@ class UnfinishedPasses:
         )
         spent = perf_counter() - start
         alone = spent + cached_seconds(strategy) - before
-        return replace(
+        longer = replace(
             run,
             answers={**run.answers, ("clean", 0): answers},
             asked={**run.asked, ("clean", 0): tuple(item.id for item in answered)},
@@ -207,3 +208,4 @@ class UnfinishedPasses:
             seconds_alone=None if run.seconds_alone is None else run.seconds_alone + alone,
             unasked=len(questions) - len(answered),
         )
+        return scored(longer, dataset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,12 +14,13 @@ from typing import Any
 
 from choose.data.scenarios import Pools
 from choose.data.text_perturbations import sample_rows, view
-from choose.errors import MoneySpent
+from choose.errors import MoneySpent, StudyError
 from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached
 from choose.run.predict import Deadline, predict, predict_until
 from choose.schema.plan import Job
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
+from choose.tasks.scoring import scored
 from choose.types import Dataset, Example, Item, Run
 
 
@@ -193,6 +195,8 @@ def _trial(
         versions=versions(),
         **_run_facts(facts_of(strategy)),
     )
+    with suppress(StudyError):  # the answers are kept; the store says what is wrong
+        run = scored(run, dataset)
     return run, stopped
 
 

@@ -34,19 +34,15 @@ from choose.files import (
 from choose.formatting import plural
 from choose.store.destination import MARK, STUDY, check_own_files, is_store
 from choose.store.tables import (
-    RUN_FACTS,
     UNREADABLE,
-    answers_from,
-    answers_table,
-    check_answers,
-    check_facts,
     check_study,
     damage_sentences,
     dataset_from,
     dataset_tables,
     reading,
-    run_facts,
 )
+from choose.store.trial_folder import SCORES, read_run, with_scores, write_run
+from choose.tasks.scoring import scored
 from choose.types import Dataset, Run, Scenario, Trial
 
 # The HTML report, and what was planned but not measured.
@@ -153,13 +149,12 @@ class Store:
                 run,
                 answers={**before.answers, **run.answers},
                 asked={**before.asked, **run.asked},
+                scores={**before.scores, **run.scores},
             )
-        folder = self.path / "trials" / run.trial.key
-        for (view, repeat), answers in run.answers.items():
-            table = answers_table(answers, run.asked[view, repeat])
-            write_atomic(folder / f"{view}-{repeat}.parquet", table.write_parquet)
-        facts = {name: value for name, value in run_facts(run).items() if name != "answers"}
-        write_json(folder / "trial.json", {**facts, "traceback": traceback})
+        dataset = self._readable_dataset()
+        write_run(self.path / "trials" / run.trial.key, run, dataset, traceback)
+        if dataset is not None:
+            scored(run, dataset)
         return True
 
     def get(self, trial: Trial) -> Run | None:
@@ -167,33 +162,12 @@ class Store:
         folder = self.path / "trials" / trial.key
         if not (folder / "trial.json").exists():
             return None
-        file = folder / "trial.json"
-        answers, ids = {}, {}
         dataset = self._readable_dataset()
-        try:
-            facts = json.loads(read_text(file))
-            known = {name: facts[name] for name in RUN_FACTS if name in facts}
-            for view, repeat in facts["views"]:
-                file = folder / f"{view}-{repeat}.parquet"
-                check_regular(file)
-                table = pl.read_parquet(file, glob=False)
-                answers[view, repeat], ids[view, repeat] = answers_from(table)
-                if dataset is not None:
-                    check_answers(answers[view, repeat], ids[view, repeat], dataset)
-            file = folder / "trial.json"
-            run = Run(
-                trial=trial,
-                answers=answers,
-                asked=ids,
-                **known | {"notes": tuple(facts["notes"])},
-            )
-            check_facts(run)
-        except UNREADABLE as error:
-            self._note(file, error)
-            return None
-        if dataset is not None:
-            self._intact.add(trial.key)
-        return run
+        run = read_run(folder, trial, dataset, self._note)
+        if run is None or dataset is None:
+            return run
+        self._intact.add(trial.key)
+        return with_scores(folder, run, dataset)
 
     def _readable_dataset(self) -> Dataset | None:
         """Return the dataset, or None where it is damaged: the next run writes it anew."""
@@ -263,9 +237,13 @@ class Store:
             ], trials
 
     def state(self) -> str:
-        """Identify everything that a verdict depends on, by names, sizes and times of files."""
+        """Identify everything that a verdict depends on, by names, sizes and times of files.
+
+        Scores are computed from the answers; how is part of the task.
+        """
         named = [self.path / name for name in (STUDY, "grid.json", "data.json", LEFT_OUT)]
-        files = [*named, *sorted(self.path.glob("trials/*/[!.]*"))]
+        answers = sorted(self.path.glob("trials/*/[!.]*"))
+        files = [*named, *(file for file in answers if not file.name.endswith(SCORES))]
         stats = [
             (str(f.relative_to(self.path)), f.stat().st_size, f.stat().st_mtime_ns)
             for f in files

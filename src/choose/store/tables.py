@@ -3,83 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import numpy as np
 import polars as pl
 
 from choose.errors import StoreError
 from choose.files import read_text
 from choose.tasks.kinds import read_task
-from choose.types import Answers, Dataset, Example, Fold, Run, Status
+from choose.types import Dataset, Example, Fold
 
 _COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "annotator", "cluster")
 
 # polars panics on some damaged files; a panic is no Exception.
 UNREADABLE = (Exception, pl.exceptions.PanicException)
-
-_COUNTS = ("tokens_in", "tokens_cached", "tokens_out")
-
-
-def answers_table(answers: Answers, ids: Sequence[str]) -> pl.DataFrame:
-    """Return a table with one row for each item; columns that were not measured are absent."""
-    columns: dict[str, Any] = {
-        "id": pl.Series(list(ids), dtype=pl.String),
-        "output": pl.Series(list(answers.outputs), dtype=pl.String),
-        "status": pl.Series(list(answers.status), dtype=pl.String),
-    }
-    if answers.scores is not None:
-        columns["scores"] = pl.Series(answers.scores.tolist(), dtype=pl.List(pl.Float64))
-    if answers.evidence is not None:
-        rows = [list(row) for row in answers.evidence]
-        columns["evidence"] = pl.Series(rows, dtype=pl.List(pl.String))
-    for name in _COUNTS:
-        if (counts := getattr(answers, name)) is not None:
-            columns[name] = pl.Series(counts.tolist(), dtype=pl.Int64)
-    if answers.latency is not None:
-        columns["latency"] = pl.Series(answers.latency.tolist(), dtype=pl.Float64)
-    return pl.DataFrame(columns)
-
-
-def answers_from(table: pl.DataFrame) -> tuple[Answers, tuple[str, ...]]:
-    """Return the answers and row ids of a table that `answers_table` wrote."""
-    facts: dict[str, Any] = {}
-    if "scores" in table.columns:
-        rows = table["scores"].to_list()
-        facts["scores"] = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
-    if "evidence" in table.columns:
-        facts["evidence"] = tuple(tuple(row) for row in table["evidence"].to_list())
-    for name in (*_COUNTS, "latency"):
-        if name in table.columns:
-            facts[name] = table[name].to_numpy()
-    answers = Answers(outputs=tuple(table["output"]), status=tuple(table["status"]), **facts)
-    return answers, tuple(table["id"])
-
-
-def check_answers(answers: Answers, ids: Sequence[str], dataset: Dataset) -> None:
-    """Check stored answers against the rows and the labels of a study.
-
-    Raises:
-        ValueError: if row ids are missing, repeated or unknown, or an answer is not a label.
-    """
-    if not ids:
-        raise ValueError("it holds no rows")
-    if len(set(ids)) < len(ids) or not all(id in dataset.examples for id in ids):
-        raise ValueError("it holds rows of another study")
-    if any(
-        dataset.task.problem_with(output) for output in {*answers.outputs} if output is not None
-    ):
-        raise ValueError("it holds answers of another study")
-    if not {*answers.status} <= set(get_args(Status)):
-        raise ValueError("it holds an unknown status")
-    width = len(dataset.task.labels)
-    if answers.scores is not None and answers.scores.shape != (len(ids), width):
-        raise ValueError(f"its scores are not of {width} labels")
 
 
 def check_study(study: Mapping[str, Any]) -> None:
@@ -92,42 +33,6 @@ def check_study(study: Mapping[str, Any]) -> None:
             raise ValueError(f"goal.{key} is not a number")
     if not isinstance(study["goal"].get("metric", ""), str):
         raise ValueError("goal.metric is not a text")
-
-
-RUN_FACTS = (
-    "fit_seconds",
-    "predict_seconds",
-    "seconds_alone",
-    "seconds_spent",
-    "group_size",
-    "versions",
-    "threads",
-    "dtype",
-    "artefact_mb",
-    "base_mb",
-    "notes",
-    "unasked",
-    "error",
-)
-
-
-def run_facts(run: Run) -> dict[str, Any]:
-    """Return the content of a run's `trial.json`."""
-    facts = {name: getattr(run, name) for name in RUN_FACTS}
-    return {"trial": asdict(run.trial), "views": [list(view) for view in run.answers], **facts}
-
-
-def check_facts(run: Run) -> None:
-    """Raise ValueError if the stored facts of a run are of the wrong kind."""
-    seconds = (run.fit_seconds, run.predict_seconds, run.seconds_alone, run.seconds_spent)
-    numbers = (*seconds, run.artefact_mb, run.base_mb, run.threads, run.unasked, run.group_size)
-    if not all(isinstance(n, int | float | None) for n in numbers):
-        raise ValueError("a number is of another type")
-    texts = (run.error, run.dtype)
-    if not all(isinstance(t, str | None) for t in texts) or not isinstance(run.versions, dict):
-        raise ValueError("a text is of another type")
-    if run.error is None and ("clean", 0) not in run.answers:
-        raise ValueError("it names no answers")
 
 
 def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
@@ -147,6 +52,11 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
         },
         schema={column: pl.Int64 if column == "fold" else pl.String for column in _COLUMNS},
     )
+    if any(e.fields or e.accepted for e in rows):
+        table = table.with_columns(
+            pl.Series("fields", [_json(dict(e.fields)) for e in rows], dtype=pl.String),
+            pl.Series("accepted", [_json(e.accepted) for e in rows], dtype=pl.String),
+        )
     task = dataset.task
     facts = {
         "name": dataset.name,
@@ -161,6 +71,10 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
     return table, facts
 
 
+def _json(value: Any) -> str | None:
+    return json.dumps(value, ensure_ascii=False) if value else None
+
+
 def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
     """Return the dataset that `dataset_tables` wrote; texts that were left out are empty.
 
@@ -172,6 +86,8 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
             id=row["id"],
             text=row["text"] or "",
             target=row["target"],
+            fields=json.loads(row.get("fields") or "{}"),
+            accepted=tuple(json.loads(row.get("accepted") or "[]")),
             group=row["group"],
             timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
             annotator=row["annotator"],
@@ -182,7 +98,7 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
     named = {id for fold in facts["folds"] for part in fold.values() for id in part}
     if not facts["folds"] or not named <= examples.keys():
         raise ValueError("its folds name rows that data.parquet lacks")
-    if any(task.problem_with(target) for target in {e.target for e in examples.values()}):
+    if any(map(task.problem_with, {target for e in examples.values() for target in e.targets})):
         raise ValueError("data.parquet holds other answers than those of its task")
     return Dataset(
         name=facts["name"],

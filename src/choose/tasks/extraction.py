@@ -95,6 +95,10 @@ class Extraction:
             for one in (value if isinstance(value, list) else [value])
         )
 
+    def lenient(self, raw: str) -> str | None:
+        """Return the first record that stands in a malformed answer, or None."""
+        return lenient(raw)
+
     def stratum(self, target: str) -> str:
         """Return which fields are filled, for stratified divisions."""
         return _stratum(target)

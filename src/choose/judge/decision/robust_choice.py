@@ -195,7 +195,7 @@ def under_even_labels(contenders: Contenders, name: str) -> tuple[bool, Reversal
     every row where the study weights labels equally.
     """
     rows = contenders.panel.rows
-    even = evened(rows.targets)
+    even = evened(rows.targets) if rows.labels else None
     if even is None:
         return False, None
     other_way = replace(rows, weights=None if rows.even else even, even=not rows.even)

@@ -1,12 +1,12 @@
 """The gates of a verdict: conditions that pass, fail or are unknown, each with its figure.
 
 PASS and FAIL need the whole interval on that side; anything else is UNKNOWN, and so is what was
-not measured, with the reason. `GATES` lists them with the kinds of tasks that each applies to.
+not measured, with the reason. `GATES` lists them with the tasks that each applies to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from choose.formatting import (
@@ -54,14 +54,15 @@ class GateRule:
     judge: Callable[[Case], Gate]
     needs_labels: bool = False
 
-    def applies(self, kind: str) -> bool:
-        """Return whether the gate applies to tasks of this kind."""
-        return kind == "classification" or not self.needs_labels
+    def applies(self, labels: Sequence[str]) -> bool:
+        """Return whether the gate applies to a task with these labels, or with none."""
+        return bool(labels) or not self.needs_labels
 
 
-def gates_of(case: Case, kind: str = "classification") -> tuple[Gate, ...]:
-    """Judge every gate that applies to the kind of task, most important first."""
-    return tuple(gate.judge(case) for gate in GATES if gate.applies(kind))
+def gates_of(case: Case) -> tuple[Gate, ...]:
+    """Judge every gate that applies to the task, most important first."""
+    labels = case.contenders.panel.rows.labels
+    return tuple(gate.judge(case) for gate in GATES if gate.applies(labels))
 
 
 def _gate(name: str, status: GateStatus, evidence: str) -> Gate:

@@ -56,6 +56,8 @@ def conflicts_limit(case: Case) -> tuple[int, int] | None:
     """Return (errors on texts with two labels, errors) if those are most errors for certain."""
     table = case.contenders.panel[case.name].main
     assert table is not None
+    if not table.rows.labels:
+        return None
     exact = table.answers == table.rows.targets[table.complete][:, None]
     wrong = exact.mean(axis=1) < 0.5
     errors = int(wrong.sum())

@@ -45,11 +45,12 @@ class _Common(NamedTuple):
 
 
 def overlap_of(contenders: Contenders, chosen: str | None = None) -> ErrorOverlap | None:
-    """Return how errors overlap on common rows, or None with fewer than two candidates.
+    """Return how errors overlap on common rows.
 
+    None with fewer than two candidates, and where answers are no labels, so that few are equal.
     `chosen` is the candidate that a cascade has to beat.
     """
-    common = _common(contenders)
+    common = _common(contenders) if contenders.panel.rows.labels else None
     if common is None:
         return None
     clusters = contenders.panel.rows.clusters_of(common.complete)

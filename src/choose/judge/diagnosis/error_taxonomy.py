@@ -142,12 +142,14 @@ def failures_of(
 ) -> Failures | None:
     """Classify the errors and estimate what training can fix; None without out-of-fold answers.
 
+    None too where answers are no labels: their errors are of other kinds.
+
     Args:
         evidence: what was measured.
         contenders: the compared candidates, for what fine-tuning did, if it ran.
         suspects: ids that an audit suspects; by default `low_self_confidence` finds them.
     """
-    sample = error_sample(evidence)
+    sample = error_sample(evidence) if evidence.labels else None
     if sample is None:
         return None
     masks = error_kinds(sample, evidence, suspects)

@@ -114,7 +114,12 @@ def _alpha_interval(counts: Floats) -> Interval | None:
 
 
 def audit_labels(evidence: Evidence) -> Audit | None:
-    """Compare the labels with out-of-fold answers; None without an auditor or annotators."""
+    """Compare the labels with out-of-fold answers; None without an auditor or annotators.
+
+    There is none either where targets are no labels.
+    """
+    if not evidence.labels:
+        return None
     agreement = annotator_agreement((evidence.items, evidence.pool), evidence.labels)
     auditor = auditor_of(evidence) if len(evidence.labels) > 1 else None
     if auditor is None:

@@ -19,7 +19,7 @@ from choose.judge.scores.paired_comparison import (
     compare,
     interval_of,
 )
-from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, label_codes
+from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, answer_codes
 from choose.judge.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval, wilson
 from choose.judge.stats.metrics import (
     UNUSABLE,
@@ -168,7 +168,7 @@ def scorecard(
 
 
 def accuracy(candidate: CandidateScores) -> Interval | None:
-    """Return accuracy, by Wilson for one artefact on rows that stand alone, else two-way.
+    """Return the mean score: by Wilson for one artefact and independent 0/1 scores, else two-way.
 
     Balanced accuracy of a constant answer is known without error.
     """
@@ -177,7 +177,7 @@ def accuracy(candidate: CandidateScores) -> Interval | None:
         return None
     right, rows = table.block, table.rows
     even = rows.weights_of(table.complete) is None
-    alike = rows.clusters is None and even and rows.credit is None
+    alike = rows.clusters is None and even and bool(np.isin(right, (0, 1)).all())
     if rows.even and candidate.info.constant and len(np.unique(table.answers)) == 1:
         # One label for every row: its recall is 1, that of every other label 0, on any rows.
         recall = 1 / len(np.unique(rows.targets[table.complete]))
@@ -190,7 +190,9 @@ def accuracy(candidate: CandidateScores) -> Interval | None:
     return Interval.of(point, candidate.estimand, row_set=rows.row_set(table.complete))
 
 
-def _macro_f1(candidate: CandidateScores, table: ScoreTable) -> Interval:
+def _macro_f1(candidate: CandidateScores, table: ScoreTable) -> Interval | None:
+    if not table.rows.labels:
+        return None
     targets, labels, rows = table.rows.targets[table.complete], len(table.rows.labels), table.rows
     values = np.stack([macro_f1_rows(targets, column, labels) for column in table.answers.T], 1)
     point = two_way_interval(
@@ -205,6 +207,8 @@ def _macro_f1(candidate: CandidateScores, table: ScoreTable) -> Interval:
 
 
 def _per_class(table: ScoreTable) -> tuple[LabelRecord, ...]:
+    if not table.rows.labels:
+        return ()
     answers = table.answers
     targets = np.repeat(table.rows.targets[table.complete], answers.shape[1])
     scores = per_label(targets, answers.ravel(), len(table.rows.labels))
@@ -300,7 +304,7 @@ def _calibration(table: ScoreTable) -> float | None:
         scores = run.answers[CLEAN].scores
         if scores is None:
             return None
-        place, codes = label_codes(run, CLEAN, table.rows)
+        place, codes = answer_codes(run, CLEAN, table.rows)
         given = codes != UNUSABLE
         stated.append(np.exp(scores[given, codes[given]]))
         right.append(codes[given] == table.rows.targets[place[given]])

@@ -23,8 +23,8 @@ from choose.judge.scores.score_tables import (
     MISSING,
     CandidateScores,
     ScoreTable,
+    answer_codes,
     estimand_of,
-    label_codes,
 )
 from choose.judge.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval
 from choose.judge.stats.metrics import UNUSABLE
@@ -166,7 +166,8 @@ def stability_of(candidate: CandidateScores, views: Mapping[str, ScoreTable]) ->
 
 
 def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:
-    clean = main.outputs[:, [main.draws.index(draw) for draw in table.draws]]
+    columns = [main.draws.index(draw) for draw in table.draws]
+    clean, was = main.outputs[:, columns], main.right[:, columns]
     answered = (table.outputs != MISSING) & (clean != MISSING)
     seen = np.asarray(answered.any(axis=1), dtype=np.bool_)
     on = table.rows.weights_on(seen)
@@ -181,7 +182,7 @@ def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:
         consistent_and_correct=float(np.average(same * table.right[answered], weights=weights)),
         rows=int(seen.sum()),
         change=change,
-        clean=float(np.average(table.rows.scored(place, clean[answered]), weights=weights)),
+        clean=float(np.average(was[answered], weights=weights)),
     )
 
 
@@ -250,12 +251,15 @@ def _confidence(table: ScoreTable) -> Floats | None:
     """Return (rows, repetitions) probabilities of the answers given, 0 where one is unusable."""
     stated = np.zeros(table.outputs.shape)
     for run in table.runs:
-        scores = run.answers[CLEAN].scores
-        if scores is None:
+        scores, stated_by_it = run.answers[CLEAN].scores, run.answers[CLEAN].confidence
+        place, codes = answer_codes(run, CLEAN, table.rows)
+        if scores is not None:
+            given = np.where(codes == UNUSABLE, 0, codes)
+            confidence = np.exp(scores[np.arange(len(codes)), given])
+        elif stated_by_it is not None:
+            confidence = stated_by_it
+        else:
             return None
-        place, codes = label_codes(run, CLEAN, table.rows)
-        given = np.where(codes == UNUSABLE, 0, codes)
-        confidence = np.exp(scores[np.arange(len(codes)), given])
         confidence = np.where((codes == UNUSABLE) | ~np.isfinite(confidence), 0.0, confidence)
         stated[place, table.draws.index(run.trial.draw)] = confidence
     return stated

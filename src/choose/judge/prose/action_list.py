@@ -95,7 +95,7 @@ def _metric(case: Case) -> Iterator[Step]:
 def _conflicts(case: Case) -> Iterator[Step]:
     rows = case.contenders.panel.rows
     conflicting = int(rows.conflicting.sum())
-    if conflicts_fail(conflicting, len(rows.targets)):
+    if rows.labels and conflicts_fail(conflicting, len(rows.targets)):
         yield Step(
             kind="check-labels",
             text="Decide on one label for each text that has two "

@@ -11,14 +11,12 @@ import numpy as np
 from choose.judge.scores.score_tables import (
     ARTEFACT,
     CLEAN,
-    MISSING,
     RETRAINING,
     CandidateScores,
     ScoredRows,
     ScoreTable,
     StudyScores,
     estimand_of,
-    label_codes,
     score_table,
 )
 from choose.judge.stats.intervals import two_way_interval
@@ -161,14 +159,14 @@ def view_tables(table: ScoreTable) -> dict[str, ScoreTable]:
             by_view.setdefault(view, []).append(run)
     found = {}
     for view, runs in sorted(by_view.items()):
-        draws = tuple(sorted({run.trial.draw for run in runs}))
-        outputs = np.full((len(table.rows.targets), len(draws)), MISSING, dtype=np.int64)
-        for run in runs:
-            for key in (key for key in run.answers if key[0] == view):
-                place, codes = label_codes(run, key, table.rows)
-                outputs[place, draws.index(run.trial.draw)] = codes
-        found[view] = ScoreTable(outputs, draws, tuple(runs), table.rows)
+        seen = score_table(runs, table.rows, lambda run, view=view: _repeats(run, view))  # type: ignore[misc]
+        if seen is not None:
+            found[view] = seen
     return found
+
+
+def _repeats(run: Run, view: str) -> list[tuple[str, int]]:
+    return [key for key in run.answers if key[0] == view]
 
 
 def side_by_side(a: ScoreTable, b: ScoreTable, shared_draws: bool = False) -> tuple[Floats, Floats]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -25,14 +25,16 @@ class ScoredRows:
 
     Attributes:
         index: place of each row by id.
-        targets: (rows,) label codes.
-        labels: in the order of their codes.
+        targets: (rows,) codes of labels, or of texts where the task has no labels.
+        labels: in the order of their codes; empty where answers are texts: scores then come from
+            the runs, and no figure by label exists.
         clusters: of each row; None if every row is its own cluster.
         weights: (rows,) or None if all count the same.
         conflicting: rows whose text has two labels.
         credit: (labels, labels + 1) score of each answer to each label, the last column for
             unusable ones; None where an answer scores 1 or 0.
         even: whether every label gets the same total weight, in any subset of the rows too.
+        codes: code by answer; texts get one as they occur, so that equal texts have equal codes.
     """
 
     index: Mapping[str, int]
@@ -43,6 +45,18 @@ class ScoredRows:
     conflicting: Mask
     credit: Floats | None = None
     even: bool = False
+    codes: dict[str, int] = field(default_factory=dict)
+
+    def codes_of(self, outputs: Iterable[str | None]) -> Codes:
+        """Return the codes of answers: `UNUSABLE` for None, and for texts that are no label."""
+        if self.labels:
+            known = [UNUSABLE if o is None else self.codes.get(o, UNUSABLE) for o in outputs]
+        else:
+            known = [
+                UNUSABLE if o is None else self.codes.setdefault(o, len(self.codes))
+                for o in outputs
+            ]
+        return np.array(known, dtype=np.int64)
 
     def scored(self, place: Codes, codes: Codes) -> Floats:
         """Return the scores of answers to some rows: 1 right, 0 wrong or unusable, or `credit`."""
@@ -91,22 +105,27 @@ class ScoredRows:
 class ScoreTable:
     """The answers of one candidate at one place of the grid, over folds and repetitions.
 
-    `outputs` holds (rows, repetitions) label codes, `UNUSABLE` or `MISSING`; `draws` names the
-    repetitions; `runs` are the trials behind it.
+    `outputs` holds (rows, repetitions) codes of answers, `UNUSABLE` or `MISSING`; `draws` names the
+    repetitions; `runs` are the trials behind it. `stored` are (rows, repetitions) scores, None
+    where they follow from the labels.
     """
 
     outputs: Codes
     draws: tuple[int, ...]
     runs: tuple[Run, ...]
     rows: ScoredRows
+    stored: Floats | None = None
 
     @cached_property
     def right(self) -> Floats:
-        """Return (rows, repetitions) scores: 1 right, 0 wrong or unusable, NaN not evaluated.
+        """Return (rows, repetitions) scores in [0, 1], NaN where not evaluated.
 
-        Where errors have costs, a wrong answer scores its credit.
+        A label scores 1 where it is right and 0 where it is wrong or unusable; where errors have
+        costs, a wrong one scores its credit.
         """
         evaluated = self.outputs != MISSING
+        if self.stored is not None:
+            return np.where(evaluated, self.stored, np.nan)
         scores = np.full(self.outputs.shape, np.nan)
         scores[evaluated] = self.rows.scored(np.nonzero(evaluated)[0], self.outputs[evaluated])
         return scores
@@ -136,23 +155,48 @@ class ScoreTable:
         return self.right[:, [self.draws.index(draw) for draw in draws]]
 
 
-def score_table(runs: Sequence[Run], rows: ScoredRows) -> ScoreTable | None:
-    """Return the clean answers of some runs, one column a repetition, or None without any."""
+def score_table(
+    runs: Sequence[Run],
+    rows: ScoredRows,
+    views: Callable[[Run], Iterable[tuple[str, int]]] = lambda _: (CLEAN,),
+) -> ScoreTable | None:
+    """Return the answers of some runs, one column a repetition, or None without any.
+
+    Args:
+        runs: finished and failed runs.
+        rows: the rows that they answered.
+        views: which views and repeats of a run to read, a later one over an earlier one.
+    """
     done = tuple(run for run in runs if run.error is None and CLEAN in run.answers)
     draws = tuple(sorted({run.trial.draw for run in done}))
     outputs = np.full((len(rows.targets), len(draws)), MISSING, dtype=np.int64)
+    stored = None if rows.labels else np.full(outputs.shape, np.nan)
     for run in done:
-        place, codes = label_codes(run, CLEAN, rows)
-        outputs[place, draws.index(run.trial.draw)] = codes
-    return ScoreTable(outputs, draws, done, rows) if (outputs != MISSING).any() else None
+        column = draws.index(run.trial.draw)
+        for view in views(run):
+            place, codes = answer_codes(run, view, rows)
+            outputs[place, column] = codes
+            if stored is not None:
+                stored[place, column] = scores_in(run, view)
+    return ScoreTable(outputs, draws, done, rows, stored) if (outputs != MISSING).any() else None
 
 
-def label_codes(run: Run, view: tuple[str, int], rows: ScoredRows) -> tuple[Codes, Codes]:
-    """Return the row numbers and label codes of one view of a run."""
-    code: dict[str | None, int] = {label: i for i, label in enumerate(rows.labels)}
+def answer_codes(run: Run, view: tuple[str, int], rows: ScoredRows) -> tuple[Codes, Codes]:
+    """Return the row numbers and codes of the answers of one view of a run."""
     place = np.array([rows.index[id] for id in run.asked[view]], dtype=np.int64)
-    codes = [code.get(output, UNUSABLE) for output in run.answers[view].outputs]
-    return place, np.array(codes, dtype=np.int64)
+    return place, rows.codes_of(run.answers[view].outputs)
+
+
+def scores_in(run: Run, view: tuple[str, int], metric: str | None = None) -> Floats:
+    """Return (n,) stored scores of one view of a run, by the headline metric unless one is named.
+
+    Raises:
+        ValueError: if the view was not scored.
+    """
+    scores = run.scores.get(view)
+    if not scores:
+        raise ValueError(f"the answers of {run.trial.candidate} have no scores")
+    return scores[metric or next(iter(scores))]
 
 
 ARTEFACT = "this artefact"
@@ -286,10 +330,12 @@ def _joined(evidence: Evidence) -> Items:
 
 
 def _rows(evidence: Evidence, items: Items, measure: Measure) -> ScoredRows:
-    code = {label: i for i, label in enumerate(evidence.labels)}
+    codes = {label: i for i, label in enumerate(evidence.labels)}
     alone = len(set(items.clusters)) == len(items.ids)
     even = len(set(items.weights)) <= 1
-    targets = np.array([code[target] for target in items.targets], dtype=np.int64)
+    if not evidence.labels:
+        codes = {text: i for i, text in enumerate(dict.fromkeys(items.targets))}
+    targets = np.array([codes[target] for target in items.targets], dtype=np.int64)
     stated = None if even else np.array(items.weights, dtype=np.float64)
     return ScoredRows(
         index={id: i for i, id in enumerate(items.ids)},
@@ -300,6 +346,7 @@ def _rows(evidence: Evidence, items: Items, measure: Measure) -> ScoredRows:
         conflicting=np.array([id in items.conflicting for id in items.ids], dtype=np.bool_),
         credit=measure.credit(evidence.labels),
         even=measure.metric == "balanced",
+        codes=codes,
     )
 
 
