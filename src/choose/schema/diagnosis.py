@@ -247,10 +247,12 @@ class Disagreement(Record):
         rival: the other candidate with the highest paired difference to it.
         rows: the rows that both answered; a row counts with the first answer of each.
         differing: the rows among them with two different answers.
-        only_chosen_right: of the differing rows, those that only the chosen candidate gets right.
-        only_rival_right: those that only the rival gets right.
+        only_chosen_right: of the differing rows, those that only the chosen candidate gets right;
+            where answers are no labels, those whose answer by it scores higher.
+        only_rival_right: those that only the rival gets right, or answers better.
         listed: differing rows, first those that only the chosen one gets right, then those of the
-            rival, then those that both get wrong; evenly spread if not all are listed.
+            rival, then those that both get wrong; evenly spread if not all are listed; none where
+            answers are no labels.
     """
 
     chosen: str

@@ -198,5 +198,5 @@ def check_labels(study: Study, labels: Sequence[str]) -> None:
                 f"{where} names a label {label!r} that no row has.{did_you_mean(label, labels)}"
             )
     stated = [cost for a in costs for b, cost in costs[a].items() if a != b]
-    if len(stated) == len(labels) * (len(labels) - 1) and not any(stated):
+    if labels and len(stated) == len(labels) * (len(labels) - 1) and not any(stated):
         raise StudyError("goal.error_costs says that no error costs anything; give one a cost.")

@@ -9,7 +9,13 @@ import numpy as np
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.diagnosis.cascade import cascade
-from choose.judge.scores.score_tables import ARTEFACT, MISSING, CandidateScores, ScoredRows
+from choose.judge.scores.score_tables import (
+    ARTEFACT,
+    MISSING,
+    CandidateScores,
+    ScoredRows,
+    ScoreTable,
+)
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import Mask, row_means
@@ -156,6 +162,12 @@ def first_answers(outputs: Codes) -> Codes:
     return np.asarray(outputs[np.arange(len(outputs)), first], dtype=np.int64)
 
 
+def first_scores(table: ScoreTable) -> Floats:
+    """Return (rows,) the score of the first run's answer to each row, NaN where none answered."""
+    first = (table.outputs != MISSING).argmax(axis=1)
+    return np.asarray(table.right[np.arange(len(first)), first], dtype=np.float64)
+
+
 def disagreement_of(contenders: Contenders, standings: Sequence[Standing]) -> Disagreement | None:
     """Return the rows that the chosen candidate and its nearest rival answer differently.
 
@@ -167,13 +179,14 @@ def disagreement_of(contenders: Contenders, standings: Sequence[Standing]) -> Di
     if rival is None:
         return None
     chosen = next(s.candidate for s in standings if s.chosen)
-    rows, sides = contenders.panel.rows, []
-    for name in (chosen, rival):
-        table = contenders.panel[name].main
-        assert table is not None
-        sides.append(first_answers(table.outputs))
-    ours, theirs = sides
-    right = np.where(ours == rows.targets, 0, np.where(theirs == rows.targets, 1, 2))
+    rows = contenders.panel.rows
+    tables = [t for name in (chosen, rival) if (t := contenders.panel[name].main) is not None]
+    ours, theirs = (first_answers(table.outputs) for table in tables)
+    if rows.labels:
+        right = np.where(ours == rows.targets, 0, np.where(theirs == rows.targets, 1, 2))
+    else:
+        mine, other = (first_scores(table) for table in tables)
+        right = np.where(mine > other, 0, np.where(mine < other, 1, 2))
     both = (ours != MISSING) & (theirs != MISSING)
     differ = np.flatnonzero(both & (ours != theirs))
     ordered = differ[np.argsort(right[differ], kind="stable")]
@@ -184,7 +197,7 @@ def disagreement_of(contenders: Contenders, standings: Sequence[Standing]) -> Di
         differing=len(differ),
         only_chosen_right=int((right[differ] == 0).sum()),
         only_rival_right=int((right[differ] == 1).sum()),
-        listed=tuple(_differing(rows, i, ours, theirs) for i in _spread(ordered)),
+        listed=tuple(_differing(rows, i, ours, theirs) for i in _spread(ordered) if rows.labels),
     )
 
 
