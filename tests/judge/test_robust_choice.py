@@ -11,7 +11,8 @@ from choose.formatting import MINUS
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.paired_comparison import changed, compare_changes
-from choose.judge.scores.score_tables import ScoredRows, ScoreTable, study_scores
+from choose.judge.scores.score_tables import ScoreTable, study_scores
+from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.verdict import judge
 from choose.schema.decision import Gate
 from choose.types import Answers

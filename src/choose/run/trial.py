@@ -134,6 +134,8 @@ def run_trials(
         start = perf_counter()
         try:
             run, stopped = _trial(job, pools, deadline, fitted)
+            with suppress(StudyError):  # the answers are kept; the store says what is wrong
+                run = scored(run, pools.dataset)
         except (MoneySpent, TimeLimitReached):
             raise
         except Exception as error:
@@ -153,7 +155,7 @@ def run_trials(
 
 def run_trial(job: Job, pools: Pools, deadline: Deadline | None = None) -> Run:
     """Fit once and predict every view."""
-    return _trial(job, pools, deadline, {})[0]
+    return scored(_trial(job, pools, deadline, {})[0], pools.dataset)
 
 
 def _trial(
@@ -195,8 +197,6 @@ def _trial(
         versions=versions(),
         **_run_facts(facts_of(strategy)),
     )
-    with suppress(StudyError):  # the answers are kept; the store says what is wrong
-        run = scored(run, dataset)
     return run, stopped
 
 

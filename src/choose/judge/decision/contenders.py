@@ -26,7 +26,8 @@ from choose.judge.scores.family_comparison import (
     most_accurate,
 )
 from choose.judge.scores.paired_comparison import Pairs
-from choose.judge.scores.score_tables import CandidateScores, ScoredRows, StudyScores
+from choose.judge.scores.score_tables import CandidateScores, StudyScores
+from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval

@@ -13,9 +13,9 @@ from choose.judge.scores.score_tables import (
     ARTEFACT,
     MISSING,
     CandidateScores,
-    ScoredRows,
     ScoreTable,
 )
+from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import Mask, row_means

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.formatting import plural
-from choose.judge.scores.score_tables import CandidateScores, ScoredRows, ScoreTable
+from choose.judge.scores.score_tables import CandidateScores, ScoreTable
+from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.two_way import Mask
 from choose.types import Floats
 

@@ -13,12 +13,12 @@ from choose.judge.scores.score_tables import (
     CLEAN,
     RETRAINING,
     CandidateScores,
-    ScoredRows,
     ScoreTable,
     StudyScores,
     estimand_of,
     score_table,
 )
+from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.paired import BONETT_PRICE, Difference, aligned, paired_difference
 from choose.judge.stats.two_way import Mask, answered, whole_rows
