@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -134,8 +133,6 @@ def run_trials(
         start = perf_counter()
         try:
             run, stopped = _trial(job, pools, deadline, fitted)
-            with suppress(StudyError):  # the answers are kept; the store says what is wrong
-                run = scored(run, pools.dataset)
         except (MoneySpent, TimeLimitReached):
             raise
         except Exception as error:
@@ -148,14 +145,22 @@ def run_trials(
             )
             yield failed, format_exc()
             continue
-        yield run, None
+        yield _with_scores(run, pools.dataset), None
         if stopped is not None:
             raise stopped
 
 
 def run_trial(job: Job, pools: Pools, deadline: Deadline | None = None) -> Run:
     """Fit once and predict every view."""
-    return scored(_trial(job, pools, deadline, {})[0], pools.dataset)
+    return _with_scores(_trial(job, pools, deadline, {})[0], pools.dataset)
+
+
+def _with_scores(run: Run, dataset: Dataset) -> Run:
+    """Return a run with its scores; without them where a metric fails, as the store will say."""
+    try:
+        return scored(run, dataset)
+    except StudyError:
+        return run
 
 
 def _trial(
