@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -25,7 +25,8 @@ _PERMUTATIONS = 2_000
 class Periods:
     """Rows of the first and of the last third; every early row is older than every late one.
 
-    `appeared` and `vanished` are labels with five rows or more in one third and none in the other.
+    `appeared` and `vanished` are labels, or fields of records, with five rows or more in one third
+    and none in the other.
     """
 
     early: list[Example]
@@ -34,8 +35,17 @@ class Periods:
     vanished: tuple[str, ...]
 
 
-def periods_of(rows: Collection[Example]) -> Periods | None:
-    """Return the first and the last third; None where dates are too few or too coarse."""
+def _label(row: Example) -> tuple[str, ...]:
+    return (row.target,)
+
+
+def periods_of(
+    rows: Collection[Example], names: Callable[[Example], Iterable[str]] = _label
+) -> Periods | None:
+    """Return the first and the last third; None where dates are too few or too coarse.
+
+    `names` gives the label of a row, or the fields of its record.
+    """
     dated = sorted((e for e in rows if e.timestamp is not None), key=moment_of)
     if len(dated) < max(MIN_DATED * len(rows), 3 * MIN_ROWS):
         return None
@@ -45,13 +55,15 @@ def periods_of(rows: Collection[Example]) -> Periods | None:
     late = [e for e in dated[-size - 1 :] if moment_of(e)[0] > first]
     if min(len(early), len(late)) < MIN_ROWS:
         return None
-    return Periods(early, late, _labels_only_in(late, early), _labels_only_in(early, late))
+    return Periods(early, late, _only_in(late, early, names), _only_in(early, late, names))
 
 
-def _labels_only_in(rows: list[Example], others: list[Example]) -> tuple[str, ...]:
-    known = {e.target for e in others}
-    counts = Counter(e.target for e in rows)
-    return tuple(sorted(label for label, n in counts.items() if n >= FEW and label not in known))
+def _only_in(
+    rows: list[Example], others: list[Example], names: Callable[[Example], Iterable[str]]
+) -> tuple[str, ...]:
+    known = {name for e in others for name in names(e)}
+    counts = Counter(name for e in rows for name in names(e))
+    return tuple(sorted(name for name, n in counts.items() if n >= FEW and name not in known))
 
 
 def label_drift(before: Sequence[str], after: Sequence[str]) -> MixChange:

@@ -155,7 +155,7 @@ def annotators(audit: Audit | None, named: bool) -> Line:
     )
 
 
-def time(drift: Drift | None, dated: int, rows: int) -> Line:
+def time(drift: Drift | None, dated: int, rows: int, noun: str = "label") -> Line:
     """Compare the first third of the rows with the last."""
     if drift is None:
         why = (
@@ -169,14 +169,14 @@ def time(drift: Drift | None, dated: int, rows: int) -> Line:
     separated = texts is not None and texts.p < LEVEL and texts.auc.value >= TEXT_AUC
     says = (
         f"First third (from {drift.early_from}) against last third (to {drift.late_to}): the "
-        f"label mix shifted by {points(labels.distance)} ({per_100(labels.expected)} by chance)"
+        f"{noun} mix shifted by {points(labels.distance)} ({per_100(labels.expected)} by chance)"
     )
     if texts is not None:
         says += f"; a classifier separates their texts with AUC {texts.auc.value:.2f} (chance: 0.5)"
     says += "."
     if drift.appeared:
-        says += f" Labels only in the last third: {quoted_list(drift.appeared, 5)}."
+        says += f" {noun.capitalize()}s only in the last third: {quoted_list(drift.appeared, 5)}."
     if drift.vanished:
-        says += f" Labels only in the first third: {quoted_list(drift.vanished, 5)}."
+        says += f" {noun.capitalize()}s only in the first third: {quoted_list(drift.vanished, 5)}."
     changed = shifted or separated or bool(drift.appeared or drift.vanished)
     return line("Time", look(changed), says)

@@ -17,6 +17,7 @@ from choose.check.label_lines import (
     wrong_labels,
 )
 from choose.check.measurements import Facts
+from choose.check.target_lines import target_lines
 from choose.check.tokens import many_tokens, tokens_in_words
 from choose.data.examples import dropped_rows
 from choose.data.findings import sorted_input
@@ -63,14 +64,18 @@ def lines_of(facts: Facts) -> tuple[Line, ...]:
 
 
 def _lines_without_labels(facts: Facts) -> tuple[Line, ...]:
+    dated = sum(e.timestamp is not None for e in facts.all)
     lines = (
         _size(facts.reach, len(facts.dataset.asked), facts.dataset.division),
+        *target_lines(facts.targets),
         _test_file(facts),
         _duplicates(facts),
+        time(facts.drift, dated, len(facts.all), "field" if facts.targets.fields else "length"),
         _languages(facts.languages, len(facts.all)),
         _tokens(facts.tokens),
         _lengths(facts),
         _personal_data(facts.personal),
+        _rows(facts),
         _reading(facts.rows.notes),
     )
     return tuple(found for found in lines if found is not None)
@@ -199,7 +204,8 @@ def _reading(notes: Sequence[str]) -> Line | None:
 def _rows(facts: Facts) -> Line | None:
     read = facts.rows
     problems = dropped_rows(read.pool, read.test, TASKS[read.kind])
-    if facts.test is not None:
+    labelled = bool(facts.dataset.task.labels)
+    if facts.test is not None and labelled:
         unseen = {e.target for e in facts.test} - {e.target for e in facts.pool}
         if unseen:
             problems.append(f"Test labels that no training row has: {quoted_list(sorted(unseen))}.")
@@ -207,5 +213,5 @@ def _rows(facts: Facts) -> Line | None:
         problems.append(
             f"Rows with the same {read.hint!r} may belong together: --group-column {read.hint!r}."
         )
-    says = " ".join([*problems, *sorted_input(facts.pool)])
+    says = " ".join([*problems, *(sorted_input(facts.pool) if labelled else ())])
     return line("Rows", look(bool(problems)), says) if says else None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from choose.check.drift_over_time import label_drift, periods_of, text_drift
+from choose.check.targets import Targets
 from choose.check.tokens import token_counts
 from choose.data.dataset import Rows
 from choose.data.duplicates import (
@@ -157,6 +158,12 @@ class Facts:
         return hints_by_row(self.all)
 
     @cached_property
+    def targets(self) -> Targets:
+        """Return what targets that are no labels hold."""
+        test, unspaced = self.test, self.languages.unspaced
+        return Targets(self.dataset, self.pool, test, self.text_index, unspaced)
+
+    @cached_property
     def tokens(self) -> TokenCounts | None:
         """Count tokens per word; None where no tokenizer is installed."""
         return token_counts([e.text for e in self.all], self.languages.unspaced)
@@ -204,7 +211,8 @@ class Facts:
     @cached_property
     def drift(self) -> Drift | None:
         """Compare the first third of the rows with the last; None without enough dates."""
-        periods = periods_of(self.dataset.examples.values())
+        task = self.dataset.task
+        periods = periods_of(self.dataset.examples.values(), self._names)
         if periods is None:
             return None
         first, last = periods.early[0].timestamp, periods.late[-1].timestamp
@@ -215,11 +223,20 @@ class Facts:
             late=len(periods.late),
             early_from=first.date(),
             late_to=last.date(),
-            labels=label_drift([e.target for e in periods.early], [e.target for e in periods.late]),
+            labels=label_drift(
+                [task.stratum(e.target) for e in periods.early],
+                [task.stratum(e.target) for e in periods.late],
+            ),
             texts=self._text_drift(periods.early, periods.late),
             appeared=periods.appeared,
             vanished=periods.vanished,
         )
+
+    def _names(self, row: Example) -> Iterable[str]:
+        """Return the label of a row, or the fields of its record."""
+        if self.dataset.task.labels:
+            return (row.target,)
+        return self.targets.records.get(row.id, ())
 
     def _text_drift(self, early: Sequence[Example], late: Sequence[Example]) -> TextChange:
         rows = {e.id: replace(e, target="earlier") for e in early}

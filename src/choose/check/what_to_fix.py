@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from choose.check.measurements import Facts
+from choose.check.target_steps import rare_fields, steps_of_targets
 from choose.data.duplicates import count_conflicts
 from choose.data.findings import misspelled, rare_in_words
 from choose.errors import quoted, quoted_list, rows_named
@@ -40,7 +41,7 @@ def steps_of(facts: Facts) -> tuple[Step, ...]:
     stands in the way of a first study.
     """
     if not facts.dataset.task.labels:
-        return (*_remove_secrets(facts), *_fix_leaks(facts), *_add_test_rows(facts))[:MOST_STEPS]
+        return _steps_for_targets(facts)
     costly = [*_fix_leaks(facts), *_fix_conflicts(facts), *_review_labels(facts)]
     costly = [step for step in costly if step.points >= LEAST]
     costly.sort(key=lambda step: -step.points)
@@ -50,6 +51,19 @@ def steps_of(facts: Facts) -> tuple[Step, ...]:
         *_change_metric(facts),
         *costly,
         *_add_rare_labels(facts),
+        *_add_test_rows(facts),
+    )
+    return steps[:MOST_STEPS]
+
+
+def _steps_for_targets(facts: Facts) -> tuple[Step, ...]:
+    """Return at most three steps for targets that are records or texts."""
+    costly = [*_fix_leaks(facts), *steps_of_targets(facts.targets)]
+    costly.sort(key=lambda step: -step.points)
+    steps = (
+        *_remove_secrets(facts),
+        *(step for step in costly if step.points >= LEAST),
+        *rare_fields(facts.targets.facts),
         *_add_test_rows(facts),
     )
     return steps[:MOST_STEPS]
@@ -221,7 +235,8 @@ def _add_rare_labels(facts: Facts) -> Iterator[Step]:
 
 def issues_of(facts: Facts) -> tuple[Issue, ...]:
     """List the rows that need a look, by id and without their texts."""
-    label = {e.id: e.target for e in facts.all}
+    labelled = bool(facts.dataset.task.labels)
+    label = {e.id: e.target if labelled else "" for e in facts.all}
     leaks = (
         Issue(row=r.id, kind="leak", label=label[r.id], other=r.of, says=r.likeness)
         for r in facts.leaks or ()
@@ -236,8 +251,6 @@ def issues_of(facts: Facts) -> tuple[Issue, ...]:
         )
         for r in facts.duplicates
     )
-    if not facts.dataset.task.labels:
-        return (*leaks, *duplicates)
     rare = (
         Issue(row=e.id, kind="rare label", label=e.target, says="fewer than 5 rows")
         for e in facts.all
@@ -246,6 +259,8 @@ def issues_of(facts: Facts) -> tuple[Issue, ...]:
     personal = (
         Issue(row=id, kind="personal", label=label[id], says=kind) for id, kind in facts.personal
     )
+    if not labelled:
+        return (*leaks, *facts.targets.issues(), *duplicates, *personal)
     suspects = _suspect_issues(facts)
     return (*leaks, *_conflict_issues(facts), *suspects, *duplicates, *rare, *personal)
 

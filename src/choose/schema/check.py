@@ -183,8 +183,68 @@ class TextChange(Record):
 Status = Literal["good", "look", "unknown"]
 
 IssueKind = Literal[
-    "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label", "personal"
-]
+    "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label", "personal",
+    "unlike target", "mixed type", "not in text", "copied",
+]  # fmt: skip
+
+
+class FieldFacts(Record):
+    """A field of the records.
+
+    Attributes:
+        type: as what it is compared: text, number, date or list.
+        filled: rows that have it.
+        in_text: share of its values that stand in the text or the further input of their rows;
+            null for a field that no row has.
+        types: JSON types of its values with their rows, the most common first.
+    """
+
+    name: str
+    type: str
+    filled: int
+    in_text: float | None
+    types: tuple[tuple[str, int], ...]
+
+
+class Unlike(Record):
+    """Two rows that are asked nearly the same and whose targets differ; `score` compares these."""
+
+    row: str
+    other: str
+    score: float
+
+
+class TargetFacts(Record):
+    """What targets hold that are records or texts.
+
+    Attributes:
+        rows: rows with a target.
+        distinct: different targets.
+        empty: records without a value; null where targets have no fields.
+        words: median number of words of a target, `words_95` all but five of a hundred; null for
+            records.
+        longest: characters of the longest target.
+        copied: targets that are the text of their row.
+        commonest: rows with the most common target that is not empty.
+        fields: the fields of records, the most frequent first; none for texts.
+        unseen: fields of the test file that no row to learn from has.
+        known: share of the targets of a test file, empty ones left out, that a row to learn from
+            has too; null without such a file.
+        unlike: rows with nearly the same input and unlike targets.
+    """
+
+    rows: int
+    distinct: int
+    empty: int | None
+    words: float | None
+    words_95: float | None
+    longest: int
+    copied: int
+    commonest: int
+    fields: tuple[FieldFacts, ...]
+    unseen: tuple[str, ...]
+    known: float | None
+    unlike: tuple[Unlike, ...]
 
 
 class Line(Record):
@@ -213,7 +273,11 @@ class Step(Record):
 
 
 class Drift(Record):
-    """The earliest third of the dated rows against the latest."""
+    """The earliest third of the dated rows against the latest.
+
+    Of records, `labels` is the mix of the fields that they fill, and `appeared` and `vanished` are
+    fields; of texts, it is the mix of their lengths.
+    """
 
     early: int
     late: int
@@ -262,6 +326,7 @@ class Check(Record):
     within: Repeats
     across: Repeats | None
     conflicts: Conflicts | None
+    targets: TargetFacts | None = None
     audit: Audit | None
     audited_in: str | None = None
     lengths: Lengths

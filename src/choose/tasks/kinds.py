@@ -11,7 +11,7 @@ from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.schema.sections import TaskSection
 from choose.tasks.classification import read_classification
-from choose.tasks.extraction import read_extraction
+from choose.tasks.extraction import parse, read_extraction
 from choose.tasks.labels import check_targets, classification_from, label_cells
 from choose.tasks.records import check_records, extraction_from, record_cells
 from choose.tasks.values import scalar_text
@@ -33,6 +33,7 @@ class Kind:
         check: refuses targets of a pool and test rows that make no such task.
         make: makes the task of a pool and test rows from what the study file says.
         unfilled: why a row with a text must have a target; None where it is left out.
+        record: gives the values of a target by field; None where targets have no fields.
     """
 
     target: str
@@ -41,6 +42,7 @@ class Kind:
     check: Callable[[Sequence[Example], Sequence[Example] | None], None]
     make: Callable[[Sequence[Example], Sequence[Example], TaskSection], Task]
     unfilled: str | None = None
+    record: Callable[[str], Mapping[str, Any]] | None = None
 
 
 # The first is that of stores without a kind.
@@ -58,6 +60,7 @@ KINDS: Mapping[str, Kind] = {
         cells=record_cells,
         check=check_records,
         make=extraction_from,
+        record=parse,
     ),
     "writing": Kind(
         target="target",

@@ -1,0 +1,138 @@
+"""Describe in one line each what records and texts have: fields, values, copies, contradictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from choose.check.label_lines import line, look
+from choose.check.targets import OWN_FORM, TAKEN, Targets
+from choose.errors import quoted, quoted_list, rows_named
+from choose.formatting import per_100, plural
+from choose.schema.check import FieldFacts, Line, TargetFacts
+
+# A field that fewer rows, or a smaller share of the rows, have is nearly always empty.
+FEW, RARE = 5, 0.01
+
+# Above these shares of the rows a line has the status "look": of one target, and of copies.
+ONE_TARGET, COPIED = 0.1, 0.02
+
+# Characters of a target that few models write whole, and fields that a line names.
+LONG, NAMED = 2_000, 8
+
+
+def target_lines(targets: Targets) -> Iterator[Line]:
+    """Yield the lines of records, or those of texts."""
+    facts = targets.facts
+    if facts.fields:
+        yield _fields(facts)
+        yield _types(targets)
+        yield _in_text(targets)
+    else:
+        yield _copies(facts)
+    yield _contradictions(facts)
+    yield _repeated(facts)
+    yield _lengths(facts)
+
+
+def nearly_empty(facts: TargetFacts) -> list[FieldFacts]:
+    """Return the fields that hardly any row has."""
+    return [f for f in facts.fields if f.filled < max(FEW, RARE * facts.rows)]
+
+
+def _fields(facts: TargetFacts) -> Line:
+    shown = ", ".join(
+        f"{quoted(f.name)} {per_100(f.filled / facts.rows)} %" for f in facts.fields[:NAMED]
+    )
+    more = f" and {plural(len(facts.fields) - NAMED, 'other')}"
+    says = f"{plural(len(facts.fields), 'field')}; filled: {shown}"
+    says += f"{more if len(facts.fields) > NAMED else ''}."
+    if facts.empty:
+        says += (
+            f" {plural(facts.empty, 'record')} of {facts.rows:,} are empty: always answering "
+            f"nothing gets these right."
+        )
+    rare = nearly_empty(facts)
+    if rare:
+        says += f" Nearly always empty: {quoted_list([f.name for f in rare], NAMED)}."
+    if facts.unseen:
+        says += f" Only in the test file: {quoted_list(facts.unseen, NAMED)}."
+    return line("Fields", look(bool(rare or facts.unseen)), says)
+
+
+def _types(targets: Targets) -> Line:
+    stated = ", ".join(f"{quoted(f.name)} {f.type}" for f in targets.fields[:NAMED])
+    says = f"Compared as: {stated}. [task.fields] in the study file states others."
+    for name, ids in list(targets.slips.items())[:3]:
+        usual = next(f.types[0][0] for f in targets.fields if f.name == name)
+        says += f" {quoted(name)} is {usual} except in {rows_named(ids)}."
+    mixed = [f for f in targets.fields if len(f.types) > 1 and f.name not in targets.slips]
+    for field in mixed[:3]:
+        kinds = ", ".join(f"{kind} in {plural(n, 'row')}" for kind, n in field.types)
+        says += f" {quoted(field.name)} is of mixed type: {kinds}."
+    return line("Types", look(bool(targets.slips or mixed)), says)
+
+
+def _in_text(targets: Targets) -> Line:
+    shown = ", ".join(
+        f"{quoted(f.name)} {per_100(f.in_text or 0.0)} %" for f in targets.fields[:NAMED]
+    )
+    says = f"Values that stand in the text: {shown}."
+    known = [f for f in targets.fields if f not in nearly_empty(targets.facts)]
+    own = [f.name for f in known if f.in_text is not None and f.in_text < OWN_FORM]
+    if own:
+        says += (
+            f" {quoted_list(own, NAMED)}: written in another form than the text's, which a model "
+            "must learn and no value copied from the text can match."
+        )
+    if suspects := targets.suspects:
+        names = quoted_list(list(targets.invented), NAMED)
+        says += (
+            f" Where at least {per_100(TAKEN)} % do ({names}), {plural(len(suspects), 'row')} "
+            f"hold another value: {rows_named(suspects)}."
+        )
+    return line("Values", look(bool(suspects)), says)
+
+
+def _copies(facts: TargetFacts) -> Line:
+    if not facts.copied:
+        return line("Copies", "good", "No target is the text of its row.")
+    return line(
+        "Copies",
+        look(facts.copied > COPIED * facts.rows),
+        f"{plural(facts.copied, 'target')} of {facts.rows:,} are the text of their row.",
+    )
+
+
+def _contradictions(facts: TargetFacts) -> Line:
+    if not facts.unlike:
+        return line("Contradictions", "good", "No two like inputs have unlike targets.")
+    rows = rows_named(row for pair in facts.unlike for row in (pair.row, pair.other))
+    return line(
+        "Contradictions",
+        "look",
+        f"{plural(len(facts.unlike), 'pair')} of rows with the same or nearly the same input have "
+        f"unlike targets ({rows}): further input may tell them apart (--field), or one is wrong.",
+    )
+
+
+def _repeated(facts: TargetFacts) -> Line:
+    says = f"{plural(facts.distinct, 'different target')} in {plural(facts.rows, 'row')}"
+    if facts.commonest > 1:
+        says += f"; the most common one that is not empty: {plural(facts.commonest, 'row')}"
+    says += "."
+    if facts.known is not None:
+        says += f" {per_100(facts.known)} % of test targets that are not empty are known from "
+        says += "training rows."
+    return line("Repetition", look(facts.commonest > ONE_TARGET * facts.rows), says)
+
+
+def _lengths(facts: TargetFacts) -> Line:
+    says = f"The longest target has {facts.longest:,} characters."
+    if facts.words is not None:
+        says = (
+            f"Median {plural(round(facts.words), 'word')}, 95th percentile {facts.words_95:,.0f}; "
+        )
+        says += f"the longest target has {facts.longest:,} characters."
+    if facts.longest > LONG:
+        says += " Few models write so much: such answers will be cut."
+    return line("Target lengths", look(facts.longest > LONG), says)

@@ -1,0 +1,201 @@
+"""Measure targets that are records or texts: fields, values, copies, contradictions, lengths."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from choose.data.duplicates import TextIndex, whole_input
+from choose.formatting import normalised
+from choose.schema.check import FieldFacts, Issue, TargetFacts, Unlike
+from choose.tasks.kinds import KINDS
+from choose.tasks.values import type_name
+from choose.types import Dataset, Example
+
+# Two targets are unlike below this score of one against the other.
+UNLIKE = 0.5
+
+# Pairs of rows that are compared.
+PAIRS = 20_000
+
+# A field whose values stand in the text in so large a share of the rows is taken from there, and
+# another value is suspect; below the other share it is written in a form of its own.
+TAKEN, OWN_FORM = 0.95, 0.6
+
+# A type of a field that fewer than this share of its rows have is a slip.
+SLIP = 0.1
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The rows to learn from, the test rows if there is a file of them, and what both hold."""
+
+    dataset: Dataset
+    pool: Sequence[Example]
+    test: Sequence[Example] | None
+    index: TextIndex
+    unspaced: bool
+
+    @cached_property
+    def rows(self) -> list[Example]:
+        """Return all rows."""
+        return [*self.pool, *(self.test or ())]
+
+    @cached_property
+    def records(self) -> dict[str, Mapping[str, Any]]:
+        """Return the record of each row by id; none where targets have no fields."""
+        read = KINDS[self.dataset.task.kind].record
+        return {} if read is None else {e.id: read(e.target) for e in self.rows}
+
+    @cached_property
+    def absent(self) -> dict[str, list[str]]:
+        """Return by field the ids of rows in which a value of it does not stand."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for e in self.rows:
+            text = f" {normalised(whole_input(e))} "
+            for name, value in self.records.get(e.id, {}).items():
+                values = value if isinstance(value, list) else [value]
+                if not all(self._stands(one, text) for one in values):
+                    found[name].append(e.id)
+        return found
+
+    def _stands(self, value: Any, text: str) -> bool:
+        words = normalised(str(value))
+        return words in text if self.unspaced else f" {words} " in text
+
+    @cached_property
+    def fields(self) -> tuple[FieldFacts, ...]:
+        """Describe each field, the most frequent first."""
+        types: dict[str, Counter[str]] = defaultdict(Counter)
+        for record in self.records.values():
+            for name, value in record.items():
+                types[name][type_name(value)] += 1
+        stated: Mapping[str, str] = self.dataset.task.facts().get("fields", {})
+        found = [
+            FieldFacts(
+                name=name,
+                type=stated.get(name, "text"),
+                filled=(rows := kinds.total()),
+                in_text=1 - len(self.absent.get(name, ())) / rows,
+                types=tuple(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))),
+            )
+            for name, kinds in types.items()
+        ]
+        return tuple(sorted(found, key=lambda field: (-field.filled, field.name)))
+
+    @cached_property
+    def slips(self) -> dict[str, list[str]]:
+        """Return by field the ids of rows whose value is of a type that few rows have."""
+        found: dict[str, list[str]] = {}
+        for field in self.fields:
+            usual, most = field.types[0]
+            if len(field.types) > 1 and field.filled - most <= max(1, SLIP * field.filled):
+                found[field.name] = [
+                    id
+                    for id, record in self.records.items()
+                    if field.name in record and type_name(record[field.name]) != usual
+                ]
+        return found
+
+    @cached_property
+    def invented(self) -> dict[str, list[str]]:
+        """Return by field the ids of rows with a value that is not in the text, where most are."""
+        taken = {f.name for f in self.fields if TAKEN <= (f.in_text or 0.0) < 1}
+        return {name: ids for name, ids in self.absent.items() if name in taken}
+
+    @cached_property
+    def suspects(self) -> list[str]:
+        """Return the ids of the rows of `invented`, in the order of the file."""
+        named = {id for ids in self.invented.values() for id in ids}
+        return [e.id for e in self.rows if e.id in named]
+
+    @cached_property
+    def copied(self) -> list[str]:
+        """Return the ids of rows whose target is their text."""
+        if self.records:
+            return []
+        return [e.id for e in self.rows if normalised(e.text) == normalised(e.target)]
+
+    @cached_property
+    def unlike(self) -> tuple[Unlike, ...]:
+        """Return the rows that are asked nearly the same and whose targets are unlike.
+
+        Records of inputs that differ in a word may differ in a value: only their fields count.
+        """
+        found = []
+        for a, b in self._alike():
+            score = self._agreement(a, b)
+            if score < UNLIKE:
+                found.append(Unlike(row=a, other=b, score=score))
+        return tuple(found)
+
+    def _agreement(self, a: str, b: str) -> float:
+        task, row, other = self.dataset.task, self._by_id[a], self._by_id[b]
+        if self.records and self.index.text_of[a] != self.index.text_of[b]:
+            one, two = self.records[a].keys(), self.records[b].keys()
+            return 2 * len(one & two) / (len(one) + len(two)) if one or two else 1.0
+        return task.score(row.target, other.targets)[task.metrics[0]]
+
+    @cached_property
+    def _by_id(self) -> dict[str, Example]:
+        return {e.id: e for e in self.rows}
+
+    def _alike(self) -> Iterator[tuple[str, str]]:
+        """Yield pairs of rows with the same or nearly the same input, up to `PAIRS`."""
+        same: dict[int, list[str]] = defaultdict(list)
+        for e in self.rows:
+            same[self.index.text_of[e.id]].append(e.id)
+        left = PAIRS
+        for ids in same.values():
+            yield from ((ids[0], id) for id in ids[1 : max(left, 0) + 1])
+            left -= len(ids) - 1
+        for a, b in self.index.pairs[: max(left, 0)].tolist():
+            if a in same and b in same:
+                yield same[a][0], same[b][0]
+
+    @cached_property
+    def facts(self) -> TargetFacts:
+        """Return the record of all this."""
+        targets = [e.target for e in self.rows]
+        words = np.array([len(target.split()) for target in targets])
+        texts = not self.records
+        filled = Counter(e.target for e in self.rows if self.records.get(e.id, True))
+        taught = {name for e in self.pool for name in self.records.get(e.id, ())}
+        known = {e.target for e in self.pool}
+        tested = [e.target for e in self.test or () if e.target in filled]
+        return TargetFacts(
+            rows=len(targets),
+            distinct=len(set(targets)),
+            empty=len(targets) - filled.total() if self.records else None,
+            words=float(np.median(words)) if texts else None,
+            words_95=float(np.quantile(words, 0.95)) if texts else None,
+            longest=max(map(len, targets)),
+            copied=len(self.copied),
+            commonest=max(filled.values(), default=0),
+            fields=self.fields,
+            unseen=tuple(f.name for f in self.fields if f.name not in taught),
+            known=np.mean([t in known for t in tested]).item() if tested else None,
+            unlike=self.unlike,
+        )
+
+    def issues(self) -> Iterator[Issue]:
+        """Yield the rows that need a look."""
+        for pair in self.unlike:
+            says = f"nearly the same input, unlike target ({pair.score:.2f})"
+            yield Issue(row=pair.row, kind="unlike target", label="", other=pair.other, says=says)
+        for name, ids in self.slips.items():
+            for id in ids:
+                yield Issue(row=id, kind="mixed type", label=name, says=self._type(id, name))
+        for name, ids in self.invented.items():
+            for id in ids:
+                yield Issue(row=id, kind="not in text", label=name, says="a value not in the text")
+        for id in self.copied:
+            yield Issue(row=id, kind="copied", label="", says="the target is the text")
+
+    def _type(self, id: str, name: str) -> str:
+        return f"{type_name(self.records[id][name])} where other rows have another type"

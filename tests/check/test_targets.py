@@ -1,0 +1,155 @@
+"""What `choose check` says of targets that are records or texts."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.api.plan import check
+from choose.schema.check import Check
+
+TREES = ["oak", "pine", "elm", "ash", "fir", "yew", "lime", "plum", "pear", "beech", "box", "alder"]
+
+
+def booking(i: int) -> dict[str, Any]:
+    people, tree = i % 5 + 2, TREES[i % 12]
+    text = f"Table {i} for {people} at the {tree} on day {i % 28 + 1}, call {i * 7919 % 10_007}"
+    day = f"2025-03-{i % 28 + 1:02d}"
+    return {"text": text, "target": {"people": people, "tree": tree, "day": day}}
+
+
+def summary(i: int) -> dict[str, Any]:
+    tree = TREES[i % 12]
+    text = f"They talked about {tree} number {i} and about {TREES[i * 5 % 12]} {i * 7919 % 10_007}"
+    return {"text": text, "target": f"Talk of a {tree}, {i} in all"}
+
+
+def checked(folder: Path, rows: list[dict[str, Any]], **more: Any) -> Check:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return check(str(path), overrides=more).record
+
+
+def says(record: Check, topic: str) -> str:
+    [line] = [line for line in record.lines if line.topic == topic]
+    return f"{line.status}: {line.says}"
+
+
+def test_records_are_described_by_field_and_nothing_of_labels_is_shown(tmp_path: Path) -> None:
+    record = checked(tmp_path, [booking(i) for i in range(120)])
+    assert (record.kind, record.balance, record.conflicts, record.audit) == ("extraction",) + (
+        None,
+    ) * 3
+    assert record.targets is not None
+    by_name = {f.name: f for f in record.targets.fields}
+    assert {n: (f.type, f.filled) for n, f in by_name.items()} == {
+        "people": ("number", 120),
+        "tree": ("text", 120),
+        "day": ("date", 120),
+    }
+    assert by_name["people"].in_text == by_name["tree"].in_text == 1.0
+    assert by_name["day"].in_text == 0.0
+    assert "'day': written in another form than the text's" in says(record, "Values")
+    assert says(record, "Fields").startswith("good: 3 fields; filled: 'day' 100 %")
+    topics = {line.topic for line in record.lines}
+    assert not topics & {"Balance", "Wrong labels", "Overlap", "Conflicts", "Annotators", "Order"}
+    assert record.headline.endswith("Nothing needs fixing first.")
+
+
+def test_slips_of_records_are_found_and_named_first(tmp_path: Path) -> None:
+    rows = [booking(i) for i in range(120)]
+    rows[10]["target"]["people"] = "six"  # another type
+    rows[20]["target"]["tree"] = "willow"  # not in the text
+    rows[30]["target"]["name"] = "Ann"  # a field of one row
+    rows.append({**rows[40], "target": {"people": 9}})  # the same text, another record
+    record = checked(tmp_path, rows)
+    issues = {(issue.row, issue.kind) for issue in record.issues}
+    assert {("11", "mixed type"), ("21", "not in text"), ("41", "unlike target")} <= issues
+    assert "'people' is a number except in row 11" in says(record, "Types")
+    assert "look: Values that stand in the text" in says(record, "Values")
+    assert says(record, "Values").endswith("3 rows hold another value: rows 11, 21 and 121.")
+    assert "Nearly always empty: 'name'." in says(record, "Fields")
+    assert record.targets is not None
+    assert [(pair.row, pair.other) for pair in record.targets.unlike] == [("41", "121")]
+    first = " ".join(step.says for step in record.first)
+    assert "Make the targets of 1 pair of like rows agree (rows 41 and 121)" in first
+    assert "Write the field 'people' as a number in row 11" in first
+
+
+def test_like_inputs_may_differ_in_a_value_but_not_in_their_fields(tmp_path: Path) -> None:
+    """`Table for 6` and `Table for 4` are near-duplicates with different right records."""
+    long = "we would love to have the big round table beside the window under the old lamp again"
+    rows = [booking(i) for i in range(60)]
+    rows += [{"text": f"{long} for {n}", "target": {"people": n}} for n in (4, 6)]
+    rows.append({"text": f"{long} for 8", "target": {"tree": "oak", "day": "2025-03-01"}})
+    record = checked(tmp_path, rows)
+    assert record.within.near == 3
+    assert record.targets is not None
+    assert {(u.row, u.other) for u in record.targets.unlike} == {("61", "63"), ("62", "63")}
+
+
+def test_further_input_tells_like_texts_apart(tmp_path: Path) -> None:
+    rows = [{**booking(i), "asked": "people" if i % 2 else "day"} for i in range(60)]
+    rows.append({"text": "13", "asked": "people", "target": {"people": 13}})
+    rows.append({"text": "13", "asked": "day", "target": {"day": "2025-03-13"}})
+    bare = checked(tmp_path, rows)
+    assert bare.targets is not None
+    assert len(bare.targets.unlike) == bare.within.exact - 1 == 1
+    told = checked(tmp_path, rows, data={"fields": ("asked",)})
+    assert told.targets is not None
+    assert not told.targets.unlike
+    assert told.within.all == 0
+
+
+def test_a_field_that_appears_late_is_seen_in_time(tmp_path: Path) -> None:
+    rows = []
+    for i in range(120):
+        row = booking(i)
+        row["date"] = str(date(2025, 1, 1) + timedelta(days=2 * i))
+        if i >= 70:
+            row["target"]["po"] = str(i)
+            row["text"] += f" PO {i}"
+        rows.append(row)
+    record = checked(tmp_path, rows)
+    assert record.drift is not None
+    assert record.drift.appeared == ("po",)
+    assert "the field mix shifted by" in says(record, "Time")
+    assert "Fields only in the last third: 'po'." in says(record, "Time")
+
+
+def test_copies_and_repeated_targets_of_texts_are_found(tmp_path: Path) -> None:
+    rows = [summary(i) for i in range(60)]
+    for i in range(5):
+        rows[i]["target"] = rows[i]["text"].upper()
+    for i in range(10, 20):
+        rows[i]["target"] = "Nothing much was said"
+    record = checked(tmp_path, rows)
+    assert record.kind == "writing"
+    assert record.targets is not None
+    assert (record.targets.copied, record.targets.commonest, record.targets.empty) == (5, 10, None)
+    assert says(record, "Copies").startswith("look: 5 targets of 60 are the text of their row")
+    assert "most common one that is not empty: 10 rows" in says(record, "Repetition")
+    assert "teach a model to repeat" in record.first[0].says
+    assert sum(issue.kind == "copied" for issue in record.issues) == 5
+
+
+def test_values_of_ten_thousand_characters_are_said_to_be_long(tmp_path: Path) -> None:
+    rows = [booking(i) for i in range(40)]
+    rows[3]["target"]["tree"] = "x" * 10_000
+    record = checked(tmp_path, rows)
+    assert says(record, "Target lengths").startswith("look: The longest target has 10,0")
+
+
+def test_a_field_of_the_test_file_alone_is_named(tmp_path: Path) -> None:
+    rows = [booking(i) for i in range(80)]
+    test = [booking(i) for i in range(100, 120)]
+    test[0]["target"]["po"] = "17"
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in test))
+    record = checked(tmp_path, rows, data={"test": str(tmp_path / "test.jsonl")})
+    assert "Only in the test file: 'po'." in says(record, "Fields")
+    assert record.targets is not None
+    assert record.targets.known == pytest.approx(0.0)
