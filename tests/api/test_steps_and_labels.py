@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from choose.api import plan
-from choose.api.compare import report
+from choose.api.arguments import as_call
+from choose.api.compare import report, run_study
 from choose.api.study_evidence import with_commands
+from choose.cli.app import app
+from choose.cli.options import overrides
 from choose.conformance import pool
+from choose.data.dataset import load_dataset
+from choose.formatting import points
+from choose.report.terminal.first_screen import typed_here
 from choose.schema.answer import Step
 from choose.schema.decision import Decision
+from choose.store.store import Store
+from choose.study import study_file
+from choose.study.candidates import names_of
+from choose.study.config import Study
 from support.decisions import decision
 from support.studies import write_csv
 
-QUICK = ("-s", "tfidf", "--seeds", "1", "--sizes", "1", "--noise", "0", "--budget", "60")
+QUICK = ("-s", "tfidf", "--quick")
 
 
-@pytest.fixture
-def studied(choose, tmp_path: Path) -> Decision:  # type: ignore[no-untyped-def]
-    """The decision of a small study in `.choose`, three of whose labels were exchanged."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study in `.choose`, three of whose labels were exchanged."""
+    folder = tmp_path_factory.mktemp("studied")
     rows = [(e.text, e.target) for e in pool(seed=1, rows=90)]
     labels = sorted({label for _, label in rows})
     for i in (4, 31, 62):
         other = labels[(labels.index(rows[i][1]) + 1) % len(labels)]
         rows[i] = (rows[i][0], other)
-    write_csv(tmp_path / "words.csv", rows)
-    assert choose("compare", "words.csv", *QUICK).code == 0
-    (folder,) = Path(".choose").iterdir()
-    return report(folder)
+    data = write_csv(folder / "words.csv", rows)
+    settings = {"data": {"path": str(data)}, "grid": dict(study_file.QUICK)}
+    run_study(plan.resolve(None, settings, None, ["tfidf"]), out=folder / ".choose" / "st")
+    return folder
+
+
+@pytest.fixture
+def studied(built: Path, tmp_path: Path) -> Decision:
+    """The decision of that study, in a copy of its folder, which is the working folder."""
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    return report(Path(".choose", "st"))
 
 
 def test_check_shows_the_list_of_the_study(studied: Decision) -> None:
@@ -37,7 +60,7 @@ def test_check_shows_the_list_of_the_study(studied: Decision) -> None:
     assert studied.audit is not None
     checked = plan.check("words.csv").record
     assert checked.audited_in is not None
-    assert Path(checked.audited_in).parent == Path(".choose")
+    assert Path(checked.audited_in) == Path(".choose", "st")
     assert checked.audit is not None
     assert checked.audit.doubted == studied.audit.doubted
     assert len(checked.audit.doubted) >= 1
@@ -60,37 +83,197 @@ def test_a_damaged_record_is_passed_over(studied: Decision) -> None:
     assert plan.check("words.csv").record.audited_in is None
 
 
-def test_commands_of_a_study_name_its_data_and_its_folder(studied: Decision) -> None:
-    commands = [step.command for step in studied.verdict.steps if step.command]
-    assert commands
-    for command in commands:
-        assert not {"DATA", "STUDY", "FOLDER"} & set(command.split())
-    assert any(command.startswith("choose compare words.csv") for command in commands)
+@pytest.mark.parametrize("named", ["folder", "file", "beside"])
+def test_check_shows_the_list_of_the_study_wherever_it_lies(
+    studied: Decision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """`choose check` listed 22 rows where the report of the study had said 29."""
+    (folder,) = Path(".choose").iterdir()
+    mine = folder.rename(tmp_path / "mine")
+    if named == "beside":
+        record = plan.check("words.csv").record
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        record = plan.check(study_file=mine if named == "folder" else mine / "study.toml").record
+    assert studied.audit is not None
+    assert studied.audit.gain is not None
+    assert record.audit is not None
+    assert record.audit.doubted == studied.audit.doubted
+    step = next(step for step in record.first if step.question == "which labels are wrong")
+    assert f"add about {points(studied.audit.gain.gain.value)} to" in step.says
+    assert f"This is the list of the study {record.audited_in}." in step.says
+
+
+def test_without_a_study_check_says_whose_list_it_is(tmp_path: Path) -> None:
+    rows = [(e.text, e.target) for e in pool(seed=1, rows=90)]
+    rows[4] = (rows[4][0], next(label for _, label in rows if label != rows[4][1]))
+    record = plan.check(write_csv(tmp_path / "my words.csv", rows)).record
+    wrong = next(line.says for line in record.lines if line.topic == "Wrong labels")
+    assert " tfidf (" in wrong
+    assert wrong.endswith(f"A study's list replaces this: choose compare '{tmp_path}/my words.csv'")
+
+
+# --- commands that work when typed ----------------------------------------------------------------
+
+
+def parsed(command: str) -> tuple[str, Study]:
+    """Return the subcommand and the study of a command, as the command line itself reads it."""
+    choose, name, *words = shlex.split(command)
+    assert choose == "choose"
+    context = get_command(app).commands[name].make_context(name, words)  # type: ignore[attr-defined]
+    given = context.params
+    study = plan.resolve(
+        given["data"], given["config"], overrides(context), given.get("strategy") or ()
+    )
+    return name, study
+
+
+def rare_rows() -> list[tuple[str, str]]:
+    rows = [(e.text, "usual" if e.target == "fruit" else e.target) for e in pool(seed=4, rows=120)]
+    few = [row for row in rows if row[1] == "tool"][9:]
+    return [row for row in rows if row not in few and row[1] != "weather"] + [
+        (f"{text} again", "usual") for text, _ in rows
+    ]
+
+
+@pytest.fixture(scope="module")
+def three_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Studies of a file by a relative path, of a test file, and of a rare label."""
+    folder = tmp_path_factory.mktemp("typed")
+    project = folder / "the project"
+    project.mkdir()
+    write_csv(project / "words.csv", [(e.text, e.target) for e in pool(seed=1, rows=60)])
+    write_csv(project / "more.csv", [(e.text, e.target) for e in pool(seed=2, rows=30)])
+    write_csv(project / "rare.csv", rare_rows())
+    stores: tuple[tuple[dict[str, str], str, str], ...] = (
+        ({"path": "the project/words.csv"}, "majority", "the project/st 1"),
+        (
+            {"path": "the project/words.csv", "test": "the project/more.csv"},
+            "tfidf",
+            ".choose/st",
+        ),
+        ({"path": str(project / "rare.csv")}, "tfidf", "st3"),
+    )
+    with contextlib.chdir(folder):
+        for data, strategy, out in stores:
+            settings = {"data": data, "grid": dict(study_file.QUICK)}
+            run_study(plan.resolve(None, settings, None, [strategy]), out=out)
+    return folder
+
+
+@pytest.fixture
+def three(three_built: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Three stored studies, in the folder where they were run."""
+    monkeypatch.chdir(three_built)
+    return [three_built / name for name in ("the project/st 1", ".choose/st", "st3")]
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_every_command_of_a_study_can_be_typed(
+    three: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: bool, choose: Any
+) -> None:
+    """Steps named the file without its folder: `choose compare train.csv` failed elsewhere."""
+    home = Path.cwd()
+    if away:
+        monkeypatch.chdir(tmp_path)
+    kinds = set()
+    for store in three:
+        named = store if away else store.relative_to(home)
+        rows = Store.open(named).dataset.examples
+        for step in typed_here(report(named), named).verdict.steps:
+            if step.command is None:
+                continue
+            kinds.add(step.kind)
+            name, study = parsed(step.command)
+            assert name in ("compare", "check")
+            assert load_dataset(study.data, study.task).examples.keys() == rows.keys()
+            if "-s all" in step.command:
+                assert {"prompt", "lora", "tfidf", "knn"} <= {*names_of(study)}
+    assert {"add-candidate", "stronger-model", "metric"} <= kinds
+    named = three[0] if away else three[0].relative_to(home)
+    again = choose("compare", "-c", named, "--budget", "30s")
+    assert again.code == 0
+    assert f"Report: {named}" in again.err
+    assert not (tmp_path / ".choose").exists()
+    assert choose("check", "-c", named, "-o", "issues.csv").code == 0
+    assert Path("issues.csv").is_file()
+
+
+def test_a_study_with_other_candidates_keeps_the_results_of_the_first(
+    three: list[Path], monkeypatch: pytest.MonkeyPatch, choose: Any
+) -> None:
+    """`compare with the other families` ran everything again where --out was elsewhere."""
+    from choose.run import executor
+
+    monkeypatch.setattr("choose.study.candidates.default_strategies", lambda: ("majority",))
+    first = Store.open(three[0])
+    fitted: list[str] = []
+    run = executor.run_trials
+
+    def counting(jobs: Any, *more: Any) -> Any:
+        fitted.extend(job.trial.candidate for job in jobs)
+        return run(jobs, *more)
+
+    monkeypatch.setattr(executor, "run_trials", counting)
+    done = {trial.key for trial in first.grid()[1]}
+    assert choose("compare", "-c", three[0], "-s", "all", "--out", "both").code == 0
+    assert fitted == []
+    assert done == {trial.key for trial in Store.open(Path("both")).grid()[1]}
+
+
+@pytest.mark.parametrize("form", ["choose.toml", "study.toml"])
+def test_files_named_in_a_study_file_are_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    home = tmp_path / "project"
+    (home / "data").mkdir(parents=True)
+    write_csv(home / "data" / "words.csv")
+    (home / form).write_text('[data]\npath = "data/words.csv"\n', encoding="utf-8")
+    for folder in (tmp_path, home, home / "data"):
+        monkeypatch.chdir(folder)
+        study = plan.resolve(None, home / form)
+        assert load_dataset(study.data, study.task).name == "words"
+    # Flags start at the working folder, as they always do.
+    assert plan.resolve("data/words.csv", home / form).data.path == "data/words.csv"
+
+
+def test_all_stands_for_the_usual_candidates_and_the_own_ones() -> None:
+    usual = set(names_of(plan.resolve("a.csv")))
+    assert set(names_of(plan.resolve("a.csv", None, None, ["all"]))) == usual
+    own = {"candidates": [{"strategy": "knn", "name": "near", "params": {"k": 3}}]}
+    assert set(names_of(plan.resolve("a.csv", own, None, ["all"]))) == {*usual, "near"}
+    assert set(names_of(plan.resolve("a.csv", None, None, ["all", "majority"]))) == usual
 
 
 @pytest.mark.parametrize(
-    ("data", "folder", "wanted"),
+    ("command", "call"),
     [
-        ({"path": "my file.csv", "label_column": "team"}, "s", "'my file.csv' --label-column team"),
-        ({"path": "sample:tickets"}, "s", "sample:tickets"),
-        ({}, "s", "DATA"),
+        ("choose compare -c 'st 1' --budget 15m", "choose.compare(study='st 1', budget='15m')"),
+        ("choose compare -c s --seeds 3", "choose.compare(study='s', seeds=3)"),
+        (
+            "choose compare -c s -s all --model openai:x",
+            "choose.compare(study='s', model='openai:x', strategies='all')",
+        ),
+        ("choose check -c s -o issues.csv", "choose.check(study='s').labels_to_check"),
+        ("choose models fetch", "choose models fetch"),
     ],
 )
-def test_commands_are_quoted_and_name_no_folder_of_the_machine(
-    data: dict[str, str], folder: str, wanted: str, tmp_path: Path
+def test_a_command_has_its_call_in_python(command: str, call: str) -> None:
+    assert as_call(command) == call
+
+
+def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(
+    tmp_path: Path,
 ) -> None:
-    verdict = decision().verdict.model_copy(
-        update={
-            "steps": (
-                Step(kind="metric", text="x", command="choose compare DATA"),
-                Step(kind="other", text="x", command="choose compare -c STUDY --out FOLDER"),
-                Step(kind="other", text="x"),
-            )
-        }
-    )
-    first, second, third = with_commands(verdict, data, tmp_path / folder).steps
-    assert first.command == f"choose compare {wanted}"
-    assert second.command == "choose compare -c s/study.toml --out s"
-    assert third.command is None
-    away = with_commands(verdict, data, tmp_path.parent / "elsewhere" / "the study").steps[1]
-    assert away.command == "choose compare -c 'the study/study.toml' --out 'the study'"
+    step = Step(kind="other", text="x", command="choose compare -c STUDY --seeds 3")
+    verdict = decision().verdict.model_copy(update={"steps": (step,)})
+
+    def typed(data: dict[str, str], folder: Path) -> str | None:
+        return with_commands(verdict, data, folder).steps[0].command
+
+    data = {"path": "a.csv"}
+    assert typed(data, tmp_path / "s") == "choose compare -c s --seeds 3"
+    away = tmp_path.parent / "elsewhere" / "the study"
+    assert typed(data, away) == "choose compare -c 'the study' --seeds 3"
+    assert typed({}, tmp_path / "s") == "choose.compare(rows, study='s', seeds=3)"

@@ -54,7 +54,7 @@ def test_labelled_rows_that_were_not_evaluated_come_before_rows_to_label():
     assert short.verdict.kind != "collect-labels"
     (step,) = [s for s in steps_of(short, "evaluate-rest") if "not answered" in s.text]
     assert "of 600 labelled test rows, prompt has not answered 360" in step.text
-    assert step.command.startswith("choose compare -c STUDY --out FOLDER --budget ")
+    assert step.command.startswith("choose compare -c STUDY --budget ")
     assert "needs no new label" in step.text
     assert not [s for s in steps_of(short, "label-more") if s.worth and "eparating" in s.text]
     order = [s.kind for s in short.verdict.steps]
@@ -84,7 +84,7 @@ def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added(
     first = found.verdict.steps[0]
     assert first.kind == "evaluate-rest"
     assert "the budget ended before prompt had finished" in first.text
-    assert first.command == "choose compare -c STUDY --out FOLDER --budget 15m"
+    assert first.command == "choose compare -c STUDY --budget 15m"
     assert not steps_of(found, "add-candidate")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,7 +26,7 @@ from choose.study.config import Study
 from choose.study.study_folder import (
     as_divided_before,
     check_same_study,
-    default_folder,
+    folder_of,
     take_over,
 )
 from choose.types import Candidate
@@ -65,7 +67,7 @@ class Silent(Observer):
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 8
+RECORD = 9
 
 
 def report(store: str | Path) -> Decision:
@@ -159,10 +161,20 @@ def run_study(
     *,
     rows: Tables | None = None,
     out: str | Path | None = None,
+    home: Path | None = None,
     observer: Observer | None = None,
     approve: Approve = refuse,
 ) -> Outcome:
-    """Run a resolved study and decide; `rows` are data that come from no file.
+    """Run a resolved study and decide.
+
+    Args:
+        study: as `resolve` returns it.
+        rows: data that come from no file.
+        out: the folder of the study.
+        home: a stored study that the settings come from. Without `out` it goes on there if they
+            are the same; else a new study takes over its results.
+        observer: shows progress.
+        approve: consents to what is sent to endpoints.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.
@@ -176,9 +188,9 @@ def run_study(
     folder = Path(out) if out else None
     read = read_rows(study.data, rows, study.task.kind)
     dataset = dataset_from(read, study.data, study.task)
-    pools = Pools(as_divided_before(study, dataset, folder))
+    pools = Pools(as_divided_before(study, dataset, folder, home))
     study = study.model_copy(update={"data": read.roles.named_in(study.data)})
-    path = folder or default_folder(study, pools.dataset)
+    path = folder or folder_of(study, pools.dataset, home)
     check_store(path, study)
     check_same_study(path, study, pools.dataset)
     watch.noted(read.notes)
@@ -189,17 +201,19 @@ def run_study(
         ready = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)
         if ready.spending.bills:
             watch.sending(session.traffic(sum(bill.requests for bill in ready.spending.bills)))
-        return _run(plan, Store.create(path), watch, ready.seconds)
+        return _run(plan, Store.create(path), watch, ready.seconds, home)
 
 
-def _run(plan: TrialPlan, store: Store, watch: Observer, spent: float) -> Outcome:
+def _run(
+    plan: TrialPlan, store: Store, watch: Observer, spent: float, home: Path | None
+) -> Outcome:
     """Run the trials; `spent` seconds of the budget went into the endpoints' first requests."""
     from choose.run.executor import Limits, left_out_sentences, run_jobs
 
     study, dataset, jobs = plan.study, plan.pools.dataset, plan.jobs
     store.begin(_plain(study), dataset)
     store.plan((job.trial for job in jobs), _described(plan.candidates))
-    take_over(store)
+    take_over(store, home)
     budget = study.grid.budget_seconds
     watch.planned(dataset, jobs, plan.refusals, budget)
     racing = budget is not None and not study.grid.thorough and study.races
@@ -222,7 +236,13 @@ def check_store(path: Path, study: Study) -> None:
 
 
 def _plain(study: Study) -> dict[str, Any]:
-    return study.model_dump(mode="json", exclude_none=True)
+    """Return the settings to store, with the whole path of each file."""
+    settings = study.model_dump(mode="json", exclude_none=True)
+    for key in ("path", "test"):
+        name = settings["data"].get(key)
+        if name is not None and not re.match(r"\w{2,}:", name):
+            settings["data"][key] = os.path.abspath(name)
+    return settings
 
 
 def _described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:

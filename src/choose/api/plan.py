@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from choose.models.environment_settings import check_environment
 from choose.schema.plan import Job, Planning
 from choose.study.config import Study
 from choose.study.study_file import Overrides, load_study, only
-from choose.types import Candidate
+from choose.study.study_folder import stored_in
+from choose.types import Candidate, Dataset
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
@@ -70,33 +72,40 @@ def check(
 ) -> Checked:
     """Audit a labelled set before any model runs; arguments as for `compare`.
 
-    `rows` are data that come from no file. Where a finished study of the same rows is in the usual
-    folder, its audit of the labels is shown, so that there is one list of doubted labels.
+    `rows` are data that come from no file. The audit of the labels is that of a finished study of
+    the same rows, so that there is one list of doubted labels: of the study that `study_file` names
+    or, the newest first, of those in ``.choose`` and in the working folder.
 
     Raises:
         ChooseError: if the rows cannot be read, used or divided.
     """
     from choose.check.audit import check_set
 
-    return Checked(*check_set(resolve(data, study_file, overrides), rows, audit_of_study))
+    audits = partial(audit_of_study, home=stored_in(study_file))
+    return Checked(*check_set(resolve(data, study_file, overrides), rows, audits))
 
 
-def audit_of_study(fingerprint: str) -> tuple[str, Audit] | None:
-    """Return the newest study of these rows under the present rule, with its audit of the labels.
+def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Audit] | None:
+    """Return a study of these rows under the present rule, with its audit of the labels.
 
-    Studies without an audit, of an earlier rule or with a damaged record are passed over.
+    It is `home` or else the newest one; how it divides the rows does not matter. Studies without an
+    audit, of an earlier rule or with a damaged record are passed over.
     """
     from choose.files import read_text
     from choose.judge.goal import RULE
     from choose.schema.decision import Decision
+    from choose.store.tables import divided_as
     from choose.study.study_folder import stored_studies
 
-    for stored in stored_studies():
+    near = sorted(
+        [*stored_studies(), *stored_studies(Path())], key=lambda one: one.written, reverse=True
+    )
+    for path in [*filter(None, [home]), *(Path(one.path) for one in near)]:
         with suppress(OSError, ValueError, RecursionError):
-            decision = Decision.model_validate_json(read_text(Path(stored.path, "decision.json")))
-            same = decision.dataset.fingerprint == fingerprint and decision.rule == RULE
+            decision = Decision.model_validate_json(read_text(path / "decision.json"))
+            same = divided_as(path / "data.json", dataset) is not None and decision.rule == RULE
             if same and decision.audit is not None and decision.audit.auditors:
-                return stored.path, decision.audit
+                return str(path), decision.audit
     return None
 
 

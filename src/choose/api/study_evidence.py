@@ -14,6 +14,7 @@ from typing import Any
 
 import tomli_w
 
+from choose.api.arguments import as_call
 from choose.data.personal_data import hints_by_row
 from choose.errors import ChooseError
 from choose.judge.evidence import CandidateInfo, Evidence, billions_in, items_of
@@ -22,7 +23,6 @@ from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
 from choose.schema.costs import TokenPrices
 from choose.schema.decision import Look, Method, Note, PromptText, Verdict
-from choose.store.destination import STUDY
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find, traits, words
 from choose.types import Dataset, Item, Run, Task
@@ -232,29 +232,22 @@ def settings(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_commands(verdict: Verdict, data: Mapping[str, Any], folder: Path) -> Verdict:
-    """Put the data, the settings and the folder of a study into the commands of its next steps.
+    """Put the folder of a study into the commands of its next steps.
 
     Args:
-        verdict: its commands may hold the words `DATA`, `STUDY` and `FOLDER`.
-        data: the section of the shared settings; without a path, `DATA` stays.
+        verdict: its commands hold the word `STUDY`.
+        data: the section of the settings; without a path the rows were passed in Python, and the
+            commands become calls.
         folder: of the study; outside the working folder it is named by its last part, since the
             record is meant to be shared.
     """
     here = Path.cwd()
     inside = not folder.is_absolute() or folder.is_relative_to(here)
-    home = os.path.relpath(folder, here) if inside else folder.name
-    words = shlex.quote(str(data.get("path", "DATA")))
-    for key in ("test", "text_column", "label_column"):
-        if value := data.get(key):
-            words += f" --{key.replace('_', '-')} {shlex.quote(str(value))}"
-    places = {
-        "DATA": words,
-        "STUDY": shlex.quote(str(Path(home, STUDY))),
-        "FOLDER": shlex.quote(home),
-    }
+    home = shlex.quote(os.path.relpath(folder, here) if inside else folder.name)
 
     def typed(command: str) -> str:
-        return " ".join(places.get(word, word) for word in command.split(" "))
+        words = " ".join(home if word == "STUDY" else word for word in command.split(" "))
+        return words if data.get("path") else as_call(words, "rows")
 
     steps = tuple(
         step.model_copy(update={"command": typed(step.command)}) if step.command else step

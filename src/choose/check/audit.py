@@ -19,17 +19,18 @@ from choose.schema.check import Check
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
 from choose.study.config import Study
+from choose.types import Dataset
 
 
 def check_set(
     study: Study,
     tables: Tables | None = None,
-    audits: Callable[[str], tuple[str, Audit] | None] | None = None,
+    audits: Callable[[Dataset], tuple[str, Audit] | None] | None = None,
 ) -> tuple[Check, dict[str, str]]:
     """Audit a study's labelled set; also return the text of each row, which the record omits.
 
-    `tables` replace the files of the study. `audits` finds, by the fingerprint of the rows, a
-    finished study and its audit of the labels.
+    `tables` replace the files of the study. `audits` finds a finished study of the rows
+    and its audit of the labels.
 
     Raises:
         DataError: if the rows cannot be read, used or split.
@@ -43,7 +44,7 @@ def check_set(
         study.goal.margin or USUAL_MARGIN,
         study.goal.metric,
         compare_command(study),
-        audits(dataset.fingerprint) if audits else None,
+        audits(dataset) if audits else None,
     )
     return _record(facts, start), {e.id: e.text for e in facts.all}
 

@@ -39,18 +39,20 @@ def look(condition: bool) -> Status:
     return "look" if condition else "good"
 
 
-def wrong_labels(audit: Audit | None, study: str | None) -> Line:
-    """Say how many labels may be wrong."""
+def wrong_labels(facts: Facts) -> Line:
+    """Say how many labels may be wrong, and whose list of doubted ones it is."""
+    audit = facts.audit
     if audit is None or audit.accuracy is None:
         return line("Wrong labels", "unknown", "Not measured: no row could be cross-validated.")
     if audit.no_list is not None:
         return line("Wrong labels", "unknown", audit.no_list)
     status = look(audit.suspected > DOUBTED * audit.rows)
-    who = f"{' + '.join(audit.auditors)} of the study {study}" if study else "A text baseline"
+    who = " + ".join(audit.auditors) + (f" of the study {facts.study[0]}" if facts.study else "")
+    after = "" if facts.study else f" A study's list replaces this: {facts.target}"
     baseline = (
         f"{who} ({per_100(audit.accuracy.value)} % accurate in cross-validation) disagrees with "
         f"{plural(audit.contradicted, 'label')}; {audit.suspected or 'none'} of them should be "
-        "checked."
+        f"checked.{after}"
     )
     if audit.noise is None:
         return line("Wrong labels", status, f"How many is unknown. {baseline}")

@@ -44,7 +44,7 @@ def lines_of(facts: Facts) -> tuple[Line, ...]:
         return _lines_without_labels(facts)
     lines = (
         _size(facts.reach, len(facts.dataset.asked), facts.dataset.division),
-        wrong_labels(facts.audit, facts.study[0] if facts.study else None),
+        wrong_labels(facts),
         overlap(facts),
         conflicts(facts),
         _test_file(facts),

@@ -161,6 +161,10 @@ def _review_labels(facts: Facts) -> Iterator[Step]:
     if audit is None or not audit.doubted:
         return
     share = CONFIRMED * audit.suspected / audit.rows
+    worth = f"Typically half of such labels are wrong, here about {points(share)}."
+    if facts.study is not None and audit.gain is not None:
+        share, name = audit.gain.gain.value, audit.gain.candidate
+        worth = f"Correcting them would add about {points(share)} to the accuracy of {name}."
     first = [s.id for s in audit.doubted[:3]]
     boundary = ""
     if audit.overlaps and len(facts.balance.counts) > 2:
@@ -172,12 +176,18 @@ def _review_labels(facts: Facts) -> Iterator[Step]:
     yield Step(
         says=(
             f"Review the {plural(audit.suspected, 'most doubtful label')}, starting with "
-            f"{rows_named(first)}. Typically half of such labels are wrong, here about "
-            f"{points(share)}.{boundary}"
+            f"{rows_named(first)}. {worth} {_list_of(facts)}{boundary}"
         ),
         points=share,
         question="which labels are wrong",
     )
+
+
+def _list_of(facts: Facts) -> str:
+    """Say whose list it is, since a study's may be longer."""
+    if facts.study is not None:
+        return f"This is the list of the study {facts.study[0]}."
+    return "A text baseline alone made this list; that of a study replaces it."
 
 
 def _add_test_rows(facts: Facts) -> Iterator[Step]:

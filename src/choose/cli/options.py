@@ -163,7 +163,7 @@ Strategies = Annotated[
         "--strategy",
         "-s",
         metavar="NAME",
-        help="Strategy to compare; repeatable. Default: all except served.",
+        help="Strategy to compare; repeatable. Default, and -s all: all except served.",
         rich_help_panel=PANELS["models"],
     ),
 ]
@@ -178,7 +178,10 @@ ENDPOINT_FLAGS = {
 Config = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="Study file; flags override it. Default: choose.toml, if it exists."
+        "--config",
+        "-c",
+        help="Study file, or the folder of a study; flags override it. Default: choose.toml, if it "
+        "exists.",
     ),
 ]
 

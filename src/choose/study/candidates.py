@@ -97,9 +97,14 @@ def names_of(study: Study) -> tuple[str, ...]:
     return tuple(section.name or section.strategy for section in _sections(study))
 
 
+def default_strategies() -> tuple[str, ...]:
+    """Return the strategies that a study compares if it names none: all that need no setting."""
+    return tuple(name for name in available() if not _lacking(hyperparameters(name)))
+
+
 def _sections(study: Study) -> tuple[CandidateSection, ...]:
     sections = study.candidates or tuple(
-        CandidateSection(strategy=s) for s in available() if not _lacking(hyperparameters(s))
+        CandidateSection(strategy=name) for name in default_strategies()
     )
     named = {section.strategy for section in sections}
     # Figures of expensive candidates mean little without those of the baselines.

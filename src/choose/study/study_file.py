@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.providers import endpoint_settings, with_providers
-from choose.study.config import CandidateSection, Study
+from choose.study.config import CandidateSection, Specs, Study
 from choose.untrusted import check_text, check_values, number, plain_reason, shown
 
 # Bytes of a study file; one that describes 1,000 labels has about 100,000.
@@ -21,6 +21,12 @@ LARGEST = 1_000_000
 
 # A dotted key of 50 parts and more; parsing takes the square of their number.
 _LONG_KEY = re.compile(r"(?:[\w\"'-]{1,100}[ \t]{0,9}\.[ \t]{0,9}){50}")
+
+# The word of -s for every strategy that runs without it.
+ALL = "all"
+
+# Keys that name models, which may be folders.
+MODELS = tuple(Specs.model_fields)
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -58,12 +64,18 @@ def load_study(
 ) -> Study:
     """Read a study file, or take its settings as a mapping, and apply `overrides`.
 
-    `overrides` is section -> key -> value; None means that the flag was not given.
+    `overrides` is section -> key -> value; None means that the flag was not given. The folder of a
+    stored study stands for the study file in it. Relative names of files in a study file start at
+    its folder where they exist there, else at the working folder.
 
     Raises:
         StudyError: naming the key, what is allowed and, for unknown keys, the closest known one.
     """
-    settings = _read(path) if isinstance(path, Path) else dict(path or {})
+    if isinstance(path, Path):
+        path = path / "study.toml" if (path / "study.toml").is_file() else path
+        settings = _located(_read(path), path.parent)
+    else:
+        settings = dict(path or {})
     for section, values in (overrides or {}).items():
         given = {key: value for key, value in values.items() if value is not None}
         base = settings.get(section, {})
@@ -73,10 +85,56 @@ def load_study(
 
 
 def only(study: Study, names: Sequence[str]) -> Study:
-    """Keep the study's candidates of these names, adding a strategy where there is none yet."""
+    """Keep the study's candidates of these names, adding a strategy where there is none yet.
+
+    ``all`` stands for the study's candidates and every strategy that runs without -s.
+    """
     known = {c.name or c.strategy: c for c in study.candidates}
-    chosen = tuple(known.get(name) or CandidateSection(strategy=name) for name in names)
+    if ALL in names:
+        from choose.study.candidates import default_strategies
+
+        own = [name for name, c in known.items() if c != CandidateSection(strategy=name)]
+        more = [name for name in names if name not in (ALL, *default_strategies())]
+        names = (*own, *default_strategies(), *more) if own or more else ()
+    chosen = tuple(
+        known.get(name) or CandidateSection(strategy=name) for name in dict.fromkeys(names)
+    )
     return study.model_copy(update={"candidates": chosen})
+
+
+def _located(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Let relative names of data and models start at the folder of a study file.
+
+    A stored study names its models as they were named where it was run: above `.choose`.
+    """
+    from choose.store.destination import is_store
+
+    if is_store(folder):
+        if folder.absolute().parent.name != ".choose":
+            return settings
+        folder = folder.parent.parent
+
+    def located(section: Any, keys: Sequence[str]) -> Any:
+        if not isinstance(section, Mapping):
+            return section
+        return {k: _place(value, folder) if k in keys else value for k, value in section.items()}
+
+    found = dict(settings)
+    for name, keys in (("data", ("path", "test")), ("models", MODELS)):
+        if name in settings:
+            found[name] = located(settings[name], keys)
+    if isinstance(candidates := settings.get("candidates"), list):
+        found["candidates"] = [located(candidate, MODELS) for candidate in candidates]
+    return found
+
+
+def _place(name: Any, folder: Path) -> Any:
+    if not isinstance(name, str) or re.match(r"\w{2,}:", name):
+        return name
+    try:
+        return str(folder / name) if (folder / name).exists() else name
+    except (OSError, ValueError):  # no file can have this name; it is refused later
+        return name
 
 
 def check(settings: Mapping[str, Any], origin: str) -> Study:

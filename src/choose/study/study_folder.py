@@ -62,14 +62,39 @@ def default_folder(study: Study, dataset: Dataset) -> Path:
     return folder if differences(earlier, study, dataset) else earlier
 
 
-def as_divided_before(study: Study, dataset: Dataset, folder: Path | None) -> Dataset:
+def stored_in(settings: object) -> Path | None:
+    """Return the stored study that a study file belongs to, or whose folder was named instead."""
+    if not isinstance(settings, str | Path):
+        return None
+    folder = Path(settings)
+    if not folder.is_dir():
+        if folder.name != STUDY:
+            return None
+        folder = folder.parent
+    return folder if (folder / STUDY).is_file() and is_store(folder) else None
+
+
+def folder_of(study: Study, dataset: Dataset, home: Path | None) -> Path:
+    """Return the folder of a study without --out.
+
+    `home` is the stored study that its settings come from: it goes on there unless settings or
+    rows changed.
+    """
+    if home is not None and not differences(home, study, dataset):
+        return home
+    return default_folder(study, dataset)
+
+
+def as_divided_before(
+    study: Study, dataset: Dataset, folder: Path | None, home: Path | None = None
+) -> Dataset:
     """Return the rows as the stored study divides them; as they are where there is no such study.
 
     Each study keeps its own folds, so that one begun by an earlier version, which divided the rows
-    in another way, goes on where it stopped. Without a `folder`, studies in `.choose` are looked
-    through for one with the same rows and settings.
+    in another way, goes on where it stopped. Without a `folder`, `home` and the studies in
+    `.choose` are looked through for one with the same rows and settings.
     """
-    for path in [folder] if folder else [Path(one.path) for one in stored_studies()]:
+    for path in [folder] if folder else _known(home):
         divided = divided_as(path / "data.json", dataset) if is_store(path) else None
         if divided is not None and (folder or not differences(path, study, divided)):
             return divided
@@ -145,17 +170,17 @@ def check_same_study(folder: Path, study: Study, dataset: Dataset) -> None:
         )
 
 
-def take_over(store: Store) -> None:
-    """Copy what studies of the same rows in `.choose` know: finished trials and looks.
+def take_over(store: Store, home: Path | None = None) -> None:
+    """Copy what studies of the same rows know: finished trials and looks.
 
-    A trial has the same key wherever its result would be the same, so that a study with a further
-    candidate or another margin repeats none. Looks are at the rows, whatever the folder.
+    These are the studies in `.choose` for one that lies there too, and `home`, whose settings it
+    has. A trial has the same key wherever its result would be the same, so that a study with a
+    further candidate or another margin repeats none. Looks are at the rows, whatever the folder.
     """
-    if store.path.absolute().parent != HOME.absolute():
-        return
+    inside = store.path.absolute().parent == HOME.absolute()
     trials = [trial for trial in store.grid()[1] if store.get(trial) is None]
-    for study in stored_studies():
-        other = Store(Path(study.path))
+    for path in _known(home) if inside else filter(None, [home]):
+        other = Store(path)
         if (
             other.path.absolute() != store.path.absolute()
             and other.fingerprint == store.fingerprint
@@ -164,6 +189,11 @@ def take_over(store: Store) -> None:
             for run in filter(None, map(other.get, trials)):
                 if run.error is None:
                     store.add(run)
+
+
+def _known(home: Path | None) -> list[Path]:
+    """Return `home` and the studies in `.choose`."""
+    return [*filter(None, [home]), *(Path(study.path) for study in stored_studies())]
 
 
 def stored_studies(home: Path = HOME) -> list[StoredStudy]:

@@ -32,7 +32,7 @@ from choose.judge.decision.label_gates import (
     task_stable,
 )
 from choose.judge.decision.robust_choice import robust
-from choose.judge.decision.rule import Case, deciding_difference
+from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.evidence import BILLIONS, strong
 from choose.judge.goal import UNSAID
 from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
@@ -77,7 +77,8 @@ def _adequate(case: Case) -> Gate:
         return _gate(name, "unknown", "Only one candidate was measured.")
     detectable, rows = case.detectable, _rows_and_fits(difference)
     detects = (
-        f"{rows} detect differences of {points(detectable)} or more (80 % power)"
+        f"{rows} detect differences of {points(detectable)} or more between {_pair(case)} (80 % "
+        "power, by how often their answers differ)"
         if detectable is not None
         else f"{rows} are too few to detect the measured differences"
     )
@@ -91,6 +92,10 @@ def _adequate(case: Case) -> Gate:
             f"{detects}; {margin}. The measured difference was large enough to decide.",
         )
     return _gate(name, "fail", f"{detects}; {margin}.")
+
+
+def _pair(case: Case) -> str:
+    return f"{case.name} and {deciding_rival(case.contenders, case.selection)}"
 
 
 def _rows_and_fits(difference: Difference) -> str:

@@ -32,11 +32,10 @@ from choose.schema.answer import Step
 from choose.schema.costs import Move
 from choose.schema.decision import Gate
 
-# What a command is about: the data with their columns, the stored study's settings, its folder;
-# whoever knows these puts them in.
-COMPARE = "choose compare DATA"
+# Commands on the rows and the settings of the stored study; whoever knows its folder puts that in.
+# With the same settings the first one goes on in that folder.
 STUDY = "choose compare -c STUDY"
-GOES_ON = f"{STUDY} --out FOLDER"
+CHECK = "choose check -c STUDY -o issues.csv"
 
 # Minutes that `--budget` may name.
 BUDGETS = (5, 10, 15, 30, 60, 120, 240)
@@ -98,9 +97,8 @@ def _conflicts(case: Case) -> Iterator[Step]:
     if rows.labels and conflicts_fail(conflicting, len(rows.targets)):
         yield Step(
             kind="check-labels",
-            text="Decide on one label for each text that has two "
-            f"({plural(conflicting, 'row')}); choose check DATA lists them.",
-            command="choose check DATA -o issues.csv",
+            text=f"Decide on one label for each text that has two ({plural(conflicting, 'row')}).",
+            command=CHECK,
         )
 
 
@@ -115,7 +113,7 @@ def _check_labels(case: Case) -> Iterator[Step]:
             question="which labels are wrong",
             value=gain.gain if gain else None,
             minutes=None if hours is None else 60 * hours,
-            command="choose check DATA -o issues.csv",
+            command=CHECK,
         )
 
 
@@ -146,7 +144,7 @@ def _begin(case: Case) -> Iterator[Step]:
             f"pass. The same command with --budget {BUDGETS[2]}m goes on from here.",
             question="whether another family does better",
             minutes=float(BUDGETS[2]),
-            command=f"{GOES_ON} --budget {BUDGETS[2]}m",
+            command=f"{STUDY} --budget {BUDGETS[2]}m",
         )
 
 
@@ -166,7 +164,7 @@ def _evaluate(case: Case, unfinished: dict[str, int]) -> Iterator[Step]:
         f"command with --budget {minutes}m goes on from here and needs no new label.",
         question=_between(case),
         minutes=float(minutes),
-        command=f"{GOES_ON} --budget {minutes}m",
+        command=f"{STUDY} --budget {minutes}m",
     )
 
 
@@ -203,7 +201,7 @@ def _finish(left_out: Sequence[str]) -> Iterator[Step]:
             kind="evaluate-rest",
             text=f"Finish what was left out ({plural(len(left_out), 'item')}): rerun the same "
             "command with a larger --budget; it resumes from here.",
-            command=f"{GOES_ON} --budget {BUDGETS[3]}m",
+            command=f"{STUDY} --budget {BUDGETS[3]}m",
         )
 
 
@@ -241,8 +239,14 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
         f"{in_percent(needed)} {case.noun} on {_answered(case)} may become the recommendation."
         f"{tried}",
         question="whether prompting a strong model is enough",
-        command=f"{COMPARE} --model openai:gpt-4o-mini",
+        command=f"{STUDY}{_with_prompting(case)} --model openai:gpt-4o-mini",
     )
+
+
+def _with_prompting(case: Case) -> str:
+    """Add the candidates that prompt a model, where the study has none that a model is for."""
+    families = {candidate.info.family for candidate in case.contenders.panel.candidates}
+    return "" if families & {*PROMPTED} else " -s all"
 
 
 def _answered(case: Case) -> str:

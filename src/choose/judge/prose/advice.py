@@ -82,9 +82,9 @@ def add_families(case: Case) -> Iterator[Step]:
     yield Step(
         kind="add-candidate",
         text=f"Compare it with the other families: so far only {listed(case.contenders.names)} ran "
-        f"({case.name}: {measured}). The same command without -s runs all that are installed.",
+        f"({case.name}: {measured}). -s all adds those that are installed and keeps these results.",
         question="whether another family does better",
-        command="choose compare DATA",
+        command="choose compare -c STUDY -s all",
     )
 
 
@@ -122,7 +122,7 @@ def _model(case: Case) -> Iterator[str]:
         return
     yield (
         f"An LLM that scores above {in_percent(needed)} on these rows may become the "
-        "recommendation. Try one: choose compare DATA --model SPEC."
+        "recommendation. Try one with --model SPEC."
     )
 
 

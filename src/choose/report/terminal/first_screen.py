@@ -6,6 +6,7 @@ smaller terminal it says less, in the same order.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -233,10 +234,13 @@ def typed_here(decision: Decision, store: Path | None) -> Decision:
         return decision
 
     def typed(command: str) -> str:
+        if command.startswith("choose."):  # a call in Python
+            return re.sub(r"study='[^']*'", lambda _: f"study={str(store)!r}", command)
         words = shlex.split(command)
         for place, flag in enumerate(words[:-1]):
             if flag in ("-c", "--out"):
-                words[place + 1] = str(store / "study.toml" if flag == "-c" else store)
+                file = words[place + 1].endswith("/study.toml")
+                words[place + 1] = str(store / "study.toml" if file else store)
         return shlex.join(words)
 
     steps = tuple(
