@@ -35,7 +35,9 @@ def test_a_decision_holds_the_record_and_where_it_lies(decision: Decision) -> No
     assert decision.store.name == "st"
     assert not decision.interrupted
     assert decision.model_dump() == report(decision.store).model_dump()
-    assert str(decision) == f"{decision.verdict.answer} {decision.verdict.because}"
+    verdict = decision.verdict
+    said = filter(None, (verdict.answer, verdict.because, verdict.interim_reason))
+    assert str(decision) == " ".join(said)
     assert decision.verdict.kind in repr(decision)
     again = choose.read(decision.store)
     assert again.verdict == decision.verdict

@@ -100,6 +100,6 @@ def test_figures_of_another_candidate_or_the_other_way_round_are_found() -> None
     assert tried >= 10
     assert caught == tried
     wrong = decision.verdict.model_copy(
-        update={"headline": decision.verdict.headline.replace("lora gets", "prompt gets")}
+        update={"headline": decision.verdict.headline.replace("Use lora", "Use prompt")}
     )
     assert misattributed(decision.model_copy(update={"verdict": wrong}))

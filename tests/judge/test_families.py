@@ -50,7 +50,7 @@ def test_beating_only_the_constant_answer_is_no_choice() -> None:
     assert verdict.confidence == "low"
     assert re.fullmatch(r"Baseline measured: \d+ %; nothing else was compared\.", verdict.answer)
     assert verdict.probability_best is None
-    assert "without -s" in verdict.next[0]
+    assert "-s all adds" in verdict.next[0]
     assert verdict.steps[0].kind == "add-candidate"
     assert [family.status for family in verdict.families] == ["chosen", *["not measured"] * 3]
 

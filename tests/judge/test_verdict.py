@@ -71,7 +71,10 @@ def test_a_clear_gap_is_adopted():
     assert (verdict.kind, verdict.recommended, verdict.family) == ("adopt", "lora", "fine-tuning")
     assert verdict.use_meanwhile == "lora"
     assert verdict.confidence == "high"
-    assert verdict.headline.startswith("Fine-tune a model: lora gets ")
+    assert verdict.answer == "Fine-tune a model."
+    assert verdict.because.startswith("Use lora, ")
+    assert " points behind" in verdict.because
+    assert verdict.headline == f"{verdict.answer} {verdict.because}"
     assert gate(found, "gap closed").status == "pass"
     assert gate(found, "baselines beaten").status == "pass"
     assert gate(found, "contenders credible").status == "pass"
@@ -83,7 +86,7 @@ def test_a_proven_tie_with_the_cheap_one_is_enough():
     )
     assert found.verdict.kind == "baseline-is-enough"
     assert found.verdict.recommended == "probe"
-    assert "no other measured family gains 2 points or more" in found.verdict.headline
+    assert "No other measured family gains 2 points or more." in found.verdict.because
     assert gate(found, "gap closed").status == "fail"
 
 
@@ -105,7 +108,13 @@ def test_few_rows_ask_for_more_labels_with_a_number():
         rule=Rule(minutes_per_label=0.5, hourly_rate=30),
     )
     assert found.verdict.kind == "collect-labels"
-    assert found.verdict.headline.startswith("Label more first: 150 test rows cannot separate")
+    assert found.verdict.answer.startswith("Label more first; until then")
+    assert (
+        "150 test rows cannot separate fine-tuning (lora) and a cheap classifier (probe)"
+        in found.verdict.because
+    )
+    said = (found.verdict.answer, found.verdict.because, found.verdict.interim_reason)
+    assert found.verdict.headline == " ".join(said)
     label = next(step for step in found.verdict.next if step.startswith("Separating "))
     assert "hours" in label
     assert "$" in label
@@ -130,7 +139,8 @@ def test_nobody_beats_majority():
 def test_nobody_reaches_the_target():
     found = decide(field(lora=0.85), rule=Rule(target=0.95))
     assert found.verdict.kind == "none-works"
-    assert found.verdict.headline.startswith("No candidate reaches 95 % yet")
+    assert found.verdict.answer == "None of these reaches 95 % yet."
+    assert found.verdict.because.startswith("The best, lora, gets ")
     assert found.verdict.use_meanwhile == "lora"
 
 
@@ -183,7 +193,7 @@ def test_a_small_prompted_model_is_named_and_holds_confidence_down():
     players[4] = retrieval(0.6, model=SMALL, **CALM)
     found = decide(players)
     assert found.verdict.confidence == "medium"
-    assert "Prompting was tried with SmolLM2-135M-Instruct only." in found.verdict.headline
+    assert any("only SmolLM2-135M-Instruct was tried" in text for text in found.verdict.open)
     assert gate(found, "contenders credible").status == "unknown"
     assert any("--model SPEC" in step for step in found.verdict.next)
     assert any("may become the recommendation" in flip for flip in found.verdict.flips)

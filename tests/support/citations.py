@@ -91,8 +91,7 @@ CI = rf"\(([+{MINUS}]?[\d.]+) to ([+{MINUS}]?[\d.]+)\)"
 AHEAD = re.compile(rf"^(\S+) scores ([\d.]+) points? higher than (\S+) {CI}")
 BEHIND = re.compile(rf"^(\S+) {MINUS} (\S+): ({MINUS}[\d.]+) points {CI}")
 RIGHT = re.compile(r"^(\S+): ([\d.]+) % right(?: \([\d.]+ to [\d.]+\))?, on ([\d,]+) rows?")
-HEADLINE = re.compile(r"(\S+) gets ([\d.]+) % right()()")
-INTERIM = re.compile(r"Until then use (\S+) \(([\d.]+) % correct\)()()")
+USE = re.compile(r"Use (\S+), ([\d.]+) % right")
 
 
 def misattributed(decision: Decision) -> list[str]:
@@ -122,12 +121,10 @@ def misattributed(decision: Decision) -> list[str]:
             rows = int(match[3].replace(",", ""))
             if not _told(card.accuracy.value, match[2]) or rows != card.rows:
                 found.append(sentence)
-    if match := HEADLINE.search(verdict.headline) or INTERIM.search(verdict.headline):
-        name = match[1].rstrip(",")
-        card = cards[name]
+    if match := USE.search(verdict.headline):
+        card = cards[match[1]]
         assert card.accuracy is not None
-        apart = not match[3] or _told(pairs[name, match[4]][0], match[3])
-        if not apart or not _told(card.accuracy.value, match[2]):
+        if not _told(card.accuracy.value, match[2]):
             found.append(verdict.headline)
     return found
 

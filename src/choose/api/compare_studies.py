@@ -153,6 +153,7 @@ def summary_of(decision: Decision) -> Side:
         use_meanwhile=verdict.use_meanwhile,
         confidence=verdict.confidence,
         headline=verdict.headline,
+        answer=verdict.answer,
     )
 
 

@@ -142,12 +142,11 @@ class Decision(record.Decision):
 
     def __repr__(self) -> str:
         """Say the decision in a line."""
-        return f"<Decision {self.verdict.kind}: {self}>"
+        return f"<Decision: {self}>"
 
     def __str__(self) -> str:
-        """Return the answer and its reason, or the headline of a record without them."""
-        verdict = self.verdict
-        return " ".join(filter(None, [verdict.answer, verdict.because])) or verdict.headline
+        """Return the answer and its reason, as every report says them."""
+        return self.verdict.headline
 
     def _repr_html_(self) -> str:
         """Return one screen and a link to the whole report."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from choose.export.fit_selection import Selection
 from choose.files import read_regular
 from choose.formatting import DASH, clean, percent, plural, span
-from choose.report.decision_text import KINDS
 from choose.report.markdown import code, literal, sentence
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
@@ -128,8 +127,8 @@ def _evaluation(facts: CardFacts) -> Iterator[str]:
         )
     yield ""
     yield (
-        f"Verdict of the study: {KINDS[verdict.kind]}; confidence {verdict.confidence}. "
-        f"{sentence(verdict.headline)} The full record is `decision.json`."
+        f"The answer of the study, confidence {verdict.confidence}: {sentence(verdict.headline)} "
+        "The full record is `decision.json`."
     )
 
 

@@ -27,15 +27,14 @@ from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.measures.common_rows import common_rows
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips
+from choose.judge.prose.because import because
 from choose.judge.prose.family_answer import (
     answer,
-    because,
     beside_the_named,
     interim_reason,
     settled,
     still_open,
 )
-from choose.judge.prose.headline import headline
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.score_tables import StudyScores, study_scores
@@ -125,11 +124,12 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[Step,
         doubts(limits, confidence),
     ]
     outlook = case.contenders.outlook
+    said = (answer(case, kind), because(case, kind), interim_reason(case, kind))
     return Verdict(
         kind=kind,
-        answer=answer(case, kind),
-        because=because(case, kind),
-        interim_reason=interim_reason(case, kind),
+        answer=said[0],
+        because=said[1],
+        interim_reason=said[2],
         families=families,
         settled=settled(case, families),
         open=still_open(case, families),
@@ -139,7 +139,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[Step,
         confidence=confidence,
         probability_best=outlook.probability_best[case.name] if compared else None,
         expected_regret=outlook.expected_regret[case.name] if compared else None,
-        headline=headline(case, kind),
+        headline=" ".join(filter(None, said)),
         reasons=tuple(sentence for sentence in sentences if sentence),
         rejected=rejected(case),
         flips=flips(case),

@@ -38,9 +38,9 @@ from choose.report.cost_notes import (
 )
 from choose.report.decision_text import (
     DIVISIONS,
-    KINDS,
     LIMITS,
     UNEVEN,
+    chosen,
     goal_line,
     noted,
     pool_note,
@@ -146,13 +146,9 @@ def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator
     verdict, data = decision.verdict, decision.dataset
     reason = filter(None, [because(verdict), confidence_reason(verdict)])
     yield from (f"## {sentence(answer(verdict))}", "", " ".join(map(sentence, reason)), "")
-    which = f": **{literal(verdict.recommended)}**" if verdict.recommended else ""
-    interim = (
-        f" · interim choice: **{literal(verdict.use_meanwhile)}**"
-        if verdict.use_meanwhile != verdict.recommended
-        else ""
-    )
-    yield from (f"{KINDS[verdict.kind]}{which} · confidence {verdict.confidence}{interim}", "")
+    choice = "Recommended" if verdict.recommended else "Interim choice"
+    name = literal(chosen(verdict))
+    yield from (f"{choice}: **{name}** · confidence {verdict.confidence}", "")
     yield (
         f"{literal(data.name)}: {plural(data.rows, 'labelled row')}, "
         f"{plural(len(data.labels), 'label')}, {plural(data.test_rows, 'test row')} "

@@ -44,10 +44,9 @@ def _compared(versus: Versus) -> str:
 
 
 def verdict(side: Side) -> str:
-    """Return a verdict in a few words."""
-    if side.recommended:
-        return f"{KINDS[side.kind]}: {side.recommended}"
-    return f"{KINDS[side.kind]}; interim choice {side.use_meanwhile}"
+    """Return the answer in a few words, with the candidate."""
+    said = (side.answer or KINDS[side.kind]).rstrip(".")
+    return f"{said} ({side.recommended or f'{side.use_meanwhile} meanwhile'})"
 
 
 def who(shift: Shift) -> str:

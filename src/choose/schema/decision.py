@@ -123,6 +123,8 @@ class Verdict(Record):
         families: every family of the question, the chosen one first.
         settled: what the evidence shows, a sentence each.
         open: what it does not show yet, a sentence each.
+        headline: `answer`, `because` and `interim_reason` in one text; in records of earlier
+            versions a sentence of its own.
         steps: what to do next, the most valuable first; `next` holds their texts.
         rare: labels that accuracy hardly sees, the rarest first; empty where the metric sees them.
     """

@@ -11,7 +11,7 @@ from choose.schema.decision import Confidence, Kind
 
 
 class Side(Record):
-    """One of the two studies, and what it decided."""
+    """One of the two studies, and what it decided; `answer` is empty in earlier records."""
 
     name: str
     fingerprint: str
@@ -20,6 +20,7 @@ class Side(Record):
     use_meanwhile: str
     confidence: Confidence
     headline: str
+    answer: str = ""
 
     @property
     def pick(self) -> str:

@@ -13,7 +13,6 @@ from choose.formatting import (
     milliseconds,
     plural,
     points,
-    right,
     short_model,
 )
 from choose.judge.decision.contenders import Contenders, relation
@@ -91,18 +90,6 @@ def _provisional(case: Case) -> bool:
     return bool(could_still_win(case)) or contenders_credible(case).status != "pass"
 
 
-def because(case: Case, kind: Kind) -> str:
-    """Say which member of the family it is, how accurate it is, and why that one."""
-    if kind == "none-works":
-        return ""
-    if case.name in case.contenders.constants:
-        return f"{case.name} always gives the most common label, and nothing beats that yet."
-    parts = [f"Use {case.name}, {right(case.contenders.accuracies[case.name], case.noun)}."]
-    if beside := beside_the_named(case):
-        parts.append(_beside(case, beside))
-    return " ".join(parts)
-
-
 def beside_the_named(case: Case) -> str | None:
     """Return the member that the verdict names beside the chosen one, if there is one.
 
@@ -116,26 +103,6 @@ def beside_the_named(case: Case) -> str | None:
     if best != case.name:
         return best
     return case.selection.near[0] if case.selection.near else None
-
-
-def _beside(case: Case, other: str) -> str:
-    """Say why this member was named and not the other, which may be as accurate."""
-    contenders, name = case.contenders, case.name
-    difference = contenders.gain(other, name)
-    if difference is None:
-        return f"{other} shares no test row with it."
-    if difference.value <= 0:
-        shown = f"{gain(other, name, difference)}"
-        if other in contenders.cheaper(name):
-            matters = points(contenders.margin(name, other))
-            return f"{shown}; {other} costs less, but scored {matters} or more lower."
-        return f"{shown}, and {other} does not cost less."
-    chance = ", which may be chance" if difference.low <= 0 else ""
-    matters = points(contenders.margin(other, name))
-    return (
-        f"{gain(other, name, difference)}{chance}. The lead as measured is below the {matters} "
-        f"that matter, and {name} costs less{cheaper_by(contenders, name, other)}."
-    )
 
 
 def cheaper_by(contenders: Contenders, a: str, b: str, *, dearer_first: bool = False) -> str:

@@ -41,7 +41,6 @@ from choose.report.cost_notes import (
     shelf_life,
 )
 from choose.report.decision_text import (
-    KINDS,
     MEANING,
     UNEVEN,
     chance_line,
@@ -80,6 +79,7 @@ from choose.report.html.page_tables import (
     runs_line,
 )
 from choose.report.html.standings_chart import standings_chart
+from choose.report.terminal.first_screen import answer, because
 from choose.schema.answer import FamilyStatus, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -156,8 +156,8 @@ def _first_screen(decision: Decision) -> dict[str, Any]:
     reasons = [reason for reason in verdict.reasons if reason != doubt]
     steps = verdict.steps or [Step(kind="other", text=text) for text in verdict.next]
     return {
-        "answer": verdict.answer or KINDS[verdict.kind],
-        "because": verdict.because or verdict.headline,
+        "answer": answer(verdict),
+        "because": because(verdict),
         "doubt": doubt,
         "settled": verdict.settled or reasons[:3],
         "open": verdict.open or verdict.flips[:2],

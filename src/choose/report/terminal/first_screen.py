@@ -60,10 +60,7 @@ def because(verdict: Verdict) -> str:
     """Say which candidate to use and why that one."""
     if not verdict.answer:
         return verdict.headline
-    parts = [verdict.because]
-    if verdict.recommended is None:
-        parts.append(verdict.interim_reason)
-    return " ".join(filter(None, parts))
+    return " ".join(filter(None, [verdict.because, verdict.interim_reason]))
 
 
 def confidence_reason(verdict: Verdict) -> str:

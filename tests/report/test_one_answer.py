@@ -1,0 +1,85 @@
+"""One question, one answer: every form of a report says the same sentence, and no older one."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+
+import pytest
+from rich.console import Console
+
+from choose.api.compare_studies import summary_of
+from choose.api.notebook import Decision as Shown
+from choose.judge.goal import Rule
+from choose.judge.verdict import judge
+from choose.report.decision_text import KINDS
+from choose.report.html.page import render_html
+from choose.report.markdown import render_markdown
+from choose.report.study_comparison_text import verdict as in_brief
+from choose.report.terminal.decision_page import render_full
+from choose.schema.decision import Decision, Kind
+from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
+
+WORLDS: dict[Kind, Decision] = {
+    found.verdict.kind: found
+    for found in (
+        judge(study([majority(), tfidf(0.8), lora(0.9)], 2000, 3), Rule()),
+        judge(
+            study([majority(), tfidf(0.9), prompt(0.7)], 2000, 3),
+            Rule(),
+        ),
+        judge(study([majority(), tfidf(0.8), lora(0.81), retrieval(0.7)], 1500, 3), Rule()),
+        judge(study([majority(), probe(0.8), lora(0.84)], 150, 3), Rule()),
+        judge(study([majority(), tfidf(0.8)], 400, 3), Rule()),
+        judge(study([majority(0.7), tfidf(0.62), lora(0.6)], 1500, 3), Rule()),
+        judge(study([majority(), tfidf(0.8), lora(0.85)], 800, 3), Rule(target=0.99)),
+    )
+}
+
+
+def plain(text: str) -> str:
+    """Return text without markup, line breaks, marks against autolinks and escapes."""
+    text = html.unescape(re.sub(r"<[^>]+>", " ", text)).replace("\\", "").replace("\u200b", "")
+    return " ".join(text.split())
+
+
+def forms(decision: Decision) -> dict[str, str]:
+    shown = Shown.of(decision, None)  # type: ignore[arg-type]
+    out = io.StringIO()
+    Console(file=out, width=100, force_terminal=True, color_system=None, _environ={}).print(
+        render_full(decision, None)  # type: ignore[arg-type]
+    )
+    page = render_html(decision, {})
+    return {
+        "str": str(shown),
+        "repr": repr(shown),
+        "json": json.loads(decision.model_dump_json())["verdict"]["headline"],
+        "terminal": plain(out.getvalue()),
+        "markdown": plain(render_markdown(decision)),
+        "page": plain(page),
+        "title": plain(page[page.index("<h1") : page.index("</h1>")]),
+        "brief": in_brief(summary_of(decision)),
+    }
+
+
+def test_the_worlds_have_several_kinds_of_verdict() -> None:
+    assert len(WORLDS) >= 5
+
+
+@pytest.mark.parametrize("kind", WORLDS)
+def test_every_form_says_the_answer_and_no_name_of_a_kind(kind: Kind) -> None:
+    """The record said "Too close to call" beside "Use a cheap classifier for now"."""
+    decision = WORLDS[kind]
+    verdict = decision.verdict
+    said = forms(decision)
+    for form, text in said.items():
+        assert verdict.answer.rstrip(".") in text, form
+        for other in {*KINDS.values()} - {KINDS["baseline-is-enough"]}:
+            assert other in verdict.answer or other not in text, (form, other)
+    whole = " ".join(filter(None, [verdict.answer, verdict.because, verdict.interim_reason]))
+    assert said["str"] == said["json"] == whole
+    for form in ("markdown", "page"):
+        assert plain(verdict.because) in said[form], form
+    assert said["title"] == verdict.answer
