@@ -38,7 +38,7 @@ def test_a_decision_holds_the_record_and_where_it_lies(decision: Decision) -> No
     verdict = decision.verdict
     said = filter(None, (verdict.answer, verdict.because, verdict.interim_reason))
     assert str(decision) == " ".join(said)
-    assert decision.verdict.kind in repr(decision)
+    assert repr(decision) == f"<Decision: {decision}>"
     again = choose.read(decision.store)
     assert again.verdict == decision.verdict
     assert again.store == decision.store
