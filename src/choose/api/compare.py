@@ -165,16 +165,10 @@ def run_study(
     observer: Observer | None = None,
     approve: Approve = refuse,
 ) -> Outcome:
-    """Run a resolved study and decide.
+    """Run a resolved study and decide; `rows` are data that come from no file.
 
-    Args:
-        study: as `resolve` returns it.
-        rows: data that come from no file.
-        out: the folder of the study.
-        home: a stored study that the settings come from. Without `out` it goes on there if they
-            are the same; else a new study takes over its results.
-        observer: shows progress.
-        approve: consents to what is sent to endpoints.
+    `home` is a stored study that the settings come from. Without `out` it goes on there if they are
+    the same; else a new study takes over its results.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.
