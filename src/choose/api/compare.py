@@ -27,6 +27,7 @@ from choose.study.study_folder import (
     as_divided_before,
     check_same_study,
     folder_of,
+    stored_in,
     take_over,
 )
 from choose.types import Candidate
@@ -158,17 +159,17 @@ class Outcome:
 
 def run_study(
     study: Study,
+    file: object = None,
     *,
     rows: Tables | None = None,
     out: str | Path | None = None,
-    home: Path | None = None,
     observer: Observer | None = None,
     approve: Approve = refuse,
 ) -> Outcome:
     """Run a resolved study and decide; `rows` are data that come from no file.
 
-    `home` is a stored study that the settings come from. Without `out` it goes on there if they are
-    the same; else a new study takes over its results.
+    Where the settings come from the `file` or folder of a stored study, and without `out`, that
+    study goes on if they are the same; else a new one takes over its results.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.
@@ -179,7 +180,7 @@ def run_study(
 
     check_environment()
     watch = observer or Silent()
-    folder = Path(out) if out else None
+    folder, home = Path(out) if out else None, stored_in(file)
     read = read_rows(study.data, rows, study.task.kind)
     dataset = dataset_from(read, study.data, study.task)
     pools = Pools(as_divided_before(study, dataset, folder, home))

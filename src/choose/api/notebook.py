@@ -35,7 +35,6 @@ from choose.errors import ChooseError, StoreError
 from choose.run.spending_limit import refuse
 from choose.schema import decision as record
 from choose.study.study_file import overrides_of
-from choose.study.study_folder import stored_in
 
 if TYPE_CHECKING:
     import altair as alt
@@ -200,8 +199,7 @@ def compare(
         resolved, rows = _resolved(data, labels, test, strategies, study, name, settings)
         with _shown(progress, resolved.goal.metric) as watch:
             send = _send if yes else refuse
-            home = stored_in(study)
-            done = run_study(resolved, rows=rows, out=out, home=home, observer=watch, approve=send)
+            done = run_study(resolved, study, rows=rows, out=out, observer=watch, approve=send)
     _warn_of_rows_left_out(done.decision)
     return Decision.of(done.decision, done.store, done.interrupted)
 

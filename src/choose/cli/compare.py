@@ -81,14 +81,13 @@ def run(
     from choose.api.plan import names, resolve
     from choose.cli.console import Consent, check_outputs, inputs_of, stderr
     from choose.report.terminal.live_progress import LiveProgress
-    from choose.study.study_folder import stored_in
 
     study = resolve(data, config, settings, strategies or ())
     check_outputs("decision", results.outputs, inputs_of(study, config), out)
     results.gates.check(names(study))
     with LiveProgress(stderr(), study.goal.metric) as observer:
-        approve, home = Consent(results.yes), stored_in(config)
-        outcome = run_study(study, out=out, home=home, observer=observer, approve=approve)
+        approve = Consent(results.yes)
+        outcome = run_study(study, config, out=out, observer=observer, approve=approve)
     show(outcome, results)
 
 
