@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from choose.judge.evidence import Evidence, Items
 from choose.run.race import Race
+from choose.tasks.scoring import LENIENT
+from choose.tasks.writing import Writing
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
 from simulation.setting import (
     EACH,
@@ -29,6 +31,10 @@ CONFIDENCE_IN_WRONG = (0.3, 1.2)
 CONFIDENCE_SCALE = 1.5
 
 LABELS = tuple("abcdefghijkl")
+
+# The task of graded answers, and how far a score between 0 and 1 lies from the expected one: the
+# two parameters of its Beta distribution sum to this.
+GRADED, CONCENTRATION = Writing(), 8.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,8 @@ def evidence(setting: Setting, rng: np.random.Generator) -> Evidence:
         name="world",
         fingerprint="0" * 32,
         rows=setting.rows + (setting.pool if setting.folds == 1 else 0),
-        labels=labels,
+        labels=() if setting.graded else labels,
+        task=GRADED if setting.graded else None,
         division="held-out" if setting.folds == 1 else "cross-fit",
         items=items,
         candidates=tuple(c.info for c in setting.candidates),
@@ -137,9 +144,11 @@ def _runs(setting: Setting, rows: Rows, items: Items, rng: np.random.Generator) 
                 for fold in range(_folds_done(setting, candidate, draw)):
                     trial = _trial(setting, candidate, scenario, share, fold, draw)
                     level = ability + luck[fold, draw]
-                    answers = _predict(
-                        setting, candidate, trial, rows, places[fold], own, level, rng
-                    )
+                    place = (places[fold], own, level)
+                    if setting.graded:
+                        yield _graded(candidate, trial, fold_ids[fold], rows, *place, rng)
+                        continue
+                    answers = _predict(setting, candidate, trial, rows, *place, rng)
                     yield run_of(candidate, trial, fold_ids[fold], *answers)
 
 
@@ -168,6 +177,29 @@ def _predict(
     ahead = _ahead(candidate, rows, place, own, level + by, rng)
     # A real study evaluates a view on at most 200 rows.
     return clean, answers_of(_codes(truth, ahead, setting, rng)[:200])
+
+
+def _graded(
+    candidate: SimulatedCandidate,
+    trial: Trial,
+    ids: tuple[str, ...],
+    rows: Rows,
+    place: Codes,
+    own: Floats,
+    level: float,
+    rng: np.random.Generator,
+) -> Run:
+    """Return the run of a fit whose answers are texts with scores: 0, 1 or between."""
+    ahead = _ahead(candidate, rows, place, own, level, rng)
+    mean = np.clip((ahead + candidate.partial) / (2 * candidate.partial), 0.0, 1.0)
+    between = (mean > 0) & (mean < 1)
+    p = np.where(between, np.clip(mean, 1e-6, 1 - 1e-6), 0.5)
+    scores = np.where(between, rng.beta(CONCENTRATION * p, CONCENTRATION * (1 - p)), mean)
+    scores *= rng.random(len(scores)) >= candidate.broken
+    outputs = tuple(f"{candidate.name} {trial.draw} {id}" for id in ids)
+    answers = Answers(outputs=outputs, status=("ok",) * len(ids))
+    columns = {**dict.fromkeys(GRADED.metrics, scores), LENIENT: scores}
+    return replace(run_of(candidate, trial, ids, answers), scores={("clean", 0): columns})
 
 
 def _fits(candidate: SimulatedCandidate) -> Iterator[tuple[Scenario, float, float, int]]:

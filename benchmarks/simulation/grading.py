@@ -148,7 +148,7 @@ def play(world: str, split: Split, number: int) -> Grade:
 
 
 def _judged(study: Evidence, stated: Mapping[str, Any], number: int) -> Decision:
-    found = judge(study, rule_of(stated))
+    found = judge(study, rule_of(stated, study.task))
     if number % STORED == 0:
         other = differences(found, judged_on_disk(study, stated))
         if other:
@@ -294,7 +294,8 @@ def _again(setting: Setting, more: int | None, rng: np.random.Generator) -> Deci
     if more is None or setting.rows + more > MOST_ROWS:
         return None
     larger = replace(setting, rows=setting.rows + more)
-    return judge(evidence(larger, rng), rule_of(setting.study))
+    study = evidence(larger, rng)
+    return judge(study, rule_of(setting.study, study.task))
 
 
 def _told_apart(again: Decision, found: Decision, move: Move, setting: Setting) -> bool:
@@ -368,13 +369,13 @@ def _dataset(study: Evidence) -> Dataset:
     }
     most = max(study.pool_rows)
     learnt = {
-        f"p{i}": Example(id=f"p{i}", text=f"text of p{i}", target=study.labels[0])
+        f"p{i}": Example(id=f"p{i}", text=f"text of p{i}", target=items.targets[0])
         for i in range(most)
     }
     pool = tuple(learnt)
     return Dataset(
         name=study.name,
-        task=Classification(labels=study.labels, names=study.labels),
+        task=study.task or Classification(labels=study.labels, names=study.labels),
         examples={**asked, **learnt},
         folds=tuple(
             Fold(pool=pool[:size], questions=questions)

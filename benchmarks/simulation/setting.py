@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from math import copysign, inf, sqrt
+from math import copysign, inf, pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -48,18 +48,31 @@ def grid() -> tuple[Floats, Floats]:
     return values, share / QUANTILES
 
 
-def right_by_difficulty(ability: float, spread: float) -> Floats:
-    """Return the chance of being right at each difficulty of the grid."""
-    found: Floats = ndtr((ability - grid()[0]) / spread)
+def right_by_difficulty(ability: float, spread: float, partial: float = 0.0) -> Floats:
+    """Return the expected score at each difficulty of the grid: the chance of being right."""
+    ahead = (ability - grid()[0]) / spread
+    if not partial:
+        return np.asarray(ndtr(ahead))
+    # The mean of a normal variable, clipped to within `partial` of 0 and moved into [0, 1].
+    reach = partial / spread
+    found: Floats = (_ramp(ahead + reach) - _ramp(ahead - reach)) / (2 * reach)
     return found
 
 
-def accuracy(ability: float, spread: float) -> float:
-    """Return the expected accuracy over the population."""
-    return float(grid()[1] @ right_by_difficulty(ability, spread))
+def _ramp(z: Floats) -> Floats:
+    """Return the mean of max(z + noise, 0) with standard normal noise."""
+    found: Floats = z * ndtr(z) + np.exp(-(z**2) / 2) / sqrt(2 * pi)
+    return found
 
 
-def ability_for(wanted: float, spread: float, chance: float = 0.0, depth: float = 0.0) -> float:
+def accuracy(ability: float, spread: float, partial: float = 0.0) -> float:
+    """Return the expected accuracy, or score, over the population."""
+    return float(grid()[1] @ right_by_difficulty(ability, spread, partial))
+
+
+def ability_for(
+    wanted: float, spread: float, chance: float = 0.0, depth: float = 0.0, partial: float = 0.0
+) -> float:
     """Return the ability whose expected accuracy is `wanted`.
 
     Args:
@@ -67,12 +80,13 @@ def ability_for(wanted: float, spread: float, chance: float = 0.0, depth: float 
         spread: standard deviation of everything normal: own difficulty, fits, interaction.
         chance: how often a fit collapses.
         depth: by how much its ability falls then.
+        partial: as of `SimulatedCandidate`.
     """
 
     def beyond(ability: float) -> float:
-        mean = (1 - chance) * accuracy(ability, spread)
+        mean = (1 - chance) * accuracy(ability, spread, partial)
         if chance:
-            mean += chance * accuracy(ability - depth, spread)
+            mean += chance * accuracy(ability - depth, spread, partial)
         return mean - wanted
 
     return float(brentq(beyond, LOWEST, HIGHEST, xtol=1e-5))
@@ -95,6 +109,9 @@ class SimulatedCandidate:
         noised: change of accuracy with part of the pool's labels made wrong, by that part.
         viewed: change of accuracy on perturbed questions, or None.
         by_label: difference of its ability on the rows of each label.
+        partial: distance on the latent scale, to either side of a row's difficulty, over which its
+            score grows from 0 to 1; 0 where answers are right or wrong.
+        broken: share of its answers that score 0 whatever its ability.
         error: why every fit fails, or None.
     """
 
@@ -113,6 +130,8 @@ class SimulatedCandidate:
     noised: Mapping[float, float] = field(default_factory=dict)
     viewed: float | None = None
     by_label: tuple[float, ...] = ()
+    partial: float = 0.0
+    broken: float = 0.0
     error: str | None = None
 
     @property
@@ -145,23 +164,27 @@ class SimulatedCandidate:
         """Return the ability that gives its accuracy."""
         if self.accuracy in (0.0, 1.0):
             return copysign(inf, self.accuracy - 0.5)
-        return ability_for(self.accuracy, self.spread, *self.collapse)
+        return self._ability_for(self.accuracy)
+
+    def _ability_for(self, wanted: float) -> float:
+        whole = wanted / (1 - self.broken)
+        return ability_for(whole, self.spread, *self.collapse, partial=self.partial)
 
     def shifted(self, by: float) -> float:
         """Return the ability at which accuracy is higher by this much."""
         if not by:
             return self.ability
         wanted = min(max(self.accuracy + by, 0.02), 0.995)
-        return ability_for(wanted, self.spread, *self.collapse)
+        return self._ability_for(wanted)
 
     def right(self, decline: float = 0.0) -> Floats:
         """Return the chance of being right at each difficulty of the population's grid."""
         chance, depth = self.collapse
         ability = self.ability - decline
-        found = (1 - chance) * right_by_difficulty(ability, self.spread)
+        found = (1 - chance) * right_by_difficulty(ability, self.spread, self.partial)
         if chance:
-            found = found + chance * right_by_difficulty(ability - depth, self.spread)
-        return found
+            found = found + chance * right_by_difficulty(ability - depth, self.spread, self.partial)
+        return (1 - self.broken) * found
 
     @cached_property
     def luck_variance(self) -> float:
@@ -172,13 +195,17 @@ class SimulatedCandidate:
         weights = weights / weights.sum()
         chance, depth = self.collapse
         cases = [
-            (w * share, accuracy(self.ability + self.luck * z - fall, self.fixed_spread))
+            (w * share, self._score(self.ability + self.luck * z - fall))
             for z, w in zip(nodes, weights, strict=True)
             for share, fall in ((1 - chance, 0.0), (chance, depth))
             if share
         ]
         mean = sum(w * a for w, a in cases)
         return float(sum(w * (a - mean) ** 2 for w, a in cases))
+
+    def _score(self, ability: float) -> float:
+        """Return the expected score of one fit of this ability."""
+        return (1 - self.broken) * accuracy(ability, self.fixed_spread, self.partial)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +247,11 @@ class Setting:
     costs: Mapping[str, Any] = field(default_factory=dict)
     shares: tuple[float, ...] = ()
     metric: Metric = "accuracy"
+
+    @property
+    def graded(self) -> bool:
+        """Return whether answers are texts with scores, not labels."""
+        return any(c.partial for c in self.candidates)
 
     @property
     def share(self) -> Floats:

@@ -223,7 +223,10 @@ def _needed(setting: Setting, a: SimulatedCandidate, b: SimulatedCandidate) -> f
 
 
 def _discordance(setting: Setting, a: SimulatedCandidate, b: SimulatedCandidate) -> float:
-    """Return how often one of two fits is right where the other is not."""
+    """Return how often one of two fits is right where the other is not.
+
+    For graded scores it is the most that the mean squared difference of two scores can be.
+    """
     labels = a.by_label and b.by_label
     cases = list(zip(a.by_label, b.by_label, strict=True)) if labels else [(0.0, 0.0)]
     found = []

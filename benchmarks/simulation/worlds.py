@@ -287,6 +287,46 @@ def _rare_labels(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     )
 
 
+def _records(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    """Score answers from 0 to 1, most of them 0 or 1, as records are; some prompts break them."""
+
+    def change(c: SimulatedCandidate) -> dict[str, Any]:
+        broken = rng.uniform(0, 0.1) if c.family in ("prompting", "retrieval") else 0.0
+        interaction = rng.uniform(0, 1) if c.seeds else 0.0
+        return {
+            "partial": rng.uniform(0.2, 2.0),
+            "broken": broken,
+            "interaction": interaction,
+            "accuracy": min(c.accuracy, 0.88),  # a broken answer is never right
+        }
+
+    majority = replace(setting.candidates[0], partial=0.5)
+    changed = _each(setting, change)
+    return replace(changed, candidates=(majority, *changed.candidates[1:]), folds=5)
+
+
+def _records_in_clusters(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return _records(_clusters(setting, rng, ranges), rng, ranges)
+
+
+def _tied_records(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    return _records(_ties(setting, rng, ranges), rng, ranges)
+
+
+def _texts(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    """Score answers low and nearly all between 0 and 1, as whole texts are, but for broken ones."""
+    level = rng.uniform(0.2, 0.45)
+    by = level - max(c.accuracy for c in setting.candidates)
+
+    def change(c: SimulatedCandidate) -> dict[str, Any]:
+        lower = max(c.accuracy + by, 0.08)
+        return {"accuracy": lower, "partial": rng.uniform(3, 8), "broken": rng.uniform(0, 0.05)}
+
+    majority = replace(setting.candidates[0], partial=4.0, accuracy=0.05)
+    changed = _each(setting, change)
+    return replace(changed, candidates=(majority, *changed.candidates[1:]))
+
+
 WORLDS: dict[str, Change] = {
     "plain": _plain,
     "cross-fit": _cross_fit,
@@ -311,4 +351,8 @@ WORLDS: dict[str, Change] = {
     "wrong labels": _wrong_labels,
     "prices": _prices,
     "rare labels": _rare_labels,
+    "records": _records,
+    "tied records": _tied_records,
+    "records in clusters": _records_in_clusters,
+    "texts": _texts,
 }

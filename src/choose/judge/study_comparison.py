@@ -95,7 +95,13 @@ def _shift(
     after, before, complete, _ = aligned(x, y)
     weights = _weights(meeting, complete)
     difference = paired_difference(
-        x, y, meeting.clusters, weights, assumed=ASSUMED_SD**2 * alone, expected=ASSUMED_SD**2
+        x,
+        y,
+        meeting.clusters,
+        weights,
+        assumed=ASSUMED_SD**2 * alone,
+        expected=ASSUMED_SD**2,
+        graded=meeting.second.rows.graded,
     )
     own = _part(weights, complete)
     means = tuple(float(np.average(side.mean(axis=1), weights=own)) for side in (before, after))

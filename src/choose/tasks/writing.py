@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import version
 from typing import Any, Literal
 
 from choose.errors import DataError, StudyError, quoted
@@ -52,7 +53,7 @@ class Writing:
     @property
     def scoring(self) -> str:
         """Return the digest of the rule by which an answer is scored."""
-        return digest([self.kind, *self.metrics, _chrf().get_signature().format()])
+        return digest([self.kind, *self.metrics, version("sacrebleu")])
 
     def problem_with(self, output: str) -> str | None:
         """Return that an output is empty, or None."""

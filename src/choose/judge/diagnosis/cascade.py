@@ -61,7 +61,9 @@ def cascade(
     sent, thresholds = route(pair, parts, contenders.rule.margin / 4)
     right = np.where(sent, pair.strong, pair.cheap)
     sides = (pair.cheap, pair.strong, *([rival.right[pair.complete]] if rival else []))
-    gains = (paired_difference(right, side, clusters, weights) for side in sides)
+    gains = (
+        paired_difference(right, side, clusters, weights, graded=rows.graded) for side in sides
+    )
     reached = two_way_interval(right, clusters, weights)
     # What is sent on is a share of what comes in, whatever labels count.
     plain = rows.plain_weights_of(pair.complete)

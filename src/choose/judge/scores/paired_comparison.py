@@ -20,7 +20,13 @@ from choose.judge.scores.score_tables import (
 )
 from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.intervals import two_way_interval
-from choose.judge.stats.paired import BONETT_PRICE, Difference, aligned, paired_difference
+from choose.judge.stats.paired import (
+    BONETT_PRICE,
+    Difference,
+    aligned,
+    imaginary,
+    paired_difference,
+)
 from choose.judge.stats.two_way import Mask, answered, whole_rows
 from choose.schema.base import Interval
 from choose.schema.decision import Pair
@@ -145,7 +151,10 @@ def mean_change(change: Changed, rows: ScoredRows) -> Interval:
     scores = change.scores[complete]
     scores = scores[:, ~np.isnan(scores).any(axis=0)]
     estimate = two_way_interval(
-        scores, rows.clusters_of(complete), rows.weights_of(complete), BONETT_PRICE
+        scores,
+        rows.clusters_of(complete),
+        rows.weights_of(complete),
+        imaginary(scores) if rows.graded else BONETT_PRICE,
     )
     estimand = estimand_of(scores.shape[1])
     return Interval.of(estimate, estimand, row_set=rows.row_set(complete))
@@ -198,7 +207,9 @@ def _difference(
         return None
     common = aligned(x, y)[2]
     weights = rows.weights_on(common) if rows.weights is not None or rows.even else None
-    difference = paired_difference(x, y, rows.clusters, weights, assumed, expected)
+    difference = paired_difference(
+        x, y, rows.clusters, weights, assumed, expected, graded=rows.graded
+    )
     return replace(difference, row_set=rows.row_set(common))
 
 

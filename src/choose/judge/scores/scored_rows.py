@@ -43,6 +43,11 @@ class ScoredRows:
     even: bool = False
     codes: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def graded(self) -> bool:
+        """Return whether scores lie between 0 and 1: answers are texts, not labels."""
+        return not self.labels
+
     def codes_of(self, outputs: Iterable[str | None]) -> Codes:
         """Return the codes of answers: `UNUSABLE` for None, and for texts that are no label."""
         if self.labels:

@@ -108,6 +108,8 @@ def paired_difference(
     weights: npt.ArrayLike | None = None,
     assumed: float = 0.0,
     expected: float = 0.0,
+    *,
+    graded: bool = False,
 ) -> Difference:
     """Compare two (items, repetitions) matrices of scores in [0, 1], NaN where not measured.
 
@@ -125,6 +127,7 @@ def paired_difference(
         assumed: variance to add for repetitions that should have been varied and were not.
         expected: variance between repetitions known from other candidates; the estimate from two
             repetitions is shrunk toward it.
+        graded: whether scores lie between 0 and 1, so that imaginary rows differ as rows do.
 
     Raises:
         ValueError: if no row was answered by both.
@@ -132,7 +135,8 @@ def paired_difference(
     x, y, complete, common = aligned(_columns(a), _columns(b))
     names = None if clusters is None else [clusters[i] for i in np.flatnonzero(complete).tolist()]
     w = None if weights is None else np.asarray(weights, dtype=np.float64)[complete]
-    moments = _analyse(x, y, common, names, w)
+    pseudo = imaginary(x[:, :, None] - y[:, None, :]) if graded else BONETT_PRICE
+    moments = _analyse(x, y, pseudo, common, names, w)
     repetitions = [n for n in (x.shape[1], y.shape[1]) if n > 1]
     if expected and repetitions and min(repetitions) < FEW:
         usual = expected * sum(1 / n for n in repetitions)
@@ -187,12 +191,29 @@ class _Moments(NamedTuple):
     assumed: bool = False
 
 
+def imaginary(differences: Floats) -> tuple[float, float]:
+    """Return the two imaginary rows that keep the interval of graded differences open.
+
+    They differ as a row that differs does: by the sum of squares over the sum of sizes, which is 1
+    where answers are right or wrong. With a difference of 1, as of these, the interval of 100 rows
+    would be a quarter too wide.
+    """
+    total = float(np.abs(differences).sum())
+    size = float((differences**2).sum()) / total if total else 1.0
+    return size * BONETT_PRICE[0], size * BONETT_PRICE[1]
+
+
 def _analyse(
-    x: Floats, y: Floats, common: bool, names: Sequence[str] | None, w: Floats | None
+    x: Floats,
+    y: Floats,
+    pseudo: tuple[float, float],
+    common: bool,
+    names: Sequence[str] | None,
+    w: Floats | None,
 ) -> _Moments:
     if 1 not in (x.shape[1], y.shape[1]):
-        return _two_sided(x, y, common, names, w)
-    parts = two_way(x - y, names, w, BONETT_PRICE)
+        return _two_sided(x, y, pseudo, common, names, w)
+    parts = two_way(x - y, names, w, pseudo)
     moments = _Moments(parts.mean, parts.center, parts.error, "items x repetitions")
     if parts.repetitions > 1:
         return moments
@@ -206,9 +227,14 @@ def _analyse(
 
 
 def _two_sided(
-    x: Floats, y: Floats, common: bool, names: Sequence[str] | None, w: Floats | None
+    x: Floats,
+    y: Floats,
+    pseudo: tuple[float, float],
+    common: bool,
+    names: Sequence[str] | None,
+    w: Floats | None,
 ) -> _Moments:
-    means = two_way(x.mean(axis=1) - y.mean(axis=1), names, w, BONETT_PRICE)
+    means = two_way(x.mean(axis=1) - y.mean(axis=1), names, w, pseudo)
     sides = [two_way(side, names, w) for side in (x, y)]
     own = [side.repetition for side in sides]
     spread = sum(v**2 / (side.repetitions - 1) for v, side in zip(own, sides, strict=True))
