@@ -532,3 +532,46 @@ def test_calibration_error_agrees_with_sklearn_bins():
     assert expected_calibration_error(stated, right) == pytest.approx(
         np.abs(true - mean).mean(), abs=0.003
     )
+
+
+def graded(rng, hard, runs, level):
+    """Draw scores as records get: many 1, some 0, the rest between; (rows, 1) `hard` is shared."""
+    rows = len(hard)
+    luck = 0.15 * rng.standard_normal(runs) if runs > 1 else 0.0
+    own = hard + 0.6 * rng.standard_normal((rows, 1)) + 0.3 * rng.standard_normal((rows, runs))
+    mean = np.clip(0.5 + level + luck - own, 0, 1)
+    between = (mean > 0) & (mean < 1)
+    p = np.where(between, np.clip(mean, 1e-3, 1 - 1e-3), 0.5)
+    return np.where(between, rng.beta(6 * p, 6 * (1 - p)), mean)
+
+
+@pytest.mark.parametrize(("rows", "runs"), [(60, 1), (200, 1), (150, 5)])
+def test_intervals_of_graded_differences_cover(rows, runs):
+    """Two candidates of one law on the same rows: their true difference is 0."""
+    rng, held, studies = np.random.default_rng(3), 0, 250
+    for _ in range(studies):
+        hard = rng.standard_normal((rows, 1))
+        sides = [graded(rng, hard, runs, 0.6) for _ in range(2)]
+        found = paired_difference(*sides, graded=True)
+        held += found.low <= 0 <= found.high
+    assert 0.92 <= held / studies <= 0.985
+
+
+def test_graded_rows_by_hand():
+    x, y = np.array([1.0, 0.5, 0.75, 1.0]), np.array([1.0, 0.25, 0.25, 0.5])
+    d = x - y
+    size = (d**2).sum() / d.sum()
+    found = paired_difference(x, y, graded=True)
+    values = np.array([*d, -size, size])
+    assert found.center == pytest.approx(values.mean())
+    variance = ((d - values.mean()) ** 2).sum() + 2 * size**2 + 2 * values.mean() ** 2
+    assert found.error.variance == pytest.approx(variance / 36)
+    assert found.method == "paired t"
+    assert found.value == pytest.approx(d.mean())
+
+
+def test_graded_rows_that_are_right_or_wrong_are_compared_as_labels_are():
+    rng = np.random.default_rng(2)
+    x, y = (rng.integers(0, 2, (80, 1)).astype(float) for _ in range(2))
+    assert paired_difference(x, y, graded=True) == paired_difference(x, y)
+    assert paired_difference(x, y, graded=True).method == "McNemar mid-p"
