@@ -61,14 +61,12 @@ def cascade(
     sent, thresholds = route(pair, parts, contenders.rule.margin / 4)
     right = np.where(sent, pair.strong, pair.cheap)
     sides = (pair.cheap, pair.strong, *([rival.right[pair.complete]] if rival else []))
-    gains = (
-        paired_difference(right, side, clusters, weights, graded=rows.graded) for side in sides
-    )
+    about, on, graded = contenders.panel[strong].estimand, rows.row_set(pair.complete), rows.graded
+    gains = (paired_difference(right, s, clusters, weights, graded=graded) for s in sides)
     reached = two_way_interval(right, clusters, weights)
     # What is sent on is a share of what comes in, whatever labels count.
     plain = rows.plain_weights_of(pair.complete)
     share = two_way_interval(sent.astype(np.float64), clusters, plain, AGRESTI_COULL)
-    about, on = contenders.panel[strong].estimand, rows.row_set(pair.complete)
     over = [Interval.of(gain, about, row_set=on) for gain in gains]
     return Cascade(
         cheap=cheap,

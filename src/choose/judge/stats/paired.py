@@ -116,8 +116,8 @@ def paired_difference(
     The variance is that of the paired items plus each side's own from its repetitions, or that of
     common repetitions where it is larger. A side with one repetition is compared with every
     repetition of the other. Two sides with one repetition each get Bonett and Price's interval,
-    and McNemar's mid-p if rows are independent and unweighted. Rows that a side did not answer in
-    all repetitions used are left out.
+    and McNemar's mid-p if scores are 0 or 1 and rows independent and unweighted. Rows that a side
+    did not answer in all repetitions used are left out.
 
     Args:
         a: (n, S) or (n,) scores.
@@ -125,8 +125,7 @@ def paired_difference(
         clusters: cluster of each row.
         weights: (n,) weights of the rows.
         assumed: variance to add for repetitions that should have been varied and were not.
-        expected: variance between repetitions known from other candidates; the estimate from two
-            repetitions is shrunk toward it.
+        expected: usual variance between repetitions, to which an estimate from two is shrunk.
         graded: whether scores lie between 0 and 1, so that imaginary rows differ as rows do.
 
     Raises:
@@ -135,14 +134,12 @@ def paired_difference(
     x, y, complete, common = aligned(_columns(a), _columns(b))
     names = None if clusters is None else [clusters[i] for i in np.flatnonzero(complete).tolist()]
     w = None if weights is None else np.asarray(weights, dtype=np.float64)[complete]
-    pseudo = imaginary(x[:, :, None] - y[:, None, :]) if graded else BONETT_PRICE
-    moments = _analyse(x, y, pseudo, common, names, w)
+    moments = _analyse(x, y, graded, common, names, w)
     repetitions = [n for n in (x.shape[1], y.shape[1]) if n > 1]
     if expected and repetitions and min(repetitions) < FEW:
-        usual = expected * sum(1 / n for n in repetitions)
-        moments = moments._replace(error=moderated(moments.error, usual))
-    equal = names is None and w is None
-    independent = 1.0 if equal else independent_rows(names, w) / len(x)
+        error = moderated(moments.error, expected * sum(1 / n for n in repetitions))
+        moments = moments._replace(error=error)
+    independent = 1.0 if names is None and w is None else independent_rows(names, w) / len(x)
     return replace(_difference(x, y, _assume(moments, assumed), w), independent=independent)
 
 
@@ -206,11 +203,12 @@ def imaginary(differences: Floats) -> tuple[float, float]:
 def _analyse(
     x: Floats,
     y: Floats,
-    pseudo: tuple[float, float],
+    graded: bool,
     common: bool,
     names: Sequence[str] | None,
     w: Floats | None,
 ) -> _Moments:
+    pseudo = imaginary(x[:, :, None] - y[:, None, :]) if graded else BONETT_PRICE
     if 1 not in (x.shape[1], y.shape[1]):
         return _two_sided(x, y, pseudo, common, names, w)
     parts = two_way(x - y, names, w, pseudo)
