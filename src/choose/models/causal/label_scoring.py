@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
-from choose.models.causal.packed_attention import Pack, Piece, logits, max_stable_length
+from choose.models.causal.packed_attention import Pack, Piece, logits, max_length, max_stable_length
 from choose.models.hardware.compute_settings import set_threads
 from choose.models.hardware.memory import limits_of
 from choose.models.results.output_cache import ResultCache
@@ -192,7 +192,7 @@ class CausalLM:
     @property
     def context(self) -> int:
         """Return the longest prompt with labels, in tokens, that the model reads."""
-        return int(getattr(self.model.config, "max_position_embeddings", None) or 1 << 20)
+        return max_length(self.model.config)
 
     @cached_property
     def max_batched_length(self) -> int:

@@ -11,7 +11,10 @@ import numpy as np
 
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
+from choose.models.causal.generation import Generator
 from choose.models.causal.label_scoring import CausalLM, LabelTrie
+from choose.models.causal.packed_attention import max_stable_length
+from choose.models.causal.shared_prefixes import Parts
 from choose.models.hardware.compute_settings import device, device_name, dtype, quiet_loading
 from choose.models.hardware.memory import share_weights
 from choose.models.results.output_cache import ResultCache
@@ -60,6 +63,27 @@ def _loaded(spec: str, digest: str) -> CausalLM:
     return lm
 
 
+def load_generator(spec: str) -> Generator:
+    """Return the generator of a causal language model, once a process.
+
+    Raises:
+        ModelError: if it is missing or is no causal language model.
+    """
+    return _generator(spec, weights_digest(spec))
+
+
+@lru_cache(maxsize=4)
+def _generator(spec: str, digest: str) -> Generator:
+    lm = _loaded(spec, digest)
+    generator = Generator(lm.model, lm.template)
+    generator.packed = lm.tree and supports_decoding(generator)
+    way = "packed" if generator.packed else "alone"
+    name = device_name(lm.model.device)
+    made_by = ("texts", content_digest(resolve(spec)), str(lm.model.dtype), name, way)
+    generator.cache = ResultCache(made_by, np.float64)
+    return generator
+
+
 def _load(folder: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
@@ -102,6 +126,29 @@ def supports_tree_attention(lm: CausalLM) -> bool:
     same = (first == second).all() and (scores[1:] == unseen[1:]).all()
     tolerance = FLOAT32_TOLERANCE if lm.model.dtype.itemsize == 4 else BFLOAT16_TOLERANCE
     return bool(same and (scores != moved).any() and difference < tolerance)
+
+
+def supports_decoding(generator: Generator) -> bool:
+    """Test whether the log-probabilities of new tokens are those of a pass over the whole text."""
+    import torch
+
+    content, model = generator.template.content, generator.model
+    texts = [content("Sort the text: apple, pear tree or pear."), content("A pear")]
+    window = getattr(model.config.get_text_config(), "sliding_window", None) or 0
+    most = min(MAX_TRIAL_TOKENS, generator.context // 2, max_stable_length(model.config) // 2)
+    own = (texts[1] * max(1, min(window, most) // len(texts[1])))[:most]
+    parts: tuple[Parts, ...] = ((texts[0], own), (texts[0], texts[1]))
+    new = texts[1][:2]
+    try:
+        stepwise = generator.next_logits(parts, new)
+        whole = torch.cat([generator.next_logits([(*p[:-1], p[-1] + new)], ()) for p in parts])
+    except Exception:  # an architecture without support can raise anything
+        return False
+    finally:
+        generator.shared.pasts.clear()
+    apart = (stepwise.float().log_softmax(-1) - whole.float().log_softmax(-1)).abs().max()
+    tolerance = FLOAT32_TOLERANCE if model.dtype.itemsize == 4 else BFLOAT16_TOLERANCE
+    return bool(apart < tolerance)
 
 
 def _padding_tokens(lm: CausalLM, length: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -144,6 +144,11 @@ class Pack:
 _PACK: ContextVar[Pack | None] = ContextVar("pack", default=None)
 
 
+def max_length(config: Any) -> int:
+    """Return the longest text, in tokens, that a model reads."""
+    return int(getattr(config, "max_position_embeddings", None) or 1 << 20)
+
+
 def max_stable_length(config: Any) -> int:
     """Return the most tokens at which positions do not depend on the longest text in a pass.
 
@@ -190,15 +195,29 @@ def logits(model: Any, pack: Pack) -> torch.Tensor:
 def _packed(model: Any, pack: Pack) -> Iterator[None]:
     """Let a model attend by pieces inside the block."""
     _register()
-    config = model.config.get_text_config()
-    before = config._attn_implementation
     token = _PACK.set(pack)
     try:
-        config._attn_implementation = ATTENTION_NAME
+        with uses_attention(model, ATTENTION_NAME):
+            yield
+    finally:
+        _PACK.reset(token)
+
+
+@contextmanager
+def uses_attention(model: Any, name: str) -> Iterator[None]:
+    """Let a model use a registered attention inside the block."""
+    config = model.config.get_text_config()
+    before = config._attn_implementation
+    try:
+        config._attn_implementation = name
         yield
     finally:
         config._attn_implementation = before
-        _PACK.reset(token)
+
+
+def unsupported_parts(arguments: Mapping[str, Any]) -> list[str]:
+    """Return the arguments that change a model's attention and are not implemented here."""
+    return [name for name in _UNSUPPORTED if arguments.get(name) is not None]
 
 
 @cache
@@ -228,7 +247,7 @@ def attend(
     import torch
 
     pack = _PACK.get()
-    unsupported = [name for name in _UNSUPPORTED if more.get(name) is not None]
+    unsupported = unsupported_parts(more)
     if pack is None or unsupported:
         raise NotImplementedError(f"attention with {', '.join(unsupported) or 'no pack'}")
     layer = int(module.layer_idx)

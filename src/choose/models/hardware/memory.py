@@ -20,6 +20,8 @@ class Limits:
     Attributes:
         scoring_tokens: tokens of a pass that scores labels after prompts.
         scoring_bytes: bytes of the logits of such a pass.
+        writing_rows: answers that are generated at a time.
+        writing_bytes: bytes of their keys and values.
         prediction_tokens: padded tokens of a batch that an adapted model answers.
         training_tokens: tokens of a training pass that several runs share.
         activation_bytes: bytes that a training pass saves for backward; on a CPU two passes are
@@ -30,6 +32,8 @@ class Limits:
 
     scoring_tokens: int
     scoring_bytes: int
+    writing_rows: int
+    writing_bytes: int
     prediction_tokens: int
     training_tokens: int
     activation_bytes: int
@@ -46,6 +50,8 @@ _LIMITS = {
     "cpu": Limits(
         scoring_tokens=1280,
         scoring_bytes=512 << 20,
+        writing_rows=64,
+        writing_bytes=1024 << 20,
         prediction_tokens=2048,
         training_tokens=640,
         activation_bytes=640_000_000,
@@ -55,6 +61,8 @@ _LIMITS = {
     "mps": Limits(
         scoring_tokens=4096,
         scoring_bytes=1024 << 20,
+        writing_rows=128,
+        writing_bytes=2048 << 20,
         prediction_tokens=8192,
         training_tokens=2048,
         activation_bytes=2_400_000_000,
@@ -64,6 +72,8 @@ _LIMITS = {
     "cuda": Limits(
         scoring_tokens=8192,
         scoring_bytes=2048 << 20,
+        writing_rows=256,
+        writing_bytes=8192 << 20,
         prediction_tokens=16_384,
         training_tokens=4096,
         activation_bytes=4_800_000_000,

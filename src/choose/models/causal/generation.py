@@ -1,0 +1,309 @@
+"""Greedy answers of a causal language model: batched, shared prefixes read once."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from choose.errors import ModelError
+from choose.models.causal.chat_template import ChatTemplate, Prompt
+from choose.models.causal.decoding_cache import DecodingCache
+from choose.models.causal.one_by_one import generate_alone
+from choose.models.causal.packed_attention import Pack, logits, max_length, max_stable_length
+from choose.models.causal.shared_prefixes import (
+    Parts,
+    SharedPast,
+    Tokens,
+    bytes_per_token,
+    common_parts,
+    divide,
+)
+from choose.models.causal.stopping import StopRule, TokenTexts
+from choose.models.causal.written_answers import Answer, Written, in_order, prompt_key
+from choose.models.hardware.compute_settings import set_threads
+from choose.models.hardware.memory import limits_of
+from choose.models.results.output_cache import ResultCache
+from choose.progress import report_progress
+from choose.types import Floats
+
+if TYPE_CHECKING:
+    import torch
+
+# Most answers in memory; studies have fewer, a stream can have millions.
+MAX_ANSWERS_IN_MEMORY = 100_000
+
+# Answers join those under way when this share of the slots is free: few at a time read slowly.
+FREE_SHARE = 0.25
+
+
+class _Progress:
+    """Reports of prompt tokens read and new tokens written, of the most there can be."""
+
+    def __init__(self, answers: Sequence[Answer], rule: StopRule) -> None:
+        self.done, self.total = 0, sum(len(a.parts[-1]) + rule.limit for a in answers)
+        report_progress(0, self.total, "writing")
+
+    def add(self, tokens: int) -> None:
+        self.done += tokens
+        report_progress(self.done, self.total, "writing")
+
+
+@dataclass(eq=False)
+class Generator:
+    """Writes answers with a loaded model, each prompt once a process.
+
+    Prompts are read in packed passes without padding. New tokens are written for many answers at a
+    time, which join as others end. They share products of the layers but no attention, so an
+    answer depends on the others by rounding only: in float32 its tokens are the same alone.
+
+    Attributes:
+        packed: whether the model supports this; otherwise transformers writes them one by one.
+        answers: by prompt and rule: [cut, log-probability, tokens of the prompt's own part, new
+            tokens...], and the seconds it took.
+    """
+
+    model: Any
+    template: ChatTemplate
+    packed: bool = True
+    cache: ResultCache | None = None
+    answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict)
+
+    @property
+    def context(self) -> int:
+        """Return the most tokens of a prompt with its answer."""
+        return max_length(self.model.config)
+
+    @cached_property
+    def shared(self) -> SharedPast:
+        """Return the keys and values of parts that prompts share."""
+        return SharedPast(self.model)
+
+    @cached_property
+    def words(self) -> TokenTexts:
+        """Return the texts of tokens."""
+        return TokenTexts(self.template.tokenizer)
+
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """Return the tokens that close any answer."""
+        named = [self.template.tokenizer.eos_token_id]
+        for config in (self.model.config, getattr(self.model, "generation_config", None)):
+            eos = getattr(config, "eos_token_id", None)
+            named += eos if isinstance(eos, list | tuple) else [eos]
+        return frozenset([self.template.end, *(int(token) for token in named if token is not None)])
+
+    def write(self, prompts: Sequence[Prompt], rule: StopRule) -> Written:
+        """Return the greedy answer to each prompt.
+
+        Raises:
+            ModelError: if a prompt does not fit the model.
+        """
+        keys = [prompt_key(prompt, rule) for prompt in prompts]
+        if self.cache is not None:
+            self.answers.update(self.cache.get({k for k in keys if k not in self.answers}))
+        known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
+        new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
+        divided = divide(list(new.values()))
+        self._write_new([Answer(k, p) for k, p in zip(new, divided, strict=True)], rule)
+        found = [self.answers[key] for key in keys]
+        while len(self.answers) > MAX_ANSWERS_IN_MEMORY:
+            del self.answers[next(iter(self.answers))]
+        tokens = [[int(token) for token in row[3:]] for row, _ in found]
+        whole = np.array([len(p.prefix) + len(p.rest) for p in prompts], dtype=np.int64)
+        return Written(
+            texts=tuple(self._text(row, rule) for row in tokens),
+            cut=tuple(bool(row[0]) for row, _ in found),
+            logprobs=np.array([row[1] for row, _ in found], dtype=np.float64),
+            tokens_in=whole,
+            tokens_cached=whole - np.array([row[2] for row, _ in found], dtype=np.int64),
+            tokens_out=np.array([len(row) for row in tokens], dtype=np.int64),
+            latency=np.array([seconds for _, seconds in found], dtype=np.float64),
+            cached_seconds=known,
+        )
+
+    def next_logits(self, prompts: Sequence[Parts], new: Tokens) -> torch.Tensor:
+        """Return (n, vocabulary) logits after prompts that `new` tokens are added to."""
+        answers, rule = [Answer(b"", parts) for parts in prompts], StopRule(limit=len(new))
+        common = tuple(part for part in common_parts(prompts) if part)
+        cache = self._cache(answers, common, rule)
+        rows = self._read(answers, cache)
+        for token in new:
+            rows = cache.logits(self.model, [token] * len(prompts))
+        return rows
+
+    def _text(self, tokens: Sequence[int], rule: StopRule) -> str:
+        kept = tokens[:-1] if tokens and tokens[-1] in self.ends else tokens
+        text = self.words.decode(kept)
+        return text[: rule.end_of(text)]
+
+    def _write_new(self, answers: Sequence[Answer], rule: StopRule) -> None:
+        """Write answers that are not known, and remember them."""
+        for answer in answers:
+            self._check_fits(answer.length + rule.limit)
+        if not answers:
+            return
+        progress = _Progress(answers, rule)
+        alone, groups = list[Answer](), dict[Tokens, list[Answer]]()
+        for answer in answers:
+            stable = answer.length + rule.limit <= max_stable_length(self.model.config)
+            some = groups.setdefault(answer.parts[0], []) if self.packed and stable else alone
+            some.append(answer)
+        try:
+            for group in groups.values():
+                self._write_together(group, rule, progress)
+            for answer in alone:
+                self._write_alone(answer, rule)
+                progress.add(len(answer.parts[-1]) + rule.limit)
+        finally:
+            if self.cache is not None:
+                done = [a.key for a in answers if a.key in self.answers]
+                self.cache.put({key: self.answers[key] for key in done})
+
+    def _write_together(
+        self, answers: Sequence[Answer], rule: StopRule, progress: _Progress
+    ) -> None:
+        """Write the answers to prompts that begin with the same declared prefix."""
+        common = tuple(part for part in common_parts([a.parts for a in answers]) if part)
+        waiting, under_way = deque(in_order(answers)), list[Answer]()
+        cache = self._cache(answers, common, rule)
+        while waiting or under_way:
+            free = cache.slots - len(under_way)
+            if waiting and (free >= FREE_SHARE * cache.slots or not under_way):
+                set_threads()
+                start = perf_counter()
+                joining = self._next(waiting, free)
+                rows = self._read(joining, cache)
+                own = sum(len(answer.parts[-1]) for answer in joining)
+                pace = (perf_counter() - start) / own
+                for answer in joining:
+                    answer.seconds += pace * len(answer.parts[-1])
+                under_way += joining
+                self._advance(rows, under_way, cache, rule, progress)
+                progress.add(own)
+            if under_way:
+                set_threads()
+                start = perf_counter()
+                rows = cache.logits(self.model, [answer.tokens[-1] for answer in under_way])
+                seconds = (perf_counter() - start) / len(under_way)
+                for answer in under_way:
+                    answer.seconds += seconds
+                self._advance(rows, under_way, cache, rule, progress)
+
+    def _cache(self, answers: Sequence[Answer], common: Parts, rule: StopRule) -> DecodingCache:
+        """Return room for as many answers as memory allows, with the common past."""
+        self.shared.read([common])
+        before = sum(len(part) for part in common)
+        capacity = max(answer.length for answer in answers) - before + rule.limit
+        limits = limits_of(self.model.device.type)
+        fitting = limits.writing_bytes // (capacity * bytes_per_token(self.model))
+        slots = max(1, min(limits.writing_rows, len(answers), fitting))
+        return DecodingCache(slots, capacity, self.shared.past(common), before)
+
+    def _next(self, waiting: deque[Answer], free: int) -> list[Answer]:
+        """Take the next answers whose prompts are read in one pass."""
+        most, tokens, taken = limits_of(self.model.device.type).scoring_tokens, 0, list[Answer]()
+        while waiting and len(taken) < free:
+            tokens += len(waiting[0].parts[-1])
+            if taken and tokens > most:
+                break
+            taken.append(waiting.popleft())
+        return taken
+
+    def _read(self, answers: Sequence[Answer], cache: DecodingCache) -> torch.Tensor:
+        """Read prompts into the cache, and return (n, vocabulary) logits after them."""
+        self.shared.read([answer.shared for answer in answers])
+        pieces = [self.shared.piece(answer.shared, answer.parts[-1]) for answer in answers]
+        pack = Pack(pieces, saves_past=True)
+        rows = logits(self.model, pack)
+        start = 0
+        for answer, piece in zip(answers, pieces, strict=True):
+            stop = start + len(piece.tokens)
+            cache.add(self.shared.past(answer.shared), pack.past, start, stop)
+            start = stop
+        self.shared.forget_oldest()
+        return rows
+
+    def _advance(
+        self,
+        rows: torch.Tensor,
+        under_way: list[Answer],
+        cache: DecodingCache,
+        rule: StopRule,
+        progress: _Progress,
+    ) -> None:
+        """Add the best token to the last answers under way; those that end leave."""
+        first, tokens = len(under_way) - len(rows), 0
+        chosen = self._choose(rows, under_way[first:], rule)
+        # From the last one on: the last answer under way takes the place of one that leaves.
+        for slot, (token, logprob) in reversed(list(enumerate(chosen, first))):
+            answer = under_way[slot]
+            answer.tokens.append(token)
+            answer.logprob += logprob
+            answer.visible = answer.visible or bool(self.words[token].strip())
+            tokens += 1
+            if self._ended(answer, rule):
+                tokens += rule.limit - len(answer.tokens)
+                self._remember(answer)
+                cache.remove(slot)
+                under_way[slot] = under_way[-1]
+                under_way.pop()
+        progress.add(tokens)
+
+    def _choose(
+        self, rows: torch.Tensor, answers: Sequence[Answer], rule: StopRule
+    ) -> list[tuple[int, float]]:
+        """Return the best token that each answer may go on with, and its log-probability."""
+        import torch
+
+        with torch.inference_mode():
+            scores = rows.float()
+            norms = scores.logsumexp(-1)
+            tokens = scores.argmax(-1).tolist()
+            for number, answer in enumerate(answers):
+                while not (answer.visible or rule.may_begin(self.words[tokens[number]])):
+                    scores[number, tokens[number]] = -math.inf
+                    tokens[number] = int(scores[number].argmax())
+            best = torch.tensor(tokens, device=scores.device)[:, None]
+            logprobs = scores.gather(1, best)[:, 0] - norms
+        return list(zip(tokens, logprobs.tolist(), strict=True))
+
+    def _ended(self, answer: Answer, rule: StopRule) -> bool:
+        """Return whether an answer is complete, or as long as it may be."""
+        last = answer.tokens[-1]
+        if last in self.ends:
+            return True
+        if rule.may_end(self.words[last]):
+            text = self.words.decode(answer.tokens)
+            if rule.end_of(text) is not None:
+                return True
+        answer.cut = len(answer.tokens) >= rule.limit
+        return answer.cut
+
+    def _write_alone(self, answer: Answer, rule: StopRule) -> None:
+        set_threads()
+        start = perf_counter()
+        prompt = [token for part in answer.parts for token in part]
+        found = generate_alone(self.model, prompt, rule, self.words, self.ends)
+        answer.tokens, answer.logprob, answer.cut = found
+        answer.seconds = perf_counter() - start
+        self._remember(answer)
+
+    def _remember(self, answer: Answer) -> None:
+        facts = (answer.cut, answer.logprob, len(answer.parts[-1]))
+        row = np.array([*facts, *answer.tokens], dtype=np.float64)
+        self.answers[answer.key] = row, answer.seconds
+
+    def _check_fits(self, length: int) -> None:
+        if length > self.context:
+            raise ModelError(
+                f"A prompt has {length:,} tokens with its answer, and the model reads "
+                f"{self.context:,} at most. Use shorter texts, fewer demonstrations or another "
+                "model."
+            )

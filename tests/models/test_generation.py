@@ -1,0 +1,385 @@
+"""Generated answers: those of transformers token for token, alone, in a batch and shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from choose.errors import ModelError
+from choose.models.causal.chat_template import ChatTemplate, Prompt
+from choose.models.causal.generation import Generator
+from choose.models.causal.loading import load_generator, supports_decoding
+from choose.models.causal.one_by_one import generate_alone
+from choose.models.causal.shared_prefixes import divide
+from choose.models.causal.stopping import StopRule, TokenTexts, limit_for
+from choose.models.causal.written_answers import prompt_key
+from choose.models.hardware import memory
+from choose.models.results.output_cache import caching
+from choose.models.weights.spec import DEFAULT_LM
+from choose.progress import TimeLimitReached, time_limit
+from support import tiny_models as tiny
+
+Wrote = tuple[list[int], bool]
+
+PASSAGE = "a much longer passage about the rate of exchange of pears and apples " * 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose tokens depend on where they stand, and are seldom about as likely."""
+    return tiny.causal_lm(tmp_path_factory.mktemp("models") / "lm", spread=0.5)
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> Generator:
+    generator = load_generator(str(folder))
+    generator.model.float()
+    return generator
+
+
+@pytest.fixture
+def generator(loaded: Generator) -> Iterator[Generator]:
+    yield loaded
+    forget(loaded)
+    for name in ("words", "ends"):
+        loaded.__dict__.pop(name, None)
+
+
+def forget(generator: Generator) -> None:
+    generator.answers.clear()
+    generator.shared.pasts.clear()
+
+
+def prompts(template: ChatTemplate) -> list[Prompt]:
+    """Return prompts of unlike lengths; of two groups, each shares a passage."""
+    told = ("system", "Sort: a pear, a plum, the exchange rate.")
+    shown = [("user", "ripe"), ("assistant", "a pear")]
+    texts = ["ripe", "", "a pear?", f"{PASSAGE}one?", f"{PASSAGE}two or three?", PASSAGE, "b" * 40]
+    texts += [f"{PASSAGE[::-1]}{n}" for n in range(3)] + [f"{n} plums" for n in range(4)]
+    return [template.prompt([told, *shown, ("user", text)], 3) for text in texts]
+
+
+def wrote(generator: Generator, asked: list[Prompt], rule: StopRule) -> list[Wrote]:
+    """Return the tokens of each answer, and whether it was cut."""
+    generator.write(asked, rule)
+    rows = [generator.answers[prompt_key(prompt, rule)][0] for prompt in asked]
+    return [([int(token) for token in row[3:]], bool(row[0])) for row in rows]
+
+
+def expected(generator: Generator, asked: list[Prompt], rule: StopRule) -> list[Wrote]:
+    """Return what `model.generate` writes, one prompt at a time."""
+    found = [
+        generate_alone(generator.model, [*p.prefix, *p.rest], rule, generator.words, generator.ends)
+        for p in asked
+    ]
+    return [(tokens, cut) for tokens, _, cut in found]
+
+
+class Swapped(TokenTexts):
+    """Texts of tokens where some have the text of another one."""
+
+    swaps: dict[int, str]
+
+    def decode(self, tokens: Any) -> str:
+        return "".join(
+            self.swaps.get(token, super(Swapped, self).decode([token])) for token in tokens
+        )
+
+
+def swap(generator: Generator, swaps: dict[int, str]) -> None:
+    words = Swapped(generator.template.tokenizer)
+    words.swaps = swaps
+    generator.__dict__["words"] = words
+
+
+@pytest.mark.parametrize("until", ["end", "line", "record", "quote"])
+def test_alone_in_a_batch_and_shuffled_it_writes_the_same(
+    generator: Generator, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With three slots, answers leave and others join all the time."""
+    asked, rule = prompts(generator.template), StopRule(12, until)
+    assert generator.packed
+    told = expected(generator, asked, rule)
+    ended = [tokens[3] for tokens, _ in told[::2]]
+    swap(generator, dict.fromkeys(ended[:3], {"quote": '"', "line": "\n"}.get(until, "{}")))
+    generator.__dict__["ends"] = frozenset([generator.template.end, *ended[3:]])
+    told = expected(generator, asked, rule)
+    assert len({len(tokens) for tokens, _ in told}) > 2, "they must end at different times"
+    assert wrote(generator, asked, rule) == told
+    few = replace(memory.limits_of("cpu"), writing_rows=3, scoring_tokens=300)
+    monkeypatch.setitem(memory._LIMITS, "cpu", few)
+    forget(generator)
+    assert wrote(generator, asked[::-1], rule) == told[::-1]
+    for prompt, one in zip(asked, told, strict=True):
+        forget(generator)
+        assert wrote(generator, [prompt], rule) == [one]
+
+
+def test_its_log_probability_is_that_of_its_tokens(generator: Generator) -> None:
+    asked, rule = prompts(generator.template), StopRule(9)
+    written = generator.write(asked, rule)
+    for number, prompt in enumerate(asked):
+        _, logprob, _ = generate_alone(
+            generator.model, [*prompt.prefix, *prompt.rest], rule, generator.words, generator.ends
+        )
+        assert written.logprobs[number] == pytest.approx(logprob, abs=1e-3)
+    assert ((written.confidence > 0) & (written.confidence < 1)).all()
+
+
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+}
+
+TURNING = {"rope_theta": 10_000.0, "rope_type": "longrope",
+           "short_factor": [1.0] * 4, "long_factor": [4.0, 8.0, 16.0, 30.0]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "packed"),
+    [
+        ("GPT2", {"n_positions": 512, "n_embd": 32, "n_layer": 2, "n_head": 4}, True),
+        ("Qwen3", {**SMALL, "head_dim": 8}, True),
+        ("Mistral", {**SMALL, "sliding_window": 24}, True),
+        ("Gemma3", {**SMALL, "head_dim": 8, "sliding_window": 24, "tie_word_embeddings": False,
+                    "layer_types": ["sliding_attention", "full_attention"]}, True),
+        ("Phi3", {**SMALL, "max_position_embeddings": 2048, "pad_token_id": 0,
+                  "original_max_position_embeddings": 96, "rope_parameters": TURNING}, True),
+        ("Gemma2", {**SMALL, "head_dim": 8, "sliding_window": 24,
+                    "tie_word_embeddings": False}, False),
+        ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, False),
+        ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, False),
+    ],
+)  # fmt: skip
+def test_any_architecture_writes_what_transformers_does(
+    name: str, settings: dict[str, Any], packed: bool, generator: Generator, tmp_path: Path
+) -> None:
+    import torch
+    import transformers
+
+    text = {"Gemma3": "Gemma3Text"}.get(name, name)
+    config = getattr(transformers, f"{text}Config")(
+        vocab_size=len(generator.template.tokenizer), initializer_range=0.5, **settings
+    )
+    cls = getattr(transformers, f"{name}LMHeadModel", None)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        (cls or getattr(transformers, f"{name}ForCausalLM"))(config).save_pretrained(tmp_path)
+    generator.template.tokenizer.save_pretrained(tmp_path)
+    other = load_generator(str(tmp_path))
+    assert other.packed is packed
+    other.model.float()
+    asked, rule = prompts(other.template)[2:9], StopRule(8)
+    lengths = {len(prompt.prefix) + len(prompt.rest) for prompt in asked}
+    assert min(lengths) < 96 - 8 < 96 < max(lengths), "shorter and longer than it turns keys at"
+    told = expected(other, asked, rule)
+    assert len({tuple(tokens) for tokens, _ in told}) > 2
+    assert wrote(other, asked, rule) == told
+    forget(other)
+    assert wrote(other, asked[:1], rule) == told[:1]
+
+
+def test_a_decoding_that_is_slightly_off_is_not_used(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from choose.models.causal.decoding_cache import DecodingCache
+
+    assert supports_decoding(generator)
+    straight = DecodingCache.logits
+    monkeypatch.setattr(DecodingCache, "logits", lambda *a: straight(*a) * 1.01)
+    assert not supports_decoding(generator)
+
+
+def test_no_answer_begins_with_a_newline(generator: Generator) -> None:
+    asked = prompts(generator.template)[:4]
+    rule = StopRule(6, "line")
+    firsts = {tokens[0] for tokens, _ in expected(generator, asked, rule)}
+    swap(generator, {**dict.fromkeys(firsts, "\n"), 40: " \n\n"})
+    told = expected(generator, asked, rule)
+    assert not firsts & {tokens[0] for tokens, _ in told}
+    assert wrote(generator, asked, rule) == told
+    assert all("\n" not in text for text in generator.write(asked, rule).texts)
+    free = StopRule(6)
+    assert {tokens[0] for tokens, _ in wrote(generator, asked, free)} == firsts
+
+
+def test_the_closing_token_and_what_follows_the_record_are_left_out(generator: Generator) -> None:
+    asked, rule = prompts(generator.template)[:1], StopRule(8, "record")
+    [(tokens, _)] = wrote(generator, asked, rule)
+    assert len(set(tokens[:4])) == 4
+    swap(generator, {tokens[0]: '{"a": ', tokens[1]: '"}', tokens[2]: '"}\n\nText'})
+    forget(generator)
+    written = generator.write(asked, rule)
+    assert written.texts == ('{"a": "}"}',)
+    assert (written.cut, written.tokens_out.tolist()) == ((False,), [3])
+    generator.__dict__["ends"] = frozenset([tokens[1]])
+    forget(generator)
+    written = generator.write(asked, rule)
+    assert (written.texts, written.cut) == (('{"a": ',), (False,))
+    forget(generator)
+    assert generator.write(asked, StopRule(1, "record")).cut == (True,)
+
+
+@pytest.mark.parametrize(
+    ("until", "text", "end"),
+    [
+        ("end", "a\nb}", None),
+        ("line", "\n \n", None),
+        ("line", "\n a b\nc", 5),
+        ("record", 'Sure:\n {"a": "}\\"}", "b": 1} x', 28),
+        ("record", '{"a": {"b": 1}, "c"', None),
+        ("record", '"}" {"a": 1}', 3 - 1),
+        ("quote", 'half \\"past\\" nine" }', 18),
+        ("quote", '"', 0),
+        ("quote", "six\n", 3),
+    ],
+)
+def test_where_answers_end(until: Any, text: str, end: int | None) -> None:
+    assert StopRule(9, until).end_of(text) == end
+
+
+def test_the_limit_is_half_as_long_again_as_nearly_all_answers() -> None:
+    assert limit_for([*range(1, 100), 9000]) == 149  # 1.5 times 99
+    assert limit_for([4] * 5) == 6
+    assert limit_for([7]) == 11
+    assert limit_for([]) > 0
+
+
+def test_shared_parts_are_found(generator: Generator) -> None:
+    a, b, c = (tuple(range(start, start + 20)) for start in (100, 200, 300))
+    told = (1, 2, 3)
+    divided = divide(
+        [
+            Prompt(told, (*a, *b, 7)),
+            Prompt(told, (*a, *b, 8, 9)),
+            Prompt(told, (*a, *c)),
+            Prompt(told, (5,)),
+            Prompt((), (*a, *b, 7)),
+            Prompt(told, (*a, *b, 7)),
+            Prompt(told, ()),
+        ]
+    )
+    assert divided[0] == divided[5] == (told, a, b, (7,))
+    assert divided[1:5] == [(told, a, b, (8, 9)), (told, a, c), (told, (5,)), ((), (*a, *b, 7))]
+    assert divided[6] == (told[:2], told[2:])
+    same = divide([Prompt((), a)] * 2)
+    assert same == [((), a)] * 2 or same == [((), a[:-1], a[-1:])] * 2
+    chain = [Prompt((), tuple(range(n))) for n in range(1, 1500)]  # deeper than Python's stack
+    for prompt, parts in zip(chain, divide(chain), strict=True):
+        assert tuple(token for part in parts for token in part) == prompt.rest
+        assert parts[-1]
+
+
+def test_a_passage_is_read_once(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from choose.models.causal import generation, shared_prefixes
+
+    read: list[int] = []
+
+    def counting(model: Any, pack: Any) -> Any:
+        read.extend(len(piece.tokens) for piece in pack.pieces)
+        return straight(model, pack)
+
+    straight = generation.logits
+    for module in (generation, shared_prefixes):
+        monkeypatch.setattr(module, "logits", counting)
+    asked = prompts(generator.template)
+    written = generator.write(asked, StopRule(3))
+    distinct = {prefix for p in asked for prefix in [p.prefix, (*p.prefix, *p.rest)]}
+    assert sum(read) < 0.55 * sum(map(len, distinct))
+    assert (written.tokens_cached >= len(asked[0].prefix)).all()
+    assert written.tokens_cached[3] - written.tokens_cached[0] > 100
+
+
+def test_answers_are_written_once_and_remembered(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
+    asked, rule = prompts(generator.template), StopRule(5)
+    with caching():
+        first = generator.write([*asked, asked[0]], rule)
+        forget(generator)
+        monkeypatch.setattr(generator, "_write_together", None)
+        again = generator.write([*asked, asked[0]], rule)
+    assert again.texts == first.texts
+    assert (first.cached_seconds, again.cached_seconds > 0) == (0.0, True)
+    assert again.cached_seconds == pytest.approx(first.latency[:-1].sum())
+    for name in ("logprobs", "tokens_in", "tokens_cached", "tokens_out", "latency"):
+        assert (getattr(again, name) == getattr(first, name)).all()
+
+
+def test_a_time_limit_ends_a_batch_and_keeps_what_is_done(generator: Generator) -> None:
+    asked, rule = prompts(generator.template), StopRule(400)
+    done = wrote(generator, asked[:1], StopRule(3))[0][0]
+    generator.__dict__["ends"] = frozenset([done[1]])
+    forget(generator)
+    with pytest.raises(TimeLimitReached), time_limit(0.0, min_reports=5) as progress:
+        generator.write(asked, rule)
+    assert progress.loop == "writing"
+    assert 0 < progress.span[-1][1] < progress.total
+    assert 1 <= len(generator.answers) < len(asked)
+    generator.__dict__.pop("ends")
+
+
+def test_progress_only_grows_and_reaches_its_end(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[float, float]] = []
+    monkeypatch.setattr(
+        "choose.models.causal.generation.report_progress",
+        lambda done, all_, _: seen.append((done, all_)),
+    )
+    generator.write(prompts(generator.template), StopRule(5))
+    done = [at for at, _ in seen]
+    assert done == sorted(set(done))
+    assert (done[0], done[-1]) == (0, seen[0][1])
+
+
+def test_nothing_asked_nothing_written(generator: Generator) -> None:
+    written = generator.write([], StopRule(5))
+    assert (written.texts, written.logprobs.shape, written.confidence.shape) == ((), (0,), (0,))
+
+
+def test_a_prompt_without_room_for_its_answer_is_refused(generator: Generator) -> None:
+    fits = Prompt((), (5,) * (generator.context - 4))
+    with pytest.raises(ModelError, match="2,048 at most"):
+        generator.write([fits], StopRule(5))
+    assert generator.write([fits], StopRule(4)).cut == (True,)
+
+
+def test_a_penalty_in_the_models_own_settings_changes_nothing(generator: Generator) -> None:
+    from transformers import GenerationConfig
+
+    asked, rule = prompts(generator.template)[:3], StopRule(8)
+    told = expected(generator, asked, rule)
+    before = generator.model.generation_config
+    try:
+        generator.model.generation_config = GenerationConfig(repetition_penalty=9.0, do_sample=True)
+        assert expected(generator, asked, rule) == told == wrote(generator, asked, rule)
+    finally:
+        generator.model.generation_config = before
+
+
+@pytest.mark.slow
+def test_the_default_model_writes_what_transformers_does() -> None:
+    generator = load_generator(DEFAULT_LM)
+    assert generator.packed
+    generator.model.float()
+    template = generator.template
+    told = ("system", "Read the text into a record: a JSON object with the fields people and time.")
+    texts = ["a table for two at six", "we are 4, at noon", "what is your address?", "at 7:30 pm"]
+    shown = [("user", "five of us at 9"), ("assistant", '{"people": "five", "time": "9"}')]
+    asked = [template.prompt([told, *shown, ("user", text)], 3) for text in texts]
+    rule = StopRule(24, "record")
+    assert wrote(generator, asked, rule) == expected(generator, asked, rule)
+    forget(generator)
+    written = generator.write(asked, rule)
+    assert any(text.endswith("}") for text in written.texts)
+    assert np.isfinite(written.latency).all()
