@@ -12,7 +12,7 @@ COMMANDS = {"check", "compare", "export", "plan", "report"}
 
 
 def test_there_are_few_modules_and_none_is_long() -> None:
-    assert len(HOUSE.lines) <= 227
+    assert len(HOUSE.lines) <= 230
     assert {name: n for name, n in HOUSE.lines.items() if n > 350} == {}
 
 

@@ -16,8 +16,7 @@ from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator, supports_decoding
 from choose.models.causal.one_by_one import generate_alone
 from choose.models.causal.shared_prefixes import divide
-from choose.models.causal.stopping import StopRule, TokenTexts, limit_for
-from choose.models.causal.written_answers import prompt_key
+from choose.models.causal.written_answers import StopRule, TokenTexts, limit_for, prompt_key
 from choose.models.hardware import memory
 from choose.models.results.output_cache import caching
 from choose.models.weights.spec import DEFAULT_LM

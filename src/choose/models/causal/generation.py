@@ -25,8 +25,14 @@ from choose.models.causal.shared_prefixes import (
     common_parts,
     divide,
 )
-from choose.models.causal.stopping import StopRule, TokenTexts
-from choose.models.causal.written_answers import Answer, Written, in_order, prompt_key
+from choose.models.causal.written_answers import (
+    Answer,
+    StopRule,
+    TokenTexts,
+    Written,
+    in_order,
+    prompt_key,
+)
 from choose.models.hardware.compute_settings import set_threads
 from choose.models.hardware.memory import limits_of
 from choose.models.results.output_cache import ResultCache

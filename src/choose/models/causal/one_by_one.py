@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from choose.models.causal.stopping import StopRule, TokenTexts
+from choose.models.causal.written_answers import StopRule, TokenTexts
 
 if TYPE_CHECKING:
     import torch
