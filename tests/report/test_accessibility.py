@@ -9,10 +9,9 @@ from itertools import pairwise
 import pytest
 
 from choose.report.html.chart_style import COLOURS, GREY
-from choose.report.html.page import render_html
 from choose.schema.diagnosis import Audit, Suspect
 from support import decisions
-from support.html import parsed
+from support.html import page_of, parsed
 
 STYLE = (files("choose.report.html") / "templates" / "style.css").read_text(encoding="utf-8")
 TEXT = ("ink", "soft", "good", "bad", "wait")
@@ -55,7 +54,7 @@ def page() -> str:
     """Return a page with a stacked table, an endpoint and notes on it."""
     suspect = Suspect(id="T1", label="a", suggested="b", score=3.0, agree=2, answered=3)
     audit = Audit(auditors=("probe",), rows=600, suspected=1, suspects=(suspect,))
-    return render_html(decisions.served().model_copy(update={"audit": audit}), {"T1": "words"})
+    return page_of(decisions.served().model_copy(update={"audit": audit}), {"T1": "words"})
 
 
 def test_every_table_chart_and_region_has_a_name_and_every_link_a_target() -> None:

@@ -11,14 +11,15 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from altair.utils.schemapi import DEBUG_MODE
 
 from choose.report.decision_text import KINDS
-from choose.report.html.page import plainly, render_html
+from choose.report.html.page import CHARTS, plainly
 from choose.report.markdown import render_markdown
 from choose.schema.decision import Decision, Method, Note, PromptText
 from choose.schema.diagnosis import Audit, Suspect
 from support import decisions
-from support.html import VECTORS, parsed
+from support.html import VECTORS, page_of, parsed
 
 BROWSER = next(
     (
@@ -73,7 +74,7 @@ def poisoned(vectors: tuple[str, ...]) -> Decision:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_verdict_makes_a_whole_page(kind: str) -> None:
-    page = render_html(decisions.decision(kind))  # type: ignore[arg-type]
+    page = page_of(decisions.decision(kind))  # type: ignore[arg-type]
     tags = parsed(page)
     assert not tags.open
     assert not tags.wrong
@@ -82,7 +83,7 @@ def test_every_verdict_makes_a_whole_page(kind: str) -> None:
 
 
 def test_a_record_with_nothing_measured_makes_a_page() -> None:
-    page = render_html(decisions.bare())
+    page = page_of(decisions.bare())
     assert "None" not in re.sub(r"None of these", "", page)
     assert not parsed(page).open
 
@@ -102,7 +103,7 @@ def test_a_served_model_shows_its_speed_and_the_fits_what_they_noted(
 
 
 def test_sections_are_listed_and_led_to() -> None:
-    page = render_html(decisions.served())
+    page = page_of(decisions.served())
     listed = re.findall(r'<a href="#([a-z]+)">', page[page.index("<nav") : page.index("</nav>")])
     assert listed == ["decision", "labels", "evidence", "method", "again"]
 
@@ -114,7 +115,7 @@ def test_a_range_is_said_in_words_on_the_first_screen() -> None:
 
 
 def test_the_first_screen_speaks_without_statistics() -> None:
-    page = render_html(decisions.decision())
+    page = page_of(decisions.decision())
     first = re.sub(r"<[^>]+>", " ", page[page.index("<header>") : page.index("</header>")])
     for word in ("interval", "p-value", "Holm", "variance", "estimand", "standard deviation"):
         assert word not in first
@@ -122,7 +123,7 @@ def test_the_first_screen_speaks_without_statistics() -> None:
 
 def test_every_figure_of_the_record_is_on_the_page() -> None:
     decision = decisions.decision()
-    page = render_html(decision)
+    page = page_of(decision)
     for card in decision.scorecards:
         if card.accuracy:
             assert f"{100 * card.accuracy.value:.1f}" in page
@@ -143,13 +144,20 @@ def test_a_page_for_many_rows_is_small_enough_for_a_mail() -> None:
         suspected=3000,
         suspects=suspects,
     )
-    page = render_html(decisions.decision().model_copy(update={"audit": audit}), texts)
+    page = page_of(decisions.decision().model_copy(update={"audit": audit}), texts)
     assert "word word" in page
     assert len(page.encode()) < 2_000_000
 
 
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart_keeps_to_the_schema_of_vega_lite(name: str) -> None:
+    """Altair checks each part here; while it draws the page it does not, which halves the time."""
+    assert DEBUG_MODE
+    CHARTS[name](decisions.served())
+
+
 def test_tables_have_heads_and_charts_have_words() -> None:
-    tags = parsed(render_html(decisions.decision())).seen
+    tags = parsed(page_of(decisions.decision())).seen
     assert all("scope" in attrs for tag, attrs in tags if tag == "th")
     charts = [attrs for tag, attrs in tags if tag == "svg"]
     assert len(charts) >= 3
@@ -157,14 +165,14 @@ def test_tables_have_heads_and_charts_have_words() -> None:
 
 
 def test_hostile_text_makes_no_tag_no_handler_and_no_address() -> None:
-    tags = parsed(render_html(poisoned(VECTORS))).seen
-    allowed = {tag for tag, _ in parsed(render_html(decisions.served())).seen} | {"pre", "code"}
+    tags = parsed(page_of(poisoned(VECTORS))).seen
+    allowed = {tag for tag, _ in parsed(page_of(decisions.served())).seen} | {"pre", "code"}
     assert {tag for tag, _ in tags} <= allowed
     for tag, attrs in tags:
         assert not [name for name in attrs if name.startswith("on")], tag
         assert "javascript:" not in str(attrs.get("href", ""))
         assert tag not in ("script", "iframe", "object", "embed", "img", "link")
-    page = render_html(poisoned(VECTORS))
+    page = page_of(poisoned(VECTORS))
     assert "{{ 7 * 7 }}" in page  # shown, not computed
     assert "\x1b" not in page
     assert "\u202e" not in page
@@ -189,7 +197,7 @@ def test_nothing_runs_and_no_request_leaves_in_a_real_browser(tmp_path: Path) ->
     Thread(target=server.serve_forever, daemon=True).start()
     vectors = tuple(v.replace("PORT", str(server.server_port)) for v in VECTORS)
     page = tmp_path / "report.html"
-    page.write_text(render_html(poisoned(vectors)), encoding="utf-8")
+    page.write_text(page_of(poisoned(vectors)), encoding="utf-8")
     # The same text as markup, to see that the trap would have caught it.
     bait = tmp_path / "bait.html"
     bait.write_text(f"<body>{''.join(vectors)}", encoding="utf-8")

@@ -12,7 +12,7 @@ from choose.formatting import MINUS
 from choose.report.candidate_order import contending, standings, titles
 from choose.report.html.chart_style import GREY, palette
 from choose.report.html.line_charts import TICKS, apart, drawable, few
-from choose.report.html.page import lead, render_html
+from choose.report.html.page import lead
 from choose.report.html.page_tables import (
     PRICES,
     answered_line,
@@ -37,7 +37,7 @@ from choose.schema.diagnosis import (
 from choose.schema.scorecard import SettingPoint
 from choose.study.config import Costs
 from support import decisions
-from support.html import parsed
+from support.html import page_of, parsed
 
 ANSWER = "A cheap classifier is enough for now."
 
@@ -84,7 +84,7 @@ def text_of(html: str) -> str:
 
 
 def test_the_first_screen_answers_the_title_and_says_why_and_what_to_do() -> None:
-    page = render_html(answered())
+    page = page_of(answered())
     assert re.findall(r"<h1[^>]*>(.*?)</h1>", page) == [ANSWER]
     assert len(ANSWER.split()) <= 12
     first = page[page.index('id="decision"') : page.index('id="labels"')]
@@ -107,13 +107,13 @@ def test_a_step_that_is_not_worth_its_effort_is_no_step_to_do() -> None:
     idle = Step(kind="label-more", text="Labelling 9,300 rows is out of proportion.", worth=False)
     steps = (decision.verdict.steps[0], idle)
     verdict = decision.verdict.model_copy(update={"steps": steps})
-    page = render_html(decision.model_copy(update={"verdict": verdict}))
+    page = page_of(decision.model_copy(update={"verdict": verdict}))
     assert page.count("<li>Do thing 0.") == 1
     assert '<p class="note">Labelling 9,300 rows is out of proportion.</p>' in page
 
 
 def test_three_screens_and_everything_else_folded_without_a_script() -> None:
-    tags = parsed(render_html(answered())).seen
+    tags = parsed(page_of(answered())).seen
     assert [a["id"] for tag, a in tags if tag == "section"] == ["decision", "labels", "evidence"]
     assert not [a for tag, a in tags if tag == "details" and "open" in a]
     assert not [tag for tag, _ in tags if tag == "script"]
@@ -122,7 +122,7 @@ def test_three_screens_and_everything_else_folded_without_a_script() -> None:
 
 def test_nothing_is_said_twice() -> None:
     """The reasons, the rejected candidates and the errors of a dropped one stood there again."""
-    page = render_html(answered())
+    page = page_of(answered())
     for gone in ("Why not the others", "All reasons", "800 times dearer", "Over time"):
         assert gone not in page
     assert len(re.findall(r"Not measured:[^<]*\$ per 1,000", page)) == 1
@@ -133,7 +133,7 @@ def test_errors_are_shown_of_the_chosen_or_the_best_prompted_candidate_only() ->
     def page(name: str) -> str:
         kinds = (ErrorClass(name="learnable", count=3),)
         failures = Failures(candidate=name, rows=100, errors=3, classes=kinds)
-        return render_html(answered(failures=failures))
+        return page_of(answered(failures=failures))
 
     assert "Errors of prompt" in page("prompt")
     assert "Errors of probe" in page("probe")
@@ -178,7 +178,7 @@ def test_a_record_without_standings_is_ordered_by_its_pairs() -> None:
     assert found["lora"].difference.low == pytest.approx(-0.025)  # type: ignore[union-attr]
     assert found["tfidf"].common == 600
     assert found["few-shot"].difference is None
-    page = render_html(decisions.decision("too-close"))
+    page = page_of(decisions.decision("too-close"))
     assert re.findall(r"<h1[^>]*>(.*?)</h1>", page) == ["Too close to call"]
 
 
@@ -230,14 +230,14 @@ def test_the_labels_to_check_are_one_list_with_ids_to_copy() -> None:
     assert [row[0] for row in rows.missed] == ["T99"]
     assert rows.ids.split() == [f"T{i}" for i in range(12)]
     assert rows.first[3][-1] == "(not shown: it may hold personal data)"
-    page = render_html(decision, {"T0": "text 0"})
+    page = page_of(decision, {"T0": "text 0"})
     assert page.index('id="labels"') < page.index('id="evidence"')
     assert f'<pre class="copy"><code>{rows.ids}</code></pre>' in page
 
 
 def test_an_auditor_that_cannot_know_leaves_no_list_but_its_reason() -> None:
     silent = Audit(auditors=("tfidf",), rows=60, no_list="The auditor is right on 52 % only.")
-    section = text_of(render_html(answered(audit=silent)))
+    section = text_of(page_of(answered(audit=silent)))
     assert "The auditor is right on 52 % only." in section
     assert "most doubted" not in section
 
@@ -253,7 +253,7 @@ def test_rows_where_the_contenders_differ_are_shown_escaped_and_cut() -> None:
         only_rival_right=44, listed=listed,
     )  # fmt: skip
     texts = {"T1": "<script>x</script>" + "y" * 900, "T2": "me@example.com", "T3": "third"}
-    page = render_html(answered(disagreement=found, personal=("T2",)), texts)
+    page = page_of(answered(disagreement=found, personal=("T2",)), texts)
     said = text_of(page)
     assert "only probe is right on 54, only tfidf on 44, both are wrong on 16" in said
     assert "3 of 114 are listed" in said
@@ -271,7 +271,7 @@ def test_money_time_and_data_say_where_texts_go_and_how_to_see_dollars() -> None
     told = data_risk(served.model_copy(update={"dataset": counted}))
     assert "prompt and few-shot send every text to api.example.com" in told
     assert "5 rows of 600 may hold personal data" in told
-    page = render_html(answered())
+    page = page_of(answered())
     assert "usd_per_machine_hour" in page
     Costs.model_validate(tomllib.loads(PRICES)["costs"])
 
@@ -285,7 +285,7 @@ def test_what_each_candidate_had_is_said_of_each() -> None:
     decision = answered(scorecards=cards)
     assert answered_line(decision).startswith("600 by majority, tfidf, probe and knn; 121 by")
     assert runs_line(decision).endswith("1 by prompt, few-shot, retrieval and lora")
-    assert "Seeds" not in render_html(decision)
+    assert "Seeds" not in page_of(decision)
 
 
 def test_other_settings_stand_against_the_own_setting_on_the_same_rows() -> None:
@@ -298,7 +298,7 @@ def test_other_settings_stand_against_the_own_setting_on_the_same_rows() -> None
         card.model_copy(update={"settings": (point,)}) if card.candidate == "probe" else card
         for card in decisions.cards()
     )
-    said = text_of(render_html(answered(scorecards=cards)))
+    said = text_of(page_of(answered(scorecards=cards)))
     assert f"probe C = 1 {MINUS}0.8 ({MINUS}3.0 to +1.4) 121 of 600" in said
 
 
@@ -317,7 +317,7 @@ def test_rare_labels_are_said_on_the_first_screen() -> None:
     rare = RareLabel(label="fraud", rows=12, share=0.03, figures=(figure,))
     decision = answered()
     verdict = decision.verdict.model_copy(update={"rare": (rare,)})
-    page = render_html(decision.model_copy(update={"verdict": verdict}))
+    page = page_of(decision.model_copy(update={"verdict": verdict}))
     first = text_of(page[page.index("<header>") : page.index("</header>")])
     assert "Accuracy hardly sees fraud (12 rows): probe finds 2 of 12" in first
     assert "fraud probe 12 2 16.7 5.0 to 45.0 100.0" in text_of(page)

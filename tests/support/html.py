@@ -1,8 +1,13 @@
-"""What a browser would see of a page, and text that tries to break out of it."""
+"""Pages, what a browser would see of them, and text that tries to break out of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from html.parser import HTMLParser
+
+from choose.report.html.page import render_html
+from choose.schema.decision import Decision
 
 VOID = {"meta", "br", "img", "hr", "input", "link"}
 
@@ -52,3 +57,13 @@ def parsed(page: str) -> Tags:
     tags = Tags()
     tags.feed(page)
     return tags
+
+
+def page_of(decision: Decision, texts: Mapping[str, str] | None = None) -> str:
+    """Return the page of a decision; it is drawn once, since its charts take a second."""
+    return _page(decision.model_dump_json(by_alias=True), tuple((texts or {}).items()))
+
+
+@cache
+def _page(decision: str, texts: tuple[tuple[str, str], ...]) -> str:
+    return render_html(Decision.model_validate_json(decision), dict(texts))

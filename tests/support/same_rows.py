@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
@@ -153,15 +153,20 @@ Table = list[list[str]]
 
 def unlike_columns(decision: Decision) -> list[str]:
     """Return the columns of a decision's reports with figures of unlike rows, unmarked."""
-    found = []
+    known, found = figures(decision), []
     for table in (*_terminal(decision), *_markdown(decision), *_html(decision)):
-        found += unlike_in_table(decision, table)
+        found += unlike_in_table(decision, table, known)
     return found
 
 
-def unlike_in_table(decision: Decision, table: Table) -> list[str]:
-    """Return the columns of one table (rows of cells) with figures of unlike rows, unmarked."""
-    known, found = figures(decision), []
+def unlike_in_table(
+    decision: Decision, table: Table, known: Sequence[Figure] | None = None
+) -> list[str]:
+    """Return the columns of one table (rows of cells) with figures of unlike rows, unmarked.
+
+    `known` are the figures of the decision; they are looked up unless given.
+    """
+    known, found = known or figures(decision), []
     for rows in _by_candidate(decision, table):
         columns = range(1, max(map(len, rows.values())))
         faults = [(fault, c) for c in columns if (fault := _fault(c, rows, known))]
@@ -184,7 +189,7 @@ def _by_candidate(decision: Decision, table: Table) -> list[dict[str, list[str]]
     return list(groups.values())
 
 
-def _fault(column: int, rows: dict[str, list[str]], known: list[Figure]) -> str:
+def _fault(column: int, rows: dict[str, list[str]], known: Sequence[Figure]) -> str:
     shown = {
         who: match[1]
         for who, cells in rows.items()

@@ -128,7 +128,7 @@ def svg(chart: alt.LayerChart, title: str, kind: str, fit: bool = True) -> Marku
 
     Text from data reaches Vega as data values only, never as a field name or an expression.
     """
-    image = _vegalite_to_svg(styled(chart, fit).to_dict())
+    image = _vegalite_to_svg(styled(chart, fit).to_dict(validate=False))
     opening = (
         '<svg class="chart {kind}" role="img" aria-label="{title}" '
         'xmlns="http://www.w3.org/2000/svg" viewBox="{box}">'
@@ -229,13 +229,14 @@ class Figure:
 def mark_at(x: float, dash: bool = True) -> alt.Chart:
     """Return a vertical line."""
     rule = chart_of([{"at": x}]).mark_rule(color=INK, strokeDash=[4, 4] if dash else [1, 0])
-    marked: alt.Chart = rule.encode(x="at:Q")
+    marked: alt.Chart = rule.encode(x=alt.X("at:Q"))
     return marked
 
 
 def chart_of(rows: Sequence[Mapping[str, object]]) -> alt.Chart:
     """Return a chart of rows; text occurs in values only."""
-    return alt.Chart(alt.InlineData(values=[dict(row) for row in rows]))
+    # Layers copy their charts, lists and all; a tuple they share.
+    return alt.Chart(alt.InlineData(values=tuple(dict(row) for row in rows)))
 
 
 def drawn(

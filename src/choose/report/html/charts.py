@@ -53,10 +53,10 @@ def intervals(
     x = alt.X("low:Q", title="points of accuracy")
     band = chart_of([{"from": -100 * margin, "to": 100 * margin}])
     layers = [
-        band.mark_rect(color=INK, opacity=0.09).encode(x="from:Q", x2="to:Q"),
+        band.mark_rect(color=INK, opacity=0.09).encode(x=alt.X("from:Q"), x2=alt.X2("to:Q")),
         mark_at(0.0, dash=False),
-        base.mark_rule(strokeWidth=3, color=INK, opacity=0.5).encode(x=x, x2="high:Q"),
-        base.mark_point(filled=True, size=90, color=INK, opacity=1).encode(x="value:Q"),
+        base.mark_rule(strokeWidth=3, color=INK, opacity=0.5).encode(x=x, x2=alt.X2("high:Q")),
+        base.mark_point(filled=True, size=90, color=INK, opacity=1).encode(x=alt.X("value:Q")),
     ]
     return drawn(layers, len(rows) * 30, title, caption)
 
@@ -180,15 +180,19 @@ def _dots(
     )
     x = alt.X("value:Q", title=share, scale=across, axis=axis)
     known = any(row.get("low") is not None for row in rows)
-    ranges = base.mark_rule(strokeWidth=2, opacity=0.55)
+    ranges = base.mark_rule(strokeWidth=2, opacity=0.55).encode(
+        x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=colours.colours()
+    )
     names = base.transform_calculate(start="isValid(datum.low) ? datum.low : datum.value")
     layers = [
         *([] if share.endswith("%") else [mark_at(0.0, dash=False)]),
-        *([ranges.encode(x=alt.X("low:Q"), x2="high:Q", color=colours.colours())] if known else []),
+        *([ranges] if known else []),
         base.mark_point(filled=True, size=80, opacity=1).encode(
             x=x, shape=shape(), color=colours.colours()
         ),
-        names.mark_text(align="right", dx=-9, fontSize=11).encode(x="start:Q", text="candidate:N"),
+        names.mark_text(align="right", dx=-9, fontSize=11).encode(
+            x=alt.X("start:Q"), text=alt.Text("candidate:N")
+        ),
     ]
     views = len({row["view"] for row in rows})
     return drawn(layers, views * (16 * len(keys) + 10), title, caption, rows)
@@ -275,7 +279,7 @@ def mark_names(
     for place, members in placed.items():
         align, dx, dy = PLACES[place]
         text = chart_of(members).mark_text(align=align, dx=dx, dy=dy)
-        yield text.encode(x="x:Q", y="value:Q", text="candidate:N")
+        yield text.encode(x=alt.X("x:Q"), y=alt.Y("value:Q"), text=alt.Text("candidate:N"))
 
 
 def _mark(row: Mapping[str, object], x: tuple[float, float], y: tuple[float, float]) -> Box:

@@ -132,11 +132,11 @@ def plotted(
     scale = alt.Scale(domain=list(bounds), nice=False, zero=False)
     axis = alt.Axis(tickCount=5)
     y = alt.Y("value:Q", title=share, scale=scale, axis=axis)
-    base = chart_of(rows).encode(x=x, detail="key:N")
+    base = chart_of(rows).encode(x=x, detail=alt.Detail("key:N"))
     names = chart_of(_labelled_points(rows, bounds)).encode(x=x)
     band = base.mark_area(opacity=0.12).encode(
         y=alt.Y("low:Q", title=share, scale=scale, axis=axis),
-        y2="high:Q",
+        y2=alt.Y2("high:Q"),
         color=colours.colours(),
     )
     layers = [
@@ -148,7 +148,7 @@ def plotted(
             y=y, color=colours.colours(), shape=shape()
         ),
         names.mark_text(align="left", dx=9).encode(
-            y=alt.Y("label:Q", scale=scale), text="candidate:N"
+            y=alt.Y("label:Q", scale=scale), text=alt.Text("candidate:N")
         ),
     ]
     return drawn(layers, HEIGHT, title, caption, rows, named=True)
@@ -228,7 +228,9 @@ def volumes(decision: Decision) -> Figure | None:
         base.mark_line(strokeWidth=2).encode(
             y=y, color=colours.colours(), strokeDash=colours.dashes()
         ),
-        names.mark_text(align="left", dx=9).encode(x="x:Q", y="y:Q", text="candidate:N"),
+        names.mark_text(align="left", dx=9).encode(
+            x=alt.X("x:Q"), y=alt.Y("y:Q"), text=alt.Text("candidate:N")
+        ),
     ]
     caption = _caption(cards, lines, monthly, volume, value)
     return drawn(layers, HEIGHT, "Total cost of 1,000 answers by volume", caption, rows, named=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -139,10 +140,12 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
         texts: row id -> text, for the sections that show rows; None where no text was stored.
     """
     template = environment().get_template("page.html.j2")
+    with debug_mode(False):  # would check every part of every chart against Vega-Lite's schema
+        figures = {name: draw(decision) for name, draw in CHARTS.items()}
     return template.render(
         d=decision,
         v=decision.verdict,
-        figures={name: draw(decision) for name, draw in CHARTS.items()},
+        figures=figures,
         **_first_screen(decision),
         **_labels(decision, texts or {}),
         **_evidence(decision, texts or {}),

@@ -209,7 +209,7 @@ def _plot(
     behind = [{**band, "top": top, "bottom": bottom} for top, bottom in spans]
     ends = {"y": _down(height, "top"), "y2": "bottom:Q"}
     base = chart_of(behind)
-    yield base.mark_rect(color=INK, opacity=0.08).encode(x=x["low"], x2="high:Q", **ends)
+    yield base.mark_rect(color=INK, opacity=0.08).encode(x=x["low"], x2=alt.X2("high:Q"), **ends)
     yield base.mark_rule(color=INK, opacity=0.7).encode(x=x["zero"], **ends)
     placed = [{**row, "y": centre} for row, centre in zip(rows, centres, strict=True)]
     yield from _marks(placed, x, domain[0], _down(height, "y"), colours)
@@ -237,7 +237,7 @@ def _marks(
     colour = colours.colours()
     rules = chart_of([row for row in placed if row["low"] != row["high"]])
     yield rules.mark_rule(strokeWidth=3, opacity=0.6).encode(
-        x=x["low"], x2="high:Q", y=y, color=colour
+        x=x["low"], x2=alt.X2("high:Q"), y=y, color=colour
     )
     for part, look in (
         (False, {"filled": True}),
@@ -268,12 +268,12 @@ def _texts(rows: Sequence[dict[str, object]], layout: Layout) -> Iterator[alt.Ch
             ]
             weight: Literal["bold", "normal"] = "bold" if picked else "normal"
             text = chart_of(said).mark_text(align=column.align, fontWeight=weight, fontSize=13)
-            yield text.encode(x=alt.value(column.at), y=y, text="text:N")
+            yield text.encode(x=alt.value(column.at), y=y, text=alt.Text("text:N"))
         if column.head:
             yield (
                 chart_of([{"text": column.head}])
                 .mark_text(align=column.align, opacity=0.75)
-                .encode(x=alt.value(column.at), y=alt.value(-12), text="text:N")
+                .encode(x=alt.value(column.at), y=alt.value(-12), text=alt.Text("text:N"))
             )
 
 
