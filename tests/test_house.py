@@ -3,31 +3,37 @@
 import ast
 from pathlib import Path
 
-from house import SOURCE, survey
+import pytest
 
-HOUSE = survey()
+from house import SOURCE, House, survey
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    return survey()
+
 
 # A command's module, what it calls and the record it prints may share the command's name.
 COMMANDS = {"check", "compare", "export", "plan", "report"}
 
 
-def test_there_are_few_modules_and_none_is_long() -> None:
-    assert len(HOUSE.lines) <= 230
-    assert {name: n for name, n in HOUSE.lines.items() if n > 350} == {}
+def test_there_are_few_modules_and_none_is_long(house: House) -> None:
+    assert len(house.lines) <= 230
+    assert {name: n for name, n in house.lines.items() if n > 350} == {}
 
 
-def test_folders_have_about_a_dozen_entries() -> None:
-    root = HOUSE.folders["choose"]
+def test_folders_have_about_a_dozen_entries(house: House) -> None:
+    root = house.folders["choose"]
     assert root <= 22
-    assert {f: n for f, n in HOUSE.folders.items() if n > 14 and f != "choose"} == {}
+    assert {f: n for f, n in house.folders.items() if n > 14 and f != "choose"} == {}
 
 
-def test_no_module_imports_itself_through_others() -> None:
-    assert HOUSE.circles == []
+def test_no_module_imports_itself_through_others(house: House) -> None:
+    assert house.circles == []
 
 
-def test_a_module_name_is_used_once() -> None:
-    assert set(HOUSE.shared_names) <= COMMANDS
+def test_a_module_name_is_used_once(house: House) -> None:
+    assert set(house.shared_names) <= COMMANDS
 
 
 def functions(file: Path) -> list[ast.FunctionDef]:
@@ -54,7 +60,7 @@ def test_circles_are_found(tmp_path: Path) -> None:
     assert survey(tmp_path).circles == [["choose.a", "choose.b", "choose.c"]]
 
 
-def test_every_module_says_what_lives_there() -> None:
-    for name in HOUSE.lines:
+def test_every_module_says_what_lives_there(house: House) -> None:
+    for name in house.lines:
         file = SOURCE / Path(*name.split(".")).with_suffix(".py")
         assert ast.get_docstring(ast.parse(file.read_text("utf-8"))), name

@@ -28,12 +28,12 @@ from choose.strategy import build
 from choose.types import Item
 from support import fake_strategies as fakes
 from support import tiny_models as tiny
-from support.exported_studies import STRATEGIES, small_study
+from support.exported_studies import STRATEGIES, shared_study, small_study
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_study(tmp_path_factory.mktemp("study"))
+    return shared_study(tmp_path_factory)
 
 
 def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[str, list]]:  # type: ignore[type-arg]

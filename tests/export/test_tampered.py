@@ -16,7 +16,7 @@ from choose.api.compare import export
 from choose.conformance import questions
 from choose.errors import ChooseError
 from choose.export.exported_model import Model
-from support.exported_studies import STRATEGIES, small_study
+from support.exported_studies import STRATEGIES, shared_study
 
 Change = Callable[[Path], object]
 
@@ -25,7 +25,7 @@ TEXTS = [item.text for item in questions()][:4]
 
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    study = small_study(tmp_path_factory.mktemp("study"))
+    study = shared_study(tmp_path_factory)
     place = tmp_path_factory.mktemp("exports")
     return {name: export(study, place / name, candidate=name).folder for name in KINDS}
 

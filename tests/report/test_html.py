@@ -89,7 +89,7 @@ def test_a_record_with_nothing_measured_makes_a_page() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("render", [render_html, render_markdown], ids=["page", "pull request"])
+@pytest.mark.parametrize("render", [page_of, render_markdown], ids=["page", "pull request"])
 def test_a_served_model_shows_its_speed_and_the_fits_what_they_noted(
     render: Callable[[Decision], str],
 ) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from filelock import FileLock
+
 from support import tiny_models as tiny
 from support.studies import compare, write_csv
 
@@ -32,3 +35,18 @@ def small_study(folder: Path, *strategies: str) -> Path:
         out=folder / "st",
     )
     return outcome.store
+
+
+def shared_study(places: pytest.TempPathFactory) -> Path:
+    """Return the study of every kind of strategy; whoever needs it first runs it for all workers.
+
+    It takes many seconds. Tests must leave it as it is.
+    """
+    own = places.getbasetemp()
+    root = own.parent if own.name.startswith("popen-") else own
+    with FileLock(root / "shared_study.lock"):
+        folder = root / "shared_study"
+        if not (folder / "st" / "decision.json").exists():
+            folder.mkdir()
+            small_study(folder)
+    return folder / "st"

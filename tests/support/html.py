@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from functools import cache
 from html.parser import HTMLParser
 
 from choose.report.html.page import render_html
@@ -59,11 +59,12 @@ def parsed(page: str) -> Tags:
     return tags
 
 
+_PAGES: dict[tuple[str, str], str] = {}
+
+
 def page_of(decision: Decision, texts: Mapping[str, str] | None = None) -> str:
     """Return the page of a decision; it is drawn once, since its charts take a second."""
-    return _page(decision.model_dump_json(by_alias=True), tuple((texts or {}).items()))
-
-
-@cache
-def _page(decision: str, texts: tuple[tuple[str, str], ...]) -> str:
-    return render_html(Decision.model_validate_json(decision), dict(texts))
+    key = decision.model_dump_json(by_alias=True), json.dumps(texts)
+    if key not in _PAGES:
+        _PAGES[key] = render_html(decision, texts)
+    return _PAGES[key]
