@@ -14,6 +14,10 @@ from choose.files import digest, digest_rows
 
 Family = Literal["baseline", "prompting", "retrieval", "fine-tuning"]
 Status = Literal["ok", "off-list", "refused", "empty", "cut", "malformed", "abstained"]
+Noise = Literal[
+    "symmetric", "confused-pair", "class-dependent",
+    "value-swapped", "value-dropped", "value-invented", "number-changed",
+]  # fmt: skip
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
@@ -130,6 +134,12 @@ class Task(Protocol):
     def stratum(self, target: str) -> str:
         """Return the class of rows, for stratified divisions, that a target belongs to."""
 
+    def classes(self, target: str) -> tuple[str, ...]:
+        """Return what of a target may be new one day: its label, or the fields that it fills."""
+
+    def copied(self, target: str) -> tuple[str, ...]:
+        """Return the texts of a target that an answer may have to copy from the input."""
+
     def facts(self) -> dict[str, Any]:
         """Return the task as plain values for JSON, from which `choose.tasks` builds it again."""
 
@@ -147,26 +157,28 @@ class Candidate:
 class Scenario:
     """How training pool and test rows are drawn.
 
-    ``noise`` replaces labels of training rows. ``inner`` is cross-validation inside the training
+    ``noise`` replaces targets of training rows. ``inner`` is cross-validation inside the training
     pool. ``time`` tests on the rows after a cut, with training rows before it or, for comparison,
-    as many rows of any time. ``new-class`` withholds a class except for some of its rows. In
+    as many rows of any time. ``new-class`` withholds the rows of a class, or those that fill a
+    field of a record, except for some. In
     ``inner`` and ``time`` a trial's `fold` is one of `parts`, not a fold of the dataset.
 
     Attributes:
-        noise: which labels replace which.
-        rate: share of labels replaced.
+        noise: which labels replace which; of records and texts, ``symmetric`` swaps whole targets
+            between rows, and the others change a value in one.
+        rate: share of targets replaced.
         rows: most training rows, so that a pool is no larger than the one it is compared with; 0
             is no limit.
         ask: most test rows of all parts together; 0 is no limit.
         parts: number of parts of the test rows; each is predicted by its own fit.
         cut: share of the rows, by time, before the test rows.
         learns_from: training rows from before the cut, or any except the test rows.
-        label: the class withheld.
+        label: the class or field withheld.
         examples: training rows of that class.
     """
 
     kind: Literal["standard", "noise", "time", "new-class", "inner"] = "standard"
-    noise: Literal["symmetric", "confused-pair", "class-dependent"] = "symmetric"
+    noise: Noise = "symmetric"
     rate: float = 0.0
     rows: int = 0
     ask: int = 0

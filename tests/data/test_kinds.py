@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,15 @@ import polars as pl
 import pytest
 
 from choose.data.dataset import load_dataset, read_rows
+from choose.data.scenarios import Pools, SplitSpec, make_split, new_class
+from choose.data.splits import SplitOptions, build_dataset
+from choose.data.text_perturbations import view
 from choose.errors import DataError, StudyError
 from choose.schema.sections import DataSection, TaskSection
-from choose.tasks.extraction import Extraction
-from choose.types import Dataset
+from choose.study.config import Study
+from choose.study.trial_plan import Planner
+from choose.tasks.extraction import Extraction, as_text
+from choose.types import Candidate, Dataset, Example, Item, Scenario
 
 WORDS = ["oak", "pine", "elm", "ash", "fir", "yew", "lime", "plum", "pear", "beech", "box", "alder"]
 
@@ -177,3 +184,73 @@ def test_parts_have_like_records_and_lengths(tmp_path: Path) -> None:
         assert abs(empty - 29 / 5) <= 1.2
     assert sorted(data.difficulty.values())[0] == 0.0
     assert max(data.difficulty.values()) == 1.0
+
+
+def orders(rows: int = 240) -> list[Example]:
+    """Return rows whose records have the field `po` from the second half on."""
+    found = []
+    for i in range(rows):
+        record: dict[str, Any] = {"items": [f"{i} {WORDS[i % 12]}"], "customer": f"TS-{i % 40}"}
+        if i % 3 == 0:
+            record["day"] = f"2025-03-{i % 28 + 1:02d}"
+        if i >= rows // 2 and i % 2:
+            record["po"] = str(i)
+        when = datetime(2025, 1, 1) + timedelta(days=i)
+        found.append(
+            Example(
+                id=f"r{i}",
+                text=f"Send {i} {WORDS[i % 12]} {i * 7919 % 10_007} for {i * 31 % 977}",
+                target=as_text(record),
+                timestamp=when,
+            )
+        )
+    return found
+
+
+def test_a_field_is_the_new_class_of_records() -> None:
+    data = build_dataset("orders", orders(), options=SplitOptions(kind="extraction"))
+    assert new_class(data) == "po"  # the one that appears late
+    for examples in (0, 1, 5, 20):
+        scenario = Scenario(kind="new-class", label="po", examples=examples)
+        rows = [make_split(data, SplitSpec(0, draw, None, scenario)) for draw in (0, 1)]
+        filled = [{e.id for e in split.pool if '"po"' in e.target} for split in rows]
+        assert [len(ids) for ids in filled] == [examples, examples]
+        assert rows[0].questions == data.folds[0].questions
+    undated = [replace(e, timestamp=None) for e in orders()]
+    data = build_dataset("orders", undated, options=SplitOptions(kind="extraction"))
+    assert new_class(data) in ("po", "day")  # `items` and `customer` are in every record
+
+
+def test_the_grid_of_records_and_of_texts_has_what_exists_for_them() -> None:
+    rows = orders()
+    data = build_dataset("orders", rows, options=SplitOptions(kind="extraction"))
+    jobs = Planner(Study(), Pools(data)).jobs((Candidate(name="t", strategy="empty"),))
+    noise = {(j.trial.scenario.noise, j.trial.scenario.rate) for j in jobs} - {("symmetric", 0.0)}
+    assert noise == {("symmetric", 0.1), ("symmetric", 0.2), ("value-dropped", 0.2)}
+    assert {j.trial.scenario.label for j in jobs} == {"", "po"}
+    assert {j.trial.scenario.kind for j in jobs} == {"standard", "noise", "time", "new-class"}
+    texts = [replace(e, target=f"Send a {WORDS[i % 12]} to {i}") for i, e in enumerate(rows)]
+    written = build_dataset("texts", texts, options=SplitOptions(kind="writing"))
+    jobs = Planner(Study(), Pools(written)).jobs((Candidate(name="t", strategy="copy"),))
+    assert {j.trial.scenario.noise for j in jobs} == {"symmetric", "number-changed"}
+    assert "new-class" not in {j.trial.scenario.kind for j in jobs}
+    stated = Study.model_validate({"grid": {"noise_kinds": ["confused-pair"]}})
+    with pytest.raises(
+        StudyError, match=r"not for the task.s kind, extraction. Allowed here: symm"
+    ):
+        Planner(stated, Pools(data)).jobs((Candidate(name="t", strategy="empty"),))
+
+
+@pytest.mark.parametrize("name", ["typos", "spacing", "contraction"])
+def test_a_view_leaves_the_values_of_a_record_as_they_stand(name: str) -> None:
+    value = "Marchbanks and   sons, I'm here"
+    items = [
+        Item(id=str(i), text=f"Somebody called {value} wanted {i} fancy table places, I'm afraid")
+        for i in range(30)
+    ]
+    copied = {item.id: (value,) for item in items}
+    changed = view(name, items, 0, copied)
+    assert all(value in item.text for item in changed)
+    assert all(a.text != b.text for a, b in zip(items, changed, strict=True))
+    bare = view(name, items, 0)
+    assert not all(value in item.text for item in bare)

@@ -212,7 +212,7 @@ class Facts:
     def drift(self) -> Drift | None:
         """Compare the first third of the rows with the last; None without enough dates."""
         task = self.dataset.task
-        periods = periods_of(self.dataset.examples.values(), self._names)
+        periods = periods_of(self.dataset.examples.values(), lambda e: task.classes(e.target))
         if periods is None:
             return None
         first, last = periods.early[0].timestamp, periods.late[-1].timestamp
@@ -231,12 +231,6 @@ class Facts:
             appeared=periods.appeared,
             vanished=periods.vanished,
         )
-
-    def _names(self, row: Example) -> Iterable[str]:
-        """Return the label of a row, or the fields of its record."""
-        if self.dataset.task.labels:
-            return (row.target,)
-        return self.targets.records.get(row.id, ())
 
     def _text_drift(self, early: Sequence[Example], late: Sequence[Example]) -> TextChange:
         rows = {e.id: replace(e, target="earlier") for e in early}

@@ -1,18 +1,25 @@
-"""Add label noise to a training pool, nested by rate and equal in pools of any size."""
+"""Add noise to the targets of a training pool, nested by rate and equal in pools of any size."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
 from choose.errors import StudyError, did_you_mean
-from choose.types import Example, Floats
+from choose.tasks.kinds import KINDS as KINDS_OF_TASKS
+from choose.types import Example, Floats, Task
 
 Kind = Literal["symmetric", "confused-pair", "class-dependent"]
+
+# Other rows that are tried, in the order of a ring, for a target or a value that differs.
+DONORS = 200
+
 KINDS: tuple[Kind, ...] = ("symmetric", "confused-pair", "class-dependent")
 
 
@@ -55,6 +62,43 @@ def add_noise(
     return [_flip(example, position, rates, steps, seed, task_labels) for example in examples]
 
 
+def noisy(
+    pool: Sequence[Example],
+    task: Task,
+    kind: str,
+    rate: float,
+    seed: int,
+    donors: Sequence[Example] | None = None,
+) -> list[Example]:
+    """Return a pool with noise of a kind that its task knows, in the same order.
+
+    Labels are flipped by `add_noise`. Of records and texts, a row is disturbed with probability
+    `rate`, if its target has what the noise needs, such as a number; what it takes from other rows,
+    it takes from `donors` (by default the pool), which should be the whole pool of a fold, so that
+    smaller pools get the same noise.
+
+    Raises:
+        StudyError: if the rate or the kind does not exist.
+    """
+    disturb = KINDS_OF_TASKS[task.kind].disturb
+    if disturb is None:
+        return add_noise(pool, task.labels, cast("Kind", kind), rate, seed)
+    _check(kind, rate, tuple(disturb))
+    if not rate:
+        return list(pool)
+    ring = sorted(donors or pool, key=lambda e: (_uniform("donor", seed, e.id), e.id))
+    places = [_uniform("donor", seed, e.id) for e in ring]
+    found = []
+    for row in pool:
+        if _uniform("flip", seed, row.id) < rate:
+            start = bisect_right(places, _uniform("donor", seed, row.id))
+            others = (ring[(start + i) % len(ring)].target for i in range(min(DONORS, len(ring))))
+            draw = partial(_uniform_of, seed=seed, id=row.id)
+            row = replace(row, target=disturb[kind](row.target, others, draw), accepted=())
+        found.append(row)
+    return found
+
+
 def label_similarity(examples: Sequence[Example], task_labels: Sequence[str]) -> Floats:
     """Return the similarity of the labels' texts, (K, K), with rows summing to 1.
 
@@ -79,10 +123,10 @@ def label_similarity(examples: Sequence[Example], task_labels: Sequence[str]) ->
     return alike
 
 
-def _check(kind: str, rate: float) -> None:
-    if kind not in KINDS:
+def _check(kind: str, rate: float, known: Sequence[str] = KINDS) -> None:
+    if kind not in known:
         raise StudyError(
-            f"No label noise {kind!r}.{did_you_mean(kind, KINDS)} Allowed: {', '.join(KINDS)}."
+            f"No label noise {kind!r}.{did_you_mean(kind, known)} Allowed: {', '.join(known)}."
         )
     if not 0 <= rate < 1:
         raise StudyError(
@@ -150,6 +194,10 @@ def _flip(
     # The diagonal has weight 0, and a search from the right never picks it.
     quantile = _uniform("label", seed, example.id) * steps[row, -1]
     return replace(example, target=task_labels[int(np.searchsorted(steps[row], quantile, "right"))])
+
+
+def _uniform_of(purpose: str, seed: int, id: str) -> float:
+    return _uniform(purpose, seed, id)
 
 
 def _uniform(purpose: str, seed: int, id: str) -> float:

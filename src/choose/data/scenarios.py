@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from choose.data.noise_injection import add_noise
+from choose.data.noise_injection import noisy
 from choose.data.stratify import (
     disjoint_from,
     sampling_order,
@@ -36,6 +36,9 @@ EARLY, LATE = 0.1, 1 / 3
 
 # Rows that the withheld class must have in every pool and among the test rows.
 MIN_POOL_ROWS, MIN_TEST_ROWS = 20, 10
+
+# Classes, the withheld one included.
+FEWEST_CLASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,49 +99,68 @@ def new_class(dataset: Dataset, besides: str | None = None) -> str | None:
 
     It is the class that appears last, where the dates show one to be late, else the class of median
     size. A class needs two others, 20 rows in every pool and 10 test rows; `besides` is excluded.
+    Of records, a class is a field; those that most rows fill cannot be withheld.
     """
     eligible = _eligible(dataset, besides)
-    if not eligible or len(dataset.task.labels) < 3:
+    classes = {name for e in dataset.examples.values() for name in dataset.task.classes(e.target)}
+    if not eligible or len(classes) < FEWEST_CLASSES:
         return None
     late = {label: start for label, start in _starts(dataset).items() if label in eligible}
     last = max(late, key=lambda label: (late[label], label), default=None)
     if last is not None and late[last] >= LATE:
         return last
-    rows = Counter(e.target for e in dataset.examples.values())
+    rows = _class_counts(dataset, dataset.examples)
     by_size = sorted(eligible, key=lambda label: (rows[label], label))
     return by_size[len(by_size) // 2]
 
 
-def _limit_class(pool: Sequence[Example], scenario: Scenario, draw: int) -> list[Example]:
+def of_class(dataset: Dataset, row: Example, label: str) -> bool:
+    """Return whether a row has a label, or its record a field."""
+    return label in dataset.task.classes(row.target)
+
+
+def _limit_class(
+    dataset: Dataset, pool: Sequence[Example], scenario: Scenario, draw: int
+) -> list[Example]:
     """Return the pool with only `scenario.examples` rows of its class, nested in that number."""
-    own = {e.id: e.target for e in pool if e.target == scenario.label}
-    sampled = set(sampling_order(own, own, draw)[: scenario.examples])
-    return [e for e in pool if e.target != scenario.label or e.id in sampled]
+    own = {e.id for e in pool if of_class(dataset, e, scenario.label)}
+    order = sampling_order(own, dict.fromkeys(own, scenario.label), draw)
+    sampled = set(order[: scenario.examples])
+    return [e for e in pool if e.id not in own or e.id in sampled]
 
 
 def _class_test_rows(dataset: Dataset, ids: Sequence[str], scenario: Scenario) -> tuple[str, ...]:
     """Return the ids of the test rows; with a limit, up to half are of the scenario's class."""
     if not scenario.ask:
         return tuple(ids)
-    targets = {id: dataset.examples[id].target for id in ids}
-    own = [id for id in ids if targets[id] == scenario.label]
-    others = [id for id in ids if targets[id] != scenario.label]
+    rows = dataset.examples
+    targets = strata_of(dataset.task, (rows[id] for id in ids))
+    own = [id for id in ids if of_class(dataset, rows[id], scenario.label)]
+    others = [id for id in ids if not of_class(dataset, rows[id], scenario.label)]
     few = stratified_sample(own, targets, scenario.ask // 2, "new-class")
     chosen = {*few, *stratified_sample(others, targets, scenario.ask - len(few), "new-class")}
     return tuple(id for id in ids if id in chosen)
 
 
 def _eligible(dataset: Dataset, besides: str | None) -> set[str]:
-    rows = dataset.examples
-    tested = Counter(rows[id].target for id in dataset.asked)
-    pools = [Counter(rows[id].target for id in fold.pool) for fold in dataset.folds]
+    tested = _class_counts(dataset, dataset.asked)
+    pools = [_class_counts(dataset, fold.pool) for fold in dataset.folds]
+    # Rows fill several fields, and without those of a common one too few would be left.
+    most = None if dataset.task.labels else len(dataset.examples) / 2
+    total = _class_counts(dataset, dataset.examples)
     return {
         label
-        for label in dataset.task.labels
+        for label in total
         if label != besides
         and tested[label] >= MIN_TEST_ROWS
         and min(pool[label] for pool in pools) >= MIN_POOL_ROWS
+        and (most is None or total[label] <= most)
     }
+
+
+def _class_counts(dataset: Dataset, ids: Iterable[str]) -> Counter[str]:
+    classes, rows = dataset.task.classes, dataset.examples
+    return Counter(name for id in ids for name in classes(rows[id].target))
 
 
 def _starts(dataset: Dataset) -> dict[str, float]:
@@ -146,7 +168,8 @@ def _starts(dataset: Dataset) -> dict[str, float]:
     rows = timeline(dataset)
     positions: dict[str, list[int]] = {}
     for position, example in enumerate(rows):
-        positions.setdefault(example.target, []).append(position)
+        for name in dataset.task.classes(example.target):
+            positions.setdefault(name, []).append(position)
     return {label: at[int(EARLY * len(at))] / len(rows) for label, at in positions.items()}
 
 
@@ -189,7 +212,9 @@ def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
     size, draw = spec.size, spec.draw
     pool = training_pool(dataset, spec.fold, draw if size is not None else 0, size)
     if kind == "noise":
-        pool = add_noise(pool, dataset.task.labels, spec.scenario.noise, spec.scenario.rate, draw)
+        donors = [dataset.examples[id] for id in dataset.folds[spec.fold].pool]
+        scenario = spec.scenario
+        pool = noisy(pool, dataset.task, scenario.noise, scenario.rate, draw, donors)
     return Split(pool, _test_rows(dataset, spec))
 
 
@@ -240,7 +265,7 @@ def _new_class(dataset: Dataset, spec: SplitSpec) -> Split:
     scenario = spec.scenario
     pool = training_pool(dataset, spec.fold, 0, scenario.rows or None)
     test = _class_test_rows(dataset, dataset.folds[spec.fold].questions, scenario)
-    return Split(_limit_class(pool, scenario, spec.draw), test)
+    return Split(_limit_class(dataset, pool, scenario, spec.draw), test)
 
 
 def _first(

@@ -88,11 +88,19 @@ _WORD = re.compile(r"(?<![\w@#/.'-])[^\W\d_]{4,}(?![\w@/'-]|\.\w|:/)")
 
 _GAP = re.compile(r"(?<=\S) (?=\S)")
 
+# Characters for private use, and how many parts of a text they may stand for.
+FIRST_SIGN, MOST_KEPT = 0xE000, 500
+
 _OPENERS = ("Hi, ", "Hello, ", "So, ", "Okay, ", "Um, ", "Hi there, ", "Well, ")
 
 
-def view(name: str, items: Sequence[Item], seed: int) -> list[Item]:
+def view(
+    name: str, items: Sequence[Item], seed: int, copied: Mapping[str, Sequence[str]] | None = None
+) -> list[Item]:
     """Return the items under a view; each depends on its id, its text and the seed alone.
+
+    `copied` are, by id, texts that a right answer copies from the input: where a view changes
+    letters or gaps, these stay as they are, or it would change what is right.
 
     Raises:
         StudyError: if there is no such view.
@@ -102,9 +110,32 @@ def view(name: str, items: Sequence[Item], seed: int) -> list[Item]:
             f"No view {name!r}.{did_you_mean(name, VIEWS)} Allowed: {', '.join(VIEWS)}."
         )
     change = VIEWS[name]
+    kept = {} if name in ("casing", "filler") else copied or {}
     return [
-        replace(item, text=change(item.text, Random(f"{name}-{seed}-{item.id}"))) for item in items
+        replace(
+            item,
+            text=_around(
+                kept.get(item.id, ()), item.text, change, Random(f"{name}-{seed}-{item.id}")
+            ),
+        )
+        for item in items
     ]
+
+
+def _around(
+    kept: Sequence[str], text: str, change: Callable[[str, Random], str], random: Random
+) -> str:
+    """Change a text except for some of its parts, for which signs without a meaning stand."""
+    if not kept or any(FIRST_SIGN <= ord(c) < FIRST_SIGN + MOST_KEPT for c in text):
+        return change(text, random)
+    parts = sorted({*kept} - {""}, key=lambda part: (-len(part), part))[:MOST_KEPT]
+    signs = [chr(FIRST_SIGN + place) for place in range(len(parts))]
+    for part, sign in zip(parts, signs, strict=True):
+        text = text.replace(part, sign)
+    changed = change(text, random)
+    for part, sign in zip(parts, signs, strict=True):
+        changed = changed.replace(sign, part)
+    return changed
 
 
 def sample_rows(

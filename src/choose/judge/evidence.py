@@ -27,6 +27,7 @@ class Items:
         conflicting: ids of rows whose text also occurs in the data with another label.
         annotators: who gave each label, or empty where the data does not say.
         questions: the same for rows with the same text; empty where no annotator is known.
+        fields: what each record fills; empty where targets are no records.
     """
 
     ids: tuple[str, ...]
@@ -36,6 +37,7 @@ class Items:
     conflicting: frozenset[str] = frozenset()
     annotators: tuple[str | None, ...] = ()
     questions: tuple[str, ...] = ()
+    fields: tuple[frozenset[str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +172,11 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
         targets_of_text[normalised(example.text, punctuation=True)].add(example.target)
     rows = [dataset.examples[id] for id in ids]
     signed = any(e.annotator is not None for e in rows)
+    fields = (
+        ()
+        if dataset.task.labels
+        else tuple(frozenset(dataset.task.classes(e.target)) for e in rows)
+    )
     return Items(
         ids=tuple(e.id for e in rows),
         targets=tuple(e.target for e in rows),
@@ -179,4 +186,5 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
         ),
         annotators=tuple(e.annotator for e in rows) if signed else (),
         questions=tuple(normalised(e.text, punctuation=True) for e in rows) if signed else (),
+        fields=fields if any(fields) else (),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from choose.data.noise_injection import add_noise
+from choose.data.noise_injection import noisy
 from choose.data.scenarios import Pools
 from choose.run.speed_probe import (
     CACHED_SHARE,
@@ -155,7 +155,7 @@ def _fit_twice(
 
 
 def _relabelled(pool: Sequence[Example], dataset: Dataset) -> list[Example]:
-    return add_noise(pool, dataset.task.labels, "symmetric", RELABELLED_SHARE, seed=1)
+    return noisy(pool, dataset.task, "symmetric", RELABELLED_SHARE, seed=1)
 
 
 def _rows_for_second_fit(small: FitTiming, few: int, rows: int, seconds: float) -> int:

@@ -209,8 +209,11 @@ def _other_views(
     job: Job, questions: Sequence[str], dataset: Dataset
 ) -> Iterator[tuple[tuple[str, int], list[Item]]]:
     """Yield the views other than the clean rows, then the repeats of the clean rows."""
+    rows, task = dataset.examples, dataset.task
+    copied = {id: task.copied(rows[id].target) for id in questions} if job.views else {}
     for name in job.views:
-        yield (name, 0), list(view(name, _sampled_items(questions, dataset, job.view_rows), seed=0))
+        items = _sampled_items(questions, dataset, job.view_rows)
+        yield (name, 0), list(view(name, items, seed=0, copied=copied))
     for repeat in range(1, job.repeats):
         yield ("clean", repeat), _sampled_items(questions, dataset, job.view_rows)
 

@@ -13,7 +13,7 @@ from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.decision import Kind
 from choose.schema.sections import DataSection, Flag, TaskSection
-from choose.types import FAMILIES
+from choose.types import FAMILIES, Noise
 from choose.untrusted import Settings, share
 
 # Verdicts and families, which --expect names as it does candidates.
@@ -23,7 +23,6 @@ Price = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
-NoiseKind = Literal["symmetric", "confused-pair", "class-dependent"]
 Metric = Literal["accuracy", "balanced", "cost"]
 ScenarioKind = Literal["inner", "time", "new-class"]
 
@@ -142,12 +141,13 @@ class Grid(Settings):
         description="Training set sizes, comma-separated: row counts or shares, such as 100,1/2,1.",
     )
     noise: Annotated[tuple[Rate, ...] | None, Flag()] = Field(
-        default=None, description="Rates of added label noise, such as 0,0.1,0.2."
+        default=None, description="Rates of added noise in targets, such as 0,0.1,0.2."
     )
-    noise_kinds: tuple[NoiseKind, ...] | None = Field(
+    noise_kinds: tuple[Noise, ...] | None = Field(
         default=None,
-        description="Kinds of added label noise. Default: symmetric; fast candidates also get "
-        "confused pairs at the highest rate.",
+        description="Kinds of added noise. Default: symmetric (labels flip, records and texts swap "
+        "rows); fast candidates also get confused pairs, or for records dropped values and for "
+        "texts changed numbers, at the highest rate.",
     )
     scenarios: tuple[ScenarioKind, ...] | None = Field(
         default=None,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
-from choose.data.scenarios import new_class, origins
+from choose.data.scenarios import new_class, of_class, origins
 from choose.data.stratify import training_pool
 from choose.errors import StudyError
 from choose.strategy import Strategy
 from choose.study.config import Grid, Study
-from choose.types import STANDARD, Dataset, Scenario
+from choose.tasks.kinds import KINDS
+from choose.types import STANDARD, Dataset, Scenario, Task
 
 FIRST_PASS = "the first pass"
 
@@ -65,19 +67,28 @@ SIZES = (0.0625, 0.125, 0.25, 0.5, 1.0)
 NOISE = (0.0, 0.1, 0.2)
 
 
-def noise_scenarios(grid: Grid, fast: bool, labelled: bool) -> list[Scenario]:
-    """Return the kinds and rates of added label noise for a candidate; none without labels.
+def noise_scenarios(grid: Grid, fast: bool, task: Task) -> list[Scenario]:
+    """Return the kinds and rates of added noise for a candidate.
 
-    By default noise is symmetric; fast candidates also get the highest rate with flips between
-    similar labels, which resemble human errors.
+    By default noise is symmetric; fast candidates also get the highest rate of the kind that comes
+    nearest to how people err, such as flips between similar labels.
+
+    Raises:
+        StudyError: if the task does not know a kind of noise.
     """
-    if not labelled:
-        return []
+    known = KINDS[task.kind].noise
     rates = [rate for rate in (grid.noise if grid.noise is not None else NOISE) if rate]
-    kinds = grid.noise_kinds if grid.noise_kinds is not None else ("symmetric",)
+    kinds: tuple[Any, ...] = grid.noise_kinds if grid.noise_kinds is not None else known[:1]
+    for kind in kinds:
+        if kind not in known:
+            raise StudyError(
+                f"grid.noise_kinds has {kind!r}, which is not for the task's kind, {task.kind}. "
+                f"Allowed here: {', '.join(known)}."
+            )
     scenarios = [Scenario(kind="noise", noise=kind, rate=rate) for kind in kinds for rate in rates]
     if fast and grid.noise_kinds is None and rates:
-        scenarios.append(Scenario(kind="noise", noise="confused-pair", rate=max(rates)))
+        human: Any = known[1]
+        scenarios.append(Scenario(kind="noise", noise=human, rate=max(rates)))
     return scenarios
 
 
@@ -161,7 +172,9 @@ class ScenarioOptions:
 
 def _rows_of_label(dataset: Dataset, label: str | None, size: int | None) -> int:
     pools = [training_pool(dataset, fold, 0, size) for fold in range(len(dataset.folds))]
-    return min(sum(e.target == label for e in pool) for pool in pools)
+    if label is None:
+        return 0
+    return min(sum(of_class(dataset, e, label) for e in pool) for pool in pools)
 
 
 def scenario_points(

@@ -101,7 +101,7 @@ class Planner:
             yield Point(stage, "other settings", variant=variant)
         for repetition in range(few):
             again = Stage.REPETITIONS if repetition else Stage.FAST_GRID
-            for scenario in noise_scenarios(grid, fast, bool(self.dataset.task.labels)):
+            for scenario in noise_scenarios(grid, fast, self.dataset.task):
                 stage = again if fast else Stage.SLOW_NOISE
                 yield Point(stage, "added label noise", "", scenario, None, repetition)
             for size in self.sizes[:-1]:

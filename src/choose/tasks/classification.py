@@ -54,6 +54,14 @@ class Classification:
         """Return the label itself."""
         return target
 
+    def classes(self, target: str) -> tuple[str, ...]:
+        """Return the label itself."""
+        return (target,)
+
+    def copied(self, target: str) -> tuple[str, ...]:
+        """Return nothing: a label stands in no text."""
+        return ()
+
     def facts(self) -> dict[str, Any]:
         """Return the task as plain values for JSON."""
         return {

@@ -101,7 +101,16 @@ class Extraction:
 
     def stratum(self, target: str) -> str:
         """Return which fields are filled, for stratified divisions."""
-        return _stratum(target)
+        return " ".join(_filled_fields(target)) or "nothing"
+
+    def classes(self, target: str) -> tuple[str, ...]:
+        """Return the fields that a record fills."""
+        return _filled_fields(target)
+
+    def copied(self, target: str) -> tuple[str, ...]:
+        """Return the values, items of lists one by one."""
+        values = [v if isinstance(v, list) else [v] for v in parse(target).values()]
+        return tuple(str(one) for value in values for one in value)
 
     def facts(self) -> dict[str, Any]:
         """Return the task as plain values for JSON."""
@@ -186,8 +195,8 @@ def lenient(text: str) -> str | None:
 
 
 @lru_cache(maxsize=100_000)
-def _stratum(target: str) -> str:
-    return " ".join(sorted(parse(target))) or "nothing"
+def _filled_fields(target: str) -> tuple[str, ...]:
+    return tuple(sorted(parse(target)))
 
 
 def _filled(name: str, value: Any) -> bool:

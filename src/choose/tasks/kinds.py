@@ -11,6 +11,7 @@ from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.schema.sections import TaskSection
 from choose.tasks.classification import read_classification
+from choose.tasks.disturbance import OF_RECORDS, OF_TEXTS, Disturbance
 from choose.tasks.extraction import parse, read_extraction
 from choose.tasks.labels import check_targets, classification_from, label_cells
 from choose.tasks.records import check_records, extraction_from, record_cells
@@ -33,6 +34,9 @@ class Kind:
         check: refuses targets of a pool and test rows that make no such task.
         make: makes the task of a pool and test rows from what the study file says.
         unfilled: why a row with a text must have a target; None where it is left out.
+        noise: kinds of noise that a training pool may get, the usual one first and then the one
+            that comes nearest to how people err; `disturb` gives a noisy target by kind, where
+            targets are no labels.
         record: gives the values of a target by field; None where targets have no fields.
     """
 
@@ -41,6 +45,8 @@ class Kind:
     cells: Callable[[Sequence[Any], Sequence[int], str], list[tuple[str, ...]]]
     check: Callable[[Sequence[Example], Sequence[Example] | None], None]
     make: Callable[[Sequence[Example], Sequence[Example], TaskSection], Task]
+    noise: tuple[str, ...]
+    disturb: Mapping[str, Disturbance] | None = None
     unfilled: str | None = None
     record: Callable[[str], Mapping[str, Any]] | None = None
 
@@ -53,6 +59,7 @@ KINDS: Mapping[str, Kind] = {
         cells=label_cells,
         check=check_targets,
         make=classification_from,
+        noise=("symmetric", "confused-pair", "class-dependent"),
     ),
     "extraction": Kind(
         target="record",
@@ -60,6 +67,8 @@ KINDS: Mapping[str, Kind] = {
         cells=record_cells,
         check=check_records,
         make=extraction_from,
+        noise=tuple(OF_RECORDS),
+        disturb=OF_RECORDS,
         record=parse,
     ),
     "writing": Kind(
@@ -68,6 +77,8 @@ KINDS: Mapping[str, Kind] = {
         cells=text_cells,
         check=check_texts,
         make=writing_from,
+        noise=tuple(OF_TEXTS),
+        disturb=OF_TEXTS,
         unfilled="an empty text is no answer where answers are written",
     ),
 }

@@ -76,6 +76,14 @@ class Writing:
         """Return the length of a text as a power of two, for stratified divisions."""
         return str(len(target).bit_length())
 
+    def classes(self, target: str) -> tuple[str, ...]:
+        """Return nothing: texts have no classes."""
+        return ()
+
+    def copied(self, target: str) -> tuple[str, ...]:
+        """Return nothing: a text is written anew."""
+        return ()
+
     def facts(self) -> dict[str, Any]:
         """Return the task as plain values for JSON."""
         return {"instruction": self.instruction, "descriptions": dict(self.descriptions)}

@@ -13,7 +13,7 @@ from choose.judge.scores.paired_comparison import (
 )
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable
 from choose.judge.stats.paired import Difference
-from choose.judge.stats.two_way import Mask, answered, two_way
+from choose.judge.stats.two_way import answered, two_way
 from choose.schema.scorecard import NewClass, NewClassPoint, Origin
 
 
@@ -104,7 +104,7 @@ def new_class_of(candidate: CandidateScores) -> NewClass | None:
 
 def _point(label: str, examples: int, tables: dict[int, ScoreTable]) -> NewClassPoint | None:
     table = tables[examples]
-    theirs = _of(table, label)
+    theirs = table.rows.of_class(label)
     recall = accuracy_on(table, theirs)
     if recall is None:
         return None
@@ -119,7 +119,3 @@ def _point(label: str, examples: int, tables: dict[int, ScoreTable]) -> NewClass
         loss_rows=loss.rows if loss is not None else 0,
         fit_seconds=float(np.mean(seconds)) if seconds else None,
     )
-
-
-def _of(table: ScoreTable, label: str) -> Mask:
-    return np.asarray(table.rows.targets == table.rows.labels.index(label), dtype=np.bool_)

@@ -31,6 +31,7 @@ class ScoredRows:
             unusable ones; None where an answer scores 1 or 0.
         even: whether every label gets the same total weight, in any subset of the rows too.
         codes: code by answer; texts get one as they occur, so that equal texts have equal codes.
+        fields: what each record fills; empty where targets are no records.
     """
 
     index: Mapping[str, int]
@@ -42,6 +43,13 @@ class ScoredRows:
     credit: Floats | None = None
     even: bool = False
     codes: dict[str, int] = field(default_factory=dict)
+    fields: tuple[frozenset[str], ...] = ()
+
+    def of_class(self, name: str) -> Mask:
+        """Return which rows have a label, or records that fill a field."""
+        if self.labels:
+            return np.asarray(self.targets == self.labels.index(name), dtype=np.bool_)
+        return np.array([name in filled for filled in self.fields], dtype=np.bool_)
 
     @property
     def graded(self) -> bool:
@@ -121,4 +129,5 @@ def rows_of(evidence: Evidence, items: Items, measure: Measure) -> ScoredRows:
         credit=measure.credit(evidence.labels),
         even=measure.metric == "balanced",
         codes=codes,
+        fields=items.fields,
     )
