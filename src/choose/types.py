@@ -14,10 +14,8 @@ from choose.files import digest, digest_rows
 
 Family = Literal["baseline", "prompting", "retrieval", "fine-tuning"]
 Status = Literal["ok", "off-list", "refused", "empty", "cut", "malformed", "abstained"]
-Noise = Literal[
-    "symmetric", "confused-pair", "class-dependent",
-    "value-swapped", "value-dropped", "value-invented", "number-changed",
-]  # fmt: skip
+LabelNoise = Literal["symmetric", "confused-pair", "class-dependent"]
+Noise = LabelNoise | Literal["value-swapped", "value-dropped", "value-invented", "number-changed"]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
@@ -159,16 +157,13 @@ class Scenario:
 
     ``noise`` replaces targets of training rows. ``inner`` is cross-validation inside the training
     pool. ``time`` tests on the rows after a cut, with training rows before it or, for comparison,
-    as many rows of any time. ``new-class`` withholds the rows of a class, or those that fill a
-    field of a record, except for some. In
+    as many rows of any time. ``new-class`` withholds rows of a label, or with a field, but some. In
     ``inner`` and ``time`` a trial's `fold` is one of `parts`, not a fold of the dataset.
 
     Attributes:
-        noise: which labels replace which; of records and texts, ``symmetric`` swaps whole targets
-            between rows, and the others change a value in one.
+        noise: which labels replace which; ``symmetric`` swaps records and texts between rows.
         rate: share of targets replaced.
-        rows: most training rows, so that a pool is no larger than the one it is compared with; 0
-            is no limit.
+        rows: most training rows, so that pools that are compared are of one size; 0 is no limit.
         ask: most test rows of all parts together; 0 is no limit.
         parts: number of parts of the test rows; each is predicted by its own fit.
         cut: share of the rows, by time, before the test rows.

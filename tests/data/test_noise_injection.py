@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from choose.data.noise_injection import KINDS, Kind, add_noise, label_similarity
+from choose.data.noise_injection import KINDS, add_noise, label_similarity
 from choose.data.stratify import training_pool
 from choose.errors import StudyError
 from choose.types import Dataset, Example
@@ -34,7 +34,7 @@ def flips(before: list[Example], after: list[Example]) -> dict[str, str]:
     st.integers(1, 300),
 )
 def test_a_higher_rate_flips_a_superset_and_a_smaller_pool_shares_the_flips(
-    kind: Kind, low: float, high: float, seed: int, size: int
+    kind: LabelNoise, low: float, high: float, seed: int, size: int
 ) -> None:
     low, high, pool = min(low, high), max(low, high), MANY[:300]
     few = flips(pool, add_noise(pool, LABELS, kind, low, seed, CONFUSION))
@@ -46,7 +46,7 @@ def test_a_higher_rate_flips_a_superset_and_a_smaller_pool_shares_the_flips(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.6])
-def test_the_rate_is_what_was_asked_for(kind: Kind, rate: float) -> None:
+def test_the_rate_is_what_was_asked_for(kind: LabelNoise, rate: float) -> None:
     flipped = flips(MANY, add_noise(MANY, LABELS, kind, rate, 0, CONFUSION))
     # Classes are equally frequent here, so the mean of their rates is the share of rows.
     assert abs(len(flipped) / len(MANY) - rate) < 4 * np.sqrt(rate * (1 - rate) / len(MANY))
@@ -99,7 +99,7 @@ def test_similar_texts_are_the_default_confusion(toy: Dataset) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_labels_and_texts_that_say_nothing_do_no_harm(kind: Kind) -> None:
+def test_labels_and_texts_that_say_nothing_do_no_harm(kind: LabelNoise) -> None:
     rows = [Example(id=str(i), text="?!", target="a") for i in range(50)]
     noisy = add_noise(rows, ("a", "b", "c"), kind, 0.4, 0)
     assert {e.target for e in noisy} <= set(LABELS)

@@ -7,26 +7,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 
 from choose.errors import StudyError, did_you_mean
 from choose.tasks.kinds import KINDS as KINDS_OF_TASKS
-from choose.types import Example, Floats, Task
-
-Kind = Literal["symmetric", "confused-pair", "class-dependent"]
+from choose.types import Example, Floats, LabelNoise, Task
 
 # Other rows that are tried, in the order of a ring, for a target or a value that differs.
 DONORS = 200
 
-KINDS: tuple[Kind, ...] = ("symmetric", "confused-pair", "class-dependent")
+KINDS: tuple[LabelNoise, ...] = ("symmetric", "confused-pair", "class-dependent")
 
 
 def add_noise(
     examples: Sequence[Example],
     task_labels: Sequence[str],
-    kind: Kind,
+    kind: LabelNoise,
     rate: float,
     seed: int,
     confusion: Floats | None = None,
@@ -82,7 +80,7 @@ def noisy(
     """
     disturb = KINDS_OF_TASKS[task.kind].disturb
     if disturb is None:
-        return add_noise(pool, task.labels, cast("Kind", kind), rate, seed)
+        return add_noise(pool, task.labels, cast("LabelNoise", kind), rate, seed)
     _check(kind, rate, tuple(disturb))
     if not rate:
         return list(pool)
@@ -136,7 +134,10 @@ def _check(kind: str, rate: float, known: Sequence[str] = KINDS) -> None:
 
 
 def _weights(
-    examples: Sequence[Example], task_labels: Sequence[str], kind: Kind, confusion: Floats | None
+    examples: Sequence[Example],
+    task_labels: Sequence[str],
+    kind: LabelNoise,
+    confusion: Floats | None,
 ) -> Floats:
     """Return the weights of the replacements (columns) of each label (rows); the diagonal is 0."""
     count = len(task_labels)
@@ -171,7 +172,7 @@ def _rates(weights: Floats, rate: float) -> Floats:
     return rates
 
 
-def _steps(weights: Floats, kind: Kind) -> Floats:
+def _steps(weights: Floats, kind: LabelNoise) -> Floats:
     """Return the cumulative distribution of each label's replacements."""
     none = weights.sum(axis=1) <= 0
     weights = np.where(none[:, None], 1.0 - np.eye(len(weights)), weights)
