@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from choose.data.noise_injection import KINDS, add_noise, label_similarity
 from choose.data.stratify import training_pool
 from choose.errors import StudyError
-from choose.types import Dataset, Example
+from choose.types import Dataset, Example, LabelNoise
 
 LABELS = ("a", "b", "c")
 CONFUSION = np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.2], [0.0, 0.5, 0.5]])
