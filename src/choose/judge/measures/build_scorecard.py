@@ -18,6 +18,7 @@ from choose.judge.scores.paired_comparison import (
     accuracy_on,
     compare,
     interval_of,
+    shared_training,
 )
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, answer_codes
 from choose.judge.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval, wilson
@@ -183,7 +184,8 @@ def accuracy(candidate: CandidateScores) -> Interval | None:
         recall = 1 / len(np.unique(rows.targets[table.complete]))
         point = Estimate(value=recall, low=recall, high=recall)
     elif right.shape[1] == 1 and alike:
-        low, high = wilson(float(right.sum()), len(right))
+        growth = shared_training(table, table.complete)
+        low, high = wilson(float(right.sum()) / growth, len(right) / growth)
         point = Estimate(value=float(right.mean()), low=low, high=high)
     else:
         point = estimate(table)

@@ -17,6 +17,7 @@ from choose.judge.scores.paired_comparison import (
     interval_of,
     mean_change,
     other_pool,
+    shared_training,
 )
 from choose.judge.scores.score_tables import (
     CLEAN,
@@ -52,6 +53,7 @@ def estimate(table: ScoreTable) -> Estimate:
         rows.clusters_of(table.complete),
         rows.weights_of(table.complete),
         expected=ASSUMED_SD**2,
+        growth=shared_training(table, table.complete),
     )
 
 

@@ -19,7 +19,7 @@ from choose.judge.scores.score_tables import (
     score_table,
 )
 from choose.judge.scores.scored_rows import ScoredRows
-from choose.judge.stats.intervals import two_way_interval
+from choose.judge.stats.intervals import growth_of_folds, two_way_interval
 from choose.judge.stats.paired import (
     BONETT_PRICE,
     Difference,
@@ -170,7 +170,7 @@ def view_tables(table: ScoreTable) -> dict[str, ScoreTable]:
     for view, runs in sorted(by_view.items()):
         seen = score_table(runs, table.rows, lambda run, view=view: _repeats(run, view))  # type: ignore[misc]
         if seen is not None:
-            found[view] = seen
+            found[view] = replace(seen, learns=table.learns)
     return found
 
 
@@ -278,6 +278,17 @@ def scenario_table(
     return score_table(runs, candidate.all_rows)
 
 
+def shared_training(table: ScoreTable, mask: Mask) -> float:
+    """Return by how much the variance from rows grows as the folds' fits share training rows."""
+    if not table.learns:
+        return 1.0
+    fold = np.full(len(mask), -1)
+    for run in table.runs:
+        fold[[table.rows.index[id] for id in run.asked[CLEAN]]] = run.trial.fold
+    learnt = max(run.trial.train_size for run in table.runs)
+    return growth_of_folds(np.bincount(fold[mask & (fold >= 0)]).tolist(), len(mask), learnt)
+
+
 def accuracy_on(table: ScoreTable, mask: Mask) -> tuple[Interval, int] | None:
     """Return the accuracy on some of the rows, and how many of them were answered."""
     base = answered(table.right) & mask
@@ -291,6 +302,7 @@ def accuracy_on(table: ScoreTable, mask: Mask) -> tuple[Interval, int] | None:
         table.rows.clusters_of(complete),
         table.rows.weights_of(complete),
         expected=ASSUMED_SD**2,
+        growth=shared_training(table, complete),
     )
     estimand = estimand_of(scores.shape[1])
     rows = table.rows.row_set(complete)

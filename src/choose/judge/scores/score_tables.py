@@ -26,7 +26,7 @@ class ScoreTable:
 
     `outputs` holds (rows, repetitions) codes of answers, `UNUSABLE` or `MISSING`; `draws` names the
     repetitions; `runs` are the trials behind it. `stored` are (rows, repetitions) scores, None
-    where they follow from the labels.
+    where they follow from the labels. `learns` tells whether the trials learn from labelled rows.
     """
 
     outputs: Codes
@@ -34,6 +34,7 @@ class ScoreTable:
     runs: tuple[Run, ...]
     rows: ScoredRows
     stored: Floats | None = None
+    learns: bool = False
 
     @cached_property
     def right(self) -> Floats:
@@ -258,7 +259,9 @@ def _measured(
         noise = (trial.scenario.noise, trial.scenario.rate)
         added = noise if trial.scenario.kind == "noise" else ("", 0.0)
         cells[(trial.variant, trial.scenario.kind, *added, size)].append(run)
-    tables = {cell: table for cell, part in cells.items() if (table := score_table(part, rows))}
+    learns = info.learns and not info.constant
+    found = {cell: score_table(part, rows) for cell, part in cells.items()}
+    tables = {cell: replace(table, learns=learns) for cell, table in found.items() if table}
     main = ("", "standard", "", 0.0, 0)
     return CandidateScores(
         info=info,
