@@ -66,7 +66,7 @@ def field(**accuracy):
 
 
 def test_a_clear_gap_is_adopted():
-    found = decide(field(lora=0.9))
+    found = decide(field(lora=0.9), folds=5)
     verdict = found.verdict
     assert (verdict.kind, verdict.recommended, verdict.family) == ("adopt", "lora", "fine-tuning")
     assert verdict.use_meanwhile == "lora"
@@ -206,11 +206,22 @@ def test_no_verdict_against_prompting_needs_no_strong_model():
 
 
 def test_unplanned_looks_hold_confidence_down():
-    assert decide(field(lora=0.9), looks=1).verdict.confidence == "high"
-    again = decide(field(lora=0.9), looks=3)
+    assert decide(field(lora=0.9), looks=1, folds=5).verdict.confidence == "high"
+    again = decide(field(lora=0.9), looks=3, folds=5)
     assert again.verdict.confidence == "medium"
     assert again.looks == 3
     assert any("judged 3 times" in reason for reason in again.verdict.reasons)
+
+
+def test_three_good_fits_of_a_fine_tuned_winner_are_not_sure():
+    three = decide(field(lora=0.9)).verdict
+    fifteen = decide(field(lora=0.9), folds=5).verdict
+    other = decide(field(retrieval=0.9)).verdict
+    assert (three.kind, three.recommended, three.confidence) == ("adopt", "lora", "medium")
+    assert any("one failed fit beside the 3 of lora" in reason for reason in three.reasons)
+    assert fifteen.confidence == "high"
+    # No training that can fail altogether: three repetitions are enough.
+    assert (other.recommended, other.confidence) == ("retrieval", "high")
 
 
 def test_few_repetitions_make_confidence_low_where_they_matter():

@@ -50,12 +50,7 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
         if few:
             limits.append((cap, f"{listed([_repeated(case, n) for n in few])} (3 needed)"))
     if case.selection.chosen and (fits := fits_that_may_fail(case)):
-        seen = (
-            f"only {plural(fits, 'fit')} of {case.name} was seen"
-            if fits == 1
-            else (f"only {fits} fits of {case.name} were seen")
-        )
-        limits.append((1, f"{seen}, and one more that fails altogether would use up its lead"))
+        limits.append((1, f"one failed fit beside the {fits} of {case.name} would use up its lead"))
     rows = len(case.contenders.panel.rows.targets)
     if rows < ROUGH:
         limits.append((0 if rows < TINY else 1, f"there are only {plural(rows, 'test row')}"))
@@ -129,10 +124,10 @@ def with_one_run(case: Case) -> list[str]:
 def fits_that_may_fail(case: Case) -> int:
     """Return the fits of a fine-tuned winner whose lead one failed fit would use up, else 0.
 
-    Training loses its way in some fits (one in five under some recipes), and a few good ones say
-    little of that: five of them happen in one study of three although every fifth fit fails. So an
-    imaginary fit that scores like guessing is added to those that were made, as imaginary rows are
-    to an interval. Each fold of each repetition is a fit of its own.
+    Training can lose its way altogether, and a few good fits say little of that: one study of three
+    sees five good ones although every fifth fit fails. So an imaginary fit that scores like the
+    constant answer is added to those that were made, as imaginary rows are to an interval. Each
+    fold of each repetition is a fit of its own.
     """
     table = case.contenders.panel[case.name].main
     if case.family != "fine-tuning" or table is None:
