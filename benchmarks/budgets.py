@@ -14,8 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -74,6 +75,7 @@ class Rung:
         rows: answers of each slow candidate, on average.
         family: of the candidate that is recommended or used meanwhile.
         lost: families that this verdict shows to gain nothing that matters over the named one.
+        told: families of which a sentence of this verdict says by how much they differ.
         confidence: of the verdict.
         right: whether the family is right, None where the truth is not known.
     """
@@ -81,6 +83,7 @@ class Rung:
     rows: int
     family: str
     lost: tuple[str, ...]
+    told: tuple[str, ...]
     kind: str
     confidence: str
     right: bool | None = None
@@ -123,10 +126,21 @@ def rung(found: Decision, study: Evidence, rows: int, truth: Truth | None) -> Ru
         rows=rows,
         family=kinds[verdict.recommended or verdict.use_meanwhile],
         lost=tuple(lost),
+        told=tuple(told(found, kinds)),
         kind=verdict.kind,
         confidence=verdict.confidence,
         right=right,
     )
+
+
+def told(found: Decision, kinds: Mapping[str, str]) -> Iterator[str]:
+    """Yield each family that a sentence with a figure compares with the named candidate's."""
+    verdict = found.verdict
+    sentences = [verdict.interim_reason, verdict.because, *verdict.settled, *verdict.open]
+    figures = [sentence for sentence in sentences if re.search(r"\d points?\b|\d %", sentence)]
+    for name, family in kinds.items():
+        if any(re.search(rf"\b{re.escape(name)}\b", sentence) for sentence in figures):
+            yield family
 
 
 def world(name: str, number: int) -> Ladder:
@@ -194,11 +208,17 @@ def run(data: str, seconds: Sequence[float] = SECONDS) -> Ladder:
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """Doublings of a budget: how many, and in how many the family changed."""
+    """Doublings of a budget: how many, and in how many the family changed.
+
+    `lost` counts changes where the later verdict shows the earlier family to have lost, `untold`
+    those where no sentence of it says by how much that family differs, `named` those that left a
+    recommended family for another recommended one.
+    """
 
     doublings: int
     flips: int
-    reasoned: int
+    lost: int
+    untold: int
     named: int
 
     @property
@@ -208,17 +228,15 @@ class Flips:
 
 
 def count(ladders: Iterable[Ladder]) -> Flips:
-    """Count flips; one is reasoned where the later verdict shows the earlier family to have lost.
-
-    `named` counts those among them that left a recommended family for another recommended one.
-    """
+    """Count the doublings of all ladders, and the changes of the family."""
     pairs = [pair for ladder in ladders for pair in ladder.doublings]
     flips = [(a, b) for a, b in pairs if a.family != b.family]
     firm = {"adopt", "baseline-is-enough"}
     return Flips(
         doublings=len(pairs),
         flips=len(flips),
-        reasoned=sum(a.family in b.lost for a, b in flips),
+        lost=sum(a.family in b.lost for a, b in flips),
+        untold=sum(a.family not in b.told for a, b in flips),
         named=sum({a.kind, b.kind} <= firm for a, b in flips),
     )
 
@@ -227,21 +245,21 @@ def lines(ladders: Sequence[Ladder]) -> Iterator[str]:
     """Yield the figures as two tables."""
     yield (
         f"{'source':18}{'studies':>8}{'doublings':>11}{'family changed':>16}{'shown to lose':>15}"
-        f"{'between firm':>14}"
+        f"{'no reason told':>16}{'between firm':>14}"
     )
     for name in dict.fromkeys(ladder.source for ladder in ladders):
         own = [ladder for ladder in ladders if ladder.source == name]
         found = count(own)
         yield (
             f"{name:18}{len(own):8}{found.doublings:11,}{_percent(found.share):>16}"
-            f"{found.reasoned:15}{found.named:14}"
+            f"{found.lost:15}{found.untold:16}{found.named:14}"
         )
     real = [ladder for ladder in ladders if ladder.source not in NAMES]
     for name, own in (("known worlds", [x for x in ladders if x not in real]), ("real sets", real)):
         found = count(own)
         yield (
             f"{name:18}{len(own):8}{found.doublings:11,}{_percent(found.share):>16}"
-            f"{found.reasoned:15}{found.named:14}"
+            f"{found.lost:15}{found.untold:16}{found.named:14}"
         )
     yield ""
     yield (
