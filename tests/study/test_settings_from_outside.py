@@ -67,7 +67,7 @@ def test_a_study_names_the_key_of_a_number_that_is_none(
         ({"goal": {"target": "x"}}, "it must be a number"),
         ({"grid": {"seeds": 1.5}}, "it must be a whole number"),
         ({"grid": {"seeds": -1}}, "it must be at least"),
-        ({"goal": {"metric": "x"}}, "it must be 'accuracy'"),
+        ({"goal": {"metric": "x"}}, "it must be accuracy, balanced, cost"),
         ({"candidates": [{}]}, "it is missing"),
         ({"candidates": 7}, "it must be a list"),
     ],

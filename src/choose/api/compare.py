@@ -182,7 +182,7 @@ def run_study(
     watch = observer or Silent()
     folder, home = Path(out) if out else None, stored_in(file)
     read = read_rows(study.data, rows, study.task.kind)
-    dataset = dataset_from(read, study.data, study.task)
+    dataset = dataset_from(read, study.data, study.task, study.goal.metric)
     pools = Pools(as_divided_before(study, dataset, folder, home))
     study = study.model_copy(update={"data": read.roles.named_in(study.data)})
     path = folder or folder_of(study, pools.dataset, home)

@@ -123,7 +123,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
 
     study = resolve(data, None, overrides)
     rows = read_rows(study.data, kind=study.task.kind)
-    dataset = dataset_from(rows, study.data, study.task)
+    dataset = dataset_from(rows, study.data, study.task, study.goal.metric)
     clusters = [dataset.clusters.get(id, f"alone {id}") for id in dataset.asked]
     reach = detectable_gains(clusters, study.goal.margin or USUAL_MARGIN)
     return drafted(
@@ -183,7 +183,7 @@ def plan_study(
 
     check_environment()
     study = resolve(data, study_file, overrides, strategies)
-    pools = Pools(load_dataset(study.data, study.task, rows))
+    pools = Pools(load_dataset(study.data, study.task, rows, study.goal.metric))
     budget, max_usd = study.grid.budget_seconds, study.grid.max_usd
     with connect_endpoints(study.endpoints):
         plan = plan_trials(study, pools)

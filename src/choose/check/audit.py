@@ -37,7 +37,7 @@ def check_set(
     """
     start = perf_counter()
     rows = read_rows(study.data, tables, study.task.kind)
-    dataset = dataset_from(rows, study.data, study.task)
+    dataset = dataset_from(rows, study.data, study.task, study.goal.metric)
     facts = Facts(
         rows,
         dataset,

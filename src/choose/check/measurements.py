@@ -31,7 +31,6 @@ from choose.data.personal_data import hints_by_row
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of
-from choose.judge.goal import Metric
 from choose.judge.sample_size import detectable_gains
 from choose.schema.check import (
     Balance,
@@ -81,7 +80,7 @@ class Facts:
     rows: Rows
     dataset: Dataset
     margin: float
-    metric: Metric = "accuracy"
+    metric: str = "accuracy"
     target: str = "choose compare DATA"
     study: tuple[str, Audit] | None = None
 

@@ -21,7 +21,7 @@ from choose.data.readers.table_file import JSON, PARQUET, Source, read_source
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError, quoted_list
 from choose.schema.sections import DataSection, TaskSection
-from choose.tasks.kinds import USUAL, check_kind
+from choose.tasks.kinds import LABEL_METRICS, USUAL, check_kind, with_metric
 from choose.types import Dataset, Example
 
 # Names of files that say nothing about what is in them; the folder then names the set.
@@ -138,17 +138,26 @@ def _pool(section: DataSection, given: Tables) -> Source:
     return read_source(section.path)
 
 
-def load_dataset(section: DataSection, task: TaskSection, tables: Tables | None = None) -> Dataset:
+def load_dataset(
+    section: DataSection,
+    task: TaskSection,
+    tables: Tables | None = None,
+    metric: str = LABEL_METRICS[0],
+) -> Dataset:
     """Read, check and split the labelled set of a study; `tables` replace its files.
+
+    `metric` is that of the study's goal.
 
     Raises:
         DataError: if it cannot be read or used.
         StudyError: if the settings contradict the data, or name none.
     """
-    return dataset_from(read_rows(section, tables, task.kind), section, task)
+    return dataset_from(read_rows(section, tables, task.kind), section, task, metric)
 
 
-def dataset_from(rows: Rows, section: DataSection, task: TaskSection) -> Dataset:
+def dataset_from(
+    rows: Rows, section: DataSection, task: TaskSection, metric: str = LABEL_METRICS[0]
+) -> Dataset:
     """Check and split rows that were read.
 
     Raises:
@@ -162,7 +171,9 @@ def dataset_from(rows: Rows, section: DataSection, task: TaskSection) -> Dataset
         task=task.model_copy(update={"instruction": task.instruction or rows.instruction}),
     )
     dataset = build_dataset(rows.name, rows.pool, rows.test, options)
-    noted = replace(dataset, findings=(*rows.notes, *dataset.findings))
+    first = dataset.examples[dataset.asked[0]].target
+    measured = with_metric(dataset.task, metric, first)
+    noted = replace(dataset, task=measured, findings=(*rows.notes, *dataset.findings))
     return _with_hint(noted, rows.hint)
 
 

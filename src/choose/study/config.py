@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from choose.errors import did_you_mean
 from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.decision import Kind
 from choose.schema.sections import DataSection, Flag, TaskSection
+from choose.tasks.kinds import LABEL_METRICS
+from choose.tasks.user_metric import installed, is_function
 from choose.types import FAMILIES, Noise
 from choose.untrusted import Settings, share
 
@@ -23,7 +26,6 @@ Price = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
-Metric = Literal["accuracy", "balanced", "cost"]
 ScenarioKind = Literal["inner", "time", "new-class"]
 
 
@@ -33,10 +35,11 @@ class Goal(Settings):
     target: Annotated[float | None, Flag()] = Field(
         default=None, gt=0, le=1, description="Accuracy that is good enough, such as 0.9 or 90%."
     )
-    metric: Annotated[Metric, Flag()] = Field(
+    metric: Annotated[str, Flag()] = Field(
         default="accuracy",
         description="What to maximise: accuracy, balanced (every label counts the same) or cost "
-        "(errors weighted by error_costs).",
+        "(errors weighted by error_costs); of records and texts, a function of yours that takes "
+        "(output, targets), as module:function.",
     )
     error_costs: Mapping[str, Mapping[str, Cost]] = Field(
         default={},
@@ -50,6 +53,17 @@ class Goal(Settings):
         description="Smallest accuracy gain that matters, such as 0.02 or 2%. Default: from "
         "prices, or 0.02.",
     )
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, name: str) -> str:
+        if name not in LABEL_METRICS and not is_function(name):
+            known = [*LABEL_METRICS, *installed()]
+            raise ValueError(
+                f"it must be {', '.join(known)} or a function of yours, as module:function"
+                f"{did_you_mean(name, known).removesuffix('?').replace(' Did', '; did')}"
+            )
+        return name
 
     @field_validator("target", "margin", mode="before")
     @classmethod

@@ -14,9 +14,13 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from choose.files import digest
+from choose.tasks.user_metric import UserMetric, read_metric
 from choose.tasks.values import FieldType, canonical, type_of
 
 Record = Mapping[str, Any]
+
+# The scores of every answer.
+OWN = ("field-f1", "exact-record")
 
 # Characters of JSON that are read of one answer.
 LONGEST = 1_000_000
@@ -26,13 +30,14 @@ LONGEST = 1_000_000
 class Extraction:
     """The fields of a record with their types, in a fixed order; `descriptions` are by field.
 
-    `day_first` says how 3/4/2025 is read.
+    `day_first` says how 3/4/2025 is read. `metric` is a user's own, which then counts.
     """
 
     fields: Mapping[str, FieldType]
     descriptions: Mapping[str, str] = field(default_factory=dict)
     instruction: str | None = None
     day_first: bool = True
+    metric: UserMetric | None = None
     kind: Literal["extraction"] = "extraction"
 
     @property
@@ -48,7 +53,7 @@ class Extraction:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Return the scores of an answer, the headline metric first."""
-        return ("field-f1", "exact-record")
+        return (*(self.metric.scores if self.metric else ()), *OWN)
 
     @property
     def digest(self) -> str:
@@ -58,7 +63,8 @@ class Extraction:
     @property
     def scoring(self) -> str:
         """Return the digest of the rule by which an answer is scored."""
-        return digest([self.kind, *self.metrics, dict(self.fields), self.day_first])
+        own = [self.metric.facts()] if self.metric else []
+        return digest([self.kind, *self.metrics, dict(self.fields), self.day_first, *own])
 
     def problem_with(self, output: str) -> str | None:
         """Return why a text is no record, or None."""
@@ -73,8 +79,11 @@ class Extraction:
         if output is None:
             return dict.fromkeys(self.metrics, 0.0)
         answered = self.pairs(parse(output))
-        scores = [_f1(answered, self.pairs(parse(target))) for target in targets]
-        return {"field-f1": max(scores), "exact-record": float(max(scores) == 1.0)}
+        best = max(_f1(answered, self.pairs(parse(target))) for target in targets)
+        own = {"field-f1": best, "exact-record": float(best == 1.0)}
+        if self.metric is None:
+            return own
+        return {**self.metric.score(parse(output), [*map(parse, targets)]), **own}
 
     def counts(self, output: str | None, target: str) -> dict[str, tuple[int, int, int]]:
         """Return (right, answered, expected) values of each field that occurs, for micro-F1."""
@@ -119,6 +128,7 @@ class Extraction:
             "descriptions": dict(self.descriptions),
             "instruction": self.instruction,
             "day_first": self.day_first,
+            **({"metric": self.metric.facts()} if self.metric else {}),
         }
 
 
@@ -129,6 +139,7 @@ def read_extraction(facts: Mapping[str, Any]) -> Extraction:
         descriptions=dict(facts["descriptions"]),
         instruction=facts["instruction"],
         day_first=bool(facts["day_first"]),
+        metric=read_metric(facts.get("metric")),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -12,11 +12,12 @@ from choose.formatting import plural
 from choose.schema.sections import TaskSection
 from choose.tasks.classification import read_classification
 from choose.tasks.disturbance import OF_RECORDS, OF_TEXTS, Disturbance
-from choose.tasks.extraction import parse, read_extraction
+from choose.tasks.extraction import Extraction, parse, read_extraction
 from choose.tasks.labels import check_targets, classification_from, label_cells
 from choose.tasks.records import check_records, extraction_from, record_cells
+from choose.tasks.user_metric import installed, user_metric
 from choose.tasks.values import scalar_text
-from choose.tasks.writing import check_texts, read_writing, text_cells, writing_from
+from choose.tasks.writing import Writing, check_texts, read_writing, text_cells, writing_from
 from choose.types import Example, Task
 
 # Words of a target, on average, from which targets that mostly differ are texts to write.
@@ -85,6 +86,9 @@ KINDS: Mapping[str, Kind] = {
 
 USUAL = next(iter(KINDS))
 
+# Metrics of labels; the first stands for the usual one of any kind.
+LABEL_METRICS = ("accuracy", "balanced", "cost")
+
 
 def read_task(facts: Mapping[str, Any]) -> Task:
     """Return the task that `Task.facts` described; facts without a ``kind`` are of the first kind.
@@ -109,6 +113,26 @@ def check_kind(kind: str | None) -> None:
             f"There is no kind of task {kind!r}.{did_you_mean(kind, KINDS)} "
             f"Allowed for --kind: {', '.join(KINDS)}."
         )
+
+
+def with_metric(task: Task, metric: str, target: str) -> Task:
+    """Return a task that is scored by a metric first; `target` is a right answer to try it on.
+
+    Raises:
+        StudyError: if the metric is not for this kind of task, or cannot be used.
+    """
+    labels = metric in LABEL_METRICS
+    if metric == LABEL_METRICS[0] or (labels and task.labels):
+        return task
+    if labels or task.labels:
+        allowed = LABEL_METRICS if task.labels else ("module:function", *installed())
+        raise StudyError(
+            f"The metric {metric!r} is not for the task's kind, {task.kind}. Allowed here for "
+            f"--metric: {', '.join(allowed)}."
+        )
+    assert isinstance(task, Extraction | Writing)
+    record = KINDS[task.kind].record
+    return replace(task, metric=user_metric(metric, record(target) if record else target))
 
 
 def guess_kind(values: Sequence[Any]) -> tuple[str, str]:

@@ -13,10 +13,14 @@ from typing import Any, Literal
 from choose.errors import DataError, StudyError, quoted
 from choose.files import digest
 from choose.schema.sections import TaskSection
+from choose.tasks.user_metric import UserMetric, read_metric
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example
 
 _WORDS = re.compile(r"[^\W_]+")
+
+# The scores of every answer.
+OWN = ("chrf", "rouge-l")
 
 # Words of a text that ROUGE-L compares: its time grows with the product of both lengths.
 MOST_WORDS = 3_000
@@ -24,10 +28,14 @@ MOST_WORDS = 3_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing:
-    """A task whose answers are free texts, with what to do in the user's words."""
+    """A task whose answers are free texts, with what to do in the user's words.
+
+    `metric` is a user's own, which then counts.
+    """
 
     instruction: str | None = None
     descriptions: Mapping[str, str] = field(default_factory=dict)
+    metric: UserMetric | None = None
     kind: Literal["writing"] = "writing"
 
     @property
@@ -43,7 +51,7 @@ class Writing:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Return the scores of an answer, the headline metric first."""
-        return ("chrf", "rouge-l")
+        return (*(self.metric.scores if self.metric else ()), *OWN)
 
     @property
     def digest(self) -> str:
@@ -63,10 +71,11 @@ class Writing:
         """Return chrF and ROUGE-L of an answer, each against its best target."""
         if output is None:
             return dict.fromkeys(self.metrics, 0.0)
-        return {
+        own = {
             "chrf": max(chrf(output, target) for target in targets),
             "rouge-l": max(rouge_l(output, target) for target in targets),
         }
+        return own if self.metric is None else {**self.metric.score(output, targets), **own}
 
     def lenient(self, raw: str) -> str | None:
         """Return an unusable answer, such as one that was cut, as it stands."""
@@ -86,12 +95,17 @@ class Writing:
 
     def facts(self) -> dict[str, Any]:
         """Return the task as plain values for JSON."""
-        return {"instruction": self.instruction, "descriptions": dict(self.descriptions)}
+        own = {"metric": self.metric.facts()} if self.metric else {}
+        return {"instruction": self.instruction, "descriptions": dict(self.descriptions), **own}
 
 
 def read_writing(facts: Mapping[str, Any]) -> Writing:
     """Return the task that `Writing.facts` described."""
-    return Writing(instruction=facts["instruction"], descriptions=dict(facts["descriptions"]))
+    return Writing(
+        instruction=facts["instruction"],
+        descriptions=dict(facts["descriptions"]),
+        metric=read_metric(facts.get("metric")),
+    )
 
 
 def text_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list[tuple[str, ...]]:

@@ -1,0 +1,156 @@
+"""A user's own metric: found, tried before anything runs, and refused in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from choose.data.dataset import load_dataset
+from choose.errors import StudyError
+from choose.schema.sections import DataSection, TaskSection
+from choose.study.study_file import load_study
+from choose.tasks import user_metric
+from choose.tasks.kinds import read_task
+from choose.types import Task
+
+CODE = """
+def exact(output, targets):
+    return float(output in targets)
+
+def both(output, targets):
+    return {"day": output.get("day") == targets[0].get("day"), "size": 0.5}
+
+def raises(output, targets):
+    raise RuntimeError("no\\nluck")
+
+def large(output, targets):
+    return 3.2
+
+def nan(output, targets):
+    return float("nan")
+
+def text(output, targets):
+    return "0.5"
+
+def nothing(output, targets):
+    return None
+
+def empty(output, targets):
+    return {}
+
+def moody(output, targets):
+    return {"a": 1} if output == targets[0] else {"b": 0}
+
+number = 3
+"""
+
+
+@pytest.fixture
+def scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Write a module into the working folder; return its name, which no other test has."""
+    monkeypatch.chdir(tmp_path)
+    name = f"scores_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(CODE, "utf-8")
+    return name
+
+
+def task_with(metric: str, kind: str = "extraction") -> Task:
+    rows = [
+        {
+            "text": f"row {i} of {i * 7919}",
+            "target": {"day": f"d{i}"} if kind == "extraction" else f"t {i}",
+        }
+        for i in range(12)
+    ]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    data = DataSection(path="rows.jsonl")
+    return load_dataset(data, TaskSection(kind=kind), None, metric).task
+
+
+def test_a_function_counts_first_and_the_usual_scores_stand_beside_it(scores: str) -> None:
+    task = task_with(f"{scores}:both")
+    assert task.metrics == ("day", "size", "field-f1", "exact-record")
+    assert task.score('{"day": "d1"}', ['{"day": "d1"}']) == {
+        "day": 1.0,
+        "size": 0.5,
+        "field-f1": 1.0,
+        "exact-record": 1.0,
+    }
+    assert set(task.score(None, ["{}"]).values()) == {0.0}
+    written = task_with(f"{scores}:exact", "writing")
+    assert written.metrics == ("exact", "chrf", "rouge-l")
+    assert written.score("t 1", ["t 2", "t 1"])["exact"] == 1.0
+
+
+def test_the_digests_know_the_metric_and_its_code(scores: str) -> None:
+    plain, task = task_with("accuracy"), task_with(f"{scores}:both")
+    assert plain.metrics == ("field-f1", "exact-record")
+    assert len({plain.digest, task.digest}) == len({plain.scoring, task.scoring}) == 2
+    file = Path(f"{scores}.py")
+    file.write_text(CODE.replace("0.5}", "0.25}"), "utf-8")
+    assert task_with(f"{scores}:both").scoring != task.scoring
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        ("raises", "failed: RuntimeError: no luck. The answer was"),
+        ("large", "returned 3.2 for the answer"),
+        ("nan", "returned nan for the answer"),
+        ("text", "returned '0.5' for the answer"),
+        ("nothing", "returned None for the answer"),
+        ("empty", "returned {} for the answer"),
+        ("number", "is no function"),
+        ("exakt", "is no function.*Did you mean 'exact'"),
+    ],
+)
+def test_a_metric_that_cannot_be_used_is_refused_in_one_line(
+    scores: str, function: str, why: str
+) -> None:
+    with pytest.raises(StudyError, match=why) as error:
+        task_with(f"{scores}:{function}")
+    assert "\n" not in str(error.value)
+    assert f"'{scores}:{function}'" in str(error.value)
+
+
+def test_a_metric_must_return_the_same_scores_for_every_answer(scores: str) -> None:
+    task = task_with(f"{scores}:moody")
+    with pytest.raises(StudyError, match="returned the scores b; earlier it returned a"):
+        task.score('{"day": "d2"}', ['{"day": "d1"}'])
+
+
+def test_modules_that_are_missing_or_pythons_own_are_refused(scores: str) -> None:
+    with pytest.raises(StudyError, match=r"cannot be imported: ModuleNotFoundError"):
+        task_with("no_such_module_at_all:f")
+    for name in ("os:system", "subprocess.run:call", "builtins:eval"):
+        with pytest.raises(StudyError, match="of Python's own library"):
+            task_with(name)
+    assert str(Path.cwd()) not in sys.path
+
+
+def test_a_stored_study_runs_no_code(scores: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_with(f"{scores}:both")
+    stored = read_task({"kind": task.kind, **json.loads(json.dumps(task.facts()))})
+    assert stored == task
+    monkeypatch.setattr(user_metric, "_asked", set())
+    with pytest.raises(StudyError, match="a stored study may not run code"):
+        stored.score('{"day": "d1"}', ['{"day": "d1"}'])
+
+
+def test_metrics_of_labels_and_of_texts_are_kept_apart(scores: str) -> None:
+    with pytest.raises(StudyError, match="'balanced' is not for the task's kind, extraction"):
+        task_with("balanced")
+    rows = [{"text": f"row {i}", "target": "ab"[i % 2]} for i in range(12)]
+    Path("labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    data = DataSection(path="labels.jsonl")
+    with pytest.raises(StudyError, match="Allowed here for --metric: accuracy, balanced, cost"):
+        load_dataset(data, TaskSection(), None, f"{scores}:exact")
+
+
+def test_the_study_file_names_metrics_that_exist() -> None:
+    with pytest.raises(StudyError, match=r"'balancd'.*module:function; did you mean 'balanced'"):
+        load_study({"goal": {"metric": "balancd"}})
+    assert load_study({"goal": {"metric": "mine:score"}}).goal.metric == "mine:score"
