@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from choose.check.measurements import Facts
-from choose.check.target_steps import rare_fields, steps_of_targets
+from choose.check.target_lines import rare_fields, steps_of_targets
 from choose.data.duplicates import count_conflicts
 from choose.data.findings import misspelled, rare_in_words
 from choose.errors import quoted, quoted_list, rows_named
