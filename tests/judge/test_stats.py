@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple, replace
+from functools import cache
 from math import sqrt
 
 import numpy as np
@@ -345,6 +346,7 @@ def _studies(rng, studies, n, repetitions, sd, sides=2):
         ]
 
 
+@cache
 def _truth(sd):
     rng = np.random.default_rng(99)
     latent = 1.5 - 1.5 * rng.standard_t(4, 2_000_000)

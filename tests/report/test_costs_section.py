@@ -16,6 +16,7 @@ from choose.report.markdown import render_markdown
 from choose.report.terminal.decision_page import render_full
 from choose.schema.decision import Decision
 from support.decisions import HOSTILE, decision
+from support.html import page_of
 from support.priced_studies import HOURS, retiring, rule, world
 
 
@@ -38,7 +39,7 @@ def screen(found: Decision, width: int = 110) -> str:
     return console.export_text()
 
 
-@pytest.mark.parametrize("form", [lambda d: screen(d, 200), render_markdown, render_html])
+@pytest.mark.parametrize("form", [lambda d: screen(d, 200), render_markdown, page_of])
 def test_every_report_says_what_it_costs_and_when_it_pays(priced, form):
     text = " ".join(form(priced).replace("\\", "").split())
     pair = next(b for b in priced.breakeven if (b.a, b.b) == ("lora", "probe"))
@@ -50,7 +51,7 @@ def test_every_report_says_what_it_costs_and_when_it_pays(priced, form):
     assert "Counted over 12 months at 10,000 answers a month" in text
 
 
-@pytest.mark.parametrize("form", [screen, render_markdown, render_html])
+@pytest.mark.parametrize("form", [screen, render_markdown, page_of])
 def test_unpriced_there_is_no_dollar(form):
     found = judge(world(rows=300), Rule())
     text = form(found)

@@ -26,7 +26,6 @@ from choose.formatting import (
     span,
 )
 from choose.report.decision_text import KINDS
-from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.report.screen_text import shorten
 from choose.report.terminal.candidate_table import Bar, axis_for
@@ -35,6 +34,7 @@ from choose.schema.base import Interval
 from choose.schema.decision import Decision, Kind
 from choose.schema.scorecard import Noise, Stability, Variance
 from support import decisions
+from support.html import page_of
 
 WIDTHS = (60, 80, 120, 160)
 STORE = Path("some where") / "tickets-9f2c1ab0"
@@ -250,7 +250,7 @@ def test_labels_that_were_left_unused_are_said_in_every_report() -> None:
     data = whole.dataset.model_copy(update={"learnt": 300, "pool": 9928})
     part = whole.model_copy(update={"dataset": data})
     said = "trained on 300 of the 9,928 labels"
-    for report in (shown, render_markdown, render_html):
+    for report in (shown, render_markdown, page_of):
         assert said in " ".join(report(part).split())
         assert "trained on 300" not in " ".join(report(whole).split())
 
