@@ -19,6 +19,7 @@ from choose.cli.app import app
 from choose.conformance import PICKLES, TASK, pool, questions
 from choose.errors import ChooseError, StoreError, StudyError
 from choose.export.card import licence_of
+from choose.export.manifest import digests_of
 from choose.export.write_folder import atomic_folder
 from choose.models.saving import usage
 from choose.models.weights.resolve import resolve
@@ -322,6 +323,34 @@ def test_force_deletes_only_what_the_export_wrote(
     else:
         own.unlink()
     assert export(study, place, candidate="majority", force=True).folder == place
+
+
+@pytest.mark.parametrize("name", ["README.md", "requirements.txt", "model/majority.json"])
+def test_force_keeps_files_of_the_export_that_the_user_edited(
+    study: Path, tmp_path: Path, name: str
+) -> None:
+    """B5: a model card that the user had completed was replaced without a word."""
+    place = tmp_path / "out"
+    export(study, place, candidate="majority")
+    if name.startswith("model/"):
+        name = next(f for f in digests_of(place) if f.startswith("model/"))
+    before = (place / name).read_bytes()
+    (place / name).write_bytes(before + b"\nOur own findings.\n")
+    with pytest.raises(StoreError, match=f"also holds '{name}'"):
+        export(study, place, candidate="majority", force=True)
+    assert (place / name).read_bytes().endswith(b"Our own findings.\n")
+    (place / name).write_bytes(before)
+    (place / "labels.json").unlink()  # what is missing is no reason
+    assert export(study, place, candidate="majority", force=True).folder == place
+    assert (place / "labels.json").is_file()
+
+
+def test_an_edit_while_the_export_is_made_is_not_lost(study: Path, tmp_path: Path) -> None:
+    place = tmp_path / "out"
+    export(study, place, candidate="majority")
+    with pytest.raises(StoreError, match=r"also holds 'README\.md'"), atomic_folder(place, True):
+        (place / "README.md").write_text("edited meanwhile")
+    assert (place / "README.md").read_text() == "edited meanwhile"
 
 
 def test_an_export_neither_overwrites_nor_fills_a_store(study: Path, tmp_path: Path) -> None:

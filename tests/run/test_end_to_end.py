@@ -87,12 +87,39 @@ def test_ctrl_c_judges_what_is_finished_and_resumes(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "tfidf" in out
-    assert f"--out {store}" in "".join(err.split("\n"))
+    assert f"To continue: choose compare -c {store}" in "".join(err.split("\n"))
     record = json.loads((store / "decision.json").read_text(encoding="utf-8"))
     assert record["left_out"]
-    again = json.loads(finish("compare", data, *GRID, "--json", "--out", store))
+    again = json.loads(finish("compare", "-c", store, "--json"))
     assert again["left_out"] == []
     assert again["looks"] == 1
+
+
+@pytest.mark.parametrize("later", [0.0, 0.4, 1.2, 2.5])
+def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, later: float) -> None:
+    """Judging and drawing the page took 3.5 to 5.5 s, during which the program seemed to hang."""
+    data, store = write_csv(tmp_path / "words.csv"), tmp_path / "st"
+    process = start("compare", data, *GRID, "--out", store)
+    assert process.stderr is not None
+    wait_for_trials(store, 8, process)
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    said = "Interrupted. Judging what has finished; Ctrl-C again leaves at once.\n"
+    while (line := process.stderr.readline()) and line != said:
+        pass
+    assert line == said
+    assert time.monotonic() - begun < 2
+    time.sleep(later)
+    again = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert time.monotonic() - again < 2
+    assert "Traceback" not in out + err
+    # The store is whole: it is read and judged without a complaint, and goes on.
+    record = json.loads(finish("report", store, "--json"))
+    assert not [text for text in record["left_out"] if "damaged" in text]
+    assert json.loads(finish("compare", "-c", store, "--json"))["left_out"] == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -62,6 +62,10 @@ class Observer(Protocol):
         """Handle the start of a job (no run) or its end."""
         return
 
+    def interrupted(self) -> None:
+        """Handle that the user ended the run: what has finished is judged next."""
+        return
+
 
 class Silent(Observer):
     """Ignores every event."""
@@ -216,6 +220,8 @@ def _run(
     left = None if budget is None else max(0.0, budget - spent)
     limits = Limits(left, racing, margin, money)
     outcome = run_jobs(jobs, plan.pools, store, limits, watch.job)
+    if outcome.interrupted:
+        watch.interrupted()
     store.leave_out([*plan.refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
 

@@ -15,9 +15,11 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 def main() -> None:
     """Run the command line; bad input is one red line on stderr and exit code 2."""
-    from choose.cli.app import app
-    from choose.errors import ChooseError
-
+    try:
+        from choose.cli.app import app
+        from choose.errors import ChooseError
+    except KeyboardInterrupt:
+        sys.exit(130)
     try:
         with warnings.catch_warnings():
             if not sys.warnoptions:  # a user who asks for warnings with -W sees them
@@ -27,6 +29,8 @@ def main() -> None:
         sys.exit(code)
     except ChooseError as error:
         _exit_with_error(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:
         # The reader of stdout has closed it; a traceback would not help.
         _discard_stdout()

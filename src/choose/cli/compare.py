@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import signal
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -82,13 +85,23 @@ def run(
     from choose.cli.console import Consent, check_outputs, inputs_of, stderr
     from choose.report.terminal.live_progress import LiveProgress
 
+    class Progress(LiveProgress):
+        def interrupted(self) -> None:
+            signal.signal(signal.SIGINT, leave)
+            super().interrupted()
+
     study = resolve(data, config, settings, strategies or ())
     check_outputs("decision", results.outputs, inputs_of(study, config), out)
     results.gates.check(names(study))
-    with LiveProgress(stderr(), study.goal.metric) as observer:
+    with Progress(stderr(), study.goal.metric) as observer:
         approve = Consent(results.yes)
         outcome = run_study(study, config, out=out, observer=observer, approve=approve)
     show(outcome, results)
+
+
+def leave(*_: object) -> None:
+    """Leave at once: every file of a store is written beside and renamed, so it stays whole."""
+    os._exit(130)
 
 
 def show(outcome: Outcome, results: Results) -> None:
@@ -101,8 +114,8 @@ def show(outcome: Outcome, results: Results) -> None:
     write_reports(decision, store, results.outputs, checks)
     if outcome.interrupted:
         say(
-            f"Interrupted. The decision above uses the finished trials. To continue, run the same "
-            f"command again with --out {store}."
+            "The decision above uses the finished trials. To continue: choose compare -c "
+            f"{shlex.quote(str(store))}"
         )
     try:
         if outcome.interrupted:

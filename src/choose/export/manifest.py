@@ -121,21 +121,28 @@ def digests_of(folder: Path) -> dict[str, str]:
 
 
 def foreign_files(folder: Path) -> list[str]:
-    """Return the files and folders in an exported folder that the export did not write, sorted."""
+    """Return what is not the export's in an exported folder, sorted: added or edited since.
+
+    Files are edited whose SHA-256 is not that of the manifest.
+    """
     try:
         listed = json.loads(read_text(folder / MANIFEST_FILE))["files"]
-        ours = {str(name) for name in listed}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        ours = set()
+        ours = {
+            str(name)
+            for name, sha in listed.items()
+            if not (folder / name).is_file() or file_sha256(folder / name) == sha
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        ours, listed = set(), {}
     names = {file.relative_to(folder) for file in folder.rglob("*")}
-    if not ours:
+    if not listed:
         model = Path(MODEL_FOLDER)
         ours = _UNLISTED | {
             name.as_posix()
             for name in names
             if model in name.parents and name.suffix in _UNLISTED_MODEL
         }
-    folders = {parent.as_posix() for name in ours for parent in Path(name).parents}
+    folders = {parent.as_posix() for name in (*listed, *ours) for parent in Path(name).parents}
     known = {MANIFEST_FILE, MODEL_FOLDER, *ours, *folders}
     return sorted(name.as_posix() for name in names if name.as_posix() not in known)
 

@@ -47,6 +47,7 @@ def atomic_folder(folder: Path, force: bool) -> Iterator[Path]:
         try:
             temporary.mkdir(parents=True)
             yield temporary
+            check_replaceable(place, folder, force)  # it may have changed meanwhile
             _move(temporary, place)
         except Exception as error:
             if (reason := system_reason(error)) is None:
@@ -83,8 +84,8 @@ def check_replaceable(place: Path, named: Path, force: bool) -> None:
     if foreign := foreign_files(place):
         more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
         raise StoreError(
-            f"{str(named)!r} also holds {foreign[0]!r}{more}, which the export did not write and "
-            "--force would delete. Move it elsewhere, or name a new folder."
+            f"{str(named)!r} also holds {foreign[0]!r}{more}, which the export did not write, or "
+            "not in this form, and --force would delete. Move it elsewhere, or name a new folder."
         )
 
 

@@ -230,6 +230,11 @@ class LiveProgress:
                 self._say(_sentence(standing, self._balanced))
             self._said.add(standing.name)
 
+    def interrupted(self) -> None:
+        """Say at once that the run has ended, since judging takes seconds."""
+        self._stop()
+        self._say("Interrupted. Judging what has finished; Ctrl-C again leaves at once.")
+
     def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
