@@ -96,6 +96,27 @@ def seconds_left() -> float:
     return inf if progress is None else max(0.0, progress.deadline - perf_counter())
 
 
+_sampled: ContextVar[bool] = ContextVar("sampled", default=False)
+
+
+def sampled() -> bool:
+    """Return whether the work is begun only to see how long it takes, and its result not used.
+
+    Checks of the result, which take time and are not part of every step, may then be left out.
+    """
+    return _sampled.get()
+
+
+@contextmanager
+def sampling() -> Iterator[None]:
+    """Let `sampled` be true inside the block."""
+    token = _sampled.set(True)
+    try:
+        yield
+    finally:
+        _sampled.reset(token)
+
+
 @contextmanager
 def time_limit(seconds: float = inf, min_reports: int = 1) -> Iterator[LoopProgress]:
     """Stop the enclosed work at its first report after `seconds`, and track its progress.

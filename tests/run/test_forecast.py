@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 from time import perf_counter
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from choose.data.scenarios import Pools
-from choose.progress import report_progress
+from choose.progress import report_progress, sampled
 from choose.run import time_budget
 from choose.run.executor import Limits, left_out_sentences, run_jobs
 from choose.run.forecast import ForecastSums, Reach, forecast, rows_reached
 from choose.run.predict import PassCost, allocate
-from choose.run.speed_measurement import measure_speed
+from choose.run.speed_measurement import known_speed, measure_speed
 from choose.run.speed_probe import Speed, probe, time_predict
 from choose.run.time_budget import FIRST_PASS_SHARE, FirstPassBudget
 from choose.schema.plan import Job
@@ -426,3 +427,85 @@ def test_what_a_budget_reaches_is_what_a_run_then_asks(
         asked = sum(len(run.asked["clean", 0]) for run in map(store.get, first) if run is not None)
         rows = said[name].rows
         assert 0.5 < (600 if rows is None else rows) / asked < 2
+
+
+# --- speeds that are known already ------------------------------------------------------------
+
+
+@pytest.fixture
+def keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
+    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "speeds"
+
+
+def test_a_measured_speed_is_used_again_for_a_week(
+    keeping: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second plan of the same rows took as long as the first: 76 to 80 seconds."""
+    data = dataset()
+    (job, *_) = jobs_of(study("steady"), data)
+    pools, measured = Pools(data), []
+
+    def measure(job: Job, pools: Pools, seconds: float) -> Speed:
+        measured.append(job.trial.candidate)
+        return Speed(load=1.0, fits=((8, 0.5), (48, 2.0)), per_row=0.1, tokens=(3.0, 1.0))
+
+    monkeypatch.setattr("choose.run.speed_measurement.measure_speed", measure)
+
+    def known(hours: float, **changed: str) -> tuple[float, int]:
+        with monkeypatch.context() as patch:
+            for name, value in changed.items():
+                patch.setenv(f"CHOOSE_{name.upper()}", value)
+            found = known_speed(job, pools, 1.5, clock=lambda: 1e9 + 3600 * hours)
+        assert found.speed == Speed(
+            load=1.0, fits=((8, 0.5), (48, 2.0)), per_row=0.1, tokens=(3.0, 1.0)
+        )
+        return found.age, len(measured)
+
+    assert known(0) == (0, 1)
+    assert known(2) == (7200, 1)
+    assert known(2, threads="3") == (0, 2)
+    assert known(2, dtype="bfloat16") == (0, 3)
+    assert known(2, keep_gb="0") == (0, 4)
+    assert known(-1) == (0, 5), "a clock that went back"
+    assert known(24 * 7 + 1) == (0, 6)
+    for file in keeping.iterdir():
+        file.write_text(file.read_text(encoding="utf-8").replace("0.5", "NaN"), encoding="utf-8")
+    assert known(24 * 7 + 2) == (0, 7), "damaged"
+    other = jobs_of(study("steady"), dataset(rows=90))[0]
+    known_speed(other, Pools(dataset(rows=90)), 1.5, clock=lambda: 1e9)
+    assert len(measured) == 8
+
+
+def test_a_plan_says_how_old_its_speeds_are(keeping: Path, choose: Any, tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "words.csv")
+    first = choose("plan", data, "-s", "tfidf")
+    again = choose("plan", data, "-s", "tfidf")
+    assert "ago, on these rows" not in first.out
+    assert "All speeds were measured up to" in " ".join(again.out.split())
+    figures = [json.loads(choose("plan", data, "-s", "tfidf", "--json").out) for _ in range(2)]
+    assert all(one["age"] > 0 for one in figures[0]["forecast"])
+    seconds = [[one["seconds"] for one in plan["forecast"]] for plan in figures]
+    assert seconds[0] == seconds[1]
+
+
+def test_a_fit_that_is_only_timed_may_leave_checks_out() -> None:
+    data = dataset()
+    (job, *_) = jobs_of(study("steady"), data)
+    seen: list[bool] = []
+    fit = fakes.Steady.fit
+
+    def watched(self: fakes.Steady, task: Task, examples: Sequence[Example]) -> None:
+        seen.append(sampled())
+        fit(self, task, examples)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fakes.Steady, "fit", watched)
+        measure_speed(job, Pools(data), 0.01)
+        assert all(seen)
+        assert seen
+        seen.clear()
+        probe(job, Pools(data), 0.01)
+        assert seen
+        assert not any(seen), "the fit of a probe is used"

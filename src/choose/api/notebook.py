@@ -240,7 +240,8 @@ def plan(
 ) -> Page:
     """Show what `compare` would run with the same arguments, how long it takes and what it costs.
 
-    With `forecast`, each candidate is run for a few seconds; nothing is stored or sent.
+    With `forecast`, each candidate is run for a few seconds, unless its speed on these rows
+    was measured within a week; nothing is sent.
 
     Raises:
         ChooseError: where `compare` would refuse to start.

@@ -19,7 +19,7 @@ from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.resolve import missing_weights
 from choose.models.weights.spec import names_endpoint
 from choose.run.predict import CHUNK, MIN_ROWS, PassCost, allocate
-from choose.run.speed_measurement import measure_speed
+from choose.run.speed_measurement import known_speed
 from choose.run.speed_probe import Speed
 from choose.run.spending_limit import affordable_rows
 from choose.run.time_budget import (
@@ -51,13 +51,14 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
     speeds: dict[str, Speed] = {}
     forecasts: dict[str, TimeForecast] = {}
     for name, own in of.items():
-        why = _why_not(own[0])
+        why, age = _why_not(own[0]), 0.0
         if why is None:
             try:
-                speeds[name] = measure_speed(own[0], pools, MEASURE_SECONDS)
+                known = known_speed(own[0], pools, MEASURE_SECONDS)
+                speeds[name], age = known.speed, known.age
             except Exception as error:
                 why = str(error) if isinstance(error, ChooseError) else f"It failed: {error}"
-        forecasts[name] = TimeForecast(candidate=name, trials=len(own), why_not=why)
+        forecasts[name] = TimeForecast(candidate=name, trials=len(own), age=age, why_not=why)
     sums = ForecastSums(pools, speeds)
     seconds = [sums.add(job) for job in jobs]
     for name, speed in speeds.items():

@@ -7,11 +7,20 @@ candidate as for a fast one, but for a single step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from math import inf
+from pathlib import Path
+from time import time
 
 from choose.data.noise_injection import noisy
 from choose.data.scenarios import Pools
+from choose.files import digest, read_text, write_json
+from choose.models.environment_settings import cache_dir, cores, dtype_setting
+from choose.models.results.output_cache import environment, size_limit
+from choose.progress import sampling
 from choose.run.speed_probe import (
     CACHED_SHARE,
     SMALL_POOL,
@@ -27,6 +36,9 @@ from choose.run.trial import prepared
 from choose.schema.plan import Job
 from choose.strategy import Strategy, find
 from choose.types import Dataset, Example
+
+# How long a measured speed is used again: a week. Machines change, and so does their load.
+STORED_SECONDS = 7 * 24 * 3600.0
 
 # Share of labels changed, so that a second fit on the same texts is another trial.
 RELABELLED_SHARE = 0.3
@@ -49,9 +61,64 @@ def measure_speed(job: Job, pools: Pools, seconds: float) -> Speed:
     Raises:
         Exception: whatever the strategy raises.
     """
-    started = prepare_trial(job, pools)
-    measure = _measure_fast if find(job.trial.strategy).cheap else _measure_slow
-    return measure(job, pools.dataset, started, seconds)
+    with sampling():
+        started = prepare_trial(job, pools)
+        measure = _measure_fast if find(job.trial.strategy).cheap else _measure_slow
+        return measure(job, pools.dataset, started, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSpeed:
+    """A speed, and how many seconds ago it was measured."""
+
+    speed: Speed
+    age: float = 0.0
+
+
+def known_speed(
+    job: Job, pools: Pools, seconds: float, clock: Callable[[], float] = time
+) -> KnownSpeed:
+    """Return the speed of a candidate on these rows: measured, or in the user's cache for a week.
+
+    A cached one is of the same strategy, weights, rows, number type, threads, code, libraries and
+    processor. With CHOOSE_KEEP_GB=0 nothing is cached.
+
+    Raises:
+        Exception: whatever the strategy raises.
+    """
+    made_by = (
+        job.trial.key,
+        len(pools.of(job.trial).pool),
+        dtype_setting(),
+        cores(),
+        environment(),
+    )
+    file = cache_dir() / "speeds" / f"{digest(made_by)}.json" if size_limit() > 0 else None
+    now = clock()
+    if file is not None and (known := _stored(file, now)) is not None:
+        return known
+    speed = measure_speed(job, pools, seconds)
+    if file is not None:
+        with suppress(OSError):  # without a cache the next plan measures again
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, {"measured": now, "speed": asdict(speed)})
+    return KnownSpeed(speed)
+
+
+def _stored(file: Path, now: float) -> KnownSpeed | None:
+    """Return a stored speed; None if there is none, it is older than a week, or is damaged."""
+    try:
+        facts = json.loads(read_text(file))
+        age, pace = now - float(facts["measured"]), facts["speed"]
+        pace["fits"] = tuple((int(rows), float(seconds)) for rows, seconds in pace["fits"])
+        pace["tokens"] = pace["tokens"] and (float(pace["tokens"][0]), float(pace["tokens"][1]))
+        numbers = [pace[name] for name in ("load", "per_text", "saved", "saved_same_fit")]
+        numbers += [seconds for _, seconds in pace["fits"]]
+        numbers += [] if pace["per_row"] is None else [pace["per_row"]]
+        usable = 0 <= age < STORED_SECONDS and all(0 <= n < inf for n in numbers) and pace["fits"]
+        return KnownSpeed(Speed(**pace), age) if usable else None
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
 
 
 def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:

@@ -170,6 +170,7 @@ class TimeForecast:
         read: tokens in.
         written: tokens out; of an endpoint, hidden reasoning comes on top.
         usd: dollars; None without prices, and for models that run here.
+        age: how many seconds ago its speed was measured; 0 for now.
         why_not: why seconds are not forecast, as a sentence.
     """
 
@@ -182,6 +183,7 @@ class TimeForecast:
     read: int | None = None
     written: int | None = None
     usd: float | None = None
+    age: float = 0.0
     why_not: str | None = None
 
 

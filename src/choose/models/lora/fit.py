@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from math import inf
 
 from choose.errors import StrategyError
 from choose.models.hardware.memory import release_memory
@@ -11,7 +12,7 @@ from choose.models.lora import autograd
 from choose.models.lora.fused import training_step as fused
 from choose.models.lora.model import AdaptedModel, Base, LearningCheck
 from choose.models.lora.training_run import PROGRESS_LABEL, Schedule, Step, TrainingRun
-from choose.progress import report_progress
+from choose.progress import report_progress, sampled
 
 # Training rows on which the loss is compared before and after.
 CHECK_ROWS = 48
@@ -64,7 +65,10 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
     """Train several runs over one base, step by step; see `verify_learning`."""
     report_progress(0, sum(run.schedule.steps for run in runs), PROGRESS_LABEL)
     samples = [_check_sample(run) for run in runs]
-    before = [run.model.loss(*sample) for run, sample in zip(runs, samples, strict=True)]
+    # As expensive as many steps, and of no use where the fit is only begun to see its pace.
+    before = [
+        inf if sampled() else run.model.loss(*s) for run, s in zip(runs, samples, strict=True)
+    ]
     release_memory()  # of predictions by other models
     try:
         _run_steps(runs)

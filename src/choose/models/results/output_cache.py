@@ -98,7 +98,7 @@ class ResultCache:
 
     @cached_property
     def _space(self) -> bytes:
-        whole = repr((self.made_by, np.dtype(self.dtype).str, _environment()))
+        whole = repr((self.made_by, np.dtype(self.dtype).str, environment()))
         return hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
 
@@ -146,7 +146,7 @@ def _file(path: Path, most: int) -> CacheFile:
 
 
 @cache
-def _environment() -> tuple[str, ...]:
+def environment() -> tuple[str, ...]:
     """Return what else the bits and the cost of a result depend on."""
     threads = os.environ.get("CHOOSE_THREADS", "")
     return (*_versions(), source_digest(MODEL_CODE), processor(), str(os.cpu_count()), threads)

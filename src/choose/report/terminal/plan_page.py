@@ -15,6 +15,7 @@ from choose.formatting import (
     duration,
     figure,
     in_percent,
+    listed,
     number,
     plural,
     points,
@@ -153,6 +154,12 @@ def forecast_lines(forecasts: Sequence[TimeForecast], budget: float | None) -> I
             reasons.setdefault(clean(one.why_not), []).append(clean(one.candidate))
     for reason, names in reasons.items():
         yield f"{', '.join(names)}: no forecast of seconds. {reason}"
+    if ages := {clean(one.candidate): one.age for one in forecasts if one.age > 0}:
+        who = "All speeds" if len(ages) == len(known) else f"The speeds of {listed([*ages])}"
+        yield (
+            f"{who} were measured up to {duration(max(ages.values()))} ago, on these rows and this "
+            "machine; CHOOSE_KEEP_GB=0 measures them again."
+        )
     yield (
         "Seconds are for this machine at its current load. In tests, candidates that take five "
         "seconds or more took 0.7 to 2.0 times their forecast."
@@ -218,7 +225,7 @@ def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
         else "no budget stops them early"
     )
     timed = (
-        "Each candidate was timed for a few seconds; nothing was stored."
+        "Each candidate was timed for a few seconds; speeds are kept for a week."
         if plan.forecasts
         else "Nothing was run or downloaded."
     )
