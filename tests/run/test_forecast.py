@@ -436,6 +436,7 @@ def test_what_a_budget_reaches_is_what_a_run_then_asks(
 def keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("choose.run.speed_measurement.busy", lambda: False)
     return tmp_path / "cache" / "speeds"
 
 
@@ -473,9 +474,12 @@ def test_a_measured_speed_is_used_again_for_a_week(
     for file in keeping.iterdir():
         file.write_text(file.read_text(encoding="utf-8").replace("0.5", "NaN"), encoding="utf-8")
     assert known(24 * 7 + 2) == (0, 7), "damaged"
+    monkeypatch.setattr("choose.run.speed_measurement.busy", lambda: True)
+    assert known(24 * 21) == (0, 8)
+    assert known(24 * 21) == (0, 9), "measured while the machine was busy"
     other = jobs_of(study("steady"), dataset(rows=90))[0]
     known_speed(other, Pools(dataset(rows=90)), 1.5, clock=lambda: 1e9)
-    assert len(measured) == 8
+    assert len(measured) == 10
 
 
 def test_a_plan_says_how_old_its_speeds_are(keeping: Path, choose: Any, tmp_path: Path) -> None:
@@ -492,7 +496,7 @@ def test_a_plan_says_how_old_its_speeds_are(keeping: Path, choose: Any, tmp_path
 
 def test_a_fit_that_is_only_timed_may_leave_checks_out() -> None:
     data = dataset()
-    (job, *_) = jobs_of(study("steady"), data)
+    job = next(j for j in jobs_of(study("steady"), data) if j.trial.candidate == "steady")
     seen: list[bool] = []
     fit = fakes.Steady.fit
 

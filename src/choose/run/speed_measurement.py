@@ -8,6 +8,7 @@ candidate as for a fast one, but for a single step.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -39,6 +40,9 @@ from choose.types import Dataset, Example
 
 # How long a measured speed is used again: a week. Machines change, and so does their load.
 STORED_SECONDS = 7 * 24 * 3600.0
+
+# Load, in processors, above which a measured speed is not kept: this process makes up to one.
+BUSY = 2.0
 
 # Share of labels changed, so that a second fit on the same texts is another trial.
 RELABELLED_SHARE = 0.3
@@ -81,7 +85,7 @@ def known_speed(
     """Return the speed of a candidate on these rows: measured, or in the user's cache for a week.
 
     A cached one is of the same strategy, weights, rows, number type, threads, code, libraries and
-    processor. With CHOOSE_KEEP_GB=0 nothing is cached.
+    processor. With CHOOSE_KEEP_GB=0, or while others keep the processor busy, nothing is cached.
 
     Raises:
         Exception: whatever the strategy raises.
@@ -98,11 +102,17 @@ def known_speed(
     if file is not None and (known := _stored(file, now)) is not None:
         return known
     speed = measure_speed(job, pools, seconds)
-    if file is not None:
+    if file is not None and not busy():
         with suppress(OSError):  # without a cache the next plan measures again
             file.parent.mkdir(parents=True, exist_ok=True)
             write_json(file, {"measured": now, "speed": asdict(speed)})
     return KnownSpeed(speed)
+
+
+def busy() -> bool:
+    """Return whether so much runs on this machine that a speed says little about other times."""
+    load = getattr(os, "getloadavg", lambda: (0.0,))()[0]
+    return bool(load > BUSY * (os.cpu_count() or 1))
 
 
 def _stored(file: Path, now: float) -> KnownSpeed | None:
