@@ -125,7 +125,14 @@ def show(outcome: Outcome, results: Results) -> None:
         show_page(decision, store)
 
 
+SAMPLES = ("tickets", "orders")
+
+
 def demo(
+    sample: Annotated[
+        str,
+        typer.Argument(help="tickets (labels) or orders (e-mails with records)."),
+    ] = SAMPLES[0],
     out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
     budget: Annotated[
         str | None, typer.Option(help="Time limit, such as 90s or 10m. Default: 285s.")
@@ -133,8 +140,15 @@ def demo(
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run every strategy on the bundled support tickets."""
+    """Run every strategy on a bundled set: support tickets, or orders by e-mail."""
+    from choose.errors import StudyError, did_you_mean
+
+    if sample not in SAMPLES:
+        raise StudyError(
+            f"No bundled set {sample!r}.{did_you_mean(sample, SAMPLES)} Allowed: "
+            f"{', '.join(SAMPLES)}."
+        )
     settings = {"grid": {"budget_seconds": seconds(budget)}}
-    with as_file(files("choose.data") / "samples" / "tickets" / "choose.toml") as study:
+    with as_file(files("choose.data") / "samples" / sample / "choose.toml") as study:
         results = Results(as_json, tuple(output or ()))
         run(None, study, settings, out=out, results=results)

@@ -207,4 +207,5 @@ def _sample(name: str) -> Traversable:
             f"No bundled sample {name!r}.{did_you_mean(name, known)} "
             f"Bundled: {', '.join(f'sample:{entry}' for entry in known) or 'none'}."
         )
-    return root.joinpath(name, f"{name}.csv")
+    named = (root.joinpath(name, f"{name}{ending}") for ending in (".csv", ".jsonl"))
+    return next(file for file in named if file.is_file())
