@@ -1,4 +1,4 @@
-"""Prompting: the label that a language model finds most likely, without and with examples."""
+"""Prompting: the answer that a language model finds most likely, without and with examples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDINGS = MappingProxyType(
 
 
 class Prompt(PromptedStrategy):
-    """Zero-shot: instruction and labels, no examples; the pool serves calibration only."""
+    """Zero-shot: instruction and labels or fields, no examples; the pool calibrates only."""
 
     title: ClassVar[str] = "zero-shot prompt"
     good_for: ClassVar[str] = "labels that a sentence explains; tasks that change often"
@@ -49,19 +49,19 @@ class Prompt(PromptedStrategy):
         return 0
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Estimate the calibration on some training rows and freeze it."""
+        """Estimate the calibration, or choose the form, on some training rows and freeze it."""
         from choose.models.prompting.local_prompter import calibration_rows
 
-        shown = self._demonstrations(examples)
-        self.prompter = prompter_for(self._prompt_settings(), task, shown)
+        shown = self._demonstrations(task, examples)
+        self.prompter = prompter_for(self._prompt_settings(), task, examples, shown)
         used = {example.id for example in shown}
         self.prompter.calibrate(calibration_rows([e for e in examples if e.id not in used]))
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Predict the most likely label."""
+        """Predict the most likely label, or write the answer."""
         return self.prompter.answer(items)
 
-    def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
+    def _demonstrations(self, task: Task, examples: Sequence[Example]) -> list[Example]:
         return []
 
 
@@ -99,11 +99,18 @@ class FewShot(Prompt):
 
     def shows(self, task: Task) -> int:
         """Return how many demonstrations a prompt shows."""
+        if not task.labels:
+            return max(0, self.shots)
         return self._rounds(len(task.labels)) * len(task.labels)
 
-    def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
-        """Draw about `shots` rows: whole rounds over the classes, one round at least."""
+    def _demonstrations(self, task: Task, examples: Sequence[Example]) -> list[Example]:
+        """Draw about `shots` rows: whole rounds over the classes, one round at least.
+
+        Without labels they are any rows, as frequent as in the pool.
+        """
         rng = random.Random(f"few-shot {self.seed}")
+        if not task.labels:
+            return rng.sample(list(examples), min(max(0, self.shots), len(examples)))
         classes: dict[str, list[Example]] = defaultdict(list)
         for example in examples:
             classes[example.target].append(example)
@@ -119,5 +126,7 @@ class FewShot(Prompt):
         return max(1, self.shots // max(classes, 1)) if self.shots > 0 else 0
 
     def _demonstrations_note(self, task: Task) -> str:
+        if not task.labels:
+            return f"{self.shots} labelled rows, drawn by the seed" if self.shots > 0 else ""
         rounds = self._rounds(len(task.labels))
         return f"{rounds} of each label, drawn by the seed, shuffled" if rounds else ""

@@ -70,12 +70,12 @@ class Retrieval(PromptedStrategy):
         from choose.models.prompting.local_prompter import calibration_rows
 
         self.retriever = Retriever(self.encoder, examples)
-        self.prompter = prompter_for(self._prompt_settings(), task)
+        self.prompter = prompter_for(self._prompt_settings(), task, examples)
         rows = calibration_rows(examples) if self.prompter.calibrates else []
         self.prompter.calibrate(rows, self._demonstrations([row.item() for row in rows]))
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Predict the most likely label; the evidence is the rows shown, nearest first."""
+        """Predict the label, or write the answer; the evidence is the rows shown, nearest first."""
         shown = self._demonstrations(items)
         evidence = tuple(tuple(row.id for row in reversed(rows)) for rows in shown)
         return self.prompter.answer(items, shown, evidence=evidence)

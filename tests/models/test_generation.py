@@ -14,7 +14,7 @@ from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator, supports_decoding
-from choose.models.causal.one_by_one import generate_alone
+from choose.models.causal.one_by_one import generate_alone, rival_logprob
 from choose.models.causal.shared_prefixes import divide
 from choose.models.causal.written_answers import StopRule, TokenTexts, limit_for, prompt_key
 from choose.models.hardware import memory
@@ -67,7 +67,7 @@ def wrote(generator: Generator, asked: list[Prompt], rule: StopRule) -> list[Wro
     """Return the tokens of each answer, and whether it was cut."""
     generator.write(asked, rule)
     rows = [generator.answers[prompt_key(prompt, rule)][0] for prompt in asked]
-    return [([int(token) for token in row[3:]], bool(row[0])) for row in rows]
+    return [([int(token) for token in row[4:]], bool(row[0])) for row in rows]
 
 
 def expected(generator: Generator, asked: list[Prompt], rule: StopRule) -> list[Wrote]:
@@ -128,6 +128,22 @@ def test_its_log_probability_is_that_of_its_tokens(generator: Generator) -> None
         )
         assert written.logprobs[number] == pytest.approx(logprob, abs=1e-3)
     assert ((written.confidence > 0) & (written.confidence < 1)).all()
+
+
+def test_a_rival_of_the_prompts_last_token_is_weighed_in_the_same_pass(
+    generator: Generator,
+) -> None:
+    asked, rival = prompts(generator.template), 77
+    written = generator.write(asked, StopRule(4, rival=rival))
+    assert written.texts == generator.write(asked, StopRule(4)).texts
+    for prompt, found in zip(asked, written.rivals, strict=True):
+        told = rival_logprob(generator.model, [*prompt.prefix, *prompt.rest], rival)
+        assert found == pytest.approx(told, abs=1e-3)
+    generator.packed = False
+    forget(generator)
+    alone = generator.write(asked[:2], StopRule(4, rival=rival))
+    generator.packed = True
+    assert np.allclose(alone.rivals, written.rivals[:2], atol=1e-3)
 
 
 SMALL = {
@@ -257,20 +273,20 @@ def test_shared_parts_are_found(generator: Generator) -> None:
     told = (1, 2, 3)
     divided = divide(
         [
-            Prompt(told, (*a, *b, 7)),
+            Prompt(told, (*a, *b, 7, 7)),
             Prompt(told, (*a, *b, 8, 9)),
             Prompt(told, (*a, *c)),
             Prompt(told, (5,)),
-            Prompt((), (*a, *b, 7)),
-            Prompt(told, (*a, *b, 7)),
+            Prompt((), (*a, *b, 7, 7)),
+            Prompt(told, (*a, *b, 7, 7)),
             Prompt(told, ()),
         ]
     )
-    assert divided[0] == divided[5] == (told, a, b, (7,))
-    assert divided[1:5] == [(told, a, b, (8, 9)), (told, a, c), (told, (5,)), ((), (*a, *b, 7))]
+    assert divided[0] == divided[5] == (told, a, b, (7, 7))
+    assert divided[1:5] == [(told, a, b, (8, 9)), (told, a, c), (told, (5,)), ((), (*a, *b, 7, 7))]
     assert divided[6] == (told[:2], told[2:])
     same = divide([Prompt((), a)] * 2)
-    assert same == [((), a)] * 2 or same == [((), a[:-1], a[-1:])] * 2
+    assert same == [((), a[:-2], a[-2:])] * 2
     chain = [Prompt((), tuple(range(n))) for n in range(1, 1500)]  # deeper than Python's stack
     for prompt, parts in zip(chain, divide(chain), strict=True):
         assert tuple(token for part in parts for token in part) == prompt.rest

@@ -148,6 +148,10 @@ class ChatTemplate:
                 return text[:end], True
         return "", True
 
+    def continuation(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of what an answer goes on with, in the middle of a text."""
+        return self._within(text)
+
     def _content(self, text: str) -> tuple[int, ...]:
         return tuple(self.contents.ids([text])[0])
 

@@ -15,7 +15,7 @@ import numpy as np
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.decoding_cache import DecodingCache
-from choose.models.causal.one_by_one import generate_alone
+from choose.models.causal.one_by_one import generate_alone, rival_logprob
 from choose.models.causal.packed_attention import Pack, logits, max_length, max_stable_length
 from choose.models.causal.shared_prefixes import (
     Parts,
@@ -71,8 +71,8 @@ class Generator:
 
     Attributes:
         packed: whether the model supports this; otherwise transformers writes them one by one.
-        answers: by prompt and rule: [cut, log-probability, tokens of the prompt's own part, new
-            tokens...], and the seconds it took.
+        answers: by prompt and rule: [cut, log-probability, the rival's, tokens of the prompt's own
+            part, new tokens...], and the seconds it took.
     """
 
     model: Any
@@ -121,14 +121,15 @@ class Generator:
         found = [self.answers[key] for key in keys]
         while len(self.answers) > MAX_ANSWERS_IN_MEMORY:
             del self.answers[next(iter(self.answers))]
-        tokens = [[int(token) for token in row[3:]] for row, _ in found]
+        tokens = [[int(token) for token in row[4:]] for row, _ in found]
         whole = np.array([len(p.prefix) + len(p.rest) for p in prompts], dtype=np.int64)
         return Written(
             texts=tuple(self._text(row, rule) for row in tokens),
             cut=tuple(bool(row[0]) for row, _ in found),
             logprobs=np.array([row[1] for row, _ in found], dtype=np.float64),
+            rivals=np.array([row[2] for row, _ in found], dtype=np.float64),
             tokens_in=whole,
-            tokens_cached=whole - np.array([row[2] for row, _ in found], dtype=np.int64),
+            tokens_cached=whole - np.array([row[3] for row, _ in found], dtype=np.int64),
             tokens_out=np.array([len(row) for row in tokens], dtype=np.int64),
             latency=np.array([seconds for _, seconds in found], dtype=np.float64),
             cached_seconds=known,
@@ -139,7 +140,7 @@ class Generator:
         answers, rule = [Answer(b"", parts) for parts in prompts], StopRule(limit=len(new))
         common = tuple(part for part in common_parts(prompts) if part)
         cache = self._cache(answers, common, rule)
-        rows = self._read(answers, cache)
+        rows = self._read(answers, cache, rule)
         for token in new:
             rows = cache.logits(self.model, [token] * len(prompts))
         return rows
@@ -185,7 +186,7 @@ class Generator:
                 set_threads()
                 start = perf_counter()
                 joining = self._next(waiting, free)
-                rows = self._read(joining, cache)
+                rows = self._read(joining, cache, rule)
                 own = sum(len(answer.parts[-1]) for answer in joining)
                 pace = (perf_counter() - start) / own
                 for answer in joining:
@@ -222,10 +223,13 @@ class Generator:
             taken.append(waiting.popleft())
         return taken
 
-    def _read(self, answers: Sequence[Answer], cache: DecodingCache) -> torch.Tensor:
+    def _read(
+        self, answers: Sequence[Answer], cache: DecodingCache, rule: StopRule
+    ) -> torch.Tensor:
         """Read prompts into the cache, and return (n, vocabulary) logits after them."""
         self.shared.read([answer.shared for answer in answers])
-        pieces = [self.shared.piece(answer.shared, answer.parts[-1]) for answer in answers]
+        rows_each = 1 if rule.rival is None else 2
+        pieces = [self.shared.piece(a.shared, a.parts[-1], rows_each) for a in answers]
         pack = Pack(pieces, saves_past=True)
         rows = logits(self.model, pack)
         start = 0
@@ -234,7 +238,11 @@ class Generator:
             cache.add(self.shared.past(answer.shared), pack.past, start, stop)
             start = stop
         self.shared.forget_oldest()
-        return rows
+        if rule.rival is None:
+            return rows
+        for answer, before in zip(answers, rows[::2].float(), strict=True):
+            answer.rival = float(before[rule.rival] - before[answer.parts[-1][-1]])
+        return rows[1::2]
 
     def _advance(
         self,
@@ -298,11 +306,13 @@ class Generator:
         prompt = [token for part in answer.parts for token in part]
         found = generate_alone(self.model, prompt, rule, self.words, self.ends)
         answer.tokens, answer.logprob, answer.cut = found
+        if rule.rival is not None:
+            answer.rival = rival_logprob(self.model, prompt, rule.rival)
         answer.seconds = perf_counter() - start
         self._remember(answer)
 
     def _remember(self, answer: Answer) -> None:
-        facts = (answer.cut, answer.logprob, len(answer.parts[-1]))
+        facts = (answer.cut, answer.logprob, answer.rival, len(answer.parts[-1]))
         row = np.array([*facts, *answer.tokens], dtype=np.float64)
         self.answers[answer.key] = row, answer.seconds
 

@@ -78,6 +78,16 @@ def generate_alone(
     return tokens, logprob, not ended
 
 
+def rival_logprob(model: Any, prompt: Sequence[int], rival: int) -> float:
+    """Return the log-probability of a token in the place of the last one, less that of the last."""
+    import torch
+
+    ids = torch.tensor([list(prompt[:-1])], device=model.device)
+    with torch.inference_mode():
+        row = model(input_ids=ids, use_cache=False).logits[0, -1].float()
+    return float(row[rival] - row[prompt[-1]])
+
+
 @contextmanager
 def _own_settings_only(model: Any) -> Iterator[None]:
     """Leave out the model's own defaults, such as a temperature or a penalty of repetitions."""

@@ -66,8 +66,8 @@ def _with_a_rest(prompt: Prompt) -> Prompt:
 def _split(some: _Open, rests: Sequence[Prompt]) -> list[_Open]:
     """Return the groups of prompts that agree further, below the part that all of them share."""
     first, last = rests[some.places[0]].rest, rests[some.places[-1]].rest
-    # In order, so what the first and the last share is shared by all; each keeps a token.
-    shared = min(_alike(first, last), len(first) - 1)
+    # In order, so what the first and the last share is shared by all; each keeps two tokens.
+    shared = min(_alike(first, last), max(len(first) - 2, 0))
     start, parts = some.start, some.parts
     if shared - start >= SHORTEST_PART:
         start, parts = shared, (*parts, first[start:shared])
@@ -112,8 +112,8 @@ class SharedPast:
         """Return the keys and values of all tokens of some parts; None without any."""
         return self.pasts[chain] if chain else None
 
-    def piece(self, chain: Parts, tokens: Tokens) -> Piece:
-        """Return tokens that follow some parts, as a piece of a pass; its last row is wanted."""
+    def piece(self, chain: Parts, tokens: Tokens, wanted: int = 1) -> Piece:
+        """Return tokens that follow some parts, as a piece of a pass with the last rows wanted."""
         before, count = sum(len(part) for part in chain), len(tokens)
         return Piece(
             tokens=np.array(tokens, dtype=np.int64),
@@ -121,7 +121,7 @@ class SharedPast:
             sees=np.tri(count, before + count, before, dtype=np.bool_),
             past=self.past(chain),
             past_tokens=before,
-            wanted=np.array([count - 1]),
+            wanted=np.arange(max(count - wanted, 0), count),
         )
 
     def read(self, chains: Sequence[Parts]) -> None:

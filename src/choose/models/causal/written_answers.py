@@ -30,10 +30,12 @@ class StopRule:
         until: ``end`` (nowhere else), ``line`` (before a newline), ``record`` (after the brace that
             closes the first JSON object), or ``quote`` (before the quote that closes a JSON string
             that the prompt opens, or a newline).
+        rival: a token that the prompt's last token is compared with.
     """
 
     limit: int
     until: Literal["end", "line", "record", "quote"] = "end"
+    rival: int | None = None
 
     def may_end(self, token: str) -> bool:
         """Return whether an answer may be complete with this token's text."""
@@ -113,6 +115,8 @@ class Written:
         texts: what the model wrote, up to where the stop rule ends it.
         cut: (n,) whether the limit of new tokens ended it.
         logprobs: (n,) log-probability of all its tokens.
+        rivals: (n,) log-probability of the rule's rival in the place of the prompt's last token,
+            less that of the last token; 0 without a rival.
         tokens_in: (n,) tokens of the prompt.
         tokens_cached: (n,) the part of them that came from a shared part.
         tokens_out: (n,) new tokens, the closing one included.
@@ -123,6 +127,7 @@ class Written:
     texts: tuple[str, ...]
     cut: tuple[bool, ...]
     logprobs: Floats
+    rivals: Floats
     tokens_in: Counts
     tokens_cached: Counts
     tokens_out: Counts
@@ -149,6 +154,7 @@ class Answer:
     parts: Parts
     tokens: list[int] = field(default_factory=list)
     logprob: float = 0.0
+    rival: float = 0.0
     seconds: float = 0.0
     visible: bool = False
     cut: bool = False
@@ -167,7 +173,7 @@ class Answer:
 def prompt_key(prompt: Prompt, rule: StopRule) -> bytes:
     """Return a key of an answer: the prompt's tokens, their division, and the rule."""
     parts = [np.array(part, dtype=np.int64).tobytes() for part in prompt]
-    head = f"{rule.until} {rule.limit} {len(parts[0])} ".encode()
+    head = f"{rule.until} {rule.limit} {rule.rival} {len(parts[0])} ".encode()
     return hashlib.sha256(head + b"".join(parts)).digest()
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from choose.models.prompting.prompts import (
-    WORDINGS,
     Prompter,
     PromptSettings,
     numeric_labels,
     prompt_preview,
+    wording_of,
 )
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.resolve import weights_digest
@@ -27,10 +27,22 @@ SERVICE_WARNING = (
 )
 
 
-def prompter_for(settings: PromptSettings, task: Task, shown: Sequence[Example] = ()) -> Prompter:
-    """Return a prompter in this process or for an endpoint, as the model's spec says."""
+def prompter_for(
+    settings: PromptSettings,
+    task: Task,
+    pool: Sequence[Example],
+    shown: Sequence[Example] = (),
+) -> Prompter:
+    """Return a prompter in this process or for an endpoint, as the model's spec says.
+
+    It scores labels, or writes answers as long as those of the pool.
+    """
     if endpoint_name(settings.model) is not None:
         return _endpoint_prompter(settings, task, shown)
+    if not task.labels:
+        from choose.models.prompting.local_writer import LocalWriter
+
+        return LocalWriter.for_pool(settings, task, shown, pool)
     from choose.models.prompting.local_prompter import LocalPrompter
 
     return LocalPrompter(settings, task, shown)
@@ -42,7 +54,7 @@ def _endpoint_prompter(
     from choose.models.prompting.endpoint_prompter import EndpointPrompter, RequestFormat
     from choose.models.prompting.prompts import chat_messages
 
-    wording = WORDINGS[settings.wording]
+    wording = wording_of(task, settings.wording)
     request_format = RequestFormat(
         model=settings.model,
         messages=lambda accepts, turns: chat_messages(task, wording, accepts, turns),
@@ -82,6 +94,7 @@ class PromptedStrategy:
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = False
+    kinds: ClassVar[tuple[str, ...]] = ("classification", "extraction", "writing")
 
     model: str
     wording: str
@@ -99,7 +112,7 @@ class PromptedStrategy:
 
     def prompt(self, task: Task) -> str:
         """Return what the model reads, with placeholders for what differs between rows."""
-        return prompt_preview(task, WORDINGS[self.wording], self._demonstrations_note(task))
+        return prompt_preview(task, wording_of(task, self.wording), self._demonstrations_note(task))
 
     def prepare(self) -> None:
         """Load the model, unless it is behind an endpoint."""
@@ -131,8 +144,13 @@ class PromptedStrategy:
 
     def _restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         from choose.models.prompting.local_prompter import LocalPrompter
+        from choose.models.prompting.local_writer import LocalWriter
 
-        self.prompter = LocalPrompter.from_state(self._prompt_settings(), facts, arrays)
+        settings = self._prompt_settings()
+        if "limit" in facts:
+            self.prompter = LocalWriter.from_state(settings, facts)
+        else:
+            self.prompter = LocalPrompter.from_state(settings, facts, arrays)
         self.labels = self.prompter.task.labels
 
     def _prompt_settings(self) -> PromptSettings:

@@ -230,7 +230,7 @@ class EndpointPrompter:
             text = encoded[:limit].decode("utf-8", "ignore")
         if isinstance(row, Item):
             return Turn(text)
-        return Turn(text, self.task.names[self.task.labels.index(row.target)])
+        return Turn(text, self.names[self.task.labels.index(row.target)])
 
 
 def notes_on(accepts: Capabilities, log: PromptLog, shown: int, max_tokens: int) -> list[str]:

@@ -9,18 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
 from choose.models.causal.label_scoring import LabelTrie, ScoredPrompts
 from choose.models.causal.loading import load_causal
 from choose.models.hardware.compute_settings import set_threads
-from choose.models.prompting.prompts import (
-    WORDINGS,
-    PromptSettings,
-    Turn,
-    opening_messages,
-    single_line,
-    turn_messages,
-)
+from choose.models.prompting.local_prompts import LocalPrompts
+from choose.models.prompting.prompts import PromptSettings, single_line
 from choose.models.saving import floats, row_facts, rows_from, task_facts
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Floats, Item, Task
@@ -80,39 +73,22 @@ def no_calibration(labels: int) -> Calibration:
     return Calibration(np.zeros(labels), "Batch calibration is switched off.")
 
 
-class LocalPrompter:
+class LocalPrompter(LocalPrompts):
     """Predicts the labels of a task with a local model and a fixed set of demonstrations.
 
     Attributes:
-        shown: the demonstrations that every prompt shows.
-        left_out: demonstrations that did not fit the model's context.
-        cut_ids: rows whose text was cut to `max_tokens`.
-        shortened_ids: rows whose text was cut further to fit the context.
         cached_seconds: what cached scores took when they were computed.
     """
 
     calibrates = True
 
     def __init__(self, settings: PromptSettings, task: Task, shown: Sequence[Example] = ()) -> None:
-        self.settings, self.task = settings, task
-        self.lm = load_causal(settings.model)
-        self.wording = WORDINGS[settings.wording]
-        template = self.lm.template
-        self.opening = opening_messages(task, self.wording, template.system)
+        template = load_causal(settings.model).template
         names = [template.content(single_line(name)) for name in task.names]
         self.trie = LabelTrie.build(names, template.end)
-        self.cut_ids: set[str] = set()
-        self.shortened_ids: set[str] = set()
-        self.left_out = 0
+        super().__init__(settings, task, shown, int(self.trie.depth.max(initial=0)))
         self.cached_seconds = 0.0
         self.calibration = no_calibration(len(task.labels))
-        self.rows = list(shown)
-        self.shown = [self._turn(example) for example in shown]
-        while self.shown and self._length(self._prompt(self.shown, Turn(""), len(self.shown))) > (
-            self.lm.context - settings.max_tokens
-        ):
-            self.shown.pop()
-            self.left_out += 1
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the task, the demonstrations that every question shows, and the calibration."""
@@ -172,57 +148,9 @@ class LocalPrompter:
 
     def facts(self) -> dict[str, Any]:
         """Return threads, number type, notes and cached seconds since this prompter was made."""
-        notes = [self.calibration.note]
-        if self.cut_ids:
-            notes.append(
-                f"{len(self.cut_ids)} texts were cut to {self.settings.max_tokens} tokens."
-            )
-        if self.shortened_ids:
-            notes.append(
-                f"{len(self.shortened_ids)} texts were cut to what the rest of their prompt leaves "
-                f"of the {self.lm.context:,} tokens that the model reads."
-            )
-        if self.left_out:
-            notes.append(f"{self.left_out} demonstrations did not fit the model and were left out.")
         return {
             "threads": set_threads(),
             "dtype": str(self.lm.model.dtype).removeprefix("torch."),
-            "notes": notes,
+            "notes": [self.calibration.note, *self.notes()],
             "cached_seconds": self.cached_seconds,
         }
-
-    def _build(self, item: Item, rows: Sequence[Example]) -> Prompt:
-        own = [self._turn(row) for row in rows]
-        question = self._turn(item)
-        prompt = self._prompt([*self.shown, *own], question, len(self.shown))
-        while own and self._length(prompt) > self.lm.context:
-            own.pop(0)  # the least similar row
-            self.left_out += 1
-            prompt = self._prompt([*self.shown, *own], question, len(self.shown))
-        room = len(self.lm.template.content(question.text))
-        while (excess := self._length(prompt) - self.lm.context) > 0 and room > excess:
-            room -= excess
-            short, _ = self.lm.template.cut(question.text, room)
-            prompt = self._prompt(self.shown, Turn(short), len(self.shown))
-            self.shortened_ids.add(item.id)
-        return prompt
-
-    def _turn(self, row: Example | Item) -> Turn:
-        limit = self.settings.max_tokens
-        # A token covers a few characters at most, so a longer text need not be tokenized whole.
-        most, whole = limit * CHARACTERS_PER_TOKEN, single_line(row.text)
-        text, cut = self.lm.template.cut(whole[:most], limit)
-        if cut or len(whole) > most:
-            self.cut_ids.add(row.id)
-        if isinstance(row, Item):
-            return Turn(text)
-        return Turn(text, self.task.names[self.task.labels.index(row.target)])
-
-    def _prompt(self, turns: Sequence[Turn], question: Turn, shared: int) -> Prompt:
-        chat = list(self.opening)
-        for turn in (*turns, question):
-            chat.extend(turn_messages(self.wording, turn))
-        return self.lm.template.prompt(chat, len(self.opening) + 2 * shared)
-
-    def _length(self, prompt: Prompt) -> int:
-        return len(prompt.prefix) + len(prompt.rest) + int(self.trie.depth.max(initial=0))

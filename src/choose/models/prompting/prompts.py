@@ -18,10 +18,11 @@ _GAPS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 class Turn(NamedTuple):
-    """A text, with its label if it is a demonstration."""
+    """A text, with its answer if it is a demonstration; `fields` are (name, value) pairs."""
 
     text: str
     label: str | None = None
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,74 @@ WORDINGS: Mapping[str, Wording] = MappingProxyType(
 )
 
 
+# The same for tasks whose answers are records, and for those whose answers are texts.
+RECORD_WORDINGS: Mapping[str, Wording] = MappingProxyType(
+    {
+        "labels": Wording(
+            opening="Read the text into a record.",
+            listing="Answer with one JSON object on one line and nothing else. Leave out what the "
+            "text does not say. The fields are:",
+            before="Text: ",
+            after="\nRecord:",
+        ),
+        "categories": Wording(
+            opening="You fill in forms from short texts.",
+            listing="Write the form as a JSON object, without the fields that stay empty. It has:",
+            before="",
+            after="\n\nWhat is the form as JSON?",
+        ),
+        "bare": Wording(
+            opening="Read each message and reply with its record as a JSON object.",
+            listing="Possible fields:",
+        ),
+    }
+)
+TEXT_WORDINGS: Mapping[str, Wording] = MappingProxyType(
+    {
+        "labels": Wording(
+            opening="Write the answer that belongs to the text.",
+            listing="",
+            before="Text: ",
+            after="\nAnswer:",
+        ),
+        "categories": Wording(
+            opening="You turn one text into another.",
+            listing="",
+            before="",
+            after="\n\nWhat is the other text?",
+        ),
+        "bare": Wording(opening="Read each message and reply.", listing=""),
+    }
+)
+
+
+def field_types(task: Task) -> dict[str, str]:
+    """Return the fields of a record with their types; empty where answers are no records."""
+    return dict(task.facts().get("fields", {}))
+
+
+def wording_of(task: Task, name: str) -> Wording:
+    """Return a wording in the form for the task's answers."""
+    if task.labels:
+        return WORDINGS[name]
+    return (RECORD_WORDINGS if field_types(task) else TEXT_WORDINGS)[name]
+
+
 def instruction(task: Task, wording: Wording) -> str:
-    """Return what precedes any text: the instruction and the labels."""
+    """Return what precedes any text: the instruction, and the labels or the fields."""
     opening = task.instruction or wording.opening
+    if not wording.listing:
+        return opening.strip()
     return f"{opening.strip()}\n{wording.listing} {_listed(task)}"
 
 
 def _listed(task: Task) -> str:
+    if types := field_types(task):
+        return "".join(
+            f"\n- {single_line(name)} ({_TYPES.get(kind, kind)})"
+            + (f": {single_line(task.descriptions[name])}" if task.descriptions.get(name) else "")
+            for name, kind in types.items()
+        )
     if not task.descriptions:
         return ", ".join(single_line(name) for name in task.names) + "."
     lines = []
@@ -72,6 +134,16 @@ def _listed(task: Task) -> str:
             f"\n- {single_line(name)}" + (f": {single_line(described)}" if described else "")
         )
     return "".join(lines)
+
+
+# How the type of a field is put to a model.
+_TYPES = {"date": "date, as 2025-01-31", "list": "list of texts"}
+
+
+def lines_of(text: str) -> str:
+    """Return a text with its line breaks, but without blank lines and control characters."""
+    lines = (single_line(line) for line in text.splitlines())
+    return "\n".join(line for line in lines if line)
 
 
 def single_line(text: str) -> str:
@@ -105,9 +177,13 @@ def opening_messages(task: Task, wording: Wording, system: bool) -> list[tuple[s
 
 
 def turn_messages(wording: Wording, turn: Turn) -> list[tuple[str, str]]:
-    """Return a text, and its label if it is a demonstration, as (role, content) pairs."""
-    question = ("user", f"{wording.before}{single_line(turn.text)}{wording.after}")
-    return [question] if turn.label is None else [question, ("assistant", single_line(turn.label))]
+    """Return a text, and its answer if it is a demonstration, as (role, content) pairs.
+
+    Texts and answers are as `single_line` or `lines_of` leave them.
+    """
+    before = "".join(f"{single_line(name)}: {value}\n" for name, value in turn.fields)
+    question = ("user", f"{before}{wording.before}{turn.text}{wording.after}")
+    return [question] if turn.label is None else [question, ("assistant", turn.label)]
 
 
 def prompt_preview(task: Task, wording: Wording, examples: str = "") -> str:
@@ -117,7 +193,9 @@ def prompt_preview(task: Task, wording: Wording, examples: str = "") -> str:
     """
     turns = list(opening_messages(task, wording, system=True))
     if examples:
-        turns += turn_messages(wording, Turn("<a labelled row>", "<its label>"))
+        turns += turn_messages(
+            wording, Turn("<a labelled row>", "<its label>" if task.labels else "<its answer>")
+        )
         turns.append(("…", f"<{examples}>"))
     turns += turn_messages(wording, Turn("<the row that is asked>"))
     return "\n\n".join(f"[{role}]\n{content}" for role, content in turns)
@@ -170,18 +248,20 @@ class PromptSettings:
 
 
 class Prompter(Protocol):
-    """Predicts labels with a language model and a fixed set of demonstrations.
+    """Answers with a language model and a fixed set of demonstrations.
 
     Attributes:
-        calibrates: whether its scores can be calibrated on labelled rows.
+        task: what it answers.
+        calibrates: whether it chooses anything on labelled rows.
     """
 
+    task: Task
     calibrates: bool
 
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
     ) -> None:
-        """Estimate and freeze the calibration on labelled rows, predicted like test rows."""
+        """Estimate a calibration, or choose a form, on rows that are asked like test rows."""
 
     def answer(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any

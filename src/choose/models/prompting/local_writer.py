@@ -1,0 +1,187 @@
+"""Answers that are records or texts, written by a causal language model in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from choose.models.causal.loading import load_causal, load_generator
+from choose.models.causal.written_answers import StopRule, Written, limit_for
+from choose.models.hardware.compute_settings import set_threads
+from choose.models.prompting.local_prompts import LocalPrompts
+from choose.models.prompting.prompts import PromptSettings, field_types, lines_of
+from choose.models.prompting.record_skeleton import Skeleton
+from choose.models.saving import row_facts, rows_from, task_facts
+from choose.tasks.extraction import as_text, parse
+from choose.tasks.kinds import read_task
+from choose.types import Answers, Example, Item, Status, Task
+
+
+class LocalWriter(LocalPrompts):
+    """Writes the answers of a task with a local model and a fixed set of demonstrations.
+
+    Attributes:
+        limit: most new tokens of an answer, from the targets of the pool.
+        skeleton: fills the values of records whose keys are given; None if the model writes all.
+        note: what was chosen and why, as a sentence.
+        cached_seconds: what cached answers took when they were written.
+    """
+
+    calibrates = True
+
+    def __init__(
+        self, settings: PromptSettings, task: Task, shown: Sequence[Example], limit: int
+    ) -> None:
+        self.generator, self.limit = load_generator(settings.model), limit
+        names = field_types(task)
+        keys = self._skeleton(dict.fromkeys(names, 0.0)).longest_opening() if names else 0
+        super().__init__(settings, task, shown, limit + keys)
+        self.skeleton: Skeleton | None = None
+        self.note = f"Answers have {limit} tokens at most."
+        self.cached_seconds = 0.0
+
+    @classmethod
+    def for_pool(
+        cls,
+        settings: PromptSettings,
+        task: Task,
+        shown: Sequence[Example],
+        pool: Sequence[Example],
+    ) -> LocalWriter:
+        """Return a writer whose limit of new tokens covers the targets of the pool."""
+        contents = load_causal(settings.model).template.contents
+        targets = [lines_of(example.target) for example in pool]
+        return cls(
+            settings, task, shown, limit_for([len(ids) + 1 for ids in contents.ids(targets)])
+        )
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the task, the demonstrations that every question shows, and what was chosen."""
+        thresholds = None if self.skeleton is None else dict(self.skeleton.thresholds)
+        return {
+            "task": task_facts(self.task),
+            "shown": row_facts(self.rows),
+            "limit": self.limit,
+            "note": self.note,
+            "thresholds": thresholds,
+        }, {}
+
+    @classmethod
+    def from_state(cls, settings: PromptSettings, facts: Mapping[str, Any]) -> LocalWriter:
+        """Rebuild a writer from what `state` returned."""
+        shown = rows_from(facts["shown"])
+        writer = cls(settings, read_task(facts["task"]), shown, int(facts["limit"]))
+        writer.note = str(facts["note"])
+        if facts["thresholds"] is not None:
+            thresholds = {str(name): float(x) for name, x in facts["thresholds"].items()}
+            writer.skeleton = writer._skeleton(thresholds)
+        return writer
+
+    def calibrate(
+        self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
+    ) -> None:
+        """Choose between free answers and a skeleton of keys, on labelled rows.
+
+        Records only; without calibration the model writes the whole record.
+        """
+        if not (self.settings.calibrate and examples and field_types(self.task)):
+            return
+        items = [example.item() for example in examples]
+        free = self.answer(items, demonstrations)
+        skeleton = self._skeleton(dict.fromkeys(field_types(self.task), 0.0))
+        filled = skeleton.fill(self._prompts(items, demonstrations))
+        self.cached_seconds += filled.cached_seconds
+        targets = {place: example.target for place, example in enumerate(examples)}
+        given: dict[int, str] = {}
+        for half in (0, 1):  # each half of the rows is answered with thresholds of the other one
+            some = {place: t for place, t in targets.items() if place % 2 != half}
+            skeleton.choose_thresholds(self.task, filled, some)
+            records = skeleton.records(filled)
+            given |= {place: records[place] for place in targets if place % 2 == half}
+        means = [
+            float(np.mean([self._score(outputs[place], row) for place, row in enumerate(examples)]))
+            for outputs in (free.outputs, given)
+        ]
+        if means[1] > means[0]:
+            skeleton.choose_thresholds(self.task, filled, targets)
+            self.skeleton = skeleton
+        way = "filled into given keys" if self.skeleton else "written as a whole"
+        self.note += (
+            f" Records are {way}: {self.task.metrics[0]} on {len(examples)} training rows "
+            f"{means[1]:.2f} with given keys, {means[0]:.2f} without."
+        )
+
+    def answer(
+        self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
+    ) -> Answers:
+        """Answer each item, after its own demonstrations, if any, in the order given."""
+        prompts = self._prompts(items, demonstrations)
+        if self.skeleton is not None:
+            filled = self.skeleton.fill(prompts)
+            self.cached_seconds += filled.cached_seconds
+            return filled.answers(self.skeleton.records(filled), **facts)
+        written = self.generator.write(prompts, self._rule())
+        self.cached_seconds += written.cached_seconds
+        return self._answers(written, **facts)
+
+    def facts(self) -> dict[str, Any]:
+        """Return threads, number type, notes and cached seconds since this writer was made."""
+        return {
+            "threads": set_threads(),
+            "dtype": str(self.lm.model.dtype).removeprefix("torch."),
+            "notes": [self.note, *self.notes()],
+            "cached_seconds": self.cached_seconds,
+        }
+
+    def _prompts(self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]]) -> Any:
+        own = demonstrations or [()] * len(items)
+        return [self._build(item, rows) for item, rows in zip(items, own, strict=True)]
+
+    def _skeleton(self, thresholds: dict[str, float]) -> Skeleton:
+        return Skeleton(self.generator, self.limit, thresholds)
+
+    def _rule(self) -> StopRule:
+        if field_types(self.task):
+            return StopRule(self.limit, "record")
+        # A base model's turns are parted by blank lines, and its demonstrations have one line.
+        return StopRule(self.limit, "end" if self.lm.template.chat else "line")
+
+    def _answers(self, written: Written, **facts: Any) -> Answers:
+        judged = [
+            judged_answer(self.task, text, cut)
+            for text, cut in zip(written.texts, written.cut, strict=True)
+        ]
+        return Answers(
+            outputs=tuple(output for output, _ in judged),
+            status=tuple(status for _, status in judged),
+            raw=tuple(
+                None if status == "ok" else text
+                for text, (_, status) in zip(written.texts, judged, strict=True)
+            ),
+            confidence=written.confidence,
+            tokens_in=written.tokens_in,
+            tokens_cached=written.tokens_cached,
+            tokens_out=written.tokens_out,
+            latency=written.latency,
+            **facts,
+        )
+
+    def _score(self, output: str | None, example: Example) -> float:
+        return self.task.score(output, example.targets)[self.task.metrics[0]]
+
+
+def judged_answer(task: Task, text: str, cut: bool) -> tuple[str | None, Status]:
+    """Return what a model wrote as an answer of the task, or None, with the status.
+
+    Nothing is repaired: a record must be JSON and nothing else.
+    """
+    answer = text.strip()
+    if cut:
+        return None, "cut"
+    if not answer:
+        return None, "empty"
+    if task.problem_with(answer) is not None:
+        return None, "malformed"
+    return as_text(parse(answer)) if field_types(task) else answer, "ok"

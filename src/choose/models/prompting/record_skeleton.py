@@ -1,0 +1,166 @@
+"""Records whose keys are given: a language model fills in each value, or leaves it out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from choose.models.causal.chat_template import Prompt
+from choose.models.causal.generation import Generator
+from choose.models.causal.written_answers import StopRule
+from choose.tasks.extraction import as_text, parse
+from choose.types import Answers, Counts, Floats, Status, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """What a model fills into n records of k fields, with its cost.
+
+    Attributes:
+        values: (n, k) the value of each field, if it has one.
+        doubts: (n, k) log-probability of null less that of the value.
+        chances: (n, k) geometric mean of the probabilities of the value's tokens.
+        tokens_in, tokens_cached, tokens_out, latency: (n,) sums over the fields.
+    """
+
+    values: tuple[tuple[Any, ...], ...]
+    doubts: Floats
+    chances: Floats
+    tokens_in: Counts
+    tokens_cached: Counts
+    tokens_out: Counts
+    latency: Floats
+    cached_seconds: float
+
+    def answers(self, records: Sequence[str], **facts: Any) -> Answers:
+        """Return records as answers; they are as certain as their least certain value."""
+        certain = self.chances.min(axis=1, initial=1.0)
+        ok: Status = "ok"
+        return Answers(
+            outputs=tuple(records),
+            status=tuple(ok for _ in records),
+            confidence=certain,
+            tokens_in=self.tokens_in,
+            tokens_cached=self.tokens_cached,
+            tokens_out=self.tokens_out,
+            latency=self.latency,
+            **facts,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """The keys of a record; each field is filled apart, so that the prompt is read once for all.
+
+    The format is valid by construction. A field is null where null is more probable than the value
+    by more than a threshold.
+
+    Attributes:
+        limit: most tokens of a value.
+        thresholds: by field, in nats.
+    """
+
+    generator: Generator
+    limit: int
+    thresholds: dict[str, float]
+
+    def fill(self, prompts: Sequence[Prompt]) -> Filled:
+        """Return the value of every field, and how probable null is instead."""
+        continuation = self.generator.template.continuation
+        opening = [self._opening(name) for name in self]
+        asked = [Prompt(p.prefix, (*p.rest, *key)) for p in prompts for key in opening]
+        # The first token of null, in the place of the quote that opens a value.
+        rule = StopRule(self.limit, "quote", continuation(" null")[0])
+        written = self.generator.write(asked, rule)
+        shape = (len(prompts), len(opening))
+        values = [_value(text) for text in written.texts]
+        return Filled(
+            values=tuple(tuple(values[n * shape[1] : (n + 1) * shape[1]]) for n in range(shape[0])),
+            doubts=(written.rivals - written.logprobs).reshape(shape),
+            chances=written.confidence.reshape(shape),
+            tokens_in=written.tokens_in.reshape(shape).sum(axis=1),
+            tokens_cached=written.tokens_cached.reshape(shape).sum(axis=1),
+            tokens_out=written.tokens_out.reshape(shape).sum(axis=1),
+            latency=written.latency.reshape(shape).sum(axis=1),
+            cached_seconds=written.cached_seconds,
+        )
+
+    def _opening(self, name: str) -> tuple[int, ...]:
+        """Return the tokens of a record up to the quote that opens the value of a field."""
+        continuation = self.generator.template.continuation
+        key = "{" + json.dumps(name, ensure_ascii=False) + ":"
+        return (*continuation(key), *continuation(' "'))
+
+    def longest_opening(self) -> int:
+        """Return the most tokens that the keys add to a prompt."""
+        return max(len(self._opening(name)) for name in self)
+
+    def __iter__(self) -> Any:
+        """Iterate over the names of the fields."""
+        return iter(self.thresholds)
+
+    def records(self, filled: Filled) -> list[str]:
+        """Return the records, with null left out."""
+        return [
+            as_text(
+                {
+                    name: value
+                    for name, value, doubt in zip(self, values, doubts, strict=True)
+                    if doubt <= self.thresholds[name]
+                }
+            )
+            for values, doubts in zip(filled.values, filled.doubts, strict=True)
+        ]
+
+    def choose_thresholds(self, task: Task, filled: Filled, targets: Mapping[int, str]) -> None:
+        """Choose each field's threshold so that it is right in most labelled rows.
+
+        `targets` are those of some rows, by their place in `filled`.
+
+        It is right with the target's value, or without one where the target has none.
+        """
+        records = {place: parse(target) for place, target in targets.items()}
+        for column, name in enumerate(self):
+            kept, dropped = [], []
+            for place, record in records.items():
+                wanted = as_text({name: record.get(name)})
+                kept.append(_same(task, as_text({name: filled.values[place][column]}), wanted))
+                dropped.append(_same(task, "{}", wanted))
+            doubts = filled.doubts[list(records), column]
+            self.thresholds[name] = best_threshold(doubts, kept, dropped)
+
+
+def best_threshold(doubts: Floats, kept: Sequence[bool], dropped: Sequence[bool]) -> float:
+    """Return the threshold with the most rows right: kept up to it, dropped above it.
+
+    It stands in the middle between two doubts. If none should be kept it is the lowest number.
+    """
+    order = np.argsort(doubts, kind="stable")
+    gains = np.array(kept, dtype=np.int64)[order] - np.array(dropped, dtype=np.int64)[order]
+    totals = np.concatenate([[0], np.cumsum(gains)])
+    ordered = doubts[order]
+    # Equal doubts cannot be parted.
+    allowed = np.concatenate([[True], ordered[1:] > ordered[:-1], [True]])[: len(totals)]
+    best = int(np.where(allowed, totals, -len(totals)).argmax())
+    if best == 0:
+        return float(ordered[0]) - 1.0 if len(ordered) else 0.0
+    if best == len(ordered):
+        return float(ordered[-1]) + 1.0
+    return float(ordered[best - 1] + ordered[best]) / 2
+
+
+def _same(task: Task, one: str, other: str) -> bool:
+    return task.score(one, [other])[task.metrics[0]] == 1.0
+
+
+def _value(text: str) -> str:
+    """Return the JSON string that stands for a text up to its closing quote."""
+    try:
+        value = json.loads(f'"{text}"')
+    except ValueError:  # a stray backslash
+        value = text
+    return str(value).strip()

@@ -1,0 +1,238 @@
+"""Prompted records and texts: what the prompt says, what is chosen in fit, what counts as valid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from choose.models.causal.loading import load_generator
+from choose.models.causal.written_answers import StopRule
+from choose.models.prompting.local_writer import judged_answer
+from choose.models.prompting.prompts import lines_of
+from choose.models.prompting.record_skeleton import Filled, Skeleton, best_threshold
+from choose.strategy import build, kinds
+from choose.tasks.extraction import Extraction, as_text
+from choose.tasks.writing import Writing
+from choose.types import Example, Item, Task
+from support import tiny_models as tiny
+
+RECORDS = Extraction(
+    fields={"who": "text", "day": "date", "goods": "list"},
+    descriptions={"who": "the customer's\nname"},
+)
+NAMES = ("prompt", "few-shot", "retrieval")
+
+
+def rows(count: int = 24) -> list[Example]:
+    return [
+        Example(
+            id=f"r{n}",
+            text=f"pear\n\n{n} plums for Ann",
+            target=as_text({"who": "Ann", "goods": [f"{n} plums"]} if n % 3 else {}),
+            fields={"received": f"2025-01-{n + 1:02}"},
+        )
+        for n in range(count)
+    ]
+
+
+NEW = [Item(id=f"q{n}", text=f"apple {n}" * n, fields={"received": "today"}) for n in range(7)]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("models")
+    lm = tiny.causal_lm(folder / "lm", spread=0.5)
+    load_generator(str(lm)).model.float()
+    return {"model": str(lm), "encoder": str(tiny.encoder(folder / "encoder"))}
+
+
+def fitted(name: str, models: dict[str, str], task: Task = RECORDS, **params: Any) -> Any:
+    known = models if name == "retrieval" else {"model": models["model"]}
+    strategy: Any = build(name, seed=0, **known, **params)
+    strategy.fit(task, rows())
+    return strategy
+
+
+def asked(strategy: Any, item: Item, shown: list[Example] = []) -> str:  # noqa: B006
+    prompt = strategy.prompter._build(item, shown)
+    text: str = strategy.prompter.lm.template.tokenizer.decode(prompt.prefix + prompt.rest)
+    return text
+
+
+def test_the_prompt_names_the_fields_with_types_and_shows_the_further_inputs(
+    models: dict[str, str],
+) -> None:
+    text = asked(fitted("prompt", models, calibrate=False), NEW[1])
+    assert (
+        "- who (text): the customer's name\n- day (date, as 2025-01-31)\n- goods (list of texts)"
+    ) in text
+    assert text.endswith(
+        "received: today\nText: apple 1\nRecord:<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_demonstrations_are_whole_rows(models: dict[str, str]) -> None:
+    strategy = fitted("few-shot", models, shots=3, calibrate=False)
+    text = asked(strategy, NEW[1])
+    assert text.count("Record:<|im_end|>") == 4
+    for row in strategy.prompter.rows:
+        assert f"Text: pear\n{row.text.splitlines()[-1]}\nRecord:" in text
+        assert f"assistant\n{row.target}<|im_end|>" in text
+    assert strategy.shows(RECORDS) == 3
+    other = fitted("few-shot", models, shots=3, calibrate=False)
+    assert [row.id for row in strategy.prompter.rows] == [row.id for row in other.prompter.rows]
+
+
+def test_a_written_text_keeps_its_lines(models: dict[str, str]) -> None:
+    strategy = fitted("few-shot", models, Writing(instruction="Sum up."), shots=2)
+    text = asked(strategy, NEW[1])
+    assert "system\nSum up.<|im_end|>" in text
+    assert "Text: pear\n" in text
+    assert strategy.prompter._rule().until == "end"
+    assert lines_of(" a\x00b \n\n\r\n c\u2028d ") == "a b\nc\nd"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("task", [RECORDS, Writing()], ids=["records", "texts"])
+def test_alone_in_a_batch_shuffled_and_restored_it_answers_alike(
+    name: str, task: Task, models: dict[str, str], tmp_path: Path
+) -> None:
+    assert task.kind in kinds(name)
+    strategy = fitted(name, models, task)
+    generator = strategy.prompter.generator
+    generator.answers.clear()
+    together = strategy.predict(NEW)
+    assert len(together) == len(together.raw or together.outputs) == len(NEW)
+    for output, status in zip(together.outputs, together.status, strict=True):
+        assert (output is None) == (status != "ok")
+        assert output is None or task.problem_with(output) is None
+    assert together.confidence is not None
+    assert ((together.confidence >= 0) & (together.confidence <= 1)).all()
+    assert together.tokens_in is not None
+    assert (together.tokens_in > together.tokens_cached).all()
+    strategy.save(tmp_path / "saved")
+    known = models if name == "retrieval" else {"model": models["model"]}
+    again: Any = build(name, seed=1, **known)
+    again.load(tmp_path / "saved")
+    for one in (strategy, again):
+        generator.answers.clear()
+        backwards = one.predict(NEW[::-1])
+        assert backwards.outputs[::-1] == together.outputs
+        assert backwards.status[::-1] == together.status
+        assert np.allclose(backwards.confidence[::-1], together.confidence, atol=1e-3)
+    generator.answers.clear()
+    assert strategy.predict(NEW[2:3]).outputs == together.outputs[2:3]
+    assert len(strategy.predict([])) == 0
+
+
+def test_the_limit_comes_from_the_pool(models: dict[str, str]) -> None:
+    strategy = fitted("prompt", models, calibrate=False)
+    contents = strategy.prompter.lm.template.contents
+    longest = max(len(ids) for ids in contents.ids([row.target for row in rows()]))
+    assert strategy.prompter.limit == int(np.ceil(1.5 * (longest + 1)))
+    answers = strategy.predict(NEW)
+    assert "cut" in answers.status
+    assert answers.tokens_out.max() == strategy.prompter.limit
+    assert all(
+        raw for raw, status in zip(answers.raw, answers.status, strict=True) if status == "cut"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "cut", "status"),
+    [
+        ('{"who": "Ann"}', False, "ok"),
+        (' {"who": "Ann", "day": null} ', False, "ok"),
+        ('```json\n{"who": "Ann"}', False, "malformed"),
+        ('Sure: {"who": "Ann"}', False, "malformed"),
+        ("{'who': 'Ann'}", False, "malformed"),
+        ('{"who": {"first": "Ann"}}', False, "malformed"),
+        ('{"who": "An', True, "cut"),
+        (" \n", False, "empty"),
+    ],
+)
+def test_strict_json_counts(text: str, cut: bool, status: str) -> None:
+    output, found = judged_answer(RECORDS, text, cut)
+    assert found == status
+    assert output == ('{"who": "Ann"}' if status == "ok" else None)
+
+
+def test_written_texts_are_as_they_are() -> None:
+    assert judged_answer(Writing(), " {x}\n y ", False) == ("{x}\n y", "ok")
+    assert judged_answer(Writing(), "endless", True) == (None, "cut")
+
+
+def test_the_form_is_chosen_on_the_pool_and_said(models: dict[str, str]) -> None:
+    """A random model writes no JSON, so keys that are given win."""
+    strategy = fitted("prompt", models)
+    assert strategy.prompter.skeleton is not None
+    assert "filled into given keys: field-f1 on 24 training rows" in strategy.facts()["notes"][0]
+    answers = strategy.predict(NEW)
+    assert set(answers.status) == {"ok"}
+    assert fitted("prompt", models, calibrate=False).prompter.skeleton is None
+    assert fitted("prompt", models, Writing()).prompter.skeleton is None
+
+
+def test_a_skeleton_fills_each_field_and_stops_at_the_quote(models: dict[str, str]) -> None:
+    prompter = fitted("prompt", models, calibrate=False).prompter
+    skeleton = Skeleton(prompter.generator, 6, {"who": 1e9, "day": -1e9})
+    prompts = prompter._prompts(NEW, ())
+    filled = skeleton.fill(prompts)
+    template = prompter.lm.template
+    for prompt, (who, _), doubt in zip(prompts, filled.values, filled.doubts[:, 0], strict=True):
+        key = template.tokenizer('{"who":')["input_ids"] + template.tokenizer(' "')["input_ids"]
+        alone = prompter.generator.write(
+            [prompt._replace(rest=(*prompt.rest, *key))], StopRule(6, "quote")
+        )
+        assert str(who) in alone.texts[0] or json.loads(f'"{alone.texts[0]}"').strip() == who
+        assert np.isfinite(doubt)
+    for record in skeleton.records(filled):
+        assert set(json.loads(record)) <= {"who"}
+
+
+def test_thresholds_part_what_to_keep_from_what_to_drop() -> None:
+    doubts = np.array([3.0, -2.0, 1.0, 5.0])
+    right, null = [False, True, True, False], [True, False, False, True]
+    assert best_threshold(doubts, right, null) == 2.0
+    assert best_threshold(doubts, null, right) in (-3.0, 6.0, 4.0)
+    assert best_threshold(doubts, [False] * 4, [True] * 4) < -2
+    assert best_threshold(doubts, [True] * 4, [False] * 4) > 5
+    same = np.zeros(4)
+    assert best_threshold(same, [True, False, True, True], [False, True, False, False]) > 0
+    assert best_threshold(np.array([]), [], []) == 0.0
+
+
+def test_thresholds_are_chosen_field_by_field() -> None:
+    skeleton = Skeleton(None, 6, {"who": 0.0, "day": 0.0})  # type: ignore[arg-type]
+    counts = np.zeros(3, dtype=np.int64)
+    filled = Filled(
+        values=(("Ann", "2025-01-02"), ("Bo", "2025-01-03"), ("Cy", "never")),
+        doubts=np.array([[-1.0, 4.0], [-2.0, 2.0], [7.0, 9.0]]),
+        chances=np.ones((3, 2)),
+        tokens_in=counts,
+        tokens_cached=counts,
+        tokens_out=counts,
+        latency=np.zeros(3),
+        cached_seconds=0.0,
+    )
+    targets = {0: '{"who": "Ann", "day": "2 January 2025"}', 1: '{"who": "Bo"}', 2: "{}"}
+    skeleton.choose_thresholds(RECORDS, filled, targets)
+    assert skeleton.thresholds["who"] == 3.0
+    assert skeleton.thresholds["day"] < 2.0, "the one right day is less certain than a wrong one"
+    records = skeleton.records(filled)
+    assert [json.loads(record) for record in records] == [{"who": "Ann"}, {"who": "Bo"}, {}]
+
+
+def test_demonstrations_that_do_not_fit_are_counted(models: dict[str, str]) -> None:
+    long = [Example(id=r.id, text="pear " * 240, target=r.target) for r in rows()]
+    strategy: Any = build("few-shot", seed=0, model=models["model"], shots=20, calibrate=False)
+    strategy.fit(RECORDS, long)
+    fitting = len(strategy.prompter.shown)
+    assert 0 < fitting < 20
+    assert any(f"{20 - fitting} demonstrations did not fit" in n for n in strategy.facts()["notes"])
+    assert any(f"{fitting} fitted" in note for note in strategy.facts()["notes"])
+    assert len(strategy.predict(NEW)) == len(NEW)
