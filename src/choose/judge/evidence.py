@@ -27,7 +27,7 @@ class Items:
         conflicting: ids of rows whose text also occurs in the data with another label.
         annotators: who gave each label, or empty where the data does not say.
         questions: the same for rows with the same text; empty where no annotator is known.
-        fields: what each record fills; empty where targets are no records.
+        fields: what each record fills; none where answers are labels.
     """
 
     ids: tuple[str, ...]
@@ -186,5 +186,5 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
         ),
         annotators=tuple(e.annotator for e in rows) if signed else (),
         questions=tuple(normalised(e.text, punctuation=True) for e in rows) if signed else (),
-        fields=fields if any(fields) else (),
+        fields=fields,
     )

@@ -246,6 +246,7 @@ def _joined(evidence: Evidence) -> Items:
         clusters=items.clusters + pool.clusters,
         weights=items.weights if not pool.ids else (),
         conflicting=items.conflicting | pool.conflicting,
+        fields=items.fields + pool.fields,
     )
 
 

@@ -31,7 +31,7 @@ class ScoredRows:
             unusable ones; None where an answer scores 1 or 0.
         even: whether every label gets the same total weight, in any subset of the rows too.
         codes: code by answer; texts get one as they occur, so that equal texts have equal codes.
-        fields: what each record fills; empty where targets are no records.
+        fields: what each record fills; none where answers are labels.
     """
 
     index: Mapping[str, int]
