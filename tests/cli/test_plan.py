@@ -92,6 +92,15 @@ def test_a_draft_loads_and_says_what_was_found(choose, tmp_path: Path) -> None: 
     assert json.loads(planned.out)["rows"] == 602
 
 
+def test_a_draft_of_records_states_kind_types_and_fields(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert choose("init", "sample:orders", "--field", "received").code == 0
+    study = load_study(Path("choose.toml"))
+    assert study.data.fields == ("received",)
+    assert (study.task.kind, study.task.fields["delivery"]) == ("extraction", "date")
+    assert study.task.fields["items"] == "list"
+    assert "0.90              # good enough to ship, in field-f1" in Path("choose.toml").read_text()
+
+
 def test_a_draft_is_not_overwritten_unless_forced(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     data = write_csv(tmp_path / "words.csv")
     Path("choose.toml").write_text("mine")

@@ -7,10 +7,18 @@ from collections.abc import Iterator
 from itertools import chain
 
 from fuzz.files import file_cases, study_file_cases
+from fuzz.kinds import kind_cases
 from fuzz.runner import Case
 from fuzz.settings import environment_cases, flag_cases, key_cases
 
-TABLES = (file_cases, study_file_cases, flag_cases, environment_cases, key_cases)
+TABLES = (
+    file_cases,
+    study_file_cases,
+    kind_cases,
+    flag_cases,
+    environment_cases,
+    key_cases,
+)
 
 
 def all_cases() -> Iterator[Case]:

@@ -97,7 +97,7 @@ def test_the_digests_know_the_metric_and_its_code(scores: str) -> None:
 @pytest.mark.parametrize(
     ("function", "why"),
     [
-        ("raises", "failed: RuntimeError: no luck. The answer was"),
+        ("raises", "failed: no luck .RuntimeError.. The answer was"),
         ("large", "returned 3.2 for the answer"),
         ("nan", "returned nan for the answer"),
         ("text", "returned '0.5' for the answer"),
@@ -123,7 +123,7 @@ def test_a_metric_must_return_the_same_scores_for_every_answer(scores: str) -> N
 
 
 def test_modules_that_are_missing_or_pythons_own_are_refused(scores: str) -> None:
-    with pytest.raises(StudyError, match=r"cannot be imported: ModuleNotFoundError"):
+    with pytest.raises(StudyError, match=r"cannot be imported: No module named .no_such"):
         task_with("no_such_module_at_all:f")
     for name in ("os:system", "subprocess.run:call", "builtins:eval"):
         with pytest.raises(StudyError, match="of Python's own library"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import tomli_w
@@ -12,7 +12,7 @@ from choose.data.dataset import Rows
 from choose.errors import quoted
 from choose.schema.sections import DataSection
 from choose.tasks.labels import readable
-from choose.types import Dataset
+from choose.types import Dataset, Task
 
 # With more labels than this, the file does not list them one by one.
 MAX_LABELS = 200
@@ -50,7 +50,8 @@ def draft(facts: DraftFacts) -> str:
 def _head(facts: DraftFacts) -> Iterator[str]:
     yield f"# A study of {quoted(facts.dataset.name)}, drafted by choose {facts.version}."
     yield "# Lines that start with # are suggestions. Flags override this file. Next:"
-    yield "#     choose check -c THIS-FILE       what the labels are worth, in seconds"
+    what = "labels" if facts.dataset.task.labels else "targets"
+    yield f"#     choose check -c THIS-FILE       what the {what} are worth, in seconds"
     yield "#     choose compare -c THIS-FILE"
 
 
@@ -65,6 +66,11 @@ def _data(facts: DraftFacts) -> Iterator[str]:
         yield '# test = "test.csv"          # your own test rows, if you have some'
     yield _pair("text_column", ",".join(roles.text))
     yield _pair("label_column", roles.label)
+    if roles.fields:
+        names = ", ".join(_pair("name", name).removeprefix("name = ") for name in roles.fields)
+        yield f"fields = [{names}]"
+    else:
+        yield '# fields = ["..."]           # further input columns, such as the day of an e-mail'
     if roles.time is not None:
         dated = sum(e.timestamp is not None for e in examples)
         # A column that is named must be dated throughout; one that was found need not.
@@ -87,6 +93,9 @@ def _data(facts: DraftFacts) -> Iterator[str]:
 
 def _task(facts: DraftFacts) -> Iterator[str]:
     task = facts.dataset.task
+    if not task.labels:
+        yield from _task_without_labels(task)
+        return
     counts = Counter(e.target for e in facts.dataset.examples.values())
     yield "[task]"
     yield '# instruction = "..."        # a sentence for prompted models: what to do with a text'
@@ -106,7 +115,36 @@ def _task(facts: DraftFacts) -> Iterator[str]:
         yield f'# {_key(label)} = "..."'
 
 
+def _task_without_labels(task: Task) -> Iterator[str]:
+    """Yield the kind and, of records, the type of each field as found in the rows."""
+    yield "[task]"
+    yield f"{_pair('kind', task.kind)}  # what the targets look like"
+    yield '# instruction = "..."        # a sentence for prompted models: what to do with a text'
+    fields: Mapping[str, str] = task.facts().get("fields", {})
+    if fields:
+        yield ""
+        yield "[task.fields]                # how values are compared: text, number, date or list"
+        yield from (_pair(name, kind) for name, kind in fields.items())
+        yield ""
+        yield "[task.descriptions]          # a line each helps prompted models most"
+        yield from (f'# {_key(name)} = "..."' for name in fields)
+
+
+def _goal_without_labels(facts: DraftFacts) -> Iterator[str]:
+    metric = facts.dataset.task.metrics[0]
+    yield "[goal]                       # set it before the run"
+    yield f"# target = 0.90              # good enough to ship, in {metric}: your decision"
+    yield "margin = 0.02                # the smallest gain that matters to you"
+    yield '# metric = "module:function" # a metric of your own: (output, targets) -> 0 to 1'
+    rows = len(facts.dataset.asked)
+    if facts.detectable is not None:
+        yield f"# {rows:,} test rows can detect a gain of about {facts.detectable:.3f}."
+
+
 def _goal(facts: DraftFacts) -> Iterator[str]:
+    if not facts.dataset.task.labels:
+        yield from _goal_without_labels(facts)
+        return
     counts = Counter(e.target for e in facts.dataset.examples.values())
     label, most = counts.most_common(1)[0]
     floor = most / sum(counts.values())

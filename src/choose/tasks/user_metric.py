@@ -183,4 +183,4 @@ def _number(value: Any) -> float | None:
 
 def _said(error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{text} ({type(error).__name__})" if text else type(error).__name__
