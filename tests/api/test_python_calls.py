@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import json
 import pydoc
+import re
 import shutil
 import sys
 import warnings
@@ -164,7 +166,7 @@ def test_help_is_readable(decision: Decision) -> None:
     assert "FieldInfo" not in text
     assert "Accuracy that is good enough" in text
     assert "seeds: int | None" in text
-    assert repr(decision).startswith("<Decision ")
+    assert repr(decision).startswith("<Decision: ")
 
 
 def test_a_loaded_export_says_what_it_is(decision: Decision, tmp_path: Path) -> None:
@@ -230,3 +232,24 @@ def test_rows_are_sent_from_python_only_with_consent(tmp_path: Path) -> None:
         assert not server.asked
         made = choose.compare(TEXTS, LABELS, **call, yes=True, out=tmp_path / "st")
     assert made.answers()["prompt"].to_list() == made.answers()["label"].to_list()
+
+
+def test_pages_in_python_name_keywords_and_calls(decision: Decision, tmp_path: Path) -> None:
+    """Pages of `choose.check` named flags: Python has none."""
+    rare = [*zip(TEXTS, ["usual"] * len(TEXTS), strict=True)]
+    rare = [(f"{text} {i}", label) for i in range(4) for text, label in rare]
+    rare += [(f"an odd one {word}", "rare") for word in "abcdefgh"]
+    data = write_csv(tmp_path / "my rare.csv", rare)
+    pages = [
+        repr(choose.check(TEXTS, LABELS)),
+        repr(choose.check(str(data))),
+        repr(choose.plan(TEXTS, LABELS, strategies="tfidf", forecast=False)),
+        decision._repr_html_(),
+    ]
+    for page in pages:
+        words = re.sub(r"choose report \S+ --full", "", page)
+        assert not re.search(r"(?<![\w-])--[a-z]", words), re.findall(r".*--[a-z].*", words)
+        assert not re.search(r"choose (compare|check) ", words)
+    assert "choose.compare(rows)" in " ".join(pages[0].split())
+    assert f"choose.compare('{data}', metric='balanced')" in " ".join(pages[1].split())
+    assert "choose.compare(rows, study=" in html.unescape(pages[3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -187,7 +188,9 @@ def test_recall_of_a_rare_label_is_said_first():
     assert by["tfidf"].precision == pytest.approx(2 / 3)
     assert by["knn"].precision == pytest.approx(5 / 7)
     assert by["majority"].precision is None
-    first = found.verdict.steps[0]
+    assert found.verdict.kind == "collect-labels"
+    assert found.verdict.steps[0].kind == "label-more"  # what the answer says
+    first = found.verdict.steps[1]
     assert first.kind == "metric"
     assert first.command == "choose compare -c STUDY --metric balanced"
     name = found.verdict.use_meanwhile
@@ -238,3 +241,34 @@ def test_a_label_that_the_auditor_does_not_know_is_not_doubted():
     listed = most_doubtful(auditor)
     assert 5 not in auditor.targets[listed]
     assert len(listed) >= 30
+
+
+# --- the answer and the first step -------------------------------------------------------------
+
+FIRST = {
+    "collect-labels": {"label-more"},
+    "fix-labels": {"check-labels"},
+    "nothing-compared": {"add-candidate", "evaluate-rest"},
+}
+
+
+def test_the_first_step_is_what_the_answer_says():
+    """A study of a rare label said "Label more first", and labelling was its last step."""
+    seen = Counter()
+    worlds = [
+        *(study([majority(), probe(0.8), lora(0.84)], 150, seed) for seed in range(4)),
+        *(study([majority(0.7), tfidf(0.72)], rows, 3) for rows in (40, 150, 400)),
+        *(study([majority(0.7), tfidf(0.72), probe(0.73)], rows, 3) for rows in (40, 150, 400)),
+        study([majority(), tfidf(0.8)], 400, 3),
+        study([majority(), lora(0.8, at={100: 0.6, 200: 0.7}), probe(0.8)], 400, 1),
+        doubtful(0.15),
+        fraud(),
+    ]
+    for world in worlds:
+        for rule in (Rule(), Rule(target=0.95)):
+            verdict = judge(world, rule).verdict
+            seen[verdict.kind] += 1
+            if wanted := FIRST.get(verdict.kind):
+                assert verdict.steps[0].kind in wanted, (verdict.answer, verdict.next)
+                assert verdict.steps[0].worth
+    assert {*FIRST} <= {*seen}, seen

@@ -220,7 +220,6 @@ def test_a_file_and_a_screen_reader_get_lines_of_text() -> None:
             f"lora (fine-tuning): {MINUS}1.7 points ({MINUS}9.1 to +5.8) on 362 of 602 rows" in said
         )
         assert "tfidf (classifier): 79 % right (76 to 82) on 602 rows, 0.75 ms per answer" in said
-        assert "majority (baseline)" in said
 
 
 @pytest.mark.parametrize("made", [decisions.answered, decisions.crowded, decisions.hostile])
@@ -320,3 +319,22 @@ def test_commands_name_the_study_by_its_path_wherever_it_lies(written: str) -> N
 
 def test_every_kind_of_verdict_has_words_for_old_records() -> None:
     assert set(decisions.HEADLINES) <= set(KINDS)
+
+
+@pytest.mark.parametrize("made", EVERY)
+def test_a_pipe_gets_one_screen_too(made: Make) -> None:
+    """`choose report X | cat` printed about 60 lines."""
+    lines = shown(made(), force_terminal=False).splitlines()
+    assert len(lines) <= 36
+    assert max(map(cell_len, lines)) <= 80
+
+
+@pytest.mark.parametrize("height", [24, 40])
+def test_a_warning_about_a_candidate_stands_on_the_screen(height: int) -> None:
+    """A served model may have been trained on the test rows; that stood on page three."""
+    decision = decisions.answered()
+    about = f"{decision.scorecards[0].candidate}: it may have been trained on these very rows."
+    data = decision.dataset.model_copy(update={"findings": ("2 rows left out: x.", about)})
+    said = shown(decision.model_copy(update={"dataset": data}), height=height)
+    assert about[:60] in " ".join(said.split())
+    assert "left out: x" not in said

@@ -79,7 +79,7 @@ def as_call(command: str, rows: str = "") -> str:
     rest = iter(words[2:])
     for word in rest:
         if not word.startswith("-"):
-            given.append(repr(word))
+            given.append("rows" if word == "DATA" else repr(word))
         elif word == "-s":
             listed.append(next(rest, ""))
         elif word == "-o":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from html import escape
 from io import StringIO
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 from rich.console import Console
 
+from choose.api.arguments import as_call, in_keywords
 from choose.formatting import clean
 from choose.report.terminal.decision_page import render
+from choose.schema.check import Check
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit
 from choose.schema.scorecard import Scorecard
@@ -201,11 +204,22 @@ def printed(page: Any) -> str:
 
 def notebook_screen(decision: Decision, store: Path, page: Path | None) -> str:
     """Return one screen of a decision as HTML that runs nothing; `page` is the whole report."""
-    screen = f"<pre>{escape(printed(render(decision, store)))}</pre>"
+    screen = f"<pre>{escape(in_keywords(printed(render(in_calls(decision), store))))}</pre>"
     if page is None:
         return screen
     link = escape(page.absolute().as_uri(), quote=True)
     return f'{screen}<p>The whole report: <a href="{link}">{escape(clean(page))}</a></p>'
+
+
+def in_calls(decision: Decision) -> Decision:
+    """Write the commands of the next steps as calls in Python."""
+    steps = tuple(
+        step.model_copy(update={"command": as_call(step.command)}) if step.command else step
+        for step in decision.verdict.steps
+    )
+    return decision.model_copy(
+        update={"verdict": decision.verdict.model_copy(update={"steps": steps})}
+    )
 
 
 class Page:
@@ -220,7 +234,7 @@ class Page:
 
     def __repr__(self) -> str:
         """Return the page as text of 80 columns."""
-        return printed(self._page)
+        return in_keywords(printed(self._page))
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
@@ -243,10 +257,23 @@ class Audited(Page):
     def __init__(self, checked: Checked) -> None:
         from choose.report.terminal.check_page import check_page
 
-        super().__init__(checked.record, check_page(checked.record))
+        super().__init__(checked.record, check_page(_in_calls(checked.record), "the field issues"))
         self._texts = checked.texts
 
     @property
     def labels_to_check(self) -> pl.DataFrame:
         """The labels worth a look, the most doubtful first: id, text, label, suggested, score."""
         return labels_frame(self.record.audit, self._texts)
+
+
+def _in_calls(check: Check) -> Check:
+    """Write the commands in the sentences of an audit as calls in Python."""
+
+    def said(text: str, command: str | None = None) -> str:
+        if command and command in text:
+            return text.replace(command, as_call(command))
+        return re.sub(r"choose compare .+$", lambda found: as_call(found[0]), text)
+
+    steps = tuple(s.model_copy(update={"says": said(s.says, s.command)}) for s in check.first)
+    lines = tuple(line.model_copy(update={"says": said(line.says)}) for line in check.lines)
+    return check.model_copy(update={"first": steps, "lines": lines})

@@ -25,6 +25,7 @@ from choose.cli.options import (
     seconds,
     takes,
 )
+from choose.study.study_file import QUICK
 
 if TYPE_CHECKING:
     from choose.api.compare import Outcome
@@ -137,6 +138,9 @@ def demo(
     budget: Annotated[
         str | None, typer.Option(help="Time limit, such as 90s or 10m. Default: 285s.")
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look in a minute; see choose compare --help.")
+    ] = False,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -148,7 +152,8 @@ def demo(
             f"No bundled set {sample!r}.{did_you_mean(sample, SAMPLES)} Allowed: "
             f"{', '.join(SAMPLES)}."
         )
-    settings = {"grid": {"budget_seconds": seconds(budget)}}
+    limit = {} if budget is None else {"budget_seconds": seconds(budget)}
+    settings = {"grid": {**(QUICK if quick else {}), **limit}}
     with as_file(files("choose.data") / "samples" / sample / "choose.toml") as study:
         results = Results(as_json, tuple(output or ()))
         run(None, study, settings, out=out, results=results)

@@ -23,19 +23,28 @@ from choose.judge.decision.label_gates import (
 )
 from choose.judge.decision.next_steps import ENOUGH_RUNS, with_few_runs
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
+from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import label_hours
 from choose.judge.prose.advice import add_families, best_buy
+from choose.judge.prose.because import why_more
 from choose.judge.prose.family_answer import small_models
 from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps
 from choose.judge.prose.reasons import failure_steps, pays
-from choose.schema.answer import Step
+from choose.schema.answer import Step, StepKind
 from choose.schema.costs import Move
-from choose.schema.decision import Gate
+from choose.schema.decision import Gate, Kind
 
 # Commands on the rows and the settings of the stored study; whoever knows its folder puts that in.
 # With the same settings the first one goes on in that folder.
 STUDY = "choose compare -c STUDY"
 CHECK = "choose check -c STUDY -o issues.csv"
+
+# What the answer itself says to do, by the kind of the verdict: the first step.
+ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
+    "collect-labels": ("label-more",),
+    "fix-labels": ("check-labels",),
+    "nothing-compared": ("add-candidate", "evaluate-rest"),
+}
 
 # Minutes that `--budget` may name.
 BUDGETS = (5, 10, 15, 30, 60, 120, 240)
@@ -77,7 +86,11 @@ def next_steps(
         *separate_steps(case),
         *_errors(case),
     ]
-    return tuple(sorted(steps, key=lambda step: not step.worth))
+    own = ANSWERED.get(kind_of(case), ())
+    if "label-more" in own and not any(step.kind in own and step.worth for step in steps):
+        text, question = f"Label more rows: {why_more(case)}", "to tell which one to use"
+        steps.append(Step(kind="label-more", text=text, question=question))
+    return tuple(sorted(steps, key=lambda step: (not step.worth, step.kind not in own)))
 
 
 def _metric(case: Case) -> Iterator[Step]:

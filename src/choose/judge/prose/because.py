@@ -39,7 +39,7 @@ def _basis(case: Case, kind: Kind) -> str:
     if kind == "none-works":
         return _none(case)
     if kind == "collect-labels":
-        return _why_more(case)
+        return why_more(case)
     if kind == "fix-labels":
         return _wrong(case)
     if kind == "adopt":
@@ -96,7 +96,8 @@ def _none(case: Case) -> str:
     return f"Always guessing the most common label gets {guess} {case.noun}."
 
 
-def _why_more(case: Case) -> str:
+def why_more(case: Case) -> str:
+    """Say why more labels are needed, and how many where that is known."""
     best = forecast_nearest_target(case.contenders)
     if not case.selection.reachable and best is not None and likely(best.target):
         return toward_target(case.contenders)

@@ -24,12 +24,12 @@ MARKS: dict[Status, tuple[str, str]] = {
 SUSPECTS = 5
 
 
-def check_page(check: Check) -> Page:
-    """Return the audit as a page."""
-    return Page(lambda width: _parts(check, width))
+def check_page(check: Check, issues: str = "-o issues.csv") -> Page:
+    """Return the audit as a page; `issues` is what lists all rows that need a look."""
+    return Page(lambda width: _parts(check, width, issues))
 
 
-def _parts(check: Check, width: int) -> Iterator[RenderableType]:
+def _parts(check: Check, width: int, issues: str) -> Iterator[RenderableType]:
     yield literal(check.headline, style="bold")
     yield literal(
         f"{clean(check.name)}: {plural(check.rows, 'row')}, {check.answers}; "
@@ -47,7 +47,7 @@ def _parts(check: Check, width: int) -> Iterator[RenderableType]:
     if check.reach.usual is None or check.reach.usual > check.reach.margin:
         yield section("Rows needed to detect a gain", *split_table(_needed(check), width))
     yield Text()
-    yield note(_closing(check))
+    yield note(_closing(check, issues))
 
 
 def _lines(check: Check) -> Iterator[tuple[Text, Text]]:
@@ -70,9 +70,9 @@ def _needed(check: Check) -> list[Column]:
     ]
 
 
-def _closing(check: Check) -> str:
+def _closing(check: Check, issues: str) -> str:
     listed = (
-        f" -o issues.csv lists all {plural(len(check.issues), 'row')} with issues."
+        f" {issues[0].upper()}{issues[1:]} lists {plural(len(check.issues), 'row')} with issues."
         if check.issues
         else ""
     )

@@ -99,6 +99,12 @@ def _found(rare: RareFigure) -> str:
     return f"{clean(rare.candidate)} finds {rare.found:.3g} of {rare.rows:,}{trust}"
 
 
+def warning(decision: Decision) -> str:
+    """Return what a reader must know of every figure of a candidate; empty for none."""
+    names = tuple(f"{card.candidate}: " for card in decision.scorecards)
+    return next((text for text in decision.dataset.findings if text.startswith(names)), "")
+
+
 def context(decision: Decision) -> str:
     """Return the name and the size of the data."""
     data = decision.dataset
@@ -133,9 +139,6 @@ class Room:
     lines: int
     context: bool = True
 
-
-# Where lines cost nothing: in a file or for a screen reader.
-PLAIN = Room(25, 99, 9, 9, 5, 99)
 
 # From generous to tight: the first that fits is shown.
 ROOMS = (
@@ -177,12 +180,12 @@ class FirstScreen:
             parts = first_screen(self.decision, self.store, options.max_width, room, drawn)
             return console.render_lines(Group(*parts), options, pad=False)
 
-        if not console.is_terminal or console.is_dumb_terminal:
-            return laid_out(PLAIN, drawn=False)
-        limit = min(LINES, options.size.height - BELOW)
+        # A pipe, a file or a screen reader gets one screen too, with sentences for the drawing.
+        drawn = console.is_terminal and not console.is_dumb_terminal
+        limit = min(LINES, options.size.height - BELOW) if console.is_terminal else LINES
         lines: list[list[Segment]] = []
         for room in ROOMS:
-            lines = laid_out(room, drawn=True)
+            lines = laid_out(room, drawn)
             if len(lines) <= limit:
                 break
         return lines
@@ -210,8 +213,9 @@ def first_screen(
     doubt = clip(confidence_reason(verdict), min(room.because, room.lines) * room_of)
     for text in filter(None, (reason, doubt)):
         yield Padding(literal(text), (0, 0, 0, INDENT))
-    if decision.looks > 1:
-        yield Padding(literal(looks_line(decision), "yellow"), (0, 0, 0, INDENT))
+    warned = clip(warning(decision), min(room.because, 2) * room_of)
+    for text in filter(None, (warned, looks_line(decision) if decision.looks > 1 else "")):
+        yield Padding(literal(text, "yellow"), (0, 0, 0, INDENT))
     yield Text()
     yield from _differences(decision, width, room, drawn)
     yield from _failures(decision, min(room.lines, 2) * width)
