@@ -239,10 +239,10 @@ def test_pages_in_python_name_keywords_and_calls(decision: Decision, tmp_path: P
     rare = [*zip(TEXTS, ["usual"] * len(TEXTS), strict=True)]
     rare = [(f"{text} {i}", label) for i in range(4) for text, label in rare]
     rare += [(f"an odd one {word}", "rare") for word in "abcdefgh"]
-    data = write_csv(tmp_path / "my rare.csv", rare)
+    write_csv(tmp_path / "my rare.csv", rare)
     pages = [
         repr(choose.check(TEXTS, LABELS)),
-        repr(choose.check(str(data))),
+        repr(choose.check("my rare.csv")),
         repr(choose.plan(TEXTS, LABELS, strategies="tfidf", forecast=False)),
         decision._repr_html_(),
     ]
@@ -251,5 +251,5 @@ def test_pages_in_python_name_keywords_and_calls(decision: Decision, tmp_path: P
         assert not re.search(r"(?<![\w-])--[a-z]", words), re.findall(r".*--[a-z].*", words)
         assert not re.search(r"choose (compare|check) ", words)
     assert "choose.compare(rows)" in " ".join(pages[0].split())
-    assert f"choose.compare('{data}', metric='balanced')" in " ".join(pages[1].split())
+    assert "choose.compare('my rare.csv', metric='balanced')" in " ".join(pages[1].split())
     assert "choose.compare(rows, study=" in html.unescape(pages[3])
