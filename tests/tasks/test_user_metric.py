@@ -44,6 +44,9 @@ def empty(output, targets):
 def moody(output, targets):
     return {"a": 1} if output == targets[0] else {"b": 0}
 
+def one(output):
+    return 1.0
+
 number = 3
 """
 
@@ -97,13 +100,14 @@ def test_the_digests_know_the_metric_and_its_code(scores: str) -> None:
 @pytest.mark.parametrize(
     ("function", "why"),
     [
-        ("raises", "failed: no luck .RuntimeError.. The answer was"),
+        ("raises", "failed: no luck .runtime error.. The answer was"),
         ("large", "returned 3.2 for the answer"),
         ("nan", "returned nan for the answer"),
         ("text", "returned '0.5' for the answer"),
         ("nothing", "returned None for the answer"),
         ("empty", "returned {} for the answer"),
         ("number", "is no function"),
+        ("one", "must take two arguments: the answer and the list of right ones"),
         ("exakt", "is no function.*Did you mean 'exact'"),
     ],
 )

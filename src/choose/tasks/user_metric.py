@@ -7,6 +7,7 @@ returns a number from 0 to 1, or a dictionary of such numbers of which the first
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import sys
@@ -124,7 +125,21 @@ def _function(name: str) -> Callable[..., Any]:
             f"The metric {name!r} is no function: {module!r} has no function {attribute!r}."
             f"{did_you_mean(attribute, known)}"
         )
+    if not _takes_two(found):
+        raise StudyError(
+            f"The metric {name!r} must take two arguments: the answer and the list of right ones."
+        )
     return found  # type: ignore[no-any-return]
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind("", [])
+    except ValueError:  # written in C, without a signature
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 def _module(module: str, name: str) -> Any:
@@ -182,5 +197,7 @@ def _number(value: Any) -> float | None:
 
 
 def _said(error: Exception) -> str:
+    """Return an error in words: its kind without "Error", and its text on one line."""
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
     text = " ".join(str(error).split())[:200]
-    return f"{text} ({type(error).__name__})" if text else type(error).__name__
+    return f"{text} ({kind} error)" if text else f"{kind} error"
