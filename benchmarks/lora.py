@@ -30,7 +30,7 @@ from typing import Any
 import choose
 from choose.files import digest
 from choose.models.hardware.compute_settings import bfloat16_is_fast
-from choose.models.lora.training_run import schedule_for
+from choose.models.lora.classifier import schedule_for
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.models.weights.spec import DEFAULT_LM
 from machine import machine

@@ -14,9 +14,10 @@ from time import perf_counter
 from typing import Any
 
 from choose.models.lora.batching import tokenise
+from choose.models.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
 from choose.models.lora.fit import train_together, training_step
-from choose.models.lora.model import AdaptedModel, AdapterSpec, load_base, seeded, untrained_model
-from choose.models.lora.training_run import Schedule, TrainingRun
+from choose.models.lora.model import AdapterSpec, load_base, seeded
+from choose.models.lora.training_run import Schedule
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
@@ -31,17 +32,17 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     return {"fit_seconds": seconds, "accuracy": accuracies}
 
 
-def _training_run(job: dict[str, Any], seed: int) -> TrainingRun:
+def _training_run(job: dict[str, Any], seed: int) -> ClassifierRun:
     base = load_base(job["model"])
     rows = tokenise(base.tokenizer, job["texts"], job["max_tokens"]).ids
     spec = AdapterSpec(job["rank"], "attention", job["dropout"], job["upper"])
     with seeded(seed, base.device):
         model = untrained_model(base, spec, len(job["labels"]), job["model"])
     schedule = Schedule(job["plan_steps"], job["batch"], job["rate"], 0)
-    return TrainingRun(model, rows, job["targets"], schedule, seed)
+    return ClassifierRun(model, rows, job["targets"], schedule, seed)
 
 
-def _timed(runs: list[TrainingRun], steps: int) -> float:
+def _timed(runs: list[ClassifierRun], steps: int) -> float:
     """Return the median seconds of a step of all trials together."""
     ends = []
     with training_step(runs) as step:

@@ -254,7 +254,7 @@ def job_of(work: Work, dataset: Dataset) -> dict[str, Any]:
 
 def _schedule(trial: Trial, dataset: Dataset) -> Any:
     import choose_lora
-    from choose.models.lora.training_run import schedule_for
+    from choose.models.lora.classifier import schedule_for
 
     rate = trial.params.get("learning_rate") or choose_lora.RATE
     classes = len(dataset.task.labels)

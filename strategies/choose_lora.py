@@ -1,4 +1,4 @@
-"""Fine-tuning: a PEFT LoRA adapter and a classification head on a causal LM or an encoder."""
+"""Fine-tuning: a PEFT LoRA adapter, with a classification head or on a causal LM that writes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
 if TYPE_CHECKING:
+    from choose.models.lora.answer_writer import AnswerWriter
     from choose.models.lora.training_run import TrainingRun
 
 RATE = 1e-3
@@ -26,7 +27,10 @@ _SETTINGS = ("base", "rank", "targets", "dropout", "upper")
 
 
 class Lora:
-    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) under a linear head.
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) that label texts or write answers.
+
+    Labels come from a linear head over the adapted model. Where answers are records or texts, a
+    causal LM learns to write them, and reads texts of eight times `max_tokens`.
 
     `learning_rate` and `epochs` default to a schedule that depends on the pool; `targets` are the
     query and value projections ("attention") or every linear layer ("all"), in the `upper` share of
@@ -39,6 +43,7 @@ class Lora:
     needs: ClassVar[str] = "labelled rows, usually hundreds; a model to tune (--tune)"
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
     family: ClassVar[Family] = "fine-tuning"
+    kinds: ClassVar[tuple[str, ...]] = ("classification", "extraction", "writing")
     revision: ClassVar[int] = 5
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
@@ -138,18 +143,35 @@ class Lora:
             train_together(group)
         for strategy, run in zip(strategies, runs, strict=True):
             if run is not None:
-                strategy._notes = _notes(run, strategy._truncated, strategy._limit, strategy.upper)
+                strategy._notes = [*run.notes(), *strategy._limits_noted()]
                 strategy._cached_seconds = run.cached_seconds
+
+    def _limits_noted(self) -> list[str]:
+        notes = []
+        if self.upper < 1:
+            notes.append(f"Only the upper {100 * self.upper:g} % of the layers have adapters.")
+        if self._truncated:
+            notes.append(f"{self._truncated} texts were cut to {self._limit} tokens.")
+        return notes
 
     def _prepare_run(self, task: Task, examples: Sequence[Example]) -> TrainingRun | None:
         """Return a run that is ready to train, or None where the pool holds one class."""
+        from choose.models.lora.answer_writer import AnswerWriter
         from choose.models.lora.batching import tokenise
-        from choose.models.lora.training_run import TrainingRun, schedule_for
+        from choose.models.lora.classifier import ClassifierRun, schedule_for
 
         self._check()
         self.labels = task.labels
         self._notes: list[str] = []
-        self._cached_seconds = 0.0
+        self._cached_seconds, rate = 0.0, self.learning_rate or RATE
+        self._writer: AnswerWriter | None = None
+        if not task.labels:
+            model = self._untrained(writes=True)
+            self._writer = AnswerWriter(model, task, self.base, self._limit)
+            answers = self._writer.training_run(examples, rate, self.epochs, self.seed)
+            self._truncated = self._writer.cut_texts
+            self._notes = [] if answers else ["The pool is empty, so nothing was trained."]
+            return answers
         model = self._untrained()
         rows = tokenise(model.base.tokenizer, [e.text for e in examples], self._limit)
         self._truncated = rows.truncated
@@ -157,9 +179,8 @@ class Lora:
         if len(set(targets)) < 2:
             self._single(targets)
             return None
-        rate = self.learning_rate or RATE
         schedule = schedule_for(len(rows.ids), len(task.labels), rate, self.epochs)
-        return TrainingRun(model, rows.ids, targets, schedule, self.seed)
+        return ClassifierRun(model, rows.ids, targets, schedule, self.seed)
 
     def _check(self) -> None:
         allowed = {
@@ -177,16 +198,23 @@ class Lora:
                     f"LoRA's {name} is {getattr(self, name)!r}; it must be {range_}."
                 )
 
-    def _untrained(self) -> Any:
-        from choose.models.lora.model import AdapterSpec, load_base, seeded, untrained_model
+    def _untrained(self, writes: bool = False) -> Any:
+        from choose.models.lora.answer_training import untrained_answers
+        from choose.models.lora.answer_writer import TEXT_FACTOR
+        from choose.models.lora.classifier import untrained_model
+        from choose.models.lora.model import AdapterSpec, load_base, seeded
 
-        base = load_base(self.base)
+        base = load_base(self.base, writes)
         # Computed now, since the folder may hold another model by the time this one is saved.
         self._weights = self.weights()
-        self._limit = min(self.max_tokens, base.max_tokens)
+        self._limit = min(self.max_tokens * (TEXT_FACTOR if writes else 1), base.max_tokens)
         spec = AdapterSpec(self.rank, self.targets, self.dropout, self.upper)
         with seeded(self.seed, base.device):
-            self._model = untrained_model(base, spec, len(self.labels), self.base)
+            self._model: Any = (
+                untrained_answers(base, spec, self.base)
+                if writes
+                else untrained_model(base, spec, len(self.labels), self.base)
+            )
         return self._model
 
     def _single(self, targets: Sequence[int]) -> None:
@@ -199,11 +227,13 @@ class Lora:
         self._notes = ["The pool holds one class only, so nothing was trained."]
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the most probable label; longer texts are cut to the limit."""
+        """Answer with the most probable label, or write; longer texts are cut to the limit."""
         import torch
 
         from choose.models.lora.batching import tokenise
 
+        if self._writer is not None:
+            return self._writer.predict(items)
         start = perf_counter()
         rows = tokenise(self._model.base.tokenizer, [item.text for item in items], self._limit)
         logits = self._model.predict_logits(rows.ids, "predicting")
@@ -215,30 +245,31 @@ class Lora:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the adapter as PEFT does, the head, and lora.json with how they fit together."""
-        from safetensors.torch import save_file
-
-        from choose.models.lora.batching import special_tokens_around
-
+        """Write the adapter as PEFT does, and lora.json with what it takes to use it."""
         folder.mkdir(parents=True, exist_ok=True)
         self._model.adapter.save_pretrained(folder, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty template
-        base = self._model.base
-        before, after = special_tokens_around(base.tokenizer)
-        head = {name: t.cpu().contiguous() for name, t in self._model.head.state_dict().items()}
-        save_file(head, folder / "head.safetensors")
         about = {
             "labels": self.labels,
             "limit": self._limit,
-            "before": before,
-            "after": after,
-            "empty": base.tokenizer.eos_token_id or 0,
-            "pooling": base.pooling,
+            **(self._save_head(folder) if self._writer is None else self._writer.facts()),
             "notes": self._notes,
             "weights": self._weights,
             **{name: getattr(self, name) for name in _SETTINGS},
         }
         (folder / "lora.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+
+    def _save_head(self, folder: Path) -> dict[str, Any]:
+        from safetensors.torch import save_file
+
+        from choose.models.lora.batching import special_tokens_around
+
+        base = self._model.base
+        before, after = special_tokens_around(base.tokenizer)
+        head = {name: t.cpu().contiguous() for name, t in self._model.head.state_dict().items()}
+        save_file(head, folder / "head.safetensors")
+        empty = base.tokenizer.eos_token_id or 0
+        return {"before": before, "after": after, "empty": empty, "pooling": base.pooling}
 
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy that was saved.
@@ -247,6 +278,8 @@ class Lora:
             StrategyError: if the base's weights have changed since training, or a file is damaged.
         """
         from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+        from choose.models.lora.answer_writer import writer_from
 
         # Adapters saved before `upper` existed are in every layer.
         about = {"upper": 1.0, **read_json(folder / "lora.json")}
@@ -258,31 +291,40 @@ class Lora:
                 f"The adapter in {folder} was trained on other weights than those "
                 f"of {self.base!r} now; train it again."
             )
-        self.labels, self._notes = read_labels(about), list(about["notes"])
-        self._cached_seconds = 0.0
-        model = self._untrained()
-        if about["pooling"] != model.base.pooling:
+        self._notes, self._cached_seconds = list(about["notes"]), 0.0
+        writes = "task" in about
+        self.labels = () if writes else read_labels(about)
+        model = self._untrained(writes)
+        wanted = get_peft_model_state_dict(model.adapter, save_embedding_layers=False)
+        tensors = read_tensors(folder / "adapter_model.safetensors", wanted)
+        set_peft_model_state_dict(model.adapter, tensors)
+        if writes:
+            self._writer = writer_from(model, self.base, about)
+        else:
+            self._load_head(folder, about)
+            self._writer = None
+
+    def _load_head(self, folder: Path, about: Mapping[str, Any]) -> None:
+        base, limit = self._model.base, about["limit"]
+        if about["pooling"] != base.pooling:
             raise StrategyError(
                 f"The adapter in {folder} reads texts as an older version of choose did. "
                 "Export it again."
             )
-        if type(about["limit"]) is not int or not 1 <= about["limit"] <= model.base.max_tokens:
+        if type(limit) is not int or not 1 <= limit <= base.max_tokens:
             raise StrategyError(
-                f"The adapter in {folder} reads texts of {about['limit']!r} tokens; its base reads "
-                f"1 to {model.base.max_tokens}. Export it again."
+                f"The adapter in {folder} reads texts of {limit!r} tokens; its base reads "
+                f"1 to {base.max_tokens}. Export it again."
             )
-        self._limit = about["limit"]
-        wanted = get_peft_model_state_dict(model.adapter, save_embedding_layers=False)
-        tensors = read_tensors(folder / "adapter_model.safetensors", wanted)
-        set_peft_model_state_dict(model.adapter, tensors)
-        head = read_tensors(folder / "head.safetensors", model.head.state_dict())
-        model.head.load_state_dict(head)
+        self._limit = limit
+        head = read_tensors(folder / "head.safetensors", self._model.head.state_dict())
+        self._model.head.load_state_dict(head)
 
     def usage(self, folder: str) -> str:
         """Return Python that loads a saved folder with PEFT and transformers alone."""
         from choose.models.saving import usage
 
-        return usage(self.base, folder)
+        return usage(self.base, folder, writes=self._writer is not None)
 
     def weights(self) -> str:
         """Return the base's digest."""
@@ -304,24 +346,3 @@ class Lora:
             "notes": self._notes,
             "cached_seconds": self._cached_seconds,
         }
-
-
-def _notes(run: TrainingRun, truncated: int, limit: int, upper: float) -> list[str]:
-    schedule, learning = run.schedule, run.model.learning
-    assert learning is not None
-    checked = "no early stopping"
-    if run.validation_indices:
-        stopped = run.step < schedule.steps
-        end = f"stopped after {run.step}" if stopped else "taken to the end"
-        checked = f"checked on {len(run.validation_indices)} rows, {end}"
-    notes = [
-        f"Up to {schedule.steps} steps of {schedule.batch_size} rows at learning rate "
-        f"{schedule.learning_rate:g}, {checked}.",
-        f"Loss {learning.loss_before:.3f} before and {learning.loss_after:.3f} after training; the "
-        f"adapter moves a logit by up to {learning.largest_change:.2f}.",
-    ]
-    if upper < 1:
-        notes.append(f"Only the upper {100 * upper:g} % of the layers have adapters.")
-    if truncated:
-        notes.append(f"{truncated} texts were cut to {limit} tokens.")
-    return notes

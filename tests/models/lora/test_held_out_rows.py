@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from choose.conformance import TASK, pool
-from choose.models.lora import training_run as schedule
-from choose.models.lora.training_run import split_validation
+from choose.models.lora import classifier as schedule
+from choose.models.lora.classifier import split_validation
 from choose.strategy import build
 from choose.tasks.classification import Classification
 from support import tiny_models as tiny

@@ -20,9 +20,10 @@ from choose.models.lora.batching import (
     special_tokens_around,
     tokenise,
 )
+from choose.models.lora.classifier import ClassifierRun, class_weights, schedule_for
 from choose.models.lora.fit import train
 from choose.models.lora.fused.flat_adapters import first_adapted_layer
-from choose.models.lora.training_run import Schedule, class_weights, schedule_for
+from choose.models.lora.training_run import Schedule
 from choose.strategy import Saves, build
 from choose.tasks.classification import Classification
 from choose.types import Answers, Example, Item
@@ -249,7 +250,8 @@ def test_one_of_a_group_that_learns_nothing_is_named(bases: dict[str, str]) -> N
 
 @pytest.mark.slow
 def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
-    from choose.models.lora.model import AdapterSpec, load_base, seeded, untrained_model
+    from choose.models.lora.classifier import untrained_model
+    from choose.models.lora.model import AdapterSpec, load_base, seeded
 
     base = load_base(bases["causal"])
     examples = pool(rows=90)
@@ -259,9 +261,9 @@ def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
     targets = [chooser.randrange(3) if i % 2 else i % 3 for i in range(len(examples))]
     with seeded(0, base.device):
         long = untrained_model(base, AdapterSpec(16, "all", 0.0), 3, "tiny")
-        train(long, rows, targets, Schedule(400, 8, 1e-2, 30), 0)
+        train(ClassifierRun(long, rows, targets, Schedule(400, 8, 1e-2, 30), 0))
         free = untrained_model(base, AdapterSpec(16, "all", 0.0), 3, "tiny")
-        train(free, rows, targets, Schedule(400, 8, 1e-2, 0), 0)
+        train(ClassifierRun(free, rows, targets, Schedule(400, 8, 1e-2, 0), 0))
     assert long.loss(rows, targets) > free.loss(rows, targets)
 
 

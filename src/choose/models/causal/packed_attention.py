@@ -173,12 +173,20 @@ def logits(model: Any, pack: Pack) -> torch.Tensor:
     """Return (m, vocabulary) logits of the pieces' wanted rows, piece by piece."""
     import torch
 
+    with torch.inference_mode():
+        return differentiable_logits(model, pack)
+
+
+def differentiable_logits(model: Any, pack: Pack) -> torch.Tensor:
+    """Return the logits as `logits` does, in whatever mode autograd is."""
+    import torch
+
     device = model.device
     tokens = np.concatenate([piece.tokens for piece in pack.pieces])
     positions = np.concatenate([piece.positions for piece in pack.pieces])
     starts = np.cumsum([0, *(len(piece.tokens) for piece in pack.pieces)])[:-1]
     wanted = np.concatenate([p.wanted + s for p, s in zip(pack.pieces, starts, strict=True)])
-    with _packed(model, pack), torch.inference_mode():
+    with _packed(model, pack):
         output = model(
             input_ids=torch.from_numpy(tokens)[None].to(device),
             position_ids=torch.from_numpy(positions)[None].to(device),

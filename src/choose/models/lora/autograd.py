@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from choose.models.hardware.compute_settings import set_threads, trains_in_bfloat16
-from choose.models.lora.batching import pad
 from choose.models.lora.model import Base, seeded
 from choose.models.lora.training_run import RunBatches, Step, TrainingRun
 
@@ -45,24 +44,25 @@ class AutogradEngine:
             with seeded(MAX_STEPS * run.seed + run.step, run.model.base.device):
                 self._backward(run, indices)
 
-    def _backward(self, run: TrainingRun, indices: list[int]) -> None:
+    def _backward(self, run: TrainingRun, batch: list[int]) -> None:
         import torch
 
         model = run.model
         model.adapter.train()
-        ids, lengths = pad([run.rows[i] for i in indices], model.base.device)
         kind = torch.device(model.base.device).type
         weights: AbstractContextManager[None] = nullcontext()
         if self._bfloat16:
             weights = bfloat16_weights(model.adapter, model.base)
-        # Opened anew for each pass: autocast keeps cast weights until its context ends, so one
-        # context around the loop would train against the first step's adapter for ever.
         with weights:
-            with torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16):
-                logits = model.logits(ids, lengths)
-            wanted = run.targets[indices]
-            losses = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="none")
-            (losses * run.weights[wanted]).mean().backward()  # type: ignore[no-untyped-call]
+            losses = run.losses(batch)
+            while True:
+                # Opened anew for each pass: autocast keeps cast weights until its context ends, so
+                # one context around the loop would train against the first step's adapter for ever.
+                with torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16):
+                    loss = next(losses, None)
+                if loss is None:
+                    break
+                loss.backward()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -1,21 +1,17 @@
-"""Fit adapters with their classification heads, choose the engine, and verify the learning."""
+"""Fit adapters, choose the engine, and verify the learning."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from math import inf
 
 from choose.errors import StrategyError
 from choose.models.hardware.memory import release_memory
 from choose.models.lora import autograd
 from choose.models.lora.fused import training_step as fused
-from choose.models.lora.model import AdaptedModel, Base, LearningCheck
-from choose.models.lora.training_run import PROGRESS_LABEL, Schedule, Step, TrainingRun
+from choose.models.lora.model import Base
+from choose.models.lora.training_run import PROGRESS_LABEL, Step, TrainingRun
 from choose.progress import report_progress, sampled
-
-# Training rows on which the loss is compared before and after.
-CHECK_ROWS = 48
 
 # Trained tokens after which freed memory is released: seldom enough to cost nothing, and often
 # enough, since the longer a step's texts are the more of it they leave.
@@ -44,19 +40,12 @@ def training_step(runs: Sequence[TrainingRun]) -> AbstractContextManager[Step]:
     return engine(runs)
 
 
-def train(
-    model: AdaptedModel,
-    rows: Sequence[Sequence[int]],
-    targets: Sequence[int],
-    schedule: Schedule,
-    seed: int,
-) -> None:
-    """Train on rows of token ids with their classes.
+def train(run: TrainingRun) -> None:
+    """Train one run.
 
     Raises:
         StrategyError: if the loss did not fall or the adapter changes no logit.
     """
-    run = TrainingRun(model, rows, targets, schedule, seed)
     train_together([run])
     verify_learning(run)
 
@@ -64,19 +53,18 @@ def train(
 def train_together(runs: Sequence[TrainingRun]) -> None:
     """Train several runs over one base, step by step; see `verify_learning`."""
     report_progress(0, sum(run.schedule.steps for run in runs), PROGRESS_LABEL)
-    samples = [_check_sample(run) for run in runs]
-    # As expensive as many steps, and of no use where the fit is only begun to see its pace.
-    before = [
-        inf if sampled() else run.model.loss(*s) for run, s in zip(runs, samples, strict=True)
-    ]
+    for run in runs:
+        # As expensive as many steps, and of no use where the fit is only begun to see its pace.
+        if not sampled():
+            run.start_check()
     release_memory()  # of predictions by other models
     try:
         _run_steps(runs)
     finally:
         release_memory()
-    for run, sample, loss in zip(runs, samples, before, strict=True):
+    for run in runs:
         run.restore_best()
-        run.model.learning = _check_learning(run.model, *sample, loss)
+        run.finish_check()
 
 
 def _run_steps(runs: Sequence[TrainingRun]) -> None:
@@ -94,25 +82,6 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
             done = sum(run.setup_steps + run.step for run in runs)
             total = sum(run.setup_steps + run.schedule.steps for run in runs)
             report_progress(done, total, PROGRESS_LABEL)
-
-
-def _check_sample(run: TrainingRun) -> tuple[list[Sequence[int]], list[int]]:
-    """Return evenly spread training rows with their classes."""
-    indices = run.training_indices
-    sample = indices[:: max(1, len(indices) // CHECK_ROWS)][:CHECK_ROWS]
-    return [run.all_rows[i] for i in sample], [run.all_targets[i] for i in sample]
-
-
-def _check_learning(
-    model: AdaptedModel, rows: list[Sequence[int]], targets: list[int], loss_before: float
-) -> LearningCheck:
-    import torch
-
-    logits = model.predict_logits(rows)
-    with model.adapter.disable_adapter():
-        without = model.predict_logits(rows)
-    after = torch.nn.functional.cross_entropy(logits, torch.tensor(targets))
-    return LearningCheck(loss_before, float(after), float((logits - without).abs().max()))
 
 
 def verify_learning(run: TrainingRun) -> None:

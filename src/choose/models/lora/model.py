@@ -1,21 +1,19 @@
-"""A frozen base model shared by a process, and adapters with classification heads over it."""
+"""A frozen base model, shared by a process, and PEFT adapters over it."""
 
 from __future__ import annotations
 
 import copy
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from choose.errors import ModelError, StrategyError
 from choose.files import read_text
-from choose.models.hardware.memory import limits_of
-from choose.models.lora.batching import batches_by_length, pad
 from choose.models.weights.folder_checks import (
     check_complete,
     check_finite,
@@ -23,15 +21,8 @@ from choose.models.weights.folder_checks import (
     missing_keys,
 )
 from choose.models.weights.resolve import resolve, weights_digest
-from choose.progress import report_progress
-
-if TYPE_CHECKING:
-    import torch
-
 
 Pooling = Literal["first", "last", "mean"]
-
-Targets = Literal["attention", "all"]
 
 
 def is_causal(config: Any) -> bool:
@@ -63,6 +54,7 @@ class Base:
     """A frozen model in float32 with its tokenizer; shared, so neither may be changed.
 
     Attributes:
+        lm: the model with its language-model head around `model`; None for classifiers.
         causal: whether a token attends to earlier ones only.
         pools_first_token: whether the model was trained to represent a text by its first token.
         bfloat16_copies: weights cast to bfloat16, by the identity of the original.
@@ -76,6 +68,7 @@ class Base:
     device: str
     bfloat16_copies: dict[int, Any] = field(default_factory=dict, repr=False, compare=False)
     engine_state: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    lm: Any = None
 
     @property
     def hidden_size(self) -> int:
@@ -100,20 +93,20 @@ class Base:
         return int(min(known - 2, self.tokenizer.model_max_length))
 
 
-def load_base(spec: str) -> Base:
+def load_base(spec: str, writes: bool = False) -> Base:
     """Load a base once a process, and again when the content of its folder has changed.
+
+    One that `writes` is a causal LM with its head.
 
     Raises:
         ModelError: if it is missing, transformers cannot load it, or it is neither a causal LM nor
-            an encoder.
+            an encoder that can be used.
     """
-    return _loaded(spec, weights_digest(spec))
+    return _loaded(spec, weights_digest(spec), writes)
 
 
-@lru_cache(maxsize=2)
-def _loaded(spec: str, digest: str) -> Base:
-    from transformers import AutoModel, AutoTokenizer
-
+@lru_cache(maxsize=4)
+def _loaded(spec: str, digest: str, writes: bool) -> Base:
     from choose.models.hardware.compute_settings import device, quiet_loading, set_threads
     from choose.models.hardware.memory import share_weights
 
@@ -121,14 +114,9 @@ def _loaded(spec: str, digest: str) -> Base:
     folder = resolve(spec)
     try:
         with quiet_loading("Loading the base model"):
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model, loading = AutoModel.from_pretrained(
-                folder,
-                dtype="float32",
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
+            tokenizer, model, loading = _read(folder, spec, writes)
+    except ModelError:
+        raise
     except Exception as error:  # damaged files can raise anything
         raise loading_error("a base model", folder, error) from error
     check_complete(folder, missing_keys(loading), "base model")
@@ -140,7 +128,31 @@ def _loaded(spec: str, digest: str) -> Base:
         )
     model.requires_grad_(False).eval().to(device())
     share_weights(model, digest)
-    return Base(model, tokenizer, is_causal(model.config), _pools_first_token(folder), device())
+    lm = model if writes else None
+    first = _pools_first_token(folder)
+    inner = model.base_model if writes else model
+    return Base(inner, tokenizer, is_causal(model.config), first, device(), lm=lm)
+
+
+def _read(folder: Path, spec: str, writes: bool) -> tuple[Any, Any, dict[str, Any]]:
+    """Return tokenizer, model, and what transformers says of the loading."""
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if writes and not is_causal(AutoConfig.from_pretrained(folder, trust_remote_code=False)):
+        raise ModelError(
+            f"{spec!r} is no causal language model, so it cannot write answers. Name one with "
+            "--tune."
+        )
+    loader: Any = AutoModelForCausalLM if writes else AutoModel
+    model, loading = loader.from_pretrained(
+        folder,
+        dtype="float32",
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    return tokenizer, model, loading
 
 
 def _pools_first_token(folder: Path) -> bool:
@@ -149,115 +161,7 @@ def _pools_first_token(folder: Path) -> bool:
     return bool(settings.get("pooling_mode_cls_token", False))
 
 
-def pooled_states(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Return pooled hidden states (B, hidden size) float32 of ids padded on the right."""
-    import torch
-
-    if base.causal:
-        # Padding on the right comes after all that a causal model's tokens look at, so no mask is
-        # needed, and the attention kernel without one is the faster.
-        states = model(input_ids=ids, use_cache=False).last_hidden_state.float()
-        last: torch.Tensor = states[torch.arange(len(lengths), device=states.device), lengths - 1]
-        return last
-    mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
-    states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-    if base.pooling == "first":
-        pooled: torch.Tensor = states[:, 0]
-    else:
-        pooled = (states * mask[..., None]).sum(1) / lengths[:, None]
-    return pooled
-
-
-def head_logits(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Return (rows, classes) from pooled hidden states.
-
-    States are normalised, since models differ in scale a hundredfold and the head's learning rate
-    should not.
-    """
-    import torch
-
-    scaled = torch.nn.functional.layer_norm(states, states.shape[-1:])
-    return torch.nn.functional.linear(scaled, weight, bias)
-
-
-class LearningCheck(NamedTuple):
-    """The loss on training rows before and after, and how far the adapter moves a logit."""
-
-    loss_before: float
-    loss_after: float
-    largest_change: float
-
-
-@dataclass
-class AdaptedModel:
-    """An adapter and its head over a base; `learning` is None where nothing was trained."""
-
-    base: Base
-    adapter: Any
-    head: torch.nn.Linear
-    learning: LearningCheck | None = None
-
-    def logits(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return (B, classes) float32."""
-        states = pooled_states(self.adapter, self.base, ids, lengths)
-        return head_logits(states, self.head.weight, self.head.bias)
-
-    def loss(self, rows: Sequence[Sequence[int]], targets: Sequence[int]) -> float:
-        """Return the mean cross-entropy in nats."""
-        import torch
-
-        logits = self.predict_logits(rows)
-        return float(torch.nn.functional.cross_entropy(logits, torch.tensor(list(targets))))
-
-    def predict_logits(self, rows: Sequence[Sequence[int]], progress: str = "") -> torch.Tensor:
-        """Return (n, classes) logits in the order of the rows, computed in float32.
-
-        bfloat16 would be faster, but its rounding depends on the batch's shape, so an answer would
-        depend on the other rows. Progress is reported under the name `progress`, if there is one.
-        """
-        import torch
-
-        logits, done = torch.zeros(len(rows), self.head.out_features), 0
-        max_tokens = limits_of(self.base.device).prediction_tokens
-        self.adapter.eval()
-        with torch.inference_mode():
-            for indices in batches_by_length([len(row) for row in rows], max_tokens):
-                ids, lengths = pad([rows[i] for i in indices], self.base.device)
-                logits[indices] = self.logits(ids, lengths).cpu()
-                done += len(indices)
-                if progress:
-                    report_progress(done, len(rows), progress)
-        return logits
-
-
-@contextmanager
-def seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed torch inside the block and restore its global generators afterwards."""
-    import torch
-
-    cards = list(range(torch.cuda.device_count())) if device == "cuda" else []
-    with torch.random.fork_rng(devices=cards):
-        torch.manual_seed(seed)
-        yield
-
-
-def trained_state(model: AdaptedModel) -> dict[str, Any]:
-    """Return a copy of all trained tensors, by name."""
-    parts = {n: p for n, p in model.adapter.named_parameters() if p.requires_grad}
-    parts |= {f"head.{n}": p for n, p in model.head.named_parameters()}
-    return {name: tensor.detach().clone() for name, tensor in parts.items()}
-
-
-def restore_state(model: AdaptedModel, state: dict[str, Any]) -> None:
-    """Put back the tensors that `trained_state` copied."""
-    import torch
-
-    with torch.no_grad():
-        for name, parameter in model.adapter.named_parameters():
-            if name in state:
-                parameter.copy_(state[name])
-        for name, parameter in model.head.named_parameters():
-            parameter.copy_(state[f"head.{name}"])
+Targets = Literal["attention", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,36 +174,28 @@ class AdapterSpec:
     upper: float = 1.0
 
 
-def untrained_model(base: Base, spec: AdapterSpec, classes: int, name: str) -> AdaptedModel:
-    """Return an untrained adapter under a head that gives every class the same logit."""
-    import torch
-
-    head = torch.nn.Linear(base.hidden_size, classes)
-    torch.nn.init.zeros_(head.weight)
-    torch.nn.init.zeros_(head.bias)
-    return AdaptedModel(base, attach_adapter(base, spec, name), head.to(base.device))
-
-
 def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
     """Return a PEFT model over a copy of the base's modules that shares the base's tensors.
 
     The base itself is never changed, so several adapters can exist at a time. Initial values come
     from torch's global generator: call it inside `seeded`.
     """
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig, TaskType, get_peft_model
 
     from choose.models.hardware.compute_settings import quiet_loading
 
+    whole = base.model if base.lm is None else base.lm
     config = LoraConfig(
+        task_type=None if base.lm is None else TaskType.CAUSAL_LM,
         r=spec.rank,
         lora_alpha=2 * spec.rank,
         lora_dropout=spec.dropout,
         target_modules=_target_modules(base.model.config.model_type, spec.targets),
-        exclude_modules="|".join([r".*pooler.*", *_excluded_modules(base.model, spec.upper, name)]),
+        exclude_modules="|".join([r".*pooler.*", *_excluded_modules(whole, spec.upper, name)]),
     )
     with quiet_loading("Attaching the adapter"):
         try:
-            model = get_peft_model(shared_copy(base), config)
+            model = get_peft_model(shared_copy(whole), config)
         except ValueError as error:
             raise StrategyError(f"LoRA finds nothing to adapt in {name!r}: {error}") from error
     # PEFT writes the local folder here, which is useless on another machine.
@@ -307,10 +203,10 @@ def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
     return model
 
 
-def shared_copy(base: Base) -> Any:
-    """Return a copy of the base's modules over the same tensors."""
-    tensors = (*base.model.parameters(), *base.model.buffers())
-    return copy.deepcopy(base.model, {id(tensor): tensor for tensor in tensors})
+def shared_copy(model: Any) -> Any:
+    """Return a copy of a model's modules over the same tensors."""
+    tensors = (*model.parameters(), *model.buffers())
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
 
 def lowest_adapted_layer(layers: int, upper: float) -> int:
@@ -348,3 +244,55 @@ def _target_modules(kind: str, targets: Targets) -> str | None:
 
     known = kind in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
     return None if targets == "attention" and known else "all-linear"
+
+
+class LearningCheck(NamedTuple):
+    """The loss on training rows before and after, and how far the adapter moves a logit."""
+
+    loss_before: float
+    loss_after: float
+    largest_change: float
+
+
+@dataclass
+class Adapted:
+    """An adapter over a base; `learning` is None where nothing was trained."""
+
+    base: Base
+    adapter: Any
+    learning: LearningCheck | None = field(default=None, init=False)
+
+    @property
+    def head_parameters(self) -> dict[str, Any]:
+        """Return the parameters that learn beside the adapter's, by name."""
+        return {}
+
+
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Seed torch inside the block and restore its global generators afterwards."""
+    import torch
+
+    cards = list(range(torch.cuda.device_count())) if device == "cuda" else []
+    with torch.random.fork_rng(devices=cards):
+        torch.manual_seed(seed)
+        yield
+
+
+def trained_state(model: Adapted) -> dict[str, Any]:
+    """Return a copy of all trained tensors, by name."""
+    parts = {n: p for n, p in model.adapter.named_parameters() if p.requires_grad}
+    parts |= {f"head.{n}": p for n, p in model.head_parameters.items()}
+    return {name: tensor.detach().clone() for name, tensor in parts.items()}
+
+
+def restore_state(model: Adapted, state: dict[str, Any]) -> None:
+    """Put back the tensors that `trained_state` copied."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.adapter.named_parameters():
+            if name in state:
+                parameter.copy_(state[name])
+        for name, parameter in model.head_parameters.items():
+            parameter.copy_(state[f"head.{name}"])

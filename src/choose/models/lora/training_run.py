@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.models.lora.batching import shuffled_batches
-from choose.models.lora.model import AdaptedModel, restore_state, trained_state
+from choose.models.lora.model import Adapted, restore_state, trained_state
 
 if TYPE_CHECKING:
     import torch
-
-# Smaller pools train on every row, since a label helps more there than in validation.
-EARLY_STOPPING_MIN_ROWS = 1500
 
 # The share of steps in which the learning rate rises.
 WARM_UP = 0.1
 
 # Training stops once the validation loss exceeds the best by this factor: what follows memorises.
 OVERFITTING_RATIO = 1.2
+
+# Training rows on which the loss is compared before and after.
+CHECK_ROWS = 48
 
 # The name under which a time limit follows the loop.
 PROGRESS_LABEL = "training"
@@ -36,23 +36,6 @@ class Schedule:
     batch_size: int
     learning_rate: float
     validation_rows: int
-
-
-def schedule_for(
-    rows: int, classes: int, learning_rate: float, epochs: float | None = None
-) -> Schedule:
-    """Return a schedule for a pool of `rows` labels, from a handful to tens of thousands.
-
-    The number of epochs falls with the square root of the pool, and the number of steps never
-    under what a head with that many classes needs to move at all.
-    """
-    validation = min(500, rows // 10) if rows >= EARLY_STOPPING_MIN_ROWS else 0
-    training = max(1, rows - validation)
-    batch = max(2, min(8 if training < 500 else 16 if training < 1000 else 32, training // 2))
-    passes = min(30.0, max(3.0, 7 * math.sqrt(300 / training))) if epochs is None else epochs
-    least = 40 + 2 * min(classes, 100) if epochs is None else 1
-    steps = max(least, math.ceil(passes * training / batch))
-    return Schedule(steps, batch, learning_rate, validation)
 
 
 def endless_batches(
@@ -72,62 +55,27 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-def class_weights(targets: Sequence[int], classes: int) -> torch.Tensor:
-    """Return (classes,) weights that fall with the square root of a class's size, mean 1 a row.
+class Objective(Protocol):
+    """What the states of some rows of a batch lose, and the gradients."""
 
-    The root is the middle between accuracy, which wants none, and recall of rare classes.
-    """
-    import torch
+    def places(self, starts: torch.Tensor) -> torch.Tensor:
+        """Return the tokens whose states are read, given (rows,) each row's first token."""
 
-    counts = Counter(targets)
-    raw = torch.tensor([max(1, counts[c]) ** -0.5 for c in range(classes)])
-    return raw / raw[list(targets)].mean()
+    def gradients(
+        self, states: torch.Tensor, vocabulary: Any
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Return the gradients of normed states (places, width), and those of the head.
 
-
-def split_validation(
-    targets: Sequence[int], validation_rows: int, chooser: random.Random
-) -> tuple[list[int], list[int]]:
-    """Divide row indices into training and validation, stratified, a training row in each class.
-
-    Where too many classes have a single row, fewer than `validation_rows` are held out.
-    """
-    indices = list(range(len(targets)))
-    chooser.shuffle(indices)
-    if not validation_rows:
-        return indices, []
-    carried = _initial_remainders([targets[i] for i in indices], validation_rows)
-    seen: Counter[int] = Counter()
-    training: list[int] = []
-    validation: list[int] = []
-    for i in indices:
-        kind = targets[i]
-        before, after = (seen[kind] + n for n in (0, 1))
-        seen[kind] = after
-        due = [(n * validation_rows + carried[kind]) // len(targets) for n in (before, after)]
-        (validation if due[1] > due[0] else training).append(i)
-    return training, validation
+        `vocabulary` is the packed product of the language-model head, where the base has one.
+        """
 
 
-def _initial_remainders(targets: Sequence[int], validation_rows: int) -> Counter[int]:
-    """Return each class's head start towards its next validation row, in parts of the whole.
-
-    Shares are rounded down, then the classes with the largest remainders get one row more until
-    `validation_rows` are held out; among equal remainders the classes that come first.
-    """
-    counts, whole = Counter(targets), len(targets)
-    short = validation_rows - sum(count * validation_rows // whole for count in counts.values())
-    remainders = {
-        kind: count * validation_rows % whole for kind, count in counts.items() if count > 1
-    }
-    largest = sorted((kind for kind, r in remainders.items() if r), key=lambda k: -remainders[k])
-    return Counter({kind: whole - remainders[kind] for kind in largest[:short]})
-
-
-class TrainingRun:
-    """Rows of token ids with their classes, and one adapted model trained on them.
+class TrainingRun(ABC):
+    """Rows of token ids, and one adapted model trained on them.
 
     Attributes:
-        training_indices: the rows of `all_rows` that are trained on; `rows` are these rows.
+        rows: the tokens of the rows that are trained on, after `prefix`, which all share.
+        training_indices: which of the pool's rows these are.
         validation_indices: the rows that early stopping is decided on.
         step: steps done.
         finished: whether the schedule has ended or early stopping has.
@@ -135,36 +83,56 @@ class TrainingRun:
         setup_steps: the work before the first step, in steps.
     """
 
+    prefix: tuple[int, ...] = ()
+
     def __init__(
         self,
-        model: AdaptedModel,
+        model: Adapted,
         rows: Sequence[Sequence[int]],
-        targets: Sequence[int],
+        division: tuple[list[int], list[int]],
         schedule: Schedule,
         seed: int,
+        chooser: random.Random,
     ) -> None:
-        import torch
-
-        chooser = random.Random(f"lora-{seed}")
-        training, validation = split_validation(targets, schedule.validation_rows, chooser)
-        self.training_indices, self.validation_indices = training, validation
+        self.training_indices, self.validation_indices = division
         self.model, self.schedule, self.seed, self.step = model, schedule, seed, 0
-        self.all_rows, self.all_targets = rows, targets
-        self.rows = [rows[i] for i in training]
-        own = [targets[i] for i in training]
-        self.targets = torch.tensor(own, device=model.base.device)
-        self.weights = class_weights(own, model.head.out_features).to(model.base.device)
+        self.rows = [rows[i] for i in self.training_indices]
         self._batches = endless_batches(self.rows, schedule.batch_size, chooser)
-        self._steps_per_epoch = math.ceil(len(training) / schedule.batch_size)
+        self._steps_per_epoch = math.ceil(len(self.rows) / schedule.batch_size)
         self._best: tuple[float, dict[str, Any]] | None = None
         self.finished, self.cached_seconds, self.setup_steps = False, 0.0, 0.0
+
+    @abstractmethod
+    def objective(self, indices: Sequence[int], batch: Sequence[int]) -> Objective:
+        """Return the loss of some rows of a batch, the mean of which is taken over all of it."""
+
+    @abstractmethod
+    def losses(self, batch: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Yield losses that autograd can follow, one part of a batch after another."""
+
+    @abstractmethod
+    def validation_loss(self) -> float:
+        """Return what early stopping keeps low."""
+
+    @abstractmethod
+    def start_check(self) -> None:
+        """Remember the loss on some training rows before training."""
+
+    @abstractmethod
+    def finish_check(self) -> None:
+        """Set the model's `learning` after training."""
+
+    def check_sample(self) -> list[int]:
+        """Return evenly spread training rows of the pool."""
+        indices = self.training_indices
+        return indices[:: max(1, len(indices) // CHECK_ROWS)][:CHECK_ROWS]
 
     def create_optimiser(self, adapter_parameters: Sequence[torch.nn.Parameter]) -> None:
         """Set up the optimiser of the adapter and the head."""
         import torch
 
         rate, steps = self.schedule.learning_rate, self.schedule.steps
-        self._parameters = [*adapter_parameters, *self.model.head.parameters()]
+        self._parameters = [*adapter_parameters, *self.model.head_parameters.values()]
         self._optimiser = torch.optim.AdamW(
             self._parameters,
             lr=rate,
@@ -194,12 +162,27 @@ class TrainingRun:
             self._validate()
 
     def _validate(self) -> None:
-        rows = [self.all_rows[i] for i in self.validation_indices]
-        loss = self.model.loss(rows, [self.all_targets[i] for i in self.validation_indices])
+        loss = self.validation_loss()
         if self._best is not None and loss > self._best[0] * OVERFITTING_RATIO:
             self.finished = True
         elif self._best is None or loss < self._best[0]:
             self._best = loss, trained_state(self.model)
+
+    def notes(self) -> list[str]:
+        """Return sentences on a finished training: its schedule, and what it changed."""
+        schedule, learning = self.schedule, self.model.learning
+        assert learning is not None
+        checked = "no early stopping"
+        if self.validation_indices:
+            stopped = self.step < schedule.steps
+            end = f"stopped after {self.step}" if stopped else "taken to the end"
+            checked = f"checked on {len(self.validation_indices)} rows, {end}"
+        return [
+            f"Up to {schedule.steps} steps of {schedule.batch_size} rows at learning rate "
+            f"{schedule.learning_rate:g}, {checked}.",
+            f"Loss {learning.loss_before:.3f} before and {learning.loss_after:.3f} after training; "
+            f"the adapter moves a logit by up to {learning.largest_change:.2f}.",
+        ]
 
     def restore_best(self) -> None:
         """Put back the weights with the lowest validation loss."""

@@ -1,89 +1,19 @@
 """Causal attention over a ragged batch, forward and backward, with rotary positions.
 
-Rows of similar length form a group. The query, key and value vectors of all groups stand in one
-flat list, so that one gather fills the operands of batched products, and one brings results back.
+The query, key and value vectors of all groups of rows stand in one flat list, so that one gather
+fills the operands of batched products, and one brings results back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from choose.models.lora.fused.ragged_batch import LengthGroup, RaggedBatch
+
 if TYPE_CHECKING:
     import torch
-
-# Rows this much shorter than the longest of a group, in tokens, get a group of their own: padding
-# costs attention only, another group ten kernel launches a layer.
-GROUP_SLACK = 16
-
-
-@dataclass(frozen=True, slots=True)
-class LengthGroup:
-    """Rows of similar length, as a grid `longest` wide; `rows` are their indices in the batch.
-
-    `causal_mask` (longest, longest) is minus infinity where a key, its row, comes after the query,
-    its column, and zero elsewhere.
-    """
-
-    rows: tuple[int, ...]
-    longest: int
-    causal_mask: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class RaggedBatch:
-    """A batch of rows end to end: ids (tokens,), lengths (rows,), and its groups.
-
-    `cells` holds the token index of each cell of the groups' grids, group after group, and -1
-    where a cell is padding; `columns` is the position of each cell in its row.
-    """
-
-    ids: torch.Tensor
-    lengths: torch.Tensor
-    groups: tuple[LengthGroup, ...]
-    cells: torch.Tensor
-    columns: torch.Tensor
-
-    def last_tokens(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the state of each row's last token (rows, width)."""
-        return states.index_select(0, self.lengths.cumsum(0) - 1)
-
-
-def ragged_batch(rows: Sequence[Sequence[int]], device: str) -> RaggedBatch:
-    """Lay rows of token ids end to end."""
-    import torch
-
-    lengths = torch.tensor([len(row) for row in rows])
-    starts = lengths.cumsum(0) - lengths
-    ids = torch.tensor([token for row in rows for token in row])
-    groups, cells, columns = [], [], []
-    for indices in _length_groups(lengths.tolist()):
-        longest = int(lengths[indices].max())
-        mask = torch.full((longest, longest), -torch.inf).tril(-1)
-        groups.append(LengthGroup(tuple(indices), longest, mask.to(device)))
-        column = torch.arange(longest).expand(len(indices), -1)
-        token = starts[indices][:, None] + column
-        cells.append(token.where(column < lengths[indices][:, None], -1).flatten())
-        columns.append(column.flatten())
-    return RaggedBatch(
-        ids.to(device),
-        lengths.to(device),
-        tuple(groups),
-        torch.cat(cells).to(device),
-        torch.cat(columns).to(device),
-    )
-
-
-def _length_groups(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield indices of rows whose lengths differ by at most `GROUP_SLACK` tokens or a third."""
-    group: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if group and lengths[group[0]] > max(lengths[row] + GROUP_SLACK, 1.5 * lengths[row]):
-            yield sorted(group)
-            group = []
-        group.append(row)
-    yield sorted(group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +39,13 @@ class GroupLayout:
     """The place of a length group in the flat list of vectors; `count` = rows * key heads.
 
     From `start` on stand the `queries` = group_size * longest query vectors of each of the count,
-    then all keys, then all values. Outputs of attention stand from `output_start` on.
+    then the `keys` = shared + longest of each, then as many values. Outputs of attention stand from
+    `output_start` on.
     """
 
     count: int
     queries: int
+    keys: int
     longest: int
     start: int
     output_start: int
@@ -128,7 +60,8 @@ class AttentionLayout:
     vectors from the projections, and `spread_inverse` their gradients back. `collect` gathers
     tokens' outputs from the groups', `collect_inverse` the gradients there, and `padding` are the
     places where these are zero. `cosine` and `sine` rotate queries and keys, scale queries, and
-    leave values alone.
+    leave values alone. `shared` has, for each prefix and group, projected vectors of the prefix
+    (n,) and their places in the group, a row of n for each row that continues it.
     """
 
     groups: tuple[GroupLayout, ...]
@@ -139,6 +72,7 @@ class AttentionLayout:
     padding: torch.Tensor
     cosine: torch.Tensor
     sine: torch.Tensor
+    shared: tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
 
 def attention_layout(
@@ -149,65 +83,108 @@ def attention_layout(
 
     sine = sine.clone()
     sine[:, : heads.head_size // 2].neg_()
-    groups, projected, rotations, outputs = [], [], [], []
-    start = cell = output_start = 0
-    for group in batch.groups:
-        size = len(group.rows) * group.longest
-        cells, columns = batch.cells[cell : cell + size], batch.columns[cell : cell + size]
+    groups, projected, owned, rotations, outputs = [], [], [], [], []
+    shared: list[tuple[torch.Tensor, torch.Tensor]] = []
+    start = output_start = 0
+    for group, grid in zip(batch.groups, _grids(batch), strict=True):
         count, queries = len(group.rows) * heads.key_heads, heads.group_size * group.longest
+        keys = group.shared + group.longest
         groups.append(
-            GroupLayout(count, queries, group.longest, start, output_start, group.causal_mask)
+            GroupLayout(count, queries, keys, group.longest, start, output_start, group.causal_mask)
         )
-        projected.append(_projected_indices(cells, group, heads))
-        rotations.append(_rotations(columns, group, heads, cosine, sine))
-        outputs.append(_output_indices(cells, group, heads))
-        cell, start = cell + size, start + len(projected[-1])
+        projected.append(_projected_indices(grid, group, heads))
+        places = _shared_places(group, count, queries).to(grid.device)
+        owned.append(projected[-1].index_fill(0, places.flatten(), -1))
+        shared += _shared_vectors(batch, group, projected[-1], places, start)
+        rotations.append(_rotations(grid, group, heads, cosine, sine))
+        outputs.append(_output_indices(grid, group, heads))
+        start += len(projected[-1])
         output_start += len(outputs[-1])
     spread, output = torch.cat(projected), torch.cat(outputs)
     return AttentionLayout(
         tuple(groups),
         spread.clamp(min=0),
-        _inverse_permutation(spread),
+        _inverse_permutation(torch.cat(owned)),
         _inverse_permutation(output),
         output.clamp(min=0),
         (output < 0).nonzero()[:, 0],
         torch.cat([part[0] for part in rotations]),
         torch.cat([part[1] for part in rotations]),
+        tuple(shared),
     )
 
 
+def _grids(batch: RaggedBatch) -> Iterator[torch.Tensor]:
+    """Yield each group's token indices (rows, shared + longest), -1 where a cell is padding."""
+    import torch
+
+    cell = shared_cell = 0
+    for group in batch.groups:
+        count = len(group.rows)
+        own = batch.cells[cell : cell + count * group.longest].view(count, -1)
+        shared = batch.shared_cells[shared_cell : shared_cell + count * group.shared]
+        yield torch.cat([shared.view(count, group.shared), own], 1)
+        cell, shared_cell = cell + own.numel(), shared_cell + shared.numel()
+
+
 def _projected_indices(
-    cells: torch.Tensor, group: LengthGroup, heads: AttentionHeads
+    grid: torch.Tensor, group: LengthGroup, heads: AttentionHeads
 ) -> torch.Tensor:
     """Return the projected vector of each place of a group, -1 where a cell is padding."""
     import torch
 
-    head = torch.arange(heads.query_heads + 2 * heads.key_heads, device=cells.device)
+    head = torch.arange(heads.query_heads + 2 * heads.key_heads, device=grid.device)
     values = heads.query_heads + heads.key_heads
     parts = head[: heads.query_heads], head[heads.query_heads : values], head[values:]
+    cells = grid[:, group.shared :], grid, grid
     return torch.cat(
-        [_vector_indices(cells, group, part.view(heads.key_heads, -1), len(head)) for part in parts]
+        [
+            _vector_indices(some, part.view(heads.key_heads, -1), len(head))
+            for some, part in zip(cells, parts, strict=True)
+        ]
     )
 
 
-def _output_indices(cells: torch.Tensor, group: LengthGroup, heads: AttentionHeads) -> torch.Tensor:
+def _output_indices(grid: torch.Tensor, group: LengthGroup, heads: AttentionHeads) -> torch.Tensor:
     """Return the output vector of each place of a group, -1 where a cell is padding."""
     import torch
 
-    head = torch.arange(heads.query_heads, device=cells.device).view(heads.key_heads, -1)
-    return _vector_indices(cells, group, head, heads.query_heads)
+    head = torch.arange(heads.query_heads, device=grid.device).view(heads.key_heads, -1)
+    return _vector_indices(grid[:, group.shared :], head, heads.query_heads)
 
 
-def _vector_indices(
-    cells: torch.Tensor, group: LengthGroup, head: torch.Tensor, columns: int
-) -> torch.Tensor:
+def _vector_indices(cells: torch.Tensor, head: torch.Tensor, columns: int) -> torch.Tensor:
     """Return vectors by row, key head, head (key heads, group size) of it and cell."""
-    grid = cells.view(len(group.rows), 1, 1, group.longest)
+    grid = cells[:, None, None]
     return (grid * columns + head[None, :, :, None]).where(grid >= 0, -1).flatten()
 
 
+def _shared_places(group: LengthGroup, count: int, queries: int) -> torch.Tensor:
+    """Return (rows, vectors) the places of the prefixes' keys and values in a group's vectors."""
+    import torch
+
+    longest = group.shared + group.longest
+    keys = torch.arange(count * longest).view(len(group.rows), -1, longest)[..., : group.shared]
+    both = torch.cat([keys, keys + count * longest], 1) + count * queries
+    return both.flatten(1)
+
+
+def _shared_vectors(
+    batch: RaggedBatch,
+    group: LengthGroup,
+    projected: torch.Tensor,
+    places: torch.Tensor,
+    start: int,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the vectors of each prefix of a group, and their places by row that continues it."""
+    owners = [batch.prefixes[row] for row in group.rows] if group.shared else []
+    for prefix in dict.fromkeys(owners):
+        own = places[[i for i, owner in enumerate(owners) if owner == prefix]]
+        yield projected[own[0]], own + start
+
+
 def _rotations(
-    columns: torch.Tensor,
+    grid: torch.Tensor,
     group: LengthGroup,
     heads: AttentionHeads,
     cosine: torch.Tensor,
@@ -216,12 +193,12 @@ def _rotations(
     """Return the cosine and the sine of each vector of a group."""
     import torch
 
-    positions = columns.view(len(group.rows), 1, 1, group.longest)
+    rows, longest = grid.shape
     tables = []
     for table, neutral in ((cosine, 1.0), (sine, 0.0)):
-        keys = table[positions].expand(-1, heads.key_heads, -1, -1, -1)
-        queries = keys.expand(-1, -1, heads.group_size, -1, -1) * heads.scaling
-        parts = (queries, keys, keys.new_full((1,), neutral).expand_as(keys))
+        keys = table[:longest].expand(rows, heads.key_heads, 1, -1, -1)
+        queries = keys[..., group.shared :, :].expand(-1, -1, heads.group_size, -1, -1)
+        parts = (queries * heads.scaling, keys, keys.new_full((1,), neutral).expand_as(keys))
         tables.append(torch.cat([part.reshape(-1, heads.head_size) for part in parts]))
     return tables[0], tables[1]
 
@@ -251,7 +228,7 @@ def attention_forward(
         # Scores stand keys first, (count, keys, queries): a softmax over keys then runs along
         # whole vectors, ten times as fast as over a dozen neighbouring numbers.
         scores = torch.bmm(keys, queries.transpose(1, 2))
-        scores.view(group.count, group.longest, -1, group.longest).add_(group.causal_mask[:, None])
+        scores.view(group.count, group.keys, -1, group.longest).add_(group.causal_mask[:, None])
         weights = scores.softmax(1)
         torch.bmm(weights.transpose(1, 2), values, out=_group_outputs(outputs, group))
         saved.append((queries, keys, values, weights))
@@ -276,8 +253,12 @@ def attention_backward(
         to_scores = torch.ops.aten._softmax_backward_data(to_weights, weights, 1, torch.float32)
         torch.bmm(to_scores, queries, out=to_keys)
         torch.bmm(to_scores.transpose(1, 2), keys, out=to_queries)
-    rotated = _rotate(to_vectors, layout, -1.0).index_select(0, layout.spread_inverse)
-    return rotated.view(len(gradient), -1).to(gradient.dtype)
+    rotated = _rotate(to_vectors, layout, -1.0)
+    to_projected = rotated.index_select(0, layout.spread_inverse)
+    for vectors, places in layout.shared:
+        of_rows = rotated.index_select(0, places.flatten()).view(*places.shape, -1)
+        to_projected[vectors] += of_rows.sum(0)
+    return to_projected.view(len(gradient), -1).to(gradient.dtype)
 
 
 def _rotate(vectors: torch.Tensor, layout: AttentionLayout, direction: float) -> torch.Tensor:
@@ -291,7 +272,7 @@ def _rotate(vectors: torch.Tensor, layout: AttentionLayout, direction: float) ->
 def _split_group(vectors: torch.Tensor, group: GroupLayout) -> list[torch.Tensor]:
     """Return a group's queries, keys and values, each contiguous, as fast products need."""
     parts, start = [], group.start
-    for longest in (group.queries, group.longest, group.longest):
+    for longest in (group.queries, group.keys, group.keys):
         size = group.count * longest
         parts.append(vectors[start : start + size].view(group.count, longest, -1))
         start += size

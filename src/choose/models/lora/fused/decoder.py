@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from choose.models.lora.fused.attention import (
     AttentionHeads,
     AttentionLayout,
-    RaggedBatch,
     attention_backward,
     attention_forward,
     attention_layout,
 )
 from choose.models.lora.fused.flat_adapters import LoraMatrices
 from choose.models.lora.fused.linear import NORMS, PRODUCTS, PackedLinear
+from choose.models.lora.fused.ragged_batch import RaggedBatch
 from choose.models.lora.model import is_causal
 
 if TYPE_CHECKING:
@@ -168,12 +168,16 @@ def _gate_backward(gradient: torch.Tensor, saved: Any) -> torch.Tensor:
 
 
 class Decoder:
-    """A base's layers, packed; built once a process and number type."""
+    """A base's layers, packed; built once a process and number type.
 
-    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+    `vocabulary` is the product that turns the last states into logits, where the base writes.
+    """
+
+    def __init__(self, model: Any, dtype: torch.dtype, vocabulary: Any = None) -> None:
         import torch
 
         self.model, self.dtype = model, dtype
+        self.vocabulary = vocabulary and PackedLinear([vocabulary.weight], [vocabulary.bias], dtype)
         self.layers = [_packed_layer(i, layer, dtype) for i, layer in enumerate(model.layers)]
         self._norms = {
             name: torch.stack([layer.get_submodule(path).weight for layer in model.layers])
@@ -210,8 +214,7 @@ class Decoder:
         """Lay out the attention of a batch."""
         import torch
 
-        longest = max(group.longest for group in batch.groups)
-        positions = torch.arange(longest, device=batch.ids.device)
+        positions = torch.arange(batch.longest, device=batch.ids.device)
         with torch.no_grad():
             cosine, sine = self.model.rotary_emb(self.model.norm.weight, positions[None])
         heads = self.layers[0].heads

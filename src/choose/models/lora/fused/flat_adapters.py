@@ -57,7 +57,7 @@ class FlatAdapters:
         import torch
 
         self.decoder = decoder
-        self._layers = list(adapter.get_base_model().layers)[-len(decoder.layers) :]
+        self._layers = list(adapter.get_base_model().base_model.layers)[-len(decoder.layers) :]
         paths = _adapted_paths(self._layers[0])
         self._weights = [
             getattr(layer.get_submodule(path), kind)[ADAPTER_NAME].weight
@@ -167,7 +167,7 @@ def first_adapted_layer(adapter: Any) -> int | None:
 
     None also where an adapter is more than plain LoRA (DoRA, biases).
     """
-    paths = [_adapted_paths(layer) for layer in adapter.get_base_model().layers]
+    paths = [_adapted_paths(layer) for layer in adapter.get_base_model().base_model.layers]
     config = adapter.peft_config[ADAPTER_NAME]
     first = next((i for i, layer in enumerate(paths) if layer), None)
     if first is None or config.use_dora or config.lora_bias:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from choose.models.hardware.memory import limits_of
-from choose.models.lora.fused.attention import RaggedBatch, ragged_batch
 from choose.models.lora.fused.decoder import AdaptedRun, Decoder
 from choose.models.lora.fused.flat_adapters import FlatAdapters, LoraMatrices
 from choose.models.lora.fused.linear import NORMS
 from choose.models.lora.fused.lower_layers import LowerLayers
-from choose.models.lora.model import head_logits
+from choose.models.lora.fused.ragged_batch import RaggedBatch, ragged_batch
+from choose.models.lora.training_run import Objective
 
 if TYPE_CHECKING:
     import torch
@@ -34,17 +34,19 @@ _FLOAT32_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class RunPart:
-    """Rows of one run for one pass, with their classes and weights in the loss.
+    """Rows of one run for one pass, with their loss.
 
-    `dropout_seeds` has, for each part of a batch, its number of rows and a seed that names trial,
-    step and part, so that a row's dropout does not depend on the other rows of the pass.
+    `prefixes` (rows,) are the rows of the part that a row continues, -1 for none; `objective` is
+    about the rows that `asked` names. `dropout_seeds` has, for each part of a batch, its number of
+    rows and a seed that names trial, step and part, so that a row's dropout does not depend on the
+    other rows of the pass.
     """
 
     rows: Sequence[Sequence[int]]
-    targets: torch.Tensor
-    weights: torch.Tensor
+    prefixes: Sequence[int]
+    asked: Sequence[int]
+    objective: Objective
     matrices: Mapping[str, LoraMatrices]
-    head: torch.nn.Linear
     dropout: float
     dropout_seeds: Sequence[tuple[int, tuple[int, ...]]]
 
@@ -66,8 +68,12 @@ def forward_backward(
     """
     import torch
 
-    rows = [row for part in parts for row in part.rows]
-    batch = ragged_batch(rows, lower.device)
+    rows: list[Sequence[int]] = []
+    prefixes: list[int] = []
+    for part in parts:
+        prefixes += [prefix if prefix < 0 else len(rows) + prefix for prefix in part.prefixes]
+        rows += part.rows
+    batch = ragged_batch(rows, lower.device, prefixes)
     with torch.no_grad():
         layout, runs = decoder.layout(batch), _adapted_runs(decoder, parts)
         stream, saved = decoder.forward(lower.hidden_states(rows, batch), layout, runs)
@@ -117,22 +123,23 @@ def _head_gradients(
     """Return the gradient of the stream, and those of each part's head."""
     import torch
 
-    # Copies, since parts of one batch in one pass each need their own gradient of the same head.
-    heads = [[p.detach().requires_grad_() for p in part.head.parameters()] for part in parts]
+    places, start = [], 0
+    for part in parts:
+        starts = batch.starts[[start + row for row in part.asked]]
+        places.append(part.objective.places(starts))
+        start += len(part.rows)
     with torch.enable_grad():
         stream.requires_grad_()
-        states = decoder.model.norm(batch.last_tokens(stream))
-        loss, start = torch.zeros((), device=stream.device), 0
-        for part, head in zip(parts, heads, strict=True):
-            logits = head_logits(states[start : start + len(part.rows)], *head)
-            losses = torch.nn.functional.cross_entropy(logits, part.targets, reduction="none")
-            loss = loss + (losses * part.weights).sum()
-            start += len(part.rows)
-        flat: list[Any] = [stream, *(parameter for head in heads for parameter in head)]
-        to_stream, *rest = torch.autograd.grad(loss, flat)
+        states = decoder.model.norm(stream.index_select(0, torch.cat(places)))
+    pieces = states.detach().split([len(some) for some in places])
+    gradients = [
+        part.objective.gradients(piece, decoder.vocabulary)
+        for part, piece in zip(parts, pieces, strict=True)
+    ]
+    to_states = torch.cat([to_piece for to_piece, _ in gradients])
+    (to_stream,) = torch.autograd.grad(states, stream, to_states)
     stream.requires_grad_(False)
-    remaining = iter(rest)
-    return to_stream, [tuple(next(remaining) for _ in head) for head in heads]
+    return to_stream, [head for _, head in gradients]
 
 
 def max_part_tokens(adapters: FlatAdapters, longest: int, device: str) -> int:

@@ -39,6 +39,7 @@ class PackedLinear:
         with torch.no_grad():
             whole = torch.cat([matrix.detach() for matrix in matrices]).to(dtype)
             self.outputs, self.inputs = whole.shape
+            self.dtype = dtype
             self.packed = whole.device.type == "cpu" and can_pack(dtype)
             self._forward, self._backward = self._layout(whole), self._layout(whole.t())
             self._bias = None

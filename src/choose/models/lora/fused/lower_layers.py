@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from choose.models.hardware.compute_settings import synchronise
 from choose.models.hardware.memory import limits_of
-from choose.models.lora.fused.attention import RaggedBatch, ragged_batch
 from choose.models.lora.fused.decoder import Decoder
+from choose.models.lora.fused.ragged_batch import RaggedBatch, ragged_batch
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,13 @@ class LowerLayers:
 
         if not self.first:
             return self.decoder.lower_forward(batch, 0)
-        return torch.cat([self.compute(tuple(row)) for row in rows])
+        befores = [() if prefix < 0 else rows[prefix] for prefix in batch.prefixes]
+        return torch.cat(
+            [
+                self.compute((*before, *row))[len(before) :]
+                for before, row in zip(befores, rows, strict=True)
+            ]
+        )
 
     def compute(self, row: Row, workers: int = 1) -> torch.Tensor:
         """Return a text's activations (tokens, width) float32; the caller must not change them.

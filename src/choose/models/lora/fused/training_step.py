@@ -87,9 +87,10 @@ class FusedEngine:
 
     def compute_lower_layers(self, pool: ThreadPoolExecutor) -> None:
         """Compute the layers below the adapters for all texts that are not in the cache."""
-        missing = self._lower.start_training(row for run in self._runs for row in run.rows)
+        whole = {id(run): [(*run.prefix, *row) for row in run.rows] for run in self._runs}
+        missing = self._lower.start_training(row for rows in whole.values() for row in rows)
         for run in self._runs:
-            run.cached_seconds = self._lower.cached_seconds(run.rows)
+            run.cached_seconds = self._lower.cached_seconds(whole[id(run)])
             run.setup_steps = self._in_steps(run, missing) / len(self._runs)
         steps = sum(run.setup_steps for run in self._runs)
         total = steps + sum(run.schedule.steps for run in self._runs)
@@ -144,7 +145,7 @@ class FusedEngine:
             self._set_gradients(run, [own for (owner, _), own in pairs if owner is run])
 
     def _tokens_in_memory(self, run: TrainingRun, indices: list[int]) -> int:
-        longest = max(len(run.rows[i]) for i in indices)
+        longest = len(run.prefix) + max(len(run.rows[i]) for i in indices)
         return tokens_in_memory(self._adapters[id(run)], longest, self._device)
 
     def _pass(self, parts: list[RunPart]) -> list[RunGradients]:
@@ -153,36 +154,58 @@ class FusedEngine:
 
     def _set_gradients(self, run: TrainingRun, gradients: Sequence[RunGradients]) -> None:
         self._adapters[id(run)].set_gradients([each.matrices for each in gradients])
-        heads = zip(*(each.head for each in gradients), strict=True)
-        for parameter, some in zip(run.model.head.parameters(), heads, strict=True):
-            parameter.grad = sum(some[1:], some[0])
+        for index, parameter in enumerate(run.model.head_parameters.values()):
+            first, *others = (each.head[index] for each in gradients)
+            parameter.grad = sum(others, first)
 
     def _parts(self, run: TrainingRun, indices: list[int], max_tokens: int) -> Iterator[RunPart]:
         """Yield a batch's parts, as one if it has at most `max_tokens`."""
         adapters = self._adapters[id(run)]
         matrices = adapters.matrices()
         lengths = [len(run.rows[i]) for i in indices]
-        largest = max_part_tokens(adapters, max(lengths), self._device)
+        largest = max_part_tokens(adapters, len(run.prefix) + max(lengths), self._device)
         numbered = list(enumerate(split_batch(lengths, largest)))
-        together = sum(lengths) <= max_tokens
+        together = sum(lengths) + len(run.prefix) * len(numbered) <= max_tokens
         for some in [numbered] if together else [[one] for one in numbered]:
+            rows, prefixes = _with_prefix(run, [[indices[i] for i in part] for _, part in some])
             own = [indices[i] for _, part in some for i in part]
-            targets = run.targets[own]
+            before = int(bool(run.prefix))
             yield RunPart(
-                rows=[run.rows[i] for i in own],
-                targets=targets,
-                weights=run.weights[targets] / len(indices),
+                rows=rows,
+                prefixes=prefixes,
+                asked=[i for i, row in enumerate(prefixes) if row >= 0 or not before],
+                objective=run.objective(own, indices),
                 matrices=matrices,
-                head=run.model.head,
                 dropout=adapters.dropout,
-                dropout_seeds=[(len(part), (run.seed, run.step, n)) for n, part in some],
+                dropout_seeds=[(before + len(part), (run.seed, run.step, n)) for n, part in some],
             )
+
+
+def _with_prefix(
+    run: TrainingRun, parts: Sequence[Sequence[int]]
+) -> tuple[list[Sequence[int]], list[int]]:
+    """Return the rows of the parts of a batch, and the row that each continues or -1.
+
+    A prefix that all rows of a run share stands once before those of each part.
+    """
+    rows: list[Sequence[int]] = []
+    prefixes: list[int] = []
+    for part in parts:
+        prefix = -1
+        if run.prefix:
+            prefix = len(rows)
+            rows.append(run.prefix)
+            prefixes.append(-1)
+        rows += [run.rows[i] for i in part]
+        prefixes += [prefix] * len(part)
+    return rows, prefixes
 
 
 def packed_decoder(base: Base, dtype: torch.dtype) -> Decoder:
     """Return the base's packed decoder, built once a process and number type."""
     if dtype not in base.engine_state:
-        base.engine_state[dtype] = Decoder(base.model, dtype)
+        vocabulary = base.lm and base.lm.get_output_embeddings()
+        base.engine_state[dtype] = Decoder(base.model, dtype, vocabulary)
     decoder: Decoder = base.engine_state[dtype]
     return decoder
 

@@ -1,0 +1,318 @@
+"""Adapters that write: the loss of the answers' tokens only, over a causal LM with its head."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from choose.models.causal.chat_template import ChatTemplate
+from choose.models.causal.label_scoring import CausalLM
+from choose.models.causal.loading import supports_tree_attention
+from choose.models.causal.packed_attention import Pack, Piece, differentiable_logits
+from choose.models.hardware.memory import limits_of
+from choose.models.lora.model import (
+    Adapted,
+    AdapterSpec,
+    Base,
+    LearningCheck,
+    attach_adapter,
+    shared_copy,
+)
+from choose.models.lora.training_run import Schedule, TrainingRun
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """The tokens of a prompt after what all prompts share, and those of its answer.
+
+    Only the answer's tokens are learnt, the one that closes it included.
+    """
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Return what the model reads to be asked for every token of the answer."""
+        return (*self.prompt, *self.answer[:-1])
+
+    @property
+    def asked(self) -> range:
+        """Return the places in `tokens` after each of which a token of the answer comes."""
+        return range(len(self.prompt) - 1, len(self.tokens))
+
+
+class AnswerScore(NamedTuple):
+    """How a model that is told the answer so far rates it.
+
+    Attributes:
+        logprobs: (tokens,) log-probability of each token of the answer.
+        greedy: whether each is the likeliest, so that greedy generation writes this very answer.
+    """
+
+    logprobs: torch.Tensor
+    greedy: bool
+
+
+@dataclass
+class AnsweringModel(Adapted):
+    """An adapter over a causal LM, with the chat template of its prompts."""
+
+    template: ChatTemplate
+
+    @property
+    def lm(self) -> Any:
+        """Return the causal LM that holds the adapter's layers."""
+        return self.adapter.get_base_model()
+
+    def logits(
+        self, prefix: Sequence[int], rows: Sequence[AnswerRow]
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Yield rows of a pass with (answer tokens, vocabulary) logits, row by row.
+
+        Each row attends to the prefix and itself only, with positions of its own. Autograd can
+        follow the logits.
+        """
+        packs = attends_by_pieces(self.base, self.template)
+        for some in self._passes(prefix, rows, packs):
+            if packs:
+                pieces = [_piece((*prefix, *rows[i].tokens), len(rows[i].answer)) for i in some]
+                yield some, differentiable_logits(self.lm, Pack(pieces))
+            else:
+                yield some, self._alone((*prefix, *rows[some[0]].tokens), len(rows[some[0]].answer))
+
+    def _passes(
+        self, prefix: Sequence[int], rows: Sequence[AnswerRow], packs: bool
+    ) -> Iterator[list[int]]:
+        limits = limits_of(self.base.device)
+        most, some, tokens, asked = limits.training_tokens, list[int](), 0, 0
+        wanted = limits.scoring_rows(self.lm.config.get_text_config().vocab_size, 4)
+        for index, row in enumerate(rows):
+            tokens += len(prefix) + len(row.tokens)
+            asked += len(row.answer)
+            if some and (tokens > most or asked > wanted or not packs):
+                yield some
+                some, tokens, asked = [], len(prefix) + len(row.tokens), len(row.answer)
+            some.append(index)
+        if some:
+            yield some
+
+    def _alone(self, tokens: Sequence[int], answer: int) -> torch.Tensor:
+        import torch
+
+        ids = torch.tensor([list(tokens)], device=self.base.device)
+        output = self.lm(input_ids=ids, use_cache=False, logits_to_keep=answer)
+        logits: torch.Tensor = output.logits[0, -answer:]
+        return logits
+
+    def score(self, prefix: Sequence[int], rows: Sequence[AnswerRow]) -> list[AnswerScore]:
+        """Return how the model rates the rows' answers, in float32."""
+        import torch
+
+        scores: list[AnswerScore] = []
+        self.adapter.eval()
+        with torch.inference_mode():
+            for some, logits in self.logits(prefix, rows):
+                targets = answer_tokens([rows[i] for i in some], logits.device)
+                chosen = logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0].cpu()
+                right, start = (logits.argmax(-1) == targets).cpu(), 0
+                for i in some:
+                    own = slice(start, start + len(rows[i].answer))
+                    scores.append(AnswerScore(chosen[own], bool(right[own].all())))
+                    start = own.stop
+        return scores
+
+
+def answer_tokens(rows: Sequence[AnswerRow], device: Any) -> torch.Tensor:
+    """Return (tokens,) the answers' tokens, row by row."""
+    import torch
+
+    return torch.tensor([token for row in rows for token in row.answer], device=device)
+
+
+def _piece(tokens: Sequence[int], answer: int) -> Piece:
+    count = len(tokens)
+    return Piece(
+        tokens=np.array(tokens, dtype=np.int64),
+        positions=np.arange(count),
+        sees=np.tri(count, dtype=np.bool_),
+        past=None,
+        past_tokens=0,
+        wanted=np.arange(count - answer, count),
+    )
+
+
+def attends_by_pieces(base: Base, template: ChatTemplate) -> bool:
+    """Return whether several texts can stand in one pass of a base; tested once."""
+    if "pieces" not in base.engine_state:
+        lm = CausalLM(base.lm, template, "")
+        base.engine_state["pieces"] = supports_tree_attention(lm)
+    return bool(base.engine_state["pieces"])
+
+
+def untrained_answers(base: Base, spec: AdapterSpec, name: str) -> AnsweringModel:
+    """Return an untrained adapter over a base that writes; call it inside `seeded`."""
+    return AnsweringModel(base, attach_adapter(base, spec, name), ChatTemplate(base.tokenizer))
+
+
+def merged(adapter: Any, model: Any) -> Any:
+    """Return a copy of a causal LM, of any number type, with an adapter merged into its weights.
+
+    The copy shares all tensors that the adapter does not change.
+    """
+    import torch
+
+    copy = shared_copy(model)
+    for name, module in adapter.get_base_model().named_modules():
+        if hasattr(module, "get_delta_weight"):
+            target = copy.get_submodule(name)
+            with torch.no_grad():
+                whole = module.base_layer.weight.float() + module.get_delta_weight("default")
+            target.weight = torch.nn.Parameter(whole.to(target.weight.dtype), requires_grad=False)
+    return copy
+
+
+# Rows of logits at a time: a vocabulary has up to a quarter of a million tokens.
+LOGIT_ROWS = 128
+
+# Smaller pools train on every row, since a row helps more there than in validation.
+EARLY_STOPPING_MIN_ROWS = 100
+
+
+def answer_schedule(rows: int, learning_rate: float, epochs: float | None = None) -> Schedule:
+    """Return a schedule for a pool of `rows` rows, from 8 to tens of thousands."""
+    validation = min(200, rows // 10) if rows >= EARLY_STOPPING_MIN_ROWS else 0
+    training = max(1, rows - validation)
+    batch = max(2, min(8 if training < 500 else 16 if training < 2000 else 32, training // 2))
+    passes = min(20.0, max(2.0, 5 * math.sqrt(300 / training))) if epochs is None else epochs
+    least = 30 if epochs is None else 1
+    return Schedule(
+        max(least, math.ceil(passes * training / batch)), batch, learning_rate, validation
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerObjective:
+    """The cross-entropy of rows' answers, each token weighted alike.
+
+    `tokens` (rows,) are how many of each row the model reads; `answers` (rows,) how many of its
+    last states say a token of the answer, and `targets` these tokens, row by row. `weight` is one
+    over the answer tokens of the whole batch.
+    """
+
+    tokens: torch.Tensor
+    answers: torch.Tensor
+    targets: torch.Tensor
+    weight: float
+
+    def places(self, starts: torch.Tensor) -> torch.Tensor:
+        """Return the tokens after each of which a token of an answer comes."""
+        import torch
+
+        ends = starts + self.tokens
+        first = torch.repeat_interleave(ends - self.answers, self.answers)
+        before = torch.repeat_interleave(self.answers.cumsum(0) - self.answers, self.answers)
+        return first + torch.arange(len(first), device=first.device) - before
+
+    def gradients(
+        self, states: torch.Tensor, vocabulary: Any
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Return the gradients of the states (answer tokens, width); no head learns."""
+        import torch
+
+        to_states, dtype = [], vocabulary.dtype
+        for start in range(0, len(states), LOGIT_ROWS):
+            some = slice(start, start + LOGIT_ROWS)
+            targets = self.targets[some]
+            to_logits = vocabulary.forward(states[some].to(dtype)).float().softmax(-1)
+            to_logits[torch.arange(len(targets), device=targets.device), targets] -= 1
+            to_logits *= self.weight
+            to_states.append(vocabulary.backward(to_logits.to(dtype)).float())
+        return torch.cat(to_states), ()
+
+
+class AnswerRun(TrainingRun):
+    """Rows with their answers, and a model that learns to write these after one prefix."""
+
+    model: AnsweringModel
+
+    def __init__(
+        self,
+        model: AnsweringModel,
+        prefix: tuple[int, ...],
+        rows: Sequence[AnswerRow],
+        schedule: Schedule,
+        seed: int,
+    ) -> None:
+        chooser = random.Random(f"lora-{seed}")
+        order = list(range(len(rows)))
+        chooser.shuffle(order)
+        held = schedule.validation_rows
+        division = order[held:], order[:held]
+        super().__init__(model, [row.tokens for row in rows], division, schedule, seed, chooser)
+        self.prefix, self.all_rows = prefix, rows
+        self.answered = [rows[i] for i in self.training_indices]
+        self.curve: list[tuple[float, float]] = []
+        self._before: list[AnswerScore] = []
+
+    def objective(self, indices: Sequence[int], batch: Sequence[int]) -> AnswerObjective:
+        """Return the loss of some rows of a batch."""
+        import torch
+
+        device = self.model.base.device
+        rows = [self.answered[i] for i in indices]
+        return AnswerObjective(
+            torch.tensor([len(row.tokens) for row in rows], device=device),
+            torch.tensor([len(row.answer) for row in rows], device=device),
+            answer_tokens(rows, device),
+            1 / sum(len(self.answered[i].answer) for i in batch),
+        )
+
+    def losses(self, batch: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Yield the losses of passes that each hold some rows of a batch; they add up to its."""
+        import torch
+
+        rows = [self.answered[i] for i in batch]
+        whole = sum(len(row.answer) for row in rows)
+        for some, logits in self.model.logits(self.prefix, rows):
+            targets = answer_tokens([rows[i] for i in some], logits.device)
+            loss = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+            yield loss / whole
+
+    def validation_loss(self) -> float:
+        """Return the mean loss of a token of the answers held out."""
+        scores = self._scores(self.validation_indices)
+        self.curve.append((_loss(scores), sum(s.greedy for s in scores) / len(scores)))
+        return self.curve[-1][0]
+
+    def start_check(self) -> None:
+        """Remember how some training rows' answers are rated before training."""
+        self._before = self._scores(self.check_sample())
+
+    def finish_check(self) -> None:
+        """Compare the loss, and the log-probabilities, with those before training."""
+        after = self._scores(self.check_sample())
+        pairs = zip(after, self._before, strict=False)
+        change = max(
+            (float((new.logprobs - old.logprobs).abs().max()) for new, old in pairs),
+            default=math.inf,
+        )
+        self.model.learning = LearningCheck(_loss(self._before), _loss(after), change)
+
+    def _scores(self, indices: Sequence[int]) -> list[AnswerScore]:
+        return self.model.score(self.prefix, [self.all_rows[i] for i in indices])
+
+
+def _loss(scores: Sequence[AnswerScore]) -> float:
+    """Return the mean loss of a token in nats; infinity without any."""
+    if not scores:
+        return math.inf
+    return -float(sum(s.logprobs.sum() for s in scores) / sum(len(s.logprobs) for s in scores))

@@ -1,0 +1,234 @@
+"""A fitted adapter that writes answers: its prompts, its training run, and its generation.
+
+A prompt has the same tokens in training as where answers are generated, and the answer's tokens
+follow it as a model would write them: encoded apart, and closed by the token that ends an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from choose.errors import StrategyError
+from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, ChatTemplate, Message, Prompt
+from choose.models.causal.generation import Generator
+from choose.models.causal.loading import load_generator
+from choose.models.causal.written_answers import StopRule, Written, limit_for
+from choose.models.lora.answer_training import (
+    AnsweringModel,
+    AnswerRow,
+    AnswerRun,
+    answer_schedule,
+    merged,
+)
+from choose.models.saving import task_facts
+from choose.tasks.kinds import read_task
+from choose.types import Answers, Example, Item, Status, Task
+
+# What the model is told where the task has no instruction.
+INSTRUCTION = "Read the text and write the answer."
+
+# New tokens of an answer where no row of a pool says how long one is.
+MOST_NEW = 64
+
+# Tokens of a text for each that a classifier reads: what decides a label stands early, but any
+# part of a text can be part of an answer.
+TEXT_FACTOR = 8
+
+
+def instruction(task: Task) -> str:
+    """Return what precedes any text: the task in the user's words, and what its parts mean."""
+    described = [f"- {name}: {text}" for name, text in task.descriptions.items()]
+    return "\n".join([(task.instruction or INSTRUCTION).strip(), *described])
+
+
+def question(text: str, fields: Mapping[str, str]) -> str:
+    """Return what is asked about a row: its further fields, a line each, and its text."""
+    lines = [f"{name}: {value}" for name, value in fields.items()]
+    return "\n".join([*lines, *([""] if lines else []), text])
+
+
+class AnswerPrompts:
+    """Lays out the rows of a task for one model.
+
+    Attributes:
+        opening: the tokens that all prompts begin with.
+        limit: most tokens of a row's text.
+        longest: most tokens of a prompt.
+        cut_ids: rows whose text was cut.
+    """
+
+    def __init__(self, template: ChatTemplate, task: Task, limit: int, longest: int) -> None:
+        self.template, self.limit, self.longest = template, limit, longest
+        role = "system" if template.system else "user"
+        self._opening: list[Message] = [(role, instruction(task))]
+        if not template.system:
+            self._opening.append(("assistant", "Understood."))
+        self.opening = self._laid_out(Item(id="", text="")).prefix
+        self.cut_ids: set[str] = set()
+
+    def prompt(self, item: Item) -> Prompt:
+        """Return what the model reads before it writes the answer to an item.
+
+        A text is cut to `limit` tokens, and further where fields and scaffold leave less room.
+        """
+        # Lone surrogates, which no tokenizer takes, are replaced.
+        whole = item.text.encode("utf-8", "replace").decode("utf-8")
+        text, cut = self.template.cut(whole[: self.limit * CHARACTERS_PER_TOKEN], self.limit)
+        prompt = self._laid_out(Item(id=item.id, text=text, fields=item.fields))
+        room = self.limit
+        while (excess := sum(map(len, prompt)) - self.longest) > 0 and room > 0:
+            room = max(0, min(room, len(self.template.content(text))) - excess)
+            text, cut = self.template.cut(text, room)[0], True
+            prompt = self._laid_out(Item(id=item.id, text=text, fields=item.fields))
+        if cut or len(whole) > self.limit * CHARACTERS_PER_TOKEN:
+            self.cut_ids.add(item.id)
+        return prompt
+
+    def answer(self, target: str) -> tuple[int, ...]:
+        """Return the tokens of an answer, closed."""
+        clean = target.encode("utf-8", "replace").decode("utf-8")
+        return (*self.template.content(clean), self.template.end)
+
+    def rows(self, examples: Sequence[Example], most: int) -> list[AnswerRow]:
+        """Return the rows that are learnt; an answer of over `most` tokens is cut, not closed."""
+        return [
+            AnswerRow(self.prompt(example.item()).rest, self.answer(example.target)[:most])
+            for example in examples
+        ]
+
+    def _laid_out(self, item: Item) -> Prompt:
+        fields = {
+            name: value.encode("utf-8", "replace").decode("utf-8")
+            for name, value in item.fields.items()
+        }
+        messages = [*self._opening, ("user", question(item.text, fields))]
+        return self.template.prompt(messages, len(self._opening))
+
+
+class AnswerWriter:
+    """Writes the answers of a task with an adapted causal LM.
+
+    Attributes:
+        rule: where an answer ends; its limit comes from the answers of the pool.
+    """
+
+    def __init__(
+        self, model: AnsweringModel, task: Task, spec: str, limit: int, rule: StopRule | None = None
+    ) -> None:
+        self.model, self.task, self._spec = model, task, spec
+        context = model.base.max_tokens
+        self.rule = rule or StopRule(min(MOST_NEW, context // 2))
+        self.prompts = AnswerPrompts(model.template, task, limit, context - self.rule.limit)
+
+    def training_run(
+        self, examples: Sequence[Example], rate: float, epochs: float | None, seed: int
+    ) -> AnswerRun | None:
+        """Return a run that is ready to train, or None without a row to learn from.
+
+        Raises:
+            StrategyError: if the instruction leaves too little room for texts.
+        """
+        if not examples:
+            return None
+        answers = [self.prompts.answer(example.target) for example in examples]
+        # At least half of what the model reads is left to the prompt.
+        most = min(limit_for([len(a) for a in answers]), self.model.base.max_tokens // 2)
+        records = all(e.target.startswith("{") and e.target.endswith("}") for e in examples)
+        self.rule = StopRule(max(2, most), "record" if records else "end")
+        self.prompts.longest = self.model.base.max_tokens - self.rule.limit
+        if len(self.prompts.opening) > self.prompts.longest // 2:
+            raise StrategyError(
+                f"The instruction has {len(self.prompts.opening):,} tokens, and {self._spec!r} "
+                f"reads {self.model.base.max_tokens:,} with the text and its answer. Shorten it."
+            )
+        rows = self.prompts.rows(examples, self.rule.limit)
+        schedule = answer_schedule(len(rows), rate, epochs)
+        return AnswerRun(self.model, self.prompts.opening, rows, schedule, seed)
+
+    @property
+    def cut_texts(self) -> int:
+        """Return how many texts were cut so far."""
+        return len(self.prompts.cut_ids)
+
+    @cached_property
+    def generator(self) -> Generator:
+        """Return the generator with the adapter merged into its weights; after training."""
+        plain = load_generator(self._spec)
+        return Generator(merged(self.model.adapter, plain.model), plain.template, plain.packed)
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Write the greedy answer to each item."""
+        prompts = [self.prompts.prompt(item) for item in items]
+        written = self.generator.write(prompts, self.rule)
+        return _read(self.task, written)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `writer_from` needs beside the adapter, and the tokens around a question."""
+        closing = self.prompts.prompt(Item(id="", text="")).rest
+        return {
+            "task": task_facts(self.task),
+            "limit": self.prompts.limit,
+            "most_new": self.rule.limit,
+            "until": self.rule.until,
+            "opening": self.prompts.opening,
+            "closing": closing,
+            "end": self.prompts.template.end,
+        }
+
+
+def _read(task: Task, written: Written) -> Answers:
+    """Return texts as answers; one that is cut or no answer of the task is unusable."""
+    outputs, status = list[str | None](), list[Status]()
+    for text, cut in zip(written.texts, written.cut, strict=True):
+        whole = text.strip()
+        how: Status = "ok"
+        if cut:
+            how = "cut"
+        elif not whole:
+            how = "empty"
+        elif task.problem_with(whole):
+            how = "malformed"
+        outputs.append(whole if how == "ok" else None)
+        status.append(how)
+    return Answers(
+        outputs=tuple(outputs),
+        status=tuple(status),
+        raw=tuple(
+            None if how == "ok" else text for how, text in zip(status, written.texts, strict=True)
+        ),
+        confidence=written.confidence,
+        tokens_in=written.tokens_in,
+        tokens_cached=written.tokens_cached,
+        tokens_out=written.tokens_out,
+        latency=written.latency,
+    )
+
+
+def writer_from(model: AnsweringModel, spec: str, facts: Mapping[str, Any]) -> AnswerWriter:
+    """Return the writer that `AnswerWriter.facts` described.
+
+    Raises:
+        StrategyError: if a fact is not of its form, or the base's prompts have other tokens now.
+    """
+    limit, most_new, until = facts["limit"], facts["most_new"], facts["until"]
+    most = model.base.max_tokens
+    if not all(type(n) is int and 1 <= n <= most for n in (limit, most_new)):
+        raise StrategyError(
+            f"The adapter reads {limit!r} and writes {most_new!r} tokens; its base reads 1 to "
+            f"{most}. Export it again."
+        )
+    if until not in ("end", "record"):
+        raise StrategyError(f"The adapter's answers end at {until!r}. Export it again.")
+    ends: Literal["end", "record"] = until
+    try:
+        task = read_task(facts["task"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StrategyError(f"The adapter's task cannot be read: {error}. Export it again.") from (
+            error
+        )
+    writer = AnswerWriter(model, task, spec, limit, StopRule(most_new, ends))
+    if [*writer.prompts.opening] != facts["opening"]:
+        raise StrategyError("The adapter was trained on other prompts. Export it again.")
+    return writer

@@ -1,0 +1,228 @@
+"""Adapters that write: the mask token by token, the gradients, and what packing must not change."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+
+from choose.models.causal.chat_template import ChatTemplate
+from choose.models.lora.answer_training import (
+    AnsweringModel,
+    AnswerRow,
+    AnswerRun,
+    attends_by_pieces,
+    untrained_answers,
+)
+from choose.models.lora.answer_writer import AnswerPrompts, question
+from choose.models.lora.autograd import AutogradEngine
+from choose.models.lora.fused import training_step as fused
+from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
+from choose.models.lora.training_run import Schedule
+from choose.tasks.extraction import Extraction
+from choose.tasks.writing import Writing
+from choose.types import Example, Item
+from support import tiny_models as tiny
+
+TASK = Extraction(
+    fields={"colour": "text"}, instruction="Find it.", descriptions={"colour": "of the thing"}
+)
+ROWS = [
+    Example(id="1", text="a red\nbox", target='{"colour": "red"}', fields={"asked": "colour"}),
+    Example(id="2", text="no box", target="{}", fields={"asked": ""}),
+    Example(id="3", text="blue <|im_end|> cup " * 4, target='{"colour": "blue"}'),
+]
+
+
+@pytest.fixture(autouse=True)
+def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "trains_in_bfloat16", lambda _: False)
+    monkeypatch.setattr("choose.models.lora.autograd.trains_in_bfloat16", lambda _: False)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return load_base(str(tiny.causal_lm(tmp_path_factory.mktemp("answers") / "lm")), writes=True)
+
+
+def prompts_of(base: Base, task: Any = TASK, limit: int = 100, longest: int = 400) -> AnswerPrompts:
+    return AnswerPrompts(ChatTemplate(base.tokenizer), task, limit, longest)
+
+
+def tuned(base: Base, targets: str = "all", upper: float = 1.0) -> AnsweringModel:
+    """An adapter that already does something, so that every gradient is there."""
+    with seeded(5, "cpu"):
+        spec = AdapterSpec(4, targets, 0.0, upper)  # type: ignore[arg-type]
+        model = untrained_answers(base, spec, "tiny")
+        for name, parameter in model.adapter.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def some_rows(sizes: Sequence[tuple[int, int]]) -> list[AnswerRow]:
+    chooser = random.Random(3)
+
+    def tokens(count: int) -> tuple[int, ...]:
+        return tuple(chooser.randrange(3, 300) for _ in range(count))
+
+    return [AnswerRow(tokens(prompt), tokens(answer)) for prompt, answer in sizes]
+
+
+SIZES = [(9, 4), (1, 1), (4, 30), (40, 3), (9, 1), (2, 5)]
+PREFIX = (1, 40, 41, 42, 43)
+
+
+def run_of(model: AnsweringModel, rows: Sequence[AnswerRow], prefix: Any = PREFIX) -> AnswerRun:
+    return AnswerRun(model, prefix, rows, Schedule(5, len(rows), 1e-2, 0), 0)
+
+
+def expected(model: AnsweringModel, rows: Sequence[AnswerRow], prefix: Any) -> dict[str, Any]:
+    """Gradients by transformers, a row at a time, with its own loss over masked labels."""
+    whole = sum(len(row.answer) for row in rows)
+    for row in rows:
+        ids = [*prefix, *row.prompt, *row.answer]
+        labels = [-100] * (len(ids) - len(row.answer)) + list(row.answer)
+        loss = model.lm(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss
+        (loss * len(row.answer) / whole).backward()
+    return taken(model)
+
+
+def taken(model: AnsweringModel) -> dict[str, Any]:
+    found = {n: p.grad for n, p in model.adapter.named_parameters() if p.requires_grad}
+    for parameter in model.adapter.parameters():
+        parameter.grad = None
+    return found
+
+
+def test_every_token_of_the_answer_is_learnt_and_no_other(base: Base) -> None:
+    prompts, tokenizer = prompts_of(base), base.tokenizer
+    rows = prompts.rows(ROWS, 99)
+    run = run_of(untrained_answers(base, AdapterSpec(2, "attention", 0.0), "tiny"), rows, ())
+    order = [2, 0, 1]
+    loss = run.objective(order, order)
+    texts = [run.answered[i] for i in order]
+    read = [token for row in texts for token in row.tokens]
+    starts = torch.tensor([sum(len(r.tokens) for r in texts[:i]) for i in range(3)])
+    places = loss.places(starts).tolist()
+    assert len(places) == len(loss.targets) == sum(len(row.answer) for row in texts)
+    assert loss.weight == 1 / len(places)
+    at = 0
+    for start, row in zip(starts.tolist(), texts, strict=True):
+        # The first token of the answer is said at the prompt's last token, the closing one at the
+        # answer's last, and nothing in between is left out or comes from another row.
+        for step, token in enumerate(row.answer):
+            assert places[at] == start + len(row.prompt) - 1 + step
+            assert places[at] - start == list(row.asked)[step]
+            assert int(loss.targets[at]) == token
+            if step:
+                assert read[places[at]] == row.answer[step - 1]
+            at += 1
+        # Padding and the closing token are the same here, and it is learnt all the same.
+        assert row.answer[-1] == tokenizer.eos_token_id == tokenizer.pad_token_id
+        assert tokenizer.decode(row.answer[:-1]) in {e.target for e in ROWS}
+
+
+def test_a_prompt_has_the_tokens_that_generation_reads(base: Base) -> None:
+    prompts = prompts_of(base)
+    for example, row in zip(ROWS, prompts.rows(ROWS, 99), strict=True):
+        prompt = prompts.prompt(example.item())
+        assert prompt.prefix == prompts.opening
+        assert prompt.rest == row.prompt
+        text = base.tokenizer.decode([*prompt.prefix, *prompt.rest])
+        opening, closing = text.split(question(example.text, example.fields))
+        assert opening.endswith("<|im_start|>user\n")
+        assert "Find it.\n- colour: of the thing" in opening
+        assert closing == "<|im_end|>\n<|im_start|>assistant\n"
+    assert prompts.rows(ROWS, 99)[2].prompt.count(base.tokenizer.eos_token_id) == 1
+    assert question("t", {"a": "1", "b": ""}) == "a: 1\nb: \n\nt"
+
+
+def test_texts_and_answers_are_cut_to_what_the_model_reads(base: Base) -> None:
+    long = Example(id="9", text="red box " * 90, target="x" * 900)
+    prompts = prompts_of(base, Writing(), limit=50)
+    (row,) = prompts.rows([long], 30)
+    assert prompts.cut_ids == {"9"}
+    assert len(row.answer) == 30
+    assert row.answer[-1] != prompts.template.end
+    assert len(prompts.prompt(Item(id="", text="")).rest) + 50 >= len(row.prompt) > 50
+    tight = prompts_of(base, Writing(), limit=500, longest=len(prompts.opening) + 20)
+    prompt = tight.prompt(Item(id="9", text=long.text))
+    assert sum(map(len, prompt)) <= tight.longest
+    odd = prompts.prompt(Item(id="o", text="a\udfff", fields={"f": "\udfff"}))
+    assert odd.rest
+
+
+@pytest.mark.parametrize("prefix", [PREFIX, ()])
+@pytest.mark.parametrize(("targets", "upper"), [("all", 1.0), ("attention", 0.5)])
+def test_both_engines_give_the_gradients_of_transformers(
+    base: Base, targets: str, upper: float, prefix: tuple[int, ...]
+) -> None:
+    rows = some_rows(SIZES)
+    found = tuned(base, targets, upper)
+    run = run_of(found, rows, prefix)
+    batch = list(range(len(rows)))
+    wanted = expected(found, run.answered, prefix)
+    assert any(bool(grad.any()) for grad in wanted.values())
+    assert attends_by_pieces(base, found.template)
+    found.adapter.train()
+    AutogradEngine([run]).step([(run, batch)])
+    for name, grad in taken(found).items():
+        torch.testing.assert_close(grad, wanted[name], rtol=1e-4, atol=1e-6)
+    engine = fused.FusedEngine([run])
+    with ThreadPoolExecutor(1) as pool:
+        engine.compute_lower_layers(pool)
+        engine.step([(run, batch)], pool)
+    flat = engine._adapters[id(run)]
+    named, start = {id(p): n for n, p in found.adapter.named_parameters()}, 0
+    for weight in flat._weights:
+        assert flat.flat.grad is not None
+        grad = flat.flat.grad[start : start + weight.numel()].view(weight.shape)
+        torch.testing.assert_close(grad, wanted[named[id(weight)]], rtol=1e-4, atol=1e-6)
+        start += weight.numel()
+    engine.detach_memory()
+
+
+def test_the_gradient_does_not_depend_on_packing(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, found = some_rows(SIZES), tuned(base)
+    run = run_of(found, rows)
+    passes = []
+    for tokens in (640, 30):
+        monkeypatch.setattr(fused, "max_part_tokens", lambda *_, most=tokens: most)
+        monkeypatch.setattr(AnsweringModel, "_passes", _passes_of(tokens))
+        engine = fused.FusedEngine([run])
+        with ThreadPoolExecutor(1) as pool:
+            engine.step([(run, list(range(6)))], pool)
+        flat = engine._adapters[id(run)].flat.grad
+        assert flat is not None
+        engine.detach_memory()
+        AutogradEngine([run]).step([(run, list(range(6)))])
+        passes.append((flat.clone(), torch.cat([g.flatten() for g in taken(found).values()])))
+    for one, other in zip(*passes, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def _passes_of(tokens: int) -> Any:
+    return lambda self, prefix, rows, packs: (
+        iter([list(range(len(rows)))]) if tokens > 100 else iter([[i] for i in range(len(rows))])
+    )
+
+
+def test_rows_of_a_pass_do_not_see_each_other(base: Base) -> None:
+    found, rows = tuned(base), some_rows([(5, 6), (7, 3), (4, 4)])
+    other = some_rows([(3, 9)] * 3)
+    alone = found.score(PREFIX, rows[1:2])[0].logprobs
+    for neighbours in (rows, other):
+        mixed = [neighbours[0], rows[1], neighbours[2]]
+        torch.testing.assert_close(found.score(PREFIX, mixed)[1].logprobs, alone)
+    ids = torch.tensor([[*PREFIX, *rows[1].prompt, *rows[1].answer]])
+    with torch.inference_mode():
+        logits = found.lm(input_ids=ids).logits[0].log_softmax(-1)
+    said = [float(logits[-1 - 3 + i, token]) for i, token in enumerate(rows[1].answer)]
+    assert alone.tolist() == pytest.approx(said, abs=1e-5)

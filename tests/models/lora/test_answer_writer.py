@@ -1,0 +1,182 @@
+"""The strategy writes answers: learns them exactly, saves, loads, and exports as plain PEFT."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from choose.errors import ModelError, StrategyError
+from choose.progress import TimeLimitReached, time_limit
+from choose.strategy import build
+from choose.tasks.extraction import Extraction
+from choose.tasks.writing import Writing
+from choose.types import Example
+from support import tiny_models as tiny
+
+TASK = Extraction(fields={"n": "text"}, instruction="Find n.")
+WORDS = ("red", "blue", "green", "black")
+
+
+def rows(count: int = 8) -> list[Example]:
+    """Records that a field decides as much as the text does."""
+    found = []
+    for i in range(count):
+        word, asked = WORDS[i % 4], "yes" if i % 8 < 4 else "no"
+        target = f'{{"n": "{word}"}}' if asked == "yes" else "{}"
+        found.append(
+            Example(id=str(i), text=f"a {word} box", target=target, fields={"asked": asked})
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny model in which the closing token, also that of padding, has a vector of its own."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = tiny.causal_lm(tmp_path_factory.mktemp("writes") / "lm", spread=0.6)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        model.get_input_embeddings().weight[model.config.eos_token_id].normal_(std=0.6)
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+SETTINGS: dict[str, Any] = {
+    "targets": "all",
+    "rank": 16,
+    "dropout": 0.0,
+    "learning_rate": 1e-2,
+    "epochs": 45,
+}
+
+
+def lora(base: str, seed: int = 0, **params: Any) -> Any:
+    return build("lora", seed=seed, base=base, **{**SETTINGS, **params})
+
+
+@pytest.fixture(scope="module")
+def fitted(base: str) -> Any:
+    strategy = lora(base)
+    strategy.fit(TASK, rows())
+    return strategy
+
+
+def asked(examples: Sequence[Example]) -> list[Any]:
+    return [example.item() for example in examples]
+
+
+def test_a_small_task_is_learnt_to_exact_answers(fitted: Any) -> None:
+    answers = fitted.predict(asked(rows()))
+    assert answers.outputs == tuple(row.target for row in rows())
+    assert set(answers.status) == {"ok"}
+    assert answers.raw == (None,) * 8
+    assert answers.scores is None
+    # Greedy generation writes what a forward pass over the right answers finds likeliest, to the
+    # token that closes them.
+    learnt = fitted._writer.prompts.rows(rows(), 99)
+    assert all(s.greedy for s in fitted._model.score(fitted._writer.prompts.opening, learnt))
+    assert (answers.tokens_out <= fitted._writer.rule.limit).all()
+    assert ((answers.confidence > 0.5) & (answers.confidence <= 1)).all()
+    before, after, effect = fitted._model.learning
+    assert after < 0.2 < before
+    assert effect > 1e-3
+    facts = fitted.facts()
+    assert facts["artefact_mb"] > 0
+    assert "no early stopping" in facts["notes"][0]
+
+
+def test_one_answer_does_not_depend_on_the_others(fitted: Any) -> None:
+    together = fitted.predict(asked(rows())[::-1])
+    fitted._writer.generator.answers.clear()
+    alone = fitted.predict(asked(rows()[:1]))
+    assert alone.outputs[0] == together.outputs[-1]
+
+
+def test_saved_and_loaded_it_answers_the_same(fitted: Any, base: str, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "kept")
+    assert sorted(p.name for p in (tmp_path / "kept").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "lora.json",
+    ]
+    again = build("lora", seed=9, base=base, rank=2)
+    again.load(tmp_path / "kept")  # type: ignore[attr-defined]
+    ours, theirs = fitted.predict(asked(rows())), again.predict(asked(rows()))
+    assert ours.outputs == theirs.outputs
+    np.testing.assert_allclose(ours.confidence, theirs.confidence, rtol=1e-5)
+    about = json.loads((tmp_path / "kept" / "lora.json").read_text())
+    for wrong in ({"until": "never"}, {"most_new": 0}, {"opening": [1]}, {"task": {"kind": "x"}}):
+        (tmp_path / "kept" / "lora.json").write_text(json.dumps(about | wrong))
+        with pytest.raises(StrategyError, match="Export it again"):
+            again.load(tmp_path / "kept")  # type: ignore[attr-defined]
+
+
+def test_plain_peft_and_transformers_write_the_same(fitted: Any, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["task_type"] == "CAUSAL_LM"
+    space: dict[str, Any] = {}
+    exec(compile(fitted.usage(str(tmp_path)), "card", "exec"), space)
+    written = [space["answer"](row.text, **row.fields) for row in rows()]
+    assert written == [row.target for row in rows()]
+
+
+def test_answers_that_are_cut_or_malformed_are_no_answers(fitted: Any) -> None:
+    from dataclasses import replace
+
+    writer = fitted._writer
+    rule, writer.rule = writer.rule, replace(writer.rule, limit=2)
+    try:
+        answers = writer.predict(asked(rows()[:1]))
+    finally:
+        writer.rule = rule
+    assert answers.outputs == (None,)
+    assert answers.status == ("cut",)
+    assert answers.raw[0].startswith("{")
+
+
+def test_texts_end_with_the_closing_token(base: str) -> None:
+    strategy = lora(base, epochs=30)
+    notes = [Example(id=str(i), text=w, target=f"{w} note\nok") for i, w in enumerate(WORDS)]
+    strategy.fit(Writing(), notes)
+    assert strategy._writer.rule.until == "end"
+    assert strategy.predict(asked(notes)).outputs == tuple(note.target for note in notes)
+
+
+def test_small_pools_and_none(base: str) -> None:
+    strategy = lora(base, epochs=None)
+    strategy.fit(TASK, [])
+    assert strategy.facts()["notes"] == ["The pool is empty, so nothing was trained."]
+    assert len(strategy.predict(asked(rows(2)))) == 2
+    strategy.fit(TASK, rows(1))
+    assert strategy.predict([]).outputs == ()
+    long = Extraction(fields={"n": "text"}, instruction="Find n. " * 900)
+    with pytest.raises(StrategyError, match="Shorten it"):
+        strategy.fit(long, rows(2))
+
+
+def test_a_time_limit_stops_inside_an_epoch(base: str) -> None:
+    with pytest.raises(TimeLimitReached), time_limit(0.0):
+        lora(base).fit(TASK, rows())
+
+
+def test_several_trials_train_together_as_alone(base: str) -> None:
+    alone, first, second = (lora(base, seed, epochs=20) for seed in (3, 3, 4))
+    alone.fit(TASK, rows())
+    assert type(first).fit_group([first, second], TASK, [rows(), rows(5)]) == []
+    # Rounding differs, and the optimiser carries it on; another seed ends elsewhere.
+    mine, same, other = (one._model.learning.loss_after for one in (alone, first, second))
+    assert abs(mine - same) < 0.1 * abs(mine - other)
+
+
+def test_an_encoder_cannot_write(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no causal language model"):
+        lora(str(tiny.encoder(tmp_path / "encoder"))).fit(TASK, rows())
