@@ -11,14 +11,16 @@ import pytest
 
 from choose.models.causal.loading import load_generator
 from choose.models.causal.written_answers import StopRule
-from choose.models.prompting.local_writer import judged_answer
-from choose.models.prompting.prompts import lines_of
+from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.endpoints.settings import Endpoint
+from choose.models.prompting.prompts import judged_answer, lines_of
 from choose.models.prompting.record_skeleton import Filled, Skeleton, best_threshold
 from choose.strategy import build, kinds
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.writing import Writing
 from choose.types import Example, Item, Task
 from support import tiny_models as tiny
+from support.chat_server import sent, transport
 
 RECORDS = Extraction(
     fields={"who": "text", "day": "date", "goods": "list"},
@@ -236,3 +238,54 @@ def test_demonstrations_that_do_not_fit_are_counted(models: dict[str, str]) -> N
     assert any(f"{20 - fitting} demonstrations did not fit" in n for n in strategy.facts()["notes"])
     assert any(f"{fitting} fitted" in note for note in strategy.facts()["notes"])
     assert len(strategy.predict(NEW)) == len(NEW)
+
+
+def behind(task: Task, answers: list[Any], **params: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """Return a fitted strategy whose requests get these contents, and the requests."""
+    asked: list[dict[str, Any]] = []
+    contents = iter(answers)
+
+    def respond(body: dict[str, Any]) -> Any:
+        given = next(contents)
+        return given if isinstance(given, tuple) else sent(given)
+
+    strategy: Any = build("few-shot", seed=0, model="endpoint:toy", shots=1, **params)
+    endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy", concurrency=1)}
+    with connect_endpoints(endpoints, transport=transport(respond, asked)):
+        strategy.fit(task, rows())
+        strategy.found = strategy.predict(NEW[: len(answers) - 1])
+        strategy.said = strategy.facts()
+    return strategy, asked
+
+
+RECORD = '{"who": "Ann", "day": null, "goods": ["2 mops"]}'
+
+
+def test_a_server_is_held_to_the_fields_by_a_schema() -> None:
+    strategy, asked = behind(RECORDS, [RECORD, RECORD])
+    schema = asked[-1]["response_format"]["json_schema"]["schema"]
+    assert schema["required"] == ["who", "day", "goods"]
+    assert schema["properties"]["goods"] == {"type": ["array", "null"], "items": {"type": "string"}}
+    assert strategy.found.outputs == ('{"goods": ["2 mops"], "who": "Ann"}',)
+    assert "Answers were held to the fields by a JSON schema." in strategy.said["notes"]
+    shown = json.loads(asked[-1]["messages"][-2]["content"])
+    assert list(shown) == ["who", "day", "goods"], "demonstrations are as the schema asks"
+    assert "logprobs" not in asked[-1]
+
+
+def test_elsewhere_a_fence_is_malformed_and_kept() -> None:
+    fenced = f"```json\n{RECORD}\n```"
+    contents = ["yes", RECORD, fenced, sent('{"who": "An', "length"), sent(None, refusal="no")]
+    strategy, asked = behind(RECORDS, contents)
+    assert "response_format" not in asked[-1]
+    assert strategy.found.status == ("ok", "malformed", "cut", "empty")
+    assert strategy.found.raw == (None, fenced, '{"who": "An', "")
+    assert RECORDS.lenient(fenced) == strategy.found.outputs[0]
+    assert strategy.found.scores is None
+
+
+def test_texts_from_a_server_are_what_it_wrote() -> None:
+    strategy, asked = behind(Writing(), ["fine", " a note\nof two lines ", "<think>x</think>b"])
+    assert strategy.found.outputs == ("a note\nof two lines", "b")
+    assert "response_format" not in asked[0]
+    assert asked[-1]["messages"][-1]["content"].startswith("received: today\nText: ")

@@ -124,11 +124,15 @@ def _bill(
     dataset: Dataset,
     asking: Mapping[str, Mapping[str, Endpoint]],
 ) -> Bill:
-    texts = {id: _tokens(e.text) for id, e in dataset.examples.items()}
+    examples = dataset.examples
+    texts = {id: sum(map(_tokens, (e.text, *e.fields.values()))) for id, e in examples.items()}
     labels = [_tokens(n) for n in dataset.task.names]
     about = [_tokens(d) for d in dataset.task.descriptions.values()]
     fixed = FRAME_TOKENS + 2 * sum(labels) + sum(about) + _tokens(dataset.task.instruction or "")
     label = sum(labels) / max(1, len(labels))
+    answer: float = ANSWER_TOKENS
+    if not labels:
+        label = answer = sum(_tokens(e.target) for e in examples.values()) / max(1, len(examples))
     means = {
         most: sum(min(size, most) for size in texts.values()) / max(1, len(texts))
         for most in {request.most for request in requests.values()}
@@ -137,7 +141,7 @@ def _bill(
         fixed + min(texts[id], most) + shown * (means[most] + label + 2 * MESSAGE_TOKENS)
         for id, shown, most, _ in requests.values()
     )
-    written = len(requests) * ANSWER_TOKENS
+    written = round(len(requests) * answer)
     prices = endpoint.prices
     return Bill(
         name=name,

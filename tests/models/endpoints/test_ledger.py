@@ -15,7 +15,7 @@ from choose.errors import MoneySpent
 from choose.files import digest
 from choose.models.endpoints.answer_cache import AnswerCache
 from choose.models.endpoints.command_session import connect_endpoints
-from choose.models.endpoints.handshake import Capabilities, request_body, worst_case
+from choose.models.endpoints.handshake import Capabilities, label_format, request_body, worst_case
 from choose.models.endpoints.settings import PROTOCOL, Endpoint
 from support.chat_server import Http, broken, error, transport
 from support.endpoint_sessions import FAST, PRICED, RIGHT, endpoint_session, fitted, right, rows
@@ -123,8 +123,8 @@ def test_the_worst_case_reads_everything_that_is_sent() -> None:
 def test_the_worst_case_writes_up_to_the_larger_limit_of_the_body() -> None:
     extra = {"max_tokens": 9, "max_completion_tokens": 700}
     end = Endpoint(base_url="https://h/v1", model="m", extra_body=extra)
-    accepts = Capabilities.initial(end, TASK.names)
-    assert worst_case(request_body(end, accepts, [], TASK.names)).written == 700
+    accepts = Capabilities.initial(end, label_format(TASK.names))
+    assert worst_case(request_body(end, accepts, [], label_format(TASK.names))).written == 700
 
 
 def test_caches_written_by_earlier_versions_are_read(tmp_path: Path) -> None:
@@ -132,10 +132,10 @@ def test_caches_written_by_earlier_versions_are_read(tmp_path: Path) -> None:
     assert digest(Capabilities().record()) == "98a07bb81b5bca7671ee859e8f244305"
     end = Endpoint(base_url="https://model.example/v1", model="m")
     first, prompt = (
-        Capabilities.initial(end, ["fruit", "tool"]),
+        Capabilities.initial(end, label_format(["fruit", "tool"])),
         [{"role": "user", "content": "hi"}],
     )
-    body = request_body(end, first, prompt, ["fruit", "tool"])
+    body = request_body(end, first, prompt, label_format(["fruit", "tool"]))
     assert digest([PROTOCOL, end.base_url, body, 0]) == "67bbeaa93c46555244a171f49fbc704b"
     answer = {
         "key": "k",

@@ -36,12 +36,48 @@ OUTPUT_LIMITS = (1_024, 4_096, 16_384)
 _RECORDED_AS = {"top_logprobs": "odds", "limit_name": "limit", "max_tokens": "room"}
 
 
+class AnswerFormat(NamedTuple):
+    """What an answer may be.
+
+    Attributes:
+        schema: a JSON schema that holds the server to it; None for any text.
+        max_tokens: the longest answer in tokens.
+        logprobs: whether log-probabilities are of use.
+    """
+
+    schema: Mapping[str, Any] | None
+    max_tokens: int
+    logprobs: bool = True
+
+
+def label_format(names: Sequence[str]) -> AnswerFormat:
+    """Return the format of an answer that is one of the labels, named as the model writes them."""
+    # A text has at most as many tokens as bytes; the rest is for JSON, or for a short sentence
+    # around the label.
+    longest = 48 + max((len(name.encode()) for name in names), default=0)
+    return AnswerFormat(_object({"label": {"type": "string", "enum": list(names)}}), longest)
+
+
+# JSON types of the fields of records; all fields are required, so null is allowed.
+_FIELD_TYPES: Mapping[str, Mapping[str, Any]] = {
+    "number": {"type": ["number", "null"]},
+    "list": {"type": ["array", "null"], "items": {"type": "string"}},
+}
+
+
+def record_format(fields: Mapping[str, str], max_tokens: int) -> AnswerFormat:
+    """Return the format of an answer that is a record of typed fields."""
+    text = {"type": ["string", "null"]}
+    named = {name: dict(_FIELD_TYPES.get(kind, text)) for name, kind in fields.items()}
+    return AnswerFormat(_object(named), max_tokens, logprobs=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a server accepts; everything until it rejects it.
 
     Attributes:
-        schema: a JSON schema with the labels as an enum.
+        schema: a JSON schema, such as one with the labels as an enum.
         top_logprobs: alternatives listed for each token; 0 for no log-probabilities.
         temperature: a temperature of zero.
         system: messages of the role `system`.
@@ -57,16 +93,13 @@ class Capabilities:
     max_tokens: int = 64
 
     @classmethod
-    def initial(cls, endpoint: Endpoint, names: Sequence[str], plain: bool = False) -> Capabilities:
+    def initial(cls, endpoint: Endpoint, answer: AnswerFormat, plain: bool = False) -> Capabilities:
         """Return what to try first; `plain` requests no schema."""
-        # A text has at most as many tokens as bytes; the rest is for JSON, or for a short sentence
-        # around the label.
-        max_tokens = 48 + max((len(name.encode()) for name in names), default=0)
         return cls(
-            schema=endpoint.structured == "auto" and not plain,
-            top_logprobs=20 if endpoint.logprobs == "auto" else 0,
+            schema=endpoint.structured == "auto" and not plain and answer.schema is not None,
+            top_logprobs=20 if endpoint.logprobs == "auto" and answer.logprobs else 0,
             temperature="temperature" not in endpoint.extra_body,
-            max_tokens=endpoint.max_output_tokens or max_tokens,
+            max_tokens=endpoint.max_output_tokens or answer.max_tokens,
         )
 
     def without(self, message: str) -> Capabilities | None:
@@ -119,7 +152,7 @@ class Capabilities:
 
 
 def request_body(
-    endpoint: Endpoint, accepts: Capabilities, messages: Sequence[Message], names: Sequence[str]
+    endpoint: Endpoint, accepts: Capabilities, messages: Sequence[Message], answer: AnswerFormat
 ) -> dict[str, Any]:
     """Return the body of a request."""
     body: dict[str, Any] = {"model": endpoint.model, "messages": list(messages)}
@@ -130,7 +163,8 @@ def request_body(
     if accepts.top_logprobs:
         body |= {"logprobs": True, "top_logprobs": accepts.top_logprobs}
     if accepts.schema:
-        body["response_format"] = _schema(names)
+        named = {"name": "answer", "strict": True, "schema": answer.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": named}
     return body | dict(endpoint.extra_body)
 
 
@@ -144,16 +178,13 @@ def worst_case(body: Mapping[str, Any]) -> WorstCase:
     return WorstCase(read=len(text.encode("utf-8", "replace")) + 64, written=max(limits))
 
 
-def _schema(names: Sequence[str]) -> dict[str, Any]:
-    label = {"type": "string", "enum": list(names)}
-    schema = {
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         "type": "object",
-        "properties": {"label": label},
-        "required": ["label"],
+        "properties": dict(properties),
+        "required": list(properties),
         "additionalProperties": False,
     }
-    named = {"name": "answer", "strict": True, "schema": schema}
-    return {"type": "json_schema", "json_schema": named}
 
 
 # Most requests, each with less in it than the one before.
@@ -168,12 +199,12 @@ class Probe:
     """A request without a row of the data.
 
     Attributes:
-        names: the labels as the model should write them.
+        answer: what an answer may be.
         messages: lays out the prompt for what the server accepts.
         first: what to try first.
     """
 
-    names: Sequence[str]
+    answer: AnswerFormat
     messages: Callable[[Capabilities], list[Message]]
     first: Capabilities
 
@@ -210,7 +241,7 @@ class ProbeResult(NamedTuple):
 
 async def _try(channel: RequestChannel, probe: Probe, accepts: Capabilities) -> ProbeResult:
     """Send one request."""
-    body = request_body(channel.endpoint, accepts, probe.messages(accepts), probe.names)
+    body = request_body(channel.endpoint, accepts, probe.messages(accepts), probe.answer)
     try:
         paid = await channel.send(body, worst_case(body))
     except RetriesExhausted as failure:

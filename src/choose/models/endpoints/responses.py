@@ -24,15 +24,12 @@ from choose.untrusted import count, finite
 MAX_WORDS = 25
 
 _THINKING = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.S | re.I)
-
 _OPEN_THINKING = re.compile(r"\s*<(think|thinking|reasoning)>", re.I)
-
 _PREFIX = re.compile(
     r"^(the )?(best |correct |right )?"
     r"(label|category|class|answer|output|intent)( is)?\s*[:=\-]?\s+",
     re.I,
 )
-
 _NEGATION = re.compile(
     r"\b(not|no|nor|never|neither|either|or|unless|except|without|rather|instead)\b|n['\u2019]t\b",
     re.I,
@@ -46,7 +43,6 @@ _REFUSAL = re.compile(
 )
 
 _MARKS = r"\s\"'\u201c\u201d\u2018\u2019\u00ab\u00bb`*_\-\u2013\u2014"
-
 _EDGE = re.compile(rf"^[{_MARKS}#>(\[{{.,:;!?]+|[{_MARKS})\]}}.,:;!?]+$")
 
 
@@ -58,11 +54,9 @@ class LabelParser:
 
     def parse(self, paid: PaidAnswer) -> tuple[str | None, Status]:
         """Return the label, or None, with the status."""
-        if paid.refusal or paid.finish == "content_filter":
-            return None, "refused"
-        text = _THINKING.sub("", paid.content, count=1).strip()
-        if _OPEN_THINKING.match(text):  # cut within its reasoning
-            return None, "cut" if paid.finish == "length" else "empty"
+        text, problem = visible_text(paid)
+        if problem is not None:
+            return None, problem
         if (label := self._structured(text)) is not None:
             return label, "ok"
         if paid.finish == "length":
@@ -120,6 +114,16 @@ class LabelParser:
         rest = self._mention.sub(" ", plain)
         labels = {self._spellings[spelling] for spelling in self._mention.findall(plain)}
         return labels.pop() if len(labels) == 1 and not _NEGATION.search(rest) else None
+
+
+def visible_text(paid: PaidAnswer) -> tuple[str, Status | None]:
+    """Return what a model answered after any reasoning, and why that is no answer, or None."""
+    if paid.refusal or paid.finish == "content_filter":
+        return "", "refused"
+    text = _THINKING.sub("", paid.content, count=1).strip()
+    if _OPEN_THINKING.match(text):  # cut within its reasoning
+        return "", "cut" if paid.finish == "length" else "empty"
+    return text, None
 
 
 def _normalised(text: str) -> str:
@@ -283,7 +287,7 @@ def _mapping(given: Any) -> Mapping[str, Any]:
 
 
 class RowAnswer(NamedTuple):
-    """The label of one item; `paid` is None if no answer was received."""
+    """The answer to one item; `paid` is None if none was received."""
 
     label: str | None
     status: Status
@@ -326,7 +330,7 @@ def _scores(
     rows: Sequence[RowAnswer], labels: Sequence[str], names: Sequence[str]
 ) -> Floats | None:
     """Return (rows, labels) scores, uniform for rows without any; None if no row has one."""
-    scores = [_score(row, labels, names) for row in rows]
+    scores = [_score(row, labels, names) for row in rows] if labels else [None]
     if all(score is None for score in scores):
         return None
     uniform = np.full(len(labels), -np.log(len(labels)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from choose.models.prompting.prompts import (
     Prompter,
     PromptSettings,
+    field_types,
     numeric_labels,
     prompt_preview,
     wording_of,
@@ -19,12 +20,17 @@ from choose.models.weights.spec import endpoint_name
 from choose.types import Example, Task
 
 if TYPE_CHECKING:
+    from choose.models.endpoints.handshake import AnswerFormat
     from choose.models.prompting.endpoint_prompter import EndpointPrompter
 
 SERVICE_WARNING = (
     "The served model may have been trained on these very rows, which cannot be checked; its "
     "figures are then too optimistic. Trust them on rows that are newer than the model."
 )
+
+
+# Tokens of an answer, where no labelled row shows how long they are.
+UNKNOWN_LENGTH = 512
 
 
 def prompter_for(
@@ -38,7 +44,7 @@ def prompter_for(
     It scores labels, or writes answers as long as those of the pool.
     """
     if endpoint_name(settings.model) is not None:
-        return _endpoint_prompter(settings, task, shown)
+        return _endpoint_prompter(settings, task, pool, shown)
     if not task.labels:
         from choose.models.prompting.local_writer import LocalWriter
 
@@ -49,7 +55,10 @@ def prompter_for(
 
 
 def _endpoint_prompter(
-    settings: PromptSettings, task: Task, shown: Sequence[Example] = ()
+    settings: PromptSettings,
+    task: Task,
+    pool: Sequence[Example] = (),
+    shown: Sequence[Example] = (),
 ) -> EndpointPrompter:
     from choose.models.prompting.endpoint_prompter import EndpointPrompter, RequestFormat
     from choose.models.prompting.prompts import chat_messages
@@ -59,8 +68,22 @@ def _endpoint_prompter(
         model=settings.model,
         messages=lambda accepts, turns: chat_messages(task, wording, accepts, turns),
         max_tokens=settings.max_tokens,
+        answer=None if task.labels else _answer_format(task, pool),
     )
     return EndpointPrompter(request_format, task, shown)
+
+
+def _answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
+    """Return the format of records or texts, as long as those of the pool."""
+    from choose.models.causal.written_answers import limit_for
+    from choose.models.endpoints.handshake import AnswerFormat, record_format
+
+    # No tokeniser of the model is at hand; two bytes a token are on the safe side.
+    longest = limit_for([len(row.target.encode("utf-8", "replace")) for row in pool]) // 2
+    limit = 48 + longest if pool else UNKNOWN_LENGTH
+    if fields := field_types(task):
+        return record_format(fields, limit)
+    return AnswerFormat(None, limit, logprobs=False)
 
 
 class Service(NamedTuple):

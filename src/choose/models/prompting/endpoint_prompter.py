@@ -15,20 +15,27 @@ from choose.models.endpoints.command_session import current_session
 from choose.models.endpoints.handshake import (
     BYTES_PER_TOKEN,
     PROBE_TEXT,
+    AnswerFormat,
     Capabilities,
     Message,
     Probe,
     fault_message,
     handshake,
+    label_format,
     request_body,
     worst_case,
 )
 from choose.models.endpoints.request_channel import ChannelStopped, RetriesExhausted
-from choose.models.endpoints.responses import LabelParser, RowAnswer, collect_answers
+from choose.models.endpoints.responses import (
+    LabelParser,
+    RowAnswer,
+    collect_answers,
+    visible_text,
+)
 from choose.models.endpoints.retry import RequestFault
-from choose.models.prompting.prompts import Turn, single_line
+from choose.models.prompting.prompts import Turn, judged_answer, lines_of, single_line
 from choose.models.weights.spec import endpoint_name
-from choose.types import Answers, Example, Item, Task
+from choose.types import Answers, Example, Item, Status, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +47,14 @@ class RequestFormat:
         messages: lays out a prompt: demonstrations, each with its label, and the test row last.
         max_tokens: longest text; the rest is cut.
         plain: whether to request no JSON schema.
+        answer: what an answer may be; None for one of the task's labels.
     """
 
     model: str
     messages: Callable[[Capabilities, Sequence[Turn]], list[Message]]
     max_tokens: int
     plain: bool = False
+    answer: AnswerFormat | None = None
 
 
 @dataclass
@@ -70,7 +79,7 @@ class PromptLog:
 
 
 class EndpointPrompter:
-    """Predicts the labels of a task with a model behind an endpoint.
+    """Predicts the answers of a task with a model behind an endpoint.
 
     There is no calibration: it would cost a request for each of its rows, and needs the exact
     score of every label.
@@ -81,6 +90,7 @@ class EndpointPrompter:
     def __init__(self, form: RequestFormat, task: Task, shown: Sequence[Example] = ()) -> None:
         self.form, self.task = form, task
         self.names = [single_line(name) for name in task.names]
+        self.format = form.answer or label_format(self.names)
         self.log = PromptLog()
         self.shown = [self._turn(example) for example in shown]
         self.session = current_session()
@@ -94,8 +104,8 @@ class EndpointPrompter:
         Raises:
             EndpointError: if no request can work.
         """
-        first = Capabilities.initial(self.channel.endpoint, self.names, self.form.plain)
-        probe = Probe(self.names, lambda a: self.form.messages(a, [Turn(PROBE_TEXT)]), first)
+        first = Capabilities.initial(self.channel.endpoint, self.format, self.form.plain)
+        probe = Probe(self.format, lambda a: self.form.messages(a, [Turn(PROBE_TEXT)]), first)
         self.accepts = self.session.run(handshake(self.channel, probe), drain=0.1)
         return self.accepts
 
@@ -124,13 +134,18 @@ class EndpointPrompter:
                 self.log.reused += before
                 self.log.repeated += not before
                 self.log.seconds += row.paid.seconds / self.channel.endpoint.concurrency
+        if not self.task.labels:
+            facts["raw"] = tuple(
+                row.paid.content if row.paid and row.status != "ok" else None for row in rows
+            )
         return collect_answers(rows, self.task.labels, self.names, **facts)
 
     def facts(self) -> dict[str, Any]:
         """Return notes on the requests, and what reused answers had cost in seconds."""
         notes: list[str] = []
         if self.accepts is not None:
-            notes += notes_on(self.accepts, self.log, len(self.shown), self.form.max_tokens)
+            what = "labels" if self.task.labels else "fields" if self.format.schema else ""
+            notes += notes_on(self.accepts, self.log, len(self.shown), self.form.max_tokens, what)
         return {"notes": notes, "cached_seconds": self.log.seconds}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -196,11 +211,19 @@ class EndpointPrompter:
                 continue
             if count < wanted:
                 self.log.shown[count] += 1
-            return RowAnswer(*self.parser.parse(paid), paid)
+            return RowAnswer(*self._parsed(paid), paid)
+
+    def _parsed(self, paid: PaidAnswer) -> tuple[str | None, Status]:
+        if self.task.labels:
+            return self.parser.parse(paid)
+        text, problem = visible_text(paid)
+        if problem is not None:
+            return None, problem
+        return judged_answer(self.task, text, cut=paid.finish == "length")
 
     async def _send(self, accepts: Capabilities, turns: Sequence[Turn]) -> PaidAnswer:
         messages = self.form.messages(accepts, turns)
-        body = request_body(self.channel.endpoint, accepts, messages, self.names)
+        body = request_body(self.channel.endpoint, accepts, messages, self.format)
         return await self.channel.send(body, worst_case(body))
 
     def _demonstrations(self, own: Sequence[Turn], count: int) -> list[Turn]:
@@ -223,29 +246,42 @@ class EndpointPrompter:
         return count
 
     def _turn(self, row: Example | Item) -> Turn:
-        text, limit = single_line(row.text), self.form.max_tokens * BYTES_PER_TOKEN
-        encoded = text.encode("utf-8")
-        if len(encoded) > limit:
-            self.log.cut.add(row.id)
-            text = encoded[:limit].decode("utf-8", "ignore")
-        if isinstance(row, Item):
-            return Turn(text)
-        return Turn(text, self.names[self.task.labels.index(row.target)])
+        limit, parts = self.form.max_tokens * BYTES_PER_TOKEN, []
+        for part in (row.text, *row.fields.values()):
+            encoded = self._tidy(part).encode("utf-8")
+            if len(encoded) > limit:
+                self.log.cut.add(row.id)
+            parts.append(encoded[:limit].decode("utf-8", "ignore"))
+        answer = None
+        if isinstance(row, Example):
+            labels = self.task.labels
+            answer = self.names[labels.index(row.target)] if labels else self._tidy(row.target)
+        return Turn(parts[0], answer, tuple(zip(row.fields, parts[1:], strict=True)))
+
+    def _tidy(self, text: str) -> str:
+        return single_line(text) if self.task.labels else lines_of(text)
 
 
-def notes_on(accepts: Capabilities, log: PromptLog, shown: int, max_tokens: int) -> list[str]:
-    """Return the notes of a trial; `shown` is the number of fixed demonstrations."""
-    return list(_notes(accepts, log, shown, max_tokens))
+def notes_on(
+    accepts: Capabilities, log: PromptLog, shown: int, max_tokens: int, what: str = "labels"
+) -> list[str]:
+    """Return the notes of a trial; `shown` is the number of fixed demonstrations.
+
+    `what` names what the answers are matched to, if anything.
+    """
+    return list(_notes(accepts, log, shown, max_tokens, what))
 
 
-def _notes(accepts: Capabilities, log: PromptLog, shown: int, max_tokens: int) -> Iterator[str]:
+def _notes(
+    accepts: Capabilities, log: PromptLog, shown: int, max_tokens: int, what: str
+) -> Iterator[str]:
     if accepts.schema:
-        yield "Answers were held to the labels by a JSON schema."
-    else:
-        yield "Answers were plain text, matched to the labels strictly."
+        yield f"Answers were held to the {what} by a JSON schema."
+    elif what:
+        yield f"Answers were plain text, matched to the {what} strictly."
     if not accepts.temperature:
         yield "The temperature could not be set to 0, so answers may differ between repeats."
-    if not accepts.top_logprobs:
+    if not accepts.top_logprobs and what == "labels":
         yield "No log-probabilities were given, so there is no confidence in single answers."
     if log.cut:
         size = f"{max_tokens} tokens ({max_tokens * 4:,} bytes)"

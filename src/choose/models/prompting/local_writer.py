@@ -11,12 +11,11 @@ from choose.models.causal.loading import load_causal, load_generator
 from choose.models.causal.written_answers import StopRule, Written, limit_for
 from choose.models.hardware.compute_settings import set_threads
 from choose.models.prompting.local_prompts import LocalPrompts
-from choose.models.prompting.prompts import PromptSettings, field_types, lines_of
+from choose.models.prompting.prompts import PromptSettings, field_types, judged_answer, lines_of
 from choose.models.prompting.record_skeleton import Skeleton
 from choose.models.saving import row_facts, rows_from, task_facts
-from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
-from choose.types import Answers, Example, Item, Status, Task
+from choose.types import Answers, Example, Item, Task
 
 
 class LocalWriter(LocalPrompts):
@@ -170,18 +169,3 @@ class LocalWriter(LocalPrompts):
 
     def _score(self, output: str | None, example: Example) -> float:
         return self.task.score(output, example.targets)[self.task.metrics[0]]
-
-
-def judged_answer(task: Task, text: str, cut: bool) -> tuple[str | None, Status]:
-    """Return what a model wrote as an answer of the task, or None, with the status.
-
-    Nothing is repaired: a record must be JSON and nothing else.
-    """
-    answer = text.strip()
-    if cut:
-        return None, "cut"
-    if not answer:
-        return None, "empty"
-    if task.problem_with(answer) is not None:
-        return None, "malformed"
-    return as_text(parse(answer)) if field_types(task) else answer, "ok"

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 from choose.errors import StrategyError, did_you_mean
 from choose.models.endpoints.handshake import Capabilities, Message
-from choose.types import Answers, Example, Item, Task
+from choose.tasks.extraction import as_text, parse
+from choose.types import Answers, Example, Item, Status, Task
 
 # Whitespace, line ends of all kinds, and control characters.
 _GAPS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
@@ -212,7 +213,7 @@ def chat_messages(
     for turn in turns:
         question, *answer = turn_messages(wording, turn)
         pairs.append(question)
-        pairs += [("assistant", _as_answered(content, accepts)) for _, content in answer]
+        pairs += [("assistant", _as_answered(task, content, accepts)) for _, content in answer]
     return [{"role": role, "content": content} for role, content in pairs]
 
 
@@ -223,8 +224,29 @@ def service_messages(system: str, accepts: Capabilities, text: str) -> list[Mess
     return [*first, {"role": "user", "content": before + text}]
 
 
-def _as_answered(name: str, accepts: Capabilities) -> str:
-    return json.dumps({"label": name}, ensure_ascii=False) if accepts.schema else name
+def _as_answered(task: Task, answer: str, accepts: Capabilities) -> str:
+    """Return a demonstration's answer as the server is held to write it."""
+    if not accepts.schema:
+        return answer
+    if task.labels:
+        return json.dumps({"label": answer}, ensure_ascii=False)
+    record = parse(answer)
+    return json.dumps({name: record.get(name) for name in field_types(task)}, ensure_ascii=False)
+
+
+def judged_answer(task: Task, text: str, cut: bool) -> tuple[str | None, Status]:
+    """Return what a model wrote as an answer of a task without labels, or None, with the status.
+
+    Nothing is repaired: a record must be JSON and nothing else.
+    """
+    answer = text.strip()
+    if cut:
+        return None, "cut"
+    if not answer:
+        return None, "empty"
+    if task.problem_with(answer) is not None:
+        return None, "malformed"
+    return as_text(parse(answer)) if field_types(task) else answer, "ok"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
