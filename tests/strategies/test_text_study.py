@@ -37,7 +37,15 @@ def test_records_are_compared_from_a_file_to_the_decision(tmp_path: Path) -> Non
     file = tmp_path / "orders.jsonl"
     file.write_text("".join(f"{json.dumps(row)}\n" for row in orders()))
     decision = choose.compare(
-        str(file), strategies=["tagger"], fields=["received"], budget=60, out=tmp_path / "study"
+        str(file),
+        strategies=["tagger"],
+        fields=["received"],
+        scenarios=["new-class"],
+        noise=[],
+        views=[],
+        sizes=[1.0],
+        budget=600,
+        out=tmp_path / "study",
     )
     found = {card.candidate: card for card in decision.scorecards}
     assert decision.best == "tagger"
@@ -58,7 +66,7 @@ def test_texts_are_compared_from_a_file_to_the_decision(tmp_path: Path) -> None:
         for n in range(60)
     ]
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    decision = choose.compare(str(file), strategies=["lead"], budget=60, out=tmp_path / "study")
+    decision = choose.compare(str(file), strategies=["lead"], budget=600, out=tmp_path / "study")
     found = {card.candidate: card for card in decision.scorecards}
     assert set(found) == {"copy", "lead", "nearest"}
     assert decision.best == "lead"
