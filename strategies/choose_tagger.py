@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +22,9 @@ IN_TEXT = 0.2
 
 # Values of such a field at most.
 CLASSES = 30
+
+# An input field is a feature of words if it has so few values for each row.
+REPEATED = 0.1
 
 
 class FieldTagger(TextBaseline):
@@ -51,14 +54,15 @@ class FieldTagger(TextBaseline):
         spans = [[span for span in row if span.field not in nowhere] for row in spans]
         self.rewriting = Rewriting.learnt(list(_written_pairs(rows, spans)))
         self.tagger = Tagger(self.C)
-        self.tagger.fit(texts, [_context(example.fields) for example in examples], spans)
+        self.shown = _repeated_fields(examples)
+        self.tagger.fit(texts, [self._context(example.fields) for example in examples], spans)
         self.classes: dict[str, LogisticHead] = {}
         self._fit_classes(examples, nowhere)
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer with the values of the tagged words, and of the fields that stand nowhere."""
         texts = [words_of(item.text) for item in items]
-        spans = self.tagger.predict(texts, [_context(item.fields) for item in items])
+        spans = self.tagger.predict(texts, [self._context(item.fields) for item in items])
         elsewhere = self._predict_classes(items)
         outputs = []
         for item, words, row, others in zip(items, texts, spans, elsewhere, strict=True):
@@ -74,6 +78,7 @@ class FieldTagger(TextBaseline):
         """Write tags, weights and forms; no row of the pool."""
         facts, arrays = self.tagger.state()
         facts = {"tagger": facts, "task": task_facts(self.task), "form": vars(self.rewriting)}
+        facts["shown"] = self.shown
         if self.classes:
             texts, idf = self.features.state()
             facts, arrays = {**facts, **texts}, {**arrays, **idf}
@@ -87,7 +92,7 @@ class FieldTagger(TextBaseline):
         """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
         self.task = read_task(facts["task"])
-        self.rewriting = Rewriting(**facts["form"])
+        self.rewriting, self.shown = Rewriting(**facts["form"]), list(facts["shown"])
         self.tagger = Tagger.restored(facts["tagger"], arrays)
         self.classes = {}
         if facts["classes"]:
@@ -99,6 +104,11 @@ class FieldTagger(TextBaseline):
                 if f"{key} of {name}" in arrays
             }
             self.classes[name] = LogisticHead.restored(head, own)
+
+    def _context(self, fields: Mapping[str, str]) -> list[str]:
+        """Return the short, repeated input fields as features of every word of their row."""
+        shown = [(name, fields[name]) for name in self.shown if name in fields]
+        return [f"{name}={value.casefold()}" for name, value in shown if len(value) <= 40]
 
     def _fit_classes(self, examples: Sequence[Example], names: Iterable[str]) -> None:
         """Fit a classifier of the whole text for each field whose few values stand nowhere."""
@@ -133,9 +143,13 @@ def _one(value: Any) -> str:
     return "" if value is None or isinstance(value, list) else str(value)
 
 
-def _context(fields: Mapping[str, str]) -> list[str]:
-    """Return the short input fields as features of every word of their row."""
-    return [f"{name}={value.casefold()}" for name, value in fields.items() if len(value) <= 40]
+def _repeated_fields(examples: Sequence[Example]) -> list[str]:
+    """Return the input fields whose values repeat: a date or an id says nothing of other rows."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for example in examples:
+        for name, value in example.fields.items():
+            values[name].add(value)
+    return sorted(name for name, own in values.items() if len(own) <= REPEATED * len(examples))
 
 
 def _spans_of(

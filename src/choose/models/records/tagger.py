@@ -25,6 +25,9 @@ COLUMNS = 2**20
 # Words of a text that are tagged; others hold no value.
 MOST_WORDS = 1_000
 
+# From so many words of a pool on, features must hold of two words.
+MANY_WORDS = 5_000
+
 OUTSIDE = "O"
 
 _WORD = re.compile(r"\w+(?:[.,:'/-]\w+)*|[^\w\s]")
@@ -79,7 +82,8 @@ class Tagger:
         """Learn the tags of words; `contexts` are features of a whole row, such as its fields."""
         tags = [_tags(len(words), found) for words, found in zip(texts, spans, strict=True)]
         matrix = _matrix(texts, contexts)
-        self.columns = np.flatnonzero(matrix.getnnz(axis=0))
+        # In a large pool a feature of one word teaches next to nothing, and is most of the columns.
+        self.columns = np.flatnonzero(matrix.getnnz(axis=0) > (matrix.shape[0] > MANY_WORDS))
         self.head.fit(matrix[:, self.columns], [tag for row in tags for tag in row])
 
     def predict(
