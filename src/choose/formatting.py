@@ -14,18 +14,6 @@ from typing import Protocol
 DASH = "\u2013"
 MINUS = "\u2212"
 
-# What "right" means where it is not that each row counts the same, by the study's metric.
-COUNTED = {
-    "balanced": "Every label counts the same, however many rows it has.",
-    "cost": (
-        "An error counts by what it costs: 100 means no costs, 0 the most expensive error on "
-        "every row."
-    ),
-}
-
-# What a score is a percentage of, by the study's metric: 79 % right, 79 % mean recall.
-SCORED = {"accuracy": "right", "balanced": "mean recall", "cost": "of the best score"}
-
 # Joiners are invisible, but words of several scripts and emoji need them.
 _JOINERS = {"\u200c", "\u200d"}
 
@@ -79,15 +67,6 @@ def in_percent(share: float) -> str:
     if (whole == "100" and share < 1) or (whole == "0" and share > 0):
         whole = number(100 * share, 1 if 0.0005 <= share < 0.9995 else 2)
     return f"{whole} %"
-
-
-def right(accuracy: Estimate, noun: str = "right") -> str:
-    """Return ``82 % right (79 to 85)``, or ``82 % mean recall (79 to 85)`` (see `SCORED`)."""
-    said = f"{in_percent(accuracy.value)} {noun}"
-    if accuracy.low is None or accuracy.high is None:
-        return said
-    low, high = (in_percent(bound).removesuffix(" %") for bound in (accuracy.low, accuracy.high))
-    return f"{said} ({low} to {high})"
 
 
 def interval(estimate: Estimate) -> str:

@@ -137,7 +137,7 @@ def read(text: str) -> dict[str, Any]:
     """Return the record that `rows` wrote into a text."""
     body, record = text.split(". Number")[0], {}
     if "a table for " in body:
-        record["people"] = int(body.split("a table for ")[1].split()[0].strip(","))
+        record["people"] = int(body.split("a table for ")[1].split()[0].strip(",."))
     for value in TIMES:
         if f"at {value}" in body:
             record["time"] = value

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from choose.formatting import SCORED
 from choose.judge.stats.metrics import Codes
+from choose.schema.words import noun_of
 from choose.types import Floats
 
 # The metrics of answers that are labels.
@@ -95,7 +95,7 @@ class Measure:
     @property
     def noun(self) -> str:
         """Return what a score is a percentage of: ``right``, ``mean recall``; or the metric."""
-        return SCORED.get(self.metric, self.metric)
+        return noun_of(self.metric)
 
     def credit(self, labels: Sequence[str]) -> Floats | None:
         """Return (labels, labels + 1) scores from 0 to 1 by true label and answer.

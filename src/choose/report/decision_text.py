@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from choose.formatting import COUNTED, SCORED, clean, per_100, percent, plural, points, span
+from choose.formatting import clean, per_100, percent, plural, points, span
 from choose.report.screen_text import shorten
 from choose.schema.base import Interval
 from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap, RelabelGain
 from choose.schema.plan import ASSUMPTION
 from choose.schema.scorecard import CurveForecast, ForecastPoint, Needed
+from choose.schema.words import COUNTED, SCORED, Words, noun_of, scored, words_of
 
 KINDS: dict[Kind, str] = {
     "adopt": "Adopt",
@@ -93,14 +94,23 @@ def counted_by(goal: Mapping[str, Any]) -> str:
 
 def score_noun(goal: Mapping[str, Any]) -> str:
     """Return what a score of a study is a percentage of: ``right``, ``mean recall``."""
-    return SCORED.get((goal.get("measure") or {}).get("metric", ""), "right")
+    return noun_of((goal.get("measure") or {}).get("metric", "accuracy"))
+
+
+def words(decision: Decision) -> Words:
+    """Return the words for answers that are labels, or texts."""
+    metric = (decision.goal.get("measure") or {}).get("metric", "accuracy")
+    return words_of(decision.dataset.labels, metric)
 
 
 def goal_line(goal: Mapping[str, Any]) -> str:
     """Return the target and the margin of a study; empty without either."""
     parts = []
     if (target := quantity(goal, "target")) is not None:
-        parts.append(f"at least {per_100(target)} % {score_noun(goal)}")
+        noun = score_noun(goal)
+        share = noun in SCORED.values()
+        least = f"{per_100(target)} % {noun}" if share else scored(target, noun)
+        parts.append(f"at least {least}")
     if (margin := quantity(goal, "margin")) is not None:
         parts.append(f"smallest gain that matters: {points(margin)}{_priced(goal)}")
     line = "; ".join(parts)
@@ -145,7 +155,7 @@ def chance_line(verdict: Verdict) -> str:
     pick, sentences = clean(chosen(verdict)), []
     if verdict.probability_best is not None:
         chance = f"{100 * verdict.probability_best:.0f} %"
-        sentences.append(f"{pick} has a {chance} chance of being the most accurate.")
+        sentences.append(f"{pick} has a {chance} chance of being the best.")
     # Below a twentieth of a point it is the noise of resampling, and no reason for anything.
     if verdict.expected_regret is not None and verdict.expected_regret >= 0.0005:
         regret = points(verdict.expected_regret)

@@ -19,7 +19,6 @@ from choose.formatting import (
     percent,
     plural,
     points,
-    right,
     short_models,
     span,
 )
@@ -63,6 +62,7 @@ from choose.schema.costs import Cost
 from choose.schema.decision import Decision, Expectation
 from choose.schema.scorecard import Scorecard
 from choose.schema.study_changes import Versus
+from choose.schema.words import right
 
 STATUS = {"good": "good", "look": "**look**", "unknown": "not measured"}
 

@@ -31,6 +31,7 @@ from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval
+from choose.schema.words import Words, words_of
 from choose.types import FAMILIES, Family, Floats
 
 ROUNDS = 400
@@ -164,6 +165,11 @@ class Contenders:
     def rule(self) -> Rule:
         """Return the rule of the study, with the margin between candidates of equal cost."""
         return self.margins.rule
+
+    @property
+    def words(self) -> Words:
+        """Return the words for answers that are labels, or texts."""
+        return words_of(self.panel.rows.labels, self.rule.measure.metric)
 
     @cached_property
     def outlook(self) -> Outlook:

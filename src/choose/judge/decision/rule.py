@@ -25,6 +25,7 @@ from choose.judge.scores.family_comparison import FamilyComparison, compare_fami
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
+from choose.schema.words import Words
 from choose.types import Family
 
 Target = Literal["met", "missed", "open", "none"]
@@ -222,6 +223,11 @@ class Case:
     def noun(self) -> str:
         """Return what a score is a percentage of, by the study's metric."""
         return self.contenders.rule.measure.noun
+
+    @property
+    def words(self) -> Words:
+        """Return the words for answers that are labels, or texts."""
+        return self.contenders.words
 
     @property
     def margin(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from choose.formatting import in_percent, listed, plural, points
+from choose.formatting import listed, plural, points
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
 from choose.judge.decision.rule import Case
@@ -13,6 +13,7 @@ from choose.judge.decision.verdict_kind import alone
 from choose.judge.scores.expected_loss import SPREAD
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Confidence, Gate
+from choose.schema.words import scored
 from choose.types import FAMILIES, Family
 
 _LEVELS: tuple[Confidence, ...] = ("low", "medium", "high")
@@ -81,7 +82,8 @@ def _incomplete(case: Case) -> list[tuple[int, str]]:
         lead = case.contenders.gain(case.name, cheap[0])
         # Cheap classifiers often differ by ten points, so a smaller lead over one says little.
         cap = 1 if lead is not None and lead.low >= SPREAD else 0
-        limits.append((cap, f"{cheap[0]} is the only cheap classifier among the {count} judged"))
+        kind = f"the only cheap {case.words.baseline}"
+        limits.append((cap, f"{cheap[0]} is {kind} among the {count} judged"))
     return limits
 
 
@@ -208,12 +210,12 @@ def _no_strong_model(case: Case) -> str:
     best = best_of(case.contenders, ("prompting", "retrieval"))
     assert best is not None
     tried = [family for family in ("prompting", "retrieval") if family in case.contenders.families]
-    scored = f"{in_percent(case.contenders.accuracies[best].value)} {case.noun}"
+    reached = scored(case.contenders.accuracies[best].value, case.noun)
     table, total = case.contenders.panel[best].main, len(case.contenders.panel.rows.targets)
     if table is not None and not table.complete.all():
-        scored += f" on {int(table.complete.sum()):,} of {total:,} rows"
+        reached += f" on {int(table.complete.sum()):,} of {total:,} rows"
     verb = "was" if len(tried) == 1 else "were"
-    return f"{listed(tried)} {verb} tried with a small model only ({best}: {scored})"
+    return f"{listed(tried)} {verb} tried with a small model only ({best}: {reached})"
 
 
 def _answered(case: Case, name: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from choose.errors import quoted
-from choose.formatting import gain, in_percent, listed, plural
+from choose.formatting import gain, listed, plural
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import (
     conflicts_fail,
@@ -33,6 +33,7 @@ from choose.judge.prose.reasons import failure_steps, pays
 from choose.schema.answer import Step, StepKind
 from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind
+from choose.schema.words import scored
 
 # Commands on the rows and the settings of the stored study; whoever knows its folder puts that in.
 # With the same settings the first one goes on in that folder.
@@ -249,7 +250,7 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     yield Step(
         kind="stronger-model",
         text=f"Try {'a stronger' if prompted else 'an'} LLM (--model SPEC): one that gets over "
-        f"{in_percent(needed)} {case.noun} on {_answered(case)} may become the recommendation."
+        f"{scored(needed, case.noun)} on {_answered(case)} may become the recommendation."
         f"{tried}",
         question="whether prompting a strong model is enough",
         command=f"{STUDY}{_with_prompting(case)} --model openai:gpt-4o-mini",

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from choose.formatting import (
     dollars,
     gain,
-    in_percent,
     interval,
     listed,
     months,
@@ -33,6 +32,7 @@ from choose.judge.scores.paired_comparison import compare, other_pool
 from choose.schema.answer import Step
 from choose.schema.base import Interval
 from choose.schema.costs import Breakeven, Move
+from choose.schema.words import amount
 
 
 def best_buy(moves: tuple[Move, ...]) -> str:
@@ -78,7 +78,7 @@ def add_families(case: Case) -> Iterator[Step]:
     """
     if len(case.contenders.families) != 1 or labels_limit(case) is not None:
         return
-    measured = in_percent(case.contenders.accuracies[case.name].value)
+    measured = amount(case.contenders.accuracies[case.name].value, case.noun)
     yield Step(
         kind="add-candidate",
         text=f"Compare it with the other families: so far only {listed(case.contenders.names)} ran "
@@ -121,7 +121,7 @@ def _model(case: Case) -> Iterator[str]:
     if needed > 1:
         return
     yield (
-        f"An LLM that scores above {in_percent(needed)} on these rows may become the "
+        f"An LLM that scores above {amount(needed, case.noun)} on these rows may become the "
         "recommendation. Try one with --model SPEC."
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from choose.formatting import COUNTED, gain, in_percent, plural, points, right, rounded
+from choose.formatting import gain, plural, points, rounded
 from choose.judge.decision.more_labels import (
     forecast_nearest_target,
     lead_of_costlier,
@@ -15,6 +15,7 @@ from choose.judge.measures.curve_forecast import likely
 from choose.judge.prose.family_answer import beside_the_named, called, cheaper_by
 from choose.judge.prose.labelling_advice import limit_sentence, toward_target
 from choose.schema.decision import Kind
+from choose.schema.words import COUNTED, amount, right, scored
 
 
 def because(case: Case, kind: Kind) -> str:
@@ -23,7 +24,7 @@ def because(case: Case, kind: Kind) -> str:
     constant = name in contenders.constants
     use = f"Use {name}, {right(contenders.accuracies[name], case.noun)}."
     if constant:
-        use = f"{name} always gives the most common label, and nothing beats that yet."
+        use = f"{name} always gives {case.words.constant}, and nothing beats that yet."
     beside = None if constant or kind == "none-works" else beside_the_named(case)
     parts = (
         "" if kind == "none-works" else use,
@@ -51,7 +52,7 @@ def _basis(case: Case, kind: Kind) -> str:
         return f"No other measured family {gains}.{_target(case)}"
     if kind == "too-close" and case.selection.chosen:
         assert case.contenders.rule.target is not None
-        target = in_percent(case.contenders.rule.target)
+        target = amount(case.contenders.rule.target, case.noun)
         return f"It stays below the target of {target}, which another candidate may reach."
     return ""
 
@@ -62,7 +63,7 @@ def _closest(case: Case) -> str:
     if closest is None:
         return ""
     other, own, lead = closest
-    noun = called(case.contenders.family(other), other)
+    noun = called(case, case.contenders.family(other), other)
     of = "" if own == case.name else f" {own}"
     return f"The closest other family, {noun}, is {points(lead)} behind{of}."
 
@@ -82,18 +83,19 @@ def _target(case: Case) -> str:
     if case.selection.target != "open":
         return ""
     assert case.contenders.rule.target is not None
-    return f" Whether it reaches the target of {in_percent(case.contenders.rule.target)} is open."
+    target = amount(case.contenders.rule.target, case.noun)
+    return f" Whether it reaches the target of {target} is open."
 
 
 def _none(case: Case) -> str:
     target, leader = case.contenders.rule.target, case.contenders.leader
     if target is not None and not case.selection.reachable:
-        best = in_percent(case.contenders.accuracies[leader].value)
-        return f"The best, {leader}, gets {best} {case.noun}."
+        best = scored(case.contenders.accuracies[leader].value, case.noun)
+        return f"The best, {leader}, gets {best}."
     if len(case.contenders.names) == 1:
         return f"Only {case.name} finished, and it ignores the text."
-    guess = in_percent(case.contenders.accuracies[case.name].value)
-    return f"Always guessing the most common label gets {guess} {case.noun}."
+    guess = scored(case.contenders.accuracies[case.name].value, case.noun)
+    return f"Always guessing {case.words.constant} gets {guess}."
 
 
 def why_more(case: Case) -> str:
@@ -107,7 +109,7 @@ def why_more(case: Case) -> str:
     if growth is not None:
         return (
             f"{growth.candidate} still gained {points(growth.gained.value)} between "
-            f"{growth.fewer:,} and {plural(growth.labels, 'label')}."
+            f"{growth.fewer:,} and {plural(growth.labels, case.words.label)}."
         )
     hung = lead_of_costlier(case.contenders, case.selection)
     more = (
@@ -140,7 +142,7 @@ def _both(case: Case) -> str:
         return f"{case.name} and {rival}"
     match = contenders.versus(contenders.family(rival), case.family)
     own = match.b if match else case.name
-    return f"{called(case.family, own)} and {called(contenders.family(rival), rival)}"
+    return f"{called(case, case.family, own)} and {called(case, contenders.family(rival), rival)}"
 
 
 def _beside(case: Case, other: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from choose.formatting import (
     duration,
     gain,
-    in_percent,
     interval,
     listed,
     milliseconds,
@@ -24,21 +23,31 @@ from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.schema.answer import FamilyResult
 from choose.schema.decision import Kind
+from choose.schema.words import amount
 from choose.types import Family
 
 DO: dict[Family, str] = {
-    "baseline": "Use a cheap classifier",
+    "baseline": "Use a cheap {}",
     "prompting": "Prompt a language model",
     "retrieval": "Retrieve examples",
     "fine-tuning": "Fine-tune a model",
 }
 
 NOUN: dict[Family, str] = {
-    "baseline": "a cheap classifier",
+    "baseline": "a cheap {}",
     "prompting": "prompting",
     "retrieval": "retrieval",
     "fine-tuning": "fine-tuning",
 }
+
+
+def _do(case: Case, family: Family) -> str:
+    return DO[family].format(case.words.baseline)
+
+
+def _noun(case: Case, family: Family) -> str:
+    return NOUN[family].format(case.words.baseline)
+
 
 # Members of the chosen family that are named beside the chosen one.
 NEAR = 2
@@ -46,15 +55,15 @@ NEAR = 2
 
 def answer(case: Case, kind: Kind) -> str:
     """Answer "prompt, retrieve or fine-tune?" in at most twelve words, about families."""
-    family, do = case.family, DO[case.family]
+    family, do = case.family, _do(case, case.family)
     if kind == "nothing-compared":
-        correct = in_percent(case.contenders.accuracies[case.name].value)
-        return f"{family.capitalize()} measured: {correct}; nothing else was compared."
+        reached = amount(case.contenders.accuracies[case.name].value, case.noun)
+        return f"{family.capitalize()} measured: {reached}; nothing else was compared."
     if kind == "none-works":
         target = case.contenders.rule.target
         if target is None or case.selection.reachable:
             return "None of these works yet."
-        return f"None of these reaches {in_percent(target)} yet."
+        return f"None of these reaches {amount(target, case.noun)} yet."
     if kind in ("collect-labels", "fix-labels"):
         first = "Label more first" if kind == "collect-labels" else "Fix the labels first"
         if case.name in case.contenders.constants:
@@ -63,11 +72,12 @@ def answer(case: Case, kind: Kind) -> str:
     if kind == "too-close":
         return f"{do} for now; {_may_win(case)}."
     if len(case.contenders.families) == 1:
-        what = "cheap classifiers were" if family == "baseline" else f"{NOUN[family]} was"
+        cheap = f"cheap {case.words.baseline}s were"
+        what = cheap if family == "baseline" else f"{_noun(case, family)} was"
         return f"Only {what} compared; the other families are open."
     if kind == "adopt":
         return f"{do}{' for now' if could_still_win(case) else ''}."
-    return f"A cheap classifier is enough{' for now' if _provisional(case) else ''}."
+    return f"A cheap {case.words.baseline} is enough{' for now' if _provisional(case) else ''}."
 
 
 def _may_win(case: Case) -> str:
@@ -79,10 +89,10 @@ def _may_win(case: Case) -> str:
     if not families:
         return "it may not beat plain guessing"
     if families == ["baseline"]:
-        return f"{NOUN['baseline']} may be enough"
+        return f"{_noun(case, 'baseline')} may be enough"
     if len(families) > 2:
         return "any family may win"
-    return f"{listed([NOUN[family] for family in families])} may win"
+    return f"{listed([_noun(case, family) for family in families])} may win"
 
 
 def _provisional(case: Case) -> bool:
@@ -131,7 +141,7 @@ def interim_reason(case: Case, kind: Kind) -> str:
     if case.name in case.contenders.constants:
         return f"No candidate is shown to gain {points(case.margin)} over guessing."
     if kind == "nothing-compared":
-        return f"Beside guessing the most common label, only {case.name} was measured."
+        return f"Beside guessing {case.words.constant}, only {case.name} was measured."
     rival = deciding_rival(case.contenders, case.selection)
     families = case.contenders.families
     other = case.contenders.family(rival) if rival else case.family
@@ -171,7 +181,7 @@ def _best_of_kind(case: Case, member: str) -> str:
     """Name the chosen family by its most accurate member, which need not be the one to use."""
     if member == case.name:
         return member
-    return f"the most accurate {NOUN[case.family].removeprefix('a ')} ({member})"
+    return f"the most accurate {_noun(case, case.family).removeprefix('a ')} ({member})"
 
 
 def _than(lead: float) -> str:
@@ -188,7 +198,7 @@ def _shown(case: Case, result: FamilyResult) -> str:
     if match is None or result.status in ("open", "ahead"):
         return ""
     found = _seen(case, match[1])
-    own, other = _best_of_kind(case, found.b), called(match[0], found.a)
+    own, other = _best_of_kind(case, found.b), called(case, match[0], found.a)
     if result.status == "behind":
         by = found.difference.negated()
         bounds = f"{interval(by)}{_counted(found)}"
@@ -209,9 +219,10 @@ def _counted(found: FamilyComparison) -> str:
     )
 
 
-def called(family: Family, member: str) -> str:
+def called(case: Case, family: Family, member: str) -> str:
     """Name a family with the member that stands for it: ``a cheap classifier (probe)``."""
-    return NOUN[family] if member == NOUN[family] else f"{NOUN[family]} ({member})"
+    noun = _noun(case, family)
+    return noun if member == noun else f"{noun} ({member})"
 
 
 def _capital(text: str) -> str:
@@ -231,7 +242,7 @@ def _floor(case: Case) -> str:
         difference = case.contenders.gain(case.name, name)
         if name != case.name and difference and difference.low > 0:
             return (
-                f"{case.name} beats always giving the most common label by "
+                f"{case.name} beats always giving {case.words.constant} by "
                 f"{points(difference.value)} ({interval(difference)})."
             )
     return ""
@@ -254,7 +265,7 @@ def _open_families(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[s
             continue
         family, found = match[0], _seen(case, match[1])
         yield (
-            f"{_capital(NOUN[family])}: {gain(found.a, found.b, found.difference)} on "
+            f"{_capital(_noun(case, family))}: {gain(found.a, found.b, found.difference)} on "
             f"{plural(found.difference.rows, 'shared row')}{_counted(found)}."
         )
 
@@ -284,7 +295,7 @@ def small_models(contenders: Contenders) -> list[str]:
 
 
 def _not_measured(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[str]:
-    missing = [NOUN[f] for f in DO if f in {r.family for r in families if not r.members}]
+    missing = [_noun(case, f) for f in DO if f in {r.family for r in families if not r.members}]
     if missing:
         names = listed(missing)
         verb = "was" if len(missing) == 1 else "were"

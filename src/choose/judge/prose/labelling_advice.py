@@ -22,6 +22,8 @@ from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.curve_forecast import likely
 from choose.schema.answer import Step
 from choose.schema.scorecard import CurveForecast, Needed
+from choose.schema.words import Words
+from choose.schema.words import amount as reached
 
 
 def limit_sentence(case: Case) -> str:
@@ -81,7 +83,7 @@ def more(forecast: CurveForecast, needs: Needed) -> tuple[int, int] | None:
     )
 
 
-def amount(forecast: CurveForecast, needs: Needed) -> str:
+def amount(forecast: CurveForecast, needs: Needed, words: Words) -> str:
     """Return ``about 700 more labels (400 to 1,500; probability 0.82)``."""
     ends = more(forecast, needs)
     assert ends is not None
@@ -89,8 +91,8 @@ def amount(forecast: CurveForecast, needs: Needed) -> str:
     beyond = "" if needs.labels.high is not None else "more than "
     middle = rounded(max(needs.labels.value - forecast.labels, 0))
     return (
-        f"about {middle:,} more labels ({ends[0]:,} to {beyond}{ends[1]:,}; "
-        f"probability {chance(needs.probability)} within {plural(needs.within, 'label')})"
+        f"about {middle:,} more {words.labels} ({ends[0]:,} to {beyond}{ends[1]:,}; "
+        f"probability {chance(needs.probability)} within {plural(needs.within, words.label)})"
     )
 
 
@@ -105,8 +107,9 @@ def toward_target(contenders: Contenders) -> str:
     if forecast is None or forecast.target is None or not likely(forecast.target):
         return ""
     assert forecast.target.accuracy is not None
-    needs = amount(forecast, forecast.target)
-    return f"{forecast.candidate} would reach {in_percent(forecast.target.accuracy)} with {needs}."
+    needs = amount(forecast, forecast.target, contenders.words)
+    goal = reached(forecast.target.accuracy, contenders.rule.measure.noun)
+    return f"{forecast.candidate} would reach {goal} with {needs}."
 
 
 def out_of_reach(contenders: Contenders) -> str:
@@ -116,21 +119,23 @@ def out_of_reach(contenders: Contenders) -> str:
         return ""
     assert forecast.target.accuracy is not None
     missing = without_forecast(contenders)
+    goal = reached(forecast.target.accuracy, contenders.rule.measure.noun)
     but = f"; for {listed(missing)} it is unknown" if missing else ""
     return (
-        f"More labels are unlikely to reach {in_percent(forecast.target.accuracy)}: with up to "
-        f"{plural(forecast.target.within, 'label')}, four times as many as now, the probability "
-        f"is {chance(forecast.target.probability)} for the closest, {forecast.candidate}{but}."
+        f"More {contenders.words.labels} are unlikely to reach {goal}: with up to "
+        f"{plural(forecast.target.within, contenders.words.label)}, four times as many as now, "
+        f"the probability is {chance(forecast.target.probability)} for the closest, "
+        f"{forecast.candidate}{but}."
     )
 
 
-def toward_margin(forecast: CurveForecast) -> str:
+def toward_margin(forecast: CurveForecast, words: Words) -> str:
     """Say how many more labels gain the margin."""
     assert forecast.margin is not None
     assert forecast.margin.gain is not None
     return (
-        f"More labels would help {forecast.candidate}: it gains {points(forecast.margin.gain)} "
-        f"with {amount(forecast, forecast.margin)}."
+        f"More {words.labels} would help {forecast.candidate}: it gains "
+        f"{points(forecast.margin.gain)} with {amount(forecast, forecast.margin, words)}."
     )
 
 
@@ -139,8 +144,9 @@ def overtaken(contenders: Contenders, name: str) -> Iterator[str]:
     for crossing in forecast_crossings(contenders):
         if crossing.b == name and crossing.labels and crossing.probability:
             yield (
-                f"With about {plural(rounded(crossing.labels.value), 'label')}, {crossing.a} is "
-                f"likely to overtake {crossing.b} (probability {chance(crossing.probability)})."
+                f"With about {plural(rounded(crossing.labels.value), contenders.words.label)}, "
+                f"{crossing.a} is likely to overtake {crossing.b} "
+                f"(probability {chance(crossing.probability)})."
             )
 
 
@@ -154,18 +160,18 @@ def grow_steps(case: Case) -> Iterator[Step]:
     if forecast is not None:
         yield Step(
             kind="label-more",
-            text=toward_margin(forecast) + _hours(case, forecast, forecast.margin),
-            question="to gain accuracy by training on more labels",
+            text=toward_margin(forecast, case.words) + _hours(case, forecast, forecast.margin),
+            question=f"to gain {case.words.score} by training on more {case.words.labels}",
         )
         return
     growth = steepest_gain(case.contenders, case.contenders.names)
     if growth is not None:
         yield Step(
             kind="label-more",
-            text=f"More labels still help {growth.candidate}: from {growth.fewer:,} to "
-            f"{plural(growth.labels, 'label')} it gained {points(growth.gained.value)} "
-            f"({interval(growth.gained)}).",
-            question="to gain accuracy by training on more labels",
+            text=f"More {case.words.labels} still help {growth.candidate}: from "
+            f"{growth.fewer:,} to {plural(growth.labels, case.words.label)} it gained "
+            f"{points(growth.gained.value)} ({interval(growth.gained)}).",
+            question=f"to gain {case.words.score} by training on more {case.words.labels}",
         )
 
 

@@ -14,7 +14,6 @@ from choose.formatting import (
     number,
     plural,
     points,
-    right,
     span,
 )
 from choose.judge.decision.contenders import best_of
@@ -26,6 +25,7 @@ from choose.schema.answer import FamilyResult
 from choose.schema.base import Interval
 from choose.schema.decision import Rejected
 from choose.schema.diagnosis import Cascade, Failures
+from choose.schema.words import right
 
 # A margin above this fraction of the errors of the best baseline is called coarse.
 COARSE = 4

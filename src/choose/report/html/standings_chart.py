@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import altair as alt
 
-from choose.formatting import clean, difference, figure, listed, points, right
+from choose.formatting import clean, difference, figure, listed, points
 from choose.report.candidate_order import BEHIND, contending, points_ahead, standings, titles
 from choose.report.decision_text import quantity, score_noun
 from choose.report.html.chart_style import (
@@ -25,6 +25,7 @@ from choose.report.html.chart_style import (
 from choose.report.screen_text import shorten
 from choose.schema.answer import Standing
 from choose.schema.decision import Decision
+from choose.schema.words import right
 
 # Points to each side of the chosen candidate that are drawn at least, and at most.
 LEAST, MOST = 5.0, 35.0

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from choose.formatting import DASH, clean, difference, figure, percent, plural
 from choose.report.candidate_order import with_rows
+from choose.report.decision_text import words
 from choose.report.screen_text import shorten
 from choose.report.terminal.candidate_table import CandidateRows
 from choose.report.terminal.layout import Column, note, section, split_table
@@ -26,7 +27,7 @@ FULL = 44
 
 def stability(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield how accuracy varies with label noise, perturbed test rows and chance."""
-    rows = CandidateRows(decision)
+    rows, score = CandidateRows(decision), words(decision).score
     columns = [
         rows.names(),
         _ten_percent(rows),
@@ -43,9 +44,9 @@ def stability(decision: Decision, width: int) -> Iterator[RenderableType]:
         "Noise and stability",
         *split_table(columns, width),
         note(
-            "In points or %. Changes of accuracy are measured on the same rows with and without "
+            f"In points or %. Changes of {score} are measured on the same rows with and without "
             "(95 % CI). Kept: the same answer to a perturbed test row. Sd: standard deviation of "
-            "accuracy from that source alone. Churn: answers that change on retraining. "
+            f"{score} from that source alone. Churn: answers that change on retraining. "
             f"{DASH}: not measured."
         ),
     )
@@ -64,7 +65,7 @@ def _ten_percent(rows: CandidateRows) -> Column:
         text += "" if point.rate == TEN_PERCENT else f" at {100 * point.rate:g} %"
         return with_rows(rows.decision, text, point.loss.row_set, beside)
 
-    return rows.column("10 % of the labels\nwrong: change", cell, width=FULL)
+    return rows.column(f"10 % of the {words(rows.decision).target}s\nwrong: change", cell, width=FULL)
 
 
 def _worst_view(rows: CandidateRows, card: Scorecard) -> str:
@@ -140,10 +141,10 @@ def _abstaining(rows: CandidateRows) -> list[Column]:
 
 
 def _notes(rows: CandidateRows) -> Iterator[str]:
-    cards = rows.cards
+    cards, score = rows.cards, words(rows.decision).score
     if any(card.stability.origins for card in cards):
         yield (
-            "Change on later rows: accuracy after training on earlier rows, minus accuracy after "
+            f"Change on later rows: {score} after training on earlier rows, minus {score} after "
             "training on as many rows of any time, on the same later rows (95 % CI)."
         )
     labels = {c.stability.new_class.label for c in cards if c.stability.new_class is not None}

@@ -40,17 +40,18 @@ def curves(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield accuracy by number of training labels, and where one candidate overtakes another."""
     rows = CandidateRows(decision, lambda card: len(card.curve) > 1)
     sizes = sorted({point.labels for card in rows.cards for point in card.curve})
+    word = words(decision)
     if len(sizes) < 2:
         return
     if len(sizes) > SIZES:
         sizes = [sizes[round(i * (len(sizes) - 1) / (SIZES - 1))] for i in range(SIZES)]
     columns = [
-        rows.column(f"{size:,}\nlabels", lambda card, size=size: _at(rows, card, size))  # type: ignore[misc]
+        rows.column(f"{size:,}\n{word.label}s", lambda card, size=size: _at(rows, card, size))  # type: ignore[misc]
         for size in sizes
     ]
-    sentences = [*map(_crossing, decision.crossings), *forecast_lines(decision)]
+    sentences = [*(_crossing(c, word.label) for c in decision.crossings), *forecast_lines(decision)]
     yield section(
-        "Accuracy in % by number of training labels",
+        f"{word.title} in % by number of training {word.label}s",
         *split_table([rows.names(), *columns], width),
         *(note(text) for text in _rows_of_curves(rows)),
         bullets(sentences),
@@ -74,9 +75,9 @@ def _at(rows: CandidateRows, card: Scorecard, size: int) -> str:
     return with_rows(rows.decision, percent(point.value), point.row_set, beside)
 
 
-def _crossing(crossing: Crossing) -> str:
+def _crossing(crossing: Crossing, label: str) -> str:
     labels = crossing.labels
-    where = f"at about {labels.value:,.0f} labels" if labels else "at an unknown number of labels"
+    where = f"at about {labels.value:,.0f} {label}s" if labels else f"at an unknown number of {label}s"
     if labels and labels.low is not None and labels.high is not None:
         where += f" ({labels.low:,.0f} to {labels.high:,.0f})"
     chance = f", probability {crossing.probability:.2f}" if crossing.probability is not None else ""
@@ -93,7 +94,7 @@ def differences(decision: Decision, width: int) -> Iterator[RenderableType]:
         covered = covered_by(pair.difference for pair in declared)
         parts.append(
             note(
-                "Points of accuracy on the same rows, between candidates fixed before the test "
+                f"Points of {words(decision).score} on the same rows, between candidates fixed before the test "
                 f"rows were evaluated. P (Holm) is corrected for all of them. {covered}"
             )
         )

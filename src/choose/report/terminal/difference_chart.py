@@ -17,20 +17,17 @@ from choose.formatting import (
     in_percent,
     in_points,
     plural,
-    right,
     signed_points,
 )
 from choose.report.candidate_order import standings
-from choose.report.decision_text import chosen, score_noun
+from choose.report.decision_text import chosen, score_noun, words
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import Axis, Bar, Scale
 from choose.report.terminal.layout import INDENT, Column, note, split_table
 from choose.schema.answer import Standing
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-
-# Names of what is compared, by the study's metric.
-SCORES = {"balanced": "Balanced accuracy", "cost": "Score by cost of errors"}
+from choose.schema.words import NAMES, right
 
 # Columns of a name in a title.
 TITLE_NAME = 24
@@ -61,7 +58,9 @@ FAMILIES, TITLES, INTERVALS = 64, 120, 100
 
 def score_name(decision: Decision) -> str:
     """Return what the differences are differences of."""
-    return SCORES.get((decision.goal.get("measure") or {}).get("metric", ""), "Accuracy")
+    metric = (decision.goal.get("measure") or {}).get("metric", "accuracy")
+    name = NAMES.get(metric, clean(metric))
+    return name[:1].upper() + name[1:] if metric != "chrf" else name
 
 
 def chart_title(decision: Decision) -> str:
@@ -92,7 +91,7 @@ def family_name(decision: Decision, standing: Standing) -> str:
         and known
         and (standing.candidate in known.members or unmeasured)
     ):
-        return "classifier"
+        return words(decision).baseline
     return clean(standing.family)
 
 

@@ -12,11 +12,12 @@ from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
-from choose.formatting import SCORED, clean, clock, duration, percent, plural
+from choose.formatting import clean, clock, duration, percent, plural
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Encodable
 from choose.schema.plan import Job
+from choose.schema.words import SCORED
 from choose.types import Dataset, Run
 
 CLEAN = ("clean", 0)

@@ -1,0 +1,98 @@
+"""Words of a study: what its scores are called, and what differs where answers are no labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from choose.formatting import Estimate, in_percent
+
+# What "right" means where it is not that each row counts the same, by the study's metric.
+COUNTED = {
+    "balanced": "Every label counts the same, however many rows it has.",
+    "cost": (
+        "An error counts by what it costs: 100 means no costs, 0 the most expensive error on "
+        "every row."
+    ),
+    "field-f1": "The score is field F1, the mean over rows; a field is right if its value is.",
+    "chrf": "The score is chrF, the overlap of short character sequences with the right text.",
+}
+
+# What a score is a percentage of, by the study's metric: 79 % right, 79 % mean recall.
+SCORED = {
+    "accuracy": "right",
+    "balanced": "mean recall",
+    "cost": "of the best score",
+    "field-f1": "of fields right",
+    "exact-record": "of records right",
+}
+
+# What a score is called, by the study's metric.
+NAMES = {
+    "accuracy": "accuracy",
+    "balanced": "balanced accuracy",
+    "cost": "score by cost of errors",
+    "field-f1": "field F1",
+    "exact-record": "share of whole records",
+    "chrf": "chrF",
+    "rouge-l": "ROUGE-L",
+}
+
+
+def noun_of(metric: str) -> str:
+    """Return what a score is a percentage of; the name of a metric that is no percentage."""
+    return SCORED.get(metric) or NAMES.get(metric, metric)
+
+
+def scored(value: float, noun: str) -> str:
+    """Return ``82 % right``, ``86 % of fields right`` or ``chrF 0.31``, by `noun_of` the metric."""
+    return f"{in_percent(value)} {noun}" if noun in SCORED.values() else f"{noun} {value:.2f}"
+
+
+def amount(value: float, noun: str) -> str:
+    """Return ``82 %``, or ``chrF 0.31`` where a score is no percentage."""
+    return in_percent(value) if noun in SCORED.values() else scored(value, noun)
+
+
+def right(accuracy: Estimate, noun: str = "right") -> str:
+    """Return ``82 % right (79 to 85)``, or ``chrF 0.31 (0.28 to 0.34)``."""
+    said, low, high = scored(accuracy.value, noun), accuracy.low, accuracy.high
+    if low is None or high is None:
+        return said
+    if noun not in SCORED.values():
+        return f"{said} ({low:.2f} to {high:.2f})"
+    return f"{said} ({' to '.join(in_percent(end).removesuffix(' %') for end in (low, high))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words that depend on whether answers are labels.
+
+    Attributes:
+        baseline: what a cheap candidate is called, such as ``classifier``.
+        constant: what a candidate gives that ignores the text.
+        score: what is measured, such as ``accuracy``.
+        label: what training takes more of.
+        labels: the same, several.
+        target: what a training row holds, right or wrong.
+    """
+
+    baseline: str
+    constant: str
+    score: str
+    label: str
+    labels: str
+    target: str
+
+    @property
+    def title(self) -> str:
+        """Return what is measured, as it begins a sentence."""
+        return self.score if self.score == NAMES["chrf"] else self.score[:1].upper() + self.score[1:]
+
+
+def words_of(labels: Sequence[str], metric: str) -> Words:
+    """Return the words for a study with these labels, or with none, and this metric."""
+    if labels:
+        return Words("classifier", "the most common label", "accuracy", "label", "labels", "label")
+    score = NAMES.get(metric, metric)
+    return Words("baseline", "the same answer", score, "row", "labelled rows", "answer")
