@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import blake2s
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from choose.formatting import normalised
 from choose.schema.costs import TokenPrices
 from choose.types import Dataset, Family, Item, Run, Task
+
+
+@runtime_checkable
+class HasFields(Protocol):
+    """A task whose answers have fields, whose values are right or wrong one by one."""
+
+    def counts(self, output: str | None, target: str) -> Mapping[str, tuple[int, int, int]]:
+        """Return the right, answered and expected values of each field that occurs."""
+
+    def errors(self, output: str, target: str) -> Sequence[tuple[str, str]]:
+        """Return the field and the kind of each wrong value, such as ``missing``."""
+
+    def values(self, output: str, item: Item) -> Mapping[tuple[str, str], tuple[str, bool]]:
+        """Return the values by field and form of comparison: as written, and if the input has it.
+
+        A value stands in the input if its words do, one after another.
+        """
+
+    def without(self, output: str, drop: Container[tuple[str, str]]) -> str:
+        """Return an answer without the values of these fields and forms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from choose.judge.decision.standings import families_of, standings_of
 from choose.judge.decision.verdict_confidence import confidence_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
+from choose.judge.diagnosis.answer_errors import answer_errors, side_by_side
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.diagnosis.label_audit import audit_labels
@@ -25,6 +26,7 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.measures.common_rows import common_rows
+from choose.judge.measures.text_figures import literal_fields, text_figures
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips
 from choose.judge.prose.because import because
@@ -71,7 +73,7 @@ def judge(
         goal=contenders.rule.record(),
         verdict=_verdict(case, gates, looks, next_steps(case, gates, moves, left_out)),
         gates=gates,
-        scorecards=_scorecards(contenders),
+        scorecards=_scorecards(evidence, contenders),
         standings=standings,
         pairs=_pairs(case),
         failures=case.failures,
@@ -98,11 +100,16 @@ def _case(evidence: Evidence, contenders: Contenders) -> Case:
     return Case(contenders, selection, labels, failures, overlap_of(contenders, selection.interim))
 
 
-def _scorecards(contenders: Contenders) -> tuple[Scorecard, ...]:
+def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:
     costs, rule = contenders.costs, contenders.rule
-    candidates = contenders.panel.candidates
+    candidates, literal = contenders.panel.candidates, literal_fields(evidence)
     common = common_rows(candidates)
-    return tuple(scorecard(c, costs[c.info.name].record, rule, common) for c in candidates)
+    return tuple(
+        scorecard(c, costs[c.info.name].record, rule, common).model_copy(
+            update={"text": text_figures(evidence, c, literal)}
+        )
+        for c in candidates
+    )
 
 
 def _nothing(scores: StudyScores) -> str:
@@ -195,5 +202,7 @@ def _rows_to_read(
         "audit": audit,
         "overlap": overlap,
         "disagreement": disagreement,
+        "answer_errors": answer_errors(evidence, literal_fields(evidence)),
+        "side_by_side": side_by_side(evidence, case.contenders, standings),
         "personal": tuple(id for id in dict.fromkeys(ids) if id in (evidence.personal or ())),
     }

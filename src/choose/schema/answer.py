@@ -57,6 +57,10 @@ class Standing(Record):
         rows: the rows that this candidate answered.
         ms_per_answer: milliseconds per answer, null where not measured.
         usd_per_1k: dollars per 1,000 answers, null without prices.
+        better: share of the common rows whose answers score higher than the chosen candidate's;
+            null where answers are labels.
+        worse: share whose answers score lower; the rest is equal.
+        length: characters of its answers over those of the chosen candidate.
     """
 
     candidate: str
@@ -69,6 +73,9 @@ class Standing(Record):
     rows: int = 0
     ms_per_answer: float | None = None
     usd_per_1k: float | None = None
+    better: float | None = None
+    worse: float | None = None
+    length: float | None = None
 
 
 class Step(Record):

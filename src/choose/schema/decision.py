@@ -13,6 +13,7 @@ from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
 from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
+from choose.schema.texts import AnswerErrors, ComparedRow
 
 
 class PromptText(Record):
@@ -175,6 +176,9 @@ class Decision(Record):
     """The whole decision record.
 
     Attributes:
+        answer_errors: of answers that are records.
+        side_by_side: of answers that are texts: rows on which candidates differ, none that seems to
+            hold personal data or a key.
         personal: ids of the rows listed in this record whose text seems to hold personal data or a
             key; reports list these rows without their text.
     """
@@ -193,6 +197,8 @@ class Decision(Record):
     failures: Failures | None = None
     overlap: ErrorOverlap | None = None
     disagreement: Disagreement | None = None
+    answer_errors: AnswerErrors | None = None
+    side_by_side: tuple[ComparedRow, ...] = ()
     personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
     rises: tuple[RiseRecord, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Cost
+from choose.schema.texts import TextFigures
 
 
 class Service(Record):
@@ -217,7 +218,11 @@ class SettingPoint(Record):
 
 
 class Scorecard(Record):
-    """What was measured of one candidate."""
+    """What was measured of one candidate.
+
+    `accuracy` is the mean of the study's metric, `text` what stands beside it where answers are
+    texts; `macro_f1`, `per_class` and others that need labels are null there.
+    """
 
     candidate: str
     strategy: str
@@ -235,6 +240,7 @@ class Scorecard(Record):
     stability: Stability = Stability()
     out_of_scope_recall: float | None = None
     format_valid: float | None = None
+    text: TextFigures | None = None
     calibration_error: float | None = None
     selective: tuple[CoveragePoint, ...] = ()
     curve: tuple[CurvePoint, ...] = ()

@@ -87,7 +87,9 @@ class Words:
     @property
     def title(self) -> str:
         """Return what is measured, as it begins a sentence."""
-        return self.score if self.score == NAMES["chrf"] else self.score[:1].upper() + self.score[1:]
+        return (
+            self.score if self.score == NAMES["chrf"] else self.score[:1].upper() + self.score[1:]
+        )
 
 
 def words_of(labels: Sequence[str], metric: str) -> Words:

@@ -7,15 +7,18 @@ JSON with sorted keys, so that equal records are equal texts.
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
 from choose.files import digest
 from choose.tasks.user_metric import UserMetric, read_metric
-from choose.tasks.values import FieldType, canonical, type_of
+from choose.tasks.values import FieldType, as_date, as_number, canonical, type_of
+from choose.types import Item
 
 Record = Mapping[str, Any]
 
@@ -99,10 +102,59 @@ class Extraction:
     def pairs(self, record: Record) -> Counter[tuple[str, str]]:
         """Return the (field, canonical value) pairs of a record; a list has one for each value."""
         return Counter(
-            (name, canonical(one, self.fields.get(name, "text"), self.day_first))
+            (name, self._canonical(name, one))
             for name, value in record.items()
             for one in (value if isinstance(value, list) else [value])
         )
+
+    def errors(self, output: str, target: str) -> list[tuple[str, str]]:
+        """Return the field and the kind of each wrong value.
+
+        The kinds are ``missing``, ``spurious``, ``wrong value``, ``wrong field`` (another field has
+        the value) and ``not normalised`` (the same but for marks and spaces, or written another
+        way). A wrong value counts once, not as missing and spurious too.
+        """
+        answered, expected = self.pairs(parse(output)), self.pairs(parse(target))
+        given, lost = list((answered - expected).elements()), []
+        found: list[tuple[str, str]] = []
+        for name, value in (expected - answered).elements():
+            elsewhere = next((pair for pair in given if pair[1] == value), None)
+            if elsewhere is None:
+                lost.append((name, value))
+            else:
+                given.remove(elsewhere)
+                found.append((name, "wrong field"))
+        for name, value in lost:
+            instead = [pair for pair in given if pair[0] == name]
+            alike = next((pair for pair in instead if _alike(pair[1], value)), None)
+            if instead:
+                given.remove(alike or instead[0])
+            kind = "not normalised" if alike else "wrong value" if instead else "missing"
+            found.append((name, kind))
+        return [*found, *((name, "spurious") for name, _ in given)]
+
+    def values(self, output: str, item: Item) -> dict[tuple[str, str], tuple[str, bool]]:
+        """Return the values by field and canonical form: as written, and if the input has them."""
+        said = f" {' '.join(_words(' '.join((item.text, *item.fields.values()))))} "
+        found = {}
+        for name, value in parse(output).items():
+            for one in value if isinstance(value, list) else [value]:
+                stands = f" {' '.join(_words(str(one)))} " in said
+                found[name, self._canonical(name, one)] = (str(one), stands)
+        return found
+
+    def without(self, output: str, drop: Container[tuple[str, str]]) -> str:
+        """Return a record without the values of these fields and canonical forms."""
+        kept: dict[str, Any] = {}
+        for name, value in parse(output).items():
+            if isinstance(value, list):
+                kept[name] = [v for v in value if (name, self._canonical(name, v)) not in drop]
+            elif (name, self._canonical(name, value)) not in drop:
+                kept[name] = value
+        return as_text(kept)
+
+    def _canonical(self, name: str, value: Any) -> str:
+        return canonical(value, self.fields.get(name, "text"), self.day_first)
 
     def lenient(self, raw: str) -> str | None:
         """Return the first record that stands in a malformed answer, or None."""
@@ -203,6 +255,18 @@ def lenient(text: str) -> str | None:
         except (ValueError, RecursionError):
             start = text[:LONGEST].find("{", start + 1)
     return None
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _alike(a: str, b: str) -> bool:
+    """Return whether two values are the same but for the way they are written."""
+    if "".join(_words(a)) == "".join(_words(b)):
+        return True
+    numbers, days = (as_number(a), as_number(b)), (as_date(a), as_date(b))
+    return any(x is not None and x == y for x, y in (numbers, days))
 
 
 @lru_cache(maxsize=100_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from choose.judge.decision.contenders import Contenders, Relation
 from choose.judge.decision.rule import Case, family_relation
 from choose.judge.measures.build_scorecard import accuracy
+from choose.judge.measures.text_figures import beside_the_choice
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.answer import FamilyResult, FamilyStatus, Standing
@@ -78,6 +79,7 @@ def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -
     name, cost = candidate.info.name, contenders.costs[candidate.info.name].record
     pair = contenders.gain(name, chosen) if name != chosen and candidate.main else None
     rows = int(candidate.main.complete.sum()) if candidate.main else 0
+    beside = beside_the_choice(contenders.panel[chosen], candidate) if name != chosen else {}
     return Standing(
         candidate=name,
         family=candidate.info.family,
@@ -89,4 +91,5 @@ def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -
         rows=rows,
         ms_per_answer=cost.ms_per_item,
         usd_per_1k=cost.usd_per_1k,
+        **beside,
     )

@@ -77,6 +77,12 @@ def out_of_fold(
     )
 
 
+def out_of_fold_runs(evidence: Evidence, candidate: str) -> list[Run]:
+    """Return the runs of a candidate's first repetition with out-of-fold answers."""
+    runs = _answered(evidence, candidate)
+    return [run for run in runs if (run.trial.draw, run.trial.variant) == (0, "")]
+
+
 def settings(evidence: Evidence, candidate: str) -> tuple[tuple[int, str], ...]:
     """Return the repetitions and settings (draw, variant) with out-of-fold answers, in order."""
     runs = _answered(evidence, candidate)

@@ -65,7 +65,9 @@ def _ten_percent(rows: CandidateRows) -> Column:
         text += "" if point.rate == TEN_PERCENT else f" at {100 * point.rate:g} %"
         return with_rows(rows.decision, text, point.loss.row_set, beside)
 
-    return rows.column(f"10 % of the {words(rows.decision).target}s\nwrong: change", cell, width=FULL)
+    return rows.column(
+        f"10 % of the {words(rows.decision).target}s\nwrong: change", cell, width=FULL
+    )
 
 
 def _worst_view(rows: CandidateRows, card: Scorecard) -> str:

@@ -18,6 +18,7 @@ from choose.report.decision_text import (
     shared_errors,
     suspects_note,
     with_span,
+    words,
 )
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import NAME, CandidateRows
@@ -77,7 +78,9 @@ def _at(rows: CandidateRows, card: Scorecard, size: int) -> str:
 
 def _crossing(crossing: Crossing, label: str) -> str:
     labels = crossing.labels
-    where = f"at about {labels.value:,.0f} {label}s" if labels else f"at an unknown number of {label}s"
+    where = (
+        f"at about {labels.value:,.0f} {label}s" if labels else f"at an unknown number of {label}s"
+    )
     if labels and labels.low is not None and labels.high is not None:
         where += f" ({labels.low:,.0f} to {labels.high:,.0f})"
     chance = f", probability {crossing.probability:.2f}" if crossing.probability is not None else ""
@@ -94,8 +97,9 @@ def differences(decision: Decision, width: int) -> Iterator[RenderableType]:
         covered = covered_by(pair.difference for pair in declared)
         parts.append(
             note(
-                f"Points of {words(decision).score} on the same rows, between candidates fixed before the test "
-                f"rows were evaluated. P (Holm) is corrected for all of them. {covered}"
+                f"Points of {words(decision).score} on the same rows, between candidates fixed "
+                "before the test rows were evaluated. P (Holm) is corrected for all of them. "
+                f"{covered}"
             )
         )
     if others:

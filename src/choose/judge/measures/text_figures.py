@@ -1,0 +1,194 @@
+"""Figures beside the score of answers that are texts: metrics, format gap, fields, length."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from choose.judge.evidence import Evidence, HasFields
+from choose.judge.scores.out_of_fold import targets
+from choose.judge.scores.paired_comparison import ASSUMED_SD, Changed, mean_change
+from choose.judge.scores.score_tables import (
+    CLEAN,
+    CandidateScores,
+    ScoreTable,
+    scores_in,
+)
+from choose.judge.stats.intervals import two_way_interval
+from choose.judge.stats.two_way import answered, row_means
+from choose.schema.base import Interval
+from choose.schema.texts import FieldRecord, TextFigures
+from choose.types import Floats
+
+# A field is literal if so large a share of its right values stand in their inputs.
+LITERAL, FEWEST = 0.95, 10
+
+# Differences of scores below this are none.
+EQUAL = 1e-9
+
+
+def text_figures(
+    evidence: Evidence, candidate: CandidateScores, literal: Collection[str] = ()
+) -> TextFigures | None:
+    """Return the figures of a candidate; None where answers are labels, or it answered nothing.
+
+    Args:
+        evidence: with the task and the right answers.
+        candidate: its score tables.
+        literal: the fields of records whose values should stand in the input.
+    """
+    table, task = candidate.main, evidence.task
+    if table is None or task is None or task.labels:
+        return None
+    strict, lenient = table.right, _stored(table, "lenient")
+    fields: dict[str, Any] = {}
+    if isinstance(task, HasFields):
+        fields = _fields(evidence, task, table)
+        if literal and (grounded := _without_inventions(evidence, table, literal)) is not None:
+            fields["dropped"] = _change(table, grounded)
+    return TextFigures(
+        metrics={name: _mean(candidate, table, _stored(table, name)) for name in task.metrics[1:]},
+        format_gap=_change(table, lenient) if (lenient > strict).any() else None,
+        length=_length(evidence, table),
+        **fields,
+    )
+
+
+def _stored(table: ScoreTable, metric: str) -> Floats:
+    """Return (rows, repetitions) stored scores by a metric, NaN where not evaluated."""
+    scores = np.full(table.outputs.shape, np.nan)
+    for run in table.runs:
+        place = [table.rows.index[id] for id in run.asked[CLEAN]]
+        scores[place, table.draws.index(run.trial.draw)] = scores_in(run, CLEAN, metric)
+    return scores
+
+
+def _mean(candidate: CandidateScores, table: ScoreTable, scores: Floats) -> Interval:
+    rows = table.rows
+    estimate = two_way_interval(
+        scores[table.complete][:, table.whole],
+        rows.clusters_of(table.complete),
+        rows.weights_of(table.complete),
+        expected=ASSUMED_SD**2,
+    )
+    return Interval.of(estimate, candidate.estimand, row_set=rows.row_set(table.complete))
+
+
+def _change(table: ScoreTable, scores: Floats) -> Interval:
+    """Return what other scores of the same answers add to the mean."""
+    return mean_change(Changed(scores - table.right, table.draws, varies=False), table.rows)
+
+
+def _length(evidence: Evidence, table: ScoreTable) -> float | None:
+    """Return the characters of all usable answers over those of their right answers."""
+    right, pairs = targets(evidence), [(0, 0)]
+    for run in table.runs:
+        for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True):
+            if output is not None:
+                pairs.append((len(output), len(right[id])))
+    given, wanted = np.sum(pairs, axis=0)
+    return float(given / wanted) if wanted else None
+
+
+def _fields(evidence: Evidence, task: HasFields, table: ScoreTable) -> dict[str, Any]:
+    right, totals = targets(evidence), Counter[tuple[str, int]]()
+    for run in table.runs:
+        for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True):
+            for field, counts in task.counts(output, right[id]).items():
+                for place, count in enumerate(counts):
+                    totals[field, place] += count
+    names = sorted({field for field, _ in totals}, key=lambda field: (-totals[field, 2], field))
+    hits, given, wanted = (sum(totals[field, place] for field in names) for place in range(3))
+    return {
+        "micro_f1": 2 * hits / (given + wanted) if given + wanted else None,
+        "fields": tuple(
+            FieldRecord(
+                field=field,
+                precision=_share(totals[field, 0], totals[field, 1]),
+                recall=_share(totals[field, 0], totals[field, 2]),
+                support=round(totals[field, 2] / max(len(table.draws), 1)),
+            )
+            for field in names
+        ),
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def literal_fields(evidence: Evidence) -> tuple[str, ...]:
+    """Return the fields whose right values nearly always stand in their inputs.
+
+    Right values of training rows and test rows count; the answers of candidates do not.
+    """
+    if not isinstance(evidence.task, HasFields) or not evidence.inputs:
+        return ()
+    found, stand = Counter[str](), Counter[str]()
+    for id, target in targets(evidence).items():
+        for (field, _), (_, stands) in evidence.task.values(target, evidence.inputs[id]).items():
+            found[field] += 1
+            stand[field] += stands
+    named = (field for field, count in found.items() if count >= FEWEST)
+    return tuple(sorted(field for field in named if stand[field] >= LITERAL * found[field]))
+
+
+def _without_inventions(
+    evidence: Evidence, table: ScoreTable, literal: Collection[str]
+) -> Floats | None:
+    """Return the scores after dropping values of literal fields that do not stand in the input.
+
+    None where there are no such values.
+    """
+    task, right = evidence.task, targets(evidence)
+    assert task is not None
+    assert isinstance(task, HasFields)
+    scores = table.right.copy()
+    known: dict[tuple[str, str], float] = {}
+    for run in table.runs:
+        column = table.draws.index(run.trial.draw)
+        for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True):
+            if output is None:
+                continue
+            if (id, output) not in known:
+                values = task.values(output, evidence.inputs[id])
+                drop = {key for key, (_, stands) in values.items() if not stands}
+                drop = {key for key in drop if key[0] in literal}
+                kept = task.without(output, drop) if drop else output
+                known[id, output] = _score(evidence, kept, right[id]) if drop else np.nan
+            if not np.isnan(known[id, output]):
+                scores[table.rows.index[id], column] = known[id, output]
+    return scores if any(not np.isnan(value) for value in known.values()) else None
+
+
+def _score(evidence: Evidence, output: str, target: str) -> float:
+    assert evidence.task is not None
+    return evidence.task.score(output, (target,))[evidence.task.metrics[0]]
+
+
+def beside_the_choice(chosen: CandidateScores, other: CandidateScores) -> Mapping[str, float]:
+    """Return the shares of common rows that a candidate answers better and worse, and its length.
+
+    Empty where answers are labels, or the two share no row.
+    """
+    if chosen.main is None or other.main is None or chosen.main.rows.labels:
+        return {}
+    ours, theirs = row_means(chosen.main.right), row_means(other.main.right)
+    both = answered(chosen.main.right) & answered(other.main.right)
+    if not both.any():
+        return {}
+    ahead = (theirs - ours)[both]
+    sizes = [_characters(table)[both].sum() for table in (other.main, chosen.main)]
+    figures = {"better": float((ahead > EQUAL).mean()), "worse": float((ahead < -EQUAL).mean())}
+    return {**figures, "length": float(sizes[0] / sizes[1])} if sizes[1] else figures
+
+
+def _characters(table: ScoreTable) -> Floats:
+    """Return (rows,) characters of an answer, the mean over repetitions; unusable ones have 0."""
+    lengths = np.zeros(len(table.rows.codes) + 1)
+    lengths[:-1] = [len(text) for text in table.rows.codes]
+    sizes = np.where(np.isnan(table.right), np.nan, lengths[np.maximum(table.outputs, -1)])
+    return row_means(sizes)

@@ -1,0 +1,100 @@
+"""The parts of a decision on answers that are texts: figures beside the score, errors, rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from choose.schema.base import Interval, Record
+
+
+class FieldRecord(Record):
+    """Precision, recall and expected values of one field, over all repetitions of a candidate."""
+
+    field: str
+    precision: float | None
+    recall: float | None
+    support: int
+
+
+class TextFigures(Record):
+    """What stands beside the score of answers that are texts; null where it does not exist.
+
+    Attributes:
+        metrics: the other metrics of the task, by name.
+        micro_f1: of all values of all rows together, for records.
+        format_gap: what the score would gain if unusable answers were repaired.
+        dropped: what the score gains if values that do not stand in the input are dropped, in
+            fields whose right values nearly always do: a fix that needs no training.
+        length: characters of the answers over those of the right ones.
+        fields: of records, those with most values first.
+    """
+
+    metrics: Mapping[str, Interval] = {}
+    micro_f1: float | None = None
+    format_gap: Interval | None = None
+    dropped: Interval | None = None
+    length: float | None = None
+    fields: tuple[FieldRecord, ...] = ()
+
+
+class ValueErrors(Record):
+    """One kind of wrong values of records: how many, their share, and the field with most."""
+
+    name: str
+    count: int
+    share: float
+    field: str | None = None
+
+
+class SuspectValue(Record):
+    """A right value that two or more independent candidates contradict with another one.
+
+    The value that they give instead stands in the input; `given` is null where the record has no
+    value in this field.
+    """
+
+    id: str
+    field: str
+    given: str | None
+    suggested: str
+    candidates: tuple[str, ...]
+
+
+class AnswerErrors(Record):
+    """The out-of-fold errors of one candidate whose answers are records, before any fine-tuning.
+
+    Attributes:
+        candidate: whose errors they are.
+        rows: the rows it answered.
+        wrong: the rows with a wrong value or an unusable answer.
+        kinds: of wrong values, most frequent first: ``malformed`` (all values of an unusable
+            answer), ``suspect target``, ``missing``, ``spurious``, ``wrong value``, ``wrong
+            field`` and ``not normalised``.
+        suspected: suspect values of the whole set; `suspects` lists the most agreed.
+        literal: fields whose right values nearly always stand in the input.
+    """
+
+    candidate: str
+    rows: int
+    wrong: int
+    kinds: tuple[ValueErrors, ...] = ()
+    suspected: int = 0
+    suspects: tuple[SuspectValue, ...] = ()
+    literal: tuple[str, ...] = ()
+
+
+class GivenAnswer(Record):
+    """The answer of a candidate to a row, null where it is unusable; then `raw` is what it said."""
+
+    candidate: str
+    output: str | None
+    score: float
+    raw: str | None = None
+
+
+class ComparedRow(Record):
+    """A test row with its right answer and the first answers of some candidates."""
+
+    id: str
+    target: str
+    answers: tuple[GivenAnswer, ...]
