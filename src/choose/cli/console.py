@@ -134,8 +134,12 @@ def print_decision(decision: Decision, store: Path, as_json: bool, part: str = "
     if as_json:
         print_record(decision.model_dump_json(by_alias=True, indent=1))
         return
+    from choose.api.compare import texts
     from choose.report.terminal.decision_page import render, render_full, render_section
+    from choose.report.text_answers import with_inputs
 
+    if decision.side_by_side and part:
+        decision = with_inputs(decision, texts(store))
     if part and part != FULL:
         stdout().print(render_section(decision, part, store))
     else:

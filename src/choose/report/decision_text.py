@@ -97,7 +97,13 @@ def score_noun(goal: Mapping[str, Any]) -> str:
     return noun_of((goal.get("measure") or {}).get("metric", "accuracy"))
 
 
-def words(decision: Decision) -> Words:
+def score_head(goal: Mapping[str, Any]) -> str:
+    """Return the head of a column of scores: ``% right``, or ``100 x chrF``."""
+    noun = score_noun(goal)
+    return f"% {noun}" if noun in SCORED.values() else f"100 x {clean(noun)}"
+
+
+def words_in(decision: Decision) -> Words:
     """Return the words for answers that are labels, or texts."""
     metric = (decision.goal.get("measure") or {}).get("metric", "accuracy")
     return words_of(decision.dataset.labels, metric)
@@ -137,7 +143,8 @@ def pool_note(data: DatasetRecord) -> str:
     """Say how much of its pool a study trained on, to be added to a sentence; empty for all."""
     if data.learnt is None or data.pool is None or data.learnt >= data.pool:
         return ""
-    return f"; trained on {data.learnt:,} of the {data.pool:,} labels of the training pool"
+    what = "labels" if data.labels else "rows"
+    return f"; trained on {data.learnt:,} of the {data.pool:,} {what} of the training pool"
 
 
 def looks_line(decision: Decision) -> str:

@@ -43,6 +43,7 @@ from choose.report.decision_text import (
     goal_line,
     noted,
     pool_note,
+    score_head,
     score_noun,
     uneven,
 )
@@ -56,6 +57,7 @@ from choose.report.terminal.first_screen import (
     rare_sentence,
     steps,
 )
+from choose.report.text_answers import beside_table, text_notes
 from choose.schema.answer import Standing, Step
 from choose.schema.check import Check
 from choose.schema.costs import Cost
@@ -125,6 +127,10 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     yield from _list("Why", verdict.reasons)
     yield from _list("What would change this", verdict.flips)
     yield from _section("Candidates", _candidates(decision))
+    heads, rows = beside_table(decision)
+    cells = table(heads, [[literal(cell) for cell in row] for row in rows]) if rows else []
+    yield from _section("Beside the score", cells)
+    yield from _list("What would raise a score", list(text_notes(decision)))
     yield from _section("What it costs", _costs(decision))
     yield from _section("Behind endpoints", _services(decision))
     yield from _section("Planned comparisons", _pairs(decision))
@@ -148,10 +154,11 @@ def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator
     yield from (f"## {sentence(answer(verdict))}", "", " ".join(map(sentence, reason)), "")
     choice = "Recommended" if verdict.recommended else "Interim choice"
     name = literal(chosen(verdict))
+    labels = f"{plural(len(data.labels), 'label')}, " if data.labels else ""
     yield from (f"{choice}: **{name}** · confidence {verdict.confidence}", "")
     yield (
         f"{literal(data.name)}: {plural(data.rows, 'labelled row')}, "
-        f"{plural(len(data.labels), 'label')}, {plural(data.test_rows, 'test row')} "
+        f"{labels}{plural(data.test_rows, 'test row')} "
         f"({literal(data.division)}){pool_note(data)}."
     )
     yield from ("", sentence(goal_line(decision.goal)))
@@ -208,7 +215,7 @@ def _steps(every: Sequence[Step]) -> list[str]:
 def _candidates(decision: Decision) -> list[str]:
     cards = ranked(decision)
     models = short_models(card.model for card in cards)
-    scored = f"% {score_noun(decision.goal)}"
+    scored = score_head(decision.goal)
     heads = ["candidate", "family", "model", scored, "95 % CI", "rows", "seeds"]
     heads += ["ms per item", "training seconds"]
     rows = table(heads, (_row(decision, card, models[card.model]) for card in cards))
@@ -302,10 +309,10 @@ def _check_lines(check: Check) -> Iterator[str]:
 def _suspects(check: Check) -> Iterator[str]:
     if not check.audit or not check.audit.doubted:
         return
-    yield from ("", "### Labels to check first", "")
-    yield from ("| row | given label | suggested label |", "| --- | --- | --- |")
-    for s in check.audit.doubted[:SUSPECTS]:
-        yield f"| {literal(s.id)} | {literal(s.label)} | {literal(s.suggested)} |"
+    first = check.audit.doubted[:SUSPECTS]
+    cells = [[literal(cell) for cell in (s.id, s.label, s.suggested)] for s in first]
+    heads = ("row", "given label", "suggested label")
+    yield from ("", "### Labels to check first", "", *table(heads, cells))
 
 
 def _needed(check: Check) -> Iterator[str]:

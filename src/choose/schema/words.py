@@ -33,7 +33,7 @@ NAMES = {
     "balanced": "balanced accuracy",
     "cost": "score by cost of errors",
     "field-f1": "field F1",
-    "exact-record": "share of whole records",
+    "exact-record": "whole records",
     "chrf": "chrF",
     "rouge-l": "ROUGE-L",
 }

@@ -176,8 +176,8 @@ def _share(failures: Failures) -> float:
     return failures.fixable.value
 
 
-def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
-    """Judge the drop in accuracy over time of one candidate against the margin."""
+def task_stable(panel: StudyScores, name: str, margin: float, score: str = "accuracy") -> Gate:
+    """Judge the drop in its score over time of one candidate against the margin."""
     drop = drop_of(panel[name])
     if drop is None:
         return Gate(name="task stable", status="unknown", evidence=_drift_unknown(panel, name))
@@ -186,7 +186,7 @@ def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
         name="task stable",
         status="pass" if drop.high < margin else "fail" if drop.low > margin else "unknown",
         evidence=(
-            f"On {plural(drop.rows, 'row')} that are later than its training rows, the accuracy "
+            f"On {plural(drop.rows, 'row')} that are later than its training rows, the {score} "
             f"of {name} changes by {in_points(change)} compared with "
             f"training on as many rows of any date. The margin is {points(margin)}."
         ),

@@ -113,12 +113,13 @@ def under_noise(contenders: Contenders, name: str) -> tuple[float | None, Revers
             theirs, own = (other_pool(c, table) for c, table in sides)
             level = compare(theirs, own)
             change = _change(*((c, table, c.info.learns) for c, table in sides))
-            tests.append((other, f"with {_noise(kind, rate)}", level, change))
+            with_noise = f"with {_noise(kind, rate, contenders.words.target)}"
+            tests.append((other, with_noise, level, change))
     return highest, _worst(contenders, name, tests)
 
 
-def _noise(kind: str, rate: float) -> str:
-    wrong = f"{100 * rate:g} % of the training labels made wrong"
+def _noise(kind: str, rate: float, target: str) -> str:
+    wrong = f"{100 * rate:g} % of the training {target}s made wrong"
     return wrong if kind == "symmetric" else f"{wrong} ({kind} noise)"
 
 
@@ -236,13 +237,14 @@ def robust(case: Case) -> Gate:
     parts = [
         f"{case.name} stays the choice in {100 * share:.0f} of 100 random halves of the test rows"
     ]
-    conditions = [f"with {100 * rate:g} % of the training labels made wrong"] if rate else []
+    target = case.words.target
+    conditions = [f"with {100 * rate:g} % of the training {target}s made wrong"] if rate else []
     conditions += [f"on test rows with {listed(views)}"] if views else []
     conditions += [other_weights(case.contenders)] if uneven else []
     parts += (
         [f"no other candidate is clearly ahead {' or '.join(conditions)}"] if conditions else []
     )
-    missing = [what for what, there in (("label noise", rate), ("views", views)) if not there]
+    missing = [what for what, there in ((f"{target} noise", rate), ("views", views)) if not there]
     parts += [f"not measured: {listed(missing)}"] if missing else []
     passed = share >= 0.8 and not missing
     return Gate(name=name, status="pass" if passed else "unknown", evidence=f"{'; '.join(parts)}.")

@@ -184,7 +184,7 @@ def _clean(case: Case) -> Gate:
 
 
 def _stable(case: Case) -> Gate:
-    return task_stable(case.contenders.panel, case.name, case.margin)
+    return task_stable(case.contenders.panel, case.name, case.margin, case.words.score)
 
 
 def _data_driven(case: Case) -> Gate:
@@ -216,10 +216,10 @@ def worth_its_cost(case: Case) -> Gate:
     losing = [n for n in balances if balances[n].net.high < 0]
     if losing:
         other = min(losing, key=lambda n: balances[n].net.high)
-        return _gate(WORTH_ITS_COST, "fail", _balance(name, other, balances[other]))
+        return _gate(WORTH_ITS_COST, "fail", _balance(case, other, balances[other]))
     paid = all(at.net.low >= 0 for at in balances.values())
     return _gate(
-        WORTH_ITS_COST, "pass" if paid else "unknown", _balance(name, other, balances[other])
+        WORTH_ITS_COST, "pass" if paid else "unknown", _balance(case, other, balances[other])
     )
 
 
@@ -255,15 +255,15 @@ def _cheapest(contenders: Contenders, name: str) -> str:
     )
 
 
-def _balance(name: str, other: str, at: Balance) -> str:
+def _balance(case: Case, other: str, at: Balance) -> str:
     """State the net value of a candidate over another, with the terms of the break-even."""
-    net, chance = at.net, number(min(max(at.probability, 0.01), 0.99), 2)
+    name, net, chance = case.name, at.net, number(min(max(at.probability, 0.01), 0.99), 2)
     return (
         f"Net value of {name} over {other} in {months(at.months)} and {rough(at.answers)} answers: "
         f"{dollars(net.value)} ({dollars(net.low)} to {dollars(net.high)}). {name} costs "
         f"{_more(at.extra)} to build and refresh and {_more(-1000 * at.saves.value)} per 1,000 "
-        f"answers, changes accuracy by {points(at.gain.value)}, and a right answer is worth "
-        f"{dollars(at.value)}. It pays off with probability {chance}."
+        f"answers, changes {case.words.score} by {points(at.gain.value)}, and a right answer is "
+        f"worth {dollars(at.value)}. It pays off with probability {chance}."
     )
 
 

@@ -15,7 +15,7 @@ from choose.judge.decision.contenders import Contenders
 from choose.judge.evidence import CandidateInfo, Evidence, HasFields
 from choose.judge.measures.text_figures import EQUAL
 from choose.judge.scores.out_of_fold import out_of_fold_runs, targets
-from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores, scores_in
+from choose.judge.scores.score_tables import CLEAN, CandidateScores, scores_in
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import row_means
 from choose.schema.answer import Standing
@@ -188,7 +188,9 @@ def side_by_side(
         ComparedRow(
             id=ids[place],
             target=right[ids[place]][:MOST_CHARACTERS],
-            answers=tuple(_given(contenders.panel[name], ids[place]) for name in names),
+            answers=tuple(
+                given for name in names if (given := _given(contenders.panel[name], ids[place]))
+            ),
         )
         for place in shown[:MOST_ROWS]
     )
@@ -211,13 +213,13 @@ def _in_turn(first: Codes, second: Codes) -> list[int]:
     return [place for pair in pairs for place in pair]
 
 
-def _given(candidate: CandidateScores, id: str) -> GivenAnswer:
-    """Return the first answer of a candidate to a row; an unusable one if it gave none."""
+def _given(candidate: CandidateScores, id: str) -> GivenAnswer | None:
+    """Return the first answer of a candidate to a row, None where it was not evaluated."""
     table, name = candidate.main, candidate.info.name
     assert table is not None
     runs = [run for run in table.runs if id in run.asked[CLEAN]]
-    if not runs or (table.outputs[table.rows.index[id]] == MISSING).all():
-        return GivenAnswer(candidate=name, output=None, score=0.0)
+    if not runs:
+        return None
     run = min(runs, key=lambda run: run.trial.draw)
     place = run.asked[CLEAN].index(id)
     answers = run.answers[CLEAN]

@@ -10,7 +10,7 @@ import altair as alt
 
 from choose.formatting import clean, number, signed_points
 from choose.report.candidate_order import points_ahead, standings
-from choose.report.decision_text import chosen
+from choose.report.decision_text import chosen, words_in
 from choose.report.html.chart_style import (
     HEIGHT,
     INK,
@@ -83,17 +83,20 @@ def price(decision: Decision) -> Figure | None:
         for c in cards
     ]
     edge = [c for c in cards if not any(_beats(o, c, unit, ahead) for o in cards)]
+    word = words_in(decision)
+    better = "more accurate" if decision.dataset.labels else "better"
     caption = (
-        f"Up and to the left is better; accuracy is against {clean(chosen(decision.verdict))} on "
-        f"common rows. No candidate is both {'cheaper' if priced else 'faster'} and more accurate "
-        f"than {_or([clean(c.candidate) for c in edge])}."
+        f"Up and to the left is better; {word.score} is against "
+        f"{clean(chosen(decision.verdict))} on common rows. No candidate is both "
+        f"{'cheaper' if priced else 'faster'} and {better} than "
+        f"{_or([clean(c.candidate) for c in edge])}."
     )
     title = "dollars for 1,000 answers" if priced else "milliseconds per answer"
-    return _scattered(rows, colours, title, caption)
+    return _scattered(rows, colours, title, f"Cost against {word.score}", caption)
 
 
 def _scattered(
-    rows: Sequence[dict[str, object]], colours: Palette, title: str, caption: str
+    rows: Sequence[dict[str, object]], colours: Palette, cost: str, title: str, caption: str
 ) -> Figure:
     """Draw differences against a cost on a scale of logarithms, with names beside the marks."""
     x = decades([float(str(row["x"])) for row in rows])
@@ -102,7 +105,7 @@ def _scattered(
     across = alt.Scale(type="log", domain=list(x), nice=False)
     down = alt.Scale(domain=list(y), nice=False)
     base = chart_of(rows).encode(
-        x=alt.X("x:Q", title=title, scale=across, axis=alt.Axis(grid=False, values=powers(x))),
+        x=alt.X("x:Q", title=cost, scale=across, axis=alt.Axis(grid=False, values=powers(x))),
         y=alt.Y(
             "value:Q",
             title="points against the chosen one",
@@ -115,7 +118,7 @@ def _scattered(
         marks.encode(color=colours.colours(), shape=shape()),
         *mark_names(rows, x, y),
     ]
-    return drawn(layers, HEIGHT, "Cost against accuracy", caption, rows, named=True)
+    return drawn(layers, HEIGHT, title, caption, rows, named=True)
 
 
 def _beats(
@@ -155,12 +158,12 @@ def views(decision: Decision) -> Figure | None:
     lowest = float(str(worst["value"]))
     caption = (
         f"{worst['candidate']} changes most, under {worst['view']}: {signed_points(lowest / 100)} "
-        "points of accuracy on the same rows."
+        f"points of {words_in(decision).score} on the same rows."
         if changes
         else f"{worst['candidate']} changes most answers, under {worst['view']}: it keeps "
         f"{number(lowest)} %. A changed answer may have been wrong before."
     )
-    share = "points of accuracy" if changes else "answers kept, in %"
+    share = f"points of {words_in(decision).score}" if changes else "answers kept, in %"
     return _dots(rows, colours, "Typos, casing and spacing", caption, share)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from choose.formatting import clean, dollars, rough, signed_points
 from choose.report.candidate_order import contending, measured
-from choose.report.decision_text import quantity
+from choose.report.decision_text import quantity, words_in
 from choose.report.html.chart_style import (
     HEIGHT,
     LINE,
@@ -37,7 +37,7 @@ def curves(decision: Decision) -> Figure | None:
     cards = [c for c in drawable(decision) if len(c.curve) > 1]
     if not cards:
         return None
-    colours = palette(decision.scorecards)
+    colours, word = palette(decision.scorecards), words_in(decision)
     rows = [
         {**colours.facts(card.candidate, card.family), "x": point.labels, **bounds_of(point)}
         for card in cards
@@ -46,21 +46,22 @@ def curves(decision: Decision) -> Figure | None:
     sizes = sorted({point.labels for card in cards for point in card.curve})
     x = alt.X(
         "x:Q",
-        title="training labels",
+        title=f"training {word.label}s",
         scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(values=few(sizes), grid=False, format=",.0f"),
     )
     rises = {c.candidate: c.curve[-1].value - c.curve[-2].value for c in cards}
     steepest = max(rises, key=lambda name: rises[name])
     last = next(c for c in cards if c.candidate == steepest).curve[-2:]
-    step = f"between {last[0].labels:,} and {last[1].labels:,} labels"
+    step = f"between {last[0].labels:,} and {last[1].labels:,} {word.label}s"
     rise = (
         f"{clean(steepest)} rises most {step}: {signed_points(rises[steepest])} points."
         if rises[steepest] >= 0.0005
         else f"No candidate rises {step}."
     )
-    caption = f"{rise} A line that still rises at its right end means that more labels help."
-    return plotted(rows, colours, x, "Accuracy by number of labels", caption)
+    caption = f"{rise} A line that still rises at its right end means that more {word.labels} help."
+    title = f"{word.title} by number of {word.labels}"
+    return plotted(rows, colours, x, title, caption, f"{word.score} in %")
 
 
 def noise(decision: Decision) -> list[Figure]:
@@ -76,13 +77,15 @@ def noise(decision: Decision) -> list[Figure]:
         for c in cards
         for p in c.noise.curve
     ]
-    caption = "A line that falls steeply needs clean labels."
-    title = "Accuracy under added label noise"
-    return [plotted(rows, colours, _rates(rows), title, caption)] if rows else []
+    word = words_in(decision)
+    caption = f"A line that falls steeply needs clean {word.target}s."
+    title = f"{word.title} under added {word.target} noise"
+    x = _rates(rows, word.target)
+    return [plotted(rows, colours, x, title, caption, f"{word.score} in %")] if rows else []
 
 
 def _noise_kind(decision: Decision, cards: Sequence[Scorecard], kind: str) -> Figure:
-    colours = palette(decision.scorecards)
+    colours, word = palette(decision.scorecards), words_in(decision)
     rows: list[dict[str, object]] = []
     for card in cards:
         points = [point for point in card.noise.kinds if point.kind == kind]
@@ -92,11 +95,13 @@ def _noise_kind(decision: Decision, cards: Sequence[Scorecard], kind: str) -> Fi
     last = max(float(str(row["x"])) for row in rows)
     worst = min((r for r in rows if r["x"] == last), key=lambda row: float(str(row["value"])))
     caption = (
-        f"With {last:.0f} % of the training labels wrong ({clean(kind)}), {worst['candidate']} "
-        f"changes most: {signed_points(float(str(worst['value'])) / 100)} points on the same rows."
+        f"With {last:.0f} % of the training {word.target}s wrong ({clean(kind)}), "
+        f"{worst['candidate']} changes most: {signed_points(float(str(worst['value'])) / 100)} "
+        "points on the same rows."
     )
-    title = f"Label noise: {clean(kind)}"
-    return plotted(rows, colours, _rates(rows), title, caption, "points of accuracy")
+    title = f"{word.target.capitalize()} noise: {clean(kind)}"
+    x = _rates(rows, word.target)
+    return plotted(rows, colours, x, title, caption, f"points of {word.score}")
 
 
 def _change(loss: Interval) -> dict[str, float | None]:
@@ -105,10 +110,10 @@ def _change(loss: Interval) -> dict[str, float | None]:
     return {name: None if share is None else 0.0 - 100 * share for name, share in ends.items()}
 
 
-def _rates(rows: Sequence[Mapping[str, object]]) -> alt.X:
+def _rates(rows: Sequence[Mapping[str, object]], target: str) -> alt.X:
     ticks = sorted({float(str(row["x"])) for row in rows})
     axis = alt.Axis(values=few(ticks), grid=False)
-    return alt.X("x:Q", title="training labels made wrong, in %", axis=axis)
+    return alt.X("x:Q", title=f"training {target}s made wrong, in %", axis=axis)
 
 
 def few(ticks: Sequence[float]) -> list[float]:

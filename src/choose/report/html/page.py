@@ -54,10 +54,11 @@ from choose.report.decision_text import (
     looks_line,
     noted,
     pool_note,
-    score_noun,
+    score_head,
     shared_errors,
     suspects_note,
     uneven,
+    words_in,
 )
 from choose.report.html import line_charts as lines
 from choose.report.html.chart_style import FAMILY_SIGNS, Figure, answers_alike
@@ -81,6 +82,7 @@ from choose.report.html.page_tables import (
 )
 from choose.report.html.standings_chart import standings_chart
 from choose.report.terminal.first_screen import answer, because
+from choose.report.text_answers import text_sections, with_inputs
 from choose.schema.answer import FamilyStatus, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -96,6 +98,7 @@ STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "un
 CONTENTS = {
     "decision": "Decision",
     "labels": "Labels",
+    "rows": "Rows",
     "evidence": "Evidence",
     "method": "Method",
     "again": "Reproduce",
@@ -147,7 +150,11 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
         v=decision.verdict,
         figures=figures,
         **_first_screen(decision),
-        **_labels(decision, texts or {}),
+        **(_labels(decision, texts or {}) if decision.dataset.labels else {}),
+        **text_sections(with_inputs(decision, texts or {})),
+        w=words_in(decision),
+        score_head=score_head(decision.goal),
+        family_names={**FAMILIES, "baseline": f"cheap {words_in(decision).baseline}"},
         **_evidence(decision, texts or {}),
     )
 
@@ -201,7 +208,6 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
     alike = tuple(f"{clean(card.candidate)}:" for card in cards if card not in readers)
     return {
         "cards": cards,
-        "noun": score_noun(decision.goal),
         "marked": {card.candidate: marked(decision, card) for card in cards},
         "models": short_models(card.model for card in decision.scorecards),
         "differing": differing(decision, texts),

@@ -9,7 +9,7 @@ import altair as alt
 
 from choose.formatting import clean, difference, figure, listed, points
 from choose.report.candidate_order import BEHIND, contending, points_ahead, standings, titles
-from choose.report.decision_text import quantity, score_noun
+from choose.report.decision_text import quantity, score_noun, words_in
 from choose.report.html.chart_style import (
     INK,
     SIGNED,
@@ -110,14 +110,14 @@ def standings_chart(decision: Decision) -> Figure | None:
         row["rows"] = told = _answered(row, rows)
         row["brief"] = f"{told}{'' if row['part'] else ' rows'} · {row['ms']} ms"
     pick = next((clean(s.candidate) for s in placed if s.chosen), "")
-    caption = _caption(decision, placed, rows)
+    caption, title = _caption(decision, placed, rows), words_in(decision).title
     margin = min(100 * (quantity(decision.goal, "margin") or 0.0), domain[1])
     drawings = [
         svg(
             alt.LayerChart(
                 layer=[*_plot(rows, domain, margin, colours, layout), *_texts(rows, layout)]
             ).properties(width=layout.width, height=layout.row * len(rows), padding=PADDING),
-            f"Accuracy of each candidate minus that of {pick}, on common rows. {caption}",
+            f"{title} of each candidate minus that of {pick}, on common rows. {caption}",
             kind,
             fit=False,
         )

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from choose.formatting import DASH, clean, figure, number, percent, short_models, span
 from choose.report.candidate_order import fewer_rows, ranked
-from choose.report.decision_text import UNEVEN, chosen, coverage_line, quantity, score_noun, uneven
+from choose.report.decision_text import UNEVEN, chosen, coverage_line, quantity, score_head, uneven
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Column, note, section, split_table
 from choose.schema.base import Interval
@@ -217,7 +217,7 @@ def candidates(decision: Decision, width: int) -> Iterator[RenderableType]:
 def _measured(rows: CandidateRows, axis: Axis, width: int) -> list[Column]:
     columns = [
         rows.column(
-            f"%\n{score_noun(rows.decision.goal)}",
+            score_head(rows.decision.goal).replace(" ", "\n", 1),
             lambda card: percent(card.accuracy.value) if card.accuracy else DASH,
         ),
         rows.column("95 %\nCI", lambda card: span(card.accuracy)),

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from choose.formatting import DASH, clean, difference, figure, percent, plural
 from choose.report.candidate_order import with_rows
-from choose.report.decision_text import words
+from choose.report.decision_text import words_in
 from choose.report.screen_text import shorten
 from choose.report.terminal.candidate_table import CandidateRows
 from choose.report.terminal.layout import Column, note, section, split_table
@@ -27,7 +27,7 @@ FULL = 44
 
 def stability(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield how accuracy varies with label noise, perturbed test rows and chance."""
-    rows, score = CandidateRows(decision), words(decision).score
+    rows, score = CandidateRows(decision), words_in(decision).score
     columns = [
         rows.names(),
         _ten_percent(rows),
@@ -66,7 +66,7 @@ def _ten_percent(rows: CandidateRows) -> Column:
         return with_rows(rows.decision, text, point.loss.row_set, beside)
 
     return rows.column(
-        f"10 % of the {words(rows.decision).target}s\nwrong: change", cell, width=FULL
+        f"10 % of the {words_in(rows.decision).target}s\nwrong: change", cell, width=FULL
     )
 
 
@@ -143,7 +143,7 @@ def _abstaining(rows: CandidateRows) -> list[Column]:
 
 
 def _notes(rows: CandidateRows) -> Iterator[str]:
-    cards, score = rows.cards, words(rows.decision).score
+    cards, score = rows.cards, words_in(rows.decision).score
     if any(card.stability.origins for card in cards):
         yield (
             f"Change on later rows: {score} after training on earlier rows, minus {score} after "

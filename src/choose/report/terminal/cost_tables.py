@@ -23,6 +23,7 @@ from choose.report.cost_notes import (
     serving,
     shelf_life,
 )
+from choose.report.decision_text import words_in
 from choose.report.screen_text import literal
 from choose.report.terminal.candidate_table import CandidateRows
 from choose.report.terminal.layout import Column, bullets, note, section, split_table
@@ -54,7 +55,10 @@ def _measured(rows: CandidateRows) -> list[Column]:
     column = rows.column
     return [
         column("training\nseconds", lambda card: figure(card.cost.fit_seconds)),
-        column("seconds after a\nchanged label", lambda card: figure(card.cost.turnaround_seconds)),
+        column(
+            f"seconds after a\nchanged {words_in(rows.decision).label}",
+            lambda card: figure(card.cost.turnaround_seconds),
+        ),
         column("ms per\nitem", lambda card: figure(card.cost.ms_per_item)),
         column("tokens in\nper item", lambda card: figure(card.cost.tokens_in)),
         column("tokens out\nper item", lambda card: figure(card.cost.tokens_out)),

@@ -54,6 +54,13 @@ from choose.report.terminal.layout import (
     split_table,
     trimmed,
 )
+from choose.report.terminal.rows_and_fields import (
+    beside,
+    fields,
+    side_by_side,
+    suspect_values,
+    wrong_values,
+)
 from choose.schema.answer import Step
 from choose.schema.decision import Decision, Gate
 from choose.schema.study_changes import Versus
@@ -120,7 +127,8 @@ def data(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 def _context(decision: Decision) -> Iterator[tuple[str, Text]]:
     about = decision.dataset
-    size = f"{plural(about.rows, 'row')}, {plural(len(about.labels), 'label')}"
+    labels = f", {plural(len(about.labels), 'label')}" if about.labels else ""
+    size = f"{plural(about.rows, 'row')}{labels}"
     yield "Data", literal(f"{clean(about.name)}, {size}; {division_line(about)}")
     if goal := goal_line(decision.goal):
         yield "Goal", literal(goal)
@@ -132,12 +140,13 @@ def _context(decision: Decision) -> Iterator[tuple[str, Text]]:
 
 # The sections by the name that `choose report STORE SECTION` takes, in the order of the page.
 SECTIONS: dict[str, tuple[Part, ...]] = {
-    "candidates": (candidates,),
+    "candidates": (candidates, beside),
     "why": (why,),
     "next": (next_steps,),
     "checks": (checks,),
-    "labels": (rare, weakest, labels),
-    "errors": (failures, shared),
+    "labels": (rare, weakest, labels, suspect_values),
+    "rows": (side_by_side,),
+    "errors": (failures, shared, fields, wrong_values),
     "noise": (stability,),
     "change": (scenarios,),
     "curves": (curves,),

@@ -18,7 +18,7 @@ from choose.report.decision_text import (
     shared_errors,
     suspects_note,
     with_span,
-    words,
+    words_in,
 )
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import NAME, CandidateRows
@@ -41,7 +41,7 @@ def curves(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield accuracy by number of training labels, and where one candidate overtakes another."""
     rows = CandidateRows(decision, lambda card: len(card.curve) > 1)
     sizes = sorted({point.labels for card in rows.cards for point in card.curve})
-    word = words(decision)
+    word = words_in(decision)
     if len(sizes) < 2:
         return
     if len(sizes) > SIZES:
@@ -97,7 +97,7 @@ def differences(decision: Decision, width: int) -> Iterator[RenderableType]:
         covered = covered_by(pair.difference for pair in declared)
         parts.append(
             note(
-                f"Points of {words(decision).score} on the same rows, between candidates fixed "
+                f"Points of {words_in(decision).score} on the same rows, between candidates fixed "
                 "before the test rows were evaluated. P (Holm) is corrected for all of them. "
                 f"{covered}"
             )

@@ -20,7 +20,7 @@ from choose.formatting import (
     signed_points,
 )
 from choose.report.candidate_order import standings
-from choose.report.decision_text import chosen, score_noun, words
+from choose.report.decision_text import chosen, score_noun, words_in
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import Axis, Bar, Scale
 from choose.report.terminal.layout import INDENT, Column, note, split_table
@@ -91,7 +91,7 @@ def family_name(decision: Decision, standing: Standing) -> str:
         and known
         and (standing.candidate in known.members or unmeasured)
     ):
-        return words(decision).baseline
+        return words_in(decision).baseline
     return clean(standing.family)
 
 

@@ -108,10 +108,8 @@ def warning(decision: Decision) -> str:
 def context(decision: Decision) -> str:
     """Return the name and the size of the data."""
     data = decision.dataset
-    return (
-        f"{clean(data.name)} · {plural(data.test_rows, 'test row')} · "
-        f"{plural(len(data.labels), 'label')}"
-    )
+    labels = f" · {plural(len(data.labels), 'label')}" if data.labels else ""
+    return f"{clean(data.name)} · {plural(data.test_rows, 'test row')}{labels}"
 
 
 # How it is laid out.

@@ -1,0 +1,151 @@
+"""Sections on answers that are texts: figures beside the score, wrong values, rows side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from choose.formatting import DASH, clean, in_percent, percent, plural
+from choose.report.screen_text import literal, shorten
+from choose.report.terminal.candidate_table import NAME, CandidateRows
+from choose.report.terminal.layout import Column, note, pairs, section, split_table
+from choose.report.text_answers import ANSWER_ERRORS, differing_words, metric_heads, text_notes
+from choose.schema.decision import Decision
+from choose.schema.texts import ComparedRow, GivenAnswer
+from choose.schema.words import NAMES
+
+# Rows, suspect values and fields that are shown, and characters of a text.
+ROWS, SUSPECTS, FIELDS, LONGEST, VALUE = 8, 12, 12, 600, 32
+
+
+def beside(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield the other metrics of each candidate, and its answers against the chosen one's."""
+    rows = CandidateRows(decision, lambda card: card.text is not None)
+    if not rows.cards:
+        return
+    standing = {s.candidate: s for s in decision.standings}
+    columns = [rows.names()]
+    for head, figure in metric_heads(decision):
+        columns.append(rows.column(head, lambda card, figure=figure: figure(card)))  # type: ignore[misc]
+    columns += [
+        rows.column("% rows\nbetter", lambda card: percent(standing[card.candidate].better)),
+        rows.column("% rows\nworse", lambda card: percent(standing[card.candidate].worse)),
+    ]
+    yield section(
+        "Beside the score",
+        *split_table(columns, width),
+        note(
+            "Better, worse: rows whose answer scores higher or lower than the chosen candidate's. "
+            "Length: characters of the answers over those of the right ones."
+        ),
+        *(note(sentence) for sentence in text_notes(decision)),
+    )
+
+
+def fields(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield precision and recall by field of the chosen candidate, for answers with fields."""
+    pick = decision.verdict.recommended or decision.verdict.use_meanwhile
+    card = next((c for c in decision.scorecards if c.candidate == pick), None)
+    found = card.text.fields[:FIELDS] if card is not None and card.text is not None else ()
+    if not found:
+        return
+    columns = [
+        Column("field", [literal(shorten(clean(f.field), VALUE)) for f in found], figures=False),
+        Column("values", [literal(f"{f.support:,}") for f in found]),
+        Column("precision", [literal(percent(f.precision)) for f in found]),
+        Column("recall", [literal(percent(f.recall)) for f in found]),
+    ]
+    name = shorten(clean(pick), NAME)
+    yield section(f"Fields: {name}", *split_table(columns, width))
+
+
+def wrong_values(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield the kinds of wrong values, out of fold, and right values that may be wrong."""
+    found = decision.answer_errors
+    if found is None:
+        return
+    kinds = found.kinds
+    columns = [
+        Column("kind", [literal(kind.name) for kind in kinds], figures=False),
+        Column("values", [literal(f"{kind.count:,}") for kind in kinds]),
+        Column("%", [literal(percent(kind.share)) for kind in kinds]),
+        Column("most in", [_value(kind.field) for kind in kinds], figures=False),
+        Column("meaning", [literal(ANSWER_ERRORS.get(k.name, "")) for k in kinds], figures=False),
+    ]
+    name = shorten(clean(found.candidate), NAME)
+    said = f"{found.wrong:,} of {plural(found.rows, 'row')} have a wrong value, out of fold."
+    yield section(f"Wrong values of {name}", *split_table(columns, width), note(said))
+
+
+def suspect_values(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield right values that independent candidates contradict alike."""
+    found = decision.answer_errors
+    if found is None or not found.suspects:
+        return
+    listed = found.suspects[:SUSPECTS]
+    columns = [
+        Column("row", [_value(s.id) for s in listed], figures=False),
+        Column("field", [_value(s.field) for s in listed], figures=False),
+        Column("given", [_value(s.given) for s in listed], figures=False),
+        Column("instead", [_value(s.suggested) for s in listed], figures=False),
+        Column("candidates", [literal(str(len(s.candidates))) for s in listed]),
+    ]
+    yield section(
+        "Right values to check",
+        *split_table(columns, width),
+        note(
+            f"{plural(found.suspected, 'value')} that two or more independent candidates give "
+            "instead stand in the input. Only a person can tell which is right."
+        ),
+    )
+
+
+def _value(text: str | None) -> Text:
+    return literal(DASH if text is None else shorten(clean(text), VALUE))
+
+
+def side_by_side(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield rows on which candidates differ: the input, the right answer and every answer."""
+    rows = decision.side_by_side
+    if not rows:
+        return
+    more = len(rows) - ROWS
+    rest = [note(f"{more:,} more in decision.json.")] if more > 0 else []
+    shown = [part for row in rows[:ROWS] for part in _row(decision, row)]
+    marks = note("Against the right answer: {+said and not right+}, [-right and not said-].")
+    yield section("Rows side by side", *shown, marks, *rest)
+
+
+def _row(decision: Decision, row: ComparedRow) -> Iterator[RenderableType]:
+    lines: list[tuple[str | Text, str | Text]] = []
+    if row.text is not None:
+        lines.append(("input", literal(_short(row.text))))
+    lines.append(("right", literal(_short(row.target), "bold")))
+    lines += [(shorten(clean(a.candidate), NAME), _answer(decision, row, a)) for a in row.answers]
+    yield literal(f"Row {shorten(clean(row.id), VALUE)}", "dim")
+    yield pairs(lines)
+    yield Text()
+
+
+def _answer(decision: Decision, row: ComparedRow, answer: GivenAnswer) -> Text:
+    if answer.output is None:
+        said = f": {_short(answer.raw)}" if answer.raw else ""
+        return literal(f"no usable answer{said}", "red")
+    text = Text()
+    for word, kind in differing_words(_short(row.target), _short(answer.output)):
+        style = {"added": "red", "missing": "dim"}.get(kind, "")
+        marked = {"added": f"{{+{word}+}}", "missing": f"[-{word}-]"}.get(kind, word)
+        text.append(marked, style)
+    return text.append(f"  ({_score(decision, answer.score)})", "dim")
+
+
+def _score(decision: Decision, value: float) -> str:
+    metric = (decision.goal.get("measure") or {}).get("metric", "")
+    name = clean(NAMES.get(metric, metric))
+    return f"{name} {value:.2f}" if metric else in_percent(value)
+
+
+def _short(text: str) -> str:
+    return shorten(clean(text), LONGEST)

@@ -1,0 +1,186 @@
+"""What every form of a report says of answers that are texts: figures, errors, differences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from difflib import SequenceMatcher
+from functools import partial
+from typing import Any
+
+from choose.formatting import DASH, clean, in_points, listed, percent
+from choose.report.decision_text import chosen
+from choose.schema.decision import Decision
+from choose.schema.scorecard import Scorecard
+from choose.schema.words import NAMES
+
+# What the kinds of wrong values of records mean.
+ANSWER_ERRORS = {
+    "malformed": "the answer is no record",
+    "suspect target": "several candidates give another value",
+    "missing": "no value where there is one",
+    "spurious": "a value where there is none",
+    "wrong value": "another value",
+    "wrong field": "the value of another field",
+    "not normalised": "the same value, written another way",
+}
+
+Figure = Callable[[Scorecard], str]
+
+
+def metric_heads(decision: Decision) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures beside the score of texts that some candidate has, with their heads."""
+    known = [card.text for card in decision.scorecards if card.text is not None]
+    for metric in dict.fromkeys(name for text in known for name in text.metrics):
+        yield f"%\n{NAMES.get(metric, clean(metric))}", partial(_other_metric, metric)
+    if any(text.micro_f1 is not None for text in known):
+        yield "micro\nF1", lambda card: percent(card.text.micro_f1 if card.text else None)
+    yield "%\nusable", lambda card: percent(card.format_valid)
+    if any(text.length is not None for text in known):
+        yield "length\nratio", lambda card: _ratio(card.text.length if card.text else None)
+
+
+def _other_metric(metric: str, card: Scorecard) -> str:
+    found = card.text.metrics.get(metric) if card.text is not None else None
+    return percent(found.value if found is not None else None)
+
+
+def _ratio(value: float | None) -> str:
+    return DASH if value is None else f"{value:.2f}"
+
+
+def with_inputs(decision: Decision, texts: Mapping[str, str]) -> Decision:
+    """Return a decision whose rows side by side have their inputs, where these are stored."""
+    rows = decision.side_by_side
+    shown = tuple(row.model_copy(update={"text": texts.get(row.id)}) for row in rows)
+    return decision.model_copy(update={"side_by_side": shown}) if rows else decision
+
+
+def text_notes(decision: Decision) -> Iterator[str]:
+    """Yield the format gap of each candidate, and what dropping invented values gains it."""
+    for card in decision.scorecards:
+        if card.text is not None and card.text.format_gap is not None:
+            yield (
+                f"{clean(card.candidate)} would gain {in_points(card.text.format_gap)} if its "
+                "unusable answers were repaired (the format gap)."
+            )
+    for card in decision.scorecards:
+        fix = card.text.dropped if card.text is not None else None
+        if fix is not None and fix.low is not None and fix.low > 0:
+            yield (
+                f"{clean(card.candidate)} gains {in_points(fix)} if values that do not stand in "
+                "the input are dropped; that needs no training."
+            )
+
+
+def differing_words(right: str, said: str) -> Iterator[tuple[str, str]]:
+    """Yield the parts of an answer with what they are: ``same``, ``added``, or ``missing`` in it.
+
+    Words and the signs between them are compared, so that a record is compared value by value.
+    """
+    a, b = (re.findall(r"\w+|\s+|[^\w\s]", text) for text in (right, said))
+    for kind, i, j, k, m in SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes():
+        if kind in ("delete", "replace"):
+            yield "".join(a[i:j]), "missing"
+        if kind in ("insert", "replace"):
+            yield "".join(b[k:m]), "added"
+        if kind == "equal":
+            yield "".join(b[k:m]), "same"
+
+
+def side_rows(decision: Decision) -> list[dict[str, Any]]:
+    """Return the rows side by side as plain values, each answer in parts (`differing_words`)."""
+    return [
+        {
+            "id": clean(row.id),
+            "text": None if row.text is None else clean(row.text),
+            "target": clean(row.target),
+            "answers": [
+                {
+                    "candidate": clean(answer.candidate),
+                    "score": f"{answer.score:.2f}",
+                    "raw": None if answer.raw is None else clean(answer.raw),
+                    "parts": []
+                    if answer.output is None
+                    else list(differing_words(clean(row.target), clean(answer.output))),
+                }
+                for answer in row.answers
+            ],
+        }
+        for row in decision.side_by_side
+    ]
+
+
+def suspect_rows(decision: Decision) -> list[list[str]]:
+    """Return the suspect right values as rows of a table."""
+    found = decision.answer_errors.suspects if decision.answer_errors is not None else ()
+    return [
+        [
+            clean(suspect.id),
+            clean(suspect.field),
+            DASH if suspect.given is None else clean(suspect.given),
+            clean(suspect.suggested),
+            listed([clean(name) for name in suspect.candidates]),
+        ]
+        for suspect in found
+    ]
+
+
+def error_rows(decision: Decision) -> list[list[str]]:
+    """Return the kinds of wrong values as rows of a table."""
+    found = decision.answer_errors.kinds if decision.answer_errors is not None else ()
+    return [
+        [
+            kind.name,
+            f"{kind.count:,}",
+            percent(kind.share),
+            DASH if kind.field is None else clean(kind.field),
+            ANSWER_ERRORS.get(kind.name, ""),
+        ]
+        for kind in found
+    ]
+
+
+def field_rows(card: Scorecard | None) -> list[list[str]]:
+    """Return precision and recall by field of a candidate as rows of a table."""
+    found = card.text.fields if card is not None and card.text is not None else ()
+    return [
+        [clean(f.field), f"{f.support:,}", percent(f.precision), percent(f.recall)] for f in found
+    ]
+
+
+def beside_table(decision: Decision) -> tuple[list[str], list[list[str]]]:
+    """Return the heads and the rows of the figures beside the score."""
+    figures = list(metric_heads(decision))
+    standing = {s.candidate: s for s in decision.standings}
+    heads = ["candidate", *(head.replace("\n", " ") for head, _ in figures)]
+    rows = [
+        [
+            clean(card.candidate),
+            *(figure(card) for _, figure in figures),
+            percent(standing[card.candidate].better) if card.candidate in standing else DASH,
+            percent(standing[card.candidate].worse) if card.candidate in standing else DASH,
+        ]
+        for card in decision.scorecards
+        if card.text is not None
+    ]
+    return [*heads, "% rows better", "% rows worse"], rows
+
+
+def text_sections(decision: Decision) -> dict[str, Any]:
+    """Return the sections on answers that are texts; empty where answers are labels."""
+    if decision.dataset.labels:
+        return {}
+    name = chosen(decision.verdict)
+    pick = next((card for card in decision.scorecards if card.candidate == name), None)
+    heads, rows = beside_table(decision)
+    return {
+        "side_by_side": side_rows(decision),
+        "suspect_rows": suspect_rows(decision),
+        "error_rows": error_rows(decision),
+        "field_rows": field_rows(pick),
+        "beside_heads": heads,
+        "beside_rows": rows,
+        "text_notes": list(text_notes(decision)),
+        "pick": pick,
+    }
