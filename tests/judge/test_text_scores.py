@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +11,23 @@ import polars as pl
 import pytest
 
 from choose.api.compare import decide
+from choose.api.notebook_views import printed
 from choose.api.study_evidence import evidence_of, rule_of
 from choose.errors import StudyError
 from choose.judge.scores.score_tables import study_scores
+from choose.report.html.page import render_html
+from choose.report.markdown import render_markdown
+from choose.report.terminal.decision_page import render, render_full
+from choose.report.text_answers import with_inputs
 from choose.run.race import Race
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.store.trial_folder import SCORES
-from choose.tasks.extraction import Extraction
+from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.scoring import LENIENT, score
+from choose.types import Item
 from support import text_studies
-from support.text_studies import compared, dataset, rows
+from support.text_studies import compared, dataset, record, rows
 
 CLEAN = ("clean", 0)
 
@@ -170,3 +177,142 @@ def test_rows_with_fields_and_several_right_answers_come_back(tmp_path: Path) ->
     store = Store.create(tmp_path / "store")
     store.begin({"goal": {}, "grid": {}}, data)
     assert Store.open(store.path).dataset.examples == data.examples
+
+
+def test_what_stands_beside_the_score(stored: tuple[Decision, Store]) -> None:
+    decision, store = stored
+    task, rows_ = store.dataset.task, store.dataset.examples
+    reader, chatty = card(decision, "reader"), card(decision, "chatty")
+    run = next(r for r in evidence_of(store).runs if r.trial.candidate == "reader")
+    runs = [r for r in evidence_of(store).runs if r.trial.candidate == "reader"]
+    said = [
+        (i, o) for r in runs for i, o in zip(r.asked[CLEAN], r.answers[CLEAN].outputs, strict=True)
+    ]
+    counts = [task.counts(o, rows_[i].target) for i, o in said]
+    right, given, wanted = (sum(c[f][k] for c in counts for f in c) for k in range(3))
+    assert reader.text.micro_f1 == pytest.approx(2 * right / (given + wanted))
+    exact = [s for r in runs for s in r.scores[CLEAN]["exact-record"]]
+    assert reader.text.metrics["exact-record"].value == pytest.approx(np.mean(exact))
+    assert reader.text.format_gap is None
+    assert chatty.text.format_gap.low > 0.2
+    assert chatty.format_valid < 0.7
+    people = next(f for f in reader.text.fields if f.field == "people")
+    hits, of, expected = (sum(c.get("people", (0, 0, 0))[k] for c in counts) for k in range(3))
+    assert (people.precision, people.recall) == (hits / of, hits / expected)
+    assert run.scores[CLEAN].keys() >= {"field-f1", "exact-record", LENIENT}
+
+
+def test_invented_values_dropped_are_a_free_fix(stored: tuple[Decision, Store]) -> None:
+    """The fake invents "midnight" and 99, which stand in no e-mail."""
+    decision, _ = stored
+    assert decision.answer_errors.literal == ("name", "people", "time")
+    fix = card(decision, "reader").text.dropped
+    assert fix.low > 0
+    assert card(decision, "empty").text.dropped is None  # it says nothing that could be dropped
+
+
+def test_wrong_values_have_kinds(stored: tuple[Decision, Store]) -> None:
+    found = stored[0].answer_errors
+    assert found.candidate == "chatty"  # the prompted one: fine-tuned ones take no part
+    kinds = {kind.name: kind.count for kind in found.kinds}
+    assert next(iter(kinds)) == "malformed"
+    assert {"missing", "wrong value", "spurious"} <= kinds.keys()
+    assert sum(kind.share for kind in found.kinds) == pytest.approx(1)
+    assert 0 < found.wrong < found.rows
+
+
+def test_rows_stand_side_by_side(stored: tuple[Decision, Store]) -> None:
+    decision, store = stored
+    rows_ = decision.side_by_side
+    assert [answer.candidate for answer in rows_[0].answers][:2] == ["good", "reader"]
+    assert all(row.target == store.dataset.examples[row.id].target for row in rows_)
+    assert any(a.output is None and a.raw for row in rows_ for a in row.answers)
+    better = sum(row.answers[0].score > row.answers[1].score for row in rows_)
+    assert better >= len(rows_) / 2
+    assert all(row.text is None for row in rows_)  # the record holds no input
+
+
+def test_better_and_worse_rows_are_counted_against_the_choice(
+    stored: tuple[Decision, Store],
+) -> None:
+    found = {s.candidate: s for s in stored[0].standings}
+    assert found["good"].better is None
+    assert found["empty"].better == 0
+    assert 0.8 < found["empty"].worse <= 1
+    assert found["empty"].length < 0.2
+    assert 0 < found["reader"].better + found["reader"].worse < 1
+
+
+PAIRS = [
+    ('{"a": "x y"}', '{"a": "x y"}', []),
+    ("{}", '{"a": "x"}', [("a", "missing")]),
+    ('{"a": "x"}', "{}", [("a", "spurious")]),
+    ('{"a": "x"}', '{"a": "y"}', [("a", "wrong value")]),
+    ('{"a": "x"}', '{"b": "x"}', [("b", "wrong field")]),
+    ('{"a": "8pm"}', '{"a": "8 pm"}', [("a", "not normalised")]),
+    ('{"a": "1,200.50"}', '{"a": "1200.5"}', [("a", "not normalised")]),
+    ('{"l": ["x", "z"]}', '{"l": ["x", "y"]}', [("l", "wrong value")]),
+    ('{"a": "y", "b": "x"}', '{"a": "x", "b": "y"}', [("a", "wrong field"), ("b", "wrong field")]),
+]
+
+
+@pytest.mark.parametrize(("said", "right", "expected"), PAIRS)
+def test_a_wrong_value_counts_once(said: str, right: str, expected: list[object]) -> None:
+    task = Extraction(fields={"a": "text", "b": "text", "l": "list"})
+    assert task.errors(said, right) == expected
+
+
+def test_a_value_stands_in_the_input_if_its_words_do() -> None:
+    task = Extraction(fields={"a": "text", "n": "number"})
+    item = Item(id="1", text="Table for 12, name's Bo LIND!", fields={"day": "Monday"})
+    found = task.values('{"a": ["bo lind", "Monday", "lind bo", "2"], "n": 12}', item)
+    assert [stands for _, stands in found.values()] == [True, True, False, False, True]
+    drop = {key for key, (_, stands) in found.items() if not stands}
+    assert task.without('{"a": ["bo lind", "lind bo"], "n": 12}', drop) == (
+        '{"a": ["bo lind"], "n": 12}'
+    )
+
+
+def test_right_values_that_candidates_contradict_alike_are_suspect(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Targets are wrong in four rows; the fakes read the text and mostly agree on the true one."""
+    text_studies.install(monkeypatch)
+    examples = rows(80)
+    wrong = [e for e in examples if "people" in record(e.target)][:4]
+    spoilt = {e.id: replace(e, target=as_text(record(e.target) | {"people": 77})) for e in wrong}
+    data = dataset([spoilt.get(e.id, e) for e in examples])
+    decision, _ = compared(data, tmp_path / "store", "empty", "reader", "chatty", "good")
+    found = decision.answer_errors
+    assert {s.id for s in found.suspects} <= spoilt.keys()
+    assert len(found.suspects) >= 2
+    for suspect in found.suspects:
+        assert (suspect.field, suspect.given) == ("people", "77")
+        assert suspect.suggested == str(
+            record(next(e for e in wrong if e.id == suspect.id).target)["people"]
+        )
+        assert len(suspect.candidates) >= 2
+
+
+def test_no_form_of_the_report_speaks_of_labels(
+    stored: tuple[Decision, Store], tmp_path: Path
+) -> None:
+    """An F1 is no accuracy, and a record no label; settings and names of checks are as they are."""
+    decision, store = stored
+    texts = {e.id: e.text for e in store.dataset.examples.values()}
+    page = re.sub(
+        r"<(style|script).*?</\1>|<pre.*?</pre>", "", render_html(decision, texts), flags=re.S
+    )
+    forms = {
+        "html": re.sub(r"<[^>]+>", " ", page),
+        "markdown": render_markdown(decision),
+        "screen": printed(render(decision, store.path)),
+        "full": printed(render_full(with_inputs(decision, texts), store.path)),
+    }
+    for form, text in forms.items():
+        text = text.replace("labelled", "").replace("(or labels, cost", "")
+        assert not re.findall(r"(?i).{20}\b(?:accura\w+|labels?|classifiers?)\b.{20}", text), form
+    assert "of fields right" in forms["screen"]
+    assert "field F1" in forms["full"]
+    assert "{+99+}" in forms["full"]
+    assert "Hello there" in forms["html"]

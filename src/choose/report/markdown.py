@@ -1,7 +1,4 @@
-"""A decision, an audit and a comparison as Markdown, short enough for a pull request.
-
-Text from data is escaped everywhere.
-"""
+"""A decision, an audit and a comparison as short Markdown; text from data is escaped."""
 
 from __future__ import annotations
 
@@ -128,8 +125,8 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     yield from _list("What would change this", verdict.flips)
     yield from _section("Candidates", _candidates(decision))
     heads, rows = beside_table(decision)
-    cells = table(heads, [[literal(cell) for cell in row] for row in rows]) if rows else []
-    yield from _section("Beside the score", cells)
+    cells = [[literal(cell) for cell in row] for row in rows]
+    yield from _section("Beside the score", table(heads, cells) if rows else [])
     yield from _list("What would raise a score", list(text_notes(decision)))
     yield from _section("What it costs", _costs(decision))
     yield from _section("Behind endpoints", _services(decision))
@@ -154,7 +151,7 @@ def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator
     yield from (f"## {sentence(answer(verdict))}", "", " ".join(map(sentence, reason)), "")
     choice = "Recommended" if verdict.recommended else "Interim choice"
     name = literal(chosen(verdict))
-    labels = f"{plural(len(data.labels), 'label')}, " if data.labels else ""
+    labels = f"{plural(len(data.labels), 'label')}, " * bool(data.labels)
     yield from (f"{choice}: **{name}** · confidence {verdict.confidence}", "")
     yield (
         f"{literal(data.name)}: {plural(data.rows, 'labelled row')}, "

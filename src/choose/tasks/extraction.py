@@ -262,10 +262,15 @@ def _words(text: str) -> list[str]:
 
 
 def _alike(a: str, b: str) -> bool:
-    """Return whether two values are the same but for the way they are written."""
+    """Return whether two canonical values are the same but for the way they are written."""
     if "".join(_words(a)) == "".join(_words(b)):
         return True
-    numbers, days = (as_number(a), as_number(b)), (as_date(a), as_date(b))
+    # A text with signs in its numbers holds these numbers behind its words.
+    words, marks = zip(*(form.partition("\x00")[::2] for form in (a, b)), strict=True)
+    if not all(text.replace(" ", "").isdigit() for text in words):
+        return False
+    said = [mark or text for text, mark in zip(words, marks, strict=True)]
+    numbers, days = [as_number(text) for text in said], [as_date(text) for text in said]
     return any(x is not None and x == y for x, y in (numbers, days))
 
 
