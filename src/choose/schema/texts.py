@@ -23,7 +23,7 @@ class TextFigures(Record):
         metrics: the other metrics of the task, by name.
         micro_f1: of all values of all rows together, for records.
         format_gap: what the score would gain if unusable answers were repaired.
-        dropped: what the score gains if values that do not stand in the input are dropped, in
+        dropped: what field F1 gains if values that do not stand in the input are dropped, in
             fields whose right values nearly always do: a fix that needs no training.
         length: characters of the answers over those of the right ones.
         fields: of records, those with most values first.

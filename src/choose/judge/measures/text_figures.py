@@ -47,8 +47,8 @@ def text_figures(
     fields: dict[str, Any] = {}
     if isinstance(task, HasFields):
         fields = _fields(evidence, task, table)
-        if literal and (grounded := _without_inventions(evidence, table, literal)) is not None:
-            fields["dropped"] = _change(table, grounded)
+        if literal and (gains := _without_inventions(evidence, table, literal)) is not None:
+            fields["dropped"] = mean_change(Changed(gains, table.draws, varies=False), table.rows)
     return TextFigures(
         metrics={name: _mean(candidate, table, _stored(table, name)) for name in task.metrics[1:]},
         format_gap=_change(table, lenient) if (lenient > strict).any() else None,
@@ -139,14 +139,14 @@ def literal_fields(evidence: Evidence) -> tuple[str, ...]:
 def _without_inventions(
     evidence: Evidence, table: ScoreTable, literal: Collection[str]
 ) -> Floats | None:
-    """Return the scores after dropping values of literal fields that do not stand in the input.
+    """Return what field F1 gains by dropping values of literal fields that the input has not.
 
-    None where there are no such values.
+    (rows, repetitions), NaN where not evaluated; None where there are no such values. It is field
+    F1 whatever the study's metric is, since a user's function is not run on stored answers.
     """
     task, right = evidence.task, targets(evidence)
-    assert task is not None
     assert isinstance(task, HasFields)
-    scores = table.right.copy()
+    scores = np.where(np.isnan(table.right), np.nan, 0.0)
     known: dict[tuple[str, str], float] = {}
     for run in table.runs:
         column = table.draws.index(run.trial.draw)
@@ -158,15 +158,17 @@ def _without_inventions(
                 drop = {key for key, (_, stands) in values.items() if not stands}
                 drop = {key for key in drop if key[0] in literal}
                 kept = task.without(output, drop) if drop else output
-                known[id, output] = _score(evidence, kept, right[id]) if drop else np.nan
+                gain = _f1(task, kept, right[id]) - _f1(task, output, right[id])
+                known[id, output] = gain if drop else np.nan
             if not np.isnan(known[id, output]):
                 scores[table.rows.index[id], column] = known[id, output]
     return scores if any(not np.isnan(value) for value in known.values()) else None
 
 
-def _score(evidence: Evidence, output: str, target: str) -> float:
-    assert evidence.task is not None
-    return evidence.task.score(output, (target,))[evidence.task.metrics[0]]
+def _f1(task: HasFields, output: str, target: str) -> float:
+    counts = task.counts(output, target).values()
+    right, given, wanted = (sum(count[place] for count in counts) for place in range(3))
+    return 2 * right / (given + wanted) if given + wanted else 1.0
 
 
 def beside_the_choice(chosen: CandidateScores, other: CandidateScores) -> Mapping[str, float]:
