@@ -29,6 +29,8 @@ from choose.schema.decision import Decision
 SHARE = re.compile(r"(\d+(?:\.\d+)?)(?: %| of 100)")
 POINTS = re.compile(r"(\d+(?:\.\d+)?)(?:-point lead| points?)")
 SHARED = re.compile(r"[\d.]+ points?[^.;:()]*(?:\([^()]*\))?,? on ([\d,]+) shared rows?")
+# The power that a gain is detected with is of no rows.
+POWER = re.compile(r"\d+ % power")
 BOUNDS = re.compile(r"\([^()]*\d to [^()]*\)")
 NUMBER = re.compile(rf"[+{MINUS}-]?(\d[\d,]*(?:\.\d+)?)")
 MARK = re.compile(r"(\d[\d,]*) of (\d[\d,]*)")
@@ -124,7 +126,7 @@ def _sentences(decision: Decision) -> tuple[str, ...]:
 def _unlike(sentence: str, known: list[Figure], names: set[str], goals: set[str]) -> bool:
     named = {name for name in names if _says(sentence, name)}
     own = [figure for figure in known if figure.owners and figure.owners <= named]
-    text = BOUNDS.sub("", SHARED.sub("", sentence))
+    text = POWER.sub("", BOUNDS.sub("", SHARED.sub("", sentence)))
     explained = []
     for pattern, changes in ((SHARE, False), (POINTS, True)):
         for figure in set(pattern.findall(text)) - goals:
