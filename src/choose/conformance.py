@@ -9,6 +9,10 @@ In your tests::
     def test_contract(check):
         check(lambda seed: MyStrategy(seed=seed))
 
+`CHECKS` are for strategies that answer with labels. `TEXT_CHECKS` are for those that answer with
+records or texts, as their `kinds` say; they pass where a strategy answers neither. A language model
+passes them in float32: in bfloat16 an answer can differ between batches.
+
 Each check raises AssertionError if the strategy breaks a rule. Use small models: a check fits a
 few times on about thirty short rows.
 """
@@ -26,37 +30,20 @@ import numpy as np
 
 from choose.strategy import TRAITS, WORDS, Saves, Strategy
 from choose.tasks.classification import Classification
-from choose.types import FAMILIES, Answers, Example, Item
+from choose.tasks.extraction import Extraction, as_text
+from choose.tasks.writing import Writing
+from choose.types import FAMILIES, Answers, Example, Item, Task
 
 Factory = Callable[[int], Strategy]
 TASK = Classification(labels=("fruit", "tool", "weather"), names=("fruit", "tool", "weather"))
 
 _WORDS = {
-    "fruit": [
-        "apple",
-        "pear",
-        "plum",
-        "cherry",
-        "grape",
-        "melon",
-        "lemon",
-        "mango",
-        "peach",
-        "berry",
-    ],
-    "tool": [
-        "hammer",
-        "saw",
-        "drill",
-        "wrench",
-        "chisel",
-        "pliers",
-        "file",
-        "vice",
-        "plane",
-        "level",
-    ],
-    "weather": ["rain", "snow", "fog", "hail", "wind", "storm", "frost", "sun", "cloud", "thunder"],
+    label: words.split()
+    for label, words in {
+        "fruit": "apple pear plum cherry grape melon lemon mango peach berry",
+        "tool": "hammer saw drill wrench chisel pliers file vice plane level",
+        "weather": "rain snow fog hail wind storm frost sun cloud thunder",
+    }.items()
 }
 
 HOSTILE = (
@@ -250,6 +237,76 @@ CHECKS: tuple[Callable[[Factory], None], ...] = (
     leaves_global_randomness_alone,
     survives_hostile_text,
     saved_and_loaded_answers_alike,
+)
+
+
+RECORDS = Extraction(fields={"thing": "text", "count": "number", "words": "list"})
+
+
+def text_rows(task: Task, rows: int = 24) -> list[Example]:
+    """Return rows whose targets are records or texts, with a further field."""
+    found = []
+    for number, row in enumerate(pool(rows=rows)):
+        record = {"thing": row.target, "count": number % 5, "words": row.text.split()[:2]}
+        target = as_text(record if number % 4 else {}) if task is RECORDS else f"a {row.text}"
+        found.append(replace(row, target=target, fields={"received": f"2025-01-{number + 1:02}"}))
+    return found
+
+
+def _text_tasks(make: Factory) -> list[Task]:
+    answered = getattr(type(make(0)), "kinds", ("classification",))
+    tasks: list[Task] = [RECORDS, Writing(instruction="Say what it is.")]
+    return [task for task in tasks if task.kind in answered]
+
+
+def texts_are_answers_or_none(make: Factory) -> None:
+    """An output is an answer of the task with the status ok, or None with a reason."""
+    hostile = [Item(id=f"h{i}", text=text) for i, text in enumerate(HOSTILE)]
+    for task in _text_tasks(make):
+        strategy = make(0)
+        rows = text_rows(task)
+        strategy.fit(task, rows)
+        assert rows == text_rows(task), "fitting must not modify the examples"
+        answers = strategy.predict([*questions(), *hostile])
+        assert len(answers) == len(answers.status) == len(questions()) + len(hostile)
+        for output, status in zip(answers.outputs, answers.status, strict=True):
+            assert (output is None) == (status != "ok"), f"{output!r} with status {status!r}"
+            problem = None if output is None else task.problem_with(output)
+            assert problem is None, f"{output!r} is no answer: {problem}"
+        assert len(strategy.predict([])) == 0
+
+
+def texts_do_not_depend_on_the_batch(make: Factory) -> None:
+    """An item gets the same record or text alone, in a batch and in reverse order."""
+    for task in _text_tasks(make):
+        strategy, items = make(0), questions(8)
+        strategy.fit(task, text_rows(task))
+        together = strategy.predict(items)
+        backwards = strategy.predict(items[::-1])
+        for i, item in enumerate(items):
+            _same_row(together, i, strategy.predict([item]), 0)
+            _same_row(together, i, backwards, len(items) - 1 - i)
+
+
+def texts_survive_saving(make: Factory) -> None:
+    """A saved strategy gives the same records or texts when loaded."""
+    for task in _text_tasks(make):
+        strategy, again = make(0), make(1)
+        if not (isinstance(strategy, Saves) and isinstance(again, Saves)):
+            return
+        strategy.fit(task, text_rows(task))
+        with TemporaryDirectory() as folder:
+            strategy.save(Path(folder) / "saved")
+            pickles = [f.name for f in Path(folder).rglob("*") if f.suffix in PICKLES]
+            assert not pickles, f"pickled files can run code: {', '.join(pickles)}"
+            again.load(Path(folder) / "saved")
+            _assert_same_answers(strategy.predict(questions(8)), again.predict(questions(8)))
+
+
+TEXT_CHECKS: tuple[Callable[[Factory], None], ...] = (
+    texts_are_answers_or_none,
+    texts_do_not_depend_on_the_batch,
+    texts_survive_saving,
 )
 
 

@@ -16,6 +16,7 @@ from choose.conformance import (
     CHECKS,
     HOSTILE,
     TASK,
+    TEXT_CHECKS,
     Factory,
     init_only_stores,
     keeps_nothing_between_fits,
@@ -24,8 +25,11 @@ from choose.conformance import (
     one_answer_an_item,
     order_and_batch_do_not_matter,
     saved_and_loaded_answers_alike,
+    texts_are_answers_or_none,
+    texts_do_not_depend_on_the_batch,
 )
 from choose.errors import StrategyError
+from choose.models.causal.loading import load_generator
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Strategy, available, build, hyperparameters, kinds
@@ -52,7 +56,6 @@ def behind() -> Iterator[None]:
         yield
 
 
-# The contract is written for labels; records and texts: test_text_baselines.py.
 LABELLING = sorted(name for name in available() if "classification" in kinds(name))
 
 
@@ -67,6 +70,17 @@ def factory(name: str, given: Mapping[str, object]) -> Factory:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", LABELLING)
 def test_contract(name: str, check: Check, tiny_models: dict[str, str]) -> None:
+    check(factory(name, tiny_models))
+
+
+@pytest.mark.parametrize("check", TEXT_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", [n for n in available() if set(kinds(n)) - {"classification"}])
+def test_contract_of_records_and_texts(
+    name: str, check: Check, tiny_models: dict[str, str]
+) -> None:
+    generator = load_generator(tiny_models["model"])
+    generator.model.float()
+    generator.shared.pasts.clear()
     check(factory(name, tiny_models))
 
 
@@ -110,6 +124,31 @@ class Learner(fakes.Fake):
             for item in items
         ]
         return Answers(outputs=tuple(outputs), status=("ok",) * len(items))
+
+
+class Chatty(Learner):
+    """Answers a record with words around it, and says that this is fine."""
+
+    kinds = ("extraction",)
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        return Answers(outputs=('Sure: {"a": 1}',) * len(items), status=("ok",) * len(items))
+
+
+class Crowded(Learner):
+    kinds = ("writing",)
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        return Answers(outputs=(f"one of {len(items)}",) * len(items), status=("ok",) * len(items))
+
+
+def test_those_that_break_the_contract_of_texts_are_caught() -> None:
+    with pytest.raises(AssertionError, match="is no answer"):
+        texts_are_answers_or_none(lambda seed: Chatty(seed=seed))
+    with pytest.raises(AssertionError, match="was answered"):
+        texts_do_not_depend_on_the_batch(lambda seed: Crowded(seed=seed))
+    for check in TEXT_CHECKS:  # labels only: nothing to check
+        check(lambda seed: Learner(seed=seed))
 
 
 class Greedy(Learner):
