@@ -162,7 +162,7 @@ def test_an_interrupted_study_is_judged_and_exits_130(
     result = choose("compare", data, "-s", "tfidf", "-s", "impatient", *QUICK, "--out", "st")
     assert result.code == 130
     assert "tfidf" in result.out
-    assert "--out st" in result.err
+    assert "choose compare -c st" in result.err
 
 
 def test_hostile_rows_change_neither_terminal_nor_record(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -179,7 +179,7 @@ def test_a_record_without_standings_is_ordered_by_its_pairs() -> None:
     assert found["tfidf"].common == 600
     assert found["few-shot"].difference is None
     page = page_of(decisions.decision("too-close"))
-    assert re.findall(r"<h1[^>]*>(.*?)</h1>", page) == ["Too close to call"]
+    assert re.findall(r"<h1[^>]*>(.*?)</h1>", page) == ["Too close to call."]
 
 
 def test_a_candidate_has_one_colour_and_one_dash_and_constants_are_grey() -> None:
