@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from choose.cli.options import AsJson, Store
 
 if TYPE_CHECKING:
-    from choose.export.exported_model import Prediction, Write
     from choose.types import Item
 
 
@@ -80,24 +80,27 @@ def predict(
 ) -> None:
     """Label texts with an exported candidate.
 
-    Each row of the output has id, label, confidence and status.
+    Each row of the output has id, label, confidence and status; where answers are texts, it has
+    an answer instead of a label, and with --json a record as an object.
     """
-    from choose.export.exported_model import Model, write_csv, write_jsonl
+    from choose.export.exported_model import Model
     from choose.files import write_atomic
 
     _check(folder, file, output, min_confidence)
-    write = write_jsonl if as_json else write_csv
     with _items(file, text_column, as_json, folder) as items:
-        predictions = Model.load(folder).stream(items, min_confidence)
+        model = Model.load(folder)
+        predictions = model.stream(items, min_confidence)
+
+        write = partial(model.write, predictions=predictions, with_text=with_text, as_json=as_json)
         if output is None:
-            write(sys.stdout, predictions, with_text)
+            write(sys.stdout)
         else:
-            write_atomic(output, lambda path: _fill(path, write, predictions, with_text))
+            write_atomic(output, lambda path: _fill(path, write))
 
 
-def _fill(path: Path, write: Write, predictions: Iterator[Prediction], with_text: bool) -> None:
+def _fill(path: Path, write: Callable[[TextIO], None]) -> None:
     with path.open("w", encoding="utf-8", newline="") as out:
-        write(out, predictions, with_text)
+        write(out)
 
 
 def _check(folder: Path, file: str, output: Path | None, min_confidence: float | None) -> None:
@@ -116,13 +119,20 @@ def _items(
     file: str, text_column: str | None, as_json: bool, folder: Path
 ) -> Iterator[Iterator[Item]]:
     from choose.data.readers.text_stream import file_items, json_items, line_items
+    from choose.errors import StudyError
     from choose.export.manifest import read_manifest
 
-    text_column = text_column or read_manifest(folder).text_column
+    manifest = read_manifest(folder)
+    text_column, fields = text_column or manifest.text_column, manifest.fields
     if file != "-":
-        with file_items(file, text_column) as items:
+        with file_items(file, text_column, fields) as items:
             yield items
     elif as_json:
-        yield json_items(sys.stdin.buffer, text_column)
+        yield json_items(sys.stdin.buffer, text_column, fields)
+    elif fields:
+        raise StudyError(
+            f"This model reads {', '.join(fields)} beside the text, which lines of text do not "
+            "have. Give a file, or JSON Lines with --json."
+        )
     else:
         yield line_items(sys.stdin.buffer)

@@ -12,9 +12,11 @@ from pathlib import Path
 from choose.export.fit_selection import Selection
 from choose.files import read_regular
 from choose.formatting import DASH, clean, percent, plural, span
+from choose.report.decision_text import words_in
 from choose.report.markdown import code, literal, sentence
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
+from choose.schema.texts import FieldRecord
 from choose.study.candidates import ROLES
 
 # Licences of the wheels with the default models.
@@ -76,14 +78,16 @@ class CardFacts:
 
 def model_card(facts: CardFacts) -> str:
     """Return the card as Markdown; text from data is escaped."""
-    parts = (_front_matter, _opening, _evaluation, _use, _labels, _usage, _provenance)
+    answers = _labels if facts.decision.dataset.labels else _fields
+    parts = (_front_matter, _opening, _evaluation, _use, answers, _usage, _provenance)
     return "\n".join(line for part in parts for line in part(facts)).rstrip() + "\n"
 
 
 def _front_matter(facts: CardFacts) -> Iterator[str]:
     licences = {licence_of(spec) for spec in facts.models.values()}
     yield "---"
-    yield "pipeline_tag: text-classification"
+    labels = facts.decision.dataset.labels
+    yield f"pipeline_tag: {'text-classification' if labels else 'text-generation'}"
     if len(licences) == 1 and (only := licences.pop()):
         yield f"license: {json.dumps(only)}"
     yield f"tags: {json.dumps(['choose', facts.choice.family])}"
@@ -96,26 +100,32 @@ def _opening(facts: CardFacts) -> Iterator[str]:
     yield ""
     rows = plural(len(choice.rows), "labelled row")
     which = "all " if choice.trial is None else ""
+    does = f"Classifies a text into one of {len(data.labels)} labels."
+    if not data.labels:
+        does = "Writes a record of each text." if _field_records(facts) else "Writes a text."
     yield (
-        f"Classifies a text into one of {len(data.labels)} labels. Fitted by `choose export` on "
+        f"{does} Fitted by `choose export` on "
         f"{which}{rows} of {literal(data.name)}. {WHY[choice.why]}"
     )
 
 
 def _evaluation(facts: CardFacts) -> Iterator[str]:
     verdict, measured, choice = facts.decision.verdict, facts.measured, facts.choice
+    words = words_in(facts.decision)
+    score, title = literal(words.score), literal(words.title)
     yield from ("", "## Evaluation", "")
     if measured is None or measured.accuracy is None:
-        yield "The study has no accuracy for this candidate."
+        yield f"The study has no {score} for this candidate."
     else:
+        shown = f"{percent(measured.accuracy.value)} %"
         yield (
-            f"Accuracy in the study: **{percent(measured.accuracy.value)} %** (95 % CI "
+            f"{title} in the study: **{shown}** (95 % CI "
             f"{span(measured.accuracy)}; estimand: {literal(measured.accuracy.estimand)})."
         )
     yield ""
     if choice.trial is None:
         yield (
-            "**This is the accuracy of the study's fits, on rows that they were not trained on. It "
+            f"**This is the {score} of the study's fits, on rows that they were not trained on. It "
             "was not measured on this fit**, which was trained on all labelled rows. Evaluate this "
             "one on new rows before you rely on it."
         )
@@ -134,11 +144,16 @@ def _evaluation(facts: CardFacts) -> Iterator[str]:
 
 def _use(facts: CardFacts) -> Iterator[str]:
     yield from ("", "## Intended use", "")
+    data = facts.decision.dataset
+    only, limits = (
+        ", with these labels only",
+        (", and it predicts a label even if none fits: use `--min-confidence` to make it abstain"),
+    )
+    if not data.labels:
+        only, limits = "", ", and what it writes may be wrong or stand nowhere in the text"
     yield (
-        f"Texts like those of {literal(facts.decision.dataset.name)}, with these labels only. It "
-        "has not been tested on other kinds of text or other languages, and it predicts a label "
-        "even if none fits: use `--min-confidence` to make it abstain. Decisions about people need "
-        "human review."
+        f"Texts like those of {literal(data.name)}{only}. It has not been tested on other kinds of "
+        f"text or other languages{limits}. Decisions about people need human review."
     )
     failed = [gate for gate in facts.decision.gates if gate.status != "pass"]
     if failed:
@@ -163,6 +178,23 @@ def _labels(facts: CardFacts) -> Iterator[str]:
         precision = percent(row.precision) if row else DASH
         recall = percent(row.recall) if row else DASH
         yield f"| {literal(label)} | {count:,} | {precision} | {recall} |"
+    yield from ("", "Precision and recall, in per cent, are from the study.")
+
+
+def _field_records(facts: CardFacts) -> tuple[FieldRecord, ...]:
+    text = facts.measured.text if facts.measured is not None else None
+    return text.fields if text is not None else ()
+
+
+def _fields(facts: CardFacts) -> Iterator[str]:
+    """Yield the fields of records with their figures; nothing for other texts."""
+    if not (fields := _field_records(facts)):
+        return
+    yield from ("", "## Fields", "", "| field | values | precision | recall |")
+    yield "| --- | --- | --- | --- |"
+    for field in fields:
+        figures = f"{percent(field.precision)} | {percent(field.recall)}"
+        yield f"| {literal(field.field)} | {field.support:,} | {figures} |"
     yield from ("", "Precision and recall, in per cent, are from the study.")
 
 

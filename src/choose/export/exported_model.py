@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +16,7 @@ import polars as pl
 from choose.errors import ChooseError, StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
 from choose.formatting import clean, csv_cell, plural
+from choose.judge.evidence import HasFields
 from choose.models.environment_settings import check_environment
 from choose.run.predict import predict
 from choose.strategy import Strategy
@@ -32,8 +33,9 @@ NO_TEXT, UNSURE = "no text", "unsure"
 class Prediction:
     """The prediction for one text.
 
-    If `label` is None, `status` says why: `no text`, `unsure`, or a status of the strategy.
-    `confidence` is the probability of the best label, or None if the strategy gives none.
+    `label` is the answer: a label, or a text as the task writes it. If it is None, `status` says
+    why: `no text`, `unsure`, or a status of the strategy. `confidence` is that of the answer, or
+    None if the strategy gives none.
     """
 
     id: str
@@ -70,27 +72,52 @@ class Model:
 
     def __repr__(self) -> str:
         """Say what was exported, and what it predicts."""
-        labels = ", ".join(self.labels[:5]) + (", …" if len(self.labels) > 5 else "")
+        known = self.labels or tuple(self.manifest.stored_task.get("fields", ()))
+        labels = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
         trained = (
             f"trained on {plural(self.manifest.rows, 'row')} of {clean(self.manifest.dataset)}"
         )
-        return f"<Model {clean(self.manifest.candidate)}, {trained}; labels: {clean(labels)}>"
+        what = f"labels: {clean(labels)}" if self.labels else self._writes(clean(labels))
+        return f"<Model {clean(self.manifest.candidate)}, {trained}; {what}>"
+
+    def _writes(self, fields: str) -> str:
+        return f"records of {fields}" if fields else "texts"
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that it predicts."""
+        """The labels that it predicts; none where its answers are texts."""
         return self.manifest.labels
 
     def predict(self, texts: Sequence[str], min_confidence: float | None = None) -> pl.DataFrame:
         """Return the label, the confidence and the status of each text, in their order.
 
-        Below `min_confidence` the label is null and the status ``unsure``.
+        Below `min_confidence` the label is null and the status ``unsure``. A model whose answers
+        are texts has a column ``answer`` instead of ``label``.
         """
         items = [Item(id=str(i), text=text) for i, text in enumerate(texts, start=1)]
         predictions = list(self.stream(items, min_confidence))
-        schema = {"label": pl.String, "confidence": pl.Float64, "status": pl.String}
-        columns = {name: [getattr(p, name) for p in predictions] for name in schema}
-        return pl.DataFrame(columns, schema=schema)
+        schema = {self.answer: pl.String, "confidence": pl.Float64, "status": pl.String}
+        columns = [[p.label, p.confidence, p.status] for p in predictions]
+        return pl.DataFrame(columns, schema=schema, orient="row")
+
+    @property
+    def answer(self) -> str:
+        """What its answers are called in tables: ``label``, or ``answer`` where they are texts."""
+        return "label" if self.labels else "answer"
+
+    @property
+    def writes_records(self) -> bool:
+        """Whether its answers are records: JSON objects."""
+        return isinstance(self.manifest.task, HasFields)
+
+    def write(
+        self, out: TextIO, predictions: Iterable[Prediction], with_text: bool, as_json: bool
+    ) -> None:
+        """Write predictions as JSON Lines or CSV, as they come."""
+        if as_json:
+            write_jsonl(out, predictions, with_text, self.answer, self.writes_records)
+        else:
+            write_csv(out, predictions, with_text, self.answer)
 
     def stream(
         self, items: Iterable[Item], min_confidence: float | None = None
@@ -116,9 +143,9 @@ class Model:
     def _chunk(self, chunk: Sequence[Item], threshold: float | None) -> Iterator[Prediction]:
         # New ids, because training rows are never retrieved for an item with their own id.
         with_text = [item for item in chunk if item.text.strip()]
-        items = [Item(id=f"asked {i}", text=item.text) for i, item in enumerate(with_text)]
+        items = [replace(item, id=f"asked {i}") for i, item in enumerate(with_text)]
         answers = self._answers(items)
-        if answers.scores is None and threshold is not None and items:
+        if answers.scores is None is answers.confidence and threshold is not None and items:
             raise StrategyError(
                 f"{self.manifest.candidate!r} gives labels without a confidence, so it cannot "
                 "abstain. Predict without a smallest confidence."
@@ -150,6 +177,8 @@ class Model:
 
 
 def _confidences(answers: Answers, labels: Sequence[str]) -> list[Any]:
+    if answers.confidence is not None:
+        return [float(chance) for chance in answers.confidence]
     if answers.scores is None:
         return [None] * len(answers)
     chances = np.exp(answers.scores)
@@ -159,13 +188,15 @@ def _confidences(answers: Answers, labels: Sequence[str]) -> list[Any]:
     ]
 
 
-Write = Callable[[TextIO, Iterable[Prediction], bool], None]
+def write_csv(
+    out: TextIO, predictions: Iterable[Prediction], with_text: bool, answer: str = "label"
+) -> None:
+    """Write one line for each prediction, as they come, with cells from `csv_cell`.
 
-
-def write_csv(out: TextIO, predictions: Iterable[Prediction], with_text: bool) -> None:
-    """Write one line for each prediction, as they come, with cells from `csv_cell`."""
+    `answer` is the name of the column of answers.
+    """
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["id", *(["text"] if with_text else []), "label", "confidence", "status"])
+    writer.writerow(["id", *(["text"] if with_text else []), answer, "confidence", "status"])
     for p in predictions:
         chance = "" if p.confidence is None else f"{p.confidence:.4f}"
         text = [csv_cell(p.text)] if with_text else []
@@ -175,11 +206,26 @@ def write_csv(out: TextIO, predictions: Iterable[Prediction], with_text: bool) -
         out.flush()
 
 
-def write_jsonl(out: TextIO, predictions: Iterable[Prediction], with_text: bool) -> None:
-    """Write one JSON object a line, as they come, with ids and labels unchanged."""
+def write_jsonl(
+    out: TextIO,
+    predictions: Iterable[Prediction],
+    with_text: bool,
+    answer: str = "label",
+    records: bool = False,
+) -> None:
+    """Write one JSON object a line, as they come, with ids and answers unchanged.
+
+    Args:
+        out: where to write.
+        predictions: the predictions.
+        with_text: whether to write the texts too.
+        answer: the name of the answers.
+        records: whether answers are JSON objects, which are written as such.
+    """
     for p in predictions:
         chance = None if p.confidence is None else round(p.confidence, 6)
         text = {"text": p.text} if with_text else {}
-        row = {"id": p.id, **text, "label": p.label, "confidence": chance, "status": p.status}
+        said = json.loads(p.label) if p.label is not None and records else p.label
+        row = {"id": p.id, **text, answer: said, "confidence": chance, "status": p.status}
         out.write(json.dumps(row) + "\n")
         out.flush()

@@ -13,6 +13,7 @@ from choose.errors import ChooseError, StoreError, StrategyError
 from choose.files import NotRegularError, check_regular, file_sha256, read_text
 from choose.strategy import Saves, Strategy, build, find
 from choose.tasks.classification import Classification
+from choose.tasks.kinds import read_task
 from choose.types import Task
 from choose.untrusted import plain_reason, shown
 
@@ -27,7 +28,9 @@ class Manifest(BaseModel):
 
     Attributes:
         why: recommended by the study, to use meanwhile, named by the user, or a fit of the study.
+        stored_task: the facts of a task whose answers are no labels; empty for labels.
         text_column: the columns with the study's texts, if they were named.
+        fields: further input columns.
         fingerprint: the digest of the labelled data.
         rows: number of training rows.
         trial: the key of the study's trial, or null if it was fitted on all labelled rows.
@@ -44,11 +47,13 @@ class Manifest(BaseModel):
     params: Mapping[str, Any]
     seed: int
     why: Literal["recommended", "meanwhile", "named", "trial"]
-    labels: tuple[str, ...]
-    names: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     descriptions: Mapping[str, str] = {}
     instruction: str | None = None
+    stored_task: Mapping[str, Any] = Field(default={}, alias="task", serialization_alias="task")
     text_column: str | None = None
+    fields: tuple[str, ...] = ()
     dataset: str
     fingerprint: str
     rows: int
@@ -73,9 +78,21 @@ class Manifest(BaseModel):
             raise ValueError(f"it lists no file of {MODEL_FOLDER}/")
         return files
 
+    @field_validator("stored_task")
+    @classmethod
+    def _known_task(cls, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            if facts:
+                read_task(facts)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError("it describes no task") from error
+        return facts
+
     @property
     def task(self) -> Task:
         """The task it answers."""
+        if self.stored_task:
+            return read_task(self.stored_task)
         return Classification(
             labels=self.labels,
             names=self.names,

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -217,6 +218,8 @@ def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
         why=choice.why,
         labels=task.labels,
         names=task.names,
+        task={} if task.labels else {"kind": task.kind, **task.facts()},
+        fields=tuple(store.study.get("data", {}).get("fields", ())),
         descriptions=dict(task.descriptions),
         instruction=task.instruction,
         text_column=store.study.get("data", {}).get("text_column"),
@@ -254,7 +257,8 @@ def _describe(
     facts = CardFacts(
         decision, choice, _labels(choice, decision), packages, inside, folder.name, usage
     )
-    write_json(temporary / "labels.json", list(decision.dataset.labels))
+    if decision.dataset.labels:
+        write_json(temporary / "labels.json", list(decision.dataset.labels))
     write_text(
         temporary / "decision.json",
         json.dumps(decision.model_dump(mode="json", by_alias=True), indent=1) + "\n",
@@ -264,10 +268,9 @@ def _describe(
 
 
 def _labels(choice: Selection, decision: Decision) -> dict[str, int]:
-    counts: dict[str, int] = dict.fromkeys(decision.dataset.labels, 0)
-    for row in choice.rows:
-        counts[row.target] += 1
-    return counts
+    """Return training rows by label; empty where answers are no labels."""
+    counts = Counter(row.target for row in choice.rows)
+    return {label: counts[label] for label in decision.dataset.labels}
 
 
 def export_record(exported: Exported) -> dict[str, Any]:

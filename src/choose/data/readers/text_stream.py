@@ -28,10 +28,12 @@ Records = Iterator[tuple[int, dict[str, Any]]]
 
 
 @contextmanager
-def file_items(name: str, text_column: str | None) -> Iterator[Iterator[Item]]:
+def file_items(
+    name: str, text_column: str | None, fields: Sequence[str] = ()
+) -> Iterator[Iterator[Item]]:
     """Give the rows of a CSV, TSV, JSON, JSONL or Parquet file, or of ``sample:NAME``.
 
-    Ids come from a column ``id``, else they are the row numbers.
+    Ids come from a column ``id``, else they are the row numbers. `fields` are further inputs.
 
     Raises:
         DataError: if there is no such file or no text column, or later at a broken row.
@@ -44,7 +46,7 @@ def file_items(name: str, text_column: str | None) -> Iterator[Iterator[Item]]:
             columns, records = _peeked(json_records(path, encoding_of(path)))
         else:
             columns, records = _delimited(path)
-        yield _items(columns, records, text_column)
+        yield _items(columns, records, text_column, fields)
 
 
 def line_items(stream: BinaryIO) -> Iterator[Item]:
@@ -65,9 +67,11 @@ def line_items(stream: BinaryIO) -> Iterator[Item]:
         yield Item(id=str(number), text=text)
 
 
-def json_items(stream: BinaryIO, text_column: str | None) -> Iterator[Item]:
+def json_items(
+    stream: BinaryIO, text_column: str | None, fields: Sequence[str] = ()
+) -> Iterator[Item]:
     """Yield one item per object from a pipe of JSON Lines."""
-    return _items(*_peeked(records_in(stream, STDIN)), text_column)
+    return _items(*_peeked(records_in(stream, STDIN)), text_column, fields)
 
 
 def _delimited(path: Path) -> tuple[list[str], Records]:
@@ -101,14 +105,24 @@ def _parquet_records(path: Path, rows: int) -> Records:
         yield from enumerate(part.iter_rows(named=True), start=first + 1)
 
 
-def _items(columns: Sequence[str], records: Records, text_column: str | None) -> Iterator[Item]:
+def _items(
+    columns: Sequence[str], records: Records, text_column: str | None, fields: Sequence[str]
+) -> Iterator[Item]:
     texts, id = text_and_id_columns(columns, text_column)
-    return (_item(number, record, texts, id) for number, record in records)
+    if missing := [name for name in fields if name not in columns]:
+        raise DataError(
+            f"There is no column {missing[0]!r}, which the model was given beside the text. "
+            f"Columns: {', '.join(columns)}."
+        )
+    return (_item(number, record, texts, id, fields) for number, record in records)
 
 
-def _item(number: int, record: dict[str, Any], texts: Sequence[str], id: str | None) -> Item:
+def _item(
+    number: int, record: dict[str, Any], texts: Sequence[str], id: str | None, fields: Sequence[str]
+) -> Item:
     parts = [cell_text(value_at(record, name), name, number) for name in texts]
     # The same join as in `columns`.
     text = parts[0] if len(parts) == 1 else "\n\n".join(part for part in parts if part.strip())
     named = cell_text(record.get(id), id, number).strip() if id else ""
-    return Item(id=named or str(number), text=text)
+    further = {name: cell_text(value_at(record, name), name, number) for name in fields}
+    return Item(id=named or str(number), text=text, fields=further)

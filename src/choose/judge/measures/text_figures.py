@@ -157,9 +157,10 @@ def _without_inventions(
                 values = task.values(output, evidence.inputs[id])
                 drop = {key for key, (_, stands) in values.items() if not stands}
                 drop = {key for key in drop if key[0] in literal}
-                kept = task.without(output, drop) if drop else output
-                gain = _f1(task, kept, right[id]) - _f1(task, output, right[id])
-                known[id, output] = gain if drop else np.nan
+                known[id, output] = np.nan
+                if drop:
+                    kept = _f1(task, task.without(output, drop), right[id])
+                    known[id, output] = kept - _f1(task, output, right[id])
             if not np.isnan(known[id, output]):
                 scores[table.rows.index[id], column] = known[id, output]
     return scores if any(not np.isnan(value) for value in known.values()) else None

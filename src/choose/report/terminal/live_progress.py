@@ -12,12 +12,12 @@ from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
-from choose.formatting import clean, clock, duration, percent, plural
+from choose.formatting import DASH, clean, clock, duration, percent, plural
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Encodable
 from choose.schema.plan import Job
-from choose.schema.words import SCORED
+from choose.schema.words import SCORED, noun_of, scored
 from choose.types import Dataset, Run
 
 CLEAN = ("clean", 0)
@@ -32,10 +32,11 @@ class Standing:
     planned: int = 0
     ended: int = 0
     failed: int = 0
-    right: int = 0
+    right: float = 0
     rows: int = 0
     seconds: float = 0.0
     by_label: dict[str, tuple[int, int]] = field(default_factory=dict)
+    noun: str = SCORED["accuracy"]
 
     @property
     def complete(self) -> bool:
@@ -65,9 +66,11 @@ class Standings:
     def planned(cls, dataset: Dataset, jobs: Iterable[Job]) -> Standings:
         """Return an empty standing for each candidate; its first part is its first pass."""
         standings = cls({id: example.target for id, example in dataset.examples.items()})
+        task = dataset.task
+        noun = SCORED["accuracy"] if task.labels else noun_of(task.metrics[0])
         for job in jobs:
             name = job.trial.candidate
-            standing = standings.of.setdefault(name, Standing(name, job.part))
+            standing = standings.of.setdefault(name, Standing(name, job.part, noun=noun))
             standing.planned += job.part == standing.part
         return standings
 
@@ -82,6 +85,9 @@ class Standings:
         if run.error is None and CLEAN in run.answers:
             outputs, ids = run.answers[CLEAN].outputs, run.asked[CLEAN]
             standing.rows += len(ids)
+            if scores := run.scores.get(CLEAN):
+                standing.right += float(next(iter(scores.values())).sum())
+                return standing
             for id, output in zip(ids, outputs, strict=True):
                 target = self.targets.get(id, "")
                 right, rows = standing.by_label.get(target, (0, 0))
@@ -301,10 +307,11 @@ class LiveProgress:
 def _sentence(standing: Standing, balanced: bool) -> str:
     name = shorten(clean(standing.name), NAME)
     score = standing.mean_recall if balanced else standing.accuracy
-    line = (
-        f"{name:<12} {percent(score):>5} % {SCORED['balanced' if balanced else 'accuracy']} on "
-        f"{plural(standing.rows, 'row')} in {duration(standing.seconds)}"
-    )
+    noun = SCORED["balanced"] if balanced else standing.noun
+    said = f"{percent(score):>5} % {noun}"
+    if noun not in SCORED.values():  # a metric that is no percentage
+        said = f"{clean(noun)} {DASH}" if score is None else scored(score, clean(noun))
+    line = f"{name:<12} {said} on {plural(standing.rows, 'row')} in {duration(standing.seconds)}"
     if not standing.complete:
         line += " so far"
     if standing.failed:
