@@ -217,7 +217,7 @@ def candidates(decision: Decision, width: int) -> Iterator[RenderableType]:
 def _measured(rows: CandidateRows, axis: Axis, width: int) -> list[Column]:
     columns = [
         rows.column(
-            score_head(rows.decision.goal).replace(" ", "\n", 1),
+            score_head(rows.decision.goal).replace("% ", "%\n").replace("x ", "x\n"),
             lambda card: percent(card.accuracy.value) if card.accuracy else DASH,
         ),
         rows.column("95 %\nCI", lambda card: span(card.accuracy)),
@@ -233,10 +233,15 @@ def _bars(rows: CandidateRows, axis: Axis) -> list[RenderableType]:
 def _facts(rows: CandidateRows) -> list[Column]:
     models = short_models(card.model for card in rows.cards)
     column = rows.column
+    macro_f1 = [
+        column("macro\nF1", lambda card: percent(card.macro_f1.value) if card.macro_f1 else DASH)
+    ]
+    if not rows.decision.dataset.labels:
+        macro_f1 = []
     facts = [
         column("family", lambda card: card.family, figures=False),
         column("model", lambda card: models[card.model], figures=False),
-        column("macro\nF1", lambda card: percent(card.macro_f1.value) if card.macro_f1 else DASH),
+        *macro_f1,
         column("seeds", lambda card: str(card.repetitions) if card.repetitions else DASH),
         column("ms per\nitem", lambda card: figure(card.cost.ms_per_item)),
         column("training\nseconds", lambda card: figure(card.cost.fit_seconds)),
