@@ -15,6 +15,8 @@ from choose.models.lora.answer_training import (
     AnsweringModel,
     AnswerRow,
     AnswerRun,
+    AnswerScore,
+    answer_schedule,
     attends_by_pieces,
     untrained_answers,
 )
@@ -226,3 +228,29 @@ def test_rows_of_a_pass_do_not_see_each_other(base: Base) -> None:
         logits = found.lm(input_ids=ids).logits[0].log_softmax(-1)
     said = [float(logits[-1 - 3 + i, token]) for i, token in enumerate(rows[1].answer)]
     assert alone.tolist() == pytest.approx(said, abs=1e-5)
+
+
+def test_early_stopping_keeps_what_writes_more_answers(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = some_rows([(3, 2)] * 8)
+    run = AnswerRun(tuned(base), PREFIX, rows, Schedule(4, 4, 1e-2, 3), 0)
+    assert len(run.rows) == 5
+    assert sorted([*run.training_indices, *run.validation_indices]) == list(range(8))
+    unsure = [AnswerScore(torch.full((2,), -0.5), True) for _ in range(3)]
+    sure = [AnswerScore(torch.tensor([0.0, -0.6]), False) for _ in range(3)]
+    monkeypatch.setattr(run, "_scores", lambda _: unsure)
+    assert run.validation_loss() == pytest.approx(0.5)
+    monkeypatch.setattr(run, "_scores", lambda _: sure)
+    assert run.validation_loss() == pytest.approx(0.3 + 1)
+
+
+def test_schedules_fit_pools_of_any_size() -> None:
+    few, usual, many = (answer_schedule(rows, 1e-3) for rows in (8, 300, 10_000))
+    assert few.steps >= 30
+    assert few.validation_rows == usual.validation_rows == 0
+    assert many.validation_rows == 200
+    passes = [plan.steps * plan.batch_size / n for plan, n in ((usual, 300), (many, 9_800))]
+    assert 6 < passes[0] < 9
+    assert 1.9 < passes[1] < 2.1
+    assert answer_schedule(300, 1e-3, 2.0).steps == 75

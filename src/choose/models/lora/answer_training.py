@@ -184,7 +184,7 @@ def merged(adapter: Any, model: Any) -> Any:
 LOGIT_ROWS = 128
 
 # Smaller pools train on every row, since a row helps more there than in validation.
-EARLY_STOPPING_MIN_ROWS = 100
+EARLY_STOPPING_MIN_ROWS = 400
 
 
 def answer_schedule(rows: int, learning_rate: float, epochs: float | None = None) -> Schedule:
@@ -192,7 +192,7 @@ def answer_schedule(rows: int, learning_rate: float, epochs: float | None = None
     validation = min(200, rows // 10) if rows >= EARLY_STOPPING_MIN_ROWS else 0
     training = max(1, rows - validation)
     batch = max(2, min(8 if training < 500 else 16 if training < 2000 else 32, training // 2))
-    passes = min(20.0, max(2.0, 5 * math.sqrt(300 / training))) if epochs is None else epochs
+    passes = min(20.0, max(2.0, 7 * math.sqrt(300 / training))) if epochs is None else epochs
     least = 30 if epochs is None else 1
     return Schedule(
         max(least, math.ceil(passes * training / batch)), batch, learning_rate, validation
@@ -260,7 +260,6 @@ class AnswerRun(TrainingRun):
         super().__init__(model, [row.tokens for row in rows], division, schedule, seed, chooser)
         self.prefix, self.all_rows = prefix, rows
         self.answered = [rows[i] for i in self.training_indices]
-        self.curve: list[tuple[float, float]] = []
         self._before: list[AnswerScore] = []
 
     def objective(self, indices: Sequence[int], batch: Sequence[int]) -> AnswerObjective:
@@ -288,10 +287,12 @@ class AnswerRun(TrainingRun):
             yield loss / whole
 
     def validation_loss(self) -> float:
-        """Return the mean loss of a token of the answers held out."""
+        """Return the mean loss of a token held out, plus the share of answers not written exactly.
+
+        The loss alone rises with the model's confidence while more answers still become right.
+        """
         scores = self._scores(self.validation_indices)
-        self.curve.append((_loss(scores), sum(s.greedy for s in scores) / len(scores)))
-        return self.curve[-1][0]
+        return _loss(scores) + 1 - sum(score.greedy for score in scores) / len(scores)
 
     def start_check(self) -> None:
         """Remember how some training rows' answers are rated before training."""

@@ -14,7 +14,7 @@ from choose.errors import StrategyError
 from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, ChatTemplate, Message, Prompt
 from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator
-from choose.models.causal.written_answers import StopRule, Written, limit_for
+from choose.models.causal.written_answers import StopRule, limit_for
 from choose.models.lora.answer_training import (
     AnsweringModel,
     AnswerRow,
@@ -22,9 +22,10 @@ from choose.models.lora.answer_training import (
     answer_schedule,
     merged,
 )
+from choose.models.prompting.prompts import field_types, judged_answer
 from choose.models.saving import task_facts
 from choose.tasks.kinds import read_task
-from choose.types import Answers, Example, Item, Status, Task
+from choose.types import Answers, Example, Item, Task
 
 # What the model is told where the task has no instruction.
 INSTRUCTION = "Read the text and write the answer."
@@ -135,8 +136,7 @@ class AnswerWriter:
         answers = [self.prompts.answer(example.target) for example in examples]
         # At least half of what the model reads is left to the prompt.
         most = min(limit_for([len(a) for a in answers]), self.model.base.max_tokens // 2)
-        records = all(e.target.startswith("{") and e.target.endswith("}") for e in examples)
-        self.rule = StopRule(max(2, most), "record" if records else "end")
+        self.rule = StopRule(max(2, most), "record" if field_types(self.task) else "end")
         self.prompts.longest = self.model.base.max_tokens - self.rule.limit
         if len(self.prompts.opening) > self.prompts.longest // 2:
             raise StrategyError(
@@ -162,7 +162,23 @@ class AnswerWriter:
         """Write the greedy answer to each item."""
         prompts = [self.prompts.prompt(item) for item in items]
         written = self.generator.write(prompts, self.rule)
-        return _read(self.task, written)
+        judged = [
+            judged_answer(self.task, text, cut)
+            for text, cut in zip(written.texts, written.cut, strict=True)
+        ]
+        return Answers(
+            outputs=tuple(output for output, _ in judged),
+            status=tuple(status for _, status in judged),
+            raw=tuple(
+                None if status == "ok" else text
+                for text, (_, status) in zip(written.texts, judged, strict=True)
+            ),
+            confidence=written.confidence,
+            tokens_in=written.tokens_in,
+            tokens_cached=written.tokens_cached,
+            tokens_out=written.tokens_out,
+            latency=written.latency,
+        )
 
     def facts(self) -> dict[str, Any]:
         """Return what `writer_from` needs beside the adapter, and the tokens around a question."""
@@ -176,34 +192,6 @@ class AnswerWriter:
             "closing": closing,
             "end": self.prompts.template.end,
         }
-
-
-def _read(task: Task, written: Written) -> Answers:
-    """Return texts as answers; one that is cut or no answer of the task is unusable."""
-    outputs, status = list[str | None](), list[Status]()
-    for text, cut in zip(written.texts, written.cut, strict=True):
-        whole = text.strip()
-        how: Status = "ok"
-        if cut:
-            how = "cut"
-        elif not whole:
-            how = "empty"
-        elif task.problem_with(whole):
-            how = "malformed"
-        outputs.append(whole if how == "ok" else None)
-        status.append(how)
-    return Answers(
-        outputs=tuple(outputs),
-        status=tuple(status),
-        raw=tuple(
-            None if how == "ok" else text for how, text in zip(status, written.texts, strict=True)
-        ),
-        confidence=written.confidence,
-        tokens_in=written.tokens_in,
-        tokens_cached=written.tokens_cached,
-        tokens_out=written.tokens_out,
-        latency=written.latency,
-    )
 
 
 def writer_from(model: AnsweringModel, spec: str, facts: Mapping[str, Any]) -> AnswerWriter:
