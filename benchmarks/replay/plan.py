@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from choose.models.lora.training_run import schedule_for as schedule
+from choose.models.lora.classifier import schedule_for as schedule
 from choose.strategy import find
 from replay.candidates import KINDS, NEIGHBOURS
 from replay.sources import Source
