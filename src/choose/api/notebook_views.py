@@ -14,6 +14,7 @@ from rich.console import Console
 
 from choose.api.arguments import as_call, in_keywords
 from choose.formatting import clean
+from choose.report.decision_text import words_in
 from choose.report.terminal.decision_page import render
 from choose.schema.check import Check
 from choose.schema.decision import Decision
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from choose.api.plan import Checked
 
 # Columns of `answers_frame` besides those of the candidates.
-_ROW = ("id", "text", "label")
+_ROW = ("id", "text", "label", "target")
 
 
 def candidates_frame(decision: Decision) -> pl.DataFrame:
@@ -123,7 +124,7 @@ def labels_frame(audit: Audit | None, texts: Mapping[str, str]) -> pl.DataFrame:
 
 
 def answers_frame(folder: Path) -> pl.DataFrame:
-    """Return a row for each test row, with its text, its label and what each candidate answers.
+    """Return a row for each test row: its text, its label or target, and each candidate's answer.
 
     The answers are those of the first repetition on all training rows, each of a fit that had not
     seen the row; null where a candidate was not asked or gave no usable answer.
@@ -142,7 +143,9 @@ def answers_frame(folder: Path) -> pl.DataFrame:
     table: dict[str, list[str | None]] = {
         "id": list(dataset.asked),
         "text": [dataset.examples[id].text for id in dataset.asked],
-        "label": [dataset.examples[id].target for id in dataset.asked],
+        "label" if dataset.task.labels else "target": [
+            dataset.examples[id].target for id in dataset.asked
+        ],
     }
     for name in (str(each["name"]) for each in candidates):
         largest = [max(f, key=lambda t: t.train_size) for f in main.get(name, {}).values()]
@@ -181,7 +184,8 @@ def differences_chart(decision: Decision) -> alt.LayerChart:
         y=alt.Y("candidate:N", sort=[v["candidate"] for v in values], title=None)
     )
     chosen = next((clean(s.title or s.candidate) for s in decision.standings if s.chosen), "")
-    title = f"accuracy minus {chosen}, points on common rows (95 % interval)"
+    score = words_in(decision).score
+    title = f"{score} minus {chosen}, points on common rows (95 % interval)"
     x = alt.X("low:Q", title=title)
     tips = ["candidate:N", alt.Tooltip("points:Q", format="+.1f"), "rows:Q"]
     chart = alt.layer(
