@@ -129,6 +129,7 @@ def test_every_key_of_a_study_is_a_keyword_once() -> None:
         for section, field in Study.model_fields.items()
         if hasattr(field.annotation, "model_fields")
         for name in field.annotation.model_fields  # type: ignore[union-attr]
+        if (section, name) != ("task", "fields")  # types, in a study file alone
     ]
     assert len(keys) == len(set(keys))
     known = set(inspect.signature(choose.compare).parameters)

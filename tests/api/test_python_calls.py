@@ -252,4 +252,4 @@ def test_pages_in_python_name_keywords_and_calls(decision: Decision, tmp_path: P
         assert not re.search(r"choose (compare|check) ", words)
     assert "choose.compare(rows)" in " ".join(pages[0].split())
     assert "choose.compare('my rare.csv', metric='balanced')" in " ".join(pages[1].split())
-    assert "choose.compare(rows, study=" in html.unescape(pages[3])
+    assert "choose.compare(rows, study=" in " ".join(html.unescape(pages[3]).split())

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from fuzz.cases import TABLES, all_cases, sample
 from fuzz.files import QUICK, file_cases, jsonl, parquet, rows, study_file_cases
+from fuzz.kinds import kind_cases
 from fuzz.runner import Case, prepare, run
 from fuzz.settings import environment_cases, flag_cases, key_cases
 
@@ -92,7 +93,7 @@ class TestKeys:
 
 
 def test_every_table_is_tried() -> None:
-    tried = {file_cases, study_file_cases, flag_cases, environment_cases, key_cases}
+    tried = {file_cases, study_file_cases, flag_cases, environment_cases, key_cases, kind_cases}
     assert set(TABLES) == tried
 
 

@@ -10,7 +10,8 @@ import pytest
 from choose.judge.evidence import CandidateInfo, Evidence, Items, billions_in, strong
 from choose.judge.goal import ACCURACY
 from choose.judge.measures.build_scorecard import service_of
-from choose.judge.scores.score_tables import CandidateScores, _rows, score_table
+from choose.judge.scores.score_tables import CandidateScores, score_table
+from choose.judge.scores.scored_rows import rows_of
 from choose.types import STANDARD, Answers, Run, Status, Trial
 
 IDS = tuple(f"r{i}" for i in range(10))
@@ -41,7 +42,7 @@ def measured(*runs: Run) -> CandidateScores:
         name="d", fingerprint="f", rows=10, labels=("a", "b"), division="held-out", items=items,
         candidates=(INFO,), pool_rows=(5,), runs=runs,
     )  # fmt: skip
-    table = score_table(runs, _rows(evidence, items, ACCURACY))
+    table = score_table(runs, rows_of(evidence, items, ACCURACY))
     return CandidateScores(info=INFO, main=table, drawn=False, pool=5)
 
 

@@ -314,9 +314,10 @@ def test_a_passage_is_read_once(generator: Generator, monkeypatch: pytest.Monkey
 
 
 def test_answers_are_written_once_and_remembered(
-    generator: Generator, monkeypatch: pytest.MonkeyPatch
+    generator: Generator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
+    monkeypatch.setattr("choose.models.results.output_cache.cache_dir", lambda: tmp_path)
     asked, rule = prompts(generator.template), StopRule(5)
     with caching():
         first = generator.write([*asked, asked[0]], rule)

@@ -320,7 +320,7 @@ def test_a_changed_file_in_a_nested_folder_is_another_key(
     def embedded() -> int:
         """Return how many texts a new process embeds with that code."""
         monkeypatch.setattr(cache, "MODEL_CODE", code)
-        cache._environment.cache_clear()
+        cache.environment.cache_clear()
         encoder, texts = load_encoder(spec), []
         fresh = Encoder(encoder.model, ResultCache(encoder.cache.made_by))  # type: ignore[union-attr]
         encode = fresh._encode
@@ -336,7 +336,7 @@ def test_a_changed_file_in_a_nested_folder_is_another_key(
         assert embedded() == len(set(TEXTS))
         assert embedded() == 0
     finally:
-        cache._environment.cache_clear()
+        cache.environment.cache_clear()
 
 
 WRITER = """
