@@ -20,10 +20,8 @@ _KEPT = frozenset({"CHOOSE_CACHE", "CHOOSE_SHARED_DATA", "CHOOSE_KEEP_GB"})
 # Keep no results between studies: neither the user's nor those of other tests may answer.
 os.environ["CHOOSE_KEEP_GB"] = "0"
 
-# A busy machine is no reason to fail. Half of the usual examples: tests/fuzz tries many more.
-settings.register_profile(
-    "no clock", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
-)
+# A busy machine is no reason to fail.
+settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")
 
 
