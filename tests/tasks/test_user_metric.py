@@ -60,6 +60,9 @@ def scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
+NAMED = {"extraction": "both", "writing": "exact"}
+
+
 def task_with(metric: str, kind: str = "extraction") -> Task:
     rows = [
         {
@@ -88,13 +91,19 @@ def test_a_function_counts_first_and_the_usual_scores_stand_beside_it(scores: st
     assert written.score("t 1", ["t 2", "t 1"])["exact"] == 1.0
 
 
-def test_the_digests_know_the_metric_and_its_code(scores: str) -> None:
-    plain, task = task_with("accuracy"), task_with(f"{scores}:both")
-    assert plain.metrics == ("field-f1", "exact-record")
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [("extraction", ("field-f1", "exact-record")), ("writing", ("chrf", "rouge-l"))],
+)
+def test_the_digests_know_the_metric_and_its_code(
+    kind: str, own: tuple[str, ...], scores: str
+) -> None:
+    plain, task = task_with("accuracy", kind), task_with(f"{scores}:{NAMED[kind]}", kind)
+    assert plain.metrics == own
     assert len({plain.digest, task.digest}) == len({plain.scoring, task.scoring}) == 2
     file = Path(f"{scores}.py")
-    file.write_text(CODE.replace("0.5}", "0.25}"), "utf-8")
-    assert task_with(f"{scores}:both").scoring != task.scoring
+    file.write_text(f"{CODE}\n# changed\n", "utf-8")
+    assert task_with(f"{scores}:{NAMED[kind]}", kind).scoring != task.scoring
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 Folds are balanced by it, and rows are asked in an order that is spread over it, so that the part
 of the rows that a budget reaches is like the rest. It is about rows, never about candidates: no
 accuracy is computed from it. What it does to accuracies and their intervals is measured in
-`benchmarks/folds.py`. Where targets are no labels, the rank of a row's length stands for it.
+`benchmarks/folds.py`. Where targets are not labels, it is the rank of the row's length instead.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ Likeness = Literal["exact", "normalised", "near"]
 
 
 def whole_input(example: Example) -> str:
-    """Return all that is asked of a row: its text and its further input, a line each."""
+    """Return the whole input of a row: its text and its further fields, one per line."""
     return "\n".join([example.text, *example.fields.values()])
 
 

@@ -40,8 +40,8 @@ def examples_from(
     like.
 
     Raises:
-        DataError: if a column is missing, or a row holds a target that is none of its kind, nested
-            values or a date that cannot be read.
+        DataError: if a column is missing, or a row holds a target of another kind, nested values,
+            or a date that cannot be read.
     """
     roles = roles or roles_of(table, section)
     table = with_paths(origin(section), table, roles.named)

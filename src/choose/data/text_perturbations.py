@@ -88,7 +88,7 @@ _WORD = re.compile(r"(?<![\w@#/.'-])[^\W\d_]{4,}(?![\w@/'-]|\.\w|:/)")
 
 _GAP = re.compile(r"(?<=\S) (?=\S)")
 
-# Characters for private use, and how many parts of a text they may stand for.
+# The first private-use character, and the most parts of a text that such characters replace.
 FIRST_SIGN, MOST_KEPT = 0xE000, 500
 
 _OPENERS = ("Hi, ", "Hello, ", "So, ", "Okay, ", "Um, ", "Hi there, ", "Well, ")

@@ -64,9 +64,9 @@ def load_study(
 ) -> Study:
     """Read a study file, or take its settings as a mapping, and apply `overrides`.
 
-    `overrides` is section -> key -> value; None means that the flag was not given. The folder of a
-    stored study stands for the study file in it. Relative names of files in a study file start at
-    its folder where they exist there, else at the working folder.
+    `overrides` is section -> key -> value; None means that the flag was not given. `path` may
+    be the folder of a stored study. A relative path in a study file is relative to the file's
+    folder if the target exists there, else to the working folder.
 
     Raises:
         StudyError: naming the key, what is allowed and, for unknown keys, the closest known one.

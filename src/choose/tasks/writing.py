@@ -61,7 +61,8 @@ class Writing:
     @property
     def scoring(self) -> str:
         """Return the digest of the rule by which an answer is scored."""
-        return digest([self.kind, *self.metrics, version("sacrebleu")])
+        own = [self.metric.facts()] if self.metric else []
+        return digest([self.kind, *self.metrics, version("sacrebleu"), *own])
 
     def problem_with(self, output: str) -> str | None:
         """Return that an output is empty, or None."""

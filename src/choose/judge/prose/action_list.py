@@ -35,7 +35,7 @@ from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind
 from choose.schema.words import scored
 
-# Commands on the rows and the settings of the stored study; whoever knows its folder puts that in.
+# Commands on the rows and settings of the stored study; the caller replaces STUDY with its folder.
 # With the same settings the first one goes on in that folder.
 STUDY = "choose compare -c STUDY"
 CHECK = "choose check -c STUDY -o issues.csv"

@@ -22,7 +22,8 @@ from choose.models.lora.answer_training import (
     answer_schedule,
     merged,
 )
-from choose.models.prompting.prompts import field_types, judged_answer
+from choose.models.prompting.local_writer import answers_of
+from choose.models.prompting.prompts import field_types
 from choose.models.saving import task_facts
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task
@@ -162,23 +163,7 @@ class AnswerWriter:
         """Write the greedy answer to each item."""
         prompts = [self.prompts.prompt(item) for item in items]
         written = self.generator.write(prompts, self.rule)
-        judged = [
-            judged_answer(self.task, text, cut)
-            for text, cut in zip(written.texts, written.cut, strict=True)
-        ]
-        return Answers(
-            outputs=tuple(output for output, _ in judged),
-            status=tuple(status for _, status in judged),
-            raw=tuple(
-                None if status == "ok" else text
-                for text, (_, status) in zip(written.texts, judged, strict=True)
-            ),
-            confidence=written.confidence,
-            tokens_in=written.tokens_in,
-            tokens_cached=written.tokens_cached,
-            tokens_out=written.tokens_out,
-            latency=written.latency,
-        )
+        return answers_of(self.task, written)
 
     def facts(self) -> dict[str, Any]:
         """Return what `writer_from` needs beside the adapter, and the tokens around a question."""

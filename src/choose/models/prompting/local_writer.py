@@ -123,7 +123,7 @@ class LocalWriter(LocalPrompts):
             return filled.answers(self.skeleton.records(filled), **facts)
         written = self.generator.write(prompts, self._rule())
         self.cached_seconds += written.cached_seconds
-        return self._answers(written, **facts)
+        return answers_of(self.task, written, **facts)
 
     def facts(self) -> dict[str, Any]:
         """Return threads, number type, notes and cached seconds since this writer was made."""
@@ -147,25 +147,26 @@ class LocalWriter(LocalPrompts):
         # A base model's turns are parted by blank lines, and its demonstrations have one line.
         return StopRule(self.limit, "end" if self.lm.template.chat else "line")
 
-    def _answers(self, written: Written, **facts: Any) -> Answers:
-        judged = [
-            judged_answer(self.task, text, cut)
-            for text, cut in zip(written.texts, written.cut, strict=True)
-        ]
-        return Answers(
-            outputs=tuple(output for output, _ in judged),
-            status=tuple(status for _, status in judged),
-            raw=tuple(
-                None if status == "ok" else text
-                for text, (_, status) in zip(written.texts, judged, strict=True)
-            ),
-            confidence=written.confidence,
-            tokens_in=written.tokens_in,
-            tokens_cached=written.tokens_cached,
-            tokens_out=written.tokens_out,
-            latency=written.latency,
-            **facts,
-        )
-
     def _score(self, output: str | None, example: Example) -> float:
         return self.task.score(output, example.targets)[self.task.metrics[0]]
+
+
+def answers_of(task: Task, written: Written, **facts: Any) -> Answers:
+    """Return generated texts as answers to a task without labels, with what they cost."""
+    judged = [
+        judged_answer(task, text, cut) for text, cut in zip(written.texts, written.cut, strict=True)
+    ]
+    return Answers(
+        outputs=tuple(output for output, _ in judged),
+        status=tuple(status for _, status in judged),
+        raw=tuple(
+            None if status == "ok" else text
+            for text, (_, status) in zip(written.texts, judged, strict=True)
+        ),
+        confidence=written.confidence,
+        tokens_in=written.tokens_in,
+        tokens_cached=written.tokens_cached,
+        tokens_out=written.tokens_out,
+        latency=written.latency,
+        **facts,
+    )

@@ -158,7 +158,7 @@ def _same(task: Task, one: str, other: str) -> bool:
 
 
 def _value(text: str) -> str:
-    """Return the JSON string that stands for a text up to its closing quote."""
+    """Return the value of a JSON string from what stands between its quotes."""
     try:
         value = json.loads(f'"{text}"')
     except ValueError:  # a stray backslash

@@ -10,7 +10,7 @@ from choose.models.records.tagger import Span, Word, words_of
 # Words inside a value that people leave out when they write it down.
 SMALL_WORDS = frozenset({"of", "the", "a", "an", "x"})
 
-# Words that stand for numbers, as values have them.
+# Number words, and the digits that values have in their place.
 NUMBER_WORDS = {
     "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
     "eight": "8", "nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "fifteen": "15",
