@@ -154,7 +154,7 @@ class Store:
         dataset = self._readable_dataset()
         write_run(self.path / "trials" / run.trial.key, run, dataset, traceback)
         if dataset is not None:
-            scored(run, dataset)
+            scored(run, dataset)  # raises where a metric failed, now that the answers are kept
         return True
 
     def get(self, trial: Trial) -> Run | None:
