@@ -352,8 +352,9 @@ def test_a_malicious_chat_template_is_bounded_and_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """M13: a template is a stranger's program; its time, memory and output have limits."""
-    monkeypatch.setattr("choose.models.causal.template_sandbox.MAX_SECONDS", 0.5)
     template, says = TEMPLATES[name]
+    if says.endswith("seconds"):  # the others must meet their own limit first on a slow machine too
+        monkeypatch.setattr("choose.models.causal.template_sandbox.MAX_SECONDS", 0.5)
     folder = tiny.causal_lm(tmp_path / "lm")
     (folder / "chat_template.jinja").write_text(template + tiny.CHAT)
     start = time.thread_time()
