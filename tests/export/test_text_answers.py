@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from choose.data.readers.text_stream import json_items
 from choose.errors import DataError, StoreError
 from choose.export.exported_model import Model
 from choose.export.manifest import read_manifest
-from choose.tasks.extraction import Extraction
+from choose.tasks.extraction import Extraction, as_text
 from choose.types import Item
 from support.text_studies import compared, dataset, read, rows
 
@@ -74,8 +75,70 @@ def test_a_manifest_with_another_task_is_one_line(
 
 
 def test_further_input_columns_are_read_or_asked_for() -> None:
-    row = b'{"id": "a", "text": "for two", "day": "Monday"}\n'
-    (item,) = json_items(io.BytesIO(row), None, ("day",))
-    assert item == Item(id="a", text="for two", fields={"day": "Monday"})
-    with pytest.raises(DataError, match="no column 'von'"):
+    row = b'{"id": "a", "text": "for two", "day": "Monday", "by": {"name": null}}\n'
+    (item,) = json_items(io.BytesIO(row), None, ("day", "by.name"))
+    assert item == Item(id="a", text="for two", fields={"day": "Monday", "by.name": ""})
+    with pytest.raises(DataError, match="No column 'von', which the model reads"):
         list(json_items(io.BytesIO(row), None, ("von",)))
+    assert list(json_items(io.BytesIO(b""), None, ("day",))) == []
+
+
+DAYS = ("Monday", "Tuesday", "Friday")
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an export of a model that can answer by a further column alone."""
+    here = tmp_path_factory.mktemp("dated")
+    known = [
+        replace(row, target=as_text({"day": DAYS[i % 3]}), fields={"day": DAYS[i % 3]})
+        for i, row in enumerate(rows(60))
+    ]
+    _, store = compared(dataset(known), here / "store", "empty", "tagger", seeds=1)
+    export(store.path, here / "model", candidate="tagger")
+    return here / "model"
+
+
+def test_a_row_gives_its_fields_to_the_model(choose, dated: Path) -> None:  # type: ignore[no-untyped-def]
+    assert read_manifest(dated).fields == ("day",)
+    inputs = [{"text": "Hello there.", "day": day} for day in DAYS]
+    Path("new.jsonl").write_text("\n".join(map(json.dumps, inputs)), encoding="utf-8")
+    found = [
+        json.loads(line)
+        for line in choose("predict", dated, "new.jsonl", "--json").out.splitlines()
+    ]
+    assert [row["answer"] for row in found] == [{"day": day} for day in DAYS]
+    Path("new.csv").write_text("text,day\n" + "".join(f"Hello there.,{d}\n" for d in DAYS))
+    cells = choose("predict", dated, "new.csv").out.splitlines()[1:]
+    assert all(day in line for day, line in zip(DAYS, cells, strict=True))
+    table = Model.load(dated).predict([row["text"] for row in inputs], fields=inputs)
+    assert [json.loads(text) for text in table["answer"]] == [{"day": day} for day in DAYS]
+
+
+def test_a_row_without_a_field_is_one_line(choose, dated: Path) -> None:  # type: ignore[no-untyped-def]
+    Path("none.csv").write_text("text\nHello there.\n")
+    Path("one.jsonl").write_text('{"text": "a", "day": "Friday"}\n{"text": "b"}\n')
+    for name, said in (
+        ("none.csv", "No column 'day', which the model reads beside the text."),
+        ("one.jsonl", "Row 2 has no field 'day', which the model reads beside the text."),
+    ):
+        result = choose("predict", dated, name, "--json")
+        assert result.code == 2
+        assert said in " ".join(result.err.split())
+        assert "Traceback" not in result.err
+    model = Model.load(dated)
+    with pytest.raises(DataError, match=r"reads day beside the text.*fields=\[\{'day': \.\.\.\}"):
+        model.predict(["a"])
+    with pytest.raises(DataError, match="Row 2 has no field 'day'"):
+        model.predict(["a", "b"], fields=[{"day": "Friday"}, {"days": "Friday"}])
+    with pytest.raises(DataError, match="Fields of 1 row are given for 2 texts"):
+        model.predict(["a", "b"], fields=[{"day": "Friday"}])
+    with pytest.raises(DataError, match="holds a list in the column 'day'"):
+        model.predict(["a"], fields=[{"day": ["Friday"]}])
+    assert model.predict([]).is_empty()
+
+
+def test_the_card_shows_how_fields_are_given(choose, dated: Path) -> None:  # type: ignore[no-untyped-def]
+    card = (dated / "README.md").read_text("utf-8")
+    assert """echo '{"text": "a text", "day": "..."}' | choose predict model - --json""" in card
+    assert """model.predict(["a text"], fields=[{'day': '...'}])""" in card

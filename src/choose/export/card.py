@@ -62,6 +62,7 @@ class CardFacts:
     rows_inside: int
     folder: str
     usage: str | None
+    text_column: str | None = None
 
     @property
     def measured(self) -> Scorecard | None:
@@ -203,10 +204,17 @@ def _usage(facts: CardFacts) -> Iterator[str]:
     made_by = facts.decision.choose
     yield f"pip install PATH-TO-CHOOSE       # a checkout or wheel of choose {clean(made_by)}"
     yield "pip install -r requirements.txt"
-    yield f'echo "a text" | choose predict {shlex.quote(clean(facts.folder))} -'
+    further = {clean(name): "..." for name in facts.choice.rows[0].fields}
+    said, flag = '"a text"', ""
+    if further:
+        columns = clean(facts.text_column or "text").split(",")
+        row = {**dict.fromkeys(map(str.strip, columns), "a text"), **further}
+        said, flag = shlex.quote(json.dumps(row, ensure_ascii=False)), " --json"
+    yield f"echo {said} | choose predict {shlex.quote(clean(facts.folder))} -{flag}"
     yield from ("```", "", "```python", "import choose", "")
     yield f"model = choose.load({facts.folder!r})"
-    yield 'print(model.predict(["a text"]))'
+    beside = f", fields=[{further!r}]" if further else ""
+    yield f'print(model.predict(["a text"]{beside}))'
     yield "```"
     if facts.usage:
         yield from ("", "Without `choose`, from the parent folder of this one:", "", "```python")

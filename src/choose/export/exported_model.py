@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Any, TextIO
 import numpy as np
 import polars as pl
 
-from choose.errors import ChooseError, StrategyError, StudyError
+from choose.data.readers.text_stream import fields_of_row
+from choose.errors import ChooseError, DataError, StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
 from choose.formatting import clean, csv_cell, plural
 from choose.judge.evidence import HasFields
@@ -88,17 +89,48 @@ class Model:
         """The labels that it predicts; none where its answers are texts."""
         return self.manifest.labels
 
-    def predict(self, texts: Sequence[str], min_confidence: float | None = None) -> pl.DataFrame:
+    def predict(
+        self,
+        texts: Sequence[str],
+        min_confidence: float | None = None,
+        fields: Sequence[Mapping[str, Any]] | None = None,
+    ) -> pl.DataFrame:
         """Return the label, the confidence and the status of each text, in their order.
 
         Below `min_confidence` the label is null and the status ``unsure``. A model whose answers
-        are texts has a column ``answer`` instead of ``label``.
+        are texts has a column ``answer`` instead of ``label``. `fields` are the further inputs of
+        each text by name, such as ``[{"received": "2025-03-01"}]``, for a model that was fitted
+        with some (``manifest.fields``); others are not read.
+
+        Raises:
+            DataError: if there is not one mapping for each text, or one lacks a field.
         """
-        items = [Item(id=str(i), text=text) for i, text in enumerate(texts, start=1)]
+        items = self._items(texts, fields)
         predictions = list(self.stream(items, min_confidence))
         schema = {self.answer: pl.String, "confidence": pl.Float64, "status": pl.String}
         columns = [[p.label, p.confidence, p.status] for p in predictions]
         return pl.DataFrame(columns, schema=schema, orient="row")
+
+    def _items(
+        self, texts: Sequence[str], fields: Sequence[Mapping[str, Any]] | None
+    ) -> list[Item]:
+        wanted = self.manifest.fields
+        if fields is None and wanted and len(texts):
+            shown = ", ".join(f"{name!r}: ..." for name in wanted)
+            raise DataError(
+                f"This model reads {', '.join(wanted)} beside the text. Give them for each text: "
+                f"predict(texts, fields=[{{{shown}}}, ...])."
+            )
+        rows = [{}] * len(texts) if fields is None else fields
+        if len(rows) != len(texts):
+            raise DataError(
+                f"Fields of {plural(len(rows), 'row')} are given for {plural(len(texts), 'text')}. Give "
+                "one mapping for each text."
+            )
+        return [
+            Item(id=str(i), text=text, fields=fields_of_row(row, wanted, i))
+            for i, (text, row) in enumerate(zip(texts, rows, strict=True), start=1)
+        ]
 
     @property
     def answer(self) -> str:

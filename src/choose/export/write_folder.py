@@ -200,7 +200,7 @@ def write_export(
         strategy.save(temporary / MODEL_FOLDER)
         _verify(strategy, temporary, manifest, [row.item() for row in choice.rows[:VERIFIED_ROWS]])
         inside = rows_inside(temporary / MODEL_FOLDER, choice.rows)
-        _describe(temporary, folder, decision, choice, strategy, inside)
+        _describe(temporary, folder, decision, choice, strategy, inside, manifest.text_column)
         manifest = manifest.model_copy(update={"files": digests_of(temporary)})
         write_json(temporary / MANIFEST_FILE, manifest.model_dump(mode="json", by_alias=True))
     return Exported(folder, manifest, inside)
@@ -219,7 +219,7 @@ def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
         labels=task.labels,
         names=task.names,
         task={} if task.labels else {"kind": task.kind, **task.facts()},
-        fields=tuple(store.study.get("data", {}).get("fields", ())),
+        fields=tuple(choice.rows[0].fields),
         descriptions=dict(task.descriptions),
         instruction=task.instruction,
         text_column=store.study.get("data", {}).get("text_column"),
@@ -249,13 +249,21 @@ def _describe(
     choice: Selection,
     strategy: Strategy,
     inside: int,
+    text_column: str | None,
 ) -> None:
     packages = requirements(choice.strategy)
     usage = (
         strategy.usage(f"{folder.name}/{MODEL_FOLDER}") if isinstance(strategy, Portable) else None
     )
     facts = CardFacts(
-        decision, choice, _labels(choice, decision), packages, inside, folder.name, usage
+        decision,
+        choice,
+        _labels(choice, decision),
+        packages,
+        inside,
+        folder.name,
+        usage,
+        text_column,
     )
     if decision.dataset.labels:
         write_json(temporary / "labels.json", list(decision.dataset.labels))

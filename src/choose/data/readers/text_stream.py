@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from choose.data.readers.encodings import encoding_of
 from choose.data.readers.json_and_parquet import DAMAGED, not_parquet
 from choose.data.readers.json_objects import json_records, records_in, value_at
 from choose.data.readers.table_file import JSON, PARQUET, checked_file
-from choose.errors import DataError
+from choose.errors import DataError, did_you_mean, quoted_list
 from choose.types import Item
 
 # Rows of a Parquet file held at a time.
@@ -36,14 +36,15 @@ def file_items(
     Ids come from a column ``id``, else they are the row numbers. `fields` are further inputs.
 
     Raises:
-        DataError: if there is no such file or no text column, or later at a broken row.
+        DataError: if there is no such file, or no column of the text or of a field, or later at a
+            broken row or an object without a field.
     """
     with checked_file(name) as path:
         suffix = path.suffix.lower()
         if suffix in PARQUET:
             columns, records = _parquet(path)
         elif suffix in JSON:
-            columns, records = _peeked(json_records(path, encoding_of(path)))
+            columns, records = _peeked(json_records(path, encoding_of(path)), fields)
         else:
             columns, records = _delimited(path)
         yield _items(columns, records, text_column, fields)
@@ -71,7 +72,7 @@ def json_items(
     stream: BinaryIO, text_column: str | None, fields: Sequence[str] = ()
 ) -> Iterator[Item]:
     """Yield one item per object from a pipe of JSON Lines."""
-    return _items(*_peeked(records_in(stream, STDIN)), text_column, fields)
+    return _items(*_peeked(records_in(stream, STDIN), fields), text_column, fields)
 
 
 def _delimited(path: Path) -> tuple[list[str], Records]:
@@ -80,10 +81,10 @@ def _delimited(path: Path) -> tuple[list[str], Records]:
     return header, ((number, dict(zip(header, cells, strict=True))) for number, cells in rows)
 
 
-def _peeked(records: Records) -> tuple[list[str], Records]:
+def _peeked(records: Records, fields: Sequence[str]) -> tuple[list[str], Records]:
     first = next(records, None)
     if first is None:
-        return ["text"], iter(())
+        return ["text", *fields], iter(())
     return list(first[1]), chain([first], records)
 
 
@@ -109,10 +110,10 @@ def _items(
     columns: Sequence[str], records: Records, text_column: str | None, fields: Sequence[str]
 ) -> Iterator[Item]:
     texts, id = text_and_id_columns(columns, text_column)
-    if missing := [name for name in fields if name not in columns]:
+    if missing := [name for name in fields if not _holds(columns, name)]:
         raise DataError(
-            f"There is no column {missing[0]!r}, which the model was given beside the text. "
-            f"Columns: {', '.join(columns)}."
+            f"No column {missing[0]!r}, which the model reads beside the text."
+            f"{did_you_mean(missing[0], columns)} The columns are {quoted_list(columns)}."
         )
     return (_item(number, record, texts, id, fields) for number, record in records)
 
@@ -124,5 +125,24 @@ def _item(
     # The same join as in `columns`.
     text = parts[0] if len(parts) == 1 else "\n\n".join(part for part in parts if part.strip())
     named = cell_text(record.get(id), id, number).strip() if id else ""
-    further = {name: cell_text(value_at(record, name), name, number) for name in fields}
-    return Item(id=named or str(number), text=text, fields=further)
+    return Item(id=named or str(number), text=text, fields=fields_of_row(record, fields, number))
+
+
+def fields_of_row(record: Mapping[str, Any], fields: Sequence[str], number: int) -> dict[str, str]:
+    """Return the further inputs of row `number` by name; null is an empty text.
+
+    Raises:
+        DataError: if the row lacks one, or holds one that is no plain text.
+    """
+    for name in fields:
+        if not _holds(record, name):
+            raise DataError(
+                f"Row {number} has no field {name!r}, which the model reads beside the text. Where "
+                "it is unknown, give an empty text."
+            )
+    return {name: cell_text(value_at(record, name), name, number) for name in fields}
+
+
+def _holds(columns: Collection[str], name: str) -> bool:
+    """Return whether a column, or the root of a dotted path, is there."""
+    return name in columns or any(name.startswith(f"{column}.") for column in columns)
