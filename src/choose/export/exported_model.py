@@ -124,8 +124,8 @@ class Model:
         rows = [{}] * len(texts) if fields is None else fields
         if len(rows) != len(texts):
             raise DataError(
-                f"Fields of {plural(len(rows), 'row')} are given for {plural(len(texts), 'text')}. Give "
-                "one mapping for each text."
+                f"Fields of {plural(len(rows), 'row')} are given for {plural(len(texts), 'text')}. "
+                "Give one mapping for each text."
             )
         return [
             Item(id=str(i), text=text, fields=fields_of_row(row, wanted, i))
