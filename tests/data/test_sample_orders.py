@@ -144,3 +144,19 @@ def test_the_figures_that_cost_nothing(dataset: Dataset, truth: dict[str, dict[s
 def test_the_figures_of_baselines(name: str, row: str, dataset: Dataset) -> None:
     shipped = {id: e.target for id, e in dataset.examples.items()}
     assert five_folds(name, dataset, shipped) == pytest.approx(stated(row), abs=0.02)
+
+
+def test_a_flag_that_is_not_given_leaves_the_further_input_of_a_study_file(
+    choose, dataset: Dataset
+) -> None:  # type: ignore[no-untyped-def]
+    Path("my.toml").write_text('[data]\npath = "sample:orders"\nfields = ["received"]\n')
+    assert planned(choose, "-c", "my.toml") == dataset.fingerprint
+    assert planned(choose, "-c", "my.toml", "--field", "id") != dataset.fingerprint
+
+
+def planned(choose: Any, *words: str) -> str:
+    """Return the digest of the rows that a plan reads."""
+    result = choose("plan", *words, "--no-forecast", "--json")
+    assert result.code == 0
+    fingerprint: str = json.loads(result.out)["fingerprint"]
+    return fingerprint

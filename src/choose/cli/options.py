@@ -277,7 +277,7 @@ def overrides(context: typer.Context) -> dict[str, dict[str, Any]]:
     flags = context.params
     settings: dict[str, dict[str, Any]] = {
         section: {
-            key: READERS[name][0](flags[name]) if name in READERS else flags[name]
+            key: READERS[name][0](flags[name]) if name in READERS else _given(flags[name])
             for name, key, _ in study_fields(section)
             if name in flags
         }
@@ -292,6 +292,11 @@ def overrides(context: typer.Context) -> dict[str, dict[str, Any]]:
         )
         settings["models"]["model"] = model
     return settings
+
+
+def _given(value: Any) -> Any:
+    """Return a flag's value; None for a repeatable flag that was not given."""
+    return None if value in ((), []) else value
 
 
 @contextmanager
