@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from choose.api.plan import check
+from choose.api.plan import check, resolve
 from choose.data.dataset import load_dataset
 from choose.data.scenarios import new_class, origins
 from choose.strategy import build
@@ -144,6 +144,18 @@ def test_the_figures_that_cost_nothing(dataset: Dataset, truth: dict[str, dict[s
 def test_the_figures_of_baselines(name: str, row: str, dataset: Dataset) -> None:
     shipped = {id: e.target for id, e in dataset.examples.items()}
     assert five_folds(name, dataset, shipped) == pytest.approx(stated(row), abs=0.02)
+
+
+def test_it_knows_its_further_input_without_a_flag(choose, dataset: Dataset) -> None:  # type: ignore[no-untyped-def]
+    """Each command that takes a bundled sample reads the day on which a mail came."""
+    assert resolve("sample:orders").data.fields == ("received",)
+    assert resolve("sample:orders", overrides={"data": {"fields": ("id",)}}).data.fields == ("id",)
+    assert resolve("sample:tickets").data.fields == ()
+    settings = {"data": {"path": "sample:orders"}}
+    assert resolve(None, settings).data.fields == (), "a stored study stays as it was run"
+    assert planned(choose, "sample:orders") == dataset.fingerprint
+    assert choose("init", "sample:orders").code == 0
+    assert 'fields = ["received"]' in Path("choose.toml").read_text("utf-8")
 
 
 def test_a_flag_that_is_not_given_leaves_the_further_input_of_a_study_file(

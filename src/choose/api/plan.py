@@ -15,7 +15,7 @@ from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.environment_settings import check_environment
 from choose.schema.plan import Job, Planning
 from choose.study.config import Study
-from choose.study.study_file import Overrides, load_study, only
+from choose.study.study_file import Overrides, load_study, only, sample_columns
 from choose.study.study_folder import stored_in
 from choose.types import Candidate, Dataset
 
@@ -32,12 +32,16 @@ def resolve(
     overrides: Overrides | None = None,
     strategies: Sequence[str] = (),
 ) -> Study:
-    """Return the study that these settings make, the decision rule included."""
+    """Return the study that these settings make, the decision rule included.
+
+    The columns of a bundled sample that is named as `data` are those of its own study file.
+    """
     from choose.judge.goal import RULE
 
     settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}
     if data is not None:
-        settings.setdefault("data", {})["path"] = str(data)
+        given = {k: v for k, v in settings.get("data", {}).items() if v is not None}
+        settings["data"] = {**sample_columns(str(data)), **given, "path": str(data)}
     base = Path(study_file) if isinstance(study_file, str) else study_file
     study = load_study(base, settings)
     study = only(study, strategies) if strategies else study

@@ -6,6 +6,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -82,6 +83,16 @@ def load_study(
         if given and isinstance(base, Mapping):  # anything else is refused below
             settings[section] = {**base, **given}
     return check(settings, str(path) if isinstance(path, Path) else "the settings")
+
+
+def sample_columns(data: str) -> dict[str, Any]:
+    """Return the columns that the study file of ``sample:NAME`` names; none for other data."""
+    kind, _, name = data.partition(":")
+    file = files("choose.data") / "samples" / name / "choose.toml"
+    if kind != "sample" or not name.isidentifier() or not file.is_file():
+        return {}
+    section: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))["data"]
+    return {key: value for key, value in section.items() if key != "path"}
 
 
 def only(study: Study, names: Sequence[str]) -> Study:
