@@ -16,7 +16,13 @@ from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator, supports_decoding
 from choose.models.causal.one_by_one import generate_alone, rival_logprob
 from choose.models.causal.shared_prefixes import divide
-from choose.models.causal.written_answers import StopRule, TokenTexts, limit_for, prompt_key
+from choose.models.causal.written_answers import (
+    StopRule,
+    TokenTexts,
+    limit_for,
+    list_items,
+    prompt_key,
+)
 from choose.models.hardware import memory
 from choose.models.results.output_cache import caching
 from choose.models.weights.spec import DEFAULT_LM
@@ -90,22 +96,26 @@ class Swapped(TokenTexts):
         )
 
 
+# A token that ends an answer under a rule; another one ends it under the others.
+ENDS = {"quote": '"', "line": "\n", "list": '"]'}
+
+
 def swap(generator: Generator, swaps: dict[int, str]) -> None:
     words = Swapped(generator.template.tokenizer)
     words.swaps = swaps
     generator.__dict__["words"] = words
 
 
-@pytest.mark.parametrize("until", ["end", "line", "record", "quote"])
+@pytest.mark.parametrize("until", ["end", "line", "record", "quote", "list"])
 def test_alone_in_a_batch_and_shuffled_it_writes_the_same(
     generator: Generator, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With three slots, answers leave and others join all the time."""
-    asked, rule = prompts(generator.template), StopRule(12, until)
+    asked, rule = prompts(generator.template), StopRule(12, until, items=2)
     assert generator.packed
     told = expected(generator, asked, rule)
     ended = [tokens[3] for tokens, _ in told[::2]]
-    swap(generator, dict.fromkeys(ended[:3], {"quote": '"', "line": "\n"}.get(until, "{}")))
+    swap(generator, dict.fromkeys(ended[:3], ENDS.get(until, "{}")))
     generator.__dict__["ends"] = frozenset([generator.template.end, *ended[3:]])
     told = expected(generator, asked, rule)
     assert len({len(tokens) for tokens, _ in told}) > 2, "they must end at different times"
@@ -144,6 +154,20 @@ def test_a_rival_of_the_prompts_last_token_is_weighed_in_the_same_pass(
     alone = generator.write(asked[:2], StopRule(4, rival=rival))
     generator.packed = True
     assert np.allclose(alone.rivals, written.rivals[:2], atol=1e-3)
+
+
+def test_answers_under_unlike_rules_are_written_in_one_pass(generator: Generator) -> None:
+    asked = prompts(generator.template)
+    kinds = (StopRule(3), StopRule(9, "line", rival=77), StopRule(6, "list", rival=5, items=2))
+    rules = [kinds[place % 3] for place in range(len(asked))]
+    together = generator.write(asked, rules)
+    for number, (prompt, rule) in enumerate(zip(asked, rules, strict=True)):
+        forget(generator)
+        alone = generator.write([prompt], rule)
+        assert alone.texts == together.texts[number : number + 1]
+        assert alone.cut == together.cut[number : number + 1]
+        assert alone.rivals[0] == pytest.approx(together.rivals[number], abs=1e-3)
+        assert together.tokens_out[number] <= rule.limit
 
 
 SMALL = {
@@ -259,6 +283,33 @@ def test_the_closing_token_and_what_follows_the_record_are_left_out(generator: G
 )
 def test_where_answers_end(until: Any, text: str, end: int | None) -> None:
     assert StopRule(9, until).end_of(text) == end
+
+
+@pytest.mark.parametrize(
+    ("text", "items", "open_", "end"),
+    [
+        ("2 mops", [], "2 mops", None),
+        ('2 mops", "3 pears"]}', ["2 mops", "3 pears"], "", 18),
+        ('2 mops","3 pears" ]', ["2 mops", "3 pears"], "", 18),
+        ('2 mops" , "3 pe', ["2 mops"], "3 pe", None),
+        ('2 mops",', ["2 mops"], "", None),
+        ('2 mops",]', ["2 mops"], "", 8),
+        ('2 mops", 3]', ["2 mops"], "", 9),
+        ('2 mops" and', ["2 mops"], "", 8),
+        ('a \\"b\\", c\\\\", "d"]', ['a \\"b\\", c\\\\', "d"], "", 18),
+        ('", ""]', ["", ""], "", 5),
+        ('a", "b", "c", "d"]', ["a", "b", "c"], "", 12),
+        ('a", "b\n', ["a"], "b", 6),
+        ('a"\n]', ["a"], "", 2),
+        ("", [], "", None),
+    ],
+)
+def test_a_list_ends_where_another_string_cannot_follow(
+    text: str, items: list[str], open_: str, end: int | None
+) -> None:
+    assert list_items(text, 3) == (items, open_, end)
+    assert StopRule(9, "list", items=3).end_of(text) == end
+    assert list_items(text[:end], 3)[:2] == (items, open_), "what is kept reads the same"
 
 
 def test_the_limit_is_half_as_long_again_as_nearly_all_answers() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,17 @@ import numpy as np
 import pytest
 
 from choose.models.causal.loading import load_generator
-from choose.models.causal.written_answers import StopRule
+from choose.models.causal.written_answers import StopRule, Written
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
-from choose.models.prompting.prompts import judged_answer, lines_of
-from choose.models.prompting.record_skeleton import Filled, Skeleton, best_threshold
+from choose.models.prompting.prompts import judged_answer, lines_of, single_line
+from choose.models.prompting.record_skeleton import (
+    Filled,
+    Skeleton,
+    best_threshold,
+    most_values,
+)
+from choose.models.weights.spec import DEFAULT_LM
 from choose.strategy import build, kinds
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.writing import Writing
@@ -190,10 +197,69 @@ def test_a_skeleton_fills_each_field_and_stops_at_the_quote(models: dict[str, st
         alone = prompter.generator.write(
             [prompt._replace(rest=(*prompt.rest, *key))], StopRule(6, "quote")
         )
-        assert str(who) in alone.texts[0] or json.loads(f'"{alone.texts[0]}"').strip() == who
+        told = alone.texts[0]
+        assert who in (single_line(told), single_line(json.loads(f'"{told}"', strict=False)))
         assert np.isfinite(doubt)
     for record in skeleton.records(filled):
         assert set(json.loads(record)) <= {"who"}
+
+
+class Scripted:
+    """A generator that writes given texts, each up to where its rule ends it."""
+
+    def __init__(self, template: Any, texts: list[str]) -> None:
+        self.template, self.texts = template, texts
+
+    def write(self, prompts: Any, rules: list[StopRule]) -> Written:
+        self.asked, self.rules, count = prompts, rules, len(prompts)
+        pairs = zip(self.texts, rules, strict=True)
+        zeros, counts = np.zeros(count), np.zeros(count, dtype=np.int64)
+        return Written(
+            texts=tuple(text[: rule.end_of(text)] for text, rule in pairs),
+            cut=(False,) * count,
+            logprobs=zeros,
+            rivals=zeros,
+            tokens_in=counts,
+            tokens_cached=counts,
+            tokens_out=counts,
+            latency=zeros,
+            cached_seconds=0.0,
+        )
+
+
+def test_a_list_has_as_many_values_as_the_model_writes(models: dict[str, str]) -> None:
+    """The keys and the form are given; values and their number are the model's, to a limit."""
+    prompter = fitted("prompt", models, calibrate=False).prompter
+    assert prompter.lists == {"goods": 2}, "1.5 times the one of the pool"
+    written = [
+        'Ann"',
+        '2 mops", "\\u00e9 \\\\", "3"]',
+        "Bo",
+        'x", "y", "z"',
+        "C",
+        "cut off",
+        "D",
+        '", ""]',
+    ]
+    scripted: Any = Scripted(prompter.generator.template, written)
+    skeleton = Skeleton(scripted, 9, {"who": 1e9, "goods": 1e9}, {"goods": 3})
+    filled = skeleton.fill(prompter._prompts(NEW[:4], ()))
+    goods = [["2 mops", "é \\", "3"], ["x", "y", "z"], ["cut off"], []]
+    assert [values[1] for values in filled.values] == goods
+    records = [json.loads(record) for record in skeleton.records(filled)]
+    assert [record.get("goods", []) for record in records] == goods
+    assert [rule.until for rule in scripted.rules[:2]] == ["quote", "list"]
+    opened = [prompter.lm.template.tokenizer.decode(p.rest[-20:]) for p in scripted.asked[:2]]
+    assert opened[0].endswith('{"who": "')
+    assert opened[1].endswith('{"goods": ["')
+
+
+def test_most_values_come_from_the_pool() -> None:
+    targets = [as_text({"who": "A", "goods": ["x"] * n} if n else {"goods": "y"}) for n in range(5)]
+    assert most_values({"who": "text", "goods": "list", "never": "list"}, targets) == {
+        "goods": 6,
+        "never": 2,
+    }
 
 
 def test_thresholds_part_what_to_keep_from_what_to_drop() -> None:
@@ -206,6 +272,58 @@ def test_thresholds_part_what_to_keep_from_what_to_drop() -> None:
     same = np.zeros(4)
     assert best_threshold(same, [True, False, True, True], [False, True, False, False]) > 0
     assert best_threshold(np.array([]), [], []) == 0.0
+
+
+def test_a_list_counts_by_the_share_that_is_right() -> None:
+    """Two of three values right is better than none, which a null would be."""
+    skeleton = Skeleton(None, 6, {"goods": 0.0}, {"goods": 5})  # type: ignore[arg-type]
+    counts = np.zeros(2, dtype=np.int64)
+    filled = Filled(
+        values=((["1 pear", "2 plums", "3 nails"],), (["9 mops"],)),
+        doubts=np.array([[1.0], [3.0]]),
+        chances=np.ones((2, 1)),
+        tokens_in=counts,
+        tokens_cached=counts,
+        tokens_out=counts,
+        latency=np.zeros(2),
+        cached_seconds=0.0,
+    )
+    skeleton.choose_thresholds(RECORDS, filled, {0: '{"goods": ["2 plums", "1 pear"]}', 1: "{}"})
+    assert skeleton.thresholds["goods"] == 2.0
+
+
+GOODS = ("mops", "brooms", "buckets", "plums", "pears", "apples", "nails", "hammers", "towels")
+
+
+def order(number: int) -> Example:
+    rng = random.Random(number)
+    goods = [f"{rng.randint(2, 20)} {name}" for name in rng.sample(GOODS, rng.randint(1, 4))]
+    said = " and ".join(filter(None, [", ".join(goods[:-1]), goods[-1]]))
+    who = rng.choice(("Ann", "Bo", "Cem", "Dee"))
+    target = as_text({"who": who, "goods": goods})
+    return Example(id=f"o{number}", text=f"Please send {said}. Thanks, {who}", target=target)
+
+
+@pytest.mark.slow
+def test_the_default_model_fills_lists_of_one_to_four_values() -> None:
+    """With the first value of each list alone, the mean field-F1 of these rows is 0.67."""
+    load_generator(DEFAULT_LM).model.float()
+    task = Extraction(fields={"who": "text", "goods": "list"})
+    strategy: Any = build("few-shot", seed=0, model=DEFAULT_LM, shots=4, calibrate=False)
+    strategy.fit(task, [order(n) for n in range(30)])
+    prompter, new = strategy.prompter, [order(n) for n in range(30, 40)]
+    prompter.skeleton = prompter._skeleton({"who": 1e9, "goods": 1e9})
+    answers = strategy.predict([row.item() for row in new])
+    assert set(answers.status) == {"ok"}
+    found = [json.loads(text) for text in answers.outputs]
+    assert all(isinstance(record["goods"], list) for record in found)
+    assert all(1 <= len(record["goods"]) <= prompter.lists["goods"] for record in found)
+    told = [json.loads(row.target) for row in new]
+    assert len({len(record["goods"]) for record in told}) == 4
+    same = [a["goods"] == b["goods"] for a, b in zip(found, told, strict=True)]
+    assert sum(same) >= 9, "the model closes each list where the text ends its own"
+    pairs = zip(answers.outputs, new, strict=True)
+    assert np.mean([task.score(text, row.targets)["field-f1"] for text, row in pairs]) > 0.85
 
 
 def test_thresholds_are_chosen_field_by_field() -> None:

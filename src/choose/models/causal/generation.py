@@ -52,8 +52,8 @@ FREE_SHARE = 0.25
 class _Progress:
     """Reports of prompt tokens read and new tokens written, of the most there can be."""
 
-    def __init__(self, answers: Sequence[Answer], rule: StopRule) -> None:
-        self.done, self.total = 0, sum(len(a.parts[-1]) + rule.limit for a in answers)
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self.done, self.total = 0, sum(len(a.parts[-1]) + a.rule.limit for a in answers)
         report_progress(0, self.total, "writing")
 
     def add(self, tokens: int) -> None:
@@ -105,26 +105,28 @@ class Generator:
             named += eos if isinstance(eos, list | tuple) else [eos]
         return frozenset([self.template.end, *(int(token) for token in named if token is not None)])
 
-    def write(self, prompts: Sequence[Prompt], rule: StopRule) -> Written:
-        """Return the greedy answer to each prompt.
+    def write(self, prompts: Sequence[Prompt], rule: StopRule | Sequence[StopRule]) -> Written:
+        """Return the greedy answer to each prompt, under one rule or one for each.
 
         Raises:
             ModelError: if a prompt does not fit the model.
         """
-        keys = [prompt_key(prompt, rule) for prompt in prompts]
+        rules = [rule] * len(prompts) if isinstance(rule, StopRule) else list(rule)
+        keys = [prompt_key(*asked) for asked in zip(prompts, rules, strict=True)]
         if self.cache is not None:
             self.answers.update(self.cache.get({k for k in keys if k not in self.answers}))
         known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
-        new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
-        divided = divide(list(new.values()))
-        self._write_new([Answer(k, p) for k, p in zip(new, divided, strict=True)], rule)
+        asked = zip(keys, prompts, rules, strict=True)
+        new = {key: (prompt, rule) for key, prompt, rule in asked if key not in self.answers}
+        divided = divide([prompt for prompt, _ in new.values()])
+        self._write_new([Answer(k, p, new[k][1]) for k, p in zip(new, divided, strict=True)])
         found = [self.answers[key] for key in keys]
         while len(self.answers) > MAX_ANSWERS_IN_MEMORY:
             del self.answers[next(iter(self.answers))]
         tokens = [[int(token) for token in row[4:]] for row, _ in found]
         whole = np.array([len(p.prefix) + len(p.rest) for p in prompts], dtype=np.int64)
         return Written(
-            texts=tuple(self._text(row, rule) for row in tokens),
+            texts=tuple(self._text(*row) for row in zip(tokens, rules, strict=True)),
             cut=tuple(bool(row[0]) for row, _ in found),
             logprobs=np.array([row[1] for row, _ in found], dtype=np.float64),
             rivals=np.array([row[2] for row, _ in found], dtype=np.float64),
@@ -137,10 +139,10 @@ class Generator:
 
     def next_logits(self, prompts: Sequence[Parts], new: Tokens) -> torch.Tensor:
         """Return (n, vocabulary) logits after prompts that `new` tokens are added to."""
-        answers, rule = [Answer(b"", parts) for parts in prompts], StopRule(limit=len(new))
+        answers = [Answer(b"", parts, StopRule(limit=len(new))) for parts in prompts]
         common = tuple(part for part in common_parts(prompts) if part)
-        cache = self._cache(answers, common, rule)
-        rows = self._read(answers, cache, rule)
+        cache = self._cache(answers, common)
+        rows = self._read(answers, cache)
         for token in new:
             rows = cache.logits(self.model, [token] * len(prompts))
         return rows
@@ -150,49 +152,47 @@ class Generator:
         text = self.words.decode(kept)
         return text[: rule.end_of(text)]
 
-    def _write_new(self, answers: Sequence[Answer], rule: StopRule) -> None:
+    def _write_new(self, answers: Sequence[Answer]) -> None:
         """Write answers that are not known, and remember them."""
         for answer in answers:
-            self._check_fits(answer.length + rule.limit)
+            self._check_fits(answer.most)
         if not answers:
             return
-        progress = _Progress(answers, rule)
+        progress = _Progress(answers)
         alone, groups = list[Answer](), dict[Tokens, list[Answer]]()
         for answer in answers:
-            stable = answer.length + rule.limit <= max_stable_length(self.model.config)
+            stable = answer.most <= max_stable_length(self.model.config)
             some = groups.setdefault(answer.parts[0], []) if self.packed and stable else alone
             some.append(answer)
         try:
             for group in groups.values():
-                self._write_together(group, rule, progress)
+                self._write_together(group, progress)
             for answer in alone:
-                self._write_alone(answer, rule)
-                progress.add(len(answer.parts[-1]) + rule.limit)
+                self._write_alone(answer)
+                progress.add(len(answer.parts[-1]) + answer.rule.limit)
         finally:
             if self.cache is not None:
                 done = [a.key for a in answers if a.key in self.answers]
                 self.cache.put({key: self.answers[key] for key in done})
 
-    def _write_together(
-        self, answers: Sequence[Answer], rule: StopRule, progress: _Progress
-    ) -> None:
+    def _write_together(self, answers: Sequence[Answer], progress: _Progress) -> None:
         """Write the answers to prompts that begin with the same declared prefix."""
         common = tuple(part for part in common_parts([a.parts for a in answers]) if part)
         waiting, under_way = deque(in_order(answers)), list[Answer]()
-        cache = self._cache(answers, common, rule)
+        cache = self._cache(answers, common)
         while waiting or under_way:
             free = cache.slots - len(under_way)
             if waiting and (free >= FREE_SHARE * cache.slots or not under_way):
                 set_threads()
                 start = perf_counter()
                 joining = self._next(waiting, free)
-                rows = self._read(joining, cache, rule)
+                rows = self._read(joining, cache)
                 own = sum(len(answer.parts[-1]) for answer in joining)
                 pace = (perf_counter() - start) / own
                 for answer in joining:
                     answer.seconds += pace * len(answer.parts[-1])
                 under_way += joining
-                self._advance(rows, under_way, cache, rule, progress)
+                self._advance(rows, under_way, cache, progress)
                 progress.add(own)
             if under_way:
                 set_threads()
@@ -201,13 +201,13 @@ class Generator:
                 seconds = (perf_counter() - start) / len(under_way)
                 for answer in under_way:
                     answer.seconds += seconds
-                self._advance(rows, under_way, cache, rule, progress)
+                self._advance(rows, under_way, cache, progress)
 
-    def _cache(self, answers: Sequence[Answer], common: Parts, rule: StopRule) -> DecodingCache:
+    def _cache(self, answers: Sequence[Answer], common: Parts) -> DecodingCache:
         """Return room for as many answers as memory allows, with the common past."""
         self.shared.read([common])
         before = sum(len(part) for part in common)
-        capacity = max(answer.length for answer in answers) - before + rule.limit
+        capacity = max(answer.most for answer in answers) - before
         limits = limits_of(self.model.device.type)
         fitting = limits.writing_bytes // (capacity * bytes_per_token(self.model))
         slots = max(1, min(limits.writing_rows, len(answers), fitting))
@@ -223,13 +223,14 @@ class Generator:
             taken.append(waiting.popleft())
         return taken
 
-    def _read(
-        self, answers: Sequence[Answer], cache: DecodingCache, rule: StopRule
-    ) -> torch.Tensor:
+    def _read(self, answers: Sequence[Answer], cache: DecodingCache) -> torch.Tensor:
         """Read prompts into the cache, and return (n, vocabulary) logits after them."""
         self.shared.read([answer.shared for answer in answers])
-        rows_each = 1 if rule.rival is None else 2
-        pieces = [self.shared.piece(a.shared, a.parts[-1], rows_each) for a in answers]
+        wanted = [1 if answer.rule.rival is None else 2 for answer in answers]
+        pieces = [
+            self.shared.piece(answer.shared, answer.parts[-1], rows)
+            for answer, rows in zip(answers, wanted, strict=True)
+        ]
         pack = Pack(pieces, saves_past=True)
         rows = logits(self.model, pack)
         start = 0
@@ -238,23 +239,25 @@ class Generator:
             cache.add(self.shared.past(answer.shared), pack.past, start, stop)
             start = stop
         self.shared.forget_oldest()
-        if rule.rival is None:
+        if max(wanted) == 1:
             return rows
-        for answer, before in zip(answers, rows[::2].float(), strict=True):
-            answer.rival = float(before[rule.rival] - before[answer.parts[-1][-1]])
-        return rows[1::2]
+        last = np.cumsum(wanted) - 1
+        for answer, place in zip(answers, last.tolist(), strict=True):
+            if answer.rule.rival is not None:
+                before = rows[place - 1].float()
+                answer.rival = float(before[answer.rule.rival] - before[answer.parts[-1][-1]])
+        return rows[last]
 
     def _advance(
         self,
         rows: torch.Tensor,
         under_way: list[Answer],
         cache: DecodingCache,
-        rule: StopRule,
         progress: _Progress,
     ) -> None:
         """Add the best token to the last answers under way; those that end leave."""
         first, tokens = len(under_way) - len(rows), 0
-        chosen = self._choose(rows, under_way[first:], rule)
+        chosen = self._choose(rows, under_way[first:])
         # From the last one on: the last answer under way takes the place of one that leaves.
         for slot, (token, logprob) in reversed(list(enumerate(chosen, first))):
             answer = under_way[slot]
@@ -262,17 +265,15 @@ class Generator:
             answer.logprob += logprob
             answer.visible = answer.visible or bool(self.words[token].strip())
             tokens += 1
-            if self._ended(answer, rule):
-                tokens += rule.limit - len(answer.tokens)
+            if self._ended(answer):
+                tokens += answer.rule.limit - len(answer.tokens)
                 self._remember(answer)
                 cache.remove(slot)
                 under_way[slot] = under_way[-1]
                 under_way.pop()
         progress.add(tokens)
 
-    def _choose(
-        self, rows: torch.Tensor, answers: Sequence[Answer], rule: StopRule
-    ) -> list[tuple[int, float]]:
+    def _choose(self, rows: torch.Tensor, answers: Sequence[Answer]) -> list[tuple[int, float]]:
         """Return the best token that each answer may go on with, and its log-probability."""
         import torch
 
@@ -281,16 +282,16 @@ class Generator:
             norms = scores.logsumexp(-1)
             tokens = scores.argmax(-1).tolist()
             for number, answer in enumerate(answers):
-                while not (answer.visible or rule.may_begin(self.words[tokens[number]])):
+                while not (answer.visible or answer.rule.may_begin(self.words[tokens[number]])):
                     scores[number, tokens[number]] = -math.inf
                     tokens[number] = int(scores[number].argmax())
             best = torch.tensor(tokens, device=scores.device)[:, None]
             logprobs = scores.gather(1, best)[:, 0] - norms
         return list(zip(tokens, logprobs.tolist(), strict=True))
 
-    def _ended(self, answer: Answer, rule: StopRule) -> bool:
+    def _ended(self, answer: Answer) -> bool:
         """Return whether an answer is complete, or as long as it may be."""
-        last = answer.tokens[-1]
+        last, rule = answer.tokens[-1], answer.rule
         if last in self.ends:
             return True
         if rule.may_end(self.words[last]):
@@ -300,8 +301,9 @@ class Generator:
         answer.cut = len(answer.tokens) >= rule.limit
         return answer.cut
 
-    def _write_alone(self, answer: Answer, rule: StopRule) -> None:
+    def _write_alone(self, answer: Answer) -> None:
         set_threads()
+        rule = answer.rule
         start = perf_counter()
         prompt = [token for part in answer.parts for token in part]
         found = generate_alone(self.model, prompt, rule, self.words, self.ends)

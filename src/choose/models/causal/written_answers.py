@@ -18,7 +18,7 @@ from choose.types import Counts, Floats
 COVERED, ROOM = 0.99, 1.5
 
 # Characters at which an answer may be complete: in a text never, it ends with the end token.
-_MARKS = {"end": "", "line": "\n", "record": "}", "quote": '"\n'}
+_MARKS = {"end": "", "line": "\n", "record": "}", "quote": '"\n', "list": "\n"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,21 @@ class StopRule:
     Attributes:
         limit: most new tokens, the one that closes an answer included.
         until: ``end`` (nowhere else), ``line`` (before a newline), ``record`` (after the brace that
-            closes the first JSON object), or ``quote`` (before the quote that closes a JSON string
-            that the prompt opens, or a newline).
+            closes the first JSON object), ``quote`` (before the quote that closes a JSON string
+            that the prompt opens, or a newline), or ``list`` (where a JSON list of strings ends
+            whose first string the prompt opens, or a newline).
         rival: a token that the prompt's last token is compared with.
+        items: most strings of a list.
     """
 
     limit: int
-    until: Literal["end", "line", "record", "quote"] = "end"
+    until: Literal["end", "line", "record", "quote", "list"] = "end"
     rival: int | None = None
+    items: int = 0
 
     def may_end(self, token: str) -> bool:
         """Return whether an answer may be complete with this token's text."""
-        return any(mark in token for mark in _MARKS[self.until])
+        return self.until == "list" or any(mark in token for mark in _MARKS[self.until])
 
     def may_begin(self, token: str) -> bool:
         """Return whether an answer may begin with this token's text: not with a newline.
@@ -56,7 +59,7 @@ class StopRule:
             return found if found >= 0 else None
         if self.until in ("record", "quote"):
             return _end_of_json(text, within=self.until == "quote")
-        return None
+        return list_items(text, self.items)[2] if self.until == "list" else None
 
 
 def _end_of_json(text: str, within: bool) -> int | None:
@@ -77,6 +80,36 @@ def _end_of_json(text: str, within: bool) -> int | None:
             if depth <= 0 and character == "}":
                 return place + 1
     return None
+
+
+def list_items(text: str, most: int) -> tuple[list[str], str, int | None]:
+    """Return the strings that are closed, the open one, and where the list ends.
+
+    `text` goes on where the first string is open. The list ends behind its string number `most`,
+    before a newline in a string, or before anything but a comma and another string. It is None
+    while it is open. Strings are as written, escapes included.
+    """
+    items: list[str] = []
+    start, comma, escaped = 0, False, False
+    for place, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif start >= 0:
+            escaped = character == "\\"
+            if character == "\n":
+                return items, text[start:place], place
+            if character == '"':
+                items.append(text[start:place])
+                start, comma = -1, False
+                if len(items) >= most:
+                    return items, "", place + 1
+        elif comma and character == '"':
+            start = place + 1
+        elif not comma and character == ",":
+            comma = True
+        elif character != " ":
+            return items, "", place
+    return items, text[start:] if start >= 0 else "", None
 
 
 def limit_for(lengths: Sequence[int]) -> int:
@@ -147,11 +180,13 @@ class Answer:
 
     Attributes:
         parts: the prompt's tokens, the last part its own.
+        rule: where it ends.
         visible: whether it has a character that is no blank.
     """
 
     key: bytes
     parts: Parts
+    rule: StopRule
     tokens: list[int] = field(default_factory=list)
     logprob: float = 0.0
     rival: float = 0.0
@@ -169,11 +204,17 @@ class Answer:
         """Return the tokens of the prompt."""
         return sum(len(part) for part in self.parts)
 
+    @property
+    def most(self) -> int:
+        """Return the most tokens of the prompt with the answer."""
+        return self.length + self.rule.limit
+
 
 def prompt_key(prompt: Prompt, rule: StopRule) -> bytes:
     """Return a key of an answer: the prompt's tokens, their division, and the rule."""
     parts = [np.array(part, dtype=np.int64).tobytes() for part in prompt]
-    head = f"{rule.until} {rule.limit} {rule.rival} {len(parts[0])} ".encode()
+    until = f"{rule.until} {rule.items}" if rule.items else rule.until
+    head = f"{until} {rule.limit} {rule.rival} {len(parts[0])} ".encode()
     return hashlib.sha256(head + b"".join(parts)).digest()
 
 

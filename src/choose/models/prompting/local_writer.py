@@ -12,7 +12,7 @@ from choose.models.causal.written_answers import StopRule, Written, limit_for
 from choose.models.hardware.compute_settings import set_threads
 from choose.models.prompting.local_prompts import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings, field_types, judged_answer, lines_of
-from choose.models.prompting.record_skeleton import Skeleton
+from choose.models.prompting.record_skeleton import Skeleton, most_values
 from choose.models.saving import row_facts, rows_from, task_facts
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task
@@ -23,6 +23,7 @@ class LocalWriter(LocalPrompts):
 
     Attributes:
         limit: most new tokens of an answer, from the targets of the pool.
+        lists: most values of each field of lists, from the targets of the pool.
         skeleton: fills the values of records whose keys are given; None if the model writes all.
         note: what was chosen and why, as a sentence.
         cached_seconds: what cached answers took when they were written.
@@ -31,9 +32,15 @@ class LocalWriter(LocalPrompts):
     calibrates = True
 
     def __init__(
-        self, settings: PromptSettings, task: Task, shown: Sequence[Example], limit: int
+        self,
+        settings: PromptSettings,
+        task: Task,
+        shown: Sequence[Example],
+        limit: int,
+        lists: Mapping[str, int],
     ) -> None:
         self.generator, self.limit = load_generator(settings.model), limit
+        self.lists = dict(lists)
         names = field_types(task)
         keys = self._skeleton(dict.fromkeys(names, 0.0)).longest_opening() if names else 0
         super().__init__(settings, task, shown, limit + keys)
@@ -52,9 +59,9 @@ class LocalWriter(LocalPrompts):
         """Return a writer whose limit of new tokens covers the targets of the pool."""
         contents = load_causal(settings.model).template.contents
         targets = [lines_of(example.target) for example in pool]
-        return cls(
-            settings, task, shown, limit_for([len(ids) + 1 for ids in contents.ids(targets)])
-        )
+        limit = limit_for([len(ids) + 1 for ids in contents.ids(targets)])
+        lists = most_values(field_types(task), [example.target for example in pool])
+        return cls(settings, task, shown, limit, lists)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the task, the demonstrations that every question shows, and what was chosen."""
@@ -63,6 +70,7 @@ class LocalWriter(LocalPrompts):
             "task": task_facts(self.task),
             "shown": row_facts(self.rows),
             "limit": self.limit,
+            "lists": self.lists,
             "note": self.note,
             "thresholds": thresholds,
         }, {}
@@ -71,7 +79,8 @@ class LocalWriter(LocalPrompts):
     def from_state(cls, settings: PromptSettings, facts: Mapping[str, Any]) -> LocalWriter:
         """Rebuild a writer from what `state` returned."""
         shown = rows_from(facts["shown"])
-        writer = cls(settings, read_task(facts["task"]), shown, int(facts["limit"]))
+        lists = {str(name): int(most) for name, most in facts["lists"].items()}
+        writer = cls(settings, read_task(facts["task"]), shown, int(facts["limit"]), lists)
         writer.note = str(facts["note"])
         if facts["thresholds"] is not None:
             thresholds = {str(name): float(x) for name, x in facts["thresholds"].items()}
@@ -139,7 +148,7 @@ class LocalWriter(LocalPrompts):
         return [self._build(item, rows) for item, rows in zip(items, own, strict=True)]
 
     def _skeleton(self, thresholds: dict[str, float]) -> Skeleton:
-        return Skeleton(self.generator, self.limit, thresholds)
+        return Skeleton(self.generator, self.limit, thresholds, self.lists)
 
     def _rule(self) -> StopRule:
         if field_types(self.task):
