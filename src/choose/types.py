@@ -23,10 +23,7 @@ FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuni
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A row to predict, without its target.
-
-    `fields` are further input columns by name.
-    """
+    """A row to predict, without its target; `fields` are further input columns by name."""
 
     id: str
     text: str
@@ -42,8 +39,8 @@ class Item:
 class Example:
     """One labelled row.
 
-    `target` is a text in every kind of task: a label, a record as JSON with sorted keys, or the
-    text to write. The task reads it. `accepted` are further right answers.
+    `target` is a label, a record as JSON with sorted keys, or the text to write. `accepted` are
+    further right answers.
     """
 
     id: str
@@ -60,16 +57,18 @@ class Example:
         return Item(id=self.id, text=self.text, fields=self.fields)
 
     @property
+    def input(self) -> str:
+        """Return the whole input: the text and the further fields, one per line."""
+        return "\n".join([self.text, *self.fields.values()])
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """Return every right answer, the main one first."""
         return (self.target, *self.accepted)
 
     @property
     def content(self) -> tuple[str, ...]:
-        """Return what a strategy may learn from: id, text and target, then fields and `accepted`.
-
-        A row without fields and further answers has three parts, as in stores of rule 8.
-        """
+        """Return what a strategy may learn from: three parts, then fields and `accepted` if any."""
         accepted = ("accepted", *self.accepted) if self.accepted else ()
         return (self.id, self.text, self.target, *_flat("fields", self.fields), *accepted)
 
@@ -80,7 +79,7 @@ def _flat(name: str, values: Mapping[str, str]) -> tuple[str, ...]:
 
 @runtime_checkable
 class Task(Protocol):
-    """What the answers are, and how one is scored; `choose.tasks` has one class for each kind.
+    """What the answers are and how one is scored; `choose.tasks` has the kinds.
 
     Attributes:
         kind: such as ``classification``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,10 @@ def test_rows_meet_by_text_where_ids_moved_and_relabelled_rows_do_not(tmp_path: 
     relabelled = stored(tmp_path / "c", {"one": set(range(20))}, data(examples=other))
     rows = compare_stores(a, relabelled).rows
     assert (rows.common, rows.relabelled, rows.reworded, rows.new) == (199, 1, 0, 0)
+    dated = {"7": replace(data().examples["7"], fields={"day": "Monday"})}
+    later = stored(tmp_path / "d", {"one": set(range(20))}, data(examples=dated))
+    rows = compare_stores(a, later).rows
+    assert (rows.common, rows.relabelled, rows.reworded, rows.new) == (199, 0, 1, 0)
 
 
 def test_candidates_of_one_study_only_are_named(tmp_path: Path) -> None:

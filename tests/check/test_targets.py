@@ -105,6 +105,19 @@ def test_further_input_tells_like_texts_apart(tmp_path: Path) -> None:
     assert told.within.all == 0
 
 
+def test_texts_for_other_further_input_do_not_contradict(tmp_path: Path) -> None:
+    """Nearly the same input is one of another word, not one for another audience."""
+    rows = [{**summary(i), "reader": "child" if i % 2 else "expert"} for i in range(60)]
+    long = "the big round table beside the window under the old lamp was sold to the neighbours"
+    for reader, wrote in (("expert", "Sold it."), ("child", "Our table is gone!"), ("child", "?")):
+        rows.append({"text": long, "reader": reader, "target": wrote})
+    bare, told = (checked(tmp_path, rows, data={"fields": f}) for f in ((), ("reader",)))
+    assert bare.targets is not None
+    assert told.targets is not None
+    assert [(u.row, u.other) for u in bare.targets.unlike] == [("61", "62"), ("61", "63")]
+    assert [(u.row, u.other) for u in told.targets.unlike] == [("62", "63")]
+
+
 def test_a_field_that_appears_late_is_seen_in_time(tmp_path: Path) -> None:
     rows = []
     for i in range(120):

@@ -14,6 +14,7 @@ from choose.api.compare import decide
 from choose.api.notebook_views import printed
 from choose.api.study_evidence import evidence_of, rule_of
 from choose.errors import StudyError
+from choose.judge.evidence import items_of
 from choose.judge.scores.score_tables import study_scores
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
@@ -177,6 +178,22 @@ def test_rows_with_fields_and_several_right_answers_come_back(tmp_path: Path) ->
     store = Store.create(tmp_path / "store")
     store.begin({"goal": {}, "grid": {}}, data)
     assert Store.open(store.path).dataset.examples == data.examples
+
+
+def test_equal_texts_with_unlike_further_input_are_other_questions() -> None:
+    examples = rows(8)
+    for number, (text, day, target) in enumerate(
+        [("As usual", "1", "{}"), ("as  usual", "2", '{"people": 2}'), ("As usual", "2", "{}")]
+    ):
+        examples[number] = replace(
+            examples[number], text=text, fields={"day": day}, target=target, annotator=f"a{number}"
+        )
+    known = dataset(examples)
+    items = items_of(known, tuple(known.examples))
+    assert items.conflicting == {"r001", "r002"}
+    assert items.questions[0] != items.questions[1] == items.questions[2]
+    bare = dataset([replace(e, fields={}) for e in examples])
+    assert items_of(bare, tuple(bare.examples)).conflicting == {"r000", "r001", "r002"}
 
 
 def test_what_stands_beside_the_score(stored: tuple[Decision, Store]) -> None:

@@ -165,7 +165,7 @@ def match_rows(first: Dataset, second: Dataset) -> tuple[CommonRows, list[tuple[
     moved = _moved(old, new, {id for id, _ in pairs}) if by_text else []
     matched = {id for pair in pairs + moved for id in pair}
     left = [id for id in old if id in new and id not in matched]
-    relabelled = sum(old[id].text == new[id].text for id in left)
+    relabelled = sum(old[id].input == new[id].input for id in left)
     common = len(pairs) + len(moved)
     rows = CommonRows(
         before=len(old),
@@ -186,7 +186,7 @@ def _test_rows(dataset: Dataset) -> dict[str, Example]:
 
 
 def _content(row: Example) -> str:
-    return digest([row.text, row.target])
+    return digest([row.input, row.target])
 
 
 def _moved(

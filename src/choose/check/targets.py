@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from choose.data.duplicates import TextIndex, whole_input
+from choose.data.duplicates import TextIndex
 from choose.formatting import normalised
 from choose.schema.check import FieldFacts, Issue, TargetFacts, Unlike
 from choose.tasks.kinds import KINDS
@@ -57,7 +57,7 @@ class Targets:
         """Return by field the ids of rows in which a value of it does not stand."""
         found: dict[str, list[str]] = defaultdict(list)
         for e in self.rows:
-            text = f" {normalised(whole_input(e))} "
+            text = f" {normalised(e.input)} "
             for name, value in self.records.get(e.id, {}).items():
                 values = value if isinstance(value, list) else [value]
                 if not all(self._stands(one, text) for one in values):
@@ -146,7 +146,10 @@ class Targets:
         return {e.id: e for e in self.rows}
 
     def _alike(self) -> Iterator[tuple[str, str]]:
-        """Yield pairs of rows with the same or nearly the same input, up to `PAIRS`."""
+        """Yield pairs of rows with the same or nearly the same input, up to `PAIRS`.
+
+        Another value of a further field, such as the day, makes another input.
+        """
         same: dict[int, list[str]] = defaultdict(list)
         for e in self.rows:
             same[self.index.text_of[e.id]].append(e.id)
@@ -155,8 +158,11 @@ class Targets:
             yield from ((ids[0], id) for id in ids[1 : max(left, 0) + 1])
             left -= len(ids) - 1
         for a, b in self.index.pairs[: max(left, 0)].tolist():
-            if a in same and b in same:
+            if a in same and b in same and self._fields_of(same[a]) == self._fields_of(same[b]):
                 yield same[a][0], same[b][0]
+
+    def _fields_of(self, ids: Sequence[str]) -> list[str]:
+        return [normalised(value) for value in self._by_id[ids[0]].fields.values()]
 
     @cached_property
     def facts(self) -> TargetFacts:

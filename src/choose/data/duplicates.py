@@ -27,16 +27,11 @@ Pairs = npt.NDArray[np.int32]
 Likeness = Literal["exact", "normalised", "near"]
 
 
-def whole_input(example: Example) -> str:
-    """Return the whole input of a row: its text and its further fields, one per line."""
-    return "\n".join([example.text, *example.fields.values()])
-
-
 def conflicting_texts(rows: Sequence[Example]) -> list[list[Example]]:
     """Return the rows of each text that has several labels; case and spaces do not matter."""
     by_text: dict[str, list[Example]] = {}
     for example in rows:
-        by_text.setdefault(normalised(whole_input(example), punctuation=True), []).append(example)
+        by_text.setdefault(normalised(example.input, punctuation=True), []).append(example)
     return [same for same in by_text.values() if len({e.target for e in same}) > 1]
 
 
@@ -67,7 +62,7 @@ class TextIndex:
 def index_texts(examples: Sequence[Example]) -> TextIndex:
     """Compare all texts with one another."""
     numbers: dict[str, int] = {}
-    text_of = {e.id: numbers.setdefault(normalised(whole_input(e)), len(numbers)) for e in examples}
+    text_of = {e.id: numbers.setdefault(normalised(e.input), len(numbers)) for e in examples}
     return TextIndex(text_of, similar_pairs(list(numbers)))
 
 
@@ -198,7 +193,7 @@ def _duplicates(
     exact: dict[str, list[str]] = defaultdict(list)
     same_text: dict[int, list[str]] = defaultdict(list)
     for e in others:
-        exact[whole_input(e)].append(e.id)
+        exact[e.input].append(e.id)
         same_text[index.text_of[e.id]].append(e.id)
     near: dict[int, list[int]] = defaultdict(list)
     for a, b in index.pairs.tolist():
@@ -208,7 +203,7 @@ def _duplicates(
     for e in rows:
         text = index.text_of[e.id]
         steps: tuple[tuple[Likeness, list[str]], ...] = (
-            ("exact", exact.get(whole_input(e), [])),
+            ("exact", exact.get(e.input, [])),
             ("normalised", same_text.get(text, [])),
             ("near", [id for t in near.get(text, ()) for id in same_text.get(t, ())[:1]]),
         )

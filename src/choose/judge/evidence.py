@@ -44,9 +44,10 @@ class Items:
         targets: the label of each row, or the text to answer.
         clusters: the group or near-duplicate cluster of each row; its own id where it stands alone.
         weights: the weight of each row, or empty where all count the same.
-        conflicting: ids of rows whose text also occurs in the data with another label.
+        conflicting: ids of rows whose input (text and further fields) also occurs with another
+            target.
         annotators: who gave each label, or empty where the data does not say.
-        questions: the same for rows with the same text; empty where no annotator is known.
+        questions: the same for rows with the same input; empty where no annotator is known.
         fields: what each record fills; none where answers are labels.
     """
 
@@ -187,9 +188,10 @@ def id_hash(id: str) -> int:
 
 def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
     """Return what the judge may know of these rows: never their texts."""
-    targets_of_text: dict[str, set[str]] = defaultdict(set)
+    inputs = {e.id: normalised(e.input, punctuation=True) for e in dataset.examples.values()}
+    targets_of_input: dict[str, set[str]] = defaultdict(set)
     for example in dataset.examples.values():
-        targets_of_text[normalised(example.text, punctuation=True)].add(example.target)
+        targets_of_input[inputs[example.id]].add(example.target)
     rows = [dataset.examples[id] for id in ids]
     signed = any(e.annotator is not None for e in rows)
     fields = (
@@ -201,10 +203,8 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
         ids=tuple(e.id for e in rows),
         targets=tuple(e.target for e in rows),
         clusters=tuple(dataset.clusters.get(e.id, e.id) for e in rows),
-        conflicting=frozenset(
-            e.id for e in rows if len(targets_of_text[normalised(e.text, punctuation=True)]) > 1
-        ),
+        conflicting=frozenset(e.id for e in rows if len(targets_of_input[inputs[e.id]]) > 1),
         annotators=tuple(e.annotator for e in rows) if signed else (),
-        questions=tuple(normalised(e.text, punctuation=True) for e in rows) if signed else (),
+        questions=tuple(inputs[e.id] for e in rows) if signed else (),
         fields=fields,
     )

@@ -26,7 +26,7 @@ class ScoredRows:
             the runs, and no figure by label exists.
         clusters: of each row; None if every row is its own cluster.
         weights: (rows,) or None if all count the same.
-        conflicting: rows whose text has two labels.
+        conflicting: rows whose input has two targets.
         credit: (labels, labels + 1) score of each answer to each label, the last column for
             unusable ones; None where an answer scores 1 or 0.
         even: whether every label gets the same total weight, in any subset of the rows too.
