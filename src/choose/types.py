@@ -15,7 +15,8 @@ from choose.files import digest, digest_rows
 Family = Literal["baseline", "prompting", "retrieval", "fine-tuning"]
 Status = Literal["ok", "off-list", "refused", "empty", "cut", "malformed", "abstained"]
 LabelNoise = Literal["symmetric", "confused-pair", "class-dependent"]
-Noise = LabelNoise | Literal["value-swapped", "value-dropped", "value-invented", "number-changed"]
+TextNoise = Literal["truncated", "number-changed"]
+Noise = LabelNoise | TextNoise | Literal["value-swapped", "value-dropped", "value-invented"]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
@@ -283,8 +284,7 @@ class Run:
     `fit_seconds`, `predict_seconds` (clean test rows) and `seconds_alone` (everything) exclude
     gains from caches and shared work; `seconds_spent` is the actual time. `artefact_mb` is the
     size of the fitted model, `base_mb` that of the weights it needs in addition. `unasked` counts
-    clean test rows that a deadline left out. If the trial failed, `error` is set and `answers` is
-    empty.
+    clean test rows that a deadline left out. A failed trial has an `error` and no `answers`.
     """
 
     trial: Trial

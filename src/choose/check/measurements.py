@@ -45,6 +45,7 @@ from choose.schema.check import (
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
 from choose.strategy import build, find
+from choose.tasks.answering import passage_field
 from choose.tasks.classification import Classification
 from choose.types import STANDARD, Dataset, Example, Run, Task, Trial
 
@@ -102,7 +103,7 @@ class Facts:
     @cached_property
     def text_index(self) -> TextIndex:
         """Return which texts are the same or nearly the same."""
-        return index_texts(self.all)
+        return index_texts(self.all, passage_field(self.dataset.task) is not None)
 
     @cached_property
     def duplicates(self) -> list[Duplicate]:

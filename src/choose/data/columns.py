@@ -9,7 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from choose.data.readers.column_guess import (
+    ANSWER,
     LABEL,
+    QUESTION,
     TEXT,
     TIME,
     WIDEST,
@@ -25,6 +27,7 @@ from choose.data.readers.json_and_parquet import GIVEN, nested_paths, with_paths
 from choose.data.readers.json_objects import value_at
 from choose.errors import DataError, did_you_mean, quoted_list
 from choose.schema.sections import DataSection
+from choose.tasks.answering import PASSAGES
 
 # Authors and users are not here: they often are few, and only the user knows whether they matter.
 GROUP = ("group", "group_id", "conversation", "conversation_id", "thread", "thread_id")
@@ -146,6 +149,17 @@ def _contents(table: pl.DataFrame, names: Sequence[str], section: DataSection) -
     names = names[:WIDEST]
     wide = with_paths(origin(section), table, names)
     return [column_of(wide[name]) for name in names]
+
+
+def are_questions(roles: Roles) -> bool:
+    """Return whether the text and the label are called question and answer."""
+    return bool(usual(roles.text, QUESTION) and usual([roles.label], ANSWER))
+
+
+def unread_passage(table: pl.DataFrame, roles: Roles) -> str | None:
+    """Return a column that is called a passage and has no role."""
+    free = [name for name in table.columns if name not in (ROW, *roles.named)]
+    return None if usual(roles.fields, PASSAGES) else usual(free, PASSAGES)
 
 
 def origin(section: DataSection) -> Path:

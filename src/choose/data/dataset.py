@@ -7,13 +7,20 @@ from pathlib import Path
 
 import polars as pl
 
-from choose.data.columns import Roles, group_hint, roles_of, shared_instruction
+from choose.data.columns import (
+    Roles,
+    group_hint,
+    roles_of,
+    shared_instruction,
+    unread_passage,
+)
 from choose.data.examples import examples_from, kind_of
 from choose.data.readers.column_guess import (
     guess_notes,
     kind_note,
     looks_headerless,
     naming,
+    passage_note,
     with_header,
 )
 from choose.data.readers.delimited import ROW
@@ -21,7 +28,7 @@ from choose.data.readers.table_file import JSON, PARQUET, Source, read_source
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError, quoted_list
 from choose.schema.sections import DataSection, TaskSection
-from choose.tasks.kinds import LABEL_METRICS, USUAL, check_kind, with_metric
+from choose.tasks.kinds import KINDS, LABEL_METRICS, USUAL, check_kind, with_metric
 from choose.types import Dataset, Example
 
 # Names of files that say nothing about what is in them; the folder then names the set.
@@ -77,6 +84,8 @@ def read_rows(section: DataSection, tables: Tables | None = None, kind: str | No
     if kind is None and looks != USUAL:
         guessed.append(kind_note(looks, why, section.path))
     kind = kind or looks
+    if KINDS[kind].reads_passages and (passage := unread_passage(table, roles)):
+        guessed.append(passage_note(passage))
     return Rows(
         name=name,
         pool=_examples(section.path, table, section, given, kind, roles),

@@ -59,11 +59,25 @@ class TextIndex:
         return own | set(np.unique(self.pairs[touching]).tolist())
 
 
-def index_texts(examples: Sequence[Example]) -> TextIndex:
-    """Compare all texts with one another."""
+def index_texts(examples: Sequence[Example], passages: bool = False) -> TextIndex:
+    """Compare all texts with one another, and their further fields with them.
+
+    Where rows share `passages`, two are nearly the same only if their texts are so too.
+    """
     numbers: dict[str, int] = {}
     text_of = {e.id: numbers.setdefault(normalised(e.input), len(numbers)) for e in examples}
-    return TextIndex(text_of, similar_pairs(list(numbers)))
+    pairs = similar_pairs(list(numbers))
+    if passages:
+        pairs = pairs[_texts_alike({text_of[e.id]: normalised(e.text) for e in examples}, pairs)]
+    return TextIndex(text_of, pairs)
+
+
+def _texts_alike(texts: Mapping[int, str], pairs: Pairs) -> npt.NDArray[np.bool_]:
+    """Return (m,) whether both texts of each pair of their numbers are nearly the same."""
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts.values()))}
+    near = {(a, b) for a, b in similar_pairs(list(places)).tolist()}
+    ends = [sorted((places[texts[a]], places[texts[b]])) for a, b in pairs.tolist()]
+    return np.array([a == b or (a, b) in near for a, b in ends], dtype=np.bool_)
 
 
 def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:

@@ -10,13 +10,15 @@ from typing import Any
 
 import polars as pl
 
-from choose.data.columns import Roles, origin, roles_of
+from choose.data.columns import Roles, are_questions, origin, roles_of
 from choose.data.findings import left_out_rows
+from choose.data.readers.column_guess import usual
 from choose.data.readers.column_kinds import parse_dates
 from choose.data.readers.delimited import ROW
 from choose.data.readers.json_and_parquet import with_paths
 from choose.errors import DataError, quoted, rows_named
 from choose.schema.sections import DataSection
+from choose.tasks.answering import PASSAGES
 from choose.tasks.kinds import KINDS, Kind, guess_kind
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example
@@ -27,7 +29,8 @@ MINIMUM = 8
 
 def kind_of(table: pl.DataFrame, section: DataSection, roles: Roles) -> tuple[str, str]:
     """Return the kind of task that the targets of a table make, and why."""
-    return guess_kind(with_paths(origin(section), table, [roles.label])[roles.label].to_list())
+    targets = with_paths(origin(section), table, [roles.label])[roles.label].to_list()
+    return guess_kind(targets, are_questions(roles), usual(roles.fields, PASSAGES) is not None)
 
 
 def examples_from(

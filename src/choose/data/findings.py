@@ -136,6 +136,14 @@ def lengths_of(rows: Sequence[Example]) -> Lengths:
     )
 
 
+def parted_passages() -> list[str]:
+    """Say that a passage has too many questions to be kept on one side."""
+    return [
+        "One passage has so many questions that questions on the same passage are on both sides "
+        "of the division: figures are about new questions on known passages."
+    ]
+
+
 def left_out_rows(rows: Sequence[Example], origin: str, target: str) -> list[str]:
     """Count the rows without a text or without a target, which is called `target`."""
     missing = (

@@ -21,6 +21,7 @@ from choose.data.findings import (
     long_texts,
     misspelled_labels,
     ordered_labels,
+    parted_passages,
     rare_labels,
     shared_with_test,
     sorted_input,
@@ -36,6 +37,7 @@ from choose.data.stratify import (
 )
 from choose.errors import DataError, StudyError
 from choose.schema.sections import TaskSection
+from choose.tasks.answering import passage_field
 from choose.tasks.kinds import KINDS, USUAL
 from choose.types import Dataset, Example, Fold, Task
 
@@ -190,7 +192,8 @@ def split_by_test_file(
     targets = strata_of(task, test)
     chosen = set(stratified_sample(list(targets), targets, limit or len(test), f"test-{seed}"))
     test_part = [e for e in test if e.id in chosen]
-    index = index_texts([*pool, *test_part])
+    passage = passage_field(task)
+    index = index_texts([*pool, *test_part], passage is not None)
     remaining, removed, concerned = _without_leaks(pool, test_part, index)
     if len({e.target for e in remaining}) < 2:
         what = "labels" if task.labels else "targets"
@@ -203,7 +206,7 @@ def split_by_test_file(
     findings += shared_with_test(removed, concerned, len(test_part))
     ids = [e.id for e in test_part]
     hard = _held_out(task, remaining, test_part)
-    clusters = clusters_of(rows, index)
+    clusters = clusters_of(_by_passage(rows, passage), index)
     return Division("held-out", rows, [ids], [chosen], clusters, index, findings, hard)
 
 
@@ -220,7 +223,7 @@ def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None, seed: 
             f"{count:,} test rows of {len(rows):,} leave too few training rows. "
             f"Allowed here: 2 to {len(rows) // 2:,}."
         )
-    index, clusters, findings = _cluster(rows, len(rows) // 2)
+    index, clusters, findings = _cluster(rows, len(rows) // 2, task)
     targets = strata_of(task, rows)
     test_part = hold_out(list(targets), targets, clusters, count, seed)
     if len(test_part) < 2:
@@ -242,7 +245,7 @@ def cross_fit(
         DataError: if there are fewer clusters than folds.
     """
     count = folds or FOLDS
-    index, clusters, findings = _cluster(rows, len(rows) // count)
+    index, clusters, findings = _cluster(rows, len(rows) // count, task)
     if len({clusters.get(e.id, f"alone {e.id}") for e in rows}) < count:
         raise _indivisible(rows, clusters, f"{count} folds")
     targets = strata_of(task, rows)
@@ -281,9 +284,27 @@ def _without_leaks(
     return [e for e in pool if e.id not in removed_ids], removed, concerned
 
 
-def _cluster(rows: Sequence[Example], limit: int) -> tuple[TextIndex, dict[str, str], list[str]]:
-    """Cluster the rows; chains of near-duplicates of over `limit` rows are broken up."""
-    index = index_texts(rows)
+def _by_passage(rows: Sequence[Example], passage: str | None) -> Sequence[Example]:
+    """Return rows of which those without a group have their passage as one."""
+    if passage is None:
+        return rows
+    return [e if e.group else replace(e, group=e.fields.get(passage) or None) for e in rows]
+
+
+def _cluster(
+    rows: Sequence[Example], limit: int, task: Task
+) -> tuple[TextIndex, dict[str, str], list[str]]:
+    """Cluster the rows; chains of near-duplicates of over `limit` rows are broken up.
+
+    Questions on one passage stay together, unless one has over `limit`.
+    """
+    passage = passage_field(task)
+    index = index_texts(rows, passage is not None)
+    if passage is not None:
+        asked = Counter(e.fields.get(passage) for e in rows if not e.group)
+        if max(asked.values(), default=0) > limit:
+            return index, clusters_of(rows, index), parted_passages()
+    rows = _by_passage(rows, passage)
     clusters = clusters_of(rows, index)
     big = {cluster for cluster, n in Counter(clusters.values()).items() if n > limit}
     texts = {index.text_of[id] for id, cluster in clusters.items() if cluster in big}

@@ -69,8 +69,8 @@ class TaskSection(Settings):
 
     kind: Annotated[str | None, Flag()] = Field(
         default=None,
-        description="Kind of task: classification, extraction (records) or writing. Default: what "
-        "the targets look like.",
+        description="Kind of task: classification, extraction (records), writing (texts) or "
+        "answering (questions). Default: what the targets look like.",
     )
 
     instruction: str | None = Field(

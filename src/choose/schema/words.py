@@ -16,6 +16,11 @@ COUNTED = {
     ),
     "field-f1": "The score is field F1, the mean over rows; a field is right if its value is.",
     "chrf": "The score is chrF, the overlap of short character sequences with the right text.",
+    "token-f1": (
+        "The score is token F1, the mean over rows of the words that an answer and the accepted "
+        "answer nearest to it share: 100 means the same words, 0 none in common."
+    ),
+    "value-match": "An answer is right if it is an accepted one, or the same number or date.",
 }
 
 # What a score is a percentage of, by the study's metric: 79 % right, 79 % mean recall.
@@ -25,6 +30,9 @@ SCORED = {
     "cost": "of the best score",
     "field-f1": "of fields right",
     "exact-record": "of records right",
+    "token-f1": "of words shared",
+    "exact-match": "exactly right",
+    "value-match": "of values right",
 }
 
 # What a score is called, by the study's metric.
@@ -36,6 +44,9 @@ NAMES = {
     "exact-record": "whole records",
     "chrf": "chrF",
     "rouge-l": "ROUGE-L",
+    "token-f1": "token F1",
+    "exact-match": "exact match",
+    "value-match": "same text, number or date",
 }
 
 

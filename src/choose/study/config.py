@@ -14,7 +14,7 @@ from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.decision import Kind
 from choose.schema.sections import DataSection, Flag, TaskSection
-from choose.tasks.kinds import LABEL_METRICS
+from choose.tasks.kinds import ANSWER_METRICS, LABEL_METRICS
 from choose.tasks.user_metric import installed, is_function
 from choose.types import FAMILIES, Noise
 from choose.untrusted import Settings, share
@@ -38,8 +38,9 @@ class Goal(Settings):
     metric: Annotated[str, Flag()] = Field(
         default="accuracy",
         description="What to maximise: accuracy, balanced (every label counts the same) or cost "
-        "(errors weighted by error_costs); of records and texts, a function of yours that takes "
-        "(output, targets), as module:function.",
+        "(errors weighted by error_costs); of answers to questions, token-f1, exact-match or "
+        "value-match; of these, records and texts, a function of yours that takes (output, "
+        "targets), as module:function.",
     )
     error_costs: Mapping[str, Mapping[str, Cost]] = Field(
         default={},
@@ -57,8 +58,8 @@ class Goal(Settings):
     @field_validator("metric")
     @classmethod
     def _known_metric(cls, name: str) -> str:
-        if name not in LABEL_METRICS and not is_function(name):
-            known = [*LABEL_METRICS, *installed()]
+        known = [*LABEL_METRICS, *ANSWER_METRICS, *installed()]
+        if name not in known and not is_function(name):
             raise ValueError(
                 f"it must be {', '.join(known)} or a function of yours, as module:function"
                 f"{did_you_mean(name, known).removesuffix('?').replace(' Did', '; did')}"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from choose.tasks.answering import NO_ANSWER
 from choose.tasks.extraction import as_text, parse
 
 # A number that a person might mistype; part of a word, such as M8, it is a name.
@@ -59,6 +60,15 @@ def number_changed(target: str, others: Iterable[str], draw: Draw) -> str:
     place = match.start() + int(draw("digit") * len(match[0]))
     digits = [d for d in "123456789" if d != target[place]]
     return target[:place] + digits[int(draw("new") * len(digits))] + target[place + 1 :]
+
+
+def truncated(target: str, others: Iterable[str], draw: Draw) -> str:
+    """Leave out words at the end, or at the beginning, of an answer of several."""
+    words = target.split()
+    if len(words) < 2 or target == NO_ANSWER:
+        return target
+    kept = 1 + int(draw("words") * (len(words) - 1))
+    return " ".join(words[:kept] if draw("side") < 0.5 else words[-kept:])
 
 
 def number_changed_in_record(target: str, others: Iterable[str], draw: Draw) -> str:
@@ -117,6 +127,12 @@ OF_RECORDS: Mapping[str, Disturbance] = {
     "value-swapped": value_swapped,
     "value-invented": value_invented,
     "number-changed": number_changed_in_record,
+}
+
+OF_ANSWERS: Mapping[str, Disturbance] = {
+    "symmetric": swapped,
+    "truncated": truncated,
+    "number-changed": number_changed,
 }
 
 OF_TEXTS: Mapping[str, Disturbance] = {"symmetric": swapped, "number-changed": number_changed}

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.schema.sections import TaskSection
+from choose.tasks.answering import (
+    NO_ANSWER,
+    OWN,
+    Answering,
+    answer_cells,
+    answering_from,
+    check_answers,
+    is_squad,
+    read_answering,
+)
 from choose.tasks.classification import read_classification
-from choose.tasks.disturbance import OF_RECORDS, OF_TEXTS, Disturbance
+from choose.tasks.disturbance import OF_ANSWERS, OF_RECORDS, OF_TEXTS, Disturbance
 from choose.tasks.extraction import Extraction, parse, read_extraction
 from choose.tasks.labels import check_targets, classification_from, label_cells
 from choose.tasks.records import check_records, extraction_from, record_cells
@@ -20,8 +30,9 @@ from choose.tasks.values import scalar_text
 from choose.tasks.writing import Writing, check_texts, read_writing, text_cells, writing_from
 from choose.types import Example, Task
 
-# Words of a target, on average, from which targets that mostly differ are texts to write.
-WRITTEN = 2.5
+# Words of a target, on average: from the first on, targets that mostly differ are texts to write;
+# up to the second, they answer questions, where something says that these are questions.
+WRITTEN, BRIEF = 2.5, 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +50,7 @@ class Kind:
             that comes nearest to how people err; `disturb` gives a noisy target by kind, where
             targets are no labels.
         record: gives the values of a target by field; None where targets have no fields.
+        reads_passages: whether a further field may hold what is read for an answer.
     """
 
     target: str
@@ -50,6 +62,7 @@ class Kind:
     disturb: Mapping[str, Disturbance] | None = None
     unfilled: str | None = None
     record: Callable[[str], Mapping[str, Any]] | None = None
+    reads_passages: bool = False
 
 
 # The first is that of stores without a kind.
@@ -82,9 +95,24 @@ KINDS: Mapping[str, Kind] = {
         disturb=OF_TEXTS,
         unfilled="an empty text is no answer where answers are written",
     ),
+    "answering": Kind(
+        target="answer",
+        read=read_answering,
+        cells=answer_cells,
+        check=check_answers,
+        make=answering_from,
+        noise=tuple(OF_ANSWERS),
+        disturb=OF_ANSWERS,
+        unfilled=f"an empty cell may be a slip; where a question has no answer, write {NO_ANSWER!r} "
+        "or, in JSON, [] or null",
+        reads_passages=True,
+    ),
 }
 
 USUAL = next(iter(KINDS))
+
+# Metrics of answers to questions, which the goal may name.
+ANSWER_METRICS: tuple[str, ...] = OWN
 
 # Metrics of labels; the first stands for the usual one of any kind.
 LABEL_METRICS = ("accuracy", "balanced", "cost")
@@ -122,25 +150,34 @@ def with_metric(task: Task, metric: str, target: str) -> Task:
         StudyError: if the metric is not for this kind of task, or cannot be used.
     """
     labels = metric in LABEL_METRICS
+    if metric in ANSWER_METRICS and isinstance(task, Answering):
+        return replace(task, headline=cast("Any", metric))
     if metric == LABEL_METRICS[0] or (labels and task.labels):
         return task
-    if labels or task.labels:
-        allowed = LABEL_METRICS if task.labels else ("module:function", *installed())
+    if labels or task.labels or metric in ANSWER_METRICS:
+        own = ANSWER_METRICS if isinstance(task, Answering) else ()
+        allowed = LABEL_METRICS if task.labels else (*own, "module:function", *installed())
         raise StudyError(
             f"The metric {metric!r} is not for the task's kind, {task.kind}. Allowed here for "
             f"--metric: {', '.join(allowed)}."
         )
-    assert isinstance(task, Extraction | Writing)
+    assert isinstance(task, Answering | Extraction | Writing)
     record = KINDS[task.kind].record
     return replace(task, metric=user_metric(metric, record(target) if record else target))
 
 
-def guess_kind(values: Sequence[Any]) -> tuple[str, str]:
+def guess_kind(
+    values: Sequence[Any], questions: bool = False, passage: bool = False
+) -> tuple[str, str]:
     """Return the kind of task that the cells of a target column make, and why.
 
-    Objects make an extraction; lists of texts, and texts of which most occur once, are written.
+    Objects make an extraction; lists of texts, and texts of which most occur once, are written. If
+    they are short, they are answers where the columns are called so (`questions`), a further field
+    is a passage, or cells are lists.
     """
     filled = [value for value in values if value is not None and str(value).strip()]
+    if filled and 2 * sum(map(is_squad, filled)) >= len(filled):
+        return "answering", "the targets are texts with their places, as the answers in SQuAD"
     objects = sum(_is_object(value) for value in filled)
     if objects and 2 * objects >= len(filled):
         return "extraction", "the targets are JSON objects"
@@ -148,9 +185,19 @@ def guess_kind(values: Sequence[Any]) -> tuple[str, str]:
     texts = [text for text in map(scalar_text, _singles(filled)) if text is not None]
     distinct, words = len(set(texts)), fmean(len(t.split()) for t in texts) if texts else 0.0
     several = f"{plural(distinct, 'different target')} in {plural(len(filled), 'row')}"
-    differ = 2 * distinct > len(texts) and words >= WRITTEN
-    if differ and len(lists) in (0, len(filled)):
-        return "writing", f"{several}, of {words:.0f} words on average"
+    differ = 2 * distinct > len(texts)
+    average = f"{several}, of {words:.0f} {'word' if round(words) == 1 else 'words'} on average"
+    if words <= BRIEF and (differ or (questions and lists)):
+        listed = bool(lists) and (words < WRITTEN or [] in lists)
+        reasons = {
+            "the columns are called question and answer": questions,
+            "a field holds passages": passage,
+            "the targets are lists of short texts": listed,
+        }
+        if why := [reason for reason, holds in reasons.items() if holds]:
+            return "answering", f"{why[0]}, and there are {average}"
+    if differ and words >= WRITTEN and len(lists) in (0, len(filled)):
+        return "writing", average
     return USUAL, several
 
 

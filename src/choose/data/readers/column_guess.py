@@ -24,6 +24,8 @@ WIDEST = 200
 # In the order of preference; compared without regard to case.
 TEXT = ("text", "utterance", "sentence", "query", "input")
 LABEL = ("label", "labels", "intent", "target", "category")
+QUESTION = ("question", "questions", "query")
+ANSWER = ("answers", "answer")
 TIME = ("timestamp", "time", "date", "created_at", "datetime")
 
 
@@ -91,6 +93,8 @@ def guess(columns: Sequence[Column], text: tuple[str, ...], label: str | None) -
     `columns` are those that have no other role, such as the time.
     """
     free = [column for column in columns if column.name not in (*text, label)]
+    if label is None and (pair := _question_and_answer(free, text)) is not None:
+        return pair
     if not text and label is None and len(free) == 2:
         return _of_two(*free)
     labels = (label,) if label else _labels(free, only=bool(text) and len(free) == 1)
@@ -98,6 +102,16 @@ def guess(columns: Sequence[Column], text: tuple[str, ...], label: str | None) -
         return Guess((text,), labels)
     rest = [column for column in free if labels != (column.name,)]
     return Guess(_texts(rest, only=label is not None and len(free) == 1), labels)
+
+
+def _question_and_answer(free: Sequence[Column], text: tuple[str, ...]) -> Guess | None:
+    """Return columns that are called question and answer, unless a column of labels is there."""
+    asked = usual(text or [c.name for c in free], QUESTION)
+    answers = [c for c in free if c.name.strip().lower() in ANSWER]
+    repeats = any(c.kind in ("category", "code") and _is(c, _LABEL) for c in free)
+    if asked is None or not answers or repeats or answers[0].kind in ("category", "code", "empty"):
+        return None
+    return Guess((text or (asked,),), (answers[0].name,))
 
 
 def _of_two(one: Column, two: Column) -> Guess:
@@ -239,6 +253,14 @@ def kind_note(kind: str, why: str, path: str | None) -> str:
     """Say which kind of task the targets make and why, and how to state another."""
     command = shlex.join(("choose", "check", path, "--kind", "NAME")) if path else 'kind="NAME"'
     return f"The task is {kind}: {why}. To state another kind: {command}"
+
+
+def passage_note(column: str) -> str:
+    """Say that a column looks like passages that nobody reads, and how to have them read."""
+    return (
+        f"The column {quoted(column)} is not read: questions are answered without it. If it holds "
+        f"the passage of each question, name it: --field {shlex.quote(column)}"
+    )
 
 
 def looks_headerless(table: pl.DataFrame) -> bool:
