@@ -43,7 +43,7 @@ class Lora:
     needs: ClassVar[str] = "labelled rows, usually hundreds; a model to tune (--tune)"
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
     family: ClassVar[Family] = "fine-tuning"
-    kinds: ClassVar[tuple[str, ...]] = ("classification", "extraction", "writing")
+    kinds: ClassVar[tuple[str, ...]] = ("classification", "extraction", "writing", "answering")
     revision: ClassVar[int] = 5
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True

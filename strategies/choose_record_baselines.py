@@ -13,6 +13,7 @@ from choose.models.records.dates_in_text import date_in
 from choose.models.records.tagger import words_of, written
 from choose.models.records.values_in_text import aligned, places, squashed_value
 from choose.models.saving import read_fitted, task_facts, write_fitted
+from choose.tasks.answering import NO_ANSWER, Briefly
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
 from choose.tasks.values import as_number, canonical
@@ -21,31 +22,38 @@ from choose_text_baselines import TextBaseline
 
 
 class Empty(TextBaseline):
-    """Answer every item with an empty record."""
+    """Answer every item with an empty record, or that a question has no answer."""
 
-    title: ClassVar[str] = "always an empty record"
+    title: ClassVar[str] = "always nothing"
     good_for: ClassVar[str] = "the score that any other candidate must beat"
     needs: ClassVar[str] = "nothing"
     takes: ClassVar[str] = "no time"
-    kinds: ClassVar[tuple[str, ...]] = ("extraction",)
+    kinds: ClassVar[tuple[str, ...]] = ("extraction", "answering")
     learns: ClassVar[bool] = False
     constant: ClassVar[bool] = True
     reference: ClassVar[bool] = True
 
+    def refuses(self, task: Task) -> str | None:
+        """Return that every question has an answer, or None."""
+        answered = isinstance(task, Briefly) and not task.unanswerable
+        return "every question has an answer." if answered else None
+
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Learn nothing."""
+        """Learn the form of nothing, and nothing else."""
+        self.nothing = NO_ANSWER if isinstance(task, Briefly) else "{}"
 
     def answer(self, item: Item) -> str:
-        """Return a record without values."""
-        return "{}"
+        """Return a record without values, or that there is no answer."""
+        return self.nothing
 
     def save(self, folder: Path) -> None:
-        """Write the settings."""
-        write_fitted(folder, self, {})
+        """Write the form of nothing."""
+        write_fitted(folder, self, {"nothing": self.nothing})
 
     def load(self, folder: Path) -> None:
-        """Restore the settings."""
-        read_fitted(folder, self)
+        """Restore the form of nothing; exports of earlier versions were of records."""
+        facts, _ = read_fitted(folder, self)
+        self.nothing = str(facts.get("nothing", "{}"))
 
 
 class Gazetteer(TextBaseline):

@@ -1,8 +1,10 @@
-"""Baselines without a language model for answers that are texts: copy, lead and nearest."""
+"""Baselines without a language model for texts: copy, lead, nearest and sentence."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +13,7 @@ import numpy as np
 
 from choose.models.saving import read_fitted, row_facts, rows_from, write_fitted
 from choose.models.tfidf_logistic import TfidfFeatures
+from choose.tasks.answering import passage_field
 from choose.types import Answers, Example, Family, Item, Status, Task
 
 
@@ -117,6 +120,63 @@ def _lead(text: str, sentences: int) -> str:
     return " ".join(_SENTENCE.split(text.strip())[:sentences]).strip()
 
 
+class Sentence(TextBaseline):
+    """Answer with the sentence of the passage that shares the rarest words with the question."""
+
+    title: ClassVar[str] = "best sentence of the passage"
+    good_for: ClassVar[str] = "the score that a model that reads the passage must beat"
+    needs: ClassVar[str] = "questions with a passage, named with --field"
+    takes: ClassVar[str] = "under a second to train, under a millisecond an answer"
+    kinds: ClassVar[tuple[str, ...]] = ("answering",)
+    reference: ClassVar[bool] = True
+
+    def refuses(self, task: Task) -> str | None:
+        """Return that there is no passage, or None."""
+        return None if passage_field(task) else "the questions have no passage (--field)."
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Count in how many sentences of the pool's passages each word stands."""
+        self.passage = passage_field(task) or ""
+        passages = dict.fromkeys(e.fields.get(self.passage, "") for e in examples)
+        sentences = [words for text in passages for _, words in _sentences(text)]
+        self.rarity = {
+            word: math.log(len(sentences) / count)
+            for word, count in sorted(Counter(w for words in sentences for w in words).items())
+        }
+
+    def answer(self, item: Item) -> str:
+        """Return the best sentence; of equally good ones the first."""
+        asked = _words(item.text)
+        unknown = max(self.rarity.values(), default=1.0)
+
+        def score(words: frozenset[str]) -> float:
+            shared = sum(self.rarity.get(word, unknown) for word in sorted(words & asked))
+            return round(shared / math.sqrt(len(words) or 1), 9)
+
+        found = _sentences(item.fields.get(self.passage, ""))
+        return max(found, key=lambda pair: score(pair[1]), default=("", frozenset()))[0]
+
+    def save(self, folder: Path) -> None:
+        """Write the field and how rare words are."""
+        write_fitted(folder, self, {"passage": self.passage, "rarity": self.rarity})
+
+    def load(self, folder: Path) -> None:
+        """Restore the field and how rare words are."""
+        facts, _ = read_fitted(folder, self)
+        self.passage = str(facts["passage"])
+        self.rarity = {str(word): float(value) for word, value in facts["rarity"].items()}
+
+
+def _sentences(text: str) -> list[tuple[str, frozenset[str]]]:
+    """Return the sentences of a text, each on one line, with their words."""
+    parts = (" ".join(part.split()) for part in _SENTENCE.split(text))
+    return [(part, _words(part)) for part in parts if part]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text.casefold()))
+
+
 class Nearest(TextBaseline):
     """Answer with the target of the most similar row of the pool, by TF-IDF."""
 
@@ -124,7 +184,7 @@ class Nearest(TextBaseline):
     good_for: ClassVar[str] = "inputs that repeat; the floor of retrieval"
     needs: ClassVar[str] = "labelled rows"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer"
-    kinds: ClassVar[tuple[str, ...]] = ("extraction", "writing")
+    kinds: ClassVar[tuple[str, ...]] = ("extraction", "writing", "answering")
     reference: ClassVar[bool] = True
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:

@@ -107,8 +107,9 @@ def test_the_core_never_asks_which_strategy_it_has() -> None:
 
 
 # Where a literal may equal the name of a strategy: `choose check` trains one by its name, since it
-# sets hyperparameters of it. "retrieval" is the name of a family too, "empty" of a status.
-NAMED = {("measurements.py", "tfidf")}
+# sets hyperparameters of it. "retrieval" is the name of a family too, "empty" of a status, and
+# "sentence" of a column of texts.
+NAMED = {("measurements.py", "tfidf"), ("column_guess.py", "sentence")}
 
 
 def test_the_core_names_no_strategy() -> None:

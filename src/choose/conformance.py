@@ -10,8 +10,9 @@ In your tests::
         check(lambda seed: MyStrategy(seed=seed))
 
 `CHECKS` are for strategies that answer with labels. `TEXT_CHECKS` are for those that answer with
-records or texts, as their `kinds` say; they pass where a strategy answers neither. A language model
-passes them in float32: in bfloat16 an answer can differ between batches.
+records, texts or answers to questions, as their `kinds` say; they pass where a strategy answers
+none of these. A language model passes them in float32: in bfloat16 an answer can differ between
+batches.
 
 Each check raises AssertionError if the strategy breaks a rule. Use small models: a check fits a
 few times on about thirty short rows.
@@ -29,6 +30,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from choose.strategy import TRAITS, WORDS, Saves, Strategy
+from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.classification import Classification
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.writing import Writing
@@ -241,21 +243,24 @@ CHECKS: tuple[Callable[[Factory], None], ...] = (
 
 
 RECORDS = Extraction(fields={"thing": "text", "count": "number", "words": "list"})
+QUESTIONS = Answering(unanswerable=True, passage="received")
 
 
 def text_rows(task: Task, rows: int = 24) -> list[Example]:
-    """Return rows whose targets are records or texts, with a further field."""
+    """Return rows whose targets are records, texts or answers, with a further field."""
     found = []
     for number, row in enumerate(pool(rows=rows)):
         record = {"thing": row.target, "count": number % 5, "words": row.text.split()[:2]}
         target = as_text(record if number % 4 else {}) if task is RECORDS else f"a {row.text}"
+        if task is QUESTIONS:
+            target = row.target if number % 4 else NO_ANSWER
         found.append(replace(row, target=target, fields={"received": f"2025-01-{number + 1:02}"}))
     return found
 
 
 def _text_tasks(make: Factory) -> list[Task]:
     answered = getattr(type(make(0)), "kinds", ("classification",))
-    tasks: list[Task] = [RECORDS, Writing(instruction="Say what it is.")]
+    tasks: list[Task] = [RECORDS, Writing(instruction="Say what it is."), QUESTIONS]
     return [task for task in tasks if task.kind in answered]
 
 

@@ -85,7 +85,8 @@ def test_an_empty_cell_is_a_slip_and_null_in_json_is_no_answer(tmp_path: Path) -
     rows[3]["answers"] = None
     data = load(lines(tmp_path / "a.jsonl", rows))
     assert data.examples["q3"].target == NO_ANSWER
-    assert isinstance(data.task, Answering) and data.task.unanswerable
+    assert isinstance(data.task, Answering)
+    assert data.task.unanswerable
     rows[3]["answers"] = ""
     pl.DataFrame(rows).write_csv(tmp_path / "a.csv")
     with pytest.raises(DataError, match=r"Row q3 .*no answer: .* write 'no answer' or, in JSON"):

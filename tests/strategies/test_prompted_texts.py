@@ -14,7 +14,14 @@ from choose.models.causal.loading import load_generator
 from choose.models.causal.written_answers import StopRule, Written
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
-from choose.models.prompting.prompts import judged_answer, lines_of, single_line
+from choose.models.prompting.prompts import (
+    instruction,
+    judged_answer,
+    lines_of,
+    single_line,
+    turn_messages,
+    wording_of,
+)
 from choose.models.prompting.record_skeleton import (
     Filled,
     Skeleton,
@@ -23,6 +30,7 @@ from choose.models.prompting.record_skeleton import (
 )
 from choose.models.weights.spec import DEFAULT_LM
 from choose.strategy import build, kinds
+from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.writing import Writing
 from choose.types import Example, Item, Task
@@ -407,3 +415,43 @@ def test_texts_from_a_server_are_what_it_wrote() -> None:
     assert strategy.found.outputs == ("a note\nof two lines", "b")
     assert "response_format" not in asked[0]
     assert asked[-1]["messages"][-1]["content"].startswith("received: today\nText: ")
+
+
+QUESTIONS = Answering(passage="received", unanswerable=True)
+
+
+def test_questions_are_answered_briefly_and_on_one_line(models: dict[str, str]) -> None:
+    said = instruction(QUESTIONS, wording_of(QUESTIONS, "labels"))
+    assert said == f"Answer the question.\n{QUESTIONS.guidance()}"
+    assert NO_ANSWER in said
+    named = Answering(instruction="Reply as the shop.")
+    assert instruction(named, wording_of(named, "bare")).splitlines() == [
+        "Reply as the shop.",
+        "Answer briefly, with a few words and nothing else.",
+    ]
+    strategy = fitted("few-shot", models, QUESTIONS, shots=1)
+    assert strategy.prompter._rule().until == "line"
+    turn = strategy.prompter._turn(NEW[1])
+    asked = turn_messages(strategy.prompter.wording, turn)[0][1]
+    assert asked == "received: today\nQuestion: apple 1\nAnswer:"
+    answers = strategy.predict(NEW)
+    assert not any(output and "\n" in output for output in answers.outputs)
+
+
+@pytest.mark.parametrize(
+    ("text", "cut", "answer"),
+    [
+        (" 1912 \n", False, ("1912", "ok")),
+        ("\n\n1912\nIt opened then and", True, ("1912", "ok")),
+        ("It opened in the", True, ("It opened in the", "ok")),
+        (" \n", True, (None, "cut")),
+        ("No answer.", False, ("No answer.", "ok")),
+        (" \n", False, (NO_ANSWER, "ok")),
+    ],
+)
+def test_an_answer_ends_with_its_line_and_an_empty_one_is_none(
+    text: str, cut: bool, answer: tuple[str | None, str]
+) -> None:
+    assert judged_answer(QUESTIONS, text, cut) == answer
+    if not text.strip() and not cut:
+        assert judged_answer(Answering(), text, cut) == (None, "empty")

@@ -7,11 +7,13 @@ import random
 from functools import cache
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 import numpy as np
 import pytest
 
 from choose.strategy import Strategy, build, kinds
+from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import Extraction, as_text, fields_of
 from choose.tasks.writing import Writing
 from choose.types import Example, Item
@@ -139,11 +141,56 @@ def test_lead_takes_as_many_sentences_as_score_best_on_the_pool() -> None:
     assert strategy.predict([Item(id="q", text=" ")]).status == ("empty",)
 
 
+PASSAGE = "The town lies in Kent. Its bridge opened in 1912. A fair is held in May."
+QUESTIONS = [
+    Example(
+        id=str(n),
+        text=f"When did the bridge {n} open?",
+        target="1912" if n % 3 else NO_ANSWER,
+        fields={"passage": PASSAGE},
+    )
+    for n in range(9)
+]
+READ = Answering(passage="passage", unanswerable=True)
+
+
+def test_the_best_sentence_shares_rare_words_with_the_question(tmp_path: Path) -> None:
+    strategy: Any = build("sentence", seed=0)
+    strategy.fit(READ, QUESTIONS)
+    items = [
+        Item(id="a", text="When did its bridge open?", fields={"passage": PASSAGE}),
+        Item(id="b", text="In which month is a fair held?", fields={"passage": PASSAGE}),
+        Item(id="c", text="Where is it?", fields={"passage": " "}),
+        Item(id="d", text="What \x00\ud800?", fields={"passage": "One\n\nTwo"}),
+    ]
+    answers = strategy.predict(items)
+    assert answers.outputs == ("Its bridge opened in 1912.", "A fair is held in May.", None, "One")
+    assert answers.status == ("ok", "ok", "empty", "ok")
+    strategy.save(tmp_path)
+    loaded: Any = build("sentence", seed=0)
+    loaded.load(tmp_path)
+    assert loaded.predict(items).outputs == answers.outputs
+    assert strategy.refuses(READ) is None
+    assert "no passage" in strategy.refuses(Answering())
+
+
+def test_always_nothing_is_for_questions_of_which_some_have_no_answer(tmp_path: Path) -> None:
+    strategy: Any = build("empty", seed=0)
+    assert strategy.refuses(READ) is None
+    assert strategy.refuses(TASK) is None
+    assert strategy.refuses(Answering()) == "every question has an answer."
+    strategy.fit(READ, QUESTIONS)
+    strategy.save(tmp_path)
+    loaded: Any = build("empty", seed=0)
+    loaded.load(tmp_path)
+    assert loaded.predict([QUESTIONS[0].item()]).outputs == (NO_ANSWER,)
+
+
 def test_kinds_are_declared() -> None:
     assert {name: kinds(name) for name in ("tfidf", "tagger", "nearest")} == {
         "tfidf": ("classification",),
         "tagger": ("extraction",),
-        "nearest": ("extraction", "writing"),
+        "nearest": ("extraction", "writing", "answering"),
     }
 
 

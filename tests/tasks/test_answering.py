@@ -124,7 +124,8 @@ def test_no_answer_is_right_where_there_is_none_and_only_there() -> None:
     for said in ("Paris", "no answer is known", "answer"):
         assert set(TASK.score(said, [NO_ANSWER]).values()) == {0.0}
     assert set(TASK.score(None, [NO_ANSWER]).values()) == {0.0}  # cut or refused, not abstaining
-    assert TASK.abstains("no answer") and not TASK.abstains("A")
+    assert TASK.abstains("no answer")
+    assert not TASK.abstains("A")
 
 
 def test_answers_of_marks_only_count_if_they_are_alone_as_in_squad() -> None:
@@ -188,7 +189,8 @@ def test_the_task_says_what_to_write_without_an_answer_only_if_rows_have_none() 
     assert some.guidance().endswith(f"write: {NO_ANSWER}")
     closed = answering_from([row(0, "a"), row(1, NO_ANSWER)], [], TaskSection())
     assert "passage" not in closed.guidance()
-    assert isinstance(some, Briefly) and isinstance(some, Task)
+    assert isinstance(some, Briefly)
+    assert isinstance(some, Task)
 
 
 def test_facts_make_the_task_again() -> None:
@@ -204,19 +206,20 @@ def test_another_score_can_be_the_headline() -> None:
     assert task.metrics == ("exact-match", "token-f1", "value-match")
     assert task.scoring != TASK.scoring
     assert with_metric(TASK, "accuracy", "a") == TASK
-    with pytest.raises(StudyError, match="not for the task's kind, answering.*token-f1, exact"):
+    with pytest.raises(StudyError, match=r"not for the task's kind, answering.*token-f1, exact"):
         with_metric(TASK, "balanced", "a")
 
 
 def test_one_answer_to_everything_is_refused() -> None:
     with pytest.raises(DataError, match="All 3 questions have the same answer 'no answer'"):
         check_answers([row(i, NO_ANSWER) for i in range(3)], None)
-    with pytest.raises(StudyError, match="names.* is not for answers"):
+    with pytest.raises(StudyError, match=r"names.* is not for answers"):
         answering_from([], [], TaskSection(names={"a": "b"}))
 
 
 def test_strata_copies_and_problems() -> None:
     assert TASK.stratum(NO_ANSWER) != TASK.stratum("not known")
-    assert TASK.copied(NO_ANSWER) == () and TASK.copied("308") == ("308",)
-    assert TASK.problem_with(" ") == "it is empty" and TASK.problem_with(NO_ANSWER) is None
+    assert (TASK.copied(NO_ANSWER), TASK.copied("308")) == ((), ("308",))
+    assert TASK.problem_with(" ") == "it is empty"
+    assert TASK.problem_with(NO_ANSWER) is None
     assert TASK.lenient(" 308\nand so on") == "308"

@@ -95,7 +95,8 @@ def answer(text, **fields):
             eos_token_id=about["end"],
             pad_token_id=about["end"],
         )
-    return tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True).strip()
+    text = tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True).strip()
+    return text.partition("\\n")[0] if about["until"] == "line" else text
 '''
 
 

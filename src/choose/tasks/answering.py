@@ -277,7 +277,7 @@ def _texts(value: Any) -> list[Any]:
 
 
 def _parsed(text: str) -> Any:
-    """Return what a cell with JSON of a list of texts, or of SQuAD's answers, holds; else itself."""
+    """Return what a cell holds that is JSON of texts, or of SQuAD's answers; else the text."""
     if not text.lstrip().startswith(("[", "{")):
         return text
     try:

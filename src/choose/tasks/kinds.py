@@ -103,8 +103,8 @@ KINDS: Mapping[str, Kind] = {
         make=answering_from,
         noise=tuple(OF_ANSWERS),
         disturb=OF_ANSWERS,
-        unfilled=f"an empty cell may be a slip; where a question has no answer, write {NO_ANSWER!r} "
-        "or, in JSON, [] or null",
+        unfilled="an empty cell may be a slip; where a question has no answer, write "
+        f"{NO_ANSWER!r} or, in JSON, [] or null",
         reads_passages=True,
     ),
 }

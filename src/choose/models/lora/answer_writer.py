@@ -25,11 +25,12 @@ from choose.models.lora.answer_training import (
 from choose.models.prompting.local_writer import answers_of
 from choose.models.prompting.prompts import field_types
 from choose.models.saving import task_facts
+from choose.tasks.answering import Briefly
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task
 
 # What the model is told where the task has no instruction.
-INSTRUCTION = "Read the text and write the answer."
+INSTRUCTION, ASKED = "Read the text and write the answer.", "Answer the question."
 
 # New tokens of an answer where no row of a pool says how long one is.
 MOST_NEW = 64
@@ -41,8 +42,17 @@ TEXT_FACTOR = 8
 
 def instruction(task: Task) -> str:
     """Return what precedes any text: the task in the user's words, and what its parts mean."""
+    if isinstance(task, Briefly):
+        return f"{(task.instruction or ASKED).strip()}\n{task.guidance()}"
     described = [f"- {name}: {text}" for name, text in task.descriptions.items()]
     return "\n".join([(task.instruction or INSTRUCTION).strip(), *described])
+
+
+def _end(task: Task) -> Literal["end", "line", "record"]:
+    """Return where answers end, besides the token that closes them."""
+    if isinstance(task, Briefly):
+        return "line"
+    return "record" if field_types(task) else "end"
 
 
 def question(text: str, fields: Mapping[str, str]) -> str:
@@ -137,7 +147,7 @@ class AnswerWriter:
         answers = [self.prompts.answer(example.target) for example in examples]
         # At least half of what the model reads is left to the prompt.
         most = min(limit_for([len(a) for a in answers]), self.model.base.max_tokens // 2)
-        self.rule = StopRule(max(2, most), "record" if field_types(self.task) else "end")
+        self.rule = StopRule(max(2, most), _end(self.task))
         self.prompts.longest = self.model.base.max_tokens - self.rule.limit
         if len(self.prompts.opening) > self.prompts.longest // 2:
             raise StrategyError(
@@ -192,9 +202,9 @@ def writer_from(model: AnsweringModel, spec: str, facts: Mapping[str, Any]) -> A
             f"The adapter reads {limit!r} and writes {most_new!r} tokens; its base reads 1 to "
             f"{most}. Export it again."
         )
-    if until not in ("end", "record"):
+    if until not in ("end", "line", "record"):
         raise StrategyError(f"The adapter's answers end at {until!r}. Export it again.")
-    ends: Literal["end", "record"] = until
+    ends: Literal["end", "line", "record"] = until
     try:
         task = read_task(facts["task"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:

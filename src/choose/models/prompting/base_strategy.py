@@ -117,7 +117,7 @@ class PromptedStrategy:
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = False
-    kinds: ClassVar[tuple[str, ...]] = ("classification", "extraction", "writing")
+    kinds: ClassVar[tuple[str, ...]] = ("classification", "extraction", "writing", "answering")
 
     model: str
     wording: str

@@ -14,6 +14,7 @@ from choose.models.prompting.local_prompts import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings, field_types, judged_answer, lines_of
 from choose.models.prompting.record_skeleton import Skeleton, most_values
 from choose.models.saving import row_facts, rows_from, task_facts
+from choose.tasks.answering import Briefly
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task
 
@@ -153,6 +154,8 @@ class LocalWriter(LocalPrompts):
     def _rule(self) -> StopRule:
         if field_types(self.task):
             return StopRule(self.limit, "record")
+        if isinstance(self.task, Briefly):
+            return StopRule(self.limit, "line")
         # A base model's turns are parted by blank lines, and its demonstrations have one line.
         return StopRule(self.limit, "end" if self.lm.template.chat else "line")
 

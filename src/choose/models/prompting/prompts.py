@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from choose.errors import StrategyError, did_you_mean
 from choose.models.endpoints.handshake import Capabilities, Message
+from choose.tasks.answering import NO_ANSWER, Briefly, one_line
 from choose.tasks.extraction import as_text, parse
 from choose.types import Answers, Example, Item, Status, Task
 
@@ -58,7 +59,7 @@ WORDINGS: Mapping[str, Wording] = MappingProxyType(
 )
 
 
-# The same for tasks whose answers are records, and for those whose answers are texts.
+# The same for tasks whose answers are records, texts, and answers to questions.
 RECORD_WORDINGS: Mapping[str, Wording] = MappingProxyType(
     {
         "labels": Wording(
@@ -97,6 +98,20 @@ TEXT_WORDINGS: Mapping[str, Wording] = MappingProxyType(
         "bare": Wording(opening="Read each message and reply.", listing=""),
     }
 )
+QUESTION_WORDINGS: Mapping[str, Wording] = MappingProxyType(
+    {
+        "labels": Wording(
+            opening="Answer the question.", listing="", before="Question: ", after="\nAnswer:"
+        ),
+        "categories": Wording(
+            opening="You answer questions.",
+            listing="",
+            before="",
+            after="\n\nWhat is the answer?",
+        ),
+        "bare": Wording(opening="Read each question and reply with its answer.", listing=""),
+    }
+)
 
 
 def field_types(task: Task) -> dict[str, str]:
@@ -108,15 +123,17 @@ def wording_of(task: Task, name: str) -> Wording:
     """Return a wording in the form for the task's answers."""
     if task.labels:
         return WORDINGS[name]
+    if isinstance(task, Briefly):
+        return QUESTION_WORDINGS[name]
     return (RECORD_WORDINGS if field_types(task) else TEXT_WORDINGS)[name]
 
 
 def instruction(task: Task, wording: Wording) -> str:
-    """Return what precedes any text: the instruction, and the labels or the fields."""
-    opening = task.instruction or wording.opening
-    if not wording.listing:
-        return opening.strip()
-    return f"{opening.strip()}\n{wording.listing} {_listed(task)}"
+    """Return what precedes any text: the instruction, and labels, fields or form of answers."""
+    opening = (task.instruction or wording.opening).strip()
+    if isinstance(task, Briefly):
+        return f"{opening}\n{task.guidance()}"
+    return f"{opening}\n{wording.listing} {_listed(task)}" if wording.listing else opening
 
 
 def _listed(task: Task) -> str:
@@ -237,9 +254,14 @@ def _as_answered(task: Task, answer: str, accepts: Capabilities) -> str:
 def judged_answer(task: Task, text: str, cut: bool) -> tuple[str | None, Status]:
     """Return what a model wrote as an answer of a task without labels, or None, with the status.
 
-    Nothing is repaired: a record must be JSON and nothing else.
+    Nothing is repaired: a record must be JSON and nothing else. A brief answer ends with its line,
+    or as it stands where it is too long; an empty one says that there is none, if the model was
+    told that there may be none.
     """
     answer = text.strip()
+    if isinstance(task, Briefly):
+        answer = one_line(answer) or (NO_ANSWER if task.unanswerable and not cut else "")
+        cut = cut and not answer
     if cut:
         return None, "cut"
     if not answer:
