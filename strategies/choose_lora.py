@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from choose.models.lora.answer_writer import AnswerWriter
     from choose.models.lora.training_run import TrainingRun
 
-RATE = 1e-3
+# Learning rates of a classification head with its adapter, and of an adapter that writes.
+RATE, WRITING_RATE = 1e-3, 2e-3
 
 # What a saved adapter needs to be rebuilt.
 _SETTINGS = ("base", "rank", "targets", "dropout", "upper")
@@ -33,9 +34,10 @@ class Lora:
     causal LM learns to write them, and reads texts of eight times `max_tokens`.
 
     `learning_rate` and `epochs` default to a schedule that depends on the pool; `targets` are the
-    query and value projections ("attention") or every linear layer ("all"), in the `upper` share of
-    the model's layers. A share below 1 makes steps faster, above all on Llama-like bases, where the
-    layers below are computed once a text; docs/methods/speed.md has the loss of accuracy.
+    query and value projections ("attention") or every linear layer ("all", the default of `compare`
+    where answers are written), in the `upper` share of the model's layers. A share below 1 makes
+    steps faster, above all on Llama-like bases, where the layers below are computed once a text;
+    docs/methods/speed.md has the loss of accuracy.
     """
 
     title: ClassVar[str] = "LoRA fine-tuning"
@@ -45,6 +47,9 @@ class Lora:
     family: ClassVar[Family] = "fine-tuning"
     kinds: ClassVar[tuple[str, ...]] = ("classification", "extraction", "writing", "answering")
     revision: ClassVar[int] = 5
+    kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        kind: {"targets": "all"} for kind in kinds[1:]
+    }
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
@@ -163,11 +168,12 @@ class Lora:
         self._check()
         self.labels = task.labels
         self._notes: list[str] = []
-        self._cached_seconds, rate = 0.0, self.learning_rate or RATE
+        self._cached_seconds = 0.0
         self._writer: AnswerWriter | None = None
         if not task.labels:
             model = self._untrained(writes=True)
             self._writer = AnswerWriter(model, task, self.base, self._limit)
+            rate = self.learning_rate or WRITING_RATE
             answers = self._writer.training_run(examples, rate, self.epochs, self.seed)
             self._truncated = self._writer.cut_texts
             self._notes = [] if answers else ["The pool is empty, so nothing was trained."]
@@ -179,6 +185,7 @@ class Lora:
         if len(set(targets)) < 2:
             self._single(targets)
             return None
+        rate = self.learning_rate or RATE
         schedule = schedule_for(len(rows.ids), len(task.labels), rate, self.epochs)
         return ClassifierRun(model, rows.ids, targets, schedule, self.seed)
 

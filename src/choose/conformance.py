@@ -109,6 +109,8 @@ def declares_itself(make: Factory) -> None:
     known = inspect.signature(cls.__init__).parameters
     for name, override in cls.variants.items():
         assert set(override) <= set(known), f"variant {name!r} overrides unknown hyperparameters"
+    for kind, usual in getattr(cls, "kind_settings", {}).items():
+        assert set(usual) <= set(known), f"kind_settings has unknown hyperparameters for {kind!r}"
 
 
 def one_answer_an_item(make: Factory) -> None:

@@ -59,6 +59,7 @@ class Strategy(Protocol):
         warning: optional; a sentence shown with every figure of the strategy.
         kinds: optional; the kinds of tasks that it answers, such as ``extraction``; without it
             those whose answers are labels.
+        kind_settings: optional; by kind of task, hyperparameters whose default is another there.
         constant: optional; True if every item gets the same answer.
         reference: optional; True if a prompted model that understands the task must be better.
         always_compared: optional; True to take part in every study.
@@ -210,6 +211,12 @@ def traits(name: str) -> dict[str, bool]:
 def kinds(name: str) -> tuple[str, ...]:
     """Return the kinds of tasks that a strategy answers."""
     return tuple(getattr(find(name), "kinds", ("classification",)))
+
+
+def kind_settings(name: str, kind: str) -> Mapping[str, Any]:
+    """Return the hyperparameters of a strategy that have another default for a kind of task."""
+    settings: Mapping[str, Mapping[str, Any]] = getattr(find(name), "kind_settings", {})
+    return settings.get(kind, {})
 
 
 def words(name: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from choose.study.candidates import candidates_of
 from choose.study.config import CandidateSection, Grid, Models, Study
 from choose.study.grid_points import sizes_in_rows
 from choose.types import STANDARD, Scenario
+from support import text_studies
 from support.studies import dataset, jobs_of, study
 
 
@@ -41,6 +42,19 @@ def test_every_hyperparameter_is_resolved_and_models_are_filled_in() -> None:
     assert found["knn"].params == {"encoder": "some/encoder", "k": 5}
     assert found["knn-9"].params == {"encoder": "own/encoder", "k": 9}
     assert dict(found["majority"].params) == {}
+
+
+def test_a_kind_of_task_has_its_own_defaults_and_no_variant_that_repeats_them() -> None:
+    records = text_studies.dataset(text_studies.rows(60))
+    for data, usual in ((records, "all"), (dataset(), "attention")):
+        (lora,) = (c for c in candidates_of(Study(), data.task).candidates if c.name == "lora")
+        assert lora.params["targets"] == usual
+    fixed = CandidateSection(strategy="lora", params={"targets": "attention"})
+    for section, other in ((CandidateSection(strategy="lora"), False), (fixed, True)):
+        jobs = jobs_of(Study(candidates=(section,)), records)
+        tried = {job.trial.variant for job in jobs if job.trial.strategy == "lora"}
+        assert "rank 4" in tried
+        assert ("all layers" in tried) is other
 
 
 def test_two_candidates_need_two_names() -> None:

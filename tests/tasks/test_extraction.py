@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from choose.tasks.extraction import Extraction, as_text, fields_of, lenient, parse, read_extraction
+from choose.tasks.extraction import (
+    Extraction,
+    as_text,
+    fields_of,
+    in_text_order,
+    lenient,
+    parse,
+    read_extraction,
+)
 from choose.tasks.values import as_date, as_number, canonical, squad_normal
 
 TASK = Extraction(
@@ -129,6 +137,14 @@ def test_types_are_those_of_the_values() -> None:
     rows = ['{"day": "2025-01-31", "n": 1, "t": "007"}', '{"n": 2.5, "l": ["x"], "t": "8"}']
     assert fields_of(rows) == {"n": "number", "t": "text", "day": "date", "l": "list"}
     assert fields_of(reversed(rows)) == fields_of(rows)
+
+
+def test_fields_stand_in_the_order_in_which_a_text_has_their_values() -> None:
+    target = as_text({"date": "tonight", "people": "4", "note": "unsaid", "items": ["Tea", "cake"]})
+    ordered = in_text_order(target, "4 of us, with TEA and cake, for tonight")
+    assert list(json.loads(ordered)) == ["people", "items", "date", "note"]
+    assert json.loads(ordered) == json.loads(target)
+    assert in_text_order("{}", "anything") == "{}"
 
 
 def test_a_task_is_read_as_it_was_written() -> None:

@@ -10,7 +10,16 @@ from typing import Any
 from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
-from choose.strategy import Refuses, available, build, find, hyperparameters, kinds, traits
+from choose.strategy import (
+    Refuses,
+    available,
+    build,
+    find,
+    hyperparameters,
+    kind_settings,
+    kinds,
+    traits,
+)
 from choose.study.config import CandidateSection, Models, Specs, Study
 from choose.types import FAMILIES, Candidate, Task
 
@@ -77,7 +86,7 @@ def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
     Raises:
         StudyError: if two candidates have one name, or a hyperparameter is unknown.
     """
-    candidates = [_candidate(section, study.models) for section in _sections(study)]
+    candidates = [_candidate(section, study.models, task.kind) for section in _sections(study)]
     names = [candidate.name for candidate in candidates]
     for name in names:
         if names.count(name) > 1:
@@ -119,14 +128,15 @@ def _always_compared(strategy: str) -> bool:
         return False
 
 
-def _candidate(section: CandidateSection, models: Models) -> Candidate:
+def _candidate(section: CandidateSection, models: Models, kind: str) -> Candidate:
     name, known = section.name or section.strategy, hyperparameters(section.strategy)
     roles = {**_specs(models), **_specs(section)}
     for role in _specs(section):
         if ROLES[role] not in known:
             raise StudyError(f"The candidate {name!r} has no use for {role!r}: {_takes(known)}.")
     from_roles = {ROLES[role]: spec for role, spec in roles.items() if ROLES[role] in known}
-    params: Mapping[str, Any] = {**known, **from_roles, **section.params}
+    usual = kind_settings(section.strategy, kind)
+    params: Mapping[str, Any] = {**known, **usual, **from_roles, **section.params}
     if lacking := _lacking(params):
         raise StudyError(
             f"The candidate {name!r} needs {', '.join(lacking)}: name it under [[candidates]] in "

@@ -96,7 +96,9 @@ class Planner:
         for repetition in range(1, repetitions if self._varies(cls) else 1):
             stage = Stage.FAST_SEEDS if fast else Stage.REPETITIONS
             yield Point(stage, "repetitions", repetition=repetition)
-        for variant in cls.variants if grid.wordings else ():
+        for variant, override in cls.variants.items() if grid.wordings else ():
+            if {**candidate.params, **override} == candidate.params:
+                continue  # the candidate already has these settings
             stage = Stage.REPETITIONS if fast else Stage.SLOW_VIEWS
             yield Point(stage, "other settings", variant=variant)
         for repetition in range(few):

@@ -238,6 +238,24 @@ def as_text(record: Record) -> str:
     return json.dumps(filled, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
+def in_text_order(target: str, text: str) -> str:
+    """Return a record with its fields in the order in which a text has their values.
+
+    A model that reads from left to right writes such a record more easily. Values that the text
+    does not have come last.
+    """
+    record, said = parse(target), text.casefold()
+
+    def place(name: str) -> tuple[bool, int]:
+        values = record[name] if isinstance(record[name], list) else [record[name]]
+        places = [said.find(str(value).casefold()) for value in values]
+        found = [place for place in places if place >= 0]
+        return not found, min(found, default=0)
+
+    ordered = sorted(sorted(record), key=place)
+    return json.dumps({name: record[name] for name in ordered}, ensure_ascii=False)
+
+
 def lenient(text: str) -> str | None:
     """Return the record that a repair would read of a malformed answer, or None.
 

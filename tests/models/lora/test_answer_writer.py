@@ -169,10 +169,11 @@ def test_a_time_limit_stops_inside_an_epoch(base: str) -> None:
 
 
 def test_several_trials_train_together_as_alone(base: str) -> None:
-    alone, first, second = (lora(base, seed, epochs=20) for seed in (3, 3, 4))
+    # At a low rate, since at a high one the optimiser makes any rounding large.
+    alone, first, second = (lora(base, seed, epochs=20, learning_rate=1e-3) for seed in (3, 3, 4))
     alone.fit(TASK, rows())
     assert type(first).fit_group([first, second], TASK, [rows(), rows(5)]) == []
-    # Rounding differs, and the optimiser carries it on; another seed ends elsewhere.
+    # Another seed ends elsewhere.
     mine, same, other = (one._model.learning.loss_after for one in (alone, first, second))
     assert abs(mine - same) < 0.1 * abs(mine - other)
 

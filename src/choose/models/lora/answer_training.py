@@ -192,7 +192,7 @@ def answer_schedule(rows: int, learning_rate: float, epochs: float | None = None
     validation = min(200, rows // 10) if rows >= EARLY_STOPPING_MIN_ROWS else 0
     training = max(1, rows - validation)
     batch = max(2, min(8 if training < 500 else 16 if training < 2000 else 32, training // 2))
-    passes = min(20.0, max(2.0, 7 * math.sqrt(300 / training))) if epochs is None else epochs
+    passes = min(20.0, max(2.0, 4 * math.sqrt(300 / training))) if epochs is None else epochs
     least = 30 if epochs is None else 1
     return Schedule(
         max(least, math.ceil(passes * training / batch)), batch, learning_rate, validation

@@ -26,6 +26,7 @@ from choose.models.prompting.local_writer import answers_of
 from choose.models.prompting.prompts import field_types
 from choose.models.saving import task_facts
 from choose.tasks.answering import Briefly
+from choose.tasks.extraction import in_text_order
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task
 
@@ -73,6 +74,7 @@ class AnswerPrompts:
 
     def __init__(self, template: ChatTemplate, task: Task, limit: int, longest: int) -> None:
         self.template, self.limit, self.longest = template, limit, longest
+        self._records = bool(field_types(task))
         role = "system" if template.system else "user"
         self._opening: list[Message] = [(role, instruction(task))]
         if not template.system:
@@ -106,9 +108,14 @@ class AnswerPrompts:
     def rows(self, examples: Sequence[Example], most: int) -> list[AnswerRow]:
         """Return the rows that are learnt; an answer of over `most` tokens is cut, not closed."""
         return [
-            AnswerRow(self.prompt(example.item()).rest, self.answer(example.target)[:most])
+            AnswerRow(self.prompt(example.item()).rest, self.learnt(example)[:most])
             for example in examples
         ]
+
+    def learnt(self, example: Example) -> tuple[int, ...]:
+        """Return the tokens of a row's answer; fields of a record stand as the text has them."""
+        target = example.target
+        return self.answer(in_text_order(target, example.text) if self._records else target)
 
     def _laid_out(self, item: Item) -> Prompt:
         fields = {
@@ -144,7 +151,7 @@ class AnswerWriter:
         """
         if not examples:
             return None
-        answers = [self.prompts.answer(example.target) for example in examples]
+        answers = [self.prompts.learnt(example) for example in examples]
         # At least half of what the model reads is left to the prompt.
         most = min(limit_for([len(a) for a in answers]), self.model.base.max_tokens // 2)
         self.rule = StopRule(max(2, most), _end(self.task))
