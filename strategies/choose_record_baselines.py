@@ -9,9 +9,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
-from choose.models.records.dates_in_text import date_in
-from choose.models.records.tagger import words_of, written
-from choose.models.records.values_in_text import aligned, places, squashed_value
+from choose.models.records.values_in_text import (
+    aligned,
+    date_in,
+    places,
+    squashed_value,
+    words_of,
+    written,
+)
 from choose.models.saving import read_fitted, task_facts, write_fitted
 from choose.tasks.answering import NO_ANSWER, Briefly
 from choose.tasks.extraction import as_text, parse
@@ -76,10 +81,11 @@ class Gazetteer(TextBaseline):
         for pair in {pair for row in values for pair in row}:
             by_run[squashed_value(pair[1])].add(pair)
         by_run.pop("", None)
+        longest = max(map(len, by_run), default=0)
         found: Counter[tuple[str, str]] = Counter()
         right: Counter[tuple[str, str]] = Counter()
         for example, own in zip(examples, values, strict=True):
-            runs = places(words_of(example.text))
+            runs = places(words_of(example.text), longest)
             here = {pair for run in runs.keys() & by_run.keys() for pair in by_run[run]}
             found.update(here)
             right.update(here & set(own))
@@ -88,7 +94,7 @@ class Gazetteer(TextBaseline):
     def answer(self, item: Item) -> str:
         """Return the known values in the text, long ones first; one for a field that is no list."""
         words = words_of(item.text)
-        runs = places(words).keys() & self.by_run.keys()
+        runs = places(words, self.longest).keys() & self.by_run.keys()
         spans = aligned(words, [pair for run in sorted(runs) for pair in self.by_run[run]])
         return record_of(
             self.task,
@@ -110,6 +116,7 @@ class Gazetteer(TextBaseline):
         self.by_run: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for pair in known:
             self.by_run[squashed_value(pair[1])].append(pair)
+        self.longest = max(map(len, self.by_run), default=0)
 
 
 def values_of(target: str) -> list[tuple[str, str]]:
@@ -143,7 +150,7 @@ def _typed(written: str, kind: str | None) -> Any:
     return int(number) if number == int(number) else float(number)
 
 
-def _reference(fields: Mapping[str, str]) -> date | None:
+def reference_of(fields: Mapping[str, str]) -> date | None:
     """Return the day in the first input field that holds one, for dates such as "tomorrow"."""
     for value in fields.values():
         try:
@@ -158,7 +165,7 @@ def resolved(task: Task, row: Item | Example, name: str, written: str) -> str:
     facts = task.facts()
     if facts["fields"].get(name) != "date":
         return written
-    found = date_in(written, _reference(row.fields), bool(facts["day_first"]))
+    found = date_in(written, reference_of(row.fields), bool(facts["day_first"]))
     return written if found is None else found.isoformat()
 
 

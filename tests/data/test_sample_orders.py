@@ -138,7 +138,7 @@ def test_the_figures_that_cost_nothing(dataset: Dataset, truth: dict[str, dict[s
     [
         ("nearest", "record of the most"),
         ("gazetteer", "values seen"),
-        ("tagger", "logistic tagger"),
+        ("tagger", "linear tagger"),
     ],
 )
 def test_the_figures_of_baselines(name: str, row: str, dataset: Dataset) -> None:

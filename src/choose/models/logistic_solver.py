@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ _MEMORY = 240_000_000
 # scikit-learn's defaults: the largest gradient at the end, and the most passes.
 _TOLERANCE, MAX_PASSES = 1e-4, 1_000
 
-_Weights = npt.NDArray[np.float32]
+Weights = npt.NDArray[np.float32]
 
 
 def is_large(features: Any, classes: int) -> bool:
@@ -56,7 +56,7 @@ class BoundedLogistic:
         # With two classes scikit-learn penalises the difference of their weights.
         binary = len(self.classes_) == 2
         loss = _Loss(rows, places, len(self.classes_), (1 + binary) / (self.C * len(targets)))
-        solution = _minimise(loss)
+        solution = minimise(loss)
         if binary:
             solution = solution[:, 1:] - solution[:, :1]
         weights, self.intercept_ = solution[:-1].T, solution[-1].astype(np.float64)
@@ -97,7 +97,7 @@ class _Loss:
         self.shape, self.penalty = (features.shape[1] + 1, classes), penalty
         self.step = max(1, _BLOCK // classes)
 
-    def __call__(self, weights: _Weights) -> tuple[float, _Weights]:
+    def __call__(self, weights: Weights) -> tuple[float, Weights]:
         """Return the loss and its gradient."""
         count, total = len(self.places), 0.0
         gradient = weights * np.float32(self.penalty)
@@ -121,11 +121,21 @@ class _Loss:
         return total / count + 0.5 * self.penalty * squares, gradient
 
 
-def _minimise(loss: _Loss) -> _Weights:
+class Loss(Protocol):
+    """A function of weights to minimise."""
+
+    shape: tuple[int, int]
+
+    def __call__(self, weights: Weights) -> tuple[float, Weights]:
+        """Return the loss and its gradient."""
+        ...
+
+
+def minimise(loss: Loss) -> Weights:
     """Return the weights at which the largest entry of the gradient is within the tolerance."""
     weights = np.zeros(loss.shape, np.float32)
     value, gradient = loss(weights)
-    pairs = deque[tuple[_Weights, _Weights]](
+    pairs = deque[tuple[Weights, Weights]](
         maxlen=int(np.clip(_MEMORY // (2 * weights.size), 2, 10))
     )
     passes = 0
@@ -155,7 +165,7 @@ def _minimise(loss: _Loss) -> _Weights:
     return weights
 
 
-def _direction(gradient: _Weights, pairs: deque[tuple[_Weights, _Weights]]) -> _Weights:
+def _direction(gradient: Weights, pairs: deque[tuple[Weights, Weights]]) -> Weights:
     """Return minus the gradient times the estimate of the inverse Hessian (two-loop recursion)."""
     direction = -gradient
     factors = []

@@ -2,7 +2,7 @@ from datetime import date
 
 import pytest
 
-from choose.models.records.dates_in_text import date_in
+from choose.models.records.values_in_text import date_in
 
 TUESDAY = date(2025, 1, 7)
 

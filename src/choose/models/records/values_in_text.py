@@ -1,11 +1,21 @@
-"""Where the values of a record stand in a text, and how they are written there."""
+"""Values of records in texts: words, where a value stands, how it is written, which day is meant.
+
+Dates are read as people write them in English: 14/1, 14 January, tomorrow, next Tuesday.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
 
-from choose.models.records.tagger import Span, Word, words_of
+# Words of a text that are read; others hold no value.
+MOST_WORDS = 1_000
+
+_WORD = re.compile(r"\w+(?:[.,:'/-]\w+)*|[^\w\s]")
 
 # Words inside a value that people leave out when they write it down.
 SMALL_WORDS = frozenset({"of", "the", "a", "an", "x"})
@@ -21,6 +31,45 @@ NUMBER_WORDS = {
 LONGEST_VALUE = 30
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a text with its place, and whether it is the first of a line."""
+
+    text: str
+    start: int
+    end: int
+    breaks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A value of a field in a text: its words from `first` to before `last`."""
+
+    field: str
+    first: int
+    last: int
+    probability: float = 1.0
+
+
+def words_of(text: str) -> list[Word]:
+    """Return the words, numbers and marks of a text, in order."""
+    found: list[Word] = []
+    end = 0
+    for match in _WORD.finditer(text):
+        if len(found) == MOST_WORDS:
+            break
+        breaks = "\n" in text[end : match.start()]
+        end = match.end()
+        found.append(Word(match[0], match.start(), end, breaks))
+    return found
+
+
+def written(text: str, words: Sequence[Word], span: Span) -> str:
+    """Return the words of a span as they stand in the text."""
+    return text[words[span.first].start : words[span.last - 1].end]
+
+
+@lru_cache(maxsize=100_000)
 def squashed(text: str) -> str:
     """Return the letters and digits of a text, folded, to compare a value with what stands there.
 
@@ -30,19 +79,22 @@ def squashed(text: str) -> str:
     return NUMBER_WORDS.get(folded, folded)
 
 
-def places(words: Sequence[Word], longest: int = LONGEST_VALUE) -> dict[str, list[tuple[int, int]]]:
+def places(words: Sequence[Word], longest: int) -> dict[str, list[tuple[int, int]]]:
     """Return where each run of words stands, as (first, after the last), by its squashed text.
 
     A run begins and ends with a word of letters or digits; inside, small words may be left out.
+    Runs of more than `longest` characters, squashed, may be missing.
     """
     parts = [squashed(word.text) for word in words]
     small = [word.text.casefold() in SMALL_WORDS for word in words]
     found: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for first, part in enumerate(parts):
         whole = short = ""
-        for last in range(first, min(first + longest, len(parts)) if part else first):
+        for last in range(first, min(first + LONGEST_VALUE, len(parts)) if part else first):
             whole += parts[last]
             short += "" if small[last] and last > first else parts[last]
+            if len(short) > longest:
+                break
             if parts[last]:
                 found[whole].append((first, last + 1))
                 if short != whole:
@@ -56,18 +108,26 @@ def aligned(words: Sequence[Word], values: Sequence[tuple[str, str]]) -> list[Sp
     A value that stands there without its beginning, such as 12345 for TS-12345, is found by its
     digits. Values that do not stand there have no span.
     """
-    runs, taken = places(words), [False] * len(words)
+    ordered = sorted(values, key=lambda pair: -len(pair[1]))
+    wanted = [(name, squashed_value(value), _code_of(value)) for name, value in ordered]
+    longest = max((len(run) for _, *forms in wanted for run in forms), default=0)
+    runs, taken = places(words, longest), [False] * len(words)
     spans = []
-    for name, value in sorted(values, key=lambda pair: -len(pair[1])):
-        code = squashed(value.lstrip("".join(c for c in value if not c.isdigit())))
-        for wanted in (squashed_value(value), code if len(code) > 3 else ""):
-            free = [(a, b) for a, b in runs.get(wanted, ()) if not any(taken[a:b])]
-            if wanted and free:
+    for name, *forms in wanted:
+        for run in forms:
+            free = [(a, b) for a, b in runs.get(run, ()) if not any(taken[a:b])]
+            if run and free:
                 first, last = free[0]
                 taken[first:last] = [True] * (last - first)
                 spans.append(Span(name, first, last))
                 break
     return spans
+
+
+def _code_of(value: str) -> str:
+    """Return a value from its first digit on, squashed, if that is long enough to be found."""
+    code = squashed(value.lstrip("".join(c for c in value if not c.isdigit())))
+    return code if len(code) > 3 else ""
 
 
 def squashed_value(value: str) -> str:
@@ -130,3 +190,125 @@ class Rewriting:
 def _is_usual(prefix: str, name: str, pairs: Sequence[tuple[str, str, str]]) -> bool:
     values = [value for field, _, value in pairs if field == name]
     return sum(value.startswith(prefix) for value in values) >= USUAL * len(values)
+
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+
+_COUNTS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "ten": 10}
+
+# Words around a date that change nothing.
+_AROUND = re.compile(r"^(?:by|on|for|before|from|the|coming)\s+|,")
+
+_ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
+
+_NUMBERS = re.compile(r"(\d{1,2})[/.-](\d{1,2})(?:[/.-](\d{2}|\d{4}))?")
+
+_NAMED = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?(?: of)? ([a-z]{3,9})(?: (\d{4}))?")
+
+_MONTH_FIRST = re.compile(r"([a-z]{3,9}) (\d{1,2})(?:st|nd|rd|th)?(?: (\d{4}))?")
+
+_IN = re.compile(r"(?:in )?(\d{1,2}|[a-z]+) (day|week)s?(?: (?:time|today|from today|from now))?")
+
+_ORDINAL = re.compile(r"(\d{1,2})(?:st|nd|rd|th)")
+
+
+def date_in(text: str, reference: date | None, day_first: bool = True) -> date | None:
+    """Return the date that a whole text means on the day of `reference`, or None.
+
+    A date without a year, or without a month, is the next one; "Tuesday" is the next Tuesday,
+    "next Tuesday" that of the following calendar week. Without a reference only complete dates
+    are read.
+    """
+    words = " ".join(_AROUND.sub(" ", " ".join(text.casefold().split())).split())
+    while (shorter := _AROUND.sub("", words)) != words:
+        words = shorter.strip()
+    parts = words.split()
+    # "Thursday 14 January": the number says more than the day of the week.
+    if len(parts) > 1 and weekday_of(parts[0]) is not None and any(c.isdigit() for c in words):
+        words = " ".join(parts[1:]).removeprefix("the ")
+    return _complete(words, reference, day_first) or (
+        _relative(words, reference) if reference is not None else None
+    )
+
+
+@lru_cache(maxsize=100_000)
+def part_of_date(word: str) -> bool:
+    """Return whether a text without such a word means no day: it is in all that `date_in` reads."""
+    lower = word.casefold()
+    return (
+        any(c.isdigit() for c in lower)
+        or weekday_of(lower) is not None
+        or lower.startswith(("today", "tonight", "tomor", "tommor", "tmrw", "day", "week"))
+    )
+
+
+def _complete(words: str, reference: date | None, day_first: bool) -> date | None:
+    if match := _ISO.fullmatch(words):
+        return _date(match[1], int(match[2]), match[3], reference)
+    if match := _NUMBERS.fullmatch(words):
+        day, month = (match[1], match[2]) if day_first else (match[2], match[1])
+        return _date(match[3], int(month), day, reference)
+    if (match := _NAMED.fullmatch(words)) and (month_number := month_of(match[2])):
+        return _date(match[3], month_number, match[1], reference)
+    if (match := _MONTH_FIRST.fullmatch(words)) and (month_number := month_of(match[1])):
+        return _date(match[3], month_number, match[2], reference)
+    return None
+
+
+def _relative(words: str, today: date) -> date | None:
+    monday = today - timedelta(days=today.weekday())
+    if words in ("today", "tonight", "tomorrow", "tmrw", "tommorow", "tomorow"):
+        return today + timedelta(days=words.startswith(("tom", "tm")))
+    words = words.replace("of the ", "of ")
+    if words in ("day after tomorrow", "end of week", "end of this week", "end of next week"):
+        ends = monday + timedelta(days=4 + 7 * ("next" in words))
+        return today + timedelta(days=2) if words.startswith("day") else ends
+    if match := _ORDINAL.fullmatch(words):
+        month = today.month + (int(match[1]) < today.day)
+        return _date(str(today.year + (month > 12)), (month - 1) % 12 + 1, match[1], today)
+    which, _, name = words.rpartition(" ")
+    if (weekday := weekday_of(name)) is not None and which in ("", "next", "this"):
+        if which:
+            return monday + timedelta(days=weekday + 7 * (which == "next"))
+        return today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)
+    first, _, rest = words.partition(" ")
+    if (weekday := weekday_of(first)) is not None and rest in ("week", "next week", "of next week"):
+        if rest == "week":
+            return today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 8)
+        return monday + timedelta(days=weekday + 7)
+    if match := _IN.fullmatch(words):
+        count = int(match[1]) if match[1].isdigit() else _COUNTS.get(match[1])
+        return today + timedelta(days=count * (7 if match[2] == "week" else 1)) if count else None
+    return None
+
+
+def _date(year: str | None, month: int, day: str, reference: date | None) -> date | None:
+    try:
+        if year is not None:
+            return date(int(year) + (2000 if len(year) == 2 else 0), month, int(day))
+        if reference is None:
+            return None
+        found = date(reference.year, month, int(day))
+        return found if found >= reference else date(reference.year + 1, month, int(day))
+    except ValueError:
+        return None
+
+
+def month_of(word: str) -> int | None:
+    """Return the number of the month that a word, perhaps shortened, names."""
+    return next((n for n, name in enumerate(_MONTHS, 1) if name.startswith(word)), None)
+
+
+def weekday_of(word: str) -> int | None:
+    """Return the day of the week, Monday 0, that a word, perhaps shortened, names."""
+    if len(word) < 3:
+        return None
+    found = (
+        n for n, name in enumerate(_DAYS) if name.startswith(word.rstrip(".").removesuffix("s"))
+    )
+    return next(found, None)
