@@ -166,3 +166,72 @@ def test_a_field_of_the_test_file_alone_is_named(tmp_path: Path) -> None:
     assert "Only in the test file: 'po'." in says(record, "Fields")
     assert record.targets is not None
     assert record.targets.known == pytest.approx(0.0)
+
+
+def question(i: int) -> dict[str, Any]:
+    town = TREES[i % 12].capitalize()
+    passage = f"Page {i // 3}. {town}ville-{i} has a harbour, {(i + 1) * 7919 % 10_007} people and a fair."
+    return {
+        "id": f"q{i}",
+        "question": f"How many people live in town number {i * 31 % 997} of page {i // 3}?",
+        "answers": [str(people)],
+        "passage": passage + f" Of it {TREES[i * 5 % 12]} and {TREES[i * 7 % 12]} are known." * 3,
+    }
+
+
+def test_answers_are_checked_against_their_passage_their_question_and_their_length(
+    tmp_path: Path,
+) -> None:
+    rows = [question(i) for i in range(120)]
+    record = checked(tmp_path, rows, data={"fields": ["passage"]})
+    assert record.kind == "answering"
+    assert record.targets is not None
+    assert record.targets.answers is not None
+    assert record.targets.answers.model_dump() == {
+        "unanswerable": 0,
+        "several": 0,
+        "passage": "passage",
+        "absent": 0,
+        "in_question": 0,
+        "long": 0,
+    }
+    assert says(record, "Passage") == (
+        "good: The answer stands in 'passage' in 100 % of the rows that have one."
+    )
+    assert not {"Copies", "In the question", "Long answers"} & {x.topic for x in record.lines}
+    assert record.headline.endswith("Nothing needs fixing first.")
+    rows[4]["answers"], rows[5]["answers"] = [], ["plenty", "lots of them"]
+    rows[6]["answers"] = ["it is " + "very " * 40 + "large"]
+    for i in range(20, 40):
+        rows[i]["question"] += f" Is it {rows[i]['answers'][0]} or 3?"
+    record = checked(tmp_path, rows, data={"fields": ["passage"]})
+    assert says(record, "Answers") == (
+        "look: Questions with several accepted answers: 1 of 120; with none: 1. Always answering "
+        "nothing gets 0.8 % right. They are too few to learn from, or to measure false answers on."
+    )
+    assert "look: The answer stands in 'passage' in 98.3 % of the rows" in says(record, "Passage")
+    assert "not in rows q5 and q6." in says(record, "Passage")
+    assert says(record, "Long answers") == "good: Answers of over 30 words: 1 of 120 (row q6)."
+    assert says(record, "In the question").startswith("look: Answers that stand in their")
+    found = {(issue.row, issue.kind) for issue in record.issues}
+    assert {("q5", "not in passage"), ("q6", "long answer"), ("q20", "in question")} <= found
+    first = [step.says.partition(":")[0] for step in record.first[:2]]
+    assert first == [
+        "Look at the answers that stand in their question (20",
+        "Review the answers that do not stand in 'passage' (2",
+    ]
+
+
+def test_questions_that_are_alike_with_their_passages_should_have_like_answers(
+    tmp_path: Path,
+) -> None:
+    rows = [question(i) for i in range(120)]
+    rows[9] = {**rows[8], "id": "q9", "answers": ["a lot"]}
+    rows[11] = {**rows[10], "id": "q11", "passage": rows[11]["passage"]}  # another town, no twin
+    rows[13] = {**rows[12], "id": "q13", "answers": ["none", *rows[12]["answers"]]}  # they agree
+    record = checked(tmp_path, rows, data={"fields": ["passage"]})
+    assert record.targets is not None
+    assert [(u.row, u.other) for u in record.targets.unlike] == [("q8", "q9")]
+    assert "Accept the same answers, as a list, in 1 pair of like questions (rows q8 and q9)" in (
+        " ".join(step.says for step in record.first)
+    )

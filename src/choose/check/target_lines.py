@@ -24,12 +24,14 @@ LABEL = 28
 
 
 def target_lines(targets: Targets) -> Iterator[Line]:
-    """Yield the lines of records, or those of texts."""
+    """Yield the lines of records, of answers to questions, or of texts."""
     facts = targets.facts
     if facts.fields:
         yield _fields(facts)
         yield _types(targets)
         yield _in_text(targets)
+    elif targets.answers is not None:
+        yield from targets.answers.lines()
     else:
         yield _copies(facts)
     yield _contradictions(facts)
@@ -146,6 +148,8 @@ def steps_of_targets(targets: Targets) -> Iterator[Step]:
     yield from _fix_contradictions(targets)
     yield from _fix_types(targets)
     yield from _review_values(targets)
+    if targets.answers is not None:
+        yield from targets.answers.steps()
     yield from _replace_copies(targets)
 
 
@@ -155,12 +159,19 @@ def _fix_contradictions(targets: Targets) -> Iterator[Step]:
         rows = [row for pair in pairs for row in (pair.row, pair.other)]
         yield Step(
             says=(
-                f"Make the targets of {plural(len(pairs), 'pair')} of like rows agree "
-                f"({rows_named(rows)}), or name the column that tells them apart with --field."
+                f"{_agree(targets)} ({rows_named(rows)}), or name the column that tells them apart "
+                "with --field."
             ),
             points=len(pairs) / len(targets.rows),
             question="which targets are wrong",
         )
+
+
+def _agree(targets: Targets) -> str:
+    pairs = plural(len(targets.unlike), "pair")
+    if targets.answers is not None:
+        return f"Accept the same answers, as a list, in {pairs} of like questions"
+    return f"Make the targets of {pairs} of like rows agree"
 
 
 def _fix_types(targets: Targets) -> Iterator[Step]:

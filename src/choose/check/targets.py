@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from choose.check.answers import AnswerAudit
 from choose.data.duplicates import TextIndex
 from choose.formatting import normalised
 from choose.schema.check import FieldFacts, Issue, TargetFacts, Unlike
+from choose.tasks.answering import Briefly
 from choose.tasks.kinds import KINDS
 from choose.tasks.values import type_name
 from choose.types import Dataset, Example
@@ -139,7 +141,7 @@ class Targets:
         if self.records and self.index.text_of[a] != self.index.text_of[b]:
             one, two = self.records[a].keys(), self.records[b].keys()
             return 2 * len(one & two) / (len(one) + len(two)) if one or two else 1.0
-        return task.score(row.target, other.targets)[task.metrics[0]]
+        return max(task.score(t, other.targets)[task.metrics[0]] for t in row.targets)
 
     @cached_property
     def _by_id(self) -> dict[str, Example]:
@@ -165,6 +167,12 @@ class Targets:
         return [normalised(value) for value in self._by_id[ids[0]].fields.values()]
 
     @cached_property
+    def answers(self) -> AnswerAudit | None:
+        """Return the audit of answers to questions; None for other targets."""
+        task = self.dataset.task
+        return AnswerAudit(task, self.rows) if isinstance(task, Briefly) else None
+
+    @cached_property
     def facts(self) -> TargetFacts:
         """Return the record of all this."""
         targets = [e.target for e in self.rows]
@@ -187,6 +195,7 @@ class Targets:
             unseen=tuple(f.name for f in self.fields if f.name not in taught),
             known=np.mean([t in known for t in tested]).item() if tested else None,
             unlike=self.unlike,
+            answers=None if self.answers is None else self.answers.facts,
         )
 
     def issues(self) -> Iterator[Issue]:
@@ -200,6 +209,8 @@ class Targets:
         for name, ids in self.invented.items():
             for id in ids:
                 yield Issue(row=id, kind="not in text", label=name, says="a value not in the text")
+        if self.answers is not None:
+            yield from self.answers.issues()
         for id in self.copied:
             yield Issue(row=id, kind="copied", label="", says="the target is the text")
 

@@ -12,6 +12,7 @@ from choose.formatting import plural
 from choose.schema.base import Interval, Record
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
+from choose.schema.texts import AnswerFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,7 @@ Status = Literal["good", "look", "unknown"]
 IssueKind = Literal[
     "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label", "personal",
     "unlike target", "mixed type", "not in text", "copied",
+    "not in passage", "in question", "long answer",
 ]  # fmt: skip
 
 
@@ -231,6 +233,7 @@ class TargetFacts(Record):
         known: share of the targets of a test file, empty ones left out, that a row to learn from
             has too; null without such a file.
         unlike: rows with nearly the same input and unlike targets.
+        answers: what answers to questions hold; null for other targets.
     """
 
     rows: int
@@ -245,6 +248,7 @@ class TargetFacts(Record):
     unseen: tuple[str, ...]
     known: float | None
     unlike: tuple[Unlike, ...]
+    answers: AnswerFacts | None = None
 
 
 class Line(Record):

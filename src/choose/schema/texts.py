@@ -83,6 +83,26 @@ class AnswerErrors(Record):
     literal: tuple[str, ...] = ()
 
 
+class AnswerFacts(Record):
+    """What the answers to the questions of a labelled set hold, as counts of rows.
+
+    Attributes:
+        unanswerable: without an answer.
+        several: with several accepted answers.
+        passage: the field that holds what is read for an answer, or null.
+        absent: of which no accepted answer stands in the passage; null without one.
+        in_question: whose answer stands in the question.
+        long: whose answer is longer than brief ones are.
+    """
+
+    unanswerable: int
+    several: int
+    passage: str | None
+    absent: int | None
+    in_question: int
+    long: int
+
+
 class GivenAnswer(Record):
     """The answer of a candidate to a row, null where it is unusable; then `raw` is what it said."""
 

@@ -7,6 +7,7 @@ same. An answer stands on one line.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -333,6 +334,17 @@ def passage_of(rows: Sequence[Example]) -> str | None:
 
 
 def stands(answers: Iterable[str], passage: str) -> bool:
-    """Return whether one of some answers stands in a passage, but for case and punctuation."""
-    text, wanted = f" {squad_normal(passage)} ", map(squad_normal, answers)
-    return any(f" {answer} " in text for answer in wanted if answer)
+    """Return whether one of some answers stands in a passage, but for case and punctuation.
+
+    Its words may be parts of others there that marks part, as "seven" is of "seven-layer".
+    """
+    wanted = list(answers)
+    for form in (squad_normal, _parted):
+        text = f" {form(passage)} "
+        if any(f" {form(answer)} " in text for answer in wanted if form(answer)):
+            return True
+    return False
+
+
+def _parted(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))

@@ -1,0 +1,152 @@
+"""Answers to questions: how many there are none of, and which do not stand where they should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from choose.errors import quoted, rows_named
+from choose.formatting import per_100
+from choose.schema.check import Issue, Line, Step
+from choose.schema.texts import AnswerFacts
+from choose.tasks.answering import abstains, passage_field, stands
+from choose.types import Example, Task
+
+# Words from which an answer is long: token F1 is for brief ones.
+LONG = 30
+
+# Above these shares of the rows a line has the status "look": of long answers, and of answers that
+# stand in their question, as those to "A or B?" do.
+SEVERAL_LONG, IN_QUESTION = 0.02, 0.1
+
+# Fewer questions without an answer than this teach no model when to give none, and measure little.
+FEWEST = 10
+
+
+@dataclass(frozen=True)
+class AnswerAudit:
+    """The answers of all rows, in the order of the file."""
+
+    task: Task
+    rows: Sequence[Example]
+
+    @cached_property
+    def answered(self) -> list[Example]:
+        """Return the rows that have an answer."""
+        return [e for e in self.rows if not abstains(e.target)]
+
+    @cached_property
+    def absent(self) -> list[str]:
+        """Return the ids of rows of which no accepted answer stands in their passage."""
+        name = passage_field(self.task)
+        if name is None:
+            return []
+        return [e.id for e in self.answered if not stands(e.targets, e.fields.get(name, ""))]
+
+    @cached_property
+    def asked(self) -> list[str]:
+        """Return the ids of rows whose answer stands in their question."""
+        return [e.id for e in self.answered if stands([e.target], e.text)]
+
+    @cached_property
+    def long(self) -> list[str]:
+        """Return the ids of rows with a long answer."""
+        return [e.id for e in self.answered if len(e.target.split()) > LONG]
+
+    @cached_property
+    def facts(self) -> AnswerFacts:
+        """Return the record of all this."""
+        passage = passage_field(self.task)
+        return AnswerFacts(
+            unanswerable=len(self.rows) - len(self.answered),
+            several=sum(len(e.targets) > 1 for e in self.rows),
+            passage=passage,
+            absent=None if passage is None else len(self.absent),
+            in_question=len(self.asked),
+            long=len(self.long),
+        )
+
+    def lines(self) -> Iterator[Line]:
+        """Yield what is found, a line each."""
+        yield self._answers()
+        yield self._passage()
+        count, rows = len(self.asked), len(self.rows)
+        if count:
+            says = f"Answers that stand in their question: {count:,} of {rows:,}"
+            looks = count > IN_QUESTION * rows
+            yield _line("In the question", looks, f"{says} ({rows_named(self.asked)}).")
+        if self.long:
+            says = f"Answers of over {LONG} words: {len(self.long):,} of {rows:,}"
+            looks = len(self.long) > SEVERAL_LONG * rows
+            yield _line("Long answers", looks, f"{says} ({rows_named(self.long)}).")
+
+    def _answers(self) -> Line:
+        facts, rows = self.facts, len(self.rows)
+        none = facts.unanswerable
+        says = f"Questions with several accepted answers: {facts.several:,} of {rows:,}; with "
+        says += f"none: {none:,}."
+        if none:
+            says += f" Always answering nothing gets {per_100(none / rows)} % right."
+        few = 0 < none < FEWEST
+        if few:
+            says += " They are too few to learn from, or to measure false answers on."
+        return _line("Answers", few or 2 * none > rows, says)
+
+    def _passage(self) -> Line:
+        name = passage_field(self.task)
+        if name is None:
+            says = "No passage: questions are answered from what a model knows or was taught."
+            return _line("Passage", False, f"{says} --field COLUMN shows one with each question.")
+        rows, absent = max(len(self.answered), 1), len(self.absent)
+        says = f"The answer stands in {quoted(name)} in {per_100(1 - absent / rows)} % of the rows"
+        if not absent:
+            return _line("Passage", False, f"{says} that have one.")
+        return _line("Passage", True, f"{says} that have one; not in {rows_named(self.absent)}.")
+
+    def steps(self) -> Iterator[Step]:
+        """Yield what costs score, with the share of the rows that are concerned."""
+        rows, name = len(self.rows), passage_field(self.task)
+        if self.absent and name is not None:
+            yield Step(
+                says=(
+                    f"Review the answers that do not stand in {quoted(name)} "
+                    f"({len(self.absent):,}: {rows_named(self.absent)}): write them as it does, "
+                    "accept its words too (a list), or write [] where it holds no answer."
+                ),
+                points=len(self.absent) / rows,
+                question="which answers are wrong",
+            )
+        if len(self.long) > SEVERAL_LONG * rows:
+            yield Step(
+                says=(
+                    f"Shorten the answers of over {LONG} words ({len(self.long):,}: "
+                    f"{rows_named(self.long)}) to what is asked, or state --kind writing: token "
+                    "F1 is for brief answers."
+                ),
+                points=len(self.long) / rows,
+            )
+        if len(self.asked) > IN_QUESTION * rows:
+            yield Step(
+                says=(
+                    f"Look at the answers that stand in their question ({len(self.asked):,}: "
+                    f"{rows_named(self.asked)}): unless these ask for one of two, a candidate "
+                    "that repeats the question scores on them."
+                ),
+                points=len(self.asked) / rows,
+            )
+
+    def issues(self) -> Iterator[Issue]:
+        """Yield the rows that need a look."""
+        for id in self.absent:
+            says = "no accepted answer stands in the passage"
+            yield Issue(row=id, kind="not in passage", label="", says=says)
+        for id in self.long:
+            yield Issue(row=id, kind="long answer", label="", says=f"over {LONG} words")
+        for id in self.asked:
+            says = "the answer stands in the question"
+            yield Issue(row=id, kind="in question", label="", says=says)
+
+
+def _line(topic: str, looks: bool, says: str) -> Line:
+    return Line(topic=topic, status="look" if looks else "good", says=says)
