@@ -170,7 +170,8 @@ def test_a_field_of_the_test_file_alone_is_named(tmp_path: Path) -> None:
 
 def question(i: int) -> dict[str, Any]:
     town = TREES[i % 12].capitalize()
-    passage = f"Page {i // 3}. {town}ville-{i} has a harbour, {(i + 1) * 7919 % 10_007} people and a fair."
+    people = (i + 1) * 7919 % 10_007
+    passage = f"Page {i // 3}. {town}ville-{i} has a fair and {people} people."
     return {
         "id": f"q{i}",
         "question": f"How many people live in town number {i * 31 % 997} of page {i // 3}?",
