@@ -162,8 +162,9 @@ def most_values(types: Mapping[str, str], targets: Sequence[str]) -> dict[str, i
 
     As with tokens, it is 1.5 times the most values of 99 % of them.
     """
-    records = [parse(target) for target in targets]
     lists = [name for name, kind in types.items() if kind == "list"]
+    # Without a list they may be no records at all.
+    records = [parse(target) for target in targets] if lists else []
     lengths = {
         name: [_length(record[name]) for record in records if name in record] for name in lists
     }
