@@ -1,4 +1,4 @@
-"""The peer in lora_text.py: TRL's SFTTrainer with PEFT, loss of the completions only, packed.
+"""The peer in lora_text.py: TRL's SFTTrainer with PEFT, loss of the completions only.
 
 python benchmarks/lora_text_peer.py JOB.json     prints a line of JSON
 """
@@ -54,7 +54,7 @@ def main(job: dict[str, Any]) -> dict[str, float]:
                 use_cpu=True,
                 bf16=job["bf16"],
                 per_device_train_batch_size=job["batch"],
-                padding_free=True,
+                padding_free=not job["padded"],
                 max_length=None,
                 completion_only_loss=True,
                 gradient_checkpointing=False,
@@ -72,7 +72,7 @@ def main(job: dict[str, Any]) -> dict[str, float]:
                 r=job["rank"],
                 lora_alpha=2 * job["rank"],
                 lora_dropout=job["dropout"],
-                target_modules=["q_proj", "v_proj"],
+                target_modules="all-linear" if job["targets"] == "all" else ["q_proj", "v_proj"],
                 task_type="CAUSAL_LM",
             ),
             callbacks=[clock],
