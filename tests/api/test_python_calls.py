@@ -164,7 +164,7 @@ def test_help_is_readable(decision: Decision) -> None:
     text = pydoc.plain(pydoc.render_doc(choose.compare))
     assert "Annotated" not in text
     assert "FieldInfo" not in text
-    assert "Accuracy that is good enough" in text
+    assert "Score that is good enough" in text
     assert "seeds: int | None" in text
     assert repr(decision).startswith("<Decision: ")
 

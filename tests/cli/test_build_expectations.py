@@ -149,6 +149,7 @@ def test_exit_code_3_and_one_line(choose, tmp_path: Path, monkeypatch: pytest.Mo
     assert "NOT MET: Expected fine" in written
     again = choose("report", "st", "--expect", "nothing-compared", "--fail-under", "0.5")
     assert again.code == 0
+    assert choose("report", "st", "--fail-under", "50%").code == 0
     under = choose("report", "st", "--fail-under", "1.0", "--expect", "none-works")
     assert under.code == 3
     assert "Expected none-works" in under.err
@@ -160,10 +161,15 @@ def test_exit_code_3_and_one_line(choose, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_wrong_gate_is_refused_before_anything_runs(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     data = write_csv(tmp_path / "words.csv")
-    for flags, says in ((("--expect", "tfdif"), "tfidf"), (("--fail-under", "85"), "share")):
+    for flags, says in (
+        (("--expect", "tfdif"), "tfidf"),
+        (("--fail-under", "85"), "write 0.85 or 85%. It is held against the study's metric"),
+        (("--fail-under", "much"), "it must be a share such as 0.85, or 85%"),
+        (("--fail-under", "nan"), "it must be a share such as 0.85, or 85%"),
+    ):
         result = choose("compare", data, *QUICK, *flags)
         assert result.code == 2
-        assert says in result.err
+        assert says in " ".join(result.err.split())
         assert len(result.err.strip().splitlines()) == 1
     assert not Path("st").exists()
 

@@ -209,7 +209,7 @@ def test_a_forecast_states_its_estimand_and_reaches_four_times_the_labels():
     found = CurveForecasts(laid, Rule(target=0.8)).forecasts["lora"]
     assert [point.labels for point in found.points] == [800, 1600]
     assert found.points[1].accuracy.estimand == (
-        "one new draw of 1600 labels, on the same test rows"
+        "one new draw of 1600 training rows, on the same test rows"
     )
     assert sum(family.weight for family in found.families) == pytest.approx(1)
     assert found.target is not None

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from choose.api.compare import decide
-from choose.api.notebook_views import printed
+from choose.api.compare import compare_stores, decide
+from choose.api.notebook_views import candidates_frame, differences_frame, printed
 from choose.api.study_evidence import evidence_of, rule_of
+from choose.cli.build_expectations import not_under
 from choose.errors import StudyError
 from choose.judge.evidence import items_of
 from choose.judge.scores.score_tables import study_scores
-from choose.report.html.page import render_html
-from choose.report.markdown import render_markdown
-from choose.report.terminal.decision_page import render, render_full
+from choose.report.html.page import render_html, render_versus_html
+from choose.report.markdown import render_markdown, render_versus_markdown
+from choose.report.terminal.decision_page import render, render_full, versus_page
 from choose.report.text_answers import with_inputs
 from choose.run.race import Race
 from choose.schema.decision import Decision
@@ -26,7 +29,8 @@ from choose.store.store import Store
 from choose.store.trial_folder import SCORES
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.scoring import LENIENT, score
-from choose.types import Item
+from choose.tasks.writing import Writing
+from choose.types import Dataset, Example, Item
 from support import text_studies
 from support.text_studies import compared, dataset, record, rows
 
@@ -315,21 +319,127 @@ def test_no_form_of_the_report_speaks_of_labels(
     stored: tuple[Decision, Store], tmp_path: Path
 ) -> None:
     """An F1 is no accuracy, and a record no label; settings and names of checks are as they are."""
-    decision, store = stored
+    forms = forms_of(*stored)
+    check_words(forms)
+    assert "of fields right" in forms["screen"]
+    assert "field F1" in forms["full"]
+    assert "{+99+}" in forms["full"]
+    assert "Hello there" in forms["html"]
+
+
+def forms_of(decision: Decision, store: Store) -> dict[str, str]:
+    """Return every form of a report as text."""
     texts = {e.id: e.text for e in store.dataset.examples.values()}
     page = re.sub(
         r"<(style|script).*?</\1>|<pre.*?</pre>", "", render_html(decision, texts), flags=re.S
     )
-    forms = {
+    return {
         "html": re.sub(r"<[^>]+>", " ", page),
         "markdown": render_markdown(decision),
         "screen": printed(render(decision, store.path)),
         "full": printed(render_full(with_inputs(decision, texts), store.path)),
     }
+
+
+def check_words(forms: dict[str, str]) -> None:
     for form, text in forms.items():
-        text = text.replace("labelled", "").replace("(or labels, cost", "")
+        text = " ".join(text.split()).replace("labelled", "")
         assert not re.findall(r"(?i).{20}\b(?:accura\w+|labels?|classifiers?)\b.{20}", text), form
-    assert "of fields right" in forms["screen"]
-    assert "field F1" in forms["full"]
-    assert "{+99+}" in forms["full"]
-    assert "Hello there" in forms["html"]
+
+
+EVERYTHING: dict[str, Any] = {
+    "sizes": (0.2, 0.3, 0.4, 0.5, 0.7, 1.0),
+    "noise": (0.0, 0.1),
+    "views": ("casing",),
+    "scenarios": ("time", "new-class", "inner"),
+}
+
+
+def dated(examples: list[Example]) -> Dataset:
+    """Return rows of a day each; from row 100 on, two of three fill a field of their own."""
+    days = [
+        replace(e, timestamp=datetime(2025, 1, 1) + timedelta(i)) for i, e in enumerate(examples)
+    ]
+    return dataset(days)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Decision, Store]]:
+    """Return studies of records and of texts with all that a study can measure of them."""
+    examples = rows(240)
+    for i in [i for i in range(100, 240) if i % 3]:
+        late = as_text({**record(examples[i].target), "po": f"{1000 + i}"})
+        examples[i] = replace(examples[i], text=f"{examples[i].text} PO {1000 + i}", target=late)
+    plain = dated(rows(240))
+    letters = {id: replace(e, target=f"Kept: {e.text} Yours") for id, e in plain.examples.items()}
+    texts = replace(plain, task=Writing(), examples=letters)
+    with pytest.MonkeyPatch.context() as patch:
+        text_studies.install(patch)
+        folder = tmp_path_factory.mktemp("everything")
+        return {
+            "records": compared(
+                dated(examples), folder / "records", "empty", "reader", "good", **EVERYTHING
+            ),
+            "texts": compared(texts, folder / "texts", "copier", "scribe", **EVERYTHING),
+        }
+
+
+def test_nothing_that_a_study_measures_is_told_in_words_of_labels(
+    measured: dict[str, tuple[Decision, Store]],
+) -> None:
+    records, texts = (forms_of(*measured[kind]) for kind in ("records", "texts"))
+    check_words(records)
+    check_words(texts)
+    full = " ".join(records["full"].split())
+    assert "% of fields right after" in full
+    assert "The new field is po, withheld at first; field F1 is that of test rows that fill" in full
+    assert "10 % of the targets" in full
+    assert "change on rows without it, points" in " ".join(records["html"].split())
+    assert "best on rows that fill the new field" in records["html"]
+    scribe = card(measured["texts"][0], "scribe").accuracy.value
+    assert f"{scribe:.2f} " in texts["screen"], "chrF is no percentage"
+    assert "chrF 0." in texts["full"].partition("by number of training rows")[2]
+    assert "(or errors, cost" in records["screen"]
+
+
+def test_tables_of_a_notebook_call_a_score_a_score(stored: tuple[Decision, Store]) -> None:
+    for table in (candidates_frame(stored[0]), differences_frame(stored[0])):
+        assert "score" in table.columns
+        assert "accuracy" not in table.columns
+
+
+@pytest.mark.parametrize(
+    ("metric", "least", "expected", "found"),
+    [
+        ("field-f1", 0.98, "at least 98 % of fields right", "% of fields right (good)"),
+        ("exact-record", 0.5, "at least 50 % of records right", "% of records right (good)"),
+        ("chrf", 0.3, "chrF of at least 0.3", "chrF 0."),
+        ("mine", 0.3, "mine of at least 0.3", "mine 0."),
+        ("balanced", 0.3, "at least 30 % mean recall", "% mean recall (good)"),
+        ("accuracy", 0.3, "an accuracy of at least 0.3", "an accuracy of 0."),
+    ],
+)
+def test_a_least_score_states_what_it_is_held_against(
+    metric: str, least: float, expected: str, found: str, stored: tuple[Decision, Store]
+) -> None:
+    goal = {**stored[0].goal, "measure": {"metric": metric}}
+    check = not_under(stored[0].model_copy(update={"goal": goal}), least)
+    assert check.expected == expected
+    assert found in check.found
+    assert check.met is (metric != "field-f1")
+
+
+def test_two_studies_of_records_are_compared_in_their_words(
+    measured: dict[str, tuple[Decision, Store]],
+) -> None:
+    for kind, noun in (("records", "Field F1 in %"), ("texts", "chrF in %")):
+        path = measured[kind][1].path
+        versus = compare_stores(path, path)
+        forms = {
+            "html": re.sub(r"<[^>]+>", " ", render_versus_html(versus)),
+            "markdown": render_versus_markdown(versus),
+            "screen": printed(versus_page(versus)),
+        }
+        check_words(forms)
+        assert noun in " ".join(forms["screen"].split())
+        assert "with the same text and target" in " ".join(forms["screen"].split())

@@ -15,9 +15,10 @@ from choose.api.study_evidence import evidence_of, method_of, rule_of, settings
 from choose.errors import StoreError
 from choose.files import digest
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.study_comparison import Meeting, same_verdict, shifts, why
+from choose.judge.study_comparison import Meeting, metric_of, same_verdict, shifts, why
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Change, CommonRows, Side, Versus
+from choose.schema.words import words_by
 from choose.store.store import Store
 from choose.types import Dataset, Example
 
@@ -125,6 +126,7 @@ def compare_judged(before: JudgedStore, after: JudgedStore) -> Versus:
         candidates_new=_difference(new, old),
         candidates_gone=_difference(old, new),
         margin=margin,
+        metric=metric_of(after.decision),
     )
 
 
@@ -207,8 +209,9 @@ def _difference(these: Iterable[str], those: Iterable[str]) -> tuple[str, ...]:
 
 
 def _too_few(before: JudgedStore, after: JudgedStore, rows: CommonRows) -> str:
-    how = "same text and label" if rows.by_text else "same id and label; texts were not stored"
-    also = [f"{rows.relabelled} have another label"] if rows.relabelled else []
+    what = words_by(metric_of(after.decision)).target
+    how = f"same text and {what}" if rows.by_text else f"same id and {what}; texts were not stored"
+    also = [f"{rows.relabelled} have another {what}"] if rows.relabelled else []
     also += [f"{rows.reworded} another text"] if rows.reworded else []
     more = f" ({' and '.join(also)} under the same id)" if also else ""
     common = f"only {rows.common} rows" if rows.common else "no row"

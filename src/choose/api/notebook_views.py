@@ -33,7 +33,10 @@ _ROW = ("id", "text", "label", "target")
 
 
 def candidates_frame(decision: Decision) -> pl.DataFrame:
-    """Return one row a candidate, the most accurate first; null means not measured."""
+    """Return one row a candidate, the most accurate first; null means not measured.
+
+    Where answers are no labels, the column ``accuracy`` is called ``score``.
+    """
     columns = _columns(decision.verdict.recommended)
     table = pl.DataFrame(
         [
@@ -43,7 +46,13 @@ def candidates_frame(decision: Decision) -> pl.DataFrame:
         # Columns that are null throughout keep their types.
         schema={name: getattr(pl, kind) for name, (kind, _) in columns.items()},
     )
-    return table.sort("accuracy", descending=True, nulls_last=True, maintain_order=True)
+    table = table.sort("accuracy", descending=True, nulls_last=True, maintain_order=True)
+    return _scored(table, decision)
+
+
+def _scored(table: pl.DataFrame, decision: Decision) -> pl.DataFrame:
+    """Return a table whose scores are called so where they are no accuracies."""
+    return table if decision.dataset.labels else table.rename({"accuracy": "score"})
 
 
 def _columns(recommended: str | None) -> dict[str, tuple[str, Callable[[Scorecard], Any]]]:
@@ -99,7 +108,8 @@ def differences_frame(decision: Decision) -> pl.DataFrame:
     figures = ("difference", "low", "high", "accuracy", "ms_per_answer", "usd_per_1k")
     types = {**texts, "chosen": pl.Boolean, **counts, **dict.fromkeys(figures, pl.Float64)}
     names = list(rows[0]) if rows else list(types)
-    return pl.DataFrame(rows, schema={name: types[name] for name in names})
+    table = pl.DataFrame(rows, schema={name: types[name] for name in names})
+    return _scored(table, decision) if rows else table
 
 
 def labels_frame(audit: Audit | None, texts: Mapping[str, str]) -> pl.DataFrame:

@@ -75,7 +75,7 @@ class Command(TyperCommand):
 
 app = typer.Typer(
     cls=Commands,
-    help="Prompt, retrieve or fine-tune? Compare text classifiers on your labelled data.",
+    help="Prompt, retrieve or fine-tune? Compare them on your labelled data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -92,7 +92,7 @@ app.add_typer(models, name="models")
 def root(
     version: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
-    """Prompt, retrieve or fine-tune? Compare text classifiers on your labelled data."""
+    """Prompt, retrieve or fine-tune? Compare them on your labelled data."""
     if version:
         from importlib.metadata import version as installed
 

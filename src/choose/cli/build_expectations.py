@@ -12,7 +12,9 @@ import typer
 
 from choose.errors import StudyError, did_you_mean
 from choose.schema.decision import Decision, Expectation, Kind
+from choose.schema.words import NAMES, is_share, noun_of
 from choose.types import FAMILIES
+from choose.untrusted import number, share, shown
 
 PANEL = "Builds"
 
@@ -29,10 +31,30 @@ Expect = Annotated[
     ),
 ]
 
+
+def least_share(text: str) -> float:
+    """Read ``0.85`` or ``85%`` as the least score.
+
+    Raises:
+        StudyError: saying how to write it, and what it is held against.
+    """
+    try:
+        return number(share(text), "--fail-under", 0, 1)
+    except (ValueError, StudyError) as error:
+        why = "it must be a share such as 0.85, or 85%" if isinstance(error, StudyError) else error
+        raise StudyError(
+            f"--fail-under {shown(text)} cannot be used: {why}. It is held against the study's "
+            "metric: accuracy; of records field F1, of texts chrF; or that of --metric."
+        ) from error
+
+
 FailUnder = Annotated[
     float | None,
     typer.Option(
-        help="Exit with 3 if the chosen candidate's accuracy is below this share, such as 0.85.",
+        parser=least_share,
+        metavar="SHARE",
+        help="Exit with 3 if the chosen candidate scores less, such as 0.85 or 85%, by the "
+        "study's metric: accuracy; of records field F1, of texts chrF; or that of --metric.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -56,7 +78,7 @@ class Gates:
     github_summary: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an accuracy that is no share."""
+        """Refuse a least score that is no share."""
         if self.fail_under is not None:
             check_share(self.fail_under)
 
@@ -144,13 +166,13 @@ def check_words(wanted: Iterable[str], candidates: Sequence[str]) -> None:
 
 
 def check_share(least: float | None) -> None:
-    """Refuse an accuracy that is no share.
+    """Refuse a least score that is no share.
 
     Raises:
         StudyError: saying how to write it.
     """
-    if least is not None and not 0 <= least <= 1:
-        raise StudyError(f"--fail-under {least:g} is no accuracy. Write a share, such as 0.85.")
+    if least is not None:
+        least_share(f"{least:g}")
 
 
 def expect(decision: Decision, wanted: str) -> Expectation:
@@ -170,20 +192,41 @@ def expect(decision: Decision, wanted: str) -> Expectation:
 
 
 def not_under(decision: Decision, least: float) -> Expectation:
-    """Hold the measured accuracy of the candidate to use against a smallest one.
+    """Hold the measured score of the candidate to use against a smallest one.
 
-    It is the estimate that counts, of the recommended candidate or the one to use meanwhile.
+    It is the estimate that counts, of the recommended candidate or the one to use meanwhile, by the
+    study's metric.
     """
     pick = decision.verdict.recommended or decision.verdict.use_meanwhile
     card = next((c for c in decision.scorecards if c.candidate == pick), None)
     accuracy = card.accuracy.value if card is not None and card.accuracy is not None else None
-    shown = "no accuracy" if accuracy is None else f"an accuracy of {accuracy:.4g}"
+    metric = (decision.goal.get("measure") or {}).get("metric", "accuracy")
     return Expectation(
         name=f"fail under {least:g}",
-        expected=f"an accuracy of at least {least:g}",
-        found=f"{shown} ({pick})",
+        expected=_least(least, metric),
+        found=f"{_measured(accuracy, metric)} ({pick})",
         met=accuracy is not None and accuracy >= least,
     )
+
+
+def _least(least: float, metric: str) -> str:
+    noun = noun_of(metric)
+    if metric == "accuracy":
+        return f"an accuracy of at least {least:g}"
+    return (
+        f"at least {100 * least:.4g} % {noun}"
+        if is_share(noun)
+        else f"{noun} of at least {least:g}"
+    )
+
+
+def _measured(score: float | None, metric: str) -> str:
+    noun = noun_of(metric)
+    if score is None:
+        return "no accuracy" if metric == "accuracy" else f"no {NAMES.get(metric, metric)}"
+    if metric == "accuracy":
+        return f"an accuracy of {score:.4g}"
+    return f"{100 * score:.4g} % {noun}" if is_share(noun) else f"{noun} {score:.4g}"
 
 
 def _words(text: str) -> list[str]:

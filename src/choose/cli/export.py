@@ -1,4 +1,4 @@
-"""`choose export` writes a trained candidate to a folder; `choose predict` labels texts with it."""
+"""`choose export` writes a trained candidate to a folder; `choose predict` runs it on texts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def export(
 
     if candidate is not None and trial is not None:
         raise StudyError("--trial determines the candidate. Leave out --candidate or --trial.")
-    task = "Training on all labels" if trial is None else "Training the model of the trial again"
+    task = "Training on all rows" if trial is None else "Training the model of the trial again"
     with working(task):
         exported = export_candidate(store, folder, candidate=candidate, trial=trial, force=force)
     manifest = exported.manifest
@@ -69,16 +69,16 @@ def predict(
         bool, typer.Option("--json", help="Write JSON Lines, and read them where FILE is -.")
     ] = False,
     min_confidence: Annotated[
-        float | None, typer.Option(help="Leave out labels below this probability, such as 0.8.")
+        float | None, typer.Option(help="Leave out answers below this probability, such as 0.8.")
     ] = None,
     text_column: Annotated[
         str | None, typer.Option(help="Column of the text. Default: the study's.")
     ] = None,
     with_text: Annotated[
-        bool, typer.Option("--with-text", help="Write the texts next to the labels.")
+        bool, typer.Option("--with-text", help="Write the texts next to the answers.")
     ] = False,
 ) -> None:
-    """Label texts with an exported candidate.
+    """Predict texts with an exported candidate.
 
     Each row of the output has id, label, confidence and status; where answers are texts, it has
     an answer instead of a label, and with --json a record as an object.

@@ -85,7 +85,7 @@ def rates(text: str | None) -> tuple[float, ...] | None:
             rate = -1.0
         if not 0 <= rate < 1:
             raise StudyError(
-                f"--noise {shown(part)} is not a rate of wrong labels. Write shares from 0 "
+                f"--noise {shown(part)} is not a rate of added noise. Write shares from 0 "
                 "to below 1, such as 0,0.1,0.2."
             )
         values.append(rate)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.formatting import in_percent, in_points, plural, points
+from choose.formatting import in_points, plural, points
 from choose.judge.decision.contenders import relation
 from choose.judge.scores.paired_comparison import ASSUMED_SD, estimand_fitted_once
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
@@ -17,6 +17,7 @@ from choose.judge.stats.two_way import Mask, answered, row_means
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Change, Shift
+from choose.schema.words import amount, is_share, noun_of
 from choose.types import Floats
 
 SAME = "the very same fits"
@@ -188,16 +189,25 @@ def why(
     )
 
 
-def moved(shift: Shift) -> str:
-    """Return ``probe went from 70 % to 77 % right: +7.0 points (+2.0 to +12.0)``."""
+def moved(shift: Shift, noun: str) -> str:
+    """Return ``probe went from 70 % to 77 % right: +7.0 points (+2.0 to +12.0)``.
+
+    `noun` is what a score is a percentage of, or the metric's name.
+    """
     same = shift.before == shift.after
     name = shift.after if same else f"the pick ({shift.before} before, {shift.after} now)"
     shares = (shift.accuracy_before, shift.accuracy_after)
-    start = f"{name} went from {' to '.join(map(in_percent, shares))}"
+    start = f"{name} went from {' to '.join(amount(share, noun) for share in shares)}"
     gap = shift.difference
     if shift.same_fits:
-        return f"{name} is unchanged at {in_percent(shift.accuracy_after)}: the very same fits"
-    return f"{start} right: {in_points(gap)}"
+        return f"{name} is unchanged at {amount(shift.accuracy_after, noun)}: the very same fits"
+    what = f" {noun}" if is_share(noun) else ""
+    return f"{start}{what}: {in_points(gap)}"
+
+
+def metric_of(decision: Decision) -> str:
+    """Return the metric of a study; older records do not say: they counted every row the same."""
+    return str((decision.goal.get("measure") or {}).get("metric", "accuracy"))
 
 
 def _confidence(before: Decision, after: Decision) -> Iterator[str]:
@@ -239,7 +249,8 @@ def _picks(before: Decision, after: Decision, shifts: Sequence[Shift]) -> Iterat
     picks = {d.verdict.recommended or d.verdict.use_meanwhile for d in (before, after)}
     for shift in shifts:
         if {shift.before, shift.after} <= picks:
-            yield f"On the {plural(shift.rows, 'common row')} {moved(shift)}."
+            noun = noun_of(metric_of(after))
+            yield f"On the {plural(shift.rows, 'common row')} {moved(shift, noun)}."
 
 
 def _gates(before: Decision, after: Decision) -> Iterator[str]:

@@ -12,7 +12,7 @@ from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap, RelabelGain
 from choose.schema.plan import ASSUMPTION
 from choose.schema.scorecard import CurveForecast, ForecastPoint, Needed
-from choose.schema.words import COUNTED, SCORED, Words, noun_of, scored, words_of
+from choose.schema.words import COUNTED, Words, is_share, noun_of, right, scored, words_of
 
 KINDS: dict[Kind, str] = {
     "adopt": "Adopt",
@@ -100,7 +100,24 @@ def score_noun(goal: Mapping[str, Any]) -> str:
 def score_head(goal: Mapping[str, Any]) -> str:
     """Return the head of a column of scores: ``% right``, or ``100 x chrF``."""
     noun = score_noun(goal)
-    return f"% {noun}" if noun in SCORED.values() else f"100 x {clean(noun)}"
+    return f"% {noun}" if is_share(noun) else f"100 x {clean(noun)}"
+
+
+def found_head(decision: Decision) -> str:
+    """Return the head of a column on rows of a new label, or on rows that fill a new field."""
+    return "% found" if decision.dataset.labels else score_head(decision.goal)
+
+
+def found_meaning(decision: Decision) -> str:
+    """Say what a column under `found_head` holds."""
+    if decision.dataset.labels:
+        return "% found is its recall"
+    return f"{words_in(decision).score} is that of test rows that fill it,"
+
+
+def others_named(decision: Decision) -> str:
+    """Return what rows without a new label, or without a new field, are called."""
+    return "the other labels" if decision.dataset.labels else "rows without it"
 
 
 def words_in(decision: Decision) -> Words:
@@ -114,7 +131,7 @@ def goal_line(goal: Mapping[str, Any]) -> str:
     parts = []
     if (target := quantity(goal, "target")) is not None:
         noun = score_noun(goal)
-        share = noun in SCORED.values()
+        share = is_share(noun)
         least = f"{per_100(target)} % {noun}" if share else scored(target, noun)
         parts.append(f"at least {least}")
     if (margin := quantity(goal, "margin")) is not None:
@@ -216,8 +233,9 @@ def with_span(interval: Interval) -> str:
 def forecast_lines(decision: Decision) -> Iterator[str]:
     """Yield a sentence for each extrapolated learning curve, or why there is none."""
     fitted = [forecast for forecast in decision.forecasts if forecast.points]
+    noun = None if decision.dataset.labels else score_noun(decision.goal)
     for forecast in fitted:
-        yield f"{clean(forecast.candidate)}: {_line(forecast)}"
+        yield f"{clean(forecast.candidate)}: {_line(forecast, noun)}"
     if not fitted:
         refused: dict[str, list[str]] = {}
         for f in decision.forecasts:
@@ -227,8 +245,9 @@ def forecast_lines(decision: Decision) -> Iterator[str]:
             yield f"No forecast for {', '.join(names)}. {why}"
 
 
-def _line(forecast: CurveForecast) -> str:
-    parts = [", ".join(map(_point, forecast.points))]
+def _line(forecast: CurveForecast, noun: str | None) -> str:
+    """Return the forecast in words; `noun` is that of the score where answers are no labels."""
+    parts = [", ".join(_point(point, noun) for point in forecast.points)]
     if forecast.target is not None:
         parts.append(_needed(forecast.target))
     if forecast.apart:
@@ -236,8 +255,10 @@ def _line(forecast: CurveForecast) -> str:
     return f"{'; '.join(parts)}."
 
 
-def _point(point: ForecastPoint) -> str:
+def _point(point: ForecastPoint, noun: str | None) -> str:
     accuracy = point.accuracy
+    if noun is not None:
+        return f"{right(accuracy, noun)} with {plural(point.labels, 'row')}"
     bounds = (
         f" ({percent(accuracy.low)} to {percent(accuracy.high)})"
         if accuracy.low is not None and accuracy.high is not None

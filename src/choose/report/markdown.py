@@ -338,7 +338,7 @@ def _comparison_lines(versus: Versus) -> Iterator[str]:
     )
     yield from ("", sentence(comparison_text.about(versus)))
     yield from _list("Why", versus.why)
-    yield from _list("Rows", list(comparison_text.rows(versus.rows)))
+    yield from _list("Rows", list(comparison_text.rows(versus)))
     yield from _list("In one study only", list(comparison_text.others(versus)))
     changed = [[literal(_cut(v)) for v in (c.what, c.before, c.after)] for c in versus.changes]
     yield from _section("What changed", table(CHANGE_HEADS, changed) if changed else [])

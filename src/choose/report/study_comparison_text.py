@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from choose.formatting import difference, listed, p_value, percent, plural, signed_points
 from choose.report.decision_text import KINDS, covered_by
-from choose.schema.study_changes import CommonRows, Shift, Side, Versus
+from choose.schema.study_changes import Shift, Side, Versus
+from choose.schema.words import Words, words_by
 
 COMPARISON_HEADS = ("candidate", "before", "now", "difference (95 % CI)", "p (Holm)", "p", "rows")
 
@@ -68,9 +69,15 @@ def cells(shift: Shift) -> list[str]:
     ]
 
 
-def rows(common: CommonRows) -> Iterator[str]:
+def words_of_both(versus: Versus) -> Words:
+    """Return the words for what was measured in both studies."""
+    return words_by(versus.metric)
+
+
+def rows(versus: Versus) -> Iterator[str]:
     """Yield how many rows are compared, and why others are not."""
-    how = "with the same text and label" if common.by_text else "with the same id and label"
+    common, target = versus.rows, words_of_both(versus).target
+    how = f"with the same {'text' if common.by_text else 'id'} and {target}"
     yield (
         f"{common.common:,} test rows are in both studies, {how} ({common.before:,} before, "
         f"{common.after:,} now); only these are compared."
@@ -79,7 +86,7 @@ def rows(common: CommonRows) -> Iterator[str]:
         yield "Texts were not stored, so a changed text under the same id could not be detected."
     for count, what in (
         (common.moved, "of these have another id now"),
-        (common.relabelled, "have another label now and are not compared"),
+        (common.relabelled, f"have another {target} now and are not compared"),
         (common.reworded, "have another text under the same id and are not compared"),
         (common.new, "are test rows only now"),
         (common.gone, "were test rows only before"),
@@ -108,7 +115,8 @@ def _more(count: int) -> str:
 def about(versus: Versus) -> str:
     """Say what the figures and intervals mean."""
     covered = covered_by(s.difference for s in versus.shifts if not s.same_fits)
-    what = "Accuracy in % on the common rows; differences in points, second study minus first."
+    score = words_of_both(versus).title
+    what = f"{score} in % on the common rows; differences in points, second study minus first."
     if not covered:
         return f"{what} Identical runs need no estimate."
     return f"{what} {covered} P (Holm) is corrected for all candidates in the table."

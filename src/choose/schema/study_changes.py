@@ -86,7 +86,7 @@ class Shift(Record):
 
 
 class Versus(Record):
-    """The whole comparison of two studies."""
+    """The whole comparison of two studies; `metric` is that of the later one."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
     choose: str
@@ -103,5 +103,6 @@ class Versus(Record):
     candidates_new: tuple[str, ...] = ()
     candidates_gone: tuple[str, ...] = ()
     margin: float
+    metric: str = "accuracy"
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

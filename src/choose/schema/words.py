@@ -35,6 +35,9 @@ SCORED = {
     "value-match": "of values right",
 }
 
+# Metrics of answers that are labels.
+LABEL_METRICS = ("accuracy", "balanced", "cost")
+
 # What a score is called, by the study's metric.
 NAMES = {
     "accuracy": "accuracy",
@@ -55,14 +58,19 @@ def noun_of(metric: str) -> str:
     return SCORED.get(metric) or NAMES.get(metric, metric)
 
 
+def is_share(noun: str) -> bool:
+    """Return whether a score is told as a percentage of something, by `noun_of` the metric."""
+    return noun in SCORED.values()
+
+
 def scored(value: float, noun: str) -> str:
     """Return ``82 % right``, ``86 % of fields right`` or ``chrF 0.31``, by `noun_of` the metric."""
-    return f"{in_percent(value)} {noun}" if noun in SCORED.values() else f"{noun} {value:.2f}"
+    return f"{in_percent(value)} {noun}" if is_share(noun) else f"{noun} {value:.2f}"
 
 
 def amount(value: float, noun: str) -> str:
     """Return ``82 %``, or ``chrF 0.31`` where a score is no percentage."""
-    return in_percent(value) if noun in SCORED.values() else scored(value, noun)
+    return in_percent(value) if is_share(noun) else scored(value, noun)
 
 
 def right(accuracy: Estimate, noun: str = "right") -> str:
@@ -70,7 +78,7 @@ def right(accuracy: Estimate, noun: str = "right") -> str:
     said, low, high = scored(accuracy.value, noun), accuracy.low, accuracy.high
     if low is None or high is None:
         return said
-    if noun not in SCORED.values():
+    if not is_share(noun):
         return f"{said} ({low:.2f} to {high:.2f})"
     return f"{said} ({' to '.join(in_percent(end).removesuffix(' %') for end in (low, high))})"
 
@@ -86,6 +94,7 @@ class Words:
         label: what training takes more of.
         labels: the same, several.
         target: what a training row holds, right or wrong.
+        new: what may appear later: a label, or a field of a record.
     """
 
     baseline: str
@@ -94,6 +103,7 @@ class Words:
     label: str
     labels: str
     target: str
+    new: str
 
     @property
     def title(self) -> str:
@@ -103,9 +113,15 @@ class Words:
         )
 
 
+def words_by(metric: str) -> Words:
+    """Return the words for a study of which the metric is known, and not its labels."""
+    return words_of((metric,) if metric in LABEL_METRICS else (), metric)
+
+
 def words_of(labels: Sequence[str], metric: str) -> Words:
     """Return the words for a study with these labels, or with none, and this metric."""
     if labels:
-        return Words("classifier", "the most common label", "accuracy", "label", "labels", "label")
+        constant = "the most common label"
+        return Words("classifier", constant, "accuracy", "label", "labels", "label", "label")
     score = NAMES.get(metric, metric)
-    return Words("baseline", "the same answer", score, "row", "labelled rows", "answer")
+    return Words("baseline", "the same answer", score, "row", "labelled rows", "target", "field")

@@ -33,7 +33,7 @@ class Goal(Settings):
     """What counts as good enough, fixed before the run; fractions, so 0.02 is two points."""
 
     target: Annotated[float | None, Flag()] = Field(
-        default=None, gt=0, le=1, description="Accuracy that is good enough, such as 0.9 or 90%."
+        default=None, gt=0, le=1, description="Score that is good enough, such as 0.9 or 90%."
     )
     metric: Annotated[str, Flag()] = Field(
         default="accuracy",
@@ -51,7 +51,7 @@ class Goal(Settings):
         default=None,
         gt=0,
         lt=0.5,
-        description="Smallest accuracy gain that matters, such as 0.02 or 2%. Default: from "
+        description="Smallest gain that matters, such as 0.02 or 2%. Default: from "
         "prices, or 0.02.",
     )
 

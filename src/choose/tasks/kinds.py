@@ -10,6 +10,7 @@ from typing import Any, cast
 from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.schema.sections import TaskSection
+from choose.schema.words import LABEL_METRICS
 from choose.tasks.answering import (
     NO_ANSWER,
     OWN,
@@ -113,9 +114,6 @@ USUAL = next(iter(KINDS))
 
 # Metrics of answers to questions, which the goal may name.
 ANSWER_METRICS: tuple[str, ...] = OWN
-
-# Metrics of labels; the first stands for the usual one of any kind.
-LABEL_METRICS = ("accuracy", "balanced", "cost")
 
 
 def read_task(facts: Mapping[str, Any]) -> Task:

@@ -161,7 +161,7 @@ def breakeven(contenders: Contenders, a: str, b: str) -> Breakeven | None:
         value_needed=_value(at),
         margin=break_even_gain(costs[a], costs[b], contenders.rule.deployment),
         margin_of=a if more >= 0 else b,
-        carries=("gain in accuracy", *carries),
+        carries=(f"gain in {contenders.words.score}", *carries),
     )
 
 

@@ -25,7 +25,7 @@ from choose.types import Floats
 
 MEASURED = "between sizes where the leader is certain"
 
-FORECAST = "labels learnt from, mean over draws, on rows like these"
+FORECAST = "training rows, mean over draws, on rows like these"
 
 # A candidate overtakes another later only if it is behind now in at least this share of resamples.
 BEHIND = 0.75

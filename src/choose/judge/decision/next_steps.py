@@ -60,7 +60,7 @@ def _label_training_rows(case: Case) -> Iterator[Move]:
         base = now[:, 0] if now is not None else contenders.accuracies[case.name].value
         low, value, high = np.quantile(ahead[:, column] - base, (0.025, 0.5, 0.975)).tolist()
         forecast_gain = Interval(
-            value=value, low=low, high=high, estimand=f"{TIMES:g} times the labels"
+            value=value, low=low, high=high, estimand=f"{TIMES:g} times the training rows"
         )
         costlier = name in contenders.costlier(case.name)
         if costlier and value < contenders.margin(name, case.name):

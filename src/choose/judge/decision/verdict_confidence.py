@@ -248,7 +248,7 @@ def _study_limits(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[i
         often = f"these test rows were judged {looks} times with different settings"
         limits.append((1, f"{often}, and each extra look makes a lucky winner more likely"))
     if may_hide_success(case):
-        limits.append((1, "wrong labels may be why no candidate reaches the target"))
+        limits.append((1, f"wrong {case.words.target}s may be why no candidate reaches the target"))
     if case.selection.target == "open":
         limits.append((1, "whether it reaches the target is open"))
     failed = [g.name for g in gates if g.name in _SOUND and g.status == "fail"]

@@ -153,9 +153,9 @@ class CurvePoints:
 def points_of(candidate: CandidateScores) -> CurvePoints | str:
     """Return a candidate's points, or in a sentence why no curve may be fitted to them."""
     if candidate.main is None:
-        return "It was not measured with all labels."
+        return "It was not measured with all training rows."
     if not candidate.info.learns:
-        return "It learns nothing from labels."
+        return "It learns nothing from training rows."
     smaller = {n: t for n, t in sorted(candidate.sizes.items()) if t.whole.sum() >= DRAWS}
     tables = [*smaller.items(), (candidate.pool, candidate.main)]
     if len(tables) < SIZES:

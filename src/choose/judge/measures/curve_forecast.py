@@ -291,7 +291,7 @@ class CurveForecasts:
                         value=float(value),
                         low=float(low),
                         high=float(high),
-                        estimand=f"one new draw of {int(n)} labels, on the same test rows",
+                        estimand=f"one new draw of {int(n)} training rows, on the same test rows",
                     ),
                 )
                 for n, value, low, high in zip(labels, *band[:3], strict=True)
@@ -326,7 +326,7 @@ def needed(reached: LabelsToReach, points: CurvePoints, **what: float) -> Needed
             value=reached.labels,
             low=reached.low,
             high=reached.high,
-            estimand="labels learnt from, mean over draws, on rows like these",
+            estimand="training rows, mean over draws, on rows like these",
         )
     return Needed(
         within=int(REACH * points.labels), probability=reached.probability, labels=labels, **what

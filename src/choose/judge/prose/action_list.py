@@ -290,7 +290,7 @@ def _unused(case: Case) -> Iterator[Step]:
             kind="evaluate-rest",
             text=f"Train on all {panel.pool:,} labelled rows of the pool: this study trained on "
             f"{panel.training_rows:,} of them (--sizes), so the value of the others is unknown.",
-            question="what the other labels are worth",
+            question=f"what the other {case.words.labels} are worth",
             command=f"{STUDY} --sizes 1",
         )
 

@@ -138,7 +138,8 @@ def _fewer_labels(case: Case) -> Iterator[str]:
             other_pool(other, other.sizes[fewest]), other_pool(chosen, chosen.sizes[fewest])
         )
         if difference and difference.low > 0 and difference.value >= case.margin:
-            yield f"With {plural(fewest, 'label')}, {gain(other.info.name, case.name, difference)}."
+            labels = plural(fewest, case.words.label)
+            yield f"With {labels}, {gain(other.info.name, case.name, difference)}."
 
 
 def _noise(case: Case) -> Iterator[str]:

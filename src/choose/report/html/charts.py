@@ -10,7 +10,7 @@ import altair as alt
 
 from choose.formatting import clean, number, signed_points
 from choose.report.candidate_order import points_ahead, standings
-from choose.report.decision_text import chosen, words_in
+from choose.report.decision_text import chosen, score_head, words_in
 from choose.report.html.chart_style import (
     HEIGHT,
     INK,
@@ -45,12 +45,12 @@ def _drawn_bounds(interval: Interval) -> dict[str, float]:
 
 
 def intervals(
-    named: Sequence[tuple[str, Interval]], margin: float, title: str, caption: str
+    named: Sequence[tuple[str, Interval]], margin: float, title: str, caption: str, axis: str
 ) -> Figure:
     """Draw differences with their intervals against zero and the margin."""
     rows = [{"pair": axis_name(name), **_drawn_bounds(interval)} for name, interval in named]
     base = chart_of(rows).encode(y=alt.Y("pair:N", sort=None, title=None))
-    x = alt.X("low:Q", title="points of accuracy")
+    x = alt.X("low:Q", title=axis)
     band = chart_of([{"from": -100 * margin, "to": 100 * margin}])
     layers = [
         band.mark_rect(color=INK, opacity=0.09).encode(x=alt.X("from:Q"), x2=alt.X2("to:Q")),
@@ -202,7 +202,7 @@ def _dots(
 
 
 def new_label(decision: Decision) -> Figure | None:
-    """Draw the recall of a withheld label, by the number of its examples added."""
+    """Draw the recall of a withheld label, or the score of rows that fill a withheld field."""
     curves = [(c, c.stability.new_class) for c in drawable(decision) if c.stability.new_class]
     colours = palette(decision.scorecards)
     rows = [
@@ -218,18 +218,24 @@ def new_label(decision: Decision) -> Figure | None:
     if len(ticks) < 2:
         return None
     most = max(rows, key=lambda row: (row["x"], row["value"]))
+    value, word = float(str(most["value"])), words_in(decision)
+    best = (
+        f"finds most rows of the new label ({value:.0f} %)"
+        if decision.dataset.labels
+        else f"is best on rows that fill the new field ({score_head(decision.goal)}: {value:.0f})"
+    )
     caption = (
-        f"With {most['x']} examples, {most['candidate']} finds most rows of the new label "
-        f"({float(str(most['value'])):.0f} %). A line that rises early means that few examples "
-        "suffice."
+        f"With {most['x']} examples, {most['candidate']} {best}. A line that rises early means "
+        "that few examples suffice."
     )
     x = alt.X(
         "x:Q",
-        title="examples of the new label",
+        title=f"examples of the new {word.new}",
         scale=alt.Scale(type="symlog"),
         axis=alt.Axis(values=few(ticks), grid=False),
     )
-    return plotted(rows, colours, x, "A new label", caption, "rows found, in %")
+    share = "rows found, in %" if decision.dataset.labels else score_head(decision.goal)
+    return plotted(rows, colours, x, f"A new {word.new}", caption, share)
 
 
 # Pixels: the smallest drawing's plot, half a mark, a letter's width.

@@ -49,10 +49,12 @@ from choose.report.decision_text import (
     coverage_line,
     division_line,
     forecast_lines,
+    found_head,
     goal_line,
     label_sentences,
     looks_line,
     noted,
+    others_named,
     pool_note,
     score_head,
     shared_errors,
@@ -154,6 +156,8 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
         **text_sections(with_inputs(decision, texts or {})),
         w=words_in(decision),
         score_head=score_head(decision.goal),
+        found_head=found_head(decision),
+        others_named="other labels" if decision.dataset.labels else others_named(decision),
         family_names={**FAMILIES, "baseline": f"cheap {words_in(decision).baseline}"},
         **_evidence(decision, texts or {}),
     )
@@ -341,4 +345,5 @@ def _figure(versus: Versus) -> Figure | None:
         "Right of the line is better now, left of it worse. A range that contains zero shows no "
         "change; one inside the shaded band shows that no change matters."
     )
-    return intervals(rows, versus.margin, "Change of each candidate", caption)
+    axis = f"points of {words.words_of_both(versus).score}"
+    return intervals(rows, versus.margin, "Change of each candidate", caption, axis)

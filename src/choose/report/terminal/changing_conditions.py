@@ -1,4 +1,4 @@
-"""Sections of the decision page on what noise, perturbed rows, time and a new label change."""
+"""Sections of the page on what noise, perturbed rows, time and a new label or field change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from rich.text import Text
 
 from choose.formatting import DASH, clean, difference, figure, percent, plural
 from choose.report.candidate_order import with_rows
-from choose.report.decision_text import words_in
+from choose.report.decision_text import (
+    found_head,
+    found_meaning,
+    others_named,
+    score_head,
+    words_in,
+)
 from choose.report.screen_text import shorten
 from choose.report.terminal.candidate_table import CandidateRows
 from choose.report.terminal.layout import Column, note, section, split_table
@@ -82,7 +88,7 @@ def _worst_view(rows: CandidateRows, card: Scorecard) -> str:
 
 
 def scenarios(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield the measured scenarios: later rows, kinds of noise, a new label, abstaining."""
+    """Yield what was measured: later rows, kinds of noise, a new label or field, abstaining."""
     rows = CandidateRows(decision)
     later = rows.column("change on\nlater rows", lambda card: _change(card.stability.temporal_drop))
     topics = ([later, *_noise(rows)], _arrival(rows), _abstaining(rows))
@@ -113,9 +119,10 @@ def _noise(rows: CandidateRows) -> list[Column]:
 
 def _arrival(rows: CandidateRows) -> list[Column]:
     counts = sorted({p.examples for c in rows.cards for p in _points(c)})
+    found = found_head(rows.decision)
     columns = [
         rows.column(
-            f"% found after\n{plural(count, 'row')}",
+            f"{found} after\n{plural(count, 'row')}",
             lambda card, count=count: _recall(card, count),  # type: ignore[misc]
         )
         for count in counts
@@ -127,9 +134,10 @@ def _arrival(rows: CandidateRows) -> list[Column]:
 
 def _abstaining(rows: CandidateRows) -> list[Column]:
     coverages = sorted({p.coverage for c in rows.cards for p in c.selective})
+    head = "% right" if rows.decision.dataset.labels else score_head(rows.decision.goal)
     columns = [
         rows.column(
-            f"% right in the\nsurest {100 * coverage:g} %",
+            f"{head} in the\nsurest {100 * coverage:g} %",
             lambda card, coverage=coverage: next(  # type: ignore[misc]
                 (percent(p.accuracy.value) for p in card.selective if p.coverage == coverage), DASH
             ),
@@ -143,7 +151,7 @@ def _abstaining(rows: CandidateRows) -> list[Column]:
 
 
 def _notes(rows: CandidateRows) -> Iterator[str]:
-    cards, score = rows.cards, words_in(rows.decision).score
+    cards, score, new = rows.cards, words_in(rows.decision).score, words_in(rows.decision).new
     if any(card.stability.origins for card in cards):
         yield (
             f"Change on later rows: {score} after training on earlier rows, minus {score} after "
@@ -152,9 +160,9 @@ def _notes(rows: CandidateRows) -> Iterator[str]:
     labels = {c.stability.new_class.label for c in cards if c.stability.new_class is not None}
     for label in sorted(labels):
         yield (
-            f"The new label is {shorten(clean(label), LABEL)}, withheld at first; % found is its "
-            "recall after so many of its rows. Change on others: points gained or lost on the "
-            "other labels, at the most rows."
+            f"The new {new} is {shorten(clean(label), LABEL)}, withheld at first; "
+            f"{found_meaning(rows.decision)} after so many of its rows. Change on others: points "
+            f"gained or lost on {others_named(rows.decision)}, at the most rows."
         )
 
 

@@ -27,7 +27,7 @@ from choose.report.terminal.layout import INDENT, Column, note, split_table
 from choose.schema.answer import Standing
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.words import NAMES, right
+from choose.schema.words import NAMES, is_share, right
 
 # Columns of a name in a title.
 TITLE_NAME = 24
@@ -186,7 +186,7 @@ def _columns(
         bars = [DifferenceBar(axis, _drawn(s), _style(s)) for s in listed]
         columns.append(Column(Scale(axis), bars, figures=False, chart=True, least=LEAST_CHART))
     head = "difference" if width >= INTERVALS else "diff."
-    columns.append(column(head, (_figures(s, width) for s in listed)))
+    columns.append(column(head, (_figures(s, width, score_noun(decision.goal)) for s in listed)))
     columns.append(column("rows", (shared_rows(decision, s) or DASH for s in listed)))
     columns.append(column("ms", (figure(s.ms_per_answer) for s in listed)))
     if priced:
@@ -218,9 +218,17 @@ def _drawn(standing: Standing) -> Interval | None:
     return standing.difference
 
 
-def _figures(standing: Standing, width: int) -> str:
+def _own_score(standing: Standing, noun: str) -> str:
+    """Return the score itself: ``82 %``, or ``0.31`` where it is no percentage."""
+    if standing.accuracy is None:
+        return DASH
+    value = standing.accuracy.value
+    return in_percent(value) if is_share(noun) else f"{value:.2f}"
+
+
+def _figures(standing: Standing, width: int, noun: str) -> str:
     if standing.chosen:
-        return in_percent(standing.accuracy.value) if standing.accuracy else DASH
+        return _own_score(standing, noun)
     if standing.difference is None:
         return DASH
     if width >= INTERVALS:

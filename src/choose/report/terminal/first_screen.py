@@ -221,7 +221,7 @@ def first_screen(
     yield pairs(_sentences(decision, width, room))
     if store is not None:
         yield Text()
-        yield note(rest(store))
+        yield note(rest(store, "labels" if decision.dataset.labels else "errors"))
 
 
 def typed_here(decision: Decision, store: Path | None) -> Decision:
@@ -335,7 +335,7 @@ def _within(step: Step, columns: int) -> str:
     return clip(step.text, columns - cell_len(worth)) + worth
 
 
-def rest(store: Path) -> str:
-    """Say how to see the rest."""
+def rest(store: Path, section: str) -> str:
+    """Say how to see the rest, with a section as an example."""
     folder = clean(shlex.quote(str(store)))
-    return f"More: choose report {folder} --full (or labels, cost …)"
+    return f"More: choose report {folder} --full (or {section}, cost …)"

@@ -17,7 +17,7 @@ from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Encodable
 from choose.schema.plan import Job
-from choose.schema.words import SCORED, noun_of, scored
+from choose.schema.words import SCORED, is_share, noun_of, scored
 from choose.types import Dataset, Run
 
 CLEAN = ("clean", 0)
@@ -201,13 +201,13 @@ class LiveProgress:
         """Print what will run, and show the bar; `budget` is in seconds."""
         self._budget = budget
         self._standings = Standings.planned(dataset, jobs)
-        self._planned = len(jobs)
+        self._planned, labels = len(jobs), dataset.task.labels
         if self._console.is_terminal:
             self._say(
                 f"{clean(dataset.name)}: {plural(len(dataset.examples), 'row')}, "
-                f"{plural(len(dataset.task.labels), 'label')}; "
+                f"{plural(len(labels), 'label') if labels else dataset.task.kind}; "
                 f"{plural(len(self._standings.of), 'candidate')}, {self._extent()}. "
-                "Accuracies below are provisional.",
+                "Scores below are provisional.",
                 style="dim",
             )
             for refusal in refusals:
@@ -309,7 +309,7 @@ def _sentence(standing: Standing, balanced: bool) -> str:
     score = standing.mean_recall if balanced else standing.accuracy
     noun = SCORED["balanced"] if balanced else standing.noun
     said = f"{percent(score):>5} % {noun}"
-    if noun not in SCORED.values():  # a metric that is no percentage
+    if not is_share(noun):  # a metric that is no percentage
         said = f"{clean(noun)} {DASH}" if score is None else scored(score, clean(noun))
     line = f"{name:<12} {said} on {plural(standing.rows, 'row')} in {duration(standing.seconds)}"
     if not standing.complete:

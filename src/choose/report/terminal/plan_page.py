@@ -238,16 +238,24 @@ def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
 def _division(data: Dataset) -> str:
     pools = [len(fold.pool) for fold in data.folds]
     how = f"{len(data.folds)} folds" if data.division == "cross-fit" else "a held-out part"
+    labels = data.task.labels
+    kind = plural(len(labels), "label") if labels else data.task.kind
     return (
-        f"{plural(len(data.examples), 'row')}, {plural(len(data.task.labels), 'label')}; {how}, "
+        f"{plural(len(data.examples), 'row')}, {kind}; {how}, "
         f"each trained on up to {plural(max(pools), 'row')}"
     )
+
+
+# Parts of a study that are called otherwise where answers are no labels.
+WITHOUT_LABELS = {"added label noise": "added noise", "a new class": "a new field"}
 
 
 def _grid_table(plan: Planning) -> list[Column]:
     parts = trials_by_part(plan.jobs)
     totals = Counter(job.trial.candidate for job in plan.jobs)
-    columns = [Column("part", [*map(literal, parts), literal("all", "bold")], figures=False)]
+    called = {} if plan.dataset.task.labels else WITHOUT_LABELS
+    names = [literal(called.get(part, part)) for part in parts]
+    columns = [Column("part", [*names, literal("all", "bold")], figures=False)]
     for candidate in plan.candidates:
         counts = [str(by.get(candidate.name, DASH)) for by in parts.values()]
         cells: list[RenderableType] = [
