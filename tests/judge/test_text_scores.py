@@ -402,6 +402,28 @@ def test_nothing_that_a_study_measures_is_told_in_words_of_labels(
     assert "(or errors, cost" in records["screen"]
 
 
+def test_the_share_of_right_records_can_decide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdict, its margin and each figure are those of the named score."""
+    text_studies.install(monkeypatch)
+    data = dataset(rows())
+    exact = replace(data, task=replace(data.task, headline="exact-record"))
+    decision, store = compared(exact, tmp_path / "exact", "empty", "reader", "good")
+    runs = [run for run in evidence_of(store).runs if run.trial.candidate == "reader"]
+    mean = np.mean([s for run in runs for s in run.scores[CLEAN]["exact-record"]])
+    reader = card(decision, "reader")
+    assert reader.accuracy.value == pytest.approx(mean)
+    assert 0.5 < mean < reader.text.metrics["field-f1"].value
+    forms = forms_of(decision, store)
+    check_words(forms)
+    assert "of records right" in forms["screen"]
+    assert "The score is the share of records that are right as a whole." in " ".join(
+        forms["full"].split()
+    )
+    assert "Exact match \N{MINUS SIGN} good" in forms["screen"]
+
+
 def test_tables_of_a_notebook_call_a_score_a_score(stored: tuple[Decision, Store]) -> None:
     for table in (candidates_frame(stored[0]), differences_frame(stored[0])):
         assert "score" in table.columns

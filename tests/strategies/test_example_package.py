@@ -88,11 +88,54 @@ def test_it_keeps_the_contract(installed: dict[str, str]) -> None:
     assert int(run(installed, code=code)) >= 14
 
 
+def test_its_metric_decides_a_comparison(installed: dict[str, str], tmp_path: Path) -> None:
+    """A stored study is judged by the stored scores where the package is not installed."""
+    rows = [
+        {"text": f"Cup {i} of tea for {i * 7919 % 101}, with milk", "target": f"Cup {i} of tea"}
+        for i in range(60)
+    ]
+    data = tmp_path / "letters.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    grid = ("--sizes", "1", "--noise", "0", "--budget", "20s", "--out", tmp_path / "st", "--json")
+    record = json.loads(
+        run(installed, "compare", data, "-s", "copy", "--metric", "same-words", *grid)
+    )
+    assert record["goal"]["measure"]["metric"] == "same-words"
+    [copy] = [card for card in record["scorecards"] if card["candidate"] == "copy"]
+    shares = [len(set(r["target"].lower().split())) / 8 for r in rows]
+    assert copy["accuracy"]["value"] == pytest.approx(sum(shares) / len(shares))
+    assert set(copy["text"]["metrics"]) == {"same-length", "chrf", "rouge-l"}
+    assert copy["text"]["metrics"]["same-length"]["value"] == 0
+    again = subprocess.run(
+        [sys.executable, "-m", "choose", "report", tmp_path / "st", "--fail-under", "0.9"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 3
+    assert "same-words of at least 0.9" in " ".join(again.stderr.split())
+    for name, said in (
+        ("same-wordz", "Did you mean 'same-words'"),
+        ("exact-record", "Allowed here for --metric: chrf, rouge-l, same-words, module:function"),
+    ):
+        wrong = subprocess.run(
+            [sys.executable, "-m", "choose", "compare", data, "--metric", name],
+            env=installed,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert wrong.returncode == 2
+        assert said.lower() in " ".join(wrong.stderr.split()).lower()
+
+
 def test_the_docs_show_the_package_as_it_is() -> None:
     text = DOCS.read_text(encoding="utf-8")
     module = (PACKAGE / "choose_shared_words.py").read_text(encoding="utf-8")
     project = (PACKAGE / "pyproject.toml").read_text(encoding="utf-8")
-    assert re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0] == module
+    metric = (PACKAGE / "choose_same_words.py").read_text(encoding="utf-8")
+    shown = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert (shown[0], shown[-1]) == (module, metric)
     assert re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0] == project
 
 

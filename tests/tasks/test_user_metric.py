@@ -163,6 +163,27 @@ def test_metrics_of_labels_and_of_texts_are_kept_apart(scores: str) -> None:
         load_dataset(data, TaskSection(), None, f"{scores}:exact")
 
 
+@pytest.mark.parametrize(
+    ("kind", "metric", "usual"),
+    [("extraction", "exact-record", "field-f1"), ("writing", "rouge-l", "chrf")],
+)
+def test_a_usual_score_can_be_the_one_that_counts(
+    kind: str, metric: str, usual: str, scores: str
+) -> None:
+    plain, named = task_with("accuracy", kind), task_with(metric, kind)
+    assert (plain.metrics, named.metrics) == ((usual, metric), (metric, usual))
+    assert task_with(usual, kind) == plain
+    assert len({plain.digest, named.digest}) == len({plain.scoring, named.scoring}) == 2
+    assert "headline" not in plain.facts(), "studies of earlier versions keep their digests"
+    stored = {"kind": kind, **json.loads(json.dumps(named.facts()))}
+    assert read_task(stored) == named
+    with pytest.raises(ValueError, match="its score is 'accuracy'"):
+        read_task({**stored, "headline": "accuracy"})
+    other = {"extraction": "rouge-l", "writing": "field-f1"}[kind]
+    with pytest.raises(StudyError, match=f"--metric: {', '.join(plain.metrics)}, module:function"):
+        task_with(other, kind)
+
+
 def test_the_study_file_names_metrics_that_exist() -> None:
     with pytest.raises(StudyError, match=r"'balancd'.*module:function; did you mean 'balanced'"):
         load_study({"goal": {"metric": "balancd"}})

@@ -28,7 +28,8 @@ from choose.data.readers.table_file import JSON, PARQUET, Source, read_source
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError, quoted_list
 from choose.schema.sections import DataSection, TaskSection
-from choose.tasks.kinds import KINDS, LABEL_METRICS, USUAL, check_kind, with_metric
+from choose.schema.words import LABEL_METRICS
+from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
 from choose.types import Dataset, Example
 
 # Names of files that say nothing about what is in them; the folder then names the set.

@@ -15,12 +15,14 @@ COUNTED = {
         "every row."
     ),
     "field-f1": "The score is field F1, the mean over rows; a field is right if its value is.",
+    "exact-record": "The score is the share of records that are right as a whole.",
     "chrf": "The score is chrF, the overlap of short character sequences with the right text.",
     "token-f1": (
         "The score is token F1, the mean over rows of the words that an answer and the accepted "
         "answer nearest to it share: 100 means the same words, 0 none in common."
     ),
     "value-match": "An answer is right if it is an accepted one, or the same number or date.",
+    "rouge-l": "The score is ROUGE-L, the longest sequence of words in common with the right text.",
 }
 
 # What a score is a percentage of, by the study's metric: 79 % right, 79 % mean recall.
@@ -44,7 +46,7 @@ NAMES = {
     "balanced": "balanced accuracy",
     "cost": "score by cost of errors",
     "field-f1": "field F1",
-    "exact-record": "whole records",
+    "exact-record": "exact match",
     "chrf": "chrF",
     "rouge-l": "ROUGE-L",
     "token-f1": "token F1",
@@ -108,9 +110,8 @@ class Words:
     @property
     def title(self) -> str:
         """Return what is measured, as it begins a sentence."""
-        return (
-            self.score if self.score == NAMES["chrf"] else self.score[:1].upper() + self.score[1:]
-        )
+        written = self.score in (NAMES["chrf"], NAMES["rouge-l"])
+        return self.score if written else self.score[:1].upper() + self.score[1:]
 
 
 def words_by(metric: str) -> Words:

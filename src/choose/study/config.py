@@ -14,7 +14,8 @@ from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.decision import Kind
 from choose.schema.sections import DataSection, Flag, TaskSection
-from choose.tasks.kinds import ANSWER_METRICS, LABEL_METRICS
+from choose.schema.words import LABEL_METRICS
+from choose.tasks.kinds import TEXT_METRICS
 from choose.tasks.user_metric import installed, is_function
 from choose.types import FAMILIES, Noise
 from choose.untrusted import Settings, share
@@ -38,9 +39,10 @@ class Goal(Settings):
     metric: Annotated[str, Flag()] = Field(
         default="accuracy",
         description="What to maximise: accuracy, balanced (every label counts the same) or cost "
-        "(errors weighted by error_costs); of answers to questions, token-f1, exact-match or "
-        "value-match; of these, records and texts, a function of yours that takes (output, "
-        "targets), as module:function.",
+        "(errors weighted by error_costs); of records field-f1 or exact-record, of texts chrf or "
+        "rouge-l, of answers to questions token-f1, exact-match or value-match; of all these, an "
+        "installed metric, or a function of yours that takes (output, targets), as "
+        "module:function. Default: the first of each.",
     )
     error_costs: Mapping[str, Mapping[str, Cost]] = Field(
         default={},
@@ -58,7 +60,7 @@ class Goal(Settings):
     @field_validator("metric")
     @classmethod
     def _known_metric(cls, name: str) -> str:
-        known = [*LABEL_METRICS, *ANSWER_METRICS, *installed()]
+        known = [*LABEL_METRICS, *TEXT_METRICS, *installed()]
         if name not in known and not is_function(name):
             raise ValueError(
                 f"it must be {', '.join(known)} or a function of yours, as module:function"

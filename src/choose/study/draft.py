@@ -11,6 +11,7 @@ import tomli_w
 from choose.data.dataset import Rows
 from choose.errors import quoted
 from choose.schema.sections import DataSection
+from choose.tasks.kinds import KINDS
 from choose.tasks.labels import readable
 from choose.types import Dataset, Task
 
@@ -135,7 +136,9 @@ def _goal_without_labels(facts: DraftFacts) -> Iterator[str]:
     yield "[goal]                       # set it before the run"
     yield f"# target = 0.90              # good enough to ship, in {metric}: your decision"
     yield "margin = 0.02                # the smallest gain that matters to you"
-    yield '# metric = "module:function" # a metric of your own: (output, targets) -> 0 to 1'
+    others = " or ".join(f'"{name}"' for name in KINDS[facts.dataset.task.kind].scores[1:])
+    yield f"# metric = {others}     # instead of {metric}, or a function of your own:"
+    yield '#                            # "module:function", (output, targets) -> 0 to 1'
     rows = len(facts.dataset.asked)
     if facts.detectable is not None:
         yield f"# {rows:,} test rows can detect a gain of about {facts.detectable:.3f}."

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from choose.files import digest
-from choose.tasks.user_metric import UserMetric, read_metric
+from choose.tasks.user_metric import UserMetric, headline_of, read_metric
 from choose.tasks.values import FieldType, as_date, as_number, canonical, type_of
 from choose.types import Item
 
@@ -33,7 +33,8 @@ LONGEST = 1_000_000
 class Extraction:
     """The fields of a record with their types, in a fixed order; `descriptions` are by field.
 
-    `day_first` says how 3/4/2025 is read. `metric` is a user's own, which then counts.
+    `day_first` says how 3/4/2025 is read. `metric` is a user's own, which then counts;
+    else `headline` is the one of the usual scores that does.
     """
 
     fields: Mapping[str, FieldType]
@@ -41,6 +42,7 @@ class Extraction:
     instruction: str | None = None
     day_first: bool = True
     metric: UserMetric | None = None
+    headline: str = OWN[0]
     kind: Literal["extraction"] = "extraction"
 
     @property
@@ -56,7 +58,8 @@ class Extraction:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Return the scores of an answer, the headline metric first."""
-        return (*(self.metric.scores if self.metric else ()), *OWN)
+        usual = sorted(OWN, key=lambda name: name != self.headline)
+        return (*(self.metric.scores if self.metric else ()), *usual)
 
     @property
     def digest(self) -> str:
@@ -181,6 +184,7 @@ class Extraction:
             "instruction": self.instruction,
             "day_first": self.day_first,
             **({"metric": self.metric.facts()} if self.metric else {}),
+            **({"headline": self.headline} if self.headline != OWN[0] else {}),
         }
 
 
@@ -192,6 +196,7 @@ def read_extraction(facts: Mapping[str, Any]) -> Extraction:
         instruction=facts["instruction"],
         day_first=bool(facts["day_first"]),
         metric=read_metric(facts.get("metric")),
+        headline=headline_of(facts, OWN),
     )
 
 

@@ -13,7 +13,6 @@ from choose.schema.sections import TaskSection
 from choose.schema.words import LABEL_METRICS
 from choose.tasks.answering import (
     NO_ANSWER,
-    OWN,
     Answering,
     answer_cells,
     answering_from,
@@ -21,13 +20,16 @@ from choose.tasks.answering import (
     is_squad,
     read_answering,
 )
+from choose.tasks.answering import OWN as OF_AN_ANSWER
 from choose.tasks.classification import read_classification
 from choose.tasks.disturbance import OF_ANSWERS, OF_RECORDS, OF_TEXTS, Disturbance
+from choose.tasks.extraction import OWN as OF_A_RECORD
 from choose.tasks.extraction import Extraction, parse, read_extraction
 from choose.tasks.labels import check_targets, classification_from, label_cells
 from choose.tasks.records import check_records, extraction_from, record_cells
 from choose.tasks.user_metric import installed, user_metric
 from choose.tasks.values import scalar_text
+from choose.tasks.writing import OWN as OF_A_TEXT
 from choose.tasks.writing import Writing, check_texts, read_writing, text_cells, writing_from
 from choose.types import Example, Task
 
@@ -52,6 +54,7 @@ class Kind:
             targets are no labels.
         record: gives the values of a target by field; None where targets have no fields.
         reads_passages: whether a further field may hold what is read for an answer.
+        scores: names of the usual scores of an answer that is no label, the headline first.
     """
 
     target: str
@@ -64,6 +67,7 @@ class Kind:
     unfilled: str | None = None
     record: Callable[[str], Mapping[str, Any]] | None = None
     reads_passages: bool = False
+    scores: tuple[str, ...] = ()
 
 
 # The first is that of stores without a kind.
@@ -85,6 +89,7 @@ KINDS: Mapping[str, Kind] = {
         noise=tuple(OF_RECORDS),
         disturb=OF_RECORDS,
         record=parse,
+        scores=OF_A_RECORD,
     ),
     "writing": Kind(
         target="target",
@@ -94,6 +99,7 @@ KINDS: Mapping[str, Kind] = {
         make=writing_from,
         noise=tuple(OF_TEXTS),
         disturb=OF_TEXTS,
+        scores=OF_A_TEXT,
         unfilled="an empty text is no answer where answers are written",
     ),
     "answering": Kind(
@@ -107,13 +113,14 @@ KINDS: Mapping[str, Kind] = {
         unfilled="an empty cell may be a slip; where a question has no answer, write "
         f"{NO_ANSWER!r} or, in JSON, [] or null",
         reads_passages=True,
+        scores=OF_AN_ANSWER,
     ),
 }
 
 USUAL = next(iter(KINDS))
 
-# Metrics of answers to questions, which the goal may name.
-ANSWER_METRICS: tuple[str, ...] = OWN
+# The usual scores of answers that are no labels.
+TEXT_METRICS = tuple(score for kind in KINDS.values() for score in kind.scores)
 
 
 def read_task(facts: Mapping[str, Any]) -> Task:
@@ -147,20 +154,20 @@ def with_metric(task: Task, metric: str, target: str) -> Task:
     Raises:
         StudyError: if the metric is not for this kind of task, or cannot be used.
     """
-    labels = metric in LABEL_METRICS
-    if metric in ANSWER_METRICS and isinstance(task, Answering):
-        return replace(task, headline=cast("Any", metric))
+    labels, kind = metric in LABEL_METRICS, KINDS[task.kind]
     if metric == LABEL_METRICS[0] or (labels and task.labels):
         return task
-    if labels or task.labels or metric in ANSWER_METRICS:
-        own = ANSWER_METRICS if isinstance(task, Answering) else ()
-        allowed = LABEL_METRICS if task.labels else (*own, "module:function", *installed())
+    if metric in kind.scores:
+        assert isinstance(task, Answering | Extraction | Writing)
+        return replace(task, headline=cast("Any", metric))
+    if labels or task.labels or metric in TEXT_METRICS:
+        own = LABEL_METRICS if task.labels else (*kind.scores, *installed(), "module:function")
         raise StudyError(
             f"The metric {metric!r} is not for the task's kind, {task.kind}. Allowed here for "
-            f"--metric: {', '.join(allowed)}."
+            f"--metric: {', '.join(own)}."
         )
     assert isinstance(task, Answering | Extraction | Writing)
-    record = KINDS[task.kind].record
+    record = kind.record
     return replace(task, metric=user_metric(metric, record(target) if record else target))
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from choose.errors import DataError, StudyError, quoted
 from choose.files import digest
 from choose.schema.sections import TaskSection
-from choose.tasks.user_metric import UserMetric, read_metric
+from choose.tasks.user_metric import UserMetric, headline_of, read_metric
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example
 
@@ -30,12 +30,14 @@ MOST_WORDS = 3_000
 class Writing:
     """A task whose answers are free texts, with what to do in the user's words.
 
-    `metric` is a user's own, which then counts.
+    `metric` is a user's own, which then counts;
+    else `headline` is the one of the usual scores that does.
     """
 
     instruction: str | None = None
     descriptions: Mapping[str, str] = field(default_factory=dict)
     metric: UserMetric | None = None
+    headline: str = OWN[0]
     kind: Literal["writing"] = "writing"
 
     @property
@@ -51,7 +53,8 @@ class Writing:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Return the scores of an answer, the headline metric first."""
-        return (*(self.metric.scores if self.metric else ()), *OWN)
+        usual = sorted(OWN, key=lambda name: name != self.headline)
+        return (*(self.metric.scores if self.metric else ()), *usual)
 
     @property
     def digest(self) -> str:
@@ -96,7 +99,9 @@ class Writing:
 
     def facts(self) -> dict[str, Any]:
         """Return the task as plain values for JSON."""
-        own = {"metric": self.metric.facts()} if self.metric else {}
+        own: dict[str, Any] = {"metric": self.metric.facts()} if self.metric else {}
+        if self.headline != OWN[0]:
+            own["headline"] = self.headline
         return {"instruction": self.instruction, "descriptions": dict(self.descriptions), **own}
 
 
@@ -106,6 +111,7 @@ def read_writing(facts: Mapping[str, Any]) -> Writing:
         instruction=facts["instruction"],
         descriptions=dict(facts["descriptions"]),
         metric=read_metric(facts.get("metric")),
+        headline=headline_of(facts, OWN),
     )
 
 
