@@ -35,6 +35,16 @@ class HasFields(Protocol):
         """Return an answer without the values of these fields and forms."""
 
 
+@runtime_checkable
+class MayAbstain(Protocol):
+    """A task whose rows may have no answer, which a candidate may say."""
+
+    unanswerable: bool
+
+    def abstains(self, output: str) -> bool:
+        """Return whether an answer says that there is none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Items:
     """The rows of one part of the data (test rows or training pool), in a fixed order.

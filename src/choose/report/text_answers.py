@@ -35,9 +35,26 @@ def metric_heads(decision: Decision) -> Iterator[tuple[str, Figure]]:
         yield f"%\n{NAMES.get(metric, clean(metric))}", partial(_other_metric, metric)
     if any(text.micro_f1 is not None for text in known):
         yield "micro\nF1", lambda card: percent(card.text.micro_f1 if card.text else None)
+    if any(text.abstentions is not None for text in known):
+        for head, figure in ABSTENTIONS.items():
+            yield head, partial(_abstention, figure)
     yield "%\nusable", lambda card: percent(card.format_valid)
     if any(text.length is not None for text in known):
         yield "length\nratio", lambda card: _ratio(card.text.length if card.text else None)
+
+
+# How a candidate deals with rows without an answer, by the head of its column.
+ABSTENTIONS = {
+    "%\nanswered": "answered",
+    "% score\nof these": "score",
+    "% false\nanswers": "false_answers",
+    "% with-\nheld": "needless",
+}
+
+
+def _abstention(figure: str, card: Scorecard) -> str:
+    found = card.text.abstentions if card.text is not None else None
+    return percent(None if found is None else getattr(found, figure))
 
 
 def _other_metric(metric: str, card: Scorecard) -> str:
@@ -64,6 +81,12 @@ def text_notes(decision: Decision) -> Iterator[str]:
                 f"{clean(card.candidate)} would gain {in_points(card.text.format_gap)} if its "
                 "unusable answers were repaired (the format gap)."
             )
+    if any(card.text is not None and card.text.abstentions for card in decision.scorecards):
+        yield (
+            "Some rows have no answer. Answered: rows on which a candidate gave one. False "
+            "answers: of the rows without one. Withheld: of the rows with one, those on which it "
+            "said that there is none."
+        )
     yield from _other_orders(decision)
     for card in decision.scorecards:
         fix = card.text.dropped if card.text is not None else None

@@ -16,6 +16,24 @@ class FieldRecord(Record):
     support: int
 
 
+class Abstentions(Record):
+    """How a candidate deals with rows that have no answer, as shares over all its repetitions.
+
+    Unusable answers count neither as given nor as withheld.
+
+    Attributes:
+        answered: rows on which it gave an answer.
+        score: mean score of the answers it gave, false ones included; null if it gave none.
+        false_answers: of the rows without an answer, those on which it gave one.
+        needless: of the rows with an answer, those on which it said that there is none.
+    """
+
+    answered: float
+    score: float | None
+    false_answers: float | None
+    needless: float | None
+
+
 class TextFigures(Record):
     """What stands beside the score of answers that are texts; null where it does not exist.
 
@@ -27,6 +45,7 @@ class TextFigures(Record):
             fields whose right values nearly always do: a fix that needs no training.
         length: characters of the answers over those of the right ones.
         fields: of records, those with most values first.
+        abstentions: where some rows have no answer.
     """
 
     metrics: Mapping[str, Interval] = {}
@@ -35,6 +54,7 @@ class TextFigures(Record):
     dropped: Interval | None = None
     length: float | None = None
     fields: tuple[FieldRecord, ...] = ()
+    abstentions: Abstentions | None = None
 
 
 class ValueErrors(Record):

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from choose.judge.evidence import Evidence, HasFields
+from choose.judge.evidence import Evidence, HasFields, MayAbstain
 from choose.judge.scores.out_of_fold import targets
 from choose.judge.scores.paired_comparison import ASSUMED_SD, Changed, mean_change
 from choose.judge.scores.score_tables import (
@@ -20,7 +21,7 @@ from choose.judge.scores.score_tables import (
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.two_way import answered, row_means
 from choose.schema.base import Interval
-from choose.schema.texts import FieldRecord, TextFigures
+from choose.schema.texts import Abstentions, FieldRecord, TextFigures
 from choose.types import Floats
 
 # A field is literal if so large a share of its right values stand in their inputs.
@@ -53,6 +54,7 @@ def text_figures(
         metrics={name: _mean(candidate, table, _stored(table, name)) for name in task.metrics[1:]},
         format_gap=_change(table, lenient) if (lenient > strict).any() else None,
         length=_length(evidence, table),
+        abstentions=_abstentions(evidence, table),
         **fields,
     )
 
@@ -91,6 +93,35 @@ def _length(evidence: Evidence, table: ScoreTable) -> float | None:
                 pairs.append((len(output), len(right[id])))
     given, wanted = np.sum(pairs, axis=0)
     return float(given / wanted) if wanted else None
+
+
+def _abstentions(evidence: Evidence, table: ScoreTable) -> Abstentions | None:
+    """Return how often it answered, rightly and falsely; None where every row has an answer."""
+    task, right = evidence.task, targets(evidence)
+    if not isinstance(task, MayAbstain) or not task.unanswerable:
+        return None
+    gave, has, scores = list[bool](), list[bool](), list[float]()
+    for run in table.runs:
+        outputs = run.answers[CLEAN].outputs
+        strict = scores_in(run, CLEAN).tolist()
+        for id, output, score in zip(run.asked[CLEAN], outputs, strict, strict=True):
+            if output is not None:
+                gave.append(not task.abstains(output))
+                has.append(not task.abstains(right[id]))
+                scores.append(score)
+    given, answerable, score = np.array(gave), np.array(has), np.array(scores)
+    if not len(given):
+        return None
+    return Abstentions(
+        answered=float(given.mean()),
+        score=_mean_of(score, given),
+        false_answers=_mean_of(given, ~answerable),
+        needless=_mean_of(~given, answerable),
+    )
+
+
+def _mean_of(values: npt.NDArray[Any], some: npt.NDArray[np.bool_]) -> float | None:
+    return float(values[some].mean()) if some.any() else None
 
 
 def _fields(evidence: Evidence, task: HasFields, table: ScoreTable) -> dict[str, Any]:

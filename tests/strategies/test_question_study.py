@@ -1,0 +1,147 @@
+"""A study of questions with passages: from a file to the decision, the reports and an export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import choose
+from choose.api.compare import decide
+from choose.api.notebook_views import printed
+from choose.api.study_evidence import evidence_of
+from choose.report.html.page import render_html
+from choose.report.markdown import render_markdown
+from choose.report.terminal.decision_page import render, render_full
+from choose.schema.decision import Decision
+from choose.store.store import Store
+from choose.tasks.answering import NO_ANSWER, Answering
+
+TOWNS = ("Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice", "Bonn")
+CLEAN = ("clean", 0)
+
+
+def questions(rows: int = 120) -> list[dict[str, object]]:
+    """Return questions of which every fifth has no answer, three to a passage."""
+    found: list[dict[str, object]] = []
+    for n in range(rows):
+        page, town = n // 3, TOWNS[n % 10]
+        facts = [
+            f"{TOWNS[(3 * page + k) % 10]} bridge {3 * page + k} opened in {1800 + 3 * page + k}."
+            for k in range(3)
+        ]
+        asked = f"{town} bridge {n}" if n % 5 else f"{town} tower {n}"
+        year = 1800 + n
+        found.append(
+            {
+                "id": f"q{n}",
+                "question": f"When was the {asked} opened?",
+                "answers": [str(year), f"in {year}"] if n % 5 else [],
+                "page": " ".join(["A page about towns.", *facts, "The fair is held in May."]),
+            }
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decision, Path]:
+    folder = tmp_path_factory.mktemp("questions")
+    file = folder / "questions.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in questions()), "utf-8")
+    choose.compare(
+        str(file),
+        strategies=["sentence"],
+        fields=["page"],
+        scenarios=[],
+        views=[],
+        noise=[0.2],
+        noise_kinds=["truncated", "symmetric", "number-changed"],
+        sizes=[1.0],
+        budget=600,
+        out=folder / "study",
+    )
+    return decide(Store.open(folder / "study")), folder / "study"
+
+
+def test_baselines_are_scored_by_the_accepted_answers(studied: tuple[Decision, Path]) -> None:
+    decision, folder = studied
+    found = {card.candidate: card for card in decision.scorecards}
+    assert set(found) == {"empty", "nearest", "sentence"}
+    assert decision.goal["measure"]["metric"] == "token-f1"
+    store = Store.open(folder)
+    task = store.dataset.task
+    assert isinstance(task, Answering)
+    assert (task.passage, task.unanswerable) == ("page", True)
+    runs = [r for r in evidence_of(store).runs if r.trial.candidate == "sentence"]
+    runs = [r for r in runs if r.trial.scenario.kind == "standard"]
+    scores = [s for run in runs for s in run.scores[CLEAN]["token-f1"]]
+    expected = [
+        task.score(output, store.dataset.examples[id].targets)["token-f1"]
+        for run in runs
+        for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True)
+    ]
+    assert scores == expected
+    # "Bern bridge 0 opened in 1800." has six words, two of them those of "in 1800".
+    assert found["sentence"].accuracy is not None
+    assert found["sentence"].accuracy.value == pytest.approx(0.8 * 2 * 2 / (6 + 2), abs=0.05)
+    assert found["empty"].accuracy is not None
+    assert found["empty"].accuracy.value == pytest.approx(0.2)
+    noisy = {r.trial.scenario.noise for r in evidence_of(store).runs if r.trial.scenario.rate}
+    assert noisy == {"truncated", "symmetric", "number-changed"}
+
+
+def test_rows_without_an_answer_have_figures_of_their_own(studied: tuple[Decision, Path]) -> None:
+    decision, _ = studied
+    figures = {c.candidate: c.text.abstentions for c in decision.scorecards if c.text is not None}
+    empty, sentence = figures["empty"], figures["sentence"]
+    assert empty is not None
+    assert sentence is not None
+    assert empty.model_dump() == {
+        "answered": 0.0,
+        "score": None,
+        "false_answers": 0.0,
+        "needless": 1.0,
+    }
+    assert (sentence.answered, sentence.false_answers, sentence.needless) == (1.0, 1.0, 0.0)
+    accuracy = next(c.accuracy for c in decision.scorecards if c.candidate == "sentence")
+    assert accuracy is not None
+    assert sentence.score == pytest.approx(accuracy.value, abs=1e-9)
+    nearest = figures["nearest"]
+    assert nearest is not None
+    assert 0 < nearest.answered <= 1
+
+
+def test_every_form_of_the_report_says_what_token_f1_is(studied: tuple[Decision, Path]) -> None:
+    decision, _ = studied
+    screen = printed(render(decision))
+    assert "% of words shared" in " ".join(screen.split())
+    assert "The score is token F1, the mean over rows of the words" in " ".join(screen.split())
+    for text in (
+        printed(render_full(decision)),
+        render_markdown(decision),
+        render_html(decision),
+    ):
+        said = " ".join(text.split())
+        assert "exact match" in said
+        assert "same text, number or date" in said
+        assert "False answers: of the rows without one" in said
+
+
+def test_an_export_answers_with_its_passage(studied: tuple[Decision, Path], tmp_path: Path) -> None:
+    _, folder = studied
+    choose.read(folder).export(tmp_path / "model", candidate="sentence")
+    model = choose.Model.load(tmp_path / "model")
+    assert "texts" in repr(model)
+    page = {"page": "Riga bridge 4 opened. May is wet."}
+    answers = model.predict(["When did Riga bridge 4 open?"], fields=[page])
+    assert answers["answer"].to_list() == ["Riga bridge 4 opened."]
+
+
+def test_a_stored_study_reads_no_answer_as_it_was_written(studied: tuple[Decision, Path]) -> None:
+    _, folder = studied
+    examples = Store.open(folder).dataset.examples
+    assert examples["q0"].targets == (NO_ANSWER,)
+    assert examples["q1"].targets == ("1801", "in 1801")
+    assert np.mean([e.target == NO_ANSWER for e in examples.values()]) == pytest.approx(0.2)
