@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
@@ -48,8 +48,8 @@ FAMILY_SHAPES = {
 
 INK = "currentColor"
 
-# The drawing keeps its width, however long its names are.
-FIT = alt.AutoSizeParams(type="fit-x", contains="padding")
+# A part of a chart as Vega-Lite writes it.
+Spec = dict[str, Any]
 
 # Pixels that a drawing takes on a desktop, where two are side by side, and on a phone; text keeps
 # its size on both.
@@ -120,15 +120,16 @@ def shape() -> alt.Shape:
     return alt.Shape("family:N", scale=scale, legend=None)
 
 
-def svg(chart: alt.LayerChart, title: str, kind: str, fit: bool = True) -> Markup:
-    """Draw a chart as static SVG: nothing in it can run, and it scales with the page.
+def svg(plot: Spec, title: str, kind: str, fit: bool = True) -> Markup:
+    """Draw a plot as static SVG: nothing in it can run, and it scales with the page.
 
     `kind` is the key of `WIDTHS` that it was laid out for; the style sheet shows one of them. The
-    drawing keeps its width if it is to `fit`, else its plot does.
+    drawing keeps its width if it is to `fit`, however long its names are; else its plot does.
 
     Text from data reaches Vega as data values only, never as a field name or an expression.
     """
-    image = _vegalite_to_svg(styled(chart, fit).to_dict(validate=False))
+    autosize = {"type": "fit-x", "contains": "padding"} if fit else {"type": "none"}
+    image = _vegalite_to_svg({**plot, "config": {**_CONFIG, "autosize": autosize}})
     opening = (
         '<svg class="chart {kind}" role="img" aria-label="{title}" '
         'xmlns="http://www.w3.org/2000/svg" viewBox="{box}">'
@@ -180,9 +181,13 @@ def _address_space_is_limited() -> bool:
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
-def styled(chart: alt.LayerChart, fit: bool = True) -> alt.LayerChart:
-    """Apply the page's colours and fonts to a chart."""
-    axis: dict[str, Any] = {
+# The colours and fonts of the page.
+_CONFIG: Spec = {
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "text": {"color": INK, "fontSize": 12},
+    "axis": {
         "labelColor": INK,
         "titleColor": INK,
         "domainColor": INK,
@@ -200,18 +205,19 @@ def styled(chart: alt.LayerChart, fit: bool = True) -> alt.LayerChart:
         "labelOverlap": "greedy",
         "labelSeparation": 6,
         "labelFlush": False,
-    }
-    inked: alt.LayerChart = (
-        chart.configure(
-            background="transparent",
-            font="system-ui, sans-serif",
-            autosize=FIT if fit else alt.AutoSizeParams(type="none"),
-        )
-        .configure_view(stroke=None)
-        .configure_axis(**axis)
-        .configure_text(color=INK, fontSize=12)
-    )
-    return inked
+    },
+}
+
+
+def layered(charts: Iterable[alt.Chart], **size: Any) -> Spec:
+    """Return charts in one plot, as Vega-Lite has it; `size` is its width, height and padding.
+
+    altair's own layers would copy every part of every chart several times.
+    """
+    datasets: Spec = {}
+    context = {"top_level": False, "datasets": datasets}
+    layers = [chart.to_dict(validate=False, context=context) for chart in charts]
+    return {"$schema": alt.SCHEMA_URL, "datasets": datasets, "layer": layers, **size}
 
 
 NAME = 28
@@ -235,8 +241,7 @@ def mark_at(x: float, dash: bool = True) -> alt.Chart:
 
 def chart_of(rows: Sequence[Mapping[str, object]]) -> alt.Chart:
     """Return a chart of rows; text occurs in values only."""
-    # Layers copy their charts, lists and all; a tuple they share.
-    return alt.Chart(alt.InlineData(values=tuple(dict(row) for row in rows)))
+    return alt.Chart(alt.InlineData(values=[dict(row) for row in rows]))
 
 
 def drawn(
@@ -254,15 +259,9 @@ def drawn(
     names = [str(row["candidate"]) for row in rows] if named else []
     # A reader's font may be wider than the one the drawing was measured with.
     room = {"left": 26, "right": room_for(names), "top": 5, "bottom": 5}
+    plot = layered(layers, height=max(height, 60), padding=room)
     drawings = [
-        svg(
-            alt.LayerChart(layer=list(layers)).properties(
-                width=width, height=max(height, 60), padding=room
-            ),
-            f"{title}. {caption}",
-            kind,
-        )
-        for kind, width in WIDTHS.items()
+        svg({**plot, "width": width}, f"{title}. {caption}", kind) for kind, width in WIDTHS.items()
     ]
     return Figure(joined(drawings), caption, families_of(rows))
 

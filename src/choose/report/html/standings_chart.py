@@ -18,6 +18,7 @@ from choose.report.html.chart_style import (
     chart_of,
     families_of,
     joined,
+    layered,
     palette,
     shape,
     svg,
@@ -114,9 +115,12 @@ def standings_chart(decision: Decision) -> Figure | None:
     margin = min(100 * (quantity(decision.goal, "margin") or 0.0), domain[1])
     drawings = [
         svg(
-            alt.LayerChart(
-                layer=[*_plot(rows, domain, margin, colours, layout), *_texts(rows, layout)]
-            ).properties(width=layout.width, height=layout.row * len(rows), padding=PADDING),
+            layered(
+                [*_plot(rows, domain, margin, colours, layout), *_texts(rows, layout)],
+                width=layout.width,
+                height=layout.row * len(rows),
+                padding=PADDING,
+            ),
             f"{title} of each candidate minus that of {pick}, on common rows. {caption}",
             kind,
             fit=False,
@@ -199,16 +203,16 @@ def _plot(
         chart_of([{}])
         .mark_rect(color=INK, opacity=0.07, cornerRadius=4)
         .encode(
-            x=alt.value(0),
-            x2=alt.value(layout.width),
-            y=alt.value(top),
-            y2=alt.value(top + layout.row),
+            x=alt.XValue(0),
+            x2=alt.X2Value(layout.width),
+            y=alt.YValue(top),
+            y2=alt.Y2Value(top + layout.row),
         )
     )
     spans = [(0, height)] if whole else [(c - layout.reach, c + layout.reach) for c in centres]
     band = {"low": -margin, "high": margin, "zero": 0}
     behind = [{**band, "top": top, "bottom": bottom} for top, bottom in spans]
-    ends = {"y": _down(height, "top"), "y2": "bottom:Q"}
+    ends = {"y": _down(height, "top"), "y2": alt.Y2("bottom:Q")}
     base = chart_of(behind)
     yield base.mark_rect(color=INK, opacity=0.08).encode(x=x["low"], x2=alt.X2("high:Q"), **ends)
     yield base.mark_rule(color=INK, opacity=0.7).encode(x=x["zero"], **ends)
@@ -217,7 +221,7 @@ def _plot(
     names = layout.columns[0].down - layout.middle
     signs = chart_of([{**row, "y": c + names} for row, c in zip(rows, centres, strict=True)])
     yield signs.mark_point(filled=True, size=80, opacity=1).encode(
-        x=alt.value(SIGN), y=_down(height, "y"), color=colours.colours(), shape=shape()
+        x=alt.XValue(SIGN), y=_down(height, "y"), color=colours.colours(), shape=shape()
     )
 
 
@@ -269,12 +273,12 @@ def _texts(rows: Sequence[dict[str, object]], layout: Layout) -> Iterator[alt.Ch
             ]
             weight: Literal["bold", "normal"] = "bold" if picked else "normal"
             text = chart_of(said).mark_text(align=column.align, fontWeight=weight, fontSize=13)
-            yield text.encode(x=alt.value(column.at), y=y, text=alt.Text("text:N"))
+            yield text.encode(x=alt.XValue(column.at), y=y, text=alt.Text("text:N"))
         if column.head:
             yield (
                 chart_of([{"text": column.head}])
                 .mark_text(align=column.align, opacity=0.75)
-                .encode(x=alt.value(column.at), y=alt.value(-12), text=alt.Text("text:N"))
+                .encode(x=alt.XValue(column.at), y=alt.YValue(-12), text=alt.Text("text:N"))
             )
 
 
