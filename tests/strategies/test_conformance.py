@@ -40,12 +40,15 @@ from support.chat_server import by_words, transport
 
 Check = Callable[[Factory], None]
 
+# The contract is not about accuracy: eight rounds over the pool teach enough to hold it.
+BRIEF = {"epochs": 8.0}
+
 
 @pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     folder = tmp_path_factory.mktemp("models")
     lm, encoder = tiny.causal_lm(folder / "lm"), tiny.encoder(folder / "encoder")
-    return {"model": str(lm), "base": str(lm), "encoder": str(encoder)}
+    return {"model": str(lm), "base": str(lm), "encoder": str(encoder), **BRIEF}
 
 
 @pytest.fixture(autouse=True)
@@ -69,16 +72,16 @@ def factory(name: str, given: Mapping[str, object]) -> Factory:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", LABELLING)
-def test_contract(name: str, check: Check, tiny_models: dict[str, str]) -> None:
+def test_contract(name: str, check: Check, tiny_models: dict[str, object]) -> None:
     check(factory(name, tiny_models))
 
 
 @pytest.mark.parametrize("check", TEXT_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", [n for n in available() if set(kinds(n)) - {"classification"}])
 def test_contract_of_records_and_texts(
-    name: str, check: Check, tiny_models: dict[str, str]
+    name: str, check: Check, tiny_models: dict[str, object]
 ) -> None:
-    generator = load_generator(tiny_models["model"])
+    generator = load_generator(str(tiny_models["model"]))
     generator.model.float()
     generator.shared.pasts.clear()
     check(factory(name, tiny_models))
@@ -86,7 +89,7 @@ def test_contract_of_records_and_texts(
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
-def test_contract_behind_an_endpoint(name: str, check: Check, tiny_models: dict[str, str]) -> None:
+def test_contract_behind_an_endpoint(name: str, check: Check, tiny_models: dict[str, object]) -> None:
     make = factory(name, {**tiny_models, "model": "endpoint:toy"})
     if check is saved_and_loaded_answers_alike:
         with pytest.raises(StrategyError, match="cannot be exported"):
@@ -99,8 +102,7 @@ def test_contract_behind_an_endpoint(name: str, check: Check, tiny_models: dict[
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", sorted({*LABELLING} - {"majority", "tfidf", "served"}))
 def test_contract_with_the_default_models(name: str, check: Check) -> None:
-    # The contract is not about accuracy: eight rounds over the pool teach enough to hold it.
-    check(factory(name, {"epochs": 8.0}))
+    check(factory(name, BRIEF))
 
 
 class Learner(fakes.Fake):
