@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 
 import lora
-import lora_peer
 from choose.models.lora.classifier import untrained_model
 from choose.models.lora.model import AdapterSpec, load_base
 from lora import PEERS, Processes
-from naive_trial import Tuning
 from support import tiny_models as tiny
 
 JOB = {"batch": 8, "rate": 1e-3, "plan_steps": 20}
@@ -24,6 +22,8 @@ JOB = {"batch": 8, "rate": 1e-3, "plan_steps": 20}
     [("fp32", "random"), ("fp32 grouped", "group_by_length"), ("bf16", "group_by_length")],
 )
 def test_forms_of_the_peer(form: str, strategy: str, tmp_path: Path) -> None:
+    import lora_peer
+
     arguments = lora_peer._arguments({**JOB, **PEERS[form]}, 0, 3, str(tmp_path))
     assert arguments.train_sampling_strategy == strategy
     assert arguments.bf16 is (form == "bf16")
@@ -89,6 +89,8 @@ def test_our_code_is_told_from_the_peers() -> None:
 
 @pytest.mark.parametrize("kind", ["encoder", "causal_lm"])
 def test_the_naive_loop_adapts_what_we_adapt(kind: str, tmp_path: Path) -> None:
+    from naive_trial import Tuning
+
     folder = str(getattr(tiny, kind)(tmp_path / "model"))
     theirs = Tuning({"base": folder, "order": ["a", "b"]}).model
     ours = untrained_model(load_base(folder), AdapterSpec(16, "attention", 0.05), 2, "tiny").adapter

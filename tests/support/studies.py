@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def jobs_of(study: Study, data: Dataset) -> list[Job]:
 def compare(
     data: str | Path | None = None,
     *,
-    study_file: str | Path | None = None,
+    study_file: str | Path | Mapping[str, Any] | None = None,
     overrides: Overrides | None = None,
     strategies: Sequence[str] = (),
     **settings: Any,
