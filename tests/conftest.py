@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -57,6 +60,24 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real sets are not beside the project; CHOOSE_SHARED_DATA names them")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """Draw equal charts once: most pages of tests are of the same few candidates."""
+    import vl_convert
+
+    draw, known = vl_convert.vegalite_to_svg, {}
+
+    def drawn(spec: dict[str, Any]) -> str:
+        key = json.dumps(spec)
+        if key not in known:
+            known[key] = draw(spec)
+        return known[key]
+
+    vl_convert.vegalite_to_svg = drawn
+    yield
+    vl_convert.vegalite_to_svg = draw
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,13 +50,20 @@ def shown(decision: Decision, width: int = 80, encoding: str = "utf-8", **consol
     return raw.getvalue().decode(encoding)
 
 
+@cache
+def whole(made: Callable[[], Decision]) -> str:
+    """Return the full report of a decision, which many tests read."""
+    return shown(made())
+
+
 def row(text: str, start: str) -> str:
     """Return the first line that stands behind `start`, its mark aside."""
     return next(line for line in text.splitlines() if line.strip(" ▶▷").startswith(start))
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "width"), [*((kind, 80) for kind in KINDS), *(("too-close", w) for w in WIDTHS)]
+)
 def test_the_answer_is_in_the_first_lines(kind: Kind, width: int) -> None:
     head = shown(decisions.decision(kind), width).splitlines()[:5]
     assert decisions.HEADLINES[kind] in " ".join(" ".join(head).split())
@@ -337,14 +346,14 @@ def test_the_report_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("name", SECTIONS)
 @pytest.mark.parametrize("made", [decisions.decision, decisions.bare, decisions.hostile])
-def test_a_section_is_a_part_of_the_full_report(name: str, made: type[Decision]) -> None:
+def test_a_section_is_a_part_of_the_full_report(name: str, made: Callable[[], Decision]) -> None:
     raw = io.StringIO()
     Console(file=raw, width=80, highlight=False).print(render_section(made(), name))
     said = raw.getvalue()
     if "Nothing was measured" in said:
         assert said == f"Nothing was measured for the section “{name}”.\n"
     else:
-        assert said in shown(made())
+        assert said in whole(made)
 
 
 def test_tables_rank_by_differences_on_common_rows() -> None:

@@ -89,7 +89,9 @@ def test_contract_of_records_and_texts(
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
-def test_contract_behind_an_endpoint(name: str, check: Check, tiny_models: dict[str, object]) -> None:
+def test_contract_behind_an_endpoint(
+    name: str, check: Check, tiny_models: dict[str, object]
+) -> None:
     make = factory(name, {**tiny_models, "model": "endpoint:toy"})
     if check is saved_and_loaded_answers_alike:
         with pytest.raises(StrategyError, match="cannot be exported"):
