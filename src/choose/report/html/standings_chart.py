@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import altair as alt
 
@@ -202,12 +202,7 @@ def _plot(
     yield (
         chart_of([{}])
         .mark_rect(color=INK, opacity=0.07, cornerRadius=4)
-        .encode(
-            x=alt.XValue(0),
-            x2=alt.X2Value(layout.width),
-            y=alt.YValue(top),
-            y2=alt.Y2Value(top + layout.row),
-        )
+        .encode(**_pixels(x=0, x2=layout.width, y=top, y2=top + layout.row))
     )
     spans = [(0, height)] if whole else [(c - layout.reach, c + layout.reach) for c in centres]
     band = {"low": -margin, "high": margin, "zero": 0}
@@ -221,8 +216,21 @@ def _plot(
     names = layout.columns[0].down - layout.middle
     signs = chart_of([{**row, "y": c + names} for row, c in zip(rows, centres, strict=True)])
     yield signs.mark_point(filled=True, size=80, opacity=1).encode(
-        x=alt.XValue(SIGN), y=_down(height, "y"), color=colours.colours(), shape=shape()
+        **_pixels(x=SIGN), y=_down(height, "y"), color=colours.colours(), shape=shape()
     )
+
+
+_VALUES: Mapping[str, Callable[[float], Any]] = {
+    "x": alt.XValue,
+    "x2": alt.X2Value,
+    "y": alt.YValue,
+    "y2": alt.Y2Value,
+}
+
+
+def _pixels(**places: float) -> dict[str, Any]:
+    """Encode places; to make sense of an `alt.value` altair would read its whole schema."""
+    return {channel: _VALUES[channel](place) for channel, place in places.items()}
 
 
 def _down(height: int, field: str) -> alt.Y:
@@ -273,12 +281,12 @@ def _texts(rows: Sequence[dict[str, object]], layout: Layout) -> Iterator[alt.Ch
             ]
             weight: Literal["bold", "normal"] = "bold" if picked else "normal"
             text = chart_of(said).mark_text(align=column.align, fontWeight=weight, fontSize=13)
-            yield text.encode(x=alt.XValue(column.at), y=y, text=alt.Text("text:N"))
+            yield text.encode(**_pixels(x=column.at), y=y, text=alt.Text("text:N"))
         if column.head:
             yield (
                 chart_of([{"text": column.head}])
                 .mark_text(align=column.align, opacity=0.75)
-                .encode(x=alt.XValue(column.at), y=alt.YValue(-12), text=alt.Text("text:N"))
+                .encode(**_pixels(x=column.at, y=-12), text=alt.Text("text:N"))
             )
 
 
