@@ -128,6 +128,12 @@ def test_labels_records_and_long_texts_stay_what_they_are(
     assert load(lines(tmp_path / "a.jsonl", rows)).task.kind == kind
 
 
+def test_one_long_answer_does_not_make_another_kind(tmp_path: Path) -> None:
+    rows = questions(30)
+    rows[7]["answers"] = ["long " * 3_000]
+    assert load(lines(tmp_path / "a.jsonl", rows)).task.kind == "answering"
+
+
 def test_few_answers_that_repeat_are_answers_if_the_kind_is_stated(tmp_path: Path) -> None:
     rows = [{"question": f"Is {i * 7919} odd?", "answer": ("yes", "no")[i % 2]} for i in range(40)]
     path = lines(tmp_path / "a.jsonl", rows)

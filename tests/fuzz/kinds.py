@@ -1,4 +1,4 @@
-"""Malformed targets of records and texts, metrics of a user's own, and kinds that do not fit.
+"""Malformed records, texts and answers, metrics of a user's own, and kinds that do not fit.
 
 A new bad target is a row of `TARGETS`; a new metric is a function of `METRICS`.
 """
@@ -17,14 +17,15 @@ QUICK = ("--no-forecast", "-s", "empty")
 def lines(*targets: object, kind: str = "record", n: int = 18) -> bytes:
     """Return usable JSON Lines with rows of these targets at their end; a text is written as is."""
     good = [
-        {"day": f"2025-01-{i + 1:02d}", "who": f"Ann {i}"}
-        if kind == "record"
-        else f"Ann {i} comes on day {i}"
+        {
+            "record": {"day": f"2025-01-{i + 1:02d}", "who": f"Ann {i}"},
+            "text": f"Ann {i} comes on day {i}",
+            "answer": [f"day {i}", f"the {i}th"],
+        }[kind]
         for i in range(n)
     ]
-    rows = [
-        {"text": f"Ann {i} on {i}", "target": target} for i, target in enumerate([*good, *targets])
-    ]
+    text, label = ("question", "answers") if kind == "answer" else ("text", "target")
+    rows = [{text: f"Ann {i} on {i}", label: target} for i, target in enumerate([*good, *targets])]
     return "\n".join(map(json.dumps, rows)).encode("utf-8", "surrogatepass") + b"\n"
 
 
@@ -63,6 +64,26 @@ TEXTS: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "control characters": (("\x1b[31m says so\u202e",), ()),
 }
 
+ANSWERS: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
+    "empty text": (("",), ("Row 19", "row 19")),
+    "blank text": ((" \n\t ",), ("Row 19", "row 19")),
+    "blank texts": ((["", " "],), ("Row 19", "row 19")),
+    "null": ((None,), ()),
+    "no answer": (([], "no answer", "[]", {"text": [], "answer_start": []}), ()),
+    "SQuAD": (({"text": ["day 1"], "answer_start": [3]}, [{"text": "day 1"}]), ()),
+    "SQuAD without texts": (({"text": [{}], "answer_start": [3]},), ("Row 19",)),
+    "an object": (({"a": 1},), ("Row 19",)),
+    "list of lists": (([["day 1"]],), ("Row 19",)),
+    "a list with null": ((["day 1", None],), ()),
+    "1,000 accepted": (([f"day {i}" for i in range(1_000)],), ()),
+    "deep": (("[" * 100_000,), ()),
+    "broken JSON": (('["day',), ()),
+    "a number": ((3,), ()),
+    "long answer": (("word " * 5_000,), ()),
+    "control characters": (("\x1b[31m says so\u202e",), ()),
+    "half a character": (("\ud800",), ("character", "Row 19", "Line 19")),
+}
+
 METRICS = b"""
 def good(output, targets): return 1.0
 def raises(output, targets): raise ValueError("a\\nb \\x1b[31m")
@@ -77,12 +98,12 @@ value = 3
 
 
 def kind_cases() -> Iterator[Case]:
-    for kind, table in (("record", TARGETS), ("text", TEXTS)):
+    for kind, table in (("record", TARGETS), ("text", TEXTS), ("answer", ANSWERS)):
         for name, (targets, names) in table.items():
             files = {"a.jsonl": lines(*targets, kind=kind)}
             yield Case("kinds", f"{kind}: {name}", (*CHECK, "a.jsonl"), names, files)
     records = {"a.jsonl": lines()}
-    for stated in ("classification", "writing", "extract", "", "\x1b[31m"):
+    for stated in ("classification", "writing", "answering", "extract", "", "\x1b[31m"):
         yield Case(
             "kinds",
             f"--kind {stated!a}",
@@ -119,7 +140,16 @@ def kind_cases() -> Iterator[Case]:
             names,
             scored,
         )
-    for metric in ("balanced", "os:system", "absent:f", "a:b:c", ":", "", "\x1b[31m:f"):
+    for metric in (
+        "balanced",
+        "exact-match",
+        "os:system",
+        "absent:f",
+        "a:b:c",
+        ":",
+        "",
+        "\x1b[31m:f",
+    ):
         yield Case(
             "kinds",
             f"--metric {metric!a}",

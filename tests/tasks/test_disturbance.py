@@ -8,7 +8,8 @@ import pytest
 
 from choose.data.noise_injection import noisy
 from choose.errors import StudyError
-from choose.tasks.disturbance import OF_RECORDS, OF_TEXTS
+from choose.tasks.answering import NO_ANSWER, Answering
+from choose.tasks.disturbance import OF_ANSWERS, OF_RECORDS, OF_TEXTS
 from choose.tasks.extraction import Extraction, as_text, parse
 from choose.tasks.writing import Writing
 from choose.types import Example
@@ -93,6 +94,29 @@ def test_texts_are_swapped_or_get_another_number() -> None:
         if kind == "number-changed":
             assert all(a.target.endswith("pills of M8") for _, a in differ)
             assert after[-1] == rows[-1]
+
+
+def test_answers_are_swapped_truncated_or_get_another_number() -> None:
+    rows = [Example(id=str(i), text="t", target=f"the {i} of May") for i in range(10, 90)]
+    rows += [Example(id=f"n{i}", text="t", target=NO_ANSWER) for i in range(20)]
+    rows.append(Example(id="one", text="t", target="May"))
+    for kind in OF_ANSWERS:
+        after = noisy(rows, Answering(), kind, 0.99, seed=0)
+        differ = [(b, a) for b, a in zip(rows, after, strict=True) if a.target != b.target]
+        assert len(differ) > 70
+        if kind == "symmetric":
+            assert {a.target for _, a in differ} <= {row.target for row in rows}
+            assert any(b.target == NO_ANSWER for b, _ in differ)
+            continue
+        assert after[80:] == rows[80:]  # nothing to cut off, and no number
+        for before, now in differ:
+            words = before.target.split()
+            if kind == "truncated":
+                kept = now.target.split()
+                assert 0 < len(kept) < len(words)
+                assert kept in (words[: len(kept)], words[-len(kept) :])
+            else:
+                assert sum(a != b for a, b in zip(words, now.target.split(), strict=True)) == 1
 
 
 def test_an_unknown_kind_of_noise_is_refused_with_those_of_the_task() -> None:

@@ -60,7 +60,7 @@ def scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-NAMED = {"extraction": "both", "writing": "exact"}
+NAMED = {"extraction": "both", "writing": "exact", "answering": "exact"}
 
 
 def task_with(metric: str, kind: str = "extraction") -> Task:
@@ -93,7 +93,11 @@ def test_a_function_counts_first_and_the_usual_scores_stand_beside_it(scores: st
 
 @pytest.mark.parametrize(
     ("kind", "own"),
-    [("extraction", ("field-f1", "exact-record")), ("writing", ("chrf", "rouge-l"))],
+    [
+        ("extraction", ("field-f1", "exact-record")),
+        ("writing", ("chrf", "rouge-l")),
+        ("answering", ("token-f1", "exact-match", "value-match")),
+    ],
 )
 def test_the_digests_know_the_metric_and_its_code(
     kind: str, own: tuple[str, ...], scores: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any, cast
 
 from choose.errors import StudyError, did_you_mean
@@ -33,8 +33,8 @@ from choose.tasks.writing import OWN as OF_A_TEXT
 from choose.tasks.writing import Writing, check_texts, read_writing, text_cells, writing_from
 from choose.types import Example, Task
 
-# Words of a target, on average: from the first on, targets that mostly differ are texts to write;
-# up to the second, they answer questions, where something says that these are questions.
+# Words of a target: from the first on, on average, targets that mostly differ are texts to write;
+# up to the second, for most, they answer questions, where something says that these are questions.
 WRITTEN, BRIEF = 2.5, 20.0
 
 
@@ -188,11 +188,12 @@ def guess_kind(
         return "extraction", "the targets are JSON objects"
     lists = [value for value in filled if isinstance(value, list)]
     texts = [text for text in map(scalar_text, _singles(filled)) if text is not None]
-    distinct, words = len(set(texts)), fmean(len(t.split()) for t in texts) if texts else 0.0
+    lengths = [len(text.split()) for text in texts] or [0]
+    distinct, words = len(set(texts)), fmean(lengths)
     several = f"{plural(distinct, 'different target')} in {plural(len(filled), 'row')}"
     differ = 2 * distinct > len(texts)
     average = f"{several}, of {words:.0f} {'word' if round(words) == 1 else 'words'} on average"
-    if words <= BRIEF and (differ or (questions and lists)):
+    if median(lengths) <= BRIEF and (differ or (questions and lists)):
         listed = bool(lists) and (words < WRITTEN or [] in lists)
         reasons = {
             "the columns are called question and answer": questions,

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from choose.errors import ModelError, StrategyError
+from choose.models.lora.answer_writer import instruction
 from choose.progress import TimeLimitReached, time_limit
 from choose.strategy import build
+from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import Extraction
 from choose.tasks.writing import Writing
 from choose.types import Example
@@ -149,6 +151,34 @@ def test_texts_end_with_the_closing_token(base: str) -> None:
     strategy.fit(Writing(), notes)
     assert strategy._writer.rule.until == "end"
     assert strategy.predict(asked(notes)).outputs == tuple(note.target for note in notes)
+
+
+def test_answers_to_questions_end_with_their_line_and_may_be_none(
+    base: str, tmp_path: Path
+) -> None:
+    task = Answering(passage="page", unanswerable=True)
+    questions = [
+        Example(
+            id=str(i),
+            text=f"Which {w}?",
+            target=f"{w} box" if i % 2 else NO_ANSWER,
+            fields={"page": f"a {w} box" if i % 2 else "a tree"},
+        )
+        for i, w in enumerate(WORDS)
+    ]
+    strategy = lora(base, epochs=60)
+    strategy.fit(task, questions)
+    assert strategy._writer.rule.until == "line"
+    assert instruction(task) == f"Answer the question.\n{task.guidance()}"
+    assert strategy.predict(asked(questions)).outputs == tuple(q.target for q in questions)
+    strategy.save(tmp_path)
+    again = build("lora", seed=1, base=base)
+    again.load(tmp_path)  # type: ignore[attr-defined]
+    assert again.predict(asked(questions)).outputs == tuple(q.target for q in questions)
+    space: dict[str, Any] = {}
+    exec(compile(strategy.usage(str(tmp_path)), "card", "exec"), space)
+    written = [space["answer"](q.text, **q.fields) for q in questions]
+    assert written == [q.target for q in questions]
 
 
 def test_small_pools_and_none(base: str) -> None:
