@@ -1,4 +1,4 @@
-"""Served: an existing classifier behind an endpoint, compared as it is."""
+"""Served: an existing model behind an endpoint, compared as it is."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from choose.types import Answers, Example, Family, Item, Task
 
 
 class Served:
-    """An existing classifier behind an endpoint: texts are sent unchanged, nothing is trained."""
+    """An existing model behind an endpoint: texts are sent unchanged, nothing is trained.
+
+    It labels texts, or answers questions, with the passage of each before it.
+    """
 
     title: ClassVar[str] = "your own served model"
-    good_for: ClassVar[str] = "a classifier that runs already: is it better than the alternatives?"
+    good_for: ClassVar[str] = "a model that runs already: is it better than the alternatives?"
     needs: ClassVar[str] = "an endpoint, named in the study file; runs only if you name it"
     takes: ClassVar[str] = "no training; one request a row"
     family: ClassVar[Family] = "fine-tuning"
+    kinds: ClassVar[tuple[str, ...]] = ("classification", "answering")
     revision: ClassVar[int] = 1
     learns: ClassVar[bool] = False
     seeded: ClassVar[bool] = False
@@ -47,10 +51,10 @@ class Served:
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train nothing: the service is already trained, on rows unknown here."""
-        self.prompter = self._service().prompter(task)
+        self.prompter = self._service().prompter(task, examples)
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Return the labels that the service answers."""
+        """Return what the service answers."""
         return self.prompter.answer(items)
 
     def facts(self) -> Mapping[str, Any]:

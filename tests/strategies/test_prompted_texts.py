@@ -455,3 +455,27 @@ def test_an_answer_ends_with_its_line_and_an_empty_one_is_none(
     assert judged_answer(QUESTIONS, text, cut) == answer
     if not text.strip() and not cut:
         assert judged_answer(Answering(), text, cut) == (None, "empty")
+
+
+def test_a_served_model_answers_with_its_passage_before_the_question() -> None:
+    asked: list[dict[str, Any]] = []
+    answers = iter(["ready", "1912\nas it says", ""])
+
+    def respond(body: dict[str, Any]) -> Any:
+        return sent(next(answers))
+
+    endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy", concurrency=1)}
+    with connect_endpoints(endpoints, transport=transport(respond, asked)):
+        strategy: Any = build("served", seed=0, model="endpoint:toy", system="You are Ann.")
+        strategy.fit(QUESTIONS, [])
+        items = [Item(id=n, text=f"When {n}?", fields={"received": f"on {n}"}) for n in "ab"]
+        found = strategy.predict(items)
+    assert [body["messages"] for body in asked[-2:]] == [
+        [
+            {"role": "system", "content": "You are Ann."},
+            {"role": "user", "content": f"received: on {n}\n\nWhen {n}?"},
+        ]
+        for n in "ab"
+    ]
+    assert found.outputs == ("1912", NO_ANSWER)
+    assert kinds("served") == ("classification", "answering")

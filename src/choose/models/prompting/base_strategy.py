@@ -87,22 +87,27 @@ def _answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
 
 
 class Service(NamedTuple):
-    """A classifier behind an endpoint, its own system prompt, and the longest text in tokens."""
+    """A model behind an endpoint, its own system prompt, and the longest text in tokens."""
 
     model: str
     system: str = ""
     max_tokens: int = 8192
 
-    def prompter(self, task: Task) -> EndpointPrompter:
-        """Return a prompter that sends texts unchanged and requests no JSON schema."""
+    def prompter(self, task: Task, pool: Sequence[Example] = ()) -> EndpointPrompter:
+        """Return a prompter that sends texts unchanged and requests no JSON schema.
+
+        Further fields precede the text, a line each. Answers that are no labels are as long as
+        those of the pool.
+        """
         from choose.models.prompting.endpoint_prompter import EndpointPrompter, RequestFormat
         from choose.models.prompting.prompts import service_messages
 
         request_format = RequestFormat(
             model=self.model,
-            messages=lambda accepts, turns: service_messages(self.system, accepts, turns[-1].text),
+            messages=lambda accepts, turns: service_messages(self.system, accepts, turns[-1]),
             max_tokens=self.max_tokens,
             plain=True,
+            answer=None if task.labels else _answer_format(task, pool),
         )
         return EndpointPrompter(request_format, task)
 

@@ -234,8 +234,10 @@ def chat_messages(
     return [{"role": role, "content": content} for role, content in pairs]
 
 
-def service_messages(system: str, accepts: Capabilities, text: str) -> list[Message]:
-    """Return a text unchanged, after the service's own system prompt, if any."""
+def service_messages(system: str, accepts: Capabilities, turn: Turn) -> list[Message]:
+    """Return a text unchanged, after the service's own system prompt, if any, and its fields."""
+    lines = [f"{single_line(name)}: {value}" for name, value in turn.fields]
+    text = "\n".join([*lines, *([""] if lines else []), turn.text])
     first = [{"role": "system", "content": system}] if system and accepts.system else []
     before = f"{system}\n\n" if system and not first else ""
     return [*first, {"role": "user", "content": before + text}]
