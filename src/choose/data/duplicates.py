@@ -75,9 +75,12 @@ def index_texts(examples: Sequence[Example], passages: bool = False) -> TextInde
 def _texts_alike(texts: Mapping[int, str], pairs: Pairs) -> npt.NDArray[np.bool_]:
     """Return (m,) whether both texts of each pair of their numbers are nearly the same."""
     places = {text: place for place, text in enumerate(dict.fromkeys(texts.values()))}
-    near = {(a, b) for a, b in similar_pairs(list(places)).tolist()}
-    ends = [sorted((places[texts[a]], places[texts[b]])) for a, b in pairs.tolist()]
-    return np.array([a == b or (a, b) in near for a, b in ends], dtype=np.bool_)
+    # The numbers of texts begin with 0 and leave none out.
+    place_of = np.array([places[texts[number]] for number in range(len(texts))], dtype=np.int64)
+    ends = np.sort(place_of[pairs], axis=1)
+    near = similar_pairs(list(places)).astype(np.int64)
+    keys, known = (both[:, 0] * len(places) + both[:, 1] for both in (ends, near))
+    return np.asarray((ends[:, 0] == ends[:, 1]) | np.isin(keys, known), dtype=np.bool_)
 
 
 def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:
