@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import polars as pl
 import pytest
 
 from choose.data.dataset import load_dataset, read_rows
+from choose.data.duplicates import index_texts
 from choose.errors import DataError
 from choose.schema.sections import DataSection, TaskSection
 from choose.tasks.answering import NO_ANSWER, Answering
-from choose.types import Dataset
+from choose.types import Dataset, Example
 
 TOWNS = ["Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice", "Bonn"]
 
@@ -156,6 +158,31 @@ def test_questions_on_one_passage_are_no_duplicates_and_stay_together(tmp_path: 
     one = [{**row, "context": "The same page."} for row in questions()]
     data = load(lines(tmp_path / "c.jsonl", one), fields=("context",))
     assert any("new questions on known passages" in finding for finding in data.findings)
+
+
+def test_near_duplicates_are_alike_in_question_and_passage() -> None:
+    rng = Random(0)
+    words = [f"w{i}" for i in range(500)]
+    pages = [" ".join(rng.choices(words, k=400)) for _ in range(4)]
+    rows: list[Example] = []
+
+    def add(text: str, page: str) -> str:
+        row = Example(id=f"r{len(rows)}", text=text, target="x", fields={"page": page})
+        rows.append(row)
+        return row.id
+
+    asked = [" ".join(rng.choices(words, k=12)) for _ in range(6)]
+    for number, text in enumerate(asked):
+        add(text, pages[number % 4])
+    same = {add(f"{asked[0]} too", f"{pages[0]} too"), rows[0].id}
+    add(asked[1], pages[2])  # the same question on another page
+    add(asked[2].upper() + "?", pages[2] + ".")  # the same but for case and punctuation
+    index = index_texts(rows, passages=True)
+    text_of = {number: id for id, number in reversed(index.text_of.items())}
+    found = [{text_of[a], text_of[b]} for a, b in index.pairs.tolist()]
+    assert found == [same]
+    assert index.text_of["r8"] == index.text_of["r2"]
+    assert len(index_texts(rows).pairs) > 1  # questions on one page, without regard to passages
 
 
 @pytest.mark.data

@@ -66,21 +66,35 @@ def index_texts(examples: Sequence[Example], passages: bool = False) -> TextInde
     """
     numbers: dict[str, int] = {}
     text_of = {e.id: numbers.setdefault(normalised(e.input), len(numbers)) for e in examples}
-    pairs = similar_pairs(list(numbers))
-    if passages:
-        pairs = pairs[_texts_alike({text_of[e.id]: normalised(e.text) for e in examples}, pairs)]
-    return TextIndex(text_of, pairs)
+    if not passages:
+        return TextIndex(text_of, similar_pairs(list(numbers)))
+    texts = {text_of[e.id]: normalised(e.text) for e in examples}
+    return TextIndex(text_of, _alike(texts, numbers))
 
 
-def _texts_alike(texts: Mapping[int, str], pairs: Pairs) -> npt.NDArray[np.bool_]:
-    """Return (m,) whether both texts of each pair of their numbers are nearly the same."""
+def _alike(texts: Mapping[int, str], wholes: Mapping[str, int]) -> Pairs:
+    """Return the pairs i < j, (m, 2), of inputs that are nearly the same, as are their texts.
+
+    Passages that many inputs share would make millions of pairs: only inputs whose texts are
+    connected by likeness are compared, with weights of their words among these.
+    """
+    inputs = list(wholes)
     places = {text: place for place, text in enumerate(dict.fromkeys(texts.values()))}
-    # The numbers of texts begin with 0 and leave none out.
-    place_of = np.array([places[texts[number]] for number in range(len(texts))], dtype=np.int64)
+    place_of = np.array([places[texts[number]] for number in range(len(inputs))], dtype=np.int64)
+    near = similar_pairs(list(places))
+    together: dict[int, list[int]] = defaultdict(list)
+    for number, component in enumerate(_components(near, len(places))[place_of].tolist()):
+        together[component].append(number)
+    found = [
+        np.array(some, dtype=np.int32)[similar_pairs([inputs[number] for number in some])]
+        for some in together.values()
+        if len(some) > 1
+    ]
+    pairs = np.concatenate(found) if found else np.empty((0, 2), dtype=np.int32)
     ends = np.sort(place_of[pairs], axis=1)
-    near = similar_pairs(list(places)).astype(np.int64)
-    keys, known = (both[:, 0] * len(places) + both[:, 1] for both in (ends, near))
-    return np.asarray((ends[:, 0] == ends[:, 1]) | np.isin(keys, known), dtype=np.bool_)
+    keys, known = (both[:, 0].astype(np.int64) * len(places) + both[:, 1] for both in (ends, near))
+    alike: Pairs = pairs[(ends[:, 0] == ends[:, 1]) | np.isin(keys, known)]
+    return alike
 
 
 def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:
