@@ -202,14 +202,16 @@ def test_answers_are_checked_against_their_passage_their_question_and_their_leng
     assert not {"Copies", "In the question", "Long answers"} & {x.topic for x in record.lines}
     assert record.headline.endswith("Nothing needs fixing first.")
     rows[4]["answers"], rows[5]["answers"] = [], ["plenty", "lots of them"]
+    rows[3]["answers"] = None
     rows[6]["answers"] = ["it is " + "very " * 40 + "large"]
     for i in range(20, 40):
         rows[i]["question"] += f" Is it {rows[i]['answers'][0]} or 3?"
     record = checked(tmp_path, rows, data={"fields": ["passage"]})
     assert says(record, "Answers") == (
-        "look: Questions with several accepted answers: 1 of 120; with none: 1. Always answering "
-        "nothing gets 0.8 % right. They are too few to learn from, or to measure false answers on."
+        "look: Questions with several accepted answers: 1 of 120; with none: 2. Always answering "
+        "nothing gets 1.7 % right. They are too few to learn from, or to measure false answers on."
     )
+    assert "the most common one that is not empty" not in says(record, "Repetition")
     assert "look: The answer stands in 'passage' in 98.3 % of the rows" in says(record, "Passage")
     assert "not in rows q5 and q6." in says(record, "Passage")
     assert says(record, "Long answers") == "good: Answers of over 30 words: 1 of 120 (row q6)."

@@ -178,7 +178,8 @@ class Targets:
         targets = [e.target for e in self.rows]
         words = np.array([len(target.split()) for target in targets])
         texts = not self.records
-        filled = Counter(e.target for e in self.rows if self.records.get(e.id, True))
+        answered = self.rows if self.answers is None else self.answers.answered
+        filled = Counter(e.target for e in answered if self.records.get(e.id, True))
         taught = {name for e in self.pool for name in self.records.get(e.id, ())}
         known = {e.target for e in self.pool}
         tested = [e.target for e in self.test or () if e.target in filled]

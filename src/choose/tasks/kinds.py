@@ -192,7 +192,7 @@ def guess_kind(
     distinct, words = len(set(texts)), fmean(lengths)
     several = f"{plural(distinct, 'different target')} in {plural(len(filled), 'row')}"
     differ = 2 * distinct > len(texts)
-    average = f"{several}, of {words:.0f} {'word' if round(words) == 1 else 'words'} on average"
+    average = f"of {words:.0f} {'word' if round(words) == 1 else 'words'} on average"
     if median(lengths) <= BRIEF and (differ or (questions and lists)):
         listed = bool(lists) and (words < WRITTEN or [] in lists)
         reasons = {
@@ -201,9 +201,9 @@ def guess_kind(
             "the targets are lists of short texts": listed,
         }
         if why := [reason for reason, holds in reasons.items() if holds]:
-            return "answering", f"{why[0]}, and there are {average}"
+            return "answering", f"{why[0]}; {plural(distinct, 'different answer')}, {average}"
     if differ and words >= WRITTEN and len(lists) in (0, len(filled)):
-        return "writing", average
+        return "writing", f"{several}, {average}"
     return USUAL, several
 
 
