@@ -160,6 +160,19 @@ def test_questions_on_one_passage_are_no_duplicates_and_stay_together(tmp_path: 
     assert any("new questions on known passages" in finding for finding in data.findings)
 
 
+def test_a_test_file_may_ask_about_known_passages_and_intervals_count_them_once(
+    tmp_path: Path,
+) -> None:
+    rows = questions()
+    pool, test = [r for i, r in enumerate(rows) if i % 3], rows[::3]
+    path = lines(tmp_path / "pool.jsonl", pool)
+    data = load(path, fields=("context",), test=lines(tmp_path / "test.jsonl", test))
+    assert len(data.folds[0].pool) == 40
+    assert len(data.asked) == 20
+    assert len(set(data.clusters.values())) == 20
+    assert {data.clusters[id] for id in data.asked} == set(data.clusters.values())
+
+
 def test_near_duplicates_are_alike_in_question_and_passage() -> None:
     rng = Random(0)
     words = [f"w{i}" for i in range(500)]
