@@ -319,6 +319,23 @@ def test_one_question_may_take_all_of_a_beginning() -> None:
     assert time_predict(Ponders(), items, 1.8).rows == 16  # type: ignore[arg-type]
 
 
+def test_a_probe_does_not_wait_for_a_long_answer() -> None:
+    """One record of an e-mail took ten seconds of a demo that has five minutes."""
+
+    class Writes:
+        def predict(self, items: list[Item]) -> Answers:
+            for token in range(1, 201):
+                time.sleep(0.01)
+                report_progress(token, 200, "writing")
+            return Answers(outputs=("a",) * len(items), status=("ok",) * len(items))
+
+    items, began = [Item(id=str(n), text="t") for n in range(9)], perf_counter()
+    predicted = time_predict(Writes(), items, 0.1, cut=True)  # type: ignore[arg-type]
+    assert perf_counter() - began < 1.5
+    assert predicted.rows == 0
+    assert predicted.each == pytest.approx(2.0, rel=0.5)
+
+
 def test_a_slow_first_row_does_not_make_all_rows_slow() -> None:
     """knn was forecast to take twelve minutes and took seconds."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log
+from math import inf, log
 from time import perf_counter
 
 from choose.data.scenarios import Pools
@@ -95,11 +95,11 @@ def probe(job: Job, pools: Pools, seconds: float) -> Probe:
     dataset, started = pools.dataset, prepare_trial(job, pools)
     strategy, pool, items = started.strategy, started.pool, started.items
     fit = time_fit(strategy, dataset, pool, seconds)
-    predicted, spent = time_predict(strategy, items, seconds), fit.spent
+    predicted, spent = time_predict(strategy, items, seconds, cut=True), fit.spent
     if predicted.each is None:  # the fit stopped too early to predict; a small fit gets further
         small = prepared(job)
         more = time_fit(small, dataset, pool[:SMALL_POOL], seconds)
-        predicted = time_predict(small, items, seconds)
+        predicted = time_predict(small, items, seconds, cut=True)
         spent += more.spent if more.loop != fit.loop else 0.0
     speed = Speed(
         load=started.load,
@@ -185,8 +185,14 @@ class PredictTiming:
     tokens: tuple[float, float] | None = None
 
 
-def time_predict(strategy: Strategy, items: Sequence[Item], seconds: float) -> PredictTiming:
-    """Predict in the run's own order until the time is over; the last chunk gives the speed."""
+def time_predict(
+    strategy: Strategy, items: Sequence[Item], seconds: float, cut: bool = False
+) -> PredictTiming:
+    """Predict in the run's own order until the time is over; the last chunk gives the speed.
+
+    The first row is predicted whatever it takes, unless it may be `cut`: a model that writes long
+    answers takes many seconds for one row alone, and its speed is then extrapolated.
+    """
     begun, done, each, spent = perf_counter(), 0, None, None
     answers: Answers | None = None
     for number, few in enumerate(CHUNKS):
@@ -194,9 +200,15 @@ def time_predict(strategy: Strategy, items: Sequence[Item], seconds: float) -> P
         most = SECOND_CHUNK * seconds if number == 1 else begun + seconds - perf_counter()
         if not chunk or (each is not None and each * len(chunk) > most):
             break
+        start, before = perf_counter(), cached_seconds(strategy)
         try:
-            start, before = perf_counter(), cached_seconds(strategy)
-            answers = strategy.predict(chunk)
+            with time_limit(seconds if cut and not done else inf, MIN_REPORTS) as progress:
+                answers = strategy.predict(chunk)
+        except TimeLimitReached:
+            if done:
+                raise
+            spent = perf_counter() - start + (progress.seconds_remaining or 0.0)
+            return PredictTiming(0, spent, spent)
         except Exception:
             if done:
                 raise
