@@ -13,6 +13,7 @@ from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
+from choose.schema.words import too_long
 from choose.types import FAMILIES, Run
 from simulation.setting import SimulatedCandidate
 from support.simulated_studies import (
@@ -195,3 +196,20 @@ def test_the_best_member_is_the_one_ahead_on_common_rows() -> None:
             assert match is not None
             assert match.b == "probe"
     assert tried >= 2
+
+
+def test_a_family_whose_fit_is_too_long_says_how_long_it_is() -> None:
+    """A demo said that fine-tuning needs 15 minutes, where one of its fits takes half an hour."""
+    world = study([majority(), tfidf(0.79), prompt(0.40), retrieval(0.60), lora(0.9)], 800, 1)
+    name = world.candidates[-1].name
+    world = replace(world, runs=tuple(r for r in world.runs if r.trial.candidate != name))
+    found = judge(world, Rule(), left_out=(too_long(name, 1834.0),)).verdict
+    assert f"Fine-tuning was not measured: one fit of {name} takes about 31 min here." in found.open
+    step = next(step for step in found.steps if step.kind == "evaluate-rest")
+    assert step.command == "choose compare -c STUDY --budget 120m"
+    assert f"One fit of {name} takes about 31 min here." in step.text
+    # Without a forecast it only ran out of time.
+    found = judge(world, Rule()).verdict
+    assert "Fine-tuning was not measured." in found.open
+    step = next(step for step in found.steps if step.kind == "evaluate-rest")
+    assert step.command == "choose compare -c STUDY --budget 15m"

@@ -40,7 +40,8 @@ from choose.judge.prose.family_answer import (
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.score_tables import StudyScores, study_scores
-from choose.schema.answer import Standing, Step
+from choose.schema.answer import Standing
+from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
 from choose.schema.scorecard import Scorecard
 
@@ -71,7 +72,7 @@ def judge(
         rule=rule.version,
         dataset=_dataset(evidence, scores),
         goal=contenders.rule.record(),
-        verdict=_verdict(case, gates, looks, next_steps(case, gates, moves, left_out)),
+        verdict=_verdict(case, gates, looks, moves, left_out),
         gates=gates,
         scorecards=_scorecards(evidence, contenders),
         standings=standings,
@@ -121,8 +122,15 @@ def _nothing(scores: StudyScores) -> str:
     )
 
 
-def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[Step, ...]) -> Verdict:
+def _verdict(
+    case: Case,
+    gates: tuple[Gate, ...],
+    looks: int,
+    moves: tuple[Move, ...],
+    left_out: tuple[str, ...],
+) -> Verdict:
     kind, families = kind_of(case), families_of(case)
+    steps = next_steps(case, gates, moves, left_out)
     confidence, limits = confidence_of(case, gates, looks)
     recommended, compared = _recommended(case, kind), kind != "nothing-compared"
     sentences = [
@@ -139,7 +147,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, steps: tuple[Step,
         interim_reason=said[2],
         families=families,
         settled=settled(case, families),
-        open=still_open(case, families),
+        open=still_open(case, families, left_out),
         recommended=recommended,
         use_meanwhile=case.name,
         family=case.contenders.family(recommended) if recommended else None,

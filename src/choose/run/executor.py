@@ -22,6 +22,7 @@ from choose.run.spending_limit import DollarBudget, DollarShare
 from choose.run.time_budget import FirstPassBudget, UnfinishedPasses
 from choose.run.trial import Fitted, run_trials
 from choose.schema.plan import Job
+from choose.schema.words import too_long
 from choose.store.store import Store
 from choose.strategy import Groups, find
 from choose.study.grid_points import FIRST_PASS
@@ -68,11 +69,7 @@ def left_out_sentences(summary: RunSummary) -> list[str]:
             for candidate, n in summary.unasked.items()
             if n
         ),
-        *(
-            f"{candidate}: one fit would take about {seconds:,.0f} s, far more than the remaining "
-            "budget."
-            for candidate, seconds in summary.too_long.items()
-        ),
+        *(too_long(candidate, seconds) for candidate, seconds in summary.too_long.items()),
         *(
             f"{candidate}: a second attempt at a trial failed ({error}); the answers of the first "
             "attempt count."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from choose.formatting import Estimate, in_percent
@@ -126,3 +127,22 @@ def words_of(labels: Sequence[str], metric: str) -> Words:
         return Words("classifier", constant, "accuracy", "label", "labels", "label", "label")
     score = NAMES.get(metric, metric)
     return Words("baseline", "the same answer", score, "row", "labelled rows", "target", "field")
+
+
+_TOO_LONG = re.compile(
+    r"(.+): one fit would take about ([\d,]+) s, far more than the remaining budget\."
+)
+
+
+def too_long(candidate: str, seconds: float) -> str:
+    """Say that a candidate was left out because of the forecast seconds of a fit."""
+    return (
+        f"{candidate}: one fit would take about {seconds:,.0f} s, far more than the remaining "
+        "budget."
+    )
+
+
+def fits_too_long(left_out: Iterable[str]) -> dict[str, float]:
+    """Return the seconds of a fit by candidate, of the sentences that `too_long` wrote."""
+    found = [match for text in left_out if (match := _TOO_LONG.fullmatch(text))]
+    return {match[1]: float(match[2].replace(",", "")) for match in found}

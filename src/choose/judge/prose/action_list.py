@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from choose.errors import quoted
-from choose.formatting import gain, listed, plural
+from choose.formatting import duration, gain, listed, plural
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import (
     conflicts_fail,
@@ -33,7 +33,7 @@ from choose.judge.prose.reasons import failure_steps, pays
 from choose.schema.answer import Step, StepKind
 from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind
-from choose.schema.words import scored
+from choose.schema.words import fits_too_long, scored
 
 # Commands on the rows and settings of the stored study; the caller replaces STUDY with its folder.
 # With the same settings the first one goes on in that folder.
@@ -49,6 +49,9 @@ ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
 
 # Minutes that `--budget` may name.
 BUDGETS = (5, 10, 15, 30, 60, 120, 240)
+
+# A budget is advised that holds a slow fit so many times: once, its answers and the other trials.
+FIT_SHARE = 2
 
 # The rest of a study takes part of a larger budget too.
 SHARED = 3
@@ -68,7 +71,7 @@ def next_steps(
         labels_limit(case) is not None
         or (check[0].value is not None and check[0].value.value >= case.margin / 2)
     )
-    unfinished, begin = _unfinished(case, left_out), list(_begin(case))
+    unfinished, begin = _unfinished(case, left_out), list(_begin(case, left_out))
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
         *_metric(case),
@@ -146,19 +149,24 @@ def _unfinished(case: Case, left_out: Sequence[str]) -> dict[str, int]:
     return rest
 
 
-def _begin(case: Case) -> Iterator[Step]:
+def _begin(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
     """Yield the candidates of which nothing was evaluated within the budget."""
     waiting = [c for c in case.contenders.panel.candidates if c.main is None and not c.failures]
-    measured = case.contenders.families
+    measured, fits = case.contenders.families, fits_too_long(left_out)
     if any(c.info.family not in measured for c in waiting):
         names = listed([c.info.name for c in waiting])
+        slow, seconds = max(
+            ((c.info.name, fits.get(c.info.name, 0.0)) for c in waiting), key=lambda pair: pair[1]
+        )
+        alone = f" One fit of {slow} takes about {duration(seconds)} here." if seconds else ""
+        minutes = next((m for m in BUDGETS[2:] if 60 * m >= FIT_SHARE * seconds), BUDGETS[-1])
         yield Step(
             kind="evaluate-rest",
             text=f"Give the others time: the budget ended before {names} had finished a first "
-            f"pass. The same command with --budget {BUDGETS[2]}m goes on from here.",
+            f"pass.{alone} The same command with --budget {minutes}m goes on from here.",
             question="whether another family does better",
-            minutes=float(BUDGETS[2]),
-            command=f"{STUDY} --budget {BUDGETS[2]}m",
+            minutes=float(minutes),
+            command=f"{STUDY} --budget {minutes}m",
         )
 
 

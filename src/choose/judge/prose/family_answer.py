@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from choose.formatting import (
     duration,
@@ -23,7 +23,7 @@ from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.schema.answer import FamilyResult
 from choose.schema.decision import Kind
-from choose.schema.words import amount
+from choose.schema.words import amount, fits_too_long
 from choose.types import Family
 
 DO: dict[Family, str] = {
@@ -248,13 +248,15 @@ def _floor(case: Case) -> str:
     return ""
 
 
-def still_open(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
-    """Return what the evidence does not show yet, a sentence each."""
+def still_open(
+    case: Case, families: tuple[FamilyResult, ...], left_out: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return what the evidence does not show yet, a sentence each; `left_out` was not measured."""
     return (
         *_open_families(case, families),
         *_near(case),
         *_small_model(case),
-        *_not_measured(case, families),
+        *_not_measured(case, families, left_out),
     )
 
 
@@ -294,9 +296,18 @@ def small_models(contenders: Contenders) -> list[str]:
     return sorted({short_model(info.model) for info in prompted if info.model})
 
 
-def _not_measured(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[str]:
-    missing = [_noun(case, f) for f in DO if f in {r.family for r in families if not r.members}]
-    if missing:
-        names = listed(missing)
-        verb = "was" if len(missing) == 1 else "were"
-        yield f"{_capital(names)} {verb} not measured."
+def _not_measured(
+    case: Case, families: tuple[FamilyResult, ...], left_out: Sequence[str]
+) -> Iterator[str]:
+    missing = [f for f in DO if f in {r.family for r in families if not r.members}]
+    fits, infos = fits_too_long(left_out), [c.info for c in case.contenders.panel.candidates]
+    too_long = {info.family: info.name for info in reversed(infos) if info.name in fits}
+    for family in [f for f in missing if f in too_long]:
+        name = too_long[family]
+        yield (
+            f"{_capital(_noun(case, family))} was not measured: one fit of {name} takes about "
+            f"{duration(fits[name])} here."
+        )
+    if others := [_noun(case, f) for f in missing if f not in too_long]:
+        verb = "was" if len(others) == 1 else "were"
+        yield f"{_capital(listed(others))} {verb} not measured."
