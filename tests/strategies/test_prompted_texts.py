@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from choose.models.causal.loading import load_generator
 from choose.models.causal.written_answers import StopRule, Written
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
+from choose.models.prompting import local_writer
 from choose.models.prompting.prompts import (
     instruction,
     judged_answer,
@@ -192,6 +194,23 @@ def test_the_form_is_chosen_on_the_pool_and_said(models: dict[str, str]) -> None
     assert set(answers.status) == {"ok"}
     assert fitted("prompt", models, calibrate=False).prompter.skeleton is None
     assert fitted("prompt", models, Writing()).prompter.skeleton is None
+
+
+def test_long_prompts_are_calibrated_on_fewer_rows(
+    models: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On e-mails with examples, 64 rows took minutes before the first answer."""
+
+    def calibrated(tokens: int) -> str:
+        monkeypatch.setattr(local_writer, "CALIBRATION_TOKENS", tokens)
+        note: str = fitted("retrieval", models, k=2).facts()["notes"][0]
+        return note
+
+    assert "on 24 training rows" in calibrated(100_000)
+    some = re.search(r"on (\d+) training rows", calibrated(4_200))
+    assert some is not None
+    assert 12 < int(some[1]) < 24
+    assert "on 12 training rows" in calibrated(1), "a few rows, however long they are"
 
 
 def test_a_skeleton_fills_each_field_and_stops_at_the_quote(models: dict[str, str]) -> None:

@@ -173,6 +173,20 @@ class Written:
         mean: Floats = np.exp(self.logprobs / np.maximum(self.tokens_out, 1))
         return mean
 
+    def part(self, some: slice) -> Written:
+        """Return some of the answers, with all cached seconds."""
+        return Written(
+            texts=self.texts[some],
+            cut=self.cut[some],
+            logprobs=self.logprobs[some],
+            rivals=self.rivals[some],
+            tokens_in=self.tokens_in[some],
+            tokens_cached=self.tokens_cached[some],
+            tokens_out=self.tokens_out[some],
+            latency=self.latency[some],
+            cached_seconds=self.cached_seconds,
+        )
+
 
 @dataclass(eq=False)
 class Answer:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from choose.models.causal.chat_template import Prompt
 from choose.models.causal.loading import load_causal, load_generator
 from choose.models.causal.written_answers import StopRule, Written, limit_for
 from choose.models.hardware.compute_settings import set_threads
@@ -17,6 +18,11 @@ from choose.models.saving import row_facts, rows_from, task_facts
 from choose.tasks.answering import Briefly
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task
+
+# The form of records is chosen on as many training rows as have so many tokens: 64 of a sentence
+# with a few fields, fewer of long texts or after demonstrations of their own; never fewer rows than
+# the second figure. Reading and writing them is most of a fit.
+CALIBRATION_TOKENS, LEAST_ROWS = 6_144, 12
 
 
 class LocalWriter(LocalPrompts):
@@ -97,11 +103,17 @@ class LocalWriter(LocalPrompts):
         """
         if not (self.settings.calibrate and examples and field_types(self.task)):
             return
-        items = [example.item() for example in examples]
-        free = self.answer(items, demonstrations)
         skeleton = self._skeleton(dict.fromkeys(field_types(self.task), 0.0))
-        filled = skeleton.fill(self._prompts(items, demonstrations))
-        self.cached_seconds += filled.cached_seconds
+        own = demonstrations or [()] * len(examples)
+        prompts = self._prompts([example.item() for example in examples], own)
+        count = _affordable(prompts, skeleton)
+        examples, prompts = examples[:count], prompts[:count]
+        asked, rules = skeleton.questions(prompts)
+        # In one call, since both forms begin with the same prompts, which are then read once.
+        written = self.generator.write([*prompts, *asked], [self._rule()] * count + rules)
+        self.cached_seconds += written.cached_seconds
+        free = answers_of(self.task, written.part(slice(count)))
+        filled = skeleton.filled(written.part(slice(count, None)))
         targets = {place: example.target for place, example in enumerate(examples)}
         given: dict[int, str] = {}
         for half in (0, 1):  # each half of the rows is answered with thresholds of the other one
@@ -161,6 +173,13 @@ class LocalWriter(LocalPrompts):
 
     def _score(self, output: str | None, example: Example) -> float:
         return self.task.score(output, example.targets)[self.task.metrics[0]]
+
+
+def _affordable(prompts: Sequence[Prompt], skeleton: Skeleton) -> int:
+    """Return how many rows to calibrate on: as many as their tokens allow, and a few at least."""
+    keys = sum(len(asked.rest) for asked in skeleton.questions([Prompt((), ())])[0])
+    tokens = np.cumsum([len(prompt.rest) + keys for prompt in prompts])
+    return max(LEAST_ROWS, int((tokens <= CALIBRATION_TOKENS).sum()))
 
 
 def answers_of(task: Task, written: Written, **facts: Any) -> Answers:

@@ -11,7 +11,7 @@ import numpy as np
 
 from choose.models.causal.chat_template import Prompt
 from choose.models.causal.generation import Generator
-from choose.models.causal.written_answers import StopRule, limit_for, list_items
+from choose.models.causal.written_answers import StopRule, Written, limit_for, list_items
 from choose.models.prompting.prompts import single_line
 from choose.tasks.extraction import as_text, parse
 from choose.types import Answers, Counts, Floats, Status, Task
@@ -75,15 +75,22 @@ class Skeleton:
 
     def fill(self, prompts: Sequence[Prompt]) -> Filled:
         """Return the value of every field, and how probable null is instead."""
+        return self.filled(self.generator.write(*self.questions(prompts)))
+
+    def questions(self, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[StopRule]]:
+        """Return a prompt for each field of each prompt, and where its answer ends."""
         continuation = self.generator.template.continuation
         opening = [self._opening(name) for name in self]
         asked = [Prompt(p.prefix, (*p.rest, *key)) for p in prompts for key in opening]
         # The first token of null, in the place of the quote that opens a value.
         null = continuation(" null")[0]
-        rules = [self._rule(name, null) for name in self]
-        written = self.generator.write(asked, rules * len(prompts))
-        shape = (len(prompts), len(opening))
-        names = [*self] * len(prompts)
+        return asked, [self._rule(name, null) for name in self] * len(prompts)
+
+    def filled(self, written: Written) -> Filled:
+        """Return the values that were written to `questions`."""
+        fields = len(self.thresholds)
+        shape = (len(written.texts) // fields, fields)
+        names = [*self] * shape[0]
         values = [self._value(*one) for one in zip(names, written.texts, strict=True)]
         return Filled(
             values=tuple(tuple(values[n * shape[1] : (n + 1) * shape[1]]) for n in range(shape[0])),
