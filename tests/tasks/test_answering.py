@@ -27,6 +27,7 @@ from choose.tasks.answering import (
     token_f1,
 )
 from choose.tasks.kinds import read_task, with_metric
+from choose.tasks.values import stands
 from choose.types import Example, Task
 
 TASK = Answering()
@@ -166,6 +167,25 @@ def test_cells_as_people_write_them(cell: Any, texts: tuple[str, ...]) -> None:
 def test_a_cell_of_something_else_is_refused_with_its_row(cell: Any) -> None:
     with pytest.raises(DataError, match=r"Row 7, column 'answers': the answer is .*\[\] where"):
         answer_cells([cell], [7], "answers")
+
+
+@pytest.mark.parametrize(
+    ("answer", "passage", "found"),
+    [
+        ("seven", "a seven-layer model", True),
+        ("U.S.", "in the U.S. army", True),
+        ("the Rhine", "Along Rhine and Meuse.", True),
+        ("9", "in 1912", False),
+        ("1912", "in 19125", False),
+        ("2013年", "はい、2013年です", True),
+        ("the", "the town", True),
+        ("", "", False),
+    ],
+)
+def test_an_answer_stands_in_a_passage_as_whole_words(
+    answer: str, passage: str, found: bool
+) -> None:
+    assert stands([answer], passage) == found
 
 
 def row(i: int, target: str, **fields: str) -> Example:

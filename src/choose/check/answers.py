@@ -10,7 +10,8 @@ from choose.errors import quoted, rows_named
 from choose.formatting import per_100
 from choose.schema.check import Issue, Line, Step
 from choose.schema.texts import AnswerFacts
-from choose.tasks.answering import abstains, passage_field, stands
+from choose.tasks.answering import abstains, passage_field
+from choose.tasks.values import stands
 from choose.types import Example, Task
 
 # Words from which an answer is long: token F1 is for brief ones.

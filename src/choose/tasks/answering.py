@@ -7,9 +7,8 @@ same. An answer stands on one line.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -18,7 +17,15 @@ from choose.errors import DataError, StudyError, quoted
 from choose.files import digest
 from choose.schema.sections import TaskSection
 from choose.tasks.user_metric import UserMetric, read_metric
-from choose.tasks.values import as_date, as_number, canonical, scalar_text, squad_normal, type_name
+from choose.tasks.values import (
+    as_date,
+    as_number,
+    canonical,
+    scalar_text,
+    squad_normal,
+    stands,
+    type_name,
+)
 from choose.types import Example, Task
 
 # The target of a question without an answer, and what a model is told to write there. Without a
@@ -331,20 +338,3 @@ def passage_of(rows: Sequence[Example]) -> str | None:
     if best is not None and shares[best] >= STANDS * len(some):
         return best
     return next((name for name in names if name.lower() in PASSAGES), None)
-
-
-def stands(answers: Iterable[str], passage: str) -> bool:
-    """Return whether one of some answers stands in a passage, but for case and punctuation.
-
-    Its words may be parts of others there that marks part, as "seven" is of "seven-layer".
-    """
-    wanted = list(answers)
-    for form in (squad_normal, _parted):
-        text = f" {form(passage)} "
-        if any(f" {form(answer)} " in text for answer in wanted if form(answer)):
-            return True
-    return False
-
-
-def _parted(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.lower()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
@@ -19,6 +19,9 @@ _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 # A number inside a text, with its decimal, thousands, time or date marks.
 _NUMBERS = re.compile(r"\d+(?:[.,:/]\d+)*")
+
+# Letters of scripts without spaces between words.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
@@ -60,6 +63,23 @@ def squad_normal(text: str) -> str:
     It deletes punctuation, so "1.5 million" equals "15 million": `canonical` does not.
     """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def stands(answers: Iterable[str], passage: str) -> bool:
+    """Return whether one of some answers stands in a passage, but for case and punctuation.
+
+    Its words may be parts of others there that marks part, as "seven" is of "seven-layer".
+    """
+    wanted = list(answers)
+    for form in (squad_normal, _parted):
+        text = f" {form(passage)} "
+        if any(f" {found} " in text for answer in wanted if (found := form(answer))):
+            return True
+    return any(_UNSPACED.search(answer) and answer in passage for answer in wanted)
+
+
+def _parted(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def canonical(value: Any, kind: FieldType, day_first: bool = True) -> str:
