@@ -59,22 +59,32 @@ def by_length(rows: Sequence[Example]) -> dict[str, float]:
 
 
 def _difficulty(matrices: Sequence[Any], codes: Any, learnt: Any, asked: Any) -> Floats:
-    """Return (asked,) one less the mean probability of the true label: words and characters."""
-    from sklearn.naive_bayes import MultinomialNB
+    """Return (asked,) one less the mean probability of the true label: words and characters.
 
+    The probabilities are those of a multinomial naive Bayes classifier.
+    """
     if not len(learnt) or not len(asked):
         return np.ones(len(asked))
+    classes, given = np.unique(codes[learnt], return_inverse=True)
+    column = np.searchsorted(classes, codes[asked]).clip(max=len(classes) - 1)
+    members = [np.flatnonzero(given == place) for place in range(len(classes))]
+    prior = np.log([len(rows) for rows in members]) - np.log(len(learnt))
     true = np.zeros(len(asked))
     for matrix in matrices:
-        model = MultinomialNB(alpha=SMOOTHING).fit(matrix[learnt], codes[learnt])
-        column = np.searchsorted(model.classes_, codes[asked]).clip(max=len(model.classes_) - 1)
-        found = model.predict_proba(matrix[asked])[np.arange(len(asked)), column]
-        true += np.where(model.classes_[column] == codes[asked], found, 0.0)
+        known = matrix[learnt]
+        counts = np.asarray(np.concatenate([known[rows].sum(axis=0) for rows in members]))
+        counts += SMOOTHING
+        # Features that no row has count for each class too.
+        totals = counts.sum(axis=1, keepdims=True) + SMOOTHING * (FEATURES - matrix.shape[1])
+        joint = matrix[asked] @ (np.log(counts) - np.log(totals)).T + prior
+        chances = np.exp(joint - joint.max(axis=1, keepdims=True))
+        found = chances[np.arange(len(asked)), column] / chances.sum(axis=1)
+        true += np.where(classes[column] == codes[asked], found, 0.0)
     return np.asarray(1 - true / len(matrices), dtype=np.float64)
 
 
 def _features(rows: Sequence[Example]) -> list[Any]:
-    """Return TF-IDF matrices (rows, features), sparse: of words, and of characters."""
+    """Return TF-IDF matrices (rows, features that occur), sparse: of words, and of characters."""
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
     texts = [row.text[:MOST_CHARACTERS] for row in rows]
@@ -82,14 +92,13 @@ def _features(rows: Sequence[Example]) -> list[Any]:
         {"token_pattern": r"(?u)\b\w+\b|[^\w\s]"},
         {"analyzer": "char_wb", "ngram_range": (2, 4)},
     ]
-    return [
-        TfidfTransformer(sublinear_tf=True).fit_transform(
-            HashingVectorizer(n_features=FEATURES, alternate_sign=False, norm=None, **how)
-            .transform(texts)
-            .tocsr()
-        )
-        for how in options
-    ]
+    matrices = []
+    for how in options:
+        counter = HashingVectorizer(n_features=FEATURES, alternate_sign=False, norm=None, **how)
+        counts = counter.transform(texts).tocsr()
+        counts = counts[:, np.unique(counts.indices)]
+        matrices.append(TfidfTransformer(sublinear_tf=True).fit_transform(counts))
+    return matrices
 
 
 def _codes(rows: Sequence[Example]) -> Any:
