@@ -329,6 +329,11 @@ def test_permutation_agrees_with_scipy_and_sign_flips():
 # --- coverage ----------------------------------------------------------------------------------
 
 
+# The interval of a share of 5 % in so many studies ends at 8 %; what ignores repetitions is called
+# different in 15 % and more.
+STUDIES = 250
+
+
 def _studies(rng, studies, n, repetitions, sd, sides=2):
     """Yield tied sides on shared difficulties: item x side and item x repetition interact."""
     for _ in range(studies):
@@ -358,7 +363,7 @@ def _truth(sd):
 )
 @pytest.mark.parametrize("sd", [0.2, 0.4])
 def test_coverage_of_the_two_way_interval(repetitions, low, high, sd):
-    rng, studies, truth = np.random.default_rng(20), 400, _truth(sd)
+    rng, studies, truth = np.random.default_rng(20), STUDIES, _truth(sd)
     covered = [
         found.low <= truth <= found.high
         for sides in _studies(rng, studies, 300, repetitions, sd, sides=1)
@@ -374,7 +379,7 @@ def test_one_candidate_is_covered_from_two_repetitions_on_by_an_interval_that_sa
     repetitions, sd
 ):
     """On these worlds 0.1 to 0.3 in logits is 1.2 to 3.7 points of accuracy; 3 are expected."""
-    rng, studies, truth = np.random.default_rng(20), 400, _truth(sd)
+    rng, studies, truth = np.random.default_rng(20), STUDIES, _truth(sd)
     found = [
         two_way_interval(sides[0], expected=0.03**2)
         for sides in _studies(rng, studies, 300, repetitions, sd, sides=1)
@@ -413,7 +418,7 @@ def test_the_interval_of_one_fit_covers_that_fit(sd):
 @pytest.mark.parametrize(("left", "right"), [(3, 3), (5, 5), (5, 3), (3, 1), (1, 1)])
 @pytest.mark.parametrize("sd", [0.2, 0.4])
 def test_a_true_tie_is_called_different_at_most_one_time_in_twenty(left, right, sd):
-    rng, studies = np.random.default_rng(21), 400
+    rng, studies = np.random.default_rng(21), STUDIES
     called = []
     for a, b in _studies(rng, studies, 300, 5, sd):
         if right == 1:  # a side without a seed: its marginal spread stays, its repetitions go
@@ -426,7 +431,7 @@ def test_a_true_tie_is_called_different_at_most_one_time_in_twenty(left, right, 
 @pytest.mark.parametrize("sd", [0.1, 0.2, 0.3])
 def test_two_repetitions_with_an_expectation_call_few_ties_different_and_find_gaps(sd):
     # On these worlds 0.1 to 0.3 in logits is 1.2 to 3.7 points of accuracy; 3 are expected.
-    rng, studies = np.random.default_rng(27), 400
+    rng, studies = np.random.default_rng(27), STUDIES
     called, found_gap, found_alone = [], [], []
     for a, b in _studies(rng, studies, 300, 2, sd):
         found = paired_difference(a, b, expected=0.03**2)
@@ -464,7 +469,7 @@ def test_pooling_repetitions_would_call_ties_different():
 
 
 def test_clusters_keep_the_size_of_the_test():
-    rng, studies, wrong, right = np.random.default_rng(23), 400, [], []
+    rng, studies, wrong, right = np.random.default_rng(23), STUDIES, [], []
     names = [str(i // 10) for i in range(300)]
     for _ in range(studies):
         shared = rng.normal(0, 1.5, (2, 30)).repeat(10, axis=1)
