@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import sys
@@ -22,6 +23,15 @@ _KEPT = frozenset({"CHOOSE_CACHE", "CHOOSE_SHARED_DATA", "CHOOSE_KEEP_GB"})
 
 # Keep no results between studies: neither the user's nor those of other tests may answer.
 os.environ["CHOOSE_KEEP_GB"] = "0"
+
+# What is imported stays; to look through all of it for garbage takes longer than many a test.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
 
 # A busy machine is no reason to fail.
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -25,11 +25,15 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+# `json.dumps` makes an encoder for each call that has options.
+_ROW = json.JSONEncoder(ensure_ascii=False)
+
+
 def digest_rows(rows: Iterable[tuple[str | None, ...]]) -> str:
     """Return 32 hex digits of SHA-256 over rows of strings; order and row boundaries count."""
     sha = hashlib.sha256()
     for row in rows:
-        sha.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        sha.update(_ROW.encode(row).encode("utf-8", "surrogatepass") + b"\n")
     return sha.hexdigest()[:32]
 
 

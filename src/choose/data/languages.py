@@ -134,6 +134,7 @@ def language_of(text: str) -> str:
     return script if script != "Latin" and letters > 1 else UNKNOWN
 
 
+@lru_cache(maxsize=2 * SAMPLE)
 def _identify(identifier: Any, text: str, script: str) -> str:
     """Return the most probable language of the script, `UNKNOWN` where none is sure enough."""
     # The model's class "zxx" is text in no language, such as code.
