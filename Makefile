@@ -18,6 +18,9 @@ demo: $(STAMP)  ## compare every family on the bundled tickets (about 5 minutes)
 	@$(BIN)/choose demo
 	@echo "Compare your own file: $(BIN)/choose compare FILE.csv (or put choose on the PATH: source $(BIN)/activate)"
 
+# Bytecode is kept, so that no process of the tests compiles what another has.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+
 test: $(STAMP)  ## the fast tests
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 

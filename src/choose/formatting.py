@@ -280,7 +280,12 @@ def clean(text: object) -> str:
 
 def harmless_json(text: str) -> str:
     """Return JSON with everything that a terminal could obey or hide as escapes; same content."""
-    return "".join(c if c == "\n" or c.isprintable() else _json_escape(c) for c in text)
+    lines = text.split("\n")
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in lines)
+
+
+def _escaped(line: str) -> str:
+    return "".join(c if c.isprintable() else _json_escape(c) for c in line)
 
 
 def _json_escape(char: str) -> str:

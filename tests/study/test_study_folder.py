@@ -64,31 +64,29 @@ def test_a_changed_budget_goes_on_in_the_same_folder(choose: Callable, data: Pat
     assert (name, len(rows), len(digest)) == ("words", 8, 6)
 
 
-@pytest.mark.parametrize(
-    ("more", "says"),
-    [
-        (("--seeds", "2"), "grid.seeds: 1 there, 2 here"),
-        (("-s", "tfidf"), "candidates: majority there, majority, tfidf here"),
-        (("--test-rows", "30"), "other rows, or another division"),
-        (("--target", "0.9"), "goal.target: the default there, 0.9 here"),
-    ],
-)
+OTHERS = {
+    ("--seeds", "2"): "grid.seeds: 1 there, 2 here",
+    ("-s", "tfidf"): "candidates: majority there, majority, tfidf here",
+    ("--test-rows", "30"): "other rows, or another division",
+    ("--target", "0.9"): "goal.target: the default there, 0.9 here",
+}
+
+
 def test_an_out_that_holds_another_study_is_refused(
     choose: Callable,  # type: ignore[type-arg]
     data: Path,
-    more: tuple[str, ...],
-    says: str,
 ) -> None:
     """D1: the folder is named with what differs, exit 2, and nothing in it is touched."""
     assert choose("compare", data, *QUICK, "--out", "mine").code == 0
     before = contents(Path("mine"))
-    refused = choose("compare", data, *QUICK, *more, "--out", "mine")
-    assert refused.code == 2
-    assert "'mine' holds another study" in refused.err
-    assert says in refused.err
-    assert "--out NAME" in refused.err
-    assert len(refused.err.strip().splitlines()) == 1
-    assert contents(Path("mine")) == before
+    for more, says in OTHERS.items():
+        refused = choose("compare", data, *QUICK, *more, "--out", "mine")
+        assert refused.code == 2
+        assert "'mine' holds another study" in refused.err
+        assert says in refused.err
+        assert "--out NAME" in refused.err
+        assert len(refused.err.strip().splitlines()) == 1
+        assert contents(Path("mine")) == before
     assert choose("compare", data, *QUICK, "--budget", "9s", "--out", "mine").code == 0
 
 
