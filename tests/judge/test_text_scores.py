@@ -30,7 +30,7 @@ from choose.store.trial_folder import SCORES
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.scoring import LENIENT, score
 from choose.tasks.writing import Writing
-from choose.types import Dataset, Example, Item
+from choose.types import Dataset, Example, Fold, Item
 from support import text_studies
 from support.text_studies import compared, dataset, record, rows
 
@@ -313,6 +313,43 @@ def test_right_values_that_candidates_contradict_alike_are_suspect(
             record(next(e for e in wrong if e.id == suspect.id).target)["people"]
         )
         assert len(suspect.candidates) >= 2
+
+
+@pytest.mark.parametrize("division", ["cross-fit", "held-out"])
+def test_suspects_come_from_out_of_fold_answers_to_their_own_row(
+    division: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Fits on few rows, on added noise or on the row itself say ``Leak``, which each text holds."""
+    text_studies.install(monkeypatch)
+    plain = [replace(e, text=f"{e.text} Leak") for e in rows(240)]
+    wrong = [e for e in plain if "people" in record(e.target)][::24]
+    spoilt = {e.id: replace(e, target=as_text(record(e.target) | {"people": 77})) for e in wrong}
+    data = dated([spoilt.get(e.id, e) for e in plain])
+    if division == "held-out":
+        questions = data.folds[0].questions
+        pool = tuple(id for id in data.examples if id not in questions)
+        data = replace(data, folds=(Fold(pool=pool, questions=questions),), division="held-out")
+    grid = {**EVERYTHING, "sizes": (0.3, 1.0)}
+    decision, store = compared(data, tmp_path / "store", "empty", "wary", "watchful", **grid)
+    asked = set(data.folds[0].pool) if division == "held-out" else set(data.examples)
+    suspects = decision.answer_errors.suspects
+    assert {s.id for s in suspects} == spoilt.keys() & asked
+    runs = [run for run in evidence_of(store).runs if CLEAN in run.answers]
+    leaks = [o for run in runs for o in run.answers[CLEAN].outputs if o and "Leak" in o]
+    assert leaks, "other fits of the same study do say it"
+    scenario = "inner" if division == "held-out" else "standard"
+    for suspect in suspects:
+        assert suspect.candidates == ("wary", "watchful")
+        assert (suspect.field, suspect.given) == ("people", "77")
+        for name in suspect.candidates:
+            said = [
+                record(run.answers[CLEAN].outputs[run.asked[CLEAN].index(suspect.id)])
+                for run in runs
+                if (run.trial.candidate, run.trial.scenario.kind) == (name, scenario)
+                and run.trial.train_size >= text_studies.Wary.enough
+                and suspect.id in run.asked[CLEAN]
+            ]
+            assert [str(one["people"]) for one in said] == [suspect.suggested]
 
 
 def test_no_form_of_the_report_speaks_of_labels(
