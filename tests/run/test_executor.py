@@ -110,6 +110,19 @@ def test_a_budget_leaves_repetitions_out_but_no_candidate(tmp_path: Path) -> Non
     assert any(s.startswith("slow: ") and "budget" in s for s in left_out_sentences(outcome))
 
 
+def test_a_baseline_that_the_budget_cuts_short_is_fitted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each further fit would go on to its first report of progress, long after the budget."""
+    monkeypatch.setattr(fakes.Baseline, "fit_seconds", 0.2)
+    monkeypatch.setattr(fakes.Baseline, "begun", 0)
+    store, data, jobs = prepare(tmp_path, study("baseline", seeds=3))
+    outcome = run_jobs(jobs, Pools(data), store, Limits(0.3), Seen())
+    assert sum(job.trial.candidate == "baseline" for job in jobs) > 3
+    assert fakes.Baseline.begun == 1
+    assert any(s.startswith("baseline: the first pass") for s in left_out_sentences(outcome))
+
+
 def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("tfidf", "impatient", wordings=False))
     outcome = run_jobs(jobs, Pools(data), store, Limits(), Seen())

@@ -83,6 +83,18 @@ class Sluggish(Steady):
     ask_seconds: ClassVar[float] = 0.02
 
 
+class Baseline(Steady):
+    """A baseline that is slow for one."""
+
+    family: ClassVar[Family] = "baseline"
+    cheap: ClassVar[bool] = True
+    begun: ClassVar[int] = 0
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        type(self).begun += 1
+        super().fit(task, examples)
+
+
 class Remembers(Steady):
     """Takes its time for texts that nobody has asked of it before."""
 
@@ -189,7 +201,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         for cls in (
             *(Broken, Liar, Short, Mute, Slow, Impatient, Together, Apart),
-            *(Steady, Sluggish, Remembers, Late, Tiring, Halting),
+            *(Steady, Sluggish, Baseline, Remembers, Late, Tiring, Halting),
         )
     }
     known = {**strategy.available(), **fakes}

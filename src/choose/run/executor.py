@@ -171,6 +171,7 @@ class _Runner:
         self.history = TrialHistory(race, limits.racing)
         self.summary = RunSummary(limited_dollars=limits.money, dropped=race.dropped)
         self.batched: set[int] = set()
+        self.cut: set[str] = set()
         self.current: Sequence[Job] = ()
         firsts: dict[str, Job] = {}
         for job in jobs:
@@ -190,7 +191,9 @@ class _Runner:
             except MoneySpent:
                 self.summary.unpaid += [j for j in self.current if not self._done(j)]
             except TimeLimitReached:
-                self.summary.left_out += [j for j in self.current if not self._done(j)]
+                left_out = [j for j in self.current if not self._done(j)]
+                self.summary.left_out += left_out
+                self.cut |= {job.trial.candidate for job in left_out}
             except KeyboardInterrupt:
                 self._interrupt(number)
                 break
@@ -262,9 +265,10 @@ class _Runner:
     def _run_next(self, number: int, job: Job) -> None:
         name, timed = job.trial.candidate, self.limits.seconds is not None
         first, fast = name not in self.history.cost, find(job.trial.strategy).cheap
-        # Baselines always get a first trial: other candidates are compared with them.
+        # Baselines always get a first trial, but one that the budget cut short no second one: other
+        # candidates are compared with them.
         fits = self.history.cost.get(name, 0.0) < self._left or name in self.first_passes.fitted
-        if not (first and fast) and not fits:
+        if not (first and fast and name not in self.cut) and not fits:
             self.summary.left_out.append(job)
             return
         self.watch(job, None)
