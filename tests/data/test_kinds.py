@@ -102,8 +102,8 @@ def test_few_targets_are_labels_unless_another_kind_is_stated(tmp_path: Path) ->
     ("target", "why"),
     [
         ('{"people": 3', "it is not JSON: Expecting ',' delimiter at character 13"),
-        ("three people", "it is not JSON"),
-        (["three"], "it is not JSON"),
+        ("three people", "it is text, not an object"),
+        (["three"], "it is text, not an object"),
         (3, "it is a number, not an object"),
         ({"who": {"name": "Ann"}}, "its field 'who' is neither"),
         ({"who": [["Ann"]]}, "its field 'who' is neither"),

@@ -70,7 +70,7 @@ def _record(value: Any) -> str:
     Raises:
         ValueError: saying why it is none.
     """
-    if isinstance(value, str):
+    if isinstance(value, str) and value.lstrip().startswith(("{", "```")):
         return as_text(parse(value))
     if not isinstance(value, Mapping):
         raise ValueError(f"it is {type_name(value)}, not an object")
