@@ -127,6 +127,11 @@ def test_every_form_of_the_report_says_what_token_f1_is(studied: tuple[Decision,
         assert "exact match" in said
         assert "same text, number or date" in said
         assert "False answers: of the rows without one" in said
+    page = " ".join(render_html(decision).split())
+    row = next(row for row in decision.side_by_side if row.accepted)
+    assert row.accepted == (f"in {row.target}",)
+    assert f"<dt>Also right</dt><dd>in {row.target}</dd>" in page
+    assert f"also right in {row.target}" in " ".join(printed(render_full(decision)).split())
 
 
 def test_an_export_answers_with_its_passage(studied: tuple[Decision, Path], tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class Items:
         annotators: who gave each label, or empty where the data does not say.
         questions: the same for rows with the same input; empty where no annotator is known.
         fields: what each record fills; none where answers are labels.
+        accepted: further right answers, of the rows that have some, by id.
     """
 
     ids: tuple[str, ...]
@@ -69,6 +70,7 @@ class Items:
     annotators: tuple[str | None, ...] = ()
     questions: tuple[str, ...] = ()
     fields: tuple[frozenset[str], ...] = ()
+    accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,4 +219,5 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
         annotators=tuple(e.annotator for e in rows) if signed else (),
         questions=tuple(inputs[e.id] for e in rows) if signed else (),
         fields=fields,
+        accepted={e.id: e.accepted for e in rows if e.accepted},
     )

@@ -137,6 +137,7 @@ def side_rows(decision: Decision) -> list[dict[str, Any]]:
             "id": clean(row.id),
             "text": None if row.text is None else clean(row.text),
             "target": clean(row.target),
+            "accepted": [clean(text) for text in row.accepted],
             "answers": [
                 {
                     "candidate": clean(answer.candidate),

@@ -34,6 +34,9 @@ MOST_SUSPECTS, MOST_ROWS = 200, 30
 # Candidates beside each other, and characters of an answer in the record.
 MOST_CANDIDATES, MOST_CHARACTERS = 4, 2_000
 
+# Further right answers of a row that the record lists.
+MOST_ACCEPTED = 5
+
 # So many independent candidates make a right value suspect.
 AGREE = 2
 
@@ -188,6 +191,10 @@ def side_by_side(
         ComparedRow(
             id=ids[place],
             target=right[ids[place]][:MOST_CHARACTERS],
+            accepted=tuple(
+                text[:MOST_CHARACTERS]
+                for text in evidence.items.accepted.get(ids[place], ())[:MOST_ACCEPTED]
+            ),
             answers=tuple(
                 given for name in names if (given := _given(contenders.panel[name], ids[place]))
             ),

@@ -123,6 +123,8 @@ def _row(decision: Decision, row: ComparedRow) -> Iterator[RenderableType]:
     if row.text is not None:
         lines.append(("input", literal(_short(row.text))))
     lines.append(("right", literal(_short(row.target), "bold")))
+    if row.accepted:
+        lines.append(("also right", literal(_short("; ".join(row.accepted)))))
     lines += [(shorten(clean(a.candidate), NAME), _answer(decision, row, a)) for a in row.answers]
     yield literal(f"Row {shorten(clean(row.id), VALUE)}", "dim")
     yield pairs(lines)
