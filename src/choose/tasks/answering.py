@@ -1,7 +1,7 @@
 """Answering: the answer to a question is a few words; several may be accepted, or there is none.
 
-A question without an answer has the target `NO_ANSWER`, and whoever gives no answer writes the
-same. An answer stands on one line.
+A question without an answer has the target `NO_ANSWER`. A candidate abstains with the same words
+or with an empty answer. An answer is one line.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from choose.tasks.values import (
 )
 from choose.types import Example, Task
 
-# The target of a question without an answer, and what a model is told to write there. Without a
-# field of its own it survives every table; a cell may hold it, in any case.
+# The target of a question without an answer, and what a model is told to write there. It is a text
+# like other targets, so that tables and stores hold it; in a cell it means the same.
 NO_ANSWER = "no answer"
 
 Metric = Literal["token-f1", "exact-match", "value-match"]
@@ -46,7 +46,7 @@ STANDS, ROWS_READ = 0.5, 500
 
 @runtime_checkable
 class Briefly(Protocol):
-    """A task whose answers are a few words on one line, and where there may be none."""
+    """A task whose answers are a few words on one line; some questions may have none."""
 
     unanswerable: bool
     passage: str | None
