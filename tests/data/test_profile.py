@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -210,6 +211,13 @@ def test_unspaced_scripts_are_noticed() -> None:
 )
 def test_personal_data_hints(text: str, kinds: list[str]) -> None:
     assert [kind for _, kind in hints_by_row(rows(text))] == kinds
+
+
+def test_personal_data_in_a_further_input_is_seen() -> None:
+    """It is sent to an endpoint with the text."""
+    [row] = rows("none")
+    sender = replace(row, fields={"sender": "a@example.com"})
+    assert [kind for _, kind in hints_by_row([sender])] == ["e-mail address"]
 
 
 def test_hints_hold_counts_and_nothing_that_was_matched() -> None:

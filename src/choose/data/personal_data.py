@@ -38,8 +38,8 @@ _DATE = re.compile(r"\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,
 
 
 def hints_by_row(rows: Sequence[Example]) -> list[tuple[str, str]]:
-    """Return (id, kind) for every row and every kind of personal data that its text may hold."""
-    return [(e.id, kind) for e in rows for kind, holds in KINDS.items() if holds(e.text)]
+    """Return (id, kind) for every row and every kind of personal data that its input may hold."""
+    return [(e.id, kind) for e in rows for kind, holds in KINDS.items() if holds(e.input)]
 
 
 def hints_of(hints: Sequence[tuple[str, str]]) -> tuple[Hint, ...]:
