@@ -336,6 +336,20 @@ def test_a_probe_does_not_wait_for_a_long_answer() -> None:
     assert predicted.each == pytest.approx(2.0, rel=0.5)
 
 
+def test_a_strategy_that_has_not_begun_to_fit_has_no_speed() -> None:
+    """Its fit was stopped before it had anything to tell or to predict with."""
+
+    class Begins:
+        def facts(self) -> dict[str, float]:
+            return {"cached_seconds": self.cached}  # type: ignore[attr-defined]
+
+        def predict(self, items: list[Item]) -> Answers:
+            raise AssertionError("it is not asked")
+
+    predicted = time_predict(Begins(), [Item(id="a", text="t")], 0.1, cut=True)  # type: ignore[arg-type]
+    assert (predicted.rows, predicted.each) == (0, None)
+
+
 def test_a_slow_first_row_does_not_make_all_rows_slow() -> None:
     """knn was forecast to take twelve minutes and took seconds."""
 

@@ -200,8 +200,9 @@ def time_predict(
         most = SECOND_CHUNK * seconds if number == 1 else begun + seconds - perf_counter()
         if not chunk or (each is not None and each * len(chunk) > most):
             break
-        start, before = perf_counter(), cached_seconds(strategy)
+        start = perf_counter()
         try:
+            before = cached_seconds(strategy)
             with time_limit(seconds if cut and not done else inf, MIN_REPORTS) as progress:
                 answers = strategy.predict(chunk)
         except TimeLimitReached:
