@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real sets are not beside the project; CHOOSE_SHARED_DATA names them")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_made_once() -> Iterator[None]:
+    """Make the command line's parser once, not for each command."""
+    import typer.main
+
+    make = typer.main.get_command
+    typer.main.get_command = cache(make)
+    yield
+    typer.main.get_command = make
 
 
 @pytest.fixture(scope="session", autouse=True)
