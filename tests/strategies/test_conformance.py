@@ -104,7 +104,8 @@ def test_contract_behind_an_endpoint(
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", sorted({*LABELLING} - {"majority", "tfidf", "served"}))
 def test_contract_with_the_default_models(name: str, check: Check) -> None:
-    check(factory(name, BRIEF))
+    # Half as many rounds teach a model that has been trained before.
+    check(factory(name, {"epochs": 4.0}))
 
 
 class Learner(fakes.Fake):
