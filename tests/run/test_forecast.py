@@ -19,7 +19,7 @@ from choose.run.executor import Limits, left_out_sentences, run_jobs
 from choose.run.forecast import ForecastSums, Reach, forecast, rows_reached
 from choose.run.predict import PassCost, allocate
 from choose.run.speed_measurement import known_speed, measure_speed
-from choose.run.speed_probe import Speed, probe, time_predict
+from choose.run.speed_probe import Probe, Speed, probe, time_predict
 from choose.run.time_budget import FIRST_PASS_SHARE, FirstPassBudget
 from choose.schema.plan import Job
 from choose.store.store import Store
@@ -257,6 +257,27 @@ def test_no_model_is_loaded_once_the_budget_has_ended(
     )
     assert outcome.left_out == jobs[:1]
     assert not loaded
+
+
+def test_a_fit_far_beyond_the_remaining_time_is_probed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two probes of an adapter took a minute and a half of a demo that has five minutes."""
+    data, jobs = planned("steady")
+    probed = list[float]()
+
+    def again(job: Job, pools: Pools, seconds: float) -> Probe:
+        probed.append(seconds)
+        return Probe(pace(20.0, 0.1), None)
+
+    monkeypatch.setattr(time_budget, "probe", again)
+    budget = FirstPassBudget(Pools(data), 300.0, {"steady": jobs[0]})
+    budget.speeds["steady"] = pace(1000.0, 0.1)
+    assert budget.overrun("steady", left=100.0) == 1000.0
+    assert not probed
+    budget.speeds["steady"] = pace(300.0, 0.1)
+    assert budget.overrun("steady", left=100.0) is None, "the second probe found a slow step"
+    assert len(probed) == 1
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run

@@ -31,6 +31,10 @@ SECOND_PROBE_SHARE = 0.1
 # with a forecast above it times the remaining time will hardly finish.
 FORECAST_FACTOR = 1.5
 
+# A fit with a forecast above it times the remaining time is not probed again: the probe itself may
+# take most of a minute, and no slow step explains so much.
+HOPELESS_FACTOR = 5.0
+
 
 @dataclass
 class FirstPassBudget:
@@ -115,10 +119,15 @@ class FirstPassBudget:
         return speed.first_pass(len(self.pools.dataset.folds[job.trial.fold].questions))
 
     def overrun(self, name: str, left: float) -> float | None:
-        """Return the forecast seconds of a fit if two probes say that it will not finish."""
+        """Return the forecast seconds of a fit if it will not finish, as two probes say.
+
+        One is enough where its forecast is far beyond the remaining time.
+        """
         speed = self.speeds.get(name)
-        if self._finishes(name, speed, left):
+        if speed is None or self._finishes(name, speed, left):
             return None
+        if speed.fits[-1][1] > HOPELESS_FACTOR * left:
+            return speed.fits[-1][1]
         # A short probe measures two steps, and one slow step should not exclude a candidate.
         seconds = min(PROBE_SECONDS, SECOND_PROBE_SHARE * left)
         speed = self.speeds[name] = self._probe(self.waiting[name], seconds)
