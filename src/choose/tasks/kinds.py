@@ -178,7 +178,7 @@ def guess_kind(
 
     Objects make an extraction; lists of texts, and texts of which most occur once, are written. If
     they are short, they are answers where the columns are called so (`questions`), a further field
-    is a passage, or cells are lists.
+    is a passage. Lists of short texts alone may as well be several labels of a row.
     """
     filled = [value for value in values if value is not None and str(value).strip()]
     if filled and 2 * sum(map(is_squad, filled)) >= len(filled):
@@ -194,11 +194,9 @@ def guess_kind(
     differ = 2 * distinct > len(texts)
     average = f"of {words:.0f} {'word' if round(words) == 1 else 'words'} on average"
     if median(lengths) <= BRIEF and (differ or (questions and lists)):
-        listed = bool(lists) and (words < WRITTEN or [] in lists)
         reasons = {
             "the columns are called question and answer": questions,
             "a field holds passages": passage,
-            "the targets are lists of short texts": listed,
         }
         if why := [reason for reason, holds in reasons.items() if holds]:
             return "answering", f"{why[0]}; {plural(distinct, 'different answer')}, {average}"
