@@ -98,9 +98,12 @@ def test_an_empty_cell_is_a_slip_and_null_in_json_is_no_answer(tmp_path: Path) -
     assert load(str(tmp_path / "a.csv")).examples["q3"].target == NO_ANSWER
 
 
-def test_lists_of_short_texts_and_a_passage_make_answers_too(tmp_path: Path) -> None:
+def test_a_passage_makes_answers_and_lists_alone_are_several_labels(tmp_path: Path) -> None:
     rows = [{"text": f"row {i * 7919}", "target": [f"t{i}", f"u{i}"]} for i in range(20)]
-    assert load(lines(tmp_path / "a.jsonl", rows)).task.kind == "answering"
+    path = lines(tmp_path / "a.jsonl", rows)
+    with pytest.raises(DataError, match="lists or objects"):
+        load(path)
+    assert load(path, "answering").task.kind == "answering"
     rows = [
         {"text": f"say {i * 7919}", "target": f"the word {i}", "passage": f"{i} x the word {i}"}
         for i in range(20)
