@@ -422,6 +422,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Decisi
         }
 
 
+@pytest.mark.slow
 def test_nothing_that_a_study_measures_is_told_in_words_of_labels(
     measured: dict[str, tuple[Decision, Store]],
 ) -> None:
@@ -489,6 +490,7 @@ def test_a_least_score_states_what_it_is_held_against(
     assert check.met is (metric != "field-f1")
 
 
+@pytest.mark.slow
 def test_two_studies_of_records_are_compared_in_their_words(
     measured: dict[str, tuple[Decision, Store]],
 ) -> None:

@@ -113,7 +113,9 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, later: float) -> None:
     again = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    # On a fast machine the later signals reach a program that has said all and is about to end.
+    ended = process.returncode == -signal.SIGINT and "Report: " in err
+    assert ended or process.returncode == 130, err
     assert time.monotonic() - again < 2
     assert "Traceback" not in out + err
     # The store is whole: it is read and judged without a complaint, and goes on.

@@ -228,9 +228,10 @@ def _named(columns: Sequence[str], wanted: str | None, role: str) -> str | None:
     if column is None and number.isascii() and number.isdigit() and len(number) < 6:
         column = columns[int(number) - 1] if 0 < int(number) <= len(columns) else None
     if column is None:
+        hint = " Change --field, or fields under [data]." if role == "field" else ""
         raise DataError(
             f"No {role} column {wanted!r}.{did_you_mean(wanted, columns)} "
-            f"The columns are {quoted_list(columns)}."
+            f"The columns are {quoted_list(columns)}.{hint}"
         )
     return column
 
