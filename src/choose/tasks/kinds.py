@@ -177,8 +177,8 @@ def guess_kind(
     """Return the kind of task that the cells of a target column make, and why.
 
     Objects make an extraction; lists of texts, and texts of which most occur once, are written. If
-    they are short, they are answers where the columns are called so (`questions`), a further field
-    is a passage. Lists of short texts alone may as well be several labels of a row.
+    they are short, they are answers where the columns are called so (`questions`) or a further
+    field is a passage. Lists of short texts alone may as well be several labels of a row.
     """
     filled = [value for value in values if value is not None and str(value).strip()]
     if filled and 2 * sum(map(is_squad, filled)) >= len(filled):

@@ -256,7 +256,7 @@ def kind_note(kind: str, why: str, path: str | None) -> str:
 
 
 def passage_note(column: str) -> str:
-    """Say that a column looks like passages that nobody reads, and how to have them read."""
+    """Name a column that looks like passages but is not read, and the flag that reads it."""
     return (
         f"The column {quoted(column)} is not read: questions are answered without it. If it holds "
         f"the passage of each question, name it: --field {shlex.quote(column)}"

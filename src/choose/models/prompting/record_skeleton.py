@@ -60,7 +60,7 @@ class Skeleton:
 
     The format is valid by construction. A field is null where null is more probable than the value
     by more than a threshold. After each value of a list the model closes the list or goes on,
-    whichever it finds more probable.
+    whichever is more probable.
 
     Attributes:
         limit: most tokens of a value, or of a list of values.
